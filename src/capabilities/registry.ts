@@ -1,0 +1,27 @@
+import type { JobKind } from "../storage/generated/client/enums.ts";
+
+/** What each kind needs, and the profile that it gets where the client names none (section 8). */
+const NEEDS = {
+  DOC_EDIT: { capability: "doc.summarize", profile: "default" },
+  SHEET_TRANSFORM: { capability: "doc.summarize", profile: "default" },
+  CANVAS_CLUSTER: { capability: "doc.summarize", profile: "default" },
+  ASR_TRANSCRIBE: { capability: "doc.summarize", profile: "default" },
+  WORKFLOW_RUN: { capability: "doc.summarize", profile: "default" },
+  DOC_SUMMARIZE: { capability: "doc.summarize", profile: "default" },
+  TERMINAL_EXEC: { capability: "term.exec", profile: "terminal" },
+} as const satisfies Record<JobKind, { capability: string; profile: string }>;
+
+/** The profile that a kind's jobs get where the client asks for none. */
+export function defaultProfileOf(kind: JobKind): string {
+  return NEEDS[kind].profile;
+}
+
+export type CapabilityCheck =
+  | { readonly granted: true; readonly capability: string }
+  | { readonly granted: false; readonly capability: string };
+
+/** Whether capabilities suffice for a kind. The server decides this; what a client asks for is only a name. */
+export function checkCapability(kind: JobKind, capabilities: readonly string[]): CapabilityCheck {
+  const { capability } = NEEDS[kind];
+  return { granted: capabilities.includes(capability), capability };
+}

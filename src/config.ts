@@ -1,0 +1,79 @@
+import { isIP } from "node:net";
+import { z } from "zod";
+import type { StorageLocation } from "./storage/open.ts";
+
+export interface Config {
+  readonly storage: StorageLocation;
+  readonly host: string;
+  readonly port: number;
+  readonly logLevel: "trace" | "debug" | "info" | "warn" | "error" | "silent";
+  /** Origins of web pages that may call this server, beside its own. */
+  readonly corsOrigins: readonly string[];
+  /** Bytes that a request's body may have. */
+  readonly maxBodyBytes: number;
+}
+
+/** A setting that cannot be used; the message names it and what would do. */
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+}
+
+const environment = z.object({
+  DATABASE_URL: z.string().default("file:./data"),
+  DATABASE_POOL_SIZE: z.coerce.number().int().min(1).max(200).default(10),
+  HOST: z.string().default("127.0.0.1").refine(isLoopback, {
+    error:
+      "must be a loopback address (127.0.0.1, ::1 or localhost): this version has no authentication, so it listens " +
+      "on this machine only. Put an authenticating proxy before it.",
+  }),
+  PORT: z.coerce.number().int().min(0).max(65_535).default(4000),
+  LOG_LEVEL: z.enum(["trace", "debug", "info", "warn", "error", "silent"]).default("info"),
+  CORS_ORIGINS: z.string().default("").transform(toList).pipe(z.array(z.url({ protocol: /^https?$/ }))),
+  MAX_BODY_BYTES: z.coerce.number().int().min(1024).max(100_000_000).default(5_000_000),
+});
+
+/**
+ * The settings of this process, every bad one named at once.
+ * @throws ConfigError
+ */
+export function readConfig(env: Readonly<Record<string, string | undefined>>): Config {
+  // An empty variable is an unset one: that is how Compose files and shells leave them.
+  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ""));
+  const parsed = environment.safeParse(given);
+  if (!parsed.success) {
+    const faults = parsed.error.issues.map(({ path, message }) => `  ${path[0]?.toString() ?? "?"}: ${message}`);
+    throw new ConfigError(`The server cannot start with these settings:\n${faults.join("\n")}`);
+  }
+  const values = parsed.data;
+  return {
+    storage: locate(values.DATABASE_URL, values.DATABASE_POOL_SIZE),
+    host: values.HOST,
+    port: values.PORT,
+    logLevel: values.LOG_LEVEL,
+    corsOrigins: values.CORS_ORIGINS.map((origin) => new URL(origin).origin),
+    maxBodyBytes: values.MAX_BODY_BYTES,
+  };
+}
+
+function locate(url: string, poolSize: number): StorageLocation {
+  if (url === "memory:") return { kind: "memory" };
+  if (url.startsWith("file:") && url.length > "file:".length) return { kind: "folder", path: url.slice("file:".length) };
+  if (/^postgres(ql)?:\/\//.test(url) && URL.canParse(url)) return { kind: "postgres", url, poolSize };
+  // The value may hold a password: it is not repeated.
+  throw new ConfigError(
+    "The server cannot start with these settings:\n" +
+      "  DATABASE_URL: must be postgres://user@host/database, file:FOLDER (an embedded database), or memory:",
+  );
+}
+
+/** Whether a host name means this machine only. */
+export function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
+}
+
+function toList(text: string): string[] {
+  return text
+    .split(",")
+    .map((item) => item.trim())
+    .filter((item) => item !== "");
+}

@@ -1,0 +1,146 @@
+import { z } from "zod";
+import { json, text } from "../jobs/text.ts";
+import { type Advanced, advanceWorkflow } from "../workflow/advance.ts";
+import { AiJob } from "./ai-job.ts";
+import { builder } from "./builder.ts";
+import { SensitivityEnum, StepOutcomeEnum, WorkflowDirectiveEnum } from "./enums.ts";
+import * as errors from "./errors.ts";
+import { deltaOf, DOCUMENT_BYTES, PAYLOAD_BYTES } from "./inputs.ts";
+import { MetricsDelta } from "./job-metrics.ts";
+import { orThrow } from "./result.ts";
+import { JobPoisoned } from "./security-violation.ts";
+import { NodeExecution, WorkflowRun } from "./workflow-run.ts";
+
+const WorkflowStepInput = builder.inputType("WorkflowStepInput", {
+  description: "How one step of a run stands: report STARTED, then SUCCEEDED or FAILED.",
+  validate: z
+    .looseObject({ outcome: z.string(), inputPayload: z.unknown(), outputPayload: z.unknown(), errorMessage: z.unknown() })
+    .superRefine((step, context) => {
+      const refuse = (path: string, message: string) => context.addIssue({ code: "custom", path: [path], message });
+      const starts = step.outcome === "STARTED";
+      if (starts && step.outputPayload != null) refuse("outputPayload", "a step that starts has no output yet");
+      if (!starts && step.inputPayload != null) refuse("inputPayload", "goes with STARTED");
+      if (step.outcome !== "FAILED" && step.errorMessage != null) refuse("errorMessage", "goes with FAILED");
+    }),
+  fields: (t) => ({
+    nodeId: t.string({
+      required: true,
+      validate: text(200),
+      description: "The step's name, unique among the run's open steps; 1 to 200 characters.",
+    }),
+    nodeType: t.string({
+      required: true,
+      validate: text(200),
+      description: "What sort of step; `llm_call` is recorded as LLM_INFERENCE. 1 to 200 characters.",
+    }),
+    outcome: t.field({ type: StepOutcomeEnum, required: true, description: "How it stands." }),
+    inputPayload: t.field({
+      type: "JSON",
+      validate: json(PAYLOAD_BYTES),
+      description: "What it starts with, up to 256 KiB; with STARTED only.",
+    }),
+    outputPayload: t.field({
+      type: "JSON",
+      validate: json(PAYLOAD_BYTES),
+      description: "What came of it, up to 256 KiB; with SUCCEEDED or FAILED only.",
+    }),
+    errorMessage: t.string({
+      validate: text(10_000).nullish(),
+      description: "Why it failed, up to 10,000 characters, kept redacted; with FAILED only.",
+    }),
+  }),
+});
+
+const RetrievedSnippetInput = builder.inputType("RetrievedSnippetInput", {
+  description: "Something that the step read, as it was read [HSK-ACE-VAL-100]. It is guarded and not stored.",
+  fields: (t) => ({
+    sourceId: t.string({
+      required: true,
+      validate: text(500),
+      description: "Where it comes from; 1 to 500 characters.",
+    }),
+    sourceHash: t.string({ validate: text(200).nullish(), description: "A hash of the source, as its owner has it." }),
+    content: t.string({
+      required: true,
+      validate: text(DOCUMENT_BYTES, 0),
+      description: "The raw text, up to 4,000,000 characters.",
+    }),
+    sensitivity: t.field({
+      type: SensitivityEnum,
+      required: true,
+      defaultValue: "UNKNOWN",
+      description: "How sensitive the source is.",
+    }),
+    exportable: t.boolean({ required: true, defaultValue: false, description: "Whether the source may be exported." }),
+  }),
+});
+
+const AdvanceWorkflowInput = builder.inputType("AdvanceWorkflowInput", {
+  description: "A worker's report of a step.",
+  fields: (t) => ({
+    workflowRunId: t.field({ type: "UUID", required: true, description: "The run." }),
+    leaseToken: t.string({ required: true, description: "The token that the claim gave." }),
+    step: t.field({ type: WorkflowStepInput, required: true, description: "The step." }),
+    retrievedSnippets: t.field({
+      type: [RetrievedSnippetInput],
+      required: true,
+      defaultValue: [],
+      validate: z.array(z.unknown()).max(1000),
+      description: "What the step read since the last report, up to 1,000.",
+    }),
+    metrics: t.field({ type: MetricsDelta, description: "What the run has cost since the last report." }),
+  }),
+});
+
+const AdvanceWorkflowPayload = builder.objectRef<Advanced>("AdvanceWorkflowPayload").implement({
+  description: "The step is kept.",
+  isTypeOf: (value) => typeof value === "object" && value !== null && "node" in value,
+  fields: (t) => ({
+    job: t.expose("job", { type: AiJob, description: "The job, its metrics included." }),
+    workflowRun: t.field({ type: WorkflowRun, description: "The run.", resolve: ({ run }) => run }),
+    node: t.expose("node", { type: NodeExecution, description: "This execution of the step." }),
+    directive: t.field({
+      type: WorkflowDirectiveEnum,
+      description: "What the worker must do now.",
+      resolve: () => "CONTINUE" as const,
+    }),
+  }),
+});
+
+builder.mutationField("advanceWorkflow", (t) =>
+  t.errorUnionField({
+    description:
+      "Reports a step. The lease is checked, then guards run on what it brings, and only then is any of it kept; a trap " +
+      "commits POISONED and answers JobPoisoned (section 6).",
+    types: [
+      AdvanceWorkflowPayload,
+      JobPoisoned,
+      errors.InvalidInputError,
+      errors.LeaseLostError,
+      errors.IllegalTransitionError,
+      errors.JobPoisonedError,
+      errors.GuardFailedError,
+      errors.TryAgainError,
+    ],
+    union: { description: "What came of advanceWorkflow." },
+    args: { input: t.arg({ type: AdvanceWorkflowInput, required: true, description: "The report." }) },
+    resolve: async (_root, { input }, { engine }) => {
+      const { metrics, step, ...report } = input;
+      const { nodeId, nodeType, outcome, inputPayload, outputPayload, errorMessage } = step;
+      return orThrow(
+        await advanceWorkflow(engine, {
+          ...report,
+          metrics: deltaOf(metrics),
+          step: {
+            nodeId,
+            nodeType,
+            outcome,
+            inputPayload: inputPayload ?? null,
+            outputPayload: outputPayload ?? null,
+            errorMessage: errorMessage ?? null,
+          },
+        }),
+      );
+    },
+  }),
+);

@@ -1,0 +1,88 @@
+import SchemaBuilder from "@pothos/core";
+import ComplexityPlugin from "@pothos/plugin-complexity";
+import ErrorsPlugin from "@pothos/plugin-errors";
+import PrismaPlugin from "@pothos/plugin-prisma";
+import RelayPlugin from "@pothos/plugin-relay";
+import ValidationPlugin from "@pothos/plugin-validation";
+import { GraphQLError } from "graphql";
+import { InvalidInputError } from "../errors.ts";
+import type { JsonValue } from "../storage/columns.ts";
+import type PrismaTypes from "../storage/generated/pothos-types.ts";
+import { getDatamodel } from "../storage/generated/pothos-types.ts";
+import type { GraphQLContext } from "./context.ts";
+
+/** The largest page, and the one that is given where neither `first` nor `last` is. */
+export const PAGE = { default: 20, most: 100 };
+
+/** What one operation may cost: fields that it can answer with, counted before it runs. */
+const LIMIT = { complexity: 25_000, depth: 15, breadth: 500 };
+
+export const builder = new SchemaBuilder<{
+  Context: GraphQLContext;
+  PrismaTypes: PrismaTypes;
+  DefaultFieldNullability: false;
+  DefaultEdgesNullability: { list: false; items: false };
+  DefaultNodeNullability: false;
+  Scalars: {
+    ID: { Input: string; Output: string };
+    UUID: { Input: string; Output: string };
+    DateTime: { Input: Date; Output: Date };
+    JSON: { Input: JsonValue; Output: unknown };
+    SafeInt: { Input: number; Output: number | bigint };
+    Cursor: { Input: string; Output: string };
+  };
+}>({
+  // Errors before validation: what validation throws is then a member of the field's union.
+  plugins: [ErrorsPlugin, RelayPlugin, PrismaPlugin, ValidationPlugin, ComplexityPlugin],
+  defaultFieldNullability: false,
+  prisma: {
+    client: (context) => context.engine.prisma,
+    dmmf: getDatamodel(),
+    exposeDescriptions: false,
+    onUnusedQuery: null,
+  },
+  relay: {
+    edgesFieldOptions: { description: "The rows of this page, each with its place." },
+    nodeFieldOptions: { description: "The row." },
+    nodesOnConnection: { description: "The rows of this page." },
+    cursorFieldOptions: { description: "The row's place: pass it as `after` or `before`." },
+    pageInfoFieldOptions: { description: "Whether there are rows before and after this page." },
+    pageInfoTypeOptions: { description: "Where a page begins and ends (Relay)." },
+    nodeTypeOptions: { description: "Anything that can be loaded again by its global id (Relay)." },
+    nodeQueryOptions: { description: "Anything by its global id; null where there is none in this workspace." },
+    nodesQueryOptions: { description: "Several things by their global ids, in their order; at most 100." },
+    firstArgOptions: { description: `How many rows from the start: 1 to ${PAGE.most}; ${PAGE.default} where neither first nor last is given.` },
+    afterArgOptions: { description: "Rows after this cursor only." },
+    lastArgOptions: { description: `How many rows from the end: 1 to ${PAGE.most}.` },
+    beforeArgOptions: { description: "Rows before this cursor only." },
+    hasNextPageFieldOptions: { description: "Whether more rows follow this page." },
+    hasPreviousPageFieldOptions: { description: "Whether rows come before this page." },
+    startCursorFieldOptions: { description: "The place of the first row; null on an empty page." },
+    endCursorFieldOptions: { description: "The place of the last row; null on an empty page." },
+  },
+  errors: {
+    unsafelyHandleInputErrors: true,
+    defaultUnionOptions: { name: ({ fieldName }) => `${capitalise(fieldName)}Result` },
+  },
+  validation: {
+    validationError: ({ issues }) => {
+      const [issue] = issues;
+      const path = (issue?.path ?? []).map((step) => String(typeof step === "object" ? step.key : step));
+      return new InvalidInputError(path, `${path.join(".")}: ${issue?.message ?? "is not valid"}. Nothing was changed.`);
+    },
+  },
+  complexity: {
+    limit: LIMIT,
+    defaultListMultiplier: 10,
+    complexityError: (kind, { complexity, depth, breadth }) =>
+      new GraphQLError(
+        `The operation asks for too much (${kind.toLowerCase()}): complexity ${complexity} of ${LIMIT.complexity}, depth ` +
+          `${depth} of ${LIMIT.depth}, breadth ${breadth} of ${LIMIT.breadth}. Ask for smaller pages or fewer fields.`,
+        { extensions: { code: "INVALID_INPUT" } },
+      ),
+  },
+});
+
+function capitalise(name: string): string {
+  return `${name.charAt(0).toUpperCase()}${name.slice(1)}`;
+}

@@ -1,0 +1,39 @@
+import { text } from "../jobs/text.ts";
+import type { AiJob as Job } from "../storage/generated/client/client.ts";
+import { cancelAiJob } from "../workflow/cancel.ts";
+import { AiJob } from "./ai-job.ts";
+import { builder } from "./builder.ts";
+import * as errors from "./errors.ts";
+import { orThrow } from "./result.ts";
+
+const CancelAiJobInput = builder.inputType("CancelAiJobInput", {
+  description: "Which job to call off, and why.",
+  fields: (t) => ({
+    jobId: t.field({ type: "UUID", required: true, description: "The job." }),
+    reason: t.string({ required: true, validate: text(2000), description: "Why; 1 to 2,000 characters." }),
+  }),
+});
+
+const CancelAiJobPayload = builder.objectRef<{ readonly job: Job }>("CancelAiJobPayload").implement({
+  description: "The job is cancelled.",
+  fields: (t) => ({ job: t.expose("job", { type: AiJob, description: "The job, CANCELLED." }) }),
+});
+
+builder.mutationField("cancelAiJob", (t) =>
+  t.errorUnionField({
+    description: "Calls a job off. A worker busy with it hears STOP_CANCELLED at its next call (section 6).",
+    types: [
+      CancelAiJobPayload,
+      errors.NotFoundError,
+      errors.InvalidInputError,
+      errors.IllegalTransitionError,
+      errors.JobPoisonedError,
+      errors.TryAgainError,
+    ],
+    union: { description: "What came of cancelAiJob." },
+    args: { input: t.arg({ type: CancelAiJobInput, required: true, description: "Which job, and why." }) },
+    resolve: async (_root, { input }, { engine, viewer }) => ({
+      job: orThrow(await cancelAiJob(engine, viewer.workspaceId, viewer.actor, input)),
+    }),
+  }),
+);

@@ -1,0 +1,113 @@
+import type { GraphQLResolveInfo, SelectionSetNode } from "graphql";
+import { z } from "zod";
+import { InvalidInputError } from "../errors.ts";
+import type { Slice } from "../jobs/queries.ts";
+import { PAGE } from "./builder.ts";
+
+/** A Relay connection over a list that is read by keyset. */
+
+export interface ConnectionArgs {
+  readonly first?: number | null | undefined;
+  readonly after?: string | null | undefined;
+  readonly last?: number | null | undefined;
+  readonly before?: string | null | undefined;
+}
+
+/** How a row's place in a list becomes a cursor, and back. */
+export interface KeyCodec<Row, Key> {
+  readonly keyOf: (row: Row) => readonly (string | number)[];
+  readonly schema: z.ZodType<Key>;
+}
+
+export interface Page<Row> {
+  readonly edges: { readonly cursor: string; readonly node: Row }[];
+  readonly pageInfo: {
+    readonly hasNextPage: boolean;
+    readonly hasPreviousPage: boolean;
+    readonly startCursor: string | null;
+    readonly endCursor: string | null;
+  };
+}
+
+/**
+ * The part of a list that these arguments ask for, one row more than the page, which tells whether there is another.
+ * @throws InvalidInputError
+ */
+export function toSlice<Row, Key>(args: ConnectionArgs, codec: KeyCodec<Row, Key>): Slice<Key> {
+  if (args.first != null && args.last != null) {
+    throw new InvalidInputError(["last"], "Give first or last, not both.");
+  }
+  const fromEnd = args.last != null;
+  const size = pageSize(fromEnd ? "last" : "first", args.first ?? args.last ?? PAGE.default);
+  return {
+    limit: size + 1,
+    fromEnd,
+    after: args.after == null ? undefined : decode("after", args.after, codec),
+    before: args.before == null ? undefined : decode("before", args.before, codec),
+  };
+}
+
+/** The page out of the rows that a slice gave. */
+export function toPage<Row, Key>(rows: readonly Row[], slice: Slice<Key>, codec: KeyCodec<Row, Key>): Page<Row> {
+  const more = rows.length === slice.limit;
+  const kept = more ? rows.slice(0, -1) : [...rows];
+  if (slice.fromEnd) kept.reverse();
+  const edges = kept.map((node) => ({ cursor: encode(codec.keyOf(node)), node }));
+  return {
+    edges,
+    pageInfo: {
+      // On the far side the answer is exact; on the near side the cursor itself is what lies there.
+      hasNextPage: slice.fromEnd ? slice.before !== undefined : more,
+      hasPreviousPage: slice.fromEnd ? more : slice.after !== undefined,
+      startCursor: edges.at(0)?.cursor ?? null,
+      endCursor: edges.at(-1)?.cursor ?? null,
+    },
+  };
+}
+
+function pageSize(name: string, asked: number): number {
+  if (asked < 1 || asked > PAGE.most) {
+    throw new InvalidInputError([name], `${name} must be from 1 to ${PAGE.most}; read on with the page's cursors.`);
+  }
+  return asked;
+}
+
+function encode(key: readonly (string | number)[]): string {
+  return Buffer.from(JSON.stringify(key)).toString("base64url");
+}
+
+function decode<Row, Key>(name: string, cursor: string, codec: KeyCodec<Row, Key>): Key {
+  const parsed = codec.schema.safeParse(parse(cursor));
+  if (parsed.success) return parsed.data;
+  throw new InvalidInputError([name], "This is no cursor of this list: pass one from a page of it, unchanged.");
+}
+
+function parse(cursor: string): unknown {
+  try {
+    return JSON.parse(Buffer.from(cursor, "base64url").toString("utf8"));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether the operation asks for a field of this name, however deep below the one that is being resolved. */
+export function asksFor(info: GraphQLResolveInfo, field: string): boolean {
+  const seen = new Set<string>();
+  const within = (set: SelectionSetNode | undefined): boolean =>
+    set?.selections.some((selection) => {
+      switch (selection.kind) {
+        case "Field":
+          return selection.name.value === field || within(selection.selectionSet);
+        case "InlineFragment":
+          return within(selection.selectionSet);
+        case "FragmentSpread": {
+          const name = selection.name.value;
+          if (seen.has(name)) return false;
+          seen.add(name);
+          return within(info.fragments[name]?.selectionSet);
+        }
+      }
+      return false;
+    }) ?? false;
+  return info.fieldNodes.some((node) => within(node.selectionSet));
+}

@@ -1,0 +1,29 @@
+import type DataLoader from "dataloader";
+import type { Actor } from "../recorder/event.ts";
+import type { Feed } from "../recorder/feed.ts";
+import type { FlightRecorderEvent, WorkflowRun } from "../storage/generated/client/client.ts";
+import type { Engine } from "../workflow/engine.ts";
+
+/** Who asks, and for which workspace (section 11). */
+export interface Viewer {
+  readonly workspaceId: string;
+  readonly actor: Actor;
+}
+
+/** What belongs to several jobs of one answer, read in one statement. By the page that is asked for. */
+export interface Loaders {
+  readonly runs: Map<string, DataLoader<string, WorkflowRun[]>>;
+  readonly events: Map<string, DataLoader<string, FlightRecorderEvent[]>>;
+}
+
+/** What every resolver gets: made once for each operation. */
+export interface GraphQLContext {
+  readonly engine: Engine;
+  readonly feed: Feed;
+  readonly viewer: Viewer;
+  readonly loaders: Loaders;
+}
+
+export function newLoaders(): Loaders {
+  return { runs: new Map(), events: new Map() };
+}

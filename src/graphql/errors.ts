@@ -1,0 +1,115 @@
+import * as errors from "../errors.ts";
+import { AiJob } from "./ai-job.ts";
+import { builder } from "./builder.ts";
+import { ErrorCodeEnum, JobStateEnum, WorkflowDirectiveEnum } from "./enums.ts";
+
+/** One object type for each code that a mutation can answer with, named after it. */
+
+const code = "Which error this is.";
+const directive = "What the worker must do now.";
+
+export const ErrorInterface = builder.interfaceRef<errors.AppError>("Error").implement({
+  description: "An answer that is not what was asked for. Nothing was changed, unless the type says otherwise.",
+  fields: (t) => ({
+    code: t.field({ type: ErrorCodeEnum, description: code, resolve: (error) => error.code }),
+    message: t.exposeString("message", { description: "For people: what happened, and what to do." }),
+  }),
+});
+
+export const NotFoundError = builder.objectType(errors.NotFoundError, {
+  name: "NotFoundError",
+  description: errors.ERROR_CODES.NOT_FOUND,
+  interfaces: [ErrorInterface],
+});
+
+export const InvalidInputError = builder.objectType(errors.InvalidInputError, {
+  name: "InvalidInputError",
+  description: errors.ERROR_CODES.INVALID_INPUT,
+  interfaces: [ErrorInterface],
+  fields: (t) => ({
+    path: t.stringList({
+      description: "Path of the offending field, such as input.metrics.inputTokens.",
+      resolve: (error) => [...error.path],
+    }),
+  }),
+});
+
+export const IllegalTransitionError = builder.objectType(errors.IllegalTransitionError, {
+  name: "IllegalTransitionError",
+  description: errors.ERROR_CODES.ILLEGAL_TRANSITION,
+  interfaces: [ErrorInterface],
+  fields: (t) => ({
+    from: t.expose("from", { type: JobStateEnum, description: "The state that the job is in." }),
+    to: t.expose("to", { type: JobStateEnum, description: "The state that this call would have brought it to." }),
+    directive: t.expose("directive", {
+      type: WorkflowDirectiveEnum,
+      nullable: true,
+      description: `${directive} Null where no worker asked.`,
+    }),
+  }),
+});
+
+export const JobPoisonedError = builder.objectType(errors.JobPoisonedError, {
+  name: "JobPoisonedError",
+  description: `${errors.ERROR_CODES.JOB_POISONED} (JobPoisoned: by this call.)`,
+  interfaces: [ErrorInterface],
+  fields: (t) => ({
+    directive: t.expose("directive", { type: WorkflowDirectiveEnum, description: directive }),
+    job: t.field({ type: AiJob, description: "The job as it is.", resolve: (error) => error.job }),
+  }),
+});
+
+export const LeaseLostError = builder.objectType(errors.LeaseLostError, {
+  name: "LeaseLostError",
+  description: errors.ERROR_CODES.LEASE_LOST,
+  interfaces: [ErrorInterface],
+  fields: (t) => ({
+    directive: t.expose("directive", { type: WorkflowDirectiveEnum, description: directive }),
+  }),
+});
+
+export const CapabilityDeniedError = builder.objectType(errors.CapabilityDeniedError, {
+  name: "CapabilityDeniedError",
+  description: `${errors.ERROR_CODES.CAPABILITY_DENIED} The denial is on record, and the job is FAILED.`,
+  interfaces: [ErrorInterface],
+  fields: (t) => ({
+    missingCapability: t.exposeString("missingCapability", { description: "The capability that the profile lacks." }),
+    job: t.field({ type: AiJob, description: "The job, kept as FAILED.", resolve: (error) => error.job }),
+  }),
+});
+
+export const UnknownCapabilityError = builder.objectType(errors.UnknownCapabilityError, {
+  name: "UnknownCapabilityError",
+  description: errors.ERROR_CODES.UNKNOWN_CAPABILITY,
+  interfaces: [ErrorInterface],
+});
+
+export const AccessModeViolationError = builder.objectType(errors.AccessModeViolationError, {
+  name: "AccessModeViolationError",
+  description: `${errors.ERROR_CODES.ACCESS_MODE_VIOLATION} The run has failed; nothing of the report was applied.`,
+  interfaces: [ErrorInterface],
+  fields: (t) => ({
+    directive: t.expose("directive", { type: WorkflowDirectiveEnum, description: directive }),
+  }),
+});
+
+export const IdempotencyConflictError = builder.objectType(errors.IdempotencyConflictError, {
+  name: "IdempotencyConflictError",
+  description: errors.ERROR_CODES.IDEMPOTENCY_CONFLICT,
+  interfaces: [ErrorInterface],
+});
+
+export const GuardFailedError = builder.objectType(errors.GuardFailedError, {
+  name: "GuardFailedError",
+  description: errors.ERROR_CODES.GUARD_FAILED,
+  interfaces: [ErrorInterface],
+  fields: (t) => ({
+    guardName: t.exposeString("guardName", { description: "The guard that could not decide." }),
+  }),
+});
+
+export const TryAgainError = builder.objectType(errors.TryAgainError, {
+  name: "TryAgainError",
+  description: errors.ERROR_CODES.TRY_AGAIN,
+  interfaces: [ErrorInterface],
+});

@@ -1,0 +1,58 @@
+import { text } from "../jobs/text.ts";
+import type { Completed } from "../workflow/complete.ts";
+import { failWorkflow } from "../workflow/fail.ts";
+import { AiJob } from "./ai-job.ts";
+import { builder } from "./builder.ts";
+import * as errors from "./errors.ts";
+import { deltaOf } from "./inputs.ts";
+import { MetricsDelta } from "./job-metrics.ts";
+import { orThrow } from "./result.ts";
+import { WorkflowRun } from "./workflow-run.ts";
+
+const FailWorkflowInput = builder.inputType("FailWorkflowInput", {
+  description: "A worker gives up on a run.",
+  fields: (t) => ({
+    workflowRunId: t.field({ type: "UUID", required: true, description: "The run." }),
+    leaseToken: t.string({ required: true, description: "The token that the claim gave." }),
+    errorMessage: t.string({
+      validate: text(10_000).nullish(),
+      description: "Why, up to 10,000 characters; kept redacted.",
+    }),
+    retryable: t.boolean({
+      required: true,
+      defaultValue: true,
+      description: "Whether another attempt is worth it: while attempts are left, the job is QUEUED again, for later.",
+    }),
+    metrics: t.field({ type: MetricsDelta, description: "What the run has cost since the last report." }),
+  }),
+});
+
+const FailWorkflowPayload = builder.objectRef<Completed>("FailWorkflowPayload").implement({
+  description: "The run has failed.",
+  fields: (t) => ({
+    job: t.expose("job", { type: AiJob, description: "The job: QUEUED for another attempt, or FAILED." }),
+    workflowRun: t.field({ type: WorkflowRun, description: "The run, FAILED.", resolve: ({ run }) => run }),
+  }),
+});
+
+builder.mutationField("failWorkflow", (t) =>
+  t.errorUnionField({
+    description: "Ends a run as FAILED. The job is tried again while that is worth it and attempts are left (section 6).",
+    types: [
+      FailWorkflowPayload,
+      errors.InvalidInputError,
+      errors.LeaseLostError,
+      errors.IllegalTransitionError,
+      errors.JobPoisonedError,
+      errors.TryAgainError,
+    ],
+    union: { description: "What came of failWorkflow." },
+    args: { input: t.arg({ type: FailWorkflowInput, required: true, description: "The run, and why." }) },
+    resolve: async (_root, { input }, { engine }) => {
+      const { errorMessage, metrics, ...rest } = input;
+      return orThrow(
+        await failWorkflow(engine, { ...rest, errorMessage: errorMessage ?? null, metrics: deltaOf(metrics) }),
+      );
+    },
+  }),
+);

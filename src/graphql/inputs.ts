@@ -1,0 +1,71 @@
+import { z } from "zod";
+import { NO_METRICS, type MetricsDelta as Delta } from "../jobs/metrics.ts";
+import { text } from "../jobs/text.ts";
+import { LEASE_SECONDS } from "../workflow/lease.ts";
+import { builder } from "./builder.ts";
+import { OperationTypeEnum } from "./enums.ts";
+
+/** Inputs that more than one mutation takes, and the limits of what texts and documents may be. */
+
+/** Bytes of JSON that a job's inputs or outputs may have. */
+export const DOCUMENT_BYTES = 4_000_000;
+/** Bytes of JSON that one payload of a node may have. */
+export const PAYLOAD_BYTES = 256 * 1024;
+/** Items of a batch: heartbeats, completions. */
+const MOST_IN_A_BATCH = 100;
+
+export const EntityRefInput = builder.inputType("EntityRefInput", {
+  description: "Something outside this server that a job reads or writes.",
+  fields: (t) => ({
+    entityKind: t.string({
+      required: true,
+      validate: text(200),
+      description: "What sort of thing, such as `document`; 1 to 200 characters.",
+    }),
+    entityId: t.string({
+      required: true,
+      validate: text(500),
+      description: "Which one, in the words of the system that has it; 1 to 500 characters.",
+    }),
+    selector: t.string({
+      validate: text(2000).nullish(),
+      description: "Which part of it, up to 2,000 characters; all of it where left out.",
+    }),
+  }),
+});
+
+export const PlannedOperationInput = builder.inputType("PlannedOperationInput", {
+  description: "What a job intends to do.",
+  fields: (t) => ({
+    opType: t.field({ type: OperationTypeEnum, required: true, description: "What is done to the target." }),
+    target: t.field({ type: EntityRefInput, required: true, description: "What it is done to." }),
+    description: t.string({ validate: text(2000, 0).nullish(), description: "For people; up to 2,000 characters." }),
+  }),
+});
+
+/** The counters of a report that brings none, or of one that does. */
+export function deltaOf(metrics: Delta | null | undefined): Delta {
+  return metrics ?? NO_METRICS;
+}
+
+/** How long a lease is to last. */
+export const leaseSeconds = {
+  required: true,
+  defaultValue: 30,
+  validate: z.int().min(LEASE_SECONDS.least).max(LEASE_SECONDS.most),
+  description: `How long the lease lasts from now, in seconds: ${LEASE_SECONDS.least} to ${LEASE_SECONDS.most}.`,
+} as const;
+
+/** A list of which no two items are about the same run. */
+export function batchOfRuns() {
+  const items = z.array(z.looseObject({ workflowRunId: z.string() })).min(1).max(MOST_IN_A_BATCH);
+  return items.superRefine((batch, context) => {
+    const seen = new Set<string>();
+    for (const [index, { workflowRunId }] of batch.entries()) {
+      const id = workflowRunId.toLowerCase();
+      const path = [index, "workflowRunId"];
+      if (seen.has(id)) context.addIssue({ code: "custom", message: "names a run that an earlier item names", path });
+      seen.add(id);
+    }
+  });
+}

@@ -1,0 +1,65 @@
+import { GraphQLError, GraphQLScalarType, Kind, type ValueNode } from "graphql";
+import { DateTimeResolver, JSONResolver, UUIDResolver } from "graphql-scalars";
+import { builder } from "./builder.ts";
+
+function refuse(message: string): never {
+  throw new GraphQLError(message, { extensions: { code: "INVALID_INPUT" } });
+}
+
+function toSafeInt(value: unknown): number {
+  const number = typeof value === "bigint" ? Number(value) : value;
+  if (typeof number === "number" && Number.isSafeInteger(number) && number >= 0) return number;
+  return refuse(`${String(value).slice(0, 40)} is not a whole number from 0 to 2^53 - 1.`);
+}
+
+function toCursor(value: unknown): string {
+  if (typeof value === "string" && value.length > 0 && value.length <= 500) return value;
+  return refuse("A cursor is a text that this server gave out, unchanged.");
+}
+
+/** A literal's text; variables never come here. */
+function literal(node: ValueNode, kind: Kind.INT | Kind.STRING): string {
+  return node.kind === kind && "value" in node ? String(node.value) : refuse(`This takes a literal of kind ${kind}.`);
+}
+
+builder.addScalarType("UUID", describe(UUIDResolver, "A UUID, such as `018f3c4e-7b1a-7cc3-9a55-0c1e2d3f4a5b`."));
+
+builder.addScalarType(
+  "DateTime",
+  describe(DateTimeResolver, "A moment in RFC 3339, such as `2026-11-22T18:41:00.000Z`; kept to the millisecond."),
+);
+
+builder.addScalarType(
+  "JSON",
+  describe(
+    JSONResolver,
+    "Any JSON value. Text with U+0000 or a lone surrogate, a number beyond 2^53 - 1, and more than 100 levels are " +
+      "refused (INVALID_INPUT). A JSON null is stored as no value.",
+  ),
+);
+
+builder.addScalarType(
+  "SafeInt",
+  new GraphQLScalarType<number, number>({
+    name: "SafeInt",
+    description: "Whole number from 0 to 2^53 - 1: what every client, JavaScript included, reads exactly.",
+    serialize: toSafeInt,
+    parseValue: toSafeInt,
+    parseLiteral: (node) => toSafeInt(Number(literal(node, Kind.INT))),
+  }),
+);
+
+builder.addScalarType(
+  "Cursor",
+  new GraphQLScalarType<string, string>({
+    name: "Cursor",
+    description: "Opaque place in the event log. It is a position, not a permission (section 10).",
+    serialize: toCursor,
+    parseValue: toCursor,
+    parseLiteral: (node) => toCursor(literal(node, Kind.STRING)),
+  }),
+);
+
+function describe<Input, Output>(scalar: GraphQLScalarType<Input, Output>, description: string) {
+  return new GraphQLScalarType({ ...scalar.toConfig(), description, specifiedByURL: null });
+}

@@ -1,0 +1,42 @@
+import { z } from "zod";
+import type { AiJob } from "../storage/generated/client/client.ts";
+import { text } from "./text.ts";
+
+/** Something outside this server that a job reads or writes, such as one document or a part of it. */
+export const entityRefSchema = z.object({
+  entityKind: text(200),
+  entityId: text(500),
+  selector: text(2000).nullish(),
+});
+
+export type EntityRef = z.infer<typeof entityRefSchema>;
+
+const storedRefs = z.array(entityRefSchema);
+
+/** A job's `entity_refs`, as they were validated on the way in. */
+export function entityRefsOf(job: Pick<AiJob, "entityRefs">): readonly EntityRef[] {
+  return storedRefs.parse(job.entityRefs);
+}
+
+/**
+ * Why a job may not have written these entities; null where it may (section 6). A reference without a selector covers
+ * the whole entity; one with a selector covers that part alone.
+ */
+export function refuseWrites(job: AiJob, written: readonly EntityRef[]): string | null {
+  if (written.length === 0) return null;
+  switch (job.accessMode) {
+    case "ANALYSIS_ONLY":
+    case "PREVIEW_ONLY":
+      return `A job that is ${job.accessMode} writes no entity.`;
+    case "APPLY_SCOPED": {
+      const scope = entityRefsOf(job);
+      const outside = written.find((entity) => !scope.some((allowed) => covers(allowed, entity)));
+      return outside ? `${outside.entityKind} ${outside.entityId} is not in the job's entityRefs.` : null;
+    }
+  }
+}
+
+function covers(allowed: EntityRef, entity: EntityRef): boolean {
+  const same = allowed.entityKind === entity.entityKind && allowed.entityId === entity.entityId;
+  return same && (allowed.selector == null || allowed.selector === entity.selector);
+}

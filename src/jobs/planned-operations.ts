@@ -1,0 +1,30 @@
+import { z } from "zod";
+import type { AiJob } from "../storage/generated/client/client.ts";
+import { OperationType } from "../storage/generated/client/enums.ts";
+import { entityRefSchema } from "./access-mode.ts";
+import { text } from "./text.ts";
+
+const BY_WORD: ReadonlyMap<string, OperationType> = new Map(
+  Object.values(OperationType).map((type) => [type.toLowerCase(), type]),
+);
+
+/** As it is stored: the operation by its snake_case word, as every enum in the database. */
+const stored = z.array(
+  z.object({
+    opType: z.string().transform((word, context) => BY_WORD.get(word) ?? invalid(word, context)),
+    target: entityRefSchema,
+    description: text(2000, 0).nullable(),
+  }),
+);
+
+function invalid(word: string, context: z.RefinementCtx): never {
+  context.addIssue({ code: "custom", message: `${word} is no operation type` });
+  return z.NEVER;
+}
+
+export type StoredOperation = z.infer<typeof stored>[number];
+
+/** A job's `planned_operations`, as they were validated on the way in. */
+export function plannedOperationsOf(job: Pick<AiJob, "plannedOperations">): readonly StoredOperation[] {
+  return stored.parse(job.plannedOperations);
+}

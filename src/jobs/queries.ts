@@ -1,0 +1,215 @@
+import { EVENT_COLUMNS, type JobMetrics, jobColumns, RUN_COLUMNS } from "../storage/columns.ts";
+import {
+  type AiJob,
+  type FlightRecorderEvent,
+  Prisma,
+  type PrismaClient,
+  type WorkflowRun,
+} from "../storage/generated/client/client.ts";
+import { JobKind, JobState, RecorderEventType } from "../storage/generated/client/enums.ts";
+
+/**
+ * Reads of lists, by keyset: a page starts after a place that a row had, so that rows inserted meanwhile move nothing.
+ * Every read has a bound.
+ */
+
+/** A part of a list: at most `limit` rows strictly between two places, from the list's start or from its end. */
+export interface Slice<Key> {
+  readonly limit: number;
+  readonly after?: Key | undefined;
+  readonly before?: Key | undefined;
+  /** Read from the end towards the start. */
+  readonly fromEnd: boolean;
+}
+
+export interface JobFilter {
+  readonly states?: readonly JobState[] | null | undefined;
+  readonly kinds?: readonly JobKind[] | null | undefined;
+  readonly protocolId?: string | null | undefined;
+  readonly parentJobId?: string | null | undefined;
+  readonly createdAfter?: Date | null | undefined;
+  readonly createdBefore?: Date | null | undefined;
+}
+
+/** Where a job stands in the list: newest first, the id telling apart what was created in one millisecond. */
+export interface JobKey {
+  readonly createdAt: Date;
+  readonly jobId: string;
+}
+
+/** What a job's row may hold megabytes of, and is read only where it is asked for. */
+export type JobDocument = "jobInputs" | "jobOutputs";
+
+/** Jobs newest first. `documents` names the large columns to read; the others come as null. */
+export function listJobs(
+  prisma: PrismaClient,
+  workspaceId: string,
+  filter: JobFilter,
+  slice: Slice<JobKey>,
+  documents: readonly JobDocument[],
+): Promise<AiJob[]> {
+  const { limit, fromEnd } = slice;
+  const direction = fromEnd ? Prisma.sql`ASC` : Prisma.sql`DESC`;
+  const order = Prisma.sql`ORDER BY created_at ${direction}, job_id ${direction} LIMIT ${limit}`;
+  const bounds = [...withinSlice(slice), ...jobConditions(filter)];
+  return prisma.$queryRaw<AiJob[]>`
+    SELECT ${jobColumns(documents)} FROM (${jobSource(workspaceId, filter, bounds, order)}) AS job ${order}`;
+}
+
+/**
+ * Each state and kind that is asked for is a short walk of its own along the index, and the walks are merged: a filter
+ * that matches little costs no scan of what it does not match.
+ */
+function jobSource(workspaceId: string, filter: JobFilter, bounds: Prisma.Sql[], order: Prisma.Sql): Prisma.Sql {
+  const where = Prisma.join([Prisma.sql`workspace_id = ${workspaceId}::uuid`, ...bounds], " AND ");
+  if (!filter.states && !filter.kinds) return Prisma.sql`SELECT * FROM ai_jobs WHERE ${where} ${order}`;
+  return Prisma.sql`
+    SELECT one.* FROM unnest(${words(filter.states ?? Object.values(JobState))}::"JobState"[]) AS wanted_state,
+      unnest(${words(filter.kinds ?? Object.values(JobKind))}::"JobKind"[]) AS wanted_kind,
+      LATERAL (SELECT * FROM ai_jobs WHERE state = wanted_state AND job_kind = wanted_kind AND ${where} ${order}) AS one`;
+}
+
+function withinSlice({ after, before }: Slice<JobKey>): Prisma.Sql[] {
+  return [
+    ...(after ? [Prisma.sql`(created_at, job_id) < (${after.createdAt}, ${after.jobId}::uuid)`] : []),
+    ...(before ? [Prisma.sql`(created_at, job_id) > (${before.createdAt}, ${before.jobId}::uuid)`] : []),
+  ];
+}
+
+function jobConditions({ protocolId, parentJobId, createdAfter, createdBefore }: JobFilter): Prisma.Sql[] {
+  return [
+    ...(protocolId == null ? [] : [Prisma.sql`protocol_id = ${protocolId}`]),
+    ...(parentJobId == null ? [] : [Prisma.sql`parent_job_id = ${parentJobId}::uuid`]),
+    ...(createdAfter == null ? [] : [Prisma.sql`created_at > ${createdAfter}`]),
+    ...(createdBefore == null ? [] : [Prisma.sql`created_at < ${createdBefore}`]),
+  ];
+}
+
+function words(names: readonly string[]): string[] {
+  return [...new Set(names)].map((name) => name.toLowerCase());
+}
+
+/** How many jobs match: exact, and read only where a client asks for it. */
+export function countJobs(prisma: PrismaClient, workspaceId: string, filter: JobFilter): Promise<number> {
+  const { states, kinds, protocolId, parentJobId, createdAfter, createdBefore } = filter;
+  return prisma.aiJob.count({
+    where: {
+      workspaceId,
+      ...(states ? { state: { in: [...states] } } : {}),
+      ...(kinds ? { jobKind: { in: [...kinds] } } : {}),
+      ...(protocolId == null ? {} : { protocolId }),
+      ...(parentJobId == null ? {} : { parentJobId }),
+      createdAt: { ...(createdAfter ? { gt: createdAfter } : {}), ...(createdBefore ? { lt: createdBefore } : {}) },
+    },
+  });
+}
+
+/** Part of the runs of several jobs, in the order of their attempts, in one statement. By job id. */
+export async function listRunsOf(
+  prisma: PrismaClient,
+  jobIds: readonly string[],
+  slice: Slice<number>,
+): Promise<ReadonlyMap<string, WorkflowRun[]>> {
+  const rows = await prisma.$queryRaw<WorkflowRun[]>`
+    SELECT ${RUN_COLUMNS} FROM unnest(${jobIds}::uuid[]) AS parent, LATERAL (
+      SELECT * FROM workflow_runs WHERE job_id = parent ${ofEach(Prisma.sql`attempt`, slice)}) AS run`;
+  return byJob(rows);
+}
+
+/** Part of the events of several jobs, in the order of their versions, in one statement. By job id. */
+export async function listEventsOf(
+  prisma: PrismaClient,
+  jobIds: readonly string[],
+  slice: Slice<number>,
+): Promise<ReadonlyMap<string, FlightRecorderEvent[]>> {
+  const rows = await prisma.$queryRaw<FlightRecorderEvent[]>`
+    SELECT ${EVENT_COLUMNS} FROM unnest(${jobIds}::uuid[]) AS parent, LATERAL (
+      SELECT * FROM flight_recorder_events WHERE job_id = parent ${ofEach(Prisma.sql`version`, slice)}) AS event`;
+  return byJob(rows);
+}
+
+function byJob<Row extends { readonly jobId: string }>(rows: readonly Row[]): ReadonlyMap<string, Row[]> {
+  const lists = new Map<string, Row[]>();
+  for (const row of rows) {
+    const list = lists.get(row.jobId);
+    if (list) list.push(row);
+    else lists.set(row.jobId, [row]);
+  }
+  return lists;
+}
+
+function ofEach(column: Prisma.Sql, { limit, after, before, fromEnd }: Slice<number>): Prisma.Sql {
+  const above = after === undefined ? Prisma.empty : Prisma.sql`AND ${column} > ${after}`;
+  const below = before === undefined ? Prisma.empty : Prisma.sql`AND ${column} < ${before}`;
+  return Prisma.sql`${above} ${below} ORDER BY ${column} ${fromEnd ? Prisma.sql`DESC` : Prisma.sql`ASC`} LIMIT ${limit}`;
+}
+
+export interface EventFilter {
+  readonly jobId?: string | null | undefined;
+  readonly traceId?: string | null | undefined;
+  readonly types?: readonly RecorderEventType[] | null | undefined;
+  readonly recordedAfter?: Date | null | undefined;
+  readonly recordedBefore?: Date | null | undefined;
+}
+
+export interface EventKey {
+  readonly recordedAt: Date;
+  readonly jobId: string;
+  readonly version: number;
+}
+
+/** Events newest first: those of one job or trace where the filter names one, else of each type, merged. */
+export function listEvents(
+  prisma: PrismaClient,
+  workspaceId: string,
+  filter: EventFilter,
+  { limit, after }: Slice<EventKey>,
+): Promise<FlightRecorderEvent[]> {
+  const { jobId, traceId, recordedAfter, recordedBefore } = filter;
+  const order = Prisma.sql`ORDER BY recorded_at DESC, job_id DESC, version DESC LIMIT ${limit}`;
+  const conditions = [
+    Prisma.sql`workspace_id = ${workspaceId}::uuid`,
+    ...(after
+      ? [Prisma.sql`(recorded_at, job_id, version) < (${after.recordedAt}, ${after.jobId}::uuid, ${after.version})`]
+      : []),
+    ...(jobId == null ? [] : [Prisma.sql`job_id = ${jobId}::uuid`]),
+    ...(traceId == null ? [] : [Prisma.sql`trace_id = ${traceId}::uuid`]),
+    ...(recordedAfter == null ? [] : [Prisma.sql`recorded_at > ${recordedAfter}`]),
+    ...(recordedBefore == null ? [] : [Prisma.sql`recorded_at < ${recordedBefore}`]),
+  ];
+  const where = Prisma.join(conditions, " AND ");
+  const types = words(filter.types ?? Object.values(RecorderEventType));
+  return prisma.$queryRaw<FlightRecorderEvent[]>`
+    SELECT ${EVENT_COLUMNS} FROM (
+      SELECT one.* FROM unnest(${types}::"RecorderEventType"[]) AS wanted,
+        LATERAL (SELECT * FROM flight_recorder_events WHERE type = wanted AND ${where} ${order}) AS one
+    ) AS event ${order}`;
+}
+
+export interface Stats {
+  readonly jobKind: JobKind;
+  readonly state: JobState;
+  readonly count: bigint;
+  readonly metrics: JobMetrics;
+}
+
+/** Exact counts and sums by kind and state. */
+export async function statsByKindAndState(
+  prisma: PrismaClient,
+  workspaceId: string,
+  filter: Pick<JobFilter, "states" | "kinds">,
+): Promise<readonly Stats[]> {
+  const rows = await prisma.$queryRaw<(Omit<Stats, "metrics"> & JobMetrics)[]>`
+    SELECT upper(job_kind::text) AS "jobKind", upper(state::text) AS state, count(*) AS count,
+      sum(duration_ms)::bigint AS "durationMs", sum(total_tokens)::bigint AS "totalTokens",
+      sum(input_tokens)::bigint AS "inputTokens", sum(output_tokens)::bigint AS "outputTokens",
+      sum(tokens_planner)::bigint AS "tokensPlanner", sum(tokens_executor)::bigint AS "tokensExecutor",
+      sum(entities_read)::bigint AS "entitiesRead", sum(entities_written)::bigint AS "entitiesWritten",
+      sum(validators_run_count)::bigint AS "validatorsRunCount"
+    FROM ai_jobs
+    WHERE workspace_id = ${workspaceId}::uuid
+      AND state = ANY(${words(filter.states ?? Object.values(JobState))}::"JobState"[])
+      AND job_kind = ANY(${words(filter.kinds ?? Object.values(JobKind))}::"JobKind"[])
+    GROUP BY job_kind, state ORDER BY job_kind, state`;
+  return rows.map(({ jobKind, state, count, ...metrics }) => ({ jobKind, state, count, metrics }));
+}

@@ -1,0 +1,219 @@
+import { uuidv7 } from "uuidv7";
+import { EVENT_COLUMNS, JOB_COLUMNS, metricsOf, toRecord } from "../storage/columns.ts";
+import { type AiJob, type FlightRecorderEvent, Prisma } from "../storage/generated/client/client.ts";
+import { CHAIN_START, type EventDraft, hashEvent } from "./event.ts";
+import { redact } from "./redact.ts";
+
+/**
+ * The one door for writes to jobs and events: every change of a job raises its version by exactly one and has exactly
+ * one event, written by the same statement (section 4). The database refuses at commit what comes any other way.
+ */
+
+export type Transaction = Prisma.TransactionClient;
+
+/** A job whose row this transaction holds, as it is now that nobody else can change it. */
+export type LockedJob = AiJob & {
+  /** `order_xid` of the next version: the greater of this transaction's id and the job's last (section 4). */
+  readonly nextOrderXid: bigint;
+  /** The database's clock, read after the lock was had. Leases are judged by it. */
+  readonly now: Date;
+  /** What its capability profile grants at this moment (section 8). */
+  readonly capabilities: readonly string[];
+};
+
+/** What a change may set. Everything else of a job is as it was submitted, for good. */
+export type JobPatch = Partial<
+  Pick<
+    AiJob,
+    | keyof ReturnType<typeof metricsOf>
+    | "workflowRunId"
+    | "state"
+    | "statusReason"
+    | "errorMessage"
+    | "jobOutputs"
+    | "issues"
+    | "runAfter"
+    | "attempt"
+    | "completedAt"
+  >
+>;
+
+/** One version of one job: what it sets, and the event that tells of it. */
+export interface JobChange {
+  readonly job: LockedJob;
+  readonly set: JobPatch;
+  readonly event: EventDraft;
+}
+
+export interface Recorded {
+  readonly job: LockedJob;
+  readonly event: FlightRecorderEvent;
+}
+
+/**
+ * Locks jobs, in `job_id` order as everyone does (section 4), and reads them as they are under the lock.
+ * The clock is read after the last wait, not before it.
+ * @param which a condition on `ai_jobs`; what it reads from other tables must never change.
+ */
+export async function lockJobs(tx: Transaction, which: Prisma.Sql): Promise<ReadonlyMap<string, LockedJob>> {
+  const rows = await tx.$queryRaw<LockedJob[]>`
+    WITH locked AS MATERIALIZED (SELECT * FROM ai_jobs WHERE ${which} ORDER BY job_id FOR NO KEY UPDATE)
+    SELECT ${JOB_COLUMNS}, greatest(current_order_xid(), order_xid) AS "nextOrderXid", clock_timestamp() AS now,
+      (SELECT p.capabilities FROM capability_profiles p WHERE p.id = locked.capability_profile_id) AS capabilities
+    FROM locked`;
+  return new Map(rows.map((row) => [row.jobId, row]));
+}
+
+/** Locks one job; undefined where there is none, or it is of another workspace. */
+export async function lockJob(tx: Transaction, workspaceId: string, jobId: string): Promise<LockedJob | undefined> {
+  const jobs = await lockJobs(tx, Prisma.sql`job_id = ${jobId}::uuid AND workspace_id = ${workspaceId}::uuid`);
+  return jobs.get(jobId);
+}
+
+/**
+ * Writes one new version of each job, with its event, in one statement however many they are.
+ * A job that needs two versions is passed again, as it came out of the first call.
+ * @returns in the order of `changes`, each job as it now stands, still locked.
+ */
+export async function record(tx: Transaction, changes: readonly JobChange[]): Promise<readonly Recorded[]> {
+  if (changes.length === 0) return [];
+  const recorded = changes.map(nextVersion);
+  const written = await tx.$executeRaw`
+    WITH job AS (
+      SELECT * FROM jsonb_to_recordset(${toJsonb(recorded.map(({ job }) => job))}) AS t(
+        job_id uuid, workflow_run_id uuid, state "JobState", status_reason text, error_message text, job_outputs jsonb,
+        issues text[], run_after timestamptz, attempt int, version int, order_xid bigint, chain_hash text,
+        duration_ms bigint, total_tokens bigint, input_tokens bigint, output_tokens bigint, tokens_planner bigint,
+        tokens_executor bigint, entities_read bigint, entities_written bigint, validators_run_count bigint,
+        updated_at timestamptz, completed_at timestamptz)
+    ), changed AS (
+      UPDATE ai_jobs j SET
+        workflow_run_id = n.workflow_run_id, state = n.state, status_reason = n.status_reason,
+        error_message = n.error_message, job_outputs = n.job_outputs, issues = n.issues, run_after = n.run_after,
+        attempt = n.attempt, version = n.version, order_xid = n.order_xid, chain_hash = n.chain_hash,
+        duration_ms = n.duration_ms, total_tokens = n.total_tokens, input_tokens = n.input_tokens,
+        output_tokens = n.output_tokens, tokens_planner = n.tokens_planner, tokens_executor = n.tokens_executor,
+        entities_read = n.entities_read, entities_written = n.entities_written,
+        validators_run_count = n.validators_run_count, updated_at = n.updated_at, completed_at = n.completed_at
+      FROM job n WHERE j.job_id = n.job_id AND j.version = n.version - 1
+      RETURNING j.job_id
+    )
+    ${insertEvents(recorded.map(({ event }) => event))}
+    WHERE e.job_id IN (SELECT job_id FROM changed)`;
+  if (written !== changes.length) throw new Error("A job was changed without its lock: the version moved on.");
+  return recorded;
+}
+
+/** Writes one new version of one job. */
+export async function recordOne(tx: Transaction, change: JobChange): Promise<Recorded> {
+  const [recorded] = await record(tx, [change]);
+  if (!recorded) throw new Error("One change makes one record.");
+  return recorded;
+}
+
+/** What a new job is made of; the recorder adds its place in the log, and the database its zero metrics. */
+export type NewJob = Omit<AiJob, "orderXid" | "chainHash"> & Pick<LockedJob, "capabilities">;
+
+/**
+ * Inserts a job as `queued`, version 1, with its event, and the workspace where it is the first of one.
+ * @returns undefined where the workspace has a job with this idempotency key already; nothing was written then.
+ */
+export async function recordSubmitted(tx: Transaction, draft: NewJob, event: EventDraft): Promise<Recorded | undefined> {
+  const [clock] = await tx.$queryRaw<{ nextOrderXid: bigint; now: Date }[]>`
+    SELECT current_order_xid() AS "nextOrderXid", clock_timestamp() AS now`;
+  if (!clock) throw new Error("SELECT without FROM answers one row.");
+  const { nextOrderXid, now } = clock;
+  const before: LockedJob = { ...draft, orderXid: nextOrderXid, chainHash: CHAIN_START, nextOrderXid, now };
+  const written = eventOf(before, undefined, event);
+  const job: LockedJob = { ...before, chainHash: written.hash, createdAt: now, updatedAt: now };
+  const inserted = await tx.$executeRaw`
+    WITH workspace AS (
+      INSERT INTO workspaces (workspace_id) VALUES (${job.workspaceId}::uuid) ON CONFLICT DO NOTHING
+    ), submitted AS (
+      INSERT INTO ai_jobs (
+        job_id, workspace_id, trace_id, parent_job_id, job_kind, status_reason, protocol_id, profile_id,
+        capability_profile_id, access_mode, safety_mode, model_tier, entity_refs, planned_operations, job_inputs,
+        priority, run_after, max_attempts, token_budget, idempotency_key, submit_hash, order_xid, chain_hash,
+        created_at, updated_at)
+      SELECT
+        job_id, workspace_id, trace_id, parent_job_id, job_kind, status_reason, protocol_id, profile_id,
+        capability_profile_id, access_mode, safety_mode, model_tier, entity_refs, planned_operations, job_inputs,
+        priority, run_after, max_attempts, token_budget, idempotency_key, submit_hash, order_xid, chain_hash,
+        created_at, updated_at
+      FROM jsonb_populate_recordset(NULL::ai_jobs, ${toJsonb([job])})
+      ON CONFLICT (workspace_id, idempotency_key) DO NOTHING
+      RETURNING job_id
+    )
+    ${insertEvents([written])}
+    WHERE e.job_id IN (SELECT job_id FROM submitted)`;
+  return inserted === 0 ? undefined : { job, event: written };
+}
+
+/** The part of a statement that writes events; the caller adds the condition that their jobs were written. */
+function insertEvents(events: readonly FlightRecorderEvent[]): Prisma.Sql {
+  return Prisma.sql`
+    INSERT INTO flight_recorder_events
+    SELECT * FROM jsonb_populate_recordset(NULL::flight_recorder_events, ${toJsonb(events)}) AS e`;
+}
+
+function toJsonb(rows: readonly object[]): Prisma.Sql {
+  return Prisma.sql`${JSON.stringify(rows.map(toRecord))}::jsonb`;
+}
+
+function nextVersion({ job, set, event: draft }: JobChange): Recorded {
+  const after = {
+    ...job,
+    ...set,
+    version: job.version + 1,
+    orderXid: job.nextOrderXid,
+    // The clock of a server can step back; a job's history does not.
+    updatedAt: job.now < job.updatedAt ? job.updatedAt : job.now,
+  };
+  const event = eventOf(after, job, draft);
+  return { job: { ...after, chainHash: event.hash }, event };
+}
+
+function eventOf(after: LockedJob, before: LockedJob | undefined, draft: EventDraft): FlightRecorderEvent {
+  const event = {
+    eventId: uuidv7(),
+    jobId: after.jobId,
+    version: after.version,
+    orderXid: after.orderXid,
+    workspaceId: after.workspaceId,
+    traceId: after.traceId,
+    workflowRunId: draft.workflowRunId === undefined ? after.workflowRunId : draft.workflowRunId,
+    type: draft.type,
+    ...draft.by,
+    state: after.state,
+    previousState: before?.state ?? null,
+    ...metricsOf(after),
+    capabilityId: draft.capabilityId ?? null,
+    payload: redactPayload(draft),
+    recordedAt: before ? after.updatedAt : after.now,
+    prevHash: before?.chainHash ?? CHAIN_START,
+  };
+  return { ...event, hash: hashEvent(event) };
+}
+
+/** Redacted before it is hashed, and as JSON has it: what is stored is what the hash covers. */
+function redactPayload(draft: EventDraft): Prisma.JsonObject {
+  const payload: Prisma.JsonObject = JSON.parse(JSON.stringify(redact(draft.payload)));
+  return payload;
+}
+
+/** The event of one version of a job; undefined where the log does not hold it. */
+export async function readEvent(
+  tx: Transaction,
+  jobId: string,
+  version: number,
+): Promise<FlightRecorderEvent | undefined> {
+  const [event] = await tx.$queryRaw<FlightRecorderEvent[]>`
+    SELECT ${EVENT_COLUMNS} FROM flight_recorder_events WHERE job_id = ${jobId}::uuid AND version = ${version}`;
+  return event;
+}
+
+/** A job as it is now, without a lock. */
+export async function readJob(tx: Transaction, jobId: string): Promise<AiJob | undefined> {
+  const [job] = await tx.$queryRaw<AiJob[]>`SELECT ${JOB_COLUMNS} FROM ai_jobs WHERE job_id = ${jobId}::uuid`;
+  return job;
+}

@@ -1,0 +1,122 @@
+import { createHash } from "node:crypto";
+import { canonicalize } from "json-canonicalize";
+import { METRIC_NAMES, snakeCase, type Word, word } from "../storage/columns.ts";
+import type { FlightRecorderEvent } from "../storage/generated/client/client.ts";
+import type { JobState, RecorderActor, ViolationType } from "../storage/generated/client/enums.ts";
+import type { Json } from "./redact.ts";
+
+/** What a security event tells (section 5). The trigger names the pattern and the place, never the content. */
+export type ViolationPayload = {
+  readonly violation_type: Word<ViolationType>;
+  readonly description: string;
+  readonly source_id: string | null;
+  readonly trigger: string;
+  readonly guard_name: string;
+  readonly ace_code: string;
+  readonly action_taken: "poisoned" | "recorded";
+  readonly job_state_transition: string;
+};
+
+type StepPayload = {
+  readonly node_id: string;
+  readonly node_type: string;
+  readonly sequence: number;
+  readonly outcome: "started" | "succeeded" | "failed";
+  readonly error_message: string | null;
+};
+
+/** Every sort of event with its payload. Adding one is a value of RecorderEventType and a line here. */
+export type EventContent =
+  | { readonly type: "JOB_SUBMITTED"; readonly payload: { readonly [key: string]: Json } }
+  | { readonly type: "STATE_CHANGED"; readonly payload: { readonly reason: string; readonly [key: string]: Json } }
+  | { readonly type: "NODE_CHANGED"; readonly payload: StepPayload }
+  | { readonly type: "LLM_INFERENCE"; readonly payload: StepPayload }
+  | { readonly type: "METRICS_RECORDED"; readonly payload: { readonly delta: Json } }
+  | {
+      readonly type: "CAPABILITY_ACTION";
+      readonly payload: {
+        readonly outcome: "denied";
+        readonly capability: string;
+        readonly capability_profile_id: string;
+        readonly checked_at: "submit" | "claim" | "completion";
+      };
+    }
+  | {
+      readonly type: "DIAGNOSTIC";
+      readonly payload: { readonly code: string; readonly guard_name: string; readonly reason: string };
+    }
+  | { readonly type: "SECURITY_VIOLATION"; readonly payload: ViolationPayload };
+
+/** Who did it: a person, a worker, or the engine itself (section 11). */
+export interface Actor {
+  readonly actor: RecorderActor;
+  readonly actorId: string;
+}
+
+export const ENGINE: Actor = { actor: "SYSTEM", actorId: "workflow-engine" };
+
+/** An event as the code that decided on a change writes it; the recorder adds the rest. */
+export type EventDraft = EventContent & {
+  readonly by: Actor;
+  /** The run it is about; the job's latest run where this is left out. */
+  readonly workflowRunId?: string | null;
+  /** The capability check that allowed, or denied, this change. */
+  readonly capabilityId?: string;
+};
+
+/** The event of a capability check that failed (section 8). */
+export function denial(
+  job: { readonly capabilityProfileId: string },
+  capability: string,
+  checkedAt: "submit" | "claim" | "completion",
+): EventDraft {
+  return {
+    type: "CAPABILITY_ACTION",
+    by: ENGINE,
+    capabilityId: capability,
+    payload: {
+      outcome: "denied",
+      capability,
+      capability_profile_id: job.capabilityProfileId,
+      checked_at: checkedAt,
+    },
+  };
+}
+
+/** The `prev_hash` of a job's first event. */
+export const CHAIN_START = "0".repeat(64);
+
+/** Everything of an event that its hash covers: all its fields but the hash. */
+export type HashedEvent = Omit<FlightRecorderEvent, "hash">;
+
+/**
+ * SHA-256 (hex) over the RFC 8785 canonical JSON of the event: the field names of section 3, the stored words, times
+ * as ISO 8601 in UTC with milliseconds, and `order_xid` as text, since ids of transactions may pass 2^53.
+ */
+export function hashEvent(event: HashedEvent): string {
+  const canonical = canonicalize({
+    event_id: event.eventId,
+    job_id: event.jobId,
+    version: event.version,
+    order_xid: event.orderXid.toString(),
+    workspace_id: event.workspaceId,
+    trace_id: event.traceId,
+    workflow_run_id: event.workflowRunId,
+    type: word(event.type),
+    actor: word(event.actor),
+    actor_id: event.actorId,
+    state: word(event.state),
+    previous_state: event.previousState && word(event.previousState),
+    metrics: Object.fromEntries(METRIC_NAMES.map((name) => [snakeCase(name), Number(event[name])])),
+    capability_id: event.capabilityId,
+    payload: event.payload,
+    recorded_at: event.recordedAt.toISOString(),
+    prev_hash: event.prevHash,
+  });
+  return createHash("sha256").update(canonical).digest("hex");
+}
+
+/** How a change of state reads in a payload: `running -> poisoned`. */
+export function transitionText(from: JobState, to: JobState): string {
+  return `${word(from)} -> ${word(to)}`;
+}

@@ -1,0 +1,77 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { TryAgainError } from "../errors.ts";
+import { Prisma, type PrismaClient } from "../storage/generated/client/client.ts";
+import type { Transaction } from "./commit.ts";
+
+/** What every command needs: the database, and somebody to tell after a commit that there is something to read. */
+export interface Recorder {
+  readonly prisma: PrismaClient;
+  /** A hint for the feed; lost, it delays the feed by its poll interval. */
+  readonly wake: () => void;
+}
+
+const ATTEMPTS = 4;
+
+/**
+ * Runs `work` in one transaction: all of it commits, or nothing. `work` may run again, from the start, when the
+ * database chose this transaction to give way; so it must have no effect outside `tx`.
+ * @throws TryAgainError when it gave way too often, or the connection broke before the commit. Nothing was kept then.
+ */
+export async function inTransaction<T>(recorder: Recorder, work: (tx: Transaction) => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    let worked = false;
+    try {
+      const result = await recorder.prisma.$transaction(async (tx) => {
+        worked = false;
+        const value = await work(tx);
+        worked = true;
+        return value;
+      });
+      recorder.wake();
+      return result;
+    } catch (error) {
+      if (gaveWay(error)) {
+        if (attempt === ATTEMPTS) throw new TryAgainError();
+        await sleep(2 ** attempt * 5 * (0.5 + Math.random()));
+      } else if (!worked && connectionBroke(error)) {
+        throw new TryAgainError("The database connection broke. Nothing was kept; send the same again.");
+      } else {
+        // A connection that broke at the commit itself leaves open whether it was kept: that is no TRY_AGAIN.
+        throw error;
+      }
+    }
+  }
+}
+
+/** Deadlock, serialisation failure, lock and statement timeouts, no connection or no time left: rolled back for sure. */
+function gaveWay(error: unknown): boolean {
+  const state = sqlState(error);
+  if (state !== undefined) return ["40001", "40P01", "55P03", "57014", "53300"].includes(state);
+  return isPrismaError(error, ["P2024", "P2028", "P2034"]);
+}
+
+function connectionBroke(error: unknown): boolean {
+  const state = sqlState(error);
+  if (state !== undefined) return state.startsWith("08") || state.startsWith("57P") || state === "25P03";
+  if (isPrismaError(error, ["P1001", "P1002", "P1008", "P1017", "P2010"])) {
+    return /terminat|closed|ECONN|reset|refused|not queryable/i.test(error.message);
+  }
+  return error instanceof Error && /Connection terminated|ECONNRESET|ECONNREFUSED|not queryable/i.test(error.message);
+}
+
+function isPrismaError(error: unknown, codes: readonly string[]): error is Prisma.PrismaClientKnownRequestError {
+  return error instanceof Prisma.PrismaClientKnownRequestError && codes.includes(error.code);
+}
+
+/** PostgreSQL's own code for an error, where Prisma passes it on. */
+export function sqlState(error: unknown): string | undefined {
+  if (!(error instanceof Error)) return undefined;
+  const inner = "meta" in error && isRecord(error.meta) ? error.meta.driverAdapterError : error;
+  const cause = isRecord(inner) ? inner.cause : undefined;
+  const code = isRecord(cause) ? cause.originalCode : undefined;
+  return typeof code === "string" ? code : undefined;
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null;
+}

@@ -1,0 +1,103 @@
+import { Prisma } from "./generated/client/client.ts";
+
+/**
+ * How rows read by hand-written SQL come to look like Prisma's own: the select list renames each column, and gives
+ * enum values by the names that TypeScript and GraphQL use. test/storage proves it against Prisma, column by column.
+ */
+
+/** The nine metrics of a job, in the order of the spec [HSK-JOB-101]. */
+export const METRIC_NAMES = [
+  "durationMs",
+  "totalTokens",
+  "inputTokens",
+  "outputTokens",
+  "tokensPlanner",
+  "tokensExecutor",
+  "entitiesRead",
+  "entitiesWritten",
+  "validatorsRunCount",
+] as const;
+
+export type MetricName = (typeof METRIC_NAMES)[number];
+export type JobMetrics = Readonly<Record<MetricName, bigint>>;
+
+/** The nine metrics out of a row that has them among other columns. */
+export function metricsOf(row: JobMetrics): JobMetrics {
+  return {
+    durationMs: row.durationMs,
+    totalTokens: row.totalTokens,
+    inputTokens: row.inputTokens,
+    outputTokens: row.outputTokens,
+    tokensPlanner: row.tokensPlanner,
+    tokensExecutor: row.tokensExecutor,
+    entitiesRead: row.entitiesRead,
+    entitiesWritten: row.entitiesWritten,
+    validatorsRunCount: row.validatorsRunCount,
+  };
+}
+
+/** Columns of a native enum, by the table they stand in. */
+const ENUM_FIELDS: ReadonlySet<string> = new Set([
+  "jobKind",
+  "state",
+  "previousState",
+  "accessMode",
+  "safetyMode",
+  "modelTier",
+  "type",
+  "actor",
+]);
+
+export const JOB_COLUMNS = selectList(Prisma.AiJobScalarFieldEnum);
+export const RUN_COLUMNS = selectList(Prisma.WorkflowRunScalarFieldEnum);
+export const NODE_COLUMNS = selectList(Prisma.NodeExecutionScalarFieldEnum);
+export const EVENT_COLUMNS = selectList(Prisma.FlightRecorderEventScalarFieldEnum);
+
+/** A job's columns with its documents, which may be megabytes, read only where they are named: else they come as null. */
+export function jobColumns(documents: readonly ("jobInputs" | "jobOutputs")[]): Prisma.Sql {
+  if (documents.length === 2) return JOB_COLUMNS;
+  const left = (["jobInputs", "jobOutputs"] as const).filter((document) => !documents.includes(document));
+  return selectList(Prisma.AiJobScalarFieldEnum, new Set<string>(left));
+}
+
+function selectList(fields: Readonly<Record<string, string>>, left: ReadonlySet<string> = new Set()): Prisma.Sql {
+  const columns = Object.values(fields).map((field) => {
+    const column = left.has(field) ? "NULL" : `"${snakeCase(field)}"`;
+    return `${ENUM_FIELDS.has(field) ? `upper(${column}::text)` : column} AS "${field}"`;
+  });
+  return Prisma.raw(columns.join(", "));
+}
+
+/** A JSON value as Prisma has it. */
+export type JsonValue = Prisma.JsonValue;
+
+/** A field's name in the database. */
+export function snakeCase(field: string): string {
+  return field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
+
+/** An enum's value as the database stores it and as payloads show it. */
+export type Word<Name extends string> = Lowercase<Name>;
+
+export function word<Name extends string>(name: Name): Word<Name>;
+export function word(name: string): string {
+  return name.toLowerCase();
+}
+
+/**
+ * A row as JSON that `jsonb_to_recordset` reads back column by column: names and enum values as the database has
+ * them, 64-bit numbers as text, times in UTC, bytes as PostgreSQL's hex.
+ */
+export function toRecord(row: object): Readonly<Record<string, unknown>> {
+  return Object.fromEntries(
+    Object.entries(row).map(([field, value]) => [snakeCase(field), toColumn(field, value)]),
+  );
+}
+
+function toColumn(field: string, value: unknown): unknown {
+  if (typeof value === "string") return ENUM_FIELDS.has(field) ? word(value) : value;
+  if (typeof value === "bigint") return value.toString();
+  if (value instanceof Date) return value.toISOString();
+  if (value instanceof Uint8Array) return `\\x${Buffer.from(value).toString("hex")}`;
+  return value;
+}

@@ -1,0 +1,138 @@
+import { PrismaPg } from "@prisma/adapter-pg";
+import type { SqlMigrationAwareDriverAdapterFactory } from "@prisma/driver-adapter-utils";
+import pg from "pg";
+import { PrismaClient } from "./generated/client/client.ts";
+import { migrate } from "./migrate.ts";
+import { createPglite, openPglite } from "./pglite.ts";
+import { PgliteAdapterFactory } from "./pglite-adapter.ts";
+
+/** Where jobs are kept. Made from DATABASE_URL by the configuration. */
+export type StorageLocation =
+  | { readonly kind: "memory" }
+  | { readonly kind: "folder"; readonly path: string }
+  | { readonly kind: "postgres"; readonly url: string; readonly poolSize: number };
+
+/** An open, migrated database. */
+export interface Storage {
+  readonly prisma: PrismaClient;
+  readonly kind: StorageLocation["kind"];
+  close(): Promise<void>;
+}
+
+/** A database that cannot be used as it is; the message says what to do. */
+export class StorageError extends Error {
+  constructor(message: string, cause?: unknown) {
+    super(message, { cause });
+    this.name = "StorageError";
+  }
+}
+
+/** How long a transaction may wait for a connection, and how long it may take: milliseconds. */
+const TRANSACTION = { maxWait: 10_000, timeout: 10_000 };
+
+/**
+ * Opens the database and applies what migrations it lacks; several servers may do so at once.
+ * @param onStatement hears every SQL statement, for tests that count them.
+ */
+export async function openStorage(
+  location: StorageLocation,
+  onStatement?: (sql: string) => void,
+): Promise<Storage> {
+  switch (location.kind) {
+    case "memory":
+    case "folder":
+      return openEmbedded(location, onStatement);
+    case "postgres":
+      return openPostgres(location, onStatement);
+  }
+}
+
+async function openEmbedded(
+  location: Exclude<StorageLocation, { kind: "postgres" }>,
+  onStatement?: (sql: string) => void,
+): Promise<Storage> {
+  const pglite = await (location.kind === "memory" ? createPglite() : openPglite(location.path));
+  const adapter = new PgliteAdapterFactory(pglite);
+  try {
+    await migrate(adapter);
+  } catch (error) {
+    await pglite.close();
+    throw error;
+  }
+  const prisma = client(adapter, onStatement);
+  const close = async () => {
+    await prisma.$disconnect();
+    await pglite.close();
+  };
+  return { prisma, kind: location.kind, close };
+}
+
+async function openPostgres(
+  location: Extract<StorageLocation, { kind: "postgres" }>,
+  onStatement?: (sql: string) => void,
+): Promise<Storage> {
+  const connectionString = withSessionSettings(location.url);
+  const adapter = new PrismaPg({ connectionString, max: location.poolSize });
+  await underMigrationLock(location.url, () => migrate(adapter));
+  const prisma = client(adapter, onStatement);
+  return { prisma, kind: "postgres", close: () => prisma.$disconnect() };
+}
+
+function client(adapter: SqlMigrationAwareDriverAdapterFactory, onStatement?: (sql: string) => void): PrismaClient {
+  const prisma = new PrismaClient({
+    adapter,
+    errorFormat: "minimal",
+    transactionOptions: TRANSACTION,
+    log: onStatement ? [{ emit: "event", level: "query" }] : [],
+  });
+  if (onStatement) prisma.$on("query", (event) => onStatement(event.query));
+  return prisma;
+}
+
+/**
+ * Every session: UTC, which Prisma's adapter takes each timestamp for; read committed, which every compare-and-set
+ * here is written for; and an end to whatever holds locks too long, since the feed waits for the oldest transaction.
+ */
+function withSessionSettings(databaseUrl: string): string {
+  const url = new URL(databaseUrl);
+  const settings = {
+    timezone: "UTC",
+    default_transaction_isolation: "read\\ committed",
+    statement_timeout: "15000",
+    lock_timeout: "8000",
+    idle_in_transaction_session_timeout: "15000",
+  };
+  const options = Object.entries(settings).map(([name, value]) => `-c ${name}=${value}`);
+  url.searchParams.set("options", [url.searchParams.get("options") ?? "", ...options].join(" ").trim());
+  return url.href;
+}
+
+/** Any fixed number: all servers of one database must agree on it. */
+const MIGRATION_LOCK = 2_026_112_219;
+const OLDEST_VERSION = 150_000;
+
+/** A session-level lock on a connection of its own: it ends with the process that holds it, however that ends. */
+async function underMigrationLock(url: string, work: () => Promise<unknown>): Promise<void> {
+  const connection = new pg.Client({ connectionString: url });
+  try {
+    await connection.connect();
+  } catch (error) {
+    throw new StorageError(
+      "PostgreSQL does not answer at the address in DATABASE_URL. Start it, or correct the address; unset " +
+        "DATABASE_URL to use the embedded database.",
+      error,
+    );
+  }
+  try {
+    const { rows } = await connection.query<{ version: number }>(
+      "SELECT current_setting('server_version_num')::int AS version",
+    );
+    if ((rows[0]?.version ?? 0) < OLDEST_VERSION) {
+      throw new StorageError("This server needs PostgreSQL 15 or later. Point DATABASE_URL at such a one.");
+    }
+    await connection.query("SELECT pg_advisory_lock($1)", [MIGRATION_LOCK]);
+    await work();
+  } finally {
+    await connection.end();
+  }
+}

@@ -1,0 +1,53 @@
+import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
+import {
+  bindMigrationAwareSqlAdapterFactory,
+  type SqlMigrationAwareDriverAdapterFactory,
+} from "@prisma/driver-adapter-utils";
+import * as bindings from "@prisma/schema-engine-wasm/schema_engine_bg";
+
+/** TypeScript declares this with the browser's library only, which has no place in a server. */
+declare const WebAssembly: {
+  instantiate(bytes: Uint8Array, imports: object): Promise<{ instance: { exports: Record<string, unknown> } }>;
+};
+
+declare global {
+  /** Where the engine leaves the text of a panic before it traps; it fails with a riddle when this is missing. */
+  var PRISMA_WASM_PANIC_REGISTRY: { set_message(message: string): void } | undefined;
+}
+
+/** The file that says what the tables should be. */
+export const SCHEMA_FILE = fileURLToPath(new URL("../../prisma/schema.prisma", import.meta.url));
+
+/**
+ * Prisma's own schema engine, from its WebAssembly build on npm: the CLI would download a native binary instead,
+ * and a start must need no network. It keeps `_prisma_migrations`, so `prisma migrate deploy` stays interchangeable.
+ */
+export async function openSchemaEngine(adapters: SqlMigrationAwareDriverAdapterFactory): Promise<bindings.SchemaEngine> {
+  await load();
+  return bindings.SchemaEngine.new(
+    { datamodels: [[SCHEMA_FILE, await readFile(SCHEMA_FILE, "utf8")]] },
+    () => undefined,
+    bindMigrationAwareSqlAdapterFactory(adapters),
+  );
+}
+
+let loading: Promise<void> | undefined;
+
+function load(): Promise<void> {
+  loading ??= (async () => {
+    const file = `${createRequire(import.meta.url).resolve("@prisma/schema-engine-wasm/schema_engine_bg").slice(0, -".js".length)}.wasm`;
+    const { instance } = await WebAssembly.instantiate(await readFile(file), { "./schema_engine_bg.js": bindings });
+    const start = instance.exports.__wbindgen_start;
+    if (typeof start !== "function") throw new Error("The schema engine's WebAssembly module has no start function.");
+    globalThis.PRISMA_WASM_PANIC_REGISTRY ??= {
+      set_message(message) {
+        throw new Error(`Prisma's schema engine gave up: ${message}`);
+      },
+    };
+    bindings.__wbg_set_wasm(instance.exports);
+    start();
+  })();
+  return loading;
+}

@@ -1,0 +1,84 @@
+import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
+import {
+  IllegalTransitionError,
+  JobPoisonedError,
+  LeaseLostError,
+  type WorkflowDirective,
+} from "../errors.ts";
+import { hasEnded } from "../jobs/state.ts";
+import type { AiJob, WorkflowRun } from "../storage/generated/client/client.ts";
+import type { JobState } from "../storage/generated/client/enums.ts";
+
+/** Seconds that a lease may last (section 6); 30 where a worker does not say. */
+export const LEASE_SECONDS = { least: 5, most: 900 };
+
+const TOKEN_BYTES = 32;
+
+/** A new lease token: what the worker gets, once, and what is stored. */
+export function newLeaseToken() {
+  const bytes = randomBytes(TOKEN_BYTES);
+  return { token: bytes.toString("base64url"), stored: sha256(bytes) };
+}
+
+/** The moment at which a lease given or renewed at `now` ends. */
+export function leaseUntil(now: Date, seconds: number): Date {
+  return new Date(now.getTime() + seconds * 1000);
+}
+
+/** A run, its job, and the database's clock, read together: what a report is judged by. */
+export interface Reported {
+  readonly job: AiJob;
+  readonly run: WorkflowRun;
+  readonly now: Date;
+}
+
+/** Why a report may not change its job. */
+export type ReportRefusal = LeaseLostError | JobPoisonedError | IllegalTransitionError;
+
+/**
+ * Judges whether a report with this token may change the job, in the order of section 6: what was read, or why not.
+ * An unknown run and a wrong token get the same answer: a token cannot be tried out.
+ * @param to the state that the report would bring the job to, for the message.
+ */
+export function admitReport<R extends Reported>(
+  reported: R | undefined,
+  token: string,
+  to: JobState,
+): R | ReportRefusal {
+  if (!reported || !provesLease(reported.run, token)) return new LeaseLostError();
+  const { job, run, now } = reported;
+  if (job.state === "POISONED") return new JobPoisonedError(job);
+  if (hasEnded(job.state)) return new IllegalTransitionError(job.state, to, directiveOf(job.state));
+  const holds = run.state === "RUNNING" && run.leaseExpiresAt !== null && run.leaseExpiresAt > now;
+  return holds && job.workflowRunId === run.id ? reported : new LeaseLostError();
+}
+
+/** What a worker is told whose job has ended in this state. */
+export function directiveOf(state: JobState): WorkflowDirective {
+  switch (state) {
+    case "RUNNING":
+      return "CONTINUE";
+    case "POISONED":
+      return "STOP_POISONED";
+    case "CANCELLED":
+      return "STOP_CANCELLED";
+    case "FAILED":
+      return "STOP_FAILED";
+    case "QUEUED":
+    case "STALLED":
+    case "AWAITING_VALIDATION":
+    case "AWAITING_USER":
+    case "COMPLETED":
+    case "COMPLETED_WITH_ISSUES":
+      return "STOP_LEASE_LOST";
+  }
+}
+
+function provesLease(run: WorkflowRun, token: string): boolean {
+  const bytes = Buffer.from(token, "base64url");
+  return bytes.length === TOKEN_BYTES && timingSafeEqual(sha256(bytes), run.leaseToken);
+}
+
+function sha256(bytes: Uint8Array) {
+  return new Uint8Array(createHash("sha256").update(bytes).digest());
+}

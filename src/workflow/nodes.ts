@@ -1,0 +1,67 @@
+import { uuidv7 } from "uuidv7";
+import { InvalidInputError } from "../errors.ts";
+import type { LockedJob, Transaction } from "../recorder/commit.ts";
+import { redactText } from "../recorder/redact.ts";
+import { type JsonValue, NODE_COLUMNS } from "../storage/columns.ts";
+import type { NodeExecution } from "../storage/generated/client/client.ts";
+
+export type StepOutcome = "STARTED" | "SUCCEEDED" | "FAILED";
+
+/** A step as a worker reports it. */
+export interface Step {
+  readonly nodeId: string;
+  readonly nodeType: string;
+  readonly outcome: StepOutcome;
+  readonly inputPayload: JsonValue;
+  readonly outputPayload: JsonValue;
+  readonly errorMessage: string | null;
+}
+
+/** Executions that one run may have: its nodes are read as one list, and no read here is unbounded. */
+export const MOST_NODES_OF_A_RUN = 1000;
+
+/**
+ * Opens a node, or ends the open one of this name, with the payloads it brings [HSK-WF-001].
+ * @throws InvalidInputError where the report does not fit what is open; the transaction is to be rolled back.
+ */
+export function writeStep(tx: Transaction, job: LockedJob, runId: string, step: Step): Promise<NodeExecution> {
+  return step.outcome === "STARTED" ? openNode(tx, job, runId, step) : endNode(tx, job, runId, step);
+}
+
+async function openNode(tx: Transaction, job: LockedJob, runId: string, step: Step): Promise<NodeExecution> {
+  const [node] = await tx.$queryRaw<NodeExecution[]>`
+    INSERT INTO node_executions (id, workflow_run_id, node_id, node_type, sequence, input_payload, started_at)
+    SELECT ${uuidv7()}::uuid, ${runId}::uuid, ${step.nodeId}, ${step.nodeType}, coalesce(max(sequence), 0) + 1,
+      ${payload(step.inputPayload)}::jsonb, ${job.now}
+    FROM node_executions WHERE workflow_run_id = ${runId}::uuid
+    ON CONFLICT (workflow_run_id, node_id) WHERE finished_at IS NULL DO NOTHING
+    RETURNING ${NODE_COLUMNS}`;
+  if (!node) throw refuse("nodeId", `The node ${step.nodeId} is running already: report how it ended first.`);
+  if (node.sequence > MOST_NODES_OF_A_RUN) {
+    throw refuse("nodeId", `A run has at most ${MOST_NODES_OF_A_RUN} node executions; split the work into jobs.`);
+  }
+  return node;
+}
+
+async function endNode(tx: Transaction, job: LockedJob, runId: string, step: Step): Promise<NodeExecution> {
+  const succeeded = step.outcome === "SUCCEEDED";
+  const message = step.errorMessage === null ? null : redactText(step.errorMessage);
+  const [node] = await tx.$queryRaw<NodeExecution[]>`
+    UPDATE node_executions SET state = ${succeeded ? "completed" : "failed"}::"JobState",
+      output_payload = ${payload(step.outputPayload)}::jsonb, error_message = ${message}, finished_at = ${job.now}
+    WHERE workflow_run_id = ${runId}::uuid AND node_id = ${step.nodeId} AND finished_at IS NULL
+    RETURNING ${NODE_COLUMNS}`;
+  if (!node) throw refuse("nodeId", `No node ${step.nodeId} of this run is running: report STARTED first.`);
+  if (node.nodeType !== step.nodeType) {
+    throw refuse("nodeType", `The node ${step.nodeId} was started as ${node.nodeType}.`);
+  }
+  return node;
+}
+
+function payload(value: JsonValue): string | null {
+  return value === null ? null : JSON.stringify(value);
+}
+
+function refuse(field: string, message: string): InvalidInputError {
+  return new InvalidInputError(["input", "step", field], message);
+}

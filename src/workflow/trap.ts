@@ -1,0 +1,92 @@
+import type { AppError } from "../errors.ts";
+import { GuardFailedError } from "../errors.ts";
+import { type AceError, type GuardedText, isPoisoning } from "../guards/guard.ts";
+import { runGuards } from "../guards/run-guards.ts";
+import { countGuards } from "../jobs/metrics.ts";
+import { lockJobs, type LockedJob, recordOne, type Transaction } from "../recorder/commit.ts";
+import { ENGINE } from "../recorder/event.ts";
+import { inTransaction } from "../recorder/transaction.ts";
+import { type AiJob, Prisma } from "../storage/generated/client/client.ts";
+import type { Engine } from "./engine.ts";
+import { type Fence, type PoisonOutcome, poisonJob, type Violation, violationOf } from "./poison.ts";
+
+/** What came of guarding content: nothing found, or what the trap did about it. */
+export type Guarded =
+  | { readonly verdict: "PASSED"; readonly guardsRun: number }
+  | { readonly verdict: "TRAPPED"; readonly violation: Violation; readonly outcome: PoisonOutcome }
+  | { readonly verdict: "REFUSED"; readonly refusal: AppError };
+
+/**
+ * Runs the guards over content of a job, outside any transaction, and springs the trap when one raises: the one place
+ * where a guard's finding becomes a change (section 5).
+ * @param fence judged under the job's lock before anything is written: a report that lost its lease can never poison.
+ */
+export async function guardContent(
+  engine: Engine,
+  job: AiJob,
+  texts: readonly GuardedText[],
+  fence: Fence,
+): Promise<Guarded> {
+  const content = { texts, patterns: await patternsOf(engine, job) };
+  const outcome = await runGuards(engine.guards, content, engine.guardTimeoutMs);
+  switch (outcome.outcome) {
+    case "passed":
+      return { verdict: "PASSED", guardsRun: outcome.guardsRun };
+    case "failed": {
+      const { guardName, reason, guardsRun } = outcome;
+      const refusal = await diagnose(engine, job, { code: "GUARD_FAILED", guardName, reason, guardsRun }, fence);
+      return { verdict: "REFUSED", refusal };
+    }
+    case "raised":
+      return raised(engine, job, outcome.guardName, outcome.error, outcome.guardsRun, fence);
+  }
+}
+
+async function raised(
+  engine: Engine,
+  job: AiJob,
+  guardName: string,
+  error: AceError,
+  guardsRun: number,
+  fence: Fence,
+): Promise<Guarded> {
+  if (!isPoisoning(error)) {
+    const refusal = await diagnose(engine, job, { code: error.code, guardName, reason: error.trigger, guardsRun }, fence);
+    return { verdict: "REFUSED", refusal };
+  }
+  const violation = violationOf(guardName, error);
+  return { verdict: "TRAPPED", violation, outcome: await poisonJob(engine, job.jobId, violation, { guardsRun, fence }) };
+}
+
+interface Diagnosis {
+  readonly code: string;
+  readonly guardName: string;
+  readonly reason: string;
+  readonly guardsRun: number;
+}
+
+/** A guard's error that does not poison is an event of type `diagnostic`; the step it was about is refused. */
+function diagnose(engine: Engine, { jobId }: AiJob, diagnosis: Diagnosis, fence: Fence): Promise<AppError> {
+  return inTransaction(engine, async (tx) => {
+    const job = (await lockJobs(tx, Prisma.sql`job_id = ${jobId}::uuid`)).get(jobId);
+    const refusal = job && (await fence(tx, job));
+    if (refusal) return refusal;
+    if (job) await recordDiagnostic(tx, job, diagnosis);
+    return new GuardFailedError(diagnosis.guardName);
+  });
+}
+
+async function recordDiagnostic(tx: Transaction, job: LockedJob, diagnosis: Diagnosis): Promise<void> {
+  const { code, guardName, reason, guardsRun } = diagnosis;
+  const event = { type: "DIAGNOSTIC" as const, by: ENGINE, payload: { code, guard_name: guardName, reason } };
+  await recordOne(tx, { job, set: countGuards(job, guardsRun), event });
+}
+
+/** What PromptInjectionGuard looks for in this job beside its own patterns (section 7). */
+async function patternsOf(engine: Engine, job: AiJob): Promise<readonly string[]> {
+  const profile = await engine.prisma.capabilityProfile.findUnique({
+    where: { id: job.capabilityProfileId },
+    select: { injectionPatterns: true },
+  });
+  return profile?.injectionPatterns ?? [];
+}

@@ -1,0 +1,38 @@
+// What is written down twice must agree: `npm run check` ends with this.
+import { readFileSync } from "node:fs";
+import { schema } from "../../src/graphql/schema.ts";
+import { drift } from "../../src/storage/migrate.ts";
+import { createPglite } from "../../src/storage/pglite.ts";
+import { PgliteAdapterFactory } from "../../src/storage/pglite-adapter.ts";
+import { breaches } from "./contract.ts";
+import { NOT_YET } from "./not-yet.ts";
+import { printed, readSchema, SCHEMA_FILE, SPEC_FILE } from "./schema-text.ts";
+
+const complaints = [...staleSchema(), ...brokenPromises(), ...(await schemaDrift())];
+if (complaints.length > 0) {
+  process.stderr.write(`${complaints.join("\n\n")}\n`);
+  process.exitCode = 1;
+}
+
+function staleSchema(): string[] {
+  return readFileSync(SCHEMA_FILE, "utf8") === printed(schema)
+    ? []
+    : ["schema.graphql is not what the code says. Run `npm run schema:print`, and read the difference."];
+}
+
+function brokenPromises(): string[] {
+  const found = breaches(readSchema(SPEC_FILE), readSchema(SCHEMA_FILE), NOT_YET);
+  return found.length === 0
+    ? []
+    : [`schema.graphql is not what test/contract/api.graphql promises:\n${found.join("\n")}`];
+}
+
+async function schemaDrift(): Promise<string[]> {
+  const database = await createPglite();
+  try {
+    const sql = await drift(new PgliteAdapterFactory(database));
+    return sql === "" ? [] : [`prisma/schema.prisma says this, and prisma/migrations do not make it:\n${sql}`];
+  } finally {
+    await database.close();
+  }
+}
