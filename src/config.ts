@@ -21,14 +21,21 @@ export class ConfigError extends Error {
 const environment = z.object({
   DATABASE_URL: z.string().default("file:./data"),
   DATABASE_POOL_SIZE: z.coerce.number().int().min(1).max(200).default(10),
-  HOST: z.string().default("127.0.0.1").refine(isLoopback, {
-    error:
-      "must be a loopback address (127.0.0.1, ::1 or localhost): this version has no authentication, so it listens " +
-      "on this machine only. Put an authenticating proxy before it.",
-  }),
+  HOST: z
+    .string()
+    .default("127.0.0.1")
+    .refine(isLoopback, {
+      error:
+        "must be a loopback address (127.0.0.1, ::1 or localhost): this version has no authentication, so it listens " +
+        "on this machine only. Put an authenticating proxy before it.",
+    }),
   PORT: z.coerce.number().int().min(0).max(65_535).default(4000),
   LOG_LEVEL: z.enum(["trace", "debug", "info", "warn", "error", "silent"]).default("info"),
-  CORS_ORIGINS: z.string().default("").transform(toList).pipe(z.array(z.url({ protocol: /^https?$/ }))),
+  CORS_ORIGINS: z
+    .string()
+    .default("")
+    .transform(toList)
+    .pipe(z.array(z.url({ protocol: /^https?$/ }))),
   MAX_BODY_BYTES: z.coerce.number().int().min(1024).max(100_000_000).default(5_000_000),
 });
 
@@ -57,7 +64,8 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
 
 function locate(url: string, poolSize: number): StorageLocation {
   if (url === "memory:") return { kind: "memory" };
-  if (url.startsWith("file:") && url.length > "file:".length) return { kind: "folder", path: url.slice("file:".length) };
+  if (url.startsWith("file:") && url.length > "file:".length)
+    return { kind: "folder", path: url.slice("file:".length) };
   if (/^postgres(ql)?:\/\//.test(url) && URL.canParse(url)) return { kind: "postgres", url, poolSize };
   // The value may hold a password: it is not repeated.
   throw new ConfigError(

@@ -1,20 +1,25 @@
 import { z } from "zod";
+import * as errors from "../errors.ts";
 import { json, text } from "../jobs/text.ts";
 import { type Advanced, advanceWorkflow } from "../workflow/advance.ts";
 import { AiJob } from "./ai-job.ts";
 import { builder } from "./builder.ts";
 import { SensitivityEnum, StepOutcomeEnum, WorkflowDirectiveEnum } from "./enums.ts";
-import * as errors from "./errors.ts";
-import { deltaOf, DOCUMENT_BYTES, PAYLOAD_BYTES } from "./inputs.ts";
+import { DOCUMENT_BYTES, deltaOf, PAYLOAD_BYTES } from "./inputs.ts";
 import { MetricsDelta } from "./job-metrics.ts";
-import { orThrow } from "./result.ts";
+import { isPayloadWith, orThrow } from "./result.ts";
 import { JobPoisoned } from "./security-violation.ts";
 import { NodeExecution, WorkflowRun } from "./workflow-run.ts";
 
 const WorkflowStepInput = builder.inputType("WorkflowStepInput", {
   description: "How one step of a run stands: report STARTED, then SUCCEEDED or FAILED.",
   validate: z
-    .looseObject({ outcome: z.string(), inputPayload: z.unknown(), outputPayload: z.unknown(), errorMessage: z.unknown() })
+    .looseObject({
+      outcome: z.string(),
+      inputPayload: z.unknown(),
+      outputPayload: z.unknown(),
+      errorMessage: z.unknown(),
+    })
     .superRefine((step, context) => {
       const refuse = (path: string, message: string) => context.addIssue({ code: "custom", path: [path], message });
       const starts = step.outcome === "STARTED";
@@ -94,7 +99,7 @@ const AdvanceWorkflowInput = builder.inputType("AdvanceWorkflowInput", {
 
 const AdvanceWorkflowPayload = builder.objectRef<Advanced>("AdvanceWorkflowPayload").implement({
   description: "The step is kept.",
-  isTypeOf: (value) => typeof value === "object" && value !== null && "node" in value,
+  isTypeOf: isPayloadWith("node"),
   fields: (t) => ({
     job: t.expose("job", { type: AiJob, description: "The job, its metrics included." }),
     workflowRun: t.field({ type: WorkflowRun, description: "The run.", resolve: ({ run }) => run }),

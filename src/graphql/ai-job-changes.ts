@@ -4,7 +4,7 @@ import { readJob } from "../recorder/commit.ts";
 import { encodeCursor, type LogPosition } from "../recorder/cursor.ts";
 import type { FeedItem, Subscriber } from "../recorder/feed.ts";
 import type { JobMetrics as Metrics } from "../storage/columns.ts";
-import type { AiJob as Job, FlightRecorderEvent as Event } from "../storage/generated/client/client.ts";
+import type { FlightRecorderEvent as Event, AiJob as Job } from "../storage/generated/client/client.ts";
 import type { JobState } from "../storage/generated/client/enums.ts";
 import { AiJob } from "./ai-job.ts";
 import { builder } from "./builder.ts";
@@ -163,7 +163,17 @@ function inStates({ states }: JobFilter, state: JobState): boolean {
 function snapshot(epoch: string, job: Job, position: LogPosition): Change {
   const { version, state } = job;
   const cursor = encodeCursor(epoch, position);
-  return { kind: "SNAPSHOT", cursor, version, state, previousState: null, metrics: job, matchesFilter: true, event: null, job };
+  return {
+    kind: "SNAPSHOT",
+    cursor,
+    version,
+    state,
+    previousState: null,
+    metrics: job,
+    matchesFilter: true,
+    event: null,
+    job,
+  };
 }
 
 function change(epoch: string, { event, job }: FeedItem, matchesFilter: boolean): Change {

@@ -1,5 +1,5 @@
 import { type Stats, statsByKindAndState } from "../jobs/queries.ts";
-import type { JobMetrics as Metrics, MetricName } from "../storage/columns.ts";
+import type { MetricName, JobMetrics as Metrics } from "../storage/columns.ts";
 import type { JobKind, JobState } from "../storage/generated/client/enums.ts";
 import { builder } from "./builder.ts";
 import { JobKindEnum, JobStateEnum } from "./enums.ts";

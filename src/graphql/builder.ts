@@ -51,7 +51,9 @@ export const builder = new SchemaBuilder<{
     nodeTypeOptions: { description: "Anything that can be loaded again by its global id (Relay)." },
     nodeQueryOptions: { description: "Anything by its global id; null where there is none in this workspace." },
     nodesQueryOptions: { description: "Several things by their global ids, in their order; at most 100." },
-    firstArgOptions: { description: `How many rows from the start: 1 to ${PAGE.most}; ${PAGE.default} where neither first nor last is given.` },
+    firstArgOptions: {
+      description: `How many rows from the start: 1 to ${PAGE.most}; ${PAGE.default} where neither first nor last is given.`,
+    },
     afterArgOptions: { description: "Rows after this cursor only." },
     lastArgOptions: { description: `How many rows from the end: 1 to ${PAGE.most}.` },
     beforeArgOptions: { description: "Rows before this cursor only." },
@@ -68,7 +70,10 @@ export const builder = new SchemaBuilder<{
     validationError: ({ issues }) => {
       const [issue] = issues;
       const path = (issue?.path ?? []).map((step) => String(typeof step === "object" ? step.key : step));
-      return new InvalidInputError(path, `${path.join(".")}: ${issue?.message ?? "is not valid"}. Nothing was changed.`);
+      return new InvalidInputError(
+        path,
+        `${path.join(".")}: ${issue?.message ?? "is not valid"}. Nothing was changed.`,
+      );
     },
   },
   complexity: {

@@ -1,10 +1,10 @@
+import * as errors from "../errors.ts";
 import { text } from "../jobs/text.ts";
 import type { AiJob as Job } from "../storage/generated/client/client.ts";
 import { cancelAiJob } from "../workflow/cancel.ts";
 import { AiJob } from "./ai-job.ts";
 import { builder } from "./builder.ts";
-import * as errors from "./errors.ts";
-import { orThrow } from "./result.ts";
+import { isPayloadWith, orThrow } from "./result.ts";
 
 const CancelAiJobInput = builder.inputType("CancelAiJobInput", {
   description: "Which job to call off, and why.",
@@ -16,6 +16,7 @@ const CancelAiJobInput = builder.inputType("CancelAiJobInput", {
 
 const CancelAiJobPayload = builder.objectRef<{ readonly job: Job }>("CancelAiJobPayload").implement({
   description: "The job is cancelled.",
+  isTypeOf: isPayloadWith("job"),
   fields: (t) => ({ job: t.expose("job", { type: AiJob, description: "The job, CANCELLED." }) }),
 });
 

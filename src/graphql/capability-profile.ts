@@ -6,7 +6,10 @@ const CapabilityProfile = builder.prismaObject("CapabilityProfile", {
   fields: (t) => ({
     id: t.exposeID("id", { description: "Its name, as capabilityProfileId takes it." }),
     capabilities: t.exposeStringList("capabilities", { description: "What it grants, such as `doc.read`." }),
-    jobKinds: t.expose("jobKinds", { type: [JobKindEnum], description: "Kinds that get it where a client names none." }),
+    jobKinds: t.expose("jobKinds", {
+      type: [JobKindEnum],
+      description: "Kinds that get it where a client names none.",
+    }),
   }),
 });
 

@@ -1,11 +1,12 @@
 import { z } from "zod";
+import * as errors from "../errors.ts";
 import { json, text } from "../jobs/text.ts";
 import { type Completed, completeWorkflows } from "../workflow/complete.ts";
 import { AiJob } from "./ai-job.ts";
 import { builder } from "./builder.ts";
-import * as errors from "./errors.ts";
-import { batchOfRuns, deltaOf, DOCUMENT_BYTES, EntityRefInput } from "./inputs.ts";
+import { batchOfRuns, DOCUMENT_BYTES, deltaOf, EntityRefInput } from "./inputs.ts";
 import { MetricsDelta } from "./job-metrics.ts";
+import { isPayloadWith } from "./result.ts";
 import { WorkflowRun } from "./workflow-run.ts";
 
 const WorkflowCompletionInput = builder.inputType("WorkflowCompletionInput", {
@@ -49,6 +50,7 @@ const CompleteWorkflowsInput = builder.inputType("CompleteWorkflowsInput", {
 
 const CompletedWorkflow = builder.objectRef<Completed>("CompletedWorkflow").implement({
   description: "The run is completed, and its job with it.",
+  isTypeOf: isPayloadWith("run"),
   fields: (t) => ({
     job: t.expose("job", { type: AiJob, description: "The job, with its outputs." }),
     workflowRun: t.field({ type: WorkflowRun, description: "The run.", resolve: ({ run }) => run }),
@@ -59,6 +61,7 @@ const CompleteWorkflowsPayload = builder
   .objectRef<Awaited<ReturnType<typeof completeWorkflows>>>("CompleteWorkflowsPayload")
   .implement({
     description: "The completions were judged, each by itself.",
+    isTypeOf: Array.isArray,
     fields: (t) => ({
       results: t.errorUnionListField({
         types: [

@@ -16,13 +16,13 @@ export const ErrorInterface = builder.interfaceRef<errors.AppError>("Error").imp
   }),
 });
 
-export const NotFoundError = builder.objectType(errors.NotFoundError, {
+builder.objectType(errors.NotFoundError, {
   name: "NotFoundError",
   description: errors.ERROR_CODES.NOT_FOUND,
   interfaces: [ErrorInterface],
 });
 
-export const InvalidInputError = builder.objectType(errors.InvalidInputError, {
+builder.objectType(errors.InvalidInputError, {
   name: "InvalidInputError",
   description: errors.ERROR_CODES.INVALID_INPUT,
   interfaces: [ErrorInterface],
@@ -34,7 +34,7 @@ export const InvalidInputError = builder.objectType(errors.InvalidInputError, {
   }),
 });
 
-export const IllegalTransitionError = builder.objectType(errors.IllegalTransitionError, {
+builder.objectType(errors.IllegalTransitionError, {
   name: "IllegalTransitionError",
   description: errors.ERROR_CODES.ILLEGAL_TRANSITION,
   interfaces: [ErrorInterface],
@@ -49,7 +49,7 @@ export const IllegalTransitionError = builder.objectType(errors.IllegalTransitio
   }),
 });
 
-export const JobPoisonedError = builder.objectType(errors.JobPoisonedError, {
+builder.objectType(errors.JobPoisonedError, {
   name: "JobPoisonedError",
   description: `${errors.ERROR_CODES.JOB_POISONED} (JobPoisoned: by this call.)`,
   interfaces: [ErrorInterface],
@@ -59,7 +59,7 @@ export const JobPoisonedError = builder.objectType(errors.JobPoisonedError, {
   }),
 });
 
-export const LeaseLostError = builder.objectType(errors.LeaseLostError, {
+builder.objectType(errors.LeaseLostError, {
   name: "LeaseLostError",
   description: errors.ERROR_CODES.LEASE_LOST,
   interfaces: [ErrorInterface],
@@ -68,7 +68,7 @@ export const LeaseLostError = builder.objectType(errors.LeaseLostError, {
   }),
 });
 
-export const CapabilityDeniedError = builder.objectType(errors.CapabilityDeniedError, {
+builder.objectType(errors.CapabilityDeniedError, {
   name: "CapabilityDeniedError",
   description: `${errors.ERROR_CODES.CAPABILITY_DENIED} The denial is on record, and the job is FAILED.`,
   interfaces: [ErrorInterface],
@@ -78,13 +78,13 @@ export const CapabilityDeniedError = builder.objectType(errors.CapabilityDeniedE
   }),
 });
 
-export const UnknownCapabilityError = builder.objectType(errors.UnknownCapabilityError, {
+builder.objectType(errors.UnknownCapabilityError, {
   name: "UnknownCapabilityError",
   description: errors.ERROR_CODES.UNKNOWN_CAPABILITY,
   interfaces: [ErrorInterface],
 });
 
-export const AccessModeViolationError = builder.objectType(errors.AccessModeViolationError, {
+builder.objectType(errors.AccessModeViolationError, {
   name: "AccessModeViolationError",
   description: `${errors.ERROR_CODES.ACCESS_MODE_VIOLATION} The run has failed; nothing of the report was applied.`,
   interfaces: [ErrorInterface],
@@ -93,13 +93,13 @@ export const AccessModeViolationError = builder.objectType(errors.AccessModeViol
   }),
 });
 
-export const IdempotencyConflictError = builder.objectType(errors.IdempotencyConflictError, {
+builder.objectType(errors.IdempotencyConflictError, {
   name: "IdempotencyConflictError",
   description: errors.ERROR_CODES.IDEMPOTENCY_CONFLICT,
   interfaces: [ErrorInterface],
 });
 
-export const GuardFailedError = builder.objectType(errors.GuardFailedError, {
+builder.objectType(errors.GuardFailedError, {
   name: "GuardFailedError",
   description: errors.ERROR_CODES.GUARD_FAILED,
   interfaces: [ErrorInterface],
@@ -108,7 +108,7 @@ export const GuardFailedError = builder.objectType(errors.GuardFailedError, {
   }),
 });
 
-export const TryAgainError = builder.objectType(errors.TryAgainError, {
+builder.objectType(errors.TryAgainError, {
   name: "TryAgainError",
   description: errors.ERROR_CODES.TRY_AGAIN,
   interfaces: [ErrorInterface],

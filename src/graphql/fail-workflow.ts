@@ -1,12 +1,12 @@
+import * as errors from "../errors.ts";
 import { text } from "../jobs/text.ts";
 import type { Completed } from "../workflow/complete.ts";
 import { failWorkflow } from "../workflow/fail.ts";
 import { AiJob } from "./ai-job.ts";
 import { builder } from "./builder.ts";
-import * as errors from "./errors.ts";
 import { deltaOf } from "./inputs.ts";
 import { MetricsDelta } from "./job-metrics.ts";
-import { orThrow } from "./result.ts";
+import { isPayloadWith, orThrow } from "./result.ts";
 import { WorkflowRun } from "./workflow-run.ts";
 
 const FailWorkflowInput = builder.inputType("FailWorkflowInput", {
@@ -29,6 +29,7 @@ const FailWorkflowInput = builder.inputType("FailWorkflowInput", {
 
 const FailWorkflowPayload = builder.objectRef<Completed>("FailWorkflowPayload").implement({
   description: "The run has failed.",
+  isTypeOf: isPayloadWith("run"),
   fields: (t) => ({
     job: t.expose("job", { type: AiJob, description: "The job: QUEUED for another attempt, or FAILED." }),
     workflowRun: t.field({ type: WorkflowRun, description: "The run, FAILED.", resolve: ({ run }) => run }),
@@ -37,7 +38,8 @@ const FailWorkflowPayload = builder.objectRef<Completed>("FailWorkflowPayload").
 
 builder.mutationField("failWorkflow", (t) =>
   t.errorUnionField({
-    description: "Ends a run as FAILED. The job is tried again while that is worth it and attempts are left (section 6).",
+    description:
+      "Ends a run as FAILED. The job is tried again while that is worth it and attempts are left (section 6).",
     types: [
       FailWorkflowPayload,
       errors.InvalidInputError,

@@ -48,7 +48,9 @@ export const FlightRecorderEvent = builder.prismaNode("FlightRecorderEvent", {
     }),
     payload: t.expose("payload", { type: "JSON", description: "Details, redacted; their keys follow from the type." }),
     recordedAt: t.expose("recordedAt", { type: "DateTime", description: "When it was recorded." }),
-    prevHash: t.exposeString("prevHash", { description: "The hash of the job's event before; 64 zeros for the first." }),
+    prevHash: t.exposeString("prevHash", {
+      description: "The hash of the job's event before; 64 zeros for the first.",
+    }),
     hash: t.exposeString("hash", {
       description: "SHA-256 (hex) over the RFC 8785 canonical JSON of all the event's other fields (section 9).",
     }),

@@ -1,9 +1,11 @@
+import * as errors from "../errors.ts";
 import { type HeartbeatAnswer, heartbeatWorkflows } from "../workflow/heartbeat.ts";
 import { builder } from "./builder.ts";
 import { WorkflowDirectiveEnum } from "./enums.ts";
-import * as errors from "./errors.ts";
+import { ErrorInterface } from "./errors.ts";
 import { batchOfRuns, deltaOf, leaseSeconds } from "./inputs.ts";
 import { MetricsDelta } from "./job-metrics.ts";
+import { isPayloadWith } from "./result.ts";
 
 const WorkflowHeartbeatInput = builder.inputType("WorkflowHeartbeatInput", {
   description: "A worker's sign of life for one run.",
@@ -38,7 +40,7 @@ const WorkflowHeartbeat = builder.objectRef<HeartbeatAnswer>("WorkflowHeartbeat"
       description: "When the renewed lease ends; null where there is none any more.",
     }),
     error: t.expose("error", {
-      type: errors.ErrorInterface,
+      type: ErrorInterface,
       nullable: true,
       description: "Why the directive is STOP, or why the metrics were refused.",
     }),
@@ -49,6 +51,7 @@ const HeartbeatWorkflowsPayload = builder
   .objectRef<{ readonly results: HeartbeatAnswer[] }>("HeartbeatWorkflowsPayload")
   .implement({
     description: "The heartbeats were heard.",
+    isTypeOf: isPayloadWith("results"),
     fields: (t) => ({
       results: t.expose("results", {
         type: [WorkflowHeartbeat],

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { NO_METRICS, type MetricsDelta as Delta } from "../jobs/metrics.ts";
+import { type MetricsDelta as Delta, NO_METRICS } from "../jobs/metrics.ts";
 import { text } from "../jobs/text.ts";
 import { LEASE_SECONDS } from "../workflow/lease.ts";
 import { builder } from "./builder.ts";
@@ -58,7 +58,10 @@ export const leaseSeconds = {
 
 /** A list of which no two items are about the same run. */
 export function batchOfRuns() {
-  const items = z.array(z.looseObject({ workflowRunId: z.string() })).min(1).max(MOST_IN_A_BATCH);
+  const items = z
+    .array(z.looseObject({ workflowRunId: z.string() }))
+    .min(1)
+    .max(MOST_IN_A_BATCH);
   return items.superRefine((batch, context) => {
     const seen = new Set<string>();
     for (const [index, { workflowRunId }] of batch.entries()) {

@@ -10,7 +10,11 @@ import {
   type Slice,
 } from "../jobs/queries.ts";
 import { encodeCursor } from "../recorder/cursor.ts";
-import type { AiJob as Job, FlightRecorderEvent as Event, WorkflowRun as Run } from "../storage/generated/client/client.ts";
+import type {
+  FlightRecorderEvent as Event,
+  AiJob as Job,
+  WorkflowRun as Run,
+} from "../storage/generated/client/client.ts";
 import { AiJob } from "./ai-job.ts";
 import { builder } from "./builder.ts";
 import { asksFor, type ConnectionArgs, type KeyCodec, type Page, toPage, toSlice } from "./connection.ts";

@@ -1,4 +1,4 @@
-import { type JobMetrics as Metrics, type MetricName } from "../storage/columns.ts";
+import { type MetricName, type JobMetrics as Metrics } from "../storage/columns.ts";
 import { builder } from "./builder.ts";
 
 const MEANINGS = {
@@ -29,7 +29,9 @@ export const JobMetrics = builder.objectRef<Metrics>("JobMetrics").implement({
   }),
 });
 
-type Fields = Parameters<NonNullable<Parameters<ReturnType<typeof builder.objectRef<Metrics>>["implement"]>[0]["fields"]>>[0];
+type Fields = Parameters<
+  NonNullable<Parameters<ReturnType<typeof builder.objectRef<Metrics>>["implement"]>[0]["fields"]>
+>[0];
 
 function counter(t: Fields, name: MetricName) {
   return t.field({ type: "SafeInt", description: MEANINGS[name], resolve: (metrics) => metrics[name] });

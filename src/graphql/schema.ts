@@ -1,5 +1,6 @@
 import { builder } from "./builder.ts";
 import "./scalars.ts";
+import "./errors.ts";
 import "./job-lists.ts";
 import "./ai-job-stats.ts";
 import "./capability-profile.ts";
@@ -20,7 +21,8 @@ builder.mutationType({
     "commits as a whole or not at all.",
 });
 builder.subscriptionType({
-  description: "Live, over SSE on the same endpoint (graphql-sse protocol) and over WebSocket (graphql-ws) (section 10).",
+  description:
+    "Live, over SSE on the same endpoint (graphql-sse protocol) and over WebSocket (graphql-ws) (section 10).",
 });
 
 /** The API. `npm run schema:print` writes it to schema.graphql. */

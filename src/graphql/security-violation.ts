@@ -1,13 +1,13 @@
-import { NotFoundError as NotFound } from "../errors.ts";
+import * as errors from "../errors.ts";
 import { text } from "../jobs/text.ts";
 import type { FlightRecorderEvent as Event } from "../storage/generated/client/client.ts";
-import { aceCodeOf, poisonJob, type PoisonOutcome, type Violation } from "../workflow/poison.ts";
+import { aceCodeOf, type PoisonOutcome, poisonJob, type Violation } from "../workflow/poison.ts";
 import type { Poisoned } from "../workflow/start.ts";
 import { AiJob } from "./ai-job.ts";
 import { builder } from "./builder.ts";
 import { ViolationActionEnum, ViolationTypeEnum } from "./enums.ts";
-import * as errors from "./errors.ts";
 import { FlightRecorderEvent } from "./flight-recorder.ts";
+import { isPayloadWith } from "./result.ts";
 
 const SecurityViolation = builder.objectRef<Violation & { readonly event: Event }>("SecurityViolation").implement({
   description: "What a guard found (section 5).",
@@ -23,8 +23,9 @@ const SecurityViolation = builder.objectRef<Violation & { readonly event: Event 
 });
 
 export const JobPoisoned = builder.objectRef<Poisoned>("JobPoisoned").implement({
-  description: "This call poisoned the job; that is committed. The worker must stop and discard what it made of the job.",
-  isTypeOf: (value) => typeof value === "object" && value !== null && "violation" in value,
+  description:
+    "This call poisoned the job; that is committed. The worker must stop and discard what it made of the job.",
+  isTypeOf: isPayloadWith("violation"),
   fields: (t) => ({
     job: t.expose("job", { type: AiJob, description: "The job, POISONED." }),
     violation: t.field({
@@ -63,6 +64,7 @@ type Reported = Exclude<PoisonOutcome, { action: "REFUSED" }>;
 
 const ReportSecurityViolationPayload = builder.objectRef<Reported>("ReportSecurityViolationPayload").implement({
   description: "The report was heard; `actionTaken` says what it did.",
+  isTypeOf: isPayloadWith("action"),
   fields: (t) => ({
     job: t.expose("job", { type: AiJob, description: "The job as it is now." }),
     event: t.expose("event", {
@@ -89,7 +91,7 @@ builder.mutationField("reportSecurityViolation", (t) =>
       const { jobId, sourceId, ...found } = input;
       const violation = { ...found, sourceId: sourceId ?? null, aceCode: aceCodeOf(input.violationType) };
       const outcome = await poisonJob(engine, jobId, violation, {
-        fence: async (_tx, job) => (job.workspaceId === viewer.workspaceId ? null : new NotFound("job")),
+        fence: async (_tx, job) => (job.workspaceId === viewer.workspaceId ? null : new errors.NotFoundError("job")),
       });
       if (outcome.action === "REFUSED") throw outcome.refusal;
       return outcome;

@@ -1,10 +1,10 @@
+import * as errors from "../errors.ts";
 import { text } from "../jobs/text.ts";
 import { type Claim, startWorkflow } from "../workflow/start.ts";
 import { AiJob } from "./ai-job.ts";
 import { builder } from "./builder.ts";
-import * as errors from "./errors.ts";
 import { leaseSeconds } from "./inputs.ts";
-import { orThrow } from "./result.ts";
+import { isPayloadWith, orThrow } from "./result.ts";
 import { JobPoisoned } from "./security-violation.ts";
 import { WorkflowRun } from "./workflow-run.ts";
 
@@ -39,7 +39,7 @@ const WorkflowClaim = builder.objectRef<Claim>("WorkflowClaim").implement({
 
 const StartWorkflowPayload = builder.objectRef<Claim>("StartWorkflowPayload").implement({
   description: "The worker holds the job.",
-  isTypeOf: (value) => typeof value === "object" && value !== null && "leaseToken" in value,
+  isTypeOf: isPayloadWith("leaseToken"),
   fields: (t) => ({
     claim: t.field({ type: WorkflowClaim, description: "The job and the lease.", resolve: (claim) => claim }),
   }),

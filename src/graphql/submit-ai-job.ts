@@ -1,12 +1,12 @@
 import { z } from "zod";
+import * as errors from "../errors.ts";
 import { submitAiJob } from "../jobs/submit.ts";
 import { json, text } from "../jobs/text.ts";
 import { AiJob } from "./ai-job.ts";
 import { builder } from "./builder.ts";
 import { AccessModeEnum, JobKindEnum, ModelTierEnum, SafetyModeEnum } from "./enums.ts";
-import * as errors from "./errors.ts";
 import { DOCUMENT_BYTES, EntityRefInput, PlannedOperationInput } from "./inputs.ts";
-import { orThrow } from "./result.ts";
+import { isPayloadWith, orThrow } from "./result.ts";
 
 const SubmitAiJobInput = builder.inputType("SubmitAiJobInput", {
   description: "A job to be done.",
@@ -74,7 +74,8 @@ const SubmitAiJobInput = builder.inputType("SubmitAiJobInput", {
     }),
     idempotencyKey: t.string({
       validate: text(200).nullish(),
-      description: "Makes a repeated submit give the same job back; 1 to 200 characters, per workspace, kept as the job is.",
+      description:
+        "Makes a repeated submit give the same job back; 1 to 200 characters, per workspace, kept as the job is.",
     }),
   }),
 });
@@ -83,6 +84,7 @@ const SubmitAiJobPayload = builder
   .objectRef<{ readonly job: typeof AiJob.$inferType; readonly deduplicated: boolean }>("SubmitAiJobPayload")
   .implement({
     description: "The job is stored.",
+    isTypeOf: isPayloadWith("deduplicated"),
     fields: (t) => ({
       job: t.expose("job", { type: AiJob, description: "The job." }),
       deduplicated: t.exposeBoolean("deduplicated", { description: "An earlier submit with this key made the job." }),

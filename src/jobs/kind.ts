@@ -4,9 +4,7 @@ import { JobKind } from "../storage/generated/client/enums.ts";
 /** Words of earlier versions, still understood where they come from outside GraphQL. */
 const LEGACY_ALIASES: ReadonlyMap<string, JobKind> = new Map([["term_exec", JobKind.TERMINAL_EXEC]]);
 
-const BY_WORD: ReadonlyMap<string, JobKind> = new Map(
-  Object.values(JobKind).map((kind) => [kind.toLowerCase(), kind]),
-);
+const BY_WORD: ReadonlyMap<string, JobKind> = new Map(Object.values(JobKind).map((kind) => [kind.toLowerCase(), kind]));
 
 /**
  * The one parser for a job kind that comes from outside GraphQL: a command line, a file, a header (section 2).

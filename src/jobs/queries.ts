@@ -64,8 +64,8 @@ function jobSource(workspaceId: string, filter: JobFilter, bounds: Prisma.Sql[],
   const where = Prisma.join([Prisma.sql`workspace_id = ${workspaceId}::uuid`, ...bounds], " AND ");
   if (!filter.states && !filter.kinds) return Prisma.sql`SELECT * FROM ai_jobs WHERE ${where} ${order}`;
   return Prisma.sql`
-    SELECT one.* FROM unnest(${words(filter.states ?? Object.values(JobState))}::"JobState"[]) AS wanted_state,
-      unnest(${words(filter.kinds ?? Object.values(JobKind))}::"JobKind"[]) AS wanted_kind,
+    SELECT one.* FROM unnest(${words(filter.states ?? Object.values(JobState))}::text[]::"JobState"[]) AS wanted_state,
+      unnest(${words(filter.kinds ?? Object.values(JobKind))}::text[]::"JobKind"[]) AS wanted_kind,
       LATERAL (SELECT * FROM ai_jobs WHERE state = wanted_state AND job_kind = wanted_kind AND ${where} ${order}) AS one`;
 }
 
@@ -181,7 +181,7 @@ export function listEvents(
   const types = words(filter.types ?? Object.values(RecorderEventType));
   return prisma.$queryRaw<FlightRecorderEvent[]>`
     SELECT ${EVENT_COLUMNS} FROM (
-      SELECT one.* FROM unnest(${types}::"RecorderEventType"[]) AS wanted,
+      SELECT one.* FROM unnest(${types}::text[]::"RecorderEventType"[]) AS wanted,
         LATERAL (SELECT * FROM flight_recorder_events WHERE type = wanted AND ${where} ${order}) AS one
     ) AS event ${order}`;
 }
@@ -208,8 +208,8 @@ export async function statsByKindAndState(
       sum(validators_run_count)::bigint AS "validatorsRunCount"
     FROM ai_jobs
     WHERE workspace_id = ${workspaceId}::uuid
-      AND state = ANY(${words(filter.states ?? Object.values(JobState))}::"JobState"[])
-      AND job_kind = ANY(${words(filter.kinds ?? Object.values(JobKind))}::"JobKind"[])
+      AND state = ANY(${words(filter.states ?? Object.values(JobState))}::text[]::"JobState"[])
+      AND job_kind = ANY(${words(filter.kinds ?? Object.values(JobKind))}::text[]::"JobKind"[])
     GROUP BY job_kind, state ORDER BY job_kind, state`;
   return rows.map(({ jobKind, state, count, ...metrics }) => ({ jobKind, state, count, metrics }));
 }

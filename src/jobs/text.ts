@@ -31,10 +31,12 @@ const DEEPEST = 100;
  * GraphQL's JSON scalar has made sure that it is one; this is about what the database and other readers can hold.
  */
 export function json(mostBytes: number) {
-  return z.custom<JsonValue>(() => true).superRefine((value, context) => {
-    const fault = faultOf(value) ?? sizeFault(value, mostBytes);
-    if (fault) context.addIssue({ code: "custom", message: fault.message, path: [...fault.path] });
-  });
+  return z
+    .custom<JsonValue>(() => true)
+    .superRefine((value, context) => {
+      const fault = faultOf(value) ?? sizeFault(value, mostBytes);
+      if (fault) context.addIssue({ code: "custom", message: fault.message, path: [...fault.path] });
+    });
 }
 
 interface Fault {

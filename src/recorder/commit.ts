@@ -118,7 +118,11 @@ export type NewJob = Omit<AiJob, "orderXid" | "chainHash"> & Pick<LockedJob, "ca
  * Inserts a job as `queued`, version 1, with its event, and the workspace where it is the first of one.
  * @returns undefined where the workspace has a job with this idempotency key already; nothing was written then.
  */
-export async function recordSubmitted(tx: Transaction, draft: NewJob, event: EventDraft): Promise<Recorded | undefined> {
+export async function recordSubmitted(
+  tx: Transaction,
+  draft: NewJob,
+  event: EventDraft,
+): Promise<Recorded | undefined> {
   const [clock] = await tx.$queryRaw<{ nextOrderXid: bigint; now: Date }[]>`
     SELECT current_order_xid() AS "nextOrderXid", clock_timestamp() AS now`;
   if (!clock) throw new Error("SELECT without FROM answers one row.");

@@ -120,7 +120,10 @@ export class Feed {
   async #readBatch(): Promise<number> {
     try {
       const after = this.#position ?? (await this.horizon());
-      const items = await this.#read(after, Prisma.sql`order_xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint`);
+      const items = await this.#read(
+        after,
+        Prisma.sql`order_xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint`,
+      );
       const last = items.at(-1);
       if (!last) return 0;
       this.#position = last.event;

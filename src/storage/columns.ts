@@ -89,9 +89,7 @@ export function word(name: string): string {
  * them, 64-bit numbers as text, times in UTC, bytes as PostgreSQL's hex.
  */
 export function toRecord(row: object): Readonly<Record<string, unknown>> {
-  return Object.fromEntries(
-    Object.entries(row).map(([field, value]) => [snakeCase(field), toColumn(field, value)]),
-  );
+  return Object.fromEntries(Object.entries(row).map(([field, value]) => [snakeCase(field), toColumn(field, value)]));
 }
 
 function toColumn(field: string, value: unknown): unknown {

@@ -34,10 +34,7 @@ const TRANSACTION = { maxWait: 10_000, timeout: 10_000 };
  * Opens the database and applies what migrations it lacks; several servers may do so at once.
  * @param onStatement hears every SQL statement, for tests that count them.
  */
-export async function openStorage(
-  location: StorageLocation,
-  onStatement?: (sql: string) => void,
-): Promise<Storage> {
+export async function openStorage(location: StorageLocation, onStatement?: (sql: string) => void): Promise<Storage> {
   switch (location.kind) {
     case "memory":
     case "folder":
@@ -73,7 +70,7 @@ async function openPostgres(
 ): Promise<Storage> {
   const connectionString = withSessionSettings(location.url);
   const adapter = new PrismaPg({ connectionString, max: location.poolSize });
-  await underMigrationLock(location.url, () => migrate(adapter));
+  await underMigrationLock(location.url, (connection) => migrate(withWholeScripts(adapter, connection)));
   const prisma = client(adapter, onStatement);
   return { prisma, kind: "postgres", close: () => prisma.$disconnect() };
 }
@@ -111,8 +108,27 @@ function withSessionSettings(databaseUrl: string): string {
 const MIGRATION_LOCK = 2_026_112_219;
 const OLDEST_VERSION = 150_000;
 
+/**
+ * Prisma's adapter cuts a script at every semicolon, those inside of functions included. A script is sent whole here,
+ * which also makes it one transaction: a migration that fails leaves nothing behind.
+ */
+function withWholeScripts(
+  factory: SqlMigrationAwareDriverAdapterFactory,
+  connection: pg.Client,
+): SqlMigrationAwareDriverAdapterFactory {
+  const connect = async () => {
+    const adapter = await factory.connect();
+    adapter.executeScript = async (script) => {
+      await connection.query(script);
+    };
+    return adapter;
+  };
+  const { provider, adapterName } = factory;
+  return { provider, adapterName, connect, connectToShadowDb: () => factory.connectToShadowDb() };
+}
+
 /** A session-level lock on a connection of its own: it ends with the process that holds it, however that ends. */
-async function underMigrationLock(url: string, work: () => Promise<unknown>): Promise<void> {
+async function underMigrationLock(url: string, work: (connection: pg.Client) => Promise<unknown>): Promise<void> {
   const connection = new pg.Client({ connectionString: url });
   try {
     await connection.connect();
@@ -131,7 +147,7 @@ async function underMigrationLock(url: string, work: () => Promise<unknown>): Pr
       throw new StorageError("This server needs PostgreSQL 15 or later. Point DATABASE_URL at such a one.");
     }
     await connection.query("SELECT pg_advisory_lock($1)", [MIGRATION_LOCK]);
-    await work();
+    await work(connection);
   } finally {
     await connection.end();
   }

@@ -24,7 +24,9 @@ export const SCHEMA_FILE = fileURLToPath(new URL("../../prisma/schema.prisma", i
  * Prisma's own schema engine, from its WebAssembly build on npm: the CLI would download a native binary instead,
  * and a start must need no network. It keeps `_prisma_migrations`, so `prisma migrate deploy` stays interchangeable.
  */
-export async function openSchemaEngine(adapters: SqlMigrationAwareDriverAdapterFactory): Promise<bindings.SchemaEngine> {
+export async function openSchemaEngine(
+  adapters: SqlMigrationAwareDriverAdapterFactory,
+): Promise<bindings.SchemaEngine> {
   await load();
   return bindings.SchemaEngine.new(
     { datamodels: [[SCHEMA_FILE, await readFile(SCHEMA_FILE, "utf8")]] },
@@ -37,7 +39,9 @@ let loading: Promise<void> | undefined;
 
 function load(): Promise<void> {
   loading ??= (async () => {
-    const file = `${createRequire(import.meta.url).resolve("@prisma/schema-engine-wasm/schema_engine_bg").slice(0, -".js".length)}.wasm`;
+    const file = `${createRequire(import.meta.url)
+      .resolve("@prisma/schema-engine-wasm/schema_engine_bg")
+      .slice(0, -".js".length)}.wasm`;
     const { instance } = await WebAssembly.instantiate(await readFile(file), { "./schema_engine_bg.js": bindings });
     const start = instance.exports.__wbindgen_start;
     if (typeof start !== "function") throw new Error("The schema engine's WebAssembly module has no start function.");

@@ -27,11 +27,7 @@ export interface Completed {
 }
 
 /** Why one completion did not complete its job. */
-export type CompletionRefusal =
-  | ReportRefusal
-  | InvalidInputError
-  | AccessModeViolationError
-  | CapabilityDeniedError;
+export type CompletionRefusal = ReportRefusal | InvalidInputError | AccessModeViolationError | CapabilityDeniedError;
 
 /** What one completion decides: a refusal that changes nothing, or a change that ends the run, for good or ill. */
 type Decision =
@@ -134,7 +130,12 @@ function decide(
   return { kind: "ENDED", change, ending, run, toError: null };
 }
 
-function fails(job: LockedJob, run: WorkflowRun, change: JobChange, toError: (job: AiJob) => CompletionRefusal): Decision {
+function fails(
+  job: LockedJob,
+  run: WorkflowRun,
+  change: JobChange,
+  toError: (job: AiJob) => CompletionRefusal,
+): Decision {
   const errorMessage = change.set.errorMessage ?? change.set.statusReason ?? null;
   const ending: Ending = { id: run.id, state: "FAILED", errorMessage, finishedAt: job.now };
   return { kind: "ENDED", change, ending, run, toError };

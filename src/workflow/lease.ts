@@ -1,10 +1,5 @@
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
-import {
-  IllegalTransitionError,
-  JobPoisonedError,
-  LeaseLostError,
-  type WorkflowDirective,
-} from "../errors.ts";
+import { IllegalTransitionError, JobPoisonedError, LeaseLostError, type WorkflowDirective } from "../errors.ts";
 import { hasEnded } from "../jobs/state.ts";
 import type { AiJob, WorkflowRun } from "../storage/generated/client/client.ts";
 import type { JobState } from "../storage/generated/client/enums.ts";

@@ -2,7 +2,7 @@ import { type AppError, NotFoundError } from "../errors.ts";
 import type { PoisoningError } from "../guards/guard.ts";
 import { countGuards } from "../jobs/metrics.ts";
 import { become, isTerminal } from "../jobs/state.ts";
-import { lockJobs, type LockedJob, readEvent, recordOne, type Transaction } from "../recorder/commit.ts";
+import { type LockedJob, lockJobs, readEvent, recordOne, type Transaction } from "../recorder/commit.ts";
 import { ENGINE, type EventDraft, transitionText } from "../recorder/event.ts";
 import { redactText } from "../recorder/redact.ts";
 import { inTransaction } from "../recorder/transaction.ts";
@@ -125,7 +125,11 @@ function cut(violation: Violation): Violation {
 
 /** By characters, never in the middle of one. */
 function shorten(text: string, most: number): string {
-  return text.length <= most ? text : Array.from(text.slice(0, most * 2)).slice(0, most).join("");
+  return text.length <= most
+    ? text
+    : Array.from(text.slice(0, most * 2))
+        .slice(0, most)
+        .join("");
 }
 
 /** The violation that a guard of this server raised. */

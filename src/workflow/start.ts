@@ -11,7 +11,7 @@ import {
 import { type GuardedText, textsOf } from "../guards/guard.ts";
 import { countGuards } from "../jobs/metrics.ts";
 import { become } from "../jobs/state.ts";
-import { lockJob, type LockedJob, recordOne, type Transaction } from "../recorder/commit.ts";
+import { type LockedJob, lockJob, recordOne, type Transaction } from "../recorder/commit.ts";
 import { denial, ENGINE } from "../recorder/event.ts";
 import { inTransaction } from "../recorder/transaction.ts";
 import type { AiJob, FlightRecorderEvent, WorkflowRun } from "../storage/generated/client/client.ts";
@@ -111,23 +111,23 @@ async function lease(
   await insertRuns(tx, [run]);
   const texts = textsOf(job.jobInputs, "jobInputs");
   const taken = await recordOne(tx, {
-      job,
-      set: {
-        ...become(job, "RUNNING", "running"),
-        // Counted here, where the job's version is made: they run before the token is handed out, or it never is.
-        ...countGuards(job, texts.length === 0 ? 0 : engine.guards.length),
-        workflowRunId: run.id,
-        attempt: run.attempt,
-        runAfter: null,
-        errorMessage: null,
-      },
-      event: {
-        type: "STATE_CHANGED",
-        by: { actor: "AGENT", actorId: input.workerId },
-        capabilityId: check.capability,
-        payload: { reason: "running", attempt: run.attempt },
-      },
-    });
+    job,
+    set: {
+      ...become(job, "RUNNING", "running"),
+      // Counted here, where the job's version is made: they run before the token is handed out, or it never is.
+      ...countGuards(job, texts.length === 0 ? 0 : engine.guards.length),
+      workflowRunId: run.id,
+      attempt: run.attempt,
+      runAfter: null,
+      errorMessage: null,
+    },
+    event: {
+      type: "STATE_CHANGED",
+      by: { actor: "AGENT", actorId: input.workerId },
+      capabilityId: check.capability,
+      payload: { reason: "running", attempt: run.attempt },
+    },
+  });
   return { claim: { job: taken.job, run, leaseToken: token }, texts };
 }
 

@@ -3,7 +3,7 @@ import { GuardFailedError } from "../errors.ts";
 import { type AceError, type GuardedText, isPoisoning } from "../guards/guard.ts";
 import { runGuards } from "../guards/run-guards.ts";
 import { countGuards } from "../jobs/metrics.ts";
-import { lockJobs, type LockedJob, recordOne, type Transaction } from "../recorder/commit.ts";
+import { type LockedJob, lockJobs, recordOne, type Transaction } from "../recorder/commit.ts";
 import { ENGINE } from "../recorder/event.ts";
 import { inTransaction } from "../recorder/transaction.ts";
 import { type AiJob, Prisma } from "../storage/generated/client/client.ts";
@@ -51,11 +51,20 @@ async function raised(
   fence: Fence,
 ): Promise<Guarded> {
   if (!isPoisoning(error)) {
-    const refusal = await diagnose(engine, job, { code: error.code, guardName, reason: error.trigger, guardsRun }, fence);
+    const refusal = await diagnose(
+      engine,
+      job,
+      { code: error.code, guardName, reason: error.trigger, guardsRun },
+      fence,
+    );
     return { verdict: "REFUSED", refusal };
   }
   const violation = violationOf(guardName, error);
-  return { verdict: "TRAPPED", violation, outcome: await poisonJob(engine, job.jobId, violation, { guardsRun, fence }) };
+  return {
+    verdict: "TRAPPED",
+    violation,
+    outcome: await poisonJob(engine, job.jobId, violation, { guardsRun, fence }),
+  };
 }
 
 interface Diagnosis {

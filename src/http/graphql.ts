@@ -1,0 +1,58 @@
+import { renderGraphiQL } from "@graphql-yoga/render-graphiql";
+import { createYoga, type YogaInitialContext } from "graphql-yoga";
+import type { Logger } from "pino";
+import { newLoaders, type Viewer } from "../graphql/context.ts";
+import { schema } from "../graphql/schema.ts";
+import type { Feed } from "../recorder/feed.ts";
+import type { Engine } from "../workflow/engine.ts";
+import { maskError } from "./error-format.ts";
+import { useErrorFormat } from "./use-error-format.ts";
+import { useSameSite } from "./use-same-site.ts";
+import { viewerOf, WORKSPACE_HEADER } from "./viewer.ts";
+
+export const ENDPOINT = "/graphql";
+
+export interface GraphQLOptions {
+  readonly engine: Engine;
+  readonly feed: Feed;
+  readonly log: Logger;
+  readonly corsOrigins: readonly string[];
+  readonly maxBodyBytes: number;
+}
+
+/** What a transport other than HTTP brings instead of a request. */
+interface Transport {
+  readonly viewer?: Viewer;
+}
+
+/** The GraphQL pipeline: its plugins, in their order, are what happens to a request. */
+export function createGraphQL({ engine, feed, log, corsOrigins, maxBodyBytes }: GraphQLOptions) {
+  return createYoga<Transport, ReturnType<typeof contextOf>>({
+    schema,
+    graphqlEndpoint: ENDPOINT,
+    landingPage: false,
+    // From the package: the page that Yoga would serve loads its scripts from a CDN.
+    renderGraphiQL,
+    graphiql: { title: "AI Job Server", subscriptionsProtocol: "SSE" },
+    cors: corsOrigins.length === 0 ? false : { origin: [...corsOrigins], credentials: false },
+    multipart: false,
+    batching: false,
+    maxRequestBodySize: maxBodyBytes,
+    logging: yogaLog(log),
+    maskedErrors: { maskError: (error) => maskError(error, log) },
+    context: (initial) => contextOf(initial),
+    plugins: [useSameSite(corsOrigins), useErrorFormat(log)],
+  });
+
+  function contextOf({ viewer, request }: YogaInitialContext & Transport) {
+    return { engine, feed, viewer: viewer ?? viewerOf(request.headers.get(WORKSPACE_HEADER)), loaders: newLoaders() };
+  }
+}
+
+export type GraphQLServer = ReturnType<typeof createGraphQL>;
+
+/** Yoga's own words go to the log; the errors that it masks are there already, with their ids. */
+function yogaLog(log: Logger) {
+  const nothing = () => undefined;
+  return { debug: nothing, info: nothing, warn: (...words: unknown[]) => log.warn(words.join(" ")), error: nothing };
+}

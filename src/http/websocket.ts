@@ -1,0 +1,81 @@
+import type { IncomingMessage, Server } from "node:http";
+import type { Duplex } from "node:stream";
+import type { ExecutionArgs } from "graphql";
+import { useServer } from "graphql-ws/use/ws";
+import type { Logger } from "pino";
+import { WebSocketServer } from "ws";
+import { maskError } from "./error-format.ts";
+import { ENDPOINT, type GraphQLServer } from "./graphql.ts";
+import { isAllowedOrigin, isOwnHost } from "./use-same-site.ts";
+import { viewerOf, WORKSPACE_HEADER } from "./viewer.ts";
+
+export interface WebSocketOptions {
+  readonly corsOrigins: readonly string[];
+  readonly maxBodyBytes: number;
+  readonly log: Logger;
+}
+
+/** GraphQL over WebSocket (graphql-ws protocol) on the same path, through the same pipeline. */
+export function serveWebSocket(
+  http: Server,
+  yoga: GraphQLServer,
+  options: WebSocketOptions,
+): { close(): Promise<void> } {
+  const { corsOrigins, maxBodyBytes, log } = options;
+  const sockets = new WebSocketServer({ noServer: true, maxPayload: maxBodyBytes });
+
+  // A browser sends no preflight for a WebSocket: the origin is checked here, or nowhere.
+  http.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    const { origin, host } = request.headers;
+    const url = `http://${host ?? ""}${request.url ?? ""}`;
+    const allowed =
+      URL.canParse(url) &&
+      new URL(url).pathname === ENDPOINT &&
+      isOwnHost(new URL(url).hostname) &&
+      isAllowedOrigin(origin, host, corsOrigins);
+    if (!allowed) {
+      socket.end("HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n");
+      return;
+    }
+    sockets.handleUpgrade(request, socket, head, (accepted) => sockets.emit("connection", accepted, request));
+  });
+
+  const pipelines = new WeakMap<object, ReturnType<GraphQLServer["getEnveloped"]>>();
+  const pipelineOf = ({ contextValue }: ExecutionArgs) => {
+    const pipeline = isObject(contextValue) ? pipelines.get(contextValue) : undefined;
+    if (!pipeline) throw new Error("An operation was executed that had not been subscribed.");
+    return pipeline;
+  };
+  const served = useServer(
+    {
+      onSubscribe: async ({ connectionParams, extra }, _id, { query, operationName, variables }) => {
+        const asked = connectionParams?.[WORKSPACE_HEADER] ?? extra.request.headers[WORKSPACE_HEADER];
+        try {
+          const viewer = viewerOf(typeof asked === "string" ? asked : undefined);
+          const pipeline = yoga.getEnveloped({ viewer });
+          const contextValue: object = await pipeline.contextFactory();
+          pipelines.set(contextValue, pipeline);
+          const args: ExecutionArgs = {
+            schema: pipeline.schema,
+            document: pipeline.parse(query),
+            operationName: operationName ?? null,
+            variableValues: variables ?? {},
+            contextValue,
+          };
+          const refused: readonly unknown[] = pipeline.validate(args.schema, args.document);
+          return refused.length > 0 ? refused.map((error) => maskError(error, log)) : args;
+        } catch (error) {
+          return [maskError(error, log)];
+        }
+      },
+      execute: (args) => pipelineOf(args).execute(args),
+      subscribe: (args) => pipelineOf(args).subscribe(args),
+    },
+    sockets,
+  );
+  return { close: async () => served.dispose() };
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null;
+}

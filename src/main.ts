@@ -1,0 +1,40 @@
+import { inspect } from "node:util";
+import { pino } from "pino";
+import { ConfigError, readConfig } from "./config.ts";
+import { ListenError, start } from "./start.ts";
+import { FolderInUseError } from "./storage/folder-lock.ts";
+import { MigrationError } from "./storage/migrate.ts";
+import { StorageError } from "./storage/open.ts";
+
+/** Milliseconds that a stop may take before the process ends anyway. */
+const STOP_MS = 10_000;
+
+try {
+  const config = readConfig(process.env);
+  const log = pino({ level: config.logLevel });
+  const server = await start(config, log);
+  log.info(`GraphQL on ${server.url}`);
+  const stop = (signal: NodeJS.Signals) => {
+    log.info(`${signal}: stopping`);
+    setTimeout(() => process.exit(1), STOP_MS).unref();
+    server.close().then(
+      () => process.exit(0),
+      (err: unknown) => {
+        log.error({ err }, "the stop was not clean");
+        process.exit(1);
+      },
+    );
+  };
+  process.once("SIGINT", stop);
+  process.once("SIGTERM", stop);
+} catch (error) {
+  process.stderr.write(`${explain(error)}\n`);
+  process.exitCode = 1;
+}
+
+/** What an operator can mend is a sentence, and its cause; anything else is shown whole. */
+function explain(error: unknown): string {
+  const known = [ConfigError, StorageError, MigrationError, FolderInUseError, ListenError];
+  if (!(error instanceof Error) || !known.some((type) => error instanceof type)) return inspect(error);
+  return error.cause instanceof Error ? `${error.message}\n  Cause: ${error.cause.message}` : error.message;
+}

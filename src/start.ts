@@ -1,0 +1,62 @@
+import { once } from "node:events";
+import type { Logger } from "pino";
+import type { Config } from "./config.ts";
+import { guards } from "./guards/guards.ts";
+import { ENDPOINT } from "./http/graphql.ts";
+import { Feed } from "./recorder/feed.ts";
+import { createServer } from "./server.ts";
+import { openStorage, type Storage } from "./storage/open.ts";
+
+/** Generous: a guard that is late fails closed, and a large text on a busy machine takes seconds. */
+const GUARD_TIMEOUT_MS = 10_000;
+/** How soon a change that another server committed is seen, at the latest; own changes wake the feed. */
+const FEED_POLL_MS = 250;
+
+export interface RunningServer {
+  /** Where the API answers. */
+  readonly url: string;
+  readonly storage: Storage;
+  /** Stops taking work, finishes what is in flight, and lets go of the database. */
+  close(): Promise<void>;
+}
+
+/** Configuration -> storage -> feed -> server -> listen. */
+export async function start(config: Config, log: Logger): Promise<RunningServer> {
+  const storage = await openStorage(config.storage);
+  const { prisma } = storage;
+  const feed = new Feed({
+    prisma,
+    pollMs: FEED_POLL_MS,
+    onError: (err) => log.warn({ err }, "the event log could not be read; trying again"),
+  });
+  const engine = { prisma, wake: () => feed.wake(), guards, guardTimeoutMs: GUARD_TIMEOUT_MS };
+  const { corsOrigins, maxBodyBytes } = config;
+  const server = createServer({ engine, feed, log, corsOrigins, maxBodyBytes });
+  try {
+    server.http.listen(config.port, config.host);
+    await once(server.http, "listening");
+  } catch (error) {
+    await storage.close();
+    throw new ListenError(config, error);
+  }
+  const close = async () => {
+    await server.close();
+    await storage.close();
+  };
+  return { url: urlOf(server.http.address(), config), storage, close };
+}
+
+/** The port cannot be had; the message says which. */
+export class ListenError extends Error {
+  constructor({ host, port }: Config, cause: unknown) {
+    super(`The server cannot listen on ${host}:${port}. Stop what listens there, or set PORT (0 takes a free one).`, {
+      cause,
+    });
+    this.name = "ListenError";
+  }
+}
+
+function urlOf(address: ReturnType<import("node:net").Server["address"]>, { host, port }: Config): string {
+  const bound = typeof address === "object" && address ? address.port : port;
+  return `http://${host.includes(":") ? `[${host}]` : host}:${bound}${ENDPOINT}`;
+}

@@ -1,0 +1,63 @@
+import { randomUUID } from "node:crypto";
+import pg from "pg";
+import { openStorage, type Storage, type StorageLocation } from "../../src/storage/open.ts";
+
+/** Where PostgreSQL is for tests: a server on which the user may make databases. */
+export const TEST_DATABASE_URL = process.env.TEST_DATABASE_URL ?? "postgres://postgres@127.0.0.1:5432/postgres";
+
+export interface TestDatabase {
+  readonly location: StorageLocation;
+  readonly storage: Storage;
+  /** Every SQL statement since the last call, in order. */
+  statements(): readonly string[];
+  close(): Promise<void>;
+}
+
+/** A fresh, migrated database of the store that this test project is about. */
+export async function openTestDatabase(): Promise<TestDatabase> {
+  return process.env.TEST_STORE === "postgres" ? openOnPostgres() : openOn({ kind: "memory" }, async () => undefined);
+}
+
+async function openOnPostgres(): Promise<TestDatabase> {
+  const { url, drop } = await createPostgresDatabase();
+  try {
+    return await openOn({ kind: "postgres", url, poolSize: 10 }, drop);
+  } catch (error) {
+    await drop();
+    throw error;
+  }
+}
+
+async function openOn(location: StorageLocation, drop: () => Promise<void>): Promise<TestDatabase> {
+  let heard: string[] = [];
+  const storage = await openStorage(location, (sql) => heard.push(sql));
+  const statements = () => {
+    const since = heard;
+    heard = [];
+    return since;
+  };
+  const close = async () => {
+    await storage.close();
+    await drop();
+  };
+  return { location, storage, statements, close };
+}
+
+/** An empty PostgreSQL database, and what removes it with every connection that is left to it. */
+export async function createPostgresDatabase(): Promise<{ url: string; drop: () => Promise<void> }> {
+  const name = `ai_job_server_test_${randomUUID().replaceAll("-", "")}`;
+  await asAdmin(`CREATE DATABASE ${name}`);
+  const url = new URL(TEST_DATABASE_URL);
+  url.pathname = `/${name}`;
+  return { url: url.href, drop: () => asAdmin(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`) };
+}
+
+async function asAdmin(sql: string): Promise<void> {
+  const client = new pg.Client({ connectionString: TEST_DATABASE_URL });
+  await client.connect();
+  try {
+    await client.query(sql);
+  } finally {
+    await client.end();
+  }
+}

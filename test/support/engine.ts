@@ -1,0 +1,76 @@
+import { AppError } from "../../src/errors.ts";
+import { guards } from "../../src/guards/guards.ts";
+import { NO_METRICS } from "../../src/jobs/metrics.ts";
+import { type SubmitAiJob, submitAiJob } from "../../src/jobs/submit.ts";
+import type { Actor } from "../../src/recorder/event.ts";
+import type { AiJob } from "../../src/storage/generated/client/client.ts";
+import type { Storage } from "../../src/storage/open.ts";
+import type { AdvanceWorkflow } from "../../src/workflow/advance.ts";
+import type { Engine } from "../../src/workflow/engine.ts";
+import { type Claim, startWorkflow } from "../../src/workflow/start.ts";
+
+export const WORKSPACE = "00000000-0000-7000-8000-000000000000";
+export const SOMEBODY: Actor = { actor: "HUMAN", actorId: "anonymous" };
+
+/** The engine on a test's database, with the product's own guards. */
+export function engineOn(storage: Storage, more: Partial<Engine> = {}): Engine {
+  return { prisma: storage.prisma, wake: () => undefined, guards, guardTimeoutMs: 10_000, ...more };
+}
+
+/** What to submit where a test does not care. */
+export function aSubmit(more: Partial<SubmitAiJob> = {}): SubmitAiJob {
+  return {
+    jobKind: "DOC_SUMMARIZE",
+    protocolId: "test",
+    profileId: "default",
+    capabilityProfileId: null,
+    accessMode: "ANALYSIS_ONLY",
+    safetyMode: "NORMAL",
+    modelTier: "LOCAL",
+    entityRefs: [],
+    plannedOperations: [],
+    jobInputs: null,
+    priority: 0,
+    runAfter: null,
+    maxAttempts: 3,
+    idempotencyKey: null,
+    ...more,
+  };
+}
+
+/** A command's success; its failure fails the test. */
+export function ok<T>(result: T | AppError): T {
+  if (result instanceof AppError) throw result;
+  return result;
+}
+
+export async function submitted(engine: Engine, more: Partial<SubmitAiJob> = {}): Promise<AiJob> {
+  return ok(await submitAiJob(engine, WORKSPACE, SOMEBODY, aSubmit(more))).job;
+}
+
+/** A job that a worker holds. */
+export async function started(engine: Engine, more: Partial<SubmitAiJob> = {}, leaseSeconds = 30): Promise<Claim> {
+  const { jobId } = await submitted(engine, more);
+  const claim = ok(await startWorkflow(engine, WORKSPACE, { jobId, workerId: "worker-1", leaseSeconds }));
+  if (!("leaseToken" in claim)) throw new Error("The job was poisoned instead of started.");
+  return claim;
+}
+
+/** A report of a step that starts, by the holder of this claim. */
+export function aStep(claim: Claim, nodeId: string, more: Partial<AdvanceWorkflow["step"]> = {}): AdvanceWorkflow {
+  return {
+    workflowRunId: claim.run.id,
+    leaseToken: claim.leaseToken,
+    step: {
+      nodeId,
+      nodeType: "tool",
+      outcome: "STARTED",
+      inputPayload: null,
+      outputPayload: null,
+      errorMessage: null,
+      ...more,
+    },
+    retrievedSnippets: [],
+    metrics: NO_METRICS,
+  };
+}

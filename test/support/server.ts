@@ -1,0 +1,46 @@
+import { once } from "node:events";
+import type { TypedDocumentNode } from "@graphql-typed-document-node/core";
+import { print } from "graphql";
+import { pino } from "pino";
+import { Feed } from "../../src/recorder/feed.ts";
+import { createServer } from "../../src/server.ts";
+import type { Storage } from "../../src/storage/open.ts";
+import type { Engine } from "../../src/workflow/engine.ts";
+import { engineOn } from "./engine.ts";
+
+export interface TestServer {
+  /** Such as http://127.0.0.1:51234/graphql. */
+  readonly url: string;
+  /** Posts a typed operation; errors of the whole request fail the test. */
+  run<Data, Variables>(document: TypedDocumentNode<Data, Variables>, variables: Variables): Promise<Data>;
+  close(): Promise<void>;
+}
+
+/** The product's server on a test's database and a free port: what clients talk to, over HTTP. */
+export async function startTestServer(storage: Storage, more: Partial<Engine> = {}): Promise<TestServer> {
+  const feed = new Feed({ prisma: storage.prisma, pollMs: 100, onError: () => undefined });
+  const engine = engineOn(storage, { wake: () => feed.wake(), ...more });
+  const log = pino({ level: "silent" });
+  const server = createServer({ engine, feed, log, corsOrigins: [], maxBodyBytes: 5_000_000 });
+  server.http.listen(0, "127.0.0.1");
+  await once(server.http, "listening");
+  const address = server.http.address();
+  const url = `http://127.0.0.1:${typeof address === "object" && address ? address.port : 0}/graphql`;
+  return { url, run: (document, variables) => run(url, document, variables), close: () => server.close() };
+}
+
+/** Posts a typed operation to a server. */
+export async function run<Data, Variables>(
+  url: string,
+  document: TypedDocumentNode<Data, Variables>,
+  variables: Variables,
+): Promise<Data> {
+  const response = await fetch(url, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ query: print(document), variables }),
+  });
+  const { data, errors }: { data?: Data; errors?: unknown } = JSON.parse(await response.text());
+  if (errors !== undefined || data === undefined) throw new Error(`The request failed: ${JSON.stringify(errors)}`);
+  return data;
+}
