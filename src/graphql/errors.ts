@@ -5,6 +5,21 @@ import { ErrorCodeEnum, JobStateEnum, WorkflowDirectiveEnum } from "./enums.ts";
 
 /** One object type for each code that a mutation can answer with, named after it. */
 
+/** Executors take every Error among the values for a failure of its field; a copy that is none is shown. */
+export function toAnswer(error: errors.AppError): errors.AppError {
+  const answer = { ...error, name: error.name, message: error.message };
+  answers.set(answer, error.constructor);
+  return answer;
+}
+
+/** Which error an answer is a copy of. */
+const answers = new WeakMap<object, unknown>();
+
+function isAnswer(type: abstract new (...args: never[]) => errors.AppError) {
+  return (value: unknown) =>
+    value instanceof type || (typeof value === "object" && value !== null && answers.get(value) === type);
+}
+
 const code = "Which error this is.";
 const directive = "What the worker must do now.";
 
@@ -18,12 +33,14 @@ export const ErrorInterface = builder.interfaceRef<errors.AppError>("Error").imp
 
 builder.objectType(errors.NotFoundError, {
   name: "NotFoundError",
+  isTypeOf: isAnswer(errors.NotFoundError),
   description: errors.ERROR_CODES.NOT_FOUND,
   interfaces: [ErrorInterface],
 });
 
 builder.objectType(errors.InvalidInputError, {
   name: "InvalidInputError",
+  isTypeOf: isAnswer(errors.InvalidInputError),
   description: errors.ERROR_CODES.INVALID_INPUT,
   interfaces: [ErrorInterface],
   fields: (t) => ({
@@ -36,6 +53,7 @@ builder.objectType(errors.InvalidInputError, {
 
 builder.objectType(errors.IllegalTransitionError, {
   name: "IllegalTransitionError",
+  isTypeOf: isAnswer(errors.IllegalTransitionError),
   description: errors.ERROR_CODES.ILLEGAL_TRANSITION,
   interfaces: [ErrorInterface],
   fields: (t) => ({
@@ -51,6 +69,7 @@ builder.objectType(errors.IllegalTransitionError, {
 
 builder.objectType(errors.JobPoisonedError, {
   name: "JobPoisonedError",
+  isTypeOf: isAnswer(errors.JobPoisonedError),
   description: `${errors.ERROR_CODES.JOB_POISONED} (JobPoisoned: by this call.)`,
   interfaces: [ErrorInterface],
   fields: (t) => ({
@@ -61,6 +80,7 @@ builder.objectType(errors.JobPoisonedError, {
 
 builder.objectType(errors.LeaseLostError, {
   name: "LeaseLostError",
+  isTypeOf: isAnswer(errors.LeaseLostError),
   description: errors.ERROR_CODES.LEASE_LOST,
   interfaces: [ErrorInterface],
   fields: (t) => ({
@@ -70,6 +90,7 @@ builder.objectType(errors.LeaseLostError, {
 
 builder.objectType(errors.CapabilityDeniedError, {
   name: "CapabilityDeniedError",
+  isTypeOf: isAnswer(errors.CapabilityDeniedError),
   description: `${errors.ERROR_CODES.CAPABILITY_DENIED} The denial is on record, and the job is FAILED.`,
   interfaces: [ErrorInterface],
   fields: (t) => ({
@@ -80,12 +101,14 @@ builder.objectType(errors.CapabilityDeniedError, {
 
 builder.objectType(errors.UnknownCapabilityError, {
   name: "UnknownCapabilityError",
+  isTypeOf: isAnswer(errors.UnknownCapabilityError),
   description: errors.ERROR_CODES.UNKNOWN_CAPABILITY,
   interfaces: [ErrorInterface],
 });
 
 builder.objectType(errors.AccessModeViolationError, {
   name: "AccessModeViolationError",
+  isTypeOf: isAnswer(errors.AccessModeViolationError),
   description: `${errors.ERROR_CODES.ACCESS_MODE_VIOLATION} The run has failed; nothing of the report was applied.`,
   interfaces: [ErrorInterface],
   fields: (t) => ({
@@ -95,12 +118,14 @@ builder.objectType(errors.AccessModeViolationError, {
 
 builder.objectType(errors.IdempotencyConflictError, {
   name: "IdempotencyConflictError",
+  isTypeOf: isAnswer(errors.IdempotencyConflictError),
   description: errors.ERROR_CODES.IDEMPOTENCY_CONFLICT,
   interfaces: [ErrorInterface],
 });
 
 builder.objectType(errors.GuardFailedError, {
   name: "GuardFailedError",
+  isTypeOf: isAnswer(errors.GuardFailedError),
   description: errors.ERROR_CODES.GUARD_FAILED,
   interfaces: [ErrorInterface],
   fields: (t) => ({
@@ -110,6 +135,7 @@ builder.objectType(errors.GuardFailedError, {
 
 builder.objectType(errors.TryAgainError, {
   name: "TryAgainError",
+  isTypeOf: isAnswer(errors.TryAgainError),
   description: errors.ERROR_CODES.TRY_AGAIN,
   interfaces: [ErrorInterface],
 });

@@ -2,7 +2,7 @@ import * as errors from "../errors.ts";
 import { type HeartbeatAnswer, heartbeatWorkflows } from "../workflow/heartbeat.ts";
 import { builder } from "./builder.ts";
 import { WorkflowDirectiveEnum } from "./enums.ts";
-import { ErrorInterface } from "./errors.ts";
+import { ErrorInterface, toAnswer } from "./errors.ts";
 import { batchOfRuns, deltaOf, leaseSeconds } from "./inputs.ts";
 import { MetricsDelta } from "./job-metrics.ts";
 import { isPayloadWith } from "./result.ts";
@@ -39,10 +39,11 @@ const WorkflowHeartbeat = builder.objectRef<HeartbeatAnswer>("WorkflowHeartbeat"
       nullable: true,
       description: "When the renewed lease ends; null where there is none any more.",
     }),
-    error: t.expose("error", {
+    error: t.field({
       type: ErrorInterface,
       nullable: true,
       description: "Why the directive is STOP, or why the metrics were refused.",
+      resolve: ({ error }) => error && toAnswer(error),
     }),
   }),
 });
