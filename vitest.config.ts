@@ -17,6 +17,9 @@ if (!onPostgres) {
   );
 }
 
+/** Vite would load graphql's ES build and Node its CommonJS build for the libraries: two copies do not mix. */
+const resolve = { alias: [{ find: /^graphql$/, replacement: "graphql/index.js" }] };
+
 const common = { testTimeout: 30_000, hookTimeout: 60_000 };
 
 export default defineConfig({
@@ -24,6 +27,7 @@ export default defineConfig({
     maxWorkers: 2,
     projects: [
       {
+        resolve,
         test: {
           ...common,
           name: "plain",
@@ -31,10 +35,11 @@ export default defineConfig({
           exclude: [...stores, ...postgresOnly],
         },
       },
-      { test: { ...common, name: "embedded", include: stores, env: { TEST_STORE: "embedded" } } },
+      { resolve, test: { ...common, name: "embedded", include: stores, env: { TEST_STORE: "embedded" } } },
       ...(onPostgres
         ? [
             {
+              resolve,
               test: {
                 ...common,
                 name: "postgres",

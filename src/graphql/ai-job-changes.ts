@@ -60,7 +60,11 @@ builder.subscriptionField("aiJobChanged", (t) =>
       jobId: t.arg({ type: "UUID", required: true, description: "The job." }),
       after: t.arg({ type: "Cursor", description: "Go on after this place, instead of beginning with a snapshot." }),
     },
-    subscribe: (_root, { jobId, after }, context) => changesOfJob(context, jobId.toLowerCase(), after),
+    subscribe: async (_root, { jobId, after }, context) => {
+      const from = after == null ? undefined : await context.feed.locate(after);
+      await findJob(context, jobId);
+      return changesOfJob(context, jobId.toLowerCase(), from);
+    },
     resolve: (change) => change,
   }),
 );
@@ -75,7 +79,10 @@ builder.subscriptionField("aiJobsChanged", (t) =>
       filter: t.arg({ type: AiJobFilter, description: "Which jobs; all where it is left out." }),
       after: t.arg({ type: "Cursor", description: "Go on after this place, instead of beginning with snapshots." }),
     },
-    subscribe: (_root, { filter, after }, context) => changesOfJobs(context, filter ?? {}, after),
+    subscribe: async (_root, { filter, after }, context) => {
+      const from = after == null ? undefined : await context.feed.locate(after);
+      return changesOfJobs(context, filter ?? {}, from);
+    },
     resolve: (change) => change,
   }),
 );
@@ -85,17 +92,16 @@ builder.subscriptionField("aiJobsChanged", (t) =>
  * snapshot holds it already.
  */
 async function* changesOfJob(
-  { engine, feed, viewer }: GraphQLContext,
+  context: GraphQLContext,
   jobId: string,
-  after: string | null | undefined,
+  from: LogPosition | undefined,
 ): AsyncGenerator<Change> {
-  const from = after == null ? undefined : await feed.locate(after);
+  const { feed, viewer } = context;
   const subscriber = await feed.subscribe({ workspaceId: viewer.workspaceId, jobId }, from);
   try {
-    const job = await readJob(engine.prisma, jobId);
-    if (job?.workspaceId !== viewer.workspaceId) throw new NotFoundError("job");
     const epoch = await feed.epoch();
     if (!from) {
+      const job = await findJob(context, jobId);
       subscriber.skipTo(job);
       yield snapshot(epoch, job, job);
     }
@@ -105,12 +111,18 @@ async function* changesOfJob(
   }
 }
 
+/** @throws NotFoundError where the viewer's workspace has no such job. */
+async function findJob({ engine, viewer }: GraphQLContext, jobId: string): Promise<Job> {
+  const job = await readJob(engine.prisma, jobId);
+  if (job?.workspaceId !== viewer.workspaceId) throw new NotFoundError("job");
+  return job;
+}
+
 async function* changesOfJobs(
   { engine, feed, viewer }: GraphQLContext,
   filter: JobFilter,
-  after: string | null | undefined,
+  from: LogPosition | undefined,
 ): AsyncGenerator<Change> {
-  const from = after == null ? undefined : await feed.locate(after);
   const subscriber = await feed.subscribe({ workspaceId: viewer.workspaceId }, from);
   try {
     const epoch = await feed.epoch();

@@ -49,8 +49,21 @@ export const builder = new SchemaBuilder<{
     pageInfoFieldOptions: { description: "Whether there are rows before and after this page." },
     pageInfoTypeOptions: { description: "Where a page begins and ends (Relay)." },
     nodeTypeOptions: { description: "Anything that can be loaded again by its global id (Relay)." },
-    nodeQueryOptions: { description: "Anything by its global id; null where there is none in this workspace." },
-    nodesQueryOptions: { description: "Several things by their global ids, in their order; at most 100." },
+    nodeQueryOptions: {
+      description: "Anything by its global id; null where there is none in this workspace.",
+      args: { id: { description: "The global id." } },
+    },
+    nodesQueryOptions: {
+      description: "Several things by their global ids, in their order; null where there is none in this workspace.",
+      args: { ids: { description: `The global ids; at most ${PAGE.most}.` } },
+      resolve: (_root, { ids }, _context, _info, resolveNodes) => {
+        if (ids.length > PAGE.most) throw new InvalidInputError(["ids"], `At most ${PAGE.most} ids at once.`);
+        return resolveNodes(ids);
+      },
+    },
+    idFieldOptions: { description: "The global id." },
+    defaultConnectionTypeOptions: { description: "A page of a list, and what it takes to read on." },
+    defaultEdgeTypeOptions: { description: "A row and its place in the list." },
     firstArgOptions: {
       description: `How many rows from the start: 1 to ${PAGE.most}; ${PAGE.default} where neither first nor last is given.`,
     },

@@ -1,4 +1,4 @@
-import type { GraphQLResolveInfo, SelectionSetNode } from "graphql";
+import { type GraphQLResolveInfo, Kind, type SelectionSetNode } from "graphql";
 import { z } from "zod";
 import { InvalidInputError } from "../errors.ts";
 import type { Slice } from "../jobs/queries.ts";
@@ -96,18 +96,17 @@ export function asksFor(info: GraphQLResolveInfo, field: string): boolean {
   const within = (set: SelectionSetNode | undefined): boolean =>
     set?.selections.some((selection) => {
       switch (selection.kind) {
-        case "Field":
+        case Kind.FIELD:
           return selection.name.value === field || within(selection.selectionSet);
-        case "InlineFragment":
+        case Kind.INLINE_FRAGMENT:
           return within(selection.selectionSet);
-        case "FragmentSpread": {
+        case Kind.FRAGMENT_SPREAD: {
           const name = selection.name.value;
           if (seen.has(name)) return false;
           seen.add(name);
           return within(info.fragments[name]?.selectionSet);
         }
       }
-      return false;
     }) ?? false;
   return info.fieldNodes.some((node) => within(node.selectionSet));
 }

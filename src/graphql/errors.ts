@@ -7,7 +7,8 @@ import { ErrorCodeEnum, JobStateEnum, WorkflowDirectiveEnum } from "./enums.ts";
 
 /** Executors take every Error among the values for a failure of its field; a copy that is none is shown. */
 export function toAnswer(error: errors.AppError): errors.AppError {
-  const answer = { ...error, name: error.name, message: error.message };
+  const { code, name, message } = error;
+  const answer = Object.assign({ code, name, message }, error);
   answers.set(answer, error.constructor);
   return answer;
 }

@@ -15,7 +15,8 @@ const FailWorkflowInput = builder.inputType("FailWorkflowInput", {
     workflowRunId: t.field({ type: "UUID", required: true, description: "The run." }),
     leaseToken: t.string({ required: true, description: "The token that the claim gave." }),
     errorMessage: t.string({
-      validate: text(10_000).nullish(),
+      required: true,
+      validate: text(10_000),
       description: "Why, up to 10,000 characters; kept redacted.",
     }),
     retryable: t.boolean({
@@ -51,10 +52,8 @@ builder.mutationField("failWorkflow", (t) =>
     union: { description: "What came of failWorkflow." },
     args: { input: t.arg({ type: FailWorkflowInput, required: true, description: "The run, and why." }) },
     resolve: async (_root, { input }, { engine }) => {
-      const { errorMessage, metrics, ...rest } = input;
-      return orThrow(
-        await failWorkflow(engine, { ...rest, errorMessage: errorMessage ?? null, metrics: deltaOf(metrics) }),
-      );
+      const { metrics, ...rest } = input;
+      return orThrow(await failWorkflow(engine, { ...rest, metrics: deltaOf(metrics) }));
     },
   }),
 );

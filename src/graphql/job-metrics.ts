@@ -1,4 +1,4 @@
-import { type MetricName, type JobMetrics as Metrics } from "../storage/columns.ts";
+import type { MetricName, JobMetrics as Metrics } from "../storage/columns.ts";
 import { builder } from "./builder.ts";
 
 const MEANINGS = {

@@ -1,6 +1,6 @@
 import type { IncomingMessage, Server } from "node:http";
 import type { Duplex } from "node:stream";
-import type { ExecutionArgs } from "graphql";
+import type { DocumentNode, ExecutionArgs, ExecutionResult, GraphQLError, GraphQLSchema } from "graphql";
 import { useServer } from "graphql-ws/use/ws";
 import type { Logger } from "pino";
 import { WebSocketServer } from "ws";
@@ -13,6 +13,16 @@ export interface WebSocketOptions {
   readonly corsOrigins: readonly string[];
   readonly maxBodyBytes: number;
   readonly log: Logger;
+}
+
+/** What Yoga does to an operation, with the types that its plugin system has lost. */
+interface Pipeline {
+  readonly schema: GraphQLSchema;
+  readonly parse: (query: string) => DocumentNode;
+  readonly validate: (schema: GraphQLSchema, document: DocumentNode) => readonly GraphQLError[];
+  readonly contextFactory: () => Promise<object> | object;
+  readonly execute: (args: ExecutionArgs) => Promise<ExecutionResult> | ExecutionResult;
+  readonly subscribe: (args: ExecutionArgs) => Promise<AsyncIterableIterator<ExecutionResult> | ExecutionResult>;
 }
 
 /** GraphQL over WebSocket (graphql-ws protocol) on the same path, through the same pipeline. */
@@ -40,7 +50,7 @@ export function serveWebSocket(
     sockets.handleUpgrade(request, socket, head, (accepted) => sockets.emit("connection", accepted, request));
   });
 
-  const pipelines = new WeakMap<object, ReturnType<GraphQLServer["getEnveloped"]>>();
+  const pipelines = new WeakMap<object, Pipeline>();
   const pipelineOf = ({ contextValue }: ExecutionArgs) => {
     const pipeline = isObject(contextValue) ? pipelines.get(contextValue) : undefined;
     if (!pipeline) throw new Error("An operation was executed that had not been subscribed.");
@@ -52,8 +62,8 @@ export function serveWebSocket(
         const asked = connectionParams?.[WORKSPACE_HEADER] ?? extra.request.headers[WORKSPACE_HEADER];
         try {
           const viewer = viewerOf(typeof asked === "string" ? asked : undefined);
-          const pipeline = yoga.getEnveloped({ viewer });
-          const contextValue: object = await pipeline.contextFactory();
+          const pipeline: Pipeline = yoga.getEnveloped({ viewer });
+          const contextValue = await pipeline.contextFactory();
           pipelines.set(contextValue, pipeline);
           const args: ExecutionArgs = {
             schema: pipeline.schema,
@@ -62,7 +72,7 @@ export function serveWebSocket(
             variableValues: variables ?? {},
             contextValue,
           };
-          const refused: readonly unknown[] = pipeline.validate(args.schema, args.document);
+          const refused = pipeline.validate(args.schema, args.document);
           return refused.length > 0 ? refused.map((error) => maskError(error, log)) : args;
         } catch (error) {
           return [maskError(error, log)];

@@ -2,7 +2,7 @@ import { uuidv7 } from "uuidv7";
 import { EVENT_COLUMNS, JOB_COLUMNS, metricsOf, toRecord } from "../storage/columns.ts";
 import { type AiJob, type FlightRecorderEvent, Prisma } from "../storage/generated/client/client.ts";
 import { CHAIN_START, type EventDraft, hashEvent } from "./event.ts";
-import { redact } from "./redact.ts";
+import { redactObject } from "./redact.ts";
 
 /**
  * The one door for writes to jobs and events: every change of a job raises its version by exactly one and has exactly
@@ -192,17 +192,11 @@ function eventOf(after: LockedJob, before: LockedJob | undefined, draft: EventDr
     previousState: before?.state ?? null,
     ...metricsOf(after),
     capabilityId: draft.capabilityId ?? null,
-    payload: redactPayload(draft),
+    payload: redactObject(draft.payload),
     recordedAt: before ? after.updatedAt : after.now,
     prevHash: before?.chainHash ?? CHAIN_START,
   };
   return { ...event, hash: hashEvent(event) };
-}
-
-/** Redacted before it is hashed, and as JSON has it: what is stored is what the hash covers. */
-function redactPayload(draft: EventDraft): Prisma.JsonObject {
-  const payload: Prisma.JsonObject = JSON.parse(JSON.stringify(redact(draft.payload)));
-  return payload;
 }
 
 /** The event of one version of a job; undefined where the log does not hold it. */

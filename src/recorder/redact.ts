@@ -1,5 +1,10 @@
+import type { JsonValue } from "../storage/columns.ts";
+
 /** A JSON value as it is written into an event's payload. */
-export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json };
+export type Json = string | number | boolean | null | readonly Json[] | JsonObject;
+interface JsonObject {
+  readonly [key: string]: Json;
+}
 
 const MASK = "[redacted]";
 
@@ -23,10 +28,15 @@ const SECRET_VALUES: readonly RegExp[] = [
  * A payload without what must never be recorded (section 9): values of keys that name secrets, and anything that
  * looks like a bearer token or an API key.
  */
-export function redact(value: Json): Json {
+export function redact(value: Json): JsonValue {
   if (typeof value === "string") return redactText(value);
   if (value === null || typeof value !== "object") return value;
   if (isArray(value)) return value.map(redact);
+  return redactObject(value);
+}
+
+/** The same for a whole payload, which is always an object. */
+export function redactObject(value: JsonObject): Record<string, JsonValue> {
   return Object.fromEntries(
     Object.entries(value).map(([key, item]) => [key, isSecretKey(key) && item !== null ? MASK : redact(item)]),
   );

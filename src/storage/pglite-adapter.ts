@@ -65,7 +65,9 @@ async function begin(
 ): Promise<Transaction> {
   if (isolationLevel) await inner.exec(`SET TRANSACTION ISOLATION LEVEL ${isolationLevel}`);
   // The library's conversions, over the transaction's `query` instead of the instance's, which would wait for it.
-  const view: PGlite = Object.create(pglite, { query: { value: inner.query.bind(inner) } });
+  const view = new Proxy(pglite, {
+    get: (target, key): unknown => (key === "query" ? inner.query.bind(inner) : Reflect.get(target, key)),
+  });
   const queries = await new PrismaPGlite(view).connect();
   return {
     provider: queries.provider,

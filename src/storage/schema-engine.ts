@@ -9,7 +9,7 @@ import * as bindings from "@prisma/schema-engine-wasm/schema_engine_bg";
 
 /** TypeScript declares this with the browser's library only, which has no place in a server. */
 declare const WebAssembly: {
-  instantiate(bytes: Uint8Array, imports: object): Promise<{ instance: { exports: Record<string, unknown> } }>;
+  instantiate(bytes: Uint8Array, imports: object): Promise<{ instance: { exports: { __wbindgen_start(): void } } }>;
 };
 
 declare global {
@@ -43,15 +43,13 @@ function load(): Promise<void> {
       .resolve("@prisma/schema-engine-wasm/schema_engine_bg")
       .slice(0, -".js".length)}.wasm`;
     const { instance } = await WebAssembly.instantiate(await readFile(file), { "./schema_engine_bg.js": bindings });
-    const start = instance.exports.__wbindgen_start;
-    if (typeof start !== "function") throw new Error("The schema engine's WebAssembly module has no start function.");
     globalThis.PRISMA_WASM_PANIC_REGISTRY ??= {
       set_message(message) {
         throw new Error(`Prisma's schema engine gave up: ${message}`);
       },
     };
     bindings.__wbg_set_wasm(instance.exports);
-    start();
+    instance.exports.__wbindgen_start();
   })();
   return loading;
 }

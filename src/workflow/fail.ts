@@ -12,7 +12,7 @@ import { type Ending, endRuns, lockReported } from "./runs.ts";
 export interface FailWorkflow {
   readonly workflowRunId: string;
   readonly leaseToken: string;
-  readonly errorMessage: string | null;
+  readonly errorMessage: string;
   readonly retryable: boolean;
   readonly metrics: MetricsDelta;
 }
@@ -29,7 +29,7 @@ async function fail(tx: Transaction, input: FailWorkflow): Promise<Completed | A
   const { job, run } = admitted;
   const metrics = addMetrics(job, input.metrics, ["input", "metrics"]);
   if (metrics instanceof InvalidInputError) return metrics;
-  const errorMessage = input.errorMessage === null ? null : redactText(input.errorMessage);
+  const errorMessage = redactText(input.errorMessage);
   const ending: Ending = { id: run.id, state: "FAILED", errorMessage, finishedAt: job.now };
   await endRuns(tx, [ending]);
   const next = afterFailure(job, { retryable: input.retryable, reason: "failed_by_worker" });

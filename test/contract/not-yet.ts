@@ -39,6 +39,7 @@ const LATER: Readonly<Record<string, readonly string[]>> = {
     "CancelAiJobInput.includeChildren",
   ],
   "token budgets": ["SubmitAiJobInput.tokenBudget", "BudgetExceededError"],
+  "steps that write entities": ["AdvanceWorkflowResult | AccessModeViolationError"],
   "steps that wait for steps": ["WorkflowStepInput.dependsOn"],
   "reports that may be repeated": [
     "WorkflowHeartbeatInput.reportId",

@@ -1,0 +1,239 @@
+import { randomUUID } from "node:crypto";
+import type { Transaction } from "../../src/recorder/commit.ts";
+import { sqlState } from "../../src/recorder/transaction.ts";
+import type { PrismaClient } from "../../src/storage/generated/client/client.ts";
+import { WORKSPACE } from "./engine.ts";
+import type { StateWord } from "./section-4.ts";
+
+/**
+ * Jobs, runs, nodes and events written by plain SQL: what a writer beside the product could send. Each function sends
+ * what the database accepts, and takes, by column, the SQL expressions that a test wants to be otherwise.
+ */
+
+export type Columns = Readonly<Record<string, string>>;
+
+export interface Otherwise {
+  readonly job?: Columns;
+  readonly event?: Columns;
+}
+
+/** The steps by which a job comes to each state. */
+const WAY = {
+  queued: [],
+  running: ["running"],
+  stalled: ["running", "stalled"],
+  awaiting_validation: ["running", "awaiting_validation"],
+  awaiting_user: ["running", "awaiting_validation", "awaiting_user"],
+  completed: ["running", "completed"],
+  completed_with_issues: ["running", "completed_with_issues"],
+  failed: ["failed"],
+  cancelled: ["cancelled"],
+  poisoned: ["poisoned"],
+} as const satisfies Record<StateWord, readonly StateWord[]>;
+
+const NOTHING_LEAVES: readonly StateWord[] = ["completed", "completed_with_issues", "cancelled", "poisoned"];
+const OUTPUTS_MAY_STAND: readonly StateWord[] = ["awaiting_validation", "awaiting_user", "completed", "completed_with_issues"];
+
+const METRICS: readonly string[] = [
+  "duration_ms",
+  "total_tokens",
+  "input_tokens",
+  "output_tokens",
+  "tokens_planner",
+  "tokens_executor",
+  "entities_read",
+  "entities_written",
+  "validators_run_count",
+];
+
+/** A hash that a version of a job stands for. The database checks how hashes are linked, not what they cover. */
+function hashOf(version: string): string {
+  return `encode(sha256((job_id::text || ' ' || (${version})::text)::bytea), 'hex')`;
+}
+
+/** Inserts a new job as `queued`, with its event. */
+export async function insertJob(tx: Transaction, jobId: string, { job = {}, event = {} }: Otherwise = {}): Promise<void> {
+  await insertJobAlone(tx, jobId, job);
+  await insertEvent(tx, jobId, { type: "'job_submitted'", previous_state: "NULL", ...event });
+}
+
+export function insertJobAlone(tx: Transaction, jobId: string, otherwise: Columns = {}): Promise<number> {
+  const columns: Columns = {
+    job_id: "job_id",
+    workspace_id: `'${WORKSPACE}'`,
+    trace_id: "gen_random_uuid()",
+    job_kind: "'doc_summarize'",
+    status_reason: "'submitted'",
+    protocol_id: "'plain-sql'",
+    profile_id: "'default'",
+    capability_profile_id: "'default'",
+    submit_hash: "repeat('a', 64)",
+    order_xid: "current_order_xid()",
+    chain_hash: hashOf("1"),
+    ...otherwise,
+  };
+  return tx.$executeRawUnsafe(
+    `INSERT INTO ai_jobs (${Object.keys(columns).join(", ")})
+     SELECT ${Object.values(columns).join(", ")} FROM (SELECT '${jobId}'::uuid AS job_id) AS new`,
+  );
+}
+
+/** Gives a job its next version, in this state, with the event that tells of it. */
+export async function change(
+  tx: Transaction,
+  jobId: string,
+  to: StateWord,
+  { job = {}, event = {} }: Otherwise = {},
+): Promise<void> {
+  await changeJobAlone(tx, jobId, to, job);
+  await insertEvent(tx, jobId, event);
+}
+
+export function changeJobAlone(
+  tx: Transaction,
+  jobId: string,
+  to: StateWord,
+  otherwise: Columns = {},
+): Promise<number> {
+  const columns: Columns = {
+    state: `'${to}'`,
+    status_reason: `'${to}'`,
+    version: "version + 1",
+    order_xid: "greatest(current_order_xid(), order_xid)",
+    chain_hash: hashOf("version + 1"),
+    updated_at: "now()",
+    completed_at: NOTHING_LEAVES.includes(to) ? "now()" : "NULL",
+    job_outputs: OUTPUTS_MAY_STAND.includes(to) ? `'{"summary": "text"}'` : "NULL",
+    ...otherwise,
+  };
+  return tx.$executeRawUnsafe(`UPDATE ai_jobs SET ${assignments(columns)} WHERE job_id = '${jobId}'`);
+}
+
+/** Writes the event that tells of a job's newest version. */
+export function insertEvent(tx: Transaction, jobId: string, otherwise: Columns = {}): Promise<number> {
+  const columns: Columns = {
+    event_id: "gen_random_uuid()",
+    job_id: "job_id",
+    version: "version",
+    order_xid: "order_xid",
+    workspace_id: "workspace_id",
+    trace_id: "trace_id",
+    workflow_run_id: "workflow_run_id",
+    type: "'state_changed'",
+    actor: "'system'",
+    actor_id: "'plain SQL'",
+    state: "state",
+    previous_state: `(SELECT e.state FROM flight_recorder_events e WHERE e.job_id = j.job_id AND e.version = j.version - 1)`,
+    ...Object.fromEntries(METRICS.map((name) => [name, name])),
+    recorded_at: "updated_at",
+    prev_hash: `CASE version WHEN 1 THEN repeat('0', 64) ELSE ${hashOf("version - 1")} END`,
+    hash: "chain_hash",
+    ...otherwise,
+  };
+  return tx.$executeRawUnsafe(
+    `INSERT INTO flight_recorder_events (${Object.keys(columns).join(", ")})
+     SELECT ${Object.values(columns).join(", ")} FROM ai_jobs j WHERE job_id = '${jobId}'`,
+  );
+}
+
+/** Inserts a running run of a job. */
+export async function insertRun(tx: Transaction, jobId: string, otherwise: Columns = {}): Promise<string> {
+  const id = randomUUID();
+  const columns: Columns = {
+    id: `'${id}'`,
+    job_id: `'${jobId}'`,
+    attempt: "1",
+    worker_id: "'worker-1'",
+    lease_token: "sha256('token')",
+    lease_expires_at: "now() + interval '30 s'",
+    ...otherwise,
+  };
+  await insert(tx, "workflow_runs", columns);
+  return id;
+}
+
+/** Inserts a running node of a run. */
+export async function insertNode(tx: Transaction, runId: string, otherwise: Columns = {}): Promise<string> {
+  const id = randomUUID();
+  const columns: Columns = {
+    id: `'${id}'`,
+    workflow_run_id: `'${runId}'`,
+    node_id: "'summarise'",
+    node_type: "'tool'",
+    sequence: "1",
+    ...otherwise,
+  };
+  await insert(tx, "node_executions", columns);
+  return id;
+}
+
+function insert(tx: Transaction, table: string, columns: Columns): Promise<number> {
+  return tx.$executeRawUnsafe(
+    `INSERT INTO ${table} (${Object.keys(columns).join(", ")}) VALUES (${Object.values(columns).join(", ")})`,
+  );
+}
+
+export function update(tx: Transaction, table: string, id: string, columns: Columns): Promise<number> {
+  return tx.$executeRawUnsafe(`UPDATE ${table} SET ${assignments(columns)} WHERE id = '${id}'`);
+}
+
+function assignments(columns: Columns): string {
+  return Object.entries(columns)
+    .map(([column, value]) => `${column} = ${value}`)
+    .join(", ");
+}
+
+/** A new job that came to this state by steps that are allowed, each in a transaction of its own. */
+export async function jobIn(prisma: PrismaClient, state: StateWord): Promise<string> {
+  const jobId = randomUUID();
+  await prisma.$transaction((tx) => insertJob(tx, jobId));
+  for (const step of WAY[state]) await prisma.$transaction((tx) => change(tx, jobId, step));
+  return jobId;
+}
+
+export interface JobWithRun {
+  readonly jobId: string;
+  readonly runId: string;
+  readonly nodeId: string;
+}
+
+/** A running job with a running run, which has a running node. */
+export async function runningJob(prisma: PrismaClient): Promise<JobWithRun> {
+  const jobId = await jobIn(prisma, "queued");
+  return prisma.$transaction(async (tx) => {
+    const runId = await insertRun(tx, jobId);
+    const nodeId = await insertNode(tx, runId);
+    await change(tx, jobId, "running", { job: { attempt: "1", workflow_run_id: `'${runId}'` } });
+    return { jobId, runId, nodeId };
+  });
+}
+
+/** A job that was poisoned by somebody who forgot its run and its node: both are left running. */
+export async function poisonedJobWithRunLeft(prisma: PrismaClient): Promise<JobWithRun> {
+  const made = await runningJob(prisma);
+  await prisma.$transaction((tx) => change(tx, made.jobId, "poisoned"));
+  return made;
+}
+
+/** Everything that the database holds of a job. */
+export async function everythingOf(prisma: PrismaClient, jobId: string): Promise<unknown> {
+  return prisma.$queryRawUnsafe(`
+    SELECT to_jsonb(j) AS job,
+      (SELECT jsonb_agg(e ORDER BY version) FROM flight_recorder_events e WHERE e.job_id = j.job_id) AS events,
+      (SELECT jsonb_agg(r ORDER BY attempt, id) FROM workflow_runs r WHERE r.job_id = j.job_id) AS runs,
+      (SELECT jsonb_agg(n ORDER BY n.id) FROM workflow_runs r JOIN node_executions n ON n.workflow_run_id = r.id
+       WHERE r.job_id = j.job_id) AS nodes
+    FROM ai_jobs j WHERE job_id = '${jobId}'`);
+}
+
+/** The SQLSTATE with which a transaction was refused, at a statement or at its commit; else that it committed. */
+export function outcomeOf(prisma: PrismaClient, work: (tx: Transaction) => Promise<unknown>): Promise<string> {
+  return prisma.$transaction(work).then(
+    () => "committed",
+    (error: unknown) => {
+      const state = sqlState(error);
+      if (state === undefined) throw error;
+      return state;
+    },
+  );
+}

@@ -1,0 +1,117 @@
+import { expect } from "vitest";
+import { CHAIN_START, hashEvent } from "../../src/recorder/event.ts";
+import { metricsOf } from "../../src/storage/columns.ts";
+import type { NodeExecution, PrismaClient, WorkflowRun } from "../../src/storage/generated/client/client.ts";
+
+/** All that the database holds of one job. */
+export type Records = Awaited<ReturnType<typeof recordsOf>>;
+
+export async function recordsOf(prisma: PrismaClient, jobId: string) {
+  const job = await prisma.aiJob.findUniqueOrThrow({ where: { jobId } });
+  const runs = await prisma.workflowRun.findMany({ where: { jobId }, orderBy: { attempt: "asc" } });
+  const nodes = await prisma.nodeExecution.findMany({
+    where: { workflowRunId: { in: runs.map(({ id }) => id) } },
+    orderBy: [{ workflowRunId: "asc" }, { sequence: "asc" }],
+  });
+  const events = await prisma.flightRecorderEvent.findMany({ where: { jobId }, orderBy: { version: "asc" } });
+  return { job, runs, nodes, events };
+}
+
+/** The same of many jobs, in four statements; by job id. */
+export async function recordsOfAll(
+  prisma: PrismaClient,
+  jobIds: readonly string[],
+): Promise<ReadonlyMap<string, Records>> {
+  const where = { jobId: { in: [...jobIds] } };
+  const jobs = await prisma.aiJob.findMany({ where });
+  const runs = await prisma.workflowRun.findMany({ where, orderBy: { attempt: "asc" } });
+  const ids = runs.map(({ id }) => id);
+  const nodes = await prisma.nodeExecution.findMany({
+    where: { workflowRunId: { in: ids } },
+    orderBy: [{ workflowRunId: "asc" }, { sequence: "asc" }],
+  });
+  const events = await prisma.flightRecorderEvent.findMany({ where, orderBy: { version: "asc" } });
+  const all = new Map<string, Records>(jobs.map((job) => [job.jobId, { job, runs: [], nodes: [], events: [] }]));
+  const jobOf = new Map(runs.map(({ id, jobId }) => [id, jobId]));
+  for (const run of runs) all.get(run.jobId)?.runs.push(run);
+  for (const node of nodes) all.get(jobOf.get(node.workflowRunId) ?? "")?.nodes.push(node);
+  for (const event of events) all.get(event.jobId)?.events.push(event);
+  return all;
+}
+
+/** One event for each version, chained, each telling what the next begins with; the last tells how the job is. */
+export function expectSound({ job, events }: Records): void {
+  expect(events.map(({ version }) => version)).toEqual(Array.from({ length: job.version }, (_, index) => index + 1));
+  for (const [index, event] of events.entries()) {
+    const before = events[index - 1];
+    expect(event.hash).toBe(hashEvent(event));
+    expect(event.prevHash).toBe(before?.hash ?? CHAIN_START);
+    expect(event.previousState).toBe(before?.state ?? null);
+  }
+  const last = events.at(-1);
+  expect(last).toMatchObject({ state: job.state, orderXid: job.orderXid, hash: job.chainHash, ...metricsOf(job) });
+}
+
+/** Section 5 word by word: everything that was open is poisoned, whatever had finished is as it was, one event more. */
+export function expectPoisoned(after: Records, before: Records): void {
+  const { job } = after;
+  expect(job).toEqual({
+    ...before.job,
+    state: "POISONED",
+    jobOutputs: null,
+    version: before.job.version + 1,
+    // Set by this change; looked at below.
+    statusReason: job.statusReason,
+    errorMessage: job.errorMessage,
+    completedAt: job.completedAt,
+    validatorsRunCount: job.validatorsRunCount,
+    updatedAt: job.updatedAt,
+    orderXid: job.orderXid,
+    chainHash: job.chainHash,
+  });
+  expect(job.statusReason).toMatch(/^poisoned: [a-z_]+$/);
+  expect(job.errorMessage).not.toBeNull();
+  expect(job.completedAt).not.toBeNull();
+  expect(after.runs).toEqual(before.runs.map((run, index) => poisonedRun(run, after.runs[index])));
+  expect(after.nodes).toEqual(before.nodes.map((node, index) => poisonedNode(node, after.nodes[index])));
+  for (const { finishedAt } of [...after.runs, ...after.nodes]) expect(finishedAt).not.toBeNull();
+  expect(after.events.slice(0, -1)).toEqual(before.events);
+  expect(after.events.at(-1)).toMatchObject({
+    type: "SECURITY_VIOLATION",
+    actor: "SYSTEM",
+    state: "POISONED",
+    previousState: before.job.state,
+    payload: { action_taken: "poisoned" },
+  });
+  expectSound(after);
+}
+
+function poisonedRun(before: WorkflowRun, after: WorkflowRun | undefined): WorkflowRun {
+  const ends = before.state === "STALLED" || before.finishedAt === null;
+  if (!ends) return before;
+  return {
+    ...before,
+    state: "POISONED",
+    leaseExpiresAt: null,
+    errorMessage: after?.errorMessage ?? null,
+    finishedAt: before.finishedAt ?? after?.finishedAt ?? null,
+  };
+}
+
+function poisonedNode(before: NodeExecution, after: NodeExecution | undefined): NodeExecution {
+  return before.finishedAt === null ? { ...before, state: "POISONED", finishedAt: after?.finishedAt ?? null } : before;
+}
+
+/** Either all of it was poisoned, or nothing of it was changed; which. */
+export function expectAllOrNothing(after: Records, before: Records): "poisoned" | "as before" {
+  if (after.job.state === "POISONED") {
+    expectPoisoned(after, before);
+    return "poisoned";
+  }
+  expect(after).toEqual(before);
+  return "as before";
+}
+
+export function violationsIn({ events }: Records) {
+  return events.filter(({ type }) => type === "SECURITY_VIOLATION");
+}
