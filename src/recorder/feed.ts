@@ -24,6 +24,8 @@ export interface FeedOptions {
 }
 
 const PAGE = 500;
+/** Milliseconds to the next read while there is something going on. */
+const SOONEST_MS = 5;
 /** Events that wait for one subscriber in memory; beyond them it reads the log itself, from where it stands. */
 const QUEUE = 1000;
 const ZERO_UUID = "00000000-0000-0000-0000-000000000000";
@@ -110,7 +112,9 @@ export class Feed {
       this.#hinted = false;
       const found = await this.#readBatch();
       // Woken and nothing there: a transaction that is still open holds the feed back. Look again soon, then less often.
-      wait = found === PAGE ? 0 : found > 0 || hinted ? 5 : Math.min(wait * 2, this.#options.pollMs);
+      if (found === PAGE) wait = 0;
+      else if (found > 0 || hinted) wait = SOONEST_MS;
+      else wait = Math.min(Math.max(wait, SOONEST_MS) * 2, this.#options.pollMs);
       if (wait > 0) await this.#sleep(wait);
     }
     this.#reading = undefined;

@@ -66,6 +66,10 @@ function isPrismaError(error: unknown, codes: readonly string[]): error is Prism
 /** PostgreSQL's own code for an error, where Prisma passes it on. */
 export function sqlState(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined;
+  // The embedded database's COMMIT raises its own error, with nothing of Prisma around it.
+  if (error.name === "error" && "severity" in error && "code" in error && typeof error.code === "string") {
+    return error.code;
+  }
   const inner = "meta" in error && isRecord(error.meta) ? error.meta.driverAdapterError : error;
   const cause = isRecord(inner) ? inner.cause : undefined;
   const code = isRecord(cause) ? cause.originalCode : undefined;
