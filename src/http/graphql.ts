@@ -1,4 +1,3 @@
-import { renderGraphiQL } from "@graphql-yoga/render-graphiql";
 import { createYoga, type YogaInitialContext } from "graphql-yoga";
 import type { Logger } from "pino";
 import { newLoaders, type Viewer } from "../graphql/context.ts";
@@ -31,8 +30,8 @@ export function createGraphQL({ engine, feed, log, corsOrigins, maxBodyBytes }: 
     schema,
     graphqlEndpoint: ENDPOINT,
     landingPage: false,
-    // From the package: the page that Yoga would serve loads its scripts from a CDN.
-    renderGraphiQL,
+    // From the package: the page that Yoga would serve loads its scripts from a CDN. It is large, and rarely asked for.
+    renderGraphiQL: async (options) => (await import("@graphql-yoga/render-graphiql")).renderGraphiQL(options ?? {}),
     graphiql: { title: "AI Job Server", subscriptionsProtocol: "SSE" },
     cors: corsOrigins.length === 0 ? false : { origin: [...corsOrigins], credentials: false },
     multipart: false,

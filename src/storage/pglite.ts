@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { mkdir, rename, rm } from "node:fs/promises";
+import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { PGlite } from "@electric-sql/pglite";
 import { dataDir as emptyCluster } from "@electric-sql/pglite-prepopulatedfs";
@@ -18,9 +18,7 @@ export async function openPglite(folder: string): Promise<PGlite> {
   await mkdir(folder, { recursive: true });
   const unlock = await lockFolder(join(folder, "lock"));
   try {
-    const cluster = join(folder, "cluster");
-    if (!existsSync(cluster)) await createCluster(cluster);
-    const pglite = await inUtc(await PGlite.create(cluster));
+    const pglite = await inUtc(await openCluster(folder));
     const close = pglite.close.bind(pglite);
     pglite.close = async () => {
       await close();
@@ -33,13 +31,15 @@ export async function openPglite(folder: string): Promise<PGlite> {
   }
 }
 
-/** Unpacked beside its place and then renamed: a process killed half way leaves nothing that looks like a cluster. */
-async function createCluster(cluster: string): Promise<void> {
-  const half = `${cluster}.new`;
-  await rm(half, { recursive: true, force: true });
-  const pglite = await PGlite.create({ dataDir: half, loadDataDir: await emptyCluster() });
-  await pglite.close();
-  await rename(half, cluster);
+/** A process that was killed while it unpacked leaves no mark: what it left is thrown away, and nothing was in it. */
+async function openCluster(folder: string): Promise<PGlite> {
+  const cluster = join(folder, "cluster");
+  const mark = join(folder, "cluster-is-complete");
+  if (existsSync(mark)) return PGlite.create(cluster);
+  await rm(cluster, { recursive: true, force: true });
+  const pglite = await PGlite.create({ dataDir: cluster, loadDataDir: await emptyCluster() });
+  await writeFile(mark, "");
+  return pglite;
 }
 
 /** Prisma's adapters take every timestamp that they read for UTC. */
