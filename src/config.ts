@@ -9,6 +9,8 @@ export interface Config {
   readonly logLevel: "trace" | "debug" | "info" | "warn" | "error" | "silent";
   /** Origins of web pages that may call this server, beside its own. */
   readonly corsOrigins: readonly string[];
+  /** Milliseconds from one sweep for lost leases to the next. */
+  readonly recoveryIntervalMs: number;
   /** Bytes that a request's body may have. */
   readonly maxBodyBytes: number;
 }
@@ -36,6 +38,7 @@ const environment = z.object({
     .default("")
     .transform(toList)
     .pipe(z.array(z.url({ protocol: /^https?$/ }))),
+  RECOVERY_INTERVAL_SECONDS: z.coerce.number().min(0.1).max(3600).default(5),
   MAX_BODY_BYTES: z.coerce.number().int().min(1024).max(100_000_000).default(5_000_000),
 });
 
@@ -58,6 +61,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     port: values.PORT,
     logLevel: values.LOG_LEVEL,
     corsOrigins: values.CORS_ORIGINS.map((origin) => new URL(origin).origin),
+    recoveryIntervalMs: values.RECOVERY_INTERVAL_SECONDS * 1000,
     maxBodyBytes: values.MAX_BODY_BYTES,
   };
 }

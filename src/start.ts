@@ -6,6 +6,7 @@ import { ENDPOINT } from "./http/graphql.ts";
 import { Feed } from "./recorder/feed.ts";
 import { createServer } from "./server.ts";
 import { openStorage, type Storage } from "./storage/open.ts";
+import { recoverStalledRuns } from "./workflow/recovery.ts";
 
 /** Generous: a guard that is late fails closed, and a large text on a busy machine takes seconds. */
 const GUARD_TIMEOUT_MS = 10_000;
@@ -29,6 +30,8 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
     pollMs: FEED_POLL_MS,
     onError: (err) => log.warn({ err }, "the event log could not be read; trying again"),
   });
+  // Before the first request: what a crash left behind is settled, so that nobody sees it (section 6).
+  await recoverStalledRuns({ prisma, wake: () => feed.wake() });
   const engine = { prisma, wake: () => feed.wake(), guards, guardTimeoutMs: GUARD_TIMEOUT_MS };
   const { corsOrigins, maxBodyBytes } = config;
   const server = createServer({ engine, feed, log, corsOrigins, maxBodyBytes });
@@ -39,11 +42,40 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
     await storage.close();
     throw new ListenError(config, error);
   }
+  const sweeps = sweepEvery(config.recoveryIntervalMs, async () => {
+    try {
+      const recovered = await recoverStalledRuns(engine);
+      if (recovered > 0) log.warn({ recovered }, "runs whose lease ran out were recovered");
+    } catch (err) {
+      log.error({ err }, "a sweep for lost leases failed; the next one tries again");
+    }
+  });
   const close = async () => {
+    await sweeps.stop();
     await server.close();
     await storage.close();
   };
   return { url: urlOf(server.http.address(), config), storage, close };
+}
+
+/** Runs `sweep` again and again, each time a while after it ended: two never overlap in one process. */
+function sweepEvery(milliseconds: number, sweep: () => Promise<void>) {
+  let timer: NodeJS.Timeout | undefined;
+  let running = Promise.resolve();
+  const schedule = () => {
+    timer = setTimeout(() => {
+      running = sweep().then(() => {
+        if (timer) schedule();
+      });
+    }, milliseconds);
+  };
+  schedule();
+  const stop = () => {
+    clearTimeout(timer);
+    timer = undefined;
+    return running;
+  };
+  return { stop };
 }
 
 /** The port cannot be had; the message says which. */

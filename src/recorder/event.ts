@@ -45,7 +45,16 @@ export type EventContent =
       readonly type: "DIAGNOSTIC";
       readonly payload: { readonly code: string; readonly guard_name: string; readonly reason: string };
     }
-  | { readonly type: "SECURITY_VIOLATION"; readonly payload: ViolationPayload };
+  | { readonly type: "SECURITY_VIOLATION"; readonly payload: ViolationPayload }
+  | {
+      readonly type: "WORKFLOW_RECOVERY";
+      readonly payload: {
+        readonly worker_id: string;
+        readonly attempt: number;
+        readonly lease_expired_at: string | null;
+        readonly last_heartbeat: string;
+      };
+    };
 
 /** Who did it: a person, a worker, or the engine itself (section 11). */
 export interface Actor {

@@ -37,6 +37,14 @@ export async function readReported(tx: Transaction, runId: string): Promise<Repo
   return job && { run, job, now: run.now };
 }
 
+/** Runs whose lease has passed, the longest ago first; without a lock, so each is to be judged again under one. */
+export async function expiredRuns(tx: Transaction, limit: number): Promise<readonly string[]> {
+  const rows = await tx.$queryRaw<{ id: string }[]>`
+    SELECT id FROM workflow_runs WHERE state = 'running' AND lease_expires_at <= clock_timestamp()
+    ORDER BY lease_expires_at LIMIT ${limit}`;
+  return rows.map(({ id }) => id);
+}
+
 export async function insertRuns(tx: Transaction, runs: readonly WorkflowRun[]): Promise<void> {
   await tx.$executeRaw`
     INSERT INTO workflow_runs SELECT * FROM jsonb_populate_recordset(NULL::workflow_runs, ${recordset(runs)})`;

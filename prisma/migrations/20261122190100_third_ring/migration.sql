@@ -59,6 +59,10 @@ CREATE UNIQUE INDEX workflow_runs_one_active ON workflow_runs (job_id)
 CREATE UNIQUE INDEX node_executions_one_open ON node_executions (workflow_run_id, node_id)
   WHERE finished_at IS NULL;
 
+-- What a sweep for lost leases reads.
+CREATE INDEX workflow_runs_leased ON workflow_runs (lease_expires_at)
+  WHERE state = 'running';
+
 -- What a claim reads: the due jobs of a workspace by priority, then age.
 CREATE INDEX ai_jobs_due ON ai_jobs (workspace_id, priority DESC, created_at, job_id)
   WHERE state = 'queued';

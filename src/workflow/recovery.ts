@@ -1,0 +1,67 @@
+import { become } from "../jobs/state.ts";
+import { type JobChange, record } from "../recorder/commit.ts";
+import { ENGINE } from "../recorder/event.ts";
+import { inTransaction, type Recorder } from "../recorder/transaction.ts";
+import { afterFailure } from "./retry.ts";
+import { endRuns, expiredRuns, lockReported } from "./runs.ts";
+
+/** Runs that one transaction of a sweep recovers: it holds their jobs' rows while it does. */
+const BATCH = 100;
+
+/**
+ * Takes every run whose lease has passed from its worker [HSK-WF-003]: the run and its job become stalled
+ * (FR-EVT-WF-RECOVERY), and then policy queues the job again or fails it. Several servers may sweep at once: a run is
+ * judged under its job's lock, so it is recovered once.
+ * @returns how many runs this call recovered.
+ */
+export async function recoverStalledRuns(recorder: Recorder): Promise<number> {
+  let recovered = 0;
+  for (;;) {
+    const runIds = await expiredRuns(recorder.prisma, BATCH);
+    if (runIds.length === 0) return recovered;
+    recovered += await recoverBatch(recorder, runIds);
+    if (runIds.length < BATCH) return recovered;
+  }
+}
+
+function recoverBatch(recorder: Recorder, runIds: readonly string[]): Promise<number> {
+  return inTransaction(recorder, async (tx) => {
+    const reported = [...(await lockReported(tx, runIds)).values()];
+    // Renewed, ended or recovered by somebody else while this sweep waited for the lock: not this sweep's any more.
+    const lost = reported.filter(
+      ({ run, now }) => run.state === "RUNNING" && run.leaseExpiresAt !== null && run.leaseExpiresAt <= now,
+    );
+    const errorMessage = "The lease ran out: its worker was not heard from in time.";
+    await endRuns(
+      tx,
+      lost.map(({ run, now }) => ({ id: run.id, state: "STALLED", errorMessage, finishedAt: now })),
+    );
+    const stalled = await record(
+      tx,
+      lost.map(
+        ({ job, run }): JobChange => ({
+          job,
+          set: { ...become(job, "STALLED", "lease_expired"), errorMessage },
+          event: {
+            type: "WORKFLOW_RECOVERY",
+            by: ENGINE,
+            payload: {
+              worker_id: run.workerId,
+              attempt: run.attempt,
+              lease_expired_at: run.leaseExpiresAt?.toISOString() ?? null,
+              last_heartbeat: run.lastHeartbeat.toISOString(),
+            },
+          },
+        }),
+      ),
+    );
+    await record(
+      tx,
+      stalled.map(({ job }): JobChange => {
+        const next = afterFailure(job, { retryable: true, reason: "lease_expired" });
+        return { job, set: next, event: { type: "STATE_CHANGED", by: ENGINE, payload: { reason: next.statusReason } } };
+      }),
+    );
+    return lost.length;
+  });
+}
