@@ -144,10 +144,6 @@ export class CursorExpiredError extends AppError {
   }
 }
 
-export class ForbiddenError extends AppError {
-  readonly code = "FORBIDDEN";
-}
-
 export class TryAgainError extends AppError {
   readonly code = "TRY_AGAIN";
   constructor(message = "The database was too busy. Nothing was kept; send the same again.") {

@@ -2,7 +2,7 @@ import { NotFoundError } from "../errors.ts";
 import { type JobFilter, listJobs } from "../jobs/queries.ts";
 import { readJob } from "../recorder/commit.ts";
 import { encodeCursor, type LogPosition } from "../recorder/cursor.ts";
-import type { FeedItem, Subscriber } from "../recorder/feed.ts";
+import type { FeedItem, Subscriber } from "../recorder/subscriber.ts";
 import type { JobMetrics as Metrics } from "../storage/columns.ts";
 import type { FlightRecorderEvent as Event, AiJob as Job } from "../storage/generated/client/client.ts";
 import type { JobState } from "../storage/generated/client/enums.ts";

@@ -33,6 +33,7 @@ const PlannedOperation = builder
   });
 
 export const AiJob = builder.prismaNode("AiJob", {
+  nullable: true,
   id: { field: "jobId", description: "Global id (Relay)." },
   findUnique: (id, { viewer }) => ({ jobId: uuidOrNone(id), workspaceId: viewer.workspaceId }),
   description:

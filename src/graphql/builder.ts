@@ -4,7 +4,7 @@ import ErrorsPlugin from "@pothos/plugin-errors";
 import PrismaPlugin from "@pothos/plugin-prisma";
 import RelayPlugin from "@pothos/plugin-relay";
 import ValidationPlugin from "@pothos/plugin-validation";
-import { GraphQLError } from "graphql";
+import { GraphQLError, type GraphQLResolveInfo, isObjectType } from "graphql";
 import { InvalidInputError } from "../errors.ts";
 import type { JsonValue } from "../storage/columns.ts";
 import type PrismaTypes from "../storage/generated/pothos-types.ts";
@@ -16,6 +16,13 @@ export const PAGE = { default: 20, most: 100 };
 
 /** What one operation may cost: fields that it can answer with, counted before it runs. */
 const LIMIT = { complexity: 25_000, depth: 15, breadth: 500 };
+/** The rows of a page are counted by the connection that they are of. */
+const COUNTED = { field: 1, multiplier: 1 };
+
+/** What a connection costs: as many times what is below it as the page has rows. */
+export function pageComplexity(args: { first?: number | null | undefined; last?: number | null | undefined }) {
+  return { field: 1, multiplier: args.first ?? args.last ?? PAGE.default };
+}
 
 export const builder = new SchemaBuilder<{
   Context: GraphQLContext;
@@ -42,9 +49,14 @@ export const builder = new SchemaBuilder<{
     onUnusedQuery: null,
   },
   relay: {
-    edgesFieldOptions: { description: "The rows of this page, each with its place." },
+    decodeGlobalID: (globalId) => {
+      const [, typename, id] = /^(\w+):(.+)$/s.exec(Buffer.from(globalId, "base64").toString()) ?? [];
+      if (typename === undefined || id === undefined) throw notGlobalId();
+      return { typename, id };
+    },
+    edgesFieldOptions: { description: "The rows of this page, each with its place.", complexity: COUNTED },
     nodeFieldOptions: { description: "The row." },
-    nodesOnConnection: { description: "The rows of this page." },
+    nodesOnConnection: { description: "The rows of this page.", complexity: COUNTED },
     cursorFieldOptions: { description: "The row's place: pass it as `after` or `before`." },
     pageInfoFieldOptions: { description: "Whether there are rows before and after this page." },
     pageInfoTypeOptions: { description: "Where a page begins and ends (Relay)." },
@@ -52,12 +64,17 @@ export const builder = new SchemaBuilder<{
     nodeQueryOptions: {
       description: "Anything by its global id; null where there is none in this workspace.",
       args: { id: { description: "The global id." } },
+      resolve: (_root, { id }, _context, info, resolveNode) => {
+        assertNodeType(info, id);
+        return resolveNode(id);
+      },
     },
     nodesQueryOptions: {
       description: "Several things by their global ids, in their order; null where there is none in this workspace.",
       args: { ids: { description: `The global ids; at most ${PAGE.most}.` } },
-      resolve: (_root, { ids }, _context, _info, resolveNodes) => {
+      resolve: (_root, { ids }, _context, info, resolveNodes) => {
         if (ids.length > PAGE.most) throw new InvalidInputError(["ids"], `At most ${PAGE.most} ids at once.`);
+        for (const id of ids) assertNodeType(info, id);
         return resolveNodes(ids);
       },
     },
@@ -100,6 +117,16 @@ export const builder = new SchemaBuilder<{
       ),
   },
 });
+
+/** Any type's name can stand in a global id; only nodes can be loaded by one. */
+function assertNodeType({ schema }: GraphQLResolveInfo, { typename }: { readonly typename: string }): void {
+  const type = schema.getType(typename);
+  if (!isObjectType(type) || !type.getInterfaces().some(({ name }) => name === "Node")) throw notGlobalId();
+}
+
+function notGlobalId() {
+  return new InvalidInputError(["id"], "This is no global id: pass one that the server gave out, unchanged.");
+}
 
 function capitalise(name: string): string {
   return `${name.charAt(0).toUpperCase()}${name.slice(1)}`;

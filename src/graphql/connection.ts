@@ -2,6 +2,7 @@ import { type GraphQLResolveInfo, Kind, type SelectionSetNode } from "graphql";
 import { z } from "zod";
 import { InvalidInputError } from "../errors.ts";
 import type { Slice } from "../jobs/queries.ts";
+import { isMoment } from "../jobs/text.ts";
 import { PAGE } from "./builder.ts";
 
 /** A Relay connection over a list that is read by keyset. */
@@ -28,6 +29,12 @@ export interface Page<Row> {
     readonly endCursor: string | null;
   };
 }
+
+/** A moment in a cursor: a forged one must not reach the database as one that it cannot hold. */
+export const moment = z.iso
+  .datetime()
+  .transform((text) => new Date(text))
+  .refine(isMoment);
 
 /**
  * The part of a list that these arguments ask for, one row more than the page, which tells whether there is another.

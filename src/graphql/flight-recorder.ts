@@ -3,12 +3,13 @@ import { listEvents } from "../jobs/queries.ts";
 import { uuidOrNone } from "../jobs/text.ts";
 import { encodeCursor } from "../recorder/cursor.ts";
 import type { FlightRecorderEvent as Event } from "../storage/generated/client/client.ts";
-import { builder } from "./builder.ts";
-import { type KeyCodec, toPage, toSlice } from "./connection.ts";
+import { builder, pageComplexity } from "./builder.ts";
+import { type KeyCodec, moment, toPage, toSlice } from "./connection.ts";
 import { JobStateEnum, RecorderActorEnum, RecorderEventTypeEnum } from "./enums.ts";
 import { JobMetrics } from "./job-metrics.ts";
 
 export const FlightRecorderEvent = builder.prismaNode("FlightRecorderEvent", {
+  nullable: true,
   id: { resolve: ({ jobId, version }) => `${jobId}:${version}`, description: "Global id (Relay)." },
   findUnique: (id, { viewer }) => {
     const [jobId = "", version = ""] = id.split(":");
@@ -69,8 +70,8 @@ const FlightRecorderFilter = builder.inputType("FlightRecorderFilter", {
 });
 
 const place = z
-  .tuple([z.iso.datetime(), z.uuid(), z.int()])
-  .transform(([recordedAt, jobId, version]) => ({ recordedAt: new Date(recordedAt), jobId, version }));
+  .tuple([moment, z.uuid(), z.int32()])
+  .transform(([recordedAt, jobId, version]) => ({ recordedAt, jobId, version }));
 
 const byTime: KeyCodec<Event, z.output<typeof place>> = {
   keyOf: ({ recordedAt, jobId, version }) => [recordedAt.toISOString(), jobId, version],
@@ -81,6 +82,7 @@ builder.queryField("flightRecorderEvents", (t) =>
   t.connection({
     type: FlightRecorderEvent,
     description: "The workspace's events, newest first.",
+    complexity: pageComplexity,
     args: { filter: t.arg({ type: FlightRecorderFilter, description: "Which events; all where it is left out." }) },
     resolve: async (_root, { filter, first, after }, { engine, viewer }) => {
       const slice = toSlice({ first, after }, byTime);

@@ -9,6 +9,7 @@ import {
   listRunsOf,
   type Slice,
 } from "../jobs/queries.ts";
+import { text } from "../jobs/text.ts";
 import { encodeCursor } from "../recorder/cursor.ts";
 import type {
   FlightRecorderEvent as Event,
@@ -16,8 +17,8 @@ import type {
   WorkflowRun as Run,
 } from "../storage/generated/client/client.ts";
 import { AiJob } from "./ai-job.ts";
-import { builder } from "./builder.ts";
-import { asksFor, type ConnectionArgs, type KeyCodec, type Page, toPage, toSlice } from "./connection.ts";
+import { builder, pageComplexity } from "./builder.ts";
+import { asksFor, type ConnectionArgs, type KeyCodec, moment, type Page, toPage, toSlice } from "./connection.ts";
 import type { GraphQLContext } from "./context.ts";
 import { JobKindEnum, JobStateEnum } from "./enums.ts";
 import { FlightRecorderEvent } from "./flight-recorder.ts";
@@ -28,16 +29,14 @@ export const AiJobFilter = builder.inputType("AiJobFilter", {
   fields: (t) => ({
     states: t.field({ type: [JobStateEnum], description: "In one of these states." }),
     kinds: t.field({ type: [JobKindEnum], description: "Of one of these kinds." }),
-    protocolId: t.string({ description: "Of this protocol." }),
+    protocolId: t.string({ validate: text(200).nullish(), description: "Of this protocol." }),
     parentJobId: t.field({ type: "UUID", description: "Children of this job." }),
     createdAfter: t.field({ type: "DateTime", description: "Submitted later than this." }),
     createdBefore: t.field({ type: "DateTime", description: "Submitted earlier than this." }),
   }),
 });
 
-const jobPlace = z
-  .tuple([z.iso.datetime(), z.uuid()])
-  .transform(([createdAt, jobId]): JobKey => ({ createdAt: new Date(createdAt), jobId }));
+const jobPlace = z.tuple([moment, z.uuid()]).transform(([createdAt, jobId]): JobKey => ({ createdAt, jobId }));
 
 const newestFirst: KeyCodec<Job, JobKey> = {
   keyOf: ({ createdAt, jobId }) => [createdAt.toISOString(), jobId],
@@ -67,6 +66,7 @@ builder.queryField("aiJobs", (t) =>
     {
       type: AiJob,
       description: "The workspace's jobs, newest first.",
+      complexity: pageComplexity,
       args: { filter: t.arg({ type: AiJobFilter, description: "Which jobs; all where it is left out." }) },
       resolve: async (_root, { filter, ...args }, { engine, feed, viewer }, info): Promise<JobPage> => {
         const slice = toSlice(args, newestFirst);
@@ -98,7 +98,7 @@ builder.queryField("aiJobs", (t) =>
   ),
 );
 
-const number = z.tuple([z.int()]).transform(([value]) => value);
+const number = z.tuple([z.int32()]).transform(([value]) => value);
 const byAttempt: KeyCodec<Run, number> = { keyOf: ({ attempt }) => [attempt], schema: number };
 const byVersion: KeyCodec<Event, number> = { keyOf: ({ version }) => [version], schema: number };
 
@@ -106,6 +106,7 @@ builder.objectField(AiJob, "workflowRuns", (t) =>
   t.connection({
     type: WorkflowRun,
     description: "All its runs, first attempt first.",
+    complexity: pageComplexity,
     resolve: (job, args, context) => childPage(context, context.loaders.runs, job, args, byAttempt, listRunsOf),
   }),
 );
@@ -114,6 +115,7 @@ builder.objectField(AiJob, "events", (t) =>
   t.connection({
     type: FlightRecorderEvent,
     description: "Everything that happened to it, in the order of its versions.",
+    complexity: pageComplexity,
     resolve: (job, args, context) => childPage(context, context.loaders.events, job, args, byVersion, listEventsOf),
   }),
 );

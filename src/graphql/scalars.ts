@@ -1,5 +1,6 @@
 import { GraphQLError, GraphQLScalarType, Kind, type ValueNode } from "graphql";
-import { DateTimeResolver, JSONResolver, UUIDResolver } from "graphql-scalars";
+import { DateTimeResolver, JSONResolver } from "graphql-scalars";
+import { asUuid, isMoment } from "../jobs/text.ts";
 import { builder } from "./builder.ts";
 
 function refuse(message: string): never {
@@ -17,16 +18,41 @@ function toCursor(value: unknown): string {
   return refuse("A cursor is a text that this server gave out, unchanged.");
 }
 
+/** As the database writes it, so that ids that mean the same row are the same text. */
+function toUuid(value: unknown): string {
+  return asUuid(value) ?? refuse(`${String(value).slice(0, 40)} is not a UUID.`);
+}
+
+function toMoment(value: unknown): Date {
+  const moment = DateTimeResolver.parseValue(value);
+  return isMoment(moment) ? moment : refuse("A moment must be in the years 1 to 9999, in UTC.");
+}
+
 /** A literal's text; variables never come here. */
 function literal(node: ValueNode, kind: Kind.INT | Kind.STRING): string {
   return node.kind === kind && "value" in node ? String(node.value) : refuse(`This takes a literal of kind ${kind}.`);
 }
 
-builder.addScalarType("UUID", describe(UUIDResolver, "A UUID, such as `018f3c4e-7b1a-7cc3-9a55-0c1e2d3f4a5b`."));
+builder.addScalarType(
+  "UUID",
+  new GraphQLScalarType<string, string>({
+    name: "UUID",
+    description: "A UUID, such as `018f3c4e-7b1a-7cc3-9a55-0c1e2d3f4a5b`.",
+    serialize: toUuid,
+    parseValue: toUuid,
+    parseLiteral: (node) => toUuid(literal(node, Kind.STRING)),
+  }),
+);
 
 builder.addScalarType(
   "DateTime",
-  describe(DateTimeResolver, "A moment in RFC 3339, such as `2026-11-22T18:41:00.000Z`; kept to the millisecond."),
+  new GraphQLScalarType<Date, Date>({
+    name: "DateTime",
+    description: "A moment in RFC 3339, such as `2026-11-22T18:41:00.000Z`; kept to the millisecond.",
+    serialize: (value) => DateTimeResolver.serialize(value),
+    parseValue: toMoment,
+    parseLiteral: (node) => toMoment(literal(node, Kind.STRING)),
+  }),
 );
 
 builder.addScalarType(

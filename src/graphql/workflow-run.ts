@@ -3,6 +3,7 @@ import { builder } from "./builder.ts";
 import { JobStateEnum } from "./enums.ts";
 
 export const NodeExecution = builder.prismaNode("NodeExecution", {
+  nullable: true,
   id: { field: "id", description: "Global id (Relay)." },
   findUnique: (id, { viewer: { workspaceId } }) => ({
     id: uuidOrNone(id),
@@ -26,6 +27,7 @@ export const NodeExecution = builder.prismaNode("NodeExecution", {
 });
 
 export const WorkflowRun = builder.prismaNode("WorkflowRun", {
+  nullable: true,
   id: { field: "id", description: "Global id (Relay)." },
   findUnique: (id, { viewer: { workspaceId } }) => ({ id: uuidOrNone(id), job: { workspaceId } }),
   description: "One attempt at a job; a job has many over its life, at most one that is active (section 1).",

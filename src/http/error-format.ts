@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { GraphQLError, type GraphQLErrorExtensions } from "graphql";
 import type { Logger } from "pino";
-import { AppError } from "../errors.ts";
+import { AppError, ERROR_CODES } from "../errors.ts";
 
 /**
  * What a client sees of an error. What it can act on is shown, with a code of ErrorCode; anything else is masked, and
@@ -13,7 +13,10 @@ export function maskError(error: unknown, log: Logger): GraphQLError {
     return located(error, cause.message, { code: cause.code, ...("path" in cause ? { path: cause.path } : {}) });
   }
   if (cause instanceof GraphQLError && isRefusal(cause, error)) {
-    return located(error, cause.message, { ...cause.extensions, code: codeOf(cause) });
+    // `originalError` is Yoga's own, and repeats what was sent. A refused variable's own error does not say where in it.
+    const { originalError: _, ...extensions } = cause.extensions;
+    const { message } = error instanceof GraphQLError ? error : cause;
+    return located(error, message, { ...extensions, code: codeOf(cause) });
   }
   const id = randomUUID();
   log.error({ id, err: cause }, "unexpected error");
@@ -34,10 +37,10 @@ function isRefusal(cause: GraphQLError, error: unknown): boolean {
   return cause.extensions.code !== undefined || !(error instanceof GraphQLError) || error.path === undefined;
 }
 
-/** A code for what GraphQL itself refuses: a malformed document, an unknown field, a value of the wrong type. */
+/** A code for what GraphQL and Yoga refuse: a malformed document, a value of the wrong type, a body that is too large. */
 function codeOf(error: GraphQLError): string {
   const { code } = error.extensions;
-  if (typeof code === "string" && !/^(GRAPHQL_|BAD_)/.test(code)) return code;
+  if (typeof code === "string" && Object.hasOwn(ERROR_CODES, code)) return code;
   return /"JobKind"( enum)?/.test(error.message) ? "INVALID_JOB_KIND" : "INVALID_INPUT";
 }
 

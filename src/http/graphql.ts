@@ -5,6 +5,7 @@ import { schema } from "../graphql/schema.ts";
 import type { Feed } from "../recorder/feed.ts";
 import type { Engine } from "../workflow/engine.ts";
 import { maskError } from "./error-format.ts";
+import { useDocumentLimit } from "./use-document-limit.ts";
 import { useErrorFormat } from "./use-error-format.ts";
 import { useSameSite } from "./use-same-site.ts";
 import { viewerOf, WORKSPACE_HEADER } from "./viewer.ts";
@@ -40,7 +41,7 @@ export function createGraphQL({ engine, feed, log, corsOrigins, maxBodyBytes }: 
     logging: yogaLog(log),
     maskedErrors: { maskError: (error) => maskError(error, log) },
     context: (initial) => contextOf(initial),
-    plugins: [useSameSite(corsOrigins), useErrorFormat(log)],
+    plugins: [useSameSite(corsOrigins), useDocumentLimit(), useErrorFormat(log)],
   });
 
   function contextOf({ viewer, request }: YogaInitialContext & Transport) {

@@ -1,5 +1,6 @@
 import type { Plugin } from "graphql-yoga";
 import { isLoopback } from "../config.ts";
+import type { ErrorCode } from "../errors.ts";
 
 /**
  * Until identities exist, whoever reaches the server may use it; so a web page of somebody else must not reach it.
@@ -10,15 +11,15 @@ import { isLoopback } from "../config.ts";
 export function useSameSite(origins: readonly string[]): Plugin {
   return {
     onRequest({ request, url, fetchAPI, endResponse }) {
-      const refuse = (status: number, message: string) =>
-        endResponse(fetchAPI.Response.json({ errors: [{ message, extensions: { code: "FORBIDDEN" } }] }, { status }));
+      const refuse = (status: number, message: string, code: ErrorCode = "FORBIDDEN") =>
+        endResponse(fetchAPI.Response.json({ errors: [{ message, extensions: { code } }] }, { status }));
       if (!isAllowedOrigin(request.headers.get("origin"), request.headers.get("host"), origins)) {
         return refuse(403, "This origin may not call the server. Add it to CORS_ORIGINS.");
       }
       if (!isOwnHost(url.hostname)) return refuse(403, "Call the server by a name of this machine, such as localhost.");
       const type = request.headers.get("content-type") ?? "";
       if (request.method === "POST" && !/^application\/json\s*(;|$)/i.test(type)) {
-        return refuse(415, "Send the operation as application/json.");
+        return refuse(415, "Send the operation as application/json.", "INVALID_INPUT");
       }
     },
   };

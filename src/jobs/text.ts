@@ -19,9 +19,20 @@ export function text(most: number, least = 1) {
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
+/** A UUID as the database writes it; undefined for anything else. */
+export function asUuid(value: unknown): string | undefined {
+  return typeof value === "string" && UUID.test(value) ? value.toLowerCase() : undefined;
+}
+
 /** The id itself where PostgreSQL takes it for a UUID, else one that no row has. */
 export function uuidOrNone(id: string): string {
-  return UUID.test(id) ? id : "00000000-0000-0000-0000-000000000000";
+  return asUuid(id) ?? "00000000-0000-0000-0000-000000000000";
+}
+
+/** Whether the database can hold this moment as JavaScript writes it. */
+export function isMoment(date: Date): boolean {
+  const year = date.getUTCFullYear();
+  return year >= 1 && year <= 9999;
 }
 
 const DEEPEST = 100;
