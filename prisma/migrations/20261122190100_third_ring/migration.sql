@@ -138,6 +138,19 @@ BEGIN
   RETURN NEW;
 END $$;
 
+-- What the guards have read must stay what they read. Apart from the rest, so that only an update that names one of
+-- these columns pays for comparing what may be megabytes.
+CREATE FUNCTION ai_jobs_keep_documents() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF NEW.job_inputs IS DISTINCT FROM OLD.job_inputs OR NEW.entity_refs <> OLD.entity_refs
+     OR NEW.planned_operations <> OLD.planned_operations THEN
+    RAISE EXCEPTION 'job %: what it was submitted with cannot change', OLD.job_id USING ERRCODE = 'AJ007';
+  END IF;
+  RETURN NEW;
+END $$;
+
+CREATE TRIGGER ai_jobs_keep_documents BEFORE UPDATE OF job_inputs, entity_refs, planned_operations ON ai_jobs
+  FOR EACH ROW EXECUTE FUNCTION ai_jobs_keep_documents();
 CREATE TRIGGER ai_jobs_begin BEFORE INSERT ON ai_jobs FOR EACH ROW EXECUTE FUNCTION ai_jobs_begin();
 CREATE TRIGGER ai_jobs_change BEFORE UPDATE ON ai_jobs FOR EACH ROW EXECUTE FUNCTION ai_jobs_change();
 
