@@ -61,9 +61,11 @@ builder.subscriptionField("aiJobChanged", (t) =>
       after: t.arg({ type: "Cursor", description: "Go on after this place, instead of beginning with a snapshot." }),
     },
     subscribe: async (_root, { jobId, after }, context) => {
-      const from = after == null ? undefined : await context.feed.locate(after);
+      const { feed, viewer } = context;
+      const from = after == null ? undefined : await feed.locate(after);
       await findJob(context, jobId);
-      return changesOfJob(context, jobId.toLowerCase(), from);
+      const subscriber = await feed.subscribe({ workspaceId: viewer.workspaceId, jobId }, from);
+      return endedBy(subscriber, changesOfJob(context, jobId, subscriber, from === undefined));
     },
     resolve: (change) => change,
   }),
@@ -80,12 +82,31 @@ builder.subscriptionField("aiJobsChanged", (t) =>
       after: t.arg({ type: "Cursor", description: "Go on after this place, instead of beginning with snapshots." }),
     },
     subscribe: async (_root, { filter, after }, context) => {
-      const from = after == null ? undefined : await context.feed.locate(after);
-      return changesOfJobs(context, filter ?? {}, from);
+      const { feed, viewer } = context;
+      const from = after == null ? undefined : await feed.locate(after);
+      const subscriber = await feed.subscribe({ workspaceId: viewer.workspaceId }, from);
+      return endedBy(subscriber, changesOfJobs(context, filter ?? {}, subscriber, from === undefined));
     },
     resolve: (change) => change,
   }),
 );
+
+/**
+ * A generator that waits hears of its client's going only when its wait is over: the subscriber ends first, which
+ * ends the wait, so that a quiet job keeps no subscriber of a client that has gone.
+ */
+function endedBy(subscriber: Subscriber, changes: AsyncGenerator<Change>): AsyncIterableIterator<Change> {
+  return {
+    next: () => changes.next(),
+    return: async () => {
+      await subscriber.return();
+      return changes.return(undefined);
+    },
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+  };
+}
 
 /**
  * Subscribed first, the snapshot read second: what commits in between is in the stream, and passed over where the
@@ -94,13 +115,12 @@ builder.subscriptionField("aiJobsChanged", (t) =>
 async function* changesOfJob(
   context: GraphQLContext,
   jobId: string,
-  from: LogPosition | undefined,
+  subscriber: Subscriber,
+  withSnapshot: boolean,
 ): AsyncGenerator<Change> {
-  const { feed, viewer } = context;
-  const subscriber = await feed.subscribe({ workspaceId: viewer.workspaceId, jobId }, from);
   try {
-    const epoch = await feed.epoch();
-    if (!from) {
+    const epoch = await context.feed.epoch();
+    if (withSnapshot) {
       const job = await findJob(context, jobId);
       subscriber.skipTo(job);
       yield snapshot(epoch, job, job);
@@ -121,13 +141,13 @@ async function findJob({ engine, viewer }: GraphQLContext, jobId: string): Promi
 async function* changesOfJobs(
   { engine, feed, viewer }: GraphQLContext,
   filter: JobFilter,
-  from: LogPosition | undefined,
+  subscriber: Subscriber,
+  withSnapshots: boolean,
 ): AsyncGenerator<Change> {
-  const subscriber = await feed.subscribe({ workspaceId: viewer.workspaceId }, from);
   try {
     const epoch = await feed.epoch();
     const held = new Map<string, number>();
-    if (!from) {
+    if (withSnapshots) {
       // Every snapshot carries the place where the stream begins: whoever goes on from any of them misses nothing.
       const start = subscriber.position;
       const slice = { limit: SNAPSHOTS, fromEnd: false };

@@ -1,8 +1,12 @@
-import { GraphQLError } from "graphql";
+import { GraphQLError, type ParseOptions, parse, type Source } from "graphql";
 import type { Plugin } from "graphql-yoga";
 
 /** Larger than what anybody writes by hand: values that are larger travel as variables. */
-const MOST = { characters: 100_000, tokens: 10_000 };
+const MOST = { maxSourceLength: 100_000, maxLexicalTokens: 10_000 };
+
+const TOO_DEEP = new GraphQLError("The operation is nested too deeply. Pass large values as variables.", {
+  extensions: { code: "INVALID_INPUT" },
+});
 
 /**
  * A document costs time before anything can count its fields, and its text stays in the parser's cache: what is too
@@ -10,22 +14,14 @@ const MOST = { characters: 100_000, tokens: 10_000 };
  */
 export function useDocumentLimit(): Plugin {
   return {
-    onParse({ parseFn, setParseFn }) {
-      setParseFn((source, options) => {
-        const text = typeof source === "string" ? source : source.body;
-        if (text.length > MOST.characters) throw refusal(`is longer than ${MOST.characters} characters`);
+    onParse({ setParseFn }) {
+      setParseFn((source: string | Source, options?: ParseOptions) => {
         try {
-          return parseFn(source, { ...options, maxTokens: MOST.tokens });
+          return parse(source, { ...options, ...MOST });
         } catch (error) {
-          throw error instanceof RangeError ? refusal("is nested too deeply") : error;
+          throw error instanceof RangeError ? TOO_DEEP : error;
         }
       });
     },
   };
-}
-
-function refusal(fault: string): GraphQLError {
-  return new GraphQLError(`The operation ${fault}. Pass large values as variables.`, {
-    extensions: { code: "INVALID_INPUT" },
-  });
 }

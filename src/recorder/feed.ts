@@ -1,7 +1,7 @@
 import { CursorExpiredError, InvalidInputError } from "../errors.ts";
 import { EVENT_COLUMNS, JOB_COLUMNS } from "../storage/columns.ts";
 import { type AiJob, type FlightRecorderEvent, Prisma, type PrismaClient } from "../storage/generated/client/client.ts";
-import { decodeCursor, type LogPosition } from "./cursor.ts";
+import { comparePositions, decodeCursor, type LogPosition } from "./cursor.ts";
 import { type FeedItem, type FeedScope, Subscriber } from "./subscriber.ts";
 
 export interface FeedOptions {
@@ -43,7 +43,14 @@ export class Feed {
 
   /** Which log this is; it stands in every cursor. */
   epoch(): Promise<string> {
-    this.#epoch ??= this.#options.prisma.eventLog.findFirstOrThrow().then(({ epoch }) => epoch);
+    this.#epoch ??= this.#options.prisma.eventLog.findFirstOrThrow().then(
+      ({ epoch }) => epoch,
+      (error: unknown) => {
+        // Not kept: the next one to ask reads again.
+        this.#epoch = undefined;
+        throw error;
+      },
+    );
     return this.#epoch;
   }
 
@@ -60,7 +67,8 @@ export class Feed {
     const decoded = decodeCursor(cursor);
     if (!decoded) throw new InvalidInputError(["after"], "This is no cursor: pass one from a payload, unchanged.");
     if (decoded.epoch !== (await this.epoch())) throw new CursorExpiredError();
-    if (decoded.position.orderXid > (await this.#snapshot()).newest) {
+    const next = { orderXid: (await this.#snapshot()).newest, jobId: ZERO_UUID, version: 0 };
+    if (comparePositions(decoded.position, next) > 0) {
       throw new InvalidInputError(["after"], "This cursor is ahead of the log.");
     }
     return decoded.position;

@@ -74,16 +74,23 @@ export class Subscriber implements AsyncIterableIterator<FeedItem, undefined> {
     while (!this.#ended) {
       const item = await this.#take();
       if (item === undefined) {
-        await new Promise<void>((resolve) => {
-          this.#arrived = resolve;
-        });
-        this.#arrived = undefined;
+        await this.#arrival();
       } else if (comparePositions(item.event, this.#position) > 0) {
         this.#position = item.event;
         return { value: item, done: false };
       }
     }
     return { value: undefined, done: true };
+  }
+
+  /** Settles when there may be something; at once where it came while the log was being read. */
+  async #arrival(): Promise<void> {
+    const behind = comparePositions(this.#position, this.#liveFrom) < 0;
+    if (this.#ended || behind || this.#queue.length > 0) return;
+    await new Promise<void>((resolve) => {
+      this.#arrived = resolve;
+    });
+    this.#arrived = undefined;
   }
 
   /** The next item: of the log while it is behind, then of the queue; undefined where there is none yet. */

@@ -20,8 +20,12 @@ export class FolderInUseError extends Error {
 export async function lockFolder(folder: string): Promise<() => Promise<void>> {
   await mkdir(folder, { recursive: true });
   const own = `${process.pid}-${startOf(process.pid)}-${randomUUID()}`;
+  const unlock = async () => {
+    held.delete(own);
+    await rm(join(folder, own), { force: true });
+  };
+  held.add(own);
   await writeFile(join(folder, own), "");
-  const unlock = () => rm(join(folder, own), { force: true });
   for (const entry of await readdir(folder)) {
     if (entry === own) continue;
     const holder = holderOf(entry);
@@ -31,14 +35,10 @@ export async function lockFolder(folder: string): Promise<() => Promise<void>> {
     }
     await rm(join(folder, entry), { force: true });
   }
-  held.add(own);
-  return async () => {
-    held.delete(own);
-    await unlock();
-  };
+  return unlock;
 }
 
-/** Entries of this very process: its pid lives, whoever wrote them. */
+/** This very process's entries: its pid lives, so one that is not among them is a predecessor's. */
 const held = new Set<string>();
 
 function holderOf(entry: string): number | undefined {

@@ -71,7 +71,9 @@ export function directiveOf(state: JobState): WorkflowDirective {
 
 function provesLease(run: WorkflowRun, token: string): boolean {
   const bytes = Buffer.from(token, "base64url");
-  return bytes.length === TOKEN_BYTES && timingSafeEqual(sha256(bytes), run.leaseToken);
+  // Compared with its one spelling, too: the decoder passes over whatever is not base64url.
+  const wellFormed = bytes.length === TOKEN_BYTES && bytes.toString("base64url") === token;
+  return wellFormed && timingSafeEqual(sha256(bytes), run.leaseToken);
 }
 
 function sha256(bytes: Uint8Array) {

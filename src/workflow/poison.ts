@@ -119,7 +119,7 @@ function cut(violation: Violation): Violation {
     ...violation,
     trigger: shorten(redactText(violation.trigger), 200),
     description: shorten(redactText(violation.description), 1000),
-    guardName: shorten(violation.guardName, 200),
+    guardName: shorten(redactText(violation.guardName), 200),
   };
 }
 

@@ -54,7 +54,7 @@ export async function startWorkflow(
   const leased = await inTransaction(engine, (tx) => lease(tx, engine, workspaceId, input));
   if (leased instanceof AppError) return leased;
   // The guards are this server's and the inputs are the job's: whoever holds the job meanwhile, what they find stands.
-  const guarded = await guardContent(engine, leased.claim.job, leased.texts, async () => null);
+  const guarded = await guardContent(engine, leased.claim.job, leased.texts, async () => null, engine.guards.length);
   switch (guarded.verdict) {
     case "PASSED":
       return leased.claim;

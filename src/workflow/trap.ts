@@ -1,5 +1,5 @@
 import type { AppError } from "../errors.ts";
-import { GuardFailedError } from "../errors.ts";
+import { GuardFailedError, JobPoisonedError } from "../errors.ts";
 import { type AceError, type GuardedText, isPoisoning } from "../guards/guard.ts";
 import { runGuards } from "../guards/run-guards.ts";
 import { countGuards } from "../jobs/metrics.ts";
@@ -20,25 +20,28 @@ export type Guarded =
  * Runs the guards over content of a job, outside any transaction, and springs the trap when one raises: the one place
  * where a guard's finding becomes a change (section 5).
  * @param fence judged under the job's lock before anything is written: a report that lost its lease can never poison.
+ * @param counted how many of these guards the job's metrics count already.
  */
 export async function guardContent(
   engine: Engine,
   job: AiJob,
   texts: readonly GuardedText[],
   fence: Fence,
+  counted = 0,
 ): Promise<Guarded> {
   const content = { texts, patterns: await patternsOf(engine, job) };
   const outcome = await runGuards(engine.guards, content, engine.guardTimeoutMs);
+  const guardsRun = Math.max(outcome.guardsRun - counted, 0);
   switch (outcome.outcome) {
     case "passed":
-      return { verdict: "PASSED", guardsRun: outcome.guardsRun };
+      return { verdict: "PASSED", guardsRun };
     case "failed": {
-      const { guardName, reason, guardsRun } = outcome;
+      const { guardName, reason } = outcome;
       const refusal = await diagnose(engine, job, { code: "GUARD_FAILED", guardName, reason, guardsRun }, fence);
       return { verdict: "REFUSED", refusal };
     }
     case "raised":
-      return raised(engine, job, outcome.guardName, outcome.error, outcome.guardsRun, fence);
+      return raised(engine, job, outcome.guardName, outcome.error, guardsRun, fence);
   }
 }
 
@@ -80,6 +83,8 @@ function diagnose(engine: Engine, { jobId }: AiJob, diagnosis: Diagnosis, fence:
     const job = (await lockJobs(tx, Prisma.sql`job_id = ${jobId}::uuid`)).get(jobId);
     const refusal = job && (await fence(tx, job));
     if (refusal) return refusal;
+    // Poisoned by somebody else while the guards ran: nothing more can be written of it.
+    if (job?.state === "POISONED") return new JobPoisonedError(job);
     if (job) await recordDiagnostic(tx, job, diagnosis);
     return new GuardFailedError(diagnosis.guardName);
   });

@@ -32,9 +32,14 @@ const WAY = {
 } as const satisfies Record<StateWord, readonly StateWord[]>;
 
 const NOTHING_LEAVES: readonly StateWord[] = ["completed", "completed_with_issues", "cancelled", "poisoned"];
-const OUTPUTS_MAY_STAND: readonly StateWord[] = ["awaiting_validation", "awaiting_user", "completed", "completed_with_issues"];
+const OUTPUTS_MAY_STAND: readonly StateWord[] = [
+  "awaiting_validation",
+  "awaiting_user",
+  "completed",
+  "completed_with_issues",
+];
 
-const METRICS: readonly string[] = [
+export const METRICS: readonly string[] = [
   "duration_ms",
   "total_tokens",
   "input_tokens",
@@ -52,12 +57,20 @@ function hashOf(version: string): string {
 }
 
 /** Inserts a new job as `queued`, with its event. */
-export async function insertJob(tx: Transaction, jobId: string, { job = {}, event = {} }: Otherwise = {}): Promise<void> {
-  await insertJobAlone(tx, jobId, job);
-  await insertEvent(tx, jobId, { type: "'job_submitted'", previous_state: "NULL", ...event });
+export async function insertJob(tx: Transaction, jobId: string, otherwise: Otherwise = {}): Promise<void> {
+  for (const sql of insertedJob(jobId, otherwise)) await tx.$executeRawUnsafe(sql);
 }
 
 export function insertJobAlone(tx: Transaction, jobId: string, otherwise: Columns = {}): Promise<number> {
+  return tx.$executeRawUnsafe(insertedRow(jobId, otherwise));
+}
+
+function insertedJob(jobId: string, { job = {}, event = {} }: Otherwise = {}): readonly string[] {
+  const first = { type: "'job_submitted'", previous_state: "NULL", ...event };
+  return [insertedRow(jobId, job), insertedEvent(jobId, first)];
+}
+
+function insertedRow(jobId: string, otherwise: Columns): string {
   const columns: Columns = {
     job_id: "job_id",
     workspace_id: `'${WORKSPACE}'`,
@@ -72,21 +85,13 @@ export function insertJobAlone(tx: Transaction, jobId: string, otherwise: Column
     chain_hash: hashOf("1"),
     ...otherwise,
   };
-  return tx.$executeRawUnsafe(
-    `INSERT INTO ai_jobs (${Object.keys(columns).join(", ")})
-     SELECT ${Object.values(columns).join(", ")} FROM (SELECT '${jobId}'::uuid AS job_id) AS new`,
-  );
+  return `INSERT INTO ai_jobs (${Object.keys(columns).join(", ")})
+    SELECT ${Object.values(columns).join(", ")} FROM (SELECT '${jobId}'::uuid AS job_id) AS new`;
 }
 
 /** Gives a job its next version, in this state, with the event that tells of it. */
-export async function change(
-  tx: Transaction,
-  jobId: string,
-  to: StateWord,
-  { job = {}, event = {} }: Otherwise = {},
-): Promise<void> {
-  await changeJobAlone(tx, jobId, to, job);
-  await insertEvent(tx, jobId, event);
+export async function change(tx: Transaction, jobId: string, to: StateWord, otherwise: Otherwise = {}): Promise<void> {
+  for (const sql of changedJob(jobId, to, otherwise)) await tx.$executeRawUnsafe(sql);
 }
 
 export function changeJobAlone(
@@ -95,6 +100,14 @@ export function changeJobAlone(
   to: StateWord,
   otherwise: Columns = {},
 ): Promise<number> {
+  return tx.$executeRawUnsafe(changedRow(jobId, to, otherwise));
+}
+
+function changedJob(jobId: string, to: StateWord, { job = {}, event = {} }: Otherwise = {}): readonly string[] {
+  return [changedRow(jobId, to, job), insertedEvent(jobId, event)];
+}
+
+function changedRow(jobId: string, to: StateWord, otherwise: Columns): string {
   const columns: Columns = {
     state: `'${to}'`,
     status_reason: `'${to}'`,
@@ -106,11 +119,15 @@ export function changeJobAlone(
     job_outputs: OUTPUTS_MAY_STAND.includes(to) ? `'{"summary": "text"}'` : "NULL",
     ...otherwise,
   };
-  return tx.$executeRawUnsafe(`UPDATE ai_jobs SET ${assignments(columns)} WHERE job_id = '${jobId}'`);
+  return `UPDATE ai_jobs SET ${assignments(columns)} WHERE job_id = '${jobId}'`;
 }
 
 /** Writes the event that tells of a job's newest version. */
 export function insertEvent(tx: Transaction, jobId: string, otherwise: Columns = {}): Promise<number> {
+  return tx.$executeRawUnsafe(insertedEvent(jobId, otherwise));
+}
+
+function insertedEvent(jobId: string, otherwise: Columns): string {
   const columns: Columns = {
     event_id: "gen_random_uuid()",
     job_id: "job_id",
@@ -123,23 +140,27 @@ export function insertEvent(tx: Transaction, jobId: string, otherwise: Columns =
     actor: "'system'",
     actor_id: "'plain SQL'",
     state: "state",
-    previous_state: `(SELECT e.state FROM flight_recorder_events e WHERE e.job_id = j.job_id AND e.version = j.version - 1)`,
+    previous_state:
+      "(SELECT e.state FROM flight_recorder_events e WHERE e.job_id = j.job_id AND e.version = j.version - 1)",
     ...Object.fromEntries(METRICS.map((name) => [name, name])),
     recorded_at: "updated_at",
     prev_hash: `CASE version WHEN 1 THEN repeat('0', 64) ELSE ${hashOf("version - 1")} END`,
     hash: "chain_hash",
     ...otherwise,
   };
-  return tx.$executeRawUnsafe(
-    `INSERT INTO flight_recorder_events (${Object.keys(columns).join(", ")})
-     SELECT ${Object.values(columns).join(", ")} FROM ai_jobs j WHERE job_id = '${jobId}'`,
-  );
+  return `INSERT INTO flight_recorder_events (${Object.keys(columns).join(", ")})
+    SELECT ${Object.values(columns).join(", ")} FROM ai_jobs j WHERE job_id = '${jobId}'`;
 }
 
 /** Inserts a running run of a job. */
 export async function insertRun(tx: Transaction, jobId: string, otherwise: Columns = {}): Promise<string> {
   const id = randomUUID();
-  const columns: Columns = {
+  await tx.$executeRawUnsafe(insertedRun(id, jobId, otherwise));
+  return id;
+}
+
+function insertedRun(id: string, jobId: string, otherwise: Columns = {}): string {
+  return inserted("workflow_runs", {
     id: `'${id}'`,
     job_id: `'${jobId}'`,
     attempt: "1",
@@ -147,33 +168,38 @@ export async function insertRun(tx: Transaction, jobId: string, otherwise: Colum
     lease_token: "sha256('token')",
     lease_expires_at: "now() + interval '30 s'",
     ...otherwise,
-  };
-  await insert(tx, "workflow_runs", columns);
-  return id;
+  });
 }
 
 /** Inserts a running node of a run. */
 export async function insertNode(tx: Transaction, runId: string, otherwise: Columns = {}): Promise<string> {
   const id = randomUUID();
-  const columns: Columns = {
+  await tx.$executeRawUnsafe(insertedNode(id, runId, otherwise));
+  return id;
+}
+
+function insertedNode(id: string, runId: string, otherwise: Columns = {}): string {
+  return inserted("node_executions", {
     id: `'${id}'`,
     workflow_run_id: `'${runId}'`,
     node_id: "'summarise'",
     node_type: "'tool'",
     sequence: "1",
     ...otherwise,
-  };
-  await insert(tx, "node_executions", columns);
-  return id;
+  });
 }
 
-function insert(tx: Transaction, table: string, columns: Columns): Promise<number> {
-  return tx.$executeRawUnsafe(
-    `INSERT INTO ${table} (${Object.keys(columns).join(", ")}) VALUES (${Object.values(columns).join(", ")})`,
-  );
+function inserted(table: string, columns: Columns): string {
+  return `INSERT INTO ${table} (${Object.keys(columns).join(", ")}) VALUES (${Object.values(columns).join(", ")})`;
 }
 
-export function update(tx: Transaction, table: string, id: string, columns: Columns): Promise<number> {
+/** Changes one run or node. */
+export function update(
+  tx: Transaction,
+  table: "workflow_runs" | "node_executions",
+  id: string,
+  columns: Columns,
+): Promise<number> {
   return tx.$executeRawUnsafe(`UPDATE ${table} SET ${assignments(columns)} WHERE id = '${id}'`);
 }
 
@@ -183,11 +209,15 @@ function assignments(columns: Columns): string {
     .join(", ");
 }
 
-/** A new job that came to this state by steps that are allowed, each in a transaction of its own. */
+/** Sends several statements as one, which commits by itself. */
+async function send(prisma: PrismaClient, statements: readonly string[]): Promise<void> {
+  await prisma.$executeRawUnsafe(`DO $plain$ BEGIN ${statements.map((sql) => `${sql};`).join("\n")} END $plain$`);
+}
+
+/** A new job that came to this state by steps that are allowed. */
 export async function jobIn(prisma: PrismaClient, state: StateWord): Promise<string> {
   const jobId = randomUUID();
-  await prisma.$transaction((tx) => insertJob(tx, jobId));
-  for (const step of WAY[state]) await prisma.$transaction((tx) => change(tx, jobId, step));
+  await send(prisma, [...insertedJob(jobId), ...WAY[state].flatMap((step) => changedJob(jobId, step))]);
   return jobId;
 }
 
@@ -199,19 +229,22 @@ export interface JobWithRun {
 
 /** A running job with a running run, which has a running node. */
 export async function runningJob(prisma: PrismaClient): Promise<JobWithRun> {
-  const jobId = await jobIn(prisma, "queued");
-  return prisma.$transaction(async (tx) => {
-    const runId = await insertRun(tx, jobId);
-    const nodeId = await insertNode(tx, runId);
-    await change(tx, jobId, "running", { job: { attempt: "1", workflow_run_id: `'${runId}'` } });
-    return { jobId, runId, nodeId };
-  });
+  const made = { jobId: randomUUID(), runId: randomUUID(), nodeId: randomUUID() };
+  const { jobId, runId, nodeId } = made;
+  const job = { attempt: "1", workflow_run_id: `'${runId}'` };
+  await send(prisma, [
+    ...insertedJob(jobId),
+    insertedRun(runId, jobId),
+    insertedNode(nodeId, runId),
+    ...changedJob(jobId, "running", { job }),
+  ]);
+  return made;
 }
 
 /** A job that was poisoned by somebody who forgot its run and its node: both are left running. */
 export async function poisonedJobWithRunLeft(prisma: PrismaClient): Promise<JobWithRun> {
   const made = await runningJob(prisma);
-  await prisma.$transaction((tx) => change(tx, made.jobId, "poisoned"));
+  await send(prisma, changedJob(made.jobId, "poisoned"));
   return made;
 }
 

@@ -50,5 +50,5 @@ export function isAllowed(from: StateWord, to: StateWord): boolean {
 
 /** All 90 pairs of different states, with what section 4 says of each. */
 export const PAIRS = STATES.flatMap((from) =>
-  STATES.filter((to) => to !== from).map((to) => ({ from, to, says: isAllowed(from, to) ? "may" : "may not" }) as const),
+  STATES.filter((to) => to !== from).map((to) => ({ from, to, allowed: isAllowed(from, to) })),
 );

@@ -1,0 +1,30 @@
+import { serverAudits } from "graphql-http";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { openStorage, type Storage } from "../../src/storage/open.ts";
+import { startTestServer, type TestServer } from "../support/server.ts";
+
+/** The GraphQL over HTTP specification, as the reference implementation audits it: MUST, SHOULD and MAY alike hold. */
+
+let storage: Storage;
+let server: TestServer;
+beforeAll(async () => {
+  storage = await openStorage({ kind: "memory" });
+  server = await startTestServer(storage);
+});
+afterAll(async () => {
+  await server.close();
+  await storage.close();
+});
+
+const audits = serverAudits({ url: () => server.url, fetchFn: fetch });
+
+describe("the server, by the graphql-http audit,", () => {
+  test("is asked about everything that the audit knows", () => {
+    expect(audits.length).toBeGreaterThanOrEqual(61);
+    expect(audits.filter(({ name }) => name.startsWith("MUST")).length).toBeGreaterThanOrEqual(12);
+  });
+
+  test.each(audits)("$name ($id)", async ({ id, name, fn }) => {
+    expect(await fn()).toEqual({ id, name, status: "ok" });
+  });
+});

@@ -1,0 +1,106 @@
+import { type Prisma, Prisma as PrismaNamespace } from "../../src/storage/generated/client/client.ts";
+import type { Storage } from "../../src/storage/open.ts";
+
+/**
+ * Faults inside a transaction of the product, made by triggers of the test: at every place where a statement of
+ * `poisonJob` begins, writes a row, or ends, and at COMMIT.
+ */
+
+export interface FaultPoint {
+  readonly at: string;
+  readonly on: "workflow_runs" | "node_executions" | "ai_jobs" | "flight_recorder_events";
+  /** As SQL has it: BEFORE or AFTER, of the row or the statement; or at COMMIT, by a deferred constraint trigger. */
+  readonly when: "BEFORE STATEMENT" | "BEFORE ROW" | "AFTER ROW" | "AFTER STATEMENT" | "COMMIT";
+}
+
+/** In the order in which `poisonJob` comes by them. */
+export const FAULT_POINTS: readonly FaultPoint[] = [
+  { at: "before the runs", on: "workflow_runs", when: "BEFORE STATEMENT" },
+  { at: "before a run is written", on: "workflow_runs", when: "BEFORE ROW" },
+  { at: "after a run is written", on: "workflow_runs", when: "AFTER ROW" },
+  { at: "after the runs", on: "workflow_runs", when: "AFTER STATEMENT" },
+  { at: "before the nodes", on: "node_executions", when: "BEFORE STATEMENT" },
+  { at: "before a node is written", on: "node_executions", when: "BEFORE ROW" },
+  { at: "after a node is written", on: "node_executions", when: "AFTER ROW" },
+  { at: "after the nodes", on: "node_executions", when: "AFTER STATEMENT" },
+  { at: "before the job", on: "ai_jobs", when: "BEFORE STATEMENT" },
+  { at: "before the job's row is written", on: "ai_jobs", when: "BEFORE ROW" },
+  { at: "after the job's row is written", on: "ai_jobs", when: "AFTER ROW" },
+  { at: "after the job", on: "ai_jobs", when: "AFTER STATEMENT" },
+  { at: "before the event", on: "flight_recorder_events", when: "BEFORE STATEMENT" },
+  { at: "before the event's row is written", on: "flight_recorder_events", when: "BEFORE ROW" },
+  { at: "after the event's row is written", on: "flight_recorder_events", when: "AFTER ROW" },
+  { at: "after the event", on: "flight_recorder_events", when: "AFTER STATEMENT" },
+  { at: "at COMMIT, when the runs are checked", on: "workflow_runs", when: "COMMIT" },
+  { at: "at COMMIT, when the nodes are checked", on: "node_executions", when: "COMMIT" },
+  { at: "at COMMIT, when the job is checked", on: "ai_jobs", when: "COMMIT" },
+  { at: "at COMMIT, when the event is checked", on: "flight_recorder_events", when: "COMMIT" },
+];
+
+/**
+ * Places a fault, does `work`, and takes the fault away again.
+ * @param body what the trigger does, in PL/pgSQL; NEW is a row only where the point is about a row.
+ */
+export async function withFault<T>(
+  { prisma }: Pick<Storage, "prisma">,
+  { on, when }: FaultPoint,
+  body: string,
+  work: () => Promise<T>,
+): Promise<T> {
+  await define(prisma, "test_fault", body);
+  const [timing, level] = when === "COMMIT" ? ["AFTER", "ROW"] : when.split(" ");
+  const event = on === "flight_recorder_events" ? "INSERT" : "UPDATE";
+  const commit = when === "COMMIT";
+  await prisma.$executeRawUnsafe(
+    `CREATE ${commit ? "CONSTRAINT" : ""} TRIGGER zz_test_fault ${timing} ${event} ON ${on}
+     ${commit ? "DEFERRABLE INITIALLY DEFERRED" : ""} FOR EACH ${level} EXECUTE FUNCTION test_fault()`,
+  );
+  try {
+    return await work();
+  } finally {
+    await prisma.$executeRawUnsafe(`DROP TRIGGER zz_test_fault ON ${on}`);
+  }
+}
+
+/** The same, in the statement that locks the job: it asks for this transaction's id once it has the row. */
+export async function withFaultAtLock<T>(
+  { prisma }: Pick<Storage, "prisma">,
+  body: string,
+  work: () => Promise<T>,
+): Promise<T> {
+  const [original] = await prisma.$queryRaw<{ sql: string }[]>(
+    PrismaNamespace.sql`SELECT pg_get_functiondef('current_order_xid()'::regprocedure) AS sql`,
+  );
+  if (!original) throw new Error("There is no current_order_xid().");
+  await prisma.$executeRawUnsafe(
+    `CREATE OR REPLACE FUNCTION current_order_xid() RETURNS bigint LANGUAGE plpgsql VOLATILE AS $fault$
+     BEGIN ${body}; RETURN pg_current_xact_id()::text::bigint; END $fault$`,
+  );
+  try {
+    return await work();
+  } finally {
+    await prisma.$executeRawUnsafe(original.sql);
+  }
+}
+
+async function define(prisma: Prisma.TransactionClient, name: string, body: string): Promise<void> {
+  await prisma.$executeRawUnsafe(
+    `CREATE OR REPLACE FUNCTION ${name}() RETURNS trigger LANGUAGE plpgsql AS $fault$
+     BEGIN ${body}; RETURN NEW; END $fault$`,
+  );
+}
+
+/** A trigger's body that raises with this SQLSTATE, the first `times` times. Counts how often it was come by. */
+export async function raising({ prisma }: Pick<Storage, "prisma">, sqlState: string, times = 1000): Promise<string> {
+  await prisma.$executeRawUnsafe("DROP SEQUENCE IF EXISTS test_fault_calls");
+  await prisma.$executeRawUnsafe("CREATE SEQUENCE test_fault_calls");
+  return `IF nextval('test_fault_calls') <= ${times} THEN
+            RAISE EXCEPTION 'injected by a test' USING ERRCODE = '${sqlState}'; END IF`;
+}
+
+/** How often a fault made by `raising` was come by: a sequence counts on when its transaction is rolled back. */
+export async function faultCalls({ prisma }: Pick<Storage, "prisma">): Promise<number> {
+  const [row] = await prisma.$queryRaw<{ calls: bigint }[]>`
+    SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS calls FROM test_fault_calls`;
+  return Number(row?.calls ?? 0);
+}

@@ -1,0 +1,86 @@
+import { once } from "node:events";
+import { type DocumentNode, print } from "graphql";
+import { pino } from "pino";
+import { z } from "zod";
+import { Feed } from "../../src/recorder/feed.ts";
+import { createServer } from "../../src/server.ts";
+import type { PrismaClient } from "../../src/storage/generated/client/client.ts";
+import type { Storage } from "../../src/storage/open.ts";
+import { engineOn } from "./engine.ts";
+
+/** The server as a stranger sees it: requests that no typed client would send, what is answered, and what is logged. */
+
+export interface LoggedServer {
+  readonly url: string;
+  /** What the server logged since the last call, line by line. */
+  logged(): readonly string[];
+  close(): Promise<void>;
+}
+
+/** The product's server, its log kept. */
+export async function startLoggedServer(storage: Storage): Promise<LoggedServer> {
+  let lines: string[] = [];
+  const log = pino({ level: "trace" }, { write: (line: string) => lines.push(line) });
+  const feed = new Feed({ prisma: storage.prisma, pollMs: 100, onError: (err) => log.warn({ err }) });
+  const engine = engineOn(storage, { wake: () => feed.wake() });
+  const server = createServer({ engine, feed, log, corsOrigins: [], maxBodyBytes: 5_000_000 });
+  server.http.listen(0, "127.0.0.1");
+  await once(server.http, "listening");
+  const address = server.http.address();
+  const url = `http://127.0.0.1:${typeof address === "object" && address ? address.port : 0}/graphql`;
+  const logged = () => {
+    const since = lines;
+    lines = [];
+    return since;
+  };
+  return { url, logged, close: () => server.close() };
+}
+
+const answerSchema = z.object({
+  data: z.record(z.string(), z.unknown()).nullish(),
+  errors: z
+    .array(
+      z.object({
+        message: z.string(),
+        path: z.array(z.union([z.string(), z.number()])).optional(),
+        extensions: z.record(z.string(), z.unknown()),
+      }),
+    )
+    .optional(),
+});
+
+export type Answer = z.infer<typeof answerSchema> & { readonly status: number };
+
+/** What the server answers to a request that may be anything. */
+export async function send(url: string, init: RequestInit): Promise<Answer> {
+  const response = await fetch(url, init);
+  return { ...answerSchema.parse(JSON.parse(await response.text())), status: response.status };
+}
+
+/** An operation as a request's body. Variables may be given as JSON text, for what no value of JavaScript writes. */
+export function operation(document: DocumentNode | string, variables: unknown = {}): string {
+  const query = typeof document === "string" ? document : print(document);
+  const text = typeof variables === "string" ? variables : JSON.stringify(variables);
+  return `{"query":${JSON.stringify(query)},"variables":${text}}`;
+}
+
+/** Posts a body as a client of today does: a request that is refused as a whole is then answered 400. */
+export function post(url: string, body: string, headers: Record<string, string> = {}): Promise<Answer> {
+  const types = { "content-type": "application/json", accept: "application/graphql-response+json" };
+  return send(url, { method: "POST", headers: { ...types, ...headers }, body });
+}
+
+/** Every row there is, counted and hashed: two of these are equal where nothing at all was changed in between. */
+export async function everything(prisma: PrismaClient) {
+  const [rows] = await prisma.$queryRaw<Record<string, unknown>[]>`
+    SELECT
+      (SELECT count(*)::int FROM workspaces) AS workspaces,
+      (SELECT count(*)::int FROM ai_jobs) AS jobs,
+      (SELECT coalesce(sum(version), 0)::int FROM ai_jobs) AS versions,
+      (SELECT count(*)::int FROM flight_recorder_events) AS events,
+      (SELECT count(*)::int FROM workflow_runs) AS runs,
+      (SELECT count(*)::int FROM node_executions) AS nodes,
+      (SELECT md5(string_agg(j::text, '|' ORDER BY job_id)) FROM ai_jobs j) AS "contentOfJobs",
+      (SELECT md5(string_agg(r::text, '|' ORDER BY id)) FROM workflow_runs r) AS "contentOfRuns"`;
+  return rows;
+}

@@ -1,0 +1,146 @@
+import { once } from "node:events";
+import net from "node:net";
+import { PrismaPg } from "@prisma/adapter-pg";
+import type { SqlDriverAdapter, SqlDriverAdapterFactory, Transaction } from "@prisma/driver-adapter-utils";
+import pg from "pg";
+import { PrismaClient } from "../../src/storage/generated/client/client.ts";
+
+/** Clients of one database beside the server's own, and what cuts a connection at a chosen moment of a transaction. */
+
+const TRANSACTION = { maxWait: 10_000, timeout: 10_000 };
+
+/** Another client of a database that is migrated already, as another server has it. */
+export function anotherClient(url: string, poolSize: number): PrismaClient {
+  const adapter = new PrismaPg({ connectionString: inUtc(url), max: poolSize });
+  return new PrismaClient({ adapter, errorFormat: "minimal", transactionOptions: TRANSACTION });
+}
+
+function inUtc(url: string): string {
+  const address = new URL(url);
+  address.searchParams.set("options", "-c timezone=UTC -c statement_timeout=15000");
+  return address.href;
+}
+
+/** Called before each statement of a transaction, COMMIT included; the statement waits for it. */
+export type BeforeStatement = (sql: string, backend: number) => Promise<void>;
+
+/** A client as the product makes it, with one connection that a test can stop between two statements. */
+export function interruptibleClient(url: string, before: BeforeStatement): PrismaClient {
+  const factory: SqlDriverAdapterFactory = {
+    provider: "postgres",
+    adapterName: "interruptible",
+    connect: async () => {
+      const adapter: SqlDriverAdapter = await new PrismaPg({ connectionString: inUtc(url), max: 1 }).connect();
+      const start = adapter.startTransaction.bind(adapter);
+      adapter.startTransaction = async (level) => interruptible(await start(level), before);
+      return adapter;
+    },
+  };
+  return new PrismaClient({ adapter: factory, errorFormat: "minimal", transactionOptions: TRANSACTION });
+}
+
+async function interruptible(tx: Transaction, before: BeforeStatement): Promise<Transaction> {
+  const { rows } = await tx.queryRaw({ sql: "SELECT pg_backend_pid()", args: [], argTypes: [] });
+  const backend = Number(rows[0]?.[0]);
+  const query = tx.queryRaw.bind(tx);
+  const execute = tx.executeRaw.bind(tx);
+  tx.queryRaw = async (statement) => {
+    await before(statement.sql, backend);
+    return query(statement);
+  };
+  tx.executeRaw = async (statement) => {
+    await before(statement.sql, backend);
+    return execute(statement);
+  };
+  return tx;
+}
+
+export interface Proxy {
+  /** The database's address, by way of this proxy. */
+  readonly url: string;
+  /** Breaks every connection, without a word to either side. */
+  cut(): void;
+  /** Lets requests through; breaks every connection when the next answer comes, which nobody then hears. */
+  loseNextAnswer(): void;
+  /** Lets requests through and no answer, until `allow`. */
+  silence(): void;
+  /** Breaks connections as they come, until `allow`. */
+  refuse(): void;
+  allow(): void;
+  close(): Promise<void>;
+}
+
+/** A network between the product and PostgreSQL that fails when a test says so. */
+export async function startProxy(databaseUrl: string): Promise<Proxy> {
+  const target = new URL(databaseUrl);
+  const open = new Set<net.Socket>();
+  let mode: "pass" | "lose" | "silent" | "refuse" = "pass";
+  const cut = () => {
+    for (const socket of open) socket.destroy();
+    open.clear();
+  };
+  const keep = (socket: net.Socket) => {
+    open.add(socket);
+    socket.on("error", () => undefined);
+    socket.on("close", () => open.delete(socket));
+  };
+  const server = net.createServer((near) => {
+    keep(near);
+    if (mode === "refuse") {
+      near.destroy();
+      return;
+    }
+    const far = net.connect(Number(target.port || 5432), target.hostname);
+    keep(far);
+    near.on("data", (data) => far.write(data));
+    far.on("data", (data) => {
+      if (mode === "lose") {
+        mode = "pass";
+        cut();
+      } else if (mode !== "silent") near.write(data);
+    });
+    near.on("close", () => far.destroy());
+    far.on("close", () => near.destroy());
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  const url = new URL(databaseUrl);
+  url.hostname = "127.0.0.1";
+  url.port = String(typeof address === "object" && address ? address.port : 0);
+  return {
+    url: url.href,
+    cut,
+    loseNextAnswer: () => {
+      mode = "lose";
+    },
+    silence: () => {
+      mode = "silent";
+    },
+    refuse: () => {
+      mode = "refuse";
+    },
+    allow: () => {
+      mode = "pass";
+    },
+    close: async () => {
+      cut();
+      const closed = once(server, "close");
+      server.close();
+      await closed;
+    },
+  };
+}
+
+/** A connection of the test's own, on which it watches and ends those of the product. */
+export async function connectTo(url: string): Promise<pg.Client> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  return client;
+}
+
+/** Ends a connection from the server's side, and returns when it is gone. */
+export async function terminate(admin: pg.Client, backend: number): Promise<void> {
+  const { rows } = await admin.query<{ gone: boolean }>("SELECT pg_terminate_backend($1, 5000) AS gone", [backend]);
+  if (rows[0]?.gone !== true) throw new Error(`The connection ${backend} did not end.`);
+}

@@ -1,0 +1,88 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { z } from "zod";
+
+/** How a process ended, and what it said on the way. */
+export interface Exit {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stderr: string;
+}
+
+/** `npm start` as a process of its own, from its first moment on. */
+export interface SpawnedServer {
+  /** Where it listens, such as http://127.0.0.1:51234/graphql; rejects where it ends instead. */
+  readonly url: Promise<string>;
+  readonly exited: Promise<Exit>;
+  /** Sends a signal, and waits for the end. */
+  end(signal: "SIGTERM" | "SIGKILL"): Promise<Exit>;
+}
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const running = new Set<SpawnedServer>();
+
+export function spawnServer(env: Readonly<Record<string, string>>): SpawnedServer {
+  const child = spawn(process.execPath, ["--import", "tsx", "src/main.ts"], {
+    cwd: ROOT,
+    env: { PATH: process.env.PATH, HOST: "127.0.0.1", PORT: "0", LOG_LEVEL: "info", ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const exited = exitOf(child);
+  const server: SpawnedServer = {
+    url: urlOf(child, exited),
+    exited,
+    end: async (signal) => {
+      child.kill(signal);
+      return exited;
+    },
+  };
+  running.add(server);
+  void exited.then(() => running.delete(server));
+  server.url.catch(() => undefined);
+  return server;
+}
+
+/** Ends what a test that failed has left running. */
+export async function killSpawned(): Promise<void> {
+  await Promise.all([...running].map((server) => server.end("SIGKILL")));
+}
+
+function exitOf(child: ChildProcess): Promise<Exit> {
+  let stderr = "";
+  child.stderr?.on("data", (data: Buffer) => {
+    stderr += data.toString();
+  });
+  return new Promise((resolve, reject) => {
+    child.once("error", reject);
+    child.once("close", (code, signal) => resolve({ code, signal, stderr }));
+  });
+}
+
+/** Its log says where it listens. */
+function urlOf(child: ChildProcess, exited: Promise<Exit>): Promise<string> {
+  return new Promise((resolve, reject) => {
+    if (child.stdout) {
+      createInterface({ input: child.stdout }).on("line", (line) => {
+        const [, url] = /GraphQL on (http:\/\/[^"\s]+)/.exec(line) ?? [];
+        if (url) resolve(url);
+      });
+    }
+    exited.then(
+      ({ code, stderr }) => reject(new Error(`The server ended with ${code} instead of listening:\n${stderr}`)),
+      reject,
+    );
+  });
+}
+
+const answer = z.object({ data: z.unknown(), errors: z.undefined().optional() });
+
+/** Posts a document, and gives the answer's `data`. */
+export async function post(url: string, query: string, variables: object = {}): Promise<unknown> {
+  const response = await fetch(url, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ query, variables }),
+  });
+  return answer.parse(JSON.parse(await response.text())).data;
+}
