@@ -22,7 +22,10 @@ export function entityRefsOf(job: Pick<AiJob, "entityRefs">): readonly EntityRef
  * Why a job may not have written these entities; null where it may (section 6). A reference without a selector covers
  * the whole entity; one with a selector covers that part alone.
  */
-export function refuseWrites(job: AiJob, written: readonly EntityRef[]): string | null {
+export function refuseWrites(
+  job: Pick<AiJob, "accessMode" | "entityRefs">,
+  written: readonly EntityRef[],
+): string | null {
   if (written.length === 0) return null;
   switch (job.accessMode) {
     case "ANALYSIS_ONLY":

@@ -1,0 +1,67 @@
+import { expect, test } from "vitest";
+import { InvalidInputError } from "../../src/errors.ts";
+import { addMetrics, countGuards, isZero, type MetricsDelta, NO_METRICS } from "../../src/jobs/metrics.ts";
+import type { JobMetrics } from "../../src/storage/columns.ts";
+
+const MOST = BigInt(Number.MAX_SAFE_INTEGER);
+
+const zero: JobMetrics = {
+  durationMs: 0n,
+  totalTokens: 0n,
+  inputTokens: 0n,
+  outputTokens: 0n,
+  tokensPlanner: 0n,
+  tokensExecutor: 0n,
+  entitiesRead: 0n,
+  entitiesWritten: 0n,
+  validatorsRunCount: 0n,
+};
+
+function delta(more: Partial<MetricsDelta>): MetricsDelta {
+  return { ...NO_METRICS, ...more };
+}
+
+test("each counter grows by its delta, and the total is the sum of input and output", () => {
+  const before: JobMetrics = { ...zero, inputTokens: 5n, outputTokens: 2n, totalTokens: 7n, durationMs: 10n };
+  const after = addMetrics(before, delta({ inputTokens: 3, outputTokens: 4, tokensPlanner: 14, durationMs: 1 }), []);
+  expect(after).toEqual({
+    ...zero,
+    inputTokens: 8n,
+    outputTokens: 6n,
+    totalTokens: 14n,
+    tokensPlanner: 14n,
+    durationMs: 11n,
+  });
+});
+
+test("a counter may reach 2^53 - 1", () => {
+  expect(addMetrics(zero, delta({ durationMs: Number.MAX_SAFE_INTEGER }), [])).toMatchObject({ durationMs: MOST });
+});
+
+test.each([
+  ["durationMs", { ...zero, durationMs: MOST }, delta({ durationMs: 1 })],
+  ["totalTokens", { ...zero, inputTokens: MOST, totalTokens: MOST }, delta({ outputTokens: 1 })],
+  ["validatorsRunCount", { ...zero, validatorsRunCount: MOST }, delta({ validatorsRunCount: 1 })],
+] as const)("a delta that takes %s past 2^53 - 1 is refused as a whole", (name, before, more) => {
+  const refusal = addMetrics(before, more, ["input", "metrics"]);
+  expect(refusal).toBeInstanceOf(InvalidInputError);
+  expect(refusal).toMatchObject({ path: ["input", "metrics", name] });
+});
+
+test("planner and executor tokens cannot exceed the total", () => {
+  const refusal = addMetrics(zero, delta({ inputTokens: 9, tokensPlanner: 5, tokensExecutor: 5 }), ["metrics"]);
+  expect(refusal).toMatchObject({ code: "INVALID_INPUT", path: ["metrics", "tokensPlanner"] });
+  expect(addMetrics(zero, delta({ inputTokens: 10, tokensPlanner: 5, tokensExecutor: 5 }), [])).not.toBeInstanceOf(
+    Error,
+  );
+});
+
+test("a report is empty only where every counter is zero", () => {
+  expect(isZero(NO_METRICS)).toBe(true);
+  expect(isZero(delta({ entitiesRead: 1 }))).toBe(false);
+});
+
+test("the guards are counted up to the largest count, and never beyond: a huge report cannot block a poisoning", () => {
+  expect(countGuards({ ...zero, validatorsRunCount: 4n }, 2)).toEqual({ validatorsRunCount: 6n });
+  expect(countGuards({ ...zero, validatorsRunCount: MOST }, 2)).toEqual({ validatorsRunCount: MOST });
+});

@@ -1,0 +1,56 @@
+import { expect, test } from "vitest";
+import { become, hasEnded, isTerminal, mayBecome } from "../../src/jobs/state.ts";
+import { JobState } from "../../src/storage/generated/client/enums.ts";
+
+const STATES = Object.values(JobState);
+
+/** Section 4, copied from the spec by hand: the table in the code is compared with it, not with itself. */
+const SPEC = `
+queued | running · failed · cancelled · poisoned
+running | awaiting_validation · completed · completed_with_issues · failed · cancelled · stalled · queued · poisoned
+stalled | queued · failed · cancelled · poisoned
+awaiting_validation | awaiting_user · completed · completed_with_issues · failed · cancelled · poisoned
+awaiting_user | queued · completed · completed_with_issues · failed · cancelled · poisoned
+failed | queued · poisoned
+completed |
+completed_with_issues |
+cancelled |
+poisoned |`;
+
+const allowed = new Set(
+  SPEC.trim()
+    .split("\n")
+    .flatMap((line) => {
+      const [from = "", targets = ""] = line.split("|").map((part) => part.trim());
+      return targets.split(" · ").map((to) => `${from} -> ${to}`);
+    }),
+);
+
+const pairs = STATES.flatMap((from) => STATES.filter((to) => to !== from).map((to) => ({ from, to })));
+
+test.each(pairs)("$from to $to is as section 4 says", ({ from, to }) => {
+  expect(mayBecome(from, to)).toBe(allowed.has(`${from.toLowerCase()} -> ${to.toLowerCase()}`));
+});
+
+test("the 90 pairs of different states are all there", () => {
+  expect(pairs).toHaveLength(90);
+  expect(pairs.filter(({ from, to }) => mayBecome(from, to))).toHaveLength(30);
+});
+
+test("nothing leaves completed, completed_with_issues, cancelled and poisoned", () => {
+  expect(STATES.filter(isTerminal)).toEqual(["COMPLETED", "COMPLETED_WITH_ISSUES", "CANCELLED", "POISONED"]);
+});
+
+test("a failed job has ended, though a retry may begin it again", () => {
+  expect(hasEnded("FAILED")).toBe(true);
+  expect(STATES.filter(hasEnded)).toHaveLength(5);
+});
+
+test.each(STATES)("a job that becomes %s has a completedAt only where nothing leaves it", (state) => {
+  const now = new Date("2026-11-22T18:00:00.000Z");
+  expect(become({ now }, state, "a reason")).toEqual({
+    state,
+    statusReason: "a reason",
+    completedAt: isTerminal(state) ? now : null,
+  });
+});
