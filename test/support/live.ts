@@ -1,0 +1,97 @@
+import { createClient as createSseClient } from "graphql-sse";
+import { createClient as createWsClient } from "graphql-ws";
+import { WebSocket } from "ws";
+
+/** A running subscription: what has come so far, and a way to wait for more. */
+export interface Watch<Payload> extends AsyncDisposable {
+  readonly seen: readonly Payload[];
+  /** Resolves when what has come so far satisfies the condition; fails after ten seconds, or when the stream fails. */
+  until(condition: (seen: readonly Payload[]) => boolean): Promise<readonly Payload[]>;
+}
+
+export interface Operation {
+  readonly query: string;
+  readonly variables?: Record<string, unknown>;
+  readonly workspaceId?: string;
+}
+
+/** How a subscription travels. */
+export const PROTOCOLS = ["graphql-sse", "graphql-ws"] as const;
+export type Protocol = (typeof PROTOCOLS)[number];
+
+/** Subscribes with the protocol's own reference client. */
+export function watch<Payload>(
+  protocol: Protocol,
+  url: string,
+  { query, variables = {}, workspaceId }: Operation,
+  pick: (data: Record<string, unknown>) => Payload,
+): Watch<Payload> {
+  const header = workspaceId === undefined ? {} : { "x-workspace-id": workspaceId };
+  const client =
+    protocol === "graphql-sse"
+      ? createSseClient({ url, headers: header, retryAttempts: 0 })
+      : createWsClient({
+          url: url.replace("http", "ws"),
+          webSocketImpl: WebSocket,
+          connectionParams: header,
+          retryAttempts: 0,
+        });
+  return follow(client.iterate<Record<string, unknown>>({ query, variables }), pick, () => client.dispose());
+}
+
+interface Result {
+  readonly data?: Record<string, unknown> | null | undefined;
+  readonly errors?: readonly unknown[] | undefined;
+}
+
+function follow<Payload>(
+  stream: AsyncIterableIterator<Result>,
+  pick: (data: Record<string, unknown>) => Payload,
+  dispose: () => void | Promise<void>,
+): Watch<Payload> {
+  const seen: Payload[] = [];
+  let failure: unknown;
+  let ended = false;
+  let tell: () => void = () => undefined;
+  const reading = (async () => {
+    try {
+      for await (const { data, errors } of stream) {
+        if (errors || !data) throw new Error(`The subscription answered ${JSON.stringify(errors)}`);
+        seen.push(pick(data));
+        tell();
+      }
+    } catch (error) {
+      failure = error;
+    }
+    ended = true;
+    tell();
+  })();
+  const until = async (condition: (seen: readonly Payload[]) => boolean) => {
+    let late = false;
+    const timer = setTimeout(() => {
+      late = true;
+      tell();
+    }, 10_000);
+    try {
+      while (!condition(seen)) {
+        if (failure !== undefined) throw failure;
+        if (ended || late) throw new Error(`${ended ? "Ended" : "Late"} after ${JSON.stringify(seen)}`);
+        await new Promise<void>((resolve) => {
+          tell = resolve;
+        });
+      }
+      return seen;
+    } finally {
+      clearTimeout(timer);
+    }
+  };
+  return {
+    seen,
+    until,
+    [Symbol.asyncDispose]: async () => {
+      await stream.return?.();
+      await dispose();
+      await reading;
+    },
+  };
+}
