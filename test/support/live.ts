@@ -1,3 +1,4 @@
+import { inspect } from "node:util";
 import { createClient as createSseClient } from "graphql-sse";
 import { createClient as createWsClient } from "graphql-ws";
 import { WebSocket } from "ws";
@@ -74,7 +75,7 @@ function follow<Payload>(
     }, 10_000);
     try {
       while (!condition(seen)) {
-        if (failure !== undefined) throw failure;
+        if (failure !== undefined) throw new Error(inspect(failure));
         if (ended || late) throw new Error(`${ended ? "Ended" : "Late"} after ${JSON.stringify(seen)}`);
         await new Promise<void>((resolve) => {
           tell = resolve;

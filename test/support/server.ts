@@ -34,10 +34,11 @@ export async function run<Data, Variables>(
   url: string,
   document: TypedDocumentNode<Data, Variables>,
   variables: Variables,
+  headers: Readonly<Record<string, string>> = {},
 ): Promise<Data> {
   const response = await fetch(url, {
     method: "POST",
-    headers: { "content-type": "application/json" },
+    headers: { "content-type": "application/json", ...headers },
     body: JSON.stringify({ query: print(document), variables }),
   });
   const { data, errors }: { data?: Data; errors?: unknown } = JSON.parse(await response.text());
