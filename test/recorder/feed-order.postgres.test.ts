@@ -1,0 +1,170 @@
+import { randomUUID } from "node:crypto";
+import pg from "pg";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { submitAiJob } from "../../src/jobs/submit.ts";
+import { lockJobs, recordOne } from "../../src/recorder/commit.ts";
+import type { EventDraft } from "../../src/recorder/event.ts";
+import { Feed } from "../../src/recorder/feed.ts";
+import type { FeedItem, Subscriber } from "../../src/recorder/subscriber.ts";
+import { Prisma } from "../../src/storage/generated/client/client.ts";
+import { openTestDatabase, type TestDatabase } from "../support/database.ts";
+import { aSubmit, engineOn, ok, SOMEBODY } from "../support/engine.ts";
+
+let db: TestDatabase;
+let feed: Feed;
+beforeAll(async () => {
+  db = await openTestDatabase();
+  feed = new Feed({ prisma: db.storage.prisma, pollMs: 20, onError: () => undefined });
+});
+afterAll(async () => {
+  await feed.close();
+  await db.close();
+});
+
+/** A transaction of another connection that has an id and stays open until it is ended. */
+async function openTransaction() {
+  const url = db.location.kind === "postgres" ? db.location.url : "";
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  await client.query("BEGIN");
+  const { rows } = await client.query<{ xid: string }>("SELECT pg_current_xact_id()::text AS xid");
+  const end = async () => {
+    await client.query("COMMIT");
+    await client.end();
+  };
+  return { xid: BigInt(rows[0]?.xid ?? 0), end };
+}
+
+function submitIn(workspaceId: string) {
+  return submitAiJob(engineOn(db.storage), workspaceId, SOMEBODY, aSubmit()).then((result) => ok(result).job.jobId);
+}
+
+const TOUCHED: EventDraft = {
+  type: "STATE_CHANGED",
+  by: { actor: "SYSTEM", actorId: "test" },
+  payload: { reason: "touched" },
+};
+
+/** One more version of a job. The transaction takes its id before it waits for `hold`, and commits after. */
+function touch(jobId: string, hold: { began: () => void; until: Promise<void> } | undefined = undefined) {
+  return db.storage.prisma.$transaction(
+    async (tx) => {
+      if (hold) {
+        await tx.$queryRaw`SELECT pg_current_xact_id()::text`;
+        hold.began();
+        await hold.until;
+      }
+      const job = (await lockJobs(tx, Prisma.sql`job_id = ${jobId}::uuid`)).get(jobId);
+      if (!job) throw new Error("There is no such job.");
+      await recordOne(tx, { job, set: {}, event: TOUCHED });
+    },
+    { timeout: 20_000 },
+  );
+}
+
+async function take(subscriber: Subscriber, count: number): Promise<string[]> {
+  const seen: FeedItem[] = [];
+  for await (const item of subscriber) {
+    seen.push(item);
+    if (seen.length === count) break;
+  }
+  return seen.map(({ event }) => `${event.jobId} ${event.version}`);
+}
+
+function gate() {
+  let open: () => void = () => undefined;
+  const passed = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return { open, passed };
+}
+
+test("an event that commits late is delivered, where a reader of a plain sequence would have passed it", async () => {
+  const workspaceId = randomUUID();
+  const early = await submitIn(workspaceId);
+  const { orderXid } = await db.storage.prisma.aiJob.findUniqueOrThrow({ where: { jobId: early } });
+  const subscriber = await feed.subscribe({ workspaceId }, { orderXid, jobId: early, version: 1 });
+
+  const began = gate();
+  const release = gate();
+  const late = touch(early, { began: began.open, until: release.passed });
+  await began.passed;
+  // Later transaction ids, committed before the one that is held open.
+  const others = [await submitIn(workspaceId), await submitIn(workspaceId)];
+  const seen = take(subscriber, 3);
+  release.open();
+  await late;
+
+  expect(await seen).toEqual([`${early} 2`, ...others.map((id) => `${id} 1`)]);
+  await subscriber.return();
+});
+
+test("a job's version 7 never comes before its version 6, whatever the ids of their transactions", async () => {
+  const workspaceId = randomUUID();
+  const jobId = await submitIn(workspaceId);
+  for (let version = 2; version <= 5; version++) await touch(jobId);
+
+  // T1 has the lower id and writes second: version 7 by it, version 6 by T2.
+  const began = gate();
+  const release = gate();
+  const seventh = touch(jobId, { began: began.open, until: release.passed });
+  await began.passed;
+  const other = await openTransaction();
+  await touch(jobId);
+  release.open();
+  await seventh;
+
+  const events = await db.storage.prisma.flightRecorderEvent.findMany({
+    where: { jobId },
+    orderBy: { version: "asc" },
+  });
+  const [sixth, last] = events.slice(-2);
+  expect([sixth?.version, last?.version]).toEqual([6, 7]);
+  // The rule of section 4: the second writer's own id is lower, and it takes the first one's.
+  expect(last?.orderXid).toBe(sixth?.orderXid);
+
+  const epoch = { orderXid: 0n, jobId: "00000000-0000-0000-0000-000000000000", version: 0 };
+  const subscriber = await feed.subscribe({ workspaceId, jobId }, epoch);
+  const seen = take(subscriber, 7);
+  await other.end();
+  expect(await seen).toEqual([1, 2, 3, 4, 5, 6, 7].map((version) => `${jobId} ${version}`));
+  await subscriber.return();
+});
+
+test("nothing is delivered above the oldest open transaction, and everything once it has ended", async () => {
+  const workspaceId = randomUUID();
+  const subscriber = await feed.subscribe({ workspaceId });
+  const open = await openTransaction();
+  const jobId = await submitIn(workspaceId);
+  const horizon = await feed.horizon();
+  expect(horizon.orderXid).toBeLessThanOrEqual(open.xid);
+  const seen = take(subscriber, 1);
+  await expect(Promise.race([seen, new Promise((resolve) => setTimeout(() => resolve("nothing"), 200))])).resolves.toBe(
+    "nothing",
+  );
+  await open.end();
+  expect(await seen).toEqual([`${jobId} 1`]);
+  await subscriber.return();
+});
+
+test("a subscriber that fell behind its queue reads the log, and gets everything once, in order", async () => {
+  const workspaceId = randomUUID();
+  const subscriber = await feed.subscribe({ workspaceId });
+  const jobId = await submitIn(workspaceId);
+  // More than a subscriber's queue holds; nobody takes anything meanwhile.
+  const total = 1200;
+  await db.storage.prisma.$transaction(
+    async (tx) => {
+      let job = (await lockJobs(tx, Prisma.sql`job_id = ${jobId}::uuid`)).get(jobId);
+      for (let version = 2; job && version <= total; version++) {
+        job = (await recordOne(tx, { job, set: {}, event: TOUCHED })).job;
+      }
+    },
+    { timeout: 60_000 },
+  );
+  await submitIn(workspaceId);
+  expect((await take(subscriber, total)).map((seen) => Number(seen.split(" ")[1]))).toEqual(
+    Array.from({ length: total }, (_, index) => index + 1),
+  );
+  await subscriber.return();
+});
