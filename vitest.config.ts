@@ -20,6 +20,9 @@ if (!onPostgres) {
 /** Vite would load graphql's ES build and Node its CommonJS build for the libraries: two copies do not mix. */
 const resolve = { alias: [{ find: /^graphql$/, replacement: "graphql/index.js" }] };
 
+/** Measures how long a real process takes to start: run after the others, with the machine to itself. */
+const alone = ["test/storage/embedded.test.ts"];
+
 const common = { testTimeout: 30_000, hookTimeout: 60_000 };
 
 export default defineConfig({
@@ -32,9 +35,10 @@ export default defineConfig({
           ...common,
           name: "plain",
           include: ["test/**/*.test.ts"],
-          exclude: [...stores, ...postgresOnly],
+          exclude: [...stores, ...postgresOnly, ...alone],
         },
       },
+      { resolve, test: { ...common, name: "alone", include: alone, sequence: { groupOrder: 1 } } },
       { resolve, test: { ...common, name: "embedded", include: stores, env: { TEST_STORE: "embedded" } } },
       ...(onPostgres
         ? [

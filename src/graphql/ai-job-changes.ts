@@ -3,7 +3,7 @@ import { type JobFilter, listJobs } from "../jobs/queries.ts";
 import { readJob } from "../recorder/commit.ts";
 import { encodeCursor, type LogPosition } from "../recorder/cursor.ts";
 import type { FeedItem, Subscriber } from "../recorder/subscriber.ts";
-import type { JobMetrics as Metrics } from "../storage/columns.ts";
+import { JOB_FIELDS, type JobMetrics as Metrics } from "../storage/columns.ts";
 import type { FlightRecorderEvent as Event, AiJob as Job } from "../storage/generated/client/client.ts";
 import type { JobState } from "../storage/generated/client/enums.ts";
 import { AiJob } from "./ai-job.ts";
@@ -151,8 +151,7 @@ async function* changesOfJobs(
       // Every snapshot carries the place where the stream begins: whoever goes on from any of them misses nothing.
       const start = subscriber.position;
       const slice = { limit: SNAPSHOTS, fromEnd: false };
-      const documents = ["jobInputs", "jobOutputs"] as const;
-      for (const job of await listJobs(engine.prisma, viewer.workspaceId, filter, slice, documents)) {
+      for (const job of await listJobs(engine.prisma, viewer.workspaceId, filter, slice, JOB_FIELDS)) {
         held.set(job.jobId, job.version);
         yield snapshot(epoch, job, start);
       }

@@ -1,6 +1,8 @@
+import { type GraphQLResolveInfo, isObjectType } from "graphql";
 import { entityRefsOf } from "../jobs/access-mode.ts";
 import { plannedOperationsOf } from "../jobs/planned-operations.ts";
 import { uuidOrNone } from "../jobs/text.ts";
+import { isJobField, JOB_FIELDS, type JobField, METRIC_NAMES } from "../storage/columns.ts";
 import { builder } from "./builder.ts";
 import {
   AccessModeEnum,
@@ -109,3 +111,31 @@ export const AiJob = builder.prismaNode("AiJob", {
     workflowRun: t.relation("workflowRun", { nullable: true, description: "The latest run; null until the first." }),
   }),
 });
+
+/** The columns that a field of AiJob is made of, where they are not the one of its own name. */
+const MADE_OF: ReadonlyMap<string, readonly JobField[]> = new Map<string, readonly JobField[]>([
+  ["id", ["jobId"]],
+  ["metrics", METRIC_NAMES],
+  // What belongs to a job is found by its id.
+  ["parentJob", ["jobId"]],
+  ["workflowRun", ["jobId"]],
+  ["workflowRuns", ["jobId"]],
+  ["events", ["jobId"]],
+]);
+
+/**
+ * The columns of a job that fields of these names need, its place in a list included. A field of which nobody has said
+ * what it is made of gets every column: it is slow then, and right.
+ * @param names of fields, of AiJob or of any other type.
+ */
+export function jobFieldsOf(names: ReadonlySet<string>, { schema }: GraphQLResolveInfo): readonly JobField[] {
+  const type = schema.getType("AiJob");
+  const ofJob = isObjectType(type) ? type.getFields() : {};
+  const needed = new Set<JobField>(["jobId", "createdAt"]);
+  for (const name of names) {
+    const fields = isJobField(name) ? [name] : MADE_OF.get(name);
+    if (!fields && Object.hasOwn(ofJob, name)) return JOB_FIELDS;
+    for (const field of fields ?? []) needed.add(field);
+  }
+  return JOB_FIELDS.filter((field) => needed.has(field));
+}

@@ -97,23 +97,29 @@ function parse(cursor: string): unknown {
   }
 }
 
-/** Whether the operation asks for a field of this name, however deep below the one that is being resolved. */
-export function asksFor(info: GraphQLResolveInfo, field: string): boolean {
-  const seen = new Set<string>();
-  const within = (set: SelectionSetNode | undefined): boolean =>
-    set?.selections.some((selection) => {
+/** The names of all fields that the operation asks for, however deep below the one that is being resolved. */
+export function namesBelow(info: GraphQLResolveInfo): ReadonlySet<string> {
+  const names = new Set<string>();
+  const fragments = new Set<string>();
+  const collect = (set: SelectionSetNode | undefined): void => {
+    for (const selection of set?.selections ?? []) {
       switch (selection.kind) {
         case Kind.FIELD:
-          return selection.name.value === field || within(selection.selectionSet);
+          names.add(selection.name.value);
+          collect(selection.selectionSet);
+          break;
         case Kind.INLINE_FRAGMENT:
-          return within(selection.selectionSet);
+          collect(selection.selectionSet);
+          break;
         case Kind.FRAGMENT_SPREAD: {
           const name = selection.name.value;
-          if (seen.has(name)) return false;
-          seen.add(name);
-          return within(info.fragments[name]?.selectionSet);
+          if (fragments.has(name)) break;
+          fragments.add(name);
+          collect(info.fragments[name]?.selectionSet);
         }
       }
-    }) ?? false;
-  return info.fieldNodes.some((node) => within(node.selectionSet));
+    }
+  };
+  for (const node of info.fieldNodes) collect(node.selectionSet);
+  return names;
 }

@@ -16,9 +16,9 @@ import type {
   AiJob as Job,
   WorkflowRun as Run,
 } from "../storage/generated/client/client.ts";
-import { AiJob } from "./ai-job.ts";
+import { AiJob, jobFieldsOf } from "./ai-job.ts";
 import { builder, pageComplexity } from "./builder.ts";
-import { asksFor, type ConnectionArgs, type KeyCodec, moment, type Page, toPage, toSlice } from "./connection.ts";
+import { type ConnectionArgs, type KeyCodec, moment, namesBelow, type Page, toPage, toSlice } from "./connection.ts";
 import type { GraphQLContext } from "./context.ts";
 import { JobKindEnum, JobStateEnum } from "./enums.ts";
 import { FlightRecorderEvent } from "./flight-recorder.ts";
@@ -70,11 +70,10 @@ builder.queryField("aiJobs", (t) =>
       args: { filter: t.arg({ type: AiJobFilter, description: "Which jobs; all where it is left out." }) },
       resolve: async (_root, { filter, ...args }, { engine, feed, viewer }, info): Promise<JobPage> => {
         const slice = toSlice(args, newestFirst);
-        const feedCursor = asksFor(info, "feedCursor")
-          ? encodeCursor(await feed.epoch(), await feed.horizon())
-          : undefined;
-        const documents = (["jobInputs", "jobOutputs"] as const).filter((document) => asksFor(info, document));
-        const rows = await listJobs(engine.prisma, viewer.workspaceId, filter ?? {}, slice, documents);
+        const names = namesBelow(info);
+        const feedCursor = names.has("feedCursor") ? encodeCursor(await feed.epoch(), await feed.horizon()) : undefined;
+        const fields = jobFieldsOf(names, info);
+        const rows = await listJobs(engine.prisma, viewer.workspaceId, filter ?? {}, slice, fields);
         return { ...toPage(rows, slice, newestFirst), filter: filter ?? {}, feedCursor };
       },
     },

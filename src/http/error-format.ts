@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { GraphQLError, type GraphQLErrorExtensions } from "graphql";
 import type { Logger } from "pino";
 import { AppError, ERROR_CODES } from "../errors.ts";
+import { sqlState } from "../recorder/transaction.ts";
 
 /**
  * What a client sees of an error. What it can act on is shown, with a code of ErrorCode; anything else is masked, and
@@ -19,7 +20,7 @@ export function maskError(error: unknown, log: Logger): GraphQLError {
     return refusal(error, message, { ...cause.extensions, code: codeOf(cause) });
   }
   const id = randomUUID();
-  log.error({ id, err: cause }, "unexpected error");
+  log.error({ id, err: forLog(cause) }, "unexpected error");
   const message = `Something went wrong here. The server's log has it under ${id}.`;
   return located(error, message, { ...(isOfRequest(error) ? { http: { status: 500 } } : {}), code: MASKED, id });
 }
@@ -34,6 +35,13 @@ function isMasked({ extensions }: GraphQLError): boolean {
 /** Whether it is of the whole request: nothing ran, and there is no data. */
 function isOfRequest(error: unknown): boolean {
   return !(error instanceof GraphQLError) || error.path === undefined;
+}
+
+/** What the log may have: not the details, which for a row that was refused are the row, with everything in it. */
+function forLog(cause: unknown): object {
+  if (!(cause instanceof Error)) return { message: `Something was thrown that is no error, but ${typeof cause}.` };
+  const { name, message, stack } = cause;
+  return { type: name, message, sqlState: sqlState(cause), stack };
 }
 
 /** The innermost error: executors wrap what a resolver threw, some more than once. */

@@ -5,6 +5,7 @@ import { schema } from "../graphql/schema.ts";
 import type { Feed } from "../recorder/feed.ts";
 import type { Engine } from "../workflow/engine.ts";
 import { maskError } from "./error-format.ts";
+import { useBodyLimit } from "./use-body-limit.ts";
 import { useDocumentLimit } from "./use-document-limit.ts";
 import { useErrorFormat } from "./use-error-format.ts";
 import { useSameSite } from "./use-same-site.ts";
@@ -37,11 +38,12 @@ export function createGraphQL({ engine, feed, log, corsOrigins, maxBodyBytes }: 
     cors: corsOrigins.length === 0 ? false : { origin: [...corsOrigins], credentials: false },
     multipart: false,
     batching: false,
-    maxRequestBodySize: maxBodyBytes,
+    // The plugin's limit stands for it.
+    maxRequestBodySize: false,
     logging: yogaLog(log),
     maskedErrors: { maskError: (error) => maskError(error, log) },
     context: (initial) => contextOf(initial),
-    plugins: [useSameSite(corsOrigins), useDocumentLimit(), useErrorFormat(log)],
+    plugins: [useSameSite(corsOrigins), useBodyLimit(maxBodyBytes), useDocumentLimit(), useErrorFormat(log)],
   });
 
   function contextOf({ viewer, request }: YogaInitialContext & Transport) {

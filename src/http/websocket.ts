@@ -1,6 +1,13 @@
 import type { IncomingMessage, Server } from "node:http";
 import type { Duplex } from "node:stream";
-import type { DocumentNode, ExecutionArgs, ExecutionResult, GraphQLError, GraphQLSchema } from "graphql";
+import type {
+  DocumentNode,
+  ExecutionArgs,
+  ExecutionResult,
+  GraphQLError,
+  GraphQLFormattedError,
+  GraphQLSchema,
+} from "graphql";
 import { useServer } from "graphql-ws/use/ws";
 import type { Logger } from "pino";
 import { WebSocketServer } from "ws";
@@ -61,7 +68,7 @@ export function serveWebSocket(
       onSubscribe: async ({ connectionParams, extra }, _id, { query, operationName, variables }) => {
         const asked = connectionParams?.[WORKSPACE_HEADER] ?? extra.request.headers[WORKSPACE_HEADER];
         try {
-          const viewer = viewerOf(typeof asked === "string" ? asked : undefined);
+          const viewer = viewerOf(asked === undefined ? undefined : String(asked));
           const pipeline: Pipeline = yoga.getEnveloped({ viewer });
           const contextValue = await pipeline.contextFactory();
           pipelines.set(contextValue, pipeline);
@@ -80,10 +87,20 @@ export function serveWebSocket(
       },
       execute: (args) => pipelineOf(args).execute(args),
       subscribe: (args) => pipelineOf(args).subscribe(args),
+      onError: (_context, _id, _payload, errors) => errors.map(withoutStatus),
+      onNext: (_context, _id, _payload, _args, { errors, ...rest }) =>
+        errors ? { ...rest, errors: errors.map(withoutStatus) } : rest,
     },
     sockets,
   );
   return { close: async () => served.dispose() };
+}
+
+/** An error as a client gets it. The status is for the response over HTTP, which takes it out itself. */
+function withoutStatus(error: GraphQLError): GraphQLFormattedError {
+  const { extensions, ...formatted } = error.toJSON();
+  const { http: _status, ...shown } = extensions ?? {};
+  return { ...formatted, extensions: shown };
 }
 
 function isObject(value: unknown): value is object {

@@ -1,4 +1,4 @@
-import { EVENT_COLUMNS, type JobMetrics, jobColumns, RUN_COLUMNS } from "../storage/columns.ts";
+import { EVENT_COLUMNS, type JobField, type JobMetrics, jobColumns, RUN_COLUMNS } from "../storage/columns.ts";
 import {
   type AiJob,
   type FlightRecorderEvent,
@@ -37,23 +37,20 @@ export interface JobKey {
   readonly jobId: string;
 }
 
-/** What a job's row may hold megabytes of, and is read only where it is asked for. */
-export type JobDocument = "jobInputs" | "jobOutputs";
-
-/** Jobs newest first. `documents` names the large columns to read; the others come as null. */
+/** Jobs newest first. Only the columns that are named are read; the others are missing. */
 export function listJobs(
   prisma: PrismaClient,
   workspaceId: string,
   filter: JobFilter,
   slice: Slice<JobKey>,
-  documents: readonly JobDocument[],
+  fields: readonly JobField[],
 ): Promise<AiJob[]> {
   const { limit, fromEnd } = slice;
   const direction = fromEnd ? Prisma.sql`ASC` : Prisma.sql`DESC`;
   const order = Prisma.sql`ORDER BY created_at ${direction}, job_id ${direction} LIMIT ${limit}`;
   const bounds = [...withinSlice(slice), ...jobConditions(filter)];
   return prisma.$queryRaw<AiJob[]>`
-    SELECT ${jobColumns(documents)} FROM (${jobSource(workspaceId, filter, bounds, order)}) AS job ${order}`;
+    SELECT ${jobColumns(fields)} FROM (${jobSource(workspaceId, filter, bounds, order)}) AS job ${order}`;
 }
 
 /**

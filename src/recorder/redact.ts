@@ -1,4 +1,4 @@
-import type { JsonValue } from "../storage/columns.ts";
+import { type JsonValue, METRIC_NAMES, snakeCase } from "../storage/columns.ts";
 
 /** A JSON value as it is written into an event's payload. */
 export type Json = string | number | boolean | null | readonly Json[] | JsonObject;
@@ -11,6 +11,9 @@ const MASK = "[redacted]";
 /** Keys whose value is a secret whatever it looks like. */
 const SECRET_KEY =
   /(^|[_\-.])(password|passwd|secret|token|api[_-]?key|apikey|authorization|cookie|credential|private[_-]?key|access[_-]?key)s?($|[_\-.])/i;
+
+/** Counters, which `token` in their names would mask. */
+const COUNTERS: ReadonlySet<string> = new Set(METRIC_NAMES.flatMap((name) => [name, snakeCase(name)]));
 
 /** Values that are secrets wherever they stand: bearer tokens, JWTs, and the key formats of well-known services. */
 const SECRET_VALUES: readonly RegExp[] = [
@@ -38,7 +41,7 @@ export function redact(value: Json): JsonValue {
 /** The same for a whole payload, which is always an object. */
 export function redactObject(value: JsonObject): Record<string, JsonValue> {
   return Object.fromEntries(
-    Object.entries(value).map(([key, item]) => [key, isSecretKey(key) && item !== null ? MASK : redact(item)]),
+    Object.entries(value).map(([key, item]) => [key, isSecret(key, item) ? MASK : redact(item)]),
   );
 }
 
@@ -47,7 +50,8 @@ export function redactText(text: string): string {
   return SECRET_VALUES.reduce((masked, pattern) => masked.replace(pattern, MASK), text);
 }
 
-function isSecretKey(key: string): boolean {
+function isSecret(key: string, item: Json): boolean {
+  if (item === null || (typeof item === "number" && COUNTERS.has(key))) return false;
   return SECRET_KEY.test(key.replace(/([a-z0-9])([A-Z])/g, "$1_$2"));
 }
 

@@ -48,21 +48,27 @@ const ENUM_FIELDS: ReadonlySet<string> = new Set([
   "actor",
 ]);
 
-export const JOB_COLUMNS = selectList(Prisma.AiJobScalarFieldEnum);
-export const RUN_COLUMNS = selectList(Prisma.WorkflowRunScalarFieldEnum);
-export const NODE_COLUMNS = selectList(Prisma.NodeExecutionScalarFieldEnum);
-export const EVENT_COLUMNS = selectList(Prisma.FlightRecorderEventScalarFieldEnum);
+/** A column of a job, by its name here. */
+export type JobField = Prisma.AiJobScalarFieldEnum;
 
-/** A job's columns with its documents, which may be megabytes, read only where they are named: else they come as null. */
-export function jobColumns(documents: readonly ("jobInputs" | "jobOutputs")[]): Prisma.Sql {
-  if (documents.length === 2) return JOB_COLUMNS;
-  const left = (["jobInputs", "jobOutputs"] as const).filter((document) => !documents.includes(document));
-  return selectList(Prisma.AiJobScalarFieldEnum, new Set<string>(left));
+export const JOB_FIELDS = Object.values(Prisma.AiJobScalarFieldEnum);
+export const JOB_COLUMNS = selectList(JOB_FIELDS);
+export const RUN_COLUMNS = selectList(Object.values(Prisma.WorkflowRunScalarFieldEnum));
+export const NODE_COLUMNS = selectList(Object.values(Prisma.NodeExecutionScalarFieldEnum));
+export const EVENT_COLUMNS = selectList(Object.values(Prisma.FlightRecorderEventScalarFieldEnum));
+
+export function isJobField(name: string): name is JobField {
+  return Object.hasOwn(Prisma.AiJobScalarFieldEnum, name);
 }
 
-function selectList(fields: Readonly<Record<string, string>>, left: ReadonlySet<string> = new Set()): Prisma.Sql {
-  const columns = Object.values(fields).map((field) => {
-    const column = left.has(field) ? "NULL" : `"${snakeCase(field)}"`;
+/** Some columns of a job: a document may be megabytes, and in a list each column costs time again with every row. */
+export function jobColumns(fields: readonly JobField[]): Prisma.Sql {
+  return selectList(fields);
+}
+
+function selectList(fields: readonly string[]): Prisma.Sql {
+  const columns = fields.map((field) => {
+    const column = `"${snakeCase(field)}"`;
     return `${ENUM_FIELDS.has(field) ? `upper(${column}::text)` : column} AS "${field}"`;
   });
   return Prisma.raw(columns.join(", "));

@@ -25,7 +25,7 @@ export async function migrate(
   adapters: SqlMigrationAwareDriverAdapterFactory,
   folder = FOLDER,
 ): Promise<readonly string[]> {
-  const engine = await openSchemaEngine(adapters);
+  const { engine, causeOf, close } = await openSchemaEngine(adapters);
   try {
     const migrationsList = await readMigrations(folder);
     const found = await engine.diagnoseMigrationHistory({
@@ -43,18 +43,18 @@ export async function migrate(
         throw new MigrationError(
           "A migration failed, and the server did not start. Nothing was served from this database. Read the cause " +
             "below, mend it, then mark the migration with `npx prisma migrate resolve` and start again.",
-          error,
+          causeOf(error),
         );
       });
     return appliedMigrationNames;
   } finally {
-    engine.free();
+    await close();
   }
 }
 
 /** What `schema.prisma` says and the migrations do not make, as SQL; empty when they agree. */
 export async function drift(adapters: SqlMigrationAwareDriverAdapterFactory, folder = FOLDER): Promise<string> {
-  const engine = await openSchemaEngine(adapters);
+  const { engine, close } = await openSchemaEngine(adapters);
   try {
     const { stdout } = await engine.diff({
       from: { tag: "migrations", ...(await readMigrations(folder)) },
@@ -65,7 +65,7 @@ export async function drift(adapters: SqlMigrationAwareDriverAdapterFactory, fol
     });
     return (stdout ?? "").replace(/^--.*$/gm, "").trim();
   } finally {
-    engine.free();
+    await close();
   }
 }
 

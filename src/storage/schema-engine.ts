@@ -3,6 +3,7 @@ import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import {
   bindMigrationAwareSqlAdapterFactory,
+  type SqlDriverAdapter,
   type SqlMigrationAwareDriverAdapterFactory,
 } from "@prisma/driver-adapter-utils";
 import * as bindings from "@prisma/schema-engine-wasm/schema_engine_bg";
@@ -20,19 +21,42 @@ declare global {
 /** The file that says what the tables should be. */
 export const SCHEMA_FILE = fileURLToPath(new URL("../../prisma/schema.prisma", import.meta.url));
 
+export interface OpenSchemaEngine {
+  readonly engine: bindings.SchemaEngine;
+  /** What the database said: the engine's own error names only the number under which the adapter keeps it. */
+  causeOf(error: unknown): unknown;
+  /** Closes its connections, too: one of them holds a lock for as long as it lives. */
+  close(): Promise<void>;
+}
+
 /**
  * Prisma's own schema engine, from its WebAssembly build on npm: the CLI would download a native binary instead,
  * and a start must need no network. It keeps `_prisma_migrations`, so `prisma migrate deploy` stays interchangeable.
  */
-export async function openSchemaEngine(
-  adapters: SqlMigrationAwareDriverAdapterFactory,
-): Promise<bindings.SchemaEngine> {
+export async function openSchemaEngine(adapters: SqlMigrationAwareDriverAdapterFactory): Promise<OpenSchemaEngine> {
   await load();
-  return bindings.SchemaEngine.new(
-    { datamodels: [[SCHEMA_FILE, await readFile(SCHEMA_FILE, "utf8")]] },
-    () => undefined,
-    bindMigrationAwareSqlAdapterFactory(adapters),
-  );
+  const connections: SqlDriverAdapter[] = [];
+  const { provider, adapterName } = adapters;
+  const connect = async () => {
+    const connection = await adapters.connect();
+    connections.push(connection);
+    return connection;
+  };
+  const connectToShadowDb = () => adapters.connectToShadowDb();
+  const bound = bindMigrationAwareSqlAdapterFactory({ provider, adapterName, connect, connectToShadowDb });
+  const datamodels: [string, string][] = [[SCHEMA_FILE, await readFile(SCHEMA_FILE, "utf8")]];
+  const engine = await bindings.SchemaEngine.new({ datamodels }, () => undefined, bound);
+  return {
+    engine,
+    causeOf: (error) => {
+      const [, id] = /External error id#(\d+)/.exec(error instanceof Error ? error.message : "") ?? [];
+      return (id === undefined ? undefined : bound.errorRegistry.consumeError(Number(id))?.error) ?? error;
+    },
+    close: async () => {
+      engine.free();
+      await Promise.all(connections.map((connection) => connection.dispose()));
+    },
+  };
 }
 
 let loading: Promise<void> | undefined;

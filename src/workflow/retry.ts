@@ -10,7 +10,7 @@ const BACKOFF = { first: 5_000, most: 15 * 60_000 };
  * @param jitter from 0 to 1: spreads jobs that failed together over half of the wait.
  */
 export function afterFailure(
-  job: LockedJob,
+  job: Pick<LockedJob, "attempt" | "maxAttempts" | "now">,
   { retryable, reason }: { readonly retryable: boolean; readonly reason: string },
   jitter = Math.random(),
 ): JobPatch & { readonly statusReason: string } {

@@ -151,18 +151,13 @@ describe.each(tables)("a row of $table", ({ fields, ours, prismas, readBack }) =
   });
 });
 
-describe("a job read without its documents", () => {
-  test.each([
-    [[], { jobInputs: null, jobOutputs: null }],
-    [["jobInputs"], { jobOutputs: null }],
-    [["jobOutputs"], { jobInputs: null }],
-    [["jobInputs", "jobOutputs"], {}],
-  ] as const)("has those that are named: %j", async (documents, left) => {
-    const job = await prisma.aiJob.findUniqueOrThrow({ where: { jobId: full.jobId } });
-    const rows = await prisma.$queryRaw<object[]>`
-      SELECT ${jobColumns(documents)} FROM ai_jobs WHERE job_id = ${full.jobId}::uuid`;
-    expect(rows).toStrictEqual([{ ...job, ...left }]);
-  });
+test("a job read by some of its columns has those as the row has them, and no others", async () => {
+  const job = await prisma.aiJob.findUniqueOrThrow({ where: { jobId: full.jobId } });
+  const { jobId, state, jobInputs, inputTokens, createdAt } = job;
+  const rows = await prisma.$queryRaw<object[]>`
+    SELECT ${jobColumns(["jobId", "state", "jobInputs", "inputTokens", "createdAt"])} FROM ai_jobs
+    WHERE job_id = ${full.jobId}::uuid`;
+  expect(rows).toStrictEqual([{ jobId, state, jobInputs, inputTokens, createdAt }]);
 });
 
 test("the nine metrics are those of the spec, by its names", () => {

@@ -32,17 +32,12 @@ describe("a folder's life", () => {
   let acknowledged: string[];
 
   test("a server on a fresh folder answers within 5 s of its process's start", async () => {
-    let best = Number.POSITIVE_INFINITY;
-    // The machine may be busy with other tests: the best of three tries counts, and the first that is good ends it.
-    for (let tries = 0; tries < 3 && best >= 5000; tries++) {
-      await killSpawned();
-      folder = join(parent, `life-${tries}`);
-      const startedAt = performance.now();
-      server = start(folder);
-      expect(await post(await server.url, COUNT)).toEqual({ aiJobs: { totalCount: 0 } });
-      best = Math.min(best, performance.now() - startedAt);
-    }
-    expect(best).toBeLessThan(5000);
+    folder = join(parent, "life");
+    const startedAt = performance.now();
+    server = start(folder);
+    expect(await post(await server.url, COUNT)).toEqual({ aiJobs: { totalCount: 0 } });
+    // What other tests on this machine took of the time is not the server's.
+    expect(performance.now() - startedAt - server.heldUp()).toBeLessThan(5000);
   });
 
   test("a second process is refused while the first one lives, which goes on", async () => {

@@ -220,9 +220,6 @@ describe("a job's columns", () => {
 
   const refused: readonly (readonly [what: string, code: string, job: Columns])[] = [
     ["a JSON null for outputs", "23514", { job_outputs: "'null'" }],
-    ["a JSON null for inputs", "23514", { job_inputs: "'null'" }],
-    ["an object for entity_refs", "23514", { entity_refs: "'{}'" }],
-    ["a JSON null for planned_operations", "23514", { planned_operations: "'null'" }],
     ["no JSON", "22P02", { job_outputs: "'{'" }],
     ["U+0000 in JSON", "22P05", { job_outputs: `'"\\u0000"'` }],
     ["an empty status_reason", "23514", { status_reason: "''" }],
@@ -243,6 +240,9 @@ describe("a job's columns", () => {
     ["another access mode", "AJ007", { access_mode: "'apply_scoped'" }],
     ["another safety mode", "AJ007", { safety_mode: "'experimental'" }],
     ["another protocol", "AJ007", { protocol_id: "'another'" }],
+    ["other inputs", "AJ007", { job_inputs: `'{"text": "another"}'` }],
+    ["other entities", "AJ007", { entity_refs: `'[{"entityKind": "document", "entityId": "2"}]'` }],
+    ["other planned operations", "AJ007", { planned_operations: "'[1]'" }],
     ["another submit_hash", "AJ007", { submit_hash: "repeat('b', 64)" }],
     ["another time of its beginning", "AJ007", { created_at: "created_at - interval '1 day'" }],
     ["an idempotency key that it had not", "AJ007", { idempotency_key: "'key'" }],
@@ -258,6 +258,15 @@ describe("a job's columns", () => {
   test("completed_at where a state may be left is refused", async () => {
     const jobId = await jobIn(prisma, "queued");
     await expectRefused("23514", jobId, (tx) => change(tx, jobId, "running", { job: { completed_at: "now()" } }));
+  });
+
+  test.each([
+    ["a JSON null for inputs", { job_inputs: "'null'" }],
+    ["an object for entity_refs", { entity_refs: "'{}'" }],
+    ["a JSON null for planned_operations", { planned_operations: "'null'" }],
+  ])("%s cannot be inserted", async (_, job: Columns) => {
+    const jobId = randomUUID();
+    await expectRefused("23514", jobId, (tx) => insertJob(tx, jobId, { job }));
   });
 
   test.each([

@@ -108,3 +108,8 @@ export async function expireLease({ prisma }: Pick<Storage, "prisma">, { run }: 
   await prisma.$executeRaw`
     UPDATE workflow_runs SET lease_expires_at = clock_timestamp() - interval '1 second' WHERE id = ${run.id}::uuid`;
 }
+
+/** Makes a job that waits for its next attempt due, as time would. */
+export async function dueNow(engine: Engine, jobId: string): Promise<void> {
+  await bringTo(engine, jobId, "QUEUED", { runAfter: null });
+}

@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
@@ -15,6 +16,8 @@ export interface SpawnedServer {
   /** Where it listens, such as http://127.0.0.1:51234/graphql; rejects where it ends instead. */
   readonly url: Promise<string>;
   readonly exited: Promise<Exit>;
+  /** Milliseconds for which its main thread was ready to run and other processes had the processors. */
+  heldUp(): number;
   /** Sends a signal, and waits for the end. */
   end(signal: "SIGTERM" | "SIGKILL"): Promise<Exit>;
 }
@@ -32,6 +35,7 @@ export function spawnServer(env: Readonly<Record<string, string>>): SpawnedServe
   const server: SpawnedServer = {
     url: urlOf(child, exited),
     exited,
+    heldUp: () => heldUp(child.pid),
     end: async (signal) => {
       child.kill(signal);
       return exited;
@@ -46,6 +50,15 @@ export function spawnServer(env: Readonly<Record<string, string>>): SpawnedServe
 /** Ends what a test that failed has left running. */
 export async function killSpawned(): Promise<void> {
   await Promise.all([...running].map((server) => server.end("SIGKILL")));
+}
+
+/** As Linux counts it, in nanoseconds; 0 where the system does not tell. */
+function heldUp(pid: number | undefined): number {
+  try {
+    return Number(readFileSync(`/proc/${pid}/task/${pid}/schedstat`, "utf8").split(" ")[1]) / 1e6;
+  } catch {
+    return 0;
+  }
 }
 
 function exitOf(child: ChildProcess): Promise<Exit> {

@@ -11,11 +11,12 @@ import type { Engine } from "../../src/workflow/engine.ts";
 import { failWorkflow } from "../../src/workflow/fail.ts";
 import { heartbeatWorkflows } from "../../src/workflow/heartbeat.ts";
 import { poisonJob } from "../../src/workflow/poison.ts";
+import { recoverStalledRuns } from "../../src/workflow/recovery.ts";
 import { type Claim, startWorkflow } from "../../src/workflow/start.ts";
 import { createPostgresDatabase } from "../support/database.ts";
 import { aStep, engineOn, SOMEBODY, started, submitted, WORKSPACE } from "../support/engine.ts";
 import { anotherClient } from "../support/interrupt.ts";
-import { FOUND } from "../support/jobs.ts";
+import { expireLease, FOUND } from "../support/jobs.ts";
 import {
   expectPoisoned,
   expectSound,
@@ -55,6 +56,8 @@ interface Rival {
   /** Whether every node must have ended for it. */
   readonly needsNodesEnded?: boolean;
   readonly report: (engine: Engine, claim: Claim) => Promise<unknown>;
+  /** What must be so just before, beside a worker that is busy with the job. */
+  readonly prepare?: (claim: Claim) => Promise<void>;
   /** What poison does where this report committed first. */
   readonly poisonIs: "POISONED" | "RECORDED";
   /** What the database holds where this report committed first, and poison after it. */
@@ -143,6 +146,21 @@ const rivals: readonly Rival[] = [
       expect(after.job).toMatchObject({ ...metricsOf(before.job), jobOutputs: null, statusReason: "cancelled" });
     },
   },
+  {
+    name: "a sweep that takes the run from a dead worker",
+    prepare: (claim) => expireLease(storage, claim),
+    // A sweep has nobody to tell: it finds nothing to recover.
+    report: async (engine) => ((await recoverStalledRuns(engine)) === 1 ? "done" : "JOB_POISONED STOP_POISONED"),
+    poisonIs: "POISONED",
+    expectFirst: (after, before) => {
+      expectEvents(after, before, [
+        { type: "WORKFLOW_RECOVERY", state: "STALLED" },
+        { type: "STATE_CHANGED", state: "QUEUED" },
+        { type: "SECURITY_VIOLATION", state: "POISONED", previousState: "QUEUED" },
+      ]);
+      expectStates(after, { job: "POISONED", run: "POISONED", openNode: "STALLED" });
+    },
+  },
 ];
 
 const failure = { errorMessage: "out of memory", metrics: METRICS };
@@ -203,6 +221,7 @@ async function turns(count: number): Promise<void> {
 }
 
 function told(result: unknown): string {
+  if (typeof result === "string") return result;
   if (!(result instanceof AppError)) return "done";
   return "directive" in result ? `${result.code} ${String(result.directive)}` : result.code;
 }
@@ -235,6 +254,7 @@ test.each(rivals)("poison races $name, 200 times", { timeout: 60_000 }, async (r
   const rounds: Round[] = [];
   for (const [round, claim] of claims.entries()) {
     const { jobId } = claim.job;
+    await rival.prepare?.(claim);
     const [mine, theirs] = round % 4 < 2 ? engines : [engines[1], engines[0]];
     const poisonStarts = round % 2 === 0;
     const late = turns((round >> 2) % 8);

@@ -1,0 +1,49 @@
+/**
+ * Does the first page stay as quick when the table grows? 20 jobs without totalCount over HTTP: a server with 10,000
+ * jobs next to one with 200,000. All jobs, those of some states, those of some kinds. `npx tsx bench/first-page.ts`
+ */
+import { cells, compare, head } from "./support/compare.ts";
+import { settle, withDatabase } from "./support/database.ts";
+import { bar, machine, table } from "./support/figures.ts";
+import { addJobs } from "./support/jobs.ts";
+import { startOurs } from "./support/servers.ts";
+
+const FEW = 10_000;
+const MANY = 200_000;
+const MOST = 1.3;
+
+const FILTERS = {
+  "all jobs": null,
+  "states QUEUED, RUNNING": { states: ["QUEUED", "RUNNING"] },
+  "states FAILED (none)": { states: ["FAILED"] },
+  "kinds DOC_EDIT, TERMINAL_EXEC": { kinds: ["DOC_EDIT", "TERMINAL_EXEC"] },
+};
+
+const query = `query ($filter: AiJobFilter) {
+  aiJobs(first: 20, filter: $filter) { nodes { jobId jobKind state statusReason createdAt } pageInfo { endCursor } }
+}`;
+
+console.log(`## The first page at ${FEW} and at ${MANY} jobs, 16 connections\n\n${machine()}\n`);
+await withDatabase((fewUrl, fewSql) =>
+  withDatabase(async (manyUrl, manySql) => {
+    const few = await startOurs(fewUrl);
+    const many = await startOurs(manyUrl);
+    try {
+      await addJobs(fewSql, FEW);
+      await addJobs(manySql, MANY);
+      await settle(fewSql);
+      await settle(manySql);
+      const rows: string[][] = [];
+      const bars: string[] = [];
+      for (const [name, filter] of Object.entries(FILTERS)) {
+        const operation = { query, variables: () => ({ filter }) };
+        const compared = await compare({ server: few, operation }, { server: many, operation }, 7, 1_000);
+        rows.push([name, ...cells(compared)]);
+        bars.push(bar(`${name}: times as long with ${MANY} jobs`, compared.ratio, { atMost: MOST }));
+      }
+      console.log(`${table(head("first page of", `${FEW} jobs`, `${MANY} jobs`), rows)}\n\n${bars.join("\n")}`);
+    } finally {
+      await Promise.all([few.stop(), many.stop()]);
+    }
+  }),
+);

@@ -1,0 +1,26 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import pg from "pg";
+import { createPostgresDatabase } from "../../test/support/database.ts";
+
+/** Gives `work` an empty database and a connection to it, and drops the database whatever comes of it. */
+export async function withDatabase(work: (url: string, sql: pg.Client) => Promise<void>): Promise<void> {
+  const { url, drop } = await createPostgresDatabase();
+  try {
+    const sql = new pg.Client({ connectionString: url });
+    await sql.connect();
+    try {
+      await work(url, sql);
+    } finally {
+      await sql.end();
+    }
+  } finally {
+    await drop();
+  }
+}
+
+/** Statistics, and what was written on disk: neither is then made during a measurement. */
+export async function settle(sql: pg.Client): Promise<void> {
+  await sql.query("VACUUM ANALYZE");
+  await sql.query("CHECKPOINT");
+  await sleep(500);
+}

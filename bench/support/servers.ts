@@ -1,0 +1,93 @@
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { createServer } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+
+/** A GraphQL server in a process of its own. */
+export interface Server {
+  readonly name: string;
+  readonly url: string;
+  stop(): Promise<void>;
+}
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const PEER = fileURLToPath(new URL("../peer", import.meta.url));
+
+/** Milliseconds that a server may take to start, or to stop. */
+const PATIENCE = 30_000;
+
+/** This server as a user starts it. BENCH_NODE_OPTIONS goes to its Node, for a profile of it (`--cpu-prof`). */
+export async function startOurs(databaseUrl: string): Promise<Server> {
+  const port = await freePort();
+  const options = (process.env.BENCH_NODE_OPTIONS ?? "").split(" ").filter((option) => option !== "");
+  const child = spawn(process.execPath, [...options, "--import", "tsx", "src/main.ts"], {
+    cwd: ROOT,
+    env: { ...process.env, DATABASE_URL: databaseUrl, HOST: "127.0.0.1", PORT: `${port}`, LOG_LEVEL: "warn" },
+    stdio: ["ignore", "ignore", "inherit"],
+  });
+  return answering("ours", child, port);
+}
+
+/** PostGraphile on the same database, by its own command and its own preset, in production mode. */
+export async function startPeer(databaseUrl: string): Promise<Server> {
+  if (!existsSync(`${PEER}/node_modules`)) {
+    console.log("Installing PostGraphile into bench/peer, once.");
+    execFileSync("npm", ["ci", "--no-audit", "--no-fund"], { cwd: PEER, stdio: ["ignore", "ignore", "inherit"] });
+  }
+  const port = await freePort();
+  const command = `${PEER}/node_modules/postgraphile/dist/cli-run.js`;
+  const options = ["--preset", "postgraphile/presets/amber", "--connection", databaseUrl, "--schema", "public"];
+  const child = spawn(nodeOfPeer(), [command, ...options, "--host", "127.0.0.1", "--port", `${port}`], {
+    cwd: PEER,
+    env: { ...process.env, NODE_ENV: "production", GRAPHILE_ENV: "production" },
+    stdio: ["ignore", "ignore", "inherit"],
+  });
+  return answering("PostGraphile", child, port);
+}
+
+/** The Node that bench/peer brings, where it has one for this machine: PostGraphile needs 22 or later. */
+function nodeOfPeer(): string {
+  const brought = `${PEER}/node_modules/node-${process.platform}-${process.arch}/bin/node`;
+  return existsSync(brought) ? brought : process.execPath;
+}
+
+async function answering(name: string, child: ChildProcess, port: number): Promise<Server> {
+  const url = `http://127.0.0.1:${port}/graphql`;
+  const stop = async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    child.kill("SIGTERM");
+    const hard = setTimeout(() => child.kill("SIGKILL"), PATIENCE);
+    await once(child, "exit");
+    clearTimeout(hard);
+  };
+  const deadline = performance.now() + PATIENCE;
+  while (!(await answers(url))) {
+    if (child.exitCode !== null || performance.now() > deadline) {
+      await stop();
+      throw new Error(`${name} did not start.`);
+    }
+    await sleep(50);
+  }
+  return { name, url, stop };
+}
+
+async function answers(url: string): Promise<boolean> {
+  const body = JSON.stringify({ query: "{ __typename }" });
+  const headers = { "content-type": "application/json" };
+  return fetch(url, { method: "POST", headers, body }).then(
+    ({ ok }) => ok,
+    () => false,
+  );
+}
+
+async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, "127.0.0.1");
+  await once(probe, "listening");
+  const address = probe.address();
+  probe.close();
+  await once(probe, "close");
+  if (typeof address !== "object" || address === null) throw new Error("A listening server has an address.");
+  return address.port;
+}

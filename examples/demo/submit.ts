@@ -1,0 +1,18 @@
+import { send, untilHeard } from "../client.ts";
+import { SubmitJob } from "./operations.ts";
+import type { PlannedJob } from "./plan.ts";
+
+export interface SubmittedJob extends PlannedJob {
+  readonly jobId: string;
+}
+
+/** Submits the jobs one after the other, so that their ids sort as they were planned. */
+export async function submitJobs(url: string, planned: readonly PlannedJob[]): Promise<readonly SubmittedJob[]> {
+  const submitted: SubmittedJob[] = [];
+  for (const job of planned) {
+    const answer = await untilHeard(async () => (await send(url, SubmitJob, { input: job.input })).submitAiJob);
+    if (answer.__typename !== "SubmitAiJobPayload") throw new Error(`${answer.code}: ${answer.message}`);
+    submitted.push({ ...job, jobId: answer.job.jobId });
+  }
+  return submitted;
+}

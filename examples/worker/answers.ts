@@ -1,0 +1,53 @@
+import type { WorkerAdvanceMutation, WorkerCompleteMutation, WorkflowDirective } from "../../test/generated/graphql.ts";
+
+/** The server wants to hear no more of this run: what was made of it is dropped, and nothing more is reported. */
+export class Stopped extends Error {
+  override readonly name = "Stopped";
+  readonly directive: WorkflowDirective;
+  constructor(directive: WorkflowDirective, message: string = directive) {
+    super(message);
+    this.directive = directive;
+  }
+}
+
+/** This job can never be done: another attempt would end the same way. */
+export class Impossible extends Error {
+  override readonly name = "Impossible";
+}
+
+type Completions = Extract<WorkerCompleteMutation["completeWorkflows"], { __typename: "CompleteWorkflowsPayload" }>;
+type Answer =
+  | WorkerAdvanceMutation["advanceWorkflow"]
+  | Exclude<WorkerCompleteMutation["completeWorkflows"], Completions>
+  | Completions["results"][number];
+
+/** What an answer to a report means for the worker: null where it goes on. No `default:`: a new answer needs a place. */
+export function refusalOf(answer: Answer): Error | null {
+  switch (answer.__typename) {
+    case "AdvanceWorkflowPayload":
+      return answer.directive === "CONTINUE" ? null : new Stopped(answer.directive);
+    case "CompletedWorkflow":
+      return null;
+    case "JobPoisoned":
+      return new Stopped("STOP_POISONED");
+    case "JobPoisonedError":
+    case "LeaseLostError":
+    case "AccessModeViolationError":
+      return new Stopped(answer.directive, answer.message);
+    case "IllegalTransitionError":
+      return new Stopped(answer.stop ?? "STOP_LEASE_LOST", answer.message);
+    case "CapabilityDeniedError":
+      return new Stopped("STOP_FAILED", answer.message);
+    case "InvalidInputError":
+      return new Impossible(answer.message);
+    case "GuardFailedError":
+    case "TryAgainError":
+      return new Error(answer.message);
+  }
+}
+
+/** What an error says, in a length and a shape that the server takes. */
+export function messageOf(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  return message.slice(0, 2000).toWellFormed().replaceAll("\0", "") || "It failed without a word.";
+}

@@ -1,0 +1,118 @@
+import { type Sentence, sentencesOf } from "./sentences.ts";
+
+const words = new Intl.Segmenter(undefined, { granularity: "word" });
+
+/** Sentences shorter or longer than this, in characters of an alphabet, say too little or take too much room. */
+const LENGTH = { least: 40, most: 400 };
+/** What the first sentence counts more than another: most texts begin with what they are about. */
+const LEAD = 1.5;
+
+/**
+ * The sentences that say most of a text, in their order: an extractive summary. A sentence counts for the frequent
+ * terms in it, for standing where texts say what they are about, and against what the chosen ones have said already.
+ * Works without a word list, in every language that Intl.Segmenter can cut into words.
+ * @param most how many sentences at most.
+ */
+export function extract(text: string, most = 3): readonly string[] {
+  const sentences = sentencesOf(text);
+  const complete = sentences.filter(({ isComplete }) => isComplete);
+  // A list of headings or a table has no sentences: its lines are taken for what they are.
+  const candidates = (complete.length > 0 ? complete : sentences).map((sentence) => ({
+    sentence,
+    terms: new Set(termsOf(sentence.text)),
+  }));
+  const weights = weigh(sentences);
+  const scored = candidates.map((candidate, index) => ({
+    ...candidate,
+    score: score(candidate, weights, sentences.length) * (index === 0 ? LEAD : 1),
+  }));
+  return choose(scored, weights, most)
+    .toSorted((a, b) => a.sentence.index - b.sentence.index)
+    .map(({ sentence }) => sentence.text);
+}
+
+interface Candidate {
+  readonly sentence: Sentence;
+  readonly terms: ReadonlySet<string>;
+}
+
+interface Scored extends Candidate {
+  readonly score: number;
+}
+
+type Weights = ReadonlyMap<string, number>;
+
+/** The words of a text that may carry meaning, folded so that their forms in one text are one term. */
+export function termsOf(text: string): readonly string[] {
+  const terms: string[] = [];
+  for (const { segment, isWordLike } of words.segment(text)) {
+    if (isWordLike !== true) continue;
+    const term = segment.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
+    if (mayCarryMeaning(term)) terms.push(term);
+  }
+  return terms;
+}
+
+// In Japanese the words of grammar are those without Han characters or katakana; elsewhere they are the short ones.
+function mayCarryMeaning(term: string): boolean {
+  if (/[\p{sc=Han}\p{sc=Kana}]/u.test(term)) return true;
+  return /^\p{L}/u.test(term) && !/\p{sc=Hira}/u.test(term) && term.length > 2;
+}
+
+/** A term weighs more the more often it comes, less the more sentences it stands in, and less where it is short. */
+function weigh(sentences: readonly Sentence[]): Weights {
+  const times = new Map<string, number>();
+  const spread = new Map<string, number>();
+  for (const { text } of sentences) {
+    const terms = termsOf(text);
+    for (const term of terms) times.set(term, (times.get(term) ?? 0) + 1);
+    for (const term of new Set(terms)) spread.set(term, (spread.get(term) ?? 0) + 1);
+  }
+  const weightOf = (term: string, count: number) =>
+    Math.log(1 + count) * Math.log(1 + sentences.length / (spread.get(term) ?? 1)) * substance(term);
+  return new Map(Array.from(times, ([term, count]) => [term, weightOf(term, count)]));
+}
+
+function substance(term: string): number {
+  return /[\p{sc=Han}\p{sc=Kana}]/u.test(term) ? 1 : Math.min(term.length, 8) / 8;
+}
+
+function score({ sentence, terms }: Candidate, weights: Weights, count: number): number {
+  let sum = 0;
+  for (const term of terms) sum += weights.get(term) ?? 0;
+  // By the root of their number: the plain sum would choose the longest sentence, the mean the shortest.
+  const content = sum / Math.sqrt(Math.max(terms.size, 4));
+  const place = 1 + 0.3 * (1 - sentence.index / count) + (sentence.inParagraph === 0 ? 0.15 : 0);
+  return content * place * lengthFactor(sentence.text);
+}
+
+function lengthFactor(text: string): number {
+  const length = text.length * (/\p{sc=Han}/u.test(text) ? 2.5 : 1);
+  return Math.min(1, length / LENGTH.least, LENGTH.most / length);
+}
+
+/** The best one, then always the one that is best once what has been said already is taken off. */
+function choose(scored: readonly Scored[], weights: Weights, most: number): readonly Scored[] {
+  const chosen: Scored[] = [];
+  const left = new Set(scored);
+  while (chosen.length < most && left.size > 0) {
+    const gain = ({ terms, score }: Scored) =>
+      score * (1 - Math.max(0, ...chosen.map((c) => overlap(terms, c.terms, weights))));
+    const best = [...left].reduce((a, b) => (gain(b) > gain(a) ? b : a));
+    chosen.push(best);
+    left.delete(best);
+  }
+  return chosen;
+}
+
+/** Which part of a sentence's weight stands in another one, too: 0 to 1. */
+function overlap(terms: ReadonlySet<string>, others: ReadonlySet<string>, weights: Weights): number {
+  let all = 0;
+  let shared = 0;
+  for (const term of terms) {
+    const weight = weights.get(term) ?? 0;
+    all += weight;
+    if (others.has(term)) shared += weight;
+  }
+  return all === 0 ? 0 : shared / all;
+}

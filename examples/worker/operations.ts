@@ -1,0 +1,121 @@
+import { graphql } from "../../test/generated/gql.ts";
+
+/** What a worker says to the server. Each asks for the directive, or for the error that says why there is none. */
+
+export const QueuedJobs = graphql(`
+  query WorkerQueuedJobs($protocolId: String!) {
+    aiJobs(last: 20, filter: { states: [QUEUED], protocolId: $protocolId }) {
+      nodes {
+        jobId
+        runAfter
+      }
+    }
+  }
+`);
+
+export const StartWorkflow = graphql(`
+  mutation WorkerStart($input: StartWorkflowInput!) {
+    startWorkflow(input: $input) {
+      __typename
+      ... on StartWorkflowPayload {
+        claim {
+          leaseToken
+          workflowRun {
+            workflowRunId
+          }
+          job {
+            jobKind
+            jobInputs
+          }
+        }
+      }
+      ... on Error {
+        message
+      }
+    }
+  }
+`);
+
+export const AdvanceWorkflow = graphql(`
+  mutation WorkerAdvance($input: AdvanceWorkflowInput!) {
+    advanceWorkflow(input: $input) {
+      __typename
+      ... on AdvanceWorkflowPayload {
+        directive
+      }
+      ... on Error {
+        message
+      }
+      ... on JobPoisonedError {
+        directive
+      }
+      ... on LeaseLostError {
+        directive
+      }
+      ... on IllegalTransitionError {
+        stop: directive
+      }
+    }
+  }
+`);
+
+export const Heartbeat = graphql(`
+  mutation WorkerHeartbeat($input: HeartbeatWorkflowsInput!) {
+    heartbeatWorkflows(input: $input) {
+      __typename
+      ... on HeartbeatWorkflowsPayload {
+        results {
+          directive
+          error {
+            message
+          }
+        }
+      }
+      ... on Error {
+        message
+      }
+    }
+  }
+`);
+
+export const CompleteWorkflows = graphql(`
+  mutation WorkerComplete($input: CompleteWorkflowsInput!) {
+    completeWorkflows(input: $input) {
+      __typename
+      ... on CompleteWorkflowsPayload {
+        results {
+          __typename
+          ... on Error {
+            message
+          }
+          ... on JobPoisonedError {
+            directive
+          }
+          ... on LeaseLostError {
+            directive
+          }
+          ... on AccessModeViolationError {
+            directive
+          }
+          ... on IllegalTransitionError {
+            stop: directive
+          }
+        }
+      }
+      ... on Error {
+        message
+      }
+    }
+  }
+`);
+
+export const FailWorkflow = graphql(`
+  mutation WorkerFail($input: FailWorkflowInput!) {
+    failWorkflow(input: $input) {
+      __typename
+      ... on Error {
+        message
+      }
+    }
+  }
+`);

@@ -1,0 +1,67 @@
+import type { JobKind } from "../../test/generated/graphql.ts";
+import { Impossible } from "./answers.ts";
+import { chunksOf } from "./chunks.ts";
+import { inputsOf, meansOf, readDocument } from "./document.ts";
+import type { Run } from "./run.ts";
+import type { Summariser } from "./summariser.ts";
+import { countTokens } from "./tokens.ts";
+
+interface Tools {
+  readonly documents: string;
+  readonly summariser: Summariser;
+}
+
+/** The work of one run: read the document, show every chunk of it to the server's guards, and only then summarise it. */
+export async function summariseDocument(
+  run: Run,
+  { jobKind, jobInputs }: { readonly jobKind: JobKind; readonly jobInputs: unknown },
+  { documents, summariser }: Tools,
+) {
+  const { documentName, text: pasted } = inputsOf(jobInputs);
+  const text = pasted ?? (await read(run, documents, documentName, jobKind));
+  const chunks = chunksOf(text);
+  if (chunks.length === 0) throw new Impossible(`The document ${documentName} is empty.`);
+  // A pasted text is part of the inputs: the guards have seen it before this worker did.
+  if (pasted === undefined) await showToGuards(run, documentName, chunks);
+  const summary = await summarise(run, text, chunks, summariser);
+  return { documentName, summary, summariser: summariser.name, tokens: countTokens(text), chunks: chunks.length };
+}
+
+function read(run: Run, documents: string, documentName: string, jobKind: JobKind): Promise<string> {
+  const means = meansOf(jobKind);
+  return run.step({ nodeId: "read", nodeType: means, inputPayload: { documentName } }, async () => {
+    const value = await readDocument(documents, documentName, means);
+    return { value, outputPayload: { characters: value.length }, metrics: { entitiesRead: 1 } };
+  });
+}
+
+/** An attack in the last chunk stops the run before a model has seen the first, and before a token is spent. */
+async function showToGuards(run: Run, documentName: string, chunks: readonly string[]): Promise<void> {
+  for (const [index, content] of chunks.entries()) {
+    const nodeId = `chunk-${index + 1}`;
+    // The documents of this example are public; a worker on others must know how sensitive they are.
+    const snippet = { sourceId: `${documentName}#${nodeId}`, content, sensitivity: "LOW", exportable: true } as const;
+    await run.step({ nodeId, nodeType: "retrieval", inputPayload: { of: chunks.length } }, async () => ({
+      value: undefined,
+      outputPayload: { characters: content.length },
+      retrievedSnippets: [snippet],
+    }));
+  }
+}
+
+async function summarise(run: Run, text: string, chunks: readonly string[], summariser: Summariser): Promise<string> {
+  if (countTokens(text) <= summariser.mostTokens) return shorten(run, "summarise", text, summariser);
+  const summaries: string[] = [];
+  for (const [index, chunk] of chunks.entries()) {
+    summaries.push(await shorten(run, `summarise-${index + 1}`, chunk, summariser));
+  }
+  return shorten(run, "combine", summaries.join("\n\n"), summariser);
+}
+
+function shorten(run: Run, nodeId: string, text: string, { nodeType, name, summarise }: Summariser): Promise<string> {
+  return run.step({ nodeId, nodeType, inputPayload: { summariser: name } }, async (signal) => {
+    const { text: value, inputTokens, outputTokens } = await summarise(text, signal);
+    const metrics = { inputTokens, outputTokens, tokensExecutor: inputTokens + outputTokens };
+    return { value, outputPayload: { characters: value.length }, metrics };
+  });
+}

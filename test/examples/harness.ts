@@ -1,0 +1,185 @@
+import { randomUUID } from "node:crypto";
+import { once } from "node:events";
+import { expect } from "vitest";
+import type { Summariser } from "../../examples/worker/summariser.ts";
+import { type WorkerOptions, work } from "../../examples/worker.ts";
+import { graphql } from "../generated/gql.ts";
+import type { JobKind, JobState } from "../generated/graphql.ts";
+import { openTestDatabase, type TestDatabase } from "../support/database.ts";
+import { startTestServer, type TestServer } from "../support/server.ts";
+
+/** A server for the examples' worker, and what a test does beside that worker: submit, look, and meddle. */
+
+const Submit = graphql(`
+  mutation ExamplesSubmit($input: SubmitAiJobInput!) {
+    submitAiJob(input: $input) {
+      ... on SubmitAiJobPayload {
+        job {
+          jobId
+        }
+      }
+    }
+  }
+`);
+
+const Job = graphql(`
+  query ExamplesJob($jobId: UUID!) {
+    aiJob(jobId: $jobId) {
+      state
+      statusReason
+      errorMessage
+      version
+      attempt
+      runAfter
+      jobOutputs
+      metrics {
+        durationMs
+        inputTokens
+        outputTokens
+        totalTokens
+        tokensExecutor
+        entitiesRead
+        validatorsRunCount
+      }
+      workflowRun {
+        workflowRunId
+        state
+        startedAt
+        lastHeartbeat
+        nodes {
+          nodeId
+          nodeType
+          state
+          errorMessage
+        }
+      }
+      events(first: 100) {
+        nodes {
+          type
+        }
+      }
+    }
+  }
+`);
+
+const Cancel = graphql(`
+  mutation ExamplesCancel($jobId: UUID!) {
+    cancelAiJob(input: { jobId: $jobId, reason: "no longer needed" }) {
+      ... on CancelAiJobPayload {
+        job {
+          version
+        }
+      }
+    }
+  }
+`);
+
+const Poison = graphql(`
+  mutation ExamplesPoison($jobId: UUID!) {
+    reportSecurityViolation(
+      input: {
+        jobId: $jobId
+        violationType: PROMPT_INJECTION
+        guardName: "a person"
+        trigger: "paragraph 3"
+        description: "It gives orders."
+        sourceId: "document"
+      }
+    ) {
+      ... on ReportSecurityViolationPayload {
+        job {
+          version
+        }
+      }
+    }
+  }
+`);
+
+export interface Workplace {
+  readonly db: TestDatabase;
+  readonly server: TestServer;
+  /** Employs a worker for jobs of this protocol until it is dismissed. */
+  employ(options: Pick<WorkerOptions, "protocolId" | "documents" | "summariser"> & Partial<WorkerOptions>): void;
+  /** Lets every worker end what it does, and go. */
+  dismiss(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export async function openWorkplace(): Promise<Workplace> {
+  const db = await openTestDatabase();
+  const server = await startTestServer(db.storage);
+  let stop = new AbortController();
+  let workers: Promise<void>[] = [];
+  const employ: Workplace["employ"] = (options) => {
+    const usual = { url: server.url, workerId: "worker-1", leaseSeconds: 30, heartbeatMs: 60_000, signal: stop.signal };
+    workers.push(work({ ...usual, ...options }));
+  };
+  const dismiss = async () => {
+    stop.abort();
+    await Promise.all(workers);
+    stop = new AbortController();
+    workers = [];
+  };
+  const close = async () => {
+    await server.close();
+    await db.close();
+  };
+  return { db, server, employ, dismiss, close };
+}
+
+/** A protocol that no other test's worker takes jobs of. */
+export function aProtocol(): string {
+  return `test-${randomUUID()}`;
+}
+
+export async function submit(
+  { server }: Workplace,
+  protocolId: string,
+  jobInputs: unknown,
+  jobKind: JobKind = "DOC_SUMMARIZE",
+): Promise<string> {
+  const { submitAiJob } = await server.run(Submit, { input: { jobKind, protocolId, jobInputs } });
+  if (!("job" in submitAiJob)) throw new Error("The job was not stored.");
+  return submitAiJob.job.jobId;
+}
+
+export async function readJob({ server }: Workplace, jobId: string) {
+  const { aiJob } = await server.run(Job, { jobId });
+  if (!aiJob?.workflowRun && aiJob?.state !== "QUEUED" && aiJob?.state !== "POISONED") throw new Error("No such job.");
+  return aiJob;
+}
+
+/** Waits until the job is there, and gives it. */
+export async function jobIn(workplace: Workplace, jobId: string, state: JobState) {
+  await expect.poll(async () => (await readJob(workplace, jobId)).state, { timeout: 15_000, interval: 20 }).toBe(state);
+  return readJob(workplace, jobId);
+}
+
+export async function cancel({ server }: Workplace, jobId: string): Promise<void> {
+  expect((await server.run(Cancel, { jobId })).cancelAiJob).toHaveProperty("job");
+}
+
+export async function poison({ server }: Workplace, jobId: string): Promise<void> {
+  expect((await server.run(Poison, { jobId })).reportSecurityViolation).toHaveProperty("job");
+}
+
+/** A summariser that waits: `begun` gives the signal that it got, `finish` lets it answer. */
+export function slowSummariser() {
+  const done = new AbortController();
+  let begin: (signal: AbortSignal) => void = () => undefined;
+  const begun = new Promise<AbortSignal>((resolve) => {
+    begin = resolve;
+  });
+  const summariser: Summariser = {
+    name: "slow",
+    nodeType: "llm_call",
+    mostTokens: Number.POSITIVE_INFINITY,
+    summarise: async (_text, signal) => {
+      begin(signal);
+      if (!done.signal.aborted) await once(AbortSignal.any([done.signal, signal]), "abort");
+      signal.throwIfAborted();
+      return { text: "A summary.", inputTokens: 10, outputTokens: 2 };
+    },
+  };
+  return { summariser, begun, finish: () => done.abort() };
+}

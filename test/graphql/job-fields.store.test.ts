@@ -1,0 +1,61 @@
+import { type GraphQLOutputType, getNamedType, isLeafType, isObjectType } from "graphql";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { schema } from "../../src/graphql/schema.ts";
+import { advanceWorkflow } from "../../src/workflow/advance.ts";
+import { openTestDatabase, type TestDatabase } from "../support/database.ts";
+import { aStep, engineOn, ok, started } from "../support/engine.ts";
+import { startTestServer, type TestServer } from "../support/server.ts";
+
+let db: TestDatabase;
+let server: TestServer;
+let jobId: string;
+beforeAll(async () => {
+  db = await openTestDatabase();
+  server = await startTestServer(db.storage);
+  const engine = engineOn(db.storage);
+  const target = { entityKind: "document", entityId: "1", selector: null };
+  const claim = await started(engine, {
+    entityRefs: [target],
+    plannedOperations: [{ opType: "READ", target, description: "reads it" }],
+    jobInputs: { text: "to work on" },
+    idempotencyKey: "once",
+    priority: 7,
+  });
+  ok(await advanceWorkflow(engine, aStep(claim, "step")));
+  ({ jobId } = claim.job);
+});
+afterAll(async () => {
+  await server.close();
+  await db.close();
+});
+
+const type = schema.getType("AiJob");
+const fields = isObjectType(type) ? Object.values(type.getFields()) : [];
+
+/** What to ask of a field of this type: its scalars, down to a depth. */
+function selectionOf(output: GraphQLOutputType, depth: number): string {
+  const named = getNamedType(output);
+  if (!isObjectType(named)) return "";
+  const below = Object.values(named.getFields()).filter((field) => depth > 1 || isLeafType(getNamedType(field.type)));
+  return `{ __typename ${below.map((field) => `${field.name} ${selectionOf(field.type, depth - 1)}`).join(" ")} }`;
+}
+
+/** A list reads the columns that are asked for; a job by itself is read with all of them. */
+test.each(fields.map(({ name, type: output }) => [name, `${name} ${selectionOf(output, 2)}`] as const))(
+  "%s of a job is the same in a list as by itself",
+  async (_name, selection) => {
+    const query = `{ aiJob(jobId: "${jobId}") { ${selection} } aiJobs(first: 1) { nodes { ${selection} } } }`;
+    const response = await fetch(server.url, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ query }),
+    });
+    const { data, errors } = await response.json();
+    expect(errors).toBeUndefined();
+    expect(data.aiJobs.nodes).toEqual([data.aiJob]);
+  },
+);
+
+test("there are fields to compare", () => {
+  expect(fields.length).toBeGreaterThan(30);
+});
