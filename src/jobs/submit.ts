@@ -3,9 +3,9 @@ import { canonicalize } from "json-canonicalize";
 import { uuidv7 } from "uuidv7";
 import { checkCapability, defaultProfileOf } from "../capabilities/registry.ts";
 import { type AppError, CapabilityDeniedError, IdempotencyConflictError, UnknownCapabilityError } from "../errors.ts";
-import { type NewJob, recordOne, recordSubmitted, type Transaction } from "../recorder/commit.ts";
-import { type Actor, denial } from "../recorder/event.ts";
-import { inTransaction, type Recorder } from "../recorder/transaction.ts";
+import { lockJob, type NewJob, recordOne, recordSubmitted, type Transaction } from "../recorder/commit.ts";
+import { type Actor, denial, type EventDraft } from "../recorder/event.ts";
+import { inOneStatement, inTransaction, type Recorder } from "../recorder/transaction.ts";
 import { type JsonValue, word } from "../storage/columns.ts";
 import type { AiJob } from "../storage/generated/client/client.ts";
 import type { AccessMode, JobKind, ModelTier, OperationType, SafetyMode } from "../storage/generated/client/enums.ts";
@@ -46,61 +46,65 @@ export interface Submitted {
  * Stores a job as queued; or as failed, where its capability profile does not suffice, so that the denial is on record
  * (section 6). The same idempotency key with the same input gives the job that it made.
  */
-export function submitAiJob(
+export async function submitAiJob(
   recorder: Recorder,
   workspaceId: string,
   by: Actor,
   input: SubmitAiJob,
 ): Promise<Submitted | AppError> {
-  return inTransaction(recorder, (tx) => submit(tx, workspaceId, by, input));
-}
-
-async function submit(
-  tx: Transaction,
-  workspaceId: string,
-  by: Actor,
-  input: SubmitAiJob,
-): Promise<Submitted | AppError> {
   const profileId = input.capabilityProfileId ?? defaultProfileOf(input.jobKind);
-  const profile = await tx.capabilityProfile.findUnique({ where: { id: profileId } });
+  const profile = await recorder.prisma.capabilityProfile.findUnique({ where: { id: profileId } });
   if (!profile) return new UnknownCapabilityError(profileId);
-  const check = checkCapability(input.jobKind, profile.capabilities);
-  const draft = draftOf(workspaceId, profile, input);
-  const submitted = await recordSubmitted(tx, draft, {
+  const { granted, capability } = checkCapability(input.jobKind, profile.capabilities);
+  const draft = draftOf(workspaceId, profileId, input);
+  const event: EventDraft = {
     type: "JOB_SUBMITTED",
     by,
-    ...(check.granted ? { capabilityId: check.capability } : {}),
+    ...(granted ? { capabilityId: capability } : {}),
     payload: { job_kind: word(input.jobKind), protocol_id: input.protocolId, capability_profile_id: profileId },
-  });
-  if (!submitted) return existing(tx, workspaceId, draft);
-  if (check.granted) return { job: submitted.job, deduplicated: false };
-  const { job } = submitted;
+  };
+  return granted
+    ? inOneStatement(recorder, (db) => submit(db, draft, event))
+    : inTransaction(recorder, (tx) => submitDenied(tx, draft, event, capability));
+}
+
+async function submit(db: Transaction, draft: NewJob, event: EventDraft): Promise<Submitted | AppError> {
+  const job = await recordSubmitted(db, draft, event);
+  return job ? { job, deduplicated: false } : existing(db, draft);
+}
+
+async function submitDenied(
+  tx: Transaction,
+  draft: NewJob,
+  event: EventDraft,
+  capability: string,
+): Promise<Submitted | AppError> {
+  const submitted = await submit(tx, draft, event);
+  if (submitted instanceof Error || submitted.deduplicated) return submitted;
+  const job = await lockJob(tx, draft.workspaceId, draft.jobId);
+  if (!job) throw new Error("A job that was inserted is there.");
   const denied = await recordOne(tx, {
     job,
-    set: become(job, "FAILED", `capability_denied: ${check.capability}`),
-    event: denial(job, check.capability, "submit"),
+    set: become(job, "FAILED", `capability_denied: ${capability}`),
+    event: denial(job, capability, "submit"),
   });
-  return new CapabilityDeniedError(check.capability, denied.job);
+  return new CapabilityDeniedError(capability, denied.job);
 }
 
 /** The job that this key made before: the insert has waited for whoever was about to make it. */
-async function existing(tx: Transaction, workspaceId: string, draft: NewJob): Promise<Submitted | AppError> {
-  const { idempotencyKey, submitHash } = draft;
-  const job = idempotencyKey === null ? null : await tx.aiJob.findFirst({ where: { workspaceId, idempotencyKey } });
+async function existing(
+  db: Transaction,
+  { workspaceId, idempotencyKey, submitHash }: NewJob,
+): Promise<Submitted | AppError> {
+  const job = idempotencyKey === null ? null : await db.aiJob.findFirst({ where: { workspaceId, idempotencyKey } });
   if (!job) throw new Error("A job was not inserted, and no other job has its idempotency key.");
   return job.submitHash === submitHash ? { job, deduplicated: true } : new IdempotencyConflictError();
 }
 
-function draftOf(
-  workspaceId: string,
-  profile: { readonly id: string; readonly capabilities: readonly string[] },
-  input: SubmitAiJob,
-): NewJob {
-  const { idempotencyKey, runAfter, ...rest } = input;
-  const jobId = uuidv7();
+function draftOf(workspaceId: string, capabilityProfileId: string, input: SubmitAiJob): NewJob {
   return {
-    ...rest,
-    jobId,
+    ...input,
+    jobId: uuidv7(),
     workspaceId,
     traceId: uuidv7(),
     workflowRunId: null,
@@ -108,8 +112,7 @@ function draftOf(
     state: "QUEUED",
     statusReason: "submitted",
     errorMessage: null,
-    capabilityProfileId: profile.id,
-    capabilities: profile.capabilities,
+    capabilityProfileId,
     entityRefs: input.entityRefs.map((ref) => ({ ...ref })),
     plannedOperations: input.plannedOperations.map(({ opType, target, description }) => ({
       opType: word(opType),
@@ -118,10 +121,8 @@ function draftOf(
     })),
     jobOutputs: null,
     issues: [],
-    runAfter,
     attempt: 0,
     tokenBudget: null,
-    idempotencyKey,
     submitHash: hashOf(input),
     version: 1,
     durationMs: 0n,
@@ -133,9 +134,6 @@ function draftOf(
     entitiesRead: 0n,
     entitiesWritten: 0n,
     validatorsRunCount: 0n,
-    // The recorder puts the database's clock here.
-    createdAt: new Date(0),
-    updatedAt: new Date(0),
     completedAt: null,
   };
 }

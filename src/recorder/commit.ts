@@ -1,7 +1,8 @@
+import { randomUUID } from "node:crypto";
 import { uuidv7 } from "uuidv7";
 import { EVENT_COLUMNS, JOB_COLUMNS, metricsOf, toRecord } from "../storage/columns.ts";
 import { type AiJob, type FlightRecorderEvent, Prisma } from "../storage/generated/client/client.ts";
-import { CHAIN_START, type EventDraft, hashEvent } from "./event.ts";
+import { CHAIN_START, canonicalText, type EventDraft, hashEvent, type UnplacedEvent } from "./event.ts";
 import { redactObject } from "./redact.ts";
 
 /**
@@ -111,27 +112,30 @@ export async function recordOne(tx: Transaction, change: JobChange): Promise<Rec
   return recorded;
 }
 
-/** What a new job is made of; the recorder adds its place in the log, and the database its zero metrics. */
-export type NewJob = Omit<AiJob, "orderXid" | "chainHash"> & Pick<LockedJob, "capabilities">;
+/** A new job, but for what only the database knows: its place in the log, its time, and so its hash. */
+export type NewJob = Omit<AiJob, "orderXid" | "chainHash" | "createdAt" | "updatedAt">;
 
 /**
  * Inserts a job as `queued`, version 1, with its event, and the workspace where it is the first of one.
+ *
+ * One statement does it all, so that it needs no transaction around it. The hash covers the transaction's id and the
+ * database's clock: its text goes there with a mark for each of the two, which nobody outside can know beforehand.
  * @returns undefined where the workspace has a job with this idempotency key already; nothing was written then.
  */
-export async function recordSubmitted(
-  tx: Transaction,
-  draft: NewJob,
-  event: EventDraft,
-): Promise<Recorded | undefined> {
-  const [clock] = await tx.$queryRaw<{ nextOrderXid: bigint; now: Date }[]>`
-    SELECT current_order_xid() AS "nextOrderXid", clock_timestamp() AS now`;
-  if (!clock) throw new Error("SELECT without FROM answers one row.");
-  const { nextOrderXid, now } = clock;
-  const before: LockedJob = { ...draft, orderXid: nextOrderXid, chainHash: CHAIN_START, nextOrderXid, now };
-  const written = eventOf(before, undefined, event);
-  const job: LockedJob = { ...before, chainHash: written.hash, createdAt: now, updatedAt: now };
-  const inserted = await tx.$executeRaw`
-    WITH workspace AS (
+export async function recordSubmitted(db: Transaction, job: NewJob, draft: EventDraft): Promise<AiJob | undefined> {
+  const event = eventOf(job, undefined, draft);
+  const mark = { orderXid: randomUUID(), recordedAt: randomUUID() };
+  const text = canonicalText(event, mark.orderXid, mark.recordedAt);
+  const [submitted] = await db.$queryRaw<Pick<AiJob, "orderXid" | "chainHash" | "createdAt" | "updatedAt">[]>`
+    WITH here AS MATERIALIZED (
+      SELECT current_order_xid() AS order_xid, date_trunc('milliseconds', clock_timestamp()) AS now
+    ), place AS MATERIALIZED (
+      SELECT order_xid, now, encode(sha256(convert_to(
+        replace(replace(${text}, ${mark.orderXid}, order_xid::text),
+          ${mark.recordedAt}, to_char(now AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')),
+        'UTF8')), 'hex') AS hash
+      FROM here
+    ), workspace AS (
       INSERT INTO workspaces (workspace_id) VALUES (${job.workspaceId}::uuid) ON CONFLICT DO NOTHING
     ), submitted AS (
       INSERT INTO ai_jobs (
@@ -142,15 +146,19 @@ export async function recordSubmitted(
       SELECT
         job_id, workspace_id, trace_id, parent_job_id, job_kind, status_reason, protocol_id, profile_id,
         capability_profile_id, access_mode, safety_mode, model_tier, entity_refs, planned_operations, job_inputs,
-        priority, run_after, max_attempts, token_budget, idempotency_key, submit_hash, order_xid, chain_hash,
-        created_at, updated_at
-      FROM jsonb_populate_recordset(NULL::ai_jobs, ${toJsonb([job])})
+        priority, run_after, max_attempts, token_budget, idempotency_key, submit_hash, place.order_xid, place.hash,
+        place.now, place.now
+      FROM place, jsonb_populate_recordset(NULL::ai_jobs, ${toJsonb([job])})
       ON CONFLICT (workspace_id, idempotency_key) DO NOTHING
-      RETURNING job_id
+      RETURNING job_id, order_xid, chain_hash, created_at, updated_at
+    ), recorded AS (
+      INSERT INTO flight_recorder_events
+      SELECT e.* FROM submitted, jsonb_populate_record(NULL::flight_recorder_events, ${JSON.stringify(toRecord(event))}::jsonb
+        || jsonb_build_object('order_xid', order_xid, 'recorded_at', created_at, 'hash', chain_hash)) AS e
     )
-    ${insertEvents([written])}
-    WHERE e.job_id IN (SELECT job_id FROM submitted)`;
-  return inserted === 0 ? undefined : { job, event: written };
+    SELECT order_xid AS "orderXid", chain_hash AS "chainHash", created_at AS "createdAt", updated_at AS "updatedAt"
+    FROM submitted`;
+  return submitted && { ...job, ...submitted };
 }
 
 /** The part of a statement that writes events; the caller adds the condition that their jobs were written. */
@@ -173,16 +181,16 @@ function nextVersion({ job, set, event: draft }: JobChange): Recorded {
     // The clock of a server can step back; a job's history does not.
     updatedAt: job.now < job.updatedAt ? job.updatedAt : job.now,
   };
-  const event = eventOf(after, job, draft);
-  return { job: { ...after, chainHash: event.hash }, event };
+  const event = { ...eventOf(after, job, draft), orderXid: after.orderXid, recordedAt: after.updatedAt };
+  const hash = hashEvent(event);
+  return { job: { ...after, chainHash: hash }, event: { ...event, hash } };
 }
 
-function eventOf(after: LockedJob, before: LockedJob | undefined, draft: EventDraft): FlightRecorderEvent {
-  const event = {
+function eventOf(after: NewJob, before: LockedJob | undefined, draft: EventDraft): UnplacedEvent {
+  return {
     eventId: uuidv7(),
     jobId: after.jobId,
     version: after.version,
-    orderXid: after.orderXid,
     workspaceId: after.workspaceId,
     traceId: after.traceId,
     workflowRunId: draft.workflowRunId === undefined ? after.workflowRunId : draft.workflowRunId,
@@ -193,10 +201,8 @@ function eventOf(after: LockedJob, before: LockedJob | undefined, draft: EventDr
     ...metricsOf(after),
     capabilityId: draft.capabilityId ?? null,
     payload: redactObject(draft.payload),
-    recordedAt: before ? after.updatedAt : after.now,
     prevHash: before?.chainHash ?? CHAIN_START,
   };
-  return { ...event, hash: hashEvent(event) };
 }
 
 /** The event of one version of a job; undefined where the log does not hold it. */
