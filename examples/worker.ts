@@ -25,12 +25,23 @@ export interface WorkerOptions {
 /** Milliseconds between two looks at an empty queue. */
 const IDLE_MS = 100;
 
+/** How often in a row the server may be away: for six seconds together, since each pause is twice the one before. */
+const MOST_FAILURES = 5;
+
 /** Takes queued jobs, one at a time and oldest first, and summarises the document of each. */
 export async function work(options: WorkerOptions): Promise<void> {
+  let failures = 0;
   while (!options.signal.aborted) {
-    const claim = await claimNext(options);
-    if (claim === undefined) await setTimeout(IDLE_MS);
-    else await attempt(options, claim);
+    try {
+      const claim = await claimNext(options);
+      if (claim === undefined) await setTimeout(IDLE_MS);
+      else await attempt(options, claim);
+      failures = 0;
+    } catch (error) {
+      failures += 1;
+      if (failures > MOST_FAILURES) throw error;
+      await setTimeout(IDLE_MS * 2 ** failures);
+    }
   }
 }
 

@@ -57,6 +57,6 @@ function cut(sentence: string): readonly string[] {
 }
 
 function endOf(text: string, length: number): string {
-  const end = text.slice(-length);
+  const end = text.slice(Math.max(0, text.length - length));
   return end.isWellFormed() ? end : end.slice(1);
 }

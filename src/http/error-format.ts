@@ -12,29 +12,25 @@ export function maskError(error: unknown, log: Logger): GraphQLError {
   const cause = causeOf(error);
   if (cause instanceof GraphQLError && isMasked(cause)) return cause;
   if (cause instanceof AppError) {
-    return refusal(error, cause.message, { code: cause.code, ...("path" in cause ? { path: cause.path } : {}) });
+    return located(error, cause.message, { code: cause.code, ...("path" in cause ? { path: cause.path } : {}) });
   }
   if (cause instanceof GraphQLError && isRefusal(cause, error)) {
     // The outermost message: it alone says where in a variable the value stands that was refused.
     const { message } = error instanceof GraphQLError ? error : cause;
-    return refusal(error, message, { ...cause.extensions, code: codeOf(cause) });
+    return located(error, message, { ...cause.extensions, code: codeOf(cause) });
   }
   const id = randomUUID();
   log.error({ id, err: forLog(cause) }, "unexpected error");
   const message = `Something went wrong here. The server's log has it under ${id}.`;
-  return located(error, message, { ...(isOfRequest(error) ? { http: { status: 500 } } : {}), code: MASKED, id });
+  return located(error, message, { code: MASKED, id });
 }
 
 /** The code of what was masked already: an error may come by here at several stages of one request. */
 const MASKED = "INTERNAL_SERVER_ERROR";
 
-function isMasked({ extensions }: GraphQLError): boolean {
+/** Whether the client is told nothing but an id. */
+export function isMasked({ extensions }: GraphQLError): boolean {
   return extensions.code === MASKED && typeof extensions.id === "string";
-}
-
-/** Whether it is of the whole request: nothing ran, and there is no data. */
-function isOfRequest(error: unknown): boolean {
-  return !(error instanceof GraphQLError) || error.path === undefined;
 }
 
 /** What the log may have: not the details, which for a row that was refused are the row, with everything in it. */
@@ -54,7 +50,7 @@ function causeOf(error: unknown): unknown {
  * a code of ours, tells of a fault in this server.
  */
 function isRefusal(cause: GraphQLError, error: unknown): boolean {
-  return cause.extensions.code !== undefined || isOfRequest(error);
+  return cause.extensions.code !== undefined || !(error instanceof GraphQLError) || error.path === undefined;
 }
 
 /** A code for what GraphQL and Yoga refuse: a malformed document, a value of the wrong type, a body that is too large. */
@@ -62,12 +58,6 @@ function codeOf(error: GraphQLError): string {
   const { code } = error.extensions;
   if (typeof code === "string" && Object.hasOwn(ERROR_CODES, code)) return code;
   return /"JobKind"( enum)?/.test(error.message) ? "INVALID_JOB_KIND" : "INVALID_INPUT";
-}
-
-function refusal(error: unknown, message: string, extensions: GraphQLErrorExtensions): GraphQLError {
-  // `spec`: 400 where the client asks for application/graphql-response+json, and 200 for application/json.
-  const http = isOfRequest(error) ? { http: { spec: true, status: 400 } } : {};
-  return located(error, message, { ...http, ...extensions });
 }
 
 function located(error: unknown, message: string, extensions: GraphQLErrorExtensions): GraphQLError {

@@ -68,7 +68,8 @@ export function serveWebSocket(
       onSubscribe: async ({ connectionParams, extra }, _id, { query, operationName, variables }) => {
         const asked = connectionParams?.[WORKSPACE_HEADER] ?? extra.request.headers[WORKSPACE_HEADER];
         try {
-          const viewer = viewerOf(asked === undefined ? undefined : String(asked));
+          // What is there and no text is no UUID, either: it must not pass for the default workspace.
+          const viewer = viewerOf(typeof asked === "string" || asked == null ? asked : "");
           const pipeline: Pipeline = yoga.getEnveloped({ viewer });
           const contextValue = await pipeline.contextFactory();
           pipelines.set(contextValue, pipeline);
@@ -80,16 +81,16 @@ export function serveWebSocket(
             contextValue,
           };
           const refused = pipeline.validate(args.schema, args.document);
-          return refused.length > 0 ? refused.map((error) => maskError(error, log)) : args;
+          return refused.length > 0 ? refused : args;
         } catch (error) {
           return [maskError(error, log)];
         }
       },
       execute: (args) => pipelineOf(args).execute(args),
       subscribe: (args) => pipelineOf(args).subscribe(args),
-      onError: (_context, _id, _payload, errors) => errors.map(withoutStatus),
-      onNext: (_context, _id, _payload, _args, { errors, ...rest }) =>
-        errors ? { ...rest, errors: errors.map(withoutStatus) } : rest,
+      onError: (_context, _id, _payload, errors) => errors.map((error) => withoutStatus(maskError(error, log))),
+      onNext: (_context, _id, _payload, _args, { data, errors }) =>
+        errors && { ...(data === undefined ? {} : { data }), errors: errors.map(withoutStatus) },
     },
     sockets,
   );

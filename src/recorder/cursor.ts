@@ -27,7 +27,9 @@ export function decodeCursor(cursor: string): { readonly epoch: string; readonly
     /^\d{1,18}$/.test(xid) &&
     /^\d{1,9}$/.test(version);
   if (!wellFormed) return undefined;
-  return { epoch, position: { orderXid: BigInt(xid), jobId, version: Number(version) } };
+  const position = { orderXid: BigInt(xid), jobId, version: Number(version) };
+  // Base64 is read generously: what does not come out as it went in was not written here.
+  return encodeCursor(epoch, position) === cursor ? { epoch, position } : undefined;
 }
 
 /** The log's own order: negative where `a` comes before `b`. */

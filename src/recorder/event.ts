@@ -98,16 +98,25 @@ export const CHAIN_START = "0".repeat(64);
 /** Everything of an event that its hash covers: all its fields but the hash. */
 export type HashedEvent = Omit<FlightRecorderEvent, "hash">;
 
-/**
- * SHA-256 (hex) over the RFC 8785 canonical JSON of the event: the field names of section 3, the stored words, times
- * as ISO 8601 in UTC with milliseconds, and `order_xid` as text, since ids of transactions may pass 2^53.
- */
+/** An event that has no place in the log yet, which only the database can give it. */
+export type UnplacedEvent = Omit<HashedEvent, "orderXid" | "recordedAt">;
+
+/** SHA-256 (hex) over the event's canonical text. */
 export function hashEvent(event: HashedEvent): string {
-  const canonical = canonicalize({
+  const text = canonicalText(event, event.orderXid.toString(), event.recordedAt.toISOString());
+  return createHash("sha256").update(text).digest("hex");
+}
+
+/**
+ * What the hash covers: the RFC 8785 canonical JSON of the event, with the field names of section 3, the stored words,
+ * times as ISO 8601 in UTC with milliseconds, and `order_xid` as text, since ids of transactions may pass 2^53.
+ */
+export function canonicalText(event: UnplacedEvent, orderXid: string, recordedAt: string): string {
+  return canonicalize({
     event_id: event.eventId,
     job_id: event.jobId,
     version: event.version,
-    order_xid: event.orderXid.toString(),
+    order_xid: orderXid,
     workspace_id: event.workspaceId,
     trace_id: event.traceId,
     workflow_run_id: event.workflowRunId,
@@ -119,10 +128,9 @@ export function hashEvent(event: HashedEvent): string {
     metrics: Object.fromEntries(METRIC_NAMES.map((name) => [snakeCase(name), Number(event[name])])),
     capability_id: event.capabilityId,
     payload: event.payload,
-    recorded_at: event.recordedAt.toISOString(),
+    recorded_at: recordedAt,
     prev_hash: event.prevHash,
   });
-  return createHash("sha256").update(canonical).digest("hex");
 }
 
 /** How a change of state reads in a payload: `running -> poisoned`. */

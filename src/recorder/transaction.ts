@@ -17,15 +17,34 @@ const ATTEMPTS = 4;
  * database chose this transaction to give way; so it must have no effect outside `tx`.
  * @throws TryAgainError when it gave way too often, or the connection broke before the commit. Nothing was kept then.
  */
-export async function inTransaction<T>(recorder: Recorder, work: (tx: Transaction) => Promise<T>): Promise<T> {
+export function inTransaction<T>(recorder: Recorder, work: (tx: Transaction) => Promise<T>): Promise<T> {
+  return retrying(recorder, (commits) =>
+    recorder.prisma.$transaction(async (tx) => {
+      const value = await work(tx);
+      commits();
+      return value;
+    }),
+  );
+}
+
+/**
+ * The same for `work` that writes with one statement only: that is a transaction by itself, without the round trips of
+ * BEGIN and COMMIT.
+ */
+export function inOneStatement<T>(recorder: Recorder, work: (db: PrismaClient) => Promise<T>): Promise<T> {
+  return retrying(recorder, (commits) => {
+    commits();
+    return work(recorder.prisma);
+  });
+}
+
+/** @param run calls `commits` when all that is left to do is the commit. */
+async function retrying<T>(recorder: Recorder, run: (commits: () => void) => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
-    let worked = false;
+    let committing = false;
     try {
-      const result = await recorder.prisma.$transaction(async (tx) => {
-        worked = false;
-        const value = await work(tx);
-        worked = true;
-        return value;
+      const result = await run(() => {
+        committing = true;
       });
       recorder.wake();
       return result;
@@ -33,7 +52,7 @@ export async function inTransaction<T>(recorder: Recorder, work: (tx: Transactio
       if (gaveWay(error)) {
         if (attempt === ATTEMPTS) throw new TryAgainError();
         await sleep(2 ** attempt * 5 * (0.5 + Math.random()));
-      } else if (!worked && connectionBroke(error)) {
+      } else if (!committing && connectionBroke(error)) {
         throw new TryAgainError("The database connection broke. Nothing was kept; send the same again.");
       } else {
         // A connection that broke at the commit itself leaves open whether it was kept: that is no TRY_AGAIN.

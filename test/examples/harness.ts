@@ -116,9 +116,10 @@ export async function openWorkplace(): Promise<Workplace> {
   };
   const dismiss = async () => {
     stop.abort();
-    await Promise.all(workers);
+    const leaving = workers;
     stop = new AbortController();
     workers = [];
+    await Promise.all(leaving);
   };
   const close = async () => {
     await server.close();

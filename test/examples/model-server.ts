@@ -1,5 +1,6 @@
 import { once } from "node:events";
-import { createServer, type IncomingMessage } from "node:http";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { json } from "node:stream/consumers";
 import { z } from "zod";
 
 const chatRequest = z.object({
@@ -17,14 +18,15 @@ export type ChatAnswer = { readonly text: string; readonly usage?: [number, numb
 /** A server that speaks OpenAI's chat protocol, and remembers what it was asked. */
 export async function startModelServer(answer: (request: ChatRequest) => ChatAnswer | Promise<ChatAnswer>) {
   const requests: ChatRequest[] = [];
-  const server = createServer(async (request, response) => {
-    const asked = { ...chatRequest.parse(await bodyOf(request)), authorization: request.headers.authorization };
+  const serve = async (request: IncomingMessage, response: ServerResponse) => {
+    const asked = { ...chatRequest.parse(await json(request)), authorization: request.headers.authorization };
     requests.push(asked);
     const given = await answer(asked);
     const body = "status" in given ? { error: { message: "The model refuses.", type: "refused" } } : completion(given);
     response.writeHead("status" in given ? given.status : 200, { "content-type": "application/json" });
     response.end(JSON.stringify(body));
-  });
+  };
+  const server = createServer((request, response) => void serve(request, response));
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const address = server.address();
@@ -35,11 +37,6 @@ export async function startModelServer(answer: (request: ChatRequest) => ChatAns
     await once(server, "close");
   };
   return { baseURL: `http://127.0.0.1:${port}/v1`, requests, close };
-}
-
-async function bodyOf(request: IncomingMessage): Promise<unknown> {
-  const chunks: Buffer[] = await request.toArray();
-  return JSON.parse(Buffer.concat(chunks).toString("utf8"));
 }
 
 function completion({ text, usage }: Extract<ChatAnswer, { text: string }>) {

@@ -1,6 +1,9 @@
+import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { DOCUMENTS_FOLDER } from "../../examples/demo/documents.ts";
 import { extractiveSummariser } from "../../examples/worker/extractive.ts";
@@ -218,4 +221,28 @@ test("several workers share a queue, and every job is done once", async () => {
   }
   for (const jobId of jobIds)
     expect(await jobIn(workplace, jobId, "COMPLETED")).toMatchObject({ attempt: 1, version: 9 });
+});
+
+test("a worker outlives a server that is away for a moment", async () => {
+  let away = 3;
+  const passOn = async (request: IncomingMessage, response: ServerResponse) => {
+    away -= 1;
+    if (away >= 0) return void request.destroy();
+    const headers = { "content-type": "application/json" };
+    const answer = await fetch(workplace.server.url, { method: "POST", headers, body: await text(request) });
+    response.writeHead(answer.status, headers).end(await answer.text());
+  };
+  const door = createServer((request, response) => void passOn(request, response));
+  await once(door.listen(0, "127.0.0.1"), "listening");
+  const address = door.address();
+  const port = typeof address === "object" && address ? address.port : 0;
+  try {
+    const { jobId } = await jobFor({ documentName: "note.txt" }, { url: `http://127.0.0.1:${port}/graphql` });
+    await jobIn(workplace, jobId, "COMPLETED");
+    expect(away).toBeLessThan(0);
+    await workplace.dismiss();
+  } finally {
+    door.closeAllConnections();
+    door.close();
+  }
 });

@@ -40,6 +40,11 @@ function selectionOf(output: GraphQLOutputType, depth: number): string {
   return `{ __typename ${below.map((field) => `${field.name} ${selectionOf(field.type, depth - 1)}`).join(" ")} }`;
 }
 
+interface Answer {
+  readonly data: { readonly aiJob: unknown; readonly aiJobs: { readonly nodes: unknown } };
+  readonly errors?: unknown;
+}
+
 /** A list reads the columns that are asked for; a job by itself is read with all of them. */
 test.each(fields.map(({ name, type: output }) => [name, `${name} ${selectionOf(output, 2)}`] as const))(
   "%s of a job is the same in a list as by itself",
@@ -50,7 +55,7 @@ test.each(fields.map(({ name, type: output }) => [name, `${name} ${selectionOf(o
       headers: { "content-type": "application/json" },
       body: JSON.stringify({ query }),
     });
-    const { data, errors } = await response.json();
+    const { data, errors }: Answer = JSON.parse(await response.text());
     expect(errors).toBeUndefined();
     expect(data.aiJobs.nodes).toEqual([data.aiJob]);
   },

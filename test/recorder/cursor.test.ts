@@ -19,6 +19,9 @@ test.each([
   ["a negative id", Buffer.from(`1 ${epoch} -1 ${jobId} 1`).toString("base64url")],
   ["an id that no bigint column holds", Buffer.from(`1 ${epoch} ${"9".repeat(19)} ${jobId} 1`).toString("base64url")],
   ["SQL", Buffer.from(`1 ${epoch} 1 ${jobId} 1;DROP`).toString("base64url")],
+  ["a cursor with more behind it", `${encodeCursor(epoch, position)}!!`],
+  ["a cursor with a space in it", encodeCursor(epoch, position).replace(/^(.{9})/, "$1 ")],
+  ["a number with a zero before it", Buffer.from(`1 ${epoch} 01 ${jobId} 1`).toString("base64url")],
   ["an epoch that is no UUID", Buffer.from(`1 x 1 ${jobId} 1`).toString("base64url")],
 ])("%s is no cursor", (_what, cursor) => {
   expect(decodeCursor(cursor)).toBeUndefined();

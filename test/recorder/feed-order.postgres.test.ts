@@ -46,7 +46,7 @@ const TOUCHED: EventDraft = {
 };
 
 /** One more version of a job. The transaction takes its id before it waits for `hold`, and commits after. */
-function touch(jobId: string, hold: { began: () => void; until: Promise<void> } | undefined = undefined) {
+function touch(jobId: string, hold?: { began: () => void; until: Promise<void> }) {
   return db.storage.prisma.$transaction(
     async (tx) => {
       if (hold) {

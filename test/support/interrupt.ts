@@ -9,15 +9,26 @@ import { PrismaClient } from "../../src/storage/generated/client/client.ts";
 
 const TRANSACTION = { maxWait: 10_000, timeout: 10_000 };
 
-/** Another client of a database that is migrated already, as another server has it. */
-export function anotherClient(url: string, poolSize: number): PrismaClient {
-  const adapter = new PrismaPg({ connectionString: inUtc(url), max: poolSize });
-  return new PrismaClient({ adapter, errorFormat: "minimal", transactionOptions: TRANSACTION });
+/** How long a transaction waits for a connection, and for a row: milliseconds. */
+export interface Patience {
+  readonly maxWait: number;
+  readonly lockTimeout: number;
 }
 
-function inUtc(url: string): string {
+/** Another client of a database that is migrated already, as another server has it. */
+export function anotherClient(
+  url: string,
+  poolSize: number,
+  { maxWait, lockTimeout }: Patience = { maxWait: TRANSACTION.maxWait, lockTimeout: 8000 },
+): PrismaClient {
+  const adapter = new PrismaPg({ connectionString: inUtc(url, lockTimeout), max: poolSize });
+  const transactionOptions = { ...TRANSACTION, maxWait };
+  return new PrismaClient({ adapter, errorFormat: "minimal", transactionOptions });
+}
+
+function inUtc(url: string, lockTimeout = 8000): string {
   const address = new URL(url);
-  address.searchParams.set("options", "-c timezone=UTC -c statement_timeout=15000");
+  address.searchParams.set("options", `-c timezone=UTC -c lock_timeout=${lockTimeout}`);
   return address.href;
 }
 

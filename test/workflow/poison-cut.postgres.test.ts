@@ -180,3 +180,31 @@ test("while no connection can be had the caller is told TRY_AGAIN, and nothing i
     await prisma.$disconnect();
   }
 });
+
+describe("a transaction that gets no further is given up", () => {
+  test.each([
+    { want: "a connection", patience: { maxWait: 60, lockTimeout: 8000 }, others: 1 },
+    { want: "the job's row", patience: { maxWait: 8000, lockTimeout: 60 }, others: 0 },
+  ])("for want of $want: TRY_AGAIN, nothing kept, and it can be repeated", async ({ patience, others }) => {
+    const { jobId, before } = await aJob();
+    const prisma = anotherClient(url, 1, patience);
+    const engine = engineOn({ ...storage, prisma });
+    const holder = await connectTo(url);
+    await holder.query("BEGIN");
+    await holder.query("SELECT FROM ai_jobs WHERE job_id = $1 FOR UPDATE", [jobId]);
+    // A report that waits for the row holds the one connection of the pool.
+    const waiting = Array.from({ length: others }, () => answer(poisonJob(engine, jobId, FOUND)));
+    try {
+      expect(await answer(poisonJob(engine, jobId, FOUND))).toBe("TRY_AGAIN");
+      expect(await recordsOf(watch, jobId)).toEqual(before);
+    } finally {
+      await holder.end();
+    }
+    expect(await Promise.all(waiting)).toEqual(waiting.map(() => "POISONED"));
+    expect(await answer(poisonJob(engine, jobId, FOUND))).toBe(others === 0 ? "POISONED" : "ALREADY_POISONED");
+    await prisma.$disconnect();
+    const after = await recordsOf(watch, jobId);
+    expectPoisoned(after, before);
+    expect(violationsIn(after)).toHaveLength(1);
+  });
+});

@@ -1,0 +1,66 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { type LockedJob, lockJobs, recordOne, type Transaction } from "../../src/recorder/commit.ts";
+import { ENGINE } from "../../src/recorder/event.ts";
+import { inTransaction } from "../../src/recorder/transaction.ts";
+import { Prisma, type PrismaClient } from "../../src/storage/generated/client/client.ts";
+import { openTestDatabase, type TestDatabase } from "../support/database.ts";
+import { jobIn } from "../support/plain-sql.ts";
+
+/** What only several connections show: transactions in each other's way. */
+
+let db: TestDatabase;
+let prisma: PrismaClient;
+beforeAll(async () => {
+  db = await openTestDatabase();
+  prisma = db.storage.prisma;
+});
+afterAll(() => db.close());
+
+async function lock(tx: Transaction, jobId: string): Promise<LockedJob> {
+  const job = (await lockJobs(tx, Prisma.sql`job_id = ${jobId}::uuid`)).get(jobId);
+  if (!job) throw new Error("There is no such job.");
+  return job;
+}
+
+function touch(tx: Transaction, job: LockedJob): Promise<unknown> {
+  return recordOne(tx, { job, set: {}, event: { type: "STATE_CHANGED", by: ENGINE, payload: { reason: "touched" } } });
+}
+
+test("of two transactions that lock the same jobs in opposite order, one gives way and both get done", async () => {
+  const [a, b] = [await jobIn(prisma, "queued"), await jobIn(prisma, "queued")];
+  let attempts = 0;
+  let waiting = 0;
+  let meet: () => void = () => undefined;
+  const bothHaveOne = new Promise<void>((resolve) => {
+    meet = resolve;
+  });
+  const inOrder = (first: string, second: string) =>
+    inTransaction({ prisma, wake: () => undefined }, async (tx) => {
+      attempts++;
+      const one = await lock(tx, first);
+      if (++waiting === 2) meet();
+      await bothHaveOne;
+      const two = await lock(tx, second);
+      await touch(tx, one);
+      await touch(tx, two);
+    });
+  await Promise.all([inOrder(a, b), inOrder(b, a)]);
+  expect(attempts).toBe(3);
+  const jobs = await prisma.aiJob.findMany({ where: { jobId: { in: [a, b] } } });
+  expect(jobs.map(({ version }) => version)).toEqual([3, 3]);
+});
+
+test("many that change the same jobs at once, all get done, and every version has its event", async () => {
+  const jobs = [await jobIn(prisma, "queued"), await jobIn(prisma, "queued")];
+  const changes = Array.from({ length: 12 }, () =>
+    inTransaction({ prisma, wake: () => undefined }, async (tx) => {
+      const locked = await lockJobs(tx, Prisma.sql`job_id = ANY(${jobs}::uuid[])`);
+      for (const job of locked.values()) await touch(tx, job);
+    }),
+  );
+  await Promise.all(changes);
+  for (const jobId of jobs) {
+    expect(await prisma.aiJob.findUnique({ where: { jobId } })).toMatchObject({ version: 13 });
+    expect(await prisma.flightRecorderEvent.count({ where: { jobId } })).toBe(13);
+  }
+});
