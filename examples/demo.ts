@@ -18,8 +18,8 @@ import { extractiveSummariser } from "./worker/extractive.ts";
 import { work } from "./worker.ts";
 
 const WORKERS = ["worker-1", "worker-2"];
-/** Short, so that the heartbeats of a long document show within the seconds that the demo lasts. */
-const LEASE = { leaseSeconds: 5, heartbeatMs: 500 };
+/** A third of the lease would do; this often, so that a heartbeat shows within the seconds that the demo lasts. */
+const LEASE = { leaseSeconds: 15, heartbeatMs: 1000 };
 
 try {
   const options = readOptions(process.argv.slice(2), process.env);

@@ -40,7 +40,7 @@ export async function load(url: string, operation: Operation, milliseconds: numb
 }
 
 /** One request; its answer's body. */
-export function post(url: string, { query, variables }: Operation, agent: Agent): Promise<string> {
+function post(url: string, { query, variables }: Operation, agent: Agent): Promise<string> {
   const body = JSON.stringify({ query, variables: variables() });
   return new Promise((resolve, reject) => {
     const headers = { "content-type": "application/json", "content-length": Buffer.byteLength(body) };

@@ -43,7 +43,7 @@ interface Scored extends Candidate {
 type Weights = ReadonlyMap<string, number>;
 
 /** The words of a text that may carry meaning, folded so that their forms in one text are one term. */
-export function termsOf(text: string): readonly string[] {
+function termsOf(text: string): readonly string[] {
   const terms: string[] = [];
   for (const { segment, isWordLike } of words.segment(text)) {
     if (isWordLike !== true) continue;

@@ -2,6 +2,7 @@ import DataLoader from "dataloader";
 import { z } from "zod";
 import {
   countJobs,
+  findJob,
   type JobFilter,
   type JobKey,
   listEventsOf,
@@ -51,13 +52,13 @@ interface JobPage extends Page<Job> {
 }
 
 builder.queryField("aiJob", (t) =>
-  t.prismaField({
-    type: "AiJob",
+  t.field({
+    type: AiJob,
     nullable: true,
     description: "A job by its id; null where there is none in this workspace.",
     args: { jobId: t.arg({ type: "UUID", required: true, description: "The job's own id." }) },
-    resolve: (query, _root, { jobId }, { engine, viewer: { workspaceId } }) =>
-      engine.prisma.aiJob.findUnique({ ...query, where: { jobId, workspaceId } }),
+    resolve: (_root, { jobId }, { engine, viewer: { workspaceId } }, info) =>
+      findJob(engine.prisma, workspaceId, jobId, jobFieldsOf(namesBelow(info), info)),
   }),
 );
 
@@ -138,10 +139,15 @@ async function childPage<Row>(
   const key = JSON.stringify(slice);
   let loader = loaders.get(key);
   if (!loader) {
-    loader = new DataLoader(async (jobIds) => {
-      const rows = await list(context.engine.prisma, jobIds, slice);
-      return jobIds.map((jobId) => rows.get(jobId) ?? []);
-    });
+    // It remembers nothing: a subscription is one operation for hours, and a mutation's second field must see what
+    // its first one did.
+    loader = new DataLoader(
+      async (jobIds) => {
+        const rows = await list(context.engine.prisma, [...new Set(jobIds)], slice);
+        return jobIds.map((jobId) => rows.get(jobId) ?? []);
+      },
+      { cache: false },
+    );
     loaders.set(key, loader);
   }
   return toPage(await loader.load(job.jobId), slice, codec);

@@ -37,6 +37,18 @@ export interface JobKey {
   readonly jobId: string;
 }
 
+/** A job of the workspace; null where it has none of this id. Only the columns that are named are read. */
+export async function findJob(
+  prisma: PrismaClient,
+  workspaceId: string,
+  jobId: string,
+  fields: readonly JobField[],
+): Promise<AiJob | null> {
+  const [job] = await prisma.$queryRaw<AiJob[]>`
+    SELECT ${jobColumns(fields)} FROM ai_jobs WHERE job_id = ${jobId}::uuid AND workspace_id = ${workspaceId}::uuid`;
+  return job ?? null;
+}
+
 /** Jobs newest first. Only the columns that are named are read; the others are missing. */
 export function listJobs(
   prisma: PrismaClient,

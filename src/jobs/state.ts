@@ -1,7 +1,7 @@
 import type { JobState } from "../storage/generated/client/enums.ts";
 
 /** Section 4: which states a job may go to from each. The database's trigger holds the same table; a test compares. */
-export const TRANSITIONS = {
+const TRANSITIONS = {
   QUEUED: ["RUNNING", "FAILED", "CANCELLED", "POISONED"],
   RUNNING: [
     "AWAITING_VALIDATION",

@@ -18,7 +18,7 @@ export interface Step {
 }
 
 /** Executions that one run may have: its nodes are read as one list, and no read here is unbounded. */
-export const MOST_NODES_OF_A_RUN = 1000;
+const MOST_NODES_OF_A_RUN = 1000;
 
 /**
  * Opens a node, or ends the open one of this name, with the payloads it brings [HSK-WF-001].

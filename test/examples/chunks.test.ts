@@ -36,6 +36,35 @@ test("an attack is whole in one chunk, wherever in the document it stands", asyn
     const text = `${constitution.slice(0, at)} ${attack} ${constitution.slice(at, 6000)}`;
     const found: unknown[] = [];
     for (const chunk of chunksOf(text, { mostTokens: 150, overlap: 400 })) {
-      found.push(await promptInjectionGuard.check({ texts: [{ sourceId: null, path: "", text: chunk }], patterns: [] }));
+      const content = { texts: [{ sourceId: null, path: "", text: chunk }], patterns: [] };
+      found.push(await promptInjectionGuard.check(content));
     }
+    expect({ at, found: found.filter((error) => error !== null) }).not.toEqual({ at, found: [] });
+  }
+});
 
+test("any text gives chunks that are text, and together all of it", () => {
+  fc.assert(
+    fc.property(fc.string({ unit: "binary", maxLength: 3000 }), fc.integer({ min: 0, max: 50 }), (text, overlap) => {
+      const size = { mostTokens: 40, overlap };
+      expect(chunksOf(text, { ...size, overlap: 0 }).join("")).toBe(text);
+      expect(chunksOf(text, size).every((chunk) => chunk.isWellFormed())).toBe(true);
+    }),
+    { numRuns: 50 },
+  );
+});
+
+test("a text without any punctuation is cut between its characters", () => {
+  const family = "\u{1f468}\u200d\u{1f469}\u200d\u{1f467}";
+  const chunks = chunksOf(family.repeat(500), { mostTokens: 500, overlap: 0 });
+  expect(chunks.length).toBeGreaterThan(1);
+  expect(chunks.every((chunk) => chunk.startsWith(family) && chunk.endsWith(family))).toBe(true);
+});
+
+test("an empty text has no chunks", () => {
+  expect(chunksOf("")).toEqual([]);
+});
+
+test("the names of control tokens are counted as text", () => {
+  expect(countTokens("<|endoftext|>")).toBeGreaterThan(1);
+});

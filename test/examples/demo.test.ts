@@ -6,7 +6,7 @@ import { DOCUMENTS, readDocuments } from "../../examples/demo/documents.ts";
 import { startModelServer } from "./model-server.ts";
 
 /** A machine that is busy with other tests takes its time; the demo itself takes seconds. */
-const LIMIT_MS = 120_000;
+const LIMIT_MS = 240_000;
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const CLEAN = DOCUMENTS.filter(({ expected }) => expected === "COMPLETED").map(({ name }) => name);
@@ -124,16 +124,14 @@ test.each([
   [
     "an unknown kind",
     ["--kinds", "doc_summarize,bogus"],
-    {},
     /^INVALID_JOB_KIND: "bogus" is no job kind\. Accepted: .*term_exec/,
   ],
-  ["an unknown option", ["--kind", "doc_edit"], {}, /^Unknown option '--kind'/],
-  ["a base URL that is none", [], { OPENAI_MODEL: "m", OPENAI_BASE_URL: "nowhere" }, /^OPENAI_BASE_URL must be a URL/],
+  ["an unknown option", ["--kind", "doc_edit"], /^Unknown option '--kind'/],
 ])(
   "%s ends the demo with 1 and a sentence, before anything starts",
   { timeout: LIMIT_MS },
-  async (_what, args, env, sentence) => {
-    const { code, stdout, stderr } = await runDemo(args, env);
+  async (_what, args, sentence) => {
+    const { code, stdout, stderr } = await runDemo(args);
     expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
     expect(stderr).toMatch(sentence);
     expect(stderr.trimEnd()).not.toContain("\n");

@@ -95,6 +95,9 @@ const Poison = graphql(`
   }
 `);
 
+/** How long a test waits for something that takes a moment, on a machine that is busy with other tests. */
+export const SOON = { timeout: 30_000, interval: 20 };
+
 export interface Workplace {
   readonly db: TestDatabase;
   readonly server: TestServer;
@@ -150,9 +153,15 @@ export async function readJob({ server }: Workplace, jobId: string) {
   return aiJob;
 }
 
+/** Waits until the job's last attempt has failed and another one is due, and gives it. */
+export async function jobToRetry(workplace: Workplace, jobId: string) {
+  await expect.poll(async () => (await readJob(workplace, jobId)).statusReason, SOON).toBe("retry_scheduled");
+  return readJob(workplace, jobId);
+}
+
 /** Waits until the job is there, and gives it. */
 export async function jobIn(workplace: Workplace, jobId: string, state: JobState) {
-  await expect.poll(async () => (await readJob(workplace, jobId)).state, { timeout: 15_000, interval: 20 }).toBe(state);
+  await expect.poll(async () => (await readJob(workplace, jobId)).state, SOON).toBe(state);
   return readJob(workplace, jobId);
 }
 

@@ -5,6 +5,7 @@ import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { engineOn, submitted } from "../support/engine.ts";
 import {
   type Answer,
+  answerSchema,
   everything,
   type LoggedServer,
   operation,
@@ -372,7 +373,7 @@ function sendTo(host: string, body: string): Promise<Answer> {
       incoming.setEncoding("utf8").on("data", (chunk: string) => {
         text += chunk;
       });
-      incoming.on("end", () => resolve({ ...JSON.parse(text), status: incoming.statusCode ?? 0 }));
+      incoming.on("end", () => resolve({ ...answerSchema.parse(JSON.parse(text)), status: incoming.statusCode ?? 0 }));
     });
     outgoing.on("error", reject);
     outgoing.end(body);

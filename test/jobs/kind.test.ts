@@ -22,6 +22,7 @@ test.each(["", " doc_edit", "DOC_EDIT", "Doc_Edit", "docedit", "__proto__", "con
   "%j is refused, with the accepted words",
   (word) => {
     expect(() => parseJobKind(word)).toThrow(InvalidJobKindError);
+    expect(() => parseJobKind(word)).toThrow(expect.objectContaining({ code: "INVALID_JOB_KIND" }));
     expect(() => parseJobKind(word)).toThrow(/Accepted: doc_edit, .*terminal_exec, term_exec\./);
   },
 );

@@ -48,6 +48,29 @@ test.each([
   expect(refusal).toMatchObject({ path: ["input", "metrics", name] });
 });
 
+const counters = [
+  "durationMs",
+  "inputTokens",
+  "outputTokens",
+  "entitiesRead",
+  "entitiesWritten",
+  "validatorsRunCount",
+] as const;
+
+test.each(counters)("%s counts by itself, up to 2^53 - 1 and no further", (name) => {
+  const full = addMetrics(zero, delta({ [name]: Number.MAX_SAFE_INTEGER }), []);
+  if (full instanceof Error) throw full;
+  expect(full[name]).toBe(MOST);
+  expect(addMetrics(full, NO_METRICS, [])).toEqual(full);
+  expect(addMetrics(full, delta({ [name]: 1 }), [])).toMatchObject({ code: "INVALID_INPUT" });
+});
+
+test.each(["tokensPlanner", "tokensExecutor"] as const)("%s counts by itself, up to the total", (name) => {
+  const before: JobMetrics = { ...zero, inputTokens: 2n, outputTokens: 3n, totalTokens: 5n };
+  expect(addMetrics(before, delta({ [name]: 5 }), [])).toEqual({ ...before, [name]: 5n });
+  expect(addMetrics(before, delta({ [name]: 6 }), [])).toMatchObject({ code: "INVALID_INPUT" });
+});
+
 test("planner and executor tokens cannot exceed the total", () => {
   const refusal = addMetrics(zero, delta({ inputTokens: 9, tokensPlanner: 5, tokensExecutor: 5 }), ["metrics"]);
   expect(refusal).toMatchObject({ code: "INVALID_INPUT", path: ["metrics", "tokensPlanner"] });

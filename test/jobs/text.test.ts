@@ -36,6 +36,12 @@ test.each<[string, unknown, boolean]>([
   ["101 levels", NESTED(101), false],
   ["100,000 levels", NESTED(100_000), false],
   ["more bytes than may be", "x".repeat(1000), false],
+  ["just as many bytes as may be, quotes included", "x".repeat(498), true],
+  ["one byte too many", "x".repeat(499), false],
+  ["few characters of many bytes", "漢".repeat(167), false],
+  ["-2^53 + 1", -Number.MAX_SAFE_INTEGER, true],
+  ["a fraction as small as there is", Number.MIN_VALUE, true],
+  ["a pair of surrogates", { "\u{1f642}": "\u{1f642}" }, true],
 ])("JSON with %s", (_what, value, accepted) => {
   expect(json(500).safeParse(value).success).toBe(accepted);
 });

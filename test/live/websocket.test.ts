@@ -154,7 +154,7 @@ describe("a connection", () => {
 describe("an operation", () => {
   const next = (payload: object) => ({ id: "1", type: "next", payload });
   /** One error, with nothing in it that is not for clients. */
-  const errors = (message: RegExp, extensions: object) => [
+  const errors = (message: RegExp, extensions: object): unknown[] => [
     expect.objectContaining({ message: expect.stringMatching(message), extensions }),
   ];
 

@@ -231,8 +231,6 @@ describe("a job's columns", () => {
     ["no attempts at all", "23514", { max_attempts: "0" }],
     ["fewer attempts than before", "AJ007", { attempt: "attempt - 1" }],
     ["a negative token budget", "23514", { token_budget: "-1" }],
-    ["a chain_hash that is none", "23514", { chain_hash: "'abc'" }],
-    ["a chain_hash in capitals", "23514", { chain_hash: "repeat('A', 64)" }],
     ["another id", "AJ007", { job_id: "gen_random_uuid()" }],
     ["another trace", "AJ007", { trace_id: "gen_random_uuid()" }],
     ["another kind", "AJ007", { job_kind: "'terminal_exec'" }],
@@ -253,6 +251,19 @@ describe("a job's columns", () => {
   test.each(refused)("%s is refused", async (_, code, job) => {
     const jobId = await jobIn(prisma, "running");
     await expectRefused(code, jobId, (tx) => change(tx, jobId, "completed", { job }));
+  });
+
+  test.each(["'abc'", "repeat('A', 64)", "repeat('a', 65)", "''"])(
+    "%s is refused for a chain_hash",
+    async (chain_hash) => {
+      const jobId = await jobIn(prisma, "running");
+      await expectRefused("23514", jobId, (tx) => changeJobAlone(tx, jobId, "completed", { chain_hash }));
+    },
+  );
+
+  test.each(["'abc'", "repeat('A', 64)"])("%s is refused for a submit_hash", async (submit_hash) => {
+    const jobId = randomUUID();
+    await expectRefused("23514", jobId, (tx) => insertJob(tx, jobId, { job: { submit_hash } }));
   });
 
   test("completed_at where a state may be left is refused", async () => {

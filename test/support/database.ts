@@ -3,7 +3,7 @@ import pg from "pg";
 import { openStorage, type Storage, type StorageLocation } from "../../src/storage/open.ts";
 
 /** Where PostgreSQL is for tests: a server on which the user may make databases. */
-export const TEST_DATABASE_URL = process.env.TEST_DATABASE_URL ?? "postgres://postgres@127.0.0.1:5432/postgres";
+const TEST_DATABASE_URL = process.env.TEST_DATABASE_URL ?? "postgres://postgres@127.0.0.1:5432/postgres";
 
 export interface TestDatabase {
   readonly location: StorageLocation;

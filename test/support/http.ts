@@ -36,7 +36,7 @@ export async function startLoggedServer(storage: Storage): Promise<LoggedServer>
   return { url, logged, close: () => server.close() };
 }
 
-const answerSchema = z.object({
+export const answerSchema = z.object({
   data: z.record(z.string(), z.unknown()).nullish(),
   errors: z
     .array(

@@ -7,7 +7,7 @@ export type StateWord = Word<JobState>;
  * The table of section 4, copied by hand: the product has it twice, in TypeScript and in SQL, and both are held against
  * this third one.
  */
-export const SECTION_4 = {
+const SECTION_4 = {
   queued: ["running", "failed", "cancelled", "poisoned"],
   running: [
     "awaiting_validation",
@@ -43,7 +43,7 @@ export const STATES: readonly StateWord[] = [
 ];
 
 /** Whether section 4 lets a job go from one state to another one. */
-export function isAllowed(from: StateWord, to: StateWord): boolean {
+function isAllowed(from: StateWord, to: StateWord): boolean {
   const targets: readonly StateWord[] = SECTION_4[from];
   return targets.includes(to);
 }

@@ -41,7 +41,12 @@ export async function run<Data, Variables>(
     headers: { "content-type": "application/json", ...headers },
     body: JSON.stringify({ query: print(document), variables }),
   });
-  const { data, errors }: { data?: Data; errors?: unknown } = JSON.parse(await response.text());
-  if (errors !== undefined || data === undefined) throw new Error(`The request failed: ${JSON.stringify(errors)}`);
-  return data;
+  const answer: unknown = await response.json();
+  if (!isAnswerOf<Data>(answer)) throw new Error(`The request failed: ${JSON.stringify(answer)}`);
+  return answer.data;
+}
+
+/** The server has checked the operation against the schema that the document's types were made from. */
+function isAnswerOf<Data>(answer: unknown): answer is { readonly data: Data } {
+  return typeof answer === "object" && answer !== null && "data" in answer && !("errors" in answer);
 }
