@@ -34,6 +34,9 @@ const PLACES = [
 ] as const;
 type Place = (typeof PLACES)[number];
 
+/** Servers start and are killed in each of these tests. */
+const LONG = { timeout: 90_000 };
+
 const SERVER = "ai-job-server-that-is-killed";
 let url: string;
 let drop: () => Promise<void>;
@@ -108,17 +111,21 @@ async function aJob() {
   return { jobId, before: await recordsOf(prisma, jobId) };
 }
 
-/** A report on a job of its own, held there by a connection of the test's. */
-async function hold(place: Place): Promise<Held> {
-  const { jobId, before } = await aJob();
-  const holder = await connectTo(url);
-  if ("point" in place) {
-    await holder.query("SELECT pg_advisory_lock($1, hashtext($2))", [place.point, jobId]);
-  } else {
-    await holder.query("BEGIN");
-    await holder.query("SELECT FROM ai_jobs WHERE job_id = $1 FOR UPDATE", [jobId]);
-  }
-  return { place, jobId, before, answer: answered(jobId), release: () => holder.end() };
+/** A report on a job of its own for each place, held there by a connection of the test's. */
+async function holdAt(places: readonly Place[]): Promise<readonly Held[]> {
+  const jobs = await Promise.all(places.map(async (place) => ({ place, ...(await aJob()) })));
+  return Promise.all(
+    jobs.map(async ({ place, jobId, before }) => {
+      const holder = await connectTo(url);
+      if ("point" in place) {
+        await holder.query("SELECT pg_advisory_lock($1, hashtext($2))", [place.point, jobId]);
+      } else {
+        await holder.query("BEGIN");
+        await holder.query("SELECT FROM ai_jobs WHERE job_id = $1 FOR UPDATE", [jobId]);
+      }
+      return { place, jobId, before, answer: answered(jobId), release: () => holder.end() };
+    }),
+  );
 }
 
 /** All or nothing, of every one; and a COMMIT that PostgreSQL had begun it also ended. */
@@ -155,8 +162,8 @@ async function repeatAll(all: readonly { jobId: string; before: Records }[]): Pr
   }
 }
 
-test("killed in the middle of a statement, or of COMMIT, the server leaves all or nothing of it", async () => {
-  const held = await Promise.all(PLACES.map(hold));
+test("killed in the middle of a statement, or of COMMIT, the server leaves all or nothing of it", LONG, async () => {
+  const held = await holdAt(PLACES);
   await waitFor("wait_event_type = 'Lock'", held.length);
   await server.end("SIGKILL");
   for (const { answer } of held) expect(await answer).toBe("no answer");
@@ -167,8 +174,8 @@ test("killed in the middle of a statement, or of COMMIT, the server leaves all o
   await repeatAll(held);
 });
 
-test("killed between two statements, or right after COMMIT, the server leaves all or nothing of it", async () => {
-  const held = await Promise.all(PLACES.filter(({ when }) => when !== "BEFORE ROW").map(hold));
+test("killed between two statements, or right after COMMIT, the server leaves all or nothing of it", LONG, async () => {
+  const held = await holdAt(PLACES.filter(({ when }) => when !== "BEFORE ROW"));
   await waitFor("wait_event_type = 'Lock'", held.length);
   // A server that never hears an answer sends no next statement.
   proxy.silence();
@@ -184,7 +191,7 @@ test("killed between two statements, or right after COMMIT, the server leaves al
   await repeatAll(held);
 });
 
-test("killed while it answers many, no caller has a success that was not committed", async () => {
+test("killed while it answers many, no caller has a success that was not committed", LONG, async () => {
   const jobs = await Promise.all(Array.from({ length: 30 }, aJob));
   let successes = 0;
   let killed: Promise<unknown> | undefined;
