@@ -49,7 +49,6 @@ export const AiJob = builder.prismaNode("AiJob", {
       nullable: true,
       description: "The latest run; null until the first.",
     }),
-    parentJob: t.relation("parentJob", { nullable: true, description: "The job that this one is a child of." }),
     jobKind: t.expose("jobKind", { type: JobKindEnum, description: "What sort of work it is." }),
     state: t.expose("state", { type: JobStateEnum, description: "Where it stands (section 4)." }),
     statusReason: t.exposeString("statusReason", {
@@ -108,7 +107,6 @@ export const AiJob = builder.prismaNode("AiJob", {
       nullable: true,
       description: "When it reached a state that nothing leaves.",
     }),
-    workflowRun: t.relation("workflowRun", { nullable: true, description: "The latest run; null until the first." }),
   }),
 });
 
@@ -116,9 +114,9 @@ export const AiJob = builder.prismaNode("AiJob", {
 const MADE_OF: ReadonlyMap<string, readonly JobField[]> = new Map<string, readonly JobField[]>([
   ["id", ["jobId"]],
   ["metrics", METRIC_NAMES],
+  ["parentJob", ["parentJobId"]],
+  ["workflowRun", ["workflowRunId"]],
   // What belongs to a job is found by its id.
-  ["parentJob", ["jobId"]],
-  ["workflowRun", ["jobId"]],
   ["workflowRuns", ["jobId"]],
   ["events", ["jobId"]],
 ]);

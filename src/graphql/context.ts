@@ -1,7 +1,7 @@
 import type DataLoader from "dataloader";
 import type { Actor } from "../recorder/event.ts";
 import type { Feed } from "../recorder/feed.ts";
-import type { FlightRecorderEvent, WorkflowRun } from "../storage/generated/client/client.ts";
+import type { AiJob, FlightRecorderEvent, NodeExecution, WorkflowRun } from "../storage/generated/client/client.ts";
 import type { Engine } from "../workflow/engine.ts";
 
 /** Who asks, and for which workspace (section 11). */
@@ -10,8 +10,11 @@ export interface Viewer {
   readonly actor: Actor;
 }
 
-/** What belongs to several jobs of one answer, read in one statement. By the page that is asked for. */
+/** What belongs to several rows of one answer, read in one statement. By the page or the columns that are asked for. */
 export interface Loaders {
+  readonly jobs: Map<string, DataLoader<string, AiJob>>;
+  readonly latestRuns: Map<string, DataLoader<string, WorkflowRun>>;
+  readonly nodes: Map<string, DataLoader<string, NodeExecution[]>>;
   readonly runs: Map<string, DataLoader<string, WorkflowRun[]>>;
   readonly events: Map<string, DataLoader<string, FlightRecorderEvent[]>>;
 }
@@ -25,5 +28,5 @@ export interface GraphQLContext {
 }
 
 export function newLoaders(): Loaders {
-  return { runs: new Map(), events: new Map() };
+  return { jobs: new Map(), latestRuns: new Map(), nodes: new Map(), runs: new Map(), events: new Map() };
 }

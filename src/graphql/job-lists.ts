@@ -1,4 +1,4 @@
-import DataLoader from "dataloader";
+import type DataLoader from "dataloader";
 import { z } from "zod";
 import {
   countJobs,
@@ -23,6 +23,7 @@ import { type ConnectionArgs, type KeyCodec, moment, namesBelow, type Page, toPa
 import type { GraphQLContext } from "./context.ts";
 import { JobKindEnum, JobStateEnum } from "./enums.ts";
 import { FlightRecorderEvent } from "./flight-recorder.ts";
+import { loaderOf } from "./relations.ts";
 import { WorkflowRun } from "./workflow-run.ts";
 
 export const AiJobFilter = builder.inputType("AiJobFilter", {
@@ -136,19 +137,7 @@ async function childPage<Row>(
   list: ListOf<Row>,
 ): Promise<Page<Row>> {
   const slice = toSlice(args, codec);
-  const key = JSON.stringify(slice);
-  let loader = loaders.get(key);
-  if (!loader) {
-    // It remembers nothing: a subscription is one operation for hours, and a mutation's second field must see what
-    // its first one did.
-    loader = new DataLoader(
-      async (jobIds) => {
-        const rows = await list(context.engine.prisma, [...new Set(jobIds)], slice);
-        return jobIds.map((jobId) => rows.get(jobId) ?? []);
-      },
-      { cache: false },
-    );
-    loaders.set(key, loader);
-  }
+  const read = (jobIds: readonly string[]) => list(context.engine.prisma, jobIds, slice);
+  const loader = loaderOf(loaders, JSON.stringify(slice), read, () => []);
   return toPage(await loader.load(job.jobId), slice, codec);
 }

@@ -33,7 +33,6 @@ export const WorkflowRun = builder.prismaNode("WorkflowRun", {
   description: "One attempt at a job; a job has many over its life, at most one that is active (section 1).",
   fields: (t) => ({
     workflowRunId: t.expose("id", { type: "UUID", description: "The run's own id: a UUIDv7." }),
-    job: t.relation("job", { description: "The job that it is an attempt at." }),
     attempt: t.exposeInt("attempt", { description: "Which attempt, from 1." }),
     state: t.expose("state", { type: JobStateEnum, description: "Where it stands; never QUEUED." }),
     workerId: t.exposeString("workerId", { description: "The worker that took the job." }),
@@ -46,10 +45,6 @@ export const WorkflowRun = builder.prismaNode("WorkflowRun", {
     errorMessage: t.exposeString("errorMessage", { nullable: true, description: "Why it did not succeed." }),
     startedAt: t.expose("startedAt", { type: "DateTime", description: "When the job was taken." }),
     finishedAt: t.expose("finishedAt", { type: "DateTime", nullable: true, description: "When it ended." }),
-    nodes: t.relation("nodes", {
-      description: "Every execution of its steps, in order; at most 1,000.",
-      query: { orderBy: { sequence: "asc" } },
-    }),
   }),
 });
 

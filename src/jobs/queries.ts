@@ -1,7 +1,16 @@
-import { EVENT_COLUMNS, type JobField, type JobMetrics, jobColumns, RUN_COLUMNS } from "../storage/columns.ts";
+import {
+  EVENT_COLUMNS,
+  type JobField,
+  type JobMetrics,
+  jobColumns,
+  NODE_COLUMNS,
+  NODE_COLUMNS_WITHOUT_PAYLOADS,
+  RUN_COLUMNS,
+} from "../storage/columns.ts";
 import {
   type AiJob,
   type FlightRecorderEvent,
+  type NodeExecution,
   Prisma,
   type PrismaClient,
   type WorkflowRun,
@@ -113,6 +122,40 @@ export function countJobs(prisma: PrismaClient, workspaceId: string, filter: Job
   });
 }
 
+/** Jobs by their ids. Only the columns that are named are read; the others are missing. */
+export async function findJobs(
+  prisma: PrismaClient,
+  jobIds: readonly string[],
+  fields: readonly JobField[],
+): Promise<ReadonlyMap<string, AiJob>> {
+  const rows = await prisma.$queryRaw<AiJob[]>`
+    SELECT ${jobColumns(fields)} FROM ai_jobs WHERE job_id = ANY(${jobIds}::uuid[])`;
+  return new Map(rows.map((row) => [row.jobId, row]));
+}
+
+/** Runs by their ids. */
+export async function findRuns(
+  prisma: PrismaClient,
+  runIds: readonly string[],
+): Promise<ReadonlyMap<string, WorkflowRun>> {
+  const rows = await prisma.$queryRaw<WorkflowRun[]>`
+    SELECT ${RUN_COLUMNS} FROM workflow_runs WHERE id = ANY(${runIds}::uuid[])`;
+  return new Map(rows.map((row) => [row.id, row]));
+}
+
+/** All nodes of several runs, in the order of their sequences, in one statement; a run has at most 1,000. By run id. */
+export async function listNodesOf(
+  prisma: PrismaClient,
+  runIds: readonly string[],
+  withPayloads: boolean,
+): Promise<ReadonlyMap<string, NodeExecution[]>> {
+  const columns = withPayloads ? NODE_COLUMNS : NODE_COLUMNS_WITHOUT_PAYLOADS;
+  const rows = await prisma.$queryRaw<NodeExecution[]>`
+    SELECT ${columns} FROM node_executions WHERE workflow_run_id = ANY(${runIds}::uuid[])
+    ORDER BY workflow_run_id, sequence`;
+  return groupBy(rows, ({ workflowRunId }) => workflowRunId);
+}
+
 /** Part of the runs of several jobs, in the order of their attempts, in one statement. By job id. */
 export async function listRunsOf(
   prisma: PrismaClient,
@@ -122,7 +165,7 @@ export async function listRunsOf(
   const rows = await prisma.$queryRaw<WorkflowRun[]>`
     SELECT ${RUN_COLUMNS} FROM unnest(${jobIds}::uuid[]) AS parent, LATERAL (
       SELECT * FROM workflow_runs WHERE job_id = parent ${ofEach(Prisma.sql`attempt`, slice)}) AS run`;
-  return byJob(rows);
+  return groupBy(rows, ({ jobId }) => jobId);
 }
 
 /** Part of the events of several jobs, in the order of their versions, in one statement. By job id. */
@@ -134,15 +177,15 @@ export async function listEventsOf(
   const rows = await prisma.$queryRaw<FlightRecorderEvent[]>`
     SELECT ${EVENT_COLUMNS} FROM unnest(${jobIds}::uuid[]) AS parent, LATERAL (
       SELECT * FROM flight_recorder_events WHERE job_id = parent ${ofEach(Prisma.sql`version`, slice)}) AS event`;
-  return byJob(rows);
+  return groupBy(rows, ({ jobId }) => jobId);
 }
 
-function byJob<Row extends { readonly jobId: string }>(rows: readonly Row[]): ReadonlyMap<string, Row[]> {
+function groupBy<Row>(rows: readonly Row[], idOf: (row: Row) => string): ReadonlyMap<string, Row[]> {
   const lists = new Map<string, Row[]>();
   for (const row of rows) {
-    const list = lists.get(row.jobId);
+    const list = lists.get(idOf(row));
     if (list) list.push(row);
-    else lists.set(row.jobId, [row]);
+    else lists.set(idOf(row), [row]);
   }
   return lists;
 }

@@ -54,7 +54,12 @@ export type JobField = Prisma.AiJobScalarFieldEnum;
 export const JOB_FIELDS = Object.values(Prisma.AiJobScalarFieldEnum);
 export const JOB_COLUMNS = selectList(JOB_FIELDS);
 export const RUN_COLUMNS = selectList(Object.values(Prisma.WorkflowRunScalarFieldEnum));
-export const NODE_COLUMNS = selectList(Object.values(Prisma.NodeExecutionScalarFieldEnum));
+const NODE_FIELDS = Object.values(Prisma.NodeExecutionScalarFieldEnum);
+export const NODE_COLUMNS = selectList(NODE_FIELDS);
+/** A node without its payloads, each of which may be 256 KiB. */
+export const NODE_COLUMNS_WITHOUT_PAYLOADS = selectList(
+  NODE_FIELDS.filter((field) => field !== "inputPayload" && field !== "outputPayload"),
+);
 export const EVENT_COLUMNS = selectList(Object.values(Prisma.FlightRecorderEventScalarFieldEnum));
 
 export function isJobField(name: string): name is JobField {

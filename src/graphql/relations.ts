@@ -1,0 +1,86 @@
+import DataLoader from "dataloader";
+import type { GraphQLResolveInfo } from "graphql";
+import { findJobs, findRuns, listNodesOf } from "../jobs/queries.ts";
+import type { AiJob as Job } from "../storage/generated/client/client.ts";
+import { AiJob, jobFieldsOf } from "./ai-job.ts";
+import { builder } from "./builder.ts";
+import { namesBelow } from "./connection.ts";
+import type { GraphQLContext } from "./context.ts";
+import { NodeExecution, WorkflowRun } from "./workflow-run.ts";
+
+/** What leads from one type to another: of all rows of an answer read in one statement, and only the columns asked for. */
+
+builder.objectField(AiJob, "parentJob", (t) =>
+  t.field({
+    type: AiJob,
+    nullable: true,
+    description: "The job that this one is a child of.",
+    resolve: ({ parentJobId }, _args, context, info) => (parentJobId ? loadJob(context, info, parentJobId) : null),
+  }),
+);
+
+builder.objectField(AiJob, "workflowRun", (t) =>
+  t.field({
+    type: WorkflowRun,
+    nullable: true,
+    description: "The latest run; null until the first.",
+    resolve: ({ workflowRunId }, _args, { engine, loaders }) => {
+      if (!workflowRunId) return null;
+      return loaderOf(loaders.latestRuns, "", (ids) => findRuns(engine.prisma, ids), none).load(workflowRunId);
+    },
+  }),
+);
+
+builder.objectField(WorkflowRun, "job", (t) =>
+  t.field({
+    type: AiJob,
+    description: "The job that it is an attempt at.",
+    resolve: ({ jobId }, _args, context, info) => loadJob(context, info, jobId),
+  }),
+);
+
+builder.objectField(WorkflowRun, "nodes", (t) =>
+  t.field({
+    type: [NodeExecution],
+    description: "Every execution of its steps, in order; at most 1,000.",
+    resolve: ({ id }, _args, { engine, loaders }, info) => {
+      const names = namesBelow(info);
+      const withPayloads = names.has("inputPayload") || names.has("outputPayload");
+      const read = (runIds: readonly string[]) => listNodesOf(engine.prisma, runIds, withPayloads);
+      return loaderOf(loaders.nodes, String(withPayloads), read, () => []).load(id);
+    },
+  }),
+);
+
+function loadJob({ engine, loaders }: GraphQLContext, info: GraphQLResolveInfo, jobId: string): Promise<Job> {
+  const fields = jobFieldsOf(namesBelow(info), info);
+  return loaderOf(loaders.jobs, fields.join(), (ids) => findJobs(engine.prisma, ids, fields), none).load(jobId);
+}
+
+/** A foreign key sees to it that this does not happen. */
+function none(id: string): Error {
+  return new Error(`There is nothing with the id ${id}.`);
+}
+
+/**
+ * The loader that this operation has under a key, or a new one. It remembers nothing: a subscription is one operation
+ * for hours, and a mutation's second field must see what its first one did.
+ */
+export function loaderOf<Row>(
+  loaders: Map<string, DataLoader<string, Row>>,
+  key: string,
+  read: (ids: readonly string[]) => Promise<ReadonlyMap<string, Row>>,
+  missing: (id: string) => Row | Error,
+): DataLoader<string, Row> {
+  const known = loaders.get(key);
+  if (known) return known;
+  const loader = new DataLoader<string, Row>(
+    async (ids) => {
+      const rows = await read([...new Set(ids)]);
+      return ids.map((id) => rows.get(id) ?? missing(id));
+    },
+    { cache: false },
+  );
+  loaders.set(key, loader);
+  return loader;
+}
