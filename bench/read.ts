@@ -19,7 +19,7 @@ const metrics = "durationMs totalTokens inputTokens outputTokens";
 
 function byId(query: string, ids: readonly string[]): Operation {
   let next = 0;
-  return { query, variables: () => ({ id: ids[next++ % ids.length] }) };
+  return { query, variables: () => ({ id: ids[next++ % ids.length] }), answer: '"jobId":"' };
 }
 
 console.log(`## Reads next to PostGraphile, ${JOBS} jobs, 16 connections\n\n${machine()}\n`);
@@ -49,6 +49,7 @@ await withDatabase(async (url, sql) => {
         operation: {
           query: `query ($first: Int!) { aiJobs(first: $first) { nodes { ${scalars} metrics { ${metrics} } } } }`,
           variables: () => ({ first: 20 }),
+          answer: '"nodes":[{"jobId":"',
         },
       },
       {
@@ -58,6 +59,7 @@ await withDatabase(async (url, sql) => {
             "query ($first: Int!, $workspace: UUID!) { allAiJobs(first: $first, condition: { workspaceId: $workspace }, " +
             `orderBy: [CREATED_AT_DESC, JOB_ID_DESC]) { nodes { ${scalars} ${metrics} } } }`,
           variables: () => ({ first: 20, workspace: WORKSPACE }),
+          answer: '"nodes":[{"jobId":"',
         },
       },
       ROUNDS,

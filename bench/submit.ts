@@ -1,18 +1,18 @@
 /**
  * How many submits a second over HTTP, next to PostGraphile's plain create? Run with `npx tsx bench/submit.ts`.
  *
- * The create goes to a plain table of the same columns with the same indexes: on ai_jobs itself the database would refuse it,
- * since a job without its event is none. A submit is more work: it validates, looks its capabilities up, hashes, and
- * writes the job with its event in a transaction, past the triggers.
+ * The create goes to a plain table with the columns and indexes of ai_jobs: on ai_jobs itself the database would refuse
+ * it, since a job without its event is none. A submit does more: it judges capabilities, hashes, and writes the job
+ * with its event past foreign keys, checks and triggers.
  */
 import { cells, compare, head } from "./support/compare.ts";
 import { settle, withDatabase } from "./support/database.ts";
-import { bar, machine, table } from "./support/figures.ts";
+import { machine, table } from "./support/figures.ts";
 import { addJobs, WORKSPACE } from "./support/jobs.ts";
 import { startOurs, startPeer } from "./support/servers.ts";
 
 const JOBS = 5_000;
-const LEAST = 0.45;
+const AIM = 0.45;
 const ROUNDS = 7;
 const MILLISECONDS = 3_000;
 
@@ -53,6 +53,7 @@ await withDatabase(async (url, sql) => {
             "mutation ($input: SubmitAiJobInput!) { submitAiJob(input: $input) { __typename " +
             `... on SubmitAiJobPayload { job { ${scalars} metrics { ${metrics} } } } } }`,
           variables: () => ({ input: { jobKind: "DOC_SUMMARIZE", protocolId: "bench", jobInputs } }),
+          answer: '"job":{"jobId":"',
         },
       },
       {
@@ -60,13 +61,14 @@ await withDatabase(async (url, sql) => {
         operation: {
           query: `mutation ($input: CreatePlainJobInput!) { createPlainJob(input: $input) { plainJob { ${scalars} ${metrics} } } }`,
           variables: () => ({ input: { plainJob } }),
+          answer: '"plainJob":{"jobId":"',
         },
       },
       ROUNDS,
       MILLISECONDS,
     );
     console.log(`${table(head("what", "ours", "PostGraphile"), [["submit : create", ...cells(submit)]])}\n`);
-    console.log(bar("submit : create", submit.ratio, { atLeast: LEAST }));
+    console.log(`ours : PostGraphile ${submit.ratio.toFixed(2)}; the aim is ${AIM}, and no bar`);
   } finally {
     await Promise.all([ours.stop(), peer.stop()]);
   }
