@@ -18,8 +18,9 @@ const ATTEMPTS = 4;
  * @throws TryAgainError when it gave way too often, or the connection broke before the commit. Nothing was kept then.
  */
 export function inTransaction<T>(recorder: Recorder, work: (tx: Transaction) => Promise<T>): Promise<T> {
-  return retrying(recorder, (commits) =>
+  return retrying(recorder, (begins, commits) =>
     recorder.prisma.$transaction(async (tx) => {
+      begins();
       const value = await work(tx);
       commits();
       return value;
@@ -32,24 +33,35 @@ export function inTransaction<T>(recorder: Recorder, work: (tx: Transaction) => 
  * BEGIN and COMMIT.
  */
 export function inOneStatement<T>(recorder: Recorder, work: (db: PrismaClient) => Promise<T>): Promise<T> {
-  return retrying(recorder, (commits) => {
+  return retrying(recorder, (begins, commits) => {
+    begins();
     commits();
     return work(recorder.prisma);
   });
 }
 
-/** @param run calls `commits` when all that is left to do is the commit. */
-async function retrying<T>(recorder: Recorder, run: (commits: () => void) => Promise<T>): Promise<T> {
+/** @param run calls `begins` when it has a connection that works, `commits` when all that is left to do is the commit. */
+async function retrying<T>(
+  recorder: Recorder,
+  run: (begins: () => void, commits: () => void) => Promise<T>,
+): Promise<T> {
   for (let attempt = 1; ; attempt++) {
+    let begun = false;
     let committing = false;
     try {
-      const result = await run(() => {
-        committing = true;
-      });
+      const result = await run(
+        () => {
+          begun = true;
+        },
+        () => {
+          committing = true;
+        },
+      );
       recorder.wake();
       return result;
     } catch (error) {
-      if (gaveWay(error)) {
+      // The pool hands out a connection once more that broke while nobody used it: the next one may be sound.
+      if (gaveWay(error) || (!begun && connectionBroke(error))) {
         if (attempt === ATTEMPTS) throw new TryAgainError();
         await sleep(2 ** attempt * 5 * (0.5 + Math.random()));
       } else if (!committing && connectionBroke(error)) {

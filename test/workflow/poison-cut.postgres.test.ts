@@ -166,6 +166,21 @@ describe("the answer to a statement is lost on the way", () => {
   });
 });
 
+test("connections that broke while nobody used them are replaced, and the caller hears nothing of it", async () => {
+  const prisma = interruptibleClient(proxy.url, async () => undefined);
+  const engine = engineOn({ ...storage, prisma });
+  try {
+    for (let round = 0; round < 10; round++) {
+      const { jobId } = await aJob();
+      await prisma.$queryRaw`SELECT 1`;
+      proxy.cut();
+      expect(await answer(poisonJob(engine, jobId, FOUND))).toBe("POISONED");
+    }
+  } finally {
+    await prisma.$disconnect();
+  }
+});
+
 test("while no connection can be had the caller is told TRY_AGAIN, and nothing is kept", async () => {
   const { jobId, before } = await aJob();
   const prisma = interruptibleClient(proxy.url, async () => undefined);
