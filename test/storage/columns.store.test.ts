@@ -7,6 +7,7 @@ import {
   jobColumns,
   METRIC_NAMES,
   NODE_COLUMNS,
+  NODE_COLUMNS_WITHOUT_PAYLOADS,
   RUN_COLUMNS,
   snakeCase,
   toRecord,
@@ -158,6 +159,14 @@ test("a job read by some of its columns has those as the row has them, and no ot
     SELECT ${jobColumns(["jobId", "state", "jobInputs", "inputTokens", "createdAt"])} FROM ai_jobs
     WHERE job_id = ${full.jobId}::uuid`;
   expect(rows).toStrictEqual([{ jobId, state, jobInputs, inputTokens, createdAt }]);
+});
+
+test("a node read without its payloads has everything else", async () => {
+  const node = await prisma.nodeExecution.findUniqueOrThrow({ where: { id: full.nodeId } });
+  const { inputPayload: _input, outputPayload: _output, ...rest } = node;
+  const rows = await prisma.$queryRaw<object[]>`
+    SELECT ${NODE_COLUMNS_WITHOUT_PAYLOADS} FROM node_executions WHERE id = ${full.nodeId}::uuid`;
+  expect(rows).toStrictEqual([rest]);
 });
 
 test("the nine metrics are those of the spec, by its names", () => {

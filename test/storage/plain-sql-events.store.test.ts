@@ -128,6 +128,14 @@ describe("an event that tells of its version", () => {
     await expectRefused("AJ006", jobId, (tx) => change(tx, jobId, "completed", { event }));
   });
 
+  test("with another hash is refused where a later version of its transaction tells the truth", async () => {
+    const jobId = await jobIn(prisma, "running");
+    await expectRefused("AJ006", jobId, async (tx) => {
+      await change(tx, jobId, "running", { event: { hash: "repeat('b', 64)" } });
+      await change(tx, jobId, "running");
+    });
+  });
+
   test.each([
     ["a previous state", { previous_state: "'queued'" }],
     ["something before it in the chain", { prev_hash: "repeat('b', 64)" }],
@@ -188,7 +196,10 @@ describe("what was recorded", () => {
     "cannot be truncated: %s",
     async (table) => {
       const { jobId } = await runningJob(prisma);
-      await expectRefused("AJ005", jobId, (tx) => tx.$executeRawUnsafe(`TRUNCATE ${table} CASCADE`));
+      const sql = `TRUNCATE ${table} CASCADE`;
+      await expectRefused("AJ005", jobId, (tx) => tx.$executeRawUnsafe(sql));
+      // By its own trigger, and not only by those of the tables that go with it.
+      await expect(prisma.$executeRawUnsafe(sql)).rejects.toThrow(`TRUNCATE on ${table}: what it holds is kept`);
     },
   );
 
