@@ -121,6 +121,20 @@ export class AccessModeViolationError extends AppError {
   }
 }
 
+export class BudgetExceededError extends AppError {
+  readonly code = "BUDGET_EXCEEDED";
+  /** When there is room again; null where nobody can tell, or nothing frees it. */
+  readonly freesAt: Date | null;
+  readonly directive: WorkflowDirective | null;
+  constructor(message: string, { freesAt = null, directive = null }: Partial<Budget> = {}) {
+    super(`ACE-001: ${message}`);
+    this.freesAt = freesAt;
+    this.directive = directive;
+  }
+}
+
+type Budget = Pick<BudgetExceededError, "freesAt" | "directive">;
+
 export class IdempotencyConflictError extends AppError {
   readonly code = "IDEMPOTENCY_CONFLICT";
   constructor() {

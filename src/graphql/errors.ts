@@ -117,6 +117,25 @@ builder.objectType(errors.AccessModeViolationError, {
   }),
 });
 
+builder.objectType(errors.BudgetExceededError, {
+  name: "BudgetExceededError",
+  isTypeOf: isAnswer(errors.BudgetExceededError),
+  description: errors.ERROR_CODES.BUDGET_EXCEEDED,
+  interfaces: [ErrorInterface],
+  fields: (t) => ({
+    freesAt: t.expose("freesAt", {
+      type: "DateTime",
+      nullable: true,
+      description: "When a quota has room again; null for a token budget, and where nobody can tell.",
+    }),
+    directive: t.expose("directive", {
+      type: WorkflowDirectiveEnum,
+      nullable: true,
+      description: `${directive} Null where no worker asked.`,
+    }),
+  }),
+});
+
 builder.objectType(errors.IdempotencyConflictError, {
   name: "IdempotencyConflictError",
   isTypeOf: isAnswer(errors.IdempotencyConflictError),

@@ -72,6 +72,11 @@ const SubmitAiJobInput = builder.inputType("SubmitAiJobInput", {
       validate: z.int().min(1).max(100),
       description: "How often it may be taken by policy; 1 to 100.",
     }),
+    tokenBudget: t.field({
+      type: "SafeInt",
+      description:
+        "Tokens that it may cost; the report that goes beyond them is recorded, and fails the job (ACE-001).",
+    }),
     idempotencyKey: t.string({
       validate: text(200).nullish(),
       description:
@@ -111,6 +116,7 @@ builder.mutationField("submitAiJob", (t) =>
           capabilityProfileId: input.capabilityProfileId ?? null,
           jobInputs: input.jobInputs ?? null,
           runAfter: input.runAfter ?? null,
+          tokenBudget: input.tokenBudget ?? null,
           idempotencyKey: input.idempotencyKey ?? null,
         }),
       ),

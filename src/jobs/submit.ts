@@ -33,6 +33,8 @@ export interface SubmitAiJob {
   readonly priority: number;
   readonly runAfter: Date | null;
   readonly maxAttempts: number;
+  /** Tokens that it may cost; a report that goes beyond them fails it. */
+  readonly tokenBudget: number | null;
   readonly idempotencyKey: string | null;
 }
 
@@ -116,6 +118,7 @@ function draftOf(workspaceId: string, capabilityProfileId: string, input: Submit
     traceId: uuidv7(),
     workflowRunId: null,
     parentJobId: null,
+    rootJobId: null,
     state: "QUEUED",
     statusReason: "submitted",
     errorMessage: null,
@@ -129,7 +132,10 @@ function draftOf(workspaceId: string, capabilityProfileId: string, input: Submit
     jobOutputs: null,
     issues: [],
     attempt: 0,
-    tokenBudget: null,
+    revisions: 0,
+    preferredWorkerId: null,
+    preferredUntil: null,
+    tokenBudget: input.tokenBudget === null ? null : BigInt(input.tokenBudget),
     submitHash: hashOf(input),
     version: 1,
     durationMs: 0n,

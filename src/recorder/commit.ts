@@ -35,6 +35,9 @@ export type JobPatch = Partial<
     | "issues"
     | "runAfter"
     | "attempt"
+    | "revisions"
+    | "preferredWorkerId"
+    | "preferredUntil"
     | "completedAt"
   >
 >;
@@ -83,7 +86,8 @@ export async function record(tx: Transaction, changes: readonly JobChange[]): Pr
     WITH job AS (
       SELECT * FROM jsonb_to_recordset(${toJsonb(recorded.map(({ job }) => job))}) AS t(
         job_id uuid, workflow_run_id uuid, state "JobState", status_reason text, error_message text, job_outputs jsonb,
-        issues text[], run_after timestamptz, attempt int, version int, order_xid bigint, chain_hash text,
+        issues text[], run_after timestamptz, attempt int, revisions int, preferred_worker_id text,
+        preferred_until timestamptz, version int, order_xid bigint, chain_hash text,
         duration_ms bigint, total_tokens bigint, input_tokens bigint, output_tokens bigint, tokens_planner bigint,
         tokens_executor bigint, entities_read bigint, entities_written bigint, validators_run_count bigint,
         updated_at timestamptz, completed_at timestamptz)
@@ -91,7 +95,8 @@ export async function record(tx: Transaction, changes: readonly JobChange[]): Pr
       UPDATE ai_jobs j SET
         workflow_run_id = n.workflow_run_id, state = n.state, status_reason = n.status_reason,
         error_message = n.error_message, job_outputs = n.job_outputs, issues = n.issues, run_after = n.run_after,
-        attempt = n.attempt, version = n.version, order_xid = n.order_xid, chain_hash = n.chain_hash,
+        attempt = n.attempt, revisions = n.revisions, preferred_worker_id = n.preferred_worker_id,
+        preferred_until = n.preferred_until, version = n.version, order_xid = n.order_xid, chain_hash = n.chain_hash,
         duration_ms = n.duration_ms, total_tokens = n.total_tokens, input_tokens = n.input_tokens,
         output_tokens = n.output_tokens, tokens_planner = n.tokens_planner, tokens_executor = n.tokens_executor,
         entities_read = n.entities_read, entities_written = n.entities_written,

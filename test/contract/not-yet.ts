@@ -38,7 +38,12 @@ const LATER: Readonly<Record<string, readonly string[]>> = {
     "SubmitAiJobResult | JobPoisonedError",
     "CancelAiJobInput.includeChildren",
   ],
-  "token budgets": ["SubmitAiJobInput.tokenBudget", "BudgetExceededError"],
+  "token budgets": [
+    "SubmitAiJobResult | BudgetExceededError",
+    "StartWorkflowResult | BudgetExceededError",
+    "AdvanceWorkflowResult | BudgetExceededError",
+    "CompleteWorkflowResult | BudgetExceededError",
+  ],
   "steps that write entities": ["AdvanceWorkflowResult | AccessModeViolationError"],
   "steps that wait for steps": ["WorkflowStepInput.dependsOn"],
   "reports that may be repeated": [

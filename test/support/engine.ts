@@ -33,6 +33,7 @@ export function aSubmit(more: Partial<SubmitAiJob> = {}): SubmitAiJob {
     priority: 0,
     runAfter: null,
     maxAttempts: 3,
+    tokenBudget: null,
     idempotencyKey: null,
     ...more,
   };
