@@ -5,6 +5,7 @@
 import pg from "pg";
 import { guards } from "../src/guards/guards.ts";
 import { openStorage } from "../src/storage/open.ts";
+import { newTurns } from "../src/workflow/engine.ts";
 import { poisonJob, type Violation } from "../src/workflow/poison.ts";
 import { settle, withDatabase } from "./support/database.ts";
 import { bar, machine, median, quantile, table } from "./support/figures.ts";
@@ -94,10 +95,21 @@ async function assertPoisoned(sql: pg.Client, jobs: number): Promise<void> {
   }
 }
 
+/** Nothing here is tried again. */
+const NO_WAIT = { firstMs: 0, mostMs: 0 };
+
 console.log(`## Poisoning a job with one run and 10 nodes, 5 of them open, next to the same by hand\n\n${machine()}\n`);
 await withDatabase(async (url, sql) => {
   const storage = await openStorage({ kind: "postgres", url, poolSize: 10 });
-  const engine = { prisma: storage.prisma, wake: () => undefined, guards, guardTimeoutMs: 10_000 };
+  const engine = {
+    prisma: storage.prisma,
+    wake: () => undefined,
+    guards,
+    guardTimeoutMs: 10_000,
+    turns: newTurns(),
+    backoff: NO_WAIT,
+    preferenceMs: 0,
+  };
   try {
     const ids = await addRunningJobs(sql, 2 * (WARM_UP + ROUNDS));
     await settle(sql);

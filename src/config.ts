@@ -1,6 +1,7 @@
 import { isIP } from "node:net";
 import { z } from "zod";
 import type { StorageLocation } from "./storage/open.ts";
+import type { Backoff } from "./workflow/retry.ts";
 
 export interface Config {
   readonly storage: StorageLocation;
@@ -11,6 +12,10 @@ export interface Config {
   readonly corsOrigins: readonly string[];
   /** Milliseconds from one sweep for lost leases to the next. */
   readonly recoveryIntervalMs: number;
+  /** How long a job waits for its next attempt after one that failed. */
+  readonly backoff: Backoff;
+  /** Milliseconds for which a job that was sent back is kept for the worker that had it. */
+  readonly preferenceMs: number;
   /** Bytes that a request's body may have. */
   readonly maxBodyBytes: number;
 }
@@ -39,6 +44,9 @@ const environment = z.object({
     .transform(toList)
     .pipe(z.array(z.url({ protocol: /^https?$/ }))),
   RECOVERY_INTERVAL_SECONDS: z.coerce.number().min(0.1).max(3600).default(5),
+  RETRY_FIRST_SECONDS: z.coerce.number().min(0).max(86_400).default(5),
+  RETRY_MOST_SECONDS: z.coerce.number().min(0).max(86_400).default(900),
+  REVISE_PREFERENCE_SECONDS: z.coerce.number().min(0).max(86_400).default(60),
   MAX_BODY_BYTES: z.coerce.number().int().min(1024).max(100_000_000).default(5_000_000),
 });
 
@@ -62,6 +70,8 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     logLevel: values.LOG_LEVEL,
     corsOrigins: values.CORS_ORIGINS.map((origin) => new URL(origin).origin),
     recoveryIntervalMs: values.RECOVERY_INTERVAL_SECONDS * 1000,
+    backoff: { firstMs: values.RETRY_FIRST_SECONDS * 1000, mostMs: values.RETRY_MOST_SECONDS * 1000 },
+    preferenceMs: values.REVISE_PREFERENCE_SECONDS * 1000,
     maxBodyBytes: values.MAX_BODY_BYTES,
   };
 }

@@ -16,6 +16,7 @@ export function createServer(options: GraphQLOptions): AiJobServer {
   const close = async () => {
     const closed = new Promise<void>((resolve) => http.close(() => resolve()));
     await options.feed.close();
+    await options.waiting.close();
     await sockets.close();
     http.closeIdleConnections();
     const cut = setTimeout(() => http.closeAllConnections(), GRACE_MS);

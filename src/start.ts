@@ -6,7 +6,9 @@ import { ENDPOINT } from "./http/graphql.ts";
 import { Feed } from "./recorder/feed.ts";
 import { createServer } from "./server.ts";
 import { openStorage, type Storage } from "./storage/open.ts";
+import { newTurns } from "./workflow/engine.ts";
 import { recoverStalledRuns } from "./workflow/recovery.ts";
+import { openWaitingRoom } from "./workflow/waiting.ts";
 
 /** Generous: a guard that is late fails closed, and a large text on a busy machine takes seconds. */
 const GUARD_TIMEOUT_MS = 10_000;
@@ -30,11 +32,17 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
     pollMs: FEED_POLL_MS,
     onError: (err) => log.warn({ err }, "the event log could not be read; trying again"),
   });
+  const { backoff, preferenceMs } = config;
+  const wake = () => {
+    feed.wake();
+    waiting.call();
+  };
+  const engine = { prisma, wake, guards, guardTimeoutMs: GUARD_TIMEOUT_MS, turns: newTurns(), backoff, preferenceMs };
+  const waiting = openWaitingRoom(engine, (err) => log.warn({ err }, "due jobs could not be looked for; trying again"));
   // Before the first request: what a crash left behind is settled, so that nobody sees it (section 6).
-  await recoverStalledRuns({ prisma, wake: () => feed.wake() });
-  const engine = { prisma, wake: () => feed.wake(), guards, guardTimeoutMs: GUARD_TIMEOUT_MS };
+  await recoverStalledRuns(engine);
   const { corsOrigins, maxBodyBytes } = config;
-  const server = createServer({ engine, feed, log, corsOrigins, maxBodyBytes });
+  const server = createServer({ engine, feed, waiting, log, corsOrigins, maxBodyBytes });
   try {
     server.http.listen(config.port, config.host);
     await once(server.http, "listening");

@@ -32,10 +32,11 @@ export function refusalOf(answer: Answer): Error | null {
       return new Stopped("STOP_POISONED");
     case "JobPoisonedError":
     case "LeaseLostError":
-    case "AccessModeViolationError":
       return new Stopped(answer.directive, answer.message);
     case "IllegalTransitionError":
       return new Stopped(answer.stop ?? "STOP_LEASE_LOST", answer.message);
+    case "AccessModeViolationError":
+    case "BudgetExceededError":
     case "CapabilityDeniedError":
       return new Stopped("STOP_FAILED", answer.message);
     case "InvalidInputError":

@@ -5,7 +5,7 @@ import { type Advanced, advanceWorkflow } from "../workflow/advance.ts";
 import { AiJob } from "./ai-job.ts";
 import { builder } from "./builder.ts";
 import { SensitivityEnum, StepOutcomeEnum, WorkflowDirectiveEnum } from "./enums.ts";
-import { DOCUMENT_BYTES, deltaOf, PAYLOAD_BYTES } from "./inputs.ts";
+import { DOCUMENT_BYTES, deltaOf, PAYLOAD_BYTES, reportId } from "./inputs.ts";
 import { MetricsDelta } from "./job-metrics.ts";
 import { isPayloadWith, orThrow } from "./result.ts";
 import { JobPoisoned } from "./security-violation.ts";
@@ -16,6 +16,7 @@ const WorkflowStepInput = builder.inputType("WorkflowStepInput", {
   validate: z
     .looseObject({
       outcome: z.string(),
+      dependsOn: z.array(z.unknown()),
       inputPayload: z.unknown(),
       outputPayload: z.unknown(),
       errorMessage: z.unknown(),
@@ -24,6 +25,7 @@ const WorkflowStepInput = builder.inputType("WorkflowStepInput", {
       const refuse = (path: string, message: string) => context.addIssue({ code: "custom", path: [path], message });
       const starts = step.outcome === "STARTED";
       if (starts && step.outputPayload != null) refuse("outputPayload", "a step that starts has no output yet");
+      if (!starts && step.dependsOn.length > 0) refuse("dependsOn", "goes with STARTED");
       if (!starts && step.inputPayload != null) refuse("inputPayload", "goes with STARTED");
       if (step.outcome !== "FAILED" && step.errorMessage != null) refuse("errorMessage", "goes with FAILED");
     }),
@@ -39,6 +41,14 @@ const WorkflowStepInput = builder.inputType("WorkflowStepInput", {
       description: "What sort of step; `llm_call` is recorded as LLM_INFERENCE. 1 to 200 characters.",
     }),
     outcome: t.field({ type: StepOutcomeEnum, required: true, description: "How it stands." }),
+    dependsOn: t.stringList({
+      required: true,
+      defaultValue: [],
+      validate: z.array(text(200)).max(1000),
+      description:
+        "Ids of nodes of this run that must have succeeded before this one starts, up to 1,000; with STARTED only. " +
+        "One that failed, is unfinished or unknown is INVALID_INPUT.",
+    }),
     inputPayload: t.field({
       type: "JSON",
       validate: json(PAYLOAD_BYTES),
@@ -85,6 +95,7 @@ const AdvanceWorkflowInput = builder.inputType("AdvanceWorkflowInput", {
   fields: (t) => ({
     workflowRunId: t.field({ type: "UUID", required: true, description: "The run." }),
     leaseToken: t.string({ required: true, description: "The token that the claim gave." }),
+    reportId: t.field(reportId),
     step: t.field({ type: WorkflowStepInput, required: true, description: "The step." }),
     retrievedSnippets: t.field({
       type: [RetrievedSnippetInput],
@@ -124,6 +135,8 @@ builder.mutationField("advanceWorkflow", (t) =>
       errors.LeaseLostError,
       errors.IllegalTransitionError,
       errors.JobPoisonedError,
+      errors.BudgetExceededError,
+      errors.AccessModeViolationError,
       errors.GuardFailedError,
       errors.TryAgainError,
     ],
@@ -131,7 +144,7 @@ builder.mutationField("advanceWorkflow", (t) =>
     args: { input: t.arg({ type: AdvanceWorkflowInput, required: true, description: "The report." }) },
     resolve: async (_root, { input }, { engine }) => {
       const { metrics, step, ...report } = input;
-      const { nodeId, nodeType, outcome, inputPayload, outputPayload, errorMessage } = step;
+      const { nodeId, nodeType, outcome, dependsOn, inputPayload, outputPayload, errorMessage } = step;
       return orThrow(
         await advanceWorkflow(engine, {
           ...report,
@@ -140,6 +153,7 @@ builder.mutationField("advanceWorkflow", (t) =>
             nodeId,
             nodeType,
             outcome,
+            dependsOn,
             inputPayload: inputPayload ?? null,
             outputPayload: outputPayload ?? null,
             errorMessage: errorMessage ?? null,

@@ -4,7 +4,7 @@ import { json, text } from "../jobs/text.ts";
 import { type Completed, completeWorkflows } from "../workflow/complete.ts";
 import { AiJob } from "./ai-job.ts";
 import { builder } from "./builder.ts";
-import { batchOfRuns, DOCUMENT_BYTES, deltaOf, EntityRefInput } from "./inputs.ts";
+import { batchOfRuns, DOCUMENT_BYTES, deltaOf, EntityRefInput, reportId } from "./inputs.ts";
 import { MetricsDelta } from "./job-metrics.ts";
 import { isPayloadWith } from "./result.ts";
 import { WorkflowRun } from "./workflow-run.ts";
@@ -14,6 +14,7 @@ const WorkflowCompletionInput = builder.inputType("WorkflowCompletionInput", {
   fields: (t) => ({
     workflowRunId: t.field({ type: "UUID", required: true, description: "The run." }),
     leaseToken: t.string({ required: true, description: "The token that the claim gave." }),
+    reportId: t.field(reportId),
     jobOutputs: t.field({
       type: "JSON",
       validate: json(DOCUMENT_BYTES),
@@ -32,6 +33,11 @@ const WorkflowCompletionInput = builder.inputType("WorkflowCompletionInput", {
       validate: z.array(text(2000)).max(100),
       description: "What a reader should know, up to 100 of 2,000 characters; with any, COMPLETED_WITH_ISSUES.",
     }),
+    needsValidation: t.boolean({
+      required: true,
+      defaultValue: false,
+      description: "Asks for a verdict: the job is AWAITING_VALIDATION until resolveValidation, and the lease ends.",
+    }),
     metrics: t.field({ type: MetricsDelta, description: "What the run has cost since the last report." }),
   }),
 });
@@ -49,7 +55,7 @@ const CompleteWorkflowsInput = builder.inputType("CompleteWorkflowsInput", {
 });
 
 const CompletedWorkflow = builder.objectRef<Completed>("CompletedWorkflow").implement({
-  description: "The run is completed, and its job with it.",
+  description: "The run is completed, and its job with it; or both await a verdict.",
   isTypeOf: isPayloadWith("run"),
   fields: (t) => ({
     job: t.expose("job", { type: AiJob, description: "The job, with its outputs." }),
@@ -71,6 +77,7 @@ const CompleteWorkflowsPayload = builder
           errors.IllegalTransitionError,
           errors.JobPoisonedError,
           errors.AccessModeViolationError,
+          errors.BudgetExceededError,
           errors.CapabilityDeniedError,
           errors.TryAgainError,
         ],

@@ -3,10 +3,13 @@ import type { Actor } from "../recorder/event.ts";
 import type { Feed } from "../recorder/feed.ts";
 import type { AiJob, FlightRecorderEvent, NodeExecution, WorkflowRun } from "../storage/generated/client/client.ts";
 import type { Engine } from "../workflow/engine.ts";
+import type { WaitingRoom } from "../workflow/waiting.ts";
 
 /** Who asks, and for which workspace (section 11). */
 export interface Viewer {
   readonly workspaceId: string;
+  /** The workspace where the caller named one; a worker that names none serves every workspace. */
+  readonly chosenWorkspaceId: string | null;
   readonly actor: Actor;
 }
 
@@ -23,8 +26,11 @@ export interface Loaders {
 export interface GraphQLContext {
   readonly engine: Engine;
   readonly feed: Feed;
+  readonly waiting: WaitingRoom;
   readonly viewer: Viewer;
   readonly loaders: Loaders;
+  /** Aborted when the client has gone; undefined where nobody can tell. */
+  readonly signal: AbortSignal | undefined;
 }
 
 export function newLoaders(): Loaders {

@@ -1,5 +1,7 @@
 import { ERROR_CODES, WORKFLOW_DIRECTIVES } from "../errors.ts";
 import type * as db from "../storage/generated/client/enums.ts";
+import { REVIEW_DECISIONS } from "../workflow/review.ts";
+import { VALIDATION_VERDICTS } from "../workflow/validation.ts";
 import { builder } from "./builder.ts";
 
 /**
@@ -129,6 +131,18 @@ export const StepOutcomeEnum = enumType("StepOutcome", "How a step stands.", {
   SUCCEEDED: "It ended well.",
   FAILED: "It ended badly; the run goes on.",
 });
+
+export const ValidationVerdictEnum = enumType(
+  "ValidationVerdict",
+  "What is said of outputs that await validation (section 6).",
+  VALIDATION_VERDICTS,
+);
+
+export const ReviewDecisionEnum = enumType(
+  "ReviewDecision",
+  "What a person decides on outputs (section 6).",
+  REVIEW_DECISIONS,
+);
 
 export const SensitivityEnum = enumType("Sensitivity", "How sensitive a source is.", {
   LOW: "Anybody may see it.",

@@ -4,7 +4,7 @@ import type { Completed } from "../workflow/complete.ts";
 import { failWorkflow } from "../workflow/fail.ts";
 import { AiJob } from "./ai-job.ts";
 import { builder } from "./builder.ts";
-import { deltaOf } from "./inputs.ts";
+import { deltaOf, reportId } from "./inputs.ts";
 import { MetricsDelta } from "./job-metrics.ts";
 import { isPayloadWith, orThrow } from "./result.ts";
 import { WorkflowRun } from "./workflow-run.ts";
@@ -14,6 +14,7 @@ const FailWorkflowInput = builder.inputType("FailWorkflowInput", {
   fields: (t) => ({
     workflowRunId: t.field({ type: "UUID", required: true, description: "The run." }),
     leaseToken: t.string({ required: true, description: "The token that the claim gave." }),
+    reportId: t.field(reportId),
     errorMessage: t.string({
       required: true,
       validate: text(10_000),
@@ -47,6 +48,7 @@ builder.mutationField("failWorkflow", (t) =>
       errors.LeaseLostError,
       errors.IllegalTransitionError,
       errors.JobPoisonedError,
+      errors.AccessModeViolationError,
       errors.TryAgainError,
     ],
     union: { description: "What came of failWorkflow." },

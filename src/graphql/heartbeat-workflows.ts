@@ -3,7 +3,7 @@ import { type HeartbeatAnswer, heartbeatWorkflows } from "../workflow/heartbeat.
 import { builder } from "./builder.ts";
 import { WorkflowDirectiveEnum } from "./enums.ts";
 import { ErrorInterface, toAnswer } from "./errors.ts";
-import { batchOfRuns, deltaOf, leaseSeconds } from "./inputs.ts";
+import { batchOfRuns, deltaOf, leaseSeconds, reportId } from "./inputs.ts";
 import { MetricsDelta } from "./job-metrics.ts";
 import { isPayloadWith } from "./result.ts";
 
@@ -12,6 +12,7 @@ const WorkflowHeartbeatInput = builder.inputType("WorkflowHeartbeatInput", {
   fields: (t) => ({
     workflowRunId: t.field({ type: "UUID", required: true, description: "The run." }),
     leaseToken: t.string({ required: true, description: "The token that the claim gave." }),
+    reportId: t.field(reportId),
     metrics: t.field({ type: MetricsDelta, description: "What the run has cost since the last report." }),
     leaseSeconds: t.int(leaseSeconds),
   }),

@@ -48,6 +48,27 @@ export function deltaOf(metrics: Delta | null | undefined): Delta {
   return metrics ?? NO_METRICS;
 }
 
+/** A worker's own id for a report. */
+export const reportId = {
+  type: "UUID",
+  description:
+    "The worker's own id for this report, new for each: sent again after a lost answer, the report counts once. " +
+    "Another report of the run with the same id is INVALID_INPUT.",
+} as const;
+
+/** Who takes a job. */
+export const workerId = {
+  required: true,
+  validate: text(200),
+  description: "The worker's own name, which the events of its reports carry; 1 to 200 characters.",
+} as const;
+
+/** Why somebody decided as they did. */
+export const comment = {
+  validate: text(2000).nullish(),
+  description: "Why; up to 2,000 characters, kept redacted in the event.",
+} as const;
+
 /** How long a lease is to last. */
 export const leaseSeconds = {
   required: true,

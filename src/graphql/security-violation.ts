@@ -1,8 +1,8 @@
 import * as errors from "../errors.ts";
 import { text } from "../jobs/text.ts";
 import type { FlightRecorderEvent as Event } from "../storage/generated/client/client.ts";
+import type { Poisoned } from "../workflow/hand-out.ts";
 import { aceCodeOf, type PoisonOutcome, poisonJob, type Violation } from "../workflow/poison.ts";
-import type { Poisoned } from "../workflow/start.ts";
 import { AiJob } from "./ai-job.ts";
 import { builder } from "./builder.ts";
 import { ViolationActionEnum, ViolationTypeEnum } from "./enums.ts";

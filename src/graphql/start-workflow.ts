@@ -1,39 +1,18 @@
 import * as errors from "../errors.ts";
-import { text } from "../jobs/text.ts";
-import { type Claim, startWorkflow } from "../workflow/start.ts";
-import { AiJob } from "./ai-job.ts";
+import type { Claim } from "../workflow/leasing.ts";
+import { startWorkflow } from "../workflow/start.ts";
 import { builder } from "./builder.ts";
-import { leaseSeconds } from "./inputs.ts";
+import { leaseSeconds, workerId } from "./inputs.ts";
 import { isPayloadWith, orThrow } from "./result.ts";
 import { JobPoisoned } from "./security-violation.ts";
-import { WorkflowRun } from "./workflow-run.ts";
+import { WorkflowClaim } from "./workflow-claim.ts";
 
 const StartWorkflowInput = builder.inputType("StartWorkflowInput", {
   description: "Which job a worker takes.",
   fields: (t) => ({
     jobId: t.field({ type: "UUID", required: true, description: "A job that is QUEUED and due." }),
-    workerId: t.string({
-      required: true,
-      validate: text(200),
-      description: "The worker's own name, which the events of its reports carry; 1 to 200 characters.",
-    }),
+    workerId: t.string(workerId),
     leaseSeconds: t.int(leaseSeconds),
-  }),
-});
-
-const WorkflowClaim = builder.objectRef<Claim>("WorkflowClaim").implement({
-  description: "A job that a worker holds.",
-  fields: (t) => ({
-    job: t.expose("job", { type: AiJob, description: "The job, RUNNING." }),
-    workflowRun: t.field({ type: WorkflowRun, description: "The run to report on.", resolve: ({ run }) => run }),
-    leaseToken: t.exposeString("leaseToken", {
-      description: "Proves the lease in every report. Shown here and never again; a secret.",
-    }),
-    leaseExpiresAt: t.field({
-      type: "DateTime",
-      description: "When the lease ends unless a heartbeat renews it.",
-      resolve: ({ run }) => run.leaseExpiresAt ?? run.startedAt,
-    }),
   }),
 });
 

@@ -14,6 +14,9 @@ export const NodeExecution = builder.prismaNode("NodeExecution", {
     nodeId: t.exposeString("nodeId", { description: "The step's name, unique among the run's open steps." }),
     nodeType: t.exposeString("nodeType", { description: "What sort of step, such as `llm_call` or `tool`." }),
     sequence: t.exposeInt("sequence", { description: "Its number in the run, from 1, given by the server." }),
+    dependsOn: t.exposeStringList("dependsOn", {
+      description: "Ids of the nodes that had to have succeeded before it started.",
+    }),
     state: t.expose("state", {
       type: JobStateEnum,
       description: "RUNNING when started, COMPLETED when succeeded, else FAILED, CANCELLED or POISONED.",

@@ -4,6 +4,7 @@ import { newLoaders, type Viewer } from "../graphql/context.ts";
 import { schema } from "../graphql/schema.ts";
 import type { Feed } from "../recorder/feed.ts";
 import type { Engine } from "../workflow/engine.ts";
+import type { WaitingRoom } from "../workflow/waiting.ts";
 import { maskError } from "./error-format.ts";
 import { useBodyLimit } from "./use-body-limit.ts";
 import { useDocumentLimit } from "./use-document-limit.ts";
@@ -16,6 +17,7 @@ export const ENDPOINT = "/graphql";
 export interface GraphQLOptions {
   readonly engine: Engine;
   readonly feed: Feed;
+  readonly waiting: WaitingRoom;
   readonly log: Logger;
   readonly corsOrigins: readonly string[];
   readonly maxBodyBytes: number;
@@ -27,7 +29,7 @@ interface Transport {
 }
 
 /** The GraphQL pipeline: its plugins, in their order, are what happens to a request. */
-export function createGraphQL({ engine, feed, log, corsOrigins, maxBodyBytes }: GraphQLOptions) {
+export function createGraphQL({ engine, feed, waiting, log, corsOrigins, maxBodyBytes }: GraphQLOptions) {
   return createYoga<Transport, ReturnType<typeof contextOf>>({
     schema,
     graphqlEndpoint: ENDPOINT,
@@ -47,7 +49,10 @@ export function createGraphQL({ engine, feed, log, corsOrigins, maxBodyBytes }: 
   });
 
   function contextOf({ viewer, request }: YogaInitialContext & Transport) {
-    return { engine, feed, viewer: viewer ?? viewerOf(request.headers.get(WORKSPACE_HEADER)), loaders: newLoaders() };
+    // Over a WebSocket there is no request.
+    const known = viewer ?? viewerOf(request.headers.get(WORKSPACE_HEADER));
+    const signal = viewer ? undefined : request.signal;
+    return { engine, feed, waiting, viewer: known, loaders: newLoaders(), signal };
   }
 }
 

@@ -17,5 +17,10 @@ const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 export function viewerOf(workspaceId: string | null | undefined): Viewer {
   const chosen = workspaceId ?? DEFAULT_WORKSPACE;
   if (!UUID.test(chosen)) throw new InvalidInputError([WORKSPACE_HEADER], `${WORKSPACE_HEADER} must be a UUID.`);
-  return { workspaceId: chosen.toLowerCase(), actor: { actor: "HUMAN", actorId: "anonymous" } };
+  const id = chosen.toLowerCase();
+  return {
+    workspaceId: id,
+    chosenWorkspaceId: workspaceId == null ? null : id,
+    actor: { actor: "HUMAN", actorId: "anonymous" },
+  };
 }

@@ -21,12 +21,14 @@ export function entityRefsOf(job: Pick<AiJob, "entityRefs">): readonly EntityRef
 /**
  * Why a job may not have written these entities; null where it may (section 6). A reference without a selector covers
  * the whole entity; one with a selector covers that part alone.
+ * @param count how many a report says were written, by name or not.
  */
 export function refuseWrites(
   job: Pick<AiJob, "accessMode" | "entityRefs">,
   written: readonly EntityRef[],
+  count: number = written.length,
 ): string | null {
-  if (written.length === 0) return null;
+  if (written.length === 0 && count === 0) return null;
   switch (job.accessMode) {
     case "ANALYSIS_ONLY":
     case "PREVIEW_ONLY":

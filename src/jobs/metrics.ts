@@ -17,6 +17,11 @@ export const NO_METRICS: MetricsDelta = {
 
 const MOST = BigInt(Number.MAX_SAFE_INTEGER);
 
+/** Whether a job has cost more than it may: the report that brought it there is kept, and the job fails (section 6). */
+export function isOverBudget(job: { readonly tokenBudget: bigint | null }, { totalTokens }: JobMetrics): boolean {
+  return job.tokenBudget !== null && totalTokens > job.tokenBudget;
+}
+
 /** Whether a report adds nothing, so that it needs no version of its own. */
 export function isZero(delta: MetricsDelta): boolean {
   return Object.values(delta).every((value) => value === 0);

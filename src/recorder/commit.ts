@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { uuidv7 } from "uuidv7";
-import { EVENT_COLUMNS, JOB_COLUMNS, metricsOf, toRecord } from "../storage/columns.ts";
+import { EVENT_COLUMNS, JOB_COLUMNS, metricsOf, toRecord, toRecordset } from "../storage/columns.ts";
 import { type AiJob, type FlightRecorderEvent, Prisma } from "../storage/generated/client/client.ts";
 import { CHAIN_START, canonicalText, type EventDraft, hashEvent, type UnplacedEvent } from "./event.ts";
 import { redactObject } from "./redact.ts";
@@ -54,6 +54,11 @@ export interface Recorded {
   readonly event: FlightRecorderEvent;
 }
 
+/** What is read of jobs that a statement has locked, from a table of the name `locked`. */
+export const LOCKED_COLUMNS = Prisma.sql`${JOB_COLUMNS}, greatest(current_order_xid(), order_xid) AS "nextOrderXid",
+  clock_timestamp() AS now,
+  (SELECT p.capabilities FROM capability_profiles p WHERE p.id = locked.capability_profile_id) AS capabilities`;
+
 /**
  * Locks jobs, in `job_id` order as everyone does (section 4), and reads them as they are under the lock.
  * The clock is read after the last wait, not before it.
@@ -62,9 +67,7 @@ export interface Recorded {
 export async function lockJobs(tx: Transaction, which: Prisma.Sql): Promise<ReadonlyMap<string, LockedJob>> {
   const rows = await tx.$queryRaw<LockedJob[]>`
     WITH locked AS MATERIALIZED (SELECT * FROM ai_jobs WHERE ${which} ORDER BY job_id FOR NO KEY UPDATE)
-    SELECT ${JOB_COLUMNS}, greatest(current_order_xid(), order_xid) AS "nextOrderXid", clock_timestamp() AS now,
-      (SELECT p.capabilities FROM capability_profiles p WHERE p.id = locked.capability_profile_id) AS capabilities
-    FROM locked`;
+    SELECT ${LOCKED_COLUMNS} FROM locked`;
   return new Map(rows.map((row) => [row.jobId, row]));
 }
 
@@ -84,7 +87,7 @@ export async function record(tx: Transaction, changes: readonly JobChange[]): Pr
   const recorded = changes.map(nextVersion);
   const written = await tx.$executeRaw`
     WITH job AS (
-      SELECT * FROM jsonb_to_recordset(${toJsonb(recorded.map(({ job }) => job))}) AS t(
+      SELECT * FROM jsonb_to_recordset(${toRecordset(recorded.map(({ job }) => job))}) AS t(
         job_id uuid, workflow_run_id uuid, state "JobState", status_reason text, error_message text, job_outputs jsonb,
         issues text[], run_after timestamptz, attempt int, revisions int, preferred_worker_id text,
         preferred_until timestamptz, version int, order_xid bigint, chain_hash text,
@@ -153,7 +156,7 @@ export async function recordSubmitted(db: Transaction, job: NewJob, draft: Event
         capability_profile_id, access_mode, safety_mode, model_tier, entity_refs, planned_operations, job_inputs,
         priority, run_after, max_attempts, token_budget, idempotency_key, submit_hash, place.order_xid, place.hash,
         place.now, place.now
-      FROM place, jsonb_populate_recordset(NULL::ai_jobs, ${toJsonb([job])})
+      FROM place, jsonb_populate_recordset(NULL::ai_jobs, ${toRecordset([job])})
       ON CONFLICT (workspace_id, idempotency_key) DO NOTHING
       RETURNING job_id, order_xid, chain_hash, created_at, updated_at
     ), recorded AS (
@@ -170,11 +173,7 @@ export async function recordSubmitted(db: Transaction, job: NewJob, draft: Event
 function insertEvents(events: readonly FlightRecorderEvent[]): Prisma.Sql {
   return Prisma.sql`
     INSERT INTO flight_recorder_events
-    SELECT * FROM jsonb_populate_recordset(NULL::flight_recorder_events, ${toJsonb(events)}) AS e`;
-}
-
-function toJsonb(rows: readonly object[]): Prisma.Sql {
-  return Prisma.sql`${JSON.stringify(rows.map(toRecord))}::jsonb`;
+    SELECT * FROM jsonb_populate_recordset(NULL::flight_recorder_events, ${toRecordset(events)}) AS e`;
 }
 
 function nextVersion({ job, set, event: draft }: JobChange): Recorded {

@@ -60,6 +60,7 @@ export const NODE_COLUMNS = selectList(NODE_FIELDS);
 export const NODE_COLUMNS_WITHOUT_PAYLOADS = selectList(
   NODE_FIELDS.filter((field) => field !== "inputPayload" && field !== "outputPayload"),
 );
+export const REPORT_COLUMNS = selectList(Object.values(Prisma.WorkerReportScalarFieldEnum));
 export const EVENT_COLUMNS = selectList(Object.values(Prisma.FlightRecorderEventScalarFieldEnum));
 
 export function isJobField(name: string): name is JobField {
@@ -101,6 +102,11 @@ export function word(name: string): string {
  */
 export function toRecord(row: object): Readonly<Record<string, unknown>> {
   return Object.fromEntries(Object.entries(row).map(([field, value]) => [snakeCase(field), toColumn(field, value)]));
+}
+
+/** Rows as a parameter that `jsonb_to_recordset` and its kin read back. */
+export function toRecordset(rows: readonly object[]): Prisma.Sql {
+  return Prisma.sql`${JSON.stringify(rows.map(toRecord))}::jsonb`;
 }
 
 function toColumn(field: string, value: unknown): unknown {

@@ -1,18 +1,20 @@
 import { AppError, IllegalTransitionError, InvalidInputError, JobPoisonedError } from "../errors.ts";
 import type { GuardedText } from "../guards/guard.ts";
 import { addMetrics, countGuards, type MetricsDelta } from "../jobs/metrics.ts";
-import { recordOne, type Transaction } from "../recorder/commit.ts";
+import { type LockedJob, recordOne, type Transaction } from "../recorder/commit.ts";
 import type { EventDraft } from "../recorder/event.ts";
 import { inTransaction } from "../recorder/transaction.ts";
 import { word } from "../storage/columns.ts";
-import type { AiJob, NodeExecution, WorkflowRun } from "../storage/generated/client/client.ts";
+import type { AiJob, NodeExecution, WorkerReport, WorkflowRun } from "../storage/generated/client/client.ts";
+import { type Breach, breachOf, breachOfAccess, breachOfBudget, errorOf, failBroken } from "./breach.ts";
 import type { Engine } from "./engine.ts";
-import { admitReport, directiveOf } from "./lease.ts";
-import { type Step, writeStep } from "./nodes.ts";
+import type { Poisoned } from "./hand-out.ts";
+import { admitReport, directiveOf, type Reported, type ReportRefusal, recogniseReport } from "./lease.ts";
+import { readNode, type Step, writeStep } from "./nodes.ts";
 import type { Fence } from "./poison.ts";
+import { findReports, isRepeated, keepReports, keptReport, type Report } from "./reports.ts";
 import { lockReported, readReported, readRun } from "./runs.ts";
-import type { Poisoned } from "./start.ts";
-import { guardContent } from "./trap.ts";
+import { guardContent, injectionPatterns } from "./trap.ts";
 
 /** What a worker read for its step, as raw UTF-8 content [HSK-ACE-VAL-100]. */
 export interface RetrievedSnippet {
@@ -20,9 +22,7 @@ export interface RetrievedSnippet {
   readonly content: string;
 }
 
-export interface AdvanceWorkflow {
-  readonly workflowRunId: string;
-  readonly leaseToken: string;
+export interface AdvanceWorkflow extends Report {
   readonly step: Step;
   readonly retrievedSnippets: readonly RetrievedSnippet[];
   readonly metrics: MetricsDelta;
@@ -37,7 +37,13 @@ export interface Advanced {
 /** Reports a step. The lease is judged, then the guards run over what it brings, and only then is any of it kept. */
 export async function advanceWorkflow(engine: Engine, input: AdvanceWorkflow): Promise<Advanced | Poisoned | AppError> {
   if (input.retrievedSnippets.length === 0) return keep(engine, input, 0);
-  const admitted = admitReport(await readReported(engine.prisma, input.workflowRunId), input.leaseToken, "RUNNING");
+  const [reported, earlier] = await Promise.all([
+    readReported(engine.prisma, input.workflowRunId),
+    findReports(engine.prisma, [input]),
+  ]);
+  // What was kept before has been guarded before.
+  if (earlier.size > 0) return keep(engine, input, 0);
+  const admitted = admitReport(reported, input.leaseToken, "RUNNING");
   if (admitted instanceof AppError) return admitted;
   // A report whose lease was lost while the guards ran neither changes nor poisons anything (section 6).
   const fence: Fence = async (tx, job) => {
@@ -45,7 +51,9 @@ export async function advanceWorkflow(engine: Engine, input: AdvanceWorkflow): P
     const held = admitReport(run && { run, job, now: job.now }, input.leaseToken, "RUNNING");
     return held instanceof AppError ? held : null;
   };
-  const guarded = await guardContent(engine, admitted.job, texts(input.retrievedSnippets), fence);
+  const { job } = admitted;
+  const patterns = (await injectionPatterns(engine, [job.capabilityProfileId])).get(job.capabilityProfileId) ?? [];
+  const guarded = await guardContent(engine, job, { texts: texts(input.retrievedSnippets), patterns }, fence);
   switch (guarded.verdict) {
     case "PASSED":
       return keep(engine, input, guarded.guardsRun);
@@ -73,16 +81,56 @@ async function keep(engine: Engine, input: AdvanceWorkflow, guardsRun: number): 
 }
 
 async function keepStep(tx: Transaction, input: AdvanceWorkflow, guardsRun: number): Promise<Advanced | AppError> {
-  const reported = (await lockReported(tx, [input.workflowRunId])).get(input.workflowRunId);
-  const admitted = admitReport(reported, input.leaseToken, "RUNNING");
-  if (admitted instanceof AppError) return admitted;
-  const { job, run } = admitted;
+  const reported = (await lockReported(tx, [input])).get(input.workflowRunId);
+  const judged = judge(input, reported);
+  if (judged instanceof AppError) return judged;
+  const { job, run, repeatedNode } = judged;
+  if (repeatedNode !== null) {
+    const node = await readNode(tx, repeatedNode);
+    if (!node) throw new Error("The node that a report was kept with is kept, too.");
+    return { job, run, node };
+  }
+  const forbidden = breachOfAccess(job, input.metrics);
+  if (forbidden) return broken(tx, input, job, run, forbidden);
   const metrics = addMetrics(job, input.metrics, ["input", "metrics"]);
   if (metrics instanceof InvalidInputError) return metrics;
   const node = await writeStep(tx, job, run.id, input.step);
   const set = { ...metrics, ...countGuards(metrics, guardsRun) };
   const recorded = await recordOne(tx, { job, set, event: stepEvent(run, node, input.step) });
+  const passed = breachOfBudget(job, metrics);
+  // The step is kept with what it cost; that the budget is passed is a version of its own.
+  if (passed) return broken(tx, input, recorded.job, run, passed);
+  await keepReports(tx, keptReport(input, job, { nodeExecutionId: node.id }));
   return { job: recorded.job, run, node };
+}
+
+/** The job and the run that a step may be kept in; and the node of the same report, where it was kept before. */
+function judge(
+  input: AdvanceWorkflow,
+  reported: (Reported & { readonly job: LockedJob; readonly earlier: WorkerReport | undefined }) | undefined,
+): { job: LockedJob; run: WorkflowRun; repeatedNode: string | null } | ReportRefusal | AppError {
+  const recognised = recogniseReport(reported, input.leaseToken);
+  if (recognised instanceof AppError) return recognised;
+  const { earlier } = recognised;
+  const repeated = isRepeated(input, earlier, ["input"]);
+  const breach = repeated === true && earlier ? breachOf(earlier) : null;
+  if (breach) return errorOf(breach, recognised.job);
+  const admitted = admitReport(recognised, input.leaseToken, "RUNNING");
+  if (admitted instanceof AppError) return admitted;
+  if (repeated instanceof AppError) return repeated;
+  return { job: admitted.job, run: admitted.run, repeatedNode: earlier?.nodeExecutionId ?? null };
+}
+
+async function broken(
+  tx: Transaction,
+  input: AdvanceWorkflow,
+  job: LockedJob,
+  run: WorkflowRun,
+  breach: Breach,
+): Promise<AppError> {
+  const [failed] = await failBroken(tx, [{ job, run, breach }]);
+  await keepReports(tx, keptReport(input, job, { breach }));
+  return errorOf(breach, failed?.job ?? job);
 }
 
 function stepEvent(run: WorkflowRun, node: NodeExecution, step: Step): EventDraft {

@@ -1,23 +1,32 @@
 import { checkCapability } from "../capabilities/registry.ts";
-import { AccessModeViolationError, AppError, CapabilityDeniedError, InvalidInputError } from "../errors.ts";
-import { type EntityRef, refuseWrites } from "../jobs/access-mode.ts";
+import { AppError, InvalidInputError } from "../errors.ts";
+import type { EntityRef } from "../jobs/access-mode.ts";
 import { addMetrics, type MetricsDelta } from "../jobs/metrics.ts";
 import { become } from "../jobs/state.ts";
 import { type JobChange, type LockedJob, record } from "../recorder/commit.ts";
-import { denial } from "../recorder/event.ts";
 import { inTransaction } from "../recorder/transaction.ts";
 import type { JsonValue } from "../storage/columns.ts";
-import type { AiJob, WorkflowRun } from "../storage/generated/client/client.ts";
+import type { AiJob, WorkerReport, WorkflowRun } from "../storage/generated/client/client.ts";
+import {
+  type BreachError,
+  type BrokenRun,
+  breachOf,
+  breachOfAccess,
+  breachOfBudget,
+  errorOf,
+  failBroken,
+} from "./breach.ts";
 import type { Engine } from "./engine.ts";
-import { admitReport, type ReportRefusal } from "./lease.ts";
+import { admitReport, type Reported, type ReportRefusal, recogniseReport } from "./lease.ts";
+import { isRepeated, keepReports, keptReport, type Report } from "./reports.ts";
 import { type Ending, endRuns, lockReported, runsWithOpenNodes } from "./runs.ts";
 
-export interface Completion {
-  readonly workflowRunId: string;
-  readonly leaseToken: string;
+export interface Completion extends Report {
   readonly jobOutputs: JsonValue;
   readonly writtenEntities: readonly EntityRef[];
   readonly issues: readonly string[];
+  /** Somebody else decides whether the outputs are good before they count as applied. */
+  readonly needsValidation?: boolean;
   readonly metrics: MetricsDelta;
 }
 
@@ -27,18 +36,19 @@ export interface Completed {
 }
 
 /** Why one completion did not complete its job. */
-export type CompletionRefusal = ReportRefusal | InvalidInputError | AccessModeViolationError | CapabilityDeniedError;
+export type CompletionRefusal = ReportRefusal | InvalidInputError | BreachError;
 
-/** What one completion decides: a refusal that changes nothing, or a change that ends the run, for good or ill. */
+/** What one completion decides: a refusal that changes nothing, a repeated report, or an end of the run. */
 type Decision =
   | { readonly kind: "REFUSED"; readonly error: CompletionRefusal }
+  | { readonly kind: "REPEATED"; readonly completed: Completed }
+  | { readonly kind: "BROKEN"; readonly broken: BrokenRun; readonly kept: readonly WorkerReport[] }
   | {
       readonly kind: "ENDED";
       readonly change: JobChange;
       readonly ending: Ending;
       readonly run: WorkflowRun;
-      /** What the caller gets where the run ended otherwise than it asked for. */
-      readonly toError: ((job: AiJob) => CompletionRefusal) | null;
+      readonly kept: readonly WorkerReport[];
     };
 
 /** Completes runs, each judged by itself, in one transaction and a fixed number of statements. */
@@ -47,16 +57,15 @@ export function completeWorkflows(
   completions: readonly Completion[],
 ): Promise<(Completed | CompletionRefusal)[]> {
   return inTransaction(engine, async (tx) => {
-    const runIds = completions.map(({ workflowRunId }) => workflowRunId);
-    const reported = await lockReported(tx, runIds);
-    const open = await runsWithOpenNodes(tx, runIds);
-    const decisions = completions.map((completion, index): Decision => {
-      const to = stateAfter(completion);
-      const admitted = admitReport(reported.get(completion.workflowRunId), completion.leaseToken, to);
-      if (admitted instanceof AppError) return { kind: "REFUSED", error: admitted };
-      return decide(completion, admitted.job, admitted.run, open.has(admitted.run.id), index);
+    const reported = await lockReported(tx, completions);
+    const open = await runsWithOpenNodes(tx, [...reported.keys()]);
+    const decisions = completions.map((completion, index) => {
+      const path = ["input", "completions", String(index)];
+      const hasOpenNodes = open.has(completion.workflowRunId);
+      return judge(completion, reported.get(completion.workflowRunId), hasOpenNodes, path);
     });
     const ended = decisions.filter((decision) => decision.kind === "ENDED");
+    const broken = decisions.filter((decision) => decision.kind === "BROKEN");
     await endRuns(
       tx,
       ended.map(({ ending }) => ending),
@@ -65,18 +74,57 @@ export function completeWorkflows(
       tx,
       ended.map(({ change }) => change),
     );
-    const jobs = new Map(recorded.map(({ job }) => [job.workflowRunId, job]));
-    return decisions.map((decision) => {
-      if (decision.kind === "REFUSED") return decision.error;
-      const { run, ending, change, toError } = decision;
-      const job = jobs.get(run.id) ?? change.job;
-      return toError ? toError(job) : { job, run: { ...run, ...ending, leaseExpiresAt: null } };
-    });
+    const failed = await failBroken(
+      tx,
+      broken.map((decision) => decision.broken),
+    );
+    await keepReports(
+      tx,
+      [...ended, ...broken].flatMap(({ kept }) => kept),
+    );
+    const jobs = new Map([...recorded, ...failed].map(({ job }) => [job.jobId, job]));
+    return decisions.map((decision) => answerOf(decision, jobs));
   });
 }
 
-function stateAfter({ issues }: Completion): "COMPLETED" | "COMPLETED_WITH_ISSUES" {
-  return issues.length === 0 ? "COMPLETED" : "COMPLETED_WITH_ISSUES";
+function answerOf(decision: Decision, jobs: ReadonlyMap<string, AiJob>): Completed | CompletionRefusal {
+  switch (decision.kind) {
+    case "REFUSED":
+      return decision.error;
+    case "REPEATED":
+      return decision.completed;
+    case "BROKEN": {
+      const { breach, job } = decision.broken;
+      return errorOf(breach, jobs.get(job.jobId) ?? job);
+    }
+    case "ENDED": {
+      const { run, ending, change } = decision;
+      return { job: jobs.get(run.jobId) ?? change.job, run: { ...run, ...ending, leaseExpiresAt: null } };
+    }
+  }
+}
+
+type ReportedOnce = Reported & { readonly job: LockedJob; readonly earlier: WorkerReport | undefined };
+
+function judge(
+  completion: Completion,
+  found: ReportedOnce | undefined,
+  hasOpenNodes: boolean,
+  path: readonly string[],
+): Decision {
+  const recognised = recogniseReport(found, completion.leaseToken);
+  if (recognised instanceof AppError) return { kind: "REFUSED", error: recognised };
+  const { earlier } = recognised;
+  const repeated = isRepeated(completion, earlier, path);
+  if (repeated instanceof AppError) return { kind: "REFUSED", error: repeated };
+  if (repeated && earlier) {
+    const { job, run } = recognised;
+    const breach = breachOf(earlier);
+    return breach ? { kind: "REFUSED", error: errorOf(breach, job) } : { kind: "REPEATED", completed: { job, run } };
+  }
+  const admitted = admitReport(recognised, completion.leaseToken, stateAfter(completion));
+  if (admitted instanceof AppError) return { kind: "REFUSED", error: admitted };
+  return decide(completion, admitted.job, admitted.run, hasOpenNodes, path);
 }
 
 function decide(
@@ -84,32 +132,26 @@ function decide(
   job: LockedJob,
   run: WorkflowRun,
   hasOpenNodes: boolean,
-  index: number,
+  path: readonly string[],
 ): Decision {
-  const path = ["input", "completions", String(index)];
-  const forbidden = refuseWrites(job, completion.writtenEntities);
-  if (forbidden) {
-    const error = new AccessModeViolationError(forbidden);
-    const reason = "access_mode_violation";
-    const set = { ...become(job, "FAILED", reason), errorMessage: error.message };
-    const event = { type: "STATE_CHANGED" as const, by: agent(run), payload: { reason, detail: forbidden } };
-    return fails(job, run, { job, set, event }, () => error);
-  }
+  const breaks = (broken: Omit<BrokenRun, "job" | "run">): Decision => {
+    const kept = keptReport(completion, job, { breach: broken.breach });
+    return { kind: "BROKEN", broken: { job, run, ...broken }, kept };
+  };
+  const forbidden = breachOfAccess(job, completion.metrics, completion.writtenEntities);
+  if (forbidden) return breaks({ breach: forbidden });
   const check = checkCapability(job.jobKind, job.capabilities);
-  if (!check.granted) {
-    const { capability } = check;
-    const set = become(job, "FAILED", `capability_denied: ${capability}`);
-    const change = { job, set, event: denial(job, capability, "completion") };
-    return fails(job, run, change, (failed) => new CapabilityDeniedError(capability, failed));
-  }
+  if (!check.granted) return breaks({ breach: { code: "CAPABILITY_DENIED", detail: check.capability } });
   if (hasOpenNodes) {
     const message = "A node of this run has not finished: report how it ended, then complete.";
     return { kind: "REFUSED", error: new InvalidInputError([...path, "workflowRunId"], message) };
   }
   const metrics = addMetrics(job, completion.metrics, [...path, "metrics"]);
   if (metrics instanceof InvalidInputError) return { kind: "REFUSED", error: metrics };
+  const passed = breachOfBudget(job, metrics);
+  if (passed) return breaks({ breach: passed, metrics });
   const state = stateAfter(completion);
-  const reason = state === "COMPLETED" ? "completed" : "completed_with_issues";
+  const reason = state.toLowerCase();
   const change: JobChange = {
     job,
     set: {
@@ -121,26 +163,18 @@ function decide(
     },
     event: {
       type: "STATE_CHANGED",
-      by: agent(run),
+      by: { actor: "AGENT", actorId: run.workerId },
       capabilityId: check.capability,
       payload: { reason, issues: completion.issues.length },
     },
   };
-  const ending: Ending = { id: run.id, state, errorMessage: null, finishedAt: job.now };
-  return { kind: "ENDED", change, ending, run, toError: null };
+  // A run that awaits a verdict has no lease any more, and has not finished (section 6).
+  const finishedAt = completion.needsValidation ? null : job.now;
+  const ending: Ending = { id: run.id, state, errorMessage: null, finishedAt };
+  return { kind: "ENDED", change, ending, run, kept: keptReport(completion, job) };
 }
 
-function fails(
-  job: LockedJob,
-  run: WorkflowRun,
-  change: JobChange,
-  toError: (job: AiJob) => CompletionRefusal,
-): Decision {
-  const errorMessage = change.set.errorMessage ?? change.set.statusReason ?? null;
-  const ending: Ending = { id: run.id, state: "FAILED", errorMessage, finishedAt: job.now };
-  return { kind: "ENDED", change, ending, run, toError };
-}
-
-function agent({ workerId }: WorkflowRun) {
-  return { actor: "AGENT" as const, actorId: workerId };
+function stateAfter({ needsValidation, issues }: Completion) {
+  if (needsValidation) return "AWAITING_VALIDATION";
+  return issues.length === 0 ? "COMPLETED" : "COMPLETED_WITH_ISSUES";
 }

@@ -3,15 +3,15 @@ import { addMetrics, type MetricsDelta } from "../jobs/metrics.ts";
 import { recordOne, type Transaction } from "../recorder/commit.ts";
 import { redactText } from "../recorder/redact.ts";
 import { inTransaction } from "../recorder/transaction.ts";
+import { breachOf, breachOfAccess, breachOfBudget, errorOf, failBroken } from "./breach.ts";
 import type { Completed } from "./complete.ts";
 import type { Engine } from "./engine.ts";
-import { admitReport } from "./lease.ts";
+import { admitReport, recogniseReport } from "./lease.ts";
+import { isRepeated, keepReports, keptReport, type Report } from "./reports.ts";
 import { afterFailure } from "./retry.ts";
 import { type Ending, endRuns, lockReported } from "./runs.ts";
 
-export interface FailWorkflow {
-  readonly workflowRunId: string;
-  readonly leaseToken: string;
+export interface FailWorkflow extends Report {
   readonly errorMessage: string;
   readonly retryable: boolean;
   readonly metrics: MetricsDelta;
@@ -19,20 +19,40 @@ export interface FailWorkflow {
 
 /** Ends a run as failed. The job is queued again while it is worth it and attempts are left, else failed. */
 export function failWorkflow(engine: Engine, input: FailWorkflow): Promise<Completed | AppError> {
-  return inTransaction(engine, (tx) => fail(tx, input));
+  return inTransaction(engine, (tx) => fail(tx, engine, input));
 }
 
-async function fail(tx: Transaction, input: FailWorkflow): Promise<Completed | AppError> {
-  const reported = (await lockReported(tx, [input.workflowRunId])).get(input.workflowRunId);
-  const admitted = admitReport(reported, input.leaseToken, "FAILED");
+async function fail(tx: Transaction, engine: Engine, input: FailWorkflow): Promise<Completed | AppError> {
+  const reported = (await lockReported(tx, [input])).get(input.workflowRunId);
+  const recognised = recogniseReport(reported, input.leaseToken);
+  if (recognised instanceof AppError) return recognised;
+  const repeated = isRepeated(input, recognised.earlier, ["input"]);
+  if (repeated instanceof AppError) return repeated;
+  if (repeated && recognised.earlier) {
+    const breach = breachOf(recognised.earlier);
+    return breach ? errorOf(breach, recognised.job) : recognised;
+  }
+  const admitted = admitReport(recognised, input.leaseToken, "FAILED");
   if (admitted instanceof AppError) return admitted;
   const { job, run } = admitted;
+  const forbidden = breachOfAccess(job, input.metrics);
+  if (forbidden) {
+    const [failed] = await failBroken(tx, [{ job, run, breach: forbidden }]);
+    await keepReports(tx, keptReport(input, job, { breach: forbidden }));
+    return errorOf(forbidden, failed?.job ?? job);
+  }
   const metrics = addMetrics(job, input.metrics, ["input", "metrics"]);
   if (metrics instanceof InvalidInputError) return metrics;
   const errorMessage = redactText(input.errorMessage);
   const ending: Ending = { id: run.id, state: "FAILED", errorMessage, finishedAt: job.now };
   await endRuns(tx, [ending]);
-  const next = afterFailure(job, { retryable: input.retryable, reason: "failed_by_worker" });
+  // Beyond its budget a job is not tried again; the worker gets what it asked for, a run that failed.
+  const passed = breachOfBudget(job, metrics);
+  const next = afterFailure(
+    job,
+    { retryable: input.retryable && !passed, reason: passed ? "budget_exceeded" : "failed_by_worker" },
+    engine.backoff,
+  );
   const recorded = await recordOne(tx, {
     job,
     set: { ...metrics, ...next, errorMessage },
@@ -42,5 +62,6 @@ async function fail(tx: Transaction, input: FailWorkflow): Promise<Completed | A
       payload: { reason: next.statusReason, retryable: input.retryable, error_message: errorMessage },
     },
   });
+  await keepReports(tx, keptReport(input, job));
   return { job: recorded.job, run: { ...run, ...ending, leaseExpiresAt: null } };
 }

@@ -1,14 +1,24 @@
 import { AppError, InvalidInputError, type WorkflowDirective } from "../errors.ts";
 import { addMetrics, isZero, type MetricsDelta } from "../jobs/metrics.ts";
-import { type JobChange, record } from "../recorder/commit.ts";
+import { type JobChange, type LockedJob, record } from "../recorder/commit.ts";
 import { inTransaction } from "../recorder/transaction.ts";
+import type { JobMetrics } from "../storage/columns.ts";
+import type { WorkerReport, WorkflowRun } from "../storage/generated/client/client.ts";
+import {
+  type Breach,
+  type BrokenRun,
+  breachOf,
+  breachOfAccess,
+  breachOfBudget,
+  errorOf,
+  failBroken,
+} from "./breach.ts";
 import type { Engine } from "./engine.ts";
-import { admitReport, leaseUntil } from "./lease.ts";
+import { admitReport, leaseUntil, type Reported, recogniseReport } from "./lease.ts";
+import { isRepeated, keepReports, keptReport, type Report } from "./reports.ts";
 import { lockReported, type Renewal, renewLeases } from "./runs.ts";
 
-export interface Heartbeat {
-  readonly workflowRunId: string;
-  readonly leaseToken: string;
+export interface Heartbeat extends Report {
   readonly leaseSeconds: number;
   readonly metrics: MetricsDelta;
 }
@@ -22,45 +32,101 @@ export interface HeartbeatAnswer {
   readonly error: AppError | null;
 }
 
+/** What one heartbeat decides. */
+interface Decision {
+  readonly answer: HeartbeatAnswer;
+  readonly renewal?: Renewal;
+  readonly change?: JobChange;
+  /** It breaks the access mode at once, or the budget once its metrics are recorded. */
+  readonly broken?: BrokenRun;
+  readonly kept?: readonly WorkerReport[];
+}
+
 /**
  * Renews leases and adds metrics, in one transaction and a fixed number of statements. Each heartbeat is judged by
  * itself; one that brings no metrics makes no version of its job.
  */
 export function heartbeatWorkflows(engine: Engine, heartbeats: readonly Heartbeat[]): Promise<HeartbeatAnswer[]> {
   return inTransaction(engine, async (tx) => {
-    const reported = await lockReported(
-      tx,
-      heartbeats.map(({ workflowRunId }) => workflowRunId),
+    const reported = await lockReported(tx, heartbeats);
+    const decisions = heartbeats.map((heartbeat, index) =>
+      decide(heartbeat, reported.get(heartbeat.workflowRunId), ["input", "heartbeats", String(index)]),
     );
-    const renewals: Renewal[] = [];
-    const changes: JobChange[] = [];
-    const answers = heartbeats.map((heartbeat, index): HeartbeatAnswer => {
-      const { workflowRunId } = heartbeat;
-      const admitted = admitReport(reported.get(workflowRunId), heartbeat.leaseToken, "RUNNING");
-      if (admitted instanceof AppError) return stop(workflowRunId, admitted);
-      const { job, run, now } = admitted;
-      const asked = leaseUntil(now, heartbeat.leaseSeconds);
-      const leaseExpiresAt = run.leaseExpiresAt && run.leaseExpiresAt > asked ? run.leaseExpiresAt : asked;
-      renewals.push({ id: run.id, leaseExpiresAt, lastHeartbeat: now });
-      const metrics = addMetrics(job, heartbeat.metrics, ["input", "heartbeats", String(index), "metrics"]);
-      const refused = metrics instanceof InvalidInputError;
-      if (!refused && !isZero(heartbeat.metrics)) {
-        changes.push({
-          job,
-          set: metrics,
-          event: {
-            type: "METRICS_RECORDED",
-            by: { actor: "AGENT", actorId: run.workerId },
-            payload: { delta: { ...heartbeat.metrics } },
-          },
-        });
-      }
-      return { workflowRunId, directive: "CONTINUE", leaseExpiresAt, error: refused ? metrics : null };
-    });
-    await renewLeases(tx, renewals);
-    await record(tx, changes);
-    return answers;
+    await renewLeases(
+      tx,
+      decisions.flatMap(({ renewal }) => renewal ?? []),
+    );
+    const recorded = await record(
+      tx,
+      decisions.flatMap(({ change }) => change ?? []),
+    );
+    // A budget that was passed is a second version, of the job as the metrics have left it.
+    const now = new Map(recorded.map(({ job }) => [job.jobId, job]));
+    await failBroken(
+      tx,
+      decisions.flatMap(({ broken }) => (broken ? { ...broken, job: now.get(broken.job.jobId) ?? broken.job } : [])),
+    );
+    await keepReports(
+      tx,
+      decisions.flatMap(({ kept }) => kept ?? []),
+    );
+    return decisions.map(({ answer }) => answer);
   });
+}
+
+type ReportedOnce = Reported & { readonly job: LockedJob; readonly earlier: WorkerReport | undefined };
+
+function decide(heartbeat: Heartbeat, found: ReportedOnce | undefined, path: readonly string[]): Decision {
+  const { workflowRunId, leaseToken } = heartbeat;
+  const recognised = recogniseReport(found, leaseToken);
+  if (recognised instanceof AppError) return { answer: stop(workflowRunId, recognised) };
+  const repeated = isRepeated(heartbeat, recognised.earlier, path);
+  const earlier = repeated === true && recognised.earlier ? breachOf(recognised.earlier) : null;
+  if (earlier) return { answer: stop(workflowRunId, errorOf(earlier, recognised.job)) };
+  const admitted = admitReport(recognised, leaseToken, "RUNNING");
+  if (admitted instanceof AppError) return { answer: stop(workflowRunId, admitted) };
+  const { job, run, now } = admitted;
+
+  const renewal = renewalOf(run, now, heartbeat.leaseSeconds);
+  const { leaseExpiresAt } = renewal;
+  const goOn = (error: AppError | null) => ({ workflowRunId, directive: "CONTINUE", leaseExpiresAt, error }) as const;
+  if (repeated !== false) return { answer: goOn(repeated === true ? null : repeated), renewal };
+  const forbidden = breachOfAccess(job, heartbeat.metrics);
+  if (forbidden) return breaks(heartbeat, job, run, forbidden);
+  const metrics = addMetrics(job, heartbeat.metrics, [...path, "metrics"]);
+  if (metrics instanceof InvalidInputError) return { answer: goOn(metrics), renewal };
+  const kept = keptReport(heartbeat, job);
+  if (isZero(heartbeat.metrics)) return { answer: goOn(null), renewal, kept };
+  const change = metricsChange(job, run, metrics, heartbeat.metrics);
+  const passed = breachOfBudget(job, metrics);
+  return passed ? { ...breaks(heartbeat, job, run, passed), change } : { answer: goOn(null), renewal, change, kept };
+}
+
+/** A heartbeat never shortens a lease. */
+function renewalOf(run: WorkflowRun, now: Date, leaseSeconds: number): Renewal {
+  const asked = leaseUntil(now, leaseSeconds);
+  const leaseExpiresAt = run.leaseExpiresAt && run.leaseExpiresAt > asked ? run.leaseExpiresAt : asked;
+  return { id: run.id, leaseExpiresAt, lastHeartbeat: now };
+}
+
+function breaks(heartbeat: Heartbeat, job: LockedJob, run: WorkflowRun, breach: Breach): Decision {
+  return {
+    answer: stop(run.id, errorOf(breach, job)),
+    broken: { job, run, breach },
+    kept: keptReport(heartbeat, job, { breach }),
+  };
+}
+
+function metricsChange(job: LockedJob, run: WorkflowRun, metrics: JobMetrics, delta: MetricsDelta): JobChange {
+  return {
+    job,
+    set: metrics,
+    event: {
+      type: "METRICS_RECORDED",
+      by: { actor: "AGENT", actorId: run.workerId },
+      payload: { delta: { ...delta } },
+    },
+  };
 }
 
 function stop(workflowRunId: string, error: AppError): HeartbeatAnswer {

@@ -1,5 +1,11 @@
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
-import { IllegalTransitionError, JobPoisonedError, LeaseLostError, type WorkflowDirective } from "../errors.ts";
+import {
+  AppError,
+  IllegalTransitionError,
+  JobPoisonedError,
+  LeaseLostError,
+  type WorkflowDirective,
+} from "../errors.ts";
 import { hasEnded } from "../jobs/state.ts";
 import type { AiJob, WorkflowRun } from "../storage/generated/client/client.ts";
 import type { JobState } from "../storage/generated/client/enums.ts";
@@ -31,8 +37,19 @@ export interface Reported {
 export type ReportRefusal = LeaseLostError | JobPoisonedError | IllegalTransitionError;
 
 /**
+ * Whether the token is, or was, the run's: what everything else of a report depends on. An unknown run and a wrong
+ * token get the same answer: a token cannot be tried out.
+ */
+export function recogniseReport<R extends Reported>(
+  reported: R | undefined,
+  token: string,
+): R | LeaseLostError | JobPoisonedError {
+  if (!reported || !provesLease(reported.run, token)) return new LeaseLostError();
+  return reported.job.state === "POISONED" ? new JobPoisonedError(reported.job) : reported;
+}
+
+/**
  * Judges whether a report with this token may change the job, in the order of section 6: what was read, or why not.
- * An unknown run and a wrong token get the same answer: a token cannot be tried out.
  * @param to the state that the report would bring the job to, for the message.
  */
 export function admitReport<R extends Reported>(
@@ -40,12 +57,12 @@ export function admitReport<R extends Reported>(
   token: string,
   to: JobState,
 ): R | ReportRefusal {
-  if (!reported || !provesLease(reported.run, token)) return new LeaseLostError();
-  const { job, run, now } = reported;
-  if (job.state === "POISONED") return new JobPoisonedError(job);
+  const recognised = recogniseReport(reported, token);
+  if (recognised instanceof AppError) return recognised;
+  const { job, run, now } = recognised;
   if (hasEnded(job.state)) return new IllegalTransitionError(job.state, to, directiveOf(job.state));
   const holds = run.state === "RUNNING" && run.leaseExpiresAt !== null && run.leaseExpiresAt > now;
-  return holds && job.workflowRunId === run.id ? reported : new LeaseLostError();
+  return holds && job.workflowRunId === run.id ? recognised : new LeaseLostError();
 }
 
 /** What a worker is told whose job has ended in this state. */

@@ -4,6 +4,7 @@ import type { LockedJob, Transaction } from "../recorder/commit.ts";
 import { redactText } from "../recorder/redact.ts";
 import { type JsonValue, NODE_COLUMNS } from "../storage/columns.ts";
 import type { NodeExecution } from "../storage/generated/client/client.ts";
+import type { JobState } from "../storage/generated/client/enums.ts";
 
 export type StepOutcome = "STARTED" | "SUCCEEDED" | "FAILED";
 
@@ -12,6 +13,8 @@ export interface Step {
   readonly nodeId: string;
   readonly nodeType: string;
   readonly outcome: StepOutcome;
+  /** Ids of nodes of the run that must have succeeded; for a step that starts. */
+  readonly dependsOn?: readonly string[];
   readonly inputPayload: JsonValue;
   readonly outputPayload: JsonValue;
   readonly errorMessage: string | null;
@@ -29,10 +32,13 @@ export function writeStep(tx: Transaction, job: LockedJob, runId: string, step: 
 }
 
 async function openNode(tx: Transaction, job: LockedJob, runId: string, step: Step): Promise<NodeExecution> {
+  const { dependsOn = [] } = step;
+  if (dependsOn.length > 0) refuseTooSoon(dependsOn, await latestStates(tx, runId, dependsOn));
   const [node] = await tx.$queryRaw<NodeExecution[]>`
-    INSERT INTO node_executions (id, workflow_run_id, node_id, node_type, sequence, input_payload, started_at)
+    INSERT INTO node_executions
+      (id, workflow_run_id, node_id, node_type, sequence, depends_on, input_payload, started_at)
     SELECT ${uuidv7()}::uuid, ${runId}::uuid, ${step.nodeId}, ${step.nodeType}, coalesce(max(sequence), 0) + 1,
-      ${payload(step.inputPayload)}::jsonb, ${job.now}
+      ${dependsOn}::text[], ${payload(step.inputPayload)}::jsonb, ${job.now}
     FROM node_executions WHERE workflow_run_id = ${runId}::uuid
     ON CONFLICT (workflow_run_id, node_id) WHERE finished_at IS NULL DO NOTHING
     RETURNING ${NODE_COLUMNS}`;
@@ -43,7 +49,31 @@ async function openNode(tx: Transaction, job: LockedJob, runId: string, step: St
   return node;
 }
 
+/** How each of these nodes stands: a node that was started again stands as its latest execution does. */
+async function latestStates(
+  tx: Transaction,
+  runId: string,
+  nodeIds: readonly string[],
+): Promise<ReadonlyMap<string, JobState>> {
+  const rows = await tx.$queryRaw<{ nodeId: string; state: JobState }[]>`
+    SELECT DISTINCT ON (node_id) node_id AS "nodeId", upper(state::text) AS state FROM node_executions
+    WHERE workflow_run_id = ${runId}::uuid AND node_id = ANY(${nodeIds}::text[])
+    ORDER BY node_id, sequence DESC`;
+  return new Map(rows.map(({ nodeId, state }) => [nodeId, state]));
+}
+
+/** @throws InvalidInputError where a node that must have succeeded has not. */
+function refuseTooSoon(dependsOn: readonly string[], states: ReadonlyMap<string, JobState>): void {
+  for (const nodeId of dependsOn) {
+    const state = states.get(nodeId);
+    if (state === "COMPLETED") continue;
+    const standing = state === undefined ? "was never started" : state === "RUNNING" ? "has not finished" : "failed";
+    throw refuse("dependsOn", `The node ${nodeId}, on which this one depends, ${standing}.`);
+  }
+}
+
 async function endNode(tx: Transaction, job: LockedJob, runId: string, step: Step): Promise<NodeExecution> {
+  if (step.dependsOn?.length) throw refuse("dependsOn", "What a node depends on is told when it starts.");
   const succeeded = step.outcome === "SUCCEEDED";
   const message = step.errorMessage === null ? null : redactText(step.errorMessage);
   const [node] = await tx.$queryRaw<NodeExecution[]>`
@@ -55,6 +85,13 @@ async function endNode(tx: Transaction, job: LockedJob, runId: string, step: Ste
   if (node.nodeType !== step.nodeType) {
     throw refuse("nodeType", `The node ${step.nodeId} was started as ${node.nodeType}.`);
   }
+  return node;
+}
+
+/** A node's execution by its id. */
+export async function readNode(tx: Transaction, id: string): Promise<NodeExecution | undefined> {
+  const [node] = await tx.$queryRaw<NodeExecution[]>`
+    SELECT ${NODE_COLUMNS} FROM node_executions WHERE id = ${id}::uuid`;
   return node;
 }
 

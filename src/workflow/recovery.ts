@@ -2,11 +2,15 @@ import { become } from "../jobs/state.ts";
 import { type JobChange, record } from "../recorder/commit.ts";
 import { ENGINE } from "../recorder/event.ts";
 import { inTransaction, type Recorder } from "../recorder/transaction.ts";
+import type { Engine } from "./engine.ts";
 import { afterFailure } from "./retry.ts";
 import { endRuns, expiredRuns, lockReported } from "./runs.ts";
 
 /** Runs that one transaction of a sweep recovers: it holds their jobs' rows while it does. */
 const BATCH = 100;
+
+/** What a sweep needs of the engine: it runs before there is a feed to wake or a guard to ask. */
+type Sweeper = Recorder & Pick<Engine, "backoff">;
 
 /**
  * Takes every run whose lease has passed from its worker [HSK-WF-003]: the run and its job become stalled
@@ -14,7 +18,7 @@ const BATCH = 100;
  * judged under its job's lock, so it is recovered once.
  * @returns how many runs this call recovered.
  */
-export async function recoverStalledRuns(recorder: Recorder): Promise<number> {
+export async function recoverStalledRuns(recorder: Sweeper): Promise<number> {
   let recovered = 0;
   for (;;) {
     const runIds = await expiredRuns(recorder.prisma, BATCH);
@@ -24,9 +28,16 @@ export async function recoverStalledRuns(recorder: Recorder): Promise<number> {
   }
 }
 
-function recoverBatch(recorder: Recorder, runIds: readonly string[]): Promise<number> {
+function recoverBatch(recorder: Sweeper, runIds: readonly string[]): Promise<number> {
   return inTransaction(recorder, async (tx) => {
-    const reported = [...(await lockReported(tx, runIds)).values()];
+    const reported = [
+      ...(
+        await lockReported(
+          tx,
+          runIds.map((workflowRunId) => ({ workflowRunId })),
+        )
+      ).values(),
+    ];
     // Renewed, ended or recovered by somebody else while this sweep waited for the lock: not this sweep's any more.
     const lost = reported.filter(
       ({ run, now }) => run.state === "RUNNING" && run.leaseExpiresAt !== null && run.leaseExpiresAt <= now,
@@ -58,7 +69,7 @@ function recoverBatch(recorder: Recorder, runIds: readonly string[]): Promise<nu
     await record(
       tx,
       stalled.map(({ job }): JobChange => {
-        const next = afterFailure(job, { retryable: true, reason: "lease_expired" });
+        const next = afterFailure(job, { retryable: true, reason: "lease_expired" }, recorder.backoff);
         return { job, set: next, event: { type: "STATE_CHANGED", by: ENGINE, payload: { reason: next.statusReason } } };
       }),
     );

@@ -1,23 +1,25 @@
 import { lockJobs, readJob, type Transaction } from "../recorder/commit.ts";
-import { RUN_COLUMNS, toRecord } from "../storage/columns.ts";
+import { RUN_COLUMNS, toRecordset } from "../storage/columns.ts";
 import { Prisma, type WorkflowRun } from "../storage/generated/client/client.ts";
 import type { JobState } from "../storage/generated/client/enums.ts";
 import type { Reported } from "./lease.ts";
+import { findReports, type ReportRef } from "./reports.ts";
 
 /**
  * Runs are written only by a transaction that holds the job's row (section 4's lock order), in batches: the number of
  * statements does not grow with the number of runs.
  */
 
-/** Locks the jobs of these runs, then reads the runs as they are under those locks. By run id. */
-export async function lockReported(tx: Transaction, runIds: readonly string[]) {
-  const ids = Prisma.sql`ANY(${runIds}::uuid[])`;
+/** Locks the jobs of the runs that are reported on, then reads the runs as they are under those locks. By run id. */
+export async function lockReported(tx: Transaction, reports: readonly ReportRef[]) {
+  const ids = Prisma.sql`ANY(${reports.map(({ workflowRunId }) => workflowRunId)}::uuid[])`;
   const jobs = await lockJobs(tx, Prisma.sql`job_id IN (SELECT r.job_id FROM workflow_runs r WHERE r.id = ${ids})`);
   const runs = await tx.$queryRaw<WorkflowRun[]>`SELECT ${RUN_COLUMNS} FROM workflow_runs WHERE id = ${ids}`;
+  const earlier = await findReports(tx, reports);
   return new Map(
     runs.flatMap((run) => {
       const job = jobs.get(run.jobId);
-      return job ? [[run.id, { run, job, now: job.now }] as const] : [];
+      return job ? [[run.id, { run, job, now: job.now, earlier: earlier.get(run.id) }] as const] : [];
     }),
   );
 }
@@ -47,7 +49,7 @@ export async function expiredRuns(tx: Transaction, limit: number): Promise<reado
 
 export async function insertRuns(tx: Transaction, runs: readonly WorkflowRun[]): Promise<void> {
   await tx.$executeRaw`
-    INSERT INTO workflow_runs SELECT * FROM jsonb_populate_recordset(NULL::workflow_runs, ${recordset(runs)})`;
+    INSERT INTO workflow_runs SELECT * FROM jsonb_populate_recordset(NULL::workflow_runs, ${toRecordset(runs)})`;
 }
 
 export interface Renewal {
@@ -60,28 +62,29 @@ export async function renewLeases(tx: Transaction, renewals: readonly Renewal[])
   if (renewals.length === 0) return;
   await tx.$executeRaw`
     UPDATE workflow_runs r SET lease_expires_at = n.lease_expires_at, last_heartbeat = n.last_heartbeat
-    FROM jsonb_populate_recordset(NULL::workflow_runs, ${recordset(renewals)}) n WHERE r.id = n.id`;
+    FROM jsonb_populate_recordset(NULL::workflow_runs, ${toRecordset(renewals)}) n WHERE r.id = n.id`;
 }
 
 export interface Ending {
   readonly id: string;
-  readonly state: Exclude<JobState, "QUEUED" | "RUNNING" | "AWAITING_VALIDATION" | "AWAITING_USER">;
+  readonly state: Exclude<JobState, "QUEUED" | "RUNNING">;
   readonly errorMessage: string | null;
-  readonly finishedAt: Date;
+  /** Null for a run that awaits somebody's decision: its work is done, and it has not finished. */
+  readonly finishedAt: Date | null;
 }
 
-/** Ends runs: the lease is revoked, and every node that is still open ends as its run does (section 3). */
+/** Takes runs from their workers: the lease is revoked, and every node still open ends as its run does (section 3). */
 export async function endRuns(tx: Transaction, endings: readonly Ending[]): Promise<void> {
   if (endings.length === 0) return;
   await tx.$executeRaw`
-    WITH ending AS (SELECT * FROM jsonb_populate_recordset(NULL::workflow_runs, ${recordset(endings)})),
+    WITH ending AS (SELECT * FROM jsonb_populate_recordset(NULL::workflow_runs, ${toRecordset(endings)})),
     run AS (
       UPDATE workflow_runs r SET state = n.state, lease_expires_at = NULL, finished_at = n.finished_at,
         error_message = n.error_message
       FROM ending n WHERE r.id = n.id AND r.finished_at IS NULL
     )
     UPDATE node_executions e SET state = n.state, finished_at = n.finished_at
-    FROM ending n WHERE e.workflow_run_id = n.id AND e.finished_at IS NULL`;
+    FROM ending n WHERE e.workflow_run_id = n.id AND e.finished_at IS NULL AND n.finished_at IS NOT NULL`;
 }
 
 /** Which of these runs have a node that has not finished. */
@@ -90,8 +93,4 @@ export async function runsWithOpenNodes(tx: Transaction, runIds: readonly string
     SELECT DISTINCT workflow_run_id AS id FROM node_executions
     WHERE workflow_run_id = ANY(${runIds}::uuid[]) AND finished_at IS NULL`;
   return new Set(rows.map(({ id }) => id));
-}
-
-function recordset(rows: readonly object[]): Prisma.Sql {
-  return Prisma.sql`${JSON.stringify(rows.map(toRecord))}::jsonb`;
 }

@@ -1,6 +1,6 @@
 import type { AppError } from "../errors.ts";
 import { GuardFailedError, JobPoisonedError } from "../errors.ts";
-import { type AceError, type GuardedText, isPoisoning } from "../guards/guard.ts";
+import { type AceError, type GuardContent, isPoisoning } from "../guards/guard.ts";
 import { runGuards } from "../guards/run-guards.ts";
 import { countGuards } from "../jobs/metrics.ts";
 import { type LockedJob, lockJobs, recordOne, type Transaction } from "../recorder/commit.ts";
@@ -25,11 +25,10 @@ export type Guarded =
 export async function guardContent(
   engine: Engine,
   job: AiJob,
-  texts: readonly GuardedText[],
+  content: GuardContent,
   fence: Fence,
   counted = 0,
 ): Promise<Guarded> {
-  const content = { texts, patterns: await patternsOf(engine, job) };
   const outcome = await runGuards(engine.guards, content, engine.guardTimeoutMs);
   const guardsRun = Math.max(outcome.guardsRun - counted, 0);
   switch (outcome.outcome) {
@@ -96,11 +95,15 @@ async function recordDiagnostic(tx: Transaction, job: LockedJob, diagnosis: Diag
   await recordOne(tx, { job, set: countGuards(job, guardsRun), event });
 }
 
-/** What PromptInjectionGuard looks for in this job beside its own patterns (section 7). */
-async function patternsOf(engine: Engine, job: AiJob): Promise<readonly string[]> {
-  const profile = await engine.prisma.capabilityProfile.findUnique({
-    where: { id: job.capabilityProfileId },
-    select: { injectionPatterns: true },
+/** What PromptInjectionGuard looks for beside its own patterns (section 7), by capability profile; in one statement. */
+export async function injectionPatterns(
+  { prisma }: Engine,
+  profileIds: readonly string[],
+): Promise<ReadonlyMap<string, readonly string[]>> {
+  if (profileIds.length === 0) return new Map();
+  const profiles = await prisma.capabilityProfile.findMany({
+    where: { id: { in: [...new Set(profileIds)] } },
+    select: { id: true, injectionPatterns: true },
   });
-  return profile?.injectionPatterns ?? [];
+  return new Map(profiles.map(({ id, injectionPatterns: patterns }) => [id, patterns]));
 }

@@ -7,7 +7,7 @@ import { JobKind } from "../../src/storage/generated/client/enums.ts";
 import { advanceWorkflow } from "../../src/workflow/advance.ts";
 import { completeWorkflows } from "../../src/workflow/complete.ts";
 import type { Engine } from "../../src/workflow/engine.ts";
-import type { Claim } from "../../src/workflow/start.ts";
+import type { Claim } from "../../src/workflow/leasing.ts";
 import { startWorkflow } from "../../src/workflow/start.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { aStep, aSubmit, engineOn, ok, SOMEBODY, started, submitted, WORKSPACE } from "../support/engine.ts";

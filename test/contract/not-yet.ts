@@ -4,20 +4,6 @@
  * is served after all, so this list can only shrink.
  */
 const LATER: Readonly<Record<string, readonly string[]>> = {
-  "claiming the next due jobs": ["Mutation.claimAiJobs", "ClaimAiJobsInput", "ClaimAiJobsPayload", "ClaimAiJobsResult"],
-  "validation and review": [
-    "Mutation.resolveValidation",
-    "ResolveValidationInput",
-    "ResolveValidationPayload",
-    "ResolveValidationResult",
-    "ValidationVerdict",
-    "Mutation.resolveUserReview",
-    "ResolveUserReviewInput",
-    "ResolveUserReviewPayload",
-    "ResolveUserReviewResult",
-    "ReviewDecision",
-    "WorkflowCompletionInput.needsValidation",
-  ],
   retrying: ["Mutation.retryAiJob", "RetryAiJobInput", "RetryAiJobPayload", "RetryAiJobResult"],
   "bulk actions": [
     "Mutation.cancelAiJobs",
@@ -38,20 +24,7 @@ const LATER: Readonly<Record<string, readonly string[]>> = {
     "SubmitAiJobResult | JobPoisonedError",
     "CancelAiJobInput.includeChildren",
   ],
-  "token budgets": [
-    "SubmitAiJobResult | BudgetExceededError",
-    "StartWorkflowResult | BudgetExceededError",
-    "AdvanceWorkflowResult | BudgetExceededError",
-    "CompleteWorkflowResult | BudgetExceededError",
-  ],
-  "steps that write entities": ["AdvanceWorkflowResult | AccessModeViolationError"],
-  "steps that wait for steps": ["WorkflowStepInput.dependsOn"],
-  "reports that may be repeated": [
-    "WorkflowHeartbeatInput.reportId",
-    "AdvanceWorkflowInput.reportId",
-    "WorkflowCompletionInput.reportId",
-    "FailWorkflowInput.reportId",
-  ],
+  "token budgets": ["SubmitAiJobResult | BudgetExceededError", "StartWorkflowResult | BudgetExceededError"],
 };
 
 export const NOT_YET: readonly string[] = Object.values(LATER).flat();

@@ -8,6 +8,8 @@ const DEFAULTS = {
   logLevel: "info",
   corsOrigins: [],
   recoveryIntervalMs: 5000,
+  backoff: { firstMs: 5000, mostMs: 900_000 },
+  preferenceMs: 60_000,
   maxBodyBytes: 5_000_000,
 };
 
@@ -40,6 +42,9 @@ describe("the settings", () => {
       LOG_LEVEL: "silent",
       CORS_ORIGINS: "http://localhost:3000 , https://app.example/path,",
       RECOVERY_INTERVAL_SECONDS: "0.5",
+      RETRY_FIRST_SECONDS: "0",
+      RETRY_MOST_SECONDS: "7.5",
+      REVISE_PREFERENCE_SECONDS: "10",
       MAX_BODY_BYTES: "1024",
       PATH: "/bin",
     };
@@ -50,6 +55,8 @@ describe("the settings", () => {
       logLevel: "silent",
       corsOrigins: ["http://localhost:3000", "https://app.example"],
       recoveryIntervalMs: 500,
+      backoff: { firstMs: 0, mostMs: 7500 },
+      preferenceMs: 10_000,
       maxBodyBytes: 1024,
     });
   });

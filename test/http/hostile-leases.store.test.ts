@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { Claim } from "../../src/workflow/start.ts";
+import type { Claim } from "../../src/workflow/leasing.ts";
 import { graphql } from "../generated/index.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { aStep, engineOn, started } from "../support/engine.ts";
@@ -100,7 +100,7 @@ const METRICS = {
 /** Everything that a worker can report on a run, and what each is answered. */
 async function reports(workflowRunId: string, leaseToken: string) {
   const run = { workflowRunId, leaseToken, metrics: METRICS };
-  const { step } = aStep(mine, "stolen");
+  const { dependsOn: _none, ...step } = aStep(mine, "stolen").step;
   const poison = {
     sourceId: "s",
     sourceHash: null,

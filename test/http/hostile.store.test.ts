@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { Claim } from "../../src/workflow/start.ts";
+import type { Claim } from "../../src/workflow/leasing.ts";
 import { graphql } from "../generated/index.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { engineOn, started } from "../support/engine.ts";

@@ -40,6 +40,7 @@ async function aFullJob() {
     await insertJob(tx, jobId, {
       job: {
         parent_job_id: `'${parent}'`,
+        root_job_id: `'${parent}'`,
         job_kind: "'sheet_transform'",
         access_mode: "'apply_scoped'",
         safety_mode: "'experimental'",
@@ -49,6 +50,8 @@ async function aFullJob() {
         job_inputs: `'{"text": "${QUOTES.replaceAll("\\", "\\\\").replaceAll('"', '\\"')}", "list": [1, 0.1, null, true]}'`,
         priority: "-7",
         token_budget: String(MOST),
+        preferred_worker_id: "'worker-7'",
+        preferred_until: "'2026-01-02 03:04:05.006+00'",
         idempotency_key: "'key'",
         max_attempts: "9",
       },
@@ -186,13 +189,15 @@ test("the nine metrics are those of the spec, by its names", () => {
 describe("an enum's words", () => {
   const names = Object.entries(enums).map(([name, values]) => [name, Object.values<string>(values)] as const);
 
-  test("are of nine enums", () => {
+  test("are of eleven enums", () => {
     expect(names.map(([name]) => name).toSorted()).toEqual([
       "AccessMode",
+      "BulkActionKind",
       "JobKind",
       "JobState",
       "ModelTier",
       "OperationType",
+      "QuotaResource",
       "RecorderActor",
       "RecorderEventType",
       "SafetyMode",

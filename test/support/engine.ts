@@ -6,15 +6,28 @@ import type { Actor } from "../../src/recorder/event.ts";
 import type { AiJob } from "../../src/storage/generated/client/client.ts";
 import type { Storage } from "../../src/storage/open.ts";
 import type { AdvanceWorkflow } from "../../src/workflow/advance.ts";
-import type { Engine } from "../../src/workflow/engine.ts";
-import { type Claim, startWorkflow } from "../../src/workflow/start.ts";
+import { type Engine, newTurns } from "../../src/workflow/engine.ts";
+import type { Claim } from "../../src/workflow/leasing.ts";
+import { startWorkflow } from "../../src/workflow/start.ts";
 
 export const WORKSPACE = "00000000-0000-7000-8000-000000000000";
 export const SOMEBODY: Actor = { actor: "HUMAN", actorId: "anonymous" };
 
+/** The product's own defaults. */
+export const BACKOFF = { firstMs: 5_000, mostMs: 900_000 };
+
 /** The engine on a test's database, with the product's own guards. */
 export function engineOn(storage: Storage, more: Partial<Engine> = {}): Engine {
-  return { prisma: storage.prisma, wake: () => undefined, guards, guardTimeoutMs: 10_000, ...more };
+  return {
+    prisma: storage.prisma,
+    wake: () => undefined,
+    guards,
+    guardTimeoutMs: 10_000,
+    turns: newTurns(),
+    backoff: BACKOFF,
+    preferenceMs: 60_000,
+    ...more,
+  };
 }
 
 /** What to submit where a test does not care. */

@@ -6,6 +6,7 @@ import { Feed } from "../../src/recorder/feed.ts";
 import { createServer } from "../../src/server.ts";
 import type { PrismaClient } from "../../src/storage/generated/client/client.ts";
 import type { Storage } from "../../src/storage/open.ts";
+import { openWaitingRoom } from "../../src/workflow/waiting.ts";
 import { engineOn } from "./engine.ts";
 
 /** The server as a stranger sees it: requests that no typed client would send, what is answered, and what is logged. */
@@ -23,7 +24,8 @@ export async function startLoggedServer(storage: Storage): Promise<LoggedServer>
   const log = pino({ level: "trace" }, { write: (line: string) => lines.push(line) });
   const feed = new Feed({ prisma: storage.prisma, pollMs: 100, onError: (err) => log.warn({ err }) });
   const engine = engineOn(storage, { wake: () => feed.wake() });
-  const server = createServer({ engine, feed, log, corsOrigins: [], maxBodyBytes: 5_000_000 });
+  const waiting = openWaitingRoom(engine, (err) => log.warn({ err }));
+  const server = createServer({ engine, feed, waiting, log, corsOrigins: [], maxBodyBytes: 5_000_000 });
   server.http.listen(0, "127.0.0.1");
   await once(server.http, "listening");
   const address = server.http.address();

@@ -9,9 +9,10 @@ import type { JobState } from "../../src/storage/generated/client/enums.ts";
 import type { Storage } from "../../src/storage/open.ts";
 import { advanceWorkflow } from "../../src/workflow/advance.ts";
 import type { Engine } from "../../src/workflow/engine.ts";
+import type { Claim } from "../../src/workflow/leasing.ts";
 import type { Violation } from "../../src/workflow/poison.ts";
 import { endRuns } from "../../src/workflow/runs.ts";
-import { type Claim, startWorkflow } from "../../src/workflow/start.ts";
+import { startWorkflow } from "../../src/workflow/start.ts";
 import { aStep, ok, started, WORKSPACE } from "./engine.ts";
 
 /** Jobs in every state that there is, and the texts that make a guard poison them. */

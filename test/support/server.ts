@@ -6,6 +6,7 @@ import { Feed } from "../../src/recorder/feed.ts";
 import { createServer } from "../../src/server.ts";
 import type { Storage } from "../../src/storage/open.ts";
 import type { Engine } from "../../src/workflow/engine.ts";
+import { openWaitingRoom } from "../../src/workflow/waiting.ts";
 import { engineOn } from "./engine.ts";
 
 export interface TestServer {
@@ -19,9 +20,14 @@ export interface TestServer {
 /** The product's server on a test's database and a free port: what clients talk to, over HTTP. */
 export async function startTestServer(storage: Storage, more: Partial<Engine> = {}): Promise<TestServer> {
   const feed = new Feed({ prisma: storage.prisma, pollMs: 100, onError: () => undefined });
-  const engine = engineOn(storage, { wake: () => feed.wake(), ...more });
+  const wake = () => {
+    feed.wake();
+    waiting.call();
+  };
+  const engine = engineOn(storage, { wake, ...more });
+  const waiting = openWaitingRoom(engine, () => undefined);
   const log = pino({ level: "silent" });
-  const server = createServer({ engine, feed, log, corsOrigins: [], maxBodyBytes: 5_000_000 });
+  const server = createServer({ engine, feed, waiting, log, corsOrigins: [], maxBodyBytes: 5_000_000 });
   server.http.listen(0, "127.0.0.1");
   await once(server.http, "listening");
   const address = server.http.address();

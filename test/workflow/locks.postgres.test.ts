@@ -4,8 +4,8 @@ import type { PrismaClient } from "../../src/storage/generated/client/client.ts"
 import { completeWorkflows } from "../../src/workflow/complete.ts";
 import type { Engine } from "../../src/workflow/engine.ts";
 import { heartbeatWorkflows } from "../../src/workflow/heartbeat.ts";
+import type { Claim } from "../../src/workflow/leasing.ts";
 import { recoverStalledRuns } from "../../src/workflow/recovery.ts";
-import type { Claim } from "../../src/workflow/start.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { engineOn, started } from "../support/engine.ts";
 import { anotherClient } from "../support/interrupt.ts";

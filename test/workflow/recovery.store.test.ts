@@ -3,9 +3,9 @@ import { LeaseLostError } from "../../src/errors.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { advanceWorkflow } from "../../src/workflow/advance.ts";
 import { heartbeatWorkflows } from "../../src/workflow/heartbeat.ts";
+import type { Claim } from "../../src/workflow/leasing.ts";
 import { poisonJob } from "../../src/workflow/poison.ts";
 import { recoverStalledRuns } from "../../src/workflow/recovery.ts";
-import type { Claim } from "../../src/workflow/start.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { aStep, engineOn, ok, started } from "../support/engine.ts";
 

@@ -1,11 +1,12 @@
 import { describe, expect, test } from "vitest";
 import { afterFailure } from "../../src/workflow/retry.ts";
+import { BACKOFF } from "../support/engine.ts";
 
 const now = new Date("2031-05-06T07:08:09.123Z");
 const failure = { retryable: true, reason: "failed_by_worker" };
 
 function waits(attempt: number, jitter?: number): number {
-  const { runAfter } = afterFailure({ attempt, maxAttempts: 1000, now }, failure, jitter);
+  const { runAfter } = afterFailure({ attempt, maxAttempts: 1000, revisions: 0, now }, failure, BACKOFF, jitter);
   return (runAfter?.getTime() ?? 0) - now.getTime();
 }
 
@@ -45,9 +46,16 @@ describe("a job whose run failed", () => {
       "failed_by_worker",
     ],
     ["has failed where it is not worth another", { attempt: 1, maxAttempts: 3 }, false, "FAILED", "failed_by_worker"],
+    [
+      "is queued again while attempts are left, those that were sent back not counted",
+      { attempt: 3, maxAttempts: 2, revisions: 2 },
+      true,
+      "QUEUED",
+      "retry_scheduled",
+    ],
     ["has failed where it has one attempt only", { attempt: 1, maxAttempts: 1 }, true, "FAILED", "failed_by_worker"],
   ] as const)("%s", (_, attempts, retryable, state, statusReason) => {
-    const next = afterFailure({ ...attempts, now }, { retryable, reason: "failed_by_worker" });
+    const next = afterFailure({ revisions: 0, ...attempts, now }, { retryable, reason: "failed_by_worker" }, BACKOFF);
     expect(next).toMatchObject({ state, statusReason, completedAt: null });
     expect(next.runAfter !== undefined).toBe(state === "QUEUED");
   });

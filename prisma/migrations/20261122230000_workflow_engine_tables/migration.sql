@@ -16,8 +16,8 @@ CREATE TABLE "worker_reports" (
     "report_id" UUID NOT NULL,
     "report_hash" BYTEA NOT NULL,
     "node_execution_id" UUID,
-    "error_code" TEXT,
-    "error_message" TEXT,
+    "breach_code" TEXT,
+    "breach_detail" TEXT,
     "recorded_at" TIMESTAMPTZ(3) NOT NULL,
 
     CONSTRAINT "worker_reports_pkey" PRIMARY KEY ("workflow_run_id","report_id")

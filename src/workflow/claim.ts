@@ -1,0 +1,64 @@
+import { AppError } from "../errors.ts";
+import type { LockedJob, Transaction } from "../recorder/commit.ts";
+import { inTransaction } from "../recorder/transaction.ts";
+import type { AiJob } from "../storage/generated/client/client.ts";
+import { lockDueJobs, type Wanted } from "./due.ts";
+import type { Engine } from "./engine.ts";
+import { handOut } from "./hand-out.ts";
+import { type Claim, type Leased, leaseJobs, type Worker } from "./leasing.ts";
+import { injectionPatterns } from "./trap.ts";
+
+export type ClaimAiJobs = Worker & Wanted;
+
+export interface Claimed {
+  readonly claims: readonly Claim[];
+  /** Jobs that a guard stopped instead of handing them out. */
+  readonly poisoned: readonly AiJob[];
+}
+
+/**
+ * Takes the next due jobs (section 6): the batch is leased in one transaction and a fixed number of statements, its
+ * inputs are guarded outside of it, jobs that trip are poisoned one by one, and only then tokens are handed out.
+ */
+export async function claimAiJobs(engine: Engine, input: ClaimAiJobs): Promise<Claimed> {
+  const { leased, turn } = await inTransaction(engine, (tx) => leaseDue(tx, engine, input));
+  // Not before the commit: what gave way has served nobody.
+  if (turn !== undefined) engine.turns.last = turn;
+  const guarded = leased.filter(({ texts }) => texts.length > 0);
+  const patterns = await injectionPatterns(
+    engine,
+    guarded.map(({ claim }) => claim.job.capabilityProfileId),
+  );
+  const claims: Claim[] = [];
+  const poisoned: AiJob[] = [];
+  for (const one of leased) {
+    const outcome = await handOut(engine, one, patterns.get(one.claim.job.capabilityProfileId) ?? []);
+    if ("leaseToken" in outcome) claims.push(outcome);
+    else if (!(outcome instanceof AppError)) poisoned.push(outcome.job);
+  }
+  return { claims, poisoned };
+}
+
+interface Batch {
+  readonly leased: readonly Leased[];
+  /** The workspace whose turn was the last. */
+  readonly turn: string | undefined;
+}
+
+async function leaseDue(tx: Transaction, engine: Engine, input: ClaimAiJobs): Promise<Batch> {
+  const { last } = engine.turns;
+  const jobs = await lockDueJobs(tx, input, last);
+  const { leased } = await leaseJobs(tx, engine, jobs, input);
+  return { leased, turn: input.workspaceId === null ? lastServed(jobs, last) : undefined };
+}
+
+/** Of the workspaces that were served most often in this claim, the last in the order of their turns. */
+function lastServed(jobs: readonly LockedJob[], before: string): string | undefined {
+  const served = new Map<string, number>();
+  for (const { workspaceId } of jobs) served.set(workspaceId, (served.get(workspaceId) ?? 0) + 1);
+  const most = Math.max(0, ...served.values());
+  const rounds = [...served].filter(([, times]) => times === most).map(([workspaceId]) => workspaceId);
+  // Ids compare as texts as they do in the database; the turns began after `before`, and went on from the beginning.
+  const again = rounds.filter((id) => id <= before);
+  return (again.length > 0 ? again : rounds).toSorted().at(-1);
+}

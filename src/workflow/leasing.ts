@@ -1,0 +1,120 @@
+import { uuidv7 } from "uuidv7";
+import { checkCapability } from "../capabilities/registry.ts";
+import { type GuardedText, textsOf } from "../guards/guard.ts";
+import { countGuards } from "../jobs/metrics.ts";
+import { become } from "../jobs/state.ts";
+import { type JobChange, type LockedJob, record, type Transaction } from "../recorder/commit.ts";
+import { denial } from "../recorder/event.ts";
+import type { AiJob, WorkflowRun } from "../storage/generated/client/client.ts";
+import type { Engine } from "./engine.ts";
+import { leaseUntil, newLeaseToken } from "./lease.ts";
+import { insertRuns } from "./runs.ts";
+
+/** Who takes jobs, and for how long. */
+export interface Worker {
+  readonly workerId: string;
+  readonly leaseSeconds: number;
+}
+
+/** A job that a worker now holds. The token is shown here and never again. */
+export interface Claim {
+  readonly job: AiJob;
+  readonly run: WorkflowRun;
+  readonly leaseToken: string;
+}
+
+/** A claim whose token nobody has yet: the job's inputs are to be guarded first. */
+export interface Leased {
+  readonly claim: Claim;
+  readonly texts: readonly GuardedText[];
+}
+
+/** A job that its profile no longer allows: it has failed, with the denial as its event (section 8). */
+export interface Denied {
+  readonly job: AiJob;
+  readonly capability: string;
+}
+
+/** Leases queued jobs that this transaction holds, in a fixed number of statements. */
+export async function leaseJobs(
+  tx: Transaction,
+  engine: Engine,
+  jobs: readonly LockedJob[],
+  worker: Worker,
+): Promise<{ readonly leased: readonly Leased[]; readonly denied: readonly Denied[] }> {
+  const decisions = jobs.map((job) => decide(engine, job, worker));
+  await insertRuns(
+    tx,
+    decisions.flatMap(({ run }) => run ?? []),
+  );
+  const recorded = await record(
+    tx,
+    decisions.map(({ change }) => change),
+  );
+  const leased: Leased[] = [];
+  const denied: Denied[] = [];
+  for (const [index, { run, leaseToken, texts, capability }] of decisions.entries()) {
+    const job = recorded[index]?.job;
+    if (!job) throw new Error("One change makes one record.");
+    if (run) leased.push({ claim: { job, run, leaseToken }, texts });
+    else denied.push({ job, capability });
+  }
+  return { leased, denied };
+}
+
+interface Decision {
+  readonly change: JobChange;
+  readonly capability: string;
+  /** Undefined where the job's profile does not suffice. */
+  readonly run?: WorkflowRun;
+  readonly leaseToken: string;
+  readonly texts: readonly GuardedText[];
+}
+
+function decide(engine: Engine, job: LockedJob, worker: Worker): Decision {
+  const { granted, capability } = checkCapability(job.jobKind, job.capabilities);
+  if (!granted) {
+    const set = become(job, "FAILED", `capability_denied: ${capability}`);
+    return { change: { job, set, event: denial(job, capability, "claim") }, capability, leaseToken: "", texts: [] };
+  }
+  const { token, stored } = newLeaseToken();
+  const run = runOf(job, worker, stored);
+  const texts = textsOf(job.jobInputs, "jobInputs");
+  const change: JobChange = {
+    job,
+    set: {
+      ...become(job, "RUNNING", "running"),
+      // Counted here, where the job's version is made: they run before the token is handed out, or it never is.
+      ...countGuards(job, texts.length === 0 ? 0 : engine.guards.length),
+      workflowRunId: run.id,
+      attempt: run.attempt,
+      runAfter: null,
+      preferredWorkerId: null,
+      preferredUntil: null,
+      errorMessage: null,
+    },
+    event: {
+      type: "STATE_CHANGED",
+      by: { actor: "AGENT", actorId: worker.workerId },
+      capabilityId: capability,
+      payload: { reason: "running", attempt: run.attempt },
+    },
+  };
+  return { change, capability, run, leaseToken: token, texts };
+}
+
+function runOf(job: LockedJob, { workerId, leaseSeconds }: Worker, leaseToken: Uint8Array<ArrayBuffer>): WorkflowRun {
+  return {
+    id: uuidv7(),
+    jobId: job.jobId,
+    attempt: job.attempt + 1,
+    state: "RUNNING",
+    workerId,
+    leaseToken,
+    leaseExpiresAt: leaseUntil(job.now, leaseSeconds),
+    lastHeartbeat: job.now,
+    errorMessage: null,
+    startedAt: job.now,
+    finishedAt: null,
+  };
+}

@@ -1,0 +1,90 @@
+import { createHash } from "node:crypto";
+import { canonicalize } from "json-canonicalize";
+import { InvalidInputError } from "../errors.ts";
+import type { LockedJob, Transaction } from "../recorder/commit.ts";
+import { REPORT_COLUMNS, toRecordset } from "../storage/columns.ts";
+import type { WorkerReport } from "../storage/generated/client/client.ts";
+import type { Breach } from "./breach.ts";
+
+/**
+ * A worker that lost an answer sends its report again, with the same `reportId`: it counts once (section 6). What was
+ * kept is read under the job's lock, so that of two that arrive together the second one finds the first.
+ */
+
+/** Which run a report is about, and the worker's own id for it, if it gave one. */
+export interface ReportRef {
+  readonly workflowRunId: string;
+  readonly reportId?: string | null | undefined;
+}
+
+/** A report, whatever else it brings, with the token that proves the right to make it. */
+export interface Report extends ReportRef {
+  readonly leaseToken: string;
+}
+
+/** Reports that were kept under these ids, by run; no two of one batch are about the same run. */
+export async function findReports(
+  tx: Transaction,
+  reports: readonly ReportRef[],
+): Promise<ReadonlyMap<string, WorkerReport>> {
+  const named = reports.filter(({ reportId }) => reportId != null);
+  if (named.length === 0) return new Map();
+  const rows = await tx.$queryRaw<WorkerReport[]>`
+    SELECT ${REPORT_COLUMNS} FROM worker_reports
+    WHERE (workflow_run_id, report_id) IN (
+      SELECT r.workflow_run_id, r.report_id FROM jsonb_populate_recordset(NULL::worker_reports, ${toRecordset(named.map(refOf))}) r)`;
+  return new Map(rows.map((row) => [row.workflowRunId, row]));
+}
+
+function refOf({ workflowRunId, reportId }: ReportRef) {
+  return { workflowRunId, reportId };
+}
+
+/**
+ * Whether a report was kept before.
+ * @param path where the report stands in the caller's input.
+ * @returns true or false; or why it is refused: another report has its id.
+ */
+export function isRepeated(
+  report: Report,
+  earlier: WorkerReport | undefined,
+  path: readonly string[],
+): boolean | InvalidInputError {
+  if (!earlier) return false;
+  if (Buffer.from(earlier.reportHash).equals(hashOf(report))) return true;
+  const message = "Another report of this run has this reportId. Use a new one for what has not been reported.";
+  return new InvalidInputError([...path, "reportId"], message);
+}
+
+/** A report as it is kept; nothing for one without an id, which counts as often as it is sent. */
+export function keptReport(
+  report: Report,
+  job: LockedJob,
+  more: { readonly nodeExecutionId?: string; readonly breach?: Breach } = {},
+): WorkerReport[] {
+  const { workflowRunId, reportId } = report;
+  if (reportId == null) return [];
+  return [
+    {
+      workflowRunId,
+      reportId,
+      reportHash: new Uint8Array(hashOf(report)),
+      nodeExecutionId: more.nodeExecutionId ?? null,
+      breachCode: more.breach?.code ?? null,
+      breachDetail: more.breach?.detail ?? null,
+      recordedAt: job.now,
+    },
+  ];
+}
+
+export async function keepReports(tx: Transaction, reports: readonly WorkerReport[]): Promise<void> {
+  if (reports.length === 0) return;
+  await tx.$executeRaw`
+    INSERT INTO worker_reports
+    SELECT * FROM jsonb_populate_recordset(NULL::worker_reports, ${toRecordset(reports)})`;
+}
+
+/** What tells the same report from another one: all of it but the secret. */
+function hashOf({ leaseToken: _secret, ...content }: Report): Buffer {
+  return createHash("sha256").update(canonicalize(content)).digest();
+}

@@ -1,0 +1,163 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { JobKind } from "../storage/generated/client/enums.ts";
+import { type ClaimAiJobs, type Claimed, claimAiJobs } from "./claim.ts";
+import { type DuePlace, listDuePlaces } from "./due.ts";
+import type { Engine } from "./engine.ts";
+
+export interface WaitingRoomOptions {
+  /** Where something is due: one statement, whoever waits. */
+  readonly look: () => Promise<readonly DuePlace[]>;
+  readonly claim: (wanted: ClaimAiJobs) => Promise<Claimed>;
+  /** Milliseconds from one look to the next though nobody called: time alone makes jobs due, and other servers do. */
+  readonly pollMs: number;
+  readonly onError: (error: unknown) => void;
+}
+
+/** How soon a job is seen that another server queued, or that time made due, at the latest. */
+const POLL_MS = 250;
+/** Milliseconds between two looks, at least: many commits in a row are one reason to look. */
+const SOONEST_MS = 10;
+
+interface Waiter {
+  readonly wanted: ClaimAiJobs;
+  readonly answer: (claimed: Claimed) => void;
+  /** It is its turn: what it gets must reach it, though its time be up meanwhile. */
+  isTrying: boolean;
+  isLate: boolean;
+}
+
+/**
+ * Workers that wait until something is due. One of them, in the order in which they came, tries when a look finds what
+ * it can do; so a thousand that wait cost the database one look, and not a thousand.
+ */
+export class WaitingRoom {
+  readonly #options: WaitingRoomOptions;
+  readonly #waiters = new Set<Waiter>();
+  #watching: Promise<void> | undefined;
+  #called: AbortController = new AbortController();
+  #closed = false;
+
+  constructor(options: WaitingRoomOptions) {
+    this.#options = options;
+  }
+
+  /** Something may be due: a commit here, or a hint of another server. */
+  call(): void {
+    if (this.#waiters.size > 0) this.#called.abort();
+  }
+
+  /**
+   * Claims, at once or as soon as something is due.
+   * @param waitMs the longest wait; the answer is empty then.
+   * @param signal the client has gone: it waits no more, and takes nothing.
+   */
+  async claim(wanted: ClaimAiJobs, waitMs: number, signal?: AbortSignal): Promise<Claimed> {
+    const deadline = performance.now() + waitMs;
+    const claimed = await this.#options.claim(wanted);
+    if (!isEmpty(claimed) || this.#closed) return claimed;
+    const left = deadline - performance.now();
+    return left > 0 ? this.#wait(wanted, left, signal) : claimed;
+  }
+
+  #wait(wanted: ClaimAiJobs, milliseconds: number, signal: AbortSignal | undefined): Promise<Claimed> {
+    return new Promise((resolve) => {
+      const leave = () => {
+        waiter.isLate = true;
+        if (!waiter.isTrying) waiter.answer(NOTHING);
+      };
+      const timer = setTimeout(leave, milliseconds);
+      const waiter: Waiter = {
+        wanted,
+        isTrying: false,
+        isLate: false,
+        answer: (claimed) => {
+          clearTimeout(timer);
+          signal?.removeEventListener("abort", leave);
+          this.#waiters.delete(waiter);
+          resolve(claimed);
+        },
+      };
+      if (signal?.aborted) return leave();
+      signal?.addEventListener("abort", leave);
+      this.#waiters.add(waiter);
+      this.#watching ??= this.#watch();
+    });
+  }
+
+  /** Everybody who waits is answered, and nobody waits any more. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const waiter of this.#waiters) {
+      waiter.isLate = true;
+      if (!waiter.isTrying) waiter.answer(NOTHING);
+    }
+    this.#called.abort();
+    await this.#watching;
+  }
+
+  async #watch(): Promise<void> {
+    while (this.#waiters.size > 0) {
+      this.#called = new AbortController();
+      try {
+        await this.#serve(await this.#options.look());
+      } catch (error) {
+        // The database is away or too busy: who waits goes on waiting.
+        this.#options.onError(error);
+      }
+      await sleep(SOONEST_MS);
+      await sleep(this.#options.pollMs, undefined, { signal: this.#called.signal }).catch(() => undefined);
+    }
+    this.#watching = undefined;
+  }
+
+  /** Those who can do something of what is due try in their order, until the first who finds that it is gone. */
+  async #serve(places: readonly DuePlace[]): Promise<void> {
+    const inVain = new Set<string>();
+    for (const waiter of this.#waiters) {
+      const { wanted } = waiter;
+      const key = keyOf(wanted);
+      if (inVain.has(key) || !places.some((place) => fits(place, wanted))) continue;
+      if (!(await this.#try(waiter))) inVain.add(key);
+    }
+  }
+
+  /** @returns whether there was something for this one. */
+  async #try(waiter: Waiter): Promise<boolean> {
+    waiter.isTrying = true;
+    try {
+      const claimed = await this.#options.claim(waiter.wanted);
+      const found = !isEmpty(claimed);
+      if (found) waiter.answer(claimed);
+      return found;
+    } finally {
+      waiter.isTrying = false;
+      if (waiter.isLate) waiter.answer(NOTHING);
+    }
+  }
+}
+
+/** The waiting room of a process. */
+export function openWaitingRoom(engine: Engine, onError: (error: unknown) => void): WaitingRoom {
+  return new WaitingRoom({
+    look: () => listDuePlaces(engine.prisma),
+    claim: (wanted) => claimAiJobs(engine, wanted),
+    pollMs: POLL_MS,
+    onError,
+  });
+}
+
+const NOTHING: Claimed = { claims: [], poisoned: [] };
+
+function isEmpty({ claims, poisoned }: Claimed): boolean {
+  return claims.length === 0 && poisoned.length === 0;
+}
+
+function fits({ workspaceId, jobKind }: DuePlace, { workspaceId: only, jobKinds }: ClaimAiJobs): boolean {
+  return (only === null || only === workspaceId) && (jobKinds?.includes(jobKind) ?? true);
+}
+
+/** Workers that can do the same: where one of them finds nothing, so would the others. */
+function keyOf({ workspaceId, jobKinds }: ClaimAiJobs): string {
+  const kinds: readonly JobKind[] = jobKinds ?? [];
+  return `${workspaceId} ${[...kinds].sort().join()}`;
+}
