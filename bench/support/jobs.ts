@@ -24,6 +24,15 @@ export async function addJobs(sql: pg.Client, count: number): Promise<void> {
   }
 }
 
+/** Makes the table have `count` jobs more that nobody has taken yet, in the same way. */
+export async function addQueuedJobs(sql: pg.Client, count: number): Promise<void> {
+  const { rows } = await sql.query<{ there: number }>("SELECT count(*)::int AS there FROM ai_jobs");
+  const there = rows[0]?.there ?? 0;
+  for (let first = there; first < there + count; first += BATCH) {
+    await sql.query(SUBMIT, [WORKSPACE, first, Math.min(first + BATCH, there + count) - 1]);
+  }
+}
+
 /** Some of the jobs, spread over all of them. */
 export async function someJobIds(sql: pg.Client, count: number): Promise<string[]> {
   const { rows } = await sql.query<{ id: string }>(

@@ -42,7 +42,7 @@ export async function load(url: string, operation: Operation, milliseconds: numb
 }
 
 /** One request; its answer's body. */
-function post(url: string, operation: Operation, agent: Agent): Promise<string> {
+export function post(url: string, operation: Operation, agent: Agent): Promise<string> {
   const body = JSON.stringify({ query: operation.query, variables: operation.variables() });
   return new Promise((resolve, reject) => {
     const headers = { "content-type": "application/json", "content-length": Buffer.byteLength(body) };

@@ -1,9 +1,10 @@
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, fork, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { z } from "zod";
 
 /** A GraphQL server in a process of its own. */
 export interface Server {
@@ -32,10 +33,7 @@ export async function startOurs(databaseUrl: string): Promise<Server> {
 
 /** PostGraphile on the same database, by its own command and its own preset, in production mode. */
 export async function startPeer(databaseUrl: string): Promise<Server> {
-  if (!existsSync(`${PEER}/node_modules`)) {
-    console.log("Installing PostGraphile into bench/peer, once.");
-    execFileSync("npm", ["ci", "--no-audit", "--no-fund"], { cwd: PEER, stdio: ["ignore", "ignore", "inherit"] });
-  }
+  installPeer();
   const port = await freePort();
   const command = `${PEER}/node_modules/postgraphile/dist/cli-run.js`;
   const options = ["--preset", "postgraphile/presets/amber", "--connection", databaseUrl, "--schema", "public"];
@@ -45,6 +43,40 @@ export async function startPeer(databaseUrl: string): Promise<Server> {
     stdio: ["ignore", "ignore", "inherit"],
   });
   return answering("PostGraphile", child, port);
+}
+
+/** How many jobs pg-boss takes and completes a second. */
+export interface Queue {
+  /** Puts jobs into the queue, and has so many workers of one process take and complete them, so many at once. */
+  round(jobs: number, batchSize: number, concurrency: number): Promise<number>;
+  stop(): Promise<void>;
+}
+
+const rate = z.object({ perSecond: z.number() });
+
+/** pg-boss as a library, in a process of its own, on a schema of its own in the same database. */
+export async function startQueue(databaseUrl: string): Promise<Queue> {
+  installPeer();
+  const child = fork(`${PEER}/queue.mjs`, [databaseUrl], { cwd: PEER, execPath: nodeOfPeer(), execArgv: [] });
+  const answer = async () =>
+    rate.parse(z.tuple([z.unknown()], z.unknown()).parse(await once(child, "message"))[0]).perSecond;
+  await answer();
+  return {
+    round: (jobs, batchSize, concurrency) => {
+      child.send({ jobs, batchSize, concurrency });
+      return answer();
+    },
+    stop: async () => {
+      child.kill("SIGTERM");
+      await once(child, "exit");
+    },
+  };
+}
+
+function installPeer(): void {
+  if (existsSync(`${PEER}/node_modules/pg-boss`)) return;
+  console.log("Installing the peers into bench/peer, once.");
+  execFileSync("npm", ["ci", "--no-audit", "--no-fund"], { cwd: PEER, stdio: ["ignore", "ignore", "inherit"] });
 }
 
 /** The Node that bench/peer brings, where it has one for this machine: PostGraphile needs 22 or later. */

@@ -85,9 +85,9 @@ export async function lockJob(tx: Transaction, workspaceId: string, jobId: strin
 export async function record(tx: Transaction, changes: readonly JobChange[]): Promise<readonly Recorded[]> {
   if (changes.length === 0) return [];
   const recorded = changes.map(nextVersion);
-  const written = await tx.$executeRaw`
+  const count = await tx.$executeRaw`
     WITH job AS (
-      SELECT * FROM jsonb_to_recordset(${toRecordset(recorded.map(({ job }) => job))}) AS t(
+      SELECT * FROM jsonb_to_recordset(${toRecordset(recorded.map(({ job }) => written(job)))}) AS t(
         job_id uuid, workflow_run_id uuid, state "JobState", status_reason text, error_message text, job_outputs jsonb,
         issues text[], run_after timestamptz, attempt int, revisions int, preferred_worker_id text,
         preferred_until timestamptz, version int, order_xid bigint, chain_hash text,
@@ -109,8 +109,32 @@ export async function record(tx: Transaction, changes: readonly JobChange[]): Pr
     )
     ${insertEvents(recorded.map(({ event }) => event))}
     WHERE e.job_id IN (SELECT job_id FROM changed)`;
-  if (written !== changes.length) throw new Error("A job was changed without its lock: the version moved on.");
+  if (count !== changes.length) throw new Error("A job was changed without its lock: the version moved on.");
   return recorded;
+}
+
+/** What a version writes of a job: its documents stay where they are. */
+function written(job: LockedJob) {
+  return {
+    jobId: job.jobId,
+    workflowRunId: job.workflowRunId,
+    state: job.state,
+    statusReason: job.statusReason,
+    errorMessage: job.errorMessage,
+    jobOutputs: job.jobOutputs,
+    issues: job.issues,
+    runAfter: job.runAfter,
+    attempt: job.attempt,
+    revisions: job.revisions,
+    preferredWorkerId: job.preferredWorkerId,
+    preferredUntil: job.preferredUntil,
+    version: job.version,
+    orderXid: job.orderXid,
+    chainHash: job.chainHash,
+    ...metricsOf(job),
+    updatedAt: job.updatedAt,
+    completedAt: job.completedAt,
+  };
 }
 
 /** Writes one new version of one job. */
@@ -157,7 +181,7 @@ export async function recordSubmitted(db: Transaction, job: NewJob, draft: Event
         priority, run_after, max_attempts, token_budget, idempotency_key, submit_hash, place.order_xid, place.hash,
         place.now, place.now
       FROM place, jsonb_populate_recordset(NULL::ai_jobs, ${toRecordset([job])})
-      ON CONFLICT (workspace_id, idempotency_key) DO NOTHING
+      ON CONFLICT (workspace_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
       RETURNING job_id, order_xid, chain_hash, created_at, updated_at
     ), recorded AS (
       INSERT INTO flight_recorder_events

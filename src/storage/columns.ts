@@ -5,6 +5,9 @@ import { Prisma } from "./generated/client/client.ts";
  * enum values by the names that TypeScript and GraphQL use. test/storage proves it against Prisma, column by column.
  */
 
+/** Names of columns by the names of their fields. */
+const SNAKE_CASE = new Map<string, string>();
+
 /** The nine metrics of a job, in the order of the spec [HSK-JOB-101]. */
 export const METRIC_NAMES = [
   "durationMs",
@@ -83,9 +86,14 @@ function selectList(fields: readonly string[]): Prisma.Sql {
 /** A JSON value as Prisma has it. */
 export type JsonValue = Prisma.JsonValue;
 
-/** A field's name in the database. */
+/** A field's name in the database. Remembered: a batch asks for the same names with every row. */
 export function snakeCase(field: string): string {
-  return field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+  const known = SNAKE_CASE.get(field);
+  if (known !== undefined) return known;
+  const name = field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+  // Bounded: what is asked for are names of columns, and nothing that a client chooses.
+  SNAKE_CASE.set(field, name);
+  return name;
 }
 
 /** An enum's value as the database stores it and as payloads show it. */
@@ -101,7 +109,9 @@ export function word(name: string): string {
  * them, 64-bit numbers as text, times in UTC, bytes as PostgreSQL's hex.
  */
 export function toRecord(row: object): Readonly<Record<string, unknown>> {
-  return Object.fromEntries(Object.entries(row).map(([field, value]) => [snakeCase(field), toColumn(field, value)]));
+  const record: Record<string, unknown> = {};
+  for (const [field, value] of Object.entries(row)) record[snakeCase(field)] = toColumn(field, value);
+  return record;
 }
 
 /** Rows as a parameter that `jsonb_to_recordset` and its kin read back. */

@@ -14,6 +14,16 @@ CREATE INDEX ai_jobs_scheduled ON ai_jobs (workspace_id, job_kind, priority DESC
 CREATE INDEX ai_jobs_next_due ON ai_jobs (workspace_id, job_kind, run_after)
   WHERE state = 'queued' AND run_after IS NOT NULL;
 
+-- ---------------------------------------------------------------- fewer entries for each version
+-- Every version of a job writes an entry into each index that holds it. Most jobs have no parent and no key: the two
+-- indexes that are about those hold only jobs that have.
+
+DROP INDEX ai_jobs_parent_job_id_created_at_job_id_idx;
+CREATE INDEX ai_jobs_children ON ai_jobs (parent_job_id, created_at DESC, job_id DESC) WHERE parent_job_id IS NOT NULL;
+
+DROP INDEX ai_jobs_workspace_id_idempotency_key_key;
+CREATE UNIQUE INDEX ai_jobs_one_per_key ON ai_jobs (workspace_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
+
 -- ---------------------------------------------------------------- values
 
 ALTER TABLE ai_jobs

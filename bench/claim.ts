@@ -1,0 +1,166 @@
+/**
+ * How many jobs a second do workers take and complete over HTTP, next to pg-boss as a library on the same PostgreSQL,
+ * how many statements does that cost, and what does a long queue cost a claim? Run with `npx tsx bench/claim.ts`.
+ *
+ * pg-boss marks a row and deletes no history. A claim here leases with a token, checks capabilities, guards the inputs,
+ * and writes a run and an event; a completion adds metrics, checks access mode and budget, and writes another event.
+ */
+import { Agent } from "node:http";
+import { z } from "zod";
+import { NO_METRICS } from "../src/jobs/metrics.ts";
+import { openStorage } from "../src/storage/open.ts";
+import { claimAiJobs } from "../src/workflow/claim.ts";
+import { completeWorkflows } from "../src/workflow/complete.ts";
+import { engineOn } from "../test/support/engine.ts";
+import { settle, withDatabase } from "./support/database.ts";
+import { bar, machine, median, quantile, table } from "./support/figures.ts";
+import { addQueuedJobs, WORKSPACE } from "./support/jobs.ts";
+import { post } from "./support/load.ts";
+import { startOurs, startQueue } from "./support/servers.ts";
+
+const ROUNDS = 7;
+/** All but terminal_exec, which the profile of the loaded jobs does not allow. */
+const KINDS = [
+  "DOC_EDIT",
+  "SHEET_TRANSFORM",
+  "CANVAS_CLUSTER",
+  "ASR_TRANSCRIBE",
+  "WORKFLOW_RUN",
+  "DOC_SUMMARIZE",
+] as const;
+
+const CLAIM = `mutation ($input: ClaimAiJobsInput!) { claimAiJobs(input: $input) { ... on ClaimAiJobsPayload {
+  claims { leaseToken workflowRun { workflowRunId } job { jobId jobKind jobInputs } } } } }`;
+const COMPLETE = `mutation ($input: CompleteWorkflowsInput!) { completeWorkflows(input: $input) {
+  ... on CompleteWorkflowsPayload { results { __typename } } } }`;
+
+const claimed = z.object({
+  data: z.object({
+    claimAiJobs: z.object({
+      claims: z.array(z.object({ leaseToken: z.string(), workflowRun: z.object({ workflowRunId: z.string() }) })),
+    }),
+  }),
+});
+
+/** Takes and completes so many jobs over HTTP. @returns jobs a second. */
+async function round(url: string, jobs: number, limit: number, workers: number): Promise<number> {
+  const agent = new Agent({ keepAlive: true, maxSockets: workers });
+  const start = performance.now();
+  let done = 0;
+  const worker = async (_: unknown, index: number) => {
+    while (done < jobs) {
+      const input = { workerId: `worker-${index}`, limit, leaseSeconds: 60, jobKinds: KINDS };
+      const answer = await post(url, { query: CLAIM, variables: () => ({ input }), answer: '"claims"' }, agent);
+      const { claims } = claimed.parse(JSON.parse(answer)).data.claimAiJobs;
+      if (claims.length === 0) return;
+      const completions = claims.map(({ leaseToken, workflowRun }) => ({
+        ...workflowRun,
+        leaseToken,
+        jobOutputs: { ok: true },
+        metrics: { durationMs: 12, inputTokens: 100, outputTokens: 20 },
+      }));
+      const operation = { query: COMPLETE, variables: () => ({ input: { completions } }), answer: "CompletedWorkflow" };
+      await post(url, operation, agent);
+      done += claims.length;
+    }
+  };
+  await Promise.all(Array.from({ length: workers }, worker));
+  agent.destroy();
+  return done / ((performance.now() - start) / 1000);
+}
+
+console.log(`## Taking and completing jobs, next to pg-boss\n\n${machine()}\n`);
+
+await withDatabase(async (url, sql) => {
+  const ours = await startOurs(url);
+  const peer = await startQueue(url);
+  try {
+    const questions = [
+      { name: "100 at once, 4 workers", jobs: 4_000, limit: 100, workers: 4, atLeast: 0.5 },
+      { name: "one by one, 8 workers", jobs: 600, limit: 1, workers: 8, atLeast: 1 },
+    ];
+    for (const { name, jobs, limit, workers, atLeast } of questions) {
+      await addQueuedJobs(sql, (jobs + limit * workers) * (ROUNDS + 2));
+      const both = async () => {
+        const rates = { ours: await round(ours.url, jobs, limit, workers) };
+        return { ...rates, peer: await peer.round(jobs, limit, workers) };
+      };
+      await both();
+      // After a first round, so that no plan was made for tables that were empty.
+      await settle(sql);
+      const rounds: { ours: number; peer: number }[] = [];
+      for (let at = 0; at < ROUNDS; at++) rounds.push(await both());
+      const ratio = median(rounds.map((one) => one.ours / one.peer));
+      const rate = (of: "ours" | "peer") => median(rounds.map((one) => one[of])).toFixed(0);
+      console.log(
+        `${table([name, "ours, jobs/s", "pg-boss", "ratio"], [["", rate("ours"), rate("peer"), ratio.toFixed(2)]])}\n`,
+      );
+      console.log(`${bar(`${name}, ours : pg-boss`, ratio, { atLeast })}\n`);
+    }
+  } finally {
+    await peer.stop();
+    await ours.stop();
+  }
+});
+
+await withDatabase(async (url, sql) => {
+  let statements = 0;
+  const storage = await openStorage({ kind: "postgres", url, poolSize: 10 }, () => {
+    statements += 1;
+  });
+  const engine = engineOn(storage);
+  const counted = async <T>(work: () => Promise<T>) => {
+    statements = 0;
+    const value = await work();
+    return { value, statements };
+  };
+  const claim = (limit: number) =>
+    claimAiJobs(engine, { workerId: "bench", leaseSeconds: 60, workspaceId: WORKSPACE, jobKinds: KINDS, limit });
+  try {
+    await addQueuedJobs(sql, 10_000);
+    await settle(sql);
+    const rows: string[][] = [];
+    for (const limit of [1, 10, 100]) {
+      const taken = await counted(() => claim(limit));
+      const completions = taken.value.claims.map(({ run, leaseToken }) => {
+        const metrics = { ...NO_METRICS, inputTokens: 100 };
+        return { workflowRunId: run.id, leaseToken, jobOutputs: null, writtenEntities: [], issues: [], metrics };
+      });
+      const done = await counted(() => completeWorkflows(engine, completions));
+      rows.push([`${limit}`, `${taken.statements}`, `${done.statements}`]);
+    }
+    console.log(`${table(["jobs of a batch", "statements of the claim", "of the completion"], rows)}\n`);
+    const spread = (column: number) => Math.max(...rows.map((row) => Number(row[column]))) / Number(rows[0]?.[column]);
+    console.log(bar("statements of a claim of 100 : of 1", spread(1), { atMost: 1 }));
+    console.log(`${bar("statements of a completion of 100 : of 1", spread(2), { atMost: 1 })}\n`);
+
+    const latency = async (limit: number) => {
+      const times: number[] = [];
+      for (let at = 0; at < 60; at++) {
+        const start = performance.now();
+        await claim(limit);
+        times.push(performance.now() - start);
+      }
+      return times.slice(10);
+    };
+    const short = { one: await latency(1), hundred: await latency(100) };
+    await addQueuedJobs(sql, 500_000);
+    await settle(sql);
+    const long = { one: await latency(1), hundred: await latency(100) };
+    const row = (name: string, of: "one" | "hundred") => [
+      name,
+      ...[short[of], long[of]].map((times) => `${median(times).toFixed(2)} · ${quantile(times, 0.95).toFixed(2)}`),
+      (median(long[of]) / median(short[of])).toFixed(2),
+    ];
+    console.log(
+      `${table(
+        ["claim of", "10,000 queued, p50 · p95 ms", "500,000 queued", "times as long"],
+        [row("1", "one"), row("100", "hundred")],
+      )}\n`,
+    );
+    console.log(bar("a claim of 1, times as long", median(long.one) / median(short.one), { atMost: 1.3 }));
+    console.log(bar("a claim of 100, times as long", median(long.hundred) / median(short.hundred), { atMost: 1.3 }));
+  } finally {
+    await storage.close();
+  }
+});

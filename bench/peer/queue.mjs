@@ -1,0 +1,34 @@
+// pg-boss as a library, in a process of its own with the Node that it needs. Each message is a round; each answer its jobs a second.
+import { PgBoss } from "pg-boss";
+
+const QUEUE = "bench";
+const boss = new PgBoss({ connectionString: process.argv[2], max: 10, supervise: false, schedule: false });
+await boss.start();
+await boss.createQueue(QUEUE);
+
+process.on("message", async ({ jobs, batchSize, concurrency }) => {
+  const data = { text: "what a job works on" };
+  for (let first = 0; first < jobs; first += 5_000) {
+    await boss.insert(
+      QUEUE,
+      Array.from({ length: Math.min(5_000, jobs - first) }, () => ({ data })),
+    );
+  }
+  const start = performance.now();
+  let done = 0;
+  const worker = async () => {
+    while (done < jobs) {
+      const taken = await boss.fetch(QUEUE, { batchSize });
+      if (taken.length === 0) return;
+      await boss.complete(
+        QUEUE,
+        taken.map(({ id }) => id),
+        { ok: true },
+      );
+      done += taken.length;
+    }
+  };
+  await Promise.all(Array.from({ length: concurrency }, worker));
+  process.send({ perSecond: done / ((performance.now() - start) / 1000) });
+});
+process.send({ perSecond: 0 });
