@@ -15,6 +15,7 @@ import "./resolve-validation.ts";
 import "./resolve-user-review.ts";
 import "./cancel-ai-job.ts";
 import "./retry-ai-job.ts";
+import "./bulk-actions.ts";
 import "./security-violation.ts";
 import "./ai-job-changes.ts";
 
