@@ -6,7 +6,8 @@ import { ENDPOINT } from "./http/graphql.ts";
 import { Feed } from "./recorder/feed.ts";
 import { createServer } from "./server.ts";
 import { openStorage, type Storage } from "./storage/open.ts";
-import { newTurns } from "./workflow/engine.ts";
+import { resumeBulkActions } from "./workflow/bulk-action.ts";
+import { type Engine, newTurns } from "./workflow/engine.ts";
 import { recoverStalledRuns } from "./workflow/recovery.ts";
 import { openWaitingRoom } from "./workflow/waiting.ts";
 
@@ -14,6 +15,8 @@ import { openWaitingRoom } from "./workflow/waiting.ts";
 const GUARD_TIMEOUT_MS = 10_000;
 /** How soon a change that another server committed is seen, at the latest; own changes wake the feed. */
 const FEED_POLL_MS = 250;
+/** How long a bulk action must have made no progress before a sweep goes on with it: its own server may be at it. */
+const BULK_ACTION_IDLE_SECONDS = 10;
 
 export interface RunningServer {
   /** Where the API answers. */
@@ -41,6 +44,7 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
   const waiting = openWaitingRoom(engine, (err) => log.warn({ err }, "due jobs could not be looked for; trying again"));
   // Before the first request: what a crash left behind is settled, so that nobody sees it (section 6).
   await recoverStalledRuns(engine);
+  await goOnWithBulkActions(engine, log, 0);
   const { corsOrigins, maxBodyBytes } = config;
   const server = createServer({ engine, feed, waiting, log, corsOrigins, maxBodyBytes });
   try {
@@ -57,6 +61,7 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
     } catch (err) {
       log.error({ err }, "a sweep for lost leases failed; the next one tries again");
     }
+    await goOnWithBulkActions(engine, log, BULK_ACTION_IDLE_SECONDS);
   });
   const close = async () => {
     await sweeps.stop();
@@ -64,6 +69,16 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
     await storage.close();
   };
   return { url: urlOf(server.http.address(), config), storage, close };
+}
+
+/** An action that cannot be finished now is left to the next sweep: it keeps the server from nothing else. */
+async function goOnWithBulkActions(engine: Engine, log: Logger, idleSeconds: number): Promise<void> {
+  try {
+    const finished = await resumeBulkActions(engine, idleSeconds);
+    if (finished > 0) log.warn({ finished }, "bulk actions that were left half way were finished");
+  } catch (err) {
+    log.error({ err }, "a bulk action could not be finished; the next sweep tries again");
+  }
 }
 
 /** Runs `sweep` again and again, each time a while after it ended: two never overlap in one process. */

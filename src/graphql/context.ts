@@ -1,7 +1,14 @@
 import type DataLoader from "dataloader";
 import type { Actor } from "../recorder/event.ts";
 import type { Feed } from "../recorder/feed.ts";
-import type { AiJob, FlightRecorderEvent, NodeExecution, WorkflowRun } from "../storage/generated/client/client.ts";
+import type {
+  AiJob,
+  BulkActionItem,
+  FlightRecorderEvent,
+  NodeExecution,
+  WorkflowRun,
+} from "../storage/generated/client/client.ts";
+import type { Counts } from "../workflow/bulk-items.ts";
 import type { Engine } from "../workflow/engine.ts";
 import type { WaitingRoom } from "../workflow/waiting.ts";
 
@@ -20,6 +27,8 @@ export interface Loaders {
   readonly nodes: Map<string, DataLoader<string, NodeExecution[]>>;
   readonly runs: Map<string, DataLoader<string, WorkflowRun[]>>;
   readonly events: Map<string, DataLoader<string, FlightRecorderEvent[]>>;
+  readonly bulkCounts: Map<string, DataLoader<string, Counts>>;
+  readonly bulkItems: Map<string, DataLoader<string, BulkActionItem[]>>;
 }
 
 /** What every resolver gets: made once for each operation. */
@@ -34,5 +43,13 @@ export interface GraphQLContext {
 }
 
 export function newLoaders(): Loaders {
-  return { jobs: new Map(), latestRuns: new Map(), nodes: new Map(), runs: new Map(), events: new Map() };
+  return {
+    jobs: new Map(),
+    latestRuns: new Map(),
+    nodes: new Map(),
+    runs: new Map(),
+    events: new Map(),
+    bulkCounts: new Map(),
+    bulkItems: new Map(),
+  };
 }

@@ -52,7 +52,8 @@ builder.objectField(WorkflowRun, "nodes", (t) =>
   }),
 );
 
-function loadJob({ engine, loaders }: GraphQLContext, info: GraphQLResolveInfo, jobId: string): Promise<Job> {
+/** A job that a row names, with the columns that are asked for. */
+export function loadJob({ engine, loaders }: GraphQLContext, info: GraphQLResolveInfo, jobId: string): Promise<Job> {
   const fields = jobFieldsOf(namesBelow(info), info);
   return loaderOf(loaders.jobs, fields.join(), (ids) => findJobs(engine.prisma, ids, fields), none).load(jobId);
 }

@@ -14,6 +14,8 @@ import "./fail-workflow.ts";
 import "./resolve-validation.ts";
 import "./resolve-user-review.ts";
 import "./cancel-ai-job.ts";
+import "./retry-ai-job.ts";
+import "./bulk-actions.ts";
 import "./security-violation.ts";
 import "./ai-job-changes.ts";
 

@@ -74,6 +74,13 @@ export function listJobs(
     SELECT ${jobColumns(fields)} FROM (${jobSource(workspaceId, filter, bounds, order)}) AS job ${order}`;
 }
 
+/** A select of matching jobs, oldest first, for a statement that does something with them. */
+export function selectOldestJobs(workspaceId: string, filter: JobFilter, limit: number): Prisma.Sql {
+  const order = Prisma.sql`ORDER BY created_at, job_id LIMIT ${limit}`;
+  const source = jobSource(workspaceId, filter, jobConditions(filter), order);
+  return Prisma.sql`SELECT job_id, created_at FROM (${source}) AS job ${order}`;
+}
+
 /**
  * Each state and kind that is asked for is a short walk of its own along the index, and the walks are merged: a filter
  * that matches little costs no scan of what it does not match.
@@ -180,7 +187,8 @@ export async function listEventsOf(
   return groupBy(rows, ({ jobId }) => jobId);
 }
 
-function groupBy<Row>(rows: readonly Row[], idOf: (row: Row) => string): ReadonlyMap<string, Row[]> {
+/** Rows by what they belong to, each list in the order of the rows. */
+export function groupBy<Row>(rows: readonly Row[], idOf: (row: Row) => string): ReadonlyMap<string, Row[]> {
   const lists = new Map<string, Row[]>();
   for (const row of rows) {
     const list = lists.get(idOf(row));

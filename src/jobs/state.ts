@@ -39,6 +39,11 @@ export function become(job: { readonly now: Date }, state: JobState, reason: str
   return { state, statusReason: reason, completedAt: isTerminal(state) ? job.now : null };
 }
 
+/** Whether a person may have a job here tried again: a running one, or one that waits for an answer, has its attempt. */
+export function canRetry(state: JobState): boolean {
+  return state === "FAILED" || state === "STALLED";
+}
+
 /** Whether a job here has no attempt under way, nor will have one unless somebody retries it. */
 export function hasEnded(state: JobState): boolean {
   return isTerminal(state) || state === "FAILED";

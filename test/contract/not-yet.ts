@@ -4,19 +4,6 @@
  * is served after all, so this list can only shrink.
  */
 const LATER: Readonly<Record<string, readonly string[]>> = {
-  retrying: ["Mutation.retryAiJob", "RetryAiJobInput", "RetryAiJobPayload", "RetryAiJobResult"],
-  "bulk actions": [
-    "Mutation.cancelAiJobs",
-    "CancelAiJobsInput",
-    "CancelAiJobsPayload",
-    "CancelAiJobsResult",
-    "Mutation.retryAiJobs",
-    "RetryAiJobsInput",
-    "RetryAiJobsPayload",
-    "RetryAiJobsResult",
-    "BulkAction",
-    "BulkActionItem",
-  ],
   children: [
     "SubmitAiJobInput.parentJobId",
     "SubmitAiJobResult | NotFoundError",

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { become, hasEnded, isTerminal, mayBecome } from "../../src/jobs/state.ts";
+import { become, canRetry, hasEnded, isTerminal, mayBecome } from "../../src/jobs/state.ts";
 import { JobState } from "../../src/storage/generated/client/enums.ts";
 
 const STATES = Object.values(JobState);
@@ -44,6 +44,12 @@ test("nothing leaves completed, completed_with_issues, cancelled and poisoned", 
 test("a failed job has ended, though a retry may begin it again", () => {
   expect(hasEnded("FAILED")).toBe(true);
   expect(STATES.filter(hasEnded)).toHaveLength(5);
+});
+
+test("a person may have a failed or a stalled job tried again, which section 4 allows of both", () => {
+  const retried = STATES.filter(canRetry);
+  expect(retried).toEqual(["STALLED", "FAILED"]);
+  expect(retried.every((state) => mayBecome(state, "QUEUED"))).toBe(true);
 });
 
 test.each(STATES)("a job that becomes %s has a completedAt only where nothing leaves it", (state) => {

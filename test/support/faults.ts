@@ -8,10 +8,13 @@ import type { Storage } from "../../src/storage/open.ts";
 
 export interface FaultPoint {
   readonly at: string;
-  readonly on: "workflow_runs" | "node_executions" | "ai_jobs" | "flight_recorder_events";
+  readonly on: "workflow_runs" | "node_executions" | "ai_jobs" | "flight_recorder_events" | BulkTable;
   /** As SQL has it: BEFORE or AFTER, of the row or the statement; or at COMMIT, by a deferred constraint trigger. */
   readonly when: "BEFORE STATEMENT" | "BEFORE ROW" | "AFTER ROW" | "AFTER STATEMENT" | "COMMIT";
 }
+
+/** Of an action the insert is meant, of an item what came of it. */
+type BulkTable = "bulk_actions" | "bulk_action_items";
 
 /** In the order in which `poisonJob` comes by them. */
 export const FAULT_POINTS: readonly FaultPoint[] = [
@@ -49,7 +52,7 @@ export async function withFault<T>(
 ): Promise<T> {
   await define(prisma, "test_fault", body);
   const [timing, level] = when === "COMMIT" ? ["AFTER", "ROW"] : when.split(" ");
-  const event = on === "flight_recorder_events" ? "INSERT" : "UPDATE";
+  const event = on === "flight_recorder_events" || on === "bulk_actions" ? "INSERT" : "UPDATE";
   const commit = when === "COMMIT";
   await prisma.$executeRawUnsafe(
     `CREATE ${commit ? "CONSTRAINT" : ""} TRIGGER zz_test_fault ${timing} ${event} ON ${on}

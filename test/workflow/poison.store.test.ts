@@ -9,6 +9,7 @@ import { failWorkflow } from "../../src/workflow/fail.ts";
 import { heartbeatWorkflows } from "../../src/workflow/heartbeat.ts";
 import { aceCodeOf, poisonJob } from "../../src/workflow/poison.ts";
 import { recoverStalledRuns } from "../../src/workflow/recovery.ts";
+import { retryAiJob } from "../../src/workflow/retry-job.ts";
 import { startWorkflow } from "../../src/workflow/start.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { aStep, engineOn, ok, SOMEBODY, started, submitted, WORKSPACE } from "../support/engine.ts";
@@ -149,6 +150,7 @@ describe("what can still be done with a poisoned job", () => {
       )[0],
       fail: await failWorkflow(engine, { ...report, errorMessage: "no", retryable: true }),
       cancel: await cancelAiJob(engine, WORKSPACE, SOMEBODY, { jobId, reason: "enough" }),
+      retry: await retryAiJob(engine, WORKSPACE, SOMEBODY, jobId),
       heartbeat: (await heartbeatWorkflows(engine, [{ ...report, leaseSeconds: 30 }]))[0]?.error,
     };
     for (const [command, answer] of Object.entries(commands)) {

@@ -1,0 +1,300 @@
+import { randomUUID } from "node:crypto";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { z } from "zod";
+import type { Engine } from "../../src/workflow/engine.ts";
+import { poisonJob } from "../../src/workflow/poison.ts";
+import { graphql } from "../generated/index.ts";
+import { leftBehind, queuedJobs } from "../support/bulk.ts";
+import { openTestDatabase, type TestDatabase } from "../support/database.ts";
+import { engineOn, started, submitted } from "../support/engine.ts";
+import { raising, withFault } from "../support/faults.ts";
+import { bringTo, FOUND } from "../support/jobs.ts";
+import { run, startTestServer, type TestServer } from "../support/server.ts";
+
+let db: TestDatabase;
+let server: TestServer;
+let engine: Engine;
+beforeAll(async () => {
+  db = await openTestDatabase();
+  server = await startTestServer(db.storage);
+  engine = engineOn(db.storage);
+});
+afterAll(async () => {
+  await server.close();
+  await db.close();
+});
+
+const CANCEL = graphql(`
+  mutation AnswersCancelMany($input: CancelAiJobsInput!) {
+    cancelAiJobs(input: $input) {
+      __typename
+      ... on Error {
+        code
+      }
+      ... on InvalidInputError {
+        path
+      }
+      ... on CancelAiJobsPayload {
+        bulkAction {
+          ...BulkActionAnswer
+        }
+      }
+    }
+  }
+`);
+
+const RETRY = graphql(`
+  mutation AnswersRetryMany($input: RetryAiJobsInput!) {
+    retryAiJobs(input: $input) {
+      __typename
+      ... on Error {
+        code
+      }
+      ... on InvalidInputError {
+        path
+      }
+      ... on RetryAiJobsPayload {
+        bulkAction {
+          ...BulkActionAnswer
+        }
+      }
+    }
+  }
+`);
+
+const NODE = graphql(`
+  query AnswersBulkAction($id: ID!) {
+    node(id: $id) {
+      __typename
+      ...BulkActionAnswer
+    }
+  }
+`);
+
+/** What the operations above ask of an action. */
+graphql(`
+  fragment BulkActionAnswer on BulkAction {
+    id
+    total
+    succeeded
+    failed
+    finishedAt
+    items {
+      jobId
+      finishedAt
+      job {
+        state
+        version
+      }
+      error {
+        __typename
+        code
+        message
+        ... on IllegalTransitionError {
+          from
+          to
+          directive
+        }
+        ... on JobPoisonedError {
+          stop: directive
+          job {
+            jobId
+            state
+            statusReason
+          }
+        }
+        ... on BudgetExceededError {
+          freesAt
+        }
+      }
+    }
+  }
+`);
+
+const at = expect.any(String);
+
+test("cancelAiJobs answers the action with each job and what came of it, and the same by its id", async () => {
+  const protocolId = "answer-cancel";
+  const [queued, poisoned] = [await submitted(engine, { protocolId }), await submitted(engine, { protocolId })];
+  const { job: running } = await started(engine, { protocolId });
+  const { job: completed } = await started(engine, { protocolId });
+  await bringTo(engine, completed.jobId, "COMPLETED");
+  await poisonJob(engine, poisoned.jobId, FOUND);
+  const states = ["QUEUED", "RUNNING", "POISONED", "COMPLETED"] as const;
+  const { cancelAiJobs } = await server.run(CANCEL, {
+    input: { filter: { protocolId, states: [...states] }, reason: "not needed" },
+  });
+  const message = expect.any(String);
+  expect(cancelAiJobs).toEqual({
+    __typename: "CancelAiJobsPayload",
+    bulkAction: {
+      id: expect.any(String),
+      total: 4,
+      succeeded: 2,
+      failed: 2,
+      finishedAt: at,
+      items: [
+        { jobId: queued.jobId, finishedAt: at, job: { state: "CANCELLED", version: 2 }, error: null },
+        {
+          jobId: poisoned.jobId,
+          finishedAt: at,
+          job: { state: "POISONED", version: 2 },
+          error: {
+            __typename: "JobPoisonedError",
+            code: "JOB_POISONED",
+            message,
+            stop: "STOP_POISONED",
+            job: { jobId: poisoned.jobId, state: "POISONED", statusReason: "poisoned: export" },
+          },
+        },
+        { jobId: running.jobId, finishedAt: at, job: { state: "CANCELLED", version: 3 }, error: null },
+        {
+          jobId: completed.jobId,
+          finishedAt: at,
+          job: { state: "COMPLETED", version: 3 },
+          error: {
+            __typename: "IllegalTransitionError",
+            code: "ILLEGAL_TRANSITION",
+            message: "A job that is COMPLETED cannot become CANCELLED. Nothing was changed.",
+            from: "COMPLETED",
+            to: "CANCELLED",
+            directive: null,
+          },
+        },
+      ],
+    },
+  });
+  const { bulkAction } = "bulkAction" in cancelAiJobs ? cancelAiJobs : { bulkAction: undefined };
+  const id = idOf(bulkAction);
+  expect((await server.run(NODE, { id })).node).toEqual({ __typename: "BulkAction", ...bulkAction });
+  const elsewhere = await run(server.url, NODE, { id }, { "x-workspace-id": randomUUID() });
+  expect(elsewhere.node).toBeNull();
+});
+
+function idOf(value: unknown): string {
+  return z.object({ id: z.string() }).parse(value).id;
+}
+
+test("retryAiJobs answers the action with each job and what came of it", async () => {
+  const protocolId = "answer-retry";
+  const failed = await submitted(engine, { protocolId });
+  await bringTo(engine, failed.jobId, "FAILED");
+  const spent = await submitted(engine, { protocolId, tokenBudget: 10 });
+  await bringTo(engine, spent.jobId, "FAILED", { inputTokens: 11n, totalTokens: 11n });
+  const { retryAiJobs } = await server.run(RETRY, { input: { filter: { protocolId } } });
+  const message = expect.stringMatching(/^ACE-001: The job has used 11 tokens of a budget of 10/);
+  expect(retryAiJobs).toMatchObject({
+    __typename: "RetryAiJobsPayload",
+    bulkAction: {
+      total: 2,
+      succeeded: 1,
+      failed: 1,
+      finishedAt: at,
+      items: [
+        { jobId: failed.jobId, job: { state: "QUEUED" }, error: null },
+        {
+          jobId: spent.jobId,
+          job: { state: "FAILED" },
+          error: { __typename: "BudgetExceededError", code: "BUDGET_EXCEEDED", message, freesAt: null },
+        },
+      ],
+    },
+  });
+});
+
+test("an unfinished action tells how far it has come", async () => {
+  const protocolId = "answer-unfinished";
+  const [jobId] = await queuedJobs(engine, 1, { protocolId });
+  const id = await leftBehind(db.storage.prisma, { filter: { protocolId } });
+  const { node } = await server.run(NODE, { id: Buffer.from(`BulkAction:${id}`).toString("base64") });
+  const item = { jobId, finishedAt: null, job: { state: "QUEUED", version: 1 }, error: null };
+  expect(node).toMatchObject({ total: 1, succeeded: 0, failed: 0, finishedAt: null, items: [item] });
+});
+
+test.each([`BulkAction:${randomUUID()}`, "BulkAction:1"])("there is no action by the id %s", async (id) => {
+  expect((await server.run(NODE, { id: Buffer.from(id).toString("base64") })).node).toBeNull();
+});
+
+describe("what is refused, with the path to it:", () => {
+  const filter = { protocolId: "refused" };
+  test.each([
+    ["a filter that names nothing", { filter: {} }, ["input", "filter"]],
+    ["a filter of nulls", { filter: { states: null, protocolId: null } }, ["input", "filter"]],
+    ["an empty list", { filter: { kinds: [] } }, ["input", "filter"]],
+    ["an empty protocol", { filter: { protocolId: "" } }, ["input", "filter", "protocolId"]],
+    ["no job", { filter, limit: 0 }, ["input", "limit"]],
+    ["fewer", { filter, limit: -1 }, ["input", "limit"]],
+    ["more than 1,000 jobs", { filter, limit: 1001 }, ["input", "limit"]],
+  ])("%s", async (_, input, path) => {
+    const refused = { __typename: "InvalidInputError", code: "INVALID_INPUT", path };
+    expect((await server.run(RETRY, { input })).retryAiJobs).toEqual(refused);
+    expect((await server.run(CANCEL, { input: { ...input, reason: "why" } })).cancelAiJobs).toEqual(refused);
+  });
+
+  test.each([
+    ["no reason", ""],
+    ["one that is too long", "r".repeat(2001)],
+    ["one that is no text", "\0"],
+  ])("a cancellation for %s", async (_, reason) => {
+    const { cancelAiJobs } = await server.run(CANCEL, { input: { filter, reason } });
+    expect(cancelAiJobs).toEqual({
+      __typename: "InvalidInputError",
+      code: "INVALID_INPUT",
+      path: ["input", "reason"],
+    });
+  });
+});
+
+test("TRY_AGAIN is the answer where nothing of the action was kept", async () => {
+  const before = await db.storage.prisma.bulkAction.count();
+  const point = { at: "when it is stored", on: "bulk_actions", when: "BEFORE ROW" } as const;
+  const body = await raising(db.storage, "40P01");
+  const input = { filter: { protocolId: "try-again" } };
+  await withFault(db.storage, point, body, async () => {
+    const answer = { __typename: "TryAgainError", code: "TRY_AGAIN" };
+    expect((await server.run(RETRY, { input })).retryAiJobs).toEqual(answer);
+    expect((await server.run(CANCEL, { input: { ...input, reason: "why" } })).cancelAiJobs).toEqual(answer);
+  });
+  expect(await db.storage.prisma.bulkAction.count()).toBe(before);
+});
+
+describe("the cost of an action", () => {
+  const answered = z.object({ data: z.object({ node: z.object({ items: z.array(z.unknown()) }) }) });
+
+  async function post(query: string): Promise<unknown> {
+    const response = await fetch(server.url, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ query }),
+    });
+    return JSON.parse(await response.text());
+  }
+
+  test("is as many statements for 20 jobs as for one", async () => {
+    const cost = async (count: number) => {
+      const protocolId = `cost-of-${count}`;
+      for (const jobId of await queuedJobs(engine, count, { protocolId })) await poisonJob(engine, jobId, FOUND);
+      const { retryAiJobs } = await server.run(RETRY, { input: { filter: { protocolId, states: ["POISONED"] } } });
+      const id = idOf("bulkAction" in retryAiJobs ? retryAiJobs.bulkAction : undefined);
+      const items = "items { job { state } error { code ... on JobPoisonedError { job { jobInputs } } } }";
+      db.statements();
+      const answer = await post(`{ node(id: "${id}") { ... on BulkAction { total succeeded failed ${items} } } }`);
+      const statements = db.statements().length;
+      expect(answered.parse(answer).data.node.items).toHaveLength(count);
+      return statements;
+    };
+    // The action, its counts, its items, their jobs, and those of the errors.
+    expect([await cost(1), await cost(20)]).toEqual([5, 5]);
+  });
+
+  const deep = "items { job { state events(first: 20) { nodes { eventId type version } } } }";
+  test.each([
+    ["10 jobs, with much of each", 10, deep, "answered"],
+    ["1,000 jobs, with much of each", 1000, deep, "refused"],
+    ["1,000 jobs, with what came of each", 1000, "items { jobId job { state } error { code message } }", "answered"],
+  ])("is counted by its limit: %s", async (_, limit, selection, outcome) => {
+    const answer = await post(`mutation { retryAiJobs(input: { filter: { protocolId: "none" }, limit: ${limit} }) {
+      ... on RetryAiJobsPayload { bulkAction { ${selection} } } } }`);
+    expect(JSON.stringify(answer)).toContain(outcome === "refused" ? "asks for too much" : '"items":[]');
+  });
+});
