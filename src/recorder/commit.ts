@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { uuidv7 } from "uuidv7";
-import { EVENT_COLUMNS, JOB_COLUMNS, metricsOf, toRecord, toRecordset } from "../storage/columns.ts";
+import { EVENT_COLUMNS, JOB_COLUMNS, METRIC_NAMES, metricsOf, toRecord, toRecordset } from "../storage/columns.ts";
 import { type AiJob, type FlightRecorderEvent, Prisma } from "../storage/generated/client/client.ts";
 import { CHAIN_START, canonicalText, type EventDraft, hashEvent, type UnplacedEvent } from "./event.ts";
 import { redactObject } from "./redact.ts";
@@ -85,37 +85,56 @@ export async function lockJob(tx: Transaction, workspaceId: string, jobId: strin
 export async function record(tx: Transaction, changes: readonly JobChange[]): Promise<readonly Recorded[]> {
   if (changes.length === 0) return [];
   const recorded = changes.map(nextVersion);
+  const rows = recorded.map((one, index) => rowOf(one, changes[index]?.job));
   const count = await tx.$executeRaw`
-    WITH job AS (
-      SELECT * FROM jsonb_to_recordset(${toRecordset(recorded.map(({ job }) => written(job)))}) AS t(
+    WITH change AS (
+      SELECT * FROM jsonb_to_recordset(${toRecordset(rows)}) AS t(
         job_id uuid, workflow_run_id uuid, state "JobState", status_reason text, error_message text, job_outputs jsonb,
         issues text[], run_after timestamptz, attempt int, revisions int, preferred_worker_id text,
         preferred_until timestamptz, version int, order_xid bigint, chain_hash text,
         duration_ms bigint, total_tokens bigint, input_tokens bigint, output_tokens bigint, tokens_planner bigint,
         tokens_executor bigint, entities_read bigint, entities_written bigint, validators_run_count bigint,
-        updated_at timestamptz, completed_at timestamptz)
+        updated_at timestamptz, completed_at timestamptz,
+        event_id uuid, event_run_id uuid, type "RecorderEventType", actor "RecorderActor", actor_id text,
+        previous_state "JobState", capability_id text, payload jsonb, prev_hash text)
     ), changed AS (
       UPDATE ai_jobs j SET
         workflow_run_id = n.workflow_run_id, state = n.state, status_reason = n.status_reason,
         error_message = n.error_message, job_outputs = n.job_outputs, issues = n.issues, run_after = n.run_after,
         attempt = n.attempt, revisions = n.revisions, preferred_worker_id = n.preferred_worker_id,
         preferred_until = n.preferred_until, version = n.version, order_xid = n.order_xid, chain_hash = n.chain_hash,
-        duration_ms = n.duration_ms, total_tokens = n.total_tokens, input_tokens = n.input_tokens,
-        output_tokens = n.output_tokens, tokens_planner = n.tokens_planner, tokens_executor = n.tokens_executor,
-        entities_read = n.entities_read, entities_written = n.entities_written,
-        validators_run_count = n.validators_run_count, updated_at = n.updated_at, completed_at = n.completed_at
-      FROM job n WHERE j.job_id = n.job_id AND j.version = n.version - 1
-      RETURNING j.job_id
+        duration_ms = coalesce(n.duration_ms, j.duration_ms), total_tokens = coalesce(n.total_tokens, j.total_tokens),
+        input_tokens = coalesce(n.input_tokens, j.input_tokens),
+        output_tokens = coalesce(n.output_tokens, j.output_tokens),
+        tokens_planner = coalesce(n.tokens_planner, j.tokens_planner),
+        tokens_executor = coalesce(n.tokens_executor, j.tokens_executor),
+        entities_read = coalesce(n.entities_read, j.entities_read),
+        entities_written = coalesce(n.entities_written, j.entities_written),
+        validators_run_count = coalesce(n.validators_run_count, j.validators_run_count),
+        updated_at = n.updated_at, completed_at = n.completed_at
+      FROM change n WHERE j.job_id = n.job_id AND j.version = n.version - 1
+      RETURNING j.*, n.event_id, n.event_run_id, n.type, n.actor, n.actor_id, n.previous_state, n.capability_id,
+        n.payload, n.prev_hash
     )
-    ${insertEvents(recorded.map(({ event }) => event))}
-    WHERE e.job_id IN (SELECT job_id FROM changed)`;
+    INSERT INTO flight_recorder_events (
+      event_id, job_id, version, order_xid, workspace_id, trace_id, workflow_run_id, type, actor, actor_id, state,
+      previous_state, duration_ms, total_tokens, input_tokens, output_tokens, tokens_planner, tokens_executor,
+      entities_read, entities_written, validators_run_count, capability_id, payload, recorded_at, prev_hash, hash)
+    SELECT
+      event_id, job_id, version, order_xid, workspace_id, trace_id, event_run_id, type, actor, actor_id, state,
+      previous_state, duration_ms, total_tokens, input_tokens, output_tokens, tokens_planner, tokens_executor,
+      entities_read, entities_written, validators_run_count, capability_id, payload, updated_at, prev_hash, chain_hash
+    FROM changed`;
   if (count !== changes.length) throw new Error("A job was changed without its lock: the version moved on.");
   return recorded;
 }
 
-/** What a version writes of a job: its documents stay where they are. */
-function written(job: LockedJob) {
-  return {
+/**
+ * What the statement needs of one version: of the job what a change can set, metrics only where they changed, and of the
+ * event what the job's row does not say. A name that is left out is NULL.
+ */
+function rowOf({ job, event }: Recorded, before: LockedJob | undefined): object {
+  const row = {
     jobId: job.jobId,
     workflowRunId: job.workflowRunId,
     state: job.state,
@@ -131,10 +150,20 @@ function written(job: LockedJob) {
     version: job.version,
     orderXid: job.orderXid,
     chainHash: job.chainHash,
-    ...metricsOf(job),
     updatedAt: job.updatedAt,
     completedAt: job.completedAt,
+    eventId: event.eventId,
+    eventRunId: event.workflowRunId,
+    type: event.type,
+    actor: event.actor,
+    actorId: event.actorId,
+    previousState: event.previousState,
+    capabilityId: event.capabilityId,
+    payload: event.payload,
+    prevHash: event.prevHash,
   };
+  const changed = METRIC_NAMES.filter((name) => job[name] !== before?.[name]).map((name) => [name, job[name]]);
+  return Object.fromEntries([...Object.entries(row), ...changed].filter(([, value]) => value !== null));
 }
 
 /** Writes one new version of one job. */
@@ -191,13 +220,6 @@ export async function recordSubmitted(db: Transaction, job: NewJob, draft: Event
     SELECT order_xid AS "orderXid", chain_hash AS "chainHash", created_at AS "createdAt", updated_at AS "updatedAt"
     FROM submitted`;
   return submitted && { ...job, ...submitted };
-}
-
-/** The part of a statement that writes events; the caller adds the condition that their jobs were written. */
-function insertEvents(events: readonly FlightRecorderEvent[]): Prisma.Sql {
-  return Prisma.sql`
-    INSERT INTO flight_recorder_events
-    SELECT * FROM jsonb_populate_recordset(NULL::flight_recorder_events, ${toRecordset(events)}) AS e`;
 }
 
 function nextVersion({ job, set, event: draft }: JobChange): Recorded {

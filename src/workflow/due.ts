@@ -19,7 +19,7 @@ export interface DuePlace {
 }
 
 /** Places that one claim looks at, at most: the others have their turn at the next. */
-const MOST_PLACES = 200;
+export const MOST_PLACES = 200;
 
 /**
  * Locks due jobs: workspaces in turn, inside one by priority, then age. Rows that others hold are passed over, so no
@@ -68,7 +68,7 @@ export function lockDueJobs(tx: Transaction, wanted: Wanted, last: string): Prom
 export function listDuePlaces(tx: Transaction): Promise<DuePlace[]> {
   return tx.$queryRaw<DuePlace[]>`
     WITH RECURSIVE ${duePlaces({ workspaceId: null, jobKinds: null }, NOBODY)}
-    SELECT DISTINCT workspace_id AS "workspaceId", upper(job_kind::text) AS "jobKind"
+    SELECT workspace_id AS "workspaceId", upper(job_kind::text) AS "jobKind"
     FROM (SELECT * FROM ready UNION ALL SELECT * FROM scheduled) AS place`;
 }
 

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { JobKind } from "../storage/generated/client/enums.ts";
 import { type ClaimAiJobs, type Claimed, claimAiJobs } from "./claim.ts";
-import { type DuePlace, listDuePlaces } from "./due.ts";
+import { type DuePlace, listDuePlaces, MOST_PLACES } from "./due.ts";
 import type { Engine } from "./engine.ts";
 
 export interface WaitingRoomOptions {
@@ -116,7 +116,9 @@ export class WaitingRoom {
     for (const waiter of this.#waiters) {
       const { wanted } = waiter;
       const key = keyOf(wanted);
-      if (inVain.has(key) || !places.some((place) => fits(place, wanted))) continue;
+      // A list that was cut says nothing of the places that it leaves out.
+      const mayFind = places.length >= MOST_PLACES || places.some((place) => fits(place, wanted));
+      if (inVain.has(key) || !mayFind) continue;
       if (!(await this.#try(waiter))) inVain.add(key);
     }
   }
