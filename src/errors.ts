@@ -69,8 +69,13 @@ export class IllegalTransitionError extends AppError {
   readonly from: JobState;
   readonly to: JobState;
   readonly directive: WorkflowDirective | null;
-  constructor(from: JobState, to: JobState, directive: WorkflowDirective | null = null) {
-    super(`A job that is ${from} cannot become ${to}. Nothing was changed.`);
+  constructor(
+    from: JobState,
+    to: JobState,
+    directive: WorkflowDirective | null = null,
+    message = `A job that is ${from} cannot become ${to}. Nothing was changed.`,
+  ) {
+    super(message);
     this.from = from;
     this.to = to;
     this.directive = directive;
@@ -81,8 +86,11 @@ export class JobPoisonedError extends AppError {
   readonly code = "JOB_POISONED";
   readonly directive = "STOP_POISONED";
   readonly job: AiJob;
-  constructor(job: AiJob) {
-    super("The job is poisoned: nothing can change it any more, and a retry is refused. Discard what was made of it.");
+  constructor(
+    job: AiJob,
+    message = "The job is poisoned: nothing can change it any more, and a retry is refused. Discard what was made of it.",
+  ) {
+    super(message);
     this.job = job;
   }
 }

@@ -11,6 +11,11 @@ const CancelAiJobInput = builder.inputType("CancelAiJobInput", {
   fields: (t) => ({
     jobId: t.field({ type: "UUID", required: true, description: "The job." }),
     reason: t.string({ required: true, validate: text(2000), description: "Why; 1 to 2,000 characters." }),
+    includeChildren: t.boolean({
+      required: true,
+      defaultValue: false,
+      description: "All its descendants as well, in the same transaction; those that have ended stand as they are.",
+    }),
   }),
 });
 

@@ -58,7 +58,10 @@ builder.objectType(errors.IllegalTransitionError, {
   description: errors.ERROR_CODES.ILLEGAL_TRANSITION,
   interfaces: [ErrorInterface],
   fields: (t) => ({
-    from: t.expose("from", { type: JobStateEnum, description: "The state that the job is in." }),
+    from: t.expose("from", {
+      type: JobStateEnum,
+      description: "The state that the job is in; for submitAiJob, its parent.",
+    }),
     to: t.expose("to", { type: JobStateEnum, description: "The state that this call would have brought it to." }),
     directive: t.expose("directive", {
       type: WorkflowDirectiveEnum,
@@ -75,7 +78,11 @@ builder.objectType(errors.JobPoisonedError, {
   interfaces: [ErrorInterface],
   fields: (t) => ({
     directive: t.expose("directive", { type: WorkflowDirectiveEnum, description: directive }),
-    job: t.field({ type: AiJob, description: "The job as it is.", resolve: (error) => error.job }),
+    job: t.field({
+      type: AiJob,
+      description: "The job as it is; for submitAiJob, its parent.",
+      resolve: (error) => error.job,
+    }),
   }),
 });
 

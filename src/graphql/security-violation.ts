@@ -83,7 +83,8 @@ builder.mutationField("reportSecurityViolation", (t) =>
   t.errorUnionField({
     description:
       "For guards outside this server, and for people: poisons the job in one transaction, with every run and node of " +
-      "it (section 5). On a job that completed or was cancelled the violation is only recorded. Safe to repeat.",
+      "it, and with its descendants that have not completed or been cancelled (section 5). On a job that completed or " +
+      "was cancelled the violation is only recorded. Safe to repeat.",
     types: [ReportSecurityViolationPayload, errors.NotFoundError, errors.InvalidInputError, errors.TryAgainError],
     union: { description: "What came of reportSecurityViolation." },
     args: { input: t.arg({ type: ReportSecurityViolationInput, required: true, description: "The violation." }) },

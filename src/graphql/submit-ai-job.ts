@@ -2,6 +2,7 @@ import { z } from "zod";
 import * as errors from "../errors.ts";
 import { submitAiJob } from "../jobs/submit.ts";
 import { json, text } from "../jobs/text.ts";
+import { MOST_DESCENDANTS } from "../jobs/tree.ts";
 import { AiJob } from "./ai-job.ts";
 import { builder } from "./builder.ts";
 import { AccessModeEnum, JobKindEnum, ModelTierEnum, SafetyModeEnum } from "./enums.ts";
@@ -64,6 +65,12 @@ const SubmitAiJobInput = builder.inputType("SubmitAiJobInput", {
       validate: json(DOCUMENT_BYTES),
       description: "What to work on; up to 4,000,000 bytes. Every text in it is guarded before a worker gets it.",
     }),
+    parentJobId: t.field({
+      type: "UUID",
+      description:
+        "The job that it is a child of, which has not ended. It gets its parent's traceId, and is poisoned with it; " +
+        `the job at the top of a tree has at most ${MOST_DESCENDANTS.toLocaleString("en")} descendants.`,
+    }),
     priority: t.int({ required: true, defaultValue: 0, description: "Higher is taken first." }),
     runAfter: t.field({ type: "DateTime", description: "Not to be taken before this moment." }),
     maxAttempts: t.int({
@@ -98,13 +105,18 @@ const SubmitAiJobPayload = builder
 
 builder.mutationField("submitAiJob", (t) =>
   t.errorUnionField({
-    description: "Stores a job as QUEUED; or as FAILED where its capability profile does not suffice (section 6).",
+    description:
+      "Stores a job as QUEUED; or as FAILED where its capability profile does not suffice (section 6). Refused where " +
+      "the parent that it names has ended or is poisoned.",
     types: [
       SubmitAiJobPayload,
       errors.InvalidInputError,
       errors.CapabilityDeniedError,
       errors.UnknownCapabilityError,
       errors.IdempotencyConflictError,
+      errors.NotFoundError,
+      errors.IllegalTransitionError,
+      errors.JobPoisonedError,
       errors.TryAgainError,
     ],
     union: { description: "What came of submitAiJob." },
@@ -115,6 +127,7 @@ builder.mutationField("submitAiJob", (t) =>
           ...input,
           capabilityProfileId: input.capabilityProfileId ?? null,
           jobInputs: input.jobInputs ?? null,
+          parentJobId: input.parentJobId ?? null,
           runAfter: input.runAfter ?? null,
           tokenBudget: input.tokenBudget ?? null,
           idempotencyKey: input.idempotencyKey ?? null,

@@ -1,4 +1,4 @@
-import type { JobState } from "../storage/generated/client/enums.ts";
+import { JobState } from "../storage/generated/client/enums.ts";
 
 /** Section 4: which states a job may go to from each. The database's trigger holds the same table; a test compares. */
 const TRANSITIONS = {
@@ -27,6 +27,11 @@ const TRANSITIONS = {
 export function mayBecome(from: JobState, to: JobState): boolean {
   const targets: readonly JobState[] = TRANSITIONS[from];
   return targets.includes(to);
+}
+
+/** The states from which a job may become `to`. */
+export function statesBefore(to: JobState): readonly JobState[] {
+  return Object.values(JobState).filter((from) => mayBecome(from, to));
 }
 
 /** Whether nothing leaves this state: the job's `completedAt` is set on entering it. */

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { canonicalize } from "json-canonicalize";
 import { uuidv7 } from "uuidv7";
 import { checkCapability, defaultProfileOf } from "../capabilities/registry.ts";
-import { type AppError, CapabilityDeniedError, IdempotencyConflictError, UnknownCapabilityError } from "../errors.ts";
+import { AppError, CapabilityDeniedError, IdempotencyConflictError, UnknownCapabilityError } from "../errors.ts";
 import { lockJob, type NewJob, recordOne, recordSubmitted, type Transaction } from "../recorder/commit.ts";
 import { type Actor, denial, type EventDraft } from "../recorder/event.ts";
 import { inOneStatement, inTransaction, type Recorder } from "../recorder/transaction.ts";
@@ -11,6 +11,7 @@ import type { AiJob } from "../storage/generated/client/client.ts";
 import type { AccessMode, JobKind, ModelTier, OperationType, SafetyMode } from "../storage/generated/client/enums.ts";
 import type { EntityRef } from "./access-mode.ts";
 import { become } from "./state.ts";
+import { takePlace } from "./tree.ts";
 
 export interface PlannedOperation {
   readonly opType: OperationType;
@@ -30,6 +31,8 @@ export interface SubmitAiJob {
   readonly entityRefs: readonly EntityRef[];
   readonly plannedOperations: readonly PlannedOperation[];
   readonly jobInputs: JsonValue;
+  /** The job that this one is to be a child of. */
+  readonly parentJobId: string | null;
   readonly priority: number;
   readonly runAfter: Date | null;
   readonly maxAttempts: number;
@@ -58,16 +61,30 @@ export async function submitAiJob(
   const capabilities = await capabilitiesOf(recorder, profileId);
   if (!capabilities) return new UnknownCapabilityError(profileId);
   const { granted, capability } = checkCapability(input.jobKind, capabilities);
+  const { parentJobId } = input;
   const draft = draftOf(workspaceId, profileId, input);
-  const event: EventDraft = {
+  const event = submission(by, draft, granted ? capability : undefined);
+  if (granted && parentJobId === null) return inOneStatement(recorder, (db) => submit(db, draft, event));
+  return inTransaction(recorder, async (tx) => {
+    const placed = parentJobId === null ? draft : await place(tx, draft, parentJobId);
+    if (placed instanceof AppError) return (await existing(tx, draft)) ?? placed;
+    return granted ? submit(tx, placed, event) : submitDenied(tx, placed, event, capability);
+  });
+}
+
+function submission(by: Actor, draft: NewJob, capabilityId: string | undefined): EventDraft {
+  const { jobKind, protocolId, capabilityProfileId, parentJobId } = draft;
+  return {
     type: "JOB_SUBMITTED",
     by,
-    ...(granted ? { capabilityId: capability } : {}),
-    payload: { job_kind: word(input.jobKind), protocol_id: input.protocolId, capability_profile_id: profileId },
+    ...(capabilityId === undefined ? {} : { capabilityId }),
+    payload: {
+      job_kind: word(jobKind),
+      protocol_id: protocolId,
+      capability_profile_id: capabilityProfileId,
+      ...(parentJobId === null ? {} : { parent_job_id: parentJobId }),
+    },
   };
-  return granted
-    ? inOneStatement(recorder, (db) => submit(db, draft, event))
-    : inTransaction(recorder, (tx) => submitDenied(tx, draft, event, capability));
 }
 
 /** What a profile grants; undefined where there is none. Every submit asks, and this costs half of a `findUnique`. */
@@ -77,9 +94,18 @@ async function capabilitiesOf({ prisma }: Recorder, profileId: string): Promise<
   return profile?.capabilities;
 }
 
+/** The draft as a child: what it has from its parent, which gets no other child above the limit meanwhile. */
+async function place(tx: Transaction, draft: NewJob, parentJobId: string): Promise<NewJob | AppError> {
+  const taken = await takePlace(tx, draft.workspaceId, parentJobId);
+  return taken instanceof AppError ? taken : { ...draft, ...taken };
+}
+
 async function submit(db: Transaction, draft: NewJob, event: EventDraft): Promise<Submitted | AppError> {
   const job = await recordSubmitted(db, draft, event);
-  return job ? { job, deduplicated: false } : existing(db, draft);
+  if (job) return { job, deduplicated: false };
+  const made = await existing(db, draft);
+  if (!made) throw new Error("A job was not inserted, and no other job has its idempotency key.");
+  return made;
 }
 
 async function submitDenied(
@@ -100,13 +126,16 @@ async function submitDenied(
   return new CapabilityDeniedError(capability, denied.job);
 }
 
-/** The job that this key made before: the insert has waited for whoever was about to make it. */
+/**
+ * The job that this key made before, which an insert has waited for; undefined where it made none. It is what the same
+ * submit gets even if its parent has ended since.
+ */
 async function existing(
   db: Transaction,
   { workspaceId, idempotencyKey, submitHash }: NewJob,
-): Promise<Submitted | AppError> {
+): Promise<Submitted | AppError | undefined> {
   const job = idempotencyKey === null ? null : await db.aiJob.findFirst({ where: { workspaceId, idempotencyKey } });
-  if (!job) throw new Error("A job was not inserted, and no other job has its idempotency key.");
+  if (!job) return undefined;
   return job.submitHash === submitHash ? { job, deduplicated: true } : new IdempotencyConflictError();
 }
 
@@ -117,7 +146,7 @@ function draftOf(workspaceId: string, capabilityProfileId: string, input: Submit
     workspaceId,
     traceId: uuidv7(),
     workflowRunId: null,
-    parentJobId: null,
+    // A child's place in its tree is known when its parent is locked.
     rootJobId: null,
     state: "QUEUED",
     statusReason: "submitted",

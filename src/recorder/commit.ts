@@ -1,6 +1,17 @@
 import { randomUUID } from "node:crypto";
 import { uuidv7 } from "uuidv7";
-import { EVENT_COLUMNS, JOB_COLUMNS, METRIC_NAMES, metricsOf, toRecord, toRecordset } from "../storage/columns.ts";
+import {
+  type DocumentField,
+  EVENT_COLUMNS,
+  JOB_COLUMNS,
+  JOB_HEAD_COLUMNS,
+  type JobMetrics,
+  type JsonValue,
+  METRIC_NAMES,
+  metricsOf,
+  toRecord,
+  toRecordset,
+} from "../storage/columns.ts";
 import { type AiJob, type FlightRecorderEvent, Prisma } from "../storage/generated/client/client.ts";
 import { CHAIN_START, canonicalText, type EventDraft, hashEvent, type UnplacedEvent } from "./event.ts";
 import { redactObject } from "./redact.ts";
@@ -21,6 +32,9 @@ export type LockedJob = AiJob & {
   /** What its capability profile grants at this moment (section 8). */
   readonly capabilities: readonly string[];
 };
+
+/** A locked job without its documents, so that a thousand of them fit into memory: enough to change its state. */
+export type LockedHead = Omit<LockedJob, DocumentField>;
 
 /** What a change may set. Everything else of a job is as it was submitted, for good. */
 export type JobPatch = Partial<
@@ -43,21 +57,23 @@ export type JobPatch = Partial<
 >;
 
 /** One version of one job: what it sets, and the event that tells of it. */
-export interface JobChange {
-  readonly job: LockedJob;
+export interface JobChange<Job extends LockedHead = LockedJob> {
+  readonly job: Job;
   readonly set: JobPatch;
   readonly event: EventDraft;
 }
 
-export interface Recorded {
-  readonly job: LockedJob;
+export interface Recorded<Job extends LockedHead = LockedJob> {
+  readonly job: Job;
   readonly event: FlightRecorderEvent;
 }
 
-/** What is read of jobs that a statement has locked, from a table of the name `locked`. */
-export const LOCKED_COLUMNS = Prisma.sql`${JOB_COLUMNS}, greatest(current_order_xid(), order_xid) AS "nextOrderXid",
-  clock_timestamp() AS now,
+/** What a `LockedJob` has beside its own columns, read from a table of the name `locked`. */
+const UNDER_LOCK = Prisma.sql`greatest(current_order_xid(), order_xid) AS "nextOrderXid", clock_timestamp() AS now,
   (SELECT p.capabilities FROM capability_profiles p WHERE p.id = locked.capability_profile_id) AS capabilities`;
+
+/** What is read of jobs that a statement has locked, from a table of the name `locked`. */
+export const LOCKED_COLUMNS = Prisma.sql`${JOB_COLUMNS}, ${UNDER_LOCK}`;
 
 /**
  * Locks jobs, in `job_id` order as everyone does (section 4), and reads them as they are under the lock.
@@ -65,10 +81,42 @@ export const LOCKED_COLUMNS = Prisma.sql`${JOB_COLUMNS}, greatest(current_order_
  * @param which a condition on `ai_jobs`; what it reads from other tables must never change.
  */
 export async function lockJobs(tx: Transaction, which: Prisma.Sql): Promise<ReadonlyMap<string, LockedJob>> {
-  const rows = await tx.$queryRaw<LockedJob[]>`
-    WITH locked AS MATERIALIZED (SELECT * FROM ai_jobs WHERE ${which} ORDER BY job_id FOR NO KEY UPDATE)
-    SELECT ${LOCKED_COLUMNS} FROM locked`;
+  const rows = await lockRows<LockedJob>(tx, which, JOB_COLUMNS);
   return new Map(rows.map((row) => [row.jobId, row]));
+}
+
+/** The same for many jobs at once, without their documents. */
+export function lockHeads(tx: Transaction, which: Prisma.Sql): Promise<readonly LockedHead[]> {
+  return lockRows<LockedHead>(tx, which, JOB_HEAD_COLUMNS);
+}
+
+/** The same, but reads one job alone, and says how many were locked; undefined where that job is not among them. */
+export async function lockJobsReadOne(
+  tx: Transaction,
+  which: Prisma.Sql,
+  jobId: string,
+): Promise<{ readonly job: LockedJob; readonly locked: number } | undefined> {
+  const columns = Prisma.sql`${JOB_COLUMNS}, (SELECT count(*)::int FROM locked) AS locked`;
+  const one = Prisma.sql`job_id = ${jobId}::uuid`;
+  const [row] = await lockRows<LockedJob & { readonly locked: number }>(tx, which, columns, one);
+  if (!row) return undefined;
+  const { locked, ...job } = row;
+  return { job, locked };
+}
+
+/**
+ * @param columns the select list of what a `Job` has of the table.
+ * @param read which of the rows that are locked.
+ */
+function lockRows<Job extends LockedHead>(
+  tx: Transaction,
+  which: Prisma.Sql,
+  columns: Prisma.Sql,
+  read = Prisma.sql`true`,
+): Promise<Job[]> {
+  return tx.$queryRaw<Job[]>`
+    WITH locked AS MATERIALIZED (SELECT * FROM ai_jobs WHERE ${which} ORDER BY job_id FOR NO KEY UPDATE)
+    SELECT ${columns}, ${UNDER_LOCK} FROM locked WHERE ${read}`;
 }
 
 /** Locks one job; undefined where there is none, or it is of another workspace. */
@@ -82,15 +130,18 @@ export async function lockJob(tx: Transaction, workspaceId: string, jobId: strin
  * A job that needs two versions is passed again, as it came out of the first call.
  * @returns in the order of `changes`, each job as it now stands, still locked.
  */
-export async function record(tx: Transaction, changes: readonly JobChange[]): Promise<readonly Recorded[]> {
+export async function record<Job extends LockedHead>(
+  tx: Transaction,
+  changes: readonly JobChange<Job>[],
+): Promise<readonly Recorded<Job>[]> {
   if (changes.length === 0) return [];
-  const recorded = changes.map(nextVersion);
+  const recorded = changes.map((change) => nextVersion(change));
   const rows = recorded.map((one, index) => rowOf(one, changes[index]?.job));
   const count = await tx.$executeRaw`
     WITH change AS (
       SELECT * FROM jsonb_to_recordset(${toRecordset(rows)}) AS t(
         job_id uuid, workflow_run_id uuid, state "JobState", status_reason text, error_message text, job_outputs jsonb,
-        issues text[], run_after timestamptz, attempt int, revisions int, preferred_worker_id text,
+        keeps_outputs boolean, issues text[], run_after timestamptz, attempt int, revisions int, preferred_worker_id text,
         preferred_until timestamptz, version int, order_xid bigint, chain_hash text,
         duration_ms bigint, total_tokens bigint, input_tokens bigint, output_tokens bigint, tokens_planner bigint,
         tokens_executor bigint, entities_read bigint, entities_written bigint, validators_run_count bigint,
@@ -100,8 +151,9 @@ export async function record(tx: Transaction, changes: readonly JobChange[]): Pr
     ), changed AS (
       UPDATE ai_jobs j SET
         workflow_run_id = n.workflow_run_id, state = n.state, status_reason = n.status_reason,
-        error_message = n.error_message, job_outputs = n.job_outputs, issues = n.issues, run_after = n.run_after,
-        attempt = n.attempt, revisions = n.revisions, preferred_worker_id = n.preferred_worker_id,
+        error_message = n.error_message, issues = n.issues, run_after = n.run_after, attempt = n.attempt,
+        job_outputs = CASE WHEN n.keeps_outputs THEN j.job_outputs ELSE n.job_outputs END,
+        revisions = n.revisions, preferred_worker_id = n.preferred_worker_id,
         preferred_until = n.preferred_until, version = n.version, order_xid = n.order_xid, chain_hash = n.chain_hash,
         duration_ms = coalesce(n.duration_ms, j.duration_ms), total_tokens = coalesce(n.total_tokens, j.total_tokens),
         input_tokens = coalesce(n.input_tokens, j.input_tokens),
@@ -131,9 +183,12 @@ export async function record(tx: Transaction, changes: readonly JobChange[]): Pr
 
 /**
  * What the statement needs of one version: of the job what a change can set, metrics only where they changed, and of the
- * event what the job's row does not say. A name that is left out is NULL.
+ * event what the job's row does not say. A name that is left out is NULL; outputs that were not read stay as they are.
  */
-function rowOf({ job, event }: Recorded, before: LockedJob | undefined): object {
+function rowOf(
+  { job, event }: Recorded<LockedHead & { readonly jobOutputs?: JsonValue }>,
+  before?: JobMetrics,
+): object {
   const row = {
     jobId: job.jobId,
     workflowRunId: job.workflowRunId,
@@ -141,6 +196,7 @@ function rowOf({ job, event }: Recorded, before: LockedJob | undefined): object 
     statusReason: job.statusReason,
     errorMessage: job.errorMessage,
     jobOutputs: job.jobOutputs,
+    keepsOutputs: job.jobOutputs === undefined ? true : null,
     issues: job.issues,
     runAfter: job.runAfter,
     attempt: job.attempt,
@@ -167,7 +223,10 @@ function rowOf({ job, event }: Recorded, before: LockedJob | undefined): object 
 }
 
 /** Writes one new version of one job. */
-export async function recordOne(tx: Transaction, change: JobChange): Promise<Recorded> {
+export async function recordOne<Job extends LockedHead>(
+  tx: Transaction,
+  change: JobChange<Job>,
+): Promise<Recorded<Job>> {
   const [recorded] = await record(tx, [change]);
   if (!recorded) throw new Error("One change makes one record.");
   return recorded;
@@ -200,12 +259,12 @@ export async function recordSubmitted(db: Transaction, job: NewJob, draft: Event
       INSERT INTO workspaces (workspace_id) VALUES (${job.workspaceId}::uuid) ON CONFLICT DO NOTHING
     ), submitted AS (
       INSERT INTO ai_jobs (
-        job_id, workspace_id, trace_id, parent_job_id, job_kind, status_reason, protocol_id, profile_id,
+        job_id, workspace_id, trace_id, parent_job_id, root_job_id, job_kind, status_reason, protocol_id, profile_id,
         capability_profile_id, access_mode, safety_mode, model_tier, entity_refs, planned_operations, job_inputs,
         priority, run_after, max_attempts, token_budget, idempotency_key, submit_hash, order_xid, chain_hash,
         created_at, updated_at)
       SELECT
-        job_id, workspace_id, trace_id, parent_job_id, job_kind, status_reason, protocol_id, profile_id,
+        job_id, workspace_id, trace_id, parent_job_id, root_job_id, job_kind, status_reason, protocol_id, profile_id,
         capability_profile_id, access_mode, safety_mode, model_tier, entity_refs, planned_operations, job_inputs,
         priority, run_after, max_attempts, token_budget, idempotency_key, submit_hash, place.order_xid, place.hash,
         place.now, place.now
@@ -222,7 +281,7 @@ export async function recordSubmitted(db: Transaction, job: NewJob, draft: Event
   return submitted && { ...job, ...submitted };
 }
 
-function nextVersion({ job, set, event: draft }: JobChange): Recorded {
+function nextVersion<Job extends LockedHead>({ job, set, event: draft }: JobChange<Job>): Recorded<Job> {
   const after = {
     ...job,
     ...set,
@@ -236,7 +295,7 @@ function nextVersion({ job, set, event: draft }: JobChange): Recorded {
   return { job: { ...after, chainHash: hash }, event: { ...event, hash } };
 }
 
-function eventOf(after: NewJob, before: LockedJob | undefined, draft: EventDraft): UnplacedEvent {
+function eventOf(after: Omit<NewJob, DocumentField>, before: LockedHead | undefined, draft: EventDraft): UnplacedEvent {
   return {
     eventId: uuidv7(),
     jobId: after.jobId,

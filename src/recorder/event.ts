@@ -10,6 +10,8 @@ export type ViolationPayload = {
   readonly violation_type: Word<ViolationType>;
   readonly description: string;
   readonly source_id: string | null;
+  /** The job in which it was found, where this one was poisoned as a descendant of it. */
+  readonly source_job_id?: string;
   readonly trigger: string;
   readonly guard_name: string;
   readonly ace_code: string;

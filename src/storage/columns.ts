@@ -75,6 +75,18 @@ export function jobColumns(fields: readonly JobField[]): Prisma.Sql {
   return selectList(fields);
 }
 
+/** What may be megabytes of one job. */
+const DOCUMENT_FIELDS = ["jobInputs", "jobOutputs", "entityRefs", "plannedOperations"] as const;
+
+export type DocumentField = (typeof DOCUMENT_FIELDS)[number];
+
+function isDocument(field: string): boolean {
+  return DOCUMENT_FIELDS.some((document) => document === field);
+}
+
+/** A job without its documents: what fits into memory however many jobs are read. */
+export const JOB_HEAD_COLUMNS = selectList(JOB_FIELDS.filter((field) => !isDocument(field)));
+
 function selectList(fields: readonly string[]): Prisma.Sql {
   const columns = fields.map((field) => {
     const column = `"${snakeCase(field)}"`;

@@ -1,6 +1,7 @@
 import { type AppError, IllegalTransitionError, JobPoisonedError, NotFoundError } from "../errors.ts";
 import { become, mayBecome } from "../jobs/state.ts";
-import { type LockedJob, lockJob, type Recorded, record, type Transaction } from "../recorder/commit.ts";
+import { lockTree } from "../jobs/tree.ts";
+import { type LockedHead, lockJob, type Recorded, record, type Transaction } from "../recorder/commit.ts";
 import type { Actor } from "../recorder/event.ts";
 import { redactText } from "../recorder/redact.ts";
 import { inTransaction, type Recorder } from "../recorder/transaction.ts";
@@ -10,6 +11,8 @@ import { endRuns } from "./runs.ts";
 export interface CancelAiJob {
   readonly jobId: string;
   readonly reason: string;
+  /** All its descendants as well, those that have ended apart. */
+  readonly includeChildren?: boolean;
 }
 
 /** Cancels a job that has not ended. A worker busy with it is told STOP_CANCELLED at its next call; nothing is killed. */
@@ -26,14 +29,17 @@ async function cancel(
   tx: Transaction,
   workspaceId: string,
   by: Actor,
-  { jobId, reason }: CancelAiJob,
+  { jobId, reason, includeChildren = false }: CancelAiJob,
 ): Promise<AiJob | AppError> {
-  const job = await lockJob(tx, workspaceId, jobId);
+  const tree = includeChildren ? await lockTree(tx, jobId, "CANCELLED", workspaceId) : undefined;
+  const job = includeChildren ? tree?.job : await lockJob(tx, workspaceId, jobId);
   if (!job) return new NotFoundError("job");
   const refusal = refuseCancel(job);
   if (refusal) return refusal;
-  const [cancelled] = await cancelLocked(tx, [job], by, redactText(reason));
+  const detail = redactText(reason);
+  const [cancelled] = await cancelLocked(tx, [job], by, detail);
   if (!cancelled) throw new Error("One job that is cancelled makes one record.");
+  await cancelLocked(tx, tree?.below ?? [], by, detail, jobId);
   return cancelled.job;
 }
 
@@ -46,13 +52,16 @@ export function refuseCancel(job: AiJob): JobPoisonedError | IllegalTransitionEr
 /**
  * Cancels jobs that can be, in a fixed number of statements, however many they are.
  * @param detail why, redacted already.
+ * @param cancelledWith the job that was named, where these are cancelled as its descendants.
  */
-export async function cancelLocked(
+export async function cancelLocked<Job extends LockedHead>(
   tx: Transaction,
-  jobs: readonly LockedJob[],
+  jobs: readonly Job[],
   by: Actor,
   detail: string,
-): Promise<readonly Recorded[]> {
+  cancelledWith?: string,
+): Promise<readonly Recorded<Job>[]> {
+  const origin = cancelledWith === undefined ? {} : { cancelled_with: cancelledWith };
   await endRuns(
     tx,
     jobs.flatMap(({ workflowRunId: id, now: finishedAt }) =>
@@ -65,7 +74,7 @@ export async function cancelLocked(
       job,
       // Outputs may stand while a person decides on them, and not in a job that was cancelled (section 3).
       set: { ...become(job, "CANCELLED", "cancelled"), jobOutputs: null, runAfter: null },
-      event: { type: "STATE_CHANGED", by, payload: { reason: "cancelled", detail } },
+      event: { type: "STATE_CHANGED", by, payload: { reason: "cancelled", detail, ...origin } },
     })),
   );
 }

@@ -2,7 +2,16 @@ import { type AppError, NotFoundError } from "../errors.ts";
 import type { PoisoningError } from "../guards/guard.ts";
 import { countGuards } from "../jobs/metrics.ts";
 import { become, isTerminal } from "../jobs/state.ts";
-import { type LockedJob, lockJobs, readEvent, recordOne, type Transaction } from "../recorder/commit.ts";
+import { lockTree } from "../jobs/tree.ts";
+import {
+  type LockedHead,
+  type LockedJob,
+  type Recorded,
+  readEvent,
+  record,
+  recordOne,
+  type Transaction,
+} from "../recorder/commit.ts";
 import { ENGINE, type EventDraft, transitionText } from "../recorder/event.ts";
 import { redactText } from "../recorder/redact.ts";
 import { inTransaction } from "../recorder/transaction.ts";
@@ -36,8 +45,9 @@ export type Fence = (tx: Transaction, job: LockedJob) => Promise<AppError | null
 
 /**
  * The trap [HSK-ACE-VAL-101]: one transaction commits the job, its runs and its nodes as poisoned with their event,
- * or nothing. A job that has completed or been cancelled stands, and the violation is recorded on it; a job that is
- * poisoned stays as it is. Safe to repeat.
+ * or nothing; and with it every descendant that has not completed or been cancelled, each with its own event. A job
+ * that has completed or been cancelled stands, and the violation is recorded on it; a job that is poisoned stays as it
+ * is; both leave their descendants alone. Safe to repeat.
  * @param guardsRun how many guards the server ran to find this; counted in the job's metrics.
  */
 export function poisonJob(
@@ -47,8 +57,9 @@ export function poisonJob(
   { guardsRun = 0, fence }: { readonly guardsRun?: number; readonly fence?: Fence } = {},
 ): Promise<PoisonOutcome> {
   return inTransaction(engine, async (tx) => {
-    const job = (await lockJobs(tx, Prisma.sql`job_id = ${jobId}::uuid`)).get(jobId);
-    if (!job) return { action: "REFUSED", refusal: new NotFoundError("job") };
+    const tree = await lockTree(tx, jobId, "POISONED");
+    if (!tree) return { action: "REFUSED", refusal: new NotFoundError("job") };
+    const { job, below } = tree;
     const refusal = (await fence?.(tx, job)) ?? null;
     if (refusal) return { action: "REFUSED", refusal };
     if (job.state === "POISONED") {
@@ -56,32 +67,60 @@ export function poisonJob(
       if (!event) throw new Error(`Job ${jobId} is poisoned without an event.`);
       return { action: "ALREADY_POISONED", job, event };
     }
-    return isTerminal(job.state) ? recordOnly(tx, job, violation, guardsRun) : poison(tx, job, violation, guardsRun);
+    const found = cut(violation);
+    if (isTerminal(job.state)) return recordOnly(tx, job, found, guardsRun);
+    const [poisoned] = await poison(tx, [job], found, guardsRun);
+    await poison(tx, below, found, 0, jobId);
+    if (!poisoned) throw new Error("One change makes one record.");
+    return { action: "POISONED", ...poisoned };
   });
 }
 
-async function poison(tx: Transaction, job: LockedJob, found: Violation, guardsRun: number): Promise<PoisonOutcome> {
-  const violation = cut(found);
-  const message = `${violation.guardName} (${violation.aceCode}): ${violation.description}`;
-  // Runs and nodes first: once the job is poisoned, the database lets nothing of it change.
+/**
+ * Poisons jobs that are locked, with all that is open of them, in as many statements for a thousand as for one.
+ * @param sourceJobId the job in which it was found, where these are its descendants.
+ */
+async function poison<Job extends LockedHead>(
+  tx: Transaction,
+  jobs: readonly Job[],
+  found: Violation,
+  guardsRun: number,
+  sourceJobId?: string,
+): Promise<readonly Recorded<Job>[]> {
+  if (jobs.length === 0) return [];
+  const where = sourceJobId === undefined ? "" : ` Found in job ${sourceJobId}, which this one descends from.`;
+  const message = `${found.guardName} (${found.aceCode}): ${found.description}${where}`;
+  // Runs and nodes first: once a job is poisoned, the database lets nothing of it change.
+  await poisonRuns(tx, jobs, message);
+  return record(
+    tx,
+    jobs.map((job) => ({
+      job,
+      set: {
+        ...become(job, "POISONED", `poisoned: ${word(found.violationType)}`),
+        errorMessage: message,
+        jobOutputs: null,
+        ...countGuards(job, guardsRun),
+      },
+      event: violationEvent(job, found, "poisoned", sourceJobId),
+    })),
+  );
+}
+
+/** Every run that has not ended for good, its lease revoked, and every node that is open. */
+async function poisonRuns(tx: Transaction, jobs: readonly LockedHead[], message: string): Promise<void> {
+  const ids = jobs.map(({ jobId }) => jobId);
+  const times = jobs.map(({ now }) => now.toISOString());
+  const poisoned = Prisma.sql`unnest(${ids}::uuid[], ${times}::text[]::timestamptz[]) AS poisoned(job_id, at)`;
   await tx.$executeRaw`
-    UPDATE workflow_runs SET state = 'poisoned', lease_expires_at = NULL, error_message = ${message},
-      finished_at = coalesce(finished_at, ${job.now})
-    WHERE job_id = ${job.jobId}::uuid AND state IN ('running', 'awaiting_validation', 'awaiting_user', 'stalled')`;
+    UPDATE workflow_runs r SET state = 'poisoned', lease_expires_at = NULL, error_message = ${message},
+      finished_at = coalesce(r.finished_at, poisoned.at)
+    FROM ${poisoned}
+    WHERE r.job_id = poisoned.job_id AND r.state IN ('running', 'awaiting_validation', 'awaiting_user', 'stalled')`;
   await tx.$executeRaw`
-    UPDATE node_executions n SET state = 'poisoned', finished_at = ${job.now}
-    FROM workflow_runs r
-    WHERE r.id = n.workflow_run_id AND r.job_id = ${job.jobId}::uuid AND n.finished_at IS NULL`;
-  const set = {
-    ...become(job, "POISONED", `poisoned: ${word(violation.violationType)}`),
-    errorMessage: message,
-    jobOutputs: null,
-    ...countGuards(job, guardsRun),
-  };
-  return {
-    action: "POISONED",
-    ...(await recordOne(tx, { job, set, event: violationEvent(job, violation, "poisoned") })),
-  };
+    UPDATE node_executions n SET state = 'poisoned', finished_at = poisoned.at
+    FROM workflow_runs r, ${poisoned}
+    WHERE r.id = n.workflow_run_id AND r.job_id = poisoned.job_id AND n.finished_at IS NULL`;
 }
 
 async function recordOnly(
@@ -91,12 +130,17 @@ async function recordOnly(
   guardsRun: number,
 ): Promise<PoisonOutcome> {
   const set = countGuards(job, guardsRun);
-  const event = violationEvent(job, cut(violation), "recorded");
+  const event = violationEvent(job, violation, "recorded");
   return { action: "RECORDED", ...(await recordOne(tx, { job, set, event })) };
 }
 
 /** FR-EVT-SEC-VIOLATION. */
-function violationEvent(job: LockedJob, violation: Violation, action: "poisoned" | "recorded"): EventDraft {
+function violationEvent(
+  job: Pick<LockedJob, "state">,
+  violation: Violation,
+  action: "poisoned" | "recorded",
+  sourceJobId?: string,
+): EventDraft {
   return {
     type: "SECURITY_VIOLATION",
     by: ENGINE,
@@ -104,6 +148,7 @@ function violationEvent(job: LockedJob, violation: Violation, action: "poisoned"
       violation_type: word(violation.violationType),
       description: violation.description,
       source_id: violation.sourceId,
+      ...(sourceJobId === undefined ? {} : { source_job_id: sourceJobId }),
       trigger: violation.trigger,
       guard_name: violation.guardName,
       ace_code: violation.aceCode,

@@ -4,13 +4,6 @@
  * is served after all, so this list can only shrink.
  */
 const LATER: Readonly<Record<string, readonly string[]>> = {
-  children: [
-    "SubmitAiJobInput.parentJobId",
-    "SubmitAiJobResult | NotFoundError",
-    "SubmitAiJobResult | IllegalTransitionError",
-    "SubmitAiJobResult | JobPoisonedError",
-    "CancelAiJobInput.includeChildren",
-  ],
   "token budgets": ["SubmitAiJobResult | BudgetExceededError", "StartWorkflowResult | BudgetExceededError"],
 };
 

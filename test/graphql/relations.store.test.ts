@@ -25,8 +25,7 @@ afterAll(async () => {
 /** A job of two runs, the first of them failed, each with two nodes that have payloads; a child of `parentJobId`. */
 async function aJobOfTwoRuns(protocolId: string, parentJobId: string | null = null): Promise<string> {
   const engine = engineOn(db.storage);
-  const { jobId } = await submitted(engine, { protocolId, jobInputs: { text: "to work on" } });
-  if (parentJobId !== null) await adopt(jobId, parentJobId);
+  const { jobId } = await submitted(engine, { protocolId, jobInputs: { text: "to work on" }, parentJobId });
   const first = await take(engine, jobId);
   for (const nodeId of ["a", "b"]) ok(await advanceWorkflow(engine, aStep(first, nodeId, { inputPayload: nodeId })));
   const { run: failing, leaseToken } = first;
@@ -38,14 +37,6 @@ async function aJobOfTwoRuns(protocolId: string, parentJobId: string | null = nu
   const second = await take(engine, jobId, "worker-2");
   for (const nodeId of ["c", "d"]) ok(await advanceWorkflow(engine, aStep(second, nodeId)));
   return jobId;
-}
-
-/** No command makes children yet; the relation is there to be read all the same. */
-async function adopt(jobId: string, parentJobId: string): Promise<void> {
-  const { prisma } = db.storage;
-  await prisma.$executeRaw`ALTER TABLE ai_jobs DISABLE TRIGGER USER`;
-  await prisma.$executeRaw`UPDATE ai_jobs SET parent_job_id = ${parentJobId}::uuid WHERE job_id = ${jobId}::uuid`;
-  await prisma.$executeRaw`ALTER TABLE ai_jobs ENABLE TRIGGER USER`;
 }
 
 const FAMILY = graphql(`

@@ -43,6 +43,7 @@ export function aSubmit(more: Partial<SubmitAiJob> = {}): SubmitAiJob {
     entityRefs: [],
     plannedOperations: [],
     jobInputs: null,
+    parentJobId: null,
     priority: 0,
     runAfter: null,
     maxAttempts: 3,

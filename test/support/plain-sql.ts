@@ -61,16 +61,46 @@ export async function insertJob(tx: Transaction, jobId: string, otherwise: Other
   for (const sql of insertedJob(jobId, otherwise)) await tx.$executeRawUnsafe(sql);
 }
 
+/** What a job has from its parent. */
+export function childOf(parentId: string): Columns {
+  const parent = (column: string) => `(SELECT ${column} FROM ai_jobs WHERE job_id = '${parentId}')`;
+  return {
+    parent_job_id: `'${parentId}'`,
+    root_job_id: parent("coalesce(root_job_id, job_id)"),
+    workspace_id: parent("workspace_id"),
+    trace_id: parent("trace_id"),
+  };
+}
+
+/** Inserts this many new children of a job, each with its event, in two statements. */
+export async function insertChildren(
+  tx: Transaction,
+  parentId: string,
+  count: number,
+  otherwise: Columns = {},
+): Promise<void> {
+  const ids = `SELECT gen_random_uuid() AS job_id FROM generate_series(1, ${count})`;
+  await tx.$executeRawUnsafe(insertedRows(ids, { ...childOf(parentId), ...otherwise }));
+  const without = "NOT EXISTS (SELECT FROM flight_recorder_events e WHERE e.job_id = j.job_id)";
+  await tx.$executeRawUnsafe(insertedEvents(`parent_job_id = '${parentId}' AND ${without}`, FIRST));
+}
+
 export function insertJobAlone(tx: Transaction, jobId: string, otherwise: Columns = {}): Promise<number> {
   return tx.$executeRawUnsafe(insertedRow(jobId, otherwise));
 }
 
+/** What the first event of a job has that later ones have not. */
+const FIRST: Columns = { type: "'job_submitted'", previous_state: "NULL" };
+
 function insertedJob(jobId: string, { job = {}, event = {} }: Otherwise = {}): readonly string[] {
-  const first = { type: "'job_submitted'", previous_state: "NULL", ...event };
-  return [insertedRow(jobId, job), insertedEvent(jobId, first)];
+  return [insertedRow(jobId, job), insertedEvent(jobId, { ...FIRST, ...event })];
 }
 
 function insertedRow(jobId: string, otherwise: Columns): string {
+  return insertedRows(`SELECT '${jobId}'::uuid AS job_id`, otherwise);
+}
+
+function insertedRows(ids: string, otherwise: Columns): string {
   const columns: Columns = {
     job_id: "job_id",
     workspace_id: `'${WORKSPACE}'`,
@@ -86,7 +116,7 @@ function insertedRow(jobId: string, otherwise: Columns): string {
     ...otherwise,
   };
   return `INSERT INTO ai_jobs (${Object.keys(columns).join(", ")})
-    SELECT ${Object.values(columns).join(", ")} FROM (SELECT '${jobId}'::uuid AS job_id) AS new`;
+    SELECT ${Object.values(columns).join(", ")} FROM (${ids}) AS new`;
 }
 
 /** Gives a job its next version, in this state, with the event that tells of it. */
@@ -128,6 +158,10 @@ export function insertEvent(tx: Transaction, jobId: string, otherwise: Columns =
 }
 
 function insertedEvent(jobId: string, otherwise: Columns): string {
+  return insertedEvents(`job_id = '${jobId}'`, otherwise);
+}
+
+function insertedEvents(which: string, otherwise: Columns): string {
   const columns: Columns = {
     event_id: "gen_random_uuid()",
     job_id: "job_id",
@@ -149,7 +183,7 @@ function insertedEvent(jobId: string, otherwise: Columns): string {
     ...otherwise,
   };
   return `INSERT INTO flight_recorder_events (${Object.keys(columns).join(", ")})
-    SELECT ${Object.values(columns).join(", ")} FROM ai_jobs j WHERE job_id = '${jobId}'`;
+    SELECT ${Object.values(columns).join(", ")} FROM ai_jobs j WHERE ${which}`;
 }
 
 /** Inserts a running run of a job. */
@@ -268,8 +302,12 @@ export async function everythingOf(prisma: PrismaClient, jobId: string): Promise
 }
 
 /** The SQLSTATE with which a transaction was refused, at a statement or at its commit; else that it committed. */
-export function outcomeOf(prisma: PrismaClient, work: (tx: Transaction) => Promise<unknown>): Promise<string> {
-  return prisma.$transaction(work).then(
+export function outcomeOf(
+  prisma: PrismaClient,
+  work: (tx: Transaction) => Promise<unknown>,
+  options: { readonly isolationLevel?: "RepeatableRead" | "Serializable" } = {},
+): Promise<string> {
+  return prisma.$transaction(work, options).then(
     () => "committed",
     (error: unknown) => {
       const state = sqlState(error);

@@ -1,0 +1,112 @@
+import {
+  type AppError,
+  IllegalTransitionError,
+  InvalidInputError,
+  JobPoisonedError,
+  NotFoundError,
+} from "../errors.ts";
+import {
+  type LockedHead,
+  type LockedJob,
+  lockHeads,
+  lockJobsReadOne,
+  readJob,
+  type Transaction,
+} from "../recorder/commit.ts";
+import { jobColumns, word } from "../storage/columns.ts";
+import { type AiJob, Prisma } from "../storage/generated/client/client.ts";
+import { hasEnded, statesBefore } from "./state.ts";
+
+/** Jobs with a parent: how one joins its tree, and how a tree is locked by whoever cancels or poisons it. */
+
+/** Descendants that the job at the top of a tree may have; the database refuses more, too. */
+export const MOST_DESCENDANTS = 1000;
+
+/** What a child has from its parent. */
+export type PlaceInTree = Pick<AiJob, "traceId" | "rootJobId">;
+
+/**
+ * The place of a new child, held until the transaction ends: its parent does not end before, and no other child of the
+ * tree is counted meanwhile. The parent's row is locked first, then the count, as the database's own rule does it.
+ */
+export async function takePlace(
+  tx: Transaction,
+  workspaceId: string,
+  parentJobId: string,
+): Promise<PlaceInTree | AppError> {
+  const parent = await lockParent(tx, workspaceId, parentJobId);
+  if (!parent) return new NotFoundError("job that could be the parent");
+  const { state, traceId } = parent;
+  if (state === "POISONED") return poisonedParent(tx, parentJobId);
+  if (hasEnded(state)) {
+    const message = `The parent is ${state}: a job that has ended gets no more children. Nothing was changed.`;
+    return new IllegalTransitionError(state, "QUEUED", null, message);
+  }
+  const rootJobId = parent.rootJobId ?? parentJobId;
+  if ((await countDescendants(tx, rootJobId)) >= MOST_DESCENDANTS) {
+    const message = `The job at the top of this tree has ${MOST_DESCENDANTS} descendants already; more are refused.`;
+    return new InvalidInputError(["input", "parentJobId"], message);
+  }
+  return { traceId, rootJobId };
+}
+
+/** FOR SHARE: children of one parent do not wait for each other, and whoever would end it waits for them. */
+async function lockParent(tx: Transaction, workspaceId: string, jobId: string) {
+  const columns = jobColumns(["state", "traceId", "rootJobId"]);
+  const [parent] = await tx.$queryRaw<Pick<AiJob, "state" | "traceId" | "rootJobId">[]>`
+    SELECT ${columns} FROM ai_jobs
+    WHERE job_id = ${jobId}::uuid AND workspace_id = ${workspaceId}::uuid FOR SHARE`;
+  return parent;
+}
+
+async function poisonedParent(tx: Transaction, jobId: string): Promise<AppError> {
+  const parent = await readJob(tx, jobId);
+  if (!parent) throw new Error("A job whose row is locked is there.");
+  return new JobPoisonedError(parent, "The parent is poisoned: it gets no more children. Nothing was changed.");
+}
+
+async function countDescendants(tx: Transaction, rootJobId: string): Promise<number> {
+  const [row] = await tx.$queryRaw<{ descendants: number }[]>`
+    SELECT lock_and_count_descendants(${rootJobId}::uuid) AS descendants`;
+  if (!row) throw new Error("A call of a function answers one row.");
+  return row.descendants;
+}
+
+/** A job, and those of its descendants that may take part in what is done to it, their rows locked. */
+export interface LockedTree {
+  readonly job: LockedJob;
+  readonly below: readonly LockedHead[];
+}
+
+/**
+ * Locks a job, whatever its state, and all its descendants that may become `to`, in one statement and in `job_id` order.
+ *
+ * The descendants are read by a second statement, which looks again: while the first one waited for the rows that it
+ * knew of, a child of one of them may have been submitted, whose submit holds no more than its parent's row. What is
+ * locked gets no more children, so this ends: at once, unless the tree is growing just now.
+ * @returns undefined where there is no such job.
+ */
+export async function lockTree(
+  tx: Transaction,
+  jobId: string,
+  to: "CANCELLED" | "POISONED",
+  workspaceId?: string,
+): Promise<LockedTree | undefined> {
+  const words = statesBefore(to).map((state) => word(state));
+  const inTree = Prisma.sql`job_id = ANY(ARRAY(
+    WITH RECURSIVE tree AS (
+      SELECT ${jobId}::uuid AS job_id
+      UNION ALL SELECT child.job_id FROM ai_jobs child JOIN tree ON child.parent_job_id = tree.job_id
+    ) SELECT job_id FROM tree))`;
+  const mayBecome = Prisma.sql`state = ANY(${words}::text[]::"JobState"[])`;
+  const within = workspaceId === undefined ? Prisma.empty : Prisma.sql`AND workspace_id = ${workspaceId}::uuid`;
+  const which = Prisma.sql`${inTree} AND (job_id = ${jobId}::uuid OR ${mayBecome}) ${within}`;
+  const named = await lockJobsReadOne(tx, which, jobId);
+  if (!named) return undefined;
+  const { job } = named;
+  for (let known = named.locked - 1; ; ) {
+    const below = await lockHeads(tx, Prisma.sql`${inTree} AND ${mayBecome} AND job_id <> ${jobId}::uuid`);
+    if (below.length === known) return { job, below };
+    known = below.length;
+  }
+}

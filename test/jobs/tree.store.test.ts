@@ -1,0 +1,86 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { lockTree } from "../../src/jobs/tree.ts";
+import { lockHeads, lockJobs, recordOne } from "../../src/recorder/commit.ts";
+import { ENGINE } from "../../src/recorder/event.ts";
+import { inTransaction } from "../../src/recorder/transaction.ts";
+import { Prisma } from "../../src/storage/generated/client/client.ts";
+import type { Engine } from "../../src/workflow/engine.ts";
+import { openTestDatabase, type TestDatabase } from "../support/database.ts";
+import { engineOn, started, submitted } from "../support/engine.ts";
+import { awaitAnswer, claim } from "../support/jobs.ts";
+import { expectSound, recordsOf } from "../support/records.ts";
+import { childIn } from "../support/trees.ts";
+
+/** Trees are locked without the documents of their descendants: a thousand of those may not fit into memory. */
+
+let db: TestDatabase;
+let engine: Engine;
+beforeAll(async () => {
+  db = await openTestDatabase();
+  engine = engineOn(db.storage);
+});
+afterAll(() => db.close());
+
+const DOCUMENT = { text: "a document, which may be megabytes" };
+const DOCUMENTS = ["jobInputs", "jobOutputs", "entityRefs", "plannedOperations"];
+
+test("a tree's own job comes with its documents, its descendants without any", async () => {
+  const root = await submitted(engine, { jobInputs: DOCUMENT });
+  const child = await submitted(engine, { jobInputs: DOCUMENT, parentJobId: root.jobId });
+  const grandchild = await submitted(engine, { jobInputs: DOCUMENT, parentJobId: child.jobId });
+  const tree = await inTransaction(engine, (tx) => lockTree(tx, root.jobId, "POISONED"));
+  expect(tree?.job).toMatchObject({ jobId: root.jobId, jobInputs: DOCUMENT, jobOutputs: null, entityRefs: [] });
+  expect(tree?.below.map(({ jobId }) => jobId)).toEqual([child.jobId, grandchild.jobId]);
+  for (const job of tree?.below ?? []) {
+    expect(Object.keys(job).filter((field) => DOCUMENTS.includes(field))).toEqual([]);
+    expect(job).toMatchObject({ state: "QUEUED", capabilities: ["doc.read", "doc.summarize"] });
+  }
+});
+
+test("what is locked beside a job is in the order of ids, and may become what is asked", async () => {
+  const root = (await submitted(engine)).jobId;
+  const [queued, failed] = [await childIn(engine, root, "QUEUED"), await childIn(engine, root, "FAILED")];
+  await childIn(engine, root, "COMPLETED");
+  const running = await childIn(engine, queued, "RUNNING");
+  const below = async (to: "CANCELLED" | "POISONED") => {
+    const tree = await inTransaction(engine, (tx) => lockTree(tx, root, to));
+    return tree?.below.map(({ jobId }) => jobId);
+  };
+  expect(await below("POISONED")).toEqual([queued, failed, running].toSorted());
+  expect(await below("CANCELLED")).toEqual([queued, running].toSorted());
+});
+
+test("a change of a job that was locked without its documents keeps them", async () => {
+  const submit = { jobInputs: DOCUMENT, entityRefs: [{ entityKind: "document", entityId: "d-1" }] };
+  const { jobId } = await awaitAnswer(engine, await started(engine, submit), "AWAITING_USER");
+  const before = await recordsOf(db.storage.prisma, jobId);
+  expect(before.job.jobOutputs).not.toBeNull();
+  await inTransaction(engine, async (tx) => {
+    const [job] = await lockHeads(tx, Prisma.sql`job_id = ${jobId}::uuid`);
+    if (!job) throw new Error("There is no such job.");
+    const event = { type: "STATE_CHANGED" as const, by: ENGINE, payload: { reason: "looked at" } };
+    const { job: after } = await recordOne(tx, { job, set: { statusReason: "looked at" }, event });
+    await recordOne(tx, { job: after, set: { issues: ["one"] }, event });
+  });
+  const after = await recordsOf(db.storage.prisma, jobId);
+  expectSound(after);
+  const { jobOutputs, jobInputs, entityRefs } = before.job;
+  const version = before.job.version + 2;
+  expect(after.job).toMatchObject({ jobOutputs, jobInputs, entityRefs, issues: ["one"], version });
+});
+
+test("a change that names no outputs of a job that was locked with them keeps them, one that clears them clears them", async () => {
+  const { jobId } = await submitted(engine);
+  await awaitAnswer(engine, await claim(engine, jobId), "AWAITING_USER");
+  const change = (set: { readonly jobOutputs?: null; readonly statusReason: string }) =>
+    inTransaction(engine, async (tx) => {
+      const job = (await lockJobs(tx, Prisma.sql`job_id = ${jobId}::uuid`)).get(jobId);
+      if (!job) throw new Error("There is no such job.");
+      const event = { type: "STATE_CHANGED" as const, by: ENGINE, payload: { reason: set.statusReason } };
+      return (await recordOne(tx, { job, set, event })).job.jobOutputs;
+    });
+  expect(await change({ statusReason: "kept" })).toEqual({ summary: "draft" });
+  expect((await recordsOf(db.storage.prisma, jobId)).job.jobOutputs).toEqual({ summary: "draft" });
+  expect(await change({ statusReason: "cleared", jobOutputs: null })).toBeNull();
+  expect((await recordsOf(db.storage.prisma, jobId)).job.jobOutputs).toBeNull();
+});
