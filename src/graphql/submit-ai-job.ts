@@ -105,6 +105,7 @@ builder.mutationField("submitAiJob", (t) =>
       errors.CapabilityDeniedError,
       errors.UnknownCapabilityError,
       errors.IdempotencyConflictError,
+      errors.BudgetExceededError,
       errors.TryAgainError,
     ],
     union: { description: "What came of submitAiJob." },

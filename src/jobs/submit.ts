@@ -3,6 +3,7 @@ import { canonicalize } from "json-canonicalize";
 import { uuidv7 } from "uuidv7";
 import { checkCapability, defaultProfileOf } from "../capabilities/registry.ts";
 import { type AppError, CapabilityDeniedError, IdempotencyConflictError, UnknownCapabilityError } from "../errors.ts";
+import { refuseSubmitByQuota } from "../quotas/admission.ts";
 import { lockJob, type NewJob, recordOne, recordSubmitted, type Transaction } from "../recorder/commit.ts";
 import { type Actor, denial, type EventDraft } from "../recorder/event.ts";
 import { inOneStatement, inTransaction, type Recorder } from "../recorder/transaction.ts";
@@ -55,9 +56,9 @@ export async function submitAiJob(
   input: SubmitAiJob,
 ): Promise<Submitted | AppError> {
   const profileId = input.capabilityProfileId ?? defaultProfileOf(input.jobKind);
-  const capabilities = await capabilitiesOf(recorder, profileId);
-  if (!capabilities) return new UnknownCapabilityError(profileId);
-  const { granted, capability } = checkCapability(input.jobKind, capabilities);
+  const profile = await readProfile(recorder, workspaceId, profileId);
+  if (!profile) return new UnknownCapabilityError(profileId);
+  const { granted, capability } = checkCapability(input.jobKind, profile.capabilities);
   const draft = draftOf(workspaceId, profileId, input);
   const event: EventDraft = {
     type: "JOB_SUBMITTED",
@@ -65,21 +66,39 @@ export async function submitAiJob(
     ...(granted ? { capabilityId: capability } : {}),
     payload: { job_kind: word(input.jobKind), protocol_id: input.protocolId, capability_profile_id: profileId },
   };
-  return granted
-    ? inOneStatement(recorder, (db) => submit(db, draft, event))
-    : inTransaction(recorder, (tx) => submitDenied(tx, draft, event, capability));
+  if (granted && !profile.limited) return inOneStatement(recorder, (db) => submit(db, draft, event));
+  return inTransaction(recorder, async (tx) => {
+    const refusal = profile.limited ? await refuseSubmitByQuota(tx, draft) : null;
+    // A submit that is sent again takes nothing from a quota: the job that it made is given back, whatever is used up.
+    if (refusal) return (await existing(tx, draft)) ?? refusal;
+    return granted ? submit(tx, draft, event) : submitDenied(tx, draft, event, capability);
+  });
 }
 
-/** What a profile grants; undefined where there is none. Every submit asks, and this costs half of a `findUnique`. */
-async function capabilitiesOf({ prisma }: Recorder, profileId: string): Promise<readonly string[] | undefined> {
-  const [profile] = await prisma.$queryRaw<{ capabilities: string[] }[]>`
-    SELECT capabilities FROM capability_profiles WHERE id = ${profileId}`;
-  return profile?.capabilities;
+/** What a submit has to know of a profile; undefined where there is none. */
+interface Profile {
+  readonly capabilities: readonly string[];
+  /** Whether the workspace has quotas that a submit with this profile is judged by. */
+  readonly limited: boolean;
+}
+
+/** Every submit asks, and this costs half of a `findUnique`. */
+async function readProfile({ prisma }: Recorder, workspaceId: string, id: string): Promise<Profile | undefined> {
+  const [profile] = await prisma.$queryRaw<Profile[]>`
+    SELECT capabilities, EXISTS (
+      SELECT FROM quotas q WHERE q.workspace_id = ${workspaceId}::uuid AND q.resource <> 'active_jobs'
+        AND (q.capability_profile_id IS NULL OR q.capability_profile_id = p.id)
+    ) AS limited
+    FROM capability_profiles p WHERE id = ${id}`;
+  return profile;
 }
 
 async function submit(db: Transaction, draft: NewJob, event: EventDraft): Promise<Submitted | AppError> {
   const job = await recordSubmitted(db, draft, event);
-  return job ? { job, deduplicated: false } : existing(db, draft);
+  if (job) return { job, deduplicated: false };
+  const earlier = await existing(db, draft);
+  if (!earlier) throw new Error("A job was not inserted, and no other job has its idempotency key.");
+  return earlier;
 }
 
 async function submitDenied(
@@ -100,13 +119,13 @@ async function submitDenied(
   return new CapabilityDeniedError(capability, denied.job);
 }
 
-/** The job that this key made before: the insert has waited for whoever was about to make it. */
+/** The job that this key made before, if any. After an insert, that has waited for whoever was about to make it. */
 async function existing(
   db: Transaction,
   { workspaceId, idempotencyKey, submitHash }: NewJob,
-): Promise<Submitted | AppError> {
+): Promise<Submitted | AppError | undefined> {
   const job = idempotencyKey === null ? null : await db.aiJob.findFirst({ where: { workspaceId, idempotencyKey } });
-  if (!job) throw new Error("A job was not inserted, and no other job has its idempotency key.");
+  if (!job) return undefined;
   return job.submitHash === submitHash ? { job, deduplicated: true } : new IdempotencyConflictError();
 }
 

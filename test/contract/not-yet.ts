@@ -11,7 +11,6 @@ const LATER: Readonly<Record<string, readonly string[]>> = {
     "SubmitAiJobResult | JobPoisonedError",
     "CancelAiJobInput.includeChildren",
   ],
-  "token budgets": ["SubmitAiJobResult | BudgetExceededError", "StartWorkflowResult | BudgetExceededError"],
 };
 
 export const NOT_YET: readonly string[] = Object.values(LATER).flat();
