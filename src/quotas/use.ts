@@ -12,10 +12,10 @@ export interface QuotaUse extends Quota {
 }
 
 /** How many jobs have an active run now (section 1). */
-const ACTIVE_JOBS = Prisma.sql`(
+const ACTIVE_JOBS = Prisma.sql`
   SELECT count(*) FROM ai_jobs j
   WHERE j.workspace_id = quota.workspace_id AND j.state IN ('running', 'awaiting_validation', 'awaiting_user')
-    AND (quota.capability_profile_id IS NULL OR j.capability_profile_id = quota.capability_profile_id))`;
+    AND (quota.capability_profile_id IS NULL OR j.capability_profile_id = quota.capability_profile_id)`;
 
 /** What was used in each minute of a quota's window; nothing for one that has none. */
 const MINUTES = Prisma.sql`
@@ -29,6 +29,13 @@ const MINUTES = Prisma.sql`
     AND (quota.capability_profile_id IS NULL OR usage.capability_profile_id = quota.capability_profile_id)
     AND minute > statement_timestamp() - quota.length - interval '1 minute'`;
 
+/** When so much has left the window that what is left is less than the most: with the first minute that leaves so little. */
+const FREES_AT = Prisma.sql`
+  SELECT min(minute + quota.length + interval '1 minute') FROM (
+    SELECT minute, sum(amount) OVER (ORDER BY minute DESC GROUPS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS later
+    FROM (${MINUTES}) AS used
+  ) AS leaving WHERE coalesce(later, 0) < quota.most`;
+
 /**
  * Quotas with what is used of them, oldest first, in one statement however many they are. A window is counted by whole
  * minutes: what was used in one counts until all of that minute has left the window.
@@ -39,18 +46,15 @@ export function readUse(db: Transaction, which: Prisma.Sql): Promise<QuotaUse[]>
   return db.$queryRaw<QuotaUse[]>`
     WITH quota AS MATERIALIZED (
       SELECT *, make_interval(secs => window_seconds) AS length FROM quotas WHERE ${which}
-    ), recent AS MATERIALIZED (${usageNotFolded(withWindow)})
-    SELECT ${QUOTA_COLUMNS}, "freesAt",
-      least(CASE resource WHEN 'active_jobs' THEN ${ACTIVE_JOBS} ELSE used END, ${MOST_EXACT})::bigint AS used
-    FROM quota, LATERAL (
-      -- "later": what is left of the use when this minute, and with it all before it, has left the window.
-      SELECT coalesce(sum(amount), 0) AS used,
-        CASE WHEN sum(amount) >= most THEN min(leaves) FILTER (WHERE later < most) END AS "freesAt"
-      FROM (
-        SELECT amount, minute + quota.length + interval '1 minute' AS leaves,
-          coalesce(sum(amount) OVER (ORDER BY minute DESC GROUPS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS later
-        FROM (${MINUTES}) AS used_in
-      ) AS leaving
-    ) AS spent
-    ORDER BY created_at, id`;
+    ), recent AS MATERIALIZED (${usageNotFolded(withWindow)}
+    ), quota_use AS MATERIALIZED (
+      SELECT *, CASE resource
+        WHEN 'active_jobs' THEN (${ACTIVE_JOBS})
+        ELSE (SELECT coalesce(sum(amount), 0) FROM (${MINUTES}) AS used)
+      END AS used
+      FROM quota
+    )
+    SELECT ${QUOTA_COLUMNS}, least(used, ${MOST_EXACT})::bigint AS used,
+      CASE WHEN used >= most THEN (${FREES_AT}) END AS "freesAt"
+    FROM quota_use AS quota ORDER BY created_at, id`;
 }

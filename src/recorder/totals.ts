@@ -25,13 +25,18 @@ function metrics(expression: (column: string) => string): Prisma.Sql {
 
 const COLUMNS = metrics((name) => name);
 
-/** What each of these events changed: the job's metrics before it beside those after it. */
+/**
+ * What each of these events changed: the job's metrics before it beside those after it. One row each by its primary
+ * key: the planner, which cannot know how few events they are, would rather read all rows for a join.
+ */
 function changesIn(events: Prisma.Sql): Prisma.Sql {
   return Prisma.sql`
     SELECT e.*, j.job_kind, j.capability_profile_id, ${metrics((name) => `coalesce(b.${name}, 0) AS ${name}_before`)}
     FROM (${events}) AS e
-    JOIN ai_jobs j ON j.job_id = e.job_id
-    LEFT JOIN flight_recorder_events b ON b.job_id = e.job_id AND b.version = e.version - 1`;
+    CROSS JOIN LATERAL (SELECT * FROM ai_jobs WHERE job_id = e.job_id LIMIT 1) AS j
+    LEFT JOIN LATERAL (
+      SELECT * FROM flight_recorder_events WHERE job_id = e.job_id AND version = e.version - 1 LIMIT 1
+    ) AS b ON true`;
 }
 
 /** What changes mean for the totals: with all that it has cost, a job leaves one state's and joins another's. */

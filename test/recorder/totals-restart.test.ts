@@ -1,8 +1,11 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { pino } from "pino";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { readConfig } from "../../src/config.ts";
 import { foldTotals } from "../../src/recorder/totals.ts";
+import { start } from "../../src/start.ts";
 import { openStorage } from "../../src/storage/open.ts";
 import { engineOn, started, submitted } from "../support/engine.ts";
 import { expectExact, foldAll, foldedJobs } from "../support/totals.ts";
@@ -12,6 +15,19 @@ beforeAll(async () => {
   path = await mkdtemp(join(tmpdir(), "ai-job-server-totals-"));
 });
 afterAll(() => rm(path, { recursive: true }));
+
+test("a server folds by itself, again and again", async () => {
+  const config = readConfig({ DATABASE_URL: "memory:", PORT: "0" });
+  const server = await start(config, pino({ level: "silent" }));
+  const { storage } = server;
+  const folded = (jobs: number) =>
+    expect.poll(() => foldedJobs(storage.prisma), { timeout: 20_000, interval: 50 }).toBe(jobs);
+  await submitted(engineOn(storage));
+  await folded(1);
+  await submitted(engineOn(storage));
+  await folded(2);
+  await server.close();
+});
 
 test("a fold goes on after a restart where it had come to", async () => {
   const first = await openStorage({ kind: "folder", path });

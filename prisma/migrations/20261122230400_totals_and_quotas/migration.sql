@@ -50,10 +50,10 @@ CREATE TRIGGER totals_position_kept BEFORE DELETE ON totals_position FOR EACH RO
 CREATE TRIGGER totals_position_not_truncated BEFORE TRUNCATE ON totals_position EXECUTE FUNCTION kept_for_good();
 
 -- The events of some workspaces that come after the position. STABLE: it sees what the statement that calls it sees.
--- The planner cannot know how few they are, nor that the position is near the log's end: without these settings and
--- OFFSET 0 it reads the whole log, or all of a workspace's, for them.
+-- The planner cannot know how few they are, nor that the position is near the log's end: without the setting and the
+-- OFFSET it reads the whole log, or all of a workspace's, for them.
 CREATE FUNCTION events_not_folded(of_workspaces uuid[]) RETURNS SETOF flight_recorder_events
-LANGUAGE sql STABLE ROWS 1000 SET enable_seqscan = off SET jit = off AS $$
+LANGUAGE sql STABLE ROWS 1000 SET enable_seqscan = off AS $$
   SELECT * FROM (
     SELECT * FROM flight_recorder_events
     WHERE (order_xid, job_id, version) > (SELECT order_xid, job_id, version FROM totals_position WHERE singleton)
