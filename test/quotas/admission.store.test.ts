@@ -300,13 +300,13 @@ describe("what comes at once", () => {
   });
 });
 
-describe("the statements", () => {
-  const cost = async (work: () => Promise<unknown>) => {
-    db.statements();
-    await work();
-    return db.statements().filter((sql) => !/^(BEGIN|COMMIT|--)/.test(sql)).length;
-  };
+async function cost(work: () => Promise<unknown>): Promise<number> {
+  db.statements();
+  await work();
+  return db.statements().filter((sql) => !/^(BEGIN|COMMIT|--)/.test(sql)).length;
+}
 
+describe("the statements", () => {
   test("of a submit where no quota is about it are two: its profile, and the job", async () => {
     const workspace = aWorkspace(engine);
     await workspace.quota("ACTIVE_JOBS", 5);
@@ -329,19 +329,35 @@ describe("the statements", () => {
 });
 
 test("a claim is told whom to pass over: workspaces, and profiles in them, that may start nothing now", async () => {
-  const [one, two, three] = [aWorkspace(engine), aWorkspace(engine), aWorkspace(engine)];
+  const { prisma } = db.storage;
+  const [one, two, idle, free] = [aWorkspace(engine), aWorkspace(engine), aWorkspace(engine), aWorkspace(engine)];
+  const pairs = async (workspaceId: string | null) =>
+    (await usedUpForStarts(prisma, workspaceId))?.map((quota) => [quota.workspaceId, quota.capabilityProfileId]);
+  await one.submitted();
   await spend(one, 10);
   await one.quota("TOKENS", 10);
   await one.quota("JOBS", 0);
+  await two.submitted();
   await spend(two, 10, "TERMINAL_EXEC");
   await two.quota("ACTIVE_JOBS", 1, { capabilityProfileId: "terminal" });
   await two.quota("ACTIVE_JOBS", 2);
-  await three.quota("ACTIVE_JOBS", 0);
-  const usedUp = await usedUpForStarts(db.storage.prisma, [one.workspaceId, two.workspaceId]);
-  expect(usedUp).toHaveLength(2);
-  expect(usedUp).toMatchObject([
-    { workspaceId: one.workspaceId, capabilityProfileId: null },
-    { workspaceId: two.workspaceId, capabilityProfileId: "terminal" },
-  ]);
-  expect(await usedUpForStarts(db.storage.prisma, [])).toEqual([]);
+  await idle.quota("ACTIVE_JOBS", 0);
+  await free.submitted();
+  await free.quota("JOBS", 0);
+
+  expect(await pairs(one.workspaceId)).toEqual([[one.workspaceId, null]]);
+  expect(await pairs(two.workspaceId)).toEqual([[two.workspaceId, "terminal"]]);
+  expect(await pairs(free.workspaceId)).toBeUndefined();
+  const everywhere = await pairs(null);
+  expect(everywhere).toEqual(
+    expect.arrayContaining([
+      [one.workspaceId, null],
+      [two.workspaceId, "terminal"],
+    ]),
+  );
+  const workspaces = everywhere?.map(([workspaceId]) => workspaceId);
+  expect(workspaces).not.toContain(idle.workspaceId);
+  expect(workspaces).not.toContain(free.workspaceId);
+  expect(await cost(() => usedUpForStarts(prisma, free.workspaceId))).toBe(1);
+  expect(await cost(() => usedUpForStarts(prisma, null))).toBe(2);
 });
