@@ -20,8 +20,9 @@ test("a server folds by itself, again and again", async () => {
   const config = readConfig({ DATABASE_URL: "memory:", PORT: "0" });
   const server = await start(config, pino({ level: "silent" }));
   const { storage } = server;
-  const folded = (jobs: number) =>
-    expect.poll(() => foldedJobs(storage.prisma), { timeout: 20_000, interval: 50 }).toBe(jobs);
+  const folded = async (jobs: number) => {
+    await expect.poll(() => foldedJobs(storage.prisma), { timeout: 20_000, interval: 50 }).toBe(jobs);
+  };
   await submitted(engineOn(storage));
   await folded(1);
   await submitted(engineOn(storage));
