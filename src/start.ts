@@ -4,6 +4,7 @@ import type { Config } from "./config.ts";
 import { guards } from "./guards/guards.ts";
 import { ENDPOINT } from "./http/graphql.ts";
 import { Feed } from "./recorder/feed.ts";
+import { foldTotals } from "./recorder/totals.ts";
 import { createServer } from "./server.ts";
 import { openStorage, type Storage } from "./storage/open.ts";
 import { resumeBulkActions } from "./workflow/bulk-action.ts";
@@ -13,6 +14,8 @@ import { openWaitingRoom } from "./workflow/waiting.ts";
 
 /** Generous: a guard that is late fails closed, and a large text on a busy machine takes seconds. */
 const GUARD_TIMEOUT_MS = 10_000;
+/** How often totals are folded: what came since is added by each who reads them. */
+const FOLD_EVERY_MS = 1_000;
 /** How soon a change that another server committed is seen, at the latest; own changes wake the feed. */
 const FEED_POLL_MS = 250;
 /** How long a bulk action must have made no progress before a sweep goes on with it: its own server may be at it. */
@@ -63,8 +66,15 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
     }
     await goOnWithBulkActions(engine, log, BULK_ACTION_IDLE_SECONDS);
   });
+  const folds = sweepEvery(FOLD_EVERY_MS, async () => {
+    try {
+      await foldTotals(prisma);
+    } catch (err) {
+      log.warn({ err }, "totals could not be folded, which makes reading them slow; the next fold tries again");
+    }
+  });
   const close = async () => {
-    await sweeps.stop();
+    await Promise.all([sweeps.stop(), folds.stop()]);
     await server.close();
     await storage.close();
   };

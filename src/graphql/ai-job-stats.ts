@@ -1,5 +1,5 @@
-import { type Stats, statsByKindAndState } from "../jobs/queries.ts";
-import type { MetricName, JobMetrics as Metrics } from "../storage/columns.ts";
+import { readTotals, type Totals } from "../recorder/totals.ts";
+import { type MetricName, type JobMetrics as Metrics, MOST_EXACT } from "../storage/columns.ts";
 import type { JobKind, JobState } from "../storage/generated/client/enums.ts";
 import { builder } from "./builder.ts";
 import { JobKindEnum, JobStateEnum } from "./enums.ts";
@@ -25,13 +25,13 @@ const AiJobKindCount = builder
     }),
   });
 
-const AiJobStats = builder.objectRef<readonly Stats[]>("AiJobStats").implement({
-  description: "Exact counts and sums over the workspace's jobs.",
+const AiJobStats = builder.objectRef<readonly Totals[]>("AiJobStats").implement({
+  description: "Exact counts and sums over the workspace's jobs, all of one moment.",
   fields: (t) => ({
     total: t.field({
       type: "SafeInt",
       description: "How many jobs match.",
-      resolve: (rows) => rows.reduce((sum, { count }) => sum + count, 0n),
+      resolve: (rows) => rows.reduce((sum, { jobs }) => sum + jobs, 0n),
     }),
     byState: t.field({
       type: [AiJobStateCount],
@@ -45,7 +45,7 @@ const AiJobStats = builder.objectRef<readonly Stats[]>("AiJobStats").implement({
     }),
     metrics: t.field({
       type: JobMetrics,
-      description: "What the jobs that match have cost together.",
+      description: "What the jobs that match have cost together. A sum beyond 2^53 - 1 is given as 2^53 - 1.",
       resolve: (rows) => sumOf(rows.map(({ metrics }) => metrics)),
     }),
   }),
@@ -62,21 +62,22 @@ const AiJobStatsFilter = builder.inputType("AiJobStatsFilter", {
 builder.queryField("aiJobStats", (t) =>
   t.field({
     type: AiJobStats,
-    description: "Exact counts and sums over the workspace's jobs.",
+    description:
+      "Exact counts and sums over the workspace's jobs, as they are at this moment. As quick with a million jobs as with " +
+      "a few.",
     args: { filter: t.arg({ type: AiJobStatsFilter, description: "Which jobs count; all where it is left out." }) },
-    resolve: (_root, { filter }, { engine, viewer }) =>
-      statsByKindAndState(engine.prisma, viewer.workspaceId, filter ?? {}),
+    resolve: (_root, { filter }, { engine, viewer }) => readTotals(engine.prisma, viewer.workspaceId, filter ?? {}),
   }),
 );
 
-function countBy<Key>(rows: readonly Stats[], keyOf: (row: Stats) => Key): ReadonlyMap<Key, bigint> {
+function countBy<Key>(rows: readonly Totals[], keyOf: (row: Totals) => Key): ReadonlyMap<Key, bigint> {
   const counts = new Map<Key, bigint>();
-  for (const row of rows) counts.set(keyOf(row), (counts.get(keyOf(row)) ?? 0n) + row.count);
+  for (const row of rows) counts.set(keyOf(row), (counts.get(keyOf(row)) ?? 0n) + row.jobs);
   return counts;
 }
 
 function sumOf(all: readonly Metrics[]): Metrics {
-  const sum = (name: MetricName) => all.reduce((total, metrics) => total + metrics[name], 0n);
+  const sum = (name: MetricName) => atMost(all.reduce((total, metrics) => total + metrics[name], 0n));
   return {
     durationMs: sum("durationMs"),
     totalTokens: sum("totalTokens"),
@@ -88,4 +89,8 @@ function sumOf(all: readonly Metrics[]): Metrics {
     entitiesWritten: sum("entitiesWritten"),
     validatorsRunCount: sum("validatorsRunCount"),
   };
+}
+
+function atMost(sum: bigint): bigint {
+  return sum > MOST_EXACT ? MOST_EXACT : sum;
 }

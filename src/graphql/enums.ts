@@ -155,3 +155,9 @@ export const AiJobChangeKindEnum = enumType("AiJobChangeKind", "What a live payl
   SNAPSHOT: "The job as it was when the subscription began.",
   EVENT: "A change.",
 });
+
+export const QuotaResourceEnum = enumType("QuotaResource", "What a quota counts (section 6).", {
+  TOKENS: "Tokens that workers reported in the window. Used up, it refuses submits and starts.",
+  JOBS: "Jobs submitted in the window. Used up, it refuses submits.",
+  ACTIVE_JOBS: "Jobs that are RUNNING, AWAITING_VALIDATION or AWAITING_USER now. Used up, it refuses starts.",
+} satisfies Described<db.QuotaResource>);

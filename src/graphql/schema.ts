@@ -4,6 +4,7 @@ import "./errors.ts";
 import "./job-lists.ts";
 import "./ai-job-stats.ts";
 import "./capability-profile.ts";
+import "./quotas.ts";
 import "./submit-ai-job.ts";
 import "./start-workflow.ts";
 import "./claim-ai-jobs.ts";

@@ -37,6 +37,7 @@ builder.mutationField("startWorkflow", (t) =>
       errors.IllegalTransitionError,
       errors.JobPoisonedError,
       errors.CapabilityDeniedError,
+      errors.BudgetExceededError,
       errors.GuardFailedError,
       errors.TryAgainError,
     ],

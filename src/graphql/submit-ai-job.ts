@@ -117,6 +117,7 @@ builder.mutationField("submitAiJob", (t) =>
       errors.NotFoundError,
       errors.IllegalTransitionError,
       errors.JobPoisonedError,
+      errors.BudgetExceededError,
       errors.TryAgainError,
     ],
     union: { description: "What came of submitAiJob." },

@@ -1,5 +1,5 @@
 import { InvalidInputError } from "../errors.ts";
-import { type JobMetrics, METRIC_NAMES, type MetricName } from "../storage/columns.ts";
+import { type JobMetrics, METRIC_NAMES, type MetricName, MOST_EXACT } from "../storage/columns.ts";
 
 /** What a report adds: whole numbers from 0 to 2^53 - 1. The total is the server's. */
 export type MetricsDelta = Readonly<Record<Exclude<MetricName, "totalTokens">, number>>;
@@ -14,8 +14,6 @@ export const NO_METRICS: MetricsDelta = {
   entitiesWritten: 0,
   validatorsRunCount: 0,
 };
-
-const MOST = BigInt(Number.MAX_SAFE_INTEGER);
 
 /** Whether a job has cost more than it may: the report that brought it there is kept, and the job fails (section 6). */
 export function isOverBudget(job: { readonly tokenBudget: bigint | null }, { totalTokens }: JobMetrics): boolean {
@@ -50,7 +48,7 @@ export function addMetrics(
     entitiesWritten: before.entitiesWritten + BigInt(delta.entitiesWritten),
     validatorsRunCount: before.validatorsRunCount + BigInt(delta.validatorsRunCount),
   };
-  const tooMuch = METRIC_NAMES.find((name) => after[name] > MOST);
+  const tooMuch = METRIC_NAMES.find((name) => after[name] > MOST_EXACT);
   if (tooMuch) return new InvalidInputError([...path, tooMuch], `This would take ${tooMuch} past 2^53 - 1.`);
   if (after.tokensPlanner + after.tokensExecutor > after.totalTokens) {
     return new InvalidInputError(
@@ -67,5 +65,5 @@ export function addMetrics(
  */
 export function countGuards(job: JobMetrics, guards: number): { readonly validatorsRunCount: bigint } {
   const count = job.validatorsRunCount + BigInt(guards);
-  return { validatorsRunCount: count > MOST ? MOST : count };
+  return { validatorsRunCount: count > MOST_EXACT ? MOST_EXACT : count };
 }

@@ -1,7 +1,6 @@
 import {
   EVENT_COLUMNS,
   type JobField,
-  type JobMetrics,
   jobColumns,
   NODE_COLUMNS,
   NODE_COLUMNS_WITHOUT_PAYLOADS,
@@ -244,32 +243,4 @@ export function listEvents(
       SELECT one.* FROM unnest(${types}::text[]::"RecorderEventType"[]) AS wanted,
         LATERAL (SELECT * FROM flight_recorder_events WHERE type = wanted AND ${where} ${order}) AS one
     ) AS event ${order}`;
-}
-
-export interface Stats {
-  readonly jobKind: JobKind;
-  readonly state: JobState;
-  readonly count: bigint;
-  readonly metrics: JobMetrics;
-}
-
-/** Exact counts and sums by kind and state. */
-export async function statsByKindAndState(
-  prisma: PrismaClient,
-  workspaceId: string,
-  filter: Pick<JobFilter, "states" | "kinds">,
-): Promise<readonly Stats[]> {
-  const rows = await prisma.$queryRaw<(Omit<Stats, "metrics"> & JobMetrics)[]>`
-    SELECT upper(job_kind::text) AS "jobKind", upper(state::text) AS state, count(*) AS count,
-      sum(duration_ms)::bigint AS "durationMs", sum(total_tokens)::bigint AS "totalTokens",
-      sum(input_tokens)::bigint AS "inputTokens", sum(output_tokens)::bigint AS "outputTokens",
-      sum(tokens_planner)::bigint AS "tokensPlanner", sum(tokens_executor)::bigint AS "tokensExecutor",
-      sum(entities_read)::bigint AS "entitiesRead", sum(entities_written)::bigint AS "entitiesWritten",
-      sum(validators_run_count)::bigint AS "validatorsRunCount"
-    FROM ai_jobs
-    WHERE workspace_id = ${workspaceId}::uuid
-      AND state = ANY(${words(filter.states ?? Object.values(JobState))}::text[]::"JobState"[])
-      AND job_kind = ANY(${words(filter.kinds ?? Object.values(JobKind))}::text[]::"JobKind"[])
-    GROUP BY job_kind, state ORDER BY job_kind, state`;
-  return rows.map(({ jobKind, state, count, ...metrics }) => ({ jobKind, state, count, metrics }));
 }

@@ -3,6 +3,7 @@ import { canonicalize } from "json-canonicalize";
 import { uuidv7 } from "uuidv7";
 import { checkCapability, defaultProfileOf } from "../capabilities/registry.ts";
 import { AppError, CapabilityDeniedError, IdempotencyConflictError, UnknownCapabilityError } from "../errors.ts";
+import { refuseSubmitByQuota } from "../quotas/admission.ts";
 import { lockJob, type NewJob, recordOne, recordSubmitted, type Transaction } from "../recorder/commit.ts";
 import { type Actor, denial, type EventDraft } from "../recorder/event.ts";
 import { inOneStatement, inTransaction, type Recorder } from "../recorder/transaction.ts";
@@ -58,16 +59,20 @@ export async function submitAiJob(
   input: SubmitAiJob,
 ): Promise<Submitted | AppError> {
   const profileId = input.capabilityProfileId ?? defaultProfileOf(input.jobKind);
-  const capabilities = await capabilitiesOf(recorder, profileId);
-  if (!capabilities) return new UnknownCapabilityError(profileId);
-  const { granted, capability } = checkCapability(input.jobKind, capabilities);
+  const profile = await readProfile(recorder, workspaceId, profileId);
+  if (!profile) return new UnknownCapabilityError(profileId);
+  const { granted, capability } = checkCapability(input.jobKind, profile.capabilities);
   const { parentJobId } = input;
   const draft = draftOf(workspaceId, profileId, input);
   const event = submission(by, draft, granted ? capability : undefined);
-  if (granted && parentJobId === null) return inOneStatement(recorder, (db) => submit(db, draft, event));
+  const { limited } = profile;
+  if (granted && parentJobId === null && !limited) return inOneStatement(recorder, (db) => submit(db, draft, event));
   return inTransaction(recorder, async (tx) => {
     const placed = parentJobId === null ? draft : await place(tx, draft, parentJobId);
     if (placed instanceof AppError) return (await existing(tx, draft)) ?? placed;
+    // After the parent's row: quotas are locked last (section 4).
+    const refusal = limited ? await refuseSubmitByQuota(tx, placed) : null;
+    if (refusal) return (await existing(tx, draft)) ?? refusal;
     return granted ? submit(tx, placed, event) : submitDenied(tx, placed, event, capability);
   });
 }
@@ -87,11 +92,22 @@ function submission(by: Actor, draft: NewJob, capabilityId: string | undefined):
   };
 }
 
-/** What a profile grants; undefined where there is none. Every submit asks, and this costs half of a `findUnique`. */
-async function capabilitiesOf({ prisma }: Recorder, profileId: string): Promise<readonly string[] | undefined> {
-  const [profile] = await prisma.$queryRaw<{ capabilities: string[] }[]>`
-    SELECT capabilities FROM capability_profiles WHERE id = ${profileId}`;
-  return profile?.capabilities;
+/** What a submit has to know of a profile; undefined where there is none. */
+interface Profile {
+  readonly capabilities: readonly string[];
+  /** Whether the workspace has quotas that a submit with this profile is judged by. */
+  readonly limited: boolean;
+}
+
+/** Every submit asks, and this costs half of a `findUnique`. */
+async function readProfile({ prisma }: Recorder, workspaceId: string, id: string): Promise<Profile | undefined> {
+  const [profile] = await prisma.$queryRaw<Profile[]>`
+    SELECT capabilities, EXISTS (
+      SELECT FROM quotas q WHERE q.workspace_id = ${workspaceId}::uuid AND q.resource <> 'active_jobs'
+        AND (q.capability_profile_id IS NULL OR q.capability_profile_id = p.id)
+    ) AS limited
+    FROM capability_profiles p WHERE id = ${id}`;
+  return profile;
 }
 
 /** The draft as a child: what it has from its parent, which gets no other child above the limit meanwhile. */
@@ -128,7 +144,7 @@ async function submitDenied(
 
 /**
  * The job that this key made before, which an insert has waited for; undefined where it made none. It is what the same
- * submit gets even if its parent has ended since.
+ * submit gets even if its parent has ended since, or a quota is used up.
  */
 async function existing(
   db: Transaction,

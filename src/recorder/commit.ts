@@ -218,8 +218,9 @@ function rowOf(
     payload: event.payload,
     prevHash: event.prevHash,
   };
-  const changed = METRIC_NAMES.filter((name) => job[name] !== before?.[name]).map((name) => [name, job[name]]);
-  return Object.fromEntries([...Object.entries(row), ...changed].filter(([, value]) => value !== null));
+  const set: [string, unknown][] = Object.entries<unknown>(row).filter(([, value]) => value !== null);
+  for (const name of METRIC_NAMES) if (job[name] !== before?.[name]) set.push([name, job[name]]);
+  return Object.fromEntries<unknown>(set);
 }
 
 /** Writes one new version of one job. */

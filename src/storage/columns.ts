@@ -21,6 +21,9 @@ export const METRIC_NAMES = [
   "validatorsRunCount",
 ] as const;
 
+/** What every client, JavaScript included, reads exactly: the most that a metric can be, or that GraphQL's SafeInt says. */
+export const MOST_EXACT = BigInt(Number.MAX_SAFE_INTEGER);
+
 export type MetricName = (typeof METRIC_NAMES)[number];
 export type JobMetrics = Readonly<Record<MetricName, bigint>>;
 
@@ -49,6 +52,7 @@ const ENUM_FIELDS: ReadonlySet<string> = new Set([
   "modelTier",
   "type",
   "actor",
+  "resource",
 ]);
 
 /** A column of a job, by its name here. */
@@ -65,6 +69,7 @@ export const NODE_COLUMNS_WITHOUT_PAYLOADS = selectList(
 );
 export const REPORT_COLUMNS = selectList(Object.values(Prisma.WorkerReportScalarFieldEnum));
 export const EVENT_COLUMNS = selectList(Object.values(Prisma.FlightRecorderEventScalarFieldEnum));
+export const QUOTA_COLUMNS = selectList(Object.values(Prisma.QuotaScalarFieldEnum));
 
 export function isJobField(name: string): name is JobField {
   return Object.hasOwn(Prisma.AiJobScalarFieldEnum, name);

@@ -1,4 +1,5 @@
 import { AppError } from "../errors.ts";
+import { refuseStartsByQuota, usedUpForStarts } from "../quotas/admission.ts";
 import type { LockedJob, Transaction } from "../recorder/commit.ts";
 import { inTransaction } from "../recorder/transaction.ts";
 import type { AiJob } from "../storage/generated/client/client.ts";
@@ -47,7 +48,11 @@ interface Batch {
 
 async function leaseDue(tx: Transaction, engine: Engine, input: ClaimAiJobs): Promise<Batch> {
   const { last } = engine.turns;
-  const jobs = await lockDueJobs(tx, input, last);
+  const usedUp = await usedUpForStarts(tx, input.workspaceId);
+  const due = await lockDueJobs(tx, input, last, usedUp);
+  // Undefined: no quota is about any start. A job that one forbids stays queued, and is free again after this.
+  const refusals = usedUp && due.length > 0 ? await refuseStartsByQuota(tx, due) : [];
+  const jobs = due.filter((_, index) => !refusals[index]);
   const { leased } = await leaseJobs(tx, engine, jobs, input);
   return { leased, turn: input.workspaceId === null ? lastServed(jobs, last) : undefined };
 }

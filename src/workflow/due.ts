@@ -1,3 +1,4 @@
+import type { UsedUp } from "../quotas/admission.ts";
 import { LOCKED_COLUMNS, type LockedJob, type Transaction } from "../recorder/commit.ts";
 import { Prisma } from "../storage/generated/client/client.ts";
 import { JobKind } from "../storage/generated/client/enums.ts";
@@ -31,11 +32,17 @@ export const MOST_PLACES = 200;
  *
  * `FOR NO KEY UPDATE`, as everywhere: FOR UPDATE would also hold up whoever writes a row that refers to the job.
  * @param last the workspace that was served last: the turns begin after it.
+ * @param usedUp whose jobs are passed over.
  */
-export function lockDueJobs(tx: Transaction, wanted: Wanted, last: string): Promise<LockedJob[]> {
+export function lockDueJobs(
+  tx: Transaction,
+  wanted: Wanted,
+  last: string,
+  usedUp: readonly UsedUp[] = [],
+): Promise<LockedJob[]> {
   const { limit, workerId } = wanted;
   const mine = Prisma.sql`(preferred_until IS NULL OR preferred_until <= statement_timestamp()
-    OR preferred_worker_id = ${workerId})`;
+    OR preferred_worker_id = ${workerId}) ${exceptProfiles(usedUp)}`;
   const inPlace = Prisma.sql`workspace_id = place.workspace_id AND job_kind = place.job_kind AND ${mine}`;
   const order = Prisma.sql`ORDER BY priority DESC, created_at, job_id`;
   const look = (condition: Prisma.Sql) => Prisma.sql`
@@ -43,7 +50,7 @@ export function lockDueJobs(tx: Transaction, wanted: Wanted, last: string): Prom
   const lock = (condition: Prisma.Sql) => Prisma.sql`
     SELECT * FROM ai_jobs WHERE ${condition} AND ${inPlace} ${order} LIMIT place.jobs FOR NO KEY UPDATE SKIP LOCKED`;
   return tx.$queryRaw<LockedJob[]>`
-    WITH RECURSIVE ${duePlaces(wanted, last)},
+    WITH RECURSIVE ${duePlaces(wanted, last, usedUp)},
     seen AS (
       SELECT place.*, one.* FROM ready AS place, LATERAL (${look(READY)}) AS one
       UNION ALL
@@ -64,6 +71,16 @@ export function lockDueJobs(tx: Transaction, wanted: Wanted, last: string): Prom
     SELECT ${LOCKED_COLUMNS} FROM locked ${order}`;
 }
 
+/** Leaves out jobs of capability profiles whose quotas are used up. */
+function exceptProfiles(usedUp: readonly UsedUp[]): Prisma.Sql {
+  const closed = usedUp.filter(({ capabilityProfileId }) => capabilityProfileId !== null);
+  if (closed.length === 0) return Prisma.empty;
+  const workspaceIds = closed.map((it) => it.workspaceId);
+  const profileIds = closed.map((it) => it.capabilityProfileId);
+  return Prisma.sql`AND (workspace_id, capability_profile_id) NOT IN (
+    SELECT * FROM unnest(${workspaceIds}::uuid[], ${profileIds}::text[]))`;
+}
+
 /** Where something is due, for whoever waits: one statement, whatever the number of jobs and of those who wait. */
 export function listDuePlaces(tx: Transaction): Promise<DuePlace[]> {
   return tx.$queryRaw<DuePlace[]>`
@@ -80,13 +97,19 @@ const WAITING = Prisma.sql`state = 'queued' AND run_after IS NOT NULL`;
 const SCHEDULED = Prisma.sql`${WAITING} AND run_after <= statement_timestamp()`;
 
 /** The places that have a due job, as `ready` and `scheduled`, in the order of their turns. */
-function duePlaces({ workspaceId, jobKinds }: Pick<Wanted, "workspaceId" | "jobKinds">, last: string): Prisma.Sql {
+function duePlaces(
+  { workspaceId, jobKinds }: Pick<Wanted, "workspaceId" | "jobKinds">,
+  last: string,
+  usedUp: readonly UsedUp[] = [],
+): Prisma.Sql {
   const arcs =
     workspaceId === null
       ? [Prisma.sql`workspace_id > ${last}::uuid`, Prisma.sql`workspace_id <= ${last}::uuid`]
       : [Prisma.sql`workspace_id = ${workspaceId}::uuid`];
   const words = (jobKinds ?? Object.values(JobKind)).map((kind) => kind.toLowerCase());
-  const wanted = Prisma.sql`job_kind = ANY(${words}::text[]::"JobKind"[])`;
+  const closed = usedUp.filter(({ capabilityProfileId }) => capabilityProfileId === null);
+  const wanted = Prisma.sql`job_kind = ANY(${words}::text[]::"JobKind"[])
+    AND workspace_id <> ALL(${closed.map((it) => it.workspaceId)}::uuid[])`;
   const isDue = Prisma.sql`EXISTS (SELECT FROM ai_jobs j
     WHERE ${SCHEDULED} AND j.workspace_id = place.workspace_id AND j.job_kind = place.job_kind)`;
   const ready = arcs.map((arc, at) => hops(Prisma.raw(`ready_${at}`), Prisma.sql`${READY} AND ${arc}`));

@@ -6,6 +6,7 @@ import {
   NotFoundError,
   TryAgainError,
 } from "../errors.ts";
+import { refuseStartsByQuota } from "../quotas/admission.ts";
 import { type LockedJob, lockJob, type Transaction } from "../recorder/commit.ts";
 import { inTransaction } from "../recorder/transaction.ts";
 import type { Engine } from "./engine.ts";
@@ -40,6 +41,8 @@ async function lease(
   if (!job) return new NotFoundError("job");
   const refusal = refuseStart(job);
   if (refusal) return refusal;
+  const [overQuota] = await refuseStartsByQuota(tx, [job]);
+  if (overQuota) return overQuota;
   const { leased, denied } = await leaseJobs(tx, engine, [job], input);
   const [one] = leased;
   if (one) return one;

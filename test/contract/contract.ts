@@ -4,17 +4,12 @@ import { elementsOf, type SchemaElement } from "./schema-elements.ts";
 /**
  * Every way in which `schema` is not what `promised` says, one sentence each; empty when it holds. More fields, values,
  * members and optional inputs are fine.
- * @param notYet coordinates left out until a later version; each stands for everything below it,
- *   a type also for its place in unions.
  */
-export function breaches(promised: GraphQLSchema, schema: GraphQLSchema, notYet: readonly string[]): string[] {
+export function breaches(promised: GraphQLSchema, schema: GraphQLSchema): string[] {
   const spec = byCoordinate(promised);
   const served = byCoordinate(schema);
-  const isDeferred = (coordinate: string) => notYet.some((listed) => covers(listed, coordinate));
   return [
-    ...notYet.filter((listed) => !spec.has(listed)).map((listed) => `${listed}: on the list, but nothing in the spec`),
-    ...notYet.filter((listed) => served.has(listed)).map((listed) => `${listed}: on the list, but served already`),
-    ...[...spec.values()].filter(({ coordinate }) => !isDeferred(coordinate)).flatMap((it) => unlike(it, served)),
+    ...[...spec.values()].flatMap((it) => unlike(it, served)),
     ...[...served.values()]
       .filter((it) => isNewDuty(it, spec))
       .map((it) => `${it.coordinate}: required, not in the spec`),
@@ -23,11 +18,6 @@ export function breaches(promised: GraphQLSchema, schema: GraphQLSchema, notYet:
 
 function byCoordinate(schema: GraphQLSchema): ReadonlyMap<string, SchemaElement> {
   return new Map(elementsOf(schema).map((it) => [it.coordinate, it]));
-}
-
-function covers(listed: string, coordinate: string): boolean {
-  const isBelow = [".", "(", " "].some((next) => coordinate.startsWith(listed + next));
-  return isBelow || coordinate === listed || coordinate.endsWith(` | ${listed}`);
 }
 
 function unlike({ coordinate, signature }: SchemaElement, served: ReadonlyMap<string, SchemaElement>): string[] {

@@ -8,6 +8,7 @@ import {
   METRIC_NAMES,
   NODE_COLUMNS,
   NODE_COLUMNS_WITHOUT_PAYLOADS,
+  QUOTA_COLUMNS,
   RUN_COLUMNS,
   snakeCase,
   toRecord,
@@ -17,7 +18,8 @@ import { Prisma, type PrismaClient } from "../../src/storage/generated/client/cl
 import * as enums from "../../src/storage/generated/client/enums.ts";
 import { SCHEMA_FILE } from "../../src/storage/schema-engine.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
-import { change, insertJob, insertNode, insertRun, jobIn, outcomeOf, update } from "../support/plain-sql.ts";
+import { WORKSPACE } from "../support/engine.ts";
+import { change, childOf, insertJob, insertNode, insertRun, jobIn, outcomeOf, update } from "../support/plain-sql.ts";
 import { STATES } from "../support/section-4.ts";
 
 let db: TestDatabase;
@@ -33,14 +35,16 @@ afterAll(() => db.close());
 const QUOTES = `it''s "quoted" \\back {brace}, Grüße 漢字 😀`;
 const MOST = Number.MAX_SAFE_INTEGER;
 
-/** A job, a run, a node and an event that have a value in every column, and beside them a run and a node that run. */
+/**
+ * A job, a run, a node, an event and a quota that have a value in every column, and beside them a run and a node that
+ * run, and a quota without a window.
+ */
 async function aFullJob() {
   const [jobId, parent] = [randomUUID(), await jobIn(prisma, "queued")];
   return prisma.$transaction(async (tx) => {
     await insertJob(tx, jobId, {
       job: {
-        parent_job_id: `'${parent}'`,
-        root_job_id: `'${parent}'`,
+        ...childOf(parent),
         job_kind: "'sheet_transform'",
         access_mode: "'apply_scoped'",
         safety_mode: "'experimental'",
@@ -88,6 +92,10 @@ async function aFullJob() {
       error_message: `'${QUOTES}'`,
       finished_at,
     });
+    await tx.$executeRaw`
+      INSERT INTO quotas (id, workspace_id, capability_profile_id, resource, most, window_seconds)
+      VALUES (gen_random_uuid(), ${WORKSPACE}::uuid, 'default', 'tokens', ${MOST}, 3600),
+        (gen_random_uuid(), ${WORKSPACE}::uuid, NULL, 'active_jobs', 0, NULL)`;
     await insertRun(tx, jobId, { attempt: "2", lease_expires_at: "'2026-06-01 12:00:00+02'" });
     return { jobId, runId, nodeId };
   });
@@ -130,6 +138,14 @@ const tables = [
     prismas: () => prisma.flightRecorderEvent.findMany({ where: { jobId: full.jobId }, orderBy: { version: "asc" } }),
     readBack: (rows: string) => prisma.$queryRaw<object[]>`
       SELECT ${EVENT_COLUMNS} FROM jsonb_populate_recordset(NULL::flight_recorder_events, ${rows}::jsonb)`,
+  },
+  {
+    table: "quotas",
+    fields: Prisma.QuotaScalarFieldEnum,
+    ours: () => prisma.$queryRaw<object[]>`SELECT ${QUOTA_COLUMNS} FROM quotas ORDER BY most`,
+    prismas: () => prisma.quota.findMany({ orderBy: { most: "asc" } }),
+    readBack: (rows: string) =>
+      prisma.$queryRaw<object[]>`SELECT ${QUOTA_COLUMNS} FROM jsonb_populate_recordset(NULL::quotas, ${rows}::jsonb)`,
   },
 ] as const;
 

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { submitAiJob } from "../../src/jobs/submit.ts";
+import type { Prisma } from "../../src/storage/generated/client/client.ts";
 import { type ClaimAiJobs, type Claimed, claimAiJobs } from "../../src/workflow/claim.ts";
 import { completeWorkflows } from "../../src/workflow/complete.ts";
 import { newTurns } from "../../src/workflow/engine.ts";
@@ -172,11 +173,46 @@ describe("workspaces have their turns", () => {
   });
 });
 
+describe("quotas", () => {
+  async function limit(more: Partial<Prisma.QuotaUncheckedCreateInput>): Promise<void> {
+    const id = randomUUID();
+    await database.storage.prisma.quota.create({
+      data: { id, workspaceId, resource: "ACTIVE_JOBS", most: 2n, ...more },
+    });
+  }
+
+  test("a claim takes no more than a quota of active jobs lets it, and passes over its workspace after that", async () => {
+    for (let at = 0; at < 5; at++) await submit();
+    await limit({});
+    expect(await taken({ limit: 9 })).toHaveLength(2);
+    expect(await taken({ limit: 9 })).toHaveLength(0);
+    const other = randomUUID();
+    const jobId = await submit({}, other);
+    const { claims } = await claim({ workspaceId: null, limit: 100 });
+    expect(claims.map(({ job }) => job.workspaceId)).not.toContain(workspaceId);
+    expect(claims.map(({ job }) => job.jobId)).toContain(jobId);
+  });
+
+  test("one of a capability profile holds back the jobs of that profile only", async () => {
+    await submit();
+    const terminal = await submit({ jobKind: "TERMINAL_EXEC" });
+    await limit({ capabilityProfileId: "default", most: 0n });
+    expect(await taken({ limit: 9 })).toEqual([terminal]);
+  });
+
+  test("racing claims do not pass it", async () => {
+    for (let at = 0; at < 12; at++) await submit();
+    await limit({ most: 3n });
+    const all = await Promise.all(Array.from({ length: 8 }, () => taken({ limit: 2 })));
+    expect(all.flat()).toHaveLength(3);
+  });
+});
+
 describe("the number of statements", () => {
   test.each([1, 10, 100])("of a claim of %i jobs does not grow with them", async (limit) => {
     for (let at = 0; at < limit; at++) await submit({ jobInputs: { text: "calm" } });
     database.statements();
     expect((await claim({ limit })).claims).toHaveLength(limit);
-    expect(database.statements().length).toBeLessThanOrEqual(6);
+    expect(database.statements().length).toBeLessThanOrEqual(7);
   });
 });

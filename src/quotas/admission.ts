@@ -1,0 +1,122 @@
+import { BudgetExceededError } from "../errors.ts";
+import type { Transaction } from "../recorder/commit.ts";
+import { word } from "../storage/columns.ts";
+import { type AiJob, Prisma } from "../storage/generated/client/client.ts";
+import type { QuotaResource } from "../storage/generated/client/enums.ts";
+import { type QuotaUse, readUse } from "./use.ts";
+
+/** What quotas know of a job; none of it ever changes. */
+export type CountedJob = Pick<AiJob, "workspaceId" | "capabilityProfileId">;
+
+/**
+ * Why quotas forbid this submit; null where they do not. The quotas of submitted jobs stay locked until `tx` ends: of
+ * submits that come at once, each is counted before the next is judged.
+ */
+export async function refuseSubmitByQuota(tx: Transaction, job: CountedJob): Promise<BudgetExceededError | null> {
+  const [refusal = null] = judge([job], await lockQuotas(tx, [job], "JOBS"));
+  return refusal;
+}
+
+/**
+ * Why quotas forbid each of these starts, in their order; null where they do not. What one of them takes is not there
+ * for those after it. The caller holds the jobs' rows, and starts in `tx` those that it may: the quotas of active jobs
+ * stay locked until then. One statement where no quota is about them, else two.
+ */
+export async function refuseStartsByQuota(
+  tx: Transaction,
+  jobs: readonly CountedJob[],
+): Promise<readonly (BudgetExceededError | null)[]> {
+  return judge(jobs, await lockQuotas(tx, jobs, "ACTIVE_JOBS"));
+}
+
+/** Whose jobs need not be looked at by a claim: a workspace's, or only those of one capability profile in it. */
+export interface UsedUp {
+  readonly workspaceId: string;
+  readonly capabilityProfileId: string | null;
+}
+
+/**
+ * Where quotas forbid every start just now; undefined where no quota is about any start, so that none need be judged
+ * either. Without a lock: good for passing over jobs, never for taking one. One statement where there is no quota, else
+ * two.
+ * @param workspaceId one workspace; every one that has something queued, where it is null.
+ */
+export async function usedUpForStarts(
+  db: Transaction,
+  workspaceId: string | null,
+): Promise<readonly UsedUp[] | undefined> {
+  // By the limit it stays a look at one row for each quota: as EXISTS it may become a join with all that is queued.
+  const theirs =
+    workspaceId === null
+      ? Prisma.sql`(
+          SELECT true FROM ai_jobs j WHERE j.workspace_id = quotas.workspace_id AND j.state = 'queued' LIMIT 1)`
+      : Prisma.sql`workspace_id = ${workspaceId}::uuid`;
+  const about = Prisma.sql`resource <> 'jobs' AND ${theirs}`;
+  const [first] = await db.$queryRaw<unknown[]>`SELECT id FROM quotas WHERE ${about} LIMIT 1`;
+  return first === undefined ? undefined : (await readUse(db, about)).filter(isUsedUp);
+}
+
+/**
+ * The quotas that are about these jobs and this step, with what is used of them. Those of `exact`, which this step adds
+ * to, are locked first and counted after: what their last holder did has committed then. Tokens were spent by reports,
+ * which nothing holds up, so nobody waits for their quotas.
+ */
+async function lockQuotas(
+  tx: Transaction,
+  jobs: readonly CountedJob[],
+  exact: Exclude<QuotaResource, "TOKENS">,
+): Promise<readonly QuotaUse[]> {
+  const workspaceIds = [...new Set(jobs.map(({ workspaceId }) => workspaceId))];
+  const profileIds = [...new Set(jobs.map(({ capabilityProfileId }) => capabilityProfileId))];
+  const about = Prisma.sql`workspace_id = ANY(${workspaceIds}::uuid[])
+    AND (capability_profile_id IS NULL OR capability_profile_id = ANY(${profileIds}::text[]))`;
+  const counted = Prisma.sql`resource = ${word(exact)}::"QuotaResource"`;
+  const [there] = await tx.$queryRaw<{ quotas: number }[]>`
+    WITH locked AS MATERIALIZED (SELECT id FROM quotas WHERE ${about} AND ${counted} ORDER BY id FOR NO KEY UPDATE)
+    SELECT (SELECT count(*) FROM locked)::int
+      + (SELECT count(*) FROM quotas WHERE ${about} AND resource = 'tokens')::int AS quotas`;
+  return there?.quotas ? readUse(tx, Prisma.sql`${about} AND (${counted} OR resource = 'tokens')`) : [];
+}
+
+/** Judges jobs in their order: one that may go on counts for those after it. */
+export function judge(
+  jobs: readonly CountedJob[],
+  quotas: readonly QuotaUse[],
+): readonly (BudgetExceededError | null)[] {
+  const taken = new Map<string, bigint>();
+  return jobs.map((job) => {
+    const about = quotas.filter((quota) => isAbout(quota, job));
+    const full = about.filter((quota) => quota.used + (taken.get(quota.id) ?? 0n) >= quota.most);
+    if (full.length > 0) return refusal(full);
+    for (const { id, resource } of about) if (resource !== "TOKENS") taken.set(id, (taken.get(id) ?? 0n) + 1n);
+    return null;
+  });
+}
+
+function isAbout(quota: QuotaUse, { workspaceId, capabilityProfileId }: CountedJob): boolean {
+  const ofProfile = quota.capabilityProfileId === null || quota.capabilityProfileId === capabilityProfileId;
+  return ofProfile && quota.workspaceId === workspaceId;
+}
+
+function isUsedUp({ used, most }: QuotaUse): boolean {
+  return used >= most;
+}
+
+/** There is room when the last of them has some; nobody can tell when, where that is so of one. */
+function refusal(full: readonly QuotaUse[]): BudgetExceededError {
+  const moments = full.flatMap(({ freesAt }) => (freesAt ? [freesAt.getTime()] : []));
+  const freesAt = moments.length === full.length ? new Date(Math.max(...moments)) : null;
+  const when = freesAt ? `There is room again at ${freesAt.toISOString()}.` : "Nobody can tell when there is room.";
+  return new BudgetExceededError(`${full.map(describe).join("; ")}. ${when} Nothing was changed.`, { freesAt });
+}
+
+function describe({ resource, most, windowSeconds, capabilityProfileId }: QuotaUse): string {
+  const whose = capabilityProfileId === null ? "the workspace's" : `the capability profile ${capabilityProfileId}'s`;
+  return `${whose} quota of ${most} ${NOUNS[resource]}${windowSeconds ? ` in ${windowSeconds} s` : ""} is used up`;
+}
+
+const NOUNS = {
+  TOKENS: "tokens",
+  JOBS: "submitted jobs",
+  ACTIVE_JOBS: "active jobs",
+} as const satisfies Record<QuotaResource, string>;

@@ -1,0 +1,56 @@
+import { randomUUID } from "node:crypto";
+import { submitAiJob } from "../../src/jobs/submit.ts";
+import { type SetQuota, setQuota } from "../../src/quotas/quota.ts";
+import type { QuotaUse } from "../../src/quotas/use.ts";
+import type { AiJob, PrismaClient } from "../../src/storage/generated/client/client.ts";
+import type { JobKind } from "../../src/storage/generated/client/enums.ts";
+import type { Engine } from "../../src/workflow/engine.ts";
+import type { Claim } from "../../src/workflow/leasing.ts";
+import { startWorkflow } from "../../src/workflow/start.ts";
+import { aSubmit, ok, SOMEBODY } from "./engine.ts";
+
+/** A workspace of its own, and what is done in it. DOC_SUMMARIZE has the profile default, TERMINAL_EXEC terminal. */
+export function aWorkspace(engine: Engine, workspaceId: string = randomUUID()) {
+  const submit = (jobKind: JobKind = "DOC_SUMMARIZE", idempotencyKey: string | null = null) =>
+    submitAiJob(engine, workspaceId, SOMEBODY, aSubmit({ jobKind, idempotencyKey }));
+  const start = (jobId: string) => startWorkflow(engine, workspaceId, { jobId, workerId: "w", leaseSeconds: 60 });
+  return {
+    workspaceId,
+    submit,
+    start,
+    submitted: async (jobKind?: JobKind): Promise<AiJob> => ok(await submit(jobKind)).job,
+    started: async (jobId: string): Promise<Claim> => {
+      const claim = ok(await start(jobId));
+      if (!("leaseToken" in claim)) throw new Error("The job was poisoned instead of started.");
+      return claim;
+    },
+    quota: async (resource: SetQuota["resource"], most: number, more: Partial<SetQuota> = {}): Promise<QuotaUse> => {
+      const windowSeconds = resource === "ACTIVE_JOBS" ? null : 3600;
+      return ok(
+        await setQuota(engine, workspaceId, { capabilityProfileId: null, resource, most, windowSeconds, ...more }),
+      );
+    },
+    jobs: () => engine.prisma.aiJob.count({ where: { workspaceId } }),
+  };
+}
+
+export type TestWorkspace = ReturnType<typeof aWorkspace>;
+
+/** The minute that began so many minutes before this one. */
+export function minuteAgo(minutes: number): Date {
+  return new Date((Math.floor(Date.now() / 60_000) - minutes) * 60_000);
+}
+
+/** What was used a while ago, as the fold writes it. */
+export async function usedAgo(
+  prisma: PrismaClient,
+  { workspaceId }: TestWorkspace,
+  minutes: number,
+  used: { readonly tokens?: number; readonly jobs?: number; readonly capabilityProfileId?: string },
+): Promise<Date> {
+  const minute = minuteAgo(minutes);
+  await prisma.usageMinute.create({
+    data: { workspaceId, capabilityProfileId: "default", tokens: 0, jobs: 0, minute, ...used },
+  });
+  return minute;
+}

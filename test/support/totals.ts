@@ -1,0 +1,54 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { expect } from "vitest";
+import type { Transaction } from "../../src/recorder/commit.ts";
+import { foldTotals, readTotals, type Totals } from "../../src/recorder/totals.ts";
+import type { JobMetrics } from "../../src/storage/columns.ts";
+import type { PrismaClient } from "../../src/storage/generated/client/client.ts";
+import { WORKSPACE } from "./engine.ts";
+
+/** Totals as they are when every job is looked at. */
+export async function counted(db: Transaction, workspaceId: string): Promise<readonly Totals[]> {
+  const rows = await db.$queryRaw<(Omit<Totals, "metrics"> & JobMetrics)[]>`
+    SELECT upper(job_kind::text) AS "jobKind", upper(state::text) AS state, count(*) AS jobs,
+      sum(duration_ms)::bigint AS "durationMs", sum(total_tokens)::bigint AS "totalTokens",
+      sum(input_tokens)::bigint AS "inputTokens", sum(output_tokens)::bigint AS "outputTokens",
+      sum(tokens_planner)::bigint AS "tokensPlanner", sum(tokens_executor)::bigint AS "tokensExecutor",
+      sum(entities_read)::bigint AS "entitiesRead", sum(entities_written)::bigint AS "entitiesWritten",
+      sum(validators_run_count)::bigint AS "validatorsRunCount"
+    FROM ai_jobs WHERE workspace_id = ${workspaceId}::uuid GROUP BY job_kind, ai_jobs.state ORDER BY job_kind, ai_jobs.state`;
+  return rows.map(({ jobKind, state, jobs, ...metrics }) => ({ jobKind, state, jobs, metrics }));
+}
+
+/** The totals are those of the jobs, in one snapshot; returns them. */
+export function expectExact(prisma: PrismaClient, workspaceId = WORKSPACE): Promise<readonly Totals[]> {
+  return prisma.$transaction(
+    async (tx) => {
+      const totals = await readTotals(tx, workspaceId, {});
+      expect(totals).toEqual(await counted(tx, workspaceId));
+      return totals;
+    },
+    { isolationLevel: "RepeatableRead" },
+  );
+}
+
+/** How many jobs the fold alone knows of. */
+export async function foldedJobs(prisma: PrismaClient, workspaceId = WORKSPACE): Promise<number> {
+  const { _sum } = await prisma.jobTotal.aggregate({ where: { workspaceId }, _sum: { jobs: true } });
+  return Number(_sum.jobs ?? 0);
+}
+
+/**
+ * Folds everything that is in the log now. A transaction that is open anywhere on the database server holds the fold
+ * back, those of other tests too: this waits for them.
+ */
+export async function foldAll(prisma: PrismaClient): Promise<void> {
+  for (let wait = 1; wait < 2000; wait++) {
+    await foldTotals(prisma);
+    const [left] = await prisma.$queryRaw<{ events: number }[]>`
+      SELECT count(*)::int AS events FROM flight_recorder_events e, totals_position p
+      WHERE (e.order_xid, e.job_id, e.version) > (p.order_xid, p.job_id, p.version)`;
+    if (left?.events === 0) return;
+    await sleep(10);
+  }
+  throw new Error("A transaction is open on the database server that does not end.");
+}
