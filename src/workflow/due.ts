@@ -1,4 +1,5 @@
 import { LOCKED_COLUMNS, type LockedJob, type Transaction } from "../recorder/commit.ts";
+import { toRecordset } from "../storage/columns.ts";
 import { Prisma } from "../storage/generated/client/client.ts";
 import { JobKind } from "../storage/generated/client/enums.ts";
 
@@ -16,7 +17,12 @@ export interface Wanted {
 export interface DuePlace {
   readonly workspaceId: string;
   readonly jobKind: JobKind;
+  /** The worker that it was sent back to, who alone may take it for a while; null where there is one for anybody. */
+  readonly keptFor: string | null;
 }
+
+/** What somebody who waits can do. */
+export type Want = Pick<Wanted, "workspaceId" | "jobKinds">;
 
 /** Places that one claim looks at, at most: the others have their turn at the next. */
 const MOST_PLACES = 200;
@@ -33,17 +39,17 @@ const MOST_PLACES = 200;
  * @param last the workspace that was served last: the turns begin after it.
  */
 export function lockDueJobs(tx: Transaction, wanted: Wanted, last: string): Promise<LockedJob[]> {
-  const { limit, workerId } = wanted;
-  const mine = Prisma.sql`(preferred_until IS NULL OR preferred_until <= statement_timestamp()
-    OR preferred_worker_id = ${workerId})`;
+  const { workspaceId, jobKinds, limit, workerId } = wanted;
+  const mine = Prisma.sql`(${FOR_ANYBODY} OR preferred_worker_id = ${workerId})`;
   const inPlace = Prisma.sql`workspace_id = place.workspace_id AND job_kind = place.job_kind AND ${mine}`;
   const order = Prisma.sql`ORDER BY priority DESC, created_at, job_id`;
   const look = (condition: Prisma.Sql) => Prisma.sql`
     SELECT priority, created_at, job_id FROM ai_jobs WHERE ${condition} AND ${inPlace} ${order} LIMIT ${limit}`;
   const lock = (condition: Prisma.Sql) => Prisma.sql`
     SELECT * FROM ai_jobs WHERE ${condition} AND ${inPlace} ${order} LIMIT place.jobs FOR NO KEY UPDATE SKIP LOCKED`;
+  const isWanted = Prisma.sql`job_kind = ANY(${words(jobKinds ?? Object.values(JobKind))}::text[]::"JobKind"[])`;
   return tx.$queryRaw<LockedJob[]>`
-    WITH RECURSIVE ${duePlaces(wanted, last)},
+    WITH RECURSIVE ${duePlaces(arcsOf(workspaceId, last), isWanted)},
     seen AS (
       SELECT place.*, one.* FROM ready AS place, LATERAL (${look(READY)}) AS one
       UNION ALL
@@ -64,12 +70,30 @@ export function lockDueJobs(tx: Transaction, wanted: Wanted, last: string): Prom
     SELECT ${LOCKED_COLUMNS} FROM locked ${order}`;
 }
 
-/** Where something is due, for whoever waits: one statement, whatever the number of jobs and of those who wait. */
-export function listDuePlaces(tx: Transaction): Promise<DuePlace[]> {
+/**
+ * Where something is due that somebody who waits can do: one statement, whatever the number of jobs and of those who
+ * wait. What nobody of them can do is passed over, so that it hides nothing.
+ */
+export function listDuePlaces(tx: Transaction, wants: readonly Want[]): Promise<DuePlace[]> {
+  const known = wants.map(({ workspaceId, jobKinds }) => ({ workspaceId, jobKinds: jobKinds && words(jobKinds) }));
+  const isWanted = Prisma.sql`EXISTS (SELECT FROM wants w
+    WHERE (w.workspace_id IS NULL OR w.workspace_id = place.workspace_id)
+      AND (w.job_kinds IS NULL OR place.job_kind = ANY(w.job_kinds)))`;
+  const here = Prisma.sql`workspace_id = place.workspace_id AND job_kind = place.job_kind`;
   return tx.$queryRaw<DuePlace[]>`
-    WITH RECURSIVE ${duePlaces({ workspaceId: null, jobKinds: null }, NOBODY)}
-    SELECT DISTINCT workspace_id AS "workspaceId", upper(job_kind::text) AS "jobKind"
-    FROM (SELECT * FROM ready UNION ALL SELECT * FROM scheduled) AS place`;
+    WITH RECURSIVE wants AS MATERIALIZED (
+      SELECT * FROM jsonb_to_recordset(${toRecordset(known)}) AS t(workspace_id uuid, job_kinds "JobKind"[])
+    ), ${duePlaces(EVERYWHERE, isWanted)}
+    SELECT DISTINCT workspace_id AS "workspaceId", upper(job_kind::text) AS "jobKind", kept_for AS "keptFor"
+    FROM (
+      SELECT place.*, NULL AS kept_for FROM ready AS place
+      WHERE EXISTS (SELECT FROM ai_jobs WHERE ${READY} AND ${here} AND ${FOR_ANYBODY})
+      UNION ALL
+      SELECT place.*, one.preferred_worker_id FROM ready AS place,
+        LATERAL (SELECT preferred_worker_id FROM ai_jobs WHERE ${READY} AND ${here} AND preferred_until > statement_timestamp()) AS one
+      UNION ALL
+      SELECT place.*, NULL FROM scheduled AS place
+    ) AS due`;
 }
 
 /** Before every workspace. */
@@ -79,14 +103,27 @@ const READY = Prisma.sql`state = 'queued' AND run_after IS NULL`;
 const WAITING = Prisma.sql`state = 'queued' AND run_after IS NOT NULL`;
 const SCHEDULED = Prisma.sql`${WAITING} AND run_after <= statement_timestamp()`;
 
-/** The places that have a due job, as `ready` and `scheduled`, in the order of their turns. */
-function duePlaces({ workspaceId, jobKinds }: Pick<Wanted, "workspaceId" | "jobKinds">, last: string): Prisma.Sql {
-  const arcs =
-    workspaceId === null
-      ? [Prisma.sql`workspace_id > ${last}::uuid`, Prisma.sql`workspace_id <= ${last}::uuid`]
-      : [Prisma.sql`workspace_id = ${workspaceId}::uuid`];
-  const words = (jobKinds ?? Object.values(JobKind)).map((kind) => kind.toLowerCase());
-  const wanted = Prisma.sql`job_kind = ANY(${words}::text[]::"JobKind"[])`;
+/** Jobs that were not sent back to one worker, or long enough ago. */
+const FOR_ANYBODY = Prisma.sql`(preferred_until IS NULL OR preferred_until <= statement_timestamp())`;
+
+/** The workspaces of a claim, in the order of their turns. */
+function arcsOf(workspaceId: string | null, last: string): readonly Prisma.Sql[] {
+  return workspaceId === null
+    ? [Prisma.sql`workspace_id > ${last}::uuid`, Prisma.sql`workspace_id <= ${last}::uuid`]
+    : [Prisma.sql`workspace_id = ${workspaceId}::uuid`];
+}
+
+const EVERYWHERE: readonly Prisma.Sql[] = [Prisma.sql`true`];
+
+function words(kinds: readonly JobKind[]): string[] {
+  return kinds.map((kind) => kind.toLowerCase());
+}
+
+/**
+ * The places that have a due job, as `ready` and `scheduled`, in the order of their turns.
+ * @param isWanted a condition on `place`: the others do not count.
+ */
+function duePlaces(arcs: readonly Prisma.Sql[], isWanted: Prisma.Sql): Prisma.Sql {
   const isDue = Prisma.sql`EXISTS (SELECT FROM ai_jobs j
     WHERE ${SCHEDULED} AND j.workspace_id = place.workspace_id AND j.job_kind = place.job_kind)`;
   const ready = arcs.map((arc, at) => hops(Prisma.raw(`ready_${at}`), Prisma.sql`${READY} AND ${arc}`));
@@ -94,9 +131,9 @@ function duePlaces({ workspaceId, jobKinds }: Pick<Wanted, "workspaceId" | "jobK
   const all = (name: string) => Prisma.raw(arcs.map((_, at) => `SELECT * FROM ${name}_${at}`).join(" UNION ALL "));
   return Prisma.sql`${Prisma.join([...ready, ...scheduled])},
     ready AS MATERIALIZED (
-      SELECT *, false AS is_scheduled FROM (${all("ready")}) AS place WHERE ${wanted} LIMIT ${MOST_PLACES}
+      SELECT *, false AS is_scheduled FROM (${all("ready")}) AS place WHERE ${isWanted} LIMIT ${MOST_PLACES}
     ), scheduled AS MATERIALIZED (
-      SELECT *, true AS is_scheduled FROM (${all("scheduled")}) AS place WHERE ${wanted} AND ${isDue}
+      SELECT *, true AS is_scheduled FROM (${all("scheduled")}) AS place WHERE ${isWanted} AND ${isDue}
       LIMIT ${MOST_PLACES}
     )`;
 }
