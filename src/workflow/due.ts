@@ -32,8 +32,9 @@ const MOST_PLACES = 200;
  * claim waits for another, and no two take the same job.
  *
  * What can interleave: many claims plan from the same rows. So the plan, without locks, decides only how many jobs each
- * workspace and kind gives; which ones is decided by the walk that locks, and it goes on past what others took. A claim
- * therefore never locks more than it takes. What another claim took meanwhile fails the recheck of `state = 'queued'`.
+ * workspace and kind gives; which ones is decided by the walk that locks, and it goes on past what others took, in the
+ * places of the plan and then, while it has too few, in the others. It stops at the last that it takes, so a claim never
+ * locks more than that. What another claim took meanwhile fails the recheck of `state = 'queued'`.
  *
  * `FOR NO KEY UPDATE`, as everywhere: FOR UPDATE would also hold up whoever writes a row that refers to the job.
  * @param last the workspace that was served last: the turns begin after it.
@@ -62,10 +63,19 @@ export function lockDueJobs(tx: Transaction, wanted: Wanted, last: string): Prom
       SELECT workspace_id, job_kind, is_scheduled, count(*) AS jobs
       FROM (SELECT * FROM ranked ORDER BY turn, workspace_id <= ${last}::uuid, workspace_id LIMIT ${limit}) AS first
       GROUP BY workspace_id, job_kind, is_scheduled
-    ), locked AS MATERIALIZED (
-      SELECT one.* FROM chosen AS place, LATERAL (${lock(READY)}) AS one WHERE NOT place.is_scheduled
+    ), walk AS MATERIALIZED (
+      SELECT *, false AS is_spare FROM chosen
       UNION ALL
-      SELECT one.* FROM chosen AS place, LATERAL (${lock(SCHEDULED)}) AS one WHERE place.is_scheduled
+      SELECT *, ${limit}::int, true FROM (SELECT * FROM ready UNION ALL SELECT * FROM scheduled) AS place
+      WHERE (workspace_id, job_kind, is_scheduled) NOT IN (SELECT workspace_id, job_kind, is_scheduled FROM chosen)
+    ), locked AS MATERIALIZED (
+      SELECT one.* FROM (SELECT * FROM walk ORDER BY is_spare, workspace_id <= ${last}::uuid, workspace_id) AS place,
+        LATERAL (
+          SELECT * FROM (${lock(Prisma.sql`NOT place.is_scheduled AND ${READY}`)}) AS ready_job
+          UNION ALL
+          SELECT * FROM (${lock(Prisma.sql`place.is_scheduled AND ${SCHEDULED}`)}) AS scheduled_job
+        ) AS one
+      LIMIT ${limit}
     )
     SELECT ${LOCKED_COLUMNS} FROM locked ${order}`;
 }
