@@ -52,6 +52,7 @@ export class WaitingRoom {
    * @param signal the client has gone: it waits no more, and takes nothing.
    */
   async claim(wanted: ClaimAiJobs, waitMs: number, signal?: AbortSignal): Promise<Claimed> {
+    if (signal?.aborted) return NOTHING;
     const deadline = performance.now() + waitMs;
     const claimed = await this.#options.claim(wanted);
     if (!isEmpty(claimed) || this.#closed) return claimed;

@@ -1,7 +1,10 @@
 import { randomUUID } from "node:crypto";
+import { once } from "node:events";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { WebSocket } from "ws";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { failWorkflow } from "../../src/workflow/fail.ts";
+import { openWaitingRoom } from "../../src/workflow/waiting.ts";
 import type { ClaimAiJobsInput } from "../generated/graphql.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { engineOn, ok } from "../support/engine.ts";
@@ -157,6 +160,17 @@ describe("of several workers that wait", () => {
   });
 });
 
+/** A client of the graphql-ws protocol that claims, and waits. */
+async function claimOverSocket(): Promise<WebSocket> {
+  const socket = new WebSocket(server.url.replace("http", "ws"), "graphql-transport-ws");
+  await once(socket, "open", { signal: AbortSignal.timeout(SOON_MS) });
+  socket.send(JSON.stringify({ type: "connection_init", payload: { "x-workspace-id": workspaceId } }));
+  await once(socket, "message", { signal: AbortSignal.timeout(SOON_MS) });
+  const query = 'mutation { claimAiJobs(input: { workerId: "w", waitSeconds: 20 }) { __typename } }';
+  socket.send(JSON.stringify({ id: "1", type: "subscribe", payload: { query } }));
+  return socket;
+}
+
 describe("a client that goes away", () => {
   test("takes nothing, and nobody looks for it any more", async () => {
     const gone = new AbortController();
@@ -167,6 +181,24 @@ describe("a client that goes away", () => {
     const jobId = await submit();
     const job = await db.storage.prisma.aiJob.findUniqueOrThrow({ where: { jobId } });
     expect(job).toMatchObject({ state: "QUEUED", attempt: 0 });
+    expect(await idsFrom(server.url, {}, { workspaceId })).toEqual([jobId]);
+  });
+
+  test("takes nothing over a WebSocket, either", async () => {
+    costSince(db);
+    const socket = await claimOverSocket();
+    await untilCost(db, ({ claims, looks }) => claims > 0 && looks > 0);
+    socket.terminate();
+    await untilNobodyWaits(db);
+    const jobId = await submit();
+    expect(await idsFrom(server.url, {}, { workspaceId })).toEqual([jobId]);
+  });
+
+  test("before its claim begins takes nothing", async () => {
+    const jobId = await submit();
+    const room = openWaitingRoom(engineOn(db.storage), () => undefined);
+    const wanted = { workerId: "worker-1", leaseSeconds: 30, workspaceId, jobKinds: null, limit: 1 };
+    expect(await room.claim(wanted, 0, AbortSignal.abort())).toEqual({ claims: [], poisoned: [] });
     expect(await idsFrom(server.url, {}, { workspaceId })).toEqual([jobId]);
   });
 
