@@ -26,6 +26,8 @@ export interface GraphQLOptions {
 /** What a transport other than HTTP brings instead of a request. */
 interface Transport {
   readonly viewer?: Viewer;
+  /** Aborted when the client has gone. */
+  readonly signal?: AbortSignal;
 }
 
 /** The GraphQL pipeline: its plugins, in their order, are what happens to a request. */
@@ -48,11 +50,11 @@ export function createGraphQL({ engine, feed, waiting, log, corsOrigins, maxBody
     plugins: [useSameSite(corsOrigins), useBodyLimit(maxBodyBytes), useDocumentLimit(), useErrorFormat(log)],
   });
 
-  function contextOf({ viewer, request }: YogaInitialContext & Transport) {
+  function contextOf({ viewer, signal, request }: YogaInitialContext & Transport) {
     // Over a WebSocket there is no request.
     const known = viewer ?? viewerOf(request.headers.get(WORKSPACE_HEADER));
-    const signal = viewer ? undefined : request.signal;
-    return { engine, feed, waiting, viewer: known, loaders: newLoaders(), signal };
+    const gone = viewer ? signal : request.signal;
+    return { engine, feed, waiting, viewer: known, loaders: newLoaders(), signal: gone };
   }
 }
 

@@ -57,6 +57,8 @@ export function serveWebSocket(
     sockets.handleUpgrade(request, socket, head, (accepted) => sockets.emit("connection", accepted, request));
   });
 
+  /** By connection: its client has gone, so nothing is to wait for it any more. */
+  const gone = new WeakMap<object, AbortController>();
   const pipelines = new WeakMap<object, Pipeline>();
   const pipelineOf = ({ contextValue }: ExecutionArgs) => {
     const pipeline = isObject(contextValue) ? pipelines.get(contextValue) : undefined;
@@ -65,12 +67,16 @@ export function serveWebSocket(
   };
   const served = useServer(
     {
+      onConnect: ({ extra }) => {
+        gone.set(extra, new AbortController());
+      },
+      onClose: ({ extra }) => gone.get(extra)?.abort(),
       onSubscribe: async ({ connectionParams, extra }, _id, { query, operationName, variables }) => {
         const asked = connectionParams?.[WORKSPACE_HEADER] ?? extra.request.headers[WORKSPACE_HEADER];
         try {
           // What is there and no text is no UUID, either: it must not pass for the default workspace.
           const viewer = viewerOf(typeof asked === "string" || asked == null ? asked : "");
-          const pipeline: Pipeline = yoga.getEnveloped({ viewer });
+          const pipeline: Pipeline = yoga.getEnveloped({ viewer, signal: gone.get(extra)?.signal });
           const contextValue = await pipeline.contextFactory();
           pipelines.set(contextValue, pipeline);
           const args: ExecutionArgs = {

@@ -22,7 +22,11 @@ export interface Claimed {
  * inputs are guarded outside of it, jobs that trip are poisoned one by one, and only then tokens are handed out.
  */
 export async function claimAiJobs(engine: Engine, input: ClaimAiJobs): Promise<Claimed> {
-  const { leased, turn } = await inTransaction(engine, (tx) => leaseDue(tx, engine, input));
+  const { leased, turn, isNews } = await inTransaction({ ...engine, wake: () => undefined }, (tx) =>
+    leaseDue(tx, engine, input),
+  );
+  // A claim that took nothing wakes nobody: those who wait would look again, try, wake each other, and so on.
+  if (isNews) engine.wake();
   // Not before the commit: what gave way has served nobody.
   if (turn !== undefined) engine.turns.last = turn;
   const guarded = leased.filter(({ texts }) => texts.length > 0);
@@ -44,6 +48,8 @@ interface Batch {
   readonly leased: readonly Leased[];
   /** The workspace whose turn was the last. */
   readonly turn: string | undefined;
+  /** Whether any job was changed. */
+  readonly isNews: boolean;
 }
 
 async function leaseDue(tx: Transaction, engine: Engine, input: ClaimAiJobs): Promise<Batch> {
@@ -54,7 +60,8 @@ async function leaseDue(tx: Transaction, engine: Engine, input: ClaimAiJobs): Pr
   const refusals = usedUp && due.length > 0 ? await refuseStartsByQuota(tx, due) : [];
   const jobs = due.filter((_, index) => !refusals[index]);
   const { leased } = await leaseJobs(tx, engine, jobs, input);
-  return { leased, turn: input.workspaceId === null ? lastServed(jobs, last) : undefined };
+  const turn = input.workspaceId === null ? lastServed(jobs, last) : undefined;
+  return { leased, turn, isNews: jobs.length > 0 };
 }
 
 /** Of the workspaces that were served most often in this claim, the last in the order of their turns. */

@@ -116,14 +116,15 @@ function judge(
   if (recognised instanceof AppError) return { kind: "REFUSED", error: recognised };
   const { earlier } = recognised;
   const repeated = isRepeated(completion, earlier, path);
-  if (repeated instanceof AppError) return { kind: "REFUSED", error: repeated };
-  if (repeated && earlier) {
+  if (repeated === true && earlier) {
     const { job, run } = recognised;
     const breach = breachOf(earlier);
     return breach ? { kind: "REFUSED", error: errorOf(breach, job) } : { kind: "REPEATED", completed: { job, run } };
   }
   const admitted = admitReport(recognised, completion.leaseToken, stateAfter(completion));
   if (admitted instanceof AppError) return { kind: "REFUSED", error: admitted };
+  // Not before: a worker that must stop hears so whatever its report is.
+  if (repeated instanceof AppError) return { kind: "REFUSED", error: repeated };
   return decide(completion, admitted.job, admitted.run, hasOpenNodes, path);
 }
 

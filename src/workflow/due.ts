@@ -1,5 +1,6 @@
 import type { UsedUp } from "../quotas/admission.ts";
 import { LOCKED_COLUMNS, type LockedJob, type Transaction } from "../recorder/commit.ts";
+import { toRecordset } from "../storage/columns.ts";
 import { Prisma } from "../storage/generated/client/client.ts";
 import { JobKind } from "../storage/generated/client/enums.ts";
 
@@ -17,18 +18,24 @@ export interface Wanted {
 export interface DuePlace {
   readonly workspaceId: string;
   readonly jobKind: JobKind;
+  /** The worker that it was sent back to, who alone may take it for a while; null where there is one for anybody. */
+  readonly keptFor: string | null;
 }
 
+/** What somebody who waits can do. */
+export type Want = Pick<Wanted, "workspaceId" | "jobKinds">;
+
 /** Places that one claim looks at, at most: the others have their turn at the next. */
-export const MOST_PLACES = 200;
+const MOST_PLACES = 200;
 
 /**
  * Locks due jobs: workspaces in turn, inside one by priority, then age. Rows that others hold are passed over, so no
  * claim waits for another, and no two take the same job.
  *
  * What can interleave: many claims plan from the same rows. So the plan, without locks, decides only how many jobs each
- * workspace and kind gives; which ones is decided by the walk that locks, and it goes on past what others took. A claim
- * therefore never locks more than it takes. What another claim took meanwhile fails the recheck of `state = 'queued'`.
+ * workspace and kind gives; which ones is decided by the walk that locks, and it goes on past what others took, in the
+ * places of the plan and then, while it has too few, in the others. It stops at the last that it takes, so a claim never
+ * locks more than that. What another claim took meanwhile fails the recheck of `state = 'queued'`.
  *
  * `FOR NO KEY UPDATE`, as everywhere: FOR UPDATE would also hold up whoever writes a row that refers to the job.
  * @param last the workspace that was served last: the turns begin after it.
@@ -40,17 +47,19 @@ export function lockDueJobs(
   last: string,
   usedUp: readonly UsedUp[] = [],
 ): Promise<LockedJob[]> {
-  const { limit, workerId } = wanted;
-  const mine = Prisma.sql`(preferred_until IS NULL OR preferred_until <= statement_timestamp()
-    OR preferred_worker_id = ${workerId}) ${exceptProfiles(usedUp)}`;
+  const { workspaceId, jobKinds, limit, workerId } = wanted;
+  const mine = Prisma.sql`(${FOR_ANYBODY} OR preferred_worker_id = ${workerId}) ${exceptProfiles(usedUp)}`;
   const inPlace = Prisma.sql`workspace_id = place.workspace_id AND job_kind = place.job_kind AND ${mine}`;
   const order = Prisma.sql`ORDER BY priority DESC, created_at, job_id`;
   const look = (condition: Prisma.Sql) => Prisma.sql`
     SELECT priority, created_at, job_id FROM ai_jobs WHERE ${condition} AND ${inPlace} ${order} LIMIT ${limit}`;
   const lock = (condition: Prisma.Sql) => Prisma.sql`
     SELECT * FROM ai_jobs WHERE ${condition} AND ${inPlace} ${order} LIMIT place.jobs FOR NO KEY UPDATE SKIP LOCKED`;
+  const closed = usedUp.filter(({ capabilityProfileId }) => capabilityProfileId === null);
+  const isWanted = Prisma.sql`job_kind = ANY(${words(jobKinds ?? Object.values(JobKind))}::text[]::"JobKind"[])
+    AND workspace_id <> ALL(${closed.map((it) => it.workspaceId)}::uuid[])`;
   return tx.$queryRaw<LockedJob[]>`
-    WITH RECURSIVE ${duePlaces(wanted, last, usedUp)},
+    WITH RECURSIVE ${duePlaces(arcsOf(workspaceId, last), isWanted)},
     seen AS (
       SELECT place.*, one.* FROM ready AS place, LATERAL (${look(READY)}) AS one
       UNION ALL
@@ -63,10 +72,19 @@ export function lockDueJobs(
       SELECT workspace_id, job_kind, is_scheduled, count(*) AS jobs
       FROM (SELECT * FROM ranked ORDER BY turn, workspace_id <= ${last}::uuid, workspace_id LIMIT ${limit}) AS first
       GROUP BY workspace_id, job_kind, is_scheduled
-    ), locked AS MATERIALIZED (
-      SELECT one.* FROM chosen AS place, LATERAL (${lock(READY)}) AS one WHERE NOT place.is_scheduled
+    ), walk AS MATERIALIZED (
+      SELECT *, false AS is_spare FROM chosen
       UNION ALL
-      SELECT one.* FROM chosen AS place, LATERAL (${lock(SCHEDULED)}) AS one WHERE place.is_scheduled
+      SELECT *, ${limit}::int, true FROM (SELECT * FROM ready UNION ALL SELECT * FROM scheduled) AS place
+      WHERE (workspace_id, job_kind, is_scheduled) NOT IN (SELECT workspace_id, job_kind, is_scheduled FROM chosen)
+    ), locked AS MATERIALIZED (
+      SELECT one.* FROM (SELECT * FROM walk ORDER BY is_spare, workspace_id <= ${last}::uuid, workspace_id) AS place,
+        LATERAL (
+          SELECT * FROM (${lock(Prisma.sql`NOT place.is_scheduled AND ${READY}`)}) AS ready_job
+          UNION ALL
+          SELECT * FROM (${lock(Prisma.sql`place.is_scheduled AND ${SCHEDULED}`)}) AS scheduled_job
+        ) AS one
+      LIMIT ${limit}
     )
     SELECT ${LOCKED_COLUMNS} FROM locked ${order}`;
 }
@@ -81,12 +99,30 @@ function exceptProfiles(usedUp: readonly UsedUp[]): Prisma.Sql {
     SELECT * FROM unnest(${workspaceIds}::uuid[], ${profileIds}::text[]))`;
 }
 
-/** Where something is due, for whoever waits: one statement, whatever the number of jobs and of those who wait. */
-export function listDuePlaces(tx: Transaction): Promise<DuePlace[]> {
+/**
+ * Where something is due that somebody who waits can do: one statement, whatever the number of jobs and of those who
+ * wait. What nobody of them can do is passed over, so that it hides nothing.
+ */
+export function listDuePlaces(tx: Transaction, wants: readonly Want[]): Promise<DuePlace[]> {
+  const known = wants.map(({ workspaceId, jobKinds }) => ({ workspaceId, jobKinds: jobKinds && words(jobKinds) }));
+  const isWanted = Prisma.sql`EXISTS (SELECT FROM wants w
+    WHERE (w.workspace_id IS NULL OR w.workspace_id = place.workspace_id)
+      AND (w.job_kinds IS NULL OR place.job_kind = ANY(w.job_kinds)))`;
+  const here = Prisma.sql`workspace_id = place.workspace_id AND job_kind = place.job_kind`;
   return tx.$queryRaw<DuePlace[]>`
-    WITH RECURSIVE ${duePlaces({ workspaceId: null, jobKinds: null }, NOBODY)}
-    SELECT workspace_id AS "workspaceId", upper(job_kind::text) AS "jobKind"
-    FROM (SELECT * FROM ready UNION ALL SELECT * FROM scheduled) AS place`;
+    WITH RECURSIVE wants AS MATERIALIZED (
+      SELECT * FROM jsonb_to_recordset(${toRecordset(known)}) AS t(workspace_id uuid, job_kinds "JobKind"[])
+    ), ${duePlaces(EVERYWHERE, isWanted)}
+    SELECT DISTINCT workspace_id AS "workspaceId", upper(job_kind::text) AS "jobKind", kept_for AS "keptFor"
+    FROM (
+      SELECT place.*, NULL AS kept_for FROM ready AS place
+      WHERE EXISTS (SELECT FROM ai_jobs WHERE ${READY} AND ${here} AND ${FOR_ANYBODY})
+      UNION ALL
+      SELECT place.*, one.preferred_worker_id FROM ready AS place,
+        LATERAL (SELECT preferred_worker_id FROM ai_jobs WHERE ${READY} AND ${here} AND preferred_until > statement_timestamp()) AS one
+      UNION ALL
+      SELECT place.*, NULL FROM scheduled AS place
+    ) AS due`;
 }
 
 /** Before every workspace. */
@@ -96,20 +132,27 @@ const READY = Prisma.sql`state = 'queued' AND run_after IS NULL`;
 const WAITING = Prisma.sql`state = 'queued' AND run_after IS NOT NULL`;
 const SCHEDULED = Prisma.sql`${WAITING} AND run_after <= statement_timestamp()`;
 
-/** The places that have a due job, as `ready` and `scheduled`, in the order of their turns. */
-function duePlaces(
-  { workspaceId, jobKinds }: Pick<Wanted, "workspaceId" | "jobKinds">,
-  last: string,
-  usedUp: readonly UsedUp[] = [],
-): Prisma.Sql {
-  const arcs =
-    workspaceId === null
-      ? [Prisma.sql`workspace_id > ${last}::uuid`, Prisma.sql`workspace_id <= ${last}::uuid`]
-      : [Prisma.sql`workspace_id = ${workspaceId}::uuid`];
-  const words = (jobKinds ?? Object.values(JobKind)).map((kind) => kind.toLowerCase());
-  const closed = usedUp.filter(({ capabilityProfileId }) => capabilityProfileId === null);
-  const wanted = Prisma.sql`job_kind = ANY(${words}::text[]::"JobKind"[])
-    AND workspace_id <> ALL(${closed.map((it) => it.workspaceId)}::uuid[])`;
+/** Jobs that were not sent back to one worker, or long enough ago. */
+const FOR_ANYBODY = Prisma.sql`(preferred_until IS NULL OR preferred_until <= statement_timestamp())`;
+
+/** The workspaces of a claim, in the order of their turns. */
+function arcsOf(workspaceId: string | null, last: string): readonly Prisma.Sql[] {
+  return workspaceId === null
+    ? [Prisma.sql`workspace_id > ${last}::uuid`, Prisma.sql`workspace_id <= ${last}::uuid`]
+    : [Prisma.sql`workspace_id = ${workspaceId}::uuid`];
+}
+
+const EVERYWHERE: readonly Prisma.Sql[] = [Prisma.sql`true`];
+
+function words(kinds: readonly JobKind[]): string[] {
+  return kinds.map((kind) => kind.toLowerCase());
+}
+
+/**
+ * The places that have a due job, as `ready` and `scheduled`, in the order of their turns.
+ * @param isWanted a condition on `place`: the others do not count.
+ */
+function duePlaces(arcs: readonly Prisma.Sql[], isWanted: Prisma.Sql): Prisma.Sql {
   const isDue = Prisma.sql`EXISTS (SELECT FROM ai_jobs j
     WHERE ${SCHEDULED} AND j.workspace_id = place.workspace_id AND j.job_kind = place.job_kind)`;
   const ready = arcs.map((arc, at) => hops(Prisma.raw(`ready_${at}`), Prisma.sql`${READY} AND ${arc}`));
@@ -117,9 +160,9 @@ function duePlaces(
   const all = (name: string) => Prisma.raw(arcs.map((_, at) => `SELECT * FROM ${name}_${at}`).join(" UNION ALL "));
   return Prisma.sql`${Prisma.join([...ready, ...scheduled])},
     ready AS MATERIALIZED (
-      SELECT *, false AS is_scheduled FROM (${all("ready")}) AS place WHERE ${wanted} LIMIT ${MOST_PLACES}
+      SELECT *, false AS is_scheduled FROM (${all("ready")}) AS place WHERE ${isWanted} LIMIT ${MOST_PLACES}
     ), scheduled AS MATERIALIZED (
-      SELECT *, true AS is_scheduled FROM (${all("scheduled")}) AS place WHERE ${wanted} AND ${isDue}
+      SELECT *, true AS is_scheduled FROM (${all("scheduled")}) AS place WHERE ${isWanted} AND ${isDue}
       LIMIT ${MOST_PLACES}
     )`;
 }

@@ -27,13 +27,14 @@ async function fail(tx: Transaction, engine: Engine, input: FailWorkflow): Promi
   const recognised = recogniseReport(reported, input.leaseToken);
   if (recognised instanceof AppError) return recognised;
   const repeated = isRepeated(input, recognised.earlier, ["input"]);
-  if (repeated instanceof AppError) return repeated;
-  if (repeated && recognised.earlier) {
+  if (repeated === true && recognised.earlier) {
     const breach = breachOf(recognised.earlier);
     return breach ? errorOf(breach, recognised.job) : recognised;
   }
   const admitted = admitReport(recognised, input.leaseToken, "FAILED");
   if (admitted instanceof AppError) return admitted;
+  // Not before: a worker that must stop hears so whatever its report is.
+  if (repeated instanceof AppError) return repeated;
   const { job, run } = admitted;
   const forbidden = breachOfAccess(job, input.metrics);
   if (forbidden) {

@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { JobKind } from "../storage/generated/client/enums.ts";
 import { type ClaimAiJobs, type Claimed, claimAiJobs } from "./claim.ts";
-import { type DuePlace, listDuePlaces, MOST_PLACES } from "./due.ts";
+import { type DuePlace, listDuePlaces, type Want } from "./due.ts";
 import type { Engine } from "./engine.ts";
 
 export interface WaitingRoomOptions {
-  /** Where something is due: one statement, whoever waits. */
-  readonly look: () => Promise<readonly DuePlace[]>;
+  /** Where something is due of what is waited for: one statement, whoever waits. */
+  readonly look: (wants: readonly Want[]) => Promise<readonly DuePlace[]>;
   readonly claim: (wanted: ClaimAiJobs) => Promise<Claimed>;
   /** Milliseconds from one look to the next though nobody called: time alone makes jobs due, and other servers do. */
   readonly pollMs: number;
@@ -52,6 +52,7 @@ export class WaitingRoom {
    * @param signal the client has gone: it waits no more, and takes nothing.
    */
   async claim(wanted: ClaimAiJobs, waitMs: number, signal?: AbortSignal): Promise<Claimed> {
+    if (signal?.aborted) return NOTHING;
     const deadline = performance.now() + waitMs;
     const claimed = await this.#options.claim(wanted);
     if (!isEmpty(claimed) || this.#closed) return claimed;
@@ -99,7 +100,7 @@ export class WaitingRoom {
     while (this.#waiters.size > 0) {
       this.#called = new AbortController();
       try {
-        await this.#serve(await this.#options.look());
+        await this.#serve(await this.#options.look(this.#wants()));
       } catch (error) {
         // The database is away or too busy: who waits goes on waiting.
         this.#options.onError(error);
@@ -110,15 +111,21 @@ export class WaitingRoom {
     this.#watching = undefined;
   }
 
+  /** What is waited for, each of it once. */
+  #wants(): readonly Want[] {
+    return [...new Map([...this.#waiters].map(({ wanted }) => [keyOf(wanted), wanted])).values()];
+  }
+
   /** Those who can do something of what is due try in their order, until the first who finds that it is gone. */
   async #serve(places: readonly DuePlace[]): Promise<void> {
     const inVain = new Set<string>();
     for (const waiter of this.#waiters) {
       const { wanted } = waiter;
-      const key = keyOf(wanted);
-      // A list that was cut says nothing of the places that it leaves out.
-      const mayFind = places.length >= MOST_PLACES || places.some((place) => fits(place, wanted));
-      if (inVain.has(key) || !mayFind) continue;
+      const fitting = places.filter((place) => fits(place, wanted));
+      // What is kept for one worker is not gone because another one did not get it.
+      const isOwn = fitting.some(({ keptFor }) => keptFor !== null);
+      const key = isOwn ? `${keyOf(wanted)} ${wanted.workerId}` : keyOf(wanted);
+      if (inVain.has(key) || fitting.length === 0) continue;
       if (!(await this.#try(waiter))) inVain.add(key);
     }
   }
@@ -141,7 +148,7 @@ export class WaitingRoom {
 /** The waiting room of a process. */
 export function openWaitingRoom(engine: Engine, onError: (error: unknown) => void): WaitingRoom {
   return new WaitingRoom({
-    look: () => listDuePlaces(engine.prisma),
+    look: (wants) => listDuePlaces(engine.prisma, wants),
     claim: (wanted) => claimAiJobs(engine, wanted),
     pollMs: POLL_MS,
     onError,
@@ -154,12 +161,14 @@ function isEmpty({ claims, poisoned }: Claimed): boolean {
   return claims.length === 0 && poisoned.length === 0;
 }
 
-function fits({ workspaceId, jobKind }: DuePlace, { workspaceId: only, jobKinds }: ClaimAiJobs): boolean {
-  return (only === null || only === workspaceId) && (jobKinds?.includes(jobKind) ?? true);
+function fits({ workspaceId, jobKind, keptFor }: DuePlace, wanted: ClaimAiJobs): boolean {
+  const isServed = wanted.workspaceId === null || wanted.workspaceId === workspaceId;
+  const isMine = keptFor === null || keptFor === wanted.workerId;
+  return isServed && isMine && (wanted.jobKinds?.includes(jobKind) ?? true);
 }
 
 /** Workers that can do the same: where one of them finds nothing, so would the others. */
-function keyOf({ workspaceId, jobKinds }: ClaimAiJobs): string {
+function keyOf({ workspaceId, jobKinds }: Want): string {
   const kinds: readonly JobKind[] = jobKinds ?? [];
   return `${workspaceId} ${[...kinds].sort().join()}`;
 }

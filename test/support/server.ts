@@ -35,17 +35,19 @@ export async function startTestServer(storage: Storage, more: Partial<Engine> = 
   return { url, run: (document, variables) => run(url, document, variables), close: () => server.close() };
 }
 
-/** Posts a typed operation to a server. */
+/** Posts a typed operation to a server. @param signal its client goes away. */
 export async function run<Data, Variables>(
   url: string,
   document: TypedDocumentNode<Data, Variables>,
   variables: Variables,
   headers: Readonly<Record<string, string>> = {},
+  signal: AbortSignal | null = null,
 ): Promise<Data> {
   const response = await fetch(url, {
     method: "POST",
     headers: { "content-type": "application/json", ...headers },
     body: JSON.stringify({ query: print(document), variables }),
+    signal,
   });
   const answer: unknown = await response.json();
   if (!isAnswerOf<Data>(answer)) throw new Error(`The request failed: ${JSON.stringify(answer)}`);

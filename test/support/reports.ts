@@ -1,0 +1,105 @@
+import { AppError } from "../../src/errors.ts";
+import { NO_METRICS } from "../../src/jobs/metrics.ts";
+import { type AdvanceWorkflow, advanceWorkflow } from "../../src/workflow/advance.ts";
+import { type Completion, completeWorkflows } from "../../src/workflow/complete.ts";
+import type { Engine } from "../../src/workflow/engine.ts";
+import { type FailWorkflow, failWorkflow } from "../../src/workflow/fail.ts";
+import { type Heartbeat, heartbeatWorkflows } from "../../src/workflow/heartbeat.ts";
+import type { Claim } from "../../src/workflow/leasing.ts";
+import { aStep, ok } from "./engine.ts";
+
+/** What a worker reports of the run that it holds, where a test does not care. */
+
+const proofOf = ({ run, leaseToken }: Claim) => ({ workflowRunId: run.id, leaseToken });
+
+export function aHeartbeat(claim: Claim, more: Partial<Heartbeat> = {}): Heartbeat {
+  return { ...proofOf(claim), leaseSeconds: 60, metrics: NO_METRICS, ...more };
+}
+
+export function aCompletion(claim: Claim, more: Partial<Completion> = {}): Completion {
+  const nothing = { jobOutputs: { summary: "short" }, writtenEntities: [], issues: [], metrics: NO_METRICS };
+  return { ...proofOf(claim), ...nothing, ...more };
+}
+
+export function aFailure(claim: Claim, more: Partial<FailWorkflow> = {}): FailWorkflow {
+  return { ...proofOf(claim), errorMessage: "out of memory", retryable: true, metrics: NO_METRICS, ...more };
+}
+
+/** What may differ between two reports of one sort. */
+export type More = Pick<Partial<Heartbeat>, "reportId" | "metrics" | "leaseToken">;
+
+/** One sort of report. */
+export interface Sort {
+  readonly report: string;
+  /** The state that it would bring the job to, for its refusals. */
+  readonly to: string;
+  /** What must have been reported before. */
+  readonly prepare?: (engine: Engine, claim: Claim) => Promise<unknown>;
+  /** Sends it; gives the error, or what was answered. */
+  readonly send: (engine: Engine, claim: Claim, more?: More) => Promise<unknown>;
+}
+
+function stepWith(claim: Claim, step: Partial<AdvanceWorkflow["step"]>, more: More): AdvanceWorkflow {
+  return { ...aStep(claim, "n", step), ...more };
+}
+
+/** Every sort of report there is. */
+export const SORTS: readonly Sort[] = [
+  {
+    report: "a heartbeat",
+    to: "RUNNING",
+    send: async (engine, claim, more = {}) => {
+      const [answer] = await heartbeatWorkflows(engine, [aHeartbeat(claim, more)]);
+      return answer?.error ?? answer;
+    },
+  },
+  {
+    report: "a step that starts",
+    to: "RUNNING",
+    send: (engine, claim, more = {}) => advanceWorkflow(engine, stepWith(claim, {}, more)),
+  },
+  {
+    report: "a step that starts, with snippets",
+    to: "RUNNING",
+    send: (engine, claim, more = {}) => {
+      const retrievedSnippets = [{ sourceId: "doc-1", content: "harmless" }];
+      return advanceWorkflow(engine, { ...stepWith(claim, {}, more), retrievedSnippets });
+    },
+  },
+  {
+    report: "a step that ends",
+    to: "RUNNING",
+    prepare: async (engine, claim) => ok(await advanceWorkflow(engine, aStep(claim, "n"))),
+    send: (engine, claim, more = {}) => {
+      const step = { outcome: "SUCCEEDED" as const, outputPayload: { words: 7 } };
+      return advanceWorkflow(engine, stepWith(claim, step, more));
+    },
+  },
+  {
+    report: "a completion",
+    to: "COMPLETED",
+    send: async (engine, claim, more = {}) => (await completeWorkflows(engine, [aCompletion(claim, more)]))[0],
+  },
+  {
+    report: "a completion that asks for a verdict",
+    to: "AWAITING_VALIDATION",
+    send: async (engine, claim, more = {}) =>
+      (await completeWorkflows(engine, [aCompletion(claim, { ...more, needsValidation: true })]))[0],
+  },
+  {
+    report: "a failure that is tried again",
+    to: "FAILED",
+    send: (engine, claim, more = {}) => failWorkflow(engine, aFailure(claim, more)),
+  },
+  {
+    report: "a failure for good",
+    to: "FAILED",
+    send: (engine, claim, more = {}) => failWorkflow(engine, aFailure(claim, { ...more, retryable: false })),
+  },
+];
+
+/** What a worker does next: its error and directive in words, or that it is done. */
+export function told(answer: unknown): string {
+  if (!(answer instanceof AppError)) return "done";
+  return "directive" in answer ? `${answer.code} ${String(answer.directive)}` : answer.code;
+}
