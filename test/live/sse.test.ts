@@ -42,10 +42,20 @@ async function textOf({ body }: Response, until?: string): Promise<string> {
 
 /** Its events: a blank line ends each; a line that begins with a colon keeps the connection alive. */
 function eventsOf(text: string): { event: string; data: unknown }[] {
+  return blocksOf(text).flatMap(({ event, data }) => (event === undefined ? [] : [{ event, data }]));
+}
+
+/** Everything between two blank lines, as a browser reads it. An empty id is one, too: it makes the browser forget. */
+function blocksOf(text: string): { id?: string; event?: string; data: unknown }[] {
   const blocks = text.split("\n\n").filter((block) => block !== "" && !block.startsWith(":"));
   return blocks.map((block) => {
-    const [, event = "", data = ""] = /^event: (\w+)\ndata: ?(.*)$/.exec(block) ?? [];
-    return { event, data: data === "" ? null : JSON.parse(data) };
+    const [, id, event, data = ""] = /^(?:id(?:: (.*))?\n?)?(?:event: (\w+)\ndata: ?(.*))?$/.exec(block) ?? [];
+    const hasId = block.startsWith("id");
+    return {
+      ...(hasId ? { id: id ?? "" } : {}),
+      ...(event === undefined ? {} : { event }),
+      data: data === "" ? null : JSON.parse(data),
+    };
   });
 }
 
@@ -88,13 +98,24 @@ describe("a stream", () => {
     ]);
   });
 
-  test("ends with the server that gives it", async () => {
+  test("breaks off with the server that gives it: it is not complete, and says where to go on", async () => {
     const stopping = await startTestServer(storage);
     const { jobId } = await submitted(engineOn(storage));
     const response = await fetch(stopping.url, operation(watching(jobId)));
     const reading = textOf(response);
     await stopping.close();
-    expect(eventsOf(await reading).at(-1)).toEqual({ event: "complete", data: null });
+    const blocks = blocksOf(await reading);
+    expect(blocks.map(({ event }) => event)).not.toContain("complete");
+    const id = blocks.at(-1)?.id ?? "";
+    expect(blocks.at(-1)).toEqual({ id, data: null });
+
+    await cancelAiJob(engineOn(storage), WORKSPACE, SOMEBODY, { jobId, reason: "test" });
+    const goingOn = await fetch(server.url, {
+      ...operation(watching(jobId)),
+      headers: { ...POST, "last-event-id": id },
+    });
+    const rest = eventsOf(await textOf(goingOn, 'CANCELLED"}}}\n\n'));
+    expect(rest).toEqual([next({ kind: "EVENT", version: 2, state: "CANCELLED" })]);
   });
 });
 
