@@ -17,7 +17,7 @@ const KEEP_ALIVE_MS = 65_000;
 /** The server, not yet listening. */
 export function createServer(options: GraphQLOptions): AiJobServer {
   const stopping = new AbortController();
-  const yoga = createGraphQL(options);
+  const yoga = createGraphQL(options, stopping.signal);
   const http = createHttpServer((request, response) => {
     if (stopping.signal.aborted) refuse(request, response);
     else void yoga(request, response);

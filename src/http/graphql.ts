@@ -15,6 +15,7 @@ import { useErrorFormat } from "./use-error-format.ts";
 import { Deliveries, useEventStream } from "./use-event-stream.ts";
 import { useHealth } from "./use-health.ts";
 import { useSameSite } from "./use-same-site.ts";
+import { useSingleConnection } from "./use-single-connection.ts";
 import { viewerOf, WORKSPACE_HEADER } from "./viewer.ts";
 
 export const ENDPOINT = "/graphql";
@@ -43,8 +44,9 @@ const KEEP_ALIVE_MS = 12_000;
 
 /**
  * The GraphQL pipeline: its plugins, in their order, are what happens to a request.
+ * @param stopping aborts when the server stops.
  */
-export function createGraphQL(options: GraphQLOptions) {
+export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
   const { engine, feed, waiting, signals, log, corsOrigins, maxBodyBytes, mayWatch = everybodyMayWatch } = options;
   const { keepAliveMs = KEEP_ALIVE_MS } = options;
   const deliveries = new Deliveries();
@@ -73,6 +75,7 @@ export function createGraphQL(options: GraphQLOptions) {
       useDocumentLimit(),
       useErrorFormat(log),
       useEventStream(deliveries, keepAliveMs),
+      useSingleConnection({ endpoint: ENDPOINT, deliveries, keepAliveMs, stopping }),
     ],
   });
 
