@@ -1,7 +1,7 @@
 import { type Loaders, newLoaders } from "./context.ts";
 
 /** Long enough for every subscriber that keeps up; what was loaded may be large, and must not wait for the others. */
-const KEPT_MS = 1000;
+const KEPT_MS = 3000;
 
 /** What subscribers select beyond an event is loaded once for all of them, not by each. */
 export class SharedLoaders {
