@@ -6,12 +6,12 @@ import { defineConfig } from "vitest/config";
  * - `*.store.test.ts` is about what every store must do, and runs on the embedded one and on PostgreSQL;
  * - `*.postgres.test.ts` is about what only several connections show, and runs on PostgreSQL;
  * - `*.redis.test.ts` is about several servers with Redis between them, and runs on PostgreSQL and Redis;
- * - `*.browser.test.ts` needs a browser.
+ * - `*.browser.test.ts` is about several servers and a real browser, and runs on PostgreSQL and Chromium.
  */
 const inCi = process.env.CI !== undefined;
 const onPostgres = process.env.TEST_DATABASE_URL !== undefined || inCi;
 const withRedis = onPostgres && (process.env.TEST_REDIS_URL !== undefined || inCi);
-const withBrowser = process.env.TEST_BROWSER !== undefined || inCi;
+const withBrowser = onPostgres && (process.env.TEST_BROWSER !== undefined || inCi);
 const stores = ["test/**/*.store.test.ts"];
 const postgresOnly = ["test/**/*.postgres.test.ts"];
 const redisOnly = ["test/**/*.redis.test.ts"];
@@ -31,7 +31,10 @@ if (!withRedis) {
   );
 }
 if (!withBrowser) {
-  process.stderr.write("TEST_BROWSER is not set: the test in a browser is left out. It may be /usr/bin/chromium.\n");
+  process.stderr.write(
+    "TEST_BROWSER is not set, or TEST_DATABASE_URL is not: the tests in a browser are left out.\n" +
+      "To run them, too: TEST_BROWSER=/usr/bin/chromium\n",
+  );
 }
 
 /** Vite would load graphql's ES build and Node its CommonJS build for the libraries: two copies do not mix. */
