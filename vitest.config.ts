@@ -4,16 +4,36 @@ import { defineConfig } from "vitest/config";
  * Three groups of files:
  * - `*.test.ts` needs no database, or opens what it needs itself;
  * - `*.store.test.ts` is about what every store must do, and runs on the embedded one and on PostgreSQL;
- * - `*.postgres.test.ts` is about what only several connections show, and runs on PostgreSQL.
+ * - `*.postgres.test.ts` is about what only several connections show, and runs on PostgreSQL;
+ * - `*.redis.test.ts` is about several servers with Redis between them, and runs on PostgreSQL and Redis;
+ * - `*.browser.test.ts` is about several servers and a real browser, and runs on PostgreSQL and Chromium.
  */
-const onPostgres = process.env.TEST_DATABASE_URL !== undefined || process.env.CI !== undefined;
+const inCi = process.env.CI !== undefined;
+const onPostgres = process.env.TEST_DATABASE_URL !== undefined || inCi;
+const withRedis = onPostgres && (process.env.TEST_REDIS_URL !== undefined || inCi);
+const withBrowser = onPostgres && (process.env.TEST_BROWSER !== undefined || inCi);
 const stores = ["test/**/*.store.test.ts"];
 const postgresOnly = ["test/**/*.postgres.test.ts"];
+const redisOnly = ["test/**/*.redis.test.ts"];
+const browserOnly = ["test/**/*.browser.test.ts"];
 
 if (!onPostgres) {
   process.stderr.write(
     "TEST_DATABASE_URL is not set: the tests on PostgreSQL are left out, everything else runs on the embedded store.\n" +
       "To run them: TEST_DATABASE_URL=postgres://postgres@127.0.0.1:5432/postgres npm test\n",
+  );
+}
+
+if (!withRedis) {
+  process.stderr.write(
+    "TEST_REDIS_URL is not set, or TEST_DATABASE_URL is not: the tests with Redis are left out.\n" +
+      "To run them, too: TEST_REDIS_URL=redis://127.0.0.1:6379\n",
+  );
+}
+if (!withBrowser) {
+  process.stderr.write(
+    "TEST_BROWSER is not set, or TEST_DATABASE_URL is not: the tests in a browser are left out.\n" +
+      "To run them, too: TEST_BROWSER=/usr/bin/chromium\n",
   );
 }
 
@@ -35,7 +55,7 @@ export default defineConfig({
           ...common,
           name: "plain",
           include: ["test/**/*.test.ts"],
-          exclude: [...stores, ...postgresOnly, ...alone],
+          exclude: [...stores, ...postgresOnly, ...redisOnly, ...browserOnly, ...alone],
         },
       },
       { resolve, test: { ...common, name: "alone", include: alone, sequence: { groupOrder: 1 } } },
@@ -53,6 +73,10 @@ export default defineConfig({
             },
           ]
         : []),
+      ...(withRedis
+        ? [{ resolve, test: { ...common, name: "redis", include: redisOnly, env: { TEST_STORE: "postgres" } } }]
+        : []),
+      ...(withBrowser ? [{ resolve, test: { ...common, name: "browser", include: browserOnly } }] : []),
     ],
   },
 });

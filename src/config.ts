@@ -5,6 +5,8 @@ import type { Backoff } from "./workflow/retry.ts";
 
 export interface Config {
   readonly storage: StorageLocation;
+  /** Where hints to other servers go instead of through PostgreSQL's NOTIFY. */
+  readonly redisUrl: string | undefined;
   readonly host: string;
   readonly port: number;
   readonly logLevel: "trace" | "debug" | "info" | "warn" | "error" | "silent";
@@ -28,6 +30,7 @@ export class ConfigError extends Error {
 const environment = z.object({
   DATABASE_URL: z.string().default("file:./data"),
   DATABASE_POOL_SIZE: z.coerce.number().int().min(1).max(200).default(10),
+  REDIS_URL: z.url({ protocol: /^rediss?$/, error: "must be redis://host:port or rediss://host:port" }).optional(),
   HOST: z
     .string()
     .default("127.0.0.1")
@@ -63,8 +66,16 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     throw new ConfigError(`The server cannot start with these settings:\n${faults.join("\n")}`);
   }
   const values = parsed.data;
+  const storage = locate(values.DATABASE_URL, values.DATABASE_POOL_SIZE);
+  if (values.REDIS_URL !== undefined && storage.kind !== "postgres") {
+    throw new ConfigError(
+      "The server cannot start with these settings:\n" +
+        "  REDIS_URL: is for several servers of one PostgreSQL; an embedded database has one server. Unset it.",
+    );
+  }
   return {
-    storage: locate(values.DATABASE_URL, values.DATABASE_POOL_SIZE),
+    storage,
+    redisUrl: values.REDIS_URL,
     host: values.HOST,
     port: values.PORT,
     logLevel: values.LOG_LEVEL,

@@ -1,30 +1,54 @@
-import { createServer as createHttpServer, type Server } from "node:http";
+import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { ErrorCode } from "./errors.ts";
 import { createGraphQL, type GraphQLOptions } from "./http/graphql.ts";
 import { serveWebSocket } from "./http/websocket.ts";
 
 export interface AiJobServer {
   readonly http: Server;
-  /** Stops taking work, ends the streams, lets requests in flight finish; then the port is free. */
+  /** Refuses new work, ends the streams, lets requests in flight finish; then the port is free. */
   close(): Promise<void>;
-}
-
-/** The server, not yet listening. */
-export function createServer(options: GraphQLOptions): AiJobServer {
-  const yoga = createGraphQL(options);
-  const http = createHttpServer((request, response) => void yoga(request, response));
-  const sockets = serveWebSocket(http, yoga, options);
-  const close = async () => {
-    const closed = new Promise<void>((resolve) => http.close(() => resolve()));
-    await options.feed.close();
-    await options.waiting.close();
-    await sockets.close();
-    http.closeIdleConnections();
-    const cut = setTimeout(() => http.closeAllConnections(), GRACE_MS);
-    await closed;
-    clearTimeout(cut);
-  };
-  return { http, close };
 }
 
 /** Milliseconds that requests in flight may take to finish while the server stops. */
 const GRACE_MS = 5000;
+/** Longer than proxies keep a connection that nothing happens on: it must not be this side that closes it under a request. */
+const KEEP_ALIVE_MS = 65_000;
+
+/** The server, not yet listening. */
+export function createServer(options: GraphQLOptions): AiJobServer {
+  const stopping = new AbortController();
+  const yoga = createGraphQL(options, stopping.signal);
+  const http = createHttpServer((request, response) => {
+    if (stopping.signal.aborted) refuse(request, response);
+    else void yoga(request, response);
+  });
+  http.keepAliveTimeout = KEEP_ALIVE_MS;
+  const sockets = serveWebSocket(http, yoga, options);
+  const close = async () => {
+    stopping.abort();
+    const closed = new Promise<void>((resolve) => http.close(() => resolve()));
+    // A connection whose last request has been answered would be kept for the next one.
+    const idle = setInterval(() => http.closeIdleConnections(), 20);
+    const late = setTimeout(() => http.closeAllConnections(), GRACE_MS);
+    // Before the feed ends: a socket's client is then told that the server goes, and not that its subscription is over.
+    const socketsClosed = sockets.close();
+    await Promise.all([options.feed.close(), options.waiting.close(), socketsClosed]);
+    await closed;
+    clearInterval(idle);
+    clearTimeout(late);
+  };
+  return { http, close };
+}
+
+/** For what comes over a connection that was kept, once the server stops. */
+function refuse({ headers, socket }: IncomingMessage, response: ServerResponse): void {
+  // A browser that reads events gives up for good on a status; where its connection breaks, it comes back.
+  if (headers.accept?.includes("text/event-stream")) {
+    socket.destroy();
+    return;
+  }
+  const code: ErrorCode = "TRY_AGAIN";
+  const message = "The server stops. Nothing was kept; send the same again, to another one.";
+  response.writeHead(503, { "content-type": "application/json", connection: "close", "retry-after": "1" });
+  response.end(JSON.stringify({ errors: [{ message, extensions: { code } }] }));
+}

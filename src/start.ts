@@ -1,11 +1,17 @@
 import { once } from "node:events";
+import type { Server } from "node:net";
 import type { Logger } from "pino";
 import type { Config } from "./config.ts";
 import { guards } from "./guards/guards.ts";
 import { ENDPOINT } from "./http/graphql.ts";
 import { Feed } from "./recorder/feed.ts";
+import { LONGEST_LAG_MS, lagWatch } from "./recorder/lag.ts";
+import { type Carrier, Signals } from "./recorder/signals.ts";
+import { overPostgres } from "./recorder/signals-postgres.ts";
+import { overRedis } from "./recorder/signals-redis.ts";
 import { foldTotals } from "./recorder/totals.ts";
 import { createServer } from "./server.ts";
+import type { PrismaClient } from "./storage/generated/client/client.ts";
 import { openStorage, type Storage } from "./storage/open.ts";
 import { resumeBulkActions } from "./workflow/bulk-action.ts";
 import { type Engine, newTurns } from "./workflow/engine.ts";
@@ -16,8 +22,9 @@ import { openWaitingRoom } from "./workflow/waiting.ts";
 const GUARD_TIMEOUT_MS = 10_000;
 /** How often totals are folded: what came since is added by each who reads them. */
 const FOLD_EVERY_MS = 1_000;
-/** How soon a change that another server committed is seen, at the latest; own changes wake the feed. */
+/** How soon a change is seen, at the latest, where the hint of it was lost. */
 const FEED_POLL_MS = 250;
+const LAG_LOOK_MS = 5000;
 /** How long a bulk action must have made no progress before a sweep goes on with it: its own server may be at it. */
 const BULK_ACTION_IDLE_SECONDS = 10;
 
@@ -29,7 +36,7 @@ export interface RunningServer {
   close(): Promise<void>;
 }
 
-/** Configuration -> storage -> feed -> server -> listen. */
+/** Configuration -> storage -> signals -> feed -> recovery -> server -> listen. */
 export async function start(config: Config, log: Logger): Promise<RunningServer> {
   const storage = await openStorage(config.storage);
   const { prisma } = storage;
@@ -38,26 +45,64 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
     pollMs: FEED_POLL_MS,
     onError: (err) => log.warn({ err }, "the event log could not be read; trying again"),
   });
+  const signals = new Signals(carrierOf(config, await feed.epoch()), {
+    onChange: ({ kind, connected }, err) =>
+      connected
+        ? log.info({ kind }, "hints go to the other servers and come from them")
+        : log.warn({ kind, err }, "no hints from other servers: what they change is seen a little later"),
+  });
+  const wake = () => signals.wake();
   const { backoff, preferenceMs } = config;
-  const wake = () => {
-    feed.wake();
-    waiting.call();
-  };
   const engine = { prisma, wake, guards, guardTimeoutMs: GUARD_TIMEOUT_MS, turns: newTurns(), backoff, preferenceMs };
   const waiting = openWaitingRoom(engine, (err) => log.warn({ err }, "due jobs could not be looked for; trying again"));
-  // Before the first request: what a crash left behind is settled, so that nobody sees it (section 6).
-  await recoverStalledRuns(engine);
-  await goOnWithBulkActions(engine, log, 0);
-  const { corsOrigins, maxBodyBytes } = config;
-  const server = createServer({ engine, feed, waiting, log, corsOrigins, maxBodyBytes });
-  try {
-    server.http.listen(config.port, config.host);
-    await once(server.http, "listening");
-  } catch (error) {
+  signals.onWake(() => feed.wake());
+  signals.onWake(() => waiting.call());
+  const letGo = async () => {
+    await signals.close();
     await storage.close();
+  };
+  try {
+    // Before the first request: what a crash left behind is settled, so that nobody sees it (section 6).
+    await recoverStalledRuns(engine);
+    await goOnWithBulkActions(engine, log, 0);
+    const { corsOrigins, maxBodyBytes } = config;
+    const server = createServer({ engine, feed, waiting, signals, log, corsOrigins, maxBodyBytes });
+    await listen(server.http, config);
+    const sweeps = [
+      repeat(config.recoveryIntervalMs, recoverySweep(engine, log)),
+      repeat(FOLD_EVERY_MS, totalsFold(prisma, log)),
+      repeat(
+        LAG_LOOK_MS,
+        lagWatch(prisma, LONGEST_LAG_MS, (isLate, lag) =>
+          isLate
+            ? log.warn(lag, "a transaction that stays open holds the live feed back")
+            : log.info(lag, "the live feed is no longer held back"),
+        ),
+      ),
+    ];
+    const close = async () => {
+      // At the same time: a sweep that waits for a row must not take from the time that requests have to finish.
+      await Promise.all([server.close(), ...sweeps.map((sweep) => sweep.stop())]);
+      await letGo();
+    };
+    return { url: urlOf(server.http.address(), config), storage, close };
+  } catch (error) {
+    await letGo();
+    throw error;
+  }
+}
+
+async function listen(http: Server, config: Config): Promise<void> {
+  try {
+    http.listen(config.port, config.host);
+    await once(http, "listening");
+  } catch (error) {
     throw new ListenError(config, error);
   }
-  const sweeps = sweepEvery(config.recoveryIntervalMs, async () => {
+}
+
+function recoverySweep(engine: Engine, log: Logger): () => Promise<void> {
+  return async () => {
     try {
       const recovered = await recoverStalledRuns(engine);
       if (recovered > 0) log.warn({ recovered }, "runs whose lease ran out were recovered");
@@ -65,20 +110,17 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
       log.error({ err }, "a sweep for lost leases failed; the next one tries again");
     }
     await goOnWithBulkActions(engine, log, BULK_ACTION_IDLE_SECONDS);
-  });
-  const folds = sweepEvery(FOLD_EVERY_MS, async () => {
+  };
+}
+
+function totalsFold(prisma: PrismaClient, log: Logger): () => Promise<void> {
+  return async () => {
     try {
       await foldTotals(prisma);
     } catch (err) {
       log.warn({ err }, "totals could not be folded, which makes reading them slow; the next fold tries again");
     }
-  });
-  const close = async () => {
-    await Promise.all([sweeps.stop(), folds.stop()]);
-    await server.close();
-    await storage.close();
   };
-  return { url: urlOf(server.http.address(), config), storage, close };
 }
 
 /** An action that cannot be finished now is left to the next sweep: it keeps the server from nothing else. */
@@ -91,8 +133,14 @@ async function goOnWithBulkActions(engine: Engine, log: Logger, idleSeconds: num
   }
 }
 
+/** How hints reach other servers: not at all where there can be none. */
+function carrierOf({ storage, redisUrl }: Config, epoch: string): Carrier | undefined {
+  if (storage.kind !== "postgres") return undefined;
+  return redisUrl === undefined ? overPostgres(storage.url) : overRedis(redisUrl, epoch);
+}
+
 /** Runs `sweep` again and again, each time a while after it ended: two never overlap in one process. */
-function sweepEvery(milliseconds: number, sweep: () => Promise<void>) {
+function repeat(milliseconds: number, sweep: () => Promise<void>) {
   let timer: NodeJS.Timeout | undefined;
   let running = Promise.resolve();
   const schedule = () => {
@@ -121,7 +169,7 @@ export class ListenError extends Error {
   }
 }
 
-function urlOf(address: ReturnType<import("node:net").Server["address"]>, { host, port }: Config): string {
+function urlOf(address: ReturnType<Server["address"]>, { host, port }: Config): string {
   const bound = typeof address === "object" && address ? address.port : port;
   return `http://${host.includes(":") ? `[${host}]` : host}:${bound}${ENDPOINT}`;
 }

@@ -44,6 +44,7 @@ const NONE = { total: 0, succeeded: 0, failed: 0 };
 
 function countsOf({ engine, loaders }: GraphQLContext, { id }: Pick<Action, "id">) {
   return loaderOf(
+    loaders,
     loaders.bulkCounts,
     "",
     (ids) => countItems(engine.prisma, ids),
@@ -82,6 +83,7 @@ const BulkAction = builder.prismaNode("BulkAction", {
       complexity: { field: 1, multiplier: MOST_ITEMS },
       resolve: ({ id }, _args, { engine, loaders }) =>
         loaderOf(
+          loaders,
           loaders.bulkItems,
           "",
           (ids) => listItemsOf(engine.prisma, ids),

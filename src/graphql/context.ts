@@ -11,6 +11,8 @@ import type {
 import type { Counts } from "../workflow/bulk-items.ts";
 import type { Engine } from "../workflow/engine.ts";
 import type { WaitingRoom } from "../workflow/waiting.ts";
+import type { SharedLoaders } from "./shared-loaders.ts";
+import type { WatchRule } from "./watch-rule.ts";
 
 /** Who asks, and for which workspace (section 11). */
 export interface Viewer {
@@ -22,6 +24,8 @@ export interface Viewer {
 
 /** What belongs to several rows of one answer, read in one statement. By the page or the columns that are asked for. */
 export interface Loaders {
+  /** Whether a row that was read once is given again: not where a mutation's second field must see what its first did. */
+  readonly remember: boolean;
   readonly jobs: Map<string, DataLoader<string, AiJob>>;
   readonly latestRuns: Map<string, DataLoader<string, WorkflowRun>>;
   readonly nodes: Map<string, DataLoader<string, NodeExecution[]>>;
@@ -31,19 +35,34 @@ export interface Loaders {
   readonly bulkItems: Map<string, DataLoader<string, BulkActionItem[]>>;
 }
 
+/** Where a subscription stands: what it tells the transport that carries it, and the transport it. */
+export interface Delivery {
+  /** Where the client says that it is, without being asked: newer than any `after` in its operation. */
+  readonly resumeAfter?: string;
+  /** Where to go on once everything up to now has arrived; undefined while nothing that came so far would do. */
+  cursor?: string;
+  /** It ended because the server stops, not because there is nothing more to come. */
+  interrupted?: boolean;
+}
+
 /** What every resolver gets: made once for each operation. */
 export interface GraphQLContext {
   readonly engine: Engine;
   readonly feed: Feed;
   readonly waiting: WaitingRoom;
   readonly viewer: Viewer;
-  readonly loaders: Loaders;
+  readonly mayWatch: WatchRule;
+  readonly delivery: Delivery;
+  readonly sharedLoaders: SharedLoaders;
+  /** Of the operation; while a subscription tells of an event, those that all subscribers of this event share. */
+  loaders: Loaders;
   /** Aborted when the client has gone; undefined where nobody can tell. */
   readonly signal: AbortSignal | undefined;
 }
 
-export function newLoaders(): Loaders {
+export function newLoaders(remember = false): Loaders {
   return {
+    remember,
     jobs: new Map(),
     latestRuns: new Map(),
     nodes: new Map(),

@@ -138,6 +138,6 @@ async function childPage<Row>(
 ): Promise<Page<Row>> {
   const slice = toSlice(args, codec);
   const read = (jobIds: readonly string[]) => list(context.engine.prisma, jobIds, slice);
-  const loader = loaderOf(loaders, JSON.stringify(slice), read, () => []);
+  const loader = loaderOf(context.loaders, loaders, JSON.stringify(slice), read, () => []);
   return toPage(await loader.load(job.jobId), slice, codec);
 }

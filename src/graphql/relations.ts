@@ -1,11 +1,12 @@
 import DataLoader from "dataloader";
 import type { GraphQLResolveInfo } from "graphql";
 import { findJobs, findRuns, listNodesOf } from "../jobs/queries.ts";
+import type { JobField } from "../storage/columns.ts";
 import type { AiJob as Job } from "../storage/generated/client/client.ts";
 import { AiJob, jobFieldsOf } from "./ai-job.ts";
 import { builder } from "./builder.ts";
 import { namesBelow } from "./connection.ts";
-import type { GraphQLContext } from "./context.ts";
+import type { GraphQLContext, Loaders } from "./context.ts";
 import { NodeExecution, WorkflowRun } from "./workflow-run.ts";
 
 /** What leads from one type to another: of all rows of an answer read in one statement, and only the columns asked for. */
@@ -26,7 +27,7 @@ builder.objectField(AiJob, "workflowRun", (t) =>
     description: "The latest run; null until the first.",
     resolve: ({ workflowRunId }, _args, { engine, loaders }) => {
       if (!workflowRunId) return null;
-      return loaderOf(loaders.latestRuns, "", (ids) => findRuns(engine.prisma, ids), none).load(workflowRunId);
+      return loaderOf(loaders, loaders.latestRuns, "", (ids) => findRuns(engine.prisma, ids), none).load(workflowRunId);
     },
   }),
 );
@@ -47,15 +48,23 @@ builder.objectField(WorkflowRun, "nodes", (t) =>
       const names = namesBelow(info);
       const withPayloads = names.has("inputPayload") || names.has("outputPayload");
       const read = (runIds: readonly string[]) => listNodesOf(engine.prisma, runIds, withPayloads);
-      return loaderOf(loaders.nodes, String(withPayloads), read, () => []).load(id);
+      return loaderOf(loaders, loaders.nodes, String(withPayloads), read, () => []).load(id);
     },
   }),
 );
 
 /** A job that a row names, with the columns that are asked for. */
-export function loadJob({ engine, loaders }: GraphQLContext, info: GraphQLResolveInfo, jobId: string): Promise<Job> {
-  const fields = jobFieldsOf(namesBelow(info), info);
-  return loaderOf(loaders.jobs, fields.join(), (ids) => findJobs(engine.prisma, ids, fields), none).load(jobId);
+export function loadJob(context: GraphQLContext, info: GraphQLResolveInfo, jobId: string): Promise<Job> {
+  return jobLoader(context, context.loaders, jobFieldsOf(namesBelow(info), info)).load(jobId);
+}
+
+/** Loads jobs with these columns. */
+export function jobLoader(
+  { engine }: Pick<GraphQLContext, "engine">,
+  loaders: Loaders,
+  fields: readonly JobField[],
+): DataLoader<string, Job> {
+  return loaderOf(loaders, loaders.jobs, fields.join(), (ids) => findJobs(engine.prisma, ids, fields), none);
 }
 
 /** A foreign key sees to it that this does not happen. */
@@ -63,11 +72,9 @@ function none(id: string): Error {
   return new Error(`There is nothing with the id ${id}.`);
 }
 
-/**
- * The loader that this operation has under a key, or a new one. It remembers nothing: a subscription is one operation
- * for hours, and a mutation's second field must see what its first one did.
- */
+/** The one of these loaders that stands under a key, or a new one. */
 export function loaderOf<Row>(
+  { remember }: Pick<Loaders, "remember">,
   loaders: Map<string, DataLoader<string, Row>>,
   key: string,
   read: (ids: readonly string[]) => Promise<ReadonlyMap<string, Row>>,
@@ -80,7 +87,7 @@ export function loaderOf<Row>(
       const rows = await read([...new Set(ids)]);
       return ids.map((id) => rows.get(id) ?? missing(id));
     },
-    { cache: false },
+    { cache: remember },
   );
   loaders.set(key, loader);
   return loader;

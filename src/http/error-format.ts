@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { GraphQLError, type GraphQLErrorExtensions } from "graphql";
+import { type ExecutionResult, GraphQLError, type GraphQLErrorExtensions, type GraphQLFormattedError } from "graphql";
 import type { Logger } from "pino";
 import { AppError, ERROR_CODES } from "../errors.ts";
 import { sqlState } from "../recorder/transaction.ts";
@@ -31,6 +31,19 @@ const MASKED = "INTERNAL_SERVER_ERROR";
 /** Whether the client is told nothing but an id. */
 export function isMasked({ extensions }: GraphQLError): boolean {
   return extensions.code === MASKED && typeof extensions.id === "string";
+}
+
+/** An error as a client gets it. The status is for the response over HTTP, which takes it out itself. */
+export function withoutStatus(error: GraphQLError): GraphQLFormattedError {
+  const { extensions, ...formatted } = error.toJSON();
+  const { http: _status, ...shown } = extensions ?? {};
+  return { ...formatted, extensions: shown };
+}
+
+/** A result as the text that a client gets. */
+export function toText(result: ExecutionResult): string {
+  if (!result.errors) return JSON.stringify(result);
+  return JSON.stringify({ ...result, errors: result.errors.map(withoutStatus) });
 }
 
 /** What the log may have: not the details, which for a row that was refused are the row, with everything in it. */

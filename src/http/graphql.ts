@@ -1,15 +1,21 @@
 import { createYoga, type YogaInitialContext } from "graphql-yoga";
 import type { Logger } from "pino";
-import { newLoaders, type Viewer } from "../graphql/context.ts";
+import { type GraphQLContext, newLoaders, type Viewer } from "../graphql/context.ts";
 import { schema } from "../graphql/schema.ts";
+import { SharedLoaders } from "../graphql/shared-loaders.ts";
+import { everybodyMayWatch, type WatchRule } from "../graphql/watch-rule.ts";
 import type { Feed } from "../recorder/feed.ts";
+import type { Signals } from "../recorder/signals.ts";
 import type { Engine } from "../workflow/engine.ts";
 import type { WaitingRoom } from "../workflow/waiting.ts";
 import { maskError } from "./error-format.ts";
 import { useBodyLimit } from "./use-body-limit.ts";
 import { useDocumentLimit } from "./use-document-limit.ts";
 import { useErrorFormat } from "./use-error-format.ts";
+import { Deliveries, useEventStream } from "./use-event-stream.ts";
+import { useHealth } from "./use-health.ts";
 import { useSameSite } from "./use-same-site.ts";
+import { useSingleConnection } from "./use-single-connection.ts";
 import { viewerOf, WORKSPACE_HEADER } from "./viewer.ts";
 
 export const ENDPOINT = "/graphql";
@@ -18,9 +24,14 @@ export interface GraphQLOptions {
   readonly engine: Engine;
   readonly feed: Feed;
   readonly waiting: WaitingRoom;
+  readonly signals: Signals;
   readonly log: Logger;
   readonly corsOrigins: readonly string[];
   readonly maxBodyBytes: number;
+  /** Everybody may watch where it is left out. */
+  readonly mayWatch?: WatchRule;
+  /** Milliseconds of silence after which a stream shows that it lives. */
+  readonly keepAliveMs?: number;
 }
 
 /** What a transport other than HTTP brings instead of a request. */
@@ -30,12 +41,24 @@ interface Transport {
   readonly signal?: AbortSignal;
 }
 
-/** The GraphQL pipeline: its plugins, in their order, are what happens to a request. */
-export function createGraphQL({ engine, feed, waiting, log, corsOrigins, maxBodyBytes }: GraphQLOptions) {
+/** Most proxies cut a connection that was silent for a minute, some for half of it. */
+const KEEP_ALIVE_MS = 12_000;
+
+/**
+ * The GraphQL pipeline: its plugins, in their order, are what happens to a request.
+ * @param stopping aborts when the server stops.
+ */
+export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
+  const { engine, feed, waiting, signals, log, corsOrigins, maxBodyBytes, mayWatch = everybodyMayWatch } = options;
+  const { keepAliveMs = KEEP_ALIVE_MS } = options;
+  const deliveries = new Deliveries();
+  const sharedLoaders = new SharedLoaders();
   return createYoga<Transport, ReturnType<typeof contextOf>>({
     schema,
     graphqlEndpoint: ENDPOINT,
     landingPage: false,
+    // Tells that the process lives, and looks at nothing.
+    healthCheckEndpoint: "/live",
     // From the package: the page that Yoga would serve loads its scripts from a CDN. It is large, and rarely asked for.
     renderGraphiQL: async (options) => (await import("@graphql-yoga/render-graphiql")).renderGraphiQL(options ?? {}),
     graphiql: { title: "AI Job Server", subscriptionsProtocol: "SSE" },
@@ -47,14 +70,30 @@ export function createGraphQL({ engine, feed, waiting, log, corsOrigins, maxBody
     logging: yogaLog(log),
     maskedErrors: { maskError: (error) => maskError(error, log) },
     context: (initial) => contextOf(initial),
-    plugins: [useSameSite(corsOrigins), useBodyLimit(maxBodyBytes), useDocumentLimit(), useErrorFormat(log)],
+    plugins: [
+      useSameSite(corsOrigins),
+      useHealth({ prisma: engine.prisma, feed, signals }),
+      useBodyLimit(maxBodyBytes),
+      useDocumentLimit(),
+      useErrorFormat(log),
+      useEventStream(deliveries, keepAliveMs),
+      useSingleConnection({ endpoint: ENDPOINT, deliveries, keepAliveMs, stopping }),
+    ],
   });
 
-  function contextOf({ viewer, signal, request }: YogaInitialContext & Transport) {
-    // Over a WebSocket there is no request.
-    const known = viewer ?? viewerOf(request.headers.get(WORKSPACE_HEADER));
-    const gone = viewer ? signal : request.signal;
-    return { engine, feed, waiting, viewer: known, loaders: newLoaders(), signal: gone };
+  function contextOf({ viewer, signal, request }: Partial<YogaInitialContext> & Transport): GraphQLContext {
+    return {
+      engine,
+      feed,
+      waiting,
+      viewer: viewer ?? viewerOf(request?.headers.get(WORKSPACE_HEADER)),
+      mayWatch,
+      delivery: request ? deliveries.of(request) : {},
+      sharedLoaders,
+      loaders: newLoaders(),
+      // Over a WebSocket there is no request.
+      signal: request ? request.signal : signal,
+    };
   }
 }
 

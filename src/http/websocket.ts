@@ -1,17 +1,10 @@
 import type { IncomingMessage, Server } from "node:http";
 import type { Duplex } from "node:stream";
-import type {
-  DocumentNode,
-  ExecutionArgs,
-  ExecutionResult,
-  GraphQLError,
-  GraphQLFormattedError,
-  GraphQLSchema,
-} from "graphql";
+import type { DocumentNode, ExecutionArgs, ExecutionResult, GraphQLError, GraphQLSchema } from "graphql";
 import { useServer } from "graphql-ws/use/ws";
 import type { Logger } from "pino";
 import { WebSocketServer } from "ws";
-import { maskError } from "./error-format.ts";
+import { isMasked, maskError, withoutStatus } from "./error-format.ts";
 import { ENDPOINT, type GraphQLServer } from "./graphql.ts";
 import { isAllowedOrigin, isOwnHost } from "./use-same-site.ts";
 import { viewerOf, WORKSPACE_HEADER } from "./viewer.ts";
@@ -21,6 +14,9 @@ export interface WebSocketOptions {
   readonly maxBodyBytes: number;
   readonly log: Logger;
 }
+
+/** Milliseconds that a client may take to answer that its socket is closed. */
+const GRACE_MS = 2000;
 
 /** What Yoga does to an operation, with the types that its plugin system has lost. */
 interface Pipeline {
@@ -40,9 +36,14 @@ export function serveWebSocket(
 ): { close(): Promise<void> } {
   const { corsOrigins, maxBodyBytes, log } = options;
   const sockets = new WebSocketServer({ noServer: true, maxPayload: maxBodyBytes });
+  let stopping = false;
 
   // A browser sends no preflight for a WebSocket: the origin is checked here, or nowhere.
   http.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    if (stopping) {
+      socket.destroy();
+      return;
+    }
     const { origin, host } = request.headers;
     const url = `http://${host ?? ""}${request.url ?? ""}`;
     const allowed =
@@ -93,21 +94,46 @@ export function serveWebSocket(
         }
       },
       execute: (args) => pipelineOf(args).execute(args),
-      subscribe: (args) => pipelineOf(args).subscribe(args),
+      subscribe: async (args) => {
+        const results = await pipelineOf(args).subscribe(args);
+        return Symbol.asyncIterator in results ? untilLost(results) : results;
+      },
       onError: (_context, _id, _payload, errors) => errors.map((error) => withoutStatus(maskError(error, log))),
       onNext: (_context, _id, _payload, _args, { data, errors }) =>
         errors && { ...(data === undefined ? {} : { data }), errors: errors.map(withoutStatus) },
     },
     sockets,
   );
-  return { close: async () => served.dispose() };
+  const close = async () => {
+    stopping = true;
+    const late = setTimeout(() => {
+      for (const client of sockets.clients) client.terminate();
+    }, GRACE_MS);
+    await served.dispose();
+    clearTimeout(late);
+  };
+  return { close };
 }
 
-/** An error as a client gets it. The status is for the response over HTTP, which takes it out itself. */
-function withoutStatus(error: GraphQLError): GraphQLFormattedError {
-  const { extensions, ...formatted } = error.toJSON();
-  const { http: _status, ...shown } = extensions ?? {};
-  return { ...formatted, extensions: shown };
+/** A change that could not be told is not passed over: the operation ends before it, with its error. */
+function untilLost(results: AsyncIterableIterator<ExecutionResult>): AsyncIterableIterator<ExecutionResult> {
+  const leave = async (): Promise<IteratorResult<ExecutionResult, undefined>> => {
+    await results.return?.();
+    return { value: undefined, done: true };
+  };
+  return {
+    next: async () => {
+      const result = await results.next();
+      const lost = result.done ? undefined : result.value.errors?.find(isMasked);
+      if (!lost) return result;
+      await leave();
+      throw lost;
+    },
+    return: leave,
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+  };
 }
 
 function isObject(value: unknown): value is object {

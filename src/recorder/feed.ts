@@ -1,20 +1,30 @@
+import { setImmediate as immediate, setTimeout as sleep } from "node:timers/promises";
 import { CursorExpiredError, InvalidInputError } from "../errors.ts";
-import { EVENT_COLUMNS, JOB_COLUMNS } from "../storage/columns.ts";
-import { type AiJob, type FlightRecorderEvent, Prisma, type PrismaClient } from "../storage/generated/client/client.ts";
+import type { PrismaClient } from "../storage/generated/client/client.ts";
+import { Audience } from "./audience.ts";
 import { comparePositions, decodeCursor, type LogPosition } from "./cursor.ts";
-import { type FeedItem, type FeedScope, Subscriber } from "./subscriber.ts";
+import { Gate } from "./gate.ts";
+import { OWN_PAGE, PAGE, readEventsBetween, readLogState, readNewEvents, type Unbatched } from "./log.ts";
+import { type FeedItem, type FeedScope, isInScope, type LogPage, Subscriber } from "./subscriber.ts";
 
 export interface FeedOptions {
   readonly prisma: PrismaClient;
-  /** Milliseconds after which the log is read though nobody woke the feed: what another server committed is seen then. */
+  /** Milliseconds after which the log is read though nobody woke the feed: a hint that was lost costs no more. */
   readonly pollMs: number;
+  /** Hears of a failure to read the log; of several in a row, the first. */
   readonly onError: (error: unknown) => void;
+  /**
+   * Events that wait in memory, for all subscribers together: whoever has not taken an event while so many more came
+   * reads the log itself, from where it stands.
+   */
+  readonly window?: number;
 }
 
-const PAGE = 500;
-/** Milliseconds to the next read while there is something going on. */
+/** Milliseconds between two reads, at least: under steady writing a batch is read, and not every event by itself. */
 const SOONEST_MS = 5;
-const ZERO_UUID = "00000000-0000-0000-0000-000000000000";
+const WINDOW = 5000;
+/** Subscribers that read the log by themselves at once: the others of a thousand wait in line, and commands do not. */
+const READERS = 3;
 
 /**
  * Follows the event log in its own order and fans it out in memory: one read per batch of events, whatever the number
@@ -23,16 +33,31 @@ const ZERO_UUID = "00000000-0000-0000-0000-000000000000";
  */
 export class Feed {
   readonly #options: FeedOptions;
-  readonly #subscribers = new Set<Subscriber>();
+  readonly #audience = new Audience();
+  readonly #gate = new Gate(READERS);
   #position: LogPosition | undefined;
   #epoch: Promise<string> | undefined;
   #reading: Promise<void> | undefined;
   #closed = false;
+  #failing = false;
+  /** Events read so far, and when those that had waited for too long were let go. */
+  #count = 0;
+  #forgotAt = 0;
   #hint: (() => void) | undefined;
   #hinted = false;
 
   constructor(options: FeedOptions) {
     this.#options = options;
+  }
+
+  /** How many listen. */
+  get subscribers(): number {
+    return this.#audience.size;
+  }
+
+  /** Whether it ends every stream because the server stops: they go on elsewhere, from where they are. */
+  get closed(): boolean {
+    return this.#closed;
   }
 
   /** There may be something to read. */
@@ -43,7 +68,7 @@ export class Feed {
 
   /** Which log this is; it stands in every cursor. */
   epoch(): Promise<string> {
-    this.#epoch ??= this.#options.prisma.eventLog.findFirstOrThrow().then(
+    this.#epoch ??= readLogState(this.#options.prisma).then(
       ({ epoch }) => epoch,
       (error: unknown) => {
         // Not kept: the next one to ask reads again.
@@ -56,22 +81,24 @@ export class Feed {
 
   /** The place below which every event has committed, and after which a subscription misses nothing. */
   async horizon(): Promise<LogPosition> {
-    return { orderXid: (await this.#snapshot()).oldest, jobId: ZERO_UUID, version: 0 };
+    return (await readLogState(this.#options.prisma)).horizon;
   }
 
   /**
-   * The place that a client's cursor names.
-   * @throws InvalidInputError for one that is malformed or ahead of the log, CursorExpiredError for another log's.
+   * The place that a client's cursor names, for a subscription of one job, or of many.
+   * @throws InvalidInputError for one that is malformed or ahead of the log; CursorExpiredError for another log's, and
+   * where what came after it has left the log.
    */
-  async locate(cursor: string): Promise<LogPosition> {
+  async locate(cursor: string, jobId?: string): Promise<LogPosition> {
     const decoded = decodeCursor(cursor);
     if (!decoded) throw new InvalidInputError(["after"], "This is no cursor: pass one from a payload, unchanged.");
-    if (decoded.epoch !== (await this.epoch())) throw new CursorExpiredError();
-    const next = { orderXid: (await this.#snapshot()).newest, jobId: ZERO_UUID, version: 0 };
-    if (comparePositions(decoded.position, next) > 0) {
-      throw new InvalidInputError(["after"], "This cursor is ahead of the log.");
-    }
-    return decoded.position;
+    const { position } = decoded;
+    const { epoch, start, horizon, end } = await readLogState(this.#options.prisma);
+    if (decoded.epoch !== epoch || comparePositions(position, start) < 0) throw new CursorExpiredError();
+    if (comparePositions(position, end) > 0) throw new InvalidInputError(["after"], "This cursor is ahead of the log.");
+    // Of an event that was found by a query, and not by the feed: what commits later may still come before it. A job's
+    // own events do not, each having waited for the one before.
+    return position.jobId === jobId || comparePositions(position, horizon) < 0 ? position : horizon;
   }
 
   /**
@@ -82,10 +109,10 @@ export class Feed {
     const position = this.#position ?? (await this.horizon());
     this.#position ??= position;
     const subscriber = new Subscriber(scope, this.#position, from, {
-      read: (after, upTo) => this.#readScope(scope, after, upTo),
-      left: () => this.#subscribers.delete(subscriber),
+      read: (after, upTo) => this.#readBehind(subscriber, after, upTo),
+      left: () => this.#audience.remove(subscriber),
     });
-    this.#subscribers.add(subscriber);
+    this.#audience.add(subscriber);
     this.#reading ??= this.#follow();
     if (this.#closed) subscriber.end();
     return subscriber;
@@ -94,79 +121,90 @@ export class Feed {
   /** Ends every subscription and the reading. */
   async close(): Promise<void> {
     this.#closed = true;
-    for (const subscriber of this.#subscribers) subscriber.end();
+    this.#audience.end();
     this.wake();
     await this.#reading;
   }
 
   async #follow(): Promise<void> {
-    let wait = 0;
-    while (!this.#closed && this.#subscribers.size > 0) {
+    let wait = SOONEST_MS;
+    while (!this.#closed && this.#audience.size > 0) {
       const hinted = this.#hinted;
       this.#hinted = false;
       const found = await this.#readBatch();
+      if (found === PAGE) {
+        // The embedded database runs in this thread: a loop of reads alone would keep sockets and timers waiting.
+        await immediate();
+        continue;
+      }
       // Woken and nothing there: a transaction that is still open holds the feed back. Look again soon, then less often.
-      if (found === PAGE) wait = 0;
-      else if (found > 0 || hinted) wait = SOONEST_MS;
-      else wait = Math.min(Math.max(wait, SOONEST_MS) * 2, this.#options.pollMs);
-      if (wait > 0) await this.#sleep(wait);
+      wait = found > 0 || hinted ? SOONEST_MS : Math.min(wait * 2, this.#options.pollMs);
+      await sleep(SOONEST_MS);
+      if (wait > SOONEST_MS) await this.#hintOr(wait - SOONEST_MS);
     }
     this.#reading = undefined;
     this.#position = undefined;
   }
 
   async #readBatch(): Promise<number> {
-    try {
-      const after = this.#position ?? (await this.horizon());
-      const items = await this.#read(
-        after,
-        Prisma.sql`order_xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint`,
+    const from = this.#position;
+    const found = from && (await this.#attempt(() => readNewEvents(this.#options.prisma, from)));
+    const last = found?.at(-1);
+    if (!found || !last) return 0;
+    this.#position = last.event;
+    this.#audience.offer(this.#toBatch(found), from);
+    this.#count += found.length;
+    const { window = WINDOW } = this.#options;
+    if (this.#count - this.#forgotAt > window / 10) {
+      this.#forgotAt = this.#count;
+      this.#audience.forget(this.#count - window);
+    }
+    return found.length;
+  }
+
+  /** For a subscriber that fell behind, or came back: the same as from the feed, by a read of its own. */
+  async #readBehind(subscriber: Subscriber, after: LogPosition, upTo: LogPosition): Promise<LogPage> {
+    const { prisma, pollMs } = this.#options;
+    while (!subscriber.ended) {
+      const page = await this.#gate.pass(() =>
+        this.#attempt(async () => {
+          const events = await readEventsBetween(prisma, subscriber.scope, after, upTo);
+          // Looked at afterwards: what retention took before the read was missing in it.
+          const { start } = await readLogState(prisma);
+          return { events, isWhole: comparePositions(after, start) >= 0 };
+        }),
       );
-      const last = items.at(-1);
-      if (!last) return 0;
-      this.#position = last.event;
-      for (const subscriber of this.#subscribers) subscriber.offer(items, last.event);
-      return items.length;
+      if (page?.isWhole === false) throw new CursorExpiredError();
+      if (page) {
+        const items = this.#toBatch(page.events).filter((item) => isInScope(subscriber.scope, item));
+        const last = page.events.length === OWN_PAGE ? page.events.at(-1) : undefined;
+        return { items, end: last?.event ?? upTo };
+      }
+      await sleep(pollMs);
+    }
+    return { items: [], end: upTo };
+  }
+
+  #toBatch(events: readonly Unbatched[]): readonly FeedItem[] {
+    const jobIds = [...new Set(events.map(({ event }) => event.jobId))];
+    const batch = { number: this.#count, jobIds };
+    return events.map(({ event, job }) => ({ event, job, batch }));
+  }
+
+  /** Undefined where the database is away: nothing is lost, the next read goes on from the same place. */
+  async #attempt<T>(read: () => Promise<T>): Promise<T | undefined> {
+    try {
+      const value = await read();
+      this.#failing = false;
+      return value;
     } catch (error) {
-      // The database is away: nothing is lost, the next read goes on from the same place.
-      this.#options.onError(error);
-      return 0;
+      if (!this.#failing) this.#options.onError(error);
+      this.#failing = true;
+      return undefined;
     }
   }
 
-  #readScope(scope: FeedScope, after: LogPosition, upTo: LogPosition): Promise<readonly FeedItem[]> {
-    const { orderXid, jobId, version } = upTo;
-    const bound = Prisma.sql`(order_xid, job_id, version) <= (${orderXid}, ${jobId}::uuid, ${version})`;
-    const job = scope.jobId === undefined ? Prisma.empty : Prisma.sql`AND job_id = ${scope.jobId}::uuid`;
-    return this.#read(after, Prisma.sql`${bound} AND workspace_id = ${scope.workspaceId}::uuid ${job}`);
-  }
-
-  async #read(after: LogPosition, condition: Prisma.Sql): Promise<readonly FeedItem[]> {
-    const { prisma } = this.#options;
-    const events = await prisma.$queryRaw<FlightRecorderEvent[]>`
-      SELECT ${EVENT_COLUMNS} FROM flight_recorder_events
-      WHERE (order_xid, job_id, version) > (${after.orderXid}, ${after.jobId}::uuid, ${after.version}) AND ${condition}
-      ORDER BY order_xid, job_id, version LIMIT ${PAGE}`;
-    if (events.length === 0) return [];
-    const ids = [...new Set(events.map(({ jobId }) => jobId))];
-    const jobs = await prisma.$queryRaw<AiJob[]>`
-      SELECT ${JOB_COLUMNS} FROM ai_jobs WHERE job_id = ANY(${ids}::uuid[])`;
-    const byId = new Map(jobs.map((job) => [job.jobId, job]));
-    return events.flatMap((event) => {
-      const job = byId.get(event.jobId);
-      return job ? [{ event, job }] : [];
-    });
-  }
-
-  async #snapshot(): Promise<{ readonly oldest: bigint; readonly newest: bigint }> {
-    const [row] = await this.#options.prisma.$queryRaw<{ oldest: bigint; newest: bigint }[]>`
-      SELECT pg_snapshot_xmin(s)::text::bigint AS oldest, pg_snapshot_xmax(s)::text::bigint AS newest
-      FROM pg_current_snapshot() AS s`;
-    if (!row) throw new Error("SELECT of a snapshot answers one row.");
-    return row;
-  }
-
-  async #sleep(milliseconds: number): Promise<void> {
+  async #hintOr(milliseconds: number): Promise<void> {
     if (this.#hinted) return;
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, milliseconds);

@@ -1,10 +1,21 @@
 import type { AiJob, FlightRecorderEvent } from "../storage/generated/client/client.ts";
 import { comparePositions, type LogPosition } from "./cursor.ts";
 
-/** An event with the job it is about, which may already be newer: loaded once, shared by every subscriber. */
+/** What of a job never changes, as far as filters ask for it. */
+export type JobOrigin = Pick<AiJob, "jobId" | "jobKind" | "protocolId" | "parentJobId" | "createdAt">;
+
+/** Events that were read together; what is loaded for one of them may be loaded for all. */
+export interface FeedBatch {
+  /** How many events this feed had read before it. */
+  readonly number: number;
+  readonly jobIds: readonly string[];
+}
+
+/** An event with what its job has been from the start: read once, shared by every subscriber. */
 export interface FeedItem {
   readonly event: FlightRecorderEvent;
-  readonly job: AiJob;
+  readonly job: JobOrigin;
+  readonly batch: FeedBatch;
 }
 
 /** Which part of the log a subscriber follows. */
@@ -12,40 +23,62 @@ export interface FeedScope {
   readonly workspaceId: string;
   /** One job; every job of the workspace where it is left out. */
   readonly jobId?: string;
+  /** Asked for each event of the rest; what it refuses is passed over. */
+  readonly wants?: (item: FeedItem) => boolean;
 }
 
-/** Events that wait for one subscriber in memory; beyond them it reads the log itself, from where it stands. */
-const QUEUE = 1000;
+/** Whether a subscriber of this scope gets the item. */
+export function isInScope({ workspaceId, jobId, wants }: FeedScope, item: FeedItem): boolean {
+  const { event } = item;
+  return event.workspaceId === workspaceId && (jobId === undefined || event.jobId === jobId) && (wants?.(item) ?? true);
+}
+
+/** A page of the log. */
+export interface LogPage {
+  readonly items: readonly FeedItem[];
+  /** The place that it reaches to. */
+  readonly end: LogPosition;
+}
 
 interface Source {
-  /** A page of the log between two places, for one that fell behind or came back. */
-  readonly read: (after: LogPosition, upTo: LogPosition) => Promise<readonly FeedItem[]>;
+  /** What of the log lies between two places and in the subscriber's scope, for one that fell behind or came back. */
+  readonly read: (after: LogPosition, upTo: LogPosition) => Promise<LogPage>;
   readonly left: () => void;
 }
 
 /** One subscriber's way through the log: every item of its scope once, in order. */
 export class Subscriber implements AsyncIterableIterator<FeedItem, undefined> {
-  readonly #scope: FeedScope;
+  readonly scope: FeedScope;
   readonly #source: Source;
+  /** Read from the log by itself, and where that reading reached to. */
   #backlog: FeedItem[] = [];
+  #readTo: LogPosition | undefined;
+  /** Handed out by the feed, after `#liveFrom`. */
   #queue: FeedItem[] = [];
   /** After the last item that was given out, or passed over. */
   #position: LogPosition;
   /** Up to here the log has to be read; the queue holds what comes after. */
   #liveFrom: LogPosition;
+  /** Nobody has asked since it fell behind: nothing is kept for it but its place. */
+  #asleep = false;
   #ended = false;
+  #failure: Error | undefined;
   #arrived: (() => void) | undefined;
 
   constructor(scope: FeedScope, liveFrom: LogPosition, from: LogPosition | undefined, source: Source) {
-    this.#scope = scope;
+    this.scope = scope;
     this.#liveFrom = liveFrom;
     this.#position = from ?? liveFrom;
     this.#source = source;
   }
 
-  /** Where the live stream was when this subscriber joined it. */
+  /** After the last item that was given out, or passed over; at first, where the live stream was when it joined. */
   get position(): LogPosition {
     return this.#position;
+  }
+
+  get ended(): boolean {
+    return this.#ended;
   }
 
   /** Passes over everything up to this place: a snapshot holds it. */
@@ -53,26 +86,35 @@ export class Subscriber implements AsyncIterableIterator<FeedItem, undefined> {
     if (comparePositions(position, this.#position) > 0) this.#position = position;
   }
 
-  /** Called by the feed with each batch; `end` is the place it reaches to. */
-  offer(items: readonly FeedItem[], end: LogPosition): void {
-    const wanted = items.filter(({ event }) => this.#wants(event));
-    if (this.#queue.length + wanted.length > QUEUE) {
-      this.#queue = [];
-      this.#liveFrom = end;
-    } else {
-      this.#queue.push(...wanted);
+  /**
+   * Called by the feed with each item of its scope.
+   * @param from where the item's batch begins: between there and the item is nothing of this scope that was not offered.
+   */
+  offer(item: FeedItem, from: LogPosition): void {
+    if (this.#asleep) {
+      this.#liveFrom = item.event;
+      return;
     }
+    if (this.#queue.length === 0 && this.#backlog.length === 0 && !this.#isBehind()) this.skipTo(from);
+    this.#queue.push(item);
     this.#arrived?.();
   }
 
-  #wants(event: FlightRecorderEvent): boolean {
-    const { workspaceId, jobId } = this.#scope;
-    return event.workspaceId === workspaceId && (jobId === undefined || event.jobId === jobId);
+  /** Lets go of what has waited for longer than since this batch: it is in the log, and is read there when it is asked for. */
+  fallBehind(oldestKept: number): void {
+    const oldest = this.#backlog[0] ?? this.#queue[0];
+    if (!oldest || oldest.batch.number >= oldestKept) return;
+    this.#liveFrom = this.#queue.at(-1)?.event ?? this.#liveFrom;
+    this.#backlog = [];
+    this.#readTo = undefined;
+    this.#queue = [];
+    this.#asleep = true;
   }
 
   async next(): Promise<IteratorResult<FeedItem, undefined>> {
     while (!this.#ended) {
       const item = await this.#take();
+      if (this.#ended) break;
       if (item === undefined) {
         await this.#arrival();
       } else if (comparePositions(item.event, this.#position) > 0) {
@@ -80,41 +122,56 @@ export class Subscriber implements AsyncIterableIterator<FeedItem, undefined> {
         return { value: item, done: false };
       }
     }
+    const failure = this.#failure;
+    this.#failure = undefined;
+    if (failure) throw failure;
     return { value: undefined, done: true };
+  }
+
+  /** The next item: of the log while it is behind, then of the queue; undefined where there is none yet. */
+  async #take(): Promise<FeedItem | undefined> {
+    this.#asleep = false;
+    while (this.#backlog.length === 0) {
+      if (this.#readTo) this.skipTo(this.#readTo);
+      this.#readTo = undefined;
+      if (this.#ended || !this.#isBehind()) break;
+      const { items, end } = await this.#source.read(this.#position, this.#liveFrom);
+      this.#backlog = [...items];
+      this.#readTo = end;
+    }
+    return this.#backlog.shift() ?? this.#queue.shift();
   }
 
   /** Settles when there may be something; at once where it came while the log was being read. */
   async #arrival(): Promise<void> {
-    const behind = comparePositions(this.#position, this.#liveFrom) < 0;
-    if (this.#ended || behind || this.#queue.length > 0) return;
+    if (this.#ended || this.#isBehind() || this.#queue.length > 0) return;
     await new Promise<void>((resolve) => {
       this.#arrived = resolve;
     });
     this.#arrived = undefined;
   }
 
-  /** The next item: of the log while it is behind, then of the queue; undefined where there is none yet. */
-  async #take(): Promise<FeedItem | undefined> {
-    while (this.#backlog.length === 0 && comparePositions(this.#position, this.#liveFrom) < 0) {
-      const upTo = this.#liveFrom;
-      this.#backlog = [...(await this.#source.read(this.#position, upTo))];
-      if (this.#backlog.length === 0) this.#position = upTo;
-    }
-    return this.#backlog.shift() ?? this.#queue.shift();
+  #isBehind(): boolean {
+    return comparePositions(this.#position, this.#liveFrom) < 0;
   }
 
   /** The client has gone: nothing of this subscriber stays behind. */
   async return(): Promise<IteratorResult<FeedItem, undefined>> {
     this.end();
-    this.#source.left();
     return { value: undefined, done: true };
   }
 
-  /** Ends the stream after what is being given out now. */
-  end(): void {
+  /**
+   * Ends the stream after what has been given out.
+   * @param failure what the next item is instead, where it must not go on.
+   */
+  end(failure?: Error): void {
+    if (this.#ended) return;
     this.#ended = true;
+    this.#failure = failure;
     this.#queue = [];
     this.#backlog = [];
+    this.#source.left();
     this.#arrived?.();
   }
 

@@ -106,6 +106,19 @@ describe("a setting that cannot be used stops the start, and is named:", () => {
     );
   });
 
+  test.each(["http://127.0.0.1:6379", "127.0.0.1:6379", "redis", "unix:/tmp/redis.sock"])(
+    "REDIS_URL where it is no address of a Redis: %s",
+    (url) => {
+      expect(complaint({ DATABASE_URL: "postgres://db/jobs", REDIS_URL: url })).toContain(
+        "\n  REDIS_URL: must be redis://",
+      );
+    },
+  );
+
+  test.each(["memory:", "file:./data"])("REDIS_URL where there is one server only, since its store is %s", (url) => {
+    expect(complaint({ DATABASE_URL: url, REDIS_URL: "redis://127.0.0.1:6379" })).toMatch(/REDIS_URL: .*embedded/);
+  });
+
   test("every one of several, at once", () => {
     const said = complaint({ PORT: "http", LOG_LEVEL: "loud", HOST: "0.0.0.0", CORS_ORIGINS: "*" });
     for (const name of ["PORT", "LOG_LEVEL", "HOST", "CORS_ORIGINS"]) expect(said).toContain(`\n  ${name}: `);

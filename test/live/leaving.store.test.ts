@@ -1,7 +1,10 @@
 import { once } from "node:events";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { queryObjects } from "node:v8";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { WebSocket } from "ws";
 import { z } from "zod";
+import { OperationStream } from "../../src/http/event-stream.ts";
+import { Subscriber } from "../../src/recorder/subscriber.ts";
 import { poisonJob } from "../../src/workflow/poison.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { engineOn, submitted } from "../support/engine.ts";
@@ -24,7 +27,7 @@ afterAll(async () => {
   await db.close();
 });
 
-const LIMIT_MS = 10_000;
+const LIMIT_MS = 25_000;
 const QUERY = "subscription ($jobId: UUID!) { change: aiJobChanged(jobId: $jobId) { kind state } }";
 const payload = z.object({ change: z.object({ kind: z.string(), state: z.string() }) });
 const pick = (data: Record<string, unknown>) => payload.parse(data).change;
@@ -113,6 +116,52 @@ describe("the log is not read any more for a client that", () => {
   });
 });
 
+test("of two hundred clients that have gone, in every way, nothing is left", async () => {
+  const come = async (index: number) => {
+    if (index % 4 === 0) {
+      (await subscribedSocket()).terminate();
+      return;
+    }
+    if (index % 4 === 1) {
+      const client = new AbortController();
+      const response = await fetch(`${server.url}?${new URLSearchParams({ query: `{ __typename }` })}`, {
+        headers: { accept: "text/event-stream" },
+        signal: client.signal,
+      });
+      await response.body?.getReader().read();
+      client.abort();
+      return;
+    }
+    const protocol = PROTOCOLS[index % 2] ?? "graphql-sse";
+    await using changes = watch(protocol, server.url, { query: QUERY, variables: { jobId } }, pick);
+    await changes.until((seen) => seen.length === 1);
+  };
+  for (let index = 0; index < 200; index += 20) {
+    await Promise.all(Array.from({ length: 20 }, (_, offset) => come(index + offset)));
+  }
+  // Counted after a full collection of garbage.
+  const countOf = (constructor: typeof Subscriber | typeof OperationStream) =>
+    Number(queryObjects(constructor, { format: "count" }));
+  await vi.waitFor(
+    async () => {
+      server.http.closeIdleConnections();
+      const left = {
+        subscribers: server.feed.subscribers,
+        objects: [countOf(Subscriber), countOf(OperationStream)],
+        connections: await connections(),
+      };
+      expect(left).toEqual({ subscribers: 0, objects: [0, 0], connections: 0 });
+    },
+    { timeout: 10_000, interval: 100 },
+  );
+});
+
+function connections(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.http.getConnections((error, count) => (error ? reject(error) : resolve(count)));
+  });
+}
+
 describe.each(PROTOCOLS)("over %s", (protocol) => {
   test("a job that is poisoned already shows itself so, and tells nothing more", async () => {
     const engine = engineOn(db.storage);
@@ -140,7 +189,7 @@ describe.each(PROTOCOLS)("over %s", (protocol) => {
     const startedAt = performance.now();
     await stopping.close();
     expect(performance.now() - startedAt).toBeLessThan(4000);
-    await expect(changes.until((seen) => seen.length > 1)).rejects.toThrow(/Ended|1001/);
+    await expect(changes.until((seen) => seen.length > 1)).rejects.toThrow(/Connection closed|1001/);
     await expect(fetch(stopping.url)).rejects.toThrow("fetch failed");
   });
 });

@@ -1,7 +1,10 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { z } from "zod";
 import { openStorage, type Storage } from "../../src/storage/open.ts";
 import { cancelAiJob } from "../../src/workflow/cancel.ts";
-import { engineOn, SOMEBODY, submitted, WORKSPACE } from "../support/engine.ts";
+import { graphql } from "../generated/index.ts";
+import { engineOn, SOMEBODY, started, submitted, WORKSPACE } from "../support/engine.ts";
+import { bringTo } from "../support/jobs.ts";
 import { startTestServer, type TestServer } from "../support/server.ts";
 
 /** Subscriptions as text: what `curl -N` and a browser's EventSource get. */
@@ -17,6 +20,13 @@ afterAll(async () => {
   await storage.close();
 });
 
+const TOUCH = graphql(`
+  mutation SseTouch($jobId: UUID!) {
+    startWorkflow(input: { jobId: $jobId, workerId: "sse" }) {
+      __typename
+    }
+  }
+`);
 const POST = { "content-type": "application/json", accept: "text/event-stream" };
 const UNKNOWN = "018f3c4e-7b1a-7cc3-9a55-0c1e2d3f4a5b";
 
@@ -31,7 +41,7 @@ function watching(jobId: string): string {
 /** The text that a stream gives until it ends, or until it holds this. */
 async function textOf({ body }: Response, until?: string): Promise<string> {
   if (!body) throw new Error("There is no stream.");
-  const deadline = AbortSignal.timeout(10_000);
+  const deadline = AbortSignal.timeout(25_000);
   let text = "";
   for await (const part of body.pipeThrough(new TextDecoderStream(), { signal: deadline })) {
     text += part;
@@ -42,10 +52,20 @@ async function textOf({ body }: Response, until?: string): Promise<string> {
 
 /** Its events: a blank line ends each; a line that begins with a colon keeps the connection alive. */
 function eventsOf(text: string): { event: string; data: unknown }[] {
+  return blocksOf(text).flatMap(({ event, data }) => (event === undefined ? [] : [{ event, data }]));
+}
+
+/** Everything between two blank lines, as a browser reads it. An empty id is one, too: it makes the browser forget. */
+function blocksOf(text: string): { id?: string; event?: string; data: unknown }[] {
   const blocks = text.split("\n\n").filter((block) => block !== "" && !block.startsWith(":"));
   return blocks.map((block) => {
-    const [, event = "", data = ""] = /^event: (\w+)\ndata: ?(.*)$/.exec(block) ?? [];
-    return { event, data: data === "" ? null : JSON.parse(data) };
+    const [, id, event, data = ""] = /^(?:id(?:: (.*))?\n?)?(?:event: (\w+)\ndata: ?(.*))?$/.exec(block) ?? [];
+    const hasId = block.startsWith("id");
+    return {
+      ...(hasId ? { id: id ?? "" } : {}),
+      ...(event === undefined ? {} : { event }),
+      data: data === "" ? null : JSON.parse(data),
+    };
   });
 }
 
@@ -88,13 +108,152 @@ describe("a stream", () => {
     ]);
   });
 
-  test("ends with the server that gives it", async () => {
+  test("breaks off with the server that gives it: it is not complete, and says where to go on", async () => {
     const stopping = await startTestServer(storage);
     const { jobId } = await submitted(engineOn(storage));
     const response = await fetch(stopping.url, operation(watching(jobId)));
     const reading = textOf(response);
     await stopping.close();
-    expect(eventsOf(await reading).at(-1)).toEqual({ event: "complete", data: null });
+    const blocks = blocksOf(await reading);
+    expect(blocks.map(({ event }) => event)).not.toContain("complete");
+    const id = blocks.at(-1)?.id ?? "";
+    expect(blocks.at(-1)).toEqual({ id, data: null });
+
+    await cancelAiJob(engineOn(storage), WORKSPACE, SOMEBODY, { jobId, reason: "test" });
+    const goingOn = await fetch(server.url, {
+      ...operation(watching(jobId)),
+      headers: { ...POST, "last-event-id": id },
+    });
+    const rest = eventsOf(await textOf(goingOn, 'CANCELLED"}}}\n\n'));
+    expect(rest).toEqual([next({ kind: "EVENT", version: 2, state: "CANCELLED" })]);
+  });
+});
+
+describe("a stream that a browser's EventSource reads", () => {
+  const FIELDS = "kind cursor version job { jobId }";
+
+  /** As EventSource asks: by GET, with the id of the last event that it got. */
+  function listen(query: string, variables: object, lastEventId?: string, signal?: AbortSignal): Promise<Response> {
+    const url = new URL(server.url);
+    url.searchParams.set("query", query);
+    url.searchParams.set("variables", JSON.stringify(variables));
+    const headers = { accept: "text/event-stream", ...(lastEventId ? { "last-event-id": lastEventId } : {}) };
+    return fetch(url, { headers, ...(signal ? { signal } : {}) });
+  }
+
+  const ofOne = `subscription ($jobId: UUID!, $after: Cursor) { change: aiJobChanged(jobId: $jobId, after: $after) { ${FIELDS} } }`;
+  const ofMany = `subscription ($protocolId: String!) { change: aiJobsChanged(filter: { protocolId: $protocolId }) { ${FIELDS} } }`;
+  const changed = z.object({
+    data: z.object({ change: z.object({ kind: z.string(), cursor: z.string(), version: z.int() }) }),
+  });
+
+  /** What a job's subscriber hears, without what a browser keeps to itself. */
+  async function heard(response: Response, until: string) {
+    const blocks = blocksOf(await textOf(response, until)).filter(({ data }) => data !== null);
+    return blocks.map(({ id, data }) => ({ id, ...changed.parse(data).data.change }));
+  }
+
+  function cancel(jobId: string) {
+    return cancelAiJob(engineOn(storage), WORKSPACE, SOMEBODY, { jobId, reason: "test" });
+  }
+
+  test("has the cursor of every event as its id", async () => {
+    const { jobId } = await submitted(engineOn(storage));
+    const response = await listen(ofOne, { jobId });
+    await server.run(TOUCH, { jobId });
+    await cancel(jobId);
+    const all = await heard(response, '"version":3');
+    for (const { id, cursor } of all) expect(id).toBe(cursor);
+    expect(all.at(-1)).toMatchObject({ kind: "EVENT", version: 3 });
+  });
+
+  test("goes on after the id that the browser sends, which is newer than any cursor in the address", async () => {
+    const { jobId } = await submitted(engineOn(storage));
+    const [first] = await heard(await listen(ofOne, { jobId }), '"version":1');
+    await server.run(TOUCH, { jobId });
+    const [second] = await heard(await listen(ofOne, { jobId }, first?.id), '"version":2');
+    expect(second).toMatchObject({ kind: "EVENT", version: 2 });
+    await cancel(jobId);
+    const rest = await heard(await listen(ofOne, { jobId, after: first?.id }, second?.id), '"version":3');
+    expect(rest.map(({ kind, version }) => [kind, version])).toEqual([["EVENT", 3]]);
+  });
+
+  test("gives no id before the last of several snapshots: whoever comes back before it has not had them all", async () => {
+    const protocolId = "several";
+    for (let count = 0; count < 3; count++) await submitted(engineOn(storage), { protocolId });
+    const response = await listen(ofMany, { protocolId });
+    const { jobId } = await submitted(engineOn(storage), { protocolId });
+    const all = await heard(response, jobId);
+    expect(all.map(({ kind, id }) => `${kind} ${id !== undefined}`)).toEqual([
+      "SNAPSHOT false",
+      "SNAPSHOT false",
+      "SNAPSHOT true",
+      "EVENT true",
+    ]);
+    const again = await listen(ofMany, { protocolId }, all[2]?.id);
+    expect((await heard(again, jobId)).map(({ kind }) => kind)).toEqual(["EVENT"]);
+  });
+
+  test.each([
+    ["of another database", Buffer.from(`1 ${UNKNOWN} 1 ${UNKNOWN} 1`).toString("base64url"), "CURSOR_EXPIRED"],
+    ["that is none", "nope", "INVALID_INPUT"],
+  ])("tells of an id %s, and makes the browser forget it: it then begins again", async (_what, lastEventId, code) => {
+    const { jobId } = await submitted(engineOn(storage));
+    const response = await listen(ofOne, { jobId }, lastEventId);
+    expect(response.status).toBe(200);
+    const blocks = blocksOf(await textOf(response)).filter(({ event }) => event === "next");
+    expect(blocks).toEqual([
+      { id: "", event: "next", data: expect.objectContaining({ errors: [expect.objectContaining({})] }) },
+    ]);
+    expect(blocks[0]?.data).toMatchObject({ errors: [{ extensions: { code } }] });
+  });
+
+  test("says when to come back, at moments that are spread", async () => {
+    const { jobId } = await submitted(engineOn(storage));
+    const waits: number[] = [];
+    for (let count = 0; count < 5; count++) {
+      const text = await textOf(await listen(ofOne, { jobId }), "event: next");
+      waits.push(Number(/^:\nretry: (\d+)\n\n/.exec(text)?.[1]));
+    }
+    for (const wait of waits) expect(wait).toBeGreaterThanOrEqual(500);
+    for (const wait of waits) expect(wait).toBeLessThan(1500);
+    expect(new Set(waits).size).toBeGreaterThan(1);
+  });
+
+  test("shows that it lives while nothing happens", async () => {
+    const lively = await startTestServer(storage, {}, { keepAliveMs: 20 });
+    const { jobId } = await submitted(engineOn(storage));
+    const text = await textOf(await fetch(lively.url, operation(watching(jobId))), ":\n\n:\n\n:\n\n");
+    expect(text).toContain("SNAPSHOT");
+    await lively.close();
+  });
+
+  test("breaks off before a change that could not be told, and has it when it comes back", async () => {
+    const { job } = await started(engineOn(storage));
+    const query =
+      "subscription ($jobId: UUID!) { change: aiJobChanged(jobId: $jobId) { kind cursor version job { workflowRun { state } } } }";
+    const response = await listen(query, { jobId: job.jobId });
+    await storage.prisma.$executeRaw`ALTER TABLE workflow_runs RENAME TO away`;
+    await bringTo(engineOn(storage), job.jobId, "RUNNING");
+    const blocks = blocksOf(await textOf(response)).filter(({ event }) => event !== undefined);
+    await storage.prisma.$executeRaw`ALTER TABLE away RENAME TO workflow_runs`;
+    const told = blocks.findLast(({ id }) => id !== undefined);
+    expect(blocks.at(-1)).toMatchObject({
+      event: "next",
+      data: { errors: [{ extensions: { code: "INTERNAL_SERVER_ERROR" } }] },
+    });
+    expect(blocks.at(-1)).not.toHaveProperty("id");
+    const again = await heard(await listen(query, { jobId: job.jobId }, told?.id), '"version":3');
+    expect(again.at(-1)).toMatchObject({ version: 3 });
+  });
+
+  test("is not kept for a client that went before it began", async () => {
+    const { jobId } = await submitted(engineOn(storage));
+    const clients = Array.from({ length: 20 }, () => new AbortController());
+    const asked = clients.map(({ signal }) => listen(ofOne, { jobId }, undefined, signal).catch(() => undefined));
+    for (const [index, client] of clients.entries()) setTimeout(() => client.abort(), index);
+    await Promise.all(asked);
+    await vi.waitUntil(() => server.feed.subscribers === 0, { timeout: 20_000 });
   });
 });
 

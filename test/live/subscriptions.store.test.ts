@@ -228,5 +228,5 @@ test("a server that closes ends its streams", async () => {
   await using changes = watch("graphql-sse", other.url, { query: ONE, variables: { jobId } }, pick);
   await changes.until((seen) => seen.length === 1);
   await other.close();
-  await expect(changes.until((seen) => seen.length > 1)).rejects.toThrow("Ended");
+  await expect(changes.until((seen) => seen.length > 1)).rejects.toThrow("Connection closed");
 });

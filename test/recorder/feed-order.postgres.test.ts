@@ -3,6 +3,7 @@ import pg from "pg";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { submitAiJob } from "../../src/jobs/submit.ts";
 import { lockJobs, recordOne } from "../../src/recorder/commit.ts";
+import { encodeCursor } from "../../src/recorder/cursor.ts";
 import type { EventDraft } from "../../src/recorder/event.ts";
 import { Feed } from "../../src/recorder/feed.ts";
 import type { FeedItem, Subscriber } from "../../src/recorder/subscriber.ts";
@@ -147,11 +148,33 @@ test("nothing is delivered above the oldest open transaction, and everything onc
   await subscriber.return();
 });
 
-test("a subscriber that fell behind its queue reads the log, and gets everything once, in order", async () => {
+test("a cursor of an event that was not yet safe to read is taken for the last place that was", async () => {
   const workspaceId = randomUUID();
-  const subscriber = await feed.subscribe({ workspaceId });
+  const early = await submitIn(workspaceId);
+  const began = gate();
+  const release = gate();
+  const late = touch(early, { began: began.open, until: release.passed });
+  await began.passed;
   const jobId = await submitIn(workspaceId);
-  // More than a subscriber's queue holds; nobody takes anything meanwhile.
+  // Found by a query: the event before it in the log has not committed.
+  const event = await db.storage.prisma.flightRecorderEvent.findUniqueOrThrow({
+    where: { jobId_version: { jobId, version: 1 } },
+  });
+  const cursor = encodeCursor(await feed.epoch(), event);
+  const subscriber = await feed.subscribe({ workspaceId }, await feed.locate(cursor));
+  expect(await feed.locate(cursor, jobId)).toMatchObject({ jobId, version: 1 });
+  release.open();
+  await late;
+  expect(await take(subscriber, 2)).toEqual([`${early} 2`, `${jobId} 1`]);
+  await subscriber.return();
+});
+
+test("a subscriber that fell behind the window reads the log, and gets everything once, in order", async () => {
+  const workspaceId = randomUUID();
+  const small = new Feed({ prisma: db.storage.prisma, pollMs: 20, window: 300, onError: () => undefined });
+  const subscriber = await small.subscribe({ workspaceId });
+  const jobId = await submitIn(workspaceId);
+  // More than the window holds; nobody takes anything meanwhile.
   const total = 1200;
   await db.storage.prisma.$transaction(
     async (tx) => {
@@ -166,5 +189,5 @@ test("a subscriber that fell behind its queue reads the log, and gets everything
   expect((await take(subscriber, total)).map((seen) => Number(seen.split(" ")[1]))).toEqual(
     Array.from({ length: total }, (_, index) => index + 1),
   );
-  await subscriber.return();
+  await small.close();
 });

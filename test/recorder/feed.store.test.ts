@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { CursorExpiredError, InvalidInputError } from "../../src/errors.ts";
 import { decodeCursor, encodeCursor, type LogPosition } from "../../src/recorder/cursor.ts";
-import { Feed } from "../../src/recorder/feed.ts";
+import { Feed, type FeedOptions } from "../../src/recorder/feed.ts";
 import type { FeedItem, Subscriber } from "../../src/recorder/subscriber.ts";
 import type { PrismaClient } from "../../src/storage/generated/client/client.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
@@ -23,8 +23,8 @@ beforeEach(() => {
 });
 afterEach(() => feed.close());
 
-function newFeed(pollMs = 20): Feed {
-  return new Feed({ prisma, pollMs, onError: (error) => errors.push(error) });
+function newFeed(more: Partial<FeedOptions> = {}): Feed {
+  return new Feed({ prisma, pollMs: 20, onError: (error) => errors.push(error), ...more });
 }
 
 interface Made {
@@ -45,6 +45,11 @@ async function aJob(workspaceId: string = randomUUID()): Promise<Made> {
 
 function touch(jobId: string): Promise<void> {
   return prisma.$transaction((tx) => change(tx, jobId, "queued"));
+}
+
+/** What retention does when it has let go of older events. */
+async function keepFrom(orderXid: bigint): Promise<void> {
+  await prisma.eventLog.updateMany({ data: { keptFrom: orderXid } });
 }
 
 async function take(subscriber: Subscriber, count: number): Promise<readonly FeedItem[]> {
@@ -75,8 +80,13 @@ describe("a subscriber", () => {
     expect(versions(items)).toEqual([2, 3, 4, 5]);
     for (const { event, job } of items) {
       expect(event.jobId).toBe(jobId);
-      expect(job.jobId).toBe(jobId);
-      expect(job.version).toBeGreaterThanOrEqual(event.version);
+      expect(job).toEqual({
+        jobId,
+        jobKind: "DOC_SUMMARIZE",
+        protocolId: "plain-sql",
+        parentJobId: null,
+        createdAt: expect.any(Date),
+      });
     }
   });
 
@@ -123,10 +133,11 @@ describe("a subscriber", () => {
     expect(readsOfItsOwn()).toBe(0);
   });
 
-  test("that fell behind its queue gets every event once, in order, from the log", async () => {
+  test("that fell behind the window gets every event once, in order, from the log", async () => {
     const { jobId, workspaceId, first } = await aJob();
-    const fast = await feed.subscribe({ workspaceId }, first);
-    const slow = await feed.subscribe({ workspaceId }, first);
+    const small = newFeed({ window: 500 });
+    const fast = await small.subscribe({ workspaceId }, first);
+    const slow = await small.subscribe({ workspaceId }, first);
     await touch(jobId);
     await take(slow, 1);
     const reading = take(fast, 1401);
@@ -137,7 +148,60 @@ describe("a subscriber", () => {
     // More comes while it still reads what it missed.
     await touch(jobId);
     expect(versions(await take(slow, 701))).toEqual(upTo(1403, 703));
-    expect(readsOfItsOwn()).toBeGreaterThanOrEqual(3);
+    expect(readsOfItsOwn()).toBeGreaterThanOrEqual(9);
+    // It has caught up: what comes now it shares with the others again.
+    await touch(jobId);
+    await take(fast, 2);
+    await quiet();
+    expect(versions(await take(slow, 1))).toEqual([1404]);
+    expect(readsOfItsOwn()).toBe(0);
+    await small.close();
+  });
+
+  test("of some events only, that fell behind, passes over the others", async () => {
+    const { jobId, workspaceId, first } = await aJob();
+    const small = newFeed({ window: 100 });
+    const wants = ({ event }: FeedItem) => event.version % 100 === 0;
+    const fast = await small.subscribe({ workspaceId }, first);
+    const slow = await small.subscribe({ workspaceId, wants }, first);
+    const reading = take(fast, 650);
+    for (let part = 0; part < 13; part++) await manyVersions(prisma, jobId, 50);
+    await reading;
+    expect(versions(await take(slow, 6))).toEqual([100, 200, 300, 400, 500, 600]);
+    await manyVersions(prisma, jobId, 50);
+    expect(versions(await take(slow, 1))).toEqual([700]);
+    await small.close();
+  });
+
+  test("that fell behind what retention has let go is told so, and is not given the rest", async () => {
+    const { jobId, workspaceId, first } = await aJob();
+    const small = newFeed({ window: 10 });
+    const fast = await small.subscribe({ workspaceId }, first);
+    const slow = await small.subscribe({ workspaceId }, first);
+    const reading = take(fast, 60);
+    for (let part = 0; part < 3; part++) await manyVersions(prisma, jobId, 20);
+    await reading;
+    await keepFrom((await feed.horizon()).orderXid);
+    try {
+      await expect(slow.next()).rejects.toMatchObject({ code: "CURSOR_EXPIRED" });
+    } finally {
+      await keepFrom(0n);
+    }
+    await small.close();
+  });
+
+  test("that reads the log by itself waits for a database that is away", async () => {
+    const { jobId, workspaceId, first } = await aJob();
+    await touch(jobId);
+    const subscriber = await feed.subscribe({ workspaceId }, first);
+    await prisma.$executeRaw`ALTER TABLE flight_recorder_events RENAME TO away`;
+    const item = take(subscriber, 1);
+    try {
+      await vi.waitUntil(() => errors.length > 0);
+    } finally {
+      await prisma.$executeRaw`ALTER TABLE away RENAME TO flight_recorder_events`;
+    }
+    expect(versions(await item)).toEqual([2]);
   });
 
   test("that comes back with the place of what it had gets what came after, once, from another server, too", async () => {
@@ -152,7 +216,7 @@ describe("a subscriber", () => {
 
     const other = newFeed();
     const cursor = encodeCursor(await other.epoch(), second.event);
-    const again = await other.subscribe({ workspaceId, jobId }, await other.locate(cursor));
+    const again = await other.subscribe({ workspaceId, jobId }, await other.locate(cursor, jobId));
     await touch(jobId);
     expect(versions(await take(again, 2))).toEqual([3, 4]);
     await other.close();
@@ -182,7 +246,20 @@ describe("a cursor", () => {
       where: { jobId_version: { jobId, version: 1 } },
     });
     const { orderXid, version } = event;
-    expect(await feed.locate(encodeCursor(await feed.epoch(), event))).toEqual({ orderXid, jobId, version });
+    expect(await feed.locate(encodeCursor(await feed.epoch(), event), jobId)).toEqual({ orderXid, jobId, version });
+  });
+
+  test("from before what retention has kept is CURSOR_EXPIRED, and one from after it is not", async () => {
+    const { jobId, first } = await aJob();
+    const cursor = encodeCursor(await feed.epoch(), first);
+    await keepFrom(first.orderXid + 1n);
+    try {
+      await expect(feed.locate(cursor, jobId)).rejects.toThrow(CursorExpiredError);
+      await keepFrom(first.orderXid);
+      expect(await feed.locate(cursor, jobId)).toEqual(first);
+    } finally {
+      await keepFrom(0n);
+    }
   });
 
   test("of the horizon is one", async () => {
@@ -238,7 +315,7 @@ describe("the reader", () => {
   });
 
   test("is still while nothing happens: it looks at the log every poll interval, no more often", async () => {
-    const still = newFeed(60_000);
+    const still = newFeed({ pollMs: 60_000 });
     const subscriber = await still.subscribe({ workspaceId: randomUUID() });
     await quiet();
     // The interval doubles from 10 ms on: a thousand round trips would see hundreds of reads of one that spins.
@@ -249,7 +326,7 @@ describe("the reader", () => {
   });
 
   test("reads at once when it is woken, whatever the poll interval", async () => {
-    const asleep = newFeed(60_000);
+    const asleep = newFeed({ pollMs: 60_000 });
     const { jobId, workspaceId, first } = await aJob();
     const subscriber = await asleep.subscribe({ workspaceId, jobId }, first);
     await vi.waitUntil(async () => {

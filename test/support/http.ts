@@ -8,6 +8,7 @@ import type { PrismaClient } from "../../src/storage/generated/client/client.ts"
 import type { Storage } from "../../src/storage/open.ts";
 import { openWaitingRoom } from "../../src/workflow/waiting.ts";
 import { engineOn } from "./engine.ts";
+import { inProcess } from "./server.ts";
 
 /** The server as a stranger sees it: requests that no typed client would send, what is answered, and what is logged. */
 
@@ -23,9 +24,11 @@ export async function startLoggedServer(storage: Storage): Promise<LoggedServer>
   let lines: string[] = [];
   const log = pino({ level: "trace" }, { write: (line: string) => lines.push(line) });
   const feed = new Feed({ prisma: storage.prisma, pollMs: 100, onError: (err) => log.warn({ err }) });
-  const engine = engineOn(storage, { wake: () => feed.wake() });
+  const signals = inProcess();
+  signals.onWake(() => feed.wake());
+  const engine = engineOn(storage, { wake: () => signals.wake() });
   const waiting = openWaitingRoom(engine, (err) => log.warn({ err }));
-  const server = createServer({ engine, feed, waiting, log, corsOrigins: [], maxBodyBytes: 5_000_000 });
+  const server = createServer({ engine, feed, waiting, signals, log, corsOrigins: [], maxBodyBytes: 5_000_000 });
   server.http.listen(0, "127.0.0.1");
   await once(server.http, "listening");
   const address = server.http.address();

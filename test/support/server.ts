@@ -1,8 +1,11 @@
 import { once } from "node:events";
+import type { Server } from "node:http";
 import type { TypedDocumentNode } from "@graphql-typed-document-node/core";
 import { print } from "graphql";
 import { pino } from "pino";
-import { Feed } from "../../src/recorder/feed.ts";
+import type { GraphQLOptions } from "../../src/http/graphql.ts";
+import { Feed, type FeedOptions } from "../../src/recorder/feed.ts";
+import { Signals } from "../../src/recorder/signals.ts";
 import { createServer } from "../../src/server.ts";
 import type { Storage } from "../../src/storage/open.ts";
 import type { Engine } from "../../src/workflow/engine.ts";
@@ -12,27 +15,58 @@ import { engineOn } from "./engine.ts";
 export interface TestServer {
   /** Such as http://127.0.0.1:51234/graphql. */
   readonly url: string;
+  readonly feed: Feed;
+  readonly http: Server;
   /** Posts a typed operation; errors of the whole request fail the test. */
   run<Data, Variables>(document: TypedDocumentNode<Data, Variables>, variables: Variables): Promise<Data>;
   close(): Promise<void>;
 }
 
+/** What a test may have otherwise than the product. */
+export type ServerOptions = Partial<Pick<GraphQLOptions, "signals" | "mayWatch" | "keepAliveMs">> &
+  Partial<Pick<FeedOptions, "pollMs" | "window">>;
+
 /** The product's server on a test's database and a free port: what clients talk to, over HTTP. */
-export async function startTestServer(storage: Storage, more: Partial<Engine> = {}): Promise<TestServer> {
-  const feed = new Feed({ prisma: storage.prisma, pollMs: 100, onError: () => undefined });
-  const wake = () => {
+export async function startTestServer(
+  storage: Storage,
+  more: Partial<Engine> = {},
+  { pollMs = 100, window, signals = inProcess(), ...options }: ServerOptions = {},
+): Promise<TestServer> {
+  const { prisma } = storage;
+  const feed = new Feed({ prisma, pollMs, ...(window ? { window } : {}), onError: () => undefined });
+  signals.onWake(() => {
     feed.wake();
     waiting.call();
-  };
-  const engine = engineOn(storage, { wake, ...more });
+  });
+  const engine = engineOn(storage, { wake: () => signals.wake(), ...more });
   const waiting = openWaitingRoom(engine, () => undefined);
   const log = pino({ level: "silent" });
-  const server = createServer({ engine, feed, waiting, log, corsOrigins: [], maxBodyBytes: 5_000_000 });
+  const server = createServer({
+    ...options,
+    engine,
+    feed,
+    waiting,
+    signals,
+    log,
+    corsOrigins: [],
+    maxBodyBytes: 5_000_000,
+  });
   server.http.listen(0, "127.0.0.1");
   await once(server.http, "listening");
   const address = server.http.address();
   const url = `http://127.0.0.1:${typeof address === "object" && address ? address.port : 0}/graphql`;
-  return { url, run: (document, variables) => run(url, document, variables), close: () => server.close() };
+  return {
+    url,
+    feed,
+    http: server.http,
+    run: (document, variables) => run(url, document, variables),
+    close: () => server.close(),
+  };
+}
+
+/** Hints of one process. */
+export function inProcess(): Signals {
+  return new Signals(undefined, { onChange: () => undefined });
 }
 
 /** Posts a typed operation to a server. @param signal its client goes away. */

@@ -1,0 +1,53 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Plugin } from "graphql-yoga";
+import type { Feed } from "../recorder/feed.ts";
+import { type Lag, LONGEST_LAG_MS, readLag } from "../recorder/lag.ts";
+import type { Signals, SignalsHealth } from "../recorder/signals.ts";
+import type { PrismaClient } from "../storage/generated/client/client.ts";
+
+const ENDPOINT = "/health";
+/** Milliseconds that the database may take to answer. */
+const PATIENCE_MS = 2000;
+
+/** What there is to look at. */
+export interface Vitals {
+  readonly prisma: PrismaClient;
+  readonly feed: Feed;
+  readonly signals: Signals;
+}
+
+interface Health {
+  /** Degraded: everything is served, but live changes come late. Unavailable: the database does not answer. */
+  readonly status: "ok" | "degraded" | "unavailable";
+  readonly database: { readonly answers: boolean; readonly milliseconds: number };
+  readonly feed: { readonly subscribers: number } & Partial<Lag>;
+  readonly signals: SignalsHealth;
+}
+
+/** GET /health: for operators, and for load balancers: 200 where requests can be served, else 503. */
+export function useHealth(vitals: Vitals): Plugin {
+  return {
+    async onRequest({ request, url, fetchAPI, endResponse }) {
+      if (url.pathname !== ENDPOINT || (request.method !== "GET" && request.method !== "HEAD")) return;
+      const health = await look(vitals);
+      const status = health.status === "unavailable" ? 503 : 200;
+      endResponse(fetchAPI.Response.json(health, { status, headers: { "cache-control": "no-store" } }));
+    },
+  };
+}
+
+async function look({ prisma, feed, signals }: Vitals): Promise<Health> {
+  const startedAt = performance.now();
+  const lag = await Promise.race([
+    readLag(prisma).catch(() => undefined),
+    sleep(PATIENCE_MS, undefined, { ref: false }),
+  ]);
+  const database = { answers: lag !== undefined, milliseconds: Math.round(performance.now() - startedAt) };
+  const isLate = !signals.health.connected || (lag?.behindMs ?? 0) > LONGEST_LAG_MS;
+  return {
+    status: lag ? (isLate ? "degraded" : "ok") : "unavailable",
+    database,
+    feed: { subscribers: feed.subscribers, ...lag },
+    signals: signals.health,
+  };
+}

@@ -1,0 +1,50 @@
+import { Socket } from "node:net";
+import pg from "pg";
+import type { Carrier } from "./signals.ts";
+
+/** NOTIFY reaches the listeners of its own database only, so the name needs nothing of the database in it. */
+const CHANNEL = "ai_job_server";
+const CONNECT_MS = 5000;
+
+/** LISTEN and NOTIFY, on a connection of their own: for several servers, without further parts. */
+export function overPostgres(databaseUrl: string): Carrier {
+  return {
+    kind: "postgres",
+    connect: async (heard) => {
+      // Made here, so that it can be let go of without a word to a server that may not hear it.
+      const socket = new Socket();
+      const client = new pg.Client({
+        connectionString: databaseUrl,
+        connectionTimeoutMillis: CONNECT_MS,
+        query_timeout: CONNECT_MS,
+        application_name: "ai-job-server signals",
+        stream: () => socket,
+      });
+      const broken = new Promise<unknown>((resolve) => {
+        client.on("error", resolve);
+        client.on("end", () => resolve(undefined));
+      });
+      client.on("notification", ({ payload }) => heard(payload ?? ""));
+      try {
+        await client.connect();
+        // A hint is not worth a wait for the disk; NOTIFY holds its lock until its commit is done.
+        await client.query(`SET synchronous_commit = off; LISTEN ${CHANNEL}`);
+      } catch (error) {
+        socket.destroy();
+        throw error;
+      }
+      return {
+        send: async (sender) => {
+          await client.query("SELECT pg_notify($1, $2)", [CHANNEL, sender]);
+        },
+        ping: async () => {
+          await client.query("SELECT 1");
+        },
+        broken,
+        close: () => {
+          socket.destroy();
+        },
+      };
+    },
+  };
+}

@@ -1,0 +1,203 @@
+import { createClient } from "graphql-sse";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { z } from "zod";
+import { SharedStream } from "../../src/http/shared-stream.ts";
+import { openStorage, type Storage } from "../../src/storage/open.ts";
+import { cancelAiJob } from "../../src/workflow/cancel.ts";
+import { engineOn, SOMEBODY, submitted, WORKSPACE } from "../support/engine.ts";
+import { startTestServer, type TestServer } from "../support/server.ts";
+
+/** The graphql-sse protocol's single connection mode: with its own client, and request by request. */
+
+let storage: Storage;
+let server: TestServer;
+beforeAll(async () => {
+  storage = await openStorage({ kind: "memory" });
+  server = await startTestServer(storage);
+});
+afterAll(async () => {
+  await server.close();
+  await storage.close();
+});
+
+const WATCH = "subscription ($jobId: UUID!) { aiJobChanged(jobId: $jobId) { state } }";
+const state = z.object({ data: z.object({ aiJobChanged: z.object({ state: z.string() }) }) });
+
+function cancel(jobId: string) {
+  return cancelAiJob(engineOn(storage), WORKSPACE, SOMEBODY, { jobId, reason: "test" });
+}
+
+async function untilSubscribers(count: number): Promise<void> {
+  await vi.waitUntil(() => server.feed.subscribers === count, { timeout: 20_000 });
+}
+
+describe("the protocol's own client", () => {
+  test("gets the results of several operations over one stream, and ends each by itself", async () => {
+    const streams: string[] = [];
+    const client = createClient({
+      url: server.url,
+      singleConnection: true,
+      retryAttempts: 0,
+      fetchFn: (url: string, init: RequestInit) => {
+        if (new Headers(init.headers).get("accept") === "text/event-stream") streams.push(url);
+        return fetch(url, init);
+      },
+    });
+    const jobs = [await submitted(engineOn(storage)), await submitted(engineOn(storage))];
+    const watched = jobs.map(({ jobId }) => client.iterate({ query: WATCH, variables: { jobId } }));
+    const [one, two] = watched;
+    const next = async (of: typeof one) => state.parse((await of?.next())?.value).data.aiJobChanged.state;
+    expect([await next(one), await next(two)]).toEqual(["QUEUED", "QUEUED"]);
+    const query = await client.iterate({ query: "{ __typename }" }).next();
+    expect(query.value).toEqual({ data: { __typename: "Query" } });
+    await untilSubscribers(2);
+
+    await one?.return?.();
+    await untilSubscribers(1);
+    for (const { jobId } of jobs) await cancel(jobId);
+    expect(await next(two)).toBe("CANCELLED");
+    expect(streams).toHaveLength(1);
+    client.dispose();
+    await untilSubscribers(0);
+  });
+
+  test("hears why an operation is refused", async () => {
+    const client = createClient({ url: server.url, singleConnection: true, retryAttempts: 0 });
+    const unknown = { query: WATCH, variables: { jobId: crypto.randomUUID() } };
+    const { value } = await client.iterate(unknown).next();
+    expect(value).toMatchObject({ errors: [{ extensions: { code: "NOT_FOUND" } }] });
+    client.dispose();
+  });
+
+  test("is told by the end of its stream that the server stops, and not that its operations are complete", async () => {
+    const stopping = await startTestServer(storage);
+    const client = createClient({ url: stopping.url, singleConnection: true, retryAttempts: 0 });
+    const { jobId } = await submitted(engineOn(storage));
+    const watched = client.iterate({ query: WATCH, variables: { jobId } });
+    await watched.next();
+    const rest = watched.next();
+    await Promise.all([expect(rest).rejects.toThrow("Connection closed"), stopping.close()]);
+    client.dispose();
+  });
+});
+
+describe("a request", () => {
+  async function reserve(): Promise<string> {
+    const response = await fetch(server.url, { method: "PUT" });
+    expect(response.status).toBe(201);
+    return response.text();
+  }
+
+  function open(token: string): Promise<Response> {
+    return fetch(`${server.url}?token=${token}`, { headers: { accept: "text/event-stream" } });
+  }
+
+  function post(token: string, query: string, operationId?: string): Promise<Response> {
+    return fetch(server.url, {
+      method: "POST",
+      headers: { "content-type": "application/json", "x-graphql-event-stream-token": token },
+      body: JSON.stringify({ query, ...(operationId === undefined ? {} : { extensions: { operationId } }) }),
+    });
+  }
+
+  function stop(token: string, operationId: string): Promise<Response> {
+    return fetch(`${server.url}?operationId=${operationId}&token=${token}`, { method: "DELETE" });
+  }
+
+  /** The stream's text, when it holds this. */
+  async function textOf({ body }: Response, until: string): Promise<string> {
+    let text = "";
+    for await (const part of body?.pipeThrough(new TextDecoderStream()) ?? []) {
+      text += part;
+      if (text.includes(until)) return text;
+    }
+    throw new Error(`The stream ended: ${text}`);
+  }
+
+  async function expectRefusal(response: Response, status: number, says: RegExp): Promise<void> {
+    expect(response.status).toBe(status);
+    expect(await response.text()).toMatch(says);
+  }
+
+  test("that is accepted is answered in the stream, also where that is opened later", async () => {
+    const token = await reserve();
+    const accepted = await post(token, "{ __typename }", "a");
+    expect([accepted.status, await accepted.text()]).toEqual([202, ""]);
+    const text = await textOf(await open(token), "event: complete");
+    expect(text).toContain('event: next\ndata: {"id":"a","payload":{"data":{"__typename":"Query"}}}\n\n');
+    expect(text).toContain('event: complete\ndata: {"id":"a"}\n\n');
+  });
+
+  test("for a stream that there is not is refused", async () => {
+    await expectRefusal(await post("nothing", "{ __typename }", "a"), 404, /NOT_FOUND/);
+    await expectRefusal(await open("nothing"), 404, /NOT_FOUND/);
+    await expectRefusal(await stop("nothing", "a"), 404, /NOT_FOUND/);
+  });
+
+  test("without an operation's id, or with one that is taken, is refused", async () => {
+    const token = await reserve();
+    await expectRefusal(await post(token, "{ __typename }"), 400, /operationId/);
+    expect((await post(token, "subscription { aiJobsChanged { version } }", "a")).status).toBe(202);
+    await expectRefusal(await post(token, "{ __typename }", "a"), 409, /INVALID_INPUT/);
+    expect((await stop(token, "a")).status).toBe(200);
+    expect((await post(token, "{ __typename }", "a")).status).toBe(202);
+    await expectRefusal(await fetch(`${server.url}?token=${token}`, { method: "DELETE" }), 400, /operationId/);
+  });
+
+  test("that is no operation is its own answer, and takes no id", async () => {
+    const token = await reserve();
+    const wrong = await post(token, "{ nope }", "a");
+    expect(wrong.headers.get("content-type")).toContain("json");
+    expect(await wrong.text()).toContain("nope");
+    expect((await post(token, "{ __typename }", "a")).status).toBe(202);
+  });
+
+  test("by a second reader of one stream is refused", async () => {
+    const token = await reserve();
+    const first = await open(token);
+    await expectRefusal(await open(token), 409, /one reader/);
+    await first.body?.cancel();
+  });
+
+  test("by a page of another site is refused", async () => {
+    for (const method of ["PUT", "DELETE"]) {
+      const response = await fetch(server.url, { method, headers: { origin: "https://elsewhere.example" } });
+      expect(response.status).toBe(403);
+    }
+  });
+
+  test("for a stream whose reader has gone is refused, and its operations are over", async () => {
+    const token = await reserve();
+    const reader = new AbortController();
+    const headers = { accept: "text/event-stream" };
+    await fetch(`${server.url}?token=${token}`, { headers, signal: reader.signal });
+    await post(token, "subscription { aiJobsChanged { version } }", "a");
+    await untilSubscribers(1);
+    reader.abort();
+    await untilSubscribers(0);
+    await expectRefusal(await post(token, "{ __typename }", "b"), 404, /NOT_FOUND/);
+  });
+});
+
+test("an operation is asked for no more results while nobody reads those that there are", async () => {
+  const stream = new SharedStream(60_000);
+  const asked = { a: 0, b: 0 };
+  for (const id of ["a", "b"] as const) {
+    expect(stream.announce(id)).toBe(true);
+    const results = async function* () {
+      for (;;) {
+        asked[id] += 1;
+        yield { data: { id } };
+      }
+    };
+    stream.add(id, { results: results(), delivery: {} });
+  }
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  expect(asked).toEqual({ a: 1, b: 1 });
+  const reader = new ReadableStream(stream, { highWaterMark: 0 }).getReader();
+  await reader.read();
+  for (let read = 0; read < 6; read++) await reader.read();
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  expect(asked).toEqual({ a: 4, b: 4 });
+  await reader.cancel();
+});

@@ -1,0 +1,26 @@
+import { createClient } from "redis";
+
+/** Where Redis is for tests. */
+export const TEST_REDIS_URL = process.env.TEST_REDIS_URL ?? "redis://127.0.0.1:6379";
+
+/** A connection of the test's own, on which it watches and breaks those of the product. */
+export interface RedisAdmin extends AsyncDisposable {
+  /** How many connections the servers of this log have. */
+  connections(epoch: string): Promise<number>;
+  /** Breaks them. */
+  breakAll(epoch: string): Promise<void>;
+}
+
+export async function redisAdmin(): Promise<RedisAdmin> {
+  const client = createClient({ url: TEST_REDIS_URL });
+  await client.connect();
+  const idsOf = async (epoch: string) =>
+    (await client.clientList()).filter(({ name }) => name.endsWith(epoch)).map(({ id }) => id);
+  return {
+    connections: async (epoch) => (await idsOf(epoch)).length,
+    breakAll: async (epoch) => {
+      for (const id of await idsOf(epoch)) await client.clientKill({ filter: "ID", id });
+    },
+    [Symbol.asyncDispose]: async () => client.close(),
+  };
+}
