@@ -55,7 +55,7 @@ export function useSingleConnection({ endpoint, deliveries, keepAliveMs, stoppin
       const answer = (status: number, text: string | null) => endResponse(new fetchAPI.Response(text, { status }));
       const refuse = (status: number, message: string, code: ErrorCode) =>
         endResponse(fetchAPI.Response.json({ errors: [{ message, extensions: { code } }] }, { status }));
-      if (request.method === "PUT") return answer(201, reserve());
+      if (request.method === "PUT" && !hasBody(request)) return answer(201, reserve());
       const token = request.headers.get(TOKEN.header) ?? url.searchParams.get(TOKEN.parameter);
       if (token === null) return;
       const stream = streams.get(token);
@@ -96,6 +96,11 @@ export function useSingleConnection({ endpoint, deliveries, keepAliveMs, stoppin
       }, "text/plain");
     },
   };
+}
+
+/** What is put here with something in it is no reservation. */
+function hasBody({ headers }: Request): boolean {
+  return headers.has("transfer-encoding") || Number(headers.get("content-length") ?? 0) > 0;
 }
 
 /** Whether it was refused before it ran: what goes wrong while it runs is located in it. */

@@ -1,0 +1,93 @@
+import type { Logger } from "pino";
+import { LONGEST_LAG_MS, lagWatch } from "./recorder/lag.ts";
+import { foldTotals } from "./recorder/totals.ts";
+import { resumeBulkActions } from "./workflow/bulk-action.ts";
+import type { Engine } from "./workflow/engine.ts";
+import { recoverStalledRuns } from "./workflow/recovery.ts";
+
+/** What a server does again and again beside its requests. Several servers may do each of these at once. */
+
+/** How often totals are folded: what came since is added by each who reads them. */
+const FOLD_EVERY_MS = 1_000;
+/** How often somebody looks whether an open transaction holds the feed back. */
+const LAG_LOOK_MS = 5_000;
+/** How long a bulk action must have made no progress before a sweep goes on with it: its own server may be at it. */
+const BULK_ACTION_IDLE_SECONDS = 10;
+
+export interface Sweeps {
+  /** No sweep begins any more; resolves when those under way have ended. */
+  stop(): Promise<void>;
+}
+
+/** Settles what a crash left behind, before the first request: nobody sees it then (section 6). */
+export async function settle(engine: Engine, log: Logger): Promise<void> {
+  await recoverStalledRuns(engine);
+  await goOnWithBulkActions(engine, log, 0);
+}
+
+export function startSweeps(engine: Engine, recoveryIntervalMs: number, log: Logger): Sweeps {
+  const sweeps = [
+    repeat(recoveryIntervalMs, () => recover(engine, log)),
+    repeat(FOLD_EVERY_MS, () => fold(engine, log)),
+    repeat(
+      LAG_LOOK_MS,
+      lagWatch(engine.prisma, LONGEST_LAG_MS, (isLate, lag) =>
+        isLate
+          ? log.warn(lag, "a transaction that stays open holds the live feed back")
+          : log.info(lag, "the live feed is no longer held back"),
+      ),
+    ),
+  ];
+  const stop = async () => {
+    await Promise.all(sweeps.map((sweep) => sweep.stop()));
+  };
+  return { stop };
+}
+
+async function recover(engine: Engine, log: Logger): Promise<void> {
+  try {
+    const recovered = await recoverStalledRuns(engine);
+    if (recovered > 0) log.warn({ recovered }, "runs whose lease ran out were recovered");
+  } catch (err) {
+    log.error({ err }, "a sweep for lost leases failed; the next one tries again");
+  }
+  await goOnWithBulkActions(engine, log, BULK_ACTION_IDLE_SECONDS);
+}
+
+async function fold({ prisma }: Engine, log: Logger): Promise<void> {
+  try {
+    await foldTotals(prisma);
+  } catch (err) {
+    log.warn({ err }, "totals could not be folded, which makes reading them slow; the next fold tries again");
+  }
+}
+
+/** An action that cannot be finished now is left to the next sweep: it keeps the server from nothing else. */
+async function goOnWithBulkActions(engine: Engine, log: Logger, idleSeconds: number): Promise<void> {
+  try {
+    const finished = await resumeBulkActions(engine, idleSeconds);
+    if (finished > 0) log.warn({ finished }, "bulk actions that were left half way were finished");
+  } catch (err) {
+    log.error({ err }, "a bulk action could not be finished; the next sweep tries again");
+  }
+}
+
+/** Runs `sweep` again and again, each time a while after it ended: two never overlap in one process. */
+function repeat(milliseconds: number, sweep: () => Promise<void>): Sweeps {
+  let timer: NodeJS.Timeout | undefined;
+  let running = Promise.resolve();
+  const schedule = () => {
+    timer = setTimeout(() => {
+      running = sweep().then(() => {
+        if (timer) schedule();
+      });
+    }, milliseconds);
+  };
+  schedule();
+  const stop = () => {
+    clearTimeout(timer);
+    timer = undefined;
+    return running;
+  };
+  return { stop };
+}
