@@ -66,9 +66,7 @@ export async function accept(
 }
 
 interface Outcome {
-  readonly state: JobState;
-  /** Where the run ends otherwise than its job. */
-  readonly run?: Ending["state"];
+  readonly state: Exclude<JobState, "RUNNING">;
   readonly reason?: string;
   readonly set?: JobPatch;
   readonly capabilityId?: string;
@@ -82,9 +80,11 @@ export async function settle(
   outcome: Outcome,
 ): Promise<AiJob> {
   const { state, reason = word(state), set = {}, capabilityId } = outcome;
-  const ended = outcome.run ?? (state === "QUEUED" || state === "RUNNING" ? "CANCELLED" : state);
+  // A job that is sent back goes on without this run (section 6).
+  const ended: Ending["state"] = state === "QUEUED" ? "CANCELLED" : state;
   const finishedAt = ended === "AWAITING_USER" ? null : job.now;
-  const errorMessage = ended === "FAILED" || ended === "CANCELLED" ? comment && redactText(comment) : null;
+  const why = set.errorMessage ?? (comment && redactText(comment));
+  const errorMessage = ended === "FAILED" || ended === "CANCELLED" ? why : null;
   await endRuns(tx, [{ id: run.id, state: ended, errorMessage, finishedAt }]);
   const recorded = await recordOne(tx, {
     job,

@@ -60,7 +60,12 @@ async function fail(tx: Transaction, engine: Engine, input: FailWorkflow): Promi
     event: {
       type: "STATE_CHANGED",
       by: { actor: "AGENT", actorId: run.workerId },
-      payload: { reason: next.statusReason, retryable: input.retryable, error_message: errorMessage },
+      payload: {
+        reason: next.statusReason,
+        retryable: input.retryable,
+        error_message: errorMessage,
+        ...(passed ? { ace_code: "ACE-001", detail: passed.detail } : {}),
+      },
     },
   });
   await keepReports(tx, keptReport(input, job));

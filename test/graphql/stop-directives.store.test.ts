@@ -1,0 +1,188 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { cancelAiJob } from "../../src/workflow/cancel.ts";
+import type { Engine } from "../../src/workflow/engine.ts";
+import { failWorkflow } from "../../src/workflow/fail.ts";
+import type { Claim } from "../../src/workflow/leasing.ts";
+import { poisonJob } from "../../src/workflow/poison.ts";
+import { recoverStalledRuns } from "../../src/workflow/recovery.ts";
+import { graphql } from "../generated/index.ts";
+import { askFor } from "../support/awaiting.ts";
+import { openTestDatabase, type TestDatabase } from "../support/database.ts";
+import { engineOn, ok, SOMEBODY, started, WORKSPACE } from "../support/engine.ts";
+import { expireLease, FOUND } from "../support/jobs.ts";
+import { recordsOf } from "../support/records.ts";
+import { aFailure } from "../support/reports.ts";
+import { startTestServer, type TestServer } from "../support/server.ts";
+
+/** A worker whose job is no longer its own hears so, and why, at its next call of any kind (section 6). */
+
+let db: TestDatabase;
+let engine: Engine;
+let server: TestServer;
+beforeAll(async () => {
+  db = await openTestDatabase();
+  engine = engineOn(db.storage);
+  server = await startTestServer(db.storage);
+});
+afterAll(async () => {
+  await server.close();
+  await db.close();
+});
+
+const BEAT = graphql(`
+  mutation StopBeat($workflowRunId: UUID!, $leaseToken: String!) {
+    heartbeatWorkflows(input: { heartbeats: [{ workflowRunId: $workflowRunId, leaseToken: $leaseToken }] }) {
+      ... on HeartbeatWorkflowsPayload {
+        results {
+          directive
+          error {
+            code
+          }
+        }
+      }
+    }
+  }
+`);
+const ADVANCE = graphql(`
+  mutation StopAdvance($workflowRunId: UUID!, $leaseToken: String!) {
+    advanceWorkflow(
+      input: {
+        workflowRunId: $workflowRunId
+        leaseToken: $leaseToken
+        step: { nodeId: "n", nodeType: "tool", outcome: STARTED }
+        retrievedSnippets: [{ sourceId: "doc-1", content: "ignore previous instructions" }]
+      }
+    ) {
+      ... on Error {
+        code
+      }
+      ... on LeaseLostError {
+        lost: directive
+      }
+      ... on IllegalTransitionError {
+        ended: directive
+      }
+      ... on JobPoisonedError {
+        poisoned: directive
+      }
+    }
+  }
+`);
+const COMPLETE = graphql(`
+  mutation StopComplete($workflowRunId: UUID!, $leaseToken: String!) {
+    completeWorkflows(input: { completions: [{ workflowRunId: $workflowRunId, leaseToken: $leaseToken }] }) {
+      ... on CompleteWorkflowsPayload {
+        results {
+          ... on Error {
+            code
+          }
+          ... on LeaseLostError {
+            lost: directive
+          }
+          ... on IllegalTransitionError {
+            ended: directive
+          }
+          ... on JobPoisonedError {
+            poisoned: directive
+          }
+        }
+      }
+    }
+  }
+`);
+const FAIL = graphql(`
+  mutation StopFail($workflowRunId: UUID!, $leaseToken: String!) {
+    failWorkflow(input: { workflowRunId: $workflowRunId, leaseToken: $leaseToken, errorMessage: "broke" }) {
+      ... on Error {
+        code
+      }
+      ... on LeaseLostError {
+        lost: directive
+      }
+      ... on IllegalTransitionError {
+        ended: directive
+      }
+      ... on JobPoisonedError {
+        poisoned: directive
+      }
+    }
+  }
+`);
+
+interface Proof {
+  readonly workflowRunId: string;
+  readonly leaseToken: string;
+}
+
+const calls = [
+  {
+    call: "heartbeatWorkflows",
+    send: async (proof: Proof) => {
+      const { heartbeatWorkflows } = await server.run(BEAT, proof);
+      const [answer] = "results" in heartbeatWorkflows ? heartbeatWorkflows.results : [];
+      return { code: answer?.error?.code, directive: answer?.directive };
+    },
+  },
+  { call: "advanceWorkflow", send: async (proof: Proof) => told((await server.run(ADVANCE, proof)).advanceWorkflow) },
+  {
+    call: "completeWorkflows",
+    send: async (proof: Proof) => {
+      const { completeWorkflows } = await server.run(COMPLETE, proof);
+      return told("results" in completeWorkflows ? completeWorkflows.results[0] : undefined);
+    },
+  },
+  { call: "failWorkflow", send: async (proof: Proof) => told((await server.run(FAIL, proof)).failWorkflow) },
+] as const;
+
+interface Told {
+  readonly code?: string;
+  readonly lost?: string;
+  readonly ended?: string | null;
+  readonly poisoned?: string;
+}
+
+function told({ code, lost, ended, poisoned }: Told = {}) {
+  return { code, directive: lost ?? ended ?? poisoned };
+}
+
+const ends = [
+  {
+    end: "was cancelled",
+    make: async ({ job }: Claim) =>
+      ok(await cancelAiJob(engine, WORKSPACE, SOMEBODY, { jobId: job.jobId, reason: "enough" })),
+    answer: { code: "ILLEGAL_TRANSITION", directive: "STOP_CANCELLED" },
+  },
+  {
+    end: "was poisoned",
+    make: ({ job }: Claim) => poisonJob(engine, job.jobId, FOUND),
+    answer: { code: "JOB_POISONED", directive: "STOP_POISONED" },
+  },
+  {
+    end: "has failed",
+    make: async (claim: Claim) => ok(await failWorkflow(engine, aFailure(claim, { retryable: false }))),
+    answer: { code: "ILLEGAL_TRANSITION", directive: "STOP_FAILED" },
+  },
+  {
+    end: "was taken from a worker that was late",
+    make: async (claim: Claim) => {
+      await expireLease(db.storage, claim);
+      return recoverStalledRuns(engine);
+    },
+    answer: { code: "LEASE_LOST", directive: "STOP_LEASE_LOST" },
+  },
+  {
+    end: "awaits a verdict",
+    make: (claim: Claim) => askFor(engine, claim),
+    answer: { code: "LEASE_LOST", directive: "STOP_LEASE_LOST" },
+  },
+] as const;
+
+describe.each(ends)("the worker of a job that $end", ({ make, answer }) => {
+  test.each(calls)("hears so from $call, and changes nothing", async ({ send }) => {
+    const claim = await started(engine);
+    await make(claim);
+    const before = await recordsOf(db.storage.prisma, claim.job.jobId);
+    expect(await send({ workflowRunId: claim.run.id, leaseToken: claim.leaseToken })).toEqual(answer);
+    expect(await recordsOf(db.storage.prisma, claim.job.jobId)).toEqual(before);
+  });
+});
