@@ -2,9 +2,11 @@ import { readdir } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import pg from "pg";
 import { afterAll, afterEach, beforeEach, expect, test, vi } from "vitest";
+import { inTransaction } from "../../src/recorder/transaction.ts";
 import { MigrationError } from "../../src/storage/migrate.ts";
 import { openStorage, type Storage, StorageError } from "../../src/storage/open.ts";
 import { createPostgresDatabase } from "../support/database.ts";
+import { startProxy } from "../support/interrupt.ts";
 import { killSpawned, post, spawnServer } from "../support/spawn-server.ts";
 
 /** How a server begins on PostgreSQL. */
@@ -114,6 +116,38 @@ test("a database that does not answer stops the start, with a sentence that name
     expect.stringMatching(/^PostgreSQL does not answer at the address in DATABASE_URL\./),
   );
   expect(error).not.toHaveProperty("message", expect.stringContaining("hunter2"));
+});
+
+test("a connection that breaks while the start waits for its turn stops it with a sentence", async () => {
+  await admin.query("SELECT pg_advisory_lock(2026112219)");
+  const server = spawnServer({ DATABASE_URL: database.url, PGAPPNAME: "waits-for-its-turn" });
+  await vi.waitUntil(async () => {
+    const { rows } = await admin.query<{ ended: boolean }>(
+      `SELECT pg_terminate_backend(pid) AS ended FROM pg_stat_activity
+       WHERE datname = current_database() AND application_name = 'waits-for-its-turn' AND wait_event_type = 'Lock'`,
+    );
+    return rows[0]?.ended;
+  }, 20_000);
+  const { code, stderr } = await server.exited;
+  expect({ code, stderr }).toEqual({
+    code: 1,
+    stderr:
+      "The connection to PostgreSQL broke while the server started. Start it again.\n" +
+      "  Cause: terminating connection due to administrator command\n",
+  });
+});
+
+test("a connection that breaks as soon as it is there is replaced, and does not end the process", async () => {
+  const proxy = await startProxy(database.url);
+  const storage = await openStorage({ kind: "postgres", url: proxy.url, poolSize: 1 });
+  try {
+    proxy.endNextGreeting();
+    const recorder = { prisma: storage.prisma, wake: () => undefined };
+    expect(await inTransaction(recorder, (tx) => tx.$queryRaw`SELECT 1 AS one`)).toEqual([{ one: 1 }]);
+  } finally {
+    await storage.close();
+    await proxy.close();
+  }
 });
 
 test("every session has UTC, read committed, and an end to what holds locks too long", async () => {
