@@ -5,7 +5,7 @@ import { guards } from "./guards/guards.ts";
 import { ENDPOINT } from "./http/graphql.ts";
 import { Feed } from "./recorder/feed.ts";
 import { createServer } from "./server.ts";
-import { openStorage, type Storage } from "./storage/open.ts";
+import { openStorage, type Storage, StorageError } from "./storage/open.ts";
 import { newTurns } from "./workflow/engine.ts";
 import { recoverStalledRuns } from "./workflow/recovery.ts";
 import { openWaitingRoom } from "./workflow/waiting.ts";
@@ -40,7 +40,12 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
   const engine = { prisma, wake, guards, guardTimeoutMs: GUARD_TIMEOUT_MS, turns: newTurns(), backoff, preferenceMs };
   const waiting = openWaitingRoom(engine, (err) => log.warn({ err }, "due jobs could not be looked for; trying again"));
   // Before the first request: what a crash left behind is settled, so that nobody sees it (section 6).
-  await recoverStalledRuns(engine);
+  try {
+    await recoverStalledRuns(engine);
+  } catch (error) {
+    await storage.close();
+    throw new StorageError("Runs that a crash left behind could not be recovered. Start again.", error);
+  }
   const { corsOrigins, maxBodyBytes } = config;
   const server = createServer({ engine, feed, waiting, log, corsOrigins, maxBodyBytes });
   try {

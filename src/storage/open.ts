@@ -160,12 +160,12 @@ async function underMigrationLock(url: string, work: (connection: pg.Client) => 
     await connection.query("SELECT pg_advisory_lock($1)", [MIGRATION_LOCK]);
     await work(connection);
   } catch (error) {
-    const broke = await connection.query("SELECT").then(
-      () => false,
-      () => true,
+    if (error instanceof MigrationError || error instanceof StorageError) throw error;
+    throw new StorageError(
+      "PostgreSQL answered, and then the database could not be made ready. Nothing was served from it. Start again " +
+        "when what the cause names is over.",
+      error,
     );
-    if (!broke || error instanceof MigrationError) throw error;
-    throw new StorageError("The connection to PostgreSQL broke while the server started. Start it again.", error);
   } finally {
     await connection.end();
   }
