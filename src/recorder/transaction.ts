@@ -64,10 +64,10 @@ async function retrying<T>(
       if (gaveWay(error) || (!begun && connectionBroke(error))) {
         if (attempt === ATTEMPTS) throw new TryAgainError();
         await sleep(2 ** attempt * 5 * (0.5 + Math.random()));
-      } else if (!committing && connectionBroke(error)) {
+      } else if ((!committing && connectionBroke(error)) || wasNeverSent(error)) {
         throw new TryAgainError("The database connection broke. Nothing was kept; send the same again.");
       } else {
-        // A connection that broke at the commit itself leaves open whether it was kept: that is no TRY_AGAIN.
+        // A connection that broke while the commit was under way leaves open whether it was kept: that is no TRY_AGAIN.
         throw error;
       }
     }
@@ -88,6 +88,11 @@ function connectionBroke(error: unknown): boolean {
     return /terminat|closed|ECONN|reset|refused|not queryable/i.test(error.message);
   }
   return error instanceof Error && /Connection terminated|ECONNRESET|ECONNREFUSED|not queryable/i.test(error.message);
+}
+
+/** The driver knew that the connection was broken, and kept the statement to itself: a COMMIT, too. */
+function wasNeverSent(error: unknown): boolean {
+  return error instanceof Error && /not queryable/i.test(error.message);
 }
 
 function isPrismaError(error: unknown, codes: readonly string[]): error is Prisma.PrismaClientKnownRequestError {
