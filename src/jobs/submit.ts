@@ -5,7 +5,7 @@ import { checkCapability, defaultProfileOf } from "../capabilities/registry.ts";
 import { type AppError, CapabilityDeniedError, IdempotencyConflictError, UnknownCapabilityError } from "../errors.ts";
 import { lockJob, type NewJob, recordOne, recordSubmitted, type Transaction } from "../recorder/commit.ts";
 import { type Actor, denial, type EventDraft } from "../recorder/event.ts";
-import { inOneStatement, inTransaction, type Recorder } from "../recorder/transaction.ts";
+import { inOneStatement, inTransaction, type Recorder, reading } from "../recorder/transaction.ts";
 import { type JsonValue, word } from "../storage/columns.ts";
 import type { AiJob } from "../storage/generated/client/client.ts";
 import type { AccessMode, JobKind, ModelTier, OperationType, SafetyMode } from "../storage/generated/client/enums.ts";
@@ -72,8 +72,10 @@ export async function submitAiJob(
 
 /** What a profile grants; undefined where there is none. Every submit asks, and this costs half of a `findUnique`. */
 async function capabilitiesOf({ prisma }: Recorder, profileId: string): Promise<readonly string[] | undefined> {
-  const [profile] = await prisma.$queryRaw<{ capabilities: string[] }[]>`
-    SELECT capabilities FROM capability_profiles WHERE id = ${profileId}`;
+  const [profile] = await reading(
+    () => prisma.$queryRaw<{ capabilities: string[] }[]>`
+      SELECT capabilities FROM capability_profiles WHERE id = ${profileId}`,
+  );
   return profile?.capabilities;
 }
 

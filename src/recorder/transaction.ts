@@ -40,6 +40,22 @@ export function inOneStatement<T>(recorder: Recorder, work: (db: PrismaClient) =
   });
 }
 
+/**
+ * Reads what a command needs before its transaction. It changes nothing, so however it failed it may be repeated.
+ * @throws TryAgainError when the database gave way, or the connection broke, too often.
+ */
+export async function reading<T>(read: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await read();
+    } catch (error) {
+      if (!gaveWay(error) && !connectionBroke(error)) throw error;
+      if (attempt === ATTEMPTS) throw new TryAgainError();
+      await pauseAfter(attempt);
+    }
+  }
+}
+
 /** @param run calls `begins` when it has a connection that works, `commits` when all that is left to do is the commit. */
 async function retrying<T>(
   recorder: Recorder,
@@ -63,7 +79,7 @@ async function retrying<T>(
       // The pool hands out a connection once more that broke while nobody used it: the next one may be sound.
       if (gaveWay(error) || (!begun && connectionBroke(error))) {
         if (attempt === ATTEMPTS) throw new TryAgainError();
-        await sleep(2 ** attempt * 5 * (0.5 + Math.random()));
+        await pauseAfter(attempt);
       } else if ((!committing && connectionBroke(error)) || wasNeverSent(error)) {
         throw new TryAgainError("The database connection broke. Nothing was kept; send the same again.");
       } else {
@@ -72,6 +88,10 @@ async function retrying<T>(
       }
     }
   }
+}
+
+function pauseAfter(attempt: number): Promise<void> {
+  return sleep(2 ** attempt * 5 * (0.5 + Math.random()));
 }
 
 /** Deadlock, serialisation failure, lock and statement timeouts, no connection or no time left: rolled back for sure. */
