@@ -9,7 +9,7 @@ import { type Carrier, Signals } from "./recorder/signals.ts";
 import { overPostgres } from "./recorder/signals-postgres.ts";
 import { overRedis } from "./recorder/signals-redis.ts";
 import { createServer } from "./server.ts";
-import { openStorage, type Storage } from "./storage/open.ts";
+import { openStorage, type Storage, StorageError } from "./storage/open.ts";
 import { settle, startSweeps } from "./sweeps.ts";
 import { newTurns } from "./workflow/engine.ts";
 import { openWaitingRoom } from "./workflow/waiting.ts";
@@ -54,7 +54,9 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
   };
   try {
     // Before the first request: what a crash left behind is settled, so that nobody sees it (section 6).
-    await settle(engine, log);
+    await settle(engine, log).catch((error: unknown) => {
+      throw new StorageError("Runs that a crash left behind could not be recovered. Start again.", error);
+    });
     const { corsOrigins, maxBodyBytes } = config;
     const server = createServer({ engine, feed, waiting, signals, log, corsOrigins, maxBodyBytes });
     await listen(server.http, config);

@@ -6,7 +6,7 @@ import { AppError, CapabilityDeniedError, IdempotencyConflictError, UnknownCapab
 import { refuseSubmitByQuota } from "../quotas/admission.ts";
 import { lockJob, type NewJob, recordOne, recordSubmitted, type Transaction } from "../recorder/commit.ts";
 import { type Actor, denial, type EventDraft } from "../recorder/event.ts";
-import { inOneStatement, inTransaction, type Recorder } from "../recorder/transaction.ts";
+import { inOneStatement, inTransaction, type Recorder, reading } from "../recorder/transaction.ts";
 import { type JsonValue, word } from "../storage/columns.ts";
 import type { AiJob } from "../storage/generated/client/client.ts";
 import type { AccessMode, JobKind, ModelTier, OperationType, SafetyMode } from "../storage/generated/client/enums.ts";
@@ -101,12 +101,14 @@ interface Profile {
 
 /** Every submit asks, and this costs half of a `findUnique`. */
 async function readProfile({ prisma }: Recorder, workspaceId: string, id: string): Promise<Profile | undefined> {
-  const [profile] = await prisma.$queryRaw<Profile[]>`
-    SELECT capabilities, EXISTS (
-      SELECT FROM quotas q WHERE q.workspace_id = ${workspaceId}::uuid AND q.resource <> 'active_jobs'
-        AND (q.capability_profile_id IS NULL OR q.capability_profile_id = p.id)
-    ) AS limited
-    FROM capability_profiles p WHERE id = ${id}`;
+  const [profile] = await reading(
+    () => prisma.$queryRaw<Profile[]>`
+      SELECT capabilities, EXISTS (
+        SELECT FROM quotas q WHERE q.workspace_id = ${workspaceId}::uuid AND q.resource <> 'active_jobs'
+          AND (q.capability_profile_id IS NULL OR q.capability_profile_id = p.id)
+      ) AS limited
+      FROM capability_profiles p WHERE id = ${id}`,
+  );
   return profile;
 }
 

@@ -40,6 +40,22 @@ export function inOneStatement<T>(recorder: Recorder, work: (db: PrismaClient) =
   });
 }
 
+/**
+ * Reads what a command needs before its transaction. It changes nothing, so however it failed it may be repeated.
+ * @throws TryAgainError when the database gave way, or the connection broke, too often.
+ */
+export async function reading<T>(read: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await read();
+    } catch (error) {
+      if (!gaveWay(error) && !connectionBroke(error)) throw error;
+      if (attempt === ATTEMPTS) throw new TryAgainError();
+      await pauseAfter(attempt);
+    }
+  }
+}
+
 /** @param run calls `begins` when it has a connection that works, `commits` when all that is left to do is the commit. */
 async function retrying<T>(
   recorder: Recorder,
@@ -63,15 +79,19 @@ async function retrying<T>(
       // The pool hands out a connection once more that broke while nobody used it: the next one may be sound.
       if (gaveWay(error) || (!begun && connectionBroke(error))) {
         if (attempt === ATTEMPTS) throw new TryAgainError();
-        await sleep(2 ** attempt * 5 * (0.5 + Math.random()));
-      } else if (!committing && connectionBroke(error)) {
+        await pauseAfter(attempt);
+      } else if ((!committing && connectionBroke(error)) || wasNeverSent(error)) {
         throw new TryAgainError("The database connection broke. Nothing was kept; send the same again.");
       } else {
-        // A connection that broke at the commit itself leaves open whether it was kept: that is no TRY_AGAIN.
+        // A connection that broke while the commit was under way leaves open whether it was kept: that is no TRY_AGAIN.
         throw error;
       }
     }
   }
+}
+
+function pauseAfter(attempt: number): Promise<void> {
+  return sleep(2 ** attempt * 5 * (0.5 + Math.random()));
 }
 
 /** Deadlock, serialisation failure, lock and statement timeouts, no connection or no time left: rolled back for sure. */
@@ -88,6 +108,11 @@ function connectionBroke(error: unknown): boolean {
     return /terminat|closed|ECONN|reset|refused|not queryable/i.test(error.message);
   }
   return error instanceof Error && /Connection terminated|ECONNRESET|ECONNREFUSED|not queryable/i.test(error.message);
+}
+
+/** The driver knew that the connection was broken, and kept the statement to itself: a COMMIT, too. */
+function wasNeverSent(error: unknown): boolean {
+  return error instanceof Error && /not queryable/i.test(error.message);
 }
 
 function isPrismaError(error: unknown, codes: readonly string[]): error is Prisma.PrismaClientKnownRequestError {

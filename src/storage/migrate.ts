@@ -28,22 +28,23 @@ export async function migrate(
   const { engine, causeOf, close } = await openSchemaEngine(adapters);
   try {
     const migrationsList = await readMigrations(folder);
-    const found = await engine.diagnoseMigrationHistory({
-      migrationsList,
-      optInToShadowDatabase: false,
-      filters: NO_FILTER,
-    });
+    const diagnose = () =>
+      engine.diagnoseMigrationHistory({ migrationsList, optInToShadowDatabase: false, filters: NO_FILTER });
+    const found = await diagnose();
     refuseFailed(found.failedMigrationNames);
     const { history } = found;
     if (history && history.diagnostic !== "databaseIsBehind") refuseNewer(history.unpersistedMigrationNames);
     refuseEdited(found.editedMigrationNames);
     const { appliedMigrationNames } = await engine
       .applyMigrations({ migrationsList, filters: NO_FILTER })
-      .catch((error: unknown) => {
+      .catch(async (error: unknown) => {
+        const cause = causeOf(error);
+        // None was begun, so none is to be mended: the connection broke while the engine looked, for one.
+        if ((await diagnose()).failedMigrationNames.length === 0) throw cause;
         throw new MigrationError(
           "A migration failed, and the server did not start. Nothing was served from this database. Read the cause " +
             "below, mend it, then mark the migration with `npx prisma migrate resolve` and start again.",
-          causeOf(error),
+          cause,
         );
       });
     return appliedMigrationNames;

@@ -2,7 +2,7 @@ import { PrismaPg } from "@prisma/adapter-pg";
 import type { SqlMigrationAwareDriverAdapterFactory } from "@prisma/driver-adapter-utils";
 import pg from "pg";
 import { PrismaClient } from "./generated/client/client.ts";
-import { migrate } from "./migrate.ts";
+import { MigrationError, migrate } from "./migrate.ts";
 import { createPglite, openPglite } from "./pglite.ts";
 import { PgliteAdapterFactory } from "./pglite-adapter.ts";
 
@@ -69,7 +69,7 @@ async function openPostgres(
   onStatement?: (sql: string) => void,
 ): Promise<Storage> {
   const connectionString = withSessionSettings(location.url);
-  const adapter = new PrismaPg({ connectionString, max: location.poolSize });
+  const adapter = new PrismaPg({ connectionString, max: location.poolSize, Client: Connection });
   await underMigrationLock(location.url, (connection) => migrate(withWholeScripts(adapter, connection)));
   const prisma = client(adapter, onStatement);
   return { prisma, kind: "postgres", close: () => prisma.$disconnect() };
@@ -84,6 +84,17 @@ function client(adapter: SqlMigrationAwareDriverAdapterFactory, onStatement?: (s
   });
   if (onStatement) prisma.$on("query", (event) => onStatement(event.query));
   return prisma;
+}
+
+/**
+ * A connection that may break at any moment: whoever asks it for something next is told. While nobody listens, as in the
+ * moment in which a pool hands it out, `pg` would end the whole process instead.
+ */
+class Connection extends pg.Client {
+  constructor(config?: string | pg.ClientConfig) {
+    super(config);
+    this.on("error", () => undefined);
+  }
 }
 
 /**
@@ -131,7 +142,7 @@ function withWholeScripts(
 
 /** A session-level lock on a connection of its own: it ends with the process that holds it, however that ends. */
 async function underMigrationLock(url: string, work: (connection: pg.Client) => Promise<unknown>): Promise<void> {
-  const connection = new pg.Client({ connectionString: url });
+  const connection = new Connection({ connectionString: url });
   try {
     await connection.connect();
   } catch (error) {
@@ -150,6 +161,13 @@ async function underMigrationLock(url: string, work: (connection: pg.Client) => 
     }
     await connection.query("SELECT pg_advisory_lock($1)", [MIGRATION_LOCK]);
     await work(connection);
+  } catch (error) {
+    if (error instanceof MigrationError || error instanceof StorageError) throw error;
+    throw new StorageError(
+      "PostgreSQL answered, and then the database could not be made ready. Nothing was served from it. Start again " +
+        "when what the cause names is over.",
+      error,
+    );
   } finally {
     await connection.end();
   }

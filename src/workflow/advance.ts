@@ -3,7 +3,7 @@ import type { GuardedText } from "../guards/guard.ts";
 import { addMetrics, countGuards, type MetricsDelta } from "../jobs/metrics.ts";
 import { type LockedJob, recordOne, type Transaction } from "../recorder/commit.ts";
 import type { EventDraft } from "../recorder/event.ts";
-import { inTransaction } from "../recorder/transaction.ts";
+import { inTransaction, reading } from "../recorder/transaction.ts";
 import { word } from "../storage/columns.ts";
 import type { AiJob, NodeExecution, WorkerReport, WorkflowRun } from "../storage/generated/client/client.ts";
 import { type Breach, breachOf, breachOfAccess, breachOfBudget, errorOf, failBroken } from "./breach.ts";
@@ -37,10 +37,9 @@ export interface Advanced {
 /** Reports a step. The lease is judged, then the guards run over what it brings, and only then is any of it kept. */
 export async function advanceWorkflow(engine: Engine, input: AdvanceWorkflow): Promise<Advanced | Poisoned | AppError> {
   if (input.retrievedSnippets.length === 0) return keep(engine, input, 0);
-  const [reported, earlier] = await Promise.all([
-    readReported(engine.prisma, input.workflowRunId),
-    findReports(engine.prisma, [input]),
-  ]);
+  const [reported, earlier] = await reading(() =>
+    Promise.all([readReported(engine.prisma, input.workflowRunId), findReports(engine.prisma, [input])]),
+  );
   // What was kept before has been guarded before.
   if (earlier.size > 0) return keep(engine, input, 0);
   const admitted = admitReport(reported, input.leaseToken, "RUNNING");

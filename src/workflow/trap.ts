@@ -5,7 +5,7 @@ import { runGuards } from "../guards/run-guards.ts";
 import { countGuards } from "../jobs/metrics.ts";
 import { type LockedJob, lockJobs, recordOne, type Transaction } from "../recorder/commit.ts";
 import { ENGINE } from "../recorder/event.ts";
-import { inTransaction } from "../recorder/transaction.ts";
+import { inTransaction, reading } from "../recorder/transaction.ts";
 import { type AiJob, Prisma } from "../storage/generated/client/client.ts";
 import type { Engine } from "./engine.ts";
 import { type Fence, type PoisonOutcome, poisonJob, type Violation, violationOf } from "./poison.ts";
@@ -101,9 +101,11 @@ export async function injectionPatterns(
   profileIds: readonly string[],
 ): Promise<ReadonlyMap<string, readonly string[]>> {
   if (profileIds.length === 0) return new Map();
-  const profiles = await prisma.capabilityProfile.findMany({
-    where: { id: { in: [...new Set(profileIds)] } },
-    select: { id: true, injectionPatterns: true },
-  });
+  const profiles = await reading(() =>
+    prisma.capabilityProfile.findMany({
+      where: { id: { in: [...new Set(profileIds)] } },
+      select: { id: true, injectionPatterns: true },
+    }),
+  );
   return new Map(profiles.map(({ id, injectionPatterns: patterns }) => [id, patterns]));
 }

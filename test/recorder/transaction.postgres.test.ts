@@ -1,9 +1,15 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { TryAgainError } from "../../src/errors.ts";
+import { submitAiJob } from "../../src/jobs/submit.ts";
 import { type LockedJob, lockJobs, recordOne, type Transaction } from "../../src/recorder/commit.ts";
 import { ENGINE } from "../../src/recorder/event.ts";
 import { inTransaction } from "../../src/recorder/transaction.ts";
 import { Prisma, type PrismaClient } from "../../src/storage/generated/client/client.ts";
-import { openTestDatabase, type TestDatabase } from "../support/database.ts";
+import { openStorage } from "../../src/storage/open.ts";
+import { advanceWorkflow } from "../../src/workflow/advance.ts";
+import { createPostgresDatabase, openTestDatabase, type TestDatabase } from "../support/database.ts";
+import { aStep, aSubmit, engineOn, ok, SOMEBODY, started, WORKSPACE } from "../support/engine.ts";
+import { startProxy } from "../support/interrupt.ts";
 import { jobIn } from "../support/plain-sql.ts";
 
 /** What only several connections show: transactions in each other's way. */
@@ -62,5 +68,31 @@ test("many that change the same jobs at once, all get done, and every version ha
   for (const jobId of jobs) {
     expect(await prisma.aiJob.findUnique({ where: { jobId } })).toMatchObject({ version: 13 });
     expect(await prisma.flightRecorderEvent.count({ where: { jobId } })).toBe(13);
+  }
+});
+
+test("what a command reads beforehand is read again when the connection breaks; while none can be had it is TRY_AGAIN", async () => {
+  const { url, drop } = await createPostgresDatabase();
+  const proxy = await startProxy(url);
+  const storage = await openStorage({ kind: "postgres", url: proxy.url, poolSize: 2 });
+  const engine = engineOn(storage);
+  const submit = () => submitAiJob(engine, WORKSPACE, SOMEBODY, aSubmit());
+  const claim = await started(engine);
+  const report = { ...aStep(claim, "read"), retrievedSnippets: [{ sourceId: "minutes", content: "The roof leaks." }] };
+  try {
+    proxy.loseNextAnswer();
+    expect(ok(await submit())).toMatchObject({ job: { state: "QUEUED" } });
+    proxy.loseNextAnswer();
+    expect(ok(await advanceWorkflow(engine, report))).toMatchObject({ node: { nodeId: "read" } });
+
+    proxy.refuse();
+    proxy.cut();
+    await expect(submit()).rejects.toThrow(TryAgainError);
+    expect(await advanceWorkflow(engine, report).catch((error: unknown) => error)).toBeInstanceOf(TryAgainError);
+  } finally {
+    proxy.allow();
+    await storage.close();
+    await proxy.close();
+    await drop();
   }
 });

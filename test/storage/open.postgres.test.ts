@@ -2,9 +2,13 @@ import { readdir } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import pg from "pg";
 import { afterAll, afterEach, beforeEach, expect, test, vi } from "vitest";
+import { inTransaction } from "../../src/recorder/transaction.ts";
 import { MigrationError } from "../../src/storage/migrate.ts";
 import { openStorage, type Storage, StorageError } from "../../src/storage/open.ts";
 import { createPostgresDatabase } from "../support/database.ts";
+import { engineOn, started } from "../support/engine.ts";
+import { startProxy } from "../support/interrupt.ts";
+import { expireLease } from "../support/jobs.ts";
 import { killSpawned, post, spawnServer } from "../support/spawn-server.ts";
 
 /** How a server begins on PostgreSQL. */
@@ -114,6 +118,63 @@ test("a database that does not answer stops the start, with a sentence that name
     expect.stringMatching(/^PostgreSQL does not answer at the address in DATABASE_URL\./),
   );
   expect(error).not.toHaveProperty("message", expect.stringContaining("hunter2"));
+});
+
+test("a connection that breaks while the start waits for its turn stops it with a sentence", async () => {
+  await admin.query("SELECT pg_advisory_lock(2026112219)");
+  const server = spawnServer({ DATABASE_URL: database.url, PGAPPNAME: "waits-for-its-turn" });
+  await vi.waitUntil(async () => {
+    const { rows } = await admin.query<{ ended: boolean }>(
+      `SELECT pg_terminate_backend(pid) AS ended FROM pg_stat_activity
+       WHERE datname = current_database() AND application_name = 'waits-for-its-turn' AND wait_event_type = 'Lock'`,
+    );
+    return rows[0]?.ended;
+  }, 20_000);
+  const { code, stderr } = await server.exited;
+  expect({ code, stderr }).toEqual({
+    code: 1,
+    stderr:
+      "PostgreSQL answered, and then the database could not be made ready. Nothing was served from it. Start again " +
+      "when what the cause names is over.\n  Cause: terminating connection due to administrator command\n",
+  });
+});
+
+test("a migration is not said to have failed where none was begun, and nothing is then to be mended", async () => {
+  await (await open()).close();
+  const last = migrations.toSorted().at(-1) ?? "";
+  await admin.query("DELETE FROM _prisma_migrations WHERE migration_name = $1", [last]);
+  await admin.query("CREATE RULE deaf AS ON INSERT TO _prisma_migrations DO INSTEAD SELECT 1 / 0");
+  await expect(open()).rejects.toThrow(StorageError);
+  await admin.query("DROP RULE deaf ON _prisma_migrations");
+  await expect(open()).rejects.toThrow(MigrationError);
+});
+
+test("a start that cannot recover what a crash left behind ends with a sentence", async () => {
+  const storage = await open();
+  await expireLease(storage, await started(engineOn(storage)));
+  await storage.close();
+  await admin.query(
+    "CREATE FUNCTION fails() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''the roof is on fire''; END'",
+  );
+  await admin.query("CREATE TRIGGER fails BEFORE UPDATE ON workflow_runs FOR EACH ROW EXECUTE FUNCTION fails()");
+  const { code, stderr } = await spawnServer({ DATABASE_URL: database.url }).exited;
+  expect(code).toBe(1);
+  expect(stderr).toMatch(
+    /^Runs that a crash left behind could not be recovered\. Start again\.\n {2}Cause: [^]*the roof is on fire/,
+  );
+});
+
+test("a connection that breaks as soon as it is there is replaced, and does not end the process", async () => {
+  const proxy = await startProxy(database.url);
+  const storage = await openStorage({ kind: "postgres", url: proxy.url, poolSize: 1 });
+  try {
+    proxy.endNextGreeting();
+    const recorder = { prisma: storage.prisma, wake: () => undefined };
+    expect(await inTransaction(recorder, (tx) => tx.$queryRaw`SELECT 1 AS one`)).toEqual([{ one: 1 }]);
+  } finally {
+    await storage.close();
+    await proxy.close();
+  }
 });
 
 test("every session has UTC, read committed, and an end to what holds locks too long", async () => {

@@ -73,6 +73,8 @@ export interface Proxy {
   cut(): void;
   /** Lets requests through; breaks every connection when the next answer comes, which nobody then hears. */
   loseNextAnswer(): void;
+  /** Ends the next connection in the same moment in which PostgreSQL greets it, and says so as PostgreSQL does. */
+  endNextGreeting(): void;
   /** Lets requests through and no answer, until `allow`. */
   silence(): void;
   /** Breaks connections as they come, until `allow`. */
@@ -81,11 +83,16 @@ export interface Proxy {
   close(): Promise<void>;
 }
 
+/** ReadyForQuery outside of a transaction, which ends the greeting; and ErrorResponse, as pg_terminate_backend sends it. */
+const READY = Buffer.from("Z\0\0\0\x05I", "latin1");
+const WORDS = "SFATAL\0VFATAL\0C57P01\0Mterminating connection due to administrator command\0\0";
+const TERMINATED = Buffer.from(`E\0\0\0${String.fromCharCode(WORDS.length + 4)}${WORDS}`, "latin1");
+
 /** A network between the product and PostgreSQL that fails when a test says so. */
 export async function startProxy(databaseUrl: string): Promise<Proxy> {
   const target = new URL(databaseUrl);
   const open = new Set<net.Socket>();
-  let mode: "pass" | "lose" | "silent" | "refuse" = "pass";
+  let mode: "pass" | "lose" | "end" | "silent" | "refuse" = "pass";
   const cut = () => {
     for (const socket of open) socket.destroy();
     open.clear();
@@ -108,6 +115,9 @@ export async function startProxy(databaseUrl: string): Promise<Proxy> {
       if (mode === "lose") {
         mode = "pass";
         cut();
+      } else if (mode === "end" && data.subarray(-READY.length).equals(READY)) {
+        mode = "pass";
+        near.end(Buffer.concat([data, TERMINATED]));
       } else if (mode !== "silent") near.write(data);
     });
     near.on("close", () => far.destroy());
@@ -124,6 +134,9 @@ export async function startProxy(databaseUrl: string): Promise<Proxy> {
     cut,
     loseNextAnswer: () => {
       mode = "lose";
+    },
+    endNextGreeting: () => {
+      mode = "end";
     },
     silence: () => {
       mode = "silent";
