@@ -65,9 +65,10 @@ function touch(jobId: string, hold?: { began: () => void; until: Promise<void> }
 
 async function take(subscriber: Subscriber, count: number): Promise<string[]> {
   const seen: FeedItem[] = [];
-  for await (const item of subscriber) {
-    seen.push(item);
-    if (seen.length === count) break;
+  while (seen.length < count) {
+    const { value } = await subscriber.next();
+    if (!value) throw new Error(`It ended after ${seen.length} items.`);
+    seen.push(value);
   }
   return seen.map(({ event }) => `${event.jobId} ${event.version}`);
 }
@@ -165,7 +166,10 @@ test("a cursor of an event that was not yet safe to read is taken for the last p
   expect(await feed.locate(cursor, jobId)).toMatchObject({ jobId, version: 1 });
   release.open();
   await late;
-  expect(await take(subscriber, 2)).toEqual([`${early} 2`, `${jobId} 1`]);
+  // Somebody else's transaction may hold the place back further still, and more is told then.
+  const [first, ...others] = await take(subscriber, 2);
+  const seen = first === `${early} 1` ? [...others, ...(await take(subscriber, 1))] : [first, ...others];
+  expect(seen).toEqual([`${early} 2`, `${jobId} 1`]);
   await subscriber.return();
 });
 
