@@ -107,3 +107,9 @@ export async function faultCalls({ prisma }: Pick<Storage, "prisma">): Promise<n
     SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS calls FROM test_fault_calls`;
   return Number(row?.calls ?? 0);
 }
+
+/** Does `work` while the database gives way to others whenever a job is changed. */
+export async function whileJobsAreBusy<T>(storage: Pick<Storage, "prisma">, work: () => Promise<T>): Promise<T> {
+  const point = { at: "before the job's row is written", on: "ai_jobs", when: "BEFORE ROW" } as const;
+  return withFault(storage, point, await raising(storage, "40001"), work);
+}

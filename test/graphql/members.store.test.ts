@@ -1,0 +1,239 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { SubmitAiJob } from "../../src/jobs/submit.ts";
+import type { Engine } from "../../src/workflow/engine.ts";
+import { poisonJob } from "../../src/workflow/poison.ts";
+import { withoutCapabilities } from "../support/awaiting.ts";
+import { openTestDatabase, type TestDatabase } from "../support/database.ts";
+import { engineOn, started, submitted } from "../support/engine.ts";
+import { whileJobsAreBusy } from "../support/faults.ts";
+import { bringTo, FOUND, HOSTILE } from "../support/jobs.ts";
+import { startTestServer, type TestServer } from "../support/server.ts";
+import { type Answer, ask, askToComplete, expectMember, type Member, membersOf } from "../support/unions.ts";
+
+/** Each mutation's possible answers are members of its union, and each member is one that the server gives. */
+
+let db: TestDatabase;
+let engine: Engine;
+let server: TestServer;
+/** One whose guard cannot decide. */
+let puzzled: TestServer;
+beforeAll(async () => {
+  db = await openTestDatabase();
+  engine = engineOn(db.storage);
+  server = await startTestServer(db.storage);
+  const guard = { name: "PuzzledGuard", check: () => Promise.reject(new Error("no idea")) };
+  puzzled = await startTestServer(db.storage, { guards: [guard] });
+});
+afterAll(async () => {
+  await server.close();
+  await puzzled.close();
+  await db.close();
+});
+
+const whileBusy = <T>(work: () => Promise<T>) => whileJobsAreBusy(db.storage, work);
+
+/** A run that a worker holds, as its reports name it. */
+async function held(more: Partial<SubmitAiJob> = {}) {
+  const { job, run, leaseToken } = await started(engine, more);
+  return { jobId: job.jobId, proof: { workflowRunId: run.id, leaseToken } };
+}
+
+async function lost() {
+  return { ...(await held()).proof, leaseToken: "A".repeat(43) };
+}
+
+async function cancelled() {
+  const { jobId, proof } = await held();
+  await bringTo(engine, jobId, "CANCELLED");
+  return proof;
+}
+
+async function poisoned() {
+  const { jobId, proof } = await held();
+  await poisonJob(engine, jobId, FOUND);
+  return proof;
+}
+
+const step = { nodeId: "n", nodeType: "tool", outcome: "STARTED" };
+const advance = (proof: object, more: object = {}, at = server) =>
+  ask(at.url, "advanceWorkflow", { ...proof, step, ...more });
+const complete = (proof: object, more: object = {}) => askToComplete(server.url, { ...proof, ...more });
+const fail = (proof: object, more: object = {}) =>
+  ask(server.url, "failWorkflow", { ...proof, errorMessage: "broke", ...more });
+const snippets = (content: string) => ({ retrievedSnippets: [{ sourceId: "doc-1", content }] });
+const WRITTEN = { metrics: { entitiesWritten: 1 } };
+const TEN = { metrics: { inputTokens: 10 } };
+
+const STOPS = {
+  lost: { member: "LeaseLostError", says: { directive: "STOP_LEASE_LOST" } },
+  ended: { member: "IllegalTransitionError", says: { from: "CANCELLED", directive: "STOP_CANCELLED" } },
+  poisoned: { member: "JobPoisonedError", says: { directive: "STOP_POISONED", job: { state: "POISONED" } } },
+  forbidden: { member: "AccessModeViolationError", says: { directive: "STOP_FAILED" } },
+  exceeded: { member: "BudgetExceededError", says: { directive: "STOP_FAILED", freesAt: null } },
+} as const;
+
+/** The answers that each sort of report has in common. */
+function stopsOf(send: (proof: object, more?: object) => Promise<Member>): readonly Answer[] {
+  return [
+    { ...STOPS.lost, produce: async () => send(await lost()) },
+    { ...STOPS.ended, produce: async () => send(await cancelled()) },
+    { ...STOPS.poisoned, produce: async () => send(await poisoned()) },
+    { ...STOPS.forbidden, produce: async () => send((await held()).proof, WRITTEN) },
+  ];
+}
+
+const claim = (more: object = {}) => ask(server.url, "claimAiJobs", { workerId: "w", ...more });
+const beat = (proof: object) => ask(server.url, "heartbeatWorkflows", { heartbeats: [proof] });
+const completeAll = (completions: readonly object[]) => ask(server.url, "completeWorkflows", { completions });
+
+const unions: readonly { union: string; answers: readonly Answer[] }[] = [
+  {
+    union: "ClaimAiJobsResult",
+    answers: [
+      { member: "ClaimAiJobsPayload", produce: () => claim() },
+      { member: "InvalidInputError", says: { path: ["input", "limit"] }, produce: () => claim({ limit: 101 }) },
+      {
+        member: "TryAgainError",
+        produce: async () => {
+          await submitted(engine);
+          return whileBusy(() => claim());
+        },
+      },
+    ],
+  },
+  {
+    union: "HeartbeatWorkflowsResult",
+    answers: [
+      { member: "HeartbeatWorkflowsPayload", produce: async () => beat((await held()).proof) },
+      {
+        member: "InvalidInputError",
+        says: { path: ["input", "heartbeats"] },
+        produce: () => ask(server.url, "heartbeatWorkflows", { heartbeats: [] }),
+      },
+      {
+        member: "TryAgainError",
+        produce: async () => {
+          const { proof } = await held();
+          return whileBusy(() => beat({ ...proof, ...TEN }));
+        },
+      },
+    ],
+  },
+  {
+    union: "AdvanceWorkflowResult",
+    answers: [
+      {
+        member: "AdvanceWorkflowPayload",
+        says: { directive: "CONTINUE", job: { state: "RUNNING" } },
+        produce: async () => advance((await held()).proof),
+      },
+      {
+        member: "JobPoisoned",
+        says: { job: { state: "POISONED" } },
+        produce: async () => advance((await held()).proof, snippets(HOSTILE)),
+      },
+      {
+        member: "InvalidInputError",
+        says: { path: ["input", "step", "dependsOn"] },
+        produce: async () => advance((await held()).proof, { step: { ...step, dependsOn: ["before"] } }),
+      },
+      ...stopsOf(advance),
+      { ...STOPS.exceeded, produce: async () => advance((await held({ tokenBudget: 9 })).proof, TEN) },
+      {
+        member: "GuardFailedError",
+        says: { guardName: "PuzzledGuard" },
+        produce: async () => advance((await held()).proof, snippets("fine"), puzzled),
+      },
+      {
+        member: "TryAgainError",
+        produce: async () => {
+          const { proof } = await held();
+          return whileBusy(() => advance(proof));
+        },
+      },
+    ],
+  },
+  {
+    union: "CompleteWorkflowsResult",
+    answers: [
+      { member: "CompleteWorkflowsPayload", produce: async () => completeAll([(await held()).proof]) },
+      {
+        member: "InvalidInputError",
+        says: { path: ["input", "completions", "1", "workflowRunId"] },
+        produce: async () => {
+          const { proof } = await held();
+          return completeAll([proof, proof]);
+        },
+      },
+      {
+        member: "TryAgainError",
+        produce: async () => {
+          const { proof } = await held();
+          return whileBusy(() => completeAll([proof]));
+        },
+      },
+    ],
+  },
+  {
+    union: "CompleteWorkflowResult",
+    answers: [
+      {
+        member: "CompletedWorkflow",
+        says: { job: { state: "AWAITING_VALIDATION" } },
+        produce: async () => complete((await held()).proof, { needsValidation: true }),
+      },
+      {
+        member: "InvalidInputError",
+        says: { path: ["input", "completions", "0", "metrics", "tokensPlanner"] },
+        produce: async () => complete((await held()).proof, { metrics: { tokensPlanner: 1 } }),
+      },
+      ...stopsOf(complete),
+      { ...STOPS.exceeded, produce: async () => complete((await held({ tokenBudget: 9 })).proof, TEN) },
+      {
+        member: "CapabilityDeniedError",
+        says: { missingCapability: "doc.summarize", job: { state: "FAILED" } },
+        produce: async () => {
+          const { proof } = await held();
+          return withoutCapabilities(engine, () => complete(proof));
+        },
+      },
+    ],
+  },
+  {
+    union: "FailWorkflowResult",
+    answers: [
+      {
+        member: "FailWorkflowPayload",
+        says: { job: { state: "QUEUED" } },
+        produce: async () => fail((await held()).proof),
+      },
+      {
+        member: "InvalidInputError",
+        says: { path: ["input", "errorMessage"] },
+        produce: async () => fail((await held()).proof, { errorMessage: "" }),
+      },
+      ...stopsOf(fail),
+      {
+        member: "TryAgainError",
+        produce: async () => {
+          const { proof } = await held();
+          return whileBusy(() => fail(proof));
+        },
+      },
+    ],
+  },
+];
+
+/** One transaction makes a whole batch, so one completion cannot be told to try again by itself. */
+const NEVER: Readonly<Record<string, readonly string[]>> = { CompleteWorkflowResult: ["TryAgainError"] };
+
+describe.each(unions)("$union", ({ union, answers }) => {
+  test.each(answers)("holds $member", async ({ member, produce, says = {} }) => {
+    expectMember(await produce(), member, says);
+  });
+
+  test("holds nothing that no test produces", () => {
+    const produced = [...answers.map(({ member }) => member), ...(NEVER[union] ?? [])];
+    expect(produced.toSorted()).toEqual(membersOf(union).toSorted());
+  });
+});
