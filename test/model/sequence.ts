@@ -5,10 +5,10 @@ import { advances } from "./mutations/advance.ts";
 import { cancels } from "./mutations/cancel.ts";
 import { completions } from "./mutations/complete.ts";
 import { fails } from "./mutations/fail.ts";
-import { grants, restoreGrants } from "./mutations/grant.ts";
+import { restoreGrants, restores, revokes } from "./mutations/grant.ts";
 import { heartbeats } from "./mutations/heartbeat.ts";
 import { recover, recovers } from "./mutations/recover.ts";
-import { starts } from "./mutations/start.ts";
+import { starts, startsDue } from "./mutations/start.ts";
 import { submits } from "./mutations/submit.ts";
 import { leasesEnd, waitsEnd } from "./mutations/time.ts";
 import { violations } from "./mutations/violation.ts";
@@ -18,18 +18,18 @@ import { newWorld, type World } from "./world.ts";
 
 /** How often each mutation is drawn, of all of them together. A new mutation is one line here. */
 const MUTATIONS: readonly (readonly [draws: fc.Arbitrary<Draw>, weight: number])[] = [
-  [submits, 4],
+  [submits, 2],
   [starts, 6],
-  [advances, 8],
+  [advances, 10],
   [heartbeats, 4],
   [completions, 3],
   [fails, 3],
   [cancels, 1],
   [violations, 1],
   [recovers, 2],
-  [leasesEnd, 3],
+  [leasesEnd, 2],
   [waitsEnd, 2],
-  [grants, 1],
+  [revokes, 3],
 ];
 
 /** One sequence: the model, the server, and the steps that were taken. */
@@ -114,10 +114,10 @@ class Command implements fc.AsyncCommand<Sequence, Real> {
 /** Random sequences of all mutations. A step that there is nothing for gives way to one that makes something. */
 export function sequences(maxCommands: number) {
   const weighted = MUTATIONS.map(([arbitrary, weight]) => ({ arbitrary, weight }));
-  const draws = fc.tuple(fc.oneof(...weighted), starts, waitsEnd, submits).map(
-    ([draw, start, waitEnds, submit]): Draw =>
+  const draws = fc.tuple(restores, fc.oneof(...weighted), startsDue, waitsEnd, submits).map(
+    ([restore, draw, start, waitEnds, submit]): Draw =>
       (world) =>
-        draw(world) ?? start(world) ?? waitEnds(world) ?? submit(world),
+        restore(world) ?? draw(world) ?? start(world) ?? waitEnds(world) ?? submit(world),
   );
   return fc.commands([draws.map((draw) => new Command(draw))], { maxCommands, size: "max" });
 }

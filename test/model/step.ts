@@ -43,7 +43,7 @@ export const pick: fc.Arbitrary<Pick> = fc.record({ back: fc.nat(11), wild: fc.n
 
 /** The number of what is picked, counted from the newest; -1 for what does not exist; null where nothing is apt. */
 export function pickFrom<T>(all: readonly T[], { back, wild }: Pick, apt: (item: T) => boolean): number | null {
-  const fitting = all.flatMap((item, number) => (wild >= 14 || apt(item) ? [number] : []));
+  const fitting = all.flatMap((item, number) => (wild >= 13 || apt(item) ? [number] : []));
   const choice = wild === 15 ? [-1, ...fitting] : fitting;
   return choice.at(-1 - (back % choice.length)) ?? null;
 }

@@ -87,6 +87,8 @@ async function actual(real: Real, input: Advance): Promise<object> {
 
 const step = fc.record({
   ends: pick,
+  /** Of a node that ends: what fits one that is open; the type, or both, may be as they are drawn instead. */
+  fits: fc.constantFrom(...mostly(5, "node and type", "node", "nothing")),
   node: fc.constantFrom("read", "write", "check"),
   type: fc.constantFrom("tool", "llm_call"),
   outcome: fc.constantFrom<Advance["outcome"][]>("STARTED", "SUCCEEDED", "SUCCEEDED", "FAILED"),
@@ -94,11 +96,12 @@ const step = fc.record({
   delta,
 });
 
-export const advances = byHolder(step, (proof, { ends, ...drawn }, run) => {
-  if (drawn.outcome === "STARTED") return advance({ ...proof, ...drawn });
+export const advances = byHolder(step, (proof, { ends, fits, ...drawn }, run) => {
+  if (fits === "nothing" || drawn.outcome === "STARTED") return advance({ ...proof, ...drawn });
   const nodes = run?.nodes ?? [];
   const number = pickFrom(nodes, ends, isOpen);
   if (number === null) return advance({ ...proof, ...drawn, outcome: "STARTED" });
   const ended = nodes[number];
-  return advance({ ...proof, ...drawn, ...(ended && { node: ended.id, type: ended.type }) });
+  if (!ended) return advance({ ...proof, ...drawn });
+  return advance({ ...proof, ...drawn, node: ended.id, type: fits === "node" ? drawn.type : ended.type });
 });

@@ -13,7 +13,7 @@ import {
   poison,
   poisonedBefore,
 } from "../rules.ts";
-import { aboutJob, mutation, worker } from "../step.ts";
+import { aboutJob, type Draw, mutation, pickFrom, worker } from "../step.ts";
 import { agent, change, type Job, type Run, type World } from "../world.ts";
 
 interface Start {
@@ -73,6 +73,16 @@ async function actual(real: Real, { job, worker: workerId }: Start): Promise<obj
   });
 }
 
-const isDue = ({ state, runAfter }: Job): boolean => state === "QUEUED" && runAfter !== "ahead";
+const isQueued = ({ state }: Job): boolean => state === "QUEUED";
+const isDue = (job: Job): boolean => isQueued(job) && job.runAfter !== "ahead";
 
-export const starts = aboutJob(fc.record({ worker }), isDue, (job, drawn) => start({ job, ...drawn }));
+/** Of a job that is due, and of no other: what goes on where a step that was drawn has nothing to be done to. */
+export const startsDue: fc.Arbitrary<Draw> = fc.tuple(fc.nat(11), worker).map(
+  ([back, name]): Draw =>
+    ({ jobs }) => {
+      const job = pickFrom(jobs, { back, wild: 0 }, isDue);
+      return job === null ? null : start({ job, worker: name });
+    },
+);
+
+export const starts = aboutJob(fc.record({ worker }), isQueued, (job, drawn) => start({ job, ...drawn }));

@@ -83,10 +83,10 @@ export const A_SUBMIT: Submit = {
 
 const one: fc.Arbitrary<Submit> = fc.record({
   kind: fc.constantFrom("DOC_SUMMARIZE", "DOC_SUMMARIZE", "DOC_EDIT", "TERMINAL_EXEC"),
-  profile: fc.constantFrom(...mostly(20, null, "default", "terminal", "no-such-profile")),
+  profile: fc.constantFrom(...mostly(30, null, "default", "terminal", "no-such-profile")),
   accessMode: fc.constantFrom("ANALYSIS_ONLY", "APPLY_SCOPED", "PREVIEW_ONLY"),
   scope: fc.subarray(["d-1", "d-2"]),
-  inputs: fc.constantFrom(...mostly<Content>(9, "clean", "none", "hostile")),
+  inputs: fc.constantFrom(...mostly<Content>(13, "clean", "none", "hostile")),
   maxAttempts: fc.constantFrom(3, 2, 1),
   budget: fc.constantFrom(null, 2 ** 53 - 1),
   later: fc.constantFrom(...mostly(9, false, true)),
