@@ -51,6 +51,8 @@ export async function startTestServer(
     corsOrigins: [],
     maxBodyBytes: 5_000_000,
   });
+  // A test that pauses for about as long as Node keeps an idle connection would meet its end half of the time.
+  server.http.keepAliveTimeout = 120_000;
   server.http.listen(0, "127.0.0.1");
   await once(server.http, "listening");
   const address = server.http.address();

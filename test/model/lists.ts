@@ -1,0 +1,71 @@
+import fc from "fast-check";
+import { expect } from "vitest";
+import { METRIC_NAMES } from "../../src/storage/columns.ts";
+import { JobState } from "../../src/storage/generated/client/enums.ts";
+import { graphql } from "../generated/gql.ts";
+import { run } from "../support/server.ts";
+import type { Real } from "./real.ts";
+import { type Job, total, type World } from "./world.ts";
+
+/** What a client is shown of the whole workspace: lists by filter, counts and sums. */
+
+const LISTS = graphql(`
+  query ModelLists($filter: AiJobFilter, $stats: AiJobStatsFilter) {
+    all: aiJobs(first: 100) { nodes { jobId } totalCount }
+    some: aiJobs(first: 100, filter: $filter) { nodes { jobId } totalCount }
+    aiJobStats(filter: $stats) {
+      total
+      byState { state count }
+      byKind { jobKind count }
+      metrics {
+        durationMs totalTokens inputTokens outputTokens tokensPlanner tokensExecutor entitiesRead entitiesWritten
+        validatorsRunCount
+      }
+    }
+  }
+`);
+
+const KINDS: readonly Job["submit"]["kind"][] = ["DOC_SUMMARIZE", "DOC_EDIT", "TERMINAL_EXEC"];
+
+export interface Filter {
+  readonly states: readonly JobState[] | null;
+  readonly kinds: readonly Job["submit"]["kind"][] | null;
+}
+
+export const filters: fc.Arbitrary<Filter> = fc.record({
+  states: fc.option(fc.subarray(Object.values(JobState), { minLength: 1 })),
+  kinds: fc.option(fc.subarray([...KINDS], { minLength: 1 })),
+});
+
+export async function expectSameLists(world: World, real: Real, url: string, { states, kinds }: Filter): Promise<void> {
+  const matching = world.jobs.filter(
+    ({ state, submit: { kind } }) => (states?.includes(state) ?? true) && (kinds?.includes(kind) ?? true),
+  );
+  const filter = { states: states && [...states], kinds: kinds && [...kinds] };
+  const variables = { filter, stats: filter };
+  const answer = await run(url, LISTS, variables, { "x-workspace-id": real.workspaceId });
+  expect(answer.all).toEqual(newestFirst(world.jobs, real));
+  expect(answer.some).toEqual(newestFirst(matching, real));
+  const { aiJobStats: stats } = answer;
+  expect(stats.total).toBe(matching.length);
+  expect(countsOf(stats.byState.map(({ state, count }) => [state, count]))).toEqual(
+    count(matching, ({ state }) => state),
+  );
+  expect(countsOf(stats.byKind.map(({ jobKind, count: jobs }) => [jobKind, jobs]))).toEqual(
+    count(matching, ({ submit: { kind } }) => kind),
+  );
+  for (const name of METRIC_NAMES) expect([name, stats.metrics[name]]).toEqual([name, total(matching)[name]]);
+}
+
+function newestFirst(jobs: readonly Job[], real: Real) {
+  const nodes = jobs.map(({ number }) => ({ jobId: real.jobId(number) })).toReversed();
+  return { nodes, totalCount: jobs.length };
+}
+
+function count(jobs: readonly Job[], by: (job: Job) => string): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>();
+  for (const job of jobs) counts.set(by(job), (counts.get(by(job)) ?? 0) + 1);
+  return counts;
+}
+
+const countsOf = (entries: readonly (readonly [string, number])[]): ReadonlyMap<string, number> => new Map(entries);

@@ -1,0 +1,56 @@
+import fc from "fast-check";
+import type { Real } from "../real.ts";
+import { type Draw, mutation } from "../step.ts";
+import { holdsLease, type World } from "../world.ts";
+
+const CAPABILITIES = { default: ["doc.read", "doc.summarize"], terminal: ["term.exec"] } as const;
+
+const PROFILES = ["default", "terminal"] as const;
+
+interface Grant {
+  readonly profile: keyof typeof CAPABILITIES;
+  /** All that the profile has at first, or nothing. */
+  readonly all: boolean;
+}
+
+/** What a profile grants changes under the jobs that have it (section 8). */
+export const grant = mutation<Grant>("grant", {
+  expected: (world, { profile, all }) => {
+    world.profiles.set(profile, all ? CAPABILITIES[profile] : []);
+    return {};
+  },
+  actual: async ({ engine }, { profile, all }) => {
+    await engine.prisma.capabilityProfile.update({
+      where: { id: profile },
+      data: { capabilities: all ? [...CAPABILITIES[profile]] : [] },
+    });
+    return {};
+  },
+});
+
+/** Profiles are shared by all workspaces: as they were, for the next sequence. */
+export async function restoreGrants(real: Real): Promise<void> {
+  for (const profile of PROFILES) await grant({ profile, all: true }).actual(real);
+}
+
+/** Taken away while a worker relies on it. */
+export const revokes: fc.Arbitrary<Draw> = fc.constantFrom<Grant["profile"][]>("default", "default", "terminal").map(
+  (profile): Draw =>
+    ({ claims, profiles }) =>
+      claims.some((run) => holdsLease(run) && run.job.profile === profile) && grantsAll(profile, profiles)
+        ? grant({ profile, all: false })
+        : null,
+);
+
+/** What was taken away is soon given back: without it nothing can be started, and little happens. */
+export const restores: fc.Arbitrary<Draw> = fc.constantFrom(true, false, false).map(
+  (now): Draw =>
+    ({ profiles }) => {
+      const revoked = PROFILES.find((profile) => !grantsAll(profile, profiles));
+      return now && revoked ? grant({ profile: revoked, all: true }) : null;
+    },
+);
+
+function grantsAll(profile: Grant["profile"], profiles: World["profiles"]): boolean {
+  return profiles.get(profile)?.length === CAPABILITIES[profile].length;
+}

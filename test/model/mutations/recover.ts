@@ -1,0 +1,24 @@
+import fc from "fast-check";
+import { recoverStalledRuns } from "../../../src/workflow/recovery.ts";
+import { afterFailure } from "../rules.ts";
+import { type Draw, mutation } from "../step.ts";
+import { change, ENGINE, endRun, type World } from "../world.ts";
+
+/** Section 6, "Recovery": whatever runs without a lease is stalled, then queued again or failed. */
+export const recover = mutation<null>("recover", {
+  expected: (world) => ({ recovered: stall(world) }),
+  actual: async ({ engine }) => ({ recovered: await recoverStalledRuns(engine) }),
+});
+
+function stall(world: World): number {
+  const lost = world.claims.filter(({ state, leaseIsOver }) => state === "RUNNING" && leaseIsOver);
+  for (const run of lost) {
+    const { job } = run;
+    endRun(run, "STALLED", true);
+    change(job, "WORKFLOW_RECOVERY", ENGINE, { state: "STALLED", reason: "lease_expired", hasError: true });
+    change(job, "STATE_CHANGED", ENGINE, afterFailure(job, true, "lease_expired"));
+  }
+  return lost.length;
+}
+
+export const recovers: fc.Arbitrary<Draw> = fc.constant(() => recover(null));

@@ -1,0 +1,116 @@
+import fc from "fast-check";
+import { submitAiJob } from "../../../src/jobs/submit.ts";
+import { aSubmit, SOMEBODY } from "../../support/engine.ts";
+import { HOSTILE } from "../../support/jobs.ts";
+import type { Real } from "../real.ts";
+import { type Answer, deny, lacks, needOf } from "../rules.ts";
+import { type Draw, mostly, mutation, pick, pickFrom } from "../step.ts";
+import { type Content, change, type Job, noMetrics, PERSON, type Submit, type World } from "../world.ts";
+
+/** Section 6, "Submit" and "Idempotency". */
+export const submit = mutation<Submit>("submit", { expected, actual });
+
+function expected(world: World, input: Submit): Answer {
+  const need = needOf(input.kind);
+  const profile = input.profile ?? need.profile;
+  if (!world.profiles.has(profile)) return { code: "UNKNOWN_CAPABILITY" };
+  const earlier = input.key === null ? undefined : world.jobs.find(({ submit: { key } }) => key === input.key);
+  if (earlier) {
+    const same = JSON.stringify(earlier.submit) === JSON.stringify(input);
+    return same ? { job: earlier.number, deduplicated: true } : { code: "IDEMPOTENCY_CONFLICT" };
+  }
+  const job = newJob(world.jobs.length, profile, input);
+  world.jobs.push(job);
+  const missing = lacks(world, job);
+  change(job, "JOB_SUBMITTED", PERSON, {}, missing === null ? need.capability : null);
+  return missing === null ? { job: job.number, deduplicated: false } : deny(job, missing);
+}
+
+function newJob(number: number, profile: string, input: Submit): Job {
+  return {
+    number,
+    submit: input,
+    profile,
+    state: "QUEUED",
+    reason: "submitted",
+    hasError: false,
+    runAfter: input.later ? "ahead" : "none",
+    version: 0,
+    attempt: 0,
+    metrics: noMetrics(),
+    outputs: null,
+    issues: [],
+    runs: [],
+    events: [],
+  };
+}
+
+const LATER = new Date("2200-01-01T00:00:00Z");
+const TEXTS = { none: { pages: 3 }, clean: { text: "The quarterly report." }, hostile: { text: HOSTILE } };
+
+async function actual(real: Real, input: Submit): Promise<object> {
+  const result = await submitAiJob(
+    real.engine,
+    real.workspaceId,
+    SOMEBODY,
+    aSubmit({
+      jobKind: input.kind,
+      capabilityProfileId: input.profile,
+      accessMode: input.accessMode,
+      entityRefs: input.scope.map((entityId) => ({ entityKind: "document", entityId })),
+      jobInputs: input.inputs === "none" ? null : TEXTS[input.inputs],
+      maxAttempts: input.maxAttempts,
+      tokenBudget: input.budget,
+      runAfter: input.later ? LATER : null,
+      idempotencyKey: input.key,
+    }),
+  );
+  return real.answer(result, ({ job, deduplicated }) => ({ job: real.numberOf(job), deduplicated }));
+}
+
+/** What to submit where a case does not care. */
+export const A_SUBMIT: Submit = {
+  kind: "DOC_SUMMARIZE",
+  profile: null,
+  accessMode: "ANALYSIS_ONLY",
+  scope: [],
+  inputs: "none",
+  maxAttempts: 3,
+  budget: null,
+  later: false,
+  key: null,
+};
+
+const one: fc.Arbitrary<Submit> = fc.record({
+  kind: fc.constantFrom("DOC_SUMMARIZE", "DOC_SUMMARIZE", "DOC_EDIT", "TERMINAL_EXEC"),
+  profile: fc.constantFrom(...mostly(30, null, "default", "terminal", "no-such-profile")),
+  accessMode: fc.constantFrom("ANALYSIS_ONLY", "APPLY_SCOPED", "PREVIEW_ONLY"),
+  scope: fc.subarray(["d-1", "d-2"]),
+  inputs: fc.constantFrom(...mostly<Content>(13, "clean", "none", "hostile")),
+  maxAttempts: fc.constantFrom(3, 2, 1),
+  budget: fc.constantFrom(null, 2 ** 53 - 1),
+  later: fc.constantFrom(...mostly(9, false, true)),
+  key: fc.constantFrom(...mostly(8, null, "k-1", "k-2")),
+});
+
+/** A new submit, or an earlier one word by word. */
+export const submits: fc.Arbitrary<Draw> = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: one.map(
+      (input): Draw =>
+        () =>
+          submit(input),
+    ),
+  },
+  {
+    weight: 1,
+    arbitrary: pick.map(
+      (picked): Draw =>
+        ({ jobs }) => {
+          const earlier = jobs[pickFrom(jobs, picked, ({ submit: { key } }) => key !== null) ?? -1];
+          return earlier ? submit(earlier.submit) : null;
+        },
+    ),
+  },
+);

@@ -1,0 +1,43 @@
+import fc from "fast-check";
+import { NotFoundError } from "../../../src/errors.ts";
+import { aceCodeOf, poisonJob } from "../../../src/workflow/poison.ts";
+import { FOUND } from "../../support/jobs.ts";
+import type { Real } from "../real.ts";
+import { type Answer, NOT_FOUND, poison } from "../rules.ts";
+import { aboutJob, mutation } from "../step.ts";
+import { change, ENGINE, type World } from "../world.ts";
+
+interface Report {
+  readonly job: number;
+  readonly type: "EXPORT" | "PROMPT_INJECTION" | "UNKNOWN_SENSITIVITY";
+}
+
+/** Section 5, by somebody outside: whoever has completed or was cancelled stands, the poisoned stay as they are. */
+export const reportViolation = mutation<Report>("reportViolation", { expected, actual });
+
+function expected(world: World, { job: number, type }: Report): Answer {
+  const job = world.jobs[number];
+  if (!job) return NOT_FOUND;
+  if (job.state === "POISONED") return { action: "ALREADY_POISONED", version: job.version, event: job.version };
+  const stands = ["COMPLETED", "COMPLETED_WITH_ISSUES", "CANCELLED"].includes(job.state);
+  if (stands) change(job, "SECURITY_VIOLATION", ENGINE, {});
+  else poison(job, type.toLowerCase(), 0);
+  return { action: stands ? "RECORDED" : "POISONED", version: job.version, event: job.version };
+}
+
+async function actual(real: Real, { job, type }: Report): Promise<object> {
+  const violation = { ...FOUND, violationType: type, aceCode: aceCodeOf(type) };
+  const outcome = await poisonJob(real.engine, real.jobId(job), violation, {
+    fence: async (_tx, { workspaceId }) => (workspaceId === real.workspaceId ? null : new NotFoundError("job")),
+  });
+  if (outcome.action === "REFUSED") return real.refusal(outcome.refusal);
+  return { action: outcome.action, version: outcome.job.version, event: outcome.event.version };
+}
+
+const type = fc.constantFrom<Report["type"][]>("EXPORT", "PROMPT_INJECTION", "UNKNOWN_SENSITIVITY");
+
+export const violations = aboutJob(
+  fc.record({ type }),
+  () => true,
+  (job, drawn) => reportViolation({ job, ...drawn }),
+);

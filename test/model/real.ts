@@ -1,0 +1,97 @@
+import { randomUUID } from "node:crypto";
+import { AppError } from "../../src/errors.ts";
+import { NO_METRICS } from "../../src/jobs/metrics.ts";
+import type { AiJob, WorkflowRun } from "../../src/storage/generated/client/client.ts";
+import type { Engine } from "../../src/workflow/engine.ts";
+import { expireLease } from "../support/jobs.ts";
+import type { Proof } from "./rules.ts";
+
+/** The server's side of one sequence: its own workspace, and which id and token each number of the model stands for. */
+export class Real {
+  readonly engine: Engine;
+  readonly workspaceId: string = randomUUID();
+  readonly jobIds: string[] = [];
+  readonly #claims: { readonly run: WorkflowRun; readonly leaseToken: string }[] = [];
+
+  /** A job of another workspace, which nothing here may reach. */
+  readonly #elsewhere: string;
+
+  constructor(engine: Engine, elsewhere: string) {
+    this.engine = engine;
+    this.#elsewhere = elsewhere;
+  }
+
+  /** The id of a job; for -1, of one that is in another workspace. */
+  jobId(number: number): string {
+    return this.jobIds[number] ?? this.#elsewhere;
+  }
+
+  /** The number of a job, which it gets when it is first seen. */
+  numberOf({ jobId }: Pick<AiJob, "jobId">): number {
+    if (!this.jobIds.includes(jobId)) this.jobIds.push(jobId);
+    return this.jobIds.indexOf(jobId);
+  }
+
+  keep(claim: { readonly run: WorkflowRun; readonly leaseToken: string }): void {
+    this.#claims.push(claim);
+  }
+
+  /** What a worker sends to prove its lease; for a claim that nobody has, something of the right shape. */
+  proof({ run, token }: Proof): { readonly workflowRunId: string; readonly leaseToken: string } {
+    return {
+      workflowRunId: this.#claims[run]?.run.id ?? randomUUID(),
+      leaseToken: this.#claims[token]?.leaseToken ?? "A".repeat(43),
+    };
+  }
+
+  /** A refusal in the model's words. */
+  refusal(error: AppError): object {
+    const { code } = error;
+    return {
+      code,
+      ...("directive" in error && error.directive !== null ? { directive: error.directive } : {}),
+      ...("from" in error && "to" in error ? { from: error.from, to: error.to } : {}),
+      ...("missingCapability" in error ? { missingCapability: error.missingCapability } : {}),
+      ...("job" in error && isJob(error.job) ? { job: this.numberOf(error.job) } : {}),
+    };
+  }
+
+  /** An answer in the model's words. */
+  answer<T>(result: T, done: (result: Exclude<T, AppError>) => object): object {
+    if (result instanceof AppError) return this.refusal(result);
+    return isDone(result) ? done(result) : {};
+  }
+
+  /** Puts the end of a claim's lease into the past. */
+  async endLease(claim: number): Promise<void> {
+    const held = this.#claims[claim];
+    if (held) await expireLease(this.engine, held);
+  }
+
+  /**
+   * Puts the time before which a job is not taken where the model has it, without a version, as only time can: so that
+   * no sequence depends on how long it takes.
+   */
+  async setDue(job: number, due: "ahead" | "passed"): Promise<void> {
+    const { prisma } = this.engine;
+    const hours = due === "ahead" ? 24 : -1;
+    await prisma.$transaction([
+      prisma.$executeRaw`ALTER TABLE ai_jobs DISABLE TRIGGER USER`,
+      prisma.$executeRaw`
+        UPDATE ai_jobs SET run_after = date_trunc('milliseconds', clock_timestamp()) + ${hours} * interval '1 hour'
+        WHERE job_id = ${this.jobId(job)}::uuid`,
+      prisma.$executeRaw`ALTER TABLE ai_jobs ENABLE TRIGGER USER`,
+    ]);
+  }
+}
+
+function isDone<T>(result: T): result is Exclude<T, AppError> {
+  return !(result instanceof AppError);
+}
+
+function isJob(value: unknown): value is AiJob {
+  return typeof value === "object" && value !== null && "jobId" in value;
+}
+
+/** A delta as the domain takes it: every counter that is left out is 0. */
+export const metrics = (delta: Partial<typeof NO_METRICS>) => ({ ...NO_METRICS, ...delta });

@@ -1,0 +1,160 @@
+import { type JsonValue, METRIC_NAMES, type MetricName } from "../../src/storage/columns.ts";
+import type {
+  AccessMode,
+  JobState,
+  RecorderActor,
+  RecorderEventType,
+} from "../../src/storage/generated/client/enums.ts";
+
+/**
+ * The reference model: a workspace in plain memory, as sections 3 to 6 of the spec describe it. It shares no rule with
+ * the product, and knows nothing of ids, clocks, rows or transactions: what is told apart by them there is told apart
+ * by its number here.
+ */
+
+export interface World {
+  /** In the order in which they were submitted; a job's number is its place here. */
+  readonly jobs: Job[];
+  /** Every run whose lease token was handed out, in that order; a claim's number is its place here. */
+  readonly claims: Run[];
+  /** What each capability profile grants. */
+  readonly profiles: Map<string, readonly string[]>;
+}
+
+export type Metrics = Record<MetricName, number>;
+
+/** What a submit says, as far as it matters here. */
+export interface Submit {
+  readonly kind: "DOC_SUMMARIZE" | "DOC_EDIT" | "TERMINAL_EXEC";
+  readonly profile: string | null;
+  readonly accessMode: AccessMode;
+  /** Documents that it may write. */
+  readonly scope: readonly string[];
+  readonly inputs: Content;
+  readonly maxAttempts: number;
+  readonly budget: number | null;
+  /** Not due before tomorrow. */
+  readonly later: boolean;
+  readonly key: string | null;
+}
+
+/** Text for guards: none at all, some that no guard minds, or some that poisons. */
+export type Content = "none" | "clean" | "hostile";
+
+export interface Job {
+  readonly number: number;
+  readonly submit: Submit;
+  readonly profile: string;
+  state: JobState;
+  reason: string;
+  hasError: boolean;
+  /** `run_after`: not set, not yet passed, or passed. */
+  runAfter: "none" | "ahead" | "passed";
+  version: number;
+  attempt: number;
+  metrics: Metrics;
+  outputs: JsonValue;
+  issues: readonly string[];
+  readonly runs: Run[];
+  readonly events: Event[];
+}
+
+export interface Run {
+  readonly job: Job;
+  readonly attempt: number;
+  readonly worker: string;
+  state: JobState;
+  /** The time of its lease is over, whether or not anybody has noticed. */
+  leaseIsOver: boolean;
+  hasError: boolean;
+  readonly nodes: Node[];
+}
+
+export interface Node {
+  readonly id: string;
+  readonly type: string;
+  state: JobState;
+  input: JsonValue;
+  output: JsonValue;
+  hasError: boolean;
+}
+
+export interface Event {
+  readonly type: RecorderEventType;
+  readonly actor: RecorderActor;
+  readonly actorId: string;
+  readonly state: JobState;
+  readonly previousState: JobState | null;
+  readonly metrics: Metrics;
+  readonly capability: string | null;
+  /** The attempt that it is about; 0 for none. */
+  readonly attempt: number;
+}
+
+export type Actor = Pick<Event, "actor" | "actorId">;
+export const PERSON: Actor = { actor: "HUMAN", actorId: "anonymous" };
+export const ENGINE: Actor = { actor: "SYSTEM", actorId: "workflow-engine" };
+export const agent = (run: Run): Actor => ({ actor: "AGENT", actorId: run.worker });
+
+export function newWorld(): World {
+  const profiles = new Map([
+    ["default", ["doc.read", "doc.summarize"]],
+    ["terminal", ["term.exec"]],
+  ]);
+  return { jobs: [], claims: [], profiles };
+}
+
+export function noMetrics(): Metrics {
+  return {
+    durationMs: 0,
+    totalTokens: 0,
+    inputTokens: 0,
+    outputTokens: 0,
+    tokensPlanner: 0,
+    tokensExecutor: 0,
+    entitiesRead: 0,
+    entitiesWritten: 0,
+    validatorsRunCount: 0,
+  };
+}
+
+export type Changes = Partial<
+  Pick<Job, "state" | "reason" | "hasError" | "runAfter" | "attempt" | "metrics" | "outputs" | "issues">
+>;
+
+/** Section 4: one version more, and one event that tells of it. */
+export function change(
+  job: Job,
+  type: RecorderEventType,
+  by: Actor,
+  set: Changes,
+  capability: string | null = null,
+): void {
+  const previousState = job.version === 0 ? null : job.state;
+  Object.assign(job, set);
+  job.version += 1;
+  const { state, metrics } = job;
+  job.events.push({ type, ...by, state, previousState, metrics, capability, attempt: job.runs.length });
+}
+
+/** A run that has ended has no lease, and no node of it stays open (section 3). */
+export function endRun(run: Run, state: JobState, hasError: boolean): void {
+  run.state = state;
+  run.hasError = hasError;
+  for (const node of run.nodes) if (isOpen(node)) node.state = state;
+}
+
+export const isOpen = (node: Node): boolean => node.state === "RUNNING";
+export const latestRun = (job: Job): Run | undefined => job.runs.at(-1);
+export const holdsLease = (run: Run): boolean => run.state === "RUNNING" && !run.leaseIsOver;
+
+/** The most that a counter, or a sum of counters, can be. */
+export const MOST = 2 ** 53 - 1;
+
+/** The sum over some jobs. */
+export function total(jobs: readonly Job[]): Metrics {
+  const sum = noMetrics();
+  for (const { metrics } of jobs)
+    for (const name of METRIC_NAMES) sum[name] = Math.min(sum[name] + metrics[name], MOST);
+  return sum;
+}
