@@ -1,5 +1,4 @@
 import { randomUUID } from "node:crypto";
-import { setTimeout as sleep } from "node:timers/promises";
 
 /**
  * Hints that something was committed: the feed reads sooner for one, and whoever waits for work looks again. A hint is
@@ -54,12 +53,14 @@ export class Signals {
   readonly #kind: SignalsHealth["kind"];
   readonly #options: SignalsOptions;
   readonly #listeners = new Set<() => void>();
-  readonly #closing = new AbortController();
+  /** What ends each wait early. */
+  readonly #waits = new Set<() => void>();
   readonly #running: Promise<void>;
   #connection: Connection | undefined;
   #health: SignalsHealth | undefined;
   #sentAt = Number.NEGATIVE_INFINITY;
   #due: NodeJS.Timeout | undefined;
+  #closing = false;
 
   /** @param carrier undefined where there is one process only. */
   constructor(carrier: Carrier | undefined, options: SignalsOptions) {
@@ -98,7 +99,8 @@ export class Signals {
   }
 
   async close(): Promise<void> {
-    this.#closing.abort();
+    this.#closing = true;
+    for (const end of this.#waits) end();
     clearTimeout(this.#due);
     this.#listeners.clear();
     await this.#running;
@@ -109,8 +111,7 @@ export class Signals {
   }
 
   async #keepConnected(carrier: Carrier): Promise<void> {
-    const { signal } = this.#closing;
-    for (let retryMs = RETRY_MS.first; !signal.aborted; retryMs = Math.min(retryMs * 2, RETRY_MS.longest)) {
+    for (let retryMs = RETRY_MS.first; !this.#closing; retryMs = Math.min(retryMs * 2, RETRY_MS.longest)) {
       try {
         const connection = await this.#connect(carrier);
         retryMs = RETRY_MS.first;
@@ -119,7 +120,7 @@ export class Signals {
         this.#tell();
         throw await this.#use(connection);
       } catch (cause) {
-        if (!signal.aborted) this.#changed(false, cause);
+        if (!this.#closing) this.#changed(false, cause);
       }
       await this.#pause(retryMs * (0.5 + Math.random()));
     }
@@ -145,7 +146,7 @@ export class Signals {
     const { pingMs = PING_MS } = this.#options;
     const broken = connection.broken.then((cause) => new Error("The connection broke.", { cause }));
     try {
-      while (!this.#closing.signal.aborted) {
+      while (!this.#closing) {
         const lost = await Promise.race([broken, this.#pause(pingMs)]);
         if (lost) return lost;
         const answer = connection.ping().then(() => "answered" as const);
@@ -167,8 +168,17 @@ export class Signals {
     this.#options.onChange(this.#health, cause);
   }
 
-  /** Ends early, without an error, when this is closed. */
+  /** Ends early when this is closed. */
   #pause(milliseconds: number): Promise<void> {
-    return sleep(milliseconds, undefined, { signal: this.#closing.signal }).catch(() => undefined);
+    if (this.#closing) return Promise.resolve();
+    return new Promise((resolve) => {
+      const end = () => {
+        clearTimeout(timer);
+        this.#waits.delete(end);
+        resolve();
+      };
+      const timer = setTimeout(end, milliseconds);
+      this.#waits.add(end);
+    });
   }
 }
