@@ -1,5 +1,7 @@
 import { randomUUID } from "node:crypto";
+import { isObjectType } from "graphql";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { schema } from "../../src/graphql/schema.ts";
 import { graphql } from "../generated/index.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { engineOn } from "../support/engine.ts";
@@ -83,7 +85,12 @@ describe("claimAiJobs answers", () => {
       leaseExpiresAt,
       job: { jobId, state: "RUNNING", statusReason: "running", attempt: 1, version: 2, workflowRunId, runAfter: null },
       workflowRun: {
-        ...{ workflowRunId, state: "RUNNING", attempt: 1, workerId: "worker-1", leaseExpiresAt, startedAt },
+        workflowRunId,
+        state: "RUNNING",
+        attempt: 1,
+        workerId: "worker-1",
+        leaseExpiresAt,
+        startedAt,
         finishedAt: null,
       },
     });
@@ -110,6 +117,12 @@ describe("claimAiJobs answers", () => {
     expect(await idsFrom(server.url, { limit: 100 }, { workspaceId: elsewhere })).toEqual([there]);
     expect(await idsFrom(server.url, { limit: 100 })).toEqual([here]);
   });
+});
+
+test("the token of a lease is in no other answer than that of the claim", () => {
+  const types = Object.values(schema.getTypeMap()).filter(isObjectType);
+  const showing = types.filter((type) => Object.keys(type.getFields()).some((name) => /token$/i.test(name)));
+  expect(showing.map(({ name }) => name)).toEqual(["WorkflowClaim"]);
 });
 
 describe("a claim is refused, and takes nothing,", () => {

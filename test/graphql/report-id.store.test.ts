@@ -20,8 +20,14 @@ afterAll(async () => {
 });
 
 const ALL_METRICS = {
-  ...{ validatorsRunCount: 0, entitiesWritten: 0, entitiesRead: 0, tokensExecutor: 0, tokensPlanner: 0 },
-  ...{ outputTokens: 5, inputTokens: 7, durationMs: 0 },
+  validatorsRunCount: 0,
+  entitiesWritten: 0,
+  entitiesRead: 0,
+  tokensExecutor: 0,
+  tokensPlanner: 0,
+  outputTokens: 5,
+  inputTokens: 7,
+  durationMs: 0,
 };
 const METRICS = { inputTokens: 7, outputTokens: 5 };
 const STEP = { nodeId: "n", nodeType: "tool", outcome: "STARTED" };
@@ -52,8 +58,11 @@ const reports: readonly Sent[] = [
     send: (report) => askToComplete(server.url, report),
     first: { jobOutputs: { a: 1, b: 2 }, metrics: METRICS },
     again: {
-      ...{ needsValidation: false, issues: [], writtenEntities: [] },
-      ...{ metrics: ALL_METRICS, jobOutputs: { b: 2, a: 1 } },
+      needsValidation: false,
+      issues: [],
+      writtenEntities: [],
+      metrics: ALL_METRICS,
+      jobOutputs: { b: 2, a: 1 },
     },
     another: { jobOutputs: { a: 1, b: 3 }, metrics: METRICS },
   },

@@ -45,8 +45,13 @@ describe.each(SORTS)("$report of written entities", ({ prepare, send }) => {
     const after = await records(taken);
     expectSound(after);
     expect(after.job).toMatchObject({
-      ...{ state: "FAILED", statusReason: "access_mode_violation", version: before.job.version + 1 },
-      ...{ jobOutputs: null, issues: [], runAfter: null, ...metricsOf(before.job) },
+      state: "FAILED",
+      statusReason: "access_mode_violation",
+      version: before.job.version + 1,
+      jobOutputs: null,
+      issues: [],
+      runAfter: null,
+      ...metricsOf(before.job),
     });
     expect(after.job.errorMessage).toContain(accessMode);
     expect(after.runs).toMatchObject([{ state: "FAILED", leaseExpiresAt: null }]);
@@ -55,7 +60,11 @@ describe.each(SORTS)("$report of written entities", ({ prepare, send }) => {
       before.nodes.map(({ nodeId }) => [nodeId, "FAILED", null]),
     );
     expect(after.events.at(-1)).toMatchObject({
-      ...{ type: "STATE_CHANGED", actor: "AGENT", actorId: "worker-1", previousState: "RUNNING", state: "FAILED" },
+      type: "STATE_CHANGED",
+      actor: "AGENT",
+      actorId: "worker-1",
+      previousState: "RUNNING",
+      state: "FAILED",
       payload: { reason: "access_mode_violation", detail: expect.stringContaining(accessMode) },
     });
 

@@ -59,15 +59,25 @@ describe("the decision", () => {
     const accepted = decision.startsWith("ACCEPT");
     expect(job).toMatchObject({ state, version: before.job.version + 1 });
     expect(after.job).toMatchObject({
-      ...{ state, statusReason: reason, version: before.job.version + 1, attempt: 1, ...metricsOf(before.job) },
-      ...{ jobOutputs: accepted ? OUTPUTS : null, issues: decision === "REVISE" ? [] : issues, runAfter: null },
+      state,
+      statusReason: reason,
+      version: before.job.version + 1,
+      attempt: 1,
+      ...metricsOf(before.job),
+      jobOutputs: accepted ? OUTPUTS : null,
+      issues: decision === "REVISE" ? [] : issues,
+      runAfter: null,
     });
     expect(after.job.completedAt === null).toBe(decision === "REVISE");
     const errorMessage = accepted ? null : "[redacted] has seen it.";
     expect(after.runs).toMatchObject([{ state: runState, leaseExpiresAt: null, errorMessage }]);
     expect(after.runs[0]?.finishedAt).toEqual(expect.any(Date));
     expect(after.events.at(-1)).toMatchObject({
-      ...{ type: "STATE_CHANGED", actor: "HUMAN", actorId: "anonymous", previousState: "AWAITING_USER", state },
+      type: "STATE_CHANGED",
+      actor: "HUMAN",
+      actorId: "anonymous",
+      previousState: "AWAITING_USER",
+      state,
       capabilityId: accepted ? "doc.summarize" : null,
       payload: { reason, decision: decision.toLowerCase(), comment: "[redacted] has seen it." },
     });

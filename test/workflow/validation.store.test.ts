@@ -35,7 +35,10 @@ describe("a completion that asks for a verdict", () => {
     expect(after.job).toMatchObject({ statusReason: "awaiting_validation", version: 3 });
     expect(after.runs).toMatchObject([{ state: "AWAITING_VALIDATION", leaseExpiresAt: null, finishedAt: null }]);
     expect(after.events.at(-1)).toMatchObject({
-      ...{ type: "STATE_CHANGED", actor: "AGENT", previousState: "RUNNING", state: "AWAITING_VALIDATION" },
+      type: "STATE_CHANGED",
+      actor: "AGENT",
+      previousState: "RUNNING",
+      state: "AWAITING_VALIDATION",
       payload: { reason: "awaiting_validation", issues: issues.length },
     });
   });
@@ -96,7 +99,11 @@ describe("the verdict", () => {
     const ended = given === "NEEDS_USER" ? { leaseExpiresAt: null, finishedAt: null } : ENDED;
     expect(after.runs).toMatchObject([{ state, ...ended }]);
     expect(after.events.at(-1)).toMatchObject({
-      ...{ type: "STATE_CHANGED", actor: "HUMAN", actorId: "anonymous", previousState: "AWAITING_VALIDATION", state },
+      type: "STATE_CHANGED",
+      actor: "HUMAN",
+      actorId: "anonymous",
+      previousState: "AWAITING_VALIDATION",
+      state,
       capabilityId: given === "APPROVED" ? "doc.summarize" : null,
       payload: { reason, decision: given.toLowerCase(), comment: "[redacted] has seen it." },
     });
@@ -123,7 +130,9 @@ describe("the verdict", () => {
     expect(after.job).toMatchObject({ jobOutputs: null, version: 4 });
     expect(after.runs).toMatchObject([{ state: "FAILED", ...ENDED }]);
     expect(after.events.at(-1)).toMatchObject({
-      ...{ type: "CAPABILITY_ACTION", capabilityId: "doc.summarize", state: "FAILED" },
+      type: "CAPABILITY_ACTION",
+      capabilityId: "doc.summarize",
+      state: "FAILED",
       payload: { outcome: "denied", checked_at: "completion" },
     });
   });
