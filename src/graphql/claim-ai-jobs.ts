@@ -1,5 +1,6 @@
 import { z } from "zod";
 import * as errors from "../errors.ts";
+import { JobKind } from "../storage/generated/client/enums.ts";
 import type { Claimed } from "../workflow/claim.ts";
 import { AiJob } from "./ai-job.ts";
 import { builder } from "./builder.ts";
@@ -8,8 +9,8 @@ import { leaseSeconds, workerId } from "./inputs.ts";
 import { isPayloadWith } from "./result.ts";
 import { WorkflowClaim } from "./workflow-claim.ts";
 
-/** Jobs that one claim may take, and seconds that it may wait for the first. */
-const MOST = { jobs: 100, waitSeconds: 20 };
+/** Jobs that one claim may take, seconds that it may wait for the first, and kinds that it may name. */
+const MOST = { jobs: 100, waitSeconds: 20, kinds: Object.keys(JobKind).length };
 
 const ClaimAiJobsInput = builder.inputType("ClaimAiJobsInput", {
   description: "What a worker takes.",
@@ -17,8 +18,8 @@ const ClaimAiJobsInput = builder.inputType("ClaimAiJobsInput", {
     workerId: t.string(workerId),
     jobKinds: t.field({
       type: [JobKindEnum],
-      validate: z.array(z.unknown()).min(1).nullish(),
-      description: "Kinds that the worker can do; all where it is left out.",
+      validate: z.array(z.unknown()).min(1).max(MOST.kinds).nullish(),
+      description: "Kinds that the worker can do, each once; all where it is left out.",
     }),
     limit: t.int({
       required: true,

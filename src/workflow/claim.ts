@@ -1,4 +1,4 @@
-import { AppError } from "../errors.ts";
+import { AppError, TryAgainError } from "../errors.ts";
 import { refuseStartsByQuota, usedUpForStarts } from "../quotas/admission.ts";
 import type { LockedJob, Transaction } from "../recorder/commit.ts";
 import { inTransaction } from "../recorder/transaction.ts";
@@ -37,11 +37,20 @@ export async function claimAiJobs(engine: Engine, input: ClaimAiJobs): Promise<C
   const claims: Claim[] = [];
   const poisoned: AiJob[] = [];
   for (const one of leased) {
-    const outcome = await handOut(engine, one, patterns.get(one.claim.job.capabilityProfileId) ?? []);
+    const outcome = await handOut(engine, one, patterns.get(one.claim.job.capabilityProfileId) ?? []).catch(busy);
     if ("leaseToken" in outcome) claims.push(outcome);
     else if (!(outcome instanceof AppError)) poisoned.push(outcome.job);
   }
   return { claims, poisoned };
+}
+
+/**
+ * The database had no time to do what a guard's finding asks for: nobody gets this job before its lease ends. The others
+ * are handed out, for their leases are committed; TRY_AGAIN for all of them would lose them.
+ */
+function busy(error: unknown): TryAgainError {
+  if (error instanceof TryAgainError) return error;
+  throw error;
 }
 
 interface Batch {

@@ -4,7 +4,7 @@ import { cancelAiJob } from "../../src/workflow/cancel.ts";
 import type { Engine } from "../../src/workflow/engine.ts";
 import type { Claim } from "../../src/workflow/leasing.ts";
 import { poisonJob } from "../../src/workflow/poison.ts";
-import { awaitingUser, awaitingValidation, review, verdict } from "../support/awaiting.ts";
+import { awaitingUser, awaitingValidation, OUTPUTS, review, verdict } from "../support/awaiting.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { engineOn, SOMEBODY } from "../support/engine.ts";
 import { anotherClient } from "../support/interrupt.ts";
@@ -117,14 +117,13 @@ test("a review and a poisoning at once: the outputs count as applied with the vi
       () => review(engines[0], claim, "ACCEPT").then(told),
       () => poisonJob(engines[1], claim.job.jobId, FOUND).then(({ action }) => action),
     ];
-    const started = (round % 2 === 0 ? work : work.toReversed()).map((begin) => begin());
-    const answers = await Promise.all(started);
+    const answers = await Promise.all((round % 2 === 0 ? work : work.toReversed()).map((begin) => begin()));
     const after = await recordsOf(other, claim.job.jobId);
     expectSound(after);
-    const accepted = { answers: ["RECORDED", "done"], state: "COMPLETED", jobOutputs: { summary: "draft" } };
-    const poisoned = { answers: ["JOB_POISONED STOP_POISONED", "POISONED"], state: "POISONED", jobOutputs: null };
     const { state, jobOutputs } = after.job;
-    const expected = answers.includes("done") ? accepted : poisoned;
-    expect({ answers: answers.toSorted(), state, jobOutputs }).toEqual(expected);
+    expect([
+      { answers: ["RECORDED", "done"], state: "COMPLETED", jobOutputs: OUTPUTS },
+      { answers: ["JOB_POISONED STOP_POISONED", "POISONED"], state: "POISONED", jobOutputs: null },
+    ]).toContainEqual({ answers: answers.toSorted(), state, jobOutputs });
   }
 });
