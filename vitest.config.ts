@@ -43,6 +43,9 @@ const resolve = { alias: [{ find: /^graphql$/, replacement: "graphql/index.js" }
 /** Measures how long a real process takes to start: run after the others, with the machine to itself. */
 const alone = ["test/storage/embedded.test.ts"];
 
+/** Keeps a dozen processes busy and kills them: neither it nor the others would have the time they need together. */
+const chaos = ["test/chaos/*.postgres.test.ts"];
+
 const common = { testTimeout: 30_000, hookTimeout: 60_000 };
 
 export default defineConfig({
@@ -68,9 +71,11 @@ export default defineConfig({
                 ...common,
                 name: "postgres",
                 include: [...stores, ...postgresOnly],
+                exclude: chaos,
                 env: { TEST_STORE: "postgres" },
               },
             },
+            { resolve, test: { ...common, name: "chaos", include: chaos, sequence: { groupOrder: 2 } } },
           ]
         : []),
       ...(withRedis

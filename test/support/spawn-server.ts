@@ -16,6 +16,8 @@ export interface SpawnedServer {
   /** Where it listens, such as http://127.0.0.1:51234/graphql; rejects where it ends instead. */
   readonly url: Promise<string>;
   readonly exited: Promise<Exit>;
+  /** What it has logged so far, line by line. */
+  readonly logged: readonly string[];
   /** Milliseconds for which its main thread was ready to run and other processes had the processors. */
   heldUp(): number;
   /** Sends a signal, and waits for the end. */
@@ -32,9 +34,11 @@ export function spawnServer(env: Readonly<Record<string, string>>): SpawnedServe
     stdio: ["ignore", "pipe", "pipe"],
   });
   const exited = exitOf(child);
+  const logged: string[] = [];
   const server: SpawnedServer = {
-    url: urlOf(child, exited),
+    url: urlOf(child, exited, logged),
     exited,
+    logged,
     heldUp: () => heldUp(child.pid),
     end: async (signal) => {
       child.kill(signal);
@@ -73,10 +77,11 @@ function exitOf(child: ChildProcess): Promise<Exit> {
 }
 
 /** Its log says where it listens. */
-function urlOf(child: ChildProcess, exited: Promise<Exit>): Promise<string> {
+function urlOf(child: ChildProcess, exited: Promise<Exit>, logged: string[]): Promise<string> {
   return new Promise((resolve, reject) => {
     if (child.stdout) {
       createInterface({ input: child.stdout }).on("line", (line) => {
+        logged.push(line);
         const [, url] = /GraphQL on (http:\/\/[^"\s]+)/.exec(line) ?? [];
         if (url) resolve(url);
       });

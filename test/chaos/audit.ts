@@ -1,0 +1,71 @@
+import type pg from "pg";
+import type { Entry } from "./journal.ts";
+
+/**
+ * What the checks compare the product's tables with, in a schema of its own: the leases as they were at every moment,
+ * which the product does not keep, and what the workers' journals say.
+ */
+
+/** Where the workers' connections end, and the leases with every change of them, kept by triggers. */
+export async function installAudit(admin: pg.Client): Promise<void> {
+  await admin.query(`
+    CREATE SCHEMA chaos;
+    CREATE TABLE chaos.leases (
+      id bigserial PRIMARY KEY, workflow_run_id uuid NOT NULL, lease_expires_at timestamptz(3),
+      by_transaction xid8 NOT NULL DEFAULT pg_current_xact_id());
+    CREATE INDEX ON chaos.leases (workflow_run_id, id);
+    CREATE FUNCTION chaos.keep_lease() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+      INSERT INTO chaos.leases (workflow_run_id, lease_expires_at) VALUES (NEW.id, NEW.lease_expires_at);
+      RETURN NULL;
+    END $$;
+    CREATE TRIGGER zz_chaos AFTER INSERT OR UPDATE ON workflow_runs
+      FOR EACH ROW EXECUTE FUNCTION chaos.keep_lease();
+
+    -- The lease that a report found, whatever its own transaction made of it: all this is under the job's lock.
+    CREATE TABLE chaos.accepted (
+      workflow_run_id uuid, report_id uuid, recorded_at timestamptz(3), lease_expires_at timestamptz(3));
+    CREATE FUNCTION chaos.keep_accepted() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+      INSERT INTO chaos.accepted VALUES (NEW.workflow_run_id, NEW.report_id, NEW.recorded_at, (
+        SELECT lease_expires_at FROM chaos.leases
+        WHERE workflow_run_id = NEW.workflow_run_id AND by_transaction <> pg_current_xact_id()
+        ORDER BY id DESC LIMIT 1));
+      RETURN NULL;
+    END $$;
+    CREATE TRIGGER zz_chaos AFTER INSERT ON worker_reports FOR EACH ROW EXECUTE FUNCTION chaos.keep_accepted();`);
+}
+
+/** The journals, as tables: what was claimed, meant to be reported, sent, and heard. */
+export async function loadJournals(
+  admin: pg.Client,
+  entries: readonly Entry[],
+  cancelled: readonly string[],
+): Promise<void> {
+  await admin.query(`
+    CREATE TABLE chaos.journal (entry jsonb NOT NULL);
+    CREATE VIEW chaos.claims AS
+      SELECT (entry->>'workflowRunId')::uuid AS workflow_run_id, (entry->>'jobId')::uuid AS job_id,
+        (entry->>'leaseExpiresAt')::timestamptz AS lease_expires_at
+      FROM chaos.journal WHERE entry->>'type' = 'claimed'`);
+  await admin.query("INSERT INTO chaos.journal SELECT * FROM jsonb_array_elements($1::jsonb)", [
+    JSON.stringify(entries),
+  ]);
+  await admin.query("CREATE TABLE chaos.cancelled (job_id uuid)");
+  await admin.query("INSERT INTO chaos.cancelled SELECT unnest($1::uuid[])", [cancelled]);
+  await admin.query(`
+    CREATE TABLE chaos.reports AS
+      SELECT (entry->'input'->>'reportId')::uuid AS report_id, (entry->'input'->>'workflowRunId')::uuid AS workflow_run_id,
+        entry->>'kind' AS kind, jsonb_array_length(coalesce(entry->'input'->'retrievedSnippets', '[]')) > 0 AS is_guarded,
+        entry->'input'->'metrics' AS metrics
+      FROM chaos.journal WHERE entry->>'type' = 'intends';
+    CREATE UNIQUE INDEX ON chaos.reports (report_id);
+    CREATE TABLE chaos.heard AS
+      SELECT (entry->>'reportId')::uuid AS report_id, entry->>'code' AS code,
+        (entry->>'leaseExpiresAt')::timestamptz AS lease_expires_at
+      FROM chaos.journal WHERE entry->>'type' = 'hears';
+    CREATE TABLE chaos.sent AS
+      SELECT id::uuid AS report_id, count(*)::int AS times
+      FROM chaos.journal, jsonb_array_elements_text(entry->'reportIds') AS id WHERE entry->>'type' = 'sends' GROUP BY id;
+    ANALYZE`);
+}

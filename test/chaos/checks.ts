@@ -1,0 +1,195 @@
+/** Statements about the whole database. Each is refuted by rows: `refutation` selects those, and says what is wrong. */
+interface Check {
+  readonly name: string;
+  readonly refutation: string;
+}
+
+const ENDED = "('completed', 'completed_with_issues', 'cancelled', 'failed', 'poisoned')";
+
+const STATES: readonly Check[] = [
+  {
+    name: "every job has ended: none is left running or stalled, nor queued while workers wait for it",
+    refutation: `SELECT job_id, state, run_after FROM ai_jobs WHERE state NOT IN ${ENDED}`,
+  },
+  {
+    name: "no run is active whose job is not, and no node is open whose run is not",
+    refutation: `
+      SELECT r.id, r.state, j.state AS job FROM workflow_runs r JOIN ai_jobs j USING (job_id) WHERE r.finished_at IS NULL
+      UNION ALL
+      SELECT n.id, n.state, r.state FROM node_executions n JOIN workflow_runs r ON r.id = n.workflow_run_id
+      WHERE n.finished_at IS NULL`,
+  },
+  {
+    name: "a job's latest run ended as the job did; one that is tried again has a run that failed or stalled",
+    refutation: `
+      SELECT j.job_id, j.state, r.state AS run FROM ai_jobs j JOIN workflow_runs r ON r.id = j.workflow_run_id
+      WHERE NOT CASE j.state
+        WHEN 'queued' THEN r.state IN ('failed', 'stalled')
+        WHEN 'failed' THEN r.state IN ('failed', 'stalled')
+        WHEN 'cancelled' THEN r.state IN ('cancelled', 'failed', 'stalled')
+        ELSE r.state = j.state END`,
+  },
+  {
+    name: "a job has as many runs as attempts, numbered without a gap, and its latest is its last",
+    refutation: `
+      SELECT j.job_id, j.attempt, count(r.id), max(r.attempt) FROM ai_jobs j LEFT JOIN workflow_runs r USING (job_id)
+      GROUP BY j.job_id
+      HAVING (count(r.id), coalesce(max(r.attempt), 0)) <> (j.attempt, j.attempt)
+        OR j.workflow_run_id IS DISTINCT FROM (array_agg(r.id ORDER BY r.attempt DESC))[1]`,
+  },
+  {
+    name: "a cancellation that was answered stands",
+    refutation: `
+      SELECT j.job_id, j.state FROM chaos.cancelled JOIN ai_jobs j USING (job_id) WHERE j.state <> 'cancelled'`,
+  },
+];
+
+const LEASES: readonly Check[] = [
+  {
+    name: "of one job no two runs overlap",
+    refutation: `
+      SELECT a.job_id, a.id, a.finished_at, b.id, b.started_at FROM workflow_runs a JOIN workflow_runs b USING (job_id)
+      WHERE a.attempt < b.attempt AND (a.finished_at IS NULL OR a.finished_at > b.started_at)`,
+  },
+  {
+    name: "a run is recovered only when its last lease has passed, and the next one begins only then",
+    refutation: `
+      SELECT r.id, r.finished_at, l.last FROM workflow_runs r
+      JOIN (SELECT workflow_run_id AS id, max(lease_expires_at) AS last FROM chaos.leases GROUP BY 1) l USING (id)
+      WHERE r.finished_at < l.last AND r.state = 'stalled'`,
+  },
+  {
+    name: "a run whose lease had passed when it finished was recovered, cancelled or poisoned, and nothing else",
+    refutation: `
+      SELECT r.id, r.state, r.finished_at, l.last FROM workflow_runs r
+      JOIN (SELECT workflow_run_id AS id, max(lease_expires_at) AS last FROM chaos.leases GROUP BY 1) l USING (id)
+      WHERE r.finished_at >= l.last AND r.state NOT IN ('stalled', 'cancelled', 'poisoned')`,
+  },
+  {
+    name: "every report was accepted under a lease that had not passed, while its run was going on",
+    refutation: `
+      SELECT a.* FROM chaos.accepted a JOIN workflow_runs r ON r.id = a.workflow_run_id
+      WHERE a.lease_expires_at IS NULL OR a.recorded_at >= a.lease_expires_at
+        OR a.recorded_at NOT BETWEEN r.started_at AND r.finished_at`,
+  },
+  {
+    name: "what a worker was told of its lease is what the database had",
+    refutation: `
+      WITH told AS (
+        SELECT workflow_run_id, lease_expires_at FROM chaos.claims
+        UNION SELECT workflow_run_id, h.lease_expires_at FROM chaos.heard h JOIN chaos.reports USING (report_id)
+        WHERE h.lease_expires_at IS NOT NULL)
+      SELECT * FROM told EXCEPT SELECT workflow_run_id, lease_expires_at FROM chaos.leases`,
+  },
+  {
+    name: "a run was handed out once, and its job is the one that its worker was told",
+    refutation: `
+      SELECT workflow_run_id, count(*), min(c.job_id::text) FROM chaos.claims c
+      LEFT JOIN workflow_runs r ON r.id = c.workflow_run_id
+      GROUP BY 1 HAVING count(*) > 1 OR bool_or(c.job_id IS DISTINCT FROM r.job_id)`,
+  },
+];
+
+const REPORTS: readonly Check[] = [
+  {
+    name: "nothing was accepted that no worker has sent",
+    refutation: `
+      SELECT w.* FROM worker_reports w LEFT JOIN chaos.reports r USING (workflow_run_id, report_id)
+      LEFT JOIN chaos.sent s USING (report_id) WHERE r.report_id IS NULL OR s.report_id IS NULL`,
+  },
+  {
+    name: "what a worker was told is kept, and what was refused the only time that it was sent is not",
+    refutation: `
+      SELECT h.*, s.times, w.breach_code FROM chaos.heard h JOIN chaos.sent s USING (report_id)
+      LEFT JOIN worker_reports w USING (report_id)
+      WHERE CASE
+        WHEN h.code IS NULL THEN w.report_id IS NULL OR w.breach_code IS NOT NULL
+        WHEN h.code IN ('BUDGET_EXCEEDED', 'ACCESS_MODE_VIOLATION') THEN h.code IS DISTINCT FROM w.breach_code
+        ELSE s.times = 1 AND w.report_id IS NOT NULL END`,
+  },
+];
+
+/** Reports whose metrics count, with their jobs. One that breaks the access mode is kept, and its metrics are not. */
+const COUNTED = `counted AS (
+  SELECT job_id, is_guarded, metrics FROM worker_reports w JOIN chaos.reports USING (workflow_run_id, report_id)
+  JOIN workflow_runs run ON run.id = w.workflow_run_id
+  WHERE breach_code IS NULL OR breach_code = 'BUDGET_EXCEEDED')`;
+
+const sumOf = (metric: string) => `coalesce(sum((metrics->>'${metric}')::bigint), 0)`;
+
+const METRICS: readonly Check[] = [
+  {
+    name: "a job's metrics are the sum of its accepted reports",
+    refutation: `
+      WITH ${COUNTED}
+      SELECT j.job_id, j.state FROM ai_jobs j LEFT JOIN counted USING (job_id) GROUP BY j.job_id
+      HAVING (j.duration_ms, j.total_tokens, j.input_tokens, j.output_tokens, j.tokens_planner, j.tokens_executor,
+          j.entities_read, j.entities_written)
+        <> (${sumOf("durationMs")}, ${sumOf("inputTokens")} + ${sumOf("outputTokens")}, ${sumOf("inputTokens")},
+          ${sumOf("outputTokens")}, ${sumOf("tokensPlanner")}, ${sumOf("tokensExecutor")}, ${sumOf("entitiesRead")},
+          ${sumOf("entitiesWritten")})`,
+  },
+  {
+    // Every run of a job with texts guards them, and so does every step that brings some; $1 names the guards in order.
+    name: "its validators are those of its reports, and the guards that the server has run for it",
+    refutation: `
+      WITH ${COUNTED}, reported AS (
+        SELECT job_id, ${sumOf("validatorsRunCount")} + count(*) FILTER (WHERE is_guarded) * cardinality($1::text[]) AS n
+        FROM counted GROUP BY 1
+      ), trapped AS (
+        SELECT job_id, sum(array_position($1::text[], payload->>'guard_name')) AS n FROM flight_recorder_events
+        WHERE type = 'security_violation' AND payload->>'trigger' LIKE '%retrievedSnippets%' GROUP BY 1)
+      SELECT j.job_id, j.state, j.validators_run_count, reported.n AS reported, trapped.n AS trapped
+      FROM ai_jobs j LEFT JOIN reported USING (job_id) LEFT JOIN trapped USING (job_id)
+      WHERE j.validators_run_count <> coalesce(reported.n, 0) + coalesce(trapped.n, 0)
+        + CASE WHEN j.job_inputs IS NULL THEN 0 ELSE j.attempt * cardinality($1::text[]) END`,
+  },
+  {
+    name: "a job that has passed its token budget has failed for it",
+    refutation: `
+      SELECT job_id, state, total_tokens, token_budget FROM ai_jobs
+      WHERE (total_tokens > token_budget AND state <> 'failed')
+        OR (status_reason = 'budget_exceeded' AND total_tokens <= token_budget)`,
+  },
+];
+
+const EVENTS: readonly Check[] = [
+  {
+    name: "a job's events are its versions, from 1 on and without a gap",
+    refutation: `
+      SELECT j.job_id, j.version, count(e.*) FROM ai_jobs j LEFT JOIN flight_recorder_events e USING (job_id)
+      GROUP BY j.job_id
+      HAVING (count(e.version), min(e.version), max(e.version), max(e.order_xid))
+        IS DISTINCT FROM (j.version::bigint, 1, j.version, j.order_xid)`,
+  },
+  {
+    name: "a recovery is one event of the run that stalled, and every run that stalled has one",
+    refutation: `
+      SELECT r.id, r.state, count(e.version) FROM workflow_runs r JOIN ai_jobs j USING (job_id)
+      LEFT JOIN flight_recorder_events e ON e.workflow_run_id = r.id AND e.type = 'workflow_recovery'
+      GROUP BY r.id, j.job_id
+      -- A poisoning reaches runs that had stalled before it, too.
+      HAVING count(e.version)
+        <> (r.state = 'stalled' OR (r.state = 'poisoned' AND r.finished_at < j.completed_at))::int`,
+  },
+  {
+    name: "no recovery is of no run",
+    refutation: `
+      SELECT e.job_id, e.version FROM flight_recorder_events e LEFT JOIN workflow_runs r ON r.id = e.workflow_run_id
+      WHERE e.type = 'workflow_recovery' AND r.job_id IS DISTINCT FROM e.job_id`,
+  },
+  {
+    name: "a recovery names the lease that had passed, and settles what becomes of the job in the same transaction",
+    refutation: `
+      SELECT e.job_id, e.version, e.payload FROM flight_recorder_events e
+      LEFT JOIN flight_recorder_events next ON next.job_id = e.job_id AND next.version = e.version + 1
+      WHERE e.type = 'workflow_recovery' AND NOT coalesce(
+        (e.payload->>'lease_expired_at')::timestamptz <= e.recorded_at
+        AND (e.payload->>'lease_expired_at')::timestamptz = (
+          SELECT lease_expires_at FROM chaos.leases l
+          WHERE l.workflow_run_id = e.workflow_run_id AND lease_expires_at IS NOT NULL ORDER BY l.id DESC LIMIT 1)
+        AND next.order_xid = e.order_xid AND next.state IN ('queued', 'failed'), false)`,
+  },
+];
+
+export const CHECKS: readonly Check[] = [...STATES, ...LEASES, ...REPORTS, ...METRICS, ...EVENTS];
