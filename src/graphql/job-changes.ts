@@ -73,6 +73,9 @@ export async function changesOfJobs(watching: Watching, filter: JobFilter): Prom
   const wants = (item: FeedItem) => isOf(filter, item) && item.event.version > (held.get(item.event.jobId) ?? 0);
   const subscriber = await feed.subscribe({ workspaceId: viewer.workspaceId, wants }, from);
   try {
+    // What is below the horizon has committed, so the list that is read now holds it: the live stream may be a little
+    // behind, and whoever goes on from a snapshot must not be told again what it held.
+    if (!from) subscriber.skipTo(await feed.horizon());
     const jobs = from ? [] : await listed(watching, filter);
     for (const { jobId, version } of jobs) held.set(jobId, version);
     // Every snapshot carries the place where the stream begins: whoever goes on from any of them misses no event.

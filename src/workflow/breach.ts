@@ -80,7 +80,8 @@ export async function failBroken(tx: Transaction, broken: readonly BrokenRun[]):
       set: {
         ...metrics,
         ...become(job, "FAILED", reasonOf(breach)),
-        errorMessage: errorOf(breach, job).message,
+        // A denial says all there is to say in its reason, wherever it is made.
+        errorMessage: breach.code === "CAPABILITY_DENIED" ? null : errorOf(breach, job).message,
       },
       event: eventOf(job, run, breach),
     })),
