@@ -136,13 +136,29 @@ const SCHEDULED = Prisma.sql`${WAITING} AND run_after <= statement_timestamp()`;
 const FOR_ANYBODY = Prisma.sql`(preferred_until IS NULL OR preferred_until <= statement_timestamp())`;
 
 /** The workspaces of a claim, in the order of their turns. */
-function arcsOf(workspaceId: string | null, last: string): readonly Prisma.Sql[] {
-  return workspaceId === null
-    ? [Prisma.sql`workspace_id > ${last}::uuid`, Prisma.sql`workspace_id <= ${last}::uuid`]
-    : [Prisma.sql`workspace_id = ${workspaceId}::uuid`];
+function arcsOf(workspaceId: string | null, last: string): readonly Arc[] {
+  if (workspaceId !== null) {
+    const only = Prisma.sql`workspace_id = ${workspaceId}::uuid`;
+    return [{ first: only, next: Prisma.sql`${only} AND job_kind > here.job_kind` }];
+  }
+  const upTo = Prisma.sql`workspace_id <= ${last}::uuid`;
+  return [
+    { first: Prisma.sql`workspace_id > ${last}::uuid`, next: FURTHER },
+    { first: upTo, next: Prisma.sql`${upTo} AND ${FURTHER}` },
+  ];
 }
 
-const EVERYWHERE: readonly Prisma.Sql[] = [Prisma.sql`true`];
+/**
+ * A stretch of places in order: where it begins, and what comes after the place `here`. A hop has one lower bound alone:
+ * of two, the index takes the weaker one, and walks over every job from there.
+ */
+interface Arc {
+  readonly first: Prisma.Sql;
+  readonly next: Prisma.Sql;
+}
+
+const FURTHER = Prisma.sql`(workspace_id, job_kind) > (here.workspace_id, here.job_kind)`;
+const EVERYWHERE: readonly Arc[] = [{ first: Prisma.sql`true`, next: FURTHER }];
 
 function words(kinds: readonly JobKind[]): string[] {
   return kinds.map((kind) => kind.toLowerCase());
@@ -152,11 +168,11 @@ function words(kinds: readonly JobKind[]): string[] {
  * The places that have a due job, as `ready` and `scheduled`, in the order of their turns.
  * @param isWanted a condition on `place`: the others do not count.
  */
-function duePlaces(arcs: readonly Prisma.Sql[], isWanted: Prisma.Sql): Prisma.Sql {
+function duePlaces(arcs: readonly Arc[], isWanted: Prisma.Sql): Prisma.Sql {
   const isDue = Prisma.sql`EXISTS (SELECT FROM ai_jobs j
     WHERE ${SCHEDULED} AND j.workspace_id = place.workspace_id AND j.job_kind = place.job_kind)`;
-  const ready = arcs.map((arc, at) => hops(Prisma.raw(`ready_${at}`), Prisma.sql`${READY} AND ${arc}`));
-  const scheduled = arcs.map((arc, at) => hops(Prisma.raw(`scheduled_${at}`), Prisma.sql`${WAITING} AND ${arc}`));
+  const ready = arcs.map((arc, at) => hops(Prisma.raw(`ready_${at}`), READY, arc));
+  const scheduled = arcs.map((arc, at) => hops(Prisma.raw(`scheduled_${at}`), WAITING, arc));
   const all = (name: string) => Prisma.raw(arcs.map((_, at) => `SELECT * FROM ${name}_${at}`).join(" UNION ALL "));
   return Prisma.sql`${Prisma.join([...ready, ...scheduled])},
     ready AS MATERIALIZED (
@@ -168,13 +184,12 @@ function duePlaces(arcs: readonly Prisma.Sql[], isWanted: Prisma.Sql): Prisma.Sq
 }
 
 /** Places in order, from each one to the next along the index: a million jobs of one place cost one hop. */
-function hops(name: Prisma.Sql, condition: Prisma.Sql): Prisma.Sql {
-  const next = (after: Prisma.Sql) => Prisma.sql`
-    SELECT workspace_id, job_kind FROM ai_jobs WHERE ${condition} ${after} ORDER BY workspace_id, job_kind LIMIT 1`;
+function hops(name: Prisma.Sql, condition: Prisma.Sql, { first, next }: Arc): Prisma.Sql {
+  const hop = (where: Prisma.Sql) => Prisma.sql`
+    SELECT workspace_id, job_kind FROM ai_jobs WHERE ${condition} AND ${where} ORDER BY workspace_id, job_kind LIMIT 1`;
   return Prisma.sql`${name} AS (
-    (${next(Prisma.empty)})
+    (${hop(first)})
     UNION ALL
-    SELECT one.* FROM ${name} AS here,
-      LATERAL (${next(Prisma.sql`AND (workspace_id, job_kind) > (here.workspace_id, here.job_kind)`)}) AS one
+    SELECT one.* FROM ${name} AS here, LATERAL (${hop(next)}) AS one
   )`;
 }
