@@ -7,7 +7,6 @@ import { ENDPOINT } from "./http/graphql.ts";
 import { Feed } from "./recorder/feed.ts";
 import { type Carrier, Signals } from "./recorder/signals.ts";
 import { overPostgres } from "./recorder/signals-postgres.ts";
-import { overRedis } from "./recorder/signals-redis.ts";
 import { createServer } from "./server.ts";
 import { openStorage, type Storage, StorageError } from "./storage/open.ts";
 import { settle, startSweeps } from "./sweeps.ts";
@@ -36,7 +35,7 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
     pollMs: FEED_POLL_MS,
     onError: (err) => log.warn({ err }, "the event log could not be read; trying again"),
   });
-  const signals = new Signals(carrierOf(config, await feed.epoch()), {
+  const signals = new Signals(await carrierOf(config, await feed.epoch()), {
     onChange: ({ kind, connected }, err) =>
       connected
         ? log.info({ kind }, "hints go to the other servers and come from them")
@@ -83,9 +82,12 @@ async function listen(http: Server, config: Config): Promise<void> {
 }
 
 /** How hints reach other servers: not at all where there can be none. */
-function carrierOf({ storage, redisUrl }: Config, epoch: string): Carrier | undefined {
+async function carrierOf({ storage, redisUrl }: Config, epoch: string): Promise<Carrier | undefined> {
   if (storage.kind !== "postgres") return undefined;
-  return redisUrl === undefined ? overPostgres(storage.url) : overRedis(redisUrl, epoch);
+  if (redisUrl === undefined) return overPostgres(storage.url);
+  // Loaded where it is asked for: the client is large, and every start would wait for it.
+  const { overRedis } = await import("./recorder/signals-redis.ts");
+  return overRedis(redisUrl, epoch);
 }
 
 /** The port cannot be had; the message says which. */
