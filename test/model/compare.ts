@@ -1,61 +1,55 @@
 import { expect } from "vitest";
-import { EVENT_COLUMNS, metricsOf } from "../../src/storage/columns.ts";
-import type { FlightRecorderEvent, PrismaClient } from "../../src/storage/generated/client/client.ts";
+import { metricsOf } from "../../src/storage/columns.ts";
 import { expectSound, type Records, recordsOfAll } from "../support/records.ts";
 import type { Real } from "./real.ts";
-import { holdsLease, type Job, latestRun, type Metrics, type World } from "./world.ts";
+import { holdsLease, isActive, type Job, latestRun, type Metrics, type World } from "./world.ts";
 
 /** What the model says that a mutation answers, held against what the server answered. */
 export function expectAnswer(actual: unknown, expected: unknown): void {
   expect(actual).toEqual(expected);
 }
 
-/**
- * Everything of every job: what the model says, held against what the database holds.
- * @param seen how many events of each job were held against the model before: the log only grows.
- */
-export async function expectSame(world: World, real: Real, seen: readonly number[] = []): Promise<void> {
-  const since = real.jobIds.map((_, number) => seen[number] ?? 0);
-  const records = await recordsSince(real.engine.prisma, real.jobIds, since);
-  const stored = real.jobIds.map((jobId) => pictureOfRecords(records.get(jobId)));
-  expect(stored).toEqual(world.jobs.map((job, number) => pictureOfJob(job, since[number])));
+/** Everything of these jobs: what the model says, held against what the database holds. */
+export async function expectSame(real: Real, jobs: readonly Job[]): Promise<void> {
+  if (jobs.length === 0) return;
+  const jobIds = jobs.map(({ number }) => real.jobId(number));
+  const records = await recordsOfAll(real.engine.prisma, jobIds);
+  expect(jobIds.map((jobId) => pictureOfRecords(records.get(jobId)))).toEqual(jobs.map(pictureOfJob));
 }
 
-/** The chain of every job is unbroken, with one event for each version. */
-export async function expectChained(real: Real): Promise<void> {
-  for (const records of (await recordsOfAll(real.engine.prisma, real.jobIds)).values()) expectSound(records);
+/** Everything of the whole workspace: its jobs, their trees, and that the chain of every job is unbroken. */
+export async function expectWhole({ jobs }: World, real: Real): Promise<void> {
+  await expectSame(real, jobs);
+  const records = await recordsOfAll(real.engine.prisma, real.jobIds);
+  for (const each of records.values()) expectSound(each);
+  expect(treesOf(real, records)).toEqual(jobs.map((job) => ({ parent: job.parent?.number ?? null, ...topOf(job) })));
 }
 
-async function recordsSince(
-  prisma: PrismaClient,
-  jobIds: readonly string[],
-  since: readonly number[],
-): Promise<ReadonlyMap<string, Records>> {
-  const where = { jobId: { in: [...jobIds] } };
-  const jobs = await prisma.aiJob.findMany({ where });
-  const runs = await prisma.workflowRun.findMany({ where, orderBy: { attempt: "asc" } });
-  const runIds = runs.map(({ id }) => id);
-  const nodes = await prisma.nodeExecution.findMany({
-    where: { workflowRunId: { in: runIds } },
-    orderBy: { sequence: "asc" },
+/** The job at the top, whose trace all below it have; null for itself. */
+function topOf(job: Job): { readonly root: number | null; readonly trace: number } {
+  let top = job;
+  while (top.parent) top = top.parent;
+  return { root: top === job ? null : top.number, trace: top.number };
+}
+
+function treesOf(real: Real, records: ReadonlyMap<string, Records>) {
+  const traces = real.jobIds.map((jobId) => records.get(jobId)?.job.traceId);
+  const numberOf = (jobId: string | null | undefined) => (jobId == null ? null : real.jobIds.indexOf(jobId));
+  return real.jobIds.map((jobId, number) => {
+    const job = records.get(jobId)?.job;
+    return {
+      parent: numberOf(job?.parentJobId),
+      root: numberOf(job?.rootJobId),
+      trace: traces.indexOf(traces[number]),
+    };
   });
-  const events = await prisma.$queryRaw<FlightRecorderEvent[]>`
-    SELECT ${EVENT_COLUMNS} FROM flight_recorder_events
-    JOIN unnest(${jobIds}::uuid[], ${since}::int[]) AS seen (of_job, up_to) ON job_id = of_job AND version > up_to
-    ORDER BY version`;
-  return new Map(
-    jobs.map((job) => {
-      const ofJob = runs.filter(({ jobId }) => jobId === job.jobId);
-      const inJob = nodes.filter(({ workflowRunId }) => ofJob.some(({ id }) => id === workflowRunId));
-      return [job.jobId, { job, runs: ofJob, nodes: inJob, events: events.filter(({ jobId }) => jobId === job.jobId) }];
-    }),
-  );
 }
 
-function pictureOfJob(job: Job, seen = 0) {
-  const { state, reason, hasError, version, attempt, metrics, outputs, issues } = job;
+function pictureOfJob(job: Job) {
+  const { state, reason, hasError, version, attempt, revisions, metrics, outputs, issues } = job;
   return {
-    job: { state, reason, hasError, version, attempt, outputs, issues, metrics },
+    job: { state, reason, hasError, version, attempt, revisions, outputs, issues, metrics },
+    preferred: job.preferred?.worker ?? null,
     runAfter: job.runAfter !== "none",
     ended: ["COMPLETED", "COMPLETED_WITH_ISSUES", "CANCELLED", "POISONED"].includes(state),
     latest: latestRun(job)?.attempt ?? 0,
@@ -65,10 +59,10 @@ function pictureOfJob(job: Job, seen = 0) {
       state: run.state,
       hasError: run.hasError,
       lease: run.state === "RUNNING" ? (holdsLease(run) ? "held" : "over") : "none",
-      ended: run.state !== "RUNNING",
+      ended: !isActive(run),
       nodes: run.nodes.map((node, index) => ({ ...node, sequence: index + 1, ended: node.state !== "RUNNING" })),
     })),
-    events: job.events.slice(seen),
+    events: job.events,
   };
 }
 
@@ -77,7 +71,7 @@ type Picture = ReturnType<typeof pictureOfJob>;
 function pictureOfRecords(records: Records | undefined): Picture | null {
   if (!records) return null;
   const { job, runs, nodes, events } = records;
-  const { state, statusReason: reason, version, attempt, jobOutputs: outputs, issues } = job;
+  const { state, statusReason: reason, version, attempt, revisions, jobOutputs: outputs, issues } = job;
   const attemptOf = new Map<string | null, number>(runs.map((run) => [run.id, run.attempt]));
   const now = Date.now();
   return {
@@ -87,10 +81,12 @@ function pictureOfRecords(records: Records | undefined): Picture | null {
       hasError: job.errorMessage !== null,
       version,
       attempt,
+      revisions,
       outputs,
       issues,
       metrics: numbers(job),
     },
+    preferred: job.preferredWorkerId,
     runAfter: job.runAfter !== null,
     ended: job.completedAt !== null,
     latest: attemptOf.get(job.workflowRunId) ?? 0,
@@ -106,6 +102,7 @@ function pictureOfRecords(records: Records | undefined): Picture | null {
         .map((node) => ({
           id: node.nodeId,
           type: node.nodeType,
+          dependsOn: node.dependsOn,
           state: node.state,
           input: node.inputPayload,
           output: node.outputPayload,

@@ -23,7 +23,7 @@ afterAll(async () => {
 });
 beforeEach(async () => {
   const engine = engineOn(db.storage);
-  sequence = new Sequence(new Real(engine, (await submitted(engine)).jobId));
+  sequence = new Sequence(new Real(db.storage, (await submitted(engine)).jobId));
 });
 afterEach(() => sequence.leave());
 
@@ -33,7 +33,7 @@ test("the sums of aiJobStats stop at 2^53 - 1, instead of failing the query", as
   for (const job of [0, 1]) {
     await sequence.take(submit(A_SUBMIT));
     await sequence.take(start({ job, worker: "worker-1" }));
-    await sequence.take(heartbeat([{ run: job, token: job, delta: { durationMs: 2 ** 53 - 1 } }]));
+    await sequence.take(heartbeat([{ run: job, token: job, reportId: null, delta: { durationMs: 2 ** 53 - 1 } }]));
   }
   await whole();
 });

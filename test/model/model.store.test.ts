@@ -6,15 +6,19 @@ import { tenfoldInLong } from "../support/long.ts";
 import { startTestServer, type TestServer } from "../support/server.ts";
 import { filters } from "./lists.ts";
 import { advance } from "./mutations/advance.ts";
+import { bulk } from "./mutations/bulk.ts";
 import { cancel } from "./mutations/cancel.ts";
+import { claim } from "./mutations/claim.ts";
 import { complete } from "./mutations/complete.ts";
 import { fail } from "./mutations/fail.ts";
 import { grant } from "./mutations/grant.ts";
 import { heartbeat } from "./mutations/heartbeat.ts";
 import { recover } from "./mutations/recover.ts";
+import { review, verdict } from "./mutations/resolve.ts";
+import { retry } from "./mutations/retry.ts";
 import { start } from "./mutations/start.ts";
 import { A_SUBMIT, submit } from "./mutations/submit.ts";
-import { leaseEnds, waitEnds } from "./mutations/time.ts";
+import { leaseEnds, preferenceEnds, waitEnds } from "./mutations/time.ts";
 import { reportViolation } from "./mutations/violation.ts";
 import { Real } from "./real.ts";
 import { Sequence, sequences } from "./sequence.ts";
@@ -43,10 +47,9 @@ afterAll(async () => {
 test(
   "whatever workers and people do in whatever order, the server answers and stores what the model does",
   async () => {
-    const engine = engineOn(db.storage);
-    const elsewhere = await submitted(engine);
+    const elsewhere = await submitted(engineOn(db.storage));
     const property = fc.asyncProperty(sequences(40), filters, async (commands, filter) => {
-      const sequence = new Sequence(new Real(engine, elsewhere.jobId));
+      const sequence = new Sequence(new Real(db.storage, elsewhere.jobId));
       try {
         await fc.asyncModelRun(() => ({ model: sequence, real: sequence.real }), commands);
         await sequence.expectWhole(server.url, filter);
@@ -67,32 +70,52 @@ test(
 );
 
 test("a story in which every mutation comes to something, so that none is in the model for nothing", async () => {
-  const engine = engineOn(db.storage);
-  const sequence = new Sequence(new Real(engine, (await submitted(engine)).jobId));
-  const holder = (run: number) => ({ run, token: run, delta: { inputTokens: 3 } });
-  const step = { node: "read", type: "llm_call", outcome: "STARTED", snippet: "clean" } as const;
+  const sequence = new Sequence(new Real(db.storage, (await submitted(engineOn(db.storage))).jobId));
+  const by = (run: number, more: object = {}) => ({
+    run,
+    token: run,
+    reportId: null,
+    delta: { inputTokens: 3 },
+    ...more,
+  });
+  const step = { node: "read", type: "llm_call", outcome: "STARTED", dependsOn: [], snippet: "clean" } as const;
+  const completion = { outputs: { words: 7 }, written: [], issues: [], needsValidation: true };
+  const named = heartbeat([by(1, { reportId: 1 }), by(0)]);
   const story = [
     submit(A_SUBMIT),
     start({ job: 0, worker: "worker-1" }),
-    advance({ ...holder(0), ...step }),
-    fail({ ...holder(0), retryable: true }),
+    advance({ ...by(0), ...step }),
+    fail({ ...by(0), retryable: true }),
     waitEnds({ job: 0 }),
-    start({ job: 0, worker: "worker-2" }),
-    heartbeat([holder(0), holder(1)]),
+    claim({ worker: "worker-2", kinds: null, limit: 3 }),
+    named,
+    named,
     leaseEnds({ claim: 1 }),
     recover(null),
     waitEnds({ job: 0 }),
     start({ job: 0, worker: "worker-3" }),
-    complete([{ ...holder(2), outputs: { words: 7 }, written: [], issues: [] }]),
+    complete([{ ...by(2), ...completion }]),
+    verdict({ job: 0, verdict: "NEEDS_USER", comment: null }),
+    review({ job: 0, decision: "REVISE", comment: "the dates are wrong" }),
+    claim({ worker: "worker-1", kinds: null, limit: 3 }),
+    preferenceEnds({ job: 0 }),
+    claim({ worker: "worker-1", kinds: null, limit: 3 }),
+    complete([{ ...by(3), ...completion }]),
+    verdict({ job: 0, verdict: "APPROVED", comment: null }),
     submit(A_SUBMIT),
+    submit({ ...A_SUBMIT, parent: 1, budget: 2 }),
     grant({ profile: "default", all: false }),
     start({ job: 1, worker: "worker-1" }),
     grant({ profile: "default", all: true }),
+    retry({ job: 1 }),
+    start({ job: 2, worker: "worker-1" }),
+    heartbeat([by(4)]),
+    bulk({ kind: "retry", states: ["FAILED", "COMPLETED"], kinds: null, limit: 4 }),
     reportViolation({ job: 1, type: "EXPORT" }),
     submit(A_SUBMIT),
-    cancel({ job: 2 }),
+    cancel({ job: 3, includeChildren: true }),
   ];
   for (const each of story) await sequence.take(each);
   await sequence.expectWhole(server.url, { states: null, kinds: null });
-  expect(sequence.world.jobs.map(({ state }) => state)).toEqual(["COMPLETED", "POISONED", "CANCELLED"]);
+  expect(sequence.world.jobs.map(({ state }) => state)).toEqual(["COMPLETED", "POISONED", "POISONED", "CANCELLED"]);
 });

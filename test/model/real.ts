@@ -1,10 +1,15 @@
 import { randomUUID } from "node:crypto";
 import { AppError } from "../../src/errors.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
-import type { AiJob, WorkflowRun } from "../../src/storage/generated/client/client.ts";
+import { type AiJob, Prisma, type WorkflowRun } from "../../src/storage/generated/client/client.ts";
+import type { Storage } from "../../src/storage/open.ts";
 import type { Engine } from "../../src/workflow/engine.ts";
+import { engineOn } from "../support/engine.ts";
 import { expireLease } from "../support/jobs.ts";
-import type { Proof } from "./rules.ts";
+import type { Report } from "./reports.ts";
+
+/** No wait is over before a sequence says so. */
+const DAY = 24 * 60 * 60 * 1000;
 
 /** The server's side of one sequence: its own workspace, and which id and token each number of the model stands for. */
 export class Real {
@@ -16,8 +21,8 @@ export class Real {
   /** A job of another workspace, which nothing here may reach. */
   readonly #elsewhere: string;
 
-  constructor(engine: Engine, elsewhere: string) {
-    this.engine = engine;
+  constructor(storage: Storage, elsewhere: string) {
+    this.engine = engineOn(storage, { backoff: { firstMs: DAY, mostMs: DAY }, preferenceMs: DAY });
     this.#elsewhere = elsewhere;
   }
 
@@ -37,10 +42,11 @@ export class Real {
   }
 
   /** What a worker sends to prove its lease; for a claim that nobody has, something of the right shape. */
-  proof({ run, token }: Proof): { readonly workflowRunId: string; readonly leaseToken: string } {
+  proof({ run, token, reportId }: Report) {
     return {
       workflowRunId: this.#claims[run]?.run.id ?? randomUUID(),
       leaseToken: this.#claims[token]?.leaseToken ?? "A".repeat(43),
+      reportId: reportId === null ? null : `00000000-0000-4000-8000-${String(reportId).padStart(12, "0")}`,
     };
   }
 
@@ -68,17 +74,13 @@ export class Real {
     if (held) await expireLease(this.engine, held);
   }
 
-  /**
-   * Puts the time before which a job is not taken where the model has it, without a version, as only time can: so that
-   * no sequence depends on how long it takes.
-   */
-  async setDue(job: number, due: "ahead" | "passed"): Promise<void> {
+  /** Puts a time of a job into the past, without a version, as only time can. */
+  async passTime(column: "run_after" | "preferred_until", job: number): Promise<void> {
     const { prisma } = this.engine;
-    const hours = due === "ahead" ? 24 : -1;
     await prisma.$transaction([
       prisma.$executeRaw`ALTER TABLE ai_jobs DISABLE TRIGGER USER`,
       prisma.$executeRaw`
-        UPDATE ai_jobs SET run_after = date_trunc('milliseconds', clock_timestamp()) + ${hours} * interval '1 hour'
+        UPDATE ai_jobs SET ${Prisma.raw(column)} = date_trunc('milliseconds', clock_timestamp()) - interval '1 hour'
         WHERE job_id = ${this.jobId(job)}::uuid`,
       prisma.$executeRaw`ALTER TABLE ai_jobs ENABLE TRIGGER USER`,
     ]);

@@ -1,13 +1,9 @@
-import fc from "fast-check";
 import type { Real } from "./real.ts";
-import type { Answer, Delta, Proof } from "./rules.ts";
-import { holdsLease, type Job, MOST, type Run, type World } from "./world.ts";
+import type { Report } from "./reports.ts";
+import type { Answer } from "./rules.ts";
+import type { World } from "./world.ts";
 
-/**
- * How one mutation stands in a sequence. A file of `mutations/` makes its steps with `mutation`, and draws its inputs
- * with a `Draw`: an input mostly points at something that an earlier step made, so it is known only when its turn comes.
- */
-
+/** One mutation of a sequence, as the model and the server do it. A file of `mutations/` makes its own. */
 export interface Step {
   /** As code, to be pasted into found.store.test.ts. */
   readonly text: string;
@@ -15,6 +11,8 @@ export interface Step {
   readonly expected: (world: World) => unknown;
   /** Does it, and says what the server answered, in the model's words. */
   readonly actual: (real: Real) => Promise<unknown>;
+  /** A worker's report with an id of its own, or a batch with one: it may be sent again. */
+  readonly isNamedReport: boolean;
 }
 
 interface Mutation<Input> {
@@ -27,107 +25,18 @@ export function mutation<Input>(name: string, { expected, actual }: Mutation<Inp
     text: `${name}(${JSON.stringify(input)})`,
     expected: (world) => expected(world, input),
     actual: (real) => actual(real, input),
+    isNamedReport: false,
   });
 }
 
-/** Makes the step out of what there is when its turn comes; null where there is nothing to do it to. */
-export type Draw = (world: World) => Step | null;
-
-/** Points at one of several things: mostly at one that is apt, now and then at any, or at one that does not exist. */
-export interface Pick {
-  readonly back: number;
-  readonly wild: number;
+/** The same for what a worker reports. */
+export function report<Input extends Report | readonly Report[]>(
+  name: string,
+  how: Mutation<Input>,
+): (input: Input) => Step {
+  const make = mutation(name, how);
+  return (input) => {
+    const reports: readonly Report[] = "token" in input ? [input] : input;
+    return { ...make(input), isNamedReport: reports.some(({ reportId }) => reportId !== null) };
+  };
 }
-
-export const pick: fc.Arbitrary<Pick> = fc.record({ back: fc.nat(11), wild: fc.nat(15) });
-
-/** The number of what is picked, counted from the newest; -1 for what does not exist; null where nothing is apt. */
-export function pickFrom<T>(all: readonly T[], { back, wild }: Pick, apt: (item: T) => boolean): number | null {
-  const fitting = all.flatMap((item, number) => (wild >= 13 || apt(item) ? [number] : []));
-  const choice = wild === 15 ? [-1, ...fitting] : fitting;
-  return choice.at(-1 - (back % choice.length)) ?? null;
-}
-
-/** Draws a step about one job, mostly one to which it can be done. */
-export function aboutJob<More>(
-  more: fc.Arbitrary<More>,
-  apt: (job: Job) => boolean,
-  make: (job: number, more: More) => Step,
-): fc.Arbitrary<Draw> {
-  return fc.tuple(pick, more).map(
-    ([picked, drawn]): Draw =>
-      ({ jobs }) => {
-        const job = pickFrom(jobs, picked, apt);
-        return job === null ? null : make(job, drawn);
-      },
-  );
-}
-
-/** Draws a report: mostly by the holder of a lease with its own token, else of an old run, or with another's token. */
-export function byHolder<More>(
-  more: fc.Arbitrary<More>,
-  make: (proof: Proof, more: More, run: Run | undefined) => Step,
-): fc.Arbitrary<Draw> {
-  return fc.tuple(pickedProof, more).map(
-    ([picked, drawn]): Draw =>
-      (world) => {
-        const proof = proofFrom(world, picked);
-        return proof && make(proof, drawn, world.claims[proof.run]);
-      },
-  );
-}
-
-/** Draws a batch of reports about different runs: the schema lets no run be named twice. */
-export function byHolders<More>(
-  most: number,
-  more: fc.Arbitrary<More>,
-  make: (batch: readonly (Proof & More)[]) => Step,
-): fc.Arbitrary<Draw> {
-  const batch = fc.array(fc.tuple(pickedProof, more), { minLength: 1, maxLength: most });
-  return batch.map(
-    (items): Draw =>
-      (world) => {
-        const reports = new Map<number, Proof & More>();
-        for (const [picked, drawn] of items) {
-          const proof = proofFrom(world, picked);
-          if (proof) reports.set(proof.run, { ...proof, ...drawn });
-        }
-        return reports.size === 0 ? null : make([...reports.values()]);
-      },
-  );
-}
-
-interface PickedProof {
-  readonly of: Pick;
-  readonly token: Pick;
-}
-
-const pickedProof: fc.Arbitrary<PickedProof> = fc.record({ of: pick, token: pick });
-
-function proofFrom({ claims }: World, { of, token }: PickedProof): Proof | null {
-  const run = pickFrom(claims, of, holdsLease);
-  return run === null ? null : { run, token: pickFrom(claims, token, () => false) ?? run };
-}
-
-export const worker = fc.constantFrom("worker-1", "worker-2", "worker-3");
-
-/** For `fc.constantFrom`: one value most of the time. */
-export function mostly<T>(times: number, usual: T, ...others: readonly T[]): readonly T[] {
-  return [...Array.from({ length: times }, () => usual), ...others];
-}
-
-const count = fc.nat(100);
-const part = fc.nat(30);
-/** What a report adds: nothing, something, what no job may have, or so much that a later report cannot be added. */
-export const delta: fc.Arbitrary<Delta> = fc.oneof(
-  { weight: 3, arbitrary: fc.constant({}) },
-  { weight: 6, arbitrary: fc.record({ inputTokens: count, outputTokens: count, durationMs: count }) },
-  {
-    weight: 6,
-    arbitrary: fc.record(
-      { inputTokens: count, tokensPlanner: part, tokensExecutor: part, entitiesRead: count, validatorsRunCount: count },
-      { requiredKeys: [] },
-    ),
-  },
-  { weight: 1, arbitrary: fc.constantFrom({ durationMs: MOST }, { validatorsRunCount: MOST }, { outputTokens: MOST }) },
-);

@@ -1,3 +1,4 @@
+import type { AppError } from "../../src/errors.ts";
 import { type JsonValue, METRIC_NAMES, type MetricName } from "../../src/storage/columns.ts";
 import type {
   AccessMode,
@@ -31,6 +32,9 @@ export interface Submit {
   /** Documents that it may write. */
   readonly scope: readonly string[];
   readonly inputs: Content;
+  /** The number of its parent; -1 for a job of another workspace. */
+  readonly parent: number | null;
+  readonly priority: number;
   readonly maxAttempts: number;
   readonly budget: number | null;
   /** Not due before tomorrow. */
@@ -45,11 +49,16 @@ export interface Job {
   readonly number: number;
   readonly submit: Submit;
   readonly profile: string;
+  readonly parent: Job | null;
   state: JobState;
   reason: string;
   hasError: boolean;
   /** `run_after`: not set, not yet passed, or passed. */
   runAfter: "none" | "ahead" | "passed";
+  /** Who is to take it first, after a person sent it back, and whether that time is over. */
+  preferred: { readonly worker: string; readonly isOver: boolean } | null;
+  /** How often a person sent it back. */
+  revisions: number;
   version: number;
   attempt: number;
   metrics: Metrics;
@@ -68,11 +77,24 @@ export interface Run {
   leaseIsOver: boolean;
   hasError: boolean;
   readonly nodes: Node[];
+  /** Reports that its worker gave an id, by that id. */
+  readonly reports: Map<string, Kept>;
+}
+
+/** A report that counted once. */
+export interface Kept {
+  /** All that it said, as text. */
+  readonly content: string;
+  /** What it was answered where it broke a rule, and so failed its run. */
+  readonly breach: { readonly code: AppError["code"]; readonly [detail: string]: unknown } | null;
+  /** The node that it opened or ended. */
+  readonly node: Node | null;
 }
 
 export interface Node {
   readonly id: string;
   readonly type: string;
+  readonly dependsOn: readonly string[];
   state: JobState;
   input: JsonValue;
   output: JsonValue;
@@ -119,7 +141,19 @@ export function noMetrics(): Metrics {
 }
 
 export type Changes = Partial<
-  Pick<Job, "state" | "reason" | "hasError" | "runAfter" | "attempt" | "metrics" | "outputs" | "issues">
+  Pick<
+    Job,
+    | "state"
+    | "reason"
+    | "hasError"
+    | "runAfter"
+    | "preferred"
+    | "revisions"
+    | "attempt"
+    | "metrics"
+    | "outputs"
+    | "issues"
+  >
 >;
 
 /** Section 4: one version more, and one event that tells of it. */
@@ -144,8 +178,14 @@ export function endRun(run: Run, state: JobState, hasError: boolean): void {
   for (const node of run.nodes) if (isOpen(node)) node.state = state;
 }
 
+/** Whether a run may still become something else: it runs, or its outputs wait for somebody. */
+export const isActive = ({ state }: Run): boolean =>
+  state === "RUNNING" || state === "AWAITING_VALIDATION" || state === "AWAITING_USER";
 export const isOpen = (node: Node): boolean => node.state === "RUNNING";
 export const latestRun = (job: Job): Run | undefined => job.runs.at(-1);
+/** Whether nothing goes on with a job, nor will unless somebody retries it. */
+export const hasEnded = ({ state }: Job): boolean =>
+  ["COMPLETED", "COMPLETED_WITH_ISSUES", "CANCELLED", "FAILED", "POISONED"].includes(state);
 export const holdsLease = (run: Run): boolean => run.state === "RUNNING" && !run.leaseIsOver;
 
 /** The most that a counter, or a sum of counters, can be. */

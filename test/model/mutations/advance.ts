@@ -1,60 +1,73 @@
 import fc from "fast-check";
 import { advanceWorkflow } from "../../../src/workflow/advance.ts";
 import { HOSTILE } from "../../support/jobs.ts";
+import { byHolder, delta, mostly, pick, pickFrom, reportId } from "../draw.ts";
+import { broken, mayWrite, poison } from "../endings.ts";
 import { metrics, type Real } from "../real.ts";
+import { judge, keep, type Report } from "../reports.ts";
 import {
   type Answer,
-  admit,
   countGuards,
   type Delta,
   grow,
   guardsOver,
   INVALID_INPUT,
-  isRun,
-  type Proof,
-  poison,
+  isOverBudget,
+  isRefusal,
+  type Refusal,
 } from "../rules.ts";
-import { byHolder, delta, mostly, mutation, pick, pickFrom } from "../step.ts";
+import { report } from "../step.ts";
 import { agent, type Content, change, isOpen, type Node, type Run, type World } from "../world.ts";
 
-interface Advance extends Proof {
+interface Advance extends Report {
   readonly node: string;
   readonly type: string;
   readonly outcome: "STARTED" | "SUCCEEDED" | "FAILED";
+  readonly dependsOn: readonly string[];
   readonly snippet: Content;
   readonly delta: Delta;
 }
 
 /** Section 6, "Report", of a step: the lease, then the guards, and only then is anything kept. */
-export const advance = mutation<Advance>("advance", { expected, actual });
+export const advance = report<Advance>("advance", { expected, actual });
 
 function expected(world: World, input: Advance): Answer {
-  const run = admit(world, input, "RUNNING");
-  if (!isRun(run)) return run;
-  const { job } = run;
-  const guardsRun = guardsOver(input.snippet);
+  const judged = judge(world, "advance", input, "RUNNING", false);
+  if (isRefusal(judged)) return judged;
+  const { run, job, kept } = judged;
+  if (kept?.node) return { node: kept.node.id, state: kept.node.state, version: job.version };
   if (input.snippet === "hostile") {
-    poison(job, "prompt_injection", guardsRun);
+    poison(world, job, "prompt_injection", guardsOver(input.snippet));
     return { poisoned: job.number, version: job.version };
   }
+  if (!mayWrite(job, input.delta.entitiesWritten ?? 0)) return breaks(run, input, broken.accessMode(run));
   const grown = grow(job.metrics, input.delta);
   const node = grown && keepStep(run, input);
   if (!node) return INVALID_INPUT;
+  const after = countGuards(grown, guardsOver(input.snippet));
   const type = node.type === "llm_call" ? "LLM_INFERENCE" : "NODE_CHANGED";
-  change(job, type, agent(run), { metrics: countGuards(grown, guardsRun) });
+  change(job, type, agent(run), { metrics: after });
+  if (isOverBudget(job, after)) return breaks(run, input, broken.budget(run, after));
+  keep(run, "advance", input, null, node);
   return { node: node.id, state: node.state, version: job.version };
 }
 
+function breaks(run: Run, input: Advance, breach: Refusal): Refusal {
+  keep(run, "advance", input, breach);
+  return breach;
+}
+
 /** Opens a node, or ends the open one of this id and type; null where that cannot be. */
-function keepStep({ nodes }: Run, { node: id, type, outcome }: Advance): Node | null {
+function keepStep({ nodes }: Run, { node: id, type, outcome, dependsOn }: Advance): Node | null {
   const open = nodes.find((node) => node.id === id && isOpen(node));
   if (outcome === "STARTED") {
-    if (open) return null;
-    const node: Node = { id, type, state: "RUNNING", input: { for: id }, output: null, hasError: false };
+    const ready = dependsOn.every((other) => nodes.findLast((node) => node.id === other)?.state === "COMPLETED");
+    if (open || !ready) return null;
+    const node: Node = { id, type, dependsOn, state: "RUNNING", input: { for: id }, output: null, hasError: false };
     nodes.push(node);
     return node;
   }
-  if (open?.type !== type) return null;
+  if (open?.type !== type || dependsOn.length > 0) return null;
   open.state = outcome === "SUCCEEDED" ? "COMPLETED" : "FAILED";
   open.output = { outcome };
   open.hasError = outcome === "FAILED";
@@ -62,7 +75,7 @@ function keepStep({ nodes }: Run, { node: id, type, outcome }: Advance): Node | 
 }
 
 async function actual(real: Real, input: Advance): Promise<object> {
-  const { node: nodeId, type: nodeType, outcome, snippet } = input;
+  const { node: nodeId, type: nodeType, outcome, dependsOn, snippet } = input;
   const starts = outcome === "STARTED";
   const content = snippet === "hostile" ? HOSTILE : "The quarterly report.";
   const result = await advanceWorkflow(real.engine, {
@@ -71,6 +84,7 @@ async function actual(real: Real, input: Advance): Promise<object> {
       nodeId,
       nodeType,
       outcome,
+      dependsOn,
       inputPayload: starts ? { for: nodeId } : null,
       outputPayload: starts ? null : { outcome },
       errorMessage: outcome === "FAILED" ? "no" : null,
@@ -89,9 +103,11 @@ const step = fc.record({
   ends: pick,
   /** Of a node that ends: what fits one that is open; the type, or both, may be as they are drawn instead. */
   fits: fc.constantFrom(...mostly(5, "node and type", "node", "nothing")),
+  reportId,
   node: fc.constantFrom("read", "write", "check"),
   type: fc.constantFrom("tool", "llm_call"),
   outcome: fc.constantFrom<Advance["outcome"][]>("STARTED", "SUCCEEDED", "SUCCEEDED", "FAILED"),
+  dependsOn: fc.constantFrom(...mostly<string[]>(6, [], ["read"], ["read", "write"])),
   snippet: fc.constantFrom(...mostly<Content>(12, "none", "clean", "clean", "clean", "hostile")),
   delta,
 });
@@ -103,5 +119,6 @@ export const advances = byHolder(step, (proof, { ends, fits, ...drawn }, run) =>
   if (number === null) return advance({ ...proof, ...drawn, outcome: "STARTED" });
   const ended = nodes[number];
   if (!ended) return advance({ ...proof, ...drawn });
-  return advance({ ...proof, ...drawn, node: ended.id, type: fits === "node" ? drawn.type : ended.type });
+  const type = fits === "node" ? drawn.type : ended.type;
+  return advance({ ...proof, ...drawn, dependsOn: [], node: ended.id, type });
 });

@@ -1,35 +1,38 @@
 import fc from "fast-check";
 import { cancelAiJob } from "../../../src/workflow/cancel.ts";
 import { SOMEBODY } from "../../support/engine.ts";
+import { aboutJob } from "../draw.ts";
+import { below, CANCELLABLE, cancelOne } from "../endings.ts";
 import type { Real } from "../real.ts";
-import { type Answer, finish, illegal, NOT_FOUND, poisonedBefore } from "../rules.ts";
-import { aboutJob, mutation } from "../step.ts";
-import { type Job, PERSON, type World } from "../world.ts";
+import { type Answer, illegal, isRefusal, named } from "../rules.ts";
+import { mutation } from "../step.ts";
+import { PERSON, type World } from "../world.ts";
 
 interface Cancel {
   readonly job: number;
+  readonly includeChildren: boolean;
 }
 
-/** A person stops a job that has not ended. */
+/** A person stops a job that has not ended, with those below it if that is asked for. */
 export const cancel = mutation<Cancel>("cancel", { expected, actual });
 
-function expected(world: World, { job: number }: Cancel): Answer {
-  const job = world.jobs[number];
-  if (!job) return NOT_FOUND;
-  if (job.state === "POISONED") return poisonedBefore(job);
-  if (!["QUEUED", "RUNNING", "STALLED", "AWAITING_VALIDATION", "AWAITING_USER"].includes(job.state)) {
-    return illegal(job, "CANCELLED");
-  }
-  finish(job, PERSON, { state: "CANCELLED", reason: "cancelled", runAfter: "none", outputs: null });
+function expected(world: World, { job: number, includeChildren }: Cancel): Answer {
+  const job = named(world, number);
+  if (isRefusal(job)) return job;
+  if (!CANCELLABLE.includes(job.state)) return illegal(job, "CANCELLED");
+  const others = includeChildren ? below(world, job).filter(({ state }) => CANCELLABLE.includes(state)) : [];
+  for (const each of [job, ...others]) cancelOne(each, PERSON);
   return { cancelled: job.number, version: job.version };
 }
 
-async function actual(real: Real, { job }: Cancel): Promise<object> {
-  const input = { jobId: real.jobId(job), reason: "enough" };
+async function actual(real: Real, { job, includeChildren }: Cancel): Promise<object> {
+  const input = { jobId: real.jobId(job), reason: "enough", includeChildren };
   const result = await cancelAiJob(real.engine, real.workspaceId, SOMEBODY, input);
   return real.answer(result, (cancelled) => ({ cancelled: real.numberOf(cancelled), version: cancelled.version }));
 }
 
-const goesOn = ({ state }: Job): boolean => ["QUEUED", "RUNNING"].includes(state);
-
-export const cancels = aboutJob(fc.constant({}), goesOn, (job) => cancel({ job }));
+export const cancels = aboutJob(
+  fc.record({ includeChildren: fc.boolean() }),
+  ({ state }) => CANCELLABLE.includes(state),
+  (job, drawn) => cancel({ job, ...drawn }),
+);

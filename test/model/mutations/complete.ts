@@ -1,62 +1,73 @@
 import fc from "fast-check";
 import type { JsonValue } from "../../../src/storage/columns.ts";
+import type { JobState } from "../../../src/storage/generated/client/enums.ts";
 import { completeWorkflows } from "../../../src/workflow/complete.ts";
+import { byHolders, delta, mostly, reportId } from "../draw.ts";
+import { broken, endActive, hasOpenNode, mayWrite } from "../endings.ts";
 import { metrics, type Real } from "../real.ts";
+import { judge, keep, type Report } from "../reports.ts";
 import {
   type Answer,
-  admit,
   type Delta,
-  deny,
-  finish,
   grow,
   INVALID_INPUT,
-  isRun,
+  isOverBudget,
+  isRefusal,
   lacks,
   needOf,
-  type Proof,
+  type Refusal,
 } from "../rules.ts";
-import { byHolders, delta, mostly, mutation } from "../step.ts";
-import { agent, endRun, isOpen, type Job, type World } from "../world.ts";
+import { report } from "../step.ts";
+import { agent, change, type Metrics, type Run, type World } from "../world.ts";
 
-interface Completion extends Proof {
+interface Completion extends Report {
   readonly outputs: JsonValue;
   /** Documents. */
   readonly written: readonly string[];
   readonly issues: readonly string[];
+  readonly needsValidation: boolean;
   readonly delta: Delta;
 }
 
-/** Section 6: complete, with "Access mode"; each of a batch stands alone. */
-export const complete = mutation<readonly Completion[]>("complete", {
+/** Section 6: complete, with "Access mode", "Budget" and "Validation"; each of a batch stands alone. */
+export const complete = report<readonly Completion[]>("complete", {
   expected: (world, batch) => batch.map((each) => expected(world, each)),
   actual,
 });
 
 function expected(world: World, input: Completion): Answer {
-  const state = input.issues.length === 0 ? "COMPLETED" : "COMPLETED_WITH_ISSUES";
-  const run = admit(world, input, state);
-  if (!isRun(run)) return run;
-  const { job } = run;
-  if (!mayWrite(job, input.written)) {
-    finish(job, agent(run), { state: "FAILED", reason: "access_mode_violation", hasError: true });
-    return { code: "ACCESS_MODE_VIOLATION", directive: "STOP_FAILED" };
+  const judged = judge(world, "complete", input, stateAfter(input), true);
+  if (isRefusal(judged)) return judged;
+  const { run, job, kept } = judged;
+  if (!kept) {
+    const decided = decide(world, run, input);
+    if (decided === INVALID_INPUT) return decided;
+    const breach = isRefusal(decided) ? decided : null;
+    keep(run, "complete", input, breach);
+    if (breach) return breach;
   }
-  const missing = lacks(world, job);
-  if (missing !== null) {
-    endRun(run, "FAILED", true);
-    return deny(job, missing);
-  }
-  const grown = grow(job.metrics, input.delta);
-  if (!grown || run.nodes.some(isOpen)) return INVALID_INPUT;
-  const { outputs, issues } = input;
-  const reason = state === "COMPLETED" ? "completed" : "completed_with_issues";
-  const { capability } = needOf(job.submit.kind);
-  finish(job, agent(run), { state, reason, hasError: false, outputs, issues, metrics: grown }, capability);
-  return { completed: job.number, state, version: job.version };
+  return { completed: job.number, state: run.state, version: job.version };
 }
 
-function mayWrite({ submit: { accessMode, scope } }: Job, written: readonly string[]): boolean {
-  return accessMode === "APPLY_SCOPED" ? written.every((id) => scope.includes(id)) : written.length === 0;
+function decide(world: World, run: Run, input: Completion): Metrics | Refusal {
+  const { job } = run;
+  if (!mayWrite(job, input.delta.entitiesWritten ?? 0, input.written)) return broken.accessMode(run);
+  const missing = lacks(world, job);
+  if (missing !== null) return broken.capability(run, missing);
+  const grown = grow(job.metrics, input.delta);
+  if (!grown || hasOpenNode(run)) return INVALID_INPUT;
+  if (isOverBudget(job, grown)) return broken.budget(run, grown);
+  const { outputs, issues } = input;
+  const state: JobState = stateAfter(input);
+  const set = { state, reason: state.toLowerCase(), hasError: false, outputs, issues, metrics: grown };
+  endActive(job, state, false);
+  change(job, "STATE_CHANGED", agent(run), set, needOf(job.submit.kind).capability);
+  return grown;
+}
+
+function stateAfter({ needsValidation, issues }: Completion) {
+  if (needsValidation) return "AWAITING_VALIDATION";
+  return issues.length === 0 ? "COMPLETED" : "COMPLETED_WITH_ISSUES";
 }
 
 async function actual(real: Real, batch: readonly Completion[]): Promise<readonly object[]> {
@@ -67,6 +78,7 @@ async function actual(real: Real, batch: readonly Completion[]): Promise<readonl
       jobOutputs: each.outputs,
       writtenEntities: each.written.map((entityId) => ({ entityKind: "document", entityId })),
       issues: each.issues,
+      needsValidation: each.needsValidation,
       metrics: metrics(each.delta),
     })),
   );
@@ -76,10 +88,16 @@ async function actual(real: Real, batch: readonly Completion[]): Promise<readonl
 }
 
 const completion = fc.record({
+  reportId,
   outputs: fc.constantFrom<JsonValue[]>(null, { summary: "short" }, false, 7),
-  written: fc.constantFrom(...mostly<string[]>(4, [], ["d-1"], ["d-1", "d-2"])),
+  written: fc.constantFrom(...mostly<string[]>(12, [], ["d-1"], ["d-1", "d-2"])),
   issues: fc.constantFrom<string[][]>([], ["page 3 is missing"]),
+  needsValidation: fc.constantFrom(true, true, false),
   delta,
 });
 
-export const completions = byHolders(2, completion, complete);
+/** About different jobs: a report that is repeated is answered with its job as it was before the batch. */
+export const completions = byHolders(2, completion, (batch, { claims }) => {
+  const jobs = batch.map(({ run }) => claims[run]?.job);
+  return complete(batch.filter((_, index) => jobs.indexOf(jobs[index]) === index));
+});

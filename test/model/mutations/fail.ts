@@ -1,27 +1,40 @@
 import fc from "fast-check";
 import { failWorkflow } from "../../../src/workflow/fail.ts";
+import { byHolder, delta, reportId } from "../draw.ts";
+import { afterFailure, broken, mayWrite } from "../endings.ts";
 import { metrics, type Real } from "../real.ts";
-import { type Answer, admit, afterFailure, type Delta, grow, INVALID_INPUT, isRun, type Proof } from "../rules.ts";
-import { byHolder, delta, mutation } from "../step.ts";
+import { judge, keep, type Report } from "../reports.ts";
+import { type Answer, type Delta, grow, INVALID_INPUT, isOverBudget, isRefusal } from "../rules.ts";
+import { report } from "../step.ts";
 import { agent, change, endRun, type World } from "../world.ts";
 
-interface Failure extends Proof {
+interface Failure extends Report {
   readonly retryable: boolean;
   readonly delta: Delta;
 }
 
 /** A run that its worker gives up: another attempt while one is left and it is worth it. */
-export const fail = mutation<Failure>("fail", { expected, actual });
+export const fail = report<Failure>("fail", { expected, actual });
 
 function expected(world: World, input: Failure): Answer {
-  const run = admit(world, input, "FAILED");
-  if (!isRun(run)) return run;
-  const { job } = run;
-  const grown = grow(job.metrics, input.delta);
-  if (!grown) return INVALID_INPUT;
-  endRun(run, "FAILED", true);
-  const set = { ...afterFailure(job, input.retryable, "failed_by_worker"), hasError: true, metrics: grown };
-  change(job, "STATE_CHANGED", agent(run), set);
+  const judged = judge(world, "fail", input, "FAILED", true);
+  if (isRefusal(judged)) return judged;
+  const { run, job, kept } = judged;
+  if (!kept) {
+    if (!mayWrite(job, input.delta.entitiesWritten ?? 0)) {
+      const breach = broken.accessMode(run);
+      keep(run, "fail", input, breach);
+      return breach;
+    }
+    const grown = grow(job.metrics, input.delta);
+    if (!grown) return INVALID_INPUT;
+    // Beyond its budget it is not tried again, and the worker gets what it asked for.
+    const passed = isOverBudget(job, grown);
+    const after = afterFailure(job, input.retryable && !passed, passed ? "budget_exceeded" : "failed_by_worker");
+    endRun(run, "FAILED", true);
+    change(job, "STATE_CHANGED", agent(run), { ...after, hasError: true, metrics: grown });
+    keep(run, "fail", input, null);
+  }
   return { failed: job.number, state: job.state, version: job.version };
 }
 
@@ -35,6 +48,6 @@ async function actual(real: Real, input: Failure): Promise<object> {
   return real.answer(result, ({ job }) => ({ failed: real.numberOf(job), state: job.state, version: job.version }));
 }
 
-const failure = fc.record({ retryable: fc.constantFrom(true, true, false), delta });
+const failure = fc.record({ reportId, retryable: fc.constantFrom(true, true, false), delta });
 
 export const fails = byHolder(failure, (proof, drawn) => fail({ ...proof, ...drawn }));

@@ -1,7 +1,8 @@
 import fc from "fast-check";
+import type { Draw } from "../draw.ts";
 import type { Real } from "../real.ts";
-import { type Draw, mutation } from "../step.ts";
-import { holdsLease, type World } from "../world.ts";
+import { mutation } from "../step.ts";
+import { isActive, type World } from "../world.ts";
 
 const CAPABILITIES = { default: ["doc.read", "doc.summarize"], terminal: ["term.exec"] } as const;
 
@@ -37,7 +38,7 @@ export async function restoreGrants(real: Real): Promise<void> {
 export const revokes: fc.Arbitrary<Draw> = fc.constantFrom<Grant["profile"][]>("default", "default", "terminal").map(
   (profile): Draw =>
     ({ claims, profiles }) =>
-      claims.some((run) => holdsLease(run) && run.job.profile === profile) && grantsAll(profile, profiles)
+      claims.some((run) => isActive(run) && run.job.profile === profile) && grantsAll(profile, profiles)
         ? grant({ profile, all: false })
         : null,
 );

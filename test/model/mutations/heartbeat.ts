@@ -1,27 +1,42 @@
 import fc from "fast-check";
 import { heartbeatWorkflows } from "../../../src/workflow/heartbeat.ts";
+import { byHolders, delta, reportId } from "../draw.ts";
+import { broken, mayWrite } from "../endings.ts";
 import { metrics, type Real } from "../real.ts";
-import { type Answer, admit, type Delta, grow, INVALID_INPUT, isRun, type Proof } from "../rules.ts";
-import { byHolders, delta, mutation } from "../step.ts";
-import { agent, change, type World } from "../world.ts";
+import { judge, keep, type Report } from "../reports.ts";
+import { type Answer, type Delta, grow, INVALID_INPUT, isOverBudget, isRefusal, type Refusal } from "../rules.ts";
+import { report } from "../step.ts";
+import { agent, change, type Run, type World } from "../world.ts";
 
-type Heartbeat = Proof & { readonly delta: Delta };
+type Heartbeat = Report & { readonly delta: Delta };
 
 /** Section 6, "Heartbeat": each judged by itself; one that adds nothing makes no version. */
-export const heartbeat = mutation<readonly Heartbeat[]>("heartbeat", {
-  expected: (world, batch) => batch.map((each) => expected(world, each)),
+export const heartbeat = report<readonly Heartbeat[]>("heartbeat", {
+  expected: (world, batch) => batch.map((each) => told(expected(world, each))),
   actual,
 });
 
-function expected(world: World, beat: Heartbeat): Answer {
-  const run = admit(world, beat, "RUNNING");
-  if (!isRun(run)) return { told: run.directive, error: run };
-  const { job } = run;
+function expected(world: World, beat: Heartbeat): Refusal | null {
+  const judged = judge(world, "heartbeat", beat, "RUNNING", false);
+  if (isRefusal(judged)) return judged;
+  const { run, job, kept } = judged;
+  if (kept) return null;
+  if (!mayWrite(job, beat.delta.entitiesWritten ?? 0)) return counted(run, beat, broken.accessMode(run));
   const grown = grow(job.metrics, beat.delta);
-  if (!grown) return { told: "CONTINUE", error: INVALID_INPUT };
+  if (!grown) return INVALID_INPUT;
   const adds = Object.values(beat.delta).some((value) => value !== 0);
   if (adds) change(job, "METRICS_RECORDED", agent(run), { metrics: grown });
-  return { told: "CONTINUE", error: null };
+  return counted(run, beat, adds && isOverBudget(job, grown) ? broken.budget(run, grown) : null);
+}
+
+function counted(run: Run, beat: Heartbeat, breach: Refusal | null): Refusal | null {
+  keep(run, "heartbeat", beat, breach);
+  return breach;
+}
+
+/** Metrics that cannot be, or an id that another report has, are no reason to stop. */
+function told(error: Refusal | null): Answer {
+  return { told: error === null || error === INVALID_INPUT ? "CONTINUE" : error.directive, error };
 }
 
 async function actual(real: Real, batch: readonly Heartbeat[]): Promise<readonly object[]> {
@@ -32,4 +47,4 @@ async function actual(real: Real, batch: readonly Heartbeat[]): Promise<readonly
   return answers.map(({ directive, error }) => ({ told: directive, error: error && real.refusal(error) }));
 }
 
-export const heartbeats = byHolders(3, fc.record({ delta }), heartbeat);
+export const heartbeats = byHolders(3, fc.record({ reportId, delta }), heartbeat);

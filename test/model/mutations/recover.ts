@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { recoverStalledRuns } from "../../../src/workflow/recovery.ts";
-import { afterFailure } from "../rules.ts";
-import { type Draw, mutation } from "../step.ts";
+import type { Draw } from "../draw.ts";
+import { afterFailure } from "../endings.ts";
+import { mutation } from "../step.ts";
 import { change, ENGINE, endRun, type World } from "../world.ts";
 
 /** Section 6, "Recovery": whatever runs without a lease is stalled, then queued again or failed. */

@@ -1,19 +1,10 @@
 import fc from "fast-check";
 import { startWorkflow } from "../../../src/workflow/start.ts";
+import { aboutJob, type Draw, pickFrom, worker } from "../draw.ts";
+import { poison } from "../endings.ts";
 import type { Real } from "../real.ts";
-import {
-  type Answer,
-  countGuards,
-  deny,
-  guardsOver,
-  illegal,
-  lacks,
-  NOT_FOUND,
-  needOf,
-  poison,
-  poisonedBefore,
-} from "../rules.ts";
-import { aboutJob, type Draw, mutation, pickFrom, worker } from "../step.ts";
+import { type Answer, countGuards, deny, guardsOver, illegal, isRefusal, lacks, named, needOf } from "../rules.ts";
+import { mutation } from "../step.ts";
 import { agent, change, type Job, type Run, type World } from "../world.ts";
 
 interface Start {
@@ -25,41 +16,39 @@ interface Start {
 export const start = mutation<Start>("start", { expected, actual });
 
 function expected(world: World, { job: number, worker: name }: Start): Answer {
-  const job = world.jobs[number];
-  if (!job) return NOT_FOUND;
-  if (job.state === "POISONED") return poisonedBefore(job);
+  const job = named(world, number);
+  if (isRefusal(job)) return job;
   if (job.state !== "QUEUED") return illegal(job, "RUNNING");
   if (job.runAfter === "ahead") return { code: "TRY_AGAIN" };
   const missing = lacks(world, job);
-  return missing === null ? take(world, job, name) : deny(job, missing);
-}
-
-/** The inputs are guarded before the token is handed out: where they trip, nobody gets it. */
-function take(world: World, job: Job, name: string): Answer {
-  const attempt = job.attempt + 1;
-  const run: Run = { job, attempt, worker: name, state: "RUNNING", leaseIsOver: false, hasError: false, nodes: [] };
-  job.runs.push(run);
-  const { inputs, kind } = job.submit;
-  change(
-    job,
-    "STATE_CHANGED",
-    agent(run),
-    {
-      state: "RUNNING",
-      reason: "running",
-      attempt,
-      runAfter: "none",
-      hasError: false,
-      metrics: countGuards(job.metrics, guardsOver(inputs)),
-    },
-    needOf(kind).capability,
-  );
-  if (inputs === "hostile") {
-    poison(job, "prompt_injection", 0);
+  if (missing !== null) return deny(job, missing);
+  const { run, version } = lease(job, name);
+  if (job.submit.inputs === "hostile") {
+    trap(world, job);
     return { poisoned: job.number, version: job.version };
   }
   world.claims.push(run);
-  return { taken: job.number, attempt, version: job.version };
+  return { taken: job.number, attempt: run.attempt, version };
+}
+
+/** A job gets a run, which nobody has the token of until its inputs are guarded. */
+export function lease(job: Job, name: string): { readonly run: Run; readonly version: number } {
+  const attempt = job.attempt + 1;
+  const nothing = { leaseIsOver: false, hasError: false, nodes: [], reports: new Map() };
+  const run: Run = { job, attempt, worker: name, state: "RUNNING", ...nothing };
+  job.runs.push(run);
+  const { inputs, kind } = job.submit;
+  // All guards are counted at once, whether or not the first one raises.
+  const metrics = countGuards(job.metrics, inputs === "none" ? 0 : guardsOver("clean"));
+  const taken = { attempt, runAfter: "none", preferred: null, hasError: false, metrics } as const;
+  const set = { state: "RUNNING", reason: "running", ...taken } as const;
+  change(job, "STATE_CHANGED", agent(run), set, needOf(kind).capability);
+  return { run, version: job.version };
+}
+
+/** The inputs of a job that was leased are hostile: the guards have been counted. */
+export function trap(world: World, job: Job): void {
+  poison(world, job, "prompt_injection", 0);
 }
 
 async function actual(real: Real, { job, worker: workerId }: Start): Promise<object> {
@@ -74,7 +63,7 @@ async function actual(real: Real, { job, worker: workerId }: Start): Promise<obj
 }
 
 const isQueued = ({ state }: Job): boolean => state === "QUEUED";
-const isDue = (job: Job): boolean => isQueued(job) && job.runAfter !== "ahead";
+export const isDue = (job: Job): boolean => isQueued(job) && job.runAfter !== "ahead";
 
 /** Of a job that is due, and of no other: what goes on where a step that was drawn has nothing to be done to. */
 export const startsDue: fc.Arbitrary<Draw> = fc.tuple(fc.nat(11), worker).map(

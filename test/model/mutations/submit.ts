@@ -2,10 +2,11 @@ import fc from "fast-check";
 import { submitAiJob } from "../../../src/jobs/submit.ts";
 import { aSubmit, SOMEBODY } from "../../support/engine.ts";
 import { HOSTILE } from "../../support/jobs.ts";
+import { type Draw, mostly, pick, pickFrom } from "../draw.ts";
 import type { Real } from "../real.ts";
-import { type Answer, deny, lacks, needOf } from "../rules.ts";
-import { type Draw, mostly, mutation, pick, pickFrom } from "../step.ts";
-import { type Content, change, type Job, noMetrics, PERSON, type Submit, type World } from "../world.ts";
+import { type Answer, deny, illegal, isRefusal, lacks, named, needOf, type Refusal } from "../rules.ts";
+import { mutation } from "../step.ts";
+import { type Content, change, hasEnded, type Job, noMetrics, PERSON, type Submit, type World } from "../world.ts";
 
 /** Section 6, "Submit" and "Idempotency". */
 export const submit = mutation<Submit>("submit", { expected, actual });
@@ -19,22 +20,33 @@ function expected(world: World, input: Submit): Answer {
     const same = JSON.stringify(earlier.submit) === JSON.stringify(input);
     return same ? { job: earlier.number, deduplicated: true } : { code: "IDEMPOTENCY_CONFLICT" };
   }
-  const job = newJob(world.jobs.length, profile, input);
+  const parent = input.parent === null ? null : parentFor(world, input.parent);
+  if (parent && isRefusal(parent)) return parent;
+  const job = newJob(world.jobs.length, profile, parent, input);
   world.jobs.push(job);
   const missing = lacks(world, job);
   change(job, "JOB_SUBMITTED", PERSON, {}, missing === null ? need.capability : null);
   return missing === null ? { job: job.number, deduplicated: false } : deny(job, missing);
 }
 
-function newJob(number: number, profile: string, input: Submit): Job {
+/** A job that has ended gets no more children. */
+function parentFor(world: World, number: number): Job | Refusal {
+  const parent = named(world, number);
+  return !isRefusal(parent) && hasEnded(parent) ? illegal(parent, "QUEUED") : parent;
+}
+
+function newJob(number: number, profile: string, parent: Job | null, input: Submit): Job {
   return {
     number,
     submit: input,
     profile,
+    parent,
     state: "QUEUED",
     reason: "submitted",
     hasError: false,
     runAfter: input.later ? "ahead" : "none",
+    preferred: null,
+    revisions: 0,
     version: 0,
     attempt: 0,
     metrics: noMetrics(),
@@ -59,6 +71,8 @@ async function actual(real: Real, input: Submit): Promise<object> {
       accessMode: input.accessMode,
       entityRefs: input.scope.map((entityId) => ({ entityKind: "document", entityId })),
       jobInputs: input.inputs === "none" ? null : TEXTS[input.inputs],
+      parentJobId: input.parent === null ? null : real.jobId(input.parent),
+      priority: input.priority,
       maxAttempts: input.maxAttempts,
       tokenBudget: input.budget,
       runAfter: input.later ? LATER : null,
@@ -75,32 +89,39 @@ export const A_SUBMIT: Submit = {
   accessMode: "ANALYSIS_ONLY",
   scope: [],
   inputs: "none",
+  parent: null,
+  priority: 0,
   maxAttempts: 3,
   budget: null,
   later: false,
   key: null,
 };
 
-const one: fc.Arbitrary<Submit> = fc.record({
+const one: fc.Arbitrary<Omit<Submit, "parent">> = fc.record({
   kind: fc.constantFrom("DOC_SUMMARIZE", "DOC_SUMMARIZE", "DOC_EDIT", "TERMINAL_EXEC"),
-  profile: fc.constantFrom(...mostly(30, null, "default", "terminal", "no-such-profile")),
+  profile: fc.constantFrom(...mostly(40, null, "default", "terminal", "no-such-profile")),
   accessMode: fc.constantFrom("ANALYSIS_ONLY", "APPLY_SCOPED", "PREVIEW_ONLY"),
   scope: fc.subarray(["d-1", "d-2"]),
-  inputs: fc.constantFrom(...mostly<Content>(13, "clean", "none", "hostile")),
+  inputs: fc.constantFrom(...mostly<Content>(18, "clean", "none", "hostile")),
+  priority: fc.constantFrom(0, 0, 1),
   maxAttempts: fc.constantFrom(3, 2, 1),
-  budget: fc.constantFrom(null, 2 ** 53 - 1),
+  budget: fc.constantFrom(...mostly(4, null, 2 ** 53 - 1, 150)),
   later: fc.constantFrom(...mostly(9, false, true)),
-  key: fc.constantFrom(...mostly(8, null, "k-1", "k-2")),
+  key: fc.constantFrom(...mostly(12, null, "k-1", "k-2")),
 });
 
-/** A new submit, or an earlier one word by word. */
+const parentPick = fc.option(pick, { freq: 3 });
+
+/** A new submit, every now and then as a child; or an earlier one word by word. */
 export const submits: fc.Arbitrary<Draw> = fc.oneof(
   {
     weight: 4,
-    arbitrary: one.map(
-      (input): Draw =>
-        () =>
-          submit(input),
+    arbitrary: fc.tuple(one, parentPick).map(
+      ([input, picked]): Draw =>
+        ({ jobs }) => {
+          const parent = picked && pickFrom(jobs, picked, (job) => !hasEnded(job));
+          return submit({ ...input, parent });
+        },
     ),
   },
   {

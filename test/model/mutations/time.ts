@@ -1,5 +1,6 @@
 import fc from "fast-check";
-import { type Draw, mutation, pickFrom } from "../step.ts";
+import { type Draw, pickFrom } from "../draw.ts";
+import { mutation, type Step } from "../step.ts";
 import { holdsLease, type Job } from "../world.ts";
 
 /** Time passes: this lease ends. */
@@ -23,12 +24,26 @@ export const waitEnds = mutation<{ readonly job: number }>("waitEnds", {
     return {};
   },
   actual: async (real, { job }) => {
-    await real.setDue(job, "passed");
+    await real.passTime("run_after", job);
+    return {};
+  },
+});
+
+/** Time passes: whoever this job was sent back to did not come for it. */
+export const preferenceEnds = mutation<{ readonly job: number }>("preferenceEnds", {
+  expected: (world, { job: number }) => {
+    const job = world.jobs[number];
+    if (job?.preferred) job.preferred = { ...job.preferred, isOver: true };
+    return {};
+  },
+  actual: async (real, { job }) => {
+    await real.passTime("preferred_until", job);
     return {};
   },
 });
 
 const waits = ({ state, runAfter }: Job): boolean => state === "QUEUED" && runAfter === "ahead";
+const isKept = ({ state, preferred }: Job): boolean => state === "QUEUED" && preferred?.isOver === false;
 
 export const leasesEnd: fc.Arbitrary<Draw> = fc.nat(11).map(
   (back): Draw =>
@@ -38,10 +53,15 @@ export const leasesEnd: fc.Arbitrary<Draw> = fc.nat(11).map(
     },
 );
 
-export const waitsEnd: fc.Arbitrary<Draw> = fc.nat(11).map(
-  (back): Draw =>
-    ({ jobs }) => {
-      const job = pickFrom(jobs, { back, wild: 0 }, waits);
-      return job === null ? null : waitEnds({ job });
-    },
-);
+export const waitsEnd = ofJob(waits, waitEnds);
+export const preferencesEnd = ofJob(isKept, preferenceEnds);
+
+function ofJob(apt: (job: Job) => boolean, make: (input: { readonly job: number }) => Step): fc.Arbitrary<Draw> {
+  return fc.nat(11).map(
+    (back): Draw =>
+      ({ jobs }) => {
+        const job = pickFrom(jobs, { back, wild: 0 }, apt);
+        return job === null ? null : make({ job });
+      },
+  );
+}

@@ -2,9 +2,11 @@ import fc from "fast-check";
 import { NotFoundError } from "../../../src/errors.ts";
 import { aceCodeOf, poisonJob } from "../../../src/workflow/poison.ts";
 import { FOUND } from "../../support/jobs.ts";
+import { aboutJob } from "../draw.ts";
+import { poison, STANDS } from "../endings.ts";
 import type { Real } from "../real.ts";
-import { type Answer, NOT_FOUND, poison } from "../rules.ts";
-import { aboutJob, mutation } from "../step.ts";
+import { type Answer, NOT_FOUND } from "../rules.ts";
+import { mutation } from "../step.ts";
 import { change, ENGINE, type World } from "../world.ts";
 
 interface Report {
@@ -19,9 +21,9 @@ function expected(world: World, { job: number, type }: Report): Answer {
   const job = world.jobs[number];
   if (!job) return NOT_FOUND;
   if (job.state === "POISONED") return { action: "ALREADY_POISONED", version: job.version, event: job.version };
-  const stands = ["COMPLETED", "COMPLETED_WITH_ISSUES", "CANCELLED"].includes(job.state);
+  const stands = STANDS.includes(job.state);
   if (stands) change(job, "SECURITY_VIOLATION", ENGINE, {});
-  else poison(job, type.toLowerCase(), 0);
+  else poison(world, job, type.toLowerCase(), 0);
   return { action: stands ? "RECORDED" : "POISONED", version: job.version, event: job.version };
 }
 

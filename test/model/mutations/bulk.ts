@@ -1,0 +1,76 @@
+import fc from "fast-check";
+import { AppError } from "../../../src/errors.ts";
+import type { JobState } from "../../../src/storage/generated/client/enums.ts";
+import { cancelAiJobs, retryAiJobs } from "../../../src/workflow/bulk-action.ts";
+import { settledItems } from "../../support/bulk.ts";
+import { SOMEBODY } from "../../support/engine.ts";
+import { type Draw, mostly } from "../draw.ts";
+import { CANCELLABLE, cancelOne, refuseRetry, retryOne } from "../endings.ts";
+import type { Real } from "../real.ts";
+import { type Answer, INVALID_INPUT, illegal, poisonedBefore, type Refusal } from "../rules.ts";
+import { mutation } from "../step.ts";
+import { type Job, PERSON, type World } from "../world.ts";
+
+interface Bulk {
+  readonly kind: "cancel" | "retry";
+  readonly states: readonly JobState[] | null;
+  readonly kinds: readonly Job["submit"]["kind"][] | null;
+  readonly limit: number;
+}
+
+/** A change of many jobs at once: the oldest that match, each judged by itself; those that can be, where none are named. */
+export const bulk = mutation<Bulk>("bulk", { expected, actual });
+
+function expected({ jobs }: World, { kind, states, kinds, limit }: Bulk): Answer {
+  if (states === null && kinds === null) return INVALID_INPUT;
+  const apt = states ?? (kind === "cancel" ? CANCELLABLE : RETRYABLE);
+  const matching = jobs.filter(({ state, submit }) => apt.includes(state) && (kinds?.includes(submit.kind) ?? true));
+  return { items: matching.slice(0, limit).map((job) => [job.number, change(kind, job)?.code ?? "changed"]) };
+}
+
+const RETRYABLE: readonly JobState[] = ["FAILED", "STALLED"];
+
+function change(kind: Bulk["kind"], job: Job): Refusal | null {
+  if (job.state === "POISONED") return poisonedBefore(job);
+  const refusal = kind === "retry" ? refuseRetry(job) : refuseCancel(job);
+  if (!refusal) (kind === "retry" ? retryOne : cancelOne)(job, PERSON);
+  return refusal;
+}
+
+const refuseCancel = (job: Job): Refusal | null => (CANCELLABLE.includes(job.state) ? null : illegal(job, "CANCELLED"));
+
+async function actual(real: Real, { kind, states, kinds, limit }: Bulk): Promise<object> {
+  const { engine, workspaceId } = real;
+  const asked = { filter: { states, kinds }, limit };
+  const action =
+    kind === "cancel"
+      ? await cancelAiJobs(engine, workspaceId, SOMEBODY, { ...asked, reason: "enough" })
+      : await retryAiJobs(engine, workspaceId, SOMEBODY, asked);
+  if (action instanceof AppError) return real.refusal(action);
+  const items = await settledItems(engine.prisma, action);
+  return {
+    items: items.map(({ jobId, outcome }) => [
+      real.numberOf({ jobId }),
+      typeof outcome === "string" ? outcome : outcome.code,
+    ]),
+  };
+}
+
+const states: readonly (readonly JobState[] | null)[] = [
+  null,
+  ["FAILED"],
+  ["FAILED", "POISONED", "COMPLETED", "RUNNING"],
+];
+
+export const bulks: fc.Arbitrary<Draw> = fc
+  .record<Bulk>({
+    kind: fc.constantFrom("retry", "retry", "cancel"),
+    states: fc.constantFrom(...states),
+    kinds: fc.constantFrom(...mostly<Bulk["kinds"]>(3, ["DOC_EDIT"], null, ["DOC_EDIT", "TERMINAL_EXEC"])),
+    limit: fc.integer({ min: 1, max: 4 }),
+  })
+  .map(
+    (input): Draw =>
+      ({ jobs }) =>
+        jobs.length === 0 ? null : bulk(input),
+  );

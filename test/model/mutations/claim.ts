@@ -1,0 +1,70 @@
+import fc from "fast-check";
+import { claimAiJobs } from "../../../src/workflow/claim.ts";
+import { type Draw, mostly, worker } from "../draw.ts";
+import type { Real } from "../real.ts";
+import { type Answer, deny, lacks } from "../rules.ts";
+import { mutation } from "../step.ts";
+import type { Job, World } from "../world.ts";
+import { isDue, lease, trap } from "./start.ts";
+
+interface Claim {
+  readonly worker: string;
+  readonly kinds: readonly Job["submit"]["kind"][] | null;
+  readonly limit: number;
+}
+
+/** Section 6, "Claim": due jobs by priority, then age; those that a person sent back first to the worker that had them. */
+export const claim = mutation<Claim>("claim", { expected, actual });
+
+function expected(world: World, { worker: name, kinds, limit }: Claim): Answer {
+  const due = world.jobs.filter((job) => isDue(job) && (kinds?.includes(job.submit.kind) ?? true) && isFor(job, name));
+  const next = due.toSorted((one, other) => other.submit.priority - one.submit.priority).slice(0, limit);
+  const leased = next.flatMap((job) => {
+    const missing = lacks(world, job);
+    if (missing === null) return lease(job, name);
+    deny(job, missing);
+    return [];
+  });
+  const claims: unknown[] = [];
+  const poisoned: number[] = [];
+  // All are leased before the first is guarded: what one of them trips over may poison another one below it.
+  for (const { run, version } of leased) {
+    const { job } = run;
+    const isHostile = job.submit.inputs === "hostile";
+    const isPoisoned = job.state === "POISONED";
+    if (!isHostile) {
+      world.claims.push(run);
+      claims.push({ taken: job.number, attempt: run.attempt, version });
+    } else if (!isPoisoned) {
+      trap(world, job);
+      poisoned.push(job.number);
+    }
+  }
+  return { claims, poisoned };
+}
+
+function isFor({ preferred }: Job, name: string): boolean {
+  return preferred === null || preferred.isOver || preferred.worker === name;
+}
+
+async function actual(real: Real, { worker: workerId, kinds, limit }: Claim): Promise<object> {
+  const { engine, workspaceId } = real;
+  const claimed = await claimAiJobs(engine, { workspaceId, workerId, jobKinds: kinds, limit, leaseSeconds: 900 });
+  const claims = claimed.claims.map((each) => {
+    real.keep(each);
+    return { taken: real.numberOf(each.job), attempt: each.run.attempt, version: each.job.version };
+  });
+  return { claims, poisoned: claimed.poisoned.map((job) => real.numberOf(job)) };
+}
+
+export const claims: fc.Arbitrary<Draw> = fc
+  .record<Claim>({
+    worker,
+    kinds: fc.constantFrom(...mostly<Claim["kinds"]>(3, null, ["DOC_EDIT", "DOC_SUMMARIZE"])),
+    limit: fc.integer({ min: 1, max: 3 }),
+  })
+  .map(
+    (input): Draw =>
+      ({ jobs }) =>
+        jobs.some(isDue) ? claim(input) : null,
+  );

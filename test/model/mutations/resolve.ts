@@ -1,0 +1,120 @@
+import fc from "fast-check";
+import type { JobState } from "../../../src/storage/generated/client/enums.ts";
+import { resolveUserReview } from "../../../src/workflow/review.ts";
+import { resolveValidation } from "../../../src/workflow/validation.ts";
+import { SOMEBODY } from "../../support/engine.ts";
+import { aboutJob } from "../draw.ts";
+import { endActive } from "../endings.ts";
+import type { Real } from "../real.ts";
+import { type Answer, deny, illegal, isRefusal, lacks, named, needOf } from "../rules.ts";
+import { mutation } from "../step.ts";
+import { type Changes, change, type Job, latestRun, PERSON, type World } from "../world.ts";
+
+/** Section 6, "Validation": a verdict, and what a person decides after one that asks for it. */
+
+interface Verdict {
+  readonly job: number;
+  readonly verdict: "APPROVED" | "NEEDS_USER" | "REJECTED";
+  readonly comment: string | null;
+}
+
+export const verdict = mutation<Verdict>("verdict", {
+  expected: (world, { job: number, verdict: given }) => {
+    const to = ({ APPROVED: "COMPLETED", NEEDS_USER: "AWAITING_USER", REJECTED: "FAILED" } as const)[given];
+    return resolve(world, number, "AWAITING_VALIDATION", to, (job) => {
+      if (given === "NEEDS_USER") return settle(job, "AWAITING_USER", {});
+      if (given === "APPROVED")
+        return accept(world, job, job.issues.length === 0 ? "COMPLETED" : "COMPLETED_WITH_ISSUES");
+      return settle(job, "FAILED", { reason: "rejected", outputs: null, hasError: true }, true);
+    });
+  },
+  actual: async (real, { job, verdict: given, comment }) => {
+    const input = { jobId: real.jobId(job), verdict: given, comment };
+    return answerOf(real, await resolveValidation(real.engine, real.workspaceId, SOMEBODY, input));
+  },
+});
+
+interface Review {
+  readonly job: number;
+  readonly decision: "ACCEPT" | "ACCEPT_WITH_ISSUES" | "REVISE" | "CANCEL";
+  readonly comment: string | null;
+}
+
+const TO = {
+  ACCEPT: "COMPLETED",
+  ACCEPT_WITH_ISSUES: "COMPLETED_WITH_ISSUES",
+  REVISE: "QUEUED",
+  CANCEL: "CANCELLED",
+} as const;
+
+export const review = mutation<Review>("review", {
+  expected: (world, { job: number, decision, comment }) =>
+    resolve(world, number, "AWAITING_USER", TO[decision], (job) => {
+      const hasWhy = comment !== null;
+      if (decision === "REVISE") return settle(job, "QUEUED", sentBack(job), hasWhy);
+      if (decision === "CANCEL") return settle(job, "CANCELLED", { outputs: null }, hasWhy);
+      return accept(world, job, TO[decision]);
+    }),
+  actual: async (real, { job, decision, comment }) => {
+    const input = { jobId: real.jobId(job), decision, comment };
+    return answerOf(real, await resolveUserReview(real.engine, real.workspaceId, SOMEBODY, input));
+  },
+});
+
+function resolve(world: World, number: number, state: JobState, to: JobState, decide: (job: Job) => Answer): Answer {
+  const job = named(world, number);
+  if (isRefusal(job)) return job;
+  return job.state === state ? decide(job) : illegal(job, to);
+}
+
+/** The outputs count as applied, if the capabilities still suffice. */
+function accept(world: World, job: Job, state: "COMPLETED" | "COMPLETED_WITH_ISSUES"): Answer {
+  const missing = lacks(world, job);
+  if (missing === null) return settle(job, state, {}, false, needOf(job.submit.kind).capability);
+  endActive(job, "FAILED", true);
+  return deny(job, missing);
+}
+
+/** Once more, by the same worker if it comes for it in time; not charged to its attempts. */
+function sentBack(job: Job): Changes {
+  const preferred = { worker: latestRun(job)?.worker ?? "", isOver: false };
+  return { reason: "revise", outputs: null, issues: [], runAfter: "none", revisions: job.revisions + 1, preferred };
+}
+
+function settle(
+  job: Job,
+  state: JobState,
+  set: Changes,
+  runHasError = false,
+  capability: string | null = null,
+): Answer {
+  endActive(job, state === "QUEUED" ? "CANCELLED" : state, runHasError);
+  change(job, "STATE_CHANGED", PERSON, { state, reason: state.toLowerCase(), ...set }, capability);
+  return { resolved: job.number, state, version: job.version };
+}
+
+type Result = Awaited<ReturnType<typeof resolveValidation>>;
+
+function answerOf(real: Real, result: Result): object {
+  return real.answer(result, (job) => ({ resolved: real.numberOf(job), state: job.state, version: job.version }));
+}
+
+const comment = fc.constantFrom(null, "the dates are wrong");
+
+export const verdicts = aboutJob(
+  fc.record({
+    verdict: fc.constantFrom<Verdict["verdict"][]>("NEEDS_USER", "NEEDS_USER", "APPROVED", "REJECTED"),
+    comment,
+  }),
+  ({ state }) => state === "AWAITING_VALIDATION",
+  (job, drawn) => verdict({ job, ...drawn }),
+);
+
+export const reviews = aboutJob(
+  fc.record({
+    decision: fc.constantFrom<Review["decision"][]>("REVISE", "REVISE", "ACCEPT", "ACCEPT_WITH_ISSUES", "CANCEL"),
+    comment,
+  }),
+  ({ state }) => state === "AWAITING_USER",
+  (job, drawn) => review({ job, ...drawn }),
+);

@@ -1,0 +1,36 @@
+import fc from "fast-check";
+import { retryAiJob } from "../../../src/workflow/retry-job.ts";
+import { SOMEBODY } from "../../support/engine.ts";
+import { aboutJob } from "../draw.ts";
+import { refuseRetry, retryOne } from "../endings.ts";
+import type { Real } from "../real.ts";
+import { type Answer, isRefusal, named } from "../rules.ts";
+import { mutation } from "../step.ts";
+import { PERSON, type World } from "../world.ts";
+
+interface Retry {
+  readonly job: number;
+}
+
+/** A person may always have a job tried again that has failed or stalled, whatever attempts are left. */
+export const retry = mutation<Retry>("retry", { expected, actual });
+
+function expected(world: World, { job: number }: Retry): Answer {
+  const job = named(world, number);
+  if (isRefusal(job)) return job;
+  const refusal = refuseRetry(job);
+  if (refusal) return refusal;
+  retryOne(job, PERSON);
+  return { retried: job.number, version: job.version };
+}
+
+async function actual(real: Real, { job }: Retry): Promise<object> {
+  const result = await retryAiJob(real.engine, real.workspaceId, SOMEBODY, real.jobId(job));
+  return real.answer(result, (retried) => ({ retried: real.numberOf(retried), version: retried.version }));
+}
+
+export const retries = aboutJob(
+  fc.constant({}),
+  ({ state }) => state === "FAILED",
+  (job) => retry({ job }),
+);
