@@ -111,6 +111,7 @@ export const delta: fc.Arbitrary<Delta> = fc.oneof(
       { requiredKeys: [] },
     ),
   },
+  { weight: 3, arbitrary: fc.constant({ inputTokens: 50 }) },
   { weight: 1, arbitrary: fc.constant({ entitiesWritten: 1 }) },
   { weight: 1, arbitrary: fc.constantFrom({ durationMs: MOST }, { validatorsRunCount: MOST }, { outputTokens: MOST }) },
 );

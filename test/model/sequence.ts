@@ -24,9 +24,9 @@ import { newWorld, type World } from "./world.ts";
 
 /** How often each mutation is drawn, of all of them together. A new mutation is one line here. */
 const MUTATIONS: readonly (readonly [draws: fc.Arbitrary<Draw>, weight: number])[] = [
-  [submits, 1],
+  [submits, 6],
   [starts, 4],
-  [claims, 8],
+  [claims, 10],
   [advances, 20],
   [heartbeats, 8],
   [completions, 14],
@@ -34,7 +34,7 @@ const MUTATIONS: readonly (readonly [draws: fc.Arbitrary<Draw>, weight: number])
   [reviews, 14],
   [fails, 4],
   [repeats, 6],
-  [cancels, 1],
+  [cancels, 2],
   [retries, 4],
   [bulks, 2],
   [violations, 1],
@@ -118,10 +118,12 @@ class Command implements fc.AsyncCommand<Sequence, Real> {
 export function sequences(maxCommands: number) {
   const weighted = MUTATIONS.map(([arbitrary, weight]) => ({ arbitrary, weight }));
   const drawn = fc.array(fc.oneof(...weighted), { minLength: 3, maxLength: 3 });
-  const draws = fc.tuple(restores, drawn, startsDue, waitsEnd, submits).map(
-    ([restore, some, ...goOn]): Draw =>
+  // Now and then jobs pile up before any is taken.
+  const goOn = fc.oneof(fc.tuple(submits), fc.tuple(startsDue, waitsEnd, submits));
+  const draws = fc.tuple(restores, drawn, goOn).map(
+    ([restore, some, others]): Draw =>
       (...soFar) => {
-        for (const draw of [restore, ...some, ...goOn]) {
+        for (const draw of [restore, ...some, ...others]) {
           const step = draw(...soFar);
           if (step) return step;
         }

@@ -106,8 +106,8 @@ const step = fc.record({
   reportId,
   node: fc.constantFrom("read", "write", "check"),
   type: fc.constantFrom("tool", "llm_call"),
-  outcome: fc.constantFrom<Advance["outcome"][]>("STARTED", "SUCCEEDED", "SUCCEEDED", "FAILED"),
-  dependsOn: fc.constantFrom(...mostly<string[]>(6, [], ["read"], ["read", "write"])),
+  outcome: fc.constantFrom<Advance["outcome"][]>("STARTED", "SUCCEEDED", "FAILED"),
+  dependsOn: fc.constantFrom(...mostly<string[]>(3, [], ["read"], ["write"], ["read", "write"])),
   snippet: fc.constantFrom(...mostly<Content>(12, "none", "clean", "clean", "clean", "hostile")),
   delta,
 });

@@ -105,7 +105,7 @@ const one: fc.Arbitrary<Omit<Submit, "parent">> = fc.record({
   inputs: fc.constantFrom(...mostly<Content>(18, "clean", "none", "hostile")),
   priority: fc.constantFrom(0, 0, 1),
   maxAttempts: fc.constantFrom(3, 2, 1),
-  budget: fc.constantFrom(...mostly(4, null, 2 ** 53 - 1, 150)),
+  budget: fc.constantFrom(...mostly(4, null, 2 ** 53 - 1, 50, 100)),
   later: fc.constantFrom(...mostly(9, false, true)),
   key: fc.constantFrom(...mostly(12, null, "k-1", "k-2")),
 });
