@@ -102,7 +102,7 @@ export const broken = {
   },
   capability(run: Run, capability: string): Refusal {
     endRun(run, "FAILED", true);
-    return deny(run.job, capability, true);
+    return deny(run.job, capability);
   },
 };
 

@@ -80,9 +80,9 @@ export function lacks(world: World, job: Job): string | null {
   return world.profiles.get(job.profile)?.includes(capability) ? null : capability;
 }
 
-/** A denial fails the job, and is on record (section 8). */
-export function deny(job: Job, capability: string, hasError = job.hasError): Refusal {
-  const set = { state: "FAILED", reason: `capability_denied: ${capability}`, hasError, outputs: null } as const;
+/** A denial fails the job, and is on record (section 8); it says all there is to say in the reason. */
+export function deny(job: Job, capability: string): Refusal {
+  const set = { state: "FAILED", reason: `capability_denied: ${capability}`, outputs: null } as const;
   change(job, "CAPABILITY_ACTION", ENGINE, set, capability);
   return { code: "CAPABILITY_DENIED", missingCapability: capability, job: job.number };
 }
