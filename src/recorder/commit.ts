@@ -11,6 +11,7 @@ import {
   toRecordset,
 } from "../storage/columns.ts";
 import { type AiJob, type FlightRecorderEvent, Prisma } from "../storage/generated/client/client.ts";
+import { PLANNED_ONCE } from "../storage/planned-once.ts";
 import { CHAIN_START, type EventDraft, hashEvent, type UnplacedEvent } from "./event.ts";
 import { redactObject } from "./redact.ts";
 
@@ -29,6 +30,8 @@ export type LockedJob = AiJob & {
   readonly now: Date;
   /** What its capability profile grants at this moment (section 8). */
   readonly capabilities: readonly string[];
+  /** What PromptInjectionGuard looks for in the jobs of that profile, beside its own patterns (section 7). */
+  readonly injectionPatterns: readonly string[];
 };
 
 /** A locked job without its documents, so that a thousand of them fit into memory: enough to change its state. */
@@ -68,7 +71,9 @@ export interface Recorded<Job extends LockedHead = LockedJob> {
 
 /** What a `LockedJob` has beside its own columns, read from a table of the name `locked`. */
 const UNDER_LOCK = Prisma.sql`greatest(current_order_xid(), order_xid) AS "nextOrderXid", clock_timestamp() AS now,
-  (SELECT p.capabilities FROM capability_profiles p WHERE p.id = locked.capability_profile_id) AS capabilities`;
+  (SELECT p.capabilities FROM capability_profiles p WHERE p.id = locked.capability_profile_id) AS capabilities,
+  (SELECT p.injection_patterns FROM capability_profiles p
+   WHERE p.id = locked.capability_profile_id) AS "injectionPatterns"`;
 
 /** What is read of jobs that a statement has locked, from a table of the name `locked`. */
 export const LOCKED_COLUMNS = Prisma.sql`${JOB_COLUMNS}, ${UNDER_LOCK}`;
@@ -113,7 +118,7 @@ function lockRows<Job extends LockedHead>(
   read = Prisma.sql`true`,
 ): Promise<Job[]> {
   return tx.$queryRaw<Job[]>`
-    WITH locked AS MATERIALIZED (SELECT * FROM ai_jobs WHERE ${which} ORDER BY job_id FOR NO KEY UPDATE)
+    ${PLANNED_ONCE} WITH locked AS MATERIALIZED (SELECT * FROM ai_jobs WHERE ${which} ORDER BY job_id FOR NO KEY UPDATE)
     SELECT ${columns}, ${UNDER_LOCK} FROM locked WHERE ${read}`;
 }
 
@@ -123,20 +128,26 @@ export async function lockJob(tx: Transaction, workspaceId: string, jobId: strin
   return jobs.get(jobId);
 }
 
+/** A write beside those of jobs and events: a data-modifying CTE, `name AS (...)`, for the one statement of `record`. */
+export type AlsoWritten = Prisma.Sql;
+
 /**
  * Writes one new version of each job, with its event, in one statement however many they are.
  * A job that needs two versions is passed again, as it came out of the first call.
+ * @param also what is written by the same statement: each round trip saved is one that nobody else waits for.
  * @returns in the order of `changes`, each job as it now stands, still locked.
  */
 export async function record<Job extends LockedHead>(
   tx: Transaction,
   changes: readonly JobChange<Job>[],
+  also: readonly AlsoWritten[] = [],
 ): Promise<readonly Recorded<Job>[]> {
-  if (changes.length === 0) return [];
+  if (changes.length === 0 && also.length === 0) return [];
   const recorded = changes.map((change) => nextVersion(change));
   const rows = recorded.map((one, index) => rowOf(one, changes[index]?.job));
   const count = await tx.$executeRaw`
-    WITH change AS (
+    ${PLANNED_ONCE} WITH ${also.length === 0 ? Prisma.empty : Prisma.sql`${Prisma.join(also)},`}
+    change AS (
       SELECT * FROM jsonb_to_recordset(${toRecordset(rows)}) AS t(
         job_id uuid, workflow_run_id uuid, state "JobState", status_reason text, error_message text, job_outputs jsonb,
         keeps_outputs boolean, issues text[], run_after timestamptz, attempt int, revisions int, preferred_worker_id text,
@@ -181,13 +192,13 @@ export async function record<Job extends LockedHead>(
 
 /**
  * What the statement needs of one version: of the job what a change can set, metrics only where they changed, and of the
- * event what the job's row does not say. A name that is left out is NULL; outputs that were not read stay as they are.
+ * event what the job's row does not say. Outputs that were not read stay as they are.
  */
 function rowOf(
   { job, event }: Recorded<LockedHead & { readonly jobOutputs?: JsonValue }>,
   before?: JobMetrics,
 ): object {
-  const row = {
+  const row: Record<string, unknown> = {
     jobId: job.jobId,
     workflowRunId: job.workflowRunId,
     state: job.state,
@@ -216,17 +227,17 @@ function rowOf(
     payload: event.payload,
     prevHash: event.prevHash,
   };
-  const set: [string, unknown][] = Object.entries<unknown>(row).filter(([, value]) => value !== null);
-  for (const name of METRIC_NAMES) if (job[name] !== before?.[name]) set.push([name, job[name]]);
-  return Object.fromEntries<unknown>(set);
+  for (const name of METRIC_NAMES) if (job[name] !== before?.[name]) row[name] = job[name];
+  return row;
 }
 
 /** Writes one new version of one job. */
 export async function recordOne<Job extends LockedHead>(
   tx: Transaction,
   change: JobChange<Job>,
+  also: readonly AlsoWritten[] = [],
 ): Promise<Recorded<Job>> {
-  const [recorded] = await record(tx, [change]);
+  const [recorded] = await record(tx, [change], also);
   if (!recorded) throw new Error("One change makes one record.");
   return recorded;
 }

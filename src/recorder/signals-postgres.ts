@@ -33,13 +33,15 @@ export function overPostgres(databaseUrl: string): Carrier {
         socket.destroy();
         throw error;
       }
+      // One after the other: a connection is given no query while it has one.
+      let last: Promise<unknown> = Promise.resolve();
+      const inTurn = async (query: string, values: string[] = []): Promise<void> => {
+        last = last.catch(() => undefined).then(() => client.query(query, values));
+        await last;
+      };
       return {
-        send: async (sender) => {
-          await client.query("SELECT pg_notify($1, $2)", [CHANNEL, sender]);
-        },
-        ping: async () => {
-          await client.query("SELECT 1");
-        },
+        send: (sender) => inTurn("SELECT pg_notify($1, $2)", [CHANNEL, sender]),
+        ping: () => inTurn("SELECT 1"),
         broken,
         close: () => {
           socket.destroy();

@@ -123,11 +123,13 @@ export function word(name: string): string {
 
 /**
  * A row as JSON that `jsonb_to_recordset` reads back column by column: names and enum values as the database has
- * them, 64-bit numbers as text, times in UTC, bytes as PostgreSQL's hex.
+ * them, 64-bit numbers as text, times in UTC, bytes as PostgreSQL's hex. What is NULL is left out.
  */
 export function toRecord(row: object): Readonly<Record<string, unknown>> {
   const record: Record<string, unknown> = {};
-  for (const [field, value] of Object.entries(row)) record[snakeCase(field)] = toColumn(field, value);
+  for (const [field, value] of Object.entries<unknown>(row)) {
+    if (value !== null && value !== undefined) record[snakeCase(field)] = toColumn(field, value);
+  }
   return record;
 }
 

@@ -5,15 +5,15 @@ import { type LockedJob, recordOne, type Transaction } from "../recorder/commit.
 import type { EventDraft } from "../recorder/event.ts";
 import { inTransaction, reading } from "../recorder/transaction.ts";
 import { word } from "../storage/columns.ts";
-import type { AiJob, NodeExecution, WorkerReport, WorkflowRun } from "../storage/generated/client/client.ts";
+import type { AiJob, NodeExecution, WorkflowRun } from "../storage/generated/client/client.ts";
 import { type Breach, breachOf, breachOfAccess, breachOfBudget, errorOf, failBroken } from "./breach.ts";
 import type { Engine } from "./engine.ts";
 import type { Poisoned } from "./hand-out.ts";
-import { admitReport, directiveOf, type Reported, type ReportRefusal, recogniseReport } from "./lease.ts";
+import { admitReport, directiveOf, type ReportRefusal, recogniseReport } from "./lease.ts";
 import { readNode, type Step, writeStep } from "./nodes.ts";
 import type { Fence } from "./poison.ts";
-import { findReports, isRepeated, keepReports, keptReport, type Report } from "./reports.ts";
-import { lockReported, readReported, readRun } from "./runs.ts";
+import { findReport, isRepeated, keptReport, keptReports, type Report } from "./reports.ts";
+import { type LockedReport, lockReported, readReported, readRun } from "./runs.ts";
 import { guardContent, injectionPatterns } from "./trap.ts";
 
 /** What a worker read for its step, as raw UTF-8 content [HSK-ACE-VAL-100]. */
@@ -38,10 +38,10 @@ export interface Advanced {
 export async function advanceWorkflow(engine: Engine, input: AdvanceWorkflow): Promise<Advanced | Poisoned | AppError> {
   if (input.retrievedSnippets.length === 0) return keep(engine, input, 0);
   const [reported, earlier] = await reading(() =>
-    Promise.all([readReported(engine.prisma, input.workflowRunId), findReports(engine.prisma, [input])]),
+    Promise.all([readReported(engine.prisma, input.workflowRunId), findReport(engine.prisma, input)]),
   );
   // What was kept before has been guarded before.
-  if (earlier.size > 0) return keep(engine, input, 0);
+  if (earlier) return keep(engine, input, 0);
   const admitted = admitReport(reported, input.leaseToken, "RUNNING");
   if (admitted instanceof AppError) return admitted;
   // A report whose lease was lost while the guards ran neither changes nor poisons anything (section 6).
@@ -51,7 +51,7 @@ export async function advanceWorkflow(engine: Engine, input: AdvanceWorkflow): P
     return held instanceof AppError ? held : null;
   };
   const { job } = admitted;
-  const patterns = (await injectionPatterns(engine, [job.capabilityProfileId])).get(job.capabilityProfileId) ?? [];
+  const patterns = await injectionPatterns(engine, job.capabilityProfileId);
   const guarded = await guardContent(engine, job, { texts: texts(input.retrievedSnippets), patterns }, fence);
   switch (guarded.verdict) {
     case "PASSED":
@@ -95,18 +95,18 @@ async function keepStep(tx: Transaction, input: AdvanceWorkflow, guardsRun: numb
   if (metrics instanceof InvalidInputError) return metrics;
   const node = await writeStep(tx, job, run.id, input.step);
   const set = { ...metrics, ...countGuards(metrics, guardsRun) };
-  const recorded = await recordOne(tx, { job, set, event: stepEvent(run, node, input.step) });
   const passed = breachOfBudget(job, metrics);
+  const kept = passed ? [] : keptReport(input, job, { nodeExecutionId: node.id });
+  const recorded = await recordOne(tx, { job, set, event: stepEvent(run, node, input.step) }, keptReports(kept));
   // The step is kept with what it cost; that the budget is passed is a version of its own.
   if (passed) return broken(tx, input, recorded.job, run, passed);
-  await keepReports(tx, keptReport(input, job, { nodeExecutionId: node.id }));
   return { job: recorded.job, run, node };
 }
 
 /** The job and the run that a step may be kept in; and the node of the same report, where it was kept before. */
 function judge(
   input: AdvanceWorkflow,
-  reported: (Reported & { readonly job: LockedJob; readonly earlier: WorkerReport | undefined }) | undefined,
+  reported: LockedReport | undefined,
 ): { job: LockedJob; run: WorkflowRun; repeatedNode: string | null } | ReportRefusal | AppError {
   const recognised = recogniseReport(reported, input.leaseToken);
   if (recognised instanceof AppError) return recognised;
@@ -127,8 +127,7 @@ async function broken(
   run: WorkflowRun,
   breach: Breach,
 ): Promise<AppError> {
-  const [failed] = await failBroken(tx, [{ job, run, breach }]);
-  await keepReports(tx, keptReport(input, job, { breach }));
+  const [failed] = await failBroken(tx, [{ job, run, breach }], keptReport(input, job, { breach }));
   return errorOf(breach, failed?.job ?? job);
 }
 

@@ -6,7 +6,8 @@ import { type LockedJob, type Recorded, record, type Transaction } from "../reco
 import { denial, ENGINE, type EventDraft } from "../recorder/event.ts";
 import type { JobMetrics } from "../storage/columns.ts";
 import type { AiJob, WorkerReport, WorkflowRun } from "../storage/generated/client/client.ts";
-import { type Ending, endRuns } from "./runs.ts";
+import { keptReports } from "./reports.ts";
+import { type Ending, endedRuns } from "./runs.ts";
 
 const BREACHES = ["ACCESS_MODE_VIOLATION", "BUDGET_EXCEEDED", "CAPABILITY_DENIED"] as const;
 
@@ -65,14 +66,18 @@ export function errorOf({ code, detail }: Breach, job: AiJob): BreachError {
   }
 }
 
-/** Fails runs with their jobs, in a fixed number of statements. In the order of `broken`. */
-export async function failBroken(tx: Transaction, broken: readonly BrokenRun[]): Promise<readonly Recorded[]> {
-  await endRuns(
-    tx,
-    broken.map(({ job, run, breach }): Ending => {
-      return { id: run.id, state: "FAILED", errorMessage: errorOf(breach, job).message, finishedAt: job.now };
-    }),
-  );
+/**
+ * Fails runs with their jobs, in one statement however many they are. In the order of `broken`.
+ * @param kept the reports that broke the rules.
+ */
+export function failBroken(
+  tx: Transaction,
+  broken: readonly BrokenRun[],
+  kept: readonly WorkerReport[],
+): Promise<readonly Recorded[]> {
+  const endings = broken.map(({ job, run, breach }): Ending => {
+    return { id: run.id, state: "FAILED", errorMessage: errorOf(breach, job).message, finishedAt: job.now };
+  });
   return record(
     tx,
     broken.map(({ job, run, breach, metrics }) => ({
@@ -85,6 +90,7 @@ export async function failBroken(tx: Transaction, broken: readonly BrokenRun[]):
       },
       event: eventOf(job, run, breach),
     })),
+    [...endedRuns(endings), ...keptReports(kept)],
   );
 }
 

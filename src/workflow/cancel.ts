@@ -6,7 +6,7 @@ import type { Actor } from "../recorder/event.ts";
 import { redactText } from "../recorder/redact.ts";
 import { inTransaction, type Recorder } from "../recorder/transaction.ts";
 import type { AiJob } from "../storage/generated/client/client.ts";
-import { endRuns } from "./runs.ts";
+import { type Ending, endedRuns } from "./runs.ts";
 
 export interface CancelAiJob {
   readonly jobId: string;
@@ -62,11 +62,8 @@ export async function cancelLocked<Job extends LockedHead>(
   cancelledWith?: string,
 ): Promise<readonly Recorded<Job>[]> {
   const origin = cancelledWith === undefined ? {} : { cancelled_with: cancelledWith };
-  await endRuns(
-    tx,
-    jobs.flatMap(({ workflowRunId: id, now: finishedAt }) =>
-      id ? [{ id, state: "CANCELLED", errorMessage: detail, finishedAt }] : [],
-    ),
+  const endings = jobs.flatMap(({ workflowRunId: id, now: finishedAt }): Ending[] =>
+    id ? [{ id, state: "CANCELLED", errorMessage: detail, finishedAt }] : [],
   );
   return record(
     tx,
@@ -76,5 +73,6 @@ export async function cancelLocked<Job extends LockedHead>(
       set: { ...become(job, "CANCELLED", "cancelled"), jobOutputs: null, runAfter: null },
       event: { type: "STATE_CHANGED", by, payload: { reason: "cancelled", detail, ...origin } },
     })),
+    endedRuns(endings),
   );
 }

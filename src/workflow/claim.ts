@@ -7,7 +7,6 @@ import { lockDueJobs, type Wanted } from "./due.ts";
 import type { Engine } from "./engine.ts";
 import { handOut } from "./hand-out.ts";
 import { type Claim, type Leased, leaseJobs, type Worker } from "./leasing.ts";
-import { injectionPatterns } from "./trap.ts";
 
 export type ClaimAiJobs = Worker & Wanted;
 
@@ -29,15 +28,10 @@ export async function claimAiJobs(engine: Engine, input: ClaimAiJobs): Promise<C
   if (isNews) engine.wake();
   // Not before the commit: what gave way has served nobody.
   if (turn !== undefined) engine.turns.last = turn;
-  const guarded = leased.filter(({ texts }) => texts.length > 0);
-  const patterns = await injectionPatterns(
-    engine,
-    guarded.map(({ claim }) => claim.job.capabilityProfileId),
-  );
   const claims: Claim[] = [];
   const poisoned: AiJob[] = [];
   for (const one of leased) {
-    const outcome = await handOut(engine, one, patterns.get(one.claim.job.capabilityProfileId) ?? []).catch(busy);
+    const outcome = await handOut(engine, one).catch(busy);
     if ("leaseToken" in outcome) claims.push(outcome);
     else if (!(outcome instanceof AppError)) poisoned.push(outcome.job);
   }

@@ -3,7 +3,7 @@ import { AppError, InvalidInputError } from "../errors.ts";
 import type { EntityRef } from "../jobs/access-mode.ts";
 import { addMetrics, type MetricsDelta } from "../jobs/metrics.ts";
 import { become } from "../jobs/state.ts";
-import { type JobChange, type LockedJob, record } from "../recorder/commit.ts";
+import { type JobChange, record } from "../recorder/commit.ts";
 import { inTransaction } from "../recorder/transaction.ts";
 import type { JsonValue } from "../storage/columns.ts";
 import type { AiJob, WorkerReport, WorkflowRun } from "../storage/generated/client/client.ts";
@@ -17,9 +17,9 @@ import {
   failBroken,
 } from "./breach.ts";
 import type { Engine } from "./engine.ts";
-import { admitReport, type Reported, type ReportRefusal, recogniseReport } from "./lease.ts";
-import { isRepeated, keepReports, keptReport, type Report } from "./reports.ts";
-import { type Ending, endRuns, lockReported, runsWithOpenNodes } from "./runs.ts";
+import { admitReport, type ReportRefusal, recogniseReport } from "./lease.ts";
+import { isRepeated, keptReport, keptReports, type Report } from "./reports.ts";
+import { type Ending, endedRuns, type LockedReport, lockReported } from "./runs.ts";
 
 export interface Completion extends Report {
   readonly jobOutputs: JsonValue;
@@ -58,29 +58,20 @@ export function completeWorkflows(
 ): Promise<(Completed | CompletionRefusal)[]> {
   return inTransaction(engine, async (tx) => {
     const reported = await lockReported(tx, completions);
-    const open = await runsWithOpenNodes(tx, [...reported.keys()]);
-    const decisions = completions.map((completion, index) => {
-      const path = ["input", "completions", String(index)];
-      const hasOpenNodes = open.has(completion.workflowRunId);
-      return judge(completion, reported.get(completion.workflowRunId), hasOpenNodes, path);
-    });
+    const decisions = completions.map((completion, index) =>
+      judge(completion, reported.get(completion.workflowRunId), ["input", "completions", String(index)]),
+    );
     const ended = decisions.filter((decision) => decision.kind === "ENDED");
     const broken = decisions.filter((decision) => decision.kind === "BROKEN");
-    await endRuns(
-      tx,
-      ended.map(({ ending }) => ending),
-    );
     const recorded = await record(
       tx,
       ended.map(({ change }) => change),
+      [...endedRuns(ended.map(({ ending }) => ending)), ...keptReports(ended.flatMap(({ kept }) => kept))],
     );
     const failed = await failBroken(
       tx,
       broken.map((decision) => decision.broken),
-    );
-    await keepReports(
-      tx,
-      [...ended, ...broken].flatMap(({ kept }) => kept),
+      broken.flatMap(({ kept }) => kept),
     );
     const jobs = new Map([...recorded, ...failed].map(({ job }) => [job.jobId, job]));
     return decisions.map((decision) => answerOf(decision, jobs));
@@ -104,14 +95,7 @@ function answerOf(decision: Decision, jobs: ReadonlyMap<string, AiJob>): Complet
   }
 }
 
-type ReportedOnce = Reported & { readonly job: LockedJob; readonly earlier: WorkerReport | undefined };
-
-function judge(
-  completion: Completion,
-  found: ReportedOnce | undefined,
-  hasOpenNodes: boolean,
-  path: readonly string[],
-): Decision {
+function judge(completion: Completion, found: LockedReport | undefined, path: readonly string[]): Decision {
   const recognised = recogniseReport(found, completion.leaseToken);
   if (recognised instanceof AppError) return { kind: "REFUSED", error: recognised };
   const { earlier } = recognised;
@@ -125,16 +109,10 @@ function judge(
   if (admitted instanceof AppError) return { kind: "REFUSED", error: admitted };
   // Not before: a worker that must stop hears so whatever its report is.
   if (repeated instanceof AppError) return { kind: "REFUSED", error: repeated };
-  return decide(completion, admitted.job, admitted.run, hasOpenNodes, path);
+  return decide(completion, admitted, path);
 }
 
-function decide(
-  completion: Completion,
-  job: LockedJob,
-  run: WorkflowRun,
-  hasOpenNodes: boolean,
-  path: readonly string[],
-): Decision {
+function decide(completion: Completion, { job, run, hasOpenNodes }: LockedReport, path: readonly string[]): Decision {
   const breaks = (broken: Omit<BrokenRun, "job" | "run">): Decision => {
     const kept = keptReport(completion, job, { breach: broken.breach });
     return { kind: "BROKEN", broken: { job, run, ...broken }, kept };

@@ -8,12 +8,12 @@ import {
 } from "../errors.ts";
 import { become } from "../jobs/state.ts";
 import { type JobPatch, type LockedJob, lockJob, recordOne, type Transaction } from "../recorder/commit.ts";
-import { type Actor, denial } from "../recorder/event.ts";
+import { type Actor, denial, type EventDraft } from "../recorder/event.ts";
 import { redactText } from "../recorder/redact.ts";
 import { word } from "../storage/columns.ts";
 import type { AiJob, WorkflowRun } from "../storage/generated/client/client.ts";
 import type { JobState } from "../storage/generated/client/enums.ts";
-import { type Ending, endRuns, readRun } from "./runs.ts";
+import { type Ending, endedRuns, readRun } from "./runs.ts";
 
 /** What somebody decided about outputs that wait, and why. */
 export interface Decision {
@@ -59,9 +59,9 @@ export async function accept(
   const { granted, capability } = checkCapability(job.jobKind, job.capabilities);
   if (granted) return settle(tx, { job, run }, made, { state, capabilityId: capability });
   const reason = `capability_denied: ${capability}`;
-  await endRuns(tx, [{ id: run.id, state: "FAILED", errorMessage: reason, finishedAt: job.now }]);
+  const ended = endedRuns([{ id: run.id, state: "FAILED", errorMessage: reason, finishedAt: job.now }]);
   const set = { ...become(job, "FAILED", reason), jobOutputs: null };
-  const denied = await recordOne(tx, { job, set, event: denial(job, capability, "completion") });
+  const denied = await recordOne(tx, { job, set, event: denial(job, capability, "completion") }, ended);
   return new CapabilityDeniedError(capability, denied.job);
 }
 
@@ -85,16 +85,16 @@ export async function settle(
   const finishedAt = ended === "AWAITING_USER" ? null : job.now;
   const why = set.errorMessage ?? (comment && redactText(comment));
   const errorMessage = ended === "FAILED" || ended === "CANCELLED" ? why : null;
-  await endRuns(tx, [{ id: run.id, state: ended, errorMessage, finishedAt }]);
-  const recorded = await recordOne(tx, {
-    job,
-    set: { ...become(job, state, reason), ...set },
-    event: {
-      type: "STATE_CHANGED",
-      by,
-      ...(capabilityId === undefined ? {} : { capabilityId }),
-      payload: { reason, decision: decision.toLowerCase(), comment },
-    },
-  });
+  const event: EventDraft = {
+    type: "STATE_CHANGED",
+    by,
+    ...(capabilityId === undefined ? {} : { capabilityId }),
+    payload: { reason, decision: decision.toLowerCase(), comment },
+  };
+  const recorded = await recordOne(
+    tx,
+    { job, set: { ...become(job, state, reason), ...set }, event },
+    endedRuns([{ id: run.id, state: ended, errorMessage, finishedAt }]),
+  );
   return recorded.job;
 }

@@ -3,6 +3,7 @@ import { LOCKED_COLUMNS, type LockedJob, type Transaction } from "../recorder/co
 import { toRecordset } from "../storage/columns.ts";
 import { Prisma } from "../storage/generated/client/client.ts";
 import { JobKind } from "../storage/generated/client/enums.ts";
+import { PLANNED_ONCE } from "../storage/planned-once.ts";
 
 /** Which due jobs a worker takes. */
 export interface Wanted {
@@ -59,7 +60,7 @@ export function lockDueJobs(
   const isWanted = Prisma.sql`job_kind = ANY(${words(jobKinds ?? Object.values(JobKind))}::text[]::"JobKind"[])
     AND workspace_id <> ALL(${closed.map((it) => it.workspaceId)}::uuid[])`;
   return tx.$queryRaw<LockedJob[]>`
-    WITH RECURSIVE ${duePlaces(arcsOf(workspaceId, last), isWanted)},
+    ${PLANNED_ONCE} WITH RECURSIVE ${duePlaces(arcsOf(workspaceId, last), isWanted)},
     seen AS (
       SELECT place.*, one.* FROM ready AS place, LATERAL (${look(READY)}) AS one
       UNION ALL
@@ -110,7 +111,7 @@ export function listDuePlaces(tx: Transaction, wants: readonly Want[]): Promise<
       AND (w.job_kinds IS NULL OR place.job_kind = ANY(w.job_kinds)))`;
   const here = Prisma.sql`workspace_id = place.workspace_id AND job_kind = place.job_kind`;
   return tx.$queryRaw<DuePlace[]>`
-    WITH RECURSIVE wants AS MATERIALIZED (
+    ${PLANNED_ONCE} WITH RECURSIVE wants AS MATERIALIZED (
       SELECT * FROM jsonb_to_recordset(${toRecordset(known)}) AS t(workspace_id uuid, job_kinds "JobKind"[])
     ), ${duePlaces(EVERYWHERE, isWanted)}
     SELECT DISTINCT workspace_id AS "workspaceId", upper(job_kind::text) AS "jobKind", kept_for AS "keptFor"

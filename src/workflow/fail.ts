@@ -1,15 +1,15 @@
 import { AppError, InvalidInputError } from "../errors.ts";
 import { addMetrics, type MetricsDelta } from "../jobs/metrics.ts";
-import { recordOne, type Transaction } from "../recorder/commit.ts";
+import { type JobChange, recordOne, type Transaction } from "../recorder/commit.ts";
 import { redactText } from "../recorder/redact.ts";
 import { inTransaction } from "../recorder/transaction.ts";
 import { breachOf, breachOfAccess, breachOfBudget, errorOf, failBroken } from "./breach.ts";
 import type { Completed } from "./complete.ts";
 import type { Engine } from "./engine.ts";
 import { admitReport, recogniseReport } from "./lease.ts";
-import { isRepeated, keepReports, keptReport, type Report } from "./reports.ts";
+import { isRepeated, keptReport, keptReports, type Report } from "./reports.ts";
 import { afterFailure } from "./retry.ts";
-import { type Ending, endRuns, lockReported } from "./runs.ts";
+import { type Ending, endedRuns, lockReported } from "./runs.ts";
 
 export interface FailWorkflow extends Report {
   readonly errorMessage: string;
@@ -38,15 +38,14 @@ async function fail(tx: Transaction, engine: Engine, input: FailWorkflow): Promi
   const { job, run } = admitted;
   const forbidden = breachOfAccess(job, input.metrics);
   if (forbidden) {
-    const [failed] = await failBroken(tx, [{ job, run, breach: forbidden }]);
-    await keepReports(tx, keptReport(input, job, { breach: forbidden }));
+    const kept = keptReport(input, job, { breach: forbidden });
+    const [failed] = await failBroken(tx, [{ job, run, breach: forbidden }], kept);
     return errorOf(forbidden, failed?.job ?? job);
   }
   const metrics = addMetrics(job, input.metrics, ["input", "metrics"]);
   if (metrics instanceof InvalidInputError) return metrics;
   const errorMessage = redactText(input.errorMessage);
   const ending: Ending = { id: run.id, state: "FAILED", errorMessage, finishedAt: job.now };
-  await endRuns(tx, [ending]);
   // Beyond its budget a job is not tried again; the worker gets what it asked for, a run that failed.
   const passed = breachOfBudget(job, metrics);
   const next = afterFailure(
@@ -54,7 +53,7 @@ async function fail(tx: Transaction, engine: Engine, input: FailWorkflow): Promi
     { retryable: input.retryable && !passed, reason: passed ? "budget_exceeded" : "failed_by_worker" },
     engine.backoff,
   );
-  const recorded = await recordOne(tx, {
+  const change: JobChange = {
     job,
     set: { ...metrics, ...next, errorMessage },
     event: {
@@ -67,7 +66,7 @@ async function fail(tx: Transaction, engine: Engine, input: FailWorkflow): Promi
         ...(passed ? { ace_code: "ACE-001", detail: passed.detail } : {}),
       },
     },
-  });
-  await keepReports(tx, keptReport(input, job));
+  };
+  const recorded = await recordOne(tx, change, [...endedRuns([ending]), ...keptReports(keptReport(input, job))]);
   return { job: recorded.job, run: { ...run, ...ending, leaseExpiresAt: null } };
 }

@@ -9,7 +9,7 @@ import { directiveOf } from "./lease.ts";
 import type { Claim, Leased } from "./leasing.ts";
 import type { Violation } from "./poison.ts";
 import { afterFailure } from "./retry.ts";
-import { endRuns, lockReported } from "./runs.ts";
+import { endedRuns, lockReported } from "./runs.ts";
 import { guardContent } from "./trap.ts";
 
 /** This call poisoned the job, and that is committed. */
@@ -22,15 +22,10 @@ export interface Poisoned {
 /**
  * Guards the inputs of a job that was leased, outside any transaction, and only then hands out the token (section 6).
  * A crash in between is a lease that expires.
- * @param patterns what its profile's guards look for beside their own.
  */
-export async function handOut(
-  engine: Engine,
-  { claim, texts }: Leased,
-  patterns: readonly string[],
-): Promise<Claim | Poisoned | AppError> {
+export async function handOut(engine: Engine, { claim, inputs }: Leased): Promise<Claim | Poisoned | AppError> {
   // The guards are this server's and the inputs are the job's: whoever holds the job meanwhile, what they find stands.
-  const guarded = await guardContent(engine, claim.job, { texts, patterns }, async () => null, engine.guards.length);
+  const guarded = await guardContent(engine, claim.job, inputs, async () => null, engine.guards.length);
   switch (guarded.verdict) {
     case "PASSED":
       return claim;
@@ -53,8 +48,8 @@ async function giveBack(tx: Transaction, engine: Engine, { id }: WorkflowRun): P
   if (leased?.run.state !== "RUNNING") return;
   const { job } = leased;
   const errorMessage = "A guard could not decide on the job's inputs.";
-  await endRuns(tx, [{ id, state: "FAILED", errorMessage, finishedAt: job.now }]);
+  const ended = endedRuns([{ id, state: "FAILED", errorMessage, finishedAt: job.now }]);
   const set = afterFailure(job, { retryable: true, reason: "guard_failed" }, engine.backoff);
   const event = { type: "STATE_CHANGED" as const, by: ENGINE, payload: { reason: set.statusReason } };
-  await recordOne(tx, { job, set: { ...set, errorMessage }, event });
+  await recordOne(tx, { job, set: { ...set, errorMessage }, event }, ended);
 }

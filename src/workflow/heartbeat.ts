@@ -14,9 +14,9 @@ import {
   failBroken,
 } from "./breach.ts";
 import type { Engine } from "./engine.ts";
-import { admitReport, leaseUntil, type Reported, recogniseReport } from "./lease.ts";
-import { isRepeated, keepReports, keptReport, type Report } from "./reports.ts";
-import { lockReported, type Renewal, renewLeases } from "./runs.ts";
+import { admitReport, leaseUntil, recogniseReport } from "./lease.ts";
+import { isRepeated, keptReport, keptReports, type Report } from "./reports.ts";
+import { type LockedReport, lockReported, type Renewal, renewedLeases } from "./runs.ts";
 
 export interface Heartbeat extends Report {
   readonly leaseSeconds: number;
@@ -52,31 +52,26 @@ export function heartbeatWorkflows(engine: Engine, heartbeats: readonly Heartbea
     const decisions = heartbeats.map((heartbeat, index) =>
       decide(heartbeat, reported.get(heartbeat.workflowRunId), ["input", "heartbeats", String(index)]),
     );
-    await renewLeases(
-      tx,
-      decisions.flatMap(({ renewal }) => renewal ?? []),
-    );
+    const broken = decisions.flatMap((decision) => decision.broken ?? []);
+    const kept = (isBroken: boolean) =>
+      decisions.flatMap((decision) => (isBroken === Boolean(decision.broken) ? (decision.kept ?? []) : []));
     const recorded = await record(
       tx,
       decisions.flatMap(({ change }) => change ?? []),
+      [...renewedLeases(decisions.flatMap(({ renewal }) => renewal ?? [])), ...keptReports(kept(false))],
     );
     // A budget that was passed is a second version, of the job as the metrics have left it.
     const now = new Map(recorded.map(({ job }) => [job.jobId, job]));
     await failBroken(
       tx,
-      decisions.flatMap(({ broken }) => (broken ? { ...broken, job: now.get(broken.job.jobId) ?? broken.job } : [])),
-    );
-    await keepReports(
-      tx,
-      decisions.flatMap(({ kept }) => kept ?? []),
+      broken.map((one) => ({ ...one, job: now.get(one.job.jobId) ?? one.job })),
+      kept(true),
     );
     return decisions.map(({ answer }) => answer);
   });
 }
 
-type ReportedOnce = Reported & { readonly job: LockedJob; readonly earlier: WorkerReport | undefined };
-
-function decide(heartbeat: Heartbeat, found: ReportedOnce | undefined, path: readonly string[]): Decision {
+function decide(heartbeat: Heartbeat, found: LockedReport | undefined, path: readonly string[]): Decision {
   const { workflowRunId, leaseToken } = heartbeat;
   const recognised = recogniseReport(found, leaseToken);
   if (recognised instanceof AppError) return { answer: stop(workflowRunId, recognised) };

@@ -1,6 +1,6 @@
 import { uuidv7 } from "uuidv7";
 import { checkCapability } from "../capabilities/registry.ts";
-import { type GuardedText, textsOf } from "../guards/guard.ts";
+import { type GuardContent, textsOf } from "../guards/guard.ts";
 import { countGuards } from "../jobs/metrics.ts";
 import { become } from "../jobs/state.ts";
 import { type JobChange, type LockedJob, record, type Transaction } from "../recorder/commit.ts";
@@ -8,7 +8,7 @@ import { denial } from "../recorder/event.ts";
 import type { AiJob, WorkflowRun } from "../storage/generated/client/client.ts";
 import type { Engine } from "./engine.ts";
 import { leaseUntil, newLeaseToken } from "./lease.ts";
-import { insertRuns } from "./runs.ts";
+import { newRuns } from "./runs.ts";
 
 /** Who takes jobs, and for how long. */
 export interface Worker {
@@ -26,7 +26,7 @@ export interface Claim {
 /** A claim whose token nobody has yet: the job's inputs are to be guarded first. */
 export interface Leased {
   readonly claim: Claim;
-  readonly texts: readonly GuardedText[];
+  readonly inputs: GuardContent;
 }
 
 /** A job that its profile no longer allows: it has failed, with the denial as its event (section 8). */
@@ -43,20 +43,17 @@ export async function leaseJobs(
   worker: Worker,
 ): Promise<{ readonly leased: readonly Leased[]; readonly denied: readonly Denied[] }> {
   const decisions = jobs.map((job) => decide(engine, job, worker));
-  await insertRuns(
-    tx,
-    decisions.flatMap(({ run }) => run ?? []),
-  );
   const recorded = await record(
     tx,
     decisions.map(({ change }) => change),
+    newRuns(decisions.flatMap(({ run }) => run ?? [])),
   );
   const leased: Leased[] = [];
   const denied: Denied[] = [];
-  for (const [index, { run, leaseToken, texts, capability }] of decisions.entries()) {
+  for (const [index, { run, leaseToken, inputs, capability }] of decisions.entries()) {
     const job = recorded[index]?.job;
     if (!job) throw new Error("One change makes one record.");
-    if (run) leased.push({ claim: { job, run, leaseToken }, texts });
+    if (run) leased.push({ claim: { job, run, leaseToken }, inputs });
     else denied.push({ job, capability });
   }
   return { leased, denied };
@@ -68,14 +65,16 @@ interface Decision {
   /** Undefined where the job's profile does not suffice. */
   readonly run?: WorkflowRun;
   readonly leaseToken: string;
-  readonly texts: readonly GuardedText[];
+  readonly inputs: GuardContent;
 }
 
 function decide(engine: Engine, job: LockedJob, worker: Worker): Decision {
   const { granted, capability } = checkCapability(job.jobKind, job.capabilities);
+  const { injectionPatterns: patterns } = job;
   if (!granted) {
     const set = become(job, "FAILED", `capability_denied: ${capability}`);
-    return { change: { job, set, event: denial(job, capability, "claim") }, capability, leaseToken: "", texts: [] };
+    const change = { job, set, event: denial(job, capability, "claim") };
+    return { change, capability, leaseToken: "", inputs: { texts: [], patterns } };
   }
   const { token, stored } = newLeaseToken();
   const run = runOf(job, worker, stored);
@@ -100,7 +99,7 @@ function decide(engine: Engine, job: LockedJob, worker: Worker): Decision {
       payload: { reason: "running", attempt: run.attempt },
     },
   };
-  return { change, capability, run, leaseToken: token, texts };
+  return { change, capability, run, leaseToken: token, inputs: { texts, patterns } };
 }
 
 function runOf(job: LockedJob, { workerId, leaseSeconds }: Worker, leaseToken: Uint8Array<ArrayBuffer>): WorkflowRun {

@@ -4,7 +4,7 @@ import { ENGINE } from "../recorder/event.ts";
 import { inTransaction, type Recorder } from "../recorder/transaction.ts";
 import type { Engine } from "./engine.ts";
 import { afterFailure } from "./retry.ts";
-import { endRuns, expiredRuns, lockReported } from "./runs.ts";
+import { endedRuns, expiredRuns, lockReported } from "./runs.ts";
 
 /** Runs that one transaction of a sweep recovers: it holds their jobs' rows while it does. */
 const BATCH = 100;
@@ -43,10 +43,6 @@ function recoverBatch(recorder: Sweeper, runIds: readonly string[]): Promise<num
       ({ run, now }) => run.state === "RUNNING" && run.leaseExpiresAt !== null && run.leaseExpiresAt <= now,
     );
     const errorMessage = "The lease ran out: its worker was not heard from in time.";
-    await endRuns(
-      tx,
-      lost.map(({ run, now }) => ({ id: run.id, state: "STALLED", errorMessage, finishedAt: now })),
-    );
     const stalled = await record(
       tx,
       lost.map(
@@ -65,6 +61,7 @@ function recoverBatch(recorder: Sweeper, runIds: readonly string[]): Promise<num
           },
         }),
       ),
+      endedRuns(lost.map(({ run, now }) => ({ id: run.id, state: "STALLED", errorMessage, finishedAt: now }))),
     );
     await record(
       tx,

@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
 import { canonicalize } from "json-canonicalize";
 import { InvalidInputError } from "../errors.ts";
-import type { LockedJob, Transaction } from "../recorder/commit.ts";
+import type { AlsoWritten, LockedJob, Transaction } from "../recorder/commit.ts";
 import { REPORT_COLUMNS, toRecordset } from "../storage/columns.ts";
-import type { WorkerReport } from "../storage/generated/client/client.ts";
+import { Prisma, type WorkerReport } from "../storage/generated/client/client.ts";
 import type { Breach } from "./breach.ts";
 
 /**
@@ -22,22 +22,23 @@ export interface Report extends ReportRef {
   readonly leaseToken: string;
 }
 
-/** Reports that were kept under these ids, by run; no two of one batch are about the same run. */
-export async function findReports(
-  tx: Transaction,
-  reports: readonly ReportRef[],
-): Promise<ReadonlyMap<string, WorkerReport>> {
-  const named = reports.filter(({ reportId }) => reportId != null);
-  if (named.length === 0) return new Map();
-  const rows = await tx.$queryRaw<WorkerReport[]>`
+/** The report that was kept under this id, without a lock: what was kept before has been guarded before. */
+export async function findReport(
+  db: Transaction,
+  { workflowRunId, reportId }: ReportRef,
+): Promise<WorkerReport | undefined> {
+  if (reportId == null) return undefined;
+  const [report] = await db.$queryRaw<WorkerReport[]>`
     SELECT ${REPORT_COLUMNS} FROM worker_reports
-    WHERE (workflow_run_id, report_id) IN (
-      SELECT r.workflow_run_id, r.report_id FROM jsonb_populate_recordset(NULL::worker_reports, ${toRecordset(named.map(refOf))}) r)`;
-  return new Map(rows.map((row) => [row.workflowRunId, row]));
+    WHERE workflow_run_id = ${workflowRunId}::uuid AND report_id = ${reportId}::uuid`;
+  return report;
 }
 
-function refOf({ workflowRunId, reportId }: ReportRef) {
-  return { workflowRunId, reportId };
+/** A row that was joined with the report of its run, where there is one. */
+export type MaybeReport = WorkerReport | { readonly [column in keyof WorkerReport]: null };
+
+export function reportIn(row: MaybeReport): WorkerReport | undefined {
+  return row.reportId === null ? undefined : row;
 }
 
 /**
@@ -77,11 +78,13 @@ export function keptReport(
   ];
 }
 
-export async function keepReports(tx: Transaction, reports: readonly WorkerReport[]): Promise<void> {
-  if (reports.length === 0) return;
-  await tx.$executeRaw`
-    INSERT INTO worker_reports
-    SELECT * FROM jsonb_populate_recordset(NULL::worker_reports, ${toRecordset(reports)})`;
+export function keptReports(reports: readonly WorkerReport[]): AlsoWritten[] {
+  if (reports.length === 0) return [];
+  return [
+    Prisma.sql`kept_report AS (
+      INSERT INTO worker_reports
+      SELECT * FROM jsonb_populate_recordset(NULL::worker_reports, ${toRecordset(reports)}))`,
+  ];
 }
 
 /** What tells the same report from another one: all of it but the secret. */

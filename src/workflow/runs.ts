@@ -1,25 +1,45 @@
-import { lockJobs, readJob, type Transaction } from "../recorder/commit.ts";
-import { RUN_COLUMNS, toRecordset } from "../storage/columns.ts";
-import { Prisma, type WorkflowRun } from "../storage/generated/client/client.ts";
+import { type AlsoWritten, type LockedJob, lockJobs, readJob, type Transaction } from "../recorder/commit.ts";
+import { REPORT_COLUMNS, RUN_COLUMNS, toRecordset } from "../storage/columns.ts";
+import { Prisma, type WorkerReport, type WorkflowRun } from "../storage/generated/client/client.ts";
 import type { JobState } from "../storage/generated/client/enums.ts";
+import { PLANNED_ONCE } from "../storage/planned-once.ts";
 import type { Reported } from "./lease.ts";
-import { findReports, type ReportRef } from "./reports.ts";
+import { type MaybeReport, type ReportRef, reportIn } from "./reports.ts";
 
 /**
- * Runs are written only by a transaction that holds the job's row (section 4's lock order), in batches: the number of
- * statements does not grow with the number of runs.
+ * Runs are written only by a transaction that holds the job's row (section 4's lock order), in batches, by the statement
+ * that writes the jobs' versions: the number of statements does not grow with the number of runs.
  */
 
+/** What a report is judged by, read under its job's lock. */
+export interface LockedReport extends Reported {
+  readonly job: LockedJob;
+  /** What was kept under the report's id before. */
+  readonly earlier: WorkerReport | undefined;
+  readonly hasOpenNodes: boolean;
+}
+
 /** Locks the jobs of the runs that are reported on, then reads the runs as they are under those locks. By run id. */
-export async function lockReported(tx: Transaction, reports: readonly ReportRef[]) {
-  const ids = Prisma.sql`ANY(${reports.map(({ workflowRunId }) => workflowRunId)}::uuid[])`;
-  const jobs = await lockJobs(tx, Prisma.sql`job_id IN (SELECT r.job_id FROM workflow_runs r WHERE r.id = ${ids})`);
-  const runs = await tx.$queryRaw<WorkflowRun[]>`SELECT ${RUN_COLUMNS} FROM workflow_runs WHERE id = ${ids}`;
-  const earlier = await findReports(tx, reports);
+export async function lockReported(
+  tx: Transaction,
+  reports: readonly ReportRef[],
+): Promise<ReadonlyMap<string, LockedReport>> {
+  const ids = reports.map(({ workflowRunId }) => workflowRunId);
+  const jobs = await lockJobs(
+    tx,
+    Prisma.sql`job_id IN (SELECT r.job_id FROM workflow_runs r WHERE r.id = ANY(${ids}::uuid[]))`,
+  );
+  // A statement of its own: one that waits for a lock reads everything else as it was before the wait.
+  const rows = await tx.$queryRaw<(WorkflowRun & MaybeReport & { readonly hasOpenNodes: boolean })[]>`
+    ${PLANNED_ONCE} SELECT ${RUN_COLUMNS}, ${REPORT_COLUMNS},
+      EXISTS (SELECT FROM node_executions n WHERE n.workflow_run_id = id AND n.finished_at IS NULL) AS "hasOpenNodes"
+    FROM unnest(${ids}::uuid[], ${reports.map(({ reportId }) => reportId ?? null)}::uuid[]) AS given(of_run, named)
+    JOIN workflow_runs ON id = of_run
+    LEFT JOIN worker_reports ON workflow_run_id = of_run AND report_id = named`;
   return new Map(
-    runs.flatMap((run) => {
-      const job = jobs.get(run.jobId);
-      return job ? [[run.id, { run, job, now: job.now, earlier: earlier.get(run.id) }] as const] : [];
+    rows.flatMap(({ hasOpenNodes, ...row }) => {
+      const job = jobs.get(row.jobId);
+      return job ? [[row.id, { run: row, job, now: job.now, earlier: reportIn(row), hasOpenNodes }] as const] : [];
     }),
   );
 }
@@ -47,9 +67,12 @@ export async function expiredRuns(tx: Transaction, limit: number): Promise<reado
   return rows.map(({ id }) => id);
 }
 
-export async function insertRuns(tx: Transaction, runs: readonly WorkflowRun[]): Promise<void> {
-  await tx.$executeRaw`
-    INSERT INTO workflow_runs SELECT * FROM jsonb_populate_recordset(NULL::workflow_runs, ${toRecordset(runs)})`;
+export function newRuns(runs: readonly WorkflowRun[]): AlsoWritten[] {
+  if (runs.length === 0) return [];
+  return [
+    Prisma.sql`new_run AS (
+      INSERT INTO workflow_runs SELECT * FROM jsonb_populate_recordset(NULL::workflow_runs, ${toRecordset(runs)}))`,
+  ];
 }
 
 export interface Renewal {
@@ -58,11 +81,13 @@ export interface Renewal {
   readonly lastHeartbeat: Date;
 }
 
-export async function renewLeases(tx: Transaction, renewals: readonly Renewal[]): Promise<void> {
-  if (renewals.length === 0) return;
-  await tx.$executeRaw`
-    UPDATE workflow_runs r SET lease_expires_at = n.lease_expires_at, last_heartbeat = n.last_heartbeat
-    FROM jsonb_populate_recordset(NULL::workflow_runs, ${toRecordset(renewals)}) n WHERE r.id = n.id`;
+export function renewedLeases(renewals: readonly Renewal[]): AlsoWritten[] {
+  if (renewals.length === 0) return [];
+  return [
+    Prisma.sql`renewed_lease AS (
+      UPDATE workflow_runs r SET lease_expires_at = n.lease_expires_at, last_heartbeat = n.last_heartbeat
+      FROM jsonb_populate_recordset(NULL::workflow_runs, ${toRecordset(renewals)}) n WHERE r.id = n.id)`,
+  ];
 }
 
 export interface Ending {
@@ -74,23 +99,16 @@ export interface Ending {
 }
 
 /** Takes runs from their workers: the lease is revoked, and every node still open ends as its run does (section 3). */
-export async function endRuns(tx: Transaction, endings: readonly Ending[]): Promise<void> {
-  if (endings.length === 0) return;
-  await tx.$executeRaw`
-    WITH ending AS (SELECT * FROM jsonb_populate_recordset(NULL::workflow_runs, ${toRecordset(endings)})),
-    run AS (
+export function endedRuns(endings: readonly Ending[]): AlsoWritten[] {
+  if (endings.length === 0) return [];
+  return [
+    Prisma.sql`ending AS (SELECT * FROM jsonb_populate_recordset(NULL::workflow_runs, ${toRecordset(endings)}))`,
+    Prisma.sql`ended_run AS (
       UPDATE workflow_runs r SET state = n.state, lease_expires_at = NULL, finished_at = n.finished_at,
         error_message = n.error_message
-      FROM ending n WHERE r.id = n.id AND r.finished_at IS NULL
-    )
-    UPDATE node_executions e SET state = n.state, finished_at = n.finished_at
-    FROM ending n WHERE e.workflow_run_id = n.id AND e.finished_at IS NULL AND n.finished_at IS NOT NULL`;
-}
-
-/** Which of these runs have a node that has not finished. */
-export async function runsWithOpenNodes(tx: Transaction, runIds: readonly string[]): Promise<ReadonlySet<string>> {
-  const rows = await tx.$queryRaw<{ id: string }[]>`
-    SELECT DISTINCT workflow_run_id AS id FROM node_executions
-    WHERE workflow_run_id = ANY(${runIds}::uuid[]) AND finished_at IS NULL`;
-  return new Set(rows.map(({ id }) => id));
+      FROM ending n WHERE r.id = n.id AND r.finished_at IS NULL)`,
+    Prisma.sql`ended_node AS (
+      UPDATE node_executions e SET state = n.state, finished_at = n.finished_at
+      FROM ending n WHERE e.workflow_run_id = n.id AND e.finished_at IS NULL AND n.finished_at IS NOT NULL)`,
+  ];
 }

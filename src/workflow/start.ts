@@ -12,7 +12,6 @@ import { inTransaction } from "../recorder/transaction.ts";
 import type { Engine } from "./engine.ts";
 import { handOut, type Poisoned } from "./hand-out.ts";
 import { type Claim, type Leased, leaseJobs, type Worker } from "./leasing.ts";
-import { injectionPatterns } from "./trap.ts";
 
 export interface StartWorkflow extends Worker {
   readonly jobId: string;
@@ -25,10 +24,7 @@ export async function startWorkflow(
   input: StartWorkflow,
 ): Promise<Claim | Poisoned | AppError> {
   const leased = await inTransaction(engine, (tx) => lease(tx, engine, workspaceId, input));
-  if (leased instanceof AppError) return leased;
-  const profile = leased.claim.job.capabilityProfileId;
-  const patterns = leased.texts.length === 0 ? undefined : await injectionPatterns(engine, [profile]);
-  return handOut(engine, leased, patterns?.get(profile) ?? []);
+  return leased instanceof AppError ? leased : handOut(engine, leased);
 }
 
 async function lease(

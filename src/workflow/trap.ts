@@ -95,17 +95,11 @@ async function recordDiagnostic(tx: Transaction, job: LockedJob, diagnosis: Diag
   await recordOne(tx, { job, set: countGuards(job, guardsRun), event });
 }
 
-/** What PromptInjectionGuard looks for beside its own patterns (section 7), by capability profile; in one statement. */
-export async function injectionPatterns(
-  { prisma }: Engine,
-  profileIds: readonly string[],
-): Promise<ReadonlyMap<string, readonly string[]>> {
-  if (profileIds.length === 0) return new Map();
-  const profiles = await reading(() =>
-    prisma.capabilityProfile.findMany({
-      where: { id: { in: [...new Set(profileIds)] } },
-      select: { id: true, injectionPatterns: true },
-    }),
+/** What PromptInjectionGuard looks for beside its own patterns in jobs of a capability profile (section 7). */
+export async function injectionPatterns({ prisma }: Engine, profileId: string): Promise<readonly string[]> {
+  const [profile] = await reading(
+    () => prisma.$queryRaw<{ patterns: string[] }[]>`
+      SELECT injection_patterns AS patterns FROM capability_profiles WHERE id = ${profileId}`,
   );
-  return new Map(profiles.map(({ id, injectionPatterns: patterns }) => [id, patterns]));
+  return profile?.patterns ?? [];
 }

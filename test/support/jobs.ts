@@ -1,7 +1,7 @@
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { become } from "../../src/jobs/state.ts";
 import type { SubmitAiJob } from "../../src/jobs/submit.ts";
-import { type JobPatch, type LockedJob, lockJobs, recordOne } from "../../src/recorder/commit.ts";
+import { type JobPatch, type LockedJob, lockJobs, record, recordOne } from "../../src/recorder/commit.ts";
 import { ENGINE } from "../../src/recorder/event.ts";
 import { inTransaction } from "../../src/recorder/transaction.ts";
 import { Prisma } from "../../src/storage/generated/client/client.ts";
@@ -11,7 +11,7 @@ import { advanceWorkflow } from "../../src/workflow/advance.ts";
 import type { Engine } from "../../src/workflow/engine.ts";
 import type { Claim } from "../../src/workflow/leasing.ts";
 import type { Violation } from "../../src/workflow/poison.ts";
-import { endRuns } from "../../src/workflow/runs.ts";
+import { endedRuns } from "../../src/workflow/runs.ts";
 import { startWorkflow } from "../../src/workflow/start.ts";
 import { aStep, ok, started, WORKSPACE } from "./engine.ts";
 
@@ -58,7 +58,7 @@ export function bringTo(
 /** What a sweep makes of a run whose lease passed: run and job stalled, in one transaction. */
 export function stall(engine: Engine, { job, run }: Claim): Promise<LockedJob> {
   return bringTo(engine, job.jobId, "STALLED", {}, (tx, { now }) =>
-    endRuns(tx, [{ id: run.id, state: "STALLED", errorMessage: "The lease passed.", finishedAt: now }]),
+    record(tx, [], endedRuns([{ id: run.id, state: "STALLED", errorMessage: "The lease passed.", finishedAt: now }])),
   );
 }
 
@@ -92,7 +92,7 @@ export async function aBusyJob(engine: Engine, more: Partial<SubmitAiJob> = {}):
   const second = await claim(engine, jobId);
   ok(await advanceWorkflow(engine, aStep(second, "read")));
   await bringTo(engine, jobId, "QUEUED", {}, (tx, { now }) =>
-    endRuns(tx, [{ id: second.run.id, state: "FAILED", errorMessage: "out of memory", finishedAt: now }]),
+    record(tx, [], endedRuns([{ id: second.run.id, state: "FAILED", errorMessage: "out of memory", finishedAt: now }])),
   );
   const third = await claim(engine, jobId);
   const metrics = { ...NO_METRICS, inputTokens: 30, outputTokens: 12, tokensExecutor: 40, durationMs: 1500 };

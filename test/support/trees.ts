@@ -1,7 +1,8 @@
+import { record } from "../../src/recorder/commit.ts";
 import type { PrismaClient } from "../../src/storage/generated/client/client.ts";
 import type { JobState } from "../../src/storage/generated/client/enums.ts";
 import type { Engine } from "../../src/workflow/engine.ts";
-import { endRuns } from "../../src/workflow/runs.ts";
+import { endedRuns } from "../../src/workflow/runs.ts";
 import { started, submitted } from "./engine.ts";
 import { aBusyJob, awaitAnswer, bringTo, stall } from "./jobs.ts";
 import { insertChildren } from "./plain-sql.ts";
@@ -39,7 +40,7 @@ export async function childIn(
     case "CANCELLED":
     case "POISONED":
       await bringTo(engine, jobId, state, {}, (tx, { now }) =>
-        endRuns(tx, [{ id: claim.run.id, state, errorMessage: null, finishedAt: now }]),
+        record(tx, [], endedRuns([{ id: claim.run.id, state, errorMessage: null, finishedAt: now }])),
       );
   }
   return jobId;
