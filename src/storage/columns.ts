@@ -127,7 +127,8 @@ export function word(name: string): string {
  */
 export function toRecord(row: object): Readonly<Record<string, unknown>> {
   const record: Record<string, unknown> = {};
-  for (const [field, value] of Object.entries<unknown>(row)) {
+  const entries: [string, unknown][] = Object.entries(row);
+  for (const [field, value] of entries) {
     if (value !== null && value !== undefined) record[snakeCase(field)] = toColumn(field, value);
   }
   return record;
