@@ -73,7 +73,8 @@ console.log(`## Taking and completing jobs, next to pg-boss\n\n${machine()}\n`);
 
 await withDatabase(async (url, sql) => {
   const ours = await startOurs(url);
-  const peer = await startQueue(url);
+  const ten = await startQueue(url, "pg-boss-10");
+  const newest = await startQueue(url, "pg-boss");
   try {
     const questions = [
       { name: "100 at once, 4 workers", jobs: 4_000, limit: 100, workers: 4, atLeast: 0.5 },
@@ -81,24 +82,29 @@ await withDatabase(async (url, sql) => {
     ];
     for (const { name, jobs, limit, workers, atLeast } of questions) {
       await addQueuedJobs(sql, (jobs + limit * workers) * (ROUNDS + 2));
-      const both = async () => {
-        const rates = { ours: await round(ours.url, jobs, limit, workers) };
-        return { ...rates, peer: await peer.round(jobs, limit, workers) };
+      const all = async () => {
+        return {
+          ours: await round(ours.url, jobs, limit, workers),
+          ten: await ten.round(jobs, limit, workers),
+          newest: await newest.round(jobs, limit, workers),
+        };
       };
-      await both();
+      await all();
       // After a first round, so that no plan was made for tables that were empty.
       await settle(sql);
-      const rounds: { ours: number; peer: number }[] = [];
-      for (let at = 0; at < ROUNDS; at++) rounds.push(await both());
-      const ratio = median(rounds.map((one) => one.ours / one.peer));
-      const rate = (of: "ours" | "peer") => median(rounds.map((one) => one[of])).toFixed(0);
-      console.log(
-        `${table([name, "ours, jobs/s", "pg-boss", "ratio"], [["", rate("ours"), rate("peer"), ratio.toFixed(2)]])}\n`,
-      );
-      console.log(`${bar(`${name}, ours : pg-boss`, ratio, { atLeast })}\n`);
+      const rounds: Awaited<ReturnType<typeof all>>[] = [];
+      for (let at = 0; at < ROUNDS; at++) rounds.push(await all());
+      const rate = (of: "ours" | "ten" | "newest") => median(rounds.map((one) => one[of])).toFixed(0);
+      const ratio = (of: "ten" | "newest") => median(rounds.map((one) => one.ours / one[of]));
+      const head = [name, "ours, jobs/s", "pg-boss 10", "ratio", "pg-boss 12", "ratio"];
+      const row = ["", rate("ours"), rate("ten"), ratio("ten").toFixed(2), rate("newest"), ratio("newest").toFixed(2)];
+      console.log(`${table(head, [row])}\n`);
+      console.log(`${bar(`${name}, ours : pg-boss 10`, ratio("ten"), { atLeast })}`);
+      console.log(`${bar(`${name}, ours : pg-boss 12`, ratio("newest"), { atLeast })}\n`);
     }
   } finally {
-    await peer.stop();
+    await ten.stop();
+    await newest.stop();
     await ours.stop();
   }
 });

@@ -1,4 +1,4 @@
-import type { AiJob } from "./storage/generated/client/client.ts";
+import type { JobHead } from "./storage/columns.ts";
 import type { JobState } from "./storage/generated/client/enums.ts";
 
 /** Every code that a client can meet, and when it is raised. The one list: GraphQL's ErrorCode follows from it. */
@@ -85,9 +85,9 @@ export class IllegalTransitionError extends AppError {
 export class JobPoisonedError extends AppError {
   readonly code = "JOB_POISONED";
   readonly directive = "STOP_POISONED";
-  readonly job: AiJob;
+  readonly job: JobHead;
   constructor(
-    job: AiJob,
+    job: JobHead,
     message = "The job is poisoned: nothing can change it any more, and a retry is refused. Discard what was made of it.",
   ) {
     super(message);
@@ -106,8 +106,8 @@ export class LeaseLostError extends AppError {
 export class CapabilityDeniedError extends AppError {
   readonly code = "CAPABILITY_DENIED";
   readonly missingCapability: string;
-  readonly job: AiJob;
-  constructor(missingCapability: string, job: AiJob) {
+  readonly job: JobHead;
+  constructor(missingCapability: string, job: JobHead) {
     super(`The capability profile ${job.capabilityProfileId} lacks ${missingCapability}. The job is kept as FAILED.`);
     this.missingCapability = missingCapability;
     this.job = job;

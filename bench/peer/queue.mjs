@@ -1,18 +1,20 @@
 // pg-boss as a library, in a process of its own with the Node that it needs. Each message is a round; each answer its jobs a second.
-import { PgBoss } from "pg-boss";
-
+const [databaseUrl, peer] = process.argv.slice(2);
 const QUEUE = "bench";
-const boss = new PgBoss({ connectionString: process.argv[2], max: 10, supervise: false, schedule: false });
+const { default: First, PgBoss = First } = await import(peer);
+const schema = peer.replaceAll("-", "_");
+const boss = new PgBoss({ connectionString: databaseUrl, schema, max: 10, supervise: false, schedule: false });
 await boss.start();
 await boss.createQueue(QUEUE);
+
+/** Version 10 is told the queue with each job, later ones before them all. */
+const insert = (jobs) =>
+  peer === "pg-boss-10" ? boss.insert(jobs.map((job) => ({ name: QUEUE, ...job }))) : boss.insert(QUEUE, jobs);
 
 process.on("message", async ({ jobs, batchSize, concurrency }) => {
   const data = { text: "what a job works on" };
   for (let first = 0; first < jobs; first += 5_000) {
-    await boss.insert(
-      QUEUE,
-      Array.from({ length: Math.min(5_000, jobs - first) }, () => ({ data })),
-    );
+    await insert(Array.from({ length: Math.min(5_000, jobs - first) }, () => ({ data })));
   }
   const start = performance.now();
   let done = 0;

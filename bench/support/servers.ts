@@ -54,10 +54,13 @@ export interface Queue {
 
 const rate = z.object({ perSecond: z.number() });
 
+/** The versions of pg-boss that are measured, as bench/peer names them. */
+export type QueuePeer = "pg-boss-10" | "pg-boss";
+
 /** pg-boss as a library, in a process of its own, on a schema of its own in the same database. */
-export async function startQueue(databaseUrl: string): Promise<Queue> {
+export async function startQueue(databaseUrl: string, peer: QueuePeer): Promise<Queue> {
   installPeer();
-  const child = fork(`${PEER}/queue.mjs`, [databaseUrl], { cwd: PEER, execPath: nodeOfPeer(), execArgv: [] });
+  const child = fork(`${PEER}/queue.mjs`, [databaseUrl, peer], { cwd: PEER, execPath: nodeOfPeer(), execArgv: [] });
   const answer = async () =>
     rate.parse(z.tuple([z.unknown()], z.unknown()).parse(await once(child, "message"))[0]).perSecond;
   await answer();
@@ -74,7 +77,7 @@ export async function startQueue(databaseUrl: string): Promise<Queue> {
 }
 
 function installPeer(): void {
-  if (existsSync(`${PEER}/node_modules/pg-boss`)) return;
+  if (existsSync(`${PEER}/node_modules/pg-boss-10`)) return;
   console.log("Installing the peers into bench/peer, once.");
   execFileSync("npm", ["ci", "--no-audit", "--no-fund"], { cwd: PEER, stdio: ["ignore", "ignore", "inherit"] });
 }

@@ -7,6 +7,7 @@ import { builder } from "./builder.ts";
 import { SensitivityEnum, StepOutcomeEnum, WorkflowDirectiveEnum } from "./enums.ts";
 import { DOCUMENT_BYTES, deltaOf, PAYLOAD_BYTES, reportId } from "./inputs.ts";
 import { MetricsDelta } from "./job-metrics.ts";
+import { wholeJob } from "./relations.ts";
 import { isPayloadWith, orThrow } from "./result.ts";
 import { JobPoisoned } from "./security-violation.ts";
 import { NodeExecution, WorkflowRun } from "./workflow-run.ts";
@@ -112,7 +113,11 @@ const AdvanceWorkflowPayload = builder.objectRef<Advanced>("AdvanceWorkflowPaylo
   description: "The step is kept.",
   isTypeOf: isPayloadWith("node"),
   fields: (t) => ({
-    job: t.expose("job", { type: AiJob, description: "The job, its metrics included." }),
+    job: t.field({
+      type: AiJob,
+      description: "The job, its metrics included.",
+      resolve: ({ job }, _args, context, info) => wholeJob(context, info, job),
+    }),
     workflowRun: t.field({ type: WorkflowRun, description: "The run.", resolve: ({ run }) => run }),
     node: t.expose("node", { type: NodeExecution, description: "This execution of the step." }),
     directive: t.field({

@@ -6,6 +6,7 @@ import { AiJob } from "./ai-job.ts";
 import { builder } from "./builder.ts";
 import { batchOfRuns, DOCUMENT_BYTES, deltaOf, EntityRefInput, reportId } from "./inputs.ts";
 import { MetricsDelta } from "./job-metrics.ts";
+import { wholeJob } from "./relations.ts";
 import { isPayloadWith } from "./result.ts";
 import { WorkflowRun } from "./workflow-run.ts";
 
@@ -58,7 +59,11 @@ const CompletedWorkflow = builder.objectRef<Completed>("CompletedWorkflow").impl
   description: "The run is completed, and its job with it; or both await a verdict.",
   isTypeOf: isPayloadWith("run"),
   fields: (t) => ({
-    job: t.expose("job", { type: AiJob, description: "The job, with its outputs." }),
+    job: t.field({
+      type: AiJob,
+      description: "The job, with its outputs.",
+      resolve: ({ job }, _args, context, info) => wholeJob(context, info, job),
+    }),
     workflowRun: t.field({ type: WorkflowRun, description: "The run.", resolve: ({ run }) => run }),
   }),
 });

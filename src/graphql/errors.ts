@@ -2,6 +2,7 @@ import * as errors from "../errors.ts";
 import { AiJob } from "./ai-job.ts";
 import { builder } from "./builder.ts";
 import { ErrorCodeEnum, JobStateEnum, WorkflowDirectiveEnum } from "./enums.ts";
+import { wholeJob } from "./relations.ts";
 
 /** One object type for each code that a mutation can answer with, named after it. */
 
@@ -81,7 +82,7 @@ builder.objectType(errors.JobPoisonedError, {
     job: t.field({
       type: AiJob,
       description: "The job as it is; for submitAiJob, its parent.",
-      resolve: (error) => error.job,
+      resolve: ({ job }, _args, context, info) => wholeJob(context, info, job),
     }),
   }),
 });
@@ -103,7 +104,11 @@ builder.objectType(errors.CapabilityDeniedError, {
   interfaces: [ErrorInterface],
   fields: (t) => ({
     missingCapability: t.exposeString("missingCapability", { description: "The capability that the profile lacks." }),
-    job: t.field({ type: AiJob, description: "The job, kept as FAILED.", resolve: (error) => error.job }),
+    job: t.field({
+      type: AiJob,
+      description: "The job, kept as FAILED.",
+      resolve: ({ job }, _args, context, info) => wholeJob(context, info, job),
+    }),
   }),
 });
 

@@ -6,6 +6,7 @@ import { AiJob } from "./ai-job.ts";
 import { builder } from "./builder.ts";
 import { deltaOf, reportId } from "./inputs.ts";
 import { MetricsDelta } from "./job-metrics.ts";
+import { wholeJob } from "./relations.ts";
 import { isPayloadWith, orThrow } from "./result.ts";
 import { WorkflowRun } from "./workflow-run.ts";
 
@@ -33,7 +34,11 @@ const FailWorkflowPayload = builder.objectRef<Completed>("FailWorkflowPayload").
   description: "The run has failed.",
   isTypeOf: isPayloadWith("run"),
   fields: (t) => ({
-    job: t.expose("job", { type: AiJob, description: "The job: QUEUED for another attempt, or FAILED." }),
+    job: t.field({
+      type: AiJob,
+      description: "The job: QUEUED for another attempt, or FAILED.",
+      resolve: ({ job }, _args, context, info) => wholeJob(context, info, job),
+    }),
     workflowRun: t.field({ type: WorkflowRun, description: "The run, FAILED.", resolve: ({ run }) => run }),
   }),
 });

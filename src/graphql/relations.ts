@@ -1,7 +1,7 @@
 import DataLoader from "dataloader";
 import type { GraphQLResolveInfo } from "graphql";
 import { findJobs, findRuns, listNodesOf } from "../jobs/queries.ts";
-import type { JobField } from "../storage/columns.ts";
+import { type DocumentField, isDocument, type JobField, type JobHead } from "../storage/columns.ts";
 import type { AiJob as Job } from "../storage/generated/client/client.ts";
 import { AiJob, jobFieldsOf } from "./ai-job.ts";
 import { builder } from "./builder.ts";
@@ -57,6 +57,29 @@ builder.objectField(WorkflowRun, "nodes", (t) =>
 export function loadJob(context: GraphQLContext, info: GraphQLResolveInfo, jobId: string): Promise<Job> {
   return jobLoader(context, context.loaders, jobFieldsOf(namesBelow(info), info)).load(jobId);
 }
+
+/**
+ * A job as a command leaves it, which does not read documents that it does not need: where they are asked for they are
+ * read here.
+ */
+export async function wholeJob(
+  context: GraphQLContext,
+  info: GraphQLResolveInfo,
+  job: JobHead & Partial<Pick<Job, DocumentField>>,
+): Promise<Job> {
+  const unread = jobFieldsOf(namesBelow(info), info).filter((field) => isDocument(field) && job[field] === undefined);
+  if (unread.length === 0) return { ...NO_DOCUMENTS, ...job };
+  const documents = await jobLoader(context, context.loaders, ["jobId", ...unread]).load(job.jobId);
+  return { ...NO_DOCUMENTS, ...documents, ...job };
+}
+
+/** For those that nobody asks for. */
+const NO_DOCUMENTS = {
+  jobInputs: null,
+  jobOutputs: null,
+  entityRefs: [],
+  plannedOperations: [],
+} satisfies Pick<Job, DocumentField>;
 
 /** Loads jobs with these columns. */
 export function jobLoader(

@@ -26,7 +26,12 @@ export async function refuseStartsByQuota(
   tx: Transaction,
   jobs: readonly CountedJob[],
 ): Promise<readonly (BudgetExceededError | null)[]> {
-  return judge(jobs, await lockQuotas(tx, jobs, "ACTIVE_JOBS"));
+  return judge(jobs, await lockStartQuotas(tx, jobs));
+}
+
+/** The quotas that are about these starts, with what is used of them; locked as `refuseStartsByQuota` does. */
+export function lockStartQuotas(tx: Transaction, jobs: readonly CountedJob[]): Promise<readonly QuotaUse[]> {
+  return lockQuotas(tx, jobs, "ACTIVE_JOBS");
 }
 
 /** Whose jobs need not be looked at by a claim: a workspace's, or only those of one capability profile in it. */
@@ -36,24 +41,13 @@ export interface UsedUp {
 }
 
 /**
- * Where quotas forbid every start just now; undefined where no quota is about any start, so that none need be judged
- * either. Without a lock: good for passing over jobs, never for taking one. One statement where there is no quota, else
- * two.
- * @param workspaceId one workspace; every one that has something queued, where it is null.
+ * Where quotas forbid every start in these workspaces just now. Without a lock: good for passing over jobs, never for
+ * taking one.
  */
-export async function usedUpForStarts(
-  db: Transaction,
-  workspaceId: string | null,
-): Promise<readonly UsedUp[] | undefined> {
-  // By the limit it stays a look at one row for each quota: as EXISTS it may become a join with all that is queued.
-  const theirs =
-    workspaceId === null
-      ? Prisma.sql`(
-          SELECT true FROM ai_jobs j WHERE j.workspace_id = quotas.workspace_id AND j.state = 'queued' LIMIT 1)`
-      : Prisma.sql`workspace_id = ${workspaceId}::uuid`;
-  const about = Prisma.sql`resource <> 'jobs' AND ${theirs}`;
-  const [first] = await db.$queryRaw<unknown[]>`SELECT id FROM quotas WHERE ${about} LIMIT 1`;
-  return first === undefined ? undefined : (await readUse(db, about)).filter(isUsedUp);
+export async function usedUpForStarts(db: Transaction, workspaceIds: readonly string[]): Promise<readonly UsedUp[]> {
+  return (await readUse(db, Prisma.sql`resource <> 'jobs' AND workspace_id = ANY(${workspaceIds}::uuid[])`)).filter(
+    isUsedUp,
+  );
 }
 
 /**
@@ -98,7 +92,8 @@ function isAbout(quota: QuotaUse, { workspaceId, capabilityProfileId }: CountedJ
   return ofProfile && quota.workspaceId === workspaceId;
 }
 
-function isUsedUp({ used, most }: QuotaUse): boolean {
+/** Whether it forbids everything that it is about. */
+export function isUsedUp({ used, most }: QuotaUse): boolean {
   return used >= most;
 }
 

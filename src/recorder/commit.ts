@@ -69,8 +69,18 @@ export interface Recorded<Job extends LockedHead = LockedJob> {
   readonly event: FlightRecorderEvent;
 }
 
-/** What a `LockedJob` has beside its own columns, read from a table of the name `locked`. */
-const UNDER_LOCK = Prisma.sql`greatest(current_order_xid(), order_xid) AS "nextOrderXid", clock_timestamp() AS now,
+/** A locked job as a worker's report is judged by it. */
+export type ReportedJob = LockedHead & {
+  /** Its `entity_refs`, where they are what it may write; empty for a job that writes nothing. */
+  readonly writeScope: JsonValue;
+};
+
+/**
+ * What a `LockedJob` has beside its own columns, read from a table of the name `locked`. The clock is read when all of
+ * that table is there, and so after the last wait for a lock: a lease may end while another row of the batch is waited for.
+ */
+const UNDER_LOCK = Prisma.sql`greatest(current_order_xid(), order_xid) AS "nextOrderXid",
+  (SELECT clock_timestamp() FROM (SELECT count(*) FROM locked) AS all_of_them) AS now,
   (SELECT p.capabilities FROM capability_profiles p WHERE p.id = locked.capability_profile_id) AS capabilities,
   (SELECT p.injection_patterns FROM capability_profiles p
    WHERE p.id = locked.capability_profile_id) AS "injectionPatterns"`;
@@ -78,9 +88,11 @@ const UNDER_LOCK = Prisma.sql`greatest(current_order_xid(), order_xid) AS "nextO
 /** What is read of jobs that a statement has locked, from a table of the name `locked`. */
 export const LOCKED_COLUMNS = Prisma.sql`${JOB_COLUMNS}, ${UNDER_LOCK}`;
 
+const REPORTED_COLUMNS = Prisma.sql`${JOB_HEAD_COLUMNS},
+  CASE access_mode WHEN 'apply_scoped' THEN entity_refs ELSE '[]' END AS "writeScope"`;
+
 /**
  * Locks jobs, in `job_id` order as everyone does (section 4), and reads them as they are under the lock.
- * The clock is read after the last wait, not before it.
  * @param which a condition on `ai_jobs`; what it reads from other tables must never change.
  */
 export async function lockJobs(tx: Transaction, which: Prisma.Sql): Promise<ReadonlyMap<string, LockedJob>> {
@@ -93,6 +105,19 @@ export function lockHeads(tx: Transaction, which: Prisma.Sql): Promise<readonly 
   return lockRows<LockedHead>(tx, which, JOB_HEAD_COLUMNS);
 }
 
+/**
+ * The same, with what a worker's report is judged by. By job id.
+ * @param whenHeld whether to wait for a row that somebody else holds, or to pass it over.
+ */
+export async function lockReportedJobs(
+  tx: Transaction,
+  which: Prisma.Sql,
+  whenHeld: "WAIT" | "SKIP",
+): Promise<ReadonlyMap<string, ReportedJob>> {
+  const rows = await lockRows<ReportedJob>(tx, which, REPORTED_COLUMNS, { whenHeld });
+  return new Map(rows.map((row) => [row.jobId, row]));
+}
+
 /** The same, but reads one job alone, and says how many were locked; undefined where that job is not among them. */
 export async function lockJobsReadOne(
   tx: Transaction,
@@ -101,7 +126,7 @@ export async function lockJobsReadOne(
 ): Promise<{ readonly job: LockedJob; readonly locked: number } | undefined> {
   const columns = Prisma.sql`${JOB_COLUMNS}, (SELECT count(*)::int FROM locked) AS locked`;
   const one = Prisma.sql`job_id = ${jobId}::uuid`;
-  const [row] = await lockRows<LockedJob & { readonly locked: number }>(tx, which, columns, one);
+  const [row] = await lockRows<LockedJob & { readonly locked: number }>(tx, which, columns, { read: one });
   if (!row) return undefined;
   const { locked, ...job } = row;
   return { job, locked };
@@ -109,16 +134,20 @@ export async function lockJobsReadOne(
 
 /**
  * @param columns the select list of what a `Job` has of the table.
- * @param read which of the rows that are locked.
+ * @param read which of the rows that are locked; all where it is left out.
  */
 function lockRows<Job extends LockedHead>(
   tx: Transaction,
   which: Prisma.Sql,
   columns: Prisma.Sql,
-  read = Prisma.sql`true`,
+  {
+    read = Prisma.sql`true`,
+    whenHeld = "WAIT",
+  }: { readonly read?: Prisma.Sql; readonly whenHeld?: "WAIT" | "SKIP" } = {},
 ): Promise<Job[]> {
+  const skip = whenHeld === "SKIP" ? Prisma.sql`SKIP LOCKED` : Prisma.empty;
   return tx.$queryRaw<Job[]>`
-    ${PLANNED_ONCE} WITH locked AS MATERIALIZED (SELECT * FROM ai_jobs WHERE ${which} ORDER BY job_id FOR NO KEY UPDATE)
+    ${PLANNED_ONCE} WITH locked AS MATERIALIZED (SELECT * FROM ai_jobs WHERE ${which} ORDER BY job_id FOR NO KEY UPDATE ${skip})
     SELECT ${columns}, ${UNDER_LOCK} FROM locked WHERE ${read}`;
 }
 

@@ -1,4 +1,4 @@
-import { Prisma } from "./generated/client/client.ts";
+import { type AiJob, Prisma } from "./generated/client/client.ts";
 
 /**
  * How rows read by hand-written SQL come to look like Prisma's own: the select list renames each column, and gives
@@ -85,7 +85,10 @@ const DOCUMENT_FIELDS = ["jobInputs", "jobOutputs", "entityRefs", "plannedOperat
 
 export type DocumentField = (typeof DOCUMENT_FIELDS)[number];
 
-function isDocument(field: string): boolean {
+/** A job that may have been read without its documents. */
+export type JobHead = Omit<AiJob, DocumentField>;
+
+export function isDocument(field: string): field is DocumentField {
   return DOCUMENT_FIELDS.some((document) => document === field);
 }
 

@@ -1,11 +1,11 @@
 import { AppError, IllegalTransitionError, InvalidInputError, JobPoisonedError } from "../errors.ts";
 import type { GuardedText } from "../guards/guard.ts";
 import { addMetrics, countGuards, type MetricsDelta } from "../jobs/metrics.ts";
-import { type LockedJob, recordOne, type Transaction } from "../recorder/commit.ts";
+import { type ReportedJob, recordOne, type Transaction } from "../recorder/commit.ts";
 import type { EventDraft } from "../recorder/event.ts";
 import { inTransaction, reading } from "../recorder/transaction.ts";
-import { word } from "../storage/columns.ts";
-import type { AiJob, NodeExecution, WorkflowRun } from "../storage/generated/client/client.ts";
+import { type JobHead, word } from "../storage/columns.ts";
+import type { NodeExecution, WorkflowRun } from "../storage/generated/client/client.ts";
 import { type Breach, breachOf, breachOfAccess, breachOfBudget, errorOf, failBroken } from "./breach.ts";
 import type { Engine } from "./engine.ts";
 import type { Poisoned } from "./hand-out.ts";
@@ -29,7 +29,7 @@ export interface AdvanceWorkflow extends Report {
 }
 
 export interface Advanced {
-  readonly job: AiJob;
+  readonly job: JobHead;
   readonly run: WorkflowRun;
   readonly node: NodeExecution;
 }
@@ -107,7 +107,7 @@ async function keepStep(tx: Transaction, input: AdvanceWorkflow, guardsRun: numb
 function judge(
   input: AdvanceWorkflow,
   reported: LockedReport | undefined,
-): { job: LockedJob; run: WorkflowRun; repeatedNode: string | null } | ReportRefusal | AppError {
+): { job: ReportedJob; run: WorkflowRun; repeatedNode: string | null } | ReportRefusal | AppError {
   const recognised = recogniseReport(reported, input.leaseToken);
   if (recognised instanceof AppError) return recognised;
   const { earlier } = recognised;
@@ -123,7 +123,7 @@ function judge(
 async function broken(
   tx: Transaction,
   input: AdvanceWorkflow,
-  job: LockedJob,
+  job: ReportedJob,
   run: WorkflowRun,
   breach: Breach,
 ): Promise<AppError> {

@@ -2,10 +2,10 @@ import { AccessModeViolationError, BudgetExceededError, CapabilityDeniedError } 
 import { type EntityRef, refuseWrites } from "../jobs/access-mode.ts";
 import { isOverBudget, type MetricsDelta } from "../jobs/metrics.ts";
 import { become } from "../jobs/state.ts";
-import { type LockedJob, type Recorded, record, type Transaction } from "../recorder/commit.ts";
+import { type LockedHead, type Recorded, type ReportedJob, record, type Transaction } from "../recorder/commit.ts";
 import { denial, ENGINE, type EventDraft } from "../recorder/event.ts";
-import type { JobMetrics } from "../storage/columns.ts";
-import type { AiJob, WorkerReport, WorkflowRun } from "../storage/generated/client/client.ts";
+import type { JobHead, JobMetrics } from "../storage/columns.ts";
+import type { WorkerReport, WorkflowRun } from "../storage/generated/client/client.ts";
 import { keptReports } from "./reports.ts";
 import { type Ending, endedRuns } from "./runs.ts";
 
@@ -20,7 +20,7 @@ export interface Breach {
 
 /** A run that fails for a breach. */
 export interface BrokenRun {
-  readonly job: LockedJob;
+  readonly job: ReportedJob;
   readonly run: WorkflowRun;
   readonly breach: Breach;
   /** What is applied of the report all the same: a budget is passed by metrics that are kept. */
@@ -29,16 +29,16 @@ export interface BrokenRun {
 
 /** Writes that the job's access mode forbids; null where there are none. */
 export function breachOfAccess(
-  job: LockedJob,
+  job: ReportedJob,
   { entitiesWritten }: MetricsDelta,
   named: readonly EntityRef[] = [],
 ): Breach | null {
-  const detail = refuseWrites(job, named, entitiesWritten);
+  const detail = refuseWrites({ ...job, entityRefs: job.writeScope }, named, entitiesWritten);
   return detail === null ? null : { code: "ACCESS_MODE_VIOLATION", detail };
 }
 
 /** A token budget that these metrics pass; null where they do not. */
-export function breachOfBudget(job: LockedJob, metrics: JobMetrics): Breach | null {
+export function breachOfBudget(job: LockedHead, metrics: JobMetrics): Breach | null {
   if (!isOverBudget(job, metrics)) return null;
   const detail = `The job has cost ${metrics.totalTokens} tokens, and its budget is ${job.tokenBudget}.`;
   return { code: "BUDGET_EXCEEDED", detail };
@@ -53,7 +53,7 @@ export function breachOf({ breachCode, breachDetail }: WorkerReport): Breach | n
 export type BreachError = AccessModeViolationError | BudgetExceededError | CapabilityDeniedError;
 
 /** What the worker is answered. */
-export function errorOf({ code, detail }: Breach, job: AiJob): BreachError {
+export function errorOf({ code, detail }: Breach, job: JobHead): BreachError {
   switch (code) {
     case "ACCESS_MODE_VIOLATION":
       return new AccessModeViolationError(detail);
@@ -74,7 +74,7 @@ export function failBroken(
   tx: Transaction,
   broken: readonly BrokenRun[],
   kept: readonly WorkerReport[],
-): Promise<readonly Recorded[]> {
+): Promise<readonly Recorded<ReportedJob>[]> {
   const endings = broken.map(({ job, run, breach }): Ending => {
     return { id: run.id, state: "FAILED", errorMessage: errorOf(breach, job).message, finishedAt: job.now };
   });
@@ -98,7 +98,7 @@ function reasonOf({ code, detail }: Breach): string {
   return code === "CAPABILITY_DENIED" ? `capability_denied: ${detail}` : code.toLowerCase();
 }
 
-function eventOf(job: LockedJob, run: WorkflowRun, breach: Breach): EventDraft {
+function eventOf(job: LockedHead, run: WorkflowRun, breach: Breach): EventDraft {
   switch (breach.code) {
     case "CAPABILITY_DENIED":
       return denial(job, breach.detail, "completion");

@@ -1,5 +1,5 @@
 import { canRetry, mayBecome } from "../jobs/state.ts";
-import { type LockedJob, lockJobs, type Transaction } from "../recorder/commit.ts";
+import { type LockedHead, lockHeads, type Transaction } from "../recorder/commit.ts";
 import type { Actor } from "../recorder/event.ts";
 import { inTransaction, type Recorder } from "../recorder/transaction.ts";
 import { type BulkAction, Prisma } from "../storage/generated/client/client.ts";
@@ -14,9 +14,9 @@ interface Change {
   /** Whether it can do it to a job in this state. */
   readonly leaves: (state: JobState) => boolean;
   /** Why it cannot do it to this job; null where it can. */
-  readonly refuse: (job: LockedJob) => ItemError | null;
+  readonly refuse: (job: LockedHead) => ItemError | null;
   /** Does it to jobs that it can do it to, in a fixed number of statements. */
-  readonly apply: (tx: Transaction, jobs: readonly LockedJob[], by: Actor, reason: string) => Promise<unknown>;
+  readonly apply: (tx: Transaction, jobs: readonly LockedHead[], by: Actor, reason: string) => Promise<unknown>;
 }
 
 export const CHANGES = {
@@ -37,7 +37,8 @@ export function doItems(recorder: Recorder, action: BulkAction, items: readonly 
   const { refuse, apply }: Change = CHANGES[action.kind];
   return inTransaction(recorder, async (tx) => {
     const jobIds = items.map(({ jobId }) => jobId);
-    const jobs = await lockJobs(tx, Prisma.sql`job_id = ANY(${jobIds}::uuid[])`);
+    const locked = await lockHeads(tx, Prisma.sql`job_id = ANY(${jobIds}::uuid[])`);
+    const jobs = new Map(locked.map((job) => [job.jobId, job]));
     // Done by somebody else while this transaction waited for the locks: not this one's any more.
     const pending = await lockPending(tx, action.id, items);
     const judged = pending.map(({ position, jobId }) => {

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { type BudgetExceededError, IllegalTransitionError, JobPoisonedError } from "../errors.ts";
-import { type JsonValue, word } from "../storage/columns.ts";
+import { type JobHead, type JsonValue, word } from "../storage/columns.ts";
 import type { AiJob } from "../storage/generated/client/client.ts";
 import { JobState } from "../storage/generated/client/enums.ts";
 import { budgetPassed } from "./retry-job.ts";
@@ -21,7 +21,7 @@ const stored = z.discriminatedUnion("code", [
 ]);
 
 /** An error as an item keeps it, in the words of the database. */
-export function toStored(error: ItemError, { totalTokens, tokenBudget }: AiJob): z.input<typeof stored> {
+export function toStored(error: ItemError, { totalTokens, tokenBudget }: JobHead): z.input<typeof stored> {
   switch (error.code) {
     case "ILLEGAL_TRANSITION":
       return { code: error.code, from: word(error.from), to: word(error.to) };

@@ -5,6 +5,7 @@ import { type LockedHead, lockJob, type Recorded, record, type Transaction } fro
 import type { Actor } from "../recorder/event.ts";
 import { redactText } from "../recorder/redact.ts";
 import { inTransaction, type Recorder } from "../recorder/transaction.ts";
+import type { JobHead } from "../storage/columns.ts";
 import type { AiJob } from "../storage/generated/client/client.ts";
 import { type Ending, endedRuns } from "./runs.ts";
 
@@ -44,7 +45,7 @@ async function cancel(
 }
 
 /** Why a job cannot be cancelled; null where it can. */
-export function refuseCancel(job: AiJob): JobPoisonedError | IllegalTransitionError | null {
+export function refuseCancel(job: JobHead): JobPoisonedError | IllegalTransitionError | null {
   if (job.state === "POISONED") return new JobPoisonedError(job);
   return mayBecome(job.state, "CANCELLED") ? null : new IllegalTransitionError(job.state, "CANCELLED");
 }

@@ -1,9 +1,10 @@
 import { AppError, TryAgainError } from "../errors.ts";
-import { refuseStartsByQuota, usedUpForStarts } from "../quotas/admission.ts";
+import { isUsedUp, judge, lockStartQuotas, usedUpForStarts } from "../quotas/admission.ts";
+import type { QuotaUse } from "../quotas/use.ts";
 import type { LockedJob, Transaction } from "../recorder/commit.ts";
 import { inTransaction } from "../recorder/transaction.ts";
 import type { AiJob } from "../storage/generated/client/client.ts";
-import { lockDueJobs, type Wanted } from "./due.ts";
+import { type DueJob, lockDueJobs, type Wanted, workspacesInTurn } from "./due.ts";
 import type { Engine } from "./engine.ts";
 import { handOut } from "./hand-out.ts";
 import { type Claim, type Leased, leaseJobs, type Worker } from "./leasing.ts";
@@ -57,14 +58,47 @@ interface Batch {
 
 async function leaseDue(tx: Transaction, engine: Engine, input: ClaimAiJobs): Promise<Batch> {
   const { last } = engine.turns;
-  const usedUp = await usedUpForStarts(tx, input.workspaceId);
-  const due = await lockDueJobs(tx, input, last, usedUp);
-  // Undefined: no quota is about any start. A job that one forbids stays queued, and is free again after this.
-  const refusals = usedUp && due.length > 0 ? await refuseStartsByQuota(tx, due) : [];
-  const jobs = due.filter((_, index) => !refusals[index]);
+  const due = await lockDueJobs(tx, input, last);
+  const metered = due.filter(({ isMetered }) => isMetered);
+  const quotas = metered.length === 0 ? [] : await lockStartQuotas(tx, metered);
+  const admitted = admittedBy(quotas, due);
+  const { jobs, turn } = quotas.some(isUsedUp)
+    ? await goOnElsewhere(tx, input, last, due, admitted)
+    : { jobs: admitted, turn: undefined };
   const { leased } = await leaseJobs(tx, engine, jobs, input);
-  const turn = input.workspaceId === null ? lastServed(jobs, last) : undefined;
-  return { leased, turn, isNews: jobs.length > 0 };
+  const served = input.workspaceId === null ? (lastServed(jobs, last) ?? turn) : undefined;
+  return { leased, turn: served, isNews: jobs.length > 0 };
+}
+
+/** Those that their quotas allow to start, each of them counted for those after it. The others stay queued. */
+function admittedBy(quotas: readonly QuotaUse[], due: readonly DueJob[]): readonly DueJob[] {
+  const refusals = judge(due, quotas);
+  return due.filter((_, index) => !refusals[index]);
+}
+
+/**
+ * Some of what was due is of quotas that are used up: those that have none left are passed over now, and what is wanted is
+ * looked for elsewhere. A claim that still finds nothing has given all that it looked at their turn: the next one goes on.
+ */
+async function goOnElsewhere(
+  tx: Transaction,
+  input: ClaimAiJobs,
+  last: string,
+  due: readonly DueJob[],
+  admitted: readonly DueJob[],
+): Promise<{ readonly jobs: readonly DueJob[]; readonly turn: string | undefined }> {
+  const workspaceIds = await workspacesInTurn(tx, input, last);
+  const passedOver = { usedUp: await usedUpForStarts(tx, workspaceIds), jobIds: due.map(({ jobId }) => jobId) };
+  const more = await lockDueJobs(tx, { ...input, limit: input.limit - admitted.length }, last, passedOver);
+  const both = [...admitted, ...more].toSorted(byUrgency);
+  const jobs = admittedBy(await lockStartQuotas(tx, both), both);
+  return { jobs, turn: jobs.length === 0 ? workspaceIds.at(-1) : undefined };
+}
+
+/** The order in which a workspace's jobs are taken, and in which an answer has them. */
+function byUrgency(one: LockedJob, other: LockedJob): number {
+  const byAge = one.createdAt.getTime() - other.createdAt.getTime() || (one.jobId < other.jobId ? -1 : 1);
+  return other.priority - one.priority || byAge;
 }
 
 /** Of the workspaces that were served most often in this claim, the last in the order of their turns. */

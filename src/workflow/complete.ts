@@ -3,10 +3,10 @@ import { AppError, InvalidInputError } from "../errors.ts";
 import type { EntityRef } from "../jobs/access-mode.ts";
 import { addMetrics, type MetricsDelta } from "../jobs/metrics.ts";
 import { become } from "../jobs/state.ts";
-import { type JobChange, record } from "../recorder/commit.ts";
+import { type JobChange, type ReportedJob, record } from "../recorder/commit.ts";
 import { inTransaction } from "../recorder/transaction.ts";
-import type { JsonValue } from "../storage/columns.ts";
-import type { AiJob, WorkerReport, WorkflowRun } from "../storage/generated/client/client.ts";
+import type { JobHead, JsonValue } from "../storage/columns.ts";
+import type { WorkerReport, WorkflowRun } from "../storage/generated/client/client.ts";
 import {
   type BreachError,
   type BrokenRun,
@@ -31,7 +31,7 @@ export interface Completion extends Report {
 }
 
 export interface Completed {
-  readonly job: AiJob;
+  readonly job: JobHead;
   readonly run: WorkflowRun;
 }
 
@@ -45,7 +45,7 @@ type Decision =
   | { readonly kind: "BROKEN"; readonly broken: BrokenRun; readonly kept: readonly WorkerReport[] }
   | {
       readonly kind: "ENDED";
-      readonly change: JobChange;
+      readonly change: JobChange<ReportedJob>;
       readonly ending: Ending;
       readonly run: WorkflowRun;
       readonly kept: readonly WorkerReport[];
@@ -78,7 +78,7 @@ export function completeWorkflows(
   });
 }
 
-function answerOf(decision: Decision, jobs: ReadonlyMap<string, AiJob>): Completed | CompletionRefusal {
+function answerOf(decision: Decision, jobs: ReadonlyMap<string, JobHead>): Completed | CompletionRefusal {
   switch (decision.kind) {
     case "REFUSED":
       return decision.error;
@@ -131,7 +131,7 @@ function decide(completion: Completion, { job, run, hasOpenNodes }: LockedReport
   if (passed) return breaks({ breach: passed, metrics });
   const state = stateAfter(completion);
   const reason = state.toLowerCase();
-  const change: JobChange = {
+  const change: JobChange<ReportedJob> = {
     job,
     set: {
       ...metrics,

@@ -26,8 +26,27 @@ export interface DuePlace {
 /** What somebody who waits can do. */
 export type Want = Pick<Wanted, "workspaceId" | "jobKinds">;
 
+/** A job that is due, and held. */
+export type DueJob = LockedJob & {
+  /** Whether a quota is about its start. */
+  readonly isMetered: boolean;
+};
+
 /** Places that one claim looks at, at most: the others have their turn at the next. */
 const MOST_PLACES = 200;
+
+/** Bytes of inputs, as they are stored, that one claim hands out, at most; a single job's may be more. */
+const MOST_BYTES = 8_000_000;
+
+/** What a claim passes over. */
+export interface PassedOver {
+  /** Whose quotas are used up. */
+  readonly usedUp: readonly UsedUp[];
+  /** Jobs that were looked at already. */
+  readonly jobIds: readonly string[];
+}
+
+const NOTHING: PassedOver = { usedUp: [], jobIds: [] };
 
 /**
  * Locks due jobs: workspaces in turn, inside one by priority, then age. Rows that others hold are passed over, so no
@@ -36,49 +55,51 @@ const MOST_PLACES = 200;
  * What can interleave: many claims plan from the same rows. So the plan, without locks, decides only how many jobs each
  * workspace and kind gives; which ones is decided by the walk that locks, and it goes on past what others took, in the
  * places of the plan and then, while it has too few, in the others. It stops at the last that it takes, so a claim never
- * locks more than that. What another claim took meanwhile fails the recheck of `state = 'queued'`.
+ * locks more than that, but for jobs whose inputs are too large to be handed out together. What another claim took
+ * meanwhile fails the recheck of `state = 'queued'`.
  *
  * `FOR NO KEY UPDATE`, as everywhere: FOR UPDATE would also hold up whoever writes a row that refers to the job.
  * @param last the workspace that was served last: the turns begin after it.
- * @param usedUp whose jobs are passed over.
  */
 export function lockDueJobs(
   tx: Transaction,
   wanted: Wanted,
   last: string,
-  usedUp: readonly UsedUp[] = [],
-): Promise<LockedJob[]> {
+  { usedUp, jobIds }: PassedOver = NOTHING,
+): Promise<DueJob[]> {
   const { workspaceId, jobKinds, limit, workerId } = wanted;
-  const mine = Prisma.sql`(${FOR_ANYBODY} OR preferred_worker_id = ${workerId}) ${exceptProfiles(usedUp)}`;
-  const inPlace = Prisma.sql`workspace_id = place.workspace_id AND job_kind = place.job_kind AND ${mine}`;
+  const mine = Prisma.sql`(${FOR_ANYBODY} OR preferred_worker_id = ${workerId}) AND job_id <> ALL(${jobIds}::uuid[])`;
+  const inPlace = Prisma.sql`${HERE} AND ${mine}`;
   const order = Prisma.sql`ORDER BY priority DESC, created_at, job_id`;
   const look = (condition: Prisma.Sql) => Prisma.sql`
     SELECT priority, created_at, job_id FROM ai_jobs WHERE ${condition} AND ${inPlace} ${order} LIMIT ${limit}`;
   const lock = (condition: Prisma.Sql) => Prisma.sql`
     SELECT * FROM ai_jobs WHERE ${condition} AND ${inPlace} ${order} LIMIT place.jobs FOR NO KEY UPDATE SKIP LOCKED`;
-  const closed = usedUp.filter(({ capabilityProfileId }) => capabilityProfileId === null);
-  const isWanted = Prisma.sql`job_kind = ANY(${words(jobKinds ?? Object.values(JobKind))}::text[]::"JobKind"[])
-    AND workspace_id <> ALL(${closed.map((it) => it.workspaceId)}::uuid[])`;
-  return tx.$queryRaw<LockedJob[]>`
-    ${PLANNED_ONCE} WITH RECURSIVE ${duePlaces(arcsOf(workspaceId, last), isWanted)},
+  const isOpen = Prisma.sql`${isOfKinds(jobKinds)} AND NOT EXISTS (
+    SELECT FROM unnest(${usedUp.map((it) => it.workspaceId)}::uuid[], ${usedUp.map((it) => it.capabilityProfileId)}::text[])
+      AS closed(of_workspace, of_profile)
+    WHERE of_workspace = workspace_id AND coalesce(of_profile, capability_profile_id) = capability_profile_id)`;
+  return tx.$queryRaw<DueJob[]>`
+    ${PLANNED_ONCE} WITH RECURSIVE ${duePlaces(arcsOf(workspaceId, last), isOpen)},
     seen AS (
       SELECT place.*, one.* FROM ready AS place, LATERAL (${look(READY)}) AS one
       UNION ALL
       SELECT place.*, one.* FROM scheduled AS place, LATERAL (${look(SCHEDULED)}) AS one
     ), ranked AS (
-      SELECT workspace_id, job_kind, is_scheduled,
+      SELECT workspace_id, job_kind, capability_profile_id, is_scheduled,
         row_number() OVER (PARTITION BY workspace_id ORDER BY priority DESC, created_at, job_id) AS turn
       FROM seen
     ), chosen AS MATERIALIZED (
-      SELECT workspace_id, job_kind, is_scheduled, count(*) AS jobs
+      SELECT workspace_id, job_kind, capability_profile_id, is_scheduled, count(*) AS jobs
       FROM (SELECT * FROM ranked ORDER BY turn, workspace_id <= ${last}::uuid, workspace_id LIMIT ${limit}) AS first
-      GROUP BY workspace_id, job_kind, is_scheduled
+      GROUP BY workspace_id, job_kind, capability_profile_id, is_scheduled
     ), walk AS MATERIALIZED (
       SELECT *, false AS is_spare FROM chosen
       UNION ALL
       SELECT *, ${limit}::int, true FROM (SELECT * FROM ready UNION ALL SELECT * FROM scheduled) AS place
-      WHERE (workspace_id, job_kind, is_scheduled) NOT IN (SELECT workspace_id, job_kind, is_scheduled FROM chosen)
-    ), locked AS MATERIALIZED (
+      WHERE (workspace_id, job_kind, capability_profile_id, is_scheduled) NOT IN (
+        SELECT workspace_id, job_kind, capability_profile_id, is_scheduled FROM chosen)
+    ), held AS MATERIALIZED (
       SELECT one.* FROM (SELECT * FROM walk ORDER BY is_spare, workspace_id <= ${last}::uuid, workspace_id) AS place,
         LATERAL (
           SELECT * FROM (${lock(Prisma.sql`NOT place.is_scheduled AND ${READY}`)}) AS ready_job
@@ -86,18 +107,26 @@ export function lockDueJobs(
           SELECT * FROM (${lock(Prisma.sql`place.is_scheduled AND ${SCHEDULED}`)}) AS scheduled_job
         ) AS one
       LIMIT ${limit}
+    ), locked AS MATERIALIZED (
+      SELECT * FROM (
+        SELECT *, row_number() OVER in_order AS at, sum(pg_column_size(job_inputs)) OVER in_order AS bytes
+        FROM held WINDOW in_order AS (${order})
+      ) AS one WHERE at = 1 OR coalesce(bytes, 0) <= ${MOST_BYTES}
     )
-    SELECT ${LOCKED_COLUMNS} FROM locked ${order}`;
+    SELECT ${LOCKED_COLUMNS}, ${IS_METERED} AS "isMetered" FROM locked ${order}`;
 }
 
-/** Leaves out jobs of capability profiles whose quotas are used up. */
-function exceptProfiles(usedUp: readonly UsedUp[]): Prisma.Sql {
-  const closed = usedUp.filter(({ capabilityProfileId }) => capabilityProfileId !== null);
-  if (closed.length === 0) return Prisma.empty;
-  const workspaceIds = closed.map((it) => it.workspaceId);
-  const profileIds = closed.map((it) => it.capabilityProfileId);
-  return Prisma.sql`AND (workspace_id, capability_profile_id) NOT IN (
-    SELECT * FROM unnest(${workspaceIds}::uuid[], ${profileIds}::text[]))`;
+/** The workspaces that the next claim looks at, in the order of their turns. */
+export async function workspacesInTurn(
+  tx: Transaction,
+  { workspaceId, jobKinds }: Wanted,
+  last: string,
+): Promise<readonly string[]> {
+  const rows = await tx.$queryRaw<{ id: string }[]>`
+    WITH RECURSIVE ${duePlaces(arcsOf(workspaceId, last), isOfKinds(jobKinds))}
+    SELECT DISTINCT workspace_id <= ${last}::uuid AS again, workspace_id AS id
+    FROM (SELECT * FROM ready UNION ALL SELECT * FROM scheduled) AS place ORDER BY again, id`;
+  return rows.map(({ id }) => id);
 }
 
 /**
@@ -109,7 +138,6 @@ export function listDuePlaces(tx: Transaction, wants: readonly Want[]): Promise<
   const isWanted = Prisma.sql`EXISTS (SELECT FROM wants w
     WHERE (w.workspace_id IS NULL OR w.workspace_id = place.workspace_id)
       AND (w.job_kinds IS NULL OR place.job_kind = ANY(w.job_kinds)))`;
-  const here = Prisma.sql`workspace_id = place.workspace_id AND job_kind = place.job_kind`;
   return tx.$queryRaw<DuePlace[]>`
     ${PLANNED_ONCE} WITH RECURSIVE wants AS MATERIALIZED (
       SELECT * FROM jsonb_to_recordset(${toRecordset(known)}) AS t(workspace_id uuid, job_kinds "JobKind"[])
@@ -117,10 +145,10 @@ export function listDuePlaces(tx: Transaction, wants: readonly Want[]): Promise<
     SELECT DISTINCT workspace_id AS "workspaceId", upper(job_kind::text) AS "jobKind", kept_for AS "keptFor"
     FROM (
       SELECT place.*, NULL AS kept_for FROM ready AS place
-      WHERE EXISTS (SELECT FROM ai_jobs WHERE ${READY} AND ${here} AND ${FOR_ANYBODY})
+      WHERE EXISTS (SELECT FROM ai_jobs WHERE ${READY} AND ${HERE} AND ${FOR_ANYBODY})
       UNION ALL
       SELECT place.*, one.preferred_worker_id FROM ready AS place,
-        LATERAL (SELECT preferred_worker_id FROM ai_jobs WHERE ${READY} AND ${here} AND preferred_until > statement_timestamp()) AS one
+        LATERAL (SELECT preferred_worker_id FROM ai_jobs WHERE ${READY} AND ${HERE} AND preferred_until > statement_timestamp()) AS one
       UNION ALL
       SELECT place.*, NULL FROM scheduled AS place
     ) AS due`;
@@ -133,6 +161,18 @@ const READY = Prisma.sql`state = 'queued' AND run_after IS NULL`;
 const WAITING = Prisma.sql`state = 'queued' AND run_after IS NOT NULL`;
 const SCHEDULED = Prisma.sql`${WAITING} AND run_after <= statement_timestamp()`;
 
+/** Jobs of a place. */
+const HERE = Prisma.sql`workspace_id = place.workspace_id AND job_kind = place.job_kind
+  AND capability_profile_id = place.capability_profile_id`;
+
+const IS_METERED = Prisma.sql`EXISTS (
+  SELECT FROM quotas q WHERE q.workspace_id = locked.workspace_id AND q.resource <> 'jobs'
+    AND coalesce(q.capability_profile_id, locked.capability_profile_id) = locked.capability_profile_id)`;
+
+function isOfKinds(jobKinds: readonly JobKind[] | null): Prisma.Sql {
+  return Prisma.sql`job_kind = ANY(${words(jobKinds ?? Object.values(JobKind))}::text[]::"JobKind"[])`;
+}
+
 /** Jobs that were not sent back to one worker, or long enough ago. */
 const FOR_ANYBODY = Prisma.sql`(preferred_until IS NULL OR preferred_until <= statement_timestamp())`;
 
@@ -140,7 +180,8 @@ const FOR_ANYBODY = Prisma.sql`(preferred_until IS NULL OR preferred_until <= st
 function arcsOf(workspaceId: string | null, last: string): readonly Arc[] {
   if (workspaceId !== null) {
     const only = Prisma.sql`workspace_id = ${workspaceId}::uuid`;
-    return [{ first: only, next: Prisma.sql`${only} AND job_kind > here.job_kind` }];
+    const further = Prisma.sql`(job_kind, capability_profile_id) > (here.job_kind, here.capability_profile_id)`;
+    return [{ first: only, next: Prisma.sql`${only} AND ${further}` }];
   }
   const upTo = Prisma.sql`workspace_id <= ${last}::uuid`;
   return [
@@ -158,7 +199,8 @@ interface Arc {
   readonly next: Prisma.Sql;
 }
 
-const FURTHER = Prisma.sql`(workspace_id, job_kind) > (here.workspace_id, here.job_kind)`;
+const FURTHER = Prisma.sql`(workspace_id, job_kind, capability_profile_id)
+  > (here.workspace_id, here.job_kind, here.capability_profile_id)`;
 const EVERYWHERE: readonly Arc[] = [{ first: Prisma.sql`true`, next: FURTHER }];
 
 function words(kinds: readonly JobKind[]): string[] {
@@ -170,8 +212,8 @@ function words(kinds: readonly JobKind[]): string[] {
  * @param isWanted a condition on `place`: the others do not count.
  */
 function duePlaces(arcs: readonly Arc[], isWanted: Prisma.Sql): Prisma.Sql {
-  const isDue = Prisma.sql`EXISTS (SELECT FROM ai_jobs j
-    WHERE ${SCHEDULED} AND j.workspace_id = place.workspace_id AND j.job_kind = place.job_kind)`;
+  const isDue = Prisma.sql`EXISTS (SELECT FROM ai_jobs
+    WHERE ${SCHEDULED} AND ${HERE})`;
   const ready = arcs.map((arc, at) => hops(Prisma.raw(`ready_${at}`), READY, arc));
   const scheduled = arcs.map((arc, at) => hops(Prisma.raw(`scheduled_${at}`), WAITING, arc));
   const all = (name: string) => Prisma.raw(arcs.map((_, at) => `SELECT * FROM ${name}_${at}`).join(" UNION ALL "));
@@ -187,7 +229,8 @@ function duePlaces(arcs: readonly Arc[], isWanted: Prisma.Sql): Prisma.Sql {
 /** Places in order, from each one to the next along the index: a million jobs of one place cost one hop. */
 function hops(name: Prisma.Sql, condition: Prisma.Sql, { first, next }: Arc): Prisma.Sql {
   const hop = (where: Prisma.Sql) => Prisma.sql`
-    SELECT workspace_id, job_kind FROM ai_jobs WHERE ${condition} AND ${where} ORDER BY workspace_id, job_kind LIMIT 1`;
+    SELECT workspace_id, job_kind, capability_profile_id FROM ai_jobs WHERE ${condition} AND ${where}
+    ORDER BY workspace_id, job_kind, capability_profile_id LIMIT 1`;
   return Prisma.sql`${name} AS (
     (${hop(first)})
     UNION ALL

@@ -1,6 +1,6 @@
 import { AppError, InvalidInputError } from "../errors.ts";
 import { addMetrics, type MetricsDelta } from "../jobs/metrics.ts";
-import { type JobChange, recordOne, type Transaction } from "../recorder/commit.ts";
+import { type JobChange, type ReportedJob, recordOne, type Transaction } from "../recorder/commit.ts";
 import { redactText } from "../recorder/redact.ts";
 import { inTransaction } from "../recorder/transaction.ts";
 import { breachOf, breachOfAccess, breachOfBudget, errorOf, failBroken } from "./breach.ts";
@@ -53,7 +53,7 @@ async function fail(tx: Transaction, engine: Engine, input: FailWorkflow): Promi
     { retryable: input.retryable && !passed, reason: passed ? "budget_exceeded" : "failed_by_worker" },
     engine.backoff,
   );
-  const change: JobChange = {
+  const change: JobChange<ReportedJob> = {
     job,
     set: { ...metrics, ...next, errorMessage },
     event: {

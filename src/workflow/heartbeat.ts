@@ -1,6 +1,6 @@
 import { AppError, InvalidInputError, type WorkflowDirective } from "../errors.ts";
 import { addMetrics, isZero, type MetricsDelta } from "../jobs/metrics.ts";
-import { type JobChange, type LockedJob, record } from "../recorder/commit.ts";
+import { type JobChange, type ReportedJob, record } from "../recorder/commit.ts";
 import { inTransaction } from "../recorder/transaction.ts";
 import type { JobMetrics } from "../storage/columns.ts";
 import type { WorkerReport, WorkflowRun } from "../storage/generated/client/client.ts";
@@ -36,7 +36,7 @@ export interface HeartbeatAnswer {
 interface Decision {
   readonly answer: HeartbeatAnswer;
   readonly renewal?: Renewal;
-  readonly change?: JobChange;
+  readonly change?: JobChange<ReportedJob>;
   /** It breaks the access mode at once, or the budget once its metrics are recorded. */
   readonly broken?: BrokenRun;
   readonly kept?: readonly WorkerReport[];
@@ -104,7 +104,7 @@ function renewalOf(run: WorkflowRun, now: Date, leaseSeconds: number): Renewal {
   return { id: run.id, leaseExpiresAt, lastHeartbeat: now };
 }
 
-function breaks(heartbeat: Heartbeat, job: LockedJob, run: WorkflowRun, breach: Breach): Decision {
+function breaks(heartbeat: Heartbeat, job: ReportedJob, run: WorkflowRun, breach: Breach): Decision {
   return {
     answer: stop(run.id, errorOf(breach, job)),
     broken: { job, run, breach },
@@ -112,7 +112,12 @@ function breaks(heartbeat: Heartbeat, job: LockedJob, run: WorkflowRun, breach: 
   };
 }
 
-function metricsChange(job: LockedJob, run: WorkflowRun, metrics: JobMetrics, delta: MetricsDelta): JobChange {
+function metricsChange(
+  job: ReportedJob,
+  run: WorkflowRun,
+  metrics: JobMetrics,
+  delta: MetricsDelta,
+): JobChange<ReportedJob> {
   return {
     job,
     set: metrics,

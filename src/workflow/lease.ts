@@ -7,7 +7,8 @@ import {
   type WorkflowDirective,
 } from "../errors.ts";
 import { hasEnded } from "../jobs/state.ts";
-import type { AiJob, WorkflowRun } from "../storage/generated/client/client.ts";
+import type { JobHead } from "../storage/columns.ts";
+import type { WorkflowRun } from "../storage/generated/client/client.ts";
 import type { JobState } from "../storage/generated/client/enums.ts";
 
 /** Seconds that a lease may last (section 6); 30 where a worker does not say. */
@@ -28,7 +29,7 @@ export function leaseUntil(now: Date, seconds: number): Date {
 
 /** A run, its job, and the database's clock, read together: what a report is judged by. */
 export interface Reported {
-  readonly job: AiJob;
+  readonly job: JobHead;
   readonly run: WorkflowRun;
   readonly now: Date;
 }

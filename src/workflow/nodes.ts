@@ -1,6 +1,6 @@
 import { uuidv7 } from "uuidv7";
 import { InvalidInputError } from "../errors.ts";
-import type { LockedJob, Transaction } from "../recorder/commit.ts";
+import type { LockedHead, Transaction } from "../recorder/commit.ts";
 import { redactText } from "../recorder/redact.ts";
 import { type JsonValue, NODE_COLUMNS } from "../storage/columns.ts";
 import type { NodeExecution } from "../storage/generated/client/client.ts";
@@ -27,11 +27,11 @@ const MOST_NODES_OF_A_RUN = 1000;
  * Opens a node, or ends the open one of this name, with the payloads it brings [HSK-WF-001].
  * @throws InvalidInputError where the report does not fit what is open; the transaction is to be rolled back.
  */
-export function writeStep(tx: Transaction, job: LockedJob, runId: string, step: Step): Promise<NodeExecution> {
+export function writeStep(tx: Transaction, job: LockedHead, runId: string, step: Step): Promise<NodeExecution> {
   return step.outcome === "STARTED" ? openNode(tx, job, runId, step) : endNode(tx, job, runId, step);
 }
 
-async function openNode(tx: Transaction, job: LockedJob, runId: string, step: Step): Promise<NodeExecution> {
+async function openNode(tx: Transaction, job: LockedHead, runId: string, step: Step): Promise<NodeExecution> {
   const { dependsOn = [] } = step;
   if (dependsOn.length > 0) refuseTooSoon(dependsOn, await latestStates(tx, runId, dependsOn));
   const [node] = await tx.$queryRaw<NodeExecution[]>`
@@ -72,7 +72,7 @@ function refuseTooSoon(dependsOn: readonly string[], states: ReadonlyMap<string,
   }
 }
 
-async function endNode(tx: Transaction, job: LockedJob, runId: string, step: Step): Promise<NodeExecution> {
+async function endNode(tx: Transaction, job: LockedHead, runId: string, step: Step): Promise<NodeExecution> {
   if (step.dependsOn?.length) throw refuse("dependsOn", "What a node depends on is told when it starts.");
   const succeeded = step.outcome === "SUCCEEDED";
   const message = step.errorMessage === null ? null : redactText(step.errorMessage);

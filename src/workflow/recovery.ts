@@ -1,10 +1,10 @@
 import { become } from "../jobs/state.ts";
-import { type JobChange, record } from "../recorder/commit.ts";
+import { type JobChange, type ReportedJob, record } from "../recorder/commit.ts";
 import { ENGINE } from "../recorder/event.ts";
 import { inTransaction, type Recorder } from "../recorder/transaction.ts";
 import type { Engine } from "./engine.ts";
 import { afterFailure } from "./retry.ts";
-import { endedRuns, expiredRuns, lockReported } from "./runs.ts";
+import { type ExpiredRun, endedRuns, expiredRuns, lockReported } from "./runs.ts";
 
 /** Runs that one transaction of a sweep recovers: it holds their jobs' rows while it does. */
 const BATCH = 100;
@@ -20,24 +20,19 @@ type Sweeper = Recorder & Pick<Engine, "backoff">;
  */
 export async function recoverStalledRuns(recorder: Sweeper): Promise<number> {
   let recovered = 0;
-  for (;;) {
-    const runIds = await expiredRuns(recorder.prisma, BATCH);
-    if (runIds.length === 0) return recovered;
-    recovered += await recoverBatch(recorder, runIds);
-    if (runIds.length < BATCH) return recovered;
+  for (let last: ExpiredRun | undefined; ; ) {
+    const expired = await expiredRuns(recorder.prisma, BATCH, last);
+    if (expired.length > 0) recovered += await recoverBatch(recorder, expired);
+    if (expired.length < BATCH) return recovered;
+    last = expired.at(-1);
   }
 }
 
-function recoverBatch(recorder: Sweeper, runIds: readonly string[]): Promise<number> {
+function recoverBatch(recorder: Sweeper, expired: readonly ExpiredRun[]): Promise<number> {
   return inTransaction(recorder, async (tx) => {
-    const reported = [
-      ...(
-        await lockReported(
-          tx,
-          runIds.map((workflowRunId) => ({ workflowRunId })),
-        )
-      ).values(),
-    ];
+    const refs = expired.map(({ id }) => ({ workflowRunId: id }));
+    // A job that somebody holds, for whatever, is left to the next sweep: the others do not wait for it.
+    const reported = [...(await lockReported(tx, refs, "SKIP")).values()];
     // Renewed, ended or recovered by somebody else while this sweep waited for the lock: not this sweep's any more.
     const lost = reported.filter(
       ({ run, now }) => run.state === "RUNNING" && run.leaseExpiresAt !== null && run.leaseExpiresAt <= now,
@@ -46,7 +41,7 @@ function recoverBatch(recorder: Sweeper, runIds: readonly string[]): Promise<num
     const stalled = await record(
       tx,
       lost.map(
-        ({ job, run }): JobChange => ({
+        ({ job, run }): JobChange<ReportedJob> => ({
           job,
           set: { ...become(job, "STALLED", "lease_expired"), errorMessage },
           event: {
@@ -65,7 +60,7 @@ function recoverBatch(recorder: Sweeper, runIds: readonly string[]): Promise<num
     );
     await record(
       tx,
-      stalled.map(({ job }): JobChange => {
+      stalled.map(({ job }): JobChange<ReportedJob> => {
         const next = afterFailure(job, { retryable: true, reason: "lease_expired" }, recorder.backoff);
         return { job, set: next, event: { type: "STATE_CHANGED", by: ENGINE, payload: { reason: next.statusReason } } };
       }),

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { canonicalize } from "json-canonicalize";
 import { InvalidInputError } from "../errors.ts";
-import type { AlsoWritten, LockedJob, Transaction } from "../recorder/commit.ts";
+import type { AlsoWritten, LockedHead, Transaction } from "../recorder/commit.ts";
 import { REPORT_COLUMNS, toRecordset } from "../storage/columns.ts";
 import { Prisma, type WorkerReport } from "../storage/generated/client/client.ts";
 import type { Breach } from "./breach.ts";
@@ -60,7 +60,7 @@ export function isRepeated(
 /** A report as it is kept; nothing for one without an id, which counts as often as it is sent. */
 export function keptReport(
   report: Report,
-  job: LockedJob,
+  job: LockedHead,
   more: { readonly nodeExecutionId?: string; readonly breach?: Breach } = {},
 ): WorkerReport[] {
   const { workflowRunId, reportId } = report;

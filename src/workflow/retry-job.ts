@@ -9,7 +9,7 @@ import { isOverBudget } from "../jobs/metrics.ts";
 import { become, canRetry } from "../jobs/state.ts";
 import {
   type JobChange,
-  type LockedJob,
+  type LockedHead,
   lockJob,
   type Recorded,
   record,
@@ -18,6 +18,7 @@ import {
 } from "../recorder/commit.ts";
 import type { Actor } from "../recorder/event.ts";
 import { inTransaction, type Recorder } from "../recorder/transaction.ts";
+import type { JobHead } from "../storage/columns.ts";
 import type { AiJob } from "../storage/generated/client/client.ts";
 
 /**
@@ -40,14 +41,14 @@ export function retryAiJob(
 }
 
 /** Why a job cannot be tried again; null where it can. */
-export function refuseRetry(job: AiJob): JobPoisonedError | IllegalTransitionError | BudgetExceededError | null {
+export function refuseRetry(job: JobHead): JobPoisonedError | IllegalTransitionError | BudgetExceededError | null {
   if (job.state === "POISONED") return new JobPoisonedError(job);
   if (!canRetry(job.state)) return new IllegalTransitionError(job.state, "QUEUED");
   return isOverBudget(job, job) ? budgetPassed(job) : null;
 }
 
 /** Why a job whose tokens have passed its budget is not tried again: its first report could only fail it. */
-export function budgetPassed(spent: Pick<AiJob, "totalTokens" | "tokenBudget">) {
+export function budgetPassed(spent: Pick<JobHead, "totalTokens" | "tokenBudget">) {
   return new BudgetExceededError(
     `The job has used ${spent.totalTokens} tokens of a budget of ${spent.tokenBudget}: another attempt could only ` +
       "fail. Nothing was changed; submit a new job with a larger tokenBudget.",
@@ -55,14 +56,18 @@ export function budgetPassed(spent: Pick<AiJob, "totalTokens" | "tokenBudget">) 
 }
 
 /** Queues jobs that can be tried again, in one statement, however many they are. */
-export function retryLocked(tx: Transaction, jobs: readonly LockedJob[], by: Actor): Promise<readonly Recorded[]> {
+export function retryLocked(
+  tx: Transaction,
+  jobs: readonly LockedHead[],
+  by: Actor,
+): Promise<readonly Recorded<LockedHead>[]> {
   return record(
     tx,
     jobs.map((job) => retry(job, by)),
   );
 }
 
-function retry(job: LockedJob, by: Actor): JobChange {
+function retry<Job extends LockedHead>(job: Job, by: Actor): JobChange<Job> {
   return {
     job,
     // Issues may be left from outputs that a verdict rejected.

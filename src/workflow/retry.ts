@@ -1,5 +1,5 @@
 import { become } from "../jobs/state.ts";
-import type { JobPatch, LockedJob } from "../recorder/commit.ts";
+import type { JobPatch, LockedHead } from "../recorder/commit.ts";
 
 /** Milliseconds before the second attempt, doubled for each later one, and the most that it grows to. */
 export interface Backoff {
@@ -13,7 +13,7 @@ export interface Backoff {
  * @param jitter from 0 to 1: spreads jobs that failed together over half of the wait.
  */
 export function afterFailure(
-  job: Pick<LockedJob, "attempt" | "maxAttempts" | "revisions" | "now">,
+  job: Pick<LockedHead, "attempt" | "maxAttempts" | "revisions" | "now">,
   { retryable, reason }: { readonly retryable: boolean; readonly reason: string },
   { firstMs, mostMs }: Backoff,
   jitter = Math.random(),

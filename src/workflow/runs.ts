@@ -1,4 +1,4 @@
-import { type AlsoWritten, type LockedJob, lockJobs, readJob, type Transaction } from "../recorder/commit.ts";
+import { type AlsoWritten, lockReportedJobs, type ReportedJob, readJob, type Transaction } from "../recorder/commit.ts";
 import { REPORT_COLUMNS, RUN_COLUMNS, toRecordset } from "../storage/columns.ts";
 import { Prisma, type WorkerReport, type WorkflowRun } from "../storage/generated/client/client.ts";
 import type { JobState } from "../storage/generated/client/enums.ts";
@@ -13,26 +13,28 @@ import { type MaybeReport, type ReportRef, reportIn } from "./reports.ts";
 
 /** What a report is judged by, read under its job's lock. */
 export interface LockedReport extends Reported {
-  readonly job: LockedJob;
+  readonly job: ReportedJob;
   /** What was kept under the report's id before. */
   readonly earlier: WorkerReport | undefined;
   readonly hasOpenNodes: boolean;
 }
 
-/** Locks the jobs of the runs that are reported on, then reads the runs as they are under those locks. By run id. */
+/**
+ * Locks the jobs of the runs that are reported on, then reads the runs as they are under those locks. By run id.
+ * @param whenHeld whether to wait for a job that somebody else holds, or to leave its run out.
+ */
 export async function lockReported(
   tx: Transaction,
   reports: readonly ReportRef[],
+  whenHeld: "WAIT" | "SKIP" = "WAIT",
 ): Promise<ReadonlyMap<string, LockedReport>> {
   const ids = reports.map(({ workflowRunId }) => workflowRunId);
-  const jobs = await lockJobs(
-    tx,
-    Prisma.sql`job_id IN (SELECT r.job_id FROM workflow_runs r WHERE r.id = ANY(${ids}::uuid[]))`,
-  );
+  const theirs = Prisma.sql`job_id IN (SELECT r.job_id FROM workflow_runs r WHERE r.id = ANY(${ids}::uuid[]))`;
+  const jobs = await lockReportedJobs(tx, theirs, whenHeld);
   // A statement of its own: one that waits for a lock reads everything else as it was before the wait.
   const rows = await tx.$queryRaw<(WorkflowRun & MaybeReport & { readonly hasOpenNodes: boolean })[]>`
     ${PLANNED_ONCE} SELECT ${RUN_COLUMNS}, ${REPORT_COLUMNS},
-      EXISTS (SELECT FROM node_executions n WHERE n.workflow_run_id = id AND n.finished_at IS NULL) AS "hasOpenNodes"
+      EXISTS (SELECT FROM node_executions n WHERE n.workflow_run_id = of_run AND n.finished_at IS NULL) AS "hasOpenNodes"
     FROM unnest(${ids}::uuid[], ${reports.map(({ reportId }) => reportId ?? null)}::uuid[]) AS given(of_run, named)
     JOIN workflow_runs ON id = of_run
     LEFT JOIN worker_reports ON workflow_run_id = of_run AND report_id = named`;
@@ -59,12 +61,21 @@ export async function readReported(tx: Transaction, runId: string): Promise<Repo
   return job && { run, job, now: run.now };
 }
 
-/** Runs whose lease has passed, the longest ago first; without a lock, so each is to be judged again under one. */
-export async function expiredRuns(tx: Transaction, limit: number): Promise<readonly string[]> {
-  const rows = await tx.$queryRaw<{ id: string }[]>`
-    SELECT id FROM workflow_runs WHERE state = 'running' AND lease_expires_at <= clock_timestamp()
-    ORDER BY lease_expires_at LIMIT ${limit}`;
-  return rows.map(({ id }) => id);
+/** A run whose lease has passed. */
+export type ExpiredRun = Pick<WorkflowRun, "id" | "leaseExpiresAt">;
+
+/**
+ * Runs whose lease has passed, the longest ago first; without a lock, so each is to be judged again under one.
+ * @param after the last one that was looked at.
+ */
+export function expiredRuns(tx: Transaction, limit: number, after?: ExpiredRun): Promise<ExpiredRun[]> {
+  const further = after
+    ? Prisma.sql`AND (lease_expires_at, id) > (${after.leaseExpiresAt}, ${after.id}::uuid)`
+    : Prisma.empty;
+  return tx.$queryRaw<ExpiredRun[]>`
+    SELECT id, lease_expires_at AS "leaseExpiresAt" FROM workflow_runs
+    WHERE state = 'running' AND lease_expires_at <= clock_timestamp() ${further}
+    ORDER BY lease_expires_at, id LIMIT ${limit}`;
 }
 
 export function newRuns(runs: readonly WorkflowRun[]): AlsoWritten[] {

@@ -6,7 +6,8 @@ import { countGuards } from "../jobs/metrics.ts";
 import { type LockedJob, lockJobs, recordOne, type Transaction } from "../recorder/commit.ts";
 import { ENGINE } from "../recorder/event.ts";
 import { inTransaction, reading } from "../recorder/transaction.ts";
-import { type AiJob, Prisma } from "../storage/generated/client/client.ts";
+import type { JobHead } from "../storage/columns.ts";
+import { Prisma } from "../storage/generated/client/client.ts";
 import type { Engine } from "./engine.ts";
 import { type Fence, type PoisonOutcome, poisonJob, type Violation, violationOf } from "./poison.ts";
 
@@ -24,7 +25,7 @@ export type Guarded =
  */
 export async function guardContent(
   engine: Engine,
-  job: AiJob,
+  job: JobHead,
   content: GuardContent,
   fence: Fence,
   counted = 0,
@@ -46,7 +47,7 @@ export async function guardContent(
 
 async function raised(
   engine: Engine,
-  job: AiJob,
+  job: JobHead,
   guardName: string,
   error: AceError,
   guardsRun: number,
@@ -77,7 +78,7 @@ interface Diagnosis {
 }
 
 /** A guard's error that does not poison is an event of type `diagnostic`; the step it was about is refused. */
-function diagnose(engine: Engine, { jobId }: AiJob, diagnosis: Diagnosis, fence: Fence): Promise<AppError> {
+function diagnose(engine: Engine, { jobId }: JobHead, diagnosis: Diagnosis, fence: Fence): Promise<AppError> {
   return inTransaction(engine, async (tx) => {
     const job = (await lockJobs(tx, Prisma.sql`job_id = ${jobId}::uuid`)).get(jobId);
     const refusal = job && (await fence(tx, job));
