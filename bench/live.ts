@@ -3,11 +3,13 @@
  * keeps nothing? How many statements does an event cost, and how much memory a subscriber that waits?
  * Run with `npx tsx bench/live.ts`.
  *
- * Ours is told of a change by another server, so the time has PostgreSQL's NOTIFY in it, and the read of the log.
+ * Ours is asked over HTTP for the change, or another server of the same database commits it. Timed from the answer to the
+ * COMMIT, in the process that sent it, to the moment at which a subscriber has the whole event; pub/sub from the call of
+ * `publish`. An event is made when the last one has reached everybody.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { Crowd } from "./live/crowd.ts";
-import { type Memory, oursOn, pubSub, type Side } from "./live/sides.ts";
+import { type Memory, ours, pubSub, type Side } from "./live/sides.ts";
 import { statementsPerEvent } from "./live/statements.ts";
 import { openWriter } from "./live/writer.ts";
 import { settle, withDatabase } from "./support/database.ts";
@@ -16,6 +18,8 @@ import { addQueuedJobs } from "./support/jobs.ts";
 
 const JOBS = 1_000;
 const COUNTS = [1, 100, 1_000, 5_000];
+/** Numbers of subscribers at which the memory is looked at. */
+const MEMORY_AT = [100, 5_000];
 const ROUNDS = 5;
 /** The number of subscribers that the bars are about. */
 const MANY = 1_000;
@@ -39,25 +43,31 @@ interface Question {
 }
 
 const spread = (jobIds: readonly string[], subscriber: number) => jobIds[subscriber % JOBS] ?? "";
+/** Not in the order in which they were subscribed to: nobody's is always the first. */
+const some = (watched: readonly string[], event: number, count: number) =>
+  Array.from(
+    { length: Math.min(count, watched.length) },
+    (_, at) => watched[(event * 377 + at) % watched.length] ?? "",
+  );
 const QUESTIONS: readonly Question[] = [
   {
     name: "of one job",
     watched: ([first = ""]) => first,
-    changed: (watched) => watched.slice(0, 1),
+    changed: ([first = ""]) => [first],
     counts: COUNTS,
   },
   {
     name: "of 1,000 jobs, one of which changes",
     watched: spread,
-    // Not in the order in which they subscribed: nobody is always the first.
-    changed: (watched, event) => [watched[(event * 377) % watched.length] ?? ""],
+    changed: (watched, event) => some(watched, event, 1),
     counts: COUNTS,
   },
   {
-    name: "of 1,000 jobs, all of which change at once",
+    // As many as one call may change.
+    name: "of 1,000 jobs, 100 of which change at once",
     watched: spread,
-    changed: (watched) => [...new Set(watched)],
-    counts: [1_000, 5_000],
+    changed: (watched, event) => some(watched, event, 100),
+    counts: COUNTS.slice(1),
   },
 ];
 
@@ -66,39 +76,45 @@ interface Latency {
   readonly p99: number;
 }
 
-/** One round: an event of ours and one of the peer in turn, each when the last one has reached everybody. */
-async function round(crowd: Crowd, sides: readonly Side[], question: Question, watched: readonly string[]) {
+/** One round: an event of each side in turn, each when the last one has reached everybody. */
+async function round(crowd: Crowd, sides: readonly Side[], question: Question, jobIds: readonly string[]) {
   const perSide = sides.map((): number[] => []);
-  const deliveries = watched.length / new Set(watched).size;
-  for (let event = 0; (perSide[0]?.length ?? 0) < 4_000 && event < 25; event += 1) {
+  const watched = [...new Set(jobIds)];
+  const subscribers = jobIds.length / watched.length;
+  for (let event = 0; (perSide[0]?.length ?? 0) < 4_000 && event < 15; event += 1) {
     const changed = question.changed(watched, event);
     for (const [index, side] of sides.entries()) {
-      // At no fixed distance from the last one; two of ours are further apart than two hints to other servers may be.
-      await sleep(30 + Math.random() * 30);
-      const times = await crowd.latencies(side.name, changed.length * deliveries, () => side.change(changed));
-      perSide[index]?.push(...times);
+      // At no fixed distance from the last one; two of the other server's are further apart than its hints may be.
+      await sleep(20 + Math.random() * 20);
+      const { url } = side.server;
+      perSide[index]?.push(...(await crowd.latencies(url, changed.length * subscribers, () => side.change(changed))));
     }
   }
   return perSide.map((times): Latency => ({ p50: quantile(times, 0.5), p99: quantile(times, 0.99) }));
 }
 
-/** @returns a row of cells, and how many times as long ours took. */
-async function measure(crowd: Crowd, sides: readonly Side[], question: Question, watched: readonly string[]) {
+/** @returns the cells of a row, and how many times as long as pub/sub each of ours took. */
+async function measure(crowd: Crowd, sides: readonly Side[], question: Question, jobIds: readonly string[]) {
   const rounds: Latency[][] = [];
   // The first one only warms up.
-  for (let at = 0; at <= ROUNDS; at += 1) rounds.push(await round(crowd, sides, question, watched));
+  for (let at = 0; at <= ROUNDS; at += 1) rounds.push(await round(crowd, sides, question, jobIds));
   rounds.shift();
-  const middle = (side: number, of: keyof Latency) => median(rounds.map((each) => each[side]?.[of] ?? Number.NaN));
-  const ratio = (of: keyof Latency) =>
-    median(rounds.map(([ours, peer]) => (ours?.[of] ?? Number.NaN) / (peer?.[of] ?? Number.NaN)));
-  const times = (side: number) => `${middle(side, "p50").toFixed(1)} · ${middle(side, "p99").toFixed(1)}`;
-  const cells = [times(0), times(1), `${ratio("p50").toFixed(2)} · ${ratio("p99").toFixed(2)}`];
-  return { cells, ratio: ratio("p99") };
+  const middle = (figure: (of: readonly Latency[]) => number) => median(rounds.map(figure));
+  const times = sides.map((_, at) => ({
+    p50: middle((of) => of[at]?.p50 ?? Number.NaN),
+    p99: middle((of) => of[at]?.p99 ?? Number.NaN),
+  }));
+  const ratios = sides.slice(0, -1).map((_, at) => middle((of) => (of[at]?.p99 ?? Number.NaN) / (of.at(-1)?.p99 ?? 0)));
+  const cells = times.map(({ p50, p99 }) => `${p50.toFixed(1)} · ${p99.toFixed(1)}`);
+  return { cells: [...cells, ...ratios.map((ratio) => ratio.toFixed(2))], ratios };
 }
 
 /** What each of the subscribers that came in between costs. */
-function perSubscriber(before: Memory, after: Memory, count: number): string[] {
-  return (["held", "rss"] as const).map((of) => ((after[of] - before[of]) / count / 1024).toFixed(1));
+function perSubscriber(before: Memory | undefined, after: Memory | undefined): string[] {
+  const [few = 0, many = 0] = MEMORY_AT;
+  return (["held", "rss"] as const).map((of) =>
+    (((after?.[of] ?? Number.NaN) - (before?.[of] ?? Number.NaN)) / (many - few) / 1024).toFixed(1),
+  );
 }
 
 console.log(`## From a commit to its subscribers, next to Yoga's pub/sub\n\n${machine()}\n`);
@@ -109,43 +125,43 @@ await withDatabase(async (url, sql) => {
   const writer = await openWriter(url, JOBS);
   await settle(sql);
   const crowd = new Crowd();
-  const sides: Side[] = [];
+  const started: Side[] = [];
   try {
-    sides.push(await oursOn(url, writer), await pubSub());
-    const head = ["subscribers", "ours, p50 · p99 ms", "pub/sub", "times as long, p50 · p99"];
-    console.log(table(head, []));
+    const [own, byAnother] = await ours(url, writer);
+    started.push(own);
+    const peer = await pubSub();
+    started.push(peer);
+    const sides = [own, byAnother, peer];
+    const head = sides.map(({ name }) => name).concat(["p99, ours : pub/sub", "by another server"]);
+    console.log(table(["subscribers, p50 · p99 ms", ...head], []));
     const bars: string[] = [];
     const memory: Memory[][] = [];
     for (const question of QUESTIONS) {
-      let watched: string[] = [];
+      let jobIds: string[] = [];
       for (const count of question.counts) {
         const all = Array.from({ length: count }, (_, at) => question.watched(writer.jobIds, at));
-        for (const side of sides) await crowd.open(side.name, side.url, WATCH, all.slice(watched.length));
-        watched = all;
-        if (question === QUESTIONS[0] && (count === 100 || count === 5_000)) {
+        for (const { server } of started) await crowd.open(server.url, WATCH, all.slice(jobIds.length));
+        jobIds = all;
+        if (question === QUESTIONS[0] && MEMORY_AT.includes(count)) {
           // Their snapshots have gone by then.
           await sleep(1_000);
-          memory.push(await Promise.all(sides.map((side) => side.memory())));
+          memory.push(await Promise.all(started.map(({ server }) => server.memory())));
         }
-        const { cells, ratio } = await measure(crowd, sides, question, watched);
+        const { cells, ratios } = await measure(crowd, sides, question, jobIds);
         console.log(`| ${count} ${question.name} | ${cells.join(" | ")} |`);
-        if (count === MANY)
-          bars.push(bar(`p99, ${count} ${question.name}, times as long`, ratio, { atMost: MOST_TIMES }));
+        const [ratio = Number.NaN] = ratios;
+        if (count === MANY) bars.push(bar(`p99 of ${count} ${question.name}`, ratio, { atMost: MOST_TIMES }));
       }
-      for (const side of sides) await crowd.close(side.name);
+      for (const { server } of started) await crowd.close(server.url);
       await sleep(1_000);
     }
     console.log(`\n${bars.join("\n")}\n`);
-
-    const [few, many] = memory;
-    const cells = sides.map(({ name }, side) => {
-      const [before, after] = [few?.[side], many?.[side]];
-      return [name, ...(before && after ? perSubscriber(before, after, 4_900) : [])];
-    });
-    console.log(`${table(["an idle subscriber, KB", "held", "resident"], cells)}\n`);
+    const [few = [], many = []] = memory;
+    const rows = started.map(({ name }, at) => [name, ...perSubscriber(few[at], many[at])]);
+    console.log(`${table(["KB of an idle subscriber", "held", "resident"], rows)}\n`);
   } finally {
     await crowd.stop();
-    for (const side of sides) await side.stop();
+    for (const { server } of started) await server.stop();
   }
 
   const counts = [1, MANY];

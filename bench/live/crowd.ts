@@ -20,26 +20,26 @@ export class Crowd {
     });
   }
 
-  /** Another subscriber for each of the jobs; settles when they are subscribed. */
-  async open(group: string, url: string, query: string, jobIds: readonly string[]): Promise<void> {
-    this.#send({ kind: "open", group, url, query, jobIds: [...jobIds] });
+  /** Another subscriber of a server for each of the jobs; settles when they are subscribed. */
+  async open(url: string, query: string, jobIds: readonly string[]): Promise<void> {
+    this.#send({ kind: "open", url, query, jobIds: [...jobIds] });
     await this.#next();
   }
 
   /**
-   * Lets `cause` make an event that so many of a group get.
+   * Lets `cause` make events that reach so many subscribers of a server, each of them once.
    * @returns milliseconds from the moment that `cause` names to the arrival at each of them.
    */
-  async latencies(group: string, count: number, cause: () => Promise<number>): Promise<number[]> {
-    this.#send({ kind: "collect", group, count });
+  async latencies(url: string, count: number, cause: () => Promise<number>): Promise<number[]> {
+    this.#send({ kind: "collect", url, count });
     await this.#next();
     const [at, told] = await Promise.all([cause(), this.#next()]);
     if (!("times" in told)) throw new Error("The subscribers answered something else.");
     return told.times.map((time) => time - at);
   }
 
-  async close(group: string): Promise<void> {
-    this.#send({ kind: "close", group });
+  async close(url: string): Promise<void> {
+    this.#send({ kind: "close", url });
     await this.#next();
   }
 

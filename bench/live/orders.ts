@@ -2,14 +2,15 @@ import { z } from "zod";
 
 /** What the benchmark tells its subscribers' process, and what it is answered. */
 
-const group = z.string();
+/** Of the server that they subscribe to. */
+const url = z.string();
 
 export const order = z.discriminatedUnion("kind", [
   /** Another subscriber for each of the jobs. Done when all are subscribed. */
-  z.object({ kind: z.literal("open"), group, url: z.string(), query: z.string(), jobIds: z.array(z.string()) }),
-  /** An event comes next, to so many of the group. Done at once; the times follow when it has reached all of them. */
-  z.object({ kind: z.literal("collect"), group, count: z.int() }),
-  z.object({ kind: z.literal("close"), group }),
+  z.object({ kind: z.literal("open"), url, query: z.string(), jobIds: z.array(z.string()) }),
+  /** Events come next, to so many of them. Done at once; the times follow when they have reached everybody. */
+  z.object({ kind: z.literal("collect"), url, count: z.int() }),
+  z.object({ kind: z.literal("close"), url }),
 ]);
 
 export type Order = z.infer<typeof order>;

@@ -1,20 +1,24 @@
 import { once } from "node:events";
+import { Agent } from "node:http";
 import { z } from "zod";
+import { post } from "../support/load.ts";
 import { type Server, startOurs, startPubSub } from "../support/servers.ts";
 import type { Writer } from "./writer.ts";
 
-/** What is asked of ours and of its upper bound alike. */
+/** A server whose subscribers are told of changes, and a way to make one. */
 export interface Side {
   readonly name: string;
-  readonly url: string;
+  readonly server: Measured;
   /**
    * Makes an event of each of these jobs, at once.
-   * @returns the moment from which its way to the subscribers is timed: for ours, its commit had been answered to a
-   * writer that is not this server; for pub/sub, right before the server itself calls `publish`.
+   * @returns the moment from which its way to the subscribers is timed: for ours, its commit has been answered; for
+   * pub/sub, right before the first call of `publish`.
    */
   change(jobIds: readonly string[]): Promise<number>;
+}
+
+export interface Measured extends Server {
   memory(): Promise<Memory>;
-  stop(): Promise<void>;
 }
 
 /** Bytes, after garbage collection. */
@@ -26,25 +30,41 @@ export interface Memory {
 }
 
 const MEASURED = ["--expose-gc", "--import", "./bench/live/memory.ts"];
+const HEARTBEAT = `mutation ($input: HeartbeatWorkflowsInput!) { heartbeatWorkflows(input: $input) {
+  ... on HeartbeatWorkflowsPayload { results { directive } } } }`;
 
-export async function oursOn(databaseUrl: string, writer: Writer): Promise<Side> {
-  const server = await startOurs(databaseUrl, MEASURED);
-  return { ...sideOf(server), change: (jobIds) => writer.change(jobIds) };
+const moment = z.object({ at: z.number() });
+const memory = z.object({ held: z.number(), rss: z.number() });
+
+/** Ours, whose jobs are changed over HTTP; and the same server, whose jobs another one changes. */
+export async function ours(databaseUrl: string, writer: Writer): Promise<[Side, Side]> {
+  const server = measured(await startOurs(databaseUrl, [...MEASURED, "--import", "./bench/live/commits.ts"]));
+  const agent = new Agent({ keepAlive: true });
+  const change = async (jobIds: readonly string[]) => {
+    const input = { heartbeats: writer.heartbeats(jobIds) };
+    await asked(server, "next commit");
+    await post(server.url, { query: HEARTBEAT, variables: () => ({ input }), answer: '"CONTINUE"' }, agent);
+    return moment.parse(await asked(server, "commit")).at;
+  };
+  const byAnother = (jobIds: readonly string[]) => writer.change(jobIds);
+  return [
+    { name: "ours", server, change },
+    { name: "ours, by another server", server, change: byAnother },
+  ];
 }
 
 export async function pubSub(): Promise<Side> {
-  const server = await startPubSub(MEASURED);
+  const server = measured(await startPubSub(MEASURED));
   let version = 1;
   const change = async (jobIds: readonly string[]) => {
     version += 1;
-    return z.object({ at: z.number() }).parse(await asked(server, { jobIds, version })).at;
+    return moment.parse(await asked(server, { jobIds, version })).at;
   };
-  return { ...sideOf(server), change };
+  return { name: server.name, server, change };
 }
 
-function sideOf(server: Server): Omit<Side, "change"> {
-  const memory = async () => z.object({ held: z.number(), rss: z.number() }).parse(await asked(server, "memory"));
-  return { name: server.name, url: server.url, memory, stop: () => server.stop() };
+function measured(server: Server): Measured {
+  return { ...server, memory: async () => memory.parse(await asked(server, "memory")) };
 }
 
 /** Sends a message to the server's process. @returns its answer. */

@@ -4,10 +4,9 @@ import { startTestServer } from "../../test/support/server.ts";
 import { Crowd } from "./crowd.ts";
 import type { Writer } from "./writer.ts";
 
-const EVENTS = 20;
+const EVENTS = 10;
 /** Milliseconds from one event to the next: longer than one takes to everybody, so that each is read by itself. */
 const APART = 500;
-const GROUP = "statements";
 
 /**
  * How many statements the server sends to its database for an event, with so many subscribers of its job: all of them,
@@ -30,14 +29,14 @@ export async function statementsPerEvent(
   let opened = 0;
   try {
     for (const count of counts) {
-      await crowd.open(GROUP, server.url, query, Array(count - opened).fill(jobId));
+      await crowd.open(server.url, query, Array(count - opened).fill(jobId));
       opened = count;
-      await crowd.latencies(GROUP, count, () => writer.change([jobId]));
+      await crowd.latencies(server.url, count, () => writer.change([jobId]));
       await sleep(APART);
       statements = 0;
       for (let event = 0; event < EVENTS; event += 1) {
         const next = sleep(APART);
-        await crowd.latencies(GROUP, count, () => writer.change([jobId]));
+        await crowd.latencies(server.url, count, () => writer.change([jobId]));
         await next;
       }
       perEvent.push(statements / EVENTS);

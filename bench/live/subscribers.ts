@@ -15,7 +15,7 @@ class Group {
   #count = 0;
   #times: number[] = [];
   #wanted = 0;
-  /** Whom the collected event has reached. */
+  /** Whom the collected events have reached. */
   #reached = new Set<number>();
 
   async open({ url, query, jobIds }: Order & { readonly kind: "open" }): Promise<void> {
@@ -79,8 +79,8 @@ const groups = new Map<string, Group>();
 
 process.on("message", (message) => {
   const told = order.parse(message);
-  const group = groups.get(told.group) ?? new Group();
-  groups.set(told.group, group);
+  const group = groups.get(told.url) ?? new Group();
+  groups.set(told.url, group);
   switch (told.kind) {
     case "open":
       return void group.open(told).then(() => tell({ done: true }));
@@ -89,7 +89,7 @@ process.on("message", (message) => {
       return tell({ done: true });
     case "close":
       group.close();
-      groups.delete(told.group);
+      groups.delete(told.url);
       return tell({ done: true });
   }
 });

@@ -3,21 +3,24 @@ import { Signals } from "../../src/recorder/signals.ts";
 import { overPostgres } from "../../src/recorder/signals-postgres.ts";
 import { openStorage } from "../../src/storage/open.ts";
 import { claimAiJobs } from "../../src/workflow/claim.ts";
-import { heartbeatWorkflows } from "../../src/workflow/heartbeat.ts";
+import { type Heartbeat, heartbeatWorkflows } from "../../src/workflow/heartbeat.ts";
 import type { Claim } from "../../src/workflow/leasing.ts";
 import { engineOn } from "../../test/support/engine.ts";
 import { WORKSPACE } from "../support/jobs.ts";
 import { now } from "./clock.ts";
 
+/** Longer than the benchmark; a heartbeat never shortens a lease. */
 const LEASE_SECONDS = 3600;
 /** Jobs of one claim. */
 const BATCH = 100;
 
-/** Who changes jobs: another server of the same database, as far as the server under test can tell. */
+/** Who holds jobs, and changes them: another server of the same database, as far as the server under test can tell. */
 export interface Writer {
   readonly jobIds: readonly string[];
+  /** What changes these jobs: it adds to their metrics. */
+  heartbeats(jobIds: readonly string[]): readonly Heartbeat[];
   /**
-   * Adds to the metrics of these jobs, each of which gets an event, in one transaction.
+   * Sends these jobs' heartbeats past the server: each job gets an event, all in one transaction.
    * @returns the moment at which its commit had been answered.
    */
   change(jobIds: readonly string[]): Promise<number>;
@@ -46,15 +49,17 @@ export async function openWriter(databaseUrl: string, jobs: number): Promise<Wri
     for (const claim of taken.claims) claims.set(claim.job.jobId, claim);
   }
   const metrics = { ...NO_METRICS, durationMs: 5, inputTokens: 10 };
+  const heartbeats = (jobIds: readonly string[]) =>
+    jobIds.map((jobId) => {
+      const claim = claims.get(jobId);
+      if (!claim) throw new Error(`${jobId} is nobody's job here.`);
+      return { workflowRunId: claim.run.id, leaseToken: claim.leaseToken, leaseSeconds: 60, metrics };
+    });
   return {
     jobIds: [...claims.keys()],
+    heartbeats,
     change: async (jobIds) => {
-      const heartbeats = jobIds.map((jobId) => {
-        const claim = claims.get(jobId);
-        if (!claim) throw new Error(`${jobId} is nobody's job here.`);
-        return { workflowRunId: claim.run.id, leaseToken: claim.leaseToken, leaseSeconds: LEASE_SECONDS, metrics };
-      });
-      const answers = await heartbeatWorkflows(engine, heartbeats);
+      const answers = await heartbeatWorkflows(engine, heartbeats(jobIds));
       const refused = answers.find(({ error }) => error !== null);
       if (refused) throw new Error(`A heartbeat was refused: ${refused.error?.message}`);
       return committedAt;
