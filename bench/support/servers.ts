@@ -10,6 +10,7 @@ import { z } from "zod";
 export interface Server {
   readonly name: string;
   readonly url: string;
+  readonly child: ChildProcess;
   stop(): Promise<void>;
 }
 
@@ -19,16 +20,31 @@ const PEER = fileURLToPath(new URL("../peer", import.meta.url));
 /** Milliseconds that a server may take to start, or to stop. */
 const PATIENCE = 30_000;
 
-/** This server as a user starts it. BENCH_NODE_OPTIONS goes to its Node, for a profile of it (`--cpu-prof`). */
-export async function startOurs(databaseUrl: string): Promise<Server> {
-  const port = await freePort();
+/**
+ * This server as a user starts it. BENCH_NODE_OPTIONS goes to its Node, for a profile of it (`--cpu-prof`).
+ * @param nodeOptions go to its Node, too.
+ */
+export function startOurs(databaseUrl: string, nodeOptions: readonly string[] = []): Promise<Server> {
   const options = (process.env.BENCH_NODE_OPTIONS ?? "").split(" ").filter((option) => option !== "");
-  const child = spawn(process.execPath, [...options, "--import", "tsx", "src/main.ts"], {
+  const env = { DATABASE_URL: databaseUrl, HOST: "127.0.0.1", LOG_LEVEL: "warn" };
+  return startNode("ours", [...options, "--import", "tsx", ...nodeOptions, "src/main.ts"], env);
+}
+
+/** Yoga's own pub/sub behind Yoga: it does what it is told by messages. */
+export function startPubSub(nodeOptions: readonly string[] = []): Promise<Server> {
+  const options = (process.env.BENCH_PEER_NODE_OPTIONS ?? "").split(" ").filter((option) => option !== "");
+  return startNode("pub/sub", [...options, "--import", "tsx", ...nodeOptions, "bench/live/pubsub-server.ts"], {});
+}
+
+/** A server of this project's own Node, with a channel for messages. */
+async function startNode(name: string, command: readonly string[], env: Record<string, string>): Promise<Server> {
+  const port = await freePort();
+  const child = spawn(process.execPath, command, {
     cwd: ROOT,
-    env: { ...process.env, DATABASE_URL: databaseUrl, HOST: "127.0.0.1", PORT: `${port}`, LOG_LEVEL: "warn" },
-    stdio: ["ignore", "ignore", "inherit"],
+    env: { ...process.env, ...env, NODE_ENV: "production", PORT: `${port}` },
+    stdio: ["ignore", "ignore", "inherit", "ipc"],
   });
-  return answering("ours", child, port);
+  return answering(name, child, port);
 }
 
 /** PostGraphile on the same database, by its own command and its own preset, in production mode. */
@@ -105,7 +121,7 @@ async function answering(name: string, child: ChildProcess, port: number): Promi
     }
     await sleep(50);
   }
-  return { name, url, stop };
+  return { name, url, child, stop };
 }
 
 async function answers(url: string): Promise<boolean> {

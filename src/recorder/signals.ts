@@ -74,13 +74,15 @@ export class Signals {
   wake(): void {
     this.#tell();
     if (!this.#connection || this.#due) return;
-    const wait = Math.max(0, this.#sentAt + APART_MS - performance.now());
-    this.#due = setTimeout(() => {
-      this.#due = undefined;
-      this.#sentAt = performance.now();
-      // A hint that cannot be sent is lost; that its connection broke is noticed elsewhere.
-      this.#connection?.send(this.#self).catch(() => undefined);
-    }, wait);
+    const wait = this.#sentAt + APART_MS - performance.now();
+    // The first of a burst goes at once: a timer, were it for no time, comes after whatever else there is to do.
+    if (wait <= 0) this.#send();
+    else {
+      this.#due = setTimeout(() => {
+        this.#due = undefined;
+        this.#send();
+      }, wait);
+    }
   }
 
   /**
@@ -104,6 +106,12 @@ export class Signals {
     clearTimeout(this.#due);
     this.#listeners.clear();
     await this.#running;
+  }
+
+  #send(): void {
+    this.#sentAt = performance.now();
+    // A hint that cannot be sent is lost; that its connection broke is noticed elsewhere.
+    this.#connection?.send(this.#self).catch(() => undefined);
   }
 
   #tell(): void {

@@ -1,0 +1,50 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { openStorage } from "../../src/storage/open.ts";
+import { startTestServer } from "../../test/support/server.ts";
+import { Crowd } from "./crowd.ts";
+import type { Writer } from "./writer.ts";
+
+const EVENTS = 10;
+/** Milliseconds from one event to the next: longer than one takes to everybody, so that each is read by itself. */
+const APART = 500;
+
+/**
+ * How many statements the server sends to its database for an event, with so many subscribers of its job: all of them,
+ * its looks at a log that has nothing new included, over a time that is the same for any number of subscribers.
+ */
+export async function statementsPerEvent(
+  databaseUrl: string,
+  writer: Writer,
+  query: string,
+  counts: readonly number[],
+): Promise<number[]> {
+  let statements = 0;
+  const storage = await openStorage({ kind: "postgres", url: databaseUrl, poolSize: 10 }, () => {
+    statements += 1;
+  });
+  const server = await startTestServer(storage, {}, { pollMs: 250 });
+  const crowd = new Crowd();
+  const [jobId = ""] = writer.jobIds;
+  const perEvent: number[] = [];
+  let opened = 0;
+  try {
+    for (const count of counts) {
+      await crowd.open(server.url, query, Array(count - opened).fill(jobId));
+      opened = count;
+      await crowd.latencies(server.url, count, () => writer.change([jobId]));
+      await sleep(APART);
+      statements = 0;
+      for (let event = 0; event < EVENTS; event += 1) {
+        const next = sleep(APART);
+        await crowd.latencies(server.url, count, () => writer.change([jobId]));
+        await next;
+      }
+      perEvent.push(statements / EVENTS);
+    }
+    return perEvent;
+  } finally {
+    await crowd.stop();
+    await server.close();
+    await storage.close();
+  }
+}

@@ -1,0 +1,72 @@
+import { NO_METRICS } from "../../src/jobs/metrics.ts";
+import { Signals } from "../../src/recorder/signals.ts";
+import { overPostgres } from "../../src/recorder/signals-postgres.ts";
+import { openStorage } from "../../src/storage/open.ts";
+import { claimAiJobs } from "../../src/workflow/claim.ts";
+import { type Heartbeat, heartbeatWorkflows } from "../../src/workflow/heartbeat.ts";
+import type { Claim } from "../../src/workflow/leasing.ts";
+import { engineOn } from "../../test/support/engine.ts";
+import { WORKSPACE } from "../support/jobs.ts";
+import { now } from "./clock.ts";
+
+/** Longer than the benchmark; a heartbeat never shortens a lease. */
+const LEASE_SECONDS = 3600;
+/** Jobs of one claim. */
+const BATCH = 100;
+
+/** Who holds jobs, and changes them: another server of the same database, as far as the server under test can tell. */
+export interface Writer {
+  readonly jobIds: readonly string[];
+  /** What changes these jobs: it adds to their metrics. */
+  heartbeats(jobIds: readonly string[]): readonly Heartbeat[];
+  /**
+   * Sends these jobs' heartbeats past the server: each job gets an event, all in one transaction.
+   * @returns the moment at which its commit had been answered.
+   */
+  change(jobIds: readonly string[]): Promise<number>;
+  close(): Promise<void>;
+}
+
+/** A writer that holds so many of the jobs that are queued. */
+export async function openWriter(databaseUrl: string, jobs: number): Promise<Writer> {
+  const storage = await openStorage({ kind: "postgres", url: databaseUrl, poolSize: 2 });
+  const signals = new Signals(overPostgres(databaseUrl), { onChange: () => undefined });
+  let committedAt = Number.NaN;
+  const engine = engineOn(storage, {
+    // What the product calls right after a commit.
+    wake: () => {
+      committedAt = now();
+      signals.wake();
+    },
+  });
+  const claims = new Map<string, Claim>();
+  while (claims.size < jobs) {
+    const jobKinds = ["DOC_EDIT", "DOC_SUMMARIZE", "ASR_TRANSCRIBE", "SHEET_TRANSFORM"] as const;
+    const limit = Math.min(BATCH, jobs - claims.size);
+    const worker = { workerId: "bench", leaseSeconds: LEASE_SECONDS, workspaceId: WORKSPACE };
+    const taken = await claimAiJobs(engine, { ...worker, jobKinds, limit });
+    if (taken.claims.length === 0) throw new Error("There are not enough jobs.");
+    for (const claim of taken.claims) claims.set(claim.job.jobId, claim);
+  }
+  const metrics = { ...NO_METRICS, durationMs: 5, inputTokens: 10 };
+  const heartbeats = (jobIds: readonly string[]) =>
+    jobIds.map((jobId) => {
+      const claim = claims.get(jobId);
+      if (!claim) throw new Error(`${jobId} is nobody's job here.`);
+      return { workflowRunId: claim.run.id, leaseToken: claim.leaseToken, leaseSeconds: 60, metrics };
+    });
+  return {
+    jobIds: [...claims.keys()],
+    heartbeats,
+    change: async (jobIds) => {
+      const answers = await heartbeatWorkflows(engine, heartbeats(jobIds));
+      const refused = answers.find(({ error }) => error !== null);
+      if (refused) throw new Error(`A heartbeat was refused: ${refused.error?.message}`);
+      return committedAt;
+    },
+    close: async () => {
+      await signals.close();
+      await storage.close();
+    },
+  };
+}
