@@ -14,7 +14,7 @@ export async function expectSame(real: Real, jobs: readonly Job[]): Promise<void
   if (jobs.length === 0) return;
   const jobIds = jobs.map(({ number }) => real.jobId(number));
   const records = await recordsOfAll(real.engine.prisma, jobIds);
-  expect(jobIds.map((jobId) => pictureOfRecords(records.get(jobId)))).toEqual(jobs.map(pictureOfJob));
+  expect(jobIds.map((jobId) => pictureOfRecords(real, records.get(jobId)))).toEqual(jobs.map(pictureOfJob));
 }
 
 /** Everything of the whole workspace: its jobs, their trees, and that the chain of every job is unbroken. */
@@ -68,7 +68,7 @@ function pictureOfJob(job: Job) {
 
 type Picture = ReturnType<typeof pictureOfJob>;
 
-function pictureOfRecords(records: Records | undefined): Picture | null {
+function pictureOfRecords(real: Real, records: Records | undefined): Picture | null {
   if (!records) return null;
   const { job, runs, nodes, events } = records;
   const { state, statusReason: reason, version, attempt, revisions, jobOutputs: outputs, issues } = job;
@@ -119,6 +119,7 @@ function pictureOfRecords(records: Records | undefined): Picture | null {
       previousState: event.previousState,
       metrics: numbers(event),
       capability: event.capabilityId,
+      payload: real.inNumbers(event.payload),
       attempt: attemptOf.get(event.workflowRunId) ?? 0,
     })),
   };

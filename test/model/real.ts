@@ -1,11 +1,13 @@
 import { randomUUID } from "node:crypto";
 import { AppError } from "../../src/errors.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
+import type { JsonValue } from "../../src/storage/columns.ts";
 import { type AiJob, Prisma, type WorkflowRun } from "../../src/storage/generated/client/client.ts";
 import type { Storage } from "../../src/storage/open.ts";
 import type { Engine } from "../../src/workflow/engine.ts";
 import { engineOn } from "../support/engine.ts";
 import { expireLease } from "../support/jobs.ts";
+import { theJob } from "./payload.ts";
 import type { Report } from "./reports.ts";
 
 /** No wait is over before a sequence says so. */
@@ -35,6 +37,15 @@ export class Real {
   numberOf({ jobId }: Pick<AiJob, "jobId">): number {
     if (!this.jobIds.includes(jobId)) this.jobIds.push(jobId);
     return this.jobIds.indexOf(jobId);
+  }
+
+  /** A payload in the model's words: jobs by their numbers. */
+  inNumbers(payload: JsonValue): unknown {
+    const text = JSON.stringify(payload).replace(/"([0-9a-f-]{36})"/g, (quoted, jobId: string) =>
+      this.jobIds.includes(jobId) ? JSON.stringify(theJob({ number: this.jobIds.indexOf(jobId) })) : quoted,
+    );
+    const told: unknown = JSON.parse(text);
+    return told;
   }
 
   keep(claim: { readonly run: WorkflowRun; readonly leaseToken: string }): void {

@@ -109,6 +109,8 @@ export interface Event {
   readonly previousState: JobState | null;
   readonly metrics: Metrics;
   readonly capability: string | null;
+  /** With jobs by their numbers; what the model cannot know is there as its shape. */
+  readonly payload: unknown;
   /** The attempt that it is about; 0 for none. */
   readonly attempt: number;
 }
@@ -156,19 +158,24 @@ export type Changes = Partial<
   >
 >;
 
-/** Section 4: one version more, and one event that tells of it. */
+/**
+ * Section 4: one version more, and one event that tells of it.
+ * @param payload what the event tells; why the state changed is told by every event of that type.
+ */
 export function change(
   job: Job,
   type: RecorderEventType,
   by: Actor,
   set: Changes,
+  payload: object = {},
   capability: string | null = null,
 ): void {
   const previousState = job.version === 0 ? null : job.state;
   Object.assign(job, set);
   job.version += 1;
-  const { state, metrics } = job;
-  job.events.push({ type, ...by, state, previousState, metrics, capability, attempt: job.runs.length });
+  const { state, metrics, runs } = job;
+  const told = type === "STATE_CHANGED" ? { reason: job.reason, ...payload } : payload;
+  job.events.push({ type, ...by, state, previousState, metrics, capability, payload: told, attempt: runs.length });
 }
 
 /** A run that has ended has no lease, and no node of it stays open (section 3). */

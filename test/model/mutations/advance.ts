@@ -3,6 +3,7 @@ import { advanceWorkflow } from "../../../src/workflow/advance.ts";
 import { HOSTILE } from "../../support/jobs.ts";
 import { byHolder, delta, mostly, pick, pickFrom, reportId } from "../draw.ts";
 import { broken, mayWrite, poison } from "../endings.ts";
+import { injectionIn, redacted, SECRET } from "../payload.ts";
 import { metrics, type Real } from "../real.ts";
 import { judge, keep, type Report } from "../reports.ts";
 import {
@@ -28,6 +29,8 @@ interface Advance extends Report {
   readonly delta: Delta;
 }
 
+const NO = `not with ${SECRET}`;
+
 /** Section 6, "Report", of a step: the lease, then the guards, and only then is anything kept. */
 export const advance = report<Advance>("advance", { expected, actual });
 
@@ -37,7 +40,7 @@ function expected(world: World, input: Advance): Answer {
   const { run, job, kept } = judged;
   if (kept?.node) return { node: kept.node.id, state: kept.node.state, version: job.version };
   if (input.snippet === "hostile") {
-    poison(world, job, "prompt_injection", guardsOver(input.snippet));
+    poison(world, job, injectionIn("doc-1", "retrievedSnippets"), guardsOver(input.snippet));
     return { poisoned: job.number, version: job.version };
   }
   if (!mayWrite(job, input.delta.entitiesWritten ?? 0)) return breaks(run, input, broken.accessMode(run));
@@ -46,10 +49,20 @@ function expected(world: World, input: Advance): Answer {
   if (!node) return INVALID_INPUT;
   const after = countGuards(grown, guardsOver(input.snippet));
   const type = node.type === "llm_call" ? "LLM_INFERENCE" : "NODE_CHANGED";
-  change(job, type, agent(run), { metrics: after });
+  change(job, type, agent(run), { metrics: after }, told(run, node, input));
   if (isOverBudget(job, after)) return breaks(run, input, broken.budget(run, after));
   keep(run, "advance", input, null, node);
   return { node: node.id, state: node.state, version: job.version };
+}
+
+function told({ nodes }: Run, node: Node, { outcome }: Advance) {
+  return {
+    node_id: node.id,
+    node_type: node.type,
+    sequence: nodes.indexOf(node) + 1,
+    outcome: outcome.toLowerCase(),
+    error_message: outcome === "FAILED" ? redacted(NO) : null,
+  };
 }
 
 function breaks(run: Run, input: Advance, breach: Refusal): Refusal {
@@ -87,7 +100,7 @@ async function actual(real: Real, input: Advance): Promise<object> {
       dependsOn,
       inputPayload: starts ? { for: nodeId } : null,
       outputPayload: starts ? null : { outcome },
-      errorMessage: outcome === "FAILED" ? "no" : null,
+      errorMessage: outcome === "FAILED" ? NO : null,
     },
     retrievedSnippets: snippet === "none" ? [] : [{ sourceId: "doc-1", content }],
     metrics: metrics(input.delta),

@@ -33,8 +33,10 @@ const RETRYABLE: readonly JobState[] = ["FAILED", "STALLED"];
 function change(kind: Bulk["kind"], job: Job): Refusal | null {
   if (job.state === "POISONED") return poisonedBefore(job);
   const refusal = kind === "retry" ? refuseRetry(job) : refuseCancel(job);
-  if (!refusal) (kind === "retry" ? retryOne : cancelOne)(job, PERSON);
-  return refusal;
+  if (refusal) return refusal;
+  if (kind === "retry") retryOne(job, PERSON);
+  else cancelOne(job, PERSON, { detail: "enough" });
+  return null;
 }
 
 const refuseCancel = (job: Job): Refusal | null => (CANCELLABLE.includes(job.state) ? null : illegal(job, "CANCELLED"));

@@ -3,6 +3,7 @@ import { cancelAiJob } from "../../../src/workflow/cancel.ts";
 import { SOMEBODY } from "../../support/engine.ts";
 import { aboutJob } from "../draw.ts";
 import { below, CANCELLABLE, cancelOne } from "../endings.ts";
+import { theJob } from "../payload.ts";
 import type { Real } from "../real.ts";
 import { type Answer, illegal, isRefusal, named } from "../rules.ts";
 import { mutation } from "../step.ts";
@@ -21,7 +22,8 @@ function expected(world: World, { job: number, includeChildren }: Cancel): Answe
   if (isRefusal(job)) return job;
   if (!CANCELLABLE.includes(job.state)) return illegal(job, "CANCELLED");
   const others = includeChildren ? below(world, job).filter(({ state }) => CANCELLABLE.includes(state)) : [];
-  for (const each of [job, ...others]) cancelOne(each, PERSON);
+  cancelOne(job, PERSON, { detail: "enough" });
+  for (const each of others) cancelOne(each, PERSON, { detail: "enough", cancelled_with: theJob(job) });
   return { cancelled: job.number, version: job.version };
 }
 

@@ -22,7 +22,7 @@ function expected(world: World, { worker: name, kinds, limit }: Claim): Answer {
   const leased = next.flatMap((job) => {
     const missing = lacks(world, job);
     if (missing === null) return lease(job, name);
-    deny(job, missing);
+    deny(job, missing, "claim");
     return [];
   });
   const claims: unknown[] = [];

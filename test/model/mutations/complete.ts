@@ -61,7 +61,7 @@ function decide(world: World, run: Run, input: Completion): Metrics | Refusal {
   const state: JobState = stateAfter(input);
   const set = { state, reason: state.toLowerCase(), hasError: false, outputs, issues, metrics: grown };
   endActive(job, state, false);
-  change(job, "STATE_CHANGED", agent(run), set, needOf(job.submit.kind).capability);
+  change(job, "STATE_CHANGED", agent(run), set, { issues: issues.length }, needOf(job.submit.kind).capability);
   return grown;
 }
 

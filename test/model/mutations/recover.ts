@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { recoverStalledRuns } from "../../../src/workflow/recovery.ts";
 import type { Draw } from "../draw.ts";
 import { afterFailure } from "../endings.ts";
+import { SOME_TIME } from "../payload.ts";
 import { mutation } from "../step.ts";
 import { change, ENGINE, endRun, type World } from "../world.ts";
 
@@ -16,7 +17,13 @@ function stall(world: World): number {
   for (const run of lost) {
     const { job } = run;
     endRun(run, "STALLED", true);
-    change(job, "WORKFLOW_RECOVERY", ENGINE, { state: "STALLED", reason: "lease_expired", hasError: true });
+    const told = {
+      worker_id: run.worker,
+      attempt: run.attempt,
+      lease_expired_at: SOME_TIME,
+      last_heartbeat: SOME_TIME,
+    };
+    change(job, "WORKFLOW_RECOVERY", ENGINE, { state: "STALLED", reason: "lease_expired", hasError: true }, told);
     change(job, "STATE_CHANGED", ENGINE, afterFailure(job, true, "lease_expired"));
   }
   return lost.length;

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { startWorkflow } from "../../../src/workflow/start.ts";
 import { aboutJob, type Draw, pickFrom, worker } from "../draw.ts";
 import { poison } from "../endings.ts";
+import { injectionIn } from "../payload.ts";
 import type { Real } from "../real.ts";
 import { type Answer, countGuards, deny, guardsOver, illegal, isRefusal, lacks, named, needOf } from "../rules.ts";
 import { mutation } from "../step.ts";
@@ -21,7 +22,7 @@ function expected(world: World, { job: number, worker: name }: Start): Answer {
   if (job.state !== "QUEUED") return illegal(job, "RUNNING");
   if (job.runAfter === "ahead") return { code: "TRY_AGAIN" };
   const missing = lacks(world, job);
-  if (missing !== null) return deny(job, missing);
+  if (missing !== null) return deny(job, missing, "claim");
   const { run, version } = lease(job, name);
   if (job.submit.inputs === "hostile") {
     trap(world, job);
@@ -42,13 +43,13 @@ export function lease(job: Job, name: string): { readonly run: Run; readonly ver
   const metrics = countGuards(job.metrics, inputs === "none" ? 0 : guardsOver("clean"));
   const taken = { attempt, runAfter: "none", preferred: null, hasError: false, metrics } as const;
   const set = { state: "RUNNING", reason: "running", ...taken } as const;
-  change(job, "STATE_CHANGED", agent(run), set, needOf(kind).capability);
+  change(job, "STATE_CHANGED", agent(run), set, { attempt }, needOf(kind).capability);
   return { run, version: job.version };
 }
 
 /** The inputs of a job that was leased are hostile: the guards have been counted. */
 export function trap(world: World, job: Job): void {
-  poison(world, job, "prompt_injection", 0);
+  poison(world, job, injectionIn(null, "jobInputs"), 0);
 }
 
 async function actual(real: Real, { job, worker: workerId }: Start): Promise<object> {

@@ -3,6 +3,7 @@ import { submitAiJob } from "../../../src/jobs/submit.ts";
 import { aSubmit, SOMEBODY } from "../../support/engine.ts";
 import { HOSTILE } from "../../support/jobs.ts";
 import { type Draw, mostly, pick, pickFrom } from "../draw.ts";
+import { theJob } from "../payload.ts";
 import type { Real } from "../real.ts";
 import { type Answer, deny, illegal, isRefusal, lacks, named, needOf, type Refusal } from "../rules.ts";
 import { mutation } from "../step.ts";
@@ -25,8 +26,13 @@ function expected(world: World, input: Submit): Answer {
   const job = newJob(world.jobs.length, profile, parent, input);
   world.jobs.push(job);
   const missing = lacks(world, job);
-  change(job, "JOB_SUBMITTED", PERSON, {}, missing === null ? need.capability : null);
-  return missing === null ? { job: job.number, deduplicated: false } : deny(job, missing);
+  change(job, "JOB_SUBMITTED", PERSON, {}, told(job), missing === null ? need.capability : null);
+  return missing === null ? { job: job.number, deduplicated: false } : deny(job, missing, "submit");
+}
+
+function told({ submit: { kind }, profile, parent }: Job) {
+  const about = { job_kind: kind.toLowerCase(), protocol_id: "test", capability_profile_id: profile };
+  return parent ? { ...about, parent_job_id: theJob(parent) } : about;
 }
 
 /** A job that has ended gets no more children. */
