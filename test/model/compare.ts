@@ -1,6 +1,8 @@
 import { expect } from "vitest";
+import { listQuotas } from "../../src/quotas/quota.ts";
 import { metricsOf } from "../../src/storage/columns.ts";
 import { expectSound, type Records, recordsOfAll } from "../support/records.ts";
+import { pictureOfQuota } from "./quotas.ts";
 import type { Real } from "./real.ts";
 import { holdsLease, isActive, type Job, latestRun, type Metrics, type World } from "./world.ts";
 
@@ -18,10 +20,14 @@ export async function expectSame(real: Real, jobs: readonly Job[]): Promise<void
 }
 
 /** Everything of the whole workspace: its jobs, their trees, and that the chain of every job is unbroken. */
-export async function expectWhole({ jobs }: World, real: Real): Promise<void> {
+export async function expectWhole(world: World, real: Real): Promise<void> {
+  const { jobs } = world;
   await expectSame(real, jobs);
   const records = await recordsOfAll(real.engine.prisma, real.jobIds);
   for (const each of records.values()) expectSound(each);
+  expect((await listQuotas(real.engine.prisma, real.workspaceId)).map(real.pictureOfQuota)).toEqual(
+    world.quotas.filter(({ isGone }) => !isGone).map((quota) => pictureOfQuota(world, quota)),
+  );
   expect(treesOf(real, records)).toEqual(jobs.map((job) => ({ parent: job.parent?.number ?? null, ...topOf(job) })));
 }
 

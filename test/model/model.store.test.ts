@@ -11,8 +11,10 @@ import { cancel } from "./mutations/cancel.ts";
 import { claim } from "./mutations/claim.ts";
 import { complete } from "./mutations/complete.ts";
 import { fail } from "./mutations/fail.ts";
+import { fold } from "./mutations/fold.ts";
 import { grant } from "./mutations/grant.ts";
 import { heartbeat } from "./mutations/heartbeat.ts";
+import { deleteQuota, setQuota } from "./mutations/quota.ts";
 import { recover } from "./mutations/recover.ts";
 import { review, verdict } from "./mutations/resolve.ts";
 import { retry } from "./mutations/retry.ts";
@@ -114,8 +116,22 @@ test("a story in which every mutation comes to something, so that none is in the
     reportViolation({ job: 1, type: "EXPORT" }),
     submit(A_SUBMIT),
     cancel({ job: 3, includeChildren: true }),
+    fold(null),
+    setQuota({ profile: "default", resource: "ACTIVE_JOBS", most: 1 }),
+    setQuota({ profile: null, resource: "TOKENS", most: 31 }),
+    setQuota({ profile: null, resource: "JOBS", most: 6 }),
+    submit(A_SUBMIT),
+    submit(A_SUBMIT),
+    submit(A_SUBMIT),
+    claim({ worker: "worker-1", kinds: null, limit: 2 }),
+    claim({ worker: "worker-1", kinds: null, limit: 2 }),
+    start({ job: 5, worker: "worker-2" }),
+    setQuota({ profile: "default", resource: "ACTIVE_JOBS", most: 2 }),
+    deleteQuota({ quota: 1 }),
+    start({ job: 5, worker: "worker-2" }),
   ];
   for (const each of story) await sequence.take(each);
   await sequence.expectWhole(server.url, { states: null, kinds: null });
-  expect(sequence.world.jobs.map(({ state }) => state)).toEqual(["COMPLETED", "POISONED", "POISONED", "CANCELLED"]);
+  const ended = ["COMPLETED", "POISONED", "POISONED", "CANCELLED"];
+  expect(sequence.world.jobs.map(({ state }) => state)).toEqual([...ended, "RUNNING", "RUNNING"]);
 });

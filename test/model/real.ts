@@ -1,8 +1,9 @@
 import { randomUUID } from "node:crypto";
 import { AppError } from "../../src/errors.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
+import type { QuotaUse } from "../../src/quotas/use.ts";
 import type { JsonValue } from "../../src/storage/columns.ts";
-import { type AiJob, Prisma, type WorkflowRun } from "../../src/storage/generated/client/client.ts";
+import { type AiJob, Prisma, type Quota, type WorkflowRun } from "../../src/storage/generated/client/client.ts";
 import type { Storage } from "../../src/storage/open.ts";
 import type { Engine } from "../../src/workflow/engine.ts";
 import { engineOn } from "../support/engine.ts";
@@ -18,6 +19,7 @@ export class Real {
   readonly engine: Engine;
   readonly workspaceId: string = randomUUID();
   readonly jobIds: string[] = [];
+  readonly #quotaIds: string[] = [];
   readonly #claims: { readonly run: WorkflowRun; readonly leaseToken: string }[] = [];
 
   /** A job of another workspace, which nothing here may reach. */
@@ -48,6 +50,17 @@ export class Real {
     return told;
   }
 
+  /** The number of a quota, which it gets when it is first seen. */
+  quotaNumber({ id }: Pick<Quota, "id">): number {
+    if (!this.#quotaIds.includes(id)) this.#quotaIds.push(id);
+    return this.#quotaIds.indexOf(id);
+  }
+
+  /** The id of a quota; of none, where it is no number of one. */
+  quotaId(number: number): string {
+    return this.#quotaIds[number] ?? randomUUID();
+  }
+
   keep(claim: { readonly run: WorkflowRun; readonly leaseToken: string }): void {
     this.#claims.push(claim);
   }
@@ -67,6 +80,7 @@ export class Real {
     return {
       code,
       ...("directive" in error && error.directive !== null ? { directive: error.directive } : {}),
+      ...("freesAt" in error && error.freesAt !== null ? { frees: true } : {}),
       ...("from" in error && "to" in error ? { from: error.from, to: error.to } : {}),
       ...("missingCapability" in error ? { missingCapability: error.missingCapability } : {}),
       ...("job" in error && isJob(error.job) ? { job: this.numberOf(error.job) } : {}),
@@ -77,6 +91,11 @@ export class Real {
   answer<T>(result: T, done: (result: Exclude<T, AppError>) => object): object {
     if (result instanceof AppError) return this.refusal(result);
     return isDone(result) ? done(result) : {};
+  }
+
+  /** A quota in the model's words. */
+  pictureOfQuota({ capabilityProfileId: profile, resource, most, used, freesAt }: QuotaUse) {
+    return { profile, resource, most: Number(most), used: Number(used), frees: freesAt !== null };
   }
 
   /** Puts the end of a claim's lease into the past. */

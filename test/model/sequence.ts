@@ -8,8 +8,10 @@ import { cancels } from "./mutations/cancel.ts";
 import { claims } from "./mutations/claim.ts";
 import { completions } from "./mutations/complete.ts";
 import { fails } from "./mutations/fail.ts";
+import { folds } from "./mutations/fold.ts";
 import { restoreGrants, restores, revokes } from "./mutations/grant.ts";
 import { heartbeats } from "./mutations/heartbeat.ts";
+import { deletesQuota, lifts, setsQuota } from "./mutations/quota.ts";
 import { recover, recovers } from "./mutations/recover.ts";
 import { repeats } from "./mutations/repeat.ts";
 import { reviews, verdicts } from "./mutations/resolve.ts";
@@ -43,6 +45,9 @@ const MUTATIONS: readonly (readonly [draws: fc.Arbitrary<Draw>, weight: number])
   [waitsEnd, 4],
   [preferencesEnd, 4],
   [revokes, 6],
+  [setsQuota, 5],
+  [deletesQuota, 1],
+  [folds, 1],
 ];
 
 /** One sequence: the model, the server, and the steps that were taken. */
@@ -120,10 +125,10 @@ export function sequences(maxCommands: number) {
   const drawn = fc.array(fc.oneof(...weighted), { minLength: 3, maxLength: 3 });
   // Now and then jobs pile up before any is taken.
   const goOn = fc.oneof(fc.tuple(submits), fc.tuple(startsDue, waitsEnd, submits));
-  const draws = fc.tuple(restores, drawn, goOn).map(
-    ([restore, some, others]): Draw =>
+  const draws = fc.tuple(restores, lifts, drawn, goOn).map(
+    ([restore, lift, some, others]): Draw =>
       (...soFar) => {
-        for (const draw of [restore, ...some, ...others]) {
+        for (const draw of [restore, lift, ...some, ...others]) {
           const step = draw(...soFar);
           if (step) return step;
         }

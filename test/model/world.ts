@@ -3,6 +3,7 @@ import { type JsonValue, METRIC_NAMES, type MetricName } from "../../src/storage
 import type {
   AccessMode,
   JobState,
+  QuotaResource,
   RecorderActor,
   RecorderEventType,
 } from "../../src/storage/generated/client/enums.ts";
@@ -18,6 +19,8 @@ export interface World {
   readonly jobs: Job[];
   /** Every run whose lease token was handed out, in that order; a claim's number is its place here. */
   readonly claims: Run[];
+  /** In the order in which they were set; a quota's number is its place here. */
+  readonly quotas: Quota[];
   /** What each capability profile grants. */
   readonly profiles: Map<string, readonly string[]>;
 }
@@ -66,6 +69,14 @@ export interface Job {
   issues: readonly string[];
   readonly runs: Run[];
   readonly events: Event[];
+}
+
+export interface Quota {
+  /** Whose jobs it counts; all where null. */
+  readonly profile: string | null;
+  readonly resource: QuotaResource;
+  most: number;
+  isGone: boolean;
 }
 
 export interface Run {
@@ -125,7 +136,7 @@ export function newWorld(): World {
     ["default", ["doc.read", "doc.summarize"]],
     ["terminal", ["term.exec"]],
   ]);
-  return { jobs: [], claims: [], profiles };
+  return { jobs: [], claims: [], quotas: [], profiles };
 }
 
 export function noMetrics(): Metrics {

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { claimAiJobs } from "../../../src/workflow/claim.ts";
 import { type Draw, mostly, worker } from "../draw.ts";
+import { isPassedOver, judgeByQuotas } from "../quotas.ts";
 import type { Real } from "../real.ts";
 import { type Answer, deny, lacks } from "../rules.ts";
 import { mutation } from "../step.ts";
@@ -17,8 +18,11 @@ interface Claim {
 export const claim = mutation<Claim>("claim", { expected, actual });
 
 function expected(world: World, { worker: name, kinds, limit }: Claim): Answer {
-  const due = world.jobs.filter((job) => isDue(job) && (kinds?.includes(job.submit.kind) ?? true) && isFor(job, name));
-  const next = due.toSorted((one, other) => other.submit.priority - one.submit.priority).slice(0, limit);
+  const wanted = world.jobs.filter((job) => isDue(job) && (kinds?.includes(job.submit.kind) ?? true));
+  const due = wanted.filter((job) => isFor(job, name) && !isPassedOver(world, job));
+  const seen = due.toSorted((one, other) => other.submit.priority - one.submit.priority).slice(0, limit);
+  const refusals = judgeByQuotas(world, "ACTIVE_JOBS", seen);
+  const next = seen.filter((_, index) => !refusals[index]);
   const leased = next.flatMap((job) => {
     const missing = lacks(world, job);
     if (missing === null) return lease(job, name);

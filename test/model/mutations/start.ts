@@ -3,6 +3,7 @@ import { startWorkflow } from "../../../src/workflow/start.ts";
 import { aboutJob, type Draw, pickFrom, worker } from "../draw.ts";
 import { poison } from "../endings.ts";
 import { injectionIn } from "../payload.ts";
+import { judgeByQuotas } from "../quotas.ts";
 import type { Real } from "../real.ts";
 import { type Answer, countGuards, deny, guardsOver, illegal, isRefusal, lacks, named, needOf } from "../rules.ts";
 import { mutation } from "../step.ts";
@@ -21,6 +22,8 @@ function expected(world: World, { job: number, worker: name }: Start): Answer {
   if (isRefusal(job)) return job;
   if (job.state !== "QUEUED") return illegal(job, "RUNNING");
   if (job.runAfter === "ahead") return { code: "TRY_AGAIN" };
+  const [refusal] = judgeByQuotas(world, "ACTIVE_JOBS", [job]);
+  if (refusal) return refusal;
   const missing = lacks(world, job);
   if (missing !== null) return deny(job, missing, "claim");
   const { run, version } = lease(job, name);

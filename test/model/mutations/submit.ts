@@ -4,12 +4,13 @@ import { aSubmit, SOMEBODY } from "../../support/engine.ts";
 import { HOSTILE } from "../../support/jobs.ts";
 import { type Draw, mostly, pick, pickFrom } from "../draw.ts";
 import { theJob } from "../payload.ts";
+import { judgeByQuotas } from "../quotas.ts";
 import type { Real } from "../real.ts";
 import { type Answer, deny, illegal, isRefusal, lacks, named, needOf, type Refusal } from "../rules.ts";
 import { mutation } from "../step.ts";
 import { type Content, change, hasEnded, type Job, noMetrics, PERSON, type Submit, type World } from "../world.ts";
 
-/** Section 6, "Submit" and "Idempotency". */
+/** Section 6, "Submit" and "Idempotency". What a quota refuses leaves nothing behind. */
 export const submit = mutation<Submit>("submit", { expected, actual });
 
 function expected(world: World, input: Submit): Answer {
@@ -23,6 +24,8 @@ function expected(world: World, input: Submit): Answer {
   }
   const parent = input.parent === null ? null : parentFor(world, input.parent);
   if (parent && isRefusal(parent)) return parent;
+  const [refusal] = judgeByQuotas(world, "JOBS", [{ profile }]);
+  if (refusal) return refusal;
   const job = newJob(world.jobs.length, profile, parent, input);
   world.jobs.push(job);
   const missing = lacks(world, job);
