@@ -1,6 +1,7 @@
 import { expect } from "vitest";
-import { listQuotas } from "../../src/quotas/quota.ts";
+import { readUse } from "../../src/quotas/use.ts";
 import { metricsOf } from "../../src/storage/columns.ts";
+import { Prisma } from "../../src/storage/generated/client/client.ts";
 import { expectSound, type Records, recordsOfAll } from "../support/records.ts";
 import { pictureOfQuota } from "./quotas.ts";
 import type { Real } from "./real.ts";
@@ -19,23 +20,26 @@ export async function expectSame(real: Real, jobs: readonly Job[]): Promise<void
   expect(jobIds.map((jobId) => pictureOfRecords(real, records.get(jobId)))).toEqual(jobs.map(pictureOfJob));
 }
 
-/** Everything of the whole workspace: its jobs, their trees, and that the chain of every job is unbroken. */
+/** Everything of all workspaces: their quotas, their jobs, the trees of these, and that the chain of every job is unbroken. */
 export async function expectWhole(world: World, real: Real): Promise<void> {
   const { jobs } = world;
   await expectSame(real, jobs);
   const records = await recordsOfAll(real.engine.prisma, real.jobIds);
   for (const each of records.values()) expectSound(each);
-  expect((await listQuotas(real.engine.prisma, real.workspaceId)).map(real.pictureOfQuota)).toEqual(
+  const quotas = await readUse(real.engine.prisma, Prisma.sql`workspace_id = ANY(${real.workspaceIds}::uuid[])`);
+  expect(quotas.map((quota) => real.pictureOfQuota(quota))).toEqual(
     world.quotas.filter(({ isGone }) => !isGone).map((quota) => pictureOfQuota(world, quota)),
   );
-  expect(treesOf(real, records)).toEqual(jobs.map((job) => ({ parent: job.parent?.number ?? null, ...topOf(job) })));
+  expect(treesOf(real, records)).toEqual(jobs.map(placeOf));
 }
 
-/** The job at the top, whose trace all below it have; null for itself. */
-function topOf(job: Job): { readonly root: number | null; readonly trace: number } {
+/** Where a job is: all below the job at the top have the trace of that one. */
+function placeOf(job: Job) {
   let top = job;
   while (top.parent) top = top.parent;
-  return { root: top === job ? null : top.number, trace: top.number };
+  const { submit, parent } = job;
+  const root = top === job ? null : top.number;
+  return { workspace: submit.workspace, parent: parent?.number ?? null, root, trace: top.number };
 }
 
 function treesOf(real: Real, records: ReadonlyMap<string, Records>) {
@@ -44,6 +48,7 @@ function treesOf(real: Real, records: ReadonlyMap<string, Records>) {
   return real.jobIds.map((jobId, number) => {
     const job = records.get(jobId)?.job;
     return {
+      workspace: real.workspaceIds.indexOf(job?.workspaceId ?? ""),
       parent: numberOf(job?.parentJobId),
       root: numberOf(job?.rootJobId),
       trace: traces.indexOf(traces[number]),

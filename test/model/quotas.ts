@@ -1,10 +1,10 @@
 import type { Refusal } from "./rules.ts";
-import { type Job, type Quota, total, type World } from "./world.ts";
+import { type Job, type Quota, type Submit, total, type World } from "./world.ts";
 
 /** What quotas count and forbid. Their windows are longer than any sequence: nothing leaves them. */
 
 /** What quotas know of a job, before there is one, too. */
-type Counted = Pick<Job, "profile">;
+type Counted = Pick<Job, "profile"> & { readonly submit: Pick<Submit, "workspace"> };
 
 /** How much of a quota is used at this moment. */
 export function used({ jobs }: World, quota: Quota): number {
@@ -32,8 +32,15 @@ function frees(quota: Quota): boolean {
 
 /** A quota as everybody sees it. */
 export function pictureOfQuota(world: World, quota: Quota) {
-  const { profile, resource, most } = quota;
-  return { profile, resource, most, used: used(world, quota), frees: isUsedUp(world, quota) && frees(quota) };
+  const { workspace, profile, resource, most } = quota;
+  return {
+    workspace,
+    profile,
+    resource,
+    most,
+    used: used(world, quota),
+    frees: isUsedUp(world, quota) && frees(quota),
+  };
 }
 
 /**
@@ -64,6 +71,6 @@ export function isPassedOver(world: World, job: Job): boolean {
   return world.quotas.some((quota) => quota.resource !== "JOBS" && isAbout(quota, job) && isUsedUp(world, quota));
 }
 
-function isAbout(quota: Quota, { profile }: Counted): boolean {
-  return quota.profile === null || quota.profile === profile;
+function isAbout(quota: Quota, { profile, submit: { workspace } }: Counted): boolean {
+  return quota.workspace === workspace && (quota.profile === null || quota.profile === profile);
 }

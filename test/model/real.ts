@@ -2,11 +2,14 @@ import { randomUUID } from "node:crypto";
 import { AppError } from "../../src/errors.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import type { QuotaUse } from "../../src/quotas/use.ts";
+import { lockJobs } from "../../src/recorder/commit.ts";
+import { inTransaction } from "../../src/recorder/transaction.ts";
 import type { JsonValue } from "../../src/storage/columns.ts";
 import { type AiJob, Prisma, type Quota, type WorkflowRun } from "../../src/storage/generated/client/client.ts";
 import type { Storage } from "../../src/storage/open.ts";
+import { cancelLocked } from "../../src/workflow/cancel.ts";
 import type { Engine } from "../../src/workflow/engine.ts";
-import { engineOn } from "../support/engine.ts";
+import { engineOn, SOMEBODY, submitted } from "../support/engine.ts";
 import { expireLease } from "../support/jobs.ts";
 import { theJob } from "./payload.ts";
 import type { Report } from "./reports.ts";
@@ -14,11 +17,13 @@ import type { Report } from "./reports.ts";
 /** No wait is over before a sequence says so. */
 const DAY = 24 * 60 * 60 * 1000;
 
-/** The server's side of one sequence: its own workspace, and which id and token each number of the model stands for. */
+/** The server's side of one sequence: its own workspaces, and which id and token each number of the model stands for. */
 export class Real {
   readonly engine: Engine;
-  readonly workspaceId: string = randomUUID();
+  /** In their order, which is that of their turns. */
+  readonly workspaceIds: readonly string[] = [randomUUID(), randomUUID(), randomUUID()].toSorted();
   readonly jobIds: string[] = [];
+  readonly #workspaceOf = new Map<string, string>();
   readonly #quotaIds: string[] = [];
   readonly #claims: { readonly run: WorkflowRun; readonly leaseToken: string }[] = [];
 
@@ -30,14 +35,26 @@ export class Real {
     this.#elsewhere = elsewhere;
   }
 
+  workspaceId(number: number): string {
+    const id = this.workspaceIds[number];
+    if (id === undefined) throw new Error(`There is no workspace ${number}.`);
+    return id;
+  }
+
+  /** The workspace of a job; of somebody who has no right to it, for -1. */
+  workspaceOf(job: number): string {
+    return this.#workspaceOf.get(this.jobId(job)) ?? this.workspaceId(0);
+  }
+
   /** The id of a job; for -1, of one that is in another workspace. */
   jobId(number: number): string {
     return this.jobIds[number] ?? this.#elsewhere;
   }
 
   /** The number of a job, which it gets when it is first seen. */
-  numberOf({ jobId }: Pick<AiJob, "jobId">): number {
+  numberOf({ jobId, workspaceId }: Pick<AiJob, "jobId" | "workspaceId">): number {
     if (!this.jobIds.includes(jobId)) this.jobIds.push(jobId);
+    this.#workspaceOf.set(jobId, workspaceId);
     return this.jobIds.indexOf(jobId);
   }
 
@@ -94,8 +111,19 @@ export class Real {
   }
 
   /** A quota in the model's words. */
-  pictureOfQuota({ capabilityProfileId: profile, resource, most, used, freesAt }: QuotaUse) {
-    return { profile, resource, most: Number(most), used: Number(used), frees: freesAt !== null };
+  pictureOfQuota({ workspaceId, capabilityProfileId: profile, resource, most, used, freesAt }: QuotaUse) {
+    const workspace = this.workspaceIds.indexOf(workspaceId);
+    return { workspace, profile, resource, most: Number(most), used: Number(used), frees: freesAt !== null };
+  }
+
+  /** Ends whatever has not, so that no claim or sweep of another sequence comes upon it. */
+  cancelAll(): Promise<unknown> {
+    return inTransaction(this.engine, async (tx) => {
+      const mine = Prisma.sql`workspace_id = ANY(${this.workspaceIds}::uuid[])`;
+      const open = Prisma.sql`state NOT IN ('completed', 'completed_with_issues', 'failed', 'cancelled', 'poisoned')`;
+      const jobs = await lockJobs(tx, Prisma.sql`${mine} AND ${open}`);
+      await cancelLocked(tx, [...jobs.values()], SOMEBODY, "The sequence is over.");
+    });
   }
 
   /** Puts the end of a claim's lease into the past. */
@@ -115,6 +143,13 @@ export class Real {
       prisma.$executeRaw`ALTER TABLE ai_jobs ENABLE TRIGGER USER`,
     ]);
   }
+}
+
+export const LATER = new Date("2200-01-01T00:00:00Z");
+
+/** A job of another workspace, which is due for nobody. */
+export async function jobElsewhere(storage: Storage): Promise<string> {
+  return (await submitted(engineOn(storage), { runAfter: LATER })).jobId;
 }
 
 function isDone<T>(result: T): result is Exclude<T, AppError> {

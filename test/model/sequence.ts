@@ -12,7 +12,7 @@ import { folds } from "./mutations/fold.ts";
 import { restoreGrants, restores, revokes } from "./mutations/grant.ts";
 import { heartbeats } from "./mutations/heartbeat.ts";
 import { deletesQuota, lifts, setsQuota } from "./mutations/quota.ts";
-import { recover, recovers } from "./mutations/recover.ts";
+import { recovers } from "./mutations/recover.ts";
 import { repeats } from "./mutations/repeat.ts";
 import { reviews, verdicts } from "./mutations/resolve.ts";
 import { retries } from "./mutations/retry.ts";
@@ -84,7 +84,7 @@ export class Sequence {
 
   /** Leaves nothing behind that another sequence would meet: what all workspaces share is as it was. */
   async leave(): Promise<void> {
-    await recover(null).actual(this.real);
+    await this.real.cancelAll();
     await restoreGrants(this.real);
   }
 

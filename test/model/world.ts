@@ -9,7 +9,7 @@ import type {
 } from "../../src/storage/generated/client/enums.ts";
 
 /**
- * The reference model: a workspace in plain memory, as sections 3 to 6 of the spec describe it. It shares no rule with
+ * The reference model: a few workspaces in plain memory, as sections 3 to 6 of the spec describe it. It shares no rule with
  * the product, and knows nothing of ids, clocks, rows or transactions: what is told apart by them there is told apart
  * by its number here.
  */
@@ -23,12 +23,16 @@ export interface World {
   readonly quotas: Quota[];
   /** What each capability profile grants. */
   readonly profiles: Map<string, readonly string[]>;
+  /** The workspace that was served last by a claim in all of them; -1 before the first. */
+  lastTurn: number;
 }
 
 export type Metrics = Record<MetricName, number>;
 
 /** What a submit says, as far as it matters here. */
 export interface Submit {
+  /** By its place in the order of their ids. */
+  readonly workspace: number;
   readonly kind: "DOC_SUMMARIZE" | "DOC_EDIT" | "TERMINAL_EXEC";
   readonly profile: string | null;
   readonly accessMode: AccessMode;
@@ -72,6 +76,7 @@ export interface Job {
 }
 
 export interface Quota {
+  readonly workspace: number;
   /** Whose jobs it counts; all where null. */
   readonly profile: string | null;
   readonly resource: QuotaResource;
@@ -136,7 +141,7 @@ export function newWorld(): World {
     ["default", ["doc.read", "doc.summarize"]],
     ["terminal", ["term.exec"]],
   ]);
-  return { jobs: [], claims: [], quotas: [], profiles };
+  return { jobs: [], claims: [], quotas: [], profiles, lastTurn: -1 };
 }
 
 export function noMetrics(): Metrics {

@@ -29,7 +29,7 @@ function expected(world: World, { job: number, includeChildren }: Cancel): Answe
 
 async function actual(real: Real, { job, includeChildren }: Cancel): Promise<object> {
   const input = { jobId: real.jobId(job), reason: "enough", includeChildren };
-  const result = await cancelAiJob(real.engine, real.workspaceId, SOMEBODY, input);
+  const result = await cancelAiJob(real.engine, real.workspaceOf(job), SOMEBODY, input);
   return real.answer(result, (cancelled) => ({ cancelled: real.numberOf(cancelled), version: cancelled.version }));
 }
 

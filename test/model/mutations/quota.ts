@@ -5,12 +5,12 @@ import { isUsedUp, pictureOfQuota, used } from "../quotas.ts";
 import type { Real } from "../real.ts";
 import { type Answer, INVALID_INPUT, NOT_FOUND } from "../rules.ts";
 import { mutation } from "../step.ts";
-import type { Quota, World } from "../world.ts";
+import { MOST, type Quota, type World } from "../world.ts";
 
 /** The longest window there is: whatever happens in a sequence is in it. */
 const WINDOW = 31 * 24 * 60 * 60;
 
-interface SetQuota extends Pick<Quota, "profile" | "resource" | "most"> {
+interface SetQuota extends Pick<Quota, "workspace" | "profile" | "resource" | "most"> {
   /** It has a window where it takes none, or none where it needs one. */
   readonly misfits?: boolean;
 }
@@ -18,41 +18,45 @@ interface SetQuota extends Pick<Quota, "profile" | "resource" | "most"> {
 /** A quota is made, or the most of the one that is about the same is changed; what was used before counts. */
 export const setQuota = mutation<SetQuota>("setQuota", { expected, actual });
 
-function expected(world: World, { profile, resource, most, misfits }: SetQuota): Answer {
+function expected(world: World, { workspace, profile, resource, most, misfits }: SetQuota): Answer {
   if (misfits) return INVALID_INPUT;
   if (profile !== null && !world.profiles.has(profile)) return { code: "UNKNOWN_CAPABILITY" };
-  const same = world.quotas.find((it) => !it.isGone && it.profile === profile && it.resource === resource);
-  const quota = same ?? { profile, resource, most, isGone: false };
+  const here = world.quotas.filter((it) => !it.isGone && it.workspace === workspace);
+  const same = here.find((it) => it.profile === profile && it.resource === resource);
+  const quota = same ?? { workspace, profile, resource, most, isGone: false };
   if (!same) world.quotas.push(quota);
   quota.most = most;
   return { quota: world.quotas.indexOf(quota), ...pictureOfQuota(world, quota) };
 }
 
-async function actual(real: Real, { profile, resource, most, misfits = false }: SetQuota): Promise<object> {
+async function actual(real: Real, { workspace, profile, resource, most, misfits = false }: SetQuota): Promise<object> {
   const windowSeconds = (resource === "ACTIVE_JOBS") === misfits ? WINDOW : null;
   const input = { capabilityProfileId: profile, resource, most, windowSeconds };
-  const result = await quotas.setQuota(real.engine, real.workspaceId, input);
+  const result = await quotas.setQuota(real.engine, real.workspaceId(workspace), input);
   return real.answer(result, (quota) => ({ quota: real.quotaNumber(quota), ...real.pictureOfQuota(quota) }));
 }
 
 interface DeleteQuota {
+  /** Where it is looked for. */
+  readonly workspace: number;
   readonly quota: number;
 }
 
 export const deleteQuota = mutation<DeleteQuota>("deleteQuota", {
-  expected: (world, { quota: number }) => {
+  expected: (world, { workspace, quota: number }) => {
     const quota = world.quotas[number];
-    if (!quota || quota.isGone) return NOT_FOUND;
+    if (quota?.workspace !== workspace || quota.isGone) return NOT_FOUND;
     quota.isGone = true;
     return { deleted: number };
   },
-  actual: async (real, { quota }) => {
-    const result = await quotas.deleteQuota(real.engine, real.workspaceId, real.quotaId(quota));
+  actual: async (real, { workspace, quota }) => {
+    const result = await quotas.deleteQuota(real.engine, real.workspaceId(workspace), real.quotaId(quota));
     return real.answer(result, (deleted) => ({ deleted: real.quotaNumber(deleted) }));
   },
 });
 
 const one = fc.record({
+  workspace: fc.constantFrom(0, 0, 0, 1, 2),
   profile: fc.constantFrom(...mostly<string | null>(6, null, "default", "default", "terminal", "no-such-profile")),
   resource: fc.constantFrom<Quota["resource"][]>("ACTIVE_JOBS", "ACTIVE_JOBS", "JOBS", "TOKENS"),
   /** How much may be used from now on. */
@@ -62,19 +66,20 @@ const one = fc.record({
 
 /** Mostly with so little room that it is soon used up. */
 export const setsQuota: fc.Arbitrary<Draw> = one.map(
-  ({ profile, resource, room, misfits }): Draw =>
+  ({ workspace, profile, resource, room, misfits }): Draw =>
     (world) => {
-      const now = used(world, { profile, resource, most: 0, isGone: false });
+      const now = used(world, { workspace, profile, resource, most: 0, isGone: false });
       const most = resource === "TOKENS" ? now + 50 * room : now + room;
-      return setQuota({ profile, resource, most: Math.min(most, 2 ** 53 - 1), ...(misfits ? { misfits } : {}) });
+      return setQuota({ workspace, profile, resource, most: Math.min(most, MOST), ...(misfits ? { misfits } : {}) });
     },
 );
 
-export const deletesQuota: fc.Arbitrary<Draw> = pick.map(
-  (picked): Draw =>
+export const deletesQuota: fc.Arbitrary<Draw> = fc.tuple(pick, fc.nat(9)).map(
+  ([picked, wild]): Draw =>
     (world) => {
       const quota = pickFrom(world.quotas, picked, ({ isGone }) => !isGone);
-      return quota === null ? null : deleteQuota({ quota });
+      const own = world.quotas[quota ?? -1]?.workspace ?? 0;
+      return quota === null ? null : deleteQuota({ workspace: wild === 0 ? (own + 1) % 3 : own, quota });
     },
 );
 
@@ -87,9 +92,9 @@ export const lifts: fc.Arbitrary<Draw> = fc
         const number = world.quotas.findIndex((quota) => isUsedUp(world, quota));
         const quota = world.quotas[number];
         if (!quota || how === null) return null;
-        if (how === "delete") return deleteQuota({ quota: number });
-        const { profile, resource } = quota;
+        const { workspace, profile, resource } = quota;
+        if (how === "delete") return deleteQuota({ workspace, quota: number });
         const most = used(world, quota) + (resource === "TOKENS" ? 50 : 1);
-        return setQuota({ profile, resource, most: Math.min(most, 2 ** 53 - 1) });
+        return setQuota({ workspace, profile, resource, most: Math.min(most, MOST) });
       },
   );

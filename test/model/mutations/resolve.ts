@@ -32,7 +32,7 @@ export const verdict = mutation<Verdict>("verdict", {
   },
   actual: async (real, { job, verdict: given, comment }) => {
     const input = { jobId: real.jobId(job), verdict: given, comment };
-    return answerOf(real, await resolveValidation(real.engine, real.workspaceId, SOMEBODY, input));
+    return answerOf(real, await resolveValidation(real.engine, real.workspaceOf(job), SOMEBODY, input));
   },
 });
 
@@ -60,7 +60,7 @@ export const review = mutation<Review>("review", {
     }),
   actual: async (real, { job, decision, comment }) => {
     const input = { jobId: real.jobId(job), decision, comment };
-    return answerOf(real, await resolveUserReview(real.engine, real.workspaceId, SOMEBODY, input));
+    return answerOf(real, await resolveUserReview(real.engine, real.workspaceOf(job), SOMEBODY, input));
   },
 });
 

@@ -57,7 +57,7 @@ export function trap(world: World, job: Job): void {
 
 async function actual(real: Real, { job, worker: workerId }: Start): Promise<object> {
   const input = { jobId: real.jobId(job), workerId, leaseSeconds: 900 };
-  const result = await startWorkflow(real.engine, real.workspaceId, input);
+  const result = await startWorkflow(real.engine, real.workspaceOf(job), input);
   return real.answer(result, (started) => {
     const { version, attempt } = started.job;
     if (!("leaseToken" in started)) return { poisoned: real.numberOf(started.job), version };

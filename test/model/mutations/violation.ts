@@ -46,8 +46,9 @@ function findingOf(type: Report["type"]): Finding {
 
 async function actual(real: Real, { job, type }: Report): Promise<object> {
   const violation = { ...FOUND, ...SAID, violationType: type, aceCode: aceCodeOf(type) };
+  const own = real.workspaceOf(job);
   const outcome = await poisonJob(real.engine, real.jobId(job), violation, {
-    fence: async (_tx, { workspaceId }) => (workspaceId === real.workspaceId ? null : new NotFoundError("job")),
+    fence: async (_tx, { workspaceId }) => (workspaceId === own ? null : new NotFoundError("job")),
   });
   if (outcome.action === "REFUSED") return real.refusal(outcome.refusal);
   return { action: outcome.action, version: outcome.job.version, event: outcome.event.version };
