@@ -12,19 +12,19 @@ export function expectAnswer(actual: unknown, expected: unknown): void {
   expect(actual).toEqual(expected);
 }
 
-/** Everything of these jobs: what the model says, held against what the database holds. */
-export async function expectSame(real: Real, jobs: readonly Job[]): Promise<void> {
-  if (jobs.length === 0) return;
+/** Everything of these jobs: what the model says, held against what the database holds, which is returned. */
+export async function expectSame(real: Real, jobs: readonly Job[]): Promise<ReadonlyMap<string, Records>> {
+  if (jobs.length === 0) return new Map();
   const jobIds = jobs.map(({ number }) => real.jobId(number));
   const records = await recordsOfAll(real.engine.prisma, jobIds);
   expect(jobIds.map((jobId) => pictureOfRecords(real, records.get(jobId)))).toEqual(jobs.map(pictureOfJob));
+  return records;
 }
 
 /** Everything of all workspaces: their quotas, their jobs, the trees of these, and that the chain of every job is unbroken. */
 export async function expectWhole(world: World, real: Real): Promise<void> {
   const { jobs } = world;
-  await expectSame(real, jobs);
-  const records = await recordsOfAll(real.engine.prisma, real.jobIds);
+  const records = await expectSame(real, jobs);
   for (const each of records.values()) expectSound(each);
   const quotas = await readUse(real.engine.prisma, Prisma.sql`workspace_id = ANY(${real.workspaceIds}::uuid[])`);
   expect(quotas.map((quota) => real.pictureOfQuota(quota))).toEqual(

@@ -49,7 +49,7 @@ test(
   "whatever workers and people do in whatever order, the server answers and stores what the model does",
   async () => {
     const elsewhere = await jobElsewhere(db.storage);
-    const property = fc.asyncProperty(sequences(40), filters, async (commands, filter) => {
+    const property = fc.asyncProperty(sequences(50), filters, async (commands, filter) => {
       const sequence = new Sequence(new Real(db.storage, elsewhere));
       try {
         await fc.asyncModelRun(() => ({ model: sequence, real: sequence.real }), commands);

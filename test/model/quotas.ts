@@ -71,6 +71,6 @@ export function isPassedOver(world: World, job: Job): boolean {
   return world.quotas.some((quota) => quota.resource !== "JOBS" && isAbout(quota, job) && isUsedUp(world, quota));
 }
 
-function isAbout(quota: Quota, { profile, submit: { workspace } }: Counted): boolean {
+export function isAbout(quota: Quota, { profile, submit: { workspace } }: Counted): boolean {
   return quota.workspace === workspace && (quota.profile === null || quota.profile === profile);
 }

@@ -112,22 +112,38 @@ async function actual(real: Real, input: Advance): Promise<object> {
   });
 }
 
+const NODES = ["read", "write", "check"];
+
+/** This node, or another one, that can be started. */
+function notOpen(nodes: readonly Node[], id: string): string {
+  return [id, ...NODES].find((each) => !nodes.some((node) => node.id === each && isOpen(node))) ?? id;
+}
+
+function nodesThatAre(sought: Node["state"], nodes: readonly Node[]): readonly string[] {
+  return [...new Set(nodes.filter(({ state }) => state === sought).map(({ id }) => id))];
+}
+
 const step = fc.record({
   ends: pick,
   /** Of a node that ends: what fits one that is open; the type, or both, may be as they are drawn instead. */
   fits: fc.constantFrom(...mostly(5, "node and type", "node", "nothing")),
   reportId,
-  node: fc.constantFrom("read", "write", "check"),
+  node: fc.constantFrom(...NODES),
   type: fc.constantFrom("tool", "llm_call"),
   outcome: fc.constantFrom<Advance["outcome"][]>("STARTED", "SUCCEEDED", "FAILED"),
-  dependsOn: fc.constantFrom(...mostly<string[]>(3, [], ["read"], ["write"], ["read", "write"])),
+  dependsOn: fc.constantFrom(
+    ...mostly<string[] | Node["state"]>(4, [], ["read"], "COMPLETED", "FAILED", "FAILED", "FAILED"),
+  ),
   snippet: fc.constantFrom(...mostly<Content>(12, "none", "clean", "clean", "clean", "hostile")),
   delta,
 });
 
-export const advances = byHolder(step, (proof, { ends, fits, ...drawn }, run) => {
-  if (fits === "nothing" || drawn.outcome === "STARTED") return advance({ ...proof, ...drawn });
+export const advances = byHolder(step, (proof, { ends, fits, dependsOn: picked, ...more }, run) => {
   const nodes = run?.nodes ?? [];
+  const dependsOn = typeof picked === "string" ? nodesThatAre(picked, nodes) : picked;
+  const drawn = { ...more, dependsOn };
+  if (fits === "nothing") return advance({ ...proof, ...drawn });
+  if (drawn.outcome === "STARTED") return advance({ ...proof, ...drawn, node: notOpen(nodes, drawn.node) });
   const number = pickFrom(nodes, ends, isOpen);
   if (number === null) return advance({ ...proof, ...drawn, outcome: "STARTED" });
   const ended = nodes[number];

@@ -1,11 +1,13 @@
 import fc from "fast-check";
 import * as quotas from "../../../src/quotas/quota.ts";
 import { type Draw, mostly, pick, pickFrom } from "../draw.ts";
-import { isUsedUp, pictureOfQuota, used } from "../quotas.ts";
+import { isAbout, isUsedUp, pictureOfQuota, used } from "../quotas.ts";
 import type { Real } from "../real.ts";
 import { type Answer, INVALID_INPUT, NOT_FOUND } from "../rules.ts";
-import { mutation } from "../step.ts";
+import { mutation, type Step } from "../step.ts";
 import { MOST, type Quota, type World } from "../world.ts";
+import { claim } from "./claim.ts";
+import { isDue, start } from "./start.ts";
 
 /** The longest window there is: whatever happens in a sequence is in it. */
 const WINDOW = 31 * 24 * 60 * 60;
@@ -56,18 +58,22 @@ export const deleteQuota = mutation<DeleteQuota>("deleteQuota", {
 });
 
 const one = fc.record({
-  workspace: fc.constantFrom(0, 0, 0, 1, 2),
-  profile: fc.constantFrom(...mostly<string | null>(6, null, "default", "default", "terminal", "no-such-profile")),
+  for: pick,
+  whose: fc.constantFrom(...mostly(3, "all", "its", "its", "terminal", "no-such-profile")),
   resource: fc.constantFrom<Quota["resource"][]>("ACTIVE_JOBS", "ACTIVE_JOBS", "JOBS", "TOKENS"),
   /** How much may be used from now on. */
-  room: fc.constantFrom(1, 1, 2, 2, 3, 0),
+  room: fc.constantFrom(0, 0, 1, 1, 2),
   misfits: fc.constantFrom(...mostly(20, false, true)),
 });
 
-/** Mostly with so little room that it is soon used up. */
+/** Mostly about a job that somebody may take now, and with so little room that it is soon used up. */
 export const setsQuota: fc.Arbitrary<Draw> = one.map(
-  ({ workspace, profile, resource, room, misfits }): Draw =>
+  ({ for: picked, whose, resource, room, misfits }): Draw =>
     (world) => {
+      const job = world.jobs[pickFrom(world.jobs, picked, isDue) ?? -1];
+      if (!job) return null;
+      const { workspace } = job.submit;
+      const profile = whose === "all" ? null : whose === "its" ? job.profile : whose;
       const now = used(world, { workspace, profile, resource, most: 0, isGone: false });
       const most = resource === "TOKENS" ? now + 50 * room : now + room;
       return setQuota({ workspace, profile, resource, most: Math.min(most, MOST), ...(misfits ? { misfits } : {}) });
@@ -83,18 +89,26 @@ export const deletesQuota: fc.Arbitrary<Draw> = fc.tuple(pick, fc.nat(9)).map(
     },
 );
 
-/** What is used up is soon lifted: with it, little happens. */
-export const lifts: fc.Arbitrary<Draw> = fc
-  .constantFrom<("delete" | "raise" | null)[]>("delete", "raise", null, null, null)
-  .map(
-    (how): Draw =>
-      (world) => {
-        const number = world.quotas.findIndex((quota) => isUsedUp(world, quota));
-        const quota = world.quotas[number];
-        if (!quota || how === null) return null;
-        const { workspace, profile, resource } = quota;
-        if (how === "delete") return deleteQuota({ workspace, quota: number });
-        const most = used(world, quota) + (resource === "TOKENS" ? 50 : 1);
-        return setQuota({ workspace, profile, resource, most: Math.min(most, MOST) });
-      },
-  );
+const ways = fc.constantFrom("start", "start", "claim", "raise", "delete");
+
+/** What is used up is run into, and soon lifted: with it, little happens. */
+export const meetsQuota: fc.Arbitrary<Draw> = fc.option(ways, { freq: 1 }).map(
+  (way): Draw =>
+    (world) => {
+      const quota = world.quotas.find((each) => isUsedUp(world, each));
+      return quota && way ? meet(world, quota, way) : null;
+    },
+);
+
+function meet(world: World, quota: Quota, way: "start" | "claim" | "raise" | "delete"): Step | null {
+  const { workspace, profile, resource } = quota;
+  if (way === "delete") return deleteQuota({ workspace, quota: world.quotas.indexOf(quota) });
+  if (way === "raise") {
+    const most = used(world, quota) + (resource === "TOKENS" ? 50 : 1);
+    return setQuota({ workspace, profile, resource, most: Math.min(most, MOST) });
+  }
+  const job = world.jobs.findIndex((each) => isDue(each) && isAbout(quota, each));
+  if (job === -1) return null;
+  const worker = "worker-1";
+  return way === "start" ? start({ job, worker }) : claim({ workspace, worker, kinds: null, limit: 1 });
+}

@@ -4,7 +4,7 @@ import type { Draw } from "../draw.ts";
 import { afterFailure } from "../endings.ts";
 import { SOME_TIME } from "../payload.ts";
 import { mutation } from "../step.ts";
-import { change, ENGINE, endRun, type World } from "../world.ts";
+import { change, ENGINE, endRun, type Run, type World } from "../world.ts";
 
 /** Section 6, "Recovery": whatever runs without a lease is stalled, then queued again or failed. */
 export const recover = mutation<null>("recover", {
@@ -12,8 +12,10 @@ export const recover = mutation<null>("recover", {
   actual: async ({ engine }) => ({ recovered: await recoverStalledRuns(engine) }),
 });
 
+const isLost = ({ state, leaseIsOver }: Run): boolean => state === "RUNNING" && leaseIsOver;
+
 function stall(world: World): number {
-  const lost = world.claims.filter(({ state, leaseIsOver }) => state === "RUNNING" && leaseIsOver);
+  const lost = world.claims.filter(isLost);
   for (const run of lost) {
     const { job } = run;
     endRun(run, "STALLED", true);
@@ -29,4 +31,9 @@ function stall(world: World): number {
   return lost.length;
 }
 
-export const recovers: fc.Arbitrary<Draw> = fc.constant(() => recover(null));
+/** Mostly when there is something to recover. */
+export const recovers: fc.Arbitrary<Draw> = fc.nat(9).map(
+  (wild): Draw =>
+    ({ claims }) =>
+      wild === 0 || claims.some(isLost) ? recover(null) : null,
+);

@@ -113,7 +113,7 @@ const comment = fc.constantFrom(null, "the dates are wrong", `ask with ${SECRET}
 
 export const verdicts = aboutJob(
   fc.record({
-    verdict: fc.constantFrom<Verdict["verdict"][]>("NEEDS_USER", "NEEDS_USER", "APPROVED", "REJECTED"),
+    verdict: fc.constantFrom<Verdict["verdict"][]>("NEEDS_USER", "NEEDS_USER", "NEEDS_USER", "APPROVED", "REJECTED"),
     comment,
   }),
   ({ state }) => state === "AWAITING_VALIDATION",

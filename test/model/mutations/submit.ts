@@ -114,7 +114,7 @@ export const A_SUBMIT: Submit = {
 };
 
 const one: fc.Arbitrary<Omit<Submit, "parent">> = fc.record({
-  workspace: fc.constantFrom(0, 0, 0, 1, 1, 2),
+  workspace: fc.constantFrom(0, 0, 0, 0, 1, 2),
   kind: fc.constantFrom("DOC_SUMMARIZE", "DOC_SUMMARIZE", "DOC_EDIT", "TERMINAL_EXEC"),
   profile: fc.constantFrom(...mostly(40, null, "default", "terminal", "no-such-profile")),
   accessMode: fc.constantFrom("ANALYSIS_ONLY", "APPLY_SCOPED", "PREVIEW_ONLY"),

@@ -3,7 +3,7 @@ import { NotFoundError } from "../../../src/errors.ts";
 import { aceCodeOf, poisonJob } from "../../../src/workflow/poison.ts";
 import { FOUND } from "../../support/jobs.ts";
 import { aboutJob } from "../draw.ts";
-import { poison, STANDS, transition } from "../endings.ts";
+import { below, poison, STANDS, transition } from "../endings.ts";
 import { type Finding, redacted, SECRET } from "../payload.ts";
 import type { Real } from "../real.ts";
 import { type Answer, NOT_FOUND } from "../rules.ts";
@@ -57,7 +57,8 @@ async function actual(real: Real, { job, type }: Report): Promise<object> {
 const type = fc.constantFrom<Report["type"][]>("EXPORT", "PROMPT_INJECTION", "UNKNOWN_SENSITIVITY");
 
 export const violations = aboutJob(
-  fc.record({ type }),
-  () => true,
-  (job, drawn) => reportViolation({ job, ...drawn }),
+  fc.record({ type, spreads: fc.constantFrom(true, true, false) }),
+  // Mostly in one that others descend from.
+  (job, world, { spreads }) => !spreads || below(world, job).some(({ state }) => !STANDS.includes(state)),
+  (job, { type: found }) => reportViolation({ job, type: found }),
 );
