@@ -134,10 +134,18 @@ test("a story in which every mutation comes to something, so that none is in the
     submit({ ...A_SUBMIT, workspace: 1, priority: 1 }),
     claim({ workspace: null, worker: "worker-1", kinds: null, limit: 1 }),
     claim({ workspace: null, worker: "worker-1", kinds: null, limit: 1 }),
+    // Sequences seldom come so far that an attempt which was not charged is missed.
+    submit({ ...A_SUBMIT, workspace: 1, maxAttempts: 2 }),
+    start({ job: 9, worker: "worker-1" }),
+    complete([{ ...by(10), ...completion }]),
+    verdict({ job: 9, verdict: "NEEDS_USER", comment: null }),
+    review({ job: 9, decision: "REVISE", comment: null }),
+    start({ job: 9, worker: "worker-1" }),
+    fail({ ...by(11), retryable: true }),
   ];
   for (const each of story) await sequence.take(each);
   await sequence.expectWhole(server.url, { workspace: 0, states: null, kinds: null });
   const ended = ["COMPLETED", "POISONED", "POISONED", "CANCELLED"];
-  expect(sequence.world.jobs.map(({ state }) => state)).toEqual([...ended, ...Array(5).fill("RUNNING")]);
+  expect(sequence.world.jobs.map(({ state }) => state)).toEqual([...ended, ...Array(5).fill("RUNNING"), "QUEUED"]);
   await sequence.leave();
 });
