@@ -1,6 +1,9 @@
 import { expect } from "vitest";
+import { readUse } from "../../src/quotas/use.ts";
 import { metricsOf } from "../../src/storage/columns.ts";
+import { Prisma } from "../../src/storage/generated/client/client.ts";
 import { expectSound, type Records, recordsOfAll } from "../support/records.ts";
+import { pictureOfQuota } from "./quotas.ts";
 import type { Real } from "./real.ts";
 import { holdsLease, isActive, type Job, latestRun, type Metrics, type World } from "./world.ts";
 
@@ -9,27 +12,34 @@ export function expectAnswer(actual: unknown, expected: unknown): void {
   expect(actual).toEqual(expected);
 }
 
-/** Everything of these jobs: what the model says, held against what the database holds. */
-export async function expectSame(real: Real, jobs: readonly Job[]): Promise<void> {
-  if (jobs.length === 0) return;
+/** Everything of these jobs: what the model says, held against what the database holds, which is returned. */
+export async function expectSame(real: Real, jobs: readonly Job[]): Promise<ReadonlyMap<string, Records>> {
+  if (jobs.length === 0) return new Map();
   const jobIds = jobs.map(({ number }) => real.jobId(number));
   const records = await recordsOfAll(real.engine.prisma, jobIds);
-  expect(jobIds.map((jobId) => pictureOfRecords(records.get(jobId)))).toEqual(jobs.map(pictureOfJob));
+  expect(jobIds.map((jobId) => pictureOfRecords(real, records.get(jobId)))).toEqual(jobs.map(pictureOfJob));
+  return records;
 }
 
-/** Everything of the whole workspace: its jobs, their trees, and that the chain of every job is unbroken. */
-export async function expectWhole({ jobs }: World, real: Real): Promise<void> {
-  await expectSame(real, jobs);
-  const records = await recordsOfAll(real.engine.prisma, real.jobIds);
+/** Everything of all workspaces: their quotas, their jobs, the trees of these, and that the chain of every job is unbroken. */
+export async function expectWhole(world: World, real: Real): Promise<void> {
+  const { jobs } = world;
+  const records = await expectSame(real, jobs);
   for (const each of records.values()) expectSound(each);
-  expect(treesOf(real, records)).toEqual(jobs.map((job) => ({ parent: job.parent?.number ?? null, ...topOf(job) })));
+  const quotas = await readUse(real.engine.prisma, Prisma.sql`workspace_id = ANY(${real.workspaceIds}::uuid[])`);
+  expect(quotas.map((quota) => real.pictureOfQuota(quota))).toEqual(
+    world.quotas.filter(({ isGone }) => !isGone).map((quota) => pictureOfQuota(world, quota)),
+  );
+  expect(treesOf(real, records)).toEqual(jobs.map(placeOf));
 }
 
-/** The job at the top, whose trace all below it have; null for itself. */
-function topOf(job: Job): { readonly root: number | null; readonly trace: number } {
+/** Where a job is: all below the job at the top have the trace of that one. */
+function placeOf(job: Job) {
   let top = job;
   while (top.parent) top = top.parent;
-  return { root: top === job ? null : top.number, trace: top.number };
+  const { submit, parent } = job;
+  const root = top === job ? null : top.number;
+  return { workspace: submit.workspace, parent: parent?.number ?? null, root, trace: top.number };
 }
 
 function treesOf(real: Real, records: ReadonlyMap<string, Records>) {
@@ -38,6 +48,7 @@ function treesOf(real: Real, records: ReadonlyMap<string, Records>) {
   return real.jobIds.map((jobId, number) => {
     const job = records.get(jobId)?.job;
     return {
+      workspace: real.workspaceIds.indexOf(job?.workspaceId ?? ""),
       parent: numberOf(job?.parentJobId),
       root: numberOf(job?.rootJobId),
       trace: traces.indexOf(traces[number]),
@@ -68,7 +79,7 @@ function pictureOfJob(job: Job) {
 
 type Picture = ReturnType<typeof pictureOfJob>;
 
-function pictureOfRecords(records: Records | undefined): Picture | null {
+function pictureOfRecords(real: Real, records: Records | undefined): Picture | null {
   if (!records) return null;
   const { job, runs, nodes, events } = records;
   const { state, statusReason: reason, version, attempt, revisions, jobOutputs: outputs, issues } = job;
@@ -119,6 +130,7 @@ function pictureOfRecords(records: Records | undefined): Picture | null {
       previousState: event.previousState,
       metrics: numbers(event),
       capability: event.capabilityId,
+      payload: real.inNumbers(event.payload),
       attempt: attemptOf.get(event.workflowRunId) ?? 0,
     })),
   };

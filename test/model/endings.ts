@@ -1,4 +1,5 @@
 import type { JobState } from "../../src/storage/generated/client/enums.ts";
+import { type Finding, SOME_TEXT, theJob } from "./payload.ts";
 import { countGuards, deny, illegal, isOverBudget, type Refusal } from "./rules.ts";
 import {
   type Actor,
@@ -26,10 +27,11 @@ export function afterFailure({ attempt, revisions, submit }: Job, retryable: boo
 }
 
 /** Section 5: the job and all its descendants that have not completed or been cancelled, each in one version. */
-export function poison(world: World, job: Job, violation: string, guardsRun: number): void {
-  poisonOne(job, violation, guardsRun);
+export function poison(world: World, job: Job, found: Finding, guardsRun: number): void {
+  poisonOne(job, found, guardsRun);
   for (const other of below(world, job)) {
-    if (!STANDS.includes(other.state) && other.state !== "POISONED") poisonOne(other, violation, 0);
+    if (!STANDS.includes(other.state) && other.state !== "POISONED")
+      poisonOne(other, { ...found, source_job_id: theJob(job) }, 0);
   }
 }
 
@@ -37,14 +39,24 @@ export function poison(world: World, job: Job, violation: string, guardsRun: num
 export const STANDS: readonly JobState[] = ["COMPLETED", "COMPLETED_WITH_ISSUES", "CANCELLED"];
 
 /** Its active or stalled runs and its open nodes go with it. */
-function poisonOne(job: Job, violation: string, guardsRun: number): void {
+function poisonOne(job: Job, found: Finding & { readonly source_job_id?: string }, guardsRun: number): void {
   for (const run of job.runs) {
     if (isActive(run) || run.state === "STALLED") endRun(run, "POISONED", true);
   }
   const metrics = countGuards(job.metrics, guardsRun);
-  const set = { state: "POISONED", reason: `poisoned: ${violation}`, hasError: true, outputs: null, metrics } as const;
-  change(job, "SECURITY_VIOLATION", ENGINE, set);
+  const reason = `poisoned: ${found.violation_type}`;
+  const payload = { ...found, action_taken: "poisoned", job_state_transition: transition(job.state, "POISONED") };
+  change(
+    job,
+    "SECURITY_VIOLATION",
+    ENGINE,
+    { state: "POISONED", reason, hasError: true, outputs: null, metrics },
+    payload,
+  );
 }
+
+/** How a security event tells of what became of the state. */
+export const transition = (from: JobState, to: JobState): string => `${from} -> ${to}`.toLowerCase();
 
 /** Children, and theirs, whatever became of those in between. */
 export function below(world: World, job: Job): readonly Job[] {
@@ -63,9 +75,13 @@ export const CANCELLABLE: readonly JobState[] = [
   "AWAITING_USER",
 ];
 
-export function cancelOne(job: Job, by: Actor): void {
+export function cancelOne(
+  job: Job,
+  by: Actor,
+  why: { readonly detail: string; readonly cancelled_with?: string },
+): void {
   endActive(job, "CANCELLED", true);
-  change(job, "STATE_CHANGED", by, { state: "CANCELLED", reason: "cancelled", runAfter: "none", outputs: null });
+  change(job, "STATE_CHANGED", by, { state: "CANCELLED", reason: "cancelled", runAfter: "none", outputs: null }, why);
 }
 
 /** Why a person cannot have it tried again: it has not failed or stalled, or its first report could only fail it. */
@@ -90,19 +106,20 @@ export function endActive(job: Job, state: JobState, hasError: boolean): void {
 export const broken = {
   accessMode(run: Run): Refusal {
     endRun(run, "FAILED", true);
-    change(run.job, "STATE_CHANGED", agent(run), { state: "FAILED", reason: "access_mode_violation", hasError: true });
+    const set = { state: "FAILED", reason: "access_mode_violation", hasError: true } as const;
+    change(run.job, "STATE_CHANGED", agent(run), set, { detail: SOME_TEXT });
     return { code: "ACCESS_MODE_VIOLATION", directive: "STOP_FAILED" };
   },
   /** @param metrics which passed the budget: they are kept. */
   budget(run: Run, metrics: Metrics): Refusal {
     endRun(run, "FAILED", true);
     const set = { state: "FAILED", reason: "budget_exceeded", hasError: true, metrics } as const;
-    change(run.job, "STATE_CHANGED", ENGINE, set);
+    change(run.job, "STATE_CHANGED", ENGINE, set, { ace_code: "ACE-001", detail: SOME_TEXT });
     return { code: "BUDGET_EXCEEDED", directive: "STOP_FAILED" };
   },
   capability(run: Run, capability: string): Refusal {
     endRun(run, "FAILED", true);
-    return deny(run.job, capability);
+    return deny(run.job, capability, "completion");
   },
 };
 

@@ -1,11 +1,10 @@
 import { afterAll, afterEach, beforeAll, beforeEach, test } from "vitest";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
-import { engineOn, submitted } from "../support/engine.ts";
 import { startTestServer, type TestServer } from "../support/server.ts";
 import { heartbeat } from "./mutations/heartbeat.ts";
 import { start } from "./mutations/start.ts";
 import { A_SUBMIT, submit } from "./mutations/submit.ts";
-import { Real } from "./real.ts";
+import { jobElsewhere, Real } from "./real.ts";
 import { Sequence } from "./sequence.ts";
 
 /** What the model test found, reduced; each stays, under the name of what went wrong. */
@@ -22,12 +21,11 @@ afterAll(async () => {
   await db.close();
 });
 beforeEach(async () => {
-  const engine = engineOn(db.storage);
-  sequence = new Sequence(new Real(db.storage, (await submitted(engine)).jobId));
+  sequence = new Sequence(new Real(db.storage, await jobElsewhere(db.storage)));
 });
 afterEach(() => sequence.leave());
 
-const whole = () => sequence.expectWhole(server.url, { states: null, kinds: null });
+const whole = () => sequence.expectWhole(server.url, { workspace: 0, states: null, kinds: null });
 
 test("the sums of aiJobStats stop at 2^53 - 1, instead of failing the query", async () => {
   for (const job of [0, 1]) {

@@ -7,7 +7,7 @@ import { run } from "../support/server.ts";
 import type { Real } from "./real.ts";
 import { type Job, total, type World } from "./world.ts";
 
-/** What a client is shown of the whole workspace: lists by filter, counts and sums. */
+/** What a client is shown of a whole workspace: lists by filter, counts and sums. */
 
 const LISTS = graphql(`
   query ModelLists($filter: AiJobFilter, $stats: AiJobStatsFilter) {
@@ -28,23 +28,27 @@ const LISTS = graphql(`
 const KINDS: readonly Job["submit"]["kind"][] = ["DOC_SUMMARIZE", "DOC_EDIT", "TERMINAL_EXEC"];
 
 export interface Filter {
+  readonly workspace: number;
   readonly states: readonly JobState[] | null;
   readonly kinds: readonly Job["submit"]["kind"][] | null;
 }
 
 export const filters: fc.Arbitrary<Filter> = fc.record({
+  workspace: fc.constantFrom(0, 0, 1, 2),
   states: fc.option(fc.subarray(Object.values(JobState), { minLength: 1 })),
   kinds: fc.option(fc.subarray([...KINDS], { minLength: 1 })),
 });
 
-export async function expectSameLists(world: World, real: Real, url: string, { states, kinds }: Filter): Promise<void> {
-  const matching = world.jobs.filter(
+export async function expectSameLists(world: World, real: Real, url: string, which: Filter): Promise<void> {
+  const { workspace, states, kinds } = which;
+  const jobs = world.jobs.filter(({ submit }) => submit.workspace === workspace);
+  const matching = jobs.filter(
     ({ state, submit: { kind } }) => (states?.includes(state) ?? true) && (kinds?.includes(kind) ?? true),
   );
   const filter = { states: states && [...states], kinds: kinds && [...kinds] };
   const variables = { filter, stats: filter };
-  const answer = await run(url, LISTS, variables, { "x-workspace-id": real.workspaceId });
-  expect(answer.all).toEqual(newestFirst(world.jobs, real));
+  const answer = await run(url, LISTS, variables, { "x-workspace-id": real.workspaceId(workspace) });
+  expect(answer.all).toEqual(newestFirst(jobs, real));
   expect(answer.some).toEqual(newestFirst(matching, real));
   const { aiJobStats: stats } = answer;
   expect(stats.total).toBe(matching.length);

@@ -1,7 +1,6 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
-import { engineOn, submitted } from "../support/engine.ts";
 import { tenfoldInLong } from "../support/long.ts";
 import { startTestServer, type TestServer } from "../support/server.ts";
 import { filters } from "./lists.ts";
@@ -11,8 +10,10 @@ import { cancel } from "./mutations/cancel.ts";
 import { claim } from "./mutations/claim.ts";
 import { complete } from "./mutations/complete.ts";
 import { fail } from "./mutations/fail.ts";
+import { fold } from "./mutations/fold.ts";
 import { grant } from "./mutations/grant.ts";
 import { heartbeat } from "./mutations/heartbeat.ts";
+import { deleteQuota, setQuota } from "./mutations/quota.ts";
 import { recover } from "./mutations/recover.ts";
 import { review, verdict } from "./mutations/resolve.ts";
 import { retry } from "./mutations/retry.ts";
@@ -20,7 +21,7 @@ import { start } from "./mutations/start.ts";
 import { A_SUBMIT, submit } from "./mutations/submit.ts";
 import { leaseEnds, preferenceEnds, waitEnds } from "./mutations/time.ts";
 import { reportViolation } from "./mutations/violation.ts";
-import { Real } from "./real.ts";
+import { jobElsewhere, Real } from "./real.ts";
 import { Sequence, sequences } from "./sequence.ts";
 
 /**
@@ -47,9 +48,9 @@ afterAll(async () => {
 test(
   "whatever workers and people do in whatever order, the server answers and stores what the model does",
   async () => {
-    const elsewhere = await submitted(engineOn(db.storage));
-    const property = fc.asyncProperty(sequences(40), filters, async (commands, filter) => {
-      const sequence = new Sequence(new Real(db.storage, elsewhere.jobId));
+    const elsewhere = await jobElsewhere(db.storage);
+    const property = fc.asyncProperty(sequences(50), filters, async (commands, filter) => {
+      const sequence = new Sequence(new Real(db.storage, elsewhere));
       try {
         await fc.asyncModelRun(() => ({ model: sequence, real: sequence.real }), commands);
         await sequence.expectWhole(server.url, filter);
@@ -70,7 +71,7 @@ test(
 );
 
 test("a story in which every mutation comes to something, so that none is in the model for nothing", async () => {
-  const sequence = new Sequence(new Real(db.storage, (await submitted(engineOn(db.storage))).jobId));
+  const sequence = new Sequence(new Real(db.storage, await jobElsewhere(db.storage)));
   const by = (run: number, more: object = {}) => ({
     run,
     token: run,
@@ -87,7 +88,7 @@ test("a story in which every mutation comes to something, so that none is in the
     advance({ ...by(0), ...step }),
     fail({ ...by(0), retryable: true }),
     waitEnds({ job: 0 }),
-    claim({ worker: "worker-2", kinds: null, limit: 3 }),
+    claim({ workspace: 0, worker: "worker-2", kinds: null, limit: 3 }),
     named,
     named,
     leaseEnds({ claim: 1 }),
@@ -97,9 +98,9 @@ test("a story in which every mutation comes to something, so that none is in the
     complete([{ ...by(2), ...completion }]),
     verdict({ job: 0, verdict: "NEEDS_USER", comment: null }),
     review({ job: 0, decision: "REVISE", comment: "the dates are wrong" }),
-    claim({ worker: "worker-1", kinds: null, limit: 3 }),
+    claim({ workspace: 0, worker: "worker-1", kinds: null, limit: 3 }),
     preferenceEnds({ job: 0 }),
-    claim({ worker: "worker-1", kinds: null, limit: 3 }),
+    claim({ workspace: 0, worker: "worker-1", kinds: null, limit: 3 }),
     complete([{ ...by(3), ...completion }]),
     verdict({ job: 0, verdict: "APPROVED", comment: null }),
     submit(A_SUBMIT),
@@ -110,12 +111,41 @@ test("a story in which every mutation comes to something, so that none is in the
     retry({ job: 1 }),
     start({ job: 2, worker: "worker-1" }),
     heartbeat([by(4)]),
-    bulk({ kind: "retry", states: ["FAILED", "COMPLETED"], kinds: null, limit: 4 }),
+    bulk({ workspace: 0, kind: "retry", states: ["FAILED", "COMPLETED"], kinds: null, limit: 4 }),
     reportViolation({ job: 1, type: "EXPORT" }),
     submit(A_SUBMIT),
     cancel({ job: 3, includeChildren: true }),
+    fold(null),
+    setQuota({ workspace: 0, profile: "default", resource: "ACTIVE_JOBS", most: 1 }),
+    setQuota({ workspace: 0, profile: null, resource: "TOKENS", most: 31 }),
+    setQuota({ workspace: 0, profile: null, resource: "JOBS", most: 6 }),
+    submit(A_SUBMIT),
+    submit(A_SUBMIT),
+    submit(A_SUBMIT),
+    claim({ workspace: 0, worker: "worker-1", kinds: null, limit: 2 }),
+    claim({ workspace: 0, worker: "worker-1", kinds: null, limit: 2 }),
+    start({ job: 5, worker: "worker-2" }),
+    setQuota({ workspace: 0, profile: "default", resource: "ACTIVE_JOBS", most: 2 }),
+    deleteQuota({ workspace: 0, quota: 1 }),
+    start({ job: 5, worker: "worker-2" }),
+    submit({ ...A_SUBMIT, workspace: 1 }),
+    submit({ ...A_SUBMIT, workspace: 2 }),
+    claim({ workspace: null, worker: "worker-1", kinds: null, limit: 1 }),
+    submit({ ...A_SUBMIT, workspace: 1, priority: 1 }),
+    claim({ workspace: null, worker: "worker-1", kinds: null, limit: 1 }),
+    claim({ workspace: null, worker: "worker-1", kinds: null, limit: 1 }),
+    // Sequences seldom come so far that an attempt which was not charged is missed.
+    submit({ ...A_SUBMIT, workspace: 1, maxAttempts: 2 }),
+    start({ job: 9, worker: "worker-1" }),
+    complete([{ ...by(10), ...completion }]),
+    verdict({ job: 9, verdict: "NEEDS_USER", comment: null }),
+    review({ job: 9, decision: "REVISE", comment: null }),
+    start({ job: 9, worker: "worker-1" }),
+    fail({ ...by(11), retryable: true }),
   ];
   for (const each of story) await sequence.take(each);
-  await sequence.expectWhole(server.url, { states: null, kinds: null });
-  expect(sequence.world.jobs.map(({ state }) => state)).toEqual(["COMPLETED", "POISONED", "POISONED", "CANCELLED"]);
+  await sequence.expectWhole(server.url, { workspace: 0, states: null, kinds: null });
+  const ended = ["COMPLETED", "POISONED", "POISONED", "CANCELLED"];
+  expect(sequence.world.jobs.map(({ state }) => state)).toEqual([...ended, ...Array(5).fill("RUNNING"), "QUEUED"]);
+  await sequence.leave();
 });

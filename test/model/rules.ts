@@ -81,8 +81,9 @@ export function lacks(world: World, job: Job): string | null {
 }
 
 /** A denial fails the job, and is on record (section 8); it says all there is to say in the reason. */
-export function deny(job: Job, capability: string): Refusal {
+export function deny(job: Job, capability: string, checkedAt: "submit" | "claim" | "completion"): Refusal {
   const set = { state: "FAILED", reason: `capability_denied: ${capability}`, outputs: null } as const;
-  change(job, "CAPABILITY_ACTION", ENGINE, set, capability);
+  const payload = { outcome: "denied", capability, capability_profile_id: job.profile, checked_at: checkedAt };
+  change(job, "CAPABILITY_ACTION", ENGINE, set, payload, capability);
   return { code: "CAPABILITY_DENIED", missingCapability: capability, job: job.number };
 }

@@ -8,9 +8,11 @@ import { cancels } from "./mutations/cancel.ts";
 import { claims } from "./mutations/claim.ts";
 import { completions } from "./mutations/complete.ts";
 import { fails } from "./mutations/fail.ts";
+import { folds } from "./mutations/fold.ts";
 import { restoreGrants, restores, revokes } from "./mutations/grant.ts";
 import { heartbeats } from "./mutations/heartbeat.ts";
-import { recover, recovers } from "./mutations/recover.ts";
+import { deletesQuota, meetsQuota, setsQuota } from "./mutations/quota.ts";
+import { recovers } from "./mutations/recover.ts";
 import { repeats } from "./mutations/repeat.ts";
 import { reviews, verdicts } from "./mutations/resolve.ts";
 import { retries } from "./mutations/retry.ts";
@@ -28,21 +30,24 @@ const MUTATIONS: readonly (readonly [draws: fc.Arbitrary<Draw>, weight: number])
   [starts, 4],
   [claims, 10],
   [advances, 20],
-  [heartbeats, 8],
+  [heartbeats, 10],
   [completions, 14],
-  [verdicts, 14],
-  [reviews, 14],
+  [verdicts, 18],
+  [reviews, 18],
   [fails, 4],
-  [repeats, 6],
-  [cancels, 2],
+  [repeats, 8],
+  [cancels, 12],
   [retries, 4],
   [bulks, 2],
-  [violations, 1],
+  [violations, 3],
   [recovers, 3],
   [leasesEnd, 4],
   [waitsEnd, 4],
   [preferencesEnd, 4],
-  [revokes, 6],
+  [revokes, 4],
+  [setsQuota, 6],
+  [deletesQuota, 1],
+  [folds, 1],
 ];
 
 /** One sequence: the model, the server, and the steps that were taken. */
@@ -79,8 +84,8 @@ export class Sequence {
 
   /** Leaves nothing behind that another sequence would meet: what all workspaces share is as it was. */
   async leave(): Promise<void> {
-    await recover(null).actual(this.real);
-    await restoreGrants(this.real);
+    await this.real.cancelAll();
+    await restoreGrants(this.world, this.real);
   }
 
   async #explained(look: () => Promise<void>): Promise<void> {
@@ -119,11 +124,11 @@ export function sequences(maxCommands: number) {
   const weighted = MUTATIONS.map(([arbitrary, weight]) => ({ arbitrary, weight }));
   const drawn = fc.array(fc.oneof(...weighted), { minLength: 3, maxLength: 3 });
   // Now and then jobs pile up before any is taken.
-  const goOn = fc.oneof(fc.tuple(submits), fc.tuple(startsDue, waitsEnd, submits));
-  const draws = fc.tuple(restores, drawn, goOn).map(
-    ([restore, some, others]): Draw =>
+  const goOn = fc.oneof(fc.tuple(submits), fc.tuple(startsDue, waitsEnd, submits), fc.tuple(claims, waitsEnd, submits));
+  const draws = fc.tuple(restores, meetsQuota, drawn, goOn).map(
+    ([restore, meet, some, others]): Draw =>
       (...soFar) => {
-        for (const draw of [restore, ...some, ...others]) {
+        for (const draw of [restore, meet, ...some, ...others]) {
           const step = draw(...soFar);
           if (step) return step;
         }

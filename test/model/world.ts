@@ -3,12 +3,13 @@ import { type JsonValue, METRIC_NAMES, type MetricName } from "../../src/storage
 import type {
   AccessMode,
   JobState,
+  QuotaResource,
   RecorderActor,
   RecorderEventType,
 } from "../../src/storage/generated/client/enums.ts";
 
 /**
- * The reference model: a workspace in plain memory, as sections 3 to 6 of the spec describe it. It shares no rule with
+ * The reference model: a few workspaces in plain memory, as sections 3 to 6 of the spec describe it. It shares no rule with
  * the product, and knows nothing of ids, clocks, rows or transactions: what is told apart by them there is told apart
  * by its number here.
  */
@@ -18,14 +19,20 @@ export interface World {
   readonly jobs: Job[];
   /** Every run whose lease token was handed out, in that order; a claim's number is its place here. */
   readonly claims: Run[];
+  /** In the order in which they were set; a quota's number is its place here. */
+  readonly quotas: Quota[];
   /** What each capability profile grants. */
   readonly profiles: Map<string, readonly string[]>;
+  /** The workspace that was served last by a claim in all of them; -1 before the first. */
+  lastTurn: number;
 }
 
 export type Metrics = Record<MetricName, number>;
 
 /** What a submit says, as far as it matters here. */
 export interface Submit {
+  /** By its place in the order of their ids. */
+  readonly workspace: number;
   readonly kind: "DOC_SUMMARIZE" | "DOC_EDIT" | "TERMINAL_EXEC";
   readonly profile: string | null;
   readonly accessMode: AccessMode;
@@ -66,6 +73,15 @@ export interface Job {
   issues: readonly string[];
   readonly runs: Run[];
   readonly events: Event[];
+}
+
+export interface Quota {
+  readonly workspace: number;
+  /** Whose jobs it counts; all where null. */
+  readonly profile: string | null;
+  readonly resource: QuotaResource;
+  most: number;
+  isGone: boolean;
 }
 
 export interface Run {
@@ -109,6 +125,8 @@ export interface Event {
   readonly previousState: JobState | null;
   readonly metrics: Metrics;
   readonly capability: string | null;
+  /** With jobs by their numbers; what the model cannot know is there as its shape. */
+  readonly payload: unknown;
   /** The attempt that it is about; 0 for none. */
   readonly attempt: number;
 }
@@ -123,7 +141,7 @@ export function newWorld(): World {
     ["default", ["doc.read", "doc.summarize"]],
     ["terminal", ["term.exec"]],
   ]);
-  return { jobs: [], claims: [], profiles };
+  return { jobs: [], claims: [], quotas: [], profiles, lastTurn: -1 };
 }
 
 export function noMetrics(): Metrics {
@@ -156,19 +174,24 @@ export type Changes = Partial<
   >
 >;
 
-/** Section 4: one version more, and one event that tells of it. */
+/**
+ * Section 4: one version more, and one event that tells of it.
+ * @param payload what the event tells; why the state changed is told by every event of that type.
+ */
 export function change(
   job: Job,
   type: RecorderEventType,
   by: Actor,
   set: Changes,
+  payload: object = {},
   capability: string | null = null,
 ): void {
   const previousState = job.version === 0 ? null : job.state;
   Object.assign(job, set);
   job.version += 1;
-  const { state, metrics } = job;
-  job.events.push({ type, ...by, state, previousState, metrics, capability, attempt: job.runs.length });
+  const { state, metrics, runs } = job;
+  const told = type === "STATE_CHANGED" ? { reason: job.reason, ...payload } : payload;
+  job.events.push({ type, ...by, state, previousState, metrics, capability, payload: told, attempt: runs.length });
 }
 
 /** A run that has ended has no lease, and no node of it stays open (section 3). */

@@ -41,12 +41,15 @@ export async function recordsOfAll(
 
 /** One event for each version, chained, each telling what the next begins with; the last tells how the job is. */
 export function expectSound({ job, events }: Records): void {
+  const { workspaceId, traceId } = job;
   expect(events.map(({ version }) => version)).toEqual(Array.from({ length: job.version }, (_, index) => index + 1));
   for (const [index, event] of events.entries()) {
     const before = events[index - 1];
     expect(event.hash).toBe(hashEvent(event));
     expect(event.prevHash).toBe(before?.hash ?? CHAIN_START);
     expect(event.previousState).toBe(before?.state ?? null);
+    expect(event).toMatchObject({ workspaceId, traceId });
+    expect(event.orderXid).toBeGreaterThanOrEqual(before?.orderXid ?? 0n);
   }
   const last = events.at(-1);
   expect(last).toMatchObject({ state: job.state, orderXid: job.orderXid, hash: job.chainHash, ...metricsOf(job) });

@@ -3,6 +3,7 @@ import { advanceWorkflow } from "../../../src/workflow/advance.ts";
 import { HOSTILE } from "../../support/jobs.ts";
 import { byHolder, delta, mostly, pick, pickFrom, reportId } from "../draw.ts";
 import { broken, mayWrite, poison } from "../endings.ts";
+import { injectionIn, redacted, SECRET } from "../payload.ts";
 import { metrics, type Real } from "../real.ts";
 import { judge, keep, type Report } from "../reports.ts";
 import {
@@ -28,6 +29,8 @@ interface Advance extends Report {
   readonly delta: Delta;
 }
 
+const NO = `not with ${SECRET}`;
+
 /** Section 6, "Report", of a step: the lease, then the guards, and only then is anything kept. */
 export const advance = report<Advance>("advance", { expected, actual });
 
@@ -37,7 +40,7 @@ function expected(world: World, input: Advance): Answer {
   const { run, job, kept } = judged;
   if (kept?.node) return { node: kept.node.id, state: kept.node.state, version: job.version };
   if (input.snippet === "hostile") {
-    poison(world, job, "prompt_injection", guardsOver(input.snippet));
+    poison(world, job, injectionIn("doc-1", "retrievedSnippets"), guardsOver(input.snippet));
     return { poisoned: job.number, version: job.version };
   }
   if (!mayWrite(job, input.delta.entitiesWritten ?? 0)) return breaks(run, input, broken.accessMode(run));
@@ -46,10 +49,20 @@ function expected(world: World, input: Advance): Answer {
   if (!node) return INVALID_INPUT;
   const after = countGuards(grown, guardsOver(input.snippet));
   const type = node.type === "llm_call" ? "LLM_INFERENCE" : "NODE_CHANGED";
-  change(job, type, agent(run), { metrics: after });
+  change(job, type, agent(run), { metrics: after }, told(run, node, input));
   if (isOverBudget(job, after)) return breaks(run, input, broken.budget(run, after));
   keep(run, "advance", input, null, node);
   return { node: node.id, state: node.state, version: job.version };
+}
+
+function told({ nodes }: Run, node: Node, { outcome }: Advance) {
+  return {
+    node_id: node.id,
+    node_type: node.type,
+    sequence: nodes.indexOf(node) + 1,
+    outcome: outcome.toLowerCase(),
+    error_message: outcome === "FAILED" ? redacted(NO) : null,
+  };
 }
 
 function breaks(run: Run, input: Advance, breach: Refusal): Refusal {
@@ -87,7 +100,7 @@ async function actual(real: Real, input: Advance): Promise<object> {
       dependsOn,
       inputPayload: starts ? { for: nodeId } : null,
       outputPayload: starts ? null : { outcome },
-      errorMessage: outcome === "FAILED" ? "no" : null,
+      errorMessage: outcome === "FAILED" ? NO : null,
     },
     retrievedSnippets: snippet === "none" ? [] : [{ sourceId: "doc-1", content }],
     metrics: metrics(input.delta),
@@ -99,22 +112,38 @@ async function actual(real: Real, input: Advance): Promise<object> {
   });
 }
 
+const NODES = ["read", "write", "check"];
+
+/** This node, or another one, that can be started. */
+function notOpen(nodes: readonly Node[], id: string): string {
+  return [id, ...NODES].find((each) => !nodes.some((node) => node.id === each && isOpen(node))) ?? id;
+}
+
+function nodesThatAre(sought: Node["state"], nodes: readonly Node[]): readonly string[] {
+  return [...new Set(nodes.filter(({ state }) => state === sought).map(({ id }) => id))];
+}
+
 const step = fc.record({
   ends: pick,
   /** Of a node that ends: what fits one that is open; the type, or both, may be as they are drawn instead. */
   fits: fc.constantFrom(...mostly(5, "node and type", "node", "nothing")),
   reportId,
-  node: fc.constantFrom("read", "write", "check"),
+  node: fc.constantFrom(...NODES),
   type: fc.constantFrom("tool", "llm_call"),
   outcome: fc.constantFrom<Advance["outcome"][]>("STARTED", "SUCCEEDED", "FAILED"),
-  dependsOn: fc.constantFrom(...mostly<string[]>(3, [], ["read"], ["write"], ["read", "write"])),
+  dependsOn: fc.constantFrom(
+    ...mostly<string[] | Node["state"]>(4, [], ["read"], "COMPLETED", "FAILED", "FAILED", "FAILED"),
+  ),
   snippet: fc.constantFrom(...mostly<Content>(12, "none", "clean", "clean", "clean", "hostile")),
   delta,
 });
 
-export const advances = byHolder(step, (proof, { ends, fits, ...drawn }, run) => {
-  if (fits === "nothing" || drawn.outcome === "STARTED") return advance({ ...proof, ...drawn });
+export const advances = byHolder(step, (proof, { ends, fits, dependsOn: picked, ...more }, run) => {
   const nodes = run?.nodes ?? [];
+  const dependsOn = typeof picked === "string" ? nodesThatAre(picked, nodes) : picked;
+  const drawn = { ...more, dependsOn };
+  if (fits === "nothing") return advance({ ...proof, ...drawn });
+  if (drawn.outcome === "STARTED") return advance({ ...proof, ...drawn, node: notOpen(nodes, drawn.node) });
   const number = pickFrom(nodes, ends, isOpen);
   if (number === null) return advance({ ...proof, ...drawn, outcome: "STARTED" });
   const ended = nodes[number];

@@ -12,6 +12,7 @@ import { mutation } from "../step.ts";
 import { type Job, PERSON, type World } from "../world.ts";
 
 interface Bulk {
+  readonly workspace: number;
   readonly kind: "cancel" | "retry";
   readonly states: readonly JobState[] | null;
   readonly kinds: readonly Job["submit"]["kind"][] | null;
@@ -21,10 +22,11 @@ interface Bulk {
 /** A change of many jobs at once: the oldest that match, each judged by itself; those that can be, where none are named. */
 export const bulk = mutation<Bulk>("bulk", { expected, actual });
 
-function expected({ jobs }: World, { kind, states, kinds, limit }: Bulk): Answer {
+function expected({ jobs }: World, { workspace, kind, states, kinds, limit }: Bulk): Answer {
   if (states === null && kinds === null) return INVALID_INPUT;
   const apt = states ?? (kind === "cancel" ? CANCELLABLE : RETRYABLE);
-  const matching = jobs.filter(({ state, submit }) => apt.includes(state) && (kinds?.includes(submit.kind) ?? true));
+  const there = jobs.filter(({ submit }) => submit.workspace === workspace);
+  const matching = there.filter(({ state, submit }) => apt.includes(state) && (kinds?.includes(submit.kind) ?? true));
   return { items: matching.slice(0, limit).map((job) => [job.number, change(kind, job)?.code ?? "changed"]) };
 }
 
@@ -33,14 +35,17 @@ const RETRYABLE: readonly JobState[] = ["FAILED", "STALLED"];
 function change(kind: Bulk["kind"], job: Job): Refusal | null {
   if (job.state === "POISONED") return poisonedBefore(job);
   const refusal = kind === "retry" ? refuseRetry(job) : refuseCancel(job);
-  if (!refusal) (kind === "retry" ? retryOne : cancelOne)(job, PERSON);
-  return refusal;
+  if (refusal) return refusal;
+  if (kind === "retry") retryOne(job, PERSON);
+  else cancelOne(job, PERSON, { detail: "enough" });
+  return null;
 }
 
 const refuseCancel = (job: Job): Refusal | null => (CANCELLABLE.includes(job.state) ? null : illegal(job, "CANCELLED"));
 
-async function actual(real: Real, { kind, states, kinds, limit }: Bulk): Promise<object> {
-  const { engine, workspaceId } = real;
+async function actual(real: Real, { workspace, kind, states, kinds, limit }: Bulk): Promise<object> {
+  const { engine } = real;
+  const workspaceId = real.workspaceId(workspace);
   const asked = { filter: { states, kinds }, limit };
   const action =
     kind === "cancel"
@@ -50,7 +55,7 @@ async function actual(real: Real, { kind, states, kinds, limit }: Bulk): Promise
   const items = await settledItems(engine.prisma, action);
   return {
     items: items.map(({ jobId, outcome }) => [
-      real.numberOf({ jobId }),
+      real.numberOf({ jobId, workspaceId }),
       typeof outcome === "string" ? outcome : outcome.code,
     ]),
   };
@@ -64,6 +69,7 @@ const states: readonly (readonly JobState[] | null)[] = [
 
 export const bulks: fc.Arbitrary<Draw> = fc
   .record<Bulk>({
+    workspace: fc.constantFrom(0, 0, 1, 2),
     kind: fc.constantFrom("retry", "retry", "cancel"),
     states: fc.constantFrom(...states),
     kinds: fc.constantFrom(...mostly<Bulk["kinds"]>(3, ["DOC_EDIT"], null, ["DOC_EDIT", "TERMINAL_EXEC"])),
@@ -72,5 +78,5 @@ export const bulks: fc.Arbitrary<Draw> = fc
   .map(
     (input): Draw =>
       ({ jobs }) =>
-        jobs.length === 0 ? null : bulk(input),
+        jobs.some(({ submit }) => submit.workspace === input.workspace) ? bulk(input) : null,
   );

@@ -1,12 +1,13 @@
 import fc from "fast-check";
 import { cancelAiJob } from "../../../src/workflow/cancel.ts";
 import { SOMEBODY } from "../../support/engine.ts";
-import { aboutJob } from "../draw.ts";
+import { aboutJob, mostly } from "../draw.ts";
 import { below, CANCELLABLE, cancelOne } from "../endings.ts";
+import { theJob } from "../payload.ts";
 import type { Real } from "../real.ts";
 import { type Answer, illegal, isRefusal, named } from "../rules.ts";
 import { mutation } from "../step.ts";
-import { PERSON, type World } from "../world.ts";
+import { type Job, PERSON, type World } from "../world.ts";
 
 interface Cancel {
   readonly job: number;
@@ -21,18 +22,26 @@ function expected(world: World, { job: number, includeChildren }: Cancel): Answe
   if (isRefusal(job)) return job;
   if (!CANCELLABLE.includes(job.state)) return illegal(job, "CANCELLED");
   const others = includeChildren ? below(world, job).filter(({ state }) => CANCELLABLE.includes(state)) : [];
-  for (const each of [job, ...others]) cancelOne(each, PERSON);
+  cancelOne(job, PERSON, { detail: "enough" });
+  for (const each of others) cancelOne(each, PERSON, { detail: "enough", cancelled_with: theJob(job) });
   return { cancelled: job.number, version: job.version };
 }
 
 async function actual(real: Real, { job, includeChildren }: Cancel): Promise<object> {
   const input = { jobId: real.jobId(job), reason: "enough", includeChildren };
-  const result = await cancelAiJob(real.engine, real.workspaceId, SOMEBODY, input);
+  const result = await cancelAiJob(real.engine, real.workspaceOf(job), SOMEBODY, input);
   return real.answer(result, (cancelled) => ({ cancelled: real.numberOf(cancelled), version: cancelled.version }));
 }
 
+const canBe = ({ state }: Job): boolean => CANCELLABLE.includes(state);
+const waits = ({ state }: Job): boolean => state === "AWAITING_VALIDATION" || state === "AWAITING_USER";
+
+/** With its children mostly where it has some whose outputs wait for somebody: that is rare, and soon over. */
 export const cancels = aboutJob(
-  fc.record({ includeChildren: fc.constantFrom(true, true, false) }),
-  ({ state }) => CANCELLABLE.includes(state),
-  (job, drawn) => cancel({ job, ...drawn }),
+  fc.record({ children: fc.constantFrom(...mostly(5, "waiting", "none", "some")) }),
+  (job, world, { children }) => {
+    if (children === "none") return canBe(job);
+    return canBe(job) && below(world, job).some(children === "some" ? canBe : waits);
+  },
+  (job, { children }) => cancel({ job, includeChildren: children !== "none" }),
 );

@@ -1,13 +1,17 @@
 import fc from "fast-check";
 import { claimAiJobs } from "../../../src/workflow/claim.ts";
 import { type Draw, mostly, worker } from "../draw.ts";
+import { isPassedOver, judgeByQuotas } from "../quotas.ts";
 import type { Real } from "../real.ts";
 import { type Answer, deny, lacks } from "../rules.ts";
 import { mutation } from "../step.ts";
+import { byUrgency, deal, passTurn } from "../turns.ts";
 import type { Job, World } from "../world.ts";
 import { isDue, lease, trap } from "./start.ts";
 
 interface Claim {
+  /** Every one, in turn, where it is null. */
+  readonly workspace: number | null;
   readonly worker: string;
   readonly kinds: readonly Job["submit"]["kind"][] | null;
   readonly limit: number;
@@ -16,13 +20,18 @@ interface Claim {
 /** Section 6, "Claim": due jobs by priority, then age; those that a person sent back first to the worker that had them. */
 export const claim = mutation<Claim>("claim", { expected, actual });
 
-function expected(world: World, { worker: name, kinds, limit }: Claim): Answer {
-  const due = world.jobs.filter((job) => isDue(job) && (kinds?.includes(job.submit.kind) ?? true) && isFor(job, name));
-  const next = due.toSorted((one, other) => other.submit.priority - one.submit.priority).slice(0, limit);
+function expected(world: World, { workspace, worker: name, kinds, limit }: Claim): Answer {
+  const there = world.jobs.filter(({ submit }) => workspace === null || submit.workspace === workspace);
+  const wanted = there.filter((job) => isDue(job) && (kinds?.includes(job.submit.kind) ?? true));
+  const due = wanted.filter((job) => isFor(job, name) && !isPassedOver(world, job));
+  const seen = deal(world, due, limit).toSorted(byUrgency);
+  const refusals = judgeByQuotas(world, "ACTIVE_JOBS", seen);
+  const next = seen.filter((_, index) => !refusals[index]);
+  if (workspace === null) passTurn(world, next);
   const leased = next.flatMap((job) => {
     const missing = lacks(world, job);
     if (missing === null) return lease(job, name);
-    deny(job, missing);
+    deny(job, missing, "claim");
     return [];
   });
   const claims: unknown[] = [];
@@ -47,8 +56,9 @@ function isFor({ preferred }: Job, name: string): boolean {
   return preferred === null || preferred.isOver || preferred.worker === name;
 }
 
-async function actual(real: Real, { worker: workerId, kinds, limit }: Claim): Promise<object> {
-  const { engine, workspaceId } = real;
+async function actual(real: Real, { workspace, worker: workerId, kinds, limit }: Claim): Promise<object> {
+  const { engine } = real;
+  const workspaceId = workspace === null ? null : real.workspaceId(workspace);
   const claimed = await claimAiJobs(engine, { workspaceId, workerId, jobKinds: kinds, limit, leaseSeconds: 900 });
   const claims = claimed.claims.map((each) => {
     real.keep(each);
@@ -59,12 +69,15 @@ async function actual(real: Real, { worker: workerId, kinds, limit }: Claim): Pr
 
 export const claims: fc.Arbitrary<Draw> = fc
   .record<Claim>({
+    workspace: fc.constantFrom(null, null, null, 0, 0, 1, 2),
     worker,
     kinds: fc.constantFrom(...mostly<Claim["kinds"]>(3, null, ["DOC_EDIT", "DOC_SUMMARIZE"])),
-    limit: fc.integer({ min: 1, max: 3 }),
+    limit: fc.constantFrom(1, 1, 2, 3),
   })
   .map(
     (input): Draw =>
       ({ jobs }) =>
-        jobs.some(isDue) ? claim(input) : null,
+        jobs.some((job) => isDue(job) && (input.workspace ?? job.submit.workspace) === job.submit.workspace)
+          ? claim(input)
+          : null,
   );

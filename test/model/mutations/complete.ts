@@ -18,7 +18,7 @@ import {
   type Refusal,
 } from "../rules.ts";
 import { report } from "../step.ts";
-import { agent, change, type Metrics, type Run, type World } from "../world.ts";
+import { agent, change, isOpen, type Metrics, type Run, type World } from "../world.ts";
 
 interface Completion extends Report {
   readonly outputs: JsonValue;
@@ -61,7 +61,7 @@ function decide(world: World, run: Run, input: Completion): Metrics | Refusal {
   const state: JobState = stateAfter(input);
   const set = { state, reason: state.toLowerCase(), hasError: false, outputs, issues, metrics: grown };
   endActive(job, state, false);
-  change(job, "STATE_CHANGED", agent(run), set, needOf(job.submit.kind).capability);
+  change(job, "STATE_CHANGED", agent(run), set, { issues: issues.length }, needOf(job.submit.kind).capability);
   return grown;
 }
 
@@ -94,10 +94,14 @@ const completion = fc.record({
   issues: fc.constantFrom<string[][]>([], ["page 3 is missing"]),
   needsValidation: fc.constantFrom(true, true, false),
   delta,
+  /** Whether or not a node is open. */
+  hasty: fc.constantFrom(...mostly(4, false, true)),
 });
 
 /** About different jobs: a report that is repeated is answered with its job as it was before the batch. */
 export const completions = byHolders(2, completion, (batch, { claims }) => {
   const jobs = batch.map(({ run }) => claims[run]?.job);
-  return complete(batch.filter((_, index) => jobs.indexOf(jobs[index]) === index));
+  const different = batch.filter((_, index) => jobs.indexOf(jobs[index]) === index);
+  const apt = different.filter(({ run, hasty }) => hasty || !claims[run]?.nodes.some(isOpen));
+  return apt.length === 0 ? null : complete(apt.map(({ hasty: _hasty, ...each }) => each));
 });

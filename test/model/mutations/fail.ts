@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { failWorkflow } from "../../../src/workflow/fail.ts";
 import { byHolder, delta, reportId } from "../draw.ts";
 import { afterFailure, broken, mayWrite } from "../endings.ts";
+import { redacted, SECRET, SOME_TEXT } from "../payload.ts";
 import { metrics, type Real } from "../real.ts";
 import { judge, keep, type Report } from "../reports.ts";
 import { type Answer, type Delta, grow, INVALID_INPUT, isOverBudget, isRefusal } from "../rules.ts";
@@ -12,6 +13,8 @@ interface Failure extends Report {
   readonly retryable: boolean;
   readonly delta: Delta;
 }
+
+const WHY = `refused: ${SECRET}`;
 
 /** A run that its worker gives up: another attempt while one is left and it is worth it. */
 export const fail = report<Failure>("fail", { expected, actual });
@@ -32,7 +35,9 @@ function expected(world: World, input: Failure): Answer {
     const passed = isOverBudget(job, grown);
     const after = afterFailure(job, input.retryable && !passed, passed ? "budget_exceeded" : "failed_by_worker");
     endRun(run, "FAILED", true);
-    change(job, "STATE_CHANGED", agent(run), { ...after, hasError: true, metrics: grown });
+    const why = { retryable: input.retryable, error_message: redacted(WHY) };
+    const more = passed ? { ace_code: "ACE-001", detail: SOME_TEXT } : {};
+    change(job, "STATE_CHANGED", agent(run), { ...after, hasError: true, metrics: grown }, { ...why, ...more });
     keep(run, "fail", input, null);
   }
   return { failed: job.number, state: job.state, version: job.version };
@@ -41,7 +46,7 @@ function expected(world: World, input: Failure): Answer {
 async function actual(real: Real, input: Failure): Promise<object> {
   const result = await failWorkflow(real.engine, {
     ...real.proof(input),
-    errorMessage: "out of memory",
+    errorMessage: WHY,
     retryable: input.retryable,
     metrics: metrics(input.delta),
   });

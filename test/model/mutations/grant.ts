@@ -30,8 +30,9 @@ export const grant = mutation<Grant>("grant", {
 });
 
 /** Profiles are shared by all workspaces: as they were, for the next sequence. */
-export async function restoreGrants(real: Real): Promise<void> {
-  for (const profile of PROFILES) await grant({ profile, all: true }).actual(real);
+export async function restoreGrants({ profiles }: World, real: Real): Promise<void> {
+  const revoked = PROFILES.filter((profile) => !grantsAll(profile, profiles));
+  for (const profile of revoked) await grant({ profile, all: true }).actual(real);
 }
 
 /** Taken away while a worker relies on it. */

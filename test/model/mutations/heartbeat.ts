@@ -25,7 +25,7 @@ function expected(world: World, beat: Heartbeat): Refusal | null {
   const grown = grow(job.metrics, beat.delta);
   if (!grown) return INVALID_INPUT;
   const adds = Object.values(beat.delta).some((value) => value !== 0);
-  if (adds) change(job, "METRICS_RECORDED", agent(run), { metrics: grown });
+  if (adds) change(job, "METRICS_RECORDED", agent(run), { metrics: grown }, { delta: metrics(beat.delta) });
   return counted(run, beat, adds && isOverBudget(job, grown) ? broken.budget(run, grown) : null);
 }
 

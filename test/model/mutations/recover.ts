@@ -2,8 +2,9 @@ import fc from "fast-check";
 import { recoverStalledRuns } from "../../../src/workflow/recovery.ts";
 import type { Draw } from "../draw.ts";
 import { afterFailure } from "../endings.ts";
+import { SOME_TIME } from "../payload.ts";
 import { mutation } from "../step.ts";
-import { change, ENGINE, endRun, type World } from "../world.ts";
+import { change, ENGINE, endRun, type Run, type World } from "../world.ts";
 
 /** Section 6, "Recovery": whatever runs without a lease is stalled, then queued again or failed. */
 export const recover = mutation<null>("recover", {
@@ -11,15 +12,28 @@ export const recover = mutation<null>("recover", {
   actual: async ({ engine }) => ({ recovered: await recoverStalledRuns(engine) }),
 });
 
+const isLost = ({ state, leaseIsOver }: Run): boolean => state === "RUNNING" && leaseIsOver;
+
 function stall(world: World): number {
-  const lost = world.claims.filter(({ state, leaseIsOver }) => state === "RUNNING" && leaseIsOver);
+  const lost = world.claims.filter(isLost);
   for (const run of lost) {
     const { job } = run;
     endRun(run, "STALLED", true);
-    change(job, "WORKFLOW_RECOVERY", ENGINE, { state: "STALLED", reason: "lease_expired", hasError: true });
+    const told = {
+      worker_id: run.worker,
+      attempt: run.attempt,
+      lease_expired_at: SOME_TIME,
+      last_heartbeat: SOME_TIME,
+    };
+    change(job, "WORKFLOW_RECOVERY", ENGINE, { state: "STALLED", reason: "lease_expired", hasError: true }, told);
     change(job, "STATE_CHANGED", ENGINE, afterFailure(job, true, "lease_expired"));
   }
   return lost.length;
 }
 
-export const recovers: fc.Arbitrary<Draw> = fc.constant(() => recover(null));
+/** Mostly when there is something to recover. */
+export const recovers: fc.Arbitrary<Draw> = fc.nat(9).map(
+  (wild): Draw =>
+    ({ claims }) =>
+      wild === 0 || claims.some(isLost) ? recover(null) : null,
+);

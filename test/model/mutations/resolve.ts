@@ -5,6 +5,7 @@ import { resolveValidation } from "../../../src/workflow/validation.ts";
 import { SOMEBODY } from "../../support/engine.ts";
 import { aboutJob } from "../draw.ts";
 import { endActive } from "../endings.ts";
+import { redacted, SECRET } from "../payload.ts";
 import type { Real } from "../real.ts";
 import { type Answer, deny, illegal, isRefusal, lacks, named, needOf } from "../rules.ts";
 import { mutation } from "../step.ts";
@@ -19,18 +20,19 @@ interface Verdict {
 }
 
 export const verdict = mutation<Verdict>("verdict", {
-  expected: (world, { job: number, verdict: given }) => {
+  expected: (world, { job: number, verdict: given, comment }) => {
     const to = ({ APPROVED: "COMPLETED", NEEDS_USER: "AWAITING_USER", REJECTED: "FAILED" } as const)[given];
+    const made = { decision: given, comment };
     return resolve(world, number, "AWAITING_VALIDATION", to, (job) => {
-      if (given === "NEEDS_USER") return settle(job, "AWAITING_USER", {});
+      if (given === "NEEDS_USER") return settle(job, made, "AWAITING_USER", {});
       if (given === "APPROVED")
-        return accept(world, job, job.issues.length === 0 ? "COMPLETED" : "COMPLETED_WITH_ISSUES");
-      return settle(job, "FAILED", { reason: "rejected", outputs: null, hasError: true }, true);
+        return accept(world, job, made, job.issues.length === 0 ? "COMPLETED" : "COMPLETED_WITH_ISSUES");
+      return settle(job, made, "FAILED", { reason: "rejected", outputs: null, hasError: true }, true);
     });
   },
   actual: async (real, { job, verdict: given, comment }) => {
     const input = { jobId: real.jobId(job), verdict: given, comment };
-    return answerOf(real, await resolveValidation(real.engine, real.workspaceId, SOMEBODY, input));
+    return answerOf(real, await resolveValidation(real.engine, real.workspaceOf(job), SOMEBODY, input));
   },
 });
 
@@ -50,16 +52,22 @@ const TO = {
 export const review = mutation<Review>("review", {
   expected: (world, { job: number, decision, comment }) =>
     resolve(world, number, "AWAITING_USER", TO[decision], (job) => {
+      const made = { decision, comment };
       const hasWhy = comment !== null;
-      if (decision === "REVISE") return settle(job, "QUEUED", sentBack(job), hasWhy);
-      if (decision === "CANCEL") return settle(job, "CANCELLED", { outputs: null }, hasWhy);
-      return accept(world, job, TO[decision]);
+      if (decision === "REVISE") return settle(job, made, "QUEUED", sentBack(job), hasWhy);
+      if (decision === "CANCEL") return settle(job, made, "CANCELLED", { outputs: null }, hasWhy);
+      return accept(world, job, made, TO[decision]);
     }),
   actual: async (real, { job, decision, comment }) => {
     const input = { jobId: real.jobId(job), decision, comment };
-    return answerOf(real, await resolveUserReview(real.engine, real.workspaceId, SOMEBODY, input));
+    return answerOf(real, await resolveUserReview(real.engine, real.workspaceOf(job), SOMEBODY, input));
   },
 });
+
+interface Made {
+  readonly decision: Verdict["verdict"] | Review["decision"];
+  readonly comment: string | null;
+}
 
 function resolve(world: World, number: number, state: JobState, to: JobState, decide: (job: Job) => Answer): Answer {
   const job = named(world, number);
@@ -68,11 +76,11 @@ function resolve(world: World, number: number, state: JobState, to: JobState, de
 }
 
 /** The outputs count as applied, if the capabilities still suffice. */
-function accept(world: World, job: Job, state: "COMPLETED" | "COMPLETED_WITH_ISSUES"): Answer {
+function accept(world: World, job: Job, made: Made, state: "COMPLETED" | "COMPLETED_WITH_ISSUES"): Answer {
   const missing = lacks(world, job);
-  if (missing === null) return settle(job, state, {}, false, needOf(job.submit.kind).capability);
+  if (missing === null) return settle(job, made, state, {}, false, needOf(job.submit.kind).capability);
   endActive(job, "FAILED", true);
-  return deny(job, missing);
+  return deny(job, missing, "completion");
 }
 
 /** Once more, by the same worker if it comes for it in time; not charged to its attempts. */
@@ -83,13 +91,15 @@ function sentBack(job: Job): Changes {
 
 function settle(
   job: Job,
+  { decision, comment }: Made,
   state: JobState,
   set: Changes,
   runHasError = false,
   capability: string | null = null,
 ): Answer {
   endActive(job, state === "QUEUED" ? "CANCELLED" : state, runHasError);
-  change(job, "STATE_CHANGED", PERSON, { state, reason: state.toLowerCase(), ...set }, capability);
+  const told = { decision: decision.toLowerCase(), comment: redacted(comment) };
+  change(job, "STATE_CHANGED", PERSON, { state, reason: state.toLowerCase(), ...set }, told, capability);
   return { resolved: job.number, state, version: job.version };
 }
 
@@ -99,11 +109,11 @@ function answerOf(real: Real, result: Result): object {
   return real.answer(result, (job) => ({ resolved: real.numberOf(job), state: job.state, version: job.version }));
 }
 
-const comment = fc.constantFrom(null, "the dates are wrong");
+const comment = fc.constantFrom(null, "the dates are wrong", `ask with ${SECRET}`);
 
 export const verdicts = aboutJob(
   fc.record({
-    verdict: fc.constantFrom<Verdict["verdict"][]>("NEEDS_USER", "NEEDS_USER", "APPROVED", "REJECTED"),
+    verdict: fc.constantFrom<Verdict["verdict"][]>("NEEDS_USER", "NEEDS_USER", "NEEDS_USER", "APPROVED", "REJECTED"),
     comment,
   }),
   ({ state }) => state === "AWAITING_VALIDATION",

@@ -25,7 +25,7 @@ function expected(world: World, { job: number }: Retry): Answer {
 }
 
 async function actual(real: Real, { job }: Retry): Promise<object> {
-  const result = await retryAiJob(real.engine, real.workspaceId, SOMEBODY, real.jobId(job));
+  const result = await retryAiJob(real.engine, real.workspaceOf(job), SOMEBODY, real.jobId(job));
   return real.answer(result, (retried) => ({ retried: real.numberOf(retried), version: retried.version }));
 }
 

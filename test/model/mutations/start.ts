@@ -2,6 +2,8 @@ import fc from "fast-check";
 import { startWorkflow } from "../../../src/workflow/start.ts";
 import { aboutJob, type Draw, pickFrom, worker } from "../draw.ts";
 import { poison } from "../endings.ts";
+import { injectionIn } from "../payload.ts";
+import { judgeByQuotas } from "../quotas.ts";
 import type { Real } from "../real.ts";
 import { type Answer, countGuards, deny, guardsOver, illegal, isRefusal, lacks, named, needOf } from "../rules.ts";
 import { mutation } from "../step.ts";
@@ -20,8 +22,10 @@ function expected(world: World, { job: number, worker: name }: Start): Answer {
   if (isRefusal(job)) return job;
   if (job.state !== "QUEUED") return illegal(job, "RUNNING");
   if (job.runAfter === "ahead") return { code: "TRY_AGAIN" };
+  const [refusal] = judgeByQuotas(world, "ACTIVE_JOBS", [job]);
+  if (refusal) return refusal;
   const missing = lacks(world, job);
-  if (missing !== null) return deny(job, missing);
+  if (missing !== null) return deny(job, missing, "claim");
   const { run, version } = lease(job, name);
   if (job.submit.inputs === "hostile") {
     trap(world, job);
@@ -42,18 +46,18 @@ export function lease(job: Job, name: string): { readonly run: Run; readonly ver
   const metrics = countGuards(job.metrics, inputs === "none" ? 0 : guardsOver("clean"));
   const taken = { attempt, runAfter: "none", preferred: null, hasError: false, metrics } as const;
   const set = { state: "RUNNING", reason: "running", ...taken } as const;
-  change(job, "STATE_CHANGED", agent(run), set, needOf(kind).capability);
+  change(job, "STATE_CHANGED", agent(run), set, { attempt }, needOf(kind).capability);
   return { run, version: job.version };
 }
 
 /** The inputs of a job that was leased are hostile: the guards have been counted. */
 export function trap(world: World, job: Job): void {
-  poison(world, job, "prompt_injection", 0);
+  poison(world, job, injectionIn(null, "jobInputs"), 0);
 }
 
 async function actual(real: Real, { job, worker: workerId }: Start): Promise<object> {
   const input = { jobId: real.jobId(job), workerId, leaseSeconds: 900 };
-  const result = await startWorkflow(real.engine, real.workspaceId, input);
+  const result = await startWorkflow(real.engine, real.workspaceOf(job), input);
   return real.answer(result, (started) => {
     const { version, attempt } = started.job;
     if (!("leaseToken" in started)) return { poisoned: real.numberOf(started.job), version };

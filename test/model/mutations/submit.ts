@@ -3,34 +3,50 @@ import { submitAiJob } from "../../../src/jobs/submit.ts";
 import { aSubmit, SOMEBODY } from "../../support/engine.ts";
 import { HOSTILE } from "../../support/jobs.ts";
 import { type Draw, mostly, pick, pickFrom } from "../draw.ts";
-import type { Real } from "../real.ts";
-import { type Answer, deny, illegal, isRefusal, lacks, named, needOf, type Refusal } from "../rules.ts";
+import { theJob } from "../payload.ts";
+import { judgeByQuotas } from "../quotas.ts";
+import { LATER, type Real } from "../real.ts";
+import { type Answer, deny, illegal, isRefusal, lacks, NOT_FOUND, named, needOf, type Refusal } from "../rules.ts";
 import { mutation } from "../step.ts";
 import { type Content, change, hasEnded, type Job, noMetrics, PERSON, type Submit, type World } from "../world.ts";
 
-/** Section 6, "Submit" and "Idempotency". */
+/** Section 6, "Submit" and "Idempotency". What a quota refuses leaves nothing behind. */
 export const submit = mutation<Submit>("submit", { expected, actual });
 
 function expected(world: World, input: Submit): Answer {
   const need = needOf(input.kind);
   const profile = input.profile ?? need.profile;
   if (!world.profiles.has(profile)) return { code: "UNKNOWN_CAPABILITY" };
-  const earlier = input.key === null ? undefined : world.jobs.find(({ submit: { key } }) => key === input.key);
+  const earlier =
+    input.key === null
+      ? undefined
+      : world.jobs.find((job) => isIn(job, input.workspace) && job.submit.key === input.key);
   if (earlier) {
     const same = JSON.stringify(earlier.submit) === JSON.stringify(input);
     return same ? { job: earlier.number, deduplicated: true } : { code: "IDEMPOTENCY_CONFLICT" };
   }
-  const parent = input.parent === null ? null : parentFor(world, input.parent);
+  const parent = input.parent === null ? null : parentFor(world, input.parent, input.workspace);
   if (parent && isRefusal(parent)) return parent;
+  const [refusal] = judgeByQuotas(world, "JOBS", [{ profile, submit: input }]);
+  if (refusal) return refusal;
   const job = newJob(world.jobs.length, profile, parent, input);
   world.jobs.push(job);
   const missing = lacks(world, job);
-  change(job, "JOB_SUBMITTED", PERSON, {}, missing === null ? need.capability : null);
-  return missing === null ? { job: job.number, deduplicated: false } : deny(job, missing);
+  change(job, "JOB_SUBMITTED", PERSON, {}, told(job), missing === null ? need.capability : null);
+  return missing === null ? { job: job.number, deduplicated: false } : deny(job, missing, "submit");
 }
 
-/** A job that has ended gets no more children. */
-function parentFor(world: World, number: number): Job | Refusal {
+function told({ submit: { kind }, profile, parent }: Job) {
+  const about = { job_kind: kind.toLowerCase(), protocol_id: "test", capability_profile_id: profile };
+  return parent ? { ...about, parent_job_id: theJob(parent) } : about;
+}
+
+const isIn = ({ submit }: Job, workspace: number): boolean => submit.workspace === workspace;
+
+/** A job that has ended gets no more children, and none has any of another workspace. */
+function parentFor(world: World, number: number, workspace: number): Job | Refusal {
+  const there = world.jobs[number];
+  if (!there || !isIn(there, workspace)) return NOT_FOUND;
   const parent = named(world, number);
   return !isRefusal(parent) && hasEnded(parent) ? illegal(parent, "QUEUED") : parent;
 }
@@ -57,13 +73,12 @@ function newJob(number: number, profile: string, parent: Job | null, input: Subm
   };
 }
 
-const LATER = new Date("2200-01-01T00:00:00Z");
 const TEXTS = { none: { pages: 3 }, clean: { text: "The quarterly report." }, hostile: { text: HOSTILE } };
 
 async function actual(real: Real, input: Submit): Promise<object> {
   const result = await submitAiJob(
     real.engine,
-    real.workspaceId,
+    real.workspaceId(input.workspace),
     SOMEBODY,
     aSubmit({
       jobKind: input.kind,
@@ -84,6 +99,7 @@ async function actual(real: Real, input: Submit): Promise<object> {
 
 /** What to submit where a case does not care. */
 export const A_SUBMIT: Submit = {
+  workspace: 0,
   kind: "DOC_SUMMARIZE",
   profile: null,
   accessMode: "ANALYSIS_ONLY",
@@ -98,6 +114,7 @@ export const A_SUBMIT: Submit = {
 };
 
 const one: fc.Arbitrary<Omit<Submit, "parent">> = fc.record({
+  workspace: fc.constantFrom(0, 0, 0, 0, 1, 2),
   kind: fc.constantFrom("DOC_SUMMARIZE", "DOC_SUMMARIZE", "DOC_EDIT", "TERMINAL_EXEC"),
   profile: fc.constantFrom(...mostly(40, null, "default", "terminal", "no-such-profile")),
   accessMode: fc.constantFrom("ANALYSIS_ONLY", "APPLY_SCOPED", "PREVIEW_ONLY"),
@@ -119,7 +136,7 @@ export const submits: fc.Arbitrary<Draw> = fc.oneof(
     arbitrary: fc.tuple(one, parentPick).map(
       ([input, picked]): Draw =>
         ({ jobs }) => {
-          const parent = picked && pickFrom(jobs, picked, (job) => !hasEnded(job));
+          const parent = picked && pickFrom(jobs, picked, (job) => !hasEnded(job) && isIn(job, input.workspace));
           return submit({ ...input, parent });
         },
     ),

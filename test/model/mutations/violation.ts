@@ -3,7 +3,8 @@ import { NotFoundError } from "../../../src/errors.ts";
 import { aceCodeOf, poisonJob } from "../../../src/workflow/poison.ts";
 import { FOUND } from "../../support/jobs.ts";
 import { aboutJob } from "../draw.ts";
-import { poison, STANDS } from "../endings.ts";
+import { below, poison, STANDS, transition } from "../endings.ts";
+import { type Finding, redacted, SECRET } from "../payload.ts";
 import type { Real } from "../real.ts";
 import { type Answer, NOT_FOUND } from "../rules.ts";
 import { mutation } from "../step.ts";
@@ -22,15 +23,32 @@ function expected(world: World, { job: number, type }: Report): Answer {
   if (!job) return NOT_FOUND;
   if (job.state === "POISONED") return { action: "ALREADY_POISONED", version: job.version, event: job.version };
   const stands = STANDS.includes(job.state);
-  if (stands) change(job, "SECURITY_VIOLATION", ENGINE, {});
-  else poison(world, job, type.toLowerCase(), 0);
+  const found = findingOf(type);
+  const kept = { ...found, action_taken: "recorded", job_state_transition: transition(job.state, job.state) };
+  if (stands) change(job, "SECURITY_VIOLATION", ENGINE, {}, kept);
+  else poison(world, job, found, 0);
   return { action: stands ? "RECORDED" : "POISONED", version: job.version, event: job.version };
 }
 
+/** More than is kept, and what may not be. */
+const SAID = { trigger: "paragraph 3, ".repeat(20), description: `It was read with ${SECRET} in it.` };
+
+function findingOf(type: Report["type"]): Finding {
+  return {
+    violation_type: type.toLowerCase(),
+    description: redacted(SAID.description),
+    source_id: FOUND.sourceId,
+    trigger: SAID.trigger.slice(0, 200),
+    guard_name: FOUND.guardName,
+    ace_code: type === "PROMPT_INJECTION" ? "ACE-014" : "ACE-013",
+  };
+}
+
 async function actual(real: Real, { job, type }: Report): Promise<object> {
-  const violation = { ...FOUND, violationType: type, aceCode: aceCodeOf(type) };
+  const violation = { ...FOUND, ...SAID, violationType: type, aceCode: aceCodeOf(type) };
+  const own = real.workspaceOf(job);
   const outcome = await poisonJob(real.engine, real.jobId(job), violation, {
-    fence: async (_tx, { workspaceId }) => (workspaceId === real.workspaceId ? null : new NotFoundError("job")),
+    fence: async (_tx, { workspaceId }) => (workspaceId === own ? null : new NotFoundError("job")),
   });
   if (outcome.action === "REFUSED") return real.refusal(outcome.refusal);
   return { action: outcome.action, version: outcome.job.version, event: outcome.event.version };
@@ -39,7 +57,8 @@ async function actual(real: Real, { job, type }: Report): Promise<object> {
 const type = fc.constantFrom<Report["type"][]>("EXPORT", "PROMPT_INJECTION", "UNKNOWN_SENSITIVITY");
 
 export const violations = aboutJob(
-  fc.record({ type }),
-  () => true,
-  (job, drawn) => reportViolation({ job, ...drawn }),
+  fc.record({ type, spreads: fc.constantFrom(true, true, false) }),
+  // Mostly in one that others descend from.
+  (job, world, { spreads }) => !spreads || below(world, job).some(({ state }) => !STANDS.includes(state)),
+  (job, { type: found }) => reportViolation({ job, type: found }),
 );

@@ -1,0 +1,29 @@
+import type { Job, World } from "./world.ts";
+
+/** Section 6, "Claim", of a worker that serves every workspace: each has its turn. */
+
+const WORKSPACES = [0, 1, 2];
+
+/** Workspaces in the order of their turns: after the one that was served last, and then from the beginning. */
+function inTurn({ lastTurn }: World): readonly number[] {
+  return [...WORKSPACES.filter((it) => it > lastTurn), ...WORKSPACES.filter((it) => it <= lastTurn)];
+}
+
+export const byUrgency = (one: Job, other: Job): number =>
+  other.submit.priority - one.submit.priority || one.number - other.number;
+
+/** Of these jobs so many, round by round: in each, every workspace that has one left gives its most urgent. */
+export function deal(world: World, due: readonly Job[], limit: number): readonly Job[] {
+  const queues = inTurn(world).map((workspace) =>
+    due.filter(({ submit }) => submit.workspace === workspace).toSorted(byUrgency),
+  );
+  const rounds = due.map((_, round) => queues.flatMap((queue) => queue[round] ?? []));
+  return rounds.flat().slice(0, limit);
+}
+
+/** Whoever was served in the last round, last of them, has had its turn; a claim that took nothing passes none. */
+export function passTurn(world: World, served: readonly Job[]): void {
+  const times = (workspace: number) => served.filter(({ submit }) => submit.workspace === workspace).length;
+  const most = Math.max(...WORKSPACES.map(times));
+  if (most > 0) world.lastTurn = inTurn(world).findLast((workspace) => times(workspace) === most) ?? -1;
+}
