@@ -275,17 +275,13 @@ export async function recordOne<Job extends LockedHead>(
 export type NewJob = Omit<AiJob, "orderXid" | "chainHash" | "createdAt" | "updatedAt">;
 
 function nextVersion<Job extends LockedHead>({ job, set, event: draft }: JobChange<Job>): Recorded<Job> {
-  const after = {
-    ...job,
-    ...set,
-    version: job.version + 1,
-    orderXid: job.nextOrderXid,
-    // The clock of a server can step back; a job's history does not.
-    updatedAt: job.now < job.updatedAt ? job.updatedAt : job.now,
-  };
-  const event = { ...eventOf(after, job, draft), orderXid: after.orderXid, recordedAt: after.updatedAt };
-  const hash = hashEvent(event);
-  return { job: { ...after, chainHash: hash }, event: { ...event, hash } };
+  // The clock of a server can step back; a job's history does not.
+  const updatedAt = job.now < job.updatedAt ? job.updatedAt : job.now;
+  const after = { ...job, ...set, version: job.version + 1, orderXid: job.nextOrderXid, updatedAt };
+  const event = { ...eventOf(after, job, draft), orderXid: after.orderXid, recordedAt: updatedAt, hash: "" };
+  event.hash = hashEvent(event);
+  after.chainHash = event.hash;
+  return { job: after, event };
 }
 
 /** The event of a version of a job, but for its place in the log. */

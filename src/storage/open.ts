@@ -96,7 +96,20 @@ class Connection extends pg.Client {
   constructor(config?: string | pg.ClientConfig) {
     super(config);
     this.on("error", () => undefined);
+    const query = (first: unknown, ...rest: unknown[]): unknown =>
+      Reflect.apply(super.query, this, [isBegin(first) ? { ...first, text: BEGIN } : first, ...rest]);
+    Object.defineProperty(this, "query", { value: query });
   }
+}
+
+/**
+ * What begins a transaction, in one round trip. Within it a statement that is planned once (planned-once.ts) is so whatever
+ * its values: left to itself, PostgreSQL compares costs that it cannot know, and plans a claim of one job anew each time.
+ */
+const BEGIN = "BEGIN; SET LOCAL plan_cache_mode = force_generic_plan";
+
+function isBegin(query: unknown): query is pg.QueryConfig {
+  return typeof query === "object" && query !== null && "text" in query && query.text === "BEGIN";
 }
 
 /**
