@@ -15,7 +15,7 @@ export interface WebSocketOptions {
   readonly log: Logger;
 }
 
-/** Milliseconds that a client may take to answer that its socket is closed. */
+/** Milliseconds that a client may take to read that it was refused, or to answer that its socket is closed. */
 const GRACE_MS = 2000;
 
 /** What Yoga does to an operation, with the types that its plugin system has lost. */
@@ -40,6 +40,11 @@ export function serveWebSocket(
 
   // A browser sends no preflight for a WebSocket: the origin is checked here, or nowhere.
   http.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    // Node has let go of it: an error of a connection that nobody listens to would end the process.
+    socket.on("error", () => undefined);
+    // Nor does anything end one that was refused, and whose client reads nothing or keeps its side open.
+    const late = setTimeout(() => socket.destroy(), GRACE_MS);
+    socket.once("close", () => clearTimeout(late));
     if (stopping) {
       socket.destroy();
       return;
@@ -52,10 +57,13 @@ export function serveWebSocket(
       isOwnHost(new URL(url).hostname) &&
       isAllowedOrigin(origin, host, corsOrigins);
     if (!allowed) {
-      socket.end("HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n");
+      socket.end("HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n", () => socket.destroy());
       return;
     }
-    sockets.handleUpgrade(request, socket, head, (accepted) => sockets.emit("connection", accepted, request));
+    sockets.handleUpgrade(request, socket, head, (accepted) => {
+      clearTimeout(late);
+      sockets.emit("connection", accepted, request);
+    });
   });
 
   /** By connection: its client has gone, so nothing is to wait for it any more. */
