@@ -3,9 +3,10 @@ import type { Duplex } from "node:stream";
 import type { DocumentNode, ExecutionArgs, ExecutionResult, GraphQLError, GraphQLSchema } from "graphql";
 import { useServer } from "graphql-ws/use/ws";
 import type { Logger } from "pino";
-import { WebSocketServer } from "ws";
+import { type WebSocket, WebSocketServer } from "ws";
 import { isMasked, maskError, withoutStatus } from "./error-format.ts";
 import { ENDPOINT, type GraphQLServer } from "./graphql.ts";
+import { SocketOperations } from "./socket-operations.ts";
 import { isAllowedOrigin, isOwnHost } from "./use-same-site.ts";
 import { viewerOf, WORKSPACE_HEADER } from "./viewer.ts";
 
@@ -36,6 +37,7 @@ export function serveWebSocket(
 ): { close(): Promise<void> } {
   const { corsOrigins, maxBodyBytes, log } = options;
   const sockets = new WebSocketServer({ noServer: true, maxPayload: maxBodyBytes });
+  const operationsOf = new WeakMap<WebSocket, SocketOperations>();
   let stopping = false;
 
   // A browser sends no preflight for a WebSocket: the origin is checked here, or nowhere.
@@ -62,12 +64,14 @@ export function serveWebSocket(
     }
     sockets.handleUpgrade(request, socket, head, (accepted) => {
       clearTimeout(late);
+      const operations = new SocketOperations();
+      operationsOf.set(accepted, operations);
+      accepted.on("message", (data) => operations.hear(data));
+      accepted.once("close", () => operations.leave());
       sockets.emit("connection", accepted, request);
     });
   });
 
-  /** By connection: its client has gone, so nothing is to wait for it any more. */
-  const gone = new WeakMap<object, AbortController>();
   const pipelines = new WeakMap<object, Pipeline>();
   const pipelineOf = ({ contextValue }: ExecutionArgs) => {
     const pipeline = isObject(contextValue) ? pipelines.get(contextValue) : undefined;
@@ -76,16 +80,14 @@ export function serveWebSocket(
   };
   const served = useServer(
     {
-      onConnect: ({ extra }) => {
-        gone.set(extra, new AbortController());
-      },
-      onClose: ({ extra }) => gone.get(extra)?.abort(),
-      onSubscribe: async ({ connectionParams, extra }, _id, { query, operationName, variables }) => {
+      onSubscribe: async ({ connectionParams, extra }, id, operation) => {
+        const { query, operationName, variables } = operation;
+        const signal = operationsOf.get(extra.socket)?.begin(id, operation);
         const asked = connectionParams?.[WORKSPACE_HEADER] ?? extra.request.headers[WORKSPACE_HEADER];
         try {
           // What is there and no text is no UUID, either: it must not pass for the default workspace.
           const viewer = viewerOf(typeof asked === "string" || asked == null ? asked : "");
-          const pipeline: Pipeline = yoga.getEnveloped({ viewer, signal: gone.get(extra)?.signal });
+          const pipeline: Pipeline = yoga.getEnveloped({ viewer, ...(signal ? { signal } : {}) });
           const contextValue = await pipeline.contextFactory();
           pipelines.set(contextValue, pipeline);
           const args: ExecutionArgs = {
@@ -106,7 +108,11 @@ export function serveWebSocket(
         const results = await pipelineOf(args).subscribe(args);
         return Symbol.asyncIterator in results ? untilLost(results) : results;
       },
-      onError: (_context, _id, _payload, errors) => errors.map((error) => withoutStatus(maskError(error, log))),
+      onError: ({ extra }, _id, operation, errors) => {
+        operationsOf.get(extra.socket)?.end(operation);
+        return errors.map((error) => withoutStatus(maskError(error, log)));
+      },
+      onComplete: ({ extra }, _id, operation) => operationsOf.get(extra.socket)?.end(operation),
       onNext: (_context, _id, _payload, _args, { data, errors }) =>
         errors && { ...(data === undefined ? {} : { data }), errors: errors.map(withoutStatus) },
     },

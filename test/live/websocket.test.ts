@@ -221,3 +221,26 @@ describe("the workspace", () => {
     expect(answer).toMatchObject({ type: "error", payload: [{ extensions }] });
   });
 });
+
+test("a claim that its client does not wait for any more takes nothing: the next in line does", async () => {
+  const claim =
+    'mutation { claimAiJobs(input: { workerId: "w", jobKinds: [CANVAS_CLUSTER], waitSeconds: 20 }) ' +
+    "{ ... on ClaimAiJobsPayload { claims { job { jobId } } } } }";
+  /** Begins to wait: what is asked after its claim is answered when that has found nothing. */
+  const wait = async (connection: Talk) => {
+    connection.say(subscribe(claim));
+    connection.say({ ...subscribe("{ aiJobs { totalCount } }"), id: "2" });
+    expect(await connection.heard()).toMatchObject({ id: "2", type: "next" });
+    expect(await connection.heard()).toEqual({ id: "2", type: "complete" });
+  };
+  await using first = await welcomed();
+  await wait(first);
+  await using second = await welcomed();
+  await wait(second);
+  first.say({ id: "1", type: "complete" });
+  first.say({ type: "ping" });
+  expect(await first.heard()).toEqual({ type: "pong" });
+  const due = await submitted(engineOn(storage), { jobKind: "CANVAS_CLUSTER" });
+  const claims = [{ job: { jobId: due.jobId } }];
+  expect(await second.heard()).toEqual({ id: "1", type: "next", payload: { data: { claimAiJobs: { claims } } } });
+});
