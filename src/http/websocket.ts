@@ -4,6 +4,7 @@ import type { DocumentNode, ExecutionArgs, ExecutionResult, GraphQLError, GraphQ
 import { useServer } from "graphql-ws/use/ws";
 import type { Logger } from "pino";
 import { type WebSocket, WebSocketServer } from "ws";
+import { MOST_OPERATIONS, tooManyOperations } from "./connection-limit.ts";
 import { isMasked, maskError, withoutStatus } from "./error-format.ts";
 import { ENDPOINT, type GraphQLServer } from "./graphql.ts";
 import { SocketOperations } from "./socket-operations.ts";
@@ -14,6 +15,7 @@ export interface WebSocketOptions {
   readonly corsOrigins: readonly string[];
   readonly maxBodyBytes: number;
   readonly log: Logger;
+  readonly mostOperations?: number;
 }
 
 /** Milliseconds that a client may take to read that it was refused, or to answer that its socket is closed. */
@@ -35,7 +37,7 @@ export function serveWebSocket(
   yoga: GraphQLServer,
   options: WebSocketOptions,
 ): { close(): Promise<void> } {
-  const { corsOrigins, maxBodyBytes, log } = options;
+  const { corsOrigins, maxBodyBytes, log, mostOperations = MOST_OPERATIONS } = options;
   const sockets = new WebSocketServer({ noServer: true, maxPayload: maxBodyBytes });
   const operationsOf = new WeakMap<WebSocket, SocketOperations>();
   let stopping = false;
@@ -82,9 +84,11 @@ export function serveWebSocket(
     {
       onSubscribe: async ({ connectionParams, extra }, id, operation) => {
         const { query, operationName, variables } = operation;
-        const signal = operationsOf.get(extra.socket)?.begin(id, operation);
+        const operations = operationsOf.get(extra.socket);
+        const signal = operations?.begin(id, operation);
         const asked = connectionParams?.[WORKSPACE_HEADER] ?? extra.request.headers[WORKSPACE_HEADER];
         try {
+          if (operations && operations.size > mostOperations) throw tooManyOperations(mostOperations);
           // What is there and no text is no UUID, either: it must not pass for the default workspace.
           const viewer = viewerOf(typeof asked === "string" || asked == null ? asked : "");
           const pipeline: Pipeline = yoga.getEnveloped({ viewer, ...(signal ? { signal } : {}) });
