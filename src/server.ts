@@ -20,6 +20,7 @@ export function createServer(options: GraphQLOptions): AiJobServer {
   const yoga = createGraphQL(options, stopping.signal);
   const http = createHttpServer((request, response) => {
     if (stopping.signal.aborted) refuse(request, response);
+    else if (!hasAddress(request)) refuseAddress(response);
     else void yoga(request, response);
   });
   http.keepAliveTimeout = KEEP_ALIVE_MS;
@@ -38,6 +39,18 @@ export function createServer(options: GraphQLOptions): AiJobServer {
     clearTimeout(late);
   };
   return { http, close };
+}
+
+/** Whether host and target make an address: Yoga would answer anything else as a fault of its own. */
+function hasAddress({ headers: { host }, url = "" }: IncomingMessage): boolean {
+  return URL.canParse(`http://${host || "localhost"}${url}`);
+}
+
+function refuseAddress(response: ServerResponse): void {
+  const message = "Send a Host header and a path that make an address.";
+  const code: ErrorCode = "INVALID_INPUT";
+  response.writeHead(400, { "content-type": "application/json" });
+  response.end(JSON.stringify({ errors: [{ message, extensions: { code } }] }));
 }
 
 /** For what comes over a connection that was kept, once the server stops. */

@@ -1,4 +1,5 @@
 import type { GraphQLResolveInfo } from "graphql";
+import { decodeCursor } from "../recorder/cursor.ts";
 import { AiJob, jobFieldsOf } from "./ai-job.ts";
 import { builder } from "./builder.ts";
 import { namesBelow } from "./connection.ts";
@@ -77,5 +78,6 @@ async function watch(
   const right = await mayWatch(viewer, jobId);
   const cursor = delivery.resumeAfter ?? after;
   const from = cursor == null ? undefined : await feed.locate(cursor, jobId);
-  return { context, right, fields: jobFieldsOf(namesBelow(info), info), from };
+  const held = cursor == null ? [] : (decodeCursor(cursor)?.held ?? []);
+  return { context, right, fields: jobFieldsOf(namesBelow(info), info), from, held };
 }

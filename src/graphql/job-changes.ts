@@ -1,6 +1,6 @@
 import { NotFoundError } from "../errors.ts";
 import { findJob, type JobFilter, listJobs } from "../jobs/queries.ts";
-import { encodeCursor, type LogPosition } from "../recorder/cursor.ts";
+import { comparePositions, encodeCursor, type LogPosition, MOST_HELD } from "../recorder/cursor.ts";
 import type { FeedItem, Subscriber } from "../recorder/subscriber.ts";
 import type { JobField, JobMetrics } from "../storage/columns.ts";
 import type { FlightRecorderEvent as Event, AiJob as Job } from "../storage/generated/client/client.ts";
@@ -32,10 +32,12 @@ export interface Watching {
   readonly fields: readonly JobField[];
   /** Where it goes on; undefined where it begins with snapshots. */
   readonly from: LogPosition | undefined;
+  /** What was told of jobs beyond there. */
+  readonly held: readonly LogPosition[];
 }
 
 /** Snapshots that a subscription of many jobs begins with, at most. */
-const SNAPSHOTS = 100;
+const SNAPSHOTS = MOST_HELD;
 /** What a snapshot tells by itself. The metrics come with them where the selection has any. */
 const PLACE = ["jobId", "workspaceId", "version", "state", "orderXid", "createdAt"] as const;
 /** Columns that may be megabytes. */
@@ -47,7 +49,7 @@ const DOCUMENTS: ReadonlySet<JobField> = new Set<JobField>(["jobInputs", "jobOut
  * @throws NotFoundError where the viewer's workspace has no such job.
  */
 export async function changesOfJob(watching: Watching, jobId: string): Promise<AsyncIterableIterator<Change>> {
-  const { context, fields, from } = watching;
+  const { context, fields, from, held } = watching;
   const { engine, feed, viewer } = context;
   const epoch = await feed.epoch();
   const subscriber = await feed.subscribe({ workspaceId: viewer.workspaceId, jobId }, from);
@@ -56,8 +58,15 @@ export async function changesOfJob(watching: Watching, jobId: string): Promise<A
     const job = await findJob(engine.prisma, viewer.workspaceId, jobId, columns);
     if (!job) throw new NotFoundError("job");
     if (!from) subscriber.skipTo(job);
+    for (const place of held) if (place.jobId === jobId) subscriber.skipTo(place);
     const snapshots = from ? [] : [snapshot(encodeCursor(epoch, job), job, () => job)];
-    return stream(watching, epoch, subscriber, snapshots, () => true);
+    return stream(
+      watching,
+      (place) => encodeCursor(epoch, place),
+      subscriber,
+      snapshots,
+      () => true,
+    );
   } catch (error) {
     subscriber.end();
     throw error;
@@ -69,19 +78,30 @@ export async function changesOfJobs(watching: Watching, filter: JobFilter): Prom
   const { context, from } = watching;
   const { feed, viewer } = context;
   const epoch = await feed.epoch();
-  const held = new Map<string, number>();
-  const wants = (item: FeedItem) => isOf(filter, item) && item.event.version > (held.get(item.event.jobId) ?? 0);
+  /** The last version of a job that has been told already, though it be beyond the place where the stream begins. */
+  const told = new Map(watching.held.map(({ jobId, version }) => [jobId, version]));
+  const wants = (item: FeedItem) => isOf(filter, item) && item.event.version > (told.get(item.event.jobId) ?? 0);
   const subscriber = await feed.subscribe({ workspaceId: viewer.workspaceId, wants }, from);
   try {
     // What is below the horizon has committed, so the list that is read now holds it: the live stream may be a little
     // behind, and whoever goes on from a snapshot must not be told again what it held.
     if (!from) subscriber.skipTo(await feed.horizon());
     const jobs = from ? [] : await listed(watching, filter);
-    for (const { jobId, version } of jobs) held.set(jobId, version);
-    // Every snapshot carries the place where the stream begins: whoever goes on from any of them misses no event.
-    const start = encodeCursor(epoch, subscriber.position);
-    const snapshots = jobs.map((job) => snapshot(start, job, () => ofSnapshot(watching, job)));
-    return stream(watching, epoch, subscriber, snapshots, ({ state }) => inStates(filter, state));
+    for (const { jobId, version } of jobs) told.set(jobId, version);
+    // Every snapshot carries the place where the stream begins, and what up to it was told of beyond: whoever goes on
+    // from any of them misses no event, and is told none again.
+    const start = subscriber.position;
+    let ahead = [...watching.held];
+    const snapshots = jobs.map((job) => {
+      const { orderXid, jobId, version } = job;
+      if (comparePositions(job, start) > 0) ahead.push({ orderXid, jobId, version });
+      return snapshot(encodeCursor(epoch, start, ahead), job, () => ofSnapshot(watching, job));
+    });
+    const cursorAt = (place: LogPosition) => {
+      if (ahead.length > 0) ahead = ahead.filter((other) => comparePositions(other, place) > 0);
+      return encodeCursor(epoch, place, ahead);
+    };
+    return stream(watching, cursorAt, subscriber, snapshots, ({ state }) => inStates(filter, state));
   } catch (error) {
     subscriber.end();
     throw error;
@@ -94,7 +114,7 @@ export async function changesOfJobs(watching: Watching, filter: JobFilter): Prom
  */
 function stream(
   { context, right, fields }: Watching,
-  epoch: string,
+  cursorAt: (place: LogPosition) => string,
   subscriber: Subscriber,
   snapshots: Change[],
   matches: (event: Event) => boolean,
@@ -116,10 +136,10 @@ function stream(
     if (!item) {
       leave();
       delivery.interrupted = feed.closed;
-      if (snapshots.length === 0) delivery.cursor = encodeCursor(epoch, subscriber.position);
+      if (snapshots.length === 0) delivery.cursor = cursorAt(subscriber.position);
       return { value: undefined, done: true };
     }
-    const cursor = encodeCursor(epoch, item.event);
+    const cursor = cursorAt(item.event);
     delivery.cursor = cursor;
     context.loaders = sharedLoaders.of(item.batch);
     return { value: change(cursor, item, matches(item.event), () => ofEvent(context, fields, item)), done: false };

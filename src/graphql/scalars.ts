@@ -13,8 +13,11 @@ function toSafeInt(value: unknown): number {
   return refuse(`${String(value).slice(0, 40)} is not a whole number from 0 to 2^53 - 1.`);
 }
 
+/** A cursor's characters, at most: with the hundred places that it may hold it has about 3,900. */
+const CURSOR_LENGTH = 4000;
+
 function toCursor(value: unknown): string {
-  if (typeof value === "string" && value.length > 0 && value.length <= 500) return value;
+  if (typeof value === "string" && value.length > 0 && value.length <= CURSOR_LENGTH) return value;
   return refuse("A cursor is a text that this server gave out, unchanged.");
 }
 

@@ -1,5 +1,5 @@
 import { uuidOrNone } from "../jobs/text.ts";
-import { builder } from "./builder.ts";
+import { builder, loadedTogether } from "./builder.ts";
 import { JobStateEnum } from "./enums.ts";
 
 export const NodeExecution = builder.prismaNode("NodeExecution", {
@@ -9,6 +9,9 @@ export const NodeExecution = builder.prismaNode("NodeExecution", {
     id: uuidOrNone(id),
     workflowRun: { job: { workspaceId } },
   }),
+  ...loadedTogether((ids, { engine, viewer: { workspaceId } }) =>
+    engine.prisma.nodeExecution.findMany({ where: { id: { in: ids }, workflowRun: { job: { workspaceId } } } }),
+  ),
   description: "One execution of a step of a run; every execution is kept [HSK-WF-001].",
   fields: (t) => ({
     nodeId: t.exposeString("nodeId", { description: "The step's name, unique among the run's open steps." }),
@@ -33,6 +36,9 @@ export const WorkflowRun = builder.prismaNode("WorkflowRun", {
   nullable: true,
   id: { field: "id", description: "Global id (Relay)." },
   findUnique: (id, { viewer: { workspaceId } }) => ({ id: uuidOrNone(id), job: { workspaceId } }),
+  ...loadedTogether((ids, { engine, viewer: { workspaceId } }) =>
+    engine.prisma.workflowRun.findMany({ where: { id: { in: ids }, job: { workspaceId } } }),
+  ),
   description: "One attempt at a job; a job has many over its life, at most one that is active (section 1).",
   fields: (t) => ({
     workflowRunId: t.expose("id", { type: "UUID", description: "The run's own id: a UUIDv7." }),

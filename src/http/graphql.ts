@@ -32,6 +32,10 @@ export interface GraphQLOptions {
   readonly mayWatch?: WatchRule;
   /** Milliseconds of silence after which a stream shows that it lives. */
   readonly keepAliveMs?: number;
+  /** Operations that one connection may have at once. */
+  readonly mostOperations?: number;
+  /** Streams for several operations that may be reserved, and read by nobody yet. */
+  readonly mostReservations?: number;
 }
 
 /** What a transport other than HTTP brings instead of a request. */
@@ -50,7 +54,7 @@ const KEEP_ALIVE_MS = 12_000;
  */
 export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
   const { engine, feed, waiting, signals, log, corsOrigins, maxBodyBytes, mayWatch = everybodyMayWatch } = options;
-  const { keepAliveMs = KEEP_ALIVE_MS } = options;
+  const { keepAliveMs = KEEP_ALIVE_MS, mostOperations, mostReservations } = options;
   const deliveries = new Deliveries();
   const sharedLoaders = new SharedLoaders();
   return createYoga<Transport, ReturnType<typeof contextOf>>({
@@ -77,7 +81,14 @@ export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
       useDocumentLimit(),
       useErrorFormat(log),
       useEventStream(deliveries, keepAliveMs),
-      useSingleConnection({ endpoint: ENDPOINT, deliveries, keepAliveMs, stopping }),
+      useSingleConnection({
+        endpoint: ENDPOINT,
+        deliveries,
+        keepAliveMs,
+        stopping,
+        mostOperations,
+        mostReservations,
+      }),
     ],
   });
 

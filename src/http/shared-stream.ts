@@ -17,8 +17,19 @@ export class SharedStream extends EventStream {
   #ready: Waiting[] = [];
   #arrived: (() => void) | undefined;
   #ending = false;
+  #left = false;
   /** Whether its client reads it. */
   isOpen = false;
+
+  /** Whether its client has gone, or never came: nothing can be said over it any more. */
+  get hasLeft(): boolean {
+    return this.#left;
+  }
+
+  /** How many operations it carries. */
+  get size(): number {
+    return this.#operations.size;
+  }
 
   /** False where there is an operation of this id. */
   announce(id: string): boolean {
@@ -69,6 +80,7 @@ export class SharedStream extends EventStream {
   }
 
   protected async leave(): Promise<void> {
+    this.#left = true;
     for (const id of this.#operations.keys()) this.stop(id);
   }
 

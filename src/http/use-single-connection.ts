@@ -2,11 +2,13 @@ import { randomUUID } from "node:crypto";
 import { type ExecutionResult, GraphQLError } from "graphql";
 import { isAsyncIterable, type Plugin } from "graphql-yoga";
 import type { ErrorCode } from "../errors.ts";
+import { MOST_OPERATIONS, MOST_RESERVATIONS, tooManyOperations } from "./connection-limit.ts";
 import { resultsOf } from "./event-stream.ts";
 import { SharedStream } from "./shared-stream.ts";
 import { type Deliveries, eventsResponse, readsOnlyEvents } from "./use-event-stream.ts";
 
 const TOKEN = { header: "x-graphql-event-stream-token", parameter: "token" };
+const NO_STREAM = "There is no such stream here: reserve one with PUT.";
 /** Milliseconds that a reservation is kept for a client that does not come. */
 const RESERVED_MS = 30_000;
 
@@ -16,6 +18,8 @@ export interface SingleConnectionOptions {
   readonly keepAliveMs: number;
   /** Aborts when the server stops. */
   readonly stopping: AbortSignal;
+  readonly mostOperations?: number | undefined;
+  readonly mostReservations?: number | undefined;
 }
 
 /**
@@ -26,18 +30,24 @@ export interface SingleConnectionOptions {
  * Not by graphql-sse's handler, on which Yoga's plugin for it is built: that keeps every result for a client that does
  * not read, and every reservation for good.
  */
-export function useSingleConnection({ endpoint, deliveries, keepAliveMs, stopping }: SingleConnectionOptions): Plugin {
+export function useSingleConnection(options: SingleConnectionOptions): Plugin {
+  const { endpoint, deliveries, keepAliveMs, stopping } = options;
+  const { mostOperations = MOST_OPERATIONS, mostReservations = MOST_RESERVATIONS } = options;
   const streams = new Map<string, SharedStream>();
   /** The stream that a request names, and the operation that it announced there. */
   const addressed = new WeakMap<Request, SharedStream>();
   const announced = new WeakMap<Request, string>();
+  let reservations = 0;
 
   const reserve = () => {
     const token = randomUUID();
     const stream = new SharedStream(keepAliveMs);
     streams.set(token, stream);
+    reservations += 1;
     setTimeout(() => {
-      if (!stream.isOpen) forget(token, stream);
+      if (stream.isOpen) return;
+      reservations -= 1;
+      forget(token, stream);
     }, RESERVED_MS).unref();
     return token;
   };
@@ -55,11 +65,18 @@ export function useSingleConnection({ endpoint, deliveries, keepAliveMs, stoppin
       const answer = (status: number, text: string | null) => endResponse(new fetchAPI.Response(text, { status }));
       const refuse = (status: number, message: string, code: ErrorCode) =>
         endResponse(fetchAPI.Response.json({ errors: [{ message, extensions: { code } }] }, { status }));
-      if (request.method === "PUT" && !hasBody(request)) return answer(201, reserve());
+      if (request.method === "PUT" && !hasBody(request)) {
+        if (reservations < mostReservations) return answer(201, reserve());
+        return refuse(
+          429,
+          `There are ${mostReservations} streams that nobody reads yet. Try again soon.`,
+          "RATE_LIMITED",
+        );
+      }
       const token = request.headers.get(TOKEN.header) ?? url.searchParams.get(TOKEN.parameter);
       if (token === null) return;
       const stream = streams.get(token);
-      if (!stream) return refuse(404, "There is no such stream here: reserve one with PUT.", "NOT_FOUND");
+      if (!stream) return refuse(404, NO_STREAM, "NOT_FOUND");
       if (request.method === "DELETE") {
         const id = url.searchParams.get("operationId");
         if (id === null) return refuse(400, "Name the operation in the parameter operationId.", "INVALID_INPUT");
@@ -72,6 +89,7 @@ export function useSingleConnection({ endpoint, deliveries, keepAliveMs, stoppin
       }
       if (stream.isOpen) return refuse(409, "This stream is open: it is for one reader.", "INVALID_INPUT");
       stream.isOpen = true;
+      reservations -= 1;
       endResponse(eventsResponse(stream, 200, request, fetchAPI, () => forget(token, stream)));
     },
 
@@ -80,6 +98,9 @@ export function useSingleConnection({ endpoint, deliveries, keepAliveMs, stoppin
       if (!stream) return;
       const id: unknown = params.extensions?.operationId;
       if (typeof id !== "string" || id === "") throw refusal(400, "Give the operation an id: extensions.operationId.");
+      // Its reader may have gone while the operation came in: nobody would ever end it.
+      if (stream.hasLeft) throw refusal(404, NO_STREAM, "NOT_FOUND");
+      if (stream.size >= mostOperations) throw tooManyOperations(mostOperations);
       if (!stream.announce(id)) throw refusal(409, "This stream has an operation of this id.");
       announced.set(request, id);
     },
@@ -108,6 +129,6 @@ function isRefused(result: ExecutionResult | AsyncIterable<ExecutionResult>): bo
   return !isAsyncIterable(result) && !result.data && (result.errors?.every(({ path }) => !path) ?? false);
 }
 
-function refusal(status: number, message: string): GraphQLError {
-  return new GraphQLError(message, { extensions: { http: { status } } });
+function refusal(status: number, message: string, code: ErrorCode = "INVALID_INPUT"): GraphQLError {
+  return new GraphQLError(message, { extensions: { code, http: { status } } });
 }

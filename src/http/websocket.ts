@@ -3,9 +3,11 @@ import type { Duplex } from "node:stream";
 import type { DocumentNode, ExecutionArgs, ExecutionResult, GraphQLError, GraphQLSchema } from "graphql";
 import { useServer } from "graphql-ws/use/ws";
 import type { Logger } from "pino";
-import { WebSocketServer } from "ws";
+import { type WebSocket, WebSocketServer } from "ws";
+import { MOST_OPERATIONS, tooManyOperations } from "./connection-limit.ts";
 import { isMasked, maskError, withoutStatus } from "./error-format.ts";
 import { ENDPOINT, type GraphQLServer } from "./graphql.ts";
+import { SocketOperations } from "./socket-operations.ts";
 import { isAllowedOrigin, isOwnHost } from "./use-same-site.ts";
 import { viewerOf, WORKSPACE_HEADER } from "./viewer.ts";
 
@@ -13,9 +15,10 @@ export interface WebSocketOptions {
   readonly corsOrigins: readonly string[];
   readonly maxBodyBytes: number;
   readonly log: Logger;
+  readonly mostOperations?: number;
 }
 
-/** Milliseconds that a client may take to answer that its socket is closed. */
+/** Milliseconds that a client may take to read that it was refused, or to answer that its socket is closed. */
 const GRACE_MS = 2000;
 
 /** What Yoga does to an operation, with the types that its plugin system has lost. */
@@ -34,12 +37,18 @@ export function serveWebSocket(
   yoga: GraphQLServer,
   options: WebSocketOptions,
 ): { close(): Promise<void> } {
-  const { corsOrigins, maxBodyBytes, log } = options;
+  const { corsOrigins, maxBodyBytes, log, mostOperations = MOST_OPERATIONS } = options;
   const sockets = new WebSocketServer({ noServer: true, maxPayload: maxBodyBytes });
+  const operationsOf = new WeakMap<WebSocket, SocketOperations>();
   let stopping = false;
 
   // A browser sends no preflight for a WebSocket: the origin is checked here, or nowhere.
   http.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    // Node has let go of it: an error of a connection that nobody listens to would end the process.
+    socket.on("error", () => undefined);
+    // Nor does anything end one that was refused, and whose client reads nothing or keeps its side open.
+    const late = setTimeout(() => socket.destroy(), GRACE_MS);
+    socket.once("close", () => clearTimeout(late));
     if (stopping) {
       socket.destroy();
       return;
@@ -52,14 +61,19 @@ export function serveWebSocket(
       isOwnHost(new URL(url).hostname) &&
       isAllowedOrigin(origin, host, corsOrigins);
     if (!allowed) {
-      socket.end("HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n");
+      socket.end("HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n", () => socket.destroy());
       return;
     }
-    sockets.handleUpgrade(request, socket, head, (accepted) => sockets.emit("connection", accepted, request));
+    sockets.handleUpgrade(request, socket, head, (accepted) => {
+      clearTimeout(late);
+      const operations = new SocketOperations();
+      operationsOf.set(accepted, operations);
+      accepted.on("message", (data) => operations.hear(data));
+      accepted.once("close", () => operations.leave());
+      sockets.emit("connection", accepted, request);
+    });
   });
 
-  /** By connection: its client has gone, so nothing is to wait for it any more. */
-  const gone = new WeakMap<object, AbortController>();
   const pipelines = new WeakMap<object, Pipeline>();
   const pipelineOf = ({ contextValue }: ExecutionArgs) => {
     const pipeline = isObject(contextValue) ? pipelines.get(contextValue) : undefined;
@@ -68,16 +82,16 @@ export function serveWebSocket(
   };
   const served = useServer(
     {
-      onConnect: ({ extra }) => {
-        gone.set(extra, new AbortController());
-      },
-      onClose: ({ extra }) => gone.get(extra)?.abort(),
-      onSubscribe: async ({ connectionParams, extra }, _id, { query, operationName, variables }) => {
+      onSubscribe: async ({ connectionParams, extra }, id, operation) => {
+        const { query, operationName, variables } = operation;
+        const operations = operationsOf.get(extra.socket);
+        const signal = operations?.begin(id, operation);
         const asked = connectionParams?.[WORKSPACE_HEADER] ?? extra.request.headers[WORKSPACE_HEADER];
         try {
+          if (operations && operations.size > mostOperations) throw tooManyOperations(mostOperations);
           // What is there and no text is no UUID, either: it must not pass for the default workspace.
           const viewer = viewerOf(typeof asked === "string" || asked == null ? asked : "");
-          const pipeline: Pipeline = yoga.getEnveloped({ viewer, signal: gone.get(extra)?.signal });
+          const pipeline: Pipeline = yoga.getEnveloped({ viewer, ...(signal ? { signal } : {}) });
           const contextValue = await pipeline.contextFactory();
           pipelines.set(contextValue, pipeline);
           const args: ExecutionArgs = {
@@ -98,7 +112,11 @@ export function serveWebSocket(
         const results = await pipelineOf(args).subscribe(args);
         return Symbol.asyncIterator in results ? untilLost(results) : results;
       },
-      onError: (_context, _id, _payload, errors) => errors.map((error) => withoutStatus(maskError(error, log))),
+      onError: ({ extra }, _id, operation, errors) => {
+        operationsOf.get(extra.socket)?.end(operation);
+        return errors.map((error) => withoutStatus(maskError(error, log)));
+      },
+      onComplete: ({ extra }, _id, operation) => operationsOf.get(extra.socket)?.end(operation),
       onNext: (_context, _id, _payload, _args, { data, errors }) =>
         errors && { ...(data === undefined ? {} : { data }), errors: errors.map(withoutStatus) },
     },

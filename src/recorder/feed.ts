@@ -166,14 +166,16 @@ export class Feed {
   async #readBehind(subscriber: Subscriber, after: LogPosition, upTo: LogPosition): Promise<LogPage> {
     const { prisma, pollMs } = this.#options;
     while (!subscriber.ended) {
-      const page = await this.#gate.pass(() =>
-        this.#attempt(async () => {
+      const page = await this.#gate.pass(async () => {
+        // It may have left while it stood in line.
+        if (subscriber.ended) return undefined;
+        return this.#attempt(async () => {
           const events = await readEventsBetween(prisma, subscriber.scope, after, upTo);
           // Looked at afterwards: what retention took before the read was missing in it.
           const { start } = await readLogState(prisma);
           return { events, isWhole: comparePositions(after, start) >= 0 };
-        }),
-      );
+        });
+      });
       if (page?.isWhole === false) throw new CursorExpiredError();
       if (page) {
         const items = this.#toBatch(page.events).filter((item) => isInScope(subscriber.scope, item));

@@ -102,13 +102,16 @@ export class Subscriber implements AsyncIterableIterator<FeedItem, undefined> {
 
   /** Lets go of what has waited for longer than since this batch: it is in the log, and is read there when it is asked for. */
   fallBehind(oldestKept: number): void {
-    const oldest = this.#backlog[0] ?? this.#queue[0];
-    if (!oldest || oldest.batch.number >= oldestKept) return;
+    const isOld = (oldest: FeedItem | undefined) => oldest !== undefined && oldest.batch.number < oldestKept;
+    const isBacklogOld = isOld(this.#backlog[0]);
+    if (!isBacklogOld && !isOld(this.#queue[0])) return;
     this.#liveFrom = this.#queue.at(-1)?.event ?? this.#liveFrom;
-    this.#backlog = [];
-    this.#readTo = undefined;
     this.#queue = [];
     this.#asleep = true;
+    // A page that it has just read is its own, and small: only what waits behind it may be old.
+    if (!isBacklogOld) return;
+    this.#backlog = [];
+    this.#readTo = undefined;
   }
 
   async next(): Promise<IteratorResult<FeedItem, undefined>> {
@@ -130,8 +133,9 @@ export class Subscriber implements AsyncIterableIterator<FeedItem, undefined> {
 
   /** The next item: of the log while it is behind, then of the queue; undefined where there is none yet. */
   async #take(): Promise<FeedItem | undefined> {
-    this.#asleep = false;
     while (this.#backlog.length === 0) {
+      // Each time: it may have fallen behind while it was reading.
+      this.#asleep = false;
       if (this.#readTo) this.skipTo(this.#readTo);
       this.#readTo = undefined;
       if (this.#ended || !this.#isBehind()) break;

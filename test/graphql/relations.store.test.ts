@@ -184,6 +184,48 @@ describe("a relation of 20 jobs costs as many statements as that of 2:", () => {
   });
 });
 
+describe("20 things by their global ids cost as many statements as 2:", () => {
+  const found = z.object({ data: z.object({ nodes: z.array(z.object({ id: z.string() })) }) });
+  const idsOf: Record<string, string[]> = {};
+  beforeAll(async () => {
+    const jobs: string[] = [];
+    for (let n = 0; n < 20; n++) jobs.push(await aJobOfTwoRuns("by-id"));
+    const { prisma } = db.storage;
+    const runs = await prisma.workflowRun.findMany({ where: { jobId: { in: jobs }, attempt: 1 } });
+    const nodes = await prisma.nodeExecution.findMany({
+      where: { workflowRunId: { in: runs.map(({ id }) => id) }, sequence: 1 },
+    });
+    idsOf.AiJob = jobs;
+    idsOf.WorkflowRun = runs.map(({ id }) => id);
+    idsOf.NodeExecution = nodes.map(({ id }) => id);
+    idsOf.FlightRecorderEvent = jobs.map((jobId) => `${jobId}:2`);
+  });
+
+  async function cost(type: string, count: number, selection: string): Promise<number> {
+    const ids = (idsOf[type] ?? []).slice(0, count).map((id) => Buffer.from(`${type}:${id}`).toString("base64"));
+    expect(ids).toHaveLength(count);
+    const query = `query ($ids: [ID!]!) { nodes(ids: $ids) { id ... on ${type} { ${selection} } } }`;
+    db.statements();
+    const response = await fetch(server.url, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ query, variables: { ids } }),
+    });
+    const { data } = found.parse(JSON.parse(await response.text()));
+    expect(data.nodes.map(({ id }) => id)).toEqual(ids);
+    return db.statements().length;
+  }
+
+  test.each([
+    ["AiJob", "state workflowRun { attempt }"],
+    ["WorkflowRun", "state job { state }"],
+    ["NodeExecution", "nodeId state"],
+    ["FlightRecorderEvent", "type"],
+  ])("%s", async (type, selection) => {
+    expect(await cost(type, 20, selection)).toBe(await cost(type, 2, selection));
+  });
+});
+
 describe("what may be large is read only where it is asked for:", () => {
   let jobId: string;
   beforeAll(async () => {

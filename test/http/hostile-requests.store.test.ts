@@ -300,6 +300,14 @@ describe("over HTTP", () => {
     expect(answered).toBe(status);
   });
 
+  test.each(["a b", "[", "localhost:port", "localhost:99999", "%"])(
+    "a request to what is no name at all is answered 400: %s",
+    async (host) => {
+      const answer = await unchanged(() => sendTo(host, operation("{ __typename }")));
+      expect(answer).toMatchObject(refusal(400, /Host/));
+    },
+  );
+
   describe("a body", () => {
     const filled = (bytes: number) => {
       const empty = operation("query($x: JSON) { __typename }", { x: "" });

@@ -1,5 +1,7 @@
+import { once } from "node:events";
+import { request } from "node:http";
 import { createClient } from "graphql-sse";
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { z } from "zod";
 import { SharedStream } from "../../src/http/shared-stream.ts";
 import { openStorage, type Storage } from "../../src/storage/open.ts";
@@ -176,6 +178,75 @@ describe("a request", () => {
     reader.abort();
     await untilSubscribers(0);
     await expectRefusal(await post(token, "{ __typename }", "b"), 404, /NOT_FOUND/);
+  });
+});
+
+test("an operation whose last byte comes when its stream's reader has gone is refused, and nothing of it stays", async () => {
+  const token = await (await fetch(server.url, { method: "PUT" })).text();
+  const reader = new AbortController();
+  const headers = { accept: "text/event-stream", "x-graphql-event-stream-token": token };
+  await fetch(server.url, { headers, signal: reader.signal });
+  const { jobId } = await submitted(engineOn(storage));
+  const body = JSON.stringify({ query: WATCH, variables: { jobId }, extensions: { operationId: "1" } });
+  const late = request(server.url, {
+    method: "POST",
+    headers: {
+      "content-type": "application/json",
+      "content-length": Buffer.byteLength(body),
+      "x-graphql-event-stream-token": token,
+      expect: "100-continue",
+    },
+  });
+  late.flushHeaders();
+  // The server has its head, and knows which stream it is for.
+  await once(late, "continue");
+  reader.abort();
+  await vi.waitUntil(async () => (await fetch(server.url, { method: "DELETE", headers })).status === 404);
+  const answered = once(late, "response");
+  late.end(body);
+  const [response] = z.tuple([z.object({ statusCode: z.number() })]).parse(await answered);
+  expect(response.statusCode).toBe(404);
+  await untilSubscribers(0);
+});
+
+describe("a server that has a limit", () => {
+  let limited: TestServer;
+  beforeEach(async () => {
+    limited = await startTestServer(storage, {}, { mostOperations: 2, mostReservations: 2 });
+  });
+  afterEach(() => limited.close());
+
+  const reserve = () => fetch(limited.url, { method: "PUT" });
+
+  test("keeps no more streams for readers that do not come, and as many as ever for those that do", async () => {
+    const [one, two] = [await reserve(), await reserve()];
+    const refused = await reserve();
+    expect([one.status, two.status, refused.status]).toEqual([201, 201, 429]);
+    expect(await refused.json()).toMatchObject({ errors: [{ extensions: { code: "RATE_LIMITED" } }] });
+    const headers = { accept: "text/event-stream", "x-graphql-event-stream-token": await one.text() };
+    const read = await fetch(limited.url, { headers });
+    expect((await reserve()).status).toBe(201);
+    expect((await reserve()).status).toBe(429);
+    await read.body?.cancel();
+  });
+
+  test("takes no more operations for one stream, until one of them has ended", async () => {
+    const token = await (await reserve()).text();
+    const headers = { "content-type": "application/json", "x-graphql-event-stream-token": token };
+    const subscribe = (operationId: string) => {
+      const query = "subscription { aiJobsChanged { version } }";
+      return fetch(limited.url, {
+        method: "POST",
+        headers,
+        body: JSON.stringify({ query, extensions: { operationId } }),
+      });
+    };
+    expect([(await subscribe("1")).status, (await subscribe("2")).status]).toEqual([202, 202]);
+    const refused = await subscribe("3");
+    expect(refused.status).toBe(429);
+    expect(await refused.json()).toMatchObject({ errors: [{ extensions: { code: "RATE_LIMITED" } }] });
+    await fetch(`${limited.url}?operationId=1`, { method: "DELETE", headers });
+    expect((await subscribe("3")).status).toBe(202);
   });
 });
 

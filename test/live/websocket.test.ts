@@ -4,6 +4,7 @@ import { type ClientOptions, WebSocket } from "ws";
 import { openStorage, type Storage } from "../../src/storage/open.ts";
 import { engineOn, submitted } from "../support/engine.ts";
 import { type LoggedServer, startLoggedServer } from "../support/http.ts";
+import { startTestServer } from "../support/server.ts";
 
 /** GraphQL over WebSocket, message by message: what the protocol's own client never sends is answered, too. */
 
@@ -33,8 +34,8 @@ interface Talk extends AsyncDisposable {
 }
 
 /** A connection, open and with nothing said yet. */
-async function talk(headers: ClientOptions["headers"] = {}): Promise<Talk> {
-  const socket = new WebSocket(server.url.replace("http", "ws"), "graphql-transport-ws", { headers });
+async function talk(headers: ClientOptions["headers"] = {}, url = server.url): Promise<Talk> {
+  const socket = new WebSocket(url.replace("http", "ws"), "graphql-transport-ws", { headers });
   const messages: unknown[] = [];
   socket.on("message", (data: Buffer) => {
     messages.push(JSON.parse(data.toString()));
@@ -58,8 +59,12 @@ async function talk(headers: ClientOptions["headers"] = {}): Promise<Talk> {
 }
 
 /** A connection that has been acknowledged. */
-async function welcomed(payload: unknown = {}, headers: ClientOptions["headers"] = {}): Promise<Talk> {
-  const connection = await talk(headers);
+async function welcomed(
+  payload: unknown = {},
+  headers: ClientOptions["headers"] = {},
+  url = server.url,
+): Promise<Talk> {
+  const connection = await talk(headers, url);
   connection.say({ type: "connection_init", payload });
   expect(await connection.heard()).toEqual({ type: "connection_ack" });
   return connection;
@@ -220,4 +225,54 @@ describe("the workspace", () => {
     const extensions = { code: "INVALID_INPUT", path: ["x-workspace-id"] };
     expect(answer).toMatchObject({ type: "error", payload: [{ extensions }] });
   });
+});
+
+test("a claim that its client does not wait for any more takes nothing: the next in line does", async () => {
+  const claim =
+    'mutation { claimAiJobs(input: { workerId: "w", jobKinds: [CANVAS_CLUSTER], waitSeconds: 20 }) ' +
+    "{ ... on ClaimAiJobsPayload { claims { job { jobId } } } } }";
+  /** Begins to wait: what is asked after its claim is answered when that has found nothing. */
+  const wait = async (connection: Talk) => {
+    connection.say(subscribe(claim));
+    connection.say({ ...subscribe("{ aiJobs { totalCount } }"), id: "2" });
+    expect(await connection.heard()).toMatchObject({ id: "2", type: "next" });
+    expect(await connection.heard()).toEqual({ id: "2", type: "complete" });
+  };
+  await using first = await welcomed();
+  await wait(first);
+  await using second = await welcomed();
+  await wait(second);
+  first.say({ id: "1", type: "complete" });
+  first.say({ type: "ping" });
+  expect(await first.heard()).toEqual({ type: "pong" });
+  const due = await submitted(engineOn(storage), { jobKind: "CANVAS_CLUSTER" });
+  const claims = [{ job: { jobId: due.jobId } }];
+  expect(await second.heard()).toEqual({ id: "1", type: "next", payload: { data: { claimAiJobs: { claims } } } });
+});
+
+test("one connection has so many operations and no more, until one of them has ended", async () => {
+  const limited = await startTestServer(storage, {}, { mostOperations: 2 });
+  {
+    await using connection = await welcomed({}, {}, limited.url);
+    const changes = subscribe(`subscription { aiJobChanged(jobId: "${jobId}") { version } }`);
+    for (const id of ["1", "2"]) {
+      connection.say({ ...changes, id });
+      expect(await connection.heard()).toMatchObject({ id, type: "next" });
+    }
+    const refused = { id: "3", type: "error", payload: [{ extensions: { code: "RATE_LIMITED" } }] };
+    connection.say({ ...changes, id: "3" });
+    expect(await connection.heard()).toMatchObject(refused);
+    // What was refused, and what was answered, takes no place.
+    connection.say({ id: "2", type: "complete" });
+    for (const id of ["4", "5"]) {
+      connection.say({ ...subscribe("{ __typename }"), id });
+      expect(await connection.heard()).toMatchObject({ id, type: "next" });
+      expect(await connection.heard()).toEqual({ id, type: "complete" });
+    }
+    connection.say({ ...changes, id: "6" });
+    expect(await connection.heard()).toMatchObject({ id: "6", type: "next" });
+    connection.say({ ...changes, id: "7" });
+    expect(await connection.heard()).toMatchObject({ ...refused, id: "7" });
+  }
+  await limited.close();
 });

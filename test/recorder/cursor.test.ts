@@ -10,8 +10,27 @@ test("a cursor comes back as the place that it names, transaction ids beyond 2^5
   expect(decodeCursor(encodeCursor(epoch, position))).toEqual({ epoch, position });
 });
 
+/** Places of so many jobs. */
+const places = (count: number) =>
+  Array.from({ length: count }, (_, index) => ({
+    orderXid: BigInt(index) + 999_999_999_999_999_000n,
+    jobId: `018f3c4e-7b1a-7cc3-9a55-${String(index).padStart(12, "0")}`,
+    version: index + 999_999_000,
+  }));
+
+test.each([1, 2, 100])("a cursor that holds %i places beyond its own comes back with them, and is short", (count) => {
+  const held = places(count);
+  const cursor = encodeCursor(epoch, position, held);
+  expect(decodeCursor(cursor)).toEqual({ epoch, position, held });
+  expect(cursor.length).toBeLessThan(4000);
+});
+
 test.each([
   ["nothing", ""],
+  ["a cursor that holds more places than there are snapshots", encodeCursor(epoch, position, places(101))],
+  ["a cursor whose last place is cut off", encodeCursor(epoch, position, places(2)).slice(0, -4)],
+  ["a cursor that holds none, and says so", `${encodeCursor(epoch, position)}.`],
+  ["a cursor that holds places twice", `${encodeCursor(epoch, position, places(1))}.AAAA`],
   ["not a cursor", "hello"],
   ["another format", Buffer.from(`2 ${epoch} 1 ${jobId} 1`).toString("base64url")],
   ["a part too few", Buffer.from(`1 ${epoch} 1 ${jobId}`).toString("base64url")],

@@ -204,6 +204,17 @@ describe("a subscriber", () => {
     expect(versions(await item)).toEqual([2]);
   });
 
+  test("that leaves while it stands in line to read the log itself reads nothing", async () => {
+    const { jobId, workspaceId, first } = await aJob();
+    await touch(jobId);
+    const subscribers = await Promise.all(Array.from({ length: 50 }, () => feed.subscribe({ workspaceId }, first)));
+    await quiet();
+    const items = subscribers.map((subscriber) => subscriber.next());
+    for (const subscriber of subscribers) await subscriber.return();
+    expect(await Promise.all(items)).toEqual(subscribers.map(() => ({ done: true, value: undefined })));
+    expect(readsOfItsOwn()).toBeLessThan(10);
+  });
+
   test("that comes back with the place of what it had gets what came after, once, from another server, too", async () => {
     const { jobId, workspaceId, first } = await aJob();
     const subscriber = await feed.subscribe({ workspaceId, jobId }, first);

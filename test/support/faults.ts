@@ -8,7 +8,7 @@ import type { Storage } from "../../src/storage/open.ts";
 
 export interface FaultPoint {
   readonly at: string;
-  readonly on: "workflow_runs" | "node_executions" | "ai_jobs" | "flight_recorder_events" | BulkTable;
+  readonly on: "workflow_runs" | "node_executions" | "ai_jobs" | "flight_recorder_events" | "quotas" | BulkTable;
   /** As SQL has it: BEFORE or AFTER, of the row or the statement; or at COMMIT, by a deferred constraint trigger. */
   readonly when: "BEFORE STATEMENT" | "BEFORE ROW" | "AFTER ROW" | "AFTER STATEMENT" | "COMMIT";
 }
@@ -40,6 +40,9 @@ export const FAULT_POINTS: readonly FaultPoint[] = [
   { at: "at COMMIT, when the event is checked", on: "flight_recorder_events", when: "COMMIT" },
 ];
 
+/** Whose rows are only ever inserted, or whose insert is meant. */
+const INSERTED: ReadonlySet<string> = new Set(["flight_recorder_events", "bulk_actions"]);
+
 /**
  * Places a fault, does `work`, and takes the fault away again.
  * @param body what the trigger does, in PL/pgSQL; NEW is a row only where the point is about a row.
@@ -52,7 +55,7 @@ export async function withFault<T>(
 ): Promise<T> {
   await define(prisma, "test_fault", body);
   const [timing, level] = when === "COMMIT" ? ["AFTER", "ROW"] : when.split(" ");
-  const event = on === "flight_recorder_events" || on === "bulk_actions" ? "INSERT" : "UPDATE";
+  const event = on === "quotas" ? "INSERT OR DELETE" : INSERTED.has(on) ? "INSERT" : "UPDATE";
   const commit = when === "COMMIT";
   await prisma.$executeRawUnsafe(
     `CREATE ${commit ? "CONSTRAINT" : ""} TRIGGER zz_test_fault ${timing} ${event} ON ${on}

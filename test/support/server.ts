@@ -23,7 +23,9 @@ export interface TestServer {
 }
 
 /** What a test may have otherwise than the product. */
-export type ServerOptions = Partial<Pick<GraphQLOptions, "signals" | "mayWatch" | "keepAliveMs">> &
+export type ServerOptions = Partial<
+  Pick<GraphQLOptions, "signals" | "mayWatch" | "keepAliveMs" | "mostOperations" | "mostReservations">
+> &
   Partial<Pick<FeedOptions, "pollMs" | "window">>;
 
 /** The product's server on a test's database and a free port: what clients talk to, over HTTP. */

@@ -8,6 +8,13 @@ import { operation, post } from "./http.ts";
 
 const schema = buildSchema(readFileSync(new URL("../../schema.graphql", import.meta.url), "utf8"));
 
+/** All unions that there are. */
+export function unionNames(): readonly string[] {
+  return Object.values(schema.getTypeMap())
+    .filter(isUnionType)
+    .map(({ name }) => name);
+}
+
 /** The members of a union. */
 export function membersOf(union: string): readonly string[] {
   return typesOf(union).map(({ name }) => name);

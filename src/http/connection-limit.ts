@@ -1,0 +1,17 @@
+import { GraphQLError } from "graphql";
+import type { ErrorCode } from "../errors.ts";
+
+/** What one connection may have at once: nobody who means well comes near it, and nobody else takes more memory. */
+
+/** Operations over one WebSocket, or over one stream of several operations, that have not ended. */
+export const MOST_OPERATIONS = 1000;
+/** Streams of several operations that are reserved, and that nobody reads yet. */
+export const MOST_RESERVATIONS = 1000;
+
+/** The refusal of one operation more; those that there are go on. */
+export function tooManyOperations(most: number): GraphQLError {
+  const code: ErrorCode = "RATE_LIMITED";
+  return new GraphQLError(`This connection has ${most} operations already. End one, or open another connection.`, {
+    extensions: { code, http: { status: 429 } },
+  });
+}
