@@ -35,7 +35,7 @@ afterAll(async () => {
 /** Does `work` on a storage of its own, whose network the proxy is. */
 async function behindProxy(work: (storage: Storage, proxy: Proxy) => Promise<void>): Promise<void> {
   const proxy = await startProxy(url);
-  const storage = await openStorage({ kind: "postgres", url: proxy.url, poolSize: 4 });
+  const storage = await openStorage({ kind: "postgres", url: proxy.url, poolSize: 10 });
   try {
     await work(storage, proxy);
   } finally {
@@ -52,32 +52,42 @@ const write = (db: Transaction, id: string) =>
   db.$executeRaw`INSERT INTO capability_profiles (id, capabilities, job_kinds) VALUES (${id}, '{}', '{}')`;
 const isKept = async (id: string) => (await direct.capabilityProfile.count({ where: { id } })) === 1;
 
+async function untilHealth(of: string, status: string): Promise<void> {
+  const look = async () => JSON.stringify(await (await fetch(new URL("/health", of))).json());
+  await vi.waitUntil(async () => (await look()).includes(`"status":"${status}"`), { timeout: 60_000, interval: 200 });
+}
+
 const failure = (work: Promise<unknown>) =>
   work.then(
     () => "nothing was thrown",
     (error: unknown) => error,
   );
 
-test.concurrent("subscribers hear again and lost leases are recovered, by the same server", LONG, () =>
-  behindProxy(async (storage, proxy) => {
-    const server = await startTestServer(storage);
-    const sweeps = startSweeps(engineOn(storage), 300, pino({ level: "silent" }));
-    const { jobId } = await submitted(engine());
-    const [first, second] = [await started(engine()), await started(engine())];
-    const query = `subscription { aiJobChanged(jobId: "${jobId}") { version } }`;
-    await using subscriber = watch("graphql-sse", server.url, { query }, (data) => data);
-    await subscriber.until(({ length }) => length === 1);
-    await expireLease({ prisma: direct }, first);
-    await vi.waitUntil(async () => (await stateOf(first.job.jobId)) === "QUEUED", { timeout: 20_000 });
+test.concurrent(
+  "subscribers hear again and lost leases are recovered by the same server, which tells of it meanwhile",
+  LONG,
+  () =>
+    behindProxy(async (storage, proxy) => {
+      const sweeps = startSweeps(engineOn(storage), 300, pino({ level: "silent" }));
+      const server = await startTestServer(storage, {}, { sweeps });
+      const { jobId } = await submitted(engine());
+      const [first, second] = [await started(engine()), await started(engine())];
+      const query = `subscription { aiJobChanged(jobId: "${jobId}") { version } }`;
+      await using subscriber = watch("graphql-sse", server.url, { query }, (data) => data);
+      await subscriber.until(({ length }) => length === 1);
+      await expireLease({ prisma: direct }, first);
+      await vi.waitUntil(async () => (await stateOf(first.job.jobId)) === "QUEUED", { timeout: 20_000 });
 
-    proxy.abandon();
-    ok(await cancelAiJob(engine(), WORKSPACE, SOMEBODY, { jobId, reason: "enough", includeChildren: false }));
-    await expireLease({ prisma: direct }, second);
-    await vi.waitUntil(() => subscriber.seen.length === 2, { timeout: 60_000 });
-    await vi.waitUntil(async () => (await stateOf(second.job.jobId)) === "QUEUED", { timeout: 60_000 });
-    await sweeps.stop();
-    await server.close();
-  }),
+      proxy.abandon();
+      ok(await cancelAiJob(engine(), WORKSPACE, SOMEBODY, { jobId, reason: "enough", includeChildren: false }));
+      await expireLease({ prisma: direct }, second);
+      await untilHealth(server.url, "degraded");
+      await vi.waitUntil(() => subscriber.seen.length === 2, { timeout: 60_000 });
+      await vi.waitUntil(async () => (await stateOf(second.job.jobId)) === "QUEUED", { timeout: 60_000 });
+      await untilHealth(server.url, "ok");
+      await sweeps.stop();
+      await server.close();
+    }),
 );
 
 test.concurrent("a read is repeated on another connection", LONG, () =>

@@ -23,14 +23,14 @@ export interface TestServer {
 }
 
 /** What a test may have otherwise than the product. */
-export type ServerOptions = Partial<Pick<GraphQLOptions, "signals" | "mayWatch" | "keepAliveMs">> &
+export type ServerOptions = Partial<Pick<GraphQLOptions, "signals" | "sweeps" | "mayWatch" | "keepAliveMs">> &
   Partial<Pick<FeedOptions, "pollMs" | "window">>;
 
 /** The product's server on a test's database and a free port: what clients talk to, over HTTP. */
 export async function startTestServer(
   storage: Storage,
   more: Partial<Engine> = {},
-  { pollMs = 100, window, signals = inProcess(), ...options }: ServerOptions = {},
+  { pollMs = 100, window, signals = inProcess(), sweeps = JUST_SWEPT, ...options }: ServerOptions = {},
 ): Promise<TestServer> {
   const { prisma } = storage;
   const feed = new Feed({ prisma, pollMs, ...(window ? { window } : {}), onError: () => undefined });
@@ -47,6 +47,7 @@ export async function startTestServer(
     feed,
     waiting,
     signals,
+    sweeps,
     log,
     corsOrigins: [],
     maxBodyBytes: 5_000_000,
@@ -65,6 +66,9 @@ export async function startTestServer(
     close: () => server.close(),
   };
 }
+
+/** A test that is not about sweeps has none. */
+export const JUST_SWEPT = { health: { lastMsAgo: 0, isLate: false } };
 
 /** Hints of one process. */
 export function inProcess(): Signals {
