@@ -13,6 +13,8 @@ const FOLD_EVERY_MS = 1_000;
 const LAG_LOOK_MS = 5_000;
 /** How long a bulk action must have made no progress before a sweep goes on with it: its own server may be at it. */
 const BULK_ACTION_IDLE_SECONDS = 10;
+/** The same for a start, which finds what a crash left behind: a server that lives does a batch in less. */
+const BULK_ACTION_LEFT_SECONDS = 1;
 
 export interface Sweeps {
   readonly health: SweepsHealth;
@@ -30,7 +32,7 @@ export interface SweepsHealth {
 /** Settles what a crash left behind, before the first request: nobody sees it then (section 6). */
 export async function settle(engine: Engine, log: Logger): Promise<void> {
   await recoverStalledRuns(engine);
-  await goOnWithBulkActions(engine, log, 0);
+  await goOnWithBulkActions(engine, log, BULK_ACTION_LEFT_SECONDS);
 }
 
 export function startSweeps(engine: Engine, recoveryIntervalMs: number, log: Logger): Sweeps {
