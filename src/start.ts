@@ -57,9 +57,12 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
       throw new StorageError("Runs that a crash left behind could not be recovered. Start again.", error);
     });
     const { corsOrigins, maxBodyBytes } = config;
-    const server = createServer({ engine, feed, waiting, signals, log, corsOrigins, maxBodyBytes });
-    await listen(server.http, config);
     const sweeps = startSweeps(engine, config.recoveryIntervalMs, log);
+    const server = createServer({ engine, feed, waiting, signals, sweeps, log, corsOrigins, maxBodyBytes });
+    await listen(server.http, config).catch(async (error: unknown) => {
+      await sweeps.stop();
+      throw error;
+    });
     const close = async () => {
       // At the same time: a sweep that waits for a row must not take from the time that requests have to finish.
       await Promise.all([server.close(), sweeps.stop()]);

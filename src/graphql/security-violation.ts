@@ -91,9 +91,7 @@ builder.mutationField("reportSecurityViolation", (t) =>
     resolve: async (_root, { input }, { engine, viewer }) => {
       const { jobId, sourceId, ...found } = input;
       const violation = { ...found, sourceId: sourceId ?? null, aceCode: aceCodeOf(input.violationType) };
-      const outcome = await poisonJob(engine, jobId, violation, {
-        fence: async (_tx, job) => (job.workspaceId === viewer.workspaceId ? null : new errors.NotFoundError("job")),
-      });
+      const outcome = await poisonJob(engine, jobId, violation, { workspaceId: viewer.workspaceId });
       if (outcome.action === "REFUSED") throw outcome.refusal;
       return outcome;
     },

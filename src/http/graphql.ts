@@ -6,6 +6,7 @@ import { SharedLoaders } from "../graphql/shared-loaders.ts";
 import { everybodyMayWatch, type WatchRule } from "../graphql/watch-rule.ts";
 import type { Feed } from "../recorder/feed.ts";
 import type { Signals } from "../recorder/signals.ts";
+import type { Sweeps } from "../sweeps.ts";
 import type { Engine } from "../workflow/engine.ts";
 import type { WaitingRoom } from "../workflow/waiting.ts";
 import { maskError } from "./error-format.ts";
@@ -25,6 +26,7 @@ export interface GraphQLOptions {
   readonly feed: Feed;
   readonly waiting: WaitingRoom;
   readonly signals: Signals;
+  readonly sweeps: Pick<Sweeps, "health">;
   readonly log: Logger;
   readonly corsOrigins: readonly string[];
   readonly maxBodyBytes: number;
@@ -53,8 +55,8 @@ const KEEP_ALIVE_MS = 12_000;
  * @param stopping aborts when the server stops.
  */
 export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
-  const { engine, feed, waiting, signals, log, corsOrigins, maxBodyBytes, mayWatch = everybodyMayWatch } = options;
-  const { keepAliveMs = KEEP_ALIVE_MS, mostOperations, mostReservations } = options;
+  const { engine, feed, waiting, signals, sweeps, log, corsOrigins, maxBodyBytes } = options;
+  const { mayWatch = everybodyMayWatch, keepAliveMs = KEEP_ALIVE_MS, mostOperations, mostReservations } = options;
   const deliveries = new Deliveries();
   const sharedLoaders = new SharedLoaders();
   return createYoga<Transport, ReturnType<typeof contextOf>>({
@@ -76,7 +78,7 @@ export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
     context: (initial) => contextOf(initial),
     plugins: [
       useSameSite(corsOrigins),
-      useHealth({ prisma: engine.prisma, feed, signals }),
+      useHealth({ prisma: engine.prisma, feed, signals, sweeps }),
       useBodyLimit(maxBodyBytes),
       useDocumentLimit(),
       useErrorFormat(log),

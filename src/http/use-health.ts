@@ -4,6 +4,7 @@ import type { Feed } from "../recorder/feed.ts";
 import { type Lag, LONGEST_LAG_MS, readLag } from "../recorder/lag.ts";
 import type { Signals, SignalsHealth } from "../recorder/signals.ts";
 import type { PrismaClient } from "../storage/generated/client/client.ts";
+import type { Sweeps, SweepsHealth } from "../sweeps.ts";
 
 const ENDPOINT = "/health";
 /** Milliseconds that the database may take to answer. */
@@ -14,13 +15,18 @@ export interface Vitals {
   readonly prisma: PrismaClient;
   readonly feed: Feed;
   readonly signals: Signals;
+  readonly sweeps: Pick<Sweeps, "health">;
 }
 
 interface Health {
-  /** Degraded: everything is served, but live changes come late. Unavailable: the database does not answer. */
+  /**
+   * Degraded: everything is served, but live changes come late, or lost leases are found late. Unavailable: the
+   * database does not answer.
+   */
   readonly status: "ok" | "degraded" | "unavailable";
   readonly database: { readonly answers: boolean; readonly milliseconds: number };
-  readonly feed: { readonly subscribers: number } & Partial<Lag>;
+  readonly feed: { readonly subscribers: number; readonly lastReadMsAgo: number | null } & Partial<Lag>;
+  readonly sweeps: Pick<SweepsHealth, "lastMsAgo">;
   readonly signals: SignalsHealth;
 }
 
@@ -36,18 +42,23 @@ export function useHealth(vitals: Vitals): Plugin {
   };
 }
 
-async function look({ prisma, feed, signals }: Vitals): Promise<Health> {
+async function look({ prisma, feed, signals, sweeps }: Vitals): Promise<Health> {
   const startedAt = performance.now();
   const lag = await Promise.race([
     readLag(prisma).catch(() => undefined),
     sleep(PATIENCE_MS, undefined, { ref: false }),
   ]);
   const database = { answers: lag !== undefined, milliseconds: Math.round(performance.now() - startedAt) };
-  const isLate = !signals.health.connected || (lag?.behindMs ?? 0) > LONGEST_LAG_MS;
+  const { subscribers, lastReadMsAgo } = feed;
+  const { lastMsAgo, isLate: isSweptLate } = sweeps.health;
+  // A read that hangs on its connection holds the feed back as an open transaction does, and nobody sees it there.
+  const isTold = Math.max(lag?.behindMs ?? 0, lastReadMsAgo ?? 0) <= LONGEST_LAG_MS;
+  const isWell = signals.health.connected && isTold && !isSweptLate;
   return {
-    status: lag ? (isLate ? "degraded" : "ok") : "unavailable",
+    status: lag ? (isWell ? "ok" : "degraded") : "unavailable",
     database,
-    feed: { subscribers: feed.subscribers, ...lag },
+    feed: { subscribers, lastReadMsAgo, ...lag },
+    sweeps: { lastMsAgo },
     signals: signals.health,
   };
 }

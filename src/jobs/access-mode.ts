@@ -35,6 +35,7 @@ export function refuseWrites(
       return `A job that is ${job.accessMode} writes no entity.`;
     case "APPLY_SCOPED": {
       const scope = entityRefsOf(job);
+      if (scope.length === 0) return "The job's entityRefs are empty: it writes no entity.";
       const outside = written.find((entity) => !scope.some((allowed) => covers(allowed, entity)));
       return outside ? `${outside.entityKind} ${outside.entityId} is not in the job's entityRefs.` : null;
     }

@@ -43,6 +43,8 @@ export class Feed {
   /** Events read so far, and when those that had waited for too long were let go. */
   #count = 0;
   #forgotAt = 0;
+  /** When the log was last read, and that went well. */
+  #readAt: number | undefined;
   #hint: (() => void) | undefined;
   #hinted = false;
 
@@ -53,6 +55,11 @@ export class Feed {
   /** How many listen. */
   get subscribers(): number {
     return this.#audience.size;
+  }
+
+  /** Milliseconds since the log was last read; null while nobody listens, and nothing is. */
+  get lastReadMsAgo(): number | null {
+    return this.#readAt === undefined ? null : Math.round(performance.now() - this.#readAt);
   }
 
   /** Whether it ends every stream because the server stops: they go on elsewhere, from where they are. */
@@ -128,6 +135,7 @@ export class Feed {
 
   async #follow(): Promise<void> {
     let wait = SOONEST_MS;
+    this.#readAt = performance.now();
     while (!this.#closed && this.#audience.size > 0) {
       const hinted = this.#hinted;
       this.#hinted = false;
@@ -144,11 +152,13 @@ export class Feed {
     }
     this.#reading = undefined;
     this.#position = undefined;
+    this.#readAt = undefined;
   }
 
   async #readBatch(): Promise<number> {
     const from = this.#position;
     const found = from && (await this.#attempt(() => readNewEvents(this.#options.prisma, from)));
+    if (found) this.#readAt = performance.now();
     const last = found?.at(-1);
     if (!found || !last) return 0;
     this.#position = last.event;

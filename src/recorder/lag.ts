@@ -32,7 +32,9 @@ export async function readLag(prisma: PrismaClient): Promise<Lag> {
 }
 
 function millisecondsSince(moment: string): Prisma.Sql {
-  return Prisma.raw(`greatest(0, coalesce(extract(epoch FROM clock_timestamp() - ${moment}) * 1000, 0))::int`);
+  return Prisma.raw(
+    `round(greatest(0, coalesce(extract(epoch FROM clock_timestamp() - ${moment}) * 1000, 0)))::float8`,
+  );
 }
 
 /**

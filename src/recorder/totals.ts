@@ -110,12 +110,13 @@ export async function readTotals(
 /**
  * Adds up what the log holds after `totals_position`, batch by batch. Several servers may fold at once: one does, the
  * others find the position locked and leave.
+ * @param signal ends it after the batch that is under way.
  * @returns how many events this call folded.
  */
-export async function foldTotals(prisma: PrismaClient, batch = BATCH): Promise<number> {
+export async function foldTotals(prisma: PrismaClient, batch = BATCH, signal?: AbortSignal): Promise<number> {
   let folded = 0;
   // Looked at without a lock first: while nothing happens, a fold writes nothing and takes no transaction id.
-  while (await hasMore(prisma)) {
+  while (!signal?.aborted && (await hasMore(prisma))) {
     const events = await prisma.$transaction((tx) => foldBatch(tx, batch));
     folded += events;
     if (events < batch) break;

@@ -96,6 +96,7 @@ function pauseAfter(attempt: number): Promise<void> {
 
 /** Deadlock, serialisation failure, lock and statement timeouts, no connection or no time left: rolled back for sure. */
 function gaveWay(error: unknown): boolean {
+  if (hadNoConnection(error)) return true;
   const state = sqlState(error);
   if (state !== undefined) return ["40001", "40P01", "55P03", "57014", "53300"].includes(state);
   return isPrismaError(error, ["P2024", "P2028", "P2034"]);
@@ -105,9 +106,14 @@ function connectionBroke(error: unknown): boolean {
   const state = sqlState(error);
   if (state !== undefined) return state.startsWith("08") || state.startsWith("57P") || state === "25P03";
   if (isPrismaError(error, ["P1001", "P1002", "P1008", "P1017", "P2010"])) {
-    return /terminat|closed|ECONN|reset|refused|not queryable/i.test(error.message);
+    return /terminat|closed|ECONN|reset|refused|timed out|not queryable/i.test(error.message);
   }
   return error instanceof Error && /Connection terminated|ECONNRESET|ECONNREFUSED|not queryable/i.test(error.message);
+}
+
+/** Neither of those in the pool nor a new one, in time. */
+function hadNoConnection(error: unknown): boolean {
+  return error instanceof Error && /timeout exceeded when trying to connect|connection timeout/i.test(error.message);
 }
 
 /** The driver knew that the connection was broken, and kept the statement to itself: a COMMIT, too. */

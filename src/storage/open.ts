@@ -1,6 +1,7 @@
 import { PrismaPg } from "@prisma/adapter-pg";
 import type { SqlMigrationAwareDriverAdapterFactory } from "@prisma/driver-adapter-utils";
-import pg from "pg";
+import type pg from "pg";
+import { Connection, connectionTo, poolTo } from "./connection.ts";
 import { PrismaClient } from "./generated/client/client.ts";
 import { MigrationError, migrate } from "./migrate.ts";
 import { createPglite, openPglite } from "./pglite.ts";
@@ -69,8 +70,7 @@ async function openPostgres(
   location: Extract<StorageLocation, { kind: "postgres" }>,
   onStatement?: (sql: string) => void,
 ): Promise<Storage> {
-  const connectionString = withSessionSettings(location.url);
-  const pool = { connectionString, max: location.poolSize, Client: Connection };
+  const pool = poolTo(withSessionSettings(location.url), location.poolSize);
   const adapter = new PrismaPg(pool, { statementNameGenerator: statementNames() });
   await underMigrationLock(location.url, (connection) => migrate(withWholeScripts(adapter, connection)));
   const prisma = client(adapter, onStatement);
@@ -86,30 +86,6 @@ function client(adapter: SqlMigrationAwareDriverAdapterFactory, onStatement?: (s
   });
   if (onStatement) prisma.$on("query", (event) => onStatement(event.query));
   return prisma;
-}
-
-/**
- * A connection that may break at any moment: whoever asks it for something next is told. While nobody listens, as in the
- * moment in which a pool hands it out, `pg` would end the whole process instead.
- */
-class Connection extends pg.Client {
-  constructor(config?: string | pg.ClientConfig) {
-    super(config);
-    this.on("error", () => undefined);
-    const query = (first: unknown, ...rest: unknown[]): unknown =>
-      Reflect.apply(super.query, this, [isBegin(first) ? { ...first, text: BEGIN } : first, ...rest]);
-    Object.defineProperty(this, "query", { value: query });
-  }
-}
-
-/**
- * What begins a transaction, in one round trip. Within it a statement that is planned once (planned-once.ts) is so whatever
- * its values: left to itself, PostgreSQL compares costs that it cannot know, and plans a claim of one job anew each time.
- */
-const BEGIN = "BEGIN; SET LOCAL plan_cache_mode = force_generic_plan";
-
-function isBegin(query: unknown): query is pg.QueryConfig {
-  return typeof query === "object" && query !== null && "text" in query && query.text === "BEGIN";
 }
 
 /**
@@ -162,7 +138,7 @@ function withWholeScripts(
 
 /** A session-level lock on a connection of its own: it ends with the process that holds it, however that ends. */
 async function underMigrationLock(url: string, work: (connection: pg.Client) => Promise<unknown>): Promise<void> {
-  const connection = new Connection({ connectionString: url });
+  const connection = new Connection(connectionTo(url));
   try {
     await connection.connect();
   } catch (error) {

@@ -98,32 +98,49 @@ function narrow(kind: BulkActionKind, filter: JobFilter): JobFilter {
   return { ...filter, states: filter.states ?? Object.values(JobState).filter(CHANGES[kind].leaves) };
 }
 
-/** Does what is left of an action. Several may do so at once: each item is done once. */
-async function goOn(recorder: Recorder, actionId: string): Promise<void> {
+/**
+ * Does what is left of an action. Several may do so at once: each item is done once.
+ * @returns whether the action has been finished; not where the signal ended it between two batches.
+ */
+async function goOn(recorder: Recorder, actionId: string, signal?: AbortSignal): Promise<boolean> {
   const { prisma } = recorder;
   const action = await prisma.bulkAction.findUniqueOrThrow({ where: { id: actionId } });
-  for (;;) {
+  while (!signal?.aborted) {
     const items = await pendingItems(prisma, actionId, BATCH);
-    if (items.length === 0) return inOneStatement(recorder, (db) => finishAction(db, actionId));
+    if (items.length === 0) {
+      await inOneStatement(recorder, (db) => finishAction(db, actionId));
+      return true;
+    }
     await doItems(recorder, action, items);
     // The embedded database works in this thread: others get their turn between two batches.
     await turn();
   }
+  return false;
 }
 
 /**
  * Goes on with actions that were left half way: by a crash, or by a database that had no time. Safe with several
  * servers, and beside whoever began the action.
  * @param idleSeconds how long nothing must have been heard of an action, so that nobody is likely at work on it.
+ * @param signal ends it after the batch that is under way.
  * @returns how many actions were finished.
  * @throws AggregateError of what went wrong, when every action has had its turn.
  */
-export async function resumeBulkActions(recorder: Recorder, idleSeconds: number): Promise<number> {
+export async function resumeBulkActions(
+  recorder: Recorder,
+  idleSeconds: number,
+  signal?: AbortSignal,
+): Promise<number> {
   const failures: unknown[] = [];
+  let finished = 0;
   const actionIds = await idleActions(recorder.prisma, idleSeconds, MOST_RESUMED);
   for (const actionId of actionIds) {
-    await goOn(recorder, actionId).catch((error: unknown) => failures.push(error));
+    try {
+      if (await goOn(recorder, actionId, signal)) finished += 1;
+    } catch (error) {
+      failures.push(error);
+    }
   }
   if (failures.length > 0) throw new AggregateError(failures, `Bulk actions still unfinished: ${failures.length}.`);
-  return actionIds.length;
+  return finished;
 }

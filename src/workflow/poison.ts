@@ -43,21 +43,28 @@ export type PoisonOutcome =
 /** What the finder of a violation must still have the right to, judged under the job's lock. */
 export type Fence = (tx: Transaction, job: LockedJob) => Promise<AppError | null>;
 
+interface Poisoning {
+  readonly guardsRun?: number;
+  readonly fence?: Fence;
+  readonly workspaceId?: string;
+}
+
 /**
  * The trap [HSK-ACE-VAL-101]: one transaction commits the job, its runs and its nodes as poisoned with their event,
  * or nothing; and with it every descendant that has not completed or been cancelled, each with its own event. A job
  * that has completed or been cancelled stands, and the violation is recorded on it; a job that is poisoned stays as it
  * is; both leave their descendants alone. Safe to repeat.
  * @param guardsRun how many guards the server ran to find this; counted in the job's metrics.
+ * @param workspaceId whose jobs alone there are for who reports this: it neither locks nor waits for another's.
  */
 export function poisonJob(
   engine: Engine,
   jobId: string,
   violation: Violation,
-  { guardsRun = 0, fence }: { readonly guardsRun?: number; readonly fence?: Fence } = {},
+  { guardsRun = 0, fence, workspaceId }: Poisoning = {},
 ): Promise<PoisonOutcome> {
   return inTransaction(engine, async (tx) => {
-    const tree = await lockTree(tx, jobId, "POISONED");
+    const tree = await lockTree(tx, jobId, "POISONED", workspaceId);
     if (!tree) return { action: "REFUSED", refusal: new NotFoundError("job") };
     const { job, below } = tree;
     const refusal = (await fence?.(tx, job)) ?? null;

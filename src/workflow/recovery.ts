@@ -16,11 +16,13 @@ type Sweeper = Recorder & Pick<Engine, "backoff">;
  * Takes every run whose lease has passed from its worker [HSK-WF-003]: the run and its job become stalled
  * (FR-EVT-WF-RECOVERY), and then policy queues the job again or fails it. Several servers may sweep at once: a run is
  * judged under its job's lock, so it is recovered once.
+ * @param signal ends it after the batch that is under way.
  * @returns how many runs this call recovered.
  */
-export async function recoverStalledRuns(recorder: Sweeper): Promise<number> {
+export async function recoverStalledRuns(recorder: Sweeper, signal?: AbortSignal): Promise<number> {
   let recovered = 0;
   for (let last: ExpiredRun | undefined; ; ) {
+    if (signal?.aborted) return recovered;
     const expired = await expiredRuns(recorder.prisma, BATCH, last);
     if (expired.length > 0) recovered += await recoverBatch(recorder, expired);
     if (expired.length < BATCH) return recovered;

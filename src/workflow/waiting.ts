@@ -130,7 +130,7 @@ export class WaitingRoom {
     }
   }
 
-  /** @returns whether there was something for this one. */
+  /** @returns whether there was something for this one; where its claim fails, it goes to the end of the line. */
   async #try(waiter: Waiter): Promise<boolean> {
     waiter.isTrying = true;
     try {
@@ -138,6 +138,11 @@ export class WaitingRoom {
       const found = !isEmpty(claimed);
       if (found) waiter.answer(claimed);
       return found;
+    } catch (error) {
+      // Those behind it wait for the same, perhaps, and are not to wait for it.
+      this.#options.onError(error);
+      if (this.#waiters.delete(waiter)) this.#waiters.add(waiter);
+      return false;
     } finally {
       waiter.isTrying = false;
       if (waiter.isLate) waiter.answer(NOTHING);

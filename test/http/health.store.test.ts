@@ -35,7 +35,8 @@ test("all is well: 200, with the database, the feed and the hints", async () => 
     body: {
       status: "ok",
       database: { answers: true, milliseconds: expect.any(Number) },
-      feed: { subscribers: 0, ...lag },
+      feed: { subscribers: 0, lastReadMsAgo: null, ...lag },
+      sweeps: { lastMsAgo: 0 },
       signals,
     },
   });
@@ -48,7 +49,10 @@ test("subscribers are counted", async () => {
     await using one = watch("graphql-sse", server.url, { query }, () => 1);
     await using two = watch("graphql-ws", server.url, { query }, () => 1);
     await vi.waitUntil(() => server.feed.subscribers === 2, { timeout: 20_000 });
-    expect((await health(server)).body).toMatchObject({ feed: { subscribers: 2 } });
+    expect((await health(server)).body).toMatchObject({
+      status: "ok",
+      feed: { subscribers: 2, lastReadMsAgo: expect.any(Number) },
+    });
     expect([...one.seen, ...two.seen]).toEqual([]);
   }
   await vi.waitUntil(() => server.feed.subscribers === 0, { timeout: 20_000 });
@@ -66,6 +70,15 @@ test("hints that do not reach the other servers are a degraded service, and stil
   await cut.close();
 });
 
+test("a sweep for lost leases that has not ended for long is a degraded service, too", async () => {
+  const behind = await startTestServer(db.storage, {}, { sweeps: { health: { lastMsAgo: 45_000, isLate: true } } });
+  expect(await health(behind)).toMatchObject({
+    status: 200,
+    body: { status: "degraded", sweeps: { lastMsAgo: 45_000 } },
+  });
+  await behind.close();
+});
+
 test("a database that does not answer as it should is a service that cannot be had: 503", async () => {
   await db.storage.prisma.$executeRaw`ALTER TABLE flight_recorder_events RENAME TO away`;
   try {
@@ -75,7 +88,8 @@ test("a database that does not answer as it should is a service that cannot be h
       body: {
         status: "unavailable",
         database: { answers: false, milliseconds: expect.any(Number) },
-        feed: { subscribers: 0 },
+        feed: { subscribers: 0, lastReadMsAgo: null },
+        sweeps: { lastMsAgo: 0 },
         signals,
       },
     });

@@ -22,6 +22,16 @@ test.each([
   expect(refuseWrites({ accessMode: "APPLY_SCOPED", entityRefs }, [written]) === null).toBe(allowed);
 });
 
+test("an APPLY_SCOPED job with nothing in scope writes no entity, named or only counted", () => {
+  const job = { accessMode: "APPLY_SCOPED" as const, entityRefs: [] };
+  expect(refuseWrites(job, [], 0)).toBeNull();
+  expect(refuseWrites(job, [], 5)).toBe("The job's entityRefs are empty: it writes no entity.");
+});
+
+test("what an APPLY_SCOPED job wrote may be counted in one report and named in another", () => {
+  expect(refuseWrites({ accessMode: "APPLY_SCOPED", entityRefs: [doc] }, [], 5)).toBeNull();
+});
+
 test("one entity out of scope is enough to refuse", () => {
   const job = { accessMode: "APPLY_SCOPED" as const, entityRefs: [doc] };
   expect(refuseWrites(job, [doc, { ...doc, entityId: "d2" }])).toBe("document d2 is not in the job's entityRefs.");

@@ -125,7 +125,7 @@ export const broken = {
 
 /** Section 6, "Access mode": whether a report may say that these documents, or so many entities, were written. */
 export function mayWrite({ submit: { accessMode, scope } }: Job, count: number, documents: readonly string[] = []) {
-  if (accessMode === "APPLY_SCOPED") return documents.every((id) => scope.includes(id));
+  if (accessMode === "APPLY_SCOPED" && scope.length > 0) return documents.every((id) => scope.includes(id));
   return count === 0 && documents.length === 0;
 }
 

@@ -1,9 +1,11 @@
+import { randomUUID } from "node:crypto";
 import type pg from "pg";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { type Lag, lagWatch, readLag } from "../../src/recorder/lag.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { engineOn, submitted } from "../support/engine.ts";
 import { connectTo } from "../support/interrupt.ts";
+import { insertJob } from "../support/plain-sql.ts";
 
 /** What holds the feed back is seen, and what this server does itself ends. */
 
@@ -26,6 +28,16 @@ test("a transaction that stays open, and the events that wait for it, are seen u
   await submitted(engineOn(db.storage));
   await vi.waitUntil(async () => (await readLag(prisma)).behindMs >= 100, { timeout: 20_000 });
   expect((await readLag(prisma)).oldestTransactionMs).toBeGreaterThanOrEqual(100);
+  await other.query("COMMIT");
+  await vi.waitUntil(async () => (await readLag(prisma)).behindMs === 0, { timeout: 20_000 });
+});
+
+test("a lag of more than a month is told as any other", async () => {
+  const { prisma } = db.storage;
+  await other.query("BEGIN; SELECT pg_current_xact_id()");
+  const old = { event: { recorded_at: "now() - interval '40 days'" } };
+  await prisma.$transaction((tx) => insertJob(tx, randomUUID(), old));
+  expect((await readLag(prisma)).behindMs).toBeGreaterThan(39 * 86_400_000);
   await other.query("COMMIT");
   await vi.waitUntil(async () => (await readLag(prisma)).behindMs === 0, { timeout: 20_000 });
 });

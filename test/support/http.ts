@@ -8,7 +8,7 @@ import type { PrismaClient } from "../../src/storage/generated/client/client.ts"
 import type { Storage } from "../../src/storage/open.ts";
 import { openWaitingRoom } from "../../src/workflow/waiting.ts";
 import { engineOn } from "./engine.ts";
-import { inProcess } from "./server.ts";
+import { inProcess, JUST_SWEPT } from "./server.ts";
 
 /** The server as a stranger sees it: requests that no typed client would send, what is answered, and what is logged. */
 
@@ -28,7 +28,8 @@ export async function startLoggedServer(storage: Storage): Promise<LoggedServer>
   signals.onWake(() => feed.wake());
   const engine = engineOn(storage, { wake: () => signals.wake() });
   const waiting = openWaitingRoom(engine, (err) => log.warn({ err }));
-  const server = createServer({ engine, feed, waiting, signals, log, corsOrigins: [], maxBodyBytes: 5_000_000 });
+  const options = { engine, feed, waiting, signals, sweeps: JUST_SWEPT, log };
+  const server = createServer({ ...options, corsOrigins: [], maxBodyBytes: 5_000_000 });
   server.http.listen(0, "127.0.0.1");
   await once(server.http, "listening");
   const address = server.http.address();

@@ -77,6 +77,8 @@ export interface Proxy {
   endNextGreeting(): void;
   /** Lets requests through and no answer, until `allow`. */
   silence(): void;
+  /** Carries nothing more of the connections that are open, either way, as where a host has died; new ones are well. */
+  abandon(): void;
   /** Breaks connections as they come, until `allow`. */
   refuse(): void;
   allow(): void;
@@ -92,6 +94,7 @@ const TERMINATED = Buffer.from(`E\0\0\0${String.fromCharCode(WORDS.length + 4)}$
 export async function startProxy(databaseUrl: string): Promise<Proxy> {
   const target = new URL(databaseUrl);
   const open = new Set<net.Socket>();
+  const abandoned = new WeakSet<net.Socket>();
   let mode: "pass" | "lose" | "end" | "silent" | "refuse" = "pass";
   const cut = () => {
     for (const socket of open) socket.destroy();
@@ -110,8 +113,11 @@ export async function startProxy(databaseUrl: string): Promise<Proxy> {
     }
     const far = net.connect(Number(target.port || 5432), target.hostname);
     keep(far);
-    near.on("data", (data) => far.write(data));
+    near.on("data", (data) => {
+      if (!abandoned.has(near)) far.write(data);
+    });
     far.on("data", (data) => {
+      if (abandoned.has(far)) return;
       if (mode === "lose") {
         mode = "pass";
         cut();
@@ -120,8 +126,12 @@ export async function startProxy(databaseUrl: string): Promise<Proxy> {
         near.end(Buffer.concat([data, TERMINATED]));
       } else if (mode !== "silent") near.write(data);
     });
-    near.on("close", () => far.destroy());
-    far.on("close", () => near.destroy());
+    near.on("close", () => {
+      if (!abandoned.has(far)) far.destroy();
+    });
+    far.on("close", () => {
+      if (!abandoned.has(near)) near.destroy();
+    });
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -140,6 +150,9 @@ export async function startProxy(databaseUrl: string): Promise<Proxy> {
     },
     silence: () => {
       mode = "silent";
+    },
+    abandon: () => {
+      for (const socket of open) abandoned.add(socket);
     },
     refuse: () => {
       mode = "refuse";

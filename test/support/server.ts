@@ -24,7 +24,7 @@ export interface TestServer {
 
 /** What a test may have otherwise than the product. */
 export type ServerOptions = Partial<
-  Pick<GraphQLOptions, "signals" | "mayWatch" | "keepAliveMs" | "mostOperations" | "mostReservations">
+  Pick<GraphQLOptions, "signals" | "sweeps" | "mayWatch" | "keepAliveMs" | "mostOperations" | "mostReservations">
 > &
   Partial<Pick<FeedOptions, "pollMs" | "window">>;
 
@@ -32,7 +32,7 @@ export type ServerOptions = Partial<
 export async function startTestServer(
   storage: Storage,
   more: Partial<Engine> = {},
-  { pollMs = 100, window, signals = inProcess(), ...options }: ServerOptions = {},
+  { pollMs = 100, window, signals = inProcess(), sweeps = JUST_SWEPT, ...options }: ServerOptions = {},
 ): Promise<TestServer> {
   const { prisma } = storage;
   const feed = new Feed({ prisma, pollMs, ...(window ? { window } : {}), onError: () => undefined });
@@ -49,6 +49,7 @@ export async function startTestServer(
     feed,
     waiting,
     signals,
+    sweeps,
     log,
     corsOrigins: [],
     maxBodyBytes: 5_000_000,
@@ -67,6 +68,9 @@ export async function startTestServer(
     close: () => server.close(),
   };
 }
+
+/** A test that is not about sweeps has none. */
+export const JUST_SWEPT = { health: { lastMsAgo: 0, isLate: false } };
 
 /** Hints of one process. */
 export function inProcess(): Signals {

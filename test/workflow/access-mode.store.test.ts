@@ -87,6 +87,16 @@ describe("a job that is APPLY_SCOPED", () => {
     expect(done).toMatchObject({ job: { state: "COMPLETED", entitiesWritten: 3n } });
   });
 
+  test.each(SORTS)("with nothing in its entityRefs may write nothing, by $report", async ({ prepare, send }) => {
+    const taken = await started(engine, { accessMode: "APPLY_SCOPED", entityRefs: [], maxAttempts: 5 });
+    ok(await advanceWorkflow(engine, aStep(taken, "open")));
+    await prepare?.(engine, taken);
+    expect(told(await send(engine, taken, { metrics: WRITTEN }))).toBe(VIOLATION);
+    const after = await records(taken);
+    expectSound(after);
+    expect(after.job).toMatchObject({ state: "FAILED", statusReason: "access_mode_violation", entitiesWritten: 0n });
+  });
+
   test("may not write what is not in its entityRefs, whoever is to validate it", async () => {
     const taken = await started(engine, { accessMode: "APPLY_SCOPED", entityRefs: [doc("d-1")] });
     const completion = aCompletion(taken, { needsValidation: true, writtenEntities: [doc("d-2")], metrics: WRITTEN });

@@ -183,6 +183,19 @@ describe("a sweep", () => {
     expect(await tally(prisma, { id: stuck })).toEqual({ ILLEGAL_TRANSITION: 2 });
   });
 
+  test("that is stopped does no further batch, and leaves the rest to the next one", async () => {
+    const filter = { protocolId: "stopped" };
+    const jobIds = await queuedJobs(engine, 120, filter);
+    const id = await leftBehind(prisma, { filter });
+    const stopping = new AbortController();
+    // The first commit of the sweep is that of its first batch.
+    const whoStops = { ...engine, wake: () => stopping.abort() };
+    expect(await resumeBulkActions(whoStops, 0, stopping.signal)).toBe(0);
+    expect(await tally(prisma, { id })).toEqual({ changed: 100, pending: 20 });
+    expect(await resumeBulkActions(engine, 0)).toBe(1);
+    await expectCancelledOnce(jobIds);
+  });
+
   test("of several at once does each item once", async () => {
     const filter = { protocolId: "at-once" };
     const jobIds = await queuedJobs(engine, 120, filter);

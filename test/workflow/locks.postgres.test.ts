@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import type { PrismaClient } from "../../src/storage/generated/client/client.ts";
@@ -8,9 +9,11 @@ import type { Claim } from "../../src/workflow/leasing.ts";
 import { recoverStalledRuns } from "../../src/workflow/recovery.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { engineOn, started } from "../support/engine.ts";
+import { send } from "../support/http.ts";
 import { anotherClient } from "../support/interrupt.ts";
 import { expireLease } from "../support/jobs.ts";
 import { expectSound, recordsOfAll } from "../support/records.ts";
+import { startTestServer } from "../support/server.ts";
 
 /** Lock order (section 4): job rows in the order of their ids, whatever order a batch names them in. */
 
@@ -101,4 +104,24 @@ test("completions of runs that two sweeps take at the same time end every job on
     states.push(one.job.state);
   }
   expect(states).toEqual(claims.map((_, index) => (index % 2 === 0 ? "QUEUED" : "COMPLETED")));
+});
+
+test("a report of a violation waits for no job of another workspace, and cannot tell that it is there", async () => {
+  const [claim] = await held(1);
+  const jobId = claim?.job.jobId ?? "";
+  const server = await startTestServer(db.storage);
+  const report = async (ofJob: string) => {
+    const input = `{ jobId: "${ofJob}", violationType: EXPORT, guardName: "g", trigger: "t", description: "d" }`;
+    const query = `mutation { reportSecurityViolation(input: ${input}) { __typename ... on Error { message } } }`;
+    return send(server.url, {
+      method: "POST",
+      headers: { "content-type": "application/json", "x-workspace-id": randomUUID() },
+      body: JSON.stringify({ query }),
+    });
+  };
+  await other.$transaction(async (tx) => {
+    await tx.$queryRaw`SELECT FROM ai_jobs WHERE job_id = ${jobId}::uuid FOR NO KEY UPDATE`;
+    expect(await report(jobId)).toEqual(await report(randomUUID()));
+  });
+  await server.close();
 });

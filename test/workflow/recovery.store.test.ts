@@ -72,6 +72,19 @@ test("sweeps that run at once recover each run once", async () => {
   for (const claim of claims) expect(await jobOf(claim)).toMatchObject({ state: "QUEUED", version: 4 });
 });
 
+test("a sweep that is stopped recovers no further batch", async () => {
+  const engine = engineOn(db.storage);
+  const claims: Claim[] = [];
+  for (let count = 0; count < 120; count++) claims.push(await started(engine));
+  await Promise.all(claims.map(loseLease));
+  const stopping = new AbortController();
+  const sweep = recoverStalledRuns(engine, stopping.signal);
+  stopping.abort();
+  expect(await sweep).toBe(100);
+  expect(await recoverStalledRuns(engine, stopping.signal)).toBe(0);
+  expect(await recoverStalledRuns(engine)).toBe(20);
+});
+
 test("the worker of a recovered run has lost its lease for good", async () => {
   const engine = engineOn(db.storage);
   const claim = await started(engine);

@@ -3,11 +3,14 @@ import { once } from "node:events";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
+import { submitAiJob } from "../../src/jobs/submit.ts";
+import { claimAiJobs } from "../../src/workflow/claim.ts";
+import { listDuePlaces } from "../../src/workflow/due.ts";
 import { failWorkflow } from "../../src/workflow/fail.ts";
-import { openWaitingRoom } from "../../src/workflow/waiting.ts";
+import { openWaitingRoom, WaitingRoom } from "../../src/workflow/waiting.ts";
 import type { ClaimAiJobsInput } from "../generated/graphql.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
-import { engineOn, ok } from "../support/engine.ts";
+import { aSubmit, engineOn, ok, SOMEBODY } from "../support/engine.ts";
 import { costSince, untilCost, untilNobodyWaits } from "../support/room.ts";
 import { startTestServer, type TestServer } from "../support/server.ts";
 import { claimFrom, idsFrom, submitTo, type Ways } from "../support/workers.ts";
@@ -271,4 +274,32 @@ describe("what waiting costs the database", () => {
     const job = await db.storage.prisma.aiJob.findUniqueOrThrow({ where: { jobId } });
     expect(job).toMatchObject({ attempt: 1 });
   });
+});
+
+test.each([
+  ["what it alone can do", ["SHEET_TRANSFORM", "DOC_SUMMARIZE"] as const],
+  ["the same as those behind it", ["DOC_SUMMARIZE"] as const],
+])("one whose claims fail, of %s, keeps nobody behind it waiting", async (_, jobKinds) => {
+  const failures: unknown[] = [];
+  const room = new WaitingRoom({
+    look: (wants) => listDuePlaces(db.storage.prisma, wants),
+    claim: async (wanted) => {
+      if (wanted.workerId === "worker-1" && isQueued) throw new Error("by a test");
+      return claimAiJobs(engineOn(db.storage), wanted);
+    },
+    pollMs: 20,
+    onError: (error) => failures.push(error),
+  });
+  let isQueued = false;
+  const wanted = { leaseSeconds: 30, workspaceId, limit: 1 };
+  const first = room.claim({ ...wanted, workerId: "worker-1", jobKinds: [...jobKinds] }, 60_000);
+  await untilCost(db, ({ claims }) => claims > 0);
+  const second = room.claim({ ...wanted, workerId: "worker-2", jobKinds: ["DOC_SUMMARIZE"] }, 10_000);
+  await untilCost(db, ({ claims }) => claims > 0);
+  isQueued = true;
+  const { job } = ok(await submitAiJob(engineOn(db.storage), workspaceId, SOMEBODY, aSubmit()));
+  expect((await second).claims).toMatchObject([{ job: { jobId: job.jobId } }]);
+  expect(failures[0]).toMatchObject({ message: "by a test" });
+  await room.close();
+  expect(await first).toEqual({ claims: [], poisoned: [] });
 });

@@ -1,0 +1,64 @@
+import { Socket } from "node:net";
+import pg from "pg";
+
+/** Milliseconds in which a connection must be had: from PostgreSQL, or from those who hold the pool's. */
+const CONNECT_MS = 10_000;
+/**
+ * Milliseconds after which a connection that nothing comes from is given up: longer than PostgreSQL works on any
+ * statement of this server's, and than the pool keeps a connection that nobody needs.
+ */
+const SILENCE_MS = 20_000;
+
+/** Where a connection leads, and how soon it is told that nobody is there. */
+export function connectionTo(connectionString: string) {
+  return {
+    connectionString,
+    connectionTimeoutMillis: CONNECT_MS,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: CONNECT_MS,
+  };
+}
+
+/**
+ * The same for a pool. A connection may go silent that nobody closed: its host died, or a firewall forgot it. Whoever
+ * waits for its answer would wait for good, the feed and the sweeps among them; so it breaks instead, and is replaced.
+ * The driver's own `query_timeout` would not do: it leaves the connection in use, with a statement under way.
+ */
+export function poolTo(connectionString: string, max: number): pg.PoolConfig {
+  return { ...connectionTo(connectionString), max, Client: Connection, stream: breaksWhenSilent };
+}
+
+function breaksWhenSilent(): Socket {
+  const socket = new Socket();
+  return socket.setTimeout(SILENCE_MS, () => {
+    const { bytesRead } = socket;
+    // A process that stood still for so long finds what has come meanwhile in its next turn.
+    setImmediate(() => {
+      if (socket.bytesRead === bytesRead) socket.destroy(new Error("Connection terminated: PostgreSQL was silent."));
+    });
+  });
+}
+
+/**
+ * A connection that may break at any moment: whoever asks it for something next is told. While nobody listens, as in the
+ * moment in which a pool hands it out, `pg` would end the whole process instead.
+ */
+export class Connection extends pg.Client {
+  constructor(config?: string | pg.ClientConfig) {
+    super(config);
+    this.on("error", () => undefined);
+    const query = (first: unknown, ...rest: unknown[]): unknown =>
+      Reflect.apply(super.query, this, [isBegin(first) ? { ...first, text: BEGIN } : first, ...rest]);
+    Object.defineProperty(this, "query", { value: query });
+  }
+}
+
+/**
+ * What begins a transaction, in one round trip. Within it a statement that is planned once (planned-once.ts) is so whatever
+ * its values: left to itself, PostgreSQL compares costs that it cannot know, and plans a claim of one job anew each time.
+ */
+const BEGIN = "BEGIN; SET LOCAL plan_cache_mode = force_generic_plan";
+
+function isBegin(query: unknown): query is pg.QueryConfig {
+  return typeof query === "object" && query !== null && "text" in query && query.text === "BEGIN";
+}
