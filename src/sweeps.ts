@@ -58,13 +58,10 @@ export function startSweeps(engine: Engine, recoveryIntervalMs: number, log: Log
     stopping.abort();
     await Promise.all(sweeps.map((stopOne) => stopOne()));
   };
-  const look = (): SweepsHealth => {
-    const lastMsAgo = Math.round(performance.now() - recoveredAt);
-    return { lastMsAgo, isLate: lastMsAgo > recoveryIntervalMs + LONGEST_LAG_MS };
-  };
   return {
     get health() {
-      return look();
+      const lastMsAgo = Math.round(performance.now() - recoveredAt);
+      return { lastMsAgo, isLate: lastMsAgo > recoveryIntervalMs + LONGEST_LAG_MS };
     },
     stop,
   };
