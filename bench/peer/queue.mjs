@@ -2,7 +2,7 @@
 const [databaseUrl, peer] = process.argv.slice(2);
 const QUEUE = "bench";
 const { default: First, PgBoss = First } = await import(peer);
-const schema = peer.replaceAll("-", "_");
+const schema = peer.replace("pg-boss", "queue").replaceAll("-", "_");
 const boss = new PgBoss({ connectionString: databaseUrl, schema, max: 10, supervise: false, schedule: false });
 await boss.start();
 await boss.createQueue(QUEUE);

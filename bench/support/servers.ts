@@ -77,8 +77,14 @@ export type QueuePeer = "pg-boss-10" | "pg-boss";
 export async function startQueue(databaseUrl: string, peer: QueuePeer): Promise<Queue> {
   installPeer();
   const child = fork(`${PEER}/queue.mjs`, [databaseUrl, peer], { cwd: PEER, execPath: nodeOfPeer(), execArgv: [] });
-  const answer = async () =>
-    rate.parse(z.tuple([z.unknown()], z.unknown()).parse(await once(child, "message"))[0]).perSecond;
+  const gone = once(child, "exit").then((): never => {
+    throw new Error(`${peer} has gone.`);
+  });
+  gone.catch(() => undefined);
+  const answer = async () => {
+    const message: unknown = await Promise.race([once(child, "message"), gone]);
+    return rate.parse(z.tuple([z.unknown()], z.unknown()).parse(message)[0]).perSecond;
+  };
   await answer();
   return {
     round: (jobs, batchSize, concurrency) => {

@@ -90,7 +90,7 @@ describe("PostgreSQL ends the connection", () => {
 
 /** Every statement of the transaction; the first of the tests below fails when there is one more. */
 const statements = [
-  { before: "the job is locked", sql: /FOR NO KEY UPDATE[^]*count\(\*\)/, told: "TRY_AGAIN" },
+  { before: "the job is locked", sql: /FOR NO KEY UPDATE[^]*count\(\*\)::int/, told: "TRY_AGAIN" },
   { before: "its descendants are read", sql: /job_id <> [^]*FOR NO KEY UPDATE/, told: "TRY_AGAIN" },
   { before: "the runs", sql: /UPDATE workflow_runs/, told: "TRY_AGAIN" },
   { before: "the nodes", sql: /UPDATE node_executions/, told: "TRY_AGAIN" },
