@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { openStorage } from "../../src/storage/open.ts";
+import { paceHere } from "../support/pace.ts";
 import { killSpawned, post, type SpawnedServer, spawnServer } from "../support/spawn-server.ts";
 
 /** The embedded store in a folder, as a process of the product has it: nothing that was acknowledged is lost. */
@@ -36,8 +37,8 @@ describe("a folder's life", () => {
     const startedAt = performance.now();
     server = start(folder);
     expect(await post(await server.url, COUNT)).toEqual({ aiJobs: { totalCount: 0 } });
-    // What other tests on this machine took of the time is not the server's.
-    expect(performance.now() - startedAt - server.heldUp()).toBeLessThan(5000);
+    // What other tests on this machine took of the time is not the server's, nor is that the machine is a slow one.
+    expect(performance.now() - startedAt - server.heldUp()).toBeLessThan(5000 * paceHere());
   });
 
   test("a second process is refused while the first one lives, which goes on", async () => {
