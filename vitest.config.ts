@@ -46,8 +46,7 @@ const alone = ["test/storage/embedded.test.ts"];
 /** Keeps a dozen processes busy and kills them: neither it nor the others would have the time they need together. */
 const chaos = ["test/chaos/*.postgres.test.ts"];
 
-// Files of a project share what they import: loading the server again for each would take longer than most tests.
-const common = { testTimeout: 30_000, hookTimeout: 60_000, isolate: false };
+const common = { testTimeout: 30_000, hookTimeout: 60_000 };
 
 export default defineConfig({
   test: {
