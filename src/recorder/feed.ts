@@ -172,8 +172,8 @@ export class Feed {
     return found.length;
   }
 
-  /** For a subscriber that fell behind, or came back: the same as from the feed, by a read of its own. */
-  async #readBehind(subscriber: Subscriber, after: LogPosition, upTo: LogPosition): Promise<LogPage> {
+  /** For a subscriber that fell behind, or came back: the same as from the feed, by a read of its own, while it is there. */
+  async #readBehind(subscriber: Subscriber, after: LogPosition, upTo: LogPosition): Promise<LogPage | undefined> {
     const { prisma, pollMs } = this.#options;
     while (!subscriber.ended) {
       const page = await this.#gate.pass(async () => {
@@ -194,7 +194,7 @@ export class Feed {
       }
       await sleep(pollMs);
     }
-    return { items: [], end: upTo };
+    return undefined;
   }
 
   #toBatch(events: readonly Unbatched[]): readonly FeedItem[] {

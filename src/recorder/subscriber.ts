@@ -41,8 +41,11 @@ export interface LogPage {
 }
 
 interface Source {
-  /** What of the log lies between two places and in the subscriber's scope, for one that fell behind or came back. */
-  readonly read: (after: LogPosition, upTo: LogPosition) => Promise<LogPage>;
+  /**
+   * What of the log lies between two places and in the subscriber's scope, for one that fell behind or came back;
+   * undefined where it has left before that was read.
+   */
+  readonly read: (after: LogPosition, upTo: LogPosition) => Promise<LogPage | undefined>;
   readonly left: () => void;
 }
 
@@ -116,8 +119,9 @@ export class Subscriber implements AsyncIterableIterator<FeedItem, undefined> {
 
   async next(): Promise<IteratorResult<FeedItem, undefined>> {
     while (!this.#ended) {
-      const item = await this.#take();
-      if (this.#ended) break;
+      await this.#catchUp();
+      // Taken and passed in one go: what the feed offers meanwhile is judged by the place after it.
+      const item = this.#backlog.shift() ?? this.#queue.shift();
       if (item === undefined) {
         await this.#arrival();
       } else if (comparePositions(item.event, this.#position) > 0) {
@@ -131,19 +135,20 @@ export class Subscriber implements AsyncIterableIterator<FeedItem, undefined> {
     return { value: undefined, done: true };
   }
 
-  /** The next item: of the log while it is behind, then of the queue; undefined where there is none yet. */
-  async #take(): Promise<FeedItem | undefined> {
+  /** Reads the log while it is behind and has nothing of it left to give. */
+  async #catchUp(): Promise<void> {
     while (this.#backlog.length === 0) {
       // Each time: it may have fallen behind while it was reading.
       this.#asleep = false;
       if (this.#readTo) this.skipTo(this.#readTo);
       this.#readTo = undefined;
-      if (this.#ended || !this.#isBehind()) break;
-      const { items, end } = await this.#source.read(this.#position, this.#liveFrom);
-      this.#backlog = [...items];
-      this.#readTo = end;
+      if (this.#ended || !this.#isBehind()) return;
+      const page = await this.#source.read(this.#position, this.#liveFrom);
+      // It may have ended meanwhile, and its place stays after what it gave: it goes on from there elsewhere.
+      if (!page || this.#ended) return;
+      this.#backlog = [...page.items];
+      this.#readTo = page.end;
     }
-    return this.#backlog.shift() ?? this.#queue.shift();
   }
 
   /** Settles when there may be something; at once where it came while the log was being read. */

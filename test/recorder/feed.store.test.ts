@@ -215,6 +215,18 @@ describe("a subscriber", () => {
     expect(readsOfItsOwn()).toBeLessThan(10);
   });
 
+  test("that stands in line to read the log itself when the server stops keeps its place: it goes on elsewhere", async () => {
+    const { jobId, workspaceId, first } = await aJob();
+    await touch(jobId);
+    const subscribers = await Promise.all(Array.from({ length: 50 }, () => feed.subscribe({ workspaceId }, first)));
+    const items = subscribers.map((subscriber) => subscriber.next());
+    await feed.close();
+    const given = (await Promise.all(items)).map(({ value }) => value?.event.version ?? first.version);
+    expect(given).toContain(first.version);
+    expect(subscribers.map(({ position }) => position.version)).toEqual(given);
+    expect(new Set(subscribers.map(({ position }) => position.orderXid)).size).toBe(new Set(given).size);
+  });
+
   test("that comes back with the place of what it had gets what came after, once, from another server, too", async () => {
     const { jobId, workspaceId, first } = await aJob();
     const subscriber = await feed.subscribe({ workspaceId, jobId }, first);
