@@ -1,7 +1,7 @@
 import { z } from "zod";
 import * as errors from "../errors.ts";
 import { json, text } from "../jobs/text.ts";
-import { type Completed, completeWorkflows } from "../workflow/complete.ts";
+import type { Completed, completeWorkflows } from "../workflow/complete.ts";
 import { AiJob } from "./ai-job.ts";
 import { builder } from "./builder.ts";
 import { batchOfRuns, DOCUMENT_BYTES, deltaOf, EntityRefInput, reportId } from "./inputs.ts";
@@ -99,9 +99,8 @@ builder.mutationField("completeWorkflows", (t) =>
     types: [CompleteWorkflowsPayload, errors.InvalidInputError, errors.TryAgainError],
     union: { description: "What came of completeWorkflows." },
     args: { input: t.arg({ type: CompleteWorkflowsInput, required: true, description: "The completions." }) },
-    resolve: (_root, { input }, { engine }) =>
-      completeWorkflows(
-        engine,
+    resolve: (_root, { input }, context) =>
+      context.completeWorkflows(
         input.completions.map(({ jobOutputs, metrics, ...rest }) => ({
           ...rest,
           jobOutputs: jobOutputs ?? null,

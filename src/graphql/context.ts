@@ -9,6 +9,7 @@ import type {
   WorkflowRun,
 } from "../storage/generated/client/client.ts";
 import type { Counts } from "../workflow/bulk-items.ts";
+import type { CompleteWorkflows } from "../workflow/coalesce.ts";
 import type { Engine } from "../workflow/engine.ts";
 import type { WaitingRoom } from "../workflow/waiting.ts";
 import type { SharedLoaders } from "./shared-loaders.ts";
@@ -50,6 +51,7 @@ export interface GraphQLContext {
   readonly engine: Engine;
   readonly feed: Feed;
   readonly waiting: WaitingRoom;
+  readonly completeWorkflows: CompleteWorkflows;
   readonly viewer: Viewer;
   readonly mayWatch: WatchRule;
   readonly delivery: Delivery;

@@ -7,6 +7,7 @@ import { everybodyMayWatch, type WatchRule } from "../graphql/watch-rule.ts";
 import type { Feed } from "../recorder/feed.ts";
 import type { Signals } from "../recorder/signals.ts";
 import type { Sweeps } from "../sweeps.ts";
+import { coalesceCompletions } from "../workflow/coalesce.ts";
 import type { Engine } from "../workflow/engine.ts";
 import type { WaitingRoom } from "../workflow/waiting.ts";
 import { maskError } from "./error-format.ts";
@@ -59,6 +60,7 @@ export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
   const { mayWatch = everybodyMayWatch, keepAliveMs = KEEP_ALIVE_MS, mostOperations, mostReservations } = options;
   const deliveries = new Deliveries();
   const sharedLoaders = new SharedLoaders();
+  const completeWorkflows = coalesceCompletions(engine);
   return createYoga<Transport, ReturnType<typeof contextOf>>({
     schema,
     graphqlEndpoint: ENDPOINT,
@@ -99,6 +101,7 @@ export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
       engine,
       feed,
       waiting,
+      completeWorkflows,
       viewer: viewer ?? viewerOf(request?.headers.get(WORKSPACE_HEADER)),
       mayWatch,
       delivery: request ? deliveries.of(request) : {},

@@ -4,13 +4,15 @@ import { uuidv7 } from "uuidv7";
 import { checkCapability, defaultProfileOf } from "../capabilities/registry.ts";
 import { AppError, CapabilityDeniedError, IdempotencyConflictError, UnknownCapabilityError } from "../errors.ts";
 import { refuseSubmitByQuota } from "../quotas/admission.ts";
-import { lockJob, type NewJob, recordOne, type Transaction } from "../recorder/commit.ts";
+import { type NewJob, recordOne } from "../recorder/commit.ts";
 import { type Actor, denial, type EventDraft } from "../recorder/event.ts";
+import { lockJob } from "../recorder/lock.ts";
 import { recordSubmitted } from "../recorder/submission.ts";
-import { inOneStatement, inTransaction, type Recorder, reading } from "../recorder/transaction.ts";
+import { inOneStatement, inTransaction, type Recorder, reading, type Transaction } from "../recorder/transaction.ts";
 import { type JsonValue, word } from "../storage/columns.ts";
 import type { AiJob } from "../storage/generated/client/client.ts";
 import type { AccessMode, JobKind, ModelTier, OperationType, SafetyMode } from "../storage/generated/client/enums.ts";
+import { PLANNED_ONCE } from "../storage/planned-once.ts";
 import type { EntityRef } from "./access-mode.ts";
 import { become } from "./state.ts";
 import { takePlace } from "./tree.ts";
@@ -104,7 +106,7 @@ interface Profile {
 async function readProfile({ prisma }: Recorder, workspaceId: string, id: string): Promise<Profile | undefined> {
   const [profile] = await reading(
     () => prisma.$queryRaw<Profile[]>`
-      SELECT capabilities, EXISTS (
+      ${PLANNED_ONCE} SELECT capabilities, EXISTS (
         SELECT FROM quotas q WHERE q.workspace_id = ${workspaceId}::uuid AND q.resource <> 'active_jobs'
           AND (q.capability_profile_id IS NULL OR q.capability_profile_id = p.id)
       ) AS limited

@@ -5,14 +5,9 @@ import {
   JobPoisonedError,
   NotFoundError,
 } from "../errors.ts";
-import {
-  type LockedHead,
-  type LockedJob,
-  lockHeads,
-  lockJobsReadOne,
-  readJob,
-  type Transaction,
-} from "../recorder/commit.ts";
+import { readJob } from "../recorder/commit.ts";
+import { type LockedHead, type LockedJob, lockHeads, lockJobsReadOne } from "../recorder/lock.ts";
+import type { Transaction } from "../recorder/transaction.ts";
 import { jobColumns, word } from "../storage/columns.ts";
 import { type AiJob, Prisma } from "../storage/generated/client/client.ts";
 import { hasEnded, statesBefore } from "./state.ts";

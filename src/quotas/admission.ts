@@ -1,5 +1,5 @@
 import { BudgetExceededError } from "../errors.ts";
-import type { Transaction } from "../recorder/commit.ts";
+import type { Transaction } from "../recorder/transaction.ts";
 import { word } from "../storage/columns.ts";
 import { type AiJob, Prisma } from "../storage/generated/client/client.ts";
 import type { QuotaResource } from "../storage/generated/client/enums.ts";

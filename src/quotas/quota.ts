@@ -1,7 +1,6 @@
 import { uuidv7 } from "uuidv7";
 import { type AppError, InvalidInputError, NotFoundError, UnknownCapabilityError } from "../errors.ts";
-import type { Transaction } from "../recorder/commit.ts";
-import { inTransaction, type Recorder } from "../recorder/transaction.ts";
+import { inTransaction, type Recorder, type Transaction } from "../recorder/transaction.ts";
 import { QUOTA_COLUMNS, word } from "../storage/columns.ts";
 import { Prisma, type PrismaClient, type Quota } from "../storage/generated/client/client.ts";
 import type { QuotaResource } from "../storage/generated/client/enums.ts";

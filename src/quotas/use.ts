@@ -1,5 +1,5 @@
-import type { Transaction } from "../recorder/commit.ts";
 import { usageNotFolded } from "../recorder/totals.ts";
+import type { Transaction } from "../recorder/transaction.ts";
 import { MOST_EXACT, QUOTA_COLUMNS } from "../storage/columns.ts";
 import { Prisma, type Quota } from "../storage/generated/client/client.ts";
 

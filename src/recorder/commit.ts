@@ -3,7 +3,6 @@ import {
   type DocumentField,
   EVENT_COLUMNS,
   JOB_COLUMNS,
-  JOB_HEAD_COLUMNS,
   type JobMetrics,
   type JsonValue,
   METRIC_NAMES,
@@ -13,29 +12,14 @@ import {
 import { type AiJob, type FlightRecorderEvent, Prisma } from "../storage/generated/client/client.ts";
 import { PLANNED_ONCE } from "../storage/planned-once.ts";
 import { CHAIN_START, type EventDraft, hashEvent, type UnplacedEvent } from "./event.ts";
+import type { LockedHead, LockedJob } from "./lock.ts";
 import { redactObject } from "./redact.ts";
+import type { Transaction } from "./transaction.ts";
 
 /**
  * The one door for writes to jobs and events: every change of a job raises its version by exactly one and has exactly
  * one event, written by the same statement (section 4). The database refuses at commit what comes any other way.
  */
-
-export type Transaction = Prisma.TransactionClient;
-
-/** A job whose row this transaction holds, as it is now that nobody else can change it. */
-export type LockedJob = AiJob & {
-  /** `order_xid` of the next version: the greater of this transaction's id and the job's last (section 4). */
-  readonly nextOrderXid: bigint;
-  /** The database's clock, read after the lock was had. Leases are judged by it. */
-  readonly now: Date;
-  /** What its capability profile grants at this moment (section 8). */
-  readonly capabilities: readonly string[];
-  /** What PromptInjectionGuard looks for in the jobs of that profile, beside its own patterns (section 7). */
-  readonly injectionPatterns: readonly string[];
-};
-
-/** A locked job without its documents, so that a thousand of them fit into memory: enough to change its state. */
-export type LockedHead = Omit<LockedJob, DocumentField>;
 
 /** What a change may set. Everything else of a job is as it was submitted, for good. */
 export type JobPatch = Partial<
@@ -67,94 +51,6 @@ export interface JobChange<Job extends LockedHead = LockedJob> {
 export interface Recorded<Job extends LockedHead = LockedJob> {
   readonly job: Job;
   readonly event: FlightRecorderEvent;
-}
-
-/** A locked job as a worker's report is judged by it. */
-export type ReportedJob = LockedHead & {
-  /** Its `entity_refs`, where they are what it may write; empty for a job that writes nothing. */
-  readonly writeScope: JsonValue;
-};
-
-/**
- * What a `LockedJob` has beside its own columns, read from a table of the name `locked`. The clock is read when all of
- * that table is there, and so after the last wait for a lock: a lease may end while another row of the batch is waited for.
- */
-const UNDER_LOCK = Prisma.sql`greatest(current_order_xid(), order_xid) AS "nextOrderXid",
-  (SELECT clock_timestamp() FROM (SELECT count(*) FROM locked) AS all_of_them) AS now,
-  (SELECT p.capabilities FROM capability_profiles p WHERE p.id = locked.capability_profile_id) AS capabilities,
-  (SELECT p.injection_patterns FROM capability_profiles p
-   WHERE p.id = locked.capability_profile_id) AS "injectionPatterns"`;
-
-/** What is read of jobs that a statement has locked, from a table of the name `locked`. */
-export const LOCKED_COLUMNS = Prisma.sql`${JOB_COLUMNS}, ${UNDER_LOCK}`;
-
-const REPORTED_COLUMNS = Prisma.sql`${JOB_HEAD_COLUMNS},
-  CASE access_mode WHEN 'apply_scoped' THEN entity_refs ELSE '[]' END AS "writeScope"`;
-
-/**
- * Locks jobs, in `job_id` order as everyone does (section 4), and reads them as they are under the lock.
- * @param which a condition on `ai_jobs`; what it reads from other tables must never change.
- */
-export async function lockJobs(tx: Transaction, which: Prisma.Sql): Promise<ReadonlyMap<string, LockedJob>> {
-  const rows = await lockRows<LockedJob>(tx, which, JOB_COLUMNS);
-  return new Map(rows.map((row) => [row.jobId, row]));
-}
-
-/** The same for many jobs at once, without their documents. */
-export function lockHeads(tx: Transaction, which: Prisma.Sql): Promise<readonly LockedHead[]> {
-  return lockRows<LockedHead>(tx, which, JOB_HEAD_COLUMNS);
-}
-
-/**
- * The same, with what a worker's report is judged by. By job id.
- * @param whenHeld whether to wait for a row that somebody else holds, or to pass it over.
- */
-export async function lockReportedJobs(
-  tx: Transaction,
-  which: Prisma.Sql,
-  whenHeld: "WAIT" | "SKIP",
-): Promise<ReadonlyMap<string, ReportedJob>> {
-  const rows = await lockRows<ReportedJob>(tx, which, REPORTED_COLUMNS, { whenHeld });
-  return new Map(rows.map((row) => [row.jobId, row]));
-}
-
-/** The same, but reads one job alone, and says how many were locked; undefined where that job is not among them. */
-export async function lockJobsReadOne(
-  tx: Transaction,
-  which: Prisma.Sql,
-  jobId: string,
-): Promise<{ readonly job: LockedJob; readonly locked: number } | undefined> {
-  const columns = Prisma.sql`${JOB_COLUMNS}, (SELECT count(*)::int FROM locked) AS locked`;
-  const one = Prisma.sql`job_id = ${jobId}::uuid`;
-  const [row] = await lockRows<LockedJob & { readonly locked: number }>(tx, which, columns, { read: one });
-  if (!row) return undefined;
-  const { locked, ...job } = row;
-  return { job, locked };
-}
-
-/**
- * @param columns the select list of what a `Job` has of the table.
- * @param read which of the rows that are locked; all where it is left out.
- */
-function lockRows<Job extends LockedHead>(
-  tx: Transaction,
-  which: Prisma.Sql,
-  columns: Prisma.Sql,
-  {
-    read = Prisma.sql`true`,
-    whenHeld = "WAIT",
-  }: { readonly read?: Prisma.Sql; readonly whenHeld?: "WAIT" | "SKIP" } = {},
-): Promise<Job[]> {
-  const skip = whenHeld === "SKIP" ? Prisma.sql`SKIP LOCKED` : Prisma.empty;
-  return tx.$queryRaw<Job[]>`
-    ${PLANNED_ONCE} WITH locked AS MATERIALIZED (SELECT * FROM ai_jobs WHERE ${which} ORDER BY job_id FOR NO KEY UPDATE ${skip})
-    SELECT ${columns}, ${UNDER_LOCK} FROM locked WHERE ${read}`;
-}
-
-/** Locks one job; undefined where there is none, or it is of another workspace. */
-export async function lockJob(tx: Transaction, workspaceId: string, jobId: string): Promise<LockedJob | undefined> {
-  const jobs = await lockJobs(tx, Prisma.sql`job_id = ${jobId}::uuid AND workspace_id = ${workspaceId}::uuid`);
-  return jobs.get(jobId);
 }
 
 /** A write beside those of jobs and events: a data-modifying CTE, `name AS (...)`, for the one statement of `record`. */

@@ -20,8 +20,12 @@ export interface FeedOptions {
   readonly window?: number;
 }
 
-/** Milliseconds between two reads, at least: under steady writing a batch is read, and not every event by itself. */
+/**
+ * Milliseconds between two reads, on average, at least: under steady writing a batch is read, and not every event by
+ * itself. After a rest so many may follow one another at once: one event is told when it comes.
+ */
 const SOONEST_MS = 5;
+const AT_ONCE = 4;
 const WINDOW = 5000;
 /** Subscribers that read the log by themselves at once: the others of a thousand wait in line, and commands do not. */
 const READERS = 3;
@@ -135,6 +139,8 @@ export class Feed {
 
   async #follow(): Promise<void> {
     let wait = SOONEST_MS;
+    /** When the reads up to now would be over, had each come when the average allows it. */
+    let readsUntil = 0;
     this.#readAt = performance.now();
     while (!this.#closed && this.#audience.size > 0) {
       const hinted = this.#hinted;
@@ -145,10 +151,12 @@ export class Feed {
         await immediate();
         continue;
       }
+      readsUntil = Math.max(readsUntil, performance.now()) + SOONEST_MS;
       // Woken and nothing there: a transaction that is still open holds the feed back. Look again soon, then less often.
       wait = found > 0 || hinted ? SOONEST_MS : Math.min(wait * 2, this.#options.pollMs);
-      await sleep(SOONEST_MS);
-      if (wait > SOONEST_MS) await this.#hintOr(wait - SOONEST_MS);
+      await this.#hintOr(wait);
+      const early = readsUntil - AT_ONCE * SOONEST_MS - performance.now();
+      if (early > 0) await sleep(early);
     }
     this.#reading = undefined;
     this.#position = undefined;

@@ -1,8 +1,10 @@
 import { randomUUID } from "node:crypto";
 import { toRecord, toRecordset } from "../storage/columns.ts";
 import type { AiJob } from "../storage/generated/client/client.ts";
-import { eventOf, type NewJob, type Transaction } from "./commit.ts";
+import { PLANNED_ONCE } from "../storage/planned-once.ts";
+import { eventOf, type NewJob } from "./commit.ts";
 import { canonicalText, type EventDraft } from "./event.ts";
+import type { Transaction } from "./transaction.ts";
 
 /** The door for a job's first version. */
 
@@ -18,7 +20,7 @@ export async function recordSubmitted(db: Transaction, job: NewJob, draft: Event
   const mark = { orderXid: randomUUID(), recordedAt: randomUUID() };
   const text = canonicalText(event, mark.orderXid, mark.recordedAt);
   const [submitted] = await db.$queryRaw<Pick<AiJob, "orderXid" | "chainHash" | "createdAt" | "updatedAt">[]>`
-    WITH here AS MATERIALIZED (
+    ${PLANNED_ONCE} WITH here AS MATERIALIZED (
       SELECT current_order_xid() AS order_xid, date_trunc('milliseconds', clock_timestamp()) AS now
     ), place AS MATERIALIZED (
       SELECT order_xid, now, encode(sha256(convert_to(

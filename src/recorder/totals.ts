@@ -2,8 +2,8 @@ import { setImmediate as yieldToOthers } from "node:timers/promises";
 import { type JobMetrics, METRIC_NAMES, MOST_EXACT, snakeCase, word } from "../storage/columns.ts";
 import { Prisma, type PrismaClient } from "../storage/generated/client/client.ts";
 import type { JobKind, JobState } from "../storage/generated/client/enums.ts";
-import type { Transaction } from "./commit.ts";
 import type { LogPosition } from "./cursor.ts";
+import type { Transaction } from "./transaction.ts";
 
 /**
  * Counts and sums over many jobs, exact at every moment, without a row that every change would have to wait for. The

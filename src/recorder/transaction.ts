@@ -1,7 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { TryAgainError } from "../errors.ts";
 import { Prisma, type PrismaClient } from "../storage/generated/client/client.ts";
-import type { Transaction } from "./commit.ts";
+
+/** An open transaction: what is written with it commits together, or not at all. */
+export type Transaction = Prisma.TransactionClient;
 
 /** What every command needs: the database, and somebody to tell after a commit that there is something to read. */
 export interface Recorder {
@@ -109,6 +111,11 @@ function connectionBroke(error: unknown): boolean {
     return /terminat|closed|ECONN|reset|refused|timed out|not queryable/i.test(error.message);
   }
   return error instanceof Error && /Connection terminated|ECONNRESET|ECONNREFUSED|not queryable/i.test(error.message);
+}
+
+/** Whether a failed command may yet have been kept: its connection broke while the commit was under way. */
+export function leavesOpen(error: unknown): boolean {
+  return connectionBroke(error);
 }
 
 /** Neither of those in the pool nor a new one, in time. */

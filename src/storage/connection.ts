@@ -1,5 +1,6 @@
 import { Socket } from "node:net";
 import pg from "pg";
+import { PLAN_ONCE } from "./planned-once.ts";
 
 /** Milliseconds in which a connection must be had: from PostgreSQL, or from those who hold the pool's. */
 const CONNECT_MS = 10_000;
@@ -53,11 +54,8 @@ export class Connection extends pg.Client {
   }
 }
 
-/**
- * What begins a transaction, in one round trip. Within it a statement that is planned once (planned-once.ts) is so whatever
- * its values: left to itself, PostgreSQL compares costs that it cannot know, and plans a claim of one job anew each time.
- */
-const BEGIN = "BEGIN; SET LOCAL plan_cache_mode = force_generic_plan";
+/** What begins a transaction, in one round trip. */
+const BEGIN = `BEGIN; ${PLAN_ONCE}`;
 
 function isBegin(query: unknown): query is pg.QueryConfig {
   return typeof query === "object" && query !== null && "text" in query && query.text === "BEGIN";

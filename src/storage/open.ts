@@ -6,7 +6,7 @@ import { PrismaClient } from "./generated/client/client.ts";
 import { MigrationError, migrate } from "./migrate.ts";
 import { createPglite, openPglite } from "./pglite.ts";
 import { PgliteAdapterFactory } from "./pglite-adapter.ts";
-import { statementNames } from "./planned-once.ts";
+import { PLAN_SETTINGS, statementNames } from "./planned-once.ts";
 
 /** Where jobs are kept. Made from DATABASE_URL by the configuration. */
 export type StorageLocation =
@@ -90,10 +90,8 @@ function client(adapter: SqlMigrationAwareDriverAdapterFactory, onStatement?: (s
 
 /**
  * Every session: UTC, which Prisma's adapter takes each timestamp for; read committed, which every compare-and-set
- * here is written for; an end to whatever holds locks too long, since the feed waits for the oldest transaction; no
- * JIT, which compiles for 100 ms where the planner takes a statement of 2 ms for a long one; and no plan that reads whole
- * tables: every statement here reads a few rows by an index, and what is planned while a table is small is still run when
- * it is large.
+ * here is written for; an end to whatever holds locks too long, since the feed waits for the oldest transaction; and
+ * plans as this server needs them.
  */
 function withSessionSettings(databaseUrl: string): string {
   const url = new URL(databaseUrl);
@@ -103,10 +101,7 @@ function withSessionSettings(databaseUrl: string): string {
     statement_timeout: "15000",
     lock_timeout: "8000",
     idle_in_transaction_session_timeout: "15000",
-    jit: "off",
-    enable_seqscan: "off",
-    enable_hashjoin: "off",
-    enable_mergejoin: "off",
+    ...PLAN_SETTINGS,
   };
   const options = Object.entries(settings).map(([name, value]) => `-c ${name}=${value}`);
   url.searchParams.set("options", [url.searchParams.get("options") ?? "", ...options].join(" ").trim());

@@ -1,4 +1,4 @@
-import type { PGlite, Transaction as PgliteTransaction } from "@electric-sql/pglite";
+import type { PGlite, Transaction as PgliteTransaction, QueryOptions, Results } from "@electric-sql/pglite";
 import type {
   IsolationLevel,
   SqlDriverAdapter,
@@ -6,6 +6,8 @@ import type {
   Transaction,
 } from "@prisma/driver-adapter-utils";
 import { PrismaPGlite } from "pglite-prisma-adapter";
+import { PreparedStatements } from "./pglite-prepared.ts";
+import { PLAN_ONCE } from "./planned-once.ts";
 
 /**
  * `pglite-prisma-adapter` with two holes closed (both in 0.7.2):
@@ -16,39 +18,64 @@ export class PgliteAdapterFactory implements SqlMigrationAwareDriverAdapterFacto
   readonly provider = "postgres";
   readonly adapterName = "pglite-prisma-adapter";
   readonly #pglite: PGlite;
+  readonly #prepared: PreparedStatements;
 
   constructor(pglite: PGlite) {
     this.#pglite = pglite;
+    this.#prepared = new PreparedStatements(pglite);
   }
 
   async connect(): Promise<SqlDriverAdapter> {
-    return repaired(await new PrismaPGlite(this.#pglite).connect(), this.#pglite);
+    return connectTo(this.#pglite, this.#prepared);
   }
 
   async connectToShadowDb(): Promise<SqlDriverAdapter> {
     const { createPglite } = await import("./pglite.ts");
     const shadow = await createPglite();
-    const adapter = repaired(await new PrismaPGlite(shadow).connect(), shadow);
+    const adapter = await connectTo(shadow, new PreparedStatements(shadow));
     adapter.dispose = () => shadow.close();
     return adapter;
   }
 }
 
-function repaired(adapter: SqlDriverAdapter, pglite: PGlite): SqlDriverAdapter {
+async function connectTo(pglite: PGlite, prepared: PreparedStatements): Promise<SqlDriverAdapter> {
+  const adapter = await queriesOver(pglite, (sql, values, options) => {
+    const name = prepared.nameOf(sql);
+    if (name === "") return pglite.query(sql, values, options);
+    return pglite.transaction(async (inner) => {
+      await inner.exec(PLAN_ONCE);
+      return prepared.run(name, sql, values, options);
+    });
+  });
   adapter.executeScript = async (script) => {
     await pglite.exec(script);
   };
-  adapter.startTransaction = (isolationLevel) => startTransaction(pglite, isolationLevel);
+  adapter.startTransaction = (isolationLevel) => startTransaction(pglite, prepared, isolationLevel);
   return adapter;
 }
 
+/** The library's conversions over another `query` than the instance's. */
+function queriesOver(
+  pglite: PGlite,
+  query: (sql: string, values: unknown[], options: QueryOptions) => Promise<Results>,
+): Promise<SqlDriverAdapter> {
+  const view = new Proxy(pglite, {
+    get: (target, key): unknown => (key === "query" ? query : Reflect.get(target, key)),
+  });
+  return new PrismaPGlite(view).connect();
+}
+
 /** PGlite's own `transaction` holds its one connection from BEGIN until `commit` or `rollback` below is called. */
-function startTransaction(pglite: PGlite, isolationLevel?: IsolationLevel): Promise<Transaction> {
+function startTransaction(
+  pglite: PGlite,
+  prepared: PreparedStatements,
+  isolationLevel?: IsolationLevel,
+): Promise<Transaction> {
   return new Promise((resolve, reject) => {
     const ended: Promise<void> = pglite.transaction(
       (inner) =>
         new Promise<void>((end, fail) => {
-          begin(pglite, inner, isolationLevel, end, () => ended).then(resolve, fail);
+          begin(pglite, inner, prepared, isolationLevel, end, () => ended).then(resolve, fail);
         }),
     );
     // A failed BEGIN reaches the caller here; a failed COMMIT reaches it through `commit`, which waits for `ended`.
@@ -59,16 +86,18 @@ function startTransaction(pglite: PGlite, isolationLevel?: IsolationLevel): Prom
 async function begin(
   pglite: PGlite,
   inner: PgliteTransaction,
+  prepared: PreparedStatements,
   isolationLevel: IsolationLevel | undefined,
   end: () => void,
   ended: () => Promise<void>,
 ): Promise<Transaction> {
   if (isolationLevel) await inner.exec(`SET TRANSACTION ISOLATION LEVEL ${isolationLevel}`);
-  // The library's conversions, over the transaction's `query` instead of the instance's, which would wait for it.
-  const view = new Proxy(pglite, {
-    get: (target, key): unknown => (key === "query" ? inner.query.bind(inner) : Reflect.get(target, key)),
+  await inner.exec(PLAN_ONCE);
+  // The instance's own `query` would wait for this transaction.
+  const queries = await queriesOver(pglite, (sql, values, options) => {
+    const name = prepared.nameOf(sql);
+    return name === "" ? inner.query(sql, values, options) : prepared.run(name, sql, values, options);
   });
-  const queries = await new PrismaPGlite(view).connect();
   return {
     provider: queries.provider,
     adapterName: queries.adapterName,

@@ -4,10 +4,11 @@ import { join } from "node:path";
 import { PGlite } from "@electric-sql/pglite";
 import { dataDir as emptyCluster } from "@electric-sql/pglite-prepopulatedfs";
 import { lockFolder } from "./folder-lock.ts";
+import { PLAN_SETTINGS } from "./planned-once.ts";
 
 /** An embedded PostgreSQL in memory. Starts from a packed empty cluster: a tenth of the time of initdb. */
 export async function createPglite(): Promise<PGlite> {
-  return inUtc(await PGlite.create({ loadDataDir: await emptyCluster() }));
+  return withSettings(await PGlite.create({ loadDataDir: await emptyCluster() }));
 }
 
 /**
@@ -18,7 +19,7 @@ export async function openPglite(folder: string): Promise<PGlite> {
   await mkdir(folder, { recursive: true });
   const unlock = await lockFolder(join(folder, "lock"));
   try {
-    const pglite = await inUtc(await openCluster(folder));
+    const pglite = await withSettings(await openCluster(folder));
     const close = pglite.close.bind(pglite);
     pglite.close = async () => {
       await close();
@@ -42,8 +43,9 @@ async function openCluster(folder: string): Promise<PGlite> {
   return pglite;
 }
 
-/** Prisma's adapters take every timestamp that they read for UTC. */
-async function inUtc(pglite: PGlite): Promise<PGlite> {
-  await pglite.exec("SET TIME ZONE 'UTC'");
+/** As a session on PostgreSQL is (open.ts), where the settings mean something here. */
+async function withSettings(pglite: PGlite): Promise<PGlite> {
+  const settings = Object.entries(PLAN_SETTINGS).map(([name, value]) => `SET ${name} = ${value};`);
+  await pglite.exec(`SET TIME ZONE 'UTC'; ${settings.join(" ")}`);
   return pglite;
 }

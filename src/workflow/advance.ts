@@ -1,9 +1,10 @@
 import { AppError, IllegalTransitionError, InvalidInputError, JobPoisonedError } from "../errors.ts";
 import type { GuardedText } from "../guards/guard.ts";
 import { addMetrics, countGuards, type MetricsDelta } from "../jobs/metrics.ts";
-import { type ReportedJob, recordOne, type Transaction } from "../recorder/commit.ts";
+import { recordOne } from "../recorder/commit.ts";
 import type { EventDraft } from "../recorder/event.ts";
-import { inTransaction, reading } from "../recorder/transaction.ts";
+import type { ReportedJob } from "../recorder/lock.ts";
+import { inTransaction, reading, type Transaction } from "../recorder/transaction.ts";
 import { type JobHead, word } from "../storage/columns.ts";
 import type { NodeExecution, WorkflowRun } from "../storage/generated/client/client.ts";
 import { type Breach, breachOf, breachOfAccess, breachOfBudget, errorOf, failBroken } from "./breach.ts";

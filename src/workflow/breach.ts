@@ -2,8 +2,10 @@ import { AccessModeViolationError, BudgetExceededError, CapabilityDeniedError } 
 import { type EntityRef, refuseWrites } from "../jobs/access-mode.ts";
 import { isOverBudget, type MetricsDelta } from "../jobs/metrics.ts";
 import { become } from "../jobs/state.ts";
-import { type LockedHead, type Recorded, type ReportedJob, record, type Transaction } from "../recorder/commit.ts";
+import { type Recorded, record } from "../recorder/commit.ts";
 import { denial, ENGINE, type EventDraft } from "../recorder/event.ts";
+import type { LockedHead, ReportedJob } from "../recorder/lock.ts";
+import type { Transaction } from "../recorder/transaction.ts";
 import type { JobHead, JobMetrics } from "../storage/columns.ts";
 import type { WorkerReport, WorkflowRun } from "../storage/generated/client/client.ts";
 import { keptReports } from "./reports.ts";

@@ -1,7 +1,7 @@
 import { canRetry, mayBecome } from "../jobs/state.ts";
-import { type LockedHead, lockHeads, type Transaction } from "../recorder/commit.ts";
 import type { Actor } from "../recorder/event.ts";
-import { inTransaction, type Recorder } from "../recorder/transaction.ts";
+import { type LockedHead, lockHeads } from "../recorder/lock.ts";
+import { inTransaction, type Recorder, type Transaction } from "../recorder/transaction.ts";
 import { type BulkAction, Prisma } from "../storage/generated/client/client.ts";
 import type { BulkActionKind, JobState } from "../storage/generated/client/enums.ts";
 import { type ItemError, toStored } from "./bulk-error.ts";

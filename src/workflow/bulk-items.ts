@@ -1,5 +1,5 @@
 import { groupBy, type JobFilter, selectOldestJobs } from "../jobs/queries.ts";
-import type { Transaction } from "../recorder/commit.ts";
+import type { Transaction } from "../recorder/transaction.ts";
 import { toRecord, word } from "../storage/columns.ts";
 import type { BulkAction, BulkActionItem } from "../storage/generated/client/client.ts";
 

@@ -1,10 +1,11 @@
 import { type AppError, IllegalTransitionError, JobPoisonedError, NotFoundError } from "../errors.ts";
 import { become, mayBecome } from "../jobs/state.ts";
 import { lockTree } from "../jobs/tree.ts";
-import { type LockedHead, lockJob, type Recorded, record, type Transaction } from "../recorder/commit.ts";
+import { type Recorded, record } from "../recorder/commit.ts";
 import type { Actor } from "../recorder/event.ts";
+import { type LockedHead, lockJob } from "../recorder/lock.ts";
 import { redactText } from "../recorder/redact.ts";
-import { inTransaction, type Recorder } from "../recorder/transaction.ts";
+import { inTransaction, type Recorder, type Transaction } from "../recorder/transaction.ts";
 import type { JobHead } from "../storage/columns.ts";
 import type { AiJob } from "../storage/generated/client/client.ts";
 import { type Ending, endedRuns } from "./runs.ts";

@@ -1,15 +1,17 @@
 import { AppError, TryAgainError } from "../errors.ts";
 import { isUsedUp, judge, lockStartQuotas, usedUpForStarts } from "../quotas/admission.ts";
 import type { QuotaUse } from "../quotas/use.ts";
-import type { LockedJob, Transaction } from "../recorder/commit.ts";
-import { inTransaction } from "../recorder/transaction.ts";
+import type { LockedJob } from "../recorder/lock.ts";
+import { inTransaction, type Transaction } from "../recorder/transaction.ts";
 import type { AiJob } from "../storage/generated/client/client.ts";
+import { type Asking, deal } from "./deal.ts";
 import { type DueJob, lockDueJobs, type Wanted, workspacesInTurn } from "./due.ts";
 import type { Engine } from "./engine.ts";
 import { handOut } from "./hand-out.ts";
-import { type Claim, type Leased, leaseJobs, type Worker } from "./leasing.ts";
+import { type Claim, type Leased, leaseJobs } from "./leasing.ts";
 
-export type ClaimAiJobs = Worker & Wanted;
+/** What one worker asks for. */
+export type ClaimAiJobs = Asking & Omit<Wanted, "workerIds">;
 
 export interface Claimed {
   readonly claims: readonly Claim[];
@@ -22,13 +24,42 @@ export interface Claimed {
  * inputs are guarded outside of it, jobs that trip are poisoned one by one, and only then tokens are handed out.
  */
 export async function claimAiJobs(engine: Engine, input: ClaimAiJobs): Promise<Claimed> {
+  const [leased = []] = await lease(engine, [input]);
+  return handOutAll(engine, leased);
+}
+
+/**
+ * The same for several who ask for the same at the same time, in one transaction; each is answered as soon as its own
+ * jobs are guarded.
+ * @param asking who want the kinds and the workspace that the first of them wants.
+ */
+export async function claimTogether(
+  engine: Engine,
+  asking: readonly ClaimAiJobs[],
+): Promise<readonly Promise<Claimed>[]> {
+  const leased = await lease(engine, asking);
+  const foundSome = leased.some((theirs) => theirs.length > 0);
+  return asking.map((input, index) => {
+    const theirs = leased[index] ?? [];
+    // What was there may have been kept for one of the others, or too large to be handed out together.
+    const isLeftOut = theirs.length === 0 && foundSome;
+    return isLeftOut ? claimAiJobs(engine, input) : handOutAll(engine, theirs);
+  });
+}
+
+/** @returns what each of them got, in their order. */
+async function lease(engine: Engine, asking: readonly ClaimAiJobs[]): Promise<readonly (readonly Leased[])[]> {
   const { leased, turn, isNews } = await inTransaction({ ...engine, wake: () => undefined }, (tx) =>
-    leaseDue(tx, engine, input),
+    leaseDue(tx, engine, asking),
   );
   // A claim that took nothing wakes nobody: those who wait would look again, try, wake each other, and so on.
   if (isNews) engine.wake();
   // Not before the commit: what gave way has served nobody.
   if (turn !== undefined) engine.turns.last = turn;
+  return leased;
+}
+
+async function handOutAll(engine: Engine, leased: readonly Leased[]): Promise<Claimed> {
   const claims: Claim[] = [];
   const poisoned: AiJob[] = [];
   for (const one of leased) {
@@ -49,25 +80,36 @@ function busy(error: unknown): TryAgainError {
 }
 
 interface Batch {
-  readonly leased: readonly Leased[];
+  /** What each of those who asked got. */
+  readonly leased: readonly (readonly Leased[])[];
   /** The workspace whose turn was the last. */
   readonly turn: string | undefined;
   /** Whether any job was changed. */
   readonly isNews: boolean;
 }
 
-async function leaseDue(tx: Transaction, engine: Engine, input: ClaimAiJobs): Promise<Batch> {
+async function leaseDue(tx: Transaction, engine: Engine, asking: readonly ClaimAiJobs[]): Promise<Batch> {
   const { last } = engine.turns;
-  const due = await lockDueJobs(tx, input, last);
+  const [first] = asking;
+  if (!first) return { leased: [], turn: undefined, isNews: false };
+  const { workspaceId, jobKinds } = first;
+  const limit = asking.reduce((sum, one) => sum + one.limit, 0);
+  const wanted = { workspaceId, jobKinds, limit, workerIds: asking.map(({ workerId }) => workerId) };
+  const due = await lockDueJobs(tx, wanted, last);
   const metered = due.filter(({ isMetered }) => isMetered);
   const quotas = metered.length === 0 ? [] : await lockStartQuotas(tx, metered);
   const admitted = admittedBy(quotas, due);
   const { jobs, turn } = quotas.some(isUsedUp)
-    ? await goOnElsewhere(tx, input, last, due, admitted)
+    ? await goOnElsewhere(tx, wanted, last, due, admitted)
     : { jobs: admitted, turn: undefined };
-  const { leased } = await leaseJobs(tx, engine, jobs, input);
-  const served = input.workspaceId === null ? (lastServed(jobs, last) ?? turn) : undefined;
-  return { leased, turn: served, isNews: jobs.length > 0 };
+  const taken = deal(jobs, asking);
+  const outcomes = await leaseJobs(tx, engine, taken);
+  const leased = asking.map((one) =>
+    outcomes.flatMap((outcome, index) => ("claim" in outcome && taken[index]?.worker === one ? [outcome] : [])),
+  );
+  const dealt = taken.map(({ job }) => job);
+  const served = workspaceId === null ? (lastServed(dealt, last) ?? turn) : undefined;
+  return { leased, turn: served, isNews: taken.length > 0 };
 }
 
 /** Those that their quotas allow to start, each of them counted for those after it. The others stay queued. */
@@ -82,14 +124,14 @@ function admittedBy(quotas: readonly QuotaUse[], due: readonly DueJob[]): readon
  */
 async function goOnElsewhere(
   tx: Transaction,
-  input: ClaimAiJobs,
+  wanted: Wanted,
   last: string,
   due: readonly DueJob[],
   admitted: readonly DueJob[],
 ): Promise<{ readonly jobs: readonly DueJob[]; readonly turn: string | undefined }> {
-  const workspaceIds = await workspacesInTurn(tx, input, last);
+  const workspaceIds = await workspacesInTurn(tx, wanted, last);
   const passedOver = { usedUp: await usedUpForStarts(tx, workspaceIds), jobIds: due.map(({ jobId }) => jobId) };
-  const more = await lockDueJobs(tx, { ...input, limit: input.limit - admitted.length }, last, passedOver);
+  const more = await lockDueJobs(tx, { ...wanted, limit: wanted.limit - admitted.length }, last, passedOver);
   const both = [...admitted, ...more].toSorted(byUrgency);
   const jobs = admittedBy(await lockStartQuotas(tx, both), both);
   return { jobs, turn: jobs.length === 0 ? workspaceIds.at(-1) : undefined };

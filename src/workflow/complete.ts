@@ -3,8 +3,9 @@ import { AppError, InvalidInputError } from "../errors.ts";
 import type { EntityRef } from "../jobs/access-mode.ts";
 import { addMetrics, type MetricsDelta } from "../jobs/metrics.ts";
 import { become } from "../jobs/state.ts";
-import { type JobChange, type ReportedJob, record } from "../recorder/commit.ts";
-import { inTransaction } from "../recorder/transaction.ts";
+import { type JobChange, record } from "../recorder/commit.ts";
+import type { ReportedJob } from "../recorder/lock.ts";
+import { inTransaction, type Transaction } from "../recorder/transaction.ts";
 import type { JobHead, JsonValue } from "../storage/columns.ts";
 import type { WorkerReport, WorkflowRun } from "../storage/generated/client/client.ts";
 import {
@@ -51,34 +52,90 @@ type Decision =
       readonly kept: readonly WorkerReport[];
     };
 
+/** One completion of a call, and where it stands in the caller's input. */
+interface Item {
+  readonly completion: Completion;
+  readonly path: readonly string[];
+}
+
+type Answer = Completed | CompletionRefusal;
+
 /** Completes runs, each judged by itself, in one transaction and a fixed number of statements. */
-export function completeWorkflows(
+export function completeWorkflows(engine: Engine, completions: readonly Completion[]): Promise<Answer[]> {
+  return complete(engine, itemsOf(completions));
+}
+
+/**
+ * The same for several calls at once, in one transaction. It waits for no row: who reports on a job that somebody else
+ * holds waits by itself, and so does whoever reports on a run that another one of these calls is about.
+ */
+export async function completeTogether(
   engine: Engine,
-  completions: readonly Completion[],
-): Promise<(Completed | CompletionRefusal)[]> {
-  return inTransaction(engine, async (tx) => {
-    const reported = await lockReported(tx, completions);
-    const decisions = completions.map((completion, index) =>
-      judge(completion, reported.get(completion.workflowRunId), ["input", "completions", String(index)]),
-    );
-    const ended = decisions.filter((decision) => decision.kind === "ENDED");
-    const broken = decisions.filter((decision) => decision.kind === "BROKEN");
-    const recorded = await record(
-      tx,
-      ended.map(({ change }) => change),
-      [...endedRuns(ended.map(({ ending }) => ending)), ...keptReports(ended.flatMap(({ kept }) => kept))],
-    );
-    const failed = await failBroken(
-      tx,
-      broken.map((decision) => decision.broken),
-      broken.flatMap(({ kept }) => kept),
-    );
-    const jobs = new Map([...recorded, ...failed].map(({ job }) => [job.jobId, job]));
-    return decisions.map((decision) => answerOf(decision, jobs));
+  calls: readonly (readonly Completion[])[],
+): Promise<readonly Promise<Answer[]>[]> {
+  const seen = new Set<string>();
+  const items = calls.flatMap((completions) =>
+    itemsOf(completions).filter(({ completion: { workflowRunId } }) => {
+      const isFirst = !seen.has(workflowRunId);
+      seen.add(workflowRunId);
+      return isFirst;
+    }),
+  );
+  const answers = await inTransaction(engine, async (tx) => {
+    const reported = await lockReported(tx, completionsOf(items), "SKIP");
+    const free = items.filter(({ completion }) => reported.has(completion.workflowRunId));
+    const judged = await judgeAll(tx, free, reported);
+    return new Map(free.map(({ completion }, index) => [completion, judged[index]]));
+  });
+  return calls.map(async (completions) => {
+    const left = itemsOf(completions).filter(({ completion }) => !answers.has(completion));
+    const later = left.length === 0 ? [] : await complete(engine, left);
+    return completions.map((completion) => {
+      const answer = answers.get(completion) ?? later[left.findIndex((item) => item.completion === completion)];
+      if (!answer) throw new Error("A completion has an answer.");
+      return answer;
+    });
   });
 }
 
-function answerOf(decision: Decision, jobs: ReadonlyMap<string, JobHead>): Completed | CompletionRefusal {
+function itemsOf(completions: readonly Completion[]): readonly Item[] {
+  return completions.map((completion, index) => ({ completion, path: ["input", "completions", String(index)] }));
+}
+
+function completionsOf(items: readonly Item[]): readonly Completion[] {
+  return items.map(({ completion }) => completion);
+}
+
+function complete(engine: Engine, items: readonly Item[]): Promise<Answer[]> {
+  return inTransaction(engine, async (tx) => judgeAll(tx, items, await lockReported(tx, completionsOf(items))));
+}
+
+/** @param reported of which run each is, whose jobs `tx` holds. */
+async function judgeAll(
+  tx: Transaction,
+  items: readonly Item[],
+  reported: ReadonlyMap<string, LockedReport>,
+): Promise<Answer[]> {
+  const decisions = items.map(({ completion, path }) =>
+    judge(completion, reported.get(completion.workflowRunId), path),
+  );
+  const ended = decisions.filter((decision) => decision.kind === "ENDED");
+  const broken = decisions.filter((decision) => decision.kind === "BROKEN");
+  const recorded = await record(
+    tx,
+    ended.map(({ change }) => change),
+    [...endedRuns(ended.map(({ ending }) => ending)), ...keptReports(ended.flatMap(({ kept }) => kept))],
+  );
+  const failed = await failBroken(
+    tx,
+    broken.map((decision) => decision.broken),
+    broken.flatMap(({ kept }) => kept),
+  );
+  const jobs = new Map([...recorded, ...failed].map(({ job }) => [job.jobId, job]));
+  return decisions.map((decision) => answerOf(decision, jobs));
+}
+
+function answerOf(decision: Decision, jobs: ReadonlyMap<string, JobHead>): Answer {
   switch (decision.kind) {
     case "REFUSED":
       return decision.error;

@@ -7,9 +7,11 @@ import {
   NotFoundError,
 } from "../errors.ts";
 import { become } from "../jobs/state.ts";
-import { type JobPatch, type LockedJob, lockJob, recordOne, type Transaction } from "../recorder/commit.ts";
+import { type JobPatch, recordOne } from "../recorder/commit.ts";
 import { type Actor, denial, type EventDraft } from "../recorder/event.ts";
+import { type LockedJob, lockJob } from "../recorder/lock.ts";
 import { redactText } from "../recorder/redact.ts";
+import type { Transaction } from "../recorder/transaction.ts";
 import { word } from "../storage/columns.ts";
 import type { AiJob, WorkflowRun } from "../storage/generated/client/client.ts";
 import type { JobState } from "../storage/generated/client/enums.ts";

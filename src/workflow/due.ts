@@ -1,5 +1,6 @@
 import type { UsedUp } from "../quotas/admission.ts";
-import { LOCKED_COLUMNS, type LockedJob, type Transaction } from "../recorder/commit.ts";
+import { LOCKED_COLUMNS, type LockedJob } from "../recorder/lock.ts";
+import type { Transaction } from "../recorder/transaction.ts";
 import { toRecordset } from "../storage/columns.ts";
 import { Prisma } from "../storage/generated/client/client.ts";
 import { JobKind } from "../storage/generated/client/enums.ts";
@@ -12,7 +13,8 @@ export interface Wanted {
   /** Kinds that the worker can do; all where it is null. */
   readonly jobKinds: readonly JobKind[] | null;
   readonly limit: number;
-  readonly workerId: string;
+  /** Those who ask: each of them may get what is kept for it, too. */
+  readonly workerIds: readonly string[];
 }
 
 /** A workspace and a kind that have a job which is due. */
@@ -25,6 +27,11 @@ export interface DuePlace {
 
 /** What somebody who waits can do. */
 export type Want = Pick<Wanted, "workspaceId" | "jobKinds">;
+
+/** Workers that can do the same: where one of them finds nothing, so would the others. */
+export function keyOf({ workspaceId, jobKinds }: Want): string {
+  return `${workspaceId} ${(jobKinds ?? []).toSorted().join()}`;
+}
 
 /** A job that is due, and held. */
 export type DueJob = LockedJob & {
@@ -67,8 +74,8 @@ export function lockDueJobs(
   last: string,
   { usedUp, jobIds }: PassedOver = NOTHING,
 ): Promise<DueJob[]> {
-  const { workspaceId, jobKinds, limit, workerId } = wanted;
-  const mine = Prisma.sql`(${FOR_ANYBODY} OR preferred_worker_id = ${workerId}) AND job_id <> ALL(${jobIds}::uuid[])`;
+  const { workspaceId, jobKinds, limit, workerIds } = wanted;
+  const mine = Prisma.sql`(${FOR_ANYBODY} OR preferred_worker_id = ANY(${workerIds}::text[])) AND job_id <> ALL(${jobIds}::uuid[])`;
   const inPlace = Prisma.sql`${HERE} AND ${mine}`;
   const order = Prisma.sql`ORDER BY priority DESC, created_at, job_id`;
   const look = (condition: Prisma.Sql) => Prisma.sql`

@@ -1,8 +1,9 @@
 import { AppError, InvalidInputError } from "../errors.ts";
 import { addMetrics, type MetricsDelta } from "../jobs/metrics.ts";
-import { type JobChange, type ReportedJob, recordOne, type Transaction } from "../recorder/commit.ts";
+import { type JobChange, recordOne } from "../recorder/commit.ts";
+import type { ReportedJob } from "../recorder/lock.ts";
 import { redactText } from "../recorder/redact.ts";
-import { inTransaction } from "../recorder/transaction.ts";
+import { inTransaction, type Transaction } from "../recorder/transaction.ts";
 import { breachOf, breachOfAccess, breachOfBudget, errorOf, failBroken } from "./breach.ts";
 import type { Completed } from "./complete.ts";
 import type { Engine } from "./engine.ts";

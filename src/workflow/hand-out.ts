@@ -1,8 +1,8 @@
 import type { AppError } from "../errors.ts";
 import { IllegalTransitionError, JobPoisonedError } from "../errors.ts";
-import { recordOne, type Transaction } from "../recorder/commit.ts";
+import { recordOne } from "../recorder/commit.ts";
 import { ENGINE } from "../recorder/event.ts";
-import { inTransaction } from "../recorder/transaction.ts";
+import { inTransaction, type Transaction } from "../recorder/transaction.ts";
 import type { AiJob, FlightRecorderEvent, WorkflowRun } from "../storage/generated/client/client.ts";
 import type { Engine } from "./engine.ts";
 import { directiveOf } from "./lease.ts";

@@ -1,6 +1,7 @@
 import { AppError, InvalidInputError, type WorkflowDirective } from "../errors.ts";
 import { addMetrics, isZero, type MetricsDelta } from "../jobs/metrics.ts";
-import { type JobChange, type ReportedJob, record } from "../recorder/commit.ts";
+import { type JobChange, record } from "../recorder/commit.ts";
+import type { ReportedJob } from "../recorder/lock.ts";
 import { inTransaction } from "../recorder/transaction.ts";
 import type { JobMetrics } from "../storage/columns.ts";
 import type { WorkerReport, WorkflowRun } from "../storage/generated/client/client.ts";

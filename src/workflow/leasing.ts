@@ -3,8 +3,10 @@ import { checkCapability } from "../capabilities/registry.ts";
 import { type GuardContent, textsOf } from "../guards/guard.ts";
 import { countGuards } from "../jobs/metrics.ts";
 import { become } from "../jobs/state.ts";
-import { type JobChange, type LockedJob, record, type Transaction } from "../recorder/commit.ts";
+import { type JobChange, record } from "../recorder/commit.ts";
 import { denial } from "../recorder/event.ts";
+import type { LockedJob } from "../recorder/lock.ts";
+import type { Transaction } from "../recorder/transaction.ts";
 import type { AiJob, WorkflowRun } from "../storage/generated/client/client.ts";
 import type { Engine } from "./engine.ts";
 import { leaseUntil, newLeaseToken } from "./lease.ts";
@@ -35,28 +37,29 @@ export interface Denied {
   readonly capability: string;
 }
 
-/** Leases queued jobs that this transaction holds, in a fixed number of statements. */
+/** A queued job that this transaction holds, and who takes it. */
+export interface Taken<W extends Worker = Worker> {
+  readonly job: LockedJob;
+  readonly worker: W;
+}
+
+/** Leases jobs, in a fixed number of statements. @returns what came of each, in their order. */
 export async function leaseJobs(
   tx: Transaction,
   engine: Engine,
-  jobs: readonly LockedJob[],
-  worker: Worker,
-): Promise<{ readonly leased: readonly Leased[]; readonly denied: readonly Denied[] }> {
-  const decisions = jobs.map((job) => decide(engine, job, worker));
+  taken: readonly Taken[],
+): Promise<readonly (Leased | Denied)[]> {
+  const decisions = taken.map(({ job, worker }) => decide(engine, job, worker));
   const recorded = await record(
     tx,
     decisions.map(({ change }) => change),
     newRuns(decisions.flatMap(({ run }) => run ?? [])),
   );
-  const leased: Leased[] = [];
-  const denied: Denied[] = [];
-  for (const [index, { run, leaseToken, inputs, capability }] of decisions.entries()) {
+  return decisions.map(({ run, leaseToken, inputs, capability }, index) => {
     const job = recorded[index]?.job;
     if (!job) throw new Error("One change makes one record.");
-    if (run) leased.push({ claim: { job, run, leaseToken }, inputs });
-    else denied.push({ job, capability });
-  }
-  return { leased, denied };
+    return run ? { claim: { job, run, leaseToken }, inputs } : { job, capability };
+  });
 }
 
 interface Decision {

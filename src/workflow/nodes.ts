@@ -1,7 +1,8 @@
 import { uuidv7 } from "uuidv7";
 import { InvalidInputError } from "../errors.ts";
-import type { LockedHead, Transaction } from "../recorder/commit.ts";
+import type { LockedHead } from "../recorder/lock.ts";
 import { redactText } from "../recorder/redact.ts";
+import type { Transaction } from "../recorder/transaction.ts";
 import { type JsonValue, NODE_COLUMNS } from "../storage/columns.ts";
 import type { NodeExecution } from "../storage/generated/client/client.ts";
 import type { JobState } from "../storage/generated/client/enums.ts";

@@ -3,18 +3,11 @@ import type { PoisoningError } from "../guards/guard.ts";
 import { countGuards } from "../jobs/metrics.ts";
 import { become, isTerminal } from "../jobs/state.ts";
 import { lockTree } from "../jobs/tree.ts";
-import {
-  type LockedHead,
-  type LockedJob,
-  type Recorded,
-  readEvent,
-  record,
-  recordOne,
-  type Transaction,
-} from "../recorder/commit.ts";
+import { type Recorded, readEvent, record, recordOne } from "../recorder/commit.ts";
 import { ENGINE, type EventDraft, transitionText } from "../recorder/event.ts";
+import type { LockedHead, LockedJob } from "../recorder/lock.ts";
 import { redactText } from "../recorder/redact.ts";
-import { inTransaction } from "../recorder/transaction.ts";
+import { inTransaction, type Transaction } from "../recorder/transaction.ts";
 import { word } from "../storage/columns.ts";
 import { type AiJob, type FlightRecorderEvent, Prisma } from "../storage/generated/client/client.ts";
 import type { ViolationType } from "../storage/generated/client/enums.ts";

@@ -1,6 +1,7 @@
 import { become } from "../jobs/state.ts";
-import { type JobChange, type ReportedJob, record } from "../recorder/commit.ts";
+import { type JobChange, record } from "../recorder/commit.ts";
 import { ENGINE } from "../recorder/event.ts";
+import type { ReportedJob } from "../recorder/lock.ts";
 import { inTransaction, type Recorder } from "../recorder/transaction.ts";
 import type { Engine } from "./engine.ts";
 import { afterFailure } from "./retry.ts";

@@ -1,7 +1,9 @@
 import { createHash } from "node:crypto";
 import { canonicalize } from "json-canonicalize";
 import { InvalidInputError } from "../errors.ts";
-import type { AlsoWritten, LockedHead, Transaction } from "../recorder/commit.ts";
+import type { AlsoWritten } from "../recorder/commit.ts";
+import type { LockedHead } from "../recorder/lock.ts";
+import type { Transaction } from "../recorder/transaction.ts";
 import { REPORT_COLUMNS, toRecordset } from "../storage/columns.ts";
 import { Prisma, type WorkerReport } from "../storage/generated/client/client.ts";
 import type { Breach } from "./breach.ts";

@@ -7,17 +7,10 @@ import {
 } from "../errors.ts";
 import { isOverBudget } from "../jobs/metrics.ts";
 import { become, canRetry } from "../jobs/state.ts";
-import {
-  type JobChange,
-  type LockedHead,
-  lockJob,
-  type Recorded,
-  record,
-  recordOne,
-  type Transaction,
-} from "../recorder/commit.ts";
+import { type JobChange, type Recorded, record, recordOne } from "../recorder/commit.ts";
 import type { Actor } from "../recorder/event.ts";
-import { inTransaction, type Recorder } from "../recorder/transaction.ts";
+import { type LockedHead, lockJob } from "../recorder/lock.ts";
+import { inTransaction, type Recorder, type Transaction } from "../recorder/transaction.ts";
 import type { JobHead } from "../storage/columns.ts";
 import type { AiJob } from "../storage/generated/client/client.ts";
 

@@ -1,5 +1,6 @@
 import { become } from "../jobs/state.ts";
-import type { JobPatch, LockedHead } from "../recorder/commit.ts";
+import type { JobPatch } from "../recorder/commit.ts";
+import type { LockedHead } from "../recorder/lock.ts";
 
 /** Milliseconds before the second attempt, doubled for each later one, and the most that it grows to. */
 export interface Backoff {

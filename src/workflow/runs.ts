@@ -1,4 +1,6 @@
-import { type AlsoWritten, lockReportedJobs, type ReportedJob, readJob, type Transaction } from "../recorder/commit.ts";
+import { type AlsoWritten, readJob } from "../recorder/commit.ts";
+import { lockReportedJobs, type ReportedJob } from "../recorder/lock.ts";
+import type { Transaction } from "../recorder/transaction.ts";
 import { REPORT_COLUMNS, RUN_COLUMNS, toRecordset } from "../storage/columns.ts";
 import { Prisma, type WorkerReport, type WorkflowRun } from "../storage/generated/client/client.ts";
 import type { JobState } from "../storage/generated/client/enums.ts";

@@ -7,8 +7,8 @@ import {
   TryAgainError,
 } from "../errors.ts";
 import { refuseStartsByQuota } from "../quotas/admission.ts";
-import { type LockedJob, lockJob, type Transaction } from "../recorder/commit.ts";
-import { inTransaction } from "../recorder/transaction.ts";
+import { type LockedJob, lockJob } from "../recorder/lock.ts";
+import { inTransaction, type Transaction } from "../recorder/transaction.ts";
 import type { Engine } from "./engine.ts";
 import { handOut, type Poisoned } from "./hand-out.ts";
 import { type Claim, type Leased, leaseJobs, type Worker } from "./leasing.ts";
@@ -39,12 +39,9 @@ async function lease(
   if (refusal) return refusal;
   const [overQuota] = await refuseStartsByQuota(tx, [job]);
   if (overQuota) return overQuota;
-  const { leased, denied } = await leaseJobs(tx, engine, [job], input);
-  const [one] = leased;
-  if (one) return one;
-  const [denial] = denied;
-  if (!denial) throw new Error("A job is leased or denied.");
-  return new CapabilityDeniedError(denial.capability, denial.job);
+  const [outcome] = await leaseJobs(tx, engine, [{ job, worker: input }]);
+  if (!outcome) throw new Error("A job is leased or denied.");
+  return "claim" in outcome ? outcome : new CapabilityDeniedError(outcome.capability, outcome.job);
 }
 
 /** Why a job cannot be taken now; null where it can. */

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { JobKind } from "../storage/generated/client/enums.ts";
-import { type ClaimAiJobs, type Claimed, claimAiJobs } from "./claim.ts";
-import { type DuePlace, listDuePlaces, type Want } from "./due.ts";
+import type { ClaimAiJobs, Claimed } from "./claim.ts";
+import { coalesceClaims } from "./coalesce.ts";
+import { type DuePlace, keyOf, listDuePlaces, type Want } from "./due.ts";
 import type { Engine } from "./engine.ts";
 
 export interface WaitingRoomOptions {
@@ -154,7 +154,7 @@ export class WaitingRoom {
 export function openWaitingRoom(engine: Engine, onError: (error: unknown) => void): WaitingRoom {
   return new WaitingRoom({
     look: (wants) => listDuePlaces(engine.prisma, wants),
-    claim: (wanted) => claimAiJobs(engine, wanted),
+    claim: coalesceClaims(engine),
     pollMs: POLL_MS,
     onError,
   });
@@ -170,10 +170,4 @@ function fits({ workspaceId, jobKind, keptFor }: DuePlace, wanted: ClaimAiJobs):
   const isServed = wanted.workspaceId === null || wanted.workspaceId === workspaceId;
   const isMine = keptFor === null || keptFor === wanted.workerId;
   return isServed && isMine && (wanted.jobKinds?.includes(jobKind) ?? true);
-}
-
-/** Workers that can do the same: where one of them finds nothing, so would the others. */
-function keyOf({ workspaceId, jobKinds }: Want): string {
-  const kinds: readonly JobKind[] = jobKinds ?? [];
-  return `${workspaceId} ${[...kinds].sort().join()}`;
 }

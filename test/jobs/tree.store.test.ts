@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { lockTree } from "../../src/jobs/tree.ts";
-import { lockHeads, lockJobs, recordOne } from "../../src/recorder/commit.ts";
+import { recordOne } from "../../src/recorder/commit.ts";
 import { ENGINE } from "../../src/recorder/event.ts";
+import { lockHeads, lockJobs } from "../../src/recorder/lock.ts";
 import { inTransaction } from "../../src/recorder/transaction.ts";
 import { Prisma } from "../../src/storage/generated/client/client.ts";
 import type { Engine } from "../../src/workflow/engine.ts";

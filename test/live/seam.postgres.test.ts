@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { z } from "zod";
-import { lockJobs, recordOne } from "../../src/recorder/commit.ts";
+import { recordOne } from "../../src/recorder/commit.ts";
 import { ENGINE } from "../../src/recorder/event.ts";
+import { lockJobs } from "../../src/recorder/lock.ts";
 import { Prisma } from "../../src/storage/generated/client/client.ts";
 import { cancelAiJob } from "../../src/workflow/cancel.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { AppError } from "../../src/errors.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import type { QuotaUse } from "../../src/quotas/use.ts";
-import { lockJobs } from "../../src/recorder/commit.ts";
+import { lockJobs } from "../../src/recorder/lock.ts";
 import { inTransaction } from "../../src/recorder/transaction.ts";
 import type { JsonValue } from "../../src/storage/columns.ts";
 import { type AiJob, Prisma, type Quota, type WorkflowRun } from "../../src/storage/generated/client/client.ts";

@@ -1,8 +1,9 @@
 import { randomUUID } from "node:crypto";
 import { expect, test } from "vitest";
-import { lockJobs, recordOne } from "../../src/recorder/commit.ts";
+import { recordOne } from "../../src/recorder/commit.ts";
 import { ENGINE } from "../../src/recorder/event.ts";
 import { Feed } from "../../src/recorder/feed.ts";
+import { lockJobs } from "../../src/recorder/lock.ts";
 import { inTransaction } from "../../src/recorder/transaction.ts";
 import { Prisma } from "../../src/storage/generated/client/client.ts";
 import { openTestDatabase } from "../support/database.ts";

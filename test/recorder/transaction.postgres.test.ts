@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { TryAgainError } from "../../src/errors.ts";
 import { submitAiJob } from "../../src/jobs/submit.ts";
-import { type LockedJob, lockJobs, recordOne, type Transaction } from "../../src/recorder/commit.ts";
+import { recordOne } from "../../src/recorder/commit.ts";
 import { ENGINE } from "../../src/recorder/event.ts";
-import { inTransaction } from "../../src/recorder/transaction.ts";
+import { type LockedJob, lockJobs } from "../../src/recorder/lock.ts";
+import { inTransaction, type Transaction } from "../../src/recorder/transaction.ts";
 import { Prisma, type PrismaClient } from "../../src/storage/generated/client/client.ts";
 import { openStorage } from "../../src/storage/open.ts";
 import { advanceWorkflow } from "../../src/workflow/advance.ts";

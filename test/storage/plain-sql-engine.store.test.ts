@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { Transaction } from "../../src/recorder/commit.ts";
+import type { Transaction } from "../../src/recorder/transaction.ts";
 import type { PrismaClient } from "../../src/storage/generated/client/client.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import {

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { Transaction } from "../../src/recorder/commit.ts";
+import type { Transaction } from "../../src/recorder/transaction.ts";
 import type { PrismaClient } from "../../src/storage/generated/client/client.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import {

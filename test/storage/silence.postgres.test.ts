@@ -1,8 +1,7 @@
 import { pino } from "pino";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { TryAgainError } from "../../src/errors.ts";
-import type { Transaction } from "../../src/recorder/commit.ts";
-import { inOneStatement, inTransaction, reading } from "../../src/recorder/transaction.ts";
+import { inOneStatement, inTransaction, reading, type Transaction } from "../../src/recorder/transaction.ts";
 import type { PrismaClient } from "../../src/storage/generated/client/client.ts";
 import { openStorage, type Storage, StorageError } from "../../src/storage/open.ts";
 import { startSweeps } from "../../src/sweeps.ts";

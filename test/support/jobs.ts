@@ -1,8 +1,9 @@
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { become } from "../../src/jobs/state.ts";
 import type { SubmitAiJob } from "../../src/jobs/submit.ts";
-import { type JobPatch, type LockedJob, lockJobs, record, recordOne } from "../../src/recorder/commit.ts";
+import { type JobPatch, record, recordOne } from "../../src/recorder/commit.ts";
 import { ENGINE } from "../../src/recorder/event.ts";
+import { type LockedJob, lockJobs } from "../../src/recorder/lock.ts";
 import { inTransaction } from "../../src/recorder/transaction.ts";
 import { Prisma } from "../../src/storage/generated/client/client.ts";
 import type { JobState } from "../../src/storage/generated/client/enums.ts";

@@ -1,6 +1,5 @@
 import { randomUUID } from "node:crypto";
-import type { Transaction } from "../../src/recorder/commit.ts";
-import { sqlState } from "../../src/recorder/transaction.ts";
+import { sqlState, type Transaction } from "../../src/recorder/transaction.ts";
 import type { PrismaClient } from "../../src/storage/generated/client/client.ts";
 import { WORKSPACE } from "./engine.ts";
 import type { StateWord } from "./section-4.ts";

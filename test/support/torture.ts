@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, vi } from "vitest";
 import { z } from "zod";
-import { lockJob, recordOne } from "../../src/recorder/commit.ts";
+import { recordOne } from "../../src/recorder/commit.ts";
 import { ENGINE } from "../../src/recorder/event.ts";
+import { lockJob } from "../../src/recorder/lock.ts";
 import { type Carrier, Signals } from "../../src/recorder/signals.ts";
 import { inTransaction } from "../../src/recorder/transaction.ts";
 import type { Engine } from "../../src/workflow/engine.ts";

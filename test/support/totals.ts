@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect } from "vitest";
-import type { Transaction } from "../../src/recorder/commit.ts";
 import { foldTotals, readTotals, type Totals } from "../../src/recorder/totals.ts";
+import type { Transaction } from "../../src/recorder/transaction.ts";
 import type { JobMetrics } from "../../src/storage/columns.ts";
 import type { PrismaClient } from "../../src/storage/generated/client/client.ts";
 import { WORKSPACE } from "./engine.ts";

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { submitAiJob } from "../../src/jobs/submit.ts";
-import type { Transaction } from "../../src/recorder/commit.ts";
+import type { Transaction } from "../../src/recorder/transaction.ts";
 import type { PrismaClient } from "../../src/storage/generated/client/client.ts";
 import { lockDueJobs, NOBODY } from "../../src/workflow/due.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
@@ -35,7 +35,7 @@ afterAll(async () => {
 const JOBS = 30;
 
 function lock(tx: Transaction, limit: number) {
-  return lockDueJobs(tx, { workspaceId: null, jobKinds: null, limit, workerId: "worker-1" }, NOBODY);
+  return lockDueJobs(tx, { workspaceId: null, jobKinds: null, limit, workerIds: ["worker-1"] }, NOBODY);
 }
 
 /** Jobs that nobody holds. */

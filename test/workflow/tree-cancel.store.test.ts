@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { IllegalTransitionError, JobPoisonedError, NotFoundError } from "../../src/errors.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { statesBefore } from "../../src/jobs/state.ts";
-import { lockJobs } from "../../src/recorder/commit.ts";
+import { lockJobs } from "../../src/recorder/lock.ts";
 import { inTransaction } from "../../src/recorder/transaction.ts";
 import { Prisma } from "../../src/storage/generated/client/client.ts";
 import { cancelAiJob, cancelLocked } from "../../src/workflow/cancel.ts";

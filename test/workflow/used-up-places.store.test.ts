@@ -36,6 +36,20 @@ async function addUsedUp(count: number): Promise<void> {
     WHERE workspace_id::text LIKE '00000000-0000-7000-9000-%'`;
 }
 
+test("a claim adds up what was used of quotas that are about what it takes, and of no others", async () => {
+  for (let at = 0; at < 3; at++) await aWorkspace(engine).quota("TOKENS", 1000);
+  const workspace = aWorkspace(engine);
+  for (let at = 0; at < 2; at++) await workspace.submitted();
+  const addedUp = async () => {
+    db.statements();
+    expect(workspacesOf(await claim(1))).toEqual([workspace.workspaceId]);
+    return db.statements().filter((sql) => sql.includes("quota_use")).length;
+  };
+  expect(await addedUp()).toBe(0);
+  await workspace.quota("ACTIVE_JOBS", 5);
+  expect(await addedUp()).toBe(1);
+});
+
 test("a claim fills itself from the workspaces that may start something, more of them than would have had their turn", async () => {
   const usedUp = aWorkspace(engine);
   for (let at = 0; at < 3; at++) await usedUp.submitted();
