@@ -46,7 +46,8 @@ const alone = ["test/storage/embedded.test.ts"];
 /** Keeps a dozen processes busy and kills them: neither it nor the others would have the time they need together. */
 const chaos = ["test/chaos/*.postgres.test.ts"];
 
-const common = { testTimeout: 30_000, hookTimeout: 60_000 };
+// Files of a project share what they import: loading the server again for each would take longer than most tests.
+const common = { testTimeout: 30_000, hookTimeout: 60_000, isolate: false };
 
 export default defineConfig({
   test: {

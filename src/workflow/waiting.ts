@@ -41,6 +41,11 @@ export class WaitingRoom {
     this.#options = options;
   }
 
+  /** How many wait. */
+  get size(): number {
+    return this.#waiters.size;
+  }
+
   /** Something may be due: a commit here, or a hint of another server. */
   call(): void {
     if (this.#waiters.size > 0) this.#called.abort();

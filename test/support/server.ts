@@ -9,13 +9,14 @@ import { Signals } from "../../src/recorder/signals.ts";
 import { createServer } from "../../src/server.ts";
 import type { Storage } from "../../src/storage/open.ts";
 import type { Engine } from "../../src/workflow/engine.ts";
-import { openWaitingRoom } from "../../src/workflow/waiting.ts";
+import { openWaitingRoom, type WaitingRoom } from "../../src/workflow/waiting.ts";
 import { engineOn } from "./engine.ts";
 
 export interface TestServer {
   /** Such as http://127.0.0.1:51234/graphql. */
   readonly url: string;
   readonly feed: Feed;
+  readonly waiting: WaitingRoom;
   readonly http: Server;
   /** Posts a typed operation; errors of the whole request fail the test. */
   run<Data, Variables>(document: TypedDocumentNode<Data, Variables>, variables: Variables): Promise<Data>;
@@ -63,6 +64,7 @@ export async function startTestServer(
   return {
     url,
     feed,
+    waiting,
     http: server.http,
     run: (document, variables) => run(url, document, variables),
     close: () => server.close(),

@@ -87,7 +87,7 @@ test("of workers that wait at two servers, one is given the job and the others g
     ),
   );
   const settled = Promise.allSettled(waiting);
-  await untilCost(db, ({ claims, looks }) => claims >= 5 && looks > 1);
+  await untilCost(db, ({ looks }) => here.waiting.size + there.waiting.size === 10 && looks > 1);
   for (let job = 1; job <= 3; job++) {
     const jobId = await submitTo(here.url, {}, { workspaceId });
     await untilCost(db, () => answered.length >= job);

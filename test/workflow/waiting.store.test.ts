@@ -224,7 +224,7 @@ test("a server that stops answers everybody who waits", async () => {
   const answers = Array.from({ length: 20 }, (_, at) =>
     claimFrom(stopping.url, { waitSeconds: 20, workerId: `worker-${at}` }, { workspaceId }),
   );
-  await untilCost(db, ({ claims, looks }) => claims >= 20 && looks > 1);
+  await untilCost(db, ({ looks }) => stopping.waiting.size === 20 && looks > 1);
   const { ms } = await timed(stopping.close());
   expect(ms).toBeLessThan(SOON_MS);
   for (const answer of answers) expect(await answer).toMatchObject({ claims: [], poisoned: [] });
@@ -242,7 +242,7 @@ describe("what waiting costs the database", () => {
       idsFrom(server.url, { waitSeconds: 20 }, { workspaceId, signal: gone.signal }),
     );
     const settled = Promise.allSettled(answers);
-    await untilCost(db, ({ claims }) => claims >= count);
+    await untilCost(db, () => server.waiting.size === count);
     return async () => {
       gone.abort();
       await settled;
