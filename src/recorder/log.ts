@@ -1,5 +1,6 @@
 import { EVENT_COLUMNS } from "../storage/columns.ts";
 import { type FlightRecorderEvent, Prisma, type PrismaClient } from "../storage/generated/client/client.ts";
+import { PLANNED_ONCE } from "../storage/planned-once.ts";
 import type { LogPosition } from "./cursor.ts";
 import type { FeedItem, FeedScope, JobOrigin } from "./subscriber.ts";
 
@@ -67,7 +68,7 @@ async function readEvents(
   limit: number,
 ): Promise<readonly Unbatched[]> {
   const rows = await prisma.$queryRaw<Row[]>`
-    SELECT e.*, upper(j.job_kind::text) AS "jobKind", j.protocol_id AS "protocolId", j.parent_job_id AS "parentJobId",
+    ${PLANNED_ONCE} SELECT e.*, upper(j.job_kind::text) AS "jobKind", j.protocol_id AS "protocolId", j.parent_job_id AS "parentJobId",
       j.created_at AS "createdAt"
     FROM (
       SELECT ${EVENT_COLUMNS} FROM flight_recorder_events
