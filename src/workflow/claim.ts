@@ -98,10 +98,9 @@ async function leaseDue(tx: Transaction, engine: Engine, asking: readonly ClaimA
   const due = await lockDueJobs(tx, wanted, last);
   const metered = due.filter(({ isMetered }) => isMetered);
   const quotas = metered.length === 0 ? [] : await lockStartQuotas(tx, metered);
-  const admitted = admittedBy(quotas, due);
   const { jobs, turn } = quotas.some(isUsedUp)
-    ? await goOnElsewhere(tx, wanted, last, due, admitted)
-    : { jobs: admitted, turn: undefined };
+    ? await lookElsewhere(tx, wanted, last)
+    : { jobs: admittedBy(quotas, due), turn: undefined };
   const taken = deal(jobs, asking);
   const outcomes = await leaseJobs(tx, engine, taken);
   const leased = asking.map((one) =>
@@ -119,28 +118,19 @@ function admittedBy(quotas: readonly QuotaUse[], due: readonly DueJob[]): readon
 }
 
 /**
- * Some of what was due is of quotas that are used up: those that have none left are passed over now, and what is wanted is
- * looked for elsewhere. A claim that still finds nothing has given all that it looked at their turn: the next one goes on.
+ * Some of what was due is of quotas that are used up: the claim looks once more and passes those over that have none left,
+ * so that the others have their turns as if nobody else were there. Where there are more than one claim looks at, one that
+ * still finds nothing has given all of those their turn: the next one goes on.
  */
-async function goOnElsewhere(
+async function lookElsewhere(
   tx: Transaction,
   wanted: Wanted,
   last: string,
-  due: readonly DueJob[],
-  admitted: readonly DueJob[],
 ): Promise<{ readonly jobs: readonly DueJob[]; readonly turn: string | undefined }> {
-  const workspaceIds = await workspacesInTurn(tx, wanted, last);
-  const passedOver = { usedUp: await usedUpForStarts(tx, workspaceIds), jobIds: due.map(({ jobId }) => jobId) };
-  const more = await lockDueJobs(tx, { ...wanted, limit: wanted.limit - admitted.length }, last, passedOver);
-  const both = [...admitted, ...more].toSorted(byUrgency);
-  const jobs = admittedBy(await lockStartQuotas(tx, both), both);
-  return { jobs, turn: jobs.length === 0 ? workspaceIds.at(-1) : undefined };
-}
-
-/** The order in which a workspace's jobs are taken, and in which an answer has them. */
-function byUrgency(one: LockedJob, other: LockedJob): number {
-  const byAge = one.createdAt.getTime() - other.createdAt.getTime() || (one.jobId < other.jobId ? -1 : 1);
-  return other.priority - one.priority || byAge;
+  const { workspaceIds, areAll } = await workspacesInTurn(tx, wanted, last);
+  const due = await lockDueJobs(tx, wanted, last, await usedUpForStarts(tx, workspaceIds));
+  const jobs = admittedBy(await lockStartQuotas(tx, due), due);
+  return { jobs, turn: jobs.length === 0 && !areAll ? workspaceIds.at(-1) : undefined };
 }
 
 /** Of the workspaces that were served most often in this claim, the last in the order of their turns. */

@@ -45,16 +45,6 @@ const MOST_PLACES = 200;
 /** Bytes of inputs, as they are stored, that one claim hands out, at most; a single job's may be more. */
 const MOST_BYTES = 8_000_000;
 
-/** What a claim passes over. */
-export interface PassedOver {
-  /** Whose quotas are used up. */
-  readonly usedUp: readonly UsedUp[];
-  /** Jobs that were looked at already. */
-  readonly jobIds: readonly string[];
-}
-
-const NOTHING: PassedOver = { usedUp: [], jobIds: [] };
-
 /**
  * Locks due jobs: workspaces in turn, inside one by priority, then age. Rows that others hold are passed over, so no
  * claim waits for another, and no two take the same job.
@@ -67,15 +57,16 @@ const NOTHING: PassedOver = { usedUp: [], jobIds: [] };
  *
  * `FOR NO KEY UPDATE`, as everywhere: FOR UPDATE would also hold up whoever writes a row that refers to the job.
  * @param last the workspace that was served last: the turns begin after it.
+ * @param usedUp whose quotas are used up: their jobs are passed over.
  */
 export function lockDueJobs(
   tx: Transaction,
   wanted: Wanted,
   last: string,
-  { usedUp, jobIds }: PassedOver = NOTHING,
+  usedUp: readonly UsedUp[] = [],
 ): Promise<DueJob[]> {
   const { workspaceId, jobKinds, limit, workerIds } = wanted;
-  const mine = Prisma.sql`(${FOR_ANYBODY} OR preferred_worker_id = ANY(${workerIds}::text[])) AND job_id <> ALL(${jobIds}::uuid[])`;
+  const mine = Prisma.sql`(${FOR_ANYBODY} OR preferred_worker_id = ANY(${workerIds}::text[]))`;
   const inPlace = Prisma.sql`${HERE} AND ${mine}`;
   const order = Prisma.sql`ORDER BY priority DESC, created_at, job_id`;
   const look = (condition: Prisma.Sql) => Prisma.sql`
@@ -123,17 +114,18 @@ export function lockDueJobs(
     SELECT ${LOCKED_COLUMNS}, ${IS_METERED} AS "isMetered" FROM locked ${order}`;
 }
 
-/** The workspaces that the next claim looks at, in the order of their turns. */
+/** The workspaces that the next claim looks at, in the order of their turns, and whether there are more than that. */
 export async function workspacesInTurn(
   tx: Transaction,
   { workspaceId, jobKinds }: Wanted,
   last: string,
-): Promise<readonly string[]> {
-  const rows = await tx.$queryRaw<{ id: string }[]>`
+): Promise<{ readonly workspaceIds: readonly string[]; readonly areAll: boolean }> {
+  const rows = await tx.$queryRaw<{ id: string; areAll: boolean }[]>`
     WITH RECURSIVE ${duePlaces(arcsOf(workspaceId, last), isOfKinds(jobKinds))}
-    SELECT DISTINCT workspace_id <= ${last}::uuid AS again, workspace_id AS id
+    SELECT DISTINCT workspace_id <= ${last}::uuid AS again, workspace_id AS id,
+      greatest((SELECT count(*) FROM ready), (SELECT count(*) FROM scheduled)) < ${MOST_PLACES} AS "areAll"
     FROM (SELECT * FROM ready UNION ALL SELECT * FROM scheduled) AS place ORDER BY again, id`;
-  return rows.map(({ id }) => id);
+  return { workspaceIds: rows.map(({ id }) => id), areAll: rows[0]?.areAll ?? true };
 }
 
 /**

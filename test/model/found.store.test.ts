@@ -1,7 +1,9 @@
 import { afterAll, afterEach, beforeAll, beforeEach, test } from "vitest";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { startTestServer, type TestServer } from "../support/server.ts";
+import { claim } from "./mutations/claim.ts";
 import { heartbeat } from "./mutations/heartbeat.ts";
+import { deleteQuota, setQuota } from "./mutations/quota.ts";
 import { start } from "./mutations/start.ts";
 import { A_SUBMIT, submit } from "./mutations/submit.ts";
 import { jobElsewhere, Real } from "./real.ts";
@@ -33,5 +35,22 @@ test("the sums of aiJobStats stop at 2^53 - 1, instead of failing the query", as
     await sequence.take(start({ job, worker: "worker-1" }));
     await sequence.take(heartbeat([{ run: job, token: job, reportId: null, delta: { durationMs: 2 ** 53 - 1 } }]));
   }
+  await whole();
+});
+
+test("a claim that passes over a used-up workspace gives the others their turns as if it were not there", async () => {
+  await sequence.take(setQuota({ workspace: 0, profile: "default", resource: "ACTIVE_JOBS", most: 0 }));
+  for (const workspace of [0, 1, 1, 2]) await sequence.take(submit({ ...A_SUBMIT, workspace }));
+  await sequence.take(claim({ workspace: null, worker: "worker-1", kinds: null, limit: 2 }));
+  await whole();
+});
+
+test("a claim that finds nothing but jobs of used-up quotas takes nobody's turn", async () => {
+  await sequence.take(setQuota({ workspace: 0, profile: "default", resource: "ACTIVE_JOBS", most: 0 }));
+  await sequence.take(submit({ ...A_SUBMIT, workspace: 0 }));
+  await sequence.take(claim({ workspace: null, worker: "worker-1", kinds: null, limit: 1 }));
+  await sequence.take(deleteQuota({ workspace: 0, quota: 0 }));
+  await sequence.take(submit({ ...A_SUBMIT, workspace: 1 }));
+  await sequence.take(claim({ workspace: null, worker: "worker-1", kinds: null, limit: 1 }));
   await whole();
 });

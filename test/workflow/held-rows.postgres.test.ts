@@ -1,5 +1,6 @@
 import pg from "pg";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { coalesceCompletions } from "../../src/workflow/coalesce.ts";
 import { completeWorkflows } from "../../src/workflow/complete.ts";
 import type { Engine } from "../../src/workflow/engine.ts";
 import { heartbeatWorkflows } from "../../src/workflow/heartbeat.ts";
@@ -76,6 +77,18 @@ test.each([
   await letGoAfterLease(ends);
   expect(await answer).toMatchObject({ code: "LEASE_LOST" });
   expect((await recordsOf(db.storage.prisma, ends.job.jobId)).job).toMatchObject({ state: "RUNNING", version: 2 });
+});
+
+test("completions that share a transaction do not wait for one whose job is held, and that one is done when it is free", async () => {
+  const held = await started(engine);
+  const free = [await started(engine), await started(engine), await started(engine)];
+  await hold(held);
+  const complete = coalesceCompletions(engine);
+  const answers = [held, ...free].map((claim) => complete([aCompletion(claim)]));
+  expect(await Promise.all(answers.slice(1))).toMatchObject(free.map(() => [{ job: { state: "COMPLETED" } }]));
+  expect((await recordsOf(db.storage.prisma, held.job.jobId)).job).toMatchObject({ state: "RUNNING", version: 2 });
+  await holder.query("ROLLBACK");
+  expect(await answers[0]).toMatchObject([{ job: { state: "COMPLETED", version: 3 } }]);
 });
 
 test("a sweep recovers the runs of jobs that nobody holds, waits for none, and takes the others the next time", async () => {
