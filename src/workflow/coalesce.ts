@@ -1,7 +1,7 @@
 import { leavesOpen } from "../recorder/transaction.ts";
 import { type ClaimAiJobs, type Claimed, claimAiJobs, claimTogether } from "./claim.ts";
 import { type Completion, completeTogether, completeWorkflows } from "./complete.ts";
-import { keyOf } from "./due.ts";
+import { keyOfWant } from "./due.ts";
 import type { Engine } from "./engine.ts";
 import { inTurns } from "./in-turns.ts";
 
@@ -29,7 +29,7 @@ export function coalesceClaims(engine: Engine): (input: ClaimAiJobs) => Promise<
   };
   return async (input) => {
     if (input.limit > MOST_JOBS) return claimAiJobs(engine, input);
-    const key = keyOf(input);
+    const key = keyOfWant(input);
     const line = lines.get(key) ?? newLine();
     lines.set(key, line);
     line.calls += 1;

@@ -61,8 +61,9 @@ interface Item {
 type Answer = Completed | CompletionRefusal;
 
 /** Completes runs, each judged by itself, in one transaction and a fixed number of statements. */
-export function completeWorkflows(engine: Engine, completions: readonly Completion[]): Promise<Answer[]> {
-  return complete(engine, itemsOf(completions));
+export async function completeWorkflows(engine: Engine, completions: readonly Completion[]): Promise<Answer[]> {
+  const items = itemsOf(completions);
+  return answersTo(items, await complete(engine, items));
 }
 
 /**
@@ -73,28 +74,22 @@ export async function completeTogether(
   engine: Engine,
   calls: readonly (readonly Completion[])[],
 ): Promise<readonly Promise<Answer[]>[]> {
-  const seen = new Set<string>();
-  const items = calls.flatMap((completions) =>
-    itemsOf(completions).filter(({ completion: { workflowRunId } }) => {
-      const isFirst = !seen.has(workflowRunId);
-      seen.add(workflowRunId);
-      return isFirst;
-    }),
-  );
+  const itemsOfCalls = calls.map(itemsOf);
+  const firstOfRun = new Map<string, Item>();
+  for (const item of itemsOfCalls.flat()) {
+    const { workflowRunId } = item.completion;
+    if (!firstOfRun.has(workflowRunId)) firstOfRun.set(workflowRunId, item);
+  }
+  const firsts = [...firstOfRun.values()];
   const answers = await inTransaction(engine, async (tx) => {
-    const reported = await lockReported(tx, completionsOf(items), "SKIP");
-    const free = items.filter(({ completion }) => reported.has(completion.workflowRunId));
-    const judged = await judgeAll(tx, free, reported);
-    return new Map(free.map(({ completion }, index) => [completion, judged[index]]));
+    const reported = await lockReported(tx, completionsOf(firsts), "SKIP");
+    const free = firsts.filter(({ completion }) => reported.has(completion.workflowRunId));
+    return judgeAll(tx, free, reported);
   });
-  return calls.map(async (completions) => {
-    const left = itemsOf(completions).filter(({ completion }) => !answers.has(completion));
+  return itemsOfCalls.map(async (items) => {
+    const left = items.filter((item) => !answers.has(item));
     const later = left.length === 0 ? [] : await complete(engine, left);
-    return completions.map((completion) => {
-      const answer = answers.get(completion) ?? later[left.findIndex((item) => item.completion === completion)];
-      if (!answer) throw new Error("A completion has an answer.");
-      return answer;
-    });
+    return answersTo(items, new Map([...answers, ...later]));
   });
 }
 
@@ -106,7 +101,16 @@ function completionsOf(items: readonly Item[]): readonly Completion[] {
   return items.map(({ completion }) => completion);
 }
 
-function complete(engine: Engine, items: readonly Item[]): Promise<Answer[]> {
+/** In the order of the call. */
+function answersTo(items: readonly Item[], answers: ReadonlyMap<Item, Answer>): Answer[] {
+  return items.map((item) => {
+    const answer = answers.get(item);
+    if (!answer) throw new Error("A completion has an answer.");
+    return answer;
+  });
+}
+
+function complete(engine: Engine, items: readonly Item[]): Promise<ReadonlyMap<Item, Answer>> {
   return inTransaction(engine, async (tx) => judgeAll(tx, items, await lockReported(tx, completionsOf(items))));
 }
 
@@ -115,10 +119,12 @@ async function judgeAll(
   tx: Transaction,
   items: readonly Item[],
   reported: ReadonlyMap<string, LockedReport>,
-): Promise<Answer[]> {
-  const decisions = items.map(({ completion, path }) =>
-    judge(completion, reported.get(completion.workflowRunId), path),
-  );
+): Promise<ReadonlyMap<Item, Answer>> {
+  const judged = items.map((item) => ({
+    item,
+    decision: judge(item.completion, reported.get(item.completion.workflowRunId), item.path),
+  }));
+  const decisions = judged.map(({ decision }) => decision);
   const ended = decisions.filter((decision) => decision.kind === "ENDED");
   const broken = decisions.filter((decision) => decision.kind === "BROKEN");
   const recorded = await record(
@@ -132,7 +138,7 @@ async function judgeAll(
     broken.flatMap(({ kept }) => kept),
   );
   const jobs = new Map([...recorded, ...failed].map(({ job }) => [job.jobId, job]));
-  return decisions.map((decision) => answerOf(decision, jobs));
+  return new Map(judged.map(({ item, decision }) => [item, answerOf(decision, jobs)]));
 }
 
 function answerOf(decision: Decision, jobs: ReadonlyMap<string, JobHead>): Answer {

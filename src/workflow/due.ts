@@ -29,7 +29,7 @@ export interface DuePlace {
 export type Want = Pick<Wanted, "workspaceId" | "jobKinds">;
 
 /** Workers that can do the same: where one of them finds nothing, so would the others. */
-export function keyOf({ workspaceId, jobKinds }: Want): string {
+export function keyOfWant({ workspaceId, jobKinds }: Want): string {
   return `${workspaceId} ${(jobKinds ?? []).toSorted().join()}`;
 }
 

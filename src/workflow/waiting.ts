@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ClaimAiJobs, Claimed } from "./claim.ts";
 import { coalesceClaims } from "./coalesce.ts";
-import { type DuePlace, keyOf, listDuePlaces, type Want } from "./due.ts";
+import { type DuePlace, keyOfWant, listDuePlaces, type Want } from "./due.ts";
 import type { Engine } from "./engine.ts";
 
 export interface WaitingRoomOptions {
@@ -118,7 +118,7 @@ export class WaitingRoom {
 
   /** What is waited for, each of it once. */
   #wants(): readonly Want[] {
-    return [...new Map([...this.#waiters].map(({ wanted }) => [keyOf(wanted), wanted])).values()];
+    return [...new Map([...this.#waiters].map(({ wanted }) => [keyOfWant(wanted), wanted])).values()];
   }
 
   /** Those who can do something of what is due try in their order, until the first who finds that it is gone. */
@@ -129,7 +129,7 @@ export class WaitingRoom {
       const fitting = places.filter((place) => fits(place, wanted));
       // What is kept for one worker is not gone because another one did not get it.
       const isOwn = fitting.some(({ keptFor }) => keptFor !== null);
-      const key = isOwn ? `${keyOf(wanted)} ${wanted.workerId}` : keyOf(wanted);
+      const key = isOwn ? `${keyOfWant(wanted)} ${wanted.workerId}` : keyOfWant(wanted);
       if (inVain.has(key) || fitting.length === 0) continue;
       if (!(await this.#try(waiter))) inVain.add(key);
     }
