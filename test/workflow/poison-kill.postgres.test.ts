@@ -136,15 +136,21 @@ async function expectAllHeldOrNothing(held: readonly Held[]): Promise<void> {
   }
 }
 
-/** Waits until so many of the server's connections are in this condition. */
-async function waitFor(condition: string, count: number): Promise<void> {
-  await vi.waitFor(
+/**
+ * Waits until so many of the server's connections are in this condition.
+ * @param among which of them; all where it is left out. The server's own work in the background has some, too.
+ * @returns those that are.
+ */
+function waitFor(condition: string, count: number, among?: readonly number[]): Promise<readonly number[]> {
+  return vi.waitFor(
     async () => {
-      const { rows } = await admin.query(
-        `SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1 AND ${condition}`,
-        [SERVER],
+      const { rows } = await admin.query<{ pid: number }>(
+        `SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1
+         AND pid = ANY(coalesce($2::int[], ARRAY[pid])) AND ${condition}`,
+        [SERVER, among],
       );
       expect(rows).toHaveLength(count);
+      return rows.map(({ pid }) => pid);
     },
     { timeout: 7000, interval: 20 },
   );
@@ -176,12 +182,12 @@ test("killed in the middle of a statement, or of COMMIT, the server leaves all o
 
 test("killed between two statements, or right after COMMIT, the server leaves all or nothing of it", LONG, async () => {
   const held = await holdAt(PLACES.filter(({ when }) => when !== "BEFORE ROW"));
-  await waitFor("wait_event_type = 'Lock'", held.length);
+  const reporting = await waitFor("wait_event_type = 'Lock'", held.length);
   // A server that never hears an answer sends no next statement.
   proxy.silence();
   for (const { release } of held) await release();
   const commits = held.filter(({ place }) => place.when === "COMMIT").length;
-  await waitFor("state = 'idle in transaction'", held.length - commits);
+  await waitFor("state = 'idle in transaction'", held.length - commits, reporting);
   await waitFor("state = 'active'", 0);
   await server.end("SIGKILL");
   proxy.allow();
