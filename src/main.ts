@@ -13,7 +13,6 @@ try {
   const config = readConfig(process.env);
   const log = pino({ level: config.logLevel });
   const server = await start(config, log);
-  log.info(`GraphQL on ${server.url}`);
   const stop = (signal: NodeJS.Signals) => {
     log.info(`${signal}: stopping`);
     setTimeout(() => process.exit(1), STOP_MS).unref();
@@ -27,6 +26,8 @@ try {
   };
   process.once("SIGINT", stop);
   process.once("SIGTERM", stop);
+  // Not before: whoever hears it may ask for the stop at once.
+  log.info(`GraphQL on ${server.url}`);
 } catch (error) {
   process.stderr.write(`${explain(error)}\n`);
   process.exitCode = 1;

@@ -1,4 +1,5 @@
 import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import type { ErrorCode } from "./errors.ts";
 import { createGraphQL, type GraphQLOptions } from "./http/graphql.ts";
 import { serveWebSocket } from "./http/websocket.ts";
@@ -24,12 +25,12 @@ export function createServer(options: GraphQLOptions): AiJobServer {
     else void yoga(request, response);
   });
   http.keepAliveTimeout = KEEP_ALIVE_MS;
+  const closeIdle = idleConnectionsOf(http);
   const sockets = serveWebSocket(http, yoga, options);
   const close = async () => {
     stopping.abort();
     const closed = new Promise<void>((resolve) => http.close(() => resolve()));
-    // A connection whose last request has been answered would be kept for the next one.
-    const idle = setInterval(() => http.closeIdleConnections(), 20);
+    const idle = setInterval(closeIdle, 20);
     const late = setTimeout(() => http.closeAllConnections(), GRACE_MS);
     // Before the feed ends: a socket's client is then told that the server goes, and not that its subscription is over.
     const socketsClosed = sockets.close();
@@ -39,6 +40,20 @@ export function createServer(options: GraphQLOptions): AiJobServer {
     clearTimeout(late);
   };
   return { http, close };
+}
+
+/** @returns what closes the connections that would be kept for a next request, or for a first one. */
+function idleConnectionsOf(http: Server): () => void {
+  const connections = new Set<Socket>();
+  http.on("connection", (socket) => {
+    connections.add(socket);
+    socket.once("close", () => connections.delete(socket));
+  });
+  return () => {
+    http.closeIdleConnections();
+    // Clients open some ahead, browsers among them. Node counts one that nothing has come over as busy.
+    for (const socket of connections) if (socket.bytesRead === 0) socket.destroy();
+  };
 }
 
 /** Whether host and target make an address: Yoga would answer anything else as a fault of its own. */

@@ -1,4 +1,6 @@
+import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
+import net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -7,7 +9,7 @@ import { engineOn, started } from "./support/engine.ts";
 import { expireLease } from "./support/jobs.ts";
 import { killSpawned, post, spawnServer } from "./support/spawn-server.ts";
 
-/** What a server does before it takes its first request. */
+/** What a server does before it takes its first request, and how soon it is gone after its last one. */
 
 let path: string;
 beforeAll(async () => {
@@ -31,4 +33,29 @@ test("a run whose lease passed while no server was there is recovered before the
     aiJob: { state: "QUEUED", version: 4, statusReason: "retry_scheduled", workflowRun: { state: "STALLED" } },
   });
   expect((await server.end("SIGTERM")).code).toBe(0);
+}, 60_000);
+
+test("a port that somebody else has ends the start with a sentence, and nothing keeps the process", async () => {
+  const begin = performance.now();
+  const first = spawnServer({ DATABASE_URL: "memory:" });
+  const { port } = new URL(await first.url);
+  const startMs = performance.now() - begin;
+  const second = spawnServer({ DATABASE_URL: "memory:", PORT: port });
+  const { code, stderr } = await second.exited;
+  expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining(`cannot listen on 127.0.0.1:${port}.`) });
+  expect(performance.now() - begin - startMs).toBeLessThan(2 * startMs + 5_000);
+  expect((await first.end("SIGTERM")).code).toBe(0);
+}, 60_000);
+
+test("a connection that was opened ahead, and that nothing has come over, holds up no stop", async () => {
+  const server = spawnServer({ DATABASE_URL: "memory:" });
+  const { hostname, port } = new URL(await server.url);
+  const ahead = net.connect(Number(port), hostname);
+  ahead.on("error", () => undefined);
+  await once(ahead, "connect");
+  const begin = performance.now();
+  expect((await server.end("SIGTERM")).code).toBe(0);
+  // Requests in flight would have 5 seconds.
+  expect(performance.now() - begin).toBeLessThan(4_000);
+  ahead.destroy();
 }, 60_000);

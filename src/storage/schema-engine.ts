@@ -66,7 +66,8 @@ function load(): Promise<void> {
     const file = `${createRequire(import.meta.url)
       .resolve("@prisma/schema-engine-wasm/schema_engine_bg")
       .slice(0, -".js".length)}.wasm`;
-    const { instance } = await WebAssembly.instantiate(await readFile(file), { "./schema_engine_bg.js": bindings });
+    const imports = { "./schema_engine_bg.js": withTimersThatHoldNothing(bindings) };
+    const { instance } = await WebAssembly.instantiate(await readFile(file), imports);
     globalThis.PRISMA_WASM_PANIC_REGISTRY ??= {
       set_message(message) {
         throw new Error(`Prisma's schema engine gave up: ${message}`);
@@ -76,4 +77,13 @@ function load(): Promise<void> {
     instance.exports.__wbindgen_start();
   })();
   return loading;
+}
+
+/** The engine never takes back the timers of its locks: a process that has nothing else to do would wait for 10 seconds. */
+function withTimersThatHoldNothing(functions: object): object {
+  const entries: [string, unknown][] = Object.entries(functions);
+  const setTimer = (callback: () => void, ms: number) => setTimeout(callback, ms).unref();
+  return Object.fromEntries(
+    entries.map(([name, value]) => [name, name.startsWith("__wbg_setTimeout_") ? setTimer : value]),
+  );
 }
