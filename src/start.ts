@@ -31,7 +31,7 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
   const storage = await openStorage(config.storage);
   const { prisma } = storage;
   const feed = new Feed({
-    prisma,
+    storage,
     pollMs: FEED_POLL_MS,
     onError: (err) => log.warn({ err }, "the event log could not be read; trying again"),
   });

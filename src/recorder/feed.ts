@@ -1,14 +1,24 @@
 import { setImmediate as immediate, setTimeout as sleep } from "node:timers/promises";
 import { CursorExpiredError, InvalidInputError } from "../errors.ts";
-import type { PrismaClient } from "../storage/generated/client/client.ts";
+import type { ReadRows, Storage } from "../storage/open.ts";
 import { Audience } from "./audience.ts";
 import { comparePositions, decodeCursor, type LogPosition } from "./cursor.ts";
 import { Gate } from "./gate.ts";
-import { OWN_PAGE, PAGE, readEventsBetween, readLogState, readNewEvents, type Unbatched } from "./log.ts";
+import {
+  type EventRow,
+  newEvents,
+  OWN_PAGE,
+  PAGE,
+  readEventsBetween,
+  readLogState,
+  readNewEvents,
+  toUnbatched,
+  type Unbatched,
+} from "./log.ts";
 import { type FeedItem, type FeedScope, isInScope, type LogPage, Subscriber } from "./subscriber.ts";
 
 export interface FeedOptions {
-  readonly prisma: PrismaClient;
+  readonly storage: Pick<Storage, "prisma" | "readBehindCommits">;
   /** Milliseconds after which the log is read though nobody woke the feed: a hint that was lost costs no more. */
   readonly pollMs: number;
   /** Hears of a failure to read the log; of several in a row, the first. */
@@ -51,9 +61,14 @@ export class Feed {
   #readAt: number | undefined;
   #hint: (() => void) | undefined;
   #hinted = false;
+  /** When the reads up to now would be over, had each come when the average allows it. */
+  #readsUntil = 0;
+  /** The next read, where it was sent behind a COMMIT: from where, and what it found; undefined if it failed. */
+  #sent: { readonly from: LogPosition; readonly found: Promise<readonly Unbatched[] | undefined> } | undefined;
 
   constructor(options: FeedOptions) {
     this.#options = options;
+    options.storage.readBehindCommits?.((read) => this.#readBehindCommit(read));
   }
 
   /** How many listen. */
@@ -79,7 +94,7 @@ export class Feed {
 
   /** Which log this is; it stands in every cursor. */
   epoch(): Promise<string> {
-    this.#epoch ??= readLogState(this.#options.prisma).then(
+    this.#epoch ??= readLogState(this.#options.storage.prisma).then(
       ({ epoch }) => epoch,
       (error: unknown) => {
         // Not kept: the next one to ask reads again.
@@ -92,7 +107,7 @@ export class Feed {
 
   /** The place below which every event has committed, and after which a subscription misses nothing. */
   async horizon(): Promise<LogPosition> {
-    return (await readLogState(this.#options.prisma)).horizon;
+    return (await readLogState(this.#options.storage.prisma)).horizon;
   }
 
   /**
@@ -104,7 +119,7 @@ export class Feed {
     const decoded = decodeCursor(cursor);
     if (!decoded) throw new InvalidInputError(["after"], "This is no cursor: pass one from a payload, unchanged.");
     const { position } = decoded;
-    const { epoch, start, horizon, end } = await readLogState(this.#options.prisma);
+    const { epoch, start, horizon, end } = await readLogState(this.#options.storage.prisma);
     if (decoded.epoch !== epoch || comparePositions(position, start) < 0) throw new CursorExpiredError();
     if (comparePositions(position, end) > 0) throw new InvalidInputError(["after"], "This cursor is ahead of the log.");
     // Of an event that was found by a query, and not by the feed: what commits later may still come before it. A job's
@@ -139,8 +154,6 @@ export class Feed {
 
   async #follow(): Promise<void> {
     let wait = SOONEST_MS;
-    /** When the reads up to now would be over, had each come when the average allows it. */
-    let readsUntil = 0;
     this.#readAt = performance.now();
     while (!this.#closed && this.#audience.size > 0) {
       const hinted = this.#hinted;
@@ -151,11 +164,11 @@ export class Feed {
         await immediate();
         continue;
       }
-      readsUntil = Math.max(readsUntil, performance.now()) + SOONEST_MS;
+      this.#readsUntil = Math.max(this.#readsUntil, performance.now()) + SOONEST_MS;
       // Woken and nothing there: a transaction that is still open holds the feed back. Look again soon, then less often.
       wait = found > 0 || hinted ? SOONEST_MS : Math.min(wait * 2, this.#options.pollMs);
       await this.#hintOr(wait);
-      const early = readsUntil - AT_ONCE * SOONEST_MS - performance.now();
+      const early = this.#early();
       if (early > 0) await sleep(early);
     }
     this.#reading = undefined;
@@ -163,9 +176,32 @@ export class Feed {
     this.#readAt = undefined;
   }
 
+  /** Milliseconds to the moment at which the log may be read again. */
+  #early(): number {
+    return this.#readsUntil - AT_ONCE * SOONEST_MS - performance.now();
+  }
+
+  /** A commit of this process: what it adds is read behind it, where the feed is at rest and would read it next anyway. */
+  #readBehindCommit(read: ReadRows): void {
+    const from = this.#position;
+    if (!from || !this.#hint || this.#sent || this.#early() > 0) return;
+    const found = read<EventRow>(newEvents(from)).then(
+      (rows) => rows.map(toUnbatched),
+      () => undefined,
+    );
+    this.#sent = { from, found };
+    // Somebody's commit without news wakes nobody.
+    void found.then(() => this.#hint?.());
+  }
+
   async #readBatch(): Promise<number> {
     const from = this.#position;
-    const found = from && (await this.#attempt(() => readNewEvents(this.#options.prisma, from)));
+    if (!from) return 0;
+    const sent = this.#sent;
+    // Everybody may have gone since it was sent, and others come, who begin elsewhere.
+    const foundBehind = sent?.from === from ? await sent.found : undefined;
+    this.#sent = undefined;
+    const found = foundBehind ?? (await this.#attempt(() => readNewEvents(this.#options.storage.prisma, from)));
     if (found) this.#readAt = performance.now();
     const last = found?.at(-1);
     if (!found || !last) return 0;
@@ -182,15 +218,15 @@ export class Feed {
 
   /** For a subscriber that fell behind, or came back: the same as from the feed, by a read of its own, while it is there. */
   async #readBehind(subscriber: Subscriber, after: LogPosition, upTo: LogPosition): Promise<LogPage | undefined> {
-    const { prisma, pollMs } = this.#options;
+    const { pollMs } = this.#options;
     while (!subscriber.ended) {
       const page = await this.#gate.pass(async () => {
         // It may have left while it stood in line.
         if (subscriber.ended) return undefined;
         return this.#attempt(async () => {
-          const events = await readEventsBetween(prisma, subscriber.scope, after, upTo);
+          const events = await readEventsBetween(this.#options.storage.prisma, subscriber.scope, after, upTo);
           // Looked at afterwards: what retention took before the read was missing in it.
-          const { start } = await readLogState(prisma);
+          const { start } = await readLogState(this.#options.storage.prisma);
           return { events, isWhole: comparePositions(after, start) >= 0 };
         });
       });

@@ -39,12 +39,17 @@ function before(orderXid: bigint): LogPosition {
 }
 
 /** What has come after a place, as far as no transaction that is still open can add anything to it. */
-export function readNewEvents(prisma: PrismaClient, after: LogPosition): Promise<readonly Unbatched[]> {
-  return readEvents(prisma, after, Prisma.sql`order_xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint`, PAGE);
+export async function readNewEvents(prisma: PrismaClient, after: LogPosition): Promise<readonly Unbatched[]> {
+  return (await prisma.$queryRaw<EventRow[]>(newEvents(after))).map(toUnbatched);
+}
+
+/** The statement of that. */
+export function newEvents(after: LogPosition): Prisma.Sql {
+  return events(after, Prisma.sql`order_xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint`, PAGE);
 }
 
 /** What lies between two places, the second one included, of a workspace or of one job. */
-export function readEventsBetween(
+export async function readEventsBetween(
   prisma: PrismaClient,
   { workspaceId, jobId }: FeedScope,
   after: LogPosition,
@@ -52,22 +57,19 @@ export function readEventsBetween(
 ): Promise<readonly Unbatched[]> {
   const bound = Prisma.sql`(order_xid, job_id, version) <= (${upTo.orderXid}, ${upTo.jobId}::uuid, ${upTo.version})`;
   const job = jobId === undefined ? Prisma.empty : Prisma.sql`AND job_id = ${jobId}::uuid`;
-  return readEvents(prisma, after, Prisma.sql`${bound} AND workspace_id = ${workspaceId}::uuid ${job}`, OWN_PAGE);
+  const which = Prisma.sql`${bound} AND workspace_id = ${workspaceId}::uuid ${job}`;
+  return (await prisma.$queryRaw<EventRow[]>(events(after, which, OWN_PAGE))).map(toUnbatched);
 }
 
 /** An event as it is read, not yet one of a batch. */
 export type Unbatched = Omit<FeedItem, "batch">;
 
-type Row = FlightRecorderEvent & Omit<JobOrigin, "jobId">;
+/** A row of the statements that read events. */
+export type EventRow = FlightRecorderEvent & Omit<JobOrigin, "jobId">;
 
 /** Of the jobs only what never changes: a document may be megabytes, and whoever wants it loads it when it is sent. */
-async function readEvents(
-  prisma: PrismaClient,
-  after: LogPosition,
-  which: Prisma.Sql,
-  limit: number,
-): Promise<readonly Unbatched[]> {
-  const rows = await prisma.$queryRaw<Row[]>`
+function events(after: LogPosition, which: Prisma.Sql, limit: number): Prisma.Sql {
+  return Prisma.sql`
     ${PLANNED_ONCE} SELECT e.*, upper(j.job_kind::text) AS "jobKind", j.protocol_id AS "protocolId", j.parent_job_id AS "parentJobId",
       j.created_at AS "createdAt"
     FROM (
@@ -76,8 +78,8 @@ async function readEvents(
       ORDER BY order_xid, job_id, version LIMIT ${limit}) AS e
     JOIN ai_jobs j ON j.job_id = e."jobId"
     ORDER BY e."orderXid", e."jobId", e.version`;
-  return rows.map(({ jobKind, protocolId, parentJobId, createdAt, ...event }) => ({
-    event,
-    job: { jobId: event.jobId, jobKind, protocolId, parentJobId, createdAt },
-  }));
+}
+
+export function toUnbatched({ jobKind, protocolId, parentJobId, createdAt, ...event }: EventRow): Unbatched {
+  return { event, job: { jobId: event.jobId, jobKind, protocolId, parentJobId, createdAt } };
 }

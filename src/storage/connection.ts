@@ -25,8 +25,24 @@ export function connectionTo(connectionString: string) {
  * waits for its answer would wait for good, the feed and the sweeps among them; so it breaks instead, and is replaced.
  * The driver's own `query_timeout` would not do: it leaves the connection in use, with a statement under way.
  */
-export function poolTo(connectionString: string, max: number): pg.PoolConfig {
-  return { ...connectionTo(connectionString), max, Client: Connection, stream: breaksWhenSilent };
+export function poolTo(connectionString: string, max: number, behindCommit: BehindCommit): pg.PoolConfig {
+  const connection: ConnectionConfig = {
+    ...connectionTo(connectionString),
+    stream: breaksWhenSilent,
+    pipeline: true,
+    behindCommit,
+  };
+  return { ...connection, max, Client: Connection };
+}
+
+/**
+ * Called when a COMMIT has been sent, with a way to send a statement that reads right behind it, on its connection: whose
+ * process is awake and has just done what is read, where another one would take longer to wake up than to read.
+ */
+export type BehindCommit = (read: <Row extends object>(query: pg.QueryConfig) => Promise<Row[]>) => void;
+
+interface ConnectionConfig extends pg.ClientConfig {
+  readonly behindCommit?: BehindCommit;
 }
 
 function breaksWhenSilent(): Socket {
@@ -45,11 +61,16 @@ function breaksWhenSilent(): Socket {
  * moment in which a pool hands it out, `pg` would end the whole process instead.
  */
 export class Connection extends pg.Client {
-  constructor(config?: string | pg.ClientConfig) {
+  constructor({ behindCommit, ...config }: ConnectionConfig = {}) {
     super(config);
     this.on("error", () => undefined);
-    const query = (first: unknown, ...rest: unknown[]): unknown =>
-      Reflect.apply(super.query, this, [isBegin(first) ? { ...first, text: BEGIN } : first, ...rest]);
+    const read = async <Row extends object>(statement: pg.QueryConfig) => (await super.query<Row>(statement)).rows;
+    const query = (first: unknown, ...rest: unknown[]): unknown => {
+      if (isText(first, "BEGIN")) return Reflect.apply(super.query, this, [{ ...first, text: BEGIN }, ...rest]);
+      const answer: unknown = Reflect.apply(super.query, this, [first, ...rest]);
+      if (isText(first, "COMMIT")) behindCommit?.(read);
+      return answer;
+    };
     Object.defineProperty(this, "query", { value: query });
   }
 }
@@ -57,6 +78,6 @@ export class Connection extends pg.Client {
 /** What begins a transaction, in one round trip. */
 const BEGIN = `BEGIN; ${PLAN_ONCE}`;
 
-function isBegin(query: unknown): query is pg.QueryConfig {
-  return typeof query === "object" && query !== null && "text" in query && query.text === "BEGIN";
+function isText(query: unknown, text: string): query is pg.QueryConfig {
+  return typeof query === "object" && query !== null && "text" in query && query.text === text;
 }

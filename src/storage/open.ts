@@ -1,8 +1,8 @@
 import { PrismaPg } from "@prisma/adapter-pg";
 import type { SqlMigrationAwareDriverAdapterFactory } from "@prisma/driver-adapter-utils";
-import type pg from "pg";
+import pg from "pg";
 import { Connection, connectionTo, poolTo } from "./connection.ts";
-import { PrismaClient } from "./generated/client/client.ts";
+import { type Prisma, PrismaClient } from "./generated/client/client.ts";
 import { MigrationError, migrate } from "./migrate.ts";
 import { createPglite, openPglite } from "./pglite.ts";
 import { PgliteAdapterFactory } from "./pglite-adapter.ts";
@@ -18,8 +18,16 @@ export type StorageLocation =
 export interface Storage {
   readonly prisma: PrismaClient;
   readonly kind: StorageLocation["kind"];
+  /**
+   * Has `reader` called whenever a COMMIT has been sent: it may read something right behind it (connection.ts). Missing on
+   * the embedded store, which has one connection.
+   */
+  readBehindCommits?(reader: (read: ReadRows) => void): void;
   close(): Promise<void>;
 }
+
+/** Sends a statement. @returns its rows, as Prisma would give them; they may reject whatever became of the COMMIT. */
+export type ReadRows = <Row extends object>(sql: Prisma.Sql) => Promise<Row[]>;
 
 /** A database that cannot be used as it is; the message says what to do. */
 export class StorageError extends Error {
@@ -70,12 +78,28 @@ async function openPostgres(
   location: Extract<StorageLocation, { kind: "postgres" }>,
   onStatement?: (sql: string) => void,
 ): Promise<Storage> {
-  const pool = poolTo(withSessionSettings(location.url), location.poolSize);
-  const adapter = new PrismaPg(pool, { statementNameGenerator: statementNames() });
+  const nameOf = statementNames();
+  let behindCommit: (read: ReadRows) => void = () => undefined;
+  const pool = poolTo(withSessionSettings(location.url), location.poolSize, (read) =>
+    behindCommit(({ text, values }) => {
+      onStatement?.(text);
+      return read({ name: nameOf({ sql: text }), text, values, types: TYPES });
+    }),
+  );
+  const adapter = new PrismaPg(pool, { statementNameGenerator: nameOf });
   await underMigrationLock(location.url, (connection) => migrate(withWholeScripts(adapter, connection)));
   const prisma = client(adapter, onStatement);
-  return { prisma, kind: "postgres", close: () => prisma.$disconnect() };
+  const readBehindCommits = (reader: typeof behindCommit) => {
+    behindCommit = reader;
+  };
+  return { prisma, kind: "postgres", readBehindCommits, close: () => prisma.$disconnect() };
 }
+
+/** 64-bit numbers as Prisma has them; everything else is alike. */
+const TYPES: pg.CustomTypesConfig = {
+  getTypeParser: (oid, format): unknown =>
+    oid === pg.types.builtins.INT8 ? BigInt : pg.types.getTypeParser(oid, format),
+};
 
 function client(adapter: SqlMigrationAwareDriverAdapterFactory, onStatement?: (sql: string) => void): PrismaClient {
   const prisma = new PrismaClient({

@@ -18,7 +18,7 @@ const WRITES = 20;
 test("a subscriber gets every event once, and each job's versions in order, whoever commits when", async () => {
   const db = await openTestDatabase();
   const { prisma } = db.storage;
-  const feed = new Feed({ prisma, pollMs: 20, onError: () => undefined });
+  const feed = new Feed({ storage: db.storage, pollMs: 20, onError: () => undefined });
   const jobIds = Array.from({ length: JOBS }, () => randomUUID());
   const workspaceId = randomUUID();
   await prisma.workspace.create({ data: { workspaceId } });

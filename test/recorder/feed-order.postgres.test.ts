@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { submitAiJob } from "../../src/jobs/submit.ts";
 import { recordOne } from "../../src/recorder/commit.ts";
 import { encodeCursor } from "../../src/recorder/cursor.ts";
@@ -16,7 +17,7 @@ let db: TestDatabase;
 let feed: Feed;
 beforeAll(async () => {
   db = await openTestDatabase();
-  feed = new Feed({ prisma: db.storage.prisma, pollMs: 20, onError: () => undefined });
+  feed = new Feed({ storage: db.storage, pollMs: 20, onError: () => undefined });
 });
 afterAll(async () => {
   await feed.close();
@@ -176,7 +177,7 @@ test("a cursor of an event that was not yet safe to read is taken for the last p
 
 test("a subscriber that fell behind the window reads the log, and gets everything once, in order", async () => {
   const workspaceId = randomUUID();
-  const small = new Feed({ prisma: db.storage.prisma, pollMs: 20, window: 300, onError: () => undefined });
+  const small = new Feed({ storage: db.storage, pollMs: 20, window: 300, onError: () => undefined });
   const subscriber = await small.subscribe({ workspaceId });
   const jobId = await submitIn(workspaceId);
   // More than the window holds; nobody takes anything meanwhile.
@@ -195,4 +196,24 @@ test("a subscriber that fell behind the window reads the log, and gets everythin
     Array.from({ length: total }, (_, index) => index + 1),
   );
   await small.close();
+});
+
+test("what this process commits is read behind its COMMIT, and goes to subscribers without another read", async () => {
+  const workspaceId = randomUUID();
+  const jobId = await submitIn(workspaceId);
+  // Nobody wakes it, and by itself it looks less and less often.
+  const asleep = new Feed({ storage: db.storage, pollMs: 60_000, onError: () => undefined });
+  const subscriber = await asleep.subscribe({ workspaceId });
+  await sleep(1000);
+  await vi.waitFor(
+    async () => {
+      db.statements();
+      await touch(jobId);
+      await take(subscriber, 1);
+      // A transaction of another test file may have held the event back: then there were more.
+      expect(db.statements().filter((sql) => sql.includes("FROM flight_recorder_events"))).toHaveLength(1);
+    },
+    { timeout: 20_000 },
+  );
+  await asleep.close();
 });

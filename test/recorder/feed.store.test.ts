@@ -24,7 +24,7 @@ beforeEach(() => {
 afterEach(() => feed.close());
 
 function newFeed(more: Partial<FeedOptions> = {}): Feed {
-  return new Feed({ prisma, pollMs: 20, onError: (error) => errors.push(error), ...more });
+  return new Feed({ storage: db.storage, pollMs: 20, onError: (error) => errors.push(error), ...more });
 }
 
 interface Made {

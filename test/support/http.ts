@@ -23,7 +23,7 @@ export interface LoggedServer {
 export async function startLoggedServer(storage: Storage): Promise<LoggedServer> {
   let lines: string[] = [];
   const log = pino({ level: "trace" }, { write: (line: string) => lines.push(line) });
-  const feed = new Feed({ prisma: storage.prisma, pollMs: 100, onError: (err) => log.warn({ err }) });
+  const feed = new Feed({ storage, pollMs: 100, onError: (err) => log.warn({ err }) });
   const signals = inProcess();
   signals.onWake(() => feed.wake());
   const engine = engineOn(storage, { wake: () => signals.wake() });

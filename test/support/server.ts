@@ -35,8 +35,7 @@ export async function startTestServer(
   more: Partial<Engine> = {},
   { pollMs = 100, window, signals = inProcess(), sweeps = JUST_SWEPT, ...options }: ServerOptions = {},
 ): Promise<TestServer> {
-  const { prisma } = storage;
-  const feed = new Feed({ prisma, pollMs, ...(window ? { window } : {}), onError: () => undefined });
+  const feed = new Feed({ storage, pollMs, ...(window ? { window } : {}), onError: () => undefined });
   signals.onWake(() => {
     feed.wake();
     waiting.call();
