@@ -20,7 +20,7 @@ import {
 import type { Engine } from "./engine.ts";
 import { admitReport, type ReportRefusal, recogniseReport } from "./lease.ts";
 import { isRepeated, keptReport, keptReports, type Report } from "./reports.ts";
-import { type Ending, endedRuns, type LockedReport, lockReported } from "./runs.ts";
+import { type Ending, endedRuns, InOrder, type LockedReport, lockReported } from "./runs.ts";
 
 export interface Completion extends Report {
   readonly jobOutputs: JsonValue;
@@ -120,10 +120,13 @@ async function judgeAll(
   items: readonly Item[],
   reported: ReadonlyMap<string, LockedReport>,
 ): Promise<ReadonlyMap<Item, Answer>> {
-  const judged = items.map((item) => ({
-    item,
-    decision: judge(item.completion, reported.get(item.completion.workflowRunId), item.path),
-  }));
+  const inOrder = new InOrder(reported);
+  const judged = items.map((item) => {
+    const decision = judge(item.completion, inOrder.find(item.completion.workflowRunId), item.path);
+    if (decision.kind === "ENDED") inOrder.becomes(decision.run.jobId, decision.ending.state);
+    if (decision.kind === "BROKEN") inOrder.becomes(decision.broken.job.jobId, "FAILED");
+    return { item, decision };
+  });
   const decisions = judged.map(({ decision }) => decision);
   const ended = decisions.filter((decision) => decision.kind === "ENDED");
   const broken = decisions.filter((decision) => decision.kind === "BROKEN");
@@ -145,8 +148,12 @@ function answerOf(decision: Decision, jobs: ReadonlyMap<string, JobHead>): Answe
   switch (decision.kind) {
     case "REFUSED":
       return decision.error;
-    case "REPEATED":
-      return decision.completed;
+    case "REPEATED": {
+      const { job, run } = decision.completed;
+      const now = jobs.get(job.jobId);
+      // Where its state is that of the job as it is left, another report of this call, before this one, brought it there.
+      return { job: now?.state === job.state ? now : job, run };
+    }
     case "BROKEN": {
       const { breach, job } = decision.broken;
       return errorOf(breach, jobs.get(job.jobId) ?? job);

@@ -17,7 +17,7 @@ import {
 import type { Engine } from "./engine.ts";
 import { admitReport, leaseUntil, recogniseReport } from "./lease.ts";
 import { isRepeated, keptReport, keptReports, type Report } from "./reports.ts";
-import { type LockedReport, lockReported, type Renewal, renewedLeases } from "./runs.ts";
+import { InOrder, type LockedReport, lockReported, type Renewal, renewedLeases } from "./runs.ts";
 
 export interface Heartbeat extends Report {
   readonly leaseSeconds: number;
@@ -49,10 +49,13 @@ interface Decision {
  */
 export function heartbeatWorkflows(engine: Engine, heartbeats: readonly Heartbeat[]): Promise<HeartbeatAnswer[]> {
   return inTransaction(engine, async (tx) => {
-    const reported = await lockReported(tx, heartbeats);
-    const decisions = heartbeats.map((heartbeat, index) =>
-      decide(heartbeat, reported.get(heartbeat.workflowRunId), ["input", "heartbeats", String(index)]),
-    );
+    const reported = new InOrder(await lockReported(tx, heartbeats));
+    const decisions = heartbeats.map((heartbeat, index) => {
+      const found = reported.find(heartbeat.workflowRunId);
+      const decision = decide(heartbeat, found, ["input", "heartbeats", String(index)]);
+      if (decision.broken) reported.becomes(decision.broken.job.jobId, "FAILED");
+      return decision;
+    });
     const broken = decisions.flatMap((decision) => decision.broken ?? []);
     const kept = (isBroken: boolean) =>
       decisions.flatMap((decision) => (isBroken === Boolean(decision.broken) ? (decision.kept ?? []) : []));

@@ -48,6 +48,27 @@ export async function lockReported(
   );
 }
 
+/** Reports of one call are judged one after another: what one of them does to its job has been done for those after it. */
+export class InOrder {
+  readonly #reported: ReadonlyMap<string, LockedReport>;
+  readonly #became = new Map<string, JobState>();
+
+  constructor(reported: ReadonlyMap<string, LockedReport>) {
+    this.#reported = reported;
+  }
+
+  find(runId: string): LockedReport | undefined {
+    const found = this.#reported.get(runId);
+    const state = found && this.#became.get(found.job.jobId);
+    return found && state ? { ...found, job: { ...found.job, state } } : found;
+  }
+
+  /** A report has been judged that brings its job to this state. */
+  becomes(jobId: string, state: JobState): void {
+    this.#became.set(jobId, state);
+  }
+}
+
 /** A run of a job whose row this transaction holds. */
 export async function readRun(tx: Transaction, runId: string): Promise<WorkflowRun | undefined> {
   const [run] = await tx.$queryRaw<WorkflowRun[]>`

@@ -2,10 +2,13 @@ import { afterAll, afterEach, beforeAll, beforeEach, test } from "vitest";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { startTestServer, type TestServer } from "../support/server.ts";
 import { claim } from "./mutations/claim.ts";
+import { complete } from "./mutations/complete.ts";
+import { fail } from "./mutations/fail.ts";
 import { heartbeat } from "./mutations/heartbeat.ts";
 import { deleteQuota, setQuota } from "./mutations/quota.ts";
 import { start } from "./mutations/start.ts";
 import { A_SUBMIT, submit } from "./mutations/submit.ts";
+import { waitEnds } from "./mutations/time.ts";
 import { jobElsewhere, Real } from "./real.ts";
 import { Sequence } from "./sequence.ts";
 
@@ -54,3 +57,45 @@ test("a claim that finds nothing but jobs of used-up quotas takes nobody's turn"
   await sequence.take(claim({ workspace: null, worker: "worker-1", kinds: null, limit: 1 }));
   await whole();
 });
+
+/** A job with a budget, in its second run: the first, 0, was given up. */
+async function secondRun(): Promise<void> {
+  await sequence.take(submit({ ...A_SUBMIT, budget: 100 }));
+  await sequence.take(start({ job: 0, worker: "worker-1" }));
+  await sequence.take(fail({ run: 0, token: 0, reportId: null, retryable: true, delta: {} }));
+  await sequence.take(waitEnds({ job: 0 }));
+  await sequence.take(start({ job: 0, worker: "worker-1" }));
+}
+
+const beats = [
+  { run: 1, token: 1, reportId: null, delta: { inputTokens: 101 } },
+  { run: 0, token: 0, reportId: null, delta: {} },
+];
+test.each([
+  ["before it", beats],
+  ["after it", beats.toReversed()],
+])("a heartbeat of a run that was given up, in the call of one that ends the job, %s", async (_when, batch) => {
+  await secondRun();
+  await sequence.take(heartbeat(batch));
+  await whole();
+});
+
+const done = { written: [], issues: [], needsValidation: false, outputs: null, delta: {}, reportId: null };
+test.each([
+  ["completes", {}],
+  ["fails", { delta: { inputTokens: 101 } }],
+])(
+  "a completion of a run that was given up, in the call of one that %s the job, before it and after it",
+  async (_what, more) => {
+    await secondRun();
+    const [old, last] = [0, 1].map((run) => ({ ...done, run, token: run }));
+    if (!old || !last) throw new Error("There are two runs.");
+    await sequence.take(complete([old, { ...last, ...more }]));
+    await whole();
+    await sequence.leave();
+    sequence = new Sequence(new Real(db.storage, await jobElsewhere(db.storage)));
+    await secondRun();
+    await sequence.take(complete([{ ...last, ...more }, old]));
+    await whole();
+  },
+);
