@@ -10,7 +10,7 @@ import {
   toRecordset,
 } from "../storage/columns.ts";
 import { type AiJob, type FlightRecorderEvent, Prisma } from "../storage/generated/client/client.ts";
-import { PLANNED_ONCE } from "../storage/planned-once.ts";
+import { few, PLANNED_ONCE } from "../storage/planned-once.ts";
 import { CHAIN_START, type EventDraft, hashEvent, type UnplacedEvent } from "./event.ts";
 import type { LockedHead, LockedJob } from "./lock.ts";
 import { redactObject } from "./redact.ts";
@@ -70,10 +70,7 @@ export async function record<Job extends LockedHead>(
   if (changes.length === 0 && also.length === 0) return [];
   const recorded = changes.map((change) => nextVersion(change));
   const rows = recorded.map((one, index) => rowOf(one, changes[index]?.job));
-  const count = await tx.$executeRaw`
-    ${PLANNED_ONCE} WITH ${also.length === 0 ? Prisma.empty : Prisma.sql`${Prisma.join(also)},`}
-    change AS (
-      SELECT * FROM jsonb_to_recordset(${toRecordset(rows)}) AS t(
+  const change = Prisma.sql`jsonb_to_recordset(${toRecordset(rows)}) AS t(
         job_id uuid, workflow_run_id uuid, state "JobState", status_reason text, error_message text, job_outputs jsonb,
         keeps_outputs boolean, issues text[], run_after timestamptz, attempt int, revisions int, preferred_worker_id text,
         preferred_until timestamptz, version int, order_xid bigint, chain_hash text,
@@ -81,8 +78,10 @@ export async function record<Job extends LockedHead>(
         tokens_executor bigint, entities_read bigint, entities_written bigint, validators_run_count bigint,
         updated_at timestamptz, completed_at timestamptz,
         event_id uuid, event_run_id uuid, type "RecorderEventType", actor "RecorderActor", actor_id text,
-        previous_state "JobState", capability_id text, payload jsonb, prev_hash text)
-    ), changed AS (
+        previous_state "JobState", capability_id text, payload jsonb, prev_hash text)`;
+  const count = await tx.$executeRaw`
+    ${PLANNED_ONCE} WITH ${also.length === 0 ? Prisma.empty : Prisma.sql`${Prisma.join(also)},`}
+    changed AS (
       UPDATE ai_jobs j SET
         workflow_run_id = n.workflow_run_id, state = n.state, status_reason = n.status_reason,
         error_message = n.error_message, issues = n.issues, run_after = n.run_after, attempt = n.attempt,
@@ -98,7 +97,7 @@ export async function record<Job extends LockedHead>(
         entities_written = coalesce(n.entities_written, j.entities_written),
         validators_run_count = coalesce(n.validators_run_count, j.validators_run_count),
         updated_at = n.updated_at, completed_at = n.completed_at
-      FROM change n WHERE j.job_id = n.job_id AND j.version = n.version - 1
+      FROM ${few(change, rows.length)} AS n WHERE j.job_id = n.job_id AND j.version = n.version - 1
       RETURNING j.*, n.event_id, n.event_run_id, n.type, n.actor, n.actor_id, n.previous_state, n.capability_id,
         n.payload, n.prev_hash
     )

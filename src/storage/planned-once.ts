@@ -25,6 +25,16 @@ export function statementNames(): (query: { readonly sql: string }) => string {
 export const PLAN_ONCE = "SET LOCAL plan_cache_mode = force_generic_plan";
 
 /**
+ * A table by whose rows a statement that is planned once finds others: `FROM ${few(rows, count)} AS n WHERE t.id = n.id`.
+ * Of a list that it does not know PostgreSQL expects 100 rows; while `t` is small, reading all of it then looks cheaper
+ * than finding a hundred, and what was planned so would still read all of it when it is large. Of a LIMIT that it does
+ * not know it expects a tenth, and so of these two one row: then it finds each by its index, whatever there is in `t`.
+ */
+export function few(rows: Prisma.Sql, count: number): Prisma.Sql {
+  return Prisma.sql`(SELECT * FROM (SELECT * FROM ${rows} LIMIT ${count}) AS tenth LIMIT ${count})`;
+}
+
+/**
  * How every session plans: without JIT, which compiles for 100 ms where the planner takes a statement of 2 ms for a long
  * one, and without reading whole tables: every statement here reads a few rows by an index, and what is planned while a
  * table is small is still run when it is large.

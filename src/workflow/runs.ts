@@ -4,7 +4,7 @@ import type { Transaction } from "../recorder/transaction.ts";
 import { REPORT_COLUMNS, RUN_COLUMNS, toRecordset } from "../storage/columns.ts";
 import { Prisma, type WorkerReport, type WorkflowRun } from "../storage/generated/client/client.ts";
 import type { JobState } from "../storage/generated/client/enums.ts";
-import { PLANNED_ONCE } from "../storage/planned-once.ts";
+import { few, PLANNED_ONCE } from "../storage/planned-once.ts";
 import type { Reported } from "./lease.ts";
 import { type MaybeReport, type ReportRef, reportIn } from "./reports.ts";
 
@@ -31,15 +31,18 @@ export async function lockReported(
   whenHeld: "WAIT" | "SKIP" = "WAIT",
 ): Promise<ReadonlyMap<string, LockedReport>> {
   const ids = reports.map(({ workflowRunId }) => workflowRunId);
-  const theirs = Prisma.sql`job_id IN (SELECT r.job_id FROM workflow_runs r WHERE r.id = ANY(${ids}::uuid[]))`;
+  const theirs = Prisma.sql`job_id = ANY(ARRAY(SELECT r.job_id FROM workflow_runs r WHERE r.id = ANY(${ids}::uuid[])))`;
   const jobs = await lockReportedJobs(tx, theirs, whenHeld);
+  const names = reports.map(({ reportId }) => reportId ?? null);
+  const given = Prisma.sql`unnest(${ids}::uuid[], ${names}::uuid[]) AS t(of_run, named)`;
   // A statement of its own: one that waits for a lock reads everything else as it was before the wait.
   const rows = await tx.$queryRaw<(WorkflowRun & MaybeReport & { readonly hasOpenNodes: boolean })[]>`
     ${PLANNED_ONCE} SELECT ${RUN_COLUMNS}, ${REPORT_COLUMNS},
       EXISTS (SELECT FROM node_executions n WHERE n.workflow_run_id = of_run AND n.finished_at IS NULL) AS "hasOpenNodes"
-    FROM unnest(${ids}::uuid[], ${reports.map(({ reportId }) => reportId ?? null)}::uuid[]) AS given(of_run, named)
-    JOIN workflow_runs ON id = of_run
-    LEFT JOIN worker_reports ON workflow_run_id = of_run AND report_id = named`;
+    FROM ${few(given, ids.length)} AS given JOIN workflow_runs ON id = of_run
+    LEFT JOIN LATERAL (
+      SELECT * FROM worker_reports WHERE workflow_run_id = of_run AND report_id = named LIMIT 1
+    ) AS kept ON true`;
   return new Map(
     rows.flatMap(({ hasOpenNodes, ...row }) => {
       const job = jobs.get(row.jobId);
@@ -105,8 +108,13 @@ export function newRuns(runs: readonly WorkflowRun[]): AlsoWritten[] {
   if (runs.length === 0) return [];
   return [
     Prisma.sql`new_run AS (
-      INSERT INTO workflow_runs SELECT * FROM jsonb_populate_recordset(NULL::workflow_runs, ${toRecordset(runs)}))`,
+      INSERT INTO workflow_runs SELECT * FROM ${runRows(runs)})`,
   ];
+}
+
+/** What is written of runs, as a table. */
+function runRows(runs: readonly object[]): Prisma.Sql {
+  return Prisma.sql`jsonb_populate_recordset(NULL::workflow_runs, ${toRecordset(runs)})`;
 }
 
 export interface Renewal {
@@ -120,7 +128,7 @@ export function renewedLeases(renewals: readonly Renewal[]): AlsoWritten[] {
   return [
     Prisma.sql`renewed_lease AS (
       UPDATE workflow_runs r SET lease_expires_at = n.lease_expires_at, last_heartbeat = n.last_heartbeat
-      FROM jsonb_populate_recordset(NULL::workflow_runs, ${toRecordset(renewals)}) n WHERE r.id = n.id)`,
+      FROM ${few(runRows(renewals), renewals.length)} AS n WHERE r.id = n.id)`,
   ];
 }
 
@@ -136,13 +144,18 @@ export interface Ending {
 export function endedRuns(endings: readonly Ending[]): AlsoWritten[] {
   if (endings.length === 0) return [];
   return [
-    Prisma.sql`ending AS (SELECT * FROM jsonb_populate_recordset(NULL::workflow_runs, ${toRecordset(endings)}))`,
+    Prisma.sql`ending AS (SELECT * FROM ${few(runRows(endings), endings.length)} AS ending)`,
     Prisma.sql`ended_run AS (
       UPDATE workflow_runs r SET state = n.state, lease_expires_at = NULL, finished_at = n.finished_at,
         error_message = n.error_message
       FROM ending n WHERE r.id = n.id AND r.finished_at IS NULL)`,
+    // Found run by run: joined, PostgreSQL may walk over the open nodes of everybody instead.
     Prisma.sql`ended_node AS (
-      UPDATE node_executions e SET state = n.state, finished_at = n.finished_at
-      FROM ending n WHERE e.workflow_run_id = n.id AND e.finished_at IS NULL AND n.finished_at IS NOT NULL)`,
+      UPDATE node_executions SET (state, finished_at) = (
+        SELECT n.state, n.finished_at FROM ending n WHERE n.id = workflow_run_id)
+      WHERE id = ANY(ARRAY(
+        SELECT open.id FROM ending n, LATERAL (
+          SELECT e.id FROM node_executions e WHERE e.workflow_run_id = n.id AND e.finished_at IS NULL OFFSET 0) AS open
+        WHERE n.finished_at IS NOT NULL)))`,
   ];
 }
