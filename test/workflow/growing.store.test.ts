@@ -1,0 +1,86 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { NO_METRICS } from "../../src/jobs/metrics.ts";
+import { record } from "../../src/recorder/commit.ts";
+import type { Transaction } from "../../src/recorder/transaction.ts";
+import { openStorage, type Storage } from "../../src/storage/open.ts";
+import { completeWorkflows } from "../../src/workflow/complete.ts";
+import { heartbeatWorkflows } from "../../src/workflow/heartbeat.ts";
+import type { Claim } from "../../src/workflow/leasing.ts";
+import { endedRuns, lockReported, renewedLeases } from "../../src/workflow/runs.ts";
+import { openTestDatabase, type TestDatabase } from "../support/database.ts";
+import { engineOn, started } from "../support/engine.ts";
+
+/** Statements are planned once, on tables that are small at first: what they read must not grow with the tables. */
+
+let db: TestDatabase;
+/** One connection, which keeps its plans. */
+let storage: Storage;
+beforeAll(async () => {
+  db = await openTestDatabase();
+  storage = db.location.kind === "postgres" ? await openStorage({ ...db.location, poolSize: 1 }) : db.storage;
+});
+afterAll(async () => {
+  if (storage !== db.storage) await storage.close();
+  await db.close();
+});
+
+const METRICS = { ...NO_METRICS, inputTokens: 1 };
+
+async function reportOn({ run, leaseToken }: Claim): Promise<void> {
+  const report = { workflowRunId: run.id, leaseToken, metrics: METRICS };
+  await heartbeatWorkflows(engineOn(storage), [{ ...report, leaseSeconds: 60 }]);
+  const completion = { ...report, jobOutputs: null, writtenEntities: [], issues: [] };
+  await completeWorkflows(engineOn(storage), [completion]);
+}
+
+/** 3,000 jobs with a run each that goes on, and an open node of it, by plain SQL past every trigger. */
+async function addRuns(like: string): Promise<void> {
+  await storage.prisma.$transaction(async (tx) => {
+    await tx.$executeRaw`SET LOCAL session_replication_role = replica`;
+    await tx.$executeRaw`CREATE TEMP TABLE many ON COMMIT DROP AS
+      SELECT gen_random_uuid() AS job_id, gen_random_uuid() AS run_id FROM generate_series(1, 3000)`;
+    const others = await tx.$queryRaw<{ names: string }[]>`
+      SELECT string_agg(quote_ident(column_name), ', ') AS names FROM information_schema.columns
+      WHERE table_name = 'ai_jobs' AND table_schema = 'public' AND column_name NOT IN ('job_id', 'workflow_run_id', 'state')`;
+    await tx.$executeRawUnsafe(
+      `INSERT INTO ai_jobs (job_id, workflow_run_id, state, ${others[0]?.names})
+       SELECT many.job_id, run_id, 'running', ${others[0]?.names} FROM many, ai_jobs j WHERE j.job_id = $1::uuid`,
+      like,
+    );
+    await tx.$executeRaw`
+      INSERT INTO workflow_runs (id, job_id, attempt, worker_id, lease_token, lease_expires_at)
+      SELECT run_id, job_id, 1, 'w', sha256('token'), now() + interval '1 hour' FROM many`;
+    await tx.$executeRaw`
+      INSERT INTO node_executions (id, workflow_run_id, node_id, node_type, sequence)
+      SELECT gen_random_uuid(), run_id, 'read', 'tool', 1 FROM many`;
+  });
+}
+
+/** Rows that the transaction's statements have looked at by an index. */
+async function looked(tx: Transaction): Promise<number> {
+  const [sum] = await tx.$queryRaw<{ rows: number }[]>`
+    SELECT sum(idx_tup_fetch)::int AS rows FROM pg_stat_xact_user_tables`;
+  return sum?.rows ?? 0;
+}
+
+test("a report looks at its own rows alone, though its statements were planned when there were hardly others", async () => {
+  const [first, second] = [await started(engineOn(storage)), await started(engineOn(storage))];
+  await reportOn(first);
+  await addRuns(second.job.jobId);
+  const { id } = second.run;
+  const nobody = "to be rolled back";
+  const seen: number[] = [];
+  const reading = storage.prisma.$transaction(async (tx) => {
+    const [reported] = [...(await lockReported(tx, [{ workflowRunId: id, reportId: null }])).values()];
+    if (!reported) throw new Error("It is there.");
+    const { job, now } = reported;
+    const event = { type: "STATE_CHANGED", by: { actor: "AGENT", actorId: "w" }, payload: { reason: "test" } } as const;
+    await record(tx, [{ job, set: {}, event }], renewedLeases([{ id, leaseExpiresAt: now, lastHeartbeat: now }]));
+    await record(tx, [], endedRuns([{ id, state: "COMPLETED", errorMessage: null, finishedAt: now }]));
+    seen.push(await looked(tx));
+    throw new Error(nobody);
+  });
+  await expect(reading).rejects.toThrow(nobody);
+  expect(seen[0]).toBeGreaterThan(3);
+  expect(seen[0]).toBeLessThan(100);
+});
