@@ -143,11 +143,13 @@ export function listDuePlaces(tx: Transaction, wants: readonly Want[]): Promise<
     ), ${duePlaces(EVERYWHERE, isWanted)}
     SELECT DISTINCT workspace_id AS "workspaceId", upper(job_kind::text) AS "jobKind", kept_for AS "keptFor"
     FROM (
-      SELECT place.*, NULL AS kept_for FROM ready AS place
-      WHERE EXISTS (SELECT FROM ai_jobs WHERE ${READY} AND ${HERE} AND ${FOR_ANYBODY})
+      -- LIMIT and OFFSET: place by place. Joined, PostgreSQL may walk over every job that is queued instead.
+      SELECT place.*, NULL AS kept_for FROM ready AS place,
+        LATERAL (SELECT FROM ai_jobs WHERE ${READY} AND ${HERE} AND ${FOR_ANYBODY} LIMIT 1) AS one
       UNION ALL
-      SELECT place.*, one.preferred_worker_id FROM ready AS place,
-        LATERAL (SELECT preferred_worker_id FROM ai_jobs WHERE ${READY} AND ${HERE} AND preferred_until > statement_timestamp()) AS one
+      SELECT place.*, one.preferred_worker_id FROM ready AS place, LATERAL (
+        SELECT preferred_worker_id FROM ai_jobs WHERE ${READY} AND ${HERE} AND preferred_until > statement_timestamp() OFFSET 0
+      ) AS one
       UNION ALL
       SELECT place.*, NULL FROM scheduled AS place
     ) AS due`;
@@ -211,8 +213,7 @@ function words(kinds: readonly JobKind[]): string[] {
  * @param isWanted a condition on `place`: the others do not count.
  */
 function duePlaces(arcs: readonly Arc[], isWanted: Prisma.Sql): Prisma.Sql {
-  const isDue = Prisma.sql`EXISTS (SELECT FROM ai_jobs
-    WHERE ${SCHEDULED} AND ${HERE})`;
+  const isDue = Prisma.sql`(SELECT true FROM ai_jobs WHERE ${SCHEDULED} AND ${HERE} LIMIT 1)`;
   const ready = arcs.map((arc, at) => hops(Prisma.raw(`ready_${at}`), READY, arc));
   const scheduled = arcs.map((arc, at) => hops(Prisma.raw(`scheduled_${at}`), WAITING, arc));
   const all = (name: string) => Prisma.raw(arcs.map((_, at) => `SELECT * FROM ${name}_${at}`).join(" UNION ALL "));

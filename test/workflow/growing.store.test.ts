@@ -4,6 +4,7 @@ import { record } from "../../src/recorder/commit.ts";
 import type { Transaction } from "../../src/recorder/transaction.ts";
 import { openStorage, type Storage } from "../../src/storage/open.ts";
 import { completeWorkflows } from "../../src/workflow/complete.ts";
+import { listDuePlaces } from "../../src/workflow/due.ts";
 import { heartbeatWorkflows } from "../../src/workflow/heartbeat.ts";
 import type { Claim } from "../../src/workflow/leasing.ts";
 import { endedRuns, lockReported, renewedLeases } from "../../src/workflow/runs.ts";
@@ -33,8 +34,8 @@ async function reportOn({ run, leaseToken }: Claim): Promise<void> {
   await completeWorkflows(engineOn(storage), [completion]);
 }
 
-/** 3,000 jobs with a run each that goes on, and an open node of it, by plain SQL past every trigger. */
-async function addRuns(like: string): Promise<void> {
+/** 3,000 jobs with a run each that goes on, and an open node of it, and as many queued ones, by plain SQL past every trigger. */
+async function addOthers(like: string): Promise<void> {
   await storage.prisma.$transaction(async (tx) => {
     await tx.$executeRaw`SET LOCAL session_replication_role = replica`;
     await tx.$executeRaw`CREATE TEMP TABLE many ON COMMIT DROP AS
@@ -42,9 +43,12 @@ async function addRuns(like: string): Promise<void> {
     const others = await tx.$queryRaw<{ names: string }[]>`
       SELECT string_agg(quote_ident(column_name), ', ') AS names FROM information_schema.columns
       WHERE table_name = 'ai_jobs' AND table_schema = 'public' AND column_name NOT IN ('job_id', 'workflow_run_id', 'state')`;
+    const names = others[0]?.names ?? "";
     await tx.$executeRawUnsafe(
-      `INSERT INTO ai_jobs (job_id, workflow_run_id, state, ${others[0]?.names})
-       SELECT many.job_id, run_id, 'running', ${others[0]?.names} FROM many, ai_jobs j WHERE j.job_id = $1::uuid`,
+      `INSERT INTO ai_jobs (job_id, workflow_run_id, state, ${names})
+       SELECT many.job_id, run_id, 'running'::"JobState", ${names} FROM many, ai_jobs j WHERE j.job_id = $1::uuid
+       UNION ALL
+       SELECT gen_random_uuid(), NULL, 'queued', ${names} FROM many, ai_jobs j WHERE j.job_id = $1::uuid`,
       like,
     );
     await tx.$executeRaw`
@@ -56,7 +60,7 @@ async function addRuns(like: string): Promise<void> {
   });
 }
 
-/** Rows that the transaction's statements have looked at by an index. */
+/** Rows that the session's statements have looked at by an index, as far as it has not told the statistics yet. */
 async function looked(tx: Transaction): Promise<number> {
   const [sum] = await tx.$queryRaw<{ rows: number }[]>`
     SELECT sum(idx_tup_fetch)::int AS rows FROM pg_stat_xact_user_tables`;
@@ -66,21 +70,30 @@ async function looked(tx: Transaction): Promise<number> {
 test("a report looks at its own rows alone, though its statements were planned when there were hardly others", async () => {
   const [first, second] = [await started(engineOn(storage)), await started(engineOn(storage))];
   await reportOn(first);
-  await addRuns(second.job.jobId);
+  await addOthers(second.job.jobId);
   const { id } = second.run;
   const nobody = "to be rolled back";
   const seen: number[] = [];
   const reading = storage.prisma.$transaction(async (tx) => {
+    const before = await looked(tx);
     const [reported] = [...(await lockReported(tx, [{ workflowRunId: id, reportId: null }])).values()];
     if (!reported) throw new Error("It is there.");
     const { job, now } = reported;
     const event = { type: "STATE_CHANGED", by: { actor: "AGENT", actorId: "w" }, payload: { reason: "test" } } as const;
     await record(tx, [{ job, set: {}, event }], renewedLeases([{ id, leaseExpiresAt: now, lastHeartbeat: now }]));
     await record(tx, [], endedRuns([{ id, state: "COMPLETED", errorMessage: null, finishedAt: now }]));
-    seen.push(await looked(tx));
+    seen.push((await looked(tx)) - before);
     throw new Error(nobody);
   });
   await expect(reading).rejects.toThrow(nobody);
   expect(seen[0]).toBeGreaterThan(3);
   expect(seen[0]).toBeLessThan(100);
+});
+
+test("whoever waits looks at one job of each place, however many are queued", async () => {
+  await storage.prisma.$transaction(async (tx) => {
+    const before = await looked(tx);
+    expect(await listDuePlaces(tx, [{ workspaceId: null, jobKinds: null }])).toHaveLength(1);
+    expect((await looked(tx)) - before).toBeLessThan(20);
+  });
 });
