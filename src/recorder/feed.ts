@@ -194,14 +194,26 @@ export class Feed {
     void found.then(() => this.#hint?.());
   }
 
+  /** Undefined where nothing was sent, it failed, or its connection has gone silent: the feed reads by itself then. */
+  async #foundBehindCommit(from: LogPosition): Promise<readonly Unbatched[] | undefined> {
+    const sent = this.#sent;
+    this.#sent = undefined;
+    // Everybody may have gone since it was sent, and others come, who begin elsewhere.
+    if (sent?.from !== from) return undefined;
+    const late = new AbortController();
+    const silence = sleep(this.#options.pollMs, undefined, { signal: late.signal }).catch(() => undefined);
+    const found = await Promise.race([sent.found, silence]);
+    late.abort();
+    if (found) this.#failing = false;
+    return found;
+  }
+
   async #readBatch(): Promise<number> {
     const from = this.#position;
     if (!from) return 0;
-    const sent = this.#sent;
-    // Everybody may have gone since it was sent, and others come, who begin elsewhere.
-    const foundBehind = sent?.from === from ? await sent.found : undefined;
-    this.#sent = undefined;
-    const found = foundBehind ?? (await this.#attempt(() => readNewEvents(this.#options.storage.prisma, from)));
+    const found =
+      (await this.#foundBehindCommit(from)) ??
+      (await this.#attempt(() => readNewEvents(this.#options.storage.prisma, from)));
     if (found) this.#readAt = performance.now();
     const last = found?.at(-1);
     if (!found || !last) return 0;

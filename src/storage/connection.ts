@@ -23,7 +23,7 @@ export function connectionTo(connectionString: string) {
 /**
  * The same for a pool. A connection may go silent that nobody closed: its host died, or a firewall forgot it. Whoever
  * waits for its answer would wait for good, the feed and the sweeps among them; so it breaks instead, and is replaced.
- * The driver's own `query_timeout` would not do: it leaves the connection in use, with a statement under way.
+ * The driver's own `query_timeout` would not do: it counts from when a statement is sent, however alive its connection is.
  */
 export function poolTo(connectionString: string, max: number, behindCommit: BehindCommit): pg.PoolConfig {
   const connection: ConnectionConfig = {

@@ -19,8 +19,8 @@ export interface Storage {
   readonly prisma: PrismaClient;
   readonly kind: StorageLocation["kind"];
   /**
-   * Has `reader` called whenever a COMMIT has been sent: it may read something right behind it (connection.ts). Missing on
-   * the embedded store, which has one connection.
+   * Has `reader`, instead of an earlier one, called whenever a COMMIT has been sent: it may read something right behind it
+   * (connection.ts). Missing on the embedded store, which has one connection.
    */
   readBehindCommits?(reader: (read: ReadRows) => void): void;
   close(): Promise<void>;
@@ -95,7 +95,7 @@ async function openPostgres(
   return { prisma, kind: "postgres", readBehindCommits, close: () => prisma.$disconnect() };
 }
 
-/** 64-bit numbers as Prisma has them; everything else is alike. */
+/** 64-bit numbers as Prisma has them; everything else that events are made of is alike. */
 const TYPES: pg.CustomTypesConfig = {
   getTypeParser: (oid, format): unknown =>
     oid === pg.types.builtins.INT8 ? BigInt : pg.types.getTypeParser(oid, format),
