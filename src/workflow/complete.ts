@@ -20,7 +20,7 @@ import {
 import type { Engine } from "./engine.ts";
 import { admitReport, type ReportRefusal, recogniseReport } from "./lease.ts";
 import { isRepeated, keptReport, keptReports, type Report } from "./reports.ts";
-import { type Ending, endedRuns, InOrder, type LockedReport, lockReported } from "./runs.ts";
+import { type Ending, endedRuns, type LockedReport, lockReported, ReportsInOrder } from "./runs.ts";
 
 export interface Completion extends Report {
   readonly jobOutputs: JsonValue;
@@ -60,7 +60,7 @@ interface Item {
 
 type Answer = Completed | CompletionRefusal;
 
-/** Completes runs, each judged by itself, in one transaction and a fixed number of statements. */
+/** Completes runs, each judged after those before it, in one transaction and a fixed number of statements. */
 export async function completeWorkflows(engine: Engine, completions: readonly Completion[]): Promise<Answer[]> {
   const items = itemsOf(completions);
   return answersTo(items, await complete(engine, items));
@@ -120,7 +120,7 @@ async function judgeAll(
   items: readonly Item[],
   reported: ReadonlyMap<string, LockedReport>,
 ): Promise<ReadonlyMap<Item, Answer>> {
-  const inOrder = new InOrder(reported);
+  const inOrder = new ReportsInOrder(reported);
   const judged = items.map((item) => {
     const decision = judge(item.completion, inOrder.find(item.completion.workflowRunId), item.path);
     if (decision.kind === "ENDED") inOrder.becomes(decision.run.jobId, decision.ending.state);

@@ -17,7 +17,7 @@ import {
 import type { Engine } from "./engine.ts";
 import { admitReport, leaseUntil, recogniseReport } from "./lease.ts";
 import { isRepeated, keptReport, keptReports, type Report } from "./reports.ts";
-import { InOrder, type LockedReport, lockReported, type Renewal, renewedLeases } from "./runs.ts";
+import { type LockedReport, lockReported, type Renewal, ReportsInOrder, renewedLeases } from "./runs.ts";
 
 export interface Heartbeat extends Report {
   readonly leaseSeconds: number;
@@ -44,12 +44,12 @@ interface Decision {
 }
 
 /**
- * Renews leases and adds metrics, in one transaction and a fixed number of statements. Each heartbeat is judged by
- * itself; one that brings no metrics makes no version of its job.
+ * Renews leases and adds metrics, in one transaction and a fixed number of statements. Each heartbeat is judged
+ * after those before it; one that brings no metrics makes no version of its job.
  */
 export function heartbeatWorkflows(engine: Engine, heartbeats: readonly Heartbeat[]): Promise<HeartbeatAnswer[]> {
   return inTransaction(engine, async (tx) => {
-    const reported = new InOrder(await lockReported(tx, heartbeats));
+    const reported = new ReportsInOrder(await lockReported(tx, heartbeats));
     const decisions = heartbeats.map((heartbeat, index) => {
       const found = reported.find(heartbeat.workflowRunId);
       const decision = decide(heartbeat, found, ["input", "heartbeats", String(index)]);

@@ -52,7 +52,7 @@ export async function lockReported(
 }
 
 /** Reports of one call are judged one after another: what one of them does to its job has been done for those after it. */
-export class InOrder {
+export class ReportsInOrder {
   readonly #reported: ReadonlyMap<string, LockedReport>;
   readonly #became = new Map<string, JobState>();
 
@@ -112,11 +112,6 @@ export function newRuns(runs: readonly WorkflowRun[]): AlsoWritten[] {
   ];
 }
 
-/** What is written of runs, as a table. */
-function runRows(runs: readonly object[]): Prisma.Sql {
-  return Prisma.sql`jsonb_populate_recordset(NULL::workflow_runs, ${toRecordset(runs)})`;
-}
-
 export interface Renewal {
   readonly id: string;
   readonly leaseExpiresAt: Date;
@@ -158,4 +153,9 @@ export function endedRuns(endings: readonly Ending[]): AlsoWritten[] {
           SELECT e.id FROM node_executions e WHERE e.workflow_run_id = n.id AND e.finished_at IS NULL OFFSET 0) AS open
         WHERE n.finished_at IS NOT NULL)))`,
   ];
+}
+
+/** What is written of runs, as a table. */
+function runRows(runs: readonly object[]): Prisma.Sql {
+  return Prisma.sql`jsonb_populate_recordset(NULL::workflow_runs, ${toRecordset(runs)})`;
 }
