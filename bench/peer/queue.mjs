@@ -11,11 +11,20 @@ await boss.createQueue(QUEUE);
 const insert = (jobs) =>
   peer === "pg-boss-10" ? boss.insert(jobs.map((job) => ({ name: QUEUE, ...job }))) : boss.insert(QUEUE, jobs);
 
-process.on("message", async ({ jobs, batchSize, concurrency }) => {
-  const data = { text: "what a job works on" };
-  for (let first = 0; first < jobs; first += 5_000) {
-    await insert(Array.from({ length: Math.min(5_000, jobs - first) }, () => ({ data })));
+const data = { text: "what a job works on" };
+let inQueue = 0;
+
+/** Has so many jobs wait in the queue, at least. */
+async function fillTo(waiting) {
+  while (inQueue < waiting) {
+    const some = Math.min(5_000, waiting - inQueue);
+    await insert(Array.from({ length: some }, () => ({ data })));
+    inQueue += some;
   }
+}
+
+process.on("message", async ({ jobs, batchSize, concurrency, waiting }) => {
+  await fillTo(waiting + jobs);
   const start = performance.now();
   let done = 0;
   const worker = async () => {
@@ -28,6 +37,7 @@ process.on("message", async ({ jobs, batchSize, concurrency }) => {
         { ok: true },
       );
       done += taken.length;
+      inQueue -= taken.length;
     }
   };
   await Promise.all(Array.from({ length: concurrency }, worker));

@@ -63,8 +63,11 @@ export async function startPeer(databaseUrl: string): Promise<Server> {
 
 /** How many jobs pg-boss takes and completes a second. */
 export interface Queue {
-  /** Puts jobs into the queue, and has so many workers of one process take and complete them, so many at once. */
-  round(jobs: number, batchSize: number, concurrency: number): Promise<number>;
+  /**
+   * Has so many workers of one process take and complete so many jobs, so many at once.
+   * @param waiting jobs that wait in the queue beside those.
+   */
+  round(jobs: number, batchSize: number, concurrency: number, waiting: number): Promise<number>;
   stop(): Promise<void>;
 }
 
@@ -87,8 +90,8 @@ export async function startQueue(databaseUrl: string, peer: QueuePeer): Promise<
   };
   await answer();
   return {
-    round: (jobs, batchSize, concurrency) => {
-      child.send({ jobs, batchSize, concurrency });
+    round: (jobs, batchSize, concurrency, waiting) => {
+      child.send({ jobs, batchSize, concurrency, waiting });
       return answer();
     },
     stop: async () => {
