@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { canonicalize } from "json-canonicalize";
 import { uuidv7 } from "uuidv7";
 import { checkCapability, defaultProfileOf } from "../capabilities/registry.ts";
@@ -203,5 +203,5 @@ function draftOf(workspaceId: string, capabilityProfileId: string, input: Submit
 
 /** Tells the same input sent twice from another one with its key, whatever the order of its keys. */
 function hashOf(input: SubmitAiJob): string {
-  return createHash("sha256").update(canonicalize(input)).digest("hex");
+  return hash("sha256", canonicalize(input), "hex");
 }

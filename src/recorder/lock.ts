@@ -33,11 +33,14 @@ export type ReportedJob = LockedHead & {
  */
 const UNDER_LOCK = Prisma.sql`greatest(current_order_xid(), order_xid) AS "nextOrderXid",
   (SELECT clock_timestamp() FROM (SELECT count(*) FROM locked) AS all_of_them) AS now,
-  (SELECT p.capabilities FROM capability_profiles p WHERE p.id = locked.capability_profile_id) AS capabilities,
-  (SELECT p.injection_patterns FROM capability_profiles p
-   WHERE p.id = locked.capability_profile_id) AS "injectionPatterns"`;
+  capabilities, injection_patterns AS "injectionPatterns"`;
 
-/** What is read of jobs that a statement has locked, from a table of the name `locked`. */
+/** That table with each job's capability profile. */
+export const LOCKED = Prisma.sql`locked, LATERAL (
+  SELECT capabilities, injection_patterns FROM capability_profiles WHERE id = locked.capability_profile_id LIMIT 1
+) AS profile`;
+
+/** What is read of `LOCKED` jobs. */
 export const LOCKED_COLUMNS = Prisma.sql`${JOB_COLUMNS}, ${UNDER_LOCK}`;
 
 const REPORTED_COLUMNS = Prisma.sql`${JOB_HEAD_COLUMNS},
@@ -100,7 +103,7 @@ function lockRows<Job extends LockedHead>(
   const skip = whenHeld === "SKIP" ? Prisma.sql`SKIP LOCKED` : Prisma.empty;
   return tx.$queryRaw<Job[]>`
     ${PLANNED_ONCE} WITH locked AS MATERIALIZED (SELECT * FROM ai_jobs WHERE ${which} ORDER BY job_id FOR NO KEY UPDATE ${skip})
-    SELECT ${columns}, ${UNDER_LOCK} FROM locked WHERE ${read}`;
+    SELECT ${columns}, ${UNDER_LOCK} FROM ${LOCKED} WHERE ${read}`;
 }
 
 /** Locks one job; undefined where there is none, or it is of another workspace. */

@@ -8,6 +8,9 @@ import type { Transaction } from "./transaction.ts";
 
 /** The door for a job's first version. */
 
+/** Only the database knows a new job's place in the log and its time: the statement puts them into the event. */
+const NOWHERE_YET = { orderXid: 0n, recordedAt: new Date(0) };
+
 /**
  * Inserts a job as `queued`, version 1, with its event, and the workspace where it is the first of one.
  *
@@ -16,7 +19,7 @@ import type { Transaction } from "./transaction.ts";
  * @returns undefined where the workspace has a job with this idempotency key already; nothing was written then.
  */
 export async function recordSubmitted(db: Transaction, job: NewJob, draft: EventDraft): Promise<AiJob | undefined> {
-  const event = eventOf(job, undefined, draft);
+  const event = eventOf(job, undefined, draft, NOWHERE_YET);
   const mark = { orderXid: randomUUID(), recordedAt: randomUUID() };
   const text = canonicalText(event, mark.orderXid, mark.recordedAt);
   const [submitted] = await db.$queryRaw<Pick<AiJob, "orderXid" | "chainHash" | "createdAt" | "updatedAt">[]>`
@@ -41,7 +44,7 @@ export async function recordSubmitted(db: Transaction, job: NewJob, draft: Event
         capability_profile_id, access_mode, safety_mode, model_tier, entity_refs, planned_operations, job_inputs,
         priority, run_after, max_attempts, token_budget, idempotency_key, submit_hash, place.order_xid, place.hash,
         place.now, place.now
-      FROM place, jsonb_populate_recordset(NULL::ai_jobs, ${toRecordset([job])})
+      FROM place, json_populate_recordset(NULL::ai_jobs, ${toRecordset([job])})
       ON CONFLICT (workspace_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
       RETURNING job_id, order_xid, chain_hash, created_at, updated_at
     ), recorded AS (

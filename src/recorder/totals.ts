@@ -31,7 +31,9 @@ const COLUMNS = metrics((name) => name);
  */
 function changesIn(events: Prisma.Sql): Prisma.Sql {
   return Prisma.sql`
-    SELECT e.*, j.job_kind, j.capability_profile_id, ${metrics((name) => `coalesce(b.${name}, 0) AS ${name}_before`)}
+    SELECT e.order_xid, e.job_id, e.version, e.workspace_id, e.type, e.state, e.previous_state, e.recorded_at,
+      ${metrics((name) => `e.${name}`)}, j.job_kind, j.capability_profile_id,
+      ${metrics((name) => `coalesce(b.${name}, 0) AS ${name}_before`)}
     FROM (${events}) AS e
     CROSS JOIN LATERAL (SELECT * FROM ai_jobs WHERE job_id = e.job_id LIMIT 1) AS j
     LEFT JOIN LATERAL (
@@ -39,15 +41,12 @@ function changesIn(events: Prisma.Sql): Prisma.Sql {
     ) AS b ON true`;
 }
 
-/** What changes mean for the totals: with all that it has cost, a job leaves one state's and joins another's. */
-function totalsIn(changes: Prisma.Sql): Prisma.Sql {
-  return Prisma.sql`
-    SELECT workspace_id, job_kind, side.* FROM ${changes}, LATERAL (VALUES
-      (state, 1, ${COLUMNS}),
-      (previous_state, -1, ${metrics((name) => `-${name}_before`)})
-    ) AS side (state, jobs, ${COLUMNS})
-    WHERE side.state IS NOT NULL`;
-}
+/** What the changes of a table `change` mean for the totals: with all that it has cost, a job leaves one state's and joins another's. */
+const TOTALS_IN_CHANGE = Prisma.sql`
+  SELECT workspace_id, job_kind, state, 1 AS jobs, ${COLUMNS} FROM change
+  UNION ALL
+  SELECT workspace_id, job_kind, previous_state, -1, ${metrics((name) => `-${name}_before`)} FROM change
+  WHERE previous_state IS NOT NULL`;
 
 /** What changes mean for the usage of a minute. */
 function usageIn(changes: Prisma.Sql): Prisma.Sql {
@@ -60,12 +59,12 @@ function usageIn(changes: Prisma.Sql): Prisma.Sql {
 
 /** What the fold has not come to, of these workspaces (an expression of type uuid[]). */
 function changesNotFolded(workspaceIds: Prisma.Sql): Prisma.Sql {
-  return Prisma.sql`(${changesIn(Prisma.sql`SELECT * FROM events_not_folded(${workspaceIds})`)}) AS change`;
+  return changesIn(Prisma.sql`SELECT * FROM events_not_folded(${workspaceIds})`);
 }
 
 /** Usage that is not in usage_minutes yet, of these workspaces (an expression of type uuid[]), in its columns. */
 export function usageNotFolded(workspaceIds: Prisma.Sql): Prisma.Sql {
-  return usageIn(changesNotFolded(workspaceIds));
+  return usageIn(Prisma.sql`(${changesNotFolded(workspaceIds)}) AS change`);
 }
 
 export interface Totals {
@@ -95,12 +94,13 @@ export async function readTotals(
   ];
   const sums = METRIC_NAMES.map((name) => `least(sum(${snakeCase(name)}), ${MOST_EXACT})::bigint AS "${name}"`);
   const rows = await db.$queryRaw<(Omit<Totals, "metrics"> & JobMetrics)[]>`
+    WITH change AS MATERIALIZED (${changesNotFolded(Prisma.sql`ARRAY[${workspaceId}::uuid]`)})
     SELECT upper(job_kind::text) AS "jobKind", upper(state::text) AS state, sum(jobs)::bigint AS jobs,
       ${Prisma.raw(sums.join(", "))}
     FROM (
       SELECT workspace_id, job_kind, state, jobs, ${COLUMNS} FROM job_totals
       UNION ALL
-      ${totalsIn(changesNotFolded(Prisma.sql`ARRAY[${workspaceId}::uuid]`))}
+      ${TOTALS_IN_CHANGE}
     ) AS total
     WHERE ${Prisma.join(conditions, " AND ")}
     GROUP BY total.job_kind, total.state HAVING sum(jobs) > 0 ORDER BY total.job_kind, total.state`;
@@ -153,7 +153,7 @@ async function foldBatch(tx: Transaction, batch: number): Promise<number> {
     WITH change AS MATERIALIZED (${changesIn(events)}),
     total AS (
       SELECT workspace_id, job_kind, state, sum(jobs) AS jobs, ${metrics((name) => `sum(${name}) AS ${name}`)}
-      FROM (${totalsIn(Prisma.sql`change`)}) AS side GROUP BY workspace_id, job_kind, state
+      FROM (${TOTALS_IN_CHANGE}) AS side GROUP BY workspace_id, job_kind, state
     ), counted AS (
       INSERT INTO job_totals (workspace_id, job_kind, state, jobs, ${COLUMNS})
       SELECT workspace_id, job_kind, state, coalesce(old.jobs, 0) + total.jobs,

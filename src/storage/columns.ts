@@ -125,7 +125,7 @@ export function word(name: string): string {
 }
 
 /**
- * A row as JSON that `jsonb_to_recordset` reads back column by column: names and enum values as the database has
+ * A row as JSON that `json_to_recordset` reads back column by column: names and enum values as the database has
  * them, 64-bit numbers as text, times in UTC, bytes as PostgreSQL's hex. What is NULL is left out.
  */
 export function toRecord(row: object): Readonly<Record<string, unknown>> {
@@ -137,9 +137,14 @@ export function toRecord(row: object): Readonly<Record<string, unknown>> {
   return record;
 }
 
-/** Rows as a parameter that `jsonb_to_recordset` and its kin read back. */
+/** Rows as a parameter that `json_to_recordset` and its kin read back. */
 export function toRecordset(rows: readonly object[]): Prisma.Sql {
-  return Prisma.sql`${JSON.stringify(rows.map(toRecord))}::jsonb`;
+  return recordset(rows.map(toRecord));
+}
+
+/** The same for rows that are by the names and with the words of the database already. */
+export function recordset(records: readonly object[]): Prisma.Sql {
+  return Prisma.sql`${JSON.stringify(records)}::json`;
 }
 
 function toColumn(field: string, value: unknown): unknown {

@@ -70,7 +70,7 @@ export async function settleItems(tx: Transaction, actionId: string, outcomes: r
   if (outcomes.length === 0) return;
   await tx.$executeRaw`
     UPDATE bulk_action_items i SET finished_at = clock_timestamp(), error = o.error
-    FROM jsonb_to_recordset(${JSON.stringify(outcomes)}::jsonb) AS o(position int, error jsonb)
+    FROM json_to_recordset(${JSON.stringify(outcomes)}::json) AS o(position int, error jsonb)
     WHERE i.bulk_action_id = ${actionId}::uuid AND i.position = o.position`;
 }
 

@@ -1,5 +1,5 @@
 import type { UsedUp } from "../quotas/admission.ts";
-import { LOCKED_COLUMNS, type LockedJob } from "../recorder/lock.ts";
+import { LOCKED, LOCKED_COLUMNS, type LockedJob } from "../recorder/lock.ts";
 import type { Transaction } from "../recorder/transaction.ts";
 import { toRecordset } from "../storage/columns.ts";
 import { Prisma } from "../storage/generated/client/client.ts";
@@ -111,7 +111,7 @@ export function lockDueJobs(
         FROM held WINDOW in_order AS (${order})
       ) AS one WHERE at = 1 OR coalesce(bytes, 0) <= ${MOST_BYTES}
     )
-    SELECT ${LOCKED_COLUMNS}, ${IS_METERED} AS "isMetered" FROM locked ${order}`;
+    SELECT ${LOCKED_COLUMNS}, ${IS_METERED} AS "isMetered" FROM ${LOCKED} ${order}`;
 }
 
 /** The workspaces that the next claim looks at, in the order of their turns, and whether there are more than that. */
@@ -139,7 +139,7 @@ export function listDuePlaces(tx: Transaction, wants: readonly Want[]): Promise<
       AND (w.job_kinds IS NULL OR place.job_kind = ANY(w.job_kinds)))`;
   return tx.$queryRaw<DuePlace[]>`
     ${PLANNED_ONCE} WITH RECURSIVE wants AS MATERIALIZED (
-      SELECT * FROM jsonb_to_recordset(${toRecordset(known)}) AS t(workspace_id uuid, job_kinds "JobKind"[])
+      SELECT * FROM json_to_recordset(${toRecordset(known)}) AS t(workspace_id uuid, job_kinds "JobKind"[])
     ), ${duePlaces(EVERYWHERE, isWanted)}
     SELECT DISTINCT workspace_id AS "workspaceId", upper(job_kind::text) AS "jobKind", kept_for AS "keptFor"
     FROM (

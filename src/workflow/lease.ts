@@ -1,4 +1,4 @@
-import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
+import { hash, randomBytes, timingSafeEqual } from "node:crypto";
 import {
   AppError,
   IllegalTransitionError,
@@ -95,5 +95,5 @@ function provesLease(run: WorkflowRun, token: string): boolean {
 }
 
 function sha256(bytes: Uint8Array) {
-  return new Uint8Array(createHash("sha256").update(bytes).digest());
+  return new Uint8Array(hash("sha256", bytes, "buffer"));
 }

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { canonicalize } from "json-canonicalize";
 import { InvalidInputError } from "../errors.ts";
 import type { AlsoWritten } from "../recorder/commit.ts";
@@ -85,11 +85,11 @@ export function keptReports(reports: readonly WorkerReport[]): AlsoWritten[] {
   return [
     Prisma.sql`kept_report AS (
       INSERT INTO worker_reports
-      SELECT * FROM jsonb_populate_recordset(NULL::worker_reports, ${toRecordset(reports)}))`,
+      SELECT * FROM json_populate_recordset(NULL::worker_reports, ${toRecordset(reports)}))`,
   ];
 }
 
 /** What tells the same report from another one: all of it but the secret. */
 function hashOf({ leaseToken: _secret, ...content }: Report): Buffer {
-  return createHash("sha256").update(canonicalize(content)).digest();
+  return hash("sha256", canonicalize(content), "buffer");
 }

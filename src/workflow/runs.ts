@@ -157,5 +157,5 @@ export function endedRuns(endings: readonly Ending[]): AlsoWritten[] {
 
 /** What is written of runs, as a table. */
 function runRows(runs: readonly object[]): Prisma.Sql {
-  return Prisma.sql`jsonb_populate_recordset(NULL::workflow_runs, ${toRecordset(runs)})`;
+  return Prisma.sql`json_populate_recordset(NULL::workflow_runs, ${toRecordset(runs)})`;
 }

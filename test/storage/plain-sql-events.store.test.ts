@@ -84,13 +84,28 @@ test("one transaction may make several versions, each with its event", async () 
 });
 
 describe("an event without its version", () => {
-  test.each(["version + 1", "version + 2"])("is refused at the commit: %s", async (version) => {
+  test.each(["version + 1", "version + 2"])("is refused at once: %s", async (version) => {
     const jobId = await jobIn(prisma, "running");
     const inserted: number[] = [];
     await expectRefused("AJ006", jobId, async (tx) => {
       inserted.push(await insertEvent(tx, jobId, { version }));
     });
-    expect(inserted).toEqual([1]);
+    expect(inserted).toEqual([]);
+  });
+
+  test("is refused beside others of its statement that have theirs", async () => {
+    const [good, bad] = [await jobIn(prisma, "running"), await jobIn(prisma, "running")];
+    const before = await everythingOf(prisma, good);
+    await expectRefused("AJ006", bad, async (tx) => {
+      await changeJobAlone(tx, good, "running");
+      await tx.$executeRaw`
+        INSERT INTO flight_recorder_events (event_id, job_id, version, order_xid, workspace_id, trace_id, type, actor,
+          actor_id, state, previous_state, recorded_at, prev_hash, hash)
+        SELECT gen_random_uuid(), job_id, version + (job_id = ${bad}::uuid)::int, order_xid, workspace_id, trace_id,
+          'state_changed', 'system', 'plain-sql', state, state, updated_at, repeat('0', 64), chain_hash
+        FROM ai_jobs WHERE job_id IN (${good}::uuid, ${bad}::uuid)`;
+    });
+    expect(await everythingOf(prisma, good)).toEqual(before);
   });
 
   test("is refused where its version has one", async () => {
