@@ -1,6 +1,6 @@
 import { type ChildProcess, execFileSync, fork, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -17,6 +17,13 @@ export interface Server {
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const PEER = fileURLToPath(new URL("../peer", import.meta.url));
 
+const manifest = z.object({ scripts: z.object({ start: z.string().startsWith("tsx ") }) });
+/** What `npm start` gives to tsx. */
+const START = manifest
+  .parse(JSON.parse(readFileSync(`${ROOT}/package.json`, "utf8")))
+  .scripts.start.split(" ")
+  .slice(1);
+
 /** Milliseconds that a server may take to start, or to stop. */
 const PATIENCE = 30_000;
 
@@ -27,7 +34,7 @@ const PATIENCE = 30_000;
 export function startOurs(databaseUrl: string, nodeOptions: readonly string[] = []): Promise<Server> {
   const options = (process.env.BENCH_NODE_OPTIONS ?? "").split(" ").filter((option) => option !== "");
   const env = { DATABASE_URL: databaseUrl, HOST: "127.0.0.1", LOG_LEVEL: "warn" };
-  return startNode("ours", [...options, "--import", "tsx", ...nodeOptions, "src/main.ts"], env);
+  return startNode("ours", [...options, "--import", "tsx", ...nodeOptions, ...START], env);
 }
 
 /** Yoga's own pub/sub behind Yoga: it does what it is told by messages. */

@@ -4,7 +4,6 @@ import {
   EVENT_COLUMNS,
   JOB_COLUMNS,
   type JobMetrics,
-  type JsonValue,
   type MetricName,
   recordset,
   word,
@@ -69,7 +68,7 @@ export async function record<Job extends LockedHead>(
 ): Promise<readonly Recorded<Job>[]> {
   if (changes.length === 0 && also.length === 0) return [];
   const recorded = changes.map((change) => nextVersion(change));
-  const rows = recorded.map((one, index) => rowOf(one, changes[index]?.job));
+  const rows = recorded.map((one, index) => rowOf(one, changes[index]));
   const change = Prisma.sql`json_to_recordset(${recordset(rows)}) AS t(
         job_id uuid, workflow_run_id uuid, state "JobState", status_reason text, error_message text, job_outputs jsonb,
         keeps_outputs boolean, issues text[], run_after timestamptz, attempt int, revisions int, preferred_worker_id text,
@@ -116,22 +115,20 @@ export async function record<Job extends LockedHead>(
 
 /**
  * What the statement needs of one version, by the names of its columns: of the job what a change can set, metrics only
- * where they changed, and of the event what the job's row does not say. Outputs that were not read stay as they are.
+ * where they changed, and of the event what the job's row does not say. Outputs that are not set stay as they are.
  *
  * Each version of a job is such a row: hence no `toRecord`, which finds out of any row what it holds, and no NULLs.
  */
-function rowOf(
-  { job, event }: Recorded<LockedHead & { readonly jobOutputs?: JsonValue }>,
-  before?: JobMetrics,
-): object {
+function rowOf({ job, event }: Recorded<LockedHead>, change?: JobChange<LockedHead>): object {
+  const { job: before, set } = change ?? {};
   return {
     job_id: job.jobId,
     workflow_run_id: job.workflowRunId ?? undefined,
     state: word(job.state),
     status_reason: job.statusReason,
     error_message: job.errorMessage ?? undefined,
-    job_outputs: job.jobOutputs ?? undefined,
-    keeps_outputs: job.jobOutputs === undefined ? true : undefined,
+    job_outputs: set?.jobOutputs ?? undefined,
+    keeps_outputs: set?.jobOutputs === undefined ? true : undefined,
     issues: job.issues,
     run_after: job.runAfter ?? undefined,
     attempt: job.attempt,
@@ -185,11 +182,14 @@ export type NewJob = Omit<AiJob, "orderXid" | "chainHash" | "createdAt" | "updat
 function nextVersion<Job extends LockedHead>({ job, set, event: draft }: JobChange<Job>): Recorded<Job> {
   // The clock of a server can step back; a job's history does not.
   const updatedAt = job.now < job.updatedAt ? job.updatedAt : job.now;
-  const after = { ...job, ...set, version: job.version + 1, orderXid: job.nextOrderXid, updatedAt };
+  const { jobOutputs, ...columns } = set;
+  const after = { ...job, ...columns, version: job.version + 1, orderXid: job.nextOrderXid, updatedAt };
   const event = eventOf(after, job, draft, { orderXid: after.orderXid, recordedAt: updatedAt });
   event.hash = hashEvent(event);
   after.chainHash = event.hash;
-  return { job: after, event };
+  // Not for a job that was read without its documents: whoever wants them reads them.
+  const setsOutputs = jobOutputs !== undefined && "jobOutputs" in job;
+  return { job: setsOutputs ? { ...after, jobOutputs } : after, event };
 }
 
 /**

@@ -31,11 +31,11 @@ export interface BrokenRun {
 
 /** Writes that the job's access mode forbids; null where there are none. */
 export function breachOfAccess(
-  job: ReportedJob,
+  { accessMode, writeScope }: ReportedJob,
   { entitiesWritten }: MetricsDelta,
   named: readonly EntityRef[] = [],
 ): Breach | null {
-  const detail = refuseWrites({ ...job, entityRefs: job.writeScope }, named, entitiesWritten);
+  const detail = refuseWrites({ accessMode, entityRefs: writeScope }, named, entitiesWritten);
   return detail === null ? null : { code: "ACCESS_MODE_VIOLATION", detail };
 }
 

@@ -19,7 +19,7 @@ const TOKEN_BYTES = 32;
 /** A new lease token: what the worker gets, once, and what is stored. */
 export function newLeaseToken() {
   const bytes = randomBytes(TOKEN_BYTES);
-  return { token: bytes.toString("base64url"), stored: sha256(bytes) };
+  return { token: bytes.toString("base64url"), stored: new Uint8Array(sha256(bytes)) };
 }
 
 /** The moment at which a lease given or renewed at `now` ends. */
@@ -94,6 +94,6 @@ function provesLease(run: WorkflowRun, token: string): boolean {
   return wellFormed && timingSafeEqual(sha256(bytes), run.leaseToken);
 }
 
-function sha256(bytes: Uint8Array) {
-  return new Uint8Array(hash("sha256", bytes, "buffer"));
+function sha256(bytes: Uint8Array): Buffer {
+  return hash("sha256", bytes, "buffer");
 }

@@ -44,9 +44,10 @@ export async function lockReported(
       SELECT * FROM worker_reports WHERE workflow_run_id = of_run AND report_id = named LIMIT 1
     ) AS kept ON true`;
   return new Map(
-    rows.flatMap(({ hasOpenNodes, ...row }) => {
-      const job = jobs.get(row.jobId);
-      return job ? [[row.id, { run: row, job, now: job.now, earlier: reportIn(row), hasOpenNodes }] as const] : [];
+    rows.flatMap((run) => {
+      const job = jobs.get(run.jobId);
+      const { hasOpenNodes } = run;
+      return job ? [[run.id, { run, job, now: job.now, earlier: reportIn(run), hasOpenNodes }] as const] : [];
     }),
   );
 }
