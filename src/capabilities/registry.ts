@@ -16,6 +16,14 @@ export function defaultProfileOf(kind: JobKind): string {
   return NEEDS[kind].profile;
 }
 
+/** Capabilities that have scopes: `fs.read` is one, and `fs.read:/docs` a scope of it (section 8). */
+const AXES: ReadonlySet<string> = new Set(["fs.read", "fs.write", "proc.exec", "net.http", "device", "secrets.use"]);
+
+/** Whether who has one capability may do what asks for another: for the same one, or for a scope of an axis that it is. */
+export function grants(held: string, needed: string): boolean {
+  return held === needed || (AXES.has(held) && needed.startsWith(`${held}:`));
+}
+
 export type CapabilityCheck =
   | { readonly granted: true; readonly capability: string }
   | { readonly granted: false; readonly capability: string };
@@ -23,5 +31,5 @@ export type CapabilityCheck =
 /** Whether capabilities suffice for a kind. The server decides this; what a client asks for is only a name. */
 export function checkCapability(kind: JobKind, capabilities: readonly string[]): CapabilityCheck {
   const { capability } = NEEDS[kind];
-  return { granted: capabilities.includes(capability), capability };
+  return { granted: capabilities.some((held) => grants(held, capability)), capability };
 }

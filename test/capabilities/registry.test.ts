@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { checkCapability, defaultProfileOf } from "../../src/capabilities/registry.ts";
+import { checkCapability, defaultProfileOf, grants } from "../../src/capabilities/registry.ts";
 import { JobKind } from "../../src/storage/generated/client/enums.ts";
 
 /** Section 8. */
@@ -35,4 +35,21 @@ test.each([
   for (const [kind, capability] of NEEDS) {
     expect(checkCapability(kind, capabilities)).toEqual({ granted: false, capability });
   }
+});
+
+const AXES = ["fs.read", "fs.write", "proc.exec", "net.http", "device", "secrets.use"];
+
+test.each(AXES)("%s grants itself and each of its scopes, and nothing else", (axis) => {
+  expect(grants(axis, axis)).toBe(true);
+  expect(grants(axis, `${axis}:/docs/a:b`)).toBe(true);
+  for (const needed of [`${axis}s:/docs`, `${axis}.more`, axis.slice(0, -1), ...AXES.filter((it) => it !== axis)]) {
+    expect(grants(axis, needed)).toBe(false);
+  }
+});
+
+test("a scope grants itself alone, and an id has no scopes", () => {
+  expect(grants("fs.read:/docs", "fs.read:/docs")).toBe(true);
+  expect(grants("fs.read:/docs", "fs.read")).toBe(false);
+  expect(grants("fs.read:/docs", "fs.read:/docs/secret")).toBe(false);
+  expect(grants("doc.read", "doc.read:chapter-1")).toBe(false);
 });
