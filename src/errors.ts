@@ -35,9 +35,21 @@ export const WORKFLOW_DIRECTIVES = {
 
 export type WorkflowDirective = keyof typeof WORKFLOW_DIRECTIVES;
 
-/** A failure that a caller can act on. Anything else that is thrown is masked before it reaches a client. */
+/**
+ * A failure that a caller can act on. Anything else that is thrown is masked before it reaches a client.
+ *
+ * It is an answer and not a fault of this server: nobody reads where it was made, which takes a fifth of a refused
+ * request's time to find out, and anybody may send many of those.
+ */
 export abstract class AppError extends Error {
   abstract readonly code: ErrorCode;
+
+  constructor(message: string) {
+    const { stackTraceLimit } = Error;
+    Error.stackTraceLimit = 0;
+    super(message);
+    Error.stackTraceLimit = stackTraceLimit;
+  }
 }
 
 export class NotFoundError extends AppError {
