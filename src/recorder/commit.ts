@@ -187,9 +187,7 @@ function nextVersion<Job extends LockedHead>({ job, set, event: draft }: JobChan
   const event = eventOf(after, job, draft, { orderXid: after.orderXid, recordedAt: updatedAt });
   event.hash = hashEvent(event);
   after.chainHash = event.hash;
-  // Not for a job that was read without its documents: whoever wants them reads them.
-  const setsOutputs = jobOutputs !== undefined && "jobOutputs" in job;
-  return { job: setsOutputs ? { ...after, jobOutputs } : after, event };
+  return { job: jobOutputs === undefined ? after : { ...after, jobOutputs }, event };
 }
 
 /**
