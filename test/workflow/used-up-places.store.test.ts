@@ -1,6 +1,4 @@
-import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import type { Prisma } from "../../src/storage/generated/client/client.ts";
 import { type Claimed, claimAiJobs } from "../../src/workflow/claim.ts";
 import type { Engine } from "../../src/workflow/engine.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
@@ -80,15 +78,18 @@ test("more used-up places than one claim looks at keep nobody out: the next clai
   expect(taken).toEqual([jobId]);
 });
 
-test("inputs that are too large to be handed out together are taken by several claims, one at least by each", async () => {
+// It takes a second, and has taken 20 to 34, three times in three days, on the embedded store: nobody knows why yet.
+const PATIENCE = 120_000;
+
+test("inputs that are too large to be handed out together are taken by several claims, one at least by each", {
+  timeout: PATIENCE,
+}, async () => {
   const workspace = aWorkspace(engine);
-  // Random, so that the database cannot make it smaller.
-  const noise = () => randomBytes(1_500_000).toString("hex");
   const ids: string[] = [];
   for (let at = 0; at < 3; at++) {
     const { jobId } = await workspace.submitted();
     ids.push(jobId);
-    await setInputs(jobId, { noise: noise() });
+    await fillInputs(jobId);
   }
   const counts: number[] = [];
   for (let left = ids.length; left > 0; left -= counts.at(-1) ?? 0) {
@@ -99,10 +100,16 @@ test("inputs that are too large to be handed out together are taken by several c
   expect(counts).toEqual([2, 1]);
 });
 
-/** By plain SQL past the trigger that keeps them: a submit of them all would cost what this test is not about. */
-async function setInputs(jobId: string, inputs: Prisma.InputJsonValue): Promise<void> {
+/**
+ * Gives a job inputs of 3 MB, by plain SQL past the trigger that keeps them: a submit of them all would cost what this
+ * test is not about. Made by the database, of hashes, which it cannot store in less.
+ */
+async function fillInputs(jobId: string): Promise<void> {
   await db.storage.prisma.$transaction(async (tx) => {
     await tx.$executeRaw`SET LOCAL session_replication_role = replica`;
-    await tx.$executeRaw`UPDATE ai_jobs SET job_inputs = ${JSON.stringify(inputs)}::jsonb WHERE job_id = ${jobId}::uuid`;
+    await tx.$executeRaw`
+      UPDATE ai_jobs SET job_inputs = jsonb_build_object('noise', (
+        SELECT string_agg(encode(sha256(n::text::bytea), 'hex'), '') FROM generate_series(1, 47000) AS n))
+      WHERE job_id = ${jobId}::uuid`;
   });
 }
