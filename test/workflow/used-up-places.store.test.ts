@@ -78,7 +78,7 @@ test("more used-up places than one claim looks at keep nobody out: the next clai
   expect(taken).toEqual([jobId]);
 });
 
-// It takes a second, and has taken 20 to 34, three times in three days, on the embedded store: nobody knows why yet.
+// It takes a second or two, and has taken 16 to 34, four times in three days, on both stores: nobody knows why yet.
 const PATIENCE = 120_000;
 
 test("inputs that are too large to be handed out together are taken by several claims, one at least by each", {
