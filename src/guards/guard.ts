@@ -63,43 +63,44 @@ export interface Guard {
 
 /**
  * Every string in a JSON value, object keys included, in document order, as texts without a source. Empty strings are
- * left out: no pattern is empty. Linear, and iterative, because 100,000 levels of nesting would overflow the stack.
+ * left out: no pattern is empty. Linear, and iterative, because 100,000 levels of nesting would overflow the stack; what
+ * it remembers grows with the depth alone, because a value can have a million items.
  */
 export function textsOf(json: unknown, path: string): GuardedText[] {
   const texts: GuardedText[] = [];
-  const stack: Place[] = holdsText(json) ? [{ value: json, path }] : [];
-  for (let place = stack.pop(); place !== undefined; place = stack.pop()) {
-    const { value } = place;
-    if (typeof value === "string") texts.push({ sourceId: null, path: place.path, text: value });
-    else if (Array.isArray(value)) pushItems(value, place.path, stack);
-    else if (typeof value === "object" && value !== null) pushEntries(value, place.path, stack);
+  const open: Level[] = [];
+  const visit = (value: unknown, where: string) => {
+    if (typeof value === "string") texts.push({ sourceId: null, path: where, text: value });
+    else if (typeof value === "object" && value !== null) open.push(levelOf(value, where));
+  };
+  if (holdsText(json)) visit(json, path);
+  for (let level = open.at(-1); level !== undefined; level = open.at(-1)) {
+    const at = level.next++;
+    if (at >= level.values.length) {
+      open.pop();
+      continue;
+    }
+    const value = level.values[at];
+    const key = level.keys?.[at];
+    if (key !== undefined && key !== "") visit(key, below(level.path, `[key ${at}]`));
+    if (holdsText(value)) visit(value, below(level.path, key === undefined ? `[${at}]` : stepOf(key, at)));
   }
   return texts;
 }
 
-interface Place {
-  readonly value: unknown;
+/** An array or an object, and which of its values comes next. */
+interface Level {
+  readonly values: readonly unknown[];
+  /** Undefined for an array. */
+  readonly keys: readonly string[] | undefined;
   readonly path: string;
+  next: number;
 }
 
-// Both push backwards, so that the stack gives the first one first.
-function pushItems(items: readonly unknown[], path: string, stack: Place[]): void {
-  for (let index = items.length - 1; index >= 0; index -= 1) {
-    const value = items[index];
-    if (holdsText(value)) stack.push({ value, path: below(path, `[${index}]`) });
-  }
-}
-
-function pushEntries(object: object, path: string, stack: Place[]): void {
-  // Own entries only: reading `object["__proto__"]` is safe for JSON.parse's own keys, but not for an object without.
-  const entries: [string, unknown][] = Object.entries(object);
-  for (let index = entries.length - 1; index >= 0; index -= 1) {
-    const entry = entries[index];
-    if (entry === undefined) continue;
-    const [key, value] = entry;
-    if (holdsText(value)) stack.push({ value, path: below(path, stepOf(key, index)) });
-    if (key !== "") stack.push({ value: key, path: below(path, `[key ${index}]`) });
-  }
+function levelOf(value: object, path: string): Level {
+  if (Array.isArray(value)) return { values: value, keys: undefined, path, next: 0 };
+  // Own ones only: reading `value["__proto__"]` is safe for JSON.parse's own keys, but not for an object without.
+  return { values: Object.values(value), keys: Object.keys(value), path, next: 0 };
 }
 
 function holdsText(value: unknown): boolean {

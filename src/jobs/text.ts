@@ -60,27 +60,43 @@ function sizeFault(value: unknown, most: number): Fault | undefined {
   return bytes > most ? { message: `is ${bytes} bytes of JSON; at most ${most} are kept`, path: [] } : undefined;
 }
 
-/** Where a value stands: a chain of keys upwards, made into a path only for the one that is at fault. */
-interface Place {
-  readonly value: unknown;
-  readonly key: string | number;
-  readonly up: Place | null;
+/** An array or an object, which of its values comes next, and the one that it stands in. */
+interface Level {
+  readonly values: readonly unknown[];
+  /** Undefined for an array. */
+  readonly keys: readonly string[] | undefined;
+  readonly up: Level | undefined;
   readonly depth: number;
+  next: number;
 }
 
-/** Without recursion: a hostile value may be nested deeper than the stack. */
+/**
+ * Without recursion: a hostile value may be nested deeper than the stack. And one level at a time: it may have a million
+ * items.
+ */
 function faultOf(root: unknown): Fault | undefined {
-  const open: Place[] = [{ value: root, key: "", up: null, depth: 0 }];
-  for (let place = open.pop(); place !== undefined; place = open.pop()) {
-    const { value, depth } = place;
-    const message = faultOfOne(value, depth);
-    if (message) return { message, path: pathTo(place) };
-    if (typeof value !== "object" || value === null) continue;
-    for (const [key, child] of Object.entries(value)) {
-      open.push({ value: child, key: Array.isArray(value) ? Number(key) : key, up: place, depth: depth + 1 });
+  const message = faultOfOne(root, 0);
+  if (message) return { message, path: [] };
+  let level = levelOf(root, undefined);
+  while (level) {
+    if (level.next >= level.values.length) {
+      level = level.up;
+      continue;
     }
+    const value = level.values[level.next++];
+    const fault = faultOfOne(value, level.depth);
+    if (fault) return { message: fault, path: pathTo(level) };
+    level = levelOf(value, level) ?? level;
   }
   return undefined;
+}
+
+/** Undefined for a value that has nothing in it. */
+function levelOf(value: unknown, up: Level | undefined): Level | undefined {
+  if (typeof value !== "object" || value === null) return undefined;
+  const depth = (up?.depth ?? 0) + 1;
+  if (Array.isArray(value)) return { values: value, keys: undefined, up, depth, next: 0 };
+  return { values: Object.values(value), keys: Object.keys(value), up, depth, next: 0 };
 }
 
 function faultOfOne(value: unknown, depth: number): string | undefined {
@@ -90,11 +106,15 @@ function faultOfOne(value: unknown, depth: number): string | undefined {
   }
   if (typeof value !== "object" || value === null) return undefined;
   if (depth === DEEPEST) return `is nested deeper than ${DEEPEST} levels`;
-  return Object.keys(value).every(isText) ? undefined : `has a key that ${NOT_TEXT}`;
+  return Array.isArray(value) || Object.keys(value).every(isText) ? undefined : `has a key that ${NOT_TEXT}`;
 }
 
-function pathTo(place: Place): readonly (string | number)[] {
+/** To the value that was taken last of the innermost level. */
+function pathTo(innermost: Level): readonly (string | number)[] {
   const path: (string | number)[] = [];
-  for (let at = place; at.up !== null; at = at.up) path.unshift(at.key);
+  for (let level: Level | undefined = innermost; level; level = level.up) {
+    const at = level.next - 1;
+    path.unshift(level.keys?.[at] ?? at);
+  }
   return path;
 }

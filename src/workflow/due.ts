@@ -42,8 +42,13 @@ export type DueJob = LockedJob & {
 /** Places that one claim looks at, at most: the others have their turn at the next. */
 const MOST_PLACES = 200;
 
-/** Bytes of inputs, as they are stored, that one claim hands out, at most; a single job's may be more. */
+/**
+ * Bytes of documents, as PostgreSQL has them, that one claim hands out, at most; a single job's may be more. They are stored
+ * uncompressed, and so what they take here is in proportion.
+ */
 const MOST_BYTES = 8_000_000;
+const DOCUMENT_BYTES = Prisma.sql`coalesce(pg_column_size(job_inputs), 0) + pg_column_size(entity_refs)
+  + pg_column_size(planned_operations)`;
 
 /**
  * Locks due jobs: workspaces in turn, inside one by priority, then age. Rows that others hold are passed over, so no
@@ -107,9 +112,9 @@ export function lockDueJobs(
       LIMIT ${limit}
     ), locked AS MATERIALIZED (
       SELECT * FROM (
-        SELECT *, row_number() OVER in_order AS at, sum(pg_column_size(job_inputs)) OVER in_order AS bytes
+        SELECT *, row_number() OVER in_order AS at, sum(${DOCUMENT_BYTES}) OVER in_order AS bytes
         FROM held WINDOW in_order AS (${order})
-      ) AS one WHERE at = 1 OR coalesce(bytes, 0) <= ${MOST_BYTES}
+      ) AS one WHERE at = 1 OR bytes <= ${MOST_BYTES}
     )
     SELECT ${LOCKED_COLUMNS}, ${IS_METERED} AS "isMetered" FROM ${LOCKED} ${order}`;
 }
