@@ -12,14 +12,13 @@ async function call(name, answer, input) {
   const query = `mutation ($input: ${type}!) { ${name}(input: $input) { __typename ${error} ${answer} } }`;
   const body = JSON.stringify({ query, variables: { input } });
   for (let wait = 100; ; wait = Math.min(wait * 2, 5_000)) {
-    try {
-      const response = await fetch(url, { method: "POST", headers, body });
-      const { data, errors } = await response.json();
-      if (errors) throw new Error(errors[0].message);
-      if (data[name].code !== "TRY_AGAIN") return data[name];
-    } catch (cause) {
-      console.error(`${name}: ${cause.message}; sending it again`);
-    }
+    const sent = fetch(url, { method: "POST", headers, body }).then((response) => response.json());
+    const { data, errors } = await sent.catch((cause) => ({ errors: [cause] }));
+    // Not answered at all, or refused as a whole, with the code of why; data is what came of it otherwise.
+    const refused = errors && { code: errors[0].extensions?.code ?? "TRY_AGAIN", message: errors[0].message };
+    const result = refused ?? data[name];
+    if (!["TRY_AGAIN", "INTERNAL_SERVER_ERROR"].includes(result.code)) return result;
+    console.error(`${name}: ${result.message}; sending it again`);
     await sleep(wait);
   }
 }
@@ -31,11 +30,10 @@ async function work({ leaseToken, workflowRun, job }) {
     const answer = "... on HeartbeatWorkflowsPayload { results { directive } }";
     const { results } = await call("heartbeatWorkflows", answer, { heartbeats: [report()] });
     isMine &&= results?.[0].directive === "CONTINUE";
-  }, 10_000);
+  }, 10_000); // a third of the 30 seconds that a lease and its renewals have where nobody says otherwise
   const advance = async (outcome, more) => {
-    const step = { nodeId: "shout", nodeType: "tool", outcome };
-    const payload = "... on AdvanceWorkflowPayload { directive }";
-    const answer = await call("advanceWorkflow", payload, report({ step, ...more }));
+    const input = report({ step: { nodeId: "shout", nodeType: "tool", outcome }, ...more });
+    const answer = await call("advanceWorkflow", "... on AdvanceWorkflowPayload { directive }", input);
     isMine &&= answer.directive === "CONTINUE"; // else cancelled, poisoned, over budget, lease lost: drop all of it
     return answer;
   };
@@ -43,18 +41,20 @@ async function work({ leaseToken, workflowRun, job }) {
   let last = await advance("STARTED");
   const retrievedSnippets = [{ sourceId: "jobInputs.text", content: text }];
   if (isMine) last = await advance("SUCCEEDED", { retrievedSnippets, metrics: { inputTokens: text.length } });
-  clearInterval(beat);
-  if (!isMine) return last;
   const completions = [report({ jobOutputs: { text: text.toUpperCase() } })];
-  const answer = `... on CompleteWorkflowsPayload { results { __typename ${error} } }`;
-  return (await call("completeWorkflows", answer, { completions })).results?.[0];
+  const completed = `... on CompleteWorkflowsPayload { results { __typename ${error} } }`;
+  if (isMine) last = await call("completeWorkflows", completed, { completions });
+  clearInterval(beat);
+  const { code, message, __typename } = last.results?.[0] ?? last;
+  if (code !== "INVALID_INPUT" && code !== "GUARD_FAILED") return code ?? __typename;
+  return (await call("failWorkflow", "", report({ errorMessage: message, retryable: false }))).__typename;
 }
 
-const claim =
-  "... on ClaimAiJobsPayload { claims { leaseToken workflowRun { workflowRunId } job { jobId jobInputs } } }";
+const taken = "claims { leaseToken workflowRun { workflowRunId } job { jobId jobInputs } } poisoned { jobId }";
 const wanted = { workerId: `minimal-${process.pid}`, limit: 10, waitSeconds: 5 };
 for (;;) {
-  const { claims = [] } = await call("claimAiJobs", claim, wanted);
-  if (claims.length === 0) break;
-  await Promise.all(claims.map(async (one) => console.log(one.job.jobId, (await work(one))?.__typename)));
+  const claimed = await call("claimAiJobs", `... on ClaimAiJobsPayload { ${taken} }`, wanted);
+  if (claimed.code) throw new Error(claimed.message);
+  if (claimed.claims.length + claimed.poisoned.length === 0) break;
+  await Promise.all(claimed.claims.map(async (one) => console.log(one.job.jobId, await work(one))));
 }

@@ -148,11 +148,15 @@ builder.mutationField("advanceWorkflow", (t) =>
     union: { description: "What came of advanceWorkflow." },
     args: { input: t.arg({ type: AdvanceWorkflowInput, required: true, description: "The report." }) },
     resolve: async (_root, { input }, { engine }) => {
-      const { metrics, step, ...report } = input;
+      const { metrics, step, retrievedSnippets, ...report } = input;
       const { nodeId, nodeType, outcome, dependsOn, inputPayload, outputPayload, errorMessage } = step;
       return orThrow(
         await advanceWorkflow(engine, {
           ...report,
+          retrievedSnippets: retrievedSnippets.map(({ sourceHash, ...snippet }) => ({
+            ...snippet,
+            sourceHash: sourceHash ?? undefined,
+          })),
           metrics: deltaOf(metrics),
           step: {
             nodeId,

@@ -4,7 +4,7 @@ import { json, text } from "../jobs/text.ts";
 import type { Completed, completeWorkflows } from "../workflow/complete.ts";
 import { AiJob } from "./ai-job.ts";
 import { builder } from "./builder.ts";
-import { batchOfRuns, DOCUMENT_BYTES, deltaOf, EntityRefInput, reportId } from "./inputs.ts";
+import { batchOfRuns, DOCUMENT_BYTES, deltaOf, EntityRefInput, refOf, reportId } from "./inputs.ts";
 import { MetricsDelta } from "./job-metrics.ts";
 import { wholeJob } from "./relations.ts";
 import { isPayloadWith } from "./result.ts";
@@ -101,8 +101,9 @@ builder.mutationField("completeWorkflows", (t) =>
     args: { input: t.arg({ type: CompleteWorkflowsInput, required: true, description: "The completions." }) },
     resolve: (_root, { input }, context) =>
       context.completeWorkflows(
-        input.completions.map(({ jobOutputs, metrics, ...rest }) => ({
+        input.completions.map(({ jobOutputs, writtenEntities, metrics, ...rest }) => ({
           ...rest,
+          writtenEntities: writtenEntities.map(refOf),
           jobOutputs: jobOutputs ?? null,
           metrics: deltaOf(metrics),
         })),

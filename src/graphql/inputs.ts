@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { EntityRef } from "../jobs/access-mode.ts";
 import { type MetricsDelta as Delta, NO_METRICS } from "../jobs/metrics.ts";
 import { text } from "../jobs/text.ts";
 import { LEASE_SECONDS } from "../workflow/lease.ts";
@@ -42,6 +43,14 @@ export const PlannedOperationInput = builder.inputType("PlannedOperationInput", 
     description: t.string({ validate: text(2000, 0).nullish(), description: "For people; up to 2,000 characters." }),
   }),
 });
+
+/**
+ * A reference as it is kept: a selector that is null and one that is left out are the same, also to whoever tells the same
+ * input sent twice from another one.
+ */
+export function refOf({ selector, ...ref }: EntityRef): EntityRef {
+  return { ...ref, selector: selector ?? undefined };
+}
 
 /** The counters of a report that brings none, or of one that does. */
 export function deltaOf(metrics: Delta | null | undefined): Delta {

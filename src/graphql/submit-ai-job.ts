@@ -6,7 +6,7 @@ import { MOST_DESCENDANTS } from "../jobs/tree.ts";
 import { AiJob } from "./ai-job.ts";
 import { builder } from "./builder.ts";
 import { AccessModeEnum, JobKindEnum, ModelTierEnum, SafetyModeEnum } from "./enums.ts";
-import { DOCUMENT_BYTES, EntityRefInput, PlannedOperationInput } from "./inputs.ts";
+import { DOCUMENT_BYTES, EntityRefInput, PlannedOperationInput, refOf } from "./inputs.ts";
 import { isPayloadWith, orThrow } from "./result.ts";
 
 const SubmitAiJobInput = builder.inputType("SubmitAiJobInput", {
@@ -126,6 +126,12 @@ builder.mutationField("submitAiJob", (t) =>
       orThrow(
         await submitAiJob(engine, viewer.workspaceId, viewer.actor, {
           ...input,
+          entityRefs: input.entityRefs.map(refOf),
+          plannedOperations: input.plannedOperations.map(({ opType, target, description }) => ({
+            opType,
+            target: refOf(target),
+            description: description ?? undefined,
+          })),
           capabilityProfileId: input.capabilityProfileId ?? null,
           jobInputs: input.jobInputs ?? null,
           parentJobId: input.parentJobId ?? null,

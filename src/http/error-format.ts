@@ -1,8 +1,9 @@
 import { randomUUID } from "node:crypto";
 import { type ExecutionResult, GraphQLError, type GraphQLErrorExtensions, type GraphQLFormattedError } from "graphql";
 import type { Logger } from "pino";
-import { AppError, ERROR_CODES } from "../errors.ts";
+import { AppError, ERROR_CODES, type ErrorCode } from "../errors.ts";
 import { sqlState } from "../recorder/transaction.ts";
+import { JobKind } from "../storage/generated/client/enums.ts";
 
 /**
  * What a client sees of an error. What it can act on is shown, with a code of ErrorCode; anything else is masked, and
@@ -17,7 +18,10 @@ export function maskError(error: unknown, log: Logger): GraphQLError {
   if (cause instanceof GraphQLError && isRefusal(cause, error)) {
     // The outermost message: it alone says where in a variable the value stands that was refused.
     const { message } = error instanceof GraphQLError ? error : cause;
-    return located(error, message, { ...cause.extensions, code: codeOf(cause) });
+    const { code, ...shown } = withoutQuotation(cause.extensions);
+    if (isCode(code)) return located(error, message, { ...shown, code });
+    if (!aboutJobKind(cause)) return located(error, message, { ...shown, code: "INVALID_INPUT" });
+    return located(error, `${message} Accepted: ${JOB_KINDS}.`, { ...shown, code: "INVALID_JOB_KIND" });
   }
   const id = randomUUID();
   log.error({ id, err: forLog(cause) }, "unexpected error");
@@ -66,12 +70,21 @@ function isRefusal(cause: GraphQLError, error: unknown): boolean {
   return cause.extensions.code !== undefined || !(error instanceof GraphQLError) || error.path === undefined;
 }
 
-/** A code for what GraphQL and Yoga refuse: a malformed document, a value of the wrong type, a body that is too large. */
-function codeOf(error: GraphQLError): string {
-  const { code } = error.extensions;
-  if (typeof code === "string" && Object.hasOwn(ERROR_CODES, code)) return code;
-  return /"JobKind"( enum)?/.test(error.message) ? "INVALID_JOB_KIND" : "INVALID_INPUT";
+/** Yoga quotes a body that is no JSON, and gives the answer its status by that. */
+function withoutQuotation({ originalError, ...extensions }: GraphQLErrorExtensions): GraphQLErrorExtensions {
+  return originalError === undefined ? extensions : { ...extensions, http: { status: 400 } };
 }
+
+/** What GraphQL and Yoga refuse has none of these codes: a malformed document, a value of the wrong type, a body that is too large. */
+function isCode(code: unknown): code is ErrorCode {
+  return typeof code === "string" && Object.hasOwn(ERROR_CODES, code);
+}
+
+function aboutJobKind({ message }: GraphQLError): boolean {
+  return /"JobKind"( enum)?/.test(message);
+}
+
+const JOB_KINDS = Object.keys(JobKind).join(", ");
 
 function located(error: unknown, message: string, extensions: GraphQLErrorExtensions): GraphQLError {
   if (!(error instanceof GraphQLError)) return new GraphQLError(message, { extensions });

@@ -73,10 +73,17 @@ export function listJobs(
     SELECT ${jobColumns(fields)} FROM (${jobSource(workspaceId, filter, bounds, order)}) AS job ${order}`;
 }
 
-/** A select of matching jobs, oldest first, for a statement that does something with them. */
-export function selectOldestJobs(workspaceId: string, filter: JobFilter, limit: number): Prisma.Sql {
+/** Jobs that something is to be done with. */
+export interface JobSelection extends JobFilter {
+  /** Whether those that have cost more than their budget are left out. */
+  readonly withinBudget?: boolean;
+}
+
+/** A select of such jobs, oldest first, for a statement that does something with them. */
+export function selectOldestJobs(workspaceId: string, which: JobSelection, limit: number): Prisma.Sql {
   const order = Prisma.sql`ORDER BY created_at, job_id LIMIT ${limit}`;
-  const source = jobSource(workspaceId, filter, jobConditions(filter), order);
+  const budget = which.withinBudget ? [Prisma.sql`(token_budget IS NULL OR total_tokens <= token_budget)`] : [];
+  const source = jobSource(workspaceId, which, [...jobConditions(which), ...budget], order);
   return Prisma.sql`SELECT job_id, created_at FROM (${source}) AS job ${order}`;
 }
 

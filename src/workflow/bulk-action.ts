@@ -1,7 +1,7 @@
 import { setImmediate as turn } from "node:timers/promises";
 import { uuidv7 } from "uuidv7";
 import { type AppError, InvalidInputError, TryAgainError } from "../errors.ts";
-import type { JobFilter } from "../jobs/queries.ts";
+import type { JobFilter, JobSelection } from "../jobs/queries.ts";
 import type { Actor } from "../recorder/event.ts";
 import { redactText } from "../recorder/redact.ts";
 import { inOneStatement, type Recorder } from "../recorder/transaction.ts";
@@ -94,8 +94,9 @@ function refuseFilter(filter: JobFilter): InvalidInputError | null {
  * Whoever names states means these, and hears of each job why it cannot be changed. Whoever names none means the jobs
  * that can be changed: others would only use up the limit.
  */
-function narrow(kind: BulkActionKind, filter: JobFilter): JobFilter {
-  return { ...filter, states: filter.states ?? Object.values(JobState).filter(CHANGES[kind].leaves) };
+function narrow(kind: BulkActionKind, filter: JobFilter): JobSelection {
+  if (filter.states) return filter;
+  return { ...filter, states: Object.values(JobState).filter(CHANGES[kind].leaves), withinBudget: kind === "RETRY" };
 }
 
 /**

@@ -1,4 +1,4 @@
-import { groupBy, type JobFilter, selectOldestJobs } from "../jobs/queries.ts";
+import { groupBy, type JobFilter, type JobSelection, selectOldestJobs } from "../jobs/queries.ts";
 import type { Transaction } from "../recorder/transaction.ts";
 import { toRecord, word } from "../storage/columns.ts";
 import type { BulkAction, BulkActionItem } from "../storage/generated/client/client.ts";
@@ -17,7 +17,7 @@ export type NewBulkAction = Omit<BulkAction, "filter" | "createdAt" | "finishedA
  * does an item judges its job again.
  * @param which the filter, narrowed to what the action can change.
  */
-export async function insertAction(db: Transaction, action: NewBulkAction, which: JobFilter): Promise<void> {
+export async function insertAction(db: Transaction, action: NewBulkAction, which: JobSelection): Promise<void> {
   const { id, workspaceId, kind, filter, limit, reason, actor, actorId } = action;
   await db.$executeRaw`
     WITH workspace AS (

@@ -131,9 +131,19 @@ describe("submitAiJob answers", () => {
   });
 
   test("the same job to the same key, and a conflict to another input with it", async () => {
-    const keyed = { ...input, idempotencyKey: "once", jobInputs: { a: 1, b: 2 } };
+    const target = { entityKind: "sheet", entityId: "7" };
+    const named = { entityRefs: [target], plannedOperations: [{ opType: "READ" as const, target }] };
+    const keyed = { ...input, ...named, idempotencyKey: "once", jobInputs: { a: 1, b: 2 } };
     const first = await server.run(SUBMIT, { input: keyed });
-    const again = await server.run(SUBMIT, { input: { ...keyed, jobInputs: { b: 2, a: 1 } } });
+    const writtenOut = { ...target, selector: null };
+    const again = await server.run(SUBMIT, {
+      input: {
+        ...keyed,
+        jobInputs: { b: 2, a: 1 },
+        entityRefs: [writtenOut],
+        plannedOperations: [{ opType: "READ", target: writtenOut, description: null }],
+      },
+    });
     const jobId = "job" in first.submitAiJob ? first.submitAiJob.job.jobId : "";
     expect(again.submitAiJob).toMatchObject({ deduplicated: true, job: { jobId } });
     const other = await server.run(SUBMIT, { input: { ...keyed, jobInputs: { a: 1 } } });

@@ -6,7 +6,7 @@ import { recordsOf } from "../support/records.ts";
 import { startTestServer, type TestServer } from "../support/server.ts";
 import { ask, askToComplete, type Member } from "../support/unions.ts";
 
-/** The same report over HTTP is the same whatever the order of its keys, and whether defaults are written out. */
+/** The same report over HTTP is the same whatever the order of its keys, and whether defaults and nulls are written out. */
 
 let db: TestDatabase;
 let server: TestServer;
@@ -30,6 +30,8 @@ const ALL_METRICS = {
   durationMs: 0,
 };
 const METRICS = { inputTokens: 7, outputTokens: 5 };
+const ENTITY = { entityKind: "document", entityId: "1" };
+const SNIPPET = { sourceId: "s", content: "c" };
 const STEP = { nodeId: "n", nodeType: "tool", outcome: "STARTED" };
 
 interface Sent {
@@ -45,10 +47,14 @@ const reports: readonly Sent[] = [
   {
     report: "advanceWorkflow",
     send: (report) => ask(server.url, "advanceWorkflow", report),
-    first: { step: { ...STEP, inputPayload: { a: 1, b: { c: [null], d: "x" } } }, metrics: METRICS },
+    first: {
+      step: { ...STEP, inputPayload: { a: 1, b: { c: [null], d: "x" } } },
+      retrievedSnippets: [SNIPPET],
+      metrics: METRICS,
+    },
     again: {
       metrics: ALL_METRICS,
-      retrievedSnippets: [],
+      retrievedSnippets: [{ exportable: false, sensitivity: "UNKNOWN", sourceHash: null, ...SNIPPET }],
       step: { inputPayload: { b: { d: "x", c: [null] }, a: 1 }, dependsOn: [], ...STEP, outputPayload: null },
     },
     another: { step: { ...STEP, inputPayload: { a: 1, b: { c: [], d: "x" } } }, metrics: METRICS },
@@ -56,11 +62,11 @@ const reports: readonly Sent[] = [
   {
     report: "completeWorkflows",
     send: (report) => askToComplete(server.url, report),
-    first: { jobOutputs: { a: 1, b: 2 }, metrics: METRICS },
+    first: { jobOutputs: { a: 1, b: 2 }, writtenEntities: [ENTITY], metrics: METRICS },
     again: {
       needsValidation: false,
       issues: [],
-      writtenEntities: [],
+      writtenEntities: [{ selector: null, ...ENTITY }],
       metrics: ALL_METRICS,
       jobOutputs: { b: 2, a: 1 },
     },
@@ -76,7 +82,10 @@ const reports: readonly Sent[] = [
 ];
 
 async function held() {
-  const { job, run, leaseToken } = await started(engineOn(db.storage));
+  const { job, run, leaseToken } = await started(engineOn(db.storage), {
+    accessMode: "APPLY_SCOPED",
+    entityRefs: [ENTITY],
+  });
   return { jobId: job.jobId, proof: { workflowRunId: run.id, leaseToken } };
 }
 

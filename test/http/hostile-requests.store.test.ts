@@ -85,7 +85,7 @@ describe("an operation is refused before it runs", () => {
     [
       "with a job kind as a text",
       '{ aiJobs(filter: { kinds: ["DOC_EDIT"] }) { totalCount } }',
-      /JobKind/,
+      /JobKind.* Accepted: DOC_EDIT, \w+/,
       "INVALID_JOB_KIND",
     ],
   ])("%s", async (_what, document, says, code = "INVALID_INPUT") => {

@@ -25,7 +25,10 @@ export interface TestServer {
 
 /** What a test may have otherwise than the product. */
 export type ServerOptions = Partial<
-  Pick<GraphQLOptions, "signals" | "sweeps" | "mayWatch" | "keepAliveMs" | "mostOperations" | "mostReservations">
+  Pick<
+    GraphQLOptions,
+    "signals" | "sweeps" | "maxBodyBytes" | "mayWatch" | "keepAliveMs" | "mostOperations" | "mostReservations"
+  >
 > &
   Partial<Pick<FeedOptions, "pollMs" | "window">>;
 
@@ -44,6 +47,7 @@ export async function startTestServer(
   const waiting = openWaitingRoom(engine, () => undefined);
   const log = pino({ level: "silent" });
   const server = createServer({
+    maxBodyBytes: 5_000_000,
     ...options,
     engine,
     feed,
@@ -52,7 +56,6 @@ export async function startTestServer(
     sweeps,
     log,
     corsOrigins: [],
-    maxBodyBytes: 5_000_000,
   });
   // A test that pauses for about as long as Node keeps an idle connection would meet its end half of the time.
   server.http.keepAliveTimeout = 120_000;

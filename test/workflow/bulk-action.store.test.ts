@@ -225,6 +225,18 @@ describe("a filter", () => {
     expect((await records(rest[3] ?? "")).job.state).toBe("QUEUED");
   });
 
+  test("with a limit passes over jobs whose budget is spent: no retry of all would ever come past them", async () => {
+    const more = { protocolId: "spent", tokenBudget: 100 };
+    const [spent = "", exact = "", ...rest] = await queuedJobs(engine, 3, more);
+    await bringTo(engine, spent, "FAILED", { inputTokens: 101n, totalTokens: 101n });
+    await bringTo(engine, exact, "FAILED", { inputTokens: 100n, totalTokens: 100n });
+    await bringTo(engine, rest[0] ?? "", "FAILED");
+    const action = await retryAll({ protocolId: "spent" }, 2);
+    const retried = [exact, rest[0]].map((jobId) => ({ jobId, outcome: "changed" }));
+    expect(await settledItems(prisma, action)).toEqual(retried);
+    expect((await records(spent)).job.state).toBe("FAILED");
+  });
+
   test("that matches nothing makes an action without items, finished at once", async () => {
     const action = await cancelAll({ protocolId: "nobody's" });
     expect(action.finishedAt).toEqual(expect.any(Date));
