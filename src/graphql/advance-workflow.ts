@@ -62,7 +62,7 @@ const WorkflowStepInput = builder.inputType("WorkflowStepInput", {
     }),
     errorMessage: t.string({
       validate: text(10_000).nullish(),
-      description: "Why it failed, up to 10,000 characters, kept redacted; with FAILED only.",
+      description: "Why it failed, 1 to 10,000 characters, kept redacted; with FAILED only.",
     }),
   }),
 });
@@ -79,7 +79,7 @@ const RetrievedSnippetInput = builder.inputType("RetrievedSnippetInput", {
     content: t.string({
       required: true,
       validate: text(DOCUMENT_BYTES, 0),
-      description: "The raw text, up to 4,000,000 characters.",
+      description: "The raw text, up to 4,000,000 characters, as far as the request's body may be as large.",
     }),
     sensitivity: t.field({
       type: SensitivityEnum,

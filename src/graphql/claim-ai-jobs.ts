@@ -19,7 +19,7 @@ const ClaimAiJobsInput = builder.inputType("ClaimAiJobsInput", {
     jobKinds: t.field({
       type: [JobKindEnum],
       validate: z.array(z.unknown()).min(1).max(MOST.kinds).nullish(),
-      description: "Kinds that the worker can do, each once; all where it is left out.",
+      description: "Kinds that the worker can do; all where it is left out.",
     }),
     limit: t.int({
       required: true,

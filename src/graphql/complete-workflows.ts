@@ -4,7 +4,7 @@ import { json, text } from "../jobs/text.ts";
 import type { Completed, completeWorkflows } from "../workflow/complete.ts";
 import { AiJob } from "./ai-job.ts";
 import { builder } from "./builder.ts";
-import { batchOfRuns, DOCUMENT_BYTES, deltaOf, EntityRefInput, refOf, reportId } from "./inputs.ts";
+import { batchOfRuns, DOCUMENT_BYTES, deltaOf, EntityRefInput, refOf, reportId, WHOLE_BATCH } from "./inputs.ts";
 import { MetricsDelta } from "./job-metrics.ts";
 import { wholeJob } from "./relations.ts";
 import { isPayloadWith } from "./result.ts";
@@ -50,7 +50,7 @@ const CompleteWorkflowsInput = builder.inputType("CompleteWorkflowsInput", {
       type: [WorkflowCompletionInput],
       required: true,
       validate: batchOfRuns(),
-      description: "1 to 100, each for another run.",
+      description: `1 to 100, each for another run. ${WHOLE_BATCH}`,
     }),
   }),
 });

@@ -19,7 +19,7 @@ const FailWorkflowInput = builder.inputType("FailWorkflowInput", {
     errorMessage: t.string({
       required: true,
       validate: text(10_000),
-      description: "Why, up to 10,000 characters; kept redacted.",
+      description: "Why, 1 to 10,000 characters; kept redacted.",
     }),
     retryable: t.boolean({
       required: true,

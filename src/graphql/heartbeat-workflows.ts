@@ -3,7 +3,7 @@ import { type HeartbeatAnswer, heartbeatWorkflows } from "../workflow/heartbeat.
 import { builder } from "./builder.ts";
 import { WorkflowDirectiveEnum } from "./enums.ts";
 import { ErrorInterface, toAnswer } from "./errors.ts";
-import { batchOfRuns, deltaOf, leaseSeconds, reportId } from "./inputs.ts";
+import { batchOfRuns, deltaOf, leaseSeconds, reportId, WHOLE_BATCH } from "./inputs.ts";
 import { MetricsDelta } from "./job-metrics.ts";
 import { isPayloadWith } from "./result.ts";
 
@@ -14,7 +14,10 @@ const WorkflowHeartbeatInput = builder.inputType("WorkflowHeartbeatInput", {
     leaseToken: t.string({ required: true, description: "The token that the claim gave." }),
     reportId: t.field(reportId),
     metrics: t.field({ type: MetricsDelta, description: "What the run has cost since the last report." }),
-    leaseSeconds: t.int(leaseSeconds),
+    leaseSeconds: t.int({
+      ...leaseSeconds,
+      description: `${leaseSeconds.description} A lease that lasts longer is not shortened: repeat what it was taken for.`,
+    }),
   }),
 });
 
@@ -25,7 +28,7 @@ const HeartbeatWorkflowsInput = builder.inputType("HeartbeatWorkflowsInput", {
       type: [WorkflowHeartbeatInput],
       required: true,
       validate: batchOfRuns(),
-      description: "1 to 100, each for another run.",
+      description: `1 to 100, each for another run. ${WHOLE_BATCH}`,
     }),
   }),
 });

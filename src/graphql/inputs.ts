@@ -30,7 +30,7 @@ export const EntityRefInput = builder.inputType("EntityRefInput", {
     }),
     selector: t.string({
       validate: text(2000).nullish(),
-      description: "Which part of it, up to 2,000 characters; all of it where left out.",
+      description: "Which part of it, 1 to 2,000 characters; all of it where left out.",
     }),
   }),
 });
@@ -75,7 +75,7 @@ export const workerId = {
 /** Why somebody decided as they did. */
 export const comment = {
   validate: text(2000).nullish(),
-  description: "Why; up to 2,000 characters, kept redacted in the event.",
+  description: "Why; 1 to 2,000 characters, kept redacted in the event.",
 } as const;
 
 /** How long a lease is to last. */
@@ -85,6 +85,9 @@ export const leaseSeconds = {
   validate: z.int().min(LEASE_SECONDS.least).max(LEASE_SECONDS.most),
   description: `How long the lease lasts from now, in seconds: ${LEASE_SECONDS.least} to ${LEASE_SECONDS.most}.`,
 } as const;
+
+/** What is said of every list of reports. */
+export const WHOLE_BATCH = "An item of a wrong shape, such as a text that is too long, refuses all of them.";
 
 /** A list of which no two items are about the same run. */
 export function batchOfRuns() {

@@ -28,7 +28,7 @@ builder.mutationField("startWorkflow", (t) =>
   t.errorUnionField({
     description:
       "Takes one named job. Its inputs are guarded before the token is handed out; a trap commits POISONED and answers " +
-      "JobPoisoned (section 6).",
+      "JobPoisoned (section 6). Before the job's runAfter the answer is TRY_AGAIN, which names it.",
     types: [
       StartWorkflowPayload,
       JobPoisoned,
