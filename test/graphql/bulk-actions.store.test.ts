@@ -181,7 +181,7 @@ test("retryAiJobs answers the action with each job and what came of it", async (
   await bringTo(engine, failed.jobId, "FAILED");
   const spent = await submitted(engine, { protocolId, tokenBudget: 10 });
   await bringTo(engine, spent.jobId, "FAILED", { inputTokens: 11n, totalTokens: 11n });
-  const { retryAiJobs } = await server.run(RETRY, { input: { filter: { protocolId } } });
+  const { retryAiJobs } = await server.run(RETRY, { input: { filter: { protocolId, states: ["FAILED"] } } });
   const message = expect.stringMatching(/^ACE-001: The job has used 11 tokens of a budget of 10/);
   expect(retryAiJobs).toMatchObject({
     __typename: "RetryAiJobsPayload",

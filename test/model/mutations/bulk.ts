@@ -24,21 +24,23 @@ export const bulk = mutation<Bulk>("bulk", { expected, actual });
 
 function expected({ jobs }: World, { workspace, kind, states, kinds, limit }: Bulk): Answer {
   if (states === null && kinds === null) return INVALID_INPUT;
-  const apt = states ?? (kind === "cancel" ? CANCELLABLE : RETRYABLE);
+  const isApt = (job: Job) => states?.includes(job.state) ?? refuse(kind, job) === null;
   const there = jobs.filter(({ submit }) => submit.workspace === workspace);
-  const matching = there.filter(({ state, submit }) => apt.includes(state) && (kinds?.includes(submit.kind) ?? true));
+  const matching = there.filter((job) => isApt(job) && (kinds?.includes(job.submit.kind) ?? true));
   return { items: matching.slice(0, limit).map((job) => [job.number, change(kind, job)?.code ?? "changed"]) };
 }
 
-const RETRYABLE: readonly JobState[] = ["FAILED", "STALLED"];
-
 function change(kind: Bulk["kind"], job: Job): Refusal | null {
-  if (job.state === "POISONED") return poisonedBefore(job);
-  const refusal = kind === "retry" ? refuseRetry(job) : refuseCancel(job);
+  const refusal = refuse(kind, job);
   if (refusal) return refusal;
   if (kind === "retry") retryOne(job, PERSON);
   else cancelOne(job, PERSON, { detail: "enough" });
   return null;
+}
+
+function refuse(kind: Bulk["kind"], job: Job): Refusal | null {
+  if (job.state === "POISONED") return poisonedBefore(job);
+  return kind === "retry" ? refuseRetry(job) : refuseCancel(job);
 }
 
 const refuseCancel = (job: Job): Refusal | null => (CANCELLABLE.includes(job.state) ? null : illegal(job, "CANCELLED"));
