@@ -27,11 +27,11 @@ const ROUNDS = 7;
 
 const QUESTIONS = [
   { name: "100 at once, 4 workers", jobs: 4_000, limit: 100, workers: 4, atLeast: 0.5 },
-  { name: "one by one, 8 workers", jobs: 200, limit: 1, workers: 8, atLeast: 1 },
+  { name: "one by one, 8 workers", jobs: 400, limit: 1, workers: 8, atLeast: 1 },
 ];
 
 /** Jobs that wait in each queue beside those that a round takes; the bars are read at the last of these. */
-const WAITING = [0, 10_000, 20_000, 100_000];
+const WAITING = [0, 10_000, 20_000, 50_000];
 /** All but terminal_exec, which the profile of the loaded jobs does not allow. */
 const KINDS = [
   "DOC_EDIT",
