@@ -108,10 +108,13 @@ function connectionBroke(error: unknown): boolean {
   const state = sqlState(error);
   if (state !== undefined) return state.startsWith("08") || state.startsWith("57P") || state === "25P03";
   if (isPrismaError(error, ["P1001", "P1002", "P1008", "P1017", "P2010"])) {
-    return /terminat|closed|ECONN|reset|refused|timed out|not queryable/i.test(error.message);
+    return BROKEN.test(error.message) || /terminat|closed|reset|refused|timed out/i.test(error.message);
   }
-  return error instanceof Error && /Connection terminated|ECONNRESET|ECONNREFUSED|not queryable/i.test(error.message);
+  return error instanceof Error && BROKEN.test(error.message);
 }
+
+/** As Node and `pg` say it of a socket, which another one may have closed before or while it is written to, or read. */
+const BROKEN = /Connection terminated|ECONN(?:RESET|REFUSED|ABORTED)|EPIPE|ETIMEDOUT|not queryable/i;
 
 /** Whether a failed command may yet have been kept: its connection broke while the commit was under way. */
 export function leavesOpen(error: unknown): boolean {

@@ -54,7 +54,8 @@ const SUMMARY = `
     (SELECT count(*)::int FROM ai_jobs WHERE state IN ('completed', 'completed_with_issues')) AS completed,
     (SELECT extract(epoch FROM max(updated_at) - min(created_at))::int FROM ai_jobs) AS seconds`;
 
-const isAboutCutConnection = /terminating connection|connection terminated|connection broke|not queryable|ECONNRESET/i;
+const isAboutCutConnection =
+  /terminating connection|connection terminated|connection broke|not queryable|ECONNRESET|EPIPE/i;
 
 const logLine = z.object({
   level: z.number(),
