@@ -57,7 +57,9 @@ test.skipIf(!hasShell && process.env.CI === undefined)(
     subscriber.stdout.setEncoding("utf8").on("data", (part: string) => {
       seen += part;
     });
-    const until = (text: string) => expect.poll(() => seen, { timeout: 10_000 }).toContain(text);
+    const until = async (text: string) => {
+    await expect.poll(() => seen, { timeout: 10_000 }).toContain(text);
+  };
     try {
       await until("SNAPSHOT");
       // What a command before it set, in the same shell.
