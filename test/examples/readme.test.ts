@@ -58,8 +58,8 @@ test.skipIf(!hasShell && process.env.CI === undefined)(
       seen += part;
     });
     const until = async (text: string) => {
-    await expect.poll(() => seen, { timeout: 10_000 }).toContain(text);
-  };
+      await expect.poll(() => seen, { timeout: 10_000 }).toContain(text);
+    };
     try {
       await until("SNAPSHOT");
       // What a command before it set, in the same shell.
