@@ -1,3 +1,5 @@
+import { type Level, levelOf } from "../json-levels.ts";
+
 /** ACE-014: a text tries to give the model orders. Poisons the job. */
 export type PromptInjectionDetected = {
   readonly code: "ACE-014";
@@ -63,44 +65,29 @@ export interface Guard {
 
 /**
  * Every string in a JSON value, object keys included, in document order, as texts without a source. Empty strings are
- * left out: no pattern is empty. Linear, and iterative, because 100,000 levels of nesting would overflow the stack; what
- * it remembers grows with the depth alone, because a value can have a million items.
+ * left out: no pattern is empty. Linear, whatever its shape.
  */
 export function textsOf(json: unknown, path: string): GuardedText[] {
   const texts: GuardedText[] = [];
-  const open: Level[] = [];
-  const visit = (value: unknown, where: string) => {
-    if (typeof value === "string") texts.push({ sourceId: null, path: where, text: value });
-    else if (typeof value === "object" && value !== null) open.push(levelOf(value, where));
-  };
-  if (holdsText(json)) visit(json, path);
-  for (let level = open.at(-1); level !== undefined; level = open.at(-1)) {
-    const at = level.next++;
-    if (at >= level.values.length) {
-      open.pop();
+  const add = (where: string, text: string) => texts.push({ sourceId: null, path: where, text });
+  if (typeof json === "string" && json !== "") add(path, json);
+  let level = levelOf(json, path);
+  while (level) {
+    const { values, keys, place, next: at }: Level<string> = level;
+    if (at >= values.length) {
+      level = level.up;
       continue;
     }
-    const value = level.values[at];
-    const key = level.keys?.[at];
-    if (key !== undefined && key !== "") visit(key, below(level.path, `[key ${at}]`));
-    if (holdsText(value)) visit(value, below(level.path, key === undefined ? `[${at}]` : stepOf(key, at)));
+    level.next += 1;
+    const value = values[at];
+    const key = keys?.[at];
+    if (key !== undefined && key !== "") add(below(place, `[key ${at}]`), key);
+    if (!holdsText(value)) continue;
+    const where = below(place, key === undefined ? `[${at}]` : stepOf(key, at));
+    if (typeof value === "string") add(where, value);
+    else level = levelOf(value, where, level);
   }
   return texts;
-}
-
-/** An array or an object, and which of its values comes next. */
-interface Level {
-  readonly values: readonly unknown[];
-  /** Undefined for an array. */
-  readonly keys: readonly string[] | undefined;
-  readonly path: string;
-  next: number;
-}
-
-function levelOf(value: object, path: string): Level {
-  if (Array.isArray(value)) return { values: value, keys: undefined, path, next: 0 };
-  // Own ones only: reading `value["__proto__"]` is safe for JSON.parse's own keys, but not for an object without.
-  return { values: Object.values(value), keys: Object.keys(value), path, next: 0 };
 }
 
 function holdsText(value: unknown): boolean {

@@ -75,7 +75,7 @@ function withoutQuotation({ originalError, ...extensions }: GraphQLErrorExtensio
   return originalError === undefined ? extensions : { ...extensions, http: { status: 400 } };
 }
 
-/** What GraphQL and Yoga refuse has none of these codes: a malformed document, a value of the wrong type, a body that is too large. */
+/** Whether it is one of ours: what GraphQL and Yoga refuse by themselves has another one, or none. */
 function isCode(code: unknown): code is ErrorCode {
   return typeof code === "string" && Object.hasOwn(ERROR_CODES, code);
 }

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { type Level, levelOf } from "../json-levels.ts";
 import type { JsonValue } from "../storage/columns.ts";
 
 /**
@@ -60,43 +61,22 @@ function sizeFault(value: unknown, most: number): Fault | undefined {
   return bytes > most ? { message: `is ${bytes} bytes of JSON; at most ${most} are kept`, path: [] } : undefined;
 }
 
-/** An array or an object, which of its values comes next, and the one that it stands in. */
-interface Level {
-  readonly values: readonly unknown[];
-  /** Undefined for an array. */
-  readonly keys: readonly string[] | undefined;
-  readonly up: Level | undefined;
-  readonly depth: number;
-  next: number;
-}
-
-/**
- * Without recursion: a hostile value may be nested deeper than the stack. And one level at a time: it may have a million
- * items.
- */
 function faultOf(root: unknown): Fault | undefined {
   const message = faultOfOne(root, 0);
   if (message) return { message, path: [] };
-  let level = levelOf(root, undefined);
+  let level = levelOf(root, 1);
   while (level) {
     if (level.next >= level.values.length) {
       level = level.up;
       continue;
     }
     const value = level.values[level.next++];
-    const fault = faultOfOne(value, level.depth);
+    const depth: number = level.place;
+    const fault = faultOfOne(value, depth);
     if (fault) return { message: fault, path: pathTo(level) };
-    level = levelOf(value, level) ?? level;
+    level = levelOf(value, depth + 1, level) ?? level;
   }
   return undefined;
-}
-
-/** Undefined for a value that has nothing in it. */
-function levelOf(value: unknown, up: Level | undefined): Level | undefined {
-  if (typeof value !== "object" || value === null) return undefined;
-  const depth = (up?.depth ?? 0) + 1;
-  if (Array.isArray(value)) return { values: value, keys: undefined, up, depth, next: 0 };
-  return { values: Object.values(value), keys: Object.keys(value), up, depth, next: 0 };
 }
 
 function faultOfOne(value: unknown, depth: number): string | undefined {
@@ -110,9 +90,9 @@ function faultOfOne(value: unknown, depth: number): string | undefined {
 }
 
 /** To the value that was taken last of the innermost level. */
-function pathTo(innermost: Level): readonly (string | number)[] {
+function pathTo(innermost: Level<number>): readonly (string | number)[] {
   const path: (string | number)[] = [];
-  for (let level: Level | undefined = innermost; level; level = level.up) {
+  for (let level: Level<number> | undefined = innermost; level; level = level.up) {
     const at = level.next - 1;
     path.unshift(level.keys?.[at] ?? at);
   }
