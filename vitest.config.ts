@@ -41,7 +41,7 @@ if (!withBrowser) {
 const resolve = { alias: [{ find: /^graphql$/, replacement: "graphql/index.js" }] };
 
 /** Measures how long a real process takes to start: run after the others, with the machine to itself. */
-const alone = ["test/storage/embedded.test.ts"];
+const alone = ["test/db/embedded.test.ts"];
 
 /** Keeps a dozen processes busy and kills them: neither it nor the others would have the time they need together. */
 const chaos = ["test/chaos/*.postgres.test.ts"];

@@ -11,11 +11,11 @@
 import { Agent } from "node:http";
 import type pg from "pg";
 import { z } from "zod";
+import { type Claimed, claimAiJobs } from "../src/claims/claim.ts";
+import { openDatabase } from "../src/db/open.ts";
+import type { Engine } from "../src/engine.ts";
 import { NO_METRICS } from "../src/jobs/metrics.ts";
-import { openStorage } from "../src/storage/open.ts";
-import { type Claimed, claimAiJobs } from "../src/workflow/claim.ts";
-import { completeWorkflows } from "../src/workflow/complete.ts";
-import type { Engine } from "../src/workflow/engine.ts";
+import { completeWorkflows } from "../src/runs/complete.ts";
 import { engineOn } from "../test/support/engine.ts";
 import { settle, withDatabase } from "./support/database.ts";
 import { bar, machine, median, quantile, table } from "./support/figures.ts";
@@ -88,13 +88,13 @@ async function round(url: string, jobs: number, limit: number, workers: number):
 }
 
 /** Has so many jobs of those kinds wait in our queue, at least. */
-async function fillTo(sql: pg.Client, waiting: number): Promise<void> {
+async function fillTo(sql: pg.Client, longPoller: number): Promise<void> {
   const kinds = KINDS.map((kind) => kind.toLowerCase());
   const { rows } = await sql.query<{ there: number }>(
     `SELECT count(*)::int AS there FROM ai_jobs WHERE state = 'queued' AND job_kind = ANY($1::text[]::"JobKind"[])`,
     [kinds],
   );
-  const lacking = Math.max(0, waiting - (rows[0]?.there ?? 0));
+  const lacking = Math.max(0, longPoller - (rows[0]?.there ?? 0));
   // They come in every kind, in turn, of which the workers leave one out.
   await addQueuedJobs(sql, Math.ceil((lacking * (KINDS.length + 1)) / KINDS.length));
 }
@@ -120,14 +120,14 @@ await withDatabase(async (url, sql) => {
   const ten = await startQueue(url, "pg-boss-10");
   const newest = await startQueue(url, "pg-boss");
   try {
-    for (const waiting of WAITING) {
+    for (const longPoller of WAITING) {
       for (const { name, jobs, limit, workers, atLeast } of QUESTIONS) {
         const all = async () => {
-          await fillTo(sql, waiting + jobs);
+          await fillTo(sql, longPoller + jobs);
           return {
             ours: await round(ours.url, jobs, limit, workers),
-            ten: await ten.round(jobs, limit, workers, waiting),
-            newest: await newest.round(jobs, limit, workers, waiting),
+            ten: await ten.round(jobs, limit, workers, longPoller),
+            newest: await newest.round(jobs, limit, workers, longPoller),
             bare: limit === 1 ? await withoutDatabase(ours.url, jobs, workers) : Number.NaN,
           };
         };
@@ -138,7 +138,7 @@ await withDatabase(async (url, sql) => {
         for (let at = 0; at < ROUNDS; at++) rounds.push(await all());
         const rate = (of: "ours" | "ten" | "newest" | "bare") => median(rounds.map((one) => one[of])).toFixed(0);
         const ratio = (of: "ten" | "newest") => median(rounds.map((one) => one.ours / one[of]));
-        const title = `${name}, ${waiting} more waiting`;
+        const title = `${name}, ${longPoller} more waiting`;
         const head = [title, "ours, jobs/s", "pg-boss 10", "ratio", "pg-boss 12", "ratio"];
         const row = [
           "",
@@ -150,7 +150,7 @@ await withDatabase(async (url, sql) => {
         ];
         console.log(`${table(head, [row])}\n`);
         if (limit === 1) console.log(`The same requests, refused before the database: ${rate("bare")} jobs/s\n`);
-        if (waiting === WAITING.at(-1))
+        if (longPoller === WAITING.at(-1))
           console.log(`${bar(`${title}, ours : pg-boss 10`, ratio("ten"), { atLeast })}\n`);
       }
     }
@@ -163,10 +163,10 @@ await withDatabase(async (url, sql) => {
 
 await withDatabase(async (url, sql) => {
   let statements = 0;
-  const storage = await openStorage({ kind: "postgres", url, poolSize: 10 }, () => {
+  const database = await openDatabase({ kind: "postgres", url, poolSize: 10 }, () => {
     statements += 1;
   });
-  const engine = engineOn(storage);
+  const engine = engineOn(database);
   const counted = async <T>(work: () => Promise<T>) => {
     statements = 0;
     const value = await work();
@@ -190,7 +190,7 @@ await withDatabase(async (url, sql) => {
     console.log(bar("statements of a claim of 100 : of 1", spread(1), { atMost: 1 }));
     console.log(`${bar("statements of a completion of 100 : of 1", spread(2), { atMost: 1 })}\n`);
   } finally {
-    await storage.close();
+    await database.close();
   }
 });
 
@@ -207,11 +207,11 @@ async function withQueue(
   work: (claims: (limit: number, times: number) => Promise<number[]>) => Promise<void>,
 ): Promise<void> {
   await withDatabase(async (url, sql) => {
-    const storage = await openStorage({ kind: "postgres", url, poolSize: 10 });
+    const database = await openDatabase({ kind: "postgres", url, poolSize: 10 });
     try {
       await addQueuedJobs(sql, jobs);
       await settle(sql);
-      const engine = engineOn(storage);
+      const engine = engineOn(database);
       await work(async (limit, times) => {
         const taken: number[] = [];
         for (let at = 0; at < times; at++) {
@@ -222,7 +222,7 @@ async function withQueue(
         return taken;
       });
     } finally {
-      await storage.close();
+      await database.close();
     }
   });
 }

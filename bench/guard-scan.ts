@@ -2,8 +2,8 @@
  * How long does the PromptInjectionGuard take, and does its time grow with the text and no faster?
  * Run with `npx tsx bench/guard-scan.ts`. Every text is clean, so that all of it is scanned in all forms.
  */
-import { type GuardContent, textsOf } from "../src/guards/guard.ts";
-import { promptInjectionGuard } from "../src/guards/prompt-injection.ts";
+import { type GuardContent, textsOf } from "../src/security/guards/guard.ts";
+import { promptInjectionGuard } from "../src/security/guards/prompt-injection.ts";
 
 /** A text is this unit over and over, up to the size, or what `make` gives. */
 interface Case {

@@ -25,9 +25,9 @@ const ROUNDS = 5;
 const FEWEST = 100;
 /** The number of subscribers that the bars are about. */
 const MANY = 1_000;
-const MOST_TIMES = 2;
+const MAX_TIMES = 2;
 /** The looks at a log that has nothing new come by the clock, and so not quite as many each time. */
-const MOST_STATEMENTS = 1.1;
+const MAX_STATEMENTS = 1.1;
 
 const FIELDS = `kind cursor version state previousState matchesFilter
   metrics { durationMs totalTokens inputTokens outputTokens } event { eventId type actorId recordedAt }`;
@@ -150,7 +150,7 @@ async function showLatencies(databaseUrl: string, writer: Writer): Promise<void>
         const { cells, ratios } = await measure(crowd, sides, question, jobIds);
         console.log(`| ${count} ${question.name} | ${cells.join(" | ")} |`);
         const [ratio = Number.NaN] = ratios;
-        if (count === MANY) bars.push(bar(`p99 of ${count} ${question.name}`, ratio, { atMost: MOST_TIMES }));
+        if (count === MANY) bars.push(bar(`p99 of ${count} ${question.name}`, ratio, { atMost: MAX_TIMES }));
       }
       for (const { server } of started) await crowd.close(server.url);
       await sleep(1_000);
@@ -172,7 +172,7 @@ async function showStatements(databaseUrl: string, writer: Writer): Promise<void
   const row = ["statements", ...statements.map((each) => each.toFixed(2))];
   console.log(`${table(["an event, subscribers", ...counts.map(String)], [row])}\n`);
   const [one = Number.NaN, many = Number.NaN] = statements;
-  console.log(bar(`statements of an event, ${MANY} subscribers : 1`, many / one, { atMost: MOST_STATEMENTS }));
+  console.log(bar(`statements of an event, ${MANY} subscribers : 1`, many / one, { atMost: MAX_STATEMENTS }));
 }
 
 console.log(`## From a commit to its subscribers, next to Yoga's pub/sub\n\n${machine()}\n`);

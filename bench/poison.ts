@@ -3,19 +3,19 @@
  * through `pg` on one connection? Run with `npx tsx bench/poison.ts`. One at a time, a fresh job each.
  */
 import pg from "pg";
-import { guards } from "../src/guards/guards.ts";
-import { openStorage } from "../src/storage/open.ts";
-import { newTurns } from "../src/workflow/engine.ts";
-import { poisonJob, type Violation } from "../src/workflow/poison.ts";
+import { openDatabase } from "../src/db/open.ts";
+import { newRotation } from "../src/engine.ts";
+import { guards } from "../src/security/guards/guards.ts";
+import { poisonJob, type SecurityViolation } from "../src/security/poison.ts";
 import { settle, withDatabase } from "./support/database.ts";
 import { bar, machine, median, quantile, table } from "./support/figures.ts";
 import { addJobs } from "./support/jobs.ts";
 
 const WARM_UP = 200;
 const ROUNDS = 600;
-const MOST = 4;
+const MAX = 4;
 
-const violation: Violation = {
+const violation: SecurityViolation = {
   violationType: "PROMPT_INJECTION",
   aceCode: "ACE-014",
   guardName: "PromptInjectionGuard",
@@ -96,19 +96,19 @@ async function assertPoisoned(sql: pg.Client, jobs: number): Promise<void> {
 }
 
 /** Nothing here is tried again. */
-const NO_WAIT = { firstMs: 0, mostMs: 0 };
+const NO_WAIT = { firstMs: 0, maxMs: 0 };
 
 console.log(`## Poisoning a job with one run and 10 nodes, 5 of them open, next to the same by hand\n\n${machine()}\n`);
 await withDatabase(async (url, sql) => {
-  const storage = await openStorage({ kind: "postgres", url, poolSize: 10 });
+  const database = await openDatabase({ kind: "postgres", url, poolSize: 10 });
   const engine = {
-    prisma: storage.prisma,
-    wake: () => undefined,
+    prisma: database.prisma,
+    notifyCommit: () => undefined,
     guards,
     guardTimeoutMs: 10_000,
-    turns: newTurns(),
+    rotation: newRotation(),
     backoff: NO_WAIT,
-    preferenceMs: 0,
+    revisePreferenceMs: 0,
   };
   try {
     const ids = await addRunningJobs(sql, 2 * (WARM_UP + ROUNDS));
@@ -133,8 +133,8 @@ await withDatabase(async (url, sql) => {
     console.log(
       `${table([`${rounds.length} jobs each`, "median, ms", "p95, ms"], [row("poisonJob", ours), row("by hand", hand)])}\n`,
     );
-    console.log(bar("median latency, ours : by hand", median(ours) / median(hand), { atMost: MOST }));
+    console.log(bar("median latency, ours : by hand", median(ours) / median(hand), { atMost: MAX }));
   } finally {
-    await storage.close();
+    await database.close();
   }
 });

@@ -26,7 +26,7 @@ export interface WorkerOptions {
 const IDLE_MS = 100;
 
 /** How often in a row the server may be away: for six seconds together, since each pause is twice the one before. */
-const MOST_FAILURES = 5;
+const MAX_FAILURES = 5;
 
 /** Takes queued jobs, one at a time and oldest first, and summarises the document of each. */
 export async function work(options: WorkerOptions): Promise<void> {
@@ -39,7 +39,7 @@ export async function work(options: WorkerOptions): Promise<void> {
       failures = 0;
     } catch (error) {
       failures += 1;
-      if (failures > MOST_FAILURES) throw error;
+      if (failures > MAX_FAILURES) throw error;
       await setTimeout(IDLE_MS * 2 ** failures);
     }
   }

@@ -1,10 +1,10 @@
 import { isIP } from "node:net";
 import { z } from "zod";
-import type { StorageLocation } from "./storage/open.ts";
-import type { Backoff } from "./workflow/retry.ts";
+import type { DatabaseLocation } from "./db/open.ts";
+import type { Backoff } from "./runs/backoff.ts";
 
 export interface Config {
-  readonly storage: StorageLocation;
+  readonly database: DatabaseLocation;
   /** Where hints to other servers go instead of through PostgreSQL's NOTIFY. */
   readonly redisUrl: string | undefined;
   readonly host: string;
@@ -17,7 +17,7 @@ export interface Config {
   /** How long a job waits for its next attempt after one that failed. */
   readonly backoff: Backoff;
   /** Milliseconds for which a job that was sent back is kept for the worker that had it. */
-  readonly preferenceMs: number;
+  readonly revisePreferenceMs: number;
   /** Bytes that a request's body may have. */
   readonly maxBodyBytes: number;
 }
@@ -48,7 +48,7 @@ const environment = z.object({
     .pipe(z.array(z.url({ protocol: /^https?$/ }))),
   RECOVERY_INTERVAL_SECONDS: z.coerce.number().min(0.1).max(3600).default(5),
   RETRY_FIRST_SECONDS: z.coerce.number().min(0).max(86_400).default(5),
-  RETRY_MOST_SECONDS: z.coerce.number().min(0).max(86_400).default(900),
+  RETRY_MAX_SECONDS: z.coerce.number().min(0).max(86_400).default(900),
   REVISE_PREFERENCE_SECONDS: z.coerce.number().min(0).max(86_400).default(60),
   MAX_BODY_BYTES: z.coerce.number().int().min(1024).max(100_000_000).default(5_000_000),
 });
@@ -66,28 +66,28 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     throw new ConfigError(`The server cannot start with these settings:\n${faults.join("\n")}`);
   }
   const values = parsed.data;
-  const storage = locate(values.DATABASE_URL, values.DATABASE_POOL_SIZE);
-  if (values.REDIS_URL !== undefined && storage.kind !== "postgres") {
+  const database = locate(values.DATABASE_URL, values.DATABASE_POOL_SIZE);
+  if (values.REDIS_URL !== undefined && database.kind !== "postgres") {
     throw new ConfigError(
       "The server cannot start with these settings:\n" +
         "  REDIS_URL: is for several servers of one PostgreSQL; an embedded database has one server. Unset it.",
     );
   }
   return {
-    storage,
+    database,
     redisUrl: values.REDIS_URL,
     host: values.HOST,
     port: values.PORT,
     logLevel: values.LOG_LEVEL,
     corsOrigins: values.CORS_ORIGINS.map((origin) => new URL(origin).origin),
     recoveryIntervalMs: values.RECOVERY_INTERVAL_SECONDS * 1000,
-    backoff: { firstMs: values.RETRY_FIRST_SECONDS * 1000, mostMs: values.RETRY_MOST_SECONDS * 1000 },
-    preferenceMs: values.REVISE_PREFERENCE_SECONDS * 1000,
+    backoff: { firstMs: values.RETRY_FIRST_SECONDS * 1000, maxMs: values.RETRY_MAX_SECONDS * 1000 },
+    revisePreferenceMs: values.REVISE_PREFERENCE_SECONDS * 1000,
     maxBodyBytes: values.MAX_BODY_BYTES,
   };
 }
 
-function locate(url: string, poolSize: number): StorageLocation {
+function locate(url: string, poolSize: number): DatabaseLocation {
   if (url === "memory:") return { kind: "memory" };
   if (url.startsWith("file:") && url.length > "file:".length)
     return { kind: "folder", path: url.slice("file:".length) };

@@ -1,5 +1,5 @@
-import type { JobHead } from "./storage/columns.ts";
-import type { JobState } from "./storage/generated/client/enums.ts";
+import type { JobState } from "./db/generated/client/enums.ts";
+import type { JobSummary } from "./db/rows.ts";
 
 /** Every code that a client can meet, and when it is raised. The one list: GraphQL's ErrorCode follows from it. */
 export const ERROR_CODES = {
@@ -97,9 +97,9 @@ export class IllegalTransitionError extends AppError {
 export class JobPoisonedError extends AppError {
   readonly code = "JOB_POISONED";
   readonly directive = "STOP_POISONED";
-  readonly job: JobHead;
+  readonly job: JobSummary;
   constructor(
-    job: JobHead,
+    job: JobSummary,
     message = "The job is poisoned: nothing can change it any more, and a retry is refused. Discard what was made of it.",
   ) {
     super(message);
@@ -118,8 +118,8 @@ export class LeaseLostError extends AppError {
 export class CapabilityDeniedError extends AppError {
   readonly code = "CAPABILITY_DENIED";
   readonly missingCapability: string;
-  readonly job: JobHead;
-  constructor(missingCapability: string, job: JobHead) {
+  readonly job: JobSummary;
+  constructor(missingCapability: string, job: JobSummary) {
     super(`The capability profile ${job.capabilityProfileId} lacks ${missingCapability}. The job is kept as FAILED.`);
     this.missingCapability = missingCapability;
     this.job = job;

@@ -1,10 +1,10 @@
 import { inspect } from "node:util";
 import { pino } from "pino";
 import { ConfigError, readConfig } from "./config.ts";
+import { FolderInUseError } from "./db/folder-lock.ts";
+import { MigrationError } from "./db/migrate.ts";
+import { DatabaseError } from "./db/open.ts";
 import { ListenError, start } from "./start.ts";
-import { FolderInUseError } from "./storage/folder-lock.ts";
-import { MigrationError } from "./storage/migrate.ts";
-import { StorageError } from "./storage/open.ts";
 
 /** Milliseconds that a stop may take before the process ends anyway. */
 const STOP_MS = 10_000;
@@ -35,7 +35,7 @@ try {
 
 /** What an operator can mend is a sentence, and its cause; anything else is shown whole. */
 function explain(error: unknown): string {
-  const known = [ConfigError, StorageError, MigrationError, FolderInUseError, ListenError];
+  const known = [ConfigError, DatabaseError, MigrationError, FolderInUseError, ListenError];
   if (!(error instanceof Error) || !known.some((type) => error instanceof type)) return inspect(error);
   return error.cause instanceof Error ? `${error.message}\n  Cause: ${error.cause.message}` : error.message;
 }

@@ -2,7 +2,7 @@ import { createServer as createHttpServer, type IncomingMessage, type Server, ty
 import type { Socket } from "node:net";
 import type { ErrorCode } from "./errors.ts";
 import { createGraphQL, type GraphQLOptions } from "./http/graphql.ts";
-import { serveWebSocket } from "./http/websocket.ts";
+import { serveWebSocket } from "./http/websocket/websocket.ts";
 
 export interface AiJobServer {
   readonly http: Server;
@@ -34,7 +34,7 @@ export function createServer(options: GraphQLOptions): AiJobServer {
     const late = setTimeout(() => http.closeAllConnections(), GRACE_MS);
     // Before the feed ends: a socket's client is then told that the server goes, and not that its subscription is over.
     const socketsClosed = sockets.close();
-    await Promise.all([options.feed.close(), options.waiting.close(), socketsClosed]);
+    await Promise.all([options.feed.close(), options.longPoller.close(), socketsClosed]);
     await closed;
     clearInterval(idle);
     clearTimeout(late);

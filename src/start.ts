@@ -1,17 +1,17 @@
 import { once } from "node:events";
 import type { Server } from "node:net";
 import type { Logger } from "pino";
+import { createLongPoller } from "./claims/long-poll.ts";
 import type { Config } from "./config.ts";
-import { guards } from "./guards/guards.ts";
+import { type Database, DatabaseError, openDatabase } from "./db/open.ts";
+import { newRotation } from "./engine.ts";
 import { ENDPOINT } from "./http/graphql.ts";
-import { Feed } from "./recorder/feed.ts";
-import { type Carrier, Signals } from "./recorder/signals.ts";
-import { overPostgres } from "./recorder/signals-postgres.ts";
+import { Feed } from "./live/feed.ts";
+import { CommitNotifier, type NotifierTransport } from "./live/notifier.ts";
+import { postgresTransport } from "./live/notifier-postgres.ts";
+import { recoverAtStart, startMaintenance } from "./maintenance.ts";
+import { guards } from "./security/guards/guards.ts";
 import { createServer } from "./server.ts";
-import { openStorage, type Storage, StorageError } from "./storage/open.ts";
-import { settle, startSweeps } from "./sweeps.ts";
-import { newTurns } from "./workflow/engine.ts";
-import { openWaitingRoom } from "./workflow/waiting.ts";
 
 /** Generous: a guard that is late fails closed, and a large text on a busy machine takes seconds. */
 const GUARD_TIMEOUT_MS = 10_000;
@@ -21,54 +21,73 @@ const FEED_POLL_MS = 250;
 export interface RunningServer {
   /** Where the API answers. */
   readonly url: string;
-  readonly storage: Storage;
+  readonly database: Database;
   /** Stops taking work, finishes what is in flight, and lets go of the database. */
   close(): Promise<void>;
 }
 
 /** Configuration -> storage -> signals -> feed -> recovery -> server -> listen. */
 export async function start(config: Config, log: Logger): Promise<RunningServer> {
-  const storage = await openStorage(config.storage);
-  const { prisma } = storage;
+  const database = await openDatabase(config.database);
+  const { prisma } = database;
   const feed = new Feed({
-    storage,
+    database,
     pollMs: FEED_POLL_MS,
     onError: (err) => log.warn({ err }, "the event log could not be read; trying again"),
   });
-  const signals = new Signals(await carrierOf(config, await feed.epoch()), {
+  const notifier = new CommitNotifier(await carrierOf(config, await feed.epoch()), {
     onChange: ({ kind, connected }, err) =>
       connected
         ? log.info({ kind }, "hints go to the other servers and come from them")
         : log.warn({ kind, err }, "no hints from other servers: what they change is seen a little later"),
   });
-  const wake = () => signals.wake();
-  const { backoff, preferenceMs } = config;
-  const engine = { prisma, wake, guards, guardTimeoutMs: GUARD_TIMEOUT_MS, turns: newTurns(), backoff, preferenceMs };
-  const waiting = openWaitingRoom(engine, (err) => log.warn({ err }, "due jobs could not be looked for; trying again"));
-  signals.onWake(() => feed.wake());
-  signals.onWake(() => waiting.call());
+  const notifyCommit = () => notifier.notify();
+  const { backoff, revisePreferenceMs } = config;
+  const engine = {
+    prisma,
+    notifyCommit,
+    guards,
+    guardTimeoutMs: GUARD_TIMEOUT_MS,
+    rotation: newRotation(),
+    backoff,
+    revisePreferenceMs,
+  };
+  const longPoller = createLongPoller(engine, (err) =>
+    log.warn({ err }, "due jobs could not be looked for; trying again"),
+  );
+  notifier.onNotify(() => feed.notify());
+  notifier.onNotify(() => longPoller.notify());
   const letGo = async () => {
-    await signals.close();
-    await storage.close();
+    await notifier.close();
+    await database.close();
   };
   try {
     // Before the first request: what a crash left behind is settled, so that nobody sees it (section 6).
-    await settle(engine, log).catch((error: unknown) => {
-      throw new StorageError("Runs that a crash left behind could not be recovered. Start again.", error);
+    await recoverAtStart(engine, log).catch((error: unknown) => {
+      throw new DatabaseError("Runs that a crash left behind could not be recovered. Start again.", error);
     });
     const { corsOrigins, maxBodyBytes } = config;
-    const sweeps = startSweeps(engine, config.recoveryIntervalMs, log);
-    const server = createServer({ engine, feed, waiting, signals, sweeps, log, corsOrigins, maxBodyBytes });
+    const maintenance = startMaintenance(engine, config.recoveryIntervalMs, log);
+    const server = createServer({
+      engine,
+      feed,
+      longPoller,
+      notifier,
+      maintenance,
+      log,
+      corsOrigins,
+      maxBodyBytes,
+    });
     await listen(server.http, config).catch(async (error: unknown) => {
-      await sweeps.stop();
+      await maintenance.stop();
       throw error;
     });
     const close = async () => {
       // At the same time: a sweep that waits for a row must not take from the time that requests have to finish.
-      await Promise.all([server.close(), sweeps.stop()]);
+      await Promise.all([server.close(), maintenance.stop()]);
       await letGo();
     };
-    return { url: urlOf(server.http.address(), config), storage, close };
+    return { url: urlOf(server.http.address(), config), database, close };
   } catch (error) {
     await letGo();
     throw error;
@@ -85,11 +104,11 @@ async function listen(http: Server, config: Config): Promise<void> {
 }
 
 /** How hints reach other servers: not at all where there can be none. */
-async function carrierOf({ storage, redisUrl }: Config, epoch: string): Promise<Carrier | undefined> {
-  if (storage.kind !== "postgres") return undefined;
-  if (redisUrl === undefined) return overPostgres(storage.url);
+async function carrierOf({ database, redisUrl }: Config, epoch: string): Promise<NotifierTransport | undefined> {
+  if (database.kind !== "postgres") return undefined;
+  if (redisUrl === undefined) return postgresTransport(database.url);
   // Loaded where it is asked for: the client is large, and every start would wait for it.
-  const { overRedis } = await import("./recorder/signals-redis.ts");
+  const { redisTransport: overRedis } = await import("./live/notifier-redis.ts");
   return overRedis(redisUrl, epoch);
 }
 

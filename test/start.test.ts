@@ -4,7 +4,7 @@ import net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { openStorage } from "../src/storage/open.ts";
+import { openDatabase } from "../src/db/open.ts";
 import { engineOn, started } from "./support/engine.ts";
 import { expireLease } from "./support/jobs.ts";
 import { killSpawned, post, spawnServer } from "./support/spawn-server.ts";
@@ -21,10 +21,10 @@ afterAll(async () => {
 });
 
 test("a run whose lease passed while no server was there is recovered before the first request is answered", async () => {
-  const storage = await openStorage({ kind: "folder", path });
-  const claim = await started(engineOn(storage));
-  await expireLease(storage, claim);
-  await storage.close();
+  const database = await openDatabase({ kind: "folder", path });
+  const claim = await started(engineOn(database));
+  await expireLease(database, claim);
+  await database.close();
 
   // No sweep comes within this test: what is recovered was recovered by the start.
   const server = spawnServer({ DATABASE_URL: `file:${path}`, RECOVERY_INTERVAL_SECONDS: "3600" });

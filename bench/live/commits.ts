@@ -1,15 +1,15 @@
 /** Loaded into ours before its own code: tells when it had committed, which nobody outside can see. */
-import { Signals } from "../../src/recorder/signals.ts";
+import { CommitNotifier } from "../../src/live/notifier.ts";
 import { now } from "./clock.ts";
 
 /** The first commit since somebody asked to be told of the next one. */
 let committedAt: number | undefined;
 
 // What the product calls right after a commit.
-const wake = Reflect.get(Signals.prototype, "wake");
-Signals.prototype.wake = function (this: Signals) {
+const notify = Reflect.get(CommitNotifier.prototype, "notify");
+CommitNotifier.prototype.notify = function (this: CommitNotifier) {
   committedAt ??= now();
-  wake.call(this);
+  notify.call(this);
 };
 
 process.on("message", (message) => {

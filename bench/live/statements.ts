@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { openStorage } from "../../src/storage/open.ts";
+import { openDatabase } from "../../src/db/open.ts";
 import { startTestServer } from "../../test/support/server.ts";
 import { Crowd } from "./crowd.ts";
 import type { Writer } from "./writer.ts";
@@ -19,10 +19,10 @@ export async function statementsPerEvent(
   counts: readonly number[],
 ): Promise<number[]> {
   let statements = 0;
-  const storage = await openStorage({ kind: "postgres", url: databaseUrl, poolSize: 10 }, () => {
+  const database = await openDatabase({ kind: "postgres", url: databaseUrl, poolSize: 10 }, () => {
     statements += 1;
   });
-  const server = await startTestServer(storage, {}, { pollMs: 250 });
+  const server = await startTestServer(database, {}, { pollMs: 250 });
   const crowd = new Crowd();
   const [jobId = ""] = writer.jobIds;
   const perEvent: number[] = [];
@@ -45,6 +45,6 @@ export async function statementsPerEvent(
   } finally {
     await crowd.stop();
     await server.close();
-    await storage.close();
+    await database.close();
   }
 }

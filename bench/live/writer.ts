@@ -1,10 +1,10 @@
+import type { Claim } from "../../src/claims/acquire-lease.ts";
+import { claimAiJobs } from "../../src/claims/claim.ts";
+import { openDatabase } from "../../src/db/open.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
-import { Signals } from "../../src/recorder/signals.ts";
-import { overPostgres } from "../../src/recorder/signals-postgres.ts";
-import { openStorage } from "../../src/storage/open.ts";
-import { claimAiJobs } from "../../src/workflow/claim.ts";
-import { type Heartbeat, heartbeatWorkflows } from "../../src/workflow/heartbeat.ts";
-import type { Claim } from "../../src/workflow/leasing.ts";
+import { CommitNotifier } from "../../src/live/notifier.ts";
+import { postgresTransport } from "../../src/live/notifier-postgres.ts";
+import { type Heartbeat, heartbeatWorkflows } from "../../src/runs/heartbeat.ts";
 import { engineOn } from "../../test/support/engine.ts";
 import { WORKSPACE } from "../support/jobs.ts";
 import { now } from "./clock.ts";
@@ -29,14 +29,14 @@ export interface Writer {
 
 /** A writer that holds so many of the jobs that are queued. */
 export async function openWriter(databaseUrl: string, jobs: number): Promise<Writer> {
-  const storage = await openStorage({ kind: "postgres", url: databaseUrl, poolSize: 2 });
-  const signals = new Signals(overPostgres(databaseUrl), { onChange: () => undefined });
+  const database = await openDatabase({ kind: "postgres", url: databaseUrl, poolSize: 2 });
+  const notifier = new CommitNotifier(postgresTransport(databaseUrl), { onChange: () => undefined });
   let committedAt = Number.NaN;
-  const engine = engineOn(storage, {
+  const engine = engineOn(database, {
     // What the product calls right after a commit.
-    wake: () => {
+    notifyCommit: () => {
       committedAt = now();
-      signals.wake();
+      notifier.notify();
     },
   });
   const claims = new Map<string, Claim>();
@@ -65,8 +65,8 @@ export async function openWriter(databaseUrl: string, jobs: number): Promise<Wri
       return committedAt;
     },
     close: async () => {
-      await signals.close();
-      await storage.close();
+      await notifier.close();
+      await database.close();
     },
   };
 }

@@ -3,7 +3,7 @@ import { type Sentence, sentencesOf } from "./sentences.ts";
 const words = new Intl.Segmenter(undefined, { granularity: "word" });
 
 /** Sentences shorter or longer than this, in characters of an alphabet, say too little or take too much room. */
-const LENGTH = { least: 40, most: 400 };
+const LENGTH = { min: 40, max: 400 };
 /** What the first sentence counts more than another: most texts begin with what they are about. */
 const LEAD = 1.5;
 
@@ -11,9 +11,9 @@ const LEAD = 1.5;
  * The sentences that say most of a text, in their order: an extractive summary. A sentence counts for the frequent
  * terms in it, for standing where texts say what they are about, and against what the chosen ones have said already.
  * Works without a word list, in every language that Intl.Segmenter can cut into words.
- * @param most how many sentences at most.
+ * @param max how many sentences at most.
  */
-export function extract(text: string, most = 3): readonly string[] {
+export function extract(text: string, max = 3): readonly string[] {
   const sentences = sentencesOf(text);
   const complete = sentences.filter(({ isComplete }) => isComplete);
   // A list of headings or a table has no sentences: its lines are taken for what they are.
@@ -26,7 +26,7 @@ export function extract(text: string, most = 3): readonly string[] {
     ...candidate,
     score: score(candidate, weights, sentences.length) * (index === 0 ? LEAD : 1),
   }));
-  return choose(scored, weights, most)
+  return choose(scored, weights, max)
     .toSorted((a, b) => a.sentence.index - b.sentence.index)
     .map(({ sentence }) => sentence.text);
 }
@@ -88,14 +88,14 @@ function score({ sentence, terms }: Candidate, weights: Weights, count: number):
 
 function lengthFactor(text: string): number {
   const length = text.length * (/\p{sc=Han}/u.test(text) ? 2.5 : 1);
-  return Math.min(1, length / LENGTH.least, LENGTH.most / length);
+  return Math.min(1, length / LENGTH.min, LENGTH.max / length);
 }
 
 /** The best one, then always the one that is best once what has been said already is taken off. */
-function choose(scored: readonly Scored[], weights: Weights, most: number): readonly Scored[] {
+function choose(scored: readonly Scored[], weights: Weights, max: number): readonly Scored[] {
   const chosen: Scored[] = [];
   const left = new Set(scored);
-  while (chosen.length < most && left.size > 0) {
+  while (chosen.length < max && left.size > 0) {
     const gain = ({ terms, score }: Scored) =>
       score * (1 - Math.max(0, ...chosen.map((c) => overlap(terms, c.terms, weights))));
     const best = [...left].reduce((a, b) => (gain(b) > gain(a) ? b : a));

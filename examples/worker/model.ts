@@ -11,7 +11,7 @@ export interface ModelSettings {
   readonly apiKey?: string;
 }
 
-const MOST_TOKENS = 6000;
+const MAX_TOKENS = 6000;
 /** Milliseconds that one answer may take: a large model on a small machine is slow. */
 const ANSWER_MS = 120_000;
 
@@ -25,7 +25,7 @@ export function modelSummariser({ baseURL, model, apiKey }: ModelSettings): Summ
   return {
     name: model,
     nodeType: "llm_call",
-    mostTokens: MOST_TOKENS,
+    mostTokens: MAX_TOKENS,
     summarise: async (text, signal) => {
       const answer = await within(ANSWER_MS, signal, (abortSignal) =>
         generateText({ model: provider.chatModel(model), system: SYSTEM, prompt: text, abortSignal }),

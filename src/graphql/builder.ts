@@ -5,15 +5,15 @@ import PrismaPlugin from "@pothos/plugin-prisma";
 import RelayPlugin from "@pothos/plugin-relay";
 import ValidationPlugin from "@pothos/plugin-validation";
 import { GraphQLError, type GraphQLResolveInfo, isObjectType } from "graphql";
+import type PrismaTypes from "../db/generated/pothos-types.ts";
+import { getDatamodel } from "../db/generated/pothos-types.ts";
+import type { JsonValue } from "../db/rows.ts";
 import { InvalidInputError } from "../errors.ts";
-import { uuidOrNone } from "../jobs/text.ts";
-import type { JsonValue } from "../storage/columns.ts";
-import type PrismaTypes from "../storage/generated/pothos-types.ts";
-import { getDatamodel } from "../storage/generated/pothos-types.ts";
+import { uuidOrNil } from "../uuid.ts";
 import type { GraphQLContext } from "./context.ts";
 
 /** The largest page, and the one that is given where neither `first` nor `last` is. */
-export const PAGE = { default: 20, most: 100 };
+export const PAGE = { default: 20, max: 100 };
 
 /** What one operation may cost: fields that it can answer with, counted before it runs. */
 const LIMIT = { complexity: 25_000, depth: 15, breadth: 500 };
@@ -72,9 +72,9 @@ export const builder = new SchemaBuilder<{
     },
     nodesQueryOptions: {
       description: "Several things by their global ids, in their order; null where there is none in this workspace.",
-      args: { ids: { description: `The global ids; at most ${PAGE.most}.` } },
+      args: { ids: { description: `The global ids; at most ${PAGE.max}.` } },
       resolve: (_root, { ids }, _context, info, resolveNodes) => {
-        if (ids.length > PAGE.most) throw new InvalidInputError(["ids"], `At most ${PAGE.most} ids at once.`);
+        if (ids.length > PAGE.max) throw new InvalidInputError(["ids"], `At most ${PAGE.max} ids at once.`);
         for (const id of ids) assertNodeType(info, id);
         return resolveNodes(ids);
       },
@@ -83,10 +83,10 @@ export const builder = new SchemaBuilder<{
     defaultConnectionTypeOptions: { description: "A page of a list, and what it takes to read on." },
     defaultEdgeTypeOptions: { description: "A row and its place in the list." },
     firstArgOptions: {
-      description: `How many rows from the start: 1 to ${PAGE.most}; ${PAGE.default} where neither first nor last is given.`,
+      description: `How many rows from the start: 1 to ${PAGE.max}; ${PAGE.default} where neither first nor last is given.`,
     },
     afterArgOptions: { description: "Rows after this cursor only." },
-    lastArgOptions: { description: `How many rows from the end: 1 to ${PAGE.most}.` },
+    lastArgOptions: { description: `How many rows from the end: 1 to ${PAGE.max}.` },
     beforeArgOptions: { description: "Rows before this cursor only." },
     hasNextPageFieldOptions: { description: "Whether more rows follow this page." },
     hasPreviousPageFieldOptions: { description: "Whether rows come before this page." },
@@ -128,7 +128,7 @@ export function loadedTogether<Row extends { readonly id: string }>(
 ) {
   return {
     loadManyWithoutCache: async (given: readonly string[], context: GraphQLContext) => {
-      const ids = given.map(uuidOrNone);
+      const ids = given.map(uuidOrNil);
       const rows = new Map((await read(ids, context)).map((row) => [row.id, row]));
       return ids.map((id) => rows.get(id) ?? null);
     },

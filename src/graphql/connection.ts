@@ -1,8 +1,8 @@
 import { type GraphQLResolveInfo, Kind, type SelectionSetNode } from "graphql";
 import { z } from "zod";
 import { InvalidInputError } from "../errors.ts";
+import { isStorableDate } from "../jobs/input-text.ts";
 import type { Slice } from "../jobs/queries.ts";
-import { isMoment } from "../jobs/text.ts";
 import { PAGE } from "./builder.ts";
 
 /** A Relay connection over a list that is read by keyset. */
@@ -34,7 +34,7 @@ export interface Page<Row> {
 export const moment = z.iso
   .datetime()
   .transform((text) => new Date(text))
-  .refine(isMoment);
+  .refine(isStorableDate);
 
 /**
  * The part of a list that these arguments ask for, one row more than the page, which tells whether there is another.
@@ -73,8 +73,8 @@ export function toPage<Row, Key>(rows: readonly Row[], slice: Slice<Key>, codec:
 }
 
 function pageSize(name: string, asked: number): number {
-  if (asked < 1 || asked > PAGE.most) {
-    throw new InvalidInputError([name], `${name} must be from 1 to ${PAGE.most}; read on with the page's cursors.`);
+  if (asked < 1 || asked > PAGE.max) {
+    throw new InvalidInputError([name], `${name} must be from 1 to ${PAGE.max}; read on with the page's cursors.`);
   }
   return asked;
 }

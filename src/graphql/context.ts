@@ -1,19 +1,19 @@
 import type DataLoader from "dataloader";
-import type { Actor } from "../recorder/event.ts";
-import type { Feed } from "../recorder/feed.ts";
+import type { CompleteWorkflows } from "../claims/coalesce.ts";
+import type { LongPoller } from "../claims/long-poll.ts";
 import type {
   AiJob,
   BulkActionItem,
   FlightRecorderEvent,
   NodeExecution,
   WorkflowRun,
-} from "../storage/generated/client/client.ts";
-import type { Counts } from "../workflow/bulk-items.ts";
-import type { CompleteWorkflows } from "../workflow/coalesce.ts";
-import type { Engine } from "../workflow/engine.ts";
-import type { WaitingRoom } from "../workflow/waiting.ts";
+} from "../db/generated/client/client.ts";
+import type { Engine } from "../engine.ts";
+import type { Counts } from "../jobs/bulk/items.ts";
+import type { Feed } from "../live/feed.ts";
+import type { Actor } from "../log/event.ts";
 import type { SharedLoaders } from "./shared-loaders.ts";
-import type { WatchRule } from "./watch-rule.ts";
+import type { WatchPermission } from "./subscriptions/watch-rule.ts";
 
 /** Who asks, and for which workspace (section 11). */
 export interface Viewer {
@@ -50,10 +50,10 @@ export interface Delivery {
 export interface GraphQLContext {
   readonly engine: Engine;
   readonly feed: Feed;
-  readonly waiting: WaitingRoom;
+  readonly longPoller: LongPoller;
   readonly completeWorkflows: CompleteWorkflows;
   readonly viewer: Viewer;
-  readonly mayWatch: WatchRule;
+  readonly mayWatch: WatchPermission;
   readonly delivery: Delivery;
   readonly sharedLoaders: SharedLoaders;
   /** Of the operation; while a subscription tells of an event, those that all subscribers of this event share. */

@@ -1,7 +1,7 @@
+import type * as db from "../db/generated/client/enums.ts";
 import { ERROR_CODES, WORKFLOW_DIRECTIVES } from "../errors.ts";
-import type * as db from "../storage/generated/client/enums.ts";
-import { REVIEW_DECISIONS } from "../workflow/review.ts";
-import { VALIDATION_VERDICTS } from "../workflow/validation.ts";
+import { REVIEW_DECISIONS } from "../review/user-review.ts";
+import { VALIDATION_VERDICTS } from "../review/verdict.ts";
 import { builder } from "./builder.ts";
 
 /**

@@ -1,13 +1,13 @@
 import * as errors from "../errors.ts";
-import { AiJob } from "./ai-job.ts";
 import { builder } from "./builder.ts";
 import { ErrorCodeEnum, JobStateEnum, WorkflowDirectiveEnum } from "./enums.ts";
-import { wholeJob } from "./relations.ts";
+import { AiJob } from "./types/ai-job.ts";
+import { withDocuments } from "./types/relations.ts";
 
 /** One object type for each code that a mutation can answer with, named after it. */
 
 /** Executors take every Error among the values for a failure of its field; a copy that is none is shown. */
-export function toAnswer(error: errors.AppError): errors.AppError {
+export function toPlainError(error: errors.AppError): errors.AppError {
   const { code, name, message } = error;
   const answer = Object.assign({ code, name, message }, error);
   answers.set(answer, error.constructor);
@@ -82,7 +82,7 @@ builder.objectType(errors.JobPoisonedError, {
     job: t.field({
       type: AiJob,
       description: "The job as it is; for submitAiJob, its parent.",
-      resolve: ({ job }, _args, context, info) => wholeJob(context, info, job),
+      resolve: ({ job }, _args, context, info) => withDocuments(context, info, job),
     }),
   }),
 });
@@ -107,7 +107,7 @@ builder.objectType(errors.CapabilityDeniedError, {
     job: t.field({
       type: AiJob,
       description: "The job, kept as FAILED.",
-      resolve: ({ job }, _args, context, info) => wholeJob(context, info, job),
+      resolve: ({ job }, _args, context, info) => withDocuments(context, info, job),
     }),
   }),
 });

@@ -1,8 +1,8 @@
 import { z } from "zod";
 import type { EntityRef } from "../jobs/access-mode.ts";
+import { boundedText } from "../jobs/input-text.ts";
 import { type MetricsDelta as Delta, NO_METRICS } from "../jobs/metrics.ts";
-import { text } from "../jobs/text.ts";
-import { LEASE_SECONDS } from "../workflow/lease.ts";
+import { LEASE_SECONDS } from "../runs/lease-token.ts";
 import { builder } from "./builder.ts";
 import { OperationTypeEnum } from "./enums.ts";
 
@@ -13,23 +13,23 @@ export const DOCUMENT_BYTES = 4_000_000;
 /** Bytes of JSON that one payload of a node may have. */
 export const PAYLOAD_BYTES = 256 * 1024;
 /** Items of a batch: heartbeats, completions. */
-const MOST_IN_A_BATCH = 100;
+const MAX_BATCH_SIZE = 100;
 
 export const EntityRefInput = builder.inputType("EntityRefInput", {
   description: "Something outside this server that a job reads or writes.",
   fields: (t) => ({
     entityKind: t.string({
       required: true,
-      validate: text(200),
+      validate: boundedText(200),
       description: "What sort of thing, such as `document`; 1 to 200 characters.",
     }),
     entityId: t.string({
       required: true,
-      validate: text(500),
+      validate: boundedText(500),
       description: "Which one, in the words of the system that has it; 1 to 500 characters.",
     }),
     selector: t.string({
-      validate: text(2000).nullish(),
+      validate: boundedText(2000).nullish(),
       description: "Which part of it, 1 to 2,000 characters; all of it where left out.",
     }),
   }),
@@ -40,7 +40,10 @@ export const PlannedOperationInput = builder.inputType("PlannedOperationInput", 
   fields: (t) => ({
     opType: t.field({ type: OperationTypeEnum, required: true, description: "What is done to the target." }),
     target: t.field({ type: EntityRefInput, required: true, description: "What it is done to." }),
-    description: t.string({ validate: text(2000, 0).nullish(), description: "For people; up to 2,000 characters." }),
+    description: t.string({
+      validate: boundedText(2000, 0).nullish(),
+      description: "For people; up to 2,000 characters.",
+    }),
   }),
 });
 
@@ -68,13 +71,13 @@ export const reportId = {
 /** Who takes a job. */
 export const workerId = {
   required: true,
-  validate: text(200),
+  validate: boundedText(200),
   description: "The worker's own name, which the events of its reports carry; 1 to 200 characters.",
 } as const;
 
 /** Why somebody decided as they did. */
 export const comment = {
-  validate: text(2000).nullish(),
+  validate: boundedText(2000).nullish(),
   description: "Why; 1 to 2,000 characters, kept redacted in the event.",
 } as const;
 
@@ -82,8 +85,8 @@ export const comment = {
 export const leaseSeconds = {
   required: true,
   defaultValue: 30,
-  validate: z.int().min(LEASE_SECONDS.least).max(LEASE_SECONDS.most),
-  description: `How long the lease lasts from now, in seconds: ${LEASE_SECONDS.least} to ${LEASE_SECONDS.most}.`,
+  validate: z.int().min(LEASE_SECONDS.min).max(LEASE_SECONDS.max),
+  description: `How long the lease lasts from now, in seconds: ${LEASE_SECONDS.min} to ${LEASE_SECONDS.max}.`,
 } as const;
 
 /** What is said of every list of reports. */
@@ -94,7 +97,7 @@ export function batchOfRuns() {
   const items = z
     .array(z.looseObject({ workflowRunId: z.string() }))
     .min(1)
-    .max(MOST_IN_A_BATCH);
+    .max(MAX_BATCH_SIZE);
   return items.superRefine((batch, context) => {
     const seen = new Set<string>();
     for (const [index, { workflowRunId }] of batch.entries()) {

@@ -1,6 +1,7 @@
 import { GraphQLError, GraphQLScalarType, Kind, type ValueNode } from "graphql";
 import { DateTimeResolver, JSONResolver } from "graphql-scalars";
-import { asUuid, isMoment } from "../jobs/text.ts";
+import { isStorableDate } from "../jobs/input-text.ts";
+import { asUuid } from "../uuid.ts";
 import { builder } from "./builder.ts";
 
 function refuse(message: string): never {
@@ -28,7 +29,7 @@ function toUuid(value: unknown): string {
 
 function toMoment(value: unknown): Date {
   const moment = DateTimeResolver.parseValue(value);
-  return isMoment(moment) ? moment : refuse("A moment must be in the years 1 to 9999, in UTC.");
+  return isStorableDate(moment) ? moment : refuse("A moment must be in the years 1 to 9999, in UTC.");
 }
 
 /** A literal's text; variables never come here. */

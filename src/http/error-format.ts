@@ -1,9 +1,9 @@
 import { randomUUID } from "node:crypto";
 import { type ExecutionResult, GraphQLError, type GraphQLErrorExtensions, type GraphQLFormattedError } from "graphql";
 import type { Logger } from "pino";
+import { JobKind } from "../db/generated/client/enums.ts";
+import { sqlState } from "../db/transaction.ts";
 import { AppError, ERROR_CODES, type ErrorCode } from "../errors.ts";
-import { sqlState } from "../recorder/transaction.ts";
-import { JobKind } from "../storage/generated/client/enums.ts";
 
 /**
  * What a client sees of an error. What it can act on is shown, with a code of ErrorCode; anything else is masked, and

@@ -1,23 +1,23 @@
 import { createYoga, type YogaInitialContext } from "graphql-yoga";
 import type { Logger } from "pino";
+import { coalesceCompletions } from "../claims/coalesce.ts";
+import type { LongPoller } from "../claims/long-poll.ts";
+import type { Engine } from "../engine.ts";
 import { type GraphQLContext, newLoaders, type Viewer } from "../graphql/context.ts";
 import { schema } from "../graphql/schema.ts";
 import { SharedLoaders } from "../graphql/shared-loaders.ts";
-import { everybodyMayWatch, type WatchRule } from "../graphql/watch-rule.ts";
-import type { Feed } from "../recorder/feed.ts";
-import type { Signals } from "../recorder/signals.ts";
-import type { Sweeps } from "../sweeps.ts";
-import { coalesceCompletions } from "../workflow/coalesce.ts";
-import type { Engine } from "../workflow/engine.ts";
-import type { WaitingRoom } from "../workflow/waiting.ts";
+import { anyoneMayWatch, type WatchPermission } from "../graphql/subscriptions/watch-rule.ts";
+import type { Feed } from "../live/feed.ts";
+import type { CommitNotifier } from "../live/notifier.ts";
+import type { MaintenanceTasks } from "../maintenance.ts";
 import { maskError } from "./error-format.ts";
-import { useBodyLimit } from "./use-body-limit.ts";
-import { useDocumentLimit } from "./use-document-limit.ts";
-import { useErrorFormat } from "./use-error-format.ts";
-import { Deliveries, useEventStream } from "./use-event-stream.ts";
-import { useHealth } from "./use-health.ts";
-import { useSameSite } from "./use-same-site.ts";
-import { useSingleConnection } from "./use-single-connection.ts";
+import { useBodyLimit } from "./plugins/use-body-limit.ts";
+import { useDocumentLimit } from "./plugins/use-document-limit.ts";
+import { useErrorFormat } from "./plugins/use-error-format.ts";
+import { Deliveries, useEventStream } from "./plugins/use-event-stream.ts";
+import { useHealth } from "./plugins/use-health.ts";
+import { useSameSite } from "./plugins/use-same-site.ts";
+import { useSingleConnection } from "./plugins/use-single-connection.ts";
 import { viewerOf, WORKSPACE_HEADER } from "./viewer.ts";
 
 export const ENDPOINT = "/graphql";
@@ -25,20 +25,20 @@ export const ENDPOINT = "/graphql";
 export interface GraphQLOptions {
   readonly engine: Engine;
   readonly feed: Feed;
-  readonly waiting: WaitingRoom;
-  readonly signals: Signals;
-  readonly sweeps: Pick<Sweeps, "health">;
+  readonly longPoller: LongPoller;
+  readonly notifier: CommitNotifier;
+  readonly maintenance: Pick<MaintenanceTasks, "health">;
   readonly log: Logger;
   readonly corsOrigins: readonly string[];
   readonly maxBodyBytes: number;
   /** Everybody may watch where it is left out. */
-  readonly mayWatch?: WatchRule;
+  readonly mayWatch?: WatchPermission;
   /** Milliseconds of silence after which a stream shows that it lives. */
   readonly keepAliveMs?: number;
   /** Operations that one connection may have at once. */
-  readonly mostOperations?: number;
+  readonly maxOperations?: number;
   /** Streams for several operations that may be reserved, and read by nobody yet. */
-  readonly mostReservations?: number;
+  readonly maxReservations?: number;
 }
 
 /** What a transport other than HTTP brings instead of a request. */
@@ -56,8 +56,8 @@ const KEEP_ALIVE_MS = 12_000;
  * @param stopping aborts when the server stops.
  */
 export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
-  const { engine, feed, waiting, signals, sweeps, log, corsOrigins, maxBodyBytes } = options;
-  const { mayWatch = everybodyMayWatch, keepAliveMs = KEEP_ALIVE_MS, mostOperations, mostReservations } = options;
+  const { engine, feed, longPoller, notifier, maintenance, log, corsOrigins, maxBodyBytes } = options;
+  const { mayWatch = anyoneMayWatch, keepAliveMs = KEEP_ALIVE_MS, maxOperations, maxReservations } = options;
   const deliveries = new Deliveries();
   const sharedLoaders = new SharedLoaders();
   const completeWorkflows = coalesceCompletions(engine);
@@ -80,7 +80,7 @@ export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
     context: (initial) => contextOf(initial),
     plugins: [
       useSameSite(corsOrigins),
-      useHealth({ prisma: engine.prisma, feed, signals, sweeps }),
+      useHealth({ prisma: engine.prisma, feed, notifier, maintenance }),
       useBodyLimit(maxBodyBytes),
       useDocumentLimit(),
       useErrorFormat(log),
@@ -90,8 +90,8 @@ export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
         deliveries,
         keepAliveMs,
         stopping,
-        mostOperations,
-        mostReservations,
+        maxOperations,
+        maxReservations,
       }),
     ],
   });
@@ -100,7 +100,7 @@ export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
     return {
       engine,
       feed,
-      waiting,
+      longPoller,
       completeWorkflows,
       viewer: viewer ?? viewerOf(request?.headers.get(WORKSPACE_HEADER)),
       mayWatch,

@@ -1,12 +1,12 @@
 import { z } from "zod";
-import type { AiJob } from "../storage/generated/client/client.ts";
-import { text } from "./text.ts";
+import type { AiJob } from "../db/generated/client/client.ts";
+import { boundedText } from "./input-text.ts";
 
 /** Something outside this server that a job reads or writes, such as one document or a part of it. */
 export const entityRefSchema = z.object({
-  entityKind: text(200),
-  entityId: text(500),
-  selector: text(2000).nullish(),
+  entityKind: boundedText(200),
+  entityId: boundedText(500),
+  selector: boundedText(2000).nullish(),
 });
 
 export type EntityRef = z.infer<typeof entityRefSchema>;

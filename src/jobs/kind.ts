@@ -1,5 +1,5 @@
+import { JobKind } from "../db/generated/client/enums.ts";
 import { InvalidJobKindError } from "../errors.ts";
-import { JobKind } from "../storage/generated/client/enums.ts";
 
 /** Words of earlier versions, still understood where they come from outside GraphQL. */
 const LEGACY_ALIASES: ReadonlyMap<string, JobKind> = new Map([["term_exec", JobKind.TERMINAL_EXEC]]);

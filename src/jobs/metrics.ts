@@ -1,5 +1,5 @@
+import { type JobMetrics, MAX_SAFE_METRIC, METRIC_NAMES, type MetricName } from "../db/rows.ts";
 import { InvalidInputError } from "../errors.ts";
-import { type JobMetrics, METRIC_NAMES, type MetricName, MOST_EXACT } from "../storage/columns.ts";
 
 /** What a report adds: whole numbers from 0 to 2^53 - 1. The total is the server's. */
 export type MetricsDelta = Readonly<Record<Exclude<MetricName, "totalTokens">, number>>;
@@ -48,7 +48,7 @@ export function addMetrics(
     entitiesWritten: before.entitiesWritten + BigInt(delta.entitiesWritten),
     validatorsRunCount: before.validatorsRunCount + BigInt(delta.validatorsRunCount),
   };
-  const tooMuch = METRIC_NAMES.find((name) => after[name] > MOST_EXACT);
+  const tooMuch = METRIC_NAMES.find((name) => after[name] > MAX_SAFE_METRIC);
   if (tooMuch) return new InvalidInputError([...path, tooMuch], `This would take ${tooMuch} past 2^53 - 1.`);
   if (after.tokensPlanner + after.tokensExecutor > after.totalTokens) {
     return new InvalidInputError(
@@ -65,5 +65,5 @@ export function addMetrics(
  */
 export function countGuards(job: JobMetrics, guards: number): { readonly validatorsRunCount: bigint } {
   const count = job.validatorsRunCount + BigInt(guards);
-  return { validatorsRunCount: count > MOST_EXACT ? MOST_EXACT : count };
+  return { validatorsRunCount: count > MAX_SAFE_METRIC ? MAX_SAFE_METRIC : count };
 }

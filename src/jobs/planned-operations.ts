@@ -1,8 +1,8 @@
 import { z } from "zod";
-import type { AiJob } from "../storage/generated/client/client.ts";
-import { OperationType } from "../storage/generated/client/enums.ts";
+import type { AiJob } from "../db/generated/client/client.ts";
+import { OperationType } from "../db/generated/client/enums.ts";
 import { entityRefSchema } from "./access-mode.ts";
-import { text } from "./text.ts";
+import { boundedText } from "./input-text.ts";
 
 const BY_WORD: ReadonlyMap<string, OperationType> = new Map(
   Object.values(OperationType).map((type) => [type.toLowerCase(), type]),
@@ -13,7 +13,7 @@ const stored = z.array(
   z.object({
     opType: z.string().transform((word, context) => BY_WORD.get(word) ?? invalid(word, context)),
     target: entityRefSchema,
-    description: text(2000, 0).nullable(),
+    description: boundedText(2000, 0).nullable(),
   }),
 );
 

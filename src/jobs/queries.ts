@@ -1,20 +1,20 @@
 import {
-  EVENT_COLUMNS,
-  type JobField,
-  jobColumns,
-  NODE_COLUMNS,
-  NODE_COLUMNS_WITHOUT_PAYLOADS,
-  RUN_COLUMNS,
-} from "../storage/columns.ts";
-import {
   type AiJob,
   type FlightRecorderEvent,
   type NodeExecution,
   Prisma,
   type PrismaClient,
   type WorkflowRun,
-} from "../storage/generated/client/client.ts";
-import { JobKind, JobState, RecorderEventType } from "../storage/generated/client/enums.ts";
+} from "../db/generated/client/client.ts";
+import { JobKind, JobState, RecorderEventType } from "../db/generated/client/enums.ts";
+import {
+  EVENT_COLUMNS,
+  type JobField,
+  jobColumns,
+  NODE_COLUMNS,
+  NODE_COLUMNS_WITHOUT_PAYLOADS,
+  RUN_COLUMNS,
+} from "../db/rows.ts";
 
 /**
  * Reads of lists, by keyset: a page starts after a place that a row had, so that rows inserted meanwhile move nothing.

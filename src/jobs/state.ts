@@ -1,4 +1,4 @@
-import { JobState } from "../storage/generated/client/enums.ts";
+import { JobState } from "../db/generated/client/enums.ts";
 
 /** Section 4: which states a job may go to from each. The database's trigger holds the same table; a test compares. */
 const TRANSITIONS = {
@@ -40,7 +40,7 @@ export function isTerminal(state: JobState): boolean {
 }
 
 /** The columns that change when a job enters a state (sections 3 and 4). `reason` is machine-readable, never empty. */
-export function become(job: { readonly now: Date }, state: JobState, reason: string) {
+export function transitionTo(job: { readonly now: Date }, state: JobState, reason: string) {
   return { state, statusReason: reason, completedAt: isTerminal(state) ? job.now : null };
 }
 

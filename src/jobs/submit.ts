@@ -1,21 +1,27 @@
 import { hash } from "node:crypto";
 import { canonicalize } from "json-canonicalize";
 import { uuidv7 } from "uuidv7";
-import { checkCapability, defaultProfileOf } from "../capabilities/registry.ts";
+import type { AiJob } from "../db/generated/client/client.ts";
+import type { AccessMode, JobKind, ModelTier, OperationType, SafetyMode } from "../db/generated/client/enums.ts";
+import { FORCED_GENERIC_PLAN } from "../db/prepared.ts";
+import { type JsonValue, toDbEnum } from "../db/rows.ts";
+import {
+  type CommandContext,
+  inSingleStatement,
+  inTransaction,
+  readWithRetry,
+  type Transaction,
+} from "../db/transaction.ts";
 import { AppError, CapabilityDeniedError, IdempotencyConflictError, UnknownCapabilityError } from "../errors.ts";
+import { type Actor, capabilityDenial, type EventDraft } from "../log/event.ts";
 import { refuseSubmitByQuota } from "../quotas/admission.ts";
-import { type NewJob, recordOne } from "../recorder/commit.ts";
-import { type Actor, denial, type EventDraft } from "../recorder/event.ts";
-import { lockJob } from "../recorder/lock.ts";
-import { recordSubmitted } from "../recorder/submission.ts";
-import { inOneStatement, inTransaction, type Recorder, reading, type Transaction } from "../recorder/transaction.ts";
-import { type JsonValue, word } from "../storage/columns.ts";
-import type { AiJob } from "../storage/generated/client/client.ts";
-import type { AccessMode, JobKind, ModelTier, OperationType, SafetyMode } from "../storage/generated/client/enums.ts";
-import { PLANNED_ONCE } from "../storage/planned-once.ts";
 import type { EntityRef } from "./access-mode.ts";
-import { become } from "./state.ts";
-import { takePlace } from "./tree.ts";
+import { checkCapability, defaultProfileOf } from "./capabilities.ts";
+import { insertJob } from "./insert.ts";
+import { lockJob } from "./lock.ts";
+import { transitionTo } from "./state.ts";
+import { type NewJob, writeVersion } from "./store.ts";
+import { reservePlaceInTree } from "./tree.ts";
 
 export interface PlannedOperation {
   readonly opType: OperationType;
@@ -56,22 +62,22 @@ export interface Submitted {
  * (section 6). The same idempotency key with the same input gives the job that it made.
  */
 export async function submitAiJob(
-  recorder: Recorder,
+  context: CommandContext,
   workspaceId: string,
   by: Actor,
   input: SubmitAiJob,
 ): Promise<Submitted | AppError> {
   const profileId = input.capabilityProfileId ?? defaultProfileOf(input.jobKind);
-  const profile = await readProfile(recorder, workspaceId, profileId);
+  const profile = await readProfile(context, workspaceId, profileId);
   if (!profile) return new UnknownCapabilityError(profileId);
   const { granted, capability } = checkCapability(input.jobKind, profile.capabilities);
   const { parentJobId } = input;
   const draft = draftOf(workspaceId, profileId, input);
   const event = submission(by, draft, granted ? capability : undefined);
   const { limited } = profile;
-  if (granted && parentJobId === null && !limited) return inOneStatement(recorder, (db) => submit(db, draft, event));
-  return inTransaction(recorder, async (tx) => {
-    const placed = parentJobId === null ? draft : await place(tx, draft, parentJobId);
+  if (granted && parentJobId === null && !limited) return inSingleStatement(context, (db) => submit(db, draft, event));
+  return inTransaction(context, async (tx) => {
+    const placed = parentJobId === null ? draft : await placeInTree(tx, draft, parentJobId);
     if (placed instanceof AppError) return (await existing(tx, draft)) ?? placed;
     // After the parent's row: quotas are locked last (section 4).
     const refusal = limited ? await refuseSubmitByQuota(tx, placed) : null;
@@ -87,7 +93,7 @@ function submission(by: Actor, draft: NewJob, capabilityId: string | undefined):
     by,
     ...(capabilityId === undefined ? {} : { capabilityId }),
     payload: {
-      job_kind: word(jobKind),
+      job_kind: toDbEnum(jobKind),
       protocol_id: protocolId,
       capability_profile_id: capabilityProfileId,
       ...(parentJobId === null ? {} : { parent_job_id: parentJobId }),
@@ -103,10 +109,10 @@ interface Profile {
 }
 
 /** Every submit asks, and this costs half of a `findUnique`. */
-async function readProfile({ prisma }: Recorder, workspaceId: string, id: string): Promise<Profile | undefined> {
-  const [profile] = await reading(
+async function readProfile({ prisma }: CommandContext, workspaceId: string, id: string): Promise<Profile | undefined> {
+  const [profile] = await readWithRetry(
     () => prisma.$queryRaw<Profile[]>`
-      ${PLANNED_ONCE} SELECT capabilities, EXISTS (
+      ${FORCED_GENERIC_PLAN} SELECT capabilities, EXISTS (
         SELECT FROM quotas q WHERE q.workspace_id = ${workspaceId}::uuid AND q.resource <> 'active_jobs'
           AND (q.capability_profile_id IS NULL OR q.capability_profile_id = p.id)
       ) AS limited
@@ -116,13 +122,13 @@ async function readProfile({ prisma }: Recorder, workspaceId: string, id: string
 }
 
 /** The draft as a child: what it has from its parent, which gets no other child above the limit meanwhile. */
-async function place(tx: Transaction, draft: NewJob, parentJobId: string): Promise<NewJob | AppError> {
-  const taken = await takePlace(tx, draft.workspaceId, parentJobId);
+async function placeInTree(tx: Transaction, draft: NewJob, parentJobId: string): Promise<NewJob | AppError> {
+  const taken = await reservePlaceInTree(tx, draft.workspaceId, parentJobId);
   return taken instanceof AppError ? taken : { ...draft, ...taken };
 }
 
 async function submit(db: Transaction, draft: NewJob, event: EventDraft): Promise<Submitted | AppError> {
-  const job = await recordSubmitted(db, draft, event);
+  const job = await insertJob(db, draft, event);
   if (job) return { job, deduplicated: false };
   const made = await existing(db, draft);
   if (!made) throw new Error("A job was not inserted, and no other job has its idempotency key.");
@@ -139,10 +145,10 @@ async function submitDenied(
   if (submitted instanceof Error || submitted.deduplicated) return submitted;
   const job = await lockJob(tx, draft.workspaceId, draft.jobId);
   if (!job) throw new Error("A job that was inserted is there.");
-  const denied = await recordOne(tx, {
+  const denied = await writeVersion(tx, {
     job,
-    set: become(job, "FAILED", `capability_denied: ${capability}`),
-    event: denial(job, capability, "submit"),
+    set: transitionTo(job, "FAILED", `capability_denied: ${capability}`),
+    event: capabilityDenial(job, capability, "submit"),
   });
   return new CapabilityDeniedError(capability, denied.job);
 }
@@ -175,7 +181,7 @@ function draftOf(workspaceId: string, capabilityProfileId: string, input: Submit
     capabilityProfileId,
     entityRefs: input.entityRefs.map((ref) => ({ ...ref })),
     plannedOperations: input.plannedOperations.map(({ opType, target, description }) => ({
-      opType: word(opType),
+      opType: toDbEnum(opType),
       target: { ...target },
       description: description ?? null,
     })),

@@ -1,3 +1,6 @@
+import { type AiJob, Prisma } from "../db/generated/client/client.ts";
+import { jobColumns, toDbEnum } from "../db/rows.ts";
+import type { Transaction } from "../db/transaction.ts";
 import {
   type AppError,
   IllegalTransitionError,
@@ -5,17 +8,14 @@ import {
   JobPoisonedError,
   NotFoundError,
 } from "../errors.ts";
-import { readJob } from "../recorder/commit.ts";
-import { type LockedHead, type LockedJob, lockHeads, lockJobsReadOne } from "../recorder/lock.ts";
-import type { Transaction } from "../recorder/transaction.ts";
-import { jobColumns, word } from "../storage/columns.ts";
-import { type AiJob, Prisma } from "../storage/generated/client/client.ts";
+import { type LockedJob, type LockedJobSummary, lockJobSummaries, lockJobsReadOne } from "./lock.ts";
 import { hasEnded, statesBefore } from "./state.ts";
+import { readJob } from "./store.ts";
 
 /** Jobs with a parent: how one joins its tree, and how a tree is locked by whoever cancels or poisons it. */
 
 /** Descendants that the job at the top of a tree may have; the database refuses more, too. */
-export const MOST_DESCENDANTS = 1000;
+export const MAX_DESCENDANTS = 1000;
 
 /** What a child has from its parent. */
 export type PlaceInTree = Pick<AiJob, "traceId" | "rootJobId">;
@@ -24,7 +24,7 @@ export type PlaceInTree = Pick<AiJob, "traceId" | "rootJobId">;
  * The place of a new child, held until the transaction ends: its parent does not end before, and no other child of the
  * tree is counted meanwhile. The parent's row is locked first, then the count, as the database's own rule does it.
  */
-export async function takePlace(
+export async function reservePlaceInTree(
   tx: Transaction,
   workspaceId: string,
   parentJobId: string,
@@ -38,8 +38,8 @@ export async function takePlace(
     return new IllegalTransitionError(state, "QUEUED", null, message);
   }
   const rootJobId = parent.rootJobId ?? parentJobId;
-  if ((await countDescendants(tx, rootJobId)) >= MOST_DESCENDANTS) {
-    const message = `The job at the top of this tree has ${MOST_DESCENDANTS} descendants already; more are refused.`;
+  if ((await countDescendants(tx, rootJobId)) >= MAX_DESCENDANTS) {
+    const message = `The job at the top of this tree has ${MAX_DESCENDANTS} descendants already; more are refused.`;
     return new InvalidInputError(["input", "parentJobId"], message);
   }
   return { traceId, rootJobId };
@@ -70,7 +70,7 @@ async function countDescendants(tx: Transaction, rootJobId: string): Promise<num
 /** A job, and those of its descendants that may take part in what is done to it, their rows locked. */
 export interface LockedTree {
   readonly job: LockedJob;
-  readonly below: readonly LockedHead[];
+  readonly below: readonly LockedJobSummary[];
 }
 
 /**
@@ -87,7 +87,7 @@ export async function lockTree(
   to: "CANCELLED" | "POISONED",
   workspaceId?: string,
 ): Promise<LockedTree | undefined> {
-  const words = statesBefore(to).map((state) => word(state));
+  const words = statesBefore(to).map((state) => toDbEnum(state));
   const inTree = Prisma.sql`job_id = ANY(ARRAY(
     WITH RECURSIVE tree AS (
       SELECT ${jobId}::uuid AS job_id
@@ -100,7 +100,7 @@ export async function lockTree(
   if (!named) return undefined;
   const { job } = named;
   for (let known = named.locked - 1; ; ) {
-    const below = await lockHeads(tx, Prisma.sql`${inTree} AND ${mayBecome} AND job_id <> ${jobId}::uuid`);
+    const below = await lockJobSummaries(tx, Prisma.sql`${inTree} AND ${mayBecome} AND job_id <> ${jobId}::uuid`);
     if (below.length === known) return { job, below };
     known = below.length;
   }

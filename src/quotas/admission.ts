@@ -1,9 +1,9 @@
+import { type AiJob, Prisma } from "../db/generated/client/client.ts";
+import type { QuotaResource } from "../db/generated/client/enums.ts";
+import { toDbEnum } from "../db/rows.ts";
+import type { Transaction } from "../db/transaction.ts";
 import { BudgetExceededError } from "../errors.ts";
-import type { Transaction } from "../recorder/transaction.ts";
-import { word } from "../storage/columns.ts";
-import { type AiJob, Prisma } from "../storage/generated/client/client.ts";
-import type { QuotaResource } from "../storage/generated/client/enums.ts";
-import { type QuotaUse, readUse } from "./use.ts";
+import { type QuotaUsage, readQuotaUsage } from "./usage.ts";
 
 /** What quotas know of a job; none of it ever changes. */
 export type CountedJob = Pick<AiJob, "workspaceId" | "capabilityProfileId">;
@@ -13,7 +13,7 @@ export type CountedJob = Pick<AiJob, "workspaceId" | "capabilityProfileId">;
  * submits that come at once, each is counted before the next is judged.
  */
 export async function refuseSubmitByQuota(tx: Transaction, job: CountedJob): Promise<BudgetExceededError | null> {
-  const [refusal = null] = judge([job], await lockQuotas(tx, [job], "JOBS"));
+  const [refusal = null] = checkQuotas([job], await lockQuotas(tx, [job], "JOBS"));
   return refusal;
 }
 
@@ -26,16 +26,16 @@ export async function refuseStartsByQuota(
   tx: Transaction,
   jobs: readonly CountedJob[],
 ): Promise<readonly (BudgetExceededError | null)[]> {
-  return judge(jobs, await lockStartQuotas(tx, jobs));
+  return checkQuotas(jobs, await lockStartQuotas(tx, jobs));
 }
 
 /** The quotas that are about these starts, with what is used of them; locked as `refuseStartsByQuota` does. */
-export function lockStartQuotas(tx: Transaction, jobs: readonly CountedJob[]): Promise<readonly QuotaUse[]> {
+export function lockStartQuotas(tx: Transaction, jobs: readonly CountedJob[]): Promise<readonly QuotaUsage[]> {
   return lockQuotas(tx, jobs, "ACTIVE_JOBS");
 }
 
 /** Whose jobs need not be looked at by a claim: a workspace's, or only those of one capability profile in it. */
-export interface UsedUp {
+export interface UsedUpScope {
   readonly workspaceId: string;
   readonly capabilityProfileId: string | null;
 }
@@ -44,10 +44,13 @@ export interface UsedUp {
  * Where quotas forbid every start in these workspaces just now. Without a lock: good for passing over jobs, never for
  * taking one.
  */
-export async function usedUpForStarts(db: Transaction, workspaceIds: readonly string[]): Promise<readonly UsedUp[]> {
-  return (await readUse(db, Prisma.sql`resource <> 'jobs' AND workspace_id = ANY(${workspaceIds}::uuid[])`)).filter(
-    isUsedUp,
-  );
+export async function usedUpForStarts(
+  db: Transaction,
+  workspaceIds: readonly string[],
+): Promise<readonly UsedUpScope[]> {
+  return (
+    await readQuotaUsage(db, Prisma.sql`resource <> 'jobs' AND workspace_id = ANY(${workspaceIds}::uuid[])`)
+  ).filter(isUsedUp);
 }
 
 /**
@@ -59,55 +62,55 @@ async function lockQuotas(
   tx: Transaction,
   jobs: readonly CountedJob[],
   exact: Exclude<QuotaResource, "TOKENS">,
-): Promise<readonly QuotaUse[]> {
+): Promise<readonly QuotaUsage[]> {
   const workspaceIds = [...new Set(jobs.map(({ workspaceId }) => workspaceId))];
   const profileIds = [...new Set(jobs.map(({ capabilityProfileId }) => capabilityProfileId))];
   const about = Prisma.sql`workspace_id = ANY(${workspaceIds}::uuid[])
     AND (capability_profile_id IS NULL OR capability_profile_id = ANY(${profileIds}::text[]))`;
-  const counted = Prisma.sql`resource = ${word(exact)}::"QuotaResource"`;
+  const counted = Prisma.sql`resource = ${toDbEnum(exact)}::"QuotaResource"`;
   const [there] = await tx.$queryRaw<{ quotas: number }[]>`
     WITH locked AS MATERIALIZED (SELECT id FROM quotas WHERE ${about} AND ${counted} ORDER BY id FOR NO KEY UPDATE)
     SELECT (SELECT count(*) FROM locked)::int
       + (SELECT count(*) FROM quotas WHERE ${about} AND resource = 'tokens')::int AS quotas`;
-  return there?.quotas ? readUse(tx, Prisma.sql`${about} AND (${counted} OR resource = 'tokens')`) : [];
+  return there?.quotas ? readQuotaUsage(tx, Prisma.sql`${about} AND (${counted} OR resource = 'tokens')`) : [];
 }
 
 /** Judges jobs in their order: one that may go on counts for those after it. */
-export function judge(
+export function checkQuotas(
   jobs: readonly CountedJob[],
-  quotas: readonly QuotaUse[],
+  quotas: readonly QuotaUsage[],
 ): readonly (BudgetExceededError | null)[] {
   const taken = new Map<string, bigint>();
   return jobs.map((job) => {
     const about = quotas.filter((quota) => isAbout(quota, job));
-    const full = about.filter((quota) => quota.used + (taken.get(quota.id) ?? 0n) >= quota.most);
+    const full = about.filter((quota) => quota.used + (taken.get(quota.id) ?? 0n) >= quota.max);
     if (full.length > 0) return refusal(full);
     for (const { id, resource } of about) if (resource !== "TOKENS") taken.set(id, (taken.get(id) ?? 0n) + 1n);
     return null;
   });
 }
 
-function isAbout(quota: QuotaUse, { workspaceId, capabilityProfileId }: CountedJob): boolean {
+function isAbout(quota: QuotaUsage, { workspaceId, capabilityProfileId }: CountedJob): boolean {
   const ofProfile = quota.capabilityProfileId === null || quota.capabilityProfileId === capabilityProfileId;
   return ofProfile && quota.workspaceId === workspaceId;
 }
 
 /** Whether it forbids everything that it is about. */
-export function isUsedUp({ used, most }: QuotaUse): boolean {
-  return used >= most;
+export function isUsedUp({ used, max }: QuotaUsage): boolean {
+  return used >= max;
 }
 
 /** There is room when the last of them has some; nobody can tell when, where that is so of one. */
-function refusal(full: readonly QuotaUse[]): BudgetExceededError {
+function refusal(full: readonly QuotaUsage[]): BudgetExceededError {
   const moments = full.flatMap(({ freesAt }) => (freesAt ? [freesAt.getTime()] : []));
   const freesAt = moments.length === full.length ? new Date(Math.max(...moments)) : null;
   const when = freesAt ? `There is room again at ${freesAt.toISOString()}.` : "Nobody can tell when there is room.";
   return new BudgetExceededError(`${full.map(describe).join("; ")}. ${when} Nothing was changed.`, { freesAt });
 }
 
-function describe({ resource, most, windowSeconds, capabilityProfileId }: QuotaUse): string {
+function describe({ resource, max, windowSeconds, capabilityProfileId }: QuotaUsage): string {
   const whose = capabilityProfileId === null ? "the workspace's" : `the capability profile ${capabilityProfileId}'s`;
-  return `${whose} quota of ${most} ${NOUNS[resource]}${windowSeconds ? ` in ${windowSeconds} s` : ""} is used up`;
+  return `${whose} quota of ${max} ${NOUNS[resource]}${windowSeconds ? ` in ${windowSeconds} s` : ""} is used up`;
 }
 
 const NOUNS = {

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
-import { guards } from "../../src/guards/guards.ts";
-import type { PrismaClient } from "../../src/storage/generated/client/client.ts";
+import type { PrismaClient } from "../../src/db/generated/client/client.ts";
+import { guards } from "../../src/security/guards/guards.ts";
 import { anotherClient } from "../support/interrupt.ts";
 import { expectSound, recordsOfAll } from "../support/records.ts";
 import { type Aftermath, wreak } from "./chaos.ts";
@@ -121,8 +121,8 @@ describe(`after ${scale.milliseconds / 1000} seconds of chaos by seed ${seed}`, 
     expect(killed(after.servers)).toBeGreaterThanOrEqual(SERVERS);
     expect(killed(after.workers)).toBeGreaterThan(WORKERS);
     expect(after.connectionsCut).toBeGreaterThan(10);
-    const least = { recovered: 5, repeated: 5, late: 1, poisoned: 1, completed: scale.jobs / 2 };
+    const min = { recovered: 5, repeated: 5, late: 1, poisoned: 1, completed: scale.jobs / 2 };
     const [counted] = await rows(SUMMARY);
-    for (const [what, count] of Object.entries(least)) expect.soft(counted?.[what], what).toBeGreaterThanOrEqual(count);
+    for (const [what, count] of Object.entries(min)) expect.soft(counted?.[what], what).toBeGreaterThanOrEqual(count);
   });
 });

@@ -134,12 +134,12 @@ async function strike(blows: readonly Blow[], { servers, workers, admin }: Targe
 }
 
 /** Cuts connections of the servers; most often one that is in the middle of something. */
-async function cutConnections(admin: pg.Client, dice: number, most: number): Promise<number> {
+async function cutConnections(admin: pg.Client, dice: number, max: number): Promise<number> {
   const { rowCount } = await admin.query(
     `SELECT pg_terminate_backend(pid) FROM (
        SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1
        ORDER BY state = 'idle' AND $2::float > 0.3, md5(pid || $2::text) LIMIT $3) AS chosen`,
-    [APPLICATION, dice, most],
+    [APPLICATION, dice, max],
   );
   return rowCount ?? 0;
 }

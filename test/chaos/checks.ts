@@ -100,11 +100,11 @@ const REPORTS: readonly Check[] = [
   {
     name: "what a worker was told is kept, and what was refused the only time that it was sent is not",
     refutation: `
-      SELECT h.*, s.times, w.breach_code FROM chaos.heard h JOIN chaos.sent s USING (report_id)
+      SELECT h.*, s.times, w.policy_violation_code FROM chaos.heard h JOIN chaos.sent s USING (report_id)
       LEFT JOIN worker_reports w USING (report_id)
       WHERE CASE
-        WHEN h.code IS NULL THEN w.report_id IS NULL OR w.breach_code IS NOT NULL
-        WHEN h.code IN ('BUDGET_EXCEEDED', 'ACCESS_MODE_VIOLATION') THEN h.code IS DISTINCT FROM w.breach_code
+        WHEN h.code IS NULL THEN w.report_id IS NULL OR w.policy_violation_code IS NOT NULL
+        WHEN h.code IN ('BUDGET_EXCEEDED', 'ACCESS_MODE_VIOLATION') THEN h.code IS DISTINCT FROM w.policy_violation_code
         ELSE s.times = 1 AND w.report_id IS NOT NULL END`,
   },
 ];
@@ -113,7 +113,7 @@ const REPORTS: readonly Check[] = [
 const COUNTED = `counted AS (
   SELECT job_id, is_guarded, metrics FROM worker_reports w JOIN chaos.reports USING (workflow_run_id, report_id)
   JOIN workflow_runs run ON run.id = w.workflow_run_id
-  WHERE breach_code IS NULL OR breach_code = 'BUDGET_EXCEEDED')`;
+  WHERE policy_violation_code IS NULL OR policy_violation_code = 'BUDGET_EXCEEDED')`;
 
 const sumOf = (metric: string) => `coalesce(sum((metrics->>'${metric}')::bigint), 0)`;
 

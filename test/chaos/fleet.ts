@@ -91,7 +91,7 @@ export function startServer(port: number, databaseUrl: string, applicationName: 
     PGAPPNAME: applicationName,
     RECOVERY_INTERVAL_SECONDS: "0.5",
     RETRY_FIRST_SECONDS: "0.2",
-    RETRY_MOST_SECONDS: "1",
+    RETRY_MAX_SECONDS: "1",
   });
   const ready = url.then(
     () => true,

@@ -74,6 +74,6 @@ function parse(line: string): Entry[] {
 
 /** Reports of which nobody knows what came of them. */
 export function unheardOf(entries: readonly Entry[]): readonly { kind: ReportKind; input: ReportInput }[] {
-  const heard = new Set(entries.flatMap((entry) => (entry.type === "hears" ? [entry.reportId] : [])));
-  return entries.flatMap((entry) => (entry.type === "intends" && !heard.has(entry.input.reportId) ? [entry] : []));
+  const received = new Set(entries.flatMap((entry) => (entry.type === "hears" ? [entry.reportId] : [])));
+  return entries.flatMap((entry) => (entry.type === "intends" && !received.has(entry.input.reportId) ? [entry] : []));
 }

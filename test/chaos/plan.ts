@@ -15,8 +15,8 @@ export function randomOf(seed: number): Random {
 }
 
 /** A whole number from `least` to `most`. */
-export function whole(random: Random, least: number, most: number): number {
-  return least + Math.floor(random() * (most - least + 1));
+export function whole(random: Random, min: number, max: number): number {
+  return min + Math.floor(random() * (max - min + 1));
 }
 
 /** How much of it: the long run is ten times the one of every day, over the same number of processes. */

@@ -1,10 +1,10 @@
 // What is written down twice must agree: `npm run check` ends with this.
 import { readFileSync } from "node:fs";
+import { drift } from "../../src/db/migrate.ts";
+import { createPglite } from "../../src/db/pglite.ts";
+import { PgliteAdapterFactory } from "../../src/db/pglite-adapter.ts";
 import { schema } from "../../src/graphql/schema.ts";
-import { drift } from "../../src/storage/migrate.ts";
-import { createPglite } from "../../src/storage/pglite.ts";
-import { PgliteAdapterFactory } from "../../src/storage/pglite-adapter.ts";
-import { breaches } from "./contract.ts";
+import { contractViolations } from "./contract.ts";
 import { printed, readSchema, SCHEMA_FILE, SPEC_FILE } from "./schema-text.ts";
 
 const complaints = [...staleSchema(), ...brokenPromises(), ...(await schemaDrift())];
@@ -20,7 +20,7 @@ function staleSchema(): string[] {
 }
 
 function brokenPromises(): string[] {
-  const found = breaches(readSchema(SPEC_FILE), readSchema(SCHEMA_FILE));
+  const found = contractViolations(readSchema(SPEC_FILE), readSchema(SCHEMA_FILE));
   return found.length === 0
     ? []
     : [`schema.graphql is not what test/contract/api.graphql promises:\n${found.join("\n")}`];

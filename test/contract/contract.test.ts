@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { buildSchema } from "graphql";
 import { describe, expect, test } from "vitest";
 import { schema } from "../../src/graphql/schema.ts";
-import { breaches } from "./contract.ts";
+import { contractViolations } from "./contract.ts";
 import { elementsOf } from "./schema-elements.ts";
 import { printed, readSchema, SCHEMA_FILE, SPEC_FILE, SPEC_ORIGINAL } from "./schema-text.ts";
 
@@ -12,7 +12,7 @@ describe("schema.graphql", () => {
   });
 
   test("holds everything of the spec", () => {
-    expect(breaches(readSchema(SPEC_FILE), readSchema(SCHEMA_FILE))).toEqual([]);
+    expect(contractViolations(readSchema(SPEC_FILE), readSchema(SCHEMA_FILE))).toEqual([]);
   });
 
   test("describes every type, field, argument and enum value", () => {
@@ -36,7 +36,7 @@ describe("the contract check", () => {
     input PetInput { name: String!, size: Size! = SMALL, tags: [String!]! = [] }
     type Query { pet(input: PetInput, id: ID!): Pet }
   `;
-  const breachesOf = (served: string) => breaches(buildSchema(spec), buildSchema(served));
+  const breachesOf = (served: string) => contractViolations(buildSchema(spec), buildSchema(served));
 
   test("accepts more of everything that clients need not know", () => {
     const more = spec

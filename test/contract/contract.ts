@@ -5,7 +5,7 @@ import { elementsOf, type SchemaElement } from "./schema-elements.ts";
  * Every way in which `schema` is not what `promised` says, one sentence each; empty when it holds. More fields, values,
  * members and optional inputs are fine.
  */
-export function breaches(promised: GraphQLSchema, schema: GraphQLSchema): string[] {
+export function contractViolations(promised: GraphQLSchema, schema: GraphQLSchema): string[] {
   const spec = byCoordinate(promised);
   const served = byCoordinate(schema);
   return [

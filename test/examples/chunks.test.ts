@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 import { DOCUMENTS, DOCUMENTS_FOLDER } from "../../examples/demo/documents.ts";
 import { chunksOf } from "../../examples/worker/chunks.ts";
 import { countTokens } from "../../examples/worker/tokens.ts";
-import { promptInjectionGuard } from "../../src/guards/prompt-injection.ts";
+import { promptInjectionGuard } from "../../src/security/guards/prompt-injection.ts";
 
 const constitution = readFileSync(join(DOCUMENTS_FOLDER, "us-constitution.txt"), "utf8");
 

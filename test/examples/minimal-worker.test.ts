@@ -3,32 +3,32 @@ import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { openStorage, type Storage } from "../../src/storage/open.ts";
+import { type Database, openDatabase } from "../../src/db/open.ts";
 import { engineOn, submitted } from "../support/engine.ts";
 import { HOSTILE } from "../support/jobs.ts";
 import { startTestServer, type TestServer } from "../support/server.ts";
 
 const PROGRAM = fileURLToPath(new URL("../../examples/minimal-worker.mjs", import.meta.url));
 
-let storage: Storage;
+let database: Database;
 let server: TestServer;
 beforeAll(async () => {
-  storage = await openStorage({ kind: "memory" });
-  server = await startTestServer(storage, {}, { maxBodyBytes: 100_000 });
+  database = await openDatabase({ kind: "memory" });
+  server = await startTestServer(database, {}, { maxBodyBytes: 100_000 });
 });
 afterAll(async () => {
   await server.close();
-  await storage.close();
+  await database.close();
 });
 
 /** Gives a worker jobs about these texts, one after the other. @returns them as it leaves them. */
 async function worked(protocolId: string, texts: readonly string[]) {
-  const engine = engineOn(storage);
+  const engine = engineOn(database);
   for (const text of texts) await submitted(engine, { protocolId, jobInputs: { text } });
   const worker = spawn(process.execPath, [PROGRAM, server.url], { stdio: ["ignore", "pipe", "inherit"] });
   const [code] = await once(worker, "exit");
   expect(code).toBe(0);
-  return storage.prisma.aiJob.findMany({ where: { protocolId }, orderBy: { createdAt: "asc" } });
+  return database.prisma.aiJob.findMany({ where: { protocolId }, orderBy: { createdAt: "asc" } });
 }
 
 test("a worker in 60 lines of plain fetch does jobs, and lets go of what is poisoned", async () => {

@@ -3,20 +3,20 @@ import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { openStorage, type Storage } from "../../src/storage/open.ts";
+import { type Database, openDatabase } from "../../src/db/open.ts";
 import { startTestServer, type TestServer } from "../support/server.ts";
 
 /** The tour of the README, as a newcomer pastes it into a shell: every request, and every answer as it stands there. */
 
-let storage: Storage;
+let database: Database;
 let server: TestServer;
 beforeAll(async () => {
-  storage = await openStorage({ kind: "memory" });
-  server = await startTestServer(storage);
+  database = await openDatabase({ kind: "memory" });
+  server = await startTestServer(database);
 });
 afterAll(async () => {
   await server.close();
-  await storage.close();
+  await database.close();
 });
 
 async function tour() {

@@ -162,7 +162,7 @@ describe("a worker whose job is taken away while it works", () => {
     const { jobId, protocolId } = await jobFor({ documentName: "note.txt" }, slow);
     await slow.begun;
     const { version, workflowRun } = await readJob(workplace, jobId);
-    await workplace.db.storage.prisma.$executeRaw`
+    await workplace.db.database.prisma.$executeRaw`
       UPDATE workflow_runs SET lease_expires_at = clock_timestamp() - interval '1 second'
       WHERE id = ${workflowRun?.workflowRunId}::uuid`;
     slow.finish();
@@ -185,8 +185,8 @@ test("heartbeats renew the lease while a summary takes its time, and count it", 
   const slow = slowSummariser();
   const { jobId } = await jobFor({ documentName: "note.txt" }, { ...slow, leaseSeconds: 5, heartbeatMs: 50 });
   await slow.begun;
-  const heard = async () => (await readJob(workplace, jobId)).events.nodes.map(({ type }) => type);
-  await expect.poll(heard, SOON).toEqual(expect.arrayContaining(["METRICS_RECORDED"]));
+  const received = async () => (await readJob(workplace, jobId)).events.nodes.map(({ type }) => type);
+  await expect.poll(received, SOON).toEqual(expect.arrayContaining(["METRICS_RECORDED"]));
   const { workflowRun } = await readJob(workplace, jobId);
   expect(Date.parse(workflowRun?.lastHeartbeat ?? "")).toBeGreaterThan(Date.parse(workflowRun?.startedAt ?? ""));
   slow.finish();

@@ -1,12 +1,12 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Engine } from "../../src/engine.ts";
 import { deleteQuota, setQuota } from "../../src/quotas/quota.ts";
-import type { Engine } from "../../src/workflow/engine.ts";
-import { withoutCapabilities } from "../support/awaiting.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { engineOn, ok, submitted, WORKSPACE } from "../support/engine.ts";
 import { type FaultPoint, raising, whileJobsAreBusy, withFault } from "../support/faults.ts";
 import { bringTo, HOSTILE } from "../support/jobs.ts";
+import { withoutCapabilities } from "../support/review.ts";
 import { startTestServer, type TestServer } from "../support/server.ts";
 import { type Answer, ask, expectMember, type Member, membersOf, unionNames } from "../support/unions.ts";
 
@@ -19,10 +19,10 @@ let server: TestServer;
 let puzzled: TestServer;
 beforeAll(async () => {
   db = await openTestDatabase();
-  engine = engineOn(db.storage);
-  server = await startTestServer(db.storage);
+  engine = engineOn(db.database);
+  server = await startTestServer(db.database);
   const guard = { name: "PuzzledGuard", check: () => Promise.reject(new Error("no idea")) };
-  puzzled = await startTestServer(db.storage, { guards: [guard] });
+  puzzled = await startTestServer(db.database, { guards: [guard] });
 });
 afterAll(async () => {
   await server.close();
@@ -39,17 +39,17 @@ async function aJob(state: State = "QUEUED", more: Parameters<typeof submitted>[
   return jobId;
 }
 
-const whileBusy = <T>(work: () => Promise<T>) => whileJobsAreBusy(db.storage, work);
+const whileBusy = <T>(work: () => Promise<T>) => whileJobsAreBusy(db.database, work);
 
 /** Does `work` while the database gives way to others whenever something is to be written there. */
 async function whileBusyAt<T>(on: FaultPoint["on"], work: () => Promise<T>): Promise<T> {
   const point = { at: "before it is written", on, when: "BEFORE STATEMENT" } as const;
-  return withFault(db.storage, point, await raising(db.storage, "40001"), work);
+  return withFault(db.database, point, await raising(db.database, "40001"), work);
 }
 
 /** Does `work` while the workspace may use nothing. */
 async function withoutRoom<T>(work: () => Promise<T>): Promise<T> {
-  const quota = { capabilityProfileId: null, resource: "TOKENS", most: 0, windowSeconds: 600 } as const;
+  const quota = { capabilityProfileId: null, resource: "TOKENS", max: 0, windowSeconds: 600 } as const;
   const { id } = ok(await setQuota(engine, WORKSPACE, quota));
   try {
     return await work();
@@ -74,11 +74,11 @@ const report = (jobId: string, more: object = {}) =>
     ...more,
   });
 const set = (more: object = {}) =>
-  ask(server.url, "setQuota", { resource: "TOKENS", most: 1_000_000, windowSeconds: 3600, ...more });
+  ask(server.url, "setQuota", { resource: "TOKENS", max: 1_000_000, windowSeconds: 3600, ...more });
 const remove = (quotaId: string) => ask(server.url, "deleteQuota", { quotaId });
 
 async function aQuota(): Promise<string> {
-  const quota = { capabilityProfileId: null, resource: "TOKENS", most: 1_000_000, windowSeconds: 7200 } as const;
+  const quota = { capabilityProfileId: null, resource: "TOKENS", max: 1_000_000, windowSeconds: 7200 } as const;
   return ok(await setQuota(engine, WORKSPACE, quota)).id;
 }
 

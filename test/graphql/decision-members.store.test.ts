@@ -1,12 +1,12 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { Engine } from "../../src/workflow/engine.ts";
-import { poisonJob } from "../../src/workflow/poison.ts";
-import { awaitingUser, awaitingValidation, withoutCapabilities } from "../support/awaiting.ts";
+import type { Engine } from "../../src/engine.ts";
+import { poisonJob } from "../../src/security/poison.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { engineOn, submitted } from "../support/engine.ts";
 import { whileJobsAreBusy } from "../support/faults.ts";
 import { FOUND } from "../support/jobs.ts";
+import { awaitingUser, awaitingValidation, withoutCapabilities } from "../support/review.ts";
 import { startTestServer, type TestServer } from "../support/server.ts";
 import { type Answer, ask, expectMember, membersOf } from "../support/unions.ts";
 
@@ -17,8 +17,8 @@ let engine: Engine;
 let server: TestServer;
 beforeAll(async () => {
   db = await openTestDatabase();
-  engine = engineOn(db.storage);
-  server = await startTestServer(db.storage);
+  engine = engineOn(db.database);
+  server = await startTestServer(db.database);
 });
 afterAll(async () => {
   await server.close();
@@ -62,7 +62,7 @@ function decisionsOf(mutation: string, decision: object, make: () => Promise<str
       member: "TryAgainError",
       produce: async () => {
         const jobId = await make();
-        return whileJobsAreBusy(db.storage, () => send({}, jobId));
+        return whileJobsAreBusy(db.database, () => send({}, jobId));
       },
     },
   ];

@@ -1,7 +1,7 @@
 import { type GraphQLOutputType, getNamedType, isLeafType, isObjectType } from "graphql";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { schema } from "../../src/graphql/schema.ts";
-import { advanceWorkflow } from "../../src/workflow/advance.ts";
+import { advanceWorkflow } from "../../src/runs/advance.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { aStep, engineOn, ok, started } from "../support/engine.ts";
 import { startTestServer, type TestServer } from "../support/server.ts";
@@ -11,8 +11,8 @@ let server: TestServer;
 let jobId: string;
 beforeAll(async () => {
   db = await openTestDatabase();
-  server = await startTestServer(db.storage);
-  const engine = engineOn(db.storage);
+  server = await startTestServer(db.database);
+  const engine = engineOn(db.database);
   const target = { entityKind: "document", entityId: "1", selector: null };
   const claim = await started(engine, {
     entityRefs: [target],

@@ -1,12 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Engine } from "../../src/engine.ts";
 import type { SubmitAiJob } from "../../src/jobs/submit.ts";
-import type { Engine } from "../../src/workflow/engine.ts";
-import { poisonJob } from "../../src/workflow/poison.ts";
-import { withoutCapabilities } from "../support/awaiting.ts";
+import { poisonJob } from "../../src/security/poison.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { engineOn, started, submitted } from "../support/engine.ts";
 import { whileJobsAreBusy } from "../support/faults.ts";
 import { bringTo, FOUND, HOSTILE } from "../support/jobs.ts";
+import { withoutCapabilities } from "../support/review.ts";
 import { startTestServer, type TestServer } from "../support/server.ts";
 import { type Answer, ask, askToComplete, expectMember, type Member, membersOf } from "../support/unions.ts";
 
@@ -19,10 +19,10 @@ let server: TestServer;
 let puzzled: TestServer;
 beforeAll(async () => {
   db = await openTestDatabase();
-  engine = engineOn(db.storage);
-  server = await startTestServer(db.storage);
+  engine = engineOn(db.database);
+  server = await startTestServer(db.database);
   const guard = { name: "PuzzledGuard", check: () => Promise.reject(new Error("no idea")) };
-  puzzled = await startTestServer(db.storage, { guards: [guard] });
+  puzzled = await startTestServer(db.database, { guards: [guard] });
 });
 afterAll(async () => {
   await server.close();
@@ -30,7 +30,7 @@ afterAll(async () => {
   await db.close();
 });
 
-const whileBusy = <T>(work: () => Promise<T>) => whileJobsAreBusy(db.storage, work);
+const whileBusy = <T>(work: () => Promise<T>) => whileJobsAreBusy(db.database, work);
 
 /** A run that a worker holds, as its reports name it. */
 async function held(more: Partial<SubmitAiJob> = {}) {

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { Engine } from "../../src/workflow/engine.ts";
+import type { Engine } from "../../src/engine.ts";
 import type { SubmitAiJobInput } from "../generated/graphql.ts";
 import { graphql } from "../generated/index.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
@@ -14,8 +14,8 @@ let server: TestServer;
 let engine: Engine;
 beforeAll(async () => {
   db = await openTestDatabase();
-  server = await startTestServer(db.storage);
-  engine = engineOn(db.storage);
+  server = await startTestServer(db.database);
+  engine = engineOn(db.database);
 });
 afterAll(async () => {
   await server.close();

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { MOST_QUOTAS } from "../../src/quotas/quota.ts";
+import { MAX_QUOTAS } from "../../src/quotas/quota.ts";
 import { graphql } from "../generated/gql.ts";
 import type { QuotaResource, SetQuotaInput } from "../generated/graphql.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
@@ -14,7 +14,7 @@ let db: TestDatabase;
 let server: TestServer;
 beforeAll(async () => {
   db = await openTestDatabase();
-  server = await startTestServer(db.storage);
+  server = await startTestServer(db.database);
 });
 afterAll(async () => {
   await server.close();
@@ -26,7 +26,7 @@ const SET = graphql(`
     setQuota(input: $input) {
       __typename
       ... on SetQuotaPayload {
-        quota { quotaId capabilityProfileId resource most windowSeconds used freesAt createdAt updatedAt }
+        quota { quotaId capabilityProfileId resource max windowSeconds used freesAt createdAt updatedAt }
       }
       ... on InvalidInputError { path message }
       ... on Error { code }
@@ -34,7 +34,7 @@ const SET = graphql(`
   }
 `);
 const LIST = graphql(`
-  query QuotasList { quotas { quotaId capabilityProfileId resource most windowSeconds used freesAt } }
+  query QuotasList { quotas { quotaId capabilityProfileId resource max windowSeconds used freesAt } }
 `);
 const DELETE = graphql(`
   mutation QuotasDelete($quotaId: UUID!) {
@@ -51,7 +51,7 @@ function aClient(workspaceId: string = randomUUID()) {
   const header = { "x-workspace-id": workspaceId };
   const set = async (input: SetQuotaInput) => (await run(server.url, SET, { input }, header)).setQuota;
   return {
-    workspace: aWorkspace(engineOn(db.storage), workspaceId),
+    workspace: aWorkspace(engineOn(db.database), workspaceId),
     set,
     made: async (input: SetQuotaInput) => {
       const answer = await set(input);
@@ -63,15 +63,15 @@ function aClient(workspaceId: string = randomUUID()) {
   };
 }
 
-const TOKENS = { resource: "TOKENS", most: 100, windowSeconds: 3600 } as const;
+const TOKENS = { resource: "TOKENS", max: 100, windowSeconds: 3600 } as const;
 
 describe("a quota that is set", () => {
   test("is listed with what is used of it and when it frees, oldest first, in its workspace alone", async () => {
     const client = aClient();
-    const minute = await usedAgo(db.storage.prisma, client.workspace, 5, { tokens: 70, jobs: 2 });
+    const minute = await usedAgo(db.database.prisma, client.workspace, 5, { tokens: 70, jobs: 2 });
     const tokens = await client.made(TOKENS);
-    const jobs = await client.made({ resource: "JOBS", most: 2, windowSeconds: 60 * 60 * 24 });
-    const active = await client.made({ resource: "ACTIVE_JOBS", most: 0, capabilityProfileId: "terminal" });
+    const jobs = await client.made({ resource: "JOBS", max: 2, windowSeconds: 60 * 60 * 24 });
+    const active = await client.made({ resource: "ACTIVE_JOBS", max: 0, capabilityProfileId: "terminal" });
     const freesAt = new Date(minute.getTime() + 60_000 + 24 * 3_600_000).toISOString();
     expect(await client.list()).toEqual([
       { quotaId: tokens.quotaId, capabilityProfileId: null, ...TOKENS, used: 70, freesAt: null },
@@ -79,7 +79,7 @@ describe("a quota that is set", () => {
         quotaId: jobs.quotaId,
         capabilityProfileId: null,
         resource: "JOBS",
-        most: 2,
+        max: 2,
         windowSeconds: 86_400,
         used: 2,
         freesAt,
@@ -88,7 +88,7 @@ describe("a quota that is set", () => {
         quotaId: active.quotaId,
         capabilityProfileId: "terminal",
         resource: "ACTIVE_JOBS",
-        most: 0,
+        max: 0,
         windowSeconds: null,
         used: 0,
         freesAt: null,
@@ -97,14 +97,14 @@ describe("a quota that is set", () => {
     expect(await aClient().list()).toEqual([]);
   });
 
-  test("again is the same quota with another `most`; with another profile, resource or window, another quota", async () => {
+  test("again is the same quota with another `max`; with another profile, resource or window, another quota", async () => {
     const client = aClient();
     const first = await client.made(TOKENS);
-    const changed = await client.made({ ...TOKENS, most: 7 });
-    expect(changed).toMatchObject({ quotaId: first.quotaId, most: 7, createdAt: first.createdAt });
+    const changed = await client.made({ ...TOKENS, max: 7 });
+    expect(changed).toMatchObject({ quotaId: first.quotaId, max: 7, createdAt: first.createdAt });
     expect(Date.parse(changed.updatedAt)).toBeGreaterThanOrEqual(Date.parse(first.updatedAt));
-    const active = await client.made({ resource: "ACTIVE_JOBS", most: 1 });
-    expect((await client.made({ resource: "ACTIVE_JOBS", most: 2 })).quotaId).toBe(active.quotaId);
+    const active = await client.made({ resource: "ACTIVE_JOBS", max: 1 });
+    expect((await client.made({ resource: "ACTIVE_JOBS", max: 2 })).quotaId).toBe(active.quotaId);
     const others = [
       await client.made({ ...TOKENS, windowSeconds: 3601 }),
       await client.made({ ...TOKENS, resource: "JOBS" }),
@@ -118,16 +118,16 @@ describe("a quota that is set", () => {
 
   test("by ten at once is one", async () => {
     const client = aClient();
-    await Promise.all(Array.from({ length: 10 }, (_, most) => client.made({ ...TOKENS, most })));
+    await Promise.all(Array.from({ length: 10 }, (_, max) => client.made({ ...TOKENS, max })));
     expect(await client.list()).toHaveLength(1);
   });
 
   test("counts what was used before it, however much that is", async () => {
     const client = aClient();
-    await usedAgo(db.storage.prisma, client.workspace, 1, { tokens: 2 ** 53 - 1 });
-    await usedAgo(db.storage.prisma, client.workspace, 2, { tokens: 2 ** 53 - 1 });
-    expect(await client.made({ ...TOKENS, most: 2 ** 53 - 1 })).toMatchObject({
-      most: 2 ** 53 - 1,
+    await usedAgo(db.database.prisma, client.workspace, 1, { tokens: 2 ** 53 - 1 });
+    await usedAgo(db.database.prisma, client.workspace, 2, { tokens: 2 ** 53 - 1 });
+    expect(await client.made({ ...TOKENS, max: 2 ** 53 - 1 })).toMatchObject({
+      max: 2 ** 53 - 1,
       used: 2 ** 53 - 1,
       freesAt: expect.any(String),
     });
@@ -145,7 +145,7 @@ describe("a quota is refused, and nothing is kept,", () => {
     ["with a window of more than 31 days", "JOBS", 2_678_401],
   ])("%s", async (_, resource, windowSeconds) => {
     const client = aClient();
-    const input = { resource, most: 1, ...(windowSeconds === undefined ? {} : { windowSeconds }) };
+    const input = { resource, max: 1, ...(windowSeconds === undefined ? {} : { windowSeconds }) };
     expect(await client.set(input)).toMatchObject({ code: "INVALID_INPUT", path: WINDOW });
     expect(await client.list()).toEqual([]);
   });
@@ -155,22 +155,22 @@ describe("a quota is refused, and nothing is kept,", () => {
     const answer = await client.set({ ...TOKENS, capabilityProfileId: "omnipotent" });
     expect(answer).toMatchObject({ __typename: "UnknownCapabilityError", code: "UNKNOWN_CAPABILITY" });
     const { workspaceId } = client.workspace;
-    expect(await db.storage.prisma.workspace.count({ where: { workspaceId } })).toBe(0);
+    expect(await db.database.prisma.workspace.count({ where: { workspaceId } })).toBe(0);
   });
 
-  test(`where the workspace has ${MOST_QUOTAS} already, which may still be changed`, async () => {
+  test(`where the workspace has ${MAX_QUOTAS} already, which may still be changed`, async () => {
     const client = aClient();
     await client.made(TOKENS);
-    await db.storage.prisma.$executeRaw`
-      INSERT INTO quotas (id, workspace_id, resource, most, window_seconds)
+    await db.database.prisma.$executeRaw`
+      INSERT INTO quotas (id, workspace_id, resource, max, window_seconds)
       SELECT gen_random_uuid(), ${client.workspace.workspaceId}::uuid, 'jobs', 1, 60 + n
-      FROM generate_series(1, ${MOST_QUOTAS - 1}) AS n`;
+      FROM generate_series(1, ${MAX_QUOTAS - 1}) AS n`;
     expect(await client.set({ ...TOKENS, resource: "JOBS", windowSeconds: 60 })).toMatchObject({
       code: "INVALID_INPUT",
       path: ["input"],
     });
-    expect(await client.made({ ...TOKENS, most: 1 })).toMatchObject({ most: 1 });
-    expect(await client.list()).toHaveLength(MOST_QUOTAS);
+    expect(await client.made({ ...TOKENS, max: 1 })).toMatchObject({ max: 1 });
+    expect(await client.list()).toHaveLength(MAX_QUOTAS);
   });
 });
 
@@ -235,7 +235,7 @@ test("a submit and a start that quotas refuse answer BudgetExceededError, and un
   const client = aClient();
   const header = { "x-workspace-id": client.workspace.workspaceId };
   const { jobId } = await client.workspace.submitted();
-  const minute = await usedAgo(db.storage.prisma, client.workspace, 5, { tokens: 100 });
+  const minute = await usedAgo(db.database.prisma, client.workspace, 5, { tokens: 100 });
   await client.made(TOKENS);
   const freesAt = new Date(minute.getTime() + 60_000 + 3_600_000).toISOString();
   const message =

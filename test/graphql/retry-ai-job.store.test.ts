@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import type { Engine } from "../../src/workflow/engine.ts";
-import { poisonJob } from "../../src/workflow/poison.ts";
+import type { Engine } from "../../src/engine.ts";
+import { poisonJob } from "../../src/security/poison.ts";
 import { graphql } from "../generated/index.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { engineOn, started, submitted } from "../support/engine.ts";
@@ -14,8 +14,8 @@ let server: TestServer;
 let engine: Engine;
 beforeAll(async () => {
   db = await openTestDatabase();
-  server = await startTestServer(db.storage);
-  engine = engineOn(db.storage);
+  server = await startTestServer(db.database);
+  engine = engineOn(db.database);
 });
 afterAll(async () => {
   await server.close();
@@ -105,7 +105,7 @@ test("retryAiJob answers that the database has no time for it", async () => {
   const { jobId } = await submitted(engine);
   await bringTo(engine, jobId, "FAILED");
   const point = { at: "before the job", on: "ai_jobs", when: "BEFORE STATEMENT" } as const;
-  const body = await raising(db.storage, "40P01");
-  const answer = await withFault(db.storage, point, body, () => retry(jobId));
+  const body = await raising(db.database, "40P01");
+  const answer = await withFault(db.database, point, body, () => retry(jobId));
   expect(answer).toEqual({ __typename: "TryAgainError", code: "TRY_AGAIN" });
 });

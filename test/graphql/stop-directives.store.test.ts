@@ -1,17 +1,17 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { cancelAiJob } from "../../src/workflow/cancel.ts";
-import type { Engine } from "../../src/workflow/engine.ts";
-import { failWorkflow } from "../../src/workflow/fail.ts";
-import type { Claim } from "../../src/workflow/leasing.ts";
-import { poisonJob } from "../../src/workflow/poison.ts";
-import { recoverStalledRuns } from "../../src/workflow/recovery.ts";
+import type { Claim } from "../../src/claims/acquire-lease.ts";
+import type { Engine } from "../../src/engine.ts";
+import { cancelAiJob } from "../../src/jobs/cancel.ts";
+import { failWorkflow } from "../../src/runs/fail.ts";
+import { recoverStalledRuns } from "../../src/runs/recover.ts";
+import { poisonJob } from "../../src/security/poison.ts";
 import { graphql } from "../generated/index.ts";
-import { askFor } from "../support/awaiting.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { engineOn, ok, SOMEBODY, started, WORKSPACE } from "../support/engine.ts";
 import { expireLease, FOUND } from "../support/jobs.ts";
 import { recordsOf } from "../support/records.ts";
 import { aFailure } from "../support/reports.ts";
+import { askFor } from "../support/review.ts";
 import { startTestServer, type TestServer } from "../support/server.ts";
 
 /** A worker whose job is no longer its own hears so, and why, at its next call of any kind (section 6). */
@@ -21,8 +21,8 @@ let engine: Engine;
 let server: TestServer;
 beforeAll(async () => {
   db = await openTestDatabase();
-  engine = engineOn(db.storage);
-  server = await startTestServer(db.storage);
+  engine = engineOn(db.database);
+  server = await startTestServer(db.database);
 });
 afterAll(async () => {
   await server.close();
@@ -165,7 +165,7 @@ const ends = [
   {
     end: "was taken from a worker that was late",
     make: async (claim: Claim) => {
-      await expireLease(db.storage, claim);
+      await expireLease(db.database, claim);
       return recoverStalledRuns(engine);
     },
     answer: { code: "LEASE_LOST", directive: "STOP_LEASE_LOST" },
@@ -181,8 +181,8 @@ describe.each(ends)("the worker of a job that $end", ({ make, answer }) => {
   test.each(calls)("hears so from $call, and changes nothing", async ({ send }) => {
     const claim = await started(engine);
     await make(claim);
-    const before = await recordsOf(db.storage.prisma, claim.job.jobId);
+    const before = await recordsOf(db.database.prisma, claim.job.jobId);
     expect(await send({ workflowRunId: claim.run.id, leaseToken: claim.leaseToken })).toEqual(answer);
-    expect(await recordsOf(db.storage.prisma, claim.job.jobId)).toEqual(before);
+    expect(await recordsOf(db.database.prisma, claim.job.jobId)).toEqual(before);
   });
 });

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
-import { MOST_DESCENDANTS } from "../../src/jobs/tree.ts";
-import type { Engine } from "../../src/workflow/engine.ts";
-import { poisonJob } from "../../src/workflow/poison.ts";
+import type { Engine } from "../../src/engine.ts";
+import { MAX_DESCENDANTS } from "../../src/jobs/tree.ts";
+import { poisonJob } from "../../src/security/poison.ts";
 import type { SubmitAiJobInput } from "../generated/graphql.ts";
 import { graphql } from "../generated/index.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
@@ -19,8 +19,8 @@ let server: TestServer;
 let engine: Engine;
 beforeAll(async () => {
   db = await openTestDatabase();
-  server = await startTestServer(db.storage);
-  engine = engineOn(db.storage);
+  server = await startTestServer(db.database);
+  engine = engineOn(db.database);
 });
 afterAll(async () => {
   await server.close();
@@ -134,7 +134,7 @@ describe("submitAiJob with a parent answers", () => {
 
   test("that the tree is full", async () => {
     const { jobId: parentJobId } = await submitted(engine);
-    await db.storage.prisma.$transaction((tx) => insertChildren(tx, parentJobId, MOST_DESCENDANTS));
+    await db.database.prisma.$transaction((tx) => insertChildren(tx, parentJobId, MAX_DESCENDANTS));
     expect(await submit({ parentJobId })).toEqual({
       __typename: "InvalidInputError",
       code: "INVALID_INPUT",
@@ -211,7 +211,7 @@ test("the children of a job are listed, newest first and page by page; theirs ar
 
 describe("cancelAiJob", () => {
   const statesOf = async (...jobIds: string[]) => {
-    const jobs = await db.storage.prisma.aiJob.findMany({ where: { jobId: { in: jobIds } } });
+    const jobs = await db.database.prisma.aiJob.findMany({ where: { jobId: { in: jobIds } } });
     return jobIds.map((id) => jobs.find(({ jobId }) => jobId === id)?.state);
   };
 

@@ -1,19 +1,19 @@
 import { serverAudits } from "graphql-http";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { openStorage, type Storage } from "../../src/storage/open.ts";
+import { type Database, openDatabase } from "../../src/db/open.ts";
 import { startTestServer, type TestServer } from "../support/server.ts";
 
 /** The GraphQL over HTTP specification, as the reference implementation audits it: MUST, SHOULD and MAY alike hold. */
 
-let storage: Storage;
+let database: Database;
 let server: TestServer;
 beforeAll(async () => {
-  storage = await openStorage({ kind: "memory" });
-  server = await startTestServer(storage);
+  database = await openDatabase({ kind: "memory" });
+  server = await startTestServer(database);
 });
 afterAll(async () => {
   await server.close();
-  await storage.close();
+  await database.close();
 });
 
 const audits = serverAudits({ url: () => server.url, fetchFn: fetch });

@@ -2,14 +2,14 @@ import { describe, expect, test } from "vitest";
 import { ConfigError, isLoopback, readConfig } from "../../src/config.ts";
 
 const DEFAULTS = {
-  storage: { kind: "folder", path: "./data" },
+  database: { kind: "folder", path: "./data" },
   host: "127.0.0.1",
   port: 4000,
   logLevel: "info",
   corsOrigins: [],
   recoveryIntervalMs: 5000,
-  backoff: { firstMs: 5000, mostMs: 900_000 },
-  preferenceMs: 60_000,
+  backoff: { firstMs: 5000, maxMs: 900_000 },
+  revisePreferenceMs: 60_000,
   maxBodyBytes: 5_000_000,
 };
 
@@ -43,20 +43,20 @@ describe("the settings", () => {
       CORS_ORIGINS: "http://localhost:3000 , https://app.example/path,",
       RECOVERY_INTERVAL_SECONDS: "0.5",
       RETRY_FIRST_SECONDS: "0",
-      RETRY_MOST_SECONDS: "7.5",
+      RETRY_MAX_SECONDS: "7.5",
       REVISE_PREFERENCE_SECONDS: "10",
       MAX_BODY_BYTES: "1024",
       PATH: "/bin",
     };
     expect(readConfig(env)).toEqual({
-      storage: { kind: "memory" },
+      database: { kind: "memory" },
       host: "::1",
       port: 0,
       logLevel: "silent",
       corsOrigins: ["http://localhost:3000", "https://app.example"],
       recoveryIntervalMs: 500,
-      backoff: { firstMs: 0, mostMs: 7500 },
-      preferenceMs: 10_000,
+      backoff: { firstMs: 0, maxMs: 7500 },
+      revisePreferenceMs: 10_000,
       maxBodyBytes: 1024,
     });
   });
@@ -67,8 +67,8 @@ describe("the settings", () => {
     ["file:/var/lib/jobs", { kind: "folder", path: "/var/lib/jobs" }],
     ["postgres://me@db/jobs", { kind: "postgres", url: "postgres://me@db/jobs", poolSize: 7 }],
     ["postgresql://me:pw@db:5433/jobs?sslmode=require", { kind: "postgres", poolSize: 7 }],
-  ])("know a database by its address: %s", (url, storage) => {
-    expect(readConfig({ DATABASE_URL: url, DATABASE_POOL_SIZE: "7" }).storage).toMatchObject(storage);
+  ])("know a database by its address: %s", (url, database) => {
+    expect(readConfig({ DATABASE_URL: url, DATABASE_POOL_SIZE: "7" }).database).toMatchObject(database);
   });
 });
 

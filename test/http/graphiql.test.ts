@@ -1,20 +1,20 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { openStorage, type Storage } from "../../src/storage/open.ts";
+import { type Database, openDatabase } from "../../src/db/open.ts";
 import { startTestServer, type TestServer } from "../support/server.ts";
 
-let storage: Storage;
+let database: Database;
 let server: TestServer;
 let page: Response;
 let html: string;
 beforeAll(async () => {
-  storage = await openStorage({ kind: "memory" });
-  server = await startTestServer(storage);
+  database = await openDatabase({ kind: "memory" });
+  server = await startTestServer(database);
   page = await fetch(server.url, { headers: { accept: "text/html" } });
   html = await page.text();
 });
 afterAll(async () => {
   await server.close();
-  await storage.close();
+  await database.close();
 });
 
 /** The page's markup, without what stands inside of its scripts and styles. */

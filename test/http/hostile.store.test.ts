@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { Claim } from "../../src/workflow/leasing.ts";
+import type { Claim } from "../../src/claims/acquire-lease.ts";
 import { graphql } from "../generated/index.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { engineOn, started } from "../support/engine.ts";
@@ -12,8 +12,8 @@ let server: LoggedServer;
 let claim: Claim;
 beforeAll(async () => {
   db = await openTestDatabase();
-  server = await startLoggedServer(db.storage);
-  claim = await started(engineOn(db.storage), {}, 900);
+  server = await startLoggedServer(db.database);
+  claim = await started(engineOn(db.database), {}, 900);
 });
 afterAll(async () => {
   await server.close();
@@ -80,10 +80,10 @@ const ADVANCE = graphql(`
 
 /** What is answered to an operation after which every row of the database is as it was, and the log says nothing. */
 async function unchanged(body: string, headers: Record<string, string> = {}): Promise<Answer> {
-  const before = await everything(db.storage.prisma);
+  const before = await everything(db.database.prisma);
   server.logged();
   const answer = await post(server.url, body, headers);
-  expect(await everything(db.storage.prisma)).toEqual(before);
+  expect(await everything(db.database.prisma)).toEqual(before);
   expect(server.logged()).toEqual([]);
   return answer;
 }
@@ -237,10 +237,10 @@ describe("a value that is out of its bounds is an answer, with the path to it", 
   });
 
   test("a counter that would pass 2^53 - 1, and a plan that would pass the total", async () => {
-    const most = '"metrics":{"durationMs":9007199254740991}';
-    const first = await post(server.url, heartbeat(most));
+    const max = '"metrics":{"durationMs":9007199254740991}';
+    const first = await post(server.url, heartbeat(max));
     expect(first.data).toMatchObject({ heartbeatWorkflows: { results: [{ error: null }] } });
-    const run = db.storage.prisma.aiJob.findUniqueOrThrow({ where: { jobId: claim.job.jobId } });
+    const run = db.database.prisma.aiJob.findUniqueOrThrow({ where: { jobId: claim.job.jobId } });
     const { version, durationMs } = await run;
     expect(durationMs).toBe(9007199254740991n);
     for (const [more, counter] of [
@@ -253,7 +253,7 @@ describe("a value that is out of its bounds is an answer, with the path to it", 
       expect(data).toMatchObject({ heartbeatWorkflows: { results: [{ directive: "CONTINUE", error }] } });
     }
     // The leases were renewed, and that is all: refused as a whole, the delta has made no version.
-    expect(await db.storage.prisma.aiJob.findUniqueOrThrow({ where: { jobId: claim.job.jobId } })).toMatchObject({
+    expect(await db.database.prisma.aiJob.findUniqueOrThrow({ where: { jobId: claim.job.jobId } })).toMatchObject({
       version,
       durationMs,
       inputTokens: 0n,

@@ -1,9 +1,9 @@
 import { expect, test } from "vitest";
+import type { JobMetrics } from "../../src/db/rows.ts";
 import { InvalidInputError } from "../../src/errors.ts";
 import { addMetrics, countGuards, isZero, type MetricsDelta, NO_METRICS } from "../../src/jobs/metrics.ts";
-import type { JobMetrics } from "../../src/storage/columns.ts";
 
-const MOST = BigInt(Number.MAX_SAFE_INTEGER);
+const MAX = BigInt(Number.MAX_SAFE_INTEGER);
 
 const zero: JobMetrics = {
   durationMs: 0n,
@@ -35,13 +35,13 @@ test("each counter grows by its delta, and the total is the sum of input and out
 });
 
 test("a counter may reach 2^53 - 1", () => {
-  expect(addMetrics(zero, delta({ durationMs: Number.MAX_SAFE_INTEGER }), [])).toMatchObject({ durationMs: MOST });
+  expect(addMetrics(zero, delta({ durationMs: Number.MAX_SAFE_INTEGER }), [])).toMatchObject({ durationMs: MAX });
 });
 
 test.each([
-  ["durationMs", { ...zero, durationMs: MOST }, delta({ durationMs: 1 })],
-  ["totalTokens", { ...zero, inputTokens: MOST, totalTokens: MOST }, delta({ outputTokens: 1 })],
-  ["validatorsRunCount", { ...zero, validatorsRunCount: MOST }, delta({ validatorsRunCount: 1 })],
+  ["durationMs", { ...zero, durationMs: MAX }, delta({ durationMs: 1 })],
+  ["totalTokens", { ...zero, inputTokens: MAX, totalTokens: MAX }, delta({ outputTokens: 1 })],
+  ["validatorsRunCount", { ...zero, validatorsRunCount: MAX }, delta({ validatorsRunCount: 1 })],
 ] as const)("a delta that takes %s past 2^53 - 1 is refused as a whole", (name, before, more) => {
   const refusal = addMetrics(before, more, ["input", "metrics"]);
   expect(refusal).toBeInstanceOf(InvalidInputError);
@@ -60,7 +60,7 @@ const counters = [
 test.each(counters)("%s counts by itself, up to 2^53 - 1 and no further", (name) => {
   const full = addMetrics(zero, delta({ [name]: Number.MAX_SAFE_INTEGER }), []);
   if (full instanceof Error) throw full;
-  expect(full[name]).toBe(MOST);
+  expect(full[name]).toBe(MAX);
   expect(addMetrics(full, NO_METRICS, [])).toEqual(full);
   expect(addMetrics(full, delta({ [name]: 1 }), [])).toMatchObject({ code: "INVALID_INPUT" });
 });
@@ -86,5 +86,5 @@ test("a report is empty only where every counter is zero", () => {
 
 test("the guards are counted up to the largest count, and never beyond: a huge report cannot block a poisoning", () => {
   expect(countGuards({ ...zero, validatorsRunCount: 4n }, 2)).toEqual({ validatorsRunCount: 6n });
-  expect(countGuards({ ...zero, validatorsRunCount: MOST }, 2)).toEqual({ validatorsRunCount: MOST });
+  expect(countGuards({ ...zero, validatorsRunCount: MAX }, 2)).toEqual({ validatorsRunCount: MAX });
 });

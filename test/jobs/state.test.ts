@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { become, canRetry, hasEnded, isTerminal, mayBecome } from "../../src/jobs/state.ts";
-import { JobState } from "../../src/storage/generated/client/enums.ts";
+import { JobState } from "../../src/db/generated/client/enums.ts";
+import { canRetry, hasEnded, isTerminal, mayBecome, transitionTo } from "../../src/jobs/state.ts";
 
 const STATES = Object.values(JobState);
 
@@ -54,7 +54,7 @@ test("a person may have a failed or a stalled job tried again, which section 4 a
 
 test.each(STATES)("a job that becomes %s has a completedAt only where nothing leaves it", (state) => {
   const now = new Date("2026-11-22T18:00:00.000Z");
-  expect(become({ now }, state, "a reason")).toEqual({
+  expect(transitionTo({ now }, state, "a reason")).toEqual({
     state,
     statusReason: "a reason",
     completedAt: isTerminal(state) ? now : null,

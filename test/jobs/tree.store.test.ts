@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { Prisma } from "../../src/db/generated/client/client.ts";
+import { inTransaction } from "../../src/db/transaction.ts";
+import type { Engine } from "../../src/engine.ts";
+import { lockJobSummaries, lockJobs } from "../../src/jobs/lock.ts";
+import { writeVersion } from "../../src/jobs/store.ts";
 import { lockTree } from "../../src/jobs/tree.ts";
-import { recordOne } from "../../src/recorder/commit.ts";
-import { ENGINE } from "../../src/recorder/event.ts";
-import { lockHeads, lockJobs } from "../../src/recorder/lock.ts";
-import { inTransaction } from "../../src/recorder/transaction.ts";
-import { Prisma } from "../../src/storage/generated/client/client.ts";
-import type { Engine } from "../../src/workflow/engine.ts";
+import { ENGINE } from "../../src/log/event.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { engineOn, started, submitted } from "../support/engine.ts";
 import { awaitAnswer, claim } from "../support/jobs.ts";
@@ -18,7 +18,7 @@ let db: TestDatabase;
 let engine: Engine;
 beforeAll(async () => {
   db = await openTestDatabase();
-  engine = engineOn(db.storage);
+  engine = engineOn(db.database);
 });
 afterAll(() => db.close());
 
@@ -54,16 +54,16 @@ test("what is locked beside a job is in the order of ids, and may become what is
 test("a change of a job that was locked without its documents keeps them", async () => {
   const submit = { jobInputs: DOCUMENT, entityRefs: [{ entityKind: "document", entityId: "d-1" }] };
   const { jobId } = await awaitAnswer(engine, await started(engine, submit), "AWAITING_USER");
-  const before = await recordsOf(db.storage.prisma, jobId);
+  const before = await recordsOf(db.database.prisma, jobId);
   expect(before.job.jobOutputs).not.toBeNull();
   await inTransaction(engine, async (tx) => {
-    const [job] = await lockHeads(tx, Prisma.sql`job_id = ${jobId}::uuid`);
+    const [job] = await lockJobSummaries(tx, Prisma.sql`job_id = ${jobId}::uuid`);
     if (!job) throw new Error("There is no such job.");
     const event = { type: "STATE_CHANGED" as const, by: ENGINE, payload: { reason: "looked at" } };
-    const { job: after } = await recordOne(tx, { job, set: { statusReason: "looked at" }, event });
-    await recordOne(tx, { job: after, set: { issues: ["one"] }, event });
+    const { job: after } = await writeVersion(tx, { job, set: { statusReason: "looked at" }, event });
+    await writeVersion(tx, { job: after, set: { issues: ["one"] }, event });
   });
-  const after = await recordsOf(db.storage.prisma, jobId);
+  const after = await recordsOf(db.database.prisma, jobId);
   expectSound(after);
   const { jobOutputs, jobInputs, entityRefs } = before.job;
   const version = before.job.version + 2;
@@ -78,10 +78,10 @@ test("a change that names no outputs of a job that was locked with them keeps th
       const job = (await lockJobs(tx, Prisma.sql`job_id = ${jobId}::uuid`)).get(jobId);
       if (!job) throw new Error("There is no such job.");
       const event = { type: "STATE_CHANGED" as const, by: ENGINE, payload: { reason: set.statusReason } };
-      return (await recordOne(tx, { job, set, event })).job.jobOutputs;
+      return (await writeVersion(tx, { job, set, event })).job.jobOutputs;
     });
   expect(await change({ statusReason: "kept" })).toEqual({ summary: "draft" });
-  expect((await recordsOf(db.storage.prisma, jobId)).job.jobOutputs).toEqual({ summary: "draft" });
+  expect((await recordsOf(db.database.prisma, jobId)).job.jobOutputs).toEqual({ summary: "draft" });
   expect(await change({ statusReason: "cleared", jobOutputs: null })).toBeNull();
-  expect((await recordsOf(db.storage.prisma, jobId)).job.jobOutputs).toBeNull();
+  expect((await recordsOf(db.database.prisma, jobId)).job.jobOutputs).toBeNull();
 });

@@ -1,12 +1,12 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { z } from "zod";
+import { startWorkflow } from "../../src/claims/start.ts";
+import type { AiJob } from "../../src/db/generated/client/client.ts";
+import { cancelAiJob } from "../../src/jobs/cancel.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { type SubmitAiJob, submitAiJob } from "../../src/jobs/submit.ts";
-import type { AiJob } from "../../src/storage/generated/client/client.ts";
-import { cancelAiJob } from "../../src/workflow/cancel.ts";
-import { heartbeatWorkflows } from "../../src/workflow/heartbeat.ts";
-import { startWorkflow } from "../../src/workflow/start.ts";
+import { heartbeatWorkflows } from "../../src/runs/heartbeat.ts";
 import { graphql } from "../generated/index.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { aSubmit, engineOn, ok, SOMEBODY } from "../support/engine.ts";
@@ -43,7 +43,7 @@ const LAST = 3;
 
 beforeAll(async () => {
   db = await openTestDatabase();
-  server = await startTestServer(db.storage);
+  server = await startTestServer(db.database);
   start = (await run(server.url, LIST, {}, header)).aiJobs.feedCursor;
   parent = await submit({});
   const child = { parentJobId: parent.jobId };
@@ -54,7 +54,7 @@ beforeAll(async () => {
     fourth: await submit({ ...child, jobKind: "DOC_EDIT", protocolId: "two" }),
     fifth: await submit({ ...child, jobKind: "CANVAS_CLUSTER", protocolId: "one" }),
   };
-  const engine = engineOn(db.storage);
+  const engine = engineOn(db.database);
   await take(jobs.fourth);
   ok(await cancelAiJob(engine, workspaceId, SOMEBODY, { jobId: jobs.first.jobId, reason: "test" }));
   ok(await cancelAiJob(engine, workspaceId, SOMEBODY, { jobId: jobs.fourth.jobId, reason: "test" }));
@@ -67,14 +67,14 @@ afterAll(async () => {
 });
 
 async function submit(more: Partial<SubmitAiJob>): Promise<AiJob> {
-  const { job } = ok(await submitAiJob(engineOn(db.storage), workspaceId, SOMEBODY, aSubmit(more)));
+  const { job } = ok(await submitAiJob(engineOn(db.database), workspaceId, SOMEBODY, aSubmit(more)));
   await vi.waitUntil(() => Date.now() > job.createdAt.getTime() + 1, { interval: 1 });
   return job;
 }
 
 async function take({ jobId }: AiJob) {
   const wanted = { jobId, workerId: "w", leaseSeconds: 60 };
-  const claim = ok(await startWorkflow(engineOn(db.storage), workspaceId, wanted));
+  const claim = ok(await startWorkflow(engineOn(db.database), workspaceId, wanted));
   if (!("leaseToken" in claim)) throw new Error("The job was poisoned instead of started.");
   return { workflowRunId: claim.run.id, leaseToken: claim.leaseToken };
 }

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { z } from "zod";
-import { Signals } from "../../src/recorder/signals.ts";
-import { overPostgres } from "../../src/recorder/signals-postgres.ts";
-import { openStorage, type Storage } from "../../src/storage/open.ts";
+import { type Database, openDatabase } from "../../src/db/open.ts";
+import { CommitNotifier } from "../../src/live/notifier.ts";
+import { postgresTransport } from "../../src/live/notifier-postgres.ts";
 import { graphql } from "../generated/index.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { connectTo } from "../support/interrupt.ts";
@@ -14,24 +14,24 @@ import { startTestServer, type TestServer } from "../support/server.ts";
 const HOUR_MS = 3_600_000;
 
 let db: TestDatabase;
-let otherStorage: Storage;
-let hints: Signals[];
+let otherStorage: Database;
+let hints: CommitNotifier[];
 let here: TestServer;
 let there: TestServer;
 let url: string;
 beforeAll(async () => {
   db = await openTestDatabase();
   url = db.location.kind === "postgres" ? db.location.url : "";
-  otherStorage = await openStorage(db.location);
-  hints = [1, 2].map(() => new Signals(overPostgres(url), { onChange: () => undefined }));
+  otherStorage = await openDatabase(db.location);
+  hints = [1, 2].map(() => new CommitNotifier(postgresTransport(url), { onChange: () => undefined }));
   const [one, two] = hints;
   if (!one || !two) throw new Error("There are two.");
-  here = await startTestServer(db.storage, {}, { pollMs: HOUR_MS, signals: one });
-  there = await startTestServer(otherStorage, {}, { pollMs: HOUR_MS, signals: two });
+  here = await startTestServer(db.database, {}, { pollMs: HOUR_MS, notifier: one });
+  there = await startTestServer(otherStorage, {}, { pollMs: HOUR_MS, notifier: two });
   await untilConnected();
 });
 afterAll(async () => {
-  await Promise.all([here.close(), there.close(), ...hints.map((signals) => signals.close())]);
+  await Promise.all([here.close(), there.close(), ...hints.map((notifier) => notifier.close())]);
   await otherStorage.close();
   await db.close();
 });
@@ -119,8 +119,8 @@ test("a worker that waits at one server gets at once what was submitted at anoth
       }
     }
   `);
-  const waiting = here.run(WAIT, {});
+  const longPoller = here.run(WAIT, {});
   await there.run(SHEET, {});
-  const { claimAiJobs } = await waiting;
+  const { claimAiJobs } = await longPoller;
   expect("claims" in claimAiJobs && claimAiJobs.claims).toHaveLength(1);
 });

@@ -3,9 +3,9 @@ import { queryObjects } from "node:v8";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { WebSocket } from "ws";
 import { z } from "zod";
-import { OperationStream } from "../../src/http/event-stream.ts";
-import { Subscriber } from "../../src/recorder/subscriber.ts";
-import { poisonJob } from "../../src/workflow/poison.ts";
+import { OperationStream } from "../../src/http/sse/event-stream.ts";
+import { Subscriber } from "../../src/live/subscriber.ts";
+import { poisonJob } from "../../src/security/poison.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { engineOn, submitted } from "../support/engine.ts";
 import { FOUND } from "../support/jobs.ts";
@@ -19,8 +19,8 @@ let server: TestServer;
 let jobId: string;
 beforeAll(async () => {
   db = await openTestDatabase();
-  server = await startTestServer(db.storage);
-  ({ jobId } = await submitted(engineOn(db.storage)));
+  server = await startTestServer(db.database);
+  ({ jobId } = await submitted(engineOn(db.database)));
 });
 afterAll(async () => {
   await server.close();
@@ -164,7 +164,7 @@ function connections(): Promise<number> {
 
 describe.each(PROTOCOLS)("over %s", (protocol) => {
   test("a job that is poisoned already shows itself so, and tells nothing more", async () => {
-    const engine = engineOn(db.storage);
+    const engine = engineOn(db.database);
     const poisoned = await submitted(engine);
     await poisonJob(engine, poisoned.jobId, FOUND);
     const operation = { query: QUERY, variables: { jobId: poisoned.jobId } };
@@ -183,7 +183,7 @@ describe.each(PROTOCOLS)("over %s", (protocol) => {
   });
 
   test("a server that closes ends its streams, and does not wait for anybody", async () => {
-    const stopping = await startTestServer(db.storage);
+    const stopping = await startTestServer(db.database);
     await using changes = watch(protocol, stopping.url, { query: QUERY, variables: { jobId } }, pick);
     await changes.until((seen) => seen.length === 1);
     const startedAt = performance.now();

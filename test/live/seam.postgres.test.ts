@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { z } from "zod";
-import { recordOne } from "../../src/recorder/commit.ts";
-import { ENGINE } from "../../src/recorder/event.ts";
-import { lockJobs } from "../../src/recorder/lock.ts";
-import { Prisma } from "../../src/storage/generated/client/client.ts";
-import { cancelAiJob } from "../../src/workflow/cancel.ts";
+import { Prisma } from "../../src/db/generated/client/client.ts";
+import { cancelAiJob } from "../../src/jobs/cancel.ts";
+import { lockJobs } from "../../src/jobs/lock.ts";
+import { writeVersion } from "../../src/jobs/store.ts";
+import { ENGINE } from "../../src/log/event.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { engineOn, SOMEBODY, started, submitted, WORKSPACE } from "../support/engine.ts";
 import { PROTOCOLS, type Protocol, watch } from "../support/live.ts";
@@ -16,7 +16,7 @@ let db: TestDatabase;
 let server: TestServer;
 beforeAll(async () => {
   db = await openTestDatabase();
-  server = await startTestServer(db.storage);
+  server = await startTestServer(db.database);
 });
 afterAll(async () => {
   await server.close();
@@ -54,7 +54,7 @@ async function openTransaction(work: (tx: Prisma.TransactionClient) => Promise<v
   const isOpen = new Promise<void>((resolve) => {
     begun = resolve;
   });
-  const done = db.storage.prisma.$transaction(
+  const done = db.database.prisma.$transaction(
     async (tx) => {
       await tx.$queryRaw`SELECT pg_current_xact_id()::text`;
       begun();
@@ -76,17 +76,21 @@ async function openTransaction(work: (tx: Prisma.TransactionClient) => Promise<v
 async function touch(tx: Prisma.TransactionClient, jobId: string): Promise<void> {
   const job = (await lockJobs(tx, Prisma.sql`job_id = ${jobId}::uuid`)).get(jobId);
   if (!job) throw new Error("There is no such job.");
-  await recordOne(tx, { job, set: {}, event: { type: "STATE_CHANGED", by: ENGINE, payload: { reason: "touched" } } });
+  await writeVersion(tx, {
+    job,
+    set: {},
+    event: { type: "STATE_CHANGED", by: ENGINE, payload: { reason: "touched" } },
+  });
 }
 
 function cancel(jobId: string) {
-  return cancelAiJob(engineOn(db.storage), WORKSPACE, SOMEBODY, { jobId, reason: "test" });
+  return cancelAiJob(engineOn(db.database), WORKSPACE, SOMEBODY, { jobId, reason: "test" });
 }
 
 test.each(PROTOCOLS)(
   "who goes on from a snapshot, or from an event after it, is told nothing twice: %s",
   async (protocol) => {
-    const engine = engineOn(db.storage);
+    const engine = engineOn(db.database);
     const { jobId: early } = await submitted(engine, { protocolId });
     const first = await openTransaction((tx) => touch(tx, early));
     const second = await openTransaction();
@@ -117,7 +121,7 @@ test.each(PROTOCOLS)(
 );
 
 test("who got only the first of the snapshots is told of the others by their events", async () => {
-  const engine = engineOn(db.storage);
+  const engine = engineOn(db.database);
   const open = await openTransaction();
   const { jobId: one } = await submitted(engine, { protocolId });
   const { jobId: two } = await submitted(engine, { protocolId });
@@ -137,7 +141,7 @@ test("who got only the first of the snapshots is told of the others by their eve
 
 test("a job's own subscription that goes on from the list's is told nothing twice, either", async () => {
   const open = await openTransaction();
-  const { jobId } = (await started(engineOn(db.storage), { protocolId })).job;
+  const { jobId } = (await started(engineOn(db.database), { protocolId })).job;
   const [snapshot] = await (async () => {
     await using changes = subscribe("graphql-ws");
     return [...(await changes.until((seen) => seen.length === 1))];

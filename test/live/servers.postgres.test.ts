@@ -1,11 +1,11 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
+import { type Database, openDatabase } from "../../src/db/open.ts";
+import { lockJob } from "../../src/jobs/lock.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
-import { recordOne } from "../../src/recorder/commit.ts";
-import { ENGINE } from "../../src/recorder/event.ts";
-import { lockJob } from "../../src/recorder/lock.ts";
-import { openStorage, type Storage } from "../../src/storage/open.ts";
+import { writeVersion } from "../../src/jobs/store.ts";
+import { ENGINE } from "../../src/log/event.ts";
 import { graphql } from "../generated/index.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { WORKSPACE } from "../support/engine.ts";
@@ -16,12 +16,12 @@ import { startTestServer, type TestServer } from "../support/server.ts";
 
 let db: TestDatabase;
 let here: TestServer;
-let otherStorage: Storage;
+let otherStorage: Database;
 let there: TestServer;
 beforeAll(async () => {
   db = await openTestDatabase();
-  otherStorage = await openStorage(db.location);
-  here = await startTestServer(db.storage);
+  otherStorage = await openDatabase(db.location);
+  here = await startTestServer(db.database);
   there = await startTestServer(otherStorage);
 });
 afterAll(async () => {
@@ -169,7 +169,7 @@ function change(jobId: string, reason: string, hold: () => Promise<void>): Promi
     const job = await lockJob(tx, WORKSPACE, jobId);
     if (!job) throw new Error("There is no such job.");
     const event = { type: "STATE_CHANGED" as const, by: ENGINE, payload: { reason } };
-    await recordOne(tx, { job, set: { statusReason: reason }, event });
+    await writeVersion(tx, { job, set: { statusReason: reason }, event });
     await hold();
   });
 }
@@ -208,7 +208,7 @@ test("200 changes by writers at both servers: the record of every subscriber of 
     writer(here, there),
   ]);
 
-  const log = await db.storage.prisma.flightRecorderEvent.findMany({
+  const log = await db.database.prisma.flightRecorderEvent.findMany({
     where: { job: { protocolId }, jobId: { not: anchor } },
     orderBy: [{ orderXid: "asc" }, { jobId: "asc" }, { version: "asc" }],
   });

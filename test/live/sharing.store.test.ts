@@ -12,7 +12,7 @@ let db: TestDatabase;
 let server: TestServer;
 beforeAll(async () => {
   db = await openTestDatabase();
-  server = await startTestServer(db.storage);
+  server = await startTestServer(db.database);
 });
 afterAll(async () => {
   await server.close();
@@ -21,7 +21,7 @@ afterAll(async () => {
 
 /** An engine that tells no feed of what it commits: the log alone tells it. */
 function elsewhere() {
-  return engineOn(db.storage);
+  return engineOn(db.database);
 }
 
 const payload = z.object({ change: z.object({ version: z.int() }) });

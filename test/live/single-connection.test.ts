@@ -3,30 +3,30 @@ import { request } from "node:http";
 import { createClient } from "graphql-sse";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { z } from "zod";
-import { SharedStream } from "../../src/http/shared-stream.ts";
-import { openStorage, type Storage } from "../../src/storage/open.ts";
-import { cancelAiJob } from "../../src/workflow/cancel.ts";
+import { type Database, openDatabase } from "../../src/db/open.ts";
+import { SharedStream } from "../../src/http/sse/shared-stream.ts";
+import { cancelAiJob } from "../../src/jobs/cancel.ts";
 import { engineOn, SOMEBODY, submitted, WORKSPACE } from "../support/engine.ts";
 import { startTestServer, type TestServer } from "../support/server.ts";
 
 /** The graphql-sse protocol's single connection mode: with its own client, and request by request. */
 
-let storage: Storage;
+let database: Database;
 let server: TestServer;
 beforeAll(async () => {
-  storage = await openStorage({ kind: "memory" });
-  server = await startTestServer(storage);
+  database = await openDatabase({ kind: "memory" });
+  server = await startTestServer(database);
 });
 afterAll(async () => {
   await server.close();
-  await storage.close();
+  await database.close();
 });
 
 const WATCH = "subscription ($jobId: UUID!) { aiJobChanged(jobId: $jobId) { state } }";
 const state = z.object({ data: z.object({ aiJobChanged: z.object({ state: z.string() }) }) });
 
 function cancel(jobId: string) {
-  return cancelAiJob(engineOn(storage), WORKSPACE, SOMEBODY, { jobId, reason: "test" });
+  return cancelAiJob(engineOn(database), WORKSPACE, SOMEBODY, { jobId, reason: "test" });
 }
 
 async function untilSubscribers(count: number): Promise<void> {
@@ -45,7 +45,7 @@ describe("the protocol's own client", () => {
         return fetch(url, init);
       },
     });
-    const jobs = [await submitted(engineOn(storage)), await submitted(engineOn(storage))];
+    const jobs = [await submitted(engineOn(database)), await submitted(engineOn(database))];
     const watched = jobs.map(({ jobId }) => client.iterate({ query: WATCH, variables: { jobId } }));
     const [one, two] = watched;
     const next = async (of: typeof one) => state.parse((await of?.next())?.value).data.aiJobChanged.state;
@@ -72,9 +72,9 @@ describe("the protocol's own client", () => {
   });
 
   test("is told by the end of its stream that the server stops, and not that its operations are complete", async () => {
-    const stopping = await startTestServer(storage);
+    const stopping = await startTestServer(database);
     const client = createClient({ url: stopping.url, singleConnection: true, retryAttempts: 0 });
-    const { jobId } = await submitted(engineOn(storage));
+    const { jobId } = await submitted(engineOn(database));
     const watched = client.iterate({ query: WATCH, variables: { jobId } });
     await watched.next();
     const rest = watched.next();
@@ -186,7 +186,7 @@ test("an operation whose last byte comes when its stream's reader has gone is re
   const reader = new AbortController();
   const headers = { accept: "text/event-stream", "x-graphql-event-stream-token": token };
   await fetch(server.url, { headers, signal: reader.signal });
-  const { jobId } = await submitted(engineOn(storage));
+  const { jobId } = await submitted(engineOn(database));
   const body = JSON.stringify({ query: WATCH, variables: { jobId }, extensions: { operationId: "1" } });
   const late = request(server.url, {
     method: "POST",
@@ -212,7 +212,7 @@ test("an operation whose last byte comes when its stream's reader has gone is re
 describe("a server that has a limit", () => {
   let limited: TestServer;
   beforeEach(async () => {
-    limited = await startTestServer(storage, {}, { mostOperations: 2, mostReservations: 2 });
+    limited = await startTestServer(database, {}, { maxOperations: 2, maxReservations: 2 });
   });
   afterEach(() => limited.close());
 

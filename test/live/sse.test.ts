@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { z } from "zod";
-import { openStorage, type Storage } from "../../src/storage/open.ts";
-import { cancelAiJob } from "../../src/workflow/cancel.ts";
+import { type Database, openDatabase } from "../../src/db/open.ts";
+import { cancelAiJob } from "../../src/jobs/cancel.ts";
 import { graphql } from "../generated/index.ts";
 import { engineOn, SOMEBODY, started, submitted, WORKSPACE } from "../support/engine.ts";
 import { bringTo } from "../support/jobs.ts";
@@ -9,15 +9,15 @@ import { startTestServer, type TestServer } from "../support/server.ts";
 
 /** Subscriptions as text: what `curl -N` and a browser's EventSource get. */
 
-let storage: Storage;
+let database: Database;
 let server: TestServer;
 beforeAll(async () => {
-  storage = await openStorage({ kind: "memory" });
-  server = await startTestServer(storage);
+  database = await openDatabase({ kind: "memory" });
+  server = await startTestServer(database);
 });
 afterAll(async () => {
   await server.close();
-  await storage.close();
+  await database.close();
 });
 
 const TOUCH = graphql(`
@@ -82,12 +82,12 @@ describe("a stream", () => {
         fetch(`${server.url}?query=${encodeURIComponent(query)}`, { headers: { accept: "text/event-stream" } }),
     ],
   ])("of %s tells every change as an event of its own", async (_how, ask) => {
-    const { jobId } = await submitted(engineOn(storage));
+    const { jobId } = await submitted(engineOn(database));
     const response = await ask(watching(jobId));
     expect(response.status).toBe(200);
     expect(response.headers.get("content-type")).toBe("text/event-stream");
     expect(response.headers.get("cache-control")).toBe("no-cache");
-    await cancelAiJob(engineOn(storage), WORKSPACE, SOMEBODY, { jobId, reason: "test" });
+    await cancelAiJob(engineOn(database), WORKSPACE, SOMEBODY, { jobId, reason: "test" });
     const text = await textOf(response, "CANCELLED");
     const all = eventsOf(text.slice(0, text.lastIndexOf("\n\n")));
     // The change may have come before the snapshot was taken.
@@ -109,8 +109,8 @@ describe("a stream", () => {
   });
 
   test("breaks off with the server that gives it: it is not complete, and says where to go on", async () => {
-    const stopping = await startTestServer(storage);
-    const { jobId } = await submitted(engineOn(storage));
+    const stopping = await startTestServer(database);
+    const { jobId } = await submitted(engineOn(database));
     const response = await fetch(stopping.url, operation(watching(jobId)));
     const reading = textOf(response);
     await stopping.close();
@@ -119,7 +119,7 @@ describe("a stream", () => {
     const id = blocks.at(-1)?.id ?? "";
     expect(blocks.at(-1)).toEqual({ id, data: null });
 
-    await cancelAiJob(engineOn(storage), WORKSPACE, SOMEBODY, { jobId, reason: "test" });
+    await cancelAiJob(engineOn(database), WORKSPACE, SOMEBODY, { jobId, reason: "test" });
     const goingOn = await fetch(server.url, {
       ...operation(watching(jobId)),
       headers: { ...POST, "last-event-id": id },
@@ -148,42 +148,42 @@ describe("a stream that a browser's EventSource reads", () => {
   });
 
   /** What a job's subscriber hears, without what a browser keeps to itself. */
-  async function heard(response: Response, until: string) {
+  async function received(response: Response, until: string) {
     const blocks = blocksOf(await textOf(response, until)).filter(({ data }) => data !== null);
     return blocks.map(({ id, data }) => ({ id, ...changed.parse(data).data.change }));
   }
 
   function cancel(jobId: string) {
-    return cancelAiJob(engineOn(storage), WORKSPACE, SOMEBODY, { jobId, reason: "test" });
+    return cancelAiJob(engineOn(database), WORKSPACE, SOMEBODY, { jobId, reason: "test" });
   }
 
   test("has the cursor of every event as its id", async () => {
-    const { jobId } = await submitted(engineOn(storage));
+    const { jobId } = await submitted(engineOn(database));
     const response = await listen(ofOne, { jobId });
     await server.run(TOUCH, { jobId });
     await cancel(jobId);
-    const all = await heard(response, '"version":3');
+    const all = await received(response, '"version":3');
     for (const { id, cursor } of all) expect(id).toBe(cursor);
     expect(all.at(-1)).toMatchObject({ kind: "EVENT", version: 3 });
   });
 
   test("goes on after the id that the browser sends, which is newer than any cursor in the address", async () => {
-    const { jobId } = await submitted(engineOn(storage));
-    const [first] = await heard(await listen(ofOne, { jobId }), '"version":1');
+    const { jobId } = await submitted(engineOn(database));
+    const [first] = await received(await listen(ofOne, { jobId }), '"version":1');
     await server.run(TOUCH, { jobId });
-    const [second] = await heard(await listen(ofOne, { jobId }, first?.id), '"version":2');
+    const [second] = await received(await listen(ofOne, { jobId }, first?.id), '"version":2');
     expect(second).toMatchObject({ kind: "EVENT", version: 2 });
     await cancel(jobId);
-    const rest = await heard(await listen(ofOne, { jobId, after: first?.id }, second?.id), '"version":3');
+    const rest = await received(await listen(ofOne, { jobId, after: first?.id }, second?.id), '"version":3');
     expect(rest.map(({ kind, version }) => [kind, version])).toEqual([["EVENT", 3]]);
   });
 
   test("gives no id before the last of several snapshots: whoever comes back before it has not had them all", async () => {
     const protocolId = "several";
-    for (let count = 0; count < 3; count++) await submitted(engineOn(storage), { protocolId });
+    for (let count = 0; count < 3; count++) await submitted(engineOn(database), { protocolId });
     const response = await listen(ofMany, { protocolId });
-    const { jobId } = await submitted(engineOn(storage), { protocolId });
-    const all = await heard(response, jobId);
+    const { jobId } = await submitted(engineOn(database), { protocolId });
+    const all = await received(response, jobId);
     expect(all.map(({ kind, id }) => `${kind} ${id !== undefined}`)).toEqual([
       "SNAPSHOT false",
       "SNAPSHOT false",
@@ -191,14 +191,14 @@ describe("a stream that a browser's EventSource reads", () => {
       "EVENT true",
     ]);
     const again = await listen(ofMany, { protocolId }, all[2]?.id);
-    expect((await heard(again, jobId)).map(({ kind }) => kind)).toEqual(["EVENT"]);
+    expect((await received(again, jobId)).map(({ kind }) => kind)).toEqual(["EVENT"]);
   });
 
   test.each([
     ["of another database", Buffer.from(`1 ${UNKNOWN} 1 ${UNKNOWN} 1`).toString("base64url"), "CURSOR_EXPIRED"],
     ["that is none", "nope", "INVALID_INPUT"],
   ])("tells of an id %s, and makes the browser forget it: it then begins again", async (_what, lastEventId, code) => {
-    const { jobId } = await submitted(engineOn(storage));
+    const { jobId } = await submitted(engineOn(database));
     const response = await listen(ofOne, { jobId }, lastEventId);
     expect(response.status).toBe(200);
     const blocks = blocksOf(await textOf(response)).filter(({ event }) => event === "next");
@@ -209,7 +209,7 @@ describe("a stream that a browser's EventSource reads", () => {
   });
 
   test("says when to come back, at moments that are spread", async () => {
-    const { jobId } = await submitted(engineOn(storage));
+    const { jobId } = await submitted(engineOn(database));
     const waits: number[] = [];
     for (let count = 0; count < 5; count++) {
       const text = await textOf(await listen(ofOne, { jobId }), "event: next");
@@ -221,34 +221,34 @@ describe("a stream that a browser's EventSource reads", () => {
   });
 
   test("shows that it lives while nothing happens", async () => {
-    const lively = await startTestServer(storage, {}, { keepAliveMs: 20 });
-    const { jobId } = await submitted(engineOn(storage));
+    const lively = await startTestServer(database, {}, { keepAliveMs: 20 });
+    const { jobId } = await submitted(engineOn(database));
     const text = await textOf(await fetch(lively.url, operation(watching(jobId))), ":\n\n:\n\n:\n\n");
     expect(text).toContain("SNAPSHOT");
     await lively.close();
   });
 
   test("breaks off before a change that could not be told, and has it when it comes back", async () => {
-    const { job } = await started(engineOn(storage));
+    const { job } = await started(engineOn(database));
     const query =
       "subscription ($jobId: UUID!) { change: aiJobChanged(jobId: $jobId) { kind cursor version job { workflowRun { state } } } }";
     const response = await listen(query, { jobId: job.jobId });
-    await storage.prisma.$executeRaw`ALTER TABLE workflow_runs RENAME TO away`;
-    await bringTo(engineOn(storage), job.jobId, "RUNNING");
+    await database.prisma.$executeRaw`ALTER TABLE workflow_runs RENAME TO away`;
+    await bringTo(engineOn(database), job.jobId, "RUNNING");
     const blocks = blocksOf(await textOf(response)).filter(({ event }) => event !== undefined);
-    await storage.prisma.$executeRaw`ALTER TABLE away RENAME TO workflow_runs`;
+    await database.prisma.$executeRaw`ALTER TABLE away RENAME TO workflow_runs`;
     const told = blocks.findLast(({ id }) => id !== undefined);
     expect(blocks.at(-1)).toMatchObject({
       event: "next",
       data: { errors: [{ extensions: { code: "INTERNAL_SERVER_ERROR" } }] },
     });
     expect(blocks.at(-1)).not.toHaveProperty("id");
-    const again = await heard(await listen(query, { jobId: job.jobId }, told?.id), '"version":3');
+    const again = await received(await listen(query, { jobId: job.jobId }, told?.id), '"version":3');
     expect(again.at(-1)).toMatchObject({ version: 3 });
   });
 
   test("is not kept for a client that went before it began", async () => {
-    const { jobId } = await submitted(engineOn(storage));
+    const { jobId } = await submitted(engineOn(database));
     const clients = Array.from({ length: 20 }, () => new AbortController());
     const asked = clients.map(({ signal }) => listen(ofOne, { jobId }, undefined, signal).catch(() => undefined));
     for (const [index, client] of clients.entries()) setTimeout(() => client.abort(), index);

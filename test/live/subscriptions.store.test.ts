@@ -1,14 +1,14 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
+import type { Claim } from "../../src/claims/acquire-lease.ts";
+import { startWorkflow } from "../../src/claims/start.ts";
+import { cancelAiJob } from "../../src/jobs/cancel.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { submitAiJob } from "../../src/jobs/submit.ts";
-import { cancelAiJob } from "../../src/workflow/cancel.ts";
-import { completeWorkflows } from "../../src/workflow/complete.ts";
-import { heartbeatWorkflows } from "../../src/workflow/heartbeat.ts";
-import type { Claim } from "../../src/workflow/leasing.ts";
-import { poisonJob } from "../../src/workflow/poison.ts";
-import { startWorkflow } from "../../src/workflow/start.ts";
+import { completeWorkflows } from "../../src/runs/complete.ts";
+import { heartbeatWorkflows } from "../../src/runs/heartbeat.ts";
+import { poisonJob } from "../../src/security/poison.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { aSubmit, engineOn, ok, SOMEBODY, submitted, WORKSPACE } from "../support/engine.ts";
 import { type Operation, PROTOCOLS, type Protocol, watch } from "../support/live.ts";
@@ -35,7 +35,7 @@ let db: TestDatabase;
 let server: TestServer;
 beforeAll(async () => {
   db = await openTestDatabase();
-  server = await startTestServer(db.storage);
+  server = await startTestServer(db.database);
 });
 afterAll(async () => {
   await server.close();
@@ -51,7 +51,7 @@ function subscribe(protocol: Protocol, operation: Operation) {
  * hears from the log.
  */
 function elsewhere() {
-  return engineOn(db.storage);
+  return engineOn(db.database);
 }
 
 async function take(jobId: string): Promise<Claim> {
@@ -190,7 +190,7 @@ test("in a burst of writers every subscriber's record equals the log", async () 
   };
   await Promise.all(Array.from({ length: 6 }, writer));
 
-  const log = await db.storage.prisma.flightRecorderEvent.findMany({
+  const log = await db.database.prisma.flightRecorderEvent.findMany({
     where: { job: { protocolId }, jobId: { not: anchor.jobId } },
     orderBy: [{ orderXid: "asc" }, { jobId: "asc" }, { version: "asc" }],
   });
@@ -222,7 +222,7 @@ test("when the last subscriber has gone, the log is not read any more", async ()
 });
 
 test("a server that closes ends its streams", async () => {
-  const other = await startTestServer(db.storage);
+  const other = await startTestServer(db.database);
   const { jobId } = await submitted(elsewhere());
   const pick = (data: Record<string, unknown>) => payload.parse(data).change;
   await using changes = watch("graphql-sse", other.url, { query: ONE, variables: { jobId } }, pick);

@@ -1,24 +1,24 @@
 import { once } from "node:events";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type ClientOptions, WebSocket } from "ws";
-import { openStorage, type Storage } from "../../src/storage/open.ts";
+import { type Database, openDatabase } from "../../src/db/open.ts";
 import { engineOn, submitted } from "../support/engine.ts";
 import { type LoggedServer, startLoggedServer } from "../support/http.ts";
 import { startTestServer } from "../support/server.ts";
 
 /** GraphQL over WebSocket, message by message: what the protocol's own client never sends is answered, too. */
 
-let storage: Storage;
+let database: Database;
 let server: LoggedServer;
 let jobId: string;
 beforeAll(async () => {
-  storage = await openStorage({ kind: "memory" });
-  server = await startLoggedServer(storage);
-  ({ jobId } = await submitted(engineOn(storage)));
+  database = await openDatabase({ kind: "memory" });
+  server = await startLoggedServer(database);
+  ({ jobId } = await submitted(engineOn(database)));
 });
 afterAll(async () => {
   await server.close();
-  await storage.close();
+  await database.close();
 });
 
 const LIMIT_MS = 10_000;
@@ -28,7 +28,7 @@ interface Talk extends AsyncDisposable {
   readonly socket: WebSocket;
   say(message: unknown): void;
   /** The next message of the server. */
-  heard(): Promise<unknown>;
+  received(): Promise<unknown>;
   /** The code with which the server closes. */
   closed(): Promise<number>;
 }
@@ -46,7 +46,7 @@ async function talk(headers: ClientOptions["headers"] = {}, url = server.url): P
   return {
     socket,
     say: (message) => socket.send(typeof message === "string" ? message : JSON.stringify(message)),
-    heard: async () => {
+    received: async () => {
       while (messages.length === 0) await once(socket, "kept", { signal: AbortSignal.timeout(LIMIT_MS) });
       return messages.shift();
     },
@@ -66,7 +66,7 @@ async function welcomed(
 ): Promise<Talk> {
   const connection = await talk(headers, url);
   connection.say({ type: "connection_init", payload });
-  expect(await connection.heard()).toEqual({ type: "connection_ack" });
+  expect(await connection.received()).toEqual({ type: "connection_ack" });
   return connection;
 }
 
@@ -79,10 +79,10 @@ async function answerTo(message: object, payload: unknown = {}, headers: ClientO
   await using connection = await welcomed(payload, headers);
   server.logged();
   connection.say(message);
-  const answer = await connection.heard();
+  const answer = await connection.received();
   expect(server.logged()).toEqual([]);
   connection.say({ type: "ping" });
-  const after = await connection.heard();
+  const after = await connection.received();
   expect(after).toEqual(typeOf(answer) === "next" ? { id: "1", type: "complete" } : { type: "pong" });
   return answer;
 }
@@ -120,7 +120,7 @@ describe("a connection", () => {
   test("from a page of the server itself is accepted", async () => {
     await using connection = await welcomed({}, { origin: new URL(server.url).origin });
     connection.say(subscribe("{ __typename }"));
-    expect(await connection.heard()).toMatchObject({ payload: { data: { __typename: "Query" } } });
+    expect(await connection.received()).toMatchObject({ payload: { data: { __typename: "Query" } } });
   });
 
   test.each([
@@ -141,13 +141,13 @@ describe("a connection", () => {
     await using same = await welcomed();
     const message = subscribe(`subscription { aiJobChanged(jobId: "${jobId}") { version } }`);
     same.say(message);
-    await same.heard();
+    await same.received();
     same.say(message);
     expect(await same.closed()).toBe(4409);
   });
 
   test("is closed by a server that stops, with the code for going away", async () => {
-    const stopping = await startLoggedServer(storage);
+    const stopping = await startLoggedServer(database);
     const socket = new WebSocket(stopping.url.replace("http", "ws"), "graphql-transport-ws");
     await once(socket, "open", { signal: AbortSignal.timeout(LIMIT_MS) });
     const closed = once(socket, "close", { signal: AbortSignal.timeout(LIMIT_MS) });
@@ -235,8 +235,8 @@ test("a claim that its client does not wait for any more takes nothing: the next
   const wait = async (connection: Talk) => {
     connection.say(subscribe(claim));
     connection.say({ ...subscribe("{ aiJobs { totalCount } }"), id: "2" });
-    expect(await connection.heard()).toMatchObject({ id: "2", type: "next" });
-    expect(await connection.heard()).toEqual({ id: "2", type: "complete" });
+    expect(await connection.received()).toMatchObject({ id: "2", type: "next" });
+    expect(await connection.received()).toEqual({ id: "2", type: "complete" });
   };
   await using first = await welcomed();
   await wait(first);
@@ -244,35 +244,35 @@ test("a claim that its client does not wait for any more takes nothing: the next
   await wait(second);
   first.say({ id: "1", type: "complete" });
   first.say({ type: "ping" });
-  expect(await first.heard()).toEqual({ type: "pong" });
-  const due = await submitted(engineOn(storage), { jobKind: "CANVAS_CLUSTER" });
+  expect(await first.received()).toEqual({ type: "pong" });
+  const due = await submitted(engineOn(database), { jobKind: "CANVAS_CLUSTER" });
   const claims = [{ job: { jobId: due.jobId } }];
-  expect(await second.heard()).toEqual({ id: "1", type: "next", payload: { data: { claimAiJobs: { claims } } } });
+  expect(await second.received()).toEqual({ id: "1", type: "next", payload: { data: { claimAiJobs: { claims } } } });
 });
 
 test("one connection has so many operations and no more, until one of them has ended", async () => {
-  const limited = await startTestServer(storage, {}, { mostOperations: 2 });
+  const limited = await startTestServer(database, {}, { maxOperations: 2 });
   {
     await using connection = await welcomed({}, {}, limited.url);
     const changes = subscribe(`subscription { aiJobChanged(jobId: "${jobId}") { version } }`);
     for (const id of ["1", "2"]) {
       connection.say({ ...changes, id });
-      expect(await connection.heard()).toMatchObject({ id, type: "next" });
+      expect(await connection.received()).toMatchObject({ id, type: "next" });
     }
     const refused = { id: "3", type: "error", payload: [{ extensions: { code: "RATE_LIMITED" } }] };
     connection.say({ ...changes, id: "3" });
-    expect(await connection.heard()).toMatchObject(refused);
+    expect(await connection.received()).toMatchObject(refused);
     // What was refused, and what was answered, takes no place.
     connection.say({ id: "2", type: "complete" });
     for (const id of ["4", "5"]) {
       connection.say({ ...subscribe("{ __typename }"), id });
-      expect(await connection.heard()).toMatchObject({ id, type: "next" });
-      expect(await connection.heard()).toEqual({ id, type: "complete" });
+      expect(await connection.received()).toMatchObject({ id, type: "next" });
+      expect(await connection.received()).toEqual({ id, type: "complete" });
     }
     connection.say({ ...changes, id: "6" });
-    expect(await connection.heard()).toMatchObject({ id: "6", type: "next" });
+    expect(await connection.received()).toMatchObject({ id: "6", type: "next" });
     connection.say({ ...changes, id: "7" });
-    expect(await connection.heard()).toMatchObject({ ...refused, id: "7" });
+    expect(await connection.received()).toMatchObject({ ...refused, id: "7" });
   }
   await limited.close();
 });

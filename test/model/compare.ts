@@ -1,7 +1,7 @@
 import { expect } from "vitest";
-import { readUse } from "../../src/quotas/use.ts";
-import { metricsOf } from "../../src/storage/columns.ts";
-import { Prisma } from "../../src/storage/generated/client/client.ts";
+import { Prisma } from "../../src/db/generated/client/client.ts";
+import { metricsOf } from "../../src/db/rows.ts";
+import { readQuotaUsage } from "../../src/quotas/usage.ts";
 import { expectSound, type Records, recordsOfAll } from "../support/records.ts";
 import { pictureOfQuota } from "./quotas.ts";
 import type { Real } from "./real.ts";
@@ -26,7 +26,7 @@ export async function expectWhole(world: World, real: Real): Promise<void> {
   const { jobs } = world;
   const records = await expectSame(real, jobs);
   for (const each of records.values()) expectSound(each);
-  const quotas = await readUse(real.engine.prisma, Prisma.sql`workspace_id = ANY(${real.workspaceIds}::uuid[])`);
+  const quotas = await readQuotaUsage(real.engine.prisma, Prisma.sql`workspace_id = ANY(${real.workspaceIds}::uuid[])`);
   expect(quotas.map((quota) => real.pictureOfQuota(quota))).toEqual(
     world.quotas.filter(({ isGone }) => !isGone).map((quota) => pictureOfQuota(world, quota)),
   );

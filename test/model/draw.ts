@@ -2,7 +2,7 @@ import fc from "fast-check";
 import type { Proof } from "./reports.ts";
 import type { Delta } from "./rules.ts";
 import type { Step } from "./step.ts";
-import { holdsLease, type Job, MOST, type Run, type World } from "./world.ts";
+import { holdsLease, type Job, MAX, type Run, type World } from "./world.ts";
 
 /**
  * How steps are drawn. A step mostly points at something that an earlier one made, so that its input is known only when
@@ -58,11 +58,11 @@ export function byHolder<More>(
 
 /** Draws a batch of reports about different runs: the schema lets no run be named twice. */
 export function byHolders<More>(
-  most: number,
+  max: number,
   more: fc.Arbitrary<More>,
   make: (batch: readonly (Proof & More)[], world: World) => Step | null,
 ): fc.Arbitrary<Draw> {
-  const batch = fc.array(fc.tuple(pickedProof, more), { minLength: 1, maxLength: most });
+  const batch = fc.array(fc.tuple(pickedProof, more), { minLength: 1, maxLength: max });
   return batch.map(
     (items): Draw =>
       (world) => {
@@ -113,5 +113,5 @@ export const delta: fc.Arbitrary<Delta> = fc.oneof(
   },
   { weight: 3, arbitrary: fc.constant({ inputTokens: 50 }) },
   { weight: 1, arbitrary: fc.constant({ entitiesWritten: 1 }) },
-  { weight: 1, arbitrary: fc.constantFrom({ durationMs: MOST }, { validatorsRunCount: MOST }, { outputTokens: MOST }) },
+  { weight: 1, arbitrary: fc.constantFrom({ durationMs: MAX }, { validatorsRunCount: MAX }, { outputTokens: MAX }) },
 );

@@ -1,4 +1,4 @@
-import type { JobState } from "../../src/storage/generated/client/enums.ts";
+import type { JobState } from "../../src/db/generated/client/enums.ts";
 import { type Finding, SOME_TEXT, theJob } from "./payload.ts";
 import { countGuards, deny, illegal, isOverBudget, type Refusal } from "./rules.ts";
 import {

@@ -19,14 +19,14 @@ let server: TestServer;
 let sequence: Sequence;
 beforeAll(async () => {
   db = await openTestDatabase();
-  server = await startTestServer(db.storage);
+  server = await startTestServer(db.database);
 });
 afterAll(async () => {
   await server.close();
   await db.close();
 });
 beforeEach(async () => {
-  sequence = new Sequence(new Real(db.storage, await jobElsewhere(db.storage)));
+  sequence = new Sequence(new Real(db.database, await jobElsewhere(db.database)));
 });
 afterEach(() => sequence.leave());
 
@@ -42,14 +42,14 @@ test("the sums of aiJobStats stop at 2^53 - 1, instead of failing the query", as
 });
 
 test("a claim that passes over a used-up workspace gives the others their turns as if it were not there", async () => {
-  await sequence.take(setQuota({ workspace: 0, profile: "default", resource: "ACTIVE_JOBS", most: 0 }));
+  await sequence.take(setQuota({ workspace: 0, profile: "default", resource: "ACTIVE_JOBS", max: 0 }));
   for (const workspace of [0, 1, 1, 2]) await sequence.take(submit({ ...A_SUBMIT, workspace }));
   await sequence.take(claim({ workspace: null, worker: "worker-1", kinds: null, limit: 2 }));
   await whole();
 });
 
 test("a claim that finds nothing but jobs of used-up quotas takes nobody's turn", async () => {
-  await sequence.take(setQuota({ workspace: 0, profile: "default", resource: "ACTIVE_JOBS", most: 0 }));
+  await sequence.take(setQuota({ workspace: 0, profile: "default", resource: "ACTIVE_JOBS", max: 0 }));
   await sequence.take(submit({ ...A_SUBMIT, workspace: 0 }));
   await sequence.take(claim({ workspace: null, worker: "worker-1", kinds: null, limit: 1 }));
   await sequence.take(deleteQuota({ workspace: 0, quota: 0 }));
@@ -93,7 +93,7 @@ test.each([
     await sequence.take(complete([old, { ...last, ...more }]));
     await whole();
     await sequence.leave();
-    sequence = new Sequence(new Real(db.storage, await jobElsewhere(db.storage)));
+    sequence = new Sequence(new Real(db.database, await jobElsewhere(db.database)));
     await secondRun();
     await sequence.take(complete([{ ...last, ...more }, old]));
     await whole();

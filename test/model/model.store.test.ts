@@ -38,7 +38,7 @@ let db: TestDatabase;
 let server: TestServer;
 beforeAll(async () => {
   db = await openTestDatabase();
-  server = await startTestServer(db.storage);
+  server = await startTestServer(db.database);
 });
 afterAll(async () => {
   await server.close();
@@ -48,9 +48,9 @@ afterAll(async () => {
 test(
   "whatever workers and people do in whatever order, the server answers and stores what the model does",
   async () => {
-    const elsewhere = await jobElsewhere(db.storage);
+    const elsewhere = await jobElsewhere(db.database);
     const property = fc.asyncProperty(sequences(50), filters, async (commands, filter) => {
-      const sequence = new Sequence(new Real(db.storage, elsewhere));
+      const sequence = new Sequence(new Real(db.database, elsewhere));
       try {
         await fc.asyncModelRun(() => ({ model: sequence, real: sequence.real }), commands);
         await sequence.expectWhole(server.url, filter);
@@ -71,7 +71,7 @@ test(
 );
 
 test("a story in which every mutation comes to something, so that none is in the model for nothing", async () => {
-  const sequence = new Sequence(new Real(db.storage, await jobElsewhere(db.storage)));
+  const sequence = new Sequence(new Real(db.database, await jobElsewhere(db.database)));
   const by = (run: number, more: object = {}) => ({
     run,
     token: run,
@@ -116,16 +116,16 @@ test("a story in which every mutation comes to something, so that none is in the
     submit(A_SUBMIT),
     cancel({ job: 3, includeChildren: true }),
     fold(null),
-    setQuota({ workspace: 0, profile: "default", resource: "ACTIVE_JOBS", most: 1 }),
-    setQuota({ workspace: 0, profile: null, resource: "TOKENS", most: 31 }),
-    setQuota({ workspace: 0, profile: null, resource: "JOBS", most: 6 }),
+    setQuota({ workspace: 0, profile: "default", resource: "ACTIVE_JOBS", max: 1 }),
+    setQuota({ workspace: 0, profile: null, resource: "TOKENS", max: 31 }),
+    setQuota({ workspace: 0, profile: null, resource: "JOBS", max: 6 }),
     submit(A_SUBMIT),
     submit(A_SUBMIT),
     submit(A_SUBMIT),
     claim({ workspace: 0, worker: "worker-1", kinds: null, limit: 2 }),
     claim({ workspace: 0, worker: "worker-1", kinds: null, limit: 2 }),
     start({ job: 5, worker: "worker-2" }),
-    setQuota({ workspace: 0, profile: "default", resource: "ACTIVE_JOBS", most: 2 }),
+    setQuota({ workspace: 0, profile: "default", resource: "ACTIVE_JOBS", max: 2 }),
     deleteQuota({ workspace: 0, quota: 1 }),
     start({ job: 5, worker: "worker-2" }),
     submit({ ...A_SUBMIT, workspace: 1 }),

@@ -22,22 +22,22 @@ export function used({ jobs }: World, quota: Quota): number {
 const ACTIVE: readonly Job["state"][] = ["RUNNING", "AWAITING_VALIDATION", "AWAITING_USER"];
 
 export function isUsedUp(world: World, quota: Quota): boolean {
-  return !quota.isGone && used(world, quota) >= quota.most;
+  return !quota.isGone && used(world, quota) >= quota.max;
 }
 
 /** Whether anybody can tell when there is room again: something leaves a window, and that is enough. */
 function frees(quota: Quota): boolean {
-  return quota.resource !== "ACTIVE_JOBS" && quota.most > 0;
+  return quota.resource !== "ACTIVE_JOBS" && quota.max > 0;
 }
 
 /** A quota as everybody sees it. */
 export function pictureOfQuota(world: World, quota: Quota) {
-  const { workspace, profile, resource, most } = quota;
+  const { workspace, profile, resource, max } = quota;
   return {
     workspace,
     profile,
     resource,
-    most,
+    max,
     used: used(world, quota),
     frees: isUsedUp(world, quota) && frees(quota),
   };
@@ -56,9 +56,9 @@ export function judgeByQuotas(
   return jobs.map((job) => {
     const full = world.quotas.filter((quota) => {
       if (quota.isGone || !isAbout(quota, job)) return false;
-      if (quota.resource === "TOKENS") return used(world, quota) >= quota.most;
+      if (quota.resource === "TOKENS") return used(world, quota) >= quota.max;
       const taken = before.filter((other) => isAbout(quota, other)).length;
-      return quota.resource === step && used(world, quota) + taken >= quota.most;
+      return quota.resource === step && used(world, quota) + taken >= quota.max;
     });
     if (full.length === 0) before.push(job);
     else return { code: "BUDGET_EXCEEDED", ...(full.every(frees) ? { frees: true } : {}) };

@@ -1,14 +1,14 @@
 import { randomUUID } from "node:crypto";
+import { type AiJob, Prisma, type Quota, type WorkflowRun } from "../../src/db/generated/client/client.ts";
+import type { Database } from "../../src/db/open.ts";
+import type { JsonValue } from "../../src/db/rows.ts";
+import { inTransaction } from "../../src/db/transaction.ts";
+import type { Engine } from "../../src/engine.ts";
 import { AppError } from "../../src/errors.ts";
+import { cancelLockedJobs } from "../../src/jobs/cancel.ts";
+import { lockJobs } from "../../src/jobs/lock.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
-import type { QuotaUse } from "../../src/quotas/use.ts";
-import { lockJobs } from "../../src/recorder/lock.ts";
-import { inTransaction } from "../../src/recorder/transaction.ts";
-import type { JsonValue } from "../../src/storage/columns.ts";
-import { type AiJob, Prisma, type Quota, type WorkflowRun } from "../../src/storage/generated/client/client.ts";
-import type { Storage } from "../../src/storage/open.ts";
-import { cancelLocked } from "../../src/workflow/cancel.ts";
-import type { Engine } from "../../src/workflow/engine.ts";
+import type { QuotaUsage } from "../../src/quotas/usage.ts";
 import { engineOn, SOMEBODY, submitted } from "../support/engine.ts";
 import { expireLease } from "../support/jobs.ts";
 import { theJob } from "./payload.ts";
@@ -30,8 +30,8 @@ export class Real {
   /** A job of another workspace, which nothing here may reach. */
   readonly #elsewhere: string;
 
-  constructor(storage: Storage, elsewhere: string) {
-    this.engine = engineOn(storage, { backoff: { firstMs: DAY, mostMs: DAY }, preferenceMs: DAY });
+  constructor(database: Database, elsewhere: string) {
+    this.engine = engineOn(database, { backoff: { firstMs: DAY, maxMs: DAY }, revisePreferenceMs: DAY });
     this.#elsewhere = elsewhere;
   }
 
@@ -111,9 +111,9 @@ export class Real {
   }
 
   /** A quota in the model's words. */
-  pictureOfQuota({ workspaceId, capabilityProfileId: profile, resource, most, used, freesAt }: QuotaUse) {
+  pictureOfQuota({ workspaceId, capabilityProfileId: profile, resource, max, used, freesAt }: QuotaUsage) {
     const workspace = this.workspaceIds.indexOf(workspaceId);
-    return { workspace, profile, resource, most: Number(most), used: Number(used), frees: freesAt !== null };
+    return { workspace, profile, resource, max: Number(max), used: Number(used), frees: freesAt !== null };
   }
 
   /** Ends whatever has not, so that no claim or sweep of another sequence comes upon it. */
@@ -122,7 +122,7 @@ export class Real {
       const mine = Prisma.sql`workspace_id = ANY(${this.workspaceIds}::uuid[])`;
       const open = Prisma.sql`state NOT IN ('completed', 'completed_with_issues', 'failed', 'cancelled', 'poisoned')`;
       const jobs = await lockJobs(tx, Prisma.sql`${mine} AND ${open}`);
-      await cancelLocked(tx, [...jobs.values()], SOMEBODY, "The sequence is over.");
+      await cancelLockedJobs(tx, [...jobs.values()], SOMEBODY, "The sequence is over.");
     });
   }
 
@@ -148,8 +148,8 @@ export class Real {
 export const LATER = new Date("2200-01-01T00:00:00Z");
 
 /** A job of another workspace, which is due for nobody. */
-export async function jobElsewhere(storage: Storage): Promise<string> {
-  return (await submitted(engineOn(storage), { runAfter: LATER })).jobId;
+export async function jobElsewhere(database: Database): Promise<string> {
+  return (await submitted(engineOn(database), { runAfter: LATER })).jobId;
 }
 
 function isDone<T>(result: T): result is Exclude<T, AppError> {

@@ -1,4 +1,4 @@
-import type { JobState } from "../../src/storage/generated/client/enums.ts";
+import type { JobState } from "../../src/db/generated/client/enums.ts";
 import { INVALID_INPUT, illegal, poisonedBefore, type Refusal } from "./rules.ts";
 import { hasEnded, holdsLease, type Job, type Kept, type Node, type Run, type World } from "./world.ts";
 
@@ -33,7 +33,7 @@ export function judge(world: World, sort: string, report: Report, to: JobState, 
   if (job.state === "POISONED") return poisonedBefore(job);
   const earlier = run.reports.get(idOf(report)) ?? null;
   const same = earlier?.content === contentOf(sort, report) ? earlier : null;
-  if (same?.breach) return same.breach;
+  if (same?.violation) return same.violation;
   if (same && ends) return { run, job, kept: same };
   if (hasEnded(job)) return illegal(job, to, directiveFor(job.state));
   if (!holdsLease(run)) return LEASE_LOST;
@@ -41,8 +41,14 @@ export function judge(world: World, sort: string, report: Report, to: JobState, 
 }
 
 /** Remembers a report that has counted, if it has an id. */
-export function keep(run: Run, sort: string, report: Report, breach: Refusal | null, node: Node | null = null): void {
-  if (report.reportId !== null) run.reports.set(idOf(report), { content: contentOf(sort, report), breach, node });
+export function keep(
+  run: Run,
+  sort: string,
+  report: Report,
+  violation: Refusal | null,
+  node: Node | null = null,
+): void {
+  if (report.reportId !== null) run.reports.set(idOf(report), { content: contentOf(sort, report), violation, node });
 }
 
 const LEASE_LOST: Refusal = { code: "LEASE_LOST", directive: "STOP_LEASE_LOST" };

@@ -1,7 +1,7 @@
+import type { JobState } from "../../src/db/generated/client/enums.ts";
 import type { AppError } from "../../src/errors.ts";
-import { guards } from "../../src/guards/guards.ts";
-import type { JobState } from "../../src/storage/generated/client/enums.ts";
-import { type Content, change, ENGINE, type Job, type Metrics, MOST, type World } from "./world.ts";
+import { guards } from "../../src/security/guards/guards.ts";
+import { type Content, change, ENGINE, type Job, MAX, type Metrics, type World } from "./world.ts";
 
 /** What the mutations answer, and the rules of sections 3, 7 and 8 that several of them share. */
 
@@ -44,7 +44,7 @@ export function grow(before: Metrics, delta: Delta): Metrics | null {
   const after = { ...before };
   for (const [name, more] of Object.entries(delta)) if (isMetric(name, after)) after[name] += more;
   after.totalTokens = after.inputTokens + after.outputTokens;
-  const fits = Object.values(after).every((value) => value <= MOST);
+  const fits = Object.values(after).every((value) => value <= MAX);
   return fits && after.tokensPlanner + after.tokensExecutor <= after.totalTokens ? after : null;
 }
 
@@ -64,7 +64,7 @@ export function guardsOver(content: Content): number {
 
 /** The guards that the server ran are counted, too; a count that is full stays full. */
 export function countGuards(metrics: Metrics, count: number): Metrics {
-  return { ...metrics, validatorsRunCount: Math.min(metrics.validatorsRunCount + count, MOST) };
+  return { ...metrics, validatorsRunCount: Math.min(metrics.validatorsRunCount + count, MAX) };
 }
 
 /** Section 8: what a kind needs, and the profile that it gets by itself. */

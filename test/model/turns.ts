@@ -24,6 +24,6 @@ export function deal(world: World, due: readonly Job[], limit: number): readonly
 /** Whoever was served in the last round, last of them, has had its turn; a claim that took nothing passes none. */
 export function passTurn(world: World, served: readonly Job[]): void {
   const times = (workspace: number) => served.filter(({ submit }) => submit.workspace === workspace).length;
-  const most = Math.max(...WORKSPACES.map(times));
-  if (most > 0) world.lastTurn = inTurn(world).findLast((workspace) => times(workspace) === most) ?? -1;
+  const max = Math.max(...WORKSPACES.map(times));
+  if (max > 0) world.lastTurn = inTurn(world).findLast((workspace) => times(workspace) === max) ?? -1;
 }

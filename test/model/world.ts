@@ -1,12 +1,12 @@
-import type { AppError } from "../../src/errors.ts";
-import { type JsonValue, METRIC_NAMES, type MetricName } from "../../src/storage/columns.ts";
 import type {
   AccessMode,
   JobState,
   QuotaResource,
   RecorderActor,
   RecorderEventType,
-} from "../../src/storage/generated/client/enums.ts";
+} from "../../src/db/generated/client/enums.ts";
+import { type JsonValue, METRIC_NAMES, type MetricName } from "../../src/db/rows.ts";
+import type { AppError } from "../../src/errors.ts";
 
 /**
  * The reference model: a few workspaces in plain memory, as sections 3 to 6 of the spec describe it. It shares no rule with
@@ -80,7 +80,7 @@ export interface Quota {
   /** Whose jobs it counts; all where null. */
   readonly profile: string | null;
   readonly resource: QuotaResource;
-  most: number;
+  max: number;
   isGone: boolean;
 }
 
@@ -102,7 +102,7 @@ export interface Kept {
   /** All that it said, as text. */
   readonly content: string;
   /** What it was answered where it broke a rule, and so failed its run. */
-  readonly breach: { readonly code: AppError["code"]; readonly [detail: string]: unknown } | null;
+  readonly violation: { readonly code: AppError["code"]; readonly [detail: string]: unknown } | null;
   /** The node that it opened or ended. */
   readonly node: Node | null;
 }
@@ -212,12 +212,11 @@ export const hasEnded = ({ state }: Job): boolean =>
 export const holdsLease = (run: Run): boolean => run.state === "RUNNING" && !run.leaseIsOver;
 
 /** The most that a counter, or a sum of counters, can be. */
-export const MOST = 2 ** 53 - 1;
+export const MAX = 2 ** 53 - 1;
 
 /** The sum over some jobs. */
 export function total(jobs: readonly Job[]): Metrics {
   const sum = noMetrics();
-  for (const { metrics } of jobs)
-    for (const name of METRIC_NAMES) sum[name] = Math.min(sum[name] + metrics[name], MOST);
+  for (const { metrics } of jobs) for (const name of METRIC_NAMES) sum[name] = Math.min(sum[name] + metrics[name], MAX);
   return sum;
 }

@@ -1,9 +1,9 @@
 import { uuidv7 } from "uuidv7";
+import type { BulkAction, PrismaClient } from "../../src/db/generated/client/client.ts";
+import type { Engine } from "../../src/engine.ts";
+import { fromStored, type ItemError } from "../../src/jobs/bulk/error.ts";
+import { insertAction, type NewBulkAction } from "../../src/jobs/bulk/items.ts";
 import type { SubmitAiJob } from "../../src/jobs/submit.ts";
-import type { BulkAction, PrismaClient } from "../../src/storage/generated/client/client.ts";
-import { fromStored, type ItemError } from "../../src/workflow/bulk-error.ts";
-import { insertAction, type NewBulkAction } from "../../src/workflow/bulk-items.ts";
-import type { Engine } from "../../src/workflow/engine.ts";
 import { SOMEBODY, submitted, WORKSPACE } from "./engine.ts";
 
 /** Bulk actions: jobs for them, what a crash leaves of them, and what came of them. */

@@ -1,13 +1,13 @@
 import { randomUUID } from "node:crypto";
 import pg from "pg";
-import { openStorage, type Storage, type StorageLocation } from "../../src/storage/open.ts";
+import { type Database, type DatabaseLocation, openDatabase } from "../../src/db/open.ts";
 
 /** Where PostgreSQL is for tests: a server on which the user may make databases. */
 const TEST_DATABASE_URL = process.env.TEST_DATABASE_URL ?? "postgres://postgres@127.0.0.1:5432/postgres";
 
 export interface TestDatabase {
-  readonly location: StorageLocation;
-  readonly storage: Storage;
+  readonly location: DatabaseLocation;
+  readonly database: Database;
   /** Every SQL statement since the last call, in order. */
   statements(): readonly string[];
   close(): Promise<void>;
@@ -28,19 +28,19 @@ async function openOnPostgres(): Promise<TestDatabase> {
   }
 }
 
-async function openOn(location: StorageLocation, drop: () => Promise<void>): Promise<TestDatabase> {
-  let heard: string[] = [];
-  const storage = await openStorage(location, (sql) => heard.push(sql));
+async function openOn(location: DatabaseLocation, drop: () => Promise<void>): Promise<TestDatabase> {
+  let received: string[] = [];
+  const database = await openDatabase(location, (sql) => received.push(sql));
   const statements = () => {
-    const since = heard;
-    heard = [];
+    const since = received;
+    received = [];
     return since;
   };
   const close = async () => {
-    await storage.close();
+    await database.close();
     await drop();
   };
-  return { location, storage, statements, close };
+  return { location, database, statements, close };
 }
 
 /** An empty PostgreSQL database, and what removes it with every connection that is left to it. */

@@ -1,31 +1,31 @@
+import type { Claim } from "../../src/claims/acquire-lease.ts";
+import { startWorkflow } from "../../src/claims/start.ts";
+import type { AiJob } from "../../src/db/generated/client/client.ts";
+import type { Database } from "../../src/db/open.ts";
+import { type Engine, newRotation } from "../../src/engine.ts";
 import { AppError } from "../../src/errors.ts";
-import { guards } from "../../src/guards/guards.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { type SubmitAiJob, submitAiJob } from "../../src/jobs/submit.ts";
-import type { Actor } from "../../src/recorder/event.ts";
-import type { AiJob } from "../../src/storage/generated/client/client.ts";
-import type { Storage } from "../../src/storage/open.ts";
-import type { AdvanceWorkflow } from "../../src/workflow/advance.ts";
-import { type Engine, newTurns } from "../../src/workflow/engine.ts";
-import type { Claim } from "../../src/workflow/leasing.ts";
-import { startWorkflow } from "../../src/workflow/start.ts";
+import type { Actor } from "../../src/log/event.ts";
+import type { AdvanceWorkflow } from "../../src/runs/advance.ts";
+import { guards } from "../../src/security/guards/guards.ts";
 
 export const WORKSPACE = "00000000-0000-7000-8000-000000000000";
 export const SOMEBODY: Actor = { actor: "HUMAN", actorId: "anonymous" };
 
 /** The product's own defaults. */
-export const BACKOFF = { firstMs: 5_000, mostMs: 900_000 };
+export const BACKOFF = { firstMs: 5_000, maxMs: 900_000 };
 
 /** The engine on a test's database, with the product's own guards. */
-export function engineOn(storage: Storage, more: Partial<Engine> = {}): Engine {
+export function engineOn(database: Database, more: Partial<Engine> = {}): Engine {
   return {
-    prisma: storage.prisma,
-    wake: () => undefined,
+    prisma: database.prisma,
+    notifyCommit: () => undefined,
     guards,
     guardTimeoutMs: 10_000,
-    turns: newTurns(),
+    rotation: newRotation(),
     backoff: BACKOFF,
-    preferenceMs: 60_000,
+    revisePreferenceMs: 60_000,
     ...more,
   };
 }

@@ -1,5 +1,5 @@
-import { type Prisma, Prisma as PrismaNamespace } from "../../src/storage/generated/client/client.ts";
-import type { Storage } from "../../src/storage/open.ts";
+import { type Prisma, Prisma as PrismaNamespace } from "../../src/db/generated/client/client.ts";
+import type { Database } from "../../src/db/open.ts";
 
 /**
  * Faults inside a transaction of the product, made by triggers of the test: at every place where a statement of
@@ -48,7 +48,7 @@ const INSERTED: ReadonlySet<string> = new Set(["flight_recorder_events", "bulk_a
  * @param body what the trigger does, in PL/pgSQL; NEW is a row only where the point is about a row.
  */
 export async function withFault<T>(
-  { prisma }: Pick<Storage, "prisma">,
+  { prisma }: Pick<Database, "prisma">,
   { on, when }: FaultPoint,
   body: string,
   work: () => Promise<T>,
@@ -70,7 +70,7 @@ export async function withFault<T>(
 
 /** The same, in the statement that locks the job: it asks for this transaction's id once it has the row. */
 export async function withFaultAtLock<T>(
-  { prisma }: Pick<Storage, "prisma">,
+  { prisma }: Pick<Database, "prisma">,
   body: string,
   work: () => Promise<T>,
 ): Promise<T> {
@@ -97,7 +97,7 @@ async function define(prisma: Prisma.TransactionClient, name: string, body: stri
 }
 
 /** A trigger's body that raises with this SQLSTATE, the first `times` times. Counts how often it was come by. */
-export async function raising({ prisma }: Pick<Storage, "prisma">, sqlState: string, times = 1000): Promise<string> {
+export async function raising({ prisma }: Pick<Database, "prisma">, sqlState: string, times = 1000): Promise<string> {
   await prisma.$executeRawUnsafe("DROP SEQUENCE IF EXISTS test_fault_calls");
   await prisma.$executeRawUnsafe("CREATE SEQUENCE test_fault_calls");
   return `IF nextval('test_fault_calls') <= ${times} THEN
@@ -105,14 +105,14 @@ export async function raising({ prisma }: Pick<Storage, "prisma">, sqlState: str
 }
 
 /** How often a fault made by `raising` was come by: a sequence counts on when its transaction is rolled back. */
-export async function faultCalls({ prisma }: Pick<Storage, "prisma">): Promise<number> {
+export async function faultCalls({ prisma }: Pick<Database, "prisma">): Promise<number> {
   const [row] = await prisma.$queryRaw<{ calls: bigint }[]>`
     SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS calls FROM test_fault_calls`;
   return Number(row?.calls ?? 0);
 }
 
 /** Does `work` while the database gives way to others whenever a job is changed. */
-export async function whileJobsAreBusy<T>(storage: Pick<Storage, "prisma">, work: () => Promise<T>): Promise<T> {
+export async function whileJobsAreBusy<T>(database: Pick<Database, "prisma">, work: () => Promise<T>): Promise<T> {
   const point = { at: "before the job's row is written", on: "ai_jobs", when: "BEFORE ROW" } as const;
-  return withFault(storage, point, await raising(storage, "40001"), work);
+  return withFault(database, point, await raising(database, "40001"), work);
 }

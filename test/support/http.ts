@@ -2,11 +2,11 @@ import { once } from "node:events";
 import { type DocumentNode, print } from "graphql";
 import { pino } from "pino";
 import { z } from "zod";
-import { Feed } from "../../src/recorder/feed.ts";
+import { createLongPoller } from "../../src/claims/long-poll.ts";
+import type { PrismaClient } from "../../src/db/generated/client/client.ts";
+import type { Database } from "../../src/db/open.ts";
+import { Feed } from "../../src/live/feed.ts";
 import { createServer } from "../../src/server.ts";
-import type { PrismaClient } from "../../src/storage/generated/client/client.ts";
-import type { Storage } from "../../src/storage/open.ts";
-import { openWaitingRoom } from "../../src/workflow/waiting.ts";
 import { engineOn } from "./engine.ts";
 import { inProcess, JUST_SWEPT } from "./server.ts";
 
@@ -20,15 +20,15 @@ export interface LoggedServer {
 }
 
 /** The product's server, its log kept. */
-export async function startLoggedServer(storage: Storage): Promise<LoggedServer> {
+export async function startLoggedServer(database: Database): Promise<LoggedServer> {
   let lines: string[] = [];
   const log = pino({ level: "trace" }, { write: (line: string) => lines.push(line) });
-  const feed = new Feed({ storage, pollMs: 100, onError: (err) => log.warn({ err }) });
-  const signals = inProcess();
-  signals.onWake(() => feed.wake());
-  const engine = engineOn(storage, { wake: () => signals.wake() });
-  const waiting = openWaitingRoom(engine, (err) => log.warn({ err }));
-  const options = { engine, feed, waiting, signals, sweeps: JUST_SWEPT, log };
+  const feed = new Feed({ database, pollMs: 100, onError: (err) => log.warn({ err }) });
+  const notifier = inProcess();
+  notifier.onNotify(() => feed.notify());
+  const engine = engineOn(database, { notifyCommit: () => notifier.notify() });
+  const longPoller = createLongPoller(engine, (err) => log.warn({ err }));
+  const options = { engine, feed, longPoller, notifier, maintenance: JUST_SWEPT, log };
   const server = createServer({ ...options, corsOrigins: [], maxBodyBytes: 5_000_000 });
   server.http.listen(0, "127.0.0.1");
   await once(server.http, "listening");

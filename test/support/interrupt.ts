@@ -3,7 +3,7 @@ import net from "node:net";
 import { PrismaPg } from "@prisma/adapter-pg";
 import type { SqlDriverAdapter, SqlDriverAdapterFactory, Transaction } from "@prisma/driver-adapter-utils";
 import pg from "pg";
-import { PrismaClient } from "../../src/storage/generated/client/client.ts";
+import { PrismaClient } from "../../src/db/generated/client/client.ts";
 
 /** Clients of one database beside the server's own, and what cuts a connection at a chosen moment of a transaction. */
 

@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
-import { sqlState, type Transaction } from "../../src/recorder/transaction.ts";
-import type { PrismaClient } from "../../src/storage/generated/client/client.ts";
+import type { PrismaClient } from "../../src/db/generated/client/client.ts";
+import { sqlState, type Transaction } from "../../src/db/transaction.ts";
 import { WORKSPACE } from "./engine.ts";
-import type { StateWord } from "./section-4.ts";
+import type { StateWord } from "./transition-table.ts";
 
 /**
  * Jobs, runs, nodes and events written by plain SQL: what a writer beside the product could send. Each function sends

@@ -1,12 +1,12 @@
 import { randomUUID } from "node:crypto";
+import type { Claim } from "../../src/claims/acquire-lease.ts";
+import { startWorkflow } from "../../src/claims/start.ts";
+import type { AiJob, PrismaClient } from "../../src/db/generated/client/client.ts";
+import type { JobKind } from "../../src/db/generated/client/enums.ts";
+import type { Engine } from "../../src/engine.ts";
 import { submitAiJob } from "../../src/jobs/submit.ts";
 import { type SetQuota, setQuota } from "../../src/quotas/quota.ts";
-import type { QuotaUse } from "../../src/quotas/use.ts";
-import type { AiJob, PrismaClient } from "../../src/storage/generated/client/client.ts";
-import type { JobKind } from "../../src/storage/generated/client/enums.ts";
-import type { Engine } from "../../src/workflow/engine.ts";
-import type { Claim } from "../../src/workflow/leasing.ts";
-import { startWorkflow } from "../../src/workflow/start.ts";
+import type { QuotaUsage } from "../../src/quotas/usage.ts";
 import { aSubmit, ok, SOMEBODY } from "./engine.ts";
 
 /** A workspace of its own, and what is done in it. DOC_SUMMARIZE has the profile default, TERMINAL_EXEC terminal. */
@@ -24,10 +24,10 @@ export function aWorkspace(engine: Engine, workspaceId: string = randomUUID()) {
       if (!("leaseToken" in claim)) throw new Error("The job was poisoned instead of started.");
       return claim;
     },
-    quota: async (resource: SetQuota["resource"], most: number, more: Partial<SetQuota> = {}): Promise<QuotaUse> => {
+    quota: async (resource: SetQuota["resource"], max: number, more: Partial<SetQuota> = {}): Promise<QuotaUsage> => {
       const windowSeconds = resource === "ACTIVE_JOBS" ? null : 3600;
       return ok(
-        await setQuota(engine, workspaceId, { capabilityProfileId: null, resource, most, windowSeconds, ...more }),
+        await setQuota(engine, workspaceId, { capabilityProfileId: null, resource, max, windowSeconds, ...more }),
       );
     },
     jobs: () => engine.prisma.aiJob.count({ where: { workspaceId } }),

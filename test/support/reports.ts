@@ -1,11 +1,11 @@
+import type { Claim } from "../../src/claims/acquire-lease.ts";
+import type { Engine } from "../../src/engine.ts";
 import { AppError } from "../../src/errors.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
-import { type AdvanceWorkflow, advanceWorkflow } from "../../src/workflow/advance.ts";
-import { type Completion, completeWorkflows } from "../../src/workflow/complete.ts";
-import type { Engine } from "../../src/workflow/engine.ts";
-import { type FailWorkflow, failWorkflow } from "../../src/workflow/fail.ts";
-import { type Heartbeat, heartbeatWorkflows } from "../../src/workflow/heartbeat.ts";
-import type { Claim } from "../../src/workflow/leasing.ts";
+import { type AdvanceWorkflow, advanceWorkflow } from "../../src/runs/advance.ts";
+import { type Completion, completeWorkflows } from "../../src/runs/complete.ts";
+import { type FailWorkflow, failWorkflow } from "../../src/runs/fail.ts";
+import { type Heartbeat, heartbeatWorkflows } from "../../src/runs/heartbeat.ts";
 import { aStep, ok } from "./engine.ts";
 
 /** What a worker reports of the run that it holds, where a test does not care. */

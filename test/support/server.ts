@@ -3,20 +3,20 @@ import type { Server } from "node:http";
 import type { TypedDocumentNode } from "@graphql-typed-document-node/core";
 import { print } from "graphql";
 import { pino } from "pino";
+import { createLongPoller, type LongPoller } from "../../src/claims/long-poll.ts";
+import type { Database } from "../../src/db/open.ts";
+import type { Engine } from "../../src/engine.ts";
 import type { GraphQLOptions } from "../../src/http/graphql.ts";
-import { Feed, type FeedOptions } from "../../src/recorder/feed.ts";
-import { Signals } from "../../src/recorder/signals.ts";
+import { Feed, type FeedOptions } from "../../src/live/feed.ts";
+import { CommitNotifier } from "../../src/live/notifier.ts";
 import { createServer } from "../../src/server.ts";
-import type { Storage } from "../../src/storage/open.ts";
-import type { Engine } from "../../src/workflow/engine.ts";
-import { openWaitingRoom, type WaitingRoom } from "../../src/workflow/waiting.ts";
 import { engineOn } from "./engine.ts";
 
 export interface TestServer {
   /** Such as http://127.0.0.1:51234/graphql. */
   readonly url: string;
   readonly feed: Feed;
-  readonly waiting: WaitingRoom;
+  readonly longPoller: LongPoller;
   readonly http: Server;
   /** Posts a typed operation; errors of the whole request fail the test. */
   run<Data, Variables>(document: TypedDocumentNode<Data, Variables>, variables: Variables): Promise<Data>;
@@ -27,33 +27,33 @@ export interface TestServer {
 export type ServerOptions = Partial<
   Pick<
     GraphQLOptions,
-    "signals" | "sweeps" | "maxBodyBytes" | "mayWatch" | "keepAliveMs" | "mostOperations" | "mostReservations"
+    "notifier" | "maintenance" | "maxBodyBytes" | "mayWatch" | "keepAliveMs" | "maxOperations" | "maxReservations"
   >
 > &
   Partial<Pick<FeedOptions, "pollMs" | "window">>;
 
 /** The product's server on a test's database and a free port: what clients talk to, over HTTP. */
 export async function startTestServer(
-  storage: Storage,
+  database: Database,
   more: Partial<Engine> = {},
-  { pollMs = 100, window, signals = inProcess(), sweeps = JUST_SWEPT, ...options }: ServerOptions = {},
+  { pollMs = 100, window, notifier = inProcess(), maintenance = JUST_SWEPT, ...options }: ServerOptions = {},
 ): Promise<TestServer> {
-  const feed = new Feed({ storage, pollMs, ...(window ? { window } : {}), onError: () => undefined });
-  signals.onWake(() => {
-    feed.wake();
-    waiting.call();
+  const feed = new Feed({ database, pollMs, ...(window ? { window } : {}), onError: () => undefined });
+  notifier.onNotify(() => {
+    feed.notify();
+    longPoller.notify();
   });
-  const engine = engineOn(storage, { wake: () => signals.wake(), ...more });
-  const waiting = openWaitingRoom(engine, () => undefined);
+  const engine = engineOn(database, { notifyCommit: () => notifier.notify(), ...more });
+  const longPoller = createLongPoller(engine, () => undefined);
   const log = pino({ level: "silent" });
   const server = createServer({
     maxBodyBytes: 5_000_000,
     ...options,
     engine,
     feed,
-    waiting,
-    signals,
-    sweeps,
+    longPoller,
+    notifier,
+    maintenance,
     log,
     corsOrigins: [],
   });
@@ -66,7 +66,7 @@ export async function startTestServer(
   return {
     url,
     feed,
-    waiting,
+    longPoller,
     http: server.http,
     run: (document, variables) => run(url, document, variables),
     close: () => server.close(),
@@ -77,8 +77,8 @@ export async function startTestServer(
 export const JUST_SWEPT = { health: { lastMsAgo: 0, isLate: false } };
 
 /** Hints of one process. */
-export function inProcess(): Signals {
-  return new Signals(undefined, { onChange: () => undefined });
+export function inProcess(): CommitNotifier {
+  return new CommitNotifier(undefined, { onChange: () => undefined });
 }
 
 /** Posts a typed operation to a server. @param signal its client goes away. */

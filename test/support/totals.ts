@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect } from "vitest";
-import { foldTotals, readTotals, type Totals } from "../../src/recorder/totals.ts";
-import type { Transaction } from "../../src/recorder/transaction.ts";
-import type { JobMetrics } from "../../src/storage/columns.ts";
-import type { PrismaClient } from "../../src/storage/generated/client/client.ts";
+import type { PrismaClient } from "../../src/db/generated/client/client.ts";
+import type { JobMetrics } from "../../src/db/rows.ts";
+import type { Transaction } from "../../src/db/transaction.ts";
+import { foldTotals, readTotals, type Totals } from "../../src/totals/totals.ts";
 import { WORKSPACE } from "./engine.ts";
 
 /** Totals as they are when every job is looked at. */

@@ -1,8 +1,8 @@
-import { record } from "../../src/recorder/commit.ts";
-import type { PrismaClient } from "../../src/storage/generated/client/client.ts";
-import type { JobState } from "../../src/storage/generated/client/enums.ts";
-import type { Engine } from "../../src/workflow/engine.ts";
-import { endedRuns } from "../../src/workflow/runs.ts";
+import type { PrismaClient } from "../../src/db/generated/client/client.ts";
+import type { JobState } from "../../src/db/generated/client/enums.ts";
+import type { Engine } from "../../src/engine.ts";
+import { writeVersions } from "../../src/jobs/store.ts";
+import { endRunsCte } from "../../src/runs/store.ts";
 import { started, submitted } from "./engine.ts";
 import { aBusyJob, awaitAnswer, bringTo, stall } from "./jobs.ts";
 import { insertChildren } from "./plain-sql.ts";
@@ -40,7 +40,7 @@ export async function childIn(
     case "CANCELLED":
     case "POISONED":
       await bringTo(engine, jobId, state, {}, (tx, { now }) =>
-        record(tx, [], endedRuns([{ id: claim.run.id, state, errorMessage: null, finishedAt: now }])),
+        writeVersions(tx, [], endRunsCte([{ id: claim.run.id, state, errorMessage: null, finishedAt: now }])),
       );
   }
   return jobId;

@@ -16,8 +16,8 @@ CREATE TABLE "worker_reports" (
     "report_id" UUID NOT NULL,
     "report_hash" BYTEA NOT NULL,
     "node_execution_id" UUID,
-    "breach_code" TEXT,
-    "breach_detail" TEXT,
+    "policy_violation_code" TEXT,
+    "policy_violation_detail" TEXT,
     "recorded_at" TIMESTAMPTZ(3) NOT NULL,
 
     CONSTRAINT "worker_reports_pkey" PRIMARY KEY ("workflow_run_id","report_id")
@@ -28,7 +28,7 @@ CREATE TABLE "quotas" (
     "workspace_id" UUID NOT NULL,
     "capability_profile_id" TEXT,
     "resource" "QuotaResource" NOT NULL,
-    "most" BIGINT NOT NULL,
+    "max" BIGINT NOT NULL,
     "window_seconds" INTEGER,
     "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
     "updated_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,

@@ -32,7 +32,7 @@ ALTER TABLE ai_jobs
 
 ALTER TABLE worker_reports
   ADD CONSTRAINT worker_reports_hash_is_sha256 CHECK (octet_length(report_hash) = 32),
-  ADD CONSTRAINT worker_reports_breach_has_both CHECK ((breach_code IS NULL) = (breach_detail IS NULL));
+  ADD CONSTRAINT worker_reports_policy_violation_has_both CHECK ((policy_violation_code IS NULL) = (policy_violation_detail IS NULL));
 
 -- ---------------------------------------------------------------- reports are kept, and none is added to a poisoned job
 

@@ -10,7 +10,7 @@ CREATE INDEX usage_minutes_minute_idx ON usage_minutes (minute);
 -- ---------------------------------------------------------------- values
 
 ALTER TABLE quotas
-  ADD CONSTRAINT quotas_most CHECK (most BETWEEN 0 AND 9007199254740991),
+  ADD CONSTRAINT quotas_max CHECK (max BETWEEN 0 AND 9007199254740991),
   ADD CONSTRAINT quotas_only_active_jobs_has_no_window CHECK ((window_seconds IS NULL) = (resource = 'active_jobs')),
   -- 60 s to 31 days.
   ADD CONSTRAINT quotas_window CHECK (window_seconds BETWEEN 60 AND 2678400);

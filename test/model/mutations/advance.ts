@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { advanceWorkflow } from "../../../src/workflow/advance.ts";
+import { advanceWorkflow } from "../../../src/runs/advance.ts";
 import { HOSTILE } from "../../support/jobs.ts";
 import { byHolder, delta, mostly, pick, pickFrom, reportId } from "../draw.ts";
 import { broken, mayWrite, poison } from "../endings.ts";
@@ -65,9 +65,9 @@ function told({ nodes }: Run, node: Node, { outcome }: Advance) {
   };
 }
 
-function breaks(run: Run, input: Advance, breach: Refusal): Refusal {
-  keep(run, "advance", input, breach);
-  return breach;
+function breaks(run: Run, input: Advance, violation: Refusal): Refusal {
+  keep(run, "advance", input, violation);
+  return violation;
 }
 
 /** Opens a node, or ends the open one of this id and type; null where that cannot be. */

@@ -1,7 +1,7 @@
 import fc from "fast-check";
+import type { JobState } from "../../../src/db/generated/client/enums.ts";
 import { AppError } from "../../../src/errors.ts";
-import type { JobState } from "../../../src/storage/generated/client/enums.ts";
-import { cancelAiJobs, retryAiJobs } from "../../../src/workflow/bulk-action.ts";
+import { cancelAiJobs, retryAiJobs } from "../../../src/jobs/bulk/action.ts";
 import { settledItems } from "../../support/bulk.ts";
 import { SOMEBODY } from "../../support/engine.ts";
 import { type Draw, mostly } from "../draw.ts";

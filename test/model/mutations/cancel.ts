@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { cancelAiJob } from "../../../src/workflow/cancel.ts";
+import { cancelAiJob } from "../../../src/jobs/cancel.ts";
 import { SOMEBODY } from "../../support/engine.ts";
 import { aboutJob, mostly } from "../draw.ts";
 import { below, CANCELLABLE, cancelOne } from "../endings.ts";

@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { claimAiJobs } from "../../../src/workflow/claim.ts";
+import { claimAiJobs } from "../../../src/claims/claim.ts";
 import { type Draw, mostly, worker } from "../draw.ts";
 import { isPassedOver, judgeByQuotas } from "../quotas.ts";
 import type { Real } from "../real.ts";

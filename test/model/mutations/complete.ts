@@ -1,7 +1,7 @@
 import fc from "fast-check";
-import type { JsonValue } from "../../../src/storage/columns.ts";
-import type { JobState } from "../../../src/storage/generated/client/enums.ts";
-import { completeWorkflows } from "../../../src/workflow/complete.ts";
+import type { JobState } from "../../../src/db/generated/client/enums.ts";
+import type { JsonValue } from "../../../src/db/rows.ts";
+import { completeWorkflows } from "../../../src/runs/complete.ts";
 import { byHolders, delta, mostly, reportId } from "../draw.ts";
 import { broken, endActive, hasOpenNode, mayWrite } from "../endings.ts";
 import { metrics, type Real } from "../real.ts";
@@ -42,9 +42,9 @@ function expected(world: World, input: Completion): Answer {
   if (!kept) {
     const decided = decide(world, run, input);
     if (decided === INVALID_INPUT) return decided;
-    const breach = isRefusal(decided) ? decided : null;
-    keep(run, "complete", input, breach);
-    if (breach) return breach;
+    const violation = isRefusal(decided) ? decided : null;
+    keep(run, "complete", input, violation);
+    if (violation) return violation;
   }
   return { completed: job.number, state: run.state, version: job.version };
 }

@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { failWorkflow } from "../../../src/workflow/fail.ts";
+import { failWorkflow } from "../../../src/runs/fail.ts";
 import { byHolder, delta, reportId } from "../draw.ts";
 import { afterFailure, broken, mayWrite } from "../endings.ts";
 import { redacted, SECRET, SOME_TEXT } from "../payload.ts";
@@ -25,9 +25,9 @@ function expected(world: World, input: Failure): Answer {
   const { run, job, kept } = judged;
   if (!kept) {
     if (!mayWrite(job, input.delta.entitiesWritten ?? 0)) {
-      const breach = broken.accessMode(run);
-      keep(run, "fail", input, breach);
-      return breach;
+      const violation = broken.accessMode(run);
+      keep(run, "fail", input, violation);
+      return violation;
     }
     const grown = grow(job.metrics, input.delta);
     if (!grown) return INVALID_INPUT;

@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { heartbeatWorkflows } from "../../../src/workflow/heartbeat.ts";
+import { heartbeatWorkflows } from "../../../src/runs/heartbeat.ts";
 import { byHolders, delta, reportId } from "../draw.ts";
 import { broken, mayWrite } from "../endings.ts";
 import { metrics, type Real } from "../real.ts";
@@ -29,9 +29,9 @@ function expected(world: World, beat: Heartbeat): Refusal | null {
   return counted(run, beat, adds && isOverBudget(job, grown) ? broken.budget(run, grown) : null);
 }
 
-function counted(run: Run, beat: Heartbeat, breach: Refusal | null): Refusal | null {
-  keep(run, "heartbeat", beat, breach);
-  return breach;
+function counted(run: Run, beat: Heartbeat, violation: Refusal | null): Refusal | null {
+  keep(run, "heartbeat", beat, violation);
+  return violation;
 }
 
 /** Metrics that cannot be, or an id that another report has, are no reason to stop. */

@@ -5,14 +5,14 @@ import { isAbout, isUsedUp, pictureOfQuota, used } from "../quotas.ts";
 import type { Real } from "../real.ts";
 import { type Answer, INVALID_INPUT, NOT_FOUND } from "../rules.ts";
 import { mutation, type Step } from "../step.ts";
-import { MOST, type Quota, type World } from "../world.ts";
+import { MAX, type Quota, type World } from "../world.ts";
 import { claim } from "./claim.ts";
 import { isDue, start } from "./start.ts";
 
 /** The longest window there is: whatever happens in a sequence is in it. */
 const WINDOW = 31 * 24 * 60 * 60;
 
-interface SetQuota extends Pick<Quota, "workspace" | "profile" | "resource" | "most"> {
+interface SetQuota extends Pick<Quota, "workspace" | "profile" | "resource" | "max"> {
   /** It has a window where it takes none, or none where it needs one. */
   readonly misfits?: boolean;
 }
@@ -20,20 +20,20 @@ interface SetQuota extends Pick<Quota, "workspace" | "profile" | "resource" | "m
 /** A quota is made, or the most of the one that is about the same is changed; what was used before counts. */
 export const setQuota = mutation<SetQuota>("setQuota", { expected, actual });
 
-function expected(world: World, { workspace, profile, resource, most, misfits }: SetQuota): Answer {
+function expected(world: World, { workspace, profile, resource, max, misfits }: SetQuota): Answer {
   if (misfits) return INVALID_INPUT;
   if (profile !== null && !world.profiles.has(profile)) return { code: "UNKNOWN_CAPABILITY" };
   const here = world.quotas.filter((it) => !it.isGone && it.workspace === workspace);
   const same = here.find((it) => it.profile === profile && it.resource === resource);
-  const quota = same ?? { workspace, profile, resource, most, isGone: false };
+  const quota = same ?? { workspace, profile, resource, max, isGone: false };
   if (!same) world.quotas.push(quota);
-  quota.most = most;
+  quota.max = max;
   return { quota: world.quotas.indexOf(quota), ...pictureOfQuota(world, quota) };
 }
 
-async function actual(real: Real, { workspace, profile, resource, most, misfits = false }: SetQuota): Promise<object> {
+async function actual(real: Real, { workspace, profile, resource, max, misfits = false }: SetQuota): Promise<object> {
   const windowSeconds = (resource === "ACTIVE_JOBS") === misfits ? WINDOW : null;
-  const input = { capabilityProfileId: profile, resource, most, windowSeconds };
+  const input = { capabilityProfileId: profile, resource, max, windowSeconds };
   const result = await quotas.setQuota(real.engine, real.workspaceId(workspace), input);
   return real.answer(result, (quota) => ({ quota: real.quotaNumber(quota), ...real.pictureOfQuota(quota) }));
 }
@@ -74,9 +74,9 @@ export const setsQuota: fc.Arbitrary<Draw> = one.map(
       if (!job) return null;
       const { workspace } = job.submit;
       const profile = whose === "all" ? null : whose === "its" ? job.profile : whose;
-      const now = used(world, { workspace, profile, resource, most: 0, isGone: false });
-      const most = resource === "TOKENS" ? now + 50 * room : now + room;
-      return setQuota({ workspace, profile, resource, most: Math.min(most, MOST), ...(misfits ? { misfits } : {}) });
+      const now = used(world, { workspace, profile, resource, max: 0, isGone: false });
+      const max = resource === "TOKENS" ? now + 50 * room : now + room;
+      return setQuota({ workspace, profile, resource, max: Math.min(max, MAX), ...(misfits ? { misfits } : {}) });
     },
 );
 
@@ -104,8 +104,8 @@ function meet(world: World, quota: Quota, way: "start" | "claim" | "raise" | "de
   const { workspace, profile, resource } = quota;
   if (way === "delete") return deleteQuota({ workspace, quota: world.quotas.indexOf(quota) });
   if (way === "raise") {
-    const most = used(world, quota) + (resource === "TOKENS" ? 50 : 1);
-    return setQuota({ workspace, profile, resource, most: Math.min(most, MOST) });
+    const max = used(world, quota) + (resource === "TOKENS" ? 50 : 1);
+    return setQuota({ workspace, profile, resource, max: Math.min(max, MAX) });
   }
   const job = world.jobs.findIndex((each) => isDue(each) && isAbout(quota, each));
   if (job === -1) return null;

@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { recoverStalledRuns } from "../../../src/workflow/recovery.ts";
+import { recoverStalledRuns } from "../../../src/runs/recover.ts";
 import type { Draw } from "../draw.ts";
 import { afterFailure } from "../endings.ts";
 import { SOME_TIME } from "../payload.ts";

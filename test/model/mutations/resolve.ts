@@ -1,7 +1,7 @@
 import fc from "fast-check";
-import type { JobState } from "../../../src/storage/generated/client/enums.ts";
-import { resolveUserReview } from "../../../src/workflow/review.ts";
-import { resolveValidation } from "../../../src/workflow/validation.ts";
+import type { JobState } from "../../../src/db/generated/client/enums.ts";
+import { resolveUserReview } from "../../../src/review/user-review.ts";
+import { resolveValidation } from "../../../src/review/verdict.ts";
 import { SOMEBODY } from "../../support/engine.ts";
 import { aboutJob } from "../draw.ts";
 import { endActive } from "../endings.ts";

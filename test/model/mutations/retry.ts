@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { retryAiJob } from "../../../src/workflow/retry-job.ts";
+import { retryAiJob } from "../../../src/jobs/retry.ts";
 import { SOMEBODY } from "../../support/engine.ts";
 import { aboutJob } from "../draw.ts";
 import { refuseRetry, retryOne } from "../endings.ts";

@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { startWorkflow } from "../../../src/workflow/start.ts";
+import { startWorkflow } from "../../../src/claims/start.ts";
 import { aboutJob, type Draw, pickFrom, worker } from "../draw.ts";
 import { poison } from "../endings.ts";
 import { injectionIn } from "../payload.ts";

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { NotFoundError } from "../../../src/errors.ts";
-import { aceCodeOf, poisonJob } from "../../../src/workflow/poison.ts";
+import { aceCodeOf, poisonJob } from "../../../src/security/poison.ts";
 import { FOUND } from "../../support/jobs.ts";
 import { aboutJob } from "../draw.ts";
 import { below, poison, STANDS, transition } from "../endings.ts";
@@ -48,7 +48,7 @@ async function actual(real: Real, { job, type }: Report): Promise<object> {
   const violation = { ...FOUND, ...SAID, violationType: type, aceCode: aceCodeOf(type) };
   const own = real.workspaceOf(job);
   const outcome = await poisonJob(real.engine, real.jobId(job), violation, {
-    fence: async (_tx, { workspaceId }) => (workspaceId === own ? null : new NotFoundError("job")),
+    precondition: async (_tx, { workspaceId }) => (workspaceId === own ? null : new NotFoundError("job")),
   });
   if (outcome.action === "REFUSED") return real.refusal(outcome.refusal);
   return { action: outcome.action, version: outcome.job.version, event: outcome.event.version };

@@ -1,0 +1,55 @@
+import { inTransaction, type Transaction } from "../db/transaction.ts";
+import type { Engine } from "../engine.ts";
+import {
+  AppError,
+  CapabilityDeniedError,
+  IllegalTransitionError,
+  JobPoisonedError,
+  NotFoundError,
+  TryAgainError,
+} from "../errors.ts";
+import { type LockedJob, lockJob } from "../jobs/lock.ts";
+import { refuseStartsByQuota } from "../quotas/admission.ts";
+import { acquireLeases, type Claim, type LeasedJob, type Worker } from "./acquire-lease.ts";
+import { guardAndDeliver, type PoisonedJob } from "./guard-and-deliver.ts";
+
+export interface StartWorkflow extends Worker {
+  readonly jobId: string;
+}
+
+/** Takes one named job: leases it, guards its inputs, and hands out the token (section 6). */
+export async function startWorkflow(
+  engine: Engine,
+  workspaceId: string,
+  input: StartWorkflow,
+): Promise<Claim | PoisonedJob | AppError> {
+  const leased = await inTransaction(engine, (tx) => lease(tx, engine, workspaceId, input));
+  return leased instanceof AppError ? leased : guardAndDeliver(engine, leased);
+}
+
+async function lease(
+  tx: Transaction,
+  engine: Engine,
+  workspaceId: string,
+  input: StartWorkflow,
+): Promise<LeasedJob | AppError> {
+  const job = await lockJob(tx, workspaceId, input.jobId);
+  if (!job) return new NotFoundError("job");
+  const refusal = refuseStart(job);
+  if (refusal) return refusal;
+  const [overQuota] = await refuseStartsByQuota(tx, [job]);
+  if (overQuota) return overQuota;
+  const [outcome] = await acquireLeases(tx, engine, [{ job, worker: input }]);
+  if (!outcome) throw new Error("A job is leased or denied.");
+  return "claim" in outcome ? outcome : new CapabilityDeniedError(outcome.capability, outcome.job);
+}
+
+/** Why a job cannot be taken now; null where it can. */
+function refuseStart(job: LockedJob): AppError | null {
+  if (job.state === "POISONED") return new JobPoisonedError(job);
+  if (job.state !== "QUEUED") return new IllegalTransitionError(job.state, "RUNNING");
+  if (job.runAfter && job.runAfter > job.now) {
+    return new TryAgainError(`This job is not due before ${job.runAfter.toISOString()}. Nothing was changed.`);
+  }
+  return null;
+}

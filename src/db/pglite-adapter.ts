@@ -1,0 +1,117 @@
+import type { PGlite, Transaction as PgliteTransaction, QueryOptions, Results } from "@electric-sql/pglite";
+import type {
+  IsolationLevel,
+  SqlDriverAdapter,
+  SqlMigrationAwareDriverAdapterFactory,
+  Transaction,
+} from "@prisma/driver-adapter-utils";
+import { PrismaPGlite } from "pglite-prisma-adapter";
+import { PreparedStatements } from "./pglite-prepared.ts";
+import { SET_GENERIC_PLAN } from "./prepared.ts";
+
+/**
+ * `pglite-prisma-adapter` with two holes closed (both in 0.7.2):
+ * an error raised at COMMIT was swallowed, so that a transaction which a deferred constraint had refused looked
+ * committed; and `executeScript` neither waited for its script nor reported its failure.
+ */
+export class PgliteAdapterFactory implements SqlMigrationAwareDriverAdapterFactory {
+  readonly provider = "postgres";
+  readonly adapterName = "pglite-prisma-adapter";
+  readonly #pglite: PGlite;
+  readonly #prepared: PreparedStatements;
+
+  constructor(pglite: PGlite) {
+    this.#pglite = pglite;
+    this.#prepared = new PreparedStatements(pglite);
+  }
+
+  async connect(): Promise<SqlDriverAdapter> {
+    return connectTo(this.#pglite, this.#prepared);
+  }
+
+  async connectToShadowDb(): Promise<SqlDriverAdapter> {
+    const { createPglite } = await import("./pglite.ts");
+    const shadow = await createPglite();
+    const adapter = await connectTo(shadow, new PreparedStatements(shadow));
+    adapter.dispose = () => shadow.close();
+    return adapter;
+  }
+}
+
+async function connectTo(pglite: PGlite, prepared: PreparedStatements): Promise<SqlDriverAdapter> {
+  const adapter = await queriesOver(pglite, (sql, values, options) => {
+    const name = prepared.nameOf(sql);
+    if (name === "") return pglite.query(sql, values, options);
+    return pglite.transaction(async (inner) => {
+      await inner.exec(SET_GENERIC_PLAN);
+      return prepared.run(name, sql, values, options);
+    });
+  });
+  adapter.executeScript = async (script) => {
+    await pglite.exec(script);
+  };
+  adapter.startTransaction = (isolationLevel) => startTransaction(pglite, prepared, isolationLevel);
+  return adapter;
+}
+
+/** The library's conversions over another `query` than the instance's. */
+function queriesOver(
+  pglite: PGlite,
+  query: (sql: string, values: unknown[], options: QueryOptions) => Promise<Results>,
+): Promise<SqlDriverAdapter> {
+  const view = new Proxy(pglite, {
+    get: (target, key): unknown => (key === "query" ? query : Reflect.get(target, key)),
+  });
+  return new PrismaPGlite(view).connect();
+}
+
+/** PGlite's own `transaction` holds its one connection from BEGIN until `commit` or `rollback` below is called. */
+function startTransaction(
+  pglite: PGlite,
+  prepared: PreparedStatements,
+  isolationLevel?: IsolationLevel,
+): Promise<Transaction> {
+  return new Promise((resolve, reject) => {
+    const ended: Promise<void> = pglite.transaction(
+      (inner) =>
+        new Promise<void>((end, fail) => {
+          begin(pglite, inner, prepared, isolationLevel, end, () => ended).then(resolve, fail);
+        }),
+    );
+    // A failed BEGIN reaches the caller here; a failed COMMIT reaches it through `commit`, which waits for `ended`.
+    ended.catch(reject);
+  });
+}
+
+async function begin(
+  pglite: PGlite,
+  inner: PgliteTransaction,
+  prepared: PreparedStatements,
+  isolationLevel: IsolationLevel | undefined,
+  end: () => void,
+  ended: () => Promise<void>,
+): Promise<Transaction> {
+  if (isolationLevel) await inner.exec(`SET TRANSACTION ISOLATION LEVEL ${isolationLevel}`);
+  await inner.exec(SET_GENERIC_PLAN);
+  // The instance's own `query` would wait for this transaction.
+  const queries = await queriesOver(pglite, (sql, values, options) => {
+    const name = prepared.nameOf(sql);
+    return name === "" ? inner.query(sql, values, options) : prepared.run(name, sql, values, options);
+  });
+  return {
+    provider: queries.provider,
+    adapterName: queries.adapterName,
+    options: { usePhantomQuery: true },
+    queryRaw: (query) => queries.queryRaw(query),
+    executeRaw: (query) => queries.executeRaw(query),
+    commit: () => {
+      end();
+      return ended();
+    },
+    rollback: async () => {
+      await inner.rollback();
+      end();
+      await ended();
+    },
+  };
+}

@@ -1,0 +1,48 @@
+import type { AiJob as Job } from "../../db/generated/client/client.ts";
+import * as errors from "../../errors.ts";
+import { resolveUserReview } from "../../review/user-review.ts";
+import { builder } from "../builder.ts";
+import { ReviewDecisionEnum } from "../enums.ts";
+import { comment } from "../inputs.ts";
+import { isPayloadWith, orThrow } from "../result.ts";
+import { AiJob } from "../types/ai-job.ts";
+
+const ResolveUserReviewInput = builder.inputType("ResolveUserReviewInput", {
+  description: "A person's decision on outputs.",
+  fields: (t) => ({
+    jobId: t.field({ type: "UUID", required: true, description: "A job that is AWAITING_USER." }),
+    decision: t.field({ type: ReviewDecisionEnum, required: true, description: "What becomes of it." }),
+    comment: t.string(comment),
+  }),
+});
+
+const ResolveUserReviewPayload = builder.objectRef<{ readonly job: Job }>("ResolveUserReviewPayload").implement({
+  description: "The decision stands.",
+  isTypeOf: isPayloadWith("job"),
+  fields: (t) => ({ job: t.expose("job", { type: AiJob, description: "The job as the decision left it." }) }),
+});
+
+builder.mutationField("resolveUserReview", (t) =>
+  t.errorUnionField({
+    description:
+      "Decides as a person on a job that a verdict sent here: accept it, with issues or without, send it back, or cancel " +
+      "it. Who decided and why is in the event (section 6).",
+    types: [
+      ResolveUserReviewPayload,
+      errors.NotFoundError,
+      errors.InvalidInputError,
+      errors.IllegalTransitionError,
+      errors.JobPoisonedError,
+      errors.CapabilityDeniedError,
+      errors.TryAgainError,
+    ],
+    union: { description: "What came of resolveUserReview." },
+    args: {
+      input: t.arg({ type: ResolveUserReviewInput, required: true, description: "Which job, and the decision." }),
+    },
+    resolve: async (_root, { input }, { engine, viewer }) => {
+      const decision = { ...input, comment: input.comment ?? null };
+      return { job: orThrow(await resolveUserReview(engine, viewer.workspaceId, viewer.actor, decision)) };
+    },
+  }),
+);

@@ -1,0 +1,47 @@
+import type { AiJob as Job } from "../../db/generated/client/client.ts";
+import * as errors from "../../errors.ts";
+import { resolveValidation } from "../../review/verdict.ts";
+import { builder } from "../builder.ts";
+import { ValidationVerdictEnum } from "../enums.ts";
+import { comment } from "../inputs.ts";
+import { isPayloadWith, orThrow } from "../result.ts";
+import { AiJob } from "../types/ai-job.ts";
+
+const ResolveValidationInput = builder.inputType("ResolveValidationInput", {
+  description: "A verdict on outputs.",
+  fields: (t) => ({
+    jobId: t.field({ type: "UUID", required: true, description: "A job that is AWAITING_VALIDATION." }),
+    verdict: t.field({ type: ValidationVerdictEnum, required: true, description: "What is said of its outputs." }),
+    comment: t.string(comment),
+  }),
+});
+
+const ResolveValidationPayload = builder.objectRef<{ readonly job: Job }>("ResolveValidationPayload").implement({
+  description: "The verdict stands.",
+  isTypeOf: isPayloadWith("job"),
+  fields: (t) => ({ job: t.expose("job", { type: AiJob, description: "The job as the verdict left it." }) }),
+});
+
+builder.mutationField("resolveValidation", (t) =>
+  t.errorUnionField({
+    description:
+      "Gives the verdict on a job whose worker asked for one. Who gave it and why is in the event (section 6).",
+    types: [
+      ResolveValidationPayload,
+      errors.NotFoundError,
+      errors.InvalidInputError,
+      errors.IllegalTransitionError,
+      errors.JobPoisonedError,
+      errors.CapabilityDeniedError,
+      errors.TryAgainError,
+    ],
+    union: { description: "What came of resolveValidation." },
+    args: {
+      input: t.arg({ type: ResolveValidationInput, required: true, description: "Which job, and the verdict." }),
+    },
+    resolve: async (_root, { input }, { engine, viewer }) => {
+      const verdict = { ...input, comment: input.comment ?? null };
+      return { job: orThrow(await resolveValidation(engine, viewer.workspaceId, viewer.actor, verdict)) };
+    },
+  }),
+);

@@ -1,0 +1,49 @@
+import type { Claim } from "../../claims/acquire-lease.ts";
+import { startWorkflow } from "../../claims/start.ts";
+import * as errors from "../../errors.ts";
+import { builder } from "../builder.ts";
+import { leaseSeconds, workerId } from "../inputs.ts";
+import { isPayloadWith, orThrow } from "../result.ts";
+import { WorkflowClaim } from "../types/workflow-claim.ts";
+import { JobPoisoned } from "./report-security-violation.ts";
+
+const StartWorkflowInput = builder.inputType("StartWorkflowInput", {
+  description: "Which job a worker takes.",
+  fields: (t) => ({
+    jobId: t.field({ type: "UUID", required: true, description: "A job that is QUEUED and due." }),
+    workerId: t.string(workerId),
+    leaseSeconds: t.int(leaseSeconds),
+  }),
+});
+
+const StartWorkflowPayload = builder.objectRef<Claim>("StartWorkflowPayload").implement({
+  description: "The worker holds the job.",
+  isTypeOf: isPayloadWith("leaseToken"),
+  fields: (t) => ({
+    claim: t.field({ type: WorkflowClaim, description: "The job and the lease.", resolve: (claim) => claim }),
+  }),
+});
+
+builder.mutationField("startWorkflow", (t) =>
+  t.errorUnionField({
+    description:
+      "Takes one named job. Its inputs are guarded before the token is handed out; a trap commits POISONED and answers " +
+      "JobPoisoned (section 6). Before the job's runAfter the answer is TRY_AGAIN, which names it.",
+    types: [
+      StartWorkflowPayload,
+      JobPoisoned,
+      errors.NotFoundError,
+      errors.InvalidInputError,
+      errors.IllegalTransitionError,
+      errors.JobPoisonedError,
+      errors.CapabilityDeniedError,
+      errors.BudgetExceededError,
+      errors.GuardFailedError,
+      errors.TryAgainError,
+    ],
+    union: { description: "What came of startWorkflow." },
+    args: { input: t.arg({ type: StartWorkflowInput, required: true, description: "Which job, and who takes it." }) },
+    resolve: async (_root, { input }, { engine, viewer }) =>
+      orThrow(await startWorkflow(engine, viewer.workspaceId, input)),
+  }),
+);

@@ -1,0 +1,96 @@
+import type { JobKind, JobState } from "../../db/generated/client/enums.ts";
+import { MAX_SAFE_METRIC, type MetricName, type JobMetrics as Metrics } from "../../db/rows.ts";
+import { readTotals, type Totals } from "../../totals/totals.ts";
+import { builder } from "../builder.ts";
+import { JobKindEnum, JobStateEnum } from "../enums.ts";
+import { JobMetrics } from "../types/job-metrics.ts";
+
+const AiJobStateCount = builder
+  .objectRef<{ readonly state: JobState; readonly count: bigint }>("AiJobStateCount")
+  .implement({
+    description: "How many jobs are in a state.",
+    fields: (t) => ({
+      state: t.expose("state", { type: JobStateEnum, description: "The state." }),
+      count: t.expose("count", { type: "SafeInt", description: "How many jobs are in it." }),
+    }),
+  });
+
+const AiJobKindCount = builder
+  .objectRef<{ readonly jobKind: JobKind; readonly count: bigint }>("AiJobKindCount")
+  .implement({
+    description: "How many jobs are of a kind.",
+    fields: (t) => ({
+      jobKind: t.expose("jobKind", { type: JobKindEnum, description: "The kind." }),
+      count: t.expose("count", { type: "SafeInt", description: "How many jobs are of it." }),
+    }),
+  });
+
+const AiJobStats = builder.objectRef<readonly Totals[]>("AiJobStats").implement({
+  description: "Exact counts and sums over the workspace's jobs, all of one moment.",
+  fields: (t) => ({
+    total: t.field({
+      type: "SafeInt",
+      description: "How many jobs match.",
+      resolve: (rows) => rows.reduce((sum, { jobs }) => sum + jobs, 0n),
+    }),
+    byState: t.field({
+      type: [AiJobStateCount],
+      description: "How many in each state; states that no job is in are left out.",
+      resolve: (rows) => [...countBy(rows, ({ state }) => state)].map(([state, count]) => ({ state, count })),
+    }),
+    byKind: t.field({
+      type: [AiJobKindCount],
+      description: "How many of each kind; kinds that no job is of are left out.",
+      resolve: (rows) => [...countBy(rows, ({ jobKind }) => jobKind)].map(([jobKind, count]) => ({ jobKind, count })),
+    }),
+    metrics: t.field({
+      type: JobMetrics,
+      description: "What the jobs that match have cost together. A sum beyond 2^53 - 1 is given as 2^53 - 1.",
+      resolve: (rows) => sumOf(rows.map(({ metrics }) => metrics)),
+    }),
+  }),
+});
+
+const AiJobStatsFilter = builder.inputType("AiJobStatsFilter", {
+  description: "Which jobs count; every condition that is given must hold.",
+  fields: (t) => ({
+    states: t.field({ type: [JobStateEnum], description: "In one of these states." }),
+    kinds: t.field({ type: [JobKindEnum], description: "Of one of these kinds." }),
+  }),
+});
+
+builder.queryField("aiJobStats", (t) =>
+  t.field({
+    type: AiJobStats,
+    description:
+      "Exact counts and sums over the workspace's jobs, as they are at this moment. As quick with a million jobs as with " +
+      "a few.",
+    args: { filter: t.arg({ type: AiJobStatsFilter, description: "Which jobs count; all where it is left out." }) },
+    resolve: (_root, { filter }, { engine, viewer }) => readTotals(engine.prisma, viewer.workspaceId, filter ?? {}),
+  }),
+);
+
+function countBy<Key>(rows: readonly Totals[], keyOf: (row: Totals) => Key): ReadonlyMap<Key, bigint> {
+  const counts = new Map<Key, bigint>();
+  for (const row of rows) counts.set(keyOf(row), (counts.get(keyOf(row)) ?? 0n) + row.jobs);
+  return counts;
+}
+
+function sumOf(all: readonly Metrics[]): Metrics {
+  const sum = (name: MetricName) => atMost(all.reduce((total, metrics) => total + metrics[name], 0n));
+  return {
+    durationMs: sum("durationMs"),
+    totalTokens: sum("totalTokens"),
+    inputTokens: sum("inputTokens"),
+    outputTokens: sum("outputTokens"),
+    tokensPlanner: sum("tokensPlanner"),
+    tokensExecutor: sum("tokensExecutor"),
+    entitiesRead: sum("entitiesRead"),
+    entitiesWritten: sum("entitiesWritten"),
+    validatorsRunCount: sum("validatorsRunCount"),
+  };
+}
+
+function atMost(sum: bigint): bigint {
+  return sum > MAX_SAFE_METRIC ? MAX_SAFE_METRIC : sum;
+}

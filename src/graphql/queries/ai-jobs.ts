@@ -1,0 +1,145 @@
+import type DataLoader from "dataloader";
+import { z } from "zod";
+import type {
+  FlightRecorderEvent as Event,
+  AiJob as Job,
+  WorkflowRun as Run,
+} from "../../db/generated/client/client.ts";
+import { boundedText } from "../../jobs/input-text.ts";
+import {
+  countJobs,
+  findJob,
+  type JobFilter,
+  type JobKey,
+  listEventsOf,
+  listJobs,
+  listRunsOf,
+  type Slice,
+} from "../../jobs/queries.ts";
+import { encodeCursor } from "../../log/cursor.ts";
+import { builder, pageComplexity } from "../builder.ts";
+import { type ConnectionArgs, type KeyCodec, moment, namesBelow, type Page, toPage, toSlice } from "../connection.ts";
+import type { GraphQLContext } from "../context.ts";
+import { JobKindEnum, JobStateEnum } from "../enums.ts";
+import { AiJob, jobFieldsOf } from "../types/ai-job.ts";
+import { loaderOf } from "../types/relations.ts";
+import { WorkflowRun } from "../types/workflow-run.ts";
+import { FlightRecorderEvent } from "./flight-recorder-events.ts";
+
+export const AiJobFilter = builder.inputType("AiJobFilter", {
+  description: "Which jobs; every condition that is given must hold.",
+  fields: (t) => ({
+    states: t.field({ type: [JobStateEnum], description: "In one of these states." }),
+    kinds: t.field({ type: [JobKindEnum], description: "Of one of these kinds." }),
+    protocolId: t.string({ validate: boundedText(200).nullish(), description: "Of this protocol." }),
+    parentJobId: t.field({ type: "UUID", description: "Children of this job." }),
+    createdAfter: t.field({ type: "DateTime", description: "Submitted later than this." }),
+    createdBefore: t.field({ type: "DateTime", description: "Submitted earlier than this." }),
+  }),
+});
+
+const jobPlace = z.tuple([moment, z.uuid()]).transform(([createdAt, jobId]): JobKey => ({ createdAt, jobId }));
+
+const newestFirst: KeyCodec<Job, JobKey> = {
+  keyOf: ({ createdAt, jobId }) => [createdAt.toISOString(), jobId],
+  schema: jobPlace,
+};
+
+/** A page of jobs that remembers what it is a page of. */
+interface JobPage extends Page<Job> {
+  readonly filter: JobFilter;
+  /** Read before the page, where it is asked for: a subscription from there misses nothing that the page lacks. */
+  readonly feedCursor: string | undefined;
+}
+
+builder.queryField("aiJob", (t) =>
+  t.field({
+    type: AiJob,
+    nullable: true,
+    description: "A job by its id; null where there is none in this workspace.",
+    args: { jobId: t.arg({ type: "UUID", required: true, description: "The job's own id." }) },
+    resolve: (_root, { jobId }, { engine, viewer: { workspaceId } }, info) =>
+      findJob(engine.prisma, workspaceId, jobId, jobFieldsOf(namesBelow(info), info)),
+  }),
+);
+
+builder.queryField("aiJobs", (t) =>
+  t.connection(
+    {
+      type: AiJob,
+      description: "The workspace's jobs, newest first.",
+      complexity: pageComplexity,
+      args: { filter: t.arg({ type: AiJobFilter, description: "Which jobs; all where it is left out." }) },
+      resolve: async (_root, { filter, ...args }, { engine, feed, viewer }, info): Promise<JobPage> => {
+        const slice = toSlice(args, newestFirst);
+        const names = namesBelow(info);
+        const feedCursor = names.has("feedCursor")
+          ? encodeCursor(await feed.epoch(), await feed.watermark())
+          : undefined;
+        const fields = jobFieldsOf(names, info);
+        const rows = await listJobs(engine.prisma, viewer.workspaceId, filter ?? {}, slice, fields);
+        return { ...toPage(rows, slice, newestFirst), filter: filter ?? {}, feedCursor };
+      },
+    },
+    {
+      description: "A page of jobs.",
+      fields: (page) => ({
+        totalCount: page.field({
+          type: "SafeInt",
+          description: "How many jobs match, over all pages. Counted only where it is asked for.",
+          resolve: ({ filter }: JobPage, _args, { engine, viewer }) =>
+            countJobs(engine.prisma, viewer.workspaceId, filter),
+        }),
+        feedCursor: page.field({
+          type: "Cursor",
+          description: "The place in the event log from which a subscription continues this list.",
+          resolve: ({ feedCursor }: JobPage) => feedCursor ?? "",
+        }),
+      }),
+    },
+    { description: "A job and its place in the list." },
+  ),
+);
+
+const number = z.tuple([z.int32()]).transform(([value]) => value);
+const byAttempt: KeyCodec<Run, number> = { keyOf: ({ attempt }) => [attempt], schema: number };
+const byVersion: KeyCodec<Event, number> = { keyOf: ({ version }) => [version], schema: number };
+
+builder.objectField(AiJob, "workflowRuns", (t) =>
+  t.connection({
+    type: WorkflowRun,
+    description: "All its runs, first attempt first.",
+    complexity: pageComplexity,
+    resolve: (job, args, context) => childPage(context, context.loaders.runs, job, args, byAttempt, listRunsOf),
+  }),
+);
+
+builder.objectField(AiJob, "events", (t) =>
+  t.connection({
+    type: FlightRecorderEvent,
+    description: "Everything that happened to it, in the order of its versions.",
+    complexity: pageComplexity,
+    resolve: (job, args, context) => childPage(context, context.loaders.events, job, args, byVersion, listEventsOf),
+  }),
+);
+
+type ListOf<Row> = (
+  prisma: GraphQLContext["engine"]["prisma"],
+  jobIds: readonly string[],
+  slice: Slice<number>,
+) => Promise<ReadonlyMap<string, Row[]>>;
+
+/** A page of what belongs to one job; asked for many jobs at once, all of them are read in one statement. */
+async function childPage<Row>(
+  context: GraphQLContext,
+  loaders: Map<string, DataLoader<string, Row[]>>,
+  job: Job,
+  args: ConnectionArgs,
+  codec: KeyCodec<Row, number>,
+  list: ListOf<Row>,
+): Promise<Page<Row>> {
+  const slice = toSlice(args, codec);
+  const read = (jobIds: readonly string[]) => list(context.engine.prisma, jobIds, slice);
+  const loader = loaderOf(context.loaders, loaders, JSON.stringify(slice), read, () => []);
+  return toPage(await loader.load(job.jobId), slice, codec);
+}

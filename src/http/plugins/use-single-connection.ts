@@ -1,0 +1,134 @@
+import { randomUUID } from "node:crypto";
+import { type ExecutionResult, GraphQLError } from "graphql";
+import { isAsyncIterable, type Plugin } from "graphql-yoga";
+import type { ErrorCode } from "../../errors.ts";
+import { MAX_OPERATIONS, MAX_RESERVATIONS, tooManyOperations } from "../connection-limit.ts";
+import { resultsOf } from "../sse/event-stream.ts";
+import { SharedStream } from "../sse/shared-stream.ts";
+import { type Deliveries, eventsResponse, readsOnlyEvents } from "./use-event-stream.ts";
+
+const TOKEN = { header: "x-graphql-event-stream-token", parameter: "token" };
+const NO_STREAM = "There is no such stream here: reserve one with PUT.";
+/** Milliseconds that a reservation is kept for a client that does not come. */
+const RESERVED_MS = 30_000;
+
+export interface SingleConnectionOptions {
+  readonly endpoint: string;
+  readonly deliveries: Deliveries;
+  readonly keepAliveMs: number;
+  /** Aborts when the server stops. */
+  readonly stopping: AbortSignal;
+  readonly maxOperations?: number | undefined;
+  readonly maxReservations?: number | undefined;
+}
+
+/**
+ * The graphql-sse protocol's single connection mode, for browsers over HTTP/1, which open six connections and no more:
+ * PUT reserves a stream, which a GET with its token opens; operations are posted with the token, and their results go
+ * to the stream; DELETE stops one. A reservation is this process's own: its requests must come to the same server.
+ *
+ * Not by graphql-sse's handler, on which Yoga's plugin for it is built: that keeps every result for a client that does
+ * not read, and every reservation for good.
+ */
+export function useSingleConnection(options: SingleConnectionOptions): Plugin {
+  const { endpoint, deliveries, keepAliveMs, stopping } = options;
+  const { maxOperations = MAX_OPERATIONS, maxReservations = MAX_RESERVATIONS } = options;
+  const streams = new Map<string, SharedStream>();
+  /** The stream that a request names, and the operation that it announced there. */
+  const addressed = new WeakMap<Request, SharedStream>();
+  const announced = new WeakMap<Request, string>();
+  let reservations = 0;
+
+  const reserve = () => {
+    const token = randomUUID();
+    const stream = new SharedStream(keepAliveMs);
+    streams.set(token, stream);
+    reservations += 1;
+    setTimeout(() => {
+      if (stream.isOpen) return;
+      reservations -= 1;
+      forget(token, stream);
+    }, RESERVED_MS).unref();
+    return token;
+  };
+  const forget = (token: string, stream: SharedStream) => {
+    streams.delete(token);
+    void stream.cancel();
+  };
+  stopping.addEventListener("abort", () => {
+    for (const stream of streams.values()) stream.end();
+  });
+
+  return {
+    onRequest({ request, url, fetchAPI, endResponse }) {
+      if (url.pathname !== endpoint) return;
+      const answer = (status: number, text: string | null) => endResponse(new fetchAPI.Response(text, { status }));
+      const refuse = (status: number, message: string, code: ErrorCode) =>
+        endResponse(fetchAPI.Response.json({ errors: [{ message, extensions: { code } }] }, { status }));
+      if (request.method === "PUT" && !hasBody(request)) {
+        if (reservations < maxReservations) return answer(201, reserve());
+        return refuse(
+          429,
+          `There are ${maxReservations} streams that nobody reads yet. Try again soon.`,
+          "RATE_LIMITED",
+        );
+      }
+      const token = request.headers.get(TOKEN.header) ?? url.searchParams.get(TOKEN.parameter);
+      if (token === null) return;
+      const stream = streams.get(token);
+      if (!stream) return refuse(404, NO_STREAM, "NOT_FOUND");
+      if (request.method === "DELETE") {
+        const id = url.searchParams.get("operationId");
+        if (id === null) return refuse(400, "Name the operation in the parameter operationId.", "INVALID_INPUT");
+        stream.stop(id);
+        return answer(200, null);
+      }
+      if (!readsOnlyEvents(request)) {
+        addressed.set(request, stream);
+        return;
+      }
+      if (stream.isOpen) return refuse(409, "This stream is open: it is for one reader.", "INVALID_INPUT");
+      stream.isOpen = true;
+      reservations -= 1;
+      endResponse(eventsResponse(stream, 200, request, fetchAPI, () => forget(token, stream)));
+    },
+
+    onParams({ request, params }) {
+      const stream = addressed.get(request);
+      if (!stream) return;
+      const id: unknown = params.extensions?.operationId;
+      if (typeof id !== "string" || id === "") throw refusal(400, "Give the operation an id: extensions.operationId.");
+      // Its reader may have gone while the operation came in: nobody would ever end it.
+      if (stream.hasLeft) throw refusal(404, NO_STREAM, "NOT_FOUND");
+      if (stream.size >= maxOperations) throw tooManyOperations(maxOperations);
+      if (!stream.announce(id)) throw refusal(409, "This stream has an operation of this id.");
+      announced.set(request, id);
+    },
+
+    onResultProcess({ request, result, setResultProcessor }) {
+      const stream = addressed.get(request);
+      const id = announced.get(request);
+      if (!stream || id === undefined || Array.isArray(result)) return;
+      // What is wrong with the request itself is its own answer.
+      if (isRefused(result)) return stream.stop(id);
+      setResultProcessor((_result, fetchAPI) => {
+        stream.add(id, { results: resultsOf(result), delivery: deliveries.of(request) });
+        return new fetchAPI.Response(null, { status: 202 });
+      }, "text/plain");
+    },
+  };
+}
+
+/** What is put here with something in it is no reservation. */
+function hasBody({ headers }: Request): boolean {
+  return headers.has("transfer-encoding") || Number(headers.get("content-length") ?? 0) > 0;
+}
+
+/** Whether it was refused before it ran: what goes wrong while it runs is located in it. */
+function isRefused(result: ExecutionResult | AsyncIterable<ExecutionResult>): boolean {
+  return !isAsyncIterable(result) && !result.data && (result.errors?.every(({ path }) => !path) ?? false);
+}
+
+function refusal(status: number, message: string, code: ErrorCode = "INVALID_INPUT"): GraphQLError {
+  return new GraphQLError(message, { extensions: { code, http: { status } } });
+}

@@ -1,0 +1,147 @@
+import { setImmediate as turn } from "node:timers/promises";
+import { uuidv7 } from "uuidv7";
+import type { BulkAction } from "../../db/generated/client/client.ts";
+import { type BulkActionKind, JobState } from "../../db/generated/client/enums.ts";
+import { type CommandContext, inSingleStatement } from "../../db/transaction.ts";
+import { type AppError, InvalidInputError, TryAgainError } from "../../errors.ts";
+import type { Actor } from "../../log/event.ts";
+import { redactText } from "../../log/redact.ts";
+import type { JobFilter, JobSelection } from "../queries.ts";
+import { CHANGES, processItems } from "./batch.ts";
+import { finishAction, idleActions, insertAction, pendingItems } from "./items.ts";
+
+/**
+ * One change of many jobs. First the action is stored with its jobs as its items, and then the items are done, a batch
+ * in each transaction: a crash in between leaves items that are pending, and any server goes on with them.
+ */
+
+/** Jobs that one action may be about. */
+export const MAX_ITEMS = 1000;
+/** Items that one transaction does: it holds their jobs' rows while it does. */
+const BATCH = 100;
+/** Actions that one sweep goes on with. */
+const MAX_RESUMED = 100;
+
+export interface CancelAiJobs {
+  readonly filter: JobFilter;
+  readonly reason: string;
+  /** 1 to MOST_ITEMS. */
+  readonly limit: number;
+}
+
+/** Cancels the oldest jobs that match and can be cancelled; see `bulk` for what is answered. */
+export function cancelAiJobs(
+  context: CommandContext,
+  workspaceId: string,
+  by: Actor,
+  { filter, reason, limit }: CancelAiJobs,
+): Promise<BulkAction | AppError> {
+  return runBulkAction(context, workspaceId, by, { kind: "CANCEL", filter, limit, reason: redactText(reason) });
+}
+
+/** Queues again the oldest jobs that match and can be tried again; see `bulk` for what is answered. */
+export function retryAiJobs(
+  context: CommandContext,
+  workspaceId: string,
+  by: Actor,
+  { filter, limit }: Omit<CancelAiJobs, "reason">,
+): Promise<BulkAction | AppError> {
+  return runBulkAction(context, workspaceId, by, { kind: "RETRY", filter, limit, reason: null });
+}
+
+interface Request {
+  readonly kind: BulkActionKind;
+  readonly filter: JobFilter;
+  readonly limit: number;
+  readonly reason: string | null;
+}
+
+/**
+ * Stores an action and does it to its end. Where the database has no time for a part of it, the action is answered
+ * unfinished, and the server goes on with it by itself: what is stored is not to be sent again.
+ * @throws TryAgainError where it could not be stored: nothing was kept.
+ */
+async function runBulkAction(
+  context: CommandContext,
+  workspaceId: string,
+  { actor, actorId }: Actor,
+  request: Request,
+): Promise<BulkAction | AppError> {
+  const { kind, filter } = request;
+  const refusal = refuseFilter(filter);
+  if (refusal) return refusal;
+  const id = uuidv7();
+  const action = { ...request, id, workspaceId, actor, actorId };
+  await inSingleStatement(context, (db) => insertAction(db, action, narrowToChangeable(kind, filter)));
+  try {
+    await processRemaining(context, id);
+  } catch (error) {
+    if (!(error instanceof TryAgainError)) throw error;
+  }
+  return context.prisma.bulkAction.findUniqueOrThrow({ where: { id } });
+}
+
+/** Why a filter is too wide to act on, by accident perhaps; null where it names something in all that it gives. */
+function refuseFilter(filter: JobFilter): InvalidInputError | null {
+  const given = Object.values(filter).filter((value) => value != null);
+  const empty = given.some((value) => Array.isArray(value) && value.length === 0);
+  if (given.length > 0 && !empty) return null;
+  const message = empty ? "An empty list names no jobs: leave it out, or fill it." : "Name at least one thing.";
+  return new InvalidInputError(["input", "filter"], `${message} Nothing was changed.`);
+}
+
+/**
+ * Whoever names states means these, and hears of each job why it cannot be changed. Whoever names none means the jobs
+ * that can be changed: others would only use up the limit.
+ */
+function narrowToChangeable(kind: BulkActionKind, filter: JobFilter): JobSelection {
+  if (filter.states) return filter;
+  return { ...filter, states: Object.values(JobState).filter(CHANGES[kind].leaves), withinBudget: kind === "RETRY" };
+}
+
+/**
+ * Does what is left of an action. Several may do so at once: each item is done once.
+ * @returns whether the action has been finished; not where the signal ended it between two batches.
+ */
+async function processRemaining(context: CommandContext, actionId: string, signal?: AbortSignal): Promise<boolean> {
+  const { prisma } = context;
+  const action = await prisma.bulkAction.findUniqueOrThrow({ where: { id: actionId } });
+  while (!signal?.aborted) {
+    const items = await pendingItems(prisma, actionId, BATCH);
+    if (items.length === 0) {
+      await inSingleStatement(context, (db) => finishAction(db, actionId));
+      return true;
+    }
+    await processItems(context, action, items);
+    // The embedded database works in this thread: others get their turn between two batches.
+    await turn();
+  }
+  return false;
+}
+
+/**
+ * Goes on with actions that were left half way: by a crash, or by a database that had no time. Safe with several
+ * servers, and beside whoever began the action.
+ * @param idleSeconds how long nothing must have been heard of an action, so that nobody is likely at work on it.
+ * @param signal ends it after the batch that is under way.
+ * @returns how many actions were finished.
+ * @throws AggregateError of what went wrong, when every action has had its turn.
+ */
+export async function resumeBulkActions(
+  context: CommandContext,
+  idleSeconds: number,
+  signal?: AbortSignal,
+): Promise<number> {
+  const failures: unknown[] = [];
+  let finished = 0;
+  const actionIds = await idleActions(context.prisma, idleSeconds, MAX_RESUMED);
+  for (const actionId of actionIds) {
+    try {
+      if (await processRemaining(context, actionId, signal)) finished += 1;
+    } catch (error) {
+      failures.push(error);
+    }
+  }
+  if (failures.length > 0) throw new AggregateError(failures, `Bulk actions still unfinished: ${failures.length}.`);
+  return finished;
+}

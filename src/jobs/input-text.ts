@@ -1,0 +1,88 @@
+import { z } from "zod";
+import type { JsonValue } from "../db/rows.ts";
+import { type Level, levelOf } from "../json-walk.ts";
+
+/**
+ * The shapes that every text and every JSON value from outside must have (section 3): no U+0000, no lone surrogate,
+ * no number beyond 2^53 - 1; within a size, and not nested without end.
+ */
+
+const NOT_TEXT = "must not contain U+0000 or a lone surrogate";
+
+function isText(text: string): boolean {
+  return text.isWellFormed() && !text.includes("\0");
+}
+
+/** A text of at most `most` UTF-16 units, with at least one unless `least` is 0. */
+export function boundedText(max: number, min = 1) {
+  return z.string().min(min).max(max).refine(isText, NOT_TEXT);
+}
+
+/** Whether the database can hold this moment as JavaScript writes it. */
+export function isStorableDate(date: Date): boolean {
+  const year = date.getUTCFullYear();
+  return year >= 1 && year <= 9999;
+}
+
+const DEEPEST = 100;
+
+/**
+ * A JSON value of at most `mostBytes` bytes of UTF-8, or null.
+ * GraphQL's JSON scalar has made sure that it is one; this is about what the database and other readers can hold.
+ */
+export function boundedJson(maxBytes: number) {
+  return z
+    .custom<JsonValue>(() => true)
+    .superRefine((value, context) => {
+      const fault = faultOf(value) ?? sizeFault(value, maxBytes);
+      if (fault) context.addIssue({ code: "custom", message: fault.message, path: [...fault.path] });
+    });
+}
+
+interface Fault {
+  readonly message: string;
+  readonly path: readonly (string | number)[];
+}
+
+function sizeFault(value: unknown, max: number): Fault | undefined {
+  const bytes = Buffer.byteLength(JSON.stringify(value ?? null));
+  return bytes > max ? { message: `is ${bytes} bytes of JSON; at most ${max} are kept`, path: [] } : undefined;
+}
+
+function faultOf(root: unknown): Fault | undefined {
+  const message = faultOfOne(root, 0);
+  if (message) return { message, path: [] };
+  let level = levelOf(root, 1);
+  while (level) {
+    if (level.next >= level.values.length) {
+      level = level.up;
+      continue;
+    }
+    const value = level.values[level.next++];
+    const depth: number = level.place;
+    const fault = faultOfOne(value, depth);
+    if (fault) return { message: fault, path: pathTo(level) };
+    level = levelOf(value, depth + 1, level) ?? level;
+  }
+  return undefined;
+}
+
+function faultOfOne(value: unknown, depth: number): string | undefined {
+  if (typeof value === "string" && !isText(value)) return NOT_TEXT;
+  if (typeof value === "number" && !(Math.abs(value) <= Number.MAX_SAFE_INTEGER)) {
+    return "has a number beyond 2^53 - 1, which other readers would round; send it as a string";
+  }
+  if (typeof value !== "object" || value === null) return undefined;
+  if (depth === DEEPEST) return `is nested deeper than ${DEEPEST} levels`;
+  return Array.isArray(value) || Object.keys(value).every(isText) ? undefined : `has a key that ${NOT_TEXT}`;
+}
+
+/** To the value that was taken last of the innermost level. */
+function pathTo(innermost: Level<number>): readonly (string | number)[] {
+  const path: (string | number)[] = [];
+  for (let level: Level<number> | undefined = innermost; level; level = level.up) {
+    const at = level.next - 1;
+    path.unshift(level.keys?.[at] ?? at);
+  }
+  return path;
+}

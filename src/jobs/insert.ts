@@ -1,0 +1,58 @@
+import { randomUUID } from "node:crypto";
+import type { AiJob } from "../db/generated/client/client.ts";
+import { FORCED_GENERIC_PLAN } from "../db/prepared.ts";
+import { toRecord, toRecordset } from "../db/rows.ts";
+import type { Transaction } from "../db/transaction.ts";
+import { canonicalText, type EventDraft } from "../log/event.ts";
+import { type NewJob, toEvent } from "./store.ts";
+
+/** The door for a job's first version. */
+
+/** Only the database knows a new job's place in the log and its time: the statement puts them into the event. */
+const UNKNOWN_POSITION = { orderXid: 0n, recordedAt: new Date(0) };
+
+/**
+ * Inserts a job as `queued`, version 1, with its event, and the workspace where it is the first of one.
+ *
+ * One statement does it all, so that it needs no transaction around it. The hash covers the transaction's id and the
+ * database's clock: its text goes there with a mark for each of the two, which nobody outside can know beforehand.
+ * @returns undefined where the workspace has a job with this idempotency key already; nothing was written then.
+ */
+export async function insertJob(db: Transaction, job: NewJob, draft: EventDraft): Promise<AiJob | undefined> {
+  const event = toEvent(job, undefined, draft, UNKNOWN_POSITION);
+  const mark = { orderXid: randomUUID(), recordedAt: randomUUID() };
+  const text = canonicalText(event, mark.orderXid, mark.recordedAt);
+  const [submitted] = await db.$queryRaw<Pick<AiJob, "orderXid" | "chainHash" | "createdAt" | "updatedAt">[]>`
+    ${FORCED_GENERIC_PLAN} WITH here AS MATERIALIZED (
+      SELECT current_order_xid() AS order_xid, date_trunc('milliseconds', clock_timestamp()) AS now
+    ), place AS MATERIALIZED (
+      SELECT order_xid, now, encode(sha256(convert_to(
+        replace(replace(${text}, ${mark.orderXid}, order_xid::text),
+          ${mark.recordedAt}, to_char(now AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')),
+        'UTF8')), 'hex') AS hash
+      FROM here
+    ), workspace AS (
+      INSERT INTO workspaces (workspace_id) VALUES (${job.workspaceId}::uuid) ON CONFLICT DO NOTHING
+    ), submitted AS (
+      INSERT INTO ai_jobs (
+        job_id, workspace_id, trace_id, parent_job_id, root_job_id, job_kind, status_reason, protocol_id, profile_id,
+        capability_profile_id, access_mode, safety_mode, model_tier, entity_refs, planned_operations, job_inputs,
+        priority, run_after, max_attempts, token_budget, idempotency_key, submit_hash, order_xid, chain_hash,
+        created_at, updated_at)
+      SELECT
+        job_id, workspace_id, trace_id, parent_job_id, root_job_id, job_kind, status_reason, protocol_id, profile_id,
+        capability_profile_id, access_mode, safety_mode, model_tier, entity_refs, planned_operations, job_inputs,
+        priority, run_after, max_attempts, token_budget, idempotency_key, submit_hash, place.order_xid, place.hash,
+        place.now, place.now
+      FROM place, json_populate_recordset(NULL::ai_jobs, ${toRecordset([job])})
+      ON CONFLICT (workspace_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
+      RETURNING job_id, order_xid, chain_hash, created_at, updated_at
+    ), recorded AS (
+      INSERT INTO flight_recorder_events
+      SELECT e.* FROM submitted, jsonb_populate_record(NULL::flight_recorder_events, ${JSON.stringify(toRecord(event))}::jsonb
+        || jsonb_build_object('order_xid', order_xid, 'recorded_at', created_at, 'hash', chain_hash)) AS e
+    )
+    SELECT order_xid AS "orderXid", chain_hash AS "chainHash", created_at AS "createdAt", updated_at AS "updatedAt"
+    FROM submitted`;
+  return submitted && { ...job, ...submitted };
+}

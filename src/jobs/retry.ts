@@ -1,0 +1,70 @@
+import type { AiJob } from "../db/generated/client/client.ts";
+import type { JobSummary } from "../db/rows.ts";
+import { type CommandContext, inTransaction, type Transaction } from "../db/transaction.ts";
+import {
+  type AppError,
+  BudgetExceededError,
+  IllegalTransitionError,
+  JobPoisonedError,
+  NotFoundError,
+} from "../errors.ts";
+import type { Actor } from "../log/event.ts";
+import { type LockedJobSummary, lockJob } from "./lock.ts";
+import { isOverBudget } from "./metrics.ts";
+import { canRetry, transitionTo } from "./state.ts";
+import { type JobChange, type WrittenVersion, writeVersion, writeVersions } from "./store.ts";
+
+/**
+ * Queues a job again that has failed or stalled, to be taken at once. A person may always retry, whatever attempts are
+ * left (section 6): only policy counts them. A poisoned job is never tried again (section 5).
+ */
+export function retryAiJob(
+  context: CommandContext,
+  workspaceId: string,
+  by: Actor,
+  jobId: string,
+): Promise<AiJob | AppError> {
+  return inTransaction(context, async (tx) => {
+    const job = await lockJob(tx, workspaceId, jobId);
+    if (!job) return new NotFoundError("job");
+    const refusal = refuseRetry(job);
+    if (refusal) return refusal;
+    return (await writeVersion(tx, retry(job, by))).job;
+  });
+}
+
+/** Why a job cannot be tried again; null where it can. */
+export function refuseRetry(job: JobSummary): JobPoisonedError | IllegalTransitionError | BudgetExceededError | null {
+  if (job.state === "POISONED") return new JobPoisonedError(job);
+  if (!canRetry(job.state)) return new IllegalTransitionError(job.state, "QUEUED");
+  return isOverBudget(job, job) ? budgetExceeded(job) : null;
+}
+
+/** Why a job whose tokens have passed its budget is not tried again: its first report could only fail it. */
+export function budgetExceeded(spent: Pick<JobSummary, "totalTokens" | "tokenBudget">) {
+  return new BudgetExceededError(
+    `The job has used ${spent.totalTokens} tokens of a budget of ${spent.tokenBudget}: another attempt could only ` +
+      "fail. Nothing was changed; submit a new job with a larger tokenBudget.",
+  );
+}
+
+/** Queues jobs that can be tried again, in one statement, however many they are. */
+export function retryLockedJobs(
+  tx: Transaction,
+  jobs: readonly LockedJobSummary[],
+  by: Actor,
+): Promise<readonly WrittenVersion<LockedJobSummary>[]> {
+  return writeVersions(
+    tx,
+    jobs.map((job) => retry(job, by)),
+  );
+}
+
+function retry<Job extends LockedJobSummary>(job: Job, by: Actor): JobChange<Job> {
+  return {
+    job,
+    // Issues may be left from outputs that a verdict rejected.
+    set: { ...transitionTo(job, "QUEUED", "retried"), runAfter: null, errorMessage: null, issues: [] },
+    event: { type: "STATE_CHANGED", by, payload: { reason: "retried" } },
+  };
+}

@@ -1,0 +1,190 @@
+import type { AiJob, FlightRecorderEvent } from "../db/generated/client/client.ts";
+import { comparePositions, type LogPosition } from "../log/cursor.ts";
+
+/** What of a job never changes, as far as filters ask for it. */
+export type JobOrigin = Pick<AiJob, "jobId" | "jobKind" | "protocolId" | "parentJobId" | "createdAt">;
+
+/** Events that were read together; what is loaded for one of them may be loaded for all. */
+export interface FeedBatch {
+  /** How many events this feed had read before it. */
+  readonly number: number;
+  readonly jobIds: readonly string[];
+}
+
+/** An event with what its job has been from the start: read once, shared by every subscriber. */
+export interface FeedItem {
+  readonly event: FlightRecorderEvent;
+  readonly job: JobOrigin;
+  readonly batch: FeedBatch;
+}
+
+/** Which part of the log a subscriber follows. */
+export interface FeedScope {
+  readonly workspaceId: string;
+  /** One job; every job of the workspace where it is left out. */
+  readonly jobId?: string;
+  /** Asked for each event of the rest; what it refuses is passed over. */
+  readonly wants?: (item: FeedItem) => boolean;
+}
+
+/** Whether a subscriber of this scope gets the item. */
+export function isInScope({ workspaceId, jobId, wants }: FeedScope, item: FeedItem): boolean {
+  const { event } = item;
+  return event.workspaceId === workspaceId && (jobId === undefined || event.jobId === jobId) && (wants?.(item) ?? true);
+}
+
+/** A page of the log. */
+export interface LogPage {
+  readonly items: readonly FeedItem[];
+  /** The place that it reaches to. */
+  readonly end: LogPosition;
+}
+
+interface Source {
+  /**
+   * What of the log lies between two places and in the subscriber's scope, for one that fell behind or came back;
+   * undefined where it has left before that was read.
+   */
+  readonly read: (after: LogPosition, upTo: LogPosition) => Promise<LogPage | undefined>;
+  readonly left: () => void;
+}
+
+/** One subscriber's way through the log: every item of its scope once, in order. */
+export class Subscriber implements AsyncIterableIterator<FeedItem, undefined> {
+  readonly scope: FeedScope;
+  readonly #source: Source;
+  /** Read from the log by itself, and where that reading reached to. */
+  #backlog: FeedItem[] = [];
+  #readTo: LogPosition | undefined;
+  /** Handed out by the feed, after `#liveFrom`. */
+  #queue: FeedItem[] = [];
+  /** After the last item that was given out, or passed over. */
+  #position: LogPosition;
+  /** Up to here the log has to be read; the queue holds what comes after. */
+  #liveFrom: LogPosition;
+  /** Nobody has asked since it fell behind: nothing is kept for it but its place. */
+  #asleep = false;
+  #ended = false;
+  #failure: Error | undefined;
+  #arrived: (() => void) | undefined;
+
+  constructor(scope: FeedScope, liveFrom: LogPosition, from: LogPosition | undefined, source: Source) {
+    this.scope = scope;
+    this.#liveFrom = liveFrom;
+    this.#position = from ?? liveFrom;
+    this.#source = source;
+  }
+
+  /** After the last item that was given out, or passed over; at first, where the live stream was when it joined. */
+  get position(): LogPosition {
+    return this.#position;
+  }
+
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  /** Passes over everything up to this place: a snapshot holds it. */
+  skipTo(position: LogPosition): void {
+    if (comparePositions(position, this.#position) > 0) this.#position = position;
+  }
+
+  /**
+   * Called by the feed with each item of its scope.
+   * @param from where the item's batch begins: between there and the item is nothing of this scope that was not offered.
+   */
+  offer(item: FeedItem, from: LogPosition): void {
+    if (this.#asleep) {
+      this.#liveFrom = item.event;
+      return;
+    }
+    if (this.#queue.length === 0 && this.#backlog.length === 0 && !this.#isBehind()) this.skipTo(from);
+    this.#queue.push(item);
+    this.#arrived?.();
+  }
+
+  /** Lets go of what has waited for longer than since this batch: it is in the log, and is read there when it is asked for. */
+  evictOlderThan(oldestKept: number): void {
+    const isOld = (oldest: FeedItem | undefined) => oldest !== undefined && oldest.batch.number < oldestKept;
+    const isBacklogOld = isOld(this.#backlog[0]);
+    if (!isBacklogOld && !isOld(this.#queue[0])) return;
+    this.#liveFrom = this.#queue.at(-1)?.event ?? this.#liveFrom;
+    this.#queue = [];
+    this.#asleep = true;
+    // A page that it has just read is its own, and small: only what waits behind it may be old.
+    if (!isBacklogOld) return;
+    this.#backlog = [];
+    this.#readTo = undefined;
+  }
+
+  async next(): Promise<IteratorResult<FeedItem, undefined>> {
+    while (!this.#ended) {
+      await this.#catchUp();
+      // Taken and passed in one go: what the feed offers meanwhile is judged by the place after it.
+      const item = this.#backlog.shift() ?? this.#queue.shift();
+      if (item === undefined) {
+        await this.#arrival();
+      } else if (comparePositions(item.event, this.#position) > 0) {
+        this.#position = item.event;
+        return { value: item, done: false };
+      }
+    }
+    const failure = this.#failure;
+    this.#failure = undefined;
+    if (failure) throw failure;
+    return { value: undefined, done: true };
+  }
+
+  /** Reads the log while it is behind and has nothing of it left to give. */
+  async #catchUp(): Promise<void> {
+    while (this.#backlog.length === 0) {
+      // Each time: it may have fallen behind while it was reading.
+      this.#asleep = false;
+      if (this.#readTo) this.skipTo(this.#readTo);
+      this.#readTo = undefined;
+      if (this.#ended || !this.#isBehind()) return;
+      const page = await this.#source.read(this.#position, this.#liveFrom);
+      // It may have ended meanwhile, and its place stays after what it gave: it goes on from there elsewhere.
+      if (!page || this.#ended) return;
+      this.#backlog = [...page.items];
+      this.#readTo = page.end;
+    }
+  }
+
+  /** Settles when there may be something; at once where it came while the log was being read. */
+  async #arrival(): Promise<void> {
+    if (this.#ended || this.#isBehind() || this.#queue.length > 0) return;
+    await new Promise<void>((resolve) => {
+      this.#arrived = resolve;
+    });
+    this.#arrived = undefined;
+  }
+
+  #isBehind(): boolean {
+    return comparePositions(this.#position, this.#liveFrom) < 0;
+  }
+
+  /** The client has gone: nothing of this subscriber stays behind. */
+  async return(): Promise<IteratorResult<FeedItem, undefined>> {
+    this.end();
+    return { value: undefined, done: true };
+  }
+
+  /**
+   * Ends the stream after what has been given out.
+   * @param failure what the next item is instead, where it must not go on.
+   */
+  end(failure?: Error): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#failure = failure;
+    this.#queue = [];
+    this.#backlog = [];
+    this.#source.left();
+    this.#arrived?.();
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+}

@@ -1,0 +1,63 @@
+import { type JsonValue, METRIC_NAMES, snakeCase } from "../db/rows.ts";
+
+/** A JSON value as it is written into an event's payload. */
+export type Json = string | number | boolean | null | readonly Json[] | JsonObject;
+interface JsonObject {
+  readonly [key: string]: Json;
+}
+
+const MASK = "[redacted]";
+
+/** Keys whose value is a secret whatever it looks like. */
+const SECRET_KEY =
+  /(^|[_\-. ])(password|passwd|pwd|passphrase|secret|token|api[_\- ]?key|authorization|cookie|credential|private[_\- ]?key|access[_\- ]?key)s?($|[_\-. ])/i;
+
+/** Counters, which `token` in their names would mask. */
+const COUNTERS: ReadonlySet<string> = new Set(METRIC_NAMES.flatMap((name) => [name, snakeCase(name)]));
+
+/** Values that are secrets wherever they stand: bearer tokens, JWTs, and the key formats of well-known services. */
+const SECRET_VALUES: readonly RegExp[] = [
+  /\bbearer\s+[a-z0-9._~+/=-]{8,}/gi,
+  // Base64, which no ordinary word after "basic" looks like.
+  /\b[Bb](asic|ASIC)\s+(?=[A-Za-z]*([0-9+/=]|[a-z][A-Z]))[A-Za-z0-9+/=]{8,}/g,
+  /\beyJ[A-Za-z0-9_-]{5,2000}\.[A-Za-z0-9_-]{5,4000}\.[A-Za-z0-9_-]{0,2000}/g,
+  /\b(sk|pk|rk)[-_](live|test|proj|ant|or)?[-_]?[A-Za-z0-9_-]{16,200}/g,
+  /\b(ghp|gho|ghu|ghs|ghr|github_pat|glpat|xox[abprs])[-_][A-Za-z0-9_-]{10,250}/g,
+  /\b(AKIA|ASIA)[A-Z0-9]{16}\b/g,
+  /\bAIza[A-Za-z0-9_-]{30,50}/g,
+  /-----BEGIN [A-Z ]{0,30}PRIVATE KEY( BLOCK)?-----([^]{0,10000}?-----END [A-Z ]{0,30}PRIVATE KEY( BLOCK)?-----|[^]{0,10000})/g,
+  /\b[a-z][a-z0-9+.-]{1,20}:\/\/[^\s/:@]{0,200}:[^\s/@]{1,200}@/gi,
+];
+
+/**
+ * A payload without what must never be recorded (section 9): values of keys that name secrets, and anything that
+ * looks like a bearer token or an API key.
+ */
+export function redact(value: Json): JsonValue {
+  if (typeof value === "string") return redactText(value);
+  if (value === null || typeof value !== "object") return value;
+  if (isArray(value)) return value.map(redact);
+  return redactObject(value);
+}
+
+/** The same for a whole payload, which is always an object. */
+export function redactObject(value: JsonObject): Record<string, JsonValue> {
+  return Object.fromEntries(
+    Object.entries(value).map(([key, item]) => [key, isSecret(key, item) ? MASK : redact(item)]),
+  );
+}
+
+/** Free text, such as a worker's error message, with every secret in it masked. */
+export function redactText(text: string): string {
+  return SECRET_VALUES.reduce((masked, pattern) => masked.replace(pattern, MASK), text);
+}
+
+function isSecret(key: string, item: Json): boolean {
+  if (item === null || (typeof item === "number" && COUNTERS.has(key))) return false;
+  return SECRET_KEY.test(key.replace(/([a-z0-9])([A-Z])|([A-Z])([A-Z][a-z])/g, "$1$3_$2$4"));
+}
+
+/** `Array.isArray` narrows a readonly array away. */
+function isArray(value: Json): value is readonly Json[] {
+  return Array.isArray(value);
+}

@@ -1,0 +1,182 @@
+import { randomUUID } from "node:crypto";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import type { ClaimAiJobs, Claimed } from "../../src/claims/claim.ts";
+import { coalesceClaims, coalesceCompletions } from "../../src/claims/coalesce.ts";
+import { newRotation } from "../../src/engine.ts";
+import { NO_METRICS } from "../../src/jobs/metrics.ts";
+import { submitAiJob } from "../../src/jobs/submit.ts";
+import { openTestDatabase, type TestDatabase } from "../support/database.ts";
+import { aSubmit, engineOn, ok, SOMEBODY, started } from "../support/engine.ts";
+import { bringTo } from "../support/jobs.ts";
+import { recordsOf } from "../support/records.ts";
+import { aCompletion, told } from "../support/reports.ts";
+
+/** Calls of several workers that share a transaction: each is answered as it would be alone. */
+
+let database: TestDatabase;
+let engine: ReturnType<typeof engineOn>;
+/** Every test has a workspace of its own. */
+let workspaceId: string;
+beforeAll(async () => {
+  database = await openTestDatabase();
+});
+afterAll(() => database.close());
+beforeEach(() => {
+  engine = engineOn(database.database, { rotation: newRotation() });
+  workspaceId = randomUUID();
+});
+
+async function submit(count: number, more: Parameters<typeof aSubmit>[0] = {}): Promise<string[]> {
+  const ids: string[] = [];
+  for (let at = 0; at < count; at++) {
+    ids.push(ok(await submitAiJob(engine, workspaceId, SOMEBODY, aSubmit(more))).job.jobId);
+  }
+  return ids;
+}
+
+function asking(index: number, more: Partial<ClaimAiJobs> = {}): ClaimAiJobs {
+  return { workerId: `worker-${index}`, leaseSeconds: 30, workspaceId, jobKinds: null, limit: 1, ...more };
+}
+
+const idsOf = ({ claims }: Claimed) => claims.map(({ job }) => job.jobId);
+/** Transactions that took jobs' rows: each does so in one statement. */
+const locks = () => database.statements().filter((sql) => sql.includes("FOR NO KEY UPDATE")).length;
+
+describe("claims", () => {
+  test("of ten workers that come at once take ten jobs in two transactions, each its own", async () => {
+    const jobIds = await submit(12);
+    const claim = coalesceClaims(engine);
+    database.statements();
+    const first = claim(asking(0));
+    // The others come while it is under way.
+    await new Promise(setImmediate);
+    const claimed = await Promise.all([first, ...Array.from({ length: 9 }, (_, at) => claim(asking(at + 1)))]);
+    expect(locks()).toBe(2);
+    expect(claimed.map(({ claims }) => claims.length)).toEqual(Array.from({ length: 10 }, () => 1));
+    expect(claimed.flatMap(idsOf).toSorted()).toEqual(jobIds.slice(0, 10).toSorted());
+    expect(claimed.map(({ claims }) => claims[0]?.run.workerId)).toEqual(
+      Array.from({ length: 10 }, (_, at) => `worker-${at}`),
+    );
+  });
+
+  test("give each no more than it asked for, the most urgent first, for as long as it asked", async () => {
+    const low = await submit(2);
+    const [urgent = ""] = await submit(1, { priority: 9 });
+    const claim = coalesceClaims(engine);
+    const [, one, two] = await Promise.all([
+      claim(asking(0, { jobKinds: ["TERMINAL_EXEC"] })),
+      claim(asking(1, { limit: 2, leaseSeconds: 60 })),
+      claim(asking(2, { limit: 2, leaseSeconds: 90 })),
+    ]);
+    expect([...idsOf(one), ...idsOf(two)].toSorted()).toEqual([urgent, ...low].toSorted());
+    expect(idsOf(one)[0]).toBe(urgent);
+    const seconds = [one, two].map(({ claims }) =>
+      claims.map(({ run }) => ((run.leaseExpiresAt?.getTime() ?? 0) - run.startedAt.getTime()) / 1000),
+    );
+    expect(new Set(seconds[0])).toEqual(new Set([60]));
+    expect(new Set(seconds[1])).toEqual(new Set([90]));
+  });
+
+  test("of different kinds and workspaces get what each of them wants", async () => {
+    const [edit] = await submit(1, { jobKind: "DOC_EDIT" });
+    const [summary] = await submit(1);
+    const claim = coalesceClaims(engine);
+    const claimed = await Promise.all([
+      claim(asking(1, { jobKinds: ["DOC_EDIT"], limit: 5 })),
+      claim(asking(2, { jobKinds: ["DOC_SUMMARIZE"], limit: 5 })),
+      claim(asking(3, { workspaceId: randomUUID(), limit: 5 })),
+    ]);
+    expect(claimed.map(idsOf)).toEqual([[edit], [summary], []]);
+  });
+
+  test("leave to a worker what is kept for it, and nobody goes without who would have got something alone", async () => {
+    const kept = await submit(2);
+    const [free] = await submit(1);
+    const forAMinute = { preferredWorkerId: "worker-1", preferredUntil: new Date(Date.now() + 60_000) };
+    for (const jobId of kept) await bringTo(engine, jobId, "QUEUED", forAMinute);
+    const claim = coalesceClaims(engine);
+    const claimed = await Promise.all([
+      claim(asking(0, { jobKinds: ["DOC_EDIT"] })),
+      claim(asking(1)),
+      claim(asking(2)),
+    ]);
+    expect(kept).toContain(idsOf(claimed[1])[0]);
+    expect(idsOf(claimed[2])).toEqual([free]);
+  });
+
+  test("that fail together are tried apart", async () => {
+    const jobIds = await submit(2);
+    const [first, second] = jobIds;
+    const claim = coalesceClaims(engine);
+    // No run of a worker with such a name can be written.
+    const claimed = await Promise.allSettled([
+      claim(asking(0, { jobKinds: ["DOC_EDIT"] })),
+      claim(asking(1)),
+      claim(asking(2, { workerId: "\0" })),
+    ]);
+    expect(claimed.map(({ status }) => status)).toEqual(["fulfilled", "fulfilled", "rejected"]);
+    expect([first, second]).toContain(claimed[1].status === "fulfilled" ? idsOf(claimed[1].value)[0] : "");
+  });
+});
+
+describe("completions", () => {
+  test("of several workers are judged each by itself, in one transaction", async () => {
+    const claims = [await started(engine), await started(engine), await started(engine), await started(engine)];
+    const [one, two, three, four] = claims;
+    if (!one || !two || !three || !four) throw new Error("There are four.");
+    const complete = coalesceCompletions(engine);
+    database.statements();
+    const first = complete([aCompletion(one)]);
+    await new Promise(setImmediate);
+    const [, done, lost, writes] = await Promise.all([
+      first,
+      complete([aCompletion(two)]),
+      complete([aCompletion(three, { leaseToken: two.leaseToken })]),
+      complete([aCompletion(four, { metrics: { ...NO_METRICS, entitiesWritten: 1 } })]),
+    ]);
+    expect(locks()).toBe(2);
+    expect(done).toMatchObject([{ job: { state: "COMPLETED" } }]);
+    expect(lost.map(told)).toEqual(["LEASE_LOST STOP_LEASE_LOST"]);
+    expect(writes.map(told)).toEqual(["ACCESS_MODE_VIOLATION STOP_FAILED"]);
+    const states = await Promise.all(claims.map(({ job }) => recordsOf(database.database.prisma, job.jobId)));
+    expect(states.map(({ job }) => job.state)).toEqual(["COMPLETED", "COMPLETED", "RUNNING", "FAILED"]);
+  });
+
+  test("of one run that come at once count once: a repeated report gets the first one's answer", async () => {
+    const held = await started(engine);
+    const complete = coalesceCompletions(engine);
+    const report = aCompletion(held, { reportId: randomUUID(), metrics: { ...NO_METRICS, inputTokens: 7 } });
+    const answers = await Promise.all([complete([report]), complete([report]), complete([report])]);
+    expect(answers.map(([answer]) => told(answer))).toEqual(["done", "done", "done"]);
+    const { job } = await recordsOf(database.database.prisma, held.job.jobId);
+    expect(job).toMatchObject({ state: "COMPLETED", inputTokens: 7n, version: 3 });
+    // Without an id the second one is another report, and comes too late.
+    const other = await started(engine);
+    const again = await Promise.all([complete([aCompletion(other)]), complete([aCompletion(other)])]);
+    expect(again.map(([answer]) => told(answer))).toEqual(["done", "ILLEGAL_TRANSITION STOP_LEASE_LOST"]);
+  });
+
+  test("of an unknown run, and with several runs of a call, are answered in their order", async () => {
+    const claims = [await started(engine), await started(engine)];
+    const complete = coalesceCompletions(engine);
+    const unknown = claims.map((claim) => aCompletion(claim, { workflowRunId: randomUUID() }));
+    const calls = claims.map((claim, at) => [unknown[at], aCompletion(claim)].flatMap((one) => one ?? []));
+    const answers = await Promise.all(calls.map(complete));
+    expect(answers.map((each) => each.map(told))).toEqual([
+      ["LEASE_LOST STOP_LEASE_LOST", "done"],
+      ["LEASE_LOST STOP_LEASE_LOST", "done"],
+    ]);
+  });
+
+  test("that the database refuses together are tried apart", async () => {
+    const [one, two] = [await started(engine), await started(engine)];
+    const complete = coalesceCompletions(engine);
+    const answers = await Promise.allSettled([
+      complete([aCompletion(one)]),
+      complete([aCompletion(two, { jobOutputs: { text: "\0" } })]),
+    ]);
+    expect(answers.map(({ status }) => status)).toEqual(["fulfilled", "rejected"]);
+    const states = await Promise.all([one, two].map(({ job }) => recordsOf(database.database.prisma, job.jobId)));
+    expect(states.map(({ job }) => job.state)).toEqual(["COMPLETED", "RUNNING"]);
+  });
+});

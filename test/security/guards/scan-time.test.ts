@@ -1,0 +1,44 @@
+import { expect, test } from "vitest";
+import { fold, foldPlain } from "../../../src/security/guards/fold.ts";
+import { foldLookAlike } from "../../../src/security/guards/look-alike.ts";
+import { promptInjectionGuard } from "../../../src/security/guards/prompt-injection.ts";
+
+// What was quadratic or came near it while the guard was written. bench/guard-scan.ts measures these and more.
+const worstCases: readonly (readonly [string, string])[] = [
+  ["marks of alternating classes", "\u0301\u0323"],
+  ["kana voicing marks and accents", "\u0301\uff9e"],
+  ["marks parted by zero-width spaces", "\u0301\u200b\u0323\u200b"],
+  ["29 marks and a letter", `${"\u0301\u0323".repeat(14)}\u0301a`],
+  ["U+FDFA, which NFKC makes eighteen of", "\ufdfa"],
+  ["spaces", " "],
+  ["spaces and zero-width spaces in turn", " \u200b"],
+  [
+    "near-misses with gaps",
+    "i\u200bg\u200bn\u200bo\u200br\u200be\u200b \u200bp\u200br\u200be\u200bv\u200bi\u200bo\u200bu\u200b",
+  ],
+];
+
+/** Of this process's own processor time: what else the machine does meanwhile is not the guard's. */
+async function milliseconds(text: string): Promise<number> {
+  const startedAt = process.cpuUsage();
+  const error = await promptInjectionGuard.check({ texts: [{ sourceId: null, path: "p", text }], patterns: [] });
+  expect(error).toBeNull();
+  const { user, system } = process.cpuUsage(startedAt);
+  return (user + system) / 1000;
+}
+
+async function best(text: string): Promise<number> {
+  return Math.min(await milliseconds(text), await milliseconds(text), await milliseconds(text));
+}
+
+// Linear is 10 times the time for 10 times the text, quadratic 100 times; 40 leaves room for a busy machine.
+test.each(worstCases)("ten times the text takes about ten times the time: %s", async (_, unit) => {
+  const short = unit.repeat(Math.ceil(30_000 / unit.length));
+  await milliseconds(short);
+  expect(await best(short.repeat(10))).toBeLessThan(Math.max(await best(short), 2) * 40);
+});
+
+test("a fold of many marks keeps every letter", () => {
+  const text = `a${"\u0301\u0323".repeat(1000)}b`;
+  for (const each of [fold, foldPlain, foldLookAlike]) expect(each(text)).toMatch(/^[aáạ].*b$/su);
+});

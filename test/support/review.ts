@@ -1,0 +1,62 @@
+import type { Claim } from "../../src/claims/acquire-lease.ts";
+import type { Engine } from "../../src/engine.ts";
+import type { SubmitAiJob } from "../../src/jobs/submit.ts";
+import { resolveUserReview } from "../../src/review/user-review.ts";
+import { resolveValidation } from "../../src/review/verdict.ts";
+import { completeWorkflows } from "../../src/runs/complete.ts";
+import { ok, SOMEBODY, started } from "./engine.ts";
+import { aCompletion } from "./reports.ts";
+
+/** Jobs whose outputs wait for somebody's decision, by the commands that lead there. */
+
+export const OUTPUTS = { summary: "draft" };
+
+type Verdict = Parameters<typeof resolveValidation>[3]["verdict"];
+type ReviewDecision = Parameters<typeof resolveUserReview>[3]["decision"];
+
+/** Asks for a verdict on what a worker holds. */
+export async function askFor(engine: Engine, claim: Claim, issues: readonly string[] = []): Promise<Claim> {
+  const completion = aCompletion(claim, { needsValidation: true, jobOutputs: OUTPUTS, issues });
+  const [done] = await completeWorkflows(engine, [completion]);
+  if (!done || !("run" in done)) throw done ?? new Error("There is one answer.");
+  return claim;
+}
+
+export function verdict(engine: Engine, { job }: Claim, given: Verdict, comment: string | null = null) {
+  return resolveValidation(engine, job.workspaceId, SOMEBODY, { jobId: job.jobId, verdict: given, comment });
+}
+
+export function review(engine: Engine, { job }: Claim, decision: ReviewDecision, comment: string | null = null) {
+  return resolveUserReview(engine, job.workspaceId, SOMEBODY, { jobId: job.jobId, decision, comment });
+}
+
+/** A job that awaits a verdict. */
+export async function awaitingValidation(
+  engine: Engine,
+  issues: readonly string[] = [],
+  more: Partial<SubmitAiJob> = {},
+): Promise<Claim> {
+  return askFor(engine, await started(engine, more), issues);
+}
+
+/** A job that awaits a person. */
+export async function awaitingUser(
+  engine: Engine,
+  issues: readonly string[] = [],
+  more: Partial<SubmitAiJob> = {},
+): Promise<Claim> {
+  const claim = await awaitingValidation(engine, issues, more);
+  ok(await verdict(engine, claim, "NEEDS_USER"));
+  return claim;
+}
+
+/** Takes the capabilities of the default profile away for as long as `work` takes. */
+export async function withoutCapabilities<T>({ prisma }: Engine, work: () => Promise<T>): Promise<T> {
+  await prisma.$executeRaw`UPDATE capability_profiles SET capabilities = '{doc.read}' WHERE id = 'default'`;
+  try {
+    return await work();
+  } finally {
+    await prisma.$executeRaw`
+      UPDATE capability_profiles SET capabilities = '{doc.read,doc.summarize}' WHERE id = 'default'`;
+  }
+}

@@ -1,0 +1,198 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { expect, vi } from "vitest";
+import { z } from "zod";
+import { inTransaction } from "../../src/db/transaction.ts";
+import type { Engine } from "../../src/engine.ts";
+import { lockJob } from "../../src/jobs/lock.ts";
+import { writeVersion } from "../../src/jobs/store.ts";
+import { CommitNotifier, type NotifierTransport } from "../../src/live/notifier.ts";
+import { ENGINE } from "../../src/log/event.ts";
+import type { TestDatabase } from "./database.ts";
+import { engineOn, submitted, WORKSPACE } from "./engine.ts";
+import { type Proxy, startProxy } from "./interrupt.ts";
+import { PROTOCOLS } from "./live.ts";
+import { FIELDS, type PersistentClient, persistentClient } from "./persistent-client.ts";
+import { post, type SpawnedServer, spawnServer } from "./spawn-server.ts";
+
+/**
+ * Two servers behind a network that breaks, and what carries their hints breaking, too; subscribers of both protocols
+ * that go on, and writers whose transactions commit out of order. Every record must be the log.
+ */
+
+const SIZE =
+  process.env.TEST_LONG === undefined
+    ? { ofOne: 16, ofAll: 4, jobs: 30, changes: 500, restarts: 2 }
+    : { ofOne: 160, ofAll: 40, jobs: 300, changes: 5000, restarts: 8 };
+const WRITERS = 8;
+/** Milliseconds, at most: that a transaction stays open between its id and its change, and between two of a writer. */
+const HELD_MS = 40;
+const APART_MS = 250;
+/** Milliseconds that everybody has, when the network is sound again, to hear the rest. */
+const REST_MS = 120_000;
+
+/** What carries the servers' hints. */
+export interface Hints {
+  /** What the servers are started with. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly transport: NotifierTransport;
+  /** Breaks every connection, and lets new ones be made sooner or later. */
+  break(): Promise<void>;
+}
+
+export async function stress(db: TestDatabase, hints: Hints): Promise<void> {
+  const url = db.location.kind === "postgres" ? db.location.url : "";
+  const env = { DATABASE_URL: url, DATABASE_POOL_SIZE: "5", LOG_LEVEL: "info", ...hints.env };
+  const houses = await Promise.all([openHouse(env), openHouse(env)]);
+  const notifier = new CommitNotifier(hints.transport, { onChange: () => undefined });
+  const engine = engineOn(db.database, { notifyCommit: () => notifier.notify() });
+  const urls = houses.map(({ proxy }) => proxy.url);
+  const protocolId = "torture";
+
+  const start = await feedCursor(urls[0] ?? "");
+  const ofAll = Array.from({ length: SIZE.ofAll }, (_, index) => watchAll(urls, index, protocolId, start));
+  const jobIds: string[] = [];
+  for (let count = 0; count < SIZE.jobs; count++) jobIds.push((await submitted(engine, { protocolId })).jobId);
+  const ofOne = Array.from({ length: SIZE.ofOne }, (_, index) => {
+    const jobId = jobIds[index % jobIds.length] ?? "";
+    return { jobId, subscriber: watchOne(urls, index, jobId, index % 4 < 2 ? start : undefined) };
+  });
+  const everybody = [...ofAll, ...ofOne.map(({ subscriber }) => subscriber)];
+
+  const quiet = new AbortController();
+  const breaking = breakThings(houses, hints, quiet.signal);
+  const [places] = await Promise.all([write(engine, jobIds), restart(houses)]);
+  quiet.abort();
+  await breaking;
+
+  const log = await db.database.prisma.flightRecorderEvent.findMany({
+    where: { job: { protocolId } },
+    orderBy: [{ orderXid: "asc" }, { jobId: "asc" }, { version: "asc" }],
+  });
+  const expected = log.map(({ jobId, version }) => `${jobId} ${version}`);
+  // Otherwise this would prove nothing: some did commit after others that stand behind them, and everybody was cut off.
+  expect(expected).toHaveLength(SIZE.jobs + SIZE.changes);
+  expect(places.some((place, index) => place < (places[index - 1] ?? 0n))).toBe(true);
+  for (const { connections } of everybody) expect(connections).toBeGreaterThan(2);
+
+  for (const subscriber of ofAll) await expectRecord(subscriber, expected);
+  for (const { jobId, subscriber } of ofOne) {
+    await expectRecord(
+      subscriber,
+      expected.filter((one) => one.startsWith(jobId)),
+    );
+  }
+  await Promise.all(everybody.map((subscriber) => subscriber.stop()));
+  await Promise.all(houses.map((house) => house.close()));
+  await notifier.close();
+}
+
+/** What it was told, one after the other: what its snapshot held, and then every event after it. */
+async function expectRecord(subscriber: PersistentClient, expected: readonly string[]): Promise<void> {
+  const received = () => subscriber.failure !== undefined || subscriber.record.at(-1) === expected.at(-1);
+  await vi.waitUntil(received, { timeout: REST_MS, interval: 50 }).catch(() => undefined);
+  if (subscriber.failure !== undefined) throw new Error("A subscriber failed.", { cause: subscriber.failure });
+  expect(subscriber.snapshots.length).toBeLessThanOrEqual(1);
+  const from = expected.indexOf(subscriber.snapshots[0] ?? "") + 1;
+  expect(subscriber.record).toEqual(expected.slice(from));
+}
+
+function watchAll(urls: readonly string[], index: number, protocolId: string, after: string): PersistentClient {
+  const query = `subscription ($after: Cursor, $protocolId: String!) {
+    change: aiJobsChanged(after: $after, filter: { protocolId: $protocolId }) { ${FIELDS} } }`;
+  return persistentClient(PROTOCOLS[index % 2] ?? "graphql-sse", { urls, query, variables: { protocolId, after } });
+}
+
+function watchOne(urls: readonly string[], index: number, jobId: string, after: string | undefined): PersistentClient {
+  const query = `subscription ($after: Cursor, $jobId: UUID!) {
+    change: aiJobChanged(after: $after, jobId: $jobId) { ${FIELDS} } }`;
+  const variables = { jobId, ...(after === undefined ? {} : { after }) };
+  return persistentClient(PROTOCOLS[index % 2] ?? "graphql-sse", { urls, query, variables });
+}
+
+async function feedCursor(url: string): Promise<string> {
+  const schema = z.object({ aiJobs: z.object({ feedCursor: z.string() }) });
+  return schema.parse(await post(url, "{ aiJobs(first: 1) { feedCursor } }")).aiJobs.feedCursor;
+}
+
+/** Every writer's changes, each in a transaction that has its id before it waits. @returns their places as they committed. */
+async function write(engine: Engine, jobIds: readonly string[]): Promise<readonly bigint[]> {
+  const places: bigint[] = [];
+  let left = SIZE.changes;
+  const writer = async () => {
+    while (left > 0) {
+      left -= 1;
+      places.push(await change(engine, jobIds[Math.floor(Math.random() * jobIds.length)] ?? ""));
+      await sleep(Math.random() * APART_MS);
+    }
+  };
+  await Promise.all(Array.from({ length: WRITERS }, writer));
+  return places;
+}
+
+function change(engine: Engine, jobId: string): Promise<bigint> {
+  return inTransaction(engine, async (tx) => {
+    await tx.$executeRaw`SELECT pg_current_xact_id(), pg_sleep(${(Math.random() * HELD_MS) / 1000})`;
+    const job = await lockJob(tx, WORKSPACE, jobId);
+    if (!job) throw new Error("There is no such job.");
+    const event = { type: "STATE_CHANGED", by: ENGINE, payload: { reason: "tortured" } } as const;
+    return (await writeVersion(tx, { job, set: {}, event })).event.orderXid;
+  });
+}
+
+/** A server, and the network before it. The network stays where it is; the server comes and goes. */
+interface House {
+  readonly proxy: Proxy;
+  restart(signal: "SIGTERM" | "SIGKILL"): Promise<void>;
+  close(): Promise<void>;
+}
+
+async function openHouse(env: Readonly<Record<string, string>>): Promise<House> {
+  let server: SpawnedServer = spawnServer(env);
+  const url = await server.url;
+  const proxy = await startProxy(url);
+  return {
+    proxy,
+    restart: async (signal) => {
+      const { code, stderr } = await server.end(signal);
+      if (signal === "SIGTERM") expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+      server = spawnServer({ ...env, PORT: new URL(url).port });
+      await server.url;
+    },
+    close: async () => {
+      await server.end("SIGTERM");
+      await proxy.close();
+    },
+  };
+}
+
+/** One after the other, so that somebody is always there; each goes in both ways. */
+async function restart(houses: readonly House[]): Promise<void> {
+  for (let count = 0; count < SIZE.restarts; count++) {
+    await houses[count % houses.length]?.restart(count % 4 === 1 || count % 4 === 2 ? "SIGKILL" : "SIGTERM");
+    await sleep(1000);
+  }
+}
+
+async function breakThings(houses: readonly House[], hints: Hints, signal: AbortSignal): Promise<void> {
+  const deeds: readonly ((proxy: Proxy) => Promise<void> | void)[] = [
+    (proxy) => proxy.cut(),
+    async (proxy) => {
+      proxy.silence();
+      await sleep(Math.random() * 300);
+      proxy.cut();
+      proxy.allow();
+    },
+    async (proxy) => {
+      proxy.refuse();
+      proxy.cut();
+      await sleep(Math.random() * 300);
+      proxy.allow();
+    },
+    () => hints.break(),
+  ];
+  while (!signal.aborted) {
+    const proxy = houses[Math.floor(Math.random() * houses.length)]?.proxy;
+    if (proxy) await deeds[Math.floor(Math.random() * deeds.length)]?.(proxy);
+    await sleep(100 + Math.random() * 400);
+  }
+}
