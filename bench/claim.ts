@@ -11,7 +11,8 @@
 import { Agent } from "node:http";
 import type pg from "pg";
 import { z } from "zod";
-import { type Claimed, claimAiJobs } from "../src/claims/claim.ts";
+import { claimAiJobs } from "../src/claims/claim.ts";
+import type { Claimed } from "../src/claims/request.ts";
 import { openDatabase } from "../src/db/open.ts";
 import type { Engine } from "../src/engine.ts";
 import { NO_METRICS } from "../src/jobs/metrics.ts";
@@ -88,13 +89,13 @@ async function round(url: string, jobs: number, limit: number, workers: number):
 }
 
 /** Has so many jobs of those kinds wait in our queue, at least. */
-async function fillTo(sql: pg.Client, longPoller: number): Promise<void> {
+async function fillTo(sql: pg.Client, waiting: number): Promise<void> {
   const kinds = KINDS.map((kind) => kind.toLowerCase());
   const { rows } = await sql.query<{ there: number }>(
     `SELECT count(*)::int AS there FROM ai_jobs WHERE state = 'queued' AND job_kind = ANY($1::text[]::"JobKind"[])`,
     [kinds],
   );
-  const lacking = Math.max(0, longPoller - (rows[0]?.there ?? 0));
+  const lacking = Math.max(0, waiting - (rows[0]?.there ?? 0));
   // They come in every kind, in turn, of which the workers leave one out.
   await addQueuedJobs(sql, Math.ceil((lacking * (KINDS.length + 1)) / KINDS.length));
 }
@@ -120,14 +121,14 @@ await withDatabase(async (url, sql) => {
   const ten = await startQueue(url, "pg-boss-10");
   const newest = await startQueue(url, "pg-boss");
   try {
-    for (const longPoller of WAITING) {
+    for (const waiting of WAITING) {
       for (const { name, jobs, limit, workers, atLeast } of QUESTIONS) {
         const all = async () => {
-          await fillTo(sql, longPoller + jobs);
+          await fillTo(sql, waiting + jobs);
           return {
             ours: await round(ours.url, jobs, limit, workers),
-            ten: await ten.round(jobs, limit, workers, longPoller),
-            newest: await newest.round(jobs, limit, workers, longPoller),
+            ten: await ten.round(jobs, limit, workers, waiting),
+            newest: await newest.round(jobs, limit, workers, waiting),
             bare: limit === 1 ? await withoutDatabase(ours.url, jobs, workers) : Number.NaN,
           };
         };
@@ -138,7 +139,7 @@ await withDatabase(async (url, sql) => {
         for (let at = 0; at < ROUNDS; at++) rounds.push(await all());
         const rate = (of: "ours" | "ten" | "newest" | "bare") => median(rounds.map((one) => one[of])).toFixed(0);
         const ratio = (of: "ten" | "newest") => median(rounds.map((one) => one.ours / one[of]));
-        const title = `${name}, ${longPoller} more waiting`;
+        const title = `${name}, ${waiting} more waiting`;
         const head = [title, "ours, jobs/s", "pg-boss 10", "ratio", "pg-boss 12", "ratio"];
         const row = [
           "",
@@ -150,7 +151,7 @@ await withDatabase(async (url, sql) => {
         ];
         console.log(`${table(head, [row])}\n`);
         if (limit === 1) console.log(`The same requests, refused before the database: ${rate("bare")} jobs/s\n`);
-        if (longPoller === WAITING.at(-1))
+        if (waiting === WAITING.at(-1))
           console.log(`${bar(`${title}, ours : pg-boss 10`, ratio("ten"), { atLeast })}\n`);
       }
     }

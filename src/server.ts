@@ -34,7 +34,7 @@ export function createServer(options: GraphQLOptions): AiJobServer {
     const late = setTimeout(() => http.closeAllConnections(), GRACE_MS);
     // Before the feed ends: a socket's client is then told that the server goes, and not that its subscription is over.
     const socketsClosed = sockets.close();
-    await Promise.all([options.feed.close(), options.longPoller.close(), socketsClosed]);
+    await Promise.all([options.feed.close(), options.claimer.close(), socketsClosed]);
     await closed;
     clearInterval(idle);
     clearTimeout(late);

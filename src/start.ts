@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import type { Server } from "node:net";
 import type { Logger } from "pino";
-import { createLongPoller } from "./claims/long-poll.ts";
+import { createClaimer } from "./claims/claim.ts";
 import type { Config } from "./config.ts";
 import { type Database, DatabaseError, openDatabase } from "./db/open.ts";
 import { newRotation } from "./engine.ts";
@@ -52,11 +52,9 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
     backoff,
     revisePreferenceMs,
   };
-  const longPoller = createLongPoller(engine, (err) =>
-    log.warn({ err }, "due jobs could not be looked for; trying again"),
-  );
+  const claimer = createClaimer(engine, (err) => log.warn({ err }, "due jobs could not be looked for; trying again"));
   notifier.onNotify(() => feed.notify());
-  notifier.onNotify(() => longPoller.notify());
+  notifier.onNotify(() => claimer.notify());
   const letGo = async () => {
     await notifier.close();
     await database.close();
@@ -71,7 +69,7 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
     const server = createServer({
       engine,
       feed,
-      longPoller,
+      claimer,
       notifier,
       maintenance,
       log,

@@ -14,8 +14,8 @@ beforeAll(async () => {
 afterAll(() => db.close());
 
 test("a start finishes the bulk actions that nobody is at, and leaves alone one that another server is doing now", async () => {
-  const { prisma } = db.database;
-  const engine = engineOn(db.database);
+  const { prisma } = db;
+  const engine = engineOn(db);
   const [before, now] = [{ protocolId: "before" }, { protocolId: "now" }];
   await queuedJobs(engine, 2, before);
   await queuedJobs(engine, 3, now);

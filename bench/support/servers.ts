@@ -72,9 +72,9 @@ export async function startPeer(databaseUrl: string): Promise<Server> {
 export interface Queue {
   /**
    * Has so many workers of one process take and complete so many jobs, so many at once.
-   * @param longPoller jobs that wait in the queue beside those.
+   * @param waiting jobs that wait in the queue beside those.
    */
-  round(jobs: number, batchSize: number, concurrency: number, longPoller: number): Promise<number>;
+  round(jobs: number, batchSize: number, concurrency: number, waiting: number): Promise<number>;
   stop(): Promise<void>;
 }
 
@@ -97,8 +97,8 @@ export async function startQueue(databaseUrl: string, peer: QueuePeer): Promise<
   };
   await answer();
   return {
-    round: (jobs, batchSize, concurrency, longPoller) => {
-      child.send({ jobs, batchSize, concurrency, longPoller });
+    round: (jobs, batchSize, concurrency, waiting) => {
+      child.send({ jobs, batchSize, concurrency, waiting });
       return answer();
     },
     stop: async () => {

@@ -1,80 +1,71 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Engine } from "../engine.ts";
-import type { ClaimAiJobs, Claimed } from "./claim.ts";
-import { type ClaimDemand, demandKey, listDuePartitions, type QueuePartition } from "./claim-query.ts";
-import { coalesceClaims } from "./coalesce.ts";
+import { type ClaimDemand, demandKey, type QueuePartition } from "./queue-partitions.ts";
+import { type ClaimAiJobs, type Claimed, isEmpty, NOTHING } from "./request.ts";
 
 export interface LongPollerOptions {
-  /** Where something is due of what is waited for: one statement, whoever waits. */
-  readonly look: (wants: readonly ClaimDemand[]) => Promise<readonly QueuePartition[]>;
-  readonly claim: (wanted: ClaimAiJobs) => Promise<Claimed>;
-  /** Milliseconds from one look to the next though nobody called: time alone makes jobs due, and other servers do. */
-  readonly pollMs: number;
+  /** Where something is due that one of these demands can do: one statement, whoever waits. */
+  readonly listDue: (demands: readonly ClaimDemand[]) => Promise<readonly QueuePartition[]>;
+  /** A claim that waits for nothing. */
+  readonly claim: (request: ClaimAiJobs) => Promise<Claimed>;
   readonly onError: (error: unknown) => void;
 }
 
-/** How soon a job is seen that another server queued, or that time made due, at the latest. */
+/** Milliseconds from one look to the next though nobody was notified: time alone makes jobs due, and a hint may be lost. */
 const POLL_MS = 250;
 /** Milliseconds between two looks, at least: many commits in a row are one reason to look. */
-const SOONEST_MS = 10;
+const MIN_INTERVAL_MS = 10;
 
+/** A request that waits. */
 interface Waiter {
-  readonly wanted: ClaimAiJobs;
+  readonly request: ClaimAiJobs;
   readonly answer: (claimed: Claimed) => void;
-  /** It is its turn: what it gets must reach it, though its time be up meanwhile. */
-  isTrying: boolean;
+  /** A claim is under way for it: what it gets must reach it, even where its time is up meanwhile. */
+  isClaiming: boolean;
   isLate: boolean;
 }
 
 /**
- * Workers that wait until something is due. One of them, in the order in which they came, tries when a look finds what
- * it can do; so a thousand that wait cost the database one look, and not a thousand.
+ * Requests that wait until something is due, in the order in which they came. When a look finds due jobs, those that can do
+ * them claim one after another, until the first that finds them gone; so a thousand that wait cost the database one look,
+ * and not a thousand.
  */
 export class LongPoller {
   readonly #options: LongPollerOptions;
   readonly #waiters = new Set<Waiter>();
   #watching: Promise<void> | undefined;
-  #called: AbortController = new AbortController();
+  #notified: AbortController = new AbortController();
   #closed = false;
 
   constructor(options: LongPollerOptions) {
     this.#options = options;
   }
 
-  /** How many wait. */
+  /** How many requests wait. */
   get size(): number {
     return this.#waiters.size;
   }
 
-  /** Something may be due: a commit here, or a hint of another server. */
+  /** Something may be due: after a commit here, or by a hint of another server. */
   notify(): void {
-    if (this.#waiters.size > 0) this.#called.abort();
+    if (this.#waiters.size > 0) this.#notified.abort();
   }
 
   /**
-   * Claims, at once or as soon as something is due.
-   * @param waitMs the longest wait; the answer is empty then.
-   * @param signal the client has gone: it waits no more, and takes nothing.
+   * Claims as soon as something is due. Nothing was a moment ago.
+   * @param waitMs milliseconds to wait; the answer is empty when they have passed.
+   * @param signal aborted when the client has gone: the answer is empty, and nothing is taken for it any more.
    */
-  async claim(wanted: ClaimAiJobs, waitMs: number, signal?: AbortSignal): Promise<Claimed> {
-    if (signal?.aborted) return NOTHING;
-    const deadline = performance.now() + waitMs;
-    const claimed = await this.#options.claim(wanted);
-    if (!isEmpty(claimed) || this.#closed) return claimed;
-    const left = deadline - performance.now();
-    return left > 0 ? this.#wait(wanted, left, signal) : claimed;
-  }
-
-  #wait(wanted: ClaimAiJobs, milliseconds: number, signal: AbortSignal | undefined): Promise<Claimed> {
+  wait(request: ClaimAiJobs, waitMs: number, signal?: AbortSignal): Promise<Claimed> {
+    if (waitMs <= 0 || this.#closed) return Promise.resolve(NOTHING);
     return new Promise((resolve) => {
       const leave = () => {
         waiter.isLate = true;
-        if (!waiter.isTrying) waiter.answer(NOTHING);
+        if (!waiter.isClaiming) waiter.answer(NOTHING);
       };
-      const timer = setTimeout(leave, milliseconds);
+      const timer = setTimeout(leave, waitMs);
       const waiter: Waiter = {
-        wanted,
-        isTrying: false,
+        request,
+        isClaiming: false,
         isLate: false,
         answer: (claimed) => {
           clearTimeout(timer);
@@ -90,89 +81,73 @@ export class LongPoller {
     });
   }
 
-  /** Everybody who waits is answered, and nobody waits any more. */
+  /** Answers everybody who waits, with nothing. Nobody waits any more. */
   async close(): Promise<void> {
     this.#closed = true;
     for (const waiter of this.#waiters) {
       waiter.isLate = true;
-      if (!waiter.isTrying) waiter.answer(NOTHING);
+      if (!waiter.isClaiming) waiter.answer(NOTHING);
     }
-    this.#called.abort();
+    this.#notified.abort();
     await this.#watching;
   }
 
   async #watch(): Promise<void> {
     while (this.#waiters.size > 0) {
-      this.#called = new AbortController();
+      this.#notified = new AbortController();
       try {
-        await this.#serve(await this.#options.look(this.#wants()));
+        await this.#serve(await this.#options.listDue(this.#demands()));
       } catch (error) {
         // The database is away or too busy: who waits goes on waiting.
         this.#options.onError(error);
       }
-      await sleep(SOONEST_MS);
-      await sleep(this.#options.pollMs, undefined, { signal: this.#called.signal }).catch(() => undefined);
+      await sleep(MIN_INTERVAL_MS);
+      await sleep(POLL_MS, undefined, { signal: this.#notified.signal }).catch(() => undefined);
     }
     this.#watching = undefined;
   }
 
-  /** What is waited for, each of it once. */
-  #wants(): readonly ClaimDemand[] {
-    return [...new Map([...this.#waiters].map(({ wanted }) => [demandKey(wanted), wanted])).values()];
+  /** What is waited for, each demand once. */
+  #demands(): readonly ClaimDemand[] {
+    return [...new Map([...this.#waiters].map(({ request }) => [demandKey(request), request])).values()];
   }
 
-  /** Those who can do something of what is due try in their order, until the first who finds that it is gone. */
-  async #serve(places: readonly QueuePartition[]): Promise<void> {
+  /** Those who can do something of what is due claim in their order; of each demand, until the first that finds it gone. */
+  async #serve(partitions: readonly QueuePartition[]): Promise<void> {
     const inVain = new Set<string>();
     for (const waiter of this.#waiters) {
-      const { wanted } = waiter;
-      const fitting = places.filter((place) => fits(place, wanted));
-      // What is kept for one worker is not gone because another one did not get it.
-      const isOwn = fitting.some(({ reservedFor: keptFor }) => keptFor !== null);
-      const key = isOwn ? `${demandKey(wanted)} ${wanted.workerId}` : demandKey(wanted);
+      const { request } = waiter;
+      const fitting = partitions.filter((partition) => fits(partition, request));
+      // What is reserved for one worker is not gone because another one did not get it.
+      const isOwn = fitting.some(({ reservedFor }) => reservedFor !== null);
+      const key = isOwn ? `${demandKey(request)} ${request.workerId}` : demandKey(request);
       if (inVain.has(key) || fitting.length === 0) continue;
-      if (!(await this.#try(waiter))) inVain.add(key);
+      if (!(await this.#claimFor(waiter))) inVain.add(key);
     }
   }
 
   /** @returns whether there was something for this one; where its claim fails, it goes to the end of the line. */
-  async #try(waiter: Waiter): Promise<boolean> {
-    waiter.isTrying = true;
+  async #claimFor(waiter: Waiter): Promise<boolean> {
+    waiter.isClaiming = true;
     try {
-      const claimed = await this.#options.claim(waiter.wanted);
+      const claimed = await this.#options.claim(waiter.request);
       const found = !isEmpty(claimed);
       if (found) waiter.answer(claimed);
       return found;
     } catch (error) {
-      // Those behind it wait for the same, perhaps, and are not to wait for it.
+      // Those behind it may wait for the same, and are not to wait for it.
       this.#options.onError(error);
       if (this.#waiters.delete(waiter)) this.#waiters.add(waiter);
       return false;
     } finally {
-      waiter.isTrying = false;
+      waiter.isClaiming = false;
       if (waiter.isLate) waiter.answer(NOTHING);
     }
   }
 }
 
-/** The waiting room of a process. */
-export function createLongPoller(engine: Engine, onError: (error: unknown) => void): LongPoller {
-  return new LongPoller({
-    look: (wants) => listDuePartitions(engine.prisma, wants),
-    claim: coalesceClaims(engine),
-    pollMs: POLL_MS,
-    onError,
-  });
-}
-
-const NOTHING: Claimed = { claims: [], poisoned: [] };
-
-function isEmpty({ claims, poisoned }: Claimed): boolean {
-  return claims.length === 0 && poisoned.length === 0;
-}
-
-function fits({ workspaceId, jobKind, reservedFor: keptFor }: QueuePartition, wanted: ClaimAiJobs): boolean {
-  const isServed = wanted.workspaceId === null || wanted.workspaceId === workspaceId;
-  const isMine = keptFor === null || keptFor === wanted.workerId;
-  return isServed && isMine && (wanted.jobKinds?.includes(jobKind) ?? true);
+function fits({ workspaceId, jobKind, reservedFor }: QueuePartition, request: ClaimAiJobs): boolean {
+  const isServed = request.workspaceId === null || request.workspaceId === workspaceId;
+  const isMine = reservedFor === null || reservedFor === request.workerId;
+  return isServed && isMine && (request.jobKinds?.includes(jobKind) ?? true);
 }

@@ -1,6 +1,5 @@
 import type DataLoader from "dataloader";
-import type { CompleteWorkflows } from "../claims/coalesce.ts";
-import type { LongPoller } from "../claims/long-poll.ts";
+import type { Claimer } from "../claims/claim.ts";
 import type {
   AiJob,
   BulkActionItem,
@@ -12,6 +11,7 @@ import type { Engine } from "../engine.ts";
 import type { Counts } from "../jobs/bulk/items.ts";
 import type { Feed } from "../live/feed.ts";
 import type { Actor } from "../log/event.ts";
+import type { CompleteWorkflows } from "../runs/batched-complete.ts";
 import type { SharedLoaders } from "./shared-loaders.ts";
 import type { WatchPermission } from "./subscriptions/watch-rule.ts";
 
@@ -50,7 +50,7 @@ export interface Delivery {
 export interface GraphQLContext {
   readonly engine: Engine;
   readonly feed: Feed;
-  readonly longPoller: LongPoller;
+  readonly claimer: Claimer;
   readonly completeWorkflows: CompleteWorkflows;
   readonly viewer: Viewer;
   readonly mayWatch: WatchPermission;

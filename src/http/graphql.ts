@@ -1,7 +1,6 @@
 import { createYoga, type YogaInitialContext } from "graphql-yoga";
 import type { Logger } from "pino";
-import { coalesceCompletions } from "../claims/coalesce.ts";
-import type { LongPoller } from "../claims/long-poll.ts";
+import type { Claimer } from "../claims/claim.ts";
 import type { Engine } from "../engine.ts";
 import { type GraphQLContext, newLoaders, type Viewer } from "../graphql/context.ts";
 import { schema } from "../graphql/schema.ts";
@@ -10,6 +9,7 @@ import { anyoneMayWatch, type WatchPermission } from "../graphql/subscriptions/w
 import type { Feed } from "../live/feed.ts";
 import type { CommitNotifier } from "../live/notifier.ts";
 import type { MaintenanceTasks } from "../maintenance.ts";
+import { createBatchedComplete } from "../runs/batched-complete.ts";
 import { maskError } from "./error-format.ts";
 import { useBodyLimit } from "./plugins/use-body-limit.ts";
 import { useDocumentLimit } from "./plugins/use-document-limit.ts";
@@ -25,7 +25,7 @@ export const ENDPOINT = "/graphql";
 export interface GraphQLOptions {
   readonly engine: Engine;
   readonly feed: Feed;
-  readonly longPoller: LongPoller;
+  readonly claimer: Claimer;
   readonly notifier: CommitNotifier;
   readonly maintenance: Pick<MaintenanceTasks, "health">;
   readonly log: Logger;
@@ -56,11 +56,11 @@ const KEEP_ALIVE_MS = 12_000;
  * @param stopping aborts when the server stops.
  */
 export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
-  const { engine, feed, longPoller, notifier, maintenance, log, corsOrigins, maxBodyBytes } = options;
+  const { engine, feed, claimer, notifier, maintenance, log, corsOrigins, maxBodyBytes } = options;
   const { mayWatch = anyoneMayWatch, keepAliveMs = KEEP_ALIVE_MS, maxOperations, maxReservations } = options;
   const deliveries = new Deliveries();
   const sharedLoaders = new SharedLoaders();
-  const completeWorkflows = coalesceCompletions(engine);
+  const completeWorkflows = createBatchedComplete(engine);
   return createYoga<Transport, ReturnType<typeof contextOf>>({
     schema,
     graphqlEndpoint: ENDPOINT,
@@ -100,7 +100,7 @@ export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
     return {
       engine,
       feed,
-      longPoller,
+      claimer,
       completeWorkflows,
       viewer: viewer ?? viewerOf(request?.headers.get(WORKSPACE_HEADER)),
       mayWatch,

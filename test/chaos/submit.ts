@@ -19,11 +19,11 @@ const PATIENCE = { totalMs: 400_000 };
  */
 export async function submitJobs(client: Client, jobs: readonly PlannedJob[]): Promise<readonly string[]> {
   const start = performance.now();
-  const longPoller = jobs.toSorted((a, b) => a.at - b.at).values();
+  const waiting = jobs.toSorted((a, b) => a.at - b.at).values();
   const cancelling: Promise<string | null>[] = [];
   // Ten people at their desks, who take the next job of one pile.
   const submitter = async () => {
-    for (const { at, input, cancelAfter } of longPoller) {
+    for (const { at, input, cancelAfter } of waiting) {
       await sleep(Math.max(0, at - (performance.now() - start)));
       const answer = await client.ask(SUBMIT, input, undefined, PATIENCE);
       if (codeOf(answer) !== null) throw new Surprise(JSON.stringify(answer));

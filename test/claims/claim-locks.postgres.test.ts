@@ -18,7 +18,7 @@ beforeAll(async () => {
   db = await openTestDatabase();
   if (db.location.kind !== "postgres") throw new Error("This file is about PostgreSQL.");
   other = anotherClient(db.location.url, 4);
-  const engine = engineOn(db.database);
+  const engine = engineOn(db);
   workspaces = Array.from({ length: 5 }, () => randomUUID()).toSorted();
   for (const workspaceId of workspaces) {
     for (let at = 0; at < 6; at++) {
@@ -47,7 +47,7 @@ async function free(): Promise<string[]> {
 }
 
 test.each([1, 7, 29, 30, 100])("a claim of %i jobs holds no others", async (limit) => {
-  await db.database.prisma.$transaction(async (tx) => {
+  await db.prisma.$transaction(async (tx) => {
     const taken = (await lock(tx, limit)).map(({ jobId }) => jobId);
     expect(new Set(taken).size).toBe(Math.min(limit, JOBS));
     const left = await free();
@@ -59,7 +59,7 @@ test.each([1, 7, 29, 30, 100])("a claim of %i jobs holds no others", async (limi
 test("a claim that plans what another one holds goes on to what nobody holds, and waits for nothing", async () => {
   await other.$transaction(async (first) => {
     const held = (await lock(first, 28)).map(({ jobId }) => jobId);
-    await db.database.prisma.$transaction(async (second) => {
+    await db.prisma.$transaction(async (second) => {
       await second.$executeRaw`SET LOCAL lock_timeout = '1ms'`;
       const taken = (await lock(second, 5)).map(({ jobId }) => jobId);
       expect(taken).toHaveLength(2);

@@ -22,9 +22,9 @@ afterAll(async () => {
 const many = () => Array.from({ length: 100 }, () => randomUUID());
 
 test("64 clients claim from the jobs of 100 workspaces: each job once, and nobody is sent away empty", async () => {
-  const engine = engineOn(db.database);
+  const engine = engineOn(db);
   const jobIds = await submitMany(engine, 300, many());
-  const server = await startTestServer(db.database);
+  const server = await startTestServer(db);
   const got = await claimAll(server.url, 300, 1, {});
   await server.close();
   await expectEachOnce(engine, jobIds, got);
@@ -32,9 +32,9 @@ test("64 clients claim from the jobs of 100 workspaces: each job once, and nobod
 });
 
 test("clients of two servers claim from the jobs of 100 workspaces: each job once", async () => {
-  const engine = engineOn(db.database);
+  const engine = engineOn(db);
   const jobIds = await submitMany(engine, 300, many());
-  const servers = [await startTestServer(db.database), await startTestServer(otherStorage)] as const;
+  const servers = [await startTestServer(db), await startTestServer(otherStorage)] as const;
   const halves = await Promise.all(servers.map(({ url }) => claimAll(url, 100, 1, {})));
   const rest = await claimAll(servers[0].url, 300 - halves.flatMap(({ jobIds: ids }) => ids).length, 1, {});
   for (const server of servers) await server.close();

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { type ClaimAiJobs, type Claimed, claimAiJobs } from "../../src/claims/claim.ts";
+import { claimAiJobs } from "../../src/claims/claim.ts";
+import type { ClaimAiJobs, Claimed } from "../../src/claims/request.ts";
 import type { Prisma } from "../../src/db/generated/client/client.ts";
 import { newRotation } from "../../src/engine.ts";
 import { submitAiJob } from "../../src/jobs/submit.ts";
@@ -18,7 +19,7 @@ afterAll(() => database.close());
 /** Every test has a workspace of its own, and claims from nothing else unless it says so. */
 let workspaceId: string;
 beforeEach(() => {
-  engine = engineOn(database.database, { rotation: newRotation() });
+  engine = engineOn(database, { rotation: newRotation() });
   workspaceId = randomUUID();
 });
 
@@ -115,14 +116,14 @@ describe("a claim", () => {
   });
 
   test("fails a job that its profile no longer allows, with the denial on record, and hands out the others", async () => {
-    await database.database.prisma.capabilityProfile.create({
+    await database.prisma.capabilityProfile.create({
       data: { id: workspaceId, capabilities: ["doc.summarize"], jobKinds: [] },
     });
     const denied = await submit({ capabilityProfileId: workspaceId });
     const allowed = await submit();
-    await database.database.prisma.capabilityProfile.update({ where: { id: workspaceId }, data: { capabilities: [] } });
+    await database.prisma.capabilityProfile.update({ where: { id: workspaceId }, data: { capabilities: [] } });
     expect(await taken({ limit: 9 })).toEqual([allowed]);
-    const job = await database.database.prisma.aiJob.findUniqueOrThrow({ where: { jobId: denied } });
+    const job = await database.prisma.aiJob.findUniqueOrThrow({ where: { jobId: denied } });
     expect(job).toMatchObject({ state: "FAILED", statusReason: "capability_denied: doc.summarize", version: 2 });
   });
 
@@ -176,7 +177,7 @@ describe("workspaces have their turns", () => {
 describe("quotas", () => {
   async function limit(more: Partial<Prisma.QuotaUncheckedCreateInput>): Promise<void> {
     const id = randomUUID();
-    await database.database.prisma.quota.create({
+    await database.prisma.quota.create({
       data: { id, workspaceId, resource: "ACTIVE_JOBS", max: 2n, ...more },
     });
   }

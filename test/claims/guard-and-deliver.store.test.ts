@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Claimed, claimAiJobs } from "../../src/claims/claim.ts";
+import { claimAiJobs } from "../../src/claims/claim.ts";
+import type { Claimed } from "../../src/claims/request.ts";
 import type { Engine } from "../../src/engine.ts";
 import { cancelAiJob } from "../../src/jobs/cancel.ts";
 import { submitAiJob } from "../../src/jobs/submit.ts";
@@ -20,11 +21,11 @@ let db: TestDatabase;
 let engine: Engine;
 beforeAll(async () => {
   db = await openTestDatabase();
-  engine = engineOn(db.database);
+  engine = engineOn(db);
 });
 afterAll(() => db.close());
 
-const records = (jobId: string) => recordsOf(db.database.prisma, jobId);
+const records = (jobId: string) => recordsOf(db.prisma, jobId);
 
 /** Jobs of a workspace of their own, with these texts as their inputs. */
 async function queue(...texts: readonly (string | null)[]) {
@@ -53,7 +54,7 @@ function engineThat(meanwhile: (content: GuardContent) => Promise<unknown>): Eng
       return injection.check(content);
     },
   };
-  return engineOn(db.database, { guards: [guard] });
+  return engineOn(db, { guards: [guard] });
 }
 
 describe("of several jobs, one", () => {
@@ -61,8 +62,8 @@ describe("of several jobs, one", () => {
     const { workspaceId, jobIds } = await queue("calm", HOSTILE, null);
     const [calm = "", hostile = "", empty = ""] = jobIds;
     const point = { at: "before the job's row is written", on: "ai_jobs", when: "BEFORE ROW" } as const;
-    const fault = `IF NEW.state = 'poisoned' THEN ${await raising(db.database, "40001")}; END IF`;
-    const claimed = await withFault(db.database, point, fault, () => claim(workspaceId));
+    const fault = `IF NEW.state = 'poisoned' THEN ${await raising(db, "40001")}; END IF`;
+    const claimed = await withFault(db, point, fault, () => claim(workspaceId));
     expect(idsOf(claimed).toSorted()).toEqual([calm, empty].toSorted());
     expect(claimed.poisoned).toEqual([]);
     for (const one of claimed.claims) expect(told(await SORTS[0]?.send(engine, one))).toBe("done");
@@ -70,7 +71,7 @@ describe("of several jobs, one", () => {
     // Nobody has its token: its lease runs out, and the next claim tries again.
     const { job, runs } = await records(hostile);
     expect(job).toMatchObject({ state: "RUNNING", attempt: 1 });
-    for (const run of runs) await expireLease(db.database, { run });
+    for (const run of runs) await expireLease(db, { run });
     await recoverStalledRuns(engine);
     await dueNow(engine, hostile);
     expect((await claim(workspaceId)).poisoned).toMatchObject([{ jobId: hostile, state: "POISONED" }]);
@@ -134,7 +135,7 @@ describe("a job that, while it is guarded,", () => {
     const { workspaceId, jobIds } = await queue(HOSTILE);
     const [jobId = ""] = jobIds;
     const late = engineThat(async () => {
-      for (const run of (await records(jobId)).runs) await expireLease(db.database, { run });
+      for (const run of (await records(jobId)).runs) await expireLease(db, { run });
       await recoverStalledRuns(engine);
     });
     expect(await claim(workspaceId, late)).toMatchObject({ claims: [], poisoned: [{ jobId }] });

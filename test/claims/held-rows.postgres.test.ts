@@ -1,8 +1,8 @@
 import pg from "pg";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import type { Claim } from "../../src/claims/acquire-lease.ts";
-import { coalesceCompletions } from "../../src/claims/coalesce.ts";
 import type { Engine } from "../../src/engine.ts";
+import { createBatchedComplete } from "../../src/runs/batched-complete.ts";
 import { completeWorkflows } from "../../src/runs/complete.ts";
 import { heartbeatWorkflows } from "../../src/runs/heartbeat.ts";
 import { recoverStalledRuns } from "../../src/runs/recover.ts";
@@ -20,7 +20,7 @@ let holder: pg.Client;
 beforeAll(async () => {
   db = await openTestDatabase();
   if (db.location.kind !== "postgres") throw new Error("This file is about PostgreSQL.");
-  engine = engineOn(db.database);
+  engine = engineOn(db);
   holder = new pg.Client({ connectionString: db.location.url });
   await holder.connect();
 });
@@ -46,7 +46,7 @@ async function letGoAfterLease({ run }: Claim): Promise<void> {
 }
 
 async function endLeaseSoon({ run }: Claim): Promise<void> {
-  await db.database.prisma.$executeRaw`
+  await db.prisma.$executeRaw`
     UPDATE workflow_runs SET lease_expires_at = clock_timestamp() + interval '1 second' WHERE id = ${run.id}::uuid`;
 }
 
@@ -76,17 +76,17 @@ test.each([
   const answer = report([ends, lasts]);
   await letGoAfterLease(ends);
   expect(await answer).toMatchObject({ code: "LEASE_LOST" });
-  expect((await recordsOf(db.database.prisma, ends.job.jobId)).job).toMatchObject({ state: "RUNNING", version: 2 });
+  expect((await recordsOf(db.prisma, ends.job.jobId)).job).toMatchObject({ state: "RUNNING", version: 2 });
 });
 
 test("completions that share a transaction do not wait for one whose job is held, and that one is done when it is free", async () => {
   const held = await started(engine);
   const free = [await started(engine), await started(engine), await started(engine)];
   await hold(held);
-  const complete = coalesceCompletions(engine);
+  const complete = createBatchedComplete(engine);
   const answers = [held, ...free].map((claim) => complete([aCompletion(claim)]));
   expect(await Promise.all(answers.slice(1))).toMatchObject(free.map(() => [{ job: { state: "COMPLETED" } }]));
-  expect((await recordsOf(db.database.prisma, held.job.jobId)).job).toMatchObject({ state: "RUNNING", version: 2 });
+  expect((await recordsOf(db.prisma, held.job.jobId)).job).toMatchObject({ state: "RUNNING", version: 2 });
   await holder.query("ROLLBACK");
   expect(await answers[0]).toMatchObject([{ job: { state: "COMPLETED", version: 3 } }]);
 });
@@ -94,9 +94,9 @@ test("completions that share a transaction do not wait for one whose job is held
 test("a sweep recovers the runs of jobs that nobody holds, waits for none, and takes the others the next time", async () => {
   const held = await started(engine);
   const free = await started(engine);
-  for (const claim of [held, free]) await expireLease(db.database, claim);
+  for (const claim of [held, free]) await expireLease(db, claim);
   await hold(held);
-  const stateOf = async ({ job }: Claim) => (await recordsOf(db.database.prisma, job.jobId)).job.state;
+  const stateOf = async ({ job }: Claim) => (await recordsOf(db.prisma, job.jobId)).job.state;
   await recoverStalledRuns(engine);
   expect([await stateOf(held), await stateOf(free)]).toEqual(["RUNNING", "QUEUED"]);
   await holder.query("ROLLBACK");

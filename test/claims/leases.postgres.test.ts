@@ -12,7 +12,7 @@ let db: TestDatabase;
 let engine: Engine;
 beforeAll(async () => {
   db = await openTestDatabase();
-  engine = engineOn(db.database);
+  engine = engineOn(db);
 });
 afterAll(() => db.close());
 afterEach(() => vi.useRealTimers());
@@ -30,6 +30,6 @@ test("a lease is judged by the database's clock, whatever this server's says", a
   expect(Math.abs((answer?.leaseExpiresAt?.getTime() ?? 0) - (real + 120_000))).toBeLessThan(30_000);
 
   vi.setSystemTime(real - hour);
-  await expireLease(db.database, held);
+  await expireLease(db, held);
   expect(await advanceWorkflow(engine, aStep(held, "late"))).toBeInstanceOf(LeaseLostError);
 });

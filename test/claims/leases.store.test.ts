@@ -22,7 +22,7 @@ let db: TestDatabase;
 let engine: Engine;
 beforeAll(async () => {
   db = await openTestDatabase();
-  engine = engineOn(db.database);
+  engine = engineOn(db);
 });
 afterAll(() => db.close());
 
@@ -151,7 +151,7 @@ const cases: readonly { what: string; offers: (held: Claim) => Promise<Offer>; t
   {
     what: "a lease that ran out",
     offers: async (held) => {
-      await expireLease(db.database, held);
+      await expireLease(db, held);
       return offer(held);
     },
     told: LOST,
@@ -159,7 +159,7 @@ const cases: readonly { what: string; offers: (held: Claim) => Promise<Offer>; t
   {
     what: "a lease that ran out, and was swept",
     offers: async (held) => {
-      await expireLease(db.database, held);
+      await expireLease(db, held);
       await recoverStalledRuns(engine);
       return offer(held);
     },
@@ -177,7 +177,7 @@ const cases: readonly { what: string; offers: (held: Claim) => Promise<Offer>; t
   {
     what: "a poisoned job whose lease had run out before",
     offers: async (held) => {
-      await expireLease(db.database, held);
+      await expireLease(db, held);
       return poisoned(held);
     },
     told: POISONED,
@@ -214,7 +214,7 @@ const cases: readonly { what: string; offers: (held: Claim) => Promise<Offer>; t
     what: "a job that a sweep has failed, no attempt being left",
     offers: async (held) => {
       await bringTo(engine, held.job.jobId, "RUNNING", { attempt: 3 });
-      await expireLease(db.database, held);
+      await expireLease(db, held);
       await recoverStalledRuns(engine);
       return offer(held);
     },
@@ -233,11 +233,11 @@ const cases: readonly { what: string; offers: (held: Claim) => Promise<Offer>; t
 test.each(cases)("$what: every report is refused, and changes nothing", async ({ offers, told }) => {
   const held = await started(engine);
   const offered = await offers(held);
-  const before = await recordsOf(db.database.prisma, held.job.jobId);
+  const before = await recordsOf(db.prisma, held.job.jobId);
   for (const { report, to, send } of reports) {
     const answer = await send(offered);
     expect({ report, answer }).toMatchObject({ report, answer: "from" in told ? { ...told, to } : told });
-    expect(await recordsOf(db.database.prisma, held.job.jobId)).toEqual(before);
+    expect(await recordsOf(db.prisma, held.job.jobId)).toEqual(before);
   }
 });
 
@@ -255,10 +255,10 @@ describe("a token that is malformed", () => {
     ["a megabyte", () => "A".repeat(1_000_000)],
   ])("such as one that is %s, is a lease that is not held", async (_, malform) => {
     const held = await started(engine);
-    const before = await recordsOf(db.database.prisma, held.job.jobId);
+    const before = await recordsOf(db.prisma, held.job.jobId);
     const token = malform(held.leaseToken);
     for (const { send } of reports) expect(await send({ runId: held.run.id, token })).toMatchObject(LOST);
-    expect(await recordsOf(db.database.prisma, held.job.jobId)).toEqual(before);
+    expect(await recordsOf(db.prisma, held.job.jobId)).toEqual(before);
   });
 });
 
@@ -267,7 +267,7 @@ describe("a lease", () => {
     const held = await started(engine);
     const bytes = Buffer.from(held.leaseToken, "base64url");
     expect(bytes).toHaveLength(32);
-    const { runs, ...others } = await recordsOf(db.database.prisma, held.job.jobId);
+    const { runs, ...others } = await recordsOf(db.prisma, held.job.jobId);
     expect(runs.map(({ leaseToken }) => Buffer.from(leaseToken).toString("hex"))).toEqual([
       createHash("sha256").update(bytes).digest("hex"),
     ]);
@@ -293,7 +293,7 @@ describe("a lease", () => {
     const held = await started(engine);
     const other = await started(engine);
     await reports[0].send({ runId: held.run.id, token: other.leaseToken });
-    const { runs } = await recordsOf(db.database.prisma, held.job.jobId);
+    const { runs } = await recordsOf(db.prisma, held.job.jobId);
     expect(runs).toMatchObject([{ leaseExpiresAt: held.run.leaseExpiresAt }]);
   });
 });

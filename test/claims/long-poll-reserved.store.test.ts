@@ -17,8 +17,8 @@ let server: TestServer;
 let workspaceId: string;
 beforeAll(async () => {
   db = await openTestDatabase();
-  engine = engineOn(db.database);
-  server = await startTestServer(db.database);
+  engine = engineOn(db);
+  server = await startTestServer(db);
 });
 afterAll(async () => {
   await server.close();

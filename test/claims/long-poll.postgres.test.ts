@@ -17,7 +17,7 @@ let workspaceId: string;
 beforeAll(async () => {
   db = await openTestDatabase();
   otherStorage = await openDatabase(db.location);
-  here = await startTestServer(db.database);
+  here = await startTestServer(db);
   there = await startTestServer(otherStorage);
 });
 afterAll(async () => {
@@ -81,13 +81,13 @@ describe("a worker that waits is answered soon after a submit", () => {
 test("of workers that wait at two servers, one is given the job and the others go on waiting", async () => {
   const gone = new AbortController();
   const answered: string[][] = [];
-  const longPoller = Array.from({ length: 10 }, (_, at) =>
+  const waiting = Array.from({ length: 10 }, (_, at) =>
     idsFrom(at % 2 === 0 ? here.url : there.url, { waitSeconds: 20 }, { workspaceId, signal: gone.signal }).then(
       (ids) => answered.push(ids),
     ),
   );
-  const settled = Promise.allSettled(longPoller);
-  await untilCost(db, ({ looks }) => here.longPoller.size + there.longPoller.size === 10 && looks > 1);
+  const settled = Promise.allSettled(waiting);
+  await untilCost(db, ({ looks }) => here.claimer.waiting + there.claimer.waiting === 10 && looks > 1);
   for (let job = 1; job <= 3; job++) {
     const jobId = await submitTo(here.url, {}, { workspaceId });
     await untilCost(db, () => answered.length >= job);

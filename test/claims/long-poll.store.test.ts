@@ -2,9 +2,9 @@ import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { WebSocket } from "ws";
-import { claimAiJobs } from "../../src/claims/claim.ts";
-import { listDuePartitions } from "../../src/claims/claim-query.ts";
-import { createLongPoller, LongPoller } from "../../src/claims/long-poll.ts";
+import { claimAiJobs, createClaimer } from "../../src/claims/claim.ts";
+import { LongPoller } from "../../src/claims/long-poll.ts";
+import { listDuePartitions } from "../../src/claims/queue-partitions.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { submitAiJob } from "../../src/jobs/submit.ts";
 import { failWorkflow } from "../../src/runs/fail.ts";
@@ -23,7 +23,7 @@ let server: TestServer;
 let workspaceId: string;
 beforeAll(async () => {
   db = await openTestDatabase();
-  server = await startTestServer(db.database, { backoff: { firstMs: 400, maxMs: 400 } });
+  server = await startTestServer(db, { backoff: { firstMs: 400, maxMs: 400 } });
 });
 afterAll(async () => {
   await server.close();
@@ -37,7 +37,7 @@ const submit = (more: Parameters<typeof submitTo>[1] = {}, workspace = workspace
   submitTo(server.url, more, { workspaceId: workspace });
 
 /** A claim that waits for as long as it may; returns when the server has found nothing for it, and lets it wait. */
-async function longPoller(input: Partial<ClaimAiJobsInput> = {}, ways: Ways = {}) {
+async function waiting(input: Partial<ClaimAiJobsInput> = {}, ways: Ways = {}) {
   costSince(db);
   const answer = idsFrom(server.url, { waitSeconds: 20, ...input }, { workspaceId, ...ways });
   // A test that fails before it asks for the answer must not end the process.
@@ -58,7 +58,7 @@ const SOON_MS = 8000;
 
 describe("a worker that waits is answered", () => {
   test("as soon as a job is submitted", async () => {
-    const { answer } = await longPoller();
+    const { answer } = await waiting();
     const jobId = await submit();
     const { value, ms } = await timed(answer);
     expect(value).toEqual([jobId]);
@@ -68,19 +68,19 @@ describe("a worker that waits is answered", () => {
   test("as soon as a job's moment has come, and not before", async () => {
     const runAfter = new Date(Date.now() + 1200);
     const jobId = await submit({ runAfter: runAfter.toISOString() });
-    const { answer } = await longPoller();
+    const { answer } = await waiting();
     const { value, ms } = await timed(answer);
     expect(value).toEqual([jobId]);
     expect(ms).toBeLessThan(SOON_MS);
-    const run = await db.database.prisma.workflowRun.findFirstOrThrow({ where: { jobId } });
+    const run = await db.prisma.workflowRun.findFirstOrThrow({ where: { jobId } });
     expect(run.startedAt.getTime()).toBeGreaterThanOrEqual(runAfter.getTime());
   });
 
   test("as soon as a job that failed is to be tried again", async () => {
-    const engine = engineOn(db.database, { backoff: { firstMs: 400, maxMs: 400 } });
+    const engine = engineOn(db, { backoff: { firstMs: 400, maxMs: 400 } });
     const jobId = await submit();
     const [claim] = (await claimFrom(server.url, {}, { workspaceId })).claims;
-    const { answer } = await longPoller();
+    const { answer } = await waiting();
     const held = { workflowRunId: claim?.workflowRun.workflowRunId ?? "", leaseToken: claim?.leaseToken ?? "" };
     ok(await failWorkflow(engine, { ...held, errorMessage: "broke", retryable: true, metrics: NO_METRICS }));
     const { value, ms } = await timed(answer);
@@ -115,7 +115,7 @@ describe("of several workers that wait", () => {
     const order: number[] = [];
     const answers: Promise<string[]>[] = [];
     for (let at = 0; at < 5; at++) {
-      const { answer } = await longPoller({ workerId: `worker-${at}` });
+      const { answer } = await waiting({ workerId: `worker-${at}` });
       answers.push(answer);
       void answer.then(() => order.push(at));
     }
@@ -130,10 +130,10 @@ describe("of several workers that wait", () => {
 
   test("the first is given a job of a kind that it can do, in a workspace that it serves", async () => {
     const elsewhere = randomUUID();
-    const editor = await longPoller({ jobKinds: ["DOC_EDIT"] });
-    const elsewhereEditor = await longPoller({ jobKinds: ["DOC_EDIT"] }, { workspaceId: elsewhere });
-    const sheets = await longPoller({ jobKinds: ["SHEET_TRANSFORM", "CANVAS_CLUSTER"] });
-    const anything = await longPoller();
+    const editor = await waiting({ jobKinds: ["DOC_EDIT"] });
+    const elsewhereEditor = await waiting({ jobKinds: ["DOC_EDIT"] }, { workspaceId: elsewhere });
+    const sheets = await waiting({ jobKinds: ["SHEET_TRANSFORM", "CANVAS_CLUSTER"] });
+    const anything = await waiting();
     const canvas = await submit({ jobKind: "CANVAS_CLUSTER" });
     expect(await sheets.answer).toEqual([canvas]);
     const terminal = await submit({ jobKind: "TERMINAL_EXEC" });
@@ -153,8 +153,8 @@ describe("of several workers that wait", () => {
   });
 
   test("one takes as many as it asked for, and the others go on waiting", async () => {
-    const first = await longPoller({ limit: 3 });
-    const second = await longPoller({ limit: 3 });
+    const first = await waiting({ limit: 3 });
+    const second = await waiting({ limit: 3 });
     const runAfter = new Date(Date.now() + 1000).toISOString();
     const jobIds = [await submit({ runAfter }), await submit({ runAfter }), await submit({ runAfter })];
     expect(await first.answer).toEqual(jobIds);
@@ -177,12 +177,12 @@ async function claimOverSocket(): Promise<WebSocket> {
 describe("a client that goes away", () => {
   test("takes nothing, and nobody looks for it any more", async () => {
     const gone = new AbortController();
-    const { answer } = await longPoller({}, { signal: gone.signal });
+    const { answer } = await waiting({}, { signal: gone.signal });
     gone.abort();
     await expect(answer).rejects.toThrow("abort");
     await untilNobodyWaits(db);
     const jobId = await submit();
-    const job = await db.database.prisma.aiJob.findUniqueOrThrow({ where: { jobId } });
+    const job = await db.prisma.aiJob.findUniqueOrThrow({ where: { jobId } });
     expect(job).toMatchObject({ state: "QUEUED", attempt: 0 });
     expect(await idsFrom(server.url, {}, { workspaceId })).toEqual([jobId]);
   });
@@ -199,16 +199,16 @@ describe("a client that goes away", () => {
 
   test("before its claim begins takes nothing", async () => {
     const jobId = await submit();
-    const room = createLongPoller(engineOn(db.database), () => undefined);
+    const claimer = createClaimer(engineOn(db), () => undefined);
     const wanted = { workerId: "worker-1", leaseSeconds: 30, workspaceId, jobKinds: null, limit: 1 };
-    expect(await room.claim(wanted, 0, AbortSignal.abort())).toEqual({ claims: [], poisoned: [] });
+    expect(await claimer.claim(wanted, 0, AbortSignal.abort())).toEqual({ claims: [], poisoned: [] });
     expect(await idsFrom(server.url, {}, { workspaceId })).toEqual([jobId]);
   });
 
   test("leaves its turn to those behind it", async () => {
     const gone = new AbortController();
-    const first = await longPoller({}, { signal: gone.signal });
-    const second = await longPoller();
+    const first = await waiting({}, { signal: gone.signal });
+    const second = await waiting();
     gone.abort();
     await expect(first.answer).rejects.toThrow("abort");
     // However soon after it the job comes: the server hears of it at its own pace.
@@ -219,12 +219,12 @@ describe("a client that goes away", () => {
 });
 
 test("a server that stops answers everybody who waits", async () => {
-  const stopping = await startTestServer(db.database);
+  const stopping = await startTestServer(db);
   costSince(db);
   const answers = Array.from({ length: 20 }, (_, at) =>
     claimFrom(stopping.url, { waitSeconds: 20, workerId: `worker-${at}` }, { workspaceId }),
   );
-  await untilCost(db, ({ looks }) => stopping.longPoller.size === 20 && looks > 1);
+  await untilCost(db, ({ looks }) => stopping.claimer.waiting === 20 && looks > 1);
   const { ms } = await timed(stopping.close());
   expect(ms).toBeLessThan(SOON_MS);
   for (const answer of answers) expect(await answer).toMatchObject({ claims: [], poisoned: [] });
@@ -242,7 +242,7 @@ describe("what waiting costs the database", () => {
       idsFrom(server.url, { waitSeconds: 20 }, { workspaceId, signal: gone.signal }),
     );
     const settled = Promise.allSettled(answers);
-    await untilCost(db, () => server.longPoller.size === count);
+    await untilCost(db, () => server.claimer.waiting === count);
     return async () => {
       gone.abort();
       await settled;
@@ -271,7 +271,7 @@ describe("what waiting costs the database", () => {
     expect(claims).toBeLessThanOrEqual(1);
     expect(looks).toBeLessThanOrEqual(MAX_LOOKS + 4);
     await leave();
-    const job = await db.database.prisma.aiJob.findUniqueOrThrow({ where: { jobId } });
+    const job = await db.prisma.aiJob.findUniqueOrThrow({ where: { jobId } });
     expect(job).toMatchObject({ attempt: 1 });
   });
 });
@@ -281,25 +281,24 @@ test.each([
   ["the same as those behind it", ["DOC_SUMMARIZE"] as const],
 ])("one whose claims fail, of %s, keeps nobody behind it waiting", async (_, jobKinds) => {
   const failures: unknown[] = [];
-  const room = new LongPoller({
-    look: (wants) => listDuePartitions(db.database.prisma, wants),
+  const poller = new LongPoller({
+    listDue: (demands) => listDuePartitions(db.prisma, demands),
     claim: async (wanted) => {
       if (wanted.workerId === "worker-1" && isQueued) throw new Error("by a test");
-      return claimAiJobs(engineOn(db.database), wanted);
+      return claimAiJobs(engineOn(db), wanted);
     },
-    pollMs: 20,
     onError: (error) => failures.push(error),
   });
   let isQueued = false;
   const wanted = { leaseSeconds: 30, workspaceId, limit: 1 };
-  const first = room.claim({ ...wanted, workerId: "worker-1", jobKinds: [...jobKinds] }, 60_000);
-  await vi.waitUntil(() => room.size === 1);
-  const second = room.claim({ ...wanted, workerId: "worker-2", jobKinds: ["DOC_SUMMARIZE"] }, 10_000);
-  await vi.waitUntil(() => room.size === 2);
+  const first = poller.wait({ ...wanted, workerId: "worker-1", jobKinds: [...jobKinds] }, 60_000);
+  await vi.waitUntil(() => poller.size === 1);
+  const second = poller.wait({ ...wanted, workerId: "worker-2", jobKinds: ["DOC_SUMMARIZE"] }, 10_000);
+  await vi.waitUntil(() => poller.size === 2);
   isQueued = true;
-  const { job } = ok(await submitAiJob(engineOn(db.database), workspaceId, SOMEBODY, aSubmit()));
+  const { job } = ok(await submitAiJob(engineOn(db), workspaceId, SOMEBODY, aSubmit()));
   expect((await second).claims).toMatchObject([{ job: { jobId: job.jobId } }]);
   expect(failures[0]).toMatchObject({ message: "by a test" });
-  await room.close();
+  await poller.close();
   expect(await first).toEqual({ claims: [], poisoned: [] });
 });

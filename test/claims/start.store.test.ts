@@ -16,11 +16,11 @@ let db: TestDatabase;
 let engine: Engine;
 beforeAll(async () => {
   db = await openTestDatabase();
-  engine = engineOn(db.database);
+  engine = engineOn(db);
 });
 afterAll(() => db.close());
 
-const records = (jobId: string) => recordsOf(db.database.prisma, jobId);
+const records = (jobId: string) => recordsOf(db.prisma, jobId);
 const start = (jobId: string, workspaceId = WORKSPACE, workerId = "worker-7") =>
   startWorkflow(engine, workspaceId, { jobId, workerId, leaseSeconds: 45 });
 

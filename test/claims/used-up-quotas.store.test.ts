@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { type Claimed, claimAiJobs } from "../../src/claims/claim.ts";
+import { claimAiJobs } from "../../src/claims/claim.ts";
+import type { Claimed } from "../../src/claims/request.ts";
 import { Prisma } from "../../src/db/generated/client/client.ts";
 import type { Engine } from "../../src/engine.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
@@ -17,7 +18,7 @@ beforeAll(async () => {
   db = await openTestDatabase();
 });
 beforeEach(() => {
-  engine = engineOn(db.database);
+  engine = engineOn(db);
 });
 afterAll(() => db.close());
 
@@ -32,7 +33,7 @@ async function addUsedUp(count: number): Promise<void> {
   for (let at = 0; at < count; at++) {
     await aWorkspace(engine, `00000000-0000-7000-9000-${at.toString(16).padStart(12, "0")}`).submitted();
   }
-  await db.database.prisma.$executeRaw`
+  await db.prisma.$executeRaw`
     INSERT INTO quotas (id, workspace_id, resource, max)
     SELECT gen_random_uuid(), workspace_id, 'active_jobs', 0 FROM workspaces
     WHERE workspace_id::text LIKE '00000000-0000-7000-9000-%'`;
@@ -110,7 +111,7 @@ test.each(["job_inputs", "entity_refs", "planned_operations"])(
  * about. A few words over and over: what it is in memory counts, and not to how little it could be compressed.
  */
 async function fill(column: string, jobId: string): Promise<void> {
-  await db.database.prisma.$transaction(async (tx) => {
+  await db.prisma.$transaction(async (tx) => {
     await tx.$executeRaw`SET LOCAL session_replication_role = replica`;
     await tx.$executeRaw`
       UPDATE ai_jobs SET ${Prisma.raw(column)} = jsonb_build_array(repeat('a few words ', 250000))

@@ -17,14 +17,14 @@ afterAll(() => db.close());
 /** Has `read` called behind each COMMIT of `work`. @returns what came of it, one after another. */
 async function behindCommits<T>(read: (rows: ReadRows) => Promise<T>, work: () => Promise<unknown>) {
   const answers: Promise<PromiseSettledResult<T>[]>[] = [];
-  db.database.readBehindCommits?.((rows) => answers.push(Promise.allSettled([read(rows)])));
+  db.readBehindCommits?.((rows) => answers.push(Promise.allSettled([read(rows)])));
   await work();
-  db.database.readBehindCommits?.(() => undefined);
+  db.readBehindCommits?.(() => undefined);
   return (await Promise.all(answers)).flat();
 }
 
 const add = (id: string) =>
-  inTransaction({ prisma: db.database.prisma, notifyCommit: () => undefined }, async (tx) => {
+  inTransaction({ prisma: db.prisma, notifyCommit: () => undefined }, async (tx) => {
     await tx.$executeRaw`INSERT INTO capability_profiles (id, capabilities, job_kinds) VALUES (${id}, '{}', '{}')`;
     if (id === "never kept") throw new Error("It is not to be kept.");
   });
@@ -37,13 +37,13 @@ test("it sees what was committed, and its rows are what Prisma gives", async () 
   const [answer, ...more] = await behindCommits(
     (rows) => Promise.all([rows<{ version: number; jobId: string }>(events), rows(jobs)]),
     async () => {
-      ({ jobId } = (await started(engineOn(db.database))).job);
+      ({ jobId } = (await started(engineOn(db))).job);
     },
   );
   expect(more).toEqual([]);
   expect(answer).toEqual({
     status: "fulfilled",
-    value: [await db.database.prisma.$queryRaw(events), await db.database.prisma.$queryRaw(jobs)],
+    value: [await db.prisma.$queryRaw(events), await db.prisma.$queryRaw(jobs)],
   });
   expect(answer).toMatchObject({ value: [[{ version: 1 }, { jobId, version: 2, state: "RUNNING" }], [{ jobId }]] });
 });
@@ -65,5 +65,5 @@ test("a read that fails is no failure of the commit, nor of what its connection 
     },
   );
   expect(answers.map(({ status }) => status)).toEqual(Array.from({ length: 10 }, () => "rejected"));
-  expect(await db.database.prisma.$queryRaw(profiles)).toHaveLength(10);
+  expect(await db.prisma.$queryRaw(profiles)).toHaveLength(10);
 });

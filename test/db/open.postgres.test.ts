@@ -64,9 +64,9 @@ test("a start waits for the one that migrates, and then finds nothing to do", as
   await admin.query("SELECT pg_advisory_lock(2026112219)");
   const opening = open();
   await vi.waitUntil(async () => {
-    const longPoller =
+    const waiting =
       "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
-    return (await admin.query(longPoller)).rowCount === 1;
+    return (await admin.query(waiting)).rowCount === 1;
   }, 10_000);
   expect((await admin.query("SELECT to_regclass('ai_jobs') AS jobs")).rows).toEqual([{ jobs: null }]);
   await admin.query("SELECT pg_advisory_unlock_all()");

@@ -22,7 +22,7 @@ let db: TestDatabase;
 let prisma: PrismaClient;
 beforeAll(async () => {
   db = await openTestDatabase();
-  prisma = db.database.prisma;
+  prisma = db.prisma;
 });
 afterAll(() => db.close());
 

@@ -27,7 +27,7 @@ let prisma: PrismaClient;
 let full: { readonly jobId: string; readonly runId: string; readonly nodeId: string };
 beforeAll(async () => {
   db = await openTestDatabase();
-  prisma = db.database.prisma;
+  prisma = db.prisma;
   full = await aFullJob();
 });
 afterAll(() => db.close());

@@ -19,7 +19,7 @@ let db: TestDatabase;
 let prisma: PrismaClient;
 beforeAll(async () => {
   db = await openTestDatabase();
-  prisma = db.database.prisma;
+  prisma = db.prisma;
 });
 afterAll(() => db.close());
 
@@ -40,7 +40,7 @@ function touch(tx: Transaction, job: LockedJob): Promise<unknown> {
 test("of two transactions that lock the same jobs in opposite order, one gives way and both get done", async () => {
   const [a, b] = [await jobIn(prisma, "queued"), await jobIn(prisma, "queued")];
   let attempts = 0;
-  let longPoller = 0;
+  let waiting = 0;
   let meet: () => void = () => undefined;
   const bothHaveOne = new Promise<void>((resolve) => {
     meet = resolve;
@@ -49,7 +49,7 @@ test("of two transactions that lock the same jobs in opposite order, one gives w
     inTransaction({ prisma, notifyCommit: () => undefined }, async (tx) => {
       attempts++;
       const one = await lock(tx, first);
-      if (++longPoller === 2) meet();
+      if (++waiting === 2) meet();
       await bothHaveOne;
       const two = await lock(tx, second);
       await touch(tx, one);

@@ -110,7 +110,7 @@ export interface Workplace {
 
 export async function openWorkplace(): Promise<Workplace> {
   const db = await openTestDatabase();
-  const server = await startTestServer(db.database);
+  const server = await startTestServer(db);
   let stop = new AbortController();
   let workers: Promise<void>[] = [];
   const employ: Workplace["employ"] = (options) => {

@@ -162,7 +162,7 @@ describe("a worker whose job is taken away while it works", () => {
     const { jobId, protocolId } = await jobFor({ documentName: "note.txt" }, slow);
     await slow.begun;
     const { version, workflowRun } = await readJob(workplace, jobId);
-    await workplace.db.database.prisma.$executeRaw`
+    await workplace.db.prisma.$executeRaw`
       UPDATE workflow_runs SET lease_expires_at = clock_timestamp() - interval '1 second'
       WHERE id = ${workflowRun?.workflowRunId}::uuid`;
     slow.finish();

@@ -16,8 +16,8 @@ let server: TestServer;
 let engine: Engine;
 beforeAll(async () => {
   db = await openTestDatabase();
-  server = await startTestServer(db.database);
-  engine = engineOn(db.database);
+  server = await startTestServer(db);
+  engine = engineOn(db);
 });
 afterAll(async () => {
   await server.close();
@@ -205,7 +205,7 @@ test("retryAiJobs answers the action with each job and what came of it", async (
 test("an unfinished action tells how far it has come", async () => {
   const protocolId = "answer-unfinished";
   const [jobId] = await queuedJobs(engine, 1, { protocolId });
-  const id = await leftBehind(db.database.prisma, { filter: { protocolId } });
+  const id = await leftBehind(db.prisma, { filter: { protocolId } });
   const { node } = await server.run(NODE, { id: Buffer.from(`BulkAction:${id}`).toString("base64") });
   const item = { jobId, finishedAt: null, job: { state: "QUEUED", version: 1 }, error: null };
   expect(node).toMatchObject({ total: 1, succeeded: 0, failed: 0, finishedAt: null, items: [item] });
@@ -246,16 +246,16 @@ describe("what is refused, with the path to it:", () => {
 });
 
 test("TRY_AGAIN is the answer where nothing of the action was kept", async () => {
-  const before = await db.database.prisma.bulkAction.count();
+  const before = await db.prisma.bulkAction.count();
   const point = { at: "when it is stored", on: "bulk_actions", when: "BEFORE ROW" } as const;
-  const body = await raising(db.database, "40P01");
+  const body = await raising(db, "40P01");
   const input = { filter: { protocolId: "try-again" } };
-  await withFault(db.database, point, body, async () => {
+  await withFault(db, point, body, async () => {
     const answer = { __typename: "TryAgainError", code: "TRY_AGAIN" };
     expect((await server.run(RETRY, { input })).retryAiJobs).toEqual(answer);
     expect((await server.run(CANCEL, { input: { ...input, reason: "why" } })).cancelAiJobs).toEqual(answer);
   });
-  expect(await db.database.prisma.bulkAction.count()).toBe(before);
+  expect(await db.prisma.bulkAction.count()).toBe(before);
 });
 
 describe("the cost of an action", () => {

@@ -16,7 +16,7 @@ let server: TestServer;
 let workspaceId: string;
 beforeAll(async () => {
   db = await openTestDatabase();
-  server = await startTestServer(db.database);
+  server = await startTestServer(db);
 });
 afterAll(async () => {
   await server.close();
@@ -141,9 +141,9 @@ describe("a claim is refused, and takes nothing,", () => {
     ["by a worker of 201 characters", { workerId: "w".repeat(201) }, "workerId"],
   ])("%s", async (_, more, field) => {
     await submit();
-    const before = await everything(engineOn(db.database).prisma);
+    const before = await everything(engineOn(db).prisma);
     const answer = await ask(server.url, "claimAiJobs", { workerId: "w", ...more });
     expect(answer).toMatchObject({ __typename: "InvalidInputError", path: ["input", field] });
-    expect(await everything(engineOn(db.database).prisma)).toEqual(before);
+    expect(await everything(engineOn(db).prisma)).toEqual(before);
   });
 });

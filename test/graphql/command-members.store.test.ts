@@ -19,10 +19,10 @@ let server: TestServer;
 let puzzled: TestServer;
 beforeAll(async () => {
   db = await openTestDatabase();
-  engine = engineOn(db.database);
-  server = await startTestServer(db.database);
+  engine = engineOn(db);
+  server = await startTestServer(db);
   const guard = { name: "PuzzledGuard", check: () => Promise.reject(new Error("no idea")) };
-  puzzled = await startTestServer(db.database, { guards: [guard] });
+  puzzled = await startTestServer(db, { guards: [guard] });
 });
 afterAll(async () => {
   await server.close();
@@ -39,12 +39,12 @@ async function aJob(state: State = "QUEUED", more: Parameters<typeof submitted>[
   return jobId;
 }
 
-const whileBusy = <T>(work: () => Promise<T>) => whileJobsAreBusy(db.database, work);
+const whileBusy = <T>(work: () => Promise<T>) => whileJobsAreBusy(db, work);
 
 /** Does `work` while the database gives way to others whenever something is to be written there. */
 async function whileBusyAt<T>(on: FaultPoint["on"], work: () => Promise<T>): Promise<T> {
   const point = { at: "before it is written", on, when: "BEFORE STATEMENT" } as const;
-  return withFault(db.database, point, await raising(db.database, "40001"), work);
+  return withFault(db, point, await raising(db, "40001"), work);
 }
 
 /** Does `work` while the workspace may use nothing. */

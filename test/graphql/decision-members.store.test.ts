@@ -17,8 +17,8 @@ let engine: Engine;
 let server: TestServer;
 beforeAll(async () => {
   db = await openTestDatabase();
-  engine = engineOn(db.database);
-  server = await startTestServer(db.database);
+  engine = engineOn(db);
+  server = await startTestServer(db);
 });
 afterAll(async () => {
   await server.close();
@@ -62,7 +62,7 @@ function decisionsOf(mutation: string, decision: object, make: () => Promise<str
       member: "TryAgainError",
       produce: async () => {
         const jobId = await make();
-        return whileJobsAreBusy(db.database, () => send({}, jobId));
+        return whileJobsAreBusy(db, () => send({}, jobId));
       },
     },
   ];

@@ -11,8 +11,8 @@ let server: TestServer;
 let jobId: string;
 beforeAll(async () => {
   db = await openTestDatabase();
-  server = await startTestServer(db.database);
-  const engine = engineOn(db.database);
+  server = await startTestServer(db);
+  const engine = engineOn(db);
   const target = { entityKind: "document", entityId: "1", selector: null };
   const claim = await started(engine, {
     entityRefs: [target],

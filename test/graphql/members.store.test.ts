@@ -19,10 +19,10 @@ let server: TestServer;
 let puzzled: TestServer;
 beforeAll(async () => {
   db = await openTestDatabase();
-  engine = engineOn(db.database);
-  server = await startTestServer(db.database);
+  engine = engineOn(db);
+  server = await startTestServer(db);
   const guard = { name: "PuzzledGuard", check: () => Promise.reject(new Error("no idea")) };
-  puzzled = await startTestServer(db.database, { guards: [guard] });
+  puzzled = await startTestServer(db, { guards: [guard] });
 });
 afterAll(async () => {
   await server.close();
@@ -30,7 +30,7 @@ afterAll(async () => {
   await db.close();
 });
 
-const whileBusy = <T>(work: () => Promise<T>) => whileJobsAreBusy(db.database, work);
+const whileBusy = <T>(work: () => Promise<T>) => whileJobsAreBusy(db, work);
 
 /** A run that a worker holds, as its reports name it. */
 async function held(more: Partial<SubmitAiJob> = {}) {

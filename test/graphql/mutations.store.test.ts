@@ -14,8 +14,8 @@ let server: TestServer;
 let engine: Engine;
 beforeAll(async () => {
   db = await openTestDatabase();
-  server = await startTestServer(db.database);
-  engine = engineOn(db.database);
+  server = await startTestServer(db);
+  engine = engineOn(db);
 });
 afterAll(async () => {
   await server.close();

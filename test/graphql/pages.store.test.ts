@@ -16,7 +16,7 @@ let db: TestDatabase;
 let server: TestServer;
 beforeAll(async () => {
   db = await openTestDatabase();
-  server = await startTestServer(db.database);
+  server = await startTestServer(db);
 });
 afterAll(async () => {
   await server.close();
@@ -99,8 +99,8 @@ describe("a list of 125 jobs, many of them of the same millisecond", () => {
   let newestFirst: string[];
   let moments: number;
   beforeAll(async () => {
-    const engine = engineOn(db.database);
-    const { prisma } = db.database;
+    const engine = engineOn(db);
+    const { prisma } = db;
     for (let batch = 0; batch < 25; batch++) {
       await Promise.all(Array.from({ length: 5 }, () => submitted(engine, { protocolId })));
       await letOthersRun();
@@ -127,7 +127,7 @@ describe("a list of 125 jobs, many of them of the same millisecond", () => {
   });
 
   const inserted: string[] = [];
-  const insert = async () => inserted.push((await submitted(engineOn(db.database), { protocolId })).jobId);
+  const insert = async () => inserted.push((await submitted(engineOn(db), { protocolId })).jobId);
 
   test.each([9, 62, 100])("is read forwards by %i while jobs are inserted: none twice, none missing", async (first) => {
     const from = inserted.length;
@@ -163,7 +163,7 @@ describe("a list of 125 jobs, many of them of the same millisecond", () => {
     const { aiJobs } = await server.run(JOBS, { first: 2, protocolId });
     expect(aiJobs.totalCount).toBe(newestFirst.length + inserted.length);
     const known = new Set([...newestFirst, ...inserted].map((jobId) => `${jobId} 1`));
-    const engine = engineOn(db.database);
+    const engine = engineOn(db);
     const cancelled = newestFirst.at(-1) ?? "";
     await cancelAiJob(engine, WORKSPACE, SOMEBODY, { jobId: cancelled, reason: "test" });
     await insert();
@@ -237,7 +237,7 @@ describe("the 110 events of a job", () => {
   const versions = Array.from({ length: 110 }, (_, index) => String(index + 1));
   let jobId: string;
   beforeAll(async () => {
-    const engine = engineOn(db.database);
+    const engine = engineOn(db);
     const { job, run, leaseToken } = await started(engine, {}, 900);
     ({ jobId } = job);
     const beat = { workflowRunId: run.id, leaseToken, leaseSeconds: 900, metrics: { ...NO_METRICS, durationMs: 1 } };
@@ -263,7 +263,7 @@ describe("the 110 events of a job", () => {
   test.each([37, 100])(
     "are read from the whole log by %i, newest first, whatever else is written meanwhile",
     async (first) => {
-      const between = () => submitted(engineOn(db.database));
+      const between = () => submitted(engineOn(db));
       const rows = await readAll(
         "forwards",
         async (after) => {
@@ -284,7 +284,7 @@ describe("the 110 events of a job", () => {
       const rows = edges.map(({ node }) => `${node.jobId} ${node.version}`);
       return { rows, cursors: edges.map(({ cursor }) => cursor), pageInfo };
     };
-    const log = await db.database.prisma.flightRecorderEvent.findMany({
+    const log = await db.prisma.flightRecorderEvent.findMany({
       orderBy: [{ recordedAt: "desc" }, { jobId: "desc" }, { version: "desc" }],
     });
     const rows = await readAll("forwards", page);

@@ -14,7 +14,7 @@ let db: TestDatabase;
 let server: TestServer;
 beforeAll(async () => {
   db = await openTestDatabase();
-  server = await startTestServer(db.database);
+  server = await startTestServer(db);
 });
 afterAll(async () => {
   await server.close();
@@ -34,7 +34,7 @@ const PAGE = graphql(`
 /** Jobs of a protocol of their own, oldest first. */
 async function several(count: number, protocolId: string = randomUUID()) {
   const jobIds: string[] = [];
-  for (let n = 0; n < count; n++) jobIds.push((await submitted(engineOn(db.database), { protocolId })).jobId);
+  for (let n = 0; n < count; n++) jobIds.push((await submitted(engineOn(db), { protocolId })).jobId);
   return { protocolId, jobIds };
 }
 
@@ -67,7 +67,7 @@ describe("a list of jobs", () => {
 
   test("keeps its order where jobs were created in the same millisecond", async () => {
     const protocolId = randomUUID();
-    await Promise.all(Array.from({ length: 12 }, () => submitted(engineOn(db.database), { protocolId })));
+    await Promise.all(Array.from({ length: 12 }, () => submitted(engineOn(db), { protocolId })));
     const seen: string[] = [];
     for (let after: string | null | undefined; after !== null; ) {
       const { aiJobs } = await server.run(PAGE, { first: 5, after: after ?? null, filter: { protocolId } });
@@ -89,7 +89,7 @@ describe("a list of jobs", () => {
   });
 
   test("is filtered by every condition, alone and together", async () => {
-    const engine = engineOn(db.database);
+    const engine = engineOn(db);
     const protocolId = randomUUID();
     const queued = await submitted(engine, { protocolId, jobKind: "DOC_EDIT" });
     const cancelled = await submitted(engine, { protocolId, jobKind: "ASR_TRANSCRIBE" });
@@ -128,7 +128,7 @@ const FULL = graphql(`
 `);
 
 test("relations of 20 jobs cost as many statements as those of 2", async () => {
-  const engine = engineOn(db.database);
+  const engine = engineOn(db);
   const protocolId = randomUUID();
   for (let n = 0; n < 20; n++) await advanceWorkflow(engine, aStep(await started(engine, { protocolId }), "step"));
   const cost = async (first: number) => {
@@ -156,7 +156,7 @@ const HEAVY = graphql(`
 
 test("the documents of a job are read only where they are asked for", async () => {
   const protocolId = randomUUID();
-  await submitted(engineOn(db.database), { protocolId, jobInputs: { text: "long" } });
+  await submitted(engineOn(db), { protocolId, jobInputs: { text: "long" } });
   db.statements();
   await server.run(PLAIN, { filter: { protocolId } });
   const read = db.statements().join("\n");
@@ -193,7 +193,7 @@ const STATS = graphql(`
 `);
 
 test("counters beyond 2^31 are exact wherever they are read", async () => {
-  const engine = engineOn(db.database);
+  const engine = engineOn(db);
   const { job, run: held, leaseToken } = await started(engine);
   const big = 3_000_000_000;
   const metrics = { ...NO_METRICS, inputTokens: big, outputTokens: big, durationMs: 2 ** 52 };
@@ -211,7 +211,7 @@ test("counters beyond 2^31 are exact wherever they are read", async () => {
 });
 
 test("everything that is a Node is found again by its global id, and by nobody else's workspace", async () => {
-  const engine = engineOn(db.database);
+  const engine = engineOn(db);
   const claim = await started(engine);
   ok(await advanceWorkflow(engine, aStep(claim, "step")));
   const { aiJob } = await server.run(JOB, { jobId: claim.job.jobId });
@@ -229,7 +229,7 @@ test("everything that is a Node is found again by its global id, and by nobody e
 });
 
 test("a run is found by its id, and not from another workspace", async () => {
-  const { job, run: held } = await started(engineOn(db.database));
+  const { job, run: held } = await started(engineOn(db));
   const { workflowRun } = await server.run(RUN, { workflowRunId: held.id });
   expect(workflowRun).toEqual({ attempt: 1, job: { jobId: job.jobId } });
   const elsewhere = await run(server.url, RUN, { workflowRunId: held.id }, { "x-workspace-id": randomUUID() });
@@ -238,7 +238,7 @@ test("a run is found by its id, and not from another workspace", async () => {
 
 test("stats count exactly what matches, in one's own workspace", async () => {
   const workspaceId = randomUUID();
-  const engine = engineOn(db.database);
+  const engine = engineOn(db);
   for (const jobKind of ["DOC_EDIT", "DOC_EDIT", "WORKFLOW_RUN"] as const) {
     ok(await submitAiJob(engine, workspaceId, SOMEBODY, aSubmit({ jobKind })));
   }
@@ -269,7 +269,7 @@ const EVENTS = graphql(`
 `);
 
 test("the flight recorder is read newest first, and filtered by every condition", async () => {
-  const engine = engineOn(db.database);
+  const engine = engineOn(db);
   const { job } = await started(engine);
   const { jobId, traceId } = job;
   await cancelAiJob(engine, WORKSPACE, SOMEBODY, { jobId, reason: "test" });

@@ -14,7 +14,7 @@ let db: TestDatabase;
 let server: TestServer;
 beforeAll(async () => {
   db = await openTestDatabase();
-  server = await startTestServer(db.database);
+  server = await startTestServer(db);
 });
 afterAll(async () => {
   await server.close();
@@ -51,7 +51,7 @@ function aClient(workspaceId: string = randomUUID()) {
   const header = { "x-workspace-id": workspaceId };
   const set = async (input: SetQuotaInput) => (await run(server.url, SET, { input }, header)).setQuota;
   return {
-    workspace: aWorkspace(engineOn(db.database), workspaceId),
+    workspace: aWorkspace(engineOn(db), workspaceId),
     set,
     made: async (input: SetQuotaInput) => {
       const answer = await set(input);
@@ -68,7 +68,7 @@ const TOKENS = { resource: "TOKENS", max: 100, windowSeconds: 3600 } as const;
 describe("a quota that is set", () => {
   test("is listed with what is used of it and when it frees, oldest first, in its workspace alone", async () => {
     const client = aClient();
-    const minute = await usedAgo(db.database.prisma, client.workspace, 5, { tokens: 70, jobs: 2 });
+    const minute = await usedAgo(db.prisma, client.workspace, 5, { tokens: 70, jobs: 2 });
     const tokens = await client.made(TOKENS);
     const jobs = await client.made({ resource: "JOBS", max: 2, windowSeconds: 60 * 60 * 24 });
     const active = await client.made({ resource: "ACTIVE_JOBS", max: 0, capabilityProfileId: "terminal" });
@@ -124,8 +124,8 @@ describe("a quota that is set", () => {
 
   test("counts what was used before it, however much that is", async () => {
     const client = aClient();
-    await usedAgo(db.database.prisma, client.workspace, 1, { tokens: 2 ** 53 - 1 });
-    await usedAgo(db.database.prisma, client.workspace, 2, { tokens: 2 ** 53 - 1 });
+    await usedAgo(db.prisma, client.workspace, 1, { tokens: 2 ** 53 - 1 });
+    await usedAgo(db.prisma, client.workspace, 2, { tokens: 2 ** 53 - 1 });
     expect(await client.made({ ...TOKENS, max: 2 ** 53 - 1 })).toMatchObject({
       max: 2 ** 53 - 1,
       used: 2 ** 53 - 1,
@@ -155,13 +155,13 @@ describe("a quota is refused, and nothing is kept,", () => {
     const answer = await client.set({ ...TOKENS, capabilityProfileId: "omnipotent" });
     expect(answer).toMatchObject({ __typename: "UnknownCapabilityError", code: "UNKNOWN_CAPABILITY" });
     const { workspaceId } = client.workspace;
-    expect(await db.database.prisma.workspace.count({ where: { workspaceId } })).toBe(0);
+    expect(await db.prisma.workspace.count({ where: { workspaceId } })).toBe(0);
   });
 
   test(`where the workspace has ${MAX_QUOTAS} already, which may still be changed`, async () => {
     const client = aClient();
     await client.made(TOKENS);
-    await db.database.prisma.$executeRaw`
+    await db.prisma.$executeRaw`
       INSERT INTO quotas (id, workspace_id, resource, max, window_seconds)
       SELECT gen_random_uuid(), ${client.workspace.workspaceId}::uuid, 'jobs', 1, 60 + n
       FROM generate_series(1, ${MAX_QUOTAS - 1}) AS n`;
@@ -235,7 +235,7 @@ test("a submit and a start that quotas refuse answer BudgetExceededError, and un
   const client = aClient();
   const header = { "x-workspace-id": client.workspace.workspaceId };
   const { jobId } = await client.workspace.submitted();
-  const minute = await usedAgo(db.database.prisma, client.workspace, 5, { tokens: 100 });
+  const minute = await usedAgo(db.prisma, client.workspace, 5, { tokens: 100 });
   await client.made(TOKENS);
   const freesAt = new Date(minute.getTime() + 60_000 + 3_600_000).toISOString();
   const message =

@@ -15,7 +15,7 @@ let db: TestDatabase;
 let server: TestServer;
 beforeAll(async () => {
   db = await openTestDatabase();
-  server = await startTestServer(db.database);
+  server = await startTestServer(db);
 });
 afterAll(async () => {
   await server.close();
@@ -24,16 +24,16 @@ afterAll(async () => {
 
 /** A job of two runs, the first of them failed, each with two nodes that have payloads; a child of `parentJobId`. */
 async function aJobOfTwoRuns(protocolId: string, parentJobId: string | null = null): Promise<string> {
-  const engine = engineOn(db.database);
+  const engine = engineOn(db);
   const { jobId } = await submitted(engine, { protocolId, jobInputs: { text: "to work on" }, parentJobId });
   const first = await take(engine, jobId);
   for (const nodeId of ["a", "b"]) ok(await advanceWorkflow(engine, aStep(first, nodeId, { inputPayload: nodeId })));
   const { run: failing, leaseToken } = first;
   const failure = { errorMessage: "once more", retryable: true, metrics: NO_METRICS };
   ok(await failWorkflow(engine, { ...failure, workflowRunId: failing.id, leaseToken }));
-  await db.database.prisma.$executeRaw`ALTER TABLE ai_jobs DISABLE TRIGGER USER`;
-  await db.database.prisma.$executeRaw`UPDATE ai_jobs SET run_after = NULL WHERE job_id = ${jobId}::uuid`;
-  await db.database.prisma.$executeRaw`ALTER TABLE ai_jobs ENABLE TRIGGER USER`;
+  await db.prisma.$executeRaw`ALTER TABLE ai_jobs DISABLE TRIGGER USER`;
+  await db.prisma.$executeRaw`UPDATE ai_jobs SET run_after = NULL WHERE job_id = ${jobId}::uuid`;
+  await db.prisma.$executeRaw`ALTER TABLE ai_jobs ENABLE TRIGGER USER`;
   const second = await take(engine, jobId, "worker-2");
   for (const nodeId of ["c", "d"]) ok(await advanceWorkflow(engine, aStep(second, nodeId)));
   return jobId;
@@ -95,7 +95,7 @@ const FAMILY = graphql(`
 `);
 
 test("every relation of a job leads to what belongs to it", async () => {
-  const parent = await submitted(engineOn(db.database));
+  const parent = await submitted(engineOn(db));
   const jobId = await aJobOfTwoRuns("family", parent.jobId);
   const { aiJob } = await server.run(FAMILY, { jobId });
   expect(aiJob).toMatchObject({
@@ -136,7 +136,7 @@ test("every relation of a job leads to what belongs to it", async () => {
 describe("a relation of 20 jobs costs as many statements as that of 2:", () => {
   const protocolId = randomUUID();
   beforeAll(async () => {
-    const parent = await submitted(engineOn(db.database));
+    const parent = await submitted(engineOn(db));
     for (let n = 0; n < 20; n++) await aJobOfTwoRuns(protocolId, parent.jobId);
   });
 
@@ -190,7 +190,7 @@ describe("20 things by their global ids cost as many statements as 2:", () => {
   beforeAll(async () => {
     const jobs: string[] = [];
     for (let n = 0; n < 20; n++) jobs.push(await aJobOfTwoRuns("by-id"));
-    const { prisma } = db.database;
+    const { prisma } = db;
     const runs = await prisma.workflowRun.findMany({ where: { jobId: { in: jobs }, attempt: 1 } });
     const nodes = await prisma.nodeExecution.findMany({
       where: { workflowRunId: { in: runs.map(({ id }) => id) }, sequence: 1 },
@@ -229,7 +229,7 @@ describe("20 things by their global ids cost as many statements as 2:", () => {
 describe("what may be large is read only where it is asked for:", () => {
   let jobId: string;
   beforeAll(async () => {
-    jobId = await aJobOfTwoRuns("large", (await submitted(engineOn(db.database), { jobInputs: "large" })).jobId);
+    jobId = await aJobOfTwoRuns("large", (await submitted(engineOn(db), { jobInputs: "large" })).jobId);
   });
 
   /** The statements of a query, without what they share by name with what they do not read. */
@@ -273,7 +273,7 @@ describe("what may be large is read only where it is asked for:", () => {
 
 describe("a relation is read again", () => {
   test("for every change that a subscription tells of", async () => {
-    const engine = engineOn(db.database);
+    const engine = engineOn(db);
     const held = await started(engine, { protocolId: "again" });
     const query = `subscription ($jobId: UUID!) { change: aiJobChanged(jobId: $jobId) {
       job { version workflowRun { nodes { nodeId } } events(last: 1) { nodes { version } } }
@@ -336,7 +336,7 @@ describe("a relation is read again", () => {
   `);
 
   test("by the second field of a mutation, after what the first one did", async () => {
-    const { jobId } = await submitted(engineOn(db.database));
+    const { jobId } = await submitted(engineOn(db));
     const found = { guardName: "g", trigger: "t", description: "d", sourceId: null, violationType: "EXPORT" } as const;
     const answer = await run(server.url, TWICE, { first: { jobId, reason: "test" }, second: { jobId, ...found } });
     expect(answer).toEqual({

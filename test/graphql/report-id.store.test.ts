@@ -12,7 +12,7 @@ let db: TestDatabase;
 let server: TestServer;
 beforeAll(async () => {
   db = await openTestDatabase();
-  server = await startTestServer(db.database);
+  server = await startTestServer(db);
 });
 afterAll(async () => {
   await server.close();
@@ -82,7 +82,7 @@ const reports: readonly Sent[] = [
 ];
 
 async function held() {
-  const { job, run, leaseToken } = await started(engineOn(db.database), {
+  const { job, run, leaseToken } = await started(engineOn(db), {
     accessMode: "APPLY_SCOPED",
     entityRefs: [ENTITY],
   });
@@ -94,10 +94,10 @@ describe.each(reports)("$report", ({ send, first, again, another }) => {
     const { jobId, proof } = await held();
     const reportId = randomUUID();
     const answer = await send({ ...proof, reportId, ...first });
-    const { job } = await recordsOf(db.database.prisma, jobId);
+    const { job } = await recordsOf(db.prisma, jobId);
     expect(job.totalTokens).toBe(12n);
     expect(await send({ ...again, reportId: reportId.toUpperCase(), ...proof })).toEqual(answer);
-    expect((await recordsOf(db.database.prisma, jobId)).job).toEqual(job);
+    expect((await recordsOf(db.prisma, jobId)).job).toEqual(job);
   });
 
   test("is refused where another report has its id", async () => {
@@ -105,21 +105,21 @@ describe.each(reports)("$report", ({ send, first, again, another }) => {
     const reportId = randomUUID();
     const heartbeat = { ...proof, reportId, leaseSeconds: 60 };
     await ask(server.url, "heartbeatWorkflows", { heartbeats: [heartbeat] });
-    const before = await recordsOf(db.database.prisma, jobId);
+    const before = await recordsOf(db.prisma, jobId);
     const answer = await send({ ...proof, reportId, ...another });
     expect(answer).toMatchObject({ __typename: "InvalidInputError", path: expect.arrayContaining(["reportId"]) });
-    expect(await recordsOf(db.database.prisma, jobId)).toEqual(before);
+    expect(await recordsOf(db.prisma, jobId)).toEqual(before);
   });
 
   test("with another content is another report", async () => {
     const { jobId, proof } = await held();
     const reportId = randomUUID();
     await send({ ...proof, reportId, ...first });
-    const { job } = await recordsOf(db.database.prisma, jobId);
+    const { job } = await recordsOf(db.prisma, jobId);
     expect((await send({ ...proof, reportId, ...another })).__typename).toMatch(
       /^(InvalidInput|IllegalTransition)Error$/,
     );
-    expect((await recordsOf(db.database.prisma, jobId)).job).toEqual(job);
+    expect((await recordsOf(db.prisma, jobId)).job).toEqual(job);
   });
 });
 
@@ -131,5 +131,5 @@ test("a heartbeat counts once, however it is written", async () => {
   for (const more of [{ metrics: METRICS }, { metrics: ALL_METRICS, leaseSeconds: 30 }]) {
     expect(await beat(more)).toMatchObject({ __typename: "HeartbeatWorkflowsPayload" });
   }
-  expect((await recordsOf(db.database.prisma, jobId)).job).toMatchObject({ version: 3, totalTokens: 12n });
+  expect((await recordsOf(db.prisma, jobId)).job).toMatchObject({ version: 3, totalTokens: 12n });
 });

@@ -14,8 +14,8 @@ let server: TestServer;
 let engine: Engine;
 beforeAll(async () => {
   db = await openTestDatabase();
-  server = await startTestServer(db.database);
-  engine = engineOn(db.database);
+  server = await startTestServer(db);
+  engine = engineOn(db);
 });
 afterAll(async () => {
   await server.close();
@@ -105,7 +105,7 @@ test("retryAiJob answers that the database has no time for it", async () => {
   const { jobId } = await submitted(engine);
   await bringTo(engine, jobId, "FAILED");
   const point = { at: "before the job", on: "ai_jobs", when: "BEFORE STATEMENT" } as const;
-  const body = await raising(db.database, "40P01");
-  const answer = await withFault(db.database, point, body, () => retry(jobId));
+  const body = await raising(db, "40P01");
+  const answer = await withFault(db, point, body, () => retry(jobId));
   expect(answer).toEqual({ __typename: "TryAgainError", code: "TRY_AGAIN" });
 });

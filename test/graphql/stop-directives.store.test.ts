@@ -21,8 +21,8 @@ let engine: Engine;
 let server: TestServer;
 beforeAll(async () => {
   db = await openTestDatabase();
-  engine = engineOn(db.database);
-  server = await startTestServer(db.database);
+  engine = engineOn(db);
+  server = await startTestServer(db);
 });
 afterAll(async () => {
   await server.close();
@@ -165,7 +165,7 @@ const ends = [
   {
     end: "was taken from a worker that was late",
     make: async (claim: Claim) => {
-      await expireLease(db.database, claim);
+      await expireLease(db, claim);
       return recoverStalledRuns(engine);
     },
     answer: { code: "LEASE_LOST", directive: "STOP_LEASE_LOST" },
@@ -181,8 +181,8 @@ describe.each(ends)("the worker of a job that $end", ({ make, answer }) => {
   test.each(calls)("hears so from $call, and changes nothing", async ({ send }) => {
     const claim = await started(engine);
     await make(claim);
-    const before = await recordsOf(db.database.prisma, claim.job.jobId);
+    const before = await recordsOf(db.prisma, claim.job.jobId);
     expect(await send({ workflowRunId: claim.run.id, leaseToken: claim.leaseToken })).toEqual(answer);
-    expect(await recordsOf(db.database.prisma, claim.job.jobId)).toEqual(before);
+    expect(await recordsOf(db.prisma, claim.job.jobId)).toEqual(before);
   });
 });

@@ -19,8 +19,8 @@ let server: TestServer;
 let engine: Engine;
 beforeAll(async () => {
   db = await openTestDatabase();
-  server = await startTestServer(db.database);
-  engine = engineOn(db.database);
+  server = await startTestServer(db);
+  engine = engineOn(db);
 });
 afterAll(async () => {
   await server.close();
@@ -134,7 +134,7 @@ describe("submitAiJob with a parent answers", () => {
 
   test("that the tree is full", async () => {
     const { jobId: parentJobId } = await submitted(engine);
-    await db.database.prisma.$transaction((tx) => insertChildren(tx, parentJobId, MAX_DESCENDANTS));
+    await db.prisma.$transaction((tx) => insertChildren(tx, parentJobId, MAX_DESCENDANTS));
     expect(await submit({ parentJobId })).toEqual({
       __typename: "InvalidInputError",
       code: "INVALID_INPUT",
@@ -211,7 +211,7 @@ test("the children of a job are listed, newest first and page by page; theirs ar
 
 describe("cancelAiJob", () => {
   const statesOf = async (...jobIds: string[]) => {
-    const jobs = await db.database.prisma.aiJob.findMany({ where: { jobId: { in: jobIds } } });
+    const jobs = await db.prisma.aiJob.findMany({ where: { jobId: { in: jobIds } } });
     return jobIds.map((id) => jobs.find(({ jobId }) => jobId === id)?.state);
   };
 

@@ -18,9 +18,9 @@ let traceId: string;
 let workflowRunId: string;
 beforeAll(async () => {
   db = await openTestDatabase();
-  server = await startTestServer(db.database);
-  const claim = await started(engineOn(db.database), { protocolId: "ours", jobInputs: { text: "ours" } });
-  ok(await advanceWorkflow(engineOn(db.database), aStep(claim, "step")));
+  server = await startTestServer(db);
+  const claim = await started(engineOn(db), { protocolId: "ours", jobInputs: { text: "ours" } });
+  ok(await advanceWorkflow(engineOn(db), aStep(claim, "step")));
   ({ jobId, traceId } = claim.job);
   workflowRunId = claim.run.id;
 });
@@ -131,12 +131,12 @@ const CHANGE = graphql(`
 `);
 
 test("no mutation by a job's id touches a job of another workspace: there is none of that id", async () => {
-  const before = await everything(db.database.prisma);
+  const before = await everything(db.prisma);
   const theirs = await run(server.url, CHANGE, { jobId }, THEIRS);
   const none = { __typename: "NotFoundError" };
   expect(theirs).toEqual({ startWorkflow: none, cancelAiJob: none, reportSecurityViolation: none });
   expect(await run(server.url, CHANGE, { jobId: randomUUID() }, THEIRS)).toEqual(theirs);
-  expect(await everything(db.database.prisma)).toEqual(before);
+  expect(await everything(db.prisma)).toEqual(before);
 });
 
 const SUBMIT = graphql(`
@@ -166,7 +166,7 @@ describe("a submit", () => {
     const workspaceId = randomUUID();
     const { submitAiJob } = await run(server.url, SUBMIT, { input }, { "x-workspace-id": workspaceId.toUpperCase() });
     expect(submitAiJob).toMatchObject({ job: { workspaceId, events: { nodes: [{ workspaceId }] } } });
-    expect(await db.database.prisma.workspace.count({ where: { workspaceId } })).toBe(1);
+    expect(await db.prisma.workspace.count({ where: { workspaceId } })).toBe(1);
   });
 
   test("with the key of another workspace's job makes a job of its own", async () => {

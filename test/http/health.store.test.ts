@@ -11,7 +11,7 @@ let db: TestDatabase;
 let server: TestServer;
 beforeAll(async () => {
   db = await openTestDatabase();
-  server = await startTestServer(db.database);
+  server = await startTestServer(db);
 });
 afterAll(async () => {
   await server.close();
@@ -25,7 +25,7 @@ async function health(of: TestServer, init: RequestInit = {}) {
   return { status: response.status, cache: response.headers.get("cache-control"), body };
 }
 
-const notifier = { kind: "in_process", connected: true, since: expect.any(String) };
+const signals = { kind: "in_process", connected: true, since: expect.any(String) };
 const lag = { behindMs: expect.any(Number), oldestTransactionMs: expect.any(Number) };
 
 test("all is well: 200, with the database, the feed and the hints", async () => {
@@ -36,8 +36,8 @@ test("all is well: 200, with the database, the feed and the hints", async () => 
       status: "ok",
       database: { answers: true, milliseconds: expect.any(Number) },
       feed: { subscribers: 0, lastReadMsAgo: null, ...lag },
-      maintenance: { lastMsAgo: 0 },
-      notifier,
+      sweeps: { lastMsAgo: 0 },
+      signals,
     },
   });
   expect(await health(server, { method: "HEAD" })).toEqual({ status: 200, cache: "no-store", body: undefined });
@@ -61,30 +61,26 @@ test("subscribers are counted", async () => {
 test("hints that do not reach the other servers are a degraded service, and still one", async () => {
   const transport = postgresTransport("postgres://nobody@127.0.0.1:1/nothing");
   const cut = new CommitNotifier(transport, { onChange: () => undefined });
-  const lonely = await startTestServer(db.database, {}, { notifier: cut });
+  const lonely = await startTestServer(db, {}, { notifier: cut });
   expect(await health(lonely)).toMatchObject({
     status: 200,
-    body: { status: "degraded", database: { answers: true }, notifier: { kind: "postgres", connected: false } },
+    body: { status: "degraded", database: { answers: true }, signals: { kind: "postgres", connected: false } },
   });
   await lonely.close();
   await cut.close();
 });
 
 test("a sweep for lost leases that has not ended for long is a degraded service, too", async () => {
-  const behind = await startTestServer(
-    db.database,
-    {},
-    { maintenance: { health: { lastMsAgo: 45_000, isLate: true } } },
-  );
+  const behind = await startTestServer(db, {}, { maintenance: { health: { lastMsAgo: 45_000, isLate: true } } });
   expect(await health(behind)).toMatchObject({
     status: 200,
-    body: { status: "degraded", maintenance: { lastMsAgo: 45_000 } },
+    body: { status: "degraded", sweeps: { lastMsAgo: 45_000 } },
   });
   await behind.close();
 });
 
 test("a database that does not answer as it should is a service that cannot be had: 503", async () => {
-  await db.database.prisma.$executeRaw`ALTER TABLE flight_recorder_events RENAME TO away`;
+  await db.prisma.$executeRaw`ALTER TABLE flight_recorder_events RENAME TO away`;
   try {
     expect(await health(server)).toEqual({
       status: 503,
@@ -93,12 +89,12 @@ test("a database that does not answer as it should is a service that cannot be h
         status: "unavailable",
         database: { answers: false, milliseconds: expect.any(Number) },
         feed: { subscribers: 0, lastReadMsAgo: null },
-        maintenance: { lastMsAgo: 0 },
-        notifier,
+        sweeps: { lastMsAgo: 0 },
+        signals,
       },
     });
   } finally {
-    await db.database.prisma.$executeRaw`ALTER TABLE away RENAME TO flight_recorder_events`;
+    await db.prisma.$executeRaw`ALTER TABLE away RENAME TO flight_recorder_events`;
   }
 });
 

@@ -16,12 +16,12 @@ let others: Claim;
 let expired: Claim;
 beforeAll(async () => {
   db = await openTestDatabase();
-  server = await startTestServer(db.database);
-  const engine = engineOn(db.database);
+  server = await startTestServer(db);
+  const engine = engineOn(db);
   mine = await started(engine, {}, 900);
   others = await started(engine, {}, 900);
   expired = await started(engine, {}, 900);
-  await db.database.prisma.$executeRaw`
+  await db.prisma.$executeRaw`
     UPDATE workflow_runs SET lease_expires_at = clock_timestamp() - interval '1 millisecond'
     WHERE id = ${expired.run.id}::uuid`;
 });
@@ -145,14 +145,14 @@ describe("every report is LEASE_LOST and changes nothing, where its token", () =
     ["is 1,000,000 characters", () => [mine.run.id, "A".repeat(1_000_000)]],
   ] satisfies [string, () => [string, string]][])("%s", async (_what, whose) => {
     const [runId, token] = whose();
-    const before = await everything(db.database.prisma);
+    const before = await everything(db.prisma);
     expect(await reports(runId, token)).toEqual(REFUSED);
-    expect(await everything(db.database.prisma)).toEqual(before);
+    expect(await everything(db.prisma)).toEqual(before);
   });
 });
 
 test("the token is nowhere to be read: not in the database, and in no answer but the claim's", async () => {
-  const rows = await db.database.prisma.$queryRaw<{ row: string }[]>`
+  const rows = await db.prisma.$queryRaw<{ row: string }[]>`
     SELECT r::text AS row FROM workflow_runs r UNION ALL SELECT e::text FROM flight_recorder_events e
     UNION ALL SELECT j::text FROM ai_jobs j`;
   const token = Buffer.from(mine.leaseToken, "base64url");

@@ -20,8 +20,8 @@ let db: TestDatabase;
 let server: LoggedServer;
 beforeAll(async () => {
   db = await openTestDatabase();
-  server = await startLoggedServer(db.database);
-  await submitted(engineOn(db.database));
+  server = await startLoggedServer(db);
+  await submitted(engineOn(db));
 });
 afterAll(async () => {
   await server.close();
@@ -34,10 +34,10 @@ const SUBMIT = 'submitAiJob(input: { jobKind: DOC_EDIT, protocolId: "p" }) { __t
 
 /** What is answered to a request after which every row of the database is as it was, and the log says nothing. */
 async function unchanged(ask: () => Promise<Answer>): Promise<Answer> {
-  const before = await everything(db.database.prisma);
+  const before = await everything(db.prisma);
   server.logged();
   const answer = await ask();
-  expect(await everything(db.database.prisma)).toEqual(before);
+  expect(await everything(db.prisma)).toEqual(before);
   expect(server.logged()).toEqual([]);
   return answer;
 }
@@ -350,7 +350,7 @@ describe("over HTTP", () => {
     test("of 4,000,000 bytes is kept, and of one more refused", async () => {
       const max = "é".repeat(1_999_999);
       expect(await submit(max)).toEqual({ status: 200, data: { submitAiJob: { __typename: "SubmitAiJobPayload" } } });
-      const kept = await db.database.prisma.aiJob.findFirstOrThrow({ where: { protocolId: "large" } });
+      const kept = await db.prisma.aiJob.findFirstOrThrow({ where: { protocolId: "large" } });
       expect(kept.jobInputs === max).toBe(true);
       expect(await unchanged(() => submit(`${max}x`))).toEqual({
         status: 200,

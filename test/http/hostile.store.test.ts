@@ -12,8 +12,8 @@ let server: LoggedServer;
 let claim: Claim;
 beforeAll(async () => {
   db = await openTestDatabase();
-  server = await startLoggedServer(db.database);
-  claim = await started(engineOn(db.database), {}, 900);
+  server = await startLoggedServer(db);
+  claim = await started(engineOn(db), {}, 900);
 });
 afterAll(async () => {
   await server.close();
@@ -80,10 +80,10 @@ const ADVANCE = graphql(`
 
 /** What is answered to an operation after which every row of the database is as it was, and the log says nothing. */
 async function unchanged(body: string, headers: Record<string, string> = {}): Promise<Answer> {
-  const before = await everything(db.database.prisma);
+  const before = await everything(db.prisma);
   server.logged();
   const answer = await post(server.url, body, headers);
-  expect(await everything(db.database.prisma)).toEqual(before);
+  expect(await everything(db.prisma)).toEqual(before);
   expect(server.logged()).toEqual([]);
   return answer;
 }
@@ -240,7 +240,7 @@ describe("a value that is out of its bounds is an answer, with the path to it", 
     const max = '"metrics":{"durationMs":9007199254740991}';
     const first = await post(server.url, heartbeat(max));
     expect(first.data).toMatchObject({ heartbeatWorkflows: { results: [{ error: null }] } });
-    const run = db.database.prisma.aiJob.findUniqueOrThrow({ where: { jobId: claim.job.jobId } });
+    const run = db.prisma.aiJob.findUniqueOrThrow({ where: { jobId: claim.job.jobId } });
     const { version, durationMs } = await run;
     expect(durationMs).toBe(9007199254740991n);
     for (const [more, counter] of [
@@ -253,7 +253,7 @@ describe("a value that is out of its bounds is an answer, with the path to it", 
       expect(data).toMatchObject({ heartbeatWorkflows: { results: [{ directive: "CONTINUE", error }] } });
     }
     // The leases were renewed, and that is all: refused as a whole, the delta has made no version.
-    expect(await db.database.prisma.aiJob.findUniqueOrThrow({ where: { jobId: claim.job.jobId } })).toMatchObject({
+    expect(await db.prisma.aiJob.findUniqueOrThrow({ where: { jobId: claim.job.jobId } })).toMatchObject({
       version,
       durationMs,
       inputTokens: 0n,

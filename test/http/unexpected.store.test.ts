@@ -14,7 +14,7 @@ let db: TestDatabase;
 let server: LoggedServer;
 beforeAll(async () => {
   db = await openTestDatabase();
-  server = await startLoggedServer(db.database);
+  server = await startLoggedServer(db);
 });
 afterAll(async () => {
   await server.close();
@@ -47,10 +47,10 @@ const logLine = z.object({
 
 /** Sends what the database is about to refuse, and looks at what client and log are told. */
 async function expectMasked(field: string, body: string, cause: RegExp): Promise<void> {
-  const before = await everything(db.database.prisma);
+  const before = await everything(db.prisma);
   server.logged();
   const { status, data, errors } = await post(server.url, body);
-  expect(await everything(db.database.prisma)).toEqual(before);
+  expect(await everything(db.prisma)).toEqual(before);
 
   expect({ status, data }).toEqual({ status: 200, data: null });
   expect(errors).toMatchObject([
@@ -72,7 +72,7 @@ async function expectMasked(field: string, body: string, cause: RegExp): Promise
 
 describe("a failure that nobody foresaw", () => {
   test("of a trigger that raises while a job is submitted", async () => {
-    const { prisma } = db.database;
+    const { prisma } = db;
     await prisma.$executeRaw`CREATE FUNCTION fails() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''the roof is on fire''; END'`;
     await prisma.$executeRaw`CREATE TRIGGER fails BEFORE INSERT ON ai_jobs FOR EACH ROW EXECUTE FUNCTION fails()`;
     await expectMasked("submitAiJob", submit(), /the roof is on fire/);
@@ -83,15 +83,15 @@ describe("a failure that nobody foresaw", () => {
   });
 
   test("of a constraint, whose detail is the row with everything in it", async () => {
-    const { prisma } = db.database;
+    const { prisma } = db;
     await prisma.$executeRaw`ALTER TABLE ai_jobs ADD CONSTRAINT odd CHECK (protocol_id <> 'odd')`;
     await expectMasked("submitAiJob", submit("odd"), /violates check constraint/);
     await prisma.$executeRaw`ALTER TABLE ai_jobs DROP CONSTRAINT odd`;
   });
 
   test("of a step that is being kept", async () => {
-    const { prisma } = db.database;
-    const { run, leaseToken } = await started(engineOn(db.database));
+    const { prisma } = db;
+    const { run, leaseToken } = await started(engineOn(db));
     await prisma.$executeRaw`ALTER TABLE node_executions ADD CONSTRAINT odd CHECK (node_id <> 'odd')`;
     const step = { nodeId: "odd", nodeType: "tool", outcome: "STARTED", inputPayload: { CONTENT, SECRET } };
     const body = operation(ADVANCE, { input: { workflowRunId: run.id, leaseToken, step } });
@@ -100,7 +100,7 @@ describe("a failure that nobody foresaw", () => {
   });
 
   test("of a table that is gone, while a list is read", async () => {
-    const { prisma } = db.database;
+    const { prisma } = db;
     await prisma.$executeRaw`ALTER TABLE capability_profiles RENAME TO elsewhere`;
     await expectMasked("capabilityProfiles", operation("{ capabilityProfiles { id } }"), /does not exist/);
     await prisma.$executeRaw`ALTER TABLE elsewhere RENAME TO capability_profiles`;

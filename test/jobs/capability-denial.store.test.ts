@@ -19,22 +19,22 @@ let db: TestDatabase;
 let engine: Engine;
 beforeAll(async () => {
   db = await openTestDatabase();
-  engine = engineOn(db.database);
+  engine = engineOn(db);
 });
 afterAll(() => db.close());
 
-const records = (jobId: string) => recordsOf(db.database.prisma, jobId);
+const records = (jobId: string) => recordsOf(db.prisma, jobId);
 const submit = (more: Partial<SubmitAiJob>) => submitAiJob(engine, WORKSPACE, SOMEBODY, aSubmit(more));
 
 /** A profile of the test's own, so that it can change while others' jobs go on. */
 async function aProfile(id: string): Promise<string> {
-  await db.database.prisma.$executeRaw`
+  await db.prisma.$executeRaw`
     INSERT INTO capability_profiles (id, capabilities, job_kinds) VALUES (${id}, '{doc.summarize}', '{doc_summarize}')`;
   return id;
 }
 
 async function revoke(id: string): Promise<void> {
-  await db.database.prisma.$executeRaw`UPDATE capability_profiles SET capabilities = '{doc.read}' WHERE id = ${id}`;
+  await db.prisma.$executeRaw`UPDATE capability_profiles SET capabilities = '{doc.read}' WHERE id = ${id}`;
 }
 
 describe("at submit", () => {

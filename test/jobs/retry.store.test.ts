@@ -26,11 +26,11 @@ let db: TestDatabase;
 let engine: Engine;
 beforeAll(async () => {
   db = await openTestDatabase();
-  engine = engineOn(db.database);
+  engine = engineOn(db);
 });
 afterAll(() => db.close());
 
-const records = (jobId: string) => recordsOf(db.database.prisma, jobId);
+const records = (jobId: string) => recordsOf(db.prisma, jobId);
 const retry = (jobId: string, workspaceId = WORKSPACE) => retryAiJob(engine, workspaceId, SOMEBODY, jobId);
 
 /** A job whose only attempt has failed, with a node that failed with it. */
@@ -176,8 +176,8 @@ describe("a retry", () => {
     const jobId = await aFailedJob();
     const before = await records(jobId);
     const point = { at: "after the event", on: "flight_recorder_events", when: "AFTER STATEMENT" } as const;
-    const body = await raising(db.database, "40001");
-    await withFault(db.database, point, body, () => expect(retry(jobId)).rejects.toBeInstanceOf(TryAgainError));
+    const body = await raising(db, "40001");
+    await withFault(db, point, body, () => expect(retry(jobId)).rejects.toBeInstanceOf(TryAgainError));
     expect(await records(jobId)).toEqual(before);
     expect(ok(await retry(jobId)).state).toBe("QUEUED");
   });

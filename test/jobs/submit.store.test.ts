@@ -14,13 +14,13 @@ let db: TestDatabase;
 let engine: Engine;
 beforeAll(async () => {
   db = await openTestDatabase();
-  engine = engineOn(db.database);
+  engine = engineOn(db);
 });
 afterAll(() => db.close());
 
 const submit = (more: Partial<SubmitAiJob>, workspaceId = WORKSPACE) =>
   submitAiJob(engine, workspaceId, SOMEBODY, aSubmit(more));
-const jobsIn = (workspaceId: string) => db.database.prisma.aiJob.count({ where: { workspaceId } });
+const jobsIn = (workspaceId: string) => db.prisma.aiJob.count({ where: { workspaceId } });
 
 const EVERYTHING: Partial<SubmitAiJob> = {
   jobKind: "DOC_EDIT",
@@ -48,7 +48,7 @@ describe("a job that is submitted", () => {
     const runAfter = new Date("2031-05-06T07:08:09.123Z");
     const { job, deduplicated } = ok(await submit({ ...EVERYTHING, runAfter, idempotencyKey: "everything" }));
     expect(deduplicated).toBe(false);
-    const stored = await recordsOf(db.database.prisma, job.jobId);
+    const stored = await recordsOf(db.prisma, job.jobId);
     expectSound(stored);
     expect(stored.runs).toEqual([]);
     expect(stored.job).toMatchObject({
@@ -93,13 +93,13 @@ describe("a job that is submitted", () => {
   test.each(Object.values(JobKind))("as %s gets the profile of its kind where none is named", async (jobKind) => {
     const job = await submitted(engine, { jobKind });
     expect(job.capabilityProfileId).toBe(jobKind === "TERMINAL_EXEC" ? "terminal" : "default");
-    const { events } = await recordsOf(db.database.prisma, job.jobId);
+    const { events } = await recordsOf(db.prisma, job.jobId);
     expect(events[0]?.capabilityId).toBe(jobKind === "TERMINAL_EXEC" ? "term.exec" : "doc.summarize");
   });
 
   test("keeps a JSON null as no value", async () => {
     const job = await submitted(engine, { jobInputs: null });
-    const [row] = await db.database.prisma.$queryRaw<{ missing: boolean }[]>`
+    const [row] = await db.prisma.$queryRaw<{ missing: boolean }[]>`
       SELECT job_inputs IS NULL AS missing FROM ai_jobs WHERE job_id = ${job.jobId}::uuid`;
     expect(row).toEqual({ missing: true });
   });
@@ -107,7 +107,7 @@ describe("a job that is submitted", () => {
   test("keeps keys such as __proto__ as they are", async () => {
     const jobInputs: SubmitAiJob["jobInputs"] = JSON.parse('{"__proto__":{"polluted":true},"constructor":1}');
     const job = await submitted(engine, { jobInputs });
-    const [row] = await db.database.prisma.$queryRaw<{ stored: string }[]>`
+    const [row] = await db.prisma.$queryRaw<{ stored: string }[]>`
       SELECT job_inputs::text AS stored FROM ai_jobs WHERE job_id = ${job.jobId}::uuid`;
     expect(row?.stored).toBe('{"__proto__": {"polluted": true}, "constructor": 1}');
     expect("polluted" in {}).toBe(false);
@@ -119,7 +119,7 @@ describe("a workspace", () => {
     const workspaceId = randomUUID();
     const results = await Promise.all(Array.from({ length: 20 }, () => submit({}, workspaceId)));
     expect(new Set(results.map((result) => ok(result).job.jobId)).size).toBe(20);
-    expect(await db.database.prisma.workspace.count({ where: { workspaceId } })).toBe(1);
+    expect(await db.prisma.workspace.count({ where: { workspaceId } })).toBe(1);
     expect(await jobsIn(workspaceId)).toBe(20);
   });
 
@@ -128,7 +128,7 @@ describe("a workspace", () => {
     const answer = await submit({ capabilityProfileId: "omnipotent" }, workspaceId);
     expect(answer).toBeInstanceOf(UnknownCapabilityError);
     expect(answer).toMatchObject({ code: "UNKNOWN_CAPABILITY", message: expect.stringContaining("HSK-4001") });
-    expect(await db.database.prisma.workspace.count({ where: { workspaceId } })).toBe(0);
+    expect(await db.prisma.workspace.count({ where: { workspaceId } })).toBe(0);
   });
 });
 
@@ -136,10 +136,10 @@ describe("an idempotency key", () => {
   test("gives the same job back for the same input, whatever the order of its keys, and changes nothing", async () => {
     const key = { idempotencyKey: "same" };
     const first = ok(await submit({ ...key, jobInputs: { a: 1, b: { c: 2, d: [3] } } }));
-    const before = await recordsOf(db.database.prisma, first.job.jobId);
+    const before = await recordsOf(db.prisma, first.job.jobId);
     const again = ok(await submit({ ...key, jobInputs: { b: { d: [3], c: 2 }, a: 1 } }));
     expect(again).toMatchObject({ deduplicated: true, job: { jobId: first.job.jobId } });
-    expect(await recordsOf(db.database.prisma, first.job.jobId)).toEqual(before);
+    expect(await recordsOf(db.prisma, first.job.jobId)).toEqual(before);
   });
 
   test("gives the job back as it is by now", async () => {
@@ -192,7 +192,7 @@ describe("an idempotency key", () => {
     expect(made.size).toBe(1);
     expect(all.filter(({ deduplicated }) => !deduplicated)).toHaveLength(1);
     expect(await jobsIn(workspaceId)).toBe(1);
-    for (const jobId of made) expectSound(await recordsOf(db.database.prisma, jobId));
+    for (const jobId of made) expectSound(await recordsOf(db.prisma, jobId));
   });
 
   test("sent 20 times at once with two inputs makes one job; the other input is told of the conflict", async () => {

@@ -21,11 +21,11 @@ let db: TestDatabase;
 let engine: Engine;
 beforeAll(async () => {
   db = await openTestDatabase();
-  engine = engineOn(db.database);
+  engine = engineOn(db);
 });
 afterAll(() => db.close());
 
-const recordsOf = (jobIds: readonly string[]) => recordsOfAll(db.database.prisma, jobIds);
+const recordsOf = (jobIds: readonly string[]) => recordsOfAll(db.prisma, jobIds);
 
 function of(all: ReadonlyMap<string, Records>, jobId: string): Records {
   const records = all.get(jobId);
@@ -109,7 +109,7 @@ describe("a cancellation that includes children", () => {
   test("takes as many statements for 200 descendants as for two", async () => {
     const measure = async (count: number) => {
       const { jobId } = (await aBusyJob(engine)).job;
-      const below = await manyBelow(db.database.prisma, jobId, count);
+      const below = await manyBelow(db.prisma, jobId, count);
       await aBusyJob(engine, { parentJobId: jobId });
       db.statements();
       ok(await cancel(jobId, true));

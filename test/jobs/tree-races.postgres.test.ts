@@ -31,7 +31,7 @@ beforeAll(async () => {
   url = db.location.url;
   other = anotherClient(url, 6);
   admin = await connectTo(url);
-  engines = [engineOn(db.database), engineOn({ ...db.database, prisma: other })];
+  engines = [engineOn(db), engineOn({ ...db, prisma: other })];
 });
 afterAll(async () => {
   await admin.end();
@@ -88,7 +88,7 @@ async function heldBefore<T>(statement: RegExp, work: (engine: Engine) => Promis
     reached();
     await released;
   });
-  const answer = work(engineOn({ ...db.database, prisma }));
+  const answer = work(engineOn({ ...db, prisma }));
   await Promise.race([there, answer]);
   return { answer, release, end: () => prisma.$disconnect() };
 }
@@ -316,9 +316,7 @@ test("by plain SQL a root gets no more, either: whoever waited for another's chi
   const child = (await submitted(engines[0], { parentJobId: root })).jobId;
   await other.$transaction((tx) => insertChildren(tx, root, MAX_DESCENDANTS - 4));
   const insert = (parent: string, index: number) =>
-    outcomeOf(index % 2 === 0 ? db.database.prisma : other, (tx) =>
-      insertJob(tx, randomUUID(), { job: childOf(parent) }),
-    );
+    outcomeOf(index % 2 === 0 ? db.prisma : other, (tx) => insertJob(tx, randomUUID(), { job: childOf(parent) }));
   const outcomes = await Promise.all(
     Array.from({ length: 12 }, (_, index) => insert(index % 3 === 0 ? root : child, index)),
   );

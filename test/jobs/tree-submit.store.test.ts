@@ -26,20 +26,20 @@ let db: TestDatabase;
 let engine: Engine;
 beforeAll(async () => {
   db = await openTestDatabase();
-  engine = engineOn(db.database);
+  engine = engineOn(db);
 });
 afterAll(() => db.close());
 
 const submit = (more: Partial<SubmitAiJob>, workspaceId = WORKSPACE) =>
   submitAiJob(engine, workspaceId, SOMEBODY, aSubmit(more));
-const childrenOf = (parentJobId: string) => db.database.prisma.aiJob.count({ where: { parentJobId } });
+const childrenOf = (parentJobId: string) => db.prisma.aiJob.count({ where: { parentJobId } });
 
 describe("a child", () => {
   test("has its parent's trace, and the job at the top of the tree for its root, at every depth", async () => {
     const root = (await started(engine)).job;
     const child = await submitted(engine, { parentJobId: root.jobId });
     const grandchild = await submitted(engine, { parentJobId: child.jobId });
-    const stored = await recordsOf(db.database.prisma, grandchild.jobId);
+    const stored = await recordsOf(db.prisma, grandchild.jobId);
     expectSound(stored);
     expect(stored.job).toMatchObject({
       state: "QUEUED",
@@ -57,9 +57,9 @@ describe("a child", () => {
 
   test("changes nothing of its parent", async () => {
     const { jobId } = (await started(engine)).job;
-    const before = await recordsOf(db.database.prisma, jobId);
+    const before = await recordsOf(db.prisma, jobId);
     await submitted(engine, { parentJobId: jobId });
-    expect(await recordsOf(db.database.prisma, jobId)).toEqual(before);
+    expect(await recordsOf(db.prisma, jobId)).toEqual(before);
   });
 
   test.each(["QUEUED", "RUNNING", "STALLED", "AWAITING_VALIDATION", "AWAITING_USER"] as const)(
@@ -104,16 +104,16 @@ describe("a child", () => {
     const workspaceId = randomUUID();
     expect(await submit({ parentJobId }, workspaceId)).toBeInstanceOf(NotFoundError);
     expect(await childrenOf(parentJobId)).toBe(0);
-    expect(await db.database.prisma.workspace.count({ where: { workspaceId } })).toBe(0);
+    expect(await db.prisma.workspace.count({ where: { workspaceId } })).toBe(0);
   });
 
   test("that is denied keeps its place: it is stored as failed, under its parent", async () => {
     const parent = await submitted(engine);
     const answer = await submit({ parentJobId: parent.jobId, capabilityProfileId: "terminal" });
     expect(answer).toBeInstanceOf(CapabilityDeniedError);
-    const job = await db.database.prisma.aiJob.findFirstOrThrow({ where: { parentJobId: parent.jobId } });
+    const job = await db.prisma.aiJob.findFirstOrThrow({ where: { parentJobId: parent.jobId } });
     expect(job).toMatchObject({ state: "FAILED", version: 2, rootJobId: parent.jobId, traceId: parent.traceId });
-    const records = await recordsOf(db.database.prisma, job.jobId);
+    const records = await recordsOf(db.prisma, job.jobId);
     expectSound(records);
     expect(records.events).toMatchObject([{ type: "JOB_SUBMITTED" }, { type: "CAPABILITY_ACTION" }]);
   });
@@ -179,20 +179,20 @@ describe("a root", () => {
   test("has 1,000 descendants at most, however many submits come at once, under whatever parent", async () => {
     const root = await submitted(engine);
     const child = await submitted(engine, { parentJobId: root.jobId });
-    await db.database.prisma.$transaction((tx) => insertChildren(tx, root.jobId, MAX_DESCENDANTS - 11));
+    await db.prisma.$transaction((tx) => insertChildren(tx, root.jobId, MAX_DESCENDANTS - 11));
     const parents = Array.from({ length: 30 }, (_, index) => (index % 2 === 0 ? root.jobId : child.jobId));
     const answers = await Promise.all(parents.map((parentJobId) => submit({ parentJobId })));
     const refused = answers.filter((answer) => answer instanceof AppError);
     expect(refused.filter(isTooMany)).toHaveLength(20);
     expect(refused).toHaveLength(20);
     expect(refused[0]).toMatchObject({ path: ["input", "parentJobId"], message: expect.stringContaining("1000") });
-    expect(await db.database.prisma.aiJob.count({ where: { rootJobId: root.jobId } })).toBe(MAX_DESCENDANTS);
+    expect(await db.prisma.aiJob.count({ where: { rootJobId: root.jobId } })).toBe(MAX_DESCENDANTS);
   });
 
   test("that has all its descendants still gives back those that a key has made", async () => {
     const { jobId: parentJobId } = await submitted(engine);
     const input = { parentJobId, idempotencyKey: "the last one" };
-    await db.database.prisma.$transaction((tx) => insertChildren(tx, parentJobId, MAX_DESCENDANTS - 1));
+    await db.prisma.$transaction((tx) => insertChildren(tx, parentJobId, MAX_DESCENDANTS - 1));
     const answers = await Promise.all(Array.from({ length: 5 }, () => submit(input)));
     const made = answers.map((answer) => ok(answer));
     expect(made.filter(({ deduplicated }) => !deduplicated)).toHaveLength(1);
@@ -202,7 +202,7 @@ describe("a root", () => {
 
   test("counts those that were denied, and those that have ended", async () => {
     const { jobId: parentJobId } = await submitted(engine);
-    await db.database.prisma.$transaction((tx) => insertChildren(tx, parentJobId, MAX_DESCENDANTS - 2));
+    await db.prisma.$transaction((tx) => insertChildren(tx, parentJobId, MAX_DESCENDANTS - 2));
     await childIn(engine, parentJobId, "COMPLETED");
     expect(await submit({ parentJobId, capabilityProfileId: "terminal" })).toBeInstanceOf(CapabilityDeniedError);
     expect(isTooMany(await submit({ parentJobId }))).toBe(true);

@@ -18,7 +18,7 @@ let db: TestDatabase;
 let engine: Engine;
 beforeAll(async () => {
   db = await openTestDatabase();
-  engine = engineOn(db.database);
+  engine = engineOn(db);
 });
 afterAll(() => db.close());
 
@@ -54,7 +54,7 @@ test("what is locked beside a job is in the order of ids, and may become what is
 test("a change of a job that was locked without its documents keeps them", async () => {
   const submit = { jobInputs: DOCUMENT, entityRefs: [{ entityKind: "document", entityId: "d-1" }] };
   const { jobId } = await awaitAnswer(engine, await started(engine, submit), "AWAITING_USER");
-  const before = await recordsOf(db.database.prisma, jobId);
+  const before = await recordsOf(db.prisma, jobId);
   expect(before.job.jobOutputs).not.toBeNull();
   await inTransaction(engine, async (tx) => {
     const [job] = await lockJobSummaries(tx, Prisma.sql`job_id = ${jobId}::uuid`);
@@ -63,7 +63,7 @@ test("a change of a job that was locked without its documents keeps them", async
     const { job: after } = await writeVersion(tx, { job, set: { statusReason: "looked at" }, event });
     await writeVersion(tx, { job: after, set: { issues: ["one"] }, event });
   });
-  const after = await recordsOf(db.database.prisma, jobId);
+  const after = await recordsOf(db.prisma, jobId);
   expectSound(after);
   const { jobOutputs, jobInputs, entityRefs } = before.job;
   const version = before.job.version + 2;
@@ -81,7 +81,7 @@ test("a change that names no outputs of a job that was locked with them keeps th
       return (await writeVersion(tx, { job, set, event })).job.jobOutputs;
     });
   expect(await change({ statusReason: "kept" })).toEqual({ summary: "draft" });
-  expect((await recordsOf(db.database.prisma, jobId)).job.jobOutputs).toEqual({ summary: "draft" });
+  expect((await recordsOf(db.prisma, jobId)).job.jobOutputs).toEqual({ summary: "draft" });
   expect(await change({ statusReason: "cleared", jobOutputs: null })).toBeNull();
-  expect((await recordsOf(db.database.prisma, jobId)).job.jobOutputs).toBeNull();
+  expect((await recordsOf(db.prisma, jobId)).job.jobOutputs).toBeNull();
 });

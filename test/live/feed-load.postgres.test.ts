@@ -17,8 +17,8 @@ const WRITES = 20;
 
 test("a subscriber gets every event once, and each job's versions in order, whoever commits when", async () => {
   const db = await openTestDatabase();
-  const { prisma } = db.database;
-  const feed = new Feed({ database: db.database, pollMs: 20, onError: () => undefined });
+  const { prisma } = db;
+  const feed = new Feed({ database: db, pollMs: 20, onError: () => undefined });
   const jobIds = Array.from({ length: JOBS }, () => randomUUID());
   const workspaceId = randomUUID();
   await prisma.workspace.create({ data: { workspaceId } });

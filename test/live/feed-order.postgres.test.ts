@@ -17,7 +17,7 @@ let db: TestDatabase;
 let feed: Feed;
 beforeAll(async () => {
   db = await openTestDatabase();
-  feed = new Feed({ database: db.database, pollMs: 20, onError: () => undefined });
+  feed = new Feed({ database: db, pollMs: 20, onError: () => undefined });
 });
 afterAll(async () => {
   await feed.close();
@@ -39,7 +39,7 @@ async function openTransaction() {
 }
 
 function submitIn(workspaceId: string) {
-  return submitAiJob(engineOn(db.database), workspaceId, SOMEBODY, aSubmit()).then((result) => ok(result).job.jobId);
+  return submitAiJob(engineOn(db), workspaceId, SOMEBODY, aSubmit()).then((result) => ok(result).job.jobId);
 }
 
 const TOUCHED: EventDraft = {
@@ -50,7 +50,7 @@ const TOUCHED: EventDraft = {
 
 /** One more version of a job. The transaction takes its id before it waits for `hold`, and commits after. */
 function touch(jobId: string, hold?: { began: () => void; until: Promise<void> }) {
-  return db.database.prisma.$transaction(
+  return db.prisma.$transaction(
     async (tx) => {
       if (hold) {
         await tx.$queryRaw`SELECT pg_current_xact_id()::text`;
@@ -86,7 +86,7 @@ function gate() {
 test("an event that commits late is delivered, where a reader of a plain sequence would have passed it", async () => {
   const workspaceId = randomUUID();
   const early = await submitIn(workspaceId);
-  const { orderXid } = await db.database.prisma.aiJob.findUniqueOrThrow({ where: { jobId: early } });
+  const { orderXid } = await db.prisma.aiJob.findUniqueOrThrow({ where: { jobId: early } });
   const subscriber = await feed.subscribe({ workspaceId }, { orderXid, jobId: early, version: 1 });
 
   const began = gate();
@@ -118,7 +118,7 @@ test("a job's version 7 never comes before its version 6, whatever the ids of th
   release.open();
   await seventh;
 
-  const events = await db.database.prisma.flightRecorderEvent.findMany({
+  const events = await db.prisma.flightRecorderEvent.findMany({
     where: { jobId },
     orderBy: { version: "asc" },
   });
@@ -160,7 +160,7 @@ test("a cursor of an event that was not yet safe to read is taken for the last p
   await began.passed;
   const jobId = await submitIn(workspaceId);
   // Found by a query: the event before it in the log has not committed.
-  const event = await db.database.prisma.flightRecorderEvent.findUniqueOrThrow({
+  const event = await db.prisma.flightRecorderEvent.findUniqueOrThrow({
     where: { jobId_version: { jobId, version: 1 } },
   });
   const cursor = encodeCursor(await feed.epoch(), event);
@@ -177,12 +177,12 @@ test("a cursor of an event that was not yet safe to read is taken for the last p
 
 test("a subscriber that fell behind the window reads the log, and gets everything once, in order", async () => {
   const workspaceId = randomUUID();
-  const small = new Feed({ database: db.database, pollMs: 20, window: 300, onError: () => undefined });
+  const small = new Feed({ database: db, pollMs: 20, window: 300, onError: () => undefined });
   const subscriber = await small.subscribe({ workspaceId });
   const jobId = await submitIn(workspaceId);
   // More than the window holds; nobody takes anything meanwhile.
   const total = 1200;
-  await db.database.prisma.$transaction(
+  await db.prisma.$transaction(
     async (tx) => {
       let job = (await lockJobs(tx, Prisma.sql`job_id = ${jobId}::uuid`)).get(jobId);
       for (let version = 2; job && version <= total; version++) {
@@ -224,11 +224,11 @@ function expectInOrder(versions: readonly number[]): void {
 
 test("what this process commits goes to subscribers by the read behind its COMMIT, and by no other", async () => {
   let isAway = false;
-  const prisma = new Proxy(db.database.prisma, {
+  const prisma = new Proxy(db.prisma, {
     get: (target, key): unknown =>
       isAway && key === "$queryRaw" ? () => Promise.reject(new Error("away")) : Reflect.get(target, key),
   });
-  const { jobId, seen, close } = await feedOn({ ...db.database, prisma });
+  const { jobId, seen, close } = await feedOn({ ...db, prisma });
   isAway = true;
   // A transaction of another test file may hold an event back: it is read with one of the next.
   await vi.waitFor(
@@ -247,7 +247,7 @@ test.each([
   ["fails", () => Promise.reject(new Error("by a test"))],
   ["is never answered", () => new Promise<never>(() => undefined)],
 ])("where that read %s, the feed reads by itself", async (_what, read) => {
-  const { readBehindCommits } = db.database;
+  const { readBehindCommits } = db;
   let asked = 0;
   const failing: FeedOptions["database"]["readBehindCommits"] = (reader) =>
     readBehindCommits?.(() => {
@@ -256,7 +256,7 @@ test.each([
         return read();
       });
     });
-  const { jobId, seen, close } = await feedOn({ prisma: db.database.prisma, readBehindCommits: failing });
+  const { jobId, seen, close } = await feedOn({ prisma: db.prisma, readBehindCommits: failing });
   for (let version = 2; version < 12; version++) {
     await touch(jobId);
     await sleep(30);

@@ -14,7 +14,7 @@ let feed: Feed;
 let errors: unknown[];
 beforeAll(async () => {
   db = await openTestDatabase();
-  prisma = db.database.prisma;
+  prisma = db.prisma;
 });
 afterAll(() => db.close());
 beforeEach(() => {
@@ -24,7 +24,7 @@ beforeEach(() => {
 afterEach(() => feed.close());
 
 function newFeed(more: Partial<FeedOptions> = {}): Feed {
-  return new Feed({ database: db.database, pollMs: 20, onError: (error) => errors.push(error), ...more });
+  return new Feed({ database: db, pollMs: 20, onError: (error) => errors.push(error), ...more });
 }
 
 interface Made {
@@ -403,9 +403,9 @@ describe("the reader", () => {
 describe("a subscription that ends", () => {
   test("by its subscriber's own wish, while it waits, is done", async () => {
     const subscriber = await feed.subscribe({ workspaceId: randomUUID() });
-    const longPoller = subscriber.next();
+    const waiting = subscriber.next();
     expect(await subscriber.return()).toEqual({ done: true, value: undefined });
-    expect(await longPoller).toEqual({ done: true, value: undefined });
+    expect(await waiting).toEqual({ done: true, value: undefined });
     expect(await subscriber.next()).toEqual({ done: true, value: undefined });
   });
 
@@ -423,9 +423,9 @@ describe("a subscription that ends", () => {
   test("with the feed is done, and so is one that comes later", async () => {
     const workspaceId = randomUUID();
     const subscriber = await feed.subscribe({ workspaceId });
-    const longPoller = subscriber.next();
+    const waiting = subscriber.next();
     await feed.close();
-    expect(await longPoller).toEqual({ done: true, value: undefined });
+    expect(await waiting).toEqual({ done: true, value: undefined });
     const late = await feed.subscribe({ workspaceId });
     expect(await late.next()).toEqual({ done: true, value: undefined });
   });

@@ -43,7 +43,7 @@ const LAST = 3;
 
 beforeAll(async () => {
   db = await openTestDatabase();
-  server = await startTestServer(db.database);
+  server = await startTestServer(db);
   start = (await run(server.url, LIST, {}, header)).aiJobs.feedCursor;
   parent = await submit({});
   const child = { parentJobId: parent.jobId };
@@ -54,7 +54,7 @@ beforeAll(async () => {
     fourth: await submit({ ...child, jobKind: "DOC_EDIT", protocolId: "two" }),
     fifth: await submit({ ...child, jobKind: "CANVAS_CLUSTER", protocolId: "one" }),
   };
-  const engine = engineOn(db.database);
+  const engine = engineOn(db);
   await take(jobs.fourth);
   ok(await cancelAiJob(engine, workspaceId, SOMEBODY, { jobId: jobs.first.jobId, reason: "test" }));
   ok(await cancelAiJob(engine, workspaceId, SOMEBODY, { jobId: jobs.fourth.jobId, reason: "test" }));
@@ -67,14 +67,14 @@ afterAll(async () => {
 });
 
 async function submit(more: Partial<SubmitAiJob>): Promise<AiJob> {
-  const { job } = ok(await submitAiJob(engineOn(db.database), workspaceId, SOMEBODY, aSubmit(more)));
+  const { job } = ok(await submitAiJob(engineOn(db), workspaceId, SOMEBODY, aSubmit(more)));
   await vi.waitUntil(() => Date.now() > job.createdAt.getTime() + 1, { interval: 1 });
   return job;
 }
 
 async function take({ jobId }: AiJob) {
   const wanted = { jobId, workerId: "w", leaseSeconds: 60 };
-  const claim = ok(await startWorkflow(engineOn(db.database), workspaceId, wanted));
+  const claim = ok(await startWorkflow(engineOn(db), workspaceId, wanted));
   if (!("leaseToken" in claim)) throw new Error("The job was poisoned instead of started.");
   return { workflowRunId: claim.run.id, leaseToken: claim.leaseToken };
 }

@@ -26,7 +26,7 @@ beforeAll(async () => {
   hints = [1, 2].map(() => new CommitNotifier(postgresTransport(url), { onChange: () => undefined }));
   const [one, two] = hints;
   if (!one || !two) throw new Error("There are two.");
-  here = await startTestServer(db.database, {}, { pollMs: HOUR_MS, notifier: one });
+  here = await startTestServer(db, {}, { pollMs: HOUR_MS, notifier: one });
   there = await startTestServer(otherStorage, {}, { pollMs: HOUR_MS, notifier: two });
   await untilConnected();
 });
@@ -119,8 +119,8 @@ test("a worker that waits at one server gets at once what was submitted at anoth
       }
     }
   `);
-  const longPoller = here.run(WAIT, {});
+  const waiting = here.run(WAIT, {});
   await there.run(SHEET, {});
-  const { claimAiJobs } = await longPoller;
+  const { claimAiJobs } = await waiting;
   expect("claims" in claimAiJobs && claimAiJobs.claims).toHaveLength(1);
 });

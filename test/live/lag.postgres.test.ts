@@ -21,11 +21,11 @@ afterAll(async () => {
 });
 
 test("a transaction that stays open, and the events that wait for it, are seen until it ends", async () => {
-  const { prisma } = db.database;
+  const { prisma } = db;
   await other.query("BEGIN; SELECT pg_current_xact_id()");
   // Nothing waits for it yet: it began before, and it is its age that grows.
   expect((await readLag(prisma)).behindMs).toBe(0);
-  await submitted(engineOn(db.database));
+  await submitted(engineOn(db));
   await vi.waitUntil(async () => (await readLag(prisma)).behindMs >= 100, { timeout: 20_000 });
   expect((await readLag(prisma)).oldestTransactionMs).toBeGreaterThanOrEqual(100);
   await other.query("COMMIT");
@@ -33,7 +33,7 @@ test("a transaction that stays open, and the events that wait for it, are seen u
 });
 
 test("a lag of more than a month is told as any other", async () => {
-  const { prisma } = db.database;
+  const { prisma } = db;
   await other.query("BEGIN; SELECT pg_current_xact_id()");
   const old = { event: { recorded_at: "now() - interval '40 days'" } };
   await prisma.$transaction((tx) => insertJob(tx, randomUUID(), old));
@@ -44,10 +44,10 @@ test("a lag of more than a month is told as any other", async () => {
 
 test("a lag beyond the bound is told once, and once when it is over", async () => {
   const told: { isLate: boolean; lag: Lag }[] = [];
-  const look = lagWatch(db.database.prisma, 100, (isLate, lag) => told.push({ isLate, lag }));
+  const look = lagWatch(db.prisma, 100, (isLate, lag) => told.push({ isLate, lag }));
   await look();
   await other.query("BEGIN; SELECT pg_current_xact_id()");
-  await submitted(engineOn(db.database));
+  await submitted(engineOn(db));
   const lookUntil = (count: number) =>
     vi.waitUntil(
       async () => {
@@ -70,7 +70,7 @@ test("a lag beyond the bound is told once, and once when it is over", async () =
 });
 
 test("a connection of this server holds nothing back for longer than its timeouts, whatever becomes of its process", async () => {
-  const [settings] = await db.database.prisma.$queryRaw<object[]>`
+  const [settings] = await db.prisma.$queryRaw<object[]>`
     SELECT current_setting('idle_in_transaction_session_timeout') AS idle, current_setting('statement_timeout') AS statement,
       current_setting('lock_timeout') AS lock`;
   expect(settings).toEqual({ idle: "15s", statement: "15s", lock: "8s" });

@@ -19,8 +19,8 @@ let server: TestServer;
 let jobId: string;
 beforeAll(async () => {
   db = await openTestDatabase();
-  server = await startTestServer(db.database);
-  ({ jobId } = await submitted(engineOn(db.database)));
+  server = await startTestServer(db);
+  ({ jobId } = await submitted(engineOn(db)));
 });
 afterAll(async () => {
   await server.close();
@@ -164,7 +164,7 @@ function connections(): Promise<number> {
 
 describe.each(PROTOCOLS)("over %s", (protocol) => {
   test("a job that is poisoned already shows itself so, and tells nothing more", async () => {
-    const engine = engineOn(db.database);
+    const engine = engineOn(db);
     const poisoned = await submitted(engine);
     await poisonJob(engine, poisoned.jobId, FOUND);
     const operation = { query: QUERY, variables: { jobId: poisoned.jobId } };
@@ -183,7 +183,7 @@ describe.each(PROTOCOLS)("over %s", (protocol) => {
   });
 
   test("a server that closes ends its streams, and does not wait for anybody", async () => {
-    const stopping = await startTestServer(db.database);
+    const stopping = await startTestServer(db);
     await using changes = watch(protocol, stopping.url, { query: QUERY, variables: { jobId } }, pick);
     await changes.until((seen) => seen.length === 1);
     const startedAt = performance.now();

@@ -26,7 +26,7 @@ const STRANGER = "00000000-0000-7000-8000-00000000000f";
 
 beforeAll(async () => {
   db = await openTestDatabase();
-  server = await startTestServer(db.database, {}, { mayWatch });
+  server = await startTestServer(db, {}, { mayWatch });
 });
 afterEach(() => {
   asked = [];
@@ -55,7 +55,7 @@ const version = (data: Record<string, unknown>) =>
 
 describe.each(PROTOCOLS)("over %s", (protocol) => {
   test("whoever may not watch is refused at subscribe, before anything is read for them", async () => {
-    const { jobId } = await submitted(engineOn(db.database));
+    const { jobId } = await submitted(engineOn(db));
     db.statements();
     for (const operation of [{ query: ONE, variables: { jobId } }, { query: ALL }]) {
       await using changes = watch(protocol, server.url, { ...operation, workspaceId: STRANGER }, version);
@@ -70,7 +70,7 @@ describe.each(PROTOCOLS)("over %s", (protocol) => {
   });
 
   test("a subscription ends with its token, at once while nothing happens, and tells why", async () => {
-    const { jobId } = await submitted(engineOn(db.database));
+    const { jobId } = await submitted(engineOn(db));
     await using changes = watch(protocol, server.url, { query: ONE, variables: { jobId } }, version);
     await changes.until((seen) => seen.length === 1);
     expect(holders.size).toBe(1);
@@ -81,7 +81,7 @@ describe.each(PROTOCOLS)("over %s", (protocol) => {
   });
 
   test("what comes after the right has ended is not told any more, though it waits already", async () => {
-    const { jobId } = await submitted(engineOn(db.database));
+    const { jobId } = await submitted(engineOn(db));
     const kind = (data: Record<string, unknown>) =>
       z.object({ change: z.object({ kind: z.string() }) }).parse(data).change.kind;
     await using changes = watch(protocol, server.url, { query: ALL }, kind);
@@ -91,14 +91,14 @@ describe.each(PROTOCOLS)("over %s", (protocol) => {
     await vi.waitUntil(() => holders.size === 2, { timeout: 20_000 });
     const [first] = holders;
     first?.(new TokenExpired("The token has expired."));
-    await bringTo(engineOn(db.database), jobId, "FAILED");
+    await bringTo(engineOn(db), jobId, "FAILED");
     await other.until((seen) => seen.includes(2));
     await expect(changes.until(() => false)).rejects.toThrow(/UNAUTHENTICATED/);
     expect(changes.seen).not.toContain("EVENT");
   });
 
   test("nobody waits for the end of a right whose subscriber has gone", async () => {
-    const { jobId } = await submitted(engineOn(db.database));
+    const { jobId } = await submitted(engineOn(db));
     {
       await using changes = watch(protocol, server.url, { query: ONE, variables: { jobId } }, version);
       await changes.until((seen) => seen.length === 1);

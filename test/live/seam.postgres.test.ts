@@ -16,7 +16,7 @@ let db: TestDatabase;
 let server: TestServer;
 beforeAll(async () => {
   db = await openTestDatabase();
-  server = await startTestServer(db.database);
+  server = await startTestServer(db);
 });
 afterAll(async () => {
   await server.close();
@@ -54,7 +54,7 @@ async function openTransaction(work: (tx: Prisma.TransactionClient) => Promise<v
   const isOpen = new Promise<void>((resolve) => {
     begun = resolve;
   });
-  const done = db.database.prisma.$transaction(
+  const done = db.prisma.$transaction(
     async (tx) => {
       await tx.$queryRaw`SELECT pg_current_xact_id()::text`;
       begun();
@@ -84,13 +84,13 @@ async function touch(tx: Prisma.TransactionClient, jobId: string): Promise<void>
 }
 
 function cancel(jobId: string) {
-  return cancelAiJob(engineOn(db.database), WORKSPACE, SOMEBODY, { jobId, reason: "test" });
+  return cancelAiJob(engineOn(db), WORKSPACE, SOMEBODY, { jobId, reason: "test" });
 }
 
 test.each(PROTOCOLS)(
   "who goes on from a snapshot, or from an event after it, is told nothing twice: %s",
   async (protocol) => {
-    const engine = engineOn(db.database);
+    const engine = engineOn(db);
     const { jobId: early } = await submitted(engine, { protocolId });
     const first = await openTransaction((tx) => touch(tx, early));
     const second = await openTransaction();
@@ -121,7 +121,7 @@ test.each(PROTOCOLS)(
 );
 
 test("who got only the first of the snapshots is told of the others by their events", async () => {
-  const engine = engineOn(db.database);
+  const engine = engineOn(db);
   const open = await openTransaction();
   const { jobId: one } = await submitted(engine, { protocolId });
   const { jobId: two } = await submitted(engine, { protocolId });
@@ -141,7 +141,7 @@ test("who got only the first of the snapshots is told of the others by their eve
 
 test("a job's own subscription that goes on from the list's is told nothing twice, either", async () => {
   const open = await openTransaction();
-  const { jobId } = (await started(engineOn(db.database), { protocolId })).job;
+  const { jobId } = (await started(engineOn(db), { protocolId })).job;
   const [snapshot] = await (async () => {
     await using changes = subscribe("graphql-ws");
     return [...(await changes.until((seen) => seen.length === 1))];

@@ -21,7 +21,7 @@ let there: TestServer;
 beforeAll(async () => {
   db = await openTestDatabase();
   otherStorage = await openDatabase(db.location);
-  here = await startTestServer(db.database);
+  here = await startTestServer(db);
   there = await startTestServer(otherStorage);
 });
 afterAll(async () => {
@@ -208,7 +208,7 @@ test("200 changes by writers at both servers: the record of every subscriber of 
     writer(here, there),
   ]);
 
-  const log = await db.database.prisma.flightRecorderEvent.findMany({
+  const log = await db.prisma.flightRecorderEvent.findMany({
     where: { job: { protocolId }, jobId: { not: anchor } },
     orderBy: [{ orderXid: "asc" }, { jobId: "asc" }, { version: "asc" }],
   });

@@ -12,7 +12,7 @@ let db: TestDatabase;
 let server: TestServer;
 beforeAll(async () => {
   db = await openTestDatabase();
-  server = await startTestServer(db.database);
+  server = await startTestServer(db);
 });
 afterAll(async () => {
   await server.close();
@@ -21,7 +21,7 @@ afterAll(async () => {
 
 /** An engine that tells no feed of what it commits: the log alone tells it. */
 function elsewhere() {
-  return engineOn(db.database);
+  return engineOn(db);
 }
 
 const payload = z.object({ change: z.object({ version: z.int() }) });

@@ -20,7 +20,7 @@ let db: TestDatabase;
 let server: TestServer;
 beforeAll(async () => {
   db = await openTestDatabase();
-  server = await startTestServer(db.database, {}, { window: WINDOW });
+  server = await startTestServer(db, {}, { window: WINDOW });
 });
 afterAll(async () => {
   await server.close();
@@ -88,17 +88,17 @@ async function stalledSocket(jobId: string): Promise<Sleeper> {
 test(`${CLIENTS} clients that stop reading cost a few buffers; one that reads on has missed nothing`, async () => {
   const jobId = randomUUID();
   const document = { job_inputs: "to_jsonb(repeat('x', 10000))" };
-  await db.database.prisma.$transaction((tx) => insertJob(tx, jobId, { job: document }));
+  await db.prisma.$transaction((tx) => insertJob(tx, jobId, { job: document }));
   const sleepers = await Promise.all(
     Array.from({ length: CLIENTS }, (_, index) => (index % 2 === 0 ? stalledStream(jobId) : stalledSocket(jobId))),
   );
   await vi.waitUntil(() => server.feed.subscribers === CLIENTS, { timeout: 20_000 });
   const before = held();
 
-  for (let made = 0; made < EVENTS; made += 50) await manyVersions(db.database.prisma, jobId, 50);
+  for (let made = 0; made < EVENTS; made += 50) await manyVersions(db.prisma, jobId, 50);
   // One that reads has had them all, so they have been offered to everybody.
   const reader = await stalledStream(jobId);
-  await manyVersions(db.database.prisma, jobId, 1);
+  await manyVersions(db.prisma, jobId, 1);
   await reader.versions(EVENTS + 2);
   reader.end();
 

@@ -83,7 +83,7 @@ test("within 10 seconds everything is finished, ended or refused, and the proces
   const closed = once(socket, "close");
 
   // A worker that waits, a request of which half has come, and a connection that is kept for the next one.
-  const longPoller = post(
+  const waiting = post(
     url,
     'mutation { claimAiJobs(input: { workerId: "w", jobKinds: [TERMINAL_EXEC], waitSeconds: 20 }) { ... on ClaimAiJobsPayload { claims { leaseToken } } } }',
   );
@@ -102,7 +102,7 @@ test("within 10 seconds everything is finished, ended or refused, and the proces
   await kept.ended;
   half.socket.write(body.slice(10));
   await half.until('"totalCount":1');
-  expect(await longPoller).toEqual({ claimAiJobs: { claims: [] } });
+  expect(await waiting).toEqual({ claimAiJobs: { claims: [] } });
   expect(await exited).toMatchObject({ code: 0, signal: null, stderr: "" });
   expect(performance.now() - startedAt).toBeLessThan(10_000);
 

@@ -11,7 +11,7 @@ afterEach(killSpawned);
 
 test("with Redis, which goes away as well: whatever breaks, every subscriber's record is the log", async () => {
   const db = await openTestDatabase();
-  const { epoch } = await db.database.prisma.eventLog.findFirstOrThrow();
+  const { epoch } = await db.prisma.eventLog.findFirstOrThrow();
   const proxy = await startProxy(TEST_REDIS_URL);
   await using admin = await redisAdmin();
   await stress(db, {

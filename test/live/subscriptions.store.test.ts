@@ -35,7 +35,7 @@ let db: TestDatabase;
 let server: TestServer;
 beforeAll(async () => {
   db = await openTestDatabase();
-  server = await startTestServer(db.database);
+  server = await startTestServer(db);
 });
 afterAll(async () => {
   await server.close();
@@ -51,7 +51,7 @@ function subscribe(protocol: Protocol, operation: Operation) {
  * hears from the log.
  */
 function elsewhere() {
-  return engineOn(db.database);
+  return engineOn(db);
 }
 
 async function take(jobId: string): Promise<Claim> {
@@ -190,7 +190,7 @@ test("in a burst of writers every subscriber's record equals the log", async () 
   };
   await Promise.all(Array.from({ length: 6 }, writer));
 
-  const log = await db.database.prisma.flightRecorderEvent.findMany({
+  const log = await db.prisma.flightRecorderEvent.findMany({
     where: { job: { protocolId }, jobId: { not: anchor.jobId } },
     orderBy: [{ orderXid: "asc" }, { jobId: "asc" }, { version: "asc" }],
   });
@@ -222,7 +222,7 @@ test("when the last subscriber has gone, the log is not read any more", async ()
 });
 
 test("a server that closes ends its streams", async () => {
-  const other = await startTestServer(db.database);
+  const other = await startTestServer(db);
   const { jobId } = await submitted(elsewhere());
   const pick = (data: Record<string, unknown>) => payload.parse(data).change;
   await using changes = watch("graphql-sse", other.url, { query: ONE, variables: { jobId } }, pick);

@@ -27,7 +27,7 @@ const violation = {
 
 /** A job that nearly everything happened to. */
 async function eventful(): Promise<string> {
-  const engine = engineOn(db.database);
+  const engine = engineOn(db);
   const claim = await started(engine);
   const { run, leaseToken } = claim;
   ok(await advanceWorkflow(engine, aStep(claim, "nöde", { nodeType: "llm_call", inputPayload: { a: 1 } })));
@@ -42,7 +42,7 @@ async function eventful(): Promise<string> {
 }
 
 function eventsOf(jobId: string): Promise<FlightRecorderEvent[]> {
-  return db.database.prisma.flightRecorderEvent.findMany({ where: { jobId }, orderBy: { version: "asc" } });
+  return db.prisma.flightRecorderEvent.findMany({ where: { jobId }, orderBy: { version: "asc" } });
 }
 
 /** The hash as it follows from what is stored. */
@@ -64,13 +64,13 @@ test("every event's hash follows from what is stored, each names the one before,
   ]);
   expect(events.map(recomputed)).toEqual(events.map(({ hash }) => hash));
   expect(events.map(({ prevHash }) => prevHash)).toEqual([CHAIN_START, ...events.slice(0, -1).map(({ hash }) => hash)]);
-  const job = await db.database.prisma.aiJob.findUniqueOrThrow({ where: { jobId } });
+  const job = await db.prisma.aiJob.findUniqueOrThrow({ where: { jobId } });
   expect(job).toMatchObject({ version: events.length, chainHash: events.at(-1)?.hash });
 });
 
 test("the chain of a denied submit is whole, too: two versions of one transaction", async () => {
   const submit = aSubmit({ jobKind: "TERMINAL_EXEC", capabilityProfileId: "default" });
-  const denied = await submitAiJob(engineOn(db.database), WORKSPACE, SOMEBODY, submit);
+  const denied = await submitAiJob(engineOn(db), WORKSPACE, SOMEBODY, submit);
   expect(denied).toMatchObject({ code: "CAPABILITY_DENIED", job: { version: 2, state: "FAILED" } });
   if (!("job" in denied)) throw new Error("The denial carries no job.");
   const events = await eventsOf(denied.job.jobId);

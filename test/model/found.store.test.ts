@@ -19,14 +19,14 @@ let server: TestServer;
 let sequence: Sequence;
 beforeAll(async () => {
   db = await openTestDatabase();
-  server = await startTestServer(db.database);
+  server = await startTestServer(db);
 });
 afterAll(async () => {
   await server.close();
   await db.close();
 });
 beforeEach(async () => {
-  sequence = new Sequence(new Real(db.database, await jobElsewhere(db.database)));
+  sequence = new Sequence(new Real(db, await jobElsewhere(db)));
 });
 afterEach(() => sequence.leave());
 
@@ -93,7 +93,7 @@ test.each([
     await sequence.take(complete([old, { ...last, ...more }]));
     await whole();
     await sequence.leave();
-    sequence = new Sequence(new Real(db.database, await jobElsewhere(db.database)));
+    sequence = new Sequence(new Real(db, await jobElsewhere(db)));
     await secondRun();
     await sequence.take(complete([{ ...last, ...more }, old]));
     await whole();

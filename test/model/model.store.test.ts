@@ -38,7 +38,7 @@ let db: TestDatabase;
 let server: TestServer;
 beforeAll(async () => {
   db = await openTestDatabase();
-  server = await startTestServer(db.database);
+  server = await startTestServer(db);
 });
 afterAll(async () => {
   await server.close();
@@ -48,9 +48,9 @@ afterAll(async () => {
 test(
   "whatever workers and people do in whatever order, the server answers and stores what the model does",
   async () => {
-    const elsewhere = await jobElsewhere(db.database);
+    const elsewhere = await jobElsewhere(db);
     const property = fc.asyncProperty(sequences(50), filters, async (commands, filter) => {
-      const sequence = new Sequence(new Real(db.database, elsewhere));
+      const sequence = new Sequence(new Real(db, elsewhere));
       try {
         await fc.asyncModelRun(() => ({ model: sequence, real: sequence.real }), commands);
         await sequence.expectWhole(server.url, filter);
@@ -71,7 +71,7 @@ test(
 );
 
 test("a story in which every mutation comes to something, so that none is in the model for nothing", async () => {
-  const sequence = new Sequence(new Real(db.database, await jobElsewhere(db.database)));
+  const sequence = new Sequence(new Real(db, await jobElsewhere(db)));
   const by = (run: number, more: object = {}) => ({
     run,
     token: run,

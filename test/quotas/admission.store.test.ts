@@ -23,7 +23,7 @@ let db: TestDatabase;
 let engine: Engine;
 beforeAll(async () => {
   db = await openTestDatabase();
-  engine = engineOn(db.database);
+  engine = engineOn(db);
 });
 afterAll(() => db.close());
 
@@ -53,7 +53,7 @@ function expectInAnHour({ freesAt }: BudgetExceededError): void {
 
 describe.each([
   ["before the fold", async () => undefined],
-  ["after it", () => foldAll(db.database.prisma)],
+  ["after it", () => foldAll(db.prisma)],
 ])("a quota, %s,", (_, fold) => {
   test("of submitted jobs refuses the submit after the last of them, and stores nothing of it", async () => {
     const workspace = aWorkspace(engine);
@@ -71,30 +71,30 @@ describe.each([
 
   test("of tokens refuses submits and starts once they were reported", async () => {
     const workspace = aWorkspace(engine);
-    const longPoller = await workspace.submitted();
+    const waiting = await workspace.submitted();
     await workspace.quota("TOKENS", 100);
     await spend(workspace, 99);
     await workspace.submitted();
     await spend(workspace, 1);
     await fold();
     expectInAnHour(expectRefused(await workspace.submit(), "quota of 100 tokens in 3600 s is used up"));
-    const before = await recordsOf(db.database.prisma, longPoller.jobId);
-    expectInAnHour(expectRefused(await workspace.start(longPoller.jobId), "quota of 100 tokens in 3600 s is used up"));
-    expect(await recordsOf(db.database.prisma, longPoller.jobId)).toEqual(before);
+    const before = await recordsOf(db.prisma, waiting.jobId);
+    expectInAnHour(expectRefused(await workspace.start(waiting.jobId), "quota of 100 tokens in 3600 s is used up"));
+    expect(await recordsOf(db.prisma, waiting.jobId)).toEqual(before);
   });
 
   test("of active jobs refuses the next start, and nobody can tell until when; submits go on", async () => {
     const workspace = aWorkspace(engine);
     await workspace.quota("ACTIVE_JOBS", 1);
     const { run } = await workspace.started((await workspace.submitted()).jobId);
-    const longPoller = await workspace.submitted();
+    const waiting = await workspace.submitted();
     await fold();
-    const before = await recordsOf(db.database.prisma, longPoller.jobId);
-    const refused = expectRefused(await workspace.start(longPoller.jobId), "quota of 1 active jobs is used up");
+    const before = await recordsOf(db.prisma, waiting.jobId);
+    const refused = expectRefused(await workspace.start(waiting.jobId), "quota of 1 active jobs is used up");
     expect(refused.freesAt).toBeNull();
-    expect(await recordsOf(db.database.prisma, longPoller.jobId)).toEqual(before);
+    expect(await recordsOf(db.prisma, waiting.jobId)).toEqual(before);
     ok(await cancelAiJob(engine, workspace.workspaceId, SOMEBODY, { jobId: run.jobId, reason: "make room" }));
-    await workspace.started(longPoller.jobId);
+    await workspace.started(waiting.jobId);
   });
 });
 
@@ -130,9 +130,9 @@ describe("an active job", () => {
 describe("what was used a while ago", () => {
   test("counts while a part of its minute is in the window, and no longer", async () => {
     const workspace = aWorkspace(engine);
-    await usedAgo(db.database.prisma, workspace, 61, { tokens: 1000, jobs: 1000 });
-    await usedAgo(db.database.prisma, workspace, 59, { tokens: 30, jobs: 3 });
-    await usedAgo(db.database.prisma, workspace, 10, { tokens: 40, jobs: 4 });
+    await usedAgo(db.prisma, workspace, 61, { tokens: 1000, jobs: 1000 });
+    await usedAgo(db.prisma, workspace, 59, { tokens: 30, jobs: 3 });
+    await usedAgo(db.prisma, workspace, 10, { tokens: 40, jobs: 4 });
     expect(await workspace.quota("TOKENS", 1)).toMatchObject({ used: 70n });
     expect(await workspace.quota("JOBS", 1)).toMatchObject({ used: 7n });
     expect(await workspace.quota("JOBS", 1, { windowSeconds: 1800 })).toMatchObject({ used: 4n });
@@ -154,7 +154,7 @@ describe("what was used a while ago", () => {
       [20, 0],
       [10, 40],
     ] as const) {
-      await usedAgo(db.database.prisma, workspace, ago, { tokens: count });
+      await usedAgo(db.prisma, workspace, ago, { tokens: count });
     }
     const left = minuteAgo(minutes).getTime() + MINUTE + HOUR;
     const quota = await workspace.quota("TOKENS", max);
@@ -165,9 +165,9 @@ describe("what was used a while ago", () => {
 
   test("by jobs of both profiles in one minute is one sum for the workspace", async () => {
     const workspace = aWorkspace(engine);
-    const minute = await usedAgo(db.database.prisma, workspace, 10, { jobs: 3 });
-    await usedAgo(db.database.prisma, workspace, 5, { jobs: 1 });
-    await db.database.prisma.usageMinute.create({
+    const minute = await usedAgo(db.prisma, workspace, 10, { jobs: 3 });
+    await usedAgo(db.prisma, workspace, 5, { jobs: 1 });
+    await db.prisma.usageMinute.create({
       data: { workspaceId: workspace.workspaceId, capabilityProfileId: "terminal", minute, jobs: 4 },
     });
     const freesAt = new Date(minute.getTime() + MINUTE + HOUR);
@@ -193,24 +193,24 @@ describe("a quota of a capability profile", () => {
     "of %s is about jobs of this profile alone",
     async (resource) => {
       const workspace = aWorkspace(engine);
-      const longPoller = { default: await workspace.submitted(), terminal: await workspace.submitted("TERMINAL_EXEC") };
+      const waiting = { default: await workspace.submitted(), terminal: await workspace.submitted("TERMINAL_EXEC") };
       await spend(workspace, 10, "TERMINAL_EXEC");
       await workspace.quota(resource, 1, { capabilityProfileId: "terminal" });
       const answers = {
         submit: await workspace.submit("TERMINAL_EXEC"),
-        start: await workspace.start(longPoller.terminal.jobId),
+        start: await workspace.start(waiting.terminal.jobId),
       };
       const about = "the capability profile terminal's quota of 1 ";
       if (resource !== "ACTIVE_JOBS") expectRefused(answers.submit, about);
       if (resource !== "JOBS") expectRefused(answers.start, about);
       await workspace.submitted();
-      await workspace.started(longPoller.default.jobId);
+      await workspace.started(waiting.default.jobId);
     },
   );
 
   test("and one of the workspace hold both: the one that frees last tells when", async () => {
     const workspace = aWorkspace(engine);
-    const late = await usedAgo(db.database.prisma, workspace, 5, { jobs: 2, capabilityProfileId: "terminal" });
+    const late = await usedAgo(db.prisma, workspace, 5, { jobs: 2, capabilityProfileId: "terminal" });
     await workspace.quota("JOBS", 2, { capabilityProfileId: "terminal" });
     await workspace.quota("JOBS", 1, { windowSeconds: 1800 });
     const both = expectRefused(await workspace.submit("TERMINAL_EXEC"), /terminal's quota .*; the workspace's quota/);
@@ -249,7 +249,7 @@ test("what a running job reports is recorded, whatever was spent", async () => {
   ok(await advanceWorkflow(engine, { ...aStep(held, "n", { outcome: "SUCCEEDED" }), metrics: tokens(5) }));
   const end = { ...holder, jobOutputs: { a: 1 }, writtenEntities: [], issues: [], metrics: tokens(3) };
   expect(await completeWorkflows(engine, [end])).toMatchObject([{ job: { state: "COMPLETED", inputTokens: 115n } }]);
-  expect((await recordsOf(db.database.prisma, jobId)).job).toMatchObject({ state: "COMPLETED", totalTokens: 115n });
+  expect((await recordsOf(db.prisma, jobId)).job).toMatchObject({ state: "COMPLETED", totalTokens: 115n });
   expect(await workspace.quota("TOKENS", 50)).toMatchObject({ used: 115n });
 });
 
@@ -268,11 +268,10 @@ describe("with a used-up quota of submitted jobs, a submit", () => {
   test("that would be denied is refused before: a denial is a job, too, and counts as one", async () => {
     const workspace = aWorkspace(engine);
     await workspace.quota("JOBS", 1);
-    await db.database.prisma.$executeRaw`UPDATE capability_profiles SET capabilities = '{}' WHERE id = 'terminal'`;
+    await db.prisma.$executeRaw`UPDATE capability_profiles SET capabilities = '{}' WHERE id = 'terminal'`;
     expect(await workspace.submit("TERMINAL_EXEC")).toBeInstanceOf(CapabilityDeniedError);
     expectRefused(await workspace.submit("TERMINAL_EXEC"), "submitted jobs");
-    await db.database.prisma
-      .$executeRaw`UPDATE capability_profiles SET capabilities = '{term.exec}' WHERE id = 'terminal'`;
+    await db.prisma.$executeRaw`UPDATE capability_profiles SET capabilities = '{term.exec}' WHERE id = 'terminal'`;
     expect(await workspace.jobs()).toBe(1);
   });
 });
@@ -296,7 +295,7 @@ describe("what comes at once", () => {
     expect(answers.filter((answer) => "leaseToken" in answer)).toHaveLength(5);
     expect(answers.filter((answer) => answer instanceof BudgetExceededError)).toHaveLength(15);
     const where = { workspaceId: workspace.workspaceId, state: "RUNNING" } as const;
-    expect(await db.database.prisma.aiJob.count({ where })).toBe(5);
+    expect(await db.prisma.aiJob.count({ where })).toBe(5);
   });
 });
 
@@ -318,7 +317,7 @@ describe("the statements", () => {
   test("of many starts are one where no quota is about them, else two", async () => {
     const workspace = aWorkspace(engine);
     const jobs = await Promise.all(Array.from({ length: 30 }, () => workspace.submitted()));
-    const judge = () => db.database.prisma.$transaction((tx) => refuseStartsByQuota(tx, jobs));
+    const judge = () => db.prisma.$transaction((tx) => refuseStartsByQuota(tx, jobs));
     await workspace.quota("JOBS", 1);
     expect(await cost(judge)).toBe(1);
     await workspace.quota("ACTIVE_JOBS", 3);
@@ -329,7 +328,7 @@ describe("the statements", () => {
 });
 
 test("a claim is told whom to pass over: workspaces, and profiles in them, that may start nothing now", async () => {
-  const { prisma } = db.database;
+  const { prisma } = db;
   const [one, two, idle, free] = [aWorkspace(engine), aWorkspace(engine), aWorkspace(engine), aWorkspace(engine)];
   const pairs = async (...workspaces: readonly TestWorkspace[]) => {
     const usedUp = await usedUpForStarts(

@@ -23,7 +23,7 @@ beforeAll(async () => {
   db = await openTestDatabase();
   if (db.location.kind !== "postgres") throw new Error("This file is about PostgreSQL.");
   other = anotherClient(db.location.url, 5);
-  engines = [engineOn(db.database), engineOn({ ...db.database, prisma: other })];
+  engines = [engineOn(db), engineOn({ ...db, prisma: other })];
 });
 afterAll(async () => {
   await other.$disconnect();

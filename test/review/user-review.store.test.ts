@@ -1,7 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Claim } from "../../src/claims/acquire-lease.ts";
-import { type ClaimAiJobs, claimAiJobs } from "../../src/claims/claim.ts";
+import { claimAiJobs } from "../../src/claims/claim.ts";
+import type { ClaimAiJobs } from "../../src/claims/request.ts";
 import { metricsOf } from "../../src/db/rows.ts";
 import type { Engine } from "../../src/engine.ts";
 import { CapabilityDeniedError, IllegalTransitionError, JobPoisonedError, NotFoundError } from "../../src/errors.ts";
@@ -32,11 +33,11 @@ let db: TestDatabase;
 let engine: Engine;
 beforeAll(async () => {
   db = await openTestDatabase();
-  engine = engineOn(db.database);
+  engine = engineOn(db);
 });
 afterAll(() => db.close());
 
-const records = ({ job }: Pick<Claim, "job">) => recordsOf(db.database.prisma, job.jobId);
+const records = ({ job }: Pick<Claim, "job">) => recordsOf(db.prisma, job.jobId);
 const DECISIONS = ["ACCEPT", "ACCEPT_WITH_ISSUES", "REVISE", "CANCEL"] as const;
 
 describe("the decision", () => {
@@ -144,7 +145,7 @@ describe("a job that was sent back", () => {
   });
 
   test("is given to anybody when it was kept for long enough", async () => {
-    const soon = engineOn(db.database, { revisePreferenceMs: 0 });
+    const soon = engineOn(db, { revisePreferenceMs: 0 });
     const { workspaceId, jobId } = await queue();
     await sendBack(soon, held(await next(workspaceId, { workerId: "worker-7" }, soon)));
     expect(held(await next(workspaceId, { workerId: "worker-8" }, soon)).job.jobId).toBe(jobId);
@@ -177,7 +178,7 @@ describe("a job that was sent back", () => {
   test("whose next worker dies is recovered as often as its attempts are charged", async () => {
     const taken = await started(engine, { maxAttempts: 1 });
     await sendBack(engine, taken);
-    await expireLease(db.database, await claim(engine, taken.job.jobId));
+    await expireLease(db, await claim(engine, taken.job.jobId));
     await recoverStalledRuns(engine);
     expect((await records(taken)).job).toMatchObject({ state: "FAILED", statusReason: "lease_expired", attempt: 2 });
   });

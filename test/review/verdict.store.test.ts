@@ -20,11 +20,11 @@ let db: TestDatabase;
 let engine: Engine;
 beforeAll(async () => {
   db = await openTestDatabase();
-  engine = engineOn(db.database);
+  engine = engineOn(db);
 });
 afterAll(() => db.close());
 
-const records = ({ job }: Pick<Claim, "job">) => recordsOf(db.database.prisma, job.jobId);
+const records = ({ job }: Pick<Claim, "job">) => recordsOf(db.prisma, job.jobId);
 
 describe("a completion that asks for a verdict", () => {
   test.each([[[]], [["page 3 is missing"]]])("keeps outputs and issues %j, and ends the lease", async (issues) => {

@@ -18,11 +18,11 @@ let db: TestDatabase;
 let engine: Engine;
 beforeAll(async () => {
   db = await openTestDatabase();
-  engine = engineOn(db.database);
+  engine = engineOn(db);
 });
 afterAll(() => db.close());
 
-const records = ({ job }: Claim) => recordsOf(db.database.prisma, job.jobId);
+const records = ({ job }: Claim) => recordsOf(db.prisma, job.jobId);
 const WRITTEN = { ...NO_METRICS, entitiesWritten: 1, inputTokens: 7, durationMs: 90 };
 const VIOLATION = "ACCESS_MODE_VIOLATION STOP_FAILED";
 const doc = (entityId: string) => ({ entityKind: "document", entityId });

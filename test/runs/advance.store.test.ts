@@ -11,11 +11,11 @@ let db: TestDatabase;
 let engine: Engine;
 beforeAll(async () => {
   db = await openTestDatabase();
-  engine = engineOn(db.database);
+  engine = engineOn(db);
 });
 afterAll(() => db.close());
 
-const records = (jobId: string) => recordsOf(db.database.prisma, jobId);
+const records = (jobId: string) => recordsOf(db.prisma, jobId);
 
 describe("a step", () => {
   test("that starts and then ends is one execution, with both payloads kept", async () => {
@@ -125,7 +125,7 @@ describe("a step is refused, and changes nothing,", () => {
 
   test("where the run has 1,000 executions; the last one may still end", async () => {
     const held = await started(engine);
-    await db.database.prisma.$executeRaw`
+    await db.prisma.$executeRaw`
       INSERT INTO node_executions (id, workflow_run_id, node_id, node_type, sequence, state, finished_at)
       SELECT gen_random_uuid(), ${held.run.id}::uuid, 'n' || sequence, 'tool', sequence, 'completed', now()
       FROM generate_series(1, 999) AS sequence`;

@@ -20,11 +20,11 @@ let db: TestDatabase;
 let engine: Engine;
 beforeAll(async () => {
   db = await openTestDatabase();
-  engine = engineOn(db.database);
+  engine = engineOn(db);
 });
 afterAll(() => db.close());
 
-const records = ({ job }: Claim) => recordsOf(db.database.prisma, job.jobId);
+const records = ({ job }: Claim) => recordsOf(db.prisma, job.jobId);
 const tokens = (count: number) => ({ ...NO_METRICS, inputTokens: count - 1, outputTokens: 1, durationMs: 5 });
 const EXCEEDED = "BUDGET_EXCEEDED STOP_FAILED";
 /** A failure is what its worker asked for: it is answered so, and not tried again. */

@@ -16,7 +16,7 @@ let db: TestDatabase;
 let engine: Engine;
 beforeAll(async () => {
   db = await openTestDatabase();
-  engine = engineOn(db.database);
+  engine = engineOn(db);
 });
 afterAll(() => db.close());
 
@@ -26,7 +26,7 @@ const commands: readonly { of: string; run: (claim: Claim) => Promise<unknown> }
   {
     of: "a sweep",
     run: async (claim) => {
-      await expireLease(db.database, claim);
+      await expireLease(db, claim);
       expect(await recoverStalledRuns(engine)).toBe(1);
     },
   },

@@ -23,11 +23,11 @@ let db: TestDatabase;
 let engine: Engine;
 beforeAll(async () => {
   db = await openTestDatabase();
-  engine = engineOn(db.database);
+  engine = engineOn(db);
 });
 afterAll(() => db.close());
 
-const records = (jobId: string) => recordsOf(db.database.prisma, jobId);
+const records = (jobId: string) => recordsOf(db.prisma, jobId);
 const METRICS = { ...NO_METRICS, inputTokens: 7, outputTokens: 5, durationMs: 90 };
 const GROWN = { inputTokens: 7n, outputTokens: 5n, totalTokens: 12n, durationMs: 90n };
 

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Claim } from "../../src/claims/acquire-lease.ts";
-import { listDuePartitions } from "../../src/claims/claim-query.ts";
+import { listDuePartitions } from "../../src/claims/queue-partitions.ts";
 import { type Database, openDatabase } from "../../src/db/open.ts";
 import type { Transaction } from "../../src/db/transaction.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
@@ -19,10 +19,10 @@ let db: TestDatabase;
 let database: Database;
 beforeAll(async () => {
   db = await openTestDatabase();
-  database = db.location.kind === "postgres" ? await openDatabase({ ...db.location, poolSize: 1 }) : db.database;
+  database = db.location.kind === "postgres" ? await openDatabase({ ...db.location, poolSize: 1 }) : db;
 });
 afterAll(async () => {
-  if (database !== db.database) await database.close();
+  if (database !== db) await database.close();
   await db.close();
 });
 

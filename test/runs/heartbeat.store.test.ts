@@ -15,11 +15,11 @@ let db: TestDatabase;
 let engine: Engine;
 beforeAll(async () => {
   db = await openTestDatabase();
-  engine = engineOn(db.database);
+  engine = engineOn(db);
 });
 afterAll(() => db.close());
 
-const records = ({ job }: Claim) => recordsOf(db.database.prisma, job.jobId);
+const records = ({ job }: Claim) => recordsOf(db.prisma, job.jobId);
 
 function beat({ run, leaseToken }: Claim, more: Partial<Heartbeat> = {}): Heartbeat {
   return { workflowRunId: run.id, leaseToken, leaseSeconds: 30, metrics: NO_METRICS, ...more };

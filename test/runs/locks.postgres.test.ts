@@ -24,7 +24,7 @@ beforeAll(async () => {
   db = await openTestDatabase();
   if (db.location.kind !== "postgres") throw new Error("This file is about PostgreSQL.");
   other = anotherClient(db.location.url, 4);
-  engines = [engineOn(db.database), engineOn({ ...db.database, prisma: other })];
+  engines = [engineOn(db), engineOn({ ...db, prisma: other })];
 });
 afterAll(async () => {
   await other.$disconnect();
@@ -83,7 +83,7 @@ test("batches over the same runs, in opposite orders and at once, never block ea
 
 test("completions of runs that two sweeps take at the same time end every job once", async () => {
   const claims = await held(30);
-  await Promise.all(claims.filter((_, index) => index % 2 === 0).map((claim) => expireLease(db.database, claim)));
+  await Promise.all(claims.filter((_, index) => index % 2 === 0).map((claim) => expireLease(db, claim)));
   const [results, mine, theirs] = await Promise.all([
     completeWorkflows(engines[1], claims.toReversed().map(completion)),
     recoverStalledRuns(engines[0]),
@@ -111,7 +111,7 @@ test("completions of runs that two sweeps take at the same time end every job on
 test("a report of a violation waits for no job of another workspace, and cannot tell that it is there", async () => {
   const [claim] = await held(1);
   const jobId = claim?.job.jobId ?? "";
-  const server = await startTestServer(db.database);
+  const server = await startTestServer(db);
   const report = async (ofJob: string) => {
     const input = `{ jobId: "${ofJob}", violationType: EXPORT, guardName: "g", trigger: "t", description: "d" }`;
     const query = `mutation { reportSecurityViolation(input: ${input}) { __typename ... on Error { message } } }`;

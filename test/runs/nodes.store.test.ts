@@ -18,11 +18,11 @@ let db: TestDatabase;
 let engine: Engine;
 beforeAll(async () => {
   db = await openTestDatabase();
-  engine = engineOn(db.database);
+  engine = engineOn(db);
 });
 afterAll(() => db.close());
 
-const records = ({ job }: Claim) => recordsOf(db.database.prisma, job.jobId);
+const records = ({ job }: Claim) => recordsOf(db.prisma, job.jobId);
 
 async function report(taken: Claim, ...steps: readonly (readonly [nodeId: string, outcome: StepOutcome])[]) {
   for (const [nodeId, outcome] of steps) ok(await advanceWorkflow(engine, aStep(taken, nodeId, { outcome })));
@@ -115,7 +115,7 @@ describe("a step is refused, and changes nothing, where it depends on", () => {
 
 test("a thousand names are looked up in one statement", async () => {
   const taken = await started(engine);
-  await db.database.prisma.$executeRaw`
+  await db.prisma.$executeRaw`
     INSERT INTO node_executions (id, workflow_run_id, node_id, node_type, sequence, state, finished_at)
     SELECT gen_random_uuid(), ${taken.run.id}::uuid, 'n' || sequence, 'tool', sequence, 'completed', now()
     FROM generate_series(1, 999) AS sequence`;

@@ -24,7 +24,7 @@ let db: TestDatabase;
 let engine: Engine;
 beforeAll(async () => {
   db = await openTestDatabase();
-  engine = engineOn(db.database);
+  engine = engineOn(db);
 });
 afterAll(() => db.close());
 
@@ -41,7 +41,7 @@ async function denied(): Promise<string> {
 
 /** Takes the capabilities of a profile away for as long as `work` takes. */
 async function without<T>(work: () => Promise<T>): Promise<T> {
-  const { prisma } = db.database;
+  const { prisma } = db;
   await prisma.$executeRaw`UPDATE capability_profiles SET capabilities = '{}' WHERE id = 'default'`;
   try {
     return await work();
@@ -121,7 +121,7 @@ const operations: readonly Operation[] = [
     operation: "claim whose guard raises an AceError that does not poison",
     prepare: on(
       async () => (await submitted(engine, { jobInputs: "text" })).jobId,
-      (jobId) => start(jobId, engineOn(db.database, { guards: [overBudget] })),
+      (jobId) => start(jobId, engineOn(db, { guards: [overBudget] })),
     ),
     versions: [
       ["STATE_CHANGED", "AGENT", "QUEUED", "RUNNING"],
@@ -177,7 +177,7 @@ const operations: readonly Operation[] = [
   {
     operation: "advance whose guard raises an AceError that does not poison",
     prepare: onHeld((claim) =>
-      advanceWorkflow(engineOn(db.database, { guards: [overBudget] }), { ...aStep(claim, "n"), ...snippets("fine") }),
+      advanceWorkflow(engineOn(db, { guards: [overBudget] }), { ...aStep(claim, "n"), ...snippets("fine") }),
     ),
     versions: [["DIAGNOSTIC", "SYSTEM", "RUNNING", "RUNNING"]],
   },
@@ -223,7 +223,7 @@ const operations: readonly Operation[] = [
   {
     operation: "recovery, to be tried again",
     prepare: onHeld(async (claim) => {
-      await expireLease(db.database, claim);
+      await expireLease(db, claim);
       return recoverStalledRuns(engine);
     }),
     versions: [
@@ -235,7 +235,7 @@ const operations: readonly Operation[] = [
     operation: "recovery of the last attempt",
     prepare: onHeld(
       async (claim) => {
-        await expireLease(db.database, claim);
+        await expireLease(db, claim);
         return recoverStalledRuns(engine);
       },
       () => started(engine, { maxAttempts: 1 }),
@@ -273,7 +273,7 @@ const operations: readonly Operation[] = [
 ];
 
 async function versionsOf(jobId: string, after = 0): Promise<Version[]> {
-  const all = await recordsOf(db.database.prisma, jobId);
+  const all = await recordsOf(db.prisma, jobId);
   expectSound(all);
   const events = all.events.slice(after);
   return events.map(({ type, actor, previousState, state }) => [type, actor, previousState, state]);

@@ -24,8 +24,8 @@ beforeAll(async () => {
   db = await openTestDatabase();
   if (db.location.kind !== "postgres") throw new Error("This file is about PostgreSQL.");
   other = anotherClient(db.location.url, 4);
-  worker = engineOn(db.database);
-  sweeper = engineOn({ ...db.database, prisma: other });
+  worker = engineOn(db);
+  sweeper = engineOn({ ...db, prisma: other });
 });
 afterAll(async () => {
   await other.$disconnect();
@@ -34,7 +34,7 @@ afterAll(async () => {
 
 /** Lets a lease run out in so many milliseconds, by the database's clock. */
 async function endLeaseIn(milliseconds: number, { run }: Claim): Promise<void> {
-  await db.database.prisma.$executeRaw`
+  await db.prisma.$executeRaw`
     UPDATE workflow_runs SET lease_expires_at = clock_timestamp() + ${milliseconds} * interval '1 millisecond'
     WHERE id = ${run.id}::uuid`;
 }
@@ -58,7 +58,7 @@ async function race(
     counts[outcome] += 1;
     expect(answer).toBe(outcome === "reported" ? "done" : "LEASE_LOST STOP_LEASE_LOST");
     expect(recovered).toBe(outcome === "swept" ? 1 : 0);
-    const after = await recordsOf(db.database.prisma, claim.job.jobId);
+    const after = await recordsOf(db.prisma, claim.job.jobId);
     expectSound(after);
     const { job, runs } = after;
     expect(`${job.state} ${job.version} ${job.totalTokens} ${runs.map(({ state }) => state).join()}`).toBe(

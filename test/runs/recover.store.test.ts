@@ -17,19 +17,19 @@ afterAll(() => db.close());
 
 /** The worker is not heard from until its lease has passed. */
 async function loseLease({ run }: Claim): Promise<void> {
-  await db.database.prisma.$executeRaw`
+  await db.prisma.$executeRaw`
     UPDATE workflow_runs SET lease_expires_at = clock_timestamp() - interval '1 second' WHERE id = ${run.id}::uuid`;
 }
 
 function jobOf(claim: Claim) {
-  return db.database.prisma.aiJob.findUniqueOrThrow({
+  return db.prisma.aiJob.findUniqueOrThrow({
     where: { jobId: claim.job.jobId },
     include: { events: { orderBy: { version: "asc" } }, workflowRun: { include: { nodes: true } } },
   });
 }
 
 test("a run whose lease has passed stalls with its open nodes, and its job is queued again for later", async () => {
-  const engine = engineOn(db.database);
+  const engine = engineOn(db);
   const claim = await started(engine);
   ok(await advanceWorkflow(engine, aStep(claim, "open")));
   await loseLease(claim);
@@ -47,7 +47,7 @@ test("a run whose lease has passed stalls with its open nodes, and its job is qu
 });
 
 test("a job without attempts left fails", async () => {
-  const engine = engineOn(db.database);
+  const engine = engineOn(db);
   const claim = await started(engine, { maxAttempts: 1 });
   await loseLease(claim);
   await recoverStalledRuns(engine);
@@ -55,7 +55,7 @@ test("a job without attempts left fails", async () => {
 });
 
 test("a lease that holds, or was renewed in time, is left alone", async () => {
-  const engine = engineOn(db.database);
+  const engine = engineOn(db);
   const claim = await started(engine);
   const { run, leaseToken } = claim;
   await heartbeatWorkflows(engine, [{ workflowRunId: run.id, leaseToken, leaseSeconds: 60, metrics: NO_METRICS }]);
@@ -64,7 +64,7 @@ test("a lease that holds, or was renewed in time, is left alone", async () => {
 });
 
 test("sweeps that run at once recover each run once", async () => {
-  const engine = engineOn(db.database);
+  const engine = engineOn(db);
   const claims = await Promise.all(Array.from({ length: 30 }, () => started(engine)));
   await Promise.all(claims.map(loseLease));
   const counts = await Promise.all(Array.from({ length: 4 }, () => recoverStalledRuns(engine)));
@@ -73,7 +73,7 @@ test("sweeps that run at once recover each run once", async () => {
 });
 
 test("a sweep that is stopped recovers no further batch", async () => {
-  const engine = engineOn(db.database);
+  const engine = engineOn(db);
   const claims: Claim[] = [];
   for (let count = 0; count < 120; count++) claims.push(await started(engine));
   await Promise.all(claims.map(loseLease));
@@ -86,7 +86,7 @@ test("a sweep that is stopped recovers no further batch", async () => {
 });
 
 test("the worker of a recovered run has lost its lease for good", async () => {
-  const engine = engineOn(db.database);
+  const engine = engineOn(db);
   const claim = await started(engine);
   await loseLease(claim);
   await recoverStalledRuns(engine);
@@ -95,7 +95,7 @@ test("the worker of a recovered run has lost its lease for good", async () => {
 });
 
 test("a poisoned job is never recovered", async () => {
-  const engine = engineOn(db.database);
+  const engine = engineOn(db);
   const claim = await started(engine);
   await loseLease(claim);
   await poisonJob(engine, claim.job.jobId, {

@@ -19,12 +19,12 @@ let db: TestDatabase;
 let engine: Engine;
 beforeAll(async () => {
   db = await openTestDatabase();
-  engine = engineOn(db.database);
+  engine = engineOn(db);
 });
 afterAll(() => db.close());
 
 const METRICS = { ...NO_METRICS, inputTokens: 7, outputTokens: 5, durationMs: 90 };
-const records = ({ job }: Claim) => recordsOf(db.database.prisma, job.jobId);
+const records = ({ job }: Claim) => recordsOf(db.prisma, job.jobId);
 
 async function held({ prepare }: Sort): Promise<Claim> {
   const taken = await started(engine, { maxAttempts: 5 });
@@ -145,7 +145,7 @@ describe("a report without a reportId", () => {
     const taken = await started(engine);
     for (let times = 0; times < 3; times++) await heartbeatWorkflows(engine, [aHeartbeat(taken, { metrics: METRICS })]);
     expect((await records(taken)).job.totalTokens).toBe(36n);
-    expect(await db.database.prisma.workerReport.count({ where: { workflowRunId: taken.run.id } })).toBe(0);
+    expect(await db.prisma.workerReport.count({ where: { workflowRunId: taken.run.id } })).toBe(0);
   });
 });
 
@@ -165,11 +165,11 @@ describe("a report of an attempt that is over", () => {
   test("that was lost, and not kept before it was, is not kept after it, either", async () => {
     const taken = await started(engine);
     const reportId = randomUUID();
-    await expireLease(db.database, taken);
+    await expireLease(db, taken);
     for (const { send } of SORTS) {
       expect(await send(engine, taken, { reportId, metrics: METRICS })).toMatchObject({ code: "LEASE_LOST" });
     }
-    expect(await db.database.prisma.workerReport.count({ where: { reportId } })).toBe(0);
+    expect(await db.prisma.workerReport.count({ where: { reportId } })).toBe(0);
     expect((await records(taken)).job.totalTokens).toBe(0n);
   });
 });

@@ -25,14 +25,14 @@ let db: TestDatabase;
 let engine: Engine;
 beforeAll(async () => {
   db = await openTestDatabase();
-  engine = engineOn(db.database);
+  engine = engineOn(db);
 });
 afterAll(() => db.close());
 
 const METRICS = { ...NO_METRICS, inputTokens: 900, durationMs: 12 };
 const MAX = Number.MAX_SAFE_INTEGER;
 
-const records = (jobId: string) => recordsOf(db.database.prisma, jobId);
+const records = (jobId: string) => recordsOf(db.prisma, jobId);
 
 /** A step that brings what its worker read. */
 function reading(held: Claim, ...contents: readonly string[]): AdvanceWorkflow {
@@ -105,7 +105,7 @@ describe("a step that brings a hostile snippet", () => {
       },
     };
     const held = await started(engine);
-    const three = engineOn(db.database, { guards: [passing, promptInjectionGuard, never] });
+    const three = engineOn(db, { guards: [passing, promptInjectionGuard, never] });
     await advanceWorkflow(three, reading(held, HOSTILE));
     expect((await records(held.job.jobId)).job).toMatchObject({ state: "POISONED", validatorsRunCount: 2n });
     expect(later).toBe(0);
@@ -128,7 +128,7 @@ describe("a step that brings harmless snippets", () => {
     const held = await started(engine);
     const { jobId } = held.job;
     const before = await records(jobId);
-    const two = engineOn(db.database, { guards: [passing, ...guards] });
+    const two = engineOn(db, { guards: [passing, ...guards] });
     const answer = ok(await advanceWorkflow(two, reading(held, "A letter.", "")));
     expect(answer).toMatchObject({ node: { nodeId: "summarise", state: "RUNNING" } });
     const after = await records(jobId);
@@ -198,7 +198,7 @@ describe("a start of a job with hostile inputs", () => {
 
 describe("the patterns of a job's profile", () => {
   beforeAll(async () => {
-    await db.database.prisma.$executeRaw`
+    await db.prisma.$executeRaw`
       INSERT INTO capability_profiles (id, capabilities, job_kinds, injection_patterns)
       VALUES ('strict-house', '{doc.summarize}', '{doc_summarize}', '{"project zephyr"}')`;
   });
@@ -243,7 +243,7 @@ const failing: readonly { how: string; reason: string; guard: Guard }[] = [
 ];
 
 describe.each(failing)("a guard that $how", ({ guard, reason }) => {
-  const broken = () => engineOn(db.database, { guards: [passing, guard], guardTimeoutMs: 100 });
+  const broken = () => engineOn(db, { guards: [passing, guard], guardTimeoutMs: 100 });
 
   test("fails a step closed: a diagnostic event, nothing of the step, and the run goes on", async () => {
     const held = await started(engine);
@@ -319,13 +319,13 @@ const verdicts = [
 const losses: readonly { what: string; lose: (held: Claim) => Promise<unknown>; told: object }[] = [
   {
     what: "the lease ran out",
-    lose: (held) => expireLease(db.database, held),
+    lose: (held) => expireLease(db, held),
     told: { code: "LEASE_LOST", directive: "STOP_LEASE_LOST" },
   },
   {
     what: "the lease ran out and a sweep took the run",
     lose: async (held) => {
-      await expireLease(db.database, held);
+      await expireLease(db, held);
       await recoverStalledRuns(engine);
     },
     told: { code: "LEASE_LOST", directive: "STOP_LEASE_LOST" },
@@ -361,10 +361,7 @@ describe.each(losses)("while the guards look at a step, $what", ({ lose, told })
       await lose(held);
       before = await records(jobId);
     };
-    const answer = await advanceWorkflow(
-      engineOn(db.database, { guards: [meanwhile(happens, guard)] }),
-      reading(held, HOSTILE),
-    );
+    const answer = await advanceWorkflow(engineOn(db, { guards: [meanwhile(happens, guard)] }), reading(held, HOSTILE));
     expect(answer).toMatchObject(told);
     expect(await records(jobId)).toEqual(before);
   });
@@ -372,10 +369,10 @@ describe.each(losses)("while the guards look at a step, $what", ({ lose, told })
 
 test("a step whose lease had run out before is refused before any guard looks at it", async () => {
   const held = await started(engine);
-  await expireLease(db.database, held);
+  await expireLease(db, held);
   let looked = 0;
   const counting = meanwhile(async () => (looked += 1), passing);
-  const answer = await advanceWorkflow(engineOn(db.database, { guards: [counting] }), reading(held, HOSTILE));
+  const answer = await advanceWorkflow(engineOn(db, { guards: [counting] }), reading(held, HOSTILE));
   expect(answer).toBeInstanceOf(LeaseLostError);
   expect(looked).toBe(0);
 });
@@ -384,7 +381,7 @@ describe("while the guards look at a job's inputs", () => {
   const starting = async (happens: (jobId: string) => Promise<unknown>, guard: Guard) => {
     const { jobId } = await submitted(engine, { jobInputs: { text: HOSTILE } });
     const slow = meanwhile(() => happens(jobId), guard);
-    const answer = await start(jobId, engineOn(db.database, { guards: [slow] }));
+    const answer = await start(jobId, engineOn(db, { guards: [slow] }));
     const after = await records(jobId);
     expectSound(after);
     return { answer, after };
@@ -392,8 +389,8 @@ describe("while the guards look at a job's inputs", () => {
   const cancel = (jobId: string) => cancelAiJob(engine, WORKSPACE, SOMEBODY, { jobId, reason: "enough" });
   const poison = (jobId: string) => poisonJob(engine, jobId, FOUND);
   const sweep = async (jobId: string) => {
-    const run = await db.database.prisma.workflowRun.findFirstOrThrow({ where: { jobId } });
-    await expireLease(db.database, { run });
+    const run = await db.prisma.workflowRun.findFirstOrThrow({ where: { jobId } });
+    await expireLease(db, { run });
     await recoverStalledRuns(engine);
   };
 

@@ -16,39 +16,39 @@ beforeAll(async () => {
 afterAll(() => db.close());
 
 const places: readonly { at: string; fail: <T>(body: string, work: () => Promise<T>) => Promise<T> }[] = [
-  { at: "in the statement that locks the job", fail: (body, work) => withFaultAtLock(db.database, body, work) },
+  { at: "in the statement that locks the job", fail: (body, work) => withFaultAtLock(db, body, work) },
   ...FAULT_POINTS.map((point: FaultPoint) => ({
     at: point.at,
-    fail: <T>(body: string, work: () => Promise<T>) => withFault(db.database, point, body, work),
+    fail: <T>(body: string, work: () => Promise<T>) => withFault(db, point, body, work),
   })),
 ];
 
 test.each(places)("a failure $at is told, keeps nothing, and the report can be sent again", async ({ fail }) => {
   let notifications = 0;
-  const engine = engineOn(db.database, { notifyCommit: () => (notifications += 1) });
-  const { jobId } = (await aBusyJob(engineOn(db.database))).job;
-  const before = await recordsOf(db.database.prisma, jobId);
+  const engine = engineOn(db, { notifyCommit: () => (notifications += 1) });
+  const { jobId } = (await aBusyJob(engineOn(db))).job;
+  const before = await recordsOf(db.prisma, jobId);
   const report = () => poisonJob(engine, jobId, FOUND);
 
   // What nobody foresaw is thrown as it is, after one attempt.
-  const unforeseen = await raising(db.database, "P0001");
+  const unforeseen = await raising(db, "P0001");
   await fail(unforeseen, () => expect(report()).rejects.toThrow("injected by a test"));
-  expect(await faultCalls(db.database)).toBe(1);
-  expect(await recordsOf(db.database.prisma, jobId)).toEqual(before);
+  expect(await faultCalls(db)).toBe(1);
+  expect(await recordsOf(db.prisma, jobId)).toEqual(before);
 
   // Where the database asks to give way, it is tried four times, and then the caller is told TRY_AGAIN.
-  const always = await raising(db.database, "40001");
+  const always = await raising(db, "40001");
   await fail(always, () => expect(report()).rejects.toThrow(TryAgainError));
-  expect(await faultCalls(db.database)).toBe(4);
-  expect(await recordsOf(db.database.prisma, jobId)).toEqual(before);
+  expect(await faultCalls(db)).toBe(4);
+  expect(await recordsOf(db.prisma, jobId)).toEqual(before);
   // Nobody who watches was told of what was not committed.
   expect(notifications).toBe(0);
 
   // Where the third attempt gets through, that is one poisoning and one event.
-  const twice = await raising(db.database, "40P01", 2);
+  const twice = await raising(db, "40P01", 2);
   expect(await fail(twice, report)).toMatchObject({ action: "POISONED", job: { state: "POISONED" } });
-  expect(await faultCalls(db.database)).toBeGreaterThan(2);
-  const after = await recordsOf(db.database.prisma, jobId);
+  expect(await faultCalls(db)).toBeGreaterThan(2);
+  const after = await recordsOf(db.prisma, jobId);
   expectPoisoned(after, before);
   expect(violationsIn(after)).toHaveLength(1);
   expect(notifications).toBe(1);

@@ -215,14 +215,14 @@ describe("a transaction that gets no further is given up", () => {
     await holder.query("BEGIN");
     await holder.query("SELECT FROM ai_jobs WHERE job_id = $1 FOR UPDATE", [jobId]);
     // A report that waits for the row holds the one connection of the pool.
-    const longPoller = Array.from({ length: others }, () => answer(poisonJob(engine, jobId, FOUND)));
+    const waiting = Array.from({ length: others }, () => answer(poisonJob(engine, jobId, FOUND)));
     try {
       expect(await answer(poisonJob(engine, jobId, FOUND))).toBe("TRY_AGAIN");
       expect(await recordsOf(watch, jobId)).toEqual(before);
     } finally {
       await holder.end();
     }
-    expect(await Promise.all(longPoller)).toEqual(longPoller.map(() => "POISONED"));
+    expect(await Promise.all(waiting)).toEqual(waiting.map(() => "POISONED"));
     expect(await answer(poisonJob(engine, jobId, FOUND))).toBe(others === 0 ? "POISONED" : "ALREADY_POISONED");
     await prisma.$disconnect();
     const after = await recordsOf(watch, jobId);

@@ -20,11 +20,11 @@ let db: TestDatabase;
 let engine: Engine;
 beforeAll(async () => {
   db = await openTestDatabase();
-  engine = engineOn(db.database);
+  engine = engineOn(db);
 });
 afterAll(() => db.close());
 
-const records = (jobId: string) => recordsOf(db.database.prisma, jobId);
+const records = (jobId: string) => recordsOf(db.prisma, jobId);
 
 describe("what poison does to a job", () => {
   test.each([
@@ -156,7 +156,7 @@ describe("what can still be done with a poisoned job", () => {
     for (const [command, answer] of Object.entries(commands)) {
       expect({ command, answer }).toMatchObject({ command, answer: expect.any(JobPoisonedError) });
     }
-    await expireLease(db.database, claim).catch(() => "refused by the database");
+    await expireLease(db, claim).catch(() => "refused by the database");
     await recoverStalledRuns(engine);
     expect(await records(jobId)).toEqual(before);
   });

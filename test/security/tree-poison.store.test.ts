@@ -22,11 +22,11 @@ let db: TestDatabase;
 let engine: Engine;
 beforeAll(async () => {
   db = await openTestDatabase();
-  engine = engineOn(db.database);
+  engine = engineOn(db);
 });
 afterAll(() => db.close());
 
-const recordsOf = (jobIds: readonly string[]) => recordsOfAll(db.database.prisma, jobIds);
+const recordsOf = (jobIds: readonly string[]) => recordsOfAll(db.prisma, jobIds);
 
 function of(all: ReadonlyMap<string, Records>, jobId: string): Records {
   const records = all.get(jobId);
@@ -136,7 +136,7 @@ describe("poisoning a job", () => {
   test("takes as many statements for 200 descendants as for two", async () => {
     const poison = async (count: number) => {
       const { jobId } = (await aBusyJob(engine)).job;
-      const below = await manyBelow(db.database.prisma, jobId, count);
+      const below = await manyBelow(db.prisma, jobId, count);
       db.statements();
       expect(await poisonJob(engine, jobId, FOUND)).toMatchObject({ action: "POISONED" });
       const statements = db.statements().length;
@@ -151,10 +151,10 @@ describe("poisoning a job", () => {
 
   test("poisons as many descendants as a job can have", async () => {
     const { jobId } = await submitted(engine);
-    await db.database.prisma.$transaction((tx) => insertChildren(tx, jobId, MAX_DESCENDANTS));
+    await db.prisma.$transaction((tx) => insertChildren(tx, jobId, MAX_DESCENDANTS));
     expect(await poisonJob(engine, jobId, FOUND)).toMatchObject({ action: "POISONED" });
     const poisoned = { rootJobId: jobId, state: "POISONED", version: 2 } as const;
-    expect(await db.database.prisma.aiJob.count({ where: poisoned })).toBe(MAX_DESCENDANTS);
+    expect(await db.prisma.aiJob.count({ where: poisoned })).toBe(MAX_DESCENDANTS);
   });
 
   test("keeps nothing, of any of them, where the event of one descendant fails; it can be sent again", async () => {
@@ -163,12 +163,10 @@ describe("poisoning a job", () => {
     const all = [rootId, child, await childIn(engine, rootId, "QUEUED"), await childIn(engine, child, "STALLED")];
     const before = await recordsOf(all);
     const point = { at: "", on: "flight_recorder_events", when: "AFTER ROW" } as const;
-    const fault = await raising(db.database, "40001");
+    const fault = await raising(db, "40001");
     const body = `IF NEW.job_id = '${child}' THEN ${fault}; END IF`;
-    await withFault(db.database, point, body, () =>
-      expect(poisonJob(engine, rootId, FOUND)).rejects.toThrow(TryAgainError),
-    );
-    expect(await faultCalls(db.database)).toBe(4);
+    await withFault(db, point, body, () => expect(poisonJob(engine, rootId, FOUND)).rejects.toThrow(TryAgainError));
+    expect(await faultCalls(db)).toBe(4);
     expect(await recordsOf(all)).toEqual(before);
     expect(await poisonJob(engine, rootId, FOUND)).toMatchObject({ action: "POISONED" });
     const after = await recordsOf(all);

@@ -5,12 +5,10 @@ import { type Database, type DatabaseLocation, openDatabase } from "../../src/db
 /** Where PostgreSQL is for tests: a server on which the user may make databases. */
 const TEST_DATABASE_URL = process.env.TEST_DATABASE_URL ?? "postgres://postgres@127.0.0.1:5432/postgres";
 
-export interface TestDatabase {
+export interface TestDatabase extends Database {
   readonly location: DatabaseLocation;
-  readonly database: Database;
   /** Every SQL statement since the last call, in order. */
   statements(): readonly string[];
-  close(): Promise<void>;
 }
 
 /** A fresh, migrated database of the store that this test project is about. */
@@ -40,7 +38,7 @@ async function openOn(location: DatabaseLocation, drop: () => Promise<void>): Pr
     await database.close();
     await drop();
   };
-  return { location, database, statements, close };
+  return { ...database, location, statements, close };
 }
 
 /** An empty PostgreSQL database, and what removes it with every connection that is left to it. */

@@ -12,7 +12,7 @@ export interface Cost {
 /** What was sent to the database since this was asked before. */
 export function costSince(db: Pick<TestDatabase, "statements">): Cost {
   const received = db.statements();
-  const looks = received.filter((sql) => sql.includes("scheduled") && sql.includes("SELECT DISTINCT")).length;
+  const looks = received.filter((sql) => sql.includes("delay_over") && sql.includes("SELECT DISTINCT")).length;
   const claims = received.filter((sql) => sql.includes("SKIP LOCKED")).length;
   return { looks, claims, statements: received.length };
 }

@@ -3,7 +3,7 @@ import type { Server } from "node:http";
 import type { TypedDocumentNode } from "@graphql-typed-document-node/core";
 import { print } from "graphql";
 import { pino } from "pino";
-import { createLongPoller, type LongPoller } from "../../src/claims/long-poll.ts";
+import { type Claimer, createClaimer } from "../../src/claims/claim.ts";
 import type { Database } from "../../src/db/open.ts";
 import type { Engine } from "../../src/engine.ts";
 import type { GraphQLOptions } from "../../src/http/graphql.ts";
@@ -16,7 +16,7 @@ export interface TestServer {
   /** Such as http://127.0.0.1:51234/graphql. */
   readonly url: string;
   readonly feed: Feed;
-  readonly longPoller: LongPoller;
+  readonly claimer: Claimer;
   readonly http: Server;
   /** Posts a typed operation; errors of the whole request fail the test. */
   run<Data, Variables>(document: TypedDocumentNode<Data, Variables>, variables: Variables): Promise<Data>;
@@ -41,17 +41,17 @@ export async function startTestServer(
   const feed = new Feed({ database, pollMs, ...(window ? { window } : {}), onError: () => undefined });
   notifier.onNotify(() => {
     feed.notify();
-    longPoller.notify();
+    claimer.notify();
   });
   const engine = engineOn(database, { notifyCommit: () => notifier.notify(), ...more });
-  const longPoller = createLongPoller(engine, () => undefined);
+  const claimer = createClaimer(engine, () => undefined);
   const log = pino({ level: "silent" });
   const server = createServer({
     maxBodyBytes: 5_000_000,
     ...options,
     engine,
     feed,
-    longPoller,
+    claimer,
     notifier,
     maintenance,
     log,
@@ -66,7 +66,7 @@ export async function startTestServer(
   return {
     url,
     feed,
-    longPoller,
+    claimer,
     http: server.http,
     run: (document, variables) => run(url, document, variables),
     close: () => server.close(),

@@ -44,7 +44,7 @@ export async function stress(db: TestDatabase, hints: Hints): Promise<void> {
   const env = { DATABASE_URL: url, DATABASE_POOL_SIZE: "5", LOG_LEVEL: "info", ...hints.env };
   const houses = await Promise.all([openHouse(env), openHouse(env)]);
   const notifier = new CommitNotifier(hints.transport, { onChange: () => undefined });
-  const engine = engineOn(db.database, { notifyCommit: () => notifier.notify() });
+  const engine = engineOn(db, { notifyCommit: () => notifier.notify() });
   const urls = houses.map(({ proxy }) => proxy.url);
   const protocolId = "torture";
 
@@ -64,7 +64,7 @@ export async function stress(db: TestDatabase, hints: Hints): Promise<void> {
   quiet.abort();
   await breaking;
 
-  const log = await db.database.prisma.flightRecorderEvent.findMany({
+  const log = await db.prisma.flightRecorderEvent.findMany({
     where: { job: { protocolId } },
     orderBy: [{ orderXid: "asc" }, { jobId: "asc" }, { version: "asc" }],
   });

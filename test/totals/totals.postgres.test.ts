@@ -29,7 +29,7 @@ let engine: Engine;
 beforeAll(async () => {
   db = await openTestDatabase();
   url = db.location.kind === "postgres" ? db.location.url : "";
-  engine = engineOn(db.database);
+  engine = engineOn(db);
 });
 afterAll(() => db.close());
 
@@ -116,7 +116,7 @@ test("they are exact at every moment, whoever writes, folds, or holds a transact
     }),
   ]);
 
-  await foldAll(db.database.prisma);
+  await foldAll(db.prisma);
   const totals = await expectExact(reader, workspaceId);
   expect(await foldedJobs(reader, workspaceId)).toBe(lives);
   expect(totals.reduce((jobs, total) => jobs + total.jobs, 0n)).toBe(BigInt(lives));
@@ -129,15 +129,15 @@ test("an old transaction holds the fold back, not the totals", async () => {
   await client.query("BEGIN");
   await client.query("SELECT pg_current_xact_id()");
   for (let job = 0; job < 3; job++) await oneLife(workspaceId);
-  await foldTotals(db.database.prisma);
-  expect(await foldedJobs(db.database.prisma, workspaceId)).toBe(0);
-  const before = await expectExact(db.database.prisma, workspaceId);
+  await foldTotals(db.prisma);
+  expect(await foldedJobs(db.prisma, workspaceId)).toBe(0);
+  const before = await expectExact(db.prisma, workspaceId);
   expect(before.reduce((jobs, total) => jobs + total.jobs, 0n)).toBe(3n);
   await client.query("COMMIT");
   await client.end();
-  await foldAll(db.database.prisma);
-  expect(await foldedJobs(db.database.prisma, workspaceId)).toBe(3);
-  expect(await expectExact(db.database.prisma, workspaceId)).toEqual(before);
+  await foldAll(db.prisma);
+  expect(await foldedJobs(db.prisma, workspaceId)).toBe(3);
+  expect(await expectExact(db.prisma, workspaceId)).toEqual(before);
 });
 
 test("a change that commits after later ones were folded is counted, and once", async () => {
@@ -147,18 +147,18 @@ test("a change that commits after later ones were folded is counted, and once", 
   const { rows } = await client.query<{ xid: string }>("SELECT pg_current_xact_id()::text AS xid");
   // Higher ids, committed first.
   for (let job = 0; job < 3; job++) await oneLife(workspaceId);
-  await foldTotals(db.database.prisma);
+  await foldTotals(db.prisma);
   const { order_xid: first } = (await client.query<{ order_xid: string }>(INSERT_LATE, [randomUUID(), workspaceId]))
     .rows[0] ?? { order_xid: "" };
   expect(first).toBe(rows[0]?.xid);
-  await foldTotals(db.database.prisma);
+  await foldTotals(db.prisma);
   await client.query("COMMIT");
   await client.end();
-  await foldTotals(db.database.prisma);
-  await expectExact(db.database.prisma, workspaceId);
-  await foldAll(db.database.prisma);
-  await expectExact(db.database.prisma, workspaceId);
-  expect(await foldedJobs(db.database.prisma, workspaceId)).toBe(4);
+  await foldTotals(db.prisma);
+  await expectExact(db.prisma, workspaceId);
+  await foldAll(db.prisma);
+  await expectExact(db.prisma, workspaceId);
+  expect(await foldedJobs(db.prisma, workspaceId)).toBe(4);
 });
 
 /** A job with its event, by plain SQL: the hashes are not looked into by the database. */
@@ -182,12 +182,12 @@ test("of two folds at once one works, and the other leaves without waiting", asy
   const client = await connectTo(url);
   await client.query("BEGIN");
   await client.query("SELECT * FROM totals_position FOR UPDATE");
-  expect(await foldTotals(db.database.prisma)).toBe(0);
-  expect(await foldedJobs(db.database.prisma, workspaceId)).toBe(0);
-  await expectExact(db.database.prisma, workspaceId);
+  expect(await foldTotals(db.prisma)).toBe(0);
+  expect(await foldedJobs(db.prisma, workspaceId)).toBe(0);
+  await expectExact(db.prisma, workspaceId);
   await client.query("COMMIT");
   await client.end();
-  await foldAll(db.database.prisma);
-  expect(await foldedJobs(db.database.prisma, workspaceId)).toBe(1);
-  expect(await counted(db.database.prisma, workspaceId)).toHaveLength(1);
+  await foldAll(db.prisma);
+  expect(await foldedJobs(db.prisma, workspaceId)).toBe(1);
+  expect(await counted(db.prisma, workspaceId)).toHaveLength(1);
 });

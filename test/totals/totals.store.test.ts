@@ -22,7 +22,7 @@ let db: TestDatabase;
 let engine: Engine;
 beforeAll(async () => {
   db = await openTestDatabase();
-  engine = engineOn(db.database);
+  engine = engineOn(db);
 });
 afterAll(() => db.close());
 
@@ -53,18 +53,18 @@ describe("the totals of a workspace are those of its jobs", () => {
 
   test.each([
     ["before anything was folded", async () => undefined],
-    ["when everything was folded", () => foldAll(db.database.prisma)],
-    ["when it was folded one event at a time", () => foldTotals(db.database.prisma, 1)],
+    ["when everything was folded", () => foldAll(db.prisma)],
+    ["when it was folded one event at a time", () => foldTotals(db.prisma, 1)],
     [
       "when some of it was folded, and jobs have gone on since",
       async () => {
-        await foldTotals(db.database.prisma, 7);
+        await foldTotals(db.prisma, 7);
         await jobsInEveryState();
       },
     ],
   ])("%s", async (_, fold) => {
     await fold();
-    const totals = await expectExact(db.database.prisma);
+    const totals = await expectExact(db.prisma);
     expect(new Set(totals.map(({ state }) => state)).size).toBe(10);
     expect(totals.some(({ metrics }) => metrics.totalTokens > 0n)).toBe(true);
   });
@@ -73,12 +73,12 @@ describe("the totals of a workspace are those of its jobs", () => {
 test("a state or kind that its last job has left is not among the totals, folded or not", async () => {
   const workspaceId = randomUUID();
   const { job } = ok(await submitAiJob(engine, workspaceId, SOMEBODY, aSubmit()));
-  await foldAll(db.database.prisma);
+  await foldAll(db.prisma);
   ok(await cancelAiJob(engine, workspaceId, SOMEBODY, { jobId: job.jobId, reason: "enough" }));
   const left = [{ jobKind: "DOC_SUMMARIZE", state: "CANCELLED", jobs: 1n }];
-  expect(await expectExact(db.database.prisma, workspaceId)).toMatchObject(left);
-  await foldAll(db.database.prisma);
-  expect(await expectExact(db.database.prisma, workspaceId)).toMatchObject(left);
+  expect(await expectExact(db.prisma, workspaceId)).toMatchObject(left);
+  await foldAll(db.prisma);
+  expect(await expectExact(db.prisma, workspaceId)).toMatchObject(left);
 });
 
 test("totals are of those states and kinds that are asked for", async () => {
@@ -87,15 +87,11 @@ test("totals are of those states and kinds that are asked for", async () => {
     submitAiJob(engine, workspaceId, SOMEBODY, aSubmit({ jobKind })).then((result) => ok(result).job);
   await submit("DOC_EDIT");
   const { jobId } = await submit("DOC_EDIT");
-  await foldTotals(db.database.prisma);
+  await foldTotals(db.prisma);
   await submit("WORKFLOW_RUN");
   ok(await cancelAiJob(engine, workspaceId, SOMEBODY, { jobId, reason: "enough" }));
   const read = async (filter: Parameters<typeof readTotals>[2]) =>
-    (await readTotals(db.database.prisma, workspaceId, filter)).map(({ jobKind, state, jobs }) => [
-      jobKind,
-      state,
-      jobs,
-    ]);
+    (await readTotals(db.prisma, workspaceId, filter)).map(({ jobKind, state, jobs }) => [jobKind, state, jobs]);
   const [queued, cancelled, other] = [
     ["DOC_EDIT", "QUEUED", 1n],
     ["DOC_EDIT", "CANCELLED", 1n],
@@ -111,38 +107,38 @@ test("totals are of those states and kinds that are asked for", async () => {
 
 test("what was folded once is not folded again; with nothing to fold, a fold only looks", async () => {
   await submitted(engine);
-  await foldAll(db.database.prisma);
-  const before = await foldedJobs(db.database.prisma);
+  await foldAll(db.prisma);
+  const before = await foldedJobs(db.prisma);
   db.statements();
-  expect(await foldTotals(db.database.prisma)).toBe(0);
+  expect(await foldTotals(db.prisma)).toBe(0);
   expect(db.statements()).toEqual([expect.stringMatching(/^\s*SELECT version FROM flight_recorder_events/)]);
-  expect(await foldedJobs(db.database.prisma)).toBe(before);
-  expect(before).toBe(await db.database.prisma.aiJob.count({ where: { workspaceId: WORKSPACE } }));
+  expect(await foldedJobs(db.prisma)).toBe(before);
+  expect(before).toBe(await db.prisma.aiJob.count({ where: { workspaceId: WORKSPACE } }));
 });
 
 test("a fold that is stopped ends after its batch, and the next one goes on from there", async () => {
-  await foldAll(db.database.prisma);
+  await foldAll(db.prisma);
   for (let count = 0; count < 3; count++) await submitted(engine);
   // On a server with others it may be held back: by a transaction that is open just now.
   const foldOne = async () => {
     const stopping = new AbortController();
-    const fold = foldTotals(db.database.prisma, 1, stopping.signal);
+    const fold = foldTotals(db.prisma, 1, stopping.signal);
     stopping.abort();
     return fold;
   };
   await expect.poll(foldOne, { timeout: 20_000 }).toBe(1);
-  await foldAll(db.database.prisma);
-  await expectExact(db.database.prisma);
+  await foldAll(db.prisma);
+  await expectExact(db.prisma);
 });
 
 test("totals are read with one statement, however many jobs there are and however much is folded", async () => {
   const cost = async () => {
     db.statements();
-    await readTotals(db.database.prisma, WORKSPACE, {});
+    await readTotals(db.prisma, WORKSPACE, {});
     return db.statements().length;
   };
   expect(await cost()).toBe(1);
-  await foldAll(db.database.prisma);
+  await foldAll(db.prisma);
   expect(await cost()).toBe(1);
 });
 
@@ -157,7 +153,7 @@ const STATS = graphql(`
 
 test.each([
   ["not folded", async () => undefined],
-  ["folded", () => foldAll(db.database.prisma)],
+  ["folded", () => foldAll(db.prisma)],
 ])("sums beyond 2^53 - 1 are given as 2^53 - 1, the others exactly: %s", async (_, fold) => {
   const workspaceId = randomUUID();
   const max = Number.MAX_SAFE_INTEGER;
@@ -167,7 +163,7 @@ test.each([
     await bringTo(engine, job.jobId, "RUNNING", { durationMs: BigInt(max), entitiesRead: 3n });
   }
   await fold();
-  const server = await startTestServer(db.database);
+  const server = await startTestServer(db);
   const { aiJobStats } = await run(server.url, STATS, {}, { "x-workspace-id": workspaceId });
   await server.close();
   expect(aiJobStats).toEqual({
@@ -178,7 +174,7 @@ test.each([
 
 describe("usage by the minute", () => {
   const usage = async (workspaceId: string) => {
-    const rows = await db.database.prisma.usageMinute.findMany({ where: { workspaceId }, orderBy: { minute: "asc" } });
+    const rows = await db.prisma.usageMinute.findMany({ where: { workspaceId }, orderBy: { minute: "asc" } });
     return rows.map(({ capabilityProfileId, tokens, jobs }) => [capabilityProfileId, Number(tokens), Number(jobs)]);
   };
 
@@ -190,12 +186,12 @@ describe("usage by the minute", () => {
     const two = await submit("TERMINAL_EXEC");
     const three = await submit("DOC_EDIT");
     await bringTo(engine, one.jobId, "RUNNING", { inputTokens: 40n, totalTokens: 40n });
-    await foldAll(db.database.prisma);
+    await foldAll(db.prisma);
     await bringTo(engine, one.jobId, "RUNNING", { outputTokens: 5n, totalTokens: 45n });
     await bringTo(engine, one.jobId, "FAILED");
     await bringTo(engine, two.jobId, "RUNNING", { inputTokens: 7n, totalTokens: 7n });
     await bringTo(engine, three.jobId, "CANCELLED");
-    await foldAll(db.database.prisma);
+    await foldAll(db.prisma);
     const sums = new Map<unknown, readonly [number, number]>();
     for (const [profile, tokens, jobs] of await usage(workspaceId)) {
       const [t, j] = sums.get(profile) ?? [0, 0];
@@ -208,12 +204,12 @@ describe("usage by the minute", () => {
     const workspaceId = randomUUID();
     const minute = (days: number) => new Date(Math.floor(Date.now() / 60_000 - days * 24 * 60) * 60_000);
     const old = { workspaceId, capabilityProfileId: "default", tokens: 1, jobs: 1 };
-    await db.database.prisma.usageMinute.createMany({
+    await db.prisma.usageMinute.createMany({
       data: [31, 33, 400].map((days) => ({ ...old, minute: minute(days) })),
     });
     await submitted(engine);
-    await foldAll(db.database.prisma);
-    const left = await db.database.prisma.usageMinute.findMany({ where: { workspaceId } });
+    await foldAll(db.prisma);
+    const left = await db.prisma.usageMinute.findMany({ where: { workspaceId } });
     expect(left.map((row) => row.minute)).toEqual([minute(31)]);
   });
 });
@@ -222,11 +218,10 @@ test("metrics that a heartbeat brings are in the totals at once", async () => {
   const workspaceId = WORKSPACE;
   const { run: held, leaseToken } = await started(engine, { jobKind: "CANVAS_CLUSTER" });
   const beat = { workflowRunId: held.id, leaseToken, leaseSeconds: 30, metrics: METRICS };
-  const read = async () =>
-    (await readTotals(db.database.prisma, workspaceId, { kinds: ["CANVAS_CLUSTER"] }))[0]?.metrics;
+  const read = async () => (await readTotals(db.prisma, workspaceId, { kinds: ["CANVAS_CLUSTER"] }))[0]?.metrics;
   await heartbeatWorkflows(engine, [beat]);
   expect(await read()).toMatchObject({ durationMs: 90n, totalTokens: 12n, tokensPlanner: 3n });
-  await foldTotals(db.database.prisma);
+  await foldTotals(db.prisma);
   await heartbeatWorkflows(engine, [beat]);
   expect(await read()).toMatchObject({ durationMs: 180n, totalTokens: 24n, tokensPlanner: 6n });
 });

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { Claimed } from "../../claims/claim.ts";
+import type { Claimed } from "../../claims/request.ts";
 import { JobKind } from "../../db/generated/client/enums.ts";
 import * as errors from "../../errors.ts";
 import { builder } from "../builder.ts";
@@ -63,10 +63,10 @@ builder.mutationField("claimAiJobs", (t) =>
     types: [ClaimAiJobsPayload, errors.InvalidInputError, errors.TryAgainError],
     union: { description: "What came of claimAiJobs." },
     args: { input: t.arg({ type: ClaimAiJobsInput, required: true, description: "What to take, and who takes it." }) },
-    resolve: (_root, { input }, { longPoller, viewer, signal }) => {
+    resolve: (_root, { input }, { claimer, viewer, signal }) => {
       const { waitSeconds, jobKinds, ...rest } = input;
       const wanted = { ...rest, jobKinds: jobKinds ?? null, workspaceId: viewer.chosenWorkspaceId };
-      return longPoller.claim(wanted, waitSeconds * 1000, signal);
+      return claimer.claim(wanted, waitSeconds * 1000, signal);
     },
   }),
 );

@@ -26,8 +26,8 @@ interface Health {
   readonly status: "ok" | "degraded" | "unavailable";
   readonly database: { readonly answers: boolean; readonly milliseconds: number };
   readonly feed: { readonly subscribers: number; readonly lastReadMsAgo: number | null } & Partial<Lag>;
-  readonly maintenance: Pick<MaintenanceHealth, "lastMsAgo">;
-  readonly notifier: NotifierHealth;
+  readonly sweeps: Pick<MaintenanceHealth, "lastMsAgo">;
+  readonly signals: NotifierHealth;
 }
 
 /** GET /health: for operators, and for load balancers: 200 where requests can be served, else 503. */
@@ -58,7 +58,8 @@ async function look({ prisma, feed, notifier, maintenance }: Vitals): Promise<He
     status: lag ? (isWell ? "ok" : "degraded") : "unavailable",
     database,
     feed: { subscribers, lastReadMsAgo, ...lag },
-    maintenance: { lastMsAgo },
-    notifier: notifier.health,
+    // Public names, older than those in the code: monitors read them.
+    sweeps: { lastMsAgo },
+    signals: notifier.health,
   };
 }

@@ -30,8 +30,8 @@ let prisma: PrismaClient;
 let engine: Engine;
 beforeAll(async () => {
   db = await openTestDatabase();
-  prisma = db.database.prisma;
-  engine = engineOn(db.database);
+  prisma = db.prisma;
+  engine = engineOn(db);
 });
 afterAll(() => db.close());
 
@@ -309,8 +309,8 @@ describe("a database that has no time", () => {
     const [jobId = ""] = await queuedJobs(engine, 1, { protocolId: "no-time" });
     const before = await prisma.bulkAction.count();
     const point = { at: "when it is stored", on: "bulk_actions", when: "BEFORE ROW" } as const;
-    const body = await raising(db.database, "40001");
-    const sent = withFault(db.database, point, body, () => cancelAll({ protocolId: "no-time" }));
+    const body = await raising(db, "40001");
+    const sent = withFault(db, point, body, () => cancelAll({ protocolId: "no-time" }));
     await expect(sent).rejects.toBeInstanceOf(TryAgainError);
     expect(await prisma.bulkAction.count()).toBe(before);
     expect((await records(jobId)).job.version).toBe(1);
@@ -319,10 +319,8 @@ describe("a database that has no time", () => {
   test("for a part of it leaves the rest to do, and the caller gets the action, unfinished", async () => {
     const jobIds = await queuedJobs(engine, 130, { protocolId: "half-time" });
     const point = { at: "when items are written", on: "bulk_action_items", when: "BEFORE ROW" } as const;
-    const body = `IF NEW.position > 100 THEN ${await raising(db.database, "55P03")}; END IF`;
-    const action = await withFault(db.database, point, body, () =>
-      cancelAll({ protocolId: "half-time" }, { limit: 1000 }),
-    );
+    const body = `IF NEW.position > 100 THEN ${await raising(db, "55P03")}; END IF`;
+    const action = await withFault(db, point, body, () => cancelAll({ protocolId: "half-time" }, { limit: 1000 }));
     expect(action.finishedAt).toBeNull();
     expect(await tally(prisma, action)).toEqual({ changed: 100, pending: 30 });
     for (const [index, jobId] of jobIds.entries()) {

@@ -23,8 +23,8 @@ let prisma: PrismaClient;
 let engine: Engine;
 beforeAll(async () => {
   db = await openTestDatabase();
-  prisma = db.database.prisma;
-  engine = engineOn(db.database);
+  prisma = db.prisma;
+  engine = engineOn(db);
 });
 afterAll(() => db.close());
 
@@ -174,8 +174,8 @@ describe("a sweep", () => {
     await queuedJobs(engine, 2, filter);
     const [stuck, other] = [await leftBehind(prisma, { filter }), await leftBehind(prisma, { filter })];
     const point = { at: "when items are written", on: "bulk_action_items", when: "BEFORE ROW" } as const;
-    const body = `IF NEW.bulk_action_id = '${stuck}' THEN ${await raising(db.database, "P0001")}; END IF`;
-    const sweep = withFault(db.database, point, body, () => resumeBulkActions(engine, 0));
+    const body = `IF NEW.bulk_action_id = '${stuck}' THEN ${await raising(db, "P0001")}; END IF`;
+    const sweep = withFault(db, point, body, () => resumeBulkActions(engine, 0));
     await expect(sweep).rejects.toMatchObject({ message: "Bulk actions still unfinished: 1." });
     expect(await tally(prisma, { id: other })).toEqual({ changed: 2 });
     expect(await tally(prisma, { id: stuck })).toEqual({ pending: 2 });

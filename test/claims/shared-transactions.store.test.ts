@@ -1,10 +1,11 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import type { ClaimAiJobs, Claimed } from "../../src/claims/claim.ts";
-import { coalesceClaims, coalesceCompletions } from "../../src/claims/coalesce.ts";
+import { createClaimer } from "../../src/claims/claim.ts";
+import type { ClaimAiJobs, Claimed } from "../../src/claims/request.ts";
 import { newRotation } from "../../src/engine.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { submitAiJob } from "../../src/jobs/submit.ts";
+import { createBatchedComplete } from "../../src/runs/batched-complete.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { aSubmit, engineOn, ok, SOMEBODY, started } from "../support/engine.ts";
 import { bringTo } from "../support/jobs.ts";
@@ -22,9 +23,11 @@ beforeAll(async () => {
 });
 afterAll(() => database.close());
 beforeEach(() => {
-  engine = engineOn(database.database, { rotation: newRotation() });
+  engine = engineOn(database, { rotation: newRotation() });
   workspaceId = randomUUID();
 });
+
+const claimer = () => createClaimer(engine, () => undefined);
 
 async function submit(count: number, more: Parameters<typeof aSubmit>[0] = {}): Promise<string[]> {
   const ids: string[] = [];
@@ -45,7 +48,7 @@ const locks = () => database.statements().filter((sql) => sql.includes("FOR NO K
 describe("claims", () => {
   test("of ten workers that come at once take ten jobs in two transactions, each its own", async () => {
     const jobIds = await submit(12);
-    const claim = coalesceClaims(engine);
+    const { claim } = claimer();
     database.statements();
     const first = claim(asking(0));
     // The others come while it is under way.
@@ -62,7 +65,7 @@ describe("claims", () => {
   test("give each no more than it asked for, the most urgent first, for as long as it asked", async () => {
     const low = await submit(2);
     const [urgent = ""] = await submit(1, { priority: 9 });
-    const claim = coalesceClaims(engine);
+    const { claim } = claimer();
     const [, one, two] = await Promise.all([
       claim(asking(0, { jobKinds: ["TERMINAL_EXEC"] })),
       claim(asking(1, { limit: 2, leaseSeconds: 60 })),
@@ -80,7 +83,7 @@ describe("claims", () => {
   test("of different kinds and workspaces get what each of them wants", async () => {
     const [edit] = await submit(1, { jobKind: "DOC_EDIT" });
     const [summary] = await submit(1);
-    const claim = coalesceClaims(engine);
+    const { claim } = claimer();
     const claimed = await Promise.all([
       claim(asking(1, { jobKinds: ["DOC_EDIT"], limit: 5 })),
       claim(asking(2, { jobKinds: ["DOC_SUMMARIZE"], limit: 5 })),
@@ -94,7 +97,7 @@ describe("claims", () => {
     const [free] = await submit(1);
     const forAMinute = { preferredWorkerId: "worker-1", preferredUntil: new Date(Date.now() + 60_000) };
     for (const jobId of kept) await bringTo(engine, jobId, "QUEUED", forAMinute);
-    const claim = coalesceClaims(engine);
+    const { claim } = claimer();
     const claimed = await Promise.all([
       claim(asking(0, { jobKinds: ["DOC_EDIT"] })),
       claim(asking(1)),
@@ -107,7 +110,7 @@ describe("claims", () => {
   test("that fail together are tried apart", async () => {
     const jobIds = await submit(2);
     const [first, second] = jobIds;
-    const claim = coalesceClaims(engine);
+    const { claim } = claimer();
     // No run of a worker with such a name can be written.
     const claimed = await Promise.allSettled([
       claim(asking(0, { jobKinds: ["DOC_EDIT"] })),
@@ -124,7 +127,7 @@ describe("completions", () => {
     const claims = [await started(engine), await started(engine), await started(engine), await started(engine)];
     const [one, two, three, four] = claims;
     if (!one || !two || !three || !four) throw new Error("There are four.");
-    const complete = coalesceCompletions(engine);
+    const complete = createBatchedComplete(engine);
     database.statements();
     const first = complete([aCompletion(one)]);
     await new Promise(setImmediate);
@@ -138,17 +141,17 @@ describe("completions", () => {
     expect(done).toMatchObject([{ job: { state: "COMPLETED" } }]);
     expect(lost.map(told)).toEqual(["LEASE_LOST STOP_LEASE_LOST"]);
     expect(writes.map(told)).toEqual(["ACCESS_MODE_VIOLATION STOP_FAILED"]);
-    const states = await Promise.all(claims.map(({ job }) => recordsOf(database.database.prisma, job.jobId)));
+    const states = await Promise.all(claims.map(({ job }) => recordsOf(database.prisma, job.jobId)));
     expect(states.map(({ job }) => job.state)).toEqual(["COMPLETED", "COMPLETED", "RUNNING", "FAILED"]);
   });
 
   test("of one run that come at once count once: a repeated report gets the first one's answer", async () => {
     const held = await started(engine);
-    const complete = coalesceCompletions(engine);
+    const complete = createBatchedComplete(engine);
     const report = aCompletion(held, { reportId: randomUUID(), metrics: { ...NO_METRICS, inputTokens: 7 } });
     const answers = await Promise.all([complete([report]), complete([report]), complete([report])]);
     expect(answers.map(([answer]) => told(answer))).toEqual(["done", "done", "done"]);
-    const { job } = await recordsOf(database.database.prisma, held.job.jobId);
+    const { job } = await recordsOf(database.prisma, held.job.jobId);
     expect(job).toMatchObject({ state: "COMPLETED", inputTokens: 7n, version: 3 });
     // Without an id the second one is another report, and comes too late.
     const other = await started(engine);
@@ -158,7 +161,7 @@ describe("completions", () => {
 
   test("of an unknown run, and with several runs of a call, are answered in their order", async () => {
     const claims = [await started(engine), await started(engine)];
-    const complete = coalesceCompletions(engine);
+    const complete = createBatchedComplete(engine);
     const unknown = claims.map((claim) => aCompletion(claim, { workflowRunId: randomUUID() }));
     const calls = claims.map((claim, at) => [unknown[at], aCompletion(claim)].flatMap((one) => one ?? []));
     const answers = await Promise.all(calls.map(complete));
@@ -170,13 +173,13 @@ describe("completions", () => {
 
   test("that the database refuses together are tried apart", async () => {
     const [one, two] = [await started(engine), await started(engine)];
-    const complete = coalesceCompletions(engine);
+    const complete = createBatchedComplete(engine);
     const answers = await Promise.allSettled([
       complete([aCompletion(one)]),
       complete([aCompletion(two, { jobOutputs: { text: "\0" } })]),
     ]);
     expect(answers.map(({ status }) => status)).toEqual(["fulfilled", "rejected"]);
-    const states = await Promise.all([one, two].map(({ job }) => recordsOf(database.database.prisma, job.jobId)));
+    const states = await Promise.all([one, two].map(({ job }) => recordsOf(database.prisma, job.jobId)));
     expect(states.map(({ job }) => job.state)).toEqual(["COMPLETED", "RUNNING"]);
   });
 });
