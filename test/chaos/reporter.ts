@@ -43,7 +43,7 @@ const KNOWN = ["LEASE_LOST", "ILLEGAL_TRANSITION", "JOB_POISONED", "BUDGET_EXCEE
 const LOST = { after: 0.03, before: 0.03 };
 
 /** Where reports are sent from: each is in the journal before it leaves, and again when its answer has come. */
-export class Desk {
+export class Reporter {
   readonly #clients: readonly Client[];
   readonly #journal: Journal;
   readonly #random: Random;

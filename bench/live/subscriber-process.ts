@@ -8,7 +8,7 @@ const SUBSCRIBERS = fileURLToPath(new URL("./subscribers.ts", import.meta.url));
 const PATIENCE = 120_000;
 
 /** The process of the subscribers. */
-export class Crowd {
+export class SubscriberProcess {
   readonly #child: ChildProcess = fork(SUBSCRIBERS, [], { execArgv: ["--import", "tsx"] });
   readonly #unread: Answer[] = [];
   #arrived: () => void = () => undefined;
