@@ -1,6 +1,6 @@
 import type { JobKind, JobState } from "../../db/generated/client/enums.ts";
 import { MAX_SAFE_METRIC, type MetricName, type JobMetrics as Metrics } from "../../db/rows.ts";
-import { readTotals, type Totals } from "../../totals/totals.ts";
+import { readTotals, type Totals } from "../../totals/read.ts";
 import { builder } from "../builder.ts";
 import { JobKindEnum, JobStateEnum } from "../enums.ts";
 import { JobMetrics } from "../types/job-metrics.ts";
