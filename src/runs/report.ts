@@ -69,6 +69,7 @@ export function toReportRows(
   if (reportId == null) return [];
   return [
     {
+      workspaceId: job.workspaceId,
       workflowRunId,
       reportId,
       reportHash: new Uint8Array(hashOf(report)),
