@@ -108,6 +108,7 @@ function decide(engine: Engine, job: LockedJob, worker: Worker): Decision {
 function runOf(job: LockedJob, { workerId, leaseSeconds }: Worker, leaseToken: Uint8Array<ArrayBuffer>): WorkflowRun {
   return {
     id: uuidv7(),
+    workspaceId: job.workspaceId,
     jobId: job.jobId,
     attempt: job.attempt + 1,
     state: "RUNNING",

@@ -1,4 +1,4 @@
-import { type AiJob, Prisma } from "./generated/client/client.ts";
+import { type AiJob, Prisma, type WorkerReport } from "./generated/client/client.ts";
 
 /**
  * How rows read by hand-written SQL come to look like Prisma's own: the select list renames each column, and gives
@@ -67,7 +67,11 @@ export const NODE_COLUMNS = selectList(NODE_FIELDS);
 export const NODE_COLUMNS_WITHOUT_PAYLOADS = selectList(
   NODE_FIELDS.filter((field) => field !== "inputPayload" && field !== "outputPayload"),
 );
-export const REPORT_COLUMNS = selectList(Object.values(Prisma.WorkerReportScalarFieldEnum));
+/** A report without its workspace: it is read beside its run, whose row has a column of the same name. */
+export type KeptReport = Omit<WorkerReport, "workspaceId">;
+export const REPORT_COLUMNS = selectList(
+  Object.values(Prisma.WorkerReportScalarFieldEnum).filter((field) => field !== "workspaceId"),
+);
 export const EVENT_COLUMNS = selectList(Object.values(Prisma.FlightRecorderEventScalarFieldEnum));
 export const QUOTA_COLUMNS = selectList(Object.values(Prisma.QuotaScalarFieldEnum));
 

@@ -1,7 +1,7 @@
-import { Prisma, type WorkerReport, type WorkflowRun } from "../db/generated/client/client.ts";
+import { Prisma, type WorkflowRun } from "../db/generated/client/client.ts";
 import type { JobState } from "../db/generated/client/enums.ts";
 import { estimateFewRows, FORCED_GENERIC_PLAN } from "../db/prepared.ts";
-import { type JobSummary, REPORT_COLUMNS, RUN_COLUMNS } from "../db/rows.ts";
+import { type JobSummary, type KeptReport, REPORT_COLUMNS, RUN_COLUMNS } from "../db/rows.ts";
 import type { Transaction } from "../db/transaction.ts";
 import {
   AppError,
@@ -80,7 +80,7 @@ export function directiveOf(state: JobState): WorkflowDirective {
 export interface LockedReport extends Reported {
   readonly job: ReportedJob;
   /** What was kept under the report's id before. */
-  readonly earlier: WorkerReport | undefined;
+  readonly earlier: KeptReport | undefined;
   readonly hasOpenNodes: boolean;
 }
 
@@ -100,11 +100,11 @@ export async function lockReportedRuns(
   const given = Prisma.sql`unnest(${ids}::uuid[], ${names}::uuid[]) AS t(of_run, named)`;
   // A statement of its own: one that waits for a lock reads everything else as it was before the wait.
   const rows = await tx.$queryRaw<(WorkflowRun & JoinedReport & { readonly hasOpenNodes: boolean })[]>`
-    ${FORCED_GENERIC_PLAN} SELECT ${RUN_COLUMNS}, ${REPORT_COLUMNS},
+    ${FORCED_GENERIC_PLAN} SELECT ${RUN_COLUMNS}, kept.*,
       EXISTS (SELECT FROM node_executions n WHERE n.workflow_run_id = of_run AND n.finished_at IS NULL) AS "hasOpenNodes"
     FROM ${estimateFewRows(given, ids.length)} AS given JOIN workflow_runs ON id = of_run
     LEFT JOIN LATERAL (
-      SELECT * FROM worker_reports WHERE workflow_run_id = of_run AND report_id = named LIMIT 1
+      SELECT ${REPORT_COLUMNS} FROM worker_reports WHERE workflow_run_id = of_run AND report_id = named LIMIT 1
     ) AS kept ON true`;
   return new Map(
     rows.flatMap((run) => {

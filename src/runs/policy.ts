@@ -1,5 +1,5 @@
 import type { WorkerReport, WorkflowRun } from "../db/generated/client/client.ts";
-import type { JobMetrics, JobSummary } from "../db/rows.ts";
+import type { JobMetrics, JobSummary, KeptReport } from "../db/rows.ts";
 import type { Transaction } from "../db/transaction.ts";
 import { AccessModeViolationError, BudgetExceededError, CapabilityDeniedError } from "../errors.ts";
 import { type EntityRef, refuseWrites } from "../jobs/access-mode.ts";
@@ -47,7 +47,7 @@ export function checkTokenBudget(job: LockedJobSummary, metrics: JobMetrics): Po
 }
 
 /** The breach that a report which was kept before had made; null where it was accepted. */
-export function violationKeptIn({ policyViolationCode, policyViolationDetail }: WorkerReport): PolicyViolation | null {
+export function violationKeptIn({ policyViolationCode, policyViolationDetail }: KeptReport): PolicyViolation | null {
   const code = POLICY_VIOLATIONS.find((known) => known === policyViolationCode);
   return code === undefined || policyViolationDetail === null ? null : { code, detail: policyViolationDetail };
 }

@@ -1,7 +1,7 @@
 import { hash } from "node:crypto";
 import { canonicalize } from "json-canonicalize";
 import { Prisma, type WorkerReport } from "../db/generated/client/client.ts";
-import { REPORT_COLUMNS, toRecordset } from "../db/rows.ts";
+import { type KeptReport, REPORT_COLUMNS, toRecordset } from "../db/rows.ts";
 import type { Transaction } from "../db/transaction.ts";
 import { InvalidInputError } from "../errors.ts";
 import type { LockedJobSummary } from "../jobs/lock.ts";
@@ -28,18 +28,18 @@ export interface Report extends ReportRef {
 export async function findReport(
   db: Transaction,
   { workflowRunId, reportId }: ReportRef,
-): Promise<WorkerReport | undefined> {
+): Promise<KeptReport | undefined> {
   if (reportId == null) return undefined;
-  const [report] = await db.$queryRaw<WorkerReport[]>`
+  const [report] = await db.$queryRaw<KeptReport[]>`
     SELECT ${REPORT_COLUMNS} FROM worker_reports
     WHERE workflow_run_id = ${workflowRunId}::uuid AND report_id = ${reportId}::uuid`;
   return report;
 }
 
 /** A row that was joined with the report of its run, where there is one. */
-export type JoinedReport = WorkerReport | { readonly [column in keyof WorkerReport]: null };
+export type JoinedReport = KeptReport | { readonly [column in keyof KeptReport]: null };
 
-export function joinedReport(row: JoinedReport): WorkerReport | undefined {
+export function joinedReport(row: JoinedReport): KeptReport | undefined {
   return row.reportId === null ? undefined : row;
 }
 
@@ -50,7 +50,7 @@ export function joinedReport(row: JoinedReport): WorkerReport | undefined {
  */
 export function isRepeat(
   report: Report,
-  earlier: WorkerReport | undefined,
+  earlier: KeptReport | undefined,
   path: readonly string[],
 ): boolean | InvalidInputError {
   if (!earlier) return false;
@@ -69,6 +69,7 @@ export function toReportRows(
   if (reportId == null) return [];
   return [
     {
+      workspaceId: job.workspaceId,
       workflowRunId,
       reportId,
       reportHash: new Uint8Array(hashOf(report)),

@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { z } from "zod";
-import type { WorkerReport } from "../../src/db/generated/client/client.ts";
 import { JobKind, JobState, RecorderActor, RecorderEventType } from "../../src/db/generated/client/enums.ts";
 import { type Database, openDatabase } from "../../src/db/open.ts";
+import type { KeptReport } from "../../src/db/rows.ts";
 import { LeaseLostError } from "../../src/errors.ts";
 import { decodeCursor, encodeCursor } from "../../src/log/cursor.ts";
 import { CHAIN_START, canonicalText, type HashedEvent, hashEvent } from "../../src/log/event.ts";
@@ -205,7 +205,7 @@ test.each([
   ["another report", { leaseSeconds: 31 }, false],
 ])("the server takes %s for a repeated one as the hash says", (_which, change, isSame) => {
   const report = { ...shownReport.parse(json("report")), ...change, leaseToken: vector("lease-token") };
-  const kept: WorkerReport = {
+  const kept: KeptReport = {
     workflowRunId: report.workflowRunId,
     reportId: report.reportId,
     reportHash: new Uint8Array(Buffer.from(vector("report-sha256"), "hex")),

@@ -40,7 +40,8 @@ async function addOthers(like: string): Promise<void> {
   await database.prisma.$transaction(async (tx) => {
     await tx.$executeRaw`SET LOCAL session_replication_role = replica`;
     await tx.$executeRaw`CREATE TEMP TABLE many ON COMMIT DROP AS
-      SELECT gen_random_uuid() AS job_id, gen_random_uuid() AS run_id FROM generate_series(1, 3000)`;
+      SELECT gen_random_uuid() AS job_id, gen_random_uuid() AS run_id, workspace_id AS of_workspace
+      FROM generate_series(1, 3000), (SELECT workspace_id FROM ai_jobs WHERE job_id = ${like}::uuid) AS theirs`;
     const others = await tx.$queryRaw<{ names: string }[]>`
       SELECT string_agg(quote_ident(column_name), ', ') AS names FROM information_schema.columns
       WHERE table_name = 'ai_jobs' AND table_schema = 'public' AND column_name NOT IN ('job_id', 'workflow_run_id', 'state')`;
@@ -53,11 +54,11 @@ async function addOthers(like: string): Promise<void> {
       like,
     );
     await tx.$executeRaw`
-      INSERT INTO workflow_runs (id, job_id, attempt, worker_id, lease_token, lease_expires_at)
-      SELECT run_id, job_id, 1, 'w', sha256('token'), now() + interval '1 hour' FROM many`;
+      INSERT INTO workflow_runs (id, workspace_id, job_id, attempt, worker_id, lease_token, lease_expires_at)
+      SELECT run_id, of_workspace, job_id, 1, 'w', sha256('token'), now() + interval '1 hour' FROM many`;
     await tx.$executeRaw`
-      INSERT INTO node_executions (id, workflow_run_id, node_id, node_type, sequence)
-      SELECT gen_random_uuid(), run_id, 'read', 'tool', 1 FROM many`;
+      INSERT INTO node_executions (id, workspace_id, workflow_run_id, node_id, node_type, sequence)
+      SELECT gen_random_uuid(), of_workspace, run_id, 'read', 'tool', 1 FROM many`;
   });
 }
 

@@ -205,6 +205,7 @@ describe("usage by the minute", () => {
     const workspaceId = randomUUID();
     const minute = (days: number) => new Date(Math.floor(Date.now() / 60_000 - days * 24 * 60) * 60_000);
     const old = { workspaceId, capabilityProfileId: "default", tokens: 1, jobs: 1 };
+    await db.prisma.workspace.create({ data: { workspaceId } });
     await db.prisma.usageMinute.createMany({
       data: [31, 33, 400].map((days) => ({ ...old, minute: minute(days) })),
     });

@@ -27,8 +27,8 @@ export async function insertAction(db: Transaction, action: NewBulkAction, which
       VALUES (${id}::uuid, ${workspaceId}::uuid, lower(${kind})::"BulkActionKind", ${JSON.stringify(filterRecord(filter))}::jsonb,
         ${reason}, lower(${actor})::"RecorderActor", ${actorId}, clock_timestamp())
     )
-    INSERT INTO bulk_action_items (bulk_action_id, position, job_id)
-    SELECT ${id}::uuid, row_number() OVER (ORDER BY created_at, job_id), job_id
+    INSERT INTO bulk_action_items (workspace_id, bulk_action_id, position, job_id)
+    SELECT ${workspaceId}::uuid, ${id}::uuid, row_number() OVER (ORDER BY created_at, job_id), job_id
     FROM (${selectOldestJobs(workspaceId, which, limit)}) AS matching`;
 }
 

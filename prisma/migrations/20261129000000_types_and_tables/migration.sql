@@ -1,31 +1,27 @@
--- CreateEnum
+-- Types and tables, as Prisma generates them from schema.prisma, where each of them is explained. NOT NULL of list columns
+-- is added by hand: Prisma writes an empty list where nothing is given, but would let plain SQL store NULL for it.
 CREATE TYPE "JobKind" AS ENUM ('doc_edit', 'sheet_transform', 'canvas_cluster', 'asr_transcribe', 'workflow_run', 'doc_summarize', 'terminal_exec');
 
--- CreateEnum
 CREATE TYPE "JobState" AS ENUM ('queued', 'running', 'stalled', 'awaiting_validation', 'awaiting_user', 'completed', 'completed_with_issues', 'failed', 'cancelled', 'poisoned');
 
--- CreateEnum
 CREATE TYPE "AccessMode" AS ENUM ('analysis_only', 'preview_only', 'apply_scoped');
 
--- CreateEnum
 CREATE TYPE "SafetyMode" AS ENUM ('strict', 'normal', 'experimental');
 
--- CreateEnum
 CREATE TYPE "ModelTier" AS ENUM ('local', 'cloud');
 
--- CreateEnum
 CREATE TYPE "OperationType" AS ENUM ('read', 'write', 'plan', 'execute');
 
--- CreateEnum
 CREATE TYPE "RecorderActor" AS ENUM ('human', 'agent', 'system');
 
--- CreateEnum
 CREATE TYPE "RecorderEventType" AS ENUM ('job_submitted', 'state_changed', 'node_changed', 'metrics_recorded', 'capability_action', 'llm_inference', 'diagnostic', 'security_violation', 'workflow_recovery');
 
--- CreateEnum
 CREATE TYPE "ViolationType" AS ENUM ('prompt_injection', 'cloud_leakage', 'sensitivity', 'unknown_sensitivity', 'export');
 
--- CreateTable
+CREATE TYPE "QuotaResource" AS ENUM ('tokens', 'jobs', 'active_jobs');
+
+CREATE TYPE "BulkActionKind" AS ENUM ('cancel', 'retry');
+
 CREATE TABLE "workspaces" (
     "workspace_id" UUID NOT NULL,
     "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
@@ -33,7 +29,6 @@ CREATE TABLE "workspaces" (
     CONSTRAINT "workspaces_pkey" PRIMARY KEY ("workspace_id")
 );
 
--- CreateTable
 CREATE TABLE "capability_profiles" (
     "id" TEXT NOT NULL,
     "capabilities" TEXT[] NOT NULL,
@@ -43,13 +38,13 @@ CREATE TABLE "capability_profiles" (
     CONSTRAINT "capability_profiles_pkey" PRIMARY KEY ("id")
 );
 
--- CreateTable
 CREATE TABLE "ai_jobs" (
     "job_id" UUID NOT NULL,
     "workspace_id" UUID NOT NULL,
     "trace_id" UUID NOT NULL,
     "workflow_run_id" UUID,
     "parent_job_id" UUID,
+    "root_job_id" UUID,
     "job_kind" "JobKind" NOT NULL,
     "state" "JobState" NOT NULL DEFAULT 'queued',
     "status_reason" TEXT NOT NULL,
@@ -69,6 +64,9 @@ CREATE TABLE "ai_jobs" (
     "run_after" TIMESTAMPTZ(3),
     "attempt" INTEGER NOT NULL DEFAULT 0,
     "max_attempts" INTEGER NOT NULL DEFAULT 3,
+    "revisions" INTEGER NOT NULL DEFAULT 0,
+    "preferred_worker_id" TEXT,
+    "preferred_until" TIMESTAMPTZ(3),
     "token_budget" BIGINT,
     "idempotency_key" TEXT,
     "submit_hash" TEXT NOT NULL,
@@ -91,9 +89,9 @@ CREATE TABLE "ai_jobs" (
     CONSTRAINT "ai_jobs_pkey" PRIMARY KEY ("job_id")
 );
 
--- CreateTable
 CREATE TABLE "workflow_runs" (
     "id" UUID NOT NULL,
+    "workspace_id" UUID NOT NULL,
     "job_id" UUID NOT NULL,
     "attempt" INTEGER NOT NULL,
     "state" "JobState" NOT NULL DEFAULT 'running',
@@ -108,13 +106,14 @@ CREATE TABLE "workflow_runs" (
     CONSTRAINT "workflow_runs_pkey" PRIMARY KEY ("id")
 );
 
--- CreateTable
 CREATE TABLE "node_executions" (
     "id" UUID NOT NULL,
+    "workspace_id" UUID NOT NULL,
     "workflow_run_id" UUID NOT NULL,
     "node_id" TEXT NOT NULL,
     "node_type" TEXT NOT NULL,
     "sequence" INTEGER NOT NULL,
+    "depends_on" TEXT[] NOT NULL DEFAULT ARRAY[]::TEXT[],
     "state" "JobState" NOT NULL DEFAULT 'running',
     "input_payload" JSONB,
     "output_payload" JSONB,
@@ -125,7 +124,6 @@ CREATE TABLE "node_executions" (
     CONSTRAINT "node_executions_pkey" PRIMARY KEY ("id")
 );
 
--- CreateTable
 CREATE TABLE "flight_recorder_events" (
     "event_id" UUID NOT NULL,
     "job_id" UUID NOT NULL,
@@ -157,65 +155,98 @@ CREATE TABLE "flight_recorder_events" (
     CONSTRAINT "flight_recorder_events_pkey" PRIMARY KEY ("job_id","version")
 );
 
--- CreateTable
 CREATE TABLE "event_log" (
     "singleton" BOOLEAN NOT NULL DEFAULT true,
     "epoch" UUID NOT NULL DEFAULT gen_random_uuid(),
+    "kept_from" BIGINT NOT NULL DEFAULT 0,
 
     CONSTRAINT "event_log_pkey" PRIMARY KEY ("singleton")
 );
 
--- CreateIndex
-CREATE UNIQUE INDEX "ai_jobs_workflow_run_id_key" ON "ai_jobs"("workflow_run_id");
+CREATE TABLE "worker_reports" (
+    "workspace_id" UUID NOT NULL,
+    "workflow_run_id" UUID NOT NULL,
+    "report_id" UUID NOT NULL,
+    "report_hash" BYTEA NOT NULL,
+    "node_execution_id" UUID,
+    "policy_violation_code" TEXT,
+    "policy_violation_detail" TEXT,
+    "recorded_at" TIMESTAMPTZ(3) NOT NULL,
 
--- CreateIndex
-CREATE INDEX "ai_jobs_workspace_id_created_at_job_id_idx" ON "ai_jobs"("workspace_id", "created_at" DESC, "job_id" DESC);
+    CONSTRAINT "worker_reports_pkey" PRIMARY KEY ("workflow_run_id","report_id")
+);
 
--- CreateIndex
-CREATE INDEX "ai_jobs_workspace_id_state_job_kind_created_at_job_id_idx" ON "ai_jobs"("workspace_id", "state", "job_kind", "created_at" DESC, "job_id" DESC);
+CREATE TABLE "quotas" (
+    "id" UUID NOT NULL,
+    "workspace_id" UUID NOT NULL,
+    "capability_profile_id" TEXT,
+    "resource" "QuotaResource" NOT NULL,
+    "max" BIGINT NOT NULL,
+    "window_seconds" INTEGER,
+    "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    "updated_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
 
--- CreateIndex
-CREATE INDEX "ai_jobs_workspace_id_protocol_id_created_at_job_id_idx" ON "ai_jobs"("workspace_id", "protocol_id", "created_at" DESC, "job_id" DESC);
+    CONSTRAINT "quotas_pkey" PRIMARY KEY ("id")
+);
 
--- CreateIndex
-CREATE INDEX "ai_jobs_parent_job_id_created_at_job_id_idx" ON "ai_jobs"("parent_job_id", "created_at" DESC, "job_id" DESC);
+CREATE TABLE "job_totals" (
+    "workspace_id" UUID NOT NULL,
+    "job_kind" "JobKind" NOT NULL,
+    "state" "JobState" NOT NULL,
+    "jobs" BIGINT NOT NULL DEFAULT 0,
+    "duration_ms" DECIMAL NOT NULL DEFAULT 0,
+    "total_tokens" DECIMAL NOT NULL DEFAULT 0,
+    "input_tokens" DECIMAL NOT NULL DEFAULT 0,
+    "output_tokens" DECIMAL NOT NULL DEFAULT 0,
+    "tokens_planner" DECIMAL NOT NULL DEFAULT 0,
+    "tokens_executor" DECIMAL NOT NULL DEFAULT 0,
+    "entities_read" DECIMAL NOT NULL DEFAULT 0,
+    "entities_written" DECIMAL NOT NULL DEFAULT 0,
+    "validators_run_count" DECIMAL NOT NULL DEFAULT 0,
 
--- CreateIndex
-CREATE UNIQUE INDEX "ai_jobs_workspace_id_idempotency_key_key" ON "ai_jobs"("workspace_id", "idempotency_key");
+    CONSTRAINT "job_totals_pkey" PRIMARY KEY ("workspace_id","job_kind","state")
+);
 
--- CreateIndex
-CREATE UNIQUE INDEX "workflow_runs_job_id_attempt_key" ON "workflow_runs"("job_id", "attempt");
+CREATE TABLE "usage_minutes" (
+    "workspace_id" UUID NOT NULL,
+    "capability_profile_id" TEXT NOT NULL,
+    "minute" TIMESTAMPTZ(3) NOT NULL,
+    "tokens" DECIMAL NOT NULL DEFAULT 0,
+    "jobs" BIGINT NOT NULL DEFAULT 0,
 
--- CreateIndex
-CREATE UNIQUE INDEX "node_executions_workflow_run_id_sequence_key" ON "node_executions"("workflow_run_id", "sequence");
+    CONSTRAINT "usage_minutes_pkey" PRIMARY KEY ("workspace_id","minute","capability_profile_id")
+);
 
--- CreateIndex
-CREATE INDEX "flight_recorder_events_order_xid_job_id_version_idx" ON "flight_recorder_events"("order_xid", "job_id", "version");
+CREATE TABLE "totals_position" (
+    "singleton" BOOLEAN NOT NULL DEFAULT true,
+    "order_xid" BIGINT NOT NULL DEFAULT 0,
+    "job_id" UUID NOT NULL,
+    "version" INTEGER NOT NULL DEFAULT 0,
 
--- CreateIndex
-CREATE INDEX "flight_recorder_events_workspace_id_type_recorded_at_job_id_idx" ON "flight_recorder_events"("workspace_id", "type", "recorded_at", "job_id", "version");
+    CONSTRAINT "totals_position_pkey" PRIMARY KEY ("singleton")
+);
 
--- CreateIndex
-CREATE INDEX "flight_recorder_events_trace_id_recorded_at_job_id_version_idx" ON "flight_recorder_events"("trace_id", "recorded_at", "job_id", "version");
+CREATE TABLE "bulk_actions" (
+    "id" UUID NOT NULL,
+    "workspace_id" UUID NOT NULL,
+    "kind" "BulkActionKind" NOT NULL,
+    "filter" JSONB NOT NULL,
+    "reason" TEXT,
+    "actor" "RecorderActor" NOT NULL,
+    "actor_id" TEXT NOT NULL,
+    "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    "finished_at" TIMESTAMPTZ(3),
 
--- AddForeignKey
-ALTER TABLE "ai_jobs" ADD CONSTRAINT "ai_jobs_workspace_id_fkey" FOREIGN KEY ("workspace_id") REFERENCES "workspaces"("workspace_id") ON DELETE RESTRICT ON UPDATE RESTRICT;
+    CONSTRAINT "bulk_actions_pkey" PRIMARY KEY ("id")
+);
 
--- AddForeignKey
-ALTER TABLE "ai_jobs" ADD CONSTRAINT "ai_jobs_capability_profile_id_fkey" FOREIGN KEY ("capability_profile_id") REFERENCES "capability_profiles"("id") ON DELETE RESTRICT ON UPDATE RESTRICT;
+CREATE TABLE "bulk_action_items" (
+    "workspace_id" UUID NOT NULL,
+    "bulk_action_id" UUID NOT NULL,
+    "position" INTEGER NOT NULL,
+    "job_id" UUID NOT NULL,
+    "finished_at" TIMESTAMPTZ(3),
+    "error" JSONB,
 
--- AddForeignKey
-ALTER TABLE "ai_jobs" ADD CONSTRAINT "ai_jobs_parent_job_id_fkey" FOREIGN KEY ("parent_job_id") REFERENCES "ai_jobs"("job_id") ON DELETE RESTRICT ON UPDATE RESTRICT;
-
--- AddForeignKey
-ALTER TABLE "ai_jobs" ADD CONSTRAINT "ai_jobs_workflow_run_id_fkey" FOREIGN KEY ("workflow_run_id") REFERENCES "workflow_runs"("id") ON DELETE RESTRICT ON UPDATE RESTRICT;
-
--- AddForeignKey
-ALTER TABLE "workflow_runs" ADD CONSTRAINT "workflow_runs_job_id_fkey" FOREIGN KEY ("job_id") REFERENCES "ai_jobs"("job_id") ON DELETE RESTRICT ON UPDATE RESTRICT;
-
--- AddForeignKey
-ALTER TABLE "node_executions" ADD CONSTRAINT "node_executions_workflow_run_id_fkey" FOREIGN KEY ("workflow_run_id") REFERENCES "workflow_runs"("id") ON DELETE RESTRICT ON UPDATE RESTRICT;
-
--- AddForeignKey
-ALTER TABLE "flight_recorder_events" ADD CONSTRAINT "flight_recorder_events_job_id_fkey" FOREIGN KEY ("job_id") REFERENCES "ai_jobs"("job_id") ON DELETE RESTRICT ON UPDATE RESTRICT;
-
+    CONSTRAINT "bulk_action_items_pkey" PRIMARY KEY ("bulk_action_id","position")
+);
