@@ -1,7 +1,8 @@
 import { inTurns } from "../db/batch.ts";
 import { isOutcomeUnknown } from "../db/transaction.ts";
 import type { Engine } from "../engine.ts";
-import { type Completion, completeSharedBatch, completeWorkflows } from "../runs/complete.ts";
+import { completeSharedBatch, completeWorkflows } from "../runs/complete.ts";
+import type { Completion } from "../runs/completion.ts";
 import { type ClaimAiJobs, type Claimed, claimAiJobs, claimTogether } from "./claim.ts";
 import { demandKey } from "./claim-query.ts";
 
