@@ -32,11 +32,12 @@ type Complete<Errors extends AppError, Classes extends readonly ErrorClass<Error
  * that no error of a command is answered as a masked failure; and one that is superfluous, so that the schema promises
  * no answer that is never given.
  *
- * `TryAgainError` is required beside `Errors`: every mutation has a transaction, which throws it. `InvalidInputError` is to
- * be named where the input is validated before the command: `errorTypes<ErrorsOf<typeof command> | InvalidInputError>()`.
+ * `TryAgainError` is required in any case: every mutation has a transaction, which throws it.
+ * @typeParam Errors what the command answers: `ErrorsOf<typeof command>`.
+ * @typeParam Before what is answered before the command is called: `InvalidInputError` where the input is validated.
  * @returns a function that takes the classes of these errors, and returns them.
  */
-export function errorTypes<Errors extends AppError = never>() {
-  type All = Errors | TryAgainError;
+export function errorTypes<Errors extends AppError, Before extends AppError = never>() {
+  type All = Errors | Before | TryAgainError;
   return <Classes extends readonly ErrorClass<All>[]>(...classes: Classes & Complete<All, Classes>) => classes;
 }

@@ -139,7 +139,7 @@ builder.mutationField("advanceWorkflow", (t) =>
     types: [
       AdvanceWorkflowPayload,
       JobPoisoned,
-      ...errorTypes<ErrorsOf<typeof advanceWorkflow> | errors.InvalidInputError>()(
+      ...errorTypes<ErrorsOf<typeof advanceWorkflow>, errors.InvalidInputError>()(
         errors.InvalidInputError,
         errors.LeaseLostError,
         errors.IllegalTransitionError,

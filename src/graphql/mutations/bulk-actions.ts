@@ -164,7 +164,7 @@ builder.mutationField("cancelAiJobs", (t) =>
     description: `Calls many jobs off, as cancelAiJob does one. ${GOES_ON}`,
     types: [
       CancelAiJobsPayload,
-      ...errorTypes<errors.InvalidInputError>()(errors.InvalidInputError, errors.TryAgainError),
+      ...errorTypes<never, errors.InvalidInputError>()(errors.InvalidInputError, errors.TryAgainError),
     ],
     union: { description: "What came of cancelAiJobs." },
     complexity: complexityOf,
@@ -180,7 +180,7 @@ builder.mutationField("retryAiJobs", (t) =>
     description: `Queues many jobs again, as retryAiJob does one. ${GOES_ON}`,
     types: [
       RetryAiJobsPayload,
-      ...errorTypes<errors.InvalidInputError>()(errors.InvalidInputError, errors.TryAgainError),
+      ...errorTypes<never, errors.InvalidInputError>()(errors.InvalidInputError, errors.TryAgainError),
     ],
     union: { description: "What came of retryAiJobs." },
     complexity: complexityOf,

@@ -31,7 +31,8 @@ builder.mutationField("cancelAiJob", (t) =>
     types: [
       CancelAiJobPayload,
       ...errorTypes<
-        errors.NotFoundError | errors.IllegalTransitionError | errors.JobPoisonedError | errors.InvalidInputError
+        errors.NotFoundError | errors.IllegalTransitionError | errors.JobPoisonedError,
+        errors.InvalidInputError
       >()(
         errors.NotFoundError,
         errors.InvalidInputError,

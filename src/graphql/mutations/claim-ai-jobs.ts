@@ -62,7 +62,7 @@ builder.mutationField("claimAiJobs", (t) =>
       "is POISONED, one that its capability profile does not allow has FAILED, and neither is handed out (section 6).",
     types: [
       ClaimAiJobsPayload,
-      ...errorTypes<ErrorsOf<typeof claimAiJobs> | errors.InvalidInputError>()(
+      ...errorTypes<ErrorsOf<typeof claimAiJobs>, errors.InvalidInputError>()(
         errors.InvalidInputError,
         errors.TryAgainError,
       ),

@@ -78,6 +78,7 @@ const CompleteWorkflowsPayload = builder
       results: t.errorUnionListField({
         types: [
           CompletedWorkflow,
+          // TryAgainError as well: it is promised of each completion, though one transaction makes them all today.
           ...errorTypes<CompletionError>()(
             errors.InvalidInputError,
             errors.LeaseLostError,
@@ -101,7 +102,7 @@ builder.mutationField("completeWorkflows", (t) =>
     description: "Completes runs, and their jobs with them; each by itself (section 6).",
     types: [
       CompleteWorkflowsPayload,
-      ...errorTypes<ErrorsOf<typeof completeWorkflows> | errors.InvalidInputError>()(
+      ...errorTypes<ErrorsOf<typeof completeWorkflows>, errors.InvalidInputError>()(
         errors.InvalidInputError,
         errors.TryAgainError,
       ),

@@ -49,7 +49,7 @@ builder.mutationField("failWorkflow", (t) =>
       "Ends a run as FAILED. The job is tried again while that is worth it and attempts are left (section 6).",
     types: [
       FailWorkflowPayload,
-      ...errorTypes<ErrorsOf<typeof failWorkflow> | errors.InvalidInputError>()(
+      ...errorTypes<ErrorsOf<typeof failWorkflow>, errors.InvalidInputError>()(
         errors.InvalidInputError,
         errors.LeaseLostError,
         errors.IllegalTransitionError,

@@ -70,7 +70,7 @@ builder.mutationField("heartbeatWorkflows", (t) =>
     description: "Renews leases, adds metrics, and tells each worker whether to go on (section 6).",
     types: [
       HeartbeatWorkflowsPayload,
-      ...errorTypes<ErrorsOf<typeof heartbeatWorkflows> | errors.InvalidInputError>()(
+      ...errorTypes<ErrorsOf<typeof heartbeatWorkflows>, errors.InvalidInputError>()(
         errors.InvalidInputError,
         errors.TryAgainError,
       ),

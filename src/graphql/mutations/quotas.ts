@@ -81,7 +81,7 @@ builder.mutationField("setQuota", (t) =>
       "Makes a quota of the workspace, or changes `max` of the one for the same profile, resource and window.",
     types: [
       SetQuotaPayload,
-      ...errorTypes<errors.UnknownCapabilityError | errors.InvalidInputError>()(
+      ...errorTypes<errors.UnknownCapabilityError, errors.InvalidInputError>()(
         errors.InvalidInputError,
         errors.UnknownCapabilityError,
         errors.TryAgainError,

@@ -95,7 +95,7 @@ builder.mutationField("reportSecurityViolation", (t) =>
       "was cancelled the violation is only recorded. Safe to repeat.",
     types: [
       ReportSecurityViolationPayload,
-      ...errorTypes<ErrorsOf<typeof reportSecurityViolation> | errors.InvalidInputError>()(
+      ...errorTypes<ErrorsOf<typeof reportSecurityViolation>, errors.InvalidInputError>()(
         errors.NotFoundError,
         errors.InvalidInputError,
         errors.TryAgainError,

@@ -29,7 +29,7 @@ builder.mutationField("resolveUserReview", (t) =>
       "it. Who decided and why is in the event (section 6).",
     types: [
       ResolveUserReviewPayload,
-      ...errorTypes<ErrorsOf<typeof resolveUserReview> | errors.InvalidInputError>()(
+      ...errorTypes<ErrorsOf<typeof resolveUserReview>, errors.InvalidInputError>()(
         errors.NotFoundError,
         errors.InvalidInputError,
         errors.IllegalTransitionError,

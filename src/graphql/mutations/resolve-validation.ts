@@ -28,7 +28,7 @@ builder.mutationField("resolveValidation", (t) =>
       "Gives the verdict on a job whose worker asked for one. Who gave it and why is in the event (section 6).",
     types: [
       ResolveValidationPayload,
-      ...errorTypes<ErrorsOf<typeof resolveValidation> | errors.InvalidInputError>()(
+      ...errorTypes<ErrorsOf<typeof resolveValidation>, errors.InvalidInputError>()(
         errors.NotFoundError,
         errors.InvalidInputError,
         errors.IllegalTransitionError,

@@ -38,8 +38,8 @@ builder.mutationField("startWorkflow", (t) =>
         | errors.JobPoisonedError
         | errors.CapabilityDeniedError
         | errors.BudgetExceededError
-        | errors.GuardFailedError
-        | errors.InvalidInputError
+        | errors.GuardFailedError,
+        errors.InvalidInputError
       >()(
         errors.NotFoundError,
         errors.InvalidInputError,

@@ -117,8 +117,8 @@ builder.mutationField("submitAiJob", (t) =>
         | errors.NotFoundError
         | errors.IllegalTransitionError
         | errors.JobPoisonedError
-        | errors.BudgetExceededError
-        | errors.InvalidInputError
+        | errors.BudgetExceededError,
+        errors.InvalidInputError
       >()(
         errors.InvalidInputError,
         errors.CapabilityDeniedError,
