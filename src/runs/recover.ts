@@ -4,8 +4,9 @@ import type { ReportedJob } from "../jobs/lock.ts";
 import { transitionTo } from "../jobs/state.ts";
 import { type JobChange, writeVersions } from "../jobs/store.ts";
 import { ENGINE } from "../log/event.ts";
-import { lockReportedRuns } from "./admission.ts";
+
 import { afterFailure } from "./backoff.ts";
+import { lockReportedRuns } from "./lock.ts";
 import { type ExpiredRun, endRunsCte, expiredRuns } from "./store.ts";
 
 /** Runs that one transaction of a sweep recovers: it holds their jobs' rows while it does. */

@@ -3,7 +3,6 @@ import { canonicalize } from "json-canonicalize";
 import { Prisma, type WorkerReport } from "../db/generated/client/client.ts";
 import { type KeptReport, REPORT_COLUMNS, toRecordset } from "../db/rows.ts";
 import type { Transaction } from "../db/transaction.ts";
-import { InvalidInputError } from "../errors.ts";
 import type { LockedJobSummary } from "../jobs/lock.ts";
 import type { ExtraCte } from "../jobs/store.ts";
 import type { PolicyViolation } from "./policy.ts";
@@ -24,7 +23,7 @@ export interface Report extends ReportRef {
   readonly leaseToken: string;
 }
 
-/** The report that was kept under this id, without a lock: what was kept before has been guarded before. */
+/** The report that was kept under this id, read without a lock; undefined where there is none, or it has no id. */
 export async function findReport(
   db: Transaction,
   { workflowRunId, reportId }: ReportRef,
@@ -36,30 +35,22 @@ export async function findReport(
   return report;
 }
 
-/** A row that was joined with the report of its run, where there is one. */
+/** The columns of a report that a row was joined with; all of them null where there was none. */
 export type JoinedReport = KeptReport | { readonly [column in keyof KeptReport]: null };
 
 export function joinedReport(row: JoinedReport): KeptReport | undefined {
   return row.reportId === null ? undefined : row;
 }
 
-/**
- * Whether a report was kept before.
- * @param path where the report stands in the caller's input.
- * @returns true or false; or why it is refused: another report has its id.
- */
-export function isRepeat(
-  report: Report,
-  earlier: KeptReport | undefined,
-  path: readonly string[],
-): boolean | InvalidInputError {
-  if (!earlier) return false;
-  if (Buffer.from(earlier.reportHash).equals(hashOf(report))) return true;
-  const message = "Another report of this run has this reportId. Use a new one for what has not been reported.";
-  return new InvalidInputError([...path, "reportId"], message);
+/** Whether a report is the one that was kept under its id, sent again; else another report has its id. */
+export function isSameReport(report: Report, earlier: KeptReport): boolean {
+  return Buffer.from(earlier.reportHash).equals(hashOf(report));
 }
 
-/** A report as it is kept; nothing for one without an id, which counts as often as it is sent. */
+/**
+ * A report as it is kept; nothing for one without an id, which counts as often as it is sent.
+ * @param more the node that a step opened or ended; or the violation for which the report failed its run.
+ */
 export function toReportRows(
   report: Report,
   job: LockedJobSummary,
@@ -90,7 +81,7 @@ export function insertReportsCte(reports: readonly WorkerReport[]): ExtraCte[] {
   ];
 }
 
-/** What tells the same report from another one: all of it but the secret. */
+/** What tells the same report from another one: all of it but the token, which is a secret. */
 function hashOf({ leaseToken: _secret, ...content }: Report): Buffer {
   return hash("sha256", canonicalize(content), "buffer");
 }

@@ -66,10 +66,10 @@ export interface RunEnd {
 }
 
 /** Takes runs from their workers: the lease is revoked, and every node still open ends as its run does (section 3). */
-export function endRunsCte(endings: readonly RunEnd[]): ExtraCte[] {
-  if (endings.length === 0) return [];
+export function endRunsCte(ends: readonly RunEnd[]): ExtraCte[] {
+  if (ends.length === 0) return [];
   return [
-    Prisma.sql`ending AS (SELECT * FROM ${estimateFewRows(runRows(endings), endings.length)} AS ending)`,
+    Prisma.sql`ending AS (SELECT * FROM ${estimateFewRows(runRows(ends), ends.length)} AS ending)`,
     Prisma.sql`ended_run AS (
       UPDATE workflow_runs r SET state = n.state, lease_expires_at = NULL, finished_at = n.finished_at,
         error_message = n.error_message
@@ -83,6 +83,17 @@ export function endRunsCte(endings: readonly RunEnd[]): ExtraCte[] {
           SELECT e.id FROM node_executions e WHERE e.workflow_run_id = n.id AND e.finished_at IS NULL OFFSET 0) AS open
         WHERE n.finished_at IS NOT NULL)))`,
   ];
+}
+
+/**
+ * A run as `endRunsCte` leaves it, for the answer. It is told from what was read, and not read again: that would cost a
+ * round trip while the job is locked, since the statement that ends runs answers how many jobs it changed. It is right
+ * because `run` was read under the job's lock, without which nobody writes a run, because that statement sets these columns and
+ * no others, and because a run that had not finished is the only one that it changes.
+ * @param run as it was under its job's lock, not finished.
+ */
+export function endedRun(run: WorkflowRun, { state, errorMessage, finishedAt }: RunEnd): WorkflowRun {
+  return { ...run, state, errorMessage, finishedAt, leaseExpiresAt: null };
 }
 
 /** What is written of runs, as a table. */

@@ -116,7 +116,7 @@ describe("poisoning a job", () => {
     },
   );
 
-  test("that a fence keeps from it leaves what is below it alone; the fence sees the job that was named", async () => {
+  test("that a precondition keeps from it leaves what is below it alone; the precondition sees the job that was named", async () => {
     const rootId = (await started(engine)).job.jobId;
     const all = [rootId, await childIn(engine, rootId, "QUEUED"), await childIn(engine, rootId, "RUNNING")];
     const before = await recordsOf(all);

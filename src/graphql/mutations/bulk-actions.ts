@@ -10,7 +10,7 @@ import { builder } from "../builder.ts";
 import type { GraphQLContext } from "../context.ts";
 import { ErrorInterface, toPlainError } from "../errors.ts";
 import { AiJobFilter } from "../queries/ai-jobs.ts";
-import { isPayloadWith, orThrow } from "../result.ts";
+import { errorTypes, isPayloadWith, orThrow } from "../result.ts";
 import { AiJob } from "../types/ai-job.ts";
 import { loaderOf, loadJob } from "../types/relations.ts";
 
@@ -162,7 +162,10 @@ const GOES_ON =
 builder.mutationField("cancelAiJobs", (t) =>
   t.errorUnionField({
     description: `Calls many jobs off, as cancelAiJob does one. ${GOES_ON}`,
-    types: [CancelAiJobsPayload, errors.InvalidInputError, errors.TryAgainError],
+    types: [
+      CancelAiJobsPayload,
+      ...errorTypes<never, errors.InvalidInputError>()(errors.InvalidInputError, errors.TryAgainError),
+    ],
     union: { description: "What came of cancelAiJobs." },
     complexity: complexityOf,
     args: { input: t.arg({ type: CancelAiJobsInput, required: true, description: "Which jobs, and why." }) },
@@ -175,7 +178,10 @@ builder.mutationField("cancelAiJobs", (t) =>
 builder.mutationField("retryAiJobs", (t) =>
   t.errorUnionField({
     description: `Queues many jobs again, as retryAiJob does one. ${GOES_ON}`,
-    types: [RetryAiJobsPayload, errors.InvalidInputError, errors.TryAgainError],
+    types: [
+      RetryAiJobsPayload,
+      ...errorTypes<never, errors.InvalidInputError>()(errors.InvalidInputError, errors.TryAgainError),
+    ],
     union: { description: "What came of retryAiJobs." },
     complexity: complexityOf,
     args: { input: t.arg({ type: RetryAiJobsInput, required: true, description: "Which jobs." }) },
