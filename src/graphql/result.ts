@@ -1,7 +1,11 @@
 import { AppError } from "../errors.ts";
 
-/** A command's failure as the error that the field's union has a member for; its success as it is. */
-export function orThrow<T>(result: T | AppError): T {
+/**
+ * A command's success as it is.
+ * @throws its failure, whichever of the errors that its result type names: the field's union has a member for each.
+ */
+export function orThrow<Result>(result: Result): Exclude<Result, AppError>;
+export function orThrow(result: unknown): unknown {
   if (result instanceof AppError) throw result;
   return result;
 }

@@ -1,0 +1,110 @@
+import { type AiJob, Prisma, type PrismaClient } from "../db/generated/client/client.ts";
+import { JobKind, JobState } from "../db/generated/client/enums.ts";
+import { type JobField, jobColumns, toDbEnum } from "../db/rows.ts";
+import type { Slice } from "../db/slice.ts";
+import { conditionsOf, type JobFilter } from "./filter.ts";
+
+/** Reads of jobs: by id, as lists, and counted. Every list has a bound. */
+
+/** Where a job stands in the list: newest first, the id telling apart what was created in one millisecond. */
+export interface JobKey {
+  readonly createdAt: Date;
+  readonly jobId: string;
+}
+
+/** A job of the workspace; null where it has none of this id. Only the columns that are named are read. */
+export async function findJob(
+  prisma: PrismaClient,
+  workspaceId: string,
+  jobId: string,
+  fields: readonly JobField[],
+): Promise<AiJob | null> {
+  const [job] = await prisma.$queryRaw<AiJob[]>`
+    SELECT ${jobColumns(fields)} FROM ai_jobs WHERE job_id = ${jobId}::uuid AND workspace_id = ${workspaceId}::uuid`;
+  return job ?? null;
+}
+
+/** Jobs by their ids, of any workspace. Only the columns that are named are read; the others are missing. */
+export async function findJobs(
+  prisma: PrismaClient,
+  jobIds: readonly string[],
+  fields: readonly JobField[],
+): Promise<ReadonlyMap<string, AiJob>> {
+  const rows = await prisma.$queryRaw<AiJob[]>`
+    SELECT ${jobColumns(fields)} FROM ai_jobs WHERE job_id = ANY(${jobIds}::uuid[])`;
+  return new Map(rows.map((row) => [row.jobId, row]));
+}
+
+/** Jobs that match, newest first. Only the columns that are named are read; the others are missing. */
+export function listJobs(
+  prisma: PrismaClient,
+  workspaceId: string,
+  filter: JobFilter,
+  slice: Slice<JobKey>,
+  fields: readonly JobField[],
+): Promise<AiJob[]> {
+  const { limit, fromEnd } = slice;
+  const direction = fromEnd ? Prisma.sql`ASC` : Prisma.sql`DESC`;
+  const order = Prisma.sql`ORDER BY created_at ${direction}, job_id ${direction} LIMIT ${limit}`;
+  return prisma.$queryRaw<AiJob[]>`
+    SELECT ${jobColumns(fields)} FROM (${selectJobs(workspaceId, filter, withinSlice(slice), order)}) AS job ${order}`;
+}
+
+/** How many jobs match: exact, so it costs more the more there are, and is read only where a client asks for it. */
+export async function countJobs(prisma: PrismaClient, workspaceId: string, filter: JobFilter): Promise<number> {
+  const where = [inWorkspace(workspaceId), ...conditionsOf(filter).map(({ sql }) => sql)];
+  const [row] = await prisma.$queryRaw<{ jobs: bigint }[]>`
+    SELECT count(*) AS jobs FROM ai_jobs WHERE ${Prisma.join(where, " AND ")}`;
+  return Number(row?.jobs);
+}
+
+/** Jobs that something is to be done with. */
+export interface JobSelection extends JobFilter {
+  /** Whether those that have cost more than their budget are left out. */
+  readonly withinBudget?: boolean;
+}
+
+/** A select of such jobs, oldest first, for a statement that does something with them. */
+export function selectOldestJobs(workspaceId: string, selection: JobSelection, limit: number): Prisma.Sql {
+  const order = Prisma.sql`ORDER BY created_at, job_id LIMIT ${limit}`;
+  const budget = selection.withinBudget ? [Prisma.sql`(token_budget IS NULL OR total_tokens <= token_budget)`] : [];
+  const source = selectJobs(workspaceId, selection, budget, order);
+  return Prisma.sql`SELECT job_id, created_at FROM (${source}) AS job ${order}`;
+}
+
+/**
+ * A select that holds at least the first jobs of the order, and maybe more: whoever uses it orders and limits again.
+ *
+ * Where states or kinds are asked for, each pair of a state and a kind that fits is a short walk of its own along the
+ * index that they lead, and the walks are merged. One condition on both columns would read, and then drop, every job
+ * that is newer than those that match.
+ */
+function selectJobs(workspaceId: string, filter: JobFilter, bounds: readonly Prisma.Sql[], order: Prisma.Sql) {
+  const conditions = conditionsOf(filter);
+  const ofWalks = conditions.filter(({ leadsIndex }) => leadsIndex).map(({ sql }) => sql);
+  const ofRows = conditions.filter(({ leadsIndex }) => !leadsIndex).map(({ sql }) => sql);
+  const where = Prisma.join([inWorkspace(workspaceId), ...bounds, ...ofRows], " AND ");
+  if (ofWalks.length === 0) return Prisma.sql`SELECT * FROM ai_jobs WHERE ${where} ${order}`;
+  return Prisma.sql`
+    SELECT job.* FROM (
+      SELECT state, job_kind
+      FROM unnest(${STATES}::text[]::"JobState"[]) AS state, unnest(${KINDS}::text[]::"JobKind"[]) AS job_kind
+      WHERE ${Prisma.join(ofWalks, " AND ")}
+    ) AS walk, LATERAL (
+      SELECT * FROM ai_jobs WHERE state = walk.state AND job_kind = walk.job_kind AND ${where} ${order}
+    ) AS job`;
+}
+
+const STATES = Object.values(JobState).map((state) => toDbEnum(state));
+const KINDS = Object.values(JobKind).map((kind) => toDbEnum(kind));
+
+function inWorkspace(workspaceId: string): Prisma.Sql {
+  return Prisma.sql`workspace_id = ${workspaceId}::uuid`;
+}
+
+function withinSlice({ after, before }: Slice<JobKey>): Prisma.Sql[] {
+  return [
+    ...(after ? [Prisma.sql`(created_at, job_id) < (${after.createdAt}, ${after.jobId}::uuid)`] : []),
+    ...(before ? [Prisma.sql`(created_at, job_id) > (${before.createdAt}, ${before.jobId}::uuid)`] : []),
+  ];
+}
