@@ -47,14 +47,14 @@ export function listJobs(
   const direction = fromEnd ? Prisma.sql`ASC` : Prisma.sql`DESC`;
   const order = Prisma.sql`ORDER BY created_at ${direction}, job_id ${direction} LIMIT ${limit}`;
   return prisma.$queryRaw<AiJob[]>`
-    SELECT ${jobColumns(fields)} FROM (${selectJobs(workspaceId, filter, withinSlice(slice), order)}) AS job ${order}`;
+    SELECT ${jobColumns(fields)} FROM (${selectJobs(ALL, workspaceId, filter, withinSlice(slice), order)}) AS job ${order}`;
 }
 
 /** How many jobs match: exact, so it costs more the more there are, and is read only where a client asks for it. */
 export async function countJobs(prisma: PrismaClient, workspaceId: string, filter: JobFilter): Promise<number> {
-  const where = [inWorkspace(workspaceId), ...conditionsOf(filter).map(({ sql }) => sql)];
+  const counts = selectJobs(Prisma.sql`count(*) AS jobs`, workspaceId, filter, [], Prisma.empty);
   const [row] = await prisma.$queryRaw<{ jobs: bigint }[]>`
-    SELECT count(*) AS jobs FROM ai_jobs WHERE ${Prisma.join(where, " AND ")}`;
+    SELECT coalesce(sum(jobs), 0)::bigint AS jobs FROM (${counts}) AS walk`;
   return Number(row?.jobs);
 }
 
@@ -68,39 +68,45 @@ export interface JobSelection extends JobFilter {
 export function selectOldestJobs(workspaceId: string, selection: JobSelection, limit: number): Prisma.Sql {
   const order = Prisma.sql`ORDER BY created_at, job_id LIMIT ${limit}`;
   const budget = selection.withinBudget ? [Prisma.sql`(token_budget IS NULL OR total_tokens <= token_budget)`] : [];
-  const source = selectJobs(workspaceId, selection, budget, order);
+  const source = selectJobs(ALL, workspaceId, selection, budget, order);
   return Prisma.sql`SELECT job_id, created_at FROM (${source}) AS job ${order}`;
 }
 
+const ALL = Prisma.sql`*`;
+
 /**
- * A select that holds at least the first jobs of the order, and maybe more: whoever uses it orders and limits again.
+ * `what` of the jobs that match, for one walk along an index or for several: whoever uses it puts the walks together,
+ * by ordering and limiting again or by adding up.
  *
  * Where states or kinds are asked for, each pair of a state and a kind that fits is a short walk of its own along the
- * index that they lead, and the walks are merged. One condition on both columns would read, and then drop, every job
- * that is newer than those that match.
+ * index that they lead. One condition on both columns would read, and then drop, every job that is newer than those
+ * that match.
+ * @param tail what each walk ends with: its order and limit.
  */
-function selectJobs(workspaceId: string, filter: JobFilter, bounds: readonly Prisma.Sql[], order: Prisma.Sql) {
+function selectJobs(
+  what: Prisma.Sql,
+  workspaceId: string,
+  filter: JobFilter,
+  bounds: readonly Prisma.Sql[],
+  tail: Prisma.Sql,
+): Prisma.Sql {
   const conditions = conditionsOf(filter);
   const ofWalks = conditions.filter(({ leadsIndex }) => leadsIndex).map(({ sql }) => sql);
   const ofRows = conditions.filter(({ leadsIndex }) => !leadsIndex).map(({ sql }) => sql);
-  const where = Prisma.join([inWorkspace(workspaceId), ...bounds, ...ofRows], " AND ");
-  if (ofWalks.length === 0) return Prisma.sql`SELECT * FROM ai_jobs WHERE ${where} ${order}`;
+  const where = Prisma.join([Prisma.sql`workspace_id = ${workspaceId}::uuid`, ...bounds, ...ofRows], " AND ");
+  if (ofWalks.length === 0) return Prisma.sql`SELECT ${what} FROM ai_jobs WHERE ${where} ${tail}`;
   return Prisma.sql`
-    SELECT job.* FROM (
+    SELECT walked.* FROM (
       SELECT state, job_kind
       FROM unnest(${STATES}::text[]::"JobState"[]) AS state, unnest(${KINDS}::text[]::"JobKind"[]) AS job_kind
       WHERE ${Prisma.join(ofWalks, " AND ")}
     ) AS walk, LATERAL (
-      SELECT * FROM ai_jobs WHERE state = walk.state AND job_kind = walk.job_kind AND ${where} ${order}
-    ) AS job`;
+      SELECT ${what} FROM ai_jobs WHERE state = walk.state AND job_kind = walk.job_kind AND ${where} ${tail}
+    ) AS walked`;
 }
 
 const STATES = Object.values(JobState).map((state) => toDbEnum(state));
 const KINDS = Object.values(JobKind).map((kind) => toDbEnum(kind));
-
-function inWorkspace(workspaceId: string): Prisma.Sql {
-  return Prisma.sql`workspace_id = ${workspaceId}::uuid`;
-}
 
 function withinSlice({ after, before }: Slice<JobKey>): Prisma.Sql[] {
   return [
