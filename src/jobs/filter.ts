@@ -20,15 +20,23 @@ export interface JobFilter {
 /** One condition of a filter together with its value, in every form in which the server asks it. */
 export interface JobCondition {
   /** On the columns of `ai_jobs`, by their bare names. */
-  readonly sql: Prisma.Sql;
+  readonly sql: Prisma.Sql | OneOf;
   /** The same for a job in memory: `state` apart, all that it looks at never changes. */
   readonly matches: (job: JobOrigin, state: JobState) => boolean;
   /** How a bulk action keeps the value: with the words of the database. */
   readonly stored: JsonValue;
   /** Set for a list without values: no job can match it. */
   readonly isEmpty?: boolean;
-  /** Set where the condition is on `state` or `job_kind`, the columns that lead the index that lists are read by. */
-  readonly leadsIndex?: boolean;
+}
+
+/**
+ * A condition on one of the columns that lead the index by which lists are read: apart from the others, because a
+ * statement reads that index once for each value (see `selectJobs`).
+ */
+export interface OneOf {
+  readonly column: "state" | "job_kind";
+  /** In the words of the database, each once: a repeated one would find its jobs twice. */
+  readonly words: readonly string[];
 }
 
 type JobConditions = { readonly [Field in keyof Required<JobFilter>]: JobConditionOf<NonNullable<JobFilter[Field]>> };
@@ -41,11 +49,11 @@ type JobConditionOf<Value> = (value: Value) => JobCondition;
  */
 const CONDITIONS: JobConditions = {
   states: (states) => ({
-    ...anyOf(Prisma.sql`state`, Prisma.sql`"JobState"[]`, states),
+    ...oneOf("state", states),
     matches: (_job, state) => states.includes(state),
   }),
   kinds: (kinds) => ({
-    ...anyOf(Prisma.sql`job_kind`, Prisma.sql`"JobKind"[]`, kinds),
+    ...oneOf("job_kind", kinds),
     matches: ({ jobKind }) => kinds.includes(jobKind),
   }),
   protocolId: (protocolId) => ({
@@ -70,14 +78,9 @@ const CONDITIONS: JobConditions = {
   }),
 };
 
-function anyOf(column: Prisma.Sql, arrayType: Prisma.Sql, values: readonly string[]) {
-  const words = values.map((value) => toDbEnum(value));
-  return {
-    sql: Prisma.sql`${column} = ANY(${words}::text[]::${arrayType})`,
-    stored: words,
-    isEmpty: words.length === 0,
-    leadsIndex: true,
-  };
+function oneOf(column: OneOf["column"], values: readonly string[]) {
+  const stored = values.map((value) => toDbEnum(value));
+  return { sql: { column, words: [...new Set(stored)] }, stored, isEmpty: stored.length === 0 };
 }
 
 const FIELDS = Object.keys(CONDITIONS).filter(isField);

@@ -2,7 +2,7 @@ import { type AiJob, Prisma, type PrismaClient } from "../db/generated/client/cl
 import { JobKind, JobState } from "../db/generated/client/enums.ts";
 import { type JobField, jobColumns, toDbEnum } from "../db/rows.ts";
 import type { Slice } from "../db/slice.ts";
-import { conditionsOf, type JobFilter } from "./filter.ts";
+import { conditionsOf, type JobFilter, type OneOf } from "./filter.ts";
 
 /** Reads of jobs: by id, as lists, and counted. Every list has a bound. */
 
@@ -78,9 +78,8 @@ const ALL = Prisma.sql`*`;
  * `what` of the jobs that match, for one walk along an index or for several: whoever uses it puts the walks together,
  * by ordering and limiting again or by adding up.
  *
- * Where states or kinds are asked for, each pair of a state and a kind that fits is a short walk of its own along the
- * index that they lead. One condition on both columns would read, and then drop, every job that is newer than those
- * that match.
+ * Where states or kinds are asked for, each pair of a state and a kind is a short walk of its own along the index that
+ * they lead. One condition on both columns would read, and then drop, every job that is newer than those that match.
  * @param tail what each walk ends with: its order and limit.
  */
 function selectJobs(
@@ -90,19 +89,18 @@ function selectJobs(
   bounds: readonly Prisma.Sql[],
   tail: Prisma.Sql,
 ): Prisma.Sql {
-  const conditions = conditionsOf(filter);
-  const ofWalks = conditions.filter(({ leadsIndex }) => leadsIndex).map(({ sql }) => sql);
-  const ofRows = conditions.filter(({ leadsIndex }) => !leadsIndex).map(({ sql }) => sql);
-  const where = Prisma.join([Prisma.sql`workspace_id = ${workspaceId}::uuid`, ...bounds, ...ofRows], " AND ");
-  if (ofWalks.length === 0) return Prisma.sql`SELECT ${what} FROM ai_jobs WHERE ${where} ${tail}`;
+  const wanted: Partial<Record<OneOf["column"], readonly string[]>> = {};
+  const conditions = [Prisma.sql`workspace_id = ${workspaceId}::uuid`, ...bounds];
+  for (const { sql } of conditionsOf(filter)) {
+    if ("column" in sql) wanted[sql.column] = sql.words;
+    else conditions.push(sql);
+  }
+  const where = Prisma.join(conditions, " AND ");
+  if (!wanted.state && !wanted.job_kind) return Prisma.sql`SELECT ${what} FROM ai_jobs WHERE ${where} ${tail}`;
   return Prisma.sql`
-    SELECT walked.* FROM (
-      SELECT state, job_kind
-      FROM unnest(${STATES}::text[]::"JobState"[]) AS state, unnest(${KINDS}::text[]::"JobKind"[]) AS job_kind
-      WHERE ${Prisma.join(ofWalks, " AND ")}
-    ) AS walk, LATERAL (
-      SELECT ${what} FROM ai_jobs WHERE state = walk.state AND job_kind = walk.job_kind AND ${where} ${tail}
-    ) AS walked`;
+    SELECT walk.* FROM unnest(${wanted.state ?? STATES}::text[]::"JobState"[]) AS wanted_state,
+      unnest(${wanted.job_kind ?? KINDS}::text[]::"JobKind"[]) AS wanted_kind,
+      LATERAL (SELECT ${what} FROM ai_jobs WHERE state = wanted_state AND job_kind = wanted_kind AND ${where} ${tail}) AS walk`;
 }
 
 const STATES = Object.values(JobState).map((state) => toDbEnum(state));
