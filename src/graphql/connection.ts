@@ -1,8 +1,8 @@
 import { type GraphQLResolveInfo, Kind, type SelectionSetNode } from "graphql";
 import { z } from "zod";
+import type { Slice } from "../db/slice.ts";
 import { InvalidInputError } from "../errors.ts";
 import { isStorableDate } from "../jobs/input-text.ts";
-import type { Slice } from "../jobs/queries.ts";
 import { PAGE } from "./builder.ts";
 
 /** A Relay connection over a list that is read by keyset. */

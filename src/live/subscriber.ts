@@ -1,8 +1,5 @@
-import type { AiJob, FlightRecorderEvent } from "../db/generated/client/client.ts";
 import { comparePositions, type LogPosition } from "../log/cursor.ts";
-
-/** What of a job never changes, as far as filters ask for it. */
-export type JobOrigin = Pick<AiJob, "jobId" | "jobKind" | "protocolId" | "parentJobId" | "createdAt">;
+import type { LoggedEvent } from "../log/read.ts";
 
 /** Events that were read together; what is loaded for one of them may be loaded for all. */
 export interface FeedBatch {
@@ -11,10 +8,8 @@ export interface FeedBatch {
   readonly jobIds: readonly string[];
 }
 
-/** An event with what its job has been from the start: read once, shared by every subscriber. */
-export interface FeedItem {
-  readonly event: FlightRecorderEvent;
-  readonly job: JobOrigin;
+/** An event of the log, read once and shared by every subscriber. */
+export interface FeedItem extends LoggedEvent {
   readonly batch: FeedBatch;
 }
 

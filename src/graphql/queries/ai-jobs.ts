@@ -5,18 +5,13 @@ import type {
   AiJob as Job,
   WorkflowRun as Run,
 } from "../../db/generated/client/client.ts";
+import type { Slice } from "../../db/slice.ts";
+import type { JobFilter } from "../../jobs/filter.ts";
 import { boundedText } from "../../jobs/input-text.ts";
-import {
-  countJobs,
-  findJob,
-  type JobFilter,
-  type JobKey,
-  listEventsOf,
-  listJobs,
-  listRunsOf,
-  type Slice,
-} from "../../jobs/queries.ts";
+import { countJobs, findJob, type JobKey, listJobs } from "../../jobs/list.ts";
 import { encodeCursor } from "../../log/cursor.ts";
+import { listEventsOf } from "../../log/list.ts";
+import { listRunsOf } from "../../runs/list.ts";
 import { builder, pageComplexity } from "../builder.ts";
 import { type ConnectionArgs, type KeyCodec, moment, namesBelow, type Page, toPage, toSlice } from "../connection.ts";
 import type { GraphQLContext } from "../context.ts";
@@ -26,16 +21,18 @@ import { loaderOf } from "../types/relations.ts";
 import { WorkflowRun } from "../types/workflow-run.ts";
 import { FlightRecorderEvent } from "./flight-recorder-events.ts";
 
+/** Held to `JobFilter` by the compiler: a field of the one that the other lacks does not compile. */
 export const AiJobFilter = builder.inputType("AiJobFilter", {
   description: "Which jobs; every condition that is given must hold.",
-  fields: (t) => ({
-    states: t.field({ type: [JobStateEnum], description: "In one of these states." }),
-    kinds: t.field({ type: [JobKindEnum], description: "Of one of these kinds." }),
-    protocolId: t.string({ validate: boundedText(200).nullish(), description: "Of this protocol." }),
-    parentJobId: t.field({ type: "UUID", description: "Children of this job." }),
-    createdAfter: t.field({ type: "DateTime", description: "Submitted later than this." }),
-    createdBefore: t.field({ type: "DateTime", description: "Submitted earlier than this." }),
-  }),
+  fields: (t) =>
+    ({
+      states: t.field({ type: [JobStateEnum], description: "In one of these states." }),
+      kinds: t.field({ type: [JobKindEnum], description: "Of one of these kinds." }),
+      protocolId: t.string({ validate: boundedText(200).nullish(), description: "Of this protocol." }),
+      parentJobId: t.field({ type: "UUID", description: "Children of this job." }),
+      createdAfter: t.field({ type: "DateTime", description: "Submitted later than this." }),
+      createdBefore: t.field({ type: "DateTime", description: "Submitted earlier than this." }),
+    }) satisfies Record<keyof JobFilter, unknown>,
 });
 
 const jobPlace = z.tuple([moment, z.uuid()]).transform(([createdAt, jobId]): JobKey => ({ createdAt, jobId }));

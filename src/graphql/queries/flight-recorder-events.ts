@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { FlightRecorderEvent as Event } from "../../db/generated/client/client.ts";
-import { listEvents } from "../../jobs/queries.ts";
 import { encodeCursor } from "../../log/cursor.ts";
+import { type EventFilter, listEvents } from "../../log/list.ts";
 import { uuidOrNil } from "../../uuid.ts";
 import { builder, pageComplexity } from "../builder.ts";
 import { type KeyCodec, moment, toPage, toSlice } from "../connection.ts";
@@ -60,13 +60,14 @@ export const FlightRecorderEvent = builder.prismaNode("FlightRecorderEvent", {
 
 const FlightRecorderFilter = builder.inputType("FlightRecorderFilter", {
   description: "Which events; every condition that is given must hold.",
-  fields: (t) => ({
-    jobId: t.field({ type: "UUID", description: "Of this job." }),
-    traceId: t.field({ type: "UUID", description: "Of this trace." }),
-    types: t.field({ type: [RecorderEventTypeEnum], description: "Of these types; of any where it is left out." }),
-    recordedAfter: t.field({ type: "DateTime", description: "Recorded later than this." }),
-    recordedBefore: t.field({ type: "DateTime", description: "Recorded earlier than this." }),
-  }),
+  fields: (t) =>
+    ({
+      jobId: t.field({ type: "UUID", description: "Of this job." }),
+      traceId: t.field({ type: "UUID", description: "Of this trace." }),
+      types: t.field({ type: [RecorderEventTypeEnum], description: "Of these types; of any where it is left out." }),
+      recordedAfter: t.field({ type: "DateTime", description: "Recorded later than this." }),
+      recordedBefore: t.field({ type: "DateTime", description: "Recorded earlier than this." }),
+    }) satisfies Record<keyof EventFilter, unknown>,
 });
 
 const place = z

@@ -2,7 +2,8 @@ import type { FlightRecorderEvent as Event, AiJob as Job } from "../../db/genera
 import type { JobState } from "../../db/generated/client/enums.ts";
 import type { JobField, JobMetrics } from "../../db/rows.ts";
 import { NotFoundError } from "../../errors.ts";
-import { findJob, type JobFilter, listJobs } from "../../jobs/queries.ts";
+import { type JobFilter, matcherOf } from "../../jobs/filter.ts";
+import { findJob, listJobs } from "../../jobs/list.ts";
 import type { FeedItem, Subscriber } from "../../live/subscriber.ts";
 import { comparePositions, encodeCursor, type LogPosition, MAX_DELIVERED_AHEAD } from "../../log/cursor.ts";
 import type { GraphQLContext } from "../context.ts";
@@ -80,7 +81,12 @@ export async function changesOfJobs(watching: ChangeStream, filter: JobFilter): 
   const epoch = await feed.epoch();
   /** The last version of a job that has been told already, though it be beyond the place where the stream begins. */
   const told = new Map(watching.deliveredAhead.map(({ jobId, version }) => [jobId, version]));
-  const wants = (item: FeedItem) => isOf(filter, item) && item.event.version > (told.get(item.event.jobId) ?? 0);
+  const matches = matcherOf(filter);
+  const matchesNow = ({ job, event }: FeedItem) => matches(job, event.state);
+  const matchedBefore = ({ job, event: { previousState } }: FeedItem) =>
+    previousState !== null && matches(job, previousState);
+  const wants = (item: FeedItem) =>
+    (matchesNow(item) || matchedBefore(item)) && item.event.version > (told.get(item.event.jobId) ?? 0);
   const subscriber = await feed.subscribe({ workspaceId: viewer.workspaceId, wants }, from);
   try {
     // What is below the horizon has committed, so the list that is read now holds it: the live stream may be a little
@@ -101,7 +107,7 @@ export async function changesOfJobs(watching: ChangeStream, filter: JobFilter): 
       if (ahead.length > 0) ahead = ahead.filter((other) => comparePositions(other, place) > 0);
       return encodeCursor(epoch, place, ahead);
     };
-    return stream(watching, cursorAt, subscriber, snapshots, ({ state }) => inStates(filter, state));
+    return stream(watching, cursorAt, subscriber, snapshots, matchesNow);
   } catch (error) {
     subscriber.end();
     throw error;
@@ -117,7 +123,7 @@ function stream(
   cursorAt: (place: LogPosition) => string,
   subscriber: Subscriber,
   snapshots: Change[],
-  matches: (event: Event) => boolean,
+  matches: (item: FeedItem) => boolean,
 ): AsyncIterableIterator<Change> {
   const { delivery, feed, sharedLoaders } = context;
   const stopWaiting = right.onEnd((reason) => subscriber.end(reason));
@@ -142,7 +148,7 @@ function stream(
     const cursor = cursorAt(item.event);
     delivery.cursor = cursor;
     context.loaders = sharedLoaders.of(item.batch);
-    return { value: change(cursor, item, matches(item.event), () => ofEvent(context, fields, item)), done: false };
+    return { value: change(cursor, item, matches(item), () => ofEvent(context, fields, item)), done: false };
   };
   return {
     next: () =>
@@ -182,23 +188,6 @@ function ofEvent(context: GraphQLContext, fields: readonly JobField[], { event, 
     for (const jobId of batch.jobIds) loader.load(jobId).catch(() => undefined);
   }
   return loader.load(event.jobId);
-}
-
-/** Whether a change is of the filter: what never changes in a job's life matches, and its state does, or did before. */
-function isOf(filter: JobFilter, { event, job }: FeedItem): boolean {
-  const { state, previousState } = event;
-  return (
-    (filter.kinds?.includes(job.jobKind) ?? true) &&
-    (filter.protocolId == null || filter.protocolId === job.protocolId) &&
-    (filter.parentJobId == null || filter.parentJobId === job.parentJobId) &&
-    (filter.createdAfter == null || filter.createdAfter < job.createdAt) &&
-    (filter.createdBefore == null || filter.createdBefore > job.createdAt) &&
-    (inStates(filter, state) || (previousState !== null && inStates(filter, previousState)))
-  );
-}
-
-function inStates({ states }: JobFilter, state: JobState): boolean {
-  return states?.includes(state) ?? true;
 }
 
 function snapshot(cursor: string, row: Job, job: Change["job"]): Change {

@@ -1,7 +1,8 @@
 import type { BulkAction, BulkActionItem } from "../../db/generated/client/client.ts";
-import { toDbEnum, toRecord } from "../../db/rows.ts";
+import { groupBy } from "../../db/slice.ts";
 import type { Transaction } from "../../db/transaction.ts";
-import { groupBy, type JobFilter, type JobSelection, selectOldestJobs } from "../queries.ts";
+import { type JobFilter, toStoredFilter } from "../filter.ts";
+import { type JobSelection, selectOldestJobs } from "../list.ts";
 
 /** What is kept of bulk actions: the action, its items in their order, and what came of each. All of it by SQL. */
 
@@ -24,20 +25,12 @@ export async function insertAction(db: Transaction, action: NewBulkAction, which
       INSERT INTO workspaces (workspace_id) VALUES (${workspaceId}::uuid) ON CONFLICT DO NOTHING
     ), action AS (
       INSERT INTO bulk_actions (id, workspace_id, kind, filter, reason, actor, actor_id, created_at)
-      VALUES (${id}::uuid, ${workspaceId}::uuid, lower(${kind})::"BulkActionKind", ${JSON.stringify(filterRecord(filter))}::jsonb,
+      VALUES (${id}::uuid, ${workspaceId}::uuid, lower(${kind})::"BulkActionKind", ${JSON.stringify(toStoredFilter(filter))}::jsonb,
         ${reason}, lower(${actor})::"RecorderActor", ${actorId}, clock_timestamp())
     )
     INSERT INTO bulk_action_items (workspace_id, bulk_action_id, position, job_id)
     SELECT ${workspaceId}::uuid, ${id}::uuid, row_number() OVER (ORDER BY created_at, job_id), job_id
     FROM (${selectOldestJobs(workspaceId, which, limit)}) AS matching`;
-}
-
-/** A filter as it is kept: the names and words of the database, and only what was given. */
-function filterRecord(filter: JobFilter): object {
-  const given = Object.entries(filter).filter(([, value]) => value != null);
-  return toRecord(
-    Object.fromEntries(given.map(([field, value]) => [field, Array.isArray(value) ? value.map(toDbEnum) : value])),
-  );
 }
 
 /** A job of an action, and where it stands in it. */
