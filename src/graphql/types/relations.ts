@@ -5,7 +5,8 @@ import { type DocumentField, isDocumentField, type JobField, type JobSummary } f
 import { findJobs, findRuns, listNodesOf } from "../../jobs/queries.ts";
 import { builder } from "../builder.ts";
 import { namesBelow } from "../connection.ts";
-import type { GraphQLContext, Loaders } from "../context.ts";
+import type { GraphQLContext } from "../context.ts";
+import type { Loaders } from "../loaders.ts";
 import { AiJob, jobFieldsOf } from "./ai-job.ts";
 import { NodeExecution, WorkflowRun } from "./workflow-run.ts";
 
