@@ -1,6 +1,9 @@
 /** UUIDs as texts. */
 
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+/** The pattern of a UUID, of any version, inside a longer text. */
+export const UUID_PATTERN = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}";
+
+const UUID = new RegExp(`^${UUID_PATTERN}$`, "i");
 
 /** The UUID that sorts before every other one, and that no row has: they are all version 7. */
 export const NIL_UUID = "00000000-0000-0000-0000-000000000000";

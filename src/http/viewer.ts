@@ -1,5 +1,5 @@
 import { InvalidInputError } from "../errors.ts";
-import type { Viewer } from "../graphql/context.ts";
+import type { Viewer } from "../graphql/viewer.ts";
 import { asUuid } from "../uuid.ts";
 
 /** The one workspace that there is until identities exist (section 11); a migration makes it. */

@@ -1,4 +1,5 @@
 import { setImmediate as immediate, setTimeout as sleep } from "node:timers/promises";
+import pLimit from "p-limit";
 import type { Database, ReadRows } from "../db/open.ts";
 import { CursorExpiredError, InvalidInputError } from "../errors.ts";
 import { comparePositions, decodeCursor, type LogPosition } from "../log/cursor.ts";
@@ -14,7 +15,6 @@ import {
   toLoggedEvent,
 } from "../log/read.ts";
 import { SubscriberRegistry } from "./registry.ts";
-import { Semaphore } from "./semaphore.ts";
 import { type FeedItem, type FeedScope, isInScope, type LogPage, Subscriber } from "./subscriber.ts";
 
 export interface FeedOptions {
@@ -48,7 +48,7 @@ const READERS = 3;
 export class Feed {
   readonly #options: FeedOptions;
   readonly #audience = new SubscriberRegistry();
-  readonly #gate = new Semaphore(READERS);
+  readonly #catchUp = pLimit(READERS);
   #position: LogPosition | undefined;
   #epoch: Promise<string> | undefined;
   #reading: Promise<void> | undefined;
@@ -232,7 +232,7 @@ export class Feed {
   async #readBehind(subscriber: Subscriber, after: LogPosition, upTo: LogPosition): Promise<LogPage | undefined> {
     const { pollMs } = this.#options;
     while (!subscriber.ended) {
-      const page = await this.#gate.run(async () => {
+      const page = await this.#catchUp(async () => {
         // It may have left while it stood in line.
         if (subscriber.ended) return undefined;
         return this.#attempt(async () => {

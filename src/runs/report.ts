@@ -5,7 +5,6 @@ import { type KeptReport, REPORT_COLUMNS, toRecordset } from "../db/rows.ts";
 import type { Transaction } from "../db/transaction.ts";
 import type { LockedJobSummary } from "../jobs/lock.ts";
 import type { ExtraCte } from "../jobs/store.ts";
-import type { PolicyViolation } from "./policy.ts";
 
 /**
  * A worker that lost an answer sends its report again, with the same `reportId`: it counts once (section 6). What was
@@ -54,7 +53,10 @@ export function isSameReport(report: Report, earlier: KeptReport): boolean {
 export function toReportRows(
   report: Report,
   job: LockedJobSummary,
-  more: { readonly nodeExecutionId?: string; readonly violation?: PolicyViolation } = {},
+  more: {
+    readonly nodeExecutionId?: string;
+    readonly violation?: { readonly code: string; readonly detail: string };
+  } = {},
 ): WorkerReport[] {
   const { workflowRunId, reportId } = report;
   if (reportId == null) return [];

@@ -5,7 +5,7 @@ import { createPglite } from "../../src/db/pglite.ts";
 import { PgliteAdapterFactory } from "../../src/db/pglite-adapter.ts";
 import { schema } from "../../src/graphql/schema.ts";
 import { contractViolations } from "./contract.ts";
-import { printed, readSchema, SCHEMA_FILE, SPEC_FILE } from "./schema-text.ts";
+import { CONTRACT_FILE, printed, readSchema, SCHEMA_FILE } from "./schema-text.ts";
 
 const complaints = [...staleSchema(), ...brokenPromises(), ...(await schemaDrift())];
 if (complaints.length > 0) {
@@ -20,7 +20,7 @@ function staleSchema(): string[] {
 }
 
 function brokenPromises(): string[] {
-  const found = contractViolations(readSchema(SPEC_FILE), readSchema(SCHEMA_FILE));
+  const found = contractViolations(readSchema(CONTRACT_FILE), readSchema(SCHEMA_FILE));
   return found.length === 0
     ? []
     : [`schema.graphql is not what test/contract/api.graphql promises:\n${found.join("\n")}`];

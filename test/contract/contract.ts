@@ -6,13 +6,13 @@ import { elementsOf, type SchemaElement } from "./schema-elements.ts";
  * members and optional inputs are fine.
  */
 export function contractViolations(promised: GraphQLSchema, schema: GraphQLSchema): string[] {
-  const spec = byCoordinate(promised);
+  const contract = byCoordinate(promised);
   const served = byCoordinate(schema);
   return [
-    ...[...spec.values()].flatMap((it) => unlike(it, served)),
+    ...[...contract.values()].flatMap((it) => unlike(it, served)),
     ...[...served.values()]
-      .filter((it) => isNewDuty(it, spec))
-      .map((it) => `${it.coordinate}: required, not in the spec`),
+      .filter((it) => isNewDuty(it, contract))
+      .map((it) => `${it.coordinate}: required, not in the contract`),
   ];
 }
 
@@ -23,11 +23,13 @@ function byCoordinate(schema: GraphQLSchema): ReadonlyMap<string, SchemaElement>
 function unlike({ coordinate, signature }: SchemaElement, served: ReadonlyMap<string, SchemaElement>): string[] {
   const found = served.get(coordinate);
   if (!found) return [`${coordinate}: missing`];
-  return found.signature === signature ? [] : [`${coordinate}: ${found.signature}, where the spec says ${signature}`];
+  return found.signature === signature
+    ? []
+    : [`${coordinate}: ${found.signature}, where the contract says ${signature}`];
 }
 
-/** A new input that clients of the spec do not send, in a place that they know. */
-function isNewDuty({ coordinate, required }: SchemaElement, spec: ReadonlyMap<string, SchemaElement>): boolean {
+/** A new input that clients of the contract do not send, in a place that they know. */
+function isNewDuty({ coordinate, required }: SchemaElement, contract: ReadonlyMap<string, SchemaElement>): boolean {
   const [parent = ""] = coordinate.split(coordinate.includes("(") ? "(" : ".");
-  return required && !spec.has(coordinate) && spec.has(parent);
+  return required && !contract.has(coordinate) && contract.has(parent);
 }

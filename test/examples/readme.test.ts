@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Database, openDatabase } from "../../src/db/open.ts";
+import { UUID_PATTERN } from "../../src/uuid.ts";
 import { startTestServer, type TestServer } from "../support/server.ts";
 
 /** The tour of the README, as a newcomer pastes it into a shell: every request, and every answer as it stands there. */
@@ -31,7 +32,7 @@ async function tour() {
 const bash = async (script: string) => (await promisify(execFile)("bash", ["-c", script])).stdout.trim();
 
 /** What is other with every run: ids, tokens and moments. */
-const OWN = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?<="leaseToken":")[^"]+|\d{4}-\d\d-\d\dT[\d:.]+Z/g;
+const OWN = new RegExp(String.raw`${UUID_PATTERN}|(?<="leaseToken":")[^"]+|\d{4}-\d\d-\d\dT[\d:.]+Z`, "g");
 
 /** Not on every laptop; CI has them. */
 const hasShell = spawnSync("bash", ["-c", "command -v curl"]).status === 0;

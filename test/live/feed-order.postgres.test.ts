@@ -10,6 +10,7 @@ import { Feed, type FeedOptions } from "../../src/live/feed.ts";
 import type { FeedItem, Subscriber } from "../../src/live/subscriber.ts";
 import { encodeCursor } from "../../src/log/cursor.ts";
 import type { EventDraft } from "../../src/log/event.ts";
+import { NIL_UUID } from "../../src/uuid.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { aSubmit, engineOn, ok, SOMEBODY } from "../support/engine.ts";
 
@@ -127,7 +128,7 @@ test("a job's version 7 never comes before its version 6, whatever the ids of th
   // The rule of section 4: the second writer's own id is lower, and it takes the first one's.
   expect(last?.orderXid).toBe(sixth?.orderXid);
 
-  const epoch = { orderXid: 0n, jobId: "00000000-0000-0000-0000-000000000000", version: 0 };
+  const epoch = { orderXid: 0n, jobId: NIL_UUID, version: 0 };
   const subscriber = await feed.subscribe({ workspaceId, jobId }, epoch);
   const seen = take(subscriber, 7);
   await other.end();

@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { z } from "zod";
 import { AppError } from "../../src/errors.ts";
-import type { Viewer } from "../../src/graphql/context.ts";
+import type { Viewer } from "../../src/graphql/viewer.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { engineOn, submitted, WORKSPACE } from "../support/engine.ts";
 import { bringTo } from "../support/jobs.ts";

@@ -1,5 +1,5 @@
 import type { AppError } from "../../errors.ts";
-import type { Viewer } from "../context.ts";
+import type { Viewer } from "../viewer.ts";
 
 /** A right that was granted, and that may end while the subscription goes on. */
 export interface WatchRight {

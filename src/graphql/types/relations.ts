@@ -6,7 +6,8 @@ import { findJobs } from "../../jobs/list.ts";
 import { findRuns, listNodesOf } from "../../runs/list.ts";
 import { builder } from "../builder.ts";
 import { namesBelow } from "../connection.ts";
-import type { GraphQLContext, Loaders } from "../context.ts";
+import type { GraphQLContext } from "../context.ts";
+import type { Loaders } from "../loaders.ts";
 import { AiJob, jobFieldsOf } from "./ai-job.ts";
 import { NodeExecution, WorkflowRun } from "./workflow-run.ts";
 
