@@ -31,8 +31,8 @@ let prisma: PrismaClient;
 let engine: Engine;
 beforeAll(async () => {
   db = await openTestDatabase();
-  prisma = db.database.prisma;
-  engine = engineOn(db.database);
+  prisma = db.prisma;
+  engine = engineOn(db);
 });
 afterAll(() => db.close());
 
