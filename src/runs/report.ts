@@ -74,6 +74,7 @@ export function toReportRows(
   ];
 }
 
+/** Keeps reports, by the statement that writes the versions of their jobs: all of it commits, or nothing. */
 export function insertReportsCte(reports: readonly WorkerReport[]): ExtraCte[] {
   if (reports.length === 0) return [];
   return [

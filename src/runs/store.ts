@@ -34,6 +34,7 @@ export function expiredRuns(tx: Transaction, limit: number, after?: ExpiredRun):
     ORDER BY lease_expires_at, id LIMIT ${limit}`;
 }
 
+/** Makes runs of jobs that are taken. */
 export function insertRunsCte(runs: readonly WorkflowRun[]): ExtraCte[] {
   if (runs.length === 0) return [];
   return [
@@ -42,12 +43,14 @@ export function insertRunsCte(runs: readonly WorkflowRun[]): ExtraCte[] {
   ];
 }
 
+/** A run whose lease goes on until `leaseExpiresAt`. */
 export interface LeaseRenewal {
   readonly id: string;
   readonly leaseExpiresAt: Date;
   readonly lastHeartbeat: Date;
 }
 
+/** Renews leases: of runs that hold theirs, as was judged under their jobs' locks. */
 export function renewLeasesCte(renewals: readonly LeaseRenewal[]): ExtraCte[] {
   if (renewals.length === 0) return [];
   return [
@@ -57,6 +60,7 @@ export function renewLeasesCte(renewals: readonly LeaseRenewal[]): ExtraCte[] {
   ];
 }
 
+/** How a run is taken from its worker. */
 export interface RunEnd {
   readonly id: string;
   readonly state: Exclude<JobState, "QUEUED" | "RUNNING">;
@@ -86,10 +90,9 @@ export function endRunsCte(ends: readonly RunEnd[]): ExtraCte[] {
 }
 
 /**
- * A run as `endRunsCte` leaves it, for the answer. It is told from what was read, and not read again: that would cost a
- * round trip while the job is locked, since the statement that ends runs answers how many jobs it changed. It is right
- * because `run` was read under the job's lock, without which nobody writes a run, because that statement sets these columns and
- * no others, and because a run that had not finished is the only one that it changes.
+ * A run as `endRunsCte` leaves it, for the answer. It follows from what was read, and is not read again: that would cost a
+ * round trip while the job is locked. It is what is stored, because `run` was read under its job's lock, without which
+ * nobody writes a run; and because the statement sets these four columns of a run that has not finished, and no others.
  * @param run as it was under its job's lock, not finished.
  */
 export function endedRun(run: WorkflowRun, { state, errorMessage, finishedAt }: RunEnd): WorkflowRun {

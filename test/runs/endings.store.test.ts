@@ -49,6 +49,26 @@ function fail({ run, leaseToken }: Claim, more: Partial<FailWorkflow> = {}) {
 const cancel = (jobId: string, reason = "enough", workspaceId = WORKSPACE) =>
   cancelAiJob(engine, workspaceId, SOMEBODY, { jobId, reason });
 
+test.each([
+  ["completed", (held: Claim) => complete(held)],
+  ["completed for a verdict", (held: Claim) => complete(held, { needsValidation: true })],
+  ["failed", (held: Claim) => fail(held)],
+] as const)("a run that is %s is answered as it is stored, and its job, too", async (_, end) => {
+  const held = await started(engine);
+  const answer = ok(await end(held));
+  const { job, runs } = await records(held.job.jobId);
+  // It is not read again for the answer.
+  expect(answer?.run).toMatchObject({ ...runs[0] });
+  const {
+    jobInputs: _inputs,
+    entityRefs: _refs,
+    plannedOperations: _operations,
+    jobOutputs: _outputs,
+    ...summary
+  } = job;
+  expect(answer?.job).toMatchObject(summary);
+});
+
 describe("a completion", () => {
   test.each([
     ["COMPLETED", "completed", []],
