@@ -7,14 +7,8 @@ import {
   type WorkflowRun,
 } from "../db/generated/client/client.ts";
 import { JobKind, JobState, RecorderEventType } from "../db/generated/client/enums.ts";
-import {
-  EVENT_COLUMNS,
-  type JobField,
-  jobColumns,
-  NODE_COLUMNS,
-  NODE_COLUMNS_WITHOUT_PAYLOADS,
-  RUN_COLUMNS,
-} from "../db/rows.ts";
+import { type JobField, jobColumns } from "../db/job-columns.ts";
+import { EVENT_COLUMNS, NODE_COLUMNS, NODE_COLUMNS_WITHOUT_PAYLOADS, RUN_COLUMNS } from "../db/rows.ts";
 
 /**
  * Reads of lists, by keyset: a page starts after a place that a row had, so that rows inserted meanwhile move nothing.

@@ -1,5 +1,5 @@
 import type { AiJob } from "../db/generated/client/client.ts";
-import type { JobSummary } from "../db/rows.ts";
+import type { JobSummary } from "../db/job-columns.ts";
 import { type CommandContext, inTransaction, type Transaction } from "../db/transaction.ts";
 import {
   type AppError,
@@ -12,7 +12,8 @@ import type { Actor } from "../log/event.ts";
 import { type LockedJobSummary, lockJob } from "./lock.ts";
 import { isOverBudget } from "./metrics.ts";
 import { canRetry, transitionTo } from "./state.ts";
-import { type JobChange, type WrittenVersion, writeVersion, writeVersions } from "./store.ts";
+import { type WrittenVersion, writeVersion, writeVersions } from "./store.ts";
+import type { JobChange } from "./version.ts";
 
 /**
  * Queues a job again that has failed or stalled, to be taken at once. A person may always retry, whatever attempts are

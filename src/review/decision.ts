@@ -12,7 +12,8 @@ import {
 import { checkCapability } from "../jobs/capabilities.ts";
 import { type LockedJob, lockJob } from "../jobs/lock.ts";
 import { transitionTo } from "../jobs/state.ts";
-import { type JobPatch, writeVersion } from "../jobs/store.ts";
+import { writeVersion } from "../jobs/store.ts";
+import type { JobPatch } from "../jobs/version.ts";
 import { type Actor, capabilityDenial, type EventDraft } from "../log/event.ts";
 import { redactText } from "../log/redact.ts";
 import { endRunsCte, type RunEnd, readRun } from "../runs/store.ts";

@@ -1,7 +1,8 @@
 import { Prisma, type WorkerReport, type WorkflowRun } from "../db/generated/client/client.ts";
 import type { JobState } from "../db/generated/client/enums.ts";
+import type { JobSummary } from "../db/job-columns.ts";
 import { estimateFewRows, FORCED_GENERIC_PLAN } from "../db/prepared.ts";
-import { type JobSummary, REPORT_COLUMNS, RUN_COLUMNS } from "../db/rows.ts";
+import { REPORT_COLUMNS, RUN_COLUMNS } from "../db/rows.ts";
 import type { Transaction } from "../db/transaction.ts";
 import {
   AppError,

@@ -1,5 +1,6 @@
 import type { WorkerReport, WorkflowRun } from "../db/generated/client/client.ts";
-import type { JobSummary, JsonValue } from "../db/rows.ts";
+import type { JobSummary } from "../db/job-columns.ts";
+import type { JsonValue } from "../db/rows.ts";
 import { inTransaction, type Transaction } from "../db/transaction.ts";
 import type { Engine } from "../engine.ts";
 import { AppError, InvalidInputError } from "../errors.ts";
@@ -8,7 +9,8 @@ import { checkCapability } from "../jobs/capabilities.ts";
 import type { ReportedJob } from "../jobs/lock.ts";
 import { addMetrics, type MetricsDelta } from "../jobs/metrics.ts";
 import { transitionTo } from "../jobs/state.ts";
-import { type JobChange, writeVersions } from "../jobs/store.ts";
+import { writeVersions } from "../jobs/store.ts";
+import type { JobChange } from "../jobs/version.ts";
 import {
   admitReport,
   type LockedReport,

@@ -1,11 +1,12 @@
 import type { WorkerReport, WorkflowRun } from "../db/generated/client/client.ts";
-import type { JobMetrics } from "../db/rows.ts";
+import type { JobMetrics } from "../db/metrics.ts";
 import { inTransaction } from "../db/transaction.ts";
 import type { Engine } from "../engine.ts";
 import { AppError, InvalidInputError, type WorkflowDirective } from "../errors.ts";
 import type { ReportedJob } from "../jobs/lock.ts";
 import { addMetrics, isZero, type MetricsDelta } from "../jobs/metrics.ts";
-import { type JobChange, writeVersions } from "../jobs/store.ts";
+import { writeVersions } from "../jobs/store.ts";
+import type { JobChange } from "../jobs/version.ts";
 import { admitReport, type LockedReport, lockReportedRuns, recogniseReport, SequentialReports } from "./admission.ts";
 import { leaseUntil } from "./lease-token.ts";
 import {

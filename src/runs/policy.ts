@@ -1,5 +1,6 @@
 import type { WorkerReport, WorkflowRun } from "../db/generated/client/client.ts";
-import type { JobMetrics, JobSummary } from "../db/rows.ts";
+import type { JobSummary } from "../db/job-columns.ts";
+import type { JobMetrics } from "../db/metrics.ts";
 import type { Transaction } from "../db/transaction.ts";
 import { AccessModeViolationError, BudgetExceededError, CapabilityDeniedError } from "../errors.ts";
 import { type EntityRef, refuseWrites } from "../jobs/access-mode.ts";

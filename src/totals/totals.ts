@@ -1,7 +1,9 @@
 import { setImmediate as yieldToOthers } from "node:timers/promises";
 import { Prisma, type PrismaClient } from "../db/generated/client/client.ts";
 import type { JobKind, JobState } from "../db/generated/client/enums.ts";
-import { type JobMetrics, MAX_SAFE_METRIC, METRIC_NAMES, snakeCase, toDbEnum } from "../db/rows.ts";
+import { METRIC_NAMES } from "../db/job-columns.ts";
+import { type JobMetrics, MAX_SAFE_METRIC } from "../db/metrics.ts";
+import { snakeCase, toDbEnum } from "../db/rows.ts";
 import type { Transaction } from "../db/transaction.ts";
 import type { LogPosition } from "../log/cursor.ts";
 

@@ -54,7 +54,8 @@ export function aSubmit(more: Partial<SubmitAiJob> = {}): SubmitAiJob {
 }
 
 /** A command's success; its failure fails the test. */
-export function ok<T>(result: T | AppError): T {
+export function ok<Result>(result: Result): Exclude<Result, AppError>;
+export function ok(result: unknown): unknown {
   if (result instanceof AppError) throw result;
   return result;
 }
