@@ -47,9 +47,17 @@ const ASSIGNMENTS = list([
   }),
 ]);
 
+/** Of a version, what only the event has. */
 const OWN_OF_EVENT = list(OWN_EVENT_COLUMNS.map(({ column }) => `n.${column}`));
 const EVENT_INSERT = list(EVENT_OF_ROW.map(({ column }) => column));
 const EVENT_VALUES = list(EVENT_OF_ROW.map(({ from }) => from));
+
+/**
+ * What is read back of a job: all that a change can set, but for documents. What was submitted stands in the caller's job
+ * already and cannot have changed, since the database refuses a change of it. A document is what the caller has just sent,
+ * or what it did not ask for: reading it back would cost as much as it is large. The columns here cost 8 microseconds of
+ * this process for each version.
+ */
 const RETURNED = selectList(["jobId", ...VERSION_FIELDS, ...METRIC_NAMES]);
 
 type ReturnedRow = Pick<AiJob, "jobId" | VersionField | MetricName>;
@@ -62,7 +70,8 @@ function list(parts: readonly string[]): Prisma.Sql {
  * Writes one new version of each job, with its event, in one statement however many they are.
  * A job that needs two versions is passed again, as it came out of the first call.
  * @param also what is written by the same statement: each round trip saved is one that nobody else waits for.
- * @returns in the order of `changes`, each job as it now stands, still locked.
+ * @returns in the order of `changes`, each job as the database now has it, still locked.
+ * @throws Error where a job was not as it was locked, or is not stored as its event tells: nothing may be kept then.
  */
 export async function writeVersions<Job extends LockedJobSummary>(
   tx: Transaction,
@@ -92,7 +101,23 @@ function inOrder<Job extends LockedJobSummary>(
   rows: readonly ReturnedRow[],
 ): readonly WrittenVersion<Job>[] {
   const byId = new Map(rows.map((row) => [row.jobId, row]));
-  return versions.map(({ job, event }) => ({ job: { ...job, ...byId.get(job.jobId) }, event }));
+  return versions.map(({ job, event }) => {
+    const row = byId.get(job.jobId);
+    if (!row || !tellsOf(event, row)) throw new Error(`Job ${job.jobId} is not stored as its event tells.`);
+    return { job: { ...job, ...row }, event };
+  });
+}
+
+/** Whether an event says what is stored. Its hash was made before: of anything else it would be wrong for good. */
+function tellsOf(event: FlightRecorderEvent, row: ReturnedRow): boolean {
+  return (
+    event.hash === row.chainHash &&
+    event.version === row.version &&
+    event.orderXid === row.orderXid &&
+    event.state === row.state &&
+    event.recordedAt.getTime() === row.updatedAt.getTime() &&
+    METRIC_NAMES.every((name) => event[name] === row[name])
+  );
 }
 
 /** Writes one new version of one job. */
@@ -102,7 +127,7 @@ export async function writeVersion<Job extends LockedJobSummary>(
   also: readonly ExtraCte[] = [],
 ): Promise<WrittenVersion<Job>> {
   const [recorded] = await writeVersions(tx, [change], also);
-  if (!recorded) throw new Error("One change makes one record.");
+  if (!recorded) throw new Error("One change writes one version.");
   return recorded;
 }
 

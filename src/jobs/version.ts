@@ -31,6 +31,7 @@ export interface NextVersion<Job extends LockedJobSummary = LockedJob> {
   readonly event: FlightRecorderEvent;
 }
 
+/** @returns the version that the change makes of the job as it is locked. */
 export function nextVersion<Job extends LockedJobSummary>(change: JobChange<Job>): NextVersion<Job> {
   const { job, set, event: draft } = change;
   // The clock of a server can step back; a job's history does not.
