@@ -137,6 +137,34 @@ CREATE TABLE capability_profiles (
   CONSTRAINT capability_profiles_pkey PRIMARY KEY (id)
 );
 
+CREATE INDEX capability_profiles_default ON public.capability_profiles USING btree (id) WHERE (job_kinds <> '{}'::"JobKind"[]);
+
+CREATE CONSTRAINT TRIGGER capability_profiles_default_added AFTER INSERT ON capability_profiles DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+  WHEN (new.job_kinds <> '{}'::"JobKind"[])
+  EXECUTE FUNCTION capability_profiles_one_default();
+CREATE CONSTRAINT TRIGGER capability_profiles_default_changed AFTER UPDATE OF job_kinds ON capability_profiles DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+  WHEN (new.job_kinds IS DISTINCT FROM old.job_kinds)
+  EXECUTE FUNCTION capability_profiles_one_default();
+CREATE CONSTRAINT TRIGGER capability_profiles_default_removed AFTER DELETE ON capability_profiles DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+  WHEN (old.job_kinds <> '{}'::"JobKind"[])
+  EXECUTE FUNCTION capability_profiles_one_default();
+
+CREATE OR REPLACE FUNCTION public.capability_profiles_one_default()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+DECLARE kind "JobKind"; claims bigint;
+BEGIN
+  SELECT k, count(p.id) INTO kind, claims
+    FROM unnest(enum_range(NULL::"JobKind")) AS k LEFT JOIN capability_profiles p ON k = ANY(p.job_kinds)
+    GROUP BY k HAVING count(p.id) <> 1 LIMIT 1;
+  IF FOUND THEN
+    RAISE EXCEPTION 'job kind %: % capability profiles claim it, and exactly one has to', kind, claims
+      USING ERRCODE = 'AJ008';
+  END IF;
+  RETURN NULL;
+END $function$;
+
 -- ---------------------------------------------------------------- ai_jobs
 
 CREATE TABLE ai_jobs (

@@ -1,5 +1,5 @@
 import type { AiJob } from "../db/generated/client/client.ts";
-import type { JobSummary } from "../db/rows.ts";
+import type { JobSummary } from "../db/job-columns.ts";
 import { type CommandContext, inTransaction, type Transaction } from "../db/transaction.ts";
 import { IllegalTransitionError, JobPoisonedError, NotFoundError } from "../errors.ts";
 import type { Actor } from "../log/event.ts";

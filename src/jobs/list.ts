@@ -1,6 +1,7 @@
 import { type AiJob, Prisma, type PrismaClient } from "../db/generated/client/client.ts";
 import { JobKind, JobState } from "../db/generated/client/enums.ts";
-import { type JobField, jobColumns, toDbEnum } from "../db/rows.ts";
+import { type JobField, jobColumns } from "../db/job-columns.ts";
+import { toDbEnum } from "../db/rows.ts";
 import type { Slice } from "../db/slice.ts";
 import { conditionsOf, type JobFilter, type OneOf } from "./filter.ts";
 

@@ -1,12 +1,13 @@
 import type { AiJob } from "../db/generated/client/client.ts";
-import type { JobSummary } from "../db/rows.ts";
+import type { JobSummary } from "../db/job-columns.ts";
 import { type CommandContext, inTransaction, type Transaction } from "../db/transaction.ts";
 import { BudgetExceededError, IllegalTransitionError, JobPoisonedError, NotFoundError } from "../errors.ts";
 import type { Actor } from "../log/event.ts";
 import { type LockedJobSummary, lockJob } from "./lock.ts";
 import { isOverBudget } from "./metrics.ts";
 import { canRetry, transitionTo } from "./state.ts";
-import { type JobChange, type WrittenVersion, writeVersion, writeVersions } from "./store.ts";
+import { type WrittenVersion, writeVersion, writeVersions } from "./store.ts";
+import type { JobChange } from "./version.ts";
 
 /** Why a job is not tried again. */
 export type RetryError = NotFoundError | JobPoisonedError | IllegalTransitionError | BudgetExceededError;

@@ -1,5 +1,6 @@
 import { type AiJob, Prisma } from "../db/generated/client/client.ts";
-import { jobColumns, toDbEnum } from "../db/rows.ts";
+import { jobColumns } from "../db/job-columns.ts";
+import { toDbEnum } from "../db/rows.ts";
 import type { Transaction } from "../db/transaction.ts";
 import { IllegalTransitionError, InvalidInputError, JobPoisonedError, NotFoundError } from "../errors.ts";
 import { type LockedJob, type LockedJobSummary, lockJobSummaries, lockJobsReadOne } from "./lock.ts";

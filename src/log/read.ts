@@ -1,6 +1,7 @@
 import { type AiJob, type FlightRecorderEvent, Prisma, type PrismaClient } from "../db/generated/client/client.ts";
+import { type JobField, jobColumns } from "../db/job-columns.ts";
 import { FORCED_GENERIC_PLAN } from "../db/prepared.ts";
-import { EVENT_COLUMNS, type JobField, jobColumns } from "../db/rows.ts";
+import { EVENT_COLUMNS } from "../db/rows.ts";
 import { NIL_UUID } from "../uuid.ts";
 import type { LogPosition } from "./cursor.ts";
 

@@ -6,7 +6,8 @@ import { CapabilityDeniedError, IllegalTransitionError, JobPoisonedError, NotFou
 import { checkCapability } from "../jobs/capabilities.ts";
 import { type LockedJob, lockJob } from "../jobs/lock.ts";
 import { transitionTo } from "../jobs/state.ts";
-import { type JobPatch, writeVersion } from "../jobs/store.ts";
+import { writeVersion } from "../jobs/store.ts";
+import type { JobPatch } from "../jobs/version.ts";
 import { type Actor, capabilityDenial, type EventDraft } from "../log/event.ts";
 import { redactText } from "../log/redact.ts";
 import { endRunsCte, type RunEnd, readRun } from "../runs/store.ts";

@@ -1,6 +1,6 @@
 import type { LockedJobSummary } from "../jobs/lock.ts";
 import { transitionTo } from "../jobs/state.ts";
-import type { JobPatch } from "../jobs/store.ts";
+import type { JobPatch } from "../jobs/version.ts";
 
 /** Milliseconds before the second attempt, doubled for each later one, and the maximum that they grow to. */
 export interface Backoff {

@@ -1,11 +1,13 @@
 import type { WorkflowRun } from "../db/generated/client/client.ts";
-import type { JobMetrics } from "../db/rows.ts";
+import type { JobMetrics } from "../db/metrics.ts";
+
 import { inTransaction, type Transaction } from "../db/transaction.ts";
 import type { Engine } from "../engine.ts";
 import type { AccessModeViolationError, BudgetExceededError, InvalidInputError, WorkflowDirective } from "../errors.ts";
 import type { ReportedJob } from "../jobs/lock.ts";
 import { isZero, type MetricsDelta } from "../jobs/metrics.ts";
-import { type JobChange, writeVersions } from "../jobs/store.ts";
+import { writeVersions } from "../jobs/store.ts";
+import { type JobChange } from "../jobs/version.ts";
 import { admitReport, type ReportRefusal } from "./admission.ts";
 import { leaseUntil } from "./lease-token.ts";
 import { type LockedRun, lockReportedRuns, SequentialReports } from "./lock.ts";

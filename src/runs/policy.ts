@@ -1,4 +1,6 @@
-import type { JobMetrics, JobSummary, KeptReport } from "../db/rows.ts";
+import { type JobSummary } from "../db/job-columns.ts";
+import type { JobMetrics } from "../db/metrics.ts";
+import type { KeptReport } from "../db/rows.ts";
 import { AccessModeViolationError, BudgetExceededError, CapabilityDeniedError, InvalidInputError } from "../errors.ts";
 import { type EntityRef, refuseWrites } from "../jobs/access-mode.ts";
 import type { LockedJobSummary, ReportedJob } from "../jobs/lock.ts";

@@ -1,5 +1,6 @@
 import type { WorkflowRun } from "../db/generated/client/client.ts";
-import type { JobMetrics } from "../db/rows.ts";
+import type { JobMetrics } from "../db/metrics.ts";
+
 import type { Transaction } from "../db/transaction.ts";
 import type { ReportedJob } from "../jobs/lock.ts";
 import { transitionTo } from "../jobs/state.ts";

@@ -1,5 +1,5 @@
 import { Prisma } from "../db/generated/client/client.ts";
-import type { JobSummary } from "../db/rows.ts";
+import type { JobSummary } from "../db/job-columns.ts";
 import { inTransaction, readWithRetry, type Transaction } from "../db/transaction.ts";
 import type { Engine } from "../engine.ts";
 import { type AppError, GuardFailedError, JobPoisonedError } from "../errors.ts";

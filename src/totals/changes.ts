@@ -1,5 +1,6 @@
 import { Prisma } from "../db/generated/client/client.ts";
-import { METRIC_NAMES, snakeCase } from "../db/rows.ts";
+import { METRIC_NAMES } from "../db/job-columns.ts";
+import { snakeCase } from "../db/rows.ts";
 
 /**
  * Totals are counts and sums over many jobs, exact at every moment, without a row that every change of a job would have to

@@ -1,6 +1,9 @@
 import { Prisma } from "../db/generated/client/client.ts";
 import type { JobKind, JobState } from "../db/generated/client/enums.ts";
-import { type JobMetrics, MAX_SAFE_METRIC, METRIC_NAMES, snakeCase, toDbEnum } from "../db/rows.ts";
+import { METRIC_NAMES } from "../db/job-columns.ts";
+import type { JobMetrics } from "../db/metrics.ts";
+import { MAX_SAFE_METRIC } from "../db/metrics.ts";
+import { snakeCase, toDbEnum } from "../db/rows.ts";
 import type { Transaction } from "../db/transaction.ts";
 import { changesNotFolded, METRIC_COLUMNS, TOTALS_IN_CHANGE } from "./changes.ts";
 

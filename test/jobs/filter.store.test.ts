@@ -9,7 +9,7 @@ import { cancelAiJobs, retryAiJobs } from "../../src/jobs/bulk/action.ts";
 import { type JobFilter, matcherOf } from "../../src/jobs/filter.ts";
 import { countJobs, listJobs } from "../../src/jobs/list.ts";
 import { canRetry, isTerminal, mayBecome } from "../../src/jobs/state.ts";
-import { CHAIN_START } from "../../src/log/event.ts";
+import { CHAIN_START } from "../../src/log/hash.ts";
 import { type LoggedEvent, readEventsBetween } from "../../src/log/read.ts";
 import { NIL_UUID } from "../../src/uuid.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { type FeedItem, type LogPage, Subscriber } from "../../src/live/subscriber.ts";
 import type { LogPosition } from "../../src/log/cursor.ts";
-import { CHAIN_START } from "../../src/log/event.ts";
+import { CHAIN_START } from "../../src/log/hash.ts";
 
 /** A subscriber that reads the log by itself while the feed goes on, item by item. */
 

@@ -5,7 +5,7 @@ import { JobKind, JobState, RecorderActor, RecorderEventType } from "../../src/d
 import { type Database, openDatabase } from "../../src/db/open.ts";
 import type { KeptReport } from "../../src/db/rows.ts";
 import { decodeCursor, encodeCursor } from "../../src/log/cursor.ts";
-import { CHAIN_START, canonicalText, type HashedEvent, hashEvent } from "../../src/log/event.ts";
+import { CHAIN_START, canonicalText, type HashedEvent, hashEvent } from "../../src/log/hash.ts";
 import { provesLease } from "../../src/runs/lease-token.ts";
 import { isSameReport } from "../../src/runs/report.ts";
 import { graphql } from "../generated/index.ts";

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Claim } from "../../src/claims/acquire-lease.ts";
 import type { AccessMode } from "../../src/db/generated/client/enums.ts";
-import { metricsOf } from "../../src/db/rows.ts";
+import { metricsOf } from "../../src/db/metrics.ts";
 import type { Engine } from "../../src/engine.ts";
 import { AccessModeViolationError, IllegalTransitionError, NotFoundError } from "../../src/errors.ts";
 import type { EntityRef } from "../../src/jobs/access-mode.ts";

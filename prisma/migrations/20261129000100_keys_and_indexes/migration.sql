@@ -106,3 +106,8 @@ CREATE INDEX bulk_actions_unfinished ON bulk_actions (created_at) WHERE finished
 
 -- Refuses a second item about one job: an action does nothing to a job twice.
 CREATE UNIQUE INDEX "bulk_action_items_bulk_action_id_job_id_key" ON "bulk_action_items"("bulk_action_id", "job_id");
+
+-- ---------------------------------------------------------------- capability_profiles
+
+-- A submit that names no profile reads the default of its kind by this: there are never more rows in it than kinds, however many profiles there are.
+CREATE INDEX capability_profiles_default ON capability_profiles (id) WHERE job_kinds <> '{}';

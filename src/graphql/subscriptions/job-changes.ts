@@ -1,6 +1,7 @@
 import type { FlightRecorderEvent as Event, AiJob as Job } from "../../db/generated/client/client.ts";
 import type { JobState } from "../../db/generated/client/enums.ts";
-import type { JobField, JobMetrics } from "../../db/rows.ts";
+import type { JobField } from "../../db/job-columns.ts";
+import type { JobMetrics } from "../../db/metrics.ts";
 import { NotFoundError } from "../../errors.ts";
 import { type JobFilter, matcherOf } from "../../jobs/filter.ts";
 import { findJob, listJobs } from "../../jobs/list.ts";

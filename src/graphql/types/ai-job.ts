@@ -1,5 +1,5 @@
 import { type GraphQLResolveInfo, isObjectType } from "graphql";
-import { isJobField, JOB_FIELDS, type JobField, METRIC_NAMES } from "../../db/rows.ts";
+import { isJobField, JOB_FIELDS, type JobField, METRIC_NAMES } from "../../db/job-columns.ts";
 import { entityRefsOf } from "../../jobs/access-mode.ts";
 import { plannedOperationsOf } from "../../jobs/planned-operations.ts";
 import { uuidOrNil } from "../../uuid.ts";

@@ -1,7 +1,7 @@
 import DataLoader from "dataloader";
 import type { GraphQLResolveInfo } from "graphql";
 import type { AiJob as Job } from "../../db/generated/client/client.ts";
-import { type DocumentField, isDocumentField, type JobField, type JobSummary } from "../../db/rows.ts";
+import { type DocumentField, isDocumentField, type JobField, type JobSummary } from "../../db/job-columns.ts";
 import { findJobs } from "../../jobs/list.ts";
 import { findRuns, listNodesOf } from "../../runs/list.ts";
 import { builder } from "../builder.ts";
