@@ -129,7 +129,16 @@ const MADE_OF: ReadonlyMap<string, readonly JobField[]> = new Map<string, readon
  * what it is made of gets every column: it is slow then, and right.
  * @param names of fields, of AiJob or of any other type.
  */
-export function jobFieldsOf(names: ReadonlySet<string>, { schema }: GraphQLResolveInfo): readonly JobField[] {
+export function jobFieldsOf(names: ReadonlySet<string>, info: GraphQLResolveInfo): readonly JobField[] {
+  const fields = JOB_FIELDS_OF.get(names) ?? madeOf(names, info);
+  JOB_FIELDS_OF.set(names, fields);
+  return fields;
+}
+
+/** What was told before: the names below a field are one object for as long as its document is kept. */
+const JOB_FIELDS_OF = new WeakMap<ReadonlySet<string>, readonly JobField[]>();
+
+function madeOf(names: ReadonlySet<string>, { schema }: GraphQLResolveInfo): readonly JobField[] {
   const type = schema.getType("AiJob");
   const ofJob = isObjectType(type) ? type.getFields() : {};
   const needed = new Set<JobField>(["jobId", "createdAt"]);
