@@ -1,3 +1,4 @@
+import { type ScopedId, scopedIdTable } from "../db/batched-read.ts";
 import { type AiJob, Prisma, type PrismaClient } from "../db/generated/client/client.ts";
 import { JobKind, JobState } from "../db/generated/client/enums.ts";
 import { type JobField, jobColumns } from "../db/job-columns.ts";
@@ -13,27 +14,18 @@ export interface JobKey {
   readonly jobId: string;
 }
 
-/** A job of the workspace; null where it has none of this id. Only the columns that are named are read. */
-export async function findJob(
+/**
+ * Jobs by their ids, each of the workspace that it is asked for in. Only the columns that are named are read, beside the
+ * two that tell which item a row answers; the others are missing.
+ */
+export function findJobs(
   prisma: PrismaClient,
-  workspaceId: string,
-  jobId: string,
+  items: readonly ScopedId[],
   fields: readonly JobField[],
-): Promise<AiJob | null> {
-  const [job] = await prisma.$queryRaw<AiJob[]>`
-    SELECT ${jobColumns(fields)} FROM ai_jobs WHERE job_id = ${jobId}::uuid AND workspace_id = ${workspaceId}::uuid`;
-  return job ?? null;
-}
-
-/** Jobs by their ids, of any workspace. Only the columns that are named are read; the others are missing. */
-export async function findJobs(
-  prisma: PrismaClient,
-  jobIds: readonly string[],
-  fields: readonly JobField[],
-): Promise<ReadonlyMap<string, AiJob>> {
-  const rows = await prisma.$queryRaw<AiJob[]>`
-    SELECT ${jobColumns(fields)} FROM ai_jobs WHERE job_id = ANY(${jobIds}::uuid[])`;
-  return new Map(rows.map((row) => [row.jobId, row]));
+): Promise<AiJob[]> {
+  const columns = jobColumns([...new Set<JobField>(["jobId", "workspaceId", ...fields])]);
+  return prisma.$queryRaw<AiJob[]>`
+    SELECT ${columns} FROM ${scopedIdTable(items)} JOIN ai_jobs ON job_id = asked_id AND workspace_id = asked_workspace_id`;
 }
 
 /** Jobs that match, newest first. Only the columns that are named are read; the others are missing. */

@@ -1,3 +1,4 @@
+import type { ScopedId } from "../db/batched-read.ts";
 import { comparePositions, type LogPosition } from "../log/cursor.ts";
 import type { LoggedEvent } from "../log/read.ts";
 
@@ -5,7 +6,8 @@ import type { LoggedEvent } from "../log/read.ts";
 export interface FeedBatch {
   /** How many events this feed had read before it. */
   readonly number: number;
-  readonly jobIds: readonly string[];
+  /** The jobs that they are about. */
+  readonly jobs: readonly ScopedId[];
 }
 
 /** An event of the log, read once and shared by every subscriber. */

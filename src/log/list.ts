@@ -1,7 +1,8 @@
+import { type ScopedId, scopedIdTable } from "../db/batched-read.ts";
 import { type FlightRecorderEvent, Prisma, type PrismaClient } from "../db/generated/client/client.ts";
 import { RecorderEventType } from "../db/generated/client/enums.ts";
 import { EVENT_COLUMNS, toDbEnum } from "../db/rows.ts";
-import { groupBy, type Slice, sliceClauses } from "../db/slice.ts";
+import { type Slice, sliceClauses } from "../db/slice.ts";
 
 /** Reads of events as lists that clients page through; read.ts reads the log in its own order, for the feed. */
 
@@ -50,14 +51,14 @@ export function listEvents(
     ) AS event ${order}`;
 }
 
-/** Part of the events of several jobs, in the order of their versions, in one statement. By job id. */
-export async function listEventsOf(
+/** Part of the events of several jobs, those of a job in the order of their versions. */
+export function listEventsOf(
   prisma: PrismaClient,
-  jobIds: readonly string[],
+  jobs: readonly ScopedId[],
   slice: Slice<number>,
-): Promise<ReadonlyMap<string, FlightRecorderEvent[]>> {
-  const rows = await prisma.$queryRaw<FlightRecorderEvent[]>`
-    SELECT ${EVENT_COLUMNS} FROM unnest(${jobIds}::uuid[]) AS parent, LATERAL (
-      SELECT * FROM flight_recorder_events WHERE job_id = parent ${sliceClauses(Prisma.sql`version`, slice)}) AS event`;
-  return groupBy(rows, ({ jobId }) => jobId);
+): Promise<FlightRecorderEvent[]> {
+  return prisma.$queryRaw<FlightRecorderEvent[]>`
+    SELECT ${EVENT_COLUMNS} FROM ${scopedIdTable(jobs)}, LATERAL (
+      SELECT * FROM flight_recorder_events WHERE job_id = asked_id AND workspace_id = asked_workspace_id
+      ${sliceClauses(Prisma.sql`version`, slice)}) AS event`;
 }

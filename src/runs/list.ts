@@ -1,40 +1,45 @@
+import { type ScopedId, scopedIdTable } from "../db/batched-read.ts";
 import { type NodeExecution, Prisma, type PrismaClient, type WorkflowRun } from "../db/generated/client/client.ts";
 import { NODE_COLUMNS, NODE_COLUMNS_WITHOUT_PAYLOADS, RUN_COLUMNS } from "../db/rows.ts";
-import { groupBy, type Slice, sliceClauses } from "../db/slice.ts";
+import { type Slice, sliceClauses } from "../db/slice.ts";
 
 /** Reads of runs and their nodes, for many jobs or runs in one statement. */
 
-/** Runs by their ids. */
-export async function findRuns(
-  prisma: PrismaClient,
-  runIds: readonly string[],
-): Promise<ReadonlyMap<string, WorkflowRun>> {
-  const rows = await prisma.$queryRaw<WorkflowRun[]>`
-    SELECT ${RUN_COLUMNS} FROM workflow_runs WHERE id = ANY(${runIds}::uuid[])`;
-  return new Map(rows.map((row) => [row.id, row]));
+/** Runs by their ids, each of the workspace that it is asked for in. */
+export function findRuns(prisma: PrismaClient, items: readonly ScopedId[]): Promise<WorkflowRun[]> {
+  return prisma.$queryRaw<WorkflowRun[]>`
+    SELECT ${RUN_COLUMNS} FROM ${scopedIdTable(items)}
+    JOIN workflow_runs ON id = asked_id AND workspace_id = asked_workspace_id`;
 }
 
-/** Part of the runs of several jobs, in the order of their attempts, in one statement. By job id. */
-export async function listRunsOf(
+/** Nodes by their ids, each of the workspace that it is asked for in. */
+export function findNodes(prisma: PrismaClient, items: readonly ScopedId[]): Promise<NodeExecution[]> {
+  return prisma.$queryRaw<NodeExecution[]>`
+    SELECT ${NODE_COLUMNS} FROM ${scopedIdTable(items)}
+    JOIN node_executions ON id = asked_id AND workspace_id = asked_workspace_id`;
+}
+
+/** Part of the runs of several jobs, those of a job in the order of their attempts. */
+export function listRunsOf(
   prisma: PrismaClient,
-  jobIds: readonly string[],
+  jobs: readonly ScopedId[],
   slice: Slice<number>,
-): Promise<ReadonlyMap<string, WorkflowRun[]>> {
-  const rows = await prisma.$queryRaw<WorkflowRun[]>`
-    SELECT ${RUN_COLUMNS} FROM unnest(${jobIds}::uuid[]) AS parent, LATERAL (
-      SELECT * FROM workflow_runs WHERE job_id = parent ${sliceClauses(Prisma.sql`attempt`, slice)}) AS run`;
-  return groupBy(rows, ({ jobId }) => jobId);
+): Promise<WorkflowRun[]> {
+  return prisma.$queryRaw<WorkflowRun[]>`
+    SELECT ${RUN_COLUMNS} FROM ${scopedIdTable(jobs)}, LATERAL (
+      SELECT * FROM workflow_runs WHERE job_id = asked_id AND workspace_id = asked_workspace_id
+      ${sliceClauses(Prisma.sql`attempt`, slice)}) AS run`;
 }
 
-/** All nodes of several runs, in the order of their sequences, in one statement; a run has at most 1,000. By run id. */
-export async function listNodesOf(
+/** All nodes of several runs, those of a run in the order of their sequences; a run has at most 1,000. */
+export function listNodesOf(
   prisma: PrismaClient,
-  runIds: readonly string[],
+  runs: readonly ScopedId[],
   withPayloads: boolean,
-): Promise<ReadonlyMap<string, NodeExecution[]>> {
+): Promise<NodeExecution[]> {
   const columns = withPayloads ? NODE_COLUMNS : NODE_COLUMNS_WITHOUT_PAYLOADS;
-  const rows = await prisma.$queryRaw<NodeExecution[]>`
-    SELECT ${columns} FROM node_executions WHERE workflow_run_id = ANY(${runIds}::uuid[])
+  return prisma.$queryRaw<NodeExecution[]>`
+    SELECT ${columns} FROM ${scopedIdTable(runs)}
+    JOIN node_executions ON workflow_run_id = asked_id AND workspace_id = asked_workspace_id
     ORDER BY workflow_run_id, sequence`;
-  return groupBy(rows, ({ workflowRunId }) => workflowRunId);
 }

@@ -40,7 +40,7 @@ function items(from: number, to: number, batch: number): FeedItem[] {
       hash: CHAIN_START,
     },
     job: { jobId: JOB, jobKind: "DOC_EDIT", protocolId: "p", parentJobId: null, createdAt: new Date(0) },
-    batch: { number: batch, jobIds: [JOB] },
+    batch: { number: batch, jobs: [] },
   }));
 }
 

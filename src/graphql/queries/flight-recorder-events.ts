@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { FlightRecorderEvent as Event } from "../../db/generated/client/client.ts";
 import { encodeCursor } from "../../log/cursor.ts";
-import { type EventFilter, listEvents } from "../../log/list.ts";
+import type { EventFilter } from "../../log/list.ts";
 import { uuidOrNil } from "../../uuid.ts";
 import { builder, pageComplexity } from "../builder.ts";
 import { type KeyCodec, moment, toPage, toSlice } from "../connection.ts";
@@ -85,9 +85,10 @@ builder.queryField("flightRecorderEvents", (t) =>
     description: "The workspace's events, newest first.",
     complexity: pageComplexity,
     args: { filter: t.arg({ type: FlightRecorderFilter, description: "Which events; all where it is left out." }) },
-    resolve: async (_root, { filter, first, after }, { engine, viewer }) => {
+    resolve: async (_root, { filter: given, first, after }, { lists, viewer: { workspaceId } }) => {
       const slice = toSlice({ first, after }, byTime);
-      return toPage(await listEvents(engine.prisma, viewer.workspaceId, filter ?? {}, slice), slice, byTime);
+      const filter = given ?? {};
+      return toPage(await lists.events({ workspaceId, filter, slice }), slice, byTime);
     },
   }),
 );

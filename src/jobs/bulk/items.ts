@@ -1,5 +1,5 @@
+import { type ScopedId, scopedIdTable } from "../../db/batched-read.ts";
 import type { BulkAction, BulkActionItem } from "../../db/generated/client/client.ts";
-import { groupBy } from "../../db/slice.ts";
 import type { Transaction } from "../../db/transaction.ts";
 import { type JobFilter, toStoredFilter } from "../filter.ts";
 import { type JobSelection, selectOldestJobs } from "../list.ts";
@@ -90,23 +90,26 @@ export interface Counts {
   readonly failed: number;
 }
 
-/** The counts of several actions, in one statement; none for an action without items. By action id. */
-export async function countItems(db: Transaction, actionIds: readonly string[]): Promise<ReadonlyMap<string, Counts>> {
-  const rows = await db.$queryRaw<(Counts & { id: string })[]>`
-    SELECT bulk_action_id AS id, count(*)::int AS total, count(error)::int AS failed,
+/** The counts of an action that has items. */
+export type ActionCounts = Counts & Pick<BulkActionItem, "bulkActionId" | "workspaceId">;
+
+/** The counts of several actions; no row for an action without items. */
+export function countItems(db: Transaction, actions: readonly ScopedId[]): Promise<ActionCounts[]> {
+  return db.$queryRaw<ActionCounts[]>`
+    SELECT bulk_action_id AS "bulkActionId", workspace_id AS "workspaceId", count(*)::int AS total, count(error)::int AS failed,
       count(*) FILTER (WHERE finished_at IS NOT NULL AND error IS NULL)::int AS succeeded
-    FROM bulk_action_items WHERE bulk_action_id = ANY(${actionIds}::uuid[]) GROUP BY bulk_action_id`;
-  return new Map(rows.map(({ id, ...counts }) => [id, counts]));
+    FROM ${scopedIdTable(actions)}
+    JOIN bulk_action_items ON bulk_action_id = asked_id AND workspace_id = asked_workspace_id
+    GROUP BY bulk_action_id, workspace_id`;
 }
 
-/** The items of several actions, in their order, in one statement; an action has at most 1,000. By action id. */
-export async function listItemsOf(
-  db: Transaction,
-  actionIds: readonly string[],
-): Promise<ReadonlyMap<string, BulkActionItem[]>> {
-  const rows = await db.bulkActionItem.findMany({
-    where: { bulkActionId: { in: [...actionIds] } },
+/** The items of several actions, those of an action in their order; an action has at most 1,000. */
+export function listItemsOf(db: Transaction, actions: readonly ScopedId[]): Promise<BulkActionItem[]> {
+  return db.bulkActionItem.findMany({
+    where: {
+      bulkActionId: { in: actions.map(({ id }) => id) },
+      workspaceId: { in: actions.map((action) => action.workspaceId) },
+    },
     orderBy: [{ bulkActionId: "asc" }, { position: "asc" }],
   });
-  return groupBy(rows, ({ bulkActionId }) => bulkActionId);
 }
