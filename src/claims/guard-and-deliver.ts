@@ -1,8 +1,7 @@
 import type { AiJob, FlightRecorderEvent, WorkflowRun } from "../db/generated/client/client.ts";
 import { inTransaction, type Transaction } from "../db/transaction.ts";
 import type { Engine } from "../engine.ts";
-import type { AppError } from "../errors.ts";
-import { IllegalTransitionError, JobPoisonedError } from "../errors.ts";
+import { type GuardFailedError, IllegalTransitionError, JobPoisonedError } from "../errors.ts";
 import { writeVersion } from "../jobs/store.ts";
 import { ENGINE } from "../log/event.ts";
 import { directiveOf } from "../runs/admission.ts";
@@ -20,6 +19,9 @@ export interface PoisonedJob {
   readonly event: FlightRecorderEvent;
 }
 
+/** Why a leased job is not delivered: it was poisoned or ended meanwhile, or a guard could not decide. */
+export type DeliveryError = JobPoisonedError | IllegalTransitionError | GuardFailedError;
+
 /**
  * Guards the inputs of a job that was leased, outside any transaction, and only then hands out the token (section 6).
  * A crash in between is a lease that expires.
@@ -27,9 +29,9 @@ export interface PoisonedJob {
 export async function guardAndDeliver(
   engine: Engine,
   { claim, inputs }: LeasedJob,
-): Promise<Claim | PoisonedJob | AppError> {
+): Promise<Claim | PoisonedJob | DeliveryError> {
   // The guards are this server's and the inputs are the job's: whoever holds the job meanwhile, what they find stands.
-  const guarded = await guardContent(engine, claim.job, inputs, async () => null, engine.guards.length);
+  const guarded = await guardContent<never>(engine, claim.job, inputs, async () => null, engine.guards.length);
   switch (guarded.verdict) {
     case "PASSED":
       return claim;

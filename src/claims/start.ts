@@ -2,6 +2,7 @@ import { inTransaction, type Transaction } from "../db/transaction.ts";
 import type { Engine } from "../engine.ts";
 import {
   AppError,
+  type BudgetExceededError,
   CapabilityDeniedError,
   IllegalTransitionError,
   JobPoisonedError,
@@ -11,18 +12,24 @@ import {
 import { type LockedJob, lockJob } from "../jobs/lock.ts";
 import { refuseStartsByQuota } from "../quotas/admission.ts";
 import { acquireLeases, type Claim, type LeasedJob, type Worker } from "./acquire-lease.ts";
-import { guardAndDeliver, type PoisonedJob } from "./guard-and-deliver.ts";
+import { type DeliveryError, guardAndDeliver, type PoisonedJob } from "./guard-and-deliver.ts";
 
 export interface StartWorkflow extends Worker {
   readonly jobId: string;
 }
+
+/** Why a job is not queued and due. */
+type NotDueError = JobPoisonedError | IllegalTransitionError | TryAgainError;
+
+/** Why a job is not leased. */
+type LeaseError = NotDueError | NotFoundError | BudgetExceededError | CapabilityDeniedError;
 
 /** Takes one named job: leases it, guards its inputs, and hands out the token (section 6). */
 export async function startWorkflow(
   engine: Engine,
   workspaceId: string,
   input: StartWorkflow,
-): Promise<Claim | PoisonedJob | AppError> {
+): Promise<Claim | PoisonedJob | DeliveryError | LeaseError> {
   const leased = await inTransaction(engine, (tx) => lease(tx, engine, workspaceId, input));
   return leased instanceof AppError ? leased : guardAndDeliver(engine, leased);
 }
@@ -32,7 +39,7 @@ async function lease(
   engine: Engine,
   workspaceId: string,
   input: StartWorkflow,
-): Promise<LeasedJob | AppError> {
+): Promise<LeasedJob | LeaseError> {
   const job = await lockJob(tx, workspaceId, input.jobId);
   if (!job) return new NotFoundError("job");
   const refusal = refuseStart(job);
@@ -45,7 +52,7 @@ async function lease(
 }
 
 /** Why a job cannot be taken now; null where it can. */
-function refuseStart(job: LockedJob): AppError | null {
+function refuseStart(job: LockedJob): NotDueError | null {
   if (job.state === "POISONED") return new JobPoisonedError(job);
   if (job.state !== "QUEUED") return new IllegalTransitionError(job.state, "RUNNING");
   if (job.runAfter && job.runAfter > job.now) {

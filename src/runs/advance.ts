@@ -1,6 +1,6 @@
 import type { PoisonedJob } from "../claims/guard-and-deliver.ts";
 import type { NodeExecution, WorkflowRun } from "../db/generated/client/client.ts";
-import { type JobSummary } from "../db/job-columns.ts";
+import type { JobSummary } from "../db/job-columns.ts";
 import { type KeptReport, toDbEnum } from "../db/rows.ts";
 import { inTransaction, readWithRetry, type Transaction } from "../db/transaction.ts";
 import type { Engine } from "../engine.ts";

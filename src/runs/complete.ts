@@ -1,4 +1,4 @@
-import { type JobSummary } from "../db/job-columns.ts";
+import type { JobSummary } from "../db/job-columns.ts";
 import { inTransaction, type Transaction } from "../db/transaction.ts";
 import type { Engine } from "../engine.ts";
 import { writeVersions } from "../jobs/store.ts";

@@ -1,5 +1,5 @@
 import type { WorkflowRun } from "../db/generated/client/client.ts";
-import { type JobSummary } from "../db/job-columns.ts";
+import type { JobSummary } from "../db/job-columns.ts";
 import type { JsonValue } from "../db/rows.ts";
 import { InvalidInputError } from "../errors.ts";
 import type { EntityRef } from "../jobs/access-mode.ts";
@@ -7,7 +7,7 @@ import { checkCapability } from "../jobs/capabilities.ts";
 import type { ReportedJob } from "../jobs/lock.ts";
 import type { MetricsDelta } from "../jobs/metrics.ts";
 import { transitionTo } from "../jobs/state.ts";
-import { type JobChange } from "../jobs/version.ts";
+import type { JobChange } from "../jobs/version.ts";
 import { admitReport, type ReportRefusal } from "./admission.ts";
 import type { LockedRun } from "./lock.ts";
 import { assessReport, type PolicyError, type PolicyViolation } from "./policy.ts";

@@ -7,7 +7,7 @@ import type { AccessModeViolationError, BudgetExceededError, InvalidInputError, 
 import type { ReportedJob } from "../jobs/lock.ts";
 import { isZero, type MetricsDelta } from "../jobs/metrics.ts";
 import { writeVersions } from "../jobs/store.ts";
-import { type JobChange } from "../jobs/version.ts";
+import type { JobChange } from "../jobs/version.ts";
 import { admitReport, type ReportRefusal } from "./admission.ts";
 import { leaseUntil } from "./lease-token.ts";
 import { type LockedRun, lockReportedRuns, SequentialReports } from "./lock.ts";

@@ -1,6 +1,6 @@
 import { Prisma, type WorkflowRun } from "../db/generated/client/client.ts";
 import type { JobState } from "../db/generated/client/enums.ts";
-import { type JobSummary } from "../db/job-columns.ts";
+import type { JobSummary } from "../db/job-columns.ts";
 import { estimateFewRows, FORCED_GENERIC_PLAN } from "../db/prepared.ts";
 import { type KeptReport, REPORT_COLUMNS, RUN_COLUMNS } from "../db/rows.ts";
 import type { Transaction } from "../db/transaction.ts";

@@ -1,4 +1,4 @@
-import { type JobSummary } from "../db/job-columns.ts";
+import type { JobSummary } from "../db/job-columns.ts";
 import type { JobMetrics } from "../db/metrics.ts";
 import type { KeptReport } from "../db/rows.ts";
 import { AccessModeViolationError, BudgetExceededError, CapabilityDeniedError, InvalidInputError } from "../errors.ts";

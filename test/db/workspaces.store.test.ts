@@ -37,10 +37,7 @@ test("every table of a workspace refers to its parent by a key that holds the wo
   const held = tables.filter(({ name, hasWorkspace }) => hasWorkspace && name !== "workspaces");
   expect(held.length).toBeGreaterThan(5);
   for (const { name, keys } of held) {
-    expect(keys, name).not.toEqual([]);
-    expect(
-      keys.filter(({ withWorkspace }) => !withWorkspace),
-      name,
-    ).toEqual([]);
+    expect({ name, keys: keys.length }).not.toEqual({ name, keys: 0 });
+    expect({ name, without: keys.filter(({ withWorkspace }) => !withWorkspace) }).toEqual({ name, without: [] });
   }
 });

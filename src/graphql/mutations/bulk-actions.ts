@@ -10,7 +10,7 @@ import { builder } from "../builder.ts";
 import type { GraphQLContext } from "../context.ts";
 import { ErrorInterface, toPlainError } from "../errors.ts";
 import { AiJobFilter } from "../queries/ai-jobs.ts";
-import { errorTypes, isPayloadWith, orThrow } from "../result.ts";
+import { type ErrorsOf, errorTypes, isPayloadWith, orThrow } from "../result.ts";
 import { AiJob } from "../types/ai-job.ts";
 import { loadJob } from "../types/relations.ts";
 
@@ -154,7 +154,10 @@ builder.mutationField("cancelAiJobs", (t) =>
     description: `Calls many jobs off, as cancelAiJob does one. ${GOES_ON}`,
     types: [
       CancelAiJobsPayload,
-      ...errorTypes<never, errors.InvalidInputError>()(errors.InvalidInputError, errors.TryAgainError),
+      ...errorTypes<ErrorsOf<typeof cancelAiJobs>, errors.InvalidInputError>()(
+        errors.InvalidInputError,
+        errors.TryAgainError,
+      ),
     ],
     union: { description: "What came of cancelAiJobs." },
     complexity: complexityOf,
@@ -170,7 +173,10 @@ builder.mutationField("retryAiJobs", (t) =>
     description: `Queues many jobs again, as retryAiJob does one. ${GOES_ON}`,
     types: [
       RetryAiJobsPayload,
-      ...errorTypes<never, errors.InvalidInputError>()(errors.InvalidInputError, errors.TryAgainError),
+      ...errorTypes<ErrorsOf<typeof retryAiJobs>, errors.InvalidInputError>()(
+        errors.InvalidInputError,
+        errors.TryAgainError,
+      ),
     ],
     union: { description: "What came of retryAiJobs." },
     complexity: complexityOf,

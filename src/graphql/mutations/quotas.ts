@@ -5,7 +5,7 @@ import { deleteQuota, listQuotas, MAX_QUOTAS, setQuota, WINDOW_SECONDS } from ".
 import type { QuotaUsage } from "../../quotas/usage.ts";
 import { builder } from "../builder.ts";
 import { QuotaResourceEnum } from "../enums.ts";
-import { errorTypes, isPayloadWith, orThrow } from "../result.ts";
+import { type ErrorsOf, errorTypes, isPayloadWith, orThrow } from "../result.ts";
 
 const Quota = builder.objectRef<QuotaUsage>("Quota").implement({
   description:
@@ -81,7 +81,7 @@ builder.mutationField("setQuota", (t) =>
       "Makes a quota of the workspace, or changes `max` of the one for the same profile, resource and window.",
     types: [
       SetQuotaPayload,
-      ...errorTypes<errors.UnknownCapabilityError, errors.InvalidInputError>()(
+      ...errorTypes<ErrorsOf<typeof setQuota>, errors.InvalidInputError>()(
         errors.InvalidInputError,
         errors.UnknownCapabilityError,
         errors.TryAgainError,
@@ -111,7 +111,10 @@ const DeleteQuotaPayload = builder.objectRef<{ readonly quotaId: string }>("Dele
 builder.mutationField("deleteQuota", (t) =>
   t.errorUnionField({
     description: "Removes a quota of the workspace.",
-    types: [DeleteQuotaPayload, ...errorTypes<errors.NotFoundError>()(errors.NotFoundError, errors.TryAgainError)],
+    types: [
+      DeleteQuotaPayload,
+      ...errorTypes<ErrorsOf<typeof deleteQuota>>()(errors.NotFoundError, errors.TryAgainError),
+    ],
     union: { description: "What came of deleteQuota." },
     args: { input: t.arg({ type: DeleteQuotaInput, required: true, description: "Which one." }) },
     resolve: async (_root, { input }, { engine, viewer }) => ({

@@ -2,7 +2,7 @@ import type { AiJob as Job } from "../../db/generated/client/client.ts";
 import * as errors from "../../errors.ts";
 import { retryAiJob } from "../../jobs/retry.ts";
 import { builder } from "../builder.ts";
-import { errorTypes, isPayloadWith, orThrow } from "../result.ts";
+import { type ErrorsOf, errorTypes, isPayloadWith, orThrow } from "../result.ts";
 import { AiJob } from "../types/ai-job.ts";
 
 const RetryAiJobInput = builder.inputType("RetryAiJobInput", {
@@ -23,9 +23,7 @@ builder.mutationField("retryAiJob", (t) =>
       "are left; but a POISONED job never, and none whose tokens have passed its budget (section 6).",
     types: [
       RetryAiJobPayload,
-      ...errorTypes<
-        errors.NotFoundError | errors.IllegalTransitionError | errors.JobPoisonedError | errors.BudgetExceededError
-      >()(
+      ...errorTypes<ErrorsOf<typeof retryAiJob>>()(
         errors.NotFoundError,
         errors.IllegalTransitionError,
         errors.JobPoisonedError,

@@ -3,7 +3,7 @@ import { startWorkflow } from "../../claims/start.ts";
 import * as errors from "../../errors.ts";
 import { builder } from "../builder.ts";
 import { leaseSeconds, workerId } from "../inputs.ts";
-import { errorTypes, isPayloadWith, orThrow } from "../result.ts";
+import { type ErrorsOf, errorTypes, isPayloadWith, orThrow } from "../result.ts";
 import { WorkflowClaim } from "../types/workflow-claim.ts";
 import { JobPoisoned } from "./report-security-violation.ts";
 
@@ -32,15 +32,7 @@ builder.mutationField("startWorkflow", (t) =>
     types: [
       StartWorkflowPayload,
       JobPoisoned,
-      ...errorTypes<
-        | errors.NotFoundError
-        | errors.IllegalTransitionError
-        | errors.JobPoisonedError
-        | errors.CapabilityDeniedError
-        | errors.BudgetExceededError
-        | errors.GuardFailedError,
-        errors.InvalidInputError
-      >()(
+      ...errorTypes<ErrorsOf<typeof startWorkflow>, errors.InvalidInputError>()(
         errors.NotFoundError,
         errors.InvalidInputError,
         errors.IllegalTransitionError,
