@@ -19,7 +19,8 @@ export class MigrationError extends Error {
 /**
  * Brings a database to the newest migration of this code; the caller holds the lock that keeps others out.
  * @returns the names of the migrations that were applied now.
- * @throws MigrationError when an earlier migration failed, one fails now, or the database is newer than the code.
+ * @throws MigrationError when the database was made before the first release, or by a newer version; when a migration
+ *   failed on it earlier, or fails now; or when one was edited after it had been applied.
  */
 export async function migrate(
   adapters: SqlMigrationAwareDriverAdapterFactory,
@@ -31,9 +32,11 @@ export async function migrate(
     const diagnose = () =>
       engine.diagnoseMigrationHistory({ migrationsList, optInToShadowDatabase: false, filters: NO_FILTER });
     const found = await diagnose();
-    refuseFailed(found.failedMigrationNames);
     const { history } = found;
-    if (history && history.diagnostic !== "databaseIsBehind") refuseNewer(history.unpersistedMigrationNames);
+    const unknown = history && history.diagnostic !== "databaseIsBehind" ? history.unpersistedMigrationNames : [];
+    refuseUnreleased(unknown, migrationsList);
+    refuseFailed(found.failedMigrationNames);
+    refuseNewer(unknown);
     refuseEdited(found.editedMigrationNames);
     const { appliedMigrationNames } = await engine
       .applyMigrations({ migrationsList, filters: NO_FILTER })
@@ -86,6 +89,22 @@ async function readMigrations(folder: string): Promise<MigrationList> {
   return { baseDir: folder, lockfile, shadowDbInitScript: "", migrationDirectories };
 }
 
+/**
+ * Migration names begin with their date, so one that this code does not know and that comes before its first is of the time
+ * before the first release, when the history was rewritten. Without this, such a database would pass for one that is newer,
+ * and its owner would look for a version that does not exist.
+ */
+function refuseUnreleased(unknown: readonly string[], { migrationDirectories }: MigrationList): void {
+  const first = migrationDirectories[0]?.path ?? "";
+  const [older] = unknown.filter((name) => name < first);
+  if (older === undefined) return;
+  throw new MigrationError(
+    `This database was made before the first release: it has the migration ${older}, and no version carries its data ` +
+      "over. Start with an empty database: name another one in DATABASE_URL, or remove this one (an embedded database is " +
+      "the folder that DATABASE_URL names, ./data if it is not set).",
+  );
+}
+
 function refuseFailed(names: readonly string[]): void {
   if (names.length === 0) return;
   throw new MigrationError(
@@ -95,6 +114,7 @@ function refuseFailed(names: readonly string[]): void {
 }
 
 function refuseNewer(names: readonly string[]): void {
+  if (names.length === 0) return;
   throw new MigrationError(
     `This database is newer than this server: it has the migration ${names.join(", ")}, which this version does not ` +
       "know. Start the version that made it, or a later one.",

@@ -6,8 +6,9 @@ import { fileURLToPath } from "node:url";
 import type { PGlite } from "@electric-sql/pglite";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { drift, MigrationError, migrate } from "../../src/db/migrate.ts";
-import { createPglite } from "../../src/db/pglite.ts";
+import { createPglite, openPglite } from "../../src/db/pglite.ts";
 import { PgliteAdapterFactory } from "../../src/db/pglite-adapter.ts";
+import { spawnServer } from "../support/spawn-server.ts";
 
 const REAL = fileURLToPath(new URL("../../prisma/migrations", import.meta.url));
 
@@ -123,6 +124,38 @@ describe("migrate", () => {
     expect(await tables()).not.toContain("three");
   });
 
+  describe("a database that was made before the first release", () => {
+    const OLD = "20261122190000_tables";
+    const sentence =
+      `This database was made before the first release: it has the migration ${OLD}, and no version carries its data ` +
+      "over. Start with an empty database: name another one in DATABASE_URL, or remove this one (an embedded database " +
+      "is the folder that DATABASE_URL names, ./data if it is not set).";
+
+    test.each([
+      ["all of it", { [OLD]: "CREATE TABLE old (id int)" }],
+      ["and more", { [OLD]: "CREATE TABLE old (id int)", "20261122190100_third_ring": "CREATE TABLE older (id int)" }],
+      [
+        "and a migration that failed",
+        { [OLD]: "CREATE TABLE old (id int)", "20261122190100_third_ring": "SELECT 1/0" },
+      ],
+    ])("is refused, and nothing is applied to it: %s", async (_, migrations) => {
+      await migrate(database, await only(migrations)).catch((error: unknown) => error);
+      const { message } = await refusal();
+      expect(message).toBe(sentence);
+      expect(await tables()).toContain("old");
+      expect(await tables()).not.toContain("ai_jobs");
+    });
+
+    test("is not served from its folder: the server ends, and says what to do", async () => {
+      const path = join(parent, "data");
+      const folder = await openPglite(path);
+      await migrate(new PgliteAdapterFactory(folder), await only({ [OLD]: "CREATE TABLE old (id int)" }));
+      await folder.close();
+      const { code, stderr } = await spawnServer({ DATABASE_URL: `file:${path}` }).exited;
+      expect({ code, stderr }).toEqual({ code: 1, stderr: `${sentence}\n` });
+    });
+  });
+
   test("refuses a migration that was edited after it was applied, and says what to do", async () => {
     await migrate(database);
     const [name = ""] = NAMES;
@@ -177,7 +210,7 @@ describe("drift", () => {
   });
 
   test("tells of columns, enum values and indexes that differ", async () => {
-    const [first = ""] = NAMES;
+    const [first = "", second = ""] = NAMES;
     const folder = await realAnd();
     const index = `CREATE INDEX "flight_recorder_events_order_xid_job_id_version_idx"`;
     const columns = `("order_xid", "job_id", "version")`;
@@ -185,7 +218,7 @@ describe("drift", () => {
     await edit(folder, first, `"status_reason" TEXT NOT NULL`, `"status_reason" TEXT`);
     await edit(folder, first, `    "issues" TEXT[] NOT NULL DEFAULT ARRAY[]::TEXT[],\n`, "");
     await edit(folder, first, "'cancelled', 'poisoned')", "'cancelled', 'poisoned', 'paused')");
-    await edit(folder, first, `${index} ON "flight_recorder_events"${columns};`, "");
+    await edit(folder, second, `${index} ON "flight_recorder_events"${columns};`, "");
     const sql = await drift(database, folder);
     expect(sql).toContain(`ALTER COLUMN "priority" SET DATA TYPE INTEGER`);
     expect(sql).toContain(`ALTER COLUMN "status_reason" SET NOT NULL`);

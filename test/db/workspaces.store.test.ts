@@ -36,8 +36,6 @@ test("every table of a workspace refers to its parent by a key that holds the wo
   expect(tables.filter((table) => !table.hasWorkspace).map(({ name }) => name)).toEqual(OF_NO_WORKSPACE);
   const held = tables.filter(({ name, hasWorkspace }) => hasWorkspace && name !== "workspaces");
   expect(held.length).toBeGreaterThan(5);
-  for (const { name, keys } of held) {
-    expect({ name, keys: keys.length }).not.toEqual({ name, keys: 0 });
-    expect({ name, without: keys.filter(({ withWorkspace }) => !withWorkspace) }).toEqual({ name, without: [] });
-  }
+  const loose = held.filter(({ keys }) => keys.length === 0 || keys.some(({ withWorkspace }) => !withWorkspace));
+  expect(loose).toEqual([]);
 });
