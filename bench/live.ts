@@ -8,9 +8,9 @@
  * `publish`. An event is made when the last one has reached everybody.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { Crowd } from "./live/crowd.ts";
 import { type Memory, ours, pubSub, type Side } from "./live/sides.ts";
 import { statementsPerEvent } from "./live/statements.ts";
+import { SubscriberProcess } from "./live/subscriber-process.ts";
 import { openWriter, type Writer } from "./live/writer.ts";
 import { settle, withDatabase } from "./support/database.ts";
 import { bar, machine, median, quantile, table } from "./support/figures.ts";
@@ -81,7 +81,7 @@ interface Latency {
 }
 
 /** One round: an event of each side in turn, each when the last one has reached everybody. */
-async function round(crowd: Crowd, sides: readonly Side[], question: Question, jobIds: readonly string[]) {
+async function round(crowd: SubscriberProcess, sides: readonly Side[], question: Question, jobIds: readonly string[]) {
   const perSide = sides.map((): number[] => []);
   const watched = [...new Set(jobIds)];
   const subscribers = jobIds.length / watched.length;
@@ -99,7 +99,12 @@ async function round(crowd: Crowd, sides: readonly Side[], question: Question, j
 }
 
 /** @returns the cells of a row, and how many times as long as pub/sub each of ours took. */
-async function measure(crowd: Crowd, sides: readonly Side[], question: Question, jobIds: readonly string[]) {
+async function measure(
+  crowd: SubscriberProcess,
+  sides: readonly Side[],
+  question: Question,
+  jobIds: readonly string[],
+) {
   const rounds: Latency[][] = [];
   // The first one only warms up.
   for (let at = 0; at <= ROUNDS; at += 1) rounds.push(await round(crowd, sides, question, jobIds));
@@ -124,7 +129,7 @@ function perSubscriber(before: Memory | undefined, after: Memory | undefined): s
 
 /** Prints how long changes take, what must hold of that, and what a subscriber holds. */
 async function showLatencies(databaseUrl: string, writer: Writer): Promise<void> {
-  const crowd = new Crowd();
+  const crowd = new SubscriberProcess();
   const started: Side[] = [];
   try {
     const [own, byAnother] = await ours(databaseUrl, writer);

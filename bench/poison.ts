@@ -65,12 +65,12 @@ async function addRunningJobs(sql: pg.Client, count: number): Promise<string[]> 
   await addJobs(sql, count * 10);
   const { rows } = await sql.query<{ id: string }>("SELECT job_id AS id FROM ai_jobs WHERE state = 'running'");
   await sql.query(`
-    INSERT INTO workflow_runs (id, job_id, attempt, worker_id, lease_token, lease_expires_at)
-    SELECT gen_random_uuid(), job_id, 1, 'bench', sha256('token'), now() + interval '1 hour'
+    INSERT INTO workflow_runs (id, workspace_id, job_id, attempt, worker_id, lease_token, lease_expires_at)
+    SELECT gen_random_uuid(), workspace_id, job_id, 1, 'bench', sha256('token'), now() + interval '1 hour'
     FROM ai_jobs WHERE state = 'running'`);
   await sql.query(`
-    INSERT INTO node_executions (id, workflow_run_id, node_id, node_type, sequence, state, finished_at)
-    SELECT gen_random_uuid(), r.id, 'node-' || n, 'tool', n, v.state, v.finished_at
+    INSERT INTO node_executions (id, workspace_id, workflow_run_id, node_id, node_type, sequence, state, finished_at)
+    SELECT gen_random_uuid(), r.workspace_id, r.id, 'node-' || n, 'tool', n, v.state, v.finished_at
     FROM workflow_runs r, generate_series(1, 10) n,
       LATERAL (SELECT CASE WHEN n <= 5 THEN 'completed' ELSE 'running' END::"JobState" AS state,
         CASE WHEN n <= 5 THEN now() END AS finished_at) v`);

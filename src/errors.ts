@@ -1,5 +1,5 @@
 import type { JobState } from "./db/generated/client/enums.ts";
-import type { JobSummary } from "./db/rows.ts";
+import type { JobSummary } from "./db/job-columns.ts";
 
 /** Every code that a client can meet, and when it is raised. The one list: GraphQL's ErrorCode follows from it. */
 export const ERROR_CODES = {

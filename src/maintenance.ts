@@ -3,7 +3,7 @@ import type { Engine } from "./engine.ts";
 import { resumeBulkActions } from "./jobs/bulk/action.ts";
 import { LONGEST_LAG_MS, lagWatch } from "./live/lag.ts";
 import { recoverStalledRuns } from "./runs/recover.ts";
-import { foldTotals } from "./totals/totals.ts";
+import { foldTotals } from "./totals/fold.ts";
 
 /** What a server does again and again beside its requests. Several servers may do each of these at once. */
 

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { openDatabase } from "../../src/db/open.ts";
 import { startTestServer } from "../../test/support/server.ts";
-import { Crowd } from "./crowd.ts";
+import { SubscriberProcess } from "./subscriber-process.ts";
 import type { Writer } from "./writer.ts";
 
 const EVENTS = 10;
@@ -23,7 +23,7 @@ export async function statementsPerEvent(
     statements += 1;
   });
   const server = await startTestServer(database, {}, { pollMs: 250 });
-  const crowd = new Crowd();
+  const crowd = new SubscriberProcess();
   const [jobId = ""] = writer.jobIds;
   const perEvent: number[] = [];
   let opened = 0;

@@ -6,7 +6,8 @@ import { checkCapability } from "../jobs/capabilities.ts";
 import type { LockedJob } from "../jobs/lock.ts";
 import { countGuards } from "../jobs/metrics.ts";
 import { transitionTo } from "../jobs/state.ts";
-import { type JobChange, writeVersions } from "../jobs/store.ts";
+import { writeVersions } from "../jobs/store.ts";
+import type { JobChange } from "../jobs/version.ts";
 import { capabilityDenial } from "../log/event.ts";
 import { leaseUntil, newLeaseToken } from "../runs/lease-token.ts";
 import { insertRunsCte } from "../runs/store.ts";
@@ -108,6 +109,7 @@ function decide(engine: Engine, job: LockedJob, worker: Worker): Decision {
 function runOf(job: LockedJob, { workerId, leaseSeconds }: Worker, leaseToken: Uint8Array<ArrayBuffer>): WorkflowRun {
   return {
     id: uuidv7(),
+    workspaceId: job.workspaceId,
     jobId: job.jobId,
     attempt: job.attempt + 1,
     state: "RUNNING",

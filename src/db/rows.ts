@@ -1,4 +1,12 @@
-import { type AiJob, Prisma } from "./generated/client/client.ts";
+import {
+  type AiJob,
+  type FlightRecorderEvent,
+  type NodeExecution,
+  Prisma,
+  type Quota,
+  type WorkerReport,
+  type WorkflowRun,
+} from "./generated/client/client.ts";
 
 /**
  * How rows read by hand-written SQL come to look like Prisma's own: the select list renames each column, and gives
@@ -8,58 +16,38 @@ import { type AiJob, Prisma } from "./generated/client/client.ts";
 /** Names of columns by the names of their fields. */
 const SNAKE_CASE = new Map<string, string>();
 
-/** The nine metrics of a job, in the order of the spec [HSK-JOB-101]. */
-export const METRIC_NAMES = [
-  "durationMs",
-  "totalTokens",
-  "inputTokens",
-  "outputTokens",
-  "tokensPlanner",
-  "tokensExecutor",
-  "entitiesRead",
-  "entitiesWritten",
-  "validatorsRunCount",
-] as const;
+/** The columns of these models that are of a native enum. */
+type EnumField<Model> = Model extends unknown
+  ? {
+      [Field in keyof Model]: NonNullable<Model[Field]> extends string
+        ? string extends NonNullable<Model[Field]>
+          ? never
+          : Field
+        : never;
+    }[keyof Model]
+  : never;
 
-/** What every client, JavaScript included, reads exactly: the most that a metric can be, or that GraphQL's SafeInt says. */
-export const MAX_SAFE_METRIC = BigInt(Number.MAX_SAFE_INTEGER);
+/** Columns of a native enum, of all tables that are read here; one that is missing does not compile. */
+const ENUM_FIELDS = {
+  jobKind: true,
+  state: true,
+  previousState: true,
+  accessMode: true,
+  safetyMode: true,
+  modelTier: true,
+  type: true,
+  actor: true,
+  resource: true,
+} as const satisfies Record<
+  EnumField<AiJob | WorkflowRun | NodeExecution | FlightRecorderEvent | WorkerReport | Quota>,
+  true
+>;
 
-export type MetricName = (typeof METRIC_NAMES)[number];
-export type JobMetrics = Readonly<Record<MetricName, bigint>>;
-
-/** The nine metrics out of a row that has them among other columns. */
-export function metricsOf(row: JobMetrics): JobMetrics {
-  return {
-    durationMs: row.durationMs,
-    totalTokens: row.totalTokens,
-    inputTokens: row.inputTokens,
-    outputTokens: row.outputTokens,
-    tokensPlanner: row.tokensPlanner,
-    tokensExecutor: row.tokensExecutor,
-    entitiesRead: row.entitiesRead,
-    entitiesWritten: row.entitiesWritten,
-    validatorsRunCount: row.validatorsRunCount,
-  };
+/** Whether a column of this name is of a native enum, in whichever table. */
+export function isEnumField(field: string): boolean {
+  return Object.hasOwn(ENUM_FIELDS, field);
 }
 
-/** Columns of a native enum, by the table they stand in. */
-const ENUM_FIELDS: ReadonlySet<string> = new Set([
-  "jobKind",
-  "state",
-  "previousState",
-  "accessMode",
-  "safetyMode",
-  "modelTier",
-  "type",
-  "actor",
-  "resource",
-]);
-
-/** A column of a job, by its name here. */
-export type JobField = Prisma.AiJobScalarFieldEnum;
-
-export const JOB_FIELDS = Object.values(Prisma.AiJobScalarFieldEnum);
-export const JOB_COLUMNS = selectList(JOB_FIELDS);
 export const RUN_COLUMNS = selectList(Object.values(Prisma.WorkflowRunScalarFieldEnum));
 const NODE_FIELDS = Object.values(Prisma.NodeExecutionScalarFieldEnum);
 export const NODE_COLUMNS = selectList(NODE_FIELDS);
@@ -67,38 +55,19 @@ export const NODE_COLUMNS = selectList(NODE_FIELDS);
 export const NODE_COLUMNS_WITHOUT_PAYLOADS = selectList(
   NODE_FIELDS.filter((field) => field !== "inputPayload" && field !== "outputPayload"),
 );
-export const REPORT_COLUMNS = selectList(Object.values(Prisma.WorkerReportScalarFieldEnum));
+/** A report without its workspace: it is read beside its run, whose row has a column of the same name. */
+export type KeptReport = Omit<WorkerReport, "workspaceId">;
+export const REPORT_COLUMNS = selectList(
+  Object.values(Prisma.WorkerReportScalarFieldEnum).filter((field) => field !== "workspaceId"),
+);
 export const EVENT_COLUMNS = selectList(Object.values(Prisma.FlightRecorderEventScalarFieldEnum));
 export const QUOTA_COLUMNS = selectList(Object.values(Prisma.QuotaScalarFieldEnum));
 
-export function isJobField(name: string): name is JobField {
-  return Object.hasOwn(Prisma.AiJobScalarFieldEnum, name);
-}
-
-/** Some columns of a job: a document may be megabytes, and in a list each column costs time again with every row. */
-export function jobColumns(fields: readonly JobField[]): Prisma.Sql {
-  return selectList(fields);
-}
-
-/** What may be megabytes of one job. */
-const DOCUMENT_FIELDS = ["jobInputs", "jobOutputs", "entityRefs", "plannedOperations"] as const;
-
-export type DocumentField = (typeof DOCUMENT_FIELDS)[number];
-
-/** A job that may have been read without its documents. */
-export type JobSummary = Omit<AiJob, DocumentField>;
-
-export function isDocumentField(field: string): field is DocumentField {
-  return DOCUMENT_FIELDS.some((document) => document === field);
-}
-
-/** A job without its documents: what fits into memory however many jobs are read. */
-export const JOB_SUMMARY_COLUMNS = selectList(JOB_FIELDS.filter((field) => !isDocumentField(field)));
-
-function selectList(fields: readonly string[]): Prisma.Sql {
+/** Columns as a row of Prisma has them: by the names of the fields, and with the names of an enum's values. */
+export function selectList(fields: readonly string[]): Prisma.Sql {
   const columns = fields.map((field) => {
     const column = `"${snakeCase(field)}"`;
-    return `${ENUM_FIELDS.has(field) ? `upper(${column}::text)` : column} AS "${field}"`;
+    return `${isEnumField(field) ? `upper(${column}::text)` : column} AS "${field}"`;
   });
   return Prisma.raw(columns.join(", "));
 }
@@ -132,7 +101,7 @@ export function toRecord(row: object): Readonly<Record<string, unknown>> {
   const record: Record<string, unknown> = {};
   const entries: [string, unknown][] = Object.entries(row);
   for (const [field, value] of entries) {
-    if (value !== null && value !== undefined) record[snakeCase(field)] = toColumn(field, value);
+    if (value !== null && value !== undefined) record[snakeCase(field)] = toColumn(value, isEnumField(field));
   }
   return record;
 }
@@ -147,8 +116,9 @@ export function recordset(records: readonly object[]): Prisma.Sql {
   return Prisma.sql`${JSON.stringify(records)}::json`;
 }
 
-function toColumn(field: string, value: unknown): unknown {
-  if (typeof value === "string") return ENUM_FIELDS.has(field) ? toDbEnum(value) : value;
+/** A value as `toRecord` has it. */
+export function toColumn(value: unknown, isEnum: boolean): unknown {
+  if (typeof value === "string") return isEnum ? toDbEnum(value) : value;
   if (typeof value === "bigint") return value.toString();
   if (value instanceof Date) return value.toISOString();
   if (value instanceof Uint8Array) return `\\x${Buffer.from(value).toString("hex")}`;

@@ -9,7 +9,6 @@ import type PrismaTypes from "../db/generated/pothos-types.ts";
 import { getDatamodel } from "../db/generated/pothos-types.ts";
 import type { JsonValue } from "../db/rows.ts";
 import { InvalidInputError } from "../errors.ts";
-import { uuidOrNil } from "../uuid.ts";
 import type { GraphQLContext } from "./context.ts";
 
 /** The largest page, and the one that is given where neither `first` nor `last` is. */
@@ -118,22 +117,6 @@ export const builder = new SchemaBuilder<{
       ),
   },
 });
-
-/**
- * A node's options, by which many of its type are loaded by their ids in one statement. Prisma puts reads of single rows
- * together only where they ask for nothing of another table, such as the workspace of a run's job.
- */
-export function loadedTogether<Row extends { readonly id: string }>(
-  read: (ids: string[], context: GraphQLContext) => Promise<readonly Row[]>,
-) {
-  return {
-    loadManyWithoutCache: async (given: readonly string[], context: GraphQLContext) => {
-      const ids = given.map(uuidOrNil);
-      const rows = new Map((await read(ids, context)).map((row) => [row.id, row]));
-      return ids.map((id) => rows.get(id) ?? null);
-    },
-  };
-}
 
 /** Any type's name can stand in a global id; only nodes can be loaded by one. */
 function assertNodeType({ schema }: GraphQLResolveInfo, { typename }: { readonly typename: string }): void {

@@ -1,8 +1,8 @@
-import { type GraphQLResolveInfo, Kind, type SelectionSetNode } from "graphql";
+import { type FieldNode, type GraphQLResolveInfo, Kind, type SelectionSetNode } from "graphql";
 import { z } from "zod";
+import type { Slice } from "../db/slice.ts";
 import { InvalidInputError } from "../errors.ts";
 import { isStorableDate } from "../jobs/input-text.ts";
-import type { Slice } from "../jobs/queries.ts";
 import { PAGE } from "./builder.ts";
 
 /** A Relay connection over a list that is read by keyset. */
@@ -59,15 +59,26 @@ export function toPage<Row, Key>(rows: readonly Row[], slice: Slice<Key>, codec:
   const more = rows.length === slice.limit;
   const kept = more ? rows.slice(0, -1) : [...rows];
   if (slice.fromEnd) kept.reverse();
-  const edges = kept.map((node) => ({ cursor: encode(codec.keyOf(node)), node }));
+  const cursorOf = (node: Row) => encode(codec.keyOf(node));
+  const [first, last] = [kept.at(0), kept.at(-1)];
   return {
-    edges,
+    // A cursor is made where it is asked for: most operations want the rows alone.
+    edges: kept.map((node) => ({
+      get cursor() {
+        return cursorOf(node);
+      },
+      node,
+    })),
     pageInfo: {
       // On the far side the answer is exact; on the near side the cursor itself is what lies there.
       hasNextPage: slice.fromEnd ? slice.before !== undefined : more,
       hasPreviousPage: slice.fromEnd ? more : slice.after !== undefined,
-      startCursor: edges.at(0)?.cursor ?? null,
-      endCursor: edges.at(-1)?.cursor ?? null,
+      get startCursor() {
+        return first === undefined ? null : cursorOf(first);
+      },
+      get endCursor() {
+        return last === undefined ? null : cursorOf(last);
+      },
     },
   };
 }
@@ -97,10 +108,26 @@ function parse(cursor: string): unknown {
   }
 }
 
-/** The names of all fields that the operation asks for, however deep below the one that is being resolved. */
-export function namesBelow(info: GraphQLResolveInfo): ReadonlySet<string> {
+/**
+ * The names of all fields that the operation asks for, however deep below the one that is being resolved. Told once for
+ * each field of a document: the server keeps the documents that come often, and walking one again for each row and each
+ * request would cost more than what it saves to read only the columns asked for.
+ */
+export function namesBelow({ fieldNodes, fragments }: GraphQLResolveInfo): ReadonlySet<string> {
+  const [first, ...others] = fieldNodes.map((node) => namesOf(node, fragments));
+  if (others.length === 0 && first) return first;
+  // The same field was asked for at several places of the document.
+  return new Set([first, ...others].flatMap((names) => [...(names ?? [])]));
+}
+
+/** Fragments are of the field's own document, and so never others for the same field. */
+const NAMES = new WeakMap<FieldNode, ReadonlySet<string>>();
+
+function namesOf(node: FieldNode, fragments: GraphQLResolveInfo["fragments"]): ReadonlySet<string> {
+  const known = NAMES.get(node);
+  if (known) return known;
   const names = new Set<string>();
-  const fragments = new Set<string>();
+  const spread = new Set<string>();
   const collect = (set: SelectionSetNode | undefined): void => {
     for (const selection of set?.selections ?? []) {
       switch (selection.kind) {
@@ -113,13 +140,14 @@ export function namesBelow(info: GraphQLResolveInfo): ReadonlySet<string> {
           break;
         case Kind.FRAGMENT_SPREAD: {
           const name = selection.name.value;
-          if (fragments.has(name)) break;
-          fragments.add(name);
-          collect(info.fragments[name]?.selectionSet);
+          if (spread.has(name)) break;
+          spread.add(name);
+          collect(fragments[name]?.selectionSet);
         }
       }
     }
   };
-  for (const node of info.fieldNodes) collect(node.selectionSet);
+  collect(node.selectionSet);
+  NAMES.set(node, names);
   return names;
 }

@@ -2,7 +2,7 @@ import type { Claimer } from "../claims/claim.ts";
 import type { Engine } from "../engine.ts";
 import type { Feed } from "../live/feed.ts";
 import type { CompleteWorkflows } from "../runs/batched-complete.ts";
-import type { Loaders, SharedLoaders } from "./loaders.ts";
+import type { ListReads, ReadsById, SharedReads } from "./reads.ts";
 import type { WatchPermission } from "./subscriptions/watch-rule.ts";
 import type { Viewer } from "./viewer.ts";
 
@@ -25,9 +25,10 @@ export interface GraphQLContext {
   readonly viewer: Viewer;
   readonly mayWatch: WatchPermission;
   readonly delivery: Delivery;
-  readonly sharedLoaders: SharedLoaders;
-  /** Of the operation; while a subscription tells of an event, those that all subscribers of this event share. */
-  loaders: Loaders;
+  readonly lists: ListReads;
+  readonly sharedReads: SharedReads;
+  /** Those of the server; while a subscription tells of an event, those that all subscribers of this event share. */
+  reads: ReadsById;
   /** Aborted when the client has gone; undefined where nobody can tell. */
   readonly signal: AbortSignal | undefined;
 }

@@ -3,7 +3,7 @@ import type { Logger } from "pino";
 import type { Claimer } from "../claims/claim.ts";
 import type { Engine } from "../engine.ts";
 import type { GraphQLContext } from "../graphql/context.ts";
-import { newLoaders, SharedLoaders } from "../graphql/loaders.ts";
+import { createListReads, createReadsById, SharedReads } from "../graphql/reads.ts";
 import { schema } from "../graphql/schema.ts";
 import { anyoneMayWatch, type WatchPermission } from "../graphql/subscriptions/watch-rule.ts";
 import type { Viewer } from "../graphql/viewer.ts";
@@ -60,7 +60,9 @@ export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
   const { engine, feed, claimer, notifier, maintenance, log, corsOrigins, maxBodyBytes } = options;
   const { mayWatch = anyoneMayWatch, keepAliveMs = KEEP_ALIVE_MS, maxOperations, maxReservations } = options;
   const deliveries = new Deliveries();
-  const sharedLoaders = new SharedLoaders();
+  const reads = createReadsById(engine.prisma);
+  const sharedReads = new SharedReads(reads);
+  const lists = createListReads(engine.prisma);
   const completeWorkflows = createBatchedComplete(engine);
   return createYoga<Transport, ReturnType<typeof contextOf>>({
     schema,
@@ -106,8 +108,9 @@ export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
       viewer: viewer ?? viewerOf(request?.headers.get(WORKSPACE_HEADER)),
       mayWatch,
       delivery: request ? deliveries.of(request) : {},
-      sharedLoaders,
-      loaders: newLoaders(),
+      lists,
+      sharedReads,
+      reads,
       // Over a WebSocket there is no request.
       signal: request ? request.signal : signal,
     };

@@ -1,7 +1,7 @@
 import type { AiJob } from "../db/generated/client/client.ts";
-import type { JobSummary } from "../db/rows.ts";
+import type { JobSummary } from "../db/job-columns.ts";
 import { type CommandContext, inTransaction, type Transaction } from "../db/transaction.ts";
-import { type AppError, IllegalTransitionError, JobPoisonedError, NotFoundError } from "../errors.ts";
+import { IllegalTransitionError, JobPoisonedError, NotFoundError } from "../errors.ts";
 import type { Actor } from "../log/event.ts";
 import { redactText } from "../log/redact.ts";
 import { endRunsCte, type RunEnd } from "../runs/store.ts";
@@ -17,13 +17,19 @@ export interface CancelAiJob {
   readonly includeChildren?: boolean;
 }
 
-/** Cancels a job that has not ended. A worker busy with it is told STOP_CANCELLED at its next call; nothing is killed. */
+/** Why a job is not cancelled. */
+export type CancelError = NotFoundError | JobPoisonedError | IllegalTransitionError;
+
+/**
+ * Cancels a job that has not ended. A worker busy with it is told STOP_CANCELLED at its next call; nothing is killed.
+ * @returns the job as it is now, or why nothing was changed.
+ */
 export function cancelAiJob(
   context: CommandContext,
   workspaceId: string,
   by: Actor,
   input: CancelAiJob,
-): Promise<AiJob | AppError> {
+): Promise<AiJob | CancelError> {
   return inTransaction(context, (tx) => cancel(tx, workspaceId, by, input));
 }
 
@@ -32,7 +38,7 @@ async function cancel(
   workspaceId: string,
   by: Actor,
   { jobId, reason, includeChildren = false }: CancelAiJob,
-): Promise<AiJob | AppError> {
+): Promise<AiJob | CancelError> {
   const tree = includeChildren ? await lockTree(tx, jobId, "CANCELLED", workspaceId) : undefined;
   const job = includeChildren ? tree?.job : await lockJob(tx, workspaceId, jobId);
   if (!job) return new NotFoundError("job");
@@ -46,7 +52,7 @@ async function cancel(
 }
 
 /** Why a job cannot be cancelled; null where it can. */
-export function refuseCancel(job: JobSummary): JobPoisonedError | IllegalTransitionError | null {
+export function refuseCancel(job: JobSummary): Exclude<CancelError, NotFoundError> | null {
   if (job.state === "POISONED") return new JobPoisonedError(job);
   return mayBecome(job.state, "CANCELLED") ? null : new IllegalTransitionError(job.state, "CANCELLED");
 }

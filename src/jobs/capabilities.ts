@@ -1,20 +1,18 @@
 import type { JobKind } from "../db/generated/client/enums.ts";
 
-/** What each kind needs, and the profile that it gets where the client names none (section 8). */
-const NEEDS = {
-  DOC_EDIT: { capability: "doc.summarize", profile: "default" },
-  SHEET_TRANSFORM: { capability: "doc.summarize", profile: "default" },
-  CANVAS_CLUSTER: { capability: "doc.summarize", profile: "default" },
-  ASR_TRANSCRIBE: { capability: "doc.summarize", profile: "default" },
-  WORKFLOW_RUN: { capability: "doc.summarize", profile: "default" },
-  DOC_SUMMARIZE: { capability: "doc.summarize", profile: "default" },
-  TERMINAL_EXEC: { capability: "term.exec", profile: "terminal" },
-} as const satisfies Record<JobKind, { capability: string; profile: string }>;
-
-/** The profile that a kind's jobs get where the client asks for none. */
-export function defaultProfileOf(kind: JobKind): string {
-  return NEEDS[kind].profile;
-}
+/**
+ * The capability that each kind needs (section 8). Which profile a kind gets where a submit names none is not said here:
+ * the database says it, in `capability_profiles.job_kinds`, which is also what the API shows.
+ */
+const NEEDED = {
+  DOC_EDIT: "doc.summarize",
+  SHEET_TRANSFORM: "doc.summarize",
+  CANVAS_CLUSTER: "doc.summarize",
+  ASR_TRANSCRIBE: "doc.summarize",
+  WORKFLOW_RUN: "doc.summarize",
+  DOC_SUMMARIZE: "doc.summarize",
+  TERMINAL_EXEC: "term.exec",
+} as const satisfies Record<JobKind, string>;
 
 /** Capabilities that have scopes: `fs.read` is one, and `fs.read:/docs` a scope of it (section 8). */
 const AXES: ReadonlySet<string> = new Set(["fs.read", "fs.write", "proc.exec", "net.http", "device", "secrets.use"]);
@@ -30,6 +28,6 @@ export type CapabilityCheck =
 
 /** Whether capabilities suffice for a kind. The server decides this; what a client asks for is only a name. */
 export function checkCapability(kind: JobKind, capabilities: readonly string[]): CapabilityCheck {
-  const { capability } = NEEDS[kind];
+  const capability = NEEDED[kind];
   return { granted: capabilities.some((held) => grants(held, capability)), capability };
 }

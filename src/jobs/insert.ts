@@ -1,12 +1,40 @@
 import { randomUUID } from "node:crypto";
-import type { AiJob } from "../db/generated/client/client.ts";
+import { type AiJob, Prisma } from "../db/generated/client/client.ts";
+import { JOB_FIELDS, type JobField } from "../db/job-columns.ts";
 import { FORCED_GENERIC_PLAN } from "../db/prepared.ts";
-import { toRecord, toRecordset } from "../db/rows.ts";
+import { selectList, snakeCase, toRecord, toRecordset } from "../db/rows.ts";
 import type { Transaction } from "../db/transaction.ts";
-import { canonicalText, type EventDraft } from "../log/event.ts";
-import { type NewJob, toEvent } from "./store.ts";
+import { type EventDraft, eventOf } from "../log/event.ts";
+import { canonicalText } from "../log/hash.ts";
 
-/** The door for a job's first version. */
+/** How a job's first version is written. */
+
+/** What only the database knows of a new job, by its expressions: its place in the log, its time, and so its hash. */
+const POSITION = {
+  orderXid: "place.order_xid",
+  chainHash: "place.hash",
+  createdAt: "place.now",
+  updatedAt: "place.now",
+} as const satisfies Partial<Record<JobField, string>>;
+
+/** A new job, but for what only the database knows. */
+export type NewJob = Omit<AiJob, keyof typeof POSITION>;
+
+const COLUMNS = Prisma.raw(JOB_FIELDS.map(snakeCase).join(", "));
+const VALUES = Prisma.raw(JOB_FIELDS.map(valueOf).join(", "));
+
+/** What is read back. All else is stored as it was sent: no column is left to a default, and no trigger changes one. */
+const RETURNED = JOB_FIELDS.filter(isPosition);
+const RETURNED_LIST = selectList(RETURNED);
+const RETURNED_COLUMNS = Prisma.raw(RETURNED.map(snakeCase).join(", "));
+
+function valueOf(field: JobField): string {
+  return isPosition(field) ? POSITION[field] : `job.${snakeCase(field)}`;
+}
+
+function isPosition(field: JobField): field is keyof typeof POSITION {
+  return Object.hasOwn(POSITION, field);
+}
 
 /** Only the database knows a new job's place in the log and its time: the statement puts them into the event. */
 const UNKNOWN_POSITION = { orderXid: 0n, recordedAt: new Date(0) };
@@ -19,10 +47,10 @@ const UNKNOWN_POSITION = { orderXid: 0n, recordedAt: new Date(0) };
  * @returns undefined where the workspace has a job with this idempotency key already; nothing was written then.
  */
 export async function insertJob(db: Transaction, job: NewJob, draft: EventDraft): Promise<AiJob | undefined> {
-  const event = toEvent(job, undefined, draft, UNKNOWN_POSITION);
+  const event = eventOf(job, undefined, draft, UNKNOWN_POSITION);
   const mark = { orderXid: randomUUID(), recordedAt: randomUUID() };
   const text = canonicalText(event, mark.orderXid, mark.recordedAt);
-  const [submitted] = await db.$queryRaw<Pick<AiJob, "orderXid" | "chainHash" | "createdAt" | "updatedAt">[]>`
+  const [row] = await db.$queryRaw<Pick<AiJob, keyof typeof POSITION>[]>`
     ${FORCED_GENERIC_PLAN} WITH here AS MATERIALIZED (
       SELECT current_order_xid() AS order_xid, date_trunc('milliseconds', clock_timestamp()) AS now
     ), place AS MATERIALIZED (
@@ -34,25 +62,15 @@ export async function insertJob(db: Transaction, job: NewJob, draft: EventDraft)
     ), workspace AS (
       INSERT INTO workspaces (workspace_id) VALUES (${job.workspaceId}::uuid) ON CONFLICT DO NOTHING
     ), submitted AS (
-      INSERT INTO ai_jobs (
-        job_id, workspace_id, trace_id, parent_job_id, root_job_id, job_kind, status_reason, protocol_id, profile_id,
-        capability_profile_id, access_mode, safety_mode, model_tier, entity_refs, planned_operations, job_inputs,
-        priority, run_after, max_attempts, token_budget, idempotency_key, submit_hash, order_xid, chain_hash,
-        created_at, updated_at)
-      SELECT
-        job_id, workspace_id, trace_id, parent_job_id, root_job_id, job_kind, status_reason, protocol_id, profile_id,
-        capability_profile_id, access_mode, safety_mode, model_tier, entity_refs, planned_operations, job_inputs,
-        priority, run_after, max_attempts, token_budget, idempotency_key, submit_hash, place.order_xid, place.hash,
-        place.now, place.now
-      FROM place, json_populate_recordset(NULL::ai_jobs, ${toRecordset([job])})
+      INSERT INTO ai_jobs (${COLUMNS}) SELECT ${VALUES}
+      FROM place, json_populate_recordset(NULL::ai_jobs, ${toRecordset([job])}) AS job
       ON CONFLICT (workspace_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
-      RETURNING job_id, order_xid, chain_hash, created_at, updated_at
+      RETURNING ${RETURNED_COLUMNS}
     ), recorded AS (
       INSERT INTO flight_recorder_events
       SELECT e.* FROM submitted, jsonb_populate_record(NULL::flight_recorder_events, ${JSON.stringify(toRecord(event))}::jsonb
         || jsonb_build_object('order_xid', order_xid, 'recorded_at', created_at, 'hash', chain_hash)) AS e
     )
-    SELECT order_xid AS "orderXid", chain_hash AS "chainHash", created_at AS "createdAt", updated_at AS "updatedAt"
-    FROM submitted`;
-  return submitted && { ...job, ...submitted };
+    SELECT ${RETURNED_LIST} FROM submitted`;
+  return row && { ...job, ...row };
 }

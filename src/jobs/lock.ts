@@ -1,7 +1,7 @@
 import { type AiJob, Prisma } from "../db/generated/client/client.ts";
+import { type DocumentField, JOB_COLUMNS, JOB_SUMMARY_COLUMNS } from "../db/job-columns.ts";
 import { FORCED_GENERIC_PLAN } from "../db/prepared.ts";
-import type { DocumentField, JsonValue } from "../db/rows.ts";
-import { JOB_COLUMNS, JOB_SUMMARY_COLUMNS } from "../db/rows.ts";
+import type { JsonValue } from "../db/rows.ts";
 import type { Transaction } from "../db/transaction.ts";
 
 /** Locks on jobs' rows: whoever writes a job, its runs or its nodes has one first (section 4). */

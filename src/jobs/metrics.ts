@@ -1,19 +1,23 @@
-import { type JobMetrics, MAX_SAFE_METRIC, METRIC_NAMES, type MetricName } from "../db/rows.ts";
+import { METRIC_NAMES, type MetricName } from "../db/job-columns.ts";
+import { type JobMetrics, MAX_SAFE_METRIC, ZERO_METRICS } from "../db/metrics.ts";
 import { InvalidInputError } from "../errors.ts";
 
-/** What a report adds: whole numbers from 0 to 2^53 - 1. The total is the server's. */
-export type MetricsDelta = Readonly<Record<Exclude<MetricName, "totalTokens">, number>>;
+/** A metric that workers report; the total is the server's. */
+export type ReportedMetric = Exclude<MetricName, "totalTokens">;
 
-export const NO_METRICS: MetricsDelta = {
-  durationMs: 0,
-  inputTokens: 0,
-  outputTokens: 0,
-  tokensPlanner: 0,
-  tokensExecutor: 0,
-  entitiesRead: 0,
-  entitiesWritten: 0,
-  validatorsRunCount: 0,
-};
+/** What a report adds: whole numbers from 0 to 2^53 - 1. */
+export type MetricsDelta = Readonly<Record<ReportedMetric, number>>;
+
+/** @returns one value for each metric that workers report. */
+export function forEachReportedMetric<Value>(valueOf: (name: ReportedMetric) => Value): Record<ReportedMetric, Value>;
+export function forEachReportedMetric(valueOf: (name: ReportedMetric) => unknown): Record<string, unknown> {
+  return Object.fromEntries(REPORTED_METRICS.map((name) => [name, valueOf(name)]));
+}
+
+const REPORTED_METRICS: readonly ReportedMetric[] = METRIC_NAMES.filter((name) => name !== "totalTokens");
+
+/** A report that adds nothing. */
+export const NO_METRICS: MetricsDelta = forEachReportedMetric(() => 0);
 
 /** Whether a job has cost more than it may: the report that brought it there is kept, and the job fails (section 6). */
 export function isOverBudget(job: { readonly tokenBudget: bigint | null }, { totalTokens }: JobMetrics): boolean {
@@ -35,19 +39,9 @@ export function addMetrics(
   delta: MetricsDelta,
   path: readonly string[],
 ): JobMetrics | InvalidInputError {
-  const inputTokens = before.inputTokens + BigInt(delta.inputTokens);
-  const outputTokens = before.outputTokens + BigInt(delta.outputTokens);
-  const after: JobMetrics = {
-    durationMs: before.durationMs + BigInt(delta.durationMs),
-    totalTokens: inputTokens + outputTokens,
-    inputTokens,
-    outputTokens,
-    tokensPlanner: before.tokensPlanner + BigInt(delta.tokensPlanner),
-    tokensExecutor: before.tokensExecutor + BigInt(delta.tokensExecutor),
-    entitiesRead: before.entitiesRead + BigInt(delta.entitiesRead),
-    entitiesWritten: before.entitiesWritten + BigInt(delta.entitiesWritten),
-    validatorsRunCount: before.validatorsRunCount + BigInt(delta.validatorsRunCount),
-  };
+  const after = { ...ZERO_METRICS };
+  for (const name of REPORTED_METRICS) after[name] = before[name] + BigInt(delta[name]);
+  after.totalTokens = after.inputTokens + after.outputTokens;
   const tooMuch = METRIC_NAMES.find((name) => after[name] > MAX_SAFE_METRIC);
   if (tooMuch) return new InvalidInputError([...path, tooMuch], `This would take ${tooMuch} past 2^53 - 1.`);
   if (after.tokensPlanner + after.tokensExecutor > after.totalTokens) {

@@ -1,29 +1,28 @@
 import type { AiJob } from "../db/generated/client/client.ts";
-import type { JobSummary } from "../db/rows.ts";
+import type { JobSummary } from "../db/job-columns.ts";
 import { type CommandContext, inTransaction, type Transaction } from "../db/transaction.ts";
-import {
-  type AppError,
-  BudgetExceededError,
-  IllegalTransitionError,
-  JobPoisonedError,
-  NotFoundError,
-} from "../errors.ts";
+import { BudgetExceededError, IllegalTransitionError, JobPoisonedError, NotFoundError } from "../errors.ts";
 import type { Actor } from "../log/event.ts";
 import { type LockedJobSummary, lockJob } from "./lock.ts";
 import { isOverBudget } from "./metrics.ts";
 import { canRetry, transitionTo } from "./state.ts";
-import { type JobChange, type WrittenVersion, writeVersion, writeVersions } from "./store.ts";
+import { type WrittenVersion, writeVersion, writeVersions } from "./store.ts";
+import type { JobChange } from "./version.ts";
+
+/** Why a job is not tried again. */
+export type RetryError = NotFoundError | JobPoisonedError | IllegalTransitionError | BudgetExceededError;
 
 /**
  * Queues a job again that has failed or stalled, to be taken at once. A person may always retry, whatever attempts are
  * left (section 6): only policy counts them. A poisoned job is never tried again (section 5).
+ * @returns the job as it is now, or why nothing was changed.
  */
 export function retryAiJob(
   context: CommandContext,
   workspaceId: string,
   by: Actor,
   jobId: string,
-): Promise<AiJob | AppError> {
+): Promise<AiJob | RetryError> {
   return inTransaction(context, async (tx) => {
     const job = await lockJob(tx, workspaceId, jobId);
     if (!job) return new NotFoundError("job");
@@ -34,7 +33,7 @@ export function retryAiJob(
 }
 
 /** Why a job cannot be tried again; null where it can. */
-export function refuseRetry(job: JobSummary): JobPoisonedError | IllegalTransitionError | BudgetExceededError | null {
+export function refuseRetry(job: JobSummary): Exclude<RetryError, NotFoundError> | null {
   if (job.state === "POISONED") return new JobPoisonedError(job);
   if (!canRetry(job.state)) return new IllegalTransitionError(job.state, "QUEUED");
   return isOverBudget(job, job) ? budgetExceeded(job) : null;

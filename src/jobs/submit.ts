@@ -1,8 +1,9 @@
 import { hash } from "node:crypto";
 import { canonicalize } from "json-canonicalize";
 import { uuidv7 } from "uuidv7";
-import type { AiJob } from "../db/generated/client/client.ts";
+import { type AiJob, Prisma } from "../db/generated/client/client.ts";
 import type { AccessMode, JobKind, ModelTier, OperationType, SafetyMode } from "../db/generated/client/enums.ts";
+import { ZERO_METRICS } from "../db/metrics.ts";
 import { FORCED_GENERIC_PLAN } from "../db/prepared.ts";
 import { type JsonValue, toDbEnum } from "../db/rows.ts";
 import {
@@ -12,16 +13,22 @@ import {
   readWithRetry,
   type Transaction,
 } from "../db/transaction.ts";
-import { AppError, CapabilityDeniedError, IdempotencyConflictError, UnknownCapabilityError } from "../errors.ts";
+import {
+  AppError,
+  type BudgetExceededError,
+  CapabilityDeniedError,
+  IdempotencyConflictError,
+  UnknownCapabilityError,
+} from "../errors.ts";
 import { type Actor, capabilityDenial, type EventDraft } from "../log/event.ts";
 import { refuseSubmitByQuota } from "../quotas/admission.ts";
 import type { EntityRef } from "./access-mode.ts";
-import { checkCapability, defaultProfileOf } from "./capabilities.ts";
-import { insertJob } from "./insert.ts";
+import { checkCapability } from "./capabilities.ts";
+import { insertJob, type NewJob } from "./insert.ts";
 import { lockJob } from "./lock.ts";
 import { transitionTo } from "./state.ts";
-import { type NewJob, writeVersion } from "./store.ts";
-import { reservePlaceInTree } from "./tree.ts";
+import { writeVersion } from "./store.ts";
+import { type PlacementError, reservePlaceInTree } from "./tree.ts";
 
 export interface PlannedOperation {
   readonly opType: OperationType;
@@ -57,22 +64,30 @@ export interface Submitted {
   readonly deduplicated: boolean;
 }
 
+/** Why a submit is refused. */
+export type SubmitError =
+  | UnknownCapabilityError
+  | CapabilityDeniedError
+  | IdempotencyConflictError
+  | BudgetExceededError
+  | PlacementError;
+
 /**
  * Stores a job as queued; or as failed, where its capability profile does not suffice, so that the denial is on record
  * (section 6). The same idempotency key with the same input gives the job that it made.
+ * @throws TryAgainError when the database gave way too often, or its connection broke; nothing was kept then.
  */
 export async function submitAiJob(
   context: CommandContext,
   workspaceId: string,
   by: Actor,
   input: SubmitAiJob,
-): Promise<Submitted | AppError> {
-  const profileId = input.capabilityProfileId ?? defaultProfileOf(input.jobKind);
-  const profile = await readProfile(context, workspaceId, profileId);
-  if (!profile) return new UnknownCapabilityError(profileId);
+): Promise<Submitted | SubmitError> {
+  const profile = await readProfile(context, workspaceId, input);
+  if (profile instanceof AppError) return profile;
   const { granted, capability } = checkCapability(input.jobKind, profile.capabilities);
   const { parentJobId } = input;
-  const draft = draftOf(workspaceId, profileId, input);
+  const draft = draftOf(workspaceId, profile.id, input);
   const event = submission(by, draft, granted ? capability : undefined);
   const { limited } = profile;
   if (granted && parentJobId === null && !limited) return inSingleStatement(context, (db) => submit(db, draft, event));
@@ -101,33 +116,48 @@ function submission(by: Actor, draft: NewJob, capabilityId: string | undefined):
   };
 }
 
-/** What a submit has to know of a profile; undefined where there is none. */
+/** What a submit has to know of its capability profile. */
 interface Profile {
+  readonly id: string;
   readonly capabilities: readonly string[];
   /** Whether the workspace has quotas that a submit with this profile is judged by. */
   readonly limited: boolean;
 }
 
-/** Every submit asks, and this costs half of a `findUnique`. */
-async function readProfile({ prisma }: CommandContext, workspaceId: string, id: string): Promise<Profile | undefined> {
+/** The profile that the client asks for, or the kind's default. Every submit asks, and this costs half of a `findUnique`. */
+async function readProfile(
+  { prisma }: CommandContext,
+  workspaceId: string,
+  { jobKind, capabilityProfileId: asked }: SubmitAiJob,
+): Promise<Profile | UnknownCapabilityError> {
+  // Without `<> '{}'` the index that holds only the default profiles would not be used.
+  const isDefault = Prisma.sql`job_kinds <> '{}' AND ${toDbEnum(jobKind)}::"JobKind" = ANY(job_kinds)`;
+  const which = asked === null ? isDefault : Prisma.sql`id = ${asked}`;
   const [profile] = await readWithRetry(
     () => prisma.$queryRaw<Profile[]>`
-      ${FORCED_GENERIC_PLAN} SELECT capabilities, EXISTS (
+      ${FORCED_GENERIC_PLAN} SELECT id, capabilities, EXISTS (
         SELECT FROM quotas q WHERE q.workspace_id = ${workspaceId}::uuid AND q.resource <> 'active_jobs'
           AND (q.capability_profile_id IS NULL OR q.capability_profile_id = p.id)
       ) AS limited
-      FROM capability_profiles p WHERE id = ${id}`,
+      FROM capability_profiles p WHERE ${which}`,
   );
-  return profile;
+  if (profile) return profile;
+  if (asked === null)
+    throw new Error(`No capability profile is the default of ${jobKind}: the database is not this server's.`);
+  return new UnknownCapabilityError(asked);
 }
 
 /** The draft as a child: what it has from its parent, which gets no other child above the limit meanwhile. */
-async function placeInTree(tx: Transaction, draft: NewJob, parentJobId: string): Promise<NewJob | AppError> {
+async function placeInTree(tx: Transaction, draft: NewJob, parentJobId: string): Promise<NewJob | PlacementError> {
   const taken = await reservePlaceInTree(tx, draft.workspaceId, parentJobId);
   return taken instanceof AppError ? taken : { ...draft, ...taken };
 }
 
-async function submit(db: Transaction, draft: NewJob, event: EventDraft): Promise<Submitted | AppError> {
+async function submit(
+  db: Transaction,
+  draft: NewJob,
+  event: EventDraft,
+): Promise<Submitted | IdempotencyConflictError> {
   const job = await insertJob(db, draft, event);
   if (job) return { job, deduplicated: false };
   const made = await existing(db, draft);
@@ -140,7 +170,7 @@ async function submitDenied(
   draft: NewJob,
   event: EventDraft,
   capability: string,
-): Promise<Submitted | AppError> {
+): Promise<Submitted | IdempotencyConflictError | CapabilityDeniedError> {
   const submitted = await submit(tx, draft, event);
   if (submitted instanceof Error || submitted.deduplicated) return submitted;
   const job = await lockJob(tx, draft.workspaceId, draft.jobId);
@@ -160,7 +190,7 @@ async function submitDenied(
 async function existing(
   db: Transaction,
   { workspaceId, idempotencyKey, submitHash }: NewJob,
-): Promise<Submitted | AppError | undefined> {
+): Promise<Submitted | IdempotencyConflictError | undefined> {
   const job = idempotencyKey === null ? null : await db.aiJob.findFirst({ where: { workspaceId, idempotencyKey } });
   if (!job) return undefined;
   return job.submitHash === submitHash ? { job, deduplicated: true } : new IdempotencyConflictError();
@@ -194,15 +224,7 @@ function draftOf(workspaceId: string, capabilityProfileId: string, input: Submit
     tokenBudget: input.tokenBudget === null ? null : BigInt(input.tokenBudget),
     submitHash: hashOf(input),
     version: 1,
-    durationMs: 0n,
-    totalTokens: 0n,
-    inputTokens: 0n,
-    outputTokens: 0n,
-    tokensPlanner: 0n,
-    tokensExecutor: 0n,
-    entitiesRead: 0n,
-    entitiesWritten: 0n,
-    validatorsRunCount: 0n,
+    ...ZERO_METRICS,
     completedAt: null,
   };
 }

@@ -1,13 +1,8 @@
 import { type AiJob, Prisma } from "../db/generated/client/client.ts";
-import { jobColumns, toDbEnum } from "../db/rows.ts";
+import { jobColumns } from "../db/job-columns.ts";
+import { toDbEnum } from "../db/rows.ts";
 import type { Transaction } from "../db/transaction.ts";
-import {
-  type AppError,
-  IllegalTransitionError,
-  InvalidInputError,
-  JobPoisonedError,
-  NotFoundError,
-} from "../errors.ts";
+import { IllegalTransitionError, InvalidInputError, JobPoisonedError, NotFoundError } from "../errors.ts";
 import { type LockedJob, type LockedJobSummary, lockJobSummaries, lockJobsReadOne } from "./lock.ts";
 import { hasEnded, statesBefore } from "./state.ts";
 import { readJob } from "./store.ts";
@@ -20,6 +15,9 @@ export const MAX_DESCENDANTS = 1000;
 /** What a child has from its parent. */
 export type PlaceInTree = Pick<AiJob, "traceId" | "rootJobId">;
 
+/** Why a parent gets no more children. */
+export type PlacementError = NotFoundError | JobPoisonedError | IllegalTransitionError | InvalidInputError;
+
 /**
  * The place of a new child, held until the transaction ends: its parent does not end before, and no other child of the
  * tree is counted meanwhile. The parent's row is locked first, then the count, as the database's own rule does it.
@@ -28,7 +26,7 @@ export async function reservePlaceInTree(
   tx: Transaction,
   workspaceId: string,
   parentJobId: string,
-): Promise<PlaceInTree | AppError> {
+): Promise<PlaceInTree | PlacementError> {
   const parent = await lockParent(tx, workspaceId, parentJobId);
   if (!parent) return new NotFoundError("job that could be the parent");
   const { state, traceId } = parent;
@@ -54,7 +52,7 @@ async function lockParent(tx: Transaction, workspaceId: string, jobId: string) {
   return parent;
 }
 
-async function poisonedParent(tx: Transaction, jobId: string): Promise<AppError> {
+async function poisonedParent(tx: Transaction, jobId: string): Promise<JobPoisonedError> {
   const parent = await readJob(tx, jobId);
   if (!parent) throw new Error("A job whose row is locked is there.");
   return new JobPoisonedError(parent, "The parent is poisoned: it gets no more children. Nothing was changed.");

@@ -254,8 +254,8 @@ export class Feed {
   }
 
   #toBatch(events: readonly LoggedEvent[]): readonly FeedItem[] {
-    const jobIds = [...new Set(events.map(({ event }) => event.jobId))];
-    const batch = { number: this.#count, jobIds };
+    const jobs = new Map(events.map(({ event: { workspaceId, jobId } }) => [jobId, { workspaceId, id: jobId }]));
+    const batch = { number: this.#count, jobs: [...jobs.values()] };
     return events.map(({ event, job }) => ({ event, job, batch }));
   }
 

@@ -1,20 +1,17 @@
-import type { AiJob, FlightRecorderEvent } from "../db/generated/client/client.ts";
+import type { ScopedId } from "../db/batched-read.ts";
 import { comparePositions, type LogPosition } from "../log/cursor.ts";
-
-/** What of a job never changes, as far as filters ask for it. */
-export type JobOrigin = Pick<AiJob, "jobId" | "jobKind" | "protocolId" | "parentJobId" | "createdAt">;
+import type { LoggedEvent } from "../log/read.ts";
 
 /** Events that were read together; what is loaded for one of them may be loaded for all. */
 export interface FeedBatch {
   /** How many events this feed had read before it. */
   readonly number: number;
-  readonly jobIds: readonly string[];
+  /** The jobs that they are about. */
+  readonly jobs: readonly ScopedId[];
 }
 
-/** An event with what its job has been from the start: read once, shared by every subscriber. */
-export interface FeedItem {
-  readonly event: FlightRecorderEvent;
-  readonly job: JobOrigin;
+/** An event of the log, read once and shared by every subscriber. */
+export interface FeedItem extends LoggedEvent {
   readonly batch: FeedBatch;
 }
 

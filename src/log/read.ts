@@ -1,7 +1,7 @@
-import { type FlightRecorderEvent, Prisma, type PrismaClient } from "../db/generated/client/client.ts";
+import { type AiJob, type FlightRecorderEvent, Prisma, type PrismaClient } from "../db/generated/client/client.ts";
+import { type JobField, jobColumns } from "../db/job-columns.ts";
 import { FORCED_GENERIC_PLAN } from "../db/prepared.ts";
 import { EVENT_COLUMNS } from "../db/rows.ts";
-import type { FeedItem, FeedScope, JobOrigin } from "../live/subscriber.ts";
 import { NIL_UUID } from "../uuid.ts";
 import type { LogPosition } from "./cursor.ts";
 
@@ -51,7 +51,7 @@ export function selectNewEvents(after: LogPosition): Prisma.Sql {
 /** What lies between two places, the second one included, of a workspace or of one job. */
 export async function readEventsBetween(
   prisma: PrismaClient,
-  { workspaceId, jobId }: FeedScope,
+  { workspaceId, jobId }: { readonly workspaceId: string; readonly jobId?: string },
   after: LogPosition,
   upTo: LogPosition,
 ): Promise<readonly LoggedEvent[]> {
@@ -61,17 +61,26 @@ export async function readEventsBetween(
   return (await prisma.$queryRaw<EventRow[]>(events(after, which, CATCH_UP_PAGE_SIZE))).map(toLoggedEvent);
 }
 
-/** An event as it is read, not yet one of a batch. */
-export type LoggedEvent = Omit<FeedItem, "batch">;
+/**
+ * What never changes in a job's life, as far as filters ask for it: each event is read together with its job's. Of the
+ * job no more is read, since a document may be megabytes; whoever wants it loads it when the event is sent.
+ */
+const ORIGIN_FIELDS = ["jobKind", "protocolId", "parentJobId", "createdAt"] as const satisfies readonly JobField[];
+
+export type JobOrigin = Pick<AiJob, "jobId" | (typeof ORIGIN_FIELDS)[number]>;
+
+/** An event, and what its job has been from the start. */
+export interface LoggedEvent {
+  readonly event: FlightRecorderEvent;
+  readonly job: JobOrigin;
+}
 
 /** A row of the statements that read events. */
 export type EventRow = FlightRecorderEvent & Omit<JobOrigin, "jobId">;
 
-/** Of the jobs only what never changes: a document may be megabytes, and whoever wants it loads it when it is sent. */
 function events(after: LogPosition, which: Prisma.Sql, limit: number): Prisma.Sql {
   return Prisma.sql`
-    ${FORCED_GENERIC_PLAN} SELECT e.*, upper(j.job_kind::text) AS "jobKind", j.protocol_id AS "protocolId", j.parent_job_id AS "parentJobId",
-      j.created_at AS "createdAt"
+    ${FORCED_GENERIC_PLAN} SELECT e.*, ${jobColumns(ORIGIN_FIELDS)}
     FROM (
       SELECT ${EVENT_COLUMNS} FROM flight_recorder_events
       WHERE (order_xid, job_id, version) > (${after.orderXid}, ${after.jobId}::uuid, ${after.version}) AND ${which}

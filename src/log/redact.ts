@@ -1,4 +1,5 @@
-import { type JsonValue, METRIC_NAMES, snakeCase } from "../db/rows.ts";
+import { METRIC_NAMES } from "../db/job-columns.ts";
+import { type JsonValue, snakeCase } from "../db/rows.ts";
 
 /** A JSON value as it is written into an event's payload. */
 export type Json = string | number | boolean | null | readonly Json[] | JsonObject;

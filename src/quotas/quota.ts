@@ -3,7 +3,7 @@ import { Prisma, type PrismaClient, type Quota } from "../db/generated/client/cl
 import type { QuotaResource } from "../db/generated/client/enums.ts";
 import { QUOTA_COLUMNS, toDbEnum } from "../db/rows.ts";
 import { type CommandContext, inTransaction, type Transaction } from "../db/transaction.ts";
-import { type AppError, InvalidInputError, NotFoundError, UnknownCapabilityError } from "../errors.ts";
+import { InvalidInputError, NotFoundError, UnknownCapabilityError } from "../errors.ts";
 import { type QuotaUsage, readQuotaUsage } from "./usage.ts";
 
 /** Seconds that a window may last: a minute to 31 days. */
@@ -26,12 +26,15 @@ export function listQuotas(prisma: PrismaClient, workspaceId: string): Promise<Q
   return readQuotaUsage(prisma, Prisma.sql`workspace_id = ${workspaceId}::uuid`);
 }
 
+/** Why a quota is not set. */
+export type SetQuotaError = InvalidInputError | UnknownCapabilityError;
+
 /** Makes a quota, or changes `max` of the one that is about the same. It counts what was used before it, too. */
 export async function setQuota(
   context: CommandContext,
   workspaceId: string,
   input: SetQuota,
-): Promise<QuotaUsage | AppError> {
+): Promise<QuotaUsage | SetQuotaError> {
   const fault = faultOf(input);
   if (fault) return new InvalidInputError(["input", "windowSeconds"], fault);
   return inTransaction(context, (tx) => set(tx, workspaceId, input));
@@ -46,7 +49,7 @@ function faultOf({ resource, windowSeconds }: SetQuota): string | null {
   return fits ? null : `${resource} takes windowSeconds, from ${min} to ${max}.`;
 }
 
-async function set(tx: Transaction, workspaceId: string, input: SetQuota): Promise<QuotaUsage | AppError> {
+async function set(tx: Transaction, workspaceId: string, input: SetQuota): Promise<QuotaUsage | SetQuotaError> {
   const { capabilityProfileId: profileId, resource, max, windowSeconds } = input;
   if (profileId !== null && !(await tx.capabilityProfile.findUnique({ where: { id: profileId } }))) {
     return new UnknownCapabilityError(profileId);
@@ -75,7 +78,7 @@ async function set(tx: Transaction, workspaceId: string, input: SetQuota): Promi
 }
 
 /** Removes a quota; what it would refuse is then only up to the others. */
-export function deleteQuota(context: CommandContext, workspaceId: string, id: string): Promise<Quota | AppError> {
+export function deleteQuota(context: CommandContext, workspaceId: string, id: string): Promise<Quota | NotFoundError> {
   return inTransaction(context, async (tx) => {
     const [quota] = await tx.$queryRaw<Quota[]>`
       DELETE FROM quotas WHERE id = ${id}::uuid AND workspace_id = ${workspaceId}::uuid RETURNING ${QUOTA_COLUMNS}`;

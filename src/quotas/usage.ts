@@ -1,7 +1,8 @@
 import { Prisma, type Quota } from "../db/generated/client/client.ts";
-import { MAX_SAFE_METRIC, QUOTA_COLUMNS } from "../db/rows.ts";
+import { MAX_SAFE_METRIC } from "../db/metrics.ts";
+import { QUOTA_COLUMNS } from "../db/rows.ts";
 import type { Transaction } from "../db/transaction.ts";
-import { usageNotFolded } from "../totals/totals.ts";
+import { usageNotFolded } from "../totals/changes.ts";
 
 /** A quota, and how much of it is used at this moment. */
 export interface QuotaUsage extends Quota {

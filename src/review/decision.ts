@@ -2,17 +2,12 @@ import type { AiJob, WorkflowRun } from "../db/generated/client/client.ts";
 import type { JobState } from "../db/generated/client/enums.ts";
 import { toDbEnum } from "../db/rows.ts";
 import type { Transaction } from "../db/transaction.ts";
-import {
-  type AppError,
-  CapabilityDeniedError,
-  IllegalTransitionError,
-  JobPoisonedError,
-  NotFoundError,
-} from "../errors.ts";
+import { CapabilityDeniedError, IllegalTransitionError, JobPoisonedError, NotFoundError } from "../errors.ts";
 import { checkCapability } from "../jobs/capabilities.ts";
 import { type LockedJob, lockJob } from "../jobs/lock.ts";
 import { transitionTo } from "../jobs/state.ts";
-import { type JobPatch, writeVersion } from "../jobs/store.ts";
+import { writeVersion } from "../jobs/store.ts";
+import type { JobPatch } from "../jobs/version.ts";
 import { type Actor, capabilityDenial, type EventDraft } from "../log/event.ts";
 import { redactText } from "../log/redact.ts";
 import { endRunsCte, type RunEnd, readRun } from "../runs/store.ts";
@@ -31,6 +26,12 @@ export interface AwaitingJob {
   readonly run: WorkflowRun;
 }
 
+/** Why nobody can decide on a job now. */
+export type NotAwaitingError = NotFoundError | JobPoisonedError | IllegalTransitionError;
+
+/** Why a decision does not stand; where a capability is missing, the job has failed for it. */
+export type DecisionError = NotAwaitingError | CapabilityDeniedError;
+
 /**
  * Locks a job that waits for a decision. Of two that decide at once the second one finds it decided.
  * @param to the state that the decision would bring the job to, for the message.
@@ -41,7 +42,7 @@ export async function lockAwaitingJob(
   jobId: string,
   state: "AWAITING_VALIDATION" | "AWAITING_USER",
   to: JobState,
-): Promise<AwaitingJob | AppError> {
+): Promise<AwaitingJob | NotAwaitingError> {
   const job = await lockJob(tx, workspaceId, jobId);
   if (!job) return new NotFoundError("job");
   if (job.state === "POISONED") return new JobPoisonedError(job);
@@ -57,13 +58,13 @@ export async function acceptOutputs(
   { job, run }: AwaitingJob,
   state: "COMPLETED" | "COMPLETED_WITH_ISSUES",
   made: Decision,
-): Promise<AiJob | AppError> {
+): Promise<AiJob | CapabilityDeniedError> {
   const { granted, capability } = checkCapability(job.jobKind, job.capabilities);
   if (granted) return applyDecision(tx, { job, run }, made, { state, capabilityId: capability });
   const reason = `capability_denied: ${capability}`;
-  const ended = endRunsCte([{ id: run.id, state: "FAILED", errorMessage: reason, finishedAt: job.now }]);
+  const endedRun = endRunsCte([{ id: run.id, state: "FAILED", errorMessage: reason, finishedAt: job.now }]);
   const set = { ...transitionTo(job, "FAILED", reason), jobOutputs: null };
-  const denied = await writeVersion(tx, { job, set, event: capabilityDenial(job, capability, "completion") }, ended);
+  const denied = await writeVersion(tx, { job, set, event: capabilityDenial(job, capability, "completion") }, endedRun);
   return new CapabilityDeniedError(capability, denied.job);
 }
 
@@ -83,20 +84,20 @@ export async function applyDecision(
 ): Promise<AiJob> {
   const { state, reason = toDbEnum(state), set = {}, capabilityId } = outcome;
   // A job that is sent back goes on without this run (section 6).
-  const ended: RunEnd["state"] = state === "QUEUED" ? "CANCELLED" : state;
-  const finishedAt = ended === "AWAITING_USER" ? null : job.now;
+  const runState: RunEnd["state"] = state === "QUEUED" ? "CANCELLED" : state;
+  const finishedAt = runState === "AWAITING_USER" ? null : job.now;
   const why = set.errorMessage ?? (comment && redactText(comment));
-  const errorMessage = ended === "FAILED" || ended === "CANCELLED" ? why : null;
+  const errorMessage = runState === "FAILED" || runState === "CANCELLED" ? why : null;
   const event: EventDraft = {
     type: "STATE_CHANGED",
     by,
     ...(capabilityId === undefined ? {} : { capabilityId }),
     payload: { reason, decision: decision.toLowerCase(), comment },
   };
-  const recorded = await writeVersion(
+  const written = await writeVersion(
     tx,
     { job, set: { ...transitionTo(job, state, reason), ...set }, event },
-    endRunsCte([{ id: run.id, state: ended, errorMessage, finishedAt }]),
+    endRunsCte([{ id: run.id, state: runState, errorMessage, finishedAt }]),
   );
-  return recorded.job;
+  return written.job;
 }

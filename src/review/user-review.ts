@@ -3,7 +3,7 @@ import { inTransaction } from "../db/transaction.ts";
 import type { Engine } from "../engine.ts";
 import { AppError } from "../errors.ts";
 import type { Actor } from "../log/event.ts";
-import { type AwaitingJob, acceptOutputs, applyDecision, lockAwaitingJob } from "./decision.ts";
+import { type AwaitingJob, acceptOutputs, applyDecision, type DecisionError, lockAwaitingJob } from "./decision.ts";
 
 /** Every decision of a person on outputs, and what it means. GraphQL's enum follows from it. */
 export const REVIEW_DECISIONS = {
@@ -27,13 +27,17 @@ const TARGETS = {
   CANCEL: "CANCELLED",
 } as const satisfies Record<keyof typeof REVIEW_DECISIONS, string>;
 
-/** Decides as a person on a job that is AWAITING_USER (section 6). */
+/**
+ * Decides as a person on a job that is AWAITING_USER (section 6).
+ * @returns the job as the decision left it, or why it does not stand.
+ * @throws TryAgainError where the database gave way too often; nothing was kept.
+ */
 export function resolveUserReview(
   engine: Engine,
   workspaceId: string,
   by: Actor,
   { jobId, decision, comment }: ResolveUserReview,
-): Promise<AiJob | AppError> {
+): Promise<AiJob | DecisionError> {
   const made = { decision, comment, by };
   return inTransaction(engine, async (tx) => {
     const awaiting = await lockAwaitingJob(tx, workspaceId, jobId, "AWAITING_USER", TARGETS[decision]);

@@ -3,7 +3,7 @@ import { type CommandContext, inTransaction } from "../db/transaction.ts";
 import { AppError } from "../errors.ts";
 import type { Actor } from "../log/event.ts";
 import { redactText } from "../log/redact.ts";
-import { acceptOutputs, applyDecision, lockAwaitingJob } from "./decision.ts";
+import { acceptOutputs, applyDecision, type DecisionError, lockAwaitingJob } from "./decision.ts";
 
 /** Every verdict on outputs that await validation, and what it means. GraphQL's enum follows from it. */
 export const VALIDATION_VERDICTS = {
@@ -18,13 +18,17 @@ export interface ResolveValidation {
   readonly comment: string | null;
 }
 
-/** Gives the verdict on a job that is AWAITING_VALIDATION (section 6). */
+/**
+ * Gives the verdict on a job that is AWAITING_VALIDATION (section 6).
+ * @returns the job as the verdict left it, or why it does not stand.
+ * @throws TryAgainError where the database gave way too often; nothing was kept.
+ */
 export function resolveValidation(
   context: CommandContext,
   workspaceId: string,
   by: Actor,
   { jobId, verdict, comment }: ResolveValidation,
-): Promise<AiJob | AppError> {
+): Promise<AiJob | DecisionError> {
   const made = { decision: verdict, comment, by };
   return inTransaction(context, async (tx) => {
     const to = ({ APPROVED: "COMPLETED", NEEDS_USER: "AWAITING_USER", REJECTED: "FAILED" } as const)[verdict];

@@ -1,61 +1,125 @@
-import { Prisma, type WorkerReport, type WorkflowRun } from "../db/generated/client/client.ts";
+import type { WorkflowRun } from "../db/generated/client/client.ts";
 import type { JobState } from "../db/generated/client/enums.ts";
-import { estimateFewRows, FORCED_GENERIC_PLAN } from "../db/prepared.ts";
-import { type JobSummary, REPORT_COLUMNS, RUN_COLUMNS } from "../db/rows.ts";
-import type { Transaction } from "../db/transaction.ts";
+import type { KeptReport } from "../db/rows.ts";
 import {
   AppError,
   IllegalTransitionError,
+  InvalidInputError,
   JobPoisonedError,
   LeaseLostError,
   type WorkflowDirective,
 } from "../errors.ts";
-import { lockReportedJobs, type ReportedJob } from "../jobs/lock.ts";
+import type { ReportedJob } from "../jobs/lock.ts";
 import { hasEnded } from "../jobs/state.ts";
-import { readJob } from "../jobs/store.ts";
 import { provesLease } from "./lease-token.ts";
-import { type JoinedReport, joinedReport, type ReportRef } from "./report.ts";
+import type { LockedRun, ReportedRun } from "./lock.ts";
+import { keptViolation, type PolicyError, type PolicyViolationCode, policyError } from "./policy.ts";
+import { isSameReport, type Report } from "./report.ts";
 
-/** A run, its job, and the database's clock, read together: what a report is judged by. */
-export interface Reported {
-  readonly job: JobSummary;
-  readonly run: WorkflowRun;
-  readonly now: Date;
-}
-
-/** Why a report may not change its job. */
+/** Why a report may not change its job: its worker must stop. */
 export type ReportRefusal = LeaseLostError | JobPoisonedError | IllegalTransitionError;
 
+/** What differs in the admission of the four kinds of report: a heartbeat, a step, a completion, a failure. */
+export interface ReportRules<Code extends PolicyViolationCode> {
+  /** The state that the report would bring the job to, for the message of a refusal. */
+  readonly to: JobState;
+  /** Whether the report ends its run, so that it is sent again when the run holds no lease any more. */
+  readonly endsRun: boolean;
+  /** The policies that a report of this kind can violate. */
+  readonly violations: readonly Code[];
+  /** Where the report stands in the caller's input. */
+  readonly path: readonly string[];
+}
+
+/** What is done with a report. */
+export type Admission<Code extends PolicyViolationCode = PolicyViolationCode> =
+  /** It changes nothing, and its worker must stop. */
+  | { readonly kind: "REFUSED"; readonly error: ReportRefusal | PolicyError<Code> }
+  /** Its worker holds the lease, but another report of the run has its `reportId`: nothing of it is applied. */
+  | {
+      readonly kind: "ID_TAKEN";
+      readonly error: InvalidInputError;
+      readonly run: WorkflowRun;
+      readonly job: ReportedJob;
+    }
+  /** It was accepted before: it is answered again, and not applied again. */
+  | {
+      readonly kind: "REPEAT";
+      readonly job: ReportedJob;
+      readonly run: WorkflowRun;
+      readonly earlier: KeptReport;
+    }
+  | {
+      readonly kind: "ADMITTED";
+      readonly job: ReportedJob;
+      readonly run: WorkflowRun;
+      readonly hasOpenNodes: boolean;
+    };
+
 /**
- * Whether the token is, or was, the run's: what everything else of a report depends on. An unknown run and a wrong
- * token get the same answer: a token cannot be tried out.
+ * Decides whether a report is applied, in the order of section 6. Each step stands where it does for a reason:
+ *
+ * 1. The token comes first, so that whoever cannot prove the lease learns nothing, neither of the job nor of its reports.
+ *    An unknown run and a wrong token get the same answer: a token cannot be found by trying.
+ * 2. A poisoned job comes before repeats: a worker that sends a report again must hear that what it made is to be discarded.
+ * 3. A repeat that violated a policy gets the same error again. It comes before the job's state, because that violation is
+ *    what failed the job: the worker would hear ILLEGAL_TRANSITION instead of what it did wrong.
+ * 4. A repeat of a report that ends its run comes before the state and the lease, because the first one took both away.
+ * 5. The job's state comes before the lease: a job that has ended holds no lease, and "cancelled" or "failed" says more to
+ *    its worker than "lease lost".
+ * 6. What else the `reportId` says comes last: a worker that must stop hears so, also when its report is a repeat or has
+ *    an id that another report has. Only a worker that goes on is answered by the id.
+ *
+ * @param found the run of the report, under its job's lock; undefined where there is none.
  */
-export function recogniseReport<R extends Reported>(
-  reported: R | undefined,
-  token: string,
-): R | LeaseLostError | JobPoisonedError {
-  if (!reported || !provesLease(reported.run, token)) return new LeaseLostError();
-  return reported.job.state === "POISONED" ? new JobPoisonedError(reported.job) : reported;
+export function admitReport<Code extends PolicyViolationCode>(
+  report: Report,
+  found: LockedRun | undefined,
+  { to, endsRun, violations, path }: ReportRules<Code>,
+): Admission<Code> {
+  const recognised = recognise(found, report.leaseToken);
+  if (recognised instanceof AppError) return { kind: "REFUSED", error: recognised };
+  const { job, run, earlier, hasOpenNodes } = recognised;
+  const repeated = earlier && isSameReport(report, earlier) ? earlier : undefined;
+  const violation = repeated && keptViolation(repeated, violations);
+  if (violation) return { kind: "REFUSED", error: policyError(violation, job) };
+  if (repeated && endsRun) return { kind: "REPEAT", job, run, earlier: repeated };
+  const refusal = checkStateAndLease(recognised, to);
+  if (refusal) return { kind: "REFUSED", error: refusal };
+  if (repeated) return { kind: "REPEAT", job, run, earlier: repeated };
+  if (!earlier) return { kind: "ADMITTED", job, run, hasOpenNodes };
+  const message = "Another report of this run has this reportId. Use a new one for what has not been reported.";
+  return { kind: "ID_TAKEN", error: new InvalidInputError([...path, "reportId"], message), job, run };
 }
 
 /**
- * Judges whether a report with this token may change the job, in the order of section 6: what was read, or why not.
- * @param to the state that the report would bring the job to, for the message.
+ * Steps 1, 2 and 5 alone: whether the holder of this token may change the job now.
+ * @param to the state that the report would bring the job to, for the message of a refusal.
+ * @returns what was read, or why not.
  */
-export function admitReport<R extends Reported>(
-  reported: R | undefined,
-  token: string,
-  to: JobState,
-): R | ReportRefusal {
-  const recognised = recogniseReport(reported, token);
+export function checkLease(found: ReportedRun | undefined, token: string, to: JobState): ReportedRun | ReportRefusal {
+  const recognised = recognise(found, token);
   if (recognised instanceof AppError) return recognised;
-  const { job, run, now } = recognised;
-  if (hasEnded(job.state)) return new IllegalTransitionError(job.state, to, directiveOf(job.state));
-  const holds = run.state === "RUNNING" && run.leaseExpiresAt !== null && run.leaseExpiresAt > now;
-  return holds && job.workflowRunId === run.id ? recognised : new LeaseLostError();
+  return checkStateAndLease(recognised, to) ?? recognised;
 }
 
-/** What a worker is told whose job has ended in this state. */
+/** Steps 1 and 2: whether the token is, or was, the run's; and whether the job is poisoned. */
+function recognise<Run extends ReportedRun>(
+  found: Run | undefined,
+  token: string,
+): Run | LeaseLostError | JobPoisonedError {
+  if (!found || !provesLease(found.run, token)) return new LeaseLostError();
+  return found.job.state === "POISONED" ? new JobPoisonedError(found.job) : found;
+}
+
+/** Step 5: null where the job has not ended, and the run holds its lease. */
+function checkStateAndLease({ job, run, now }: ReportedRun, to: JobState): ReportRefusal | null {
+  if (hasEnded(job.state)) return new IllegalTransitionError(job.state, to, directiveOf(job.state));
+  const holdsLease = run.state === "RUNNING" && run.leaseExpiresAt !== null && run.leaseExpiresAt > now;
+  return holdsLease && job.workflowRunId === run.id ? null : new LeaseLostError();
+}
+
+/** What a worker is told whose job is in this state (section 6). */
 export function directiveOf(state: JobState): WorkflowDirective {
   switch (state) {
     case "RUNNING":
@@ -74,72 +138,4 @@ export function directiveOf(state: JobState): WorkflowDirective {
     case "COMPLETED_WITH_ISSUES":
       return "STOP_LEASE_LOST";
   }
-}
-
-/** What a report is judged by, read under its job's lock. */
-export interface LockedReport extends Reported {
-  readonly job: ReportedJob;
-  /** What was kept under the report's id before. */
-  readonly earlier: WorkerReport | undefined;
-  readonly hasOpenNodes: boolean;
-}
-
-/**
- * Locks the jobs of the runs that are reported on, then reads the runs as they are under those locks. By run id.
- * @param whenHeld whether to wait for a job that somebody else holds, or to leave its run out.
- */
-export async function lockReportedRuns(
-  tx: Transaction,
-  reports: readonly ReportRef[],
-  whenHeld: "WAIT" | "SKIP" = "WAIT",
-): Promise<ReadonlyMap<string, LockedReport>> {
-  const ids = reports.map(({ workflowRunId }) => workflowRunId);
-  const theirs = Prisma.sql`job_id = ANY(ARRAY(SELECT r.job_id FROM workflow_runs r WHERE r.id = ANY(${ids}::uuid[])))`;
-  const jobs = await lockReportedJobs(tx, theirs, whenHeld);
-  const names = reports.map(({ reportId }) => reportId ?? null);
-  const given = Prisma.sql`unnest(${ids}::uuid[], ${names}::uuid[]) AS t(of_run, named)`;
-  // A statement of its own: one that waits for a lock reads everything else as it was before the wait.
-  const rows = await tx.$queryRaw<(WorkflowRun & JoinedReport & { readonly hasOpenNodes: boolean })[]>`
-    ${FORCED_GENERIC_PLAN} SELECT ${RUN_COLUMNS}, ${REPORT_COLUMNS},
-      EXISTS (SELECT FROM node_executions n WHERE n.workflow_run_id = of_run AND n.finished_at IS NULL) AS "hasOpenNodes"
-    FROM ${estimateFewRows(given, ids.length)} AS given JOIN workflow_runs ON id = of_run
-    LEFT JOIN LATERAL (
-      SELECT * FROM worker_reports WHERE workflow_run_id = of_run AND report_id = named LIMIT 1
-    ) AS kept ON true`;
-  return new Map(
-    rows.flatMap((run) => {
-      const job = jobs.get(run.jobId);
-      const { hasOpenNodes } = run;
-      return job ? [[run.id, { run, job, now: job.now, earlier: joinedReport(run), hasOpenNodes }] as const] : [];
-    }),
-  );
-}
-
-/** Reports of one call are judged one after another: what one of them does to its job has been done for those after it. */
-export class SequentialReports {
-  readonly #reported: ReadonlyMap<string, LockedReport>;
-  readonly #became = new Map<string, JobState>();
-
-  constructor(reported: ReadonlyMap<string, LockedReport>) {
-    this.#reported = reported;
-  }
-
-  find(runId: string): LockedReport | undefined {
-    const found = this.#reported.get(runId);
-    const state = found && this.#became.get(found.job.jobId);
-    return found && state ? { ...found, job: { ...found.job, state } } : found;
-  }
-
-  /** A report has been judged that brings its job to this state. */
-  noteState(jobId: string, state: JobState): void {
-    this.#became.set(jobId, state);
-  }
-}
-
-/** A run with its job and the database's clock, without a lock: good for refusing early, never for deciding. */
-export async function readReportedRun(tx: Transaction, runId: string): Promise<Reported | undefined> {
-  const [run] = await tx.$queryRaw<(WorkflowRun & { now: Date })[]>`
-    SELECT ${RUN_COLUMNS}, clock_timestamp() AS now FROM workflow_runs WHERE id = ${runId}::uuid`;
-  const job = run && (await readJob(tx, run.jobId));
-  return job && { run, job, now: run.now };
 }

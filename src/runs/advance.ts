@@ -1,36 +1,31 @@
 import type { PoisonedJob } from "../claims/guard-and-deliver.ts";
 import type { NodeExecution, WorkflowRun } from "../db/generated/client/client.ts";
-import { type JobSummary, toDbEnum } from "../db/rows.ts";
+import { type JobSummary } from "../db/job-columns.ts";
+import { type KeptReport, toDbEnum } from "../db/rows.ts";
 import { inTransaction, readWithRetry, type Transaction } from "../db/transaction.ts";
 import type { Engine } from "../engine.ts";
-import { AppError, IllegalTransitionError, InvalidInputError, JobPoisonedError } from "../errors.ts";
-import type { ReportedJob } from "../jobs/lock.ts";
-import { addMetrics, countGuards, type MetricsDelta } from "../jobs/metrics.ts";
+import {
+  type AccessModeViolationError,
+  AppError,
+  type BudgetExceededError,
+  type GuardFailedError,
+  IllegalTransitionError,
+  InvalidInputError,
+  JobPoisonedError,
+} from "../errors.ts";
+import { countGuards, type MetricsDelta } from "../jobs/metrics.ts";
 import { writeVersion } from "../jobs/store.ts";
 import type { EventDraft } from "../log/event.ts";
 import { guardContent, injectionPatterns } from "../security/guard-content.ts";
 import type { GuardedText } from "../security/guards/guard.ts";
 import type { Precondition } from "../security/poison.ts";
-import {
-  admitReport,
-  directiveOf,
-  type LockedReport,
-  lockReportedRuns,
-  type ReportRefusal,
-  readReportedRun,
-  recogniseReport,
-} from "./admission.ts";
+import { admitReport, checkLease, directiveOf, type ReportRefusal } from "./admission.ts";
+import { lockReportedRuns, readReportedRun } from "./lock.ts";
 import { readNode, type Step, writeStep } from "./nodes.ts";
-import {
-  checkAccessMode,
-  checkTokenBudget,
-  failViolatingRuns,
-  type PolicyViolation,
-  policyError,
-  violationKeptIn,
-} from "./policy.ts";
-import { findReport, insertReportsCte, isRepeat, type Report, toReportRows } from "./report.ts";
+import { assessReport } from "./policy.ts";
+import { findReport, insertReportsCte, type Report, toReportRows } from "./report.ts";
 import { readRun } from "./store.ts";
+import { failViolatingRun } from "./violating-runs.ts";
 
 /** What a worker read for its step, as raw UTF-8 content [HSK-ACE-VAL-100]. */
 export interface RetrievedSnippet {
@@ -50,47 +45,59 @@ export interface Advanced {
   readonly node: NodeExecution;
 }
 
-/** Reports a step. The lease is judged, then the guards run over what it brings, and only then is any of it kept. */
+/** What a step can answer that is kept without guards, because it brings nothing to guard or was guarded before. */
+type StepError = ReportRefusal | InvalidInputError | AccessModeViolationError | BudgetExceededError;
+
+/** Why a step was not kept, or its job failed with it. */
+export type AdvanceWorkflowError = StepError | GuardFailedError;
+
+/**
+ * Reports a step (section 6). The lease is checked, then the guards run over what the step brings, and only then is any of
+ * it kept: guards never run in a transaction, so the lease is checked once more under the job's lock.
+ * @returns the step as it is kept; the job where a guard poisoned it, which is committed; or why the step was not kept.
+ * @throws TryAgainError where the database gave way too often; nothing was kept.
+ */
 export async function advanceWorkflow(
   engine: Engine,
   input: AdvanceWorkflow,
-): Promise<Advanced | PoisonedJob | AppError> {
-  if (input.retrievedSnippets.length === 0) return keep(engine, input, 0);
-  const [reported, earlier] = await readWithRetry(() =>
+): Promise<Advanced | PoisonedJob | AdvanceWorkflowError> {
+  if (input.retrievedSnippets.length === 0) return keepStep(engine, input, 0);
+  const [found, earlier] = await readWithRetry(() =>
     Promise.all([readReportedRun(engine.prisma, input.workflowRunId), findReport(engine.prisma, input)]),
   );
-  // What was kept before has been guarded before.
-  if (earlier) return keep(engine, input, 0);
-  const admitted = admitReport(reported, input.leaseToken, "RUNNING");
-  if (admitted instanceof AppError) return admitted;
+  // What was kept under this id has been guarded before; and what has another content is not kept.
+  if (earlier) return keepStep(engine, input, 0);
+  const held = checkLease(found, input.leaseToken, "RUNNING");
+  if (held instanceof AppError) return held;
   // A report whose lease was lost while the guards ran neither changes nor poisons anything (section 6).
-  const precondition: Precondition = async (tx, job) => {
+  const precondition: Precondition<ReportRefusal> = async (tx, job) => {
     const run = await readRun(tx, input.workflowRunId);
-    const held = admitReport(run && { run, job, now: job.now }, input.leaseToken, "RUNNING");
-    return held instanceof AppError ? held : null;
+    const stillHeld = checkLease(run && { run, job, now: job.now }, input.leaseToken, "RUNNING");
+    return stillHeld instanceof AppError ? stillHeld : null;
   };
-  const { job } = admitted;
+  const { job } = held;
   const patterns = await injectionPatterns(engine, job.capabilityProfileId);
   const guarded = await guardContent(engine, job, { texts: texts(input.retrievedSnippets), patterns }, precondition);
   switch (guarded.verdict) {
     case "PASSED":
-      return keep(engine, input, guarded.guardsRun);
+      return keepStep(engine, input, guarded.guardsRun);
     case "REFUSED":
       return guarded.refusal;
     case "TRAPPED": {
       const { violation, outcome } = guarded;
       if (outcome.action === "REFUSED") return outcome.refusal;
       if (outcome.action === "POISONED") return { job: outcome.job, violation, event: outcome.event };
-      // Unreachable while the fence refuses every job that has ended; the union is answered all the same.
+      // Unreachable while the precondition refuses every job that has ended; the union is answered all the same.
       if (outcome.action === "ALREADY_POISONED") return new JobPoisonedError(outcome.job);
       return new IllegalTransitionError(outcome.job.state, "RUNNING", directiveOf(outcome.job.state));
     }
   }
 }
 
-async function keep(engine: Engine, input: AdvanceWorkflow, guardsRun: number): Promise<Advanced | AppError> {
+/** @param guardsRun how many guards the server ran over what the step brings; counted in the job's metrics. */
+async function keepStep(engine: Engine, input: AdvanceWorkflow, guardsRun: number): Promise<Advanced | StepError> {
   try {
-    return await inTransaction(engine, (tx) => keepStep(tx, input, guardsRun));
+    return await inTransaction(engine, (tx) => keepStepLocked(tx, input, guardsRun));
   } catch (error) {
     // Thrown, not returned, where the step does not fit its run: the transaction has written by then.
     if (error instanceof InvalidInputError) return error;
@@ -98,60 +105,44 @@ async function keep(engine: Engine, input: AdvanceWorkflow, guardsRun: number): 
   }
 }
 
-async function keepStep(tx: Transaction, input: AdvanceWorkflow, guardsRun: number): Promise<Advanced | AppError> {
-  const reported = (await lockReportedRuns(tx, [input])).get(input.workflowRunId);
-  const judged = judge(input, reported);
-  if (judged instanceof AppError) return judged;
-  const { job, run, repeatedNode } = judged;
-  if (repeatedNode !== null) {
-    const node = await readNode(tx, repeatedNode);
-    if (!node) throw new Error("The node that a report was kept with is kept, too.");
-    return { job, run, node };
-  }
-  const forbidden = checkAccessMode(job, input.metrics);
-  if (forbidden) return broken(tx, input, job, run, forbidden);
-  const metrics = addMetrics(job, input.metrics, ["input", "metrics"]);
-  if (metrics instanceof InvalidInputError) return metrics;
-  const node = await writeStep(tx, job, run.id, input.step);
-  const set = { ...metrics, ...countGuards(metrics, guardsRun) };
-  const passed = checkTokenBudget(job, metrics);
-  const kept = passed ? [] : toReportRows(input, job, { nodeExecutionId: node.id });
-  const recorded = await writeVersion(
-    tx,
-    { job, set, event: stepEvent(run, node, input.step) },
-    insertReportsCte(kept),
-  );
-  // The step is kept with what it cost; that the budget is passed is a version of its own.
-  if (passed) return broken(tx, input, recorded.job, run, passed);
-  return { job: recorded.job, run, node };
-}
-
-/** The job and the run that a step may be kept in; and the node of the same report, where it was kept before. */
-function judge(
-  input: AdvanceWorkflow,
-  reported: LockedReport | undefined,
-): { job: ReportedJob; run: WorkflowRun; repeatedNode: string | null } | ReportRefusal | AppError {
-  const recognised = recogniseReport(reported, input.leaseToken);
-  if (recognised instanceof AppError) return recognised;
-  const { earlier } = recognised;
-  const repeated = isRepeat(input, earlier, ["input"]);
-  const violation = repeated === true && earlier ? violationKeptIn(earlier) : null;
-  if (violation) return policyError(violation, recognised.job);
-  const admitted = admitReport(recognised, input.leaseToken, "RUNNING");
-  if (admitted instanceof AppError) return admitted;
-  if (repeated instanceof AppError) return repeated;
-  return { job: admitted.job, run: admitted.run, repeatedNode: earlier?.nodeExecutionId ?? null };
-}
-
-async function broken(
+async function keepStepLocked(
   tx: Transaction,
   input: AdvanceWorkflow,
-  job: ReportedJob,
-  run: WorkflowRun,
-  violation: PolicyViolation,
-): Promise<AppError> {
-  const [failed] = await failViolatingRuns(tx, [{ job, run, violation }], toReportRows(input, job, { violation }));
-  return policyError(violation, failed?.job ?? job);
+  guardsRun: number,
+): Promise<Advanced | StepError> {
+  const found = (await lockReportedRuns(tx, [input])).get(input.workflowRunId);
+  const path = ["input"];
+  const admission = admitReport(input, found, {
+    to: "RUNNING",
+    endsRun: false,
+    violations: ["ACCESS_MODE_VIOLATION", "BUDGET_EXCEEDED"],
+    path,
+  });
+  if (admission.kind === "REFUSED" || admission.kind === "ID_TAKEN") return admission.error;
+  const { job, run } = admission;
+  if (admission.kind === "REPEAT") return { job, run, node: await readKeptNode(tx, admission.earlier) };
+  const assessment = assessReport(job, input, path);
+  if (assessment.kind === "REFUSED") return assessment.error;
+  const violating = { run, report: input };
+  if (assessment.kind === "VIOLATION") {
+    return failViolatingRun(tx, { ...violating, job, violation: assessment.violation });
+  }
+  const { metrics, overBudget } = assessment;
+  const node = await writeStep(tx, job, run.id, input.step);
+  const set = { ...metrics, ...countGuards(metrics, guardsRun) };
+  const event = stepEvent(run, node, input.step);
+  const keptReports = overBudget ? [] : toReportRows(input, job, { nodeExecutionId: node.id });
+  const written = await writeVersion(tx, { job, set, event }, insertReportsCte(keptReports));
+  // The step is kept with what it cost; that the budget is exceeded is a version of its own.
+  if (overBudget) return failViolatingRun(tx, { ...violating, job: written.job, violation: overBudget });
+  // Nothing of the run itself was written: it stands as it was read under its job's lock.
+  return { job: written.job, run, node };
+}
+
+async function readKeptNode(tx: Transaction, { nodeExecutionId }: KeptReport): Promise<NodeExecution> {
+  const node = nodeExecutionId === null ? undefined : await readNode(tx, nodeExecutionId);
+  if (!node) throw new Error("A step that was kept has its node.");
+  return node;
 }
 
 function stepEvent(run: WorkflowRun, node: NodeExecution, step: Step): EventDraft {

@@ -1,17 +1,19 @@
 import type { LockedJobSummary } from "../jobs/lock.ts";
 import { transitionTo } from "../jobs/state.ts";
-import type { JobPatch } from "../jobs/store.ts";
+import type { JobPatch } from "../jobs/version.ts";
 
-/** Milliseconds before the second attempt, doubled for each later one, and the most that it grows to. */
+/** Milliseconds before the second attempt, doubled for each later one, and the maximum that they grow to. */
 export interface Backoff {
   readonly firstMs: number;
   readonly maxMs: number;
 }
 
 /**
- * What becomes of a running job whose run has failed: queued again, later, while attempts are left; else failed.
+ * What becomes of a running job whose run has failed (section 6): queued again, for later, while attempts are left; else
+ * failed.
  * @param reason machine-readable, for a job that stays failed.
- * @param jitter from 0 to 1: spreads jobs that failed together over half of the wait.
+ * @param jitter from 0 to 1: spreads jobs that failed together over half of the wait, so that they do not all come back
+ * at once.
  */
 export function afterFailure(
   job: Pick<LockedJobSummary, "attempt" | "maxAttempts" | "revisions" | "now">,

@@ -1,7 +1,8 @@
 import { batchCalls } from "../db/batch.ts";
 import { isOutcomeUnknown } from "../db/transaction.ts";
 import type { Engine } from "../engine.ts";
-import { type Completion, completeSharedBatch, completeWorkflows } from "./complete.ts";
+import { completeSharedBatch, completeWorkflows } from "./complete.ts";
+import type { Completion } from "./completion.ts";
 
 export type CompleteWorkflows = (completions: readonly Completion[]) => ReturnType<typeof completeWorkflows>;
 

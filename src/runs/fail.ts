@@ -1,16 +1,17 @@
 import { inTransaction, type Transaction } from "../db/transaction.ts";
 import type { Engine } from "../engine.ts";
-import { AppError, InvalidInputError } from "../errors.ts";
-import type { ReportedJob } from "../jobs/lock.ts";
-import { addMetrics, type MetricsDelta } from "../jobs/metrics.ts";
-import { type JobChange, writeVersion } from "../jobs/store.ts";
+import type { AccessModeViolationError, InvalidInputError } from "../errors.ts";
+import type { MetricsDelta } from "../jobs/metrics.ts";
+import { writeVersion } from "../jobs/store.ts";
 import { redactText } from "../log/redact.ts";
-import { admitReport, lockReportedRuns, recogniseReport } from "./admission.ts";
+import { admitReport, type ReportRefusal } from "./admission.ts";
 import { afterFailure } from "./backoff.ts";
-import type { Completed } from "./complete.ts";
-import { checkAccessMode, checkTokenBudget, failViolatingRuns, policyError, violationKeptIn } from "./policy.ts";
-import { insertReportsCte, isRepeat, type Report, toReportRows } from "./report.ts";
-import { endRunsCte, type RunEnd } from "./store.ts";
+import type { EndedRun } from "./completion.ts";
+import { lockReportedRuns } from "./lock.ts";
+import { assessReport } from "./policy.ts";
+import { insertReportsCte, type Report, toReportRows } from "./report.ts";
+import { endedRun, endRunsCte, type RunEnd } from "./store.ts";
+import { failViolatingRun } from "./violating-runs.ts";
 
 export interface FailWorkflow extends Report {
   readonly errorMessage: string;
@@ -18,59 +19,62 @@ export interface FailWorkflow extends Report {
   readonly metrics: MetricsDelta;
 }
 
-/** Ends a run as failed. The job is queued again while it is worth it and attempts are left, else failed. */
-export function failWorkflow(engine: Engine, input: FailWorkflow): Promise<Completed | AppError> {
+/** Why a run was not failed as its worker asked. */
+export type FailWorkflowError = ReportRefusal | InvalidInputError | AccessModeViolationError;
+
+/**
+ * Ends a run as failed (section 6). The job is queued again while it is worth it and attempts are left, else failed.
+ * @returns the job and the run, or why not.
+ * @throws TryAgainError where the database gave way too often; nothing was kept.
+ */
+export function failWorkflow(engine: Engine, input: FailWorkflow): Promise<EndedRun | FailWorkflowError> {
   return inTransaction(engine, (tx) => fail(tx, engine, input));
 }
 
-async function fail(tx: Transaction, engine: Engine, input: FailWorkflow): Promise<Completed | AppError> {
-  const reported = (await lockReportedRuns(tx, [input])).get(input.workflowRunId);
-  const recognised = recogniseReport(reported, input.leaseToken);
-  if (recognised instanceof AppError) return recognised;
-  const repeated = isRepeat(input, recognised.earlier, ["input"]);
-  if (repeated === true && recognised.earlier) {
-    const violation = violationKeptIn(recognised.earlier);
-    return violation ? policyError(violation, recognised.job) : recognised;
+async function fail(tx: Transaction, engine: Engine, input: FailWorkflow): Promise<EndedRun | FailWorkflowError> {
+  const found = (await lockReportedRuns(tx, [input])).get(input.workflowRunId);
+  const path = ["input"];
+  const admission = admitReport(input, found, {
+    to: "FAILED",
+    endsRun: true,
+    // Not the budget: it does not fail this report, which gets what it asked for, a run that failed.
+    violations: ["ACCESS_MODE_VIOLATION"],
+    path,
+  });
+  if (admission.kind === "REFUSED" || admission.kind === "ID_TAKEN") return admission.error;
+  const { job, run } = admission;
+  if (admission.kind === "REPEAT") return { job, run };
+  const assessment = assessReport(job, input, path);
+  if (assessment.kind === "REFUSED") return assessment.error;
+  if (assessment.kind === "VIOLATION") {
+    return failViolatingRun(tx, { job, run, report: input, violation: assessment.violation });
   }
-  const admitted = admitReport(recognised, input.leaseToken, "FAILED");
-  if (admitted instanceof AppError) return admitted;
-  // Not before: a worker that must stop hears so whatever its report is.
-  if (repeated instanceof AppError) return repeated;
-  const { job, run } = admitted;
-  const forbidden = checkAccessMode(job, input.metrics);
-  if (forbidden) {
-    const kept = toReportRows(input, job, { violation: forbidden });
-    const [failed] = await failViolatingRuns(tx, [{ job, run, violation: forbidden }], kept);
-    return policyError(forbidden, failed?.job ?? job);
-  }
-  const metrics = addMetrics(job, input.metrics, ["input", "metrics"]);
-  if (metrics instanceof InvalidInputError) return metrics;
+  const { metrics, overBudget } = assessment;
   const errorMessage = redactText(input.errorMessage);
-  const ending: RunEnd = { id: run.id, state: "FAILED", errorMessage, finishedAt: job.now };
-  // Beyond its budget a job is not tried again; the worker gets what it asked for, a run that failed.
-  const passed = checkTokenBudget(job, metrics);
+  // Beyond its budget a job is not tried again: the first report of the next attempt could only fail it.
   const next = afterFailure(
     job,
-    { retryable: input.retryable && !passed, reason: passed ? "budget_exceeded" : "failed_by_worker" },
+    { retryable: input.retryable && !overBudget, reason: overBudget ? "budget_exceeded" : "failed_by_worker" },
     engine.backoff,
   );
-  const change: JobChange<ReportedJob> = {
-    job,
-    set: { ...metrics, ...next, errorMessage },
-    event: {
-      type: "STATE_CHANGED",
-      by: { actor: "AGENT", actorId: run.workerId },
-      payload: {
-        reason: next.statusReason,
-        retryable: input.retryable,
-        error_message: errorMessage,
-        ...(passed ? { ace_code: "ACE-001", detail: passed.detail } : {}),
+  const end: RunEnd = { id: run.id, state: "FAILED", errorMessage, finishedAt: job.now };
+  const written = await writeVersion(
+    tx,
+    {
+      job,
+      set: { ...metrics, ...next, errorMessage },
+      event: {
+        type: "STATE_CHANGED",
+        by: { actor: "AGENT", actorId: run.workerId },
+        payload: {
+          reason: next.statusReason,
+          retryable: input.retryable,
+          error_message: errorMessage,
+          ...(overBudget ? { ace_code: "ACE-001", detail: overBudget.detail } : {}),
+        },
       },
     },
-  };
-  const recorded = await writeVersion(tx, change, [
-    ...endRunsCte([ending]),
-    ...insertReportsCte(toReportRows(input, job)),
-  ]);
-  return { job: recorded.job, run: { ...run, ...ending, leaseExpiresAt: null } };
+    [...endRunsCte([end]), ...insertReportsCte(toReportRows(input, job))],
+  );
+  return { job: written.job, run: endedRun(run, end) };
 }

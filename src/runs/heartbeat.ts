@@ -1,29 +1,28 @@
-import type { WorkerReport, WorkflowRun } from "../db/generated/client/client.ts";
-import type { JobMetrics } from "../db/rows.ts";
-import { inTransaction } from "../db/transaction.ts";
+import type { WorkflowRun } from "../db/generated/client/client.ts";
+import type { JobMetrics } from "../db/metrics.ts";
+
+import { inTransaction, type Transaction } from "../db/transaction.ts";
 import type { Engine } from "../engine.ts";
-import { AppError, InvalidInputError, type WorkflowDirective } from "../errors.ts";
+import type { AccessModeViolationError, BudgetExceededError, InvalidInputError, WorkflowDirective } from "../errors.ts";
 import type { ReportedJob } from "../jobs/lock.ts";
-import { addMetrics, isZero, type MetricsDelta } from "../jobs/metrics.ts";
-import { type JobChange, writeVersions } from "../jobs/store.ts";
-import { admitReport, type LockedReport, lockReportedRuns, recogniseReport, SequentialReports } from "./admission.ts";
+import { isZero, type MetricsDelta } from "../jobs/metrics.ts";
+import { writeVersions } from "../jobs/store.ts";
+import { type JobChange } from "../jobs/version.ts";
+import { admitReport, type ReportRefusal } from "./admission.ts";
 import { leaseUntil } from "./lease-token.ts";
-import {
-  checkAccessMode,
-  checkTokenBudget,
-  failViolatingRuns,
-  type PolicyViolation,
-  policyError,
-  type ViolatingRun,
-  violationKeptIn,
-} from "./policy.ts";
-import { insertReportsCte, isRepeat, type Report, toReportRows } from "./report.ts";
+import { type LockedRun, lockReportedRuns, SequentialReports } from "./lock.ts";
+import { assessReport, type PolicyViolation, policyError } from "./policy.ts";
+import { insertReportsCte, type Report, toReportRows } from "./report.ts";
 import { type LeaseRenewal, renewLeasesCte } from "./store.ts";
+import { failViolatingRuns, type ViolatingRun } from "./violating-runs.ts";
 
 export interface Heartbeat extends Report {
   readonly leaseSeconds: number;
   readonly metrics: MetricsDelta;
 }
+
+/** Why a worker must stop: it holds no lease, or its report violated a policy. */
+type StopError = ReportRefusal | AccessModeViolationError | BudgetExceededError;
 
 export interface HeartbeatAnswer {
   readonly workflowRunId: string;
@@ -31,75 +30,92 @@ export interface HeartbeatAnswer {
   /** When the renewed lease ends; null where there is none any more. */
   readonly leaseExpiresAt: Date | null;
   /** Why the directive is STOP, or why the metrics were refused. */
-  readonly error: AppError | null;
+  readonly error: StopError | InvalidInputError | null;
 }
 
-/** What one heartbeat decides. */
+/** What is done with one heartbeat, and what its worker is answered. */
 interface Decision {
   readonly answer: HeartbeatAnswer;
   readonly renewal?: LeaseRenewal;
   readonly change?: JobChange<ReportedJob>;
-  /** It breaks the access mode at once, or the budget once its metrics are recorded. */
-  readonly broken?: ViolatingRun;
-  readonly kept?: readonly WorkerReport[];
+  /** Its run fails: at once for the access mode; for the budget, after its metrics are written. */
+  readonly violating?: ViolatingRun<HeartbeatViolation>;
+  /** It was accepted: sent again, it is not to count again. */
+  readonly accepted?: { readonly heartbeat: Heartbeat; readonly job: ReportedJob };
 }
 
+const VIOLATIONS = ["ACCESS_MODE_VIOLATION", "BUDGET_EXCEEDED"] as const;
+type HeartbeatViolation = (typeof VIOLATIONS)[number];
+
 /**
- * Renews leases and adds metrics, in one transaction and a fixed number of statements. Each heartbeat is judged
- * after those before it; one that brings no metrics makes no version of its job.
+ * Renews leases and adds metrics (section 6), in one transaction and a fixed number of statements. Each heartbeat is
+ * judged after those before it; one that brings no metrics makes no version of its job.
+ * @returns in the order of `heartbeats`.
+ * @throws TryAgainError where the database gave way too often; nothing of any of them was kept.
  */
 export function heartbeatWorkflows(engine: Engine, heartbeats: readonly Heartbeat[]): Promise<HeartbeatAnswer[]> {
   return inTransaction(engine, async (tx) => {
-    const reported = new SequentialReports(await lockReportedRuns(tx, heartbeats));
+    const reports = new SequentialReports(await lockReportedRuns(tx, heartbeats));
     const decisions = heartbeats.map((heartbeat, index) => {
-      const found = reported.find(heartbeat.workflowRunId);
-      const decision = decide(heartbeat, found, ["input", "heartbeats", String(index)]);
-      if (decision.broken) reported.noteState(decision.broken.job.jobId, "FAILED");
+      const found = reports.find(heartbeat.workflowRunId);
+      const decision = decideHeartbeat(heartbeat, found, ["input", "heartbeats", String(index)]);
+      if (decision.violating) reports.noteState(decision.violating.job.jobId, "FAILED");
       return decision;
     });
-    const broken = decisions.flatMap((decision) => decision.broken ?? []);
-    const kept = (isBroken: boolean) =>
-      decisions.flatMap((decision) => (isBroken === Boolean(decision.broken) ? (decision.kept ?? []) : []));
-    const recorded = await writeVersions(
-      tx,
-      decisions.flatMap(({ change }) => change ?? []),
-      [...renewLeasesCte(decisions.flatMap(({ renewal }) => renewal ?? [])), ...insertReportsCte(kept(false))],
-    );
-    // A budget that was passed is a second version, of the job as the metrics have left it.
-    const now = new Map(recorded.map(({ job }) => [job.jobId, job]));
-    await failViolatingRuns(
-      tx,
-      broken.map((one) => ({ ...one, job: now.get(one.job.jobId) ?? one.job })),
-      kept(true),
-    );
+    await writeDecisions(tx, decisions);
     return decisions.map(({ answer }) => answer);
   });
 }
 
-function decide(heartbeat: Heartbeat, found: LockedReport | undefined, path: readonly string[]): Decision {
-  const { workflowRunId, leaseToken } = heartbeat;
-  const recognised = recogniseReport(found, leaseToken);
-  if (recognised instanceof AppError) return { answer: stop(workflowRunId, recognised) };
-  const repeated = isRepeat(heartbeat, recognised.earlier, path);
-  const earlier = repeated === true && recognised.earlier ? violationKeptIn(recognised.earlier) : null;
-  if (earlier) return { answer: stop(workflowRunId, policyError(earlier, recognised.job)) };
-  const admitted = admitReport(recognised, leaseToken, "RUNNING");
-  if (admitted instanceof AppError) return { answer: stop(workflowRunId, admitted) };
-  const { job, run, now } = admitted;
+async function writeDecisions(tx: Transaction, decisions: readonly Decision[]): Promise<void> {
+  const keptReports = decisions.flatMap(({ accepted }) =>
+    accepted ? toReportRows(accepted.heartbeat, accepted.job) : [],
+  );
+  const written = await writeVersions(
+    tx,
+    decisions.flatMap(({ change }) => change ?? []),
+    [...renewLeasesCte(decisions.flatMap(({ renewal }) => renewal ?? [])), ...insertReportsCte(keptReports)],
+  );
+  // A budget that was exceeded is a second version, of the job as the metrics have left it.
+  const withMetrics = new Map(written.map(({ job }) => [job.jobId, job]));
+  const violating = decisions.flatMap((decision) => decision.violating ?? []);
+  await failViolatingRuns(
+    tx,
+    violating.map((one) => ({ ...one, job: withMetrics.get(one.job.jobId) ?? one.job })),
+  );
+}
 
-  const renewal = renewalOf(run, now, heartbeat.leaseSeconds);
-  const { leaseExpiresAt } = renewal;
-  const goOn = (error: AppError | null) => ({ workflowRunId, directive: "CONTINUE", leaseExpiresAt, error }) as const;
-  if (repeated !== false) return { answer: goOn(repeated === true ? null : repeated), renewal };
-  const forbidden = checkAccessMode(job, heartbeat.metrics);
-  if (forbidden) return breaks(heartbeat, job, run, forbidden);
-  const metrics = addMetrics(job, heartbeat.metrics, [...path, "metrics"]);
-  if (metrics instanceof InvalidInputError) return { answer: goOn(metrics), renewal };
-  const kept = toReportRows(heartbeat, job);
-  if (isZero(heartbeat.metrics)) return { answer: goOn(null), renewal, kept };
-  const change = metricsChange(job, run, metrics, heartbeat.metrics);
-  const passed = checkTokenBudget(job, metrics);
-  return passed ? { ...breaks(heartbeat, job, run, passed), change } : { answer: goOn(null), renewal, change, kept };
+/** A heartbeat renews the lease of whoever holds it, also where it is a repeat, or its metrics or its id are refused. */
+function decideHeartbeat(heartbeat: Heartbeat, found: LockedRun | undefined, path: readonly string[]): Decision {
+  const { workflowRunId } = heartbeat;
+  const admission = admitReport(heartbeat, found, { to: "RUNNING", endsRun: false, violations: VIOLATIONS, path });
+  if (admission.kind === "REFUSED") return { answer: stop(workflowRunId, admission.error) };
+  const { job, run } = admission;
+  const renewal = renewalOf(run, job.now, heartbeat.leaseSeconds);
+  const goOn = (error: InvalidInputError | null): Pick<Decision, "answer" | "renewal"> => {
+    const { leaseExpiresAt } = renewal;
+    return { answer: { workflowRunId, directive: "CONTINUE", leaseExpiresAt, error }, renewal };
+  };
+  if (admission.kind === "ID_TAKEN") return goOn(admission.error);
+  if (admission.kind === "REPEAT") return goOn(null);
+  const assessment = assessReport(job, heartbeat, path);
+  const failFor = (violation: PolicyViolation<HeartbeatViolation>): Decision => ({
+    answer: stop(workflowRunId, policyError(violation, job)),
+    violating: { job, run, report: heartbeat, violation },
+  });
+  switch (assessment.kind) {
+    case "REFUSED":
+      return goOn(assessment.error);
+    case "VIOLATION":
+      return failFor(assessment.violation);
+    case "WITHIN_POLICY": {
+      const accepted = { heartbeat, job };
+      if (isZero(heartbeat.metrics)) return { ...goOn(null), accepted };
+      const { metrics, overBudget } = assessment;
+      const change = metricsChange(job, run, metrics, heartbeat.metrics);
+      return overBudget ? { ...failFor(overBudget), change } : { ...goOn(null), change, accepted };
+    }
+  }
 }
 
 /** A heartbeat never shortens a lease. */
@@ -107,14 +123,6 @@ function renewalOf(run: WorkflowRun, now: Date, leaseSeconds: number): LeaseRene
   const asked = leaseUntil(now, leaseSeconds);
   const leaseExpiresAt = run.leaseExpiresAt && run.leaseExpiresAt > asked ? run.leaseExpiresAt : asked;
   return { id: run.id, leaseExpiresAt, lastHeartbeat: now };
-}
-
-function breaks(heartbeat: Heartbeat, job: ReportedJob, run: WorkflowRun, violation: PolicyViolation): Decision {
-  return {
-    answer: stop(run.id, policyError(violation, job)),
-    broken: { job, run, violation },
-    kept: toReportRows(heartbeat, job, { violation }),
-  };
 }
 
 function metricsChange(
@@ -134,11 +142,10 @@ function metricsChange(
   };
 }
 
-function stop(workflowRunId: string, error: AppError): HeartbeatAnswer {
-  const told = "directive" in error ? error.directive : null;
-  return { workflowRunId, directive: isStop(told) ? told : "STOP_LEASE_LOST", leaseExpiresAt: null, error };
-}
-
-function isStop(directive: unknown): directive is WorkflowDirective {
-  return typeof directive === "string" && directive.startsWith("STOP_");
+function stop(workflowRunId: string, error: StopError): HeartbeatAnswer {
+  const { directive } = error;
+  // Each of these errors tells a worker to stop when a report is answered with it. Two of them are also answers to others
+  // than workers, so their type allows for no directive: without one, the lease is what the worker has lost for sure.
+  const isStop = directive !== null && directive !== "CONTINUE";
+  return { workflowRunId, directive: isStop ? directive : "STOP_LEASE_LOST", leaseExpiresAt: null, error };
 }

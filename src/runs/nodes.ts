@@ -37,9 +37,9 @@ async function openNode(tx: Transaction, job: LockedJobSummary, runId: string, s
   if (dependsOn.length > 0) refuseTooSoon(dependsOn, await latestStates(tx, runId, dependsOn));
   const [node] = await tx.$queryRaw<NodeExecution[]>`
     INSERT INTO node_executions
-      (id, workflow_run_id, node_id, node_type, sequence, depends_on, input_payload, started_at)
-    SELECT ${uuidv7()}::uuid, ${runId}::uuid, ${step.nodeId}, ${step.nodeType}, coalesce(max(sequence), 0) + 1,
-      ${dependsOn}::text[], ${payload(step.inputPayload)}::jsonb, ${job.now}
+      (id, workspace_id, workflow_run_id, node_id, node_type, sequence, depends_on, input_payload, started_at)
+    SELECT ${uuidv7()}::uuid, ${job.workspaceId}::uuid, ${runId}::uuid, ${step.nodeId}, ${step.nodeType},
+      coalesce(max(sequence), 0) + 1, ${dependsOn}::text[], ${payload(step.inputPayload)}::jsonb, ${job.now}
     FROM node_executions WHERE workflow_run_id = ${runId}::uuid
     ON CONFLICT (workflow_run_id, node_id) WHERE finished_at IS NULL DO NOTHING
     RETURNING ${NODE_COLUMNS}`;

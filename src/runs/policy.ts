@@ -1,120 +1,112 @@
-import type { WorkerReport, WorkflowRun } from "../db/generated/client/client.ts";
-import type { JobMetrics, JobSummary } from "../db/rows.ts";
-import type { Transaction } from "../db/transaction.ts";
-import { AccessModeViolationError, BudgetExceededError, CapabilityDeniedError } from "../errors.ts";
+import { type JobSummary } from "../db/job-columns.ts";
+import type { JobMetrics } from "../db/metrics.ts";
+import type { KeptReport } from "../db/rows.ts";
+import { AccessModeViolationError, BudgetExceededError, CapabilityDeniedError, InvalidInputError } from "../errors.ts";
 import { type EntityRef, refuseWrites } from "../jobs/access-mode.ts";
 import type { LockedJobSummary, ReportedJob } from "../jobs/lock.ts";
-import { isOverBudget, type MetricsDelta } from "../jobs/metrics.ts";
-import { transitionTo } from "../jobs/state.ts";
-import { type WrittenVersion, writeVersions } from "../jobs/store.ts";
-import { capabilityDenial, ENGINE, type EventDraft } from "../log/event.ts";
-import { insertReportsCte } from "./report.ts";
-import { endRunsCte, type RunEnd } from "./store.ts";
+import { addMetrics, isOverBudget, type MetricsDelta } from "../jobs/metrics.ts";
 
-const POLICY_VIOLATIONS = ["ACCESS_MODE_VIOLATION", "BUDGET_EXCEEDED", "CAPABILITY_DENIED"] as const;
+/** The policies that a report is held to, each with the error that its worker is answered with. */
+interface PolicyErrors {
+  readonly ACCESS_MODE_VIOLATION: AccessModeViolationError;
+  readonly BUDGET_EXCEEDED: BudgetExceededError;
+  readonly CAPABILITY_DENIED: CapabilityDeniedError;
+}
 
-/** A rule that a report broke: its run and its job fail for it, and no policy tries them again (section 6). */
-export interface PolicyViolation {
-  readonly code: (typeof POLICY_VIOLATIONS)[number];
-  /** What exactly; for a denied capability, which one. */
+export type PolicyViolationCode = keyof PolicyErrors;
+
+export type PolicyError<Code extends PolicyViolationCode = PolicyViolationCode> = PolicyErrors[Code];
+
+/** A policy that a report violated: its run and its job fail for it, and are not tried again by policy (section 6). */
+export interface PolicyViolation<Code extends PolicyViolationCode = PolicyViolationCode> {
+  readonly code: Code;
+  /** What exactly, in a sentence; for a denied capability, which one. */
   readonly detail: string;
 }
 
-/** A run that fails for a breach. */
-export interface ViolatingRun {
-  readonly job: ReportedJob;
-  readonly run: WorkflowRun;
-  readonly violation: PolicyViolation;
-  /** What is applied of the report all the same: a budget is passed by metrics that are kept. */
-  readonly metrics?: JobMetrics;
-}
+const TO_ERROR: {
+  readonly [Code in PolicyViolationCode]: (detail: string, job: JobSummary) => PolicyErrors[Code];
+} = {
+  ACCESS_MODE_VIOLATION: (detail) => new AccessModeViolationError(detail),
+  BUDGET_EXCEEDED: (detail) =>
+    new BudgetExceededError(`${detail} The report is kept, and the job has failed.`, { directive: "STOP_FAILED" }),
+  CAPABILITY_DENIED: (detail, job) => new CapabilityDeniedError(detail, job),
+};
 
-/** Writes that the job's access mode forbids; null where there are none. */
-export function checkAccessMode(
-  { accessMode, writeScope }: ReportedJob,
-  { entitiesWritten }: MetricsDelta,
-  named: readonly EntityRef[] = [],
-): PolicyViolation | null {
-  const detail = refuseWrites({ accessMode, entityRefs: writeScope }, named, entitiesWritten);
-  return detail === null ? null : { code: "ACCESS_MODE_VIOLATION", detail };
-}
-
-/** A token budget that these metrics pass; null where they do not. */
-export function checkTokenBudget(job: LockedJobSummary, metrics: JobMetrics): PolicyViolation | null {
-  if (!isOverBudget(job, metrics)) return null;
-  const detail = `The job has cost ${metrics.totalTokens} tokens, and its budget is ${job.tokenBudget}.`;
-  return { code: "BUDGET_EXCEEDED", detail };
-}
-
-/** The breach that a report which was kept before had made; null where it was accepted. */
-export function violationKeptIn({ policyViolationCode, policyViolationDetail }: WorkerReport): PolicyViolation | null {
-  const code = POLICY_VIOLATIONS.find((known) => known === policyViolationCode);
-  return code === undefined || policyViolationDetail === null ? null : { code, detail: policyViolationDetail };
-}
-
-export type PolicyError = AccessModeViolationError | BudgetExceededError | CapabilityDeniedError;
-
-/** What the worker is answered. */
-export function policyError({ code, detail }: PolicyViolation, job: JobSummary): PolicyError {
-  switch (code) {
-    case "ACCESS_MODE_VIOLATION":
-      return new AccessModeViolationError(detail);
-    case "BUDGET_EXCEEDED":
-      return new BudgetExceededError(`${detail} The report is kept, and the job has failed.`, {
-        directive: "STOP_FAILED",
-      });
-    case "CAPABILITY_DENIED":
-      return new CapabilityDeniedError(detail, job);
-  }
+/** What the worker of a report that violated a policy is answered. */
+export function policyError<Code extends PolicyViolationCode>(
+  { code, detail }: PolicyViolation<Code>,
+  job: JobSummary,
+): PolicyErrors[Code] {
+  return TO_ERROR[code](detail, job);
 }
 
 /**
- * Fails runs with their jobs, in one statement however many they are. In the order of `broken`.
- * @param kept the reports that broke the rules.
+ * The violation for which a report that was kept failed its run; null where the report was accepted.
+ * @param codes the policies that a report of its kind can violate.
  */
-export function failViolatingRuns(
-  tx: Transaction,
-  broken: readonly ViolatingRun[],
-  kept: readonly WorkerReport[],
-): Promise<readonly WrittenVersion<ReportedJob>[]> {
-  const endings = broken.map(({ job, run, violation }): RunEnd => {
-    return { id: run.id, state: "FAILED", errorMessage: policyError(violation, job).message, finishedAt: job.now };
-  });
-  return writeVersions(
-    tx,
-    broken.map(({ job, run, violation, metrics }) => ({
-      job,
-      set: {
-        ...metrics,
-        ...transitionTo(job, "FAILED", reasonOf(violation)),
-        // A denial says all there is to say in its reason, wherever it is made.
-        errorMessage: violation.code === "CAPABILITY_DENIED" ? null : policyError(violation, job).message,
-      },
-      event: eventOf(job, run, violation),
-    })),
-    [...endRunsCte(endings), ...insertReportsCte(kept)],
-  );
+export function keptViolation<Code extends PolicyViolationCode>(
+  { policyViolationCode: kept, policyViolationDetail: detail }: KeptReport,
+  codes: readonly Code[],
+): PolicyViolation<Code> | null {
+  if (kept === null || detail === null) return null;
+  const code = codes.find((one) => one === kept);
+  if (code === undefined) throw new Error(`A report was kept with ${kept}, which a report of its kind cannot violate.`);
+  return { code, detail };
 }
 
-function reasonOf({ code, detail }: PolicyViolation): string {
-  return code === "CAPABILITY_DENIED" ? `capability_denied: ${detail}` : code.toLowerCase();
+/** What a report brings of which policies and metrics are judged. */
+interface ReportContent {
+  readonly metrics: MetricsDelta;
+  readonly writtenEntities?: readonly EntityRef[];
 }
 
-function eventOf(job: LockedJobSummary, run: WorkflowRun, violation: PolicyViolation): EventDraft {
-  switch (violation.code) {
-    case "CAPABILITY_DENIED":
-      return capabilityDenial(job, violation.detail, "completion");
-    case "ACCESS_MODE_VIOLATION":
-      return {
-        type: "STATE_CHANGED",
-        by: { actor: "AGENT", actorId: run.workerId },
-        payload: { reason: reasonOf(violation), detail: violation.detail },
-      };
-    case "BUDGET_EXCEEDED":
-      return {
-        type: "STATE_CHANGED",
-        by: ENGINE,
-        payload: { reason: reasonOf(violation), ace_code: "ACE-001", detail: violation.detail },
-      };
-  }
+export type Assessment<Code extends PolicyViolationCode> =
+  /** Nothing of the report is applied, and its run goes on. */
+  | { readonly kind: "REFUSED"; readonly error: InvalidInputError }
+  /** Nothing of the report is applied, and its run fails. */
+  | { readonly kind: "VIOLATION"; readonly violation: PolicyViolation<Code | "ACCESS_MODE_VIOLATION"> }
+  /** The job's metrics with the report's. They are kept, also where they exceed the job's token budget. */
+  | {
+      readonly kind: "WITHIN_POLICY";
+      readonly metrics: JobMetrics;
+      readonly overBudget: PolicyViolation<"BUDGET_EXCEEDED"> | null;
+    };
+
+/**
+ * Judges what an admitted report brings (sections 3 and 6): the access mode before the metrics, because a report that wrote
+ * what it may not must fail its run also where its metrics are malformed; and the budget by the metrics as they add up.
+ * @param path where the report stands in the caller's input.
+ * @param alsoWrong what is wrong with a report of this kind besides; the access mode alone comes before it.
+ */
+export function assessReport<Code extends PolicyViolationCode = never>(
+  job: ReportedJob,
+  { metrics: delta, writtenEntities = [] }: ReportContent,
+  path: readonly string[],
+  alsoWrong: PolicyViolation<Code> | InvalidInputError | null = null,
+): Assessment<Code> {
+  const violation = checkAccessMode(job, delta, writtenEntities);
+  if (violation) return { kind: "VIOLATION", violation };
+  if (alsoWrong instanceof InvalidInputError) return { kind: "REFUSED", error: alsoWrong };
+  if (alsoWrong) return { kind: "VIOLATION", violation: alsoWrong };
+  const metrics = addMetrics(job, delta, [...path, "metrics"]);
+  if (metrics instanceof InvalidInputError) return { kind: "REFUSED", error: metrics };
+  return { kind: "WITHIN_POLICY", metrics, overBudget: checkTokenBudget(job, metrics) };
+}
+
+/** The writes that the job's access mode forbids; null where there are none. */
+function checkAccessMode(
+  { accessMode, writeScope }: ReportedJob,
+  { entitiesWritten }: MetricsDelta,
+  writtenEntities: readonly EntityRef[],
+): PolicyViolation<"ACCESS_MODE_VIOLATION"> | null {
+  const detail = refuseWrites({ accessMode, entityRefs: writeScope }, writtenEntities, entitiesWritten);
+  return detail === null ? null : { code: "ACCESS_MODE_VIOLATION", detail };
+}
+
+/** The token budget that these metrics exceed; null where they do not. */
+function checkTokenBudget(job: LockedJobSummary, metrics: JobMetrics): PolicyViolation<"BUDGET_EXCEEDED"> | null {
+  if (!isOverBudget(job, metrics)) return null;
+  const detail = `The job has cost ${metrics.totalTokens} tokens, and its budget is ${job.tokenBudget}.`;
+  return { code: "BUDGET_EXCEEDED", detail };
 }

@@ -2,16 +2,17 @@ import { type CommandContext, inTransaction } from "../db/transaction.ts";
 import type { Engine } from "../engine.ts";
 import type { ReportedJob } from "../jobs/lock.ts";
 import { transitionTo } from "../jobs/state.ts";
-import { type JobChange, writeVersions } from "../jobs/store.ts";
+import { writeVersions } from "../jobs/store.ts";
+import type { JobChange } from "../jobs/version.ts";
 import { ENGINE } from "../log/event.ts";
-import { lockReportedRuns } from "./admission.ts";
 import { afterFailure } from "./backoff.ts";
+import { lockReportedRuns } from "./lock.ts";
 import { type ExpiredRun, endRunsCte, expiredRuns } from "./store.ts";
 
 /** Runs that one transaction of a sweep recovers: it holds their jobs' rows while it does. */
 const BATCH = 100;
 
-/** What a sweep needs of the engine: it runs before there is a feed to wake or a guard to ask. */
+/** What a sweep needs of the engine: the first one runs at the start, before there are a feed and guards. */
 type Sweeper = CommandContext & Pick<Engine, "backoff">;
 
 /**
@@ -36,9 +37,9 @@ function recoverBatch(context: Sweeper, expired: readonly ExpiredRun[]): Promise
   return inTransaction(context, async (tx) => {
     const refs = expired.map(({ id }) => ({ workflowRunId: id }));
     // A job that somebody holds, for whatever, is left to the next sweep: the others do not wait for it.
-    const reported = [...(await lockReportedRuns(tx, refs, "SKIP")).values()];
-    // Renewed, ended or recovered by somebody else while this sweep waited for the lock: not this sweep's any more.
-    const lost = reported.filter(
+    const locked = [...(await lockReportedRuns(tx, refs, "SKIP")).values()];
+    // The others were renewed, ended or recovered by somebody else after they were listed, before they were locked.
+    const lost = locked.filter(
       ({ run, now }) => run.state === "RUNNING" && run.leaseExpiresAt !== null && run.leaseExpiresAt <= now,
     );
     const errorMessage = "The lease ran out: its worker was not heard from in time.";

@@ -1,9 +1,8 @@
 import { hash } from "node:crypto";
 import { canonicalize } from "json-canonicalize";
 import { Prisma, type WorkerReport } from "../db/generated/client/client.ts";
-import { REPORT_COLUMNS, toRecordset } from "../db/rows.ts";
+import { type KeptReport, REPORT_COLUMNS, toRecordset } from "../db/rows.ts";
 import type { Transaction } from "../db/transaction.ts";
-import { InvalidInputError } from "../errors.ts";
 import type { LockedJobSummary } from "../jobs/lock.ts";
 import type { ExtraCte } from "../jobs/store.ts";
 
@@ -23,42 +22,34 @@ export interface Report extends ReportRef {
   readonly leaseToken: string;
 }
 
-/** The report that was kept under this id, without a lock: what was kept before has been guarded before. */
+/** The report that was kept under this id, read without a lock; undefined where there is none, or it has no id. */
 export async function findReport(
   db: Transaction,
   { workflowRunId, reportId }: ReportRef,
-): Promise<WorkerReport | undefined> {
+): Promise<KeptReport | undefined> {
   if (reportId == null) return undefined;
-  const [report] = await db.$queryRaw<WorkerReport[]>`
+  const [report] = await db.$queryRaw<KeptReport[]>`
     SELECT ${REPORT_COLUMNS} FROM worker_reports
     WHERE workflow_run_id = ${workflowRunId}::uuid AND report_id = ${reportId}::uuid`;
   return report;
 }
 
-/** A row that was joined with the report of its run, where there is one. */
-export type JoinedReport = WorkerReport | { readonly [column in keyof WorkerReport]: null };
+/** The columns of a report that a row was joined with; all of them null where there was none. */
+export type JoinedReport = KeptReport | { readonly [column in keyof KeptReport]: null };
 
-export function joinedReport(row: JoinedReport): WorkerReport | undefined {
+export function joinedReport(row: JoinedReport): KeptReport | undefined {
   return row.reportId === null ? undefined : row;
 }
 
-/**
- * Whether a report was kept before.
- * @param path where the report stands in the caller's input.
- * @returns true or false; or why it is refused: another report has its id.
- */
-export function isRepeat(
-  report: Report,
-  earlier: WorkerReport | undefined,
-  path: readonly string[],
-): boolean | InvalidInputError {
-  if (!earlier) return false;
-  if (Buffer.from(earlier.reportHash).equals(hashOf(report))) return true;
-  const message = "Another report of this run has this reportId. Use a new one for what has not been reported.";
-  return new InvalidInputError([...path, "reportId"], message);
+/** Whether a report is the one that was kept under its id, sent again; else another report has its id. */
+export function isSameReport(report: Report, earlier: KeptReport): boolean {
+  return Buffer.from(earlier.reportHash).equals(hashOf(report));
 }
 
-/** A report as it is kept; nothing for one without an id, which counts as often as it is sent. */
+/**
+ * A report as it is kept; nothing for one without an id, which counts as often as it is sent.
+ * @param more the node that a step opened or ended; or the violation for which the report failed its run.
+ */
 export function toReportRows(
   report: Report,
   job: LockedJobSummary,
@@ -71,6 +62,7 @@ export function toReportRows(
   if (reportId == null) return [];
   return [
     {
+      workspaceId: job.workspaceId,
       workflowRunId,
       reportId,
       reportHash: new Uint8Array(hashOf(report)),
@@ -82,6 +74,7 @@ export function toReportRows(
   ];
 }
 
+/** Keeps reports, by the statement that writes the versions of their jobs: all of it commits, or nothing. */
 export function insertReportsCte(reports: readonly WorkerReport[]): ExtraCte[] {
   if (reports.length === 0) return [];
   return [
@@ -91,7 +84,7 @@ export function insertReportsCte(reports: readonly WorkerReport[]): ExtraCte[] {
   ];
 }
 
-/** What tells the same report from another one: all of it but the secret. */
+/** What tells the same report from another one: all of it but the token, which is a secret. */
 function hashOf({ leaseToken: _secret, ...content }: Report): Buffer {
   return hash("sha256", canonicalize(content), "buffer");
 }

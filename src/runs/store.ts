@@ -34,6 +34,7 @@ export function expiredRuns(tx: Transaction, limit: number, after?: ExpiredRun):
     ORDER BY lease_expires_at, id LIMIT ${limit}`;
 }
 
+/** Makes runs of jobs that are taken. */
 export function insertRunsCte(runs: readonly WorkflowRun[]): ExtraCte[] {
   if (runs.length === 0) return [];
   return [
@@ -42,12 +43,14 @@ export function insertRunsCte(runs: readonly WorkflowRun[]): ExtraCte[] {
   ];
 }
 
+/** A run whose lease goes on until `leaseExpiresAt`. */
 export interface LeaseRenewal {
   readonly id: string;
   readonly leaseExpiresAt: Date;
   readonly lastHeartbeat: Date;
 }
 
+/** Renews leases: of runs that hold theirs, as was judged under their jobs' locks. */
 export function renewLeasesCte(renewals: readonly LeaseRenewal[]): ExtraCte[] {
   if (renewals.length === 0) return [];
   return [
@@ -57,6 +60,7 @@ export function renewLeasesCte(renewals: readonly LeaseRenewal[]): ExtraCte[] {
   ];
 }
 
+/** How a run is taken from its worker. */
 export interface RunEnd {
   readonly id: string;
   readonly state: Exclude<JobState, "QUEUED" | "RUNNING">;
@@ -66,10 +70,10 @@ export interface RunEnd {
 }
 
 /** Takes runs from their workers: the lease is revoked, and every node still open ends as its run does (section 3). */
-export function endRunsCte(endings: readonly RunEnd[]): ExtraCte[] {
-  if (endings.length === 0) return [];
+export function endRunsCte(ends: readonly RunEnd[]): ExtraCte[] {
+  if (ends.length === 0) return [];
   return [
-    Prisma.sql`ending AS (SELECT * FROM ${estimateFewRows(runRows(endings), endings.length)} AS ending)`,
+    Prisma.sql`ending AS (SELECT * FROM ${estimateFewRows(runRows(ends), ends.length)} AS ending)`,
     Prisma.sql`ended_run AS (
       UPDATE workflow_runs r SET state = n.state, lease_expires_at = NULL, finished_at = n.finished_at,
         error_message = n.error_message
@@ -83,6 +87,16 @@ export function endRunsCte(endings: readonly RunEnd[]): ExtraCte[] {
           SELECT e.id FROM node_executions e WHERE e.workflow_run_id = n.id AND e.finished_at IS NULL OFFSET 0) AS open
         WHERE n.finished_at IS NOT NULL)))`,
   ];
+}
+
+/**
+ * A run as `endRunsCte` leaves it, for the answer. It follows from what was read, and is not read again: that would cost a
+ * round trip while the job is locked. It is what is stored, because `run` was read under its job's lock, without which
+ * nobody writes a run; and because the statement sets these four columns of a run that has not finished, and no others.
+ * @param run as it was under its job's lock, not finished.
+ */
+export function endedRun(run: WorkflowRun, { state, errorMessage, finishedAt }: RunEnd): WorkflowRun {
+  return { ...run, state, errorMessage, finishedAt, leaseExpiresAt: null };
 }
 
 /** What is written of runs, as a table. */

@@ -1,9 +1,8 @@
 import { Prisma } from "../db/generated/client/client.ts";
-import type { JobSummary } from "../db/rows.ts";
+import type { JobSummary } from "../db/job-columns.ts";
 import { inTransaction, readWithRetry, type Transaction } from "../db/transaction.ts";
 import type { Engine } from "../engine.ts";
-import type { AppError } from "../errors.ts";
-import { GuardFailedError, JobPoisonedError } from "../errors.ts";
+import { type AppError, GuardFailedError, JobPoisonedError } from "../errors.ts";
 import { type LockedJob, lockJobs } from "../jobs/lock.ts";
 import { countGuards } from "../jobs/metrics.ts";
 import { writeVersion } from "../jobs/store.ts";
@@ -12,25 +11,31 @@ import { type AceError, type GuardContent, isPoisoning } from "./guards/guard.ts
 import { runGuards } from "./guards/run-guards.ts";
 import { type PoisonOutcome, type Precondition, poisonJob, type SecurityViolation, violationOf } from "./poison.ts";
 
-/** What came of guarding content: nothing found, or what the trap did about it. */
-export type GuardResult =
+/** What came of guarding content. */
+export type GuardResult<Refusal extends AppError> =
   | { readonly verdict: "PASSED"; readonly guardsRun: number }
-  | { readonly verdict: "TRAPPED"; readonly violation: SecurityViolation; readonly outcome: PoisonOutcome }
-  | { readonly verdict: "REFUSED"; readonly refusal: AppError };
+  /** A guard found what poisons a job, and this was done about it. */
+  | { readonly verdict: "TRAPPED"; readonly violation: SecurityViolation; readonly outcome: PoisonOutcome<Refusal> }
+  /** A guard could not decide, so the content is not accepted. */
+  | { readonly verdict: "REFUSED"; readonly refusal: Refusal | GuardRefusal };
+
+/** Why content is refused that a guard could not decide about: or, its job has been poisoned meanwhile. */
+type GuardRefusal = GuardFailedError | JobPoisonedError;
 
 /**
- * Runs the guards over content of a job, outside any transaction, and springs the trap when one raises: the one place
- * where a guard's finding becomes a change (section 5).
+ * Runs the guards over content of a job, outside any transaction, and poisons the job when one of them finds something
+ * that poisons: the one place where a guard's finding becomes a change (section 5).
  * @param precondition judged under the job's lock before anything is written: a report that lost its lease can never poison.
  * @param counted how many of these guards the job's metrics count already.
+ * @throws TryAgainError where the database gave way too often; nothing was kept.
  */
-export async function guardContent(
+export async function guardContent<Refusal extends AppError = never>(
   engine: Engine,
   job: JobSummary,
   content: GuardContent,
-  precondition: Precondition,
+  precondition: Precondition<Refusal>,
   counted = 0,
-): Promise<GuardResult> {
+): Promise<GuardResult<Refusal>> {
   const outcome = await runGuards(engine.guards, content, engine.guardTimeoutMs);
   const guardsRun = Math.max(outcome.guardsRun - counted, 0);
   switch (outcome.outcome) {
@@ -51,14 +56,14 @@ export async function guardContent(
   }
 }
 
-async function handleFinding(
+async function handleFinding<Refusal extends AppError>(
   engine: Engine,
   job: JobSummary,
   guardName: string,
   error: AceError,
   guardsRun: number,
-  precondition: Precondition,
-): Promise<GuardResult> {
+  precondition: Precondition<Refusal>,
+): Promise<GuardResult<Refusal>> {
   if (!isPoisoning(error)) {
     const refusal = await recordGuardFailure(
       engine,
@@ -84,13 +89,13 @@ interface Diagnosis {
 }
 
 /** A guard's error that does not poison is an event of type `diagnostic`; the step it was about is refused. */
-function recordGuardFailure(
+function recordGuardFailure<Refusal extends AppError>(
   engine: Engine,
   { jobId }: JobSummary,
   diagnosis: Diagnosis,
-  precondition: Precondition,
-): Promise<AppError> {
-  return inTransaction(engine, async (tx) => {
+  precondition: Precondition<Refusal>,
+): Promise<Refusal | GuardRefusal> {
+  return inTransaction(engine, async (tx): Promise<Refusal | GuardRefusal> => {
     const job = (await lockJobs(tx, Prisma.sql`job_id = ${jobId}::uuid`)).get(jobId);
     const refusal = job && (await precondition(tx, job));
     if (refusal) return refusal;

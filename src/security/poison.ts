@@ -8,7 +8,7 @@ import type { LockedJob, LockedJobSummary } from "../jobs/lock.ts";
 import { countGuards } from "../jobs/metrics.ts";
 import { isTerminal, transitionTo } from "../jobs/state.ts";
 import { readEvent, type WrittenVersion, writeVersion, writeVersions } from "../jobs/store.ts";
-import { lockTree } from "../jobs/tree.ts";
+import { type LockedTree, lockTree } from "../jobs/tree.ts";
 import { ENGINE, type EventDraft, transitionText } from "../log/event.ts";
 import { redactText } from "../log/redact.ts";
 import type { PoisoningError } from "./guards/guard.ts";
@@ -24,56 +24,87 @@ export interface SecurityViolation {
   readonly sourceId: string | null;
 }
 
-export type PoisonOutcome =
-  | {
-      readonly action: "POISONED" | "RECORDED" | "ALREADY_POISONED";
-      readonly job: AiJob;
-      /** The one that was written; for ALREADY_POISONED, the one that poisoned the job. */
-      readonly event: FlightRecorderEvent;
-    }
-  | { readonly action: "REFUSED"; readonly refusal: AppError };
+/** What was done about a violation. */
+export interface HandledViolation {
+  readonly action: "POISONED" | "RECORDED" | "ALREADY_POISONED";
+  readonly job: AiJob;
+  /** The one that was written; for ALREADY_POISONED, the one that poisoned the job. */
+  readonly event: FlightRecorderEvent;
+}
 
-/** What the finder of a violation must still have the right to, judged under the job's lock. */
-export type Precondition = (tx: Transaction, job: LockedJob) => Promise<AppError | null>;
+export type PoisonOutcome<Refusal extends AppError = never> =
+  | HandledViolation
+  | { readonly action: "REFUSED"; readonly refusal: Refusal };
 
-interface Poisoning {
+/** What the finder of a violation must still have the right to, judged under the job's lock; null where it has. */
+export type Precondition<Refusal extends AppError> = (tx: Transaction, job: LockedJob) => Promise<Refusal | null>;
+
+interface Poisoning<Refusal extends AppError> {
+  /** How many guards the server ran to find this; counted in the job's metrics. */
   readonly guardsRun?: number;
-  readonly precondition?: Precondition;
-  readonly workspaceId?: string;
+  readonly precondition?: Precondition<Refusal>;
 }
 
 /**
- * The trap [HSK-ACE-VAL-101]: one transaction commits the job, its runs and its nodes as poisoned with their event,
- * or nothing; and with it every descendant that has not completed or been cancelled, each with its own event. A job
- * that has completed or been cancelled stands, and the violation is recorded on it; a job that is poisoned stays as it
- * is; both leave their descendants alone. Safe to repeat.
- * @param guardsRun how many guards the server ran to find this; counted in the job's metrics.
- * @param workspaceId whose jobs alone there are for who reports this: it neither locks nor waits for another's.
+ * Does what section 5 says about what this server's guards found in a job. [HSK-ACE-VAL-101]
+ * @returns what was done; or the precondition's refusal, and then nothing was.
+ * @throws TryAgainError where the database gave way too often; nothing was kept.
  */
-export function poisonJob(
+export function poisonJob<Refusal extends AppError = never>(
   engine: Engine,
   jobId: string,
   violation: SecurityViolation,
-  { guardsRun = 0, precondition, workspaceId }: Poisoning = {},
-): Promise<PoisonOutcome> {
+  { guardsRun = 0, precondition }: Poisoning<Refusal> = {},
+): Promise<PoisonOutcome<Refusal>> {
+  return inTransaction(engine, async (tx): Promise<PoisonOutcome<Refusal>> => {
+    const tree = await lockTree(tx, jobId, "POISONED");
+    if (!tree) throw new Error(`There is no job ${jobId}, of which a guard found something.`);
+    const refusal = (await precondition?.(tx, tree.job)) ?? null;
+    return refusal ? { action: "REFUSED", refusal } : handleViolation(tx, tree, violation, guardsRun);
+  });
+}
+
+/**
+ * The same for a violation that a guard outside this server, or a person, reports.
+ * @param workspaceId whose jobs alone there are for who reports this: it neither locks nor waits for another's.
+ * @throws TryAgainError where the database gave way too often; nothing was kept.
+ */
+export function reportSecurityViolation(
+  engine: Engine,
+  workspaceId: string,
+  jobId: string,
+  violation: SecurityViolation,
+): Promise<HandledViolation | NotFoundError> {
   return inTransaction(engine, async (tx) => {
     const tree = await lockTree(tx, jobId, "POISONED", workspaceId);
-    if (!tree) return { action: "REFUSED", refusal: new NotFoundError("job") };
-    const { job, below } = tree;
-    const refusal = (await precondition?.(tx, job)) ?? null;
-    if (refusal) return { action: "REFUSED", refusal };
-    if (job.state === "POISONED") {
-      const event = await readEvent(tx, jobId, job.version);
-      if (!event) throw new Error(`Job ${jobId} is poisoned without an event.`);
-      return { action: "ALREADY_POISONED", job, event };
-    }
-    const found = sanitizeViolation(violation);
-    if (isTerminal(job.state)) return recordOnly(tx, job, found, guardsRun);
-    const [poisoned] = await poison(tx, [job], found, guardsRun);
-    await poison(tx, below, found, 0, jobId);
-    if (!poisoned) throw new Error("One change makes one record.");
-    return { action: "POISONED", ...poisoned };
+    return tree ? handleViolation(tx, tree, violation, 0) : new NotFoundError("job");
   });
+}
+
+/**
+ * Poisons a job: one transaction commits the job, its runs and its nodes as poisoned with their event, or nothing; and with
+ * it every descendant that has not completed or been cancelled, each with its own event. A job that has completed or been
+ * cancelled stands, and the violation is recorded on it; a job that is poisoned stays as it is; both leave their
+ * descendants alone. Safe to repeat.
+ */
+async function handleViolation(
+  tx: Transaction,
+  { job, below }: LockedTree,
+  violation: SecurityViolation,
+  guardsRun: number,
+): Promise<HandledViolation> {
+  const { jobId } = job;
+  if (job.state === "POISONED") {
+    const event = await readEvent(tx, jobId, job.version);
+    if (!event) throw new Error(`Job ${jobId} is poisoned without an event.`);
+    return { action: "ALREADY_POISONED", job, event };
+  }
+  const found = sanitizeViolation(violation);
+  if (isTerminal(job.state)) return recordOnly(tx, job, found, guardsRun);
+  const [poisoned] = await poison(tx, [job], found, guardsRun);
+  await poison(tx, below, found, 0, jobId);
+  if (!poisoned) throw new Error("One change makes one record.");
+  return { action: "POISONED", ...poisoned };
 }
 
 /**
@@ -128,7 +159,7 @@ async function recordOnly(
   job: LockedJob,
   violation: SecurityViolation,
   guardsRun: number,
-): Promise<PoisonOutcome> {
+): Promise<HandledViolation> {
   const set = countGuards(job, guardsRun);
   const event = violationEvent(job, violation, "recorded");
   return { action: "RECORDED", ...(await writeVersion(tx, { job, set, event })) };
@@ -158,7 +189,7 @@ function violationEvent(
   };
 }
 
-/** What comes from outside is cut and redacted before it is kept (section 5). */
+/** What comes from outside is shortened and redacted before it is kept (section 5). */
 function sanitizeViolation(violation: SecurityViolation): SecurityViolation {
   return {
     ...violation,

@@ -4,9 +4,9 @@ import type { PrismaClient } from "../../src/db/generated/client/client.ts";
 import { guards } from "../../src/security/guards/guards.ts";
 import { anotherClient } from "../support/interrupt.ts";
 import { expectSound, recordsOfAll } from "../support/records.ts";
-import { type Aftermath, wreak } from "./chaos.ts";
+import { type ChaosResult, runChaos } from "./chaos.ts";
 import { CHECKS } from "./checks.ts";
-import type { Past } from "./fleet.ts";
+import type { ProcessHistory } from "./fleet.ts";
 import { type Scale, SERVERS, WORKERS } from "./plan.ts";
 
 /**
@@ -21,11 +21,11 @@ const seed = Number(process.env.CHAOS_SEED ?? Math.floor(Math.random() * 1e9));
 /** Milliseconds: a machine that does other things as well needs many times what an idle one does. */
 const LONG = { timeout: isLong ? 3_600_000 : 600_000 };
 
-let after: Aftermath;
+let after: ChaosResult;
 let prisma: PrismaClient;
 beforeAll(async () => {
   process.stdout.write(`CHAOS_SEED=${seed}${isLong ? " TEST_LONG=1" : ""}\n`);
-  after = await wreak(seed, scale);
+  after = await runChaos(seed, scale);
   prisma = anotherClient(after.url, 2);
   process.stdout.write(`${JSON.stringify((await rows(SUMMARY))[0])}\n`);
 }, LONG.timeout);
@@ -64,7 +64,7 @@ const logLine = z.object({
 });
 
 /** What a server has logged beyond what chaos explains: that leases were lost, and that a connection broke under it. */
-function unexplained({ logged }: Past): readonly z.infer<typeof logLine>[] {
+function unexplained({ logged }: ProcessHistory): readonly z.infer<typeof logLine>[] {
   const worrying = logged.map((line) => logLine.parse(JSON.parse(line))).filter(({ level }) => level >= 40);
   return worrying.filter(
     ({ msg, err }) =>
@@ -117,7 +117,7 @@ describe(`after ${scale.milliseconds / 1000} seconds of chaos by seed ${seed}`, 
   });
 
   test("it was chaos: processes died, connections were cut, leases were lost, reports were sent again", async () => {
-    const killed = (lives: readonly Past[]) => lives.filter(({ exit }) => exit.signal === "SIGKILL").length;
+    const killed = (lives: readonly ProcessHistory[]) => lives.filter(({ exit }) => exit.signal === "SIGKILL").length;
     expect(killed(after.servers)).toBeGreaterThanOrEqual(SERVERS);
     expect(killed(after.workers)).toBeGreaterThan(WORKERS);
     expect(after.connectionsCut).toBeGreaterThan(10);

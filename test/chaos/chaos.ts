@@ -8,17 +8,17 @@ import { createPostgresDatabase } from "../support/database.ts";
 import { connectTo } from "../support/interrupt.ts";
 import { installAudit, loadJournals } from "./audit.ts";
 import { Client } from "./client.ts";
-import { freePorts, man, type Past, type Post, startServer, startWorker } from "./fleet.ts";
+import { freePorts, type ProcessHistory, type SupervisedSlot, startServer, startWorker, supervise } from "./fleet.ts";
 import { type Entry, readJournal } from "./journal.ts";
-import { type Blow, blowsOf, jobsOf, randomOf, type Scale, SERVERS, WORKERS } from "./plan.ts";
+import { type Fault, planFaults, planJobs, type Scale, SERVERS, seededRandom, WORKERS } from "./plan.ts";
 import { submitJobs } from "./submit.ts";
 
 /** What is left when it is over: the database, what every process did, and what the workers remember. */
-export interface Aftermath {
+export interface ChaosResult {
   readonly url: string;
   readonly admin: pg.Client;
-  readonly servers: readonly Past[];
-  readonly workers: readonly Past[];
+  readonly servers: readonly ProcessHistory[];
+  readonly workers: readonly ProcessHistory[];
   readonly entries: readonly Entry[];
   readonly connectionsCut: number;
   close(): Promise<void>;
@@ -31,7 +31,7 @@ const APPLICATION = "ai-job-server-in-chaos";
 const LIMIT_MS = 120_000;
 
 /** Servers and workers at work, until the last blow has fallen and no job is left to do. */
-export async function wreak(seed: number, scale: Scale): Promise<Aftermath> {
+export async function runChaos(seed: number, scale: Scale): Promise<ChaosResult> {
   const database = await createPostgresDatabase();
   const admin = await connectTo(database.url);
   const folder = await mkdtemp(join(tmpdir(), "chaos-"));
@@ -42,10 +42,10 @@ export async function wreak(seed: number, scale: Scale): Promise<Aftermath> {
   };
   try {
     const journals = Array.from({ length: WORKERS }, (_, index) => join(folder, `worker-${index}`));
-    const happened = await unleash(seed, scale, { url: database.url, admin, journals });
+    const happened = await runFleet(seed, scale, { url: database.url, admin, journals });
     const entries = journals.flatMap(readJournal);
     await loadJournals(admin, entries, happened.cancelled);
-    const lives = (posts: readonly Post[]) => posts.flatMap((post) => post.lives);
+    const lives = (slots: readonly SupervisedSlot[]) => slots.flatMap((post) => post.history);
     const { servers, workers, connectionsCut } = happened;
     const { url } = database;
     return { url, admin, servers: lives(servers), workers: lives(workers), entries, connectionsCut, close };
@@ -55,35 +55,35 @@ export async function wreak(seed: number, scale: Scale): Promise<Aftermath> {
   }
 }
 
-interface Place {
+interface ChaosEnvironment {
   readonly url: string;
   readonly admin: pg.Client;
   /** One for each worker. */
   readonly journals: readonly string[];
 }
 
-async function unleash(seed: number, scale: Scale, { url, admin, journals }: Place) {
-  const random = randomOf(seed);
-  const [blows, jobs] = [blowsOf(random, scale), jobsOf(random, scale)];
+async function runFleet(seed: number, scale: Scale, { url, admin, journals }: ChaosEnvironment) {
+  const random = seededRandom(seed);
+  const [faults, jobs] = [planFaults(random, scale), planJobs(random, scale)];
   const ports = await freePorts(SERVERS);
   const urls = ports.map((port) => `http://127.0.0.1:${port}/graphql`);
-  const servers = ports.map((port) => man(() => startServer(port, url, APPLICATION), random));
-  const workers: Post[] = [];
+  const servers = ports.map((port) => supervise(() => startServer(port, url, APPLICATION), random));
+  const workers: SupervisedSlot[] = [];
   try {
     await Promise.all(servers.map((post) => post.ready()));
     await installAudit(admin);
     for (const [index, journal] of journals.entries()) {
       const name = { WORKER_ID: `worker-${index}`, WORKER_JOURNAL: journal, SERVERS: urls.join(" ") };
       const seedOf = (lives: number) => String(seed + 1000 * index + lives);
-      workers.push(man((lives) => startWorker({ ...name, WORKER_SEED: seedOf(lives) }), random));
+      workers.push(supervise((lives) => startWorker({ ...name, WORKER_SEED: seedOf(lives) }), random));
     }
     // A worker opens its journal when it is up.
     await until(async () => journals.every((journal) => existsSync(journal)));
     const [cancelled, connectionsCut] = await Promise.all([
       submitJobs(new Client(urls, 0), jobs),
-      strike(blows, { servers, workers, admin }),
+      injectFaults(faults, { servers, workers, admin }),
     ]);
-    await settle(admin, jobs.length);
+    await untilAllJobsEnded(admin, jobs.length);
     return { cancelled, connectionsCut, servers, workers };
   } finally {
     await Promise.all(workers.map((post) => post.close("SIGKILL")));
@@ -92,8 +92,8 @@ async function unleash(seed: number, scale: Scale, { url, admin, journals }: Pla
 }
 
 interface Targets {
-  readonly servers: readonly Post[];
-  readonly workers: readonly Post[];
+  readonly servers: readonly SupervisedSlot[];
+  readonly workers: readonly SupervisedSlot[];
   readonly admin: pg.Client;
 }
 
@@ -105,11 +105,11 @@ const REPORTS_PER_SECOND = 50;
  * more of its time: chaos lasts longer then.
  * @returns how many connections were cut.
  */
-async function strike(blows: readonly Blow[], { servers, workers, admin }: Targets): Promise<number> {
-  const one = (posts: readonly Post[], dice: number) => posts[Math.floor(dice * posts.length)];
+async function injectFaults(faults: readonly Fault[], { servers, workers, admin }: Targets): Promise<number> {
+  const one = (slots: readonly SupervisedSlot[], dice: number) => slots[Math.floor(dice * slots.length)];
   let start = performance.now();
   let cut = 0;
-  for (const { at, kind, dice } of blows) {
+  for (const { at, kind, dice } of faults) {
     await sleep(Math.max(0, start + at - performance.now()));
     const due = performance.now();
     const reports = (at / 1000) * REPORTS_PER_SECOND;
@@ -145,7 +145,7 @@ async function cutConnections(admin: pg.Client, dice: number, max: number): Prom
 }
 
 /** Waits until every job has ended, or nothing happens any more; what has not ended then is for the checks to tell. */
-async function settle(admin: pg.Client, jobs: number): Promise<void> {
+async function untilAllJobsEnded(admin: pg.Client, jobs: number): Promise<void> {
   const ended = "SELECT FROM ai_jobs WHERE state NOT IN ('queued', 'running', 'stalled')";
   let events = 0;
   let deadline = 0;

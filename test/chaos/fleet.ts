@@ -4,12 +4,12 @@ import { createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { type Exit, spawnServer } from "../support/spawn-server.ts";
-import { type Random, whole } from "./plan.ts";
+import { type Random, randomInt } from "./plan.ts";
 
 /** Processes that are killed and started again, as a supervisor keeps a service alive. */
 
 /** A process of the fleet, from its start to its end. */
-export interface Life {
+export interface ManagedProcess {
   /** Whether it ever did its work. */
   readonly ready: Promise<boolean>;
   readonly exited: Promise<Exit>;
@@ -18,7 +18,7 @@ export interface Life {
 }
 
 /** How one life of a process went. */
-export interface Past {
+export interface ProcessHistory {
   readonly exit: Exit;
   readonly wasReady: boolean;
   readonly wasEnded: boolean;
@@ -26,9 +26,9 @@ export interface Past {
 }
 
 /** A place in the fleet that is never empty for long. */
-export interface Post {
+export interface SupervisedSlot {
   /** Every life that has ended, the first one first. */
-  readonly lives: readonly Past[];
+  readonly history: readonly ProcessHistory[];
   /** Kills whoever is there now; somebody else comes a while later. */
   kill(): void;
   /** Ends whoever is there, for good. */
@@ -41,32 +41,32 @@ export interface Post {
 const READY_MS = 120_000;
 
 /** @param start begins the next life, told how many there were before. */
-export function man(start: (lives: number) => Life, random: Random): Post {
-  const lives: Past[] = [];
+export function supervise(start: (history: number) => ManagedProcess, random: Random): SupervisedSlot {
+  const lives: ProcessHistory[] = [];
   let isClosed = false;
   let isAlive = true;
   let wasEnded = false;
   let life = start(0);
-  const succeed = async () => {
+  const restartOnExit = async () => {
     for (;;) {
       const current = life;
       const exit = await current.exited;
       isAlive = false;
       lives.push({ exit, wasReady: await current.ready, wasEnded, logged: current.logged });
-      if (!isClosed) await sleep(whole(random, 0, 300));
+      if (!isClosed) await sleep(randomInt(random, 0, 300));
       if (isClosed) return;
       wasEnded = false;
       isAlive = true;
       life = start(lives.length);
     }
   };
-  const succession = succeed();
+  const restarting = restartOnExit();
   const end = (signal: "SIGTERM" | "SIGKILL") => {
     wasEnded = true;
     void life.end(signal);
   };
   return {
-    lives,
+    history: lives,
     kill: () => end("SIGKILL"),
     ready: async () => {
       const deadline = performance.now() + READY_MS;
@@ -78,13 +78,13 @@ export function man(start: (lives: number) => Life, random: Random): Post {
     close: async (signal) => {
       isClosed = true;
       end(signal);
-      await succession;
+      await restarting;
     },
   };
 }
 
 /** The product, as it is deployed. */
-export function startServer(port: number, databaseUrl: string, applicationName: string): Life {
+export function startServer(port: number, databaseUrl: string, applicationName: string): ManagedProcess {
   const { url, ...server } = spawnServer({
     PORT: String(port),
     DATABASE_URL: databaseUrl,
@@ -102,7 +102,7 @@ export function startServer(port: number, databaseUrl: string, applicationName: 
 
 const WORKER = fileURLToPath(new URL("worker.ts", import.meta.url));
 
-export function startWorker(env: Readonly<Record<string, string>>): Life {
+export function startWorker(env: Readonly<Record<string, string>>): ManagedProcess {
   const child = spawn(process.execPath, ["--import", "tsx", WORKER], {
     env: { PATH: process.env.PATH, ...env },
     // It ends with this process: its standard input is then at its end.

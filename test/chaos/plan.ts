@@ -4,7 +4,7 @@
 export type Random = () => number;
 
 /** mulberry32: small, and good enough for throwing dice. */
-export function randomOf(seed: number): Random {
+export function seededRandom(seed: number): Random {
   let state = seed >>> 0;
   return () => {
     state = (state + 0x6d2b79f5) >>> 0;
@@ -15,7 +15,7 @@ export function randomOf(seed: number): Random {
 }
 
 /** A whole number from `least` to `most`. */
-export function whole(random: Random, min: number, max: number): number {
+export function randomInt(random: Random, min: number, max: number): number {
   return min + Math.floor(random() * (max - min + 1));
 }
 
@@ -29,30 +29,30 @@ export const SERVERS = 2;
 export const WORKERS = 8;
 
 /** Something that happens to the system. `dice` decides to which part of it. */
-export interface Blow {
+export interface Fault {
   readonly at: number;
   readonly kind: "KILL_SERVER" | "KILL_WORKER" | "CUT_CONNECTION" | "CUT_ALL_CONNECTIONS";
   readonly dice: number;
 }
 
 /** Blows in the first tenth of a minute; so many again in every further one. */
-const BLOWS = { KILL_WORKER: 8, CUT_CONNECTION: 40, CUT_ALL_CONNECTIONS: 2 };
-const TENTH_MS = 6_000;
+const FAULT_COUNTS = { KILL_WORKER: 8, CUT_CONNECTION: 40, CUT_ALL_CONNECTIONS: 2 };
+const FAULT_PERIOD_MS = 6_000;
 
 /** Blows in the order of their moments. Each tenth of a minute kills every server once, one after the other. */
-export function blowsOf(random: Random, { milliseconds }: Scale): readonly Blow[] {
-  const blows: Blow[] = [];
-  for (let start = 0; start < milliseconds; start += TENTH_MS) {
-    const moment = (from = 0, to = 1) => start + TENTH_MS * (from + random() * (to - from));
+export function planFaults(random: Random, { milliseconds }: Scale): readonly Fault[] {
+  const faults: Fault[] = [];
+  for (let start = 0; start < milliseconds; start += FAULT_PERIOD_MS) {
+    const moment = (from = 0, to = 1) => start + FAULT_PERIOD_MS * (from + random() * (to - from));
     for (let server = 0; server < SERVERS; server++) {
       const at = moment(server / SERVERS, (server + 0.7) / SERVERS);
-      blows.push({ at, kind: "KILL_SERVER", dice: (server + 0.5) / SERVERS });
+      faults.push({ at, kind: "KILL_SERVER", dice: (server + 0.5) / SERVERS });
     }
     for (const kind of ["KILL_WORKER", "CUT_CONNECTION", "CUT_ALL_CONNECTIONS"] as const) {
-      for (let count = 0; count < BLOWS[kind]; count++) blows.push({ at: moment(), kind, dice: random() });
+      for (let count = 0; count < FAULT_COUNTS[kind]; count++) faults.push({ at: moment(), kind, dice: random() });
     }
   }
-  return blows.sort((a, b) => a.at - b.at);
+  return faults.sort((a, b) => a.at - b.at);
 }
 
 /** What a guard stops, at the claim or in what a step has read. */
@@ -67,19 +67,19 @@ export interface PlannedJob {
 }
 
 /** A quarter of the jobs is there before the first blow; the others come while it goes on. */
-export function jobsOf(random: Random, { jobs, milliseconds }: Scale): readonly PlannedJob[] {
+export function planJobs(random: Random, { jobs, milliseconds }: Scale): readonly PlannedJob[] {
   return Array.from({ length: jobs }, (_, index) => {
     const chance = random();
     return {
       at: index < jobs / 4 ? 0 : random() * milliseconds * 0.9,
-      cancelAfter: random() < 0.05 ? whole(random, 0, 2000) : null,
+      cancelAfter: random() < 0.05 ? randomInt(random, 0, 2000) : null,
       input: {
         jobKind: random() < 0.5 ? "DOC_SUMMARIZE" : "DOC_EDIT",
         protocolId: "chaos",
         accessMode: random() < 0.2 ? "APPLY_SCOPED" : "ANALYSIS_ONLY",
         entityRefs: [{ entityKind: "document", entityId: "one" }],
         jobInputs: chance < 0.03 ? { text: HOSTILE } : chance < 0.4 ? { text: `Minutes of meeting ${index}.` } : null,
-        priority: whole(random, 0, 3),
+        priority: randomInt(random, 0, 3),
         maxAttempts: 20,
         tokenBudget: random() < 0.06 ? 150 : null,
         idempotencyKey: `job ${index}`,

@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Desk, Verdict } from "./desk.ts";
 import type { ReportInput, ReportKind } from "./journal.ts";
-import { HOSTILE, type Random, whole } from "./plan.ts";
+import { HOSTILE, type Random, randomInt } from "./plan.ts";
+import type { Reporter, Verdict } from "./reporter.ts";
 
 /** What a worker was given with its lease. */
 export interface Claim {
@@ -33,12 +33,12 @@ class Stopped extends Error {
 /** One attempt at a job, by a worker that mostly does what it should. */
 export class Run {
   readonly #claim: Claim;
-  readonly #desk: Desk;
+  readonly #desk: Reporter;
   readonly #random: Random;
   #isAsleep = false;
   #isStopped = false;
 
-  constructor(claim: Claim, desk: Desk, random: Random) {
+  constructor(claim: Claim, desk: Reporter, random: Random) {
     this.#claim = claim;
     this.#desk = desk;
     this.#random = random;
@@ -52,7 +52,7 @@ export class Run {
   /** Steps, then an end: settles when there is nothing more to do, whoever decided that. */
   async work(): Promise<void> {
     try {
-      for (let step = whole(this.#random, 1, 3); step > 0; step--) {
+      for (let step = randomInt(this.#random, 1, 3); step > 0; step--) {
         if (!(await this.#doStep(`step ${step}`))) return;
       }
       await this.#end();
@@ -74,7 +74,7 @@ export class Run {
   async #doStep(nodeId: string): Promise<boolean> {
     const node = { nodeId, nodeType: this.#random() < 0.5 ? "llm_call" : "tool" };
     await this.#report("advance", { step: { ...node, outcome: "STARTED" } }, this.#metrics());
-    await sleep(whole(this.#random, 20, 400));
+    await sleep(randomInt(this.#random, 20, 400));
     if (this.#commits("forgets")) return false;
     if (this.#commits("oversleeps")) await this.#oversleep();
     const outcome = this.#random() < 0.1 ? "FAILED" : "SUCCEEDED";
@@ -86,7 +86,7 @@ export class Run {
 
   async #oversleep(): Promise<void> {
     this.#isAsleep = true;
-    await sleep(whole(this.#random, LEASE_SECONDS * 1000 - 200, LEASE_SECONDS * 1000 + 1500));
+    await sleep(randomInt(this.#random, LEASE_SECONDS * 1000 - 200, LEASE_SECONDS * 1000 + 1500));
     this.#isAsleep = false;
   }
 
@@ -118,18 +118,18 @@ export class Run {
   }
 
   #metrics(): Record<string, number> {
-    const inputTokens = whole(this.#random, 0, 50);
-    const outputTokens = whole(this.#random, 0, 20);
+    const inputTokens = randomInt(this.#random, 0, 50);
+    const outputTokens = randomInt(this.#random, 0, 20);
     const mayWrite = this.#claim.job.accessMode === "APPLY_SCOPED" || this.#commits("writesWhatItMayNot");
     return {
-      durationMs: whole(this.#random, 1, 500),
+      durationMs: randomInt(this.#random, 1, 500),
       inputTokens,
       outputTokens,
-      tokensPlanner: whole(this.#random, 0, inputTokens),
-      tokensExecutor: whole(this.#random, 0, outputTokens),
-      entitiesRead: whole(this.#random, 0, 3),
-      entitiesWritten: mayWrite ? whole(this.#random, 0, 2) : 0,
-      validatorsRunCount: whole(this.#random, 0, 2),
+      tokensPlanner: randomInt(this.#random, 0, inputTokens),
+      tokensExecutor: randomInt(this.#random, 0, outputTokens),
+      entitiesRead: randomInt(this.#random, 0, 3),
+      entitiesWritten: mayWrite ? randomInt(this.#random, 0, 2) : 0,
+      validatorsRunCount: randomInt(this.#random, 0, 2),
     };
   }
 }

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import { Client, codeOf, Surprise, Unheard } from "./client.ts";
-import { Desk } from "./desk.ts";
 import { Journal, readJournal, unheardOf } from "./journal.ts";
-import { randomOf, whole } from "./plan.ts";
+import { randomInt, seededRandom } from "./plan.ts";
+import { Reporter } from "./reporter.ts";
 import { LEASE_SECONDS, Run } from "./run.ts";
 
 /**
@@ -41,13 +41,13 @@ const claimed = z.object({
   ),
 });
 
-const random = randomOf(settings.WORKER_SEED);
-const first = whole(random, 0, settings.SERVERS.length - 1);
+const random = seededRandom(settings.WORKER_SEED);
+const first = randomInt(random, 0, settings.SERVERS.length - 1);
 const client = new Client(settings.SERVERS, first);
 const otherClient = new Client(settings.SERVERS, (first + 1) % settings.SERVERS.length);
 const lastWords = unheardOf(readJournal(settings.WORKER_JOURNAL));
 const journal = new Journal(settings.WORKER_JOURNAL);
-const desk = new Desk([client, otherClient], journal, random);
+const desk = new Reporter([client, otherClient], journal, random);
 const runs = new Set<Run>();
 
 /** Unheard, things are as they are; a surprise is the test's business. */
@@ -58,8 +58,13 @@ function note(error: unknown): void {
 }
 
 async function claim(): Promise<void> {
-  const limit = whole(random, 1, CAPACITY - runs.size);
-  const input = { workerId: settings.WORKER_ID, limit, leaseSeconds: LEASE_SECONDS, waitSeconds: whole(random, 0, 2) };
+  const limit = randomInt(random, 1, CAPACITY - runs.size);
+  const input = {
+    workerId: settings.WORKER_ID,
+    limit,
+    leaseSeconds: LEASE_SECONDS,
+    waitSeconds: randomInt(random, 0, 2),
+  };
   const answer = await client.ask(CLAIM, input);
   if (codeOf(answer) !== null) throw new Surprise(JSON.stringify(answer));
   for (const given of claimed.parse(answer).claims) {
@@ -84,7 +89,7 @@ async function takeJobs(): Promise<never> {
 
 async function sendHeartbeats(): Promise<never> {
   for (;;) {
-    await sleep(whole(random, 300, 1200));
+    await sleep(randomInt(random, 300, 1200));
     const awake = [...runs].filter(({ isAwake }) => isAwake);
     if (awake.length > 0) void beat(awake).catch(note);
   }

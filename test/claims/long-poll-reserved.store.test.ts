@@ -7,7 +7,7 @@ import { aSubmit, engineOn, ok, SOMEBODY } from "../support/engine.ts";
 import { bringTo } from "../support/jobs.ts";
 import { costSince, untilCost } from "../support/long-poll.ts";
 import { startTestServer, type TestServer } from "../support/server.ts";
-import { idsFrom, submitTo, type Ways } from "../support/workers.ts";
+import { idsFrom, type RequestOptions, submitTo } from "../support/workers.ts";
 
 /** Workers that wait while something is due that is not for them: it must not keep them from what is. */
 
@@ -29,7 +29,7 @@ beforeEach(() => {
   costSince(db);
 });
 
-const claim = (workerId: string, ways: Ways = {}) =>
+const claim = (workerId: string, ways: RequestOptions = {}) =>
   idsFrom(server.url, { workerId, waitSeconds: 20 }, { workspaceId, ...ways });
 
 /** A job that was sent back, and is kept for this worker. */

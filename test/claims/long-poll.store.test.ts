@@ -13,7 +13,7 @@ import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { aSubmit, engineOn, ok, SOMEBODY } from "../support/engine.ts";
 import { costSince, untilCost, untilNobodyWaits } from "../support/long-poll.ts";
 import { startTestServer, type TestServer } from "../support/server.ts";
-import { claimFrom, idsFrom, submitTo, type Ways } from "../support/workers.ts";
+import { claimFrom, idsFrom, type RequestOptions, submitTo } from "../support/workers.ts";
 
 /** Workers that wait for work over HTTP: answered as soon as something is due, at the cost of one, in their order. */
 
@@ -37,7 +37,7 @@ const submit = (more: Parameters<typeof submitTo>[1] = {}, workspace = workspace
   submitTo(server.url, more, { workspaceId: workspace });
 
 /** A claim that waits for as long as it may; returns when the server has found nothing for it, and lets it wait. */
-async function waiting(input: Partial<ClaimAiJobsInput> = {}, ways: Ways = {}) {
+async function waiting(input: Partial<ClaimAiJobsInput> = {}, ways: RequestOptions = {}) {
   costSince(db);
   const answer = idsFrom(server.url, { waitSeconds: 20, ...input }, { workspaceId, ...ways });
   // A test that fails before it asks for the answer must not end the process.

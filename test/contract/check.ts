@@ -5,9 +5,10 @@ import { createPglite } from "../../src/db/pglite.ts";
 import { PgliteAdapterFactory } from "../../src/db/pglite-adapter.ts";
 import { schema } from "../../src/graphql/schema.ts";
 import { contractViolations } from "./contract.ts";
+import { migratedSchemaSql, SCHEMA_SQL_FILE } from "./schema-sql.ts";
 import { CONTRACT_FILE, printed, readSchema, SCHEMA_FILE } from "./schema-text.ts";
 
-const complaints = [...staleSchema(), ...brokenPromises(), ...(await schemaDrift())];
+const complaints = [...staleSchema(), ...brokenPromises(), ...(await schemaDrift()), ...(await staleSchemaSql())];
 if (complaints.length > 0) {
   process.stderr.write(`${complaints.join("\n\n")}\n`);
   process.exitCode = 1;
@@ -24,6 +25,12 @@ function brokenPromises(): string[] {
   return found.length === 0
     ? []
     : [`schema.graphql is not what test/contract/api.graphql promises:\n${found.join("\n")}`];
+}
+
+async function staleSchemaSql(): Promise<string[]> {
+  return readFileSync(SCHEMA_SQL_FILE, "utf8") === (await migratedSchemaSql())
+    ? []
+    : ["prisma/schema.sql is not what prisma/migrations make. Run `npm run schema:sql`, and read the difference."];
 }
 
 async function schemaDrift(): Promise<string[]> {

@@ -75,22 +75,25 @@ test("a start waits for the one that migrates, and then finds nothing to do", as
 });
 
 test("a migration that fails stops the start, keeps nothing of itself, and the next start says what to do", async () => {
-  // The last function that the second migration makes: everything before it has been done by then.
-  await admin.query("CREATE FUNCTION kept_for_good() RETURNS int LANGUAGE sql AS 'SELECT 1'");
+  // The last function that a migration with many makes: everything before it has been done by then.
+  await admin.query("CREATE FUNCTION bulk_action_items_check_action() RETURNS int LANGUAGE sql AS 'SELECT 1'");
   const first = await open().catch((error: unknown) => error);
   expect(first).toBeInstanceOf(MigrationError);
   expect(first).toHaveProperty("message", expect.stringContaining("npx prisma migrate resolve"));
-  expect(first).toHaveProperty("cause.message", expect.stringContaining('function "kept_for_good" already exists'));
-  const { rows } = await admin.query("SELECT proname FROM pg_proc WHERE proname = 'ai_jobs_change'");
+  expect(first).toHaveProperty(
+    "cause.message",
+    expect.stringContaining('function "bulk_action_items_check_action" already exists'),
+  );
+  const { rows } = await admin.query("SELECT proname FROM pg_proc WHERE proname = 'ai_jobs_refuse_update'");
   expect(rows).toEqual([]);
 
   const second = await spawnServer({ DATABASE_URL: empty.url }).exited;
   expect(second.code).toBe(1);
   expect(second.stderr).toMatch(
-    /^The migration \d+_third_ring failed on this database earlier\. Look at its row in _prisma_migrations, .*start again\.\n$/,
+    /^The migration \d+_database_checks failed on this database earlier\. Look at its row in _prisma_migrations, .*start again\.\n$/,
   );
 
-  await admin.query("DROP FUNCTION kept_for_good()");
+  await admin.query("DROP FUNCTION bulk_action_items_check_action()");
   await admin.query("UPDATE _prisma_migrations SET rolled_back_at = now() WHERE finished_at IS NULL");
   const database = await open();
   expect(await database.prisma.aiJob.count()).toBe(0);

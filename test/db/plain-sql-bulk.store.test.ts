@@ -4,7 +4,7 @@ import type { PrismaClient } from "../../src/db/generated/client/client.ts";
 import type { Transaction } from "../../src/db/transaction.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { WORKSPACE } from "../support/engine.ts";
-import { type Columns, jobIn, outcomeOf } from "../support/plain-sql.ts";
+import { addOtherWorkspace, type Columns, jobIn, OTHER_WORKSPACE, outcomeOf } from "../support/plain-sql.ts";
 
 /** Bulk actions against any other writer: what was asked for stays, and what came of it. */
 
@@ -13,6 +13,7 @@ let prisma: PrismaClient;
 beforeAll(async () => {
   db = await openTestDatabase();
   prisma = db.prisma;
+  await addOtherWorkspace(prisma);
 });
 afterAll(() => db.close());
 
@@ -36,7 +37,8 @@ function insertAction(tx: Transaction, id: string, otherwise: Columns = {}): Pro
 }
 
 function insertItem(tx: Transaction, actionId: string, jobId: string, otherwise: Columns = {}): Promise<number> {
-  const item = { bulk_action_id: `'${actionId}'`, position: "1", job_id: `'${jobId}'` };
+  const workspace_id = `'${WORKSPACE}'`;
+  const item = { workspace_id, bulk_action_id: `'${actionId}'`, position: "1", job_id: `'${jobId}'` };
   return insert(tx, "bulk_action_items", { ...item, ...otherwise });
 }
 
@@ -144,14 +146,17 @@ describe("an item", () => {
     const { id, pending } = await anAction();
     await expectRefused("23505", id, (tx) => insertItem(tx, id, pending, { position: "3" }));
     const theirs = randomUUID();
-    await prisma.workspace.create({ data: { workspaceId: randomUUID() } });
     await prisma.workspace.create({ data: { workspaceId: theirs } });
     const action = randomUUID();
     await prisma.$transaction((tx) => insertAction(tx, action, { workspace_id: `'${theirs}'` }));
-    await expectRefused("AJ003", action, (tx) => insertItem(tx, action, pending));
+    for (const workspaceId of [WORKSPACE, theirs]) {
+      const item = { workspace_id: `'${workspaceId}'` };
+      await expectRefused("23503", action, (tx) => insertItem(tx, action, pending, item));
+    }
   });
 
   test.each([
+    ["workspace_id", `'${OTHER_WORKSPACE}'`],
     ["position", "7"],
     ["job_id", "(SELECT j.job_id FROM ai_jobs j WHERE j.job_id <> bulk_action_items.job_id LIMIT 1)"],
     ["bulk_action_id", "(SELECT a.id FROM bulk_actions a WHERE a.id <> bulk_action_items.bulk_action_id LIMIT 1)"],

@@ -3,12 +3,15 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { PrismaClient } from "../../src/db/generated/client/client.ts";
 import type { Transaction } from "../../src/db/transaction.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
+import { WORKSPACE } from "../support/engine.ts";
 import {
+  addOtherWorkspace,
   type Columns,
   change,
   everythingOf,
   insertJob,
   jobIn,
+  OTHER_WORKSPACE,
   outcomeOf,
   poisonedJobWithRunLeft,
   runningJob,
@@ -22,6 +25,7 @@ let prisma: PrismaClient;
 beforeAll(async () => {
   db = await openTestDatabase();
   prisma = db.prisma;
+  await addOtherWorkspace(prisma);
 });
 afterAll(() => db.close());
 
@@ -33,6 +37,7 @@ async function expectRefused(code: string, work: (tx: Transaction) => Promise<un
 
 function insertReport(tx: Transaction, runId: string, otherwise: Columns = {}): Promise<number> {
   const columns: Columns = {
+    workspace_id: `'${WORKSPACE}'`,
     workflow_run_id: `'${runId}'`,
     report_id: "gen_random_uuid()",
     report_hash: "sha256('report')",
@@ -77,9 +82,10 @@ describe("a worker's report", () => {
   const impossible: readonly (readonly [string, string, Columns])[] = [
     ["with a hash that is no SHA-256", "23514", { report_hash: "'hash'" }],
     ["without a hash", "23502", { report_hash: "NULL" }],
-    ["of a breach without its detail", "23514", { policy_violation_code: "'BUDGET_EXCEEDED'" }],
-    ["of a breach without its code", "23514", { policy_violation_detail: "'too much'" }],
+    ["of a policy violation without its detail", "23514", { policy_violation_code: "'BUDGET_EXCEEDED'" }],
+    ["of a policy violation without its code", "23514", { policy_violation_detail: "'too much'" }],
     ["of no run", "23503", { workflow_run_id: "gen_random_uuid()" }],
+    ["of another workspace than its run's", "23503", { workspace_id: `'${OTHER_WORKSPACE}'` }],
   ];
   test.each(impossible)("is not one %s", async (_, code, columns) => {
     const { jobId, runId } = await runningJob(prisma);

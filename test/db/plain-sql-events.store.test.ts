@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { PrismaClient } from "../../src/db/generated/client/client.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import {
+  addOtherWorkspace,
   type Columns,
   change,
   changeJobAlone,
@@ -12,6 +13,7 @@ import {
   insertJobAlone,
   jobIn,
   METRICS,
+  OTHER_WORKSPACE,
   outcomeOf,
   runningJob,
 } from "../support/plain-sql.ts";
@@ -23,6 +25,7 @@ let prisma: PrismaClient;
 beforeAll(async () => {
   db = await openTestDatabase();
   prisma = db.prisma;
+  await addOtherWorkspace(prisma);
 });
 afterAll(() => db.close());
 
@@ -133,7 +136,6 @@ describe("an event that tells of its version", () => {
     ["another previous hash", { prev_hash: "repeat('b', 64)" }],
     ["the start of the chain", { prev_hash: "repeat('0', 64)" }],
     ["another order_xid", { order_xid: "order_xid + 1" }],
-    ["another workspace", { workspace_id: "gen_random_uuid()" }],
     ["another trace", { trace_id: "gen_random_uuid()" }],
     ...METRICS.map((name) => [`another ${name}`, { [name]: `${name} + 1` }] as const),
   ];
@@ -161,6 +163,7 @@ describe("an event that tells of its version", () => {
   });
 
   const malformed: readonly (readonly [string, string, Columns])[] = [
+    ["a workspace that is not its job's", "23503", { workspace_id: `'${OTHER_WORKSPACE}'` }],
     ["a type outside of the enum", "22P02", { type: "'job_deleted'" }],
     ["an actor outside of the enum", "22P02", { actor: "'robot'" }],
     ["a state outside of the enum", "22P02", { state: "'finished'" }],

@@ -3,12 +3,14 @@ import type { PrismaClient } from "../../src/db/generated/client/client.ts";
 import type { Transaction } from "../../src/db/transaction.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import {
+  addOtherWorkspace,
   type Columns,
   change,
   everythingOf,
   insertNode,
   insertRun,
   jobIn,
+  OTHER_WORKSPACE,
   outcomeOf,
   poisonedJobWithRunLeft,
   runningJob,
@@ -22,6 +24,7 @@ let prisma: PrismaClient;
 beforeAll(async () => {
   db = await openTestDatabase();
   prisma = db.prisma;
+  await addOtherWorkspace(prisma);
 });
 afterAll(() => db.close());
 
@@ -80,6 +83,7 @@ describe("a run", () => {
     ["without a lease token", "23502", { lease_token: "NULL" }],
     ["of a state outside of the enum", "22P02", { state: "'done'" }],
     ["of no job", "23503", { job_id: "gen_random_uuid()" }],
+    ["of another workspace than its job's", "23503", { workspace_id: `'${OTHER_WORKSPACE}'` }],
   ];
 
   test.each(impossible)("is not %s", async (_, code, run) => {
@@ -87,21 +91,25 @@ describe("a run", () => {
     await expectRefused(code, jobId, (tx) => insertRun(tx, jobId, run));
   });
 
-  test.each(["job_id", "attempt", "worker_id", "lease_token", "started_at", "id"])("keeps its %s", async (column) => {
-    const { jobId, runId } = await runningJob(prisma);
-    const other = await jobIn(prisma, "running");
-    const values: Columns = {
-      job_id: `'${other}'`,
-      attempt: "7",
-      worker_id: "'worker-2'",
-      lease_token: "sha256('another')",
-      started_at: "started_at - interval '1 s'",
-      id: "gen_random_uuid()",
-    };
-    await expectRefused("AJ007", jobId, (tx) =>
-      update(tx, "workflow_runs", runId, { [column]: values[column] ?? "NULL" }),
-    );
-  });
+  test.each(["workspace_id", "job_id", "attempt", "worker_id", "lease_token", "started_at", "id"])(
+    "keeps its %s",
+    async (column) => {
+      const { jobId, runId } = await runningJob(prisma);
+      const other = await jobIn(prisma, "running");
+      const values: Columns = {
+        workspace_id: `'${OTHER_WORKSPACE}'`,
+        job_id: `'${other}'`,
+        attempt: "7",
+        worker_id: "'worker-2'",
+        lease_token: "sha256('another')",
+        started_at: "started_at - interval '1 s'",
+        id: "gen_random_uuid()",
+      };
+      await expectRefused("AJ007", jobId, (tx) =>
+        update(tx, "workflow_runs", runId, { [column]: values[column] ?? "NULL" }),
+      );
+    },
+  );
 
   test("does not go back from awaiting_user to running", async () => {
     const { jobId, runId } = await runningJob(prisma);
@@ -143,6 +151,7 @@ describe("a node", () => {
     ["of a sequence that another has", "23505", { sequence: "1", node_id: "'another'" }],
     ["running twice at once", "23505", { sequence: "2", node_id: "'summarise'" }],
     ["of no run", "23503", { workflow_run_id: "gen_random_uuid()" }],
+    ["of another workspace than its run's", "23503", { workspace_id: `'${OTHER_WORKSPACE}'` }],
   ];
 
   test.each(impossible)("is not %s", async (_, code, node) => {
@@ -151,13 +160,14 @@ describe("a node", () => {
     await expectRefused(code, jobId, (tx) => insertNode(tx, runId, { ...other, ...node }));
   });
 
-  test.each(["id", "workflow_run_id", "node_id", "node_type", "sequence", "started_at"])(
+  test.each(["id", "workspace_id", "workflow_run_id", "node_id", "node_type", "sequence", "started_at"])(
     "keeps its %s",
     async (column) => {
       const { jobId, nodeId } = await runningJob(prisma);
       const other = await runningJob(prisma);
       const values: Columns = {
         id: "gen_random_uuid()",
+        workspace_id: `'${OTHER_WORKSPACE}'`,
         workflow_run_id: `'${other.runId}'`,
         node_id: "'another'",
         node_type: "'llm_call'",

@@ -76,8 +76,10 @@ describe("what was added up", () => {
     ["jobs below zero", "jobs", "-1"],
     ["a minute that is not whole", "minute", "'2026-01-01 10:00:01+00'"],
   ])("in a minute cannot have %s", async (_, name, value) => {
+    const workspaceId = randomUUID();
+    await prisma.workspace.create({ data: { workspaceId } });
     const columns = {
-      workspace_id: `'${randomUUID()}'`,
+      workspace_id: `'${workspaceId}'`,
       capability_profile_id: "'default'",
       minute: "'2026-01-01 10:00:00+00'",
       [name]: value,
@@ -88,6 +90,20 @@ describe("what was added up", () => {
     expect(await send(insert({ ...columns, [name]: name === "minute" ? "'2026-01-01 10:59:00+00'" : "1" }))).toBe(
       "committed",
     );
+  });
+
+  test.each([
+    [
+      "in job_totals",
+      "INSERT INTO job_totals (workspace_id, job_kind, state) VALUES (gen_random_uuid(), 'doc_edit', 'queued')",
+    ],
+    [
+      "in usage_minutes",
+      `INSERT INTO usage_minutes (workspace_id, capability_profile_id, minute)
+       VALUES (gen_random_uuid(), 'default', '2026-01-01 10:00:00+00')`,
+    ],
+  ])("is of a workspace that there is: %s", async (_, sql) => {
+    expect(await send(sql)).toBe(FOREIGN_KEY);
   });
 
   test.each(["DELETE FROM totals_position", "TRUNCATE totals_position"])(

@@ -3,11 +3,9 @@ import { readFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Prisma, type PrismaClient } from "../../src/db/generated/client/client.ts";
 import * as enums from "../../src/db/generated/client/enums.ts";
+import { JOB_COLUMNS, jobColumns, METRIC_NAMES } from "../../src/db/job-columns.ts";
 import {
   EVENT_COLUMNS,
-  JOB_COLUMNS,
-  jobColumns,
-  METRIC_NAMES,
   NODE_COLUMNS,
   NODE_COLUMNS_WITHOUT_PAYLOADS,
   QUOTA_COLUMNS,

@@ -1,24 +1,23 @@
 import { expect, test } from "vitest";
 import { JobKind } from "../../src/db/generated/client/enums.ts";
-import { checkCapability, defaultProfileOf, grants } from "../../src/jobs/capabilities.ts";
+import { checkCapability, grants } from "../../src/jobs/capabilities.ts";
 
 /** Section 8. */
 const NEEDS = [
-  ["DOC_EDIT", "doc.summarize", "default"],
-  ["SHEET_TRANSFORM", "doc.summarize", "default"],
-  ["CANVAS_CLUSTER", "doc.summarize", "default"],
-  ["ASR_TRANSCRIBE", "doc.summarize", "default"],
-  ["WORKFLOW_RUN", "doc.summarize", "default"],
-  ["DOC_SUMMARIZE", "doc.summarize", "default"],
-  ["TERMINAL_EXEC", "term.exec", "terminal"],
+  ["DOC_EDIT", "doc.summarize"],
+  ["SHEET_TRANSFORM", "doc.summarize"],
+  ["CANVAS_CLUSTER", "doc.summarize"],
+  ["ASR_TRANSCRIBE", "doc.summarize"],
+  ["WORKFLOW_RUN", "doc.summarize"],
+  ["DOC_SUMMARIZE", "doc.summarize"],
+  ["TERMINAL_EXEC", "term.exec"],
 ] as const;
 
 test("every kind is in this table", () => {
   expect(NEEDS.map(([kind]) => kind).toSorted()).toEqual(Object.values(JobKind).toSorted());
 });
 
-test.each(NEEDS)("%s needs %s, and gets the profile %s", (kind, capability, profile) => {
-  expect(defaultProfileOf(kind)).toBe(profile);
+test.each(NEEDS)("%s needs %s", (kind, capability) => {
   expect(checkCapability(kind, [capability])).toEqual({ granted: true, capability });
   expect(checkCapability(kind, ["doc.read", capability, "fs.read"])).toEqual({ granted: true, capability });
 });

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Claim } from "../../src/claims/acquire-lease.ts";
 import { startWorkflow } from "../../src/claims/start.ts";
 import { JobKind } from "../../src/db/generated/client/enums.ts";
-import { metricsOf } from "../../src/db/rows.ts";
+import { metricsOf } from "../../src/db/metrics.ts";
 import type { Engine } from "../../src/engine.ts";
 import { CapabilityDeniedError } from "../../src/errors.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
@@ -29,7 +29,7 @@ const submit = (more: Partial<SubmitAiJob>) => submitAiJob(engine, WORKSPACE, SO
 /** A profile of the test's own, so that it can change while others' jobs go on. */
 async function aProfile(id: string): Promise<string> {
   await db.prisma.$executeRaw`
-    INSERT INTO capability_profiles (id, capabilities, job_kinds) VALUES (${id}, '{doc.summarize}', '{doc_summarize}')`;
+    INSERT INTO capability_profiles (id, capabilities, job_kinds) VALUES (${id}, '{doc.summarize}', '{}')`;
   return id;
 }
 

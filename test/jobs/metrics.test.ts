@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { JobMetrics } from "../../src/db/rows.ts";
+import type { JobMetrics } from "../../src/db/metrics.ts";
 import { InvalidInputError } from "../../src/errors.ts";
 import { addMetrics, countGuards, isZero, type MetricsDelta, NO_METRICS } from "../../src/jobs/metrics.ts";
 

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startWorkflow } from "../../src/claims/start.ts";
 import { JobKind } from "../../src/db/generated/client/enums.ts";
-import { metricsOf } from "../../src/db/rows.ts";
+import { metricsOf } from "../../src/db/metrics.ts";
 import type { Engine } from "../../src/engine.ts";
 import { IdempotencyConflictError, UnknownCapabilityError } from "../../src/errors.ts";
 import { type SubmitAiJob, type Submitted, submitAiJob } from "../../src/jobs/submit.ts";

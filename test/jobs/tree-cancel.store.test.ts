@@ -13,7 +13,7 @@ import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { engineOn, ok, SOMEBODY, started, submitted, WORKSPACE } from "../support/engine.ts";
 import { aBusyJob } from "../support/jobs.ts";
 import { expectSound, type Records, recordsOfAll } from "../support/records.ts";
-import { aFamily, childIn, manyBelow } from "../support/trees.ts";
+import { aJobTree, childIn, manyBelow } from "../support/trees.ts";
 
 /** Cancelling a parent can include its children. */
 
@@ -57,7 +57,7 @@ function expectCancelled(after: Records, before: Records, payload: object): void
 
 describe("a cancellation that includes children", () => {
   test("cancels every descendant that may be cancelled, whatever is above it; the others stand", async () => {
-    const { rootId, children, grandchildren, all } = await aFamily(engine);
+    const { rootId, children, grandchildren, all } = await aJobTree(engine);
     const before = await recordsOf(all);
     const answer = ok(await cancel(rootId, true));
     expect(answer).toMatchObject({ jobId: rootId, state: "CANCELLED" });

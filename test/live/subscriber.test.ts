@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { type FeedItem, type LogPage, Subscriber } from "../../src/live/subscriber.ts";
 import type { LogPosition } from "../../src/log/cursor.ts";
-import { CHAIN_START } from "../../src/log/event.ts";
+import { CHAIN_START } from "../../src/log/hash.ts";
 
 /** A subscriber that reads the log by itself while the feed goes on, item by item. */
 
@@ -40,7 +40,7 @@ function items(from: number, to: number, batch: number): FeedItem[] {
       hash: CHAIN_START,
     },
     job: { jobId: JOB, jobKind: "DOC_EDIT", protocolId: "p", parentJobId: null, createdAt: new Date(0) },
-    batch: { number: batch, jobIds: [JOB] },
+    batch: { number: batch, jobs: [] },
   }));
 }
 

@@ -2,8 +2,9 @@ import fc from "fast-check";
 import { canonicalize } from "json-canonicalize";
 import { expect, test } from "vitest";
 import { JobState, RecorderActor, RecorderEventType } from "../../src/db/generated/client/enums.ts";
-import { METRIC_NAMES, snakeCase } from "../../src/db/rows.ts";
-import { canonicalText, type HashedEvent } from "../../src/log/event.ts";
+import { METRIC_NAMES } from "../../src/db/job-columns.ts";
+import { snakeCase } from "../../src/db/rows.ts";
+import { canonicalText, type HashedEvent } from "../../src/log/hash.ts";
 
 /** Any event: every field that may hold anything does. */
 const anyEvent: fc.Arbitrary<HashedEvent> = fc.record({

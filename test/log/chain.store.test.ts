@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import type { FlightRecorderEvent } from "../../src/db/generated/client/client.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { submitAiJob } from "../../src/jobs/submit.ts";
-import { CHAIN_START, hashEvent } from "../../src/log/event.ts";
+import { CHAIN_START, hashEvent } from "../../src/log/hash.ts";
 import { advanceWorkflow } from "../../src/runs/advance.ts";
 import { completeWorkflows } from "../../src/runs/complete.ts";
 import { heartbeatWorkflows } from "../../src/runs/heartbeat.ts";

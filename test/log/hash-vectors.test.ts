@@ -1,14 +1,13 @@
 import { createHash } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { z } from "zod";
-import type { WorkerReport } from "../../src/db/generated/client/client.ts";
 import { JobKind, JobState, RecorderActor, RecorderEventType } from "../../src/db/generated/client/enums.ts";
 import { type Database, openDatabase } from "../../src/db/open.ts";
-import { LeaseLostError } from "../../src/errors.ts";
+import type { KeptReport } from "../../src/db/rows.ts";
 import { decodeCursor, encodeCursor } from "../../src/log/cursor.ts";
-import { CHAIN_START, canonicalText, type HashedEvent, hashEvent } from "../../src/log/event.ts";
-import { recogniseReport } from "../../src/runs/admission.ts";
-import { isRepeat } from "../../src/runs/report.ts";
+import { CHAIN_START, canonicalText, type HashedEvent, hashEvent } from "../../src/log/hash.ts";
+import { provesLease } from "../../src/runs/lease-token.ts";
+import { isSameReport } from "../../src/runs/report.ts";
 import { graphql } from "../generated/index.ts";
 import { blocksOf, readText } from "../support/documents.ts";
 import { engineOn, started } from "../support/engine.ts";
@@ -205,7 +204,7 @@ test.each([
   ["another report", { leaseSeconds: 31 }, false],
 ])("the server takes %s for a repeated one as the hash says", (_which, change, isSame) => {
   const report = { ...shownReport.parse(json("report")), ...change, leaseToken: vector("lease-token") };
-  const kept: WorkerReport = {
+  const kept: KeptReport = {
     workflowRunId: report.workflowRunId,
     reportId: report.reportId,
     reportHash: new Uint8Array(Buffer.from(vector("report-sha256"), "hex")),
@@ -214,13 +213,13 @@ test.each([
     policyViolationDetail: null,
     recordedAt: new Date(0),
   };
-  expect(isRepeat(report, kept, []) === true).toBe(isSame);
+  expect(isSameReport(report, kept)).toBe(isSame);
 });
 
 test("the server takes the lease token for the one that it stored, and no other spelling of it", async () => {
-  const { job, run } = await started(engineOn(database));
+  const { run } = await started(engineOn(database));
   const leaseToken = new Uint8Array(Buffer.from(vector("lease-token-sha256"), "hex"));
-  const reported = { job, run: { ...run, leaseToken }, now: new Date() };
-  expect(recogniseReport(reported, vector("lease-token"))).toBe(reported);
-  expect(recogniseReport(reported, `${vector("lease-token")}=`)).toBeInstanceOf(LeaseLostError);
+  const stored = { ...run, leaseToken };
+  expect(provesLease(stored, vector("lease-token"))).toBe(true);
+  expect(provesLease(stored, `${vector("lease-token")}=`)).toBe(false);
 });

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { METRIC_NAMES, snakeCase } from "../../src/db/rows.ts";
+import { METRIC_NAMES } from "../../src/db/job-columns.ts";
+import { snakeCase } from "../../src/db/rows.ts";
 import { type Json, redact, redactText } from "../../src/log/redact.ts";
 
 const MASK = "[redacted]";

@@ -1,6 +1,6 @@
 import { expect } from "vitest";
 import { Prisma } from "../../src/db/generated/client/client.ts";
-import { metricsOf } from "../../src/db/rows.ts";
+import { metricsOf } from "../../src/db/metrics.ts";
 import { readQuotaUsage } from "../../src/quotas/usage.ts";
 import { expectSound, type Records, recordsOfAll } from "../support/records.ts";
 import { pictureOfQuota } from "./quotas.ts";

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect } from "vitest";
 import { JobState } from "../../src/db/generated/client/enums.ts";
-import { METRIC_NAMES } from "../../src/db/rows.ts";
+import { METRIC_NAMES } from "../../src/db/job-columns.ts";
 import { graphql } from "../generated/gql.ts";
 import { run } from "../support/server.ts";
 import type { Real } from "./real.ts";

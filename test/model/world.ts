@@ -5,7 +5,8 @@ import type {
   RecorderActor,
   RecorderEventType,
 } from "../../src/db/generated/client/enums.ts";
-import { type JsonValue, METRIC_NAMES, type MetricName } from "../../src/db/rows.ts";
+import { METRIC_NAMES, type MetricName } from "../../src/db/job-columns.ts";
+import type { JsonValue } from "../../src/db/rows.ts";
 import type { AppError } from "../../src/errors.ts";
 
 /**

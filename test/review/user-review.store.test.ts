@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Claim } from "../../src/claims/acquire-lease.ts";
 import { claimAiJobs } from "../../src/claims/claim.ts";
 import type { ClaimAiJobs } from "../../src/claims/request.ts";
-import { metricsOf } from "../../src/db/rows.ts";
+import { metricsOf } from "../../src/db/metrics.ts";
 import type { Engine } from "../../src/engine.ts";
 import { CapabilityDeniedError, IllegalTransitionError, JobPoisonedError, NotFoundError } from "../../src/errors.ts";
 import { submitAiJob } from "../../src/jobs/submit.ts";

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Claim } from "../../src/claims/acquire-lease.ts";
-import { metricsOf } from "../../src/db/rows.ts";
+import { metricsOf } from "../../src/db/metrics.ts";
 import type { Engine } from "../../src/engine.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { advanceWorkflow } from "../../src/runs/advance.ts";

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { metricsOf } from "../../src/db/rows.ts";
+import { metricsOf } from "../../src/db/metrics.ts";
 import type { Engine } from "../../src/engine.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { advanceWorkflow } from "../../src/runs/advance.ts";
@@ -126,8 +126,8 @@ describe("a step is refused, and changes nothing,", () => {
   test("where the run has 1,000 executions; the last one may still end", async () => {
     const held = await started(engine);
     await db.prisma.$executeRaw`
-      INSERT INTO node_executions (id, workflow_run_id, node_id, node_type, sequence, state, finished_at)
-      SELECT gen_random_uuid(), ${held.run.id}::uuid, 'n' || sequence, 'tool', sequence, 'completed', now()
+      INSERT INTO node_executions (id, workspace_id, workflow_run_id, node_id, node_type, sequence, state, finished_at)
+      SELECT gen_random_uuid(), ${held.job.workspaceId}::uuid, ${held.run.id}::uuid, 'n' || sequence, 'tool', sequence, 'completed', now()
       FROM generate_series(1, 999) AS sequence`;
     ok(await advanceWorkflow(engine, aStep(held, "last")));
     const before = await records(held.job.jobId);

@@ -2,14 +2,15 @@ import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Claim } from "../../src/claims/acquire-lease.ts";
 import type { AccessMode } from "../../src/db/generated/client/enums.ts";
-import { metricsOf } from "../../src/db/rows.ts";
+import { metricsOf } from "../../src/db/metrics.ts";
 import type { Engine } from "../../src/engine.ts";
 import { AccessModeViolationError, IllegalTransitionError, NotFoundError } from "../../src/errors.ts";
 import type { EntityRef } from "../../src/jobs/access-mode.ts";
 import { cancelAiJob } from "../../src/jobs/cancel.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { advanceWorkflow } from "../../src/runs/advance.ts";
-import { type Completion, completeWorkflows } from "../../src/runs/complete.ts";
+import { completeWorkflows } from "../../src/runs/complete.ts";
+import type { Completion } from "../../src/runs/completion.ts";
 import { type FailWorkflow, failWorkflow } from "../../src/runs/fail.ts";
 import { poisonJob } from "../../src/security/poison.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
@@ -47,6 +48,26 @@ function fail({ run, leaseToken }: Claim, more: Partial<FailWorkflow> = {}) {
 
 const cancel = (jobId: string, reason = "enough", workspaceId = WORKSPACE) =>
   cancelAiJob(engine, workspaceId, SOMEBODY, { jobId, reason });
+
+test.each([
+  ["completed", (held: Claim) => complete(held)],
+  ["completed for a verdict", (held: Claim) => complete(held, { needsValidation: true })],
+  ["failed", (held: Claim) => fail(held)],
+] as const)("a run that is %s is answered as it is stored, and its job, too", async (_, end) => {
+  const held = await started(engine);
+  const answer = ok(await end(held));
+  const { job, runs } = await records(held.job.jobId);
+  // It is not read again for the answer.
+  expect(answer?.run).toMatchObject({ ...runs[0] });
+  const {
+    jobInputs: _inputs,
+    entityRefs: _refs,
+    plannedOperations: _operations,
+    jobOutputs: _outputs,
+    ...summary
+  } = job;
+  expect(answer?.job).toMatchObject(summary);
+});
 
 describe("a completion", () => {
   test.each([

@@ -5,9 +5,9 @@ import { type Database, openDatabase } from "../../src/db/open.ts";
 import type { Transaction } from "../../src/db/transaction.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { writeVersions } from "../../src/jobs/store.ts";
-import { lockReportedRuns } from "../../src/runs/admission.ts";
 import { completeWorkflows } from "../../src/runs/complete.ts";
 import { heartbeatWorkflows } from "../../src/runs/heartbeat.ts";
+import { lockReportedRuns } from "../../src/runs/lock.ts";
 import { endRunsCte, renewLeasesCte } from "../../src/runs/store.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { engineOn, started } from "../support/engine.ts";
@@ -49,17 +49,18 @@ async function addOthers(like: string): Promise<void> {
     const names = others[0]?.names ?? "";
     await tx.$executeRawUnsafe(
       `WITH many AS MATERIALIZED (
-         SELECT gen_random_uuid() AS job_id, gen_random_uuid() AS run_id FROM generate_series(1, 3000)),
+         SELECT gen_random_uuid() AS job_id, gen_random_uuid() AS run_id, workspace_id AS of_workspace
+         FROM generate_series(1, 3000), ai_jobs WHERE ai_jobs.job_id = $1::uuid),
        job AS (
          INSERT INTO ai_jobs (job_id, workflow_run_id, state, ${names})
          SELECT many.job_id, run_id, 'running'::"JobState", ${names} FROM many, ai_jobs j WHERE j.job_id = $1::uuid
          UNION ALL
          SELECT gen_random_uuid(), NULL, 'queued', ${names} FROM many, ai_jobs j WHERE j.job_id = $1::uuid),
        run AS (
-         INSERT INTO workflow_runs (id, job_id, attempt, worker_id, lease_token, lease_expires_at)
-         SELECT run_id, job_id, 1, 'w', sha256('token'), now() + interval '1 hour' FROM many)
-       INSERT INTO node_executions (id, workflow_run_id, node_id, node_type, sequence)
-       SELECT gen_random_uuid(), run_id, 'read', 'tool', 1 FROM many`,
+         INSERT INTO workflow_runs (id, workspace_id, job_id, attempt, worker_id, lease_token, lease_expires_at)
+         SELECT run_id, of_workspace, job_id, 1, 'w', sha256('token'), now() + interval '1 hour' FROM many)
+       INSERT INTO node_executions (id, workspace_id, workflow_run_id, node_id, node_type, sequence)
+       SELECT gen_random_uuid(), of_workspace, run_id, 'read', 'tool', 1 FROM many`,
       like,
     );
   });

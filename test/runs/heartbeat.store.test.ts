@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Claim } from "../../src/claims/acquire-lease.ts";
-import { metricsOf } from "../../src/db/rows.ts";
+import { metricsOf } from "../../src/db/metrics.ts";
 import type { Engine } from "../../src/engine.ts";
 import { cancelAiJob } from "../../src/jobs/cancel.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";

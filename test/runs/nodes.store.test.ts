@@ -116,8 +116,8 @@ describe("a step is refused, and changes nothing, where it depends on", () => {
 test("a thousand names are looked up in one statement", async () => {
   const taken = await started(engine);
   await db.prisma.$executeRaw`
-    INSERT INTO node_executions (id, workflow_run_id, node_id, node_type, sequence, state, finished_at)
-    SELECT gen_random_uuid(), ${taken.run.id}::uuid, 'n' || sequence, 'tool', sequence, 'completed', now()
+    INSERT INTO node_executions (id, workspace_id, workflow_run_id, node_id, node_type, sequence, state, finished_at)
+    SELECT gen_random_uuid(), ${taken.job.workspaceId}::uuid, ${taken.run.id}::uuid, 'n' || sequence, 'tool', sequence, 'completed', now()
     FROM generate_series(1, 999) AS sequence`;
   const names = Array.from({ length: 999 }, (_, at) => `n${at + 1}`);
   db.statements();

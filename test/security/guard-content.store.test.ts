@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Claim } from "../../src/claims/acquire-lease.ts";
 import { startWorkflow } from "../../src/claims/start.ts";
-import { metricsOf } from "../../src/db/rows.ts";
+import { metricsOf } from "../../src/db/metrics.ts";
 import type { Engine } from "../../src/engine.ts";
 import { GuardFailedError, IllegalTransitionError, JobPoisonedError, LeaseLostError } from "../../src/errors.ts";
 import { cancelAiJob } from "../../src/jobs/cancel.ts";

@@ -2,8 +2,8 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Claim } from "../../src/claims/acquire-lease.ts";
 import { startWorkflow } from "../../src/claims/start.ts";
 import type { PrismaClient } from "../../src/db/generated/client/client.ts";
+import { metricsOf } from "../../src/db/metrics.ts";
 import { type Database, openDatabase } from "../../src/db/open.ts";
-import { metricsOf } from "../../src/db/rows.ts";
 import type { Engine } from "../../src/engine.ts";
 import { AppError } from "../../src/errors.ts";
 import { cancelAiJob } from "../../src/jobs/cancel.ts";
@@ -208,11 +208,11 @@ async function busyJobs(count: number, nodesEnded: boolean): Promise<readonly Cl
   await Promise.all(engines.flatMap((engine) => [lane(engine), lane(engine)]));
   const runIds = claims.map(({ run }) => run.id);
   await database.prisma.$executeRaw`
-    INSERT INTO node_executions (id, workflow_run_id, node_id, node_type, sequence, state, finished_at)
-    SELECT gen_random_uuid(), run_id, 'node-' || sequence, 'tool', sequence,
+    INSERT INTO node_executions (id, workspace_id, workflow_run_id, node_id, node_type, sequence, state, finished_at)
+    SELECT gen_random_uuid(), workspace_id, id, 'node-' || sequence, 'tool', sequence,
       CASE WHEN sequence = 1 OR ${nodesEnded} THEN 'completed' ELSE 'running' END::"JobState",
       CASE WHEN sequence = 1 OR ${nodesEnded} THEN now() END
-    FROM unnest(${runIds}::uuid[]) AS run_id, generate_series(1, 2) AS sequence`;
+    FROM workflow_runs, generate_series(1, 2) AS sequence WHERE id = ANY(${runIds}::uuid[])`;
   return claims;
 }
 

@@ -10,7 +10,7 @@ import { completeWorkflows } from "../../src/runs/complete.ts";
 import { failWorkflow } from "../../src/runs/fail.ts";
 import { heartbeatWorkflows } from "../../src/runs/heartbeat.ts";
 import { recoverStalledRuns } from "../../src/runs/recover.ts";
-import { aceCodeOf, poisonJob } from "../../src/security/poison.ts";
+import { aceCodeOf, poisonJob, reportSecurityViolation } from "../../src/security/poison.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { aStep, engineOn, ok, SOMEBODY, started, submitted, WORKSPACE } from "../support/engine.ts";
 import { aBusyJob, awaitAnswer, bringTo, expireLease, FOUND, HOSTILE, stall } from "../support/jobs.ts";
@@ -108,9 +108,18 @@ describe("what poison does to a job", () => {
     expect(await records(jobId)).toEqual(after);
   });
 
-  test("a job that does not exist is refused", async () => {
-    const outcome = await poisonJob(engine, "018f3c4e-7b1a-7cc3-9a55-0c1e2d3f4a5b", FOUND);
-    expect(outcome).toEqual({ action: "REFUSED", refusal: expect.any(NotFoundError) });
+  test("a job that does not exist is not found by who reports, and is a fault of the server that guards it", async () => {
+    const nobodys = "018f3c4e-7b1a-7cc3-9a55-0c1e2d3f4a5b";
+    expect(await reportSecurityViolation(engine, WORKSPACE, nobodys, FOUND)).toEqual(expect.any(NotFoundError));
+    await expect(poisonJob(engine, nobodys, FOUND)).rejects.toThrow(`There is no job ${nobodys}`);
+  });
+
+  test("a job of another workspace is not found by who reports, and stands as it is", async () => {
+    const { jobId } = await submitted(engine);
+    const before = await records(jobId);
+    const elsewhere = "018f3c4e-7b1a-7cc3-9a55-0c1e2d3f4a5c";
+    expect(await reportSecurityViolation(engine, elsewhere, jobId, FOUND)).toEqual(expect.any(NotFoundError));
+    expect(await records(jobId)).toEqual(before);
   });
 
   test.each([
@@ -175,7 +184,7 @@ describe("what can still be done with a poisoned job", () => {
   });
 });
 
-test("a fence that refuses keeps the job from being poisoned, and its word is passed on", async () => {
+test("a precondition that refuses keeps the job from being poisoned, and its refusal is passed on", async () => {
   const { jobId } = await submitted(engine);
   const before = await records(jobId);
   const refusal = new IllegalTransitionError("QUEUED", "RUNNING");

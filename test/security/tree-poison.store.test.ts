@@ -14,7 +14,7 @@ import { faultCalls, raising, withFault } from "../support/faults.ts";
 import { aBusyJob, bringTo, FOUND, HOSTILE } from "../support/jobs.ts";
 import { insertChildren } from "../support/plain-sql.ts";
 import { expectPoisoned, type Records, recordsOfAll, violationsIn } from "../support/records.ts";
-import { aFamily, childIn, manyBelow } from "../support/trees.ts";
+import { aJobTree, childIn, manyBelow } from "../support/trees.ts";
 
 /** Poisoning a parent poisons its descendants (section 5). */
 
@@ -36,7 +36,7 @@ function of(all: ReadonlyMap<string, Records>, jobId: string): Records {
 
 describe("poisoning a job", () => {
   test("poisons every descendant that has not completed, been cancelled or poisoned, whatever is above it", async () => {
-    const { rootId, children, grandchildren, all } = await aFamily(engine);
+    const { rootId, children, grandchildren, all } = await aJobTree(engine);
     const before = await recordsOf(all);
     const outcome = await poisonJob(engine, rootId, FOUND, { guardsRun: 2 });
     expect(outcome).toMatchObject({ action: "POISONED", job: { jobId: rootId, validatorsRunCount: 2n } });
@@ -116,7 +116,7 @@ describe("poisoning a job", () => {
     },
   );
 
-  test("that a fence keeps from it leaves what is below it alone; the fence sees the job that was named", async () => {
+  test("that a precondition keeps from it leaves what is below it alone; the precondition sees the job that was named", async () => {
     const rootId = (await started(engine)).job.jobId;
     const all = [rootId, await childIn(engine, rootId, "QUEUED"), await childIn(engine, rootId, "RUNNING")];
     const before = await recordsOf(all);

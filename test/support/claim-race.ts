@@ -2,7 +2,7 @@ import { expect } from "vitest";
 import type { Engine } from "../../src/engine.ts";
 import { submitAiJob } from "../../src/jobs/submit.ts";
 import { aSubmit, ok, SOMEBODY } from "./engine.ts";
-import { claimFrom, type Ways } from "./workers.ts";
+import { claimFrom, type RequestOptions } from "./workers.ts";
 
 /** Many workers that claim from one server at once. */
 
@@ -22,7 +22,7 @@ export async function submitMany(engine: Engine, count: number, workspaces: read
   return jobIds;
 }
 
-export interface Got {
+export interface ClaimedJobs {
   readonly jobIds: readonly string[];
   readonly tokens: readonly string[];
   /** Claims that were answered with nothing while there was more than everybody together was taking. */
@@ -30,7 +30,7 @@ export interface Got {
 }
 
 /** 64 clients claim over HTTP, again and again, until all jobs are taken. */
-export async function claimAll(url: string, count: number, limit: number, ways: Ways): Promise<Got> {
+export async function claimAll(url: string, count: number, limit: number, ways: RequestOptions): Promise<ClaimedJobs> {
   const jobIds: string[] = [];
   const tokens: string[] = [];
   let sentAwayEmpty = 0;
@@ -52,7 +52,7 @@ export async function claimAll(url: string, count: number, limit: number, ways: 
 export async function expectEachOnce(
   { prisma }: Pick<Engine, "prisma">,
   expected: readonly string[],
-  { jobIds, tokens }: Got,
+  { jobIds, tokens }: ClaimedJobs,
 ): Promise<void> {
   const count = expected.length;
   expect(jobIds).toHaveLength(count);

@@ -3,7 +3,8 @@ import { startWorkflow } from "../../src/claims/start.ts";
 import type { AiJob } from "../../src/db/generated/client/client.ts";
 import type { Database } from "../../src/db/open.ts";
 import { type Engine, newRotation } from "../../src/engine.ts";
-import { AppError } from "../../src/errors.ts";
+import type { AppError } from "../../src/errors.ts";
+import { orThrow } from "../../src/graphql/result.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { type SubmitAiJob, submitAiJob } from "../../src/jobs/submit.ts";
 import type { Actor } from "../../src/log/event.ts";
@@ -54,9 +55,8 @@ export function aSubmit(more: Partial<SubmitAiJob> = {}): SubmitAiJob {
 }
 
 /** A command's success; its failure fails the test. */
-export function ok<T>(result: T | AppError): T {
-  if (result instanceof AppError) throw result;
-  return result;
+export function ok<Result>(result: Result): Exclude<Result, AppError> {
+  return orThrow(result);
 }
 
 export async function submitted(engine: Engine, more: Partial<SubmitAiJob> = {}): Promise<AiJob> {

@@ -18,7 +18,7 @@ export interface PersistentClient {
   stop(): Promise<void>;
 }
 
-export interface Wish {
+export interface SubscriptionRequest {
   /** One of these, by chance, each time. */
   readonly urls: readonly string[];
   /** With a variable `after`, and the fields of a change as `change`. */
@@ -27,7 +27,7 @@ export interface Wish {
 }
 
 /** What such an operation selects. */
-export const FIELDS = "kind cursor version job { jobId }";
+export const CHANGE_FIELDS = "kind cursor version job { jobId }";
 
 const payload = z.object({
   change: z.object({
@@ -39,32 +39,38 @@ const payload = z.object({
 });
 
 /** What a connection that breaks looks like to its client. */
-class Broken extends Error {}
+class ConnectionBroken extends Error {}
 
-export function persistentClient(protocol: Protocol, wish: Wish): PersistentClient {
-  const subscriber = new Subscriber(wish, protocol === "graphql-sse" ? overSse : overWs);
+export function persistentClient(protocol: Protocol, request: SubscriptionRequest): PersistentClient {
+  const subscriber = new Subscriber(request, protocol === "graphql-sse" ? overSse : overWs);
   subscriber.start();
   return subscriber;
 }
 
 /** One connection: calls back with each result's data, until it breaks. Rejects with Broken then. */
-type Connect = (url: string, wish: Wish, after: string | undefined, tell: Tell, signal: AbortSignal) => Promise<void>;
+type Connect = (
+  url: string,
+  request: SubscriptionRequest,
+  after: string | undefined,
+  tell: OnResult,
+  signal: AbortSignal,
+) => Promise<void>;
 /** @param id the place that the transport gave, where it gave one. */
-type Tell = (data: unknown, id?: string) => void;
+type OnResult = (data: unknown, id?: string) => void;
 
 class Subscriber implements PersistentClient {
   readonly record: string[] = [];
   readonly snapshots: string[] = [];
   failure: unknown;
   connections = 0;
-  readonly #wish: Wish;
+  readonly #wish: SubscriptionRequest;
   readonly #connect: Connect;
   readonly #stopping = new AbortController();
   #after: string | undefined;
   #running: Promise<void> | undefined;
 
-  constructor(wish: Wish, connect: Connect) {
-    this.#wish = wish;
+  constructor(request: SubscriptionRequest, connect: Connect) {
+    this.#wish = request;
     this.#connect = connect;
   }
 
@@ -89,7 +95,7 @@ class Subscriber implements PersistentClient {
       try {
         await this.#connect(url, this.#wish, this.#after, (data, id) => this.#hear(data, id), signal);
       } catch (error) {
-        if (!(error instanceof Broken)) throw error;
+        if (!(error instanceof ConnectionBroken)) throw error;
       }
       await sleep(20 + Math.random() * 180, undefined, { signal }).catch(() => undefined);
     }
@@ -119,7 +125,7 @@ const overSse: Connect = async (url, { query, variables }, after, tell, signal) 
     ([answer]: IncomingResponse[]) => answer,
     () => undefined,
   );
-  if (!response) throw new Broken();
+  if (!response) throw new ConnectionBroken();
   if (response.statusCode !== 200) throw new Error(`It answered ${response.statusCode}.`);
   response.setEncoding("utf8");
   let text = "";
@@ -131,15 +137,15 @@ const overSse: Connect = async (url, { query, variables }, after, tell, signal) 
       for (const block of blocks) hearBlock(block, tell);
     }
   } catch (error) {
-    if (error instanceof Error && "code" in error) throw new Broken();
+    if (error instanceof Error && "code" in error) throw new ConnectionBroken();
     throw error;
   }
-  throw new Broken();
+  throw new ConnectionBroken();
 };
 
 type IncomingResponse = import("node:http").IncomingMessage;
 
-function hearBlock(block: string, tell: Tell): void {
+function hearBlock(block: string, tell: OnResult): void {
   const fields = new Map(
     block.split("\n").map((line) => [line.split(": ")[0] ?? "", line.slice(line.indexOf(": ") + 2)]),
   );
@@ -164,7 +170,7 @@ const overWs: Connect = async (url, { query, variables }, after, tell, signal) =
   try {
     for await (const result of stream) tell(dataOf(result));
   } catch (error) {
-    if (isBreak(error)) throw new Broken();
+    if (isBreak(error)) throw new ConnectionBroken();
     throw error;
   } finally {
     signal.removeEventListener("abort", stop);

@@ -16,6 +16,13 @@ export interface Otherwise {
   readonly event?: Columns;
 }
 
+/** A workspace that no job is in. */
+export const OTHER_WORKSPACE = "00000000-0000-7000-8000-000000000001";
+
+export async function addOtherWorkspace(prisma: PrismaClient): Promise<void> {
+  await prisma.workspace.create({ data: { workspaceId: OTHER_WORKSPACE } });
+}
+
 /** The steps by which a job comes to each state. */
 const WAY = {
   queued: [],
@@ -195,6 +202,7 @@ export async function insertRun(tx: Transaction, jobId: string, otherwise: Colum
 function insertedRun(id: string, jobId: string, otherwise: Columns = {}): string {
   return inserted("workflow_runs", {
     id: `'${id}'`,
+    workspace_id: `'${WORKSPACE}'`,
     job_id: `'${jobId}'`,
     attempt: "1",
     worker_id: "'worker-1'",
@@ -214,6 +222,7 @@ export async function insertNode(tx: Transaction, runId: string, otherwise: Colu
 function insertedNode(id: string, runId: string, otherwise: Columns = {}): string {
   return inserted("node_executions", {
     id: `'${id}'`,
+    workspace_id: `'${WORKSPACE}'`,
     workflow_run_id: `'${runId}'`,
     node_id: "'summarise'",
     node_type: "'tool'",

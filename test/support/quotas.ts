@@ -49,6 +49,7 @@ export async function usedAgo(
   used: { readonly tokens?: number; readonly jobs?: number; readonly capabilityProfileId?: string },
 ): Promise<Date> {
   const minute = minuteAgo(minutes);
+  await prisma.workspace.upsert({ where: { workspaceId }, create: { workspaceId }, update: {} });
   await prisma.usageMinute.create({
     data: { workspaceId, capabilityProfileId: "default", tokens: 0, jobs: 0, minute, ...used },
   });

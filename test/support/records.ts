@@ -1,7 +1,7 @@
 import { expect } from "vitest";
 import type { NodeExecution, PrismaClient, WorkflowRun } from "../../src/db/generated/client/client.ts";
-import { metricsOf } from "../../src/db/rows.ts";
-import { CHAIN_START, hashEvent } from "../../src/log/event.ts";
+import { metricsOf } from "../../src/db/metrics.ts";
+import { CHAIN_START, hashEvent } from "../../src/log/hash.ts";
 
 /** All that the database holds of one job. */
 export type Records = Awaited<ReturnType<typeof recordsOf>>;

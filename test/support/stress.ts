@@ -11,7 +11,7 @@ import type { TestDatabase } from "./database.ts";
 import { engineOn, submitted, WORKSPACE } from "./engine.ts";
 import { type Proxy, startProxy } from "./interrupt.ts";
 import { PROTOCOLS } from "./live.ts";
-import { FIELDS, type PersistentClient, persistentClient } from "./persistent-client.ts";
+import { CHANGE_FIELDS, type PersistentClient, persistentClient } from "./persistent-client.ts";
 import { post, type SpawnedServer, spawnServer } from "./spawn-server.ts";
 
 /**
@@ -25,10 +25,10 @@ const SIZE =
     : { ofOne: 160, ofAll: 40, jobs: 300, changes: 5000, restarts: 8 };
 const WRITERS = 8;
 /** Milliseconds, at most: that a transaction stays open between its id and its change, and between two of a writer. */
-const HELD_MS = 40;
-const APART_MS = 250;
+const MAX_OPEN_MS = 40;
+const MAX_PAUSE_MS = 250;
 /** Milliseconds that everybody has, when the network is sound again, to hear the rest. */
-const REST_MS = 120_000;
+const CATCH_UP_MS = 120_000;
 
 /** What carries the servers' hints. */
 export interface Hints {
@@ -42,11 +42,11 @@ export interface Hints {
 export async function stress(db: TestDatabase, hints: Hints): Promise<void> {
   const url = db.location.kind === "postgres" ? db.location.url : "";
   const env = { DATABASE_URL: url, DATABASE_POOL_SIZE: "5", LOG_LEVEL: "info", ...hints.env };
-  const houses = await Promise.all([openHouse(env), openHouse(env)]);
+  const servers = await Promise.all([startBehindProxy(env), startBehindProxy(env)]);
   const notifier = new CommitNotifier(hints.transport, { onChange: () => undefined });
   const engine = engineOn(db, { notifyCommit: () => notifier.notify() });
-  const urls = houses.map(({ proxy }) => proxy.url);
-  const protocolId = "torture";
+  const urls = servers.map(({ proxy }) => proxy.url);
+  const protocolId = "stress";
 
   const start = await feedCursor(urls[0] ?? "");
   const ofAll = Array.from({ length: SIZE.ofAll }, (_, index) => watchAll(urls, index, protocolId, start));
@@ -59,8 +59,8 @@ export async function stress(db: TestDatabase, hints: Hints): Promise<void> {
   const everybody = [...ofAll, ...ofOne.map(({ subscriber }) => subscriber)];
 
   const quiet = new AbortController();
-  const breaking = breakThings(houses, hints, quiet.signal);
-  const [places] = await Promise.all([write(engine, jobIds), restart(houses)]);
+  const breaking = injectNetworkFaults(servers, hints, quiet.signal);
+  const [places] = await Promise.all([write(engine, jobIds), restart(servers)]);
   quiet.abort();
   await breaking;
 
@@ -82,14 +82,14 @@ export async function stress(db: TestDatabase, hints: Hints): Promise<void> {
     );
   }
   await Promise.all(everybody.map((subscriber) => subscriber.stop()));
-  await Promise.all(houses.map((house) => house.close()));
+  await Promise.all(servers.map((server) => server.close()));
   await notifier.close();
 }
 
 /** What it was told, one after the other: what its snapshot held, and then every event after it. */
 async function expectRecord(subscriber: PersistentClient, expected: readonly string[]): Promise<void> {
   const received = () => subscriber.failure !== undefined || subscriber.record.at(-1) === expected.at(-1);
-  await vi.waitUntil(received, { timeout: REST_MS, interval: 50 }).catch(() => undefined);
+  await vi.waitUntil(received, { timeout: CATCH_UP_MS, interval: 50 }).catch(() => undefined);
   if (subscriber.failure !== undefined) throw new Error("A subscriber failed.", { cause: subscriber.failure });
   expect(subscriber.snapshots.length).toBeLessThanOrEqual(1);
   const from = expected.indexOf(subscriber.snapshots[0] ?? "") + 1;
@@ -98,13 +98,13 @@ async function expectRecord(subscriber: PersistentClient, expected: readonly str
 
 function watchAll(urls: readonly string[], index: number, protocolId: string, after: string): PersistentClient {
   const query = `subscription ($after: Cursor, $protocolId: String!) {
-    change: aiJobsChanged(after: $after, filter: { protocolId: $protocolId }) { ${FIELDS} } }`;
+    change: aiJobsChanged(after: $after, filter: { protocolId: $protocolId }) { ${CHANGE_FIELDS} } }`;
   return persistentClient(PROTOCOLS[index % 2] ?? "graphql-sse", { urls, query, variables: { protocolId, after } });
 }
 
 function watchOne(urls: readonly string[], index: number, jobId: string, after: string | undefined): PersistentClient {
   const query = `subscription ($after: Cursor, $jobId: UUID!) {
-    change: aiJobChanged(after: $after, jobId: $jobId) { ${FIELDS} } }`;
+    change: aiJobChanged(after: $after, jobId: $jobId) { ${CHANGE_FIELDS} } }`;
   const variables = { jobId, ...(after === undefined ? {} : { after }) };
   return persistentClient(PROTOCOLS[index % 2] ?? "graphql-sse", { urls, query, variables });
 }
@@ -122,7 +122,7 @@ async function write(engine: Engine, jobIds: readonly string[]): Promise<readonl
     while (left > 0) {
       left -= 1;
       places.push(await change(engine, jobIds[Math.floor(Math.random() * jobIds.length)] ?? ""));
-      await sleep(Math.random() * APART_MS);
+      await sleep(Math.random() * MAX_PAUSE_MS);
     }
   };
   await Promise.all(Array.from({ length: WRITERS }, writer));
@@ -131,22 +131,22 @@ async function write(engine: Engine, jobIds: readonly string[]): Promise<readonl
 
 function change(engine: Engine, jobId: string): Promise<bigint> {
   return inTransaction(engine, async (tx) => {
-    await tx.$executeRaw`SELECT pg_current_xact_id(), pg_sleep(${(Math.random() * HELD_MS) / 1000})`;
+    await tx.$executeRaw`SELECT pg_current_xact_id(), pg_sleep(${(Math.random() * MAX_OPEN_MS) / 1000})`;
     const job = await lockJob(tx, WORKSPACE, jobId);
     if (!job) throw new Error("There is no such job.");
-    const event = { type: "STATE_CHANGED", by: ENGINE, payload: { reason: "tortured" } } as const;
+    const event = { type: "STATE_CHANGED", by: ENGINE, payload: { reason: "stressed" } } as const;
     return (await writeVersion(tx, { job, set: {}, event })).event.orderXid;
   });
 }
 
 /** A server, and the network before it. The network stays where it is; the server comes and goes. */
-interface House {
+interface ServerBehindProxy {
   readonly proxy: Proxy;
   restart(signal: "SIGTERM" | "SIGKILL"): Promise<void>;
   close(): Promise<void>;
 }
 
-async function openHouse(env: Readonly<Record<string, string>>): Promise<House> {
+async function startBehindProxy(env: Readonly<Record<string, string>>): Promise<ServerBehindProxy> {
   let server: SpawnedServer = spawnServer(env);
   const url = await server.url;
   const proxy = await startProxy(url);
@@ -166,15 +166,19 @@ async function openHouse(env: Readonly<Record<string, string>>): Promise<House> 
 }
 
 /** One after the other, so that somebody is always there; each goes in both ways. */
-async function restart(houses: readonly House[]): Promise<void> {
+async function restart(servers: readonly ServerBehindProxy[]): Promise<void> {
   for (let count = 0; count < SIZE.restarts; count++) {
-    await houses[count % houses.length]?.restart(count % 4 === 1 || count % 4 === 2 ? "SIGKILL" : "SIGTERM");
+    await servers[count % servers.length]?.restart(count % 4 === 1 || count % 4 === 2 ? "SIGKILL" : "SIGTERM");
     await sleep(1000);
   }
 }
 
-async function breakThings(houses: readonly House[], hints: Hints, signal: AbortSignal): Promise<void> {
-  const deeds: readonly ((proxy: Proxy) => Promise<void> | void)[] = [
+async function injectNetworkFaults(
+  servers: readonly ServerBehindProxy[],
+  hints: Hints,
+  signal: AbortSignal,
+): Promise<void> {
+  const faults: readonly ((proxy: Proxy) => Promise<void> | void)[] = [
     (proxy) => proxy.cut(),
     async (proxy) => {
       proxy.silence();
@@ -191,8 +195,8 @@ async function breakThings(houses: readonly House[], hints: Hints, signal: Abort
     () => hints.break(),
   ];
   while (!signal.aborted) {
-    const proxy = houses[Math.floor(Math.random() * houses.length)]?.proxy;
-    if (proxy) await deeds[Math.floor(Math.random() * deeds.length)]?.(proxy);
+    const proxy = servers[Math.floor(Math.random() * servers.length)]?.proxy;
+    if (proxy) await faults[Math.floor(Math.random() * faults.length)]?.(proxy);
     await sleep(100 + Math.random() * 400);
   }
 }

@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect } from "vitest";
 import type { PrismaClient } from "../../src/db/generated/client/client.ts";
-import type { JobMetrics } from "../../src/db/rows.ts";
+import type { JobMetrics } from "../../src/db/metrics.ts";
 import type { Transaction } from "../../src/db/transaction.ts";
-import { foldTotals, readTotals, type Totals } from "../../src/totals/totals.ts";
+import { foldTotals } from "../../src/totals/fold.ts";
+import { readTotals, type Totals } from "../../src/totals/read.ts";
 import { WORKSPACE } from "./engine.ts";
 
 /** Totals as they are when every job is looked at. */

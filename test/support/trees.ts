@@ -46,7 +46,7 @@ export async function childIn(
   return jobId;
 }
 
-export interface Family {
+export interface JobTree {
   readonly rootId: string;
   /** A child of the root in each state. */
   readonly children: Readonly<Record<JobState, string>>;
@@ -56,7 +56,7 @@ export interface Family {
 }
 
 /** A busy job with a child in every state there is, each with a running child of its own. */
-export async function aFamily(engine: Engine): Promise<Family> {
+export async function aJobTree(engine: Engine): Promise<JobTree> {
   const rootId = (await aBusyJob(engine)).job.jobId;
   const grandchildren: string[] = [];
   const child = (state: JobState) =>

@@ -41,18 +41,19 @@ const CLAIM = graphql(`
 `);
 
 /** How a request is made: for one workspace, and by a client that may go away. */
-export interface Ways {
+export interface RequestOptions {
   readonly workspaceId?: string;
   readonly signal?: AbortSignal;
 }
 
-const headersOf = ({ workspaceId }: Ways) => (workspaceId === undefined ? {} : { "x-workspace-id": workspaceId });
+const headersOf = ({ workspaceId }: RequestOptions) =>
+  workspaceId === undefined ? {} : { "x-workspace-id": workspaceId };
 
 /** Submits a job; its id. */
 export async function submitTo(
   url: string,
   more: Partial<SubmitAiJobInput> = {},
-  ways: Pick<Ways, "workspaceId"> = {},
+  ways: Pick<RequestOptions, "workspaceId"> = {},
 ): Promise<string> {
   const input: SubmitAiJobInput = { jobKind: "DOC_SUMMARIZE", protocolId: "test", ...more };
   const { submitAiJob } = await run(url, SUBMIT, { input }, headersOf(ways));
@@ -61,7 +62,7 @@ export async function submitTo(
 }
 
 /** Claims jobs: what the server answers to it. */
-export async function claimFrom(url: string, input: Partial<ClaimAiJobsInput> = {}, ways: Ways = {}) {
+export async function claimFrom(url: string, input: Partial<ClaimAiJobsInput> = {}, ways: RequestOptions = {}) {
   const wanted: ClaimAiJobsInput = { workerId: "worker-1", ...input };
   const { claimAiJobs } = await run(url, CLAIM, { input: wanted }, headersOf(ways), ways.signal);
   if (!("claims" in claimAiJobs)) throw new Error(`The claim was answered ${claimAiJobs.__typename}.`);

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { readConfig } from "../../src/config.ts";
 import { openDatabase } from "../../src/db/open.ts";
 import { start } from "../../src/start.ts";
-import { foldTotals } from "../../src/totals/totals.ts";
+import { foldTotals } from "../../src/totals/fold.ts";
 import { engineOn, started, submitted } from "../support/engine.ts";
 import { expectExact, foldAll, foldedJobs } from "../support/totals.ts";
 

@@ -8,7 +8,8 @@ import { advanceWorkflow } from "../../src/runs/advance.ts";
 import { completeWorkflows } from "../../src/runs/complete.ts";
 import { heartbeatWorkflows } from "../../src/runs/heartbeat.ts";
 import { poisonJob } from "../../src/security/poison.ts";
-import { foldTotals, readTotals } from "../../src/totals/totals.ts";
+import { foldTotals } from "../../src/totals/fold.ts";
+import { readTotals } from "../../src/totals/read.ts";
 import { graphql } from "../generated/gql.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { aStep, aSubmit, engineOn, ok, SOMEBODY, started, submitted, WORKSPACE } from "../support/engine.ts";
@@ -204,6 +205,7 @@ describe("usage by the minute", () => {
     const workspaceId = randomUUID();
     const minute = (days: number) => new Date(Math.floor(Date.now() / 60_000 - days * 24 * 60) * 60_000);
     const old = { workspaceId, capabilityProfileId: "default", tokens: 1, jobs: 1 };
+    await db.prisma.workspace.create({ data: { workspaceId } });
     await db.prisma.usageMinute.createMany({
       data: [31, 33, 400].map((days) => ({ ...old, minute: minute(days) })),
     });

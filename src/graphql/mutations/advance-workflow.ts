@@ -5,7 +5,7 @@ import { type Advanced, advanceWorkflow } from "../../runs/advance.ts";
 import { builder } from "../builder.ts";
 import { SensitivityEnum, StepOutcomeEnum, WorkflowDirectiveEnum } from "../enums.ts";
 import { DOCUMENT_BYTES, deltaOf, PAYLOAD_BYTES, reportId } from "../inputs.ts";
-import { isPayloadWith, orThrow } from "../result.ts";
+import { type ErrorsOf, errorTypes, isPayloadWith, orThrow } from "../result.ts";
 import { AiJob } from "../types/ai-job.ts";
 import { MetricsDelta } from "../types/job-metrics.ts";
 import { withDocuments } from "../types/relations.ts";
@@ -139,14 +139,16 @@ builder.mutationField("advanceWorkflow", (t) =>
     types: [
       AdvanceWorkflowPayload,
       JobPoisoned,
-      errors.InvalidInputError,
-      errors.LeaseLostError,
-      errors.IllegalTransitionError,
-      errors.JobPoisonedError,
-      errors.BudgetExceededError,
-      errors.AccessModeViolationError,
-      errors.GuardFailedError,
-      errors.TryAgainError,
+      ...errorTypes<ErrorsOf<typeof advanceWorkflow>, errors.InvalidInputError>()(
+        errors.InvalidInputError,
+        errors.LeaseLostError,
+        errors.IllegalTransitionError,
+        errors.JobPoisonedError,
+        errors.BudgetExceededError,
+        errors.AccessModeViolationError,
+        errors.GuardFailedError,
+        errors.TryAgainError,
+      ),
     ],
     union: { description: "What came of advanceWorkflow." },
     args: { input: t.arg({ type: AdvanceWorkflowInput, required: true, description: "The report." }) },

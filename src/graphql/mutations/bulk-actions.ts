@@ -3,16 +3,16 @@ import type { BulkAction as Action, BulkActionItem as Item } from "../../db/gene
 import * as errors from "../../errors.ts";
 import { cancelAiJobs, MAX_ITEMS, retryAiJobs } from "../../jobs/bulk/action.ts";
 import { fromStored } from "../../jobs/bulk/error.ts";
-import { countItems, listItemsOf } from "../../jobs/bulk/items.ts";
+import type { Counts } from "../../jobs/bulk/items.ts";
 import { boundedText } from "../../jobs/input-text.ts";
 import { uuidOrNil } from "../../uuid.ts";
 import { builder } from "../builder.ts";
 import type { GraphQLContext } from "../context.ts";
 import { ErrorInterface, toPlainError } from "../errors.ts";
 import { AiJobFilter } from "../queries/ai-jobs.ts";
-import { isPayloadWith, orThrow } from "../result.ts";
+import { errorTypes, isPayloadWith, orThrow } from "../result.ts";
 import { AiJob } from "../types/ai-job.ts";
-import { loaderOf, loadJob } from "../types/relations.ts";
+import { loadJob } from "../types/relations.ts";
 
 const BulkActionItem = builder.objectRef<Item>("BulkActionItem").implement({
   description: "One job of a bulk action, and what came of it.",
@@ -22,14 +22,14 @@ const BulkActionItem = builder.objectRef<Item>("BulkActionItem").implement({
       type: AiJob,
       nullable: true,
       description: "The job as it is now.",
-      resolve: ({ jobId }, _args, context, info) => loadJob(context, info, jobId),
+      resolve: ({ workspaceId, jobId }, _args, context, info) => loadJob(context, info, { workspaceId, id: jobId }),
     }),
     error: t.field({
       type: ErrorInterface,
       nullable: true,
       description: "Why the job was left as it is; null where it was changed, and while it waits for its turn.",
-      resolve: async ({ jobId, error }, _args, context, info) => {
-        const kept = await fromStored(error, () => loadJob(context, info, jobId));
+      resolve: async ({ workspaceId, jobId, error }, _args, context, info) => {
+        const kept = await fromStored(error, () => loadJob(context, info, { workspaceId, id: jobId }));
         return kept && toPlainError(kept);
       },
     }),
@@ -43,14 +43,9 @@ const BulkActionItem = builder.objectRef<Item>("BulkActionItem").implement({
 
 const NONE = { total: 0, succeeded: 0, failed: 0 };
 
-function countsOf({ engine, loaders }: GraphQLContext, { id }: Pick<Action, "id">) {
-  return loaderOf(
-    loaders,
-    loaders.bulkCounts,
-    "",
-    (ids) => countItems(engine.prisma, ids),
-    () => NONE,
-  ).load(id);
+async function countsOf({ reads }: GraphQLContext, { workspaceId, id }: Action): Promise<Counts> {
+  const [counts = NONE] = await reads.countsOfBulkAction({ workspaceId, id });
+  return counts;
 }
 
 const BulkAction = builder.prismaNode("BulkAction", {
@@ -82,14 +77,9 @@ const BulkAction = builder.prismaNode("BulkAction", {
       type: [BulkActionItem],
       description: `Its jobs, oldest first, each with what came of it; at most ${MAX_ITEMS}.`,
       complexity: { field: 1, multiplier: MAX_ITEMS },
-      resolve: ({ id }, _args, { engine, loaders }) =>
-        loaderOf(
-          loaders,
-          loaders.bulkItems,
-          "",
-          (ids) => listItemsOf(engine.prisma, ids),
-          () => [],
-        ).load(id),
+      resolve: async ({ workspaceId, id }, _args, { reads }) => [
+        ...(await reads.itemsOfBulkAction({ workspaceId, id })),
+      ],
     }),
   }),
 });
@@ -162,7 +152,10 @@ const GOES_ON =
 builder.mutationField("cancelAiJobs", (t) =>
   t.errorUnionField({
     description: `Calls many jobs off, as cancelAiJob does one. ${GOES_ON}`,
-    types: [CancelAiJobsPayload, errors.InvalidInputError, errors.TryAgainError],
+    types: [
+      CancelAiJobsPayload,
+      ...errorTypes<never, errors.InvalidInputError>()(errors.InvalidInputError, errors.TryAgainError),
+    ],
     union: { description: "What came of cancelAiJobs." },
     complexity: complexityOf,
     args: { input: t.arg({ type: CancelAiJobsInput, required: true, description: "Which jobs, and why." }) },
@@ -175,7 +168,10 @@ builder.mutationField("cancelAiJobs", (t) =>
 builder.mutationField("retryAiJobs", (t) =>
   t.errorUnionField({
     description: `Queues many jobs again, as retryAiJob does one. ${GOES_ON}`,
-    types: [RetryAiJobsPayload, errors.InvalidInputError, errors.TryAgainError],
+    types: [
+      RetryAiJobsPayload,
+      ...errorTypes<never, errors.InvalidInputError>()(errors.InvalidInputError, errors.TryAgainError),
+    ],
     union: { description: "What came of retryAiJobs." },
     complexity: complexityOf,
     args: { input: t.arg({ type: RetryAiJobsInput, required: true, description: "Which jobs." }) },

@@ -3,7 +3,7 @@ import * as errors from "../../errors.ts";
 import { cancelAiJob } from "../../jobs/cancel.ts";
 import { boundedText } from "../../jobs/input-text.ts";
 import { builder } from "../builder.ts";
-import { isPayloadWith, orThrow } from "../result.ts";
+import { errorTypes, isPayloadWith, orThrow } from "../result.ts";
 import { AiJob } from "../types/ai-job.ts";
 
 const CancelAiJobInput = builder.inputType("CancelAiJobInput", {
@@ -30,11 +30,16 @@ builder.mutationField("cancelAiJob", (t) =>
     description: "Calls a job off. A worker busy with it hears STOP_CANCELLED at its next call (section 6).",
     types: [
       CancelAiJobPayload,
-      errors.NotFoundError,
-      errors.InvalidInputError,
-      errors.IllegalTransitionError,
-      errors.JobPoisonedError,
-      errors.TryAgainError,
+      ...errorTypes<
+        errors.NotFoundError | errors.IllegalTransitionError | errors.JobPoisonedError,
+        errors.InvalidInputError
+      >()(
+        errors.NotFoundError,
+        errors.InvalidInputError,
+        errors.IllegalTransitionError,
+        errors.JobPoisonedError,
+        errors.TryAgainError,
+      ),
     ],
     union: { description: "What came of cancelAiJob." },
     args: { input: t.arg({ type: CancelAiJobInput, required: true, description: "Which job, and why." }) },

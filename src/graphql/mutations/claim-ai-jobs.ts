@@ -1,11 +1,12 @@
 import { z } from "zod";
+import type { claimAiJobs } from "../../claims/claim.ts";
 import type { Claimed } from "../../claims/request.ts";
 import { JobKind } from "../../db/generated/client/enums.ts";
 import * as errors from "../../errors.ts";
 import { builder } from "../builder.ts";
 import { JobKindEnum } from "../enums.ts";
 import { leaseSeconds, workerId } from "../inputs.ts";
-import { isPayloadWith } from "../result.ts";
+import { type ErrorsOf, errorTypes, isPayloadWith } from "../result.ts";
 import { AiJob } from "../types/ai-job.ts";
 import { WorkflowClaim } from "../types/workflow-claim.ts";
 
@@ -60,7 +61,13 @@ builder.mutationField("claimAiJobs", (t) =>
       "Takes the next jobs that are due: by priority, then age. Without the header x-workspace-id a worker serves every " +
       "workspace, each in its turn; with it, that one. Inputs are guarded before tokens are handed out; a job that trips " +
       "is POISONED, one that its capability profile does not allow has FAILED, and neither is handed out (section 6).",
-    types: [ClaimAiJobsPayload, errors.InvalidInputError, errors.TryAgainError],
+    types: [
+      ClaimAiJobsPayload,
+      ...errorTypes<ErrorsOf<typeof claimAiJobs>, errors.InvalidInputError>()(
+        errors.InvalidInputError,
+        errors.TryAgainError,
+      ),
+    ],
     union: { description: "What came of claimAiJobs." },
     args: { input: t.arg({ type: ClaimAiJobsInput, required: true, description: "What to take, and who takes it." }) },
     resolve: (_root, { input }, { claimer, viewer, signal }) => {

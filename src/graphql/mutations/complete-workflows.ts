@@ -1,10 +1,11 @@
 import { z } from "zod";
 import * as errors from "../../errors.ts";
 import { boundedJson, boundedText } from "../../jobs/input-text.ts";
-import type { Completed, completeWorkflows } from "../../runs/complete.ts";
+import type { completeWorkflows } from "../../runs/complete.ts";
+import type { CompletionError, EndedRun } from "../../runs/completion.ts";
 import { builder } from "../builder.ts";
 import { batchOfRuns, DOCUMENT_BYTES, deltaOf, EntityRefInput, refOf, reportId, WHOLE_BATCH } from "../inputs.ts";
-import { isPayloadWith } from "../result.ts";
+import { type ErrorsOf, errorTypes, isPayloadWith } from "../result.ts";
 import { AiJob } from "../types/ai-job.ts";
 import { MetricsDelta } from "../types/job-metrics.ts";
 import { withDocuments } from "../types/relations.ts";
@@ -55,7 +56,7 @@ const CompleteWorkflowsInput = builder.inputType("CompleteWorkflowsInput", {
   }),
 });
 
-const CompletedWorkflow = builder.objectRef<Completed>("CompletedWorkflow").implement({
+const CompletedWorkflow = builder.objectRef<EndedRun>("CompletedWorkflow").implement({
   description: "The run is completed, and its job with it; or both await a verdict.",
   isTypeOf: isPayloadWith("run"),
   fields: (t) => ({
@@ -77,14 +78,17 @@ const CompleteWorkflowsPayload = builder
       results: t.errorUnionListField({
         types: [
           CompletedWorkflow,
-          errors.InvalidInputError,
-          errors.LeaseLostError,
-          errors.IllegalTransitionError,
-          errors.JobPoisonedError,
-          errors.AccessModeViolationError,
-          errors.BudgetExceededError,
-          errors.CapabilityDeniedError,
-          errors.TryAgainError,
+          // TryAgainError as well: it is promised of each completion, though one transaction makes them all today.
+          ...errorTypes<CompletionError>()(
+            errors.InvalidInputError,
+            errors.LeaseLostError,
+            errors.IllegalTransitionError,
+            errors.JobPoisonedError,
+            errors.AccessModeViolationError,
+            errors.BudgetExceededError,
+            errors.CapabilityDeniedError,
+            errors.TryAgainError,
+          ),
         ],
         union: { name: "CompleteWorkflowResult", description: "What came of one completion." },
         description: "One result for each completion, in order; each stands alone.",
@@ -96,7 +100,13 @@ const CompleteWorkflowsPayload = builder
 builder.mutationField("completeWorkflows", (t) =>
   t.errorUnionField({
     description: "Completes runs, and their jobs with them; each by itself (section 6).",
-    types: [CompleteWorkflowsPayload, errors.InvalidInputError, errors.TryAgainError],
+    types: [
+      CompleteWorkflowsPayload,
+      ...errorTypes<ErrorsOf<typeof completeWorkflows>, errors.InvalidInputError>()(
+        errors.InvalidInputError,
+        errors.TryAgainError,
+      ),
+    ],
     union: { description: "What came of completeWorkflows." },
     args: { input: t.arg({ type: CompleteWorkflowsInput, required: true, description: "The completions." }) },
     resolve: (_root, { input }, context) =>

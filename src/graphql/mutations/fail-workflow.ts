@@ -1,10 +1,10 @@
 import * as errors from "../../errors.ts";
 import { boundedText } from "../../jobs/input-text.ts";
-import type { Completed } from "../../runs/complete.ts";
+import type { EndedRun } from "../../runs/completion.ts";
 import { failWorkflow } from "../../runs/fail.ts";
 import { builder } from "../builder.ts";
 import { deltaOf, reportId } from "../inputs.ts";
-import { isPayloadWith, orThrow } from "../result.ts";
+import { type ErrorsOf, errorTypes, isPayloadWith, orThrow } from "../result.ts";
 import { AiJob } from "../types/ai-job.ts";
 import { MetricsDelta } from "../types/job-metrics.ts";
 import { withDocuments } from "../types/relations.ts";
@@ -30,7 +30,7 @@ const FailWorkflowInput = builder.inputType("FailWorkflowInput", {
   }),
 });
 
-const FailWorkflowPayload = builder.objectRef<Completed>("FailWorkflowPayload").implement({
+const FailWorkflowPayload = builder.objectRef<EndedRun>("FailWorkflowPayload").implement({
   description: "The run has failed.",
   isTypeOf: isPayloadWith("run"),
   fields: (t) => ({
@@ -49,12 +49,14 @@ builder.mutationField("failWorkflow", (t) =>
       "Ends a run as FAILED. The job is tried again while that is worth it and attempts are left (section 6).",
     types: [
       FailWorkflowPayload,
-      errors.InvalidInputError,
-      errors.LeaseLostError,
-      errors.IllegalTransitionError,
-      errors.JobPoisonedError,
-      errors.AccessModeViolationError,
-      errors.TryAgainError,
+      ...errorTypes<ErrorsOf<typeof failWorkflow>, errors.InvalidInputError>()(
+        errors.InvalidInputError,
+        errors.LeaseLostError,
+        errors.IllegalTransitionError,
+        errors.JobPoisonedError,
+        errors.AccessModeViolationError,
+        errors.TryAgainError,
+      ),
     ],
     union: { description: "What came of failWorkflow." },
     args: { input: t.arg({ type: FailWorkflowInput, required: true, description: "The run, and why." }) },

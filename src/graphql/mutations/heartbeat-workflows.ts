@@ -4,7 +4,7 @@ import { builder } from "../builder.ts";
 import { WorkflowDirectiveEnum } from "../enums.ts";
 import { ErrorInterface, toPlainError } from "../errors.ts";
 import { batchOfRuns, deltaOf, leaseSeconds, reportId, WHOLE_BATCH } from "../inputs.ts";
-import { isPayloadWith } from "../result.ts";
+import { type ErrorsOf, errorTypes, isPayloadWith } from "../result.ts";
 import { MetricsDelta } from "../types/job-metrics.ts";
 
 const WorkflowHeartbeatInput = builder.inputType("WorkflowHeartbeatInput", {
@@ -68,7 +68,13 @@ const HeartbeatWorkflowsPayload = builder
 builder.mutationField("heartbeatWorkflows", (t) =>
   t.errorUnionField({
     description: "Renews leases, adds metrics, and tells each worker whether to go on (section 6).",
-    types: [HeartbeatWorkflowsPayload, errors.InvalidInputError, errors.TryAgainError],
+    types: [
+      HeartbeatWorkflowsPayload,
+      ...errorTypes<ErrorsOf<typeof heartbeatWorkflows>, errors.InvalidInputError>()(
+        errors.InvalidInputError,
+        errors.TryAgainError,
+      ),
+    ],
     union: { description: "What came of heartbeatWorkflows." },
     args: { input: t.arg({ type: HeartbeatWorkflowsInput, required: true, description: "The heartbeats." }) },
     resolve: async (_root, { input }, { engine }) => {

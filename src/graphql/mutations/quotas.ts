@@ -5,7 +5,7 @@ import { deleteQuota, listQuotas, MAX_QUOTAS, setQuota, WINDOW_SECONDS } from ".
 import type { QuotaUsage } from "../../quotas/usage.ts";
 import { builder } from "../builder.ts";
 import { QuotaResourceEnum } from "../enums.ts";
-import { isPayloadWith, orThrow } from "../result.ts";
+import { errorTypes, isPayloadWith, orThrow } from "../result.ts";
 
 const Quota = builder.objectRef<QuotaUsage>("Quota").implement({
   description:
@@ -79,7 +79,14 @@ builder.mutationField("setQuota", (t) =>
   t.errorUnionField({
     description:
       "Makes a quota of the workspace, or changes `max` of the one for the same profile, resource and window.",
-    types: [SetQuotaPayload, errors.InvalidInputError, errors.UnknownCapabilityError, errors.TryAgainError],
+    types: [
+      SetQuotaPayload,
+      ...errorTypes<errors.UnknownCapabilityError, errors.InvalidInputError>()(
+        errors.InvalidInputError,
+        errors.UnknownCapabilityError,
+        errors.TryAgainError,
+      ),
+    ],
     union: { description: "What came of setQuota." },
     args: { input: t.arg({ type: SetQuotaInput, required: true, description: "The quota." }) },
     resolve: async (_root, { input }, { engine, viewer }) => {
@@ -104,7 +111,7 @@ const DeleteQuotaPayload = builder.objectRef<{ readonly quotaId: string }>("Dele
 builder.mutationField("deleteQuota", (t) =>
   t.errorUnionField({
     description: "Removes a quota of the workspace.",
-    types: [DeleteQuotaPayload, errors.NotFoundError, errors.TryAgainError],
+    types: [DeleteQuotaPayload, ...errorTypes<errors.NotFoundError>()(errors.NotFoundError, errors.TryAgainError)],
     union: { description: "What came of deleteQuota." },
     args: { input: t.arg({ type: DeleteQuotaInput, required: true, description: "Which one." }) },
     resolve: async (_root, { input }, { engine, viewer }) => ({

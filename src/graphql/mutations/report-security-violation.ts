@@ -2,11 +2,16 @@ import type { PoisonedJob } from "../../claims/guard-and-deliver.ts";
 import type { FlightRecorderEvent as Event } from "../../db/generated/client/client.ts";
 import * as errors from "../../errors.ts";
 import { boundedText } from "../../jobs/input-text.ts";
-import { aceCodeOf, type PoisonOutcome, poisonJob, type SecurityViolation } from "../../security/poison.ts";
+import {
+  aceCodeOf,
+  type HandledViolation,
+  reportSecurityViolation,
+  type SecurityViolation,
+} from "../../security/poison.ts";
 import { builder } from "../builder.ts";
 import { ViolationActionEnum, ViolationTypeEnum } from "../enums.ts";
 import { FlightRecorderEvent } from "../queries/flight-recorder-events.ts";
-import { isPayloadWith } from "../result.ts";
+import { type ErrorsOf, errorTypes, isPayloadWith, orThrow } from "../result.ts";
 import { AiJob } from "../types/ai-job.ts";
 
 const SecurityViolation = builder
@@ -65,9 +70,7 @@ const ReportSecurityViolationInput = builder.inputType("ReportSecurityViolationI
   }),
 });
 
-type Reported = Exclude<PoisonOutcome, { action: "REFUSED" }>;
-
-const ReportSecurityViolationPayload = builder.objectRef<Reported>("ReportSecurityViolationPayload").implement({
+const ReportSecurityViolationPayload = builder.objectRef<HandledViolation>("ReportSecurityViolationPayload").implement({
   description: "The report was heard; `actionTaken` says what it did.",
   isTypeOf: isPayloadWith("action"),
   fields: (t) => ({
@@ -90,15 +93,20 @@ builder.mutationField("reportSecurityViolation", (t) =>
       "For guards outside this server, and for people: poisons the job in one transaction, with every run and node of " +
       "it, and with its descendants that have not completed or been cancelled (section 5). On a job that completed or " +
       "was cancelled the violation is only recorded. Safe to repeat.",
-    types: [ReportSecurityViolationPayload, errors.NotFoundError, errors.InvalidInputError, errors.TryAgainError],
+    types: [
+      ReportSecurityViolationPayload,
+      ...errorTypes<ErrorsOf<typeof reportSecurityViolation>, errors.InvalidInputError>()(
+        errors.NotFoundError,
+        errors.InvalidInputError,
+        errors.TryAgainError,
+      ),
+    ],
     union: { description: "What came of reportSecurityViolation." },
     args: { input: t.arg({ type: ReportSecurityViolationInput, required: true, description: "The violation." }) },
     resolve: async (_root, { input }, { engine, viewer }) => {
       const { jobId, sourceId, ...found } = input;
       const violation = { ...found, sourceId: sourceId ?? null, aceCode: aceCodeOf(input.violationType) };
-      const outcome = await poisonJob(engine, jobId, violation, { workspaceId: viewer.workspaceId });
-      if (outcome.action === "REFUSED") throw outcome.refusal;
-      return outcome;
+      return orThrow(await reportSecurityViolation(engine, viewer.workspaceId, jobId, violation));
     },
   }),
 );

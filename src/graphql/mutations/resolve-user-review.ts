@@ -4,7 +4,7 @@ import { resolveUserReview } from "../../review/user-review.ts";
 import { builder } from "../builder.ts";
 import { ReviewDecisionEnum } from "../enums.ts";
 import { comment } from "../inputs.ts";
-import { isPayloadWith, orThrow } from "../result.ts";
+import { type ErrorsOf, errorTypes, isPayloadWith, orThrow } from "../result.ts";
 import { AiJob } from "../types/ai-job.ts";
 
 const ResolveUserReviewInput = builder.inputType("ResolveUserReviewInput", {
@@ -29,12 +29,14 @@ builder.mutationField("resolveUserReview", (t) =>
       "it. Who decided and why is in the event (section 6).",
     types: [
       ResolveUserReviewPayload,
-      errors.NotFoundError,
-      errors.InvalidInputError,
-      errors.IllegalTransitionError,
-      errors.JobPoisonedError,
-      errors.CapabilityDeniedError,
-      errors.TryAgainError,
+      ...errorTypes<ErrorsOf<typeof resolveUserReview>, errors.InvalidInputError>()(
+        errors.NotFoundError,
+        errors.InvalidInputError,
+        errors.IllegalTransitionError,
+        errors.JobPoisonedError,
+        errors.CapabilityDeniedError,
+        errors.TryAgainError,
+      ),
     ],
     union: { description: "What came of resolveUserReview." },
     args: {

@@ -4,7 +4,7 @@ import { resolveValidation } from "../../review/verdict.ts";
 import { builder } from "../builder.ts";
 import { ValidationVerdictEnum } from "../enums.ts";
 import { comment } from "../inputs.ts";
-import { isPayloadWith, orThrow } from "../result.ts";
+import { type ErrorsOf, errorTypes, isPayloadWith, orThrow } from "../result.ts";
 import { AiJob } from "../types/ai-job.ts";
 
 const ResolveValidationInput = builder.inputType("ResolveValidationInput", {
@@ -28,12 +28,14 @@ builder.mutationField("resolveValidation", (t) =>
       "Gives the verdict on a job whose worker asked for one. Who gave it and why is in the event (section 6).",
     types: [
       ResolveValidationPayload,
-      errors.NotFoundError,
-      errors.InvalidInputError,
-      errors.IllegalTransitionError,
-      errors.JobPoisonedError,
-      errors.CapabilityDeniedError,
-      errors.TryAgainError,
+      ...errorTypes<ErrorsOf<typeof resolveValidation>, errors.InvalidInputError>()(
+        errors.NotFoundError,
+        errors.InvalidInputError,
+        errors.IllegalTransitionError,
+        errors.JobPoisonedError,
+        errors.CapabilityDeniedError,
+        errors.TryAgainError,
+      ),
     ],
     union: { description: "What came of resolveValidation." },
     args: {

@@ -2,7 +2,7 @@ import type { AiJob as Job } from "../../db/generated/client/client.ts";
 import * as errors from "../../errors.ts";
 import { retryAiJob } from "../../jobs/retry.ts";
 import { builder } from "../builder.ts";
-import { isPayloadWith, orThrow } from "../result.ts";
+import { errorTypes, isPayloadWith, orThrow } from "../result.ts";
 import { AiJob } from "../types/ai-job.ts";
 
 const RetryAiJobInput = builder.inputType("RetryAiJobInput", {
@@ -23,11 +23,15 @@ builder.mutationField("retryAiJob", (t) =>
       "are left; but a POISONED job never, and none whose tokens have passed its budget (section 6).",
     types: [
       RetryAiJobPayload,
-      errors.NotFoundError,
-      errors.IllegalTransitionError,
-      errors.JobPoisonedError,
-      errors.BudgetExceededError,
-      errors.TryAgainError,
+      ...errorTypes<
+        errors.NotFoundError | errors.IllegalTransitionError | errors.JobPoisonedError | errors.BudgetExceededError
+      >()(
+        errors.NotFoundError,
+        errors.IllegalTransitionError,
+        errors.JobPoisonedError,
+        errors.BudgetExceededError,
+        errors.TryAgainError,
+      ),
     ],
     union: { description: "What came of retryAiJob." },
     args: { input: t.arg({ type: RetryAiJobInput, required: true, description: "Which job." }) },

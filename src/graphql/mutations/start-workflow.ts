@@ -3,7 +3,7 @@ import { startWorkflow } from "../../claims/start.ts";
 import * as errors from "../../errors.ts";
 import { builder } from "../builder.ts";
 import { leaseSeconds, workerId } from "../inputs.ts";
-import { isPayloadWith, orThrow } from "../result.ts";
+import { errorTypes, isPayloadWith, orThrow } from "../result.ts";
 import { WorkflowClaim } from "../types/workflow-claim.ts";
 import { JobPoisoned } from "./report-security-violation.ts";
 
@@ -32,14 +32,24 @@ builder.mutationField("startWorkflow", (t) =>
     types: [
       StartWorkflowPayload,
       JobPoisoned,
-      errors.NotFoundError,
-      errors.InvalidInputError,
-      errors.IllegalTransitionError,
-      errors.JobPoisonedError,
-      errors.CapabilityDeniedError,
-      errors.BudgetExceededError,
-      errors.GuardFailedError,
-      errors.TryAgainError,
+      ...errorTypes<
+        | errors.NotFoundError
+        | errors.IllegalTransitionError
+        | errors.JobPoisonedError
+        | errors.CapabilityDeniedError
+        | errors.BudgetExceededError
+        | errors.GuardFailedError,
+        errors.InvalidInputError
+      >()(
+        errors.NotFoundError,
+        errors.InvalidInputError,
+        errors.IllegalTransitionError,
+        errors.JobPoisonedError,
+        errors.CapabilityDeniedError,
+        errors.BudgetExceededError,
+        errors.GuardFailedError,
+        errors.TryAgainError,
+      ),
     ],
     union: { description: "What came of startWorkflow." },
     args: { input: t.arg({ type: StartWorkflowInput, required: true, description: "Which job, and who takes it." }) },

@@ -6,7 +6,7 @@ import { MAX_DESCENDANTS } from "../../jobs/tree.ts";
 import { builder } from "../builder.ts";
 import { AccessModeEnum, JobKindEnum, ModelTierEnum, SafetyModeEnum } from "../enums.ts";
 import { DOCUMENT_BYTES, EntityRefInput, PlannedOperationInput, refOf } from "../inputs.ts";
-import { isPayloadWith, orThrow } from "../result.ts";
+import { errorTypes, isPayloadWith, orThrow } from "../result.ts";
 import { AiJob } from "../types/ai-job.ts";
 
 const SubmitAiJobInput = builder.inputType("SubmitAiJobInput", {
@@ -110,15 +110,26 @@ builder.mutationField("submitAiJob", (t) =>
       "the parent that it names has ended or is poisoned.",
     types: [
       SubmitAiJobPayload,
-      errors.InvalidInputError,
-      errors.CapabilityDeniedError,
-      errors.UnknownCapabilityError,
-      errors.IdempotencyConflictError,
-      errors.NotFoundError,
-      errors.IllegalTransitionError,
-      errors.JobPoisonedError,
-      errors.BudgetExceededError,
-      errors.TryAgainError,
+      ...errorTypes<
+        | errors.CapabilityDeniedError
+        | errors.UnknownCapabilityError
+        | errors.IdempotencyConflictError
+        | errors.NotFoundError
+        | errors.IllegalTransitionError
+        | errors.JobPoisonedError
+        | errors.BudgetExceededError,
+        errors.InvalidInputError
+      >()(
+        errors.InvalidInputError,
+        errors.CapabilityDeniedError,
+        errors.UnknownCapabilityError,
+        errors.IdempotencyConflictError,
+        errors.NotFoundError,
+        errors.IllegalTransitionError,
+        errors.JobPoisonedError,
+        errors.BudgetExceededError,
+        errors.TryAgainError,
+      ),
     ],
     union: { description: "What came of submitAiJob." },
     args: { input: t.arg({ type: SubmitAiJobInput, required: true, description: "The job." }) },

@@ -1,6 +1,6 @@
 import type { JobKind, JobState } from "../../db/generated/client/enums.ts";
-import { MAX_SAFE_METRIC, type MetricName, type JobMetrics as Metrics } from "../../db/rows.ts";
-import { readTotals, type Totals } from "../../totals/totals.ts";
+import { forEachMetric, MAX_SAFE_METRIC, type JobMetrics as Metrics } from "../../db/metrics.ts";
+import { readTotals, type Totals } from "../../totals/read.ts";
 import { builder } from "../builder.ts";
 import { JobKindEnum, JobStateEnum } from "../enums.ts";
 import { JobMetrics } from "../types/job-metrics.ts";
@@ -77,18 +77,7 @@ function countBy<Key>(rows: readonly Totals[], keyOf: (row: Totals) => Key): Rea
 }
 
 function sumOf(all: readonly Metrics[]): Metrics {
-  const sum = (name: MetricName) => atMost(all.reduce((total, metrics) => total + metrics[name], 0n));
-  return {
-    durationMs: sum("durationMs"),
-    totalTokens: sum("totalTokens"),
-    inputTokens: sum("inputTokens"),
-    outputTokens: sum("outputTokens"),
-    tokensPlanner: sum("tokensPlanner"),
-    tokensExecutor: sum("tokensExecutor"),
-    entitiesRead: sum("entitiesRead"),
-    entitiesWritten: sum("entitiesWritten"),
-    validatorsRunCount: sum("validatorsRunCount"),
-  };
+  return forEachMetric((name) => atMost(all.reduce((total, metrics) => total + metrics[name], 0n)));
 }
 
 function atMost(sum: bigint): bigint {

@@ -1,41 +1,33 @@
-import type DataLoader from "dataloader";
 import { z } from "zod";
 import type {
   FlightRecorderEvent as Event,
   AiJob as Job,
   WorkflowRun as Run,
 } from "../../db/generated/client/client.ts";
+import type { Slice } from "../../db/slice.ts";
+import type { JobFilter } from "../../jobs/filter.ts";
 import { boundedText } from "../../jobs/input-text.ts";
-import {
-  countJobs,
-  findJob,
-  type JobFilter,
-  type JobKey,
-  listEventsOf,
-  listJobs,
-  listRunsOf,
-  type Slice,
-} from "../../jobs/queries.ts";
+import type { JobKey } from "../../jobs/list.ts";
 import { encodeCursor } from "../../log/cursor.ts";
 import { builder, pageComplexity } from "../builder.ts";
 import { type ConnectionArgs, type KeyCodec, moment, namesBelow, type Page, toPage, toSlice } from "../connection.ts";
-import type { GraphQLContext } from "../context.ts";
 import { JobKindEnum, JobStateEnum } from "../enums.ts";
 import { AiJob, jobFieldsOf } from "../types/ai-job.ts";
-import { loaderOf } from "../types/relations.ts";
 import { WorkflowRun } from "../types/workflow-run.ts";
 import { FlightRecorderEvent } from "./flight-recorder-events.ts";
 
+/** Held to `JobFilter` by the compiler: a field of the one that the other lacks does not compile. */
 export const AiJobFilter = builder.inputType("AiJobFilter", {
   description: "Which jobs; every condition that is given must hold.",
-  fields: (t) => ({
-    states: t.field({ type: [JobStateEnum], description: "In one of these states." }),
-    kinds: t.field({ type: [JobKindEnum], description: "Of one of these kinds." }),
-    protocolId: t.string({ validate: boundedText(200).nullish(), description: "Of this protocol." }),
-    parentJobId: t.field({ type: "UUID", description: "Children of this job." }),
-    createdAfter: t.field({ type: "DateTime", description: "Submitted later than this." }),
-    createdBefore: t.field({ type: "DateTime", description: "Submitted earlier than this." }),
-  }),
+  fields: (t) =>
+    ({
+      states: t.field({ type: [JobStateEnum], description: "In one of these states." }),
+      kinds: t.field({ type: [JobKindEnum], description: "Of one of these kinds." }),
+      protocolId: t.string({ validate: boundedText(200).nullish(), description: "Of this protocol." }),
+      parentJobId: t.field({ type: "UUID", description: "Children of this job." }),
+      createdAfter: t.field({ type: "DateTime", description: "Submitted later than this." }),
+      createdBefore: t.field({ type: "DateTime", description: "Submitted earlier than this." }),
+    }) satisfies Record<keyof JobFilter, unknown>,
 });
 
 const jobPlace = z.tuple([moment, z.uuid()]).transform(([createdAt, jobId]): JobKey => ({ createdAt, jobId }));
@@ -58,8 +50,10 @@ builder.queryField("aiJob", (t) =>
     nullable: true,
     description: "A job by its id; null where there is none in this workspace.",
     args: { jobId: t.arg({ type: "UUID", required: true, description: "The job's own id." }) },
-    resolve: (_root, { jobId }, { engine, viewer: { workspaceId } }, info) =>
-      findJob(engine.prisma, workspaceId, jobId, jobFieldsOf(namesBelow(info), info)),
+    resolve: async (_root, { jobId }, { reads, viewer: { workspaceId } }, info) => {
+      const [job] = await reads.job({ workspaceId, id: jobId }, jobFieldsOf(namesBelow(info), info));
+      return job;
+    },
   }),
 );
 
@@ -70,15 +64,16 @@ builder.queryField("aiJobs", (t) =>
       description: "The workspace's jobs, newest first.",
       complexity: pageComplexity,
       args: { filter: t.arg({ type: AiJobFilter, description: "Which jobs; all where it is left out." }) },
-      resolve: async (_root, { filter, ...args }, { engine, feed, viewer }, info): Promise<JobPage> => {
+      resolve: async (_root, { filter: given, ...args }, { feed, lists, viewer }, info): Promise<JobPage> => {
         const slice = toSlice(args, newestFirst);
         const names = namesBelow(info);
         const feedCursor = names.has("feedCursor")
           ? encodeCursor(await feed.epoch(), await feed.watermark())
           : undefined;
         const fields = jobFieldsOf(names, info);
-        const rows = await listJobs(engine.prisma, viewer.workspaceId, filter ?? {}, slice, fields);
-        return { ...toPage(rows, slice, newestFirst), filter: filter ?? {}, feedCursor };
+        const filter = given ?? {};
+        const rows = await lists.jobs({ workspaceId: viewer.workspaceId, filter, slice, fields });
+        return { ...toPage(rows, slice, newestFirst), filter, feedCursor };
       },
     },
     {
@@ -87,8 +82,8 @@ builder.queryField("aiJobs", (t) =>
         totalCount: page.field({
           type: "SafeInt",
           description: "How many jobs match, over all pages. Counted only where it is asked for.",
-          resolve: ({ filter }: JobPage, _args, { engine, viewer }) =>
-            countJobs(engine.prisma, viewer.workspaceId, filter),
+          resolve: ({ filter }: JobPage, _args, { lists, viewer: { workspaceId } }) =>
+            lists.jobCount({ workspaceId, filter }),
         }),
         feedCursor: page.field({
           type: "Cursor",
@@ -110,7 +105,8 @@ builder.objectField(AiJob, "workflowRuns", (t) =>
     type: WorkflowRun,
     description: "All its runs, first attempt first.",
     complexity: pageComplexity,
-    resolve: (job, args, context) => childPage(context, context.loaders.runs, job, args, byAttempt, listRunsOf),
+    resolve: ({ workspaceId, jobId: id }, args, { reads }) =>
+      pageOf(args, byAttempt, (slice) => reads.runsOfJob({ workspaceId, id }, slice)),
   }),
 );
 
@@ -119,27 +115,16 @@ builder.objectField(AiJob, "events", (t) =>
     type: FlightRecorderEvent,
     description: "Everything that happened to it, in the order of its versions.",
     complexity: pageComplexity,
-    resolve: (job, args, context) => childPage(context, context.loaders.events, job, args, byVersion, listEventsOf),
+    resolve: ({ workspaceId, jobId: id }, args, { reads }) =>
+      pageOf(args, byVersion, (slice) => reads.eventsOfJob({ workspaceId, id }, slice)),
   }),
 );
 
-type ListOf<Row> = (
-  prisma: GraphQLContext["engine"]["prisma"],
-  jobIds: readonly string[],
-  slice: Slice<number>,
-) => Promise<ReadonlyMap<string, Row[]>>;
-
-/** A page of what belongs to one job; asked for many jobs at once, all of them are read in one statement. */
-async function childPage<Row>(
-  context: GraphQLContext,
-  loaders: Map<string, DataLoader<string, Row[]>>,
-  job: Job,
+async function pageOf<Row>(
   args: ConnectionArgs,
   codec: KeyCodec<Row, number>,
-  list: ListOf<Row>,
+  read: (slice: Slice<number>) => Promise<readonly Row[]>,
 ): Promise<Page<Row>> {
   const slice = toSlice(args, codec);
-  const read = (jobIds: readonly string[]) => list(context.engine.prisma, jobIds, slice);
-  const loader = loaderOf(context.loaders, loaders, JSON.stringify(slice), read, () => []);
-  return toPage(await loader.load(job.jobId), slice, codec);
+  return toPage(await read(slice), slice, codec);
 }

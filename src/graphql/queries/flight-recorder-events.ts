@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { FlightRecorderEvent as Event } from "../../db/generated/client/client.ts";
-import { listEvents } from "../../jobs/queries.ts";
 import { encodeCursor } from "../../log/cursor.ts";
+import type { EventFilter } from "../../log/list.ts";
 import { uuidOrNil } from "../../uuid.ts";
 import { builder, pageComplexity } from "../builder.ts";
 import { type KeyCodec, moment, toPage, toSlice } from "../connection.ts";
@@ -60,13 +60,14 @@ export const FlightRecorderEvent = builder.prismaNode("FlightRecorderEvent", {
 
 const FlightRecorderFilter = builder.inputType("FlightRecorderFilter", {
   description: "Which events; every condition that is given must hold.",
-  fields: (t) => ({
-    jobId: t.field({ type: "UUID", description: "Of this job." }),
-    traceId: t.field({ type: "UUID", description: "Of this trace." }),
-    types: t.field({ type: [RecorderEventTypeEnum], description: "Of these types; of any where it is left out." }),
-    recordedAfter: t.field({ type: "DateTime", description: "Recorded later than this." }),
-    recordedBefore: t.field({ type: "DateTime", description: "Recorded earlier than this." }),
-  }),
+  fields: (t) =>
+    ({
+      jobId: t.field({ type: "UUID", description: "Of this job." }),
+      traceId: t.field({ type: "UUID", description: "Of this trace." }),
+      types: t.field({ type: [RecorderEventTypeEnum], description: "Of these types; of any where it is left out." }),
+      recordedAfter: t.field({ type: "DateTime", description: "Recorded later than this." }),
+      recordedBefore: t.field({ type: "DateTime", description: "Recorded earlier than this." }),
+    }) satisfies Record<keyof EventFilter, unknown>,
 });
 
 const place = z
@@ -84,9 +85,10 @@ builder.queryField("flightRecorderEvents", (t) =>
     description: "The workspace's events, newest first.",
     complexity: pageComplexity,
     args: { filter: t.arg({ type: FlightRecorderFilter, description: "Which events; all where it is left out." }) },
-    resolve: async (_root, { filter, first, after }, { engine, viewer }) => {
+    resolve: async (_root, { filter: given, first, after }, { lists, viewer: { workspaceId } }) => {
       const slice = toSlice({ first, after }, byTime);
-      return toPage(await listEvents(engine.prisma, viewer.workspaceId, filter ?? {}, slice), slice, byTime);
+      const filter = given ?? {};
+      return toPage(await lists.events({ workspaceId, filter, slice }), slice, byTime);
     },
   }),
 );

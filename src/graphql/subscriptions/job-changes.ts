@@ -1,12 +1,14 @@
 import type { FlightRecorderEvent as Event, AiJob as Job } from "../../db/generated/client/client.ts";
 import type { JobState } from "../../db/generated/client/enums.ts";
-import type { JobField, JobMetrics } from "../../db/rows.ts";
+import type { JobField } from "../../db/job-columns.ts";
+import type { JobMetrics } from "../../db/metrics.ts";
 import { NotFoundError } from "../../errors.ts";
-import { findJob, type JobFilter, listJobs } from "../../jobs/queries.ts";
+import { type JobFilter, matcherOf } from "../../jobs/filter.ts";
 import type { FeedItem, Subscriber } from "../../live/subscriber.ts";
 import { comparePositions, encodeCursor, type LogPosition, MAX_DELIVERED_AHEAD } from "../../log/cursor.ts";
 import type { GraphQLContext } from "../context.ts";
-import { jobLoader } from "../types/relations.ts";
+import type { ReadsById } from "../reads.ts";
+import { onlyOne } from "../types/relations.ts";
 import type { WatchRight } from "./watch-rule.ts";
 
 /** What subscribers are told: snapshots, then what the feed brings, without a seam (section 10). */
@@ -50,12 +52,12 @@ const DOCUMENTS: ReadonlySet<JobField> = new Set<JobField>(["jobInputs", "jobOut
  */
 export async function changesOfJob(watching: ChangeStream, jobId: string): Promise<AsyncIterableIterator<Change>> {
   const { context, fields, from, deliveredAhead: held } = watching;
-  const { engine, feed, viewer } = context;
+  const { feed, reads, viewer } = context;
   const epoch = await feed.epoch();
   const subscriber = await feed.subscribe({ workspaceId: viewer.workspaceId, jobId }, from);
   try {
     const columns = from ? PLACE : [...new Set([...PLACE, ...fields])];
-    const job = await findJob(engine.prisma, viewer.workspaceId, jobId, columns);
+    const [job] = await reads.job({ workspaceId: viewer.workspaceId, id: jobId }, columns);
     if (!job) throw new NotFoundError("job");
     if (!from) subscriber.skipTo(job);
     for (const place of held) if (place.jobId === jobId) subscriber.skipTo(place);
@@ -80,7 +82,12 @@ export async function changesOfJobs(watching: ChangeStream, filter: JobFilter): 
   const epoch = await feed.epoch();
   /** The last version of a job that has been told already, though it be beyond the place where the stream begins. */
   const told = new Map(watching.deliveredAhead.map(({ jobId, version }) => [jobId, version]));
-  const wants = (item: FeedItem) => isOf(filter, item) && item.event.version > (told.get(item.event.jobId) ?? 0);
+  const matches = matcherOf(filter);
+  const matchesNow = ({ job, event }: FeedItem) => matches(job, event.state);
+  const matchedBefore = ({ job, event: { previousState } }: FeedItem) =>
+    previousState !== null && matches(job, previousState);
+  const wants = (item: FeedItem) =>
+    (matchesNow(item) || matchedBefore(item)) && item.event.version > (told.get(item.event.jobId) ?? 0);
   const subscriber = await feed.subscribe({ workspaceId: viewer.workspaceId, wants }, from);
   try {
     // What is below the horizon has committed, so the list that is read now holds it: the live stream may be a little
@@ -101,7 +108,7 @@ export async function changesOfJobs(watching: ChangeStream, filter: JobFilter): 
       if (ahead.length > 0) ahead = ahead.filter((other) => comparePositions(other, place) > 0);
       return encodeCursor(epoch, place, ahead);
     };
-    return stream(watching, cursorAt, subscriber, snapshots, ({ state }) => inStates(filter, state));
+    return stream(watching, cursorAt, subscriber, snapshots, matchesNow);
   } catch (error) {
     subscriber.end();
     throw error;
@@ -117,9 +124,9 @@ function stream(
   cursorAt: (place: LogPosition) => string,
   subscriber: Subscriber,
   snapshots: Change[],
-  matches: (event: Event) => boolean,
+  matches: (item: FeedItem) => boolean,
 ): AsyncIterableIterator<Change> {
-  const { delivery, feed, sharedLoaders } = context;
+  const { delivery, feed, sharedReads } = context;
   const stopWaiting = right.onEnd((reason) => subscriber.end(reason));
   const leave = () => {
     stopWaiting();
@@ -141,8 +148,8 @@ function stream(
     }
     const cursor = cursorAt(item.event);
     delivery.cursor = cursor;
-    context.loaders = sharedLoaders.of(item.batch);
-    return { value: change(cursor, item, matches(item.event), () => ofEvent(context, fields, item)), done: false };
+    context.reads = sharedReads.of(item.batch);
+    return { value: change(cursor, item, matches(item), () => ofEvent(context, fields, item)), done: false };
   };
   return {
     next: () =>
@@ -162,43 +169,32 @@ function stream(
 
 /** The newest jobs that match. Documents of a hundred jobs are not kept for a client that may not read: they come later. */
 function listed({ context, fields }: ChangeStream, filter: JobFilter): Promise<readonly Job[]> {
-  const { engine, viewer } = context;
+  const { lists, viewer } = context;
   const columns = [...new Set([...PLACE, ...fields])].filter((field) => !DOCUMENTS.has(field));
-  return listJobs(engine.prisma, viewer.workspaceId, filter, { limit: SNAPSHOTS, fromEnd: false }, columns);
+  const slice = { limit: SNAPSHOTS, fromEnd: false };
+  return lists.jobs({ workspaceId: viewer.workspaceId, filter, slice, fields: columns });
 }
 
 function ofSnapshot({ context, fields }: ChangeStream, job: Job): Job | Promise<Job> {
-  return fields.some((field) => DOCUMENTS.has(field))
-    ? jobLoader(context, context.loaders, fields).load(job.jobId)
-    : job;
+  return hasDocuments(fields) ? readJob(context.reads, fields, job) : job;
 }
 
 /** Jobs of one batch are read together, but for documents: those are read one by one, as they are sent. */
-function ofEvent(context: GraphQLContext, fields: readonly JobField[], { event, batch }: FeedItem): Promise<Job> {
-  const isFirst = !context.loaders.jobs.has(fields.join());
-  const loader = jobLoader(context, context.loaders, fields);
-  if (isFirst && !fields.some((field) => DOCUMENTS.has(field))) {
-    // One that cannot be read is missed, with its error, by whoever sends it.
-    for (const jobId of batch.jobIds) loader.load(jobId).catch(() => undefined);
-  }
-  return loader.load(event.jobId);
+function ofEvent({ sharedReads }: GraphQLContext, fields: readonly JobField[], item: FeedItem): Promise<Job> {
+  if (!hasDocuments(fields)) sharedReads.readAhead(item.batch, fields);
+  return readJob(sharedReads.of(item.batch), fields, item.event);
 }
 
-/** Whether a change is of the filter: what never changes in a job's life matches, and its state does, or did before. */
-function isOf(filter: JobFilter, { event, job }: FeedItem): boolean {
-  const { state, previousState } = event;
-  return (
-    (filter.kinds?.includes(job.jobKind) ?? true) &&
-    (filter.protocolId == null || filter.protocolId === job.protocolId) &&
-    (filter.parentJobId == null || filter.parentJobId === job.parentJobId) &&
-    (filter.createdAfter == null || filter.createdAfter < job.createdAt) &&
-    (filter.createdBefore == null || filter.createdBefore > job.createdAt) &&
-    (inStates(filter, state) || (previousState !== null && inStates(filter, previousState)))
-  );
+function hasDocuments(fields: readonly JobField[]): boolean {
+  return fields.some((field) => DOCUMENTS.has(field));
 }
 
-function inStates({ states }: JobFilter, state: JobState): boolean {
-  return states?.includes(state) ?? true;
+async function readJob(
+  reads: ReadsById,
+  fields: readonly JobField[],
+  { workspaceId, jobId: id }: Pick<Job, "workspaceId" | "jobId">,
+): Promise<Job> {
+  return onlyOne(await reads.job({ workspaceId, id }, fields));
 }
 
 function snapshot(cursor: string, row: Job, job: Change["job"]): Change {

@@ -1,9 +1,11 @@
 import { type GraphQLResolveInfo, isObjectType } from "graphql";
-import { isJobField, JOB_FIELDS, type JobField, METRIC_NAMES } from "../../db/rows.ts";
+import type { AiJob as Job } from "../../db/generated/client/client.ts";
+import { isJobField, JOB_FIELDS, type JobField, METRIC_NAMES } from "../../db/job-columns.ts";
 import { entityRefsOf } from "../../jobs/access-mode.ts";
 import { plannedOperationsOf } from "../../jobs/planned-operations.ts";
 import { uuidOrNil } from "../../uuid.ts";
 import { builder } from "../builder.ts";
+import { namesBelow } from "../connection.ts";
 import {
   AccessModeEnum,
   JobKindEnum,
@@ -12,6 +14,7 @@ import {
   OperationTypeEnum,
   SafetyModeEnum,
 } from "../enums.ts";
+import { toNode } from "../reads.ts";
 import { JobMetrics } from "./job-metrics.ts";
 
 const EntityRef = builder.objectRef<ReturnType<typeof entityRefsOf>[number]>("EntityRef").implement({
@@ -34,10 +37,10 @@ const PlannedOperation = builder
     }),
   });
 
-export const AiJob = builder.prismaNode("AiJob", {
-  nullable: true,
-  id: { field: "jobId", description: "Global id (Relay)." },
-  findUnique: (id, { viewer }) => ({ jobId: uuidOrNil(id), workspaceId: viewer.workspaceId }),
+export const AiJob = builder.node(builder.objectRef<Job>("AiJob"), {
+  id: { resolve: ({ jobId }) => jobId, description: "Global id (Relay)." },
+  loadWithoutCache: async (id, { reads, viewer: { workspaceId } }, info) =>
+    toNode(await reads.job({ workspaceId, id: uuidOrNil(id) }, jobFieldsOf(namesBelow(info), info))),
   description:
     "A durable, capability-scoped unit of AI work with a stable id; it outlives every attempt to run it (section 3).",
   fields: (t) => ({
@@ -114,11 +117,11 @@ export const AiJob = builder.prismaNode("AiJob", {
 const MADE_OF: ReadonlyMap<string, readonly JobField[]> = new Map<string, readonly JobField[]>([
   ["id", ["jobId"]],
   ["metrics", METRIC_NAMES],
-  ["parentJob", ["parentJobId"]],
-  ["workflowRun", ["workflowRunId"]],
-  // What belongs to a job is found by its id.
-  ["workflowRuns", ["jobId"]],
-  ["events", ["jobId"]],
+  // What belongs to a job is found by an id, in the job's workspace.
+  ["parentJob", ["workspaceId", "parentJobId"]],
+  ["workflowRun", ["workspaceId", "workflowRunId"]],
+  ["workflowRuns", ["workspaceId", "jobId"]],
+  ["events", ["workspaceId", "jobId"]],
 ]);
 
 /**
@@ -126,7 +129,16 @@ const MADE_OF: ReadonlyMap<string, readonly JobField[]> = new Map<string, readon
  * what it is made of gets every column: it is slow then, and right.
  * @param names of fields, of AiJob or of any other type.
  */
-export function jobFieldsOf(names: ReadonlySet<string>, { schema }: GraphQLResolveInfo): readonly JobField[] {
+export function jobFieldsOf(names: ReadonlySet<string>, info: GraphQLResolveInfo): readonly JobField[] {
+  const fields = JOB_FIELDS_OF.get(names) ?? madeOf(names, info);
+  JOB_FIELDS_OF.set(names, fields);
+  return fields;
+}
+
+/** What was told before: the names below a field are one object for as long as its document is kept. */
+const JOB_FIELDS_OF = new WeakMap<ReadonlySet<string>, readonly JobField[]>();
+
+function madeOf(names: ReadonlySet<string>, { schema }: GraphQLResolveInfo): readonly JobField[] {
   const type = schema.getType("AiJob");
   const ofJob = isObjectType(type) ? type.getFields() : {};
   const needed = new Set<JobField>(["jobId", "createdAt"]);

@@ -1,4 +1,6 @@
-import type { MetricName, JobMetrics as Metrics } from "../../db/rows.ts";
+import type { MetricName } from "../../db/job-columns.ts";
+import { forEachMetric, type JobMetrics as Metrics } from "../../db/metrics.ts";
+import { forEachReportedMetric } from "../../jobs/metrics.ts";
 import { builder } from "../builder.ts";
 
 const MEANINGS = {
@@ -16,44 +18,17 @@ const MEANINGS = {
 /** Whatever has the nine columns is the object: a job, an event, a sum. */
 export const JobMetrics = builder.objectRef<Metrics>("JobMetrics").implement({
   description: "What a job has cost. The nine never shrink and are never null [HSK-JOB-101].",
-  fields: (t) => ({
-    durationMs: counter(t, "durationMs"),
-    totalTokens: counter(t, "totalTokens"),
-    inputTokens: counter(t, "inputTokens"),
-    outputTokens: counter(t, "outputTokens"),
-    tokensPlanner: counter(t, "tokensPlanner"),
-    tokensExecutor: counter(t, "tokensExecutor"),
-    entitiesRead: counter(t, "entitiesRead"),
-    entitiesWritten: counter(t, "entitiesWritten"),
-    validatorsRunCount: counter(t, "validatorsRunCount"),
-  }),
+  fields: (t) =>
+    forEachMetric((name) =>
+      t.field({ type: "SafeInt", description: MEANINGS[name], resolve: (metrics) => metrics[name] }),
+    ),
 });
-
-type Fields = Parameters<
-  NonNullable<Parameters<ReturnType<typeof builder.objectRef<Metrics>>["implement"]>[0]["fields"]>
->[0];
-
-function counter(t: Fields, name: MetricName) {
-  return t.field({ type: "SafeInt", description: MEANINGS[name], resolve: (metrics) => metrics[name] });
-}
-
-const { totalTokens: _computed, ...reported } = MEANINGS;
 
 /** What a worker adds. Every counter is there, and 0 where the worker says nothing. */
 export const MetricsDelta = builder.inputType("MetricsDelta", {
   description: "What a worker adds to a job's metrics. The total is the server's.",
-  fields: (t) => {
-    const delta = (name: keyof typeof reported) =>
-      t.field({ type: "SafeInt", required: true, defaultValue: 0, description: reported[name] });
-    return {
-      durationMs: delta("durationMs"),
-      inputTokens: delta("inputTokens"),
-      outputTokens: delta("outputTokens"),
-      tokensPlanner: delta("tokensPlanner"),
-      tokensExecutor: delta("tokensExecutor"),
-      entitiesRead: delta("entitiesRead"),
-      entitiesWritten: delta("entitiesWritten"),
-      validatorsRunCount: delta("validatorsRunCount"),
-    };
-  },
+  fields: (t) =>
+    forEachReportedMetric((name) =>
+      t.field({ type: "SafeInt", required: true, defaultValue: 0, description: MEANINGS[name] }),
+    ),
 });

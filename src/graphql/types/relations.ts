@@ -1,23 +1,26 @@
-import DataLoader from "dataloader";
 import type { GraphQLResolveInfo } from "graphql";
+import type { ScopedId } from "../../db/batched-read.ts";
 import type { AiJob as Job } from "../../db/generated/client/client.ts";
-import { type DocumentField, isDocumentField, type JobField, type JobSummary } from "../../db/rows.ts";
-import { findJobs, findRuns, listNodesOf } from "../../jobs/queries.ts";
+import { type DocumentField, isDocumentField, type JobSummary } from "../../db/job-columns.ts";
 import { builder } from "../builder.ts";
 import { namesBelow } from "../connection.ts";
 import type { GraphQLContext } from "../context.ts";
-import type { Loaders } from "../loaders.ts";
 import { AiJob, jobFieldsOf } from "./ai-job.ts";
 import { NodeExecution, WorkflowRun } from "./workflow-run.ts";
 
-/** What leads from one type to another: of all rows of an answer read in one statement, and only the columns asked for. */
+/**
+ * What leads from one type to another: read in one statement for all rows of an answer, with only the columns that are
+ * asked for, and in the workspace of the row that it leads from. A worker that serves every workspace is told of jobs of
+ * several of them, so the viewer's would be wrong.
+ */
 
 builder.objectField(AiJob, "parentJob", (t) =>
   t.field({
     type: AiJob,
     nullable: true,
     description: "The job that this one is a child of.",
-    resolve: ({ parentJobId }, _args, context, info) => (parentJobId ? loadJob(context, info, parentJobId) : null),
+    resolve: ({ workspaceId, parentJobId }, _args, context, info) =>
+      parentJobId ? loadJob(context, info, { workspaceId, id: parentJobId }) : null,
   }),
 );
 
@@ -26,10 +29,8 @@ builder.objectField(AiJob, "workflowRun", (t) =>
     type: WorkflowRun,
     nullable: true,
     description: "The latest run; null until the first.",
-    resolve: ({ workflowRunId }, _args, { engine, loaders }) => {
-      if (!workflowRunId) return null;
-      return loaderOf(loaders, loaders.latestRuns, "", (ids) => findRuns(engine.prisma, ids), none).load(workflowRunId);
-    },
+    resolve: async ({ workspaceId, workflowRunId }, _args, { reads }) =>
+      workflowRunId ? onlyOne(await reads.run({ workspaceId, id: workflowRunId })) : null,
   }),
 );
 
@@ -37,7 +38,7 @@ builder.objectField(WorkflowRun, "job", (t) =>
   t.field({
     type: AiJob,
     description: "The job that it is an attempt at.",
-    resolve: ({ jobId }, _args, context, info) => loadJob(context, info, jobId),
+    resolve: ({ workspaceId, jobId }, _args, context, info) => loadJob(context, info, { workspaceId, id: jobId }),
   }),
 );
 
@@ -45,18 +46,17 @@ builder.objectField(WorkflowRun, "nodes", (t) =>
   t.field({
     type: [NodeExecution],
     description: "Every execution of its steps, in order; at most 1,000.",
-    resolve: ({ id }, _args, { engine, loaders }, info) => {
+    resolve: async ({ workspaceId, id }, _args, { reads }, info) => {
       const names = namesBelow(info);
       const withPayloads = names.has("inputPayload") || names.has("outputPayload");
-      const read = (runIds: readonly string[]) => listNodesOf(engine.prisma, runIds, withPayloads);
-      return loaderOf(loaders, loaders.nodes, String(withPayloads), read, () => []).load(id);
+      return [...(await reads.nodesOfRun({ workspaceId, id }, { withPayloads }))];
     },
   }),
 );
 
 /** A job that a row names, with the columns that are asked for. */
-export function loadJob(context: GraphQLContext, info: GraphQLResolveInfo, jobId: string): Promise<Job> {
-  return jobLoader(context, context.loaders, jobFieldsOf(namesBelow(info), info)).load(jobId);
+export async function loadJob({ reads }: GraphQLContext, info: GraphQLResolveInfo, id: ScopedId): Promise<Job> {
+  return onlyOne(await reads.job(id, jobFieldsOf(namesBelow(info), info)));
 }
 
 /**
@@ -64,7 +64,7 @@ export function loadJob(context: GraphQLContext, info: GraphQLResolveInfo, jobId
  * read here.
  */
 export async function withDocuments(
-  context: GraphQLContext,
+  { reads }: GraphQLContext,
   info: GraphQLResolveInfo,
   job: JobSummary & Partial<Pick<Job, DocumentField>>,
 ): Promise<Job> {
@@ -72,8 +72,8 @@ export async function withDocuments(
     (field) => isDocumentField(field) && job[field] === undefined,
   );
   if (unread.length === 0) return { ...NO_DOCUMENTS, ...job };
-  const documents = await jobLoader(context, context.loaders, ["jobId", ...unread]).load(job.jobId);
-  return { ...NO_DOCUMENTS, ...documents, ...job };
+  const { workspaceId, jobId: id } = job;
+  return { ...NO_DOCUMENTS, ...onlyOne(await reads.job({ workspaceId, id }, unread)), ...job };
 }
 
 /** For those that nobody asks for. */
@@ -84,37 +84,8 @@ const NO_DOCUMENTS = {
   plannedOperations: [],
 } satisfies Pick<Job, DocumentField>;
 
-/** Loads jobs with these columns. */
-export function jobLoader(
-  { engine }: Pick<GraphQLContext, "engine">,
-  loaders: Loaders,
-  fields: readonly JobField[],
-): DataLoader<string, Job> {
-  return loaderOf(loaders, loaders.jobs, fields.join(), (ids) => findJobs(engine.prisma, ids, fields), none);
-}
-
-/** A foreign key sees to it that this does not happen. */
-function none(id: string): Error {
-  return new Error(`There is nothing with the id ${id}.`);
-}
-
-/** The one of these loaders that stands under a key, or a new one. */
-export function loaderOf<Row>(
-  { remember }: Pick<Loaders, "remember">,
-  loaders: Map<string, DataLoader<string, Row>>,
-  key: string,
-  read: (ids: readonly string[]) => Promise<ReadonlyMap<string, Row>>,
-  missing: (id: string) => Row | Error,
-): DataLoader<string, Row> {
-  const known = loaders.get(key);
-  if (known) return known;
-  const loader = new DataLoader<string, Row>(
-    async (ids) => {
-      const rows = await read([...new Set(ids)]);
-      return ids.map((id) => rows.get(id) ?? missing(id));
-    },
-    { cache: remember },
-  );
-  loaders.set(key, loader);
-  return loader;
+/** The row of an id that another row refers to: a foreign key sees to it that there is one. */
+export function onlyOne<Row>([row]: readonly Row[]): Row {
+  if (row === undefined) throw new Error("A row refers to one that is not there.");
+  return row;
 }

@@ -1,17 +1,13 @@
+import type { NodeExecution as Node, WorkflowRun as Run } from "../../db/generated/client/client.ts";
 import { uuidOrNil } from "../../uuid.ts";
-import { builder, loadedTogether } from "../builder.ts";
+import { builder } from "../builder.ts";
 import { JobStateEnum } from "../enums.ts";
+import { toNode } from "../reads.ts";
 
-export const NodeExecution = builder.prismaNode("NodeExecution", {
-  nullable: true,
-  id: { field: "id", description: "Global id (Relay)." },
-  findUnique: (id, { viewer: { workspaceId } }) => ({
-    id: uuidOrNil(id),
-    workflowRun: { job: { workspaceId } },
-  }),
-  ...loadedTogether((ids, { engine, viewer: { workspaceId } }) =>
-    engine.prisma.nodeExecution.findMany({ where: { id: { in: ids }, workflowRun: { job: { workspaceId } } } }),
-  ),
+export const NodeExecution = builder.node(builder.objectRef<Node>("NodeExecution"), {
+  id: { resolve: ({ id }) => id, description: "Global id (Relay)." },
+  loadWithoutCache: async (id, { reads, viewer: { workspaceId } }) =>
+    toNode(await reads.node({ workspaceId, id: uuidOrNil(id) })),
   description: "One execution of a step of a run; every execution is kept [HSK-WF-001].",
   fields: (t) => ({
     nodeId: t.exposeString("nodeId", { description: "The step's name, unique among the run's open steps." }),
@@ -32,13 +28,10 @@ export const NodeExecution = builder.prismaNode("NodeExecution", {
   }),
 });
 
-export const WorkflowRun = builder.prismaNode("WorkflowRun", {
-  nullable: true,
-  id: { field: "id", description: "Global id (Relay)." },
-  findUnique: (id, { viewer: { workspaceId } }) => ({ id: uuidOrNil(id), job: { workspaceId } }),
-  ...loadedTogether((ids, { engine, viewer: { workspaceId } }) =>
-    engine.prisma.workflowRun.findMany({ where: { id: { in: ids }, job: { workspaceId } } }),
-  ),
+export const WorkflowRun = builder.node(builder.objectRef<Run>("WorkflowRun"), {
+  id: { resolve: ({ id }) => id, description: "Global id (Relay)." },
+  loadWithoutCache: async (id, { reads, viewer: { workspaceId } }) =>
+    toNode(await reads.run({ workspaceId, id: uuidOrNil(id) })),
   description: "One attempt at a job; a job has many over its life, at most one that is active (section 1).",
   fields: (t) => ({
     workflowRunId: t.expose("id", { type: "UUID", description: "The run's own id: a UUIDv7." }),
@@ -58,12 +51,14 @@ export const WorkflowRun = builder.prismaNode("WorkflowRun", {
 });
 
 builder.queryField("workflowRun", (t) =>
-  t.prismaField({
-    type: "WorkflowRun",
+  t.field({
+    type: WorkflowRun,
     nullable: true,
     description: "A run by its id; null where there is none in this workspace.",
     args: { workflowRunId: t.arg({ type: "UUID", required: true, description: "The run's own id." }) },
-    resolve: (query, _root, { workflowRunId }, { engine, viewer: { workspaceId } }) =>
-      engine.prisma.workflowRun.findUnique({ ...query, where: { id: workflowRunId, job: { workspaceId } } }),
+    resolve: async (_root, { workflowRunId: id }, { reads, viewer: { workspaceId } }) => {
+      const [run] = await reads.run({ workspaceId, id });
+      return run;
+    },
   }),
 );

@@ -3,10 +3,11 @@ import { uuidv7 } from "uuidv7";
 import type { BulkAction } from "../../db/generated/client/client.ts";
 import { type BulkActionKind, JobState } from "../../db/generated/client/enums.ts";
 import { type CommandContext, inSingleStatement } from "../../db/transaction.ts";
-import { type AppError, InvalidInputError, TryAgainError } from "../../errors.ts";
+import { InvalidInputError, TryAgainError } from "../../errors.ts";
 import type { Actor } from "../../log/event.ts";
 import { redactText } from "../../log/redact.ts";
-import type { JobFilter, JobSelection } from "../queries.ts";
+import { conditionsOf, type JobFilter } from "../filter.ts";
+import type { JobSelection } from "../list.ts";
 import { CHANGES, processItems } from "./batch.ts";
 import { finishAction, idleActions, insertAction, pendingItems } from "./items.ts";
 
@@ -25,27 +26,33 @@ const MAX_RESUMED = 100;
 export interface CancelAiJobs {
   readonly filter: JobFilter;
   readonly reason: string;
-  /** 1 to MOST_ITEMS. */
+  /** 1 to MAX_ITEMS. */
   readonly limit: number;
 }
 
-/** Cancels the oldest jobs that match and can be cancelled; see `bulk` for what is answered. */
+/**
+ * Cancels the oldest jobs that match. Without states in the filter, those that can be cancelled; with states, those in
+ * these states, and a job that cannot be cancelled is an item with its error.
+ * @returns the action, unfinished where the database had no time for all of it: the server then goes on with it by
+ *   itself. Or why the filter names no jobs; nothing was changed.
+ * @throws TryAgainError where the action could not be stored: nothing was kept.
+ */
 export function cancelAiJobs(
   context: CommandContext,
   workspaceId: string,
   by: Actor,
   { filter, reason, limit }: CancelAiJobs,
-): Promise<BulkAction | AppError> {
+): Promise<BulkAction | InvalidInputError> {
   return runBulkAction(context, workspaceId, by, { kind: "CANCEL", filter, limit, reason: redactText(reason) });
 }
 
-/** Queues again the oldest jobs that match and can be tried again; see `bulk` for what is answered. */
+/** Queues the oldest jobs that match again, as `cancelAiJobs` cancels them; the same is returned and thrown. */
 export function retryAiJobs(
   context: CommandContext,
   workspaceId: string,
   by: Actor,
   { filter, limit }: Omit<CancelAiJobs, "reason">,
-): Promise<BulkAction | AppError> {
+): Promise<BulkAction | InvalidInputError> {
   return runBulkAction(context, workspaceId, by, { kind: "RETRY", filter, limit, reason: null });
 }
 
@@ -56,17 +63,13 @@ interface Request {
   readonly reason: string | null;
 }
 
-/**
- * Stores an action and does it to its end. Where the database has no time for a part of it, the action is answered
- * unfinished, and the server goes on with it by itself: what is stored is not to be sent again.
- * @throws TryAgainError where it could not be stored: nothing was kept.
- */
+/** Stores an action and does it to its end. What is stored is not to be sent again, so a failure after that is none. */
 async function runBulkAction(
   context: CommandContext,
   workspaceId: string,
   { actor, actorId }: Actor,
   request: Request,
-): Promise<BulkAction | AppError> {
+): Promise<BulkAction | InvalidInputError> {
   const { kind, filter } = request;
   const refusal = refuseFilter(filter);
   if (refusal) return refusal;
@@ -81,11 +84,14 @@ async function runBulkAction(
   return context.prisma.bulkAction.findUniqueOrThrow({ where: { id } });
 }
 
-/** Why a filter is too wide to act on, by accident perhaps; null where it names something in all that it gives. */
+/**
+ * Why a bulk action does not take this filter; null where it does. One that gives no condition would change every job
+ * of the workspace, and an empty list none: neither is likely to be meant.
+ */
 function refuseFilter(filter: JobFilter): InvalidInputError | null {
-  const given = Object.values(filter).filter((value) => value != null);
-  const empty = given.some((value) => Array.isArray(value) && value.length === 0);
-  if (given.length > 0 && !empty) return null;
+  const conditions = conditionsOf(filter);
+  const empty = conditions.some(({ isEmpty }) => isEmpty);
+  if (conditions.length > 0 && !empty) return null;
   const message = empty ? "An empty list names no jobs: leave it out, or fill it." : "Name at least one thing.";
   return new InvalidInputError(["input", "filter"], `${message} Nothing was changed.`);
 }

@@ -1,7 +1,8 @@
 import { z } from "zod";
 import type { AiJob } from "../../db/generated/client/client.ts";
 import { JobState } from "../../db/generated/client/enums.ts";
-import { type JobSummary, type JsonValue, toDbEnum } from "../../db/rows.ts";
+import type { JobSummary } from "../../db/job-columns.ts";
+import { type JsonValue, toDbEnum } from "../../db/rows.ts";
 import { type BudgetExceededError, IllegalTransitionError, JobPoisonedError } from "../../errors.ts";
 import { budgetExceeded } from "../retry.ts";
 

@@ -1,7 +1,8 @@
+import { type ScopedId, scopedIdTable } from "../../db/batched-read.ts";
 import type { BulkAction, BulkActionItem } from "../../db/generated/client/client.ts";
-import { toDbEnum, toRecord } from "../../db/rows.ts";
 import type { Transaction } from "../../db/transaction.ts";
-import { groupBy, type JobFilter, type JobSelection, selectOldestJobs } from "../queries.ts";
+import { type JobFilter, toStoredFilter } from "../filter.ts";
+import { type JobSelection, selectOldestJobs } from "../list.ts";
 
 /** What is kept of bulk actions: the action, its items in their order, and what came of each. All of it by SQL. */
 
@@ -24,20 +25,12 @@ export async function insertAction(db: Transaction, action: NewBulkAction, which
       INSERT INTO workspaces (workspace_id) VALUES (${workspaceId}::uuid) ON CONFLICT DO NOTHING
     ), action AS (
       INSERT INTO bulk_actions (id, workspace_id, kind, filter, reason, actor, actor_id, created_at)
-      VALUES (${id}::uuid, ${workspaceId}::uuid, lower(${kind})::"BulkActionKind", ${JSON.stringify(filterRecord(filter))}::jsonb,
+      VALUES (${id}::uuid, ${workspaceId}::uuid, lower(${kind})::"BulkActionKind", ${JSON.stringify(toStoredFilter(filter))}::jsonb,
         ${reason}, lower(${actor})::"RecorderActor", ${actorId}, clock_timestamp())
     )
-    INSERT INTO bulk_action_items (bulk_action_id, position, job_id)
-    SELECT ${id}::uuid, row_number() OVER (ORDER BY created_at, job_id), job_id
+    INSERT INTO bulk_action_items (workspace_id, bulk_action_id, position, job_id)
+    SELECT ${workspaceId}::uuid, ${id}::uuid, row_number() OVER (ORDER BY created_at, job_id), job_id
     FROM (${selectOldestJobs(workspaceId, which, limit)}) AS matching`;
-}
-
-/** A filter as it is kept: the names and words of the database, and only what was given. */
-function filterRecord(filter: JobFilter): object {
-  const given = Object.entries(filter).filter(([, value]) => value != null);
-  return toRecord(
-    Object.fromEntries(given.map(([field, value]) => [field, Array.isArray(value) ? value.map(toDbEnum) : value])),
-  );
 }
 
 /** A job of an action, and where it stands in it. */
@@ -97,23 +90,26 @@ export interface Counts {
   readonly failed: number;
 }
 
-/** The counts of several actions, in one statement; none for an action without items. By action id. */
-export async function countItems(db: Transaction, actionIds: readonly string[]): Promise<ReadonlyMap<string, Counts>> {
-  const rows = await db.$queryRaw<(Counts & { id: string })[]>`
-    SELECT bulk_action_id AS id, count(*)::int AS total, count(error)::int AS failed,
+/** The counts of an action that has items. */
+export type ActionCounts = Counts & Pick<BulkActionItem, "bulkActionId" | "workspaceId">;
+
+/** The counts of several actions; no row for an action without items. */
+export function countItems(db: Transaction, actions: readonly ScopedId[]): Promise<ActionCounts[]> {
+  return db.$queryRaw<ActionCounts[]>`
+    SELECT bulk_action_id AS "bulkActionId", workspace_id AS "workspaceId", count(*)::int AS total, count(error)::int AS failed,
       count(*) FILTER (WHERE finished_at IS NOT NULL AND error IS NULL)::int AS succeeded
-    FROM bulk_action_items WHERE bulk_action_id = ANY(${actionIds}::uuid[]) GROUP BY bulk_action_id`;
-  return new Map(rows.map(({ id, ...counts }) => [id, counts]));
+    FROM ${scopedIdTable(actions)}
+    JOIN bulk_action_items ON bulk_action_id = asked_id AND workspace_id = asked_workspace_id
+    GROUP BY bulk_action_id, workspace_id`;
 }
 
-/** The items of several actions, in their order, in one statement; an action has at most 1,000. By action id. */
-export async function listItemsOf(
-  db: Transaction,
-  actionIds: readonly string[],
-): Promise<ReadonlyMap<string, BulkActionItem[]>> {
-  const rows = await db.bulkActionItem.findMany({
-    where: { bulkActionId: { in: [...actionIds] } },
+/** The items of several actions, those of an action in their order; an action has at most 1,000. */
+export function listItemsOf(db: Transaction, actions: readonly ScopedId[]): Promise<BulkActionItem[]> {
+  return db.bulkActionItem.findMany({
+    where: {
+      bulkActionId: { in: actions.map(({ id }) => id) },
+      workspaceId: { in: actions.map((action) => action.workspaceId) },
+    },
     orderBy: [{ bulkActionId: "asc" }, { position: "asc" }],
   });
-  return groupBy(rows, ({ bulkActionId }) => bulkActionId);
 }

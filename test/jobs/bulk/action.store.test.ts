@@ -12,7 +12,8 @@ import {
 } from "../../../src/errors.ts";
 import { cancelAiJobs, retryAiJobs } from "../../../src/jobs/bulk/action.ts";
 import { cancelAiJob } from "../../../src/jobs/cancel.ts";
-import { type JobFilter, listJobs } from "../../../src/jobs/queries.ts";
+import type { JobFilter } from "../../../src/jobs/filter.ts";
+import { listJobs } from "../../../src/jobs/list.ts";
 import { refuseRetry, retryAiJob } from "../../../src/jobs/retry.ts";
 import { submitAiJob } from "../../../src/jobs/submit.ts";
 import { poisonJob } from "../../../src/security/poison.ts";

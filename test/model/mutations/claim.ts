@@ -5,7 +5,7 @@ import { isPassedOver, judgeByQuotas } from "../quotas.ts";
 import type { Real } from "../real.ts";
 import { type Answer, deny, lacks } from "../rules.ts";
 import { mutation } from "../step.ts";
-import { byUrgency, deal, passTurn } from "../turns.ts";
+import { advanceRotation, assignRoundRobin, byUrgency } from "../turns.ts";
 import type { Job, World } from "../world.ts";
 import { isDue, lease, trap } from "./start.ts";
 
@@ -24,10 +24,10 @@ function expected(world: World, { workspace, worker: name, kinds, limit }: Claim
   const there = world.jobs.filter(({ submit }) => workspace === null || submit.workspace === workspace);
   const wanted = there.filter((job) => isDue(job) && (kinds?.includes(job.submit.kind) ?? true));
   const due = wanted.filter((job) => isFor(job, name) && !isPassedOver(world, job));
-  const seen = deal(world, due, limit).toSorted(byUrgency);
+  const seen = assignRoundRobin(world, due, limit).toSorted(byUrgency);
   const refusals = judgeByQuotas(world, "ACTIVE_JOBS", seen);
   const next = seen.filter((_, index) => !refusals[index]);
-  if (workspace === null) passTurn(world, next);
+  if (workspace === null) advanceRotation(world, next);
   const leased = next.flatMap((job) => {
     const missing = lacks(world, job);
     if (missing === null) return lease(job, name);

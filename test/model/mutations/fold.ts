@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { foldTotals } from "../../../src/totals/totals.ts";
+import { foldTotals } from "../../../src/totals/fold.ts";
 import type { Draw } from "../draw.ts";
 import { mutation } from "../step.ts";
 

@@ -1,0 +1,252 @@
+-- Types and tables, as Prisma generates them from schema.prisma, where each of them is explained. NOT NULL of list columns
+-- is added by hand: Prisma writes an empty list where nothing is given, but would let plain SQL store NULL for it.
+CREATE TYPE "JobKind" AS ENUM ('doc_edit', 'sheet_transform', 'canvas_cluster', 'asr_transcribe', 'workflow_run', 'doc_summarize', 'terminal_exec');
+
+CREATE TYPE "JobState" AS ENUM ('queued', 'running', 'stalled', 'awaiting_validation', 'awaiting_user', 'completed', 'completed_with_issues', 'failed', 'cancelled', 'poisoned');
+
+CREATE TYPE "AccessMode" AS ENUM ('analysis_only', 'preview_only', 'apply_scoped');
+
+CREATE TYPE "SafetyMode" AS ENUM ('strict', 'normal', 'experimental');
+
+CREATE TYPE "ModelTier" AS ENUM ('local', 'cloud');
+
+CREATE TYPE "OperationType" AS ENUM ('read', 'write', 'plan', 'execute');
+
+CREATE TYPE "RecorderActor" AS ENUM ('human', 'agent', 'system');
+
+CREATE TYPE "RecorderEventType" AS ENUM ('job_submitted', 'state_changed', 'node_changed', 'metrics_recorded', 'capability_action', 'llm_inference', 'diagnostic', 'security_violation', 'workflow_recovery');
+
+CREATE TYPE "ViolationType" AS ENUM ('prompt_injection', 'cloud_leakage', 'sensitivity', 'unknown_sensitivity', 'export');
+
+CREATE TYPE "QuotaResource" AS ENUM ('tokens', 'jobs', 'active_jobs');
+
+CREATE TYPE "BulkActionKind" AS ENUM ('cancel', 'retry');
+
+CREATE TABLE "workspaces" (
+    "workspace_id" UUID NOT NULL,
+    "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+
+    CONSTRAINT "workspaces_pkey" PRIMARY KEY ("workspace_id")
+);
+
+CREATE TABLE "capability_profiles" (
+    "id" TEXT NOT NULL,
+    "capabilities" TEXT[] NOT NULL,
+    "job_kinds" "JobKind"[] NOT NULL,
+    "injection_patterns" TEXT[] NOT NULL DEFAULT ARRAY[]::TEXT[],
+
+    CONSTRAINT "capability_profiles_pkey" PRIMARY KEY ("id")
+);
+
+CREATE TABLE "ai_jobs" (
+    "job_id" UUID NOT NULL,
+    "workspace_id" UUID NOT NULL,
+    "trace_id" UUID NOT NULL,
+    "workflow_run_id" UUID,
+    "parent_job_id" UUID,
+    "root_job_id" UUID,
+    "job_kind" "JobKind" NOT NULL,
+    "state" "JobState" NOT NULL DEFAULT 'queued',
+    "status_reason" TEXT NOT NULL,
+    "error_message" TEXT,
+    "protocol_id" TEXT NOT NULL,
+    "profile_id" TEXT NOT NULL,
+    "capability_profile_id" TEXT NOT NULL,
+    "access_mode" "AccessMode" NOT NULL DEFAULT 'analysis_only',
+    "safety_mode" "SafetyMode" NOT NULL DEFAULT 'normal',
+    "model_tier" "ModelTier" NOT NULL DEFAULT 'local',
+    "entity_refs" JSONB NOT NULL DEFAULT '[]',
+    "planned_operations" JSONB NOT NULL DEFAULT '[]',
+    "job_inputs" JSONB,
+    "job_outputs" JSONB,
+    "issues" TEXT[] NOT NULL DEFAULT ARRAY[]::TEXT[],
+    "priority" INTEGER NOT NULL DEFAULT 0,
+    "run_after" TIMESTAMPTZ(3),
+    "attempt" INTEGER NOT NULL DEFAULT 0,
+    "max_attempts" INTEGER NOT NULL DEFAULT 3,
+    "revisions" INTEGER NOT NULL DEFAULT 0,
+    "preferred_worker_id" TEXT,
+    "preferred_until" TIMESTAMPTZ(3),
+    "token_budget" BIGINT,
+    "idempotency_key" TEXT,
+    "submit_hash" TEXT NOT NULL,
+    "version" INTEGER NOT NULL DEFAULT 1,
+    "order_xid" BIGINT NOT NULL,
+    "chain_hash" TEXT NOT NULL,
+    "duration_ms" BIGINT NOT NULL DEFAULT 0,
+    "total_tokens" BIGINT NOT NULL DEFAULT 0,
+    "input_tokens" BIGINT NOT NULL DEFAULT 0,
+    "output_tokens" BIGINT NOT NULL DEFAULT 0,
+    "tokens_planner" BIGINT NOT NULL DEFAULT 0,
+    "tokens_executor" BIGINT NOT NULL DEFAULT 0,
+    "entities_read" BIGINT NOT NULL DEFAULT 0,
+    "entities_written" BIGINT NOT NULL DEFAULT 0,
+    "validators_run_count" BIGINT NOT NULL DEFAULT 0,
+    "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    "updated_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    "completed_at" TIMESTAMPTZ(3),
+
+    CONSTRAINT "ai_jobs_pkey" PRIMARY KEY ("job_id")
+);
+
+CREATE TABLE "workflow_runs" (
+    "id" UUID NOT NULL,
+    "workspace_id" UUID NOT NULL,
+    "job_id" UUID NOT NULL,
+    "attempt" INTEGER NOT NULL,
+    "state" "JobState" NOT NULL DEFAULT 'running',
+    "worker_id" TEXT NOT NULL,
+    "lease_token" BYTEA NOT NULL,
+    "lease_expires_at" TIMESTAMPTZ(3),
+    "last_heartbeat" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    "error_message" TEXT,
+    "started_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    "finished_at" TIMESTAMPTZ(3),
+
+    CONSTRAINT "workflow_runs_pkey" PRIMARY KEY ("id")
+);
+
+CREATE TABLE "node_executions" (
+    "id" UUID NOT NULL,
+    "workspace_id" UUID NOT NULL,
+    "workflow_run_id" UUID NOT NULL,
+    "node_id" TEXT NOT NULL,
+    "node_type" TEXT NOT NULL,
+    "sequence" INTEGER NOT NULL,
+    "depends_on" TEXT[] NOT NULL DEFAULT ARRAY[]::TEXT[],
+    "state" "JobState" NOT NULL DEFAULT 'running',
+    "input_payload" JSONB,
+    "output_payload" JSONB,
+    "error_message" TEXT,
+    "started_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    "finished_at" TIMESTAMPTZ(3),
+
+    CONSTRAINT "node_executions_pkey" PRIMARY KEY ("id")
+);
+
+CREATE TABLE "flight_recorder_events" (
+    "event_id" UUID NOT NULL,
+    "job_id" UUID NOT NULL,
+    "version" INTEGER NOT NULL,
+    "order_xid" BIGINT NOT NULL,
+    "workspace_id" UUID NOT NULL,
+    "trace_id" UUID NOT NULL,
+    "workflow_run_id" UUID,
+    "type" "RecorderEventType" NOT NULL,
+    "actor" "RecorderActor" NOT NULL,
+    "actor_id" TEXT NOT NULL,
+    "state" "JobState" NOT NULL,
+    "previous_state" "JobState",
+    "duration_ms" BIGINT NOT NULL DEFAULT 0,
+    "total_tokens" BIGINT NOT NULL DEFAULT 0,
+    "input_tokens" BIGINT NOT NULL DEFAULT 0,
+    "output_tokens" BIGINT NOT NULL DEFAULT 0,
+    "tokens_planner" BIGINT NOT NULL DEFAULT 0,
+    "tokens_executor" BIGINT NOT NULL DEFAULT 0,
+    "entities_read" BIGINT NOT NULL DEFAULT 0,
+    "entities_written" BIGINT NOT NULL DEFAULT 0,
+    "validators_run_count" BIGINT NOT NULL DEFAULT 0,
+    "capability_id" TEXT,
+    "payload" JSONB NOT NULL DEFAULT '{}',
+    "recorded_at" TIMESTAMPTZ(3) NOT NULL,
+    "prev_hash" TEXT NOT NULL,
+    "hash" TEXT NOT NULL,
+
+    CONSTRAINT "flight_recorder_events_pkey" PRIMARY KEY ("job_id","version")
+);
+
+CREATE TABLE "event_log" (
+    "singleton" BOOLEAN NOT NULL DEFAULT true,
+    "epoch" UUID NOT NULL DEFAULT gen_random_uuid(),
+    "kept_from" BIGINT NOT NULL DEFAULT 0,
+
+    CONSTRAINT "event_log_pkey" PRIMARY KEY ("singleton")
+);
+
+CREATE TABLE "worker_reports" (
+    "workspace_id" UUID NOT NULL,
+    "workflow_run_id" UUID NOT NULL,
+    "report_id" UUID NOT NULL,
+    "report_hash" BYTEA NOT NULL,
+    "node_execution_id" UUID,
+    "policy_violation_code" TEXT,
+    "policy_violation_detail" TEXT,
+    "recorded_at" TIMESTAMPTZ(3) NOT NULL,
+
+    CONSTRAINT "worker_reports_pkey" PRIMARY KEY ("workflow_run_id","report_id")
+);
+
+CREATE TABLE "quotas" (
+    "id" UUID NOT NULL,
+    "workspace_id" UUID NOT NULL,
+    "capability_profile_id" TEXT,
+    "resource" "QuotaResource" NOT NULL,
+    "max" BIGINT NOT NULL,
+    "window_seconds" INTEGER,
+    "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    "updated_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+
+    CONSTRAINT "quotas_pkey" PRIMARY KEY ("id")
+);
+
+CREATE TABLE "job_totals" (
+    "workspace_id" UUID NOT NULL,
+    "job_kind" "JobKind" NOT NULL,
+    "state" "JobState" NOT NULL,
+    "jobs" BIGINT NOT NULL DEFAULT 0,
+    "duration_ms" DECIMAL NOT NULL DEFAULT 0,
+    "total_tokens" DECIMAL NOT NULL DEFAULT 0,
+    "input_tokens" DECIMAL NOT NULL DEFAULT 0,
+    "output_tokens" DECIMAL NOT NULL DEFAULT 0,
+    "tokens_planner" DECIMAL NOT NULL DEFAULT 0,
+    "tokens_executor" DECIMAL NOT NULL DEFAULT 0,
+    "entities_read" DECIMAL NOT NULL DEFAULT 0,
+    "entities_written" DECIMAL NOT NULL DEFAULT 0,
+    "validators_run_count" DECIMAL NOT NULL DEFAULT 0,
+
+    CONSTRAINT "job_totals_pkey" PRIMARY KEY ("workspace_id","job_kind","state")
+);
+
+CREATE TABLE "usage_minutes" (
+    "workspace_id" UUID NOT NULL,
+    "capability_profile_id" TEXT NOT NULL,
+    "minute" TIMESTAMPTZ(3) NOT NULL,
+    "tokens" DECIMAL NOT NULL DEFAULT 0,
+    "jobs" BIGINT NOT NULL DEFAULT 0,
+
+    CONSTRAINT "usage_minutes_pkey" PRIMARY KEY ("workspace_id","minute","capability_profile_id")
+);
+
+CREATE TABLE "totals_position" (
+    "singleton" BOOLEAN NOT NULL DEFAULT true,
+    "order_xid" BIGINT NOT NULL DEFAULT 0,
+    "job_id" UUID NOT NULL,
+    "version" INTEGER NOT NULL DEFAULT 0,
+
+    CONSTRAINT "totals_position_pkey" PRIMARY KEY ("singleton")
+);
+
+CREATE TABLE "bulk_actions" (
+    "id" UUID NOT NULL,
+    "workspace_id" UUID NOT NULL,
+    "kind" "BulkActionKind" NOT NULL,
+    "filter" JSONB NOT NULL,
+    "reason" TEXT,
+    "actor" "RecorderActor" NOT NULL,
+    "actor_id" TEXT NOT NULL,
+    "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    "finished_at" TIMESTAMPTZ(3),
+
+    CONSTRAINT "bulk_actions_pkey" PRIMARY KEY ("id")
+);
+
+CREATE TABLE "bulk_action_items" (
+    "workspace_id" UUID NOT NULL,
+    "bulk_action_id" UUID NOT NULL,
+    "position" INTEGER NOT NULL,
+    "job_id" UUID NOT NULL,
+    "finished_at" TIMESTAMPTZ(3),
+    "error" JSONB,
+
+    CONSTRAINT "bulk_action_items_pkey" PRIMARY KEY ("bulk_action_id","position")
+);

@@ -1,0 +1,113 @@
+-- Keys and indexes, by table. A unique one says what it refuses (SQLSTATE 23505) and why; any other, the query that it
+-- serves. Every version of a job writes an entry into each index that holds the job, so an index that is about few jobs
+-- holds only those (WHERE ...).
+
+-- ---------------------------------------------------------------- ai_jobs
+
+-- What the foreign keys of runs, events, children and items of bulk actions refer to: a job together with its workspace.
+-- It refuses nothing that the primary key does not.
+CREATE UNIQUE INDEX "ai_jobs_job_id_workspace_id_key" ON "ai_jobs"("job_id", "workspace_id");
+
+-- Refuses two jobs with one latest run: a run is an attempt at one job.
+CREATE UNIQUE INDEX "ai_jobs_workflow_run_id_workspace_id_key" ON "ai_jobs"("workflow_run_id", "workspace_id");
+
+-- Refuses a second job of an idempotency key. A submit inserts ON CONFLICT with it, so that of two with the same key that
+-- run at the same time one finds the other's job (section 6).
+CREATE UNIQUE INDEX ai_jobs_one_per_key ON ai_jobs (workspace_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
+
+-- aiJobs without a filter: a workspace's jobs, newest first.
+CREATE INDEX "ai_jobs_workspace_id_created_at_job_id_idx" ON "ai_jobs"("workspace_id", "created_at" DESC, "job_id" DESC);
+
+-- aiJobs by state or kind: one walk for each state and kind, merged. Also the count of a workspace's active jobs, for its
+-- quotas.
+CREATE INDEX "ai_jobs_workspace_id_state_job_kind_created_at_job_id_idx" ON "ai_jobs"("workspace_id", "state", "job_kind", "created_at" DESC, "job_id" DESC);
+
+-- aiJobs by protocol.
+CREATE INDEX "ai_jobs_workspace_id_protocol_id_created_at_job_id_idx" ON "ai_jobs"("workspace_id", "protocol_id", "created_at" DESC, "job_id" DESC);
+
+-- aiJobs by parent, and the walk down a tree that is cancelled or poisoned.
+CREATE INDEX ai_jobs_children ON ai_jobs (parent_job_id, created_at DESC, job_id DESC) WHERE parent_job_id IS NOT NULL;
+
+-- lock_and_count_descendants: how many jobs a tree has.
+CREATE INDEX ai_jobs_tree ON ai_jobs (root_job_id) WHERE root_job_id IS NOT NULL;
+
+-- What a claim reads. The queue is divided into partitions, each a workspace, a kind and a capability profile; a claim
+-- skips from partition to partition, and inside one walks by priority, then age. A partition whose quota is used up is
+-- passed over as a whole, however many jobs it has. Jobs that are scheduled for a time have an index of their own, so that
+-- the walk over those that are due now does not read them.
+CREATE INDEX ai_jobs_ready ON ai_jobs (workspace_id, job_kind, capability_profile_id, priority DESC, created_at, job_id)
+  WHERE state = 'queued' AND run_after IS NULL;
+CREATE INDEX ai_jobs_scheduled
+  ON ai_jobs (workspace_id, job_kind, capability_profile_id, priority DESC, created_at, job_id, run_after)
+  WHERE state = 'queued' AND run_after IS NOT NULL;
+
+-- Whether any scheduled job of a partition is due, and when the next one will be.
+CREATE INDEX ai_jobs_next_due ON ai_jobs (workspace_id, job_kind, capability_profile_id, run_after)
+  WHERE state = 'queued' AND run_after IS NOT NULL;
+
+-- Jobs that are reserved for the worker that they were sent back to: few, and looked for again and again while workers
+-- wait for jobs.
+CREATE INDEX ai_jobs_reserved ON ai_jobs (workspace_id, job_kind, capability_profile_id)
+  WHERE state = 'queued' AND preferred_until IS NOT NULL;
+
+-- ---------------------------------------------------------------- workflow_runs
+
+-- What the foreign keys of steps, reports and a job's latest run refer to.
+CREATE UNIQUE INDEX "workflow_runs_id_workspace_id_key" ON "workflow_runs"("id", "workspace_id");
+
+-- Refuses a second run of one attempt. Also a job's runs, in their order.
+CREATE UNIQUE INDEX "workflow_runs_job_id_attempt_key" ON "workflow_runs"("job_id", "attempt");
+
+-- Refuses a second active run of a job: two workers would both believe that it is theirs.
+CREATE UNIQUE INDEX workflow_runs_one_active ON workflow_runs (job_id)
+  WHERE state IN ('running', 'awaiting_validation', 'awaiting_user');
+
+-- Recovery: the runs whose lease has passed, the longest ago first.
+CREATE INDEX workflow_runs_leased ON workflow_runs (lease_expires_at) WHERE state = 'running';
+
+-- ---------------------------------------------------------------- node_executions
+
+-- Refuses two steps of a run at one place in its order. Also a run's steps, in their order.
+CREATE UNIQUE INDEX "node_executions_workflow_run_id_sequence_key" ON "node_executions"("workflow_run_id", "sequence");
+
+-- Refuses a second start of a node that has not ended: nobody could tell which of the two an outcome is about. Also the
+-- open node of a name, and a run's open nodes, when it ends.
+CREATE UNIQUE INDEX node_executions_one_open ON node_executions (workflow_run_id, node_id) WHERE finished_at IS NULL;
+
+-- ---------------------------------------------------------------- flight_recorder_events
+-- The primary key (job_id, version) refuses a second event of one version, and gives a job's events in their order.
+
+-- The feed, the fold of totals, and what they have yet to read: the log in its own order (section 4).
+CREATE INDEX "flight_recorder_events_order_xid_job_id_version_idx" ON "flight_recorder_events"("order_xid", "job_id", "version");
+
+-- flightRecorderEvents: a workspace's events, newest first; one walk for each type, merged.
+CREATE INDEX "flight_recorder_events_workspace_id_type_recorded_at_job_id_idx" ON "flight_recorder_events"("workspace_id", "type", "recorded_at", "job_id", "version");
+
+-- flightRecorderEvents by trace.
+CREATE INDEX "flight_recorder_events_trace_id_recorded_at_job_id_version_idx" ON "flight_recorder_events"("trace_id", "recorded_at", "job_id", "version");
+
+-- ---------------------------------------------------------------- quotas, totals
+
+-- Refuses a second quota about the same thing: with two, nobody could say which one counts. No profile, and no window, are
+-- values like any other here (NULLS NOT DISTINCT, which Prisma cannot say). Also a workspace's quotas.
+CREATE UNIQUE INDEX quotas_one_of_each ON quotas (workspace_id, capability_profile_id, resource, window_seconds)
+  NULLS NOT DISTINCT;
+
+-- The fold, which deletes minutes that no window reaches any more.
+CREATE INDEX "usage_minutes_minute_idx" ON "usage_minutes"("minute");
+
+-- ---------------------------------------------------------------- bulk_actions, bulk_action_items
+
+-- What the foreign key of items refers to.
+CREATE UNIQUE INDEX "bulk_actions_id_workspace_id_key" ON "bulk_actions"("id", "workspace_id");
+
+-- What a server reads that looks for actions to go on with.
+CREATE INDEX bulk_actions_unfinished ON bulk_actions (created_at) WHERE finished_at IS NULL;
+
+-- Refuses a second item about one job: an action does nothing to a job twice.
+CREATE UNIQUE INDEX "bulk_action_items_bulk_action_id_job_id_key" ON "bulk_action_items"("bulk_action_id", "job_id");
+
+-- ---------------------------------------------------------------- capability_profiles
+
+-- A submit that names no profile reads the default of its kind by this: there are never more rows in it than kinds, however many profiles there are.
+CREATE INDEX capability_profiles_default ON capability_profiles (id) WHERE job_kinds <> '{}';

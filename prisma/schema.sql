@@ -1,0 +1,824 @@
+-- The whole database in one picture: types, functions, then each table with its columns, constraints, indexes, triggers and
+-- the functions of its triggers. Written by `npm run schema:sql` from what prisma/migrations make; do not edit it. What a
+-- column means is said in schema.prisma, what a check refuses and an index serves in prisma/migrations.
+
+CREATE TYPE "AccessMode" AS ENUM ('analysis_only', 'preview_only', 'apply_scoped');
+CREATE TYPE "BulkActionKind" AS ENUM ('cancel', 'retry');
+CREATE TYPE "JobKind" AS ENUM ('doc_edit', 'sheet_transform', 'canvas_cluster', 'asr_transcribe', 'workflow_run', 'doc_summarize', 'terminal_exec');
+CREATE TYPE "JobState" AS ENUM ('queued', 'running', 'stalled', 'awaiting_validation', 'awaiting_user', 'completed', 'completed_with_issues', 'failed', 'cancelled', 'poisoned');
+CREATE TYPE "ModelTier" AS ENUM ('local', 'cloud');
+CREATE TYPE "OperationType" AS ENUM ('read', 'write', 'plan', 'execute');
+CREATE TYPE "QuotaResource" AS ENUM ('tokens', 'jobs', 'active_jobs');
+CREATE TYPE "RecorderActor" AS ENUM ('human', 'agent', 'system');
+CREATE TYPE "RecorderEventType" AS ENUM ('job_submitted', 'state_changed', 'node_changed', 'metrics_recorded', 'capability_action', 'llm_inference', 'diagnostic', 'security_violation', 'workflow_recovery');
+CREATE TYPE "SafetyMode" AS ENUM ('strict', 'normal', 'experimental');
+CREATE TYPE "ViolationType" AS ENUM ('prompt_injection', 'cloud_leakage', 'sensitivity', 'unknown_sensitivity', 'export');
+
+CREATE OR REPLACE FUNCTION public.ai_job_transition_allowed(old_state "JobState", new_state "JobState")
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  SELECT CASE old_state
+    WHEN 'queued' THEN new_state IN ('running', 'failed', 'cancelled', 'poisoned')
+    WHEN 'running' THEN new_state IN ('awaiting_validation', 'completed', 'completed_with_issues', 'failed', 'cancelled',
+                                      'stalled', 'queued', 'poisoned')
+    WHEN 'stalled' THEN new_state IN ('queued', 'failed', 'cancelled', 'poisoned')
+    WHEN 'awaiting_validation' THEN new_state IN ('awaiting_user', 'completed', 'completed_with_issues', 'failed',
+                                                  'cancelled', 'poisoned')
+    WHEN 'awaiting_user' THEN new_state IN ('queued', 'completed', 'completed_with_issues', 'failed', 'cancelled',
+                                            'poisoned')
+    WHEN 'failed' THEN new_state IN ('queued', 'poisoned')
+    ELSE false
+  END
+$function$;
+
+CREATE OR REPLACE FUNCTION public.check_job_is_not_poisoned()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+DECLARE job_state "JobState";
+BEGIN
+  SELECT j.state INTO job_state FROM workflow_runs r JOIN ai_jobs j USING (job_id)
+    WHERE r.id = NEW.workflow_run_id FOR SHARE OF j;
+  IF job_state = 'poisoned' THEN
+    RAISE EXCEPTION 'INSERT on %: the job of run % is poisoned', TG_TABLE_NAME, NEW.workflow_run_id
+      USING ERRCODE = 'AJ004';
+  END IF;
+  RETURN NEW;
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.current_order_xid()
+ RETURNS bigint
+ LANGUAGE sql
+AS $function$
+  SELECT pg_current_xact_id()::text::bigint
+$function$;
+
+CREATE OR REPLACE FUNCTION public.events_not_folded(of_workspaces uuid[])
+ RETURNS SETOF flight_recorder_events
+ LANGUAGE sql
+ STABLE
+ SET enable_seqscan TO 'off'
+AS $function$
+  SELECT * FROM (
+    SELECT * FROM flight_recorder_events
+    WHERE (order_xid, job_id, version) > (SELECT order_xid, job_id, version FROM totals_position WHERE singleton)
+    OFFSET 0
+  ) AS event
+  WHERE workspace_id = ANY (of_workspaces)
+$function$;
+
+CREATE OR REPLACE FUNCTION public.is_sha256_hex(hash text)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  SELECT octet_length(hash) = 64 AND encode(decode(hash, 'hex'), 'hex') = hash
+$function$;
+
+CREATE OR REPLACE FUNCTION public.lock_and_count_descendants(root uuid)
+ RETURNS integer
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  PERFORM pg_advisory_xact_lock(hashtextextended('descendants of job ' || root, 0));
+  RETURN (SELECT count(*) FROM ai_jobs WHERE root_job_id = root);
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.refuse()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  RAISE EXCEPTION '% on %: %', TG_OP, TG_TABLE_NAME || row_key(TG_RELID, to_jsonb(coalesce(NEW, OLD))), TG_ARGV[1]
+    USING ERRCODE = TG_ARGV[0];
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.refuse_immutable_change()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+DECLARE changed text;
+BEGIN
+  SELECT string_agg(a.attname, ', ' ORDER BY a.attnum) INTO changed
+    FROM pg_trigger t JOIN pg_attribute a ON a.attrelid = t.tgrelid AND a.attnum = ANY (t.tgattr)
+    WHERE t.tgrelid = TG_RELID AND t.tgname = TG_NAME
+      AND to_jsonb(NEW) -> a.attname IS DISTINCT FROM to_jsonb(OLD) -> a.attname;
+  RAISE EXCEPTION 'UPDATE on %: % cannot change', TG_TABLE_NAME || row_key(TG_RELID, to_jsonb(OLD)), changed
+    USING ERRCODE = 'AJ007';
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.row_key(of_table oid, of_row jsonb)
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+AS $function$
+  SELECT coalesce(' (' || string_agg(a.attname || ' ' || (of_row ->> a.attname), ', ' ORDER BY a.attnum) || ')', '')
+  FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
+  WHERE i.indrelid = of_table AND i.indisprimary
+$function$;
+
+-- ---------------------------------------------------------------- workspaces
+
+CREATE TABLE workspaces (
+  workspace_id uuid NOT NULL,
+  created_at timestamp(3) with time zone NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  CONSTRAINT workspaces_pkey PRIMARY KEY (workspace_id)
+);
+
+-- ---------------------------------------------------------------- capability_profiles
+
+CREATE TABLE capability_profiles (
+  id text NOT NULL,
+  capabilities text[] NOT NULL,
+  job_kinds "JobKind"[] NOT NULL,
+  injection_patterns text[] NOT NULL DEFAULT ARRAY[]::text[],
+  CONSTRAINT capability_profiles_pkey PRIMARY KEY (id)
+);
+
+CREATE INDEX capability_profiles_default ON public.capability_profiles USING btree (id) WHERE (job_kinds <> '{}'::"JobKind"[]);
+
+CREATE CONSTRAINT TRIGGER capability_profiles_default_added AFTER INSERT ON capability_profiles DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+  WHEN (new.job_kinds <> '{}'::"JobKind"[])
+  EXECUTE FUNCTION capability_profiles_one_default();
+CREATE CONSTRAINT TRIGGER capability_profiles_default_changed AFTER UPDATE OF job_kinds ON capability_profiles DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+  WHEN (new.job_kinds IS DISTINCT FROM old.job_kinds)
+  EXECUTE FUNCTION capability_profiles_one_default();
+CREATE CONSTRAINT TRIGGER capability_profiles_default_removed AFTER DELETE ON capability_profiles DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+  WHEN (old.job_kinds <> '{}'::"JobKind"[])
+  EXECUTE FUNCTION capability_profiles_one_default();
+
+CREATE OR REPLACE FUNCTION public.capability_profiles_one_default()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+DECLARE kind "JobKind"; claims bigint;
+BEGIN
+  SELECT k, count(p.id) INTO kind, claims
+    FROM unnest(enum_range(NULL::"JobKind")) AS k LEFT JOIN capability_profiles p ON k = ANY(p.job_kinds)
+    GROUP BY k HAVING count(p.id) <> 1 LIMIT 1;
+  IF FOUND THEN
+    RAISE EXCEPTION 'job kind %: % capability profiles claim it, and exactly one has to', kind, claims
+      USING ERRCODE = 'AJ008';
+  END IF;
+  RETURN NULL;
+END $function$;
+
+-- ---------------------------------------------------------------- ai_jobs
+
+CREATE TABLE ai_jobs (
+  job_id uuid NOT NULL,
+  workspace_id uuid NOT NULL,
+  trace_id uuid NOT NULL,
+  workflow_run_id uuid,
+  parent_job_id uuid,
+  root_job_id uuid,
+  job_kind "JobKind" NOT NULL,
+  state "JobState" NOT NULL DEFAULT 'queued'::"JobState",
+  status_reason text NOT NULL,
+  error_message text,
+  protocol_id text NOT NULL,
+  profile_id text NOT NULL,
+  capability_profile_id text NOT NULL,
+  access_mode "AccessMode" NOT NULL DEFAULT 'analysis_only'::"AccessMode",
+  safety_mode "SafetyMode" NOT NULL DEFAULT 'normal'::"SafetyMode",
+  model_tier "ModelTier" NOT NULL DEFAULT 'local'::"ModelTier",
+  entity_refs jsonb NOT NULL DEFAULT '[]'::jsonb,
+  planned_operations jsonb NOT NULL DEFAULT '[]'::jsonb,
+  job_inputs jsonb,
+  job_outputs jsonb,
+  issues text[] NOT NULL DEFAULT ARRAY[]::text[],
+  priority integer NOT NULL DEFAULT 0,
+  run_after timestamp(3) with time zone,
+  attempt integer NOT NULL DEFAULT 0,
+  max_attempts integer NOT NULL DEFAULT 3,
+  revisions integer NOT NULL DEFAULT 0,
+  preferred_worker_id text,
+  preferred_until timestamp(3) with time zone,
+  token_budget bigint,
+  idempotency_key text,
+  submit_hash text NOT NULL,
+  version integer NOT NULL DEFAULT 1,
+  order_xid bigint NOT NULL,
+  chain_hash text NOT NULL,
+  duration_ms bigint NOT NULL DEFAULT 0,
+  total_tokens bigint NOT NULL DEFAULT 0,
+  input_tokens bigint NOT NULL DEFAULT 0,
+  output_tokens bigint NOT NULL DEFAULT 0,
+  tokens_planner bigint NOT NULL DEFAULT 0,
+  tokens_executor bigint NOT NULL DEFAULT 0,
+  entities_read bigint NOT NULL DEFAULT 0,
+  entities_written bigint NOT NULL DEFAULT 0,
+  validators_run_count bigint NOT NULL DEFAULT 0,
+  created_at timestamp(3) with time zone NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  updated_at timestamp(3) with time zone NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  completed_at timestamp(3) with time zone,
+  CONSTRAINT ai_jobs_pkey PRIMARY KEY (job_id),
+  CONSTRAINT ai_jobs_capability_profile_id_fkey FOREIGN KEY (capability_profile_id) REFERENCES capability_profiles(id) ON UPDATE RESTRICT ON DELETE RESTRICT,
+  CONSTRAINT ai_jobs_parent_job_id_workspace_id_fkey FOREIGN KEY (parent_job_id, workspace_id) REFERENCES ai_jobs(job_id, workspace_id) ON UPDATE RESTRICT ON DELETE RESTRICT,
+  CONSTRAINT ai_jobs_workflow_run_id_workspace_id_fkey FOREIGN KEY (workflow_run_id, workspace_id) REFERENCES workflow_runs(id, workspace_id) ON UPDATE RESTRICT ON DELETE RESTRICT,
+  CONSTRAINT ai_jobs_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(workspace_id) ON UPDATE RESTRICT ON DELETE RESTRICT,
+  CONSTRAINT ai_jobs_attempts CHECK (attempt >= 0 AND max_attempts >= 1),
+  CONSTRAINT ai_jobs_completed_at_when_final CHECK ((completed_at IS NOT NULL) = (state = ANY (ARRAY['completed'::"JobState", 'completed_with_issues'::"JobState", 'cancelled'::"JobState", 'poisoned'::"JobState"]))),
+  CONSTRAINT ai_jobs_hashes CHECK (is_sha256_hex(chain_hash) AND is_sha256_hex(submit_hash)),
+  CONSTRAINT ai_jobs_json_null_is_sql_null CHECK (jsonb_typeof(job_inputs) <> 'null'::text AND jsonb_typeof(job_outputs) <> 'null'::text),
+  CONSTRAINT ai_jobs_lists_are_arrays CHECK (jsonb_typeof(entity_refs) = 'array'::text AND jsonb_typeof(planned_operations) = 'array'::text),
+  CONSTRAINT ai_jobs_metrics_exact CHECK (GREATEST(duration_ms, total_tokens, input_tokens, output_tokens, tokens_planner, tokens_executor, entities_read, entities_written, validators_run_count) <= '9007199254740991'::bigint),
+  CONSTRAINT ai_jobs_metrics_not_negative CHECK (LEAST(duration_ms, total_tokens, input_tokens, output_tokens, tokens_planner, tokens_executor, entities_read, entities_written, validators_run_count) >= 0),
+  CONSTRAINT ai_jobs_outputs_only_when_done CHECK (job_outputs IS NULL OR (state = ANY (ARRAY['awaiting_validation'::"JobState", 'awaiting_user'::"JobState", 'completed'::"JobState", 'completed_with_issues'::"JobState"]))),
+  CONSTRAINT ai_jobs_preference_has_an_end CHECK ((preferred_worker_id IS NULL) = (preferred_until IS NULL)),
+  CONSTRAINT ai_jobs_revisions CHECK (revisions >= 0),
+  CONSTRAINT ai_jobs_revisions_within_attempts CHECK (revisions <= attempt),
+  CONSTRAINT ai_jobs_split_tokens_within_total CHECK ((tokens_planner + tokens_executor) <= total_tokens),
+  CONSTRAINT ai_jobs_status_reason_not_empty CHECK (status_reason <> ''::text),
+  CONSTRAINT ai_jobs_token_budget CHECK (token_budget >= 0 AND token_budget <= '9007199254740991'::bigint),
+  CONSTRAINT ai_jobs_total_tokens_is_sum CHECK (total_tokens = (input_tokens + output_tokens))
+);
+
+ALTER TABLE ai_jobs ALTER COLUMN entity_refs SET STORAGE EXTERNAL;
+ALTER TABLE ai_jobs ALTER COLUMN job_inputs SET STORAGE EXTERNAL;
+ALTER TABLE ai_jobs ALTER COLUMN planned_operations SET STORAGE EXTERNAL;
+ALTER TABLE ai_jobs SET (autovacuum_vacuum_scale_factor=0.01, autovacuum_vacuum_threshold=5000);
+
+CREATE INDEX ai_jobs_children ON public.ai_jobs USING btree (parent_job_id, created_at DESC, job_id DESC) WHERE (parent_job_id IS NOT NULL);
+CREATE UNIQUE INDEX ai_jobs_job_id_workspace_id_key ON public.ai_jobs USING btree (job_id, workspace_id);
+CREATE INDEX ai_jobs_next_due ON public.ai_jobs USING btree (workspace_id, job_kind, capability_profile_id, run_after) WHERE ((state = 'queued'::"JobState") AND (run_after IS NOT NULL));
+CREATE UNIQUE INDEX ai_jobs_one_per_key ON public.ai_jobs USING btree (workspace_id, idempotency_key) WHERE (idempotency_key IS NOT NULL);
+CREATE INDEX ai_jobs_ready ON public.ai_jobs USING btree (workspace_id, job_kind, capability_profile_id, priority DESC, created_at, job_id) WHERE ((state = 'queued'::"JobState") AND (run_after IS NULL));
+CREATE INDEX ai_jobs_reserved ON public.ai_jobs USING btree (workspace_id, job_kind, capability_profile_id) WHERE ((state = 'queued'::"JobState") AND (preferred_until IS NOT NULL));
+CREATE INDEX ai_jobs_scheduled ON public.ai_jobs USING btree (workspace_id, job_kind, capability_profile_id, priority DESC, created_at, job_id, run_after) WHERE ((state = 'queued'::"JobState") AND (run_after IS NOT NULL));
+CREATE INDEX ai_jobs_tree ON public.ai_jobs USING btree (root_job_id) WHERE (root_job_id IS NOT NULL);
+CREATE UNIQUE INDEX ai_jobs_workflow_run_id_workspace_id_key ON public.ai_jobs USING btree (workflow_run_id, workspace_id);
+CREATE INDEX ai_jobs_workspace_id_created_at_job_id_idx ON public.ai_jobs USING btree (workspace_id, created_at DESC, job_id DESC);
+CREATE INDEX ai_jobs_workspace_id_protocol_id_created_at_job_id_idx ON public.ai_jobs USING btree (workspace_id, protocol_id, created_at DESC, job_id DESC);
+CREATE INDEX ai_jobs_workspace_id_state_job_kind_created_at_job_id_idx ON public.ai_jobs USING btree (workspace_id, state, job_kind, created_at DESC, job_id DESC);
+
+CREATE TRIGGER ai_jobs_check_insert BEFORE INSERT ON ai_jobs FOR EACH ROW
+  WHEN (new.state <> 'queued'::"JobState"
+    OR new.version <> 1
+    OR new.attempt <> 0
+    OR new.revisions > 0
+    OR new.workflow_run_id IS NOT NULL
+    OR new.job_outputs IS NOT NULL
+    OR GREATEST(new.duration_ms, new.total_tokens, new.tokens_planner, new.tokens_executor, new.entities_read, new.entities_written, new.validators_run_count) <> 0)
+  EXECUTE FUNCTION refuse('AJ003', 'a job begins as queued, version 1, with no attempts, outputs or metrics');
+CREATE TRIGGER ai_jobs_check_insert_order BEFORE INSERT ON ai_jobs FOR EACH ROW
+  WHEN (new.order_xid <> current_order_xid())
+  EXECUTE FUNCTION refuse('AJ002', 'order_xid must be the id of the inserting transaction');
+CREATE TRIGGER ai_jobs_check_insert_tree BEFORE INSERT ON ai_jobs FOR EACH ROW
+  WHEN (new.parent_job_id IS NOT NULL
+    OR new.root_job_id IS NOT NULL)
+  EXECUTE FUNCTION ai_jobs_check_insert_tree();
+CREATE TRIGGER ai_jobs_check_update BEFORE UPDATE ON ai_jobs FOR EACH ROW
+  WHEN (old.state = 'poisoned'::"JobState"
+    OR new.state <> old.state AND NOT ai_job_transition_allowed(old.state, new.state)
+    OR new.version <> (old.version + 1)
+    OR new.order_xid <> GREATEST(current_order_xid(), old.order_xid)
+    OR new.duration_ms < old.duration_ms
+    OR new.input_tokens < old.input_tokens
+    OR new.output_tokens < old.output_tokens
+    OR new.tokens_planner < old.tokens_planner
+    OR new.tokens_executor < old.tokens_executor
+    OR new.entities_read < old.entities_read
+    OR new.entities_written < old.entities_written
+    OR new.validators_run_count < old.validators_run_count
+    OR new.attempt < old.attempt
+    OR new.revisions <> old.revisions AND new.revisions <> (old.revisions + 1))
+  EXECUTE FUNCTION ai_jobs_refuse_update();
+CREATE TRIGGER ai_jobs_immutable_columns BEFORE UPDATE OF job_id, workspace_id, trace_id, parent_job_id, root_job_id, job_kind, protocol_id, profile_id, capability_profile_id, access_mode, safety_mode, model_tier, priority, max_attempts, token_budget, idempotency_key, submit_hash, created_at ON ai_jobs FOR EACH ROW
+  WHEN (new.job_id IS DISTINCT FROM old.job_id
+    OR new.workspace_id IS DISTINCT FROM old.workspace_id
+    OR new.trace_id IS DISTINCT FROM old.trace_id
+    OR new.parent_job_id IS DISTINCT FROM old.parent_job_id
+    OR new.root_job_id IS DISTINCT FROM old.root_job_id
+    OR new.job_kind IS DISTINCT FROM old.job_kind
+    OR new.protocol_id IS DISTINCT FROM old.protocol_id
+    OR new.profile_id IS DISTINCT FROM old.profile_id
+    OR new.capability_profile_id IS DISTINCT FROM old.capability_profile_id
+    OR new.access_mode IS DISTINCT FROM old.access_mode
+    OR new.safety_mode IS DISTINCT FROM old.safety_mode
+    OR new.model_tier IS DISTINCT FROM old.model_tier
+    OR new.priority IS DISTINCT FROM old.priority
+    OR new.max_attempts IS DISTINCT FROM old.max_attempts
+    OR new.token_budget IS DISTINCT FROM old.token_budget
+    OR new.idempotency_key IS DISTINCT FROM old.idempotency_key
+    OR new.submit_hash IS DISTINCT FROM old.submit_hash
+    OR new.created_at IS DISTINCT FROM old.created_at)
+  EXECUTE FUNCTION refuse_immutable_change();
+CREATE TRIGGER ai_jobs_immutable_documents BEFORE UPDATE OF job_inputs, entity_refs, planned_operations ON ai_jobs FOR EACH ROW
+  WHEN (new.job_inputs IS DISTINCT FROM old.job_inputs
+    OR new.entity_refs IS DISTINCT FROM old.entity_refs
+    OR new.planned_operations IS DISTINCT FROM old.planned_operations)
+  EXECUTE FUNCTION refuse_immutable_change();
+CREATE TRIGGER ai_jobs_no_delete BEFORE DELETE ON ai_jobs FOR EACH ROW
+  EXECUTE FUNCTION refuse('AJ005', 'what it holds is kept');
+CREATE TRIGGER ai_jobs_no_truncate BEFORE TRUNCATE ON ai_jobs FOR EACH STATEMENT
+  EXECUTE FUNCTION refuse('AJ005', 'what it holds is kept');
+CREATE CONSTRAINT TRIGGER ai_jobs_require_event AFTER INSERT OR UPDATE ON ai_jobs DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+  EXECUTE FUNCTION ai_jobs_require_event();
+
+CREATE OR REPLACE FUNCTION public.ai_jobs_check_insert_tree()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+DECLARE parent record;
+BEGIN
+  IF NEW.parent_job_id IS NULL THEN
+    RAISE EXCEPTION 'job %: without a parent it has no root', NEW.job_id USING ERRCODE = 'AJ003';
+  END IF;
+  IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
+    RAISE EXCEPTION 'job %: a child is inserted in READ COMMITTED', NEW.job_id USING ERRCODE = 'AJ003';
+  END IF;
+  SELECT trace_id, state, coalesce(root_job_id, job_id) AS root INTO parent
+    FROM ai_jobs WHERE job_id = NEW.parent_job_id AND workspace_id = NEW.workspace_id FOR SHARE;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'job %: its workspace has no job % for a parent', NEW.job_id, NEW.parent_job_id
+      USING ERRCODE = 'AJ003';
+  END IF;
+  IF parent.state IN ('completed', 'completed_with_issues', 'failed', 'cancelled', 'poisoned') THEN
+    RAISE EXCEPTION 'job %: its parent % is %, and gets no more children', NEW.job_id, NEW.parent_job_id, parent.state
+      USING ERRCODE = 'AJ003';
+  END IF;
+  IF NEW.root_job_id IS DISTINCT FROM parent.root OR NEW.trace_id <> parent.trace_id THEN
+    RAISE EXCEPTION 'job %: its root is % and its trace %, as its parent''s', NEW.job_id, parent.root, parent.trace_id
+      USING ERRCODE = 'AJ003';
+  END IF;
+  IF lock_and_count_descendants(parent.root) >= 1000 THEN
+    RAISE EXCEPTION 'job %: job % has 1,000 descendants already', NEW.job_id, parent.root USING ERRCODE = 'AJ003';
+  END IF;
+  RETURN NEW;
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.ai_jobs_refuse_update()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  IF OLD.state = 'poisoned' THEN
+    RAISE EXCEPTION 'job % is poisoned: no change is possible', OLD.job_id USING ERRCODE = 'AJ004';
+  END IF;
+  IF NEW.state <> OLD.state AND NOT ai_job_transition_allowed(OLD.state, NEW.state) THEN
+    RAISE EXCEPTION 'job %: % cannot become %', OLD.job_id, OLD.state, NEW.state USING ERRCODE = 'AJ001';
+  END IF;
+  IF NEW.version <> OLD.version + 1 THEN
+    RAISE EXCEPTION 'job %: version % must be followed by %', OLD.job_id, OLD.version, OLD.version + 1
+      USING ERRCODE = 'AJ002';
+  END IF;
+  IF NEW.order_xid <> greatest(current_order_xid(), OLD.order_xid) THEN
+    RAISE EXCEPTION 'job %: order_xid must be the greater of this transaction''s id and the last', OLD.job_id
+      USING ERRCODE = 'AJ002';
+  END IF;
+  RAISE EXCEPTION 'job %: metrics and attempts only grow, and revisions by one', OLD.job_id USING ERRCODE = 'AJ007';
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.ai_jobs_require_event()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  -- OLD is NULL for an insert: a job's first event has no previous state, and 64 zeros before it in the chain.
+  IF NOT EXISTS (
+    SELECT FROM flight_recorder_events e
+    WHERE e.job_id = NEW.job_id AND e.version = NEW.version AND e.trace_id = NEW.trace_id
+      AND e.state = NEW.state AND e.previous_state IS NOT DISTINCT FROM OLD.state
+      AND e.order_xid = NEW.order_xid AND e.hash = NEW.chain_hash
+      AND e.prev_hash = coalesce(OLD.chain_hash, repeat('0', 64))
+      AND (e.duration_ms, e.total_tokens, e.input_tokens, e.output_tokens, e.tokens_planner, e.tokens_executor,
+           e.entities_read, e.entities_written, e.validators_run_count)
+        = (NEW.duration_ms, NEW.total_tokens, NEW.input_tokens, NEW.output_tokens, NEW.tokens_planner,
+           NEW.tokens_executor, NEW.entities_read, NEW.entities_written, NEW.validators_run_count)
+  ) THEN
+    RAISE EXCEPTION 'job %: version % has no event that tells of it', NEW.job_id, NEW.version USING ERRCODE = 'AJ006';
+  END IF;
+  RETURN NULL;
+END $function$;
+
+-- ---------------------------------------------------------------- workflow_runs
+
+CREATE TABLE workflow_runs (
+  id uuid NOT NULL,
+  workspace_id uuid NOT NULL,
+  job_id uuid NOT NULL,
+  attempt integer NOT NULL,
+  state "JobState" NOT NULL DEFAULT 'running'::"JobState",
+  worker_id text NOT NULL,
+  lease_token bytea NOT NULL,
+  lease_expires_at timestamp(3) with time zone,
+  last_heartbeat timestamp(3) with time zone NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  error_message text,
+  started_at timestamp(3) with time zone NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  finished_at timestamp(3) with time zone,
+  CONSTRAINT workflow_runs_pkey PRIMARY KEY (id),
+  CONSTRAINT workflow_runs_job_id_workspace_id_fkey FOREIGN KEY (job_id, workspace_id) REFERENCES ai_jobs(job_id, workspace_id) ON UPDATE RESTRICT ON DELETE RESTRICT,
+  CONSTRAINT workflow_runs_attempt CHECK (attempt >= 1),
+  CONSTRAINT workflow_runs_finished_unless_active CHECK ((finished_at IS NULL) = (state = ANY (ARRAY['running'::"JobState", 'awaiting_validation'::"JobState", 'awaiting_user'::"JobState"]))),
+  CONSTRAINT workflow_runs_never_queued CHECK (state <> 'queued'::"JobState"),
+  CONSTRAINT workflow_runs_only_running_has_lease CHECK ((lease_expires_at IS NOT NULL) = (state = 'running'::"JobState")),
+  CONSTRAINT workflow_runs_token_is_sha256 CHECK (octet_length(lease_token) = 32)
+);
+
+ALTER TABLE workflow_runs SET (autovacuum_vacuum_scale_factor=0.01, autovacuum_vacuum_threshold=5000);
+
+CREATE UNIQUE INDEX workflow_runs_id_workspace_id_key ON public.workflow_runs USING btree (id, workspace_id);
+CREATE UNIQUE INDEX workflow_runs_job_id_attempt_key ON public.workflow_runs USING btree (job_id, attempt);
+CREATE INDEX workflow_runs_leased ON public.workflow_runs USING btree (lease_expires_at) WHERE (state = 'running'::"JobState");
+CREATE UNIQUE INDEX workflow_runs_one_active ON public.workflow_runs USING btree (job_id) WHERE (state = ANY (ARRAY['running'::"JobState", 'awaiting_validation'::"JobState", 'awaiting_user'::"JobState"]));
+
+CREATE TRIGGER workflow_runs_check_insert AFTER INSERT ON workflow_runs REFERENCING NEW TABLE AS new_runs FOR EACH STATEMENT
+  EXECUTE FUNCTION workflow_runs_check_insert();
+CREATE TRIGGER workflow_runs_check_update BEFORE UPDATE ON workflow_runs FOR EACH ROW
+  EXECUTE FUNCTION workflow_runs_check_update();
+CREATE TRIGGER workflow_runs_immutable_columns BEFORE UPDATE OF id, workspace_id, job_id, attempt, worker_id, lease_token, started_at ON workflow_runs FOR EACH ROW
+  WHEN (new.id IS DISTINCT FROM old.id
+    OR new.workspace_id IS DISTINCT FROM old.workspace_id
+    OR new.job_id IS DISTINCT FROM old.job_id
+    OR new.attempt IS DISTINCT FROM old.attempt
+    OR new.worker_id IS DISTINCT FROM old.worker_id
+    OR new.lease_token IS DISTINCT FROM old.lease_token
+    OR new.started_at IS DISTINCT FROM old.started_at)
+  EXECUTE FUNCTION refuse_immutable_change();
+CREATE TRIGGER workflow_runs_no_delete BEFORE DELETE ON workflow_runs FOR EACH ROW
+  EXECUTE FUNCTION refuse('AJ005', 'what it holds is kept');
+CREATE TRIGGER workflow_runs_no_truncate BEFORE TRUNCATE ON workflow_runs FOR EACH STATEMENT
+  EXECUTE FUNCTION refuse('AJ005', 'what it holds is kept');
+
+CREATE OR REPLACE FUNCTION public.workflow_runs_check_insert()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+DECLARE poisoned uuid;
+BEGIN
+  WITH held AS MATERIALIZED (
+    SELECT job_id, state FROM ai_jobs WHERE job_id IN (SELECT job_id FROM new_runs) ORDER BY job_id FOR SHARE
+  )
+  SELECT job_id INTO poisoned FROM held WHERE state = 'poisoned' LIMIT 1;
+  IF FOUND THEN
+    RAISE EXCEPTION 'job % is poisoned: no run can be added', poisoned USING ERRCODE = 'AJ004';
+  END IF;
+  RETURN NULL;
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.workflow_runs_check_update()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+DECLARE job_state "JobState";
+BEGIN
+  -- FOR SHARE waits for a poisoning that is under way in another transaction, and then sees it.
+  SELECT state INTO job_state FROM ai_jobs WHERE job_id = NEW.job_id FOR SHARE;
+  IF OLD.state = 'poisoned'
+     OR (job_state = 'poisoned' AND NOT (OLD.finished_at IS NULL AND NEW.state = 'poisoned')) THEN
+    RAISE EXCEPTION 'run % is poisoned, or its job is: only an unfinished run can still become poisoned', OLD.id
+      USING ERRCODE = 'AJ004';
+  END IF;
+  IF OLD.finished_at IS NOT NULL AND NOT (OLD.state = 'stalled' AND NEW.state = 'poisoned') THEN
+    RAISE EXCEPTION 'run % has finished: only a stalled one can still become poisoned', OLD.id USING ERRCODE = 'AJ004';
+  END IF;
+  IF NEW.state <> OLD.state AND NOT ai_job_transition_allowed(OLD.state, NEW.state) THEN
+    RAISE EXCEPTION 'run %: % cannot become %', OLD.id, OLD.state, NEW.state USING ERRCODE = 'AJ001';
+  END IF;
+  RETURN NEW;
+END $function$;
+
+-- ---------------------------------------------------------------- node_executions
+
+CREATE TABLE node_executions (
+  id uuid NOT NULL,
+  workspace_id uuid NOT NULL,
+  workflow_run_id uuid NOT NULL,
+  node_id text NOT NULL,
+  node_type text NOT NULL,
+  sequence integer NOT NULL,
+  depends_on text[] NOT NULL DEFAULT ARRAY[]::text[],
+  state "JobState" NOT NULL DEFAULT 'running'::"JobState",
+  input_payload jsonb,
+  output_payload jsonb,
+  error_message text,
+  started_at timestamp(3) with time zone NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  finished_at timestamp(3) with time zone,
+  CONSTRAINT node_executions_pkey PRIMARY KEY (id),
+  CONSTRAINT node_executions_workflow_run_id_workspace_id_fkey FOREIGN KEY (workflow_run_id, workspace_id) REFERENCES workflow_runs(id, workspace_id) ON UPDATE RESTRICT ON DELETE RESTRICT,
+  CONSTRAINT node_executions_finished_unless_running CHECK ((finished_at IS NULL) = (state = 'running'::"JobState")),
+  CONSTRAINT node_executions_json_null_is_sql_null CHECK (jsonb_typeof(input_payload) <> 'null'::text AND jsonb_typeof(output_payload) <> 'null'::text),
+  CONSTRAINT node_executions_never_queued CHECK (state <> 'queued'::"JobState"),
+  CONSTRAINT node_executions_sequence CHECK (sequence >= 1)
+);
+
+CREATE UNIQUE INDEX node_executions_one_open ON public.node_executions USING btree (workflow_run_id, node_id) WHERE (finished_at IS NULL);
+CREATE UNIQUE INDEX node_executions_workflow_run_id_sequence_key ON public.node_executions USING btree (workflow_run_id, sequence);
+
+CREATE TRIGGER node_executions_check_insert BEFORE INSERT ON node_executions FOR EACH ROW
+  EXECUTE FUNCTION check_job_is_not_poisoned();
+CREATE TRIGGER node_executions_check_update BEFORE UPDATE ON node_executions FOR EACH ROW
+  EXECUTE FUNCTION node_executions_check_update();
+CREATE TRIGGER node_executions_immutable_columns BEFORE UPDATE OF id, workspace_id, workflow_run_id, node_id, node_type, sequence, depends_on, started_at ON node_executions FOR EACH ROW
+  WHEN (new.id IS DISTINCT FROM old.id
+    OR new.workspace_id IS DISTINCT FROM old.workspace_id
+    OR new.workflow_run_id IS DISTINCT FROM old.workflow_run_id
+    OR new.node_id IS DISTINCT FROM old.node_id
+    OR new.node_type IS DISTINCT FROM old.node_type
+    OR new.sequence IS DISTINCT FROM old.sequence
+    OR new.depends_on IS DISTINCT FROM old.depends_on
+    OR new.started_at IS DISTINCT FROM old.started_at)
+  EXECUTE FUNCTION refuse_immutable_change();
+CREATE TRIGGER node_executions_no_delete BEFORE DELETE ON node_executions FOR EACH ROW
+  EXECUTE FUNCTION refuse('AJ005', 'what it holds is kept');
+CREATE TRIGGER node_executions_no_truncate BEFORE TRUNCATE ON node_executions FOR EACH STATEMENT
+  EXECUTE FUNCTION refuse('AJ005', 'what it holds is kept');
+
+CREATE OR REPLACE FUNCTION public.node_executions_check_update()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+DECLARE job_state "JobState";
+BEGIN
+  -- FOR SHARE waits for a poisoning that is under way in another transaction, and then sees it.
+  SELECT j.state INTO job_state FROM workflow_runs r JOIN ai_jobs j USING (job_id)
+    WHERE r.id = NEW.workflow_run_id FOR SHARE OF j;
+  IF OLD.finished_at IS NOT NULL OR (job_state = 'poisoned' AND NEW.state <> 'poisoned') THEN
+    RAISE EXCEPTION 'node % has finished, or its job is poisoned: it cannot change', OLD.id USING ERRCODE = 'AJ004';
+  END IF;
+  RETURN NEW;
+END $function$;
+
+-- ---------------------------------------------------------------- flight_recorder_events
+
+CREATE TABLE flight_recorder_events (
+  event_id uuid NOT NULL,
+  job_id uuid NOT NULL,
+  version integer NOT NULL,
+  order_xid bigint NOT NULL,
+  workspace_id uuid NOT NULL,
+  trace_id uuid NOT NULL,
+  workflow_run_id uuid,
+  type "RecorderEventType" NOT NULL,
+  actor "RecorderActor" NOT NULL,
+  actor_id text NOT NULL,
+  state "JobState" NOT NULL,
+  previous_state "JobState",
+  duration_ms bigint NOT NULL DEFAULT 0,
+  total_tokens bigint NOT NULL DEFAULT 0,
+  input_tokens bigint NOT NULL DEFAULT 0,
+  output_tokens bigint NOT NULL DEFAULT 0,
+  tokens_planner bigint NOT NULL DEFAULT 0,
+  tokens_executor bigint NOT NULL DEFAULT 0,
+  entities_read bigint NOT NULL DEFAULT 0,
+  entities_written bigint NOT NULL DEFAULT 0,
+  validators_run_count bigint NOT NULL DEFAULT 0,
+  capability_id text,
+  payload jsonb NOT NULL DEFAULT '{}'::jsonb,
+  recorded_at timestamp(3) with time zone NOT NULL,
+  prev_hash text NOT NULL,
+  hash text NOT NULL,
+  CONSTRAINT flight_recorder_events_pkey PRIMARY KEY (job_id, version),
+  CONSTRAINT flight_recorder_events_job_id_workspace_id_fkey FOREIGN KEY (job_id, workspace_id) REFERENCES ai_jobs(job_id, workspace_id) ON UPDATE RESTRICT ON DELETE RESTRICT,
+  CONSTRAINT flight_recorder_events_hashes CHECK (is_sha256_hex(hash) AND is_sha256_hex(prev_hash)),
+  CONSTRAINT flight_recorder_events_payload_is_object CHECK (jsonb_typeof(payload) = 'object'::text),
+  CONSTRAINT flight_recorder_events_version CHECK (version >= 1)
+);
+
+CREATE INDEX flight_recorder_events_order_xid_job_id_version_idx ON public.flight_recorder_events USING btree (order_xid, job_id, version);
+CREATE INDEX flight_recorder_events_trace_id_recorded_at_job_id_version_idx ON public.flight_recorder_events USING btree (trace_id, recorded_at, job_id, version);
+CREATE INDEX flight_recorder_events_workspace_id_type_recorded_at_job_id_idx ON public.flight_recorder_events USING btree (workspace_id, type, recorded_at, job_id, version);
+
+CREATE TRIGGER flight_recorder_events_append_only BEFORE DELETE OR UPDATE ON flight_recorder_events FOR EACH ROW
+  EXECUTE FUNCTION refuse('AJ005', 'what it holds is kept');
+CREATE TRIGGER flight_recorder_events_check_insert AFTER INSERT ON flight_recorder_events REFERENCING NEW TABLE AS new_events FOR EACH STATEMENT
+  EXECUTE FUNCTION flight_recorder_events_check_insert();
+CREATE TRIGGER flight_recorder_events_no_truncate BEFORE TRUNCATE ON flight_recorder_events FOR EACH STATEMENT
+  EXECUTE FUNCTION refuse('AJ005', 'what it holds is kept');
+
+CREATE OR REPLACE FUNCTION public.flight_recorder_events_check_insert()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+DECLARE event record;
+BEGIN
+  SELECT e.job_id, e.version INTO event FROM new_events e
+    WHERE NOT EXISTS (
+      SELECT FROM ai_jobs j
+      WHERE j.job_id = e.job_id AND (j.version > e.version OR (j.version = e.version AND j.chain_hash = e.hash))
+    )
+    LIMIT 1;
+  IF FOUND THEN
+    RAISE EXCEPTION 'job % has no version % that this event could tell of', event.job_id, event.version
+      USING ERRCODE = 'AJ006';
+  END IF;
+  RETURN NULL;
+END $function$;
+
+-- ---------------------------------------------------------------- event_log
+
+CREATE TABLE event_log (
+  singleton boolean NOT NULL DEFAULT true,
+  epoch uuid NOT NULL DEFAULT gen_random_uuid(),
+  kept_from bigint NOT NULL DEFAULT 0,
+  CONSTRAINT event_log_pkey PRIMARY KEY (singleton),
+  CONSTRAINT event_log_kept_from CHECK (kept_from >= 0),
+  CONSTRAINT event_log_one_row CHECK (singleton)
+);
+
+-- ---------------------------------------------------------------- worker_reports
+
+CREATE TABLE worker_reports (
+  workspace_id uuid NOT NULL,
+  workflow_run_id uuid NOT NULL,
+  report_id uuid NOT NULL,
+  report_hash bytea NOT NULL,
+  node_execution_id uuid,
+  policy_violation_code text,
+  policy_violation_detail text,
+  recorded_at timestamp(3) with time zone NOT NULL,
+  CONSTRAINT worker_reports_pkey PRIMARY KEY (workflow_run_id, report_id),
+  CONSTRAINT worker_reports_workflow_run_id_workspace_id_fkey FOREIGN KEY (workflow_run_id, workspace_id) REFERENCES workflow_runs(id, workspace_id) ON UPDATE RESTRICT ON DELETE RESTRICT,
+  CONSTRAINT worker_reports_hash_is_sha256 CHECK (octet_length(report_hash) = 32),
+  CONSTRAINT worker_reports_policy_violation_has_both CHECK ((policy_violation_code IS NULL) = (policy_violation_detail IS NULL))
+);
+
+CREATE TRIGGER worker_reports_append_only BEFORE DELETE OR UPDATE ON worker_reports FOR EACH ROW
+  EXECUTE FUNCTION refuse('AJ005', 'what it holds is kept');
+CREATE TRIGGER worker_reports_check_insert BEFORE INSERT ON worker_reports FOR EACH ROW
+  EXECUTE FUNCTION check_job_is_not_poisoned();
+CREATE TRIGGER worker_reports_no_truncate BEFORE TRUNCATE ON worker_reports FOR EACH STATEMENT
+  EXECUTE FUNCTION refuse('AJ005', 'what it holds is kept');
+
+-- ---------------------------------------------------------------- quotas
+
+CREATE TABLE quotas (
+  id uuid NOT NULL,
+  workspace_id uuid NOT NULL,
+  capability_profile_id text,
+  resource "QuotaResource" NOT NULL,
+  max bigint NOT NULL,
+  window_seconds integer,
+  created_at timestamp(3) with time zone NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  updated_at timestamp(3) with time zone NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  CONSTRAINT quotas_pkey PRIMARY KEY (id),
+  CONSTRAINT quotas_capability_profile_id_fkey FOREIGN KEY (capability_profile_id) REFERENCES capability_profiles(id) ON UPDATE RESTRICT ON DELETE RESTRICT,
+  CONSTRAINT quotas_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(workspace_id) ON UPDATE RESTRICT ON DELETE RESTRICT,
+  CONSTRAINT quotas_max CHECK (max >= 0 AND max <= '9007199254740991'::bigint),
+  CONSTRAINT quotas_only_active_jobs_has_no_window CHECK ((window_seconds IS NULL) = (resource = 'active_jobs'::"QuotaResource")),
+  CONSTRAINT quotas_window CHECK (window_seconds >= 60 AND window_seconds <= 2678400)
+);
+
+CREATE UNIQUE INDEX quotas_one_of_each ON public.quotas USING btree (workspace_id, capability_profile_id, resource, window_seconds) NULLS NOT DISTINCT;
+
+-- ---------------------------------------------------------------- job_totals
+
+CREATE TABLE job_totals (
+  workspace_id uuid NOT NULL,
+  job_kind "JobKind" NOT NULL,
+  state "JobState" NOT NULL,
+  jobs bigint NOT NULL DEFAULT 0,
+  duration_ms numeric NOT NULL DEFAULT 0,
+  total_tokens numeric NOT NULL DEFAULT 0,
+  input_tokens numeric NOT NULL DEFAULT 0,
+  output_tokens numeric NOT NULL DEFAULT 0,
+  tokens_planner numeric NOT NULL DEFAULT 0,
+  tokens_executor numeric NOT NULL DEFAULT 0,
+  entities_read numeric NOT NULL DEFAULT 0,
+  entities_written numeric NOT NULL DEFAULT 0,
+  validators_run_count numeric NOT NULL DEFAULT 0,
+  CONSTRAINT job_totals_pkey PRIMARY KEY (workspace_id, job_kind, state),
+  CONSTRAINT job_totals_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(workspace_id) ON UPDATE RESTRICT ON DELETE RESTRICT,
+  CONSTRAINT job_totals_not_negative CHECK (jobs >= 0 AND LEAST(duration_ms, total_tokens, input_tokens, output_tokens, tokens_planner, tokens_executor, entities_read, entities_written, validators_run_count) >= 0::numeric)
+);
+
+-- ---------------------------------------------------------------- usage_minutes
+
+CREATE TABLE usage_minutes (
+  workspace_id uuid NOT NULL,
+  capability_profile_id text NOT NULL,
+  minute timestamp(3) with time zone NOT NULL,
+  tokens numeric NOT NULL DEFAULT 0,
+  jobs bigint NOT NULL DEFAULT 0,
+  CONSTRAINT usage_minutes_pkey PRIMARY KEY (workspace_id, minute, capability_profile_id),
+  CONSTRAINT usage_minutes_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(workspace_id) ON UPDATE RESTRICT ON DELETE RESTRICT,
+  CONSTRAINT usage_minutes_not_negative CHECK (tokens >= 0::numeric AND jobs >= 0),
+  CONSTRAINT usage_minutes_whole_minute CHECK (minute = date_bin('00:01:00'::interval, minute, '2000-01-01 00:00:00+00'::timestamp with time zone))
+);
+
+CREATE INDEX usage_minutes_minute_idx ON public.usage_minutes USING btree (minute);
+
+-- ---------------------------------------------------------------- totals_position
+
+CREATE TABLE totals_position (
+  singleton boolean NOT NULL DEFAULT true,
+  order_xid bigint NOT NULL DEFAULT 0,
+  job_id uuid NOT NULL,
+  version integer NOT NULL DEFAULT 0,
+  CONSTRAINT totals_position_pkey PRIMARY KEY (singleton),
+  CONSTRAINT totals_position_one_row CHECK (singleton)
+);
+
+CREATE TRIGGER totals_position_no_delete BEFORE DELETE ON totals_position FOR EACH ROW
+  EXECUTE FUNCTION refuse('AJ005', 'what it holds is kept');
+CREATE TRIGGER totals_position_no_truncate BEFORE TRUNCATE ON totals_position FOR EACH STATEMENT
+  EXECUTE FUNCTION refuse('AJ005', 'what it holds is kept');
+
+-- ---------------------------------------------------------------- bulk_actions
+
+CREATE TABLE bulk_actions (
+  id uuid NOT NULL,
+  workspace_id uuid NOT NULL,
+  kind "BulkActionKind" NOT NULL,
+  filter jsonb NOT NULL,
+  reason text,
+  actor "RecorderActor" NOT NULL,
+  actor_id text NOT NULL,
+  created_at timestamp(3) with time zone NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  finished_at timestamp(3) with time zone,
+  CONSTRAINT bulk_actions_pkey PRIMARY KEY (id),
+  CONSTRAINT bulk_actions_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(workspace_id) ON UPDATE RESTRICT ON DELETE RESTRICT,
+  CONSTRAINT bulk_actions_filter_names_something CHECK (jsonb_typeof(filter) = 'object'::text AND filter <> '{}'::jsonb),
+  CONSTRAINT bulk_actions_reason_of_a_cancellation CHECK ((reason IS NOT NULL) = (kind = 'cancel'::"BulkActionKind"))
+);
+
+CREATE UNIQUE INDEX bulk_actions_id_workspace_id_key ON public.bulk_actions USING btree (id, workspace_id);
+CREATE INDEX bulk_actions_unfinished ON public.bulk_actions USING btree (created_at) WHERE (finished_at IS NULL);
+
+CREATE TRIGGER bulk_actions_check_insert BEFORE INSERT ON bulk_actions FOR EACH ROW
+  WHEN (new.finished_at IS NOT NULL)
+  EXECUTE FUNCTION refuse('AJ003', 'a bulk action begins unfinished');
+CREATE TRIGGER bulk_actions_check_update BEFORE UPDATE ON bulk_actions FOR EACH ROW
+  WHEN (old.finished_at IS NOT NULL
+    OR new.finished_at IS NOT NULL)
+  EXECUTE FUNCTION bulk_actions_check_update();
+CREATE TRIGGER bulk_actions_immutable_columns BEFORE UPDATE OF id, workspace_id, kind, filter, reason, actor, actor_id, created_at ON bulk_actions FOR EACH ROW
+  WHEN (new.id IS DISTINCT FROM old.id
+    OR new.workspace_id IS DISTINCT FROM old.workspace_id
+    OR new.kind IS DISTINCT FROM old.kind
+    OR new.filter IS DISTINCT FROM old.filter
+    OR new.reason IS DISTINCT FROM old.reason
+    OR new.actor IS DISTINCT FROM old.actor
+    OR new.actor_id IS DISTINCT FROM old.actor_id
+    OR new.created_at IS DISTINCT FROM old.created_at)
+  EXECUTE FUNCTION refuse_immutable_change();
+CREATE TRIGGER bulk_actions_no_delete BEFORE DELETE ON bulk_actions FOR EACH ROW
+  EXECUTE FUNCTION refuse('AJ005', 'what it holds is kept');
+CREATE TRIGGER bulk_actions_no_truncate BEFORE TRUNCATE ON bulk_actions FOR EACH STATEMENT
+  EXECUTE FUNCTION refuse('AJ005', 'what it holds is kept');
+
+CREATE OR REPLACE FUNCTION public.bulk_actions_check_update()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  IF OLD.finished_at IS NOT NULL THEN
+    RAISE EXCEPTION 'bulk action % has finished: it cannot change', OLD.id USING ERRCODE = 'AJ004';
+  END IF;
+  IF EXISTS (SELECT FROM bulk_action_items WHERE bulk_action_id = NEW.id AND finished_at IS NULL) THEN
+    RAISE EXCEPTION 'bulk action %: it finishes with its last item', OLD.id USING ERRCODE = 'AJ006';
+  END IF;
+  RETURN NEW;
+END $function$;
+
+-- ---------------------------------------------------------------- bulk_action_items
+
+CREATE TABLE bulk_action_items (
+  workspace_id uuid NOT NULL,
+  bulk_action_id uuid NOT NULL,
+  "position" integer NOT NULL,
+  job_id uuid NOT NULL,
+  finished_at timestamp(3) with time zone,
+  error jsonb,
+  CONSTRAINT bulk_action_items_pkey PRIMARY KEY (bulk_action_id, "position"),
+  CONSTRAINT bulk_action_items_bulk_action_id_workspace_id_fkey FOREIGN KEY (bulk_action_id, workspace_id) REFERENCES bulk_actions(id, workspace_id) ON UPDATE RESTRICT ON DELETE RESTRICT,
+  CONSTRAINT bulk_action_items_job_id_workspace_id_fkey FOREIGN KEY (job_id, workspace_id) REFERENCES ai_jobs(job_id, workspace_id) ON UPDATE RESTRICT ON DELETE RESTRICT,
+  CONSTRAINT bulk_action_items_at_most_1000 CHECK ("position" >= 1 AND "position" <= 1000),
+  CONSTRAINT bulk_action_items_error_has_a_code CHECK (error IS NULL OR COALESCE(jsonb_typeof(error -> 'code'::text) = 'string'::text, false)),
+  CONSTRAINT bulk_action_items_error_when_finished CHECK (error IS NULL OR finished_at IS NOT NULL)
+);
+
+CREATE UNIQUE INDEX bulk_action_items_bulk_action_id_job_id_key ON public.bulk_action_items USING btree (bulk_action_id, job_id);
+
+CREATE TRIGGER bulk_action_items_check_action AFTER INSERT ON bulk_action_items REFERENCING NEW TABLE AS added FOR EACH STATEMENT
+  EXECUTE FUNCTION bulk_action_items_check_action();
+CREATE TRIGGER bulk_action_items_check_insert BEFORE INSERT ON bulk_action_items FOR EACH ROW
+  WHEN (new.finished_at IS NOT NULL)
+  EXECUTE FUNCTION refuse('AJ003', 'an item begins before its turn');
+CREATE TRIGGER bulk_action_items_check_update BEFORE UPDATE ON bulk_action_items FOR EACH ROW
+  WHEN (old.finished_at IS NOT NULL)
+  EXECUTE FUNCTION refuse('AJ004', 'an item that has had its turn cannot change');
+CREATE TRIGGER bulk_action_items_immutable_columns BEFORE UPDATE OF workspace_id, bulk_action_id, "position", job_id ON bulk_action_items FOR EACH ROW
+  WHEN (new.workspace_id IS DISTINCT FROM old.workspace_id
+    OR new.bulk_action_id IS DISTINCT FROM old.bulk_action_id
+    OR new."position" IS DISTINCT FROM old."position"
+    OR new.job_id IS DISTINCT FROM old.job_id)
+  EXECUTE FUNCTION refuse_immutable_change();
+CREATE TRIGGER bulk_action_items_no_delete BEFORE DELETE ON bulk_action_items FOR EACH ROW
+  EXECUTE FUNCTION refuse('AJ005', 'what it holds is kept');
+CREATE TRIGGER bulk_action_items_no_truncate BEFORE TRUNCATE ON bulk_action_items FOR EACH STATEMENT
+  EXECUTE FUNCTION refuse('AJ005', 'what it holds is kept');
+
+CREATE OR REPLACE FUNCTION public.bulk_action_items_check_action()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  IF EXISTS (SELECT FROM added i JOIN bulk_actions a ON a.id = i.bulk_action_id WHERE a.finished_at IS NOT NULL) THEN
+    RAISE EXCEPTION 'a bulk action that has finished gets no item' USING ERRCODE = 'AJ004';
+  END IF;
+  RETURN NULL;
+END $function$;

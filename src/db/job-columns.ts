@@ -1,0 +1,137 @@
+import { type AiJob, Prisma } from "./generated/client/client.ts";
+import { selectList, snakeCase } from "./rows.ts";
+
+/** The columns of a job, described once: what is inserted, changed, read and hashed of a job follows from this file. */
+
+/** A column of a job, by its name in TypeScript. */
+export type JobField = Prisma.AiJobScalarFieldEnum;
+
+interface JobColumn {
+  /** Its type in the database; an enum's in quotes. test/db/job-columns.store.test.ts compares it with the catalog. */
+  readonly type: "uuid" | "text" | "text[]" | "int4" | "int8" | "timestamptz" | "jsonb" | `"${string}"`;
+  /**
+   * Who gives it its value after the first version:
+   * - `submit`: nobody; it stays as it was submitted.
+   * - `change`: a change may set it (`JobPatch`).
+   * - `metric`: a change may raise it. It stands in the job's events as well, and in their hashes.
+   * - `version`: every change, by itself; no caller can set it.
+   */
+  readonly writtenBy: "submit" | "change" | "metric" | "version";
+  /** It may hold megabytes, and so is read only where it is needed. */
+  readonly document?: true;
+}
+
+/**
+ * A new column is a line here, one in prisma/schema.prisma and one in a migration; a metric also stands in
+ * `FlightRecorderEvent` and in the totals. A column of the Prisma model that is missing here does not compile.
+ */
+const DESCRIPTION = {
+  jobId: { type: "uuid", writtenBy: "submit" },
+  workspaceId: { type: "uuid", writtenBy: "submit" },
+  traceId: { type: "uuid", writtenBy: "submit" },
+  workflowRunId: { type: "uuid", writtenBy: "change" },
+  parentJobId: { type: "uuid", writtenBy: "submit" },
+  rootJobId: { type: "uuid", writtenBy: "submit" },
+  jobKind: { type: '"JobKind"', writtenBy: "submit" },
+  state: { type: '"JobState"', writtenBy: "change" },
+  statusReason: { type: "text", writtenBy: "change" },
+  errorMessage: { type: "text", writtenBy: "change" },
+  protocolId: { type: "text", writtenBy: "submit" },
+  profileId: { type: "text", writtenBy: "submit" },
+  capabilityProfileId: { type: "text", writtenBy: "submit" },
+  accessMode: { type: '"AccessMode"', writtenBy: "submit" },
+  safetyMode: { type: '"SafetyMode"', writtenBy: "submit" },
+  modelTier: { type: '"ModelTier"', writtenBy: "submit" },
+  entityRefs: { type: "jsonb", writtenBy: "submit", document: true },
+  plannedOperations: { type: "jsonb", writtenBy: "submit", document: true },
+  jobInputs: { type: "jsonb", writtenBy: "submit", document: true },
+  jobOutputs: { type: "jsonb", writtenBy: "change", document: true },
+  issues: { type: "text[]", writtenBy: "change" },
+  priority: { type: "int4", writtenBy: "submit" },
+  runAfter: { type: "timestamptz", writtenBy: "change" },
+  attempt: { type: "int4", writtenBy: "change" },
+  maxAttempts: { type: "int4", writtenBy: "submit" },
+  revisions: { type: "int4", writtenBy: "change" },
+  preferredWorkerId: { type: "text", writtenBy: "change" },
+  preferredUntil: { type: "timestamptz", writtenBy: "change" },
+  tokenBudget: { type: "int8", writtenBy: "submit" },
+  idempotencyKey: { type: "text", writtenBy: "submit" },
+  submitHash: { type: "text", writtenBy: "submit" },
+  version: { type: "int4", writtenBy: "version" },
+  orderXid: { type: "int8", writtenBy: "version" },
+  chainHash: { type: "text", writtenBy: "version" },
+  durationMs: { type: "int8", writtenBy: "metric" },
+  totalTokens: { type: "int8", writtenBy: "metric" },
+  inputTokens: { type: "int8", writtenBy: "metric" },
+  outputTokens: { type: "int8", writtenBy: "metric" },
+  tokensPlanner: { type: "int8", writtenBy: "metric" },
+  tokensExecutor: { type: "int8", writtenBy: "metric" },
+  entitiesRead: { type: "int8", writtenBy: "metric" },
+  entitiesWritten: { type: "int8", writtenBy: "metric" },
+  validatorsRunCount: { type: "int8", writtenBy: "metric" },
+  createdAt: { type: "timestamptz", writtenBy: "submit" },
+  updatedAt: { type: "timestamptz", writtenBy: "version" },
+  completedAt: { type: "timestamptz", writtenBy: "change" },
+} as const satisfies Record<JobField, JobColumn>;
+
+/** The columns that `Part` describes, such as `{ writtenBy: "metric" }`. */
+type FieldsThatAre<Part extends Partial<JobColumn>> = {
+  [Field in JobField]: (typeof DESCRIPTION)[Field] extends Part ? Field : never;
+}[JobField];
+
+/** A column that may hold megabytes. */
+export type DocumentField = FieldsThatAre<{ document: true }>;
+export type MetricName = FieldsThatAre<{ writtenBy: "metric" }>;
+/** A column that a change may set, documents included. */
+export type ChangeableField = FieldsThatAre<{ writtenBy: "change" }>;
+/** A column of which the next version of a job may say something else, metrics and documents apart. */
+export type VersionField = Exclude<ChangeableField, DocumentField> | FieldsThatAre<{ writtenBy: "version" }>;
+
+/** A job that may have been read without its documents. */
+export type JobSummary = Omit<AiJob, DocumentField>;
+
+export function isJobField(name: string): name is JobField {
+  return Object.hasOwn(Prisma.AiJobScalarFieldEnum, name);
+}
+
+function columnOf(field: JobField): JobColumn {
+  return DESCRIPTION[field];
+}
+
+export function isDocumentField(field: string): field is DocumentField {
+  return isJobField(field) && columnOf(field).document === true;
+}
+
+function isMetric(field: JobField): field is MetricName {
+  return columnOf(field).writtenBy === "metric";
+}
+
+function isChangeableDocument(field: JobField): field is DocumentField & ChangeableField {
+  return isDocumentField(field) && columnOf(field).writtenBy === "change";
+}
+
+function isVersionField(field: JobField): field is VersionField {
+  const { writtenBy } = columnOf(field);
+  return writtenBy === "version" || (writtenBy === "change" && !isDocumentField(field));
+}
+
+export const JOB_FIELDS: readonly JobField[] = Object.values(Prisma.AiJobScalarFieldEnum);
+/** The nine metrics of a job, in the order of the model document [HSK-JOB-101]. */
+export const METRIC_NAMES: readonly MetricName[] = JOB_FIELDS.filter(isMetric);
+export const VERSION_FIELDS: readonly VersionField[] = JOB_FIELDS.filter(isVersionField);
+export const CHANGEABLE_DOCUMENTS: readonly (DocumentField & ChangeableField)[] =
+  JOB_FIELDS.filter(isChangeableDocument);
+
+/** Select lists: all columns of a job, and all but its documents, which fit into memory however many jobs are read. */
+export const JOB_COLUMNS = selectList(JOB_FIELDS);
+export const JOB_SUMMARY_COLUMNS = selectList(JOB_FIELDS.filter((field) => !isDocumentField(field)));
+
+/** A select list of some columns: in a list of jobs each costs time again with every row. */
+export function jobColumns(fields: readonly JobField[]): Prisma.Sql {
+  return selectList(fields);
+}
+
+/** How a column is declared in a `json_to_recordset`, such as `status_reason text`. */
+export function declarationOf(field: JobField): string {
+  return `${snakeCase(field)} ${DESCRIPTION[field].type}`;
+}

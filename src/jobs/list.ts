@@ -1,0 +1,107 @@
+import { type ScopedId, scopedIdTable } from "../db/batched-read.ts";
+import { type AiJob, Prisma, type PrismaClient } from "../db/generated/client/client.ts";
+import { JobKind, JobState } from "../db/generated/client/enums.ts";
+import { type JobField, jobColumns } from "../db/job-columns.ts";
+import { toDbEnum } from "../db/rows.ts";
+import type { Slice } from "../db/slice.ts";
+import { conditionsOf, type JobFilter, type OneOf } from "./filter.ts";
+
+/** Reads of jobs: by id, as lists, and counted. Every list has a bound. */
+
+/** Where a job stands in the list: newest first, the id telling apart what was created in one millisecond. */
+export interface JobKey {
+  readonly createdAt: Date;
+  readonly jobId: string;
+}
+
+/**
+ * Jobs by their ids, each of the workspace that it is asked for in. Only the columns that are named are read, beside the
+ * two that tell which item a row answers; the others are missing.
+ */
+export function findJobs(
+  prisma: PrismaClient,
+  items: readonly ScopedId[],
+  fields: readonly JobField[],
+): Promise<AiJob[]> {
+  const columns = jobColumns([...new Set<JobField>(["jobId", "workspaceId", ...fields])]);
+  return prisma.$queryRaw<AiJob[]>`
+    SELECT ${columns} FROM ${scopedIdTable(items)} JOIN ai_jobs ON job_id = asked_id AND workspace_id = asked_workspace_id`;
+}
+
+/** Jobs that match, newest first. Only the columns that are named are read; the others are missing. */
+export function listJobs(
+  prisma: PrismaClient,
+  workspaceId: string,
+  filter: JobFilter,
+  slice: Slice<JobKey>,
+  fields: readonly JobField[],
+): Promise<AiJob[]> {
+  const { limit, fromEnd } = slice;
+  const direction = fromEnd ? Prisma.sql`ASC` : Prisma.sql`DESC`;
+  const order = Prisma.sql`ORDER BY created_at ${direction}, job_id ${direction} LIMIT ${limit}`;
+  return prisma.$queryRaw<AiJob[]>`
+    SELECT ${jobColumns(fields)} FROM (${selectJobs(ALL, workspaceId, filter, withinSlice(slice), order)}) AS job ${order}`;
+}
+
+/** How many jobs match: exact, so it costs more the more there are, and is read only where a client asks for it. */
+export async function countJobs(prisma: PrismaClient, workspaceId: string, filter: JobFilter): Promise<number> {
+  const counts = selectJobs(Prisma.sql`count(*) AS jobs`, workspaceId, filter, [], Prisma.empty);
+  const [row] = await prisma.$queryRaw<{ jobs: bigint }[]>`
+    SELECT coalesce(sum(jobs), 0)::bigint AS jobs FROM (${counts}) AS walk`;
+  return Number(row?.jobs);
+}
+
+/** Jobs that something is to be done with. */
+export interface JobSelection extends JobFilter {
+  /** Whether those that have cost more than their budget are left out. */
+  readonly withinBudget?: boolean;
+}
+
+/** A select of such jobs, oldest first, for a statement that does something with them. */
+export function selectOldestJobs(workspaceId: string, selection: JobSelection, limit: number): Prisma.Sql {
+  const order = Prisma.sql`ORDER BY created_at, job_id LIMIT ${limit}`;
+  const budget = selection.withinBudget ? [Prisma.sql`(token_budget IS NULL OR total_tokens <= token_budget)`] : [];
+  const source = selectJobs(ALL, workspaceId, selection, budget, order);
+  return Prisma.sql`SELECT job_id, created_at FROM (${source}) AS job ${order}`;
+}
+
+const ALL = Prisma.sql`*`;
+
+/**
+ * `what` of the jobs that match, for one walk along an index or for several: whoever uses it puts the walks together,
+ * by ordering and limiting again or by adding up.
+ *
+ * Where states or kinds are asked for, each pair of a state and a kind is a short walk of its own along the index that
+ * they lead. One condition on both columns would read, and then drop, every job that is newer than those that match.
+ * @param tail what each walk ends with: its order and limit.
+ */
+function selectJobs(
+  what: Prisma.Sql,
+  workspaceId: string,
+  filter: JobFilter,
+  bounds: readonly Prisma.Sql[],
+  tail: Prisma.Sql,
+): Prisma.Sql {
+  const wanted: Partial<Record<OneOf["column"], readonly string[]>> = {};
+  const conditions = [Prisma.sql`workspace_id = ${workspaceId}::uuid`, ...bounds];
+  for (const { sql } of conditionsOf(filter)) {
+    if ("column" in sql) wanted[sql.column] = sql.words;
+    else conditions.push(sql);
+  }
+  const where = Prisma.join(conditions, " AND ");
+  if (!wanted.state && !wanted.job_kind) return Prisma.sql`SELECT ${what} FROM ai_jobs WHERE ${where} ${tail}`;
+  return Prisma.sql`
+    SELECT walk.* FROM unnest(${wanted.state ?? STATES}::text[]::"JobState"[]) AS wanted_state,
+      unnest(${wanted.job_kind ?? KINDS}::text[]::"JobKind"[]) AS wanted_kind,
+      LATERAL (SELECT ${what} FROM ai_jobs WHERE state = wanted_state AND job_kind = wanted_kind AND ${where} ${tail}) AS walk`;
+}
+
+const STATES = Object.values(JobState).map((state) => toDbEnum(state));
+const KINDS = Object.values(JobKind).map((kind) => toDbEnum(kind));
+
+function withinSlice({ after, before }: Slice<JobKey>): Prisma.Sql[] {
+  return [
+    ...(after ? [Prisma.sql`(created_at, job_id) < (${after.createdAt}, ${after.jobId}::uuid)`] : []),
+    ...(before ? [Prisma.sql`(created_at, job_id) > (${before.createdAt}, ${before.jobId}::uuid)`] : []),
+  ];
+}

@@ -1,0 +1,126 @@
+import type { WorkflowRun } from "../db/generated/client/client.ts";
+import { type JobSummary } from "../db/job-columns.ts";
+import type { JsonValue } from "../db/rows.ts";
+import { InvalidInputError } from "../errors.ts";
+import type { EntityRef } from "../jobs/access-mode.ts";
+import { checkCapability } from "../jobs/capabilities.ts";
+import type { ReportedJob } from "../jobs/lock.ts";
+import type { MetricsDelta } from "../jobs/metrics.ts";
+import { transitionTo } from "../jobs/state.ts";
+import { type JobChange } from "../jobs/version.ts";
+import { admitReport, type ReportRefusal } from "./admission.ts";
+import type { LockedRun } from "./lock.ts";
+import { assessReport, type PolicyError, type PolicyViolation } from "./policy.ts";
+import type { Report } from "./report.ts";
+import type { RunEnd } from "./store.ts";
+import type { ViolatingRun } from "./violating-runs.ts";
+
+/** What a worker reports of a run whose work is done. */
+export interface Completion extends Report {
+  readonly jobOutputs: JsonValue;
+  readonly writtenEntities: readonly EntityRef[];
+  readonly issues: readonly string[];
+  /** Somebody else decides whether the outputs are good before they count as applied. */
+  readonly needsValidation?: boolean;
+  readonly metrics: MetricsDelta;
+}
+
+/** A run that its worker has ended, with its job. */
+export interface EndedRun {
+  readonly job: JobSummary;
+  readonly run: WorkflowRun;
+}
+
+/** Why one completion did not complete its job. */
+export type CompletionError = ReportRefusal | InvalidInputError | PolicyError;
+
+/** What is done with one completion. */
+export type CompletionDecision =
+  /** It changes nothing. */
+  | { readonly kind: "REFUSED"; readonly error: CompletionError }
+  /** It was accepted before. */
+  | { readonly kind: "REPEAT"; readonly job: ReportedJob; readonly run: WorkflowRun }
+  /** It fails its run. */
+  | { readonly kind: "VIOLATION"; readonly violating: ViolatingRun }
+  /** It ends its run as it says. */
+  | {
+      readonly kind: "ENDED";
+      readonly completion: Completion;
+      readonly change: JobChange<ReportedJob>;
+      readonly run: WorkflowRun;
+      readonly end: RunEnd;
+    };
+
+/**
+ * Decides what a completion does (section 6). Pure: what is decided is written with that of the other completions of a call.
+ * @param found its run, under the job's lock.
+ * @param path where the completion stands in the caller's input.
+ */
+export function decideCompletion(
+  completion: Completion,
+  found: LockedRun | undefined,
+  path: readonly string[],
+): CompletionDecision {
+  const state = stateAfter(completion);
+  const admission = admitReport(completion, found, {
+    to: state,
+    endsRun: true,
+    violations: ["ACCESS_MODE_VIOLATION", "BUDGET_EXCEEDED", "CAPABILITY_DENIED"],
+    path,
+  });
+  switch (admission.kind) {
+    case "REFUSED":
+    case "ID_TAKEN":
+      return { kind: "REFUSED", error: admission.error };
+    case "REPEAT":
+      return { kind: "REPEAT", job: admission.job, run: admission.run };
+    case "ADMITTED":
+      break;
+  }
+  const { job, run, hasOpenNodes } = admission;
+  const { granted, capability } = checkCapability(job.jobKind, job.capabilities);
+  const alsoWrong = granted ? refuseOpenNodes(hasOpenNodes, path) : denied(capability);
+  const assessment = assessReport(job, completion, path, alsoWrong);
+  if (assessment.kind === "REFUSED") return assessment;
+  const violating = { job, run, report: completion };
+  if (assessment.kind === "VIOLATION") {
+    return { kind: "VIOLATION", violating: { ...violating, violation: assessment.violation } };
+  }
+  const { metrics, overBudget } = assessment;
+  if (overBudget) return { kind: "VIOLATION", violating: { ...violating, violation: overBudget, metrics } };
+  const reason = state.toLowerCase();
+  const change: JobChange<ReportedJob> = {
+    job,
+    set: {
+      ...metrics,
+      ...transitionTo(job, state, reason),
+      jobOutputs: completion.jobOutputs,
+      issues: [...completion.issues],
+      errorMessage: null,
+    },
+    event: {
+      type: "STATE_CHANGED",
+      by: { actor: "AGENT", actorId: run.workerId },
+      capabilityId: capability,
+      payload: { reason, issues: completion.issues.length },
+    },
+  };
+  // A run that awaits a verdict has no lease any more, and has not finished (section 6).
+  const finishedAt = completion.needsValidation ? null : job.now;
+  return { kind: "ENDED", completion, change, run, end: { id: run.id, state, errorMessage: null, finishedAt } };
+}
+
+function denied(capability: string): PolicyViolation<"CAPABILITY_DENIED"> {
+  return { code: "CAPABILITY_DENIED", detail: capability };
+}
+
+function refuseOpenNodes(hasOpenNodes: boolean, path: readonly string[]): InvalidInputError | null {
+  if (!hasOpenNodes) return null;
+  const message = "A node of this run has not finished: report how it ended, then complete.";
+  return new InvalidInputError([...path, "workflowRunId"], message);
+}
+
+function stateAfter({ needsValidation, issues }: Completion) {
+  if (needsValidation) return "AWAITING_VALIDATION";
+  return issues.length === 0 ? "COMPLETED" : "COMPLETED_WITH_ISSUES";
+}

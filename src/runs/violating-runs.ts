@@ -1,0 +1,83 @@
+import type { WorkflowRun } from "../db/generated/client/client.ts";
+import type { JobMetrics } from "../db/metrics.ts";
+
+import type { Transaction } from "../db/transaction.ts";
+import type { ReportedJob } from "../jobs/lock.ts";
+import { transitionTo } from "../jobs/state.ts";
+import { type WrittenVersion, writeVersions } from "../jobs/store.ts";
+import { capabilityDenial, ENGINE, type EventDraft } from "../log/event.ts";
+import { type PolicyError, type PolicyViolation, type PolicyViolationCode, policyError } from "./policy.ts";
+import { insertReportsCte, type Report, toReportRows } from "./report.ts";
+import { endRunsCte, type RunEnd } from "./store.ts";
+
+/** A run that fails because a report on it violated a policy. */
+export interface ViolatingRun<Code extends PolicyViolationCode = PolicyViolationCode> {
+  readonly job: ReportedJob;
+  readonly run: WorkflowRun;
+  /** It is kept with the violation: sent again, it gets the same error. */
+  readonly report: Report;
+  readonly violation: PolicyViolation<Code>;
+  /** What is applied of the report all the same: metrics that exceed a budget are kept. */
+  readonly metrics?: JobMetrics;
+}
+
+/** Fails a run with its job, as section 6 says: what its worker is answered. */
+export async function failViolatingRun<Code extends PolicyViolationCode>(
+  tx: Transaction,
+  violating: ViolatingRun<Code>,
+): Promise<PolicyError<Code>> {
+  const [failed] = await failViolatingRuns(tx, [violating]);
+  return policyError(violating.violation, failed?.job ?? violating.job);
+}
+
+/**
+ * Fails runs with their jobs, in one statement however many they are.
+ * @returns in the order of `violating`, each job as it now stands.
+ */
+export function failViolatingRuns(
+  tx: Transaction,
+  violating: readonly ViolatingRun[],
+): Promise<readonly WrittenVersion<ReportedJob>[]> {
+  const ends = violating.map(({ job, run, violation }): RunEnd => {
+    return { id: run.id, state: "FAILED", errorMessage: policyError(violation, job).message, finishedAt: job.now };
+  });
+  const keptReports = violating.flatMap(({ report, job, violation }) => toReportRows(report, job, { violation }));
+  return writeVersions(
+    tx,
+    violating.map(({ job, run, violation, metrics }) => ({
+      job,
+      set: {
+        ...metrics,
+        ...transitionTo(job, "FAILED", reasonOf(violation)),
+        // A denial says all there is to say in its reason, wherever it is made.
+        errorMessage: violation.code === "CAPABILITY_DENIED" ? null : policyError(violation, job).message,
+      },
+      event: eventOf(job, run, violation),
+    })),
+    [...endRunsCte(ends), ...insertReportsCte(keptReports)],
+  );
+}
+
+/** Machine-readable: the job's `statusReason`. */
+function reasonOf({ code, detail }: PolicyViolation): string {
+  return code === "CAPABILITY_DENIED" ? `capability_denied: ${detail}` : code.toLowerCase();
+}
+
+function eventOf(job: ReportedJob, run: WorkflowRun, violation: PolicyViolation): EventDraft {
+  switch (violation.code) {
+    case "CAPABILITY_DENIED":
+      return capabilityDenial(job, violation.detail, "completion");
+    case "ACCESS_MODE_VIOLATION":
+      return {
+        type: "STATE_CHANGED",
+        by: { actor: "AGENT", actorId: run.workerId },
+        payload: { reason: reasonOf(violation), detail: violation.detail },
+      };
+    case "BUDGET_EXCEEDED":
+      return {
+        type: "STATE_CHANGED",
+        by: ENGINE,
+        payload: { reason: reasonOf(violation), ace_code: "ACE-001", detail: violation.detail },
+      };
+  }
+}

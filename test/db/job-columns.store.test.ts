@@ -1,0 +1,32 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { declarationOf, JOB_FIELDS } from "../../src/db/job-columns.ts";
+import { OWN_EVENT_DECLARATIONS } from "../../src/log/columns.ts";
+import { openTestDatabase, type TestDatabase } from "../support/database.ts";
+
+/** The types that statements declare are those that the database has. */
+
+let db: TestDatabase;
+beforeAll(async () => {
+  db = await openTestDatabase();
+});
+afterAll(() => db.close());
+
+/** The columns of a table with their types, as `declarationOf` writes them. */
+async function columnsOf(table: string): Promise<readonly string[]> {
+  const rows = await db.prisma.$queryRaw<{ name: string; type: string }[]>`
+    SELECT a.attname::text AS name, CASE WHEN t.typtype = 'e' THEN format('"%s"', t.typname)
+      WHEN t.typcategory = 'A' THEN (SELECT typname || '[]' FROM pg_type WHERE oid = t.typelem) ELSE t.typname END AS type
+    FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+    WHERE a.attrelid = ${table}::regclass AND a.attnum > 0 AND NOT a.attisdropped`;
+  return rows.map(({ name, type }) => `${name} ${type}`);
+}
+
+test("every column of a job is described, with the type that it has", async () => {
+  expect(JOB_FIELDS.map(declarationOf).toSorted()).toEqual((await columnsOf("ai_jobs")).toSorted());
+});
+
+test("what an event has of its own has the types of its columns", async () => {
+  const own = OWN_EVENT_DECLARATIONS.map((declaration) => declaration.replace(/^event_/, ""));
+  expect(own.length).toBeGreaterThan(0);
+  expect(await columnsOf("flight_recorder_events")).toEqual(expect.arrayContaining(own));
+});

@@ -1,0 +1,217 @@
+import fc from "fast-check";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { Prisma, type PrismaClient } from "../../src/db/generated/client/client.ts";
+import { type BulkActionKind, JobKind, JobState } from "../../src/db/generated/client/enums.ts";
+import { toRecordset } from "../../src/db/rows.ts";
+import type { Engine } from "../../src/engine.ts";
+import { InvalidInputError } from "../../src/errors.ts";
+import { cancelAiJobs, retryAiJobs } from "../../src/jobs/bulk/action.ts";
+import { type JobFilter, matcherOf } from "../../src/jobs/filter.ts";
+import { countJobs, listJobs } from "../../src/jobs/list.ts";
+import { canRetry, isTerminal, mayBecome } from "../../src/jobs/state.ts";
+import { CHAIN_START } from "../../src/log/hash.ts";
+import { type LoggedEvent, readEventsBetween } from "../../src/log/read.ts";
+import { NIL_UUID } from "../../src/uuid.ts";
+import { openTestDatabase, type TestDatabase } from "../support/database.ts";
+import { engineOn, ok, SOMEBODY } from "../support/engine.ts";
+import { tenfoldInLong } from "../support/long.ts";
+
+/**
+ * A filter means the same wherever it is asked: in a list, in its count, to a subscription, and for a bulk action.
+ * Jobs and filters are drawn from few values, so that they meet often, also at the edge of a bound.
+ */
+
+const RUNS = tenfoldInLong(100);
+/** Jobs of a run at most: the log gives no more events than a hundred in one read. */
+const MAX_JOBS = 30;
+const START = Date.UTC(2026, 0, 1);
+
+let db: TestDatabase;
+let prisma: PrismaClient;
+let engine: Engine;
+beforeAll(async () => {
+  db = await openTestDatabase();
+  prisma = db.prisma;
+  engine = engineOn(db);
+});
+afterAll(() => db.close());
+
+const KINDS = [JobKind.DOC_EDIT, JobKind.SHEET_TRANSFORM, JobKind.TERMINAL_EXEC];
+
+const jobs = fc.array(
+  fc.record({
+    state: fc.constantFrom(...Object.values(JobState)),
+    jobKind: fc.constantFrom(...KINDS),
+    protocolId: fc.constantFrom("one", "two"),
+    /** Number of the job that is its parent, which may be one that there is not. */
+    parent: fc.option(fc.nat(1)),
+    /** Milliseconds after the start. */
+    created: fc.nat(3),
+  }),
+  { maxLength: MAX_JOBS, size: "max" },
+);
+type DrawnJob = typeof jobs extends fc.Arbitrary<readonly (infer Job)[]> ? Job : never;
+
+const moments = fc.integer({ min: -1, max: 4 });
+
+/** A value as often as null, and both together as often as left out: most filters give one or two conditions. */
+const maybe = <Value>(value: fc.Arbitrary<Value>) => fc.option(value, { freq: 2 });
+const conditions = {
+  states: maybe(fc.array(fc.constantFrom(...Object.values(JobState)), { maxLength: 12, size: "max" })),
+  kinds: maybe(fc.array(fc.constantFrom(...KINDS), { maxLength: 4, size: "max" })),
+  protocolId: maybe(fc.constantFrom("one", "two", "nobody's")),
+  parentJobId: maybe(fc.nat(2)),
+  createdAfter: maybe(moments),
+  createdBefore: maybe(moments),
+};
+/** A new field of a filter does not compile until it is drawn, too. */
+const filters = fc.record(conditions satisfies Record<keyof JobFilter, unknown>, { requiredKeys: [] });
+type DrawnFilter = typeof filters extends fc.Arbitrary<infer Filter> ? Filter : never;
+
+/** What one run works with: its workspace and the ids of its jobs, which no other run has. */
+class World {
+  static #count = 0;
+  readonly #prefix: string;
+
+  constructor() {
+    World.#count += 1;
+    this.#prefix = World.#count.toString(16).padStart(8, "0");
+  }
+
+  get workspaceId(): string {
+    return `${this.#prefix}-0000-7000-9000-000000000000`;
+  }
+
+  jobId(number: number): string {
+    return `${this.#prefix}-0000-7000-8000-${number.toString(16).padStart(12, "0")}`;
+  }
+
+  filter({ parentJobId: parent, createdAfter, createdBefore, ...rest }: DrawnFilter): JobFilter {
+    return {
+      ...rest,
+      ...(parent === undefined ? {} : { parentJobId: parent === null ? null : this.jobId(parent) }),
+      ...(createdAfter === undefined ? {} : { createdAfter: createdAfter === null ? null : moment(createdAfter) }),
+      ...(createdBefore === undefined ? {} : { createdBefore: createdBefore === null ? null : moment(createdBefore) }),
+    };
+  }
+
+  /** Inserts the jobs by plain SQL, past the triggers: any state at once, and parents that have ended or are not there. */
+  async insert(drawn: readonly DrawnJob[]): Promise<void> {
+    const { workspaceId } = this;
+    const rows = drawn.map(({ state, jobKind, protocolId, parent, created }, number) => ({
+      jobId: this.jobId(number),
+      state,
+      jobKind,
+      protocolId,
+      parentJobId: parent === null ? null : this.jobId(parent),
+      createdAt: moment(created),
+      completedAt: isTerminal(state) ? moment(created) : null,
+    }));
+    await prisma.$transaction([
+      prisma.$executeRaw`SET LOCAL session_replication_role = replica`,
+      prisma.$executeRaw`INSERT INTO workspaces (workspace_id) VALUES (${workspaceId}::uuid)`,
+      prisma.$executeRaw`
+        WITH job AS (
+          INSERT INTO ai_jobs (job_id, workspace_id, trace_id, state, job_kind, protocol_id, parent_job_id, root_job_id,
+            created_at, completed_at, status_reason, profile_id, capability_profile_id, submit_hash, order_xid, chain_hash)
+          SELECT job_id, ${workspaceId}::uuid, job_id, state, job_kind, protocol_id, parent_job_id, parent_job_id,
+            created_at, completed_at, 'test', 'default', 'default', ${CHAIN_START}, current_order_xid(), ${CHAIN_START}
+          FROM json_populate_recordset(NULL::ai_jobs, ${toRecordset(rows)})
+          RETURNING *
+        )
+        INSERT INTO flight_recorder_events (event_id, job_id, version, order_xid, workspace_id, trace_id, type, actor,
+          actor_id, state, recorded_at, prev_hash, hash)
+        SELECT job_id, job_id, version, order_xid, workspace_id, trace_id, 'job_submitted', 'human', 'test', state,
+          created_at, ${CHAIN_START}, ${CHAIN_START}
+        FROM job`,
+    ]);
+  }
+
+  /** The jobs as the feed tells subscribers of them. */
+  async told(): Promise<readonly LoggedEvent[]> {
+    const start = { orderXid: 0n, jobId: NIL_UUID, version: 0 };
+    const end = { ...start, orderXid: BigInt(Number.MAX_SAFE_INTEGER) };
+    return readEventsBetween(prisma, { workspaceId: this.workspaceId }, start, end);
+  }
+
+  async list(filter: JobFilter): Promise<readonly string[]> {
+    const slice = { limit: MAX_JOBS + 1, fromEnd: false };
+    return (await listJobs(prisma, this.workspaceId, filter, slice, ["jobId"])).map(({ jobId }) => jobId);
+  }
+
+  act(kind: BulkActionKind, filter: JobFilter) {
+    const input = { filter, limit: MAX_JOBS + 1 };
+    return kind === "RETRY"
+      ? retryAiJobs(engine, this.workspaceId, SOMEBODY, input)
+      : cancelAiJobs(engine, this.workspaceId, SOMEBODY, { ...input, reason: "test" });
+  }
+
+  /** The jobs that an action is about, in the order of its items. */
+  async itemsOf(action: { readonly id: string }): Promise<readonly string[]> {
+    const rows = await prisma.$queryRaw<{ jobId: string }[]>(Prisma.sql`
+      SELECT job_id AS "jobId" FROM bulk_action_items WHERE bulk_action_id = ${action.id}::uuid ORDER BY position`);
+    return rows.map(({ jobId }) => jobId);
+  }
+}
+
+function moment(milliseconds: number): Date {
+  return new Date(START + milliseconds);
+}
+
+/** Newest first, as the list is. */
+function byAge(one: LoggedEvent, other: LoggedEvent): number {
+  return Number(other.job.createdAt) - Number(one.job.createdAt) || (one.job.jobId < other.job.jobId ? 1 : -1);
+}
+
+const CHANGEABLE = {
+  CANCEL: Object.values(JobState).filter((state) => mayBecome(state, "CANCELLED")),
+  RETRY: Object.values(JobState).filter(canRetry),
+} as const satisfies Record<BulkActionKind, readonly JobState[]>;
+
+const hasEmptyList = ({ states, kinds }: JobFilter) => states?.length === 0 || kinds?.length === 0;
+const isGiven = (value: unknown) => value !== null && value !== undefined;
+
+test(
+  "a filter means the same to a list, its count, a subscription and a bulk action",
+  async () => {
+    /** Of how many filters some jobs, but not all, matched: they alone tell a condition from one that always holds. */
+    let telling = 0;
+    const kinds = fc.constantFrom<BulkActionKind>("CANCEL", "RETRY");
+    const property = fc.asyncProperty(
+      jobs,
+      fc.array(filters, { minLength: 1, maxLength: 4 }),
+      kinds,
+      async (...drawn) => {
+        const [drawnJobs, drawnFilters, kind] = drawn;
+        const world = new World();
+        await world.insert(drawnJobs);
+        const told = (await world.told()).toSorted(byAge);
+        expect(told).toHaveLength(drawnJobs.length);
+        for (const filter of drawnFilters.map((each) => world.filter(each))) {
+          const matches = matcherOf(filter);
+          const listed = await world.list(filter);
+          expect(told.filter(({ job, event }) => matches(job, event.state)).map(({ job }) => job.jobId)).toEqual(
+            listed,
+          );
+          expect(await countJobs(prisma, world.workspaceId, filter)).toBe(listed.length);
+          if (hasEmptyList(filter)) expect(listed).toEqual([]);
+          if (listed.length > 0 && listed.length < told.length) telling += 1;
+        }
+        // Last, and of one filter only: it changes the jobs.
+        const filter = world.filter(drawnFilters[0] ?? {});
+        const listed = await world.list({ ...filter, states: filter.states ?? CHANGEABLE[kind] });
+        const answer = await world.act(kind, filter);
+        if (hasEmptyList(filter) || !Object.values(filter).some(isGiven)) {
+          expect(answer).toBeInstanceOf(InvalidInputError);
+          expect((await world.told()).toSorted(byAge)).toEqual(told);
+        } else {
+          expect(await world.itemsOf(ok(answer))).toEqual(listed.toReversed());
+        }
+      },
+    );
+    await fc.assert(property, { numRuns: RUNS, plugins: [fc.unbiased()] });
+
+    expect(telling).toBeGreaterThan(RUNS / 3);
+  },
+  tenfoldInLong(120_000),
+);
