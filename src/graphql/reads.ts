@@ -7,7 +7,7 @@ import type {
   FlightRecorderEvent as RecorderEvent,
   WorkflowRun as Run,
 } from "../db/generated/client/client.ts";
-import type { JobField } from "../db/rows.ts";
+import type { JobField } from "../db/job-columns.ts";
 import type { Slice } from "../db/slice.ts";
 import { type ActionCounts, countItems, listItemsOf } from "../jobs/bulk/items.ts";
 import type { JobFilter } from "../jobs/filter.ts";
