@@ -16,6 +16,10 @@ export class FolderInUseError extends Error {
  * Each process writes an entry of its own and then looks for others: of two that start at once at least one sees the
  * other, so two never both hold it. An entry whose process has died is removed by whoever sees it, at once: there
  * is no lease to wait for and, every entry's name being unique, nothing that two takers could race for.
+ *
+ * It sees the processes of its own machine, or container: two containers must not be given the same folder.
+ * @param folder is made where it is missing, and holds nothing else.
+ * @throws FolderInUseError when another live process holds it.
  */
 export async function lockFolder(folder: string): Promise<() => Promise<void>> {
   await mkdir(folder, { recursive: true });

@@ -20,7 +20,7 @@ export interface Database {
   readonly kind: DatabaseLocation["kind"];
   /**
    * Has `reader`, instead of an earlier one, called whenever a COMMIT has been sent: it may read something right behind it
-   * (connection.ts). Missing on the embedded store, which has one connection.
+   * (pool.ts). Missing on the embedded store, which has one connection.
    */
   readBehindCommits?(reader: (read: ReadRows) => void): void;
   close(): Promise<void>;

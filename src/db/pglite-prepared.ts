@@ -3,7 +3,7 @@ import { preparedStatementNames } from "./prepared.ts";
 
 const { serialize } = protocol;
 
-/** `PGlite.query` for statements that are planned once (planned-once.ts), which it has no means for: by the protocol. */
+/** `PGlite.query` for statements that are planned once (prepared.ts), which it has no means for: by the protocol. */
 export class PreparedStatements {
   readonly #pglite: PGlite;
   readonly #nameOf = preparedStatementNames();

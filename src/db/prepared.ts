@@ -25,7 +25,7 @@ export function preparedStatementNames(): (query: { readonly sql: string }) => s
 export const SET_GENERIC_PLAN = "SET LOCAL plan_cache_mode = force_generic_plan";
 
 /**
- * A table by whose rows a statement that is planned once finds others: `FROM ${few(rows, count)} AS n WHERE t.id = n.id`.
+ * A table by whose rows a statement that is planned once finds others: `FROM ${estimateFewRows(rows, count)} AS n WHERE t.id = n.id`.
  * Of a list that it does not know PostgreSQL expects 100 rows; while `t` is small, reading all of it then looks cheaper
  * than finding a hundred, and what was planned so would still read all of it when it is large. Of a LIMIT that it does
  * not know it expects a tenth, and so of these two one row: then it finds each by its index, whatever there is in `t`.
