@@ -31,7 +31,7 @@ export interface Page<Row> {
 }
 
 /** A moment in a cursor: a forged one must not reach the database as one that it cannot hold. */
-export const moment = z.iso
+export const storableDate = z.iso
   .datetime()
   .transform((text) => new Date(text))
   .refine(isStorableDate);

@@ -8,9 +8,10 @@ import { DOCUMENT_BYTES, deltaOf, PAYLOAD_BYTES, reportId } from "../inputs.ts";
 import { type ErrorsOf, errorTypes, isPayloadWith, orThrow } from "../result.ts";
 import { AiJob } from "../types/ai-job.ts";
 import { MetricsDelta } from "../types/job-metrics.ts";
+import { JobPoisoned } from "../types/job-poisoned.ts";
+import { NodeExecution } from "../types/node-execution.ts";
 import { withDocuments } from "../types/relations.ts";
-import { NodeExecution, WorkflowRun } from "../types/workflow-run.ts";
-import { JobPoisoned } from "./report-security-violation.ts";
+import { WorkflowRun } from "../types/workflow-run.ts";
 
 const WorkflowStepInput = builder.inputType("WorkflowStepInput", {
   description: "How one step of a run stands: report STARTED, then SUCCEEDED or FAILED.",

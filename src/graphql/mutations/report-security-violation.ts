@@ -1,50 +1,11 @@
-import type { PoisonedJob } from "../../claims/guard-and-deliver.ts";
-import type { FlightRecorderEvent as Event } from "../../db/generated/client/client.ts";
 import * as errors from "../../errors.ts";
 import { boundedText } from "../../jobs/input-text.ts";
-import {
-  aceCodeOf,
-  type HandledViolation,
-  reportSecurityViolation,
-  type SecurityViolation,
-} from "../../security/poison.ts";
+import { aceCodeOf, type HandledViolation, reportSecurityViolation } from "../../security/poison.ts";
 import { builder } from "../builder.ts";
 import { ViolationActionEnum, ViolationTypeEnum } from "../enums.ts";
-import { FlightRecorderEvent } from "../queries/flight-recorder-events.ts";
 import { type ErrorsOf, errorTypes, isPayloadWith, orThrow } from "../result.ts";
 import { AiJob } from "../types/ai-job.ts";
-
-const SecurityViolation = builder
-  .objectRef<SecurityViolation & { readonly event: Event }>("SecurityViolation")
-  .implement({
-    description: "What a guard found (section 5).",
-    fields: (t) => ({
-      violationType: t.expose("violationType", { type: ViolationTypeEnum, description: "What sort of finding." }),
-      aceCode: t.exposeString("aceCode", { description: "Its code, such as ACE-014." }),
-      guardName: t.exposeString("guardName", { description: "The guard that found it." }),
-      trigger: t.exposeString("trigger", { description: "What matched and where; never the scanned content." }),
-      sourceId: t.exposeString("sourceId", {
-        nullable: true,
-        description: "The snippet's source; null for job inputs.",
-      }),
-      description: t.exposeString("description", { description: "For people." }),
-      event: t.expose("event", { type: FlightRecorderEvent, description: "The event that tells of it." }),
-    }),
-  });
-
-export const JobPoisoned = builder.objectRef<PoisonedJob>("JobPoisoned").implement({
-  description:
-    "This call poisoned the job; that is committed. The worker must stop and discard what it made of the job.",
-  isTypeOf: isPayloadWith("violation"),
-  fields: (t) => ({
-    job: t.expose("job", { type: AiJob, description: "The job, POISONED." }),
-    violation: t.field({
-      type: SecurityViolation,
-      description: "What was found.",
-      resolve: ({ violation, event }) => ({ ...violation, event }),
-    }),
-  }),
-});
+import { FlightRecorderEvent } from "../types/flight-recorder-event.ts";
 
 const ReportSecurityViolationInput = builder.inputType("ReportSecurityViolationInput", {
   description: "A violation that a guard outside this server, or a person, found.",

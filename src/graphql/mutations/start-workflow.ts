@@ -4,8 +4,8 @@ import * as errors from "../../errors.ts";
 import { builder } from "../builder.ts";
 import { leaseSeconds, workerId } from "../inputs.ts";
 import { type ErrorsOf, errorTypes, isPayloadWith, orThrow } from "../result.ts";
+import { JobPoisoned } from "../types/job-poisoned.ts";
 import { WorkflowClaim } from "../types/workflow-claim.ts";
-import { JobPoisoned } from "./report-security-violation.ts";
 
 const StartWorkflowInput = builder.inputType("StartWorkflowInput", {
   description: "Which job a worker takes.",

@@ -4,9 +4,9 @@ import { builder } from "../builder.ts";
 import { namesBelow } from "../connection.ts";
 import type { GraphQLContext } from "../context.ts";
 import { AiJobChangeKindEnum, JobStateEnum } from "../enums.ts";
-import { AiJobFilter } from "../queries/ai-jobs.ts";
-import { FlightRecorderEvent } from "../queries/flight-recorder-events.ts";
 import { AiJob, jobFieldsOf } from "../types/ai-job.ts";
+import { AiJobFilter } from "../types/ai-job-filter.ts";
+import { FlightRecorderEvent } from "../types/flight-recorder-event.ts";
 import { JobMetrics } from "../types/job-metrics.ts";
 import { type Change, type ChangeStream, changesOfJob, changesOfJobs } from "./job-changes.ts";
 

@@ -8,7 +8,7 @@ import type { FeedItem, Subscriber } from "../../live/subscriber.ts";
 import { comparePositions, encodeCursor, type LogPosition, MAX_DELIVERED_AHEAD } from "../../log/cursor.ts";
 import type { GraphQLContext } from "../context.ts";
 import type { ReadsById } from "../reads.ts";
-import { onlyOne } from "../types/relations.ts";
+import { referencedRow } from "../types/relations.ts";
 import type { WatchRight } from "./watch-rule.ts";
 
 /** What subscribers are told: snapshots, then what the feed brings, without a seam (section 10). */
@@ -194,7 +194,7 @@ async function readJob(
   fields: readonly JobField[],
   { workspaceId, jobId: id }: Pick<Job, "workspaceId" | "jobId">,
 ): Promise<Job> {
-  return onlyOne(await reads.job({ workspaceId, id }, fields));
+  return referencedRow(await reads.job({ workspaceId, id }, fields));
 }
 
 function snapshot(cursor: string, row: Job, job: Change["job"]): Change {
