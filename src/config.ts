@@ -59,14 +59,14 @@ const environment = z.object({
  */
 export function readConfig(env: Readonly<Record<string, string | undefined>>): Config {
   // An empty variable is an unset one: that is how Compose files and shells leave them.
-  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ""));
-  const parsed = environment.safeParse(given);
+  const settings = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ""));
+  const parsed = environment.safeParse(settings);
   if (!parsed.success) {
-    const faults = parsed.error.issues.map(({ path, message }) => `  ${path[0]?.toString() ?? "?"}: ${message}`);
-    throw new ConfigError(`The server cannot start with these settings:\n${faults.join("\n")}`);
+    const problems = parsed.error.issues.map(({ path, message }) => `  ${path[0]?.toString() ?? "?"}: ${message}`);
+    throw new ConfigError(`The server cannot start with these settings:\n${problems.join("\n")}`);
   }
   const values = parsed.data;
-  const database = locate(values.DATABASE_URL, values.DATABASE_POOL_SIZE);
+  const database = toDatabaseLocation(values.DATABASE_URL, values.DATABASE_POOL_SIZE);
   if (values.REDIS_URL !== undefined && database.kind !== "postgres") {
     throw new ConfigError(
       "The server cannot start with these settings:\n" +
@@ -87,7 +87,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   };
 }
 
-function locate(url: string, poolSize: number): DatabaseLocation {
+function toDatabaseLocation(url: string, poolSize: number): DatabaseLocation {
   if (url === "memory:") return { kind: "memory" };
   if (url.startsWith("file:") && url.length > "file:".length)
     return { kind: "folder", path: url.slice("file:".length) };

@@ -54,8 +54,8 @@ export abstract class AppError extends Error {
 
 export class NotFoundError extends AppError {
   readonly code = "NOT_FOUND";
-  constructor(what: string) {
-    super(`There is no ${what} in this workspace.`);
+  constructor(noun: string) {
+    super(`There is no ${noun} in this workspace.`);
   }
 }
 

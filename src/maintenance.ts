@@ -1,20 +1,20 @@
 import type { Logger } from "pino";
 import type { Engine } from "./engine.ts";
 import { resumeBulkActions } from "./jobs/bulk/action.ts";
-import { LONGEST_LAG_MS, lagWatch } from "./live/lag.ts";
+import { MAX_LAG_MS, watchLag } from "./live/lag.ts";
 import { recoverStalledRuns } from "./runs/recover.ts";
 import { foldTotals } from "./totals/fold.ts";
 
 /** What a server does again and again beside its requests. Several servers may do each of these at once. */
 
 /** How often totals are folded: what came since is added by each who reads them. */
-const FOLD_EVERY_MS = 1_000;
+const FOLD_INTERVAL_MS = 1_000;
 /** How often somebody looks whether an open transaction holds the feed back. */
-const LAG_LOOK_MS = 5_000;
+const LAG_CHECK_INTERVAL_MS = 5_000;
 /** How long a bulk action must have made no progress before a sweep goes on with it: its own server may be at it. */
 const BULK_ACTION_IDLE_SECONDS = 10;
 /** The same for a start, which finds what a crash left behind: a server that lives does a batch in less. */
-const BULK_ACTION_LEFT_SECONDS = 1;
+const BULK_ACTION_IDLE_AT_START_SECONDS = 1;
 
 export interface MaintenanceTasks {
   readonly health: MaintenanceHealth;
@@ -32,7 +32,7 @@ export interface MaintenanceHealth {
 /** Settles what a crash left behind, before the first request: nobody sees it then (section 6). */
 export async function recoverAtStart(engine: Engine, log: Logger): Promise<void> {
   await recoverStalledRuns(engine);
-  await resumeUnfinishedActions(engine, log, BULK_ACTION_LEFT_SECONDS);
+  await resumeUnfinishedActions(engine, log, BULK_ACTION_IDLE_AT_START_SECONDS);
 }
 
 export function startMaintenance(engine: Engine, recoveryIntervalMs: number, log: Logger): MaintenanceTasks {
@@ -44,10 +44,10 @@ export function startMaintenance(engine: Engine, recoveryIntervalMs: number, log
   };
   const maintenance = [
     repeat(recoveryIntervalMs, () => recover(engine, log, signal, recovered)),
-    repeat(FOLD_EVERY_MS, () => fold(engine, log, signal)),
+    repeat(FOLD_INTERVAL_MS, () => fold(engine, log, signal)),
     repeat(
-      LAG_LOOK_MS,
-      lagWatch(engine.prisma, LONGEST_LAG_MS, (isLate, lag) =>
+      LAG_CHECK_INTERVAL_MS,
+      watchLag(engine.prisma, MAX_LAG_MS, (isLate, lag) =>
         isLate
           ? log.warn(lag, "a transaction that stays open holds the live feed back")
           : log.info(lag, "the live feed is no longer held back"),
@@ -61,16 +61,16 @@ export function startMaintenance(engine: Engine, recoveryIntervalMs: number, log
   return {
     get health() {
       const lastMsAgo = Math.round(performance.now() - recoveredAt);
-      return { lastMsAgo, isLate: lastMsAgo > recoveryIntervalMs + LONGEST_LAG_MS };
+      return { lastMsAgo, isLate: lastMsAgo > recoveryIntervalMs + MAX_LAG_MS };
     },
     stop,
   };
 }
 
-async function recover(engine: Engine, log: Logger, signal: AbortSignal, ended: () => void): Promise<void> {
+async function recover(engine: Engine, log: Logger, signal: AbortSignal, onRecovered: () => void): Promise<void> {
   try {
     const recovered = await recoverStalledRuns(engine, signal);
-    ended();
+    onRecovered();
     if (recovered > 0) log.warn({ recovered }, "runs whose lease ran out were recovered");
   } catch (err) {
     log.error({ err }, "a sweep for lost leases failed; the next one tries again");
@@ -105,7 +105,7 @@ async function resumeUnfinishedActions(
  * Runs `sweep` again and again, each time a while after it ended: two never overlap in one process.
  * @returns what ends that; it resolves when the one under way has ended.
  */
-function repeat(milliseconds: number, sweep: () => Promise<void>): () => Promise<void> {
+function repeat(intervalMs: number, sweep: () => Promise<void>): () => Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   let running = Promise.resolve();
   const schedule = () => {
@@ -113,7 +113,7 @@ function repeat(milliseconds: number, sweep: () => Promise<void>): () => Promise
       running = sweep().then(() => {
         if (timer) schedule();
       });
-    }, milliseconds);
+    }, intervalMs);
   };
   schedule();
   return () => {

@@ -20,12 +20,12 @@ export function createServer(options: GraphQLOptions): AiJobServer {
   const stopping = new AbortController();
   const yoga = createGraphQL(options, stopping.signal);
   const http = createHttpServer((request, response) => {
-    if (stopping.signal.aborted) refuse(request, response);
+    if (stopping.signal.aborted) refuseWhileStopping(request, response);
     else if (!hasAddress(request)) refuseAddress(response);
     else void yoga(request, response);
   });
   http.keepAliveTimeout = KEEP_ALIVE_MS;
-  const closeIdle = idleConnectionsOf(http);
+  const closeIdle = createIdleCloser(http);
   const sockets = serveWebSocket(http, yoga, options);
   const close = async () => {
     stopping.abort();
@@ -43,7 +43,7 @@ export function createServer(options: GraphQLOptions): AiJobServer {
 }
 
 /** @returns what closes the connections that would be kept for a next request, or for a first one. */
-function idleConnectionsOf(http: Server): () => void {
+function createIdleCloser(http: Server): () => void {
   const connections = new Set<Socket>();
   http.on("connection", (socket) => {
     connections.add(socket);
@@ -69,7 +69,7 @@ function refuseAddress(response: ServerResponse): void {
 }
 
 /** For what comes over a connection that was kept, once the server stops. */
-function refuse({ headers, socket }: IncomingMessage, response: ServerResponse): void {
+function refuseWhileStopping({ headers, socket }: IncomingMessage, response: ServerResponse): void {
   // A browser that reads events gives up for good on a status; where its connection breaks, it comes back.
   if (headers.accept?.includes("text/event-stream")) {
     socket.destroy();

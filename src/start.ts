@@ -35,7 +35,7 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
     pollMs: FEED_POLL_MS,
     onError: (err) => log.warn({ err }, "the event log could not be read; trying again"),
   });
-  const notifier = new CommitNotifier(await carrierOf(config, await feed.epoch()), {
+  const notifier = new CommitNotifier(await createTransport(config, await feed.epoch()), {
     onChange: ({ kind, connected }, err) =>
       connected
         ? log.info({ kind }, "hints go to the other servers and come from them")
@@ -55,7 +55,7 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
   const claimer = createClaimer(engine, (err) => log.warn({ err }, "due jobs could not be looked for; trying again"));
   notifier.onNotify(() => feed.notify());
   notifier.onNotify(() => claimer.notify());
-  const letGo = async () => {
+  const release = async () => {
     await notifier.close();
     await database.close();
   };
@@ -83,11 +83,11 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
     const close = async () => {
       // At the same time: a sweep that waits for a row must not take from the time that requests have to finish.
       await Promise.all([server.close(), maintenance.stop()]);
-      await letGo();
+      await release();
     };
     return { url: urlOf(server.http.address(), config), database, close };
   } catch (error) {
-    await letGo();
+    await release();
     throw error;
   }
 }
@@ -102,7 +102,7 @@ async function listen(http: Server, config: Config): Promise<void> {
 }
 
 /** How hints reach other servers: not at all where there can be none. */
-async function carrierOf({ database, redisUrl }: Config, epoch: string): Promise<NotifierTransport | undefined> {
+async function createTransport({ database, redisUrl }: Config, epoch: string): Promise<NotifierTransport | undefined> {
   if (database.kind !== "postgres") return undefined;
   if (redisUrl === undefined) return postgresTransport(database.url);
   // Loaded where it is asked for: the client is large, and every start would wait for it.

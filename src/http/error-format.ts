@@ -13,28 +13,28 @@ export function maskError(error: unknown, log: Logger): GraphQLError {
   const cause = causeOf(error);
   if (cause instanceof GraphQLError && isMasked(cause)) return cause;
   if (cause instanceof AppError) {
-    return located(error, cause.message, { code: cause.code, ...("path" in cause ? { path: cause.path } : {}) });
+    return withLocation(error, cause.message, { code: cause.code, ...("path" in cause ? { path: cause.path } : {}) });
   }
   if (cause instanceof GraphQLError && isRefusal(cause, error)) {
     // The outermost message: it alone says where in a variable the value stands that was refused.
     const { message } = error instanceof GraphQLError ? error : cause;
-    const { code, ...shown } = withoutQuotation(cause.extensions);
-    if (isCode(code)) return located(error, message, { ...shown, code });
-    if (!aboutJobKind(cause)) return located(error, message, { ...shown, code: "INVALID_INPUT" });
-    return located(error, `${message} Accepted: ${JOB_KINDS}.`, { ...shown, code: "INVALID_JOB_KIND" });
+    const { code, ...shown } = withoutParserError(cause.extensions);
+    if (isErrorCode(code)) return withLocation(error, message, { ...shown, code });
+    if (!isAboutJobKind(cause)) return withLocation(error, message, { ...shown, code: "INVALID_INPUT" });
+    return withLocation(error, `${message} Accepted: ${JOB_KINDS}.`, { ...shown, code: "INVALID_JOB_KIND" });
   }
   const id = randomUUID();
-  log.error({ id, err: forLog(cause) }, "unexpected error");
+  log.error({ id, err: toLogEntry(cause) }, "unexpected error");
   const message = `Something went wrong here. The server's log has it under ${id}.`;
-  return located(error, message, { code: MASKED, id });
+  return withLocation(error, message, { code: MASKED_CODE, id });
 }
 
 /** The code of what was masked already: an error may come by here at several stages of one request. */
-const MASKED = "INTERNAL_SERVER_ERROR";
+const MASKED_CODE = "INTERNAL_SERVER_ERROR";
 
 /** Whether the client is told nothing but an id. */
 export function isMasked({ extensions }: GraphQLError): boolean {
-  return extensions.code === MASKED && typeof extensions.id === "string";
+  return extensions.code === MASKED_CODE && typeof extensions.id === "string";
 }
 
 /** An error as a client gets it. The status is for the response over HTTP, which takes it out itself. */
@@ -51,7 +51,7 @@ export function toText(result: ExecutionResult): string {
 }
 
 /** What the log may have: not the details, which for a row that was refused are the row, with everything in it. */
-function forLog(cause: unknown): object {
+function toLogEntry(cause: unknown): object {
   if (!(cause instanceof Error)) return { message: `Something was thrown that is no error, but ${typeof cause}.` };
   const { name, message, stack } = cause;
   return { type: name, message, sqlState: sqlState(cause), stack };
@@ -71,22 +71,22 @@ function isRefusal(cause: GraphQLError, error: unknown): boolean {
 }
 
 /** Yoga quotes a body that is no JSON, and gives the answer its status by that. */
-function withoutQuotation({ originalError, ...extensions }: GraphQLErrorExtensions): GraphQLErrorExtensions {
+function withoutParserError({ originalError, ...extensions }: GraphQLErrorExtensions): GraphQLErrorExtensions {
   return originalError === undefined ? extensions : { ...extensions, http: { status: 400 } };
 }
 
 /** Whether it is one of ours: what GraphQL and Yoga refuse by themselves has another one, or none. */
-function isCode(code: unknown): code is ErrorCode {
+function isErrorCode(code: unknown): code is ErrorCode {
   return typeof code === "string" && Object.hasOwn(ERROR_CODES, code);
 }
 
-function aboutJobKind({ message }: GraphQLError): boolean {
+function isAboutJobKind({ message }: GraphQLError): boolean {
   return /"JobKind"( enum)?/.test(message);
 }
 
 const JOB_KINDS = Object.keys(JobKind).join(", ");
 
-function located(error: unknown, message: string, extensions: GraphQLErrorExtensions): GraphQLError {
+function withLocation(error: unknown, message: string, extensions: GraphQLErrorExtensions): GraphQLError {
   if (!(error instanceof GraphQLError)) return new GraphQLError(message, { extensions });
   const { nodes, source, positions, path } = error;
   return new GraphQLError(message, {

@@ -27,18 +27,18 @@ export interface FeedOptions {
    * Events that wait in memory, for all subscribers together: whoever has not taken an event while so many more came
    * reads the log itself, from where it stands.
    */
-  readonly window?: number;
+  readonly maxBufferedEvents?: number;
 }
 
 /**
  * Milliseconds between two reads, on average, at least: under steady writing a batch is read, and not every event by
  * itself. After a rest so many may follow one another at once: one event is told when it comes.
  */
-const SOONEST_MS = 5;
-const AT_ONCE = 4;
-const WINDOW = 5000;
+const MIN_READ_INTERVAL_MS = 5;
+const MAX_READ_BURST = 4;
+const MAX_BUFFERED_EVENTS = 5000;
 /** Subscribers that read the log by themselves at once: the others of a thousand wait in line, and commands do not. */
-const READERS = 3;
+const MAX_CONCURRENT_CATCH_UPS = 3;
 
 /**
  * Follows the event log in its own order and fans it out in memory: one read per batch of events, whatever the number
@@ -47,22 +47,22 @@ const READERS = 3;
  */
 export class Feed {
   readonly #options: FeedOptions;
-  readonly #audience = new SubscriberRegistry();
-  readonly #catchUp = pLimit(READERS);
+  readonly #registry = new SubscriberRegistry();
+  readonly #catchUpLimit = pLimit(MAX_CONCURRENT_CATCH_UPS);
   #position: LogPosition | undefined;
   #epoch: Promise<string> | undefined;
-  #reading: Promise<void> | undefined;
-  #closed = false;
-  #failing = false;
+  #followLoop: Promise<void> | undefined;
+  #isClosed = false;
+  #isFailing = false;
   /** Events read so far, and when those that had waited for too long were let go. */
-  #count = 0;
-  #forgotAt = 0;
+  #eventCount = 0;
+  #eventCountAtEviction = 0;
   /** When the log was last read, and that went well. */
-  #readAt: number | undefined;
-  #hint: (() => void) | undefined;
-  #hinted = false;
+  #lastReadAt: number | undefined;
+  #wake: (() => void) | undefined;
+  #isHintPending = false;
   /** When the reads up to now would be over, had each come when the average allows it. */
-  #readsUntil = 0;
+  #nextReadDueAt = 0;
   /** The next read, where it was sent behind a COMMIT: from where, and what it found; undefined if it failed. */
   #sent: { readonly from: LogPosition; readonly found: Promise<readonly LoggedEvent[] | undefined> } | undefined;
 
@@ -73,23 +73,23 @@ export class Feed {
 
   /** How many listen. */
   get subscribers(): number {
-    return this.#audience.size;
+    return this.#registry.size;
   }
 
   /** Milliseconds since the log was last read; null while nobody listens, and nothing is. */
   get lastReadMsAgo(): number | null {
-    return this.#readAt === undefined ? null : Math.round(performance.now() - this.#readAt);
+    return this.#lastReadAt === undefined ? null : Math.round(performance.now() - this.#lastReadAt);
   }
 
   /** Whether it ends every stream because the server stops: they go on elsewhere, from where they are. */
-  get closed(): boolean {
-    return this.#closed;
+  get isClosed(): boolean {
+    return this.#isClosed;
   }
 
   /** There may be something to read. */
   notify(): void {
-    this.#hinted = true;
-    this.#hint?.();
+    this.#isHintPending = true;
+    this.#wake?.();
   }
 
   /** Which log this is; it stands in every cursor. */
@@ -115,7 +115,7 @@ export class Feed {
    * @throws InvalidInputError for one that is malformed or ahead of the log; CursorExpiredError for another log's, and
    * where what came after it has left the log.
    */
-  async locate(cursor: string, jobId?: string): Promise<LogPosition> {
+  async resolveCursor(cursor: string, jobId?: string): Promise<LogPosition> {
     const decoded = decodeCursor(cursor);
     if (!decoded) throw new InvalidInputError(["after"], "This is no cursor: pass one from a payload, unchanged.");
     const { position } = decoded;
@@ -135,63 +135,63 @@ export class Feed {
     const position = this.#position ?? (await this.watermark());
     this.#position ??= position;
     const subscriber = new Subscriber(scope, this.#position, from, {
-      read: (after, upTo) => this.#readBehind(subscriber, after, upTo),
-      left: () => this.#audience.remove(subscriber),
+      read: (after, upTo) => this.#readCatchUpPage(subscriber, after, upTo),
+      onEnd: () => this.#registry.remove(subscriber),
     });
-    this.#audience.add(subscriber);
-    this.#reading ??= this.#follow();
-    if (this.#closed) subscriber.end();
+    this.#registry.add(subscriber);
+    this.#followLoop ??= this.#follow();
+    if (this.#isClosed) subscriber.end();
     return subscriber;
   }
 
   /** Ends every subscription and the reading. */
   async close(): Promise<void> {
-    this.#closed = true;
-    this.#audience.end();
+    this.#isClosed = true;
+    this.#registry.end();
     this.notify();
-    await this.#reading;
+    await this.#followLoop;
   }
 
   async #follow(): Promise<void> {
-    let wait = SOONEST_MS;
-    this.#readAt = performance.now();
-    while (!this.#closed && this.#audience.size > 0) {
-      const hinted = this.#hinted;
-      this.#hinted = false;
+    let wait = MIN_READ_INTERVAL_MS;
+    this.#lastReadAt = performance.now();
+    while (!this.#isClosed && this.#registry.size > 0) {
+      const hinted = this.#isHintPending;
+      this.#isHintPending = false;
       const found = await this.#readBatch();
       if (found === FEED_PAGE_SIZE) {
         // The embedded database runs in this thread: a loop of reads alone would keep sockets and timers waiting.
         await immediate();
         continue;
       }
-      this.#readsUntil = Math.max(this.#readsUntil, performance.now()) + SOONEST_MS;
+      this.#nextReadDueAt = Math.max(this.#nextReadDueAt, performance.now()) + MIN_READ_INTERVAL_MS;
       // Woken and nothing there: a transaction that is still open holds the feed back. Look again soon, then less often.
-      wait = found > 0 || hinted ? SOONEST_MS : Math.min(wait * 2, this.#options.pollMs);
-      await this.#hintOr(wait);
-      const early = this.#early();
+      wait = found > 0 || hinted ? MIN_READ_INTERVAL_MS : Math.min(wait * 2, this.#options.pollMs);
+      await this.#waitForHint(wait);
+      const early = this.#msUntilReadAllowed();
       if (early > 0) await sleep(early);
     }
-    this.#reading = undefined;
+    this.#followLoop = undefined;
     this.#position = undefined;
-    this.#readAt = undefined;
+    this.#lastReadAt = undefined;
   }
 
   /** Milliseconds to the moment at which the log may be read again. */
-  #early(): number {
-    return this.#readsUntil - AT_ONCE * SOONEST_MS - performance.now();
+  #msUntilReadAllowed(): number {
+    return this.#nextReadDueAt - MAX_READ_BURST * MIN_READ_INTERVAL_MS - performance.now();
   }
 
   /** A commit of this process: what it adds is read behind it, where the feed is at rest and would read it next anyway. */
   #readBehindCommit(read: ReadRows): void {
     const from = this.#position;
-    if (!from || !this.#hint || this.#sent || this.#early() > 0) return;
+    if (!from || !this.#wake || this.#sent || this.#msUntilReadAllowed() > 0) return;
     const found = read<EventRow>(selectNewEvents(from)).then(
       (rows) => rows.map(toLoggedEvent),
       () => undefined,
     );
     this.#sent = { from, found };
     // Somebody's commit without news wakes nobody.
-    void found.then(() => this.#hint?.());
+    void found.then(() => this.#wake?.());
   }
 
   /** Undefined where nothing was sent, it failed, or its connection has gone silent: the feed reads by itself then. */
@@ -204,7 +204,7 @@ export class Feed {
     const silence = sleep(this.#options.pollMs, undefined, { signal: late.signal }).catch(() => undefined);
     const found = await Promise.race([sent.found, silence]);
     late.abort();
-    if (found) this.#failing = false;
+    if (found) this.#isFailing = false;
     return found;
   }
 
@@ -214,27 +214,27 @@ export class Feed {
     const found =
       (await this.#foundBehindCommit(from)) ??
       (await this.#attempt(() => readNewEvents(this.#options.database.prisma, from)));
-    if (found) this.#readAt = performance.now();
+    if (found) this.#lastReadAt = performance.now();
     const last = found?.at(-1);
     if (!found || !last) return 0;
     this.#position = last.event;
-    this.#audience.publish(this.#toBatch(found), from);
-    this.#count += found.length;
-    const { window = WINDOW } = this.#options;
-    if (this.#count - this.#forgotAt > window / 10) {
-      this.#forgotAt = this.#count;
-      this.#audience.evictOlderThan(this.#count - window);
+    this.#registry.publish(this.#toFeedItems(found), from);
+    this.#eventCount += found.length;
+    const { maxBufferedEvents: window = MAX_BUFFERED_EVENTS } = this.#options;
+    if (this.#eventCount - this.#eventCountAtEviction > window / 10) {
+      this.#eventCountAtEviction = this.#eventCount;
+      this.#registry.evictOlderThan(this.#eventCount - window);
     }
     return found.length;
   }
 
   /** For a subscriber that fell behind, or came back: the same as from the feed, by a read of its own, while it is there. */
-  async #readBehind(subscriber: Subscriber, after: LogPosition, upTo: LogPosition): Promise<LogPage | undefined> {
+  async #readCatchUpPage(subscriber: Subscriber, after: LogPosition, upTo: LogPosition): Promise<LogPage | undefined> {
     const { pollMs } = this.#options;
-    while (!subscriber.ended) {
-      const page = await this.#catchUp(async () => {
+    while (!subscriber.hasEnded) {
+      const page = await this.#catchUpLimit(async () => {
         // It may have left while it stood in line.
-        if (subscriber.ended) return undefined;
+        if (subscriber.hasEnded) return undefined;
         return this.#attempt(async () => {
           const events = await readEventsBetween(this.#options.database.prisma, subscriber.scope, after, upTo);
           // Looked at afterwards: what retention took before the read was missing in it.
@@ -244,7 +244,7 @@ export class Feed {
       });
       if (page?.isWhole === false) throw new CursorExpiredError();
       if (page) {
-        const items = this.#toBatch(page.events).filter((item) => isInScope(subscriber.scope, item));
+        const items = this.#toFeedItems(page.events).filter((item) => isInScope(subscriber.scope, item));
         const last = page.events.length === CATCH_UP_PAGE_SIZE ? page.events.at(-1) : undefined;
         return { items, end: last?.event ?? upTo };
       }
@@ -253,9 +253,9 @@ export class Feed {
     return undefined;
   }
 
-  #toBatch(events: readonly LoggedEvent[]): readonly FeedItem[] {
+  #toFeedItems(events: readonly LoggedEvent[]): readonly FeedItem[] {
     const jobs = new Map(events.map(({ event: { workspaceId, jobId } }) => [jobId, { workspaceId, id: jobId }]));
-    const batch = { number: this.#count, jobs: [...jobs.values()] };
+    const batch = { number: this.#eventCount, jobs: [...jobs.values()] };
     return events.map(({ event, job }) => ({ event, job, batch }));
   }
 
@@ -263,24 +263,24 @@ export class Feed {
   async #attempt<T>(read: () => Promise<T>): Promise<T | undefined> {
     try {
       const value = await read();
-      this.#failing = false;
+      this.#isFailing = false;
       return value;
     } catch (error) {
-      if (!this.#failing) this.#options.onError(error);
-      this.#failing = true;
+      if (!this.#isFailing) this.#options.onError(error);
+      this.#isFailing = true;
       return undefined;
     }
   }
 
-  async #hintOr(milliseconds: number): Promise<void> {
-    if (this.#hinted) return;
+  async #waitForHint(milliseconds: number): Promise<void> {
+    if (this.#isHintPending) return;
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, milliseconds);
-      this.#hint = () => {
+      this.#wake = () => {
         clearTimeout(timer);
         resolve();
       };
     });
-    this.#hint = undefined;
+    this.#wake = undefined;
   }
 }

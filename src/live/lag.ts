@@ -9,7 +9,7 @@ export interface Lag {
 }
 
 /** Milliseconds beyond which somebody should look: a transaction of this server is ended by then, or soon after. */
-export const LONGEST_LAG_MS = 10_000;
+export const MAX_LAG_MS = 10_000;
 
 /**
  * As it is now, in one statement. Transactions of other users are counted only where this one may see their sessions
@@ -31,9 +31,9 @@ export async function readLag(prisma: PrismaClient): Promise<Lag> {
   return lag;
 }
 
-function millisecondsSince(moment: string): Prisma.Sql {
+function millisecondsSince(column: string): Prisma.Sql {
   return Prisma.raw(
-    `round(greatest(0, coalesce(extract(epoch FROM clock_timestamp() - ${moment}) * 1000, 0)))::float8`,
+    `round(greatest(0, coalesce(extract(epoch FROM clock_timestamp() - ${column}) * 1000, 0)))::float8`,
   );
 }
 
@@ -41,16 +41,16 @@ function millisecondsSince(moment: string): Prisma.Sql {
  * Makes one look after another tell of a change only.
  * @param onChange hears once when the feed is held back for longer than `longestMs`, and once when that is over.
  */
-export function lagWatch(
+export function watchLag(
   prisma: PrismaClient,
-  longestMs: number,
+  maxLagMs: number,
   onChange: (isLate: boolean, lag: Lag) => void,
 ): () => Promise<void> {
   let isLate = false;
   return async () => {
     // While the database is away nothing is known, and others say that it is.
     const lag = await readLag(prisma).catch(() => undefined);
-    if (!lag || lag.behindMs > longestMs === isLate) return;
+    if (!lag || lag.behindMs > maxLagMs === isLate) return;
     isLate = !isLate;
     onChange(isLate, lag);
   };

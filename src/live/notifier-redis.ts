@@ -1,7 +1,7 @@
 import { createClient } from "redis";
 import type { NotifierTransport } from "./notifier.ts";
 
-const CONNECT_MS = 5000;
+const CONNECT_TIMEOUT_MS = 5000;
 
 /**
  * Redis pub/sub (Redis 6 or later): for many servers, or so many writes that NOTIFY's lock is felt.
@@ -11,9 +11,9 @@ export function redisTransport(redisUrl: string, epoch: string): NotifierTranspo
   const channel = `ai-job-server:${epoch}`;
   return {
     kind: "redis",
-    connect: async (received) => {
+    connect: async (onHint) => {
       // It does not connect again by itself: that is done in one place, for every carrier alike.
-      const socket = { reconnectStrategy: false, connectTimeout: CONNECT_MS } as const;
+      const socket = { reconnectStrategy: false, connectTimeout: CONNECT_TIMEOUT_MS } as const;
       const client = createClient({ url: redisUrl, name: channel, socket });
       const broken = new Promise<unknown>((resolve) => {
         client.on("error", resolve);
@@ -22,10 +22,10 @@ export function redisTransport(redisUrl: string, epoch: string): NotifierTranspo
       const close = () => {
         if (client.isOpen) client.destroy();
       };
-      const late = setTimeout(close, CONNECT_MS);
+      const late = setTimeout(close, CONNECT_TIMEOUT_MS);
       try {
         await client.connect();
-        await client.subscribe(channel, received);
+        await client.subscribe(channel, onHint);
       } catch (error) {
         close();
         throw error;

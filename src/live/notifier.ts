@@ -36,50 +36,50 @@ export interface NotifierOptions {
   /** Hears when the way to the other servers is there, and when it is not, with the cause. */
   readonly onChange: (health: NotifierHealth, cause?: unknown) => void;
   /** Milliseconds from one look at whether the other side still answers to the next, and that an answer may take. */
-  readonly pingMs?: number;
+  readonly pingIntervalMs?: number;
 }
 
 /** Milliseconds between two hints to other servers: a burst of commits needs no more, and NOTIFY locks the database. */
 const MIN_SEND_INTERVAL_MS = 50;
-const PING_MS = 5000;
+const PING_INTERVAL_MS = 5000;
 /** Milliseconds that the other side may take to let this one in. */
-const CONNECT_MS = 10_000;
+const CONNECT_TIMEOUT_MS = 10_000;
 /** Milliseconds to the next attempt to connect; they double. */
-const RETRY_MS = { first: 100, longest: 5000 };
+const RETRY_MS = { first: 100, max: 5000 };
 
 /** The hints of this process, and, where there is a carrier, those of other servers. */
 export class CommitNotifier {
-  readonly #self = randomUUID();
+  readonly #senderId = randomUUID();
   readonly #kind: NotifierHealth["kind"];
   readonly #options: NotifierOptions;
   readonly #listeners = new Set<() => void>();
   /** What ends each wait early. */
-  readonly #waits = new Set<() => void>();
-  readonly #running: Promise<void>;
+  readonly #endPauses = new Set<() => void>();
+  readonly #connectLoop: Promise<void>;
   #connection: TransportConnection | undefined;
   #health: NotifierHealth | undefined;
-  #sentAt = Number.NEGATIVE_INFINITY;
-  #due: NodeJS.Timeout | undefined;
-  #closing = false;
+  #lastSentAt = Number.NEGATIVE_INFINITY;
+  #sendTimer: NodeJS.Timeout | undefined;
+  #isClosing = false;
 
   /** @param transport undefined where there is one process only. */
   constructor(transport: NotifierTransport | undefined, options: NotifierOptions) {
     this.#kind = transport?.kind ?? "in_process";
     this.#options = options;
     if (!transport) this.#health = { kind: this.#kind, connected: true, since: new Date() };
-    this.#running = transport ? this.#keepConnected(transport) : Promise.resolve();
+    this.#connectLoop = transport ? this.#keepConnected(transport) : Promise.resolve();
   }
 
   /** Something was committed here: this process hears it at once, the others soon. It never waits and never throws. */
   notify(): void {
-    this.#tell();
-    if (!this.#connection || this.#due) return;
-    const wait = this.#sentAt + MIN_SEND_INTERVAL_MS - performance.now();
+    this.#notifyListeners();
+    if (!this.#connection || this.#sendTimer) return;
+    const wait = this.#lastSentAt + MIN_SEND_INTERVAL_MS - performance.now();
     // The first of a burst goes at once: a timer, were it for no time, comes after whatever else there is to do.
     if (wait <= 0) this.#send();
     else {
-      this.#due = setTimeout(() => {
-        this.#due = undefined;
+      this.#sendTimer = setTimeout(() => {
+        this.#sendTimer = undefined;
         this.#send();
       }, wait);
     }
@@ -101,34 +101,34 @@ export class CommitNotifier {
   }
 
   async close(): Promise<void> {
-    this.#closing = true;
-    for (const end of this.#waits) end();
-    clearTimeout(this.#due);
+    this.#isClosing = true;
+    for (const end of this.#endPauses) end();
+    clearTimeout(this.#sendTimer);
     this.#listeners.clear();
-    await this.#running;
+    await this.#connectLoop;
   }
 
   #send(): void {
-    this.#sentAt = performance.now();
+    this.#lastSentAt = performance.now();
     // A hint that cannot be sent is lost; that its connection broke is noticed elsewhere.
-    this.#connection?.send(this.#self).catch(() => undefined);
+    this.#connection?.send(this.#senderId).catch(() => undefined);
   }
 
-  #tell(): void {
+  #notifyListeners(): void {
     for (const listener of this.#listeners) listener();
   }
 
   async #keepConnected(transport: NotifierTransport): Promise<void> {
-    for (let retryMs = RETRY_MS.first; !this.#closing; retryMs = Math.min(retryMs * 2, RETRY_MS.longest)) {
+    for (let retryMs = RETRY_MS.first; !this.#isClosing; retryMs = Math.min(retryMs * 2, RETRY_MS.max)) {
       try {
         const connection = await this.#connect(transport);
         retryMs = RETRY_MS.first;
-        this.#changed(true);
+        this.#setConnected(true);
         // What was committed while nobody could tell of it.
-        this.#tell();
-        throw await this.#use(connection);
+        this.#notifyListeners();
+        throw await this.#monitor(connection);
       } catch (cause) {
-        if (!this.#closing) this.#changed(false, cause);
+        if (!this.#isClosing) this.#setConnected(false, cause);
       }
       await this.#pause(retryMs * (0.5 + Math.random()));
     }
@@ -136,9 +136,9 @@ export class CommitNotifier {
 
   async #connect(transport: NotifierTransport): Promise<TransportConnection> {
     const connecting = transport.connect((sender) => {
-      if (sender !== this.#self) this.#tell();
+      if (sender !== this.#senderId) this.#notifyListeners();
     });
-    const connection = await Promise.race([connecting, this.#pause(CONNECT_MS)]);
+    const connection = await Promise.race([connecting, this.#pause(CONNECT_TIMEOUT_MS)]);
     if (connection) return connection;
     // Nobody waits for it any more.
     connecting.then(
@@ -149,12 +149,12 @@ export class CommitNotifier {
   }
 
   /** Sends and hears on this connection until it has broken, does not answer, or is not needed any more. */
-  async #use(connection: TransportConnection): Promise<Error> {
+  async #monitor(connection: TransportConnection): Promise<Error> {
     this.#connection = connection;
-    const { pingMs = PING_MS } = this.#options;
+    const { pingIntervalMs: pingMs = PING_INTERVAL_MS } = this.#options;
     const broken = connection.broken.then((cause) => new Error("The connection broke.", { cause }));
     try {
-      while (!this.#closing) {
+      while (!this.#isClosing) {
         const lost = await Promise.race([broken, this.#pause(pingMs)]);
         if (lost) return lost;
         const answer = connection.ping().then(() => "answered" as const);
@@ -169,7 +169,7 @@ export class CommitNotifier {
     }
   }
 
-  #changed(connected: boolean, cause?: unknown): void {
+  #setConnected(connected: boolean, cause?: unknown): void {
     // While it stays broken every attempt fails in the same way: that is told once.
     if (this.#health?.connected === connected) return;
     this.#health = { kind: this.#kind, connected, since: new Date() };
@@ -178,15 +178,15 @@ export class CommitNotifier {
 
   /** Ends early when this is closed. */
   #pause(milliseconds: number): Promise<void> {
-    if (this.#closing) return Promise.resolve();
+    if (this.#isClosing) return Promise.resolve();
     return new Promise((resolve) => {
       const end = () => {
         clearTimeout(timer);
-        this.#waits.delete(end);
+        this.#endPauses.delete(end);
         resolve();
       };
       const timer = setTimeout(end, milliseconds);
-      this.#waits.add(end);
+      this.#endPauses.add(end);
     });
   }
 }

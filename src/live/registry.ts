@@ -3,16 +3,16 @@ import { type FeedItem, isInScope, type Subscriber } from "./subscriber.ts";
 
 /** Everybody who listens, found by what they listen to: an event costs nothing for those whom it does not concern. */
 export class SubscriberRegistry {
-  readonly #all = new Set<Subscriber>();
+  readonly #subscribers = new Set<Subscriber>();
   /** By job, or by workspace for those that follow all of its jobs. */
   readonly #byKey = new Map<string, Set<Subscriber>>();
 
   get size(): number {
-    return this.#all.size;
+    return this.#subscribers.size;
   }
 
   add(subscriber: Subscriber): void {
-    this.#all.add(subscriber);
+    this.#subscribers.add(subscriber);
     const key = keyOf(subscriber);
     const others = this.#byKey.get(key);
     if (others) others.add(subscriber);
@@ -20,7 +20,7 @@ export class SubscriberRegistry {
   }
 
   remove(subscriber: Subscriber): void {
-    this.#all.delete(subscriber);
+    this.#subscribers.delete(subscriber);
     const key = keyOf(subscriber);
     const others = this.#byKey.get(key);
     others?.delete(subscriber);
@@ -39,12 +39,12 @@ export class SubscriberRegistry {
   }
 
   /** Takes from everybody what has waited for too long. */
-  evictOlderThan(oldestKept: number): void {
-    for (const subscriber of this.#all) subscriber.evictOlderThan(oldestKept);
+  evictOlderThan(minBatchNumber: number): void {
+    for (const subscriber of this.#subscribers) subscriber.evictOlderThan(minBatchNumber);
   }
 
   end(): void {
-    for (const subscriber of this.#all) subscriber.end();
+    for (const subscriber of this.#subscribers) subscriber.end();
   }
 }
 

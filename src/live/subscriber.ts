@@ -21,11 +21,11 @@ export interface FeedScope {
   /** One job; every job of the workspace where it is left out. */
   readonly jobId?: string;
   /** Asked for each event of the rest; what it refuses is passed over. */
-  readonly wants?: (item: FeedItem) => boolean;
+  readonly matches?: (item: FeedItem) => boolean;
 }
 
 /** Whether a subscriber of this scope gets the item. */
-export function isInScope({ workspaceId, jobId, wants }: FeedScope, item: FeedItem): boolean {
+export function isInScope({ workspaceId, jobId, matches: wants }: FeedScope, item: FeedItem): boolean {
   const { event } = item;
   return event.workspaceId === workspaceId && (jobId === undefined || event.jobId === jobId) && (wants?.(item) ?? true);
 }
@@ -37,38 +37,38 @@ export interface LogPage {
   readonly end: LogPosition;
 }
 
-interface Source {
+interface LogSource {
   /**
    * What of the log lies between two places and in the subscriber's scope, for one that fell behind or came back;
    * undefined where it has left before that was read.
    */
   readonly read: (after: LogPosition, upTo: LogPosition) => Promise<LogPage | undefined>;
-  readonly left: () => void;
+  readonly onEnd: () => void;
 }
 
 /** One subscriber's way through the log: every item of its scope once, in order. */
 export class Subscriber implements AsyncIterableIterator<FeedItem, undefined> {
   readonly scope: FeedScope;
-  readonly #source: Source;
+  readonly #source: LogSource;
   /** Read from the log by itself, and where that reading reached to. */
   #backlog: FeedItem[] = [];
-  #readTo: LogPosition | undefined;
+  #backlogEnd: LogPosition | undefined;
   /** Handed out by the feed, after `#liveFrom`. */
   #queue: FeedItem[] = [];
   /** After the last item that was given out, or passed over. */
   #position: LogPosition;
   /** Up to here the log has to be read; the queue holds what comes after. */
-  #liveFrom: LogPosition;
+  #queueStart: LogPosition;
   /** Nobody has asked since it fell behind: nothing is kept for it but its place. */
-  #asleep = false;
-  #ended = false;
+  #isPaused = false;
+  #hasEnded = false;
   #failure: Error | undefined;
-  #arrived: (() => void) | undefined;
+  #wake: (() => void) | undefined;
 
-  constructor(scope: FeedScope, liveFrom: LogPosition, from: LogPosition | undefined, source: Source) {
+  constructor(scope: FeedScope, queueStart: LogPosition, from: LogPosition | undefined, source: LogSource) {
     this.scope = scope;
-    this.#liveFrom = liveFrom;
-    this.#position = from ?? liveFrom;
+    this.#queueStart = queueStart;
+    this.#position = from ?? queueStart;
     this.#source = source;
   }
 
@@ -77,8 +77,8 @@ export class Subscriber implements AsyncIterableIterator<FeedItem, undefined> {
     return this.#position;
   }
 
-  get ended(): boolean {
-    return this.#ended;
+  get hasEnded(): boolean {
+    return this.#hasEnded;
   }
 
   /** Passes over everything up to this place: a snapshot holds it. */
@@ -91,36 +91,36 @@ export class Subscriber implements AsyncIterableIterator<FeedItem, undefined> {
    * @param from where the item's batch begins: between there and the item is nothing of this scope that was not offered.
    */
   offer(item: FeedItem, from: LogPosition): void {
-    if (this.#asleep) {
-      this.#liveFrom = item.event;
+    if (this.#isPaused) {
+      this.#queueStart = item.event;
       return;
     }
     if (this.#queue.length === 0 && this.#backlog.length === 0 && !this.#isBehind()) this.skipTo(from);
     this.#queue.push(item);
-    this.#arrived?.();
+    this.#wake?.();
   }
 
   /** Lets go of what has waited for longer than since this batch: it is in the log, and is read there when it is asked for. */
-  evictOlderThan(oldestKept: number): void {
-    const isOld = (oldest: FeedItem | undefined) => oldest !== undefined && oldest.batch.number < oldestKept;
+  evictOlderThan(minBatchNumber: number): void {
+    const isOld = (oldest: FeedItem | undefined) => oldest !== undefined && oldest.batch.number < minBatchNumber;
     const isBacklogOld = isOld(this.#backlog[0]);
     if (!isBacklogOld && !isOld(this.#queue[0])) return;
-    this.#liveFrom = this.#queue.at(-1)?.event ?? this.#liveFrom;
+    this.#queueStart = this.#queue.at(-1)?.event ?? this.#queueStart;
     this.#queue = [];
-    this.#asleep = true;
+    this.#isPaused = true;
     // A page that it has just read is its own, and small: only what waits behind it may be old.
     if (!isBacklogOld) return;
     this.#backlog = [];
-    this.#readTo = undefined;
+    this.#backlogEnd = undefined;
   }
 
   async next(): Promise<IteratorResult<FeedItem, undefined>> {
-    while (!this.#ended) {
+    while (!this.#hasEnded) {
       await this.#catchUp();
       // Taken and passed in one go: what the feed offers meanwhile is judged by the place after it.
       const item = this.#backlog.shift() ?? this.#queue.shift();
       if (item === undefined) {
-        await this.#arrival();
+        await this.#waitForItem();
       } else if (comparePositions(item.event, this.#position) > 0) {
         this.#position = item.event;
         return { value: item, done: false };
@@ -136,29 +136,29 @@ export class Subscriber implements AsyncIterableIterator<FeedItem, undefined> {
   async #catchUp(): Promise<void> {
     while (this.#backlog.length === 0) {
       // Each time: it may have fallen behind while it was reading.
-      this.#asleep = false;
-      if (this.#readTo) this.skipTo(this.#readTo);
-      this.#readTo = undefined;
-      if (this.#ended || !this.#isBehind()) return;
-      const page = await this.#source.read(this.#position, this.#liveFrom);
+      this.#isPaused = false;
+      if (this.#backlogEnd) this.skipTo(this.#backlogEnd);
+      this.#backlogEnd = undefined;
+      if (this.#hasEnded || !this.#isBehind()) return;
+      const page = await this.#source.read(this.#position, this.#queueStart);
       // It may have ended meanwhile, and its place stays after what it gave: it goes on from there elsewhere.
-      if (!page || this.#ended) return;
+      if (!page || this.#hasEnded) return;
       this.#backlog = [...page.items];
-      this.#readTo = page.end;
+      this.#backlogEnd = page.end;
     }
   }
 
   /** Settles when there may be something; at once where it came while the log was being read. */
-  async #arrival(): Promise<void> {
-    if (this.#ended || this.#isBehind() || this.#queue.length > 0) return;
+  async #waitForItem(): Promise<void> {
+    if (this.#hasEnded || this.#isBehind() || this.#queue.length > 0) return;
     await new Promise<void>((resolve) => {
-      this.#arrived = resolve;
+      this.#wake = resolve;
     });
-    this.#arrived = undefined;
+    this.#wake = undefined;
   }
 
   #isBehind(): boolean {
-    return comparePositions(this.#position, this.#liveFrom) < 0;
+    return comparePositions(this.#position, this.#queueStart) < 0;
   }
 
   /** The client has gone: nothing of this subscriber stays behind. */
@@ -172,13 +172,13 @@ export class Subscriber implements AsyncIterableIterator<FeedItem, undefined> {
    * @param failure what the next item is instead, where it must not go on.
    */
   end(failure?: Error): void {
-    if (this.#ended) return;
-    this.#ended = true;
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
     this.#failure = failure;
     this.#queue = [];
     this.#backlog = [];
-    this.#source.left();
-    this.#arrived?.();
+    this.#source.onEnd();
+    this.#wake?.();
   }
 
   [Symbol.asyncIterator](): this {

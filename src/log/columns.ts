@@ -11,7 +11,7 @@ type EventField = Prisma.FlightRecorderEventScalarFieldEnum;
 type EventColumn = { readonly ofJob: JobField } | { readonly type: string };
 
 /** A column of the Prisma model that is missing here does not compile. */
-const DESCRIPTION = {
+const COLUMN_SOURCES = {
   eventId: { type: "uuid" },
   jobId: { ofJob: "jobId" },
   version: { ofJob: "version" },
@@ -35,34 +35,34 @@ const DESCRIPTION = {
 
 /** A column that the job's row does not say. */
 export type OwnEventField = {
-  [Field in EventField]: (typeof DESCRIPTION)[Field] extends { type: string } ? Field : never;
+  [Field in EventField]: (typeof COLUMN_SOURCES)[Field] extends { type: string } ? Field : never;
 }[EventField];
 
 const EVENT_FIELDS: readonly EventField[] = Object.values(Prisma.FlightRecorderEventScalarFieldEnum);
 
 function columnOf(field: EventField): EventColumn {
-  return DESCRIPTION[field];
+  return COLUMN_SOURCES[field];
 }
 
-function isOwn(field: EventField): field is OwnEventField {
+function isOwnField(field: EventField): field is OwnEventField {
   return "type" in columnOf(field);
 }
 
 /** Beside a job's row the event's own columns need names of their own: both have a `workflow_run_id`. */
-function ownName(field: OwnEventField): string {
+function ownColumnName(field: OwnEventField): string {
   return `event_${snakeCase(field)}`;
 }
 
 /** The event's own columns, by the names that they have beside a job's row. */
-export const OWN_EVENT_COLUMNS = EVENT_FIELDS.filter(isOwn).map((field) => ({
+export const OWN_EVENT_COLUMNS = EVENT_FIELDS.filter(isOwnField).map((field) => ({
   field,
-  column: ownName(field),
+  column: ownColumnName(field),
   isEnum: isEnumField(field),
 }));
 
 /** Those columns as a `json_to_recordset` declares them, such as `event_type "RecorderEventType"`. */
 export const OWN_EVENT_DECLARATIONS: readonly string[] = OWN_EVENT_COLUMNS.map(
-  ({ field, column }) => `${column} ${DESCRIPTION[field].type}`,
+  ({ field, column }) => `${column} ${COLUMN_SOURCES[field].type}`,
 );
 
 /** What is inserted into the log for a job's row that has the event's own columns beside it. */
@@ -70,6 +70,6 @@ export const EVENT_OF_ROW: readonly { readonly column: string; readonly from: st
   const column = columnOf(field);
   return {
     column: snakeCase(field),
-    from: isOwn(field) ? ownName(field) : snakeCase("ofJob" in column ? column.ofJob : field),
+    from: isOwnField(field) ? ownColumnName(field) : snakeCase("ofJob" in column ? column.ofJob : field),
   };
 });

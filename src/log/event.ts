@@ -112,7 +112,7 @@ export function eventOf(
   after: JobOfEvent,
   before: Pick<AiJob, "state" | "chainHash"> | undefined,
   draft: EventDraft,
-  place: Pick<FlightRecorderEvent, "orderXid" | "recordedAt">,
+  recording: Pick<FlightRecorderEvent, "orderXid" | "recordedAt">,
 ): FlightRecorderEvent {
   // Metrics are added to a literal: one that begins with a spread takes a hundred times as long to make.
   return withMetrics(
@@ -120,7 +120,7 @@ export function eventOf(
       eventId: uuidv7(),
       jobId: after.jobId,
       version: after.version,
-      orderXid: place.orderXid,
+      orderXid: recording.orderXid,
       workspaceId: after.workspaceId,
       traceId: after.traceId,
       workflowRunId: draft.workflowRunId === undefined ? after.workflowRunId : draft.workflowRunId,
@@ -131,7 +131,7 @@ export function eventOf(
       previousState: before?.state ?? null,
       capabilityId: draft.capabilityId ?? null,
       payload: redactObject(draft.payload),
-      recordedAt: place.recordedAt,
+      recordedAt: recording.recordedAt,
       prevHash: before?.chainHash ?? CHAIN_START,
       hash: "",
     },

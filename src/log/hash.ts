@@ -38,13 +38,13 @@ export function canonicalText(event: HashedEvent, orderXid: string, recordedAt: 
     `{"actor":"${toDbEnum(event.actor)}","actor_id":${JSON.stringify(event.actorId)},` +
     `"capability_id":${JSON.stringify(event.capabilityId)},"event_id":"${event.eventId}","job_id":"${event.jobId}",` +
     `"metrics":{${metrics}},"order_xid":"${orderXid}","payload":${canonicalize(event.payload)},` +
-    `"prev_hash":"${event.prevHash}","previous_state":${wordOrNull(event.previousState && toDbEnum(event.previousState))},` +
+    `"prev_hash":"${event.prevHash}","previous_state":${quotedOrNull(event.previousState && toDbEnum(event.previousState))},` +
     `"recorded_at":"${recordedAt}","state":"${toDbEnum(event.state)}","trace_id":"${event.traceId}",` +
-    `"type":"${toDbEnum(event.type)}","version":${event.version},"workflow_run_id":${wordOrNull(event.workflowRunId)},` +
+    `"type":"${toDbEnum(event.type)}","version":${event.version},"workflow_run_id":${quotedOrNull(event.workflowRunId)},` +
     `"workspace_id":"${event.workspaceId}"}`
   );
 }
 
-function wordOrNull(word: string | null): string {
+function quotedOrNull(word: string | null): string {
   return word === null ? "null" : `"${word}"`;
 }

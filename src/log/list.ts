@@ -52,7 +52,7 @@ export function listEvents(
 }
 
 /** Part of the events of several jobs, those of a job in the order of their versions. */
-export function listEventsOf(
+export function listEventsOfJobs(
   prisma: PrismaClient,
   jobs: readonly ScopedId[],
   slice: Slice<number>,

@@ -30,11 +30,11 @@ export async function readLogState(prisma: PrismaClient): Promise<LogState> {
     FROM event_log, pg_current_snapshot() AS s`;
   if (!row) throw new Error("The database has no event log.");
   const { epoch, kept, oldest, newest } = row;
-  return { epoch, start: before(kept), watermark: before(oldest), end: before(newest) };
+  return { epoch, start: positionBefore(kept), watermark: positionBefore(oldest), end: positionBefore(newest) };
 }
 
 /** The place before every event of the transactions with this id. */
-function before(orderXid: bigint): LogPosition {
+function positionBefore(orderXid: bigint): LogPosition {
   return { orderXid, jobId: NIL_UUID, version: 0 };
 }
 
@@ -45,7 +45,11 @@ export async function readNewEvents(prisma: PrismaClient, after: LogPosition): P
 
 /** The statement of that. */
 export function selectNewEvents(after: LogPosition): Prisma.Sql {
-  return events(after, Prisma.sql`order_xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint`, FEED_PAGE_SIZE);
+  return selectEvents(
+    after,
+    Prisma.sql`order_xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint`,
+    FEED_PAGE_SIZE,
+  );
 }
 
 /** What lies between two places, the second one included, of a workspace or of one job. */
@@ -57,8 +61,8 @@ export async function readEventsBetween(
 ): Promise<readonly LoggedEvent[]> {
   const bound = Prisma.sql`(order_xid, job_id, version) <= (${upTo.orderXid}, ${upTo.jobId}::uuid, ${upTo.version})`;
   const job = jobId === undefined ? Prisma.empty : Prisma.sql`AND job_id = ${jobId}::uuid`;
-  const which = Prisma.sql`${bound} AND workspace_id = ${workspaceId}::uuid ${job}`;
-  return (await prisma.$queryRaw<EventRow[]>(events(after, which, CATCH_UP_PAGE_SIZE))).map(toLoggedEvent);
+  const condition = Prisma.sql`${bound} AND workspace_id = ${workspaceId}::uuid ${job}`;
+  return (await prisma.$queryRaw<EventRow[]>(selectEvents(after, condition, CATCH_UP_PAGE_SIZE))).map(toLoggedEvent);
 }
 
 /**
@@ -78,7 +82,7 @@ export interface LoggedEvent {
 /** A row of the statements that read events. */
 export type EventRow = FlightRecorderEvent & Omit<JobOrigin, "jobId">;
 
-function events(after: LogPosition, which: Prisma.Sql, limit: number): Prisma.Sql {
+function selectEvents(after: LogPosition, which: Prisma.Sql, limit: number): Prisma.Sql {
   return Prisma.sql`
     ${FORCED_GENERIC_PLAN} SELECT e.*, ${jobColumns(ORIGIN_FIELDS)}
     FROM (

@@ -5,7 +5,7 @@ import type { LogPosition } from "../log/cursor.ts";
 import { changesIn, eachMetric, METRIC_COLUMNS, TOTALS_IN_CHANGE, usageIn } from "./changes.ts";
 
 /** Events that one transaction folds. It has an id, and the feed waits for it: it has to be a short one. */
-const BATCH = 1_000;
+const MAX_BATCH_EVENTS = 1_000;
 
 /** Usage is kept by the minute, for a little longer than the longest window of a quota. */
 const OLDEST_USAGE = Prisma.sql`now() - interval '32 days'`;
@@ -19,13 +19,17 @@ const OLDEST_USAGE = Prisma.sql`now() - interval '32 days'`;
  * @param signal ends it after the batch that is under way.
  * @returns how many events this call folded.
  */
-export async function foldTotals(prisma: PrismaClient, batch = BATCH, signal?: AbortSignal): Promise<number> {
+export async function foldTotals(
+  prisma: PrismaClient,
+  maxBatchEvents = MAX_BATCH_EVENTS,
+  signal?: AbortSignal,
+): Promise<number> {
   let folded = 0;
   // Looked at without a lock first: while nothing happens, a fold writes nothing and takes no transaction id.
-  while (!signal?.aborted && (await hasMore(prisma))) {
-    const events = await prisma.$transaction((tx) => foldBatch(tx, batch));
+  while (!signal?.aborted && (await hasNewEvents(prisma))) {
+    const events = await prisma.$transaction((tx) => foldBatch(tx, maxBatchEvents));
     folded += events;
-    if (events < batch) break;
+    if (events < maxBatchEvents) break;
     // The embedded database runs in this thread: requests get their turn between two batches.
     await yieldToOthers();
   }
@@ -35,7 +39,7 @@ export async function foldTotals(prisma: PrismaClient, batch = BATCH, signal?: A
 const BELOW_OPEN_TRANSACTIONS = Prisma.sql`order_xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint`;
 const IN_ORDER = Prisma.sql`ORDER BY order_xid, job_id, version`;
 
-async function hasMore(prisma: PrismaClient): Promise<boolean> {
+async function hasNewEvents(prisma: PrismaClient): Promise<boolean> {
   const next = await prisma.$queryRaw<unknown[]>`
     SELECT version FROM flight_recorder_events
     WHERE (order_xid, job_id, version) > (SELECT order_xid, job_id, version FROM totals_position WHERE singleton)
@@ -44,7 +48,7 @@ async function hasMore(prisma: PrismaClient): Promise<boolean> {
   return next.length > 0;
 }
 
-async function foldBatch(tx: Transaction, batch: number): Promise<number> {
+async function foldBatch(tx: Transaction, maxEvents: number): Promise<number> {
   const [after] = await tx.$queryRaw<LogPosition[]>`
     SELECT order_xid AS "orderXid", job_id AS "jobId", version FROM totals_position FOR UPDATE SKIP LOCKED`;
   if (!after) return 0;
@@ -52,7 +56,7 @@ async function foldBatch(tx: Transaction, batch: number): Promise<number> {
     SELECT * FROM flight_recorder_events
     WHERE (order_xid, job_id, version) > (${after.orderXid}, ${after.jobId}::uuid, ${after.version})
       AND ${BELOW_OPEN_TRANSACTIONS}
-    ${IN_ORDER} LIMIT ${batch}`;
+    ${IN_ORDER} LIMIT ${maxEvents}`;
   // Read under the lock, a total is what it was when the last fold committed: what is written is the new one, and
   // a total that would fall below zero is refused by the table.
   const [folded] = await tx.$queryRaw<{ events: number }[]>`

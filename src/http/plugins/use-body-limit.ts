@@ -9,9 +9,9 @@ import type { Plugin } from "graphql-yoga";
 export function useBodyLimit(maxBytes: number): Plugin {
   return {
     onRequestParse({ request, requestParser, setRequestParser, fetchAPI }) {
-      const told = request.headers.get("content-length");
-      if (told !== null && Number(told) > maxBytes) throw tooLarge(maxBytes);
-      if (told !== null || !requestParser) return;
+      const contentLength = request.headers.get("content-length");
+      if (contentLength !== null && Number(contentLength) > maxBytes) throw bodyTooLarge(maxBytes);
+      if (contentLength !== null || !requestParser) return;
       setRequestParser(async ({ url, method, headers, body }) => {
         const read = body ? await readAtMost(maxBytes, body) : null;
         return requestParser(new fetchAPI.Request(url, { method, headers, body: read }));
@@ -27,13 +27,13 @@ async function readAtMost(maxBytes: number, body: ReadableStream<Uint8Array>): P
   let bytes = 0;
   for (let part = await reader.read(); !part.done; part = await reader.read()) {
     bytes += part.value.byteLength;
-    if (bytes > maxBytes) throw tooLarge(maxBytes);
+    if (bytes > maxBytes) throw bodyTooLarge(maxBytes);
     chunks.push(part.value);
   }
   return Buffer.concat(chunks).toString();
 }
 
-function tooLarge(maxBytes: number): GraphQLError {
+function bodyTooLarge(maxBytes: number): GraphQLError {
   return new GraphQLError(`The request's body is too large: ${maxBytes} bytes are read at most.`, {
     extensions: { http: { status: 413 } },
   });

@@ -2,9 +2,9 @@ import { GraphQLError, Lexer, type ParseOptions, parse, Source, TokenKind } from
 import type { Plugin } from "graphql-yoga";
 
 /** Larger than what anybody writes by hand: values that are larger travel as variables. */
-const MAX = { maxSourceLength: 100_000, maxLexicalTokens: 10_000 };
+const PARSER_LIMITS = { maxSourceLength: 100_000, maxLexicalTokens: 10_000 };
 /** Brackets within brackets. Whatever walks a document does so by recursion, and would overflow the stack somewhere. */
-const MAX_LEVELS = 200;
+const MAX_DEPTH = 200;
 
 const OPENING: ReadonlySet<TokenKind> = new Set([TokenKind.BRACE_L, TokenKind.BRACKET_L, TokenKind.PAREN_L]);
 const CLOSING: ReadonlySet<TokenKind> = new Set([TokenKind.BRACE_R, TokenKind.BRACKET_R, TokenKind.PAREN_R]);
@@ -16,14 +16,14 @@ const CLOSING: ReadonlySet<TokenKind> = new Set([TokenKind.BRACE_R, TokenKind.BR
 export function useDocumentLimit(): Plugin {
   return {
     onParse({ setParseFn }) {
-      setParseFn((given: string | Source, options?: ParseOptions) => {
-        const source = typeof given === "string" ? new Source(given) : given;
+      setParseFn((document: string | Source, options?: ParseOptions) => {
+        const source = typeof document === "string" ? new Source(document) : document;
         if (isTooDeep(source)) {
           throw new GraphQLError("The operation is nested too deeply. Pass large values as variables.", {
             extensions: { code: "INVALID_INPUT" },
           });
         }
-        return parse(source, { ...options, ...MAX });
+        return parse(source, { ...options, ...PARSER_LIMITS });
       });
     },
   };
@@ -31,15 +31,15 @@ export function useDocumentLimit(): Plugin {
 
 function isTooDeep(source: Source): boolean {
   // Refused by the parser, with a better sentence.
-  if (source.body.length > MAX.maxSourceLength) return false;
+  if (source.body.length > PARSER_LIMITS.maxSourceLength) return false;
   const lexer = new Lexer(source);
-  let levels = 0;
+  let depth = 0;
   try {
-    while (levels <= MAX_LEVELS) {
+    while (depth <= MAX_DEPTH) {
       const { kind } = lexer.advance();
       if (kind === TokenKind.EOF) return false;
-      if (OPENING.has(kind)) levels += 1;
-      if (CLOSING.has(kind)) levels -= 1;
+      if (OPENING.has(kind)) depth += 1;
+      if (CLOSING.has(kind)) depth -= 1;
     }
     return true;
   } catch {

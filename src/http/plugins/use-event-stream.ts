@@ -1,7 +1,7 @@
 import type { ExecutionResult } from "graphql";
 import { type FetchAPI, isAsyncIterable, type Plugin } from "graphql-yoga";
 import type { Delivery } from "../../graphql/context.ts";
-import { type EventStream, OperationStream, resultsOf } from "../sse/event-stream.ts";
+import { type EventStream, OperationStream, toResultIterator } from "../sse/event-stream.ts";
 
 /** Where each request's subscription stands: between its resolvers and the stream that its client reads. */
 export class Deliveries {
@@ -36,7 +36,7 @@ export function useEventStream(deliveries: Deliveries, keepAliveMs: number): Plu
       if (!isAsyncIterable(result) && !readsOnlyEvents(request)) return;
       const status = isAsyncIterable(result) ? 200 : statusOf(result);
       setResultProcessor((_result, fetchAPI) => {
-        const of = { results: resultsOf(result), delivery: deliveries.of(request) };
+        const of = { results: toResultIterator(result), delivery: deliveries.of(request) };
         return eventsResponse(new OperationStream(of, keepAliveMs), status, request, fetchAPI);
       }, EVENT_STREAM);
     },
@@ -48,17 +48,17 @@ export function readsOnlyEvents({ headers }: Request): boolean {
   return types.every((type) => type.split(";")[0]?.trim() === EVENT_STREAM);
 }
 
-/** @param gone is called when the client has gone. */
+/** @param onClientGone is called when the client has gone. */
 export function eventsResponse(
   stream: EventStream,
   status: number,
   { signal }: Request,
   { Response, ReadableStream }: FetchAPI,
-  gone: () => void = () => undefined,
+  onClientGone: () => void = () => undefined,
 ): Response {
   // Where it has gone by now nobody reads the response, and so nobody would end the stream.
   const end = () => {
-    gone();
+    onClientGone();
     void stream.cancel();
   };
   if (signal.aborted) end();
@@ -71,10 +71,10 @@ export function eventsResponse(
  * since for any other status it never connects again, an error that may pass must not have one.
  */
 function statusOf({ errors }: ExecutionResult): number {
-  const told = errors?.flatMap(({ extensions: { http } }) =>
+  const statuses = errors?.flatMap(({ extensions: { http } }) =>
     hasStatus(http) && http.spec !== true ? [http.status] : [],
   );
-  return Math.max(200, ...(told ?? []).filter((status) => status < 500));
+  return Math.max(200, ...(statuses ?? []).filter((status) => status < 500));
 }
 
 function hasStatus(http: unknown): http is { readonly status: number; readonly spec?: boolean } {

@@ -3,14 +3,14 @@ import { type ExecutionResult, GraphQLError } from "graphql";
 import { isAsyncIterable, type Plugin } from "graphql-yoga";
 import type { ErrorCode } from "../../errors.ts";
 import { MAX_OPERATIONS, MAX_RESERVATIONS, tooManyOperations } from "../connection-limit.ts";
-import { resultsOf } from "../sse/event-stream.ts";
+import { toResultIterator } from "../sse/event-stream.ts";
 import { SharedStream } from "../sse/shared-stream.ts";
 import { type Deliveries, eventsResponse, readsOnlyEvents } from "./use-event-stream.ts";
 
 const TOKEN = { header: "x-graphql-event-stream-token", parameter: "token" };
 const NO_STREAM = "There is no such stream here: reserve one with PUT.";
 /** Milliseconds that a reservation is kept for a client that does not come. */
-const RESERVED_MS = 30_000;
+const RESERVATION_MS = 30_000;
 
 export interface SingleConnectionOptions {
   readonly endpoint: string;
@@ -35,8 +35,8 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
   const { maxOperations = MAX_OPERATIONS, maxReservations = MAX_RESERVATIONS } = options;
   const streams = new Map<string, SharedStream>();
   /** The stream that a request names, and the operation that it announced there. */
-  const addressed = new WeakMap<Request, SharedStream>();
-  const announced = new WeakMap<Request, string>();
+  const streamByRequest = new WeakMap<Request, SharedStream>();
+  const operationIdByRequest = new WeakMap<Request, string>();
   let reservations = 0;
 
   const reserve = () => {
@@ -48,7 +48,7 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
       if (stream.isOpen) return;
       reservations -= 1;
       forget(token, stream);
-    }, RESERVED_MS).unref();
+    }, RESERVATION_MS).unref();
     return token;
   };
   const forget = (token: string, stream: SharedStream) => {
@@ -84,7 +84,7 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
         return answer(200, null);
       }
       if (!readsOnlyEvents(request)) {
-        addressed.set(request, stream);
+        streamByRequest.set(request, stream);
         return;
       }
       if (stream.isOpen) return refuse(409, "This stream is open: it is for one reader.", "INVALID_INPUT");
@@ -94,25 +94,25 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
     },
 
     onParams({ request, params }) {
-      const stream = addressed.get(request);
+      const stream = streamByRequest.get(request);
       if (!stream) return;
       const id: unknown = params.extensions?.operationId;
       if (typeof id !== "string" || id === "") throw refusal(400, "Give the operation an id: extensions.operationId.");
       // Its reader may have gone while the operation came in: nobody would ever end it.
-      if (stream.hasLeft) throw refusal(404, NO_STREAM, "NOT_FOUND");
+      if (stream.hasClientLeft) throw refusal(404, NO_STREAM, "NOT_FOUND");
       if (stream.size >= maxOperations) throw tooManyOperations(maxOperations);
-      if (!stream.announce(id)) throw refusal(409, "This stream has an operation of this id.");
-      announced.set(request, id);
+      if (!stream.register(id)) throw refusal(409, "This stream has an operation of this id.");
+      operationIdByRequest.set(request, id);
     },
 
     onResultProcess({ request, result, setResultProcessor }) {
-      const stream = addressed.get(request);
-      const id = announced.get(request);
+      const stream = streamByRequest.get(request);
+      const id = operationIdByRequest.get(request);
       if (!stream || id === undefined || Array.isArray(result)) return;
       // What is wrong with the request itself is its own answer.
       if (isRefused(result)) return stream.stop(id);
       setResultProcessor((_result, fetchAPI) => {
-        stream.add(id, { results: resultsOf(result), delivery: deliveries.of(request) });
+        stream.attach(id, { results: toResultIterator(result), delivery: deliveries.of(request) });
         return new fetchAPI.Response(null, { status: 202 });
       }, "text/plain");
     },

@@ -4,23 +4,25 @@ import type { Delivery } from "../../graphql/context.ts";
 import { isMasked, toText } from "../error-format.ts";
 
 /** An operation's results, and where they leave its client. */
-export interface Results {
+export interface OperationResults {
   readonly results: AsyncIterator<ExecutionResult>;
   readonly delivery: Delivery;
 }
 
-export function resultsOf(result: ExecutionResult | AsyncIterable<ExecutionResult>): AsyncIterator<ExecutionResult> {
-  return isAsyncIterable(result) ? result[Symbol.asyncIterator]() : only(result);
+export function toResultIterator(
+  result: ExecutionResult | AsyncIterable<ExecutionResult>,
+): AsyncIterator<ExecutionResult> {
+  return isAsyncIterable(result) ? result[Symbol.asyncIterator]() : singleResult(result);
 }
 
-async function* only(result: ExecutionResult): AsyncGenerator<ExecutionResult> {
+async function* singleResult(result: ExecutionResult): AsyncGenerator<ExecutionResult> {
   yield result;
 }
 
 type Controller = ReadableStreamDefaultController<Uint8Array>;
 
 /** What goes into a stream next. */
-export interface Part {
+export interface StreamPart {
   readonly text: string;
   readonly isLast: boolean;
 }
@@ -34,8 +36,8 @@ const RETRY_MS = { min: 500, spread: 1000 };
  */
 export abstract class EventStream implements UnderlyingDefaultSource<Uint8Array> {
   readonly #keepAliveMs: number;
-  #keepAlive: NodeJS.Timeout | undefined;
-  #waiting = false;
+  #keepAliveTimer: NodeJS.Timeout | undefined;
+  #isPullPending = false;
 
   /** @param keepAliveMs milliseconds from one sign of life to the next. */
   constructor(keepAliveMs: number) {
@@ -43,33 +45,33 @@ export abstract class EventStream implements UnderlyingDefaultSource<Uint8Array>
   }
 
   /** The next part; it never rejects. */
-  protected abstract next(): Promise<Part>;
+  protected abstract next(): Promise<StreamPart>;
 
   /** The client has gone: nothing of what the stream holds stays behind. */
-  protected abstract leave(): Promise<unknown>;
+  protected abstract release(): Promise<unknown>;
 
   start(controller: Controller): void {
     // Some browsers hold a response back until its first bytes have come.
     write(controller, `:\nretry: ${RETRY_MS.min + Math.floor(Math.random() * RETRY_MS.spread)}\n\n`);
-    this.#keepAlive = setInterval(() => {
+    this.#keepAliveTimer = setInterval(() => {
       // Not to a client that has not even read what there was.
-      if (this.#waiting) write(controller, ":\n\n");
+      if (this.#isPullPending) write(controller, ":\n\n");
     }, this.#keepAliveMs);
   }
 
   async pull(controller: Controller): Promise<void> {
-    this.#waiting = true;
+    this.#isPullPending = true;
     const { text, isLast } = await this.next();
-    this.#waiting = false;
+    this.#isPullPending = false;
     if (text !== "") write(controller, text);
     if (!isLast) return;
-    clearInterval(this.#keepAlive);
+    clearInterval(this.#keepAliveTimer);
     controller.close();
   }
 
   async cancel(): Promise<void> {
-    clearInterval(this.#keepAlive);
-    await this.leave();
+    clearInterval(this.#keepAliveTimer);
+    await this.release();
   }
 }
 
@@ -82,37 +84,37 @@ function write(controller: Controller, text: string): void {
  * on from has its cursor as its id: a browser's own EventSource sends it back when it connects again.
  */
 export class OperationStream extends EventStream {
-  readonly #of: Results;
+  readonly #operation: OperationResults;
 
-  constructor(of: Results, keepAliveMs: number) {
+  constructor(operation: OperationResults, keepAliveMs: number) {
     super(keepAliveMs);
-    this.#of = of;
+    this.#operation = operation;
   }
 
-  protected async next(): Promise<Part> {
-    const { results, delivery } = this.#of;
+  protected async next(): Promise<StreamPart> {
+    const { results, delivery } = this.#operation;
     try {
       const result = await results.next();
-      if (result.done) return { text: endOf(delivery), isLast: true };
+      if (result.done) return { text: toEndText(delivery), isLast: true };
       const value: ExecutionResult = result.value;
       // A change that could not be told is not passed over: the stream breaks off before it.
-      const isLost = delivery.cursor !== undefined && isFailure(value);
-      if (isLost) await this.leave();
-      const id = isLost ? "" : idOf(value, delivery);
-      return { text: `${id}event: next\ndata: ${toText(value)}\n\n`, isLast: isLost };
+      const isUndeliverable = delivery.cursor !== undefined && hasMaskedError(value);
+      if (isUndeliverable) await this.release();
+      const id = isUndeliverable ? "" : toIdLine(value, delivery);
+      return { text: `${id}event: next\ndata: ${toText(value)}\n\n`, isLast: isUndeliverable };
     } catch {
       // Without the protocol's own end: the client connects again, and goes on from its last id.
       return { text: "", isLast: true };
     }
   }
 
-  protected async leave(): Promise<void> {
-    await this.#of.results.return?.();
+  protected async release(): Promise<void> {
+    await this.#operation.results.return?.();
   }
 }
 
 /** Whether something unexpected went wrong, so that the same may go well the next time. */
-export function isFailure({ errors }: ExecutionResult): boolean {
+export function hasMaskedError({ errors }: ExecutionResult): boolean {
   return errors?.some(isMasked) ?? false;
 }
 
@@ -120,18 +122,19 @@ export function isFailure({ errors }: ExecutionResult): boolean {
  * The place after this result. Where the client went on by itself, from a place that is of no use, it is told to forget
  * it: it hears of that once, and begins again with a snapshot.
  */
-function idOf({ data, errors }: ExecutionResult, { cursor, resumeAfter }: Delivery): string {
-  const isUseless = resumeAfter !== undefined && !data && errors?.some(({ extensions: { code } }) => isOfCursor(code));
-  if (isUseless) return "id\n";
+function toIdLine({ data, errors }: ExecutionResult, { cursor, resumeAfter }: Delivery): string {
+  const isCursorRefused =
+    resumeAfter !== undefined && !data && errors?.some(({ extensions: { code } }) => isCursorError(code));
+  if (isCursorRefused) return "id\n";
   return cursor === undefined ? "" : `id: ${cursor}\n`;
 }
 
-function isOfCursor(code: unknown): boolean {
+function isCursorError(code: unknown): boolean {
   return code === "CURSOR_EXPIRED" || code === "INVALID_INPUT";
 }
 
 /** Where it is not over, no event says so; the id alone is what a browser keeps for when it connects again. */
-function endOf({ interrupted, cursor }: Delivery): string {
+function toEndText({ interrupted, cursor }: Delivery): string {
   if (!interrupted) return "event: complete\ndata:\n\n";
   return cursor === undefined ? "" : `id: ${cursor}\n\n`;
 }

@@ -1,10 +1,10 @@
 import type { ExecutionResult } from "graphql";
 import { toText } from "../error-format.ts";
-import { EventStream, isFailure, type Part, type Results } from "./event-stream.ts";
+import { EventStream, hasMaskedError, type OperationResults, type StreamPart } from "./event-stream.ts";
 
-interface Waiting extends Part {
+interface PendingPart extends StreamPart {
   readonly id: string;
-  readonly taken: () => void;
+  readonly onTaken: () => void;
 }
 
 /**
@@ -13,17 +13,17 @@ interface Waiting extends Part {
  */
 export class SharedStream extends EventStream {
   /** By the client's ids; undefined where one has been announced and has no results yet. */
-  readonly #operations = new Map<string, Results | undefined>();
-  #ready: Waiting[] = [];
-  #arrived: (() => void) | undefined;
-  #ending = false;
-  #left = false;
+  readonly #operations = new Map<string, OperationResults | undefined>();
+  #pendingParts: PendingPart[] = [];
+  #wake: (() => void) | undefined;
+  #isEnding = false;
+  #hasClientLeft = false;
   /** Whether its client reads it. */
   isOpen = false;
 
   /** Whether its client has gone, or never came: nothing can be said over it any more. */
-  get hasLeft(): boolean {
-    return this.#left;
+  get hasClientLeft(): boolean {
+    return this.#hasClientLeft;
   }
 
   /** How many operations it carries. */
@@ -32,79 +32,80 @@ export class SharedStream extends EventStream {
   }
 
   /** False where there is an operation of this id. */
-  announce(id: string): boolean {
+  register(id: string): boolean {
     if (this.#operations.has(id)) return false;
     this.#operations.set(id, undefined);
     return true;
   }
 
   /** The announced operation's results. They are not wanted where it has been stopped meanwhile. */
-  add(id: string, of: Results): void {
+  attach(id: string, operation: OperationResults): void {
     if (!this.#operations.has(id)) {
-      void of.results.return?.();
+      void operation.results.return?.();
       return;
     }
-    this.#operations.set(id, of);
-    this.#follow(id, of)
+    this.#operations.set(id, operation);
+    this.#forward(id, operation)
       .catch(() => undefined)
       .finally(() => {
-        if (this.#operations.get(id) === of) this.stop(id);
-        this.#arrived?.();
+        if (this.#operations.get(id) === operation) this.stop(id);
+        this.#wake?.();
       });
   }
 
   stop(id: string): void {
     const operation = this.#operations.get(id);
     this.#operations.delete(id);
-    for (const part of this.#ready) if (part.id === id) part.taken();
-    this.#ready = this.#ready.filter((part) => part.id !== id);
+    for (const part of this.#pendingParts) if (part.id === id) part.onTaken();
+    this.#pendingParts = this.#pendingParts.filter((part) => part.id !== id);
     void operation?.results.return?.();
   }
 
   /** The server stops: what the operations still have to say is said, and then the stream is over. */
   end(): void {
-    this.#ending = true;
-    this.#arrived?.();
+    this.#isEnding = true;
+    this.#wake?.();
   }
 
-  protected async next(): Promise<Part> {
-    while (this.#ready.length === 0) {
-      if (this.#ending && this.#operations.size === 0) return { text: "", isLast: true };
+  protected async next(): Promise<StreamPart> {
+    while (this.#pendingParts.length === 0) {
+      if (this.#isEnding && this.#operations.size === 0) return { text: "", isLast: true };
       await new Promise<void>((resolve) => {
-        this.#arrived = resolve;
+        this.#wake = resolve;
       });
     }
-    const part = this.#ready.shift();
-    part?.taken();
+    const part = this.#pendingParts.shift();
+    part?.onTaken();
     return part ?? { text: "", isLast: false };
   }
 
-  protected async leave(): Promise<void> {
-    this.#left = true;
+  protected async release(): Promise<void> {
+    this.#hasClientLeft = true;
     for (const id of this.#operations.keys()) this.stop(id);
   }
 
-  async #follow(id: string, of: Results): Promise<void> {
-    const { results, delivery } = of;
+  async #forward(id: string, operation: OperationResults): Promise<void> {
+    const { results, delivery } = operation;
     for (let isOver = false; !isOver; ) {
       const result = await results.next();
-      if (this.#operations.get(id) !== of) return;
-      isOver = result.done === true || isFailure(result.value);
-      if (!result.done) await this.#put(id, nextOf(id, result.value));
+      if (this.#operations.get(id) !== operation) return;
+      isOver = result.done === true || hasMaskedError(result.value);
+      if (!result.done) await this.#enqueue(id, toNextText(id, result.value));
       // Where it is not over, but the server stops, no event says that it is.
-      if (isOver && !delivery.interrupted) await this.#put(id, `event: complete\ndata: ${JSON.stringify({ id })}\n\n`);
+      if (isOver && !delivery.interrupted)
+        await this.#enqueue(id, `event: complete\ndata: ${JSON.stringify({ id })}\n\n`);
     }
   }
 
   /** Settles when it has gone. */
-  #put(id: string, text: string): Promise<void> {
+  #enqueue(id: string, text: string): Promise<void> {
     return new Promise((taken) => {
-      this.#ready.push({ id, text, isLast: false, taken });
-      this.#arrived?.();
+      this.#pendingParts.push({ id, text, isLast: false, onTaken: taken });
+      this.#wake?.();
     });
   }
 }
 
-function nextOf(id: string, result: ExecutionResult): string {
+function toNextText(id: string, result: ExecutionResult): string {
   return `event: next\ndata: {"id":${JSON.stringify(id)},"payload":${toText(result)}}\n\n`;
 }

@@ -3,7 +3,7 @@ import type { RawData } from "ws";
 
 interface Operation {
   readonly id: string;
-  readonly left: AbortController;
+  readonly controller: AbortController;
 }
 
 /**
@@ -19,40 +19,40 @@ export class SocketOperations {
   }
 
   /** @returns aborts when its client does not wait for it any more. */
-  begin(id: string, asked: object): AbortSignal {
+  begin(id: string, payload: object): AbortSignal {
     const left = new AbortController();
-    this.#running.set(asked, { id, left });
+    this.#running.set(payload, { id, controller: left });
     return left.signal;
   }
 
   /** It was answered, or refused. */
-  end(asked: object): void {
-    this.#running.delete(asked);
+  end(payload: object): void {
+    this.#running.delete(payload);
   }
 
   /** The client's word that it wants no more of an operation. What is no message of the protocol is others' to refuse. */
-  hear(data: RawData): void {
+  handleMessage(data: RawData): void {
     // Documents may be megabytes, and are not read twice to find out that they are none of this.
     if (!Buffer.isBuffer(data) || !data.includes('"complete"')) return;
-    const message = parsed(data.toString());
-    if (message?.type === MessageType.Complete) this.#leave(({ id }) => id === message.id);
+    const message = tryParse(data.toString());
+    if (message?.type === MessageType.Complete) this.#abort(({ id }) => id === message.id);
   }
 
   /** The client has gone. */
-  leave(): void {
-    this.#leave(() => true);
+  abortAll(): void {
+    this.#abort(() => true);
   }
 
-  #leave(isLeft: (operation: Operation) => boolean): void {
-    for (const [asked, operation] of this.#running) {
-      if (!isLeft(operation)) continue;
-      this.#running.delete(asked);
-      operation.left.abort();
+  #abort(isAborted: (operation: Operation) => boolean): void {
+    for (const [payload, operation] of this.#running) {
+      if (!isAborted(operation)) continue;
+      this.#running.delete(payload);
+      operation.controller.abort();
     }
   }
 }
 
-function parsed(text: string): Message | undefined {
+function tryParse(text: string): Message | undefined {
   try {
     return parseMessage(text);
   } catch {

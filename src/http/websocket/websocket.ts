@@ -55,12 +55,12 @@ export function serveWebSocket(
     }
     const { origin, host } = request.headers;
     const url = `http://${host ?? ""}${request.url ?? ""}`;
-    const allowed =
+    const isAllowed =
       URL.canParse(url) &&
       new URL(url).pathname === ENDPOINT &&
       isOwnHost(new URL(url).hostname) &&
       isAllowedOrigin(origin, host, corsOrigins);
-    if (!allowed) {
+    if (!isAllowed) {
       socket.end("HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n", () => socket.destroy());
       return;
     }
@@ -68,8 +68,8 @@ export function serveWebSocket(
       clearTimeout(late);
       const operations = new SocketOperations();
       operationsOf.set(accepted, operations);
-      accepted.on("message", (data) => operations.hear(data));
-      accepted.once("close", () => operations.leave());
+      accepted.on("message", (data) => operations.handleMessage(data));
+      accepted.once("close", () => operations.abortAll());
       sockets.emit("connection", accepted, request);
     });
   });
@@ -80,17 +80,19 @@ export function serveWebSocket(
     if (!pipeline) throw new Error("An operation was executed that had not been subscribed.");
     return pipeline;
   };
-  const served = useServer(
+  const graphqlWs = useServer(
     {
       onSubscribe: async ({ connectionParams, extra }, id, operation) => {
         const { query, operationName, variables } = operation;
         const operations = operationsOf.get(extra.socket);
         const signal = operations?.begin(id, operation);
-        const asked = connectionParams?.[WORKSPACE_HEADER] ?? extra.request.headers[WORKSPACE_HEADER];
+        const requestedWorkspaceId = connectionParams?.[WORKSPACE_HEADER] ?? extra.request.headers[WORKSPACE_HEADER];
         try {
           if (operations && operations.size > maxOperations) throw tooManyOperations(maxOperations);
           // What is there and no text is no UUID, either: it must not pass for the default workspace.
-          const viewer = viewerOf(typeof asked === "string" || asked == null ? asked : "");
+          const viewer = viewerOf(
+            typeof requestedWorkspaceId === "string" || requestedWorkspaceId == null ? requestedWorkspaceId : "",
+          );
           const pipeline: Pipeline = yoga.getEnveloped({ viewer, ...(signal ? { signal } : {}) });
           const contextValue = await pipeline.contextFactory();
           pipelines.set(contextValue, pipeline);
@@ -101,8 +103,8 @@ export function serveWebSocket(
             variableValues: variables ?? {},
             contextValue,
           };
-          const refused = pipeline.validate(args.schema, args.document);
-          return refused.length > 0 ? refused : args;
+          const validationErrors = pipeline.validate(args.schema, args.document);
+          return validationErrors.length > 0 ? validationErrors : args;
         } catch (error) {
           return [maskError(error, log)];
         }
@@ -110,7 +112,7 @@ export function serveWebSocket(
       execute: (args) => pipelineOf(args).execute(args),
       subscribe: async (args) => {
         const results = await pipelineOf(args).subscribe(args);
-        return Symbol.asyncIterator in results ? untilLost(results) : results;
+        return Symbol.asyncIterator in results ? endAtMaskedError(results) : results;
       },
       onError: ({ extra }, _id, operation, errors) => {
         operationsOf.get(extra.socket)?.end(operation);
@@ -127,14 +129,14 @@ export function serveWebSocket(
     const late = setTimeout(() => {
       for (const client of sockets.clients) client.terminate();
     }, GRACE_MS);
-    await served.dispose();
+    await graphqlWs.dispose();
     clearTimeout(late);
   };
   return { close };
 }
 
 /** A change that could not be told is not passed over: the operation ends before it, with its error. */
-function untilLost(results: AsyncIterableIterator<ExecutionResult>): AsyncIterableIterator<ExecutionResult> {
+function endAtMaskedError(results: AsyncIterableIterator<ExecutionResult>): AsyncIterableIterator<ExecutionResult> {
   const leave = async (): Promise<IteratorResult<ExecutionResult, undefined>> => {
     await results.return?.();
     return { value: undefined, done: true };
@@ -142,10 +144,10 @@ function untilLost(results: AsyncIterableIterator<ExecutionResult>): AsyncIterab
   return {
     next: async () => {
       const result = await results.next();
-      const lost = result.done ? undefined : result.value.errors?.find(isMasked);
-      if (!lost) return result;
+      const maskedError = result.done ? undefined : result.value.errors?.find(isMasked);
+      if (!maskedError) return result;
       await leave();
-      throw lost;
+      throw maskedError;
     },
     return: leave,
     [Symbol.asyncIterator]() {
