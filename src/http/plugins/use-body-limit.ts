@@ -2,9 +2,10 @@ import { GraphQLError } from "graphql";
 import type { Plugin } from "graphql-yoga";
 
 /**
- * Refuses a body that is too large with 413.
- * Yoga's own limit sends every body through a stream that counts, which costs as much as all else of a small request.
- * Where the length is told there is nothing to count: Node reads that many bytes and no more.
+ * Refuses a request body that is too large, with status 413.
+ *
+ * Replaces Yoga's own limit, which sends every body through a counting stream; that costs as much as everything else of
+ * a small request. With a Content-Length no counting is needed, because Node reads no more than that many bytes.
  */
 export function useBodyLimit(maxBytes: number): Plugin {
   return {
@@ -20,7 +21,10 @@ export function useBodyLimit(maxBytes: number): Plugin {
   };
 }
 
-/** A body that came in chunks. The rest of one that is too large is not cancelled: that would cut the answer off, too. */
+/**
+ * Reads a body that was sent in chunks. If it is too large, the rest is not cancelled: that would close the connection
+ * before the answer is sent.
+ */
 async function readAtMost(maxBytes: number, body: ReadableStream<Uint8Array>): Promise<string> {
   const reader = body.getReader();
   const chunks: Uint8Array[] = [];
@@ -34,7 +38,7 @@ async function readAtMost(maxBytes: number, body: ReadableStream<Uint8Array>): P
 }
 
 function bodyTooLarge(maxBytes: number): GraphQLError {
-  return new GraphQLError(`The request's body is too large: ${maxBytes} bytes are read at most.`, {
+  return new GraphQLError(`The request body is too large. At most ${maxBytes} bytes are accepted.`, {
     extensions: { http: { status: 413 } },
   });
 }

@@ -1,17 +1,17 @@
 import { GraphQLError, Lexer, type ParseOptions, parse, Source, TokenKind } from "graphql";
 import type { Plugin } from "graphql-yoga";
 
-/** Larger than what anybody writes by hand: values that are larger travel as variables. */
+/** More than anybody writes by hand; large values belong into variables. */
 const PARSER_LIMITS = { maxSourceLength: 100_000, maxLexicalTokens: 10_000 };
-/** Brackets within brackets. Whatever walks a document does so by recursion, and would overflow the stack somewhere. */
+/** The deepest nesting of brackets. Parser, validation and execution recurse, and a deeper document could overflow the stack. */
 const MAX_DEPTH = 200;
 
 const OPENING: ReadonlySet<TokenKind> = new Set([TokenKind.BRACE_L, TokenKind.BRACKET_L, TokenKind.PAREN_L]);
 const CLOSING: ReadonlySet<TokenKind> = new Set([TokenKind.BRACE_R, TokenKind.BRACKET_R, TokenKind.PAREN_R]);
 
 /**
- * A document costs time before anything can count its fields, and its text stays in the parser's cache: what is too
- * long, or nested too deeply, is refused first.
+ * Refuses a GraphQL document that is too long or nested too deeply, before it is parsed. Complexity limits work only on
+ * a parsed document; by then a huge one has cost its time, and its text stays in the parser cache.
  */
 export function useDocumentLimit(): Plugin {
   return {
@@ -30,7 +30,7 @@ export function useDocumentLimit(): Plugin {
 }
 
 function isTooDeep(source: Source): boolean {
-  // Refused by the parser, with a better sentence.
+  // The parser refuses it with a better message.
   if (source.body.length > PARSER_LIMITS.maxSourceLength) return false;
   const lexer = new Lexer(source);
   let depth = 0;
@@ -43,7 +43,7 @@ function isTooDeep(source: Source): boolean {
     }
     return true;
   } catch {
-    // No token: the parser says what and where.
+    // A syntax error: the parser reports it with its location.
     return false;
   }
 }

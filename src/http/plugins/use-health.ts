@@ -10,7 +10,7 @@ const ENDPOINT = "/health";
 /** Milliseconds that the database may take to answer. */
 const DATABASE_TIMEOUT_MS = 2000;
 
-/** What there is to look at. */
+/** The parts of the server that /health reports on. */
 export interface HealthSources {
   readonly prisma: PrismaClient;
   readonly feed: Feed;
@@ -18,9 +18,10 @@ export interface HealthSources {
   readonly maintenance: Pick<MaintenanceTasks, "health">;
 }
 
+/** The JSON of GET /health. */
 interface Health {
   /**
-   * Degraded: everything is served, but live changes come late, or lost leases are found late. Unavailable: the
+   * `degraded`: requests are served, but live changes or the recovery of lost leases may be late. `unavailable`: the
    * database does not answer.
    */
   readonly status: "ok" | "degraded" | "unavailable";
@@ -30,12 +31,12 @@ interface Health {
   readonly signals: NotifierHealth;
 }
 
-/** GET /health: for operators, and for load balancers: 200 where requests can be served, else 503. */
-export function useHealth(vitals: HealthSources): Plugin {
+/** Serves GET /health for operators and load balancers: 200 if requests can be served, otherwise 503. */
+export function useHealth(sources: HealthSources): Plugin {
   return {
     async onRequest({ request, url, fetchAPI, endResponse }) {
       if (url.pathname !== ENDPOINT || (request.method !== "GET" && request.method !== "HEAD")) return;
-      const health = await readHealth(vitals);
+      const health = await readHealth(sources);
       const status = health.status === "unavailable" ? 503 : 200;
       endResponse(fetchAPI.Response.json(health, { status, headers: { "cache-control": "no-store" } }));
     },
@@ -51,14 +52,15 @@ async function readHealth({ prisma, feed, notifier, maintenance }: HealthSources
   const database = { answers: lag !== undefined, milliseconds: Math.round(performance.now() - startedAt) };
   const { subscribers, lastReadMsAgo } = feed;
   const { lastMsAgo, isLate: isRecoveryLate } = maintenance.health;
-  // A read that hangs on its connection holds the feed back as an open transaction does, and nobody sees it there.
+  // Both can make the feed late: an open transaction, which shows in `behindMs`, and a read that hangs on a broken
+  // connection, which shows only in `lastReadMsAgo`.
   const isFeedCurrent = Math.max(lag?.behindMs ?? 0, lastReadMsAgo ?? 0) <= MAX_LAG_MS;
   const isHealthy = notifier.health.connected && isFeedCurrent && !isRecoveryLate;
   return {
     status: lag ? (isHealthy ? "ok" : "degraded") : "unavailable",
     database,
     feed: { subscribers, lastReadMsAgo, ...lag },
-    // Public names, older than those in the code: monitors read them.
+    // These names are public, because monitors read them, and so differ from the names in the code.
     sweeps: { lastMsAgo },
     signals: notifier.health,
   };

@@ -2,43 +2,47 @@ import type { ExecutionResult } from "graphql";
 import { toText } from "../error-format.ts";
 import { EventStream, hasMaskedError, type OperationResults, type StreamPart } from "./event-stream.ts";
 
+/** A part that waits until the stream has room for it. */
 interface PendingPart extends StreamPart {
+  /** The id of its operation. */
   readonly id: string;
+  /** Called when the part is taken into the stream, or dropped because its operation was stopped. */
   readonly onTaken: () => void;
 }
 
 /**
- * The results of several operations over one response (the graphql-sse protocol's single connection mode). Each
- * operation is asked for its next result when its last one has gone, so each has one in memory at most.
+ * A stream with the results of several operations (the graphql-sse protocol's single connection mode). Each operation
+ * produces its next result only after the stream has taken the one before, so each has at most one result in memory.
  */
 export class SharedStream extends EventStream {
-  /** By the client's ids; undefined where one has been announced and has no results yet. */
+  /** By the ids that the client chose; undefined for an operation that is registered and has no results yet. */
   readonly #operations = new Map<string, OperationResults | undefined>();
   #pendingParts: PendingPart[] = [];
+  /** Ends the wait for a part. */
   #wake: (() => void) | undefined;
   #isEnding = false;
   #hasClientLeft = false;
-  /** Whether its client reads it. */
+  /** Whether a client has opened the stream to read it. */
   isOpen = false;
 
-  /** Whether its client has gone, or never came: nothing can be said over it any more. */
+  /** Whether the client has gone, or did not come in time: the stream is over. */
   get hasClientLeft(): boolean {
     return this.#hasClientLeft;
   }
 
-  /** How many operations it carries. */
+  /** The number of operations that have not ended. */
   get size(): number {
     return this.#operations.size;
   }
 
-  /** False where there is an operation of this id. */
+  /** Registers an operation before it runs. @returns false if the stream has an operation with this id already. */
   register(id: string): boolean {
     if (this.#operations.has(id)) return false;
     this.#operations.set(id, undefined);
     return true;
   }
 
-  /** The announced operation's results. They are not wanted where it has been stopped meanwhile. */
+  /** Starts to forward the results of a registered operation; ends them at once if it was stopped meanwhile. */
   attach(id: string, operation: OperationResults): void {
     if (!this.#operations.has(id)) {
       void operation.results.return?.();
@@ -53,6 +57,7 @@ export class SharedStream extends EventStream {
       });
   }
 
+  /** Ends an operation and drops its pending parts. Does nothing if there is no such operation. */
   stop(id: string): void {
     const operation = this.#operations.get(id);
     this.#operations.delete(id);
@@ -61,7 +66,7 @@ export class SharedStream extends EventStream {
     void operation?.results.return?.();
   }
 
-  /** The server stops: what the operations still have to say is said, and then the stream is over. */
+  /** Ends the stream, because the server stops, once all operations have ended and their results are sent. */
   end(): void {
     this.#isEnding = true;
     this.#wake?.();
@@ -91,16 +96,16 @@ export class SharedStream extends EventStream {
       if (this.#operations.get(id) !== operation) return;
       isOver = result.done === true || hasMaskedError(result.value);
       if (!result.done) await this.#enqueue(id, toNextText(id, result.value));
-      // Where it is not over, but the server stops, no event says that it is.
+      // While the server stops, a subscription is interrupted and not complete: the client must resume it elsewhere.
       if (isOver && !delivery.interrupted)
         await this.#enqueue(id, `event: complete\ndata: ${JSON.stringify({ id })}\n\n`);
     }
   }
 
-  /** Settles when it has gone. */
+  /** Resolves when the stream has taken the part, or dropped it. */
   #enqueue(id: string, text: string): Promise<void> {
-    return new Promise((taken) => {
-      this.#pendingParts.push({ id, text, isLast: false, onTaken: taken });
+    return new Promise((onTaken) => {
+      this.#pendingParts.push({ id, text, isLast: false, onTaken });
       this.#wake?.();
     });
   }

@@ -18,10 +18,10 @@ export interface WebSocketOptions {
   readonly maxOperations?: number;
 }
 
-/** Milliseconds that a client may take to read that it was refused, or to answer that its socket is closed. */
+/** Milliseconds that a client may take to read a refusal, or to confirm that its socket is closed. */
 const GRACE_MS = 2000;
 
-/** What Yoga does to an operation, with the types that its plugin system has lost. */
+/** Yoga's pipeline for one operation: the functions of `getEnveloped`, with the types that it does not give them. */
 interface Pipeline {
   readonly schema: GraphQLSchema;
   readonly parse: (query: string) => DocumentNode;
@@ -31,7 +31,10 @@ interface Pipeline {
   readonly subscribe: (args: ExecutionArgs) => Promise<AsyncIterableIterator<ExecutionResult> | ExecutionResult>;
 }
 
-/** GraphQL over WebSocket (graphql-ws protocol) on the same path, through the same pipeline. */
+/**
+ * Serves GraphQL over WebSocket (graphql-ws protocol) on the API's path, through the same pipeline as HTTP.
+ * @returns `close`, which refuses new sockets, closes the open ones with code 1001, and resolves when all are closed.
+ */
 export function serveWebSocket(
   http: Server,
   yoga: GraphQLServer,
@@ -42,13 +45,13 @@ export function serveWebSocket(
   const operationsOf = new WeakMap<WebSocket, SocketOperations>();
   let stopping = false;
 
-  // A browser sends no preflight for a WebSocket: the origin is checked here, or nowhere.
+  // Browsers send no preflight for a WebSocket, and Yoga's plugins do not see an upgrade: the origin is checked here only.
   http.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-    // Node has let go of it: an error of a connection that nobody listens to would end the process.
+    // Node no longer handles errors of this socket, and an "error" event without a listener would end the process.
     socket.on("error", () => undefined);
-    // Nor does anything end one that was refused, and whose client reads nothing or keeps its side open.
-    const late = setTimeout(() => socket.destroy(), GRACE_MS);
-    socket.once("close", () => clearTimeout(late));
+    // Nor does Node time it out: a refused client that reads nothing, or keeps its side open, would stay connected.
+    const refusalTimer = setTimeout(() => socket.destroy(), GRACE_MS);
+    socket.once("close", () => clearTimeout(refusalTimer));
     if (stopping) {
       socket.destroy();
       return;
@@ -65,7 +68,7 @@ export function serveWebSocket(
       return;
     }
     sockets.handleUpgrade(request, socket, head, (accepted) => {
-      clearTimeout(late);
+      clearTimeout(refusalTimer);
       const operations = new SocketOperations();
       operationsOf.set(accepted, operations);
       accepted.on("message", (data) => operations.handleMessage(data));
@@ -77,7 +80,7 @@ export function serveWebSocket(
   const pipelines = new WeakMap<object, Pipeline>();
   const pipelineOf = ({ contextValue }: ExecutionArgs) => {
     const pipeline = isObject(contextValue) ? pipelines.get(contextValue) : undefined;
-    if (!pipeline) throw new Error("An operation was executed that had not been subscribed.");
+    if (!pipeline) throw new Error("An operation was executed without onSubscribe.");
     return pipeline;
   };
   const graphqlWs = useServer(
@@ -89,7 +92,8 @@ export function serveWebSocket(
         const requestedWorkspaceId = connectionParams?.[WORKSPACE_HEADER] ?? extra.request.headers[WORKSPACE_HEADER];
         try {
           if (operations && operations.size > maxOperations) throw tooManyOperations(maxOperations);
-          // What is there and no text is no UUID, either: it must not pass for the default workspace.
+          // A value that is not a string becomes "", which is refused: it must not count as "none", and so as the default
+          // workspace.
           const viewer = viewerOf(
             typeof requestedWorkspaceId === "string" || requestedWorkspaceId == null ? requestedWorkspaceId : "",
           );
@@ -126,18 +130,21 @@ export function serveWebSocket(
   );
   const close = async () => {
     stopping = true;
-    const late = setTimeout(() => {
+    const closeTimer = setTimeout(() => {
       for (const client of sockets.clients) client.terminate();
     }, GRACE_MS);
     await graphqlWs.dispose();
-    clearTimeout(late);
+    clearTimeout(closeTimer);
   };
   return { close };
 }
 
-/** A change that could not be told is not passed over: the operation ends before it, with its error. */
+/**
+ * Ends a subscription at the first result with an unexpected error, and throws that error. An event that could not be
+ * resolved must not be skipped: the client subscribes again with its last cursor, and gets the event again.
+ */
 function endAtMaskedError(results: AsyncIterableIterator<ExecutionResult>): AsyncIterableIterator<ExecutionResult> {
-  const leave = async (): Promise<IteratorResult<ExecutionResult, undefined>> => {
+  const end = async (): Promise<IteratorResult<ExecutionResult, undefined>> => {
     await results.return?.();
     return { value: undefined, done: true };
   };
@@ -146,10 +153,10 @@ function endAtMaskedError(results: AsyncIterableIterator<ExecutionResult>): Asyn
       const result = await results.next();
       const maskedError = result.done ? undefined : result.value.errors?.find(isMasked);
       if (!maskedError) return result;
-      await leave();
+      await end();
       throw maskedError;
     },
-    return: leave,
+    return: end,
     [Symbol.asyncIterator]() {
       return this;
     },
