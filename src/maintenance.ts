@@ -5,36 +5,48 @@ import { MAX_LAG_MS, watchLag } from "./live/lag.ts";
 import { recoverStalledRuns } from "./runs/recover.ts";
 import { foldTotals } from "./totals/fold.ts";
 
-/** What a server does again and again beside its requests. Several servers may do each of these at once. */
+/** The maintenance tasks of a server (docs/operating.md). Several servers may run each of them at the same time. */
 
-/** How often totals are folded: what came since is added by each who reads them. */
+/** Milliseconds between two folds of the totals. Every read of totals must add the events since the last fold. */
 const FOLD_INTERVAL_MS = 1_000;
-/** How often somebody looks whether an open transaction holds the feed back. */
+/** Milliseconds between two checks whether an open transaction holds the feed back. */
 const LAG_CHECK_INTERVAL_MS = 5_000;
-/** How long a bulk action must have made no progress before a sweep goes on with it: its own server may be at it. */
+/** Seconds without progress after which a sweep resumes a bulk action: before that, its own server may still work on it. */
 const BULK_ACTION_IDLE_SECONDS = 10;
-/** The same for a start, which finds what a crash left behind: a server that lives does a batch in less. */
+/**
+ * The same at the start, when unfinished actions most likely come from a crash of this server. A running server does a
+ * batch in less than this.
+ */
 const BULK_ACTION_IDLE_AT_START_SECONDS = 1;
 
 export interface MaintenanceTasks {
+  /** The state of the recovery at this moment. */
   readonly health: MaintenanceHealth;
-  /** No sweep begins any more; resolves when those under way have ended, each after the batch that it is at. */
+  /** Starts no further sweep; resolves when the current ones have ended, each after its current batch. */
   stop(): Promise<void>;
 }
 
 export interface MaintenanceHealth {
-  /** Milliseconds since a sweep for lost leases last came to its end, or since the start. */
+  /** Milliseconds since a recovery of lost leases last succeeded, or since the start of the server. */
   readonly lastMsAgo: number;
-  /** Whether the next one should have ended long ago. */
+  /** Whether the next one should have succeeded long ago. */
   readonly isLate: boolean;
 }
 
-/** Settles what a crash left behind, before the first request: nobody sees it then (section 6). */
+/**
+ * Recovers runs whose lease has passed and resumes bulk actions, before the first request, so that no client sees what a
+ * crash left behind (section 6).
+ * @throws the database's error if runs cannot be recovered; a bulk action that fails is only logged.
+ */
 export async function recoverAtStart(engine: Engine, log: Logger): Promise<void> {
   await recoverStalledRuns(engine);
   await resumeUnfinishedActions(engine, log, BULK_ACTION_IDLE_AT_START_SECONDS);
 }
 
+/**
+ * Starts all maintenance tasks; their failures are logged, and the next sweep tries again.
+ * @param recoveryIntervalMs milliseconds from the end of one recovery to the start of the next.
+ */
 export function startMaintenance(engine: Engine, recoveryIntervalMs: number, log: Logger): MaintenanceTasks {
   const stopping = new AbortController();
   const { signal } = stopping;
@@ -49,14 +61,14 @@ export function startMaintenance(engine: Engine, recoveryIntervalMs: number, log
       LAG_CHECK_INTERVAL_MS,
       watchLag(engine.prisma, MAX_LAG_MS, (isLate, lag) =>
         isLate
-          ? log.warn(lag, "a transaction that stays open holds the live feed back")
+          ? log.warn(lag, "an open transaction holds the live feed back")
           : log.info(lag, "the live feed is no longer held back"),
       ),
     ),
   ];
   const stop = async () => {
     stopping.abort();
-    await Promise.all(maintenance.map((stopOne) => stopOne()));
+    await Promise.all(maintenance.map((stopTask) => stopTask()));
   };
   return {
     get health() {
@@ -73,7 +85,7 @@ async function recover(engine: Engine, log: Logger, signal: AbortSignal, onRecov
     onRecovered();
     if (recovered > 0) log.warn({ recovered }, "runs whose lease ran out were recovered");
   } catch (err) {
-    log.error({ err }, "a sweep for lost leases failed; the next one tries again");
+    log.error({ err }, "lost leases could not be recovered; the next sweep tries again");
   }
   await resumeUnfinishedActions(engine, log, BULK_ACTION_IDLE_SECONDS, signal);
 }
@@ -86,7 +98,7 @@ async function fold({ prisma }: Engine, log: Logger, signal: AbortSignal): Promi
   }
 }
 
-/** An action that cannot be finished now is left to the next sweep: it keeps the server from nothing else. */
+/** Never rejects: an action that cannot be finished now must not stop the server, and the next sweep tries again. */
 async function resumeUnfinishedActions(
   engine: Engine,
   log: Logger,
@@ -95,15 +107,15 @@ async function resumeUnfinishedActions(
 ): Promise<void> {
   try {
     const finished = await resumeBulkActions(engine, idleSeconds, signal);
-    if (finished > 0) log.warn({ finished }, "bulk actions that were left half way were finished");
+    if (finished > 0) log.warn({ finished }, "unfinished bulk actions were finished");
   } catch (err) {
     log.error({ err }, "a bulk action could not be finished; the next sweep tries again");
   }
 }
 
 /**
- * Runs `sweep` again and again, each time a while after it ended: two never overlap in one process.
- * @returns what ends that; it resolves when the one under way has ended.
+ * Runs `sweep` again and again, each time `intervalMs` after the last run ended, so that runs never overlap.
+ * @returns a function that stops this; its promise resolves when the current run has ended.
  */
 function repeat(intervalMs: number, sweep: () => Promise<void>): () => Promise<void> {
   let timer: NodeJS.Timeout | undefined;
