@@ -22,6 +22,7 @@ export const ERROR_CODES = {
   TRY_AGAIN: "The server could not do it now. Nothing was kept; send the same again after a pause.",
 } as const;
 
+/** The code of an error that a client can act on. */
 export type ErrorCode = keyof typeof ERROR_CODES;
 
 /** What a worker must do next (section 6). GraphQL's enum WorkflowDirective is generated from this list. */
@@ -33,14 +34,15 @@ export const WORKFLOW_DIRECTIVES = {
   STOP_LEASE_LOST: "Stop: the lease does not, or no longer, give the right to report on the job.",
 } as const;
 
+/** The instruction that a worker gets with each answer to a report. */
 export type WorkflowDirective = keyof typeof WORKFLOW_DIRECTIVES;
 
 /**
  * A failure that the client can act on; its message and code are shown. Any other error is masked before it reaches a
  * client.
  *
- * It has no stack trace: it is an answer and not a fault of the server, so nobody needs the trace, and capturing it takes
- * a fifth of the time of a refused request, of which a client may send many.
+ * It has no stack trace: it is an answer and not a fault of the server, so nobody needs the trace, and capturing it
+ * takes a fifth of the time of a refused request, of which a client may send many.
  */
 export abstract class AppError extends Error {
   abstract readonly code: ErrorCode;

@@ -1,7 +1,7 @@
 /**
  * One level of a depth-first walk over a JSON value: an array or object whose values are being visited. The levels are
- * linked instead of recursive calls, because a value may be nested deeper than the stack allows. Only open levels exist,
- * so that the walk over a value with a million items needs no list of them.
+ * linked instead of recursive calls, because a value may be nested deeper than the stack allows. Only open levels
+ * exist, so that the walk over a value with a million items needs no list of them.
  */
 export interface Level<Context> {
   readonly values: readonly unknown[];

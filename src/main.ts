@@ -33,7 +33,10 @@ try {
   process.exitCode = 1;
 }
 
-/** The text for an operator: message and cause for errors that an operator can fix, all details with the stack for others. */
+/**
+ * The text for an operator: message and cause for errors that an operator can fix, all details with the stack for
+ * others.
+ */
 function explain(error: unknown): string {
   const known = [ConfigError, DatabaseError, MigrationError, FolderInUseError, ListenError];
   if (!(error instanceof Error) || !known.some((type) => error instanceof type)) return inspect(error);

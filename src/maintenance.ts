@@ -11,7 +11,9 @@ import { foldTotals } from "./totals/fold.ts";
 const FOLD_INTERVAL_MS = 1_000;
 /** Milliseconds between two checks whether an open transaction holds the feed back. */
 const LAG_CHECK_INTERVAL_MS = 5_000;
-/** Seconds without progress after which a sweep resumes a bulk action: before that, its own server may still work on it. */
+/**
+ * Seconds without progress after which a sweep resumes a bulk action: before that, its own server may still work on it.
+ */
 const BULK_ACTION_IDLE_SECONDS = 10;
 /**
  * The same at the start, when unfinished actions most likely come from a crash of this server. A running server does a
@@ -19,6 +21,7 @@ const BULK_ACTION_IDLE_SECONDS = 10;
  */
 const BULK_ACTION_IDLE_AT_START_SECONDS = 1;
 
+/** The running maintenance tasks of a server. */
 export interface MaintenanceTasks {
   /** The state of the recovery at this moment. */
   readonly health: MaintenanceHealth;
@@ -26,6 +29,7 @@ export interface MaintenanceTasks {
   stop(): Promise<void>;
 }
 
+/** The state of the recovery of lost leases, as /health shows it. */
 export interface MaintenanceHealth {
   /** Milliseconds since a recovery of lost leases last succeeded, or since the start of the server. */
   readonly lastMsAgo: number;
@@ -34,8 +38,8 @@ export interface MaintenanceHealth {
 }
 
 /**
- * Recovers runs whose lease has passed and resumes bulk actions, before the first request, so that no client sees what a
- * crash left behind (section 6).
+ * Recovers runs whose lease has passed and resumes bulk actions, before the first request, so that no client sees what
+ * a crash left behind (section 6).
  * @throws the database's error if runs cannot be recovered; a bulk action that fails is only logged.
  */
 export async function recoverAtStart(engine: Engine, log: Logger): Promise<void> {

@@ -4,6 +4,7 @@ import type { ErrorCode } from "./errors.ts";
 import { createGraphQL, type GraphQLOptions } from "./http/graphql.ts";
 import { serveWebSocket } from "./http/websocket/websocket.ts";
 
+/** The HTTP server of the API, and how to stop it. */
 export interface AiJobServer {
   readonly http: Server;
   /** Refuses new requests, ends the streams, and lets running requests finish; resolves when the port is free. */

@@ -14,13 +14,14 @@ import { guards } from "./security/guards/guards.ts";
 import { createServer } from "./server.ts";
 
 /**
- * Milliseconds that one guard may take. Generous, because a guard that is late fails closed and refuses the content, and
- * a large text takes seconds on a busy machine.
+ * Milliseconds that one guard may take. Generous, because a guard that is late fails closed and refuses the content,
+ * and a large text takes seconds on a busy machine.
  */
 const GUARD_TIMEOUT_MS = 10_000;
 /** Milliseconds after which the feed reads the log without a notify hint: the delay of a change whose hint was lost. */
 const FEED_POLL_MS = 250;
 
+/** A server that answers requests. */
 export interface RunningServer {
   /** The URL of the API, with the port that was bound. */
   readonly url: string;

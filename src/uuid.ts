@@ -6,12 +6,18 @@ const UUID = new RegExp(`^${UUID_PATTERN}$`, "i");
 /** The nil UUID: it sorts before every other UUID, and no row has it, because all ids are version 7. */
 export const NIL_UUID = "00000000-0000-0000-0000-000000000000";
 
-/** @returns the UUID in lower case, as the database writes it, so that equal ids are equal strings; undefined for anything else. */
+/**
+ * @returns the UUID in lower case, as the database writes it, so that equal ids are equal strings; undefined for
+ * anything else.
+ */
 export function asUuid(value: unknown): string | undefined {
   return typeof value === "string" && UUID.test(value) ? value.toLowerCase() : undefined;
 }
 
-/** @returns the id if it is a UUID, otherwise the nil UUID: a query then finds nothing, instead of failing on a bad value. */
+/**
+ * @returns the id if it is a UUID, otherwise the nil UUID: a query then finds nothing, instead of failing on a bad
+ * value.
+ */
 export function uuidOrNil(id: string): string {
   return asUuid(id) ?? NIL_UUID;
 }

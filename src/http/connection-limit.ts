@@ -1,7 +1,9 @@
 import { GraphQLError } from "graphql";
 import type { ErrorCode } from "../errors.ts";
 
-/** Limits of what clients may keep open. They are far above any honest use, and bound the memory that others can take. */
+/**
+ * Limits of what clients may keep open. They are far above any honest use, and bound the memory that others can take.
+ */
 
 /** Running operations of one WebSocket, or of one stream in single connection mode. */
 export const MAX_OPERATIONS = 1000;

@@ -29,7 +29,9 @@ export function maskError(error: unknown, log: Logger): GraphQLError {
   return withLocation(error, message, { code: MASKED_CODE, id });
 }
 
-/** The code of masked errors. One error can be formatted at several stages of a request, and must be masked only once. */
+/**
+ * The code of masked errors. One error can be formatted at several stages of a request, and must be masked only once.
+ */
 const MASKED_CODE = "INTERNAL_SERVER_ERROR";
 
 /** Whether the error is masked, so that the client sees nothing of it but an id. */
@@ -63,8 +65,8 @@ function causeOf(error: unknown): unknown {
 }
 
 /**
- * Whether GraphQL or Yoga refused the operation, so that the client can correct it. Such an error has a code, or no path,
- * because no field ran. Without a code and with a path it was raised while a field ran: a fault of this server.
+ * Whether GraphQL or Yoga refused the operation, so that the client can correct it. Such an error has a code, or no
+ * path, because no field ran. Without a code and with a path it was raised while a field ran: a fault of this server.
  */
 function isRefusal(cause: GraphQLError, error: unknown): boolean {
   return cause.extensions.code !== undefined || !(error instanceof GraphQLError) || error.path === undefined;

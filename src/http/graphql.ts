@@ -24,6 +24,7 @@ import { viewerOf, WORKSPACE_HEADER } from "./viewer.ts";
 /** The path of the API, for HTTP and WebSocket. */
 export const ENDPOINT = "/graphql";
 
+/** The parts of the server that resolvers and plugins use, and the settings of the API. */
 export interface GraphQLOptions {
   readonly engine: Engine;
   readonly feed: Feed;
@@ -120,6 +121,7 @@ export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
   }
 }
 
+/** The pipeline that `createGraphQL` makes. */
 export type GraphQLServer = ReturnType<typeof createGraphQL>;
 
 /** Passes Yoga's warnings on to the log. Its errors are dropped: maskError has logged them already, with their ids. */

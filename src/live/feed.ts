@@ -17,9 +17,12 @@ import {
 import { SubscriberRegistry } from "./registry.ts";
 import { type FeedItem, type FeedScope, isInScope, type LogPage, Subscriber } from "./subscriber.ts";
 
+/** What a feed needs. */
 export interface FeedOptions {
   readonly database: Pick<Database, "prisma" | "readBehindCommits">;
-  /** Milliseconds after which the feed reads the log without a hint. So a lost hint delays an event by no more than this. */
+  /**
+   * Milliseconds after which the feed reads the log without a notify hint: the longest delay that a lost hint causes.
+   */
   readonly pollMs: number;
   /** Called when the log cannot be read; for several failures in a row, only with the first. */
   readonly onError: (error: unknown) => void;
@@ -30,9 +33,13 @@ export interface FeedOptions {
   readonly maxBufferedEvents?: number;
 }
 
-/** Average milliseconds between two reads, at least: under steady writing one read then brings many events, not one. */
+/**
+ * The shortest average interval between two reads, in milliseconds: under steady writing, one read brings many events.
+ */
 const MIN_READ_INTERVAL_MS = 5;
-/** Reads that may follow one another without a pause after an idle time, so that a single event is delivered at once. */
+/**
+ * Reads that may follow one another without a pause after an idle time, so that a single event is delivered at once.
+ */
 const MAX_READ_BURST = 4;
 const MAX_BUFFERED_EVENTS = 5000;
 /**
@@ -69,7 +76,10 @@ export class Feed {
    * read may come earlier than that by the length of a burst.
    */
   #nextReadDueAt = 0;
-  /** A read that was sent right after a COMMIT: the position it begins at, and its events; undefined events if it failed. */
+  /**
+   * A read that was sent right after a COMMIT: the position it begins at, and its events; undefined events if it
+   * failed.
+   */
   #sent: { readonly from: LogPosition; readonly found: Promise<readonly LoggedEvent[] | undefined> } | undefined;
 
   constructor(options: FeedOptions) {
@@ -111,7 +121,9 @@ export class Feed {
     return this.#epoch;
   }
 
-  /** The current watermark (section 4): every event below it has committed, so a subscription from it misses nothing. */
+  /**
+   * The current watermark (section 4): every event below it has committed, so a subscription from it misses nothing.
+   */
   async watermark(): Promise<LogPosition> {
     return (await readLogState(this.#options.database.prisma)).watermark;
   }
@@ -130,8 +142,8 @@ export class Feed {
     if (decoded.epoch !== epoch || comparePositions(position, start) < 0) throw new CursorExpiredError();
     if (comparePositions(position, end) > 0) throw new InvalidInputError(["after"], "This cursor is ahead of the log.");
     // A query, unlike the feed, also returns events above the watermark. Transactions that are still open may yet add
-    // events before such a position, and going on after it would skip them; so the subscription starts at the watermark.
-    // For the job's own events the position is safe: they commit in the order of their versions.
+    // events before such a position, and going on after it would skip them; so the subscription starts at the
+    // watermark. For the job's own events the position is safe: they commit in the order of their versions.
     return position.jobId === jobId || comparePositions(position, watermark) < 0 ? position : watermark;
   }
 
@@ -194,7 +206,8 @@ export class Feed {
 
   /**
    * Called with each COMMIT of this process, whose connection can read the new events right behind it, without another
-   * round trip. Only used while the feed waits and the rate limit allows a read, because then it would read next anyway.
+   * round trip. Only used while the feed waits and the rate limit allows a read, because then it would read next
+   * anyway.
    */
   #readBehindCommit(read: ReadRows): void {
     const from = this.#position;
@@ -225,7 +238,10 @@ export class Feed {
     return found;
   }
 
-  /** Reads the next page of the log and publishes it. @returns the number of events, at most FEED_PAGE_SIZE. */
+  /**
+   * Reads the next page of the log and publishes it.
+   * @returns the number of events, at most FEED_PAGE_SIZE.
+   */
   async #readBatch(): Promise<number> {
     const from = this.#position;
     if (!from) return 0;
@@ -248,8 +264,8 @@ export class Feed {
   }
 
   /**
-   * Reads a page of the log for one subscriber that fell behind or resumed from a cursor; tries again while the database
-   * is away. Undefined if the subscriber has ended.
+   * Reads a page of the log for one subscriber that fell behind or resumed from a cursor; tries again while the
+   * database is away. Undefined if the subscriber has ended.
    * @throws CursorExpiredError if events after `after` are no longer kept.
    */
   async #readCatchUpPage(subscriber: Subscriber, after: LogPosition, upTo: LogPosition): Promise<LogPage | undefined> {

@@ -1,10 +1,16 @@
 import { Prisma, type PrismaClient } from "../db/generated/client/client.ts";
 
-/** How far the feed is behind the log. It must not read past the oldest open transaction, which may still add events (section 4). */
+/**
+ * How far the feed is behind the log. It must not read past the oldest open transaction, which may still add events
+ * (section 4).
+ */
 export interface Lag {
   /** The age in milliseconds of the oldest committed event that may not be delivered yet; 0 if there is none. */
   readonly behindMs: number;
-  /** The age in milliseconds of the oldest open write transaction in any database of the PostgreSQL server; 0 if there is none. */
+  /**
+   * The age in milliseconds of the oldest open write transaction in any database of the PostgreSQL server; 0 if there
+   * is none.
+   */
   readonly oldestTransactionMs: number;
 }
 

@@ -4,7 +4,8 @@ import type { NotifierTransport } from "./notifier.ts";
 const CONNECT_TIMEOUT_MS = 5000;
 
 /**
- * Notify hints over Redis pub/sub (Redis 6 or later): for many servers, or so many writes that NOTIFY's lock slows them.
+ * Notify hints over Redis pub/sub (Redis 6 or later): for many servers, or so many writes that NOTIFY's lock slows
+ * them.
  * @param epoch the id of the event log, part of the channel's name because several databases may share one Redis.
  */
 export function redisTransport(redisUrl: string, epoch: string): NotifierTransport {

@@ -15,6 +15,7 @@ export interface NotifierTransport {
   connect(onHint: (senderId: string) => void): Promise<TransportConnection>;
 }
 
+/** An open connection of a transport. */
 export interface TransportConnection {
   /** Sends a hint to every other listener. Rejects if the connection has broken. */
   send(senderId: string): Promise<void>;
@@ -26,13 +27,16 @@ export interface TransportConnection {
   close(): void;
 }
 
+/** The state of the connection to other servers, as /health and the log show it. */
 export interface NotifierHealth {
+  /** `in_process` if there are no other servers. */
   readonly kind: "in_process" | NotifierTransport["kind"];
   readonly connected: boolean;
   /** When `connected` last changed. */
   readonly since: Date;
 }
 
+/** Settings of a commit notifier. */
 export interface NotifierOptions {
   /** Called when the connection to other servers is made, and when it is lost, with the cause. */
   readonly onChange: (health: NotifierHealth, cause?: unknown) => void;
@@ -40,7 +44,9 @@ export interface NotifierOptions {
   readonly pingIntervalMs?: number;
 }
 
-/** Milliseconds between two hints to other servers: one is enough for a burst of commits, and NOTIFY locks the database. */
+/**
+ * Milliseconds between two hints to other servers: one is enough for a burst of commits, and NOTIFY locks the database.
+ */
 const MIN_SEND_INTERVAL_MS = 50;
 const PING_INTERVAL_MS = 5000;
 /** Milliseconds that connecting may take. */
@@ -157,7 +163,9 @@ export class CommitNotifier {
     throw new Error("The other side does not answer.");
   }
 
-  /** Uses the connection until it breaks, does not answer a ping, or the notifier is closed; resolves with the reason. */
+  /**
+   * Uses the connection until it breaks, does not answer a ping, or the notifier is closed; resolves with the reason.
+   */
   async #monitor(connection: TransportConnection): Promise<Error> {
     this.#connection = connection;
     const { pingIntervalMs = PING_INTERVAL_MS } = this.#options;

@@ -34,7 +34,9 @@ export function isInScope({ workspaceId, jobId, matches }: FeedScope, item: Feed
 /** A page of the log, cut down to one scope. */
 export interface LogPage {
   readonly items: readonly FeedItem[];
-  /** The position up to which the log was read; events of other scopes may lie between the last item and this position. */
+  /**
+   * The position up to which the log was read; events of other scopes may lie between the last item and this position.
+   */
   readonly end: LogPosition;
 }
 
@@ -90,7 +92,9 @@ export class Subscriber implements AsyncIterableIterator<FeedItem, undefined> {
     this.#source = source;
   }
 
-  /** The position of the last item that was delivered or skipped; at first, the position that the subscription began at. */
+  /**
+   * The position of the last item that was delivered or skipped; at first, the position that the subscription began at.
+   */
   get position(): LogPosition {
     return this.#position;
   }
@@ -106,8 +110,8 @@ export class Subscriber implements AsyncIterableIterator<FeedItem, undefined> {
 
   /**
    * Called by the feed with each new item of this scope.
-   * @param from the position after which the item's batch was read. Every item of this scope between there and this item
-   * was offered before.
+   * @param from the position after which the item's batch was read. Every item of this scope between there and this
+   * item was offered before.
    */
   offer(item: FeedItem, from: LogPosition): void {
     if (this.#isPaused) {
@@ -122,8 +126,8 @@ export class Subscriber implements AsyncIterableIterator<FeedItem, undefined> {
   }
 
   /**
-   * Drops waiting items if the oldest one is from a batch before `minBatchNumber`. They are read from the log again when
-   * the client asks for the next item.
+   * Drops waiting items if the oldest one is from a batch before `minBatchNumber`. They are read from the log again
+   * when the client asks for the next item.
    */
   evictOlderThan(minBatchNumber: number): void {
     const isOld = (item: FeedItem | undefined) => item !== undefined && item.batch.number < minBatchNumber;
@@ -146,8 +150,8 @@ export class Subscriber implements AsyncIterableIterator<FeedItem, undefined> {
   async next(): Promise<IteratorResult<FeedItem, undefined>> {
     while (!this.#hasEnded) {
       await this.#catchUp();
-      // The item is taken and the position moved without an `await` in between: otherwise an `offer` in that moment would
-      // see neither of them, find nothing waiting, and skip the item.
+      // The item is taken and the position moved without an `await` in between: otherwise an `offer` in that moment
+      // would see neither of them, find nothing waiting, and skip the item.
       const item = this.#backlog.shift() ?? this.#queue.shift();
       if (item === undefined) {
         await this.#waitForItem();

@@ -7,7 +7,10 @@ export interface LogPosition {
   readonly version: number;
 }
 
-/** The most positions that one cursor can carry beside its own; so also the most snapshots that a subscription begins with. */
+/**
+ * The most positions that one cursor can carry beside its own; so also the most snapshots that a subscription begins
+ * with.
+ */
 export const MAX_DELIVERED_AHEAD = 100;
 /** The bytes of one packed position: order_xid (8), job id (16), version (4). */
 const POSITION_BYTES = 28;

@@ -7,7 +7,9 @@ import { type DbEnum, toDbEnum } from "../db/rows.ts";
 import { CHAIN_START } from "./hash.ts";
 import { type Json, redactObject } from "./redact.ts";
 
-/** The payload of a security event (section 5). The trigger names the pattern and where it matched, never the content. */
+/**
+ * The payload of a security event (section 5). The trigger names the pattern and where it matched, never the content.
+ */
 export type ViolationPayload = {
   readonly violation_type: DbEnum<ViolationType>;
   readonly description: string;
@@ -78,7 +80,10 @@ export type EventDraft = EventContent & {
   readonly capabilityId?: string;
 };
 
-/** @returns the event of a capability check that failed (section 8). @param checkedAt the step that made the check. */
+/**
+ * @returns the event of a capability check that failed (section 8).
+ * @param checkedAt the step that made the check.
+ */
 export function capabilityDenial(
   job: { readonly capabilityProfileId: string },
   capability: string,
@@ -112,7 +117,7 @@ export type JobOfEvent = Pick<
  * Builds the event of one version of a job.
  * @param after the job as the change leaves it.
  * @param before the job before the change; undefined for its first version.
- * @param recording the event's place in the log's order, and the time of the change.
+ * @param recording the event's `orderXid` (section 4, order of the log) and the time of the change.
  * @returns the event with its payload redacted, and with an empty `hash`: the caller computes it.
  */
 export function eventOf(
@@ -121,7 +126,8 @@ export function eventOf(
   draft: EventDraft,
   recording: Pick<FlightRecorderEvent, "orderXid" | "recordedAt">,
 ): FlightRecorderEvent {
-  // `withMetrics` adds the metrics to an object literal: a literal that begins with a spread takes a hundred times as long.
+  // `withMetrics` adds the metrics to an object literal: a literal that begins with a spread takes a hundred times as
+  // long.
   return withMetrics(
     {
       eventId: uuidv7(),

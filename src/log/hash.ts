@@ -23,8 +23,9 @@ const CANONICAL_METRICS = METRIC_NAMES.map((name) => ({ name, column: snakeCase(
   .map(({ name, column }, index) => ({ name, label: `${index === 0 ? "" : ","}"${column}":` }));
 
 /**
- * The text that is hashed (section 9): the RFC 8785 canonical JSON of the event, with database column names, enum values
- * as they are stored, times as ISO 8601 in UTC with milliseconds, and `order_xid` as a string, since it may exceed 2^53.
+ * The text that is hashed (section 9): the RFC 8785 canonical JSON of the event, with database column names, enum
+ * values as they are stored, times as ISO 8601 in UTC with milliseconds, and `order_xid` as a string, since it may
+ * exceed 2^53.
  *
  * Every version of a job needs this text, so it is written directly in canonical key order instead of being sorted, and
  * only free text is escaped: ids, hashes and enum values contain no character that JSON escapes.

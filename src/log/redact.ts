@@ -16,7 +16,9 @@ const SECRET_KEY =
 /** The names of metrics, such as `input_tokens`: SECRET_KEY would mask them because of `token`. */
 const COUNTERS: ReadonlySet<string> = new Set(METRIC_NAMES.flatMap((name) => [name, snakeCase(name)]));
 
-/** Texts that are masked under any key: bearer tokens, JWTs, private keys, and the key formats of well-known services. */
+/**
+ * Texts that are masked under any key: bearer tokens, JWTs, private keys, and the key formats of well-known services.
+ */
 const SECRET_VALUES: readonly RegExp[] = [
   /\bbearer\s+[a-z0-9._~+/=-]{8,}/gi,
   // Base64 only: it must contain a digit, a symbol or a capital inside a word, unlike ordinary words after "basic".

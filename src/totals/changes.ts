@@ -4,12 +4,15 @@ import { snakeCase } from "../db/rows.ts";
 
 /**
  * Totals are counts and sums over many jobs, exact whenever they are read (section 10). No command updates them: a
- * counter row would be a lock that all changes of jobs queue for. Instead, the fold (fold.ts) adds the events of the log
- * up in the background, up to `totals_position`, and a read (read.ts) adds the events after that position, in the same
- * statement and so in the same snapshot. This file has the SQL that turns events into differences, for both.
+ * counter row would be a lock that all changes of jobs queue for. Instead, the fold (fold.ts) adds the events of the
+ * log up in the background, up to `totals_position`, and a read (read.ts) adds the events after that position, in the
+ * same statement and so in the same snapshot. This file has the SQL that turns events into differences, for both.
  */
 
-/** @returns the expressions for the nine metrics, separated by commas. @param expression makes one from a column name. */
+/**
+ * @returns the expressions for the nine metrics, separated by commas.
+ * @param expression makes one from a column name.
+ */
 export function eachMetric(expression: (column: string) => string): Prisma.Sql {
   return Prisma.raw(METRIC_NAMES.map((name) => expression(snakeCase(name))).join(", "));
 }
@@ -21,8 +24,8 @@ export const METRIC_COLUMNS = eachMetric((column) => column);
  * A query with one row for each of these events: the job's state and metrics after it, and those before it
  * (`previous_state`, `..._before`).
  *
- * The job and the previous event are looked up by primary key for each row (LATERAL ... LIMIT 1). With a plain join, the
- * planner, which cannot know that there are few events, would read both tables completely.
+ * The job and the previous event are looked up by primary key for each row (LATERAL ... LIMIT 1). With a plain join,
+ * the planner, which cannot know that there are few events, would read both tables completely.
  * @param events a query for rows of flight_recorder_events.
  */
 export function changesIn(events: Prisma.Sql): Prisma.Sql {
@@ -39,7 +42,8 @@ export function changesIn(events: Prisma.Sql): Prisma.Sql {
 
 /**
  * A query for what the rows of a table expression named `change` add to the totals. Each event adds its job, with its
- * metrics so far, to the total of the new state, and takes it, with its metrics before, from that of the previous state.
+ * metrics so far, to the total of the new state, and takes it, with its metrics before, from that of the previous
+ * state.
  */
 export const TOTALS_IN_CHANGE = Prisma.sql`
   SELECT workspace_id, job_kind, state, 1 AS jobs, ${METRIC_COLUMNS} FROM change

@@ -4,7 +4,9 @@ import type { Transaction } from "../db/transaction.ts";
 import type { LogPosition } from "../log/cursor.ts";
 import { changesIn, eachMetric, METRIC_COLUMNS, TOTALS_IN_CHANGE, usageIn } from "./changes.ts";
 
-/** The most events that one transaction folds. The feed cannot read past an open write transaction, so it must be short. */
+/**
+ * The most events that one transaction folds. The feed cannot read past an open write transaction, so it must be short.
+ */
 const MAX_BATCH_EVENTS = 1_000;
 
 /** Usage by the minute is deleted after this age, which is a little longer than the longest window of a quota. */
@@ -50,7 +52,7 @@ async function hasNewEvents(prisma: PrismaClient): Promise<boolean> {
 }
 
 async function foldBatch(tx: Transaction, maxEvents: number): Promise<number> {
-  // SKIP LOCKED: if another server is folding, there is no row, and nothing is left to do here.
+  // SKIP LOCKED returns no row if another server is folding: this server then leaves the work to the other one.
   const [after] = await tx.$queryRaw<LogPosition[]>`
     SELECT order_xid AS "orderXid", job_id AS "jobId", version FROM totals_position FOR UPDATE SKIP LOCKED`;
   if (!after) return 0;

@@ -1,9 +1,12 @@
 import { GraphQLError, Lexer, type ParseOptions, parse, Source, TokenKind } from "graphql";
 import type { Plugin } from "graphql-yoga";
 
-/** More than anybody writes by hand; large values belong into variables. */
+/** Characters and tokens of a document: more than anybody writes by hand. Large values belong in variables. */
 const PARSER_LIMITS = { maxSourceLength: 100_000, maxLexicalTokens: 10_000 };
-/** The deepest nesting of brackets. Parser, validation and execution recurse, and a deeper document could overflow the stack. */
+/**
+ * The deepest nesting of brackets. Parser, validation and execution recurse, and a deeper document could overflow the
+ * stack.
+ */
 const MAX_DEPTH = 200;
 
 const OPENING: ReadonlySet<TokenKind> = new Set([TokenKind.BRACE_L, TokenKind.BRACKET_L, TokenKind.PAREN_L]);

@@ -20,8 +20,8 @@ export function useErrorFormat(log: Logger): Plugin {
 
 /** Adds the status that Yoga gives the response, unless the error already has one. */
 function withStatus(error: GraphQLError): GraphQLError {
-  // `spec`: as the GraphQL over HTTP specification asks, 400 for a client that accepts application/graphql-response+json,
-  // and 200 for one that accepts application/json.
+  // `spec`: as the GraphQL over HTTP specification asks, 400 for a client that accepts
+  // application/graphql-response+json, and 200 for one that accepts application/json.
   const http = isMasked(error) ? { status: 500 } : { spec: true, status: 400 };
   return new GraphQLError(error.message, {
     nodes: error.nodes ?? null,

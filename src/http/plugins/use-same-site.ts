@@ -39,7 +39,10 @@ export function isAllowedOrigin(
   return URL.canParse(origin) && new URL(origin).host === host;
 }
 
-/** Whether a request's host name is a loopback name. @param hostname as in `URL.hostname`, so with brackets around IPv6. */
+/**
+ * Whether a request's host name is a loopback name.
+ * @param hostname as in `URL.hostname`, so with brackets around IPv6.
+ */
 export function isOwnHost(hostname: string): boolean {
   return isLoopback(hostname.replace(/^\[|\]$/g, ""));
 }

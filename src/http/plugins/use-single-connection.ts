@@ -12,7 +12,9 @@ const NO_STREAM = "There is no stream with this token. Reserve one with PUT.";
 /** Milliseconds after which a reserved stream that no client has opened is removed. */
 const RESERVATION_MS = 30_000;
 
+/** Settings of the single connection mode; its limits and times are those of GraphQLOptions. */
 export interface SingleConnectionOptions {
+  /** The path of the API. */
   readonly endpoint: string;
   readonly deliveries: Deliveries;
   readonly keepAliveMs: number;

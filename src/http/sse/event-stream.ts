@@ -29,7 +29,10 @@ export interface StreamPart {
   readonly isLast: boolean;
 }
 
-/** Milliseconds after which a browser reconnects by itself: random, so that a server's clients do not all return at once. */
+/**
+ * Milliseconds after which a browser reconnects by itself: random, so that a server's clients do not all return at
+ * once.
+ */
 const RETRY_MS = { min: 500, spread: 1000 };
 
 /**
@@ -99,8 +102,8 @@ export class OperationStream extends EventStream {
       const result = await results.next();
       if (result.done) return { text: toEndText(delivery), isLast: true };
       const value: ExecutionResult = result.value;
-      // An event that could not be resolved must not be skipped. The stream breaks off without its id, so that the client
-      // reconnects and gets this event again.
+      // An event that could not be resolved must not be skipped. The stream breaks off without its id, so that the
+      // client reconnects and gets this event again.
       const isUndeliverable = delivery.cursor !== undefined && hasMaskedError(value);
       if (isUndeliverable) await this.release();
       const id = isUndeliverable ? "" : toIdLine(value, delivery);

@@ -35,7 +35,10 @@ export class SharedStream extends EventStream {
     return this.#operations.size;
   }
 
-  /** Registers an operation before it runs. @returns false if the stream has an operation with this id already. */
+  /**
+   * Registers an operation before it runs.
+   * @returns false if the stream has an operation with this id already.
+   */
   register(id: string): boolean {
     if (this.#operations.has(id)) return false;
     this.#operations.set(id, undefined);

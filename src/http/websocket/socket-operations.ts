@@ -21,7 +21,10 @@ export class SocketOperations {
     return this.#running.size;
   }
 
-  /** Adds an operation. @returns a signal that is aborted when the client stops the operation or disconnects. */
+  /**
+   * Adds an operation.
+   * @returns a signal that is aborted when the client stops the operation or disconnects.
+   */
   begin(id: string, payload: object): AbortSignal {
     const controller = new AbortController();
     this.#running.set(payload, { id, controller });

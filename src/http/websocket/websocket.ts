@@ -11,10 +11,13 @@ import { isAllowedOrigin, isOwnHost } from "../plugins/use-same-site.ts";
 import { viewerOf, WORKSPACE_HEADER } from "../viewer.ts";
 import { SocketOperations } from "./socket-operations.ts";
 
+/** Settings of the WebSocket transport; a part of GraphQLOptions. */
 export interface WebSocketOptions {
   readonly corsOrigins: readonly string[];
+  /** The largest message, in bytes. */
   readonly maxBodyBytes: number;
   readonly log: Logger;
+  /** The most operations that may run at once on one socket. */
   readonly maxOperations?: number;
 }
 
@@ -45,7 +48,8 @@ export function serveWebSocket(
   const operationsOf = new WeakMap<WebSocket, SocketOperations>();
   let stopping = false;
 
-  // Browsers send no preflight for a WebSocket, and Yoga's plugins do not see an upgrade: the origin is checked here only.
+  // Browsers send no preflight for a WebSocket, and Yoga's plugins do not see an upgrade: the origin is checked here
+  // only.
   http.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     // Node no longer handles errors of this socket, and an "error" event without a listener would end the process.
     socket.on("error", () => undefined);
@@ -92,8 +96,8 @@ export function serveWebSocket(
         const requestedWorkspaceId = connectionParams?.[WORKSPACE_HEADER] ?? extra.request.headers[WORKSPACE_HEADER];
         try {
           if (operations && operations.size > maxOperations) throw tooManyOperations(maxOperations);
-          // A value that is not a string becomes "", which is refused: it must not count as "none", and so as the default
-          // workspace.
+          // A value that is not a string becomes "", which is refused: it must not count as "none", and so as the
+          // default workspace.
           const viewer = viewerOf(
             typeof requestedWorkspaceId === "string" || requestedWorkspaceId == null ? requestedWorkspaceId : "",
           );
