@@ -13,7 +13,7 @@ import { type ActionCounts, countItems, listItemsOf } from "../jobs/bulk/items.t
 import type { JobFilter } from "../jobs/filter.ts";
 import { countJobs, findJobs, type JobKey, listJobs } from "../jobs/list.ts";
 import type { FeedBatch } from "../live/subscriber.ts";
-import { type EventFilter, type EventKey, listEvents, listEventsOf } from "../log/list.ts";
+import { type EventFilter, type EventKey, listEvents, listEventsOfJobs } from "../log/list.ts";
 import { findNodes, findRuns, listNodesOf, listRunsOf } from "../runs/list.ts";
 
 /** The reads of one server: its operations share statements (db/batched-read.ts). */
@@ -56,7 +56,7 @@ export function createReadsById(prisma: PrismaClient): ReadsById {
     run: batchReads((ids) => findRuns(prisma, ids), itself),
     node: batchReads((ids) => findNodes(prisma, ids), itself),
     runsOfJob: batchReads((ids, slice) => listRunsOf(prisma, ids, slice), ofJob),
-    eventsOfJob: batchReads((ids, slice) => listEventsOf(prisma, ids, slice), ofJob),
+    eventsOfJob: batchReads((ids, slice) => listEventsOfJobs(prisma, ids, slice), ofJob),
     nodesOfRun: batchReads(
       (ids, { withPayloads }) => listNodesOf(prisma, ids, withPayloads),
       ({ workspaceId, workflowRunId }) => ({ workspaceId, id: workflowRunId }),

@@ -30,7 +30,10 @@ export function hintsOver(name: string, open: () => TransportUnderTest): void {
 
   function server(url: string, pingMs = 60_000): Server {
     const changes: NotifierHealth[] = [];
-    const notifier = new CommitNotifier(open().transport(url), { onChange: (health) => changes.push(health), pingMs });
+    const notifier = new CommitNotifier(open().transport(url), {
+      onChange: (health) => changes.push(health),
+      pingIntervalMs: pingMs,
+    });
     servers.push(notifier);
     let received = 0;
     notifier.onNotify(() => {

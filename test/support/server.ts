@@ -30,15 +30,20 @@ export type ServerOptions = Partial<
     "notifier" | "maintenance" | "maxBodyBytes" | "mayWatch" | "keepAliveMs" | "maxOperations" | "maxReservations"
   >
 > &
-  Partial<Pick<FeedOptions, "pollMs" | "window">>;
+  Partial<Pick<FeedOptions, "pollMs" | "maxBufferedEvents">>;
 
 /** The product's server on a test's database and a free port: what clients talk to, over HTTP. */
 export async function startTestServer(
   database: Database,
   more: Partial<Engine> = {},
-  { pollMs = 100, window, notifier = inProcess(), maintenance = JUST_SWEPT, ...options }: ServerOptions = {},
+  { pollMs = 100, maxBufferedEvents, notifier = inProcess(), maintenance = JUST_SWEPT, ...options }: ServerOptions = {},
 ): Promise<TestServer> {
-  const feed = new Feed({ database, pollMs, ...(window ? { window } : {}), onError: () => undefined });
+  const feed = new Feed({
+    database,
+    pollMs,
+    ...(maxBufferedEvents ? { maxBufferedEvents } : {}),
+    onError: () => undefined,
+  });
   notifier.onNotify(() => {
     feed.notify();
     claimer.notify();

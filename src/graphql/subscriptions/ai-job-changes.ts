@@ -77,7 +77,7 @@ async function watch(
   const { delivery, feed, mayWatch, viewer } = context;
   const right = await mayWatch(viewer, jobId);
   const cursor = delivery.resumeAfter ?? after;
-  const from = cursor == null ? undefined : await feed.locate(cursor, jobId);
+  const from = cursor == null ? undefined : await feed.resolveCursor(cursor, jobId);
   const held = cursor == null ? [] : (decodeCursor(cursor)?.deliveredAhead ?? []);
   return { context, right, fields: jobFieldsOf(namesBelow(info), info), from, deliveredAhead: held };
 }

@@ -88,7 +88,7 @@ export async function changesOfJobs(watching: ChangeStream, filter: JobFilter): 
     previousState !== null && matches(job, previousState);
   const wants = (item: FeedItem) =>
     (matchesNow(item) || matchedBefore(item)) && item.event.version > (told.get(item.event.jobId) ?? 0);
-  const subscriber = await feed.subscribe({ workspaceId: viewer.workspaceId, wants }, from);
+  const subscriber = await feed.subscribe({ workspaceId: viewer.workspaceId, matches: wants }, from);
   try {
     // What is below the horizon has committed, so the list that is read now holds it: the live stream may be a little
     // behind, and whoever goes on from a snapshot must not be told again what it held.
@@ -133,7 +133,7 @@ function stream(
     subscriber.end();
   };
   const next = async (): Promise<IteratorResult<Change, undefined>> => {
-    const first = subscriber.ended ? undefined : snapshots.shift();
+    const first = subscriber.hasEnded ? undefined : snapshots.shift();
     if (first) {
       // Only the last one leaves nothing behind for whoever goes on from it.
       if (snapshots.length === 0) delivery.cursor = first.cursor;
@@ -142,7 +142,7 @@ function stream(
     const { value: item } = await subscriber.next();
     if (!item) {
       leave();
-      delivery.interrupted = feed.closed;
+      delivery.interrupted = feed.isClosed;
       if (snapshots.length === 0) delivery.cursor = cursorAt(subscriber.position);
       return { value: undefined, done: true };
     }

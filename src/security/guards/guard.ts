@@ -73,12 +73,12 @@ export function textsOf(json: unknown, path: string): GuardedText[] {
   if (typeof json === "string" && json !== "") add(path, json);
   let level = levelOf(json, path);
   while (level) {
-    const { values, keys, place, next: at }: Level<string> = level;
+    const { values, keys, context: place, nextIndex: at }: Level<string> = level;
     if (at >= values.length) {
-      level = level.up;
+      level = level.parent;
       continue;
     }
-    level.next += 1;
+    level.nextIndex += 1;
     const value = values[at];
     const key = keys?.[at];
     if (key !== undefined && key !== "") add(below(place, `[key ${at}]`), key);
