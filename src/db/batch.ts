@@ -102,9 +102,9 @@ class Queue<Call, Answer> {
       if (answers.length !== batch.length) throw new Error("A batch has one answer for each of its calls.");
       for (const [index, answer] of answers.entries()) batch[index]?.resolve(answer);
     } catch (error) {
-      const isShared = batch.length > 1 && mayRunAgain(error);
+      const canRunAlone = batch.length > 1 && mayRunAgain(error);
       for (const { call, resolve, reject } of batch) {
-        if (isShared) resolve(runAlone(call));
+        if (canRunAlone) resolve(runAlone(call));
         else reject(error);
       }
     }

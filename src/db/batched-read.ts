@@ -42,9 +42,9 @@ export function batchReads<Question, Row extends object>(
   const readTogether = async (ids: readonly ScopedId[], question: Question) => {
     const distinct = new Map(ids.map((id) => [keyOf(id), id]));
     const rows = await read([...distinct.values()], question);
-    const found = groupBy(rows, (row) => keyOf(idOf(row)));
-    for (const list of found.values()) freezeRows(list);
-    return ids.map((id): readonly Row[] => found.get(keyOf(id)) ?? []);
+    const rowsById = groupBy(rows, (row) => keyOf(idOf(row)));
+    for (const rowsOfId of rowsById.values()) freezeRows(rowsOfId);
+    return ids.map((id): readonly Row[] => rowsById.get(keyOf(id)) ?? []);
   };
   const call = batchCalls<{ readonly id: ScopedId; readonly question: Question }, readonly Row[]>({
     keyOf: ({ question }) => JSON.stringify([question]),
@@ -86,11 +86,11 @@ export function batchEqualReads<Question, Answer>(
 
 /** The same read for those whose answers may be as old as the first of them: what was read once is given again. */
 export function rememberReads<Question, Row>(read: BatchedRead<Question, Row>): BatchedRead<Question, Row> {
-  const known = new Map<string, Promise<readonly Row[]>>();
+  const cache = new Map<string, Promise<readonly Row[]>>();
   return (id, question) => {
     const key = JSON.stringify([keyOf(id), question]);
-    const rows = known.get(key) ?? read(id, question);
-    known.set(key, rows);
+    const rows = cache.get(key) ?? read(id, question);
+    cache.set(key, rows);
     return rows;
   };
 }

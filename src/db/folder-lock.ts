@@ -19,19 +19,19 @@ export class FolderInUseError extends Error {
  */
 export async function lockFolder(folder: string): Promise<() => Promise<void>> {
   await mkdir(folder, { recursive: true });
-  const own = `${process.pid}-${startOf(process.pid)}-${randomUUID()}`;
+  const ownEntry = `${process.pid}-${processStartTime(process.pid)}-${randomUUID()}`;
   const unlock = async () => {
-    held.delete(own);
-    await rm(join(folder, own), { force: true });
+    ownEntries.delete(ownEntry);
+    await rm(join(folder, ownEntry), { force: true });
   };
-  held.add(own);
-  await writeFile(join(folder, own), "");
+  ownEntries.add(ownEntry);
+  await writeFile(join(folder, ownEntry), "");
   for (const entry of await readdir(folder)) {
-    if (entry === own) continue;
-    const holder = holderOf(entry);
-    if (holder !== undefined) {
+    if (entry === ownEntry) continue;
+    const holderPid = livingHolderPid(entry);
+    if (holderPid !== undefined) {
       await unlock();
-      throw new FolderInUseError(folder, holder);
+      throw new FolderInUseError(folder, holderPid);
     }
     await rm(join(folder, entry), { force: true });
   }
@@ -39,14 +39,14 @@ export async function lockFolder(folder: string): Promise<() => Promise<void>> {
 }
 
 /** This very process's entries: its pid lives, so one that is not among them is a predecessor's. */
-const held = new Set<string>();
+const ownEntries = new Set<string>();
 
-function holderOf(entry: string): number | undefined {
-  const [pidText = "", start = ""] = entry.split("-");
+function livingHolderPid(entry: string): number | undefined {
+  const [pidText = "", startTime = ""] = entry.split("-");
   const pid = Number(pidText);
   if (!Number.isInteger(pid) || pid <= 0) return undefined;
-  if (pid === process.pid) return held.has(entry) ? pid : undefined;
-  return isAlive(pid) && startOf(pid) === start ? pid : undefined;
+  if (pid === process.pid) return ownEntries.has(entry) ? pid : undefined;
+  return isAlive(pid) && processStartTime(pid) === startTime ? pid : undefined;
 }
 
 function isAlive(pid: number): boolean {
@@ -59,7 +59,7 @@ function isAlive(pid: number): boolean {
 }
 
 /** When a process started, in clock ticks since boot, so that a pid used again is not taken for its predecessor. */
-function startOf(pid: number): string {
+function processStartTime(pid: number): string {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
     // The second field, the command, may hold spaces and brackets; the 22nd field is the start.

@@ -25,7 +25,7 @@ interface JobColumn {
  * A new column is a line here, one in prisma/schema.prisma and one in a migration; a metric also stands in
  * `FlightRecorderEvent` and in the totals. A column of the Prisma model that is missing here does not compile.
  */
-const DESCRIPTION = {
+const COLUMN_DESCRIPTIONS = {
   jobId: { type: "uuid", writtenBy: "submit" },
   workspaceId: { type: "uuid", writtenBy: "submit" },
   traceId: { type: "uuid", writtenBy: "submit" },
@@ -75,17 +75,17 @@ const DESCRIPTION = {
 } as const satisfies Record<JobField, JobColumn>;
 
 /** The columns that `Part` describes, such as `{ writtenBy: "metric" }`. */
-type FieldsThatAre<Part extends Partial<JobColumn>> = {
-  [Field in JobField]: (typeof DESCRIPTION)[Field] extends Part ? Field : never;
+type FieldsWith<Part extends Partial<JobColumn>> = {
+  [Field in JobField]: (typeof COLUMN_DESCRIPTIONS)[Field] extends Part ? Field : never;
 }[JobField];
 
 /** A column that may hold megabytes. */
-export type DocumentField = FieldsThatAre<{ document: true }>;
-export type MetricName = FieldsThatAre<{ writtenBy: "metric" }>;
+export type DocumentField = FieldsWith<{ document: true }>;
+export type MetricName = FieldsWith<{ writtenBy: "metric" }>;
 /** A column that a change may set, documents included. */
-export type ChangeableField = FieldsThatAre<{ writtenBy: "change" }>;
+export type ChangeableField = FieldsWith<{ writtenBy: "change" }>;
 /** A column of which the next version of a job may say something else, metrics and documents apart. */
-export type VersionField = Exclude<ChangeableField, DocumentField> | FieldsThatAre<{ writtenBy: "version" }>;
+export type VersionField = Exclude<ChangeableField, DocumentField> | FieldsWith<{ writtenBy: "version" }>;
 
 /** A job that may have been read without its documents. */
 export type JobSummary = Omit<AiJob, DocumentField>;
@@ -95,7 +95,7 @@ export function isJobField(name: string): name is JobField {
 }
 
 function columnOf(field: JobField): JobColumn {
-  return DESCRIPTION[field];
+  return COLUMN_DESCRIPTIONS[field];
 }
 
 export function isDocumentField(field: string): field is DocumentField {
@@ -133,5 +133,5 @@ export function jobColumns(fields: readonly JobField[]): Prisma.Sql {
 
 /** How a column is declared in a `json_to_recordset`, such as `status_reason text`. */
 export function declarationOf(field: JobField): string {
-  return `${snakeCase(field)} ${DESCRIPTION[field].type}`;
+  return `${snakeCase(field)} ${COLUMN_DESCRIPTIONS[field].type}`;
 }

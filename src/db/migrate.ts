@@ -5,7 +5,7 @@ import type { SqlMigrationAwareDriverAdapterFactory } from "@prisma/driver-adapt
 import type { MigrationList } from "@prisma/schema-engine-wasm/schema_engine_bg";
 import { openSchemaEngine, SCHEMA_FILE } from "./schema-engine.ts";
 
-const FOLDER = fileURLToPath(new URL("../../prisma/migrations", import.meta.url));
+const MIGRATIONS_FOLDER = fileURLToPath(new URL("../../prisma/migrations", import.meta.url));
 const NO_FILTER = { externalTables: [], externalEnums: [] };
 
 /** A database that this code must not touch; its message says what to do. */
@@ -24,20 +24,20 @@ export class MigrationError extends Error {
  */
 export async function migrate(
   adapters: SqlMigrationAwareDriverAdapterFactory,
-  folder = FOLDER,
+  folder = MIGRATIONS_FOLDER,
 ): Promise<readonly string[]> {
   const { engine, causeOf, close } = await openSchemaEngine(adapters);
   try {
     const migrationsList = await readMigrations(folder);
     const diagnose = () =>
       engine.diagnoseMigrationHistory({ migrationsList, optInToShadowDatabase: false, filters: NO_FILTER });
-    const found = await diagnose();
-    const { history } = found;
-    const unknown = history && history.diagnostic !== "databaseIsBehind" ? history.unpersistedMigrationNames : [];
-    refuseUnreleased(unknown, migrationsList);
-    refuseFailed(found.failedMigrationNames);
-    refuseNewer(unknown);
-    refuseEdited(found.editedMigrationNames);
+    const diagnosis = await diagnose();
+    const { history } = diagnosis;
+    const unknownNames = history && history.diagnostic !== "databaseIsBehind" ? history.unpersistedMigrationNames : [];
+    refuseUnreleased(unknownNames, migrationsList);
+    refuseFailed(diagnosis.failedMigrationNames);
+    refuseNewer(unknownNames);
+    refuseEdited(diagnosis.editedMigrationNames);
     const { appliedMigrationNames } = await engine
       .applyMigrations({ migrationsList, filters: NO_FILTER })
       .catch(async (error: unknown) => {
@@ -57,7 +57,10 @@ export async function migrate(
 }
 
 /** What `schema.prisma` says and the migrations do not make, as SQL; empty when they agree. */
-export async function drift(adapters: SqlMigrationAwareDriverAdapterFactory, folder = FOLDER): Promise<string> {
+export async function drift(
+  adapters: SqlMigrationAwareDriverAdapterFactory,
+  folder = MIGRATIONS_FOLDER,
+): Promise<string> {
   const { engine, close } = await openSchemaEngine(adapters);
   try {
     const { stdout } = await engine.diff({
@@ -74,9 +77,9 @@ export async function drift(adapters: SqlMigrationAwareDriverAdapterFactory, fol
 }
 
 async function readMigrations(folder: string): Promise<MigrationList> {
-  const names = (await readdir(folder, { withFileTypes: true })).filter((entry) => entry.isDirectory());
+  const folders = (await readdir(folder, { withFileTypes: true })).filter((entry) => entry.isDirectory());
   const migrationDirectories = await Promise.all(
-    names.map(async ({ name }) => ({
+    folders.map(async ({ name }) => ({
       path: name,
       migrationFile: {
         path: "migration.sql",
@@ -94,9 +97,9 @@ async function readMigrations(folder: string): Promise<MigrationList> {
  * before the first release, when the history was rewritten. Without this, such a database would pass for one that is newer,
  * and its owner would look for a version that does not exist.
  */
-function refuseUnreleased(unknown: readonly string[], { migrationDirectories }: MigrationList): void {
+function refuseUnreleased(unknownNames: readonly string[], { migrationDirectories }: MigrationList): void {
   const first = migrationDirectories[0]?.path ?? "";
-  const [older] = unknown.filter((name) => name < first);
+  const [older] = unknownNames.filter((name) => name < first);
   if (older === undefined) return;
   throw new MigrationError(
     `This database was made before the first release: it has the migration ${older}, and no version carries its data ` +

@@ -22,7 +22,7 @@ export interface Database {
    * Has `reader`, instead of an earlier one, called whenever a COMMIT has been sent: it may read something right behind it
    * (connection.ts). Missing on the embedded store, which has one connection.
    */
-  readBehindCommits?(reader: (read: ReadRows) => void): void;
+  onCommitSent?(reader: (read: ReadRows) => void): void;
   close(): Promise<void>;
 }
 
@@ -33,12 +33,12 @@ export type ReadRows = <Row extends object>(sql: Prisma.Sql) => Promise<Row[]>;
 export class DatabaseError extends Error {
   constructor(message: string, cause?: unknown) {
     super(message, { cause });
-    this.name = "StorageError";
+    this.name = "DatabaseError";
   }
 }
 
 /** How long a transaction may wait for a connection, and how long it may take: milliseconds. */
-const TRANSACTION = { maxWait: 10_000, timeout: 10_000 };
+const TRANSACTION_LIMITS = { maxWait: 10_000, timeout: 10_000 };
 
 /**
  * Opens the database and applies what migrations it lacks; several servers may do so at once.
@@ -78,25 +78,25 @@ async function openPostgres(
   location: Extract<DatabaseLocation, { kind: "postgres" }>,
   onStatement?: (sql: string) => void,
 ): Promise<Database> {
-  const nameOf = preparedStatementNames();
-  let behindCommit: (read: ReadRows) => void = () => undefined;
+  const statementName = preparedStatementNames();
+  let commitListener: (read: ReadRows) => void = () => undefined;
   const pool = poolConfig(withSessionSettings(location.url), location.poolSize, (read) =>
-    behindCommit(({ text, values }) => {
+    commitListener(({ text, values }) => {
       onStatement?.(text);
-      return read({ name: nameOf({ sql: text }), text, values, types: TYPES });
+      return read({ name: statementName({ sql: text }), text, values, types: TYPE_PARSERS });
     }),
   );
-  const adapter = new PrismaPg(pool, { statementNameGenerator: nameOf });
-  await underMigrationLock(location.url, (connection) => migrate(withWholeScripts(adapter, connection)));
+  const adapter = new PrismaPg(pool, { statementNameGenerator: statementName });
+  await withMigrationLock(location.url, (connection) => migrate(withUnsplitScripts(adapter, connection)));
   const prisma = createClient(adapter, onStatement);
-  const readBehindCommits = (reader: typeof behindCommit) => {
-    behindCommit = reader;
+  const onCommitSent = (reader: typeof commitListener) => {
+    commitListener = reader;
   };
-  return { prisma, kind: "postgres", readBehindCommits, close: () => prisma.$disconnect() };
+  return { prisma, kind: "postgres", onCommitSent: onCommitSent, close: () => prisma.$disconnect() };
 }
 
 /** 64-bit numbers as Prisma has them; everything else that events are made of is alike. */
-const TYPES: pg.CustomTypesConfig = {
+const TYPE_PARSERS: pg.CustomTypesConfig = {
   getTypeParser: (oid, format): unknown =>
     oid === pg.types.builtins.INT8 ? BigInt : pg.types.getTypeParser(oid, format),
 };
@@ -108,7 +108,7 @@ function createClient(
   const prisma = new PrismaClient({
     adapter,
     errorFormat: "minimal",
-    transactionOptions: TRANSACTION,
+    transactionOptions: TRANSACTION_LIMITS,
     log: onStatement ? [{ emit: "event", level: "query" }] : [],
   });
   if (onStatement) prisma.$on("query", (event) => onStatement(event.query));
@@ -136,14 +136,14 @@ function withSessionSettings(databaseUrl: string): string {
 }
 
 /** Any fixed number: all servers of one database must agree on it. */
-const MIGRATION_LOCK = 2_026_112_219;
-const OLDEST_VERSION = 150_000;
+const MIGRATION_LOCK_KEY = 2_026_112_219;
+const MIN_SERVER_VERSION = 150_000;
 
 /**
  * Prisma's adapter cuts a script at every semicolon, those inside of functions included. A script is sent whole here,
  * which also makes it one transaction: a migration that fails leaves nothing behind.
  */
-function withWholeScripts(
+function withUnsplitScripts(
   factory: SqlMigrationAwareDriverAdapterFactory,
   connection: pg.Client,
 ): SqlMigrationAwareDriverAdapterFactory {
@@ -159,7 +159,7 @@ function withWholeScripts(
 }
 
 /** A session-level lock on a connection of its own: it ends with the process that holds it, however that ends. */
-async function underMigrationLock(url: string, work: (connection: pg.Client) => Promise<unknown>): Promise<void> {
+async function withMigrationLock(url: string, work: (connection: pg.Client) => Promise<unknown>): Promise<void> {
   const connection = new Connection(connectionConfig(url));
   try {
     await connection.connect();
@@ -174,10 +174,10 @@ async function underMigrationLock(url: string, work: (connection: pg.Client) => 
     const { rows } = await connection.query<{ version: number }>(
       "SELECT current_setting('server_version_num')::int AS version",
     );
-    if ((rows[0]?.version ?? 0) < OLDEST_VERSION) {
+    if ((rows[0]?.version ?? 0) < MIN_SERVER_VERSION) {
       throw new DatabaseError("This server needs PostgreSQL 15 or later. Point DATABASE_URL at such a one.");
     }
-    await connection.query("SELECT pg_advisory_lock($1)", [MIGRATION_LOCK]);
+    await connection.query("SELECT pg_advisory_lock($1)", [MIGRATION_LOCK_KEY]);
     await work(connection);
   } catch (error) {
     if (error instanceof MigrationError || error instanceof DatabaseError) throw error;

@@ -39,7 +39,7 @@ export class PgliteAdapterFactory implements SqlMigrationAwareDriverAdapterFacto
 }
 
 async function connectTo(pglite: PGlite, prepared: PreparedStatements): Promise<SqlDriverAdapter> {
-  const adapter = await queriesOver(pglite, (sql, values, options) => {
+  const adapter = await adapterWithQuery(pglite, (sql, values, options) => {
     const name = prepared.nameOf(sql);
     if (name === "") return pglite.query(sql, values, options);
     return pglite.transaction(async (inner) => {
@@ -55,14 +55,14 @@ async function connectTo(pglite: PGlite, prepared: PreparedStatements): Promise<
 }
 
 /** The library's conversions over another `query` than the instance's. */
-function queriesOver(
+function adapterWithQuery(
   pglite: PGlite,
   query: (sql: string, values: unknown[], options: QueryOptions) => Promise<Results>,
 ): Promise<SqlDriverAdapter> {
-  const view = new Proxy(pglite, {
+  const instance = new Proxy(pglite, {
     get: (target, key): unknown => (key === "query" ? query : Reflect.get(target, key)),
   });
-  return new PrismaPGlite(view).connect();
+  return new PrismaPGlite(instance).connect();
 }
 
 /** PGlite's own `transaction` holds its one connection from BEGIN until `commit` or `rollback` below is called. */
@@ -94,16 +94,16 @@ async function begin(
   if (isolationLevel) await inner.exec(`SET TRANSACTION ISOLATION LEVEL ${isolationLevel}`);
   await inner.exec(SET_GENERIC_PLAN);
   // The instance's own `query` would wait for this transaction.
-  const queries = await queriesOver(pglite, (sql, values, options) => {
+  const adapter = await adapterWithQuery(pglite, (sql, values, options) => {
     const name = prepared.nameOf(sql);
     return name === "" ? inner.query(sql, values, options) : prepared.run(name, sql, values, options);
   });
   return {
-    provider: queries.provider,
-    adapterName: queries.adapterName,
+    provider: adapter.provider,
+    adapterName: adapter.adapterName,
     options: { usePhantomQuery: true },
-    queryRaw: (query) => queries.queryRaw(query),
-    executeRaw: (query) => queries.executeRaw(query),
+    queryRaw: (query) => adapter.queryRaw(query),
+    executeRaw: (query) => adapter.executeRaw(query),
     commit: () => {
       end();
       return ended();

@@ -8,7 +8,7 @@ export class PreparedStatements {
   readonly #pglite: PGlite;
   readonly #nameOf = preparedStatementNames();
   /** The types of each statement's parameters, once it has been prepared. */
-  readonly #types = new Map<string, readonly number[]>();
+  readonly #parameterTypes = new Map<string, readonly number[]>();
 
   constructor(pglite: PGlite) {
     this.#pglite = pglite;
@@ -22,21 +22,24 @@ export class PreparedStatements {
   /** Runs a statement inside of a transaction that is open already. */
   run(name: string, sql: string, values: readonly unknown[], options: QueryOptions): Promise<Results> {
     return this.#pglite.runExclusive(async () => {
-      const answers: Awaited<ReturnType<PGlite["execProtocolStream"]>> = [];
+      const messages: Awaited<ReturnType<PGlite["execProtocolStream"]>> = [];
       const send = async (message: Uint8Array) => {
-        answers.push(...(await this.#pglite.execProtocolStream(message, { syncToFs: false })));
+        messages.push(...(await this.#pglite.execProtocolStream(message, { syncToFs: false })));
       };
       try {
-        const types = this.#types.get(name) ?? (await this.#prepare(name, sql));
+        const types = this.#parameterTypes.get(name) ?? (await this.#prepare(name, sql));
         await send(
-          serialize.bind({ statement: name, values: values.map((value, at) => this.#text(value, types[at])) }),
+          serialize.bind({
+            statement: name,
+            values: values.map((value, index) => this.#serialize(value, types[index])),
+          }),
         );
         await send(serialize.describe({ type: "P" }));
         await send(serialize.execute({}));
       } finally {
         await send(serialize.sync());
       }
-      const [result] = parse.parseResults(answers, this.#pglite.parsers, options);
+      const [result] = parse.parseResults(messages, this.#pglite.parsers, options);
       if (!result) throw new Error("A statement has a result.");
       return result;
     });
@@ -44,16 +47,16 @@ export class PreparedStatements {
 
   async #prepare(name: string, sql: string): Promise<readonly number[]> {
     await this.#pglite.execProtocolStream(serialize.parse({ name, text: sql }), { syncToFs: false });
-    const described = await this.#pglite.execProtocolStream(serialize.describe({ type: "S", name }), {
+    const description = await this.#pglite.execProtocolStream(serialize.describe({ type: "S", name }), {
       syncToFs: false,
     });
-    const types = parse.parseDescribeStatementResults(described);
-    this.#types.set(name, types);
+    const types = parse.parseDescribeStatementResults(description);
+    this.#parameterTypes.set(name, types);
     return types;
   }
 
   /** A value as it is sent: by its type's own rule, as `PGlite.query` does. */
-  #text(value: unknown, type: number | undefined): string | null {
+  #serialize(value: unknown, type: number | undefined): string | null {
     if (value === null || value === undefined) return null;
     const serializer = type === undefined ? undefined : this.#pglite.serializers[type];
     if (serializer) return serializer(value);

@@ -35,11 +35,11 @@ export async function openPglite(folder: string): Promise<PGlite> {
 /** A process that was killed while it unpacked leaves no mark: what it left is thrown away, and nothing was in it. */
 async function openCluster(folder: string): Promise<PGlite> {
   const cluster = join(folder, "cluster");
-  const mark = join(folder, "cluster-is-complete");
-  if (existsSync(mark)) return PGlite.create(cluster);
+  const completeMarker = join(folder, "cluster-is-complete");
+  if (existsSync(completeMarker)) return PGlite.create(cluster);
   await rm(cluster, { recursive: true, force: true });
   const pglite = await PGlite.create({ dataDir: cluster, loadDataDir: await emptyCluster() });
-  await writeFile(mark, "");
+  await writeFile(completeMarker, "");
   return pglite;
 }
 

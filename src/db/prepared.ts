@@ -5,14 +5,14 @@ import { Prisma } from "./generated/client/client.ts";
  * sends takes longer than running it. Only for statements whose best plan is the same whatever their values are, and
  * whose texts are a few: a connection keeps every one of them.
  */
-export const FORCED_GENERIC_PLAN = Prisma.raw("/* planned once */");
+export const FORCED_GENERIC_PLAN = Prisma.raw("/* generic plan */");
 
 /** Names for prepared statements: one for each such text; none, so that nothing is kept of it, for any other. */
 export function preparedStatementNames(): (query: { readonly sql: string }) => string {
   const names = new Map<string, string>();
   return ({ sql }) => {
     if (!sql.trimStart().startsWith(FORCED_GENERIC_PLAN.sql)) return "";
-    const name = names.get(sql) ?? `planned_once_${names.size + 1}`;
+    const name = names.get(sql) ?? `generic_plan_${names.size + 1}`;
     names.set(sql, name);
     return name;
   };

@@ -14,7 +14,7 @@ import {
  */
 
 /** Names of columns by the names of their fields. */
-const SNAKE_CASE = new Map<string, string>();
+const COLUMN_NAMES = new Map<string, string>();
 
 /** The columns of these models that are of a native enum. */
 type EnumField<Model> = Model extends unknown
@@ -77,11 +77,11 @@ export type JsonValue = Prisma.JsonValue;
 
 /** A field's name in the database. Remembered: a batch asks for the same names with every row. */
 export function snakeCase(field: string): string {
-  const known = SNAKE_CASE.get(field);
-  if (known !== undefined) return known;
+  const cached = COLUMN_NAMES.get(field);
+  if (cached !== undefined) return cached;
   const name = field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
   // Bounded: what is asked for are names of columns, and nothing that a client chooses.
-  SNAKE_CASE.set(field, name);
+  COLUMN_NAMES.set(field, name);
   return name;
 }
 

@@ -34,7 +34,7 @@ export interface OpenSchemaEngine {
  * and a start must need no network. It keeps `_prisma_migrations`, so `prisma migrate deploy` stays interchangeable.
  */
 export async function openSchemaEngine(adapters: SqlMigrationAwareDriverAdapterFactory): Promise<OpenSchemaEngine> {
-  await load();
+  await loadEngine();
   const connections: SqlDriverAdapter[] = [];
   const { provider, adapterName } = adapters;
   const connect = async () => {
@@ -59,14 +59,14 @@ export async function openSchemaEngine(adapters: SqlMigrationAwareDriverAdapterF
   };
 }
 
-let loading: Promise<void> | undefined;
+let engineLoaded: Promise<void> | undefined;
 
-function load(): Promise<void> {
-  loading ??= (async () => {
+function loadEngine(): Promise<void> {
+  engineLoaded ??= (async () => {
     const file = `${createRequire(import.meta.url)
       .resolve("@prisma/schema-engine-wasm/schema_engine_bg")
       .slice(0, -".js".length)}.wasm`;
-    const imports = { "./schema_engine_bg.js": withTimersThatHoldNothing(bindings) };
+    const imports = { "./schema_engine_bg.js": withUnrefTimers(bindings) };
     const { instance } = await WebAssembly.instantiate(await readFile(file), imports);
     globalThis.PRISMA_WASM_PANIC_REGISTRY ??= {
       set_message(message) {
@@ -76,11 +76,11 @@ function load(): Promise<void> {
     bindings.__wbg_set_wasm(instance.exports);
     instance.exports.__wbindgen_start();
   })();
-  return loading;
+  return engineLoaded;
 }
 
 /** The engine never takes back the timers of its locks: a process that has nothing else to do would wait for 10 seconds. */
-function withTimersThatHoldNothing(functions: object): object {
+function withUnrefTimers(functions: object): object {
   const entries: [string, unknown][] = Object.entries(functions);
   const setTimer = (callback: () => void, ms: number) => setTimeout(callback, ms).unref();
   return Object.fromEntries(

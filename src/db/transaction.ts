@@ -12,7 +12,7 @@ export interface CommandContext {
   readonly notifyCommit: () => void;
 }
 
-const ATTEMPTS = 4;
+const MAX_ATTEMPTS = 4;
 
 /**
  * Runs `work` in one transaction: all of it commits, or nothing. `work` may run again, from the start, when the
@@ -20,12 +20,12 @@ const ATTEMPTS = 4;
  * @throws TryAgainError when it gave way too often, or the connection broke before the commit. Nothing was kept then.
  */
 export function inTransaction<T>(context: CommandContext, work: (tx: Transaction) => Promise<T>): Promise<T> {
-  return runWithRetry(context, (begins, commits) =>
+  return runWithRetry(context, (onBegin, onCommit) =>
     context.prisma.$transaction(async (tx) => {
-      begins();
-      const value = await work(tx);
-      commits();
-      return value;
+      onBegin();
+      const result = await work(tx);
+      onCommit();
+      return result;
     }),
   );
 }
@@ -35,9 +35,9 @@ export function inTransaction<T>(context: CommandContext, work: (tx: Transaction
  * BEGIN and COMMIT.
  */
 export function inSingleStatement<T>(context: CommandContext, work: (db: PrismaClient) => Promise<T>): Promise<T> {
-  return runWithRetry(context, (begins, commits) => {
-    begins();
-    commits();
+  return runWithRetry(context, (onBegin, onCommit) => {
+    onBegin();
+    onCommit();
     return work(context.prisma);
   });
 }
@@ -52,7 +52,7 @@ export async function readWithRetry<T>(read: () => Promise<T>): Promise<T> {
       return await read();
     } catch (error) {
       if (!wasRolledBack(error) && !connectionBroke(error)) throw error;
-      if (attempt === ATTEMPTS) throw new TryAgainError();
+      if (attempt === MAX_ATTEMPTS) throw new TryAgainError();
       await pauseAfter(attempt);
     }
   }
@@ -61,28 +61,28 @@ export async function readWithRetry<T>(read: () => Promise<T>): Promise<T> {
 /** @param run calls `begins` when it has a connection that works, `commits` when all that is left to do is the commit. */
 async function runWithRetry<T>(
   context: CommandContext,
-  run: (begins: () => void, commits: () => void) => Promise<T>,
+  run: (onBegin: () => void, commits: () => void) => Promise<T>,
 ): Promise<T> {
   for (let attempt = 1; ; attempt++) {
-    let begun = false;
-    let committing = false;
+    let hasBegun = false;
+    let isCommitting = false;
     try {
       const result = await run(
         () => {
-          begun = true;
+          hasBegun = true;
         },
         () => {
-          committing = true;
+          isCommitting = true;
         },
       );
       context.notifyCommit();
       return result;
     } catch (error) {
       // The pool hands out a connection once more that broke while nobody used it: the next one may be sound.
-      if (wasRolledBack(error) || (!begun && connectionBroke(error))) {
-        if (attempt === ATTEMPTS) throw new TryAgainError();
+      if (wasRolledBack(error) || (!hasBegun && connectionBroke(error))) {
+        if (attempt === MAX_ATTEMPTS) throw new TryAgainError();
         await pauseAfter(attempt);
-      } else if ((!committing && connectionBroke(error)) || wasNeverSent(error)) {
+      } else if ((!isCommitting && connectionBroke(error)) || wasNeverSent(error)) {
         throw new TryAgainError("The database connection broke. Nothing was kept; send the same again.");
       } else {
         // A connection that broke while the commit was under way leaves open whether it was kept: that is no TRY_AGAIN.
@@ -108,13 +108,13 @@ function connectionBroke(error: unknown): boolean {
   const state = sqlState(error);
   if (state !== undefined) return state.startsWith("08") || state.startsWith("57P") || state === "25P03";
   if (isPrismaError(error, ["P1001", "P1002", "P1008", "P1017", "P2010"])) {
-    return BROKEN.test(error.message) || /terminat|closed|reset|refused|timed out/i.test(error.message);
+    return BROKEN_CONNECTION.test(error.message) || /terminat|closed|reset|refused|timed out/i.test(error.message);
   }
-  return error instanceof Error && BROKEN.test(error.message);
+  return error instanceof Error && BROKEN_CONNECTION.test(error.message);
 }
 
 /** As Node and `pg` say it of a socket, which another one may have closed before or while it is written to, or read. */
-const BROKEN = /Connection terminated|ECONN(?:RESET|REFUSED|ABORTED)|EPIPE|ETIMEDOUT|not queryable/i;
+const BROKEN_CONNECTION = /Connection terminated|ECONN(?:RESET|REFUSED|ABORTED)|EPIPE|ETIMEDOUT|not queryable/i;
 
 /** Whether a failed command may yet have been kept: its connection broke while the commit was under way. */
 export function isOutcomeUnknown(error: unknown): boolean {

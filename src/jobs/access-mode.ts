@@ -11,11 +11,11 @@ export const entityRefSchema = z.object({
 
 export type EntityRef = z.infer<typeof entityRefSchema>;
 
-const storedRefs = z.array(entityRefSchema);
+const storedRefsSchema = z.array(entityRefSchema);
 
 /** A job's `entity_refs`, as they were validated on the way in. */
 export function entityRefsOf(job: Pick<AiJob, "entityRefs">): readonly EntityRef[] {
-  return storedRefs.parse(job.entityRefs);
+  return storedRefsSchema.parse(job.entityRefs);
 }
 
 /**
@@ -43,6 +43,6 @@ export function refuseWrites(
 }
 
 function covers(allowed: EntityRef, entity: EntityRef): boolean {
-  const same = allowed.entityKind === entity.entityKind && allowed.entityId === entity.entityId;
-  return same && (allowed.selector == null || allowed.selector === entity.selector);
+  const isSameEntity = allowed.entityKind === entity.entityKind && allowed.entityId === entity.entityId;
+  return isSameEntity && (allowed.selector == null || allowed.selector === entity.selector);
 }

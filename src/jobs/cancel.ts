@@ -47,7 +47,7 @@ async function cancel(
   const detail = redactText(reason);
   const [cancelled] = await cancelLockedJobs(tx, [job], by, detail);
   if (!cancelled) throw new Error("One job that is cancelled makes one record.");
-  await cancelLockedJobs(tx, tree?.below ?? [], by, detail, jobId);
+  await cancelLockedJobs(tx, tree?.descendants ?? [], by, detail, jobId);
   return cancelled.job;
 }
 
@@ -60,17 +60,17 @@ export function refuseCancel(job: JobSummary): Exclude<CancelError, NotFoundErro
 /**
  * Cancels jobs that can be, in a fixed number of statements, however many they are.
  * @param detail why, redacted already.
- * @param cancelledWith the job that was named, where these are cancelled as its descendants.
+ * @param namedAncestorId the job that was named, where these are cancelled as its descendants.
  */
 export async function cancelLockedJobs<Job extends LockedJobSummary>(
   tx: Transaction,
   jobs: readonly Job[],
   by: Actor,
   detail: string,
-  cancelledWith?: string,
+  namedAncestorId?: string,
 ): Promise<readonly WrittenVersion<Job>[]> {
-  const origin = cancelledWith === undefined ? {} : { cancelled_with: cancelledWith };
-  const endings = jobs.flatMap(({ workflowRunId: id, now: finishedAt }): RunEnd[] =>
+  const origin = namedAncestorId === undefined ? {} : { cancelled_with: namedAncestorId };
+  const runEnds = jobs.flatMap(({ workflowRunId: id, now: finishedAt }): RunEnd[] =>
     id ? [{ id, state: "CANCELLED", errorMessage: detail, finishedAt }] : [],
   );
   return writeVersions(
@@ -81,6 +81,6 @@ export async function cancelLockedJobs<Job extends LockedJobSummary>(
       set: { ...transitionTo(job, "CANCELLED", "cancelled"), jobOutputs: null, runAfter: null },
       event: { type: "STATE_CHANGED", by, payload: { reason: "cancelled", detail, ...origin } },
     })),
-    endRunsCte(endings),
+    endRunsCte(runEnds),
   );
 }

@@ -20,7 +20,7 @@ export interface JobFilter {
 /** One condition of a filter together with its value, in every form in which the server asks it. */
 export interface JobCondition {
   /** On the columns of `ai_jobs`, by their bare names. */
-  readonly sql: Prisma.Sql | OneOf;
+  readonly sql: Prisma.Sql | EnumCondition;
   /** The same for a job in memory: `state` apart, all that it looks at never changes. */
   readonly matches: (job: JobOrigin, state: JobState) => boolean;
   /** How a bulk action keeps the value: with the words of the database. */
@@ -33,10 +33,10 @@ export interface JobCondition {
  * A condition on one of the columns that lead the index by which lists are read: apart from the others, because a
  * statement reads that index once for each value (see `selectJobs`).
  */
-export interface OneOf {
+export interface EnumCondition {
   readonly column: "state" | "job_kind";
   /** In the words of the database, each once: a repeated one would find its jobs twice. */
-  readonly words: readonly string[];
+  readonly dbValues: readonly string[];
 }
 
 type JobConditions = { readonly [Field in keyof Required<JobFilter>]: JobConditionOf<NonNullable<JobFilter[Field]>> };
@@ -49,11 +49,11 @@ type JobConditionOf<Value> = (value: Value) => JobCondition;
  */
 const CONDITIONS: JobConditions = {
   states: (states) => ({
-    ...oneOf("state", states),
+    ...enumCondition("state", states),
     matches: (_job, state) => states.includes(state),
   }),
   kinds: (kinds) => ({
-    ...oneOf("job_kind", kinds),
+    ...enumCondition("job_kind", kinds),
     matches: ({ jobKind }) => kinds.includes(jobKind),
   }),
   protocolId: (protocolId) => ({
@@ -78,9 +78,9 @@ const CONDITIONS: JobConditions = {
   }),
 };
 
-function oneOf(column: OneOf["column"], values: readonly string[]) {
+function enumCondition(column: EnumCondition["column"], values: readonly string[]) {
   const stored = values.map((value) => toDbEnum(value));
-  return { sql: { column, words: [...new Set(stored)] }, stored, isEmpty: stored.length === 0 };
+  return { sql: { column, dbValues: [...new Set(stored)] }, stored, isEmpty: stored.length === 0 };
 }
 
 const FIELDS = Object.keys(CONDITIONS).filter(isField);

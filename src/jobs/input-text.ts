@@ -24,7 +24,7 @@ export function isStorableDate(date: Date): boolean {
   return year >= 1 && year <= 9999;
 }
 
-const DEEPEST = 100;
+const MAX_DEPTH = 100;
 
 /**
  * A JSON value of at most `mostBytes` bytes of UTF-8, or null.
@@ -44,13 +44,15 @@ interface Fault {
   readonly path: readonly (string | number)[];
 }
 
-function sizeFault(value: unknown, max: number): Fault | undefined {
+function sizeFault(value: unknown, maxBytes: number): Fault | undefined {
   const bytes = Buffer.byteLength(JSON.stringify(value ?? null));
-  return bytes > max ? { message: `is ${bytes} bytes of JSON; at most ${max} are kept`, path: [] } : undefined;
+  return bytes > maxBytes
+    ? { message: `is ${bytes} bytes of JSON; at most ${maxBytes} are kept`, path: [] }
+    : undefined;
 }
 
 function faultOf(root: unknown): Fault | undefined {
-  const message = faultOfOne(root, 0);
+  const message = faultOfValue(root, 0);
   if (message) return { message, path: [] };
   let level = levelOf(root, 1);
   while (level) {
@@ -60,20 +62,20 @@ function faultOf(root: unknown): Fault | undefined {
     }
     const value = level.values[level.next++];
     const depth: number = level.place;
-    const fault = faultOfOne(value, depth);
+    const fault = faultOfValue(value, depth);
     if (fault) return { message: fault, path: pathTo(level) };
     level = levelOf(value, depth + 1, level) ?? level;
   }
   return undefined;
 }
 
-function faultOfOne(value: unknown, depth: number): string | undefined {
+function faultOfValue(value: unknown, depth: number): string | undefined {
   if (typeof value === "string" && !isText(value)) return NOT_TEXT;
   if (typeof value === "number" && !(Math.abs(value) <= Number.MAX_SAFE_INTEGER)) {
     return "has a number beyond 2^53 - 1, which other readers would round; send it as a string";
   }
   if (typeof value !== "object" || value === null) return undefined;
-  if (depth === DEEPEST) return `is nested deeper than ${DEEPEST} levels`;
+  if (depth === MAX_DEPTH) return `is nested deeper than ${MAX_DEPTH} levels`;
   return Array.isArray(value) || Object.keys(value).every(isText) ? undefined : `has a key that ${NOT_TEXT}`;
 }
 
@@ -81,8 +83,8 @@ function faultOfOne(value: unknown, depth: number): string | undefined {
 function pathTo(innermost: Level<number>): readonly (string | number)[] {
   const path: (string | number)[] = [];
   for (let level: Level<number> | undefined = innermost; level; level = level.up) {
-    const at = level.next - 1;
-    path.unshift(level.keys?.[at] ?? at);
+    const index = level.next - 1;
+    path.unshift(level.keys?.[index] ?? index);
   }
   return path;
 }

@@ -10,7 +10,7 @@ import { canonicalText } from "../log/hash.ts";
 /** How a job's first version is written. */
 
 /** What only the database knows of a new job, by its expressions: its place in the log, its time, and so its hash. */
-const POSITION = {
+const DATABASE_EXPRESSIONS = {
   orderXid: "place.order_xid",
   chainHash: "place.hash",
   createdAt: "place.now",
@@ -18,26 +18,26 @@ const POSITION = {
 } as const satisfies Partial<Record<JobField, string>>;
 
 /** A new job, but for what only the database knows. */
-export type NewJob = Omit<AiJob, keyof typeof POSITION>;
+export type NewJob = Omit<AiJob, keyof typeof DATABASE_EXPRESSIONS>;
 
 const COLUMNS = Prisma.raw(JOB_FIELDS.map(snakeCase).join(", "));
 const VALUES = Prisma.raw(JOB_FIELDS.map(valueOf).join(", "));
 
 /** What is read back. All else is stored as it was sent: no column is left to a default, and no trigger changes one. */
-const RETURNED = JOB_FIELDS.filter(isPosition);
+const RETURNED = JOB_FIELDS.filter(isSetByDatabase);
 const RETURNED_LIST = selectList(RETURNED);
 const RETURNED_COLUMNS = Prisma.raw(RETURNED.map(snakeCase).join(", "));
 
 function valueOf(field: JobField): string {
-  return isPosition(field) ? POSITION[field] : `job.${snakeCase(field)}`;
+  return isSetByDatabase(field) ? DATABASE_EXPRESSIONS[field] : `job.${snakeCase(field)}`;
 }
 
-function isPosition(field: JobField): field is keyof typeof POSITION {
-  return Object.hasOwn(POSITION, field);
+function isSetByDatabase(field: JobField): field is keyof typeof DATABASE_EXPRESSIONS {
+  return Object.hasOwn(DATABASE_EXPRESSIONS, field);
 }
 
 /** Only the database knows a new job's place in the log and its time: the statement puts them into the event. */
-const UNKNOWN_POSITION = { orderXid: 0n, recordedAt: new Date(0) };
+const PLACEHOLDER_POSITION = { orderXid: 0n, recordedAt: new Date(0) };
 
 /**
  * Inserts a job as `queued`, version 1, with its event, and the workspace where it is the first of one.
@@ -47,16 +47,16 @@ const UNKNOWN_POSITION = { orderXid: 0n, recordedAt: new Date(0) };
  * @returns undefined where the workspace has a job with this idempotency key already; nothing was written then.
  */
 export async function insertJob(db: Transaction, job: NewJob, draft: EventDraft): Promise<AiJob | undefined> {
-  const event = eventOf(job, undefined, draft, UNKNOWN_POSITION);
-  const mark = { orderXid: randomUUID(), recordedAt: randomUUID() };
-  const text = canonicalText(event, mark.orderXid, mark.recordedAt);
-  const [row] = await db.$queryRaw<Pick<AiJob, keyof typeof POSITION>[]>`
+  const event = eventOf(job, undefined, draft, PLACEHOLDER_POSITION);
+  const placeholders = { orderXid: randomUUID(), recordedAt: randomUUID() };
+  const text = canonicalText(event, placeholders.orderXid, placeholders.recordedAt);
+  const [row] = await db.$queryRaw<Pick<AiJob, keyof typeof DATABASE_EXPRESSIONS>[]>`
     ${FORCED_GENERIC_PLAN} WITH here AS MATERIALIZED (
       SELECT current_order_xid() AS order_xid, date_trunc('milliseconds', clock_timestamp()) AS now
     ), place AS MATERIALIZED (
       SELECT order_xid, now, encode(sha256(convert_to(
-        replace(replace(${text}, ${mark.orderXid}, order_xid::text),
-          ${mark.recordedAt}, to_char(now AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')),
+        replace(replace(${text}, ${placeholders.orderXid}, order_xid::text),
+          ${placeholders.recordedAt}, to_char(now AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')),
         'UTF8')), 'hex') AS hash
       FROM here
     ), workspace AS (

@@ -4,7 +4,7 @@ import { JobKind, JobState } from "../db/generated/client/enums.ts";
 import { type JobField, jobColumns } from "../db/job-columns.ts";
 import { toDbEnum } from "../db/rows.ts";
 import type { Slice } from "../db/slice.ts";
-import { conditionsOf, type JobFilter, type OneOf } from "./filter.ts";
+import { conditionsOf, type EnumCondition, type JobFilter } from "./filter.ts";
 
 /** Reads of jobs: by id, as lists, and counted. Every list has a bound. */
 
@@ -40,7 +40,7 @@ export function listJobs(
   const direction = fromEnd ? Prisma.sql`ASC` : Prisma.sql`DESC`;
   const order = Prisma.sql`ORDER BY created_at ${direction}, job_id ${direction} LIMIT ${limit}`;
   return prisma.$queryRaw<AiJob[]>`
-    SELECT ${jobColumns(fields)} FROM (${selectJobs(ALL, workspaceId, filter, withinSlice(slice), order)}) AS job ${order}`;
+    SELECT ${jobColumns(fields)} FROM (${selectJobs(ALL_COLUMNS, workspaceId, filter, sliceConditions(slice), order)}) AS job ${order}`;
 }
 
 /** How many jobs match: exact, so it costs more the more there are, and is read only where a client asks for it. */
@@ -61,11 +61,11 @@ export interface JobSelection extends JobFilter {
 export function selectOldestJobs(workspaceId: string, selection: JobSelection, limit: number): Prisma.Sql {
   const order = Prisma.sql`ORDER BY created_at, job_id LIMIT ${limit}`;
   const budget = selection.withinBudget ? [Prisma.sql`(token_budget IS NULL OR total_tokens <= token_budget)`] : [];
-  const source = selectJobs(ALL, workspaceId, selection, budget, order);
+  const source = selectJobs(ALL_COLUMNS, workspaceId, selection, budget, order);
   return Prisma.sql`SELECT job_id, created_at FROM (${source}) AS job ${order}`;
 }
 
-const ALL = Prisma.sql`*`;
+const ALL_COLUMNS = Prisma.sql`*`;
 
 /**
  * `what` of the jobs that match, for one walk along an index or for several: whoever uses it puts the walks together,
@@ -73,33 +73,34 @@ const ALL = Prisma.sql`*`;
  *
  * Where states or kinds are asked for, each pair of a state and a kind is a short walk of its own along the index that
  * they lead. One condition on both columns would read, and then drop, every job that is newer than those that match.
- * @param tail what each walk ends with: its order and limit.
+ * @param orderAndLimit what each walk ends with: its order and limit.
  */
 function selectJobs(
-  what: Prisma.Sql,
+  columns: Prisma.Sql,
   workspaceId: string,
   filter: JobFilter,
-  bounds: readonly Prisma.Sql[],
-  tail: Prisma.Sql,
+  extraConditions: readonly Prisma.Sql[],
+  orderAndLimit: Prisma.Sql,
 ): Prisma.Sql {
-  const wanted: Partial<Record<OneOf["column"], readonly string[]>> = {};
-  const conditions = [Prisma.sql`workspace_id = ${workspaceId}::uuid`, ...bounds];
+  const enumValues: Partial<Record<EnumCondition["column"], readonly string[]>> = {};
+  const conditions = [Prisma.sql`workspace_id = ${workspaceId}::uuid`, ...extraConditions];
   for (const { sql } of conditionsOf(filter)) {
-    if ("column" in sql) wanted[sql.column] = sql.words;
+    if ("column" in sql) enumValues[sql.column] = sql.dbValues;
     else conditions.push(sql);
   }
   const where = Prisma.join(conditions, " AND ");
-  if (!wanted.state && !wanted.job_kind) return Prisma.sql`SELECT ${what} FROM ai_jobs WHERE ${where} ${tail}`;
+  if (!enumValues.state && !enumValues.job_kind)
+    return Prisma.sql`SELECT ${columns} FROM ai_jobs WHERE ${where} ${orderAndLimit}`;
   return Prisma.sql`
-    SELECT walk.* FROM unnest(${wanted.state ?? STATES}::text[]::"JobState"[]) AS wanted_state,
-      unnest(${wanted.job_kind ?? KINDS}::text[]::"JobKind"[]) AS wanted_kind,
-      LATERAL (SELECT ${what} FROM ai_jobs WHERE state = wanted_state AND job_kind = wanted_kind AND ${where} ${tail}) AS walk`;
+    SELECT walk.* FROM unnest(${enumValues.state ?? ALL_STATES}::text[]::"JobState"[]) AS wanted_state,
+      unnest(${enumValues.job_kind ?? ALL_KINDS}::text[]::"JobKind"[]) AS wanted_kind,
+      LATERAL (SELECT ${columns} FROM ai_jobs WHERE state = wanted_state AND job_kind = wanted_kind AND ${where} ${orderAndLimit}) AS walk`;
 }
 
-const STATES = Object.values(JobState).map((state) => toDbEnum(state));
-const KINDS = Object.values(JobKind).map((kind) => toDbEnum(kind));
+const ALL_STATES = Object.values(JobState).map((state) => toDbEnum(state));
+const ALL_KINDS = Object.values(JobKind).map((kind) => toDbEnum(kind));
 
-function withinSlice({ after, before }: Slice<JobKey>): Prisma.Sql[] {
+function sliceConditions({ after, before }: Slice<JobKey>): Prisma.Sql[] {
   return [
     ...(after ? [Prisma.sql`(created_at, job_id) < (${after.createdAt}, ${after.jobId}::uuid)`] : []),
     ...(before ? [Prisma.sql`(created_at, job_id) > (${before.createdAt}, ${before.jobId}::uuid)`] : []),

@@ -48,40 +48,40 @@ const REPORTED_COLUMNS = Prisma.sql`${JOB_SUMMARY_COLUMNS},
 
 /**
  * Locks jobs, in `job_id` order as everyone does (section 4), and reads them as they are under the lock.
- * @param which a condition on `ai_jobs`; what it reads from other tables must never change.
+ * @param condition a condition on `ai_jobs`; what it reads from other tables must never change.
  */
-export async function lockJobs(tx: Transaction, which: Prisma.Sql): Promise<ReadonlyMap<string, LockedJob>> {
-  const rows = await lockRows<LockedJob>(tx, which, JOB_COLUMNS);
+export async function lockJobs(tx: Transaction, condition: Prisma.Sql): Promise<ReadonlyMap<string, LockedJob>> {
+  const rows = await lockRows<LockedJob>(tx, condition, JOB_COLUMNS);
   return new Map(rows.map((row) => [row.jobId, row]));
 }
 
 /** The same for many jobs at once, without their documents. */
-export function lockJobSummaries(tx: Transaction, which: Prisma.Sql): Promise<readonly LockedJobSummary[]> {
-  return lockRows<LockedJobSummary>(tx, which, JOB_SUMMARY_COLUMNS);
+export function lockJobSummaries(tx: Transaction, condition: Prisma.Sql): Promise<readonly LockedJobSummary[]> {
+  return lockRows<LockedJobSummary>(tx, condition, JOB_SUMMARY_COLUMNS);
 }
 
 /**
  * The same, with what a worker's report is judged by. By job id.
- * @param whenHeld whether to wait for a row that somebody else holds, or to pass it over.
+ * @param ifLocked whether to wait for a row that somebody else holds, or to pass it over.
  */
 export async function lockReportedJobs(
   tx: Transaction,
-  which: Prisma.Sql,
-  whenHeld: "WAIT" | "SKIP",
+  condition: Prisma.Sql,
+  ifLocked: "WAIT" | "SKIP",
 ): Promise<ReadonlyMap<string, ReportedJob>> {
-  const rows = await lockRows<ReportedJob>(tx, which, REPORTED_COLUMNS, { whenHeld });
+  const rows = await lockRows<ReportedJob>(tx, condition, REPORTED_COLUMNS, { whenHeld: ifLocked });
   return new Map(rows.map((row) => [row.jobId, row]));
 }
 
 /** The same, but reads one job alone, and says how many were locked; undefined where that job is not among them. */
-export async function lockJobsReadOne(
+export async function lockJobsAndReadOne(
   tx: Transaction,
-  which: Prisma.Sql,
+  condition: Prisma.Sql,
   jobId: string,
 ): Promise<{ readonly job: LockedJob; readonly locked: number } | undefined> {
   const columns = Prisma.sql`${JOB_COLUMNS}, (SELECT count(*)::int FROM locked) AS locked`;
-  const one = Prisma.sql`job_id = ${jobId}::uuid`;
-  const [row] = await lockRows<LockedJob & { readonly locked: number }>(tx, which, columns, { read: one });
+  const isThatJob = Prisma.sql`job_id = ${jobId}::uuid`;
+  const [row] = await lockRows<LockedJob & { readonly locked: number }>(tx, condition, columns, { read: isThatJob });
   if (!row) return undefined;
   const { locked, ...job } = row;
   return { job, locked };
@@ -93,7 +93,7 @@ export async function lockJobsReadOne(
  */
 function lockRows<Job extends LockedJobSummary>(
   tx: Transaction,
-  which: Prisma.Sql,
+  condition: Prisma.Sql,
   columns: Prisma.Sql,
   {
     read = Prisma.sql`true`,
@@ -102,7 +102,7 @@ function lockRows<Job extends LockedJobSummary>(
 ): Promise<Job[]> {
   const skip = whenHeld === "SKIP" ? Prisma.sql`SKIP LOCKED` : Prisma.empty;
   return tx.$queryRaw<Job[]>`
-    ${FORCED_GENERIC_PLAN} WITH locked AS MATERIALIZED (SELECT * FROM ai_jobs WHERE ${which} ORDER BY job_id FOR NO KEY UPDATE ${skip})
+    ${FORCED_GENERIC_PLAN} WITH locked AS MATERIALIZED (SELECT * FROM ai_jobs WHERE ${condition} ORDER BY job_id FOR NO KEY UPDATE ${skip})
     SELECT ${columns}, ${READ_UNDER_LOCK} FROM ${LOCKED_WITH_PROFILE} WHERE ${read}`;
 }
 

@@ -42,8 +42,9 @@ export function addMetrics(
   const after = { ...ZERO_METRICS };
   for (const name of REPORTED_METRICS) after[name] = before[name] + BigInt(delta[name]);
   after.totalTokens = after.inputTokens + after.outputTokens;
-  const tooMuch = METRIC_NAMES.find((name) => after[name] > MAX_SAFE_METRIC);
-  if (tooMuch) return new InvalidInputError([...path, tooMuch], `This would take ${tooMuch} past 2^53 - 1.`);
+  const overflowing = METRIC_NAMES.find((name) => after[name] > MAX_SAFE_METRIC);
+  if (overflowing)
+    return new InvalidInputError([...path, overflowing], `This would take ${overflowing} past 2^53 - 1.`);
   if (after.tokensPlanner + after.tokensExecutor > after.totalTokens) {
     return new InvalidInputError(
       [...path, "tokensPlanner"],
@@ -57,7 +58,7 @@ export function addMetrics(
  * The job's count of validators after the server ran `guards` of them. It stops at the largest count there is instead
  * of failing: a worker must not be able to keep a job from being poisoned by reporting a huge one.
  */
-export function countGuards(job: JobMetrics, guards: number): { readonly validatorsRunCount: bigint } {
-  const count = job.validatorsRunCount + BigInt(guards);
+export function countGuards(job: JobMetrics, guardsRun: number): { readonly validatorsRunCount: bigint } {
+  const count = job.validatorsRunCount + BigInt(guardsRun);
   return { validatorsRunCount: count > MAX_SAFE_METRIC ? MAX_SAFE_METRIC : count };
 }

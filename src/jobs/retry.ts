@@ -40,9 +40,9 @@ export function refuseRetry(job: JobSummary): Exclude<RetryError, NotFoundError>
 }
 
 /** Why a job whose tokens have passed its budget is not tried again: its first report could only fail it. */
-export function budgetExceeded(spent: Pick<JobSummary, "totalTokens" | "tokenBudget">) {
+export function budgetExceeded(job: Pick<JobSummary, "totalTokens" | "tokenBudget">) {
   return new BudgetExceededError(
-    `The job has used ${spent.totalTokens} tokens of a budget of ${spent.tokenBudget}: another attempt could only ` +
+    `The job has used ${job.totalTokens} tokens of a budget of ${job.tokenBudget}: another attempt could only ` +
       "fail. Nothing was changed; submit a new job with a larger tokenBudget.",
   );
 }

@@ -30,7 +30,7 @@ export interface WrittenVersion<Job extends LockedJobSummary = LockedJob> {
 }
 
 /** A version as JSON, in columns: `json_to_recordset(...) AS t(${DECLARATIONS})`. */
-const DECLARATIONS = list([
+const DECLARATIONS = joinSql([
   declarationOf("jobId"),
   ...[...VERSION_FIELDS, ...METRIC_NAMES, ...CHANGEABLE_DOCUMENTS].map(declarationOf),
   ...CHANGEABLE_DOCUMENTS.map((field) => `${keepsColumn(field)} boolean`),
@@ -38,7 +38,7 @@ const DECLARATIONS = list([
 ]);
 
 /** What is set in `ai_jobs j` by a version `n`. A metric that did not change is not there, nor is a document. */
-const ASSIGNMENTS = list([
+const ASSIGNMENTS = joinSql([
   ...VERSION_FIELDS.map(snakeCase).map((name) => `${name} = n.${name}`),
   ...METRIC_NAMES.map(snakeCase).map((name) => `${name} = coalesce(n.${name}, j.${name})`),
   ...CHANGEABLE_DOCUMENTS.map((field) => {
@@ -48,9 +48,9 @@ const ASSIGNMENTS = list([
 ]);
 
 /** Of a version, what only the event has. */
-const OWN_OF_EVENT = list(OWN_EVENT_COLUMNS.map(({ column }) => `n.${column}`));
-const EVENT_INSERT = list(EVENT_OF_ROW.map(({ column }) => column));
-const EVENT_VALUES = list(EVENT_OF_ROW.map(({ from }) => from));
+const OWN_OF_EVENT = joinSql(OWN_EVENT_COLUMNS.map(({ column }) => `n.${column}`));
+const EVENT_INSERT = joinSql(EVENT_OF_ROW.map(({ column }) => column));
+const EVENT_VALUES = joinSql(EVENT_OF_ROW.map(({ from }) => from));
 
 /**
  * What is read back of a job: all that a change can set, but for documents. What was submitted stands in the caller's job
@@ -62,28 +62,28 @@ const RETURNED = selectList(["jobId", ...VERSION_FIELDS, ...METRIC_NAMES]);
 
 type ReturnedRow = Pick<AiJob, "jobId" | VersionField | MetricName>;
 
-function list(parts: readonly string[]): Prisma.Sql {
+function joinSql(parts: readonly string[]): Prisma.Sql {
   return Prisma.raw(parts.join(", "));
 }
 
 /**
  * Writes one new version of each job, with its event, in one statement however many they are.
  * A job that needs two versions is passed again, as it came out of the first call.
- * @param also what is written by the same statement: each round trip saved is one that nobody else waits for.
+ * @param extraCtes what is written by the same statement: each round trip saved is one that nobody else waits for.
  * @returns in the order of `changes`, each job as the database now has it, still locked.
  * @throws Error where a job was not as it was locked, or is not stored as its event tells: nothing may be kept then.
  */
 export async function writeVersions<Job extends LockedJobSummary>(
   tx: Transaction,
   changes: readonly JobChange<Job>[],
-  also: readonly ExtraCte[] = [],
+  extraCtes: readonly ExtraCte[] = [],
 ): Promise<readonly WrittenVersion<Job>[]> {
-  if (changes.length === 0 && also.length === 0) return [];
-  const next = changes.map((change) => nextVersion(change));
-  const rows = next.map(toVersionRow);
+  if (changes.length === 0 && extraCtes.length === 0) return [];
+  const nextVersions = changes.map((change) => nextVersion(change));
+  const rows = nextVersions.map(toVersionRow);
   const versions = Prisma.sql`json_to_recordset(${recordset(rows)}) AS t(${DECLARATIONS})`;
   const written = await tx.$queryRaw<ReturnedRow[]>`
-    ${FORCED_GENERIC_PLAN} WITH ${also.length === 0 ? Prisma.empty : Prisma.sql`${Prisma.join(also)},`}
+    ${FORCED_GENERIC_PLAN} WITH ${extraCtes.length === 0 ? Prisma.empty : Prisma.sql`${Prisma.join(extraCtes)},`}
     changed AS (
       UPDATE ai_jobs j SET ${ASSIGNMENTS}
       FROM ${estimateFewRows(versions, rows.length)} AS n WHERE j.job_id = n.job_id AND j.version = n.version - 1
@@ -93,7 +93,7 @@ export async function writeVersions<Job extends LockedJobSummary>(
     )
     SELECT ${RETURNED} FROM changed`;
   if (written.length !== changes.length) throw new Error("A job was changed without its lock: the version moved on.");
-  return inOrder(next, written);
+  return inOrder(nextVersions, written);
 }
 
 function inOrder<Job extends LockedJobSummary>(
@@ -103,13 +103,13 @@ function inOrder<Job extends LockedJobSummary>(
   const byId = new Map(rows.map((row) => [row.jobId, row]));
   return versions.map(({ job, event }) => {
     const row = byId.get(job.jobId);
-    if (!row || !tellsOf(event, row)) throw new Error(`Job ${job.jobId} is not stored as its event tells.`);
+    if (!row || !describesRow(event, row)) throw new Error(`Job ${job.jobId} is not stored as its event tells.`);
     return { job: { ...job, ...row }, event };
   });
 }
 
 /** Whether an event says what is stored. Its hash was made before: of anything else it would be wrong for good. */
-function tellsOf(event: FlightRecorderEvent, row: ReturnedRow): boolean {
+function describesRow(event: FlightRecorderEvent, row: ReturnedRow): boolean {
   return (
     event.hash === row.chainHash &&
     event.version === row.version &&
@@ -124,11 +124,11 @@ function tellsOf(event: FlightRecorderEvent, row: ReturnedRow): boolean {
 export async function writeVersion<Job extends LockedJobSummary>(
   tx: Transaction,
   change: JobChange<Job>,
-  also: readonly ExtraCte[] = [],
+  extraCtes: readonly ExtraCte[] = [],
 ): Promise<WrittenVersion<Job>> {
-  const [recorded] = await writeVersions(tx, [change], also);
-  if (!recorded) throw new Error("One change writes one version.");
-  return recorded;
+  const [written] = await writeVersions(tx, [change], extraCtes);
+  if (!written) throw new Error("One change writes one version.");
+  return written;
 }
 
 /** The event of one version of a job; undefined where the log does not hold it. */

@@ -28,7 +28,7 @@ import { insertJob, type NewJob } from "./insert.ts";
 import { lockJob } from "./lock.ts";
 import { transitionTo } from "./state.ts";
 import { writeVersion } from "./store.ts";
-import { type PlacementError, reservePlaceInTree } from "./tree.ts";
+import { type ParentError, reserveChildSlot } from "./tree.ts";
 
 export interface PlannedOperation {
   readonly opType: OperationType;
@@ -70,7 +70,7 @@ export type SubmitError =
   | CapabilityDeniedError
   | IdempotencyConflictError
   | BudgetExceededError
-  | PlacementError;
+  | ParentError;
 
 /**
  * Stores a job as queued; or as failed, where its capability profile does not suffice, so that the denial is on record
@@ -88,20 +88,20 @@ export async function submitAiJob(
   const { granted, capability } = checkCapability(input.jobKind, profile.capabilities);
   const { parentJobId } = input;
   const draft = draftOf(workspaceId, profile.id, input);
-  const event = submission(by, draft, granted ? capability : undefined);
+  const event = submittedEvent(by, draft, granted ? capability : undefined);
   const { limited } = profile;
   if (granted && parentJobId === null && !limited) return inSingleStatement(context, (db) => submit(db, draft, event));
   return inTransaction(context, async (tx) => {
-    const placed = parentJobId === null ? draft : await placeInTree(tx, draft, parentJobId);
-    if (placed instanceof AppError) return (await existing(tx, draft)) ?? placed;
+    const job = parentJobId === null ? draft : await withParent(tx, draft, parentJobId);
+    if (job instanceof AppError) return (await findEarlierSubmit(tx, draft)) ?? job;
     // After the parent's row: quotas are locked last (section 4).
-    const refusal = limited ? await refuseSubmitByQuota(tx, placed) : null;
-    if (refusal) return (await existing(tx, draft)) ?? refusal;
-    return granted ? submit(tx, placed, event) : submitDenied(tx, placed, event, capability);
+    const refusal = limited ? await refuseSubmitByQuota(tx, job) : null;
+    if (refusal) return (await findEarlierSubmit(tx, draft)) ?? refusal;
+    return granted ? submit(tx, job, event) : submitDenied(tx, job, event, capability);
   });
 }
 
-function submission(by: Actor, draft: NewJob, capabilityId: string | undefined): EventDraft {
+function submittedEvent(by: Actor, draft: NewJob, capabilityId: string | undefined): EventDraft {
   const { jobKind, protocolId, capabilityProfileId, parentJobId } = draft;
   return {
     type: "JOB_SUBMITTED",
@@ -128,29 +128,29 @@ interface Profile {
 async function readProfile(
   { prisma }: CommandContext,
   workspaceId: string,
-  { jobKind, capabilityProfileId: asked }: SubmitAiJob,
+  { jobKind, capabilityProfileId: requestedId }: SubmitAiJob,
 ): Promise<Profile | UnknownCapabilityError> {
   // Without `<> '{}'` the index that holds only the default profiles would not be used.
   const isDefault = Prisma.sql`job_kinds <> '{}' AND ${toDbEnum(jobKind)}::"JobKind" = ANY(job_kinds)`;
-  const which = asked === null ? isDefault : Prisma.sql`id = ${asked}`;
+  const condition = requestedId === null ? isDefault : Prisma.sql`id = ${requestedId}`;
   const [profile] = await readWithRetry(
     () => prisma.$queryRaw<Profile[]>`
       ${FORCED_GENERIC_PLAN} SELECT id, capabilities, EXISTS (
         SELECT FROM quotas q WHERE q.workspace_id = ${workspaceId}::uuid AND q.resource <> 'active_jobs'
           AND (q.capability_profile_id IS NULL OR q.capability_profile_id = p.id)
       ) AS limited
-      FROM capability_profiles p WHERE ${which}`,
+      FROM capability_profiles p WHERE ${condition}`,
   );
   if (profile) return profile;
-  if (asked === null)
+  if (requestedId === null)
     throw new Error(`No capability profile is the default of ${jobKind}: the database is not this server's.`);
-  return new UnknownCapabilityError(asked);
+  return new UnknownCapabilityError(requestedId);
 }
 
 /** The draft as a child: what it has from its parent, which gets no other child above the limit meanwhile. */
-async function placeInTree(tx: Transaction, draft: NewJob, parentJobId: string): Promise<NewJob | PlacementError> {
-  const taken = await reservePlaceInTree(tx, draft.workspaceId, parentJobId);
-  return taken instanceof AppError ? taken : { ...draft, ...taken };
+async function withParent(tx: Transaction, draft: NewJob, parentJobId: string): Promise<NewJob | ParentError> {
+  const inherited = await reserveChildSlot(tx, draft.workspaceId, parentJobId);
+  return inherited instanceof AppError ? inherited : { ...draft, ...inherited };
 }
 
 async function submit(
@@ -160,9 +160,9 @@ async function submit(
 ): Promise<Submitted | IdempotencyConflictError> {
   const job = await insertJob(db, draft, event);
   if (job) return { job, deduplicated: false };
-  const made = await existing(db, draft);
-  if (!made) throw new Error("A job was not inserted, and no other job has its idempotency key.");
-  return made;
+  const earlier = await findEarlierSubmit(db, draft);
+  if (!earlier) throw new Error("A job was not inserted, and no other job has its idempotency key.");
+  return earlier;
 }
 
 async function submitDenied(
@@ -187,7 +187,7 @@ async function submitDenied(
  * The job that this key made before, which an insert has waited for; undefined where it made none. It is what the same
  * submit gets even if its parent has ended since, or a quota is used up.
  */
-async function existing(
+async function findEarlierSubmit(
   db: Transaction,
   { workspaceId, idempotencyKey, submitHash }: NewJob,
 ): Promise<Submitted | IdempotencyConflictError | undefined> {
@@ -222,7 +222,7 @@ function draftOf(workspaceId: string, capabilityProfileId: string, input: Submit
     preferredWorkerId: null,
     preferredUntil: null,
     tokenBudget: input.tokenBudget === null ? null : BigInt(input.tokenBudget),
-    submitHash: hashOf(input),
+    submitHash: submitHashOf(input),
     version: 1,
     ...ZERO_METRICS,
     completedAt: null,
@@ -230,6 +230,6 @@ function draftOf(workspaceId: string, capabilityProfileId: string, input: Submit
 }
 
 /** Tells the same input sent twice from another one with its key, whatever the order of its keys. */
-function hashOf(input: SubmitAiJob): string {
+function submitHashOf(input: SubmitAiJob): string {
   return hash("sha256", canonicalize(input), "hex");
 }

@@ -3,7 +3,7 @@ import { jobColumns } from "../db/job-columns.ts";
 import { toDbEnum } from "../db/rows.ts";
 import type { Transaction } from "../db/transaction.ts";
 import { IllegalTransitionError, InvalidInputError, JobPoisonedError, NotFoundError } from "../errors.ts";
-import { type LockedJob, type LockedJobSummary, lockJobSummaries, lockJobsReadOne } from "./lock.ts";
+import { type LockedJob, type LockedJobSummary, lockJobSummaries, lockJobsAndReadOne } from "./lock.ts";
 import { hasEnded, statesBefore } from "./state.ts";
 import { readJob } from "./store.ts";
 
@@ -13,24 +13,24 @@ import { readJob } from "./store.ts";
 export const MAX_DESCENDANTS = 1000;
 
 /** What a child has from its parent. */
-export type PlaceInTree = Pick<AiJob, "traceId" | "rootJobId">;
+export type InheritedFromParent = Pick<AiJob, "traceId" | "rootJobId">;
 
 /** Why a parent gets no more children. */
-export type PlacementError = NotFoundError | JobPoisonedError | IllegalTransitionError | InvalidInputError;
+export type ParentError = NotFoundError | JobPoisonedError | IllegalTransitionError | InvalidInputError;
 
 /**
  * The place of a new child, held until the transaction ends: its parent does not end before, and no other child of the
  * tree is counted meanwhile. The parent's row is locked first, then the count, as the database's own rule does it.
  */
-export async function reservePlaceInTree(
+export async function reserveChildSlot(
   tx: Transaction,
   workspaceId: string,
   parentJobId: string,
-): Promise<PlaceInTree | PlacementError> {
+): Promise<InheritedFromParent | ParentError> {
   const parent = await lockParent(tx, workspaceId, parentJobId);
   if (!parent) return new NotFoundError("job that could be the parent");
   const { state, traceId } = parent;
-  if (state === "POISONED") return poisonedParent(tx, parentJobId);
+  if (state === "POISONED") return parentPoisonedError(tx, parentJobId);
   if (hasEnded(state)) {
     const message = `The parent is ${state}: a job that has ended gets no more children. Nothing was changed.`;
     return new IllegalTransitionError(state, "QUEUED", null, message);
@@ -52,7 +52,7 @@ async function lockParent(tx: Transaction, workspaceId: string, jobId: string) {
   return parent;
 }
 
-async function poisonedParent(tx: Transaction, jobId: string): Promise<JobPoisonedError> {
+async function parentPoisonedError(tx: Transaction, jobId: string): Promise<JobPoisonedError> {
   const parent = await readJob(tx, jobId);
   if (!parent) throw new Error("A job whose row is locked is there.");
   return new JobPoisonedError(parent, "The parent is poisoned: it gets no more children. Nothing was changed.");
@@ -68,7 +68,7 @@ async function countDescendants(tx: Transaction, rootJobId: string): Promise<num
 /** A job, and those of its descendants that may take part in what is done to it, their rows locked. */
 export interface LockedTree {
   readonly job: LockedJob;
-  readonly below: readonly LockedJobSummary[];
+  readonly descendants: readonly LockedJobSummary[];
 }
 
 /**
@@ -85,21 +85,24 @@ export async function lockTree(
   to: "CANCELLED" | "POISONED",
   workspaceId?: string,
 ): Promise<LockedTree | undefined> {
-  const words = statesBefore(to).map((state) => toDbEnum(state));
+  const leavableStates = statesBefore(to).map((state) => toDbEnum(state));
   const inTree = Prisma.sql`job_id = ANY(ARRAY(
     WITH RECURSIVE tree AS (
       SELECT ${jobId}::uuid AS job_id
       UNION ALL SELECT child.job_id FROM ai_jobs child JOIN tree ON child.parent_job_id = tree.job_id
     ) SELECT job_id FROM tree))`;
-  const mayBecome = Prisma.sql`state = ANY(${words}::text[]::"JobState"[])`;
-  const within = workspaceId === undefined ? Prisma.empty : Prisma.sql`AND workspace_id = ${workspaceId}::uuid`;
-  const which = Prisma.sql`${inTree} AND (job_id = ${jobId}::uuid OR ${mayBecome}) ${within}`;
-  const named = await lockJobsReadOne(tx, which, jobId);
-  if (!named) return undefined;
-  const { job } = named;
-  for (let known = named.locked - 1; ; ) {
-    const below = await lockJobSummaries(tx, Prisma.sql`${inTree} AND ${mayBecome} AND job_id <> ${jobId}::uuid`);
-    if (below.length === known) return { job, below };
-    known = below.length;
+  const isLeavable = Prisma.sql`state = ANY(${leavableStates}::text[]::"JobState"[])`;
+  const inWorkspace = workspaceId === undefined ? Prisma.empty : Prisma.sql`AND workspace_id = ${workspaceId}::uuid`;
+  const condition = Prisma.sql`${inTree} AND (job_id = ${jobId}::uuid OR ${isLeavable}) ${inWorkspace}`;
+  const first = await lockJobsAndReadOne(tx, condition, jobId);
+  if (!first) return undefined;
+  const { job } = first;
+  for (let lockedCount = first.locked - 1; ; ) {
+    const descendants = await lockJobSummaries(
+      tx,
+      Prisma.sql`${inTree} AND ${isLeavable} AND job_id <> ${jobId}::uuid`,
+    );
+    if (descendants.length === lockedCount) return { job, descendants: descendants };
+    lockedCount = descendants.length;
   }
 }

@@ -18,7 +18,7 @@ import { SubscriberRegistry } from "./registry.ts";
 import { type FeedItem, type FeedScope, isInScope, type LogPage, Subscriber } from "./subscriber.ts";
 
 export interface FeedOptions {
-  readonly database: Pick<Database, "prisma" | "readBehindCommits">;
+  readonly database: Pick<Database, "prisma" | "onCommitSent">;
   /** Milliseconds after which the log is read though nobody woke the feed: a hint that was lost costs no more. */
   readonly pollMs: number;
   /** Hears of a failure to read the log; of several in a row, the first. */
@@ -68,7 +68,7 @@ export class Feed {
 
   constructor(options: FeedOptions) {
     this.#options = options;
-    options.database.readBehindCommits?.((read) => this.#readBehindCommit(read));
+    options.database.onCommitSent?.((read) => this.#readBehindCommit(read));
   }
 
   /** How many listen. */

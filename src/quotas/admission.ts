@@ -61,18 +61,18 @@ export async function usedUpForStarts(
 async function lockQuotas(
   tx: Transaction,
   jobs: readonly CountedJob[],
-  exact: Exclude<QuotaResource, "TOKENS">,
+  lockedResource: Exclude<QuotaResource, "TOKENS">,
 ): Promise<readonly QuotaUsage[]> {
   const workspaceIds = [...new Set(jobs.map(({ workspaceId }) => workspaceId))];
   const profileIds = [...new Set(jobs.map(({ capabilityProfileId }) => capabilityProfileId))];
-  const about = Prisma.sql`workspace_id = ANY(${workspaceIds}::uuid[])
+  const isApplicable = Prisma.sql`workspace_id = ANY(${workspaceIds}::uuid[])
     AND (capability_profile_id IS NULL OR capability_profile_id = ANY(${profileIds}::text[]))`;
-  const counted = Prisma.sql`resource = ${toDbEnum(exact)}::"QuotaResource"`;
-  const [there] = await tx.$queryRaw<{ quotas: number }[]>`
-    WITH locked AS MATERIALIZED (SELECT id FROM quotas WHERE ${about} AND ${counted} ORDER BY id FOR NO KEY UPDATE)
+  const isLocked = Prisma.sql`resource = ${toDbEnum(lockedResource)}::"QuotaResource"`;
+  const [row] = await tx.$queryRaw<{ quotas: number }[]>`
+    WITH locked AS MATERIALIZED (SELECT id FROM quotas WHERE ${isApplicable} AND ${isLocked} ORDER BY id FOR NO KEY UPDATE)
     SELECT (SELECT count(*) FROM locked)::int
-      + (SELECT count(*) FROM quotas WHERE ${about} AND resource = 'tokens')::int AS quotas`;
-  return there?.quotas ? readQuotaUsage(tx, Prisma.sql`${about} AND (${counted} OR resource = 'tokens')`) : [];
+      + (SELECT count(*) FROM quotas WHERE ${isApplicable} AND resource = 'tokens')::int AS quotas`;
+  return row?.quotas ? readQuotaUsage(tx, Prisma.sql`${isApplicable} AND (${isLocked} OR resource = 'tokens')`) : [];
 }
 
 /** Judges jobs in their order: one that may go on counts for those after it. */
@@ -80,19 +80,20 @@ export function checkQuotas(
   jobs: readonly CountedJob[],
   quotas: readonly QuotaUsage[],
 ): readonly (BudgetExceededError | null)[] {
-  const taken = new Map<string, bigint>();
+  const admittedByQuota = new Map<string, bigint>();
   return jobs.map((job) => {
-    const about = quotas.filter((quota) => isAbout(quota, job));
-    const full = about.filter((quota) => quota.used + (taken.get(quota.id) ?? 0n) >= quota.max);
-    if (full.length > 0) return refusal(full);
-    for (const { id, resource } of about) if (resource !== "TOKENS") taken.set(id, (taken.get(id) ?? 0n) + 1n);
+    const applicable = quotas.filter((quota) => appliesTo(quota, job));
+    const usedUp = applicable.filter((quota) => quota.used + (admittedByQuota.get(quota.id) ?? 0n) >= quota.max);
+    if (usedUp.length > 0) return quotasUsedUpError(usedUp);
+    for (const { id, resource } of applicable)
+      if (resource !== "TOKENS") admittedByQuota.set(id, (admittedByQuota.get(id) ?? 0n) + 1n);
     return null;
   });
 }
 
-function isAbout(quota: QuotaUsage, { workspaceId, capabilityProfileId }: CountedJob): boolean {
-  const ofProfile = quota.capabilityProfileId === null || quota.capabilityProfileId === capabilityProfileId;
-  return ofProfile && quota.workspaceId === workspaceId;
+function appliesTo(quota: QuotaUsage, { workspaceId, capabilityProfileId }: CountedJob): boolean {
+  const matchesProfile = quota.capabilityProfileId === null || quota.capabilityProfileId === capabilityProfileId;
+  return matchesProfile && quota.workspaceId === workspaceId;
 }
 
 /** Whether it forbids everything that it is about. */
@@ -101,11 +102,11 @@ export function isUsedUp({ used, max }: QuotaUsage): boolean {
 }
 
 /** There is room when the last of them has some; nobody can tell when, where that is so of one. */
-function refusal(full: readonly QuotaUsage[]): BudgetExceededError {
-  const moments = full.flatMap(({ freesAt }) => (freesAt ? [freesAt.getTime()] : []));
-  const freesAt = moments.length === full.length ? new Date(Math.max(...moments)) : null;
-  const when = freesAt ? `There is room again at ${freesAt.toISOString()}.` : "Nobody can tell when there is room.";
-  return new BudgetExceededError(`${full.map(describe).join("; ")}. ${when} Nothing was changed.`, { freesAt });
+function quotasUsedUpError(usedUp: readonly QuotaUsage[]): BudgetExceededError {
+  const times = usedUp.flatMap(({ freesAt }) => (freesAt ? [freesAt.getTime()] : []));
+  const freesAt = times.length === usedUp.length ? new Date(Math.max(...times)) : null;
+  const hint = freesAt ? `There is room again at ${freesAt.toISOString()}.` : "Nobody can tell when there is room.";
+  return new BudgetExceededError(`${usedUp.map(describe).join("; ")}. ${hint} Nothing was changed.`, { freesAt });
 }
 
 function describe({ resource, max, windowSeconds, capabilityProfileId }: QuotaUsage): string {

@@ -35,21 +35,21 @@ export async function setQuota(
   workspaceId: string,
   input: SetQuota,
 ): Promise<QuotaUsage | SetQuotaError> {
-  const fault = faultOf(input);
+  const fault = windowFault(input);
   if (fault) return new InvalidInputError(["input", "windowSeconds"], fault);
-  return inTransaction(context, (tx) => set(tx, workspaceId, input));
+  return inTransaction(context, (tx) => storeQuota(tx, workspaceId, input));
 }
 
-function faultOf({ resource, windowSeconds }: SetQuota): string | null {
+function windowFault({ resource, windowSeconds }: SetQuota): string | null {
   if (resource === "ACTIVE_JOBS") {
     return windowSeconds === null ? null : "ACTIVE_JOBS is about this moment: it takes no windowSeconds.";
   }
   const { min, max } = WINDOW_SECONDS;
-  const fits = windowSeconds !== null && windowSeconds >= min && windowSeconds <= max;
-  return fits ? null : `${resource} takes windowSeconds, from ${min} to ${max}.`;
+  const isInRange = windowSeconds !== null && windowSeconds >= min && windowSeconds <= max;
+  return isInRange ? null : `${resource} takes windowSeconds, from ${min} to ${max}.`;
 }
 
-async function set(tx: Transaction, workspaceId: string, input: SetQuota): Promise<QuotaUsage | SetQuotaError> {
+async function storeQuota(tx: Transaction, workspaceId: string, input: SetQuota): Promise<QuotaUsage | SetQuotaError> {
   const { capabilityProfileId: profileId, resource, max, windowSeconds } = input;
   if (profileId !== null && !(await tx.capabilityProfile.findUnique({ where: { id: profileId } }))) {
     return new UnknownCapabilityError(profileId);
@@ -57,12 +57,12 @@ async function set(tx: Transaction, workspaceId: string, input: SetQuota): Promi
   await tx.$executeRaw`INSERT INTO workspaces (workspace_id) VALUES (${workspaceId}::uuid) ON CONFLICT DO NOTHING`;
   // Two that come at once are counted one after the other. A submit, which refers to this row, does not wait for it.
   await tx.$queryRaw`SELECT 1 AS one FROM workspaces WHERE workspace_id = ${workspaceId}::uuid FOR NO KEY UPDATE`;
-  const there = await tx.quota.findMany({ where: { workspaceId }, take: MAX_QUOTAS });
-  const same = there.some(
+  const existing = await tx.quota.findMany({ where: { workspaceId }, take: MAX_QUOTAS });
+  const replacesExisting = existing.some(
     (quota) =>
       quota.capabilityProfileId === profileId && quota.resource === resource && quota.windowSeconds === windowSeconds,
   );
-  if (!same && there.length >= MAX_QUOTAS) {
+  if (!replacesExisting && existing.length >= MAX_QUOTAS) {
     return new InvalidInputError(["input"], `A workspace has at most ${MAX_QUOTAS} quotas. Delete one of them first.`);
   }
   const [row] = await tx.$queryRaw<{ id: string }[]>`

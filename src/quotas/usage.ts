@@ -19,7 +19,7 @@ const ACTIVE_JOBS = Prisma.sql`
     AND (quota.capability_profile_id IS NULL OR j.capability_profile_id = quota.capability_profile_id)`;
 
 /** What was used in each minute of a quota's window; nothing for one that has none. */
-const MINUTES = Prisma.sql`
+const USAGE_BY_MINUTE = Prisma.sql`
   SELECT minute, CASE quota.resource WHEN 'tokens' THEN tokens ELSE jobs END AS amount
   FROM (
     SELECT workspace_id, capability_profile_id, minute, tokens, jobs FROM usage_minutes
@@ -34,24 +34,24 @@ const MINUTES = Prisma.sql`
 const FREES_AT = Prisma.sql`
   SELECT min(minute + quota.length + interval '1 minute') FROM (
     SELECT minute, sum(amount) OVER (ORDER BY minute DESC GROUPS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS later
-    FROM (${MINUTES}) AS used
+    FROM (${USAGE_BY_MINUTE}) AS used
   ) AS leaving WHERE coalesce(later, 0) < quota.max`;
 
 /**
  * Quotas with what is used of them, oldest first, in one statement however many they are. A window is counted by whole
  * minutes: what was used in one counts until all of that minute has left the window.
- * @param which a condition on `quotas`.
+ * @param condition a condition on `quotas`.
  */
-export function readQuotaUsage(db: Transaction, which: Prisma.Sql): Promise<QuotaUsage[]> {
+export function readQuotaUsage(db: Transaction, condition: Prisma.Sql): Promise<QuotaUsage[]> {
   const withWindow = Prisma.sql`ARRAY(SELECT workspace_id FROM quota WHERE window_seconds IS NOT NULL)`;
   return db.$queryRaw<QuotaUsage[]>`
     WITH quota AS MATERIALIZED (
-      SELECT *, make_interval(secs => window_seconds) AS length FROM quotas WHERE ${which}
+      SELECT *, make_interval(secs => window_seconds) AS length FROM quotas WHERE ${condition}
     ), recent AS MATERIALIZED (${usageNotFolded(withWindow)}
     ), quota_use AS MATERIALIZED (
       SELECT *, CASE resource
         WHEN 'active_jobs' THEN (${ACTIVE_JOBS})
-        ELSE (SELECT coalesce(sum(amount), 0) FROM (${MINUTES}) AS used)
+        ELSE (SELECT coalesce(sum(amount), 0) FROM (${USAGE_BY_MINUTE}) AS used)
       END AS used
       FROM quota
     )

@@ -3,7 +3,7 @@ import type { BulkAction as Action, BulkActionItem as Item } from "../../db/gene
 import * as errors from "../../errors.ts";
 import { cancelAiJobs, MAX_ITEMS, retryAiJobs } from "../../jobs/bulk/action.ts";
 import { fromStored } from "../../jobs/bulk/error.ts";
-import type { Counts } from "../../jobs/bulk/items.ts";
+import type { ItemCounts } from "../../jobs/bulk/items.ts";
 import { boundedText } from "../../jobs/input-text.ts";
 import { uuidOrNil } from "../../uuid.ts";
 import { builder } from "../builder.ts";
@@ -43,7 +43,7 @@ const BulkActionItem = builder.objectRef<Item>("BulkActionItem").implement({
 
 const NONE = { total: 0, succeeded: 0, failed: 0 };
 
-async function countsOf({ reads }: GraphQLContext, { workspaceId, id }: Action): Promise<Counts> {
+async function countsOf({ reads }: GraphQLContext, { workspaceId, id }: Action): Promise<ItemCounts> {
   const [counts = NONE] = await reads.countsOfBulkAction({ workspaceId, id });
   return counts;
 }

@@ -19,7 +19,7 @@ import { finishAction, idleActions, insertAction, pendingItems } from "./items.t
 /** Jobs that one action may be about. */
 export const MAX_ITEMS = 1000;
 /** Items that one transaction does: it holds their jobs' rows while it does. */
-const BATCH = 100;
+const BATCH_SIZE = 100;
 /** Actions that one sweep goes on with. */
 const MAX_RESUMED = 100;
 
@@ -56,7 +56,7 @@ export function retryAiJobs(
   return runBulkAction(context, workspaceId, by, { kind: "RETRY", filter, limit, reason: null });
 }
 
-interface Request {
+interface BulkActionRequest {
   readonly kind: BulkActionKind;
   readonly filter: JobFilter;
   readonly limit: number;
@@ -68,7 +68,7 @@ async function runBulkAction(
   context: CommandContext,
   workspaceId: string,
   { actor, actorId }: Actor,
-  request: Request,
+  request: BulkActionRequest,
 ): Promise<BulkAction | InvalidInputError> {
   const { kind, filter } = request;
   const refusal = refuseFilter(filter);
@@ -90,9 +90,9 @@ async function runBulkAction(
  */
 function refuseFilter(filter: JobFilter): InvalidInputError | null {
   const conditions = conditionsOf(filter);
-  const empty = conditions.some(({ isEmpty }) => isEmpty);
-  if (conditions.length > 0 && !empty) return null;
-  const message = empty ? "An empty list names no jobs: leave it out, or fill it." : "Name at least one thing.";
+  const hasEmptyList = conditions.some(({ isEmpty }) => isEmpty);
+  if (conditions.length > 0 && !hasEmptyList) return null;
+  const message = hasEmptyList ? "An empty list names no jobs: leave it out, or fill it." : "Name at least one thing.";
   return new InvalidInputError(["input", "filter"], `${message} Nothing was changed.`);
 }
 
@@ -102,7 +102,7 @@ function refuseFilter(filter: JobFilter): InvalidInputError | null {
  */
 function narrowToChangeable(kind: BulkActionKind, filter: JobFilter): JobSelection {
   if (filter.states) return filter;
-  return { ...filter, states: Object.values(JobState).filter(CHANGES[kind].leaves), withinBudget: kind === "RETRY" };
+  return { ...filter, states: Object.values(JobState).filter(CHANGES[kind].canChange), withinBudget: kind === "RETRY" };
 }
 
 /**
@@ -113,7 +113,7 @@ async function processRemaining(context: CommandContext, actionId: string, signa
   const { prisma } = context;
   const action = await prisma.bulkAction.findUniqueOrThrow({ where: { id: actionId } });
   while (!signal?.aborted) {
-    const items = await pendingItems(prisma, actionId, BATCH);
+    const items = await pendingItems(prisma, actionId, BATCH_SIZE);
     if (items.length === 0) {
       await inSingleStatement(context, (db) => finishAction(db, actionId));
       return true;

@@ -12,7 +12,7 @@ import { type Item, lockPending, type Outcome, writeOutcomes } from "./items.ts"
 /** What one kind of bulk action does to a job. */
 interface Change {
   /** Whether it can do it to a job in this state. */
-  readonly leaves: (state: JobState) => boolean;
+  readonly canChange: (state: JobState) => boolean;
   /** Why it cannot do it to this job; null where it can. */
   readonly refuse: (job: LockedJobSummary) => ItemError | null;
   /** Does it to jobs that it can do it to, in a fixed number of statements. */
@@ -21,11 +21,11 @@ interface Change {
 
 export const CHANGES = {
   CANCEL: {
-    leaves: (state) => mayBecome(state, "CANCELLED"),
+    canChange: (state) => mayBecome(state, "CANCELLED"),
     refuse: refuseCancel,
     apply: cancelLockedJobs,
   },
-  RETRY: { leaves: canRetry, refuse: refuseRetry, apply: retryLockedJobs },
+  RETRY: { canChange: canRetry, refuse: refuseRetry, apply: retryLockedJobs },
 } as const satisfies Record<BulkActionKind, Change>;
 
 /**
@@ -41,21 +41,21 @@ export function processItems(context: CommandContext, action: BulkAction, items:
     const jobs = new Map(locked.map((job) => [job.jobId, job]));
     // Done by somebody else while this transaction waited for the locks: not this one's any more.
     const pending = await lockPending(tx, action.id, items);
-    const judged = pending.map(({ position, jobId }) => {
+    const decisions = pending.map(({ position, jobId }) => {
       const job = jobs.get(jobId);
       if (!job) throw new Error(`The job ${jobId} of a bulk action is gone.`);
       return { position, job, error: refuse(job) };
     });
     await apply(
       tx,
-      judged.flatMap(({ job, error }) => (error ? [] : [job])),
+      decisions.flatMap(({ job, error }) => (error ? [] : [job])),
       { actor: action.actor, actorId: action.actorId },
       action.reason ?? "",
     );
     await writeOutcomes(
       tx,
       action.id,
-      judged.map(({ position, job, error }): Outcome => ({ position, error: error && toStored(error, job) })),
+      decisions.map(({ position, job, error }): Outcome => ({ position, error: error && toStored(error, job) })),
     );
   });
 }

@@ -9,20 +9,23 @@ import { budgetExceeded } from "../retry.ts";
 /** Why a job of a bulk action was left as it is: what the same change of that job alone would have answered. */
 export type ItemError = IllegalTransitionError | JobPoisonedError | BudgetExceededError;
 
-const stateWord = z
+const dbJobState = z
   .string()
   .transform((text) => text.toUpperCase())
   .pipe(z.enum(JobState));
 
 /** What is kept of an error: what it is made of, not its message, which may be put better one day. */
-const stored = z.discriminatedUnion("code", [
-  z.object({ code: z.literal("ILLEGAL_TRANSITION"), from: stateWord, to: stateWord }),
+const storedErrorSchema = z.discriminatedUnion("code", [
+  z.object({ code: z.literal("ILLEGAL_TRANSITION"), from: dbJobState, to: dbJobState }),
   z.object({ code: z.literal("JOB_POISONED") }),
   z.object({ code: z.literal("BUDGET_EXCEEDED"), total_tokens: z.int(), token_budget: z.int() }),
 ]);
 
 /** An error as an item keeps it, in the words of the database. */
-export function toStored(error: ItemError, { totalTokens, tokenBudget }: JobSummary): z.input<typeof stored> {
+export function toStored(
+  error: ItemError,
+  { totalTokens, tokenBudget }: JobSummary,
+): z.input<typeof storedErrorSchema> {
   switch (error.code) {
     case "ILLEGAL_TRANSITION":
       return { code: error.code, from: toDbEnum(error.from), to: toDbEnum(error.to) };
@@ -39,13 +42,16 @@ export function toStored(error: ItemError, { totalTokens, tokenBudget }: JobSumm
  */
 export async function fromStored(error: JsonValue, job: () => Promise<AiJob>): Promise<ItemError | null> {
   if (error === null) return null;
-  const kept = stored.parse(error);
-  switch (kept.code) {
+  const storedError = storedErrorSchema.parse(error);
+  switch (storedError.code) {
     case "ILLEGAL_TRANSITION":
-      return new IllegalTransitionError(kept.from, kept.to);
+      return new IllegalTransitionError(storedError.from, storedError.to);
     case "JOB_POISONED":
       return new JobPoisonedError(await job());
     case "BUDGET_EXCEEDED":
-      return budgetExceeded({ totalTokens: BigInt(kept.total_tokens), tokenBudget: BigInt(kept.token_budget) });
+      return budgetExceeded({
+        totalTokens: BigInt(storedError.total_tokens),
+        tokenBudget: BigInt(storedError.token_budget),
+      });
   }
 }

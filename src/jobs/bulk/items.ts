@@ -16,9 +16,9 @@ export type NewBulkAction = Omit<BulkAction, "filter" | "createdAt" | "finishedA
 /**
  * Stores an action with the jobs that match, oldest first, as its items, in one statement. Nothing is locked: whoever
  * does an item judges its job again.
- * @param which the filter, narrowed to what the action can change.
+ * @param selection the filter, narrowed to what the action can change.
  */
-export async function insertAction(db: Transaction, action: NewBulkAction, which: JobSelection): Promise<void> {
+export async function insertAction(db: Transaction, action: NewBulkAction, selection: JobSelection): Promise<void> {
   const { id, workspaceId, kind, filter, limit, reason, actor, actorId } = action;
   await db.$executeRaw`
     WITH workspace AS (
@@ -30,7 +30,7 @@ export async function insertAction(db: Transaction, action: NewBulkAction, which
     )
     INSERT INTO bulk_action_items (workspace_id, bulk_action_id, position, job_id)
     SELECT ${workspaceId}::uuid, ${id}::uuid, row_number() OVER (ORDER BY created_at, job_id), job_id
-    FROM (${selectOldestJobs(workspaceId, which, limit)}) AS matching`;
+    FROM (${selectOldestJobs(workspaceId, selection, limit)}) AS matching`;
 }
 
 /** A job of an action, and where it stands in it. */
@@ -84,14 +84,14 @@ export async function idleActions(db: Transaction, idleSeconds: number, limit: n
 }
 
 /** How many items an action has, and what came of them. */
-export interface Counts {
+export interface ItemCounts {
   readonly total: number;
   readonly succeeded: number;
   readonly failed: number;
 }
 
 /** The counts of an action that has items. */
-export type ActionCounts = Counts & Pick<BulkActionItem, "bulkActionId" | "workspaceId">;
+export type ActionCounts = ItemCounts & Pick<BulkActionItem, "bulkActionId" | "workspaceId">;
 
 /** The counts of several actions; no row for an action without items. */
 export function countItems(db: Transaction, actions: readonly ScopedId[]): Promise<ActionCounts[]> {
