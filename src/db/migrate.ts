@@ -8,7 +8,7 @@ import { openSchemaEngine, SCHEMA_FILE } from "./schema-engine.ts";
 const MIGRATIONS_FOLDER = fileURLToPath(new URL("../../prisma/migrations", import.meta.url));
 const NO_FILTER = { externalTables: [], externalEnums: [] };
 
-/** A database that this code must not touch; its message says what to do. */
+/** This version cannot use the database, or must not change it. The message says what to do. */
 export class MigrationError extends Error {
   constructor(message: string, cause?: unknown) {
     super(message, { cause });
@@ -17,8 +17,8 @@ export class MigrationError extends Error {
 }
 
 /**
- * Brings a database to the newest migration of this code; the caller holds the lock that keeps others out.
- * @returns the names of the migrations that were applied now.
+ * Applies the migrations that a database lacks. The caller must hold the lock that keeps other servers from migrating it.
+ * @returns the names of the migrations that this call applied, oldest first.
  * @throws MigrationError when the database was made before the first release, or by a newer version; when a migration
  *   failed on it earlier, or fails now; or when one was edited after it had been applied.
  */
@@ -42,11 +42,11 @@ export async function migrate(
       .applyMigrations({ migrationsList, filters: NO_FILTER })
       .catch(async (error: unknown) => {
         const cause = causeOf(error);
-        // None was begun, so none is to be mended: the connection broke while the engine looked, for one.
+        // No migration was started, so there is none to repair. The connection may have broken while the history was read.
         if ((await diagnose()).failedMigrationNames.length === 0) throw cause;
         throw new MigrationError(
-          "A migration failed, and the server did not start. Nothing was served from this database. Read the cause " +
-            "below, mend it, then mark the migration with `npx prisma migrate resolve` and start again.",
+          "A migration failed, and the server did not start. Fix the cause named below, mark the migration with " +
+            "`npx prisma migrate resolve`, and start again.",
           cause,
         );
       });
@@ -56,7 +56,7 @@ export async function migrate(
   }
 }
 
-/** What `schema.prisma` says and the migrations do not make, as SQL; empty when they agree. */
+/** @returns the difference between the migrations and `schema.prisma`, as the SQL that is missing; empty when they agree. */
 export async function drift(
   adapters: SqlMigrationAwareDriverAdapterFactory,
   folder = MIGRATIONS_FOLDER,
@@ -93,9 +93,9 @@ async function readMigrations(folder: string): Promise<MigrationList> {
 }
 
 /**
- * Migration names begin with their date, so one that this code does not know and that comes before its first is of the time
- * before the first release, when the history was rewritten. Without this, such a database would pass for one that is newer,
- * and its owner would look for a version that does not exist.
+ * Refuses a database that was made before the first release, when the migrations were replaced by new ones. Migration names
+ * begin with their date, so an unknown migration that is older than the first known one is from that time. Without this
+ * check the database would be reported as newer, and its owner would look for a version that does not exist.
  */
 function refuseUnreleased(unknownNames: readonly string[], { migrationDirectories }: MigrationList): void {
   const first = migrationDirectories[0]?.path ?? "";
@@ -111,8 +111,8 @@ function refuseUnreleased(unknownNames: readonly string[], { migrationDirectorie
 function refuseFailed(names: readonly string[]): void {
   if (names.length === 0) return;
   throw new MigrationError(
-    `The migration ${names.join(", ")} failed on this database earlier. Look at its row in _prisma_migrations, mend ` +
-      "what it left, mark it with `npx prisma migrate resolve --rolled-back` or `--applied`, and start again.",
+    `The migration ${names.join(", ")} failed on this database earlier. Look at its row in _prisma_migrations, repair ` +
+      "what it left behind, mark it with `npx prisma migrate resolve --rolled-back` or `--applied`, and start again.",
   );
 }
 
@@ -128,6 +128,6 @@ function refuseEdited(names: readonly string[]): void {
   if (names.length === 0) return;
   throw new MigrationError(
     `The migration ${names.join(", ")} was changed after this database had applied it. Restore the file as it was ` +
-      "released; make a change as a new migration.",
+      "released, and put the change into a new migration.",
   );
 }

@@ -10,9 +10,11 @@ import { PreparedStatements } from "./pglite-prepared.ts";
 import { SET_GENERIC_PLAN } from "./prepared.ts";
 
 /**
- * `pglite-prisma-adapter` with two holes closed (both in 0.7.2):
- * an error raised at COMMIT was swallowed, so that a transaction which a deferred constraint had refused looked
- * committed; and `executeScript` neither waited for its script nor reported its failure.
+ * `pglite-prisma-adapter` with two defects of its version 0.7.2 corrected:
+ * - An error at COMMIT was swallowed: a transaction that a deferred constraint had refused looked committed.
+ * - `executeScript` neither waited for its script nor reported a failure.
+ *
+ * It also runs prepared statements with generic plans (prepared.ts).
  */
 export class PgliteAdapterFactory implements SqlMigrationAwareDriverAdapterFactory {
   readonly provider = "postgres";
@@ -54,7 +56,7 @@ async function connectTo(pglite: PGlite, prepared: PreparedStatements): Promise<
   return adapter;
 }
 
-/** The library's conversions over another `query` than the instance's. */
+/** @returns the library's adapter, with its conversions of values and rows, that runs statements by the given `query`. */
 function adapterWithQuery(
   pglite: PGlite,
   query: (sql: string, values: unknown[], options: QueryOptions) => Promise<Results>,
@@ -65,7 +67,10 @@ function adapterWithQuery(
   return new PrismaPGlite(instance).connect();
 }
 
-/** PGlite's own `transaction` holds its one connection from BEGIN until `commit` or `rollback` below is called. */
+/**
+ * Turns PGlite's callback API into Prisma's: PGlite keeps a transaction open until the promise of its callback settles, so
+ * the callback waits until `commit` or `rollback` below is called. PGlite's one connection is reserved until then.
+ */
 function startTransaction(
   pglite: PGlite,
   prepared: PreparedStatements,
@@ -78,7 +83,7 @@ function startTransaction(
           begin(pglite, inner, prepared, isolationLevel, end, () => ended).then(resolve, fail);
         }),
     );
-    // A failed BEGIN reaches the caller here; a failed COMMIT reaches it through `commit`, which waits for `ended`.
+    // Reports a failed BEGIN. A failed COMMIT is reported by `commit`, which waits for `ended`.
     ended.catch(reject);
   });
 }
@@ -93,7 +98,7 @@ async function begin(
 ): Promise<Transaction> {
   if (isolationLevel) await inner.exec(`SET TRANSACTION ISOLATION LEVEL ${isolationLevel}`);
   await inner.exec(SET_GENERIC_PLAN);
-  // The instance's own `query` would wait for this transaction.
+  // Not `pglite.query`: it would wait for this transaction to end, and so for ever.
   const adapter = await adapterWithQuery(pglite, (sql, values, options) => {
     const name = prepared.nameOf(sql);
     return name === "" ? inner.query(sql, values, options) : prepared.run(name, sql, values, options);
