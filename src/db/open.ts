@@ -172,7 +172,7 @@ function withUnsplitScripts(
 /**
  * Runs `work` under a session-level advisory lock, on a connection of its own. PostgreSQL releases the lock when the
  * connection ends, so a process that is killed while it migrates does not lock out the others.
- * @throws DatabaseError MigrationError
+ * @throws MigrationError as `work` throws it, and DatabaseError for every other failure.
  */
 async function withMigrationLock(url: string, work: (connection: pg.Client) => Promise<unknown>): Promise<void> {
   const connection = new Connection(connectionConfig(url));

@@ -6,17 +6,18 @@ import { toDbEnum } from "../db/rows.ts";
 import type { Slice } from "../db/slice.ts";
 import { conditionsOf, type EnumCondition, type JobFilter } from "./filter.ts";
 
-/** Reads of jobs: by id, as lists, and counted. Every list has a bound. */
+/** Reads jobs by id, as lists, and counts them. Every list is limited. */
 
-/** Where a job stands in the list: newest first, the id telling apart what was created in one millisecond. */
+/** The key by which lists are ordered: creation time, then the id for jobs that were created in the same millisecond. */
 export interface JobKey {
   readonly createdAt: Date;
   readonly jobId: string;
 }
 
 /**
- * Jobs by their ids, each of the workspace that it is asked for in. Only the columns that are named are read, beside the
- * two that tell which item a row answers; the others are missing.
+ * Reads jobs by id, each only in its given workspace.
+ * @param fields the columns to read, in addition to the job's and the workspace's id. All others are missing in the rows.
+ * @returns the jobs that exist, in any order.
  */
 export function findJobs(
   prisma: PrismaClient,
@@ -28,7 +29,11 @@ export function findJobs(
     SELECT ${columns} FROM ${scopedIdTable(items)} JOIN ai_jobs ON job_id = asked_id AND workspace_id = asked_workspace_id`;
 }
 
-/** Jobs that match, newest first. Only the columns that are named are read; the others are missing. */
+/**
+ * Lists a workspace's jobs that match a filter.
+ * @param fields the columns to read. All others are missing in the rows.
+ * @returns the jobs of the slice, newest first; oldest first where the slice counts from the end.
+ */
 export function listJobs(
   prisma: PrismaClient,
   workspaceId: string,
@@ -43,7 +48,7 @@ export function listJobs(
     SELECT ${jobColumns(fields)} FROM (${selectJobs(ALL_COLUMNS, workspaceId, filter, sliceConditions(slice), order)}) AS job ${order}`;
 }
 
-/** How many jobs match: exact, so it costs more the more there are, and is read only where a client asks for it. */
+/** @returns the exact number of jobs that match. Its cost grows with that number, so it is read only when a client asks for it. */
 export async function countJobs(prisma: PrismaClient, workspaceId: string, filter: JobFilter): Promise<number> {
   const counts = selectJobs(Prisma.sql`count(*) AS jobs`, workspaceId, filter, [], Prisma.empty);
   const [row] = await prisma.$queryRaw<{ jobs: bigint }[]>`
@@ -51,13 +56,13 @@ export async function countJobs(prisma: PrismaClient, workspaceId: string, filte
   return Number(row?.jobs);
 }
 
-/** Jobs that something is to be done with. */
+/** The jobs that a bulk action selects. */
 export interface JobSelection extends JobFilter {
-  /** Whether those that have cost more than their budget are left out. */
+  /** Whether jobs that have exceeded their token budget are left out. */
   readonly withinBudget?: boolean;
 }
 
-/** A select of such jobs, oldest first, for a statement that does something with them. */
+/** @returns a SELECT of `job_id` and `created_at` of the oldest such jobs, oldest first, for use inside another statement. */
 export function selectOldestJobs(workspaceId: string, selection: JobSelection, limit: number): Prisma.Sql {
   const order = Prisma.sql`ORDER BY created_at, job_id LIMIT ${limit}`;
   const budget = selection.withinBudget ? [Prisma.sql`(token_budget IS NULL OR total_tokens <= token_budget)`] : [];
