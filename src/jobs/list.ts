@@ -52,7 +52,7 @@ export function listJobs(
 export async function countJobs(prisma: PrismaClient, workspaceId: string, filter: JobFilter): Promise<number> {
   const counts = selectJobs(Prisma.sql`count(*) AS jobs`, workspaceId, filter, [], Prisma.empty);
   const [row] = await prisma.$queryRaw<{ jobs: bigint }[]>`
-    SELECT coalesce(sum(jobs), 0)::bigint AS jobs FROM (${counts}) AS walk`;
+    SELECT coalesce(sum(jobs), 0)::bigint AS jobs FROM (${counts}) AS scan`;
   return Number(row?.jobs);
 }
 
@@ -73,12 +73,14 @@ export function selectOldestJobs(workspaceId: string, selection: JobSelection, l
 const ALL_COLUMNS = Prisma.sql`*`;
 
 /**
- * `what` of the jobs that match, for one walk along an index or for several: whoever uses it puts the walks together,
- * by ordering and limiting again or by adding up.
+ * Builds a SELECT of the jobs that match, as one index scan or as several. The caller must merge the rows of the scans, by
+ * ordering and limiting them again or by adding them up.
  *
- * Where states or kinds are asked for, each pair of a state and a kind is a short walk of its own along the index that
- * they lead. One condition on both columns would read, and then drop, every job that is newer than those that match.
- * @param orderAndLimit what each walk ends with: its order and limit.
+ * With states or kinds in the filter, each pair of a state and a kind is a separate short scan of the index that starts with
+ * these columns. A single condition such as `state = ANY(...)` would instead read and discard all newer jobs that do not match.
+ * @param columns the select list of each scan.
+ * @param extraConditions further conditions on `ai_jobs`.
+ * @param orderAndLimit the ORDER BY and LIMIT of each scan; empty for a count.
  */
 function selectJobs(
   columns: Prisma.Sql,
@@ -97,9 +99,9 @@ function selectJobs(
   if (!enumValues.state && !enumValues.job_kind)
     return Prisma.sql`SELECT ${columns} FROM ai_jobs WHERE ${where} ${orderAndLimit}`;
   return Prisma.sql`
-    SELECT walk.* FROM unnest(${enumValues.state ?? ALL_STATES}::text[]::"JobState"[]) AS wanted_state,
+    SELECT scan.* FROM unnest(${enumValues.state ?? ALL_STATES}::text[]::"JobState"[]) AS wanted_state,
       unnest(${enumValues.job_kind ?? ALL_KINDS}::text[]::"JobKind"[]) AS wanted_kind,
-      LATERAL (SELECT ${columns} FROM ai_jobs WHERE state = wanted_state AND job_kind = wanted_kind AND ${where} ${orderAndLimit}) AS walk`;
+      LATERAL (SELECT ${columns} FROM ai_jobs WHERE state = wanted_state AND job_kind = wanted_kind AND ${where} ${orderAndLimit}) AS scan`;
 }
 
 const ALL_STATES = Object.values(JobState).map((state) => toDbEnum(state));

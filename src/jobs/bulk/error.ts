@@ -6,7 +6,7 @@ import { type JsonValue, toDbEnum } from "../../db/rows.ts";
 import { type BudgetExceededError, IllegalTransitionError, JobPoisonedError } from "../../errors.ts";
 import { budgetExceeded } from "../retry.ts";
 
-/** Why a job of a bulk action was left as it is: what the same change of that job alone would have answered. */
+/** Why a bulk action did not change a job: the error that the same change of that job alone returns. */
 export type ItemError = IllegalTransitionError | JobPoisonedError | BudgetExceededError;
 
 const dbJobState = z
@@ -14,14 +14,14 @@ const dbJobState = z
   .transform((text) => text.toUpperCase())
   .pipe(z.enum(JobState));
 
-/** What is kept of an error: what it is made of, not its message, which may be put better one day. */
+/** The stored form of an error: its code and values without its message, so that messages can be reworded later. */
 const storedErrorSchema = z.discriminatedUnion("code", [
   z.object({ code: z.literal("ILLEGAL_TRANSITION"), from: dbJobState, to: dbJobState }),
   z.object({ code: z.literal("JOB_POISONED") }),
   z.object({ code: z.literal("BUDGET_EXCEEDED"), total_tokens: z.int(), token_budget: z.int() }),
 ]);
 
-/** An error as an item keeps it, in the words of the database. */
+/** @returns an error as an item stores it, with enum values as in the database. */
 export function toStored(
   error: ItemError,
   { totalTokens, tokenBudget }: JobSummary,
@@ -37,8 +37,11 @@ export function toStored(
 }
 
 /**
- * The error that an item keeps, as it was; null where there is none.
- * @param job reads the item's job, which the error of a poisoned one shows. A poisoned job is as it was then, for good.
+ * Rebuilds the error that an item stores.
+ * @param job reads the item's job. It is called only for JOB_POISONED, which contains the job: a poisoned job never changes, so it
+ *   is still as it was then.
+ * @returns the error; null where the item has none.
+ * @throws ZodError if the stored value is malformed.
  */
 export async function fromStored(error: JsonValue, job: () => Promise<AiJob>): Promise<ItemError | null> {
   if (error === null) return null;
