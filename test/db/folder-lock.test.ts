@@ -65,7 +65,7 @@ describe("an entry", () => {
   test("of a process that lives holds the folder", async () => {
     const child = await aProcess();
     await writeFile(join(folder, entryOf(child.pid)), "");
-    await expect(lockFolder(folder)).rejects.toThrow(`held by process ${child.pid}.`);
+    await expect(lockFolder(folder)).rejects.toThrow(`locked by process ${child.pid}.`);
     expect(await readdir(folder)).toEqual([entryOf(child.pid)]);
   });
 
