@@ -1,43 +1,44 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
 /**
- * Calls that come together share one statement or one transaction: a round trip to the database costs more than what one
- * call asks for in it. Each call is answered as it would be alone. The rules:
+ * Combines calls that arrive at about the same time into one statement or one transaction, because a round trip to the
+ * database costs more than the work of one call. Each call gets the answer that it would get alone. The rules:
  *
- * - What may share is said by `keyOf`: calls of one key ask the same question about different items (or about the same).
- * - A shared read sees everything that was committed before any of its calls came, since it is sent after the last of them
- *   came. A call never joins a batch that is on its way.
- * - One bad item never fails its neighbours: a batch that fails as a whole is run again, each call alone (`runAlone`). Not
- *   where a commit may have been kept although its answer was lost (`mayRunAgain`): then all of the batch fail with that error.
- * - Bounds: `maxCalls` share a batch; those beyond go with the next. Queues exist only while calls wait in them.
+ * - Calls share a batch only if `keyOf` gives them the same key: they do the same thing with different items, or with the same.
+ * - A batched read sees everything that was committed before any of its calls arrived, because it is sent after the last of
+ *   them. A call never joins a batch that has been sent.
+ * - One bad item never fails the other calls: when a batch fails as a whole, each of its calls runs again alone (`runAlone`).
+ *   The exception is an error after which the batch may have been committed (`mayRunAgain` is false): running it again could
+ *   apply it twice, so all calls of the batch fail with that error.
+ * - A batch has at most `maxCalls` calls; further calls go into the next one. A queue exists only while it has work.
  */
 export interface BatchOptions<Call, Answer> {
-  /** Calls with equal keys may share; each key has a queue of its own. */
+  /** Calls with equal keys may share a batch. Each key has its own queue. */
   readonly keyOf: (call: Call) => string;
-  /** Calls of one batch, at most. */
+  /** The largest number of calls in one batch. */
   readonly maxCalls: number;
   /**
    * When a batch is sent.
-   * - END_OF_TURN: at the end of this turn of the event loop, with all that came in it, from whatever connection. For reads.
-   * - AFTER_PREVIOUS: at once where no batch of this key is under way, else with all that came meanwhile. For transactions:
-   *   the busier the database, the larger the batches.
+   * - END_OF_TURN: at the end of this turn of the event loop, with all calls that were made in it. For reads.
+   * - AFTER_PREVIOUS: at once if no batch of this key is running; otherwise after that one, with all calls that were made
+   *   meanwhile. For transactions: the busier the database, the larger the batches.
    */
   readonly send: "END_OF_TURN" | "AFTER_PREVIOUS";
   /**
-   * Runs the calls of one batch together. Resolves, in the order of `calls`, when what they share is done; what a call must
-   * still do for itself goes on in its own promise.
+   * Runs the calls of one batch together. Resolves when the shared statement or transaction is done, to one answer for each
+   * call, in the order of `calls`. An answer that is a promise is work that the call still does on its own.
    */
   readonly runTogether: (calls: readonly Call[]) => Promise<readonly (Promise<Answer> | Answer)[]>;
-  /** Runs one call by itself, where its batch failed. */
+  /** Runs one call alone, after its batch failed. */
   readonly runAlone: (call: Call) => Promise<Answer>;
-  /** Whether a batch that failed with this error has done nothing for sure. */
+  /** Whether a batch that failed with this error certainly changed nothing. */
   readonly mayRunAgain: (error: unknown) => boolean;
 }
 
-/** Milliseconds after which AFTER_PREVIOUS waits no longer for the batch under way: it may be waiting for a lock. */
+/** How long AFTER_PREVIOUS waits for the running batch at most: that batch may itself be waiting for a lock. */
 const MAX_WAIT_MS = 50;
 
-/** @returns a function that makes a call, together with others where there are any. It rejects as the call alone would. */
+/** @returns a function that makes one call, batched with others where possible. It resolves and rejects as the call alone would. */
 export function batchCalls<Call, Answer>(options: BatchOptions<Call, Answer>): (call: Call) => Promise<Answer> {
   const queues = new Map<string, Queue<Call, Answer>>();
   return (call) => {
@@ -54,12 +55,12 @@ interface Entry<Call, Answer> {
   readonly reject: (error: unknown) => void;
 }
 
-/** The calls of one key. */
+/** The queue of the calls with one key. */
 class Queue<Call, Answer> {
   readonly #options: BatchOptions<Call, Answer>;
   readonly #onIdle: () => void;
   #waiting: Entry<Call, Answer>[] = [];
-  /** Settles when the next batch may be sent. Never rejects. */
+  /** Resolves when the next batch may be sent. Never rejects. */
   #previous: Promise<unknown> = Promise.resolve();
 
   constructor(options: BatchOptions<Call, Answer>, onIdle: () => void) {
@@ -94,17 +95,17 @@ class Queue<Call, Answer> {
     else if (this.#options.send === "END_OF_TURN") this.#onIdle();
   }
 
-  /** Answers the calls of a batch. Resolves when what they share is done; never rejects. */
+  /** Runs a batch and settles its calls. Resolves when the shared work is done; never rejects. */
   async #run(batch: readonly Entry<Call, Answer>[]): Promise<void> {
     const { runTogether, runAlone, mayRunAgain } = this.#options;
     try {
       const answers = await runTogether(batch.map(({ call }) => call));
-      if (answers.length !== batch.length) throw new Error("A batch has one answer for each of its calls.");
+      if (answers.length !== batch.length) throw new Error("A batch must return one answer for each of its calls.");
       for (const [index, answer] of answers.entries()) batch[index]?.resolve(answer);
     } catch (error) {
-      const isShared = batch.length > 1 && mayRunAgain(error);
+      const canRunAlone = batch.length > 1 && mayRunAgain(error);
       for (const { call, resolve, reject } of batch) {
-        if (isShared) resolve(runAlone(call));
+        if (canRunAlone) resolve(runAlone(call));
         else reject(error);
       }
     }

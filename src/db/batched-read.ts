@@ -3,37 +3,37 @@ import { Prisma } from "./generated/client/client.ts";
 import { groupBy } from "./slice.ts";
 
 /**
- * Reads that come together share one statement, from whatever operation or client they come: most of what a small read
- * costs is its round trip to the database. batch.ts has the rules; here is what they mean for reads.
+ * Combines small reads into one statement, across operations and clients: most of the cost of a small read is its round trip
+ * to the database. batch.ts has the rules. For reads they mean:
  *
- * - Reads of one turn of the event loop share. The statement is sent after the last of them came, so each of them sees
- *   everything that was committed before it came; a mutation's second field sees what its first one did. Nothing is
- *   remembered: a read that comes later is another statement.
- * - Rows are given to everybody who asked for them, and so they are frozen: a resolver that changed one would change the
- *   answers of others. What is inside of a JSON column is not, and only ever read.
+ * - All reads of one turn of the event loop share a statement. It is sent after the last of them, so each read sees
+ *   everything that was committed before it was made; the second field of a mutation sees what the first one changed.
+ *   Nothing is cached: a later read is another statement.
+ * - Several callers get the same row objects, so these are frozen: otherwise a resolver that changed a row would change the
+ *   answers of other requests. Values inside JSON columns are not frozen; nothing may change them.
  */
 
-/** What a read is about: an id, and the workspace that it is asked for in. Rows of other workspaces are no answer. */
+/** An id together with the workspace of the request. A row of another workspace is never returned for it. */
 export interface ScopedId {
   readonly workspaceId: string;
   readonly id: string;
 }
 
 /**
- * Reads what an id stands for, such as the job of this id, or all runs of the job of this id.
- * @param question what is asked of it, such as which columns; reads with equal questions share.
- * @returns frozen rows; none where the workspace has none.
+ * Reads the rows that belong to an id, such as the job with this id, or all runs of the job with this id.
+ * @param question the other parameters of the read, such as which columns. Reads with equal questions share a statement.
+ * @returns frozen rows, in the order of the statement; none where the workspace has none.
  */
 export type BatchedRead<Question, Row> = (id: ScopedId, question: Question) => Promise<readonly Row[]>;
 
-/** Reads of one statement, at most: as many as the longest list of an operation has rows. */
+/** The largest number of reads in one statement: enough for all rows of the longest list of an operation. */
 const MAX_READS = 1000;
 
 /**
- * Makes a statement for many ids into a read of one of them.
- * @param read the statement. It joins each id with its own workspace (`scopedIdTable`).
- * @param idOf the id that a row is an answer to, with the row's own workspace. What a row says of itself decides who
- *   gets it: none is handed out to another workspace, even where the statement forgot to ask (section 11).
+ * Turns a statement for many ids into a batched read of one id.
+ * @param read runs the statement. It must match each id together with its workspace (`scopedIdTable`).
+ * @param idOf the id that a row belongs to, with the workspace in the row itself. Rows are assigned to callers by this
+ *   value: even a statement that forgot to check the workspace never returns a row to another workspace (section 11).
  */
 export function batchReads<Question, Row extends object>(
   read: (ids: readonly ScopedId[], question: Question) => Promise<readonly Row[]>,
@@ -42,9 +42,9 @@ export function batchReads<Question, Row extends object>(
   const readTogether = async (ids: readonly ScopedId[], question: Question) => {
     const distinct = new Map(ids.map((id) => [keyOf(id), id]));
     const rows = await read([...distinct.values()], question);
-    const found = groupBy(rows, (row) => keyOf(idOf(row)));
-    for (const list of found.values()) freezeRows(list);
-    return ids.map((id): readonly Row[] => found.get(keyOf(id)) ?? []);
+    const rowsById = groupBy(rows, (row) => keyOf(idOf(row)));
+    for (const rowsOfId of rowsById.values()) freezeRows(rowsOfId);
+    return ids.map((id): readonly Row[] => rowsById.get(keyOf(id)) ?? []);
   };
   const call = batchCalls<{ readonly id: ScopedId; readonly question: Question }, readonly Row[]>({
     keyOf: ({ question }) => JSON.stringify([question]),
@@ -62,8 +62,8 @@ export function batchReads<Question, Row extends object>(
 }
 
 /**
- * Makes equal reads of one turn, such as those of everybody who looks at the first page, into one.
- * @param read says by its question all that its answer depends on, the workspace included.
+ * Turns equal reads of one turn of the event loop into one, such as those of several clients that load the first page.
+ * @param read runs the read. Its answer must depend on nothing but the question, which therefore includes the workspace.
  */
 export function batchEqualReads<Question, Answer>(
   read: (question: Question) => Promise<Answer>,
@@ -79,29 +79,32 @@ export function batchEqualReads<Question, Answer>(
       return calls.map(() => answer);
     },
     runAlone: read,
-    // No neighbour is to blame: alone, each would fail as they do together, and a timeout would be waited for again.
+    // All calls of the batch are equal, so each would fail alone in the same way, after waiting for the same timeout again.
     mayRunAgain: () => false,
   });
 }
 
-/** The same read for those whose answers may be as old as the first of them: what was read once is given again. */
+/**
+ * @returns the same read with a cache that lasts as long as the returned function: an id that was read once with a question is
+ *   answered with the same rows again. For a caller whose answers may all be as old as the first one.
+ */
 export function rememberReads<Question, Row>(read: BatchedRead<Question, Row>): BatchedRead<Question, Row> {
-  const known = new Map<string, Promise<readonly Row[]>>();
+  const cache = new Map<string, Promise<readonly Row[]>>();
   return (id, question) => {
     const key = JSON.stringify([keyOf(id), question]);
-    const rows = known.get(key) ?? read(id, question);
-    known.set(key, rows);
+    const rows = cache.get(key) ?? read(id, question);
+    cache.set(key, rows);
     return rows;
   };
 }
 
-/** @returns the rows themselves, which can be changed no more. */
+/** Freezes a list and its rows. @returns the list itself. */
 export function freezeRows<Row extends object>(rows: readonly Row[]): readonly Row[] {
   for (const row of rows) Object.freeze(row);
   return Object.freeze(rows);
 }
 
-/** Ids as a table for a FROM clause, with the columns `asked_id` and `asked_workspace_id`. */
+/** @returns ids as a table for a FROM clause, with the columns `asked_id` and `asked_workspace_id`. */
 export function scopedIdTable(ids: readonly ScopedId[]): Prisma.Sql {
   return Prisma.sql`unnest(${ids.map(({ id }) => id)}::uuid[], ${ids.map(({ workspaceId }) => workspaceId)}::uuid[])
     AS asked(asked_id, asked_workspace_id)`;

@@ -3,54 +3,58 @@ import { readFileSync } from "node:fs";
 import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
+/** Another live process uses the folder of the embedded database. */
 export class FolderInUseError extends Error {
   constructor(folder: string, pid: number) {
-    super(`${folder} is held by process ${pid}. Stop that server, or give this one another folder by DATABASE_URL.`);
+    super(`${folder} is locked by process ${pid}. Stop that server, or set DATABASE_URL to another folder.`);
     this.name = "FolderInUseError";
   }
 }
 
 /**
- * Holds a folder for this process; the answer releases it.
+ * Locks a folder for this process.
  *
- * Each process writes an entry of its own and then looks for others: of two that start at once at least one sees the
- * other, so two never both hold it. An entry whose process has died is removed by whoever sees it, at once: there
- * is no lease to wait for and, every entry's name being unique, nothing that two takers could race for.
+ * Each process first creates a file with a unique name in the folder and then looks for the files of others. Of two processes
+ * that start at the same time at least one sees the other's file, so both never get the lock (both may be refused). The file
+ * of a process that has died is deleted by the next process that sees it: there is no lease to wait for, and since every name
+ * is unique, a live process's file is never deleted by mistake.
  *
- * It sees the processes of its own machine, or container: two containers must not be given the same folder.
- * @param folder is made where it is missing, and holds nothing else.
- * @throws FolderInUseError when another live process holds it.
+ * The lock holds between the processes of one machine or container: two containers must not be given the same folder.
+ * @param folder is created where it is missing, and holds nothing else.
+ * @returns a function that releases the lock.
+ * @throws FolderInUseError when a live process has the lock.
  */
 export async function lockFolder(folder: string): Promise<() => Promise<void>> {
   await mkdir(folder, { recursive: true });
-  const own = `${process.pid}-${startOf(process.pid)}-${randomUUID()}`;
+  const ownEntry = `${process.pid}-${processStartTime(process.pid)}-${randomUUID()}`;
   const unlock = async () => {
-    held.delete(own);
-    await rm(join(folder, own), { force: true });
+    ownEntries.delete(ownEntry);
+    await rm(join(folder, ownEntry), { force: true });
   };
-  held.add(own);
-  await writeFile(join(folder, own), "");
+  ownEntries.add(ownEntry);
+  await writeFile(join(folder, ownEntry), "");
   for (const entry of await readdir(folder)) {
-    if (entry === own) continue;
-    const holder = holderOf(entry);
-    if (holder !== undefined) {
+    if (entry === ownEntry) continue;
+    const holderPid = livingHolderPid(entry);
+    if (holderPid !== undefined) {
       await unlock();
-      throw new FolderInUseError(folder, holder);
+      throw new FolderInUseError(folder, holderPid);
     }
     await rm(join(folder, entry), { force: true });
   }
   return unlock;
 }
 
-/** This very process's entries: its pid lives, so one that is not among them is a predecessor's. */
-const held = new Set<string>();
+/** The files of this process. A file with this process's pid that is not listed here is from an earlier process. */
+const ownEntries = new Set<string>();
 
-function holderOf(entry: string): number | undefined {
-  const [pidText = "", start = ""] = entry.split("-");
+/** @returns the pid of the live process that created an entry; undefined where that process has died. */
+function livingHolderPid(entry: string): number | undefined {
+  const [pidText = "", startTime = ""] = entry.split("-");
   const pid = Number(pidText);
   if (!Number.isInteger(pid) || pid <= 0) return undefined;
-  if (pid === process.pid) return held.has(entry) ? pid : undefined;
-  return isAlive(pid) && startOf(pid) === start ? pid : undefined;
+  if (pid === process.pid) return ownEntries.has(entry) ? pid : undefined;
+  return isAlive(pid) && processStartTime(pid) === startTime ? pid : undefined;
 }
 
 function isAlive(pid: number): boolean {
@@ -62,13 +66,16 @@ function isAlive(pid: number): boolean {
   }
 }
 
-/** When a process started, in clock ticks since boot, so that a pid used again is not taken for its predecessor. */
-function startOf(pid: number): string {
+/**
+ * @returns when a process started, in clock ticks since boot. A pid can be used again by another process, which has another
+ *   start time.
+ */
+function processStartTime(pid: number): string {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    // The second field, the command, may hold spaces and brackets; the 22nd field is the start.
+    // Field 22 is the start time. Field 2, the command, may contain spaces and brackets, so counting begins after it.
     return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? "unknown";
   } catch {
-    return "unknown"; // No /proc here (macOS, Windows): the pid alone decides.
+    return "unknown"; // Systems without /proc (macOS, Windows): only the pid is compared.
   }
 }

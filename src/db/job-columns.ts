@@ -1,31 +1,31 @@
 import { type AiJob, Prisma } from "./generated/client/client.ts";
 import { selectList, snakeCase } from "./rows.ts";
 
-/** The columns of a job, described once: what is inserted, changed, read and hashed of a job follows from this file. */
+/** The one description of a job's columns: which of them are inserted, changed, read and hashed follows from this file. */
 
 /** A column of a job, by its name in TypeScript. */
 export type JobField = Prisma.AiJobScalarFieldEnum;
 
 interface JobColumn {
-  /** Its type in the database; an enum's in quotes. test/db/job-columns.store.test.ts compares it with the catalog. */
+  /** The type in the database; that of an enum in quotes. test/db/job-columns.store.test.ts compares it with the catalog. */
   readonly type: "uuid" | "text" | "text[]" | "int4" | "int8" | "timestamptz" | "jsonb" | `"${string}"`;
   /**
-   * Who gives it its value after the first version:
-   * - `submit`: nobody; it stays as it was submitted.
-   * - `change`: a change may set it (`JobPatch`).
-   * - `metric`: a change may raise it. It stands in the job's events as well, and in their hashes.
-   * - `version`: every change, by itself; no caller can set it.
+   * What writes the column:
+   * - `submit`: only the insert; the value never changes.
+   * - `change`: the insert and any change that sets it (`JobPatch`).
+   * - `metric`: the insert and any change that raises it. The job's events and their hashes contain it as well.
+   * - `version`: the server, with every version; no caller can set it.
    */
   readonly writtenBy: "submit" | "change" | "metric" | "version";
-  /** It may hold megabytes, and so is read only where it is needed. */
+  /** The value may be megabytes, so the column is read only where it is needed. */
   readonly document?: true;
 }
 
 /**
- * A new column is a line here, one in prisma/schema.prisma and one in a migration; a metric also stands in
- * `FlightRecorderEvent` and in the totals. A column of the Prisma model that is missing here does not compile.
+ * A new column needs a line here, one in prisma/schema.prisma and one in a migration; a new metric also needs a column in
+ * `FlightRecorderEvent` and in the totals. A column of the Prisma model that is missing here is a compile error.
  */
-const DESCRIPTION = {
+const COLUMN_DESCRIPTIONS = {
   jobId: { type: "uuid", writtenBy: "submit" },
   workspaceId: { type: "uuid", writtenBy: "submit" },
   traceId: { type: "uuid", writtenBy: "submit" },
@@ -74,30 +74,33 @@ const DESCRIPTION = {
   completedAt: { type: "timestamptz", writtenBy: "change" },
 } as const satisfies Record<JobField, JobColumn>;
 
-/** The columns that `Part` describes, such as `{ writtenBy: "metric" }`. */
-type FieldsThatAre<Part extends Partial<JobColumn>> = {
-  [Field in JobField]: (typeof DESCRIPTION)[Field] extends Part ? Field : never;
+/** The columns whose description has this part, such as `{ writtenBy: "metric" }`. */
+type FieldsWith<Part extends Partial<JobColumn>> = {
+  [Field in JobField]: (typeof COLUMN_DESCRIPTIONS)[Field] extends Part ? Field : never;
 }[JobField];
 
-/** A column that may hold megabytes. */
-export type DocumentField = FieldsThatAre<{ document: true }>;
-export type MetricName = FieldsThatAre<{ writtenBy: "metric" }>;
+/** A column whose value may be megabytes (a "document"). */
+export type DocumentField = FieldsWith<{ document: true }>;
+/** One of the nine metrics. */
+export type MetricName = FieldsWith<{ writtenBy: "metric" }>;
 /** A column that a change may set, documents included. */
-export type ChangeableField = FieldsThatAre<{ writtenBy: "change" }>;
-/** A column of which the next version of a job may say something else, metrics and documents apart. */
-export type VersionField = Exclude<ChangeableField, DocumentField> | FieldsThatAre<{ writtenBy: "version" }>;
+export type ChangeableField = FieldsWith<{ writtenBy: "change" }>;
+/** A column that a new version of a job writes, apart from metrics and documents. */
+export type VersionField = Exclude<ChangeableField, DocumentField> | FieldsWith<{ writtenBy: "version" }>;
 
-/** A job that may have been read without its documents. */
+/** A job without its documents. */
 export type JobSummary = Omit<AiJob, DocumentField>;
 
+/** Whether a name is that of a job's field. */
 export function isJobField(name: string): name is JobField {
   return Object.hasOwn(Prisma.AiJobScalarFieldEnum, name);
 }
 
 function columnOf(field: JobField): JobColumn {
-  return DESCRIPTION[field];
+  return COLUMN_DESCRIPTIONS[field];
 }
 
+/** Whether a field of a job is a document. */
 export function isDocumentField(field: string): field is DocumentField {
   return isJobField(field) && columnOf(field).document === true;
 }
@@ -122,16 +125,16 @@ export const VERSION_FIELDS: readonly VersionField[] = JOB_FIELDS.filter(isVersi
 export const CHANGEABLE_DOCUMENTS: readonly (DocumentField & ChangeableField)[] =
   JOB_FIELDS.filter(isChangeableDocument);
 
-/** Select lists: all columns of a job, and all but its documents, which fit into memory however many jobs are read. */
+/** Select lists: all columns of a job, and all except the documents, which would not fit into memory for many jobs. */
 export const JOB_COLUMNS = selectList(JOB_FIELDS);
 export const JOB_SUMMARY_COLUMNS = selectList(JOB_FIELDS.filter((field) => !isDocumentField(field)));
 
-/** A select list of some columns: in a list of jobs each costs time again with every row. */
+/** @returns a select list of these columns. A list of jobs reads only what it needs, as each column costs time in every row. */
 export function jobColumns(fields: readonly JobField[]): Prisma.Sql {
   return selectList(fields);
 }
 
-/** How a column is declared in a `json_to_recordset`, such as `status_reason text`. */
+/** @returns the declaration of a column for `json_to_recordset`, such as `status_reason text`. */
 export function declarationOf(field: JobField): string {
-  return `${snakeCase(field)} ${DESCRIPTION[field].type}`;
+  return `${snakeCase(field)} ${COLUMN_DESCRIPTIONS[field].type}`;
 }

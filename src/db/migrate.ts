@@ -5,10 +5,10 @@ import type { SqlMigrationAwareDriverAdapterFactory } from "@prisma/driver-adapt
 import type { MigrationList } from "@prisma/schema-engine-wasm/schema_engine_bg";
 import { openSchemaEngine, SCHEMA_FILE } from "./schema-engine.ts";
 
-const FOLDER = fileURLToPath(new URL("../../prisma/migrations", import.meta.url));
+const MIGRATIONS_FOLDER = fileURLToPath(new URL("../../prisma/migrations", import.meta.url));
 const NO_FILTER = { externalTables: [], externalEnums: [] };
 
-/** A database that this code must not touch; its message says what to do. */
+/** This version cannot use the database, or must not change it. The message says what to do. */
 export class MigrationError extends Error {
   constructor(message: string, cause?: unknown) {
     super(message, { cause });
@@ -17,36 +17,36 @@ export class MigrationError extends Error {
 }
 
 /**
- * Brings a database to the newest migration of this code; the caller holds the lock that keeps others out.
- * @returns the names of the migrations that were applied now.
+ * Applies the migrations that a database lacks. The caller must hold the lock that keeps other servers from migrating it.
+ * @returns the names of the migrations that this call applied, oldest first.
  * @throws MigrationError when the database was made before the first release, or by a newer version; when a migration
  *   failed on it earlier, or fails now; or when one was edited after it had been applied.
  */
 export async function migrate(
   adapters: SqlMigrationAwareDriverAdapterFactory,
-  folder = FOLDER,
+  folder = MIGRATIONS_FOLDER,
 ): Promise<readonly string[]> {
   const { engine, causeOf, close } = await openSchemaEngine(adapters);
   try {
     const migrationsList = await readMigrations(folder);
     const diagnose = () =>
       engine.diagnoseMigrationHistory({ migrationsList, optInToShadowDatabase: false, filters: NO_FILTER });
-    const found = await diagnose();
-    const { history } = found;
-    const unknown = history && history.diagnostic !== "databaseIsBehind" ? history.unpersistedMigrationNames : [];
-    refuseUnreleased(unknown, migrationsList);
-    refuseFailed(found.failedMigrationNames);
-    refuseNewer(unknown);
-    refuseEdited(found.editedMigrationNames);
+    const diagnosis = await diagnose();
+    const { history } = diagnosis;
+    const unknownNames = history && history.diagnostic !== "databaseIsBehind" ? history.unpersistedMigrationNames : [];
+    refuseUnreleased(unknownNames, migrationsList);
+    refuseFailed(diagnosis.failedMigrationNames);
+    refuseNewer(unknownNames);
+    refuseEdited(diagnosis.editedMigrationNames);
     const { appliedMigrationNames } = await engine
       .applyMigrations({ migrationsList, filters: NO_FILTER })
       .catch(async (error: unknown) => {
         const cause = causeOf(error);
-        // None was begun, so none is to be mended: the connection broke while the engine looked, for one.
+        // No migration was started, so there is none to repair. The connection may have broken while the history was read.
         if ((await diagnose()).failedMigrationNames.length === 0) throw cause;
         throw new MigrationError(
-          "A migration failed, and the server did not start. Nothing was served from this database. Read the cause " +
-            "below, mend it, then mark the migration with `npx prisma migrate resolve` and start again.",
+          "A migration failed, and the server did not start. Fix the cause named below, mark the migration with " +
+            "`npx prisma migrate resolve`, and start again.",
           cause,
         );
       });
@@ -56,8 +56,11 @@ export async function migrate(
   }
 }
 
-/** What `schema.prisma` says and the migrations do not make, as SQL; empty when they agree. */
-export async function drift(adapters: SqlMigrationAwareDriverAdapterFactory, folder = FOLDER): Promise<string> {
+/** @returns the difference between the migrations and `schema.prisma`, as the SQL that is missing; empty when they agree. */
+export async function drift(
+  adapters: SqlMigrationAwareDriverAdapterFactory,
+  folder = MIGRATIONS_FOLDER,
+): Promise<string> {
   const { engine, close } = await openSchemaEngine(adapters);
   try {
     const { stdout } = await engine.diff({
@@ -74,9 +77,9 @@ export async function drift(adapters: SqlMigrationAwareDriverAdapterFactory, fol
 }
 
 async function readMigrations(folder: string): Promise<MigrationList> {
-  const names = (await readdir(folder, { withFileTypes: true })).filter((entry) => entry.isDirectory());
+  const folders = (await readdir(folder, { withFileTypes: true })).filter((entry) => entry.isDirectory());
   const migrationDirectories = await Promise.all(
-    names.map(async ({ name }) => ({
+    folders.map(async ({ name }) => ({
       path: name,
       migrationFile: {
         path: "migration.sql",
@@ -90,13 +93,13 @@ async function readMigrations(folder: string): Promise<MigrationList> {
 }
 
 /**
- * Migration names begin with their date, so one that this code does not know and that comes before its first is of the time
- * before the first release, when the history was rewritten. Without this, such a database would pass for one that is newer,
- * and its owner would look for a version that does not exist.
+ * Refuses a database that was made before the first release, when the migrations were replaced by new ones. Migration names
+ * begin with their date, so an unknown migration that is older than the first known one is from that time. Without this
+ * check the database would be reported as newer, and its owner would look for a version that does not exist.
  */
-function refuseUnreleased(unknown: readonly string[], { migrationDirectories }: MigrationList): void {
+function refuseUnreleased(unknownNames: readonly string[], { migrationDirectories }: MigrationList): void {
   const first = migrationDirectories[0]?.path ?? "";
-  const [older] = unknown.filter((name) => name < first);
+  const [older] = unknownNames.filter((name) => name < first);
   if (older === undefined) return;
   throw new MigrationError(
     `This database was made before the first release: it has the migration ${older}, and no version carries its data ` +
@@ -108,8 +111,8 @@ function refuseUnreleased(unknown: readonly string[], { migrationDirectories }: 
 function refuseFailed(names: readonly string[]): void {
   if (names.length === 0) return;
   throw new MigrationError(
-    `The migration ${names.join(", ")} failed on this database earlier. Look at its row in _prisma_migrations, mend ` +
-      "what it left, mark it with `npx prisma migrate resolve --rolled-back` or `--applied`, and start again.",
+    `The migration ${names.join(", ")} failed on this database earlier. Look at its row in _prisma_migrations, repair ` +
+      "what it left behind, mark it with `npx prisma migrate resolve --rolled-back` or `--applied`, and start again.",
   );
 }
 
@@ -125,6 +128,6 @@ function refuseEdited(names: readonly string[]): void {
   if (names.length === 0) return;
   throw new MigrationError(
     `The migration ${names.join(", ")} was changed after this database had applied it. Restore the file as it was ` +
-      "released; make a change as a new migration.",
+      "released, and put the change into a new migration.",
   );
 }

@@ -8,7 +8,7 @@ import { PgliteAdapterFactory } from "./pglite-adapter.ts";
 import { Connection, connectionConfig, poolConfig } from "./pool.ts";
 import { PLANNER_SETTINGS, preparedStatementNames } from "./prepared.ts";
 
-/** Where jobs are kept. Made from DATABASE_URL by the configuration. */
+/** Where the database is. The configuration makes this from DATABASE_URL. */
 export type DatabaseLocation =
   | { readonly kind: "memory" }
   | { readonly kind: "folder"; readonly path: string }
@@ -19,30 +19,36 @@ export interface Database {
   readonly prisma: PrismaClient;
   readonly kind: DatabaseLocation["kind"];
   /**
-   * Has `reader`, instead of an earlier one, called whenever a COMMIT has been sent: it may read something right behind it
-   * (pool.ts). Missing on the embedded store, which has one connection.
+   * Registers the one listener that is called each time a COMMIT has been sent; a later call replaces it. The listener may
+   * read with the given function, on the connection of that COMMIT and directly after it (see `OnCommitSent` in pool.ts).
+   * Missing on the embedded database: it has one connection, so a separate read costs the same.
    */
-  readBehindCommits?(reader: (read: ReadRows) => void): void;
+  onCommitSent?(listener: (read: ReadRows) => void): void;
+  /** Closes all connections. A folder of the embedded database is then free for another process. */
   close(): Promise<void>;
 }
 
-/** Sends a statement. @returns its rows, as Prisma would give them; they may reject whatever became of the COMMIT. */
+/** Sends a statement. @returns its rows, as Prisma returns them. A rejection says nothing about the COMMIT before it. */
 export type ReadRows = <Row extends object>(sql: Prisma.Sql) => Promise<Row[]>;
 
-/** A database that cannot be used as it is; the message says what to do. */
+/** The database cannot be used as it is. The message says what to do. */
 export class DatabaseError extends Error {
   constructor(message: string, cause?: unknown) {
     super(message, { cause });
-    this.name = "StorageError";
+    this.name = "DatabaseError";
   }
 }
 
-/** How long a transaction may wait for a connection, and how long it may take: milliseconds. */
-const TRANSACTION = { maxWait: 10_000, timeout: 10_000 };
+/** In milliseconds: how long a transaction may wait for a connection, and how long it may then take. */
+const TRANSACTION_LIMITS = { maxWait: 10_000, timeout: 10_000 };
 
 /**
- * Opens the database and applies what migrations it lacks; several servers may do so at once.
- * @param onStatement hears every SQL statement, for tests that count them.
+ * Opens the database and applies the migrations that it lacks. Several servers may do so at once: on PostgreSQL a lock lets
+ * one of them migrate while the others wait.
+ * @param onStatement called with the text of every SQL statement, for tests that count statements.
+ * @throws DatabaseError when PostgreSQL cannot be reached, is older than version 15, or fails while it is prepared.
+ * @throws MigrationError when the migrations cannot be applied to this database.
+ * @throws FolderInUseError when another live process uses the folder of the embedded database.
  */
 export async function openDatabase(location: DatabaseLocation, onStatement?: (sql: string) => void): Promise<Database> {
   switch (location.kind) {
@@ -78,25 +84,25 @@ async function openPostgres(
   location: Extract<DatabaseLocation, { kind: "postgres" }>,
   onStatement?: (sql: string) => void,
 ): Promise<Database> {
-  const nameOf = preparedStatementNames();
-  let behindCommit: (read: ReadRows) => void = () => undefined;
+  const statementName = preparedStatementNames();
+  let commitListener: (read: ReadRows) => void = () => undefined;
   const pool = poolConfig(withSessionSettings(location.url), location.poolSize, (read) =>
-    behindCommit(({ text, values }) => {
+    commitListener(({ text, values }) => {
       onStatement?.(text);
-      return read({ name: nameOf({ sql: text }), text, values, types: TYPES });
+      return read({ name: statementName({ sql: text }), text, values, types: TYPE_PARSERS });
     }),
   );
-  const adapter = new PrismaPg(pool, { statementNameGenerator: nameOf });
-  await underMigrationLock(location.url, (connection) => migrate(withWholeScripts(adapter, connection)));
+  const adapter = new PrismaPg(pool, { statementNameGenerator: statementName });
+  await withMigrationLock(location.url, (connection) => migrate(withUnsplitScripts(adapter, connection)));
   const prisma = createClient(adapter, onStatement);
-  const readBehindCommits = (reader: typeof behindCommit) => {
-    behindCommit = reader;
+  const onCommitSent = (listener: typeof commitListener) => {
+    commitListener = listener;
   };
-  return { prisma, kind: "postgres", readBehindCommits, close: () => prisma.$disconnect() };
+  return { prisma, kind: "postgres", onCommitSent, close: () => prisma.$disconnect() };
 }
 
-/** 64-bit numbers as Prisma has them; everything else that events are made of is alike. */
-const TYPES: pg.CustomTypesConfig = {
+/** 64-bit integers as `bigint`, as Prisma returns them. The other types in an event's columns need no conversion. */
+const TYPE_PARSERS: pg.CustomTypesConfig = {
   getTypeParser: (oid, format): unknown =>
     oid === pg.types.builtins.INT8 ? BigInt : pg.types.getTypeParser(oid, format),
 };
@@ -108,7 +114,7 @@ function createClient(
   const prisma = new PrismaClient({
     adapter,
     errorFormat: "minimal",
-    transactionOptions: TRANSACTION,
+    transactionOptions: TRANSACTION_LIMITS,
     log: onStatement ? [{ emit: "event", level: "query" }] : [],
   });
   if (onStatement) prisma.$on("query", (event) => onStatement(event.query));
@@ -116,9 +122,12 @@ function createClient(
 }
 
 /**
- * Every session: UTC, which Prisma's adapter takes each timestamp for; read committed, which every compare-and-set
- * here is written for; an end to whatever holds locks too long, since the feed waits for the oldest transaction; and
- * plans as this server needs them.
+ * Adds the settings of every session to the address:
+ * - UTC, because Prisma's adapter reads every timestamp as UTC.
+ * - READ COMMITTED, because every compare-and-set of this server is written for it.
+ * - Time limits in milliseconds, because the feed can read only up to the oldest open transaction (section 4): one that
+ *   never ended would stop all subscriptions.
+ * - The planner settings of prepared.ts.
  */
 function withSessionSettings(databaseUrl: string): string {
   const url = new URL(databaseUrl);
@@ -135,15 +144,17 @@ function withSessionSettings(databaseUrl: string): string {
   return url.href;
 }
 
-/** Any fixed number: all servers of one database must agree on it. */
-const MIGRATION_LOCK = 2_026_112_219;
-const OLDEST_VERSION = 150_000;
+/** The key of the advisory lock: any number, but the same in every server of a database. */
+const MIGRATION_LOCK_KEY = 2_026_112_219;
+/** PostgreSQL 15, as `server_version_num` says it. */
+const MIN_SERVER_VERSION = 150_000;
 
 /**
- * Prisma's adapter cuts a script at every semicolon, those inside of functions included. A script is sent whole here,
- * which also makes it one transaction: a migration that fails leaves nothing behind.
+ * Replaces `executeScript` of Prisma's adapter, which splits a script at every semicolon, even inside a function body. Here
+ * the whole script is sent as one query. PostgreSQL then runs it as one transaction, so a migration that fails leaves
+ * nothing behind.
  */
-function withWholeScripts(
+function withUnsplitScripts(
   factory: SqlMigrationAwareDriverAdapterFactory,
   connection: pg.Client,
 ): SqlMigrationAwareDriverAdapterFactory {
@@ -158,8 +169,12 @@ function withWholeScripts(
   return { provider, adapterName, connect, connectToShadowDb: () => factory.connectToShadowDb() };
 }
 
-/** A session-level lock on a connection of its own: it ends with the process that holds it, however that ends. */
-async function underMigrationLock(url: string, work: (connection: pg.Client) => Promise<unknown>): Promise<void> {
+/**
+ * Runs `work` under a session-level advisory lock, on a connection of its own. PostgreSQL releases the lock when the
+ * connection ends, so a process that is killed while it migrates does not lock out the others.
+ * @throws MigrationError as `work` throws it, and DatabaseError for every other failure.
+ */
+async function withMigrationLock(url: string, work: (connection: pg.Client) => Promise<unknown>): Promise<void> {
   const connection = new Connection(connectionConfig(url));
   try {
     await connection.connect();
@@ -174,16 +189,18 @@ async function underMigrationLock(url: string, work: (connection: pg.Client) => 
     const { rows } = await connection.query<{ version: number }>(
       "SELECT current_setting('server_version_num')::int AS version",
     );
-    if ((rows[0]?.version ?? 0) < OLDEST_VERSION) {
-      throw new DatabaseError("This server needs PostgreSQL 15 or later. Point DATABASE_URL at such a one.");
+    if ((rows[0]?.version ?? 0) < MIN_SERVER_VERSION) {
+      throw new DatabaseError(
+        "This server needs PostgreSQL 15 or later. Upgrade it, or point DATABASE_URL at a newer one.",
+      );
     }
-    await connection.query("SELECT pg_advisory_lock($1)", [MIGRATION_LOCK]);
+    await connection.query("SELECT pg_advisory_lock($1)", [MIGRATION_LOCK_KEY]);
     await work(connection);
   } catch (error) {
     if (error instanceof MigrationError || error instanceof DatabaseError) throw error;
     throw new DatabaseError(
-      "PostgreSQL answered, and then the database could not be made ready. Nothing was served from it. Start again " +
-        "when what the cause names is over.",
+      "PostgreSQL answered, but the database could not be prepared, and the server did not start. Fix the cause named " +
+        "below, then start again.",
       error,
     );
   } finally {

@@ -10,9 +10,11 @@ import { PreparedStatements } from "./pglite-prepared.ts";
 import { SET_GENERIC_PLAN } from "./prepared.ts";
 
 /**
- * `pglite-prisma-adapter` with two holes closed (both in 0.7.2):
- * an error raised at COMMIT was swallowed, so that a transaction which a deferred constraint had refused looked
- * committed; and `executeScript` neither waited for its script nor reported its failure.
+ * `pglite-prisma-adapter` with two defects of its version 0.7.2 corrected:
+ * - An error at COMMIT was swallowed: a transaction that a deferred constraint had refused looked committed.
+ * - `executeScript` neither waited for its script nor reported a failure.
+ *
+ * It also runs prepared statements with generic plans (prepared.ts).
  */
 export class PgliteAdapterFactory implements SqlMigrationAwareDriverAdapterFactory {
   readonly provider = "postgres";
@@ -39,7 +41,7 @@ export class PgliteAdapterFactory implements SqlMigrationAwareDriverAdapterFacto
 }
 
 async function connectTo(pglite: PGlite, prepared: PreparedStatements): Promise<SqlDriverAdapter> {
-  const adapter = await queriesOver(pglite, (sql, values, options) => {
+  const adapter = await adapterWithQuery(pglite, (sql, values, options) => {
     const name = prepared.nameOf(sql);
     if (name === "") return pglite.query(sql, values, options);
     return pglite.transaction(async (inner) => {
@@ -54,18 +56,21 @@ async function connectTo(pglite: PGlite, prepared: PreparedStatements): Promise<
   return adapter;
 }
 
-/** The library's conversions over another `query` than the instance's. */
-function queriesOver(
+/** @returns the library's adapter, with its conversions of values and rows, that runs statements by the given `query`. */
+function adapterWithQuery(
   pglite: PGlite,
   query: (sql: string, values: unknown[], options: QueryOptions) => Promise<Results>,
 ): Promise<SqlDriverAdapter> {
-  const view = new Proxy(pglite, {
+  const instance = new Proxy(pglite, {
     get: (target, key): unknown => (key === "query" ? query : Reflect.get(target, key)),
   });
-  return new PrismaPGlite(view).connect();
+  return new PrismaPGlite(instance).connect();
 }
 
-/** PGlite's own `transaction` holds its one connection from BEGIN until `commit` or `rollback` below is called. */
+/**
+ * Turns PGlite's callback API into Prisma's: PGlite keeps a transaction open until the promise of its callback settles, so
+ * the callback waits until `commit` or `rollback` below is called. PGlite's one connection is reserved until then.
+ */
 function startTransaction(
   pglite: PGlite,
   prepared: PreparedStatements,
@@ -78,7 +83,7 @@ function startTransaction(
           begin(pglite, inner, prepared, isolationLevel, end, () => ended).then(resolve, fail);
         }),
     );
-    // A failed BEGIN reaches the caller here; a failed COMMIT reaches it through `commit`, which waits for `ended`.
+    // Reports a failed BEGIN. A failed COMMIT is reported by `commit`, which waits for `ended`.
     ended.catch(reject);
   });
 }
@@ -93,17 +98,17 @@ async function begin(
 ): Promise<Transaction> {
   if (isolationLevel) await inner.exec(`SET TRANSACTION ISOLATION LEVEL ${isolationLevel}`);
   await inner.exec(SET_GENERIC_PLAN);
-  // The instance's own `query` would wait for this transaction.
-  const queries = await queriesOver(pglite, (sql, values, options) => {
+  // Not `pglite.query`: it would wait for this transaction to end, and so for ever.
+  const adapter = await adapterWithQuery(pglite, (sql, values, options) => {
     const name = prepared.nameOf(sql);
     return name === "" ? inner.query(sql, values, options) : prepared.run(name, sql, values, options);
   });
   return {
-    provider: queries.provider,
-    adapterName: queries.adapterName,
+    provider: adapter.provider,
+    adapterName: adapter.adapterName,
     options: { usePhantomQuery: true },
-    queryRaw: (query) => queries.queryRaw(query),
-    executeRaw: (query) => queries.executeRaw(query),
+    queryRaw: (query) => adapter.queryRaw(query),
+    executeRaw: (query) => adapter.executeRaw(query),
     commit: () => {
       end();
       return ended();

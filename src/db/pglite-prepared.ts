@@ -3,62 +3,71 @@ import { preparedStatementNames } from "./prepared.ts";
 
 const { serialize } = protocol;
 
-/** `PGlite.query` for statements that are planned once (prepared.ts), which it has no means for: by the protocol. */
+/**
+ * Runs statements with generic plans (prepared.ts) on PGlite. `PGlite.query` cannot name a prepared statement and so plans
+ * it at every call; this class sends the messages of PostgreSQL's wire protocol itself.
+ */
 export class PreparedStatements {
   readonly #pglite: PGlite;
   readonly #nameOf = preparedStatementNames();
-  /** The types of each statement's parameters, once it has been prepared. */
-  readonly #types = new Map<string, readonly number[]>();
+  /** The OIDs of each prepared statement's parameter types, by the statement's name. */
+  readonly #parameterTypes = new Map<string, readonly number[]>();
 
   constructor(pglite: PGlite) {
     this.#pglite = pglite;
   }
 
-  /** The name of a statement that is planned once; empty for any other. */
+  /** @returns the name under which a statement is prepared; empty for one that is not to be prepared. */
   nameOf(sql: string): string {
     return this.#nameOf({ sql });
   }
 
-  /** Runs a statement inside of a transaction that is open already. */
+  /**
+   * Runs a statement in the transaction that is open, and prepares it if this is its first run.
+   * @throws Error with PostgreSQL's code when the statement fails.
+   */
   run(name: string, sql: string, values: readonly unknown[], options: QueryOptions): Promise<Results> {
     return this.#pglite.runExclusive(async () => {
-      const answers: Awaited<ReturnType<PGlite["execProtocolStream"]>> = [];
+      const messages: Awaited<ReturnType<PGlite["execProtocolStream"]>> = [];
       const send = async (message: Uint8Array) => {
-        answers.push(...(await this.#pglite.execProtocolStream(message, { syncToFs: false })));
+        messages.push(...(await this.#pglite.execProtocolStream(message, { syncToFs: false })));
       };
       try {
-        const types = this.#types.get(name) ?? (await this.#prepare(name, sql));
+        const types = this.#parameterTypes.get(name) ?? (await this.#prepare(name, sql));
         await send(
-          serialize.bind({ statement: name, values: values.map((value, at) => this.#text(value, types[at])) }),
+          serialize.bind({
+            statement: name,
+            values: values.map((value, index) => this.#serialize(value, types[index])),
+          }),
         );
         await send(serialize.describe({ type: "P" }));
         await send(serialize.execute({}));
       } finally {
         await send(serialize.sync());
       }
-      const [result] = parse.parseResults(answers, this.#pglite.parsers, options);
-      if (!result) throw new Error("A statement has a result.");
+      const [result] = parse.parseResults(messages, this.#pglite.parsers, options);
+      if (!result) throw new Error("PGlite returned no result for a statement.");
       return result;
     });
   }
 
   async #prepare(name: string, sql: string): Promise<readonly number[]> {
     await this.#pglite.execProtocolStream(serialize.parse({ name, text: sql }), { syncToFs: false });
-    const described = await this.#pglite.execProtocolStream(serialize.describe({ type: "S", name }), {
+    const description = await this.#pglite.execProtocolStream(serialize.describe({ type: "S", name }), {
       syncToFs: false,
     });
-    const types = parse.parseDescribeStatementResults(described);
-    this.#types.set(name, types);
+    const types = parse.parseDescribeStatementResults(description);
+    this.#parameterTypes.set(name, types);
     return types;
   }
 
-  /** A value as it is sent: by its type's own rule, as `PGlite.query` does. */
-  #text(value: unknown, type: number | undefined): string | null {
+  /** @returns a value as text, by the serializer of its parameter's type, as `PGlite.query` does it. */
+  #serialize(value: unknown, type: number | undefined): string | null {
     if (value === null || value === undefined) return null;
     const serializer = type === undefined ? undefined : this.#pglite.serializers[type];
     if (serializer) return serializer(value);
     if (typeof value === "string") return value;
     if (typeof value === "number" || typeof value === "bigint" || typeof value === "boolean") return String(value);
-    throw new Error(`A parameter of the type ${type} has to be sent as text.`);
+    throw new Error(`No serializer for a parameter of type OID ${type}: pass it as text.`);
   }
 }

@@ -6,14 +6,15 @@ import { dataDir as emptyCluster } from "@electric-sql/pglite-prepopulatedfs";
 import { lockFolder } from "./folder-lock.ts";
 import { PLANNER_SETTINGS } from "./prepared.ts";
 
-/** An embedded PostgreSQL in memory. Starts from a packed empty cluster: a tenth of the time of initdb. */
+/** @returns an embedded PostgreSQL in memory. It starts from a packed empty cluster, in a tenth of the time of initdb. */
 export async function createPglite(): Promise<PGlite> {
   return withSettings(await PGlite.create({ loadDataDir: await emptyCluster() }));
 }
 
 /**
- * An embedded PostgreSQL in `folder`, which this process holds until it closes or dies.
- * @throws FolderInUseError when another live process holds the folder.
+ * Opens the embedded PostgreSQL in a folder, and creates it if it is not there. The folder stays locked until the database
+ * is closed or the process ends.
+ * @throws FolderInUseError when another live process uses the folder.
  */
 export async function openPglite(folder: string): Promise<PGlite> {
   await mkdir(folder, { recursive: true });
@@ -32,18 +33,21 @@ export async function openPglite(folder: string): Promise<PGlite> {
   }
 }
 
-/** A process that was killed while it unpacked leaves no mark: what it left is thrown away, and nothing was in it. */
+/**
+ * Opens the cluster in a folder, and unpacks an empty one if there is none. The marker file is written after unpacking. A
+ * cluster without it was left by a process that was killed meanwhile; it has no data yet, so it is deleted and made again.
+ */
 async function openCluster(folder: string): Promise<PGlite> {
   const cluster = join(folder, "cluster");
-  const mark = join(folder, "cluster-is-complete");
-  if (existsSync(mark)) return PGlite.create(cluster);
+  const completeMarker = join(folder, "cluster-is-complete");
+  if (existsSync(completeMarker)) return PGlite.create(cluster);
   await rm(cluster, { recursive: true, force: true });
   const pglite = await PGlite.create({ dataDir: cluster, loadDataDir: await emptyCluster() });
-  await writeFile(mark, "");
+  await writeFile(completeMarker, "");
   return pglite;
 }
 
-/** As a session on PostgreSQL is (open.ts), where the settings mean something here. */
+/** Applies those session settings of open.ts that have a meaning with a single connection. */
 async function withSettings(pglite: PGlite): Promise<PGlite> {
   const settings = Object.entries(PLANNER_SETTINGS).map(([name, value]) => `SET ${name} = ${value};`);
   await pglite.exec(`SET TIME ZONE 'UTC'; ${settings.join(" ")}`);

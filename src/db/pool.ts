@@ -2,54 +2,60 @@ import { Socket } from "node:net";
 import pg from "pg";
 import { SET_GENERIC_PLAN } from "./prepared.ts";
 
-/** Milliseconds in which a connection must be had: from PostgreSQL, or from those who hold the pool's. */
-const CONNECT_MS = 10_000;
+/** How long to wait for a connection: for PostgreSQL to accept a new one, or for a free one in the pool. */
+const CONNECT_TIMEOUT_MS = 10_000;
 /**
- * Milliseconds after which a connection that nothing comes from is given up: longer than PostgreSQL works on any
- * statement of this server's, and than the pool keeps a connection that nobody needs.
+ * After how long without a byte from PostgreSQL a connection is closed. It must be longer than `statement_timeout` (15 s,
+ * open.ts), or a slow statement would lose its connection, and longer than the pool keeps an idle connection (10 s).
  */
-const SILENCE_MS = 20_000;
+const SILENCE_TIMEOUT_MS = 20_000;
 
-/** Where a connection leads, and how soon it is told that nobody is there. */
+/** @returns the options of a single connection: the address, and the limits that detect an unreachable host. */
 export function connectionConfig(connectionString: string) {
   return {
     connectionString,
-    connectionTimeoutMillis: CONNECT_MS,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     keepAlive: true,
-    keepAliveInitialDelayMillis: CONNECT_MS,
+    keepAliveInitialDelayMillis: CONNECT_TIMEOUT_MS,
   };
 }
 
 /**
- * The same for a pool. A connection may go silent that nobody closed: its host died, or a firewall forgot it. Whoever
- * waits for its answer would wait for good, the feed and the sweeps among them; so it breaks instead, and is replaced.
- * The driver's own `query_timeout` would not do: it counts from when a statement is sent, however alive its connection is.
+ * The options of a pool. Its connections close after a silence (`SILENCE_TIMEOUT_MS`), and the pool replaces them. A
+ * connection can go silent without being closed, because its host died or a firewall dropped it; without the limit, the
+ * feed, a maintenance task or a request would wait for its answer for ever. The driver's own `query_timeout` is no
+ * substitute: it counts from when a statement is sent, even while the connection is busy with an earlier statement.
  */
-export function poolConfig(connectionString: string, max: number, behindCommit: BehindCommit): pg.PoolConfig {
+export function poolConfig(
+  connectionString: string,
+  maxConnections: number,
+  onCommitSent: OnCommitSent,
+): pg.PoolConfig {
   const connection: ConnectionConfig = {
     ...connectionConfig(connectionString),
-    stream: breaksWhenSilent,
+    stream: createSocketWithSilenceTimeout,
     pipeline: true,
-    behindCommit,
+    onCommitSent,
   };
-  return { ...connection, max, Client: Connection };
+  return { ...connection, max: maxConnections, Client: Connection };
 }
 
 /**
- * Called when a COMMIT has been sent, with a way to send a statement that reads right behind it, on its connection: whose
- * process is awake and has just done what is read, where another one would take longer to wake up than to read.
+ * Called when a COMMIT has been sent, with a function that sends a further statement on the same connection, pipelined after
+ * the COMMIT. The feed reads new events this way, because the PostgreSQL process of this connection is awake and has the rows
+ * in its caches; waking up the process of another connection takes longer than the read itself.
  */
-export type BehindCommit = (read: <Row extends object>(query: pg.QueryConfig) => Promise<Row[]>) => void;
+export type OnCommitSent = (read: <Row extends object>(query: pg.QueryConfig) => Promise<Row[]>) => void;
 
 interface ConnectionConfig extends pg.ClientConfig {
-  readonly behindCommit?: BehindCommit;
+  readonly onCommitSent?: OnCommitSent;
 }
 
-function breaksWhenSilent(): Socket {
+function createSocketWithSilenceTimeout(): Socket {
   const socket = new Socket();
-  return socket.setTimeout(SILENCE_MS, () => {
+  return socket.setTimeout(SILENCE_TIMEOUT_MS, () => {
     const { bytesRead } = socket;
-    // A process that stood still for so long finds what has come meanwhile in its next turn.
+    // If this process was itself suspended, data may be waiting in the socket: it is read in the next turn of the event loop.
     setImmediate(() => {
       if (socket.bytesRead === bytesRead) socket.destroy(new Error("Connection terminated: PostgreSQL was silent."));
     });
@@ -57,27 +63,29 @@ function breaksWhenSilent(): Socket {
 }
 
 /**
- * A connection that may break at any moment: whoever asks it for something next is told. While nobody listens, as in the
- * moment in which a pool hands it out, `pg` would end the whole process instead.
+ * A connection that survives its own "error" events: the next query on a broken connection rejects, and its caller handles
+ * that. Without the listener, a connection that breaks while it is idle, or just as the pool hands it out, would raise an
+ * unhandled "error" event and end the process.
  */
 export class Connection extends pg.Client {
-  constructor({ behindCommit, ...config }: ConnectionConfig = {}) {
+  constructor({ onCommitSent, ...config }: ConnectionConfig = {}) {
     super(config);
     this.on("error", () => undefined);
     const read = async <Row extends object>(statement: pg.QueryConfig) => (await super.query<Row>(statement)).rows;
-    const query = (first: unknown, ...rest: unknown[]): unknown => {
-      if (isText(first, "BEGIN")) return Reflect.apply(super.query, this, [{ ...first, text: BEGIN }, ...rest]);
-      const answer: unknown = Reflect.apply(super.query, this, [first, ...rest]);
-      if (isText(first, "COMMIT")) behindCommit?.(read);
-      return answer;
+    const query = (statement: unknown, ...rest: unknown[]): unknown => {
+      if (isStatement(statement, "BEGIN"))
+        return Reflect.apply(super.query, this, [{ ...statement, text: BEGIN_STATEMENT }, ...rest]);
+      const result: unknown = Reflect.apply(super.query, this, [statement, ...rest]);
+      if (isStatement(statement, "COMMIT")) onCommitSent?.(read);
+      return result;
     };
     Object.defineProperty(this, "query", { value: query });
   }
 }
 
-/** What begins a transaction, in one round trip. */
-const BEGIN = `BEGIN; ${SET_GENERIC_PLAN}`;
+/** Begins a transaction and sets its plan mode in one round trip. */
+const BEGIN_STATEMENT = `BEGIN; ${SET_GENERIC_PLAN}`;
 
-function isText(query: unknown, text: string): query is pg.QueryConfig {
+function isStatement(query: unknown, text: string): query is pg.QueryConfig {
   return typeof query === "object" && query !== null && "text" in query && query.text === text;
 }

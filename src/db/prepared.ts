@@ -1,42 +1,51 @@
 import { Prisma } from "./generated/client/client.ts";
 
 /**
- * Begins a statement that each connection plans once, and not again with every call: planning what a claim or a report
- * sends takes longer than running it. Only for statements whose best plan is the same whatever their values are, and
- * whose texts are a few: a connection keeps every one of them.
+ * Put at the start of a statement, makes each connection prepare it and use one generic plan for it, instead of planning every
+ * call: planning the statements of a claim or a report takes longer than running them. Only for statements whose best plan
+ * does not depend on their values, and whose text has few variants: a connection keeps a plan for each text until it closes.
  */
-export const FORCED_GENERIC_PLAN = Prisma.raw("/* planned once */");
+export const FORCED_GENERIC_PLAN = Prisma.raw("/* generic plan */");
 
-/** Names for prepared statements: one for each such text; none, so that nothing is kept of it, for any other. */
+/**
+ * @returns a function that names prepared statements: a name for each text that starts with `FORCED_GENERIC_PLAN`, and the
+ *   empty name, under which the driver keeps nothing, for any other.
+ */
 export function preparedStatementNames(): (query: { readonly sql: string }) => string {
   const names = new Map<string, string>();
   return ({ sql }) => {
     if (!sql.trimStart().startsWith(FORCED_GENERIC_PLAN.sql)) return "";
-    const name = names.get(sql) ?? `planned_once_${names.size + 1}`;
+    const name = names.get(sql) ?? `generic_plan_${names.size + 1}`;
     names.set(sql, name);
     return name;
   };
 }
 
 /**
- * Makes a transaction plan such statements once whatever their values are. Left to itself, PostgreSQL compares costs that it
- * cannot know, and plans a claim of one job anew each time.
+ * Makes a transaction use generic plans from the first call on. By default PostgreSQL compares the estimated costs of a
+ * generic and a custom plan; its estimates are wrong here, and it would plan a claim of one job again at every call.
  */
 export const SET_GENERIC_PLAN = "SET LOCAL plan_cache_mode = force_generic_plan";
 
 /**
- * A table by whose rows a statement that is planned once finds others: `FROM ${estimateFewRows(rows, count)} AS n WHERE t.id = n.id`.
- * Of a list that it does not know PostgreSQL expects 100 rows; while `t` is small, reading all of it then looks cheaper
- * than finding a hundred, and what was planned so would still read all of it when it is large. Of a LIMIT that it does
- * not know it expects a tenth, and so of these two one row: then it finds each by its index, whatever there is in `t`.
+ * Wraps a list of rows that a statement with a generic plan joins to a table, as in
+ * `FROM ${estimateFewRows(rows, count)} AS n WHERE t.id = n.id`, so that the planner estimates one row.
+ *
+ * The planner assumes 100 rows for a list that is a parameter. While `t` is small, a scan of all of `t` then looks cheaper
+ * than 100 index look-ups, and the plan would still scan it when the table is large. For a LIMIT that is a parameter the
+ * planner assumes a tenth of the rows, so two of them bring 100 down to 1, and it looks up each row by the index of `t`.
+ * @param rows what stands after FROM, with its alias.
+ * @param count how many rows there are: both limits, so none is left out.
  */
 export function estimateFewRows(rows: Prisma.Sql, count: number): Prisma.Sql {
   return Prisma.sql`(SELECT * FROM (SELECT * FROM ${rows} LIMIT ${count}) AS tenth LIMIT ${count})`;
 }
 
 /**
- * How every session plans: without JIT, which compiles for 100 ms where the planner takes a statement of 2 ms for a long
- * one, and without reading whole tables. Every statement here reads a few rows by an index, and what was planned while a
- * table was small is still run when it is large: a claim of 100 jobs then read 10 million rows of a table with 40,000 jobs.
+ * The planner settings of every session:
+ * - No JIT: where the planner overestimates a statement of 2 ms, compiling it takes 100 ms.
+ * - No sequential scans, where an index can serve. Every statement here reads few rows by an index, and a plan that was made
+ *   while a table was small stays in use when it is large: with sequential scans, a claim of 100 jobs read 10 million rows
+ *   of a table with 40,000 jobs.
  */
 export const PLANNER_SETTINGS = { jit: "off", enable_seqscan: "off" };

@@ -9,14 +9,15 @@ import {
 } from "./generated/client/client.ts";
 
 /**
- * How rows read by hand-written SQL come to look like Prisma's own: the select list renames each column, and gives
- * enum values by the names that TypeScript and GraphQL use. test/storage proves it against Prisma, column by column.
+ * Converts rows between hand-written SQL and Prisma's form. Select lists rename each column to its field's name and return
+ * enum values in upper case, as TypeScript and GraphQL use them; `toRecord` does the opposite for rows that are written.
+ * test/db/rows.store.test.ts compares the result with Prisma's own, column by column.
  */
 
-/** Names of columns by the names of their fields. */
-const SNAKE_CASE = new Map<string, string>();
+/** Cache of column names by field name. */
+const COLUMN_NAMES = new Map<string, string>();
 
-/** The columns of these models that are of a native enum. */
+/** The fields of a model whose column is a native enum. */
 type EnumField<Model> = Model extends unknown
   ? {
       [Field in keyof Model]: NonNullable<Model[Field]> extends string
@@ -27,7 +28,7 @@ type EnumField<Model> = Model extends unknown
     }[keyof Model]
   : never;
 
-/** Columns of a native enum, of all tables that are read here; one that is missing does not compile. */
+/** The fields of all these models whose column is a native enum. A missing field is a compile error. */
 const ENUM_FIELDS = {
   jobKind: true,
   state: true,
@@ -43,11 +44,12 @@ const ENUM_FIELDS = {
   true
 >;
 
-/** Whether a column of this name is of a native enum, in whichever table. */
+/** Whether the field of this name is a native enum. A name means the same in every table. */
 export function isEnumField(field: string): boolean {
   return Object.hasOwn(ENUM_FIELDS, field);
 }
 
+/** Select lists of whole rows, in Prisma's form. */
 export const RUN_COLUMNS = selectList(Object.values(Prisma.WorkflowRunScalarFieldEnum));
 const NODE_FIELDS = Object.values(Prisma.NodeExecutionScalarFieldEnum);
 export const NODE_COLUMNS = selectList(NODE_FIELDS);
@@ -55,7 +57,7 @@ export const NODE_COLUMNS = selectList(NODE_FIELDS);
 export const NODE_COLUMNS_WITHOUT_PAYLOADS = selectList(
   NODE_FIELDS.filter((field) => field !== "inputPayload" && field !== "outputPayload"),
 );
-/** A report without its workspace: it is read beside its run, whose row has a column of the same name. */
+/** A stored report without its workspace: it is read in one row with its run, which has a column of the same name. */
 export type KeptReport = Omit<WorkerReport, "workspaceId">;
 export const REPORT_COLUMNS = selectList(
   Object.values(Prisma.WorkerReportScalarFieldEnum).filter((field) => field !== "workspaceId"),
@@ -63,7 +65,7 @@ export const REPORT_COLUMNS = selectList(
 export const EVENT_COLUMNS = selectList(Object.values(Prisma.FlightRecorderEventScalarFieldEnum));
 export const QUOTA_COLUMNS = selectList(Object.values(Prisma.QuotaScalarFieldEnum));
 
-/** Columns as a row of Prisma has them: by the names of the fields, and with the names of an enum's values. */
+/** @returns a select list that yields Prisma's form of these fields: their names, and enum values in upper case. */
 export function selectList(fields: readonly string[]): Prisma.Sql {
   const columns = fields.map((field) => {
     const column = `"${snakeCase(field)}"`;
@@ -72,30 +74,31 @@ export function selectList(fields: readonly string[]): Prisma.Sql {
   return Prisma.raw(columns.join(", "));
 }
 
-/** A JSON value as Prisma has it. */
+/** A JSON value as Prisma returns it. */
 export type JsonValue = Prisma.JsonValue;
 
-/** A field's name in the database. Remembered: a batch asks for the same names with every row. */
+/** @returns the column name of a field, such as `job_id` for `jobId`. Cached, because a batch needs it for every row. */
 export function snakeCase(field: string): string {
-  const known = SNAKE_CASE.get(field);
-  if (known !== undefined) return known;
+  const cached = COLUMN_NAMES.get(field);
+  if (cached !== undefined) return cached;
   const name = field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-  // Bounded: what is asked for are names of columns, and nothing that a client chooses.
-  SNAKE_CASE.set(field, name);
+  // The cache cannot grow without limit: the names are those of columns and never come from a client.
+  COLUMN_NAMES.set(field, name);
   return name;
 }
 
-/** An enum's value as the database stores it and as payloads show it. */
+/** An enum value in lower case, as the database stores it and event payloads show it (section 2). */
 export type DbEnum<Name extends string> = Lowercase<Name>;
 
+/** @returns the database's form of an enum value, such as `doc_edit` for `DOC_EDIT`. */
 export function toDbEnum<Name extends string>(name: Name): DbEnum<Name>;
 export function toDbEnum(name: string): string {
   return name.toLowerCase();
 }
 
 /**
- * A row as JSON that `json_to_recordset` reads back column by column: names and enum values as the database has
- * them, 64-bit numbers as text, times in UTC, bytes as PostgreSQL's hex. What is NULL is left out.
+ * @returns a row as an object whose JSON `json_to_recordset` can read column by column: column names, enum values in lower
+ *   case, 64-bit integers as text, times in UTC, bytes in PostgreSQL's hex format. NULL values are left out.
  */
 export function toRecord(row: object): Readonly<Record<string, unknown>> {
   const record: Record<string, unknown> = {};
@@ -106,17 +109,17 @@ export function toRecord(row: object): Readonly<Record<string, unknown>> {
   return record;
 }
 
-/** Rows as a parameter that `json_to_recordset` and its kin read back. */
+/** @returns rows in Prisma's form as one JSON parameter for `json_to_recordset` or `json_populate_recordset`. */
 export function toRecordset(rows: readonly object[]): Prisma.Sql {
   return recordset(rows.map(toRecord));
 }
 
-/** The same for rows that are by the names and with the words of the database already. */
+/** The same for rows that already have the database's column names and values. */
 export function recordset(records: readonly object[]): Prisma.Sql {
   return Prisma.sql`${JSON.stringify(records)}::json`;
 }
 
-/** A value as `toRecord` has it. */
+/** @returns a value of a row as it stands in `toRecord`. */
 export function toColumn(value: unknown, isEnum: boolean): unknown {
   if (typeof value === "string") return isEnum ? toDbEnum(value) : value;
   if (typeof value === "bigint") return value.toString();

@@ -8,33 +8,34 @@ import {
 } from "@prisma/driver-adapter-utils";
 import * as bindings from "@prisma/schema-engine-wasm/schema_engine_bg";
 
-/** TypeScript declares this with the browser's library only, which has no place in a server. */
+/** The part of the global `WebAssembly` that is used here: TypeScript declares it only in the library for browsers. */
 declare const WebAssembly: {
   instantiate(bytes: Uint8Array, imports: object): Promise<{ instance: { exports: { __wbindgen_start(): void } } }>;
 };
 
 declare global {
-  /** Where the engine leaves the text of a panic before it traps; it fails with a riddle when this is missing. */
+  /** The engine passes the text of a panic here before it aborts. Without it, the error says nothing about the cause. */
   var PRISMA_WASM_PANIC_REGISTRY: { set_message(message: string): void } | undefined;
 }
 
-/** The file that says what the tables should be. */
+/** The path of prisma/schema.prisma. */
 export const SCHEMA_FILE = fileURLToPath(new URL("../../prisma/schema.prisma", import.meta.url));
 
 export interface OpenSchemaEngine {
   readonly engine: bindings.SchemaEngine;
-  /** What the database said: the engine's own error names only the number under which the adapter keeps it. */
+  /** @returns the database's error behind an error of the engine, which contains only the error's id in the adapter; otherwise
+   *   the error itself. */
   causeOf(error: unknown): unknown;
-  /** Closes its connections, too: one of them holds a lock for as long as it lives. */
+  /** Frees the engine and closes its connections, one of which holds an advisory lock until then. */
   close(): Promise<void>;
 }
 
 /**
- * Prisma's own schema engine, from its WebAssembly build on npm: the CLI would download a native binary instead,
- * and a start must need no network. It keeps `_prisma_migrations`, so `prisma migrate deploy` stays interchangeable.
+ * Opens Prisma's schema engine, in its WebAssembly build from npm. The CLI would download a native binary instead, and a
+ * start must not need the network. The engine maintains `_prisma_migrations`, so that `prisma migrate deploy` still works.
  */
 export async function openSchemaEngine(adapters: SqlMigrationAwareDriverAdapterFactory): Promise<OpenSchemaEngine> {
-  await load();
+  await loadEngine();
   const connections: SqlDriverAdapter[] = [];
   const { provider, adapterName } = adapters;
   const connect = async () => {
@@ -59,28 +60,28 @@ export async function openSchemaEngine(adapters: SqlMigrationAwareDriverAdapterF
   };
 }
 
-let loading: Promise<void> | undefined;
+let engineLoaded: Promise<void> | undefined;
 
-function load(): Promise<void> {
-  loading ??= (async () => {
+function loadEngine(): Promise<void> {
+  engineLoaded ??= (async () => {
     const file = `${createRequire(import.meta.url)
       .resolve("@prisma/schema-engine-wasm/schema_engine_bg")
       .slice(0, -".js".length)}.wasm`;
-    const imports = { "./schema_engine_bg.js": withTimersThatHoldNothing(bindings) };
+    const imports = { "./schema_engine_bg.js": withUnrefTimers(bindings) };
     const { instance } = await WebAssembly.instantiate(await readFile(file), imports);
     globalThis.PRISMA_WASM_PANIC_REGISTRY ??= {
       set_message(message) {
-        throw new Error(`Prisma's schema engine gave up: ${message}`);
+        throw new Error(`Prisma's schema engine failed: ${message}`);
       },
     };
     bindings.__wbg_set_wasm(instance.exports);
     instance.exports.__wbindgen_start();
   })();
-  return loading;
+  return engineLoaded;
 }
 
-/** The engine never takes back the timers of its locks: a process that has nothing else to do would wait for 10 seconds. */
-function withTimersThatHoldNothing(functions: object): object {
+/** Makes the engine's timers not keep the process alive: it never clears those of its locks, and an exit would wait 10 s. */
+function withUnrefTimers(functions: object): object {
   const entries: [string, unknown][] = Object.entries(functions);
   const setTimer = (callback: () => void, ms: number) => setTimeout(callback, ms).unref();
   return Object.fromEntries(

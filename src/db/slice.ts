@@ -1,24 +1,23 @@
 import { Prisma } from "./generated/client/client.ts";
 
 /**
- * Parts of lists, by keyset: a page starts after the key of a row instead of after a number of rows, so that rows
- * inserted meanwhile neither repeat nor hide any.
+ * Keyset pagination: a page starts after the key of a row, not after a number of rows. So rows that are inserted between two
+ * pages neither repeat a row nor hide one.
  */
 
-/** A part of a list: at most `limit` rows strictly between two keys, from the list's start or from its end. */
+/** A page of a list: at most `limit` rows strictly between two keys, counted from the start or from the end of the list. */
 export interface Slice<Key> {
   readonly limit: number;
   readonly after?: Key | undefined;
   readonly before?: Key | undefined;
-  /** Read from the end towards the start. */
+  /** Whether rows are taken from the end of the list; they are then read in the reverse order. */
   readonly fromEnd: boolean;
 }
 
 /**
- * What follows the WHERE clause of a statement that reads the same slice of many short lists, each in ascending order
- * of one column.
- * @param column the key; unique within each list.
- * @returns further conditions, ORDER BY and LIMIT.
+ * The end of a statement that reads a page of a list in ascending order of one column.
+ * @param column the key: unique within the list.
+ * @returns further conditions for the WHERE clause (starting with AND), then ORDER BY and LIMIT.
  */
 export function sliceClauses(column: Prisma.Sql, { limit, after, before, fromEnd }: Slice<number>): Prisma.Sql {
   const above = after === undefined ? Prisma.empty : Prisma.sql`AND ${column} > ${after}`;
@@ -26,7 +25,7 @@ export function sliceClauses(column: Prisma.Sql, { limit, after, before, fromEnd
   return Prisma.sql`${above} ${below} ORDER BY ${column} ${fromEnd ? Prisma.sql`DESC` : Prisma.sql`ASC`} LIMIT ${limit}`;
 }
 
-/** Rows by the id that `idOf` gives, each list in the order of the rows. */
+/** @returns the rows grouped by the id that `idOf` gives. Each group keeps the order of the rows. */
 export function groupBy<Row>(rows: readonly Row[], idOf: (row: Row) => string): ReadonlyMap<string, Row[]> {
   const lists = new Map<string, Row[]>();
   for (const row of rows) {

@@ -2,49 +2,53 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { TryAgainError } from "../errors.ts";
 import { Prisma, type PrismaClient } from "./generated/client/client.ts";
 
-/** An open transaction: what is written with it commits together, or not at all. */
+/** An open transaction. Everything that is written with it commits together, or nothing does. */
 export type Transaction = Prisma.TransactionClient;
 
-/** What every command needs: the database, and somebody to tell after a commit that there is something to read. */
+/** What every command needs: the database, and the notifier of commits. */
 export interface CommandContext {
   readonly prisma: PrismaClient;
-  /** A hint for the feed; lost, it delays the feed by its poll interval. */
+  /** Tells the feed after a commit that there may be new events. If the hint is lost, they are found at the next poll. */
   readonly notifyCommit: () => void;
 }
 
-const ATTEMPTS = 4;
+const MAX_ATTEMPTS = 4;
 
 /**
- * Runs `work` in one transaction: all of it commits, or nothing. `work` may run again, from the start, when the
- * database chose this transaction to give way; so it must have no effect outside `tx`.
- * @throws TryAgainError when it gave way too often, or the connection broke before the commit. Nothing was kept then.
+ * Runs `work` in one transaction: all of it commits, or nothing does. After a deadlock, a serialisation failure or a timeout
+ * the transaction is rolled back and `work` runs again from the start, so it must have no effect outside `tx` (section 4).
+ * @returns what `work` returned, after the commit.
+ * @throws TryAgainError when every attempt was rolled back, or the connection broke before the COMMIT: nothing was kept.
+ * @throws Error of a connection that broke during the COMMIT: it may have been kept (`isOutcomeUnknown`).
  */
 export function inTransaction<T>(context: CommandContext, work: (tx: Transaction) => Promise<T>): Promise<T> {
-  return runWithRetry(context, (begins, commits) =>
+  return runWithRetry(context, (onBegin, onCommit) =>
     context.prisma.$transaction(async (tx) => {
-      begins();
-      const value = await work(tx);
-      commits();
-      return value;
+      onBegin();
+      const result = await work(tx);
+      onCommit();
+      return result;
     }),
   );
 }
 
 /**
- * The same for `work` that writes with one statement only: that is a transaction by itself, without the round trips of
- * BEGIN and COMMIT.
+ * The same for `work` that writes with a single statement. The statement is a transaction by itself, which saves the round
+ * trips of BEGIN and COMMIT.
+ * @throws TryAgainError when every attempt was rolled back, or the statement was never sent: nothing was kept.
+ * @throws Error of a connection that broke during the statement: it may have been kept (`isOutcomeUnknown`).
  */
 export function inSingleStatement<T>(context: CommandContext, work: (db: PrismaClient) => Promise<T>): Promise<T> {
-  return runWithRetry(context, (begins, commits) => {
-    begins();
-    commits();
+  return runWithRetry(context, (onBegin, onCommit) => {
+    onBegin();
+    onCommit();
     return work(context.prisma);
   });
 }
 
 /**
- * Reads what a command needs before its transaction. It changes nothing, so however it failed it may be repeated.
- * @throws TryAgainError when the database gave way, or the connection broke, too often.
+ * Runs a read, and repeats it after a timeout or a broken connection: a read changes nothing, so repeating it is always safe.
+ * @throws TryAgainError when every attempt timed out or lost its connection.
  */
 export async function readWithRetry<T>(read: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
@@ -52,40 +56,40 @@ export async function readWithRetry<T>(read: () => Promise<T>): Promise<T> {
       return await read();
     } catch (error) {
       if (!wasRolledBack(error) && !connectionBroke(error)) throw error;
-      if (attempt === ATTEMPTS) throw new TryAgainError();
+      if (attempt === MAX_ATTEMPTS) throw new TryAgainError();
       await pauseAfter(attempt);
     }
   }
 }
 
-/** @param run calls `begins` when it has a connection that works, `commits` when all that is left to do is the commit. */
+/** @param run calls `onBegin` once it has a working connection, and `onCommit` when only the COMMIT is left to do. */
 async function runWithRetry<T>(
   context: CommandContext,
-  run: (begins: () => void, commits: () => void) => Promise<T>,
+  run: (onBegin: () => void, commits: () => void) => Promise<T>,
 ): Promise<T> {
   for (let attempt = 1; ; attempt++) {
-    let begun = false;
-    let committing = false;
+    let hasBegun = false;
+    let isCommitting = false;
     try {
       const result = await run(
         () => {
-          begun = true;
+          hasBegun = true;
         },
         () => {
-          committing = true;
+          isCommitting = true;
         },
       );
       context.notifyCommit();
       return result;
     } catch (error) {
-      // The pool hands out a connection once more that broke while nobody used it: the next one may be sound.
-      if (wasRolledBack(error) || (!begun && connectionBroke(error))) {
-        if (attempt === ATTEMPTS) throw new TryAgainError();
+      // The pool may hand out a connection that broke while it was idle. Nothing was sent yet, and the next one may work.
+      if (wasRolledBack(error) || (!hasBegun && connectionBroke(error))) {
+        if (attempt === MAX_ATTEMPTS) throw new TryAgainError();
         await pauseAfter(attempt);
-      } else if ((!committing && connectionBroke(error)) || wasNeverSent(error)) {
+      } else if ((!isCommitting && connectionBroke(error)) || wasNeverSent(error)) {
         throw new TryAgainError("The database connection broke. Nothing was kept; send the same again.");
       } else {
-        // A connection that broke while the commit was under way leaves open whether it was kept: that is no TRY_AGAIN.
+        // If the connection broke during the COMMIT, the changes may have been kept. TRY_AGAIN would say that they were not.
         throw error;
       }
     }
@@ -96,7 +100,7 @@ function pauseAfter(attempt: number): Promise<void> {
   return sleep(2 ** attempt * 5 * (0.5 + Math.random()));
 }
 
-/** Deadlock, serialisation failure, lock and statement timeouts, no connection or no time left: rolled back for sure. */
+/** Whether the transaction was certainly rolled back: deadlock, serialisation failure, timeout, or no free connection. */
 function wasRolledBack(error: unknown): boolean {
   if (hadNoConnection(error)) return true;
   const state = sqlState(error);
@@ -108,25 +112,25 @@ function connectionBroke(error: unknown): boolean {
   const state = sqlState(error);
   if (state !== undefined) return state.startsWith("08") || state.startsWith("57P") || state === "25P03";
   if (isPrismaError(error, ["P1001", "P1002", "P1008", "P1017", "P2010"])) {
-    return BROKEN.test(error.message) || /terminat|closed|reset|refused|timed out/i.test(error.message);
+    return BROKEN_CONNECTION.test(error.message) || /terminat|closed|reset|refused|timed out/i.test(error.message);
   }
-  return error instanceof Error && BROKEN.test(error.message);
+  return error instanceof Error && BROKEN_CONNECTION.test(error.message);
 }
 
-/** As Node and `pg` say it of a socket, which another one may have closed before or while it is written to, or read. */
-const BROKEN = /Connection terminated|ECONN(?:RESET|REFUSED|ABORTED)|EPIPE|ETIMEDOUT|not queryable/i;
+/** How Node and `pg` report a connection that closed before or while it was used. */
+const BROKEN_CONNECTION = /Connection terminated|ECONN(?:RESET|REFUSED|ABORTED)|EPIPE|ETIMEDOUT|not queryable/i;
 
-/** Whether a failed command may yet have been kept: its connection broke while the commit was under way. */
+/** Whether a command that failed with this error may have been kept: its connection broke during the COMMIT. */
 export function isOutcomeUnknown(error: unknown): boolean {
   return connectionBroke(error);
 }
 
-/** Neither of those in the pool nor a new one, in time. */
+/** Whether no connection was available in time, neither a free one of the pool nor a new one. */
 function hadNoConnection(error: unknown): boolean {
   return error instanceof Error && /timeout exceeded when trying to connect|connection timeout/i.test(error.message);
 }
 
-/** The driver knew that the connection was broken, and kept the statement to itself: a COMMIT, too. */
+/** Whether the driver already knew that the connection was broken and did not send the statement, even if it was a COMMIT. */
 function wasNeverSent(error: unknown): boolean {
   return error instanceof Error && /not queryable/i.test(error.message);
 }
@@ -135,10 +139,10 @@ function isPrismaError(error: unknown, codes: readonly string[]): error is Prism
   return error instanceof Prisma.PrismaClientKnownRequestError && codes.includes(error.code);
 }
 
-/** PostgreSQL's own code for an error, where Prisma passes it on. */
+/** @returns the SQLSTATE of an error, such as `40P01`; undefined where it has none. */
 export function sqlState(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined;
-  // The embedded database's COMMIT raises its own error, with nothing of Prisma around it.
+  // An error at the COMMIT of the embedded database is not wrapped by Prisma.
   if (error.name === "error" && "severity" in error && "code" in error && typeof error.code === "string") {
     return error.code;
   }

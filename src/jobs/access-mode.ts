@@ -2,26 +2,29 @@ import { z } from "zod";
 import type { AiJob } from "../db/generated/client/client.ts";
 import { boundedText } from "./input-text.ts";
 
-/** Something outside this server that a job reads or writes, such as one document or a part of it. */
+/** The schema of a reference to something outside this server, such as a document or a part of it (section 3). */
 export const entityRefSchema = z.object({
   entityKind: boundedText(200),
   entityId: boundedText(500),
   selector: boundedText(2000).nullish(),
 });
 
+/** A reference to something outside this server. */
 export type EntityRef = z.infer<typeof entityRefSchema>;
 
-const storedRefs = z.array(entityRefSchema);
+const storedRefsSchema = z.array(entityRefSchema);
 
-/** A job's `entity_refs`, as they were validated on the way in. */
+/** @returns a job's `entity_refs`. They were validated at the submit. @throws ZodError if the stored value is malformed. */
 export function entityRefsOf(job: Pick<AiJob, "entityRefs">): readonly EntityRef[] {
-  return storedRefs.parse(job.entityRefs);
+  return storedRefsSchema.parse(job.entityRefs);
 }
 
 /**
- * Why a job may not have written these entities; null where it may (section 6). A reference without a selector covers
- * the whole entity; one with a selector covers that part alone.
- * @param count how many a report says were written, by name or not.
+ * Decides whether a job's access mode allows what a report says was written (section 6). A reference without a selector covers
+ * the whole entity; a reference with a selector covers only that part.
+ * @param written the written entities that the report names.
+ * @param count the report's number of written entities, which may be larger than the number of named ones.
+ * @returns why it is not allowed; null where it is.
  */
 export function refuseWrites(
   job: Pick<AiJob, "accessMode" | "entityRefs">,
@@ -43,6 +46,6 @@ export function refuseWrites(
 }
 
 function covers(allowed: EntityRef, entity: EntityRef): boolean {
-  const same = allowed.entityKind === entity.entityKind && allowed.entityId === entity.entityId;
-  return same && (allowed.selector == null || allowed.selector === entity.selector);
+  const isSameEntity = allowed.entityKind === entity.entityKind && allowed.entityId === entity.entityId;
+  return isSameEntity && (allowed.selector == null || allowed.selector === entity.selector);
 }

@@ -10,10 +10,11 @@ import { mayBecome, transitionTo } from "./state.ts";
 import { type WrittenVersion, writeVersions } from "./store.ts";
 import { lockTree } from "./tree.ts";
 
+/** The input of a cancellation. */
 export interface CancelAiJob {
   readonly jobId: string;
   readonly reason: string;
-  /** All its descendants as well, those that have ended apart. */
+  /** Whether its descendants that have not ended are cancelled, too. Default: false. */
   readonly includeChildren?: boolean;
 }
 
@@ -21,8 +22,10 @@ export interface CancelAiJob {
 export type CancelError = NotFoundError | JobPoisonedError | IllegalTransitionError;
 
 /**
- * Cancels a job that has not ended. A worker busy with it is told STOP_CANCELLED at its next call; nothing is killed.
- * @returns the job as it is now, or why nothing was changed.
+ * Cancels a job that has not ended (section 4). A worker that is busy with it is not interrupted: its next call is answered
+ * with STOP_CANCELLED.
+ * @returns the cancelled job, or why nothing was changed.
+ * @throws TryAgainError when every attempt was rolled back, or the connection broke before the commit: nothing was kept.
  */
 export function cancelAiJob(
   context: CommandContext,
@@ -46,41 +49,42 @@ async function cancel(
   if (refusal) return refusal;
   const detail = redactText(reason);
   const [cancelled] = await cancelLockedJobs(tx, [job], by, detail);
-  if (!cancelled) throw new Error("One job that is cancelled makes one record.");
-  await cancelLockedJobs(tx, tree?.below ?? [], by, detail, jobId);
+  if (!cancelled) throw new Error("The cancellation of one job must write one version.");
+  await cancelLockedJobs(tx, tree?.descendants ?? [], by, detail, jobId);
   return cancelled.job;
 }
 
-/** Why a job cannot be cancelled; null where it can. */
+/** @returns why a job cannot be cancelled; null where it can. */
 export function refuseCancel(job: JobSummary): Exclude<CancelError, NotFoundError> | null {
   if (job.state === "POISONED") return new JobPoisonedError(job);
   return mayBecome(job.state, "CANCELLED") ? null : new IllegalTransitionError(job.state, "CANCELLED");
 }
 
 /**
- * Cancels jobs that can be, in a fixed number of statements, however many they are.
- * @param detail why, redacted already.
- * @param cancelledWith the job that was named, where these are cancelled as its descendants.
+ * Cancels locked jobs, in one statement for all of them. The caller has checked that each can be cancelled (`refuseCancel`).
+ * @param detail the reason, already redacted.
+ * @param namedAncestorId the job that the caller named, where these jobs are cancelled as its descendants.
+ * @returns the written versions, in the order of `jobs`.
  */
 export async function cancelLockedJobs<Job extends LockedJobSummary>(
   tx: Transaction,
   jobs: readonly Job[],
   by: Actor,
   detail: string,
-  cancelledWith?: string,
+  namedAncestorId?: string,
 ): Promise<readonly WrittenVersion<Job>[]> {
-  const origin = cancelledWith === undefined ? {} : { cancelled_with: cancelledWith };
-  const endings = jobs.flatMap(({ workflowRunId: id, now: finishedAt }): RunEnd[] =>
+  const origin = namedAncestorId === undefined ? {} : { cancelled_with: namedAncestorId };
+  const runEnds = jobs.flatMap(({ workflowRunId: id, now: finishedAt }): RunEnd[] =>
     id ? [{ id, state: "CANCELLED", errorMessage: detail, finishedAt }] : [],
   );
   return writeVersions(
     tx,
     jobs.map((job) => ({
       job,
-      // Outputs may stand while a person decides on them, and not in a job that was cancelled (section 3).
+      // A job that awaits a decision has outputs; a cancelled job has none (section 3).
       set: { ...transitionTo(job, "CANCELLED", "cancelled"), jobOutputs: null, runAfter: null },
       event: { type: "STATE_CHANGED", by, payload: { reason: "cancelled", detail, ...origin } },
     })),
-    endRunsCte(endings),
+    endRunsCte(runEnds),
   );
 }

@@ -4,56 +4,56 @@ import { type JsonValue, snakeCase, toDbEnum } from "../db/rows.ts";
 import type { JobOrigin } from "../log/read.ts";
 
 /**
- * Which jobs: every condition that is given must hold. A field that is null or left out is no condition. A list asks
- * for any one of its values, so an empty list matches no job; repeated values change nothing.
+ * Selects jobs: all given conditions must hold. A field that is null or left out is no condition. A list matches any of its
+ * values, so an empty list matches no job; repeated values have no effect.
  */
 export interface JobFilter {
   readonly states?: readonly JobState[] | null | undefined;
   readonly kinds?: readonly JobKind[] | null | undefined;
   readonly protocolId?: string | null | undefined;
   readonly parentJobId?: string | null | undefined;
-  /** Exclusive, as is `createdBefore`: a job created at this very millisecond does not match. */
+  /** Exclusive, as `createdBefore` is: a job that was created in exactly this millisecond does not match. */
   readonly createdAfter?: Date | null | undefined;
   readonly createdBefore?: Date | null | undefined;
 }
 
-/** One condition of a filter together with its value, in every form in which the server asks it. */
+/** One condition of a filter with its value, in every form in which the server needs it. */
 export interface JobCondition {
-  /** On the columns of `ai_jobs`, by their bare names. */
-  readonly sql: Prisma.Sql | OneOf;
-  /** The same for a job in memory: `state` apart, all that it looks at never changes. */
+  /** A condition on the columns of `ai_jobs`, by their names without a table. */
+  readonly sql: Prisma.Sql | EnumCondition;
+  /** The same condition for a job in memory. Apart from the state, it uses only values that never change. */
   readonly matches: (job: JobOrigin, state: JobState) => boolean;
-  /** How a bulk action keeps the value: with the words of the database. */
+  /** The value as a bulk action stores it, with enum values as in the database. */
   readonly stored: JsonValue;
-  /** Set for a list without values: no job can match it. */
+  /** True for an empty list, which no job can match. */
   readonly isEmpty?: boolean;
 }
 
 /**
- * A condition on one of the columns that lead the index by which lists are read: apart from the others, because a
- * statement reads that index once for each value (see `selectJobs`).
+ * A condition on one of the enum columns at the start of the index for lists. It is not SQL, because `selectJobs` scans that
+ * index once for each value.
  */
-export interface OneOf {
+export interface EnumCondition {
   readonly column: "state" | "job_kind";
-  /** In the words of the database, each once: a repeated one would find its jobs twice. */
-  readonly words: readonly string[];
+  /** The values as in the database, each once: a repeated value would return its jobs twice. */
+  readonly dbValues: readonly string[];
 }
 
 type JobConditions = { readonly [Field in keyof Required<JobFilter>]: JobConditionOf<NonNullable<JobFilter[Field]>> };
 type JobConditionOf<Value> = (value: Value) => JobCondition;
 
 /**
- * What each field of a filter means: the only place that says so. Lists, counts, subscriptions and bulk actions all
- * work from this table. A field without an entry does not compile, because one that a statement overlooked would be a
- * condition that holds for every job, and a bulk action would change jobs that nobody named.
+ * Defines what each field of a filter means, for lists, counts, subscriptions and bulk actions alike. A field without an entry
+ * is a compile error: a statement that ignored it would match every job, and a bulk action would change jobs that nobody
+ * selected.
  */
 const CONDITIONS: JobConditions = {
   states: (states) => ({
-    ...oneOf("state", states),
+    ...enumCondition("state", states),
     matches: (_job, state) => states.includes(state),
   }),
   kinds: (kinds) => ({
-    ...oneOf("job_kind", kinds),
+    ...enumCondition("job_kind", kinds),
     matches: ({ jobKind }) => kinds.includes(jobKind),
   }),
   protocolId: (protocolId) => ({
@@ -78,9 +78,9 @@ const CONDITIONS: JobConditions = {
   }),
 };
 
-function oneOf(column: OneOf["column"], values: readonly string[]) {
+function enumCondition(column: EnumCondition["column"], values: readonly string[]) {
   const stored = values.map((value) => toDbEnum(value));
-  return { sql: { column, words: [...new Set(stored)] }, stored, isEmpty: stored.length === 0 };
+  return { sql: { column, dbValues: [...new Set(stored)] }, stored, isEmpty: stored.length === 0 };
 }
 
 const FIELDS = Object.keys(CONDITIONS).filter(isField);
@@ -89,7 +89,7 @@ function isField(name: string): name is keyof JobFilter {
   return Object.hasOwn(CONDITIONS, name);
 }
 
-/** The conditions that a filter gives: none for a filter that matches every job. */
+/** @returns the conditions that a filter gives; none for a filter that matches every job. */
 export function conditionsOf(filter: JobFilter): readonly JobCondition[] {
   return FIELDS.flatMap((field) => conditionOf(filter, field) ?? []);
 }
@@ -100,15 +100,16 @@ function conditionOf<Field extends keyof JobFilter>(filter: JobFilter, field: Fi
 }
 
 /**
- * The filter as a predicate on a job in a state: the state is apart because a subscription asks for that before a
- * change, too. What does not depend on the job is worked out here, once for a subscriber and not for each event.
+ * @returns the filter as a predicate on a job and a state. The state is a separate argument, because a subscription also asks
+ *   whether a job matched in its state before a change. Whatever does not depend on the job is computed here, once for each
+ *   subscriber and not for each event.
  */
 export function matcherOf(filter: JobFilter): (job: JobOrigin, state: JobState) => boolean {
   const conditions = conditionsOf(filter);
   return (job, state) => conditions.every(({ matches }) => matches(job, state));
 }
 
-/** The filter as a bulk action keeps it: names and words of the database, and only the conditions that are given. */
+/** @returns the filter as a bulk action stores it: column names, enum values as in the database, only the given conditions. */
 export function toStoredFilter(filter: JobFilter): Readonly<Record<string, JsonValue>> {
   return Object.fromEntries(
     FIELDS.flatMap((field) => {

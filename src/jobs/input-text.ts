@@ -3,8 +3,8 @@ import type { JsonValue } from "../db/rows.ts";
 import { type Level, levelOf } from "../json-walk.ts";
 
 /**
- * The shapes that every text and every JSON value from outside must have (section 3): no U+0000, no lone surrogate,
- * no number beyond 2^53 - 1; within a size, and not nested without end.
+ * Schemas for every text and JSON value from outside (section 3): no U+0000, no lone surrogate, no number beyond 2^53 - 1, and
+ * limits of size and depth. PostgreSQL cannot store the first two, and JavaScript clients would round such a number.
  */
 
 const NOT_TEXT = "must not contain U+0000 or a lone surrogate";
@@ -13,22 +13,23 @@ function isText(text: string): boolean {
   return text.isWellFormed() && !text.includes("\0");
 }
 
-/** A text of at most `most` UTF-16 units, with at least one unless `least` is 0. */
+/** @returns a schema for a text of `min` to `max` UTF-16 code units. */
 export function boundedText(max: number, min = 1) {
   return z.string().min(min).max(max).refine(isText, NOT_TEXT);
 }
 
-/** Whether the database can hold this moment as JavaScript writes it. */
+/** Whether PostgreSQL can read this time in JavaScript's ISO format: in the years 1 to 9999. */
 export function isStorableDate(date: Date): boolean {
   const year = date.getUTCFullYear();
   return year >= 1 && year <= 9999;
 }
 
-const DEEPEST = 100;
+/** The largest depth of nested lists and objects in a JSON value. */
+const MAX_DEPTH = 100;
 
 /**
- * A JSON value of at most `mostBytes` bytes of UTF-8, or null.
- * GraphQL's JSON scalar has made sure that it is one; this is about what the database and other readers can hold.
+ * @returns a schema for a JSON value of at most `maxBytes` bytes of UTF-8, or null. GraphQL's JSON scalar has already checked
+ *   that the value is JSON; the schema checks that the database and other programs can store and read it.
  */
 export function boundedJson(maxBytes: number) {
   return z
@@ -44,13 +45,19 @@ interface Fault {
   readonly path: readonly (string | number)[];
 }
 
-function sizeFault(value: unknown, max: number): Fault | undefined {
+function sizeFault(value: unknown, maxBytes: number): Fault | undefined {
   const bytes = Buffer.byteLength(JSON.stringify(value ?? null));
-  return bytes > max ? { message: `is ${bytes} bytes of JSON; at most ${max} are kept`, path: [] } : undefined;
+  return bytes > maxBytes
+    ? { message: `is ${bytes} bytes of JSON; at most ${maxBytes} bytes are allowed`, path: [] }
+    : undefined;
 }
 
+/**
+ * Finds the first fault in a JSON value. It walks with a list of levels instead of recursion, because a deeply nested value could
+ * overflow the call stack before its depth is refused.
+ */
 function faultOf(root: unknown): Fault | undefined {
-  const message = faultOfOne(root, 0);
+  const message = faultOfValue(root, 0);
   if (message) return { message, path: [] };
   let level = levelOf(root, 1);
   while (level) {
@@ -60,29 +67,30 @@ function faultOf(root: unknown): Fault | undefined {
     }
     const value = level.values[level.nextIndex++];
     const depth: number = level.context;
-    const fault = faultOfOne(value, depth);
+    const fault = faultOfValue(value, depth);
     if (fault) return { message: fault, path: pathTo(level) };
     level = levelOf(value, depth + 1, level) ?? level;
   }
   return undefined;
 }
 
-function faultOfOne(value: unknown, depth: number): string | undefined {
+/** @returns what is wrong with a single value, without the values inside it; undefined where nothing is. */
+function faultOfValue(value: unknown, depth: number): string | undefined {
   if (typeof value === "string" && !isText(value)) return NOT_TEXT;
   if (typeof value === "number" && !(Math.abs(value) <= Number.MAX_SAFE_INTEGER)) {
     return "has a number beyond 2^53 - 1, which other readers would round; send it as a string";
   }
   if (typeof value !== "object" || value === null) return undefined;
-  if (depth === DEEPEST) return `is nested deeper than ${DEEPEST} levels`;
+  if (depth === MAX_DEPTH) return `is nested deeper than ${MAX_DEPTH} levels`;
   return Array.isArray(value) || Object.keys(value).every(isText) ? undefined : `has a key that ${NOT_TEXT}`;
 }
 
-/** To the value that was taken last of the innermost level. */
+/** @returns the path from the root to the value that was visited last in the innermost level. */
 function pathTo(innermost: Level<number>): readonly (string | number)[] {
   const path: (string | number)[] = [];
   for (let level: Level<number> | undefined = innermost; level; level = level.parent) {
-    const at = level.nextIndex - 1;
-    path.unshift(level.keys?.[at] ?? at);
+    const index = level.nextIndex - 1;
+    path.unshift(level.keys?.[index] ?? index);
   }
   return path;
 }

@@ -7,63 +7,69 @@ import type { Transaction } from "../db/transaction.ts";
 import { type EventDraft, eventOf } from "../log/event.ts";
 import { canonicalText } from "../log/hash.ts";
 
-/** How a job's first version is written. */
+/** Writes the first version of a job. */
 
-/** What only the database knows of a new job, by its expressions: its place in the log, its time, and so its hash. */
-const POSITION = {
-  orderXid: "place.order_xid",
-  chainHash: "place.hash",
-  createdAt: "place.now",
-  updatedAt: "place.now",
+/**
+ * The columns whose values only the database knows, with their SQL expressions: the position in the log and the time, and
+ * therefore the hash, which covers both.
+ */
+const DATABASE_EXPRESSIONS = {
+  orderXid: "log_position.order_xid",
+  chainHash: "log_position.hash",
+  createdAt: "log_position.now",
+  updatedAt: "log_position.now",
 } as const satisfies Partial<Record<JobField, string>>;
 
-/** A new job, but for what only the database knows. */
-export type NewJob = Omit<AiJob, keyof typeof POSITION>;
+/** A new job without the columns whose values only the database knows. */
+export type NewJob = Omit<AiJob, keyof typeof DATABASE_EXPRESSIONS>;
 
 const COLUMNS = Prisma.raw(JOB_FIELDS.map(snakeCase).join(", "));
 const VALUES = Prisma.raw(JOB_FIELDS.map(valueOf).join(", "));
 
-/** What is read back. All else is stored as it was sent: no column is left to a default, and no trigger changes one. */
-const RETURNED = JOB_FIELDS.filter(isPosition);
+/** The columns that are read back. All others are stored as sent: none uses a default, and no trigger changes one. */
+const RETURNED = JOB_FIELDS.filter(isSetByDatabase);
 const RETURNED_LIST = selectList(RETURNED);
 const RETURNED_COLUMNS = Prisma.raw(RETURNED.map(snakeCase).join(", "));
 
 function valueOf(field: JobField): string {
-  return isPosition(field) ? POSITION[field] : `job.${snakeCase(field)}`;
+  return isSetByDatabase(field) ? DATABASE_EXPRESSIONS[field] : `job.${snakeCase(field)}`;
 }
 
-function isPosition(field: JobField): field is keyof typeof POSITION {
-  return Object.hasOwn(POSITION, field);
+function isSetByDatabase(field: JobField): field is keyof typeof DATABASE_EXPRESSIONS {
+  return Object.hasOwn(DATABASE_EXPRESSIONS, field);
 }
 
-/** Only the database knows a new job's place in the log and its time: the statement puts them into the event. */
-const UNKNOWN_POSITION = { orderXid: 0n, recordedAt: new Date(0) };
+/** Stands in for the position and the time of the event until the statement sets them. */
+const PLACEHOLDER_POSITION = { orderXid: 0n, recordedAt: new Date(0) };
 
 /**
- * Inserts a job as `queued`, version 1, with its event, and the workspace where it is the first of one.
+ * Inserts a job as `queued`, version 1, with its event, and inserts its workspace if this is the first job of it. It is one
+ * statement, so it needs no transaction around it.
  *
- * One statement does it all, so that it needs no transaction around it. The hash covers the transaction's id and the
- * database's clock: its text goes there with a mark for each of the two, which nobody outside can know beforehand.
- * @returns undefined where the workspace has a job with this idempotency key already; nothing was written then.
+ * The event's hash covers the transaction id and the database's time, which are known only there. So the hashed text is sent
+ * with a placeholder for each of the two, and the statement replaces them and computes the hash. The placeholders are random
+ * UUIDs: a fixed text could also occur in what a client submitted, and would be replaced there, too.
+ * @returns the job as stored; undefined where the workspace already has a job with this idempotency key. Nothing was written
+ *   then.
  */
 export async function insertJob(db: Transaction, job: NewJob, draft: EventDraft): Promise<AiJob | undefined> {
-  const event = eventOf(job, undefined, draft, UNKNOWN_POSITION);
-  const mark = { orderXid: randomUUID(), recordedAt: randomUUID() };
-  const text = canonicalText(event, mark.orderXid, mark.recordedAt);
-  const [row] = await db.$queryRaw<Pick<AiJob, keyof typeof POSITION>[]>`
-    ${FORCED_GENERIC_PLAN} WITH here AS MATERIALIZED (
+  const event = eventOf(job, undefined, draft, PLACEHOLDER_POSITION);
+  const placeholders = { orderXid: randomUUID(), recordedAt: randomUUID() };
+  const text = canonicalText(event, placeholders.orderXid, placeholders.recordedAt);
+  const [row] = await db.$queryRaw<Pick<AiJob, keyof typeof DATABASE_EXPRESSIONS>[]>`
+    ${FORCED_GENERIC_PLAN} WITH clock AS MATERIALIZED (
       SELECT current_order_xid() AS order_xid, date_trunc('milliseconds', clock_timestamp()) AS now
-    ), place AS MATERIALIZED (
+    ), log_position AS MATERIALIZED (
       SELECT order_xid, now, encode(sha256(convert_to(
-        replace(replace(${text}, ${mark.orderXid}, order_xid::text),
-          ${mark.recordedAt}, to_char(now AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')),
+        replace(replace(${text}, ${placeholders.orderXid}, order_xid::text),
+          ${placeholders.recordedAt}, to_char(now AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')),
         'UTF8')), 'hex') AS hash
-      FROM here
+      FROM clock
     ), workspace AS (
       INSERT INTO workspaces (workspace_id) VALUES (${job.workspaceId}::uuid) ON CONFLICT DO NOTHING
     ), submitted AS (
       INSERT INTO ai_jobs (${COLUMNS}) SELECT ${VALUES}
-      FROM place, json_populate_recordset(NULL::ai_jobs, ${toRecordset([job])}) AS job
+      FROM log_position, json_populate_recordset(NULL::ai_jobs, ${toRecordset([job])}) AS job
       ON CONFLICT (workspace_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
       RETURNING ${RETURNED_COLUMNS}
     ), recorded AS (

@@ -1,18 +1,20 @@
 import { JobKind } from "../db/generated/client/enums.ts";
 import { InvalidJobKindError } from "../errors.ts";
 
-/** Words of earlier versions, still understood where they come from outside GraphQL. */
+/** Values of earlier versions that are still accepted from outside GraphQL (section 2). */
 const LEGACY_ALIASES: ReadonlyMap<string, JobKind> = new Map([["term_exec", JobKind.TERMINAL_EXEC]]);
 
-const BY_WORD: ReadonlyMap<string, JobKind> = new Map(Object.values(JobKind).map((kind) => [kind.toLowerCase(), kind]));
+const KIND_BY_DB_VALUE: ReadonlyMap<string, JobKind> = new Map(
+  Object.values(JobKind).map((kind) => [kind.toLowerCase(), kind]),
+);
 
 /**
- * The one parser for a job kind that comes from outside GraphQL: a command line, a file, a header (section 2).
- * @param word the stored word, such as `doc_edit`, or a legacy alias.
- * @throws InvalidJobKindError naming the accepted words; there is no default.
+ * Parses a job kind that comes from outside GraphQL: a command line, a file, a header. The only parser for it (section 2).
+ * @param text the database's value, such as `doc_edit`, or a legacy alias.
+ * @throws InvalidJobKindError for any other text; its message names the accepted ones. There is no default.
  */
-export function parseJobKind(word: string): JobKind {
-  const kind = BY_WORD.get(word) ?? LEGACY_ALIASES.get(word);
-  if (kind === undefined) throw new InvalidJobKindError(word, [...BY_WORD.keys(), ...LEGACY_ALIASES.keys()]);
+export function parseJobKind(text: string): JobKind {
+  const kind = KIND_BY_DB_VALUE.get(text) ?? LEGACY_ALIASES.get(text);
+  if (kind === undefined) throw new InvalidJobKindError(text, [...KIND_BY_DB_VALUE.keys(), ...LEGACY_ALIASES.keys()]);
   return kind;
 }

@@ -4,19 +4,20 @@ import { JobKind, JobState } from "../db/generated/client/enums.ts";
 import { type JobField, jobColumns } from "../db/job-columns.ts";
 import { toDbEnum } from "../db/rows.ts";
 import type { Slice } from "../db/slice.ts";
-import { conditionsOf, type JobFilter, type OneOf } from "./filter.ts";
+import { conditionsOf, type EnumCondition, type JobFilter } from "./filter.ts";
 
-/** Reads of jobs: by id, as lists, and counted. Every list has a bound. */
+/** Reads jobs by id, as lists, and counts them. Every list is limited. */
 
-/** Where a job stands in the list: newest first, the id telling apart what was created in one millisecond. */
+/** The key by which lists are ordered: creation time, then the id for jobs that were created in the same millisecond. */
 export interface JobKey {
   readonly createdAt: Date;
   readonly jobId: string;
 }
 
 /**
- * Jobs by their ids, each of the workspace that it is asked for in. Only the columns that are named are read, beside the
- * two that tell which item a row answers; the others are missing.
+ * Reads jobs by id, each only in its given workspace.
+ * @param fields the columns to read, in addition to the job's and the workspace's id. All others are missing in the rows.
+ * @returns the jobs that exist, in any order.
  */
 export function findJobs(
   prisma: PrismaClient,
@@ -28,7 +29,11 @@ export function findJobs(
     SELECT ${columns} FROM ${scopedIdTable(items)} JOIN ai_jobs ON job_id = asked_id AND workspace_id = asked_workspace_id`;
 }
 
-/** Jobs that match, newest first. Only the columns that are named are read; the others are missing. */
+/**
+ * Lists a workspace's jobs that match a filter.
+ * @param fields the columns to read. All others are missing in the rows.
+ * @returns the jobs of the slice, newest first; oldest first where the slice counts from the end.
+ */
 export function listJobs(
   prisma: PrismaClient,
   workspaceId: string,
@@ -40,66 +45,69 @@ export function listJobs(
   const direction = fromEnd ? Prisma.sql`ASC` : Prisma.sql`DESC`;
   const order = Prisma.sql`ORDER BY created_at ${direction}, job_id ${direction} LIMIT ${limit}`;
   return prisma.$queryRaw<AiJob[]>`
-    SELECT ${jobColumns(fields)} FROM (${selectJobs(ALL, workspaceId, filter, withinSlice(slice), order)}) AS job ${order}`;
+    SELECT ${jobColumns(fields)} FROM (${selectJobs(ALL_COLUMNS, workspaceId, filter, sliceConditions(slice), order)}) AS job ${order}`;
 }
 
-/** How many jobs match: exact, so it costs more the more there are, and is read only where a client asks for it. */
+/** @returns the exact number of jobs that match. Its cost grows with that number, so it is read only when a client asks for it. */
 export async function countJobs(prisma: PrismaClient, workspaceId: string, filter: JobFilter): Promise<number> {
   const counts = selectJobs(Prisma.sql`count(*) AS jobs`, workspaceId, filter, [], Prisma.empty);
   const [row] = await prisma.$queryRaw<{ jobs: bigint }[]>`
-    SELECT coalesce(sum(jobs), 0)::bigint AS jobs FROM (${counts}) AS walk`;
+    SELECT coalesce(sum(jobs), 0)::bigint AS jobs FROM (${counts}) AS scan`;
   return Number(row?.jobs);
 }
 
-/** Jobs that something is to be done with. */
+/** The jobs that a bulk action selects. */
 export interface JobSelection extends JobFilter {
-  /** Whether those that have cost more than their budget are left out. */
+  /** Whether jobs that have exceeded their token budget are left out. */
   readonly withinBudget?: boolean;
 }
 
-/** A select of such jobs, oldest first, for a statement that does something with them. */
+/** @returns a SELECT of `job_id` and `created_at` of the oldest such jobs, oldest first, for use inside another statement. */
 export function selectOldestJobs(workspaceId: string, selection: JobSelection, limit: number): Prisma.Sql {
   const order = Prisma.sql`ORDER BY created_at, job_id LIMIT ${limit}`;
   const budget = selection.withinBudget ? [Prisma.sql`(token_budget IS NULL OR total_tokens <= token_budget)`] : [];
-  const source = selectJobs(ALL, workspaceId, selection, budget, order);
+  const source = selectJobs(ALL_COLUMNS, workspaceId, selection, budget, order);
   return Prisma.sql`SELECT job_id, created_at FROM (${source}) AS job ${order}`;
 }
 
-const ALL = Prisma.sql`*`;
+const ALL_COLUMNS = Prisma.sql`*`;
 
 /**
- * `what` of the jobs that match, for one walk along an index or for several: whoever uses it puts the walks together,
- * by ordering and limiting again or by adding up.
+ * Builds a SELECT of the jobs that match, as one index scan or as several. The caller must merge the rows of the scans, by
+ * ordering and limiting them again or by adding them up.
  *
- * Where states or kinds are asked for, each pair of a state and a kind is a short walk of its own along the index that
- * they lead. One condition on both columns would read, and then drop, every job that is newer than those that match.
- * @param tail what each walk ends with: its order and limit.
+ * With states or kinds in the filter, each pair of a state and a kind is a separate short scan of the index that starts with
+ * these columns. A single condition such as `state = ANY(...)` would instead read and discard all newer jobs that do not match.
+ * @param columns the select list of each scan.
+ * @param extraConditions further conditions on `ai_jobs`.
+ * @param orderAndLimit the ORDER BY and LIMIT of each scan; empty for a count.
  */
 function selectJobs(
-  what: Prisma.Sql,
+  columns: Prisma.Sql,
   workspaceId: string,
   filter: JobFilter,
-  bounds: readonly Prisma.Sql[],
-  tail: Prisma.Sql,
+  extraConditions: readonly Prisma.Sql[],
+  orderAndLimit: Prisma.Sql,
 ): Prisma.Sql {
-  const wanted: Partial<Record<OneOf["column"], readonly string[]>> = {};
-  const conditions = [Prisma.sql`workspace_id = ${workspaceId}::uuid`, ...bounds];
+  const enumValues: Partial<Record<EnumCondition["column"], readonly string[]>> = {};
+  const conditions = [Prisma.sql`workspace_id = ${workspaceId}::uuid`, ...extraConditions];
   for (const { sql } of conditionsOf(filter)) {
-    if ("column" in sql) wanted[sql.column] = sql.words;
+    if ("column" in sql) enumValues[sql.column] = sql.dbValues;
     else conditions.push(sql);
   }
   const where = Prisma.join(conditions, " AND ");
-  if (!wanted.state && !wanted.job_kind) return Prisma.sql`SELECT ${what} FROM ai_jobs WHERE ${where} ${tail}`;
+  if (!enumValues.state && !enumValues.job_kind)
+    return Prisma.sql`SELECT ${columns} FROM ai_jobs WHERE ${where} ${orderAndLimit}`;
   return Prisma.sql`
-    SELECT walk.* FROM unnest(${wanted.state ?? STATES}::text[]::"JobState"[]) AS wanted_state,
-      unnest(${wanted.job_kind ?? KINDS}::text[]::"JobKind"[]) AS wanted_kind,
-      LATERAL (SELECT ${what} FROM ai_jobs WHERE state = wanted_state AND job_kind = wanted_kind AND ${where} ${tail}) AS walk`;
+    SELECT scan.* FROM unnest(${enumValues.state ?? ALL_STATES}::text[]::"JobState"[]) AS wanted_state,
+      unnest(${enumValues.job_kind ?? ALL_KINDS}::text[]::"JobKind"[]) AS wanted_kind,
+      LATERAL (SELECT ${columns} FROM ai_jobs WHERE state = wanted_state AND job_kind = wanted_kind AND ${where} ${orderAndLimit}) AS scan`;
 }
 
-const STATES = Object.values(JobState).map((state) => toDbEnum(state));
-const KINDS = Object.values(JobKind).map((kind) => toDbEnum(kind));
+const ALL_STATES = Object.values(JobState).map((state) => toDbEnum(state));
+const ALL_KINDS = Object.values(JobKind).map((kind) => toDbEnum(kind));
 
-function withinSlice({ after, before }: Slice<JobKey>): Prisma.Sql[] {
+function sliceConditions({ after, before }: Slice<JobKey>): Prisma.Sql[] {
   return [
     ...(after ? [Prisma.sql`(created_at, job_id) < (${after.createdAt}, ${after.jobId}::uuid)`] : []),
     ...(before ? [Prisma.sql`(created_at, job_id) > (${before.createdAt}, ${before.jobId}::uuid)`] : []),

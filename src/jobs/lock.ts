@@ -4,109 +4,120 @@ import { FORCED_GENERIC_PLAN } from "../db/prepared.ts";
 import type { JsonValue } from "../db/rows.ts";
 import type { Transaction } from "../db/transaction.ts";
 
-/** Locks on jobs' rows: whoever writes a job, its runs or its nodes has one first (section 4). */
+/** Locks on job rows. A transaction that writes a job, its runs or its nodes must lock the job's row first (section 4). */
 
-/** A job whose row this transaction holds, as it is now that nobody else can change it. */
+/** A job whose row this transaction has locked, read under the lock: nobody else can change it until the transaction ends. */
 export type LockedJob = AiJob & {
   /** `order_xid` of the next version: the greater of this transaction's id and the job's last (section 4). */
   readonly nextOrderXid: bigint;
-  /** The database's clock, read after the lock was had. Leases are judged by it. */
+  /** The time by the database's clock, read after the lock was acquired. Leases are compared with it. */
   readonly now: Date;
-  /** What its capability profile grants at this moment (section 8). */
+  /** The capabilities that its capability profile grants now (section 8). */
   readonly capabilities: readonly string[];
-  /** What PromptInjectionGuard looks for in the jobs of that profile, beside its own patterns (section 7). */
+  /** The patterns of that profile, which PromptInjectionGuard seeks in addition to its own (section 7). */
   readonly injectionPatterns: readonly string[];
 };
 
-/** A locked job without its documents, so that a thousand of them fit into memory: enough to change its state. */
+/** A locked job without its documents, so that a thousand jobs fit into memory. It is enough for a change of state. */
 export type LockedJobSummary = Omit<LockedJob, DocumentField>;
 
-/** A locked job as a worker's report is judged by it. */
+/** A locked job with what is needed to judge a worker's report. */
 export type ReportedJob = LockedJobSummary & {
-  /** Its `entity_refs`, where they are what it may write; empty for a job that writes nothing. */
+  /** Its `entity_refs` if it is `apply_scoped`: the entities that it may write. An empty list otherwise. */
   readonly writeScope: JsonValue;
 };
 
 /**
- * What a `LockedJob` has beside its own columns, read from a table of the name `locked`. The clock is read when all of
- * that table is there, and so after the last wait for a lock: a lease may end while another row of the batch is waited for.
+ * What a `LockedJob` has in addition to its own columns, selected from a table named `locked`. The clock is read in a subquery
+ * that counts all of `locked`, and so after the last wait for a lock. Otherwise the time could be from before a wait for
+ * another row of the batch, and a lease that expired during the wait would still count as valid.
  */
 const READ_UNDER_LOCK = Prisma.sql`greatest(current_order_xid(), order_xid) AS "nextOrderXid",
   (SELECT clock_timestamp() FROM (SELECT count(*) FROM locked) AS all_of_them) AS now,
   capabilities, injection_patterns AS "injectionPatterns"`;
 
-/** That table with each job's capability profile. */
+/** The table `locked`, joined with each job's capability profile. */
 export const LOCKED_WITH_PROFILE = Prisma.sql`locked, LATERAL (
   SELECT capabilities, injection_patterns FROM capability_profiles WHERE id = locked.capability_profile_id LIMIT 1
 ) AS profile`;
 
-/** What is read of `LOCKED` jobs. */
+/** The select list of a `LockedJob`. */
 export const LOCKED_COLUMNS = Prisma.sql`${JOB_COLUMNS}, ${READ_UNDER_LOCK}`;
 
 const REPORTED_COLUMNS = Prisma.sql`${JOB_SUMMARY_COLUMNS},
   CASE access_mode WHEN 'apply_scoped' THEN entity_refs ELSE '[]' END AS "writeScope"`;
 
 /**
- * Locks jobs, in `job_id` order as everyone does (section 4), and reads them as they are under the lock.
- * @param which a condition on `ai_jobs`; what it reads from other tables must never change.
+ * Locks jobs in `job_id` order (section 4), and reads them under the lock.
+ * @param condition a condition on `ai_jobs`. What it reads from other tables must never change: after a wait for a lock,
+ *   PostgreSQL checks it again with the new version of the job's row, but with the old rows of other tables.
+ * @returns the jobs by their ids.
  */
-export async function lockJobs(tx: Transaction, which: Prisma.Sql): Promise<ReadonlyMap<string, LockedJob>> {
-  const rows = await lockRows<LockedJob>(tx, which, JOB_COLUMNS);
+export async function lockJobs(tx: Transaction, condition: Prisma.Sql): Promise<ReadonlyMap<string, LockedJob>> {
+  const rows = await lockRows<LockedJob>(tx, condition, JOB_COLUMNS);
   return new Map(rows.map((row) => [row.jobId, row]));
 }
 
-/** The same for many jobs at once, without their documents. */
-export function lockJobSummaries(tx: Transaction, which: Prisma.Sql): Promise<readonly LockedJobSummary[]> {
-  return lockRows<LockedJobSummary>(tx, which, JOB_SUMMARY_COLUMNS);
+/** The same without the documents, for many jobs at once. @returns the jobs in any order. */
+export function lockJobSummaries(tx: Transaction, condition: Prisma.Sql): Promise<readonly LockedJobSummary[]> {
+  return lockRows<LockedJobSummary>(tx, condition, JOB_SUMMARY_COLUMNS);
 }
 
 /**
- * The same, with what a worker's report is judged by. By job id.
- * @param whenHeld whether to wait for a row that somebody else holds, or to pass it over.
+ * The same, with what is needed to judge workers' reports.
+ * @param ifLocked whether to wait for a row that another transaction has locked, or to skip it.
+ * @returns the jobs by their ids.
  */
 export async function lockReportedJobs(
   tx: Transaction,
-  which: Prisma.Sql,
-  whenHeld: "WAIT" | "SKIP",
+  condition: Prisma.Sql,
+  ifLocked: "WAIT" | "SKIP",
 ): Promise<ReadonlyMap<string, ReportedJob>> {
-  const rows = await lockRows<ReportedJob>(tx, which, REPORTED_COLUMNS, { whenHeld });
+  const rows = await lockRows<ReportedJob>(tx, condition, REPORTED_COLUMNS, { ifLocked });
   return new Map(rows.map((row) => [row.jobId, row]));
 }
 
-/** The same, but reads one job alone, and says how many were locked; undefined where that job is not among them. */
-export async function lockJobsReadOne(
+/**
+ * Locks jobs as `lockJobs` does, but reads only one of them.
+ * @returns that job and the number of locked jobs; undefined where the job is not among them.
+ */
+export async function lockJobsAndReadOne(
   tx: Transaction,
-  which: Prisma.Sql,
+  condition: Prisma.Sql,
   jobId: string,
-): Promise<{ readonly job: LockedJob; readonly locked: number } | undefined> {
-  const columns = Prisma.sql`${JOB_COLUMNS}, (SELECT count(*)::int FROM locked) AS locked`;
-  const one = Prisma.sql`job_id = ${jobId}::uuid`;
-  const [row] = await lockRows<LockedJob & { readonly locked: number }>(tx, which, columns, { read: one });
+): Promise<{ readonly job: LockedJob; readonly lockedCount: number } | undefined> {
+  const columns = Prisma.sql`${JOB_COLUMNS}, (SELECT count(*)::int FROM locked) AS "lockedCount"`;
+  const isThatJob = Prisma.sql`job_id = ${jobId}::uuid`;
+  const [row] = await lockRows<LockedJob & { readonly lockedCount: number }>(tx, condition, columns, {
+    rowsToRead: isThatJob,
+  });
   if (!row) return undefined;
-  const { locked, ...job } = row;
-  return { job, locked };
+  const { lockedCount, ...job } = row;
+  return { job, lockedCount };
 }
 
 /**
- * @param columns the select list of what a `Job` has of the table.
- * @param read which of the rows that are locked; all where it is left out.
+ * Locks rows and reads them.
+ * @param columns the select list of a `Job`'s own columns.
+ * @param rowsToRead a condition on the locked rows that are read; all of them where it is left out.
+ * @param ifLocked whether to wait for a row that another transaction has locked, or to skip it.
  */
 function lockRows<Job extends LockedJobSummary>(
   tx: Transaction,
-  which: Prisma.Sql,
+  condition: Prisma.Sql,
   columns: Prisma.Sql,
   {
-    read = Prisma.sql`true`,
-    whenHeld = "WAIT",
-  }: { readonly read?: Prisma.Sql; readonly whenHeld?: "WAIT" | "SKIP" } = {},
+    rowsToRead = Prisma.sql`true`,
+    ifLocked = "WAIT",
+  }: { readonly rowsToRead?: Prisma.Sql; readonly ifLocked?: "WAIT" | "SKIP" } = {},
 ): Promise<Job[]> {
-  const skip = whenHeld === "SKIP" ? Prisma.sql`SKIP LOCKED` : Prisma.empty;
+  const skip = ifLocked === "SKIP" ? Prisma.sql`SKIP LOCKED` : Prisma.empty;
   return tx.$queryRaw<Job[]>`
-    ${FORCED_GENERIC_PLAN} WITH locked AS MATERIALIZED (SELECT * FROM ai_jobs WHERE ${which} ORDER BY job_id FOR NO KEY UPDATE ${skip})
-    SELECT ${columns}, ${READ_UNDER_LOCK} FROM ${LOCKED_WITH_PROFILE} WHERE ${read}`;
+    ${FORCED_GENERIC_PLAN} WITH locked AS MATERIALIZED (SELECT * FROM ai_jobs WHERE ${condition} ORDER BY job_id FOR NO KEY UPDATE ${skip})
+    SELECT ${columns}, ${READ_UNDER_LOCK} FROM ${LOCKED_WITH_PROFILE} WHERE ${rowsToRead}`;
 }
 
-/** Locks one job; undefined where there is none, or it is of another workspace. */
+/** Locks one job. @returns undefined where there is none of this id in this workspace. */
 export async function lockJob(tx: Transaction, workspaceId: string, jobId: string): Promise<LockedJob | undefined> {
   const jobs = await lockJobs(tx, Prisma.sql`job_id = ${jobId}::uuid AND workspace_id = ${workspaceId}::uuid`);
   return jobs.get(jobId);

@@ -4,27 +4,28 @@ import { OperationType } from "../db/generated/client/enums.ts";
 import { entityRefSchema } from "./access-mode.ts";
 import { boundedText } from "./input-text.ts";
 
-const BY_WORD: ReadonlyMap<string, OperationType> = new Map(
+const OPERATION_TYPE_BY_DB_VALUE: ReadonlyMap<string, OperationType> = new Map(
   Object.values(OperationType).map((type) => [type.toLowerCase(), type]),
 );
 
-/** As it is stored: the operation by its snake_case word, as every enum in the database. */
-const stored = z.array(
+/** The stored form: the operation type in lower case, as every enum value in the database (section 2). */
+const storedOperationsSchema = z.array(
   z.object({
-    opType: z.string().transform((word, context) => BY_WORD.get(word) ?? invalid(word, context)),
+    opType: z.string().transform((word, context) => OPERATION_TYPE_BY_DB_VALUE.get(word) ?? invalid(word, context)),
     target: entityRefSchema,
     description: boundedText(2000, 0).nullable(),
   }),
 );
 
 function invalid(word: string, context: z.RefinementCtx): never {
-  context.addIssue({ code: "custom", message: `${word} is no operation type` });
+  context.addIssue({ code: "custom", message: `${word} is not an operation type` });
   return z.NEVER;
 }
 
-export type StoredOperation = z.infer<typeof stored>[number];
+/** A planned operation as read from the database. */
+export type StoredOperation = z.infer<typeof storedOperationsSchema>[number];
 
-/** A job's `planned_operations`, as they were validated on the way in. */
+/** @returns a job's `planned_operations`. They were validated at the submit. @throws ZodError if the stored value is malformed. */
 export function plannedOperationsOf(job: Pick<AiJob, "plannedOperations">): readonly StoredOperation[] {
-  return stored.parse(job.plannedOperations);
+  return storedOperationsSchema.parse(job.plannedOperations);
 }

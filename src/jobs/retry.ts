@@ -9,13 +9,14 @@ import { canRetry, transitionTo } from "./state.ts";
 import { type WrittenVersion, writeVersion, writeVersions } from "./store.ts";
 import type { JobChange } from "./version.ts";
 
-/** Why a job is not tried again. */
+/** Why a job is not retried. */
 export type RetryError = NotFoundError | JobPoisonedError | IllegalTransitionError | BudgetExceededError;
 
 /**
- * Queues a job again that has failed or stalled, to be taken at once. A person may always retry, whatever attempts are
- * left (section 6): only policy counts them. A poisoned job is never tried again (section 5).
- * @returns the job as it is now, or why nothing was changed.
+ * Queues a failed or stalled job again, due at once. A person may do so even if no attempts are left: only the retry by policy
+ * counts them (section 6). A poisoned job is never retried (section 5).
+ * @returns the queued job, or why nothing was changed.
+ * @throws TryAgainError when every attempt was rolled back, or the connection broke before the commit: nothing was kept.
  */
 export function retryAiJob(
   context: CommandContext,
@@ -32,22 +33,25 @@ export function retryAiJob(
   });
 }
 
-/** Why a job cannot be tried again; null where it can. */
+/** @returns why a job cannot be retried; null where it can. */
 export function refuseRetry(job: JobSummary): Exclude<RetryError, NotFoundError> | null {
   if (job.state === "POISONED") return new JobPoisonedError(job);
   if (!canRetry(job.state)) return new IllegalTransitionError(job.state, "QUEUED");
   return isOverBudget(job, job) ? budgetExceeded(job) : null;
 }
 
-/** Why a job whose tokens have passed its budget is not tried again: its first report could only fail it. */
-export function budgetExceeded(spent: Pick<JobSummary, "totalTokens" | "tokenBudget">) {
+/** @returns the error for a retry of a job that has exceeded its token budget: the first report of a new attempt would fail it. */
+export function budgetExceeded(job: Pick<JobSummary, "totalTokens" | "tokenBudget">) {
   return new BudgetExceededError(
-    `The job has used ${spent.totalTokens} tokens of a budget of ${spent.tokenBudget}: another attempt could only ` +
+    `The job has used ${job.totalTokens} tokens of a budget of ${job.tokenBudget}: another attempt could only ` +
       "fail. Nothing was changed; submit a new job with a larger tokenBudget.",
   );
 }
 
-/** Queues jobs that can be tried again, in one statement, however many they are. */
+/**
+ * Queues locked jobs again, in one statement for all of them. The caller has checked each of them (`refuseRetry`).
+ * @returns the written versions, in the order of `jobs`.
+ */
 export function retryLockedJobs(
   tx: Transaction,
   jobs: readonly LockedJobSummary[],
@@ -62,7 +66,7 @@ export function retryLockedJobs(
 function retry<Job extends LockedJobSummary>(job: Job, by: Actor): JobChange<Job> {
   return {
     job,
-    // Issues may be left from outputs that a verdict rejected.
+    // A job whose outputs a verdict rejected still has their issues.
     set: { ...transitionTo(job, "QUEUED", "retried"), runAfter: null, errorMessage: null, issues: [] },
     event: { type: "STATE_CHANGED", by, payload: { reason: "retried" } },
   };

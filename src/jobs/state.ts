@@ -1,6 +1,6 @@
 import { JobState } from "../db/generated/client/enums.ts";
 
-/** Section 4: which states a job may go to from each. The database's trigger holds the same table; a test compares. */
+/** Which states a job may enter from each state (section 4). A trigger has the same table; a test compares the two. */
 const TRANSITIONS = {
   QUEUED: ["RUNNING", "FAILED", "CANCELLED", "POISONED"],
   RUNNING: [
@@ -23,33 +23,36 @@ const TRANSITIONS = {
   POISONED: [],
 } as const satisfies Record<JobState, readonly JobState[]>;
 
-/** Whether section 4 lets a job in `from` become `to`, another state. */
+/** Whether a job may go from one state to another, different one (section 4). */
 export function mayBecome(from: JobState, to: JobState): boolean {
   const targets: readonly JobState[] = TRANSITIONS[from];
   return targets.includes(to);
 }
 
-/** The states from which a job may become `to`. */
+/** @returns the states from which a job may enter `to`. */
 export function statesBefore(to: JobState): readonly JobState[] {
   return Object.values(JobState).filter((from) => mayBecome(from, to));
 }
 
-/** Whether nothing leaves this state: the job's `completedAt` is set on entering it. */
+/** Whether nothing leaves this state. A job's `completedAt` is set when it enters one of these. */
 export function isTerminal(state: JobState): boolean {
   return TRANSITIONS[state].length === 0;
 }
 
-/** The columns that change when a job enters a state (sections 3 and 4). `reason` is machine-readable, never empty. */
+/**
+ * @param reason the `status_reason`: machine-readable and not empty (section 4).
+ * @returns the columns that change when a job enters a state, including `completedAt` (section 3).
+ */
 export function transitionTo(job: { readonly now: Date }, state: JobState, reason: string) {
   return { state, statusReason: reason, completedAt: isTerminal(state) ? job.now : null };
 }
 
-/** Whether a person may have a job here tried again: a running one, or one that waits for an answer, has its attempt. */
+/** Whether a person may retry a job in this state. One that is running or awaits a decision still has an active attempt. */
 export function canRetry(state: JobState): boolean {
   return state === "FAILED" || state === "STALLED";
 }
 
-/** Whether a job here has no attempt under way, nor will have one unless somebody retries it. */
+/** Whether a job in this state has ended: it has no active attempt, and gets none unless a person retries it (section 4). */
 export function hasEnded(state: JobState): boolean {
   return isTerminal(state) || state === "FAILED";
 }

@@ -16,29 +16,30 @@ import type { LockedJob, LockedJobSummary } from "./lock.ts";
 import { type JobChange, keepsColumn, type NextVersion, nextVersion, toVersionRow } from "./version.ts";
 
 /**
- * The one place from which jobs and events are changed: every change of a job raises its version by exactly one and has
- * exactly one event, written by the same statement (section 4). The database refuses at commit what comes any other way.
+ * The only code that changes jobs and writes their events. Each change raises the job's version by exactly one and writes
+ * exactly one event, in the same statement (section 4). The database refuses at commit a version without its event, and an
+ * event without its version.
  */
 
-/** A write beside those of jobs and events: a data-modifying CTE, `name AS (...)`, for the statement of `writeVersions`. */
+/** A further write in the statement of `writeVersions`: a data-modifying CTE, `name AS (...)`. */
 export type ExtraCte = Prisma.Sql;
 
-/** A job as it stands in the database, still locked, and the event that tells of this version. */
+/** A job as the database now has it, still locked, and the event of this version. */
 export interface WrittenVersion<Job extends LockedJobSummary = LockedJob> {
   readonly job: Job;
   readonly event: FlightRecorderEvent;
 }
 
-/** A version as JSON, in columns: `json_to_recordset(...) AS t(${DECLARATIONS})`. */
-const DECLARATIONS = list([
+/** The column declarations for `json_to_recordset(...) AS t(${DECLARATIONS})`, which reads rows of `toVersionRow`. */
+const DECLARATIONS = joinSql([
   declarationOf("jobId"),
   ...[...VERSION_FIELDS, ...METRIC_NAMES, ...CHANGEABLE_DOCUMENTS].map(declarationOf),
   ...CHANGEABLE_DOCUMENTS.map((field) => `${keepsColumn(field)} boolean`),
   ...OWN_EVENT_DECLARATIONS,
 ]);
 
-/** What is set in `ai_jobs j` by a version `n`. A metric that did not change is not there, nor is a document. */
-const ASSIGNMENTS = list([
+/** The SET clause: `ai_jobs j` from a version's row `n`. Metrics and documents that do not change are missing in `n`. */
+const ASSIGNMENTS = joinSql([
   ...VERSION_FIELDS.map(snakeCase).map((name) => `${name} = n.${name}`),
   ...METRIC_NAMES.map(snakeCase).map((name) => `${name} = coalesce(n.${name}, j.${name})`),
   ...CHANGEABLE_DOCUMENTS.map((field) => {
@@ -47,43 +48,44 @@ const ASSIGNMENTS = list([
   }),
 ]);
 
-/** Of a version, what only the event has. */
-const OWN_OF_EVENT = list(OWN_EVENT_COLUMNS.map(({ column }) => `n.${column}`));
-const EVENT_INSERT = list(EVENT_OF_ROW.map(({ column }) => column));
-const EVENT_VALUES = list(EVENT_OF_ROW.map(({ from }) => from));
+/** The columns of a version's row that only its event has. */
+const OWN_OF_EVENT = joinSql(OWN_EVENT_COLUMNS.map(({ column }) => `n.${column}`));
+const EVENT_INSERT = joinSql(EVENT_OF_ROW.map(({ column }) => column));
+const EVENT_VALUES = joinSql(EVENT_OF_ROW.map(({ from }) => from));
 
 /**
- * What is read back of a job: all that a change can set, but for documents. What was submitted stands in the caller's job
- * already and cannot have changed, since the database refuses a change of it. A document is what the caller has just sent,
- * or what it did not ask for: reading it back would cost as much as it is large. The columns here cost 8 microseconds of
- * this process for each version.
+ * The columns that are read back: all that a change can set, except documents. The columns of the submit are already in the
+ * caller's job, and the database refuses to change them. A document is either what the caller has just sent or what it did not
+ * read; reading one back would cost as much as its size. The columns here cost 8 microseconds of this process per version.
  */
 const RETURNED = selectList(["jobId", ...VERSION_FIELDS, ...METRIC_NAMES]);
 
 type ReturnedRow = Pick<AiJob, "jobId" | VersionField | MetricName>;
 
-function list(parts: readonly string[]): Prisma.Sql {
+function joinSql(parts: readonly string[]): Prisma.Sql {
   return Prisma.raw(parts.join(", "));
 }
 
 /**
- * Writes one new version of each job, with its event, in one statement however many they are.
- * A job that needs two versions is passed again, as it came out of the first call.
- * @param also what is written by the same statement: each round trip saved is one that nobody else waits for.
- * @returns in the order of `changes`, each job as the database now has it, still locked.
- * @throws Error where a job was not as it was locked, or is not stored as its event tells: nothing may be kept then.
+ * Writes one new version of each job, with its event, in one statement for all jobs. For two versions of a job, call it
+ * again with the job that the first call returned.
+ * @param changes at most one for each job. The transaction must have locked the jobs.
+ * @param extraCtes further writes of the same statement. They save round trips during which the rows would stay locked.
+ * @returns the versions in the order of `changes`.
+ * @throws Error when a job was changed since it was read, or is stored otherwise than its event says. This is a defect of the
+ *   server; the caller must let the transaction roll back.
  */
 export async function writeVersions<Job extends LockedJobSummary>(
   tx: Transaction,
   changes: readonly JobChange<Job>[],
-  also: readonly ExtraCte[] = [],
+  extraCtes: readonly ExtraCte[] = [],
 ): Promise<readonly WrittenVersion<Job>[]> {
-  if (changes.length === 0 && also.length === 0) return [];
-  const next = changes.map((change) => nextVersion(change));
-  const rows = next.map(toVersionRow);
+  if (changes.length === 0 && extraCtes.length === 0) return [];
+  const nextVersions = changes.map((change) => nextVersion(change));
+  const rows = nextVersions.map(toVersionRow);
   const versions = Prisma.sql`json_to_recordset(${recordset(rows)}) AS t(${DECLARATIONS})`;
   const written = await tx.$queryRaw<ReturnedRow[]>`
-    ${FORCED_GENERIC_PLAN} WITH ${also.length === 0 ? Prisma.empty : Prisma.sql`${Prisma.join(also)},`}
+    ${FORCED_GENERIC_PLAN} WITH ${extraCtes.length === 0 ? Prisma.empty : Prisma.sql`${Prisma.join(extraCtes)},`}
     changed AS (
       UPDATE ai_jobs j SET ${ASSIGNMENTS}
       FROM ${estimateFewRows(versions, rows.length)} AS n WHERE j.job_id = n.job_id AND j.version = n.version - 1
@@ -92,8 +94,9 @@ export async function writeVersions<Job extends LockedJobSummary>(
       INSERT INTO flight_recorder_events (${EVENT_INSERT}) SELECT ${EVENT_VALUES} FROM changed
     )
     SELECT ${RETURNED} FROM changed`;
-  if (written.length !== changes.length) throw new Error("A job was changed without its lock: the version moved on.");
-  return inOrder(next, written);
+  if (written.length !== changes.length)
+    throw new Error("A job was changed by another transaction since it was read: it was not locked.");
+  return inOrder(nextVersions, written);
 }
 
 function inOrder<Job extends LockedJobSummary>(
@@ -103,13 +106,16 @@ function inOrder<Job extends LockedJobSummary>(
   const byId = new Map(rows.map((row) => [row.jobId, row]));
   return versions.map(({ job, event }) => {
     const row = byId.get(job.jobId);
-    if (!row || !tellsOf(event, row)) throw new Error(`Job ${job.jobId} is not stored as its event tells.`);
+    if (!row || !describesRow(event, row)) throw new Error(`Job ${job.jobId} is stored otherwise than its event says.`);
     return { job: { ...job, ...row }, event };
   });
 }
 
-/** Whether an event says what is stored. Its hash was made before: of anything else it would be wrong for good. */
-function tellsOf(event: FlightRecorderEvent, row: ReturnedRow): boolean {
+/**
+ * Whether an event agrees with the stored row. The event and its hash were computed before the write and can never be changed:
+ * if a trigger or a rounding had changed the row, the log would be wrong for ever.
+ */
+function describesRow(event: FlightRecorderEvent, row: ReturnedRow): boolean {
   return (
     event.hash === row.chainHash &&
     event.version === row.version &&
@@ -120,18 +126,18 @@ function tellsOf(event: FlightRecorderEvent, row: ReturnedRow): boolean {
   );
 }
 
-/** Writes one new version of one job. */
+/** The same for one job. @throws Error as `writeVersions` does. */
 export async function writeVersion<Job extends LockedJobSummary>(
   tx: Transaction,
   change: JobChange<Job>,
-  also: readonly ExtraCte[] = [],
+  extraCtes: readonly ExtraCte[] = [],
 ): Promise<WrittenVersion<Job>> {
-  const [recorded] = await writeVersions(tx, [change], also);
-  if (!recorded) throw new Error("One change writes one version.");
-  return recorded;
+  const [written] = await writeVersions(tx, [change], extraCtes);
+  if (!written) throw new Error("One change writes one version.");
+  return written;
 }
 
-/** The event of one version of a job; undefined where the log does not hold it. */
+/** @returns the event of one version of a job; undefined where there is none. */
 export async function readEvent(
   tx: Transaction,
   jobId: string,
@@ -142,7 +148,7 @@ export async function readEvent(
   return event;
 }
 
-/** A job as it is now, without a lock. */
+/** Reads a job with its documents, without a lock. @returns undefined where there is none. */
 export async function readJob(tx: Transaction, jobId: string): Promise<AiJob | undefined> {
   const [job] = await tx.$queryRaw<AiJob[]>`SELECT ${JOB_COLUMNS} FROM ai_jobs WHERE job_id = ${jobId}::uuid`;
   return job;

@@ -28,19 +28,21 @@ import { insertJob, type NewJob } from "./insert.ts";
 import { lockJob } from "./lock.ts";
 import { transitionTo } from "./state.ts";
 import { writeVersion } from "./store.ts";
-import { type PlacementError, reservePlaceInTree } from "./tree.ts";
+import { type ParentError, reserveChildSlot } from "./tree.ts";
 
+/** What a job intends to do to something outside this server (section 3). */
 export interface PlannedOperation {
   readonly opType: OperationType;
   readonly target: EntityRef;
   readonly description?: string | null | undefined;
 }
 
+/** The input of a submit, with all defaults filled in. */
 export interface SubmitAiJob {
   readonly jobKind: JobKind;
   readonly protocolId: string;
   readonly profileId: string;
-  /** The profile that the client asks for; the kind's own where it asks for none. */
+  /** The capability profile that the client names; null for the default profile of the kind. */
   readonly capabilityProfileId: string | null;
   readonly accessMode: AccessMode;
   readonly safetyMode: SafetyMode;
@@ -48,19 +50,20 @@ export interface SubmitAiJob {
   readonly entityRefs: readonly EntityRef[];
   readonly plannedOperations: readonly PlannedOperation[];
   readonly jobInputs: JsonValue;
-  /** The job that this one is to be a child of. */
+  /** The parent; null for a job at the top of its tree. */
   readonly parentJobId: string | null;
   readonly priority: number;
   readonly runAfter: Date | null;
   readonly maxAttempts: number;
-  /** Tokens that it may cost; a report that goes beyond them fails it. */
+  /** The largest number of tokens; a report that exceeds it fails the job (section 6). Null for no limit. */
   readonly tokenBudget: number | null;
   readonly idempotencyKey: string | null;
 }
 
+/** The answer to an accepted submit. */
 export interface Submitted {
   readonly job: AiJob;
-  /** An earlier submit with this key made the job. */
+  /** Whether an earlier submit with the same idempotency key created the job. */
   readonly deduplicated: boolean;
 }
 
@@ -70,12 +73,13 @@ export type SubmitError =
   | CapabilityDeniedError
   | IdempotencyConflictError
   | BudgetExceededError
-  | PlacementError;
+  | ParentError;
 
 /**
- * Stores a job as queued; or as failed, where its capability profile does not suffice, so that the denial is on record
- * (section 6). The same idempotency key with the same input gives the job that it made.
- * @throws TryAgainError when the database gave way too often, or its connection broke; nothing was kept then.
+ * Stores a job as queued (section 6). A job whose capability profile does not suffice is stored as failed, so that the log
+ * records the denial. The same idempotency key with the same input returns the job that it created before.
+ * @returns the job, or why it is refused. With CapabilityDeniedError the job was stored; with any other error nothing was.
+ * @throws TryAgainError when every attempt was rolled back, or the connection broke before the commit: nothing was kept.
  */
 export async function submitAiJob(
   context: CommandContext,
@@ -88,20 +92,21 @@ export async function submitAiJob(
   const { granted, capability } = checkCapability(input.jobKind, profile.capabilities);
   const { parentJobId } = input;
   const draft = draftOf(workspaceId, profile.id, input);
-  const event = submission(by, draft, granted ? capability : undefined);
-  const { limited } = profile;
-  if (granted && parentJobId === null && !limited) return inSingleStatement(context, (db) => submit(db, draft, event));
+  const event = submittedEvent(by, draft, granted ? capability : undefined);
+  const { hasQuotas } = profile;
+  if (granted && parentJobId === null && !hasQuotas)
+    return inSingleStatement(context, (db) => submit(db, draft, event));
   return inTransaction(context, async (tx) => {
-    const placed = parentJobId === null ? draft : await placeInTree(tx, draft, parentJobId);
-    if (placed instanceof AppError) return (await existing(tx, draft)) ?? placed;
-    // After the parent's row: quotas are locked last (section 4).
-    const refusal = limited ? await refuseSubmitByQuota(tx, placed) : null;
-    if (refusal) return (await existing(tx, draft)) ?? refusal;
-    return granted ? submit(tx, placed, event) : submitDenied(tx, placed, event, capability);
+    const job = parentJobId === null ? draft : await withParent(tx, draft, parentJobId);
+    if (job instanceof AppError) return (await findEarlierSubmit(tx, draft)) ?? job;
+    // After the parent's row, because quotas come after job rows in the lock order (section 4).
+    const refusal = hasQuotas ? await refuseSubmitByQuota(tx, job) : null;
+    if (refusal) return (await findEarlierSubmit(tx, draft)) ?? refusal;
+    return granted ? submit(tx, job, event) : submitDenied(tx, job, event, capability);
   });
 }
 
-function submission(by: Actor, draft: NewJob, capabilityId: string | undefined): EventDraft {
+function submittedEvent(by: Actor, draft: NewJob, capabilityId: string | undefined): EventDraft {
   const { jobKind, protocolId, capabilityProfileId, parentJobId } = draft;
   return {
     type: "JOB_SUBMITTED",
@@ -116,41 +121,41 @@ function submission(by: Actor, draft: NewJob, capabilityId: string | undefined):
   };
 }
 
-/** What a submit has to know of its capability profile. */
+/** What a submit needs to know about its capability profile. */
 interface Profile {
   readonly id: string;
   readonly capabilities: readonly string[];
-  /** Whether the workspace has quotas that a submit with this profile is judged by. */
-  readonly limited: boolean;
+  /** Whether the workspace has quotas that apply to a submit with this profile. */
+  readonly hasQuotas: boolean;
 }
 
-/** The profile that the client asks for, or the kind's default. Every submit asks, and this costs half of a `findUnique`. */
+/** Reads the named profile, or the kind's default. Raw SQL, since every submit reads it: Prisma's `findUnique` takes twice as long. */
 async function readProfile(
   { prisma }: CommandContext,
   workspaceId: string,
-  { jobKind, capabilityProfileId: asked }: SubmitAiJob,
+  { jobKind, capabilityProfileId: requestedId }: SubmitAiJob,
 ): Promise<Profile | UnknownCapabilityError> {
-  // Without `<> '{}'` the index that holds only the default profiles would not be used.
+  // `<> '{}'` is the condition of the partial index of default profiles, which would not be used without it.
   const isDefault = Prisma.sql`job_kinds <> '{}' AND ${toDbEnum(jobKind)}::"JobKind" = ANY(job_kinds)`;
-  const which = asked === null ? isDefault : Prisma.sql`id = ${asked}`;
+  const condition = requestedId === null ? isDefault : Prisma.sql`id = ${requestedId}`;
   const [profile] = await readWithRetry(
     () => prisma.$queryRaw<Profile[]>`
       ${FORCED_GENERIC_PLAN} SELECT id, capabilities, EXISTS (
         SELECT FROM quotas q WHERE q.workspace_id = ${workspaceId}::uuid AND q.resource <> 'active_jobs'
           AND (q.capability_profile_id IS NULL OR q.capability_profile_id = p.id)
-      ) AS limited
-      FROM capability_profiles p WHERE ${which}`,
+      ) AS "hasQuotas"
+      FROM capability_profiles p WHERE ${condition}`,
   );
   if (profile) return profile;
-  if (asked === null)
-    throw new Error(`No capability profile is the default of ${jobKind}: the database is not this server's.`);
-  return new UnknownCapabilityError(asked);
+  if (requestedId === null)
+    throw new Error(`No capability profile is the default of ${jobKind}: the database is not one of this server.`);
+  return new UnknownCapabilityError(requestedId);
 }
 
-/** The draft as a child: what it has from its parent, which gets no other child above the limit meanwhile. */
-async function placeInTree(tx: Transaction, draft: NewJob, parentJobId: string): Promise<NewJob | PlacementError> {
-  const taken = await reservePlaceInTree(tx, draft.workspaceId, parentJobId);
-  return taken instanceof AppError ? taken : { ...draft, ...taken };
+/** Completes a draft with what it inherits from its parent, and reserves its place in the tree until the transaction ends. */
+async function withParent(tx: Transaction, draft: NewJob, parentJobId: string): Promise<NewJob | ParentError> {
+  const inherited = await reserveChildSlot(tx, draft.workspaceId, parentJobId);
+  return inherited instanceof AppError ? inherited : { ...draft, ...inherited };
 }
 
 async function submit(
@@ -160,9 +165,9 @@ async function submit(
 ): Promise<Submitted | IdempotencyConflictError> {
   const job = await insertJob(db, draft, event);
   if (job) return { job, deduplicated: false };
-  const made = await existing(db, draft);
-  if (!made) throw new Error("A job was not inserted, and no other job has its idempotency key.");
-  return made;
+  const earlier = await findEarlierSubmit(db, draft);
+  if (!earlier) throw new Error("A job was not inserted, although no other job has its idempotency key.");
+  return earlier;
 }
 
 async function submitDenied(
@@ -174,7 +179,7 @@ async function submitDenied(
   const submitted = await submit(tx, draft, event);
   if (submitted instanceof Error || submitted.deduplicated) return submitted;
   const job = await lockJob(tx, draft.workspaceId, draft.jobId);
-  if (!job) throw new Error("A job that was inserted is there.");
+  if (!job) throw new Error("A job was inserted but not found.");
   const denied = await writeVersion(tx, {
     job,
     set: transitionTo(job, "FAILED", `capability_denied: ${capability}`),
@@ -184,10 +189,12 @@ async function submitDenied(
 }
 
 /**
- * The job that this key made before, which an insert has waited for; undefined where it made none. It is what the same
- * submit gets even if its parent has ended since, or a quota is used up.
+ * Looks for the job that an earlier submit with this idempotency key created. A repeated submit gets that job even if its
+ * parent has ended since, or a quota is used up. After an insert that found the key taken, the other submit has committed,
+ * because the insert waited for it.
+ * @returns undefined where the key created no job; an error where the earlier input was a different one.
  */
-async function existing(
+async function findEarlierSubmit(
   db: Transaction,
   { workspaceId, idempotencyKey, submitHash }: NewJob,
 ): Promise<Submitted | IdempotencyConflictError | undefined> {
@@ -203,7 +210,7 @@ function draftOf(workspaceId: string, capabilityProfileId: string, input: Submit
     workspaceId,
     traceId: uuidv7(),
     workflowRunId: null,
-    // A child's place in its tree is known when its parent is locked.
+    // For a child this is set, like its trace, when the parent has been locked (`withParent`).
     rootJobId: null,
     state: "QUEUED",
     statusReason: "submitted",
@@ -222,14 +229,14 @@ function draftOf(workspaceId: string, capabilityProfileId: string, input: Submit
     preferredWorkerId: null,
     preferredUntil: null,
     tokenBudget: input.tokenBudget === null ? null : BigInt(input.tokenBudget),
-    submitHash: hashOf(input),
+    submitHash: submitHashOf(input),
     version: 1,
     ...ZERO_METRICS,
     completedAt: null,
   };
 }
 
-/** Tells the same input sent twice from another one with its key, whatever the order of its keys. */
-function hashOf(input: SubmitAiJob): string {
+/** @returns the hash that tells a repeated input from a different one with the same idempotency key (section 9). */
+function submitHashOf(input: SubmitAiJob): string {
   return hash("sha256", canonicalize(input), "hex");
 }

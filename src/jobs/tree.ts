@@ -3,47 +3,49 @@ import { jobColumns } from "../db/job-columns.ts";
 import { toDbEnum } from "../db/rows.ts";
 import type { Transaction } from "../db/transaction.ts";
 import { IllegalTransitionError, InvalidInputError, JobPoisonedError, NotFoundError } from "../errors.ts";
-import { type LockedJob, type LockedJobSummary, lockJobSummaries, lockJobsReadOne } from "./lock.ts";
+import { type LockedJob, type LockedJobSummary, lockJobSummaries, lockJobsAndReadOne } from "./lock.ts";
 import { hasEnded, statesBefore } from "./state.ts";
 import { readJob } from "./store.ts";
 
-/** Jobs with a parent: how one joins its tree, and how a tree is locked by whoever cancels or poisons it. */
+/** Trees of jobs: adding a child to a parent, and locking a job with its descendants to cancel or poison them (section 6). */
 
-/** Descendants that the job at the top of a tree may have; the database refuses more, too. */
+/** The largest number of descendants of a job without a parent. The database enforces the same limit. */
 export const MAX_DESCENDANTS = 1000;
 
-/** What a child has from its parent. */
-export type PlaceInTree = Pick<AiJob, "traceId" | "rootJobId">;
+/** The columns that a child gets from its parent. */
+export type InheritedFromParent = Pick<AiJob, "traceId" | "rootJobId">;
 
-/** Why a parent gets no more children. */
-export type PlacementError = NotFoundError | JobPoisonedError | IllegalTransitionError | InvalidInputError;
+/** Why a job cannot become a parent, or gets no more children. */
+export type ParentError = NotFoundError | JobPoisonedError | IllegalTransitionError | InvalidInputError;
 
 /**
- * The place of a new child, held until the transaction ends: its parent does not end before, and no other child of the
- * tree is counted meanwhile. The parent's row is locked first, then the count, as the database's own rule does it.
+ * Reserves a place for a new child in a tree, until the transaction ends: until then the parent cannot end, and no other
+ * transaction can count the tree's descendants. Locks the parent's row, then the count; the database's trigger uses the same
+ * order, so the two cannot deadlock (section 4).
+ * @returns what the child inherits; or why it is refused.
  */
-export async function reservePlaceInTree(
+export async function reserveChildSlot(
   tx: Transaction,
   workspaceId: string,
   parentJobId: string,
-): Promise<PlaceInTree | PlacementError> {
+): Promise<InheritedFromParent | ParentError> {
   const parent = await lockParent(tx, workspaceId, parentJobId);
   if (!parent) return new NotFoundError("job that could be the parent");
   const { state, traceId } = parent;
-  if (state === "POISONED") return poisonedParent(tx, parentJobId);
+  if (state === "POISONED") return parentPoisonedError(tx, parentJobId);
   if (hasEnded(state)) {
     const message = `The parent is ${state}: a job that has ended gets no more children. Nothing was changed.`;
     return new IllegalTransitionError(state, "QUEUED", null, message);
   }
   const rootJobId = parent.rootJobId ?? parentJobId;
   if ((await countDescendants(tx, rootJobId)) >= MAX_DESCENDANTS) {
-    const message = `The job at the top of this tree has ${MAX_DESCENDANTS} descendants already; more are refused.`;
+    const message = `The job at the top of this tree already has ${MAX_DESCENDANTS} descendants, the largest number allowed.`;
     return new InvalidInputError(["input", "parentJobId"], message);
   }
   return { traceId, rootJobId };
 }
 
-/** FOR SHARE: children of one parent do not wait for each other, and whoever would end it waits for them. */
+/** Locks FOR SHARE: submits of several children do not wait for each other, and a change that ends the parent waits for them. */
 async function lockParent(tx: Transaction, workspaceId: string, jobId: string) {
   const columns = jobColumns(["state", "traceId", "rootJobId"]);
   const [parent] = await tx.$queryRaw<Pick<AiJob, "state" | "traceId" | "rootJobId">[]>`
@@ -52,31 +54,32 @@ async function lockParent(tx: Transaction, workspaceId: string, jobId: string) {
   return parent;
 }
 
-async function poisonedParent(tx: Transaction, jobId: string): Promise<JobPoisonedError> {
+async function parentPoisonedError(tx: Transaction, jobId: string): Promise<JobPoisonedError> {
   const parent = await readJob(tx, jobId);
-  if (!parent) throw new Error("A job whose row is locked is there.");
+  if (!parent) throw new Error("A job whose row is locked was not found.");
   return new JobPoisonedError(parent, "The parent is poisoned: it gets no more children. Nothing was changed.");
 }
 
 async function countDescendants(tx: Transaction, rootJobId: string): Promise<number> {
   const [row] = await tx.$queryRaw<{ descendants: number }[]>`
     SELECT lock_and_count_descendants(${rootJobId}::uuid) AS descendants`;
-  if (!row) throw new Error("A call of a function answers one row.");
+  if (!row) throw new Error("lock_and_count_descendants returned no row.");
   return row.descendants;
 }
 
-/** A job, and those of its descendants that may take part in what is done to it, their rows locked. */
+/** A job, and those of its descendants to which the same change may be applied. All their rows are locked. */
 export interface LockedTree {
   readonly job: LockedJob;
-  readonly below: readonly LockedJobSummary[];
+  readonly descendants: readonly LockedJobSummary[];
 }
 
 /**
- * Locks a job, whatever its state, and all its descendants that may become `to`, in one statement and in `job_id` order.
+ * Locks a job in any state, and all its descendants that may enter the state `to`, in `job_id` order (section 4).
  *
- * The descendants are read by a second statement, which looks again: while the first one waited for the rows that it
- * knew of, a child of one of them may have been submitted, whose submit holds no more than its parent's row. What is
- * locked gets no more children, so this ends: at once, unless the tree is growing just now.
+ * A first statement locks the rows that its snapshot shows. While it waits for one of them, a child of one of these jobs may
+ * be submitted: that submit locks only its parent's row. So a second statement searches the tree again, and is repeated until
+ * it finds no further job. This ends, because a locked job gets no more children; usually the second statement finds none.
+ * @param workspaceId where given, a job of another workspace is not found.
  * @returns undefined where there is no such job.
  */
 export async function lockTree(
@@ -85,21 +88,21 @@ export async function lockTree(
   to: "CANCELLED" | "POISONED",
   workspaceId?: string,
 ): Promise<LockedTree | undefined> {
-  const words = statesBefore(to).map((state) => toDbEnum(state));
+  const fromStates = statesBefore(to).map((state) => toDbEnum(state));
   const inTree = Prisma.sql`job_id = ANY(ARRAY(
     WITH RECURSIVE tree AS (
       SELECT ${jobId}::uuid AS job_id
       UNION ALL SELECT child.job_id FROM ai_jobs child JOIN tree ON child.parent_job_id = tree.job_id
     ) SELECT job_id FROM tree))`;
-  const mayBecome = Prisma.sql`state = ANY(${words}::text[]::"JobState"[])`;
-  const within = workspaceId === undefined ? Prisma.empty : Prisma.sql`AND workspace_id = ${workspaceId}::uuid`;
-  const which = Prisma.sql`${inTree} AND (job_id = ${jobId}::uuid OR ${mayBecome}) ${within}`;
-  const named = await lockJobsReadOne(tx, which, jobId);
-  if (!named) return undefined;
-  const { job } = named;
-  for (let known = named.locked - 1; ; ) {
-    const below = await lockJobSummaries(tx, Prisma.sql`${inTree} AND ${mayBecome} AND job_id <> ${jobId}::uuid`);
-    if (below.length === known) return { job, below };
-    known = below.length;
+  const canEnter = Prisma.sql`state = ANY(${fromStates}::text[]::"JobState"[])`;
+  const inWorkspace = workspaceId === undefined ? Prisma.empty : Prisma.sql`AND workspace_id = ${workspaceId}::uuid`;
+  const condition = Prisma.sql`${inTree} AND (job_id = ${jobId}::uuid OR ${canEnter}) ${inWorkspace}`;
+  const first = await lockJobsAndReadOne(tx, condition, jobId);
+  if (!first) return undefined;
+  const { job } = first;
+  for (let lockedCount = first.lockedCount - 1; ; ) {
+    const descendants = await lockJobSummaries(tx, Prisma.sql`${inTree} AND ${canEnter} AND job_id <> ${jobId}::uuid`);
+    if (descendants.length === lockedCount) return { job, descendants };
+    lockedCount = descendants.length;
   }
 }

@@ -12,29 +12,29 @@ import { type EventDraft, eventOf } from "../log/event.ts";
 import { hashEvent } from "../log/hash.ts";
 import type { LockedJob, LockedJobSummary } from "./lock.ts";
 
-/** The next version of a job: what it is made of, and how it is handed to the database. Decides; reads and writes nothing. */
+/** Computes the next version of a job and its row for the statement of store.ts. Pure functions: no I/O. */
 
-/** What a change may set. Everything else of a job is as it was submitted, for good. */
+/** The columns that a change may set. All others keep the values of the submit for ever, or are set with every version. */
 export type JobPatch = Partial<Pick<AiJob, MetricName | ChangeableField>>;
 
-/** One version of one job: what it sets, and the event that tells of it. */
+/** A change of a job: the columns that it sets, and what its event says. */
 export interface JobChange<Job extends LockedJobSummary = LockedJob> {
   readonly job: Job;
   readonly set: JobPatch;
   readonly event: EventDraft;
 }
 
-/** A version that is to be written: the job as the change means it to be, and the event that tells of it, hashed. */
+/** A version that is to be written: the job after the change, and the complete event with its hash. */
 export interface NextVersion<Job extends LockedJobSummary = LockedJob> {
   readonly change: JobChange<Job>;
   readonly job: Job;
   readonly event: FlightRecorderEvent;
 }
 
-/** @returns the version that the change makes of the job as it is locked. */
+/** @returns the version that results from a change of a locked job. */
 export function nextVersion<Job extends LockedJobSummary>(change: JobChange<Job>): NextVersion<Job> {
   const { job, set, event: draft } = change;
-  // The clock of a server can step back; a job's history does not.
+  // The database's clock may step back (NTP, failover). The times of a job's versions must not.
   const updatedAt = job.now < job.updatedAt ? job.updatedAt : job.now;
   const after = { ...job, ...set, version: job.version + 1, orderXid: job.nextOrderXid, updatedAt };
   const event = eventOf(after, job, draft, { orderXid: after.orderXid, recordedAt: updatedAt });
@@ -43,7 +43,10 @@ export function nextVersion<Job extends LockedJobSummary>(change: JobChange<Job>
   return { change, job: after, event };
 }
 
-/** The column that says that a document stays as it is: NULL in the document's own column would delete it. */
+/**
+ * @returns the name of the column that says that a document does not change. It is needed because NULL in the document's own
+ *   column means that the document is deleted.
+ */
 export function keepsColumn(document: ChangeableField): string {
   return `keeps_${snakeCase(document)}`;
 }
@@ -56,7 +59,7 @@ const DOCUMENT_CELLS = CHANGEABLE_DOCUMENTS.map((field) => ({
   keeps: keepsColumn(field),
 }));
 
-/** A row without values. A copy of it that is filled takes half as long as an object to which columns are added. */
+/** A row without values. Copying and filling it takes half the time of adding the columns to an empty object one by one. */
 const EMPTY_ROW: Readonly<Record<string, unknown>> = Object.fromEntries(
   [
     "job_id",
@@ -66,9 +69,9 @@ const EMPTY_ROW: Readonly<Record<string, unknown>> = Object.fromEntries(
 );
 
 /**
- * What the statement needs of one version, by the names of its columns: of the job what a change can set, metrics only
- * where they changed, and of the event what the job's row does not say. What is NULL is left out, since it is what
- * `json_to_recordset` makes of a column that is not there.
+ * @returns a version as a row for the statement of store.ts, by column name: the job's columns that a change can set (metrics
+ *   only where they changed), and the event's columns that are not in the job's row. NULL values are left out, because
+ *   `json_to_recordset` reads a missing column as NULL.
  */
 export function toVersionRow({
   change: { job: before, set },

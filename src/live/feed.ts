@@ -19,7 +19,7 @@ import { type FeedItem, type FeedScope, isInScope, type LogPage, Subscriber } fr
 
 /** What a feed needs. */
 export interface FeedOptions {
-  readonly database: Pick<Database, "prisma" | "readBehindCommits">;
+  readonly database: Pick<Database, "prisma" | "onCommitSent">;
   /**
    * Milliseconds after which the feed reads the log without a notify hint: the longest delay that a lost hint causes.
    */
@@ -84,7 +84,7 @@ export class Feed {
 
   constructor(options: FeedOptions) {
     this.#options = options;
-    options.database.readBehindCommits?.((read) => this.#readBehindCommit(read));
+    options.database.onCommitSent?.((read) => this.#readBehindCommit(read));
   }
 
   /** The number of live subscriptions. */

@@ -5,12 +5,13 @@ import type { Transaction } from "../db/transaction.ts";
 import { BudgetExceededError } from "../errors.ts";
 import { type QuotaUsage, readQuotaUsage } from "./usage.ts";
 
-/** What quotas know of a job; none of it ever changes. */
+/** The columns of a job by which quotas count it. They never change. */
 export type CountedJob = Pick<AiJob, "workspaceId" | "capabilityProfileId">;
 
 /**
- * Why quotas forbid this submit; null where they do not. The quotas of submitted jobs stay locked until `tx` ends: of
- * submits that come at once, each is counted before the next is judged.
+ * Checks a submit against the quotas of the workspace. The quotas of submitted jobs stay locked until `tx` ends, so that
+ * concurrent submits are counted one after another and cannot exceed a quota together.
+ * @returns why the submit is refused; null where it is allowed.
  */
 export async function refuseSubmitByQuota(tx: Transaction, job: CountedJob): Promise<BudgetExceededError | null> {
   const [refusal = null] = checkQuotas([job], await lockQuotas(tx, [job], "JOBS"));
@@ -18,9 +19,10 @@ export async function refuseSubmitByQuota(tx: Transaction, job: CountedJob): Pro
 }
 
 /**
- * Why quotas forbid each of these starts, in their order; null where they do not. What one of them takes is not there
- * for those after it. The caller holds the jobs' rows, and starts in `tx` those that it may: the quotas of active jobs
- * stay locked until then. One statement where no quota is about them, else two.
+ * Checks the starts of jobs against quotas, in the order of the jobs: one that is allowed uses up quota before the next is checked.
+ * The caller must have locked the jobs' rows, and must start the allowed jobs in `tx`. The quotas of active jobs stay locked
+ * until `tx` ends. Takes one statement where no quota applies, otherwise two.
+ * @returns for each job why its start is refused; null where it is allowed.
  */
 export async function refuseStartsByQuota(
   tx: Transaction,
@@ -29,20 +31,21 @@ export async function refuseStartsByQuota(
   return checkQuotas(jobs, await lockStartQuotas(tx, jobs));
 }
 
-/** The quotas that are about these starts, with what is used of them; locked as `refuseStartsByQuota` does. */
+/** @returns the quotas that apply to the starts of these jobs, with their usage; locked as in `refuseStartsByQuota`. */
 export function lockStartQuotas(tx: Transaction, jobs: readonly CountedJob[]): Promise<readonly QuotaUsage[]> {
   return lockQuotas(tx, jobs, "ACTIVE_JOBS");
 }
 
-/** Whose jobs need not be looked at by a claim: a workspace's, or only those of one capability profile in it. */
+/** Jobs that a claim can skip: all of a workspace, or only those with one capability profile in it. */
 export interface UsedUpScope {
   readonly workspaceId: string;
+  /** Null for all jobs of the workspace. */
   readonly capabilityProfileId: string | null;
 }
 
 /**
- * Where quotas forbid every start in these workspaces just now. Without a lock: good for passing over jobs, never for
- * taking one.
+ * @returns the quotas of these workspaces that refuse every start now. They are read without a lock, so a claim may use them only
+ *   to skip jobs. Before it starts a job, it must check with `refuseStartsByQuota` or `lockStartQuotas`.
  */
 export async function usedUpForStarts(
   db: Transaction,
@@ -54,58 +57,62 @@ export async function usedUpForStarts(
 }
 
 /**
- * The quotas that are about these jobs and this step, with what is used of them. Those of `exact`, which this step adds
- * to, are locked first and counted after: what their last holder did has committed then. Tokens were spent by reports,
- * which nothing holds up, so nobody waits for their quotas.
+ * Reads the quotas that apply to these jobs, with their usage. Quotas of `lockedResource`, to which the caller adds, are locked
+ * first and counted afterwards, in a second statement, whose snapshot contains everything that the previous holders of the
+ * locks committed. Quotas of tokens are not locked: tokens are added by reports, which never wait for a quota.
  */
 async function lockQuotas(
   tx: Transaction,
   jobs: readonly CountedJob[],
-  exact: Exclude<QuotaResource, "TOKENS">,
+  lockedResource: Exclude<QuotaResource, "TOKENS">,
 ): Promise<readonly QuotaUsage[]> {
   const workspaceIds = [...new Set(jobs.map(({ workspaceId }) => workspaceId))];
   const profileIds = [...new Set(jobs.map(({ capabilityProfileId }) => capabilityProfileId))];
-  const about = Prisma.sql`workspace_id = ANY(${workspaceIds}::uuid[])
+  const isApplicable = Prisma.sql`workspace_id = ANY(${workspaceIds}::uuid[])
     AND (capability_profile_id IS NULL OR capability_profile_id = ANY(${profileIds}::text[]))`;
-  const counted = Prisma.sql`resource = ${toDbEnum(exact)}::"QuotaResource"`;
-  const [there] = await tx.$queryRaw<{ quotas: number }[]>`
-    WITH locked AS MATERIALIZED (SELECT id FROM quotas WHERE ${about} AND ${counted} ORDER BY id FOR NO KEY UPDATE)
+  const isLocked = Prisma.sql`resource = ${toDbEnum(lockedResource)}::"QuotaResource"`;
+  const [row] = await tx.$queryRaw<{ quotas: number }[]>`
+    WITH locked AS MATERIALIZED (SELECT id FROM quotas WHERE ${isApplicable} AND ${isLocked} ORDER BY id FOR NO KEY UPDATE)
     SELECT (SELECT count(*) FROM locked)::int
-      + (SELECT count(*) FROM quotas WHERE ${about} AND resource = 'tokens')::int AS quotas`;
-  return there?.quotas ? readQuotaUsage(tx, Prisma.sql`${about} AND (${counted} OR resource = 'tokens')`) : [];
+      + (SELECT count(*) FROM quotas WHERE ${isApplicable} AND resource = 'tokens')::int AS quotas`;
+  return row?.quotas ? readQuotaUsage(tx, Prisma.sql`${isApplicable} AND (${isLocked} OR resource = 'tokens')`) : [];
 }
 
-/** Judges jobs in their order: one that may go on counts for those after it. */
+/**
+ * Checks jobs against quotas, in the order of the jobs: one that is allowed counts for the jobs after it.
+ * @returns for each job why it is refused; null where it is allowed.
+ */
 export function checkQuotas(
   jobs: readonly CountedJob[],
   quotas: readonly QuotaUsage[],
 ): readonly (BudgetExceededError | null)[] {
-  const taken = new Map<string, bigint>();
+  const admittedByQuota = new Map<string, bigint>();
   return jobs.map((job) => {
-    const about = quotas.filter((quota) => isAbout(quota, job));
-    const full = about.filter((quota) => quota.used + (taken.get(quota.id) ?? 0n) >= quota.max);
-    if (full.length > 0) return refusal(full);
-    for (const { id, resource } of about) if (resource !== "TOKENS") taken.set(id, (taken.get(id) ?? 0n) + 1n);
+    const applicable = quotas.filter((quota) => appliesTo(quota, job));
+    const usedUp = applicable.filter((quota) => quota.used + (admittedByQuota.get(quota.id) ?? 0n) >= quota.max);
+    if (usedUp.length > 0) return quotasUsedUpError(usedUp);
+    for (const { id, resource } of applicable)
+      if (resource !== "TOKENS") admittedByQuota.set(id, (admittedByQuota.get(id) ?? 0n) + 1n);
     return null;
   });
 }
 
-function isAbout(quota: QuotaUsage, { workspaceId, capabilityProfileId }: CountedJob): boolean {
-  const ofProfile = quota.capabilityProfileId === null || quota.capabilityProfileId === capabilityProfileId;
-  return ofProfile && quota.workspaceId === workspaceId;
+function appliesTo(quota: QuotaUsage, { workspaceId, capabilityProfileId }: CountedJob): boolean {
+  const matchesProfile = quota.capabilityProfileId === null || quota.capabilityProfileId === capabilityProfileId;
+  return matchesProfile && quota.workspaceId === workspaceId;
 }
 
-/** Whether it forbids everything that it is about. */
+/** Whether a quota is used up, and so refuses everything that it applies to. */
 export function isUsedUp({ used, max }: QuotaUsage): boolean {
   return used >= max;
 }
 
-/** There is room when the last of them has some; nobody can tell when, where that is so of one. */
-function refusal(full: readonly QuotaUsage[]): BudgetExceededError {
-  const moments = full.flatMap(({ freesAt }) => (freesAt ? [freesAt.getTime()] : []));
-  const freesAt = moments.length === full.length ? new Date(Math.max(...moments)) : null;
-  const when = freesAt ? `There is room again at ${freesAt.toISOString()}.` : "Nobody can tell when there is room.";
-  return new BudgetExceededError(`${full.map(describe).join("; ")}. ${when} Nothing was changed.`, { freesAt });
+/** The error names the time at which the last of the used-up quotas frees. Where one of them has no known time, there is none. */
+function quotasUsedUpError(usedUp: readonly QuotaUsage[]): BudgetExceededError {
+  const times = usedUp.flatMap(({ freesAt }) => (freesAt ? [freesAt.getTime()] : []));
+  const freesAt = times.length === usedUp.length ? new Date(Math.max(...times)) : null;
+  const hint = freesAt ? `There is room again at ${freesAt.toISOString()}.` : "It is not known when there will be room.";
+  return new BudgetExceededError(`${usedUp.map(describe).join("; ")}. ${hint} Nothing was changed.`, { freesAt });
 }
 
 function describe({ resource, max, windowSeconds, capabilityProfileId }: QuotaUsage): string {

@@ -6,22 +6,24 @@ import { type CommandContext, inTransaction, type Transaction } from "../db/tran
 import { InvalidInputError, NotFoundError, UnknownCapabilityError } from "../errors.ts";
 import { type QuotaUsage, readQuotaUsage } from "./usage.ts";
 
-/** Seconds that a window may last: a minute to 31 days. */
+/** The limits of a quota's window, in seconds: one minute to 31 days. */
 export const WINDOW_SECONDS = { min: 60, max: 31 * 24 * 60 * 60 };
 
-/** Quotas that a workspace may have: a submit or a start judges all that apply to it. */
+/** The largest number of quotas of a workspace. Each submit and start checks all quotas that apply to it. */
 export const MAX_QUOTAS = 100;
 
+/** The input of a quota. */
 export interface SetQuota {
-  /** The profile whose jobs it counts; all of the workspace's jobs where null. */
+  /** The capability profile whose jobs it counts; null for all jobs of the workspace. */
   readonly capabilityProfileId: string | null;
   readonly resource: QuotaResource;
+  /** The largest amount that may be used; 0 refuses everything. */
   readonly max: number;
   /** Null exactly for ACTIVE_JOBS, which has no window. */
   readonly windowSeconds: number | null;
 }
 
-/** All quotas of a workspace, oldest first, with what is used of them. */
+/** @returns all quotas of a workspace with their current usage, oldest first. */
 export function listQuotas(prisma: PrismaClient, workspaceId: string): Promise<QuotaUsage[]> {
   return readQuotaUsage(prisma, Prisma.sql`workspace_id = ${workspaceId}::uuid`);
 }
@@ -29,41 +31,47 @@ export function listQuotas(prisma: PrismaClient, workspaceId: string): Promise<Q
 /** Why a quota is not set. */
 export type SetQuotaError = InvalidInputError | UnknownCapabilityError;
 
-/** Makes a quota, or changes `max` of the one that is about the same. It counts what was used before it, too. */
+/**
+ * Creates a quota, or changes `max` of the existing one with the same profile, resource and window. A new quota also counts what
+ * was used in its window before it was created.
+ * @returns the quota with its current usage, or why it is refused.
+ * @throws TryAgainError when every attempt was rolled back, or the connection broke before the commit: nothing was kept.
+ */
 export async function setQuota(
   context: CommandContext,
   workspaceId: string,
   input: SetQuota,
 ): Promise<QuotaUsage | SetQuotaError> {
-  const fault = faultOf(input);
+  const fault = windowFault(input);
   if (fault) return new InvalidInputError(["input", "windowSeconds"], fault);
-  return inTransaction(context, (tx) => set(tx, workspaceId, input));
+  return inTransaction(context, (tx) => storeQuota(tx, workspaceId, input));
 }
 
-function faultOf({ resource, windowSeconds }: SetQuota): string | null {
+function windowFault({ resource, windowSeconds }: SetQuota): string | null {
   if (resource === "ACTIVE_JOBS") {
-    return windowSeconds === null ? null : "ACTIVE_JOBS is about this moment: it takes no windowSeconds.";
+    return windowSeconds === null ? null : "ACTIVE_JOBS counts the jobs that are active now: leave windowSeconds out.";
   }
   const { min, max } = WINDOW_SECONDS;
-  const fits = windowSeconds !== null && windowSeconds >= min && windowSeconds <= max;
-  return fits ? null : `${resource} takes windowSeconds, from ${min} to ${max}.`;
+  const isInRange = windowSeconds !== null && windowSeconds >= min && windowSeconds <= max;
+  return isInRange ? null : `${resource} needs windowSeconds from ${min} to ${max}.`;
 }
 
-async function set(tx: Transaction, workspaceId: string, input: SetQuota): Promise<QuotaUsage | SetQuotaError> {
+async function storeQuota(tx: Transaction, workspaceId: string, input: SetQuota): Promise<QuotaUsage | SetQuotaError> {
   const { capabilityProfileId: profileId, resource, max, windowSeconds } = input;
   if (profileId !== null && !(await tx.capabilityProfile.findUnique({ where: { id: profileId } }))) {
     return new UnknownCapabilityError(profileId);
   }
   await tx.$executeRaw`INSERT INTO workspaces (workspace_id) VALUES (${workspaceId}::uuid) ON CONFLICT DO NOTHING`;
-  // Two that come at once are counted one after the other. A submit, which refers to this row, does not wait for it.
+  // Serialises concurrent calls: otherwise two could both find MAX_QUOTAS - 1 quotas and add one each. The lock does not block
+  // submits: their foreign key needs only FOR KEY SHARE on the workspace's row.
   await tx.$queryRaw`SELECT 1 AS one FROM workspaces WHERE workspace_id = ${workspaceId}::uuid FOR NO KEY UPDATE`;
-  const there = await tx.quota.findMany({ where: { workspaceId }, take: MAX_QUOTAS });
-  const same = there.some(
+  const existing = await tx.quota.findMany({ where: { workspaceId }, take: MAX_QUOTAS });
+  const replacesExisting = existing.some(
     (quota) =>
       quota.capabilityProfileId === profileId && quota.resource === resource && quota.windowSeconds === windowSeconds,
   );
-  if (!same && there.length >= MAX_QUOTAS) {
-    return new InvalidInputError(["input"], `A workspace has at most ${MAX_QUOTAS} quotas. Delete one of them first.`);
+  if (!replacesExisting && existing.length >= MAX_QUOTAS) {
+    return new InvalidInputError(["input"], `A workspace has at most ${MAX_QUOTAS} quotas. Delete one first.`);
   }
   const [row] = await tx.$queryRaw<{ id: string }[]>`
     INSERT INTO quotas AS old (id, workspace_id, capability_profile_id, resource, max, window_seconds)
@@ -73,11 +81,15 @@ async function set(tx: Transaction, workspaceId: string, input: SetQuota): Promi
     DO UPDATE SET max = excluded.max, updated_at = greatest(old.updated_at, excluded.updated_at)
     RETURNING id`;
   const [quota] = await readQuotaUsage(tx, Prisma.sql`id = ${row?.id}::uuid`);
-  if (!quota) throw new Error("A quota that was set is there.");
+  if (!quota) throw new Error("A quota was stored but not found.");
   return quota;
 }
 
-/** Removes a quota; what it would refuse is then only up to the others. */
+/**
+ * Deletes a quota.
+ * @returns the deleted quota, or NotFoundError where the workspace has none of this id.
+ * @throws TryAgainError when every attempt was rolled back, or the connection broke before the commit: nothing was kept.
+ */
 export function deleteQuota(context: CommandContext, workspaceId: string, id: string): Promise<Quota | NotFoundError> {
   return inTransaction(context, async (tx) => {
     const [quota] = await tx.$queryRaw<Quota[]>`

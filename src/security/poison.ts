@@ -89,7 +89,7 @@ export function reportSecurityViolation(
  */
 async function handleViolation(
   tx: Transaction,
-  { job, below }: LockedTree,
+  { job, descendants: below }: LockedTree,
   violation: SecurityViolation,
   guardsRun: number,
 ): Promise<HandledViolation> {

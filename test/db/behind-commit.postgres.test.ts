@@ -18,9 +18,9 @@ afterAll(() => db.close());
 /** Has `read` called behind each COMMIT of `work`. @returns what came of it, one after another. */
 async function behindCommits<T>(read: (rows: ReadRows) => Promise<T>, work: () => Promise<unknown>) {
   const answers: Promise<PromiseSettledResult<T>[]>[] = [];
-  db.readBehindCommits?.((rows) => answers.push(Promise.allSettled([read(rows)])));
+  db.onCommitSent?.((rows) => answers.push(Promise.allSettled([read(rows)])));
   await work();
-  db.readBehindCommits?.(() => undefined);
+  db.onCommitSent?.(() => undefined);
   return (await Promise.all(answers)).flat();
 }
 

@@ -46,8 +46,8 @@ describe("a folder's life", () => {
     const second = await start(folder).exited;
     expect(second.code).toBe(1);
     expect(second.stderr).toBe(
-      `${join(folder, "lock")} is held by process ${holder.join()}. ` +
-        "Stop that server, or give this one another folder by DATABASE_URL.\n",
+      `${join(folder, "lock")} is locked by process ${holder.join()}. ` +
+        "Stop that server, or set DATABASE_URL to another folder.\n",
     );
     expect(await post(await server.url, COUNT)).toEqual({ aiJobs: { totalCount: 0 } });
   });

@@ -31,7 +31,7 @@ test("a folder that is held is refused, with the holder and what to do", async (
   expect(refused).toBeInstanceOf(FolderInUseError);
   expect(refused).toHaveProperty(
     "message",
-    `${folder} is held by process ${process.pid}. Stop that server, or give this one another folder by DATABASE_URL.`,
+    `${folder} is locked by process ${process.pid}. Stop that server, or set DATABASE_URL to another folder.`,
   );
   expect(await readdir(folder)).toHaveLength(1);
   await unlock();
@@ -65,7 +65,7 @@ describe("an entry", () => {
   test("of a process that lives holds the folder", async () => {
     const child = await aProcess();
     await writeFile(join(folder, entryOf(child.pid)), "");
-    await expect(lockFolder(folder)).rejects.toThrow(`held by process ${child.pid}.`);
+    await expect(lockFolder(folder)).rejects.toThrow(`locked by process ${child.pid}.`);
     expect(await readdir(folder)).toEqual([entryOf(child.pid)]);
   });
 

@@ -162,8 +162,8 @@ describe("migrate", () => {
     const edited = await edit(await realAnd(), name, `"priority" INTEGER NOT NULL DEFAULT 0`, `"priority" INTEGER`);
     const { message } = await refusal(edited);
     expect(message).toBe(
-      `The migration ${name} was changed after this database had applied it. Restore the file as it was released; ` +
-        "make a change as a new migration.",
+      `The migration ${name} was changed after this database had applied it. Restore the file as it was released, ` +
+        "and put the change into a new migration.",
     );
   });
 
@@ -188,8 +188,8 @@ describe("migrate", () => {
     await refusal(folder);
     const { message } = await refusal(folder);
     expect(message).toBe(
-      "The migration 2_broken failed on this database earlier. Look at its row in _prisma_migrations, mend what it " +
-        "left, mark it with `npx prisma migrate resolve --rolled-back` or `--applied`, and start again.",
+      "The migration 2_broken failed on this database earlier. Look at its row in _prisma_migrations, repair what it " +
+        "left behind, mark it with `npx prisma migrate resolve --rolled-back` or `--applied`, and start again.",
     );
     // What `npx prisma migrate resolve --rolled-back 2_broken` does.
     await pglite.query("UPDATE _prisma_migrations SET rolled_back_at = now() WHERE migration_name = '2_broken'");

@@ -137,8 +137,8 @@ test("a connection that breaks while the start waits for its turn stops it with 
   expect({ code, stderr }).toEqual({
     code: 1,
     stderr:
-      "PostgreSQL answered, and then the database could not be made ready. Nothing was served from it. Start again " +
-      "when what the cause names is over.\n  Cause: terminating connection due to administrator command\n",
+      "PostgreSQL answered, but the database could not be prepared, and the server did not start. Fix the cause named " +
+      "below, then start again.\n  Cause: terminating connection due to administrator command\n",
   });
 });
 

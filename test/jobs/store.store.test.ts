@@ -76,6 +76,6 @@ test.each([
 ])("what an event's hash covers is stored as it was hashed, or nothing is: %s", async (_, assignment) => {
   const [jobId = ""] = await jobs(1);
   await storeOtherwise(assignment);
-  await expect(write([jobId])).rejects.toThrow("is not stored as its event tells");
+  await expect(write([jobId])).rejects.toThrow("is stored otherwise than its event says");
   expect((await recordsOf(db.prisma, jobId)).job.version).toBe(1);
 });

@@ -31,8 +31,8 @@ test("a tree's own job comes with its documents, its descendants without any", a
   const grandchild = await submitted(engine, { jobInputs: DOCUMENT, parentJobId: child.jobId });
   const tree = await inTransaction(engine, (tx) => lockTree(tx, root.jobId, "POISONED"));
   expect(tree?.job).toMatchObject({ jobId: root.jobId, jobInputs: DOCUMENT, jobOutputs: null, entityRefs: [] });
-  expect(tree?.below.map(({ jobId }) => jobId)).toEqual([child.jobId, grandchild.jobId]);
-  for (const job of tree?.below ?? []) {
+  expect(tree?.descendants.map(({ jobId }) => jobId)).toEqual([child.jobId, grandchild.jobId]);
+  for (const job of tree?.descendants ?? []) {
     expect(Object.keys(job).filter((field) => DOCUMENTS.includes(field))).toEqual([]);
     expect(job).toMatchObject({ state: "QUEUED", capabilities: ["doc.read", "doc.summarize"] });
   }
@@ -45,7 +45,7 @@ test("what is locked beside a job is in the order of ids, and may become what is
   const running = await childIn(engine, queued, "RUNNING");
   const below = async (to: "CANCELLED" | "POISONED") => {
     const tree = await inTransaction(engine, (tx) => lockTree(tx, root, to));
-    return tree?.below.map(({ jobId }) => jobId);
+    return tree?.descendants.map(({ jobId }) => jobId);
   };
   expect(await below("POISONED")).toEqual([queued, failed, running].toSorted());
   expect(await below("CANCELLED")).toEqual([queued, running].toSorted());

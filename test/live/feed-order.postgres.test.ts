@@ -248,16 +248,16 @@ test.each([
   ["fails", () => Promise.reject(new Error("by a test"))],
   ["is never answered", () => new Promise<never>(() => undefined)],
 ])("where that read %s, the feed reads by itself", async (_what, read) => {
-  const { readBehindCommits } = db;
+  const { onCommitSent: readBehindCommits } = db;
   let asked = 0;
-  const failing: FeedOptions["database"]["readBehindCommits"] = (reader) =>
+  const failing: FeedOptions["database"]["onCommitSent"] = (reader) =>
     readBehindCommits?.(() => {
       reader(() => {
         asked += 1;
         return read();
       });
     });
-  const { jobId, seen, close } = await feedOn({ prisma: db.prisma, readBehindCommits: failing });
+  const { jobId, seen, close } = await feedOn({ prisma: db.prisma, onCommitSent: failing });
   for (let version = 2; version < 12; version++) {
     await touch(jobId);
     await sleep(30);

@@ -1,7 +1,7 @@
 import type { BulkAction as Action, BulkActionItem as Item } from "../../db/generated/client/client.ts";
 import { MAX_ITEMS } from "../../jobs/bulk/action.ts";
 import { fromStored } from "../../jobs/bulk/error.ts";
-import type { Counts } from "../../jobs/bulk/items.ts";
+import type { ItemCounts } from "../../jobs/bulk/items.ts";
 import { uuidOrNil } from "../../uuid.ts";
 import { builder } from "../builder.ts";
 import type { GraphQLContext } from "../context.ts";
@@ -36,9 +36,9 @@ const BulkActionItem = builder.objectRef<Item>("BulkActionItem").implement({
   }),
 });
 
-const NO_ITEMS: Counts = { total: 0, succeeded: 0, failed: 0 };
+const NO_ITEMS: ItemCounts = { total: 0, succeeded: 0, failed: 0 };
 
-async function countsOf({ reads }: GraphQLContext, { workspaceId, id }: Action): Promise<Counts> {
+async function countsOf({ reads }: GraphQLContext, { workspaceId, id }: Action): Promise<ItemCounts> {
   const [counts = NO_ITEMS] = await reads.countsOfBulkAction({ workspaceId, id });
   return counts;
 }

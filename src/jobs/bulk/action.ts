@@ -12,30 +12,32 @@ import { CHANGES, processItems } from "./batch.ts";
 import { finishAction, idleActions, insertAction, pendingItems } from "./items.ts";
 
 /**
- * One change of many jobs. First the action is stored with its jobs as its items, and then the items are done, a batch
- * in each transaction: a crash in between leaves items that are pending, and any server goes on with them.
+ * Bulk actions: one change of many jobs (section 6). First the action is stored with the matching jobs as its items, then the
+ * items are processed in batches, each in a transaction of its own. After a crash the pending items are still stored, and any
+ * server continues with them.
  */
 
-/** Jobs that one action may be about. */
+/** The largest number of jobs of one action. */
 export const MAX_ITEMS = 1000;
-/** Items that one transaction does: it holds their jobs' rows while it does. */
-const BATCH = 100;
-/** Actions that one sweep goes on with. */
+/** Items per transaction. The transaction locks their jobs' rows, so other changes of these jobs wait for it. */
+const BATCH_SIZE = 100;
+/** The largest number of actions that one run of the maintenance task continues. */
 const MAX_RESUMED = 100;
 
+/** The input of a bulk cancellation. */
 export interface CancelAiJobs {
   readonly filter: JobFilter;
   readonly reason: string;
-  /** 1 to MAX_ITEMS. */
+  /** The largest number of jobs to cancel: 1 to MAX_ITEMS. */
   readonly limit: number;
 }
 
 /**
- * Cancels the oldest jobs that match. Without states in the filter, those that can be cancelled; with states, those in
- * these states, and a job that cannot be cancelled is an item with its error.
- * @returns the action, unfinished where the database had no time for all of it: the server then goes on with it by
- *   itself. Or why the filter names no jobs; nothing was changed.
- * @throws TryAgainError where the action could not be stored: nothing was kept.
+ * Cancels the oldest jobs that match (section 6). If the filter has no states, only jobs that can be cancelled are selected. If
+ * it has states, jobs in these states are selected, and one that cannot be cancelled becomes an item with an error.
+ * @returns the stored action. It is unfinished if the database was too busy for all items; maintenance then continues it. Or
+ *   InvalidInputError if the filter has no condition or an empty list: nothing was changed.
+ * @throws TryAgainError when the action could not be stored: nothing was kept.
  */
 export function cancelAiJobs(
   context: CommandContext,
@@ -46,7 +48,7 @@ export function cancelAiJobs(
   return runBulkAction(context, workspaceId, by, { kind: "CANCEL", filter, limit, reason: redactText(reason) });
 }
 
-/** Queues the oldest jobs that match again, as `cancelAiJobs` cancels them; the same is returned and thrown. */
+/** Queues the oldest failed jobs that match again. Selection, result and errors are as for `cancelAiJobs`. */
 export function retryAiJobs(
   context: CommandContext,
   workspaceId: string,
@@ -56,19 +58,22 @@ export function retryAiJobs(
   return runBulkAction(context, workspaceId, by, { kind: "RETRY", filter, limit, reason: null });
 }
 
-interface Request {
+interface BulkActionRequest {
   readonly kind: BulkActionKind;
   readonly filter: JobFilter;
   readonly limit: number;
   readonly reason: string | null;
 }
 
-/** Stores an action and does it to its end. What is stored is not to be sent again, so a failure after that is none. */
+/**
+ * Stores an action and processes its items. Once the action is stored, TryAgainError is not passed on: it would tell the client
+ * to send the request again, which would store a second action, while maintenance finishes the first one anyway.
+ */
 async function runBulkAction(
   context: CommandContext,
   workspaceId: string,
   { actor, actorId }: Actor,
-  request: Request,
+  request: BulkActionRequest,
 ): Promise<BulkAction | InvalidInputError> {
   const { kind, filter } = request;
   const refusal = refuseFilter(filter);
@@ -85,53 +90,57 @@ async function runBulkAction(
 }
 
 /**
- * Why a bulk action does not take this filter; null where it does. One that gives no condition would change every job
- * of the workspace, and an empty list none: neither is likely to be meant.
+ * Refuses a filter without any condition, which would select every job of the workspace, and a filter with an empty list,
+ * which would select none. Both are probably mistakes.
+ * @returns why the filter is refused; null where it is accepted.
  */
 function refuseFilter(filter: JobFilter): InvalidInputError | null {
   const conditions = conditionsOf(filter);
-  const empty = conditions.some(({ isEmpty }) => isEmpty);
-  if (conditions.length > 0 && !empty) return null;
-  const message = empty ? "An empty list names no jobs: leave it out, or fill it." : "Name at least one thing.";
+  const hasEmptyList = conditions.some(({ isEmpty }) => isEmpty);
+  if (conditions.length > 0 && !hasEmptyList) return null;
+  const message = hasEmptyList
+    ? "An empty list matches no job. Leave it out, or fill it."
+    : "The filter needs at least one condition.";
   return new InvalidInputError(["input", "filter"], `${message} Nothing was changed.`);
 }
 
 /**
- * Whoever names states means these, and hears of each job why it cannot be changed. Whoever names none means the jobs
- * that can be changed: others would only use up the limit.
+ * If the caller names states, jobs in exactly these states are selected, and those that cannot be changed are reported as items
+ * with an error. If not, only jobs that can be changed are selected, since the others would only use up the limit.
  */
 function narrowToChangeable(kind: BulkActionKind, filter: JobFilter): JobSelection {
   if (filter.states) return filter;
-  return { ...filter, states: Object.values(JobState).filter(CHANGES[kind].leaves), withinBudget: kind === "RETRY" };
+  return { ...filter, states: Object.values(JobState).filter(CHANGES[kind].canChange), withinBudget: kind === "RETRY" };
 }
 
 /**
- * Does what is left of an action. Several may do so at once: each item is done once.
- * @returns whether the action has been finished; not where the signal ended it between two batches.
+ * Processes the pending items of an action. Several servers may do so at the same time: each item is processed once.
+ * @returns whether the action is finished; false if the signal stopped the work between two batches.
  */
 async function processRemaining(context: CommandContext, actionId: string, signal?: AbortSignal): Promise<boolean> {
   const { prisma } = context;
   const action = await prisma.bulkAction.findUniqueOrThrow({ where: { id: actionId } });
   while (!signal?.aborted) {
-    const items = await pendingItems(prisma, actionId, BATCH);
+    const items = await pendingItems(prisma, actionId, BATCH_SIZE);
     if (items.length === 0) {
       await inSingleStatement(context, (db) => finishAction(db, actionId));
       return true;
     }
     await processItems(context, action, items);
-    // The embedded database works in this thread: others get their turn between two batches.
+    // The embedded database runs in this thread. Without a pause, other requests would wait for the whole action.
     await turn();
   }
   return false;
 }
 
 /**
- * Goes on with actions that were left half way: by a crash, or by a database that had no time. Safe with several
- * servers, and beside whoever began the action.
- * @param idleSeconds how long nothing must have been heard of an action, so that nobody is likely at work on it.
- * @param signal ends it after the batch that is under way.
- * @returns how many actions were finished.
- * @throws AggregateError of what went wrong, when every action has had its turn.
+ * Continues actions that a crash or a busy database left unfinished. Several servers may do so at the same time, even while
+ * the server that stored an action still works on it.
+ * @param idleSeconds only actions of which no item was processed for so long are continued, so that servers seldom repeat
+ *   each other's work.
+ * @param signal stops the work after the current batch.
+ * @returns the number of actions that were finished.
+ * @throws AggregateError with all errors, after every action has been tried.
  */
 export async function resumeBulkActions(
   context: CommandContext,

@@ -9,29 +9,31 @@ import { canRetry, mayBecome } from "../state.ts";
 import { type ItemError, toStored } from "./error.ts";
 import { type Item, lockPending, type Outcome, writeOutcomes } from "./items.ts";
 
-/** What one kind of bulk action does to a job. */
+/** How one kind of bulk action changes jobs. */
 interface Change {
-  /** Whether it can do it to a job in this state. */
-  readonly leaves: (state: JobState) => boolean;
-  /** Why it cannot do it to this job; null where it can. */
+  /** Whether a job in this state can be changed. */
+  readonly canChange: (state: JobState) => boolean;
+  /** @returns why this job cannot be changed; null where it can. */
   readonly refuse: (job: LockedJobSummary) => ItemError | null;
-  /** Does it to jobs that it can do it to, in a fixed number of statements. */
+  /** Changes jobs that `refuse` does not refuse, in a fixed number of statements. */
   readonly apply: (tx: Transaction, jobs: readonly LockedJobSummary[], by: Actor, reason: string) => Promise<unknown>;
 }
 
+/** The change of each kind of bulk action. */
 export const CHANGES = {
   CANCEL: {
-    leaves: (state) => mayBecome(state, "CANCELLED"),
+    canChange: (state) => mayBecome(state, "CANCELLED"),
     refuse: refuseCancel,
     apply: cancelLockedJobs,
   },
-  RETRY: { leaves: canRetry, refuse: refuseRetry, apply: retryLockedJobs },
+  RETRY: { canChange: canRetry, refuse: refuseRetry, apply: retryLockedJobs },
 } as const satisfies Record<BulkActionKind, Change>;
 
 /**
- * Does some items of an action: their jobs' changes and what came of each commit together, or nothing of it does. The
- * jobs' locks decide who does an item where several try; each item is done once. The number of statements does not
- * grow with the number of items.
+ * Processes some items of an action in one transaction: the changes of their jobs and the outcomes of the items commit together.
+ * If several servers try the same item, the one that locks its job first processes it, and the others skip it. The number of
+ * statements does not grow with the number of items.
+ * @throws TryAgainError when every attempt was rolled back, or the connection broke before the commit: nothing was kept.
  */
 export function processItems(context: CommandContext, action: BulkAction, items: readonly Item[]): Promise<void> {
   const { refuse, apply }: Change = CHANGES[action.kind];
@@ -39,23 +41,23 @@ export function processItems(context: CommandContext, action: BulkAction, items:
     const jobIds = items.map(({ jobId }) => jobId);
     const locked = await lockJobSummaries(tx, Prisma.sql`job_id = ANY(${jobIds}::uuid[])`);
     const jobs = new Map(locked.map((job) => [job.jobId, job]));
-    // Done by somebody else while this transaction waited for the locks: not this one's any more.
+    // Skips items that another server processed while this transaction waited for the jobs' locks.
     const pending = await lockPending(tx, action.id, items);
-    const judged = pending.map(({ position, jobId }) => {
+    const decisions = pending.map(({ position, jobId }) => {
       const job = jobs.get(jobId);
-      if (!job) throw new Error(`The job ${jobId} of a bulk action is gone.`);
+      if (!job) throw new Error(`The job ${jobId} of a bulk action was not found.`);
       return { position, job, error: refuse(job) };
     });
     await apply(
       tx,
-      judged.flatMap(({ job, error }) => (error ? [] : [job])),
+      decisions.flatMap(({ job, error }) => (error ? [] : [job])),
       { actor: action.actor, actorId: action.actorId },
       action.reason ?? "",
     );
     await writeOutcomes(
       tx,
       action.id,
-      judged.map(({ position, job, error }): Outcome => ({ position, error: error && toStored(error, job) })),
+      decisions.map(({ position, job, error }): Outcome => ({ position, error: error && toStored(error, job) })),
     );
   });
 }

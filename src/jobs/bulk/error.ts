@@ -6,23 +6,26 @@ import { type JsonValue, toDbEnum } from "../../db/rows.ts";
 import { type BudgetExceededError, IllegalTransitionError, JobPoisonedError } from "../../errors.ts";
 import { budgetExceeded } from "../retry.ts";
 
-/** Why a job of a bulk action was left as it is: what the same change of that job alone would have answered. */
+/** Why a bulk action did not change a job: the error that the same change of that job alone returns. */
 export type ItemError = IllegalTransitionError | JobPoisonedError | BudgetExceededError;
 
-const stateWord = z
+const dbJobState = z
   .string()
   .transform((text) => text.toUpperCase())
   .pipe(z.enum(JobState));
 
-/** What is kept of an error: what it is made of, not its message, which may be put better one day. */
-const stored = z.discriminatedUnion("code", [
-  z.object({ code: z.literal("ILLEGAL_TRANSITION"), from: stateWord, to: stateWord }),
+/** The stored form of an error: its code and values without its message, so that messages can be reworded later. */
+const storedErrorSchema = z.discriminatedUnion("code", [
+  z.object({ code: z.literal("ILLEGAL_TRANSITION"), from: dbJobState, to: dbJobState }),
   z.object({ code: z.literal("JOB_POISONED") }),
   z.object({ code: z.literal("BUDGET_EXCEEDED"), total_tokens: z.int(), token_budget: z.int() }),
 ]);
 
-/** An error as an item keeps it, in the words of the database. */
-export function toStored(error: ItemError, { totalTokens, tokenBudget }: JobSummary): z.input<typeof stored> {
+/** @returns an error as an item stores it, with enum values as in the database. */
+export function toStored(
+  error: ItemError,
+  { totalTokens, tokenBudget }: JobSummary,
+): z.input<typeof storedErrorSchema> {
   switch (error.code) {
     case "ILLEGAL_TRANSITION":
       return { code: error.code, from: toDbEnum(error.from), to: toDbEnum(error.to) };
@@ -34,18 +37,24 @@ export function toStored(error: ItemError, { totalTokens, tokenBudget }: JobSumm
 }
 
 /**
- * The error that an item keeps, as it was; null where there is none.
- * @param job reads the item's job, which the error of a poisoned one shows. A poisoned job is as it was then, for good.
+ * Rebuilds the error that an item stores.
+ * @param job reads the item's job. It is called only for JOB_POISONED, which contains the job: a poisoned job never changes, so it
+ *   is still as it was then.
+ * @returns the error; null where the item has none.
+ * @throws ZodError if the stored value is malformed.
  */
 export async function fromStored(error: JsonValue, job: () => Promise<AiJob>): Promise<ItemError | null> {
   if (error === null) return null;
-  const kept = stored.parse(error);
-  switch (kept.code) {
+  const storedError = storedErrorSchema.parse(error);
+  switch (storedError.code) {
     case "ILLEGAL_TRANSITION":
-      return new IllegalTransitionError(kept.from, kept.to);
+      return new IllegalTransitionError(storedError.from, storedError.to);
     case "JOB_POISONED":
       return new JobPoisonedError(await job());
     case "BUDGET_EXCEEDED":
-      return budgetExceeded({ totalTokens: BigInt(kept.total_tokens), tokenBudget: BigInt(kept.token_budget) });
+      return budgetExceeded({
+        totalTokens: BigInt(storedError.total_tokens),
+        tokenBudget: BigInt(storedError.token_budget),
+      });
   }
 }

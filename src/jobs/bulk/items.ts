@@ -4,21 +4,21 @@ import type { Transaction } from "../../db/transaction.ts";
 import { type JobFilter, toStoredFilter } from "../filter.ts";
 import { type JobSelection, selectOldestJobs } from "../list.ts";
 
-/** What is kept of bulk actions: the action, its items in their order, and what came of each. All of it by SQL. */
+/** The SQL of bulk actions: storing an action with its items, processing the items, and reading them. */
 
-/** An action as a person asked for it. */
+/** An action that is to be stored. */
 export type NewBulkAction = Omit<BulkAction, "filter" | "createdAt" | "finishedAt"> & {
   readonly filter: JobFilter;
-  /** Jobs that it is about, at most. */
+  /** The largest number of jobs that become items. */
   readonly limit: number;
 };
 
 /**
- * Stores an action with the jobs that match, oldest first, as its items, in one statement. Nothing is locked: whoever
- * does an item judges its job again.
- * @param which the filter, narrowed to what the action can change.
+ * Stores an action with the oldest matching jobs as its items, in one statement. It locks no job: each is checked again when its
+ * item is processed.
+ * @param selection the filter of the action, limited to jobs that it can change.
  */
-export async function insertAction(db: Transaction, action: NewBulkAction, which: JobSelection): Promise<void> {
+export async function insertAction(db: Transaction, action: NewBulkAction, selection: JobSelection): Promise<void> {
   const { id, workspaceId, kind, filter, limit, reason, actor, actorId } = action;
   await db.$executeRaw`
     WITH workspace AS (
@@ -30,20 +30,20 @@ export async function insertAction(db: Transaction, action: NewBulkAction, which
     )
     INSERT INTO bulk_action_items (workspace_id, bulk_action_id, position, job_id)
     SELECT ${workspaceId}::uuid, ${id}::uuid, row_number() OVER (ORDER BY created_at, job_id), job_id
-    FROM (${selectOldestJobs(workspaceId, which, limit)}) AS matching`;
+    FROM (${selectOldestJobs(workspaceId, selection, limit)}) AS matching`;
 }
 
-/** A job of an action, and where it stands in it. */
+/** A job of an action, with its position among the items, from 1. */
 export type Item = Pick<BulkActionItem, "position" | "jobId">;
 
-/** The next items that nobody has done, without a lock: each is to be looked at again under its job's. */
+/** @returns the next unprocessed items, by position. Nothing is locked: each must be checked again under its job's lock. */
 export function pendingItems(db: Transaction, actionId: string, limit: number): Promise<Item[]> {
   return db.$queryRaw<Item[]>`
     SELECT position, job_id AS "jobId" FROM bulk_action_items
     WHERE bulk_action_id = ${actionId}::uuid AND finished_at IS NULL ORDER BY position LIMIT ${limit}`;
 }
 
-/** Those of these items that are still to be done, now that this transaction holds their jobs. */
+/** @returns those of these items that are still unprocessed, locked. The transaction must have locked their jobs before. */
 export function lockPending(tx: Transaction, actionId: string, items: readonly Item[]): Promise<Item[]> {
   const positions = items.map(({ position }) => position);
   return tx.$queryRaw<Item[]>`
@@ -52,13 +52,14 @@ export function lockPending(tx: Transaction, actionId: string, items: readonly I
     ORDER BY position FOR UPDATE`;
 }
 
+/** The outcome of a processed item. */
 export interface Outcome {
   readonly position: number;
-  /** Why its job was left as it is; null where it was changed. */
+  /** Why its job was not changed, as `toStored` returns it; null where it was changed. */
   readonly error: object | null;
 }
 
-/** Writes what came of items that this transaction holds. */
+/** Stores the outcomes of items that this transaction has locked, and marks the items as processed. */
 export async function writeOutcomes(tx: Transaction, actionId: string, outcomes: readonly Outcome[]): Promise<void> {
   if (outcomes.length === 0) return;
   await tx.$executeRaw`
@@ -67,13 +68,13 @@ export async function writeOutcomes(tx: Transaction, actionId: string, outcomes:
     WHERE i.bulk_action_id = ${actionId}::uuid AND i.position = o.position`;
 }
 
-/** Notes that every item has been done, unless somebody has. */
+/** Marks an action as finished; one that is already finished keeps its time. */
 export async function finishAction(db: Transaction, actionId: string): Promise<void> {
   await db.$executeRaw`
     UPDATE bulk_actions SET finished_at = clock_timestamp() WHERE id = ${actionId}::uuid AND finished_at IS NULL`;
 }
 
-/** Unfinished actions of which nothing was heard for so many seconds, oldest first. */
+/** @returns the ids of unfinished actions of which no item was processed for `idleSeconds`, oldest first. */
 export async function idleActions(db: Transaction, idleSeconds: number, limit: number): Promise<readonly string[]> {
   const rows = await db.$queryRaw<{ id: string }[]>`
     SELECT id FROM bulk_actions a
@@ -83,17 +84,17 @@ export async function idleActions(db: Transaction, idleSeconds: number, limit: n
   return rows.map(({ id }) => id);
 }
 
-/** How many items an action has, and what came of them. */
-export interface Counts {
+/** How many items an action has, how many jobs were changed, and how many items have an error. */
+export interface ItemCounts {
   readonly total: number;
   readonly succeeded: number;
   readonly failed: number;
 }
 
-/** The counts of an action that has items. */
-export type ActionCounts = Counts & Pick<BulkActionItem, "bulkActionId" | "workspaceId">;
+/** The counts of one action. */
+export type ActionCounts = ItemCounts & Pick<BulkActionItem, "bulkActionId" | "workspaceId">;
 
-/** The counts of several actions; no row for an action without items. */
+/** @returns the counts of several actions, in any order; no row for an action without items. */
 export function countItems(db: Transaction, actions: readonly ScopedId[]): Promise<ActionCounts[]> {
   return db.$queryRaw<ActionCounts[]>`
     SELECT bulk_action_id AS "bulkActionId", workspace_id AS "workspaceId", count(*)::int AS total, count(error)::int AS failed,
@@ -103,7 +104,7 @@ export function countItems(db: Transaction, actions: readonly ScopedId[]): Promi
     GROUP BY bulk_action_id, workspace_id`;
 }
 
-/** The items of several actions, those of an action in their order; an action has at most 1,000. */
+/** @returns the items of several actions, those of one action by position. An action has at most 1,000. */
 export function listItemsOf(db: Transaction, actions: readonly ScopedId[]): Promise<BulkActionItem[]> {
   return db.bulkActionItem.findMany({
     where: {
