@@ -45,7 +45,7 @@ export function policyError<Code extends PolicyViolationCode>(
  * The violation for which a report that was kept failed its run; null where the report was accepted.
  * @param codes the policies that a report of its kind can violate.
  */
-export function keptViolation<Code extends PolicyViolationCode>(
+export function recordedViolation<Code extends PolicyViolationCode>(
   { policyViolationCode: kept, policyViolationDetail: detail }: KeptReport,
   codes: readonly Code[],
 ): PolicyViolation<Code> | null {

@@ -1,10 +1,10 @@
-import type { PoisonedJob } from "../../claims/guard-and-deliver.ts";
 import type { FlightRecorderEvent as Event } from "../../db/generated/client/client.ts";
 import * as errors from "../../errors.ts";
 import { boundedText } from "../../jobs/input-text.ts";
 import {
   aceCodeOf,
   type HandledViolation,
+  type PoisonedJob,
   reportSecurityViolation,
   type SecurityViolation,
 } from "../../security/poison.ts";
