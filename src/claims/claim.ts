@@ -134,8 +134,8 @@ interface Leases {
 async function leaseDueJobs(tx: Transaction, engine: Engine, requests: readonly ClaimAiJobs[]): Promise<Leases> {
   const criteria = criteriaOf(requests);
   if (!criteria) return { leased: [], servedLast: undefined, hasChanges: false };
-  const { last } = engine.rotation;
-  const { jobs, servedLast } = await selectAdmittedJobs(tx, criteria, last);
+  const { last: lastServed } = engine.rotation;
+  const { jobs, servedLast } = await selectAdmittedJobs(tx, criteria, lastServed);
   const assignments = assignRoundRobin(jobs, requests);
   const outcomes = await acquireLeases(tx, engine, assignments);
   const leased = requests.map((request) =>
@@ -147,7 +147,7 @@ async function leaseDueJobs(tx: Transaction, engine: Engine, requests: readonly 
   const isRotating = criteria.workspaceId === null;
   return {
     leased,
-    servedLast: isRotating ? (lastServedWorkspace(assigned, last) ?? servedLast) : undefined,
+    servedLast: isRotating ? (lastServedWorkspace(assigned, lastServed) ?? servedLast) : undefined,
     hasChanges: assignments.length > 0,
   };
 }
@@ -168,11 +168,11 @@ interface Selection {
 }
 
 /** Steps 2 and 3: selects and locks due jobs that their quotas allow to start. */
-async function selectAdmittedJobs(tx: Transaction, criteria: ClaimCriteria, last: string): Promise<Selection> {
-  const due = await selectAndLockJobs(tx, criteria, last);
+async function selectAdmittedJobs(tx: Transaction, criteria: ClaimCriteria, lastServed: string): Promise<Selection> {
+  const due = await selectAndLockJobs(tx, criteria, lastServed);
   const withQuota = due.filter(({ hasQuota }) => hasQuota);
   const quotas = withQuota.length === 0 ? [] : await lockStartQuotas(tx, withQuota);
-  if (quotas.some(isUsedUp)) return selectPastUsedUpQuotas(tx, criteria, last);
+  if (quotas.some(isUsedUp)) return selectPastUsedUpQuotas(tx, criteria, lastServed);
   return { jobs: admitByQuotas(quotas, due), servedLast: undefined };
 }
 
@@ -192,9 +192,13 @@ function admitByQuotas(quotas: readonly QuotaUsage[], due: readonly DueJob[]): r
  * One claim looks at a limited number of workspaces. When it finds no job in any of them and there are more, the next claim
  * begins after the last of them. Otherwise every claim would look at the same workspaces, and never reach the others.
  */
-async function selectPastUsedUpQuotas(tx: Transaction, criteria: ClaimCriteria, last: string): Promise<Selection> {
-  const { workspaceIds, areAll } = await nextWorkspaces(tx, criteria, last);
-  const due = await selectAndLockJobs(tx, criteria, last, await usedUpForStarts(tx, workspaceIds));
+async function selectPastUsedUpQuotas(
+  tx: Transaction,
+  criteria: ClaimCriteria,
+  lastServed: string,
+): Promise<Selection> {
+  const { workspaceIds, areAll } = await nextWorkspaces(tx, criteria, lastServed);
+  const due = await selectAndLockJobs(tx, criteria, lastServed, await usedUpForStarts(tx, workspaceIds));
   const jobs = admitByQuotas(await lockStartQuotas(tx, due), due);
   return { jobs, servedLast: jobs.length === 0 && !areAll ? workspaceIds.at(-1) : undefined };
 }

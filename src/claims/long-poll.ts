@@ -11,7 +11,7 @@ export interface LongPollerOptions {
   readonly onError: (error: unknown) => void;
 }
 
-/** Milliseconds between two polls without a notification: a delayed job becomes due without a commit, and hints may get lost. */
+/** Milliseconds between two polls without a notification: jobs become due by time alone, too, and hints may get lost. */
 const POLL_MS = 250;
 /** The least milliseconds between two polls, so that many commits in a row cause one poll and not one each. */
 const MIN_POLL_INTERVAL_MS = 10;
@@ -111,7 +111,7 @@ export class LongPoller {
     return [...new Map([...this.#waiters].map(({ request }) => [demandKey(request), request])).values()];
   }
 
-  /** Lets the waiting requests that could take a due job claim, in order; skips the demands for which a claim found nothing. */
+  /** Lets the waiting requests that could take a due job claim, in order, until a claim of the same demand finds nothing. */
   async #serve(partitions: readonly QueuePartition[]): Promise<void> {
     const exhausted = new Set<string>();
     for (const waiter of this.#waiters) {
