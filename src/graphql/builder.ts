@@ -15,11 +15,14 @@ import type { GraphQLContext } from "./context.ts";
 export const PAGE = { default: 20, max: 100 };
 
 /**
- * The limits of one operation: how many fields its answer can have, how deep it is nested, and how many fields it selects.
- * They are checked before it runs.
+ * The limits of one operation: how many fields its answer can have, how deep it is nested, and how many fields it
+ * selects. They are checked before it runs.
  */
 const LIMIT = { complexity: 25_000, depth: 15, breadth: 500 };
-/** The complexity of `edges` and `nodes`. Their connection multiplies by the rows of the page; they must not do so again. */
+/**
+ * The complexity of `edges` and `nodes`. Their connection multiplies by the rows of the page; they must not do so
+ * again.
+ */
 const COUNTED_BY_CONNECTION = { field: 1, multiplier: 1 };
 
 /**

@@ -18,7 +18,9 @@ export interface ConnectionArgs {
 export interface KeyCodec<Row, Key> {
   /** The row's sort key, as JSON values. */
   readonly keyOf: (row: Row) => readonly (string | number)[];
-  /** Checks and reads such a key. A client can forge a cursor, so whatever is not a key of this list must be refused. */
+  /**
+   * Checks and reads such a key. A client can forge a cursor, so whatever is not a key of this list must be refused.
+   */
   readonly schema: z.ZodType<Key>;
 }
 
@@ -32,7 +34,9 @@ export interface Page<Row> {
   };
 }
 
-/** A time in a cursor. One that the database cannot store is refused: in a forged cursor it would make the query fail. */
+/**
+ * A time in a cursor. One that the database cannot store is refused: in a forged cursor it would make the query fail.
+ */
 export const storableDate = z.iso
   .datetime()
   .transform((text) => new Date(text))
@@ -41,7 +45,8 @@ export const storableDate = z.iso
 /**
  * The slice of a list to read for these arguments.
  * @returns a slice of one row more than the page has; the extra row says whether there is another page.
- * @throws InvalidInputError where both `first` and `last` are given, the page is too large, or a cursor is not of this list.
+ * @throws InvalidInputError where both `first` and `last` are given, the page is too large, or a cursor is not of this
+ *   list.
  */
 export function toSlice<Row, Key>(args: ConnectionArgs, codec: KeyCodec<Row, Key>): Slice<Key> {
   if (args.first != null && args.last != null) {
@@ -76,8 +81,8 @@ export function toPage<Row, Key>(rows: readonly Row[], slice: Slice<Key>, codec:
       node,
     })),
     pageInfo: {
-      // In the direction of reading, the extra row gives the exact answer. In the other direction, the row of the cursor
-      // that was passed is itself a row outside the page.
+      // In the direction of reading, the extra row gives the exact answer. In the other direction, the row of the
+      // cursor that was passed is itself a row outside the page.
       hasNextPage: slice.fromEnd ? slice.before !== undefined : hasMore,
       hasPreviousPage: slice.fromEnd ? hasMore : slice.after !== undefined,
       get startCursor() {
@@ -119,8 +124,8 @@ function parse(cursor: string): unknown {
  * The names of all fields that the operation selects below the field that is being resolved, at any depth.
  *
  * The names are computed once for each field of a document and then cached, because the server keeps the documents of
- * frequent operations. To walk the document again for each row and each request would cost more than is saved by reading
- * only the selected columns.
+ * frequent operations. To walk the document again for each row and each request would cost more than is saved by
+ * reading only the selected columns.
  */
 export function namesBelow({ fieldNodes, fragments }: GraphQLResolveInfo): ReadonlySet<string> {
   const [first, ...others] = fieldNodes.map((node) => namesOf(node, fragments));

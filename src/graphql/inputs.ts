@@ -49,8 +49,8 @@ export const PlannedOperationInput = builder.inputType("PlannedOperationInput", 
 
 /**
  * A reference as it is stored.
- * @returns the reference without its selector where that is null. Null and left out mean the same; the hash that recognises
- *   a repeated submit or report must not differ between the two.
+ * @returns the reference without its selector where that is null. Null and left out mean the same; the hash that
+ *   recognises a repeated submit or report must not differ between the two.
  */
 export function refOf({ selector, ...ref }: EntityRef): EntityRef {
   return { ...ref, selector: selector ?? undefined };

@@ -82,8 +82,8 @@ export function createListReads(prisma: PrismaClient): ListReads {
 }
 
 /**
- * How long the reads of a batch are remembered. Every subscriber that keeps up comes to the batch within this time. Longer
- * would cost memory for those that do not: what was read may be large.
+ * How long the reads of a batch are remembered. Every subscriber that keeps up comes to the batch within this time.
+ * Longer would cost memory for those that do not: what was read may be large.
  */
 const REMEMBER_MS = 3000;
 
@@ -95,9 +95,9 @@ interface BatchReads {
 }
 
 /**
- * The reads of subscribers. What subscribers select beyond an event, such as its job, is read once for all of them. They
- * come to the event at different times, so the result is remembered for a while (`REMEMBER_MS`). A result may be newer than
- * the event, and is never older.
+ * The reads of subscribers. What subscribers select beyond an event, such as its job, is read once for all of them.
+ * They come to the event at different times, so the result is remembered for a while (`REMEMBER_MS`). A result may be
+ * newer than the event, and is never older.
  */
 export class SharedReads {
   readonly #reads: ReadsById;
@@ -113,8 +113,8 @@ export class SharedReads {
   }
 
   /**
-   * Requests all jobs of a batch with these columns in one statement, unless that has been done. Without it, subscribers
-   * would request the jobs one by one as they send them.
+   * Requests all jobs of a batch with these columns in one statement, unless that has been done. Without it,
+   * subscribers would request the jobs one by one as they send them.
    */
   readAhead(batch: FeedBatch, fields: readonly JobField[]): void {
     const { reads, requestedFields } = this.#of(batch);
@@ -150,7 +150,8 @@ function withMemory(reads: ReadsById): ReadsById {
 
 /**
  * The row that a global id names.
- * @returns a copy, because the schema builder marks the object with its type and rows are frozen; null where there is none.
+ * @returns a copy, because the schema builder marks the object with its type and rows are frozen; null where there is
+ *   none.
  */
 export function toNode<Row extends object>([row]: readonly Row[]): Row | null {
   return row ? { ...row } : null;

@@ -26,8 +26,8 @@ export type ErrorsOf<Command extends (...args: never[]) => unknown> = Extract<Aw
 type ErrorClass<Errors extends AppError> = abstract new (...args: never[]) => Errors;
 
 /**
- * `Classes` if it has a class for each of `Errors`; otherwise an argument type that no call can satisfy, and that names the
- * missing errors in the compiler's message.
+ * `Classes` if it has a class for each of `Errors`; otherwise an argument type that no call can satisfy, and that names
+ * the missing errors in the compiler's message.
  */
 type Complete<Errors extends AppError, Classes extends readonly ErrorClass<Errors>[]> = [
   Exclude<Errors, InstanceType<Classes[number]>>,
@@ -36,9 +36,9 @@ type Complete<Errors extends AppError, Classes extends readonly ErrorClass<Error
   : [{ readonly missingFromTheUnion: Exclude<Errors, InstanceType<Classes[number]>> }];
 
 /**
- * The error members of a mutation's union, checked by the compiler against the command. A missing class does not compile:
- * its error would reach the client as a masked failure. Nor does a superfluous class: the schema would promise an answer
- * that is never given.
+ * The error members of a mutation's union, checked by the compiler against the command. A missing class does not
+ * compile: its error would reach the client as a masked failure. Nor does a superfluous class: the schema would promise
+ * an answer that is never given.
  *
  * `TryAgainError` is always required: every mutation runs a transaction, which can throw it.
  * @typeParam Errors the errors that the command returns: `ErrorsOf<typeof command>`.

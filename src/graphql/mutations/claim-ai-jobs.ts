@@ -33,7 +33,9 @@ const ClaimAiJobsInput = builder.inputType("ClaimAiJobsInput", {
       required: true,
       defaultValue: 0,
       validate: z.int().min(0).max(MAX.waitSeconds),
-      description: `How long to wait for a first job, in seconds: 0 to ${MAX.waitSeconds}. The answer comes as soon as a job is due.`,
+      description:
+        `How long to wait for a first job, in seconds: 0 to ${MAX.waitSeconds}. The answer comes as soon as a job ` +
+        "is due.",
     }),
   }),
 });

@@ -84,8 +84,7 @@ const CompleteWorkflowsPayload = builder
       results: t.errorUnionListField({
         types: [
           CompletedWorkflow,
-          // TryAgainError is included for each completion although one transaction does them all today: clients are then
-          // ready for the day when they are done in several.
+          // With TryAgainError, so that clients are ready for completions that do not share one transaction.
           ...errorTypes<CompletionError>()(
             errors.InvalidInputError,
             errors.LeaseLostError,

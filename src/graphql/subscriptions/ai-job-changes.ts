@@ -85,7 +85,8 @@ builder.subscriptionField("aiJobsChanged", (t) =>
 /**
  * What both subscriptions do first. The permission is checked before anything else, so that a viewer without it cannot
  * learn from another error whether a job or a cursor exists.
- * @throws AppError where the viewer may not watch; CursorExpiredError or InvalidInputError where the cursor cannot be used.
+ * @throws AppError where the viewer may not watch; CursorExpiredError or InvalidInputError where the cursor cannot be
+ *   used.
  */
 async function watch(
   context: GraphQLContext,

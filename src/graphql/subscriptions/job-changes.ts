@@ -47,8 +47,8 @@ const SNAPSHOT_FIELDS = ["jobId", "workspaceId", "version", "state", "orderXid",
 const DOCUMENTS: ReadonlySet<JobField> = new Set<JobField>(["jobInputs", "jobOutputs"]);
 
 /**
- * The changes of one job. It subscribes first and reads the snapshot second, so what commits in between is in the stream;
- * what the snapshot already contains is skipped. In the other order a change in between would be lost.
+ * The changes of one job. It subscribes first and reads the snapshot second, so what commits in between is in the
+ * stream; what the snapshot already contains is skipped. In the other order a change in between would be lost.
  * @returns an iterator; its `return` ends the subscription.
  * @throws NotFoundError where the viewer's workspace has no such job.
  */
@@ -85,7 +85,10 @@ export async function changesOfJobs(watching: ChangeStream, filter: JobFilter): 
   const { context, from } = watching;
   const { feed, viewer } = context;
   const epoch = await feed.epoch();
-  /** By job, the last version that was delivered as a snapshot, which may lie beyond the position where the stream begins. */
+  /**
+   * By job, the last version that was delivered as a snapshot, which may lie beyond the position where the stream
+   * begins.
+   */
   const deliveredVersions = new Map(watching.deliveredAhead.map(({ jobId, version }) => [jobId, version]));
   const matches = matcherOf(filter);
   const matchesNow = ({ job, event }: FeedItem) => matches(job, event.state);
@@ -101,7 +104,8 @@ export async function changesOfJobs(watching: ChangeStream, filter: JobFilter): 
     const jobs = from ? [] : await listSnapshots(watching, filter);
     for (const { jobId, version } of jobs) deliveredVersions.set(jobId, version);
     // The cursor of a snapshot is the position where the stream begins, and the versions beyond that position that have
-    // been delivered up to this snapshot. A client that continues from any snapshot misses no event and gets none twice.
+    // been delivered up to this snapshot. A client that continues from any snapshot misses no event and gets none
+    // twice.
     const start = subscriber.position;
     let deliveredAhead = [...watching.deliveredAhead];
     const snapshots = jobs.map((job) => {
@@ -123,9 +127,9 @@ export async function changesOfJobs(watching: ChangeStream, filter: JobFilter): 
 }
 
 /**
- * The iterator over the snapshots, then over the subscriber's events. It is not a generator because a client may disconnect
- * while the iterator waits for an event: `return` of a generator takes effect only when the wait is over, and on a quiet
- * workspace the subscriber would stay registered for as long as no event comes.
+ * The iterator over the snapshots, then over the subscriber's events. It is not a generator because a client may
+ * disconnect while the iterator waits for an event: `return` of a generator takes effect only when the wait is over,
+ * and on a quiet workspace the subscriber would stay registered for as long as no event comes.
  */
 function stream(
   { context, right, fields }: ChangeStream,
@@ -176,8 +180,8 @@ function stream(
 }
 
 /**
- * The newest jobs that match, without their documents. Those are read one by one as the snapshots are sent: the documents
- * of 100 jobs could be hundreds of megabytes, kept in memory for as long as a slow client does not read.
+ * The newest jobs that match, without their documents. Those are read one by one as the snapshots are sent: the
+ * documents of 100 jobs could be hundreds of megabytes, kept in memory for as long as a slow client does not read.
  */
 function listSnapshots({ context, fields }: ChangeStream, filter: JobFilter): Promise<readonly Job[]> {
   const { lists, viewer } = context;
@@ -190,7 +194,9 @@ function jobOfSnapshot({ context, fields }: ChangeStream, job: Job): Job | Promi
   return hasDocuments(fields) ? readJob(context.reads, fields, job) : job;
 }
 
-/** The job of an event. All jobs of its batch are read together, unless documents are selected: they may be too large. */
+/**
+ * The job of an event. All jobs of its batch are read together, unless documents are selected: they may be too large.
+ */
 function jobOfEvent({ sharedReads }: GraphQLContext, fields: readonly JobField[], item: FeedItem): Promise<Job> {
   if (!hasDocuments(fields)) sharedReads.readAhead(item.batch, fields);
   return readJob(sharedReads.of(item.batch), fields, item.event);

@@ -148,8 +148,8 @@ const SOURCE_COLUMNS: ReadonlyMap<string, readonly JobField[]> = new Map<string,
 ]);
 
 /**
- * The columns of a job that the selected fields need, and those of its position in a list. If one of the fields is missing
- * from `SOURCE_COLUMNS`, the result is all columns: slow, but correct.
+ * The columns of a job that the selected fields need, and those of its position in a list. If one of the fields is
+ * missing from `SOURCE_COLUMNS`, the result is all columns: slow, but correct.
  * @param names the names of all selected fields, of AiJob and of any other type (`namesBelow`).
  * @returns columns in the order of `JOB_FIELDS`; the same array for the same set of names.
  */
