@@ -1,8 +1,8 @@
 import { hash, randomBytes, timingSafeEqual } from "node:crypto";
 import type { WorkflowRun } from "../db/generated/client/client.ts";
 
-/** How long a lease may be, in seconds (section 6). The default, 30, is set by the GraphQL schema. */
-export const LEASE_SECONDS = { min: 5, max: 900 };
+/** How long a lease lasts, in seconds (section 6): where a worker does not say, at least, and at most. */
+export const LEASE_SECONDS = { default: 30, min: 5, max: 900 };
 
 const TOKEN_BYTES = 32;
 

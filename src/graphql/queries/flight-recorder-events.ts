@@ -6,7 +6,9 @@ import { type KeyCodec, storableDate, toPage, toSlice } from "../connection.ts";
 import { RecorderEventTypeEnum } from "../enums.ts";
 import { FlightRecorderEvent } from "../types/flight-recorder-event.ts";
 
-/** The compiler compares its fields with those of `EventFilter`: a field that only one of the two has does not compile. */
+/**
+ * The compiler compares its fields with those of `EventFilter`: a field that only one of the two has does not compile.
+ */
 const FlightRecorderFilter = builder.inputType("FlightRecorderFilter", {
   description: "Selects events; every condition that is given must hold.",
   fields: (t) =>

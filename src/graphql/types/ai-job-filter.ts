@@ -3,7 +3,9 @@ import { boundedText } from "../../jobs/input-text.ts";
 import { builder } from "../builder.ts";
 import { JobKindEnum, JobStateEnum } from "../enums.ts";
 
-/** The compiler compares its fields with those of `JobFilter`: a field that only one of the two has does not compile. */
+/**
+ * The compiler compares its fields with those of `JobFilter`: a field that only one of the two has does not compile.
+ */
 export const AiJobFilter = builder.inputType("AiJobFilter", {
   description: "Selects jobs; every condition that is given must hold.",
   fields: (t) =>
