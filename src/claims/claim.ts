@@ -106,7 +106,7 @@ async function lease(engine: Engine, requests: readonly ClaimAiJobs[]): Promise<
   // A claim that took nothing notifies nobody: those who wait would look again, try, notify each other, and so on.
   if (hasChanges) engine.notifyCommit();
   // Not before the commit: a transaction that was rolled back has served nobody.
-  if (servedLast !== undefined) engine.rotation.last = servedLast;
+  if (servedLast !== undefined) engine.rotation.lastWorkspaceId = servedLast;
   return leased;
 }
 
@@ -122,7 +122,7 @@ interface Leases {
 async function leaseDueJobs(tx: Transaction, engine: Engine, requests: readonly ClaimAiJobs[]): Promise<Leases> {
   const criteria = criteriaOf(requests);
   if (!criteria) return { leased: [], servedLast: undefined, hasChanges: false };
-  const { last } = engine.rotation;
+  const { lastWorkspaceId: last } = engine.rotation;
   const { jobs, servedLast } = await selectAdmittedJobs(tx, criteria, last);
   const assignments = assignRoundRobin(jobs, requests);
   const outcomes = await acquireLeases(tx, engine, assignments);
