@@ -10,7 +10,7 @@ export interface Engine extends CommandContext {
   /** Milliseconds that one guard may take before it fails closed. */
   readonly guardTimeoutMs: number;
   /** The id of the workspace that a claim over all workspaces served last: the next such claim begins after it. */
-  readonly rotation: { last: string };
+  readonly rotation: { lastWorkspaceId: string };
   /** How long a job waits after a failed attempt before the next one. */
   readonly backoff: Backoff;
   /** Milliseconds for which a job that was sent back is reserved for the worker that had it. */
@@ -19,5 +19,5 @@ export interface Engine extends CommandContext {
 
 /** A rotation in which no workspace has had its turn yet. */
 export function newRotation(): Engine["rotation"] {
-  return { last: NIL_UUID };
+  return { lastWorkspaceId: NIL_UUID };
 }

@@ -19,7 +19,7 @@ export const ERROR_CODES = {
   UNAUTHENTICATED: "The request carries no valid identity.",
   FORBIDDEN: "The identity may not do this.",
   RATE_LIMITED: "Too many requests, or one that costs too much.",
-  TRY_AGAIN: "The server could not do it now. Nothing was kept; send the same again after a pause.",
+  TRY_AGAIN: "The server could not do this now. Nothing was kept; send the same again after a pause.",
 } as const;
 
 /** The code of an error that a client can act on. */

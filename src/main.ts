@@ -38,7 +38,7 @@ try {
  * others.
  */
 function explain(error: unknown): string {
-  const known = [ConfigError, DatabaseError, MigrationError, FolderInUseError, ListenError];
-  if (!(error instanceof Error) || !known.some((type) => error instanceof type)) return inspect(error);
+  const operatorErrors = [ConfigError, DatabaseError, MigrationError, FolderInUseError, ListenError];
+  if (!(error instanceof Error) || !operatorErrors.some((type) => error instanceof type)) return inspect(error);
   return error.cause instanceof Error ? `${error.message}\n  Cause: ${error.cause.message}` : error.message;
 }

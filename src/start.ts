@@ -49,7 +49,10 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
     onChange: ({ kind, connected }, err) =>
       connected
         ? log.info({ kind }, "connected to other servers for notify hints")
-        : log.warn({ kind, err }, "no notify hints from other servers: their changes are seen a little later"),
+        : log.warn(
+            { kind, err },
+            "no connection to other servers for notify hints: their changes are seen a little later",
+          ),
   });
   const notifyCommit = () => notifier.notify();
   const { backoff, revisePreferenceMs } = config;

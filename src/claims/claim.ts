@@ -118,7 +118,7 @@ async function lease(engine: Engine, requests: readonly ClaimAiJobs[]): Promise<
   // notify in turn, and so on without end.
   if (hasChanges) engine.notifyCommit();
   // Only after the commit: a transaction that was rolled back has served no workspace.
-  if (servedLast !== undefined) engine.rotation.last = servedLast;
+  if (servedLast !== undefined) engine.rotation.lastWorkspaceId = servedLast;
   return leased;
 }
 
@@ -134,7 +134,7 @@ interface Leases {
 async function leaseDueJobs(tx: Transaction, engine: Engine, requests: readonly ClaimAiJobs[]): Promise<Leases> {
   const criteria = criteriaOf(requests);
   if (!criteria) return { leased: [], servedLast: undefined, hasChanges: false };
-  const { last: lastServed } = engine.rotation;
+  const { lastWorkspaceId: lastServed } = engine.rotation;
   const { jobs, servedLast } = await selectAdmittedJobs(tx, criteria, lastServed);
   const assignments = assignRoundRobin(jobs, requests);
   const outcomes = await acquireLeases(tx, engine, assignments);

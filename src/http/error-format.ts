@@ -18,10 +18,10 @@ export function maskError(error: unknown, log: Logger): GraphQLError {
   if (cause instanceof GraphQLError && isRefusal(cause, error)) {
     // Of nested errors, only the outermost message names the variable and the path of the refused value.
     const { message } = error instanceof GraphQLError ? error : cause;
-    const { code, ...shown } = withoutParserError(cause.extensions);
-    if (isErrorCode(code)) return withLocation(error, message, { ...shown, code });
-    if (!isAboutJobKind(cause)) return withLocation(error, message, { ...shown, code: "INVALID_INPUT" });
-    return withLocation(error, `${message} Accepted: ${JOB_KINDS}.`, { ...shown, code: "INVALID_JOB_KIND" });
+    const { code, ...otherExtensions } = withoutParserError(cause.extensions);
+    if (isErrorCode(code)) return withLocation(error, message, { ...otherExtensions, code });
+    if (!isAboutJobKind(cause)) return withLocation(error, message, { ...otherExtensions, code: "INVALID_INPUT" });
+    return withLocation(error, `${message} Accepted: ${JOB_KINDS}.`, { ...otherExtensions, code: "INVALID_JOB_KIND" });
   }
   const id = randomUUID();
   log.error({ id, err: toLogEntry(cause) }, "unexpected error");
@@ -42,8 +42,8 @@ export function isMasked({ extensions }: GraphQLError): boolean {
 /** Formats an error for a client, without the HTTP status, which only Yoga's own HTTP responses use and remove. */
 export function withoutStatus(error: GraphQLError): GraphQLFormattedError {
   const { extensions, ...formatted } = error.toJSON();
-  const { http: _status, ...shown } = extensions ?? {};
-  return { ...formatted, extensions: shown };
+  const { http: _status, ...clientExtensions } = extensions ?? {};
+  return { ...formatted, extensions: clientExtensions };
 }
 
 /** @returns the JSON text of a result, as a client gets it. */

@@ -278,10 +278,10 @@ export class Feed {
           const events = await readEventsBetween(this.#options.database.prisma, subscriber.scope, after, upTo);
           // Read after the events: if retention had removed some before, `start` shows it, and no gap stays unnoticed.
           const { start } = await readLogState(this.#options.database.prisma);
-          return { events, isWhole: comparePositions(after, start) >= 0 };
+          return { events, isComplete: comparePositions(after, start) >= 0 };
         });
       });
-      if (page?.isWhole === false) throw new CursorExpiredError();
+      if (page?.isComplete === false) throw new CursorExpiredError();
       if (page) {
         const items = this.#toFeedItems(page.events).filter((item) => isInScope(subscriber.scope, item));
         const last = page.events.length === CATCH_UP_PAGE_SIZE ? page.events.at(-1) : undefined;

@@ -87,14 +87,14 @@ export class CommitNotifier {
   notify(): void {
     this.#notifyListeners();
     if (!this.#connection || this.#sendTimer) return;
-    const wait = this.#lastSentAt + MIN_SEND_INTERVAL_MS - performance.now();
+    const waitMs = this.#lastSentAt + MIN_SEND_INTERVAL_MS - performance.now();
     // The first hint of a burst is sent directly: even a timer of 0 ms would run only after all other pending work.
-    if (wait <= 0) this.#send();
+    if (waitMs <= 0) this.#send();
     else {
       this.#sendTimer = setTimeout(() => {
         this.#sendTimer = undefined;
         this.#send();
-      }, wait);
+      }, waitMs);
     }
   }
 

@@ -43,8 +43,8 @@ export interface LogPage {
 /** What a subscriber needs from its feed. */
 interface LogSource {
   /**
-   * Reads the items of the subscriber's scope after one position, up to and including another, in log order; undefined
-   * if the subscriber ended before they were read.
+   * Reads one page of the subscriber's items after one position, up to and including another, in log order; undefined
+   * if the subscriber ended before the page was read.
    * @throws CursorExpiredError if events after `after` are no longer kept.
    */
   readonly read: (after: LogPosition, upTo: LogPosition) => Promise<LogPage | undefined>;
@@ -99,6 +99,7 @@ export class Subscriber implements AsyncIterableIterator<FeedItem, undefined> {
     return this.#position;
   }
 
+  /** Whether the subscription is over, so that `next` returns no further item. */
   get hasEnded(): boolean {
     return this.#hasEnded;
   }

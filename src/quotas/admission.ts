@@ -111,7 +111,9 @@ export function isUsedUp({ used, max }: QuotaUsage): boolean {
 function quotasUsedUpError(usedUp: readonly QuotaUsage[]): BudgetExceededError {
   const times = usedUp.flatMap(({ freesAt }) => (freesAt ? [freesAt.getTime()] : []));
   const freesAt = times.length === usedUp.length ? new Date(Math.max(...times)) : null;
-  const hint = freesAt ? `There is room again at ${freesAt.toISOString()}.` : "It is not known when there will be room.";
+  const hint = freesAt
+    ? `There is room again at ${freesAt.toISOString()}.`
+    : "It is not known when there will be room.";
   return new BudgetExceededError(`${usedUp.map(describe).join("; ")}. ${hint} Nothing was changed.`, { freesAt });
 }
 

@@ -3,8 +3,8 @@ import { METRIC_NAMES } from "../db/job-columns.ts";
 import { snakeCase } from "../db/rows.ts";
 
 /**
- * Totals are counts and sums over many jobs, exact whenever they are read (section 10). No command updates them: a
- * counter row would be a lock that all changes of jobs queue for. Instead, the fold (fold.ts) adds the events of the
+ * Totals are counts and sums over many jobs, exact whenever they are read (section 10). No command updates them, since
+ * a counter row would be a lock that all changes of jobs queue for. Instead, the fold (fold.ts) adds the events of the
  * log up in the background, up to `totals_position`, and a read (read.ts) adds the events after that position, in the
  * same statement and so in the same snapshot. This file has the SQL that turns events into differences, for both.
  */

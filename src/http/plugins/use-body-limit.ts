@@ -14,8 +14,8 @@ export function useBodyLimit(maxBytes: number): Plugin {
       if (contentLength !== null && Number(contentLength) > maxBytes) throw bodyTooLarge(maxBytes);
       if (contentLength !== null || !requestParser) return;
       setRequestParser(async ({ url, method, headers, body }) => {
-        const read = body ? await readAtMost(maxBytes, body) : null;
-        return requestParser(new fetchAPI.Request(url, { method, headers, body: read }));
+        const text = body ? await readAtMost(maxBytes, body) : null;
+        return requestParser(new fetchAPI.Request(url, { method, headers, body: text }));
       });
     },
   };

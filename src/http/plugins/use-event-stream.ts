@@ -11,8 +11,8 @@ export class Deliveries {
   readonly #byRequest = new WeakMap<Request, Delivery>();
 
   of(request: Request): Delivery {
-    const known = this.#byRequest.get(request);
-    if (known) return known;
+    const existing = this.#byRequest.get(request);
+    if (existing) return existing;
     // A browser's EventSource sends the id of the last event when it reconnects.
     const resumeAfter = request.headers.get("last-event-id");
     const delivery: Delivery = resumeAfter ? { resumeAfter } : {};
