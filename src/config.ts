@@ -3,26 +3,27 @@ import { z } from "zod";
 import type { DatabaseLocation } from "./db/open.ts";
 import type { Backoff } from "./runs/backoff.ts";
 
+/** The settings of one server process; docs/configuration.md describes the environment variables. */
 export interface Config {
   readonly database: DatabaseLocation;
-  /** Where hints to other servers go instead of through PostgreSQL's NOTIFY. */
+  /** The Redis server for notify hints to other servers; undefined to use PostgreSQL's NOTIFY. */
   readonly redisUrl: string | undefined;
   readonly host: string;
   readonly port: number;
   readonly logLevel: "trace" | "debug" | "info" | "warn" | "error" | "silent";
-  /** Origins of web pages that may call this server, beside its own. */
+  /** Origins of web pages that may call the server, beside its own. */
   readonly corsOrigins: readonly string[];
-  /** Milliseconds from one sweep for lost leases to the next. */
+  /** Milliseconds from the end of one recovery of lost leases to the start of the next. */
   readonly recoveryIntervalMs: number;
-  /** How long a job waits for its next attempt after one that failed. */
+  /** How long a job waits after a failed attempt before the next one. */
   readonly backoff: Backoff;
-  /** Milliseconds for which a job that was sent back is kept for the worker that had it. */
+  /** Milliseconds for which a job that was sent back is reserved for the worker that had it. */
   readonly revisePreferenceMs: number;
-  /** Bytes that a request's body may have. */
+  /** The largest request body, and the largest WebSocket message, in bytes. */
   readonly maxBodyBytes: number;
 }
 
-/** A setting that cannot be used; the message names it and what would do. */
+/** Some settings cannot be used; the message names each, and what would be accepted. */
 export class ConfigError extends Error {
   override readonly name = "ConfigError";
 }
@@ -54,23 +55,23 @@ const environment = z.object({
 });
 
 /**
- * The settings of this process, every bad one named at once.
- * @throws ConfigError
+ * Reads the settings from environment variables.
+ * @throws ConfigError if any of them is invalid; its message usually names all invalid ones at once.
  */
 export function readConfig(env: Readonly<Record<string, string | undefined>>): Config {
-  // An empty variable is an unset one: that is how Compose files and shells leave them.
-  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ""));
-  const parsed = environment.safeParse(given);
+  // An empty variable counts as unset: Compose files and shells pass variables without a value as empty ones.
+  const settings = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ""));
+  const parsed = environment.safeParse(settings);
   if (!parsed.success) {
-    const faults = parsed.error.issues.map(({ path, message }) => `  ${path[0]?.toString() ?? "?"}: ${message}`);
-    throw new ConfigError(`The server cannot start with these settings:\n${faults.join("\n")}`);
+    const problems = parsed.error.issues.map(({ path, message }) => `  ${path[0]?.toString() ?? "?"}: ${message}`);
+    throw new ConfigError(`The server cannot start with these settings:\n${problems.join("\n")}`);
   }
   const values = parsed.data;
-  const database = locate(values.DATABASE_URL, values.DATABASE_POOL_SIZE);
+  const database = toDatabaseLocation(values.DATABASE_URL, values.DATABASE_POOL_SIZE);
   if (values.REDIS_URL !== undefined && database.kind !== "postgres") {
     throw new ConfigError(
       "The server cannot start with these settings:\n" +
-        "  REDIS_URL: is for several servers of one PostgreSQL; an embedded database has one server. Unset it.",
+        "  REDIS_URL: connects several servers of one PostgreSQL database; an embedded database has one server. Unset it.",
     );
   }
   return {
@@ -87,23 +88,24 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   };
 }
 
-function locate(url: string, poolSize: number): DatabaseLocation {
+function toDatabaseLocation(url: string, poolSize: number): DatabaseLocation {
   if (url === "memory:") return { kind: "memory" };
   if (url.startsWith("file:") && url.length > "file:".length)
     return { kind: "folder", path: url.slice("file:".length) };
   if (/^postgres(ql)?:\/\//.test(url) && URL.canParse(url)) return { kind: "postgres", url, poolSize };
-  // The value may hold a password: it is not repeated.
+  // The message does not repeat the value, which may contain a password.
   throw new ConfigError(
     "The server cannot start with these settings:\n" +
       "  DATABASE_URL: must be postgres://user@host/database, file:FOLDER (an embedded database), or memory:",
   );
 }
 
-/** Whether a host name means this machine only. */
+/** Whether a host name or address is a loopback one, which only this machine can reach. */
 export function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
 }
 
+/** Splits a list that is separated by commas; empty items are dropped. */
 function toList(text: string): string[] {
   return text
     .split(",")

@@ -3,21 +3,21 @@ import type { Backoff } from "./runs/backoff.ts";
 import type { Guard } from "./security/guards/guard.ts";
 import { NIL_UUID } from "./uuid.ts";
 
-/** What the commands of this folder need; made once, in `start.ts`. */
+/** What all commands need; made once for the process, in `start.ts`. */
 export interface Engine extends CommandContext {
-  /** In the order in which they run. */
+  /** The guards, in the order in which they run (section 7). */
   readonly guards: readonly Guard[];
   /** Milliseconds that one guard may take before it fails closed. */
   readonly guardTimeoutMs: number;
-  /** Which workspace a claim of this process served last: the next one begins after it. */
-  readonly rotation: { last: string };
-  /** How long a job waits for its next attempt after one that failed. */
+  /** The id of the workspace that a claim over all workspaces served last: the next such claim begins after it. */
+  readonly rotation: { lastWorkspaceId: string };
+  /** How long a job waits after a failed attempt before the next one. */
   readonly backoff: Backoff;
-  /** Milliseconds for which a job that was sent back is kept for the worker that had it. */
+  /** Milliseconds for which a job that was sent back is reserved for the worker that had it. */
   readonly revisePreferenceMs: number;
 }
 
-/** No workspace has had its turn yet. */
+/** A rotation in which no workspace has had its turn yet. */
 export function newRotation(): Engine["rotation"] {
-  return { last: NIL_UUID };
+  return { lastWorkspaceId: NIL_UUID };
 }

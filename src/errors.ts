@@ -1,11 +1,11 @@
 import type { JobState } from "./db/generated/client/enums.ts";
 import type { JobSummary } from "./db/job-columns.ts";
 
-/** Every code that a client can meet, and when it is raised. The one list: GraphQL's ErrorCode follows from it. */
+/** Every error code that a client can get, and its meaning. GraphQL's enum ErrorCode is generated from this list. */
 export const ERROR_CODES = {
-  NOT_FOUND: "There is no such thing in this workspace.",
+  NOT_FOUND: "There is no such record in this workspace.",
   INVALID_INPUT: "A value is malformed or out of its range; `path` names it. Nothing was changed.",
-  INVALID_JOB_KIND: "A word that is no job kind; the message names the accepted ones.",
+  INVALID_JOB_KIND: "The value is not a job kind; the message names the accepted ones.",
   ILLEGAL_TRANSITION: "The job's state does not allow this change (section 4).",
   JOB_POISONED: "The job was poisoned before this call; nothing can change it any more (section 5).",
   LEASE_LOST: "The lease token is unknown, expired, revoked or replaced: the worker must stop (section 6).",
@@ -15,31 +15,34 @@ export const ERROR_CODES = {
   BUDGET_EXCEEDED: "A token budget or quota is used up (ACE-001).",
   IDEMPOTENCY_CONFLICT: "The idempotency key was used with another input in this workspace.",
   GUARD_FAILED: "A guard threw or timed out; it fails closed, so the content was not accepted.",
-  CURSOR_EXPIRED: "The cursor is older than the log, or of another database; start again without it.",
+  CURSOR_EXPIRED: "The cursor is older than the log, or belongs to another database; start again without it.",
   UNAUTHENTICATED: "The request carries no valid identity.",
   FORBIDDEN: "The identity may not do this.",
   RATE_LIMITED: "Too many requests, or one that costs too much.",
-  TRY_AGAIN: "The server could not do it now. Nothing was kept; send the same again after a pause.",
+  TRY_AGAIN: "The server could not do this now. Nothing was kept; send the same again after a pause.",
 } as const;
 
+/** The code of an error that a client can act on. */
 export type ErrorCode = keyof typeof ERROR_CODES;
 
-/** What a worker must do next (section 6). */
+/** What a worker must do next (section 6). GraphQL's enum WorkflowDirective is generated from this list. */
 export const WORKFLOW_DIRECTIVES = {
   CONTINUE: "Go on.",
   STOP_CANCELLED: "Stop: the job was cancelled.",
-  STOP_POISONED: "Stop: the job was poisoned. Discard what was made of it.",
+  STOP_POISONED: "Stop: the job was poisoned. Discard its results.",
   STOP_FAILED: "Stop: the job failed.",
-  STOP_LEASE_LOST: "Stop: this lease is not, or no longer, the right to report on the job.",
+  STOP_LEASE_LOST: "Stop: the lease does not, or no longer, give the right to report on the job.",
 } as const;
 
+/** The instruction that a worker gets with each answer to a report. */
 export type WorkflowDirective = keyof typeof WORKFLOW_DIRECTIVES;
 
 /**
- * A failure that a caller can act on. Anything else that is thrown is masked before it reaches a client.
+ * A failure that the client can act on; its message and code are shown. Any other error is masked before it reaches a
+ * client.
  *
- * It is an answer and not a fault of this server: nobody reads where it was made, which takes a fifth of a refused
- * request's time to find out, and anybody may send many of those.
+ * It has no stack trace: it is an answer and not a fault of the server, so nobody needs the trace, and capturing it
+ * takes a fifth of the time of a refused request, of which a client may send many.
  */
 export abstract class AppError extends Error {
   abstract readonly code: ErrorCode;
@@ -52,16 +55,19 @@ export abstract class AppError extends Error {
   }
 }
 
+/** There is no such record in the viewer's workspace. */
 export class NotFoundError extends AppError {
   readonly code = "NOT_FOUND";
-  constructor(what: string) {
-    super(`There is no ${what} in this workspace.`);
+  /** @param noun what was looked for, such as "job". */
+  constructor(noun: string) {
+    super(`There is no ${noun} in this workspace.`);
   }
 }
 
+/** A value of the input is malformed or out of its range. */
 export class InvalidInputError extends AppError {
   readonly code = "INVALID_INPUT";
-  /** Where the offending value stands, such as `["input", "metrics", "inputTokens"]`. */
+  /** The path of the invalid value in the operation's arguments, such as `["input", "metrics", "inputTokens"]`. */
   readonly path: readonly string[];
   constructor(path: readonly string[], message: string) {
     super(message);
@@ -69,17 +75,20 @@ export class InvalidInputError extends AppError {
   }
 }
 
+/** A text is not the name of a job kind (section 2). */
 export class InvalidJobKindError extends AppError {
   readonly code = "INVALID_JOB_KIND";
-  constructor(word: string, accepted: readonly string[]) {
-    super(`${JSON.stringify(word.slice(0, 100))} is no job kind. Accepted: ${accepted.join(", ")}.`);
+  constructor(name: string, accepted: readonly string[]) {
+    super(`${JSON.stringify(name.slice(0, 100))} is not a job kind. Accepted: ${accepted.join(", ")}.`);
   }
 }
 
+/** The job's state does not allow the change (section 4). */
 export class IllegalTransitionError extends AppError {
   readonly code = "ILLEGAL_TRANSITION";
   readonly from: JobState;
   readonly to: JobState;
+  /** What the worker must do, if a worker made the call; null for other callers. */
   readonly directive: WorkflowDirective | null;
   constructor(
     from: JobState,
@@ -94,27 +103,30 @@ export class IllegalTransitionError extends AppError {
   }
 }
 
+/** The job was poisoned before the call, so nothing can change it any more (section 5). */
 export class JobPoisonedError extends AppError {
   readonly code = "JOB_POISONED";
   readonly directive = "STOP_POISONED";
   readonly job: JobSummary;
   constructor(
     job: JobSummary,
-    message = "The job is poisoned: nothing can change it any more, and a retry is refused. Discard what was made of it.",
+    message = "The job is poisoned: nothing can change it any more, and it cannot be retried. Discard its results.",
   ) {
     super(message);
     this.job = job;
   }
 }
 
+/** The lease token does not give the right to report on the run (section 6). */
 export class LeaseLostError extends AppError {
   readonly code = "LEASE_LOST";
   readonly directive = "STOP_LEASE_LOST";
   constructor() {
-    super("This run and token hold no lease: unknown, expired, or replaced. Stop; nothing of this report was kept.");
+    super("The lease of this run is unknown, expired or replaced. Stop; nothing of this report was kept.");
   }
 }
 
+/** The job's capability profile lacks a capability that the job needs (section 8). */
 export class CapabilityDeniedError extends AppError {
   readonly code = "CAPABILITY_DENIED";
   readonly missingCapability: string;
@@ -126,6 +138,7 @@ export class CapabilityDeniedError extends AppError {
   }
 }
 
+/** There is no capability profile of this name (section 8). */
 export class UnknownCapabilityError extends AppError {
   readonly code = "UNKNOWN_CAPABILITY";
   constructor(profile: string) {
@@ -133,6 +146,7 @@ export class UnknownCapabilityError extends AppError {
   }
 }
 
+/** A report names written entities that the job's access mode forbids (section 6). */
 export class AccessModeViolationError extends AppError {
   readonly code = "ACCESS_MODE_VIOLATION";
   readonly directive = "STOP_FAILED";
@@ -141,10 +155,12 @@ export class AccessModeViolationError extends AppError {
   }
 }
 
+/** A job's token budget or a workspace's quota is used up (section 6, docs/quotas.md). */
 export class BudgetExceededError extends AppError {
   readonly code = "BUDGET_EXCEEDED";
-  /** When there is room again; null where nobody can tell, or nothing frees it. */
+  /** When the quota has room again; null if that cannot be known, or if time alone does not free it. */
   readonly freesAt: Date | null;
+  /** What the worker must do, if a worker made the call; null for other callers. */
   readonly directive: WorkflowDirective | null;
   constructor(message: string, { freesAt = null, directive = null }: Partial<Budget> = {}) {
     super(`ACE-001: ${message}`);
@@ -155,13 +171,15 @@ export class BudgetExceededError extends AppError {
 
 type Budget = Pick<BudgetExceededError, "freesAt" | "directive">;
 
+/** The idempotency key was used before, with another input (section 6). */
 export class IdempotencyConflictError extends AppError {
   readonly code = "IDEMPOTENCY_CONFLICT";
   constructor() {
-    super("This idempotency key made another job, from another input. Use a new key for a new job.");
+    super("This idempotency key was used for another job, with another input. Use a new key for a new job.");
   }
 }
 
+/** A guard threw or timed out, so the content was refused: guards fail closed (section 7). */
 export class GuardFailedError extends AppError {
   readonly code = "GUARD_FAILED";
   readonly guardName: string;
@@ -171,13 +189,15 @@ export class GuardFailedError extends AppError {
   }
 }
 
+/** The cursor belongs to another log, or events after it are no longer kept (section 10). */
 export class CursorExpiredError extends AppError {
   readonly code = "CURSOR_EXPIRED";
   constructor() {
-    super("This cursor is of another database or older than the log. Subscribe again without `after`.");
+    super("This cursor belongs to another database, or is older than the log. Subscribe again without `after`.");
   }
 }
 
+/** The server could not do the operation now, and nothing was kept: the client may send it again (section 4). */
 export class TryAgainError extends AppError {
   readonly code = "TRY_AGAIN";
   constructor(message = "The database was too busy. Nothing was kept; send the same again.") {

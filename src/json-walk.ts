@@ -1,23 +1,28 @@
 /**
- * Walks over a JSON value of any depth and width: without recursion, since it may be nested deeper than the stack, and
- * with one entry for each level that is open, since it may have a million items.
+ * One level of a depth-first walk over a JSON value: an array or object whose values are being visited. The levels are
+ * linked instead of recursive calls, because a value may be nested deeper than the stack allows. Only open levels
+ * exist, so that the walk over a value with a million items needs no list of them.
  */
-export interface Level<Place> {
+export interface Level<Context> {
   readonly values: readonly unknown[];
   /** The keys of an object; undefined for an array. */
   readonly keys: readonly string[] | undefined;
-  /** What the walk has to know of where this level stands. */
-  readonly place: Place;
-  /** The level that this one is a value of. */
-  readonly up: Level<Place> | undefined;
-  /** The index of the value that comes next. */
-  next: number;
+  /** What the walk keeps for this level, such as its depth or its path. */
+  readonly context: Context;
+  /** The level that contains this one; undefined for the root. */
+  readonly parent: Level<Context> | undefined;
+  /** The index of the next value to visit; the walk increases it. */
+  nextIndex: number;
 }
 
-/** The level that a value opens; undefined for one that is neither an array nor an object. */
-export function levelOf<Place>(value: unknown, place: Place, up?: Level<Place>): Level<Place> | undefined {
+/** @returns the level of an array or object; undefined for any other value. */
+export function levelOf<Context>(
+  value: unknown,
+  context: Context,
+  parent?: Level<Context>,
+): Level<Context> | undefined {
   if (typeof value !== "object" || value === null) return undefined;
-  if (Array.isArray(value)) return { values: value, keys: undefined, place, up, next: 0 };
-  // Own ones only: reading `value["__proto__"]` is safe for JSON.parse's own keys, but not for an object without.
-  return { values: Object.values(value), keys: Object.keys(value), place, up, next: 0 };
+  if (Array.isArray(value)) return { values: value, keys: undefined, context, parent, nextIndex: 0 };
+  // Own properties only: a lookup such as `value["__proto__"]` would find the prototype of an object without that key.
+  return { values: Object.values(value), keys: Object.keys(value), context, parent, nextIndex: 0 };
 }

@@ -6,7 +6,7 @@ import { MigrationError } from "./db/migrate.ts";
 import { DatabaseError } from "./db/open.ts";
 import { ListenError, start } from "./start.ts";
 
-/** Milliseconds that a stop may take before the process ends anyway. */
+/** Milliseconds that stopping may take before the process exits anyway. */
 const STOP_MS = 10_000;
 
 try {
@@ -19,23 +19,26 @@ try {
     server.close().then(
       () => process.exit(0),
       (err: unknown) => {
-        log.error({ err }, "the stop was not clean");
+        log.error({ err }, "the server could not stop cleanly");
         process.exit(1);
       },
     );
   };
   process.once("SIGINT", stop);
   process.once("SIGTERM", stop);
-  // Not before: whoever hears it may ask for the stop at once.
+  // Logged after the signal handlers are set: a supervisor may send a signal as soon as it reads this line.
   log.info(`GraphQL on ${server.url}`);
 } catch (error) {
   process.stderr.write(`${explain(error)}\n`);
   process.exitCode = 1;
 }
 
-/** What an operator can mend is a sentence, and its cause; anything else is shown whole. */
+/**
+ * The text for an operator: message and cause for errors that an operator can fix, all details with the stack for
+ * others.
+ */
 function explain(error: unknown): string {
-  const known = [ConfigError, DatabaseError, MigrationError, FolderInUseError, ListenError];
-  if (!(error instanceof Error) || !known.some((type) => error instanceof type)) return inspect(error);
+  const operatorErrors = [ConfigError, DatabaseError, MigrationError, FolderInUseError, ListenError];
+  if (!(error instanceof Error) || !operatorErrors.some((type) => error instanceof type)) return inspect(error);
   return error.cause instanceof Error ? `${error.message}\n  Cause: ${error.cause.message}` : error.message;
 }

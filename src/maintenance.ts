@@ -1,40 +1,56 @@
 import type { Logger } from "pino";
 import type { Engine } from "./engine.ts";
 import { resumeBulkActions } from "./jobs/bulk/action.ts";
-import { LONGEST_LAG_MS, lagWatch } from "./live/lag.ts";
+import { MAX_LAG_MS, watchLag } from "./live/lag.ts";
 import { recoverStalledRuns } from "./runs/recover.ts";
 import { foldTotals } from "./totals/fold.ts";
 
-/** What a server does again and again beside its requests. Several servers may do each of these at once. */
+/** The maintenance tasks of a server (docs/operating.md). Several servers may run each of them at the same time. */
 
-/** How often totals are folded: what came since is added by each who reads them. */
-const FOLD_EVERY_MS = 1_000;
-/** How often somebody looks whether an open transaction holds the feed back. */
-const LAG_LOOK_MS = 5_000;
-/** How long a bulk action must have made no progress before a sweep goes on with it: its own server may be at it. */
+/** Milliseconds between two folds of the totals. Every read of totals must add the events since the last fold. */
+const FOLD_INTERVAL_MS = 1_000;
+/** Milliseconds between two checks whether an open transaction holds the feed back. */
+const LAG_CHECK_INTERVAL_MS = 5_000;
+/**
+ * Seconds without progress after which a sweep resumes a bulk action: before that, its own server may still work on it.
+ */
 const BULK_ACTION_IDLE_SECONDS = 10;
-/** The same for a start, which finds what a crash left behind: a server that lives does a batch in less. */
-const BULK_ACTION_LEFT_SECONDS = 1;
+/**
+ * The same at the start, when unfinished actions most likely come from a crash of this server. A running server does a
+ * batch in less than this.
+ */
+const BULK_ACTION_IDLE_AT_START_SECONDS = 1;
 
+/** The running maintenance tasks of a server. */
 export interface MaintenanceTasks {
+  /** The state of the recovery at this moment. */
   readonly health: MaintenanceHealth;
-  /** No sweep begins any more; resolves when those under way have ended, each after the batch that it is at. */
+  /** Starts no further sweep; resolves when the current ones have ended, each after its current batch. */
   stop(): Promise<void>;
 }
 
+/** The state of the recovery of lost leases, as /health shows it. */
 export interface MaintenanceHealth {
-  /** Milliseconds since a sweep for lost leases last came to its end, or since the start. */
+  /** Milliseconds since a recovery of lost leases last succeeded, or since the start of the server. */
   readonly lastMsAgo: number;
-  /** Whether the next one should have ended long ago. */
+  /** Whether the next one should have succeeded long ago. */
   readonly isLate: boolean;
 }
 
-/** Settles what a crash left behind, before the first request: nobody sees it then (section 6). */
+/**
+ * Recovers runs whose lease has passed and resumes bulk actions, before the first request, so that no client sees what
+ * a crash left behind (section 6).
+ * @throws the database's error if runs cannot be recovered; a bulk action that fails is only logged.
+ */
 export async function recoverAtStart(engine: Engine, log: Logger): Promise<void> {
   await recoverStalledRuns(engine);
-  await resumeUnfinishedActions(engine, log, BULK_ACTION_LEFT_SECONDS);
+  await resumeUnfinishedActions(engine, log, BULK_ACTION_IDLE_AT_START_SECONDS);
 }
 
+/**
+ * Starts all maintenance tasks; their failures are logged, and the next sweep tries again.
+ * @param recoveryIntervalMs milliseconds from the end of one recovery to the start of the next.
+ */
 export function startMaintenance(engine: Engine, recoveryIntervalMs: number, log: Logger): MaintenanceTasks {
   const stopping = new AbortController();
   const { signal } = stopping;
@@ -44,36 +60,36 @@ export function startMaintenance(engine: Engine, recoveryIntervalMs: number, log
   };
   const maintenance = [
     repeat(recoveryIntervalMs, () => recover(engine, log, signal, recovered)),
-    repeat(FOLD_EVERY_MS, () => fold(engine, log, signal)),
+    repeat(FOLD_INTERVAL_MS, () => fold(engine, log, signal)),
     repeat(
-      LAG_LOOK_MS,
-      lagWatch(engine.prisma, LONGEST_LAG_MS, (isLate, lag) =>
+      LAG_CHECK_INTERVAL_MS,
+      watchLag(engine.prisma, MAX_LAG_MS, (isLate, lag) =>
         isLate
-          ? log.warn(lag, "a transaction that stays open holds the live feed back")
+          ? log.warn(lag, "an open transaction holds the live feed back")
           : log.info(lag, "the live feed is no longer held back"),
       ),
     ),
   ];
   const stop = async () => {
     stopping.abort();
-    await Promise.all(maintenance.map((stopOne) => stopOne()));
+    await Promise.all(maintenance.map((stopTask) => stopTask()));
   };
   return {
     get health() {
       const lastMsAgo = Math.round(performance.now() - recoveredAt);
-      return { lastMsAgo, isLate: lastMsAgo > recoveryIntervalMs + LONGEST_LAG_MS };
+      return { lastMsAgo, isLate: lastMsAgo > recoveryIntervalMs + MAX_LAG_MS };
     },
     stop,
   };
 }
 
-async function recover(engine: Engine, log: Logger, signal: AbortSignal, ended: () => void): Promise<void> {
+async function recover(engine: Engine, log: Logger, signal: AbortSignal, onRecovered: () => void): Promise<void> {
   try {
     const recovered = await recoverStalledRuns(engine, signal);
-    ended();
+    onRecovered();
     if (recovered > 0) log.warn({ recovered }, "runs whose lease ran out were recovered");
   } catch (err) {
-    log.error({ err }, "a sweep for lost leases failed; the next one tries again");
+    log.error({ err }, "lost leases could not be recovered; the next sweep tries again");
   }
   await resumeUnfinishedActions(engine, log, BULK_ACTION_IDLE_SECONDS, signal);
 }
@@ -86,7 +102,7 @@ async function fold({ prisma }: Engine, log: Logger, signal: AbortSignal): Promi
   }
 }
 
-/** An action that cannot be finished now is left to the next sweep: it keeps the server from nothing else. */
+/** Never rejects: an action that cannot be finished now must not stop the server, and the next sweep tries again. */
 async function resumeUnfinishedActions(
   engine: Engine,
   log: Logger,
@@ -95,17 +111,17 @@ async function resumeUnfinishedActions(
 ): Promise<void> {
   try {
     const finished = await resumeBulkActions(engine, idleSeconds, signal);
-    if (finished > 0) log.warn({ finished }, "bulk actions that were left half way were finished");
+    if (finished > 0) log.warn({ finished }, "unfinished bulk actions were finished");
   } catch (err) {
     log.error({ err }, "a bulk action could not be finished; the next sweep tries again");
   }
 }
 
 /**
- * Runs `sweep` again and again, each time a while after it ended: two never overlap in one process.
- * @returns what ends that; it resolves when the one under way has ended.
+ * Runs `sweep` again and again, each time `intervalMs` after the last run ended, so that runs never overlap.
+ * @returns a function that stops this; its promise resolves when the current run has ended.
  */
-function repeat(milliseconds: number, sweep: () => Promise<void>): () => Promise<void> {
+function repeat(intervalMs: number, sweep: () => Promise<void>): () => Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   let running = Promise.resolve();
   const schedule = () => {
@@ -113,7 +129,7 @@ function repeat(milliseconds: number, sweep: () => Promise<void>): () => Promise
       running = sweep().then(() => {
         if (timer) schedule();
       });
-    }, milliseconds);
+    }, intervalMs);
   };
   schedule();
   return () => {

@@ -13,20 +13,30 @@ import { recoverAtStart, startMaintenance } from "./maintenance.ts";
 import { guards } from "./security/guards/guards.ts";
 import { createServer } from "./server.ts";
 
-/** Generous: a guard that is late fails closed, and a large text on a busy machine takes seconds. */
+/**
+ * Milliseconds that one guard may take. Generous, because a guard that is late fails closed and refuses the content,
+ * and a large text takes seconds on a busy machine.
+ */
 const GUARD_TIMEOUT_MS = 10_000;
-/** How soon a change is seen, at the latest, where the hint of it was lost. */
+/** Milliseconds after which the feed reads the log without a notify hint: the delay of a change whose hint was lost. */
 const FEED_POLL_MS = 250;
 
+/** A server that answers requests. */
 export interface RunningServer {
-  /** Where the API answers. */
+  /** The URL of the API, with the port that was bound. */
   readonly url: string;
   readonly database: Database;
-  /** Stops taking work, finishes what is in flight, and lets go of the database. */
+  /** Refuses new work, finishes running requests, and closes the database. */
   close(): Promise<void>;
 }
 
-/** Configuration -> storage -> signals -> feed -> recovery -> server -> listen. */
+/**
+ * Starts a server, in this order: database, feed, commit notifier, recovery after a crash, maintenance tasks, HTTP. If
+ * the recovery or a later step fails, the steps before it are closed again.
+ * @returns the server, which answers requests.
+ * @throws DatabaseError, MigrationError or FolderInUseError if the database cannot be opened or recovered.
+ * @throws ListenError if the port cannot be used.
+ */
 export async function start(config: Config, log: Logger): Promise<RunningServer> {
   const database = await openDatabase(config.database);
   const { prisma } = database;
@@ -35,11 +45,14 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
     pollMs: FEED_POLL_MS,
     onError: (err) => log.warn({ err }, "the event log could not be read; trying again"),
   });
-  const notifier = new CommitNotifier(await carrierOf(config, await feed.epoch()), {
+  const notifier = new CommitNotifier(await createTransport(config, await feed.epoch()), {
     onChange: ({ kind, connected }, err) =>
       connected
-        ? log.info({ kind }, "hints go to the other servers and come from them")
-        : log.warn({ kind, err }, "no hints from other servers: what they change is seen a little later"),
+        ? log.info({ kind }, "connected to other servers for notify hints")
+        : log.warn(
+            { kind, err },
+            "no connection to other servers for notify hints: their changes are seen a little later",
+          ),
   });
   const notifyCommit = () => notifier.notify();
   const { backoff, revisePreferenceMs } = config;
@@ -52,17 +65,16 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
     backoff,
     revisePreferenceMs,
   };
-  const claimer = createClaimer(engine, (err) => log.warn({ err }, "due jobs could not be looked for; trying again"));
+  const claimer = createClaimer(engine, (err) => log.warn({ err }, "due jobs could not be read; trying again"));
   notifier.onNotify(() => feed.notify());
   notifier.onNotify(() => claimer.notify());
-  const letGo = async () => {
+  const release = async () => {
     await notifier.close();
     await database.close();
   };
   try {
-    // Before the first request: what a crash left behind is settled, so that nobody sees it (section 6).
     await recoverAtStart(engine, log).catch((error: unknown) => {
-      throw new DatabaseError("Runs that a crash left behind could not be recovered. Start again.", error);
+      throw new DatabaseError("Runs whose lease has passed could not be recovered. Start the server again.", error);
     });
     const { corsOrigins, maxBodyBytes } = config;
     const maintenance = startMaintenance(engine, config.recoveryIntervalMs, log);
@@ -81,13 +93,14 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
       throw error;
     });
     const close = async () => {
-      // At the same time: a sweep that waits for a row must not take from the time that requests have to finish.
+      // At the same time: if the maintenance tasks were stopped first, one that waits for a lock would delay the end of
+      // the requests.
       await Promise.all([server.close(), maintenance.stop()]);
-      await letGo();
+      await release();
     };
     return { url: urlOf(server.http.address(), config), database, close };
   } catch (error) {
-    await letGo();
+    await release();
     throw error;
   }
 }
@@ -101,19 +114,19 @@ async function listen(http: Server, config: Config): Promise<void> {
   }
 }
 
-/** How hints reach other servers: not at all where there can be none. */
-async function carrierOf({ database, redisUrl }: Config, epoch: string): Promise<NotifierTransport | undefined> {
+/** The way of notify hints to other servers; undefined for an embedded database, which has one server only. */
+async function createTransport({ database, redisUrl }: Config, epoch: string): Promise<NotifierTransport | undefined> {
   if (database.kind !== "postgres") return undefined;
   if (redisUrl === undefined) return postgresTransport(database.url);
-  // Loaded where it is asked for: the client is large, and every start would wait for it.
-  const { redisTransport: overRedis } = await import("./live/notifier-redis.ts");
-  return overRedis(redisUrl, epoch);
+  // Imported on demand: the Redis client is large, and would slow every start down.
+  const { redisTransport } = await import("./live/notifier-redis.ts");
+  return redisTransport(redisUrl, epoch);
 }
 
-/** The port cannot be had; the message says which. */
+/** The server cannot listen on its host and port, which the message names. */
 export class ListenError extends Error {
   constructor({ host, port }: Config, cause: unknown) {
-    super(`The server cannot listen on ${host}:${port}. Stop what listens there, or set PORT (0 takes a free one).`, {
+    super(`The server cannot listen on ${host}:${port}. Stop what listens there, or set PORT (0 picks a free port).`, {
       cause,
     });
     this.name = "ListenError";

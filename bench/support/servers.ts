@@ -2,6 +2,7 @@ import { type ChildProcess, execFileSync, fork, spawn } from "node:child_process
 import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
 import { createServer } from "node:net";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
@@ -18,11 +19,12 @@ const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const PEER = fileURLToPath(new URL("../peer", import.meta.url));
 
 const manifest = z.object({ scripts: z.object({ start: z.string().startsWith("tsx ") }) });
-/** What `npm start` gives to tsx. */
-const START = manifest
-  .parse(JSON.parse(readFileSync(`${ROOT}/package.json`, "utf8")))
-  .scripts.start.split(" ")
-  .slice(1);
+
+/** What `npm start` gives to tsx in a checkout of this project. */
+function startArguments(checkout: string): string[] {
+  const { scripts } = manifest.parse(JSON.parse(readFileSync(join(checkout, "package.json"), "utf8")));
+  return scripts.start.split(" ").slice(1);
+}
 
 /** Milliseconds that a server may take to start, or to stop. */
 const PATIENCE = 30_000;
@@ -30,11 +32,13 @@ const PATIENCE = 30_000;
 /**
  * This server as a user starts it. BENCH_NODE_OPTIONS goes to its Node, for a profile of it (`--cpu-prof`).
  * @param nodeOptions go to its Node, too.
+ * @param checkout the folder of the project whose server it is: this one, unless another one is compared with it.
  */
-export function startOurs(databaseUrl: string, nodeOptions: readonly string[] = []): Promise<Server> {
+export function startOurs(databaseUrl: string, nodeOptions: readonly string[] = [], checkout = ROOT): Promise<Server> {
   const options = (process.env.BENCH_NODE_OPTIONS ?? "").split(" ").filter((option) => option !== "");
   const env = { DATABASE_URL: databaseUrl, HOST: "127.0.0.1", LOG_LEVEL: "warn" };
-  return startNode("ours", [...options, "--import", "tsx", ...nodeOptions, ...START], env);
+  const command = [...options, "--import", "tsx", ...nodeOptions, ...startArguments(checkout)];
+  return startNode("ours", command, env, checkout);
 }
 
 /** Yoga's own pub/sub behind Yoga: it does what it is told by messages. */
@@ -44,10 +48,15 @@ export function startPubSub(nodeOptions: readonly string[] = []): Promise<Server
 }
 
 /** A server of this project's own Node, with a channel for messages. */
-async function startNode(name: string, command: readonly string[], env: Record<string, string>): Promise<Server> {
+async function startNode(
+  name: string,
+  command: readonly string[],
+  env: Record<string, string>,
+  folder = ROOT,
+): Promise<Server> {
   const port = await freePort();
   const child = spawn(process.execPath, command, {
-    cwd: ROOT,
+    cwd: folder,
     env: { ...process.env, ...env, NODE_ENV: "production", PORT: `${port}` },
     stdio: ["ignore", "ignore", "inherit", "ipc"],
   });

@@ -13,66 +13,74 @@ import { leaseUntil, newLeaseToken } from "../runs/lease-token.ts";
 import { insertRunsCte } from "../runs/store.ts";
 import { type GuardContent, textsOf } from "../security/guards/guard.ts";
 
-/** Who takes jobs, and for how long. */
+/** A worker, and how long a lease it asks for. */
 export interface Worker {
   readonly workerId: string;
+  /** How long the lease of each job lasts, in seconds. */
   readonly leaseSeconds: number;
 }
 
-/** A job that a worker now holds. The token is shown here and never again. */
+/** A job that is leased to a worker. */
 export interface Claim {
   readonly job: AiJob;
   readonly run: WorkflowRun;
+  /** Proves the lease. It is shown here once; only its hash is stored. */
   readonly leaseToken: string;
 }
 
-/** A claim whose token nobody has yet: the job's inputs are to be guarded first. */
+/** A leased job that is not delivered yet: its inputs must pass the guards before its worker gets the token. */
 export interface LeasedJob {
   readonly claim: Claim;
   readonly inputs: GuardContent;
 }
 
-/** A job that its profile no longer allows: it has failed, with the denial as its event (section 8). */
+/** A job that failed instead of being leased, because its capability profile does not suffice any more (section 8). */
 export interface DeniedJob {
   readonly job: AiJob;
+  /** The missing capability. */
   readonly capability: string;
 }
 
-/** A queued job that this transaction holds, and who takes it. */
+/** A due job that this transaction has locked, and the worker that gets it. */
 export interface Assignment<W extends Worker = Worker> {
   readonly job: LockedJob;
   readonly worker: W;
 }
 
-/** Leases jobs, in a fixed number of statements. @returns what came of each, in their order. */
+/**
+ * Leases jobs (section 6): each gets a run and is RUNNING; or fails, when its capability profile does not suffice. The number
+ * of statements does not grow with the number of jobs.
+ * @returns in the order of `assignments`, the leased or denied job of each.
+ */
 export async function acquireLeases(
   tx: Transaction,
   engine: Engine,
-  taken: readonly Assignment[],
+  assignments: readonly Assignment[],
 ): Promise<readonly (LeasedJob | DeniedJob)[]> {
-  const decisions = taken.map(({ job, worker }) => decide(engine, job, worker));
-  const recorded = await writeVersions(
+  const decisions = assignments.map(({ job, worker }) => decideLease(engine, job, worker));
+  const versions = await writeVersions(
     tx,
     decisions.map(({ change }) => change),
     insertRunsCte(decisions.flatMap(({ run }) => run ?? [])),
   );
   return decisions.map(({ run, leaseToken, inputs, capability }, index) => {
-    const job = recorded[index]?.job;
-    if (!job) throw new Error("One change makes one record.");
+    const job = versions[index]?.job;
+    if (!job) throw new Error("Each change writes one version.");
     return run ? { claim: { job, run, leaseToken }, inputs } : { job, capability };
   });
 }
 
-interface Decision {
+/** What to write for one assignment. */
+interface LeaseDecision {
   readonly change: JobChange;
   readonly capability: string;
-  /** Undefined where the job's profile does not suffice. */
+  /** The new run; undefined when the job's capability profile does not suffice. */
   readonly run?: WorkflowRun;
   readonly leaseToken: string;
   readonly inputs: GuardContent;
 }
 
-function decide(engine: Engine, job: LockedJob, worker: Worker): Decision {
+function decideLease(engine: Engine, job: LockedJob, worker: Worker): LeaseDecision {
   const { granted, capability } = checkCapability(job.jobKind, job.capabilities);
   const { injectionPatterns: patterns } = job;
   if (!granted) {
@@ -81,13 +89,14 @@ function decide(engine: Engine, job: LockedJob, worker: Worker): Decision {
     return { change, capability, leaseToken: "", inputs: { texts: [], patterns } };
   }
   const { token, stored } = newLeaseToken();
-  const run = runOf(job, worker, stored);
+  const run = newRun(job, worker, stored);
   const texts = textsOf(job.jobInputs, "jobInputs");
   const change: JobChange = {
     job,
     set: {
       ...transitionTo(job, "RUNNING", "running"),
-      // Counted here, where the job's version is made: they run before the token is handed out, or it never is.
+      // The guards are counted before they run: nobody gets the token unless they all ran, and counting them afterwards
+      // would take a second version of the job.
       ...countGuards(job, texts.length === 0 ? 0 : engine.guards.length),
       workflowRunId: run.id,
       attempt: run.attempt,
@@ -106,7 +115,7 @@ function decide(engine: Engine, job: LockedJob, worker: Worker): Decision {
   return { change, capability, run, leaseToken: token, inputs: { texts, patterns } };
 }
 
-function runOf(job: LockedJob, { workerId, leaseSeconds }: Worker, leaseToken: Uint8Array<ArrayBuffer>): WorkflowRun {
+function newRun(job: LockedJob, { workerId, leaseSeconds }: Worker, leaseToken: Uint8Array<ArrayBuffer>): WorkflowRun {
   return {
     id: uuidv7(),
     workspaceId: job.workspaceId,

@@ -14,23 +14,23 @@ import {
   UNRESERVED,
 } from "./queue-partitions.ts";
 
-/** Which due jobs a claim takes. */
+/** Which due jobs a claim selects. */
 export interface ClaimCriteria extends ClaimDemand {
-  /** Jobs at most. */
+  /** The most jobs to select. */
   readonly limit: number;
-  /** The workers that ask: each of them may get what is reserved for it, too. */
+  /** The workers that claim: jobs that are reserved for one of them may be selected, too. */
   readonly workerIds: readonly string[];
 }
 
-/** A job that is due, and whose row this transaction holds. */
+/** A due job that this transaction has locked. */
 export type DueJob = LockedJob & {
-  /** Whether there is a quota that its start counts against. */
+  /** Whether a quota limits how many such jobs may start. */
   readonly hasQuota: boolean;
 };
 
 /**
- * Bytes of documents, as PostgreSQL stores them, that one claim delivers, at most; a single job's may be more. They are
- * stored uncompressed (prisma/migrations), so that these bytes say how much memory they take here.
+ * The most bytes of documents, as PostgreSQL stores them, that one claim delivers; a single job's may be more. Documents are
+ * stored uncompressed (prisma/migrations), so their stored size tells how much memory they take in this process.
  */
 const MAX_DOCUMENT_BYTES = 8_000_000;
 const DOCUMENT_BYTES = Prisma.sql`coalesce(pg_column_size(job_inputs), 0) + pg_column_size(entity_refs)
@@ -43,70 +43,74 @@ const HAS_QUOTA = Prisma.sql`EXISTS (
     AND coalesce(q.capability_profile_id, locked.capability_profile_id) = locked.capability_profile_id)`;
 
 /**
- * Selects and locks due jobs: workspaces in rotation, inside a workspace by priority, then age (section 6). Rows that others
- * hold are skipped, so that no claim waits for another, and no two take the same job.
+ * Selects and locks due jobs: workspaces in rotation, inside a workspace by priority, then age (section 6). Rows that other
+ * transactions have locked are skipped, so that no claim waits for another, and no two claims take the same job.
  *
- * What can interleave: many claims plan from the same rows. So the plan, which locks nothing, decides only how many jobs
- * each partition gives. Which ones is decided by the walk that locks: it goes on past what others took, first in the
- * partitions of the plan and then, while it has too few, in the others. What another claim took meanwhile fails the recheck
- * of `state = 'queued'`. The walk stops at the last job that it takes, so a claim never locks more than that, but for jobs
- * whose documents are too large to be delivered together.
+ * Many claims may read the same rows at the same time, so the statement works in two phases. The first (`candidates`,
+ * `ranked`, `planned`) locks nothing, and decides only how many jobs to take from each partition. The second (`visits`,
+ * `taken`) decides which jobs, by locking them: it skips jobs that other claims have locked, and goes on with the next ones,
+ * first in the planned partitions and then, while it has fewer than `limit` jobs, in the others. A job that another claim
+ * took and committed in between is skipped, too, because PostgreSQL checks `state = 'queued'` again when it locks the row.
+ * The second phase stops when it has `limit` jobs. So a claim locks only the jobs that it selects, and those
+ * whose documents would exceed MAX_DOCUMENT_BYTES.
  *
- * `FOR NO KEY UPDATE`, as everywhere: FOR UPDATE would also hold up whoever writes a row that refers to the job.
- * @param last the workspace that was served last: the turns begin after it.
- * @param usedUp whose quotas are used up: their jobs are skipped.
+ * The lock is `FOR NO KEY UPDATE`, as everywhere: FOR UPDATE would also block inserts of rows that refer to the job.
+ * @param lastServed the id of the workspace that was served last: the turns begin after it.
+ * @param usedUp the scopes whose quotas are used up: their jobs are skipped.
+ * @returns the locked jobs, the most urgent first.
  */
 export function selectAndLockJobs(
   tx: Transaction,
   { workspaceId, jobKinds, limit, workerIds }: ClaimCriteria,
-  last: string,
+  lastServed: string,
   usedUp: readonly UsedUpScope[] = [],
 ): Promise<DueJob[]> {
   const mayTake = Prisma.sql`(${UNRESERVED} OR preferred_worker_id = ANY(${workerIds}::text[]))`;
   const ofPartition = Prisma.sql`${IN_PARTITION} AND ${mayTake}`;
-  const look = (condition: Prisma.Sql) => Prisma.sql`
+  const selectCandidates = (condition: Prisma.Sql) => Prisma.sql`
     SELECT priority, created_at, job_id FROM ai_jobs WHERE ${condition} AND ${ofPartition} ${MOST_URGENT_FIRST} LIMIT ${limit}`;
-  const lock = (condition: Prisma.Sql) => Prisma.sql`
+  const lockJobsWhere = (condition: Prisma.Sql) => Prisma.sql`
     SELECT * FROM ai_jobs WHERE ${condition} AND ${ofPartition} ${MOST_URGENT_FIRST}
-    LIMIT queue_partition.jobs FOR NO KEY UPDATE SKIP LOCKED`;
+    LIMIT queue_partition.max_jobs FOR NO KEY UPDATE SKIP LOCKED`;
   const usedUpWorkspaces = usedUp.map((scope) => scope.workspaceId);
   const usedUpProfiles = usedUp.map((scope) => scope.capabilityProfileId);
-  const isOpen = Prisma.sql`${isOfKinds(jobKinds)} AND NOT EXISTS (
-    SELECT FROM unnest(${usedUpWorkspaces}::uuid[], ${usedUpProfiles}::text[]) AS used_up(of_workspace, of_profile)
-    WHERE of_workspace = workspace_id AND coalesce(of_profile, capability_profile_id) = capability_profile_id)`;
+  const isClaimable = Prisma.sql`${isOfKinds(jobKinds)} AND NOT EXISTS (
+    SELECT FROM unnest(${usedUpWorkspaces}::uuid[], ${usedUpProfiles}::text[]) AS used_up(in_workspace_id, of_profile_id)
+    WHERE in_workspace_id = workspace_id AND coalesce(of_profile_id, capability_profile_id) = capability_profile_id)`;
   return tx.$queryRaw<DueJob[]>`
-    ${FORCED_GENERIC_PLAN} WITH RECURSIVE ${duePartitions(keyRangesOf(workspaceId, last), isOpen)},
-    seen AS (
-      SELECT queue_partition.*, one.* FROM ready AS queue_partition, LATERAL (${look(READY)}) AS one
+    ${FORCED_GENERIC_PLAN} WITH RECURSIVE ${duePartitions(keyRangesOf(workspaceId, lastServed), isClaimable)},
+    candidates AS (
+      SELECT queue_partition.*, job.* FROM ready AS queue_partition, LATERAL (${selectCandidates(READY)}) AS job
       UNION ALL
-      SELECT queue_partition.*, one.* FROM delay_over AS queue_partition, LATERAL (${look(DELAY_OVER)}) AS one
+      SELECT queue_partition.*, job.* FROM delay_over AS queue_partition, LATERAL (${selectCandidates(DELAY_OVER)}) AS job
     ), ranked AS (
       SELECT workspace_id, job_kind, capability_profile_id, is_delayed,
         row_number() OVER (PARTITION BY workspace_id ${MOST_URGENT_FIRST}) AS turn
-      FROM seen
+      FROM candidates
     ), planned AS MATERIALIZED (
-      SELECT workspace_id, job_kind, capability_profile_id, is_delayed, count(*) AS jobs
-      FROM (SELECT * FROM ranked ORDER BY turn, workspace_id <= ${last}::uuid, workspace_id LIMIT ${limit}) AS first
+      SELECT workspace_id, job_kind, capability_profile_id, is_delayed, count(*) AS max_jobs
+      FROM (SELECT * FROM ranked ORDER BY turn, workspace_id <= ${lastServed}::uuid, workspace_id LIMIT ${limit}) AS chosen
       GROUP BY workspace_id, job_kind, capability_profile_id, is_delayed
-    ), walk AS MATERIALIZED (
+    ), visits AS MATERIALIZED (
       SELECT *, false AS is_spare FROM planned
       UNION ALL
       SELECT *, ${limit}::int, true FROM (SELECT * FROM ready UNION ALL SELECT * FROM delay_over) AS queue_partition
       WHERE (workspace_id, job_kind, capability_profile_id, is_delayed) NOT IN (
         SELECT workspace_id, job_kind, capability_profile_id, is_delayed FROM planned)
     ), taken AS MATERIALIZED (
-      SELECT one.* FROM (SELECT * FROM walk ORDER BY is_spare, workspace_id <= ${last}::uuid, workspace_id) AS queue_partition,
+      SELECT job.*
+      FROM (SELECT * FROM visits ORDER BY is_spare, workspace_id <= ${lastServed}::uuid, workspace_id) AS queue_partition,
         LATERAL (
-          SELECT * FROM (${lock(Prisma.sql`NOT queue_partition.is_delayed AND ${READY}`)}) AS ready_job
+          SELECT * FROM (${lockJobsWhere(Prisma.sql`NOT queue_partition.is_delayed AND ${READY}`)}) AS ready_job
           UNION ALL
-          SELECT * FROM (${lock(Prisma.sql`queue_partition.is_delayed AND ${DELAY_OVER}`)}) AS delayed_job
-        ) AS one
+          SELECT * FROM (${lockJobsWhere(Prisma.sql`queue_partition.is_delayed AND ${DELAY_OVER}`)}) AS delayed_job
+        ) AS job
       LIMIT ${limit}
     ), locked AS MATERIALIZED (
       SELECT * FROM (
-        SELECT *, row_number() OVER in_order AS at, sum(${DOCUMENT_BYTES}) OVER in_order AS bytes
-        FROM taken WINDOW in_order AS (${MOST_URGENT_FIRST})
-      ) AS one WHERE at = 1 OR bytes <= ${MAX_DOCUMENT_BYTES}
+        SELECT *, row_number() OVER by_urgency AS rank, sum(${DOCUMENT_BYTES}) OVER by_urgency AS total_bytes
+        FROM taken WINDOW by_urgency AS (${MOST_URGENT_FIRST})
+      ) AS measured WHERE rank = 1 OR total_bytes <= ${MAX_DOCUMENT_BYTES}
     )
     SELECT ${LOCKED_COLUMNS}, ${HAS_QUOTA} AS "hasQuota" FROM ${LOCKED_WITH_PROFILE} ${MOST_URGENT_FIRST}`;
 }

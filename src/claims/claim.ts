@@ -14,50 +14,53 @@ import { demandKey, listDuePartitions, nextWorkspaces } from "./queue-partitions
 import { type ClaimAiJobs, type Claimed, isEmpty, NOTHING } from "./request.ts";
 
 /**
- * The way of a claim (section 6), in the order of this file:
+ * The steps of a claim (section 6), in the order of this file:
  *
- * 1. share: claims that ask for the same while a transaction is under way go together in the next one
- * 2. select and lock due jobs, without waiting for rows that others hold
- * 3. admit by quotas those that may start
- * 4. assign them to the workers that ask
- * 5. lease: each job gets a run and is RUNNING; then the transaction commits
- * 6. guard the inputs, outside any transaction, and deliver the lease tokens
- * 7. wait, only where the caller waits and nothing was due: then again from 1, when something is
+ * 1. Share: claims with the same demand that arrive while a transaction is under way share the next one.
+ * 2. Select and lock due jobs, skipping rows that other transactions have locked.
+ * 3. Admit the jobs that their quotas allow to start.
+ * 4. Assign the jobs to the workers that claim.
+ * 5. Lease: each job gets a run and is RUNNING. The transaction commits.
+ * 6. Guard the jobs' inputs, outside any transaction, and deliver the lease tokens.
+ * 7. Wait, if nothing was due and the request allows it; when jobs become due, begin again with step 1.
  */
 
-/** The claims of one server. */
+/** Claims jobs for the workers of one server. */
 export interface Claimer {
   /**
-   * Takes the next due jobs, at once or as soon as there are some.
-   * @param waitMs milliseconds to wait for a first job; the answer is empty when they have passed.
-   * @param signal aborted when the client has gone: it waits no longer, and takes nothing.
+   * Claims the next due jobs, at once or as soon as there are any.
+   * @param waitMs the most milliseconds to wait for a first job. Default 0.
+   * @param signal when aborted (the client is gone), the wait ends and no further claim is made.
+   * @returns the claimed jobs; an empty answer when none became due in time.
+   * @throws TryAgainError when the database rolled the first claim back too often; no job is leased.
    */
   claim(request: ClaimAiJobs, waitMs?: number, signal?: AbortSignal): Promise<Claimed>;
-  /** Something may have become due: here, or at another server. */
+  /** Tells the waiting requests that jobs may have become due, here or at another server. */
   notify(): void;
-  /** How many requests wait for a job. */
+  /** The number of requests that wait for a job. */
   readonly waiting: number;
-  /** Answers everybody who waits, with nothing. No request waits afterwards. */
+  /** Ends all waits with an empty answer. Later claims do not wait. */
   close(): Promise<void>;
 }
 
-/** Jobs of a claim that shares its transaction, at most: a claim for more has no need of others. */
+/** The highest `limit` of a claim that shares a transaction: a larger claim gains nothing by sharing. */
 const MAX_SHARED_LIMIT = 10;
-/** Claims that share a transaction, at most. */
+/** The most claims that share a transaction. */
 const MAX_SHARED_CLAIMS = 10;
 
-/** @param onError hears of failures of background work: nobody waits for their answer. */
+/** @param onError called with the errors of background work, which no caller awaits. */
 export function createClaimer(engine: Engine, onError: (error: unknown) => void): Claimer {
-  const alone = (request: ClaimAiJobs) => claimAiJobs(engine, request);
-  const shared = batchCalls<ClaimAiJobs, Claimed>({
+  const claimAlone = (request: ClaimAiJobs) => claimAiJobs(engine, request);
+  const claimShared = batchCalls<ClaimAiJobs, Claimed>({
     keyOf: demandKey,
     maxCalls: MAX_SHARED_CLAIMS,
     send: "AFTER_PREVIOUS",
     runTogether: (requests) => claimTogether(engine, requests),
-    runAlone: alone,
+    runAlone: claimAlone,
     mayRunAgain: (error) => !isOutcomeUnknown(error),
   });
-  const claimNow = (request: ClaimAiJobs) => (request.limit > MAX_SHARED_LIMIT ? alone(request) : shared(request));
+  const claimNow = (request: ClaimAiJobs) =>
+    request.limit > MAX_SHARED_LIMIT ? claimAlone(request) : claimShared(request);
   const longPoller = new LongPoller({
     listDue: (demands) => listDuePartitions(engine.prisma, demands),
     claim: claimNow,
@@ -78,42 +81,51 @@ export function createClaimer(engine: Engine, onError: (error: unknown) => void)
   };
 }
 
-/** Takes the next due jobs in a transaction of its own, and waits for none. */
+/**
+ * Claims the next due jobs in a transaction of its own, without waiting for any.
+ * @returns the claimed jobs; an empty answer when none was due.
+ * @throws TryAgainError when the database rolled the transaction back too often; no job is leased.
+ */
 export async function claimAiJobs(engine: Engine, request: ClaimAiJobs): Promise<Claimed> {
   const [leased = []] = await lease(engine, [request]);
   return deliver(engine, leased);
 }
 
 /**
- * The same for several workers at once, in one transaction. Each is answered as soon as its own jobs are guarded.
- * @param requests with one demand: the same workspace and kinds.
+ * Claims for several requests in one transaction.
+ * @param requests all of one demand: the same workspace and kinds.
+ * @returns one promise for each request, in their order, once the transaction has committed. A promise resolves when the jobs
+ * of its request are guarded, so no request waits for the guarding of another one's jobs.
  */
 async function claimTogether(engine: Engine, requests: readonly ClaimAiJobs[]): Promise<readonly Promise<Claimed>[]> {
   const leased = await lease(engine, requests);
-  const foundSome = leased.some((theirs) => theirs.length > 0);
+  const hasAnyJob = leased.some((leasedJobs) => leasedJobs.length > 0);
   return requests.map((request, index) => {
-    const theirs = leased[index] ?? [];
-    // What was there may have been reserved for one of the others, or too large to be delivered together.
-    const wasLeftOut = theirs.length === 0 && foundSome;
-    return wasLeftOut ? claimAiJobs(engine, request) : deliver(engine, theirs);
+    const leasedJobs = leased[index] ?? [];
+    // The jobs found may have been reserved for the other workers, or have filled the limit on documents, while more are due.
+    const mayFindMore = leasedJobs.length === 0 && hasAnyJob;
+    return mayFindMore ? claimAiJobs(engine, request) : deliver(engine, leasedJobs);
   });
 }
 
-/** Steps 2 to 5, in one transaction. @returns what each of the requests got, in their order. */
+/** Steps 2 to 5, in one transaction. @returns the jobs leased for each request, in the order of `requests`. */
 async function lease(engine: Engine, requests: readonly ClaimAiJobs[]): Promise<readonly (readonly LeasedJob[])[]> {
-  const silent = { ...engine, notifyCommit: () => undefined };
-  const { leased, servedLast, hasChanges } = await inTransaction(silent, (tx) => leaseDueJobs(tx, engine, requests));
-  // A claim that took nothing notifies nobody: those who wait would look again, try, notify each other, and so on.
+  const withoutNotify = { ...engine, notifyCommit: () => undefined };
+  const { leased, servedLast, hasChanges } = await inTransaction(withoutNotify, (tx) =>
+    leaseDueJobs(tx, engine, requests),
+  );
+  // No notification of a claim that changed nothing: it would make the waiting requests poll and claim, those claims would
+  // notify in turn, and so on without end.
   if (hasChanges) engine.notifyCommit();
-  // Not before the commit: a transaction that was rolled back has served nobody.
-  if (servedLast !== undefined) engine.rotation.last = servedLast;
+  // Only after the commit: a transaction that was rolled back has served no workspace.
+  if (servedLast !== undefined) engine.rotation.lastWorkspaceId = servedLast;
   return leased;
 }
 
 interface Leases {
-  /** What each of the requests got. */
+  /** The jobs leased for each request, in the order of the requests. */
   readonly leased: readonly (readonly LeasedJob[])[];
-  /** The workspace after which the next claim goes on; undefined where it goes on as before. */
+  /** The workspace after which the next claim begins its turns; undefined to leave the rotation as it is. */
   readonly servedLast: string | undefined;
   /** Whether any job was changed. */
   readonly hasChanges: boolean;
@@ -122,8 +134,8 @@ interface Leases {
 async function leaseDueJobs(tx: Transaction, engine: Engine, requests: readonly ClaimAiJobs[]): Promise<Leases> {
   const criteria = criteriaOf(requests);
   if (!criteria) return { leased: [], servedLast: undefined, hasChanges: false };
-  const { last } = engine.rotation;
-  const { jobs, servedLast } = await selectAdmittedJobs(tx, criteria, last);
+  const { lastWorkspaceId: lastServed } = engine.rotation;
+  const { jobs, servedLast } = await selectAdmittedJobs(tx, criteria, lastServed);
   const assignments = assignRoundRobin(jobs, requests);
   const outcomes = await acquireLeases(tx, engine, assignments);
   const leased = requests.map((request) =>
@@ -135,12 +147,12 @@ async function leaseDueJobs(tx: Transaction, engine: Engine, requests: readonly 
   const isRotating = criteria.workspaceId === null;
   return {
     leased,
-    servedLast: isRotating ? (lastServedWorkspace(assigned, last) ?? servedLast) : undefined,
+    servedLast: isRotating ? (lastServedWorkspace(assigned, lastServed) ?? servedLast) : undefined,
     hasChanges: assignments.length > 0,
   };
 }
 
-/** What several requests of one demand ask for together; undefined for none. */
+/** @returns what requests of one demand ask for together; undefined when there are no requests. */
 function criteriaOf(requests: readonly ClaimAiJobs[]): ClaimCriteria | undefined {
   const [first] = requests;
   if (!first) return undefined;
@@ -151,43 +163,52 @@ function criteriaOf(requests: readonly ClaimAiJobs[]): ClaimCriteria | undefined
 
 interface Selection {
   readonly jobs: readonly DueJob[];
-  /** Set where workspaces were passed over as a whole: the next claim goes on after this one. */
+  /** Set only when workspaces had their turn without a job: the next claim begins its turns after this workspace. */
   readonly servedLast: string | undefined;
 }
 
-/** Steps 2 and 3: due jobs that this transaction holds and that their quotas allow to start. */
-async function selectAdmittedJobs(tx: Transaction, criteria: ClaimCriteria, last: string): Promise<Selection> {
-  const due = await selectAndLockJobs(tx, criteria, last);
+/** Steps 2 and 3: selects and locks due jobs that their quotas allow to start. */
+async function selectAdmittedJobs(tx: Transaction, criteria: ClaimCriteria, lastServed: string): Promise<Selection> {
+  const due = await selectAndLockJobs(tx, criteria, lastServed);
   const withQuota = due.filter(({ hasQuota }) => hasQuota);
   const quotas = withQuota.length === 0 ? [] : await lockStartQuotas(tx, withQuota);
-  if (quotas.some(isUsedUp)) return selectPastUsedUpQuotas(tx, criteria, last);
+  if (quotas.some(isUsedUp)) return selectPastUsedUpQuotas(tx, criteria, lastServed);
   return { jobs: admitByQuotas(quotas, due), servedLast: undefined };
 }
 
-/** Those that their quotas allow to start, each of them counted for those after it. The others stay queued. */
+/**
+ * @returns the jobs that their quotas allow to start; the other jobs stay queued. Each admitted job counts against the quota
+ * for the jobs after it.
+ */
 function admitByQuotas(quotas: readonly QuotaUsage[], due: readonly DueJob[]): readonly DueJob[] {
   const refusals = checkQuotas(due, quotas);
   return due.filter((_, index) => !refusals[index]);
 }
 
 /**
- * Some of what was due is of quotas that are used up: the claim looks once more and passes those over that have none left,
- * so that the others have their turns as if nobody else were there. Where there are more workspaces than one claim looks
- * at, one that still finds nothing has given all of those their turn: the next one goes on after them.
+ * Selects again, after some of the due jobs turned out to have used-up quotas, and now skips the jobs of all used-up quotas.
+ * Otherwise those jobs would take up the claim's limit, and workspaces with a free quota would miss their turns.
+ *
+ * One claim looks at a limited number of workspaces. When it finds no job in any of them and there are more, the next claim
+ * begins after the last of them. Otherwise every claim would look at the same workspaces, and never reach the others.
  */
-async function selectPastUsedUpQuotas(tx: Transaction, criteria: ClaimCriteria, last: string): Promise<Selection> {
-  const { workspaceIds, areAll } = await nextWorkspaces(tx, criteria, last);
-  const due = await selectAndLockJobs(tx, criteria, last, await usedUpForStarts(tx, workspaceIds));
+async function selectPastUsedUpQuotas(
+  tx: Transaction,
+  criteria: ClaimCriteria,
+  lastServed: string,
+): Promise<Selection> {
+  const { workspaceIds, areAll } = await nextWorkspaces(tx, criteria, lastServed);
+  const due = await selectAndLockJobs(tx, criteria, lastServed, await usedUpForStarts(tx, workspaceIds));
   const jobs = admitByQuotas(await lockStartQuotas(tx, due), due);
   return { jobs, servedLast: jobs.length === 0 && !areAll ? workspaceIds.at(-1) : undefined };
 }
 
-/** Step 6, job by job. */
+/** Step 6, one job after another. */
 async function deliver(engine: Engine, leased: readonly LeasedJob[]): Promise<Claimed> {
   const claims: Claim[] = [];
   const poisoned: AiJob[] = [];
-  for (const one of leased) {
-    const outcome = await guardAndDeliver(engine, one).catch(toTryAgain);
+  for (const leasedJob of leased) {
+    const outcome = await guardAndDeliver(engine, leasedJob).catch(toTryAgain);
     if ("leaseToken" in outcome) claims.push(outcome);
     else if (!(outcome instanceof AppError)) poisoned.push(outcome.job);
   }
@@ -195,8 +216,9 @@ async function deliver(engine: Engine, leased: readonly LeasedJob[]): Promise<Cl
 }
 
 /**
- * The database had no time to do what a guard's finding asks for: nobody gets this job before its lease ends. The others
- * are delivered, for their leases are committed; TRY_AGAIN for all of them would lose them.
+ * The database was too busy to store what the guards led to for one job: the job is not delivered, and recovery queues it
+ * again when its lease expires. The claim goes on with its other jobs: their leases are committed, and an error for the whole
+ * claim would leave them leased without anybody having their tokens.
  */
 function toTryAgain(error: unknown): TryAgainError {
   if (error instanceof TryAgainError) return error;

@@ -1,61 +1,54 @@
-import type { AiJob, FlightRecorderEvent, WorkflowRun } from "../db/generated/client/client.ts";
+import type { WorkflowRun } from "../db/generated/client/client.ts";
 import { inTransaction, type Transaction } from "../db/transaction.ts";
 import type { Engine } from "../engine.ts";
-import { type GuardFailedError, IllegalTransitionError, JobPoisonedError } from "../errors.ts";
+import type { GuardFailedError, IllegalTransitionError, JobPoisonedError } from "../errors.ts";
 import { writeVersion } from "../jobs/store.ts";
 import { ENGINE } from "../log/event.ts";
-import { directiveOf } from "../runs/admission.ts";
 import { afterFailure } from "../runs/backoff.ts";
 import { lockReportedRuns } from "../runs/lock.ts";
 import { endRunsCte } from "../runs/store.ts";
 import { guardContent } from "../security/guard-content.ts";
-import type { SecurityViolation } from "../security/poison.ts";
+import type { PoisonedJob } from "../security/poison.ts";
 import type { Claim, LeasedJob } from "./acquire-lease.ts";
-
-/** This call poisoned the job, and that is committed. */
-export interface PoisonedJob {
-  readonly job: AiJob;
-  readonly violation: SecurityViolation;
-  readonly event: FlightRecorderEvent;
-}
 
 /** Why a leased job is not delivered: it was poisoned or ended meanwhile, or a guard could not decide. */
 export type DeliveryError = JobPoisonedError | IllegalTransitionError | GuardFailedError;
 
 /**
- * Guards the inputs of a job that was leased, outside any transaction, and only then hands out the token (section 6).
- * A crash in between is a lease that expires.
+ * Guards the inputs of a leased job, outside any transaction, and returns its lease token only when they pass (section 6).
+ * After a crash in between nobody has the token, so the lease expires and recovery queues the job again.
+ * @returns the claim with its token; the job, when a guard poisoned it; or why the job is not delivered.
+ * @throws TryAgainError when the database rolled a transaction back too often; the job stays leased until the lease expires.
  */
 export async function guardAndDeliver(
   engine: Engine,
   { claim, inputs }: LeasedJob,
 ): Promise<Claim | PoisonedJob | DeliveryError> {
-  // The guards are this server's and the inputs are the job's: whoever holds the job meanwhile, what they find stands.
-  const guarded = await guardContent<never>(engine, claim.job, inputs, async () => null, engine.guards.length);
-  switch (guarded.verdict) {
+  // No precondition: a job's inputs never change, so a finding in them is valid whichever worker has the lease by now.
+  const noPrecondition = async () => null;
+  const result = await guardContent<never>(engine, claim.job, inputs, noPrecondition, engine.guards.length);
+  switch (result.verdict) {
     case "PASSED":
       return claim;
-    case "REFUSED":
-      await inTransaction(engine, (tx) => requeueUnguarded(tx, engine, claim.run));
-      return guarded.refusal;
-    case "TRAPPED": {
-      const { violation, outcome } = guarded;
-      if (outcome.action === "REFUSED") return outcome.refusal;
-      if (outcome.action === "ALREADY_POISONED") return new JobPoisonedError(outcome.job);
-      if (outcome.action === "POISONED") return { job: outcome.job, violation, event: outcome.event };
-      return new IllegalTransitionError(outcome.job.state, "RUNNING", directiveOf(outcome.job.state));
-    }
+    case "POISONED":
+      return result.poisoned;
+    case "NOT_POISONED":
+      return result.error;
+    case "UNDECIDED":
+      await inTransaction(engine, (tx) => failUnguardedRun(tx, engine, claim.run));
+      return result.error;
   }
 }
 
-/** A guard could not decide, so nobody gets the job: the run fails, and the job is tried again while it may be. */
-async function requeueUnguarded(tx: Transaction, engine: Engine, { id }: WorkflowRun): Promise<void> {
-  const leased = (await lockReportedRuns(tx, [{ workflowRunId: id }])).get(id);
-  if (leased?.run.state !== "RUNNING") return;
-  const { job } = leased;
+/** Fails the run of a job whose inputs a guard could not decide on, and queues the job again if attempts are left. */
+async function failUnguardedRun(tx: Transaction, engine: Engine, { id }: WorkflowRun): Promise<void> {
+  const locked = (await lockReportedRuns(tx, [{ workflowRunId: id }])).get(id);
+  // The run was recovered, cancelled or poisoned while the guards ran: whoever did that has already ended it.
+  if (locked?.run.state !== "RUNNING") return;
+  const { job } = locked;
   const errorMessage = "A guard could not decide on the job's inputs.";
-  const ended = endRunsCte([{ id, state: "FAILED", errorMessage, finishedAt: job.now }]);
+  const runEnd = endRunsCte([{ id, state: "FAILED", errorMessage, finishedAt: job.now }]);
   const set = afterFailure(job, { retryable: true, reason: "guard_failed" }, engine.backoff);
   const event = { type: "STATE_CHANGED" as const, by: ENGINE, payload: { reason: set.statusReason } };
-  await writeVersion(tx, { job, set: { ...set, errorMessage }, event }, ended);
+  await writeVersion(tx, { job, set: { ...set, errorMessage }, event }, runEnd);
 }

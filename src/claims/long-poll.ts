@@ -3,151 +3,156 @@ import { type ClaimDemand, demandKey, type QueuePartition } from "./queue-partit
 import { type ClaimAiJobs, type Claimed, isEmpty, NOTHING } from "./request.ts";
 
 export interface LongPollerOptions {
-  /** Where something is due that one of these demands can do: one statement, whoever waits. */
+  /** Lists the partitions with a due job that one of these demands asks for. One statement for all waiting requests. */
   readonly listDue: (demands: readonly ClaimDemand[]) => Promise<readonly QueuePartition[]>;
-  /** A claim that waits for nothing. */
+  /** Claims without waiting. */
   readonly claim: (request: ClaimAiJobs) => Promise<Claimed>;
+  /** Called with the errors of background work, which no caller awaits. */
   readonly onError: (error: unknown) => void;
 }
 
-/** Milliseconds from one look to the next though nobody was notified: time alone makes jobs due, and a hint may be lost. */
+/** Milliseconds between two polls without a notification: jobs become due by time alone, too, and hints may get lost. */
 const POLL_MS = 250;
-/** Milliseconds between two looks, at least: many commits in a row are one reason to look. */
-const MIN_INTERVAL_MS = 10;
+/** The least milliseconds between two polls, so that many commits in a row cause one poll and not one each. */
+const MIN_POLL_INTERVAL_MS = 10;
 
-/** A request that waits. */
+/** A waiting request. */
 interface Waiter {
   readonly request: ClaimAiJobs;
+  /** Ends the wait with this answer. */
   readonly answer: (claimed: Claimed) => void;
-  /** A claim is under way for it: what it gets must reach it, even where its time is up meanwhile. */
+  /** A claim for this request is under way. The wait must not end before it, or the jobs that it leases would be lost. */
   isClaiming: boolean;
-  isLate: boolean;
+  /** The wait is over (its time is up, the client is gone, or the server closes) as soon as no claim is under way. */
+  isStopped: boolean;
 }
 
 /**
- * Requests that wait until something is due, in the order in which they came. When a look finds due jobs, those that can do
- * them claim one after another, until the first that finds them gone; so a thousand that wait cost the database one look,
- * and not a thousand.
+ * Requests that wait for a due job, in the order of their arrival. After a poll that finds due jobs, the requests that could
+ * take them claim one after another. When a claim finds nothing, the requests with the same demand are skipped until the
+ * next poll. So a thousand waiting requests cost the database one statement for each poll, and not a thousand claims.
  */
 export class LongPoller {
   readonly #options: LongPollerOptions;
   readonly #waiters = new Set<Waiter>();
-  #watching: Promise<void> | undefined;
+  #polling: Promise<void> | undefined;
   #notified: AbortController = new AbortController();
-  #closed = false;
+  #isClosed = false;
 
   constructor(options: LongPollerOptions) {
     this.#options = options;
   }
 
-  /** How many requests wait. */
+  /** The number of waiting requests. */
   get size(): number {
     return this.#waiters.size;
   }
 
-  /** Something may be due: after a commit here, or by a hint of another server. */
+  /** Makes the next poll come at once. Call it when jobs may have become due: after a commit here or at another server. */
   notify(): void {
     if (this.#waiters.size > 0) this.#notified.abort();
   }
 
   /**
-   * Claims as soon as something is due. Nothing was a moment ago.
-   * @param waitMs milliseconds to wait; the answer is empty when they have passed.
-   * @param signal aborted when the client has gone: the answer is empty, and nothing is taken for it any more.
+   * Waits until jobs are due, then claims. Call it after a claim that found nothing.
+   * @param waitMs the most milliseconds to wait for a first job.
+   * @param signal when aborted (the client is gone), the wait ends and no further claim is made.
+   * @returns what was claimed; NOTHING when the time is up, `signal` is aborted or the server closes.
    */
   wait(request: ClaimAiJobs, waitMs: number, signal?: AbortSignal): Promise<Claimed> {
-    if (waitMs <= 0 || this.#closed) return Promise.resolve(NOTHING);
+    if (waitMs <= 0 || this.#isClosed) return Promise.resolve(NOTHING);
     return new Promise((resolve) => {
-      const leave = () => {
-        waiter.isLate = true;
-        if (!waiter.isClaiming) waiter.answer(NOTHING);
-      };
-      const timer = setTimeout(leave, waitMs);
+      const onStop = () => stop(waiter);
+      const timer = setTimeout(onStop, waitMs);
       const waiter: Waiter = {
         request,
         isClaiming: false,
-        isLate: false,
+        isStopped: false,
         answer: (claimed) => {
           clearTimeout(timer);
-          signal?.removeEventListener("abort", leave);
+          signal?.removeEventListener("abort", onStop);
           this.#waiters.delete(waiter);
           resolve(claimed);
         },
       };
-      if (signal?.aborted) return leave();
-      signal?.addEventListener("abort", leave);
+      if (signal?.aborted) return onStop();
+      signal?.addEventListener("abort", onStop);
       this.#waiters.add(waiter);
-      this.#watching ??= this.#watch();
+      this.#polling ??= this.#poll();
     });
   }
 
-  /** Answers everybody who waits, with nothing. Nobody waits any more. */
+  /** Answers all waiting requests with NOTHING, and every later one. Resolves when no claim of theirs is under way. */
   async close(): Promise<void> {
-    this.#closed = true;
-    for (const waiter of this.#waiters) {
-      waiter.isLate = true;
-      if (!waiter.isClaiming) waiter.answer(NOTHING);
-    }
+    this.#isClosed = true;
+    for (const waiter of this.#waiters) stop(waiter);
     this.#notified.abort();
-    await this.#watching;
+    await this.#polling;
   }
 
-  async #watch(): Promise<void> {
+  /** Polls for as long as requests wait. Never rejects. */
+  async #poll(): Promise<void> {
     while (this.#waiters.size > 0) {
       this.#notified = new AbortController();
       try {
         await this.#serve(await this.#options.listDue(this.#demands()));
       } catch (error) {
-        // The database is away or too busy: who waits goes on waiting.
+        // The database is unreachable or too busy: the requests keep waiting, and the next poll tries again.
         this.#options.onError(error);
       }
-      await sleep(MIN_INTERVAL_MS);
+      await sleep(MIN_POLL_INTERVAL_MS);
       await sleep(POLL_MS, undefined, { signal: this.#notified.signal }).catch(() => undefined);
     }
-    this.#watching = undefined;
+    this.#polling = undefined;
   }
 
-  /** What is waited for, each demand once. */
+  /** @returns the demands of all waiting requests, equal ones once. */
   #demands(): readonly ClaimDemand[] {
     return [...new Map([...this.#waiters].map(({ request }) => [demandKey(request), request])).values()];
   }
 
-  /** Those who can do something of what is due claim in their order; of each demand, until the first that finds it gone. */
+  /** Lets the waiting requests that could take a due job claim, in order, until a claim of the same demand finds nothing. */
   async #serve(partitions: readonly QueuePartition[]): Promise<void> {
-    const inVain = new Set<string>();
+    const exhausted = new Set<string>();
     for (const waiter of this.#waiters) {
       const { request } = waiter;
-      const fitting = partitions.filter((partition) => fits(partition, request));
-      // What is reserved for one worker is not gone because another one did not get it.
-      const isOwn = fitting.some(({ reservedFor }) => reservedFor !== null);
-      const key = isOwn ? `${demandKey(request)} ${request.workerId}` : demandKey(request);
-      if (inVain.has(key) || fitting.length === 0) continue;
-      if (!(await this.#claimFor(waiter))) inVain.add(key);
+      const matching = partitions.filter((partition) => matches(partition, request));
+      // A job that is reserved for this worker is not gone when another worker with the same demand found nothing.
+      const hasReserved = matching.some(({ reservedFor }) => reservedFor !== null);
+      const key = hasReserved ? `${demandKey(request)} ${request.workerId}` : demandKey(request);
+      if (exhausted.has(key) || matching.length === 0) continue;
+      if (!(await this.#claimFor(waiter))) exhausted.add(key);
     }
   }
 
-  /** @returns whether there was something for this one; where its claim fails, it goes to the end of the line. */
+  /** @returns whether the claim found a job. When it fails, the request keeps waiting, as the last in order. */
   async #claimFor(waiter: Waiter): Promise<boolean> {
     waiter.isClaiming = true;
     try {
       const claimed = await this.#options.claim(waiter.request);
-      const found = !isEmpty(claimed);
-      if (found) waiter.answer(claimed);
-      return found;
+      const hasJobs = !isEmpty(claimed);
+      if (hasJobs) waiter.answer(claimed);
+      return hasJobs;
     } catch (error) {
-      // Those behind it may wait for the same, and are not to wait for it.
+      // Moved to the end, so that a request whose claims always fail does not block those behind it at every poll.
       this.#options.onError(error);
       if (this.#waiters.delete(waiter)) this.#waiters.add(waiter);
       return false;
     } finally {
       waiter.isClaiming = false;
-      if (waiter.isLate) waiter.answer(NOTHING);
+      if (waiter.isStopped) waiter.answer(NOTHING);
     }
   }
 }
 
-function fits({ workspaceId, jobKind, reservedFor }: QueuePartition, request: ClaimAiJobs): boolean {
-  const isServed = request.workspaceId === null || request.workspaceId === workspaceId;
-  const isMine = reservedFor === null || reservedFor === request.workerId;
-  return isServed && isMine && (request.jobKinds?.includes(jobKind) ?? true);
+function stop(waiter: Waiter): void {
+  waiter.isStopped = true;
+  if (!waiter.isClaiming) waiter.answer(NOTHING);
+}
+
+/** Tells whether a request could take a job of this partition. */
+function matches({ workspaceId, jobKind, reservedFor }: QueuePartition, request: ClaimAiJobs): boolean {
+  const isInWorkspace = request.workspaceId === null || request.workspaceId === workspaceId;
+  const mayTake = reservedFor === null || reservedFor === request.workerId;
+  return isInWorkspace && mayTake && (request.jobKinds?.includes(jobKind) ?? true);
 }

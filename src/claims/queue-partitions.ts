@@ -5,50 +5,56 @@ import { toDbEnum, toRecordset } from "../db/rows.ts";
 import type { Transaction } from "../db/transaction.ts";
 
 /**
- * The queue is looked at by partitions: a partition is a workspace, a job kind and a capability profile, and the index
- * ai_jobs_ready holds each partition's queued jobs together. Partitions that have a due job are found by a skip scan along
- * that index, one step for each however many jobs they hold. In the SQL below a row `queue_partition` is such a partition.
+ * The queue is divided into partitions, one for each workspace, job kind and capability profile (section 6). The queued jobs
+ * of a partition are neighbours in the index ai_jobs_ready, so a skip scan along the index finds the partitions with a due
+ * job in one step each, however many jobs they have. In the SQL below, a row named `queue_partition` is a partition.
  */
 
-/** What a worker can do. */
+/** Which jobs a claim may take. */
 export interface ClaimDemand {
-  /** One workspace; every one, in rotation, where it is null. */
+  /** The workspace to claim from; null for all workspaces in rotation. */
   readonly workspaceId: string | null;
-  /** The kinds that the worker can do; all where it is null. */
+  /** The job kinds to claim; null for all. */
   readonly jobKinds: readonly JobKind[] | null;
 }
 
-/** The same for workers that can do the same: where one of them finds nothing, so would the others. */
+/**
+ * @returns a key that is equal for equal demands, whatever the order of their kinds. When a claim finds nothing, claims with
+ * the same key would find nothing either, except for jobs that are reserved for their workers.
+ */
 export function demandKey({ workspaceId, jobKinds }: ClaimDemand): string {
   return `${workspaceId} ${(jobKinds ?? []).toSorted().join()}`;
 }
 
-/** Part of the queue that has a due job. */
+/** A partition of the queue with a due job. */
 export interface QueuePartition {
   readonly workspaceId: string;
   readonly jobKind: JobKind;
-  /** The worker that alone may take a job there for a while, since a person sent it back; null where anybody may. */
+  /** The worker that a due job is reserved for, because a reviewer sent it back; null when any worker may take it. */
   readonly reservedFor: string | null;
 }
 
-/** Partitions that one statement looks at, at most: the others have their turn at the next. */
+/** The most partitions that one statement looks at. The rotation brings the others to a later claim. */
 const MAX_PARTITIONS = 200;
 
-/** A queued job without a `run_after`: due. */
+/** A condition on `ai_jobs`: queued without a `run_after`, and so due. */
 export const READY = Prisma.sql`state = 'queued' AND run_after IS NULL`;
-/** A queued job with a `run_after`, which may have passed. */
+/** A condition on `ai_jobs`: queued with a `run_after`, which may or may not have passed. */
 const DELAYED = Prisma.sql`state = 'queued' AND run_after IS NOT NULL`;
-/** A queued job whose `run_after` has passed: due. */
+/** A condition on `ai_jobs`: queued with a `run_after` that has passed, and so due. */
 export const DELAY_OVER = Prisma.sql`${DELAYED} AND run_after <= statement_timestamp()`;
-/** A job of the partition `queue_partition`. */
+/** A condition on `ai_jobs`: in the partition `queue_partition`. */
 export const IN_PARTITION = Prisma.sql`workspace_id = queue_partition.workspace_id AND job_kind = queue_partition.job_kind
   AND capability_profile_id = queue_partition.capability_profile_id`;
-/** A job that any worker may take: nobody sent it back, or long enough ago. */
+/** A condition on `ai_jobs`: any worker may take the job, because it is not, or no longer, reserved for one. */
 export const UNRESERVED = Prisma.sql`(preferred_until IS NULL OR preferred_until <= statement_timestamp())`;
 
 /**
- * Where something is due that one of these demands can do: one statement, whatever the number of jobs and of demands. What
- * nobody of them can do is left out, so that it takes no place among MAX_PARTITIONS.
+ * Lists the partitions with a due job that one of these demands asks for, by one statement, whatever the number of jobs and
+ * demands. Partitions that no demand asks for are filtered out before the limit of MAX_PARTITIONS applies, so that they
+ * cannot hide those that are asked for.
+ * @returns in no particular order. A partition may come several times: once with `reservedFor` null, when it has a due job
+ * that any worker may take, and once for each worker that a due job is reserved for.
  */
 export function listDuePartitions(tx: Transaction, demands: readonly ClaimDemand[]): Promise<QueuePartition[]> {
   const rows = demands.map(({ workspaceId, jobKinds }) => ({ workspaceId, jobKinds: jobKinds && toDbEnums(jobKinds) }));
@@ -58,41 +64,42 @@ export function listDuePartitions(tx: Transaction, demands: readonly ClaimDemand
   return tx.$queryRaw<QueuePartition[]>`
     ${FORCED_GENERIC_PLAN} WITH RECURSIVE demands AS MATERIALIZED (
       SELECT * FROM json_to_recordset(${toRecordset(rows)}) AS t(workspace_id uuid, job_kinds "JobKind"[])
-    ), ${duePartitions(EVERYWHERE, isDemanded)}
+    ), ${duePartitions(ALL_PARTITIONS, isDemanded)}
     SELECT DISTINCT workspace_id AS "workspaceId", upper(job_kind::text) AS "jobKind", reserved_for AS "reservedFor"
     FROM (
-      -- LIMIT and OFFSET make it one look for each partition. Joined, PostgreSQL may walk over every queued job instead.
+      -- LIMIT and OFFSET make PostgreSQL probe the index once for each partition. Without them it may plan a join that reads
+      -- every queued job.
       SELECT queue_partition.*, NULL AS reserved_for FROM ready AS queue_partition,
-        LATERAL (SELECT FROM ai_jobs WHERE ${READY} AND ${IN_PARTITION} AND ${UNRESERVED} LIMIT 1) AS one
+        LATERAL (SELECT FROM ai_jobs WHERE ${READY} AND ${IN_PARTITION} AND ${UNRESERVED} LIMIT 1) AS unreserved_job
       UNION ALL
-      SELECT queue_partition.*, one.preferred_worker_id FROM ready AS queue_partition, LATERAL (
+      SELECT queue_partition.*, reserved_job.preferred_worker_id FROM ready AS queue_partition, LATERAL (
         SELECT preferred_worker_id FROM ai_jobs
         WHERE ${READY} AND ${IN_PARTITION} AND preferred_until > statement_timestamp() OFFSET 0
-      ) AS one
+      ) AS reserved_job
       UNION ALL
       SELECT queue_partition.*, NULL FROM delay_over AS queue_partition
     ) AS due`;
 }
 
 /**
- * The workspaces that the next claim looks at, in the order of their turns.
- * @param last the workspace that was served last: the turns begin after it.
- * @returns `areAll` is false where there may be more workspaces than one claim looks at.
+ * Lists the workspaces with a due job that the next claim looks at.
+ * @param lastServed the id of the workspace that was served last: the turns begin after it.
+ * @returns the ids in the order of turns. `areAll` is false when there may be more workspaces than one claim looks at.
  */
 export async function nextWorkspaces(
   tx: Transaction,
   { workspaceId, jobKinds }: ClaimDemand,
-  last: string,
+  lastServed: string,
 ): Promise<{ readonly workspaceIds: readonly string[]; readonly areAll: boolean }> {
   const rows = await tx.$queryRaw<{ id: string; areAll: boolean }[]>`
-    WITH RECURSIVE ${duePartitions(keyRangesOf(workspaceId, last), isOfKinds(jobKinds))}
-    SELECT DISTINCT workspace_id <= ${last}::uuid AS wrapped, workspace_id AS id,
+    WITH RECURSIVE ${duePartitions(keyRangesOf(workspaceId, lastServed), isOfKinds(jobKinds))}
+    SELECT DISTINCT workspace_id <= ${lastServed}::uuid AS wrapped, workspace_id AS id,
       greatest((SELECT count(*) FROM ready), (SELECT count(*) FROM delay_over)) < ${MAX_PARTITIONS} AS "areAll"
     FROM (SELECT * FROM ready UNION ALL SELECT * FROM delay_over) AS queue_partition ORDER BY wrapped, id`;
   return { workspaceIds: rows.map(({ id }) => id), areAll: rows[0]?.areAll ?? true };
 }
 
-/** A condition on the column `job_kind`. */
+/** @returns a condition on the column `job_kind`: one of these kinds; any kind for null. */
 export function isOfKinds(jobKinds: readonly JobKind[] | null): Prisma.Sql {
   return Prisma.sql`job_kind = ANY(${toDbEnums(jobKinds ?? Object.values(JobKind))}::text[]::"JobKind"[])`;
 }
@@ -102,43 +109,51 @@ function toDbEnums(kinds: readonly JobKind[]): string[] {
 }
 
 /**
- * A range of partitions in key order: where it begins, and the condition on what comes after the partition `here`. A step
- * of the skip scan has one lower bound alone: given two, PostgreSQL uses the weaker one for the index, and walks over every
- * job from there.
+ * A range of partitions in key order, for the skip scan. Each step of the scan has only one lower bound: with two, PostgreSQL
+ * uses the lower one for the index scan, and reads every job between the two.
  */
 interface KeyRange {
+  /** The condition on the first partition of the range. */
   readonly first: Prisma.Sql;
+  /** The condition on a partition of the range that comes after the partition `previous`. */
   readonly next: Prisma.Sql;
 }
 
-const AFTER_HERE = Prisma.sql`(workspace_id, job_kind, capability_profile_id)
-  > (here.workspace_id, here.job_kind, here.capability_profile_id)`;
-const EVERYWHERE: readonly KeyRange[] = [{ first: Prisma.sql`true`, next: AFTER_HERE }];
+const AFTER_PREVIOUS = Prisma.sql`(workspace_id, job_kind, capability_profile_id)
+  > (previous.workspace_id, previous.job_kind, previous.capability_profile_id)`;
+/** All partitions. */
+const ALL_PARTITIONS: readonly KeyRange[] = [{ first: Prisma.sql`true`, next: AFTER_PREVIOUS }];
 
-/** The partitions of a claim, in the order of their turns: from after the workspace served last, then from the beginning. */
-export function keyRangesOf(workspaceId: string | null, last: string): readonly KeyRange[] {
+/**
+ * @param workspaceId the one workspace to claim from; null for all.
+ * @param lastServed the id of the workspace that was served last.
+ * @returns the partitions that a claim may look at, in the order of turns: those after `lastServed`, then from the beginning.
+ */
+export function keyRangesOf(workspaceId: string | null, lastServed: string): readonly KeyRange[] {
   if (workspaceId !== null) {
-    const only = Prisma.sql`workspace_id = ${workspaceId}::uuid`;
-    const afterHere = Prisma.sql`(job_kind, capability_profile_id) > (here.job_kind, here.capability_profile_id)`;
-    return [{ first: only, next: Prisma.sql`${only} AND ${afterHere}` }];
+    const inWorkspace = Prisma.sql`workspace_id = ${workspaceId}::uuid`;
+    const afterPrevious = Prisma.sql`(job_kind, capability_profile_id) > (previous.job_kind, previous.capability_profile_id)`;
+    return [{ first: inWorkspace, next: Prisma.sql`${inWorkspace} AND ${afterPrevious}` }];
   }
-  const upTo = Prisma.sql`workspace_id <= ${last}::uuid`;
+  const upToLast = Prisma.sql`workspace_id <= ${lastServed}::uuid`;
   return [
-    { first: Prisma.sql`workspace_id > ${last}::uuid`, next: AFTER_HERE },
-    { first: upTo, next: Prisma.sql`${upTo} AND ${AFTER_HERE}` },
+    { first: Prisma.sql`workspace_id > ${lastServed}::uuid`, next: AFTER_PREVIOUS },
+    { first: upToLast, next: Prisma.sql`${upToLast} AND ${AFTER_PREVIOUS}` },
   ];
 }
 
 /**
- * Common table expressions `ready` and `delay_over`: the partitions that have a due job, without and with a `run_after`, in
- * the order of their turns, MAX_PARTITIONS of each at most.
- * @param isWanted a condition on `queue_partition`; the others do not count.
+ * @param isWanted a condition on `queue_partition`; other partitions are left out and do not count.
+ * @returns common table expressions, for a WITH RECURSIVE. Two of them are the result: `ready` has the partitions with a due
+ * job without a `run_after`, `delay_over` those with a due job whose `run_after` has passed. Each has at most MAX_PARTITIONS
+ * rows, in the order of `ranges`.
  */
 export function duePartitions(ranges: readonly KeyRange[], isWanted: Prisma.Sql): Prisma.Sql {
   const hasDueJob = Prisma.sql`(SELECT true FROM ai_jobs WHERE ${DELAY_OVER} AND ${IN_PARTITION} LIMIT 1)`;
-  const ready = ranges.map((range, at) => skipScan(Prisma.raw(`ready_${at}`), READY, range));
-  const delayed = ranges.map((range, at) => skipScan(Prisma.raw(`delayed_${at}`), DELAYED, range));
-  const all = (name: string) => Prisma.raw(ranges.map((_, at) => `SELECT * FROM ${name}_${at}`).join(" UNION ALL "));
+  const ready = ranges.map((range, index) => skipScan(Prisma.raw(`ready_${index}`), READY, range));
+  const delayed = ranges.map((range, index) => skipScan(Prisma.raw(`delayed_${index}`), DELAYED, range));
+  const all = (name: string) =>
+    Prisma.raw(ranges.map((_, index) => `SELECT * FROM ${name}_${index}`).join(" UNION ALL "));
   return Prisma.sql`${Prisma.join([...ready, ...delayed])},
     ready AS MATERIALIZED (
       SELECT *, false AS is_delayed FROM (${all("ready")}) AS queue_partition WHERE ${isWanted} LIMIT ${MAX_PARTITIONS}
@@ -148,7 +163,11 @@ export function duePartitions(ranges: readonly KeyRange[], isWanted: Prisma.Sql)
     )`;
 }
 
-/** Partitions in key order, each found from the one before by one look into the index: a million jobs of one cost one step. */
+/**
+ * A recursive common table expression: the partitions of `range` with a job that fulfils `condition`, in key order. Each
+ * partition is found from the previous one by one index probe, so a partition with a million jobs costs no more than one
+ * with a single job.
+ */
 function skipScan(name: Prisma.Sql, condition: Prisma.Sql, { first, next }: KeyRange): Prisma.Sql {
   const step = (where: Prisma.Sql) => Prisma.sql`
     SELECT workspace_id, job_kind, capability_profile_id FROM ai_jobs WHERE ${condition} AND ${where}
@@ -156,6 +175,6 @@ function skipScan(name: Prisma.Sql, condition: Prisma.Sql, { first, next }: KeyR
   return Prisma.sql`${name} AS (
     (${step(first)})
     UNION ALL
-    SELECT one.* FROM ${name} AS here, LATERAL (${step(next)}) AS one
+    SELECT next_partition.* FROM ${name} AS previous, LATERAL (${step(next)}) AS next_partition
   )`;
 }

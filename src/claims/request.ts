@@ -3,21 +3,21 @@ import type { Claim } from "./acquire-lease.ts";
 import type { Claimant } from "./fairness.ts";
 import type { ClaimDemand } from "./queue-partitions.ts";
 
-/** What one worker asks for. */
+/** One worker's request for the next due jobs. */
 export type ClaimAiJobs = Claimant & ClaimDemand;
 
-/** What it is answered. */
+/** The answer to a claim. */
 export interface Claimed {
-  /** The most urgent first. */
+  /** The leased jobs, the most urgent first. */
   readonly claims: readonly Claim[];
-  /** Jobs that a guard stopped instead of delivering them. */
+  /** Due jobs that a guard poisoned, so they were not delivered. */
   readonly poisoned: readonly AiJob[];
 }
 
-/** The answer where nothing was due. */
+/** The answer to a claim that found no due job. */
 export const NOTHING: Claimed = { claims: [], poisoned: [] };
 
-/** Whether a claim found nothing at all. */
+/** Tells whether a claim found no due job. */
 export function isEmpty({ claims, poisoned }: Claimed): boolean {
   return claims.length === 0 && poisoned.length === 0;
 }

@@ -11,9 +11,11 @@ import {
 } from "../errors.ts";
 import { type LockedJob, lockJob } from "../jobs/lock.ts";
 import { refuseStartsByQuota } from "../quotas/admission.ts";
+import type { PoisonedJob } from "../security/poison.ts";
 import { acquireLeases, type Claim, type LeasedJob, type Worker } from "./acquire-lease.ts";
-import { type DeliveryError, guardAndDeliver, type PoisonedJob } from "./guard-and-deliver.ts";
+import { type DeliveryError, guardAndDeliver } from "./guard-and-deliver.ts";
 
+/** A worker's request for one named job. */
 export interface StartWorkflow extends Worker {
   readonly jobId: string;
 }
@@ -24,7 +26,12 @@ type NotDueError = JobPoisonedError | IllegalTransitionError | TryAgainError;
 /** Why a job is not leased. */
 type LeaseError = NotDueError | NotFoundError | BudgetExceededError | CapabilityDeniedError;
 
-/** Takes one named job: leases it, guards its inputs, and hands out the token (section 6). */
+/**
+ * Starts one named job: leases it, guards its inputs and delivers the lease token (section 6).
+ * @returns the claim with its token; the job, when a guard poisoned it; or why the job was not started.
+ * @throws TryAgainError when the database rolled a transaction back too often. When only the one after the guards failed,
+ * the job stays leased until the lease expires.
+ */
 export async function startWorkflow(
   engine: Engine,
   workspaceId: string,
@@ -47,11 +54,11 @@ async function lease(
   const [overQuota] = await refuseStartsByQuota(tx, [job]);
   if (overQuota) return overQuota;
   const [outcome] = await acquireLeases(tx, engine, [{ job, worker: input }]);
-  if (!outcome) throw new Error("A job is leased or denied.");
+  if (!outcome) throw new Error("acquireLeases must answer for each job.");
   return "claim" in outcome ? outcome : new CapabilityDeniedError(outcome.capability, outcome.job);
 }
 
-/** Why a job cannot be taken now; null where it can. */
+/** @returns why a job cannot be started now; null when it can. */
 function refuseStart(job: LockedJob): NotDueError | null {
   if (job.state === "POISONED") return new JobPoisonedError(job);
   if (job.state !== "QUEUED") return new IllegalTransitionError(job.state, "RUNNING");

@@ -18,6 +18,9 @@ export class FolderInUseError extends Error {
  * that start at the same time at least one sees the other's file, so both never get the lock (both may be refused). The file
  * of a process that has died is deleted by the next process that sees it: there is no lease to wait for, and since every name
  * is unique, a live process's file is never deleted by mistake.
+ *
+ * The lock holds between the processes of one machine or container: two containers must not be given the same folder.
+ * @param folder is created where it is missing, and holds nothing else.
  * @returns a function that releases the lock.
  * @throws FolderInUseError when a live process has the lock.
  */

@@ -11,15 +11,24 @@ import type { JsonValue } from "../db/rows.ts";
 import { InvalidInputError } from "../errors.ts";
 import type { GraphQLContext } from "./context.ts";
 
-/** The largest page, and the one that is given where neither `first` nor `last` is. */
+/** Rows of a page: the number where neither `first` nor `last` is given, and the largest number allowed. */
 export const PAGE = { default: 20, max: 100 };
 
-/** What one operation may cost: fields that it can answer with, counted before it runs. */
+/**
+ * The limits of one operation: how many fields its answer can have, how deep it is nested, and how many fields it
+ * selects. They are checked before it runs.
+ */
 const LIMIT = { complexity: 25_000, depth: 15, breadth: 500 };
-/** The rows of a page are counted by the connection that they are of. */
-const COUNTED = { field: 1, multiplier: 1 };
+/**
+ * The complexity of `edges` and `nodes`. Their connection multiplies by the rows of the page; they must not do so
+ * again.
+ */
+const COUNTED_BY_CONNECTION = { field: 1, multiplier: 1 };
 
-/** What a connection costs: as many times what is below it as the page has rows. */
+/**
+ * The complexity of a connection.
+ * @returns its own cost, and the rows of the page, by which the cost of everything below it is multiplied.
+ */
 export function pageComplexity(args: { first?: number | null | undefined; last?: number | null | undefined }) {
   return { field: 1, multiplier: args.first ?? args.last ?? PAGE.default };
 }
@@ -39,7 +48,7 @@ export const builder = new SchemaBuilder<{
     Cursor: { Input: string; Output: string };
   };
 }>({
-  // Errors before validation: what validation throws is then a member of the field's union.
+  // The errors plugin must come before validation: only then does an error of validation become a member of the union.
   plugins: [ErrorsPlugin, RelayPlugin, PrismaPlugin, ValidationPlugin, ComplexityPlugin],
   defaultFieldNullability: false,
   prisma: {
@@ -54,15 +63,18 @@ export const builder = new SchemaBuilder<{
       if (typename === undefined || id === undefined) throw notGlobalId();
       return { typename, id };
     },
-    edgesFieldOptions: { description: "The rows of this page, each with its place.", complexity: COUNTED },
+    edgesFieldOptions: {
+      description: "The rows of this page, each with its cursor.",
+      complexity: COUNTED_BY_CONNECTION,
+    },
     nodeFieldOptions: { description: "The row." },
-    nodesOnConnection: { description: "The rows of this page.", complexity: COUNTED },
-    cursorFieldOptions: { description: "The row's place: pass it as `after` or `before`." },
-    pageInfoFieldOptions: { description: "Whether there are rows before and after this page." },
-    pageInfoTypeOptions: { description: "Where a page begins and ends (Relay)." },
-    nodeTypeOptions: { description: "Anything that can be loaded again by its global id (Relay)." },
+    nodesOnConnection: { description: "The rows of this page.", complexity: COUNTED_BY_CONNECTION },
+    cursorFieldOptions: { description: "The row's position in the list; pass it as `after` or `before`." },
+    pageInfoFieldOptions: { description: "Where the page begins and ends, and whether there are more rows." },
+    pageInfoTypeOptions: { description: "Where a page begins and ends, and whether there are more rows (Relay)." },
+    nodeTypeOptions: { description: "An object that can be loaded by its global id (Relay)." },
     nodeQueryOptions: {
-      description: "Anything by its global id; null where there is none in this workspace.",
+      description: "An object by its global id; null if the workspace has no such object.",
       args: { id: { description: "The global id." } },
       resolve: (_root, { id }, _context, info, resolveNode) => {
         assertNodeType(info, id);
@@ -70,7 +82,8 @@ export const builder = new SchemaBuilder<{
       },
     },
     nodesQueryOptions: {
-      description: "Several things by their global ids, in their order; null where there is none in this workspace.",
+      description:
+        "Objects by their global ids, in the order of the ids; null for each that the workspace does not have.",
       args: { ids: { description: `The global ids; at most ${PAGE.max}.` } },
       resolve: (_root, { ids }, _context, info, resolveNodes) => {
         if (ids.length > PAGE.max) throw new InvalidInputError(["ids"], `At most ${PAGE.max} ids at once.`);
@@ -79,18 +92,18 @@ export const builder = new SchemaBuilder<{
       },
     },
     idFieldOptions: { description: "The global id." },
-    defaultConnectionTypeOptions: { description: "A page of a list, and what it takes to read on." },
-    defaultEdgeTypeOptions: { description: "A row and its place in the list." },
+    defaultConnectionTypeOptions: { description: "A page of a list, with the cursors to read on." },
+    defaultEdgeTypeOptions: { description: "A row and its position in the list." },
     firstArgOptions: {
-      description: `How many rows from the start: 1 to ${PAGE.max}; ${PAGE.default} where neither first nor last is given.`,
+      description: `The number of rows from the start: 1 to ${PAGE.max}; ${PAGE.default} if neither first nor last is given.`,
     },
-    afterArgOptions: { description: "Rows after this cursor only." },
-    lastArgOptions: { description: `How many rows from the end: 1 to ${PAGE.max}.` },
-    beforeArgOptions: { description: "Rows before this cursor only." },
+    afterArgOptions: { description: "Only rows after this cursor." },
+    lastArgOptions: { description: `The number of rows from the end: 1 to ${PAGE.max}. Not together with first.` },
+    beforeArgOptions: { description: "Only rows before this cursor." },
     hasNextPageFieldOptions: { description: "Whether more rows follow this page." },
-    hasPreviousPageFieldOptions: { description: "Whether rows come before this page." },
-    startCursorFieldOptions: { description: "The place of the first row; null on an empty page." },
-    endCursorFieldOptions: { description: "The place of the last row; null on an empty page." },
+    hasPreviousPageFieldOptions: { description: "Whether more rows precede this page." },
+    startCursorFieldOptions: { description: "The cursor of the first row; null on an empty page." },
+    endCursorFieldOptions: { description: "The cursor of the last row; null on an empty page." },
   },
   errors: {
     unsafelyHandleInputErrors: true,
@@ -118,14 +131,17 @@ export const builder = new SchemaBuilder<{
   },
 });
 
-/** Any type's name can stand in a global id; only nodes can be loaded by one. */
+/**
+ * A global id can name any type, but only types that implement Node can be loaded by one.
+ * @throws InvalidInputError for another type. Without this check the schema builder would fail with a masked error.
+ */
 function assertNodeType({ schema }: GraphQLResolveInfo, { typename }: { readonly typename: string }): void {
   const type = schema.getType(typename);
   if (!isObjectType(type) || !type.getInterfaces().some(({ name }) => name === "Node")) throw notGlobalId();
 }
 
 function notGlobalId() {
-  return new InvalidInputError(["id"], "This is no global id: pass one that the server gave out, unchanged.");
+  return new InvalidInputError(["id"], "This is not a global id: pass one that this server returned, unchanged.");
 }
 
 function capitalise(name: string): string {

@@ -5,7 +5,7 @@ import { InvalidInputError } from "../errors.ts";
 import { isStorableDate } from "../jobs/input-text.ts";
 import { PAGE } from "./builder.ts";
 
-/** A Relay connection over a list that is read by keyset. */
+/** Relay connections over lists that are read by keyset: a cursor holds the sort key of its row, not an offset. */
 
 export interface ConnectionArgs {
   readonly first?: number | null | undefined;
@@ -14,9 +14,13 @@ export interface ConnectionArgs {
   readonly before?: string | null | undefined;
 }
 
-/** How a row's place in a list becomes a cursor, and back. */
+/** How a row's position in a list becomes a cursor, and how a cursor is read. */
 export interface KeyCodec<Row, Key> {
+  /** The row's sort key, as JSON values. */
   readonly keyOf: (row: Row) => readonly (string | number)[];
+  /**
+   * Checks and reads such a key. A client can forge a cursor, so whatever is not a key of this list must be refused.
+   */
   readonly schema: z.ZodType<Key>;
 }
 
@@ -30,15 +34,19 @@ export interface Page<Row> {
   };
 }
 
-/** A moment in a cursor: a forged one must not reach the database as one that it cannot hold. */
-export const moment = z.iso
+/**
+ * A time in a cursor. One that the database cannot store is refused: in a forged cursor it would make the query fail.
+ */
+export const storableDate = z.iso
   .datetime()
   .transform((text) => new Date(text))
   .refine(isStorableDate);
 
 /**
- * The part of a list that these arguments ask for, one row more than the page, which tells whether there is another.
- * @throws InvalidInputError
+ * The slice of a list to read for these arguments.
+ * @returns a slice of one row more than the page has; the extra row says whether there is another page.
+ * @throws InvalidInputError where both `first` and `last` are given, the page is too large, or a cursor is not of this
+ *   list.
  */
 export function toSlice<Row, Key>(args: ConnectionArgs, codec: KeyCodec<Row, Key>): Slice<Key> {
   if (args.first != null && args.last != null) {
@@ -54,25 +62,29 @@ export function toSlice<Row, Key>(args: ConnectionArgs, codec: KeyCodec<Row, Key
   };
 }
 
-/** The page out of the rows that a slice gave. */
+/**
+ * Makes the page from the rows that were read for a slice.
+ * @returns edges in the order of the list, also where they were read from its end.
+ */
 export function toPage<Row, Key>(rows: readonly Row[], slice: Slice<Key>, codec: KeyCodec<Row, Key>): Page<Row> {
-  const more = rows.length === slice.limit;
-  const kept = more ? rows.slice(0, -1) : [...rows];
-  if (slice.fromEnd) kept.reverse();
+  const hasMore = rows.length === slice.limit;
+  const pageRows = hasMore ? rows.slice(0, -1) : [...rows];
+  if (slice.fromEnd) pageRows.reverse();
   const cursorOf = (node: Row) => encode(codec.keyOf(node));
-  const [first, last] = [kept.at(0), kept.at(-1)];
+  const [first, last] = [pageRows.at(0), pageRows.at(-1)];
   return {
-    // A cursor is made where it is asked for: most operations want the rows alone.
-    edges: kept.map((node) => ({
+    // Cursors are encoded on access: most operations select only the rows.
+    edges: pageRows.map((node) => ({
       get cursor() {
         return cursorOf(node);
       },
       node,
     })),
     pageInfo: {
-      // On the far side the answer is exact; on the near side the cursor itself is what lies there.
-      hasNextPage: slice.fromEnd ? slice.before !== undefined : more,
-      hasPreviousPage: slice.fromEnd ? more : slice.after !== undefined,
+      // In the direction of reading, the extra row gives the exact answer. In the other direction, the row of the
+      // cursor that was passed is itself a row outside the page.
+      hasNextPage: slice.fromEnd ? slice.before !== undefined : hasMore,
+      hasPreviousPage: slice.fromEnd ? hasMore : slice.after !== undefined,
       get startCursor() {
         return first === undefined ? null : cursorOf(first);
       },
@@ -83,11 +95,11 @@ export function toPage<Row, Key>(rows: readonly Row[], slice: Slice<Key>, codec:
   };
 }
 
-function pageSize(name: string, asked: number): number {
-  if (asked < 1 || asked > PAGE.max) {
+function pageSize(name: string, rows: number): number {
+  if (rows < 1 || rows > PAGE.max) {
     throw new InvalidInputError([name], `${name} must be from 1 to ${PAGE.max}; read on with the page's cursors.`);
   }
-  return asked;
+  return rows;
 }
 
 function encode(key: readonly (string | number)[]): string {
@@ -97,7 +109,7 @@ function encode(key: readonly (string | number)[]): string {
 function decode<Row, Key>(name: string, cursor: string, codec: KeyCodec<Row, Key>): Key {
   const parsed = codec.schema.safeParse(parse(cursor));
   if (parsed.success) return parsed.data;
-  throw new InvalidInputError([name], "This is no cursor of this list: pass one from a page of it, unchanged.");
+  throw new InvalidInputError([name], "This is not a cursor of this list: pass one from a page of it, unchanged.");
 }
 
 function parse(cursor: string): unknown {
@@ -109,18 +121,20 @@ function parse(cursor: string): unknown {
 }
 
 /**
- * The names of all fields that the operation asks for, however deep below the one that is being resolved. Told once for
- * each field of a document: the server keeps the documents that come often, and walking one again for each row and each
- * request would cost more than what it saves to read only the columns asked for.
+ * The names of all fields that the operation selects below the field that is being resolved, at any depth.
+ *
+ * The names are computed once for each field of a document and then cached, because the server keeps the documents of
+ * frequent operations. To walk the document again for each row and each request would cost more than is saved by
+ * reading only the selected columns.
  */
 export function namesBelow({ fieldNodes, fragments }: GraphQLResolveInfo): ReadonlySet<string> {
   const [first, ...others] = fieldNodes.map((node) => namesOf(node, fragments));
   if (others.length === 0 && first) return first;
-  // The same field was asked for at several places of the document.
+  // The document selects the same field more than once.
   return new Set([first, ...others].flatMap((names) => [...(names ?? [])]));
 }
 
-/** Fragments are of the field's own document, and so never others for the same field. */
+/** The key is the field alone: the fragments belong to the same document, so they never differ for the same field. */
 const NAMES = new WeakMap<FieldNode, ReadonlySet<string>>();
 
 function namesOf(node: FieldNode, fragments: GraphQLResolveInfo["fragments"]): ReadonlySet<string> {

@@ -6,29 +6,37 @@ import type { ListReads, ReadsById, SharedReads } from "./reads.ts";
 import type { WatchPermission } from "./subscriptions/watch-rule.ts";
 import type { Viewer } from "./viewer.ts";
 
-/** Where a subscription stands: what it tells the transport that carries it, and the transport it. */
+/** What a subscription and the transport that carries it (SSE, WebSocket) tell each other. */
 export interface Delivery {
-  /** Where the client says that it is, without being asked: newer than any `after` in its operation. */
+  /**
+   * The cursor of the last event that the client received, as its transport reports it when it reconnects. It is newer
+   * than `after` in the operation, which the client sends unchanged.
+   */
   readonly resumeAfter?: string;
-  /** Where to go on once everything up to now has arrived; undefined while nothing that came so far would do. */
+  /**
+   * The cursor from which a client that has received everything so far can go on without missing an event. Undefined
+   * while there is none, as in the middle of the snapshots.
+   */
   cursor?: string;
-  /** It ended because the server stops, not because there is nothing more to come. */
+  /** Whether the stream ended because the server stops: the client should reconnect. */
   interrupted?: boolean;
 }
 
-/** What every resolver gets: made once for each operation. */
+/** What every resolver gets; created once for each operation. */
 export interface GraphQLContext {
   readonly engine: Engine;
   readonly feed: Feed;
   readonly claimer: Claimer;
   readonly completeWorkflows: CompleteWorkflows;
   readonly viewer: Viewer;
+  /** Decides who may subscribe to what. */
   readonly mayWatch: WatchPermission;
   readonly delivery: Delivery;
   readonly lists: ListReads;
+  /** The reads by id that subscribers share for each batch of events. */
   readonly sharedReads: SharedReads;
-  /** Those of the server; while a subscription tells of an event, those that all subscribers of this event share. */
+  /** The reads by id: those of the server or, while a subscription resolves an event, those of the event's batch. */
   reads: ReadsById;
-  /** Aborted when the client has gone; undefined where nobody can tell. */
+  /** Aborted when the client disconnects; undefined where the transport cannot know. */
   readonly signal: AbortSignal | undefined;
 }

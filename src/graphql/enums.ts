@@ -5,14 +5,14 @@ import { VALIDATION_VERDICTS } from "../review/verdict.ts";
 import { builder } from "./builder.ts";
 
 /**
- * Prisma's enums are the one list: each map below has to name every value, and no other, or it does not compile.
- * What a value means stands here, for people who read the schema.
+ * The enums of the API. Prisma's enums are the source (section 2): a map below that lacks one of their values, or has
+ * another one, does not compile. The maps add the descriptions that the schema shows.
  */
 
 type Described<Name extends string> = Readonly<Record<Name, string>>;
 
 function enumType<const Name extends string>(name: string, description: string, values: Described<Name>) {
-  // Built entry by entry, because the keys of an object lose their names on the way through Object.entries.
+  // Object.fromEntries would widen the keys to string, and the enum's type would lose its values.
   const described = mapValues(values, (text) => ({ description: text }));
   return builder.enumType(name, { description, values: described });
 }
@@ -23,13 +23,16 @@ function mapValues<Key extends string, In, Out>(map: Readonly<Record<Key, In>>, 
   return complete(changed, map);
 }
 
-/** Every key of `whole` is in `part`: checked, so that the type may say so. */
+/**
+ * Turns a partial record into a complete one, for the type's sake.
+ * @throws TypeError where a key is missing.
+ */
 function complete<Key extends string, Out>(
   part: Partial<Record<Key, Out>>,
   whole: Readonly<Record<Key, unknown>>,
 ): Record<Key, Out> {
   if (isComplete(part, whole)) return part;
-  throw new TypeError("A key was lost.");
+  throw new TypeError("A key is missing.");
 }
 
 function isComplete<Key extends string, Out>(
@@ -39,80 +42,90 @@ function isComplete<Key extends string, Out>(
   return Object.keys(whole).every((key) => Object.hasOwn(part, key));
 }
 
-export const JobKindEnum = enumType("JobKind", "What sort of work a job is [HSK-JOB-100] (section 2).", {
+export const JobKindEnum = enumType("JobKind", "The kind of work that a job is [HSK-JOB-100] (section 2).", {
   DOC_EDIT: "Edits a document.",
   DOC_SUMMARIZE: "Summarises a document. Kept for backward compatibility.",
   SHEET_TRANSFORM: "Transforms a sheet.",
-  CANVAS_CLUSTER: "Clusters what is on a canvas.",
+  CANVAS_CLUSTER: "Clusters the items of a canvas.",
   ASR_TRANSCRIBE: "Transcribes speech.",
   WORKFLOW_RUN: "Runs a workflow of several steps.",
   TERMINAL_EXEC: "Runs a command in a terminal; needs the capability term.exec. Kept for backward compatibility.",
 } satisfies Described<db.JobKind>);
 
-export const JobStateEnum = enumType("JobState", "Where a job, a run or a node stands (section 4).", {
-  QUEUED: "Waits for a worker.",
-  RUNNING: "A worker holds it by a lease.",
-  STALLED: "Its worker's lease ran out; recovery decides what comes next.",
-  AWAITING_VALIDATION: "Its outputs wait for a verdict.",
-  AWAITING_USER: "Its outputs wait for a person's decision.",
-  COMPLETED: "Done; its outputs count as applied. Nothing leaves this state.",
-  COMPLETED_WITH_ISSUES: "Done, with issues noted; its outputs count as applied. Nothing leaves this state.",
-  FAILED: "Did not succeed. It can be retried.",
-  CANCELLED: "Called off. Nothing leaves this state.",
-  POISONED: "A guard found an attack or a leak in what it read. Nothing can change it any more (section 5).",
+export const JobStateEnum = enumType("JobState", "The state of a job, a run or a node execution (section 4).", {
+  QUEUED: "Waiting for a worker.",
+  RUNNING: "A worker has a lease on it.",
+  STALLED: "The worker's lease expired. Recovery queues the job again or fails it.",
+  AWAITING_VALIDATION: "Its outputs are waiting for a validator's verdict.",
+  AWAITING_USER: "Its outputs are waiting for a person's decision.",
+  COMPLETED: "Done; its outputs count as applied. Terminal.",
+  COMPLETED_WITH_ISSUES: "Done, with issues noted; its outputs count as applied. Terminal.",
+  FAILED: "Did not succeed. A person can retry the job.",
+  CANCELLED: "Cancelled before it completed. Terminal.",
+  POISONED: "A guard or a person found a security violation in its content. Terminal (section 5).",
 } satisfies Described<db.JobState>);
 
 export const AccessModeEnum = enumType("AccessMode", "What a job may do to entities outside this server (section 6).", {
-  ANALYSIS_ONLY: "Reads only.",
-  PREVIEW_ONLY: "Makes a preview; writes nothing.",
-  APPLY_SCOPED: "Writes the entities in its entityRefs, and no other.",
+  ANALYSIS_ONLY: "It reads, and writes nothing.",
+  PREVIEW_ONLY: "It produces a preview, and writes nothing.",
+  APPLY_SCOPED: "It writes only entities that its entityRefs cover.",
 } satisfies Described<db.AccessMode>);
 
-export const SafetyModeEnum = enumType("SafetyMode", "How careful the job's worker should be.", {
-  STRICT: "Refuse what is in doubt.",
-  NORMAL: "The usual care.",
-  EXPERIMENTAL: "Results are for trying out only.",
-} satisfies Described<db.SafetyMode>);
+export const SafetyModeEnum = enumType(
+  "SafetyMode",
+  "How careful the worker should be. Advice to the worker: the server's guards do not depend on it (section 7).",
+  {
+    STRICT: "Refuse whatever is in doubt.",
+    NORMAL: "The usual care.",
+    EXPERIMENTAL: "The results are for experiments only.",
+  } satisfies Described<db.SafetyMode>,
+);
 
-export const ModelTierEnum = enumType("ModelTier", "Where the job's model runs; never changes.", {
+export const ModelTierEnum = enumType("ModelTier", "Where the job's model runs; fixed at submit.", {
   LOCAL: "On the user's own machines.",
-  CLOUD: "At a provider: what the job reads leaves the house.",
+  CLOUD: "At a provider: the content that the job reads leaves the user's machines.",
 } satisfies Described<db.ModelTier>);
 
-export const OperationTypeEnum = enumType("OperationType", "What a planned operation does to its target.", {
-  READ: "Reads it.",
-  WRITE: "Writes it.",
-  PLAN: "Plans a change of it.",
-  EXECUTE: "Executes it.",
+export const OperationTypeEnum = enumType("OperationType", "What a planned operation does to its target (section 3).", {
+  READ: "Reads the target.",
+  WRITE: "Writes the target.",
+  PLAN: "Plans a change of the target.",
+  EXECUTE: "Executes the target.",
 } satisfies Described<db.OperationType>);
 
-export const RecorderActorEnum = enumType("RecorderActor", "Who made a change (section 11).", {
+export const RecorderActorEnum = enumType("RecorderActor", "Who made a change (section 9).", {
   HUMAN: "A person, or a program that acts for one.",
   AGENT: "A worker.",
   SYSTEM: "The server itself.",
 } satisfies Described<db.RecorderActor>);
 
-export const RecorderEventTypeEnum = enumType("RecorderEventType", "What an event tells of (section 4).", {
-  JOB_SUBMITTED: "A job was submitted.",
-  STATE_CHANGED: "A job went to another state.",
-  NODE_CHANGED: "A step started or ended.",
-  METRICS_RECORDED: "A heartbeat brought metrics.",
-  CAPABILITY_ACTION: "A capability was denied.",
-  LLM_INFERENCE: "A step of type llm_call started or ended.",
-  DIAGNOSTIC: "A guard raised an error that does not poison.",
-  SECURITY_VIOLATION: "A violation poisoned the job, or was recorded on one that had ended (FR-EVT-SEC-VIOLATION).",
-  WORKFLOW_RECOVERY: "A run whose lease ran out was taken from its worker (FR-EVT-WF-RECOVERY).",
-} satisfies Described<db.RecorderEventType>);
+export const RecorderEventTypeEnum = enumType(
+  "RecorderEventType",
+  "The type of an event of the flight recorder (section 9).",
+  {
+    JOB_SUBMITTED: "A job was submitted.",
+    STATE_CHANGED: "A job changed its state.",
+    NODE_CHANGED: "A step started or ended.",
+    METRICS_RECORDED: "A heartbeat added metrics.",
+    CAPABILITY_ACTION: "A capability was denied.",
+    LLM_INFERENCE: "A step of type llm_call started or ended.",
+    DIAGNOSTIC: "A guard raised an error that does not poison.",
+    SECURITY_VIOLATION:
+      "A security violation poisoned the job, or was recorded on a job that had completed or been cancelled " +
+      "(FR-EVT-SEC-VIOLATION).",
+    WORKFLOW_RECOVERY: "A run whose lease had expired was taken from its worker (FR-EVT-WF-RECOVERY).",
+  } satisfies Described<db.RecorderEventType>,
+);
 
-export const ViolationTypeEnum = enumType("ViolationType", "What a guard found (section 2).", {
-  PROMPT_INJECTION: "A text tries to give the model orders (ACE-014).",
-  CLOUD_LEAKAGE: "Content would leave for a cloud model that may not see it (ACE-013).",
+export const ViolationTypeEnum = enumType("ViolationType", "The type of a security violation (sections 2 and 5).", {
+  PROMPT_INJECTION: "A text tries to give instructions to the model (ACE-014).",
+  CLOUD_LEAKAGE: "Content would be sent to a cloud model that must not see it (ACE-013).",
   SENSITIVITY: "A source is too sensitive for the model (ACE-013).",
-  UNKNOWN_SENSITIVITY: "Nobody knows how sensitive a source is (ACE-013).",
-  EXPORT: "A source may not be exported (ACE-013).",
+  UNKNOWN_SENSITIVITY: "It is not known how sensitive a source is (ACE-013).",
+  EXPORT: "A source must not be exported (ACE-013).",
 } satisfies Described<db.ViolationType>);
 
-export const ErrorCodeEnum = enumType("ErrorCode", "Every code that an error can carry.", ERROR_CODES);
+export const ErrorCodeEnum = enumType("ErrorCode", "The codes of all errors.", ERROR_CODES);
 
 export const WorkflowDirectiveEnum = enumType(
   "WorkflowDirective",
@@ -120,44 +133,48 @@ export const WorkflowDirectiveEnum = enumType(
   WORKFLOW_DIRECTIVES,
 );
 
-export const ViolationActionEnum = enumType("ViolationAction", "What a report of a violation did (section 5).", {
-  POISONED: "The job is poisoned now.",
-  RECORDED: "The job had completed or been cancelled: the violation is on record, the state stands.",
-  ALREADY_POISONED: "The job was poisoned before: nothing changed.",
+export const ViolationActionEnum = enumType("ViolationAction", "What reporting a security violation did (section 5).", {
+  POISONED: "The report poisoned the job.",
+  RECORDED: "The job had completed or been cancelled: the violation is recorded, and the state stays as it was.",
+  ALREADY_POISONED: "The job was already poisoned: nothing changed.",
 });
 
-export const StepOutcomeEnum = enumType("StepOutcome", "How a step stands.", {
-  STARTED: "It begins.",
-  SUCCEEDED: "It ended well.",
-  FAILED: "It ended badly; the run goes on.",
+export const StepOutcomeEnum = enumType("StepOutcome", "The progress of a step that a worker reports.", {
+  STARTED: "The step starts.",
+  SUCCEEDED: "The step succeeded.",
+  FAILED: "The step failed; the run goes on.",
 });
 
 export const ValidationVerdictEnum = enumType(
   "ValidationVerdict",
-  "What is said of outputs that await validation (section 6).",
+  "A validator's verdict on outputs (section 6).",
   VALIDATION_VERDICTS,
 );
 
 export const ReviewDecisionEnum = enumType(
   "ReviewDecision",
-  "What a person decides on outputs (section 6).",
+  "A person's decision on outputs (section 6).",
   REVIEW_DECISIONS,
 );
 
-export const SensitivityEnum = enumType("Sensitivity", "How sensitive a source is.", {
-  LOW: "Anybody may see it.",
-  MEDIUM: "Meant for the inside.",
-  HIGH: "Must not leave.",
-  UNKNOWN: "Nobody has said; treated as high where it matters.",
-});
+export const SensitivityEnum = enumType(
+  "Sensitivity",
+  "How sensitive a source is. Recorded for guards to come: today nothing is decided by it (section 7).",
+  {
+    LOW: "Public.",
+    MEDIUM: "For internal use.",
+    HIGH: "Must not leave the user's machines.",
+    UNKNOWN: "Not stated; to be treated as HIGH.",
+  },
+);
 
-export const AiJobChangeKindEnum = enumType("AiJobChangeKind", "What a live payload is (section 10).", {
+export const AiJobChangeKindEnum = enumType("AiJobChangeKind", "What a live payload shows (section 10).", {
   SNAPSHOT: "The job as it was when the subscription began.",
-  EVENT: "A change.",
+  EVENT: "A change of the job.",
 });
 
 export const QuotaResourceEnum = enumType("QuotaResource", "What a quota counts (section 6).", {
-  TOKENS: "Tokens that workers reported in the window. Used up, it refuses submits and starts.",
-  JOBS: "Jobs submitted in the window. Used up, it refuses submits.",
-  ACTIVE_JOBS: "Jobs that are RUNNING, AWAITING_VALIDATION or AWAITING_USER now. Used up, it refuses starts.",
+  TOKENS: "Tokens that workers reported within the window. Once used up, submits and starts are refused.",
+  JOBS: "Jobs submitted within the window. Once used up, submits are refused.",
+  ACTIVE_JOBS: "Jobs that are RUNNING, AWAITING_VALIDATION or AWAITING_USER now. Once used up, starts are refused.",
 } satisfies Described<db.QuotaResource>);

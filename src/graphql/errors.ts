@@ -4,50 +4,53 @@ import { ErrorCodeEnum, JobStateEnum, WorkflowDirectiveEnum } from "./enums.ts";
 import { AiJob } from "./types/ai-job.ts";
 import { withDocuments } from "./types/relations.ts";
 
-/** One object type for each code that a mutation can answer with, named after it. */
+/** One object type for each error that a mutation can answer with. Each is named after its code. */
 
-/** Executors take every Error among the values for a failure of its field; a copy that is none is shown. */
+/**
+ * Makes an error into a value that a field can return. GraphQL executors treat every instance of Error that a resolver
+ * returns as a failure of its field, and the answer would be a masked error.
+ * @returns a copy with the same fields that is no instance of Error.
+ */
 export function toPlainError(error: errors.AppError): errors.AppError {
   const { code, name, message } = error;
-  const answer = Object.assign({ code, name, message }, error);
-  answers.set(answer, error.constructor);
-  return answer;
+  const copy = Object.assign({ code, name, message }, error);
+  classOfCopy.set(copy, error.constructor);
+  return copy;
 }
 
-/** Which error an answer is a copy of. */
-const answers = new WeakMap<object, unknown>();
+/** The error class that a copy was made from. */
+const classOfCopy = new WeakMap<object, unknown>();
 
-function isAnswer(type: abstract new (...args: never[]) => errors.AppError) {
+function isErrorOf(type: abstract new (...args: never[]) => errors.AppError) {
   return (value: unknown) =>
-    value instanceof type || (typeof value === "object" && value !== null && answers.get(value) === type);
+    value instanceof type || (typeof value === "object" && value !== null && classOfCopy.get(value) === type);
 }
 
-const code = "Which error this is.";
 const directive = "What the worker must do now.";
 
 export const ErrorInterface = builder.interfaceRef<errors.AppError>("Error").implement({
-  description: "An answer that is not what was asked for. Nothing was changed, unless the type says otherwise.",
+  description: "The request was not carried out. Nothing was changed, unless the type's description says otherwise.",
   fields: (t) => ({
-    code: t.field({ type: ErrorCodeEnum, description: code, resolve: (error) => error.code }),
-    message: t.exposeString("message", { description: "For people: what happened, and what to do." }),
+    code: t.field({ type: ErrorCodeEnum, description: "The error's code.", resolve: (error) => error.code }),
+    message: t.exposeString("message", { description: "For human readers: what happened, and what to do." }),
   }),
 });
 
 builder.objectType(errors.NotFoundError, {
   name: "NotFoundError",
-  isTypeOf: isAnswer(errors.NotFoundError),
+  isTypeOf: isErrorOf(errors.NotFoundError),
   description: errors.ERROR_CODES.NOT_FOUND,
   interfaces: [ErrorInterface],
 });
 
 builder.objectType(errors.InvalidInputError, {
   name: "InvalidInputError",
-  isTypeOf: isAnswer(errors.InvalidInputError),
+  isTypeOf: isErrorOf(errors.InvalidInputError),
   description: errors.ERROR_CODES.INVALID_INPUT,
   interfaces: [ErrorInterface],
   fields: (t) => ({
     path: t.stringList({
-      description: "Path of the offending field, such as input.metrics.inputTokens.",
+      description: "The path of the offending field, one element for each level, such as input, metrics, inputTokens.",
       resolve: (error) => [...error.path],
     }),
   }),
@@ -55,33 +58,33 @@ builder.objectType(errors.InvalidInputError, {
 
 builder.objectType(errors.IllegalTransitionError, {
   name: "IllegalTransitionError",
-  isTypeOf: isAnswer(errors.IllegalTransitionError),
+  isTypeOf: isErrorOf(errors.IllegalTransitionError),
   description: errors.ERROR_CODES.ILLEGAL_TRANSITION,
   interfaces: [ErrorInterface],
   fields: (t) => ({
     from: t.expose("from", {
       type: JobStateEnum,
-      description: "The state that the job is in; for submitAiJob, its parent.",
+      description: "The state that the job is in; for submitAiJob, the state of the parent.",
     }),
-    to: t.expose("to", { type: JobStateEnum, description: "The state that this call would have brought it to." }),
+    to: t.expose("to", { type: JobStateEnum, description: "The state that the call would have led to." }),
     directive: t.expose("directive", {
       type: WorkflowDirectiveEnum,
       nullable: true,
-      description: `${directive} Null where no worker asked.`,
+      description: `${directive} Null if the caller is no worker.`,
     }),
   }),
 });
 
 builder.objectType(errors.JobPoisonedError, {
   name: "JobPoisonedError",
-  isTypeOf: isAnswer(errors.JobPoisonedError),
-  description: `${errors.ERROR_CODES.JOB_POISONED} (JobPoisoned: by this call.)`,
+  isTypeOf: isErrorOf(errors.JobPoisonedError),
+  description: `${errors.ERROR_CODES.JOB_POISONED} If this call poisons the job, the answer is JobPoisoned instead.`,
   interfaces: [ErrorInterface],
   fields: (t) => ({
     directive: t.expose("directive", { type: WorkflowDirectiveEnum, description: directive }),
     job: t.field({
       type: AiJob,
-      description: "The job as it is; for submitAiJob, its parent.",
+      description: "The poisoned job; for submitAiJob, the parent.",
       resolve: ({ job }, _args, context, info) => withDocuments(context, info, job),
     }),
   }),
@@ -89,7 +92,7 @@ builder.objectType(errors.JobPoisonedError, {
 
 builder.objectType(errors.LeaseLostError, {
   name: "LeaseLostError",
-  isTypeOf: isAnswer(errors.LeaseLostError),
+  isTypeOf: isErrorOf(errors.LeaseLostError),
   description: errors.ERROR_CODES.LEASE_LOST,
   interfaces: [ErrorInterface],
   fields: (t) => ({
@@ -99,14 +102,14 @@ builder.objectType(errors.LeaseLostError, {
 
 builder.objectType(errors.CapabilityDeniedError, {
   name: "CapabilityDeniedError",
-  isTypeOf: isAnswer(errors.CapabilityDeniedError),
-  description: `${errors.ERROR_CODES.CAPABILITY_DENIED} The denial is on record, and the job is FAILED.`,
+  isTypeOf: isErrorOf(errors.CapabilityDeniedError),
+  description: `${errors.ERROR_CODES.CAPABILITY_DENIED} The denial is recorded, and the job has FAILED.`,
   interfaces: [ErrorInterface],
   fields: (t) => ({
     missingCapability: t.exposeString("missingCapability", { description: "The capability that the profile lacks." }),
     job: t.field({
       type: AiJob,
-      description: "The job, kept as FAILED.",
+      description: "The job, now FAILED.",
       resolve: ({ job }, _args, context, info) => withDocuments(context, info, job),
     }),
   }),
@@ -114,14 +117,14 @@ builder.objectType(errors.CapabilityDeniedError, {
 
 builder.objectType(errors.UnknownCapabilityError, {
   name: "UnknownCapabilityError",
-  isTypeOf: isAnswer(errors.UnknownCapabilityError),
+  isTypeOf: isErrorOf(errors.UnknownCapabilityError),
   description: errors.ERROR_CODES.UNKNOWN_CAPABILITY,
   interfaces: [ErrorInterface],
 });
 
 builder.objectType(errors.AccessModeViolationError, {
   name: "AccessModeViolationError",
-  isTypeOf: isAnswer(errors.AccessModeViolationError),
+  isTypeOf: isErrorOf(errors.AccessModeViolationError),
   description: `${errors.ERROR_CODES.ACCESS_MODE_VIOLATION} The run has failed; nothing of the report was applied.`,
   interfaces: [ErrorInterface],
   fields: (t) => ({
@@ -131,43 +134,44 @@ builder.objectType(errors.AccessModeViolationError, {
 
 builder.objectType(errors.BudgetExceededError, {
   name: "BudgetExceededError",
-  isTypeOf: isAnswer(errors.BudgetExceededError),
+  isTypeOf: isErrorOf(errors.BudgetExceededError),
   description: errors.ERROR_CODES.BUDGET_EXCEEDED,
   interfaces: [ErrorInterface],
   fields: (t) => ({
     freesAt: t.expose("freesAt", {
       type: "DateTime",
       nullable: true,
-      description: "When a quota has room again; null for a token budget, and where nobody can tell.",
+      description:
+        "When the quota's usage falls below its maximum; null for a token budget, and where the time cannot be known.",
     }),
     directive: t.expose("directive", {
       type: WorkflowDirectiveEnum,
       nullable: true,
-      description: `${directive} Null where no worker asked.`,
+      description: `${directive} Null if the caller is no worker.`,
     }),
   }),
 });
 
 builder.objectType(errors.IdempotencyConflictError, {
   name: "IdempotencyConflictError",
-  isTypeOf: isAnswer(errors.IdempotencyConflictError),
+  isTypeOf: isErrorOf(errors.IdempotencyConflictError),
   description: errors.ERROR_CODES.IDEMPOTENCY_CONFLICT,
   interfaces: [ErrorInterface],
 });
 
 builder.objectType(errors.GuardFailedError, {
   name: "GuardFailedError",
-  isTypeOf: isAnswer(errors.GuardFailedError),
+  isTypeOf: isErrorOf(errors.GuardFailedError),
   description: errors.ERROR_CODES.GUARD_FAILED,
   interfaces: [ErrorInterface],
   fields: (t) => ({
-    guardName: t.exposeString("guardName", { description: "The guard that could not decide." }),
+    guardName: t.exposeString("guardName", { description: "The guard that threw or timed out." }),
   }),
 });
 
 builder.objectType(errors.TryAgainError, {
   name: "TryAgainError",
-  isTypeOf: isAnswer(errors.TryAgainError),
+  isTypeOf: isErrorOf(errors.TryAgainError),
   description: errors.ERROR_CODES.TRY_AGAIN,
   interfaces: [ErrorInterface],
 });

@@ -6,94 +6,95 @@ import { LEASE_SECONDS } from "../runs/lease-token.ts";
 import { builder } from "./builder.ts";
 import { OperationTypeEnum } from "./enums.ts";
 
-/** Inputs that more than one mutation takes, and the limits of what texts and documents may be. */
+/** Inputs that several mutations take, and the sizes that documents may have. */
 
-/** Bytes of JSON that a job's inputs or outputs may have. */
+/** The largest size of a job's inputs or outputs, in bytes of JSON. */
 export const DOCUMENT_BYTES = 4_000_000;
-/** Bytes of JSON that one payload of a node may have. */
+/** The largest size of one payload of a node, in bytes of JSON. */
 export const PAYLOAD_BYTES = 256 * 1024;
-/** Items of a batch: heartbeats, completions. */
+/** The largest number of heartbeats or completions in one call. */
 const MAX_BATCH_SIZE = 100;
 
 export const EntityRefInput = builder.inputType("EntityRefInput", {
-  description: "Something outside this server that a job reads or writes.",
+  description: "An entity outside this server that a job reads or writes (section 3).",
   fields: (t) => ({
     entityKind: t.string({
       required: true,
       validate: boundedText(200),
-      description: "What sort of thing, such as `document`; 1 to 200 characters.",
+      description: "The kind of entity, such as `document`; 1 to 200 characters.",
     }),
     entityId: t.string({
       required: true,
       validate: boundedText(500),
-      description: "Which one, in the words of the system that has it; 1 to 500 characters.",
+      description: "The entity's id in the system that owns it; 1 to 500 characters.",
     }),
     selector: t.string({
       validate: boundedText(2000).nullish(),
-      description: "Which part of it, 1 to 2,000 characters; all of it where left out.",
+      description: "The part of the entity, 1 to 2,000 characters; if left out, the whole entity.",
     }),
   }),
 });
 
 export const PlannedOperationInput = builder.inputType("PlannedOperationInput", {
-  description: "What a job intends to do.",
+  description: "An operation that a job intends to do (section 3).",
   fields: (t) => ({
-    opType: t.field({ type: OperationTypeEnum, required: true, description: "What is done to the target." }),
-    target: t.field({ type: EntityRefInput, required: true, description: "What it is done to." }),
+    opType: t.field({ type: OperationTypeEnum, required: true, description: "What the operation does to its target." }),
+    target: t.field({ type: EntityRefInput, required: true, description: "The entity that the operation is about." }),
     description: t.string({
       validate: boundedText(2000, 0).nullish(),
-      description: "For people; up to 2,000 characters.",
+      description: "For human readers; up to 2,000 characters.",
     }),
   }),
 });
 
 /**
- * A reference as it is kept: a selector that is null and one that is left out are the same, also to whoever tells the same
- * input sent twice from another one.
+ * A reference as it is stored.
+ * @returns the reference without its selector where that is null. Null and left out mean the same; the hash that
+ *   recognises a repeated submit or report must not differ between the two.
  */
 export function refOf({ selector, ...ref }: EntityRef): EntityRef {
   return { ...ref, selector: selector ?? undefined };
 }
 
-/** The counters of a report that brings none, or of one that does. */
+/** The metrics that a report adds; all 0 where it brings none. */
 export function deltaOf(metrics: Delta | null | undefined): Delta {
   return metrics ?? NO_METRICS;
 }
 
-/** A worker's own id for a report. */
+/** The argument by which a worker's repeated report is recognised (section 6). */
 export const reportId = {
   type: "UUID",
   description:
-    "The worker's own id for this report, new for each: sent again after a lost answer, the report counts once. " +
-    "Another report of the run with the same id is INVALID_INPUT.",
+    "An id that the worker chooses, new for each report: a report that is sent again after a lost answer counts once. " +
+    "A different report of the run with the same id is INVALID_INPUT.",
 } as const;
 
-/** Who takes a job. */
+/** The argument that names the worker that claims a job. */
 export const workerId = {
   required: true,
   validate: boundedText(200),
-  description: "The worker's own name, which the events of its reports carry; 1 to 200 characters.",
+  description: "The name that the worker chose for itself; the events of its reports carry it. 1 to 200 characters.",
 } as const;
 
-/** Why somebody decided as they did. */
+/** The argument that gives the reason for a verdict or a decision. */
 export const comment = {
   validate: boundedText(2000).nullish(),
-  description: "Why; 1 to 2,000 characters, kept redacted in the event.",
+  description: "The reason, 1 to 2,000 characters; stored in the event with secrets redacted.",
 } as const;
 
-/** How long a lease is to last. */
+/** The argument for how long a lease lasts. */
 export const leaseSeconds = {
   required: true,
-  defaultValue: 30,
+  defaultValue: LEASE_SECONDS.default,
   validate: z.int().min(LEASE_SECONDS.min).max(LEASE_SECONDS.max),
   description: `How long the lease lasts from now, in seconds: ${LEASE_SECONDS.min} to ${LEASE_SECONDS.max}.`,
 } as const;
 
-/** What is said of every list of reports. */
-export const WHOLE_BATCH = "An item of a wrong shape, such as a text that is too long, refuses all of them.";
+/** The part of the description that all lists of reports have in common. */
+export const WHOLE_BATCH = "If one item is malformed, such as a text that is too long, the whole call is refused.";
 
-/** A list of which no two items are about the same run. */
-export function batchOfRuns() {
+/** Validates a list of reports: 1 to 100 items, no two of them about the same run. */
+export function distinctRuns() {
   const items = z
     .array(z.looseObject({ workflowRunId: z.string() }))
     .min(1)

@@ -13,56 +13,59 @@ import { type ActionCounts, countItems, listItemsOf } from "../jobs/bulk/items.t
 import type { JobFilter } from "../jobs/filter.ts";
 import { countJobs, findJobs, type JobKey, listJobs } from "../jobs/list.ts";
 import type { FeedBatch } from "../live/subscriber.ts";
-import { type EventFilter, type EventKey, listEvents, listEventsOf } from "../log/list.ts";
+import { type EventFilter, type EventKey, listEvents, listEventsOfJobs } from "../log/list.ts";
 import { findNodes, findRuns, listNodesOf, listRunsOf } from "../runs/list.ts";
 
-/** The reads of one server: its operations share statements (db/batched-read.ts). */
+/** The reads of one server. Operations that read at the same time share statements (db/batched-read.ts). */
 
-/** Reads by an id, in its own workspace. */
+/** Reads by an id. Each id comes with its workspace; a row of another workspace is never an answer. */
 export interface ReadsById {
-  /** The job of this id, with these columns. */
+  /** The job with this id, with the columns that are named. */
   readonly job: BatchedRead<readonly JobField[], Job>;
   readonly run: BatchedRead<void, Run>;
   readonly node: BatchedRead<void, Node>;
-  /** Part of the runs of the job of this id, in the order of their attempts. */
+  /** A slice of the job's runs, in the order of their attempts. */
   readonly runsOfJob: BatchedRead<Slice<number>, Run>;
-  /** Part of the events of the job of this id, in the order of their versions. */
+  /** A slice of the job's events, in the order of their versions. */
   readonly eventsOfJob: BatchedRead<Slice<number>, RecorderEvent>;
-  /** The nodes of the run of this id, in their order; with or without their payloads. */
+  /** The run's nodes by `sequence`, with or without their payloads. */
   readonly nodesOfRun: BatchedRead<{ readonly withPayloads: boolean }, Node>;
   readonly countsOfBulkAction: BatchedRead<void, ActionCounts>;
   readonly itemsOfBulkAction: BatchedRead<void, BulkActionItem>;
 }
 
-/** Reads of lists: equal ones of one turn share. */
+/** Reads of lists. Equal reads of one turn of the event loop share one statement and its frozen rows. */
 export interface ListReads {
-  jobs(list: ListOf<JobFilter> & SliceOf<JobKey> & { readonly fields: readonly JobField[] }): Promise<readonly Job[]>;
-  jobCount(list: ListOf<JobFilter>): Promise<number>;
-  events(list: ListOf<EventFilter> & SliceOf<EventKey>): Promise<readonly RecorderEvent[]>;
+  jobs(query: Filtered<JobFilter> & Sliced<JobKey> & { readonly fields: readonly JobField[] }): Promise<readonly Job[]>;
+  jobCount(query: Filtered<JobFilter>): Promise<number>;
+  events(query: Filtered<EventFilter> & Sliced<EventKey>): Promise<readonly RecorderEvent[]>;
 }
 
-interface ListOf<Filter> {
+interface Filtered<Filter> {
   readonly workspaceId: string;
   readonly filter: Filter;
 }
 
-interface SliceOf<Key> {
+interface Sliced<Key> {
   readonly slice: Slice<Key>;
 }
 
+/**
+ * Each read returns a promise of frozen rows, in the order documented above; it is rejected with the database's error.
+ */
 export function createReadsById(prisma: PrismaClient): ReadsById {
   return {
-    job: batchReads((ids, fields) => findJobs(prisma, ids, fields), ofJob),
-    run: batchReads((ids) => findRuns(prisma, ids), itself),
-    node: batchReads((ids) => findNodes(prisma, ids), itself),
-    runsOfJob: batchReads((ids, slice) => listRunsOf(prisma, ids, slice), ofJob),
-    eventsOfJob: batchReads((ids, slice) => listEventsOf(prisma, ids, slice), ofJob),
+    job: batchReads((ids, fields) => findJobs(prisma, ids, fields), idOfJob),
+    run: batchReads((ids) => findRuns(prisma, ids), ownId),
+    node: batchReads((ids) => findNodes(prisma, ids), ownId),
+    runsOfJob: batchReads((ids, slice) => listRunsOf(prisma, ids, slice), idOfJob),
+    eventsOfJob: batchReads((ids, slice) => listEventsOfJobs(prisma, ids, slice), idOfJob),
     nodesOfRun: batchReads(
       (ids, { withPayloads }) => listNodesOf(prisma, ids, withPayloads),
       ({ workspaceId, workflowRunId }) => ({ workspaceId, id: workflowRunId }),
     ),
-    countsOfBulkAction: batchReads((ids) => countItems(prisma, ids), ofBulkAction),
-    itemsOfBulkAction: batchReads((ids) => listItemsOf(prisma, ids), ofBulkAction),
+    countsOfBulkAction: batchReads((ids) => countItems(prisma, ids), idOfBulkAction),
+    itemsOfBulkAction: batchReads((ids) => listItemsOf(prisma, ids), idOfBulkAction),
   };
 }
 
@@ -78,20 +81,23 @@ export function createListReads(prisma: PrismaClient): ListReads {
   };
 }
 
-/** Long enough for every subscriber that keeps up; what was read may be large, and must not wait for the others. */
-const KEPT_MS = 3000;
+/**
+ * How long the reads of a batch are remembered. Every subscriber that keeps up comes to the batch within this time.
+ * Longer would cost memory for those that do not: what was read may be large.
+ */
+const REMEMBER_MS = 3000;
 
-/** What the subscribers of a batch of events share. */
+/** The reads that the subscribers of one batch of events share. */
 interface BatchReads {
   readonly reads: ReadsById;
-  /** The selections of columns with which all jobs of the batch have been asked for. */
-  readonly readAhead: Set<string>;
+  /** The column lists with which all jobs of the batch have been requested, each joined to one text. */
+  readonly requestedFields: Set<string>;
 }
 
 /**
- * Reads of subscribers. What they select beyond an event is read once for all of them, though each of them comes to it in
- * its own time: these reads remember, for as long as most of them need. What they give may be newer than the event, and
- * is never older.
+ * The reads of subscribers. What subscribers select beyond an event, such as its job, is read once for all of them.
+ * They come to the event at different times, so the result is remembered for a while (`REMEMBER_MS`). A result may be
+ * newer than the event, and is never older.
  */
 export class SharedReads {
   readonly #reads: ReadsById;
@@ -101,35 +107,35 @@ export class SharedReads {
     this.#reads = reads;
   }
 
-  /** Those of all events that were read in this batch. */
+  /** The reads that all events of this batch share. */
   of(batch: FeedBatch): ReadsById {
     return this.#of(batch).reads;
   }
 
   /**
-   * Asks for all jobs of a batch, where nobody has with these columns: in one statement, where each subscriber would ask
-   * for one after the other as it sends them.
+   * Requests all jobs of a batch with these columns in one statement, unless that has been done. Without it,
+   * subscribers would request the jobs one by one as they send them.
    */
   readAhead(batch: FeedBatch, fields: readonly JobField[]): void {
-    const { reads, readAhead } = this.#of(batch);
+    const { reads, requestedFields } = this.#of(batch);
     const key = fields.join();
-    if (readAhead.has(key)) return;
-    readAhead.add(key);
-    // One that cannot be read is missed, with its error, by whoever sends it.
+    if (requestedFields.has(key)) return;
+    requestedFields.add(key);
+    // The error is ignored here only: the subscriber that sends the job awaits the same promise and gets it.
     for (const id of batch.jobs) reads.job(id, fields).catch(() => undefined);
   }
 
   #of(batch: FeedBatch): BatchReads {
     const known = this.#byBatch.get(batch);
     if (known) return known;
-    const shared = { reads: remembering(this.#reads), readAhead: new Set<string>() };
+    const shared = { reads: withMemory(this.#reads), requestedFields: new Set<string>() };
     this.#byBatch.set(batch, shared);
-    setTimeout(() => this.#byBatch.delete(batch), KEPT_MS).unref();
+    setTimeout(() => this.#byBatch.delete(batch), REMEMBER_MS).unref();
     return shared;
   }
 }
 
-function remembering(reads: ReadsById): ReadsById {
+function withMemory(reads: ReadsById): ReadsById {
   return {
     job: rememberReads(reads.job),
     run: rememberReads(reads.run),
@@ -142,19 +148,29 @@ function remembering(reads: ReadsById): ReadsById {
   };
 }
 
-/** The row that a global id stands for; null where there is none. A copy, on which the schema builder notes its type. */
+/**
+ * The row that a global id names.
+ * @returns a copy, because the schema builder marks the object with its type and rows are frozen; null where there is
+ *   none.
+ */
 export function toNode<Row extends object>([row]: readonly Row[]): Row | null {
   return row ? { ...row } : null;
 }
 
-function itself({ workspaceId, id }: { readonly workspaceId: string; readonly id: string }) {
+function ownId({ workspaceId, id }: { readonly workspaceId: string; readonly id: string }) {
   return { workspaceId, id };
 }
 
-function ofJob({ workspaceId, jobId }: { readonly workspaceId: string; readonly jobId: string }) {
+function idOfJob({ workspaceId, jobId }: { readonly workspaceId: string; readonly jobId: string }) {
   return { workspaceId, id: jobId };
 }
 
-function ofBulkAction({ workspaceId, bulkActionId }: { readonly workspaceId: string; readonly bulkActionId: string }) {
+function idOfBulkAction({
+  workspaceId,
+  bulkActionId,
+}: {
+  readonly workspaceId: string;
+  readonly bulkActionId: string;
+}) {
   return { workspaceId, id: bulkActionId };
 }

@@ -1,8 +1,9 @@
 import { AppError, type TryAgainError } from "../errors.ts";
 
 /**
- * A command's success as it is.
- * @throws AppError what the command answered instead: the error that the field's union has a member for.
+ * Throws a command's error, which Pothos answers as a member of the field's union.
+ * @returns the command's result where it is no error.
+ * @throws AppError the error that the command returned.
  */
 export function orThrow<Result>(result: Result): Exclude<Result, AppError>;
 export function orThrow(result: unknown): unknown {
@@ -10,17 +11,24 @@ export function orThrow(result: unknown): unknown {
   return result;
 }
 
-/** Tells a payload from the other members of its union: it alone has this field, and it is no error. */
+/**
+ * Makes an `isTypeOf` for a payload.
+ * @param field a field that no other member of the payload's union has.
+ * @returns whether a value is the payload: it has the field and is no error.
+ */
 export function isPayloadWith(field: string): (value: unknown) => boolean {
   return (value) => typeof value === "object" && value !== null && !(value instanceof Error) && field in value;
 }
 
-/** The errors that a command's result type names. Whatever else it resolves to is no error. */
+/** The errors that a command can return, taken from its result type. */
 export type ErrorsOf<Command extends (...args: never[]) => unknown> = Extract<Awaited<ReturnType<Command>>, AppError>;
 
 type ErrorClass<Errors extends AppError> = abstract new (...args: never[]) => Errors;
 
-/** What `Classes` leaves out of `Errors`, as an argument that nobody can pass; `Classes` itself where it is complete. */
+/**
+ * `Classes` if it has a class for each of `Errors`; otherwise an argument type that no call can satisfy, and that names
+ * the missing errors in the compiler's message.
+ */
 type Complete<Errors extends AppError, Classes extends readonly ErrorClass<Errors>[]> = [
   Exclude<Errors, InstanceType<Classes[number]>>,
 ] extends [never]
@@ -28,14 +36,14 @@ type Complete<Errors extends AppError, Classes extends readonly ErrorClass<Error
   : [{ readonly missingFromTheUnion: Exclude<Errors, InstanceType<Classes[number]>> }];
 
 /**
- * The error members of a mutation's union. The compiler holds the list to `Errors`: it refuses a class that is missing, so
- * that no error of a command is answered as a masked failure; and one that is superfluous, so that the schema promises
- * no answer that is never given.
+ * The error members of a mutation's union, checked by the compiler against the command. A missing class does not
+ * compile: its error would reach the client as a masked failure. Nor does a superfluous class: the schema would promise
+ * an answer that is never given.
  *
- * `TryAgainError` is required in any case: every mutation has a transaction, which throws it.
- * @typeParam Errors what the command answers: `ErrorsOf<typeof command>`.
- * @typeParam Before what is answered before the command is called: `InvalidInputError` where the input is validated.
- * @returns a function that takes the classes of these errors, and returns them.
+ * `TryAgainError` is always required: every mutation runs a transaction, which can throw it.
+ * @typeParam Errors the errors that the command returns: `ErrorsOf<typeof command>`.
+ * @typeParam Before the errors raised before the command is called: `InvalidInputError` where the input is validated.
+ * @returns a function that takes the classes of these errors and returns them as a tuple.
  */
 export function errorTypes<Errors extends AppError, Before extends AppError = never>() {
   type All = Errors | Before | TryAgainError;

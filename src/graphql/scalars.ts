@@ -14,27 +14,29 @@ function toSafeInt(value: unknown): number {
   return refuse(`${String(value).slice(0, 40)} is not a whole number from 0 to 2^53 - 1.`);
 }
 
-/** A cursor's characters, at most: with the hundred places that it may hold it has about 3,900. */
-const CURSOR_LENGTH = 4000;
+/** The longest cursor, in characters. With the 100 positions that one can carry it has about 3,900. */
+const MAX_CURSOR_LENGTH = 4000;
 
 function toCursor(value: unknown): string {
-  if (typeof value === "string" && value.length > 0 && value.length <= CURSOR_LENGTH) return value;
-  return refuse("A cursor is a text that this server gave out, unchanged.");
+  if (typeof value === "string" && value.length > 0 && value.length <= MAX_CURSOR_LENGTH) return value;
+  return refuse("This is not a cursor: pass one that this server returned, unchanged.");
 }
 
-/** As the database writes it, so that ids that mean the same row are the same text. */
+/** The UUID as PostgreSQL writes it, in lower case: ids of the same row must be equal as texts, in maps and cursors. */
 function toUuid(value: unknown): string {
   return asUuid(value) ?? refuse(`${String(value).slice(0, 40)} is not a UUID.`);
 }
 
-function toMoment(value: unknown): Date {
-  const moment = DateTimeResolver.parseValue(value);
-  return isStorableDate(moment) ? moment : refuse("A moment must be in the years 1 to 9999, in UTC.");
+function toStorableDate(value: unknown): Date {
+  const date = DateTimeResolver.parseValue(value);
+  return isStorableDate(date) ? date : refuse("A DateTime must be in the years 1 to 9999, in UTC.");
 }
 
-/** A literal's text; variables never come here. */
+/** The text of a literal in a document. Variables go through `parseValue`. */
 function literal(node: ValueNode, kind: Kind.INT | Kind.STRING): string {
-  return node.kind === kind && "value" in node ? String(node.value) : refuse(`This takes a literal of kind ${kind}.`);
+  return node.kind === kind && "value" in node
+    ? String(node.value)
+    : refuse(`A literal of kind ${kind} is expected here.`);
 }
 
 builder.addScalarType(
@@ -52,10 +54,10 @@ builder.addScalarType(
   "DateTime",
   new GraphQLScalarType<Date, Date>({
     name: "DateTime",
-    description: "A moment in RFC 3339, such as `2026-11-22T18:41:00.000Z`; kept to the millisecond.",
+    description: "A date and time in RFC 3339, such as `2026-11-22T18:41:00.000Z`; stored in UTC to the millisecond.",
     serialize: (value) => DateTimeResolver.serialize(value),
-    parseValue: toMoment,
-    parseLiteral: (node) => toMoment(literal(node, Kind.STRING)),
+    parseValue: toStorableDate,
+    parseLiteral: (node) => toStorableDate(literal(node, Kind.STRING)),
   }),
 );
 
@@ -64,7 +66,7 @@ builder.addScalarType(
   describe(
     JSONResolver,
     "Any JSON value. Text with U+0000 or a lone surrogate, a number beyond 2^53 - 1, and more than 100 levels are " +
-      "refused (INVALID_INPUT). A JSON null is stored as no value.",
+      "refused (INVALID_INPUT). A JSON null is stored like a value that is left out.",
   ),
 );
 
@@ -72,7 +74,7 @@ builder.addScalarType(
   "SafeInt",
   new GraphQLScalarType<number, number>({
     name: "SafeInt",
-    description: "Whole number from 0 to 2^53 - 1: what every client, JavaScript included, reads exactly.",
+    description: "An integer from 0 to 2^53 - 1, which every client, JavaScript included, reads exactly.",
     serialize: toSafeInt,
     parseValue: toSafeInt,
     parseLiteral: (node) => toSafeInt(Number(literal(node, Kind.INT))),
@@ -83,7 +85,7 @@ builder.addScalarType(
   "Cursor",
   new GraphQLScalarType<string, string>({
     name: "Cursor",
-    description: "Opaque place in the event log. It is a position, not a permission (section 10).",
+    description: "An opaque position in the event log. It grants no permission (section 10).",
     serialize: toCursor,
     parseValue: toCursor,
     parseLiteral: (node) => toCursor(literal(node, Kind.STRING)),

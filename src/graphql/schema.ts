@@ -1,10 +1,13 @@
 import { builder } from "./builder.ts";
 import "./scalars.ts";
 import "./errors.ts";
+import "./queries/ai-job.ts";
 import "./queries/ai-jobs.ts";
 import "./queries/ai-job-stats.ts";
+import "./queries/workflow-run.ts";
+import "./queries/flight-recorder-events.ts";
 import "./queries/capability-profiles.ts";
-import "./mutations/quotas.ts";
+import "./queries/quotas.ts";
 import "./mutations/submit-ai-job.ts";
 import "./mutations/start-workflow.ts";
 import "./mutations/claim-ai-jobs.ts";
@@ -15,20 +18,25 @@ import "./mutations/fail-workflow.ts";
 import "./mutations/resolve-validation.ts";
 import "./mutations/resolve-user-review.ts";
 import "./mutations/cancel-ai-job.ts";
+import "./mutations/cancel-ai-jobs.ts";
 import "./mutations/retry-ai-job.ts";
-import "./mutations/bulk-actions.ts";
+import "./mutations/retry-ai-jobs.ts";
 import "./mutations/report-security-violation.ts";
+import "./mutations/set-quota.ts";
+import "./mutations/delete-quota.ts";
 import "./subscriptions/ai-job-changes.ts";
 
-builder.queryType({ description: "Reads; nothing here changes anything." });
+/** The root types. Their fields register themselves when the files above are imported: one file for each field. */
+
+builder.queryType({ description: "Reads. A query changes nothing." });
 builder.mutationType({
   description:
-    "Changes. Each takes one input and answers a union of one payload and the errors that a caller can act on; each " +
-    "commits as a whole or not at all.",
+    "Changes. Each mutation takes one input and returns a union of one payload and the errors that a caller can act on. " +
+    "Each commits as a whole or not at all, unless its description says otherwise.",
 });
 builder.subscriptionType({
   description:
-    "Live, over SSE on the same endpoint (graphql-sse protocol) and over WebSocket (graphql-ws) (section 10).",
+    "Live changes, over SSE on the same endpoint (graphql-sse protocol) or over WebSocket (graphql-ws) (section 10).",
 });
 
 /** The API. `npm run schema:print` writes it to schema.graphql. */

@@ -1,9 +1,10 @@
 import type { Actor } from "../log/event.ts";
 
-/** Who asks, and for which workspace (section 11). */
+/** Who sends a request, and in which workspace (section 11). */
 export interface Viewer {
+  /** The workspace of the request: the one that the caller named, or the default workspace. */
   readonly workspaceId: string;
-  /** The workspace where the caller named one; a worker that names none serves every workspace. */
+  /** The workspace that the caller named; null if none: a worker then claims jobs of every workspace. */
   readonly chosenWorkspaceId: string | null;
   readonly actor: Actor;
 }

@@ -1,17 +1,19 @@
 import { GraphQLError } from "graphql";
 import type { ErrorCode } from "../errors.ts";
 
-/** What one connection may have at once: nobody who means well comes near it, and nobody else takes more memory. */
+/**
+ * Limits of what clients may keep open. They are far above any honest use, and bound the memory that others can take.
+ */
 
-/** Operations over one WebSocket, or over one stream of several operations, that have not ended. */
+/** Running operations of one WebSocket, or of one stream in single connection mode. */
 export const MAX_OPERATIONS = 1000;
-/** Streams of several operations that are reserved, and that nobody reads yet. */
+/** Reserved streams in single connection mode that no client has opened yet, in the whole server. */
 export const MAX_RESERVATIONS = 1000;
 
-/** The refusal of one operation more; those that there are go on. */
+/** Makes the error that refuses another operation (RATE_LIMITED); the running ones go on. */
 export function tooManyOperations(max: number): GraphQLError {
   const code: ErrorCode = "RATE_LIMITED";
-  return new GraphQLError(`This connection has ${max} operations already. End one, or open another connection.`, {
+  return new GraphQLError(`This connection already has ${max} operations. End one, or open another connection.`, {
     extensions: { code, http: { status: 429 } },
   });
 }

@@ -6,87 +6,93 @@ import { sqlState } from "../db/transaction.ts";
 import { AppError, ERROR_CODES, type ErrorCode } from "../errors.ts";
 
 /**
- * What a client sees of an error. What it can act on is shown, with a code of ErrorCode; anything else is masked, and
- * carries an id under which the log has the cause.
+ * Converts any error into the one that a client sees. Errors that the client can act on keep their message and get a
+ * code of ErrorCode. All others are masked: the client gets an id, and the server's log has the cause under that id.
  */
 export function maskError(error: unknown, log: Logger): GraphQLError {
   const cause = causeOf(error);
   if (cause instanceof GraphQLError && isMasked(cause)) return cause;
   if (cause instanceof AppError) {
-    return located(error, cause.message, { code: cause.code, ...("path" in cause ? { path: cause.path } : {}) });
+    return withLocation(error, cause.message, { code: cause.code, ...("path" in cause ? { path: cause.path } : {}) });
   }
   if (cause instanceof GraphQLError && isRefusal(cause, error)) {
-    // The outermost message: it alone says where in a variable the value stands that was refused.
+    // Of nested errors, only the outermost message names the variable and the path of the refused value.
     const { message } = error instanceof GraphQLError ? error : cause;
-    const { code, ...shown } = withoutQuotation(cause.extensions);
-    if (isCode(code)) return located(error, message, { ...shown, code });
-    if (!aboutJobKind(cause)) return located(error, message, { ...shown, code: "INVALID_INPUT" });
-    return located(error, `${message} Accepted: ${JOB_KINDS}.`, { ...shown, code: "INVALID_JOB_KIND" });
+    const { code, ...otherExtensions } = withoutParserError(cause.extensions);
+    if (isErrorCode(code)) return withLocation(error, message, { ...otherExtensions, code });
+    if (!isAboutJobKind(cause)) return withLocation(error, message, { ...otherExtensions, code: "INVALID_INPUT" });
+    return withLocation(error, `${message} Accepted: ${JOB_KINDS}.`, { ...otherExtensions, code: "INVALID_JOB_KIND" });
   }
   const id = randomUUID();
-  log.error({ id, err: forLog(cause) }, "unexpected error");
-  const message = `Something went wrong here. The server's log has it under ${id}.`;
-  return located(error, message, { code: MASKED, id });
+  log.error({ id, err: toLogEntry(cause) }, "unexpected error");
+  const message = `Something went wrong in the server. Its log has the details under the id ${id}.`;
+  return withLocation(error, message, { code: MASKED_CODE, id });
 }
 
-/** The code of what was masked already: an error may come by here at several stages of one request. */
-const MASKED = "INTERNAL_SERVER_ERROR";
+/**
+ * The code of masked errors. One error can be formatted at several stages of a request, and must be masked only once.
+ */
+const MASKED_CODE = "INTERNAL_SERVER_ERROR";
 
-/** Whether the client is told nothing but an id. */
+/** Whether the error is masked, so that the client sees nothing of it but an id. */
 export function isMasked({ extensions }: GraphQLError): boolean {
-  return extensions.code === MASKED && typeof extensions.id === "string";
+  return extensions.code === MASKED_CODE && typeof extensions.id === "string";
 }
 
-/** An error as a client gets it. The status is for the response over HTTP, which takes it out itself. */
+/** Formats an error for a client, without the HTTP status, which only Yoga's own HTTP responses use and remove. */
 export function withoutStatus(error: GraphQLError): GraphQLFormattedError {
   const { extensions, ...formatted } = error.toJSON();
-  const { http: _status, ...shown } = extensions ?? {};
-  return { ...formatted, extensions: shown };
+  const { http: _status, ...clientExtensions } = extensions ?? {};
+  return { ...formatted, extensions: clientExtensions };
 }
 
-/** A result as the text that a client gets. */
+/** @returns the JSON text of a result, as a client gets it. */
 export function toText(result: ExecutionResult): string {
   if (!result.errors) return JSON.stringify(result);
   return JSON.stringify({ ...result, errors: result.errors.map(withoutStatus) });
 }
 
-/** What the log may have: not the details, which for a row that was refused are the row, with everything in it. */
-function forLog(cause: unknown): object {
-  if (!(cause instanceof Error)) return { message: `Something was thrown that is no error, but ${typeof cause}.` };
+/** What may be logged of an error. PostgreSQL's `detail` is left out: for a refused row it contains the whole row. */
+function toLogEntry(cause: unknown): object {
+  if (!(cause instanceof Error)) return { message: `A ${typeof cause} was thrown instead of an Error.` };
   const { name, message, stack } = cause;
   return { type: name, message, sqlState: sqlState(cause), stack };
 }
 
-/** The innermost error: executors wrap what a resolver threw, some more than once. */
+/** The innermost error: GraphQL executors wrap what a resolver threw, some of them more than once. */
 function causeOf(error: unknown): unknown {
   return error instanceof GraphQLError && error.originalError ? causeOf(error.originalError) : error;
 }
 
 /**
- * GraphQL refuses a malformed operation before it runs, so without a path; what it says of a field that ran, without
- * a code of ours, tells of a fault in this server.
+ * Whether GraphQL or Yoga refused the operation, so that the client can correct it. Such an error has a code, or no
+ * path, because no field ran. Without a code and with a path it was raised while a field ran: a fault of this server.
  */
 function isRefusal(cause: GraphQLError, error: unknown): boolean {
   return cause.extensions.code !== undefined || !(error instanceof GraphQLError) || error.path === undefined;
 }
 
-/** Yoga quotes a body that is no JSON, and gives the answer its status by that. */
-function withoutQuotation({ originalError, ...extensions }: GraphQLErrorExtensions): GraphQLErrorExtensions {
+/**
+ * For a body that is not JSON, Yoga puts the parser's error, which quotes the body, into the extensions. It is removed;
+ * since Yoga derives the status from it, the status is set here.
+ */
+function withoutParserError({ originalError, ...extensions }: GraphQLErrorExtensions): GraphQLErrorExtensions {
   return originalError === undefined ? extensions : { ...extensions, http: { status: 400 } };
 }
 
-/** Whether it is one of ours: what GraphQL and Yoga refuse by themselves has another one, or none. */
-function isCode(code: unknown): code is ErrorCode {
+/** Whether the code is one of ErrorCode; errors of GraphQL and Yoga have other codes, or none. */
+function isErrorCode(code: unknown): code is ErrorCode {
   return typeof code === "string" && Object.hasOwn(ERROR_CODES, code);
 }
 
-function aboutJobKind({ message }: GraphQLError): boolean {
+function isAboutJobKind({ message }: GraphQLError): boolean {
   return /"JobKind"( enum)?/.test(message);
 }
 
 const JOB_KINDS = Object.keys(JobKind).join(", ");
 
-function located(error: unknown, message: string, extensions: GraphQLErrorExtensions): GraphQLError {
+/** A GraphQLError with a new message, and the path and source locations of the old one. */
+function withLocation(error: unknown, message: string, extensions: GraphQLErrorExtensions): GraphQLError {
   if (!(error instanceof GraphQLError)) return new GraphQLError(message, { extensions });
   const { nodes, source, positions, path } = error;
   return new GraphQLError(message, {

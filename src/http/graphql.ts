@@ -21,8 +21,10 @@ import { useSameSite } from "./plugins/use-same-site.ts";
 import { useSingleConnection } from "./plugins/use-single-connection.ts";
 import { viewerOf, WORKSPACE_HEADER } from "./viewer.ts";
 
+/** The path of the API, for HTTP and WebSocket. */
 export const ENDPOINT = "/graphql";
 
+/** The parts of the server that resolvers and plugins use, and the settings of the API. */
 export interface GraphQLOptions {
   readonly engine: Engine;
   readonly feed: Feed;
@@ -30,31 +32,33 @@ export interface GraphQLOptions {
   readonly notifier: CommitNotifier;
   readonly maintenance: Pick<MaintenanceTasks, "health">;
   readonly log: Logger;
+  /** Origins of web pages that may call the API, beside the server's own. */
   readonly corsOrigins: readonly string[];
   readonly maxBodyBytes: number;
-  /** Everybody may watch where it is left out. */
+  /** Decides who may subscribe; left out, everybody may. */
   readonly mayWatch?: WatchPermission;
-  /** Milliseconds of silence after which a stream shows that it lives. */
+  /** Milliseconds between two comments that keep a silent event stream open. */
   readonly keepAliveMs?: number;
-  /** Operations that one connection may have at once. */
+  /** The most operations that may run at once on one connection. */
   readonly maxOperations?: number;
-  /** Streams for several operations that may be reserved, and read by nobody yet. */
+  /** The most streams in single connection mode that may be reserved and not opened yet. */
   readonly maxReservations?: number;
 }
 
-/** What a transport other than HTTP brings instead of a request. */
+/** What the WebSocket transport passes instead of an HTTP request. */
 interface Transport {
   readonly viewer?: Viewer;
   /** Aborted when the client has gone. */
   readonly signal?: AbortSignal;
 }
 
-/** Most proxies cut a connection that was silent for a minute, some for half of it. */
+/** Most proxies close a connection after a minute of silence, some after 30 seconds. */
 const KEEP_ALIVE_MS = 12_000;
 
 /**
- * The GraphQL pipeline: its plugins, in their order, are what happens to a request.
- * @param stopping aborts when the server stops.
+ * Makes the GraphQL pipeline. The list of plugins, in this order, is what happens to a request.
+ * @param stopping aborted when the server stops.
+ * @returns a request listener for Node's HTTP server, which also gives WebSockets their pipeline (`getEnveloped`).
  */
 export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
   const { engine, feed, claimer, notifier, maintenance, log, corsOrigins, maxBodyBytes } = options;
@@ -68,15 +72,15 @@ export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
     schema,
     graphqlEndpoint: ENDPOINT,
     landingPage: false,
-    // Tells that the process lives, and looks at nothing.
+    // Answers as long as the process runs, without a check; /health checks database and feed.
     healthCheckEndpoint: "/live",
-    // From the package: the page that Yoga would serve loads its scripts from a CDN. It is large, and rarely asked for.
+    // From a package, because Yoga's own page loads its scripts from a CDN. Imported on demand, because it is large.
     renderGraphiQL: async (options) => (await import("@graphql-yoga/render-graphiql")).renderGraphiQL(options ?? {}),
     graphiql: { title: "AI Job Server", subscriptionsProtocol: "SSE" },
     cors: corsOrigins.length === 0 ? false : { origin: [...corsOrigins], credentials: false },
     multipart: false,
     batching: false,
-    // The plugin's limit stands for it.
+    // useBodyLimit replaces it.
     maxRequestBodySize: false,
     logging: yogaLog(log),
     maskedErrors: { maskError: (error) => maskError(error, log) },
@@ -111,15 +115,16 @@ export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
       lists,
       sharedReads,
       reads,
-      // Over a WebSocket there is no request.
+      // An operation over a WebSocket has no HTTP request, and brings its own signal.
       signal: request ? request.signal : signal,
     };
   }
 }
 
+/** The pipeline that `createGraphQL` makes. */
 export type GraphQLServer = ReturnType<typeof createGraphQL>;
 
-/** Yoga's own words go to the log; the errors that it masks are there already, with their ids. */
+/** Passes Yoga's warnings on to the log. Its errors are dropped: maskError has logged them already, with their ids. */
 function yogaLog(log: Logger) {
   const nothing = () => undefined;
   return { debug: nothing, info: nothing, warn: (...words: unknown[]) => log.warn(words.join(" ")), error: nothing };

@@ -2,16 +2,16 @@ import { InvalidInputError } from "../errors.ts";
 import type { Viewer } from "../graphql/viewer.ts";
 import { asUuid } from "../uuid.ts";
 
-/** The one workspace that there is until identities exist (section 11); a migration makes it. */
+/** The workspace of requests that name none (section 11); a migration creates it. */
 const DEFAULT_WORKSPACE = "00000000-0000-7000-8000-000000000000";
 
-/** The header, and the key of a WebSocket's connection parameters, that picks another workspace. */
+/** The header, and the key in a WebSocket's connection parameters, that names another workspace. */
 export const WORKSPACE_HEADER = "x-workspace-id";
 
 /**
- * Who asks. There are no identities yet: everybody is `anonymous` (section 11).
- * @param workspaceId what the caller sent, if anything.
- * @throws InvalidInputError where it is no UUID.
+ * Makes the viewer of a request. There are no identities yet, so everybody is `anonymous` (section 11).
+ * @param workspaceId the value that the client sent in `x-workspace-id`, if any.
+ * @throws InvalidInputError if the value is not a UUID.
  */
 export function viewerOf(workspaceId: string | null | undefined): Viewer {
   const id = asUuid(workspaceId ?? DEFAULT_WORKSPACE);

@@ -61,12 +61,12 @@ function faultOf(root: unknown): Fault | undefined {
   if (message) return { message, path: [] };
   let level = levelOf(root, 1);
   while (level) {
-    if (level.next >= level.values.length) {
-      level = level.up;
+    if (level.nextIndex >= level.values.length) {
+      level = level.parent;
       continue;
     }
-    const value = level.values[level.next++];
-    const depth: number = level.place;
+    const value = level.values[level.nextIndex++];
+    const depth: number = level.context;
     const fault = faultOfValue(value, depth);
     if (fault) return { message: fault, path: pathTo(level) };
     level = levelOf(value, depth + 1, level) ?? level;
@@ -88,8 +88,8 @@ function faultOfValue(value: unknown, depth: number): string | undefined {
 /** @returns the path from the root to the value that was visited last in the innermost level. */
 function pathTo(innermost: Level<number>): readonly (string | number)[] {
   const path: (string | number)[] = [];
-  for (let level: Level<number> | undefined = innermost; level; level = level.up) {
-    const index = level.next - 1;
+  for (let level: Level<number> | undefined = innermost; level; level = level.parent) {
+    const index = level.nextIndex - 1;
     path.unshift(level.keys?.[index] ?? index);
   }
   return path;

@@ -17,53 +17,69 @@ import {
 import { SubscriberRegistry } from "./registry.ts";
 import { type FeedItem, type FeedScope, isInScope, type LogPage, Subscriber } from "./subscriber.ts";
 
+/** What a feed needs. */
 export interface FeedOptions {
   readonly database: Pick<Database, "prisma" | "onCommitSent">;
-  /** Milliseconds after which the log is read though nobody woke the feed: a hint that was lost costs no more. */
+  /**
+   * Milliseconds after which the feed reads the log without a notify hint: the longest delay that a lost hint causes.
+   */
   readonly pollMs: number;
-  /** Hears of a failure to read the log; of several in a row, the first. */
+  /** Called when the log cannot be read; for several failures in a row, only with the first. */
   readonly onError: (error: unknown) => void;
   /**
-   * Events that wait in memory, for all subscribers together: whoever has not taken an event while so many more came
-   * reads the log itself, from where it stands.
+   * The number of newest events that may wait in memory for subscribers. A subscriber that has not taken an event while
+   * this many newer ones were read loses its queue, and later reads from the log what it missed.
    */
-  readonly window?: number;
+  readonly maxBufferedEvents?: number;
 }
 
 /**
- * Milliseconds between two reads, on average, at least: under steady writing a batch is read, and not every event by
- * itself. After a rest so many may follow one another at once: one event is told when it comes.
+ * The shortest average interval between two reads, in milliseconds: under steady writing, one read brings many events.
  */
-const SOONEST_MS = 5;
-const AT_ONCE = 4;
-const WINDOW = 5000;
-/** Subscribers that read the log by themselves at once: the others of a thousand wait in line, and commands do not. */
-const READERS = 3;
+const MIN_READ_INTERVAL_MS = 5;
+/**
+ * Reads that may follow one another without a pause after an idle time, so that a single event is delivered at once.
+ */
+const MAX_READ_BURST = 4;
+const MAX_BUFFERED_EVENTS = 5000;
+/**
+ * Subscribers that may read the log themselves at the same time. Without a limit, a thousand clients that reconnect
+ * together would take every database connection, and commands would wait behind them.
+ */
+const MAX_CONCURRENT_CATCH_UPS = 3;
 
 /**
- * Follows the event log in its own order and fans it out in memory: one read per batch of events, whatever the number
- * of subscribers. It reads only below the oldest open transaction, so an event that commits late is never skipped
- * (section 4). While nobody subscribes it reads nothing.
+ * Follows the event log in log order and fans events out to subscribers in memory: one read per batch of events,
+ * whatever the number of subscribers. The feed reads only below the oldest open transaction, so an event that commits
+ * late is never skipped (sections 4 and 10). Without subscribers it reads nothing.
  */
 export class Feed {
   readonly #options: FeedOptions;
-  readonly #audience = new SubscriberRegistry();
-  readonly #catchUp = pLimit(READERS);
+  readonly #registry = new SubscriberRegistry();
+  readonly #catchUpLimit = pLimit(MAX_CONCURRENT_CATCH_UPS);
+  /** The position of the last event read; undefined while the feed follows nothing. */
   #position: LogPosition | undefined;
   #epoch: Promise<string> | undefined;
-  #reading: Promise<void> | undefined;
-  #closed = false;
-  #failing = false;
-  /** Events read so far, and when those that had waited for too long were let go. */
-  #count = 0;
-  #forgotAt = 0;
-  /** When the log was last read, and that went well. */
-  #readAt: number | undefined;
-  #hint: (() => void) | undefined;
-  #hinted = false;
-  /** When the reads up to now would be over, had each come when the average allows it. */
-  #readsUntil = 0;
-  /** The next read, where it was sent behind a COMMIT: from where, and what it found; undefined if it failed. */
+  #followLoop: Promise<void> | undefined;
+  #isClosed = false;
+  #isFailing = false;
+  /** Events read since this feed was made, and that number at the last eviction of old events. */
+  #eventCount = 0;
+  #eventCountAtEviction = 0;
+  /** When the log was last read successfully. */
+  #lastReadAt: number | undefined;
+  /** Ends the wait of the follow loop; undefined while the loop is not waiting. */
+  #wake: (() => void) | undefined;
+  #isHintPending = false;
+  /**
+   * A rate limit: the time at which the next read would be due if all reads so far had kept the average interval. A
+   * read may come earlier than that by the length of a burst.
+   */
+  #nextReadDueAt = 0;
+  /**
+   * A read that was sent right after a COMMIT: the position it begins at, and its events; undefined events if it
+   * failed.
+   */
   #sent: { readonly from: LogPosition; readonly found: Promise<readonly LoggedEvent[] | undefined> } | undefined;
 
   constructor(options: FeedOptions) {
@@ -71,33 +87,33 @@ export class Feed {
     options.database.onCommitSent?.((read) => this.#readBehindCommit(read));
   }
 
-  /** How many listen. */
+  /** The number of live subscriptions. */
   get subscribers(): number {
-    return this.#audience.size;
+    return this.#registry.size;
   }
 
-  /** Milliseconds since the log was last read; null while nobody listens, and nothing is. */
+  /** Milliseconds since the log was last read; null without subscribers, because then the feed does not read. */
   get lastReadMsAgo(): number | null {
-    return this.#readAt === undefined ? null : Math.round(performance.now() - this.#readAt);
+    return this.#lastReadAt === undefined ? null : Math.round(performance.now() - this.#lastReadAt);
   }
 
-  /** Whether it ends every stream because the server stops: they go on elsewhere, from where they are. */
-  get closed(): boolean {
-    return this.#closed;
+  /** Whether the feed was closed because the server stops. Streams that end then can be resumed at another server. */
+  get isClosed(): boolean {
+    return this.#isClosed;
   }
 
-  /** There may be something to read. */
+  /** A notify hint: the log may have new events. Makes the feed read sooner; never throws. */
   notify(): void {
-    this.#hinted = true;
-    this.#hint?.();
+    this.#isHintPending = true;
+    this.#wake?.();
   }
 
-  /** Which log this is; it stands in every cursor. */
+  /** The id of this database's event log, which is part of every cursor (section 10). */
   epoch(): Promise<string> {
     this.#epoch ??= readLogState(this.#options.database.prisma).then(
       ({ epoch }) => epoch,
       (error: unknown) => {
-        // Not kept: the next one to ask reads again.
+        // A failure is not cached: the next call reads again.
         this.#epoch = undefined;
         throw error;
       },
@@ -105,146 +121,169 @@ export class Feed {
     return this.#epoch;
   }
 
-  /** The place below which every event has committed, and after which a subscription misses nothing. */
+  /**
+   * The current watermark (section 4): every event below it has committed, so a subscription from it misses nothing.
+   */
   async watermark(): Promise<LogPosition> {
     return (await readLogState(this.#options.database.prisma)).watermark;
   }
 
   /**
-   * The place that a client's cursor names, for a subscription of one job, or of many.
-   * @throws InvalidInputError for one that is malformed or ahead of the log; CursorExpiredError for another log's, and
-   * where what came after it has left the log.
+   * Turns a client's cursor into the position at which its subscription goes on (section 10).
+   * @param jobId the job that the subscription follows; left out for a subscription to many jobs.
+   * @throws InvalidInputError if the cursor is malformed or ahead of the log.
+   * @throws CursorExpiredError if it belongs to another log, or if events after it are no longer kept.
    */
-  async locate(cursor: string, jobId?: string): Promise<LogPosition> {
+  async resolveCursor(cursor: string, jobId?: string): Promise<LogPosition> {
     const decoded = decodeCursor(cursor);
-    if (!decoded) throw new InvalidInputError(["after"], "This is no cursor: pass one from a payload, unchanged.");
+    if (!decoded) throw new InvalidInputError(["after"], "This is not a cursor. Pass one from a payload, unchanged.");
     const { position } = decoded;
-    const { epoch, start, watermark: horizon, end } = await readLogState(this.#options.database.prisma);
+    const { epoch, start, watermark, end } = await readLogState(this.#options.database.prisma);
     if (decoded.epoch !== epoch || comparePositions(position, start) < 0) throw new CursorExpiredError();
     if (comparePositions(position, end) > 0) throw new InvalidInputError(["after"], "This cursor is ahead of the log.");
-    // Of an event that was found by a query, and not by the feed: what commits later may still come before it. A job's
-    // own events do not, each having waited for the one before.
-    return position.jobId === jobId || comparePositions(position, horizon) < 0 ? position : horizon;
+    // A query, unlike the feed, also returns events above the watermark. Transactions that are still open may yet add
+    // events before such a position, and going on after it would skip them; so the subscription starts at the
+    // watermark. For the job's own events the position is safe: they commit in the order of their versions.
+    return position.jobId === jobId || comparePositions(position, watermark) < 0 ? position : watermark;
   }
 
   /**
-   * Joins the live stream. What the subscriber gets begins after `from`, or with what comes next where that is left
-   * out; it may be set until the first item is asked for.
+   * Adds a subscriber to the live stream and starts reading the log if nobody did.
+   * @param scope which events the subscriber gets.
+   * @param from the subscriber gets the events after this position; left out, those after the feed's current position.
+   * Until the first call of `next`, `Subscriber.skipTo` can still move it forward.
+   * @returns the subscriber; the caller must end it with `end` or `return`, or the registry keeps it.
    */
   async subscribe(scope: FeedScope, from?: LogPosition): Promise<Subscriber> {
     const position = this.#position ?? (await this.watermark());
     this.#position ??= position;
     const subscriber = new Subscriber(scope, this.#position, from, {
-      read: (after, upTo) => this.#readBehind(subscriber, after, upTo),
-      left: () => this.#audience.remove(subscriber),
+      read: (after, upTo) => this.#readCatchUpPage(subscriber, after, upTo),
+      onEnd: () => this.#registry.remove(subscriber),
     });
-    this.#audience.add(subscriber);
-    this.#reading ??= this.#follow();
-    if (this.#closed) subscriber.end();
+    this.#registry.add(subscriber);
+    this.#followLoop ??= this.#follow();
+    if (this.#isClosed) subscriber.end();
     return subscriber;
   }
 
-  /** Ends every subscription and the reading. */
+  /** Ends every subscription; resolves when the feed has stopped reading. */
   async close(): Promise<void> {
-    this.#closed = true;
-    this.#audience.end();
+    this.#isClosed = true;
+    this.#registry.end();
     this.notify();
-    await this.#reading;
+    await this.#followLoop;
   }
 
   async #follow(): Promise<void> {
-    let wait = SOONEST_MS;
-    this.#readAt = performance.now();
-    while (!this.#closed && this.#audience.size > 0) {
-      const hinted = this.#hinted;
-      this.#hinted = false;
-      const found = await this.#readBatch();
-      if (found === FEED_PAGE_SIZE) {
-        // The embedded database runs in this thread: a loop of reads alone would keep sockets and timers waiting.
+    let waitMs = MIN_READ_INTERVAL_MS;
+    this.#lastReadAt = performance.now();
+    while (!this.#isClosed && this.#registry.size > 0) {
+      const wasHinted = this.#isHintPending;
+      this.#isHintPending = false;
+      const eventCount = await this.#readBatch();
+      if (eventCount === FEED_PAGE_SIZE) {
+        // The embedded database runs in this thread: a loop that only reads would keep sockets and timers waiting.
         await immediate();
         continue;
       }
-      this.#readsUntil = Math.max(this.#readsUntil, performance.now()) + SOONEST_MS;
-      // Woken and nothing there: a transaction that is still open holds the feed back. Look again soon, then less often.
-      wait = found > 0 || hinted ? SOONEST_MS : Math.min(wait * 2, this.#options.pollMs);
-      await this.#hintOr(wait);
-      const early = this.#early();
-      if (early > 0) await sleep(early);
+      this.#nextReadDueAt = Math.max(this.#nextReadDueAt, performance.now()) + MIN_READ_INTERVAL_MS;
+      // A hint without new events: an open transaction holds the feed back. Read again soon, then less and less often.
+      waitMs = eventCount > 0 || wasHinted ? MIN_READ_INTERVAL_MS : Math.min(waitMs * 2, this.#options.pollMs);
+      await this.#waitForHint(waitMs);
+      const rateLimitMs = this.#msUntilReadAllowed();
+      if (rateLimitMs > 0) await sleep(rateLimitMs);
     }
-    this.#reading = undefined;
+    this.#followLoop = undefined;
     this.#position = undefined;
-    this.#readAt = undefined;
+    this.#lastReadAt = undefined;
   }
 
-  /** Milliseconds to the moment at which the log may be read again. */
-  #early(): number {
-    return this.#readsUntil - AT_ONCE * SOONEST_MS - performance.now();
+  /** Milliseconds until the rate limit allows the next read; 0 or less if it may come now. */
+  #msUntilReadAllowed(): number {
+    return this.#nextReadDueAt - MAX_READ_BURST * MIN_READ_INTERVAL_MS - performance.now();
   }
 
-  /** A commit of this process: what it adds is read behind it, where the feed is at rest and would read it next anyway. */
+  /**
+   * Called with each COMMIT of this process, whose connection can read the new events right behind it, without another
+   * round trip. Only used while the feed waits and the rate limit allows a read, because then it would read next
+   * anyway.
+   */
   #readBehindCommit(read: ReadRows): void {
     const from = this.#position;
-    if (!from || !this.#hint || this.#sent || this.#early() > 0) return;
+    if (!from || !this.#wake || this.#sent || this.#msUntilReadAllowed() > 0) return;
     const found = read<EventRow>(selectNewEvents(from)).then(
       (rows) => rows.map(toLoggedEvent),
       () => undefined,
     );
     this.#sent = { from, found };
-    // Somebody's commit without news wakes nobody.
-    void found.then(() => this.#hint?.());
+    // Not every commit sends a notify hint: without this, the events would wait until the next poll.
+    void found.then(() => this.#wake?.());
   }
 
-  /** Undefined where nothing was sent, it failed, or its connection has gone silent: the feed reads by itself then. */
+  /**
+   * The events of the read that was sent behind a COMMIT. Undefined if there was none, if it failed, or if it got no
+   * answer within the poll interval; the feed then reads by itself.
+   */
   async #foundBehindCommit(from: LogPosition): Promise<readonly LoggedEvent[] | undefined> {
     const sent = this.#sent;
     this.#sent = undefined;
-    // Everybody may have gone since it was sent, and others come, who begin elsewhere.
+    // The feed may have stopped since the read was sent, and started again at another position.
     if (sent?.from !== from) return undefined;
     const late = new AbortController();
     const silence = sleep(this.#options.pollMs, undefined, { signal: late.signal }).catch(() => undefined);
     const found = await Promise.race([sent.found, silence]);
     late.abort();
-    if (found) this.#failing = false;
+    if (found) this.#isFailing = false;
     return found;
   }
 
+  /**
+   * Reads the next page of the log and publishes it.
+   * @returns the number of events, at most FEED_PAGE_SIZE.
+   */
   async #readBatch(): Promise<number> {
     const from = this.#position;
     if (!from) return 0;
-    const found =
+    const events =
       (await this.#foundBehindCommit(from)) ??
       (await this.#attempt(() => readNewEvents(this.#options.database.prisma, from)));
-    if (found) this.#readAt = performance.now();
-    const last = found?.at(-1);
-    if (!found || !last) return 0;
+    if (events) this.#lastReadAt = performance.now();
+    const last = events?.at(-1);
+    if (!events || !last) return 0;
     this.#position = last.event;
-    this.#audience.publish(this.#toBatch(found), from);
-    this.#count += found.length;
-    const { window = WINDOW } = this.#options;
-    if (this.#count - this.#forgotAt > window / 10) {
-      this.#forgotAt = this.#count;
-      this.#audience.evictOlderThan(this.#count - window);
+    this.#registry.publish(this.#toFeedItems(events), from);
+    this.#eventCount += events.length;
+    const { maxBufferedEvents = MAX_BUFFERED_EVENTS } = this.#options;
+    // Eviction visits every subscriber, so it does not follow every batch.
+    if (this.#eventCount - this.#eventCountAtEviction > maxBufferedEvents / 10) {
+      this.#eventCountAtEviction = this.#eventCount;
+      this.#registry.evictOlderThan(this.#eventCount - maxBufferedEvents);
     }
-    return found.length;
+    return events.length;
   }
 
-  /** For a subscriber that fell behind, or came back: the same as from the feed, by a read of its own, while it is there. */
-  async #readBehind(subscriber: Subscriber, after: LogPosition, upTo: LogPosition): Promise<LogPage | undefined> {
+  /**
+   * Reads a page of the log for one subscriber that fell behind or resumed from a cursor; tries again while the
+   * database is away. Undefined if the subscriber has ended.
+   * @throws CursorExpiredError if events after `after` are no longer kept.
+   */
+  async #readCatchUpPage(subscriber: Subscriber, after: LogPosition, upTo: LogPosition): Promise<LogPage | undefined> {
     const { pollMs } = this.#options;
-    while (!subscriber.ended) {
-      const page = await this.#catchUp(async () => {
-        // It may have left while it stood in line.
-        if (subscriber.ended) return undefined;
+    while (!subscriber.hasEnded) {
+      const page = await this.#catchUpLimit(async () => {
+        // The subscriber may have ended while it waited for its turn to read.
+        if (subscriber.hasEnded) return undefined;
         return this.#attempt(async () => {
           const events = await readEventsBetween(this.#options.database.prisma, subscriber.scope, after, upTo);
-          // Looked at afterwards: what retention took before the read was missing in it.
+          // Read after the events: if retention had removed some before, `start` shows it, and no gap stays unnoticed.
           const { start } = await readLogState(this.#options.database.prisma);
-          return { events, isWhole: comparePositions(after, start) >= 0 };
+          return { events, isComplete: comparePositions(after, start) >= 0 };
         });
       });
-      if (page?.isWhole === false) throw new CursorExpiredError();
+      if (page?.isComplete === false) throw new CursorExpiredError();
       if (page) {
-        const items = this.#toBatch(page.events).filter((item) => isInScope(subscriber.scope, item));
+        const items = this.#toFeedItems(page.events).filter((item) => isInScope(subscriber.scope, item));
         const last = page.events.length === CATCH_UP_PAGE_SIZE ? page.events.at(-1) : undefined;
         return { items, end: last?.event ?? upTo };
       }
@@ -253,34 +292,34 @@ export class Feed {
     return undefined;
   }
 
-  #toBatch(events: readonly LoggedEvent[]): readonly FeedItem[] {
+  #toFeedItems(events: readonly LoggedEvent[]): readonly FeedItem[] {
     const jobs = new Map(events.map(({ event: { workspaceId, jobId } }) => [jobId, { workspaceId, id: jobId }]));
-    const batch = { number: this.#count, jobs: [...jobs.values()] };
+    const batch = { number: this.#eventCount, jobs: [...jobs.values()] };
     return events.map(({ event, job }) => ({ event, job, batch }));
   }
 
-  /** Undefined where the database is away: nothing is lost, the next read goes on from the same place. */
+  /** Undefined if the read failed: nothing is lost, because the next read begins at the same position. */
   async #attempt<T>(read: () => Promise<T>): Promise<T | undefined> {
     try {
       const value = await read();
-      this.#failing = false;
+      this.#isFailing = false;
       return value;
     } catch (error) {
-      if (!this.#failing) this.#options.onError(error);
-      this.#failing = true;
+      if (!this.#isFailing) this.#options.onError(error);
+      this.#isFailing = true;
       return undefined;
     }
   }
 
-  async #hintOr(milliseconds: number): Promise<void> {
-    if (this.#hinted) return;
+  async #waitForHint(timeoutMs: number): Promise<void> {
+    if (this.#isHintPending) return;
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, milliseconds);
-      this.#hint = () => {
+      const timer = setTimeout(resolve, timeoutMs);
+      this.#wake = () => {
         clearTimeout(timer);
         resolve();
       };
     });
-    this.#hint = undefined;
+    this.#wake = undefined;
   }
 }

@@ -1,56 +1,68 @@
 import { Prisma, type PrismaClient } from "../db/generated/client/client.ts";
 
-/** How far the feed is behind the log, because a transaction that is still open may yet add something before its end. */
+/**
+ * How far the feed is behind the log. It must not read past the oldest open transaction, which may still add events
+ * (section 4).
+ */
 export interface Lag {
-  /** Milliseconds since the oldest event was recorded that has committed and may not be told yet; 0 where there is none. */
+  /** The age in milliseconds of the oldest committed event that may not be delivered yet; 0 if there is none. */
   readonly behindMs: number;
-  /** Milliseconds since the oldest open transaction that writes began, in any database of the server; 0 where there is none. */
+  /**
+   * The age in milliseconds of the oldest open write transaction in any database of the PostgreSQL server; 0 if there
+   * is none.
+   */
   readonly oldestTransactionMs: number;
 }
 
-/** Milliseconds beyond which somebody should look: a transaction of this server is ended by then, or soon after. */
-export const LONGEST_LAG_MS = 10_000;
+/**
+ * Milliseconds of lag above which an operator should look. The server's own transactions end within about this time, so
+ * a longer lag comes from somebody else's transaction.
+ */
+export const MAX_LAG_MS = 10_000;
 
 /**
- * As it is now, in one statement. Transactions of other users are counted only where this one may see their sessions
- * (`pg_read_all_stats`); what they hold back is counted always.
+ * Reads the current lag in one statement. `oldestTransactionMs` includes the sessions of other database users only if
+ * this user may see them (`pg_read_all_stats`); `behindMs` always includes their effect.
  */
 export async function readLag(prisma: PrismaClient): Promise<Lag> {
   const [lag] = await prisma.$queryRaw<Lag[]>`
-    WITH held AS (
+    WITH oldest_undelivered AS (
       SELECT min(recorded_at) AS since FROM flight_recorder_events
       WHERE order_xid >= pg_snapshot_xmin(pg_current_snapshot())::text::bigint
-    ), open AS (
+    ), oldest_transaction AS (
       SELECT min(began) AS since FROM (
         SELECT xact_start FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid()
         UNION ALL SELECT prepared FROM pg_prepared_xacts) AS transactions(began)
     )
-    SELECT ${millisecondsSince("held.since")} AS "behindMs", ${millisecondsSince("open.since")} AS "oldestTransactionMs"
-    FROM held, open`;
-  if (!lag) throw new Error("Two rows without a condition make one.");
+    SELECT ${millisecondsSince("oldest_undelivered.since")} AS "behindMs",
+      ${millisecondsSince("oldest_transaction.since")} AS "oldestTransactionMs"
+    FROM oldest_undelivered, oldest_transaction`;
+  if (!lag) throw new Error("An aggregate without GROUP BY returned no row.");
   return lag;
 }
 
-function millisecondsSince(moment: string): Prisma.Sql {
+function millisecondsSince(column: string): Prisma.Sql {
   return Prisma.raw(
-    `round(greatest(0, coalesce(extract(epoch FROM clock_timestamp() - ${moment}) * 1000, 0)))::float8`,
+    `round(greatest(0, coalesce(extract(epoch FROM clock_timestamp() - ${column}) * 1000, 0)))::float8`,
   );
 }
 
 /**
- * Makes one look after another tell of a change only.
- * @param onChange hears once when the feed is held back for longer than `longestMs`, and once when that is over.
+ * Makes a check that reports only changes, so that a long lag is logged once and not at every check.
+ * @param maxLagMs milliseconds of lag above which the feed counts as late.
+ * @param onChange called once when the lag exceeds `maxLagMs`, and once when it no longer does.
+ * @returns the check, to be called again and again; it never rejects.
  */
-export function lagWatch(
+export function watchLag(
   prisma: PrismaClient,
-  longestMs: number,
+  maxLagMs: number,
   onChange: (isLate: boolean, lag: Lag) => void,
 ): () => Promise<void> {
   let isLate = false;
   return async () => {
-    // While the database is away nothing is known, and others say that it is.
+    // While the database is away the lag is unknown; other log lines and /health report that.
     const lag = await readLag(prisma).catch(() => undefined);
-    if (!lag || lag.behindMs > longestMs === isLate) return;
+    if (!lag || lag.behindMs > maxLagMs === isLate) return;
     isLate = !isLate;
     onChange(isLate, lag);
   };

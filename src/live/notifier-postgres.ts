@@ -2,21 +2,21 @@ import { Socket } from "node:net";
 import pg from "pg";
 import type { NotifierTransport } from "./notifier.ts";
 
-/** NOTIFY reaches the listeners of its own database only, so the name needs nothing of the database in it. */
+/** NOTIFY reaches listeners of its own database only, so the channel's name need not contain the database's. */
 const CHANNEL = "ai_job_server";
-const CONNECT_MS = 5000;
+const TIMEOUT_MS = 5000;
 
-/** LISTEN and NOTIFY, on a connection of their own: for several servers, without further parts. */
+/** Notify hints over PostgreSQL's LISTEN and NOTIFY, on a connection of its own: several servers need nothing else. */
 export function postgresTransport(databaseUrl: string): NotifierTransport {
   return {
     kind: "postgres",
-    connect: async (received) => {
-      // Made here, so that it can be let go of without a word to a server that may not hear it.
+    connect: async (onHint) => {
+      // Made here, so that `close` can destroy the socket: pg's own `end` waits for a server that may no longer answer.
       const socket = new Socket();
       const client = new pg.Client({
         connectionString: databaseUrl,
-        connectionTimeoutMillis: CONNECT_MS,
-        query_timeout: CONNECT_MS,
+        connectionTimeoutMillis: TIMEOUT_MS,
+        query_timeout: TIMEOUT_MS,
         application_name: "ai-job-server signals",
         stream: () => socket,
       });
@@ -24,24 +24,25 @@ export function postgresTransport(databaseUrl: string): NotifierTransport {
         client.on("error", resolve);
         client.on("end", () => resolve(undefined));
       });
-      client.on("notification", ({ payload }) => received(payload ?? ""));
+      client.on("notification", ({ payload }) => onHint(payload ?? ""));
       try {
         await client.connect();
-        // A hint is not worth a wait for the disk; NOTIFY holds its lock until its commit is done.
+        // A notification need not survive a crash. Without this, its commit would wait for the disk, and NOTIFY holds a
+        // lock of the whole database until its commit is done.
         await client.query(`SET synchronous_commit = off; LISTEN ${CHANNEL}`);
       } catch (error) {
         socket.destroy();
         throw error;
       }
-      // One after the other: a connection is given no query while it has one.
-      let last: Promise<unknown> = Promise.resolve();
-      const inTurn = async (query: string, values: string[] = []): Promise<void> => {
-        last = last.catch(() => undefined).then(() => client.query(query, values));
-        await last;
+      // One query at a time: pg must not be given a query while another one runs on the same client.
+      let previous: Promise<unknown> = Promise.resolve();
+      const runSequentially = async (query: string, values: string[] = []): Promise<void> => {
+        previous = previous.catch(() => undefined).then(() => client.query(query, values));
+        await previous;
       };
       return {
-        send: (sender) => inTurn("SELECT pg_notify($1, $2)", [CHANNEL, sender]),
-        ping: () => inTurn("SELECT 1"),
+        send: (senderId) => runSequentially("SELECT pg_notify($1, $2)", [CHANNEL, senderId]),
+        ping: () => runSequentially("SELECT 1"),
         broken,
         close: () => {
           socket.destroy();

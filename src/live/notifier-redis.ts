@@ -1,19 +1,20 @@
 import { createClient } from "redis";
 import type { NotifierTransport } from "./notifier.ts";
 
-const CONNECT_MS = 5000;
+const CONNECT_TIMEOUT_MS = 5000;
 
 /**
- * Redis pub/sub (Redis 6 or later): for many servers, or so many writes that NOTIFY's lock is felt.
- * @param epoch of the event log: several databases may share one Redis.
+ * Notify hints over Redis pub/sub (Redis 6 or later): for many servers, or so many writes that NOTIFY's lock slows
+ * them.
+ * @param epoch the id of the event log, part of the channel's name because several databases may share one Redis.
  */
 export function redisTransport(redisUrl: string, epoch: string): NotifierTransport {
   const channel = `ai-job-server:${epoch}`;
   return {
     kind: "redis",
-    connect: async (received) => {
-      // It does not connect again by itself: that is done in one place, for every carrier alike.
-      const socket = { reconnectStrategy: false, connectTimeout: CONNECT_MS } as const;
+    connect: async (onHint) => {
+      // The client must not reconnect by itself: CommitNotifier does that, for every transport in the same way.
+      const socket = { reconnectStrategy: false, connectTimeout: CONNECT_TIMEOUT_MS } as const;
       const client = createClient({ url: redisUrl, name: channel, socket });
       const broken = new Promise<unknown>((resolve) => {
         client.on("error", resolve);
@@ -22,19 +23,20 @@ export function redisTransport(redisUrl: string, epoch: string): NotifierTranspo
       const close = () => {
         if (client.isOpen) client.destroy();
       };
-      const late = setTimeout(close, CONNECT_MS);
+      // `connectTimeout` covers the socket only; this timer also covers a server that accepts and then says nothing.
+      const timer = setTimeout(close, CONNECT_TIMEOUT_MS);
       try {
         await client.connect();
-        await client.subscribe(channel, received);
+        await client.subscribe(channel, onHint);
       } catch (error) {
         close();
         throw error;
       } finally {
-        clearTimeout(late);
+        clearTimeout(timer);
       }
       return {
-        send: async (sender) => {
-          await client.publish(channel, sender);
+        send: async (senderId) => {
+          await client.publish(channel, senderId);
         },
         ping: async () => {
           await client.ping();

@@ -1,33 +1,37 @@
 import type { LogPosition } from "../log/cursor.ts";
 import { type FeedItem, isInScope, type Subscriber } from "./subscriber.ts";
 
-/** Everybody who listens, found by what they listen to: an event costs nothing for those whom it does not concern. */
+/** All live subscribers, indexed by the job or workspace they follow, so that an event costs nothing for the others. */
 export class SubscriberRegistry {
-  readonly #all = new Set<Subscriber>();
-  /** By job, or by workspace for those that follow all of its jobs. */
+  readonly #subscribers = new Set<Subscriber>();
+  /** By job id, or by workspace id for subscribers that follow all jobs of a workspace. */
   readonly #byKey = new Map<string, Set<Subscriber>>();
 
+  /** The number of subscribers. */
   get size(): number {
-    return this.#all.size;
+    return this.#subscribers.size;
   }
 
   add(subscriber: Subscriber): void {
-    this.#all.add(subscriber);
+    this.#subscribers.add(subscriber);
     const key = keyOf(subscriber);
-    const others = this.#byKey.get(key);
-    if (others) others.add(subscriber);
+    const withSameKey = this.#byKey.get(key);
+    if (withSameKey) withSameKey.add(subscriber);
     else this.#byKey.set(key, new Set([subscriber]));
   }
 
   remove(subscriber: Subscriber): void {
-    this.#all.delete(subscriber);
+    this.#subscribers.delete(subscriber);
     const key = keyOf(subscriber);
-    const others = this.#byKey.get(key);
-    others?.delete(subscriber);
-    if (others?.size === 0) this.#byKey.delete(key);
+    const withSameKey = this.#byKey.get(key);
+    withSameKey?.delete(subscriber);
+    if (withSameKey?.size === 0) this.#byKey.delete(key);
   }
 
-  /** Offers a batch to everybody whom it concerns. @param from where the batch begins. */
+  /**
+   * Offers each item of a batch to the subscribers whose scope it is in.
+   * @param from the position after which the batch was read.
+   */
   publish(items: readonly FeedItem[], from: LogPosition): void {
     for (const item of items) {
       for (const key of [item.event.jobId, item.event.workspaceId]) {
@@ -38,13 +42,14 @@ export class SubscriberRegistry {
     }
   }
 
-  /** Takes from everybody what has waited for too long. */
-  evictOlderThan(oldestKept: number): void {
-    for (const subscriber of this.#all) subscriber.evictOlderThan(oldestKept);
+  /** Evicts waiting items of older batches from the queue of every subscriber. */
+  evictOlderThan(minBatchNumber: number): void {
+    for (const subscriber of this.#subscribers) subscriber.evictOlderThan(minBatchNumber);
   }
 
+  /** Ends every subscriber. */
   end(): void {
-    for (const subscriber of this.#all) subscriber.end();
+    for (const subscriber of this.#subscribers) subscriber.end();
   }
 }
 

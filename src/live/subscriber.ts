@@ -2,15 +2,15 @@ import type { ScopedId } from "../db/batched-read.ts";
 import { comparePositions, type LogPosition } from "../log/cursor.ts";
 import type { LoggedEvent } from "../log/read.ts";
 
-/** Events that were read together; what is loaded for one of them may be loaded for all. */
+/** Events that one read brought; rows that one of them needs can be loaded for all of them in one query. */
 export interface FeedBatch {
-  /** How many events this feed had read before it. */
+  /** The number of events that the feed had read before this batch; grows from batch to batch. */
   readonly number: number;
-  /** The jobs that they are about. */
+  /** The jobs of these events, each once. */
   readonly jobs: readonly ScopedId[];
 }
 
-/** An event of the log, read once and shared by every subscriber. */
+/** An event with its batch. One object is shared by all subscribers. */
 export interface FeedItem extends LoggedEvent {
   readonly batch: FeedBatch;
 }
@@ -18,109 +18,144 @@ export interface FeedItem extends LoggedEvent {
 /** Which part of the log a subscriber follows. */
 export interface FeedScope {
   readonly workspaceId: string;
-  /** One job; every job of the workspace where it is left out. */
+  /** One job; left out, every job of the workspace. */
   readonly jobId?: string;
-  /** Asked for each event of the rest; what it refuses is passed over. */
-  readonly wants?: (item: FeedItem) => boolean;
+  /** A filter over the remaining events; left out, every one matches. */
+  readonly matches?: (item: FeedItem) => boolean;
 }
 
 /** Whether a subscriber of this scope gets the item. */
-export function isInScope({ workspaceId, jobId, wants }: FeedScope, item: FeedItem): boolean {
+export function isInScope({ workspaceId, jobId, matches }: FeedScope, item: FeedItem): boolean {
   const { event } = item;
-  return event.workspaceId === workspaceId && (jobId === undefined || event.jobId === jobId) && (wants?.(item) ?? true);
+  if (event.workspaceId !== workspaceId || (jobId !== undefined && event.jobId !== jobId)) return false;
+  return matches?.(item) ?? true;
 }
 
-/** A page of the log. */
+/** A page of the log, cut down to one scope. */
 export interface LogPage {
   readonly items: readonly FeedItem[];
-  /** The place that it reaches to. */
+  /**
+   * The position up to which the log was read; events of other scopes may lie between the last item and this position.
+   */
   readonly end: LogPosition;
 }
 
-interface Source {
+/** What a subscriber needs from its feed. */
+interface LogSource {
   /**
-   * What of the log lies between two places and in the subscriber's scope, for one that fell behind or came back;
-   * undefined where it has left before that was read.
+   * Reads one page of the subscriber's items after one position, up to and including another, in log order; undefined
+   * if the subscriber ended before the page was read.
+   * @throws CursorExpiredError if events after `after` are no longer kept.
    */
   readonly read: (after: LogPosition, upTo: LogPosition) => Promise<LogPage | undefined>;
-  readonly left: () => void;
+  /** Called once, when the subscriber ends. */
+  readonly onEnd: () => void;
 }
 
-/** One subscriber's way through the log: every item of its scope once, in order. */
+/**
+ * One live subscription: delivers every item of its scope once, in log order, from its position on (section 10).
+ *
+ * Items come from two sources. The feed offers new items, which wait in the queue. What lies between the subscriber's
+ * position and the start of the queue is read from the log, page by page, into the backlog; that happens after
+ * resuming from a cursor, and after a pause so long that the queue was evicted.
+ */
 export class Subscriber implements AsyncIterableIterator<FeedItem, undefined> {
   readonly scope: FeedScope;
-  readonly #source: Source;
-  /** Read from the log by itself, and where that reading reached to. */
+  readonly #source: LogSource;
+  /** Items that this subscriber read from the log, and the position up to which it has read. */
   #backlog: FeedItem[] = [];
-  #readTo: LogPosition | undefined;
-  /** Handed out by the feed, after `#liveFrom`. */
+  #backlogEnd: LogPosition | undefined;
+  /** Items that the feed offered, all after `#queueStart`. */
   #queue: FeedItem[] = [];
-  /** After the last item that was given out, or passed over. */
+  /** The position of the last item that was delivered or skipped. */
   #position: LogPosition;
-  /** Up to here the log has to be read; the queue holds what comes after. */
-  #liveFrom: LogPosition;
-  /** Nobody has asked since it fell behind: nothing is kept for it but its place. */
-  #asleep = false;
-  #ended = false;
+  /** The queue has every item after this position; items up to it must be read from the log. */
+  #queueStart: LogPosition;
+  /**
+   * Whether the queue was evicted and the client has not asked for an item since. Until then the feed queues nothing
+   * here and only moves `#queueStart`, so that a client that stopped reading takes no memory.
+   */
+  #isPaused = false;
+  #hasEnded = false;
   #failure: Error | undefined;
-  #arrived: (() => void) | undefined;
+  /** Ends the wait for an item; undefined while `next` is not waiting. */
+  #wake: (() => void) | undefined;
 
-  constructor(scope: FeedScope, liveFrom: LogPosition, from: LogPosition | undefined, source: Source) {
+  /**
+   * @param queueStart the position of the feed: it will offer every item after this position.
+   * @param from the position to deliver from; left out, `queueStart`.
+   */
+  constructor(scope: FeedScope, queueStart: LogPosition, from: LogPosition | undefined, source: LogSource) {
     this.scope = scope;
-    this.#liveFrom = liveFrom;
-    this.#position = from ?? liveFrom;
+    this.#queueStart = queueStart;
+    this.#position = from ?? queueStart;
     this.#source = source;
   }
 
-  /** After the last item that was given out, or passed over; at first, where the live stream was when it joined. */
+  /**
+   * The position of the last item that was delivered or skipped; at first, the position that the subscription began at.
+   */
   get position(): LogPosition {
     return this.#position;
   }
 
-  get ended(): boolean {
-    return this.#ended;
+  /** Whether the subscription is over, so that `next` returns no further item. */
+  get hasEnded(): boolean {
+    return this.#hasEnded;
   }
 
-  /** Passes over everything up to this place: a snapshot holds it. */
+  /** Skips every item up to and including this position, because a snapshot already contains it; never moves back. */
   skipTo(position: LogPosition): void {
     if (comparePositions(position, this.#position) > 0) this.#position = position;
   }
 
   /**
-   * Called by the feed with each item of its scope.
-   * @param from where the item's batch begins: between there and the item is nothing of this scope that was not offered.
+   * Called by the feed with each new item of this scope.
+   * @param from the position after which the item's batch was read. Every item of this scope between there and this
+   * item was offered before.
    */
   offer(item: FeedItem, from: LogPosition): void {
-    if (this.#asleep) {
-      this.#liveFrom = item.event;
+    if (this.#isPaused) {
+      this.#queueStart = item.event;
       return;
     }
+    // Nothing waits, so everything of this scope up to `from` was delivered. Moving on keeps the position recent: after
+    // an eviction or a reconnect, a subscriber of few events would otherwise read a long part of the log in vain.
     if (this.#queue.length === 0 && this.#backlog.length === 0 && !this.#isBehind()) this.skipTo(from);
     this.#queue.push(item);
-    this.#arrived?.();
+    this.#wake?.();
   }
 
-  /** Lets go of what has waited for longer than since this batch: it is in the log, and is read there when it is asked for. */
-  evictOlderThan(oldestKept: number): void {
-    const isOld = (oldest: FeedItem | undefined) => oldest !== undefined && oldest.batch.number < oldestKept;
+  /**
+   * Drops waiting items if the oldest one is from a batch before `minBatchNumber`. They are read from the log again
+   * when the client asks for the next item.
+   */
+  evictOlderThan(minBatchNumber: number): void {
+    const isOld = (item: FeedItem | undefined) => item !== undefined && item.batch.number < minBatchNumber;
     const isBacklogOld = isOld(this.#backlog[0]);
     if (!isBacklogOld && !isOld(this.#queue[0])) return;
-    this.#liveFrom = this.#queue.at(-1)?.event ?? this.#liveFrom;
+    this.#queueStart = this.#queue.at(-1)?.event ?? this.#queueStart;
     this.#queue = [];
-    this.#asleep = true;
-    // A page that it has just read is its own, and small: only what waits behind it may be old.
+    this.#isPaused = true;
+    // A page that was read recently is small, and stays: only the queue behind it is dropped.
     if (!isBacklogOld) return;
     this.#backlog = [];
-    this.#readTo = undefined;
+    this.#backlogEnd = undefined;
   }
 
+  /**
+   * The next item, as soon as there is one; done after `end`. Calls must not overlap.
+   * @throws CursorExpiredError if events that were not delivered yet are no longer kept.
+   * @throws the failure that `end` was called with, once.
+   */
   async next(): Promise<IteratorResult<FeedItem, undefined>> {
-    while (!this.#ended) {
+    while (!this.#hasEnded) {
       await this.#catchUp();
-      // Taken and passed in one go: what the feed offers meanwhile is judged by the place after it.
+      // The item is taken and the position moved without an `await` in between: otherwise an `offer` in that moment
+      // would see neither of them, find nothing waiting, and skip the item.
       const item = this.#backlog.shift() ?? this.#queue.shift();
       if (item === undefined) {
-        await this.#arrival();
+        await this.#waitForItem();
       } else if (comparePositions(item.event, this.#position) > 0) {
         this.#position = item.event;
         return { value: item, done: false };
@@ -132,53 +167,53 @@ export class Subscriber implements AsyncIterableIterator<FeedItem, undefined> {
     return { value: undefined, done: true };
   }
 
-  /** Reads the log while it is behind and has nothing of it left to give. */
+  /** Fills an empty backlog from the log, until it has an item or the subscriber has reached the start of the queue. */
   async #catchUp(): Promise<void> {
     while (this.#backlog.length === 0) {
-      // Each time: it may have fallen behind while it was reading.
-      this.#asleep = false;
-      if (this.#readTo) this.skipTo(this.#readTo);
-      this.#readTo = undefined;
-      if (this.#ended || !this.#isBehind()) return;
-      const page = await this.#source.read(this.#position, this.#liveFrom);
-      // It may have ended meanwhile, and its place stays after what it gave: it goes on from there elsewhere.
-      if (!page || this.#ended) return;
+      // In every round, because the queue may have been evicted again during the read.
+      this.#isPaused = false;
+      if (this.#backlogEnd) this.skipTo(this.#backlogEnd);
+      this.#backlogEnd = undefined;
+      if (this.#hasEnded || !this.#isBehind()) return;
+      const page = await this.#source.read(this.#position, this.#queueStart);
+      // If the subscriber has ended, its position must stay at the last delivered item: the client resumes from there.
+      if (!page || this.#hasEnded) return;
       this.#backlog = [...page.items];
-      this.#readTo = page.end;
+      this.#backlogEnd = page.end;
     }
   }
 
-  /** Settles when there may be something; at once where it came while the log was being read. */
-  async #arrival(): Promise<void> {
-    if (this.#ended || this.#isBehind() || this.#queue.length > 0) return;
+  /** Resolves when there may be an item; at once if one came while the log was being read. */
+  async #waitForItem(): Promise<void> {
+    if (this.#hasEnded || this.#isBehind() || this.#queue.length > 0) return;
     await new Promise<void>((resolve) => {
-      this.#arrived = resolve;
+      this.#wake = resolve;
     });
-    this.#arrived = undefined;
+    this.#wake = undefined;
   }
 
   #isBehind(): boolean {
-    return comparePositions(this.#position, this.#liveFrom) < 0;
+    return comparePositions(this.#position, this.#queueStart) < 0;
   }
 
-  /** The client has gone: nothing of this subscriber stays behind. */
+  /** Ends the subscription because the client has gone. */
   async return(): Promise<IteratorResult<FeedItem, undefined>> {
     this.end();
     return { value: undefined, done: true };
   }
 
   /**
-   * Ends the stream after what has been given out.
-   * @param failure what the next item is instead, where it must not go on.
+   * Ends the subscription and drops waiting items. Later calls do nothing.
+   * @param failure the error that `next` throws instead of ending normally, for example because a right was withdrawn.
    */
   end(failure?: Error): void {
-    if (this.#ended) return;
-    this.#ended = true;
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
     this.#failure = failure;
     this.#queue = [];
     this.#backlog = [];
-    this.#source.left();
-    this.#arrived?.();
+    this.#source.onEnd();
+    this.#wake?.();
   }
 
   [Symbol.asyncIterator](): this {

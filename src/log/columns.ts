@@ -3,15 +3,18 @@ import type { JobField } from "../db/job-columns.ts";
 import { forEachMetric } from "../db/metrics.ts";
 import { isEnumField, snakeCase } from "../db/rows.ts";
 
-/** The columns of an event, described once. */
+/** Where each column of an event comes from, described once for every statement that writes events. */
 
 type EventField = Prisma.FlightRecorderEventScalarFieldEnum;
 
-/** Either the event has it from the job's row after the change, out of that column, or it is its own, of that type. */
+/**
+ * An event column is either copied from a column of the job's row after the change (`ofJob`), or it is the event's own,
+ * with this SQL type (`type`).
+ */
 type EventColumn = { readonly ofJob: JobField } | { readonly type: string };
 
-/** A column of the Prisma model that is missing here does not compile. */
-const DESCRIPTION = {
+/** `satisfies` makes a column of the Prisma model that is missing here a compile error. */
+const COLUMN_SOURCES = {
   eventId: { type: "uuid" },
   jobId: { ofJob: "jobId" },
   version: { ofJob: "version" },
@@ -33,43 +36,46 @@ const DESCRIPTION = {
   hash: { ofJob: "chainHash" },
 } as const satisfies Record<EventField, EventColumn>;
 
-/** A column that the job's row does not say. */
+/** A column that is not copied from the job's row. */
 export type OwnEventField = {
-  [Field in EventField]: (typeof DESCRIPTION)[Field] extends { type: string } ? Field : never;
+  [Field in EventField]: (typeof COLUMN_SOURCES)[Field] extends { type: string } ? Field : never;
 }[EventField];
 
 const EVENT_FIELDS: readonly EventField[] = Object.values(Prisma.FlightRecorderEventScalarFieldEnum);
 
 function columnOf(field: EventField): EventColumn {
-  return DESCRIPTION[field];
+  return COLUMN_SOURCES[field];
 }
 
-function isOwn(field: EventField): field is OwnEventField {
+function isOwnField(field: EventField): field is OwnEventField {
   return "type" in columnOf(field);
 }
 
-/** Beside a job's row the event's own columns need names of their own: both have a `workflow_run_id`. */
-function ownName(field: OwnEventField): string {
+/** The prefix keeps the event's own columns apart from the job's in one row: both tables have a `workflow_run_id`. */
+function ownColumnName(field: OwnEventField): string {
   return `event_${snakeCase(field)}`;
 }
 
-/** The event's own columns, by the names that they have beside a job's row. */
-export const OWN_EVENT_COLUMNS = EVENT_FIELDS.filter(isOwn).map((field) => ({
+/** The event's own columns, with the names that they have in a row beside the job's columns. */
+export const OWN_EVENT_COLUMNS = EVENT_FIELDS.filter(isOwnField).map((field) => ({
   field,
-  column: ownName(field),
+  column: ownColumnName(field),
   isEnum: isEnumField(field),
 }));
 
-/** Those columns as a `json_to_recordset` declares them, such as `event_type "RecorderEventType"`. */
+/** The same columns as declarations for `json_to_recordset`, such as `event_type "RecorderEventType"`. */
 export const OWN_EVENT_DECLARATIONS: readonly string[] = OWN_EVENT_COLUMNS.map(
-  ({ field, column }) => `${column} ${DESCRIPTION[field].type}`,
+  ({ field, column }) => `${column} ${COLUMN_SOURCES[field].type}`,
 );
 
-/** What is inserted into the log for a job's row that has the event's own columns beside it. */
+/**
+ * For each column of an event, the column that its value is inserted from, in a row that has the job's columns and the
+ * event's own columns side by side.
+ */
 export const EVENT_OF_ROW: readonly { readonly column: string; readonly from: string }[] = EVENT_FIELDS.map((field) => {
   const column = columnOf(field);
   return {
     column: snakeCase(field),
-    from: isOwn(field) ? ownName(field) : snakeCase("ofJob" in column ? column.ofJob : field),
+    from: isOwnField(field) ? ownColumnName(field) : snakeCase("ofJob" in column ? column.ofJob : field),
   };
 });

@@ -1,57 +1,74 @@
 import { asUuid } from "../uuid.ts";
 
-/** A place in the event log: after the event that the triple names (section 4). */
+/** A position in the event log: right after the event that the triple identifies (section 4, order of the log). */
 export interface LogPosition {
   readonly orderXid: bigint;
   readonly jobId: string;
   readonly version: number;
 }
 
-/** Places beyond its own that one cursor holds, at most: so many snapshots does a subscription begin with. */
+/**
+ * The most positions that one cursor can carry beside its own; so also the most snapshots that a subscription begins
+ * with.
+ */
 export const MAX_DELIVERED_AHEAD = 100;
-/** Bytes of one of them: transaction id, job and version. */
-const HELD_BYTES = 28;
+/** The bytes of one packed position: order_xid (8), job id (16), version (4). */
+const POSITION_BYTES = 28;
 
-/** What a cursor says. */
+/** The content of a cursor. */
 export interface DecodedCursor {
+  /** The id of the log that the cursor belongs to. */
   readonly epoch: string;
   readonly position: LogPosition;
-  /** Of jobs that were told as they were beyond the position: what comes up to there has been told. */
+  /**
+   * For jobs whose snapshots were newer than `position`: the position of each snapshot. The client has what happened to
+   * that job up to there, so it must not be delivered again.
+   */
   readonly deliveredAhead?: readonly LogPosition[];
 }
 
-const VERSION = "1";
+const FORMAT_VERSION = "1";
 
-/** The opaque text that a client keeps: the format's version, the log it is of, and the triple; then what is held. */
-export function encodeCursor(epoch: string, position: LogPosition, held: readonly LogPosition[] = []): string {
-  const parts = [VERSION, epoch, position.orderXid, position.jobId, position.version];
-  const place = Buffer.from(parts.join(" ")).toString("base64url");
-  return held.length === 0 ? place : `${place}.${Buffer.concat(held.map(pack)).toString("base64url")}`;
+/**
+ * Encodes a cursor as section 9 describes it: base64url of the format's version, the epoch and the position; then, if
+ * there are any, a dot and the packed positions of `deliveredAhead`.
+ */
+export function encodeCursor(
+  epoch: string,
+  position: LogPosition,
+  deliveredAhead: readonly LogPosition[] = [],
+): string {
+  const parts = [FORMAT_VERSION, epoch, position.orderXid, position.jobId, position.version];
+  const encodedPosition = Buffer.from(parts.join(" ")).toString("base64url");
+  return deliveredAhead.length === 0
+    ? encodedPosition
+    : `${encodedPosition}.${Buffer.concat(deliveredAhead.map(pack)).toString("base64url")}`;
 }
 
-/** What a cursor says; undefined where the text is no cursor of this server's. */
+/** Decodes a cursor; undefined if the text is not a cursor that `encodeCursor` wrote. */
 export function decodeCursor(cursor: string): DecodedCursor | undefined {
-  const [place = "", packed = ""] = cursor.split(".", 2);
-  const [format, epoch = "", xid = "", jobId = "", version = "", ...rest] = Buffer.from(place, "base64url")
+  const [encodedPosition = "", encodedAhead = ""] = cursor.split(".", 2);
+  const [format, epoch = "", xid = "", jobId = "", version = "", ...rest] = Buffer.from(encodedPosition, "base64url")
     .toString("utf8")
     .split(" ");
-  const wellFormed =
-    format === VERSION &&
+  const isWellFormed =
+    format === FORMAT_VERSION &&
     rest.length === 0 &&
     asUuid(epoch) === epoch &&
     asUuid(jobId) === jobId &&
     /^\d{1,18}$/.test(xid) &&
     /^\d{1,9}$/.test(version);
-  if (!wellFormed) return undefined;
+  if (!isWellFormed) return undefined;
   const position = { orderXid: BigInt(xid), jobId, version: Number(version) };
-  const held = unpack(Buffer.from(packed, "base64url"));
-  // Base64 is read generously: what does not come out as it went in was not written here.
-  if (held.length > MAX_DELIVERED_AHEAD || encodeCursor(epoch, position, held) !== cursor) return undefined;
-  return { epoch, position, ...(held.length === 0 ? {} : { deliveredAhead: held }) };
+  const deliveredAhead = unpack(Buffer.from(encodedAhead, "base64url"));
+  // Node's base64 decoder accepts many spellings of the same bytes. Only the one that is encoded here is a cursor.
+  if (deliveredAhead.length > MAX_DELIVERED_AHEAD || encodeCursor(epoch, position, deliveredAhead) !== cursor)
+    return undefined;
+  return { epoch, position, ...(deliveredAhead.length === 0 ? {} : { deliveredAhead }) };
 }
 
 function pack({ orderXid, jobId, version }: LogPosition): Buffer {
-  const bytes = Buffer.alloc(HELD_BYTES);
+  const bytes = Buffer.alloc(POSITION_BYTES);
   bytes.writeBigUInt64BE(orderXid);
   bytes.write(jobId.replaceAll("-", ""), 8, "hex");
   bytes.writeUInt32BE(version, 24);
@@ -59,14 +76,14 @@ function pack({ orderXid, jobId, version }: LogPosition): Buffer {
 }
 
 function unpack(bytes: Buffer): LogPosition[] {
-  return Array.from({ length: Math.floor(bytes.length / HELD_BYTES) }, (_, index) => {
-    const one = bytes.subarray(index * HELD_BYTES, (index + 1) * HELD_BYTES);
-    const jobId = one.toString("hex", 8, 24).replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
-    return { orderXid: one.readBigUInt64BE(), jobId, version: one.readUInt32BE(24) };
+  return Array.from({ length: Math.floor(bytes.length / POSITION_BYTES) }, (_, index) => {
+    const packed = bytes.subarray(index * POSITION_BYTES, (index + 1) * POSITION_BYTES);
+    const jobId = packed.toString("hex", 8, 24).replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+    return { orderXid: packed.readBigUInt64BE(), jobId, version: packed.readUInt32BE(24) };
   });
 }
 
-/** The log's own order: negative where `a` comes before `b`. */
+/** Compares positions in log order: negative if `a` comes before `b`, 0 if they are equal, positive otherwise. */
 export function comparePositions(a: LogPosition, b: LogPosition): number {
   if (a.orderXid !== b.orderXid) return a.orderXid < b.orderXid ? -1 : 1;
   if (a.jobId !== b.jobId) return a.jobId < b.jobId ? -1 : 1;

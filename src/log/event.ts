@@ -7,12 +7,14 @@ import { type DbEnum, toDbEnum } from "../db/rows.ts";
 import { CHAIN_START } from "./hash.ts";
 import { type Json, redactObject } from "./redact.ts";
 
-/** What a security event tells (section 5). The trigger names the pattern and the place, never the content. */
+/**
+ * The payload of a security event (section 5). The trigger names the pattern and where it matched, never the content.
+ */
 export type ViolationPayload = {
   readonly violation_type: DbEnum<ViolationType>;
   readonly description: string;
   readonly source_id: string | null;
-  /** The job in which it was found, where this one was poisoned as a descendant of it. */
+  /** For a job that was poisoned as a descendant: the job in which the violation was found. */
   readonly source_job_id?: string;
   readonly trigger: string;
   readonly guard_name: string;
@@ -29,7 +31,7 @@ type StepPayload = {
   readonly error_message: string | null;
 };
 
-/** Every sort of event with its payload. Adding one is a value of RecorderEventType and a line here. */
+/** Every event type with its payload (section 9). A new type needs a value of RecorderEventType and a member here. */
 export type EventContent =
   | { readonly type: "JOB_SUBMITTED"; readonly payload: { readonly [key: string]: Json } }
   | { readonly type: "STATE_CHANGED"; readonly payload: { readonly reason: string; readonly [key: string]: Json } }
@@ -60,24 +62,28 @@ export type EventContent =
       };
     };
 
-/** Who did it: a person, a worker, or the engine itself (section 11). */
+/** Who made a change: a person, a worker, or the server itself (section 9). */
 export interface Actor {
   readonly actor: RecorderActor;
   readonly actorId: string;
 }
 
+/** The server itself, as the actor of what it decides without a person or a worker. */
 export const ENGINE: Actor = { actor: "SYSTEM", actorId: "workflow-engine" };
 
-/** An event as the code that decided on a change writes it; the recorder adds the rest. */
+/** An event as a command describes it; the remaining columns are added when the new version is written. */
 export type EventDraft = EventContent & {
   readonly by: Actor;
-  /** The run it is about; the job's latest run where this is left out. */
+  /** The run that the event is about; left out, the job's latest run. */
   readonly workflowRunId?: string | null;
   /** The capability check that allowed, or denied, this change. */
   readonly capabilityId?: string;
 };
 
-/** The event of a capability check that failed (section 8). */
+/**
+ * @returns the event of a capability check that failed (section 8).
+ * @param checkedAt the step that made the check.
+ */
 export function capabilityDenial(
   job: { readonly capabilityProfileId: string },
   capability: string,
@@ -96,31 +102,38 @@ export function capabilityDenial(
   };
 }
 
-/** How a change of state reads in a payload: `running -> poisoned`. */
+/** @returns a change of state as payloads show it: `running -> poisoned`. */
 export function transitionText(from: JobState, to: JobState): string {
   return `${toDbEnum(from)} -> ${toDbEnum(to)}`;
 }
 
-/** What an event has from its job as the change leaves it. */
+/** The fields that an event copies from its job as it is after the change. */
 export type JobOfEvent = Pick<
   AiJob,
   "jobId" | "version" | "workspaceId" | "traceId" | "workflowRunId" | "state" | MetricName
 >;
 
-/** @returns the event of a version of a job, without its hash. */
+/**
+ * Builds the event of one version of a job.
+ * @param after the job as the change leaves it.
+ * @param before the job before the change; undefined for its first version.
+ * @param recording the event's `orderXid` (section 4, order of the log) and the time of the change.
+ * @returns the event with its payload redacted, and with an empty `hash`: the caller computes it.
+ */
 export function eventOf(
   after: JobOfEvent,
   before: Pick<AiJob, "state" | "chainHash"> | undefined,
   draft: EventDraft,
-  place: Pick<FlightRecorderEvent, "orderXid" | "recordedAt">,
+  recording: Pick<FlightRecorderEvent, "orderXid" | "recordedAt">,
 ): FlightRecorderEvent {
-  // Metrics are added to a literal: one that begins with a spread takes a hundred times as long to make.
+  // `withMetrics` adds the metrics to an object literal: a literal that begins with a spread takes a hundred times as
+  // long.
   return withMetrics(
     {
       eventId: uuidv7(),
       jobId: after.jobId,
       version: after.version,
-      orderXid: place.orderXid,
+      orderXid: recording.orderXid,
       workspaceId: after.workspaceId,
       traceId: after.traceId,
       workflowRunId: draft.workflowRunId === undefined ? after.workflowRunId : draft.workflowRunId,
@@ -131,7 +144,7 @@ export function eventOf(
       previousState: before?.state ?? null,
       capabilityId: draft.capabilityId ?? null,
       payload: redactObject(draft.payload),
-      recordedAt: place.recordedAt,
+      recordedAt: recording.recordedAt,
       prevHash: before?.chainHash ?? CHAIN_START,
       hash: "",
     },

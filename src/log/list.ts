@@ -4,9 +4,9 @@ import { RecorderEventType } from "../db/generated/client/enums.ts";
 import { EVENT_COLUMNS, toDbEnum } from "../db/rows.ts";
 import { type Slice, sliceClauses } from "../db/slice.ts";
 
-/** Reads of events as lists that clients page through; read.ts reads the log in its own order, for the feed. */
+/** Lists of events for clients that page through them. read.ts reads the log in log order, for the feed. */
 
-/** Which events: every condition that is given must hold. */
+/** A filter for events: all conditions that are set must hold. */
 export interface EventFilter {
   readonly jobId?: string | null | undefined;
   readonly traceId?: string | null | undefined;
@@ -15,14 +15,17 @@ export interface EventFilter {
   readonly recordedBefore?: Date | null | undefined;
 }
 
-/** Where an event stands in the list: newest first. */
+/** The sort key of an event in the list. */
 export interface EventKey {
   readonly recordedAt: Date;
   readonly jobId: string;
   readonly version: number;
 }
 
-/** Events that match, newest first. Each type that is asked for is a walk of its own along the index that it leads. */
+/**
+ * Lists a page of a workspace's events that match, newest first. Each event type is scanned separately, because the
+ * index begins with the type: every scan then stops after `limit` rows, instead of reading all events to sort them.
+ */
 export function listEvents(
   prisma: PrismaClient,
   workspaceId: string,
@@ -42,17 +45,17 @@ export function listEvents(
     ...(recordedBefore == null ? [] : [Prisma.sql`recorded_at < ${recordedBefore}`]),
   ];
   const where = Prisma.join(conditions, " AND ");
-  // Without the set, events of a type that is named twice would be listed twice.
+  // The set removes repeated types, whose events would otherwise be listed twice.
   const types = [...new Set(filter.types ?? Object.values(RecorderEventType))].map((type) => toDbEnum(type));
   return prisma.$queryRaw<FlightRecorderEvent[]>`
     SELECT ${EVENT_COLUMNS} FROM (
-      SELECT one.* FROM unnest(${types}::text[]::"RecorderEventType"[]) AS wanted,
-        LATERAL (SELECT * FROM flight_recorder_events WHERE type = wanted AND ${where} ${order}) AS one
+      SELECT newest_of_type.* FROM unnest(${types}::text[]::"RecorderEventType"[]) AS wanted_type,
+        LATERAL (SELECT * FROM flight_recorder_events WHERE type = wanted_type AND ${where} ${order}) AS newest_of_type
     ) AS event ${order}`;
 }
 
-/** Part of the events of several jobs, those of a job in the order of their versions. */
-export function listEventsOf(
+/** Lists one page of events for each of several jobs; the events of a job are in the order of their versions. */
+export function listEventsOfJobs(
   prisma: PrismaClient,
   jobs: readonly ScopedId[],
   slice: Slice<number>,

@@ -7,48 +7,60 @@ import type { LogPosition } from "./cursor.ts";
 
 /** Reads of the event log in its own order (section 4). */
 
-/** Events that one read brings at most: for everybody, and for one subscriber, of which there may be thousands. */
+/** The most events that one read of the feed returns. */
 export const FEED_PAGE_SIZE = 500;
+/** The most events that one subscriber reads at once: thousands of them may each have a page in memory. */
 export const CATCH_UP_PAGE_SIZE = 100;
 
-/** Where the log is at a moment. */
+/** The log's boundaries at one moment (section 4). */
 export interface LogState {
-  /** Which log it is. */
+  /** The id of the log (section 10). */
   readonly epoch: string;
-  /** From here on it is whole: what lay before has left by retention. */
+  /** All events after this position are kept; earlier ones may have been removed by retention. */
   readonly start: LogPosition;
-  /** Below here every event has committed. */
+  /** Every transaction below this position has ended, so no event can appear there any more. */
   readonly watermark: LogPosition;
-  /** No event that there is lies here, or later. */
+  /** Every existing event is before this position. */
   readonly end: LogPosition;
 }
 
+/** Reads the log's epoch and boundaries in one statement, and so of one snapshot. */
 export async function readLogState(prisma: PrismaClient): Promise<LogState> {
-  const [row] = await prisma.$queryRaw<{ epoch: string; kept: bigint; oldest: bigint; newest: bigint }[]>`
-    SELECT epoch::text AS epoch, kept_from AS kept, pg_snapshot_xmin(s)::text::bigint AS oldest,
-      pg_snapshot_xmax(s)::text::bigint AS newest
+  const [row] = await prisma.$queryRaw<{ epoch: string; keptFrom: bigint; xmin: bigint; xmax: bigint }[]>`
+    SELECT epoch::text AS epoch, kept_from AS "keptFrom", pg_snapshot_xmin(s)::text::bigint AS xmin,
+      pg_snapshot_xmax(s)::text::bigint AS xmax
     FROM event_log, pg_current_snapshot() AS s`;
   if (!row) throw new Error("The database has no event log.");
-  const { epoch, kept, oldest, newest } = row;
-  return { epoch, start: before(kept), watermark: before(oldest), end: before(newest) };
+  const { epoch, keptFrom, xmin, xmax } = row;
+  return { epoch, start: positionBefore(keptFrom), watermark: positionBefore(xmin), end: positionBefore(xmax) };
 }
 
-/** The place before every event of the transactions with this id. */
-function before(orderXid: bigint): LogPosition {
+/** The position before every event with this `order_xid`. */
+function positionBefore(orderXid: bigint): LogPosition {
   return { orderXid, jobId: NIL_UUID, version: 0 };
 }
 
-/** What has come after a place, as far as no transaction that is still open can add anything to it. */
+/**
+ * Reads events after a position and below the watermark, in log order, at most FEED_PAGE_SIZE. Above the watermark an
+ * open transaction may still add events, and a reader that had gone past them would never see them (section 4).
+ */
 export async function readNewEvents(prisma: PrismaClient, after: LogPosition): Promise<readonly LoggedEvent[]> {
   return (await prisma.$queryRaw<EventRow[]>(selectNewEvents(after))).map(toLoggedEvent);
 }
 
-/** The statement of that. */
+/** The statement of `readNewEvents`; its rows are for `toLoggedEvent`. */
 export function selectNewEvents(after: LogPosition): Prisma.Sql {
-  return events(after, Prisma.sql`order_xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint`, FEED_PAGE_SIZE);
+  return selectEvents(
+    after,
+    Prisma.sql`order_xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint`,
+    FEED_PAGE_SIZE,
+  );
 }
 
-/** What lies between two places, the second one included, of a workspace or of one job. */
+/**
+ * Reads events of a workspace, or of one of its jobs, after one position and up to and including another, in log order;
+ * at most CATCH_UP_PAGE_SIZE. The caller makes sure that `upTo` is not above the watermark.
+ */
 export async function readEventsBetween(
   prisma: PrismaClient,
   { workspaceId, jobId }: { readonly workspaceId: string; readonly jobId?: string },
@@ -57,28 +69,29 @@ export async function readEventsBetween(
 ): Promise<readonly LoggedEvent[]> {
   const bound = Prisma.sql`(order_xid, job_id, version) <= (${upTo.orderXid}, ${upTo.jobId}::uuid, ${upTo.version})`;
   const job = jobId === undefined ? Prisma.empty : Prisma.sql`AND job_id = ${jobId}::uuid`;
-  const which = Prisma.sql`${bound} AND workspace_id = ${workspaceId}::uuid ${job}`;
-  return (await prisma.$queryRaw<EventRow[]>(events(after, which, CATCH_UP_PAGE_SIZE))).map(toLoggedEvent);
+  const condition = Prisma.sql`${bound} AND workspace_id = ${workspaceId}::uuid ${job}`;
+  return (await prisma.$queryRaw<EventRow[]>(selectEvents(after, condition, CATCH_UP_PAGE_SIZE))).map(toLoggedEvent);
 }
 
 /**
- * What never changes in a job's life, as far as filters ask for it: each event is read together with its job's. Of the
- * job no more is read, since a document may be megabytes; whoever wants it loads it when the event is sent.
+ * The immutable columns of a job that subscription filters use. They are read with each event, so that filters run in
+ * memory. Other columns are not: a document may be megabytes, and is loaded only if a subscription selects it.
  */
 const ORIGIN_FIELDS = ["jobKind", "protocolId", "parentJobId", "createdAt"] as const satisfies readonly JobField[];
 
+/** The immutable part of a job that every event is read with. */
 export type JobOrigin = Pick<AiJob, "jobId" | (typeof ORIGIN_FIELDS)[number]>;
 
-/** An event, and what its job has been from the start. */
+/** An event and the immutable part of its job. */
 export interface LoggedEvent {
   readonly event: FlightRecorderEvent;
   readonly job: JobOrigin;
 }
 
-/** A row of the statements that read events. */
+/** A row of the statements above. */
 export type EventRow = FlightRecorderEvent & Omit<JobOrigin, "jobId">;
 
-function events(after: LogPosition, which: Prisma.Sql, limit: number): Prisma.Sql {
+function selectEvents(after: LogPosition, which: Prisma.Sql, limit: number): Prisma.Sql {
   return Prisma.sql`
     ${FORCED_GENERIC_PLAN} SELECT e.*, ${jobColumns(ORIGIN_FIELDS)}
     FROM (
@@ -89,6 +102,7 @@ function events(after: LogPosition, which: Prisma.Sql, limit: number): Prisma.Sq
     ORDER BY e."orderXid", e."jobId", e.version`;
 }
 
+/** Splits a row into the event and the immutable part of its job. */
 export function toLoggedEvent({ jobKind, protocolId, parentJobId, createdAt, ...event }: EventRow): LoggedEvent {
   return { event, job: { jobId: event.jobId, jobKind, protocolId, parentJobId, createdAt } };
 }

@@ -1,7 +1,7 @@
 import { METRIC_NAMES } from "../db/job-columns.ts";
 import { type JsonValue, snakeCase } from "../db/rows.ts";
 
-/** A JSON value as it is written into an event's payload. */
+/** A JSON value that may become an event's payload. */
 export type Json = string | number | boolean | null | readonly Json[] | JsonObject;
 interface JsonObject {
   readonly [key: string]: Json;
@@ -9,17 +9,19 @@ interface JsonObject {
 
 const MASK = "[redacted]";
 
-/** Keys whose value is a secret whatever it looks like. */
+/** Keys whose values are masked whatever they look like. */
 const SECRET_KEY =
   /(^|[_\-. ])(password|passwd|pwd|passphrase|secret|token|api[_\- ]?key|authorization|cookie|credential|private[_\- ]?key|access[_\- ]?key)s?($|[_\-. ])/i;
 
-/** Counters, which `token` in their names would mask. */
+/** The names of metrics, such as `input_tokens`: SECRET_KEY would mask them because of `token`. */
 const COUNTERS: ReadonlySet<string> = new Set(METRIC_NAMES.flatMap((name) => [name, snakeCase(name)]));
 
-/** Values that are secrets wherever they stand: bearer tokens, JWTs, and the key formats of well-known services. */
+/**
+ * Texts that are masked under any key: bearer tokens, JWTs, private keys, and the key formats of well-known services.
+ */
 const SECRET_VALUES: readonly RegExp[] = [
   /\bbearer\s+[a-z0-9._~+/=-]{8,}/gi,
-  // Base64, which no ordinary word after "basic" looks like.
+  // Base64 only: it must contain a digit, a symbol or a capital inside a word, unlike ordinary words after "basic".
   /\b[Bb](asic|ASIC)\s+(?=[A-Za-z]*([0-9+/=]|[a-z][A-Z]))[A-Za-z0-9+/=]{8,}/g,
   /\beyJ[A-Za-z0-9_-]{5,2000}\.[A-Za-z0-9_-]{5,4000}\.[A-Za-z0-9_-]{0,2000}/g,
   /\b(sk|pk|rk)[-_](live|test|proj|ant|or)?[-_]?[A-Za-z0-9_-]{16,200}/g,
@@ -31,8 +33,9 @@ const SECRET_VALUES: readonly RegExp[] = [
 ];
 
 /**
- * A payload without what must never be recorded (section 9): values of keys that name secrets, and anything that
- * looks like a bearer token or an API key.
+ * Masks what must never be recorded (section 9): the values of keys that name secrets, and every text that looks like a
+ * credential.
+ * @returns a copy of the value; each secret in it is replaced by `[redacted]`.
  */
 export function redact(value: Json): JsonValue {
   if (typeof value === "string") return redactText(value);
@@ -41,14 +44,14 @@ export function redact(value: Json): JsonValue {
   return redactObject(value);
 }
 
-/** The same for a whole payload, which is always an object. */
+/** `redact` for a whole payload, which is always an object. */
 export function redactObject(value: JsonObject): Record<string, JsonValue> {
   return Object.fromEntries(
     Object.entries(value).map(([key, item]) => [key, isSecret(key, item) ? MASK : redact(item)]),
   );
 }
 
-/** Free text, such as a worker's error message, with every secret in it masked. */
+/** `redact` for free text, such as a worker's error message. */
 export function redactText(text: string): string {
   return SECRET_VALUES.reduce((masked, pattern) => masked.replace(pattern, MASK), text);
 }
@@ -58,7 +61,7 @@ function isSecret(key: string, item: Json): boolean {
   return SECRET_KEY.test(key.replace(/([a-z0-9])([A-Z])|([A-Z])([A-Z][a-z])/g, "$1$3_$2$4"));
 }
 
-/** `Array.isArray` narrows a readonly array away. */
+/** `Array.isArray` does not recognise readonly arrays as arrays in its type. */
 function isArray(value: Json): value is readonly Json[] {
   return Array.isArray(value);
 }

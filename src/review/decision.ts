@@ -12,29 +12,31 @@ import { type Actor, capabilityDenial, type EventDraft } from "../log/event.ts";
 import { redactText } from "../log/redact.ts";
 import { endRunsCte, type RunEnd, readRun } from "../runs/store.ts";
 
-/** What somebody decided about outputs that wait, and why. */
+/** A validator's or reviewer's decision on a job's outputs. */
 export interface Decision {
-  /** What was decided: it stands in the event. */
+  /** The verdict or review decision, such as APPROVED or REVISE; recorded in the event. */
   readonly decision: string;
   readonly comment: string | null;
   readonly by: Actor;
 }
 
-/** A job whose outputs wait for somebody, with the run that made them. */
+/** A locked job whose outputs await a decision, and the run that made them. */
 export interface AwaitingJob {
   readonly job: LockedJob;
   readonly run: WorkflowRun;
 }
 
-/** Why nobody can decide on a job now. */
+/** Why a job does not await the decision. */
 export type NotAwaitingError = NotFoundError | JobPoisonedError | IllegalTransitionError;
 
-/** Why a decision does not stand; where a capability is missing, the job has failed for it. */
+/** Why a decision was not applied. For CapabilityDeniedError, the job has failed instead. */
 export type DecisionError = NotAwaitingError | CapabilityDeniedError;
 
 /**
- * Locks a job that waits for a decision. Of two that decide at once the second one finds it decided.
- * @param to the state that the decision would bring the job to, for the message.
+ * Locks a job that awaits a decision, so that of two decisions made at the same time the second is refused.
+ * @param state the state that the job must be in.
+ * @param to the state that the decision would move the job to; named in the message of an IllegalTransitionError.
+ * @returns the job with its run, or why it does not await the decision.
  */
 export async function lockAwaitingJob(
   tx: Transaction,
@@ -48,34 +50,42 @@ export async function lockAwaitingJob(
   if (job.state === "POISONED") return new JobPoisonedError(job);
   if (job.state !== state) return new IllegalTransitionError(job.state, to);
   const run = job.workflowRunId && (await readRun(tx, job.workflowRunId));
-  if (!run) throw new Error(`Job ${jobId} waits for a decision without a run.`);
+  if (!run) throw new Error(`Job ${jobId} awaits a decision but has no run.`);
   return { job, run };
 }
 
-/** The outputs count as applied, if the job's capabilities still suffice; else it fails (section 8). */
+/**
+ * Accepts a job's outputs, when its capability profile still suffices; else fails the job and clears them (section 8).
+ * @returns the job as it is stored, or CapabilityDeniedError when it has failed.
+ */
 export async function acceptOutputs(
   tx: Transaction,
   { job, run }: AwaitingJob,
   state: "COMPLETED" | "COMPLETED_WITH_ISSUES",
-  made: Decision,
+  decision: Decision,
 ): Promise<AiJob | CapabilityDeniedError> {
   const { granted, capability } = checkCapability(job.jobKind, job.capabilities);
-  if (granted) return applyDecision(tx, { job, run }, made, { state, capabilityId: capability });
+  if (granted) return applyDecision(tx, { job, run }, decision, { state, capabilityId: capability });
   const reason = `capability_denied: ${capability}`;
-  const endedRun = endRunsCte([{ id: run.id, state: "FAILED", errorMessage: reason, finishedAt: job.now }]);
+  const runEnd = endRunsCte([{ id: run.id, state: "FAILED", errorMessage: reason, finishedAt: job.now }]);
   const set = { ...transitionTo(job, "FAILED", reason), jobOutputs: null };
-  const denied = await writeVersion(tx, { job, set, event: capabilityDenial(job, capability, "completion") }, endedRun);
+  const denied = await writeVersion(tx, { job, set, event: capabilityDenial(job, capability, "completion") }, runEnd);
   return new CapabilityDeniedError(capability, denied.job);
 }
 
+/** What a decision changes of a job. */
 interface Outcome {
   readonly state: Exclude<JobState, "RUNNING">;
+  /** The job's `statusReason`; by default its new state. */
   readonly reason?: string;
   readonly set?: JobPatch;
   readonly capabilityId?: string;
 }
 
-/** Brings job and run where the decision says; who decided, what and why is in the event. */
+/**
+ * Moves job and run to the states that a decision leads to, and records the decision in the event.
+ * @returns the job as it is stored.
+ */
 export async function applyDecision(
   tx: Transaction,
   { job, run }: AwaitingJob,
@@ -83,11 +93,11 @@ export async function applyDecision(
   outcome: Outcome,
 ): Promise<AiJob> {
   const { state, reason = toDbEnum(state), set = {}, capabilityId } = outcome;
-  // A job that is sent back goes on without this run (section 6).
+  // The run of a job that is sent back is over: the next attempt is a new run (section 6).
   const runState: RunEnd["state"] = state === "QUEUED" ? "CANCELLED" : state;
   const finishedAt = runState === "AWAITING_USER" ? null : job.now;
-  const why = set.errorMessage ?? (comment && redactText(comment));
-  const errorMessage = runState === "FAILED" || runState === "CANCELLED" ? why : null;
+  const message = set.errorMessage ?? (comment && redactText(comment));
+  const errorMessage = runState === "FAILED" || runState === "CANCELLED" ? message : null;
   const event: EventDraft = {
     type: "STATE_CHANGED",
     by,

@@ -5,22 +5,24 @@ import { AppError } from "../errors.ts";
 import type { Actor } from "../log/event.ts";
 import { type AwaitingJob, acceptOutputs, applyDecision, type DecisionError, lockAwaitingJob } from "./decision.ts";
 
-/** Every decision of a person on outputs, and what it means. GraphQL's enum follows from it. */
+/** The decisions that a reviewer can make on a job's outputs, with their GraphQL descriptions. */
 export const REVIEW_DECISIONS = {
   ACCEPT: "The outputs are good: the job is COMPLETED.",
   ACCEPT_WITH_ISSUES: "The outputs are usable: the job is COMPLETED_WITH_ISSUES.",
   REVISE:
-    "Once more: the job is QUEUED, for a while for the worker that had it; the attempt is not charged to maxAttempts.",
-  CANCEL: "No more of it: the job is CANCELLED.",
+    "The work must be redone: the job is QUEUED, at first reserved for the same worker; the attempt is not charged to maxAttempts.",
+  CANCEL: "The work is no longer wanted: the job is CANCELLED.",
 } as const;
 
+/** A reviewer's decision on one job. */
 export interface ResolveUserReview {
   readonly jobId: string;
   readonly decision: keyof typeof REVIEW_DECISIONS;
   readonly comment: string | null;
 }
 
-const TARGETS = {
+/** The state that each decision moves the job to. */
+const TARGET_STATES = {
   ACCEPT: "COMPLETED",
   ACCEPT_WITH_ISSUES: "COMPLETED_WITH_ISSUES",
   REVISE: "QUEUED",
@@ -28,9 +30,9 @@ const TARGETS = {
 } as const satisfies Record<keyof typeof REVIEW_DECISIONS, string>;
 
 /**
- * Decides as a person on a job that is AWAITING_USER (section 6).
- * @returns the job as the decision left it, or why it does not stand.
- * @throws TryAgainError where the database gave way too often; nothing was kept.
+ * Applies a reviewer's decision to a job that is AWAITING_USER (section 6).
+ * @returns the job as it is stored, or why the decision was not applied.
+ * @throws TryAgainError when the database rolled the transaction back too often; nothing is stored.
  */
 export function resolveUserReview(
   engine: Engine,
@@ -38,28 +40,28 @@ export function resolveUserReview(
   by: Actor,
   { jobId, decision, comment }: ResolveUserReview,
 ): Promise<AiJob | DecisionError> {
-  const made = { decision, comment, by };
+  const reviewDecision = { decision, comment, by };
   return inTransaction(engine, async (tx) => {
-    const awaiting = await lockAwaitingJob(tx, workspaceId, jobId, "AWAITING_USER", TARGETS[decision]);
+    const awaiting = await lockAwaitingJob(tx, workspaceId, jobId, "AWAITING_USER", TARGET_STATES[decision]);
     if (awaiting instanceof AppError) return awaiting;
     switch (decision) {
       case "ACCEPT":
       case "ACCEPT_WITH_ISSUES":
-        return acceptOutputs(tx, awaiting, TARGETS[decision], made);
+        return acceptOutputs(tx, awaiting, TARGET_STATES[decision], reviewDecision);
       case "REVISE":
-        return applyDecision(tx, awaiting, made, {
+        return applyDecision(tx, awaiting, reviewDecision, {
           state: "QUEUED",
           reason: "revise",
-          set: sentBack(engine, awaiting),
+          set: revisionOf(engine, awaiting),
         });
       case "CANCEL":
-        return applyDecision(tx, awaiting, made, { state: "CANCELLED", set: { jobOutputs: null } });
+        return applyDecision(tx, awaiting, reviewDecision, { state: "CANCELLED", set: { jobOutputs: null } });
     }
   });
 }
 
-/** What changes of a job that is to be done once more, by the same worker if it comes for it in time. */
-function sentBack({ revisePreferenceMs }: Engine, { job, run }: AwaitingJob) {
+/** What to change of a job whose work must be redone. It is reserved for the same worker for `revisePreferenceMs`. */
+function revisionOf({ revisePreferenceMs }: Engine, { job, run }: AwaitingJob) {
   return {
     jobOutputs: null,
     issues: [],

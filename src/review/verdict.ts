@@ -5,13 +5,14 @@ import type { Actor } from "../log/event.ts";
 import { redactText } from "../log/redact.ts";
 import { acceptOutputs, applyDecision, type DecisionError, lockAwaitingJob } from "./decision.ts";
 
-/** Every verdict on outputs that await validation, and what it means. GraphQL's enum follows from it. */
+/** The verdicts that a validator can give on a job's outputs, with their GraphQL descriptions. */
 export const VALIDATION_VERDICTS = {
   APPROVED: "The outputs are good: the job is COMPLETED, or COMPLETED_WITH_ISSUES where its worker noted any.",
   NEEDS_USER: "A person must decide: the job is AWAITING_USER.",
   REJECTED: "The outputs are not good: the job is FAILED, and they are cleared.",
 } as const;
 
+/** A validator's verdict on one job. */
 export interface ResolveValidation {
   readonly jobId: string;
   readonly verdict: keyof typeof VALIDATION_VERDICTS;
@@ -19,9 +20,9 @@ export interface ResolveValidation {
 }
 
 /**
- * Gives the verdict on a job that is AWAITING_VALIDATION (section 6).
- * @returns the job as the verdict left it, or why it does not stand.
- * @throws TryAgainError where the database gave way too often; nothing was kept.
+ * Applies a validator's verdict to a job that is AWAITING_VALIDATION (section 6).
+ * @returns the job as it is stored, or why the verdict was not applied.
+ * @throws TryAgainError when the database rolled the transaction back too often; nothing is stored.
  */
 export function resolveValidation(
   context: CommandContext,
@@ -29,7 +30,7 @@ export function resolveValidation(
   by: Actor,
   { jobId, verdict, comment }: ResolveValidation,
 ): Promise<AiJob | DecisionError> {
-  const made = { decision: verdict, comment, by };
+  const decision = { decision: verdict, comment, by };
   return inTransaction(context, async (tx) => {
     const to = ({ APPROVED: "COMPLETED", NEEDS_USER: "AWAITING_USER", REJECTED: "FAILED" } as const)[verdict];
     const awaiting = await lockAwaitingJob(tx, workspaceId, jobId, "AWAITING_VALIDATION", to);
@@ -40,13 +41,13 @@ export function resolveValidation(
           tx,
           awaiting,
           awaiting.job.issues.length === 0 ? "COMPLETED" : "COMPLETED_WITH_ISSUES",
-          made,
+          decision,
         );
       case "NEEDS_USER":
-        return applyDecision(tx, awaiting, made, { state: "AWAITING_USER" });
+        return applyDecision(tx, awaiting, decision, { state: "AWAITING_USER" });
       case "REJECTED": {
         const errorMessage = comment === null ? "The outputs were rejected." : redactText(comment);
-        return applyDecision(tx, awaiting, made, {
+        return applyDecision(tx, awaiting, decision, {
           state: "FAILED",
           reason: "rejected",
           set: { jobOutputs: null, errorMessage },

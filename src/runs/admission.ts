@@ -1,54 +1,49 @@
 import type { WorkflowRun } from "../db/generated/client/client.ts";
 import type { JobState } from "../db/generated/client/enums.ts";
 import type { KeptReport } from "../db/rows.ts";
-import {
-  AppError,
-  IllegalTransitionError,
-  InvalidInputError,
-  JobPoisonedError,
-  LeaseLostError,
-  type WorkflowDirective,
-} from "../errors.ts";
+import { AppError, IllegalTransitionError, InvalidInputError, JobPoisonedError, LeaseLostError } from "../errors.ts";
+import { directiveOf } from "../jobs/directive.ts";
 import type { ReportedJob } from "../jobs/lock.ts";
 import { hasEnded } from "../jobs/state.ts";
 import { provesLease } from "./lease-token.ts";
 import type { LockedRun, ReportedRun } from "./lock.ts";
-import { keptViolation, type PolicyError, type PolicyViolationCode, policyError } from "./policy.ts";
+import { type PolicyError, type PolicyViolationCode, policyError, recordedViolation } from "./policy.ts";
 import { isSameReport, type Report } from "./report.ts";
 
-/** Why a report may not change its job: its worker must stop. */
+/** Why a report may not change its job. Its worker must stop. */
 export type ReportRefusal = LeaseLostError | JobPoisonedError | IllegalTransitionError;
 
-/** What differs in the admission of the four kinds of report: a heartbeat, a step, a completion, a failure. */
+/** How the admission of the four kinds of report (advance, heartbeat, complete, fail) differs. */
 export interface ReportRules<Code extends PolicyViolationCode> {
-  /** The state that the report would bring the job to, for the message of a refusal. */
+  /** The state that the report would move the job to; named in the message of an IllegalTransitionError. */
   readonly to: JobState;
-  /** Whether the report ends its run, so that it is sent again when the run holds no lease any more. */
+  /** Whether the report ends its run. A repeat of such a report is accepted although the run has no lease any more. */
   readonly endsRun: boolean;
-  /** The policies that a report of this kind can violate. */
+  /** The policy violations that a report of this kind can be. */
   readonly violations: readonly Code[];
-  /** Where the report stands in the caller's input. */
+  /** Where the report is in the caller's input, such as `["input", "heartbeats", "0"]`; for the path of an error. */
   readonly path: readonly string[];
 }
 
-/** What is done with a report. */
+/** What to do with a report. */
 export type Admission<Code extends PolicyViolationCode = PolicyViolationCode> =
-  /** It changes nothing, and its worker must stop. */
+  /** The report changes nothing, and its worker must stop. */
   | { readonly kind: "REFUSED"; readonly error: ReportRefusal | PolicyError<Code> }
-  /** Its worker holds the lease, but another report of the run has its `reportId`: nothing of it is applied. */
+  /** The worker has the lease, but another report of the run has this `reportId`: nothing of this report is applied. */
   | {
       readonly kind: "ID_TAKEN";
       readonly error: InvalidInputError;
       readonly run: WorkflowRun;
       readonly job: ReportedJob;
     }
-  /** It was accepted before: it is answered again, and not applied again. */
+  /** The same report was accepted before: it gets the same answer and is not applied again. */
   | {
       readonly kind: "REPEAT";
       readonly job: ReportedJob;
       readonly run: WorkflowRun;
-      readonly earlier: KeptReport;
+      readonly earlierReport: KeptReport;
     }
+  /** The report is new, and its worker has the lease. */
   | {
       readonly kind: "ADMITTED";
       readonly job: ReportedJob;
@@ -57,85 +52,71 @@ export type Admission<Code extends PolicyViolationCode = PolicyViolationCode> =
     };
 
 /**
- * Decides whether a report is applied, in the order of section 6. Each step stands where it does for a reason:
+ * Decides whether a report is applied, by the checks 1 to 6 of section 6, "Reports". The order of the checks matters:
  *
- * 1. The token comes first, so that whoever cannot prove the lease learns nothing, neither of the job nor of its reports.
- *    An unknown run and a wrong token get the same answer: a token cannot be found by trying.
- * 2. A poisoned job comes before repeats: a worker that sends a report again must hear that what it made is to be discarded.
- * 3. A repeat that violated a policy gets the same error again. It comes before the job's state, because that violation is
- *    what failed the job: the worker would hear ILLEGAL_TRANSITION instead of what it did wrong.
- * 4. A repeat of a report that ends its run comes before the state and the lease, because the first one took both away.
- * 5. The job's state comes before the lease: a job that has ended holds no lease, and "cancelled" or "failed" says more to
- *    its worker than "lease lost".
- * 6. What else the `reportId` says comes last: a worker that must stop hears so, also when its report is a repeat or has
- *    an id that another report has. Only a worker that goes on is answered by the id.
+ * 1. The token is checked first, so that a caller who cannot prove the lease learns nothing about the job or its reports.
+ *    An unknown run and a wrong token get the same answer, so run ids cannot be found by trying.
+ * 2. A poisoned job is refused before repeats are looked at: a worker that repeats a report must be told to discard its
+ *    results.
+ * 3. A repeat of a report that violated a policy gets the same error again. This check comes before the one of the job's
+ *    state because that violation has failed the job: otherwise the worker would get ILLEGAL_TRANSITION instead of the
+ *    reason.
+ * 4. A repeat of a report that ended its run is accepted before the state and the lease are checked, because the first
+ *    report changed the state and ended the lease.
+ * 5. The job's state is checked before the lease. A job that has ended has no lease, and "cancelled" or "failed" is more
+ *    useful to its worker than "lease lost".
+ * 6. Other uses of a known `reportId` (a repeat of a step or heartbeat, or a different report with the same id) come last:
+ *    a worker that must stop is told so whatever the `reportId` says.
  *
- * @param found the run of the report, under its job's lock; undefined where there is none.
+ * @param lockedRun the report's run, read under its job's lock; undefined when there is no such run.
  */
 export function admitReport<Code extends PolicyViolationCode>(
   report: Report,
-  found: LockedRun | undefined,
+  lockedRun: LockedRun | undefined,
   { to, endsRun, violations, path }: ReportRules<Code>,
 ): Admission<Code> {
-  const recognised = recognise(found, report.leaseToken);
-  if (recognised instanceof AppError) return { kind: "REFUSED", error: recognised };
-  const { job, run, earlier, hasOpenNodes } = recognised;
-  const repeated = earlier && isSameReport(report, earlier) ? earlier : undefined;
-  const violation = repeated && keptViolation(repeated, violations);
+  const proven = checkToken(lockedRun, report.leaseToken);
+  if (proven instanceof AppError) return { kind: "REFUSED", error: proven };
+  const { job, run, earlierReport, hasOpenNodes } = proven;
+  const repeated = earlierReport && isSameReport(report, earlierReport) ? earlierReport : undefined;
+  const violation = repeated && recordedViolation(repeated, violations);
   if (violation) return { kind: "REFUSED", error: policyError(violation, job) };
-  if (repeated && endsRun) return { kind: "REPEAT", job, run, earlier: repeated };
-  const refusal = checkStateAndLease(recognised, to);
+  if (repeated && endsRun) return { kind: "REPEAT", job, run, earlierReport: repeated };
+  const refusal = checkStateAndLease(proven, to);
   if (refusal) return { kind: "REFUSED", error: refusal };
-  if (repeated) return { kind: "REPEAT", job, run, earlier: repeated };
-  if (!earlier) return { kind: "ADMITTED", job, run, hasOpenNodes };
-  const message = "Another report of this run has this reportId. Use a new one for what has not been reported.";
+  if (repeated) return { kind: "REPEAT", job, run, earlierReport: repeated };
+  if (!earlierReport) return { kind: "ADMITTED", job, run, hasOpenNodes };
+  const message = "Another report of this run has this reportId. Send each new report with a new reportId.";
   return { kind: "ID_TAKEN", error: new InvalidInputError([...path, "reportId"], message), job, run };
 }
 
 /**
- * Steps 1, 2 and 5 alone: whether the holder of this token may change the job now.
- * @param to the state that the report would bring the job to, for the message of a refusal.
- * @returns what was read, or why not.
+ * Makes the checks 1, 2 and 5 of `admitReport`: whether the holder of this token may change the job now.
+ * @param to the state that the report would move the job to; named in the message of an IllegalTransitionError.
+ * @returns `reportedRun` when it may, else the refusal.
  */
-export function checkLease(found: ReportedRun | undefined, token: string, to: JobState): ReportedRun | ReportRefusal {
-  const recognised = recognise(found, token);
-  if (recognised instanceof AppError) return recognised;
-  return checkStateAndLease(recognised, to) ?? recognised;
+export function checkLease(
+  reportedRun: ReportedRun | undefined,
+  token: string,
+  to: JobState,
+): ReportedRun | ReportRefusal {
+  const proven = checkToken(reportedRun, token);
+  if (proven instanceof AppError) return proven;
+  return checkStateAndLease(proven, to) ?? proven;
 }
 
-/** Steps 1 and 2: whether the token is, or was, the run's; and whether the job is poisoned. */
-function recognise<Run extends ReportedRun>(
-  found: Run | undefined,
+/** Checks 1 and 2: that the token is, or once was, the token of the run's lease, and that the job is not poisoned. */
+function checkToken<Run extends ReportedRun>(
+  reportedRun: Run | undefined,
   token: string,
 ): Run | LeaseLostError | JobPoisonedError {
-  if (!found || !provesLease(found.run, token)) return new LeaseLostError();
-  return found.job.state === "POISONED" ? new JobPoisonedError(found.job) : found;
+  if (!reportedRun || !provesLease(reportedRun.run, token)) return new LeaseLostError();
+  return reportedRun.job.state === "POISONED" ? new JobPoisonedError(reportedRun.job) : reportedRun;
 }
 
-/** Step 5: null where the job has not ended, and the run holds its lease. */
+/** Check 5: null when the job has not ended and the run has a lease that has not expired. */
 function checkStateAndLease({ job, run, now }: ReportedRun, to: JobState): ReportRefusal | null {
   if (hasEnded(job.state)) return new IllegalTransitionError(job.state, to, directiveOf(job.state));
-  const holdsLease = run.state === "RUNNING" && run.leaseExpiresAt !== null && run.leaseExpiresAt > now;
-  return holdsLease && job.workflowRunId === run.id ? null : new LeaseLostError();
-}
-
-/** What a worker is told whose job is in this state (section 6). */
-export function directiveOf(state: JobState): WorkflowDirective {
-  switch (state) {
-    case "RUNNING":
-      return "CONTINUE";
-    case "POISONED":
-      return "STOP_POISONED";
-    case "CANCELLED":
-      return "STOP_CANCELLED";
-    case "FAILED":
-      return "STOP_FAILED";
-    case "QUEUED":
-    case "STALLED":
-    case "AWAITING_VALIDATION":
-    case "AWAITING_USER":
-    case "COMPLETED":
-    case "COMPLETED_WITH_ISSUES":
-      return "STOP_LEASE_LOST";
-  }
+  const hasLease = run.state === "RUNNING" && run.leaseExpiresAt !== null && run.leaseExpiresAt > now;
+  return hasLease && job.workflowRunId === run.id ? null : new LeaseLostError();
 }

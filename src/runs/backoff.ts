@@ -2,18 +2,20 @@ import type { LockedJobSummary } from "../jobs/lock.ts";
 import { transitionTo } from "../jobs/state.ts";
 import type { JobPatch } from "../jobs/version.ts";
 
-/** Milliseconds before the second attempt, doubled for each later one, and the maximum that they grow to. */
+/** How long a job waits for its next attempt after a failure. The wait doubles with each charged attempt. */
 export interface Backoff {
+  /** Milliseconds before the second attempt. */
   readonly firstMs: number;
+  /** The longest wait, in milliseconds. */
   readonly maxMs: number;
 }
 
 /**
- * What becomes of a running job whose run has failed (section 6): queued again, for later, while attempts are left; else
- * failed.
- * @param reason machine-readable, for a job that stays failed.
- * @param jitter from 0 to 1: spreads jobs that failed together over half of the wait, so that they do not all come back
- * at once.
+ * Decides what happens to a job whose run has failed or stalled (section 6, "Retry by policy").
+ * @param reason the machine-readable `status_reason` of a job that stays failed.
+ * @param jitter a random number from 0 to 1: the wait is shortened by up to half, so that jobs that failed together do not
+ * all become due at the same moment.
+ * @returns the change that queues the job again, due after a wait, while attempts are left; else the one that fails it.
  */
 export function afterFailure(
   job: Pick<LockedJobSummary, "attempt" | "maxAttempts" | "revisions" | "now">,
@@ -21,12 +23,12 @@ export function afterFailure(
   { firstMs, maxMs }: Backoff,
   jitter = Math.random(),
 ): JobPatch & { readonly statusReason: string } {
-  // An attempt that a person sent back was no failure: it is not charged.
-  const charged = Math.max(job.attempt - job.revisions, 1);
-  if (!retryable || charged >= job.maxAttempts) return transitionTo(job, "FAILED", reason);
-  const wait = Math.min(firstMs * 2 ** (charged - 1), maxMs) * (0.5 + jitter / 2);
+  // An attempt that a reviewer sent back did not fail, so it is not charged.
+  const chargedAttempts = Math.max(job.attempt - job.revisions, 1);
+  if (!retryable || chargedAttempts >= job.maxAttempts) return transitionTo(job, "FAILED", reason);
+  const waitMs = Math.min(firstMs * 2 ** (chargedAttempts - 1), maxMs) * (0.5 + jitter / 2);
   return {
     ...transitionTo(job, "QUEUED", "retry_scheduled"),
-    runAfter: new Date(job.now.getTime() + Math.round(wait)),
+    runAfter: new Date(job.now.getTime() + Math.round(waitMs)),
   };
 }

@@ -4,26 +4,30 @@ import type { Engine } from "../engine.ts";
 import { completeSharedBatch, completeWorkflows } from "./complete.ts";
 import type { Completion } from "./completion.ts";
 
+/** `completeWorkflows` without its engine. */
 export type CompleteWorkflows = (completions: readonly Completion[]) => ReturnType<typeof completeWorkflows>;
 
-/** Completions of a call that shares its transaction, at most: a call with more has no need of others. */
+/** The most completions that a call may have to share a transaction: a larger call gains nothing by sharing. */
 const MAX_COMPLETIONS = 10;
-/** Calls that share a transaction, at most: it holds the rows of all their jobs. */
+/** The most calls that share a transaction: it keeps the rows of all their jobs locked until it commits. */
 const MAX_CALLS = 10;
 
 /**
- * `completeWorkflows` for a server: workers that complete one job at a time send many small calls, and those that come while
- * another one's transaction is under way share the next. Each is answered as it would be alone.
+ * Makes a `completeWorkflows` that batches calls (see `batchCalls`). Workers that complete one job at a time send many small
+ * calls; the calls that arrive while a transaction is under way share the next one. Each call is answered as it would be
+ * alone.
+ * @returns a function that throws what `completeWorkflows` throws.
  */
 export function createBatchedComplete(engine: Engine): CompleteWorkflows {
-  const alone: CompleteWorkflows = (completions) => completeWorkflows(engine, completions);
-  const shared = batchCalls<readonly Completion[], Awaited<ReturnType<CompleteWorkflows>>>({
+  const completeAlone: CompleteWorkflows = (completions) => completeWorkflows(engine, completions);
+  const completeShared = batchCalls<readonly Completion[], Awaited<ReturnType<CompleteWorkflows>>>({
     keyOf: () => "",
     maxCalls: MAX_CALLS,
     send: "AFTER_PREVIOUS",
     runTogether: (calls) => completeSharedBatch(engine, calls),
-    runAlone: alone,
+    runAlone: completeAlone,
     mayRunAgain: (error) => !isOutcomeUnknown(error),
   });
-  return (completions) => (completions.length > MAX_COMPLETIONS ? alone(completions) : shared(completions));
+  return (completions) =>
+    completions.length > MAX_COMPLETIONS ? completeAlone(completions) : completeShared(completions);
 }

@@ -15,7 +15,7 @@ import { insertReportsCte, toReportRows } from "./report.ts";
 import { endedRun, endRunsCte } from "./store.ts";
 import { failViolatingRuns } from "./violating-runs.ts";
 
-/** One completion of a call, and where it stands in the caller's input. */
+/** One completion of a call, and its path in the caller's input, for errors. */
 interface Item {
   readonly completion: Completion;
   readonly path: readonly string[];
@@ -24,9 +24,10 @@ interface Item {
 type Answer = EndedRun | CompletionError;
 
 /**
- * Completes runs (section 6), each judged after those before it, in one transaction and a fixed number of statements.
+ * Completes runs (section 6), in one transaction and a fixed number of statements. The completions are decided in their
+ * order, so each of them sees what the ones before it did to its job.
  * @returns in the order of `completions`, the job and the run of each, or why it was not completed.
- * @throws TryAgainError where the database gave way too often; nothing of any of them was kept.
+ * @throws TryAgainError when the database rolled the transaction back too often; none of the completions is stored.
  */
 export async function completeWorkflows(engine: Engine, completions: readonly Completion[]): Promise<Answer[]> {
   const items = itemsOf(completions);
@@ -34,9 +35,12 @@ export async function completeWorkflows(engine: Engine, completions: readonly Co
 }
 
 /**
- * The same for several calls at once, in one transaction. It waits for no row: who reports on a job that somebody else
- * holds waits by itself, and so does whoever reports on a run that another one of these calls is about.
- * @returns in the order of `calls`, when the shared transaction has committed; each of them may still have to wait.
+ * Completes the runs of several calls in one shared transaction, which never waits for a row lock: otherwise one slow job
+ * would delay all calls. Left out of it are completions whose job is locked by another transaction, and those whose run an
+ * earlier completion of these calls is about; each call then makes its own remaining completions by itself.
+ * @returns one promise for each call, in their order, once the shared transaction has committed. A promise resolves when
+ * the call's remaining completions are done, too.
+ * @throws TryAgainError when the database rolled the shared transaction back too often; nothing is stored.
  */
 export async function completeSharedBatch(
   engine: Engine,
@@ -50,14 +54,14 @@ export async function completeSharedBatch(
   }
   const firsts = [...firstOfRun.values()];
   const answers = await inTransaction(engine, async (tx) => {
-    const locked = await lockReportedRuns(tx, completionsOf(firsts), "SKIP");
-    const free = firsts.filter(({ completion }) => locked.has(completion.workflowRunId));
-    return completeLocked(tx, free, locked);
+    const lockedRuns = await lockReportedRuns(tx, completionsOf(firsts), "SKIP");
+    const lockedItems = firsts.filter(({ completion }) => lockedRuns.has(completion.workflowRunId));
+    return completeLocked(tx, lockedItems, lockedRuns);
   });
   return itemsOfCalls.map(async (items) => {
-    const left = items.filter((item) => !answers.has(item));
-    const later = left.length === 0 ? [] : await complete(engine, left);
-    return answersTo(items, new Map([...answers, ...later]));
+    const remaining = items.filter((item) => !answers.has(item));
+    const remainingAnswers = remaining.length === 0 ? [] : await complete(engine, remaining);
+    return answersTo(items, new Map([...answers, ...remainingAnswers]));
   });
 }
 
@@ -69,11 +73,11 @@ function completionsOf(items: readonly Item[]): readonly Completion[] {
   return items.map(({ completion }) => completion);
 }
 
-/** In the order of the call. */
+/** @returns the answers in the order of `items`. */
 function answersTo(items: readonly Item[], answers: ReadonlyMap<Item, Answer>): Answer[] {
   return items.map((item) => {
     const answer = answers.get(item);
-    if (!answer) throw new Error("A completion has an answer.");
+    if (!answer) throw new Error("Each completion must have an answer.");
     return answer;
   });
 }
@@ -84,13 +88,13 @@ function complete(engine: Engine, items: readonly Item[]): Promise<ReadonlyMap<I
   );
 }
 
-/** @param locked the runs of the items, whose jobs `tx` holds. */
+/** @param lockedRuns the runs of the items, by id; `tx` has locked their jobs. */
 async function completeLocked(
   tx: Transaction,
   items: readonly Item[],
-  locked: ReadonlyMap<string, LockedRun>,
+  lockedRuns: ReadonlyMap<string, LockedRun>,
 ): Promise<ReadonlyMap<Item, Answer>> {
-  const reports = new SequentialReports(locked);
+  const reports = new SequentialReports(lockedRuns);
   const decided = items.map((item) => {
     const { completion, path } = item;
     const decision = decideCompletion(completion, reports.find(completion.workflowRunId), path);
@@ -105,41 +109,43 @@ async function completeLocked(
   return new Map(decided.map(({ item, decision }) => [item, answerOf(decision, jobs)]));
 }
 
-/** @returns by id, the jobs that were changed, as they now stand. */
+/** @returns the changed jobs by job id, as they are now stored. */
 async function writeDecisions(
   tx: Transaction,
   decisions: readonly CompletionDecision[],
 ): Promise<ReadonlyMap<string, JobSummary>> {
   const ended = decisions.filter((decision) => decision.kind === "ENDED");
-  const keptReports = ended.flatMap(({ completion, change }) => toReportRows(completion, change.job));
+  const reportRows = ended.flatMap(({ completion, change }) => toReportRows(completion, change.job));
   const written = await writeVersions(
     tx,
     ended.map(({ change }) => change),
-    [...endRunsCte(ended.map(({ end }) => end)), ...insertReportsCte(keptReports)],
+    [...endRunsCte(ended.map(({ end }) => end)), ...insertReportsCte(reportRows)],
   );
   const violating = decisions.flatMap((decision) => (decision.kind === "VIOLATION" ? [decision.violating] : []));
   const failed = await failViolatingRuns(tx, violating);
   return new Map([...written, ...failed].map(({ job }) => [job.jobId, job]));
 }
 
-/** @param jobs those that the call has changed, as they now stand. */
-function answerOf(decision: CompletionDecision, jobs: ReadonlyMap<string, JobSummary>): Answer {
+/** @param changedJobs the jobs that the call has changed, by job id, as they are now stored. */
+function answerOf(decision: CompletionDecision, changedJobs: ReadonlyMap<string, JobSummary>): Answer {
   switch (decision.kind) {
     case "REFUSED":
       return decision.error;
     case "REPEAT": {
       const { job, run } = decision;
-      const changed = jobs.get(job.jobId);
-      // Where its state is that of the job as it is left, another report of this call, before this one, brought it there.
+      const changed = changedJobs.get(job.jobId);
+      // `job` was read before the call wrote anything, but its state already counts the call's earlier completions. Equal
+      // states mean that one of those changed the job, so the answer is the job as stored. Different states mean that a
+      // later completion changed it, and this answer must not show that.
       return { job: changed?.state === job.state ? changed : job, run };
     }
     case "VIOLATION": {
       const { violation, job } = decision.violating;
-      return policyError(violation, jobs.get(job.jobId) ?? job);
+      return policyError(violation, changedJobs.get(job.jobId) ?? job);
     }
     case "ENDED": {
       const { run, end, change } = decision;
-      return { job: jobs.get(run.jobId) ?? change.job, run: endedRun(run, end) };
+      return { job: changedJobs.get(run.jobId) ?? change.job, run: endedRun(run, end) };
     }
   }
 }

@@ -15,34 +15,34 @@ import type { Report } from "./report.ts";
 import type { RunEnd } from "./store.ts";
 import type { ViolatingRun } from "./violating-runs.ts";
 
-/** What a worker reports of a run whose work is done. */
+/** A worker's report that a run's work is done. */
 export interface Completion extends Report {
   readonly jobOutputs: JsonValue;
   readonly writtenEntities: readonly EntityRef[];
   readonly issues: readonly string[];
-  /** Somebody else decides whether the outputs are good before they count as applied. */
+  /** Whether a validator must approve the outputs before they count as applied. Default false. */
   readonly needsValidation?: boolean;
   readonly metrics: MetricsDelta;
 }
 
-/** A run that its worker has ended, with its job. */
+/** A run that a report of its worker has ended, and its job. */
 export interface EndedRun {
   readonly job: JobSummary;
   readonly run: WorkflowRun;
 }
 
-/** Why one completion did not complete its job. */
+/** Why a completion did not complete its job. */
 export type CompletionError = ReportRefusal | InvalidInputError | PolicyError;
 
-/** What is done with one completion. */
+/** What to do with one completion. */
 export type CompletionDecision =
-  /** It changes nothing. */
+  /** The completion changes nothing. */
   | { readonly kind: "REFUSED"; readonly error: CompletionError }
-  /** It was accepted before. */
+  /** The same completion was accepted before: it gets the same answer and is not applied again. */
   | { readonly kind: "REPEAT"; readonly job: ReportedJob; readonly run: WorkflowRun }
-  /** It fails its run. */
+  /** The completion violates a policy, and fails its run. */
   | { readonly kind: "VIOLATION"; readonly violating: ViolatingRun }
-  /** It ends its run as it says. */
+  /** The completion is applied: job and run move to `end.state`. */
   | {
       readonly kind: "ENDED";
       readonly completion: Completion;
@@ -52,17 +52,18 @@ export type CompletionDecision =
     };
 
 /**
- * Decides what a completion does (section 6). Pure: what is decided is written with that of the other completions of a call.
- * @param found its run, under the job's lock.
- * @param path where the completion stands in the caller's input.
+ * Decides what to do with a completion (section 6). Reads and writes nothing: the caller writes the decisions of all
+ * completions of a call together.
+ * @param lockedRun the completion's run, read under its job's lock; undefined when there is no such run.
+ * @param path where the completion is in the caller's input; for the path of an error.
  */
 export function decideCompletion(
   completion: Completion,
-  found: LockedRun | undefined,
+  lockedRun: LockedRun | undefined,
   path: readonly string[],
 ): CompletionDecision {
   const state = stateAfter(completion);
-  const admission = admitReport(completion, found, {
+  const admission = admitReport(completion, lockedRun, {
     to: state,
     endsRun: true,
     violations: ["ACCESS_MODE_VIOLATION", "BUDGET_EXCEEDED", "CAPABILITY_DENIED"],
@@ -79,8 +80,8 @@ export function decideCompletion(
   }
   const { job, run, hasOpenNodes } = admission;
   const { granted, capability } = checkCapability(job.jobKind, job.capabilities);
-  const alsoWrong = granted ? refuseOpenNodes(hasOpenNodes, path) : denied(capability);
-  const assessment = assessReport(job, completion, path, alsoWrong);
+  const completionError = granted ? refuseOpenNodes(hasOpenNodes, path) : capabilityDenied(capability);
+  const assessment = assessReport(job, completion, path, completionError);
   if (assessment.kind === "REFUSED") return assessment;
   const violating = { job, run, report: completion };
   if (assessment.kind === "VIOLATION") {
@@ -105,18 +106,19 @@ export function decideCompletion(
       payload: { reason, issues: completion.issues.length },
     },
   };
-  // A run that awaits a verdict has no lease any more, and has not finished (section 6).
+  // A run that awaits a verdict loses its lease but is not finished (section 6).
   const finishedAt = completion.needsValidation ? null : job.now;
   return { kind: "ENDED", completion, change, run, end: { id: run.id, state, errorMessage: null, finishedAt } };
 }
 
-function denied(capability: string): PolicyViolation<"CAPABILITY_DENIED"> {
+function capabilityDenied(capability: string): PolicyViolation<"CAPABILITY_DENIED"> {
   return { code: "CAPABILITY_DENIED", detail: capability };
 }
 
 function refuseOpenNodes(hasOpenNodes: boolean, path: readonly string[]): InvalidInputError | null {
   if (!hasOpenNodes) return null;
-  const message = "A node of this run has not finished: report how it ended, then complete.";
+  const message =
+    "A node of this run has not finished. Report its outcome with advanceWorkflow, then complete the run.";
   return new InvalidInputError([...path, "workflowRunId"], message);
 }
 

@@ -13,31 +13,34 @@ import { insertReportsCte, type Report, toReportRows } from "./report.ts";
 import { endedRun, endRunsCte, type RunEnd } from "./store.ts";
 import { failViolatingRun } from "./violating-runs.ts";
 
+/** A worker's report that its run has failed. */
 export interface FailWorkflow extends Report {
   readonly errorMessage: string;
+  /** Whether another attempt may succeed. False fails the job for good. */
   readonly retryable: boolean;
   readonly metrics: MetricsDelta;
 }
 
-/** Why a run was not failed as its worker asked. */
+/** Why a report of a failure was refused. */
 export type FailWorkflowError = ReportRefusal | InvalidInputError | AccessModeViolationError;
 
 /**
- * Ends a run as failed (section 6). The job is queued again while it is worth it and attempts are left, else failed.
- * @returns the job and the run, or why not.
- * @throws TryAgainError where the database gave way too often; nothing was kept.
+ * Ends a run as failed (section 6). Its job is queued again when the failure is retryable, attempts are left and the token
+ * budget is not exceeded; else the job fails, too.
+ * @returns the job and the run, or why the report was refused.
+ * @throws TryAgainError when the database rolled the transaction back too often; nothing is stored.
  */
 export function failWorkflow(engine: Engine, input: FailWorkflow): Promise<EndedRun | FailWorkflowError> {
   return inTransaction(engine, (tx) => fail(tx, engine, input));
 }
 
 async function fail(tx: Transaction, engine: Engine, input: FailWorkflow): Promise<EndedRun | FailWorkflowError> {
-  const found = (await lockReportedRuns(tx, [input])).get(input.workflowRunId);
+  const lockedRun = (await lockReportedRuns(tx, [input])).get(input.workflowRunId);
   const path = ["input"];
-  const admission = admitReport(input, found, {
+  const admission = admitReport(input, lockedRun, {
     to: "FAILED",
     endsRun: true,
-    // Not the budget: it does not fail this report, which gets what it asked for, a run that failed.
+    // No BUDGET_EXCEEDED: exceeding the budget would fail the run, which is what this report asks for anyway.
     violations: ["ACCESS_MODE_VIOLATION"],
     path,
   });
@@ -51,30 +54,30 @@ async function fail(tx: Transaction, engine: Engine, input: FailWorkflow): Promi
   }
   const { metrics, overBudget } = assessment;
   const errorMessage = redactText(input.errorMessage);
-  // Beyond its budget a job is not tried again: the first report of the next attempt could only fail it.
-  const next = afterFailure(
+  // A job over its token budget is not retried: the first step or completion of its next attempt would fail it.
+  const jobPatch = afterFailure(
     job,
     { retryable: input.retryable && !overBudget, reason: overBudget ? "budget_exceeded" : "failed_by_worker" },
     engine.backoff,
   );
-  const end: RunEnd = { id: run.id, state: "FAILED", errorMessage, finishedAt: job.now };
+  const runEnd: RunEnd = { id: run.id, state: "FAILED", errorMessage, finishedAt: job.now };
   const written = await writeVersion(
     tx,
     {
       job,
-      set: { ...metrics, ...next, errorMessage },
+      set: { ...metrics, ...jobPatch, errorMessage },
       event: {
         type: "STATE_CHANGED",
         by: { actor: "AGENT", actorId: run.workerId },
         payload: {
-          reason: next.statusReason,
+          reason: jobPatch.statusReason,
           retryable: input.retryable,
           error_message: errorMessage,
           ...(overBudget ? { ace_code: "ACE-001", detail: overBudget.detail } : {}),
         },
       },
     },
-    [...endRunsCte([end]), ...insertReportsCte(toReportRows(input, job))],
+    [...endRunsCte([runEnd]), ...insertReportsCte(toReportRows(input, job))],
   );
-  return { job: written.job, run: endedRun(run, end) };
+  return { job: written.job, run: endedRun(run, runEnd) };
 }

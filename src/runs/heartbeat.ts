@@ -16,31 +16,33 @@ import { insertReportsCte, type Report, toReportRows } from "./report.ts";
 import { type LeaseRenewal, renewLeasesCte } from "./store.ts";
 import { failViolatingRuns, type ViolatingRun } from "./violating-runs.ts";
 
+/** A worker's report that it is still working on a run: it renews the lease, and may bring metrics. */
 export interface Heartbeat extends Report {
   readonly leaseSeconds: number;
   readonly metrics: MetricsDelta;
 }
 
-/** Why a worker must stop: it holds no lease, or its report violated a policy. */
+/** Why a worker must stop: it has no lease, its job has ended, or its report violated a policy. */
 type StopError = ReportRefusal | AccessModeViolationError | BudgetExceededError;
 
+/** The answer to one heartbeat. */
 export interface HeartbeatAnswer {
   readonly workflowRunId: string;
   readonly directive: WorkflowDirective;
-  /** When the renewed lease ends; null where there is none any more. */
+  /** When the renewed lease expires; null when the run has no lease any more. */
   readonly leaseExpiresAt: Date | null;
-  /** Why the directive is STOP, or why the metrics were refused. */
+  /** Why the worker must stop; or, under CONTINUE, why the metrics or the `reportId` were refused. Null when all is well. */
   readonly error: StopError | InvalidInputError | null;
 }
 
-/** What is done with one heartbeat, and what its worker is answered. */
-interface Decision {
+/** What to write for one heartbeat, and its answer. */
+interface HeartbeatDecision {
   readonly answer: HeartbeatAnswer;
   readonly renewal?: LeaseRenewal;
   readonly change?: JobChange<ReportedJob>;
-  /** Its run fails: at once for the access mode; for the budget, after its metrics are written. */
+  /** The run to fail. For ACCESS_MODE_VIOLATION there is no `change`; for BUDGET_EXCEEDED, `change` is written first. */
   readonly violating?: ViolatingRun<HeartbeatViolation>;
-  /** It was accepted: sent again, it is not to count again. */
+  /** Set when the heartbeat is accepted: its report is stored, so that a repeat does not count twice. */
   readonly accepted?: { readonly heartbeat: Heartbeat; readonly job: ReportedJob };
 }
 
@@ -48,17 +50,18 @@ const VIOLATIONS = ["ACCESS_MODE_VIOLATION", "BUDGET_EXCEEDED"] as const;
 type HeartbeatViolation = (typeof VIOLATIONS)[number];
 
 /**
- * Renews leases and adds metrics (section 6), in one transaction and a fixed number of statements. Each heartbeat is
- * judged after those before it; one that brings no metrics makes no version of its job.
- * @returns in the order of `heartbeats`.
- * @throws TryAgainError where the database gave way too often; nothing of any of them was kept.
+ * Renews leases and adds metrics (section 6), in one transaction and a fixed number of statements. The heartbeats are
+ * decided in their order, so each of them sees what the ones before it did to its job. A heartbeat without metrics writes no
+ * version of its job.
+ * @returns one answer for each heartbeat, in their order.
+ * @throws TryAgainError when the database rolled the transaction back too often; none of the heartbeats is stored.
  */
 export function heartbeatWorkflows(engine: Engine, heartbeats: readonly Heartbeat[]): Promise<HeartbeatAnswer[]> {
   return inTransaction(engine, async (tx) => {
     const reports = new SequentialReports(await lockReportedRuns(tx, heartbeats));
     const decisions = heartbeats.map((heartbeat, index) => {
-      const found = reports.find(heartbeat.workflowRunId);
-      const decision = decideHeartbeat(heartbeat, found, ["input", "heartbeats", String(index)]);
+      const lockedRun = reports.find(heartbeat.workflowRunId);
+      const decision = decideHeartbeat(heartbeat, lockedRun, ["input", "heartbeats", String(index)]);
       if (decision.violating) reports.noteState(decision.violating.job.jobId, "FAILED");
       return decision;
     });
@@ -67,61 +70,71 @@ export function heartbeatWorkflows(engine: Engine, heartbeats: readonly Heartbea
   });
 }
 
-async function writeDecisions(tx: Transaction, decisions: readonly Decision[]): Promise<void> {
-  const keptReports = decisions.flatMap(({ accepted }) =>
+async function writeDecisions(tx: Transaction, decisions: readonly HeartbeatDecision[]): Promise<void> {
+  const reportRows = decisions.flatMap(({ accepted }) =>
     accepted ? toReportRows(accepted.heartbeat, accepted.job) : [],
   );
   const written = await writeVersions(
     tx,
     decisions.flatMap(({ change }) => change ?? []),
-    [...renewLeasesCte(decisions.flatMap(({ renewal }) => renewal ?? [])), ...insertReportsCte(keptReports)],
+    [...renewLeasesCte(decisions.flatMap(({ renewal }) => renewal ?? [])), ...insertReportsCte(reportRows)],
   );
-  // A budget that was exceeded is a second version, of the job as the metrics have left it.
-  const withMetrics = new Map(written.map(({ job }) => [job.jobId, job]));
+  // Exceeding the token budget takes two versions: the metrics that exceeded it are written above, the failure here.
+  const changedJobs = new Map(written.map(({ job }) => [job.jobId, job]));
   const violating = decisions.flatMap((decision) => decision.violating ?? []);
   await failViolatingRuns(
     tx,
-    violating.map((one) => ({ ...one, job: withMetrics.get(one.job.jobId) ?? one.job })),
+    violating.map((violatingRun) => ({
+      ...violatingRun,
+      job: changedJobs.get(violatingRun.job.jobId) ?? violatingRun.job,
+    })),
   );
 }
 
-/** A heartbeat renews the lease of whoever holds it, also where it is a repeat, or its metrics or its id are refused. */
-function decideHeartbeat(heartbeat: Heartbeat, found: LockedRun | undefined, path: readonly string[]): Decision {
+/**
+ * Decides what to do with one heartbeat. A worker that has the lease gets it renewed even when the heartbeat is a repeat, or
+ * its metrics or its `reportId` are refused: losing the lease over a malformed number would waste the run's work.
+ */
+function decideHeartbeat(
+  heartbeat: Heartbeat,
+  lockedRun: LockedRun | undefined,
+  path: readonly string[],
+): HeartbeatDecision {
   const { workflowRunId } = heartbeat;
-  const admission = admitReport(heartbeat, found, { to: "RUNNING", endsRun: false, violations: VIOLATIONS, path });
+  const admission = admitReport(heartbeat, lockedRun, { to: "RUNNING", endsRun: false, violations: VIOLATIONS, path });
   if (admission.kind === "REFUSED") return { answer: stop(workflowRunId, admission.error) };
   const { job, run } = admission;
   const renewal = renewalOf(run, job.now, heartbeat.leaseSeconds);
-  const goOn = (error: InvalidInputError | null): Pick<Decision, "answer" | "renewal"> => {
+  const renew = (error: InvalidInputError | null): Pick<HeartbeatDecision, "answer" | "renewal"> => {
     const { leaseExpiresAt } = renewal;
     return { answer: { workflowRunId, directive: "CONTINUE", leaseExpiresAt, error }, renewal };
   };
-  if (admission.kind === "ID_TAKEN") return goOn(admission.error);
-  if (admission.kind === "REPEAT") return goOn(null);
+  if (admission.kind === "ID_TAKEN") return renew(admission.error);
+  if (admission.kind === "REPEAT") return renew(null);
   const assessment = assessReport(job, heartbeat, path);
-  const failFor = (violation: PolicyViolation<HeartbeatViolation>): Decision => ({
+  const failFor = (violation: PolicyViolation<HeartbeatViolation>): HeartbeatDecision => ({
     answer: stop(workflowRunId, policyError(violation, job)),
     violating: { job, run, report: heartbeat, violation },
   });
   switch (assessment.kind) {
     case "REFUSED":
-      return goOn(assessment.error);
+      return renew(assessment.error);
     case "VIOLATION":
       return failFor(assessment.violation);
     case "WITHIN_POLICY": {
       const accepted = { heartbeat, job };
-      if (isZero(heartbeat.metrics)) return { ...goOn(null), accepted };
+      if (isZero(heartbeat.metrics)) return { ...renew(null), accepted };
       const { metrics, overBudget } = assessment;
       const change = metricsChange(job, run, metrics, heartbeat.metrics);
-      return overBudget ? { ...failFor(overBudget), change } : { ...goOn(null), change, accepted };
+      return overBudget ? { ...failFor(overBudget), change } : { ...renew(null), change, accepted };
     }
   }
 }
 
-/** A heartbeat never shortens a lease. */
+/** @returns the renewal of a run's lease; it never shortens the lease. */
 function renewalOf(run: WorkflowRun, now: Date, leaseSeconds: number): LeaseRenewal {
-  const asked = leaseUntil(now, leaseSeconds);
-  const leaseExpiresAt = run.leaseExpiresAt && run.leaseExpiresAt > asked ? run.leaseExpiresAt : asked;
+  const requested = leaseUntil(now, leaseSeconds);
+  const leaseExpiresAt = run.leaseExpiresAt && run.leaseExpiresAt > requested ? run.leaseExpiresAt : requested;
   return { id: run.id, leaseExpiresAt, lastHeartbeat: now };
 }
 
@@ -144,8 +157,8 @@ function metricsChange(
 
 function stop(workflowRunId: string, error: StopError): HeartbeatAnswer {
   const { directive } = error;
-  // Each of these errors tells a worker to stop when a report is answered with it. Two of them are also answers to others
-  // than workers, so their type allows for no directive: without one, the lease is what the worker has lost for sure.
+  // Each of these errors has a STOP directive when it answers a report. Two of their types also answer people, who need no
+  // directive, and so allow null or CONTINUE. Should one arrive here, the worker must stop all the same.
   const isStop = directive !== null && directive !== "CONTINUE";
   return { workflowRunId, directive: isStop ? directive : "STOP_LEASE_LOST", leaseExpiresAt: null, error };
 }

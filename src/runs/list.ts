@@ -3,23 +3,23 @@ import { type NodeExecution, Prisma, type PrismaClient, type WorkflowRun } from 
 import { NODE_COLUMNS, NODE_COLUMNS_WITHOUT_PAYLOADS, RUN_COLUMNS } from "../db/rows.ts";
 import { type Slice, sliceClauses } from "../db/slice.ts";
 
-/** Reads of runs and their nodes, for many jobs or runs in one statement. */
+/** Reads of runs and nodes. Each function reads for many jobs or runs in one statement, for the batched GraphQL loaders. */
 
-/** Runs by their ids, each of the workspace that it is asked for in. */
+/** @returns the runs with these ids, each only from the workspace given with its id; in no particular order. */
 export function findRuns(prisma: PrismaClient, items: readonly ScopedId[]): Promise<WorkflowRun[]> {
   return prisma.$queryRaw<WorkflowRun[]>`
     SELECT ${RUN_COLUMNS} FROM ${scopedIdTable(items)}
     JOIN workflow_runs ON id = asked_id AND workspace_id = asked_workspace_id`;
 }
 
-/** Nodes by their ids, each of the workspace that it is asked for in. */
+/** @returns the nodes with these ids, each only from the workspace given with its id; in no particular order. */
 export function findNodes(prisma: PrismaClient, items: readonly ScopedId[]): Promise<NodeExecution[]> {
   return prisma.$queryRaw<NodeExecution[]>`
     SELECT ${NODE_COLUMNS} FROM ${scopedIdTable(items)}
     JOIN node_executions ON id = asked_id AND workspace_id = asked_workspace_id`;
 }
 
-/** Part of the runs of several jobs, those of a job in the order of their attempts. */
+/** @returns a slice of the runs of each of several jobs; the runs of one job are ordered by `attempt`. */
 export function listRunsOf(
   prisma: PrismaClient,
   jobs: readonly ScopedId[],
@@ -31,7 +31,10 @@ export function listRunsOf(
       ${sliceClauses(Prisma.sql`attempt`, slice)}) AS run`;
 }
 
-/** All nodes of several runs, those of a run in the order of their sequences; a run has at most 1,000. */
+/**
+ * @param withPayloads whether to read input and output payloads, which may be large.
+ * @returns all nodes of several runs, ordered by run and then by `sequence`; a run has at most 1,000.
+ */
 export function listNodesOf(
   prisma: PrismaClient,
   runs: readonly ScopedId[],

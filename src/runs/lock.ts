@@ -8,81 +8,86 @@ import { lockReportedJobs, type ReportedJob } from "../jobs/lock.ts";
 import { readJob } from "../jobs/store.ts";
 import { type JoinedReport, joinedReport, type ReportRef } from "./report.ts";
 
-/** A run, its job, and the database's clock, read together: what a lease is judged by. */
+/** A run, its job and the database's clock, read together: everything that a lease is checked by. */
 export interface ReportedRun {
   readonly job: JobSummary;
   readonly run: WorkflowRun;
   readonly now: Date;
 }
 
-/** The same, read under the job's lock, with what else a report is judged by. */
+/** A reported run that was read under its job's lock, with everything else that a report is checked by. */
 export interface LockedRun extends ReportedRun {
   readonly job: ReportedJob;
-  /** The report that was kept under the same id before. */
-  readonly earlier: KeptReport | undefined;
+  /** The stored report of this run with the same `reportId`; undefined when there is none. */
+  readonly earlierReport: KeptReport | undefined;
   readonly hasOpenNodes: boolean;
 }
 
 /**
- * Locks the jobs of the runs that are reported on, then reads the runs as they are under those locks.
- * @param whenHeld whether to wait for a job that somebody else holds, or to leave its run out.
- * @returns by run id; a run that does not exist, or was left out, is not among them.
+ * Locks the jobs of the runs that are reported on, then reads the runs as they are under those locks (section 4).
+ * @param ifLocked what to do about a job that another transaction has locked: wait for it, or skip its run.
+ * @returns the runs by run id, without those that do not exist or were skipped.
  */
 export async function lockReportedRuns(
   tx: Transaction,
   reports: readonly ReportRef[],
-  whenHeld: "WAIT" | "SKIP" = "WAIT",
+  ifLocked: "WAIT" | "SKIP" = "WAIT",
 ): Promise<ReadonlyMap<string, LockedRun>> {
   const runIds = reports.map(({ workflowRunId }) => workflowRunId);
   const jobsOfRuns = Prisma.sql`job_id = ANY(ARRAY(SELECT r.job_id FROM workflow_runs r WHERE r.id = ANY(${runIds}::uuid[])))`;
-  const jobs = await lockReportedJobs(tx, jobsOfRuns, whenHeld);
+  const jobs = await lockReportedJobs(tx, jobsOfRuns, ifLocked);
   const reportIds = reports.map(({ reportId }) => reportId ?? null);
-  const given = Prisma.sql`unnest(${runIds}::uuid[], ${reportIds}::uuid[]) AS t(of_run, named)`;
-  // A statement of its own: one that waits for a lock reads everything else as it was before the wait.
+  const reportRefs = Prisma.sql`unnest(${runIds}::uuid[], ${reportIds}::uuid[]) AS t(reported_run_id, reported_id)`;
+  // Not in the statement that locks: after waiting for a lock, a statement rereads the locked rows alone, and would see runs,
+  // nodes and reports as they were before the wait.
   const rows = await tx.$queryRaw<(WorkflowRun & JoinedReport & { readonly hasOpenNodes: boolean })[]>`
-    ${FORCED_GENERIC_PLAN} SELECT ${RUN_COLUMNS}, kept.*,
-      EXISTS (SELECT FROM node_executions n WHERE n.workflow_run_id = of_run AND n.finished_at IS NULL) AS "hasOpenNodes"
-    FROM ${estimateFewRows(given, runIds.length)} AS given JOIN workflow_runs ON id = of_run
+    ${FORCED_GENERIC_PLAN} SELECT ${RUN_COLUMNS}, earlier_report.*,
+      EXISTS (SELECT FROM node_executions n WHERE n.workflow_run_id = reported_run_id AND n.finished_at IS NULL)
+        AS "hasOpenNodes"
+    FROM ${estimateFewRows(reportRefs, runIds.length)} AS reported JOIN workflow_runs ON id = reported_run_id
     LEFT JOIN LATERAL (
-      SELECT ${REPORT_COLUMNS} FROM worker_reports WHERE workflow_run_id = of_run AND report_id = named LIMIT 1
-    ) AS kept ON true`;
+      SELECT ${REPORT_COLUMNS} FROM worker_reports WHERE workflow_run_id = reported_run_id AND report_id = reported_id LIMIT 1
+    ) AS earlier_report ON true`;
   return new Map(
-    rows.flatMap((run) => {
-      const job = jobs.get(run.jobId);
-      const { hasOpenNodes } = run;
-      return job ? [[run.id, { run, job, now: job.now, earlier: joinedReport(run), hasOpenNodes }] as const] : [];
+    rows.flatMap((row) => {
+      const job = jobs.get(row.jobId);
+      if (!job) return [];
+      const { hasOpenNodes } = row;
+      return [[row.id, { run: row, job, now: job.now, earlierReport: joinedReport(row), hasOpenNodes }] as const];
     }),
   );
 }
 
 /**
- * The locked runs of a call with several reports, which are judged one after another before any of them is written: what
- * one does to its job counts as done for those after it. Otherwise two reports of one call could both end the same job.
+ * The locked runs of a call with several reports. The reports are decided one after another, and only then written together:
+ * each decision must see the job states that the earlier decisions lead to. Otherwise two reports of one call could both
+ * end the same job.
  */
 export class SequentialReports {
-  readonly #locked: ReadonlyMap<string, LockedRun>;
+  readonly #lockedRuns: ReadonlyMap<string, LockedRun>;
   readonly #newStates = new Map<string, JobState>();
 
-  constructor(locked: ReadonlyMap<string, LockedRun>) {
-    this.#locked = locked;
+  constructor(lockedRuns: ReadonlyMap<string, LockedRun>) {
+    this.#lockedRuns = lockedRuns;
   }
 
-  /** A run, with its job in the state to which the reports before have brought it. */
+  /** @returns the run, its job in the state that the earlier reports lead to; undefined when the run was not locked. */
   find(runId: string): LockedRun | undefined {
-    const found = this.#locked.get(runId);
-    const state = found && this.#newStates.get(found.job.jobId);
-    return found && state ? { ...found, job: { ...found.job, state } } : found;
+    const lockedRun = this.#lockedRuns.get(runId);
+    const newState = lockedRun && this.#newStates.get(lockedRun.job.jobId);
+    return lockedRun && newState ? { ...lockedRun, job: { ...lockedRun.job, state: newState } } : lockedRun;
   }
 
-  /** Notes that a report has been judged that brings its job to this state. */
+  /** Notes that a report was decided which moves its job to this state. */
   noteState(jobId: string, state: JobState): void {
     this.#newStates.set(jobId, state);
   }
 }
 
 /**
- * A run with its job and the database's clock, without a lock: good for refusing early, never for deciding.
- * @returns undefined where there is no such run.
+ * Reads a run with its job and the database's clock, without a lock. The result may be outdated at once: use it to refuse a
+ * report early, never to accept one.
+ * @returns undefined when there is no such run.
  */
 export async function readReportedRun(tx: Transaction, runId: string): Promise<ReportedRun | undefined> {
   const [run] = await tx.$queryRaw<(WorkflowRun & { now: Date })[]>`

@@ -6,21 +6,23 @@ import { type EntityRef, refuseWrites } from "../jobs/access-mode.ts";
 import type { LockedJobSummary, ReportedJob } from "../jobs/lock.ts";
 import { addMetrics, isOverBudget, type MetricsDelta } from "../jobs/metrics.ts";
 
-/** The policies that a report is held to, each with the error that its worker is answered with. */
+/** The policies that a report must comply with, each with the error that answers a report which violates it. */
 interface PolicyErrors {
   readonly ACCESS_MODE_VIOLATION: AccessModeViolationError;
   readonly BUDGET_EXCEEDED: BudgetExceededError;
   readonly CAPABILITY_DENIED: CapabilityDeniedError;
 }
 
+/** Which policy was violated. */
 export type PolicyViolationCode = keyof PolicyErrors;
 
+/** The error that answers a report which violated a policy. */
 export type PolicyError<Code extends PolicyViolationCode = PolicyViolationCode> = PolicyErrors[Code];
 
-/** A policy that a report violated: its run and its job fail for it, and are not tried again by policy (section 6). */
+/** That a report violated a policy: its run and its job fail, and the job is not retried by policy (section 6). */
 export interface PolicyViolation<Code extends PolicyViolationCode = PolicyViolationCode> {
   readonly code: Code;
-  /** What exactly, in a sentence; for a denied capability, which one. */
+  /** A sentence that says what was violated and how; for CAPABILITY_DENIED, the id of the missing capability. */
   readonly detail: string;
 }
 
@@ -33,7 +35,10 @@ const TO_ERROR: {
   CAPABILITY_DENIED: (detail, job) => new CapabilityDeniedError(detail, job),
 };
 
-/** What the worker of a report that violated a policy is answered. */
+/**
+ * @param job the job of the report, as it is stored after the violation failed it.
+ * @returns the error that answers the report.
+ */
 export function policyError<Code extends PolicyViolationCode>(
   { code, detail }: PolicyViolation<Code>,
   job: JobSummary,
@@ -42,31 +47,37 @@ export function policyError<Code extends PolicyViolationCode>(
 }
 
 /**
- * The violation for which a report that was kept failed its run; null where the report was accepted.
- * @param codes the policies that a report of its kind can violate.
+ * @param codes the policies that a report of this kind can violate.
+ * @returns the violation for which a stored report failed its run; null when the report was accepted.
  */
-export function keptViolation<Code extends PolicyViolationCode>(
-  { policyViolationCode: kept, policyViolationDetail: detail }: KeptReport,
+export function recordedViolation<Code extends PolicyViolationCode>(
+  { policyViolationCode, policyViolationDetail: detail }: KeptReport,
   codes: readonly Code[],
 ): PolicyViolation<Code> | null {
-  if (kept === null || detail === null) return null;
-  const code = codes.find((one) => one === kept);
-  if (code === undefined) throw new Error(`A report was kept with ${kept}, which a report of its kind cannot violate.`);
+  if (policyViolationCode === null || detail === null) return null;
+  const code = codes.find((possible) => possible === policyViolationCode);
+  if (code === undefined) {
+    throw new Error(`A report is stored with ${policyViolationCode}, which a report of its kind cannot be.`);
+  }
   return { code, detail };
 }
 
-/** What a report brings of which policies and metrics are judged. */
+/** The part of a report that policies apply to. */
 interface ReportContent {
   readonly metrics: MetricsDelta;
   readonly writtenEntities?: readonly EntityRef[];
 }
 
+/** Whether the content of an admitted report complies with the policies. */
 export type Assessment<Code extends PolicyViolationCode> =
-  /** Nothing of the report is applied, and its run goes on. */
+  /** Nothing of the report is applied, and its run stays running. */
   | { readonly kind: "REFUSED"; readonly error: InvalidInputError }
   /** Nothing of the report is applied, and its run fails. */
   | { readonly kind: "VIOLATION"; readonly violation: PolicyViolation<Code | "ACCESS_MODE_VIOLATION"> }
-  /** The job's metrics with the report's. They are kept, also where they exceed the job's token budget. */
+  /**
+   * `metrics` are the job's metrics with the report's added. They are to be written even when they exceed the job's token
+   * budget, because the tokens have been spent; `overBudget` then is the violation to fail the run for.
+   */
   | {
       readonly kind: "WITHIN_POLICY";
       readonly metrics: JobMetrics;
@@ -74,27 +85,28 @@ export type Assessment<Code extends PolicyViolationCode> =
     };
 
 /**
- * Judges what an admitted report brings (sections 3 and 6): the access mode before the metrics, because a report that wrote
- * what it may not must fail its run also where its metrics are malformed; and the budget by the metrics as they add up.
- * @param path where the report stands in the caller's input.
- * @param alsoWrong what is wrong with a report of this kind besides; the access mode alone comes before it.
+ * Checks the content of an admitted report: checks 7 to 9 of section 6, "Reports". The access mode comes before the metrics,
+ * because a forbidden write must fail the run even when the report's metrics are malformed.
+ * @param path where the report is in the caller's input; for the path of an error.
+ * @param kindSpecificError an error that only this kind of report can have, found by the caller. It takes effect after the
+ * access mode and before the metrics.
  */
 export function assessReport<Code extends PolicyViolationCode = never>(
   job: ReportedJob,
   { metrics: delta, writtenEntities = [] }: ReportContent,
   path: readonly string[],
-  alsoWrong: PolicyViolation<Code> | InvalidInputError | null = null,
+  kindSpecificError: PolicyViolation<Code> | InvalidInputError | null = null,
 ): Assessment<Code> {
   const violation = checkAccessMode(job, delta, writtenEntities);
   if (violation) return { kind: "VIOLATION", violation };
-  if (alsoWrong instanceof InvalidInputError) return { kind: "REFUSED", error: alsoWrong };
-  if (alsoWrong) return { kind: "VIOLATION", violation: alsoWrong };
+  if (kindSpecificError instanceof InvalidInputError) return { kind: "REFUSED", error: kindSpecificError };
+  if (kindSpecificError) return { kind: "VIOLATION", violation: kindSpecificError };
   const metrics = addMetrics(job, delta, [...path, "metrics"]);
   if (metrics instanceof InvalidInputError) return { kind: "REFUSED", error: metrics };
   return { kind: "WITHIN_POLICY", metrics, overBudget: checkTokenBudget(job, metrics) };
 }
 
-/** The writes that the job's access mode forbids; null where there are none. */
+/** @returns the violation when the report wrote what the job's access mode forbids, else null. */
 function checkAccessMode(
   { accessMode, writeScope }: ReportedJob,
   { entitiesWritten }: MetricsDelta,
@@ -104,7 +116,7 @@ function checkAccessMode(
   return detail === null ? null : { code: "ACCESS_MODE_VIOLATION", detail };
 }
 
-/** The token budget that these metrics exceed; null where they do not. */
+/** @returns the violation when these metrics exceed the job's token budget, else null. */
 function checkTokenBudget(job: LockedJobSummary, metrics: JobMetrics): PolicyViolation<"BUDGET_EXCEEDED"> | null {
   if (!isOverBudget(job, metrics)) return null;
   const detail = `The job has cost ${metrics.totalTokens} tokens, and its budget is ${job.tokenBudget}.`;

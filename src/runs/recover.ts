@@ -9,43 +9,45 @@ import { afterFailure } from "./backoff.ts";
 import { lockReportedRuns } from "./lock.ts";
 import { type ExpiredRun, endRunsCte, expiredRuns } from "./store.ts";
 
-/** Runs that one transaction of a sweep recovers: it holds their jobs' rows while it does. */
-const BATCH = 100;
+/** The most runs that one transaction recovers: it keeps the rows of their jobs locked until it commits. */
+const MAX_RUNS_PER_BATCH = 100;
 
-/** What a sweep needs of the engine: the first one runs at the start, before there are a feed and guards. */
-type Sweeper = CommandContext & Pick<Engine, "backoff">;
+/** The part of the engine that recovery needs: it first runs when the server starts, before the feed and the guards exist. */
+type RecoveryContext = CommandContext & Pick<Engine, "backoff">;
 
 /**
- * Takes every run whose lease has passed from its worker [HSK-WF-003]: the run and its job become stalled
- * (FR-EVT-WF-RECOVERY), and then policy queues the job again or fails it. Several servers may sweep at once: a run is
- * judged under its job's lock, so it is recovered once.
- * @param signal ends it after the batch that is under way.
+ * Recovers every run whose lease has expired [HSK-WF-003] (section 6): run and job become stalled (FR-EVT-WF-RECOVERY), then
+ * the job is queued again, or fails when no attempts are left. Several servers may recover at the same time: each run is
+ * checked again under its job's lock, so it is recovered once.
+ * @param signal when aborted, recovery stops after the current batch.
  * @returns how many runs this call recovered.
+ * @throws TryAgainError when the database rolled a batch back too often; the batches before it are committed.
  */
-export async function recoverStalledRuns(context: Sweeper, signal?: AbortSignal): Promise<number> {
+export async function recoverStalledRuns(context: RecoveryContext, signal?: AbortSignal): Promise<number> {
   let recovered = 0;
   for (let last: ExpiredRun | undefined; ; ) {
     if (signal?.aborted) return recovered;
-    const expired = await expiredRuns(context.prisma, BATCH, last);
+    const expired = await expiredRuns(context.prisma, MAX_RUNS_PER_BATCH, last);
     if (expired.length > 0) recovered += await recoverBatch(context, expired);
-    if (expired.length < BATCH) return recovered;
+    if (expired.length < MAX_RUNS_PER_BATCH) return recovered;
     last = expired.at(-1);
   }
 }
 
-function recoverBatch(context: Sweeper, expired: readonly ExpiredRun[]): Promise<number> {
+function recoverBatch(context: RecoveryContext, expired: readonly ExpiredRun[]): Promise<number> {
   return inTransaction(context, async (tx) => {
     const refs = expired.map(({ id }) => ({ workflowRunId: id }));
-    // A job that somebody holds, for whatever, is left to the next sweep: the others do not wait for it.
+    // Skips jobs that another transaction has locked; the next recovery comes back to them. Waiting for one of them would
+    // delay the recovery of all others.
     const locked = [...(await lockReportedRuns(tx, refs, "SKIP")).values()];
-    // The others were renewed, ended or recovered by somebody else after they were listed, before they were locked.
-    const lost = locked.filter(
+    // Between listing and locking, a run may have been renewed, ended or recovered by another server.
+    const stillExpired = locked.filter(
       ({ run, now }) => run.state === "RUNNING" && run.leaseExpiresAt !== null && run.leaseExpiresAt <= now,
     );
-    const errorMessage = "The lease ran out: its worker was not heard from in time.";
+    const errorMessage = "The lease expired: its worker did not renew it in time.";
     const stalled = await writeVersions(
       tx,
-      lost.map(
+      stillExpired.map(
         ({ job, run }): JobChange<ReportedJob> => ({
           job,
           set: { ...transitionTo(job, "STALLED", "lease_expired"), errorMessage },
@@ -61,7 +63,7 @@ function recoverBatch(context: Sweeper, expired: readonly ExpiredRun[]): Promise
           },
         }),
       ),
-      endRunsCte(lost.map(({ run, now }) => ({ id: run.id, state: "STALLED", errorMessage, finishedAt: now }))),
+      endRunsCte(stillExpired.map(({ run, now }) => ({ id: run.id, state: "STALLED", errorMessage, finishedAt: now }))),
     );
     await writeVersions(
       tx,
@@ -70,6 +72,6 @@ function recoverBatch(context: Sweeper, expired: readonly ExpiredRun[]): Promise
         return { job, set: next, event: { type: "STATE_CHANGED", by: ENGINE, payload: { reason: next.statusReason } } };
       }),
     );
-    return lost.length;
+    return stillExpired.length;
   });
 }

@@ -7,22 +7,27 @@ import type { LockedJobSummary } from "../jobs/lock.ts";
 import type { ExtraCte } from "../jobs/store.ts";
 
 /**
- * A worker that lost an answer sends its report again, with the same `reportId`: it counts once (section 6). What was
- * kept is read under the job's lock, so that of two that arrive together the second one finds the first.
+ * Reports are idempotent: a worker that did not get an answer sends its report again with the same `reportId`, and the
+ * report counts once (section 6). Stored reports are read under the job's lock, so that of two equal reports which arrive
+ * together the second one sees the first.
  */
 
-/** Which run a report is about, and the worker's own id for it, if it gave one. */
+/** The run that a report is about, and the worker's own id of the report, if any. */
 export interface ReportRef {
   readonly workflowRunId: string;
   readonly reportId?: string | null | undefined;
 }
 
-/** A report, whatever else it brings, with the token that proves the right to make it. */
+/** What all kinds of report have in common. */
 export interface Report extends ReportRef {
+  /** Proves that the sender has the run's lease. */
   readonly leaseToken: string;
 }
 
-/** The report that was kept under this id, read without a lock; undefined where there is none, or it has no id. */
+/**
+ * Reads the stored report with this id, without a lock.
+ * @returns undefined when no such report is stored, or when `reportId` is missing.
+ */
 export async function findReport(
   db: Transaction,
   { workflowRunId, reportId }: ReportRef,
@@ -34,21 +39,25 @@ export async function findReport(
   return report;
 }
 
-/** The columns of a report that a row was joined with; all of them null where there was none. */
+/** The report columns of a row that was outer-joined with `worker_reports`: all null when there was no report. */
 export type JoinedReport = KeptReport | { readonly [column in keyof KeptReport]: null };
 
+/** @returns the report of an outer-joined row; undefined when there was none. */
 export function joinedReport(row: JoinedReport): KeptReport | undefined {
   return row.reportId === null ? undefined : row;
 }
 
-/** Whether a report is the one that was kept under its id, sent again; else another report has its id. */
+/**
+ * Tells whether a report has the content of the stored report with the same id, so that it is a repeat (section 9, "Report
+ * hash"). If not, the worker has used the id for two different reports.
+ */
 export function isSameReport(report: Report, earlier: KeptReport): boolean {
   return Buffer.from(earlier.reportHash).equals(hashOf(report));
 }
 
 /**
- * A report as it is kept; nothing for one without an id, which counts as often as it is sent.
- * @param more the node that a step opened or ended; or the violation for which the report failed its run.
+ * @param more `nodeExecutionId`: the node that a step opened or ended. `violation`: why the report failed its run.
+ * @returns the row to store for a report; no row for a report without an id, which counts as often as it is sent.
  */
 export function toReportRows(
   report: Report,
@@ -74,17 +83,17 @@ export function toReportRows(
   ];
 }
 
-/** Keeps reports, by the statement that writes the versions of their jobs: all of it commits, or nothing. */
+/** @returns the CTE that stores reports, for the statement of `writeVersions`; no CTE when there are no reports. */
 export function insertReportsCte(reports: readonly WorkerReport[]): ExtraCte[] {
   if (reports.length === 0) return [];
   return [
-    Prisma.sql`kept_report AS (
+    Prisma.sql`new_report AS (
       INSERT INTO worker_reports
       SELECT * FROM json_populate_recordset(NULL::worker_reports, ${toRecordset(reports)}))`,
   ];
 }
 
-/** What tells the same report from another one: all of it but the token, which is a secret. */
-function hashOf({ leaseToken: _secret, ...content }: Report): Buffer {
+/** The hash of a report's content: everything but the token, because a secret must not be derivable from what is stored. */
+function hashOf({ leaseToken: _leaseToken, ...content }: Report): Buffer {
   return hash("sha256", canonicalize(content), "buffer");
 }

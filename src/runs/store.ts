@@ -6,35 +6,41 @@ import type { Transaction } from "../db/transaction.ts";
 import type { ExtraCte } from "../jobs/store.ts";
 
 /**
- * Runs are written only by a transaction that holds the job's row (section 4's lock order), in batches, by the statement
- * that writes the jobs' versions: the number of statements does not grow with the number of runs.
+ * Reads and writes of runs. Runs are written only by a transaction that has locked their jobs (section 4, "Lock order"), and
+ * by the same statement that writes the jobs' versions, so that the number of statements does not grow with the number of
+ * runs. Each `…Cte` function returns the CTEs for that statement, and none when there is nothing to write.
  */
 
-/** A run of a job whose row this transaction holds. */
+/**
+ * Reads a run. To decide anything by it, lock its job in `tx` first.
+ * @returns undefined when there is no such run.
+ */
 export async function readRun(tx: Transaction, runId: string): Promise<WorkflowRun | undefined> {
   const [run] = await tx.$queryRaw<WorkflowRun[]>`
     SELECT ${RUN_COLUMNS} FROM workflow_runs WHERE id = ${runId}::uuid`;
   return run;
 }
 
-/** A run whose lease has passed. */
+/** A run whose lease has expired. */
 export type ExpiredRun = Pick<WorkflowRun, "id" | "leaseExpiresAt">;
 
 /**
- * Runs whose lease has passed, the longest ago first; without a lock, so each is to be judged again under one.
- * @param after the last one that was looked at.
+ * Lists runs whose lease has expired, without a lock: check each run again under its job's lock before changing it.
+ * @param limit the most runs to return.
+ * @param after the last run of the previous page; without it, the list begins with the first.
+ * @returns the runs in the order in which their leases expired.
  */
 export function expiredRuns(tx: Transaction, limit: number, after?: ExpiredRun): Promise<ExpiredRun[]> {
-  const further = after
+  const afterLast = after
     ? Prisma.sql`AND (lease_expires_at, id) > (${after.leaseExpiresAt}, ${after.id}::uuid)`
     : Prisma.empty;
   return tx.$queryRaw<ExpiredRun[]>`
     SELECT id, lease_expires_at AS "leaseExpiresAt" FROM workflow_runs
-    WHERE state = 'running' AND lease_expires_at <= clock_timestamp() ${further}
+    WHERE state = 'running' AND lease_expires_at <= clock_timestamp() ${afterLast}
     ORDER BY lease_expires_at, id LIMIT ${limit}`;
 }
 
-/** Makes runs of jobs that are taken. */
+/** Inserts the runs of jobs that are leased. */
 export function insertRunsCte(runs: readonly WorkflowRun[]): ExtraCte[] {
   if (runs.length === 0) return [];
   return [
@@ -43,14 +49,14 @@ export function insertRunsCte(runs: readonly WorkflowRun[]): ExtraCte[] {
   ];
 }
 
-/** A run whose lease goes on until `leaseExpiresAt`. */
+/** What a heartbeat changes of a run. */
 export interface LeaseRenewal {
   readonly id: string;
   readonly leaseExpiresAt: Date;
   readonly lastHeartbeat: Date;
 }
 
-/** Renews leases: of runs that hold theirs, as was judged under their jobs' locks. */
+/** Renews leases. The caller must have checked, under the jobs' locks, that the runs still have them. */
 export function renewLeasesCte(renewals: readonly LeaseRenewal[]): ExtraCte[] {
   if (renewals.length === 0) return [];
   return [
@@ -60,16 +66,16 @@ export function renewLeasesCte(renewals: readonly LeaseRenewal[]): ExtraCte[] {
   ];
 }
 
-/** How a run is taken from its worker. */
+/** How a run loses its lease: because it finishes, or because its outputs await a decision. */
 export interface RunEnd {
   readonly id: string;
   readonly state: Exclude<JobState, "QUEUED" | "RUNNING">;
   readonly errorMessage: string | null;
-  /** Null for a run that awaits somebody's decision: its work is done, and it has not finished. */
+  /** Null for a run whose outputs await a decision: the worker is done, but the run is not finished. */
   readonly finishedAt: Date | null;
 }
 
-/** Takes runs from their workers: the lease is revoked, and every node still open ends as its run does (section 3). */
+/** Revokes the leases of runs and sets their states. When a run finishes, so do its open nodes, with its state (section 3). */
 export function endRunsCte(ends: readonly RunEnd[]): ExtraCte[] {
   if (ends.length === 0) return [];
   return [
@@ -78,7 +84,8 @@ export function endRunsCte(ends: readonly RunEnd[]): ExtraCte[] {
       UPDATE workflow_runs r SET state = n.state, lease_expires_at = NULL, finished_at = n.finished_at,
         error_message = n.error_message
       FROM ending n WHERE r.id = n.id AND r.finished_at IS NULL)`,
-    // Found run by run: joined, PostgreSQL may walk over the open nodes of everybody instead.
+    // OFFSET 0 makes PostgreSQL look up the open nodes run by run. Left to choose, it may plan a join that reads the open
+    // nodes of all runs in the database.
     Prisma.sql`ended_node AS (
       UPDATE node_executions SET (state, finished_at) = (
         SELECT n.state, n.finished_at FROM ending n WHERE n.id = workflow_run_id)
@@ -90,16 +97,16 @@ export function endRunsCte(ends: readonly RunEnd[]): ExtraCte[] {
 }
 
 /**
- * A run as `endRunsCte` leaves it, for the answer. It follows from what was read, and is not read again: that would cost a
- * round trip while the job is locked. It is what is stored, because `run` was read under its job's lock, without which
- * nobody writes a run; and because the statement sets these four columns of a run that has not finished, and no others.
- * @param run as it was under its job's lock, not finished.
+ * @param run an unfinished run, as it was read under its job's lock.
+ * @returns the run as `endRunsCte` stores it, for the answer. It is computed and not read again, which would cost a round trip
+ * while the job is locked. The result equals the stored row: nobody writes a run without its job's lock, and of an unfinished
+ * run the statement sets these four columns and no others.
  */
 export function endedRun(run: WorkflowRun, { state, errorMessage, finishedAt }: RunEnd): WorkflowRun {
   return { ...run, state, errorMessage, finishedAt, leaseExpiresAt: null };
 }
 
-/** What is written of runs, as a table. */
+/** @returns the runs as a SQL row set with the columns of `workflow_runs`; missing properties are NULL. */
 function runRows(runs: readonly object[]): Prisma.Sql {
   return Prisma.sql`json_populate_recordset(NULL::workflow_runs, ${toRecordset(runs)})`;
 }

@@ -1,6 +1,5 @@
 import type { WorkflowRun } from "../db/generated/client/client.ts";
 import type { JobMetrics } from "../db/metrics.ts";
-
 import type { Transaction } from "../db/transaction.ts";
 import type { ReportedJob } from "../jobs/lock.ts";
 import { transitionTo } from "../jobs/state.ts";
@@ -10,18 +9,21 @@ import { type PolicyError, type PolicyViolation, type PolicyViolationCode, polic
 import { insertReportsCte, type Report, toReportRows } from "./report.ts";
 import { endRunsCte, type RunEnd } from "./store.ts";
 
-/** A run that fails because a report on it violated a policy. */
+/** A run that fails because a report on it violated a policy, with everything needed to fail it. */
 export interface ViolatingRun<Code extends PolicyViolationCode = PolicyViolationCode> {
   readonly job: ReportedJob;
   readonly run: WorkflowRun;
-  /** It is kept with the violation: sent again, it gets the same error. */
+  /** The report is stored with the violation, so that a repeat of it gets the same error. */
   readonly report: Report;
   readonly violation: PolicyViolation<Code>;
-  /** What is applied of the report all the same: metrics that exceed a budget are kept. */
+  /** The job's new metrics, when the report is applied in spite of the violation: the tokens that exceed a budget count. */
   readonly metrics?: JobMetrics;
 }
 
-/** Fails a run with its job, as section 6 says: what its worker is answered. */
+/**
+ * Fails a run and its job for a policy violation (section 6).
+ * @returns the error that answers the report.
+ */
 export async function failViolatingRun<Code extends PolicyViolationCode>(
   tx: Transaction,
   violating: ViolatingRun<Code>,
@@ -31,8 +33,8 @@ export async function failViolatingRun<Code extends PolicyViolationCode>(
 }
 
 /**
- * Fails runs with their jobs, in one statement however many they are.
- * @returns in the order of `violating`, each job as it now stands.
+ * Fails runs and their jobs for policy violations (section 6), in one statement for all of them.
+ * @returns in the order of `violating`, each job as it is now stored, with its event.
  */
 export function failViolatingRuns(
   tx: Transaction,
@@ -41,7 +43,7 @@ export function failViolatingRuns(
   const ends = violating.map(({ job, run, violation }): RunEnd => {
     return { id: run.id, state: "FAILED", errorMessage: policyError(violation, job).message, finishedAt: job.now };
   });
-  const keptReports = violating.flatMap(({ report, job, violation }) => toReportRows(report, job, { violation }));
+  const reportRows = violating.flatMap(({ report, job, violation }) => toReportRows(report, job, { violation }));
   return writeVersions(
     tx,
     violating.map(({ job, run, violation, metrics }) => ({
@@ -49,16 +51,16 @@ export function failViolatingRuns(
       set: {
         ...metrics,
         ...transitionTo(job, "FAILED", reasonOf(violation)),
-        // A denial says all there is to say in its reason, wherever it is made.
+        // No message for CAPABILITY_DENIED: here as at submit and claim, `statusReason` already names the capability.
         errorMessage: violation.code === "CAPABILITY_DENIED" ? null : policyError(violation, job).message,
       },
       event: eventOf(job, run, violation),
     })),
-    [...endRunsCte(ends), ...insertReportsCte(keptReports)],
+    [...endRunsCte(ends), ...insertReportsCte(reportRows)],
   );
 }
 
-/** Machine-readable: the job's `statusReason`. */
+/** @returns the job's machine-readable `statusReason`. */
 function reasonOf({ code, detail }: PolicyViolation): string {
   return code === "CAPABILITY_DENIED" ? `capability_denied: ${detail}` : code.toLowerCase();
 }

@@ -2,85 +2,94 @@ import { Prisma } from "../db/generated/client/client.ts";
 import type { JobSummary } from "../db/job-columns.ts";
 import { inTransaction, readWithRetry, type Transaction } from "../db/transaction.ts";
 import type { Engine } from "../engine.ts";
-import { type AppError, GuardFailedError, JobPoisonedError } from "../errors.ts";
+import { type AppError, GuardFailedError, IllegalTransitionError, JobPoisonedError } from "../errors.ts";
+import { directiveOf } from "../jobs/directive.ts";
 import { type LockedJob, lockJobs } from "../jobs/lock.ts";
 import { countGuards } from "../jobs/metrics.ts";
 import { writeVersion } from "../jobs/store.ts";
 import { ENGINE } from "../log/event.ts";
-import { type AceError, type GuardContent, isPoisoning } from "./guards/guard.ts";
+import { type GuardContent, isPoisoning, type PoisoningError } from "./guards/guard.ts";
 import { runGuards } from "./guards/run-guards.ts";
-import { type PoisonOutcome, type Precondition, poisonJob, type SecurityViolation, violationOf } from "./poison.ts";
+import { type PoisonedJob, type PoisonOutcome, type Precondition, poisonJob, violationOf } from "./poison.ts";
 
-/** What came of guarding content. */
+/** What guarding a job's content led to. Everything but PASSED means that the content must not be used. */
 export type GuardResult<Refusal extends AppError> =
+  /** No guard objected. `guardsRun` is the number of guards that are still to be counted in the job's metrics. */
   | { readonly verdict: "PASSED"; readonly guardsRun: number }
-  /** A guard found what poisons a job, and this was done about it. */
-  | { readonly verdict: "TRAPPED"; readonly violation: SecurityViolation; readonly outcome: PoisonOutcome<Refusal> }
-  /** A guard could not decide, so the content is not accepted. */
-  | { readonly verdict: "REFUSED"; readonly refusal: Refusal | GuardRefusal };
+  /** A guard found a security violation, and this call poisoned the job for it. */
+  | { readonly verdict: "POISONED"; readonly poisoned: PoisonedJob }
+  /** A guard found a security violation, but this call could not poison the job for it; `error` says why. */
+  | { readonly verdict: "NOT_POISONED"; readonly error: Refusal | JobPoisonedError | IllegalTransitionError }
+  /** A guard could not decide, so the content is refused; or the job was poisoned, or `precondition` refused, meanwhile. */
+  | { readonly verdict: "UNDECIDED"; readonly error: Refusal | UndecidedError };
 
-/** Why content is refused that a guard could not decide about: or, its job has been poisoned meanwhile. */
-type GuardRefusal = GuardFailedError | JobPoisonedError;
+/** Why content that a guard could not decide on is refused. */
+type UndecidedError = GuardFailedError | JobPoisonedError;
+
+/** The arguments that all steps of one guarding share. */
+interface Guarding<Refusal extends AppError> {
+  readonly engine: Engine;
+  readonly jobId: string;
+  readonly precondition: Precondition<Refusal>;
+}
 
 /**
- * Runs the guards over content of a job, outside any transaction, and poisons the job when one of them finds something
- * that poisons: the one place where a guard's finding becomes a change (section 5).
- * @param precondition judged under the job's lock before anything is written: a report that lost its lease can never poison.
- * @param counted how many of these guards the job's metrics count already.
- * @throws TryAgainError where the database gave way too often; nothing was kept.
+ * Runs the guards over content of a job, outside any transaction, and poisons the job when a guard finds a security
+ * violation. Every finding of a guard becomes a change here and nowhere else (section 5).
+ * @param precondition checked under the job's lock before anything is written. Without it, a worker that lost its lease
+ * while the guards ran could still poison the job.
+ * @param guardsAlreadyCounted how many of these guards the job's metrics count already.
+ * @throws TryAgainError when the database rolled the transaction back too often; nothing is stored.
  */
 export async function guardContent<Refusal extends AppError = never>(
   engine: Engine,
-  job: JobSummary,
+  { jobId }: JobSummary,
   content: GuardContent,
   precondition: Precondition<Refusal>,
-  counted = 0,
+  guardsAlreadyCounted = 0,
 ): Promise<GuardResult<Refusal>> {
+  const guarding = { engine, jobId, precondition };
   const outcome = await runGuards(engine.guards, content, engine.guardTimeoutMs);
-  const guardsRun = Math.max(outcome.guardsRun - counted, 0);
+  const guardsRun = Math.max(outcome.guardsRun - guardsAlreadyCounted, 0);
   switch (outcome.outcome) {
     case "passed":
       return { verdict: "PASSED", guardsRun };
     case "failed": {
       const { guardName, reason } = outcome;
-      const refusal = await recordGuardFailure(
-        engine,
-        job,
-        { code: "GUARD_FAILED", guardName, reason, guardsRun },
-        precondition,
-      );
-      return { verdict: "REFUSED", refusal };
+      return refuseUndecided(guarding, { code: "GUARD_FAILED", guardName, reason, guardsRun });
     }
-    case "raised":
-      return handleFinding(engine, job, outcome.guardName, outcome.error, guardsRun, precondition);
+    case "raised": {
+      const { guardName, error } = outcome;
+      if (isPoisoning(error)) return poisonForFinding(guarding, guardName, error, guardsRun);
+      return refuseUndecided(guarding, { code: error.code, guardName, reason: error.trigger, guardsRun });
+    }
   }
 }
 
-async function handleFinding<Refusal extends AppError>(
-  engine: Engine,
-  job: JobSummary,
+async function poisonForFinding<Refusal extends AppError>(
+  { engine, jobId, precondition }: Guarding<Refusal>,
   guardName: string,
-  error: AceError,
+  error: PoisoningError,
   guardsRun: number,
-  precondition: Precondition<Refusal>,
 ): Promise<GuardResult<Refusal>> {
-  if (!isPoisoning(error)) {
-    const refusal = await recordGuardFailure(
-      engine,
-      job,
-      { code: error.code, guardName, reason: error.trigger, guardsRun },
-      precondition,
-    );
-    return { verdict: "REFUSED", refusal };
-  }
   const violation = violationOf(guardName, error);
-  return {
-    verdict: "TRAPPED",
-    violation,
-    outcome: await poisonJob(engine, job.jobId, violation, { guardsRun, precondition }),
-  };
+  const outcome: PoisonOutcome<Refusal> = await poisonJob(engine, jobId, violation, { guardsRun, precondition });
+  switch (outcome.action) {
+    case "POISONED":
+      return { verdict: "POISONED", poisoned: { job: outcome.job, violation, event: outcome.event } };
+    case "REFUSED":
+      return { verdict: "NOT_POISONED", error: outcome.refusal };
+    case "ALREADY_POISONED":
+      return { verdict: "NOT_POISONED", error: new JobPoisonedError(outcome.job) };
+    case "RECORDED": {
+      // The job completed or was cancelled while the guards ran, so it can no longer go on as running.
+      const { state } = outcome.job;
+      return { verdict: "NOT_POISONED", error: new IllegalTransitionError(state, "RUNNING", directiveOf(state)) };
+    }
+  }
 }
 
+/** The payload of a `diagnostic` event. */
 interface Diagnosis {
   readonly code: string;
   readonly guardName: string;
@@ -88,22 +97,21 @@ interface Diagnosis {
   readonly guardsRun: number;
 }
 
-/** A guard's error that does not poison is an event of type `diagnostic`; the step it was about is refused. */
-function recordGuardFailure<Refusal extends AppError>(
-  engine: Engine,
-  { jobId }: JobSummary,
+/** Refuses content because of a guard's error that does not poison, and records that error as a `diagnostic` event. */
+async function refuseUndecided<Refusal extends AppError>(
+  { engine, jobId, precondition }: Guarding<Refusal>,
   diagnosis: Diagnosis,
-  precondition: Precondition<Refusal>,
-): Promise<Refusal | GuardRefusal> {
-  return inTransaction(engine, async (tx): Promise<Refusal | GuardRefusal> => {
+): Promise<GuardResult<Refusal>> {
+  const error = await inTransaction(engine, async (tx): Promise<Refusal | UndecidedError> => {
     const job = (await lockJobs(tx, Prisma.sql`job_id = ${jobId}::uuid`)).get(jobId);
     const refusal = job && (await precondition(tx, job));
     if (refusal) return refusal;
-    // Poisoned by somebody else while the guards ran: nothing more can be written of it.
+    // Another call poisoned the job while the guards ran; the database refuses any further version of a poisoned job.
     if (job?.state === "POISONED") return new JobPoisonedError(job);
     if (job) await recordDiagnostic(tx, job, diagnosis);
     return new GuardFailedError(diagnosis.guardName);
   });
+  return { verdict: "UNDECIDED", error };
 }
 
 async function recordDiagnostic(tx: Transaction, job: LockedJob, diagnosis: Diagnosis): Promise<void> {
@@ -112,7 +120,11 @@ async function recordDiagnostic(tx: Transaction, job: LockedJob, diagnosis: Diag
   await writeVersion(tx, { job, set: countGuards(job, guardsRun), event });
 }
 
-/** What PromptInjectionGuard looks for beside its own patterns in jobs of a capability profile (section 7). */
+/**
+ * The patterns that PromptInjectionGuard looks for, beside its built-in ones, in jobs of a capability profile (section 7).
+ * @returns the profile's patterns; an empty list when there is no such profile.
+ * @throws TryAgainError when the database failed too often.
+ */
 export async function injectionPatterns({ prisma }: Engine, profileId: string): Promise<readonly string[]> {
   const [profile] = await readWithRetry(
     () => prisma.$queryRaw<{ patterns: string[] }[]>`

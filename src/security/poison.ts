@@ -13,61 +13,79 @@ import { ENGINE, type EventDraft, transitionText } from "../log/event.ts";
 import { redactText } from "../log/redact.ts";
 import type { PoisoningError } from "./guards/guard.ts";
 
-/** What a guard, or a person, found (section 5). */
+/** A security violation that a guard found or a person reported (section 5). */
 export interface SecurityViolation {
   readonly violationType: ViolationType;
   readonly aceCode: PoisoningError["code"];
   readonly guardName: string;
-  /** What matched and where; never the scanned content. */
+  /** What matched and where; never the scanned content, which must not get into the flight recorder. */
   readonly trigger: string;
   readonly description: string;
+  /** The retrieved snippet's source; null when the violation is not about a snippet. */
   readonly sourceId: string | null;
+}
+
+/** A job that this call poisoned; the transaction has committed. */
+export interface PoisonedJob {
+  readonly job: AiJob;
+  readonly violation: SecurityViolation;
+  readonly event: FlightRecorderEvent;
 }
 
 /** What was done about a violation. */
 export interface HandledViolation {
+  /**
+   * - POISONED: this call poisoned the job and its descendants.
+   * - RECORDED: the job had completed or been cancelled; it keeps its state, and the violation is an event of it.
+   * - ALREADY_POISONED: the job was poisoned before this call, which changed nothing.
+   */
   readonly action: "POISONED" | "RECORDED" | "ALREADY_POISONED";
   readonly job: AiJob;
-  /** The one that was written; for ALREADY_POISONED, the one that poisoned the job. */
+  /** The event that this call wrote; for ALREADY_POISONED, the earlier event that poisoned the job. */
   readonly event: FlightRecorderEvent;
 }
 
+/** What was done about a violation, or the precondition's refusal to do anything. */
 export type PoisonOutcome<Refusal extends AppError = never> =
   | HandledViolation
   | { readonly action: "REFUSED"; readonly refusal: Refusal };
 
-/** What the finder of a violation must still have the right to, judged under the job's lock; null where it has. */
+/**
+ * Checks, under the job's lock, that a finding may still be acted on: for a report, that its worker still has the lease.
+ * @returns null when it may, else the error to answer with.
+ */
 export type Precondition<Refusal extends AppError> = (tx: Transaction, job: LockedJob) => Promise<Refusal | null>;
 
-interface Poisoning<Refusal extends AppError> {
-  /** How many guards the server ran to find this; counted in the job's metrics. */
+interface PoisonOptions<Refusal extends AppError> {
+  /** How many guards this server ran to find the violation; added to the job's `validators_run_count`. Default 0. */
   readonly guardsRun?: number;
   readonly precondition?: Precondition<Refusal>;
 }
 
 /**
- * Does what section 5 says about what this server's guards found in a job. [HSK-ACE-VAL-101]
- * @returns what was done; or the precondition's refusal, and then nothing was.
- * @throws TryAgainError where the database gave way too often; nothing was kept.
+ * Handles a violation that this server's guards found in a job, as section 5 says. [HSK-ACE-VAL-101]
+ * @returns what was done; or, when the precondition refuses, its refusal, and nothing is written.
+ * @throws TryAgainError when the database rolled the transaction back too often; nothing is stored.
  */
 export function poisonJob<Refusal extends AppError = never>(
   engine: Engine,
   jobId: string,
   violation: SecurityViolation,
-  { guardsRun = 0, precondition }: Poisoning<Refusal> = {},
+  { guardsRun = 0, precondition }: PoisonOptions<Refusal> = {},
 ): Promise<PoisonOutcome<Refusal>> {
   return inTransaction(engine, async (tx): Promise<PoisonOutcome<Refusal>> => {
     const tree = await lockTree(tx, jobId, "POISONED");
-    if (!tree) throw new Error(`There is no job ${jobId}, of which a guard found something.`);
+    if (!tree) throw new Error(`A guard found a violation in job ${jobId}, which does not exist.`);
     const refusal = (await precondition?.(tx, tree.job)) ?? null;
     return refusal ? { action: "REFUSED", refusal } : handleViolation(tx, tree, violation, guardsRun);
   });
 }
 
 /**
- * The same for a violation that a guard outside this server, or a person, reports.
- * @param workspaceId whose jobs alone there are for who reports this: it neither locks nor waits for another's.
- * @throws TryAgainError where the database gave way too often; nothing was kept.
+ * Handles a violation that a person, or a guard outside this server, reports (section 5).
+ * @param workspaceId the reporter's workspace. The job of another workspace is not found, and its row is never locked.
+ * @returns what was done, or NotFoundError when the workspace has no such job.
+ * @throws TryAgainError when the database rolled the transaction back too often; nothing is stored.
  */
 export function reportSecurityViolation(
   engine: Engine,
@@ -82,10 +100,12 @@ export function reportSecurityViolation(
 }
 
 /**
- * Poisons a job: one transaction commits the job, its runs and its nodes as poisoned with their event, or nothing; and with
- * it every descendant that has not completed or been cancelled, each with its own event. A job that has completed or been
- * cancelled stands, and the violation is recorded on it; a job that is poisoned stays as it is; both leave their
- * descendants alone. Safe to repeat.
+ * Decides by the job's state what a violation does:
+ *
+ * - A poisoned job is left as it is, so the call may be repeated safely.
+ * - A job that has completed or been cancelled keeps its state; the violation is only recorded as an event of it.
+ * - Any other job is poisoned, together with its runs, its nodes and every descendant that has not completed or been
+ *   cancelled. Each poisoned job has its own event, and all of it commits in one transaction.
  */
 async function handleViolation(
   tx: Transaction,
@@ -99,46 +119,47 @@ async function handleViolation(
     if (!event) throw new Error(`Job ${jobId} is poisoned without an event.`);
     return { action: "ALREADY_POISONED", job, event };
   }
-  const found = sanitizeViolation(violation);
-  if (isTerminal(job.state)) return recordOnly(tx, job, found, guardsRun);
-  const [poisoned] = await poison(tx, [job], found, guardsRun);
-  await poison(tx, below, found, 0, jobId);
-  if (!poisoned) throw new Error("One change makes one record.");
+  const sanitized = sanitizeViolation(violation);
+  if (isTerminal(job.state)) return recordOnly(tx, job, sanitized, guardsRun);
+  const [poisoned] = await poison(tx, [job], sanitized, guardsRun);
+  await poison(tx, below, sanitized, 0, jobId);
+  if (!poisoned) throw new Error("Each change writes one version.");
   return { action: "POISONED", ...poisoned };
 }
 
 /**
- * Poisons jobs that are locked, with all that is open of them, in as many statements for a thousand as for one.
- * @param sourceJobId the job in which it was found, where these are its descendants.
+ * Poisons locked jobs with their unfinished runs and nodes. The number of statements does not grow with the number of jobs.
+ * @param sourceJobId the job in which the violation was found, when `jobs` are its descendants.
+ * @returns in the order of `jobs`, each job as it is stored, with its event.
  */
 async function poison<Job extends LockedJobSummary>(
   tx: Transaction,
   jobs: readonly Job[],
-  found: SecurityViolation,
+  violation: SecurityViolation,
   guardsRun: number,
   sourceJobId?: string,
 ): Promise<readonly WrittenVersion<Job>[]> {
   if (jobs.length === 0) return [];
-  const where = sourceJobId === undefined ? "" : ` Found in job ${sourceJobId}, which this one descends from.`;
-  const message = `${found.guardName} (${found.aceCode}): ${found.description}${where}`;
-  // Runs and nodes first: once a job is poisoned, the database lets nothing of it change.
+  const origin = sourceJobId === undefined ? "" : ` Found in job ${sourceJobId}, which this one descends from.`;
+  const message = `${violation.guardName} (${violation.aceCode}): ${violation.description}${origin}`;
+  // Runs and nodes first: the database refuses any change of a poisoned job or of its finished runs and nodes (section 4).
   await poisonRuns(tx, jobs, message);
   return writeVersions(
     tx,
     jobs.map((job) => ({
       job,
       set: {
-        ...transitionTo(job, "POISONED", `poisoned: ${toDbEnum(found.violationType)}`),
+        ...transitionTo(job, "POISONED", `poisoned: ${toDbEnum(violation.violationType)}`),
         errorMessage: message,
         jobOutputs: null,
         ...countGuards(job, guardsRun),
       },
-      event: violationEvent(job, found, "poisoned", sourceJobId),
+      event: violationEvent(job, violation, "poisoned", sourceJobId),
     })),
   );
 }
 
-/** Every run that has not ended for good, its lease revoked, and every node that is open. */
+/** Ends as poisoned every run of these jobs that is active or stalled, revoking its lease, and every unfinished node. */
 async function poisonRuns(tx: Transaction, jobs: readonly LockedJobSummary[], message: string): Promise<void> {
   const ids = jobs.map(({ jobId }) => jobId);
   const times = jobs.map(({ now }) => now.toISOString());
@@ -165,7 +186,7 @@ async function recordOnly(
   return { action: "RECORDED", ...(await writeVersion(tx, { job, set, event })) };
 }
 
-/** FR-EVT-SEC-VIOLATION. */
+/** The event FR-EVT-SEC-VIOLATION (section 5). */
 function violationEvent(
   job: Pick<LockedJob, "state">,
   violation: SecurityViolation,
@@ -189,7 +210,10 @@ function violationEvent(
   };
 }
 
-/** What comes from outside is shortened and redacted before it is kept (section 5). */
+/**
+ * Redacts and then shortens the texts of a violation, which may come from outside (section 5). In the opposite order a
+ * secret could be cut in two, and its first half would no longer look like a secret to the redactor.
+ */
 function sanitizeViolation(violation: SecurityViolation): SecurityViolation {
   return {
     ...violation,
@@ -199,22 +223,21 @@ function sanitizeViolation(violation: SecurityViolation): SecurityViolation {
   };
 }
 
-/** By characters, never in the middle of one. */
-function truncate(text: string, max: number): string {
-  return text.length <= max
-    ? text
-    : Array.from(text.slice(0, max * 2))
-        .slice(0, max)
-        .join("");
+/** Cuts between code points: half of a surrogate pair could not be stored. */
+function truncate(text: string, maxChars: number): string {
+  if (text.length <= maxChars) return text;
+  // A code point has at most two code units, so this prefix has enough of them without splitting a long text as a whole.
+  const prefix = text.slice(0, maxChars * 2);
+  return Array.from(prefix).slice(0, maxChars).join("");
 }
 
-/** The violation that a guard of this server raised. */
+/** @returns the violation to store for an error that a guard of this server raised. */
 export function violationOf(guardName: string, error: PoisoningError): SecurityViolation {
   const { code, violationType, trigger, description, sourceId } = error;
   return { violationType, aceCode: code, guardName, trigger, description, sourceId };
 }
 
-/** Which ACE code stands for a violation that somebody outside reports (section 2). */
+/** @returns the ACE code of a type of violation (section 2). */
 export function aceCodeOf(type: ViolationType): PoisoningError["code"] {
   switch (type) {
     case "PROMPT_INJECTION":

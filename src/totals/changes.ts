@@ -3,24 +3,30 @@ import { METRIC_NAMES } from "../db/job-columns.ts";
 import { snakeCase } from "../db/rows.ts";
 
 /**
- * Totals are counts and sums over many jobs, exact at every moment, without a row that every change of a job would have to
- * wait for (section 9). The event log says what changed; a fold (fold.ts) adds it up in the background, as far as
- * `totals_position`, and a read (read.ts) adds what comes after that place, both in one statement and so in one snapshot.
- * Here is what both make of events.
+ * Totals are counts and sums over many jobs, exact whenever they are read (section 10). No command updates them, since
+ * a counter row would be a lock that all changes of jobs queue for. Instead, the fold (fold.ts) adds the events of the
+ * log up in the background, up to `totals_position`, and a read (read.ts) adds the events after that position, in the
+ * same statement and so in the same snapshot. This file has the SQL that turns events into differences, for both.
  */
 
-/** A list of one expression for each of the nine metrics. */
+/**
+ * @returns the expressions for the nine metrics, separated by commas.
+ * @param expression makes one from a column name.
+ */
 export function eachMetric(expression: (column: string) => string): Prisma.Sql {
   return Prisma.raw(METRIC_NAMES.map((name) => expression(snakeCase(name))).join(", "));
 }
 
+/** The columns of the nine metrics, separated by commas. */
 export const METRIC_COLUMNS = eachMetric((column) => column);
 
 /**
- * What each of these events changed: the job's metrics before it beside those after it.
+ * A query with one row for each of these events: the job's state and metrics after it, and those before it
+ * (`previous_state`, `..._before`).
  *
- * Job and previous event are found row by row, by their primary keys (LATERAL ... LIMIT 1): the planner, which cannot know
- * how few the events are, would rather read all rows for a join.
+ * The job and the previous event are looked up by primary key for each row (LATERAL ... LIMIT 1). With a plain join,
+ * the planner, which cannot know that there are few events, would read both tables completely.
+ * @param events a query for rows of flight_recorder_events.
  */
 export function changesIn(events: Prisma.Sql): Prisma.Sql {
   return Prisma.sql`
@@ -34,14 +40,18 @@ export function changesIn(events: Prisma.Sql): Prisma.Sql {
     ) AS b ON true`;
 }
 
-/** What the changes of a table `change` add to the totals: a job leaves one state's total, with all that it has cost, and joins another's. */
+/**
+ * A query for what the rows of a table expression named `change` add to the totals. Each event adds its job, with its
+ * metrics so far, to the total of the new state, and takes it, with its metrics before, from that of the previous
+ * state.
+ */
 export const TOTALS_IN_CHANGE = Prisma.sql`
   SELECT workspace_id, job_kind, state, 1 AS jobs, ${METRIC_COLUMNS} FROM change
   UNION ALL
   SELECT workspace_id, job_kind, previous_state, -1, ${eachMetric((column) => `-${column}_before`)} FROM change
   WHERE previous_state IS NOT NULL`;
 
-/** What changes add to the usage of a minute: tokens reported, and jobs submitted. */
+/** A query for what changes add to the usage by the minute: tokens reported and jobs submitted (docs/quotas.md). */
 export function usageIn(changes: Prisma.Sql): Prisma.Sql {
   return Prisma.sql`
     SELECT workspace_id, capability_profile_id, date_trunc('minute', recorded_at) AS minute,
@@ -50,12 +60,15 @@ export function usageIn(changes: Prisma.Sql): Prisma.Sql {
     WHERE type = 'job_submitted' OR total_tokens > total_tokens_before`;
 }
 
-/** What the fold has not added up yet, of these workspaces (an expression of type uuid[]). */
+/** A query for the changes after `totals_position`, of these workspaces (an SQL expression of type uuid[]). */
 export function changesNotFolded(workspaceIds: Prisma.Sql): Prisma.Sql {
   return changesIn(Prisma.sql`SELECT * FROM events_not_folded(${workspaceIds})`);
 }
 
-/** Usage that is not in usage_minutes yet, of these workspaces (an expression of type uuid[]), in its columns. */
+/**
+ * A query for the usage that is not in usage_minutes yet, with the columns of that table.
+ * @param workspaceIds an SQL expression of type uuid[].
+ */
 export function usageNotFolded(workspaceIds: Prisma.Sql): Prisma.Sql {
   return usageIn(Prisma.sql`(${changesNotFolded(workspaceIds)}) AS change`);
 }

@@ -7,24 +7,25 @@ import { snakeCase, toDbEnum } from "../db/rows.ts";
 import type { Transaction } from "../db/transaction.ts";
 import { changesNotFolded, METRIC_COLUMNS, TOTALS_IN_CHANGE } from "./changes.ts";
 
-/** The jobs of one kind and state. */
+/** The total over the jobs of one kind and state. */
 export interface Totals {
   readonly jobKind: JobKind;
   readonly state: JobState;
+  /** The number of these jobs. */
   readonly jobs: bigint;
-  /** Sums over these jobs; each at most 2^53 - 1, also where the sum is larger. */
+  /** The sums of their metrics; a sum above 2^53 - 1 is returned as 2^53 - 1. */
   readonly metrics: JobMetrics;
 }
 
-/** Which jobs count; all where a condition is left out. */
+/** Which jobs are counted; a condition that is left out matches every job. */
 export interface TotalsFilter {
   readonly states?: readonly JobState[] | null | undefined;
   readonly kinds?: readonly JobKind[] | null | undefined;
 }
 
 /**
- * Exact counts and sums over a workspace's jobs at this moment, by kind and state (section 9). Kinds and states that no job
- * has are left out.
+ * Reads exact counts and sums over a workspace's jobs, by kind and state, in one snapshot (section 10).
+ * @returns one entry for each kind and state that has jobs, ordered by kind, then state.
  */
 export async function readTotals(
   db: Transaction,

@@ -2,11 +2,13 @@ import type pg from "pg";
 import type { Entry } from "./journal.ts";
 
 /**
- * What the checks compare the product's tables with, in a schema of its own: the leases as they were at every moment,
- * which the product does not keep, and what the workers' journals say.
+ * The data that the checks compare the server's tables with, in the schema `chaos`: every lease as it was at any time,
+ * which the server does not keep, and the workers' journals.
  */
 
-/** Where the workers' connections end, and the leases with every change of them, kept by triggers. */
+/**
+ * Creates the schema, and triggers that record every change of a lease and the lease under which a report was accepted.
+ */
 export async function installAudit(admin: pg.Client): Promise<void> {
   await admin.query(`
     CREATE SCHEMA chaos;
@@ -14,18 +16,18 @@ export async function installAudit(admin: pg.Client): Promise<void> {
       id bigserial PRIMARY KEY, workflow_run_id uuid NOT NULL, lease_expires_at timestamptz(3),
       by_transaction xid8 NOT NULL DEFAULT pg_current_xact_id());
     CREATE INDEX ON chaos.leases (workflow_run_id, id);
-    CREATE FUNCTION chaos.keep_lease() RETURNS trigger LANGUAGE plpgsql AS $$
+    CREATE FUNCTION chaos.record_lease() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
       INSERT INTO chaos.leases (workflow_run_id, lease_expires_at) VALUES (NEW.id, NEW.lease_expires_at);
       RETURN NULL;
     END $$;
     CREATE TRIGGER zz_chaos AFTER INSERT OR UPDATE ON workflow_runs
-      FOR EACH ROW EXECUTE FUNCTION chaos.keep_lease();
+      FOR EACH ROW EXECUTE FUNCTION chaos.record_lease();
 
-    -- The lease that a report found, whatever its own transaction made of it: all this is under the job's lock.
+    -- The lease as it was before the report's own transaction changed it. The job's lock is held, so nobody else can.
     CREATE TABLE chaos.accepted (
       workflow_run_id uuid, report_id uuid, recorded_at timestamptz(3), lease_expires_at timestamptz(3));
-    CREATE FUNCTION chaos.keep_accepted() RETURNS trigger LANGUAGE plpgsql AS $$
+    CREATE FUNCTION chaos.record_accepted() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
       INSERT INTO chaos.accepted VALUES (NEW.workflow_run_id, NEW.report_id, NEW.recorded_at, (
         SELECT lease_expires_at FROM chaos.leases
@@ -33,10 +35,10 @@ export async function installAudit(admin: pg.Client): Promise<void> {
         ORDER BY id DESC LIMIT 1));
       RETURN NULL;
     END $$;
-    CREATE TRIGGER zz_chaos AFTER INSERT ON worker_reports FOR EACH ROW EXECUTE FUNCTION chaos.keep_accepted();`);
+    CREATE TRIGGER zz_chaos AFTER INSERT ON worker_reports FOR EACH ROW EXECUTE FUNCTION chaos.record_accepted();`);
 }
 
-/** The journals, as tables: what was claimed, meant to be reported, sent, and heard. */
+/** Loads the journals into tables: claims, planned reports, sent reports, and answers. */
 export async function loadJournals(
   admin: pg.Client,
   entries: readonly Entry[],
@@ -58,14 +60,14 @@ export async function loadJournals(
       SELECT (entry->'input'->>'reportId')::uuid AS report_id, (entry->'input'->>'workflowRunId')::uuid AS workflow_run_id,
         entry->>'kind' AS kind, jsonb_array_length(coalesce(entry->'input'->'retrievedSnippets', '[]')) > 0 AS is_guarded,
         entry->'input'->'metrics' AS metrics
-      FROM chaos.journal WHERE entry->>'type' = 'intends';
+      FROM chaos.journal WHERE entry->>'type' = 'planned';
     CREATE UNIQUE INDEX ON chaos.reports (report_id);
-    CREATE TABLE chaos.heard AS
+    CREATE TABLE chaos.answers AS
       SELECT (entry->>'reportId')::uuid AS report_id, entry->>'code' AS code,
         (entry->>'leaseExpiresAt')::timestamptz AS lease_expires_at
-      FROM chaos.journal WHERE entry->>'type' = 'hears';
+      FROM chaos.journal WHERE entry->>'type' = 'answered';
     CREATE TABLE chaos.sent AS
       SELECT id::uuid AS report_id, count(*)::int AS times
-      FROM chaos.journal, jsonb_array_elements_text(entry->'reportIds') AS id WHERE entry->>'type' = 'sends' GROUP BY id;
+      FROM chaos.journal, jsonb_array_elements_text(entry->'reportIds') AS id WHERE entry->>'type' = 'sent' GROUP BY id;
     ANALYZE`);
 }

@@ -13,7 +13,7 @@ import { type Entry, readJournal } from "./journal.ts";
 import { type Fault, planFaults, planJobs, type Scale, SERVERS, seededRandom, WORKERS } from "./plan.ts";
 import { submitJobs } from "./submit.ts";
 
-/** What is left when it is over: the database, what every process did, and what the workers remember. */
+/** The result of a run: the database, the history of every process, and the workers' journals. */
 export interface ChaosResult {
   readonly url: string;
   readonly admin: pg.Client;
@@ -24,13 +24,16 @@ export interface ChaosResult {
   close(): Promise<void>;
 }
 
-/** By this name PostgreSQL knows the connections that may be cut. */
+/** The application name of the connections that may be cut. */
 const APPLICATION = "ai-job-server-in-chaos";
 
-/** Milliseconds that whatever is waited for may take. */
+/** How long to wait for anything, in milliseconds. */
 const LIMIT_MS = 120_000;
 
-/** Servers and workers at work, until the last blow has fallen and no job is left to do. */
+/**
+ * Runs servers and workers until the last fault has been injected and every job has ended.
+ * @param seed determines the faults and the jobs.
+ */
 export async function runChaos(seed: number, scale: Scale): Promise<ChaosResult> {
   const database = await createPostgresDatabase();
   const admin = await connectTo(database.url);
@@ -42,13 +45,13 @@ export async function runChaos(seed: number, scale: Scale): Promise<ChaosResult>
   };
   try {
     const journals = Array.from({ length: WORKERS }, (_, index) => join(folder, `worker-${index}`));
-    const happened = await runFleet(seed, scale, { url: database.url, admin, journals });
+    const outcome = await runFleet(seed, scale, { url: database.url, admin, journals });
     const entries = journals.flatMap(readJournal);
-    await loadJournals(admin, entries, happened.cancelled);
-    const lives = (slots: readonly SupervisedSlot[]) => slots.flatMap((post) => post.history);
-    const { servers, workers, connectionsCut } = happened;
+    await loadJournals(admin, entries, outcome.cancelled);
+    const histories = (slots: readonly SupervisedSlot[]) => slots.flatMap((slot) => slot.history);
+    const { servers, workers, connectionsCut } = outcome;
     const { url } = database;
-    return { url, admin, servers: lives(servers), workers: lives(workers), entries, connectionsCut, close };
+    return { url, admin, servers: histories(servers), workers: histories(workers), entries, connectionsCut, close };
   } catch (error) {
     await close();
     throw error;
@@ -58,7 +61,7 @@ export async function runChaos(seed: number, scale: Scale): Promise<ChaosResult>
 interface ChaosEnvironment {
   readonly url: string;
   readonly admin: pg.Client;
-  /** One for each worker. */
+  /** The path of each worker's journal. */
   readonly journals: readonly string[];
 }
 
@@ -70,14 +73,14 @@ async function runFleet(seed: number, scale: Scale, { url, admin, journals }: Ch
   const servers = ports.map((port) => supervise(() => startServer(port, url, APPLICATION), random));
   const workers: SupervisedSlot[] = [];
   try {
-    await Promise.all(servers.map((post) => post.ready()));
+    await Promise.all(servers.map((slot) => slot.ready()));
     await installAudit(admin);
     for (const [index, journal] of journals.entries()) {
       const name = { WORKER_ID: `worker-${index}`, WORKER_JOURNAL: journal, SERVERS: urls.join(" ") };
-      const seedOf = (lives: number) => String(seed + 1000 * index + lives);
-      workers.push(supervise((lives) => startWorker({ ...name, WORKER_SEED: seedOf(lives) }), random));
+      const seedOf = (restarts: number) => String(seed + 1000 * index + restarts);
+      workers.push(supervise((restarts) => startWorker({ ...name, WORKER_SEED: seedOf(restarts) }), random));
     }
-    // A worker opens its journal when it is up.
+    // A worker creates its journal when it has started.
     await until(async () => journals.every((journal) => existsSync(journal)));
     const [cancelled, connectionsCut] = await Promise.all([
       submitJobs(new Client(urls, 0), jobs),
@@ -86,8 +89,8 @@ async function runFleet(seed: number, scale: Scale, { url, admin, journals }: Ch
     await untilAllJobsEnded(admin, jobs.length);
     return { cancelled, connectionsCut, servers, workers };
   } finally {
-    await Promise.all(workers.map((post) => post.close("SIGKILL")));
-    await Promise.all(servers.map((post) => post.close("SIGTERM")));
+    await Promise.all(workers.map((slot) => slot.close("SIGKILL")));
+    await Promise.all(servers.map((slot) => slot.close("SIGTERM")));
   }
 }
 
@@ -97,43 +100,43 @@ interface Targets {
   readonly admin: pg.Client;
 }
 
-/** Reports in a second of chaos, at least. */
-const REPORTS_PER_SECOND = 50;
+/** How many reports must have been accepted for each second of the plan before the next fault is injected. */
+const MIN_REPORTS_PER_SECOND = 50;
 
 /**
- * Every blow falls while there is work going on, and finds what it is meant for. A machine that is too slow for that has
- * more of its time: chaos lasts longer then.
+ * Injects the faults at their times, each only when enough work has been done and its target is up. On a slow machine
+ * the later faults are postponed; otherwise they would hit servers that are idle or still starting, and test nothing.
  * @returns how many connections were cut.
  */
 async function injectFaults(faults: readonly Fault[], { servers, workers, admin }: Targets): Promise<number> {
-  const one = (slots: readonly SupervisedSlot[], dice: number) => slots[Math.floor(dice * slots.length)];
+  const pickSlot = (slots: readonly SupervisedSlot[], dice: number) => slots[Math.floor(dice * slots.length)];
   let start = performance.now();
-  let cut = 0;
+  let connectionsCut = 0;
   for (const { at, kind, dice } of faults) {
     await sleep(Math.max(0, start + at - performance.now()));
     const due = performance.now();
-    const reports = (at / 1000) * REPORTS_PER_SECOND;
+    const reports = (at / 1000) * MIN_REPORTS_PER_SECOND;
     await until(async () => (await count(admin, "SELECT FROM worker_reports")) >= reports);
     switch (kind) {
       case "KILL_SERVER":
-        await one(servers, dice)?.ready();
-        one(servers, dice)?.kill();
+        await pickSlot(servers, dice)?.ready();
+        pickSlot(servers, dice)?.kill();
         break;
       case "KILL_WORKER":
-        one(workers, dice)?.kill();
+        pickSlot(workers, dice)?.kill();
         break;
       case "CUT_CONNECTION":
       case "CUT_ALL_CONNECTIONS":
-        await Promise.any(servers.map((post) => post.ready()));
-        cut += await cutConnections(admin, dice, kind === "CUT_CONNECTION" ? 1 : 1000);
+        await Promise.any(servers.map((slot) => slot.ready()));
+        connectionsCut += await cutConnections(admin, dice, kind === "CUT_CONNECTION" ? 1 : 1000);
         break;
     }
     start += performance.now() - due;
   }
-  return cut;
+  return connectionsCut;
 }
 
-/** Cuts connections of the servers; most often one that is in the middle of something. */
+/** Cuts connections of the servers, preferably busy ones. @returns how many. */
 async function cutConnections(admin: pg.Client, dice: number, max: number): Promise<number> {
   const { rowCount } = await admin.query(
     `SELECT pg_terminate_backend(pid) FROM (
@@ -144,15 +147,17 @@ async function cutConnections(admin: pg.Client, dice: number, max: number): Prom
   return rowCount ?? 0;
 }
 
-/** Waits until every job has ended, or nothing happens any more; what has not ended then is for the checks to tell. */
+/**
+ * Waits until every job has ended, or no event has been written for a while. The checks then find jobs that have not.
+ */
 async function untilAllJobsEnded(admin: pg.Client, jobs: number): Promise<void> {
   const ended = "SELECT FROM ai_jobs WHERE state NOT IN ('queued', 'running', 'stalled')";
   let events = 0;
   let deadline = 0;
   await until(async () => {
-    const seen = events;
+    const previousEvents = events;
     events = await count(admin, "SELECT FROM flight_recorder_events");
-    if (events > seen) deadline = performance.now() + LIMIT_MS;
+    if (events > previousEvents) deadline = performance.now() + LIMIT_MS;
     return (await count(admin, ended)) === jobs || performance.now() > deadline;
   }, Number.POSITIVE_INFINITY);
 }
@@ -162,8 +167,8 @@ async function count(admin: pg.Client, query: string): Promise<number> {
   return rows[0]?.count ?? 0;
 }
 
-/** Looks again and again until it is so, or until the limit: milliseconds. */
-async function until(isSo: () => Promise<boolean>, limit = LIMIT_MS): Promise<void> {
-  const deadline = performance.now() + limit;
-  while (!(await isSo()) && performance.now() < deadline) await sleep(100);
+/** Polls until the condition holds, or until `limitMs` has passed. */
+async function until(condition: () => Promise<boolean>, limitMs = LIMIT_MS): Promise<void> {
+  const deadline = performance.now() + limitMs;
+  while (!(await condition()) && performance.now() < deadline) await sleep(100);
 }

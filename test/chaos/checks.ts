@@ -1,4 +1,4 @@
-/** Statements about the whole database. Each is refuted by rows: `refutation` selects those, and says what is wrong. */
+/** A statement about the whole database. `refutation` selects the rows that contradict it; there must be none. */
 interface Check {
   readonly name: string;
   readonly refutation: string;
@@ -8,11 +8,11 @@ const ENDED = "('completed', 'completed_with_issues', 'cancelled', 'failed', 'po
 
 const STATES: readonly Check[] = [
   {
-    name: "every job has ended: none is left running or stalled, nor queued while workers wait for it",
+    name: "every job has ended: none is running, stalled, or queued although workers wait for jobs",
     refutation: `SELECT job_id, state, run_after FROM ai_jobs WHERE state NOT IN ${ENDED}`,
   },
   {
-    name: "no run is active whose job is not, and no node is open whose run is not",
+    name: "no run is active, and no node is open",
     refutation: `
       SELECT r.id, r.state, j.state AS job FROM workflow_runs r JOIN ai_jobs j USING (job_id) WHERE r.finished_at IS NULL
       UNION ALL
@@ -20,7 +20,7 @@ const STATES: readonly Check[] = [
       WHERE n.finished_at IS NULL`,
   },
   {
-    name: "a job's latest run ended as the job did; one that is tried again has a run that failed or stalled",
+    name: "a job's latest run ended as the job did; the latest run of a job that is retried failed or stalled",
     refutation: `
       SELECT j.job_id, j.state, r.state AS run FROM ai_jobs j JOIN workflow_runs r ON r.id = j.workflow_run_id
       WHERE NOT CASE j.state
@@ -38,7 +38,7 @@ const STATES: readonly Check[] = [
         OR j.workflow_run_id IS DISTINCT FROM (array_agg(r.id ORDER BY r.attempt DESC))[1]`,
   },
   {
-    name: "a cancellation that was answered stands",
+    name: "a job whose cancellation was confirmed is cancelled",
     refutation: `
       SELECT j.job_id, j.state FROM chaos.cancelled JOIN ai_jobs j USING (job_id) WHERE j.state <> 'cancelled'`,
   },
@@ -46,43 +46,43 @@ const STATES: readonly Check[] = [
 
 const LEASES: readonly Check[] = [
   {
-    name: "of one job no two runs overlap",
+    name: "no two runs of a job overlap",
     refutation: `
       SELECT a.job_id, a.id, a.finished_at, b.id, b.started_at FROM workflow_runs a JOIN workflow_runs b USING (job_id)
       WHERE a.attempt < b.attempt AND (a.finished_at IS NULL OR a.finished_at > b.started_at)`,
   },
   {
-    name: "a run is recovered only when its last lease has passed, and the next one begins only then",
+    name: "a run is recovered only after its last lease has expired",
     refutation: `
       SELECT r.id, r.finished_at, l.last FROM workflow_runs r
       JOIN (SELECT workflow_run_id AS id, max(lease_expires_at) AS last FROM chaos.leases GROUP BY 1) l USING (id)
       WHERE r.finished_at < l.last AND r.state = 'stalled'`,
   },
   {
-    name: "a run whose lease had passed when it finished was recovered, cancelled or poisoned, and nothing else",
+    name: "a run whose lease had expired when it finished was recovered, cancelled or poisoned",
     refutation: `
       SELECT r.id, r.state, r.finished_at, l.last FROM workflow_runs r
       JOIN (SELECT workflow_run_id AS id, max(lease_expires_at) AS last FROM chaos.leases GROUP BY 1) l USING (id)
       WHERE r.finished_at >= l.last AND r.state NOT IN ('stalled', 'cancelled', 'poisoned')`,
   },
   {
-    name: "every report was accepted under a lease that had not passed, while its run was going on",
+    name: "every report was accepted under a lease that had not expired, while its run was active",
     refutation: `
       SELECT a.* FROM chaos.accepted a JOIN workflow_runs r ON r.id = a.workflow_run_id
       WHERE a.lease_expires_at IS NULL OR a.recorded_at >= a.lease_expires_at
         OR a.recorded_at NOT BETWEEN r.started_at AND r.finished_at`,
   },
   {
-    name: "what a worker was told of its lease is what the database had",
+    name: "every lease that a worker was given is one that the database had",
     refutation: `
-      WITH told AS (
+      WITH given AS (
         SELECT workflow_run_id, lease_expires_at FROM chaos.claims
-        UNION SELECT workflow_run_id, h.lease_expires_at FROM chaos.heard h JOIN chaos.reports USING (report_id)
+        UNION SELECT workflow_run_id, h.lease_expires_at FROM chaos.answers h JOIN chaos.reports USING (report_id)
         WHERE h.lease_expires_at IS NOT NULL)
-      SELECT * FROM told EXCEPT SELECT workflow_run_id, lease_expires_at FROM chaos.leases`,
+      SELECT * FROM given EXCEPT SELECT workflow_run_id, lease_expires_at FROM chaos.leases`,
   },
   {
-    name: "a run was handed out once, and its job is the one that its worker was told",
+    name: "a run was delivered once, with its own job",
     refutation: `
       SELECT workflow_run_id, count(*), min(c.job_id::text) FROM chaos.claims c
       LEFT JOIN workflow_runs r ON r.id = c.workflow_run_id
@@ -92,15 +92,15 @@ const LEASES: readonly Check[] = [
 
 const REPORTS: readonly Check[] = [
   {
-    name: "nothing was accepted that no worker has sent",
+    name: "no report was accepted that no worker has sent",
     refutation: `
       SELECT w.* FROM worker_reports w LEFT JOIN chaos.reports r USING (workflow_run_id, report_id)
       LEFT JOIN chaos.sent s USING (report_id) WHERE r.report_id IS NULL OR s.report_id IS NULL`,
   },
   {
-    name: "what a worker was told is kept, and what was refused the only time that it was sent is not",
+    name: "a report that was answered as accepted is stored; a report that was sent once and refused is not",
     refutation: `
-      SELECT h.*, s.times, w.policy_violation_code FROM chaos.heard h JOIN chaos.sent s USING (report_id)
+      SELECT h.*, s.times, w.policy_violation_code FROM chaos.answers h JOIN chaos.sent s USING (report_id)
       LEFT JOIN worker_reports w USING (report_id)
       WHERE CASE
         WHEN h.code IS NULL THEN w.report_id IS NULL OR w.policy_violation_code IS NOT NULL
@@ -109,7 +109,7 @@ const REPORTS: readonly Check[] = [
   },
 ];
 
-/** Reports whose metrics count, with their jobs. One that breaks the access mode is kept, and its metrics are not. */
+/** Reports whose metrics count, with their jobs. A report that breaks the access mode is stored without its metrics. */
 const COUNTED = `counted AS (
   SELECT job_id, is_guarded, metrics FROM worker_reports w JOIN chaos.reports USING (workflow_run_id, report_id)
   JOIN workflow_runs run ON run.id = w.workflow_run_id
@@ -130,22 +130,23 @@ const METRICS: readonly Check[] = [
           ${sumOf("entitiesWritten")})`,
   },
   {
-    // Every run of a job with texts guards them, and so does every step that brings some; $1 names the guards in order.
-    name: "its validators are those of its reports, and the guards that the server has run for it",
+    // Guards run over the inputs at each run of a job that has some, and over the snippets of each report that has
+    // some. $1 is the names of the guards in their order: the guard that found a violation was the last one that ran.
+    name: "a job's validatorsRunCount is the sum of its reports' and of the guards that the server ran for it",
     refutation: `
       WITH ${COUNTED}, reported AS (
         SELECT job_id, ${sumOf("validatorsRunCount")} + count(*) FILTER (WHERE is_guarded) * cardinality($1::text[]) AS n
         FROM counted GROUP BY 1
-      ), trapped AS (
+      ), violations AS (
         SELECT job_id, sum(array_position($1::text[], payload->>'guard_name')) AS n FROM flight_recorder_events
         WHERE type = 'security_violation' AND payload->>'trigger' LIKE '%retrievedSnippets%' GROUP BY 1)
-      SELECT j.job_id, j.state, j.validators_run_count, reported.n AS reported, trapped.n AS trapped
-      FROM ai_jobs j LEFT JOIN reported USING (job_id) LEFT JOIN trapped USING (job_id)
-      WHERE j.validators_run_count <> coalesce(reported.n, 0) + coalesce(trapped.n, 0)
+      SELECT j.job_id, j.state, j.validators_run_count, reported.n AS reported, violations.n AS violations
+      FROM ai_jobs j LEFT JOIN reported USING (job_id) LEFT JOIN violations USING (job_id)
+      WHERE j.validators_run_count <> coalesce(reported.n, 0) + coalesce(violations.n, 0)
         + CASE WHEN j.job_inputs IS NULL THEN 0 ELSE j.attempt * cardinality($1::text[]) END`,
   },
   {
-    name: "a job that has passed its token budget has failed for it",
+    name: "a job over its token budget has failed because of it",
     refutation: `
       SELECT job_id, state, total_tokens, token_budget FROM ai_jobs
       WHERE (total_tokens > token_budget AND state <> 'failed')
@@ -155,7 +156,7 @@ const METRICS: readonly Check[] = [
 
 const EVENTS: readonly Check[] = [
   {
-    name: "a job's events are its versions, from 1 on and without a gap",
+    name: "a job has one event for each version, from 1 without a gap",
     refutation: `
       SELECT j.job_id, j.version, count(e.*) FROM ai_jobs j LEFT JOIN flight_recorder_events e USING (job_id)
       GROUP BY j.job_id
@@ -163,23 +164,23 @@ const EVENTS: readonly Check[] = [
         IS DISTINCT FROM (j.version::bigint, 1, j.version, j.order_xid)`,
   },
   {
-    name: "a recovery is one event of the run that stalled, and every run that stalled has one",
+    name: "every stalled run has exactly one recovery event, and no other run has one",
     refutation: `
       SELECT r.id, r.state, count(e.version) FROM workflow_runs r JOIN ai_jobs j USING (job_id)
       LEFT JOIN flight_recorder_events e ON e.workflow_run_id = r.id AND e.type = 'workflow_recovery'
       GROUP BY r.id, j.job_id
-      -- A poisoning reaches runs that had stalled before it, too.
+      -- A poisoning also poisons runs that had stalled before it.
       HAVING count(e.version)
         <> (r.state = 'stalled' OR (r.state = 'poisoned' AND r.finished_at < j.completed_at))::int`,
   },
   {
-    name: "no recovery is of no run",
+    name: "every recovery event names a run of its job",
     refutation: `
       SELECT e.job_id, e.version FROM flight_recorder_events e LEFT JOIN workflow_runs r ON r.id = e.workflow_run_id
       WHERE e.type = 'workflow_recovery' AND r.job_id IS DISTINCT FROM e.job_id`,
   },
   {
-    name: "a recovery names the lease that had passed, and settles what becomes of the job in the same transaction",
+    name: "a recovery event names the expired lease, and the same transaction queues or fails the job",
     refutation: `
       SELECT e.job_id, e.version, e.payload FROM flight_recorder_events e
       LEFT JOIN flight_recorder_events next ON next.job_id = e.job_id AND next.version = e.version + 1

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 
-/** What every mutation answers here: one result, or one for each item of a batch. */
+/** The answer of a mutation: one result, or one for each item of a batch. */
 const item = z.looseObject({
   __typename: z.string().optional(),
   code: z.string().optional(),
@@ -18,32 +18,34 @@ const responseSchema = z.object({
 export type Item = z.infer<typeof item>;
 export type Answer = z.infer<typeof answerSchema>;
 
-/** Nobody answered in a way that tells what came of it, for as long as this client asks. */
-export class Unheard extends Error {
-  override readonly name = "Unheard";
+/** No server gave a definite answer for as long as the client tried: the outcome is unknown. */
+export class NoAnswerError extends Error {
+  override readonly name = "NoAnswerError";
 }
 
-/** An answer that nobody who follows the documentation should get. */
-export class Surprise extends Error {
-  override readonly name = "Surprise";
+/** An answer that a client that follows the documentation should never get. */
+export class UnexpectedAnswerError extends Error {
+  override readonly name = "UnexpectedAnswerError";
 }
 
-export interface Patience {
-  /** Milliseconds that one server may take to answer. */
+/** How long to try. */
+export interface TryLimits {
+  /** How long one server may take to answer, in milliseconds. */
   readonly answerMs?: number;
-  /** Milliseconds after which nobody is asked again. */
+  /** After how many milliseconds no server is tried again. */
   readonly totalMs?: number;
 }
 
 /**
- * A client of several servers with one database, as a stranger writes it: plain `fetch`, and the other server whenever
- * one is down, says nothing in time, says that it failed, or asks for another try. What it sends must bear repeating.
+ * A client of several servers on one database, written from the documentation alone, with plain `fetch`. It tries the
+ * next server whenever one is down, does not answer in time, fails, or answers TRY_AGAIN; so what it sends must be
+ * idempotent.
  */
 export class Client {
   readonly #urls: readonly string[];
   #current: number;
 
-  /** @param first which server is asked first. */
+  /** @param first the index of the server to try first. */
   constructor(urls: readonly string[], first: number) {
     this.#urls = urls;
     this.#current = first;
@@ -51,31 +53,31 @@ export class Client {
 
   /**
    * Sends a mutation whose one field has the alias `answer`.
-   * @param onTry called before each time that it is sent.
-   * @throws Unheard, Surprise
+   * @param onTry called each time before it is sent.
+   * @throws NoAnswerError, UnexpectedAnswerError
    */
   async ask(
     query: string,
     input: object,
     onTry: () => void = () => undefined,
-    { answerMs = 4_000, totalMs = 20_000 }: Patience = {},
+    { answerMs = 4_000, totalMs = 20_000 }: TryLimits = {},
   ): Promise<Answer> {
     const deadline = performance.now() + totalMs;
-    let pause = 20;
-    let why: string;
+    let pauseMs = 20;
+    let reason: string;
     do {
       onTry();
       const answer = await this.#send(query, input, answerMs);
       if (typeof answer !== "string") return answer;
-      why = answer;
+      reason = answer;
       this.#current = (this.#current + 1) % this.#urls.length;
-      await sleep(pause);
-      pause = Math.min(pause * 2, 800);
+      await sleep(pauseMs);
+      pauseMs = Math.min(pauseMs * 2, 800);
     } while (performance.now() < deadline);
-    throw new Unheard(why);
+    throw new NoAnswerError(reason);
   }
 
-  /** @returns the answer, or why it is unknown what came of the request. */
+  /** @returns the answer, or as text why the outcome of the request is unknown. */
   async #send(query: string, input: object, answerMs: number): Promise<Answer | string> {
     let body: unknown;
     try {
@@ -91,15 +93,16 @@ export class Client {
     }
     const { data, errors } = responseSchema.parse(body);
     const [error] = errors ?? [];
-    if (error && error.extensions?.code !== "INTERNAL_SERVER_ERROR") throw new Surprise(JSON.stringify(errors));
+    if (error && error.extensions?.code !== "INTERNAL_SERVER_ERROR")
+      throw new UnexpectedAnswerError(JSON.stringify(errors));
     if (error) return error.message;
-    if (!data?.answer) throw new Surprise(JSON.stringify(body));
-    const again = [data.answer, ...(data.answer.results ?? [])].some((one) => codeOf(one) === "TRY_AGAIN");
-    return again ? "TRY_AGAIN" : data.answer;
+    if (!data?.answer) throw new UnexpectedAnswerError(JSON.stringify(body));
+    const isTryAgain = [data.answer, ...(data.answer.results ?? [])].some((result) => codeOf(result) === "TRY_AGAIN");
+    return isTryAgain ? "TRY_AGAIN" : data.answer;
   }
 }
 
-/** The error's code, where an answer is one; null for a success. */
+/** The code of the error that an answer is; null for a success. */
 export function codeOf({ __typename, code, error }: Item): string | null {
   return code ?? error?.code ?? (__typename === "JobPoisoned" ? "JOB_POISONED" : null);
 }

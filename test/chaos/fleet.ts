@@ -6,72 +6,73 @@ import { fileURLToPath } from "node:url";
 import { type Exit, spawnServer } from "../support/spawn-server.ts";
 import { type Random, randomInt } from "./plan.ts";
 
-/** Processes that are killed and started again, as a supervisor keeps a service alive. */
+/** Processes that are killed and restarted, as a supervisor restarts a service. */
 
 /** A process of the fleet, from its start to its end. */
 export interface ManagedProcess {
-  /** Whether it ever did its work. */
+  /** Whether it came up before it ended. */
   readonly ready: Promise<boolean>;
   readonly exited: Promise<Exit>;
   readonly logged: readonly string[];
   end(signal: "SIGTERM" | "SIGKILL"): Promise<Exit>;
 }
 
-/** How one life of a process went. */
+/** The history of one process, from its start to its end. */
 export interface ProcessHistory {
   readonly exit: Exit;
   readonly wasReady: boolean;
+  /** Whether the test ended it. */
   readonly wasEnded: boolean;
   readonly logged: readonly string[];
 }
 
-/** A place in the fleet that is never empty for long. */
+/** A slot of the fleet: a process that is restarted whenever it ends. */
 export interface SupervisedSlot {
-  /** Every life that has ended, the first one first. */
+  /** The processes that have ended in this slot, oldest first. */
   readonly history: readonly ProcessHistory[];
-  /** Kills whoever is there now; somebody else comes a while later. */
+  /** Kills the current process; it is restarted a moment later. */
   kill(): void;
-  /** Ends whoever is there, for good. */
+  /** Ends the current process, and does not restart it. */
   close(signal: "SIGTERM" | "SIGKILL"): Promise<void>;
-  /** Settles when somebody is there who is ready. */
+  /** Fulfilled when a process is up; rejected if that takes too long. */
   ready(): Promise<unknown>;
 }
 
-/** Milliseconds in which somebody must have come up. */
+/** How long a process may take to come up, in milliseconds. */
 const READY_MS = 120_000;
 
-/** @param start begins the next life, told how many there were before. */
-export function supervise(start: (history: number) => ManagedProcess, random: Random): SupervisedSlot {
-  const lives: ProcessHistory[] = [];
+/** @param start starts the next process; it gets the number of processes before. */
+export function supervise(start: (restarts: number) => ManagedProcess, random: Random): SupervisedSlot {
+  const history: ProcessHistory[] = [];
   let isClosed = false;
   let isAlive = true;
   let wasEnded = false;
-  let life = start(0);
+  let current = start(0);
   const restartOnExit = async () => {
     for (;;) {
-      const current = life;
-      const exit = await current.exited;
+      const ended = current;
+      const exit = await ended.exited;
       isAlive = false;
-      lives.push({ exit, wasReady: await current.ready, wasEnded, logged: current.logged });
+      history.push({ exit, wasReady: await ended.ready, wasEnded, logged: ended.logged });
       if (!isClosed) await sleep(randomInt(random, 0, 300));
       if (isClosed) return;
       wasEnded = false;
       isAlive = true;
-      life = start(lives.length);
+      current = start(history.length);
     }
   };
   const restarting = restartOnExit();
   const end = (signal: "SIGTERM" | "SIGKILL") => {
     wasEnded = true;
-    void life.end(signal);
+    void current.end(signal);
   };
   return {
-    history: lives,
+    history,
     kill: () => end("SIGKILL"),
     ready: async () => {
       const deadline = performance.now() + READY_MS;
-      while (!(isAlive && (await life.ready))) {
-        if (performance.now() > deadline) throw new Error(`Nobody comes up: ${lives.at(-1)?.exit.stderr}`);
+      while (!(isAlive && (await current.ready))) {
+        if (performance.now() > deadline) throw new Error(`No process comes up: ${history.at(-1)?.exit.stderr}`);
         await sleep(20);
       }
     },
@@ -83,7 +84,7 @@ export function supervise(start: (history: number) => ManagedProcess, random: Ra
   };
 }
 
-/** The product, as it is deployed. */
+/** Starts a server as it is deployed. */
 export function startServer(port: number, databaseUrl: string, applicationName: string): ManagedProcess {
   const { url, ...server } = spawnServer({
     PORT: String(port),
@@ -105,7 +106,7 @@ const WORKER = fileURLToPath(new URL("worker.ts", import.meta.url));
 export function startWorker(env: Readonly<Record<string, string>>): ManagedProcess {
   const child = spawn(process.execPath, ["--import", "tsx", WORKER], {
     env: { PATH: process.env.PATH, ...env },
-    // It ends with this process: its standard input is then at its end.
+    // Standard input is a pipe, which closes when this process ends: the worker then ends, too.
     stdio: ["pipe", "ignore", "pipe"],
   });
   const exited = exitOf(child);
@@ -126,16 +127,16 @@ async function exitOf(child: ChildProcess): Promise<Exit> {
 }
 
 /**
- * Ports at which servers are found again after each start. Below those that the system gives to outgoing connections,
- * one of which might else sit there while a server is down.
+ * Free ports that servers can listen on again after each restart. They lie below the range that the system uses for
+ * outgoing connections; otherwise one of those could take the port while a server is down.
  */
 export async function freePorts(count: number): Promise<readonly number[]> {
-  const free: number[] = [];
-  while (free.length < count) {
+  const ports: number[] = [];
+  while (ports.length < count) {
     const port = 20_000 + Math.floor(Math.random() * 10_000);
-    if (!free.includes(port) && (await isFree(port))) free.push(port);
+    if (!ports.includes(port) && (await isFree(port))) ports.push(port);
   }
-  return free;
+  return ports;
 }
 
 async function isFree(port: number): Promise<boolean> {

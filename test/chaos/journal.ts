@@ -2,14 +2,14 @@ import { existsSync, openSync, readFileSync, writeSync } from "node:fs";
 import { z } from "zod";
 
 /**
- * What a worker knows, kept beyond its own death: one line for each thing, written before it goes on. A write that the
- * system has taken survives SIGKILL of the process.
+ * The journal of a worker, which outlives its process: one line for each entry, written before the worker goes on. What
+ * has been written to the file survives a SIGKILL of the process.
  */
 
 const KINDS = ["heartbeat", "advance", "complete", "fail"] as const;
 export type ReportKind = (typeof KINDS)[number];
 
-/** A report as it is sent, in the words of the API. */
+/** A report as it is sent: the fields of the API that the checks need. */
 const inputSchema = z.looseObject({
   workflowRunId: z.string(),
   leaseToken: z.string(),
@@ -25,19 +25,19 @@ const entrySchema = z.discriminatedUnion("type", [
     jobId: z.string(),
     leaseExpiresAt: z.string(),
   }),
-  /** Before a report is sent for the first time. */
-  z.object({ type: z.literal("intends"), kind: z.enum(KINDS), input: inputSchema }),
-  /** Before each time that it is sent. */
-  z.object({ type: z.literal("sends"), reportIds: z.array(z.string()) }),
+  /** Written before a report is sent for the first time. */
+  z.object({ type: z.literal("planned"), kind: z.enum(KINDS), input: inputSchema }),
+  /** Written each time before reports are sent. */
+  z.object({ type: z.literal("sent"), reportIds: z.array(z.string()) }),
   z.object({
-    type: z.literal("hears"),
+    type: z.literal("answered"),
     reportId: z.string(),
-    /** Null where the report was accepted. */
+    /** The error code; null if the report was accepted. */
     code: z.string().nullable(),
     leaseExpiresAt: z.string().nullable(),
   }),
-  /** Something that never happens to a worker that follows the documentation. */
-  z.object({ type: z.literal("wonders"), about: z.string() }),
+  /** An answer that a worker that follows the documentation should never get. */
+  z.object({ type: z.literal("unexpected"), message: z.string() }),
 ]);
 export type Entry = z.infer<typeof entrySchema>;
 
@@ -45,10 +45,10 @@ export class Journal {
   readonly #file: number;
 
   constructor(path: string) {
-    // A line that death cut short stays alone on its line.
-    const torn = existsSync(path) && !/(^|\n)$/.test(readFileSync(path, "utf8"));
+    // If the process was killed while it wrote a line, that line is incomplete: the next entry must begin a new one.
+    const endsIncomplete = existsSync(path) && !/(^|\n)$/.test(readFileSync(path, "utf8"));
     this.#file = openSync(path, "a");
-    if (torn) writeSync(this.#file, "\n");
+    if (endsIncomplete) writeSync(this.#file, "\n");
   }
 
   write(entry: Entry): void {
@@ -61,7 +61,7 @@ export function readJournal(path: string): readonly Entry[] {
   return readFileSync(path, "utf8").split("\n").flatMap(parse);
 }
 
-/** Nothing for a line that its writer's death cut short: what it was about was then not done either. */
+/** The entry of a line; none for an incomplete line, because what it announces was not done. */
 function parse(line: string): Entry[] {
   let value: unknown;
   try {
@@ -72,8 +72,10 @@ function parse(line: string): Entry[] {
   return [entrySchema.parse(value)];
 }
 
-/** Reports of which nobody knows what came of them. */
-export function unheardOf(entries: readonly Entry[]): readonly { kind: ReportKind; input: ReportInput }[] {
-  const received = new Set(entries.flatMap((entry) => (entry.type === "hears" ? [entry.reportId] : [])));
-  return entries.flatMap((entry) => (entry.type === "intends" && !received.has(entry.input.reportId) ? [entry] : []));
+/** The planned reports that have not been answered. */
+export function unansweredReports(entries: readonly Entry[]): readonly { kind: ReportKind; input: ReportInput }[] {
+  const answeredIds = new Set(entries.flatMap((entry) => (entry.type === "answered" ? [entry.reportId] : [])));
+  return entries.flatMap((entry) =>
+    entry.type === "planned" && !answeredIds.has(entry.input.reportId) ? [entry] : [],
+  );
 }

@@ -1,16 +1,16 @@
-import { type Answer, type Client, codeOf, type Item, Surprise } from "./client.ts";
+import { type Answer, type Client, codeOf, type Item, UnexpectedAnswerError } from "./client.ts";
 import type { Journal, ReportInput, ReportKind } from "./journal.ts";
 import type { Random } from "./plan.ts";
 
-/** What came of a report. */
-export interface Verdict {
-  /** Null where it was accepted. */
+/** The answer to a report. */
+export interface ReportResult {
+  /** The error code; null if the report was accepted. */
   readonly code: string | null;
-  /** The worker is to stop. */
-  readonly stop: boolean;
+  /** Whether the worker must stop. */
+  readonly mustStop: boolean;
 }
 
-/** Whether a report is one of a batch, and what is asked about it. */
+/** For each kind of report, its mutation, and the name of the list if it takes several. */
 const REPORTS: Readonly<Record<ReportKind, { readonly batch?: string; readonly mutation: string }>> = {
   heartbeat: {
     batch: "heartbeats",
@@ -36,63 +36,74 @@ const REPORTS: Readonly<Record<ReportKind, { readonly batch?: string; readonly m
   },
 };
 
-/** Codes that a worker can meet though it does nothing wrong: others take its job, or what it reports ends it. */
-const KNOWN = ["LEASE_LOST", "ILLEGAL_TRANSITION", "JOB_POISONED", "BUDGET_EXCEEDED", "ACCESS_MODE_VIOLATION"] as const;
+/** Codes that a worker that does nothing wrong can get: others ended its job, or its own report did. */
+const EXPECTED_CODES = [
+  "LEASE_LOST",
+  "ILLEGAL_TRANSITION",
+  "JOB_POISONED",
+  "BUDGET_EXCEEDED",
+  "ACCESS_MODE_VIOLATION",
+] as const;
 
-/** How often, out of once, an answer is taken for lost: after it has come, or before it could. */
-const LOST = { after: 0.03, before: 0.03 };
+/**
+ * With which probability an answer is treated as lost, after it has come or while it is awaited: the report is sent
+ * again.
+ */
+const LOST_PROBABILITY = { after: 0.03, before: 0.03 };
 
-/** Where reports are sent from: each is in the journal before it leaves, and again when its answer has come. */
+/** Sends reports. Each is written to the journal before it is sent, and its answer when it has come. */
 export class Reporter {
   readonly #clients: readonly Client[];
   readonly #journal: Journal;
   readonly #random: Random;
 
-  /** @param clients which ask another server first, each of them. */
+  /** @param clients each tries a different server first. */
   constructor(clients: readonly Client[], journal: Journal, random: Random) {
     this.#clients = clients;
     this.#journal = journal;
     this.#random = random;
   }
 
-  /** Sends new reports of one kind, as one request; more than one only where the kind has batches. */
-  report(kind: ReportKind, inputs: readonly ReportInput[]): Promise<readonly Verdict[]> {
-    for (const input of inputs) this.#journal.write({ type: "intends", kind, input });
+  /** Sends new reports of one kind in one request; several only if the kind takes a list. */
+  report(kind: ReportKind, inputs: readonly ReportInput[]): Promise<readonly ReportResult[]> {
+    for (const input of inputs) this.#journal.write({ type: "planned", kind, input });
     return this.repeat(kind, inputs);
   }
 
-  /** Sends reports that are in the journal already. */
-  async repeat(kind: ReportKind, inputs: readonly ReportInput[]): Promise<readonly Verdict[]> {
+  /** Sends reports again that are already in the journal. */
+  async repeat(kind: ReportKind, inputs: readonly ReportInput[]): Promise<readonly ReportResult[]> {
     const { batch, mutation } = REPORTS[kind];
     const reportIds = inputs.map(({ reportId }) => reportId);
     const content = batch ? { [batch]: inputs } : { ...inputs[0] };
     const send = (client: Client) =>
-      client.ask(mutation, content, () => this.#journal.write({ type: "sends", reportIds }));
-    // Now and then two servers that know nothing of each other have it at once, or it is sent again though it was answered.
-    const copies = this.#random() < LOST.before ? 2 : 1;
+      client.ask(mutation, content, () => this.#journal.write({ type: "sent", reportIds }));
+    // Sometimes two servers get the same report at the same time, or a report is sent again although it was answered.
+    const copies = this.#random() < LOST_PROBABILITY.before ? 2 : 1;
     const answers = await Promise.all(this.#clients.slice(0, copies).map(send));
-    if (this.#random() < LOST.after) answers.push(...(await Promise.all(this.#clients.slice(-1).map(send))));
+    if (this.#random() < LOST_PROBABILITY.after)
+      answers.push(...(await Promise.all(this.#clients.slice(-1).map(send))));
     const answer = answers.at(-1);
-    if (!answer) throw new Error("A desk has clients.");
-    return itemsOf(answer, inputs.length).map((item, index) => this.#hear(reportIds[index] ?? "", item));
+    if (!answer) throw new Error("The reporter has no clients.");
+    return itemsOf(answer, inputs.length).map((item, index) => this.#recordAnswer(reportIds[index] ?? "", item));
   }
 
-  #hear(reportId: string, item: Item): Verdict {
+  #recordAnswer(reportId: string, item: Item): ReportResult {
     const code = codeOf(item);
     const { leaseExpiresAt = null, directive = "CONTINUE" } = item;
     this.#journal.write({
-      type: "hears",
+      type: "answered",
       reportId,
       code,
       leaseExpiresAt: typeof leaseExpiresAt === "string" ? leaseExpiresAt : null,
     });
-    if (code !== null && !KNOWN.some((known) => known === code)) throw new Surprise(JSON.stringify(item));
-    return { code, stop: code !== null || directive !== "CONTINUE" };
+    if (code !== null && !EXPECTED_CODES.some((expected) => expected === code))
+      throw new UnexpectedAnswerError(JSON.stringify(item));
+    return { code, mustStop: code !== null || directive !== "CONTINUE" };
   }
 }
 
 function itemsOf(answer: Answer, count: number): readonly Item[] {
   const items = answer.results ?? [answer];
-  if (items.length !== count) throw new Surprise(JSON.stringify(answer));
+  if (items.length !== count) throw new UnexpectedAnswerError(JSON.stringify(answer));
   return items;
 }

@@ -2,9 +2,9 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ReportInput, ReportKind } from "./journal.ts";
 import { HOSTILE, type Random, randomInt } from "./plan.ts";
-import type { Reporter, Verdict } from "./reporter.ts";
+import type { Reporter, ReportResult } from "./reporter.ts";
 
-/** What a worker was given with its lease. */
+/** A claim as the worker selects it. */
 export interface Claim {
   readonly leaseToken: string;
   readonly leaseExpiresAt: string;
@@ -12,20 +12,22 @@ export interface Claim {
   readonly job: { readonly jobId: string; readonly accessMode: string };
 }
 
-/** Seconds: the least that there is. */
+/** How long a lease lasts, in seconds: the smallest value that the server allows. */
 export const LEASE_SECONDS = 5;
 
-/** How often, out of once, a worker does what it should not; at a job's first attempt only, so that each job comes to its end. */
-const FAULTS = {
-  /** A run that nobody goes on with. */
+/** Probabilities of a worker's mistakes. It makes them only at a job's first attempt, so that every job can end. */
+const MISTAKES = {
+  /** It abandons the run. */
   forgets: 0.03,
-  /** No sign of life until the lease has passed; then the next report, as if nothing had been. */
+  /** It sends nothing until the lease has expired, and then goes on as if it had not. */
   oversleeps: 0.05,
+  /** It reads a snippet with an injection. */
   readsAttack: 0.01,
-  writesWhatItMayNot: 0.005,
+  /** It reports a written entity although the job is analysis_only. */
+  writesForbiddenEntity: 0.005,
 };
 
-/** The server wants to hear no more of this run. */
+/** The server told the worker to stop. */
 class Stopped extends Error {
   override readonly name = "Stopped";
 }
@@ -33,23 +35,23 @@ class Stopped extends Error {
 /** One attempt at a job, by a worker that mostly does what it should. */
 export class Run {
   readonly #claim: Claim;
-  readonly #desk: Reporter;
+  readonly #reporter: Reporter;
   readonly #random: Random;
   #isAsleep = false;
   #isStopped = false;
 
-  constructor(claim: Claim, desk: Reporter, random: Random) {
+  constructor(claim: Claim, reporter: Reporter, random: Random) {
     this.#claim = claim;
-    this.#desk = desk;
+    this.#reporter = reporter;
     this.#random = random;
   }
 
-  /** Whether its worker would renew its lease now. */
+  /** Whether the worker would send a heartbeat for the run now. */
   get isAwake(): boolean {
     return !this.#isAsleep && !this.#isStopped;
   }
 
-  /** Steps, then an end: settles when there is nothing more to do, whoever decided that. */
+  /** Reports some steps and then the end. Fulfilled when the run is over, whoever ended it. */
   async work(): Promise<void> {
     try {
       for (let step = randomInt(this.#random, 1, 3); step > 0; step--) {
@@ -61,13 +63,13 @@ export class Run {
     }
   }
 
-  /** A sign of life, to be sent with those of other runs. */
+  /** A heartbeat, to be sent together with those of other runs. */
   heartbeat(): ReportInput {
     return this.#input({ leaseSeconds: LEASE_SECONDS }, this.#random() < 0.3 ? {} : this.#metrics());
   }
 
-  hear({ stop }: Verdict): void {
-    if (stop) this.#isStopped = true;
+  applyResult({ mustStop }: ReportResult): void {
+    if (mustStop) this.#isStopped = true;
   }
 
   /** @returns whether the run goes on. */
@@ -75,10 +77,10 @@ export class Run {
     const node = { nodeId, nodeType: this.#random() < 0.5 ? "llm_call" : "tool" };
     await this.#report("advance", { step: { ...node, outcome: "STARTED" } }, this.#metrics());
     await sleep(randomInt(this.#random, 20, 400));
-    if (this.#commits("forgets")) return false;
-    if (this.#commits("oversleeps")) await this.#oversleep();
+    if (this.#makesMistake("forgets")) return false;
+    if (this.#makesMistake("oversleeps")) await this.#oversleep();
     const outcome = this.#random() < 0.1 ? "FAILED" : "SUCCEEDED";
-    const content = this.#commits("readsAttack") ? HOSTILE : "The roof leaks.";
+    const content = this.#makesMistake("readsAttack") ? HOSTILE : "The roof leaks.";
     const retrievedSnippets = this.#random() < 0.5 ? [] : [{ sourceId: "minutes", content }];
     await this.#report("advance", { step: { ...node, outcome }, retrievedSnippets }, this.#metrics());
     return true;
@@ -103,13 +105,13 @@ export class Run {
 
   async #report(kind: ReportKind, content: object, metrics: Record<string, number>): Promise<void> {
     if (this.#isStopped) throw new Stopped();
-    const [verdict] = await this.#desk.report(kind, [this.#input(content, metrics)]);
-    if (verdict) this.hear(verdict);
+    const [result] = await this.#reporter.report(kind, [this.#input(content, metrics)]);
+    if (result) this.applyResult(result);
     if (this.#isStopped) throw new Stopped();
   }
 
-  #commits(fault: keyof typeof FAULTS): boolean {
-    return this.#claim.workflowRun.attempt === 1 && this.#random() < FAULTS[fault];
+  #makesMistake(mistake: keyof typeof MISTAKES): boolean {
+    return this.#claim.workflowRun.attempt === 1 && this.#random() < MISTAKES[mistake];
   }
 
   #input(content: object, metrics: Record<string, number>): ReportInput {
@@ -120,7 +122,7 @@ export class Run {
   #metrics(): Record<string, number> {
     const inputTokens = randomInt(this.#random, 0, 50);
     const outputTokens = randomInt(this.#random, 0, 20);
-    const mayWrite = this.#claim.job.accessMode === "APPLY_SCOPED" || this.#commits("writesWhatItMayNot");
+    const mayWrite = this.#claim.job.accessMode === "APPLY_SCOPED" || this.#makesMistake("writesForbiddenEntity");
     return {
       durationMs: randomInt(this.#random, 1, 500),
       inputTokens,

@@ -1,15 +1,15 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
-import { Client, codeOf, Surprise, Unheard } from "./client.ts";
-import { Journal, readJournal, unheardOf } from "./journal.ts";
+import { Client, codeOf, NoAnswerError, UnexpectedAnswerError } from "./client.ts";
+import { Journal, readJournal, unansweredReports } from "./journal.ts";
 import { randomInt, seededRandom } from "./plan.ts";
 import { Reporter } from "./reporter.ts";
 import { LEASE_SECONDS, Run } from "./run.ts";
 
 /**
- * A worker in a process of its own, which may be killed at any moment. It knows the servers' addresses and their API.
- * Started again it sends once more what it had no answer to, and then goes on with other jobs; runs that it had before
- * are left to their leases.
+ * A worker in a process of its own, which can be killed at any moment. It knows the servers' addresses and their API.
+ * When it is restarted, it first sends the reports again that were not answered. Then it claims new jobs; its earlier
+ * runs are recovered when their leases expire.
  */
 
 const settings = z
@@ -21,7 +21,7 @@ const settings = z
   })
   .parse(process.env);
 
-/** Runs at the same time. */
+/** The largest number of runs at the same time. */
 const CAPACITY = 6;
 
 const CLAIM = `mutation ($input: ClaimAiJobsInput!) { answer: claimAiJobs(input: $input) {
@@ -45,16 +45,16 @@ const random = seededRandom(settings.WORKER_SEED);
 const first = randomInt(random, 0, settings.SERVERS.length - 1);
 const client = new Client(settings.SERVERS, first);
 const otherClient = new Client(settings.SERVERS, (first + 1) % settings.SERVERS.length);
-const lastWords = unheardOf(readJournal(settings.WORKER_JOURNAL));
+const unanswered = unansweredReports(readJournal(settings.WORKER_JOURNAL));
 const journal = new Journal(settings.WORKER_JOURNAL);
-const desk = new Reporter([client, otherClient], journal, random);
+const reporter = new Reporter([client, otherClient], journal, random);
 const runs = new Set<Run>();
 
-/** Unheard, things are as they are; a surprise is the test's business. */
-function note(error: unknown): void {
-  if (error instanceof Unheard) return;
-  if (!(error instanceof Surprise)) throw error;
-  journal.write({ type: "wonders", about: error.message });
+/** Ignores that no server answered; records an unexpected answer, for which the test fails. */
+function handleError(error: unknown): void {
+  if (error instanceof NoAnswerError) return;
+  if (!(error instanceof UnexpectedAnswerError)) throw error;
+  journal.write({ type: "unexpected", message: error.message });
 }
 
 async function claim(): Promise<void> {
@@ -66,23 +66,23 @@ async function claim(): Promise<void> {
     waitSeconds: randomInt(random, 0, 2),
   };
   const answer = await client.ask(CLAIM, input);
-  if (codeOf(answer) !== null) throw new Surprise(JSON.stringify(answer));
-  for (const given of claimed.parse(answer).claims) {
-    const { leaseExpiresAt, workflowRun, job } = given;
+  if (codeOf(answer) !== null) throw new UnexpectedAnswerError(JSON.stringify(answer));
+  for (const delivered of claimed.parse(answer).claims) {
+    const { leaseExpiresAt, workflowRun, job } = delivered;
     const { workflowRunId } = workflowRun;
     journal.write({ type: "claimed", workflowRunId, jobId: job.jobId, leaseExpiresAt });
-    const run = new Run(given, desk, random);
+    const run = new Run(delivered, reporter, random);
     runs.add(run);
     void run
       .work()
-      .catch(note)
+      .catch(handleError)
       .finally(() => runs.delete(run));
   }
 }
 
-async function takeJobs(): Promise<never> {
+async function claimJobs(): Promise<never> {
   for (;;) {
-    if (runs.size < CAPACITY) await claim().catch(note);
+    if (runs.size < CAPACITY) await claim().catch(handleError);
     else await sleep(20);
   }
 }
@@ -91,26 +91,26 @@ async function sendHeartbeats(): Promise<never> {
   for (;;) {
     await sleep(randomInt(random, 300, 1200));
     const awake = [...runs].filter(({ isAwake }) => isAwake);
-    if (awake.length > 0) void beat(awake).catch(note);
+    if (awake.length > 0) void sendHeartbeat(awake).catch(handleError);
   }
 }
 
-async function beat(awake: readonly Run[]): Promise<void> {
-  const verdicts = await desk.report(
+async function sendHeartbeat(awake: readonly Run[]): Promise<void> {
+  const results = await reporter.report(
     "heartbeat",
     awake.map((run) => run.heartbeat()),
   );
   for (const [index, run] of awake.entries()) {
-    const verdict = verdicts[index];
-    if (verdict) run.hear(verdict);
+    const result = results[index];
+    if (result) run.applyResult(result);
   }
 }
 
-// Whoever started this process has gone: nobody would end it any more.
+// The process that started this worker has ended, so nothing else would end this one.
 process.stdin.resume().once("end", () => process.exit());
 
 await Promise.all([
-  ...lastWords.map(({ kind, input }) => desk.repeat(kind, [input]).catch(note)),
+  ...unanswered.map(({ kind, input }) => reporter.repeat(kind, [input]).catch(handleError)),
   sendHeartbeats(),
-  takeJobs(),
+  claimJobs(),
 ]);

@@ -164,7 +164,7 @@ test("a start that cannot recover what a crash left behind ends with a sentence"
   const { code, stderr } = await spawnServer({ DATABASE_URL: empty.url }).exited;
   expect(code).toBe(1);
   expect(stderr).toMatch(
-    /^Runs that a crash left behind could not be recovered\. Start again\.\n {2}Cause: [^]*the roof is on fire/,
+    /^Runs whose lease has passed could not be recovered\. Start the server again\.\n {2}Cause: [^]*the roof is on fire/,
   );
 });
 

@@ -18,7 +18,7 @@ describe("the options", () => {
   });
 
   test.each(["", "bogus", "DOC_EDIT", "doc_edit,", "doc_edit;term_exec"])("refuse the kinds %j", (kinds) => {
-    expect(() => readOptions(["--kinds", kinds], {})).toThrow(/is no job kind\. Accepted: doc_edit, /);
+    expect(() => readOptions(["--kinds", kinds], {})).toThrow(/is not a job kind\. Accepted: doc_edit, /);
   });
 
   test("name a model only where OPENAI_MODEL does", () => {

@@ -124,7 +124,7 @@ test.each([
   [
     "an unknown kind",
     ["--kinds", "doc_summarize,bogus"],
-    /^INVALID_JOB_KIND: "bogus" is no job kind\. Accepted: .*term_exec/,
+    /^INVALID_JOB_KIND: "bogus" is not a job kind\. Accepted: .*term_exec/,
   ],
   ["an unknown option", ["--kind", "doc_edit"], /^Unknown option '--kind'/],
 ])(

@@ -62,7 +62,7 @@ async function expectMasked(field: string, body: string, cause: RegExp): Promise
   expect(lines.length).toBe(1);
   const { id, level, err } = logLine.parse(JSON.parse(lines.join("")));
   expect({ id, level }).toEqual({ id: error?.extensions.id, level: 50 });
-  expect(error?.message).toBe(`Something went wrong here. The server's log has it under ${id}.`);
+  expect(error?.message).toBe(`Something went wrong in the server. Its log has the details under the id ${id}.`);
   expect(err.message).toMatch(cause);
   expect(JSON.stringify(error)).not.toMatch(cause);
   for (const told of [JSON.stringify(error), ...lines]) {

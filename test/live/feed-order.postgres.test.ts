@@ -165,8 +165,8 @@ test("a cursor of an event that was not yet safe to read is taken for the last p
     where: { jobId_version: { jobId, version: 1 } },
   });
   const cursor = encodeCursor(await feed.epoch(), event);
-  const subscriber = await feed.subscribe({ workspaceId }, await feed.locate(cursor));
-  expect(await feed.locate(cursor, jobId)).toMatchObject({ jobId, version: 1 });
+  const subscriber = await feed.subscribe({ workspaceId }, await feed.resolveCursor(cursor));
+  expect(await feed.resolveCursor(cursor, jobId)).toMatchObject({ jobId, version: 1 });
   release.open();
   await late;
   // Somebody else's transaction may hold the place back further still, and more is told then.
@@ -178,7 +178,7 @@ test("a cursor of an event that was not yet safe to read is taken for the last p
 
 test("a subscriber that fell behind the window reads the log, and gets everything once, in order", async () => {
   const workspaceId = randomUUID();
-  const small = new Feed({ database: db, pollMs: 20, window: 300, onError: () => undefined });
+  const small = new Feed({ database: db, pollMs: 20, maxBufferedEvents: 300, onError: () => undefined });
   const subscriber = await small.subscribe({ workspaceId });
   const jobId = await submitIn(workspaceId);
   // More than the window holds; nobody takes anything meanwhile.

@@ -135,7 +135,7 @@ describe("a subscriber", () => {
 
   test("that fell behind the window gets every event once, in order, from the log", async () => {
     const { jobId, workspaceId, first } = await aJob();
-    const small = newFeed({ window: 500 });
+    const small = newFeed({ maxBufferedEvents: 500 });
     const fast = await small.subscribe({ workspaceId }, first);
     const slow = await small.subscribe({ workspaceId }, first);
     await touch(jobId);
@@ -160,10 +160,10 @@ describe("a subscriber", () => {
 
   test("of some events only, that fell behind, passes over the others", async () => {
     const { jobId, workspaceId, first } = await aJob();
-    const small = newFeed({ window: 100 });
+    const small = newFeed({ maxBufferedEvents: 100 });
     const wants = ({ event }: FeedItem) => event.version % 100 === 0;
     const fast = await small.subscribe({ workspaceId }, first);
-    const slow = await small.subscribe({ workspaceId, wants }, first);
+    const slow = await small.subscribe({ workspaceId, matches: wants }, first);
     const reading = take(fast, 650);
     for (let part = 0; part < 13; part++) await manyVersions(prisma, jobId, 50);
     await reading;
@@ -175,7 +175,7 @@ describe("a subscriber", () => {
 
   test("that fell behind what retention has let go is told so, and is not given the rest", async () => {
     const { jobId, workspaceId, first } = await aJob();
-    const small = newFeed({ window: 10 });
+    const small = newFeed({ maxBufferedEvents: 10 });
     const fast = await small.subscribe({ workspaceId }, first);
     const slow = await small.subscribe({ workspaceId }, first);
     const reading = take(fast, 60);
@@ -239,7 +239,7 @@ describe("a subscriber", () => {
 
     const other = newFeed();
     const cursor = encodeCursor(await other.epoch(), second.event);
-    const again = await other.subscribe({ workspaceId, jobId }, await other.locate(cursor, jobId));
+    const again = await other.subscribe({ workspaceId, jobId }, await other.resolveCursor(cursor, jobId));
     await touch(jobId);
     expect(versions(await take(again, 2))).toEqual([3, 4]);
     await other.close();
@@ -269,7 +269,11 @@ describe("a cursor", () => {
       where: { jobId_version: { jobId, version: 1 } },
     });
     const { orderXid, version } = event;
-    expect(await feed.locate(encodeCursor(await feed.epoch(), event), jobId)).toEqual({ orderXid, jobId, version });
+    expect(await feed.resolveCursor(encodeCursor(await feed.epoch(), event), jobId)).toEqual({
+      orderXid,
+      jobId,
+      version,
+    });
   });
 
   test("from before what retention has kept is CURSOR_EXPIRED, and one from after it is not", async () => {
@@ -277,9 +281,9 @@ describe("a cursor", () => {
     const cursor = encodeCursor(await feed.epoch(), first);
     await keepFrom(first.orderXid + 1n);
     try {
-      await expect(feed.locate(cursor, jobId)).rejects.toThrow(CursorExpiredError);
+      await expect(feed.resolveCursor(cursor, jobId)).rejects.toThrow(CursorExpiredError);
       await keepFrom(first.orderXid);
-      expect(await feed.locate(cursor, jobId)).toEqual(first);
+      expect(await feed.resolveCursor(cursor, jobId)).toEqual(first);
     } finally {
       await keepFrom(0n);
     }
@@ -287,7 +291,7 @@ describe("a cursor", () => {
 
   test("of the horizon is one", async () => {
     const horizon = await feed.watermark();
-    expect(await feed.locate(encodeCursor(await feed.epoch(), horizon))).toEqual(horizon);
+    expect(await feed.resolveCursor(encodeCursor(await feed.epoch(), horizon))).toEqual(horizon);
   });
 
   test.each([
@@ -297,7 +301,7 @@ describe("a cursor", () => {
     ["no text at all", "\u{1f642}"],
     ["very long", "a".repeat(100_000)],
   ])("that is malformed is INVALID_INPUT: %s", async (_, cursor) => {
-    const refused = feed.locate(cursor);
+    const refused = feed.resolveCursor(cursor);
     await expect(refused).rejects.toThrow(InvalidInputError);
     await expect(refused).rejects.toMatchObject({ code: "INVALID_INPUT", path: ["after"] });
   });
@@ -309,14 +313,14 @@ describe("a cursor", () => {
       jobId: randomUUID(),
       version: 1,
     });
-    const refused = feed.locate(cursor);
+    const refused = feed.resolveCursor(cursor);
     await expect(refused).rejects.toThrow("This cursor is ahead of the log.");
     await expect(refused).rejects.toMatchObject({ code: "INVALID_INPUT", path: ["after"] });
   });
 
   test("of another database is CURSOR_EXPIRED, even one that is ahead", async () => {
     const place = { orderXid: 10n ** 15n, jobId: randomUUID(), version: 1 };
-    const refused = feed.locate(encodeCursor(randomUUID(), place));
+    const refused = feed.resolveCursor(encodeCursor(randomUUID(), place));
     await expect(refused).rejects.toThrow(CursorExpiredError);
     await expect(refused).rejects.toMatchObject({ code: "CURSOR_EXPIRED" });
   });

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type pg from "pg";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
-import { type Lag, lagWatch, readLag } from "../../src/live/lag.ts";
+import { type Lag, readLag, watchLag } from "../../src/live/lag.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { engineOn, submitted } from "../support/engine.ts";
 import { connectTo } from "../support/interrupt.ts";
@@ -44,7 +44,7 @@ test("a lag of more than a month is told as any other", async () => {
 
 test("a lag beyond the bound is told once, and once when it is over", async () => {
   const told: { isLate: boolean; lag: Lag }[] = [];
-  const look = lagWatch(db.prisma, 100, (isLate, lag) => told.push({ isLate, lag }));
+  const look = watchLag(db.prisma, 100, (isLate, lag) => told.push({ isLate, lag }));
   await look();
   await other.query("BEGIN; SELECT pg_current_xact_id()");
   await submitted(engineOn(db));

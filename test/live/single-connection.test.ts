@@ -254,14 +254,14 @@ test("an operation is asked for no more results while nobody reads those that th
   const stream = new SharedStream(60_000);
   const asked = { a: 0, b: 0 };
   for (const id of ["a", "b"] as const) {
-    expect(stream.announce(id)).toBe(true);
+    expect(stream.register(id)).toBe(true);
     const results = async function* () {
       for (;;) {
         asked[id] += 1;
         yield { data: { id } };
       }
     };
-    stream.add(id, { results: results(), delivery: {} });
+    stream.attach(id, { results: results(), delivery: {} });
   }
   await new Promise((resolve) => setTimeout(resolve, 20));
   expect(asked).toEqual({ a: 1, b: 1 });

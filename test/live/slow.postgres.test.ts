@@ -20,7 +20,7 @@ let db: TestDatabase;
 let server: TestServer;
 beforeAll(async () => {
   db = await openTestDatabase();
-  server = await startTestServer(db, {}, { window: WINDOW });
+  server = await startTestServer(db, {}, { maxBufferedEvents: WINDOW });
 });
 afterAll(async () => {
   await server.close();

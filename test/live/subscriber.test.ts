@@ -64,7 +64,7 @@ test("one that still reads what it missed does not keep what comes meanwhile for
     const to = Math.min(from + 9, Number(upTo.orderXid));
     return { items: items(from, to, FRESH), end: place(to) };
   };
-  const subscriber = new Subscriber({ workspaceId: WORKSPACE }, place(50), place(0), { read, left: () => undefined });
+  const subscriber = new Subscriber({ workspaceId: WORKSPACE }, place(50), place(0), { read, onEnd: () => undefined });
   expect((await take(subscriber, 1)).map(numberOf)).toEqual([1]);
   for (const item of items(51, 80, OLD)) subscriber.offer(item, place(50));
   // Its own page, of which it has taken one item, is fresh; what waits behind it is not.
@@ -91,7 +91,7 @@ test("one that fell behind while it read, and found nothing of its own there, he
     if (reads.length === 0) await new Promise<void>((resolve) => (asked = resolve));
     return reads.shift();
   };
-  const subscriber = new Subscriber({ workspaceId: WORKSPACE }, place(50), place(0), { read, left: () => undefined });
+  const subscriber = new Subscriber({ workspaceId: WORKSPACE }, place(50), place(0), { read, onEnd: () => undefined });
   const item = subscriber.next();
   const first = await nextRead();
   for (const old of items(51, 60, OLD)) subscriber.offer(old, place(50));

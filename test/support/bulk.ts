@@ -6,20 +6,20 @@ import { insertAction, type NewBulkAction } from "../../src/jobs/bulk/items.ts";
 import type { SubmitAiJob } from "../../src/jobs/submit.ts";
 import { SOMEBODY, submitted, WORKSPACE } from "./engine.ts";
 
-/** Bulk actions: jobs for them, what a crash leaves of them, and what came of them. */
+/** Bulk actions: jobs for them, actions that a crash left unfinished, and the results of their items. */
 
-/** So many queued jobs, in the order of their age. */
+/** Submits `count` jobs. @returns their ids, oldest first. */
 export async function queuedJobs(engine: Engine, count: number, more: Partial<SubmitAiJob>): Promise<string[]> {
   const jobIds: string[] = [];
   for (let index = 0; index < count; index++) jobIds.push((await submitted(engine, more)).jobId);
   return jobIds;
 }
 
-/** An action that was stored by a server which then died; its id. */
+/** Stores an action as a server does that crashes before it processes the first item. @returns the action's id. */
 export async function leftBehind(prisma: PrismaClient, more: Partial<NewBulkAction>): Promise<string> {
   const filter = { protocolId: "test" };
-  const asked = { id: uuidv7(), workspaceId: WORKSPACE, kind: "CANCEL", reason: "enough", limit: 1000 } as const;
-  const action: NewBulkAction = { ...asked, filter, ...SOMEBODY, ...more };
+  const defaults = { id: uuidv7(), workspaceId: WORKSPACE, kind: "CANCEL", reason: "enough", limit: 1000 } as const;
+  const action: NewBulkAction = { ...defaults, filter, ...SOMEBODY, ...more };
   await insertAction(prisma, action, action.filter);
   return action.id;
 }
@@ -29,23 +29,23 @@ export interface Settled {
   readonly outcome: "pending" | "changed" | ItemError;
 }
 
-/** What came of an action's items, in their order. */
+/** The results of an action's items, in the order of their positions. */
 export async function settledItems(prisma: PrismaClient, { id }: Pick<BulkAction, "id">): Promise<Settled[]> {
   const items = await prisma.bulkActionItem.findMany({ where: { bulkActionId: id }, orderBy: { position: "asc" } });
   return Promise.all(
     items.map(async ({ jobId, finishedAt, error }) => {
-      const kept = await fromStored(error, () => prisma.aiJob.findUniqueOrThrow({ where: { jobId } }));
-      return { jobId, outcome: kept ?? (finishedAt === null ? "pending" : "changed") };
+      const itemError = await fromStored(error, () => prisma.aiJob.findUniqueOrThrow({ where: { jobId } }));
+      return { jobId, outcome: itemError ?? (finishedAt === null ? "pending" : "changed") };
     }),
   );
 }
 
-/** The same as words, counted. */
+/** How many items have each result: "pending", "changed", or an error code. */
 export async function tally(prisma: PrismaClient, action: Pick<BulkAction, "id">) {
   const counts: Record<string, number> = {};
   for (const { outcome } of await settledItems(prisma, action)) {
-    const word = typeof outcome === "string" ? outcome : outcome.code;
-    counts[word] = (counts[word] ?? 0) + 1;
+    const key = typeof outcome === "string" ? outcome : outcome.code;
+    counts[key] = (counts[key] ?? 0) + 1;
   }
   return counts;
 }

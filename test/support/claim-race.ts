@@ -4,40 +4,48 @@ import { submitAiJob } from "../../src/jobs/submit.ts";
 import { aSubmit, ok, SOMEBODY } from "./engine.ts";
 import { claimFrom, type RequestOptions } from "./workers.ts";
 
-/** Many workers that claim from one server at once. */
+/** Many workers that claim from one server at the same time. */
 
 const CLIENTS = 64;
 
-/** Submits jobs to these workspaces, in turn. */
+/** Submits `count` jobs, 8 at a time, to these workspaces in rotation. @returns the ids of the jobs. */
 export async function submitMany(engine: Engine, count: number, workspaces: readonly string[]): Promise<string[]> {
   const jobIds: string[] = [];
-  let at = 0;
-  const lane = async () => {
-    for (let mine = at++; mine < count; mine = at++) {
-      const workspaceId = workspaces[mine % workspaces.length] ?? "";
+  let next = 0;
+  const submitter = async () => {
+    for (let index = next++; index < count; index = next++) {
+      const workspaceId = workspaces[index % workspaces.length] ?? "";
       jobIds.push(ok(await submitAiJob(engine, workspaceId, SOMEBODY, aSubmit())).job.jobId);
     }
   };
-  await Promise.all(Array.from({ length: 8 }, lane));
+  await Promise.all(Array.from({ length: 8 }, submitter));
   return jobIds;
 }
 
 export interface ClaimedJobs {
   readonly jobIds: readonly string[];
   readonly tokens: readonly string[];
-  /** Claims that were answered with nothing while there was more than everybody together was taking. */
-  readonly sentAwayEmpty: number;
+  /**
+   * How many claims got nothing although more jobs were due than all clients together could be claiming. It must be 0:
+   * a claim that gets nothing then has been blocked by the locks of others.
+   */
+  readonly emptyClaims: number;
 }
 
-/** 64 clients claim over HTTP, again and again, until all jobs are taken. */
-export async function claimAll(url: string, count: number, limit: number, ways: RequestOptions): Promise<ClaimedJobs> {
+/** 64 clients claim over HTTP, each again and again, until `count` jobs are claimed. */
+export async function claimAll(
+  url: string,
+  count: number,
+  limit: number,
+  options: RequestOptions,
+): Promise<ClaimedJobs> {
   const jobIds: string[] = [];
   const tokens: string[] = [];
-  let sentAwayEmpty = 0;
-  const client = async (_: unknown, at: number) => {
+  let emptyClaims = 0;
+  const client = async (_: unknown, index: number) => {
     while (jobIds.length < count) {
-      const { claims } = await claimFrom(url, { workerId: `worker-${at}`, limit, leaseSeconds: 900 }, ways);
-      if (claims.length === 0 && jobIds.length + CLIENTS * limit < count) sentAwayEmpty++;
+      const { claims } = await claimFrom(url, { workerId: `worker-${index}`, limit, leaseSeconds: 900 }, options);
+      if (claims.length === 0 && jobIds.length + CLIENTS * limit < count) emptyClaims++;
       for (const { job, leaseToken } of claims) {
         jobIds.push(job.jobId);
         tokens.push(leaseToken);
@@ -45,10 +53,10 @@ export async function claimAll(url: string, count: number, limit: number, ways: 
     }
   };
   await Promise.all(Array.from({ length: CLIENTS }, client));
-  return { jobIds, tokens, sentAwayEmpty };
+  return { jobIds, tokens, emptyClaims };
 }
 
-/** Every job was given once, and is held once. */
+/** Expects that every job was delivered exactly once, and has exactly one running run. */
 export async function expectEachOnce(
   { prisma }: Pick<Engine, "prisma">,
   expected: readonly string[],

@@ -2,16 +2,18 @@ import { randomUUID } from "node:crypto";
 import pg from "pg";
 import { type Database, type DatabaseLocation, openDatabase } from "../../src/db/open.ts";
 
-/** Where PostgreSQL is for tests: a server on which the user may make databases. */
+/** The PostgreSQL server for tests. Its user must be allowed to create databases. */
 const TEST_DATABASE_URL = process.env.TEST_DATABASE_URL ?? "postgres://postgres@127.0.0.1:5432/postgres";
 
 export interface TestDatabase extends Database {
   readonly location: DatabaseLocation;
-  /** Every SQL statement since the last call, in order. */
+  /** The SQL statements sent since the last call, in order. */
   statements(): readonly string[];
 }
 
-/** A fresh, migrated database of the store that this test project is about. */
+/**
+ * A new, migrated database on the store of this test project: PostgreSQL or the embedded one. `close` removes it.
+ */
 export async function openTestDatabase(): Promise<TestDatabase> {
   return process.env.TEST_STORE === "postgres" ? openOnPostgres() : openOn({ kind: "memory" }, async () => undefined);
 }
@@ -30,9 +32,9 @@ async function openOn(location: DatabaseLocation, drop: () => Promise<void>): Pr
   let received: string[] = [];
   const database = await openDatabase(location, (sql) => received.push(sql));
   const statements = () => {
-    const since = received;
+    const statements = received;
     received = [];
-    return since;
+    return statements;
   };
   const close = async () => {
     await database.close();
@@ -41,7 +43,7 @@ async function openOn(location: DatabaseLocation, drop: () => Promise<void>): Pr
   return { ...database, location, statements, close };
 }
 
-/** An empty PostgreSQL database, and what removes it with every connection that is left to it. */
+/** Creates an empty PostgreSQL database. @returns its URL, and a function that drops it with all connections to it. */
 export async function createPostgresDatabase(): Promise<{ url: string; drop: () => Promise<void> }> {
   const name = `ai_job_server_test_${randomUUID().replaceAll("-", "")}`;
   await asAdmin(`CREATE DATABASE ${name}`);

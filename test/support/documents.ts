@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { relative, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 
-/** The project's documents, as tests read them: their blocks, their tables, their headings. */
+/** Reads the project's documents for tests: their code blocks, tables and headings. */
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
@@ -11,10 +11,12 @@ export function readText(path: string): string {
   return readFileSync(`${ROOT}${path}`, "utf8");
 }
 
-/** The documents that people read: paths from the project's root. */
+/** The documents that users read, as paths from the project's root. */
 export const DOCUMENTS: readonly string[] = ["README.md", "bench/README.md", ...filesBelow("docs", ".md")];
 
-/** Files below a folder, by the ends of their names, without what is generated: paths from the project's root. */
+/**
+ * The files below a folder whose names have one of these ends, without generated ones; paths from the project's root.
+ */
 export function filesBelow(folder: string, ...ends: readonly string[]): readonly string[] {
   return readdirSync(`${ROOT}${folder}`, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && ends.some((end) => entry.name.endsWith(end)))
@@ -23,7 +25,7 @@ export function filesBelow(folder: string, ...ends: readonly string[]): readonly
     .toSorted();
 }
 
-/** A fenced block: what follows its opening backticks, and what it holds. */
+/** A fenced code block: the text after its opening backticks, and its content. */
 export interface Block {
   readonly info: string;
   readonly text: string;
@@ -38,21 +40,24 @@ export function withoutBlocks(markdown: string): string {
   return markdown.replace(/^```.*\n[^]*?^```$/gm, "");
 }
 
-/** What stands under a heading, up to the next one of the same rank or a higher one. */
+/**
+ * The text under a heading, up to the next heading of the same level or a higher one.
+ * @throws Error where the document has no such heading.
+ */
 export function sectionOf(markdown: string, heading: string): string {
   const start = `\n${markdown}`.indexOf(`\n${heading}\n`);
   if (start === -1) throw new Error(`There is no heading "${heading}".`);
   const rest = markdown.slice(start + heading.length);
-  const rank = heading.indexOf(" ");
-  const end = rest.search(new RegExp(`^#{1,${rank}} `, "m"));
+  const level = heading.indexOf(" ");
+  const end = rest.search(new RegExp(`^#{1,${level}} `, "m"));
   return end === -1 ? rest : rest.slice(0, end);
 }
 
-/** The rows of the tables in a text, headings and rules left out; each row by its cells. */
+/** The rows of all tables in a text, without header rows and separator rows; each row as its cells. */
 export function rowsOf(markdown: string): readonly (readonly string[])[] {
   const lines = markdown.split("\n");
   return lines
-    .filter((line, at) => line.startsWith("|") && !isRule(line) && !isRule(lines[at + 1] ?? ""))
+    .filter((line, index) => line.startsWith("|") && !isSeparator(line) && !isSeparator(lines[index + 1] ?? ""))
     .map((line) =>
       line
         .split(/(?<!\\)\|/)
@@ -61,16 +66,16 @@ export function rowsOf(markdown: string): readonly (readonly string[])[] {
     );
 }
 
-function isRule(line: string): boolean {
+function isSeparator(line: string): boolean {
   return /^\|[ -|]+\|$/.test(line) && line.includes("---");
 }
 
-/** What stands in backticks. */
+/** The texts in backticks. */
 export function codesIn(text: string): readonly string[] {
   return [...text.matchAll(/`([^`]+)`/g)].map(([, code = ""]) => code);
 }
 
-/** Anchors of a document's headings, as GitHub makes them. */
+/** The anchors of a document's headings, as GitHub generates them. */
 export function anchorsOf(markdown: string): ReadonlySet<string> {
   const anchors = new Set<string>();
   for (const [, heading = ""] of withoutBlocks(markdown).matchAll(/^#{1,6} (.+)$/gm)) {
@@ -78,9 +83,9 @@ export function anchorsOf(markdown: string): ReadonlySet<string> {
       .toLowerCase()
       .replace(/[^\p{L}\p{N}\p{M}_ -]/gu, "")
       .replaceAll(" ", "-");
-    let free = anchor;
-    for (let again = 1; anchors.has(free); again++) free = `${anchor}-${again}`;
-    anchors.add(free);
+    let unique = anchor;
+    for (let count = 1; anchors.has(unique); count++) unique = `${anchor}-${count}`;
+    anchors.add(unique);
   }
   return anchors;
 }

@@ -14,10 +14,10 @@ import { guards } from "../../src/security/guards/guards.ts";
 export const WORKSPACE = "00000000-0000-7000-8000-000000000000";
 export const SOMEBODY: Actor = { actor: "HUMAN", actorId: "anonymous" };
 
-/** The product's own defaults. */
+/** The server's defaults. */
 export const BACKOFF = { firstMs: 5_000, maxMs: 900_000 };
 
-/** The engine on a test's database, with the product's own guards. */
+/** The engine on a test's database, with the server's guards. */
 export function engineOn(database: Database, more: Partial<Engine> = {}): Engine {
   return {
     prisma: database.prisma,
@@ -31,7 +31,7 @@ export function engineOn(database: Database, more: Partial<Engine> = {}): Engine
   };
 }
 
-/** What to submit where a test does not care. */
+/** The input of a submit, with defaults for all that a test does not name. */
 export function aSubmit(more: Partial<SubmitAiJob> = {}): SubmitAiJob {
   return {
     jobKind: "DOC_SUMMARIZE",
@@ -54,16 +54,17 @@ export function aSubmit(more: Partial<SubmitAiJob> = {}): SubmitAiJob {
   };
 }
 
-/** A command's success; its failure fails the test. */
+/** A command's result. @throws the command's error, which fails the test. */
 export function ok<Result>(result: Result): Exclude<Result, AppError> {
   return orThrow(result);
 }
 
+/** Submits a job. @returns the job. */
 export async function submitted(engine: Engine, more: Partial<SubmitAiJob> = {}): Promise<AiJob> {
   return ok(await submitAiJob(engine, WORKSPACE, SOMEBODY, aSubmit(more))).job;
 }
 
-/** A job that a worker holds. */
+/** Submits a job and starts it as worker-1. @returns the claim: job, run and lease token. */
 export async function started(engine: Engine, more: Partial<SubmitAiJob> = {}, leaseSeconds = 30): Promise<Claim> {
   const { jobId } = await submitted(engine, more);
   const claim = ok(await startWorkflow(engine, WORKSPACE, { jobId, workerId: "worker-1", leaseSeconds }));
@@ -71,7 +72,7 @@ export async function started(engine: Engine, more: Partial<SubmitAiJob> = {}, l
   return claim;
 }
 
-/** A report of a step that starts, by the holder of this claim. */
+/** The report of a step, by default of one that starts, for the run of this claim. */
 export function aStep(claim: Claim, nodeId: string, more: Partial<AdvanceWorkflow["step"]> = {}): AdvanceWorkflow {
   return {
     workflowRunId: claim.run.id,

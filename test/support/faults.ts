@@ -2,21 +2,21 @@ import { type Prisma, Prisma as PrismaNamespace } from "../../src/db/generated/c
 import type { Database } from "../../src/db/open.ts";
 
 /**
- * Faults inside a transaction of the product, made by triggers of the test: at every place where a statement of
- * `poisonJob` begins, writes a row, or ends, and at COMMIT.
+ * Injects faults into the server's transactions by triggers: wherever a statement of `poisonJob` begins, writes a row
+ * or ends, and at COMMIT.
  */
 
 export interface FaultPoint {
   readonly at: string;
   readonly on: "workflow_runs" | "node_executions" | "ai_jobs" | "flight_recorder_events" | "quotas" | BulkTable;
-  /** As SQL has it: BEFORE or AFTER, of the row or the statement; or at COMMIT, by a deferred constraint trigger. */
+  /** When the trigger fires: BEFORE or AFTER the row or the statement; at COMMIT, by a deferred constraint trigger. */
   readonly when: "BEFORE STATEMENT" | "BEFORE ROW" | "AFTER ROW" | "AFTER STATEMENT" | "COMMIT";
 }
 
-/** Of an action the insert is meant, of an item what came of it. */
+/** For an action, the fault is at its INSERT; for an item, at the UPDATE that stores its result. */
 type BulkTable = "bulk_actions" | "bulk_action_items";
 
-/** In the order in which `poisonJob` comes by them. */
+/** In the order in which `poisonJob` reaches them. */
 export const FAULT_POINTS: readonly FaultPoint[] = [
   { at: "before the runs", on: "workflow_runs", when: "BEFORE STATEMENT" },
   { at: "before a run is written", on: "workflow_runs", when: "BEFORE ROW" },
@@ -40,12 +40,12 @@ export const FAULT_POINTS: readonly FaultPoint[] = [
   { at: "at COMMIT, when the event is checked", on: "flight_recorder_events", when: "COMMIT" },
 ];
 
-/** Whose rows are only ever inserted, or whose insert is meant. */
-const INSERTED: ReadonlySet<string> = new Set(["flight_recorder_events", "bulk_actions"]);
+/** Tables whose fault is at an INSERT. */
+const FAULT_AT_INSERT: ReadonlySet<string> = new Set(["flight_recorder_events", "bulk_actions"]);
 
 /**
- * Places a fault, does `work`, and takes the fault away again.
- * @param body what the trigger does, in PL/pgSQL; NEW is a row only where the point is about a row.
+ * Does `work` with a fault in place, and removes the fault afterwards.
+ * @param body the trigger's statements, in PL/pgSQL. NEW is a row only if the fault point is one of a row.
  */
 export async function withFault<T>(
   { prisma }: Pick<Database, "prisma">,
@@ -53,13 +53,13 @@ export async function withFault<T>(
   body: string,
   work: () => Promise<T>,
 ): Promise<T> {
-  await define(prisma, "test_fault", body);
+  await createTriggerFunction(prisma, "test_fault", body);
   const [timing, level] = when === "COMMIT" ? ["AFTER", "ROW"] : when.split(" ");
-  const event = on === "quotas" ? "INSERT OR DELETE" : INSERTED.has(on) ? "INSERT" : "UPDATE";
-  const commit = when === "COMMIT";
+  const event = on === "quotas" ? "INSERT OR DELETE" : FAULT_AT_INSERT.has(on) ? "INSERT" : "UPDATE";
+  const isAtCommit = when === "COMMIT";
   await prisma.$executeRawUnsafe(
-    `CREATE ${commit ? "CONSTRAINT" : ""} TRIGGER zz_test_fault ${timing} ${event} ON ${on}
-     ${commit ? "DEFERRABLE INITIALLY DEFERRED" : ""} FOR EACH ${level} EXECUTE FUNCTION test_fault()`,
+    `CREATE ${isAtCommit ? "CONSTRAINT" : ""} TRIGGER zz_test_fault ${timing} ${event} ON ${on}
+     ${isAtCommit ? "DEFERRABLE INITIALLY DEFERRED" : ""} FOR EACH ${level} EXECUTE FUNCTION test_fault()`,
   );
   try {
     return await work();
@@ -68,7 +68,10 @@ export async function withFault<T>(
   }
 }
 
-/** The same, in the statement that locks the job: it asks for this transaction's id once it has the row. */
+/**
+ * Like `withFault`, but in the statement that locks the job. No trigger fires there; but once it has the row, it calls
+ * `current_order_xid`, which is replaced for as long as `work` runs.
+ */
 export async function withFaultAtLock<T>(
   { prisma }: Pick<Database, "prisma">,
   body: string,
@@ -77,7 +80,7 @@ export async function withFaultAtLock<T>(
   const [original] = await prisma.$queryRaw<{ sql: string }[]>(
     PrismaNamespace.sql`SELECT pg_get_functiondef('current_order_xid()'::regprocedure) AS sql`,
   );
-  if (!original) throw new Error("There is no current_order_xid().");
+  if (!original) throw new Error("The function current_order_xid() does not exist.");
   await prisma.$executeRawUnsafe(
     `CREATE OR REPLACE FUNCTION current_order_xid() RETURNS bigint LANGUAGE plpgsql VOLATILE AS $fault$
      BEGIN ${body}; RETURN pg_current_xact_id()::text::bigint; END $fault$`,
@@ -89,14 +92,16 @@ export async function withFaultAtLock<T>(
   }
 }
 
-async function define(prisma: Prisma.TransactionClient, name: string, body: string): Promise<void> {
+async function createTriggerFunction(prisma: Prisma.TransactionClient, name: string, body: string): Promise<void> {
   await prisma.$executeRawUnsafe(
     `CREATE OR REPLACE FUNCTION ${name}() RETURNS trigger LANGUAGE plpgsql AS $fault$
      BEGIN ${body}; RETURN NEW; END $fault$`,
   );
 }
 
-/** A trigger's body that raises with this SQLSTATE, the first `times` times. Counts how often it was come by. */
+/**
+ * A trigger's body that raises this SQLSTATE the first `times` times that it is reached, and counts how often that is.
+ */
 export async function raising({ prisma }: Pick<Database, "prisma">, sqlState: string, times = 1000): Promise<string> {
   await prisma.$executeRawUnsafe("DROP SEQUENCE IF EXISTS test_fault_calls");
   await prisma.$executeRawUnsafe("CREATE SEQUENCE test_fault_calls");
@@ -104,14 +109,14 @@ export async function raising({ prisma }: Pick<Database, "prisma">, sqlState: st
             RAISE EXCEPTION 'injected by a test' USING ERRCODE = '${sqlState}'; END IF`;
 }
 
-/** How often a fault made by `raising` was come by: a sequence counts on when its transaction is rolled back. */
+/** How often the fault of `raising` was reached. A sequence counts it, because a rollback does not reset a sequence. */
 export async function faultCalls({ prisma }: Pick<Database, "prisma">): Promise<number> {
   const [row] = await prisma.$queryRaw<{ calls: bigint }[]>`
     SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS calls FROM test_fault_calls`;
   return Number(row?.calls ?? 0);
 }
 
-/** Does `work` while the database gives way to others whenever a job is changed. */
+/** Does `work` while every change of a job is refused with a serialization failure, as if other transactions won. */
 export async function whileJobsAreBusy<T>(database: Pick<Database, "prisma">, work: () => Promise<T>): Promise<T> {
   const point = { at: "before the job's row is written", on: "ai_jobs", when: "BEFORE ROW" } as const;
   return withFault(database, point, await raising(database, "40001"), work);

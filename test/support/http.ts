@@ -10,16 +10,16 @@ import { createServer } from "../../src/server.ts";
 import { engineOn } from "./engine.ts";
 import { inProcess, JUST_SWEPT } from "./server.ts";
 
-/** The server as a stranger sees it: requests that no typed client would send, what is answered, and what is logged. */
+/** The server as a hostile client sees it: requests that no typed client would send, the answers, and the log. */
 
 export interface LoggedServer {
   readonly url: string;
-  /** What the server logged since the last call, line by line. */
+  /** The lines that the server logged since the last call. */
   logged(): readonly string[];
   close(): Promise<void>;
 }
 
-/** The product's server, its log kept. */
+/** Starts the server on a free port, and keeps its log. */
 export async function startLoggedServer(database: Database): Promise<LoggedServer> {
   let lines: string[] = [];
   const log = pino({ level: "trace" }, { write: (line: string) => lines.push(line) });
@@ -35,9 +35,9 @@ export async function startLoggedServer(database: Database): Promise<LoggedServe
   const address = server.http.address();
   const url = `http://127.0.0.1:${typeof address === "object" && address ? address.port : 0}/graphql`;
   const logged = () => {
-    const since = lines;
+    const logLines = lines;
     lines = [];
-    return since;
+    return logLines;
   };
   return { url, logged, close: () => server.close() };
 }
@@ -57,26 +57,26 @@ export const answerSchema = z.object({
 
 export type Answer = z.infer<typeof answerSchema> & { readonly status: number };
 
-/** What the server answers to a request that may be anything. */
+/** Sends any request. @returns the parsed answer with its HTTP status. */
 export async function send(url: string, init: RequestInit): Promise<Answer> {
   const response = await fetch(url, init);
   return { ...answerSchema.parse(JSON.parse(await response.text())), status: response.status };
 }
 
-/** An operation as a request's body. Variables may be given as JSON text, for what no value of JavaScript writes. */
+/** An operation as a request's body. Variables may be JSON text, for values that JavaScript cannot serialize. */
 export function operation(document: DocumentNode | string, variables: unknown = {}): string {
   const query = typeof document === "string" ? document : print(document);
   const text = typeof variables === "string" ? variables : JSON.stringify(variables);
   return `{"query":${JSON.stringify(query)},"variables":${text}}`;
 }
 
-/** Posts a body as a client of today does: a request that is refused as a whole is then answered 400. */
+/** Posts a body with the current GraphQL media type: a request that is refused as a whole is then answered with 400. */
 export function post(url: string, body: string, headers: Record<string, string> = {}): Promise<Answer> {
   const types = { "content-type": "application/json", accept: "application/graphql-response+json" };
   return send(url, { method: "POST", headers: { ...types, ...headers }, body });
 }
 
-/** Every row there is, counted and hashed: two of these are equal where nothing at all was changed in between. */
+/** Counts and hashes of all rows. Two results are equal if and only if nothing was changed in between. */
 export async function everything(prisma: PrismaClient) {
   const [rows] = await prisma.$queryRaw<Record<string, unknown>[]>`
     SELECT

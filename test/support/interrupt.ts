@@ -5,17 +5,17 @@ import type { SqlDriverAdapter, SqlDriverAdapterFactory, Transaction } from "@pr
 import pg from "pg";
 import { PrismaClient } from "../../src/db/generated/client/client.ts";
 
-/** Clients of one database beside the server's own, and what cuts a connection at a chosen moment of a transaction. */
+/** Further clients of a database, and ways to break a connection at a chosen moment of a transaction. */
 
 const TRANSACTION = { maxWait: 10_000, timeout: 10_000 };
 
-/** How long a transaction waits for a connection, and for a row: milliseconds. */
+/** How long a transaction waits for a connection (maxWait) and for a lock (lockTimeout), in milliseconds. */
 export interface Patience {
   readonly maxWait: number;
   readonly lockTimeout: number;
 }
 
-/** Another client of a database that is migrated already, as another server has it. */
+/** A further client of a migrated database, as a second server has one. */
 export function anotherClient(
   url: string,
   poolSize: number,
@@ -32,10 +32,12 @@ function inUtc(url: string, lockTimeout = 8000): string {
   return address.href;
 }
 
-/** Called before each statement of a transaction, COMMIT included; the statement waits for it. */
+/**
+ * Called before each statement of a transaction, COMMIT included. The statement is sent when the promise is fulfilled.
+ */
 export type BeforeStatement = (sql: string, backend: number) => Promise<void>;
 
-/** A client as the product makes it, with one connection that a test can stop between two statements. */
+/** A client like the server's own, with one connection that a test can pause between two statements. */
 export function interruptibleClient(url: string, before: BeforeStatement): PrismaClient {
   const factory: SqlDriverAdapterFactory = {
     provider: "postgres",
@@ -67,30 +69,32 @@ async function interruptible(tx: Transaction, before: BeforeStatement): Promise<
 }
 
 export interface Proxy {
-  /** The database's address, by way of this proxy. */
+  /** The database's URL through this proxy. */
   readonly url: string;
-  /** Breaks every connection, without a word to either side. */
+  /** Breaks every connection. */
   cut(): void;
-  /** Lets requests through; breaks every connection when the next answer comes, which nobody then hears. */
+  /** Forwards requests. When the next answer comes, drops it and breaks every connection. */
   loseNextAnswer(): void;
-  /** Ends the next connection in the same moment in which PostgreSQL greets it, and says so as PostgreSQL does. */
+  /** Ends the next connection right after PostgreSQL's greeting, with the error message that PostgreSQL would send. */
   endNextGreeting(): void;
-  /** Lets requests through and no answer, until `allow`. */
+  /** Forwards requests but no answers, until `allow`. */
   silence(): void;
-  /** Carries nothing more of the connections that are open, either way, as where a host has died; new ones are well. */
+  /** Forwards nothing on the open connections, in either direction, as if the host had died. New connections work. */
   abandon(): void;
-  /** Breaks connections as they come, until `allow`. */
+  /** Breaks every new connection, until `allow`. */
   refuse(): void;
   allow(): void;
   close(): Promise<void>;
 }
 
-/** ReadyForQuery outside of a transaction, which ends the greeting; and ErrorResponse, as pg_terminate_backend sends it. */
+/**
+ * Two messages of the PostgreSQL protocol: ReadyForQuery (idle), and the ErrorResponse that pg_terminate_backend sends.
+ */
 const READY = Buffer.from("Z\0\0\0\x05I", "latin1");
-const WORDS = "SFATAL\0VFATAL\0C57P01\0Mterminating connection due to administrator command\0\0";
-const TERMINATED = Buffer.from(`E\0\0\0${String.fromCharCode(WORDS.length + 4)}${WORDS}`, "latin1");
+const ERROR_FIELDS = "SFATAL\0VFATAL\0C57P01\0Mterminating connection due to administrator command\0\0";
+const TERMINATED = Buffer.from(`E\0\0\0${String.fromCharCode(ERROR_FIELDS.length + 4)}${ERROR_FIELDS}`, "latin1");
 
-/** A network between the product and PostgreSQL that fails when a test says so. */
+/** A network between the server and PostgreSQL that fails when a test says so. */
 export async function startProxy(databaseUrl: string): Promise<Proxy> {
   const target = new URL(databaseUrl);
   const open = new Set<net.Socket>();
@@ -100,19 +104,19 @@ export async function startProxy(databaseUrl: string): Promise<Proxy> {
     for (const socket of open) socket.destroy();
     open.clear();
   };
-  const keep = (socket: net.Socket) => {
+  const track = (socket: net.Socket) => {
     open.add(socket);
     socket.on("error", () => undefined);
     socket.on("close", () => open.delete(socket));
   };
   const server = net.createServer((near) => {
-    keep(near);
+    track(near);
     if (mode === "refuse") {
       near.destroy();
       return;
     }
     const far = net.connect(Number(target.port || 5432), target.hostname);
-    keep(far);
+    track(far);
     near.on("data", (data) => {
       if (!abandoned.has(near)) far.write(data);
     });
@@ -169,14 +173,14 @@ export async function startProxy(databaseUrl: string): Promise<Proxy> {
   };
 }
 
-/** A connection of the test's own, on which it watches and ends those of the product. */
+/** A connection of the test's own, on which it observes and terminates the server's connections. */
 export async function connectTo(url: string): Promise<pg.Client> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   return client;
 }
 
-/** Ends a connection from the server's side, and returns when it is gone. */
+/** Terminates a connection on PostgreSQL's side. @returns when the connection has ended. */
 export async function terminate(admin: pg.Client, backend: number): Promise<void> {
   const { rows } = await admin.query<{ gone: boolean }>("SELECT pg_terminate_backend($1, 5000) AS gone", [backend]);
   if (rows[0]?.gone !== true) throw new Error(`The connection ${backend} did not end.`);

@@ -3,10 +3,10 @@ import { createClient as createSseClient } from "graphql-sse";
 import { createClient as createWsClient } from "graphql-ws";
 import { WebSocket } from "ws";
 
-/** A running subscription: what has come so far, and a way to wait for more. */
+/** A running subscription: the payloads so far, and a way to wait for more. */
 export interface Watch<Payload> extends AsyncDisposable {
   readonly seen: readonly Payload[];
-  /** Resolves when what has come so far satisfies the condition; fails after 25 seconds, or when the stream fails. */
+  /** Resolves when the payloads so far satisfy the condition; rejects after 25 seconds, or when the stream fails. */
   until(condition: (seen: readonly Payload[]) => boolean): Promise<readonly Payload[]>;
 }
 
@@ -16,14 +16,14 @@ export interface Operation {
   readonly workspaceId?: string;
 }
 
-/** Generous: the machine may be busy with other tests. */
+/** Long, because the machine may be busy with other tests. */
 const LIMIT_MS = 25_000;
 
-/** How a subscription travels. */
+/** The protocols of subscriptions. */
 export const PROTOCOLS = ["graphql-sse", "graphql-ws"] as const;
 export type Protocol = (typeof PROTOCOLS)[number];
 
-/** Subscribes with the protocol's own reference client. */
+/** Subscribes with the reference client of the protocol. */
 export function watch<Payload>(
   protocol: Protocol,
   url: string,
@@ -56,32 +56,32 @@ function follow<Payload>(
   const seen: Payload[] = [];
   let failure: unknown;
   let ended = false;
-  let tell: () => void = () => undefined;
+  let wake: () => void = () => undefined;
   const reading = (async () => {
     try {
       for await (const { data, errors } of stream) {
         if (errors || !data) throw new Error(`The subscription answered ${JSON.stringify(errors)}`);
         seen.push(pick(data));
-        tell();
+        wake();
       }
     } catch (error) {
       failure = error;
     }
     ended = true;
-    tell();
+    wake();
   })();
   const until = async (condition: (seen: readonly Payload[]) => boolean) => {
-    let late = false;
+    let isTimedOut = false;
     const timer = setTimeout(() => {
-      late = true;
-      tell();
+      isTimedOut = true;
+      wake();
     }, LIMIT_MS);
     try {
       while (!condition(seen)) {
         if (failure !== undefined) throw new Error(inspect(failure));
-        if (ended || late) throw new Error(`${ended ? "Ended" : "Late"} after ${JSON.stringify(seen)}`);
+        if (ended || isTimedOut) throw new Error(`${ended ? "Ended" : "Timed out"} after ${JSON.stringify(seen)}`);
         await new Promise<void>((resolve) => {
-          tell = resolve;
+          wake = resolve;
         });
       }
       return seen;

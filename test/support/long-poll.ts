@@ -1,15 +1,15 @@
 import type { TestDatabase } from "./database.ts";
 
-/** What those who wait for work cost, as the database hears it. */
+/** What waiting claims cost, counted in SQL statements. */
 export interface Cost {
-  /** Reads of where something is due, for everybody who waits. */
+  /** Reads that find where jobs are due, each for all waiting claims together. */
   readonly looks: number;
-  /** Attempts of one of them to take something. */
+  /** Attempts to lock jobs for a claim. */
   readonly claims: number;
   readonly statements: number;
 }
 
-/** What was sent to the database since this was asked before. */
+/** The statements that were sent to the database since the last call. */
 export function costSince(db: Pick<TestDatabase, "statements">): Cost {
   const received = db.statements();
   const looks = received.filter((sql) => sql.includes("delay_over") && sql.includes("SELECT DISTINCT")).length;
@@ -19,27 +19,33 @@ export function costSince(db: Pick<TestDatabase, "statements">): Cost {
 
 const LIMIT_MS = 10_000;
 
-/** Waits until what was sent to the database, all together, satisfies the condition. */
+/**
+ * Waits until the statements sent since the last `costSince`, added up, satisfy the condition.
+ * @throws TimeoutError after 10 seconds.
+ */
 export async function untilCost(
   db: Pick<TestDatabase, "statements">,
   condition: (cost: Cost) => boolean,
 ): Promise<Cost> {
   const deadline = AbortSignal.timeout(LIMIT_MS);
-  let all: Cost = { looks: 0, claims: 0, statements: 0 };
+  let total: Cost = { looks: 0, claims: 0, statements: 0 };
   for (;;) {
     const more = costSince(db);
-    all = {
-      looks: all.looks + more.looks,
-      claims: all.claims + more.claims,
-      statements: all.statements + more.statements,
+    total = {
+      looks: total.looks + more.looks,
+      claims: total.claims + more.claims,
+      statements: total.statements + more.statements,
     };
-    if (condition(all)) return all;
+    if (condition(total)) return total;
     deadline.throwIfAborted();
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }
 
-/** Waits until nobody waits any more: the server looks for nobody for more than two of its rounds. */
+/**
+ * Waits until no claim waits any more: for 600 ms, more than two of the server's poll intervals, no statement is sent.
+ * @throws TimeoutError after 10 seconds.
+ */
 export async function untilNobodyWaits(db: Pick<TestDatabase, "statements">): Promise<void> {
   const deadline = AbortSignal.timeout(LIMIT_MS);
   for (let quietMs = 0; quietMs < 600; ) {

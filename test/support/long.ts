@@ -1,7 +1,7 @@
-/** `npm run test:long` gives suites that draw at random, or break things, more time to find something. */
+/** `npm run test:long` gives random and fault-injection tests more time to find something. */
 const LONG = process.env.TEST_LONG === "1";
 
-/** A number of runs, or of milliseconds: ten times as many in a long test. */
-export function tenfoldInLong(usual: number): number {
-  return LONG ? usual * 10 : usual;
+/** A number of runs or of milliseconds: ten times as large in a long test. */
+export function tenfoldInLong(usualCount: number): number {
+  return LONG ? usualCount * 10 : usualCount;
 }

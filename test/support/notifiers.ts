@@ -2,21 +2,21 @@ import { afterEach, describe, expect, test, vi } from "vitest";
 import { CommitNotifier, type NotifierHealth, type NotifierTransport } from "../../src/live/notifier.ts";
 import { type Proxy, startProxy } from "./interrupt.ts";
 
-/** What is true of hints whatever carries them. */
+/** Tests of notify hints that every notifier transport must pass. */
 
 export interface TransportUnderTest {
   readonly url: string;
   transport(url: string): NotifierTransport;
-  /** Breaks every connection that a carrier has, from the other side. */
+  /** Breaks every connection of the transports, from the other side. */
   breakAll(): Promise<void>;
-  /** How many connections carriers have. */
+  /** The number of connections of the transports. */
   connections(): Promise<number>;
 }
 
 interface Server {
   readonly notifier: CommitNotifier;
   readonly changes: NotifierHealth[];
-  /** How many hints it has heard. */
+  /** The number of hints that it has received. */
   received(): number;
 }
 
@@ -30,7 +30,10 @@ export function hintsOver(name: string, open: () => TransportUnderTest): void {
 
   function server(url: string, pingMs = 60_000): Server {
     const changes: NotifierHealth[] = [];
-    const notifier = new CommitNotifier(open().transport(url), { onChange: (health) => changes.push(health), pingMs });
+    const notifier = new CommitNotifier(open().transport(url), {
+      onChange: (health) => changes.push(health),
+      pingIntervalMs: pingMs,
+    });
     servers.push(notifier);
     let received = 0;
     notifier.onNotify(() => {
@@ -40,9 +43,9 @@ export function hintsOver(name: string, open: () => TransportUnderTest): void {
   }
 
   async function connected(url: string, pingMs?: number): Promise<Server> {
-    const one = server(url, pingMs);
-    await until(() => one.notifier.health.connected);
-    return one;
+    const started = server(url, pingMs);
+    await until(() => started.notifier.health.connected);
+    return started;
   }
 
   async function proxyTo(url: string): Promise<Proxy> {
@@ -56,14 +59,14 @@ export function hintsOver(name: string, open: () => TransportUnderTest): void {
       const { url } = open();
       const [one, two, three] = [await connected(url), await connected(url), await connected(url)];
       const before = [two.received(), three.received()];
-      const own = one.received();
+      const initial = one.received();
       one.notifier.notify();
-      expect(one.received()).toBe(own + 1);
+      expect(one.received()).toBe(initial + 1);
       await until(() => two.received() > (before[0] ?? 0) && three.received() > (before[1] ?? 0));
-      // What comes back of one's own would have come by now.
+      // If a server received its own hints back from the transport, one would have arrived before this one.
       two.notifier.notify();
-      await until(() => one.received() >= own + 2);
-      expect(one.received()).toBe(own + 2);
+      await until(() => one.received() >= initial + 2);
+      expect(one.received()).toBe(initial + 2);
     });
 
     test("of a burst are few, and the last of it is among them", async () => {

@@ -6,27 +6,31 @@ import { WebSocket } from "ws";
 import { z } from "zod";
 import type { Protocol } from "./live.ts";
 
-/** A subscriber that goes on whatever happens to its connection, by what it heard last, at any server. */
+/**
+ * A subscriber that reconnects whenever its connection breaks, to any of the servers, and continues from its last
+ * event.
+ */
 export interface PersistentClient {
-  /** The changes that it was told, as `job version`; before them, what its snapshot held. */
+  /** The events that it received, each as `jobId version`. */
   readonly record: readonly string[];
+  /** The snapshots that it received, in the same form. */
   readonly snapshots: readonly string[];
-  /** What no broken connection explains. */
+  /** An error other than a broken connection; undefined if there was none. */
   readonly failure: unknown;
-  /** How often it had to connect. */
+  /** How often it has connected. */
   readonly connections: number;
   stop(): Promise<void>;
 }
 
 export interface SubscriptionRequest {
-  /** One of these, by chance, each time. */
+  /** The servers; each connection picks one at random. */
   readonly urls: readonly string[];
-  /** With a variable `after`, and the fields of a change as `change`. */
+  /** A subscription with a variable `after`, and the alias `change` for its field. */
   readonly query: string;
   readonly variables: Readonly<Record<string, unknown>>;
 }
 
-/** What such an operation selects. */
+/** The fields that the subscription must select. */
 export const CHANGE_FIELDS = "kind cursor version job { jobId }";
 
 const payload = z.object({
@@ -38,7 +42,7 @@ const payload = z.object({
   }),
 });
 
-/** What a connection that breaks looks like to its client. */
+/** The connection broke, which this client expects. */
 class ConnectionBroken extends Error {}
 
 export function persistentClient(protocol: Protocol, request: SubscriptionRequest): PersistentClient {
@@ -47,15 +51,15 @@ export function persistentClient(protocol: Protocol, request: SubscriptionReques
   return subscriber;
 }
 
-/** One connection: calls back with each result's data, until it breaks. Rejects with Broken then. */
+/** Opens one connection, and calls back with the data of each result. Rejects with ConnectionBroken when it breaks. */
 type Connect = (
   url: string,
   request: SubscriptionRequest,
   after: string | undefined,
-  tell: OnResult,
+  onResult: OnResult,
   signal: AbortSignal,
 ) => Promise<void>;
-/** @param id the place that the transport gave, where it gave one. */
+/** @param id the event id from the transport, which is a cursor; undefined over WebSocket. */
 type OnResult = (data: unknown, id?: string) => void;
 
 class Subscriber implements PersistentClient {
@@ -63,19 +67,19 @@ class Subscriber implements PersistentClient {
   readonly snapshots: string[] = [];
   failure: unknown;
   connections = 0;
-  readonly #wish: SubscriptionRequest;
+  readonly #request: SubscriptionRequest;
   readonly #connect: Connect;
   readonly #stopping = new AbortController();
   #after: string | undefined;
   #running: Promise<void> | undefined;
 
   constructor(request: SubscriptionRequest, connect: Connect) {
-    this.#wish = request;
+    this.#request = request;
     this.#connect = connect;
   }
 
   start(): void {
-    // Each request of Node's listens to it for longer than it lasts.
+    // Every HTTP request of Node adds a listener and keeps it after its end; Node would warn of a leak.
     setMaxListeners(0, this.#stopping.signal);
     this.#running = this.#run().catch((error: unknown) => {
       this.failure = error;
@@ -90,10 +94,10 @@ class Subscriber implements PersistentClient {
   async #run(): Promise<void> {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
-      const url = this.#wish.urls[Math.floor(Math.random() * this.#wish.urls.length)] ?? "";
+      const url = this.#request.urls[Math.floor(Math.random() * this.#request.urls.length)] ?? "";
       this.connections += 1;
       try {
-        await this.#connect(url, this.#wish, this.#after, (data, id) => this.#hear(data, id), signal);
+        await this.#connect(url, this.#request, this.#after, (data, id) => this.#receive(data, id), signal);
       } catch (error) {
         if (!(error instanceof ConnectionBroken)) throw error;
       }
@@ -101,7 +105,7 @@ class Subscriber implements PersistentClient {
     }
   }
 
-  #hear(data: unknown, id: string | undefined): void {
+  #receive(data: unknown, id: string | undefined): void {
     if (data !== undefined) {
       const { kind, cursor, version, job } = payload.parse(data).change;
       (kind === "EVENT" ? this.record : this.snapshots).push(`${job.jobId} ${version}`);
@@ -112,8 +116,8 @@ class Subscriber implements PersistentClient {
   }
 }
 
-/** As a browser's EventSource does it: by GET, going on by the id of the last event. */
-const overSse: Connect = async (url, { query, variables }, after, tell, signal) => {
+/** Like a browser's EventSource: by GET, continuing with the header last-event-id. */
+const overSse: Connect = async (url, { query, variables }, after, onResult, signal) => {
   const address = new URL(url);
   address.searchParams.set("query", query);
   address.searchParams.set("variables", JSON.stringify(variables));
@@ -126,7 +130,7 @@ const overSse: Connect = async (url, { query, variables }, after, tell, signal) 
     () => undefined,
   );
   if (!response) throw new ConnectionBroken();
-  if (response.statusCode !== 200) throw new Error(`It answered ${response.statusCode}.`);
+  if (response.statusCode !== 200) throw new Error(`The server answered ${response.statusCode}.`);
   response.setEncoding("utf8");
   let text = "";
   try {
@@ -134,7 +138,7 @@ const overSse: Connect = async (url, { query, variables }, after, tell, signal) 
       text += String(part);
       const blocks = text.split("\n\n");
       text = blocks.pop() ?? "";
-      for (const block of blocks) hearBlock(block, tell);
+      for (const block of blocks) readBlock(block, onResult);
     }
   } catch (error) {
     if (error instanceof Error && "code" in error) throw new ConnectionBroken();
@@ -145,19 +149,19 @@ const overSse: Connect = async (url, { query, variables }, after, tell, signal) 
 
 type IncomingResponse = import("node:http").IncomingMessage;
 
-function hearBlock(block: string, tell: OnResult): void {
+function readBlock(block: string, onResult: OnResult): void {
   const fields = new Map(
     block.split("\n").map((line) => [line.split(": ")[0] ?? "", line.slice(line.indexOf(": ") + 2)]),
   );
-  if (fields.get("event") === "complete") throw new Error("The stream says that it is complete.");
+  if (fields.get("event") === "complete") throw new Error("The server completed the stream.");
   const data = fields.get("data");
   const id = fields.get("id");
-  if (data !== undefined) tell(dataOf(JSON.parse(data)), id);
-  else if (id !== undefined) tell(undefined, id);
+  if (data !== undefined) onResult(dataOf(JSON.parse(data)), id);
+  else if (id !== undefined) onResult(undefined, id);
 }
 
-/** Over WebSocket, going on by the cursor of the last change. */
-const overWs: Connect = async (url, { query, variables }, after, tell, signal) => {
+/** Over WebSocket, continuing with the cursor of the last change as `after`. */
+const overWs: Connect = async (url, { query, variables }, after, onResult, signal) => {
   const client = createClient({
     url: url.replace("http", "ws"),
     webSocketImpl: WebSocket,
@@ -168,7 +172,7 @@ const overWs: Connect = async (url, { query, variables }, after, tell, signal) =
   const stop = () => void stream.return?.();
   signal.addEventListener("abort", stop);
   try {
-    for await (const result of stream) tell(dataOf(result));
+    for await (const result of stream) onResult(dataOf(result));
   } catch (error) {
     if (isBreak(error)) throw new ConnectionBroken();
     throw error;
@@ -176,10 +180,10 @@ const overWs: Connect = async (url, { query, variables }, after, tell, signal) =
     signal.removeEventListener("abort", stop);
     await client.dispose();
   }
-  if (!signal.aborted) throw new Error("The operation says that it is complete.");
+  if (!signal.aborted) throw new Error("The server completed the operation.");
 };
 
-/** A close event of a socket that was not closed for something the client did, or an error of its connection. */
+/** Whether this is a close event for a reason other than a mistake of the client, or an error of the connection. */
 function isBreak(error: unknown): boolean {
   if (typeof error !== "object" || error === null) return false;
   if ("code" in error && typeof error.code === "number") return [1001, 1005, 1006, 1012].includes(error.code);
@@ -190,6 +194,6 @@ const result = z.object({ data: z.unknown(), errors: z.unknown().optional() });
 
 function dataOf(value: unknown): unknown {
   const { data, errors } = result.parse(value);
-  if (errors !== undefined) throw new Error(`It answered ${JSON.stringify(errors)}.`);
+  if (errors !== undefined) throw new Error(`The server answered ${JSON.stringify(errors)}.`);
   return data;
 }

@@ -5,8 +5,8 @@ import { WORKSPACE } from "./engine.ts";
 import type { StateWord } from "./transition-table.ts";
 
 /**
- * Jobs, runs, nodes and events written by plain SQL: what a writer beside the product could send. Each function sends
- * what the database accepts, and takes, by column, the SQL expressions that a test wants to be otherwise.
+ * Jobs, runs, nodes and events written by plain SQL, as a program other than the server could write them. By default
+ * each function writes what the database accepts; a test replaces single columns by other SQL expressions.
  */
 
 export type Columns = Readonly<Record<string, string>>;
@@ -16,15 +16,15 @@ export interface Otherwise {
   readonly event?: Columns;
 }
 
-/** A workspace that no job is in. */
+/** A workspace without jobs. */
 export const OTHER_WORKSPACE = "00000000-0000-7000-8000-000000000001";
 
 export async function addOtherWorkspace(prisma: PrismaClient): Promise<void> {
   await prisma.workspace.create({ data: { workspaceId: OTHER_WORKSPACE } });
 }
 
-/** The steps by which a job comes to each state. */
-const WAY = {
+/** The state changes by which a job reaches each state. */
+const STATE_PATH = {
   queued: [],
   running: ["running"],
   stalled: ["running", "stalled"],
@@ -37,8 +37,8 @@ const WAY = {
   poisoned: ["poisoned"],
 } as const satisfies Record<StateWord, readonly StateWord[]>;
 
-const NOTHING_LEAVES: readonly StateWord[] = ["completed", "completed_with_issues", "cancelled", "poisoned"];
-const OUTPUTS_MAY_STAND: readonly StateWord[] = [
+const TERMINAL_STATES: readonly StateWord[] = ["completed", "completed_with_issues", "cancelled", "poisoned"];
+const STATES_WITH_OUTPUTS: readonly StateWord[] = [
   "awaiting_validation",
   "awaiting_user",
   "completed",
@@ -57,7 +57,9 @@ export const METRICS: readonly string[] = [
   "validators_run_count",
 ];
 
-/** A hash that a version of a job stands for. The database checks how hashes are linked, not what they cover. */
+/**
+ * A hash derived from a job's version. The database checks that hashes form a chain, not what they are computed from.
+ */
 function hashOf(version: string): string {
   return `encode(sha256((job_id::text || ' ' || (${version})::text)::bytea), 'hex')`;
 }
@@ -67,7 +69,7 @@ export async function insertJob(tx: Transaction, jobId: string, otherwise: Other
   for (const sql of insertedJob(jobId, otherwise)) await tx.$executeRawUnsafe(sql);
 }
 
-/** What a job has from its parent. */
+/** The columns that a job takes over from its parent. */
 export function childOf(parentId: string): Columns {
   const parent = (column: string) => `(SELECT ${column} FROM ai_jobs WHERE job_id = '${parentId}')`;
   return {
@@ -78,7 +80,7 @@ export function childOf(parentId: string): Columns {
   };
 }
 
-/** Inserts this many new children of a job, each with its event, in two statements. */
+/** Inserts `count` children of a job, each with its event, in two statements. */
 export async function insertChildren(
   tx: Transaction,
   parentId: string,
@@ -95,7 +97,7 @@ export function insertJobAlone(tx: Transaction, jobId: string, otherwise: Column
   return tx.$executeRawUnsafe(insertedRow(jobId, otherwise));
 }
 
-/** What the first event of a job has that later ones have not. */
+/** The columns in which a job's first event differs from later ones. */
 const FIRST: Columns = { type: "'job_submitted'", previous_state: "NULL" };
 
 function insertedJob(jobId: string, { job = {}, event = {} }: Otherwise = {}): readonly string[] {
@@ -125,7 +127,7 @@ function insertedRows(ids: string, otherwise: Columns): string {
     SELECT ${Object.values(columns).join(", ")} FROM (${ids}) AS new`;
 }
 
-/** Gives a job its next version, in this state, with the event that tells of it. */
+/** Gives a job its next version, in this state, with the event for it. */
 export async function change(tx: Transaction, jobId: string, to: StateWord, otherwise: Otherwise = {}): Promise<void> {
   for (const sql of changedJob(jobId, to, otherwise)) await tx.$executeRawUnsafe(sql);
 }
@@ -151,14 +153,14 @@ function changedRow(jobId: string, to: StateWord, otherwise: Columns): string {
     order_xid: "greatest(current_order_xid(), order_xid)",
     chain_hash: hashOf("version + 1"),
     updated_at: "now()",
-    completed_at: NOTHING_LEAVES.includes(to) ? "now()" : "NULL",
-    job_outputs: OUTPUTS_MAY_STAND.includes(to) ? `'{"summary": "text"}'` : "NULL",
+    completed_at: TERMINAL_STATES.includes(to) ? "now()" : "NULL",
+    job_outputs: STATES_WITH_OUTPUTS.includes(to) ? `'{"summary": "text"}'` : "NULL",
     ...otherwise,
   };
   return `UPDATE ai_jobs SET ${assignments(columns)} WHERE job_id = '${jobId}'`;
 }
 
-/** Writes the event that tells of a job's newest version. */
+/** Writes the event for a job's newest version. */
 export function insertEvent(tx: Transaction, jobId: string, otherwise: Columns = {}): Promise<number> {
   return tx.$executeRawUnsafe(insertedEvent(jobId, otherwise));
 }
@@ -251,19 +253,19 @@ function assignments(columns: Columns): string {
     .join(", ");
 }
 
-/** Sends several statements as one, which commits by itself. */
+/** Sends several statements as one, in an implicit transaction. */
 async function send(prisma: PrismaClient, statements: readonly string[]): Promise<void> {
   await prisma.$executeRawUnsafe(`DO $plain$ BEGIN ${statements.map((sql) => `${sql};`).join("\n")} END $plain$`);
 }
 
-/** A new job that came to this state by steps that are allowed. */
+/** A new job that reached this state by allowed changes. */
 export async function jobIn(prisma: PrismaClient, state: StateWord): Promise<string> {
   const jobId = randomUUID();
-  await send(prisma, [...insertedJob(jobId), ...WAY[state].flatMap((step) => changedJob(jobId, step))]);
+  await send(prisma, [...insertedJob(jobId), ...STATE_PATH[state].flatMap((step) => changedJob(jobId, step))]);
   return jobId;
 }
 
-/** Gives a job this many versions more, in one transaction: what a busy hour would make. */
+/** Gives a job this many more versions in one transaction, as a busy hour would. */
 export async function manyVersions(prisma: PrismaClient, jobId: string, count: number): Promise<void> {
   const loop = changedJob(jobId, "queued")
     .map((sql) => `${sql};`)
@@ -277,7 +279,7 @@ export interface JobWithRun {
   readonly nodeId: string;
 }
 
-/** A running job with a running run, which has a running node. */
+/** A running job with a running run that has a running node. */
 export async function runningJob(prisma: PrismaClient): Promise<JobWithRun> {
   const made = { jobId: randomUUID(), runId: randomUUID(), nodeId: randomUUID() };
   const { jobId, runId, nodeId } = made;
@@ -291,14 +293,14 @@ export async function runningJob(prisma: PrismaClient): Promise<JobWithRun> {
   return made;
 }
 
-/** A job that was poisoned by somebody who forgot its run and its node: both are left running. */
+/** A poisoned job whose run and node are still running, as a faulty program could leave them. */
 export async function poisonedJobWithRunLeft(prisma: PrismaClient): Promise<JobWithRun> {
   const made = await runningJob(prisma);
   await send(prisma, changedJob(made.jobId, "poisoned"));
   return made;
 }
 
-/** Everything that the database holds of a job. */
+/** All rows of a job. */
 export async function everythingOf(prisma: PrismaClient, jobId: string): Promise<unknown> {
   return prisma.$queryRawUnsafe(`
     SELECT to_jsonb(j) AS job,
@@ -309,7 +311,7 @@ export async function everythingOf(prisma: PrismaClient, jobId: string): Promise
     FROM ai_jobs j WHERE job_id = '${jobId}'`);
 }
 
-/** The SQLSTATE with which a transaction was refused, at a statement or at its commit; else that it committed. */
+/** The SQLSTATE with which a transaction was refused, at a statement or at its commit; otherwise "committed". */
 export function outcomeOf(
   prisma: PrismaClient,
   work: (tx: Transaction) => Promise<unknown>,

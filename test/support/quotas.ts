@@ -9,7 +9,10 @@ import { type SetQuota, setQuota } from "../../src/quotas/quota.ts";
 import type { QuotaUsage } from "../../src/quotas/usage.ts";
 import { aSubmit, ok, SOMEBODY } from "./engine.ts";
 
-/** A workspace of its own, and what is done in it. DOC_SUMMARIZE has the profile default, TERMINAL_EXEC terminal. */
+/**
+ * A workspace of a test's own, with the commands in it. DOC_SUMMARIZE has the profile `default`, TERMINAL_EXEC
+ * `terminal`.
+ */
 export function aWorkspace(engine: Engine, workspaceId: string = randomUUID()) {
   const submit = (jobKind: JobKind = "DOC_SUMMARIZE", idempotencyKey: string | null = null) =>
     submitAiJob(engine, workspaceId, SOMEBODY, aSubmit({ jobKind, idempotencyKey }));
@@ -36,12 +39,12 @@ export function aWorkspace(engine: Engine, workspaceId: string = randomUUID()) {
 
 export type TestWorkspace = ReturnType<typeof aWorkspace>;
 
-/** The minute that began so many minutes before this one. */
+/** The start of the minute that many minutes before the current one. */
 export function minuteAgo(minutes: number): Date {
   return new Date((Math.floor(Date.now() / 60_000) - minutes) * 60_000);
 }
 
-/** What was used a while ago, as the fold writes it. */
+/** Stores usage of an earlier minute, as the fold does. @returns the start of that minute. */
 export async function usedAgo(
   prisma: PrismaClient,
   { workspaceId }: TestWorkspace,

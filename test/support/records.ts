@@ -3,7 +3,7 @@ import type { NodeExecution, PrismaClient, WorkflowRun } from "../../src/db/gene
 import { metricsOf } from "../../src/db/metrics.ts";
 import { CHAIN_START, hashEvent } from "../../src/log/hash.ts";
 
-/** All that the database holds of one job. */
+/** All rows of one job: the job, its runs, its nodes and its events. */
 export type Records = Awaited<ReturnType<typeof recordsOf>>;
 
 export async function recordsOf(prisma: PrismaClient, jobId: string) {
@@ -17,7 +17,7 @@ export async function recordsOf(prisma: PrismaClient, jobId: string) {
   return { job, runs, nodes, events };
 }
 
-/** The same of many jobs, in four statements; by job id. */
+/** The rows of many jobs, read in four statements. @returns them by job id. */
 export async function recordsOfAll(
   prisma: PrismaClient,
   jobIds: readonly string[],
@@ -39,23 +39,29 @@ export async function recordsOfAll(
   return all;
 }
 
-/** One event for each version, chained, each telling what the next begins with; the last tells how the job is. */
+/**
+ * Expects that a job has one event for each version, that the hashes form a chain, that each event's `previousState` is
+ * the state of the one before, and that the last event agrees with the job.
+ */
 export function expectSound({ job, events }: Records): void {
   const { workspaceId, traceId } = job;
   expect(events.map(({ version }) => version)).toEqual(Array.from({ length: job.version }, (_, index) => index + 1));
   for (const [index, event] of events.entries()) {
-    const before = events[index - 1];
+    const previous = events[index - 1];
     expect(event.hash).toBe(hashEvent(event));
-    expect(event.prevHash).toBe(before?.hash ?? CHAIN_START);
-    expect(event.previousState).toBe(before?.state ?? null);
+    expect(event.prevHash).toBe(previous?.hash ?? CHAIN_START);
+    expect(event.previousState).toBe(previous?.state ?? null);
     expect(event).toMatchObject({ workspaceId, traceId });
-    expect(event.orderXid).toBeGreaterThanOrEqual(before?.orderXid ?? 0n);
+    expect(event.orderXid).toBeGreaterThanOrEqual(previous?.orderXid ?? 0n);
   }
   const last = events.at(-1);
   expect(last).toMatchObject({ state: job.state, orderXid: job.orderXid, hash: job.chainHash, ...metricsOf(job) });
 }
 
-/** Section 5 word by word: everything that was open is poisoned, whatever had finished is as it was, one event more. */
+/**
+ * Expects what section 5 says: all that was open is poisoned, all that had finished is unchanged, and there is one more
+ * event.
+ */
 export function expectPoisoned(after: Records, before: Records): void {
   const { job } = after;
   expect(job).toEqual({
@@ -63,7 +69,7 @@ export function expectPoisoned(after: Records, before: Records): void {
     state: "POISONED",
     jobOutputs: null,
     version: before.job.version + 1,
-    // Set by this change; looked at below.
+    // Changed by the poisoning; checked below.
     statusReason: job.statusReason,
     errorMessage: job.errorMessage,
     completedAt: job.completedAt,
@@ -90,8 +96,8 @@ export function expectPoisoned(after: Records, before: Records): void {
 }
 
 function poisonedRun(before: WorkflowRun, after: WorkflowRun | undefined): WorkflowRun {
-  const ends = before.state === "STALLED" || before.finishedAt === null;
-  if (!ends) return before;
+  const isPoisoned = before.state === "STALLED" || before.finishedAt === null;
+  if (!isPoisoned) return before;
   return {
     ...before,
     state: "POISONED",
@@ -105,7 +111,7 @@ function poisonedNode(before: NodeExecution, after: NodeExecution | undefined): 
   return before.finishedAt === null ? { ...before, state: "POISONED", finishedAt: after?.finishedAt ?? null } : before;
 }
 
-/** Either all of it was poisoned, or nothing of it was changed; which. */
+/** Expects that either everything was poisoned or nothing was changed. @returns which of the two. */
 export function expectAllOrNothing(after: Records, before: Records): "poisoned" | "as before" {
   if (after.job.state === "POISONED") {
     expectPoisoned(after, before);

@@ -1,13 +1,13 @@
 import { createClient } from "redis";
 
-/** Where Redis is for tests. */
+/** The Redis server for tests. */
 export const TEST_REDIS_URL = process.env.TEST_REDIS_URL ?? "redis://127.0.0.1:6379";
 
-/** A connection of the test's own, on which it watches and breaks those of the product. */
+/** A connection of the test's own, on which it observes and breaks the server's connections. */
 export interface RedisAdmin extends AsyncDisposable {
-  /** How many connections the servers of this log have. */
+  /** The number of connections of the servers whose log has this epoch. */
   connections(epoch: string): Promise<number>;
-  /** Breaks them. */
+  /** Breaks these connections. */
   breakAll(epoch: string): Promise<void>;
 }
 

@@ -9,7 +9,7 @@ import { type FailWorkflow, failWorkflow } from "../../src/runs/fail.ts";
 import { type Heartbeat, heartbeatWorkflows } from "../../src/runs/heartbeat.ts";
 import { aStep, ok } from "./engine.ts";
 
-/** What a worker reports of the run that it holds, where a test does not care. */
+/** The reports of a worker, with defaults for all that a test does not name. */
 
 const proofOf = ({ run, leaseToken }: Claim) => ({ workflowRunId: run.id, leaseToken });
 
@@ -18,25 +18,25 @@ export function aHeartbeat(claim: Claim, more: Partial<Heartbeat> = {}): Heartbe
 }
 
 export function aCompletion(claim: Claim, more: Partial<Completion> = {}): Completion {
-  const nothing = { jobOutputs: { summary: "short" }, writtenEntities: [], issues: [], metrics: NO_METRICS };
-  return { ...proofOf(claim), ...nothing, ...more };
+  const defaults = { jobOutputs: { summary: "short" }, writtenEntities: [], issues: [], metrics: NO_METRICS };
+  return { ...proofOf(claim), ...defaults, ...more };
 }
 
 export function aFailure(claim: Claim, more: Partial<FailWorkflow> = {}): FailWorkflow {
   return { ...proofOf(claim), errorMessage: "out of memory", retryable: true, metrics: NO_METRICS, ...more };
 }
 
-/** What may differ between two reports of one sort. */
+/** What a test can set in every sort of report. */
 export type More = Pick<Partial<Heartbeat>, "reportId" | "metrics" | "leaseToken">;
 
-/** One sort of report. */
+/** A sort of report. */
 export interface Sort {
   readonly report: string;
-  /** The state that it would bring the job to, for its refusals. */
+  /** The state that the report leads to, which a refusal names. */
   readonly to: string;
-  /** What must have been reported before. */
+  /** Sends what must be reported before. */
   readonly prepare?: (engine: Engine, claim: Claim) => Promise<unknown>;
-  /** Sends it; gives the error, or what was answered. */
+  /** Sends the report. @returns the error, or the result. */
   readonly send: (engine: Engine, claim: Claim, more?: More) => Promise<unknown>;
 }
 
@@ -44,7 +44,7 @@ function stepWith(claim: Claim, step: Partial<AdvanceWorkflow["step"]>, more: Mo
   return { ...aStep(claim, "n", step), ...more };
 }
 
-/** Every sort of report there is. */
+/** All sorts of reports. */
 export const SORTS: readonly Sort[] = [
   {
     report: "a heartbeat",
@@ -99,7 +99,7 @@ export const SORTS: readonly Sort[] = [
   },
 ];
 
-/** What a worker does next: its error and directive in words, or that it is done. */
+/** The outcome of a report in words: "done", or the error code with its directive. */
 export function told(answer: unknown): string {
   if (!(answer instanceof AppError)) return "done";
   return "directive" in answer ? `${answer.code} ${String(answer.directive)}` : answer.code;

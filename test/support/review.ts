@@ -7,30 +7,30 @@ import { completeWorkflows } from "../../src/runs/complete.ts";
 import { ok, SOMEBODY, started } from "./engine.ts";
 import { aCompletion } from "./reports.ts";
 
-/** Jobs whose outputs wait for somebody's decision, by the commands that lead there. */
+/** Jobs whose outputs await a verdict or a decision, made by the commands that lead there. */
 
 export const OUTPUTS = { summary: "draft" };
 
 type Verdict = Parameters<typeof resolveValidation>[3]["verdict"];
 type ReviewDecision = Parameters<typeof resolveUserReview>[3]["decision"];
 
-/** Asks for a verdict on what a worker holds. */
+/** Completes a run and asks for a verdict. @returns the claim. */
 export async function askFor(engine: Engine, claim: Claim, issues: readonly string[] = []): Promise<Claim> {
   const completion = aCompletion(claim, { needsValidation: true, jobOutputs: OUTPUTS, issues });
   const [done] = await completeWorkflows(engine, [completion]);
-  if (!done || !("run" in done)) throw done ?? new Error("There is one answer.");
+  if (!done || !("run" in done)) throw done ?? new Error("The completion has no result.");
   return claim;
 }
 
-export function verdict(engine: Engine, { job }: Claim, given: Verdict, comment: string | null = null) {
-  return resolveValidation(engine, job.workspaceId, SOMEBODY, { jobId: job.jobId, verdict: given, comment });
+export function verdict(engine: Engine, { job }: Claim, value: Verdict, comment: string | null = null) {
+  return resolveValidation(engine, job.workspaceId, SOMEBODY, { jobId: job.jobId, verdict: value, comment });
 }
 
 export function review(engine: Engine, { job }: Claim, decision: ReviewDecision, comment: string | null = null) {
   return resolveUserReview(engine, job.workspaceId, SOMEBODY, { jobId: job.jobId, decision, comment });
 }
 
-/** A job that awaits a verdict. */
+/** A job that is AWAITING_VALIDATION. @returns the claim of its run. */
 export async function awaitingValidation(
   engine: Engine,
   issues: readonly string[] = [],
@@ -39,7 +39,7 @@ export async function awaitingValidation(
   return askFor(engine, await started(engine, more), issues);
 }
 
-/** A job that awaits a person. */
+/** A job that is AWAITING_USER. @returns the claim of its run. */
 export async function awaitingUser(
   engine: Engine,
   issues: readonly string[] = [],
@@ -50,7 +50,7 @@ export async function awaitingUser(
   return claim;
 }
 
-/** Takes the capabilities of the default profile away for as long as `work` takes. */
+/** Does `work` while the default profile lacks `doc.summarize`. */
 export async function withoutCapabilities<T>({ prisma }: Engine, work: () => Promise<T>): Promise<T> {
   await prisma.$executeRaw`UPDATE capability_profiles SET capabilities = '{doc.read}' WHERE id = 'default'`;
   try {

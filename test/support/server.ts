@@ -13,32 +13,37 @@ import { createServer } from "../../src/server.ts";
 import { engineOn } from "./engine.ts";
 
 export interface TestServer {
-  /** Such as http://127.0.0.1:51234/graphql. */
+  /** The address of the API, such as http://127.0.0.1:51234/graphql. */
   readonly url: string;
   readonly feed: Feed;
   readonly claimer: Claimer;
   readonly http: Server;
-  /** Posts a typed operation; errors of the whole request fail the test. */
+  /** Posts a typed operation. @throws Error if the whole request is refused. */
   run<Data, Variables>(document: TypedDocumentNode<Data, Variables>, variables: Variables): Promise<Data>;
   close(): Promise<void>;
 }
 
-/** What a test may have otherwise than the product. */
+/** What a test can set differently from the server's configuration. */
 export type ServerOptions = Partial<
   Pick<
     GraphQLOptions,
     "notifier" | "maintenance" | "maxBodyBytes" | "mayWatch" | "keepAliveMs" | "maxOperations" | "maxReservations"
   >
 > &
-  Partial<Pick<FeedOptions, "pollMs" | "window">>;
+  Partial<Pick<FeedOptions, "pollMs" | "maxBufferedEvents">>;
 
-/** The product's server on a test's database and a free port: what clients talk to, over HTTP. */
+/** Starts the server on a test's database and a free port. */
 export async function startTestServer(
   database: Database,
   more: Partial<Engine> = {},
-  { pollMs = 100, window, notifier = inProcess(), maintenance = JUST_SWEPT, ...options }: ServerOptions = {},
+  { pollMs = 100, maxBufferedEvents, notifier = inProcess(), maintenance = JUST_SWEPT, ...options }: ServerOptions = {},
 ): Promise<TestServer> {
-  const feed = new Feed({ database, pollMs, ...(window ? { window } : {}), onError: () => undefined });
+  const feed = new Feed({
+    database,
+    pollMs,
+    ...(maxBufferedEvents ? { maxBufferedEvents } : {}),
+    onError: () => undefined,
+  });
   notifier.onNotify(() => {
     feed.notify();
     claimer.notify();
@@ -57,7 +62,8 @@ export async function startTestServer(
     log,
     corsOrigins: [],
   });
-  // A test that pauses for about as long as Node keeps an idle connection would meet its end half of the time.
+  // Node closes a connection that is idle for 5 seconds. A test that pauses for about as long would meet that moment
+  // now and then, and its request would fail.
   server.http.keepAliveTimeout = 120_000;
   server.http.listen(0, "127.0.0.1");
   await once(server.http, "listening");
@@ -73,15 +79,19 @@ export async function startTestServer(
   };
 }
 
-/** A test that is not about sweeps has none. */
+/** The health of maintenance for tests that run no maintenance task. */
 export const JUST_SWEPT = { health: { lastMsAgo: 0, isLate: false } };
 
-/** Hints of one process. */
+/** A commit notifier without a transport: hints stay in this process. */
 export function inProcess(): CommitNotifier {
   return new CommitNotifier(undefined, { onChange: () => undefined });
 }
 
-/** Posts a typed operation to a server. @param signal its client goes away. */
+/**
+ * Posts a typed operation to a server.
+ * @param signal aborts the request, as a client that disconnects.
+ * @throws Error if the whole request is refused.
+ */
 export async function run<Data, Variables>(
   url: string,
   document: TypedDocumentNode<Data, Variables>,
@@ -100,7 +110,7 @@ export async function run<Data, Variables>(
   return answer.data;
 }
 
-/** The server has checked the operation against the schema that the document's types were made from. */
+/** Needs no closer check: the server validated the operation against the schema that the types were generated from. */
 function isAnswerOf<Data>(answer: unknown): answer is { readonly data: Data } {
   return typeof answer === "object" && answer !== null && "data" in answer && !("errors" in answer);
 }

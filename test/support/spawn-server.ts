@@ -4,23 +4,23 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
 
-/** How a process ended, and what it said on the way. */
+/** How a process ended, with its whole standard error. */
 export interface Exit {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
   readonly stderr: string;
 }
 
-/** `npm start` as a process of its own, from its first moment on. */
+/** `npm start` as a process of its own, from the moment of its start. */
 export interface SpawnedServer {
-  /** Where it listens, such as http://127.0.0.1:51234/graphql; rejects where it ends instead. */
+  /** Fulfilled with the address, such as http://127.0.0.1:51234/graphql, when it listens; rejected if it ends first. */
   readonly url: Promise<string>;
   readonly exited: Promise<Exit>;
-  /** What it has logged so far, line by line. */
+  /** The lines that it has logged so far. */
   readonly logged: readonly string[];
-  /** Milliseconds for which its main thread was ready to run and other processes had the processors. */
+  /** For how many milliseconds its main thread was ready to run, but other processes had the processors. */
   heldUp(): number;
-  /** Sends a signal, and waits for the end. */
+  /** Sends a signal, and waits until the process has ended. */
   end(signal: "SIGTERM" | "SIGKILL"): Promise<Exit>;
 }
 
@@ -51,12 +51,12 @@ export function spawnServer(env: Readonly<Record<string, string>>): SpawnedServe
   return server;
 }
 
-/** Ends what a test that failed has left running. */
+/** Kills the servers that a failed test left running. */
 export async function killSpawned(): Promise<void> {
   await Promise.all([...running].map((server) => server.end("SIGKILL")));
 }
 
-/** As Linux counts it, in nanoseconds; 0 where the system does not tell. */
+/** In milliseconds, from Linux's count in nanoseconds; 0 on other systems. */
 function heldUp(pid: number | undefined): number {
   try {
     return Number(readFileSync(`/proc/${pid}/task/${pid}/schedstat`, "utf8").split(" ")[1]) / 1e6;
@@ -76,7 +76,7 @@ function exitOf(child: ChildProcess): Promise<Exit> {
   });
 }
 
-/** Its log says where it listens. */
+/** Reads the address from the log. */
 function urlOf(child: ChildProcess, exited: Promise<Exit>, logged: string[]): Promise<string> {
   return new Promise((resolve, reject) => {
     if (child.stdout) {
@@ -95,7 +95,7 @@ function urlOf(child: ChildProcess, exited: Promise<Exit>, logged: string[]): Pr
 
 const answer = z.object({ data: z.unknown(), errors: z.undefined().optional() });
 
-/** Posts a document, and gives the answer's `data`. */
+/** Posts a document. @returns the answer's `data`. */
 export async function post(url: string, query: string, variables: object = {}): Promise<unknown> {
   const response = await fetch(url, {
     method: "POST",

@@ -15,8 +15,9 @@ import { CHANGE_FIELDS, type PersistentClient, persistentClient } from "./persis
 import { post, type SpawnedServer, spawnServer } from "./spawn-server.ts";
 
 /**
- * Two servers behind a network that breaks, and what carries their hints breaking, too; subscribers of both protocols
- * that go on, and writers whose transactions commit out of order. Every record must be the log.
+ * Two servers behind a network that breaks, and a notifier transport that breaks too. Subscribers of both protocols
+ * reconnect; writers commit their transactions out of order. In the end each subscriber must have received exactly the
+ * events of the log.
  */
 
 const SIZE =
@@ -24,18 +25,18 @@ const SIZE =
     ? { ofOne: 16, ofAll: 4, jobs: 30, changes: 500, restarts: 2 }
     : { ofOne: 160, ofAll: 40, jobs: 300, changes: 5000, restarts: 8 };
 const WRITERS = 8;
-/** Milliseconds, at most: that a transaction stays open between its id and its change, and between two of a writer. */
+/** How long at most, in milliseconds, a transaction stays open before its change, and a writer pauses between two. */
 const MAX_OPEN_MS = 40;
 const MAX_PAUSE_MS = 250;
-/** Milliseconds that everybody has, when the network is sound again, to hear the rest. */
+/** How long subscribers may take, in milliseconds, to receive the rest once the network works again. */
 const CATCH_UP_MS = 120_000;
 
-/** What carries the servers' hints. */
+/** The way of the servers' notify hints, and how to break it. */
 export interface Hints {
-  /** What the servers are started with. */
+  /** The environment variables with which the servers are started. */
   readonly env: Readonly<Record<string, string>>;
   readonly transport: NotifierTransport;
-  /** Breaks every connection, and lets new ones be made sooner or later. */
+  /** Breaks every connection; new ones succeed again after a while. */
   break(): Promise<void>;
 }
 
@@ -56,11 +57,11 @@ export async function stress(db: TestDatabase, hints: Hints): Promise<void> {
     const jobId = jobIds[index % jobIds.length] ?? "";
     return { jobId, subscriber: watchOne(urls, index, jobId, index % 4 < 2 ? start : undefined) };
   });
-  const everybody = [...ofAll, ...ofOne.map(({ subscriber }) => subscriber)];
+  const subscribers = [...ofAll, ...ofOne.map(({ subscriber }) => subscriber)];
 
   const quiet = new AbortController();
   const breaking = injectNetworkFaults(servers, hints, quiet.signal);
-  const [places] = await Promise.all([write(engine, jobIds), restart(servers)]);
+  const [orders] = await Promise.all([write(engine, jobIds), restart(servers)]);
   quiet.abort();
   await breaking;
 
@@ -69,24 +70,25 @@ export async function stress(db: TestDatabase, hints: Hints): Promise<void> {
     orderBy: [{ orderXid: "asc" }, { jobId: "asc" }, { version: "asc" }],
   });
   const expected = log.map(({ jobId, version }) => `${jobId} ${version}`);
-  // Otherwise this would prove nothing: some did commit after others that stand behind them, and everybody was cut off.
+  // Checks that the test was hard enough: some transactions committed after others that come later in the log's order,
+  // and every subscriber lost its connection.
   expect(expected).toHaveLength(SIZE.jobs + SIZE.changes);
-  expect(places.some((place, index) => place < (places[index - 1] ?? 0n))).toBe(true);
-  for (const { connections } of everybody) expect(connections).toBeGreaterThan(2);
+  expect(orders.some((order, index) => order < (orders[index - 1] ?? 0n))).toBe(true);
+  for (const { connections } of subscribers) expect(connections).toBeGreaterThan(2);
 
   for (const subscriber of ofAll) await expectRecord(subscriber, expected);
   for (const { jobId, subscriber } of ofOne) {
     await expectRecord(
       subscriber,
-      expected.filter((one) => one.startsWith(jobId)),
+      expected.filter((entry) => entry.startsWith(jobId)),
     );
   }
-  await Promise.all(everybody.map((subscriber) => subscriber.stop()));
+  await Promise.all(subscribers.map((subscriber) => subscriber.stop()));
   await Promise.all(servers.map((server) => server.close()));
   await notifier.close();
 }
 
-/** What it was told, one after the other: what its snapshot held, and then every event after it. */
+/** Expects that a subscriber received every event after its snapshot, or after its cursor, once and in order. */
 async function expectRecord(subscriber: PersistentClient, expected: readonly string[]): Promise<void> {
   const received = () => subscriber.failure !== undefined || subscriber.record.at(-1) === expected.at(-1);
   await vi.waitUntil(received, { timeout: CATCH_UP_MS, interval: 50 }).catch(() => undefined);
@@ -114,19 +116,23 @@ async function feedCursor(url: string): Promise<string> {
   return schema.parse(await post(url, "{ aiJobs(first: 1) { feedCursor } }")).aiJobs.feedCursor;
 }
 
-/** Every writer's changes, each in a transaction that has its id before it waits. @returns their places as they committed. */
+/**
+ * Runs the writers. Each change is a transaction that gets its transaction id first and then waits, so that
+ * transactions commit in another order than that of their ids.
+ * @returns the transaction ids, in the order of the commits.
+ */
 async function write(engine: Engine, jobIds: readonly string[]): Promise<readonly bigint[]> {
-  const places: bigint[] = [];
-  let left = SIZE.changes;
+  const orders: bigint[] = [];
+  let remaining = SIZE.changes;
   const writer = async () => {
-    while (left > 0) {
-      left -= 1;
-      places.push(await change(engine, jobIds[Math.floor(Math.random() * jobIds.length)] ?? ""));
+    while (remaining > 0) {
+      remaining -= 1;
+      orders.push(await change(engine, jobIds[Math.floor(Math.random() * jobIds.length)] ?? ""));
       await sleep(Math.random() * MAX_PAUSE_MS);
     }
   };
   await Promise.all(Array.from({ length: WRITERS }, writer));
-  return places;
+  return orders;
 }
 
 function change(engine: Engine, jobId: string): Promise<bigint> {
@@ -139,7 +145,7 @@ function change(engine: Engine, jobId: string): Promise<bigint> {
   });
 }
 
-/** A server, and the network before it. The network stays where it is; the server comes and goes. */
+/** A server behind a proxy. The proxy's address stays the same when the server is restarted. */
 interface ServerBehindProxy {
   readonly proxy: Proxy;
   restart(signal: "SIGTERM" | "SIGKILL"): Promise<void>;
@@ -165,7 +171,7 @@ async function startBehindProxy(env: Readonly<Record<string, string>>): Promise<
   };
 }
 
-/** One after the other, so that somebody is always there; each goes in both ways. */
+/** Restarts the servers one after the other, so that one is always up; each is both stopped and killed. */
 async function restart(servers: readonly ServerBehindProxy[]): Promise<void> {
   for (let count = 0; count < SIZE.restarts; count++) {
     await servers[count % servers.length]?.restart(count % 4 === 1 || count % 4 === 2 ? "SIGKILL" : "SIGTERM");

@@ -7,7 +7,7 @@ import { foldTotals } from "../../src/totals/fold.ts";
 import { readTotals, type Totals } from "../../src/totals/read.ts";
 import { WORKSPACE } from "./engine.ts";
 
-/** Totals as they are when every job is looked at. */
+/** The totals, counted from the jobs themselves. */
 export async function counted(db: Transaction, workspaceId: string): Promise<readonly Totals[]> {
   const rows = await db.$queryRaw<(Omit<Totals, "metrics"> & JobMetrics)[]>`
     SELECT upper(job_kind::text) AS "jobKind", upper(state::text) AS state, count(*) AS jobs,
@@ -20,7 +20,7 @@ export async function counted(db: Transaction, workspaceId: string): Promise<rea
   return rows.map(({ jobKind, state, jobs, ...metrics }) => ({ jobKind, state, jobs, metrics }));
 }
 
-/** The totals are those of the jobs, in one snapshot; returns them. */
+/** Expects that the totals equal those counted from the jobs, in one snapshot. @returns the totals. */
 export function expectExact(prisma: PrismaClient, workspaceId = WORKSPACE): Promise<readonly Totals[]> {
   return prisma.$transaction(
     async (tx) => {
@@ -32,24 +32,25 @@ export function expectExact(prisma: PrismaClient, workspaceId = WORKSPACE): Prom
   );
 }
 
-/** How many jobs the fold alone knows of. */
+/** The number of jobs that have been folded into the totals. */
 export async function foldedJobs(prisma: PrismaClient, workspaceId = WORKSPACE): Promise<number> {
   const { _sum } = await prisma.jobTotal.aggregate({ where: { workspaceId }, _sum: { jobs: true } });
   return Number(_sum.jobs ?? 0);
 }
 
 /**
- * Folds everything that is in the log now. A transaction that is open anywhere on the database server holds the fold
- * back, those of other tests too: this waits for them.
+ * Folds all events that are in the log now. The fold stops below the oldest open transaction of the whole database
+ * server, those of other tests included; this waits for them.
+ * @throws Error if that takes too long.
  */
 export async function foldAll(prisma: PrismaClient): Promise<void> {
   for (let wait = 1; wait < 2000; wait++) {
     await foldTotals(prisma);
-    const [left] = await prisma.$queryRaw<{ events: number }[]>`
+    const [unfolded] = await prisma.$queryRaw<{ events: number }[]>`
       SELECT count(*)::int AS events FROM flight_recorder_events e, totals_position p
       WHERE (e.order_xid, e.job_id, e.version) > (p.order_xid, p.job_id, p.version)`;
-    if (left?.events === 0) return;
+    if (unfolded?.events === 0) return;
     await sleep(10);
   }
-  throw new Error("A transaction is open on the database server that does not end.");
+  throw new Error("A transaction on the database server has been open for too long.");
 }

@@ -4,8 +4,8 @@ import type { DbEnum } from "../../src/db/rows.ts";
 export type StateWord = DbEnum<JobState>;
 
 /**
- * The table of section 4, copied by hand: the product has it twice, in TypeScript and in SQL, and both are held against
- * this third one.
+ * The table of section 4, copied by hand. The server has it twice, in TypeScript and in SQL; tests compare both with
+ * this third copy.
  */
 const SECTION_4 = {
   queued: ["running", "failed", "cancelled", "poisoned"],
@@ -42,13 +42,13 @@ export const STATES: readonly StateWord[] = [
   "poisoned",
 ];
 
-/** Whether section 4 lets a job go from one state to another one. */
+/** Whether section 4 allows a job to change from one state to the other. */
 function isAllowed(from: StateWord, to: StateWord): boolean {
   const targets: readonly StateWord[] = SECTION_4[from];
   return targets.includes(to);
 }
 
-/** All 90 pairs of different states, with what section 4 says of each. */
+/** All 90 pairs of different states, and whether section 4 allows the change. */
 export const PAIRS = STATES.flatMap((from) =>
   STATES.filter((to) => to !== from).map((to) => ({ from, to, allowed: isAllowed(from, to) })),
 );

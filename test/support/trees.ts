@@ -7,9 +7,13 @@ import { started, submitted } from "./engine.ts";
 import { aBusyJob, awaitAnswer, bringTo, stall } from "./jobs.ts";
 import { insertChildren } from "./plain-sql.ts";
 
-/** Job trees in which every state occurs. */
+/** Job trees with jobs in every state. */
 
-/** A child in this state; `meanwhile` makes what it is to have below it, as long as it has not ended. */
+/**
+ * Makes a child in this state.
+ * @param meanwhile called before the child can have ended, to give it children of its own.
+ * @returns the child's id.
+ */
 export async function childIn(
   engine: Engine,
   parentJobId: string,
@@ -50,12 +54,12 @@ export interface JobTree {
   readonly rootId: string;
   /** A child of the root in each state. */
   readonly children: Readonly<Record<JobState, string>>;
-  /** A running job below each of them, begun before the child came to its state; the one below COMPLETED is busy. */
+  /** A running child of each of them, started before its parent reached its state. That of COMPLETED is a busy job. */
   readonly grandchildren: readonly string[];
   readonly all: readonly string[];
 }
 
-/** A busy job with a child in every state there is, each with a running child of its own. */
+/** A busy job with a child in every state, each with a running child of its own. */
 export async function aJobTree(engine: Engine): Promise<JobTree> {
   const rootId = (await aBusyJob(engine)).job.jobId;
   const grandchildren: string[] = [];
@@ -79,7 +83,7 @@ export async function aJobTree(engine: Engine): Promise<JobTree> {
   return { rootId, children, grandchildren, all: [rootId, ...Object.values(children), ...grandchildren] };
 }
 
-/** This many queued children of one job, with as many children of one of them. */
+/** Makes `count` queued children of a job, and as many of one of them. @returns the ids of all. */
 export async function manyBelow(prisma: PrismaClient, parentJobId: string, count: number): Promise<readonly string[]> {
   await prisma.$transaction((tx) => insertChildren(tx, parentJobId, count));
   const child = await prisma.aiJob.findFirstOrThrow({ where: { parentJobId } });

@@ -4,18 +4,18 @@ import { expect } from "vitest";
 import { z } from "zod";
 import { operation, post } from "./http.ts";
 
-/** The unions that mutations answer with, as clients read them in `schema.graphql`. */
+/** The unions of the mutations, as clients read them in `schema.graphql`. */
 
 const schema = buildSchema(readFileSync(new URL("../../schema.graphql", import.meta.url), "utf8"));
 
-/** All unions that there are. */
+/** The names of all unions. */
 export function unionNames(): readonly string[] {
   return Object.values(schema.getTypeMap())
     .filter(isUnionType)
     .map(({ name }) => name);
 }
 
-/** The members of a union. */
+/** The names of a union's members. */
 export function membersOf(union: string): readonly string[] {
   return typesOf(union).map(({ name }) => name);
 }
@@ -26,12 +26,12 @@ function typesOf(union: string): readonly GraphQLObjectType[] {
   return type.getTypes();
 }
 
-/** What is asked of every member: its name, all that it says by itself, and in which state it left the job. */
+/** A selection of every member's name, all its scalar fields, and the state of its job. */
 function selectionOf(union: string): string {
   const members = typesOf(union).map((type) => {
-    const fields = Object.values(type.getFields()).flatMap(({ name, type: of }) => {
+    const fields = Object.values(type.getFields()).flatMap(({ name, type: fieldType }) => {
       const alias = `${type.name}_${name}: ${name}`;
-      if (isLeafType(getNamedType(of))) return [alias];
+      if (isLeafType(getNamedType(fieldType))) return [alias];
       return name === "job" ? [`${alias} { state }`] : [];
     });
     return `... on ${type.name} { ${fields.join(" ") || "__typename"} }`;
@@ -42,14 +42,16 @@ function selectionOf(union: string): string {
 const member = z.looseObject({ __typename: z.string() });
 export type Member = Readonly<Record<string, unknown>>;
 
-/** One result of a mutation, with the name of the member that it is; its fields without the aliases. */
+/** A result of a mutation: the name of its type, and its fields by their names instead of the aliases. */
 function toMember(value: unknown): Member {
   const { __typename, ...fields } = member.parse(value);
-  const own = Object.entries(fields).map(([alias, field]) => [alias.replace(`${__typename}_`, ""), field] as const);
-  return { __typename, ...Object.fromEntries(own) };
+  const unaliased = Object.entries(fields).map(
+    ([alias, field]) => [alias.replace(`${__typename}_`, ""), field] as const,
+  );
+  return { __typename, ...Object.fromEntries(unaliased) };
 }
 
-/** Asks a server to do something: the member of the union that it answers with. */
+/** Sends a mutation. @returns the member of its union that the server answers. */
 export async function ask(url: string, mutation: string, input: object): Promise<Member> {
   const union = `${mutation.charAt(0).toUpperCase()}${mutation.slice(1)}Result`;
   return toMember(await answerOf(url, mutation, selectionOf(union), input));
@@ -57,7 +59,7 @@ export async function ask(url: string, mutation: string, input: object): Promise
 
 const results = z.object({ results: z.array(z.unknown()) });
 
-/** Completes one run: the member of CompleteWorkflowResult that is its own. */
+/** Completes one run. @returns the member of CompleteWorkflowResult for it. */
 export async function askToComplete(url: string, completion: object): Promise<Member> {
   const selection = `... on CompleteWorkflowsPayload { results { ${selectionOf("CompleteWorkflowResult")} } }`;
   const answer = await answerOf(url, "completeWorkflows", selection, { completions: [completion] });
@@ -72,15 +74,15 @@ async function answerOf(url: string, mutation: string, selection: string, input:
   return data[mutation];
 }
 
-/** A member of a union, and how a client comes to be answered with it. */
+/** A member of a union, and how to make the server answer it. */
 export interface Answer {
   readonly member: string;
   readonly produce: () => Promise<Member>;
-  /** What the member says beside its code and its message. */
+  /** The fields of the member, besides its code and message. */
   readonly says?: object;
 }
 
-/** An error says what is wrong in a sentence, and has the code that its type is named after. */
+/** Expects a member. An error must have the code that its type is named after, and a sentence as its message. */
 export function expectMember(answer: Member, member: string, says: object): void {
   expect(answer).toMatchObject({ __typename: member, ...says });
   if (!member.endsWith("Error")) return;

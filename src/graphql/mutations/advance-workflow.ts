@@ -8,12 +8,13 @@ import { DOCUMENT_BYTES, deltaOf, PAYLOAD_BYTES, reportId } from "../inputs.ts";
 import { type ErrorsOf, errorTypes, isPayloadWith, orThrow } from "../result.ts";
 import { AiJob } from "../types/ai-job.ts";
 import { MetricsDelta } from "../types/job-metrics.ts";
+import { JobPoisoned } from "../types/job-poisoned.ts";
+import { NodeExecution } from "../types/node-execution.ts";
 import { withDocuments } from "../types/relations.ts";
-import { NodeExecution, WorkflowRun } from "../types/workflow-run.ts";
-import { JobPoisoned } from "./report-security-violation.ts";
+import { WorkflowRun } from "../types/workflow-run.ts";
 
 const WorkflowStepInput = builder.inputType("WorkflowStepInput", {
-  description: "How one step of a run stands: report STARTED, then SUCCEEDED or FAILED.",
+  description: "The progress of one step of a run. Report STARTED first, then SUCCEEDED or FAILED.",
   validate: z
     .looseObject({
       outcome: z.string(),
@@ -24,65 +25,66 @@ const WorkflowStepInput = builder.inputType("WorkflowStepInput", {
     })
     .superRefine((step, context) => {
       const refuse = (path: string, message: string) => context.addIssue({ code: "custom", path: [path], message });
-      const starts = step.outcome === "STARTED";
-      if (starts && step.outputPayload != null) refuse("outputPayload", "a step that starts has no output yet");
-      if (!starts && step.dependsOn.length > 0) refuse("dependsOn", "goes with STARTED");
-      if (!starts && step.inputPayload != null) refuse("inputPayload", "goes with STARTED");
+      const isStart = step.outcome === "STARTED";
+      if (isStart && step.outputPayload != null) refuse("outputPayload", "a step that starts has no output yet");
+      if (!isStart && step.dependsOn.length > 0) refuse("dependsOn", "goes with STARTED");
+      if (!isStart && step.inputPayload != null) refuse("inputPayload", "goes with STARTED");
       if (step.outcome !== "FAILED" && step.errorMessage != null) refuse("errorMessage", "goes with FAILED");
     }),
   fields: (t) => ({
     nodeId: t.string({
       required: true,
       validate: boundedText(200),
-      description: "The step's name, unique among the run's open steps; 1 to 200 characters.",
+      description: "The step's name, unique among the open steps of the run; 1 to 200 characters.",
     }),
     nodeType: t.string({
       required: true,
       validate: boundedText(200),
-      description: "What sort of step; `llm_call` is recorded as LLM_INFERENCE. 1 to 200 characters.",
+      description: "The type of the step, 1 to 200 characters; `llm_call` is recorded as LLM_INFERENCE.",
     }),
-    outcome: t.field({ type: StepOutcomeEnum, required: true, description: "How it stands." }),
+    outcome: t.field({ type: StepOutcomeEnum, required: true, description: "The progress of the step." }),
     dependsOn: t.stringList({
       required: true,
       defaultValue: [],
       validate: z.array(boundedText(200)).max(1000),
       description:
-        "Ids of nodes of this run that must have succeeded before this one starts, up to 1,000; with STARTED only. " +
-        "One that failed, is unfinished or unknown is INVALID_INPUT.",
+        "The nodeIds of steps of this run that must have succeeded before this one starts, up to 1,000; only with " +
+        "STARTED. A step that failed, is unfinished or is unknown is INVALID_INPUT.",
     }),
     inputPayload: t.field({
       type: "JSON",
       validate: boundedJson(PAYLOAD_BYTES),
-      description: "What it starts with, up to 256 KiB; with STARTED only.",
+      description: "The input of the step, up to 256 KiB; only with STARTED.",
     }),
     outputPayload: t.field({
       type: "JSON",
       validate: boundedJson(PAYLOAD_BYTES),
-      description: "What came of it, up to 256 KiB; with SUCCEEDED or FAILED only.",
+      description: "The output of the step, up to 256 KiB; only with SUCCEEDED or FAILED.",
     }),
     errorMessage: t.string({
       validate: boundedText(10_000).nullish(),
-      description: "Why it failed, 1 to 10,000 characters, kept redacted; with FAILED only.",
+      description: "Why the step failed, 1 to 10,000 characters; stored with secrets redacted; only with FAILED.",
     }),
   }),
 });
 
 const RetrievedSnippetInput = builder.inputType("RetrievedSnippetInput", {
-  description: "Something that the step read, as it was read [HSK-ACE-VAL-100]. It is guarded and not stored.",
+  description:
+    "A piece of content that the step read, unchanged [HSK-ACE-VAL-100]. It is guarded and not stored (section 7).",
   fields: (t) => ({
     sourceId: t.string({
       required: true,
       validate: boundedText(500),
-      description: "Where it comes from; 1 to 500 characters.",
+      description: "The id of the source; 1 to 500 characters.",
     }),
     sourceHash: t.string({
       validate: boundedText(200).nullish(),
-      description: "A hash of the source, as its owner has it.",
+      description: "The hash of the source in its own system; 1 to 200 characters.",
     }),
     content: t.string({
       required: true,
       validate: boundedText(DOCUMENT_BYTES, 0),
-      description: "The raw text, up to 4,000,000 characters, as far as the request's body may be as large.",
+      description: "The raw text, up to 4,000,000 characters and within the largest request body (MAX_BODY_BYTES).",
     }),
     sensitivity: t.field({
       type: SensitivityEnum,
@@ -97,35 +99,38 @@ const RetrievedSnippetInput = builder.inputType("RetrievedSnippetInput", {
 const AdvanceWorkflowInput = builder.inputType("AdvanceWorkflowInput", {
   description: "A worker's report of a step.",
   fields: (t) => ({
-    workflowRunId: t.field({ type: "UUID", required: true, description: "The run." }),
-    leaseToken: t.string({ required: true, description: "The token that the claim gave." }),
+    workflowRunId: t.field({ type: "UUID", required: true, description: "The run's id." }),
+    leaseToken: t.string({ required: true, description: "The lease token from the claim." }),
     reportId: t.field(reportId),
-    step: t.field({ type: WorkflowStepInput, required: true, description: "The step." }),
+    step: t.field({ type: WorkflowStepInput, required: true, description: "The step that is reported." }),
     retrievedSnippets: t.field({
       type: [RetrievedSnippetInput],
       required: true,
       defaultValue: [],
       validate: z.array(z.unknown()).max(1000),
-      description: "What the step read since the last report, up to 1,000.",
+      description: "The content that the step read since the last report, up to 1,000 snippets.",
     }),
-    metrics: t.field({ type: MetricsDelta, description: "What the run has cost since the last report." }),
+    metrics: t.field({
+      type: MetricsDelta,
+      description: "What the run has used since its last report; added to the job's metrics.",
+    }),
   }),
 });
 
 const AdvanceWorkflowPayload = builder.objectRef<Advanced>("AdvanceWorkflowPayload").implement({
-  description: "The step is kept.",
+  description: "The step is stored.",
   isTypeOf: isPayloadWith("node"),
   fields: (t) => ({
     job: t.field({
       type: AiJob,
-      description: "The job, its metrics included.",
+      description: "The job, with the updated metrics.",
       resolve: ({ job }, _args, context, info) => withDocuments(context, info, job),
     }),
-    workflowRun: t.field({ type: WorkflowRun, description: "The run.", resolve: ({ run }) => run }),
+    workflowRun: t.field({ type: WorkflowRun, description: "The run of the step.", resolve: ({ run }) => run }),
     node: t.expose("node", { type: NodeExecution, description: "This execution of the step." }),
     directive: t.field({
       type: WorkflowDirectiveEnum,
-      description: "What the worker must do now.",
+      description: "What the worker must do now: CONTINUE.",
       resolve: () => "CONTINUE" as const,
     }),
   }),
@@ -134,8 +139,8 @@ const AdvanceWorkflowPayload = builder.objectRef<Advanced>("AdvanceWorkflowPaylo
 builder.mutationField("advanceWorkflow", (t) =>
   t.errorUnionField({
     description:
-      "Reports a step. The lease is checked, then guards run on what it brings, and only then is any of it kept; a trap " +
-      "commits POISONED and answers JobPoisoned (section 6).",
+      "Reports a step. The lease is checked first, then guards check the snippets, and only then is anything stored. A " +
+      "security violation poisons the job and answers JobPoisoned (sections 6 and 7).",
     types: [
       AdvanceWorkflowPayload,
       JobPoisoned,
@@ -150,7 +155,7 @@ builder.mutationField("advanceWorkflow", (t) =>
         errors.TryAgainError,
       ),
     ],
-    union: { description: "What came of advanceWorkflow." },
+    union: { description: "The result of advanceWorkflow." },
     args: { input: t.arg({ type: AdvanceWorkflowInput, required: true, description: "The report." }) },
     resolve: async (_root, { input }, { engine }) => {
       const { metrics, step, retrievedSnippets, ...report } = input;

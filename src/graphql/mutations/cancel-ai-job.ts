@@ -7,14 +7,18 @@ import { type ErrorsOf, errorTypes, isPayloadWith, orThrow } from "../result.ts"
 import { AiJob } from "../types/ai-job.ts";
 
 const CancelAiJobInput = builder.inputType("CancelAiJobInput", {
-  description: "Which job to call off, and why.",
+  description: "Which job to cancel, and why.",
   fields: (t) => ({
-    jobId: t.field({ type: "UUID", required: true, description: "The job." }),
-    reason: t.string({ required: true, validate: boundedText(2000), description: "Why; 1 to 2,000 characters." }),
+    jobId: t.field({ type: "UUID", required: true, description: "The job's id." }),
+    reason: t.string({
+      required: true,
+      validate: boundedText(2000),
+      description: "Why the job is cancelled; 1 to 2,000 characters.",
+    }),
     includeChildren: t.boolean({
       required: true,
       defaultValue: false,
-      description: "All its descendants as well, in the same transaction; those that have ended stand as they are.",
+      description: "Cancels all descendants as well, in the same transaction; those that have ended stay as they are.",
     }),
   }),
 });
@@ -22,12 +26,13 @@ const CancelAiJobInput = builder.inputType("CancelAiJobInput", {
 const CancelAiJobPayload = builder.objectRef<{ readonly job: Job }>("CancelAiJobPayload").implement({
   description: "The job is cancelled.",
   isTypeOf: isPayloadWith("job"),
-  fields: (t) => ({ job: t.expose("job", { type: AiJob, description: "The job, CANCELLED." }) }),
+  fields: (t) => ({ job: t.expose("job", { type: AiJob, description: "The job, now CANCELLED." }) }),
 });
 
 builder.mutationField("cancelAiJob", (t) =>
   t.errorUnionField({
-    description: "Calls a job off. A worker busy with it hears STOP_CANCELLED at its next call (section 6).",
+    description:
+      "Cancels a job. A worker that is running it gets the directive STOP_CANCELLED at its next report (section 6).",
     types: [
       CancelAiJobPayload,
       ...errorTypes<ErrorsOf<typeof cancelAiJob>, errors.InvalidInputError>()(
@@ -38,7 +43,7 @@ builder.mutationField("cancelAiJob", (t) =>
         errors.TryAgainError,
       ),
     ],
-    union: { description: "What came of cancelAiJob." },
+    union: { description: "The result of cancelAiJob." },
     args: { input: t.arg({ type: CancelAiJobInput, required: true, description: "Which job, and why." }) },
     resolve: async (_root, { input }, { engine, viewer }) => ({
       job: orThrow(await cancelAiJob(engine, viewer.workspaceId, viewer.actor, input)),

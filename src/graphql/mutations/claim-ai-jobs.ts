@@ -10,46 +10,49 @@ import { type ErrorsOf, errorTypes, isPayloadWith } from "../result.ts";
 import { AiJob } from "../types/ai-job.ts";
 import { WorkflowClaim } from "../types/workflow-claim.ts";
 
-/** Jobs that one claim may take, seconds that it may wait for the first, and kinds that it may name. */
+/** The limits of one claim: jobs that it takes, seconds that it waits for the first, and kinds that it names. */
 const MAX = { jobs: 100, waitSeconds: 20, kinds: Object.keys(JobKind).length };
 
 const ClaimAiJobsInput = builder.inputType("ClaimAiJobsInput", {
-  description: "What a worker takes.",
+  description: "Which jobs a worker claims.",
   fields: (t) => ({
     workerId: t.string(workerId),
     jobKinds: t.field({
       type: [JobKindEnum],
       validate: z.array(z.unknown()).min(1).max(MAX.kinds).nullish(),
-      description: "Kinds that the worker can do; all where it is left out.",
+      description: "The kinds that the worker can process; if left out, all.",
     }),
     limit: t.int({
       required: true,
       defaultValue: 1,
       validate: z.int().min(1).max(MAX.jobs),
-      description: `Jobs to take at most: 1 to ${MAX.jobs}.`,
+      description: `The largest number of jobs to claim: 1 to ${MAX.jobs}.`,
     }),
     leaseSeconds: t.int(leaseSeconds),
     waitSeconds: t.int({
       required: true,
       defaultValue: 0,
       validate: z.int().min(0).max(MAX.waitSeconds),
-      description: `How long to wait for a first job, in seconds: 0 to ${MAX.waitSeconds}. The answer comes as soon as something is due.`,
+      description:
+        `How long to wait for a first job, in seconds: 0 to ${MAX.waitSeconds}. The answer comes as soon as a job ` +
+        "is due.",
     }),
   }),
 });
 
 const ClaimAiJobsPayload = builder.objectRef<Claimed>("ClaimAiJobsPayload").implement({
-  description: "What was taken; nothing, where nothing is due.",
+  description: "The claimed jobs; an empty list if none is due.",
   isTypeOf: isPayloadWith("claims"),
   fields: (t) => ({
     claims: t.field({
       type: [WorkflowClaim],
-      description: "The jobs that the worker holds now, the most urgent first; report on each of them.",
+      description: "The claimed jobs with their leases, most urgent first; the worker must report on each.",
       resolve: ({ claims }) => [...claims],
     }),
     poisoned: t.field({
       type: [AiJob],
-      description: "Jobs that a guard stopped instead of handing them out.",
+      description:
+        "Jobs that were POISONED instead of delivered, because a guard found a security violation in their inputs.",
       resolve: ({ poisoned }) => [...poisoned],
     }),
   }),
@@ -58,9 +61,10 @@ const ClaimAiJobsPayload = builder.objectRef<Claimed>("ClaimAiJobsPayload").impl
 builder.mutationField("claimAiJobs", (t) =>
   t.errorUnionField({
     description:
-      "Takes the next jobs that are due: by priority, then age. Without the header x-workspace-id a worker serves every " +
-      "workspace, each in its turn; with it, that one. Inputs are guarded before tokens are handed out; a job that trips " +
-      "is POISONED, one that its capability profile does not allow has FAILED, and neither is handed out (section 6).",
+      "Claims the next jobs that are due, by priority, then by age. With the header x-workspace-id only jobs of that " +
+      "workspace are claimed; without it, those of every workspace, in turns. Guards check the inputs before a job is " +
+      "delivered. A job with a security violation becomes POISONED, a job whose capability profile does not suffice " +
+      "becomes FAILED; neither is delivered (section 6).",
     types: [
       ClaimAiJobsPayload,
       ...errorTypes<ErrorsOf<typeof claimAiJobs>, errors.InvalidInputError>()(
@@ -68,12 +72,18 @@ builder.mutationField("claimAiJobs", (t) =>
         errors.TryAgainError,
       ),
     ],
-    union: { description: "What came of claimAiJobs." },
-    args: { input: t.arg({ type: ClaimAiJobsInput, required: true, description: "What to take, and who takes it." }) },
+    union: { description: "The result of claimAiJobs." },
+    args: {
+      input: t.arg({
+        type: ClaimAiJobsInput,
+        required: true,
+        description: "Which jobs to claim, and for which worker.",
+      }),
+    },
     resolve: (_root, { input }, { claimer, viewer, signal }) => {
       const { waitSeconds, jobKinds, ...rest } = input;
-      const wanted = { ...rest, jobKinds: jobKinds ?? null, workspaceId: viewer.chosenWorkspaceId };
-      return claimer.claim(wanted, waitSeconds * 1000, signal);
+      const criteria = { ...rest, jobKinds: jobKinds ?? null, workspaceId: viewer.chosenWorkspaceId };
+      return claimer.claim(criteria, waitSeconds * 1000, signal);
     },
   }),
 );

@@ -4,7 +4,7 @@ import { boundedJson, boundedText } from "../../jobs/input-text.ts";
 import type { completeWorkflows } from "../../runs/complete.ts";
 import type { CompletionError, EndedRun } from "../../runs/completion.ts";
 import { builder } from "../builder.ts";
-import { batchOfRuns, DOCUMENT_BYTES, deltaOf, EntityRefInput, refOf, reportId, WHOLE_BATCH } from "../inputs.ts";
+import { DOCUMENT_BYTES, deltaOf, distinctRuns, EntityRefInput, refOf, reportId, WHOLE_BATCH } from "../inputs.ts";
 import { type ErrorsOf, errorTypes, isPayloadWith } from "../result.ts";
 import { AiJob } from "../types/ai-job.ts";
 import { MetricsDelta } from "../types/job-metrics.ts";
@@ -12,52 +12,58 @@ import { withDocuments } from "../types/relations.ts";
 import { WorkflowRun } from "../types/workflow-run.ts";
 
 const WorkflowCompletionInput = builder.inputType("WorkflowCompletionInput", {
-  description: "What came of one run.",
+  description: "The result of one run.",
   fields: (t) => ({
-    workflowRunId: t.field({ type: "UUID", required: true, description: "The run." }),
-    leaseToken: t.string({ required: true, description: "The token that the claim gave." }),
+    workflowRunId: t.field({ type: "UUID", required: true, description: "The run's id." }),
+    leaseToken: t.string({ required: true, description: "The lease token from the claim." }),
     reportId: t.field(reportId),
     jobOutputs: t.field({
       type: "JSON",
       validate: boundedJson(DOCUMENT_BYTES),
-      description: "The job's outputs, up to 4,000,000 bytes.",
+      description: "The job's outputs, up to 4,000,000 bytes of JSON.",
     }),
     writtenEntities: t.field({
       type: [EntityRefInput],
       required: true,
       defaultValue: [],
       validate: z.array(z.unknown()).max(1000),
-      description: "Entities that the run wrote, up to 1,000; checked against the job's access mode (section 6).",
+      description: "The entities that the run wrote, up to 1,000; checked against the job's access mode (section 6).",
     }),
     issues: t.stringList({
       required: true,
       defaultValue: [],
       validate: z.array(boundedText(2000)).max(100),
-      description: "What a reader should know, up to 100 of 2,000 characters; with any, COMPLETED_WITH_ISSUES.",
+      description:
+        "Issues that a reader of the outputs should know, up to 100 texts of 1 to 2,000 characters. With any, the job becomes " +
+        "COMPLETED_WITH_ISSUES.",
     }),
     needsValidation: t.boolean({
       required: true,
       defaultValue: false,
-      description: "Asks for a verdict: the job is AWAITING_VALIDATION until resolveValidation, and the lease ends.",
+      description:
+        "Whether to ask for a verdict first: the lease ends, and the job is AWAITING_VALIDATION until resolveValidation.",
     }),
-    metrics: t.field({ type: MetricsDelta, description: "What the run has cost since the last report." }),
+    metrics: t.field({
+      type: MetricsDelta,
+      description: "What the run has used since its last report; added to the job's metrics.",
+    }),
   }),
 });
 
 const CompleteWorkflowsInput = builder.inputType("CompleteWorkflowsInput", {
-  description: "What came of several runs.",
+  description: "The results of several runs.",
   fields: (t) => ({
     completions: t.field({
       type: [WorkflowCompletionInput],
       required: true,
-      validate: batchOfRuns(),
-      description: `1 to 100, each for another run. ${WHOLE_BATCH}`,
+      validate: distinctRuns(),
+      description: `1 to 100 completions, each of a different run. ${WHOLE_BATCH}`,
     }),
   }),
 });
 
 const CompletedWorkflow = builder.objectRef<EndedRun>("CompletedWorkflow").implement({
-  description: "The run is completed, and its job with it; or both await a verdict.",
+  description: "The run and its job are completed, or both await a verdict.",
   isTypeOf: isPayloadWith("run"),
   fields: (t) => ({
     job: t.field({
@@ -65,20 +71,20 @@ const CompletedWorkflow = builder.objectRef<EndedRun>("CompletedWorkflow").imple
       description: "The job, with its outputs.",
       resolve: ({ job }, _args, context, info) => withDocuments(context, info, job),
     }),
-    workflowRun: t.field({ type: WorkflowRun, description: "The run.", resolve: ({ run }) => run }),
+    workflowRun: t.field({ type: WorkflowRun, description: "The run that ended.", resolve: ({ run }) => run }),
   }),
 });
 
 const CompleteWorkflowsPayload = builder
   .objectRef<Awaited<ReturnType<typeof completeWorkflows>>>("CompleteWorkflowsPayload")
   .implement({
-    description: "The completions were judged, each by itself.",
+    description: "Each completion has been decided on its own.",
     isTypeOf: Array.isArray,
     fields: (t) => ({
       results: t.errorUnionListField({
         types: [
           CompletedWorkflow,
-          // TryAgainError as well: it is promised of each completion, though one transaction makes them all today.
+          // With TryAgainError, so that clients are ready for completions that do not share one transaction.
           ...errorTypes<CompletionError>()(
             errors.InvalidInputError,
             errors.LeaseLostError,
@@ -90,8 +96,9 @@ const CompleteWorkflowsPayload = builder
             errors.TryAgainError,
           ),
         ],
-        union: { name: "CompleteWorkflowResult", description: "What came of one completion." },
-        description: "One result for each completion, in order; each stands alone.",
+        union: { name: "CompleteWorkflowResult", description: "The result of one completion." },
+        description:
+          "One result for each completion, in the same order; one that is refused does not affect the others.",
         resolve: (results) => results,
       }),
     }),
@@ -99,7 +106,7 @@ const CompleteWorkflowsPayload = builder
 
 builder.mutationField("completeWorkflows", (t) =>
   t.errorUnionField({
-    description: "Completes runs, and their jobs with them; each by itself (section 6).",
+    description: "Completes runs together with their jobs. Each completion is decided on its own (section 6).",
     types: [
       CompleteWorkflowsPayload,
       ...errorTypes<ErrorsOf<typeof completeWorkflows>, errors.InvalidInputError>()(
@@ -107,7 +114,7 @@ builder.mutationField("completeWorkflows", (t) =>
         errors.TryAgainError,
       ),
     ],
-    union: { description: "What came of completeWorkflows." },
+    union: { description: "The result of completeWorkflows." },
     args: { input: t.arg({ type: CompleteWorkflowsInput, required: true, description: "The completions." }) },
     resolve: (_root, { input }, context) =>
       context.completeWorkflows(

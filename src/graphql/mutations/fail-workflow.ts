@@ -11,22 +11,26 @@ import { withDocuments } from "../types/relations.ts";
 import { WorkflowRun } from "../types/workflow-run.ts";
 
 const FailWorkflowInput = builder.inputType("FailWorkflowInput", {
-  description: "A worker gives up on a run.",
+  description: "The run that failed, and why.",
   fields: (t) => ({
-    workflowRunId: t.field({ type: "UUID", required: true, description: "The run." }),
-    leaseToken: t.string({ required: true, description: "The token that the claim gave." }),
+    workflowRunId: t.field({ type: "UUID", required: true, description: "The run's id." }),
+    leaseToken: t.string({ required: true, description: "The lease token from the claim." }),
     reportId: t.field(reportId),
     errorMessage: t.string({
       required: true,
       validate: boundedText(10_000),
-      description: "Why, 1 to 10,000 characters; kept redacted.",
+      description: "Why the run failed, 1 to 10,000 characters; stored with secrets redacted.",
     }),
     retryable: t.boolean({
       required: true,
       defaultValue: true,
-      description: "Whether another attempt is worth it: while attempts are left, the job is QUEUED again, for later.",
+      description:
+        "Whether another attempt may succeed: if so, and while attempts are left, the job is QUEUED again after a backoff.",
     }),
-    metrics: t.field({ type: MetricsDelta, description: "What the run has cost since the last report." }),
+    metrics: t.field({
+      type: MetricsDelta,
+      description: "What the run has used since its last report; added to the job's metrics.",
+    }),
   }),
 });
 
@@ -39,14 +43,15 @@ const FailWorkflowPayload = builder.objectRef<EndedRun>("FailWorkflowPayload").i
       description: "The job: QUEUED for another attempt, or FAILED.",
       resolve: ({ job }, _args, context, info) => withDocuments(context, info, job),
     }),
-    workflowRun: t.field({ type: WorkflowRun, description: "The run, FAILED.", resolve: ({ run }) => run }),
+    workflowRun: t.field({ type: WorkflowRun, description: "The run, now FAILED.", resolve: ({ run }) => run }),
   }),
 });
 
 builder.mutationField("failWorkflow", (t) =>
   t.errorUnionField({
     description:
-      "Ends a run as FAILED. The job is tried again while that is worth it and attempts are left (section 6).",
+      "Ends a run as FAILED. The job is retried after a backoff if the failure is retryable and attempts are left " +
+      "(section 6).",
     types: [
       FailWorkflowPayload,
       ...errorTypes<ErrorsOf<typeof failWorkflow>, errors.InvalidInputError>()(
@@ -58,8 +63,8 @@ builder.mutationField("failWorkflow", (t) =>
         errors.TryAgainError,
       ),
     ],
-    union: { description: "What came of failWorkflow." },
-    args: { input: t.arg({ type: FailWorkflowInput, required: true, description: "The run, and why." }) },
+    union: { description: "The result of failWorkflow." },
+    args: { input: t.arg({ type: FailWorkflowInput, required: true, description: "The run, and why it failed." }) },
     resolve: async (_root, { input }, { engine }) => {
       const { metrics, ...rest } = input;
       return orThrow(await failWorkflow(engine, { ...rest, metrics: deltaOf(metrics) }));

@@ -3,32 +3,35 @@ import { type HeartbeatAnswer, heartbeatWorkflows } from "../../runs/heartbeat.t
 import { builder } from "../builder.ts";
 import { WorkflowDirectiveEnum } from "../enums.ts";
 import { ErrorInterface, toPlainError } from "../errors.ts";
-import { batchOfRuns, deltaOf, leaseSeconds, reportId, WHOLE_BATCH } from "../inputs.ts";
+import { deltaOf, distinctRuns, leaseSeconds, reportId, WHOLE_BATCH } from "../inputs.ts";
 import { type ErrorsOf, errorTypes, isPayloadWith } from "../result.ts";
 import { MetricsDelta } from "../types/job-metrics.ts";
 
 const WorkflowHeartbeatInput = builder.inputType("WorkflowHeartbeatInput", {
-  description: "A worker's sign of life for one run.",
+  description: "A report that renews the lease of one run.",
   fields: (t) => ({
-    workflowRunId: t.field({ type: "UUID", required: true, description: "The run." }),
-    leaseToken: t.string({ required: true, description: "The token that the claim gave." }),
+    workflowRunId: t.field({ type: "UUID", required: true, description: "The run's id." }),
+    leaseToken: t.string({ required: true, description: "The lease token from the claim." }),
     reportId: t.field(reportId),
-    metrics: t.field({ type: MetricsDelta, description: "What the run has cost since the last report." }),
+    metrics: t.field({
+      type: MetricsDelta,
+      description: "What the run has used since its last report; added to the job's metrics.",
+    }),
     leaseSeconds: t.int({
       ...leaseSeconds,
-      description: `${leaseSeconds.description} A lease that lasts longer is not shortened: repeat what it was taken for.`,
+      description: `${leaseSeconds.description} A renewal never shortens a lease; pass the same value as in the claim.`,
     }),
   }),
 });
 
 const HeartbeatWorkflowsInput = builder.inputType("HeartbeatWorkflowsInput", {
-  description: "Signs of life for several runs at once.",
+  description: "Heartbeats for several runs.",
   fields: (t) => ({
     heartbeats: t.field({
       type: [WorkflowHeartbeatInput],
       required: true,
-      validate: batchOfRuns(),
-      description: `1 to 100, each for another run. ${WHOLE_BATCH}`,
+      validate: distinctRuns(),
+      description: `1 to 100 heartbeats, each for a different run. ${WHOLE_BATCH}`,
     }),
   }),
 });
@@ -36,17 +39,17 @@ const HeartbeatWorkflowsInput = builder.inputType("HeartbeatWorkflowsInput", {
 const WorkflowHeartbeat = builder.objectRef<HeartbeatAnswer>("WorkflowHeartbeat").implement({
   description: "The answer to one heartbeat.",
   fields: (t) => ({
-    workflowRunId: t.expose("workflowRunId", { type: "UUID", description: "The run." }),
+    workflowRunId: t.expose("workflowRunId", { type: "UUID", description: "The run's id." }),
     directive: t.expose("directive", { type: WorkflowDirectiveEnum, description: "What the worker must do now." }),
     leaseExpiresAt: t.expose("leaseExpiresAt", {
       type: "DateTime",
       nullable: true,
-      description: "When the renewed lease ends; null where there is none any more.",
+      description: "When the renewed lease ends; null if the lease is lost.",
     }),
     error: t.field({
       type: ErrorInterface,
       nullable: true,
-      description: "Why the directive is STOP, or why the metrics were refused.",
+      description: "Why the directive is one of STOP_…, or why the metrics were refused; null if all is well.",
       resolve: ({ error }) => error && toPlainError(error),
     }),
   }),
@@ -55,19 +58,19 @@ const WorkflowHeartbeat = builder.objectRef<HeartbeatAnswer>("WorkflowHeartbeat"
 const HeartbeatWorkflowsPayload = builder
   .objectRef<{ readonly results: HeartbeatAnswer[] }>("HeartbeatWorkflowsPayload")
   .implement({
-    description: "The heartbeats were heard.",
+    description: "Each heartbeat has been processed.",
     isTypeOf: isPayloadWith("results"),
     fields: (t) => ({
       results: t.expose("results", {
         type: [WorkflowHeartbeat],
-        description: "One result for each heartbeat, in order.",
+        description: "One result for each heartbeat, in the same order.",
       }),
     }),
   });
 
 builder.mutationField("heartbeatWorkflows", (t) =>
   t.errorUnionField({
-    description: "Renews leases, adds metrics, and tells each worker whether to go on (section 6).",
+    description: "Renews leases, adds metrics, and tells the worker for each run whether to go on (section 6).",
     types: [
       HeartbeatWorkflowsPayload,
       ...errorTypes<ErrorsOf<typeof heartbeatWorkflows>, errors.InvalidInputError>()(
@@ -75,7 +78,7 @@ builder.mutationField("heartbeatWorkflows", (t) =>
         errors.TryAgainError,
       ),
     ],
-    union: { description: "What came of heartbeatWorkflows." },
+    union: { description: "The result of heartbeatWorkflows." },
     args: { input: t.arg({ type: HeartbeatWorkflowsInput, required: true, description: "The heartbeats." }) },
     resolve: async (_root, { input }, { engine }) => {
       const heartbeats = input.heartbeats.map(({ metrics, ...rest }) => ({ ...rest, metrics: deltaOf(metrics) }));

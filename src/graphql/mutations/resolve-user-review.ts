@@ -11,22 +11,22 @@ const ResolveUserReviewInput = builder.inputType("ResolveUserReviewInput", {
   description: "A person's decision on outputs.",
   fields: (t) => ({
     jobId: t.field({ type: "UUID", required: true, description: "A job that is AWAITING_USER." }),
-    decision: t.field({ type: ReviewDecisionEnum, required: true, description: "What becomes of it." }),
+    decision: t.field({ type: ReviewDecisionEnum, required: true, description: "The decision." }),
     comment: t.string(comment),
   }),
 });
 
 const ResolveUserReviewPayload = builder.objectRef<{ readonly job: Job }>("ResolveUserReviewPayload").implement({
-  description: "The decision stands.",
+  description: "The decision is stored.",
   isTypeOf: isPayloadWith("job"),
-  fields: (t) => ({ job: t.expose("job", { type: AiJob, description: "The job as the decision left it." }) }),
+  fields: (t) => ({ job: t.expose("job", { type: AiJob, description: "The job after the decision." }) }),
 });
 
 builder.mutationField("resolveUserReview", (t) =>
   t.errorUnionField({
     description:
-      "Decides as a person on a job that a verdict sent here: accept it, with issues or without, send it back, or cancel " +
-      "it. Who decided and why is in the event (section 6).",
+      "Records a person's decision on a job that a verdict referred to a person: accept it, with or without issues, send " +
+      "it back, or cancel it. The event says who decided and why (section 6).",
     types: [
       ResolveUserReviewPayload,
       ...errorTypes<ErrorsOf<typeof resolveUserReview>, errors.InvalidInputError>()(
@@ -38,7 +38,7 @@ builder.mutationField("resolveUserReview", (t) =>
         errors.TryAgainError,
       ),
     ],
-    union: { description: "What came of resolveUserReview." },
+    union: { description: "The result of resolveUserReview." },
     args: {
       input: t.arg({ type: ResolveUserReviewInput, required: true, description: "Which job, and the decision." }),
     },

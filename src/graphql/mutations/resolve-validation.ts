@@ -11,21 +11,21 @@ const ResolveValidationInput = builder.inputType("ResolveValidationInput", {
   description: "A verdict on outputs.",
   fields: (t) => ({
     jobId: t.field({ type: "UUID", required: true, description: "A job that is AWAITING_VALIDATION." }),
-    verdict: t.field({ type: ValidationVerdictEnum, required: true, description: "What is said of its outputs." }),
+    verdict: t.field({ type: ValidationVerdictEnum, required: true, description: "The verdict." }),
     comment: t.string(comment),
   }),
 });
 
 const ResolveValidationPayload = builder.objectRef<{ readonly job: Job }>("ResolveValidationPayload").implement({
-  description: "The verdict stands.",
+  description: "The verdict is stored.",
   isTypeOf: isPayloadWith("job"),
-  fields: (t) => ({ job: t.expose("job", { type: AiJob, description: "The job as the verdict left it." }) }),
+  fields: (t) => ({ job: t.expose("job", { type: AiJob, description: "The job after the verdict." }) }),
 });
 
 builder.mutationField("resolveValidation", (t) =>
   t.errorUnionField({
     description:
-      "Gives the verdict on a job whose worker asked for one. Who gave it and why is in the event (section 6).",
+      "Records the verdict on a job whose worker asked for one. The event says who gave it and why (section 6).",
     types: [
       ResolveValidationPayload,
       ...errorTypes<ErrorsOf<typeof resolveValidation>, errors.InvalidInputError>()(
@@ -37,7 +37,7 @@ builder.mutationField("resolveValidation", (t) =>
         errors.TryAgainError,
       ),
     ],
-    union: { description: "What came of resolveValidation." },
+    union: { description: "The result of resolveValidation." },
     args: {
       input: t.arg({ type: ResolveValidationInput, required: true, description: "Which job, and the verdict." }),
     },

@@ -6,21 +6,21 @@ import { type ErrorsOf, errorTypes, isPayloadWith, orThrow } from "../result.ts"
 import { AiJob } from "../types/ai-job.ts";
 
 const RetryAiJobInput = builder.inputType("RetryAiJobInput", {
-  description: "Which job to try again.",
-  fields: (t) => ({ jobId: t.field({ type: "UUID", required: true, description: "The job." }) }),
+  description: "Which job to retry.",
+  fields: (t) => ({ jobId: t.field({ type: "UUID", required: true, description: "The job's id." }) }),
 });
 
 const RetryAiJobPayload = builder.objectRef<{ readonly job: Job }>("RetryAiJobPayload").implement({
-  description: "The job waits for a worker again.",
+  description: "The job is queued again.",
   isTypeOf: isPayloadWith("job"),
-  fields: (t) => ({ job: t.expose("job", { type: AiJob, description: "The job, QUEUED." }) }),
+  fields: (t) => ({ job: t.expose("job", { type: AiJob, description: "The job, now QUEUED." }) }),
 });
 
 builder.mutationField("retryAiJob", (t) =>
   t.errorUnionField({
     description:
-      "Queues a job again that is FAILED or STALLED, to be taken at once. A person may always retry, whatever attempts " +
-      "are left; but a POISONED job never, and none whose tokens have passed its budget (section 6).",
+      "Queues a FAILED or STALLED job again, due at once, even if no attempts are left. A POISONED job and a job over its " +
+      "token budget cannot be retried (section 6).",
     types: [
       RetryAiJobPayload,
       ...errorTypes<ErrorsOf<typeof retryAiJob>>()(
@@ -31,7 +31,7 @@ builder.mutationField("retryAiJob", (t) =>
         errors.TryAgainError,
       ),
     ],
-    union: { description: "What came of retryAiJob." },
+    union: { description: "The result of retryAiJob." },
     args: { input: t.arg({ type: RetryAiJobInput, required: true, description: "Which job." }) },
     resolve: async (_root, { input }, { engine, viewer }) => ({
       job: orThrow(await retryAiJob(engine, viewer.workspaceId, viewer.actor, input.jobId)),

@@ -4,31 +4,31 @@ import * as errors from "../../errors.ts";
 import { builder } from "../builder.ts";
 import { leaseSeconds, workerId } from "../inputs.ts";
 import { type ErrorsOf, errorTypes, isPayloadWith, orThrow } from "../result.ts";
+import { JobPoisoned } from "../types/job-poisoned.ts";
 import { WorkflowClaim } from "../types/workflow-claim.ts";
-import { JobPoisoned } from "./report-security-violation.ts";
 
 const StartWorkflowInput = builder.inputType("StartWorkflowInput", {
-  description: "Which job a worker takes.",
+  description: "Which job a worker claims.",
   fields: (t) => ({
-    jobId: t.field({ type: "UUID", required: true, description: "A job that is QUEUED and due." }),
+    jobId: t.field({ type: "UUID", required: true, description: "The id of a job that is QUEUED and due." }),
     workerId: t.string(workerId),
     leaseSeconds: t.int(leaseSeconds),
   }),
 });
 
 const StartWorkflowPayload = builder.objectRef<Claim>("StartWorkflowPayload").implement({
-  description: "The worker holds the job.",
+  description: "The worker has claimed the job.",
   isTypeOf: isPayloadWith("leaseToken"),
   fields: (t) => ({
-    claim: t.field({ type: WorkflowClaim, description: "The job and the lease.", resolve: (claim) => claim }),
+    claim: t.field({ type: WorkflowClaim, description: "The job, its run and the lease.", resolve: (claim) => claim }),
   }),
 });
 
 builder.mutationField("startWorkflow", (t) =>
   t.errorUnionField({
     description:
-      "Takes one named job. Its inputs are guarded before the token is handed out; a trap commits POISONED and answers " +
-      "JobPoisoned (section 6). Before the job's runAfter the answer is TRY_AGAIN, which names it.",
+      "Claims one named job. Guards check its inputs before it is delivered; a security violation poisons it and answers " +
+      "JobPoisoned (section 6). Before the job's runAfter the answer is TRY_AGAIN, whose message names that time.",
     types: [
       StartWorkflowPayload,
       JobPoisoned,
@@ -43,8 +43,10 @@ builder.mutationField("startWorkflow", (t) =>
         errors.TryAgainError,
       ),
     ],
-    union: { description: "What came of startWorkflow." },
-    args: { input: t.arg({ type: StartWorkflowInput, required: true, description: "Which job, and who takes it." }) },
+    union: { description: "The result of startWorkflow." },
+    args: {
+      input: t.arg({ type: StartWorkflowInput, required: true, description: "Which job, and for which worker." }),
+    },
     resolve: async (_root, { input }, { engine, viewer }) =>
       orThrow(await startWorkflow(engine, viewer.workspaceId, input)),
   }),

@@ -10,84 +10,91 @@ import { type ErrorsOf, errorTypes, isPayloadWith, orThrow } from "../result.ts"
 import { AiJob } from "../types/ai-job.ts";
 
 const SubmitAiJobInput = builder.inputType("SubmitAiJobInput", {
-  description: "A job to be done.",
+  description: "The job to submit.",
   fields: (t) => ({
-    jobKind: t.field({ type: JobKindEnum, required: true, description: "What sort of work it is." }),
+    jobKind: t.field({ type: JobKindEnum, required: true, description: "The kind of work." }),
     protocolId: t.string({
       required: true,
       validate: boundedText(200),
-      description: "The protocol that jobInputs follow; 1 to 200 characters.",
+      description: "The protocol that jobInputs follows; 1 to 200 characters.",
     }),
     profileId: t.string({
       required: true,
       defaultValue: "default",
       validate: boundedText(200),
-      description: "The client's own profile for such jobs; 1 to 200 characters.",
+      description: "A profile name of the client's own, without meaning to the server; 1 to 200 characters.",
     }),
     capabilityProfileId: t.string({
       validate: boundedText(200).nullish(),
-      description: "The capability profile to be judged by; the kind's own where left out (section 8).",
+      description:
+        "The capability profile that must suffice for the job; if left out, the default profile of its kind (section 8).",
     }),
     accessMode: t.field({
       type: AccessModeEnum,
       required: true,
       defaultValue: "ANALYSIS_ONLY",
-      description: "What it may do to entities.",
+      description: "What the job may do to entities outside this server (section 6).",
     }),
     safetyMode: t.field({
       type: SafetyModeEnum,
       required: true,
       defaultValue: "NORMAL",
-      description: "How careful its worker should be.",
+      description: "How careful the worker should be.",
     }),
     modelTier: t.field({
       type: ModelTierEnum,
       required: true,
       defaultValue: "LOCAL",
-      description: "Where its model runs; never changes.",
+      description: "Where the job's model runs; it cannot be changed later.",
     }),
     entityRefs: t.field({
       type: [EntityRefInput],
       required: true,
       defaultValue: [],
       validate: z.array(z.unknown()).max(1000),
-      description: "What it reads or may write; up to 1,000.",
+      description: "The entities that the job reads or may write; up to 1,000.",
     }),
     plannedOperations: t.field({
       type: [PlannedOperationInput],
       required: true,
       defaultValue: [],
       validate: z.array(z.unknown()).max(1000),
-      description: "What it intends to do; up to 1,000.",
+      description: "The operations that the job intends to do; up to 1,000.",
     }),
     jobInputs: t.field({
       type: "JSON",
       validate: boundedJson(DOCUMENT_BYTES),
-      description: "What to work on; up to 4,000,000 bytes. Every text in it is guarded before a worker gets it.",
+      description:
+        "The inputs of the job, up to 4,000,000 bytes of JSON. Guards check every text in them before a worker gets the job.",
     }),
     parentJobId: t.field({
       type: "UUID",
       description:
-        "The job that it is a child of, which has not ended. It gets its parent's traceId, and is poisoned with it; " +
-        `the job at the top of a tree has at most ${MAX_DESCENDANTS.toLocaleString("en")} descendants.`,
+        "The parent job; it must not have ended. The child shares its traceId, and is poisoned with it. " +
+        `The root of a tree has at most ${MAX_DESCENDANTS.toLocaleString("en")} descendants.`,
     }),
-    priority: t.int({ required: true, defaultValue: 0, description: "Higher is taken first." }),
-    runAfter: t.field({ type: "DateTime", description: "Not to be taken before this moment." }),
+    priority: t.int({ required: true, defaultValue: 0, description: "Jobs with a higher priority are claimed first." }),
+    runAfter: t.field({
+      type: "DateTime",
+      description: "The job is not due before this time; if left out, it is due at once.",
+    }),
     maxAttempts: t.int({
       required: true,
       defaultValue: 3,
       validate: z.int().min(1).max(100),
-      description: "How often it may be taken by policy; 1 to 100.",
+      description: "How many attempts the retry policy may make; 1 to 100.",
     }),
     tokenBudget: t.field({
       type: "SafeInt",
       description:
-        "Tokens that it may cost; the report that goes beyond them is recorded, and fails the job (ACE-001).",
+        "The tokens that the job may use; if left out, no limit. A report that exceeds it is recorded and fails the job " +
+        "(ACE-001).",
     }),
     idempotencyKey: t.string({
       validate: boundedText(200).nullish(),
       description:
-        "Makes a repeated submit give the same job back; 1 to 200 characters, per workspace, kept as the job is.",
+        "Makes a repeated submit return the same job instead of a second one; 1 to 200 characters, unique in the workspace " +
+        "for as long as the job exists.",
     }),
   }),
 });
@@ -99,15 +106,17 @@ const SubmitAiJobPayload = builder
     isTypeOf: isPayloadWith("deduplicated"),
     fields: (t) => ({
       job: t.expose("job", { type: AiJob, description: "The job." }),
-      deduplicated: t.exposeBoolean("deduplicated", { description: "An earlier submit with this key made the job." }),
+      deduplicated: t.exposeBoolean("deduplicated", {
+        description: "Whether an earlier submit with this idempotency key created the job.",
+      }),
     }),
   });
 
 builder.mutationField("submitAiJob", (t) =>
   t.errorUnionField({
     description:
-      "Stores a job as QUEUED; or as FAILED where its capability profile does not suffice (section 6). Refused where " +
-      "the parent that it names has ended or is poisoned.",
+      "Stores a job as QUEUED, or as FAILED if its capability profile does not suffice (section 6). Refused if the parent " +
+      "has ended or is poisoned.",
     types: [
       SubmitAiJobPayload,
       ...errorTypes<ErrorsOf<typeof submitAiJob>, errors.InvalidInputError>()(
@@ -122,7 +131,7 @@ builder.mutationField("submitAiJob", (t) =>
         errors.TryAgainError,
       ),
     ],
-    union: { description: "What came of submitAiJob." },
+    union: { description: "The result of submitAiJob." },
     args: { input: t.arg({ type: SubmitAiJobInput, required: true, description: "The job." }) },
     resolve: async (_root, { input }, { engine, viewer }) =>
       orThrow(

@@ -8,54 +8,54 @@ import { JobMetrics } from "../types/job-metrics.ts";
 const AiJobStateCount = builder
   .objectRef<{ readonly state: JobState; readonly count: bigint }>("AiJobStateCount")
   .implement({
-    description: "How many jobs are in a state.",
+    description: "The number of jobs in one state.",
     fields: (t) => ({
       state: t.expose("state", { type: JobStateEnum, description: "The state." }),
-      count: t.expose("count", { type: "SafeInt", description: "How many jobs are in it." }),
+      count: t.expose("count", { type: "SafeInt", description: "The number of jobs in this state." }),
     }),
   });
 
 const AiJobKindCount = builder
   .objectRef<{ readonly jobKind: JobKind; readonly count: bigint }>("AiJobKindCount")
   .implement({
-    description: "How many jobs are of a kind.",
+    description: "The number of jobs of one kind.",
     fields: (t) => ({
       jobKind: t.expose("jobKind", { type: JobKindEnum, description: "The kind." }),
-      count: t.expose("count", { type: "SafeInt", description: "How many jobs are of it." }),
+      count: t.expose("count", { type: "SafeInt", description: "The number of jobs of this kind." }),
     }),
   });
 
 const AiJobStats = builder.objectRef<readonly Totals[]>("AiJobStats").implement({
-  description: "Exact counts and sums over the workspace's jobs, all of one moment.",
+  description: "Exact counts and sums over the workspace's jobs, all from the same moment.",
   fields: (t) => ({
     total: t.field({
       type: "SafeInt",
-      description: "How many jobs match.",
+      description: "The number of jobs that match.",
       resolve: (rows) => rows.reduce((sum, { jobs }) => sum + jobs, 0n),
     }),
     byState: t.field({
       type: [AiJobStateCount],
-      description: "How many in each state; states that no job is in are left out.",
+      description: "The number of jobs in each state; states without jobs are left out.",
       resolve: (rows) => [...countBy(rows, ({ state }) => state)].map(([state, count]) => ({ state, count })),
     }),
     byKind: t.field({
       type: [AiJobKindCount],
-      description: "How many of each kind; kinds that no job is of are left out.",
+      description: "The number of jobs of each kind; kinds without jobs are left out.",
       resolve: (rows) => [...countBy(rows, ({ jobKind }) => jobKind)].map(([jobKind, count]) => ({ jobKind, count })),
     }),
     metrics: t.field({
       type: JobMetrics,
-      description: "What the jobs that match have cost together. A sum beyond 2^53 - 1 is given as 2^53 - 1.",
+      description: "The metrics of the matching jobs, added up. A sum above 2^53 - 1 is given as 2^53 - 1.",
       resolve: (rows) => sumOf(rows.map(({ metrics }) => metrics)),
     }),
   }),
 });
 
 const AiJobStatsFilter = builder.inputType("AiJobStatsFilter", {
-  description: "Which jobs count; every condition that is given must hold.",
+  description: "Selects the jobs to count; every condition that is given must hold.",
   fields: (t) => ({
-    states: t.field({ type: [JobStateEnum], description: "In one of these states." }),
-    kinds: t.field({ type: [JobKindEnum], description: "Of one of these kinds." }),
+    states: t.field({ type: [JobStateEnum], description: "Only jobs in one of these states." }),
+    kinds: t.field({ type: [JobKindEnum], description: "Only jobs of one of these kinds." }),
   }),
 });
 
@@ -63,9 +63,9 @@ builder.queryField("aiJobStats", (t) =>
   t.field({
     type: AiJobStats,
     description:
-      "Exact counts and sums over the workspace's jobs, as they are at this moment. As quick with a million jobs as with " +
-      "a few.",
-    args: { filter: t.arg({ type: AiJobStatsFilter, description: "Which jobs count; all where it is left out." }) },
+      "Exact counts and sums over the workspace's jobs, as of now. The time it takes does not grow with the number of jobs " +
+      "(section 10).",
+    args: { filter: t.arg({ type: AiJobStatsFilter, description: "Which jobs to count; if left out, all." }) },
     resolve: (_root, { filter }, { engine, viewer }) => readTotals(engine.prisma, viewer.workspaceId, filter ?? {}),
   }),
 );
@@ -77,9 +77,9 @@ function countBy<Key>(rows: readonly Totals[], keyOf: (row: Totals) => Key): Rea
 }
 
 function sumOf(all: readonly Metrics[]): Metrics {
-  return forEachMetric((name) => atMost(all.reduce((total, metrics) => total + metrics[name], 0n)));
+  return forEachMetric((name) => capped(all.reduce((total, metrics) => total + metrics[name], 0n)));
 }
 
-function atMost(sum: bigint): bigint {
+function capped(sum: bigint): bigint {
   return sum > MAX_SAFE_METRIC ? MAX_SAFE_METRIC : sum;
 }

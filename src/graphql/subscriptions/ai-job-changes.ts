@@ -4,26 +4,32 @@ import { builder } from "../builder.ts";
 import { namesBelow } from "../connection.ts";
 import type { GraphQLContext } from "../context.ts";
 import { AiJobChangeKindEnum, JobStateEnum } from "../enums.ts";
-import { AiJobFilter } from "../queries/ai-jobs.ts";
-import { FlightRecorderEvent } from "../queries/flight-recorder-events.ts";
 import { AiJob, jobFieldsOf } from "../types/ai-job.ts";
+import { AiJobFilter } from "../types/ai-job-filter.ts";
+import { FlightRecorderEvent } from "../types/flight-recorder-event.ts";
 import { JobMetrics } from "../types/job-metrics.ts";
 import { type Change, type ChangeStream, changesOfJob, changesOfJobs } from "./job-changes.ts";
 
 const AiJobChange = builder.objectRef<Change>("AiJobChange").implement({
-  description: "A job as it was when the subscription began, or a change of it (section 10).",
+  description: "A live payload: a snapshot of a job when the subscription began, or a change of it (section 10).",
   fields: (t) => ({
-    kind: t.expose("kind", { type: AiJobChangeKindEnum, description: "A snapshot or an event." }),
-    cursor: t.expose("cursor", { type: "Cursor", description: "Pass it as `after` to go on from here." }),
+    kind: t.expose("kind", { type: AiJobChangeKindEnum, description: "Whether this is a snapshot or an event." }),
+    cursor: t.expose("cursor", {
+      type: "Cursor",
+      description: "The position in the event log; pass it as `after` to continue from here.",
+    }),
     version: t.exposeInt("version", { description: "The job's version after the change." }),
     state: t.expose("state", { type: JobStateEnum, description: "The job's state after the change." }),
     previousState: t.expose("previousState", {
       type: JobStateEnum,
       nullable: true,
-      description: "The job's state before the change; null for a snapshot and for a job's first event.",
+      description: "The job's state before the change; null for a snapshot and for the job's first event.",
     }),
     metrics: t.expose("metrics", { type: JobMetrics, description: "The job's metrics after the change." }),
-    matchesFilter: t.exposeBoolean("matchesFilter", { description: "False once, when a job leaves the filter." }),
+    matchesFilter: t.exposeBoolean("matchesFilter", {
+      description:
+        "Whether the job matches the filter after the change. False once, for the change with which it stops matching.",
+    }),
     event: t.expose("event", {
       type: FlightRecorderEvent,
       nullable: true,
@@ -31,7 +37,7 @@ const AiJobChange = builder.objectRef<Change>("AiJobChange").implement({
     }),
     job: t.field({
       type: AiJob,
-      description: "The job; it may already be newer than the change.",
+      description: "The job as it is now: it may be newer than the change.",
       resolve: ({ job }) => job(),
     }),
   }),
@@ -40,10 +46,15 @@ const AiJobChange = builder.objectRef<Change>("AiJobChange").implement({
 builder.subscriptionField("aiJobChanged", (t) =>
   t.field({
     type: AiJobChange,
-    description: "One SNAPSHOT (none where `after` is given), then every EVENT of the job.",
+    description:
+      "One SNAPSHOT (none if `after` is given), then every EVENT of the job. An unknown job is NOT_FOUND; an `after` that is " +
+      "too old is CURSOR_EXPIRED (section 10).",
     args: {
-      jobId: t.arg({ type: "UUID", required: true, description: "The job." }),
-      after: t.arg({ type: "Cursor", description: "Go on after this place, instead of beginning with a snapshot." }),
+      jobId: t.arg({ type: "UUID", required: true, description: "The job's id." }),
+      after: t.arg({
+        type: "Cursor",
+        description: "Continue after this position instead of beginning with a snapshot.",
+      }),
     },
     subscribe: async (_root, { jobId, after }, context, info) =>
       changesOfJob(await watch(context, info, after, jobId), jobId),
@@ -55,11 +66,15 @@ builder.subscriptionField("aiJobsChanged", (t) =>
   t.field({
     type: AiJobChange,
     description:
-      "SNAPSHOTs of the newest 100 jobs that match (none where `after` is given), then EVENTs. For longer lists read " +
-      "aiJobs { feedCursor } and pass it.",
+      "SNAPSHOTs of the newest 100 jobs that match (none if `after` is given), then EVENTs of all jobs that match. For " +
+      "longer lists, read aiJobs { feedCursor } and pass it as `after`. An `after` that is too old is CURSOR_EXPIRED " +
+      "(section 10).",
     args: {
-      filter: t.arg({ type: AiJobFilter, description: "Which jobs; all where it is left out." }),
-      after: t.arg({ type: "Cursor", description: "Go on after this place, instead of beginning with snapshots." }),
+      filter: t.arg({ type: AiJobFilter, description: "Which jobs; if left out, all." }),
+      after: t.arg({
+        type: "Cursor",
+        description: "Continue after this position instead of beginning with snapshots.",
+      }),
     },
     subscribe: async (_root, { filter, after }, context, info) =>
       changesOfJobs(await watch(context, info, after), filter ?? {}),
@@ -67,7 +82,12 @@ builder.subscriptionField("aiJobsChanged", (t) =>
   }),
 );
 
-/** What every subscription is about. The right to it is asked for first: who has none learns nothing else. */
+/**
+ * What both subscriptions do first. The permission is checked before anything else, so that a viewer without it cannot
+ * learn from another error whether a job or a cursor exists.
+ * @throws AppError where the viewer may not watch; CursorExpiredError or InvalidInputError where the cursor cannot be
+ *   used.
+ */
 async function watch(
   context: GraphQLContext,
   info: GraphQLResolveInfo,
@@ -77,7 +97,7 @@ async function watch(
   const { delivery, feed, mayWatch, viewer } = context;
   const right = await mayWatch(viewer, jobId);
   const cursor = delivery.resumeAfter ?? after;
-  const from = cursor == null ? undefined : await feed.locate(cursor, jobId);
-  const held = cursor == null ? [] : (decodeCursor(cursor)?.deliveredAhead ?? []);
-  return { context, right, fields: jobFieldsOf(namesBelow(info), info), from, deliveredAhead: held };
+  const from = cursor == null ? undefined : await feed.resolveCursor(cursor, jobId);
+  const deliveredAhead = cursor == null ? [] : (decodeCursor(cursor)?.deliveredAhead ?? []);
+  return { context, right, fields: jobFieldsOf(namesBelow(info), info), from, deliveredAhead };
 }

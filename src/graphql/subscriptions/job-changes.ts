@@ -8,11 +8,12 @@ import type { FeedItem, Subscriber } from "../../live/subscriber.ts";
 import { comparePositions, encodeCursor, type LogPosition, MAX_DELIVERED_AHEAD } from "../../log/cursor.ts";
 import type { GraphQLContext } from "../context.ts";
 import type { ReadsById } from "../reads.ts";
-import { onlyOne } from "../types/relations.ts";
+import { referencedRow } from "../types/relations.ts";
 import type { WatchRight } from "./watch-rule.ts";
 
-/** What subscribers are told: snapshots, then what the feed brings, without a seam (section 10). */
+/** What subscribers get: snapshots, then every event that follows, without a gap or a repetition (section 10). */
 
+/** One payload of a subscription. */
 export interface Change {
   readonly kind: "SNAPSHOT" | "EVENT";
   readonly cursor: string;
@@ -22,49 +23,50 @@ export interface Change {
   readonly metrics: JobMetrics;
   readonly matchesFilter: boolean;
   readonly event: Event | null;
-  /** Read when it is asked for. */
+  /** Reads the job; called only if the operation selects it. */
   readonly job: () => Job | Promise<Job>;
 }
 
-/** What a subscription is about, beside its operation's context. */
+/** A subscription, before its stream begins. */
 export interface ChangeStream {
   readonly context: GraphQLContext;
   readonly right: WatchRight;
   /** The columns of a job that its selection needs. */
   readonly fields: readonly JobField[];
-  /** Where it goes on; undefined where it begins with snapshots. */
+  /** The position that it continues from; undefined if it begins with snapshots. */
   readonly from: LogPosition | undefined;
-  /** What was told of jobs beyond there. */
+  /** For jobs that were delivered in a later state than at `from`: the positions of these states. */
   readonly deliveredAhead: readonly LogPosition[];
 }
 
-/** Snapshots that a subscription of many jobs begins with, at most. */
-const SNAPSHOTS = MAX_DELIVERED_AHEAD;
-/** What a snapshot tells by itself. The metrics come with them where the selection has any. */
-const PLACE = ["jobId", "workspaceId", "version", "state", "orderXid", "createdAt"] as const;
-/** Columns that may be megabytes. */
+/** The largest number of snapshots with which a subscription to many jobs begins. */
+const MAX_SNAPSHOTS = MAX_DELIVERED_AHEAD;
+/** The columns that every snapshot needs. The metrics are read too if the selection has any. */
+const SNAPSHOT_FIELDS = ["jobId", "workspaceId", "version", "state", "orderXid", "createdAt"] as const;
+/** Columns that may be megabytes each. */
 const DOCUMENTS: ReadonlySet<JobField> = new Set<JobField>(["jobInputs", "jobOutputs"]);
 
 /**
- * Changes of one job. Subscribed first, the snapshot read second: what commits in between is in the stream, and passed
- * over where the snapshot holds it already.
+ * The changes of one job. It subscribes first and reads the snapshot second, so what commits in between is in the
+ * stream; what the snapshot already contains is skipped. In the other order a change in between would be lost.
+ * @returns an iterator; its `return` ends the subscription.
  * @throws NotFoundError where the viewer's workspace has no such job.
  */
 export async function changesOfJob(watching: ChangeStream, jobId: string): Promise<AsyncIterableIterator<Change>> {
-  const { context, fields, from, deliveredAhead: held } = watching;
+  const { context, fields, from, deliveredAhead } = watching;
   const { feed, reads, viewer } = context;
   const epoch = await feed.epoch();
   const subscriber = await feed.subscribe({ workspaceId: viewer.workspaceId, jobId }, from);
   try {
-    const columns = from ? PLACE : [...new Set([...PLACE, ...fields])];
+    const columns = from ? SNAPSHOT_FIELDS : [...new Set([...SNAPSHOT_FIELDS, ...fields])];
     const [job] = await reads.job({ workspaceId: viewer.workspaceId, id: jobId }, columns);
     if (!job) throw new NotFoundError("job");
     if (!from) subscriber.skipTo(job);
-    for (const place of held) if (place.jobId === jobId) subscriber.skipTo(place);
+    for (const position of deliveredAhead) if (position.jobId === jobId) subscriber.skipTo(position);
     const snapshots = from ? [] : [snapshot(encodeCursor(epoch, job), job, () => job)];
     return stream(
       watching,
-      (place) => encodeCursor(epoch, place),
+      (position) => encodeCursor(epoch, position),
       subscriber,
       snapshots,
       () => true,
@@ -75,38 +77,47 @@ export async function changesOfJob(watching: ChangeStream, jobId: string): Promi
   }
 }
 
-/** Changes of every job that matches, and, once, of one that matches no more. */
+/**
+ * The changes of every job that matches the filter, including the one change with which a job stops matching.
+ * @returns an iterator; its `return` ends the subscription.
+ */
 export async function changesOfJobs(watching: ChangeStream, filter: JobFilter): Promise<AsyncIterableIterator<Change>> {
   const { context, from } = watching;
   const { feed, viewer } = context;
   const epoch = await feed.epoch();
-  /** The last version of a job that has been told already, though it be beyond the place where the stream begins. */
-  const told = new Map(watching.deliveredAhead.map(({ jobId, version }) => [jobId, version]));
+  /**
+   * By job, the last version that was delivered as a snapshot, which may lie beyond the position where the stream
+   * begins.
+   */
+  const deliveredVersions = new Map(watching.deliveredAhead.map(({ jobId, version }) => [jobId, version]));
   const matches = matcherOf(filter);
   const matchesNow = ({ job, event }: FeedItem) => matches(job, event.state);
   const matchedBefore = ({ job, event: { previousState } }: FeedItem) =>
     previousState !== null && matches(job, previousState);
   const wants = (item: FeedItem) =>
-    (matchesNow(item) || matchedBefore(item)) && item.event.version > (told.get(item.event.jobId) ?? 0);
-  const subscriber = await feed.subscribe({ workspaceId: viewer.workspaceId, wants }, from);
+    (matchesNow(item) || matchedBefore(item)) && item.event.version > (deliveredVersions.get(item.event.jobId) ?? 0);
+  const subscriber = await feed.subscribe({ workspaceId: viewer.workspaceId, matches: wants }, from);
   try {
-    // What is below the horizon has committed, so the list that is read now holds it: the live stream may be a little
-    // behind, and whoever goes on from a snapshot must not be told again what it held.
+    // Everything below the watermark has committed, so the list that is read next contains it. The feed may be a little
+    // behind the watermark: without skipping, it would deliver events whose result a snapshot has already shown.
     if (!from) subscriber.skipTo(await feed.watermark());
-    const jobs = from ? [] : await listed(watching, filter);
-    for (const { jobId, version } of jobs) told.set(jobId, version);
-    // Every snapshot carries the place where the stream begins, and what up to it was told of beyond: whoever goes on
-    // from any of them misses no event, and is told none again.
+    const jobs = from ? [] : await listSnapshots(watching, filter);
+    for (const { jobId, version } of jobs) deliveredVersions.set(jobId, version);
+    // The cursor of a snapshot is the position where the stream begins, and the versions beyond that position that have
+    // been delivered up to this snapshot. A client that continues from any snapshot misses no event and gets none
+    // twice.
     const start = subscriber.position;
-    let ahead = [...watching.deliveredAhead];
+    let deliveredAhead = [...watching.deliveredAhead];
     const snapshots = jobs.map((job) => {
       const { orderXid, jobId, version } = job;
-      if (comparePositions(job, start) > 0) ahead.push({ orderXid, jobId, version });
-      return snapshot(encodeCursor(epoch, start, ahead), job, () => ofSnapshot(watching, job));
+      if (comparePositions(job, start) > 0) deliveredAhead.push({ orderXid, jobId, version });
+      return snapshot(encodeCursor(epoch, start, deliveredAhead), job, () => jobOfSnapshot(watching, job));
     });
-    const cursorAt = (place: LogPosition) => {
-      if (ahead.length > 0) ahead = ahead.filter((other) => comparePositions(other, place) > 0);
-      return encodeCursor(epoch, place, ahead);
+    const cursorAt = (position: LogPosition) => {
+      if (deliveredAhead.length > 0) {
+        deliveredAhead = deliveredAhead.filter((other) => comparePositions(other, position) > 0);
+      }
+      return encodeCursor(epoch, position, deliveredAhead);
     };
     return stream(watching, cursorAt, subscriber, snapshots, matchesNow);
   } catch (error) {
@@ -116,40 +127,41 @@ export async function changesOfJobs(watching: ChangeStream, filter: JobFilter): 
 }
 
 /**
- * The snapshots, then what the subscriber gets. Its client may go while it waits for an event: a generator would hear
- * of that only when its wait is over, so this is none.
+ * The iterator over the snapshots, then over the subscriber's events. It is not a generator because a client may
+ * disconnect while the iterator waits for an event: `return` of a generator takes effect only when the wait is over,
+ * and on a quiet workspace the subscriber would stay registered for as long as no event comes.
  */
 function stream(
   { context, right, fields }: ChangeStream,
-  cursorAt: (place: LogPosition) => string,
+  cursorAt: (position: LogPosition) => string,
   subscriber: Subscriber,
   snapshots: Change[],
   matches: (item: FeedItem) => boolean,
 ): AsyncIterableIterator<Change> {
   const { delivery, feed, sharedReads } = context;
-  const stopWaiting = right.onEnd((reason) => subscriber.end(reason));
+  const removeCallback = right.onEnd((reason) => subscriber.end(reason));
   const leave = () => {
-    stopWaiting();
+    removeCallback();
     subscriber.end();
   };
   const next = async (): Promise<IteratorResult<Change, undefined>> => {
-    const first = subscriber.ended ? undefined : snapshots.shift();
-    if (first) {
-      // Only the last one leaves nothing behind for whoever goes on from it.
-      if (snapshots.length === 0) delivery.cursor = first.cursor;
-      return { value: first, done: false };
+    const nextSnapshot = subscriber.hasEnded ? undefined : snapshots.shift();
+    if (nextSnapshot) {
+      // A client that continues from an earlier snapshot would not get the remaining ones.
+      if (snapshots.length === 0) delivery.cursor = nextSnapshot.cursor;
+      return { value: nextSnapshot, done: false };
     }
     const { value: item } = await subscriber.next();
     if (!item) {
       leave();
-      delivery.interrupted = feed.closed;
+      delivery.interrupted = feed.isClosed;
       if (snapshots.length === 0) delivery.cursor = cursorAt(subscriber.position);
       return { value: undefined, done: true };
     }
     const cursor = cursorAt(item.event);
     delivery.cursor = cursor;
     context.reads = sharedReads.of(item.batch);
-    return { value: change(cursor, item, matches(item), () => ofEvent(context, fields, item)), done: false };
+    return { value: change(cursor, item, matches(item), () => jobOfEvent(context, fields, item)), done: false };
   };
   return {
     next: () =>
@@ -167,20 +179,25 @@ function stream(
   };
 }
 
-/** The newest jobs that match. Documents of a hundred jobs are not kept for a client that may not read: they come later. */
-function listed({ context, fields }: ChangeStream, filter: JobFilter): Promise<readonly Job[]> {
+/**
+ * The newest jobs that match, without their documents. Those are read one by one as the snapshots are sent: the
+ * documents of 100 jobs could be hundreds of megabytes, kept in memory for as long as a slow client does not read.
+ */
+function listSnapshots({ context, fields }: ChangeStream, filter: JobFilter): Promise<readonly Job[]> {
   const { lists, viewer } = context;
-  const columns = [...new Set([...PLACE, ...fields])].filter((field) => !DOCUMENTS.has(field));
-  const slice = { limit: SNAPSHOTS, fromEnd: false };
+  const columns = [...new Set([...SNAPSHOT_FIELDS, ...fields])].filter((field) => !DOCUMENTS.has(field));
+  const slice = { limit: MAX_SNAPSHOTS, fromEnd: false };
   return lists.jobs({ workspaceId: viewer.workspaceId, filter, slice, fields: columns });
 }
 
-function ofSnapshot({ context, fields }: ChangeStream, job: Job): Job | Promise<Job> {
+function jobOfSnapshot({ context, fields }: ChangeStream, job: Job): Job | Promise<Job> {
   return hasDocuments(fields) ? readJob(context.reads, fields, job) : job;
 }
 
-/** Jobs of one batch are read together, but for documents: those are read one by one, as they are sent. */
-function ofEvent({ sharedReads }: GraphQLContext, fields: readonly JobField[], item: FeedItem): Promise<Job> {
+/**
+ * The job of an event. All jobs of its batch are read together, unless documents are selected: they may be too large.
+ */
+function jobOfEvent({ sharedReads }: GraphQLContext, fields: readonly JobField[], item: FeedItem): Promise<Job> {
   if (!hasDocuments(fields)) sharedReads.readAhead(item.batch, fields);
   return readJob(sharedReads.of(item.batch), fields, item.event);
 }
@@ -194,7 +211,7 @@ async function readJob(
   fields: readonly JobField[],
   { workspaceId, jobId: id }: Pick<Job, "workspaceId" | "jobId">,
 ): Promise<Job> {
-  return onlyOne(await reads.job({ workspaceId, id }, fields));
+  return referencedRow(await reads.job({ workspaceId, id }, fields));
 }
 
 function snapshot(cursor: string, row: Job, job: Change["job"]): Change {

@@ -1,20 +1,22 @@
 import type { AppError } from "../../errors.ts";
 import type { Viewer } from "../viewer.ts";
 
-/** A right that was granted, and that may end while the subscription goes on. */
+/** A right to watch that was granted, and that may end while the subscription is open. */
 export interface WatchRight {
   /**
-   * Calls back when the right, or the token that proved it, has ended; at once where it has ended already.
-   * @returns what ends the waiting.
+   * Registers a callback for the end of the right or of the token that proved it. It is called at once if that has
+   * ended.
+   * @returns a function that removes the callback.
    */
-  onEnd(tell: (reason: AppError) => void): () => void;
+  onEnd(callback: (reason: AppError) => void): () => void;
 }
 
 /**
- * Decides, at subscribe, whether somebody may watch a job, or all jobs of the workspace.
- * @throws AppError where they may not; a promise may reject with it.
+ * Decides, when a subscription begins, whether a viewer may watch a job, or (`jobId` undefined) all jobs of the
+ * workspace.
+ * @throws AppError where the viewer may not; a promise may be rejected with it.
  */
 export type WatchPermission = (viewer: Viewer, jobId: string | undefined) => WatchRight | Promise<WatchRight>;
 
-/** Until identities exist (section 11). */
+/** Everybody may watch everything, as long as there are no identities (section 11). */
 export const anyoneMayWatch: WatchPermission = () => ({ onEnd: () => () => undefined });

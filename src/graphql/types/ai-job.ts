@@ -18,22 +18,25 @@ import { toNode } from "../reads.ts";
 import { JobMetrics } from "./job-metrics.ts";
 
 const EntityRef = builder.objectRef<ReturnType<typeof entityRefsOf>[number]>("EntityRef").implement({
-  description: "Something outside this server that a job reads or writes (section 3).",
+  description: "An entity outside this server that a job reads or writes (section 3).",
   fields: (t) => ({
-    entityKind: t.exposeString("entityKind", { description: "What sort of thing, such as `document`." }),
-    entityId: t.exposeString("entityId", { description: "Which one, in the words of the system that has it." }),
-    selector: t.exposeString("selector", { nullable: true, description: "Which part of it; all of it where null." }),
+    entityKind: t.exposeString("entityKind", { description: "The kind of entity, such as `document`." }),
+    entityId: t.exposeString("entityId", { description: "The entity's id in the system that owns it." }),
+    selector: t.exposeString("selector", {
+      nullable: true,
+      description: "The part of the entity; null for the whole entity.",
+    }),
   }),
 });
 
 const PlannedOperation = builder
   .objectRef<ReturnType<typeof plannedOperationsOf>[number]>("PlannedOperation")
   .implement({
-    description: "What a job intends to do (section 3).",
+    description: "An operation that a job intends to do (section 3).",
     fields: (t) => ({
-      opType: t.expose("opType", { type: OperationTypeEnum, description: "What is done to the target." }),
-      target: t.expose("target", { type: EntityRef, description: "What it is done to." }),
-      description: t.exposeString("description", { nullable: true, description: "For people." }),
+      opType: t.expose("opType", { type: OperationTypeEnum, description: "What the operation does to its target." }),
+      target: t.expose("target", { type: EntityRef, description: "The entity that the operation is about." }),
+      description: t.exposeString("description", { nullable: true, description: "An explanation for human readers." }),
     }),
   });
 
@@ -44,80 +47,100 @@ export const AiJob = builder.node(builder.objectRef<Job>("AiJob"), {
   description:
     "A durable, capability-scoped unit of AI work with a stable id; it outlives every attempt to run it (section 3).",
   fields: (t) => ({
-    jobId: t.expose("jobId", { type: "UUID", description: "The job's own id: a UUIDv7, so ids sort by age." }),
+    jobId: t.expose("jobId", { type: "UUID", description: "The job's id: a UUIDv7, so ids sort by age." }),
     workspaceId: t.expose("workspaceId", { type: "UUID", description: "The workspace that the job belongs to." }),
-    traceId: t.expose("traceId", { type: "UUID", description: "Groups the job with everything that it led to." }),
+    traceId: t.expose("traceId", { type: "UUID", description: "The id shared by all jobs of the job's tree." }),
     workflowRunId: t.expose("workflowRunId", {
       type: "UUID",
       nullable: true,
-      description: "The latest run; null until the first.",
+      description: "The id of the latest run; null before the first.",
     }),
-    jobKind: t.expose("jobKind", { type: JobKindEnum, description: "What sort of work it is." }),
-    state: t.expose("state", { type: JobStateEnum, description: "Where it stands (section 4)." }),
+    jobKind: t.expose("jobKind", { type: JobKindEnum, description: "The kind of work." }),
+    state: t.expose("state", { type: JobStateEnum, description: "The state of the job (section 4)." }),
     statusReason: t.exposeString("statusReason", {
-      description: "Why it stands there, machine-readable, such as `poisoned: prompt_injection`; never empty.",
+      description:
+        "Why the job is in this state; machine-readable, such as `poisoned: prompt_injection`, and never empty.",
     }),
-    errorMessage: t.exposeString("errorMessage", { nullable: true, description: "For people: what went wrong." }),
-    protocolId: t.exposeString("protocolId", { description: "The protocol that the job's inputs follow." }),
-    profileId: t.exposeString("profileId", { description: "The client's own profile for such jobs." }),
+    errorMessage: t.exposeString("errorMessage", {
+      nullable: true,
+      description: "What went wrong, for human readers; null if nothing did.",
+    }),
+    protocolId: t.exposeString("protocolId", { description: "The protocol that jobInputs follows." }),
+    profileId: t.exposeString("profileId", {
+      description: "A profile name of the client's own, without meaning to the server.",
+    }),
     capabilityProfileId: t.exposeString("capabilityProfileId", {
-      description: "The capability profile that the server judges it by (section 8).",
+      description: "The capability profile that must suffice for the job (section 8).",
     }),
-    accessMode: t.expose("accessMode", { type: AccessModeEnum, description: "What it may do to entities." }),
-    safetyMode: t.expose("safetyMode", { type: SafetyModeEnum, description: "How careful its worker should be." }),
-    modelTier: t.expose("modelTier", { type: ModelTierEnum, description: "Where its model runs; never changes." }),
+    accessMode: t.expose("accessMode", {
+      type: AccessModeEnum,
+      description: "What the job may do to entities outside this server (section 6).",
+    }),
+    safetyMode: t.expose("safetyMode", { type: SafetyModeEnum, description: "How careful the worker should be." }),
+    modelTier: t.expose("modelTier", {
+      type: ModelTierEnum,
+      description: "Where the job's model runs; it never changes.",
+    }),
     entityRefs: t.field({
       type: [EntityRef],
-      description: "What it reads or may write.",
+      description: "The entities that the job reads or may write.",
       resolve: (job) => [...entityRefsOf(job)],
     }),
     plannedOperations: t.field({
       type: [PlannedOperation],
-      description: "What it intends to do.",
+      description: "The operations that the job intends to do.",
       resolve: (job) => [...plannedOperationsOf(job)],
     }),
     metrics: t.field({
       type: JobMetrics,
-      description: "What it has cost so far [HSK-JOB-101].",
+      description: "What the job has used so far [HSK-JOB-101] (section 3).",
       resolve: (job) => job,
     }),
-    jobInputs: t.expose("jobInputs", { type: "JSON", nullable: true, description: "What it was submitted with." }),
+    jobInputs: t.expose("jobInputs", { type: "JSON", nullable: true, description: "The inputs from the submit." }),
     jobOutputs: t.expose("jobOutputs", {
       type: "JSON",
       nullable: true,
-      description: "What came of it; null but in AWAITING_VALIDATION, AWAITING_USER, COMPLETED, COMPLETED_WITH_ISSUES.",
+      description:
+        "The outputs from the worker; null except in AWAITING_VALIDATION, AWAITING_USER, COMPLETED, COMPLETED_WITH_ISSUES.",
     }),
-    issues: t.exposeStringList("issues", { description: "What its worker noted on completing it." }),
-    priority: t.exposeInt("priority", { description: "Higher is taken first." }),
+    issues: t.exposeStringList("issues", { description: "The issues that the worker reported with the outputs." }),
+    priority: t.exposeInt("priority", { description: "Jobs with a higher priority are claimed first." }),
     runAfter: t.expose("runAfter", {
       type: "DateTime",
       nullable: true,
-      description: "Not to be taken before this moment; null where it may be taken at once.",
+      description: "The job is not due before this time; null if it is due at once.",
     }),
-    attempt: t.exposeInt("attempt", { description: "How often it was taken; 0 until the first run." }),
-    maxAttempts: t.exposeInt("maxAttempts", { description: "How often it may be taken by policy." }),
+    attempt: t.exposeInt("attempt", {
+      description: "How often the job has been claimed or started; 0 before the first run.",
+    }),
+    maxAttempts: t.exposeInt("maxAttempts", { description: "How many attempts the retry policy may make." }),
     tokenBudget: t.expose("tokenBudget", {
       type: "SafeInt",
       nullable: true,
-      description: "The tokens that it may cost; null where there is no limit.",
+      description: "The tokens that the job may use; null if there is no limit.",
     }),
-    idempotencyKey: t.exposeString("idempotencyKey", { nullable: true, description: "The key of its submit." }),
-    version: t.exposeInt("version", { description: "Raised by one with every change; each version has one event." }),
-    createdAt: t.expose("createdAt", { type: "DateTime", description: "When it was submitted." }),
-    updatedAt: t.expose("updatedAt", { type: "DateTime", description: "When it last changed." }),
+    idempotencyKey: t.exposeString("idempotencyKey", {
+      nullable: true,
+      description: "The idempotency key from the submit; null if there was none.",
+    }),
+    version: t.exposeInt("version", {
+      description: "The number of the job's latest change, from 1; each version has one event.",
+    }),
+    createdAt: t.expose("createdAt", { type: "DateTime", description: "When the job was submitted." }),
+    updatedAt: t.expose("updatedAt", { type: "DateTime", description: "When the job last changed." }),
     completedAt: t.expose("completedAt", {
       type: "DateTime",
       nullable: true,
-      description: "When it reached a state that nothing leaves.",
+      description: "When the job entered a terminal state; null until then.",
     }),
   }),
 });
 
-/** The columns that a field of AiJob is made of, where they are not the one of its own name. */
-const MADE_OF: ReadonlyMap<string, readonly JobField[]> = new Map<string, readonly JobField[]>([
+/** The columns that a field of AiJob is resolved from, if they are not the one column of the same name. */
+const SOURCE_COLUMNS: ReadonlyMap<string, readonly JobField[]> = new Map<string, readonly JobField[]>([
   ["id", ["jobId"]],
   ["metrics", METRIC_NAMES],
-  // What belongs to a job is found by an id, in the job's workspace.
+  // Fields that lead to other types: they need the id to look up and the job's workspace.
   ["parentJob", ["workspaceId", "parentJobId"]],
   ["workflowRun", ["workspaceId", "workflowRunId"]],
   ["workflowRuns", ["workspaceId", "jobId"]],
@@ -125,27 +148,28 @@ const MADE_OF: ReadonlyMap<string, readonly JobField[]> = new Map<string, readon
 ]);
 
 /**
- * The columns of a job that fields of these names need, its place in a list included. A field of which nobody has said
- * what it is made of gets every column: it is slow then, and right.
- * @param names of fields, of AiJob or of any other type.
+ * The columns of a job that the selected fields need, and those of its position in a list. If one of the fields is
+ * missing from `SOURCE_COLUMNS`, the result is all columns: slow, but correct.
+ * @param names the names of all selected fields, of AiJob and of any other type (`namesBelow`).
+ * @returns columns in the order of `JOB_FIELDS`; the same array for the same set of names.
  */
 export function jobFieldsOf(names: ReadonlySet<string>, info: GraphQLResolveInfo): readonly JobField[] {
-  const fields = JOB_FIELDS_OF.get(names) ?? madeOf(names, info);
-  JOB_FIELDS_OF.set(names, fields);
+  const fields = FIELDS_BY_NAMES.get(names) ?? sourceColumns(names, info);
+  FIELDS_BY_NAMES.set(names, fields);
   return fields;
 }
 
-/** What was told before: the names below a field are one object for as long as its document is kept. */
-const JOB_FIELDS_OF = new WeakMap<ReadonlySet<string>, readonly JobField[]>();
+/** A cache. `namesBelow` returns the same set for the same field of a document, so the set itself is the key. */
+const FIELDS_BY_NAMES = new WeakMap<ReadonlySet<string>, readonly JobField[]>();
 
-function madeOf(names: ReadonlySet<string>, { schema }: GraphQLResolveInfo): readonly JobField[] {
+function sourceColumns(names: ReadonlySet<string>, { schema }: GraphQLResolveInfo): readonly JobField[] {
   const type = schema.getType("AiJob");
-  const ofJob = isObjectType(type) ? type.getFields() : {};
+  const jobFields = isObjectType(type) ? type.getFields() : {};
   const needed = new Set<JobField>(["jobId", "createdAt"]);
   for (const name of names) {
-    const fields = isJobField(name) ? [name] : MADE_OF.get(name);
-    if (!fields && Object.hasOwn(ofJob, name)) return JOB_FIELDS;
-    for (const field of fields ?? []) needed.add(field);
+    const columns = isJobField(name) ? [name] : SOURCE_COLUMNS.get(name);
+    if (!columns && Object.hasOwn(jobFields, name)) return JOB_FIELDS;
+    for (const column of columns ?? []) needed.add(column);
   }
   return JOB_FIELDS.filter((field) => needed.has(field));
 }

@@ -1,24 +1,32 @@
 import type { GraphQLResolveInfo } from "graphql";
+import { z } from "zod";
 import type { ScopedId } from "../../db/batched-read.ts";
-import type { AiJob as Job } from "../../db/generated/client/client.ts";
+import type {
+  FlightRecorderEvent as Event,
+  AiJob as Job,
+  WorkflowRun as Run,
+} from "../../db/generated/client/client.ts";
 import { type DocumentField, isDocumentField, type JobSummary } from "../../db/job-columns.ts";
-import { builder } from "../builder.ts";
-import { namesBelow } from "../connection.ts";
+import type { Slice } from "../../db/slice.ts";
+import { builder, pageComplexity } from "../builder.ts";
+import { type ConnectionArgs, type KeyCodec, namesBelow, type Page, toPage, toSlice } from "../connection.ts";
 import type { GraphQLContext } from "../context.ts";
 import { AiJob, jobFieldsOf } from "./ai-job.ts";
-import { NodeExecution, WorkflowRun } from "./workflow-run.ts";
+import { FlightRecorderEvent } from "./flight-recorder-event.ts";
+import { NodeExecution } from "./node-execution.ts";
+import { WorkflowRun } from "./workflow-run.ts";
 
 /**
- * What leads from one type to another: read in one statement for all rows of an answer, with only the columns that are
- * asked for, and in the workspace of the row that it leads from. A worker that serves every workspace is told of jobs of
- * several of them, so the viewer's would be wrong.
+ * The fields that lead from one type to another. Each is read in one statement for all rows of an answer, with only the
+ * columns that the operation selects, and in the workspace of the row that it starts from. The viewer's workspace would
+ * be wrong: a worker that serves every workspace gets jobs of several of them in one answer.
  */
 
 builder.objectField(AiJob, "parentJob", (t) =>
   t.field({
     type: AiJob,
     nullable: true,
-    description: "The job that this one is a child of.",
+    description: "The job's parent; null for the root of a tree.",
     resolve: ({ workspaceId, parentJobId }, _args, context, info) =>
       parentJobId ? loadJob(context, info, { workspaceId, id: parentJobId }) : null,
   }),
@@ -28,16 +36,40 @@ builder.objectField(AiJob, "workflowRun", (t) =>
   t.field({
     type: WorkflowRun,
     nullable: true,
-    description: "The latest run; null until the first.",
+    description: "The job's latest run; null before the first.",
     resolve: async ({ workspaceId, workflowRunId }, _args, { reads }) =>
-      workflowRunId ? onlyOne(await reads.run({ workspaceId, id: workflowRunId })) : null,
+      workflowRunId ? referencedRow(await reads.run({ workspaceId, id: workflowRunId })) : null,
+  }),
+);
+
+const integerKey = z.tuple([z.int32()]).transform(([value]) => value);
+const byAttempt: KeyCodec<Run, number> = { keyOf: ({ attempt }) => [attempt], schema: integerKey };
+const byVersion: KeyCodec<Event, number> = { keyOf: ({ version }) => [version], schema: integerKey };
+
+builder.objectField(AiJob, "workflowRuns", (t) =>
+  t.connection({
+    type: WorkflowRun,
+    description: "All runs of the job, in the order of their attempts.",
+    complexity: pageComplexity,
+    resolve: ({ workspaceId, jobId: id }, args, { reads }) =>
+      pageOf(args, byAttempt, (slice) => reads.runsOfJob({ workspaceId, id }, slice)),
+  }),
+);
+
+builder.objectField(AiJob, "events", (t) =>
+  t.connection({
+    type: FlightRecorderEvent,
+    description: "All events of the job, in the order of its versions.",
+    complexity: pageComplexity,
+    resolve: ({ workspaceId, jobId: id }, args, { reads }) =>
+      pageOf(args, byVersion, (slice) => reads.eventsOfJob({ workspaceId, id }, slice)),
   }),
 );
 
 builder.objectField(WorkflowRun, "job", (t) =>
   t.field({
     type: AiJob,
-    description: "The job that it is an attempt at.",
+    description: "The job that the run is an attempt at.",
     resolve: ({ workspaceId, jobId }, _args, context, info) => loadJob(context, info, { workspaceId, id: jobId }),
   }),
 );
@@ -45,7 +77,7 @@ builder.objectField(WorkflowRun, "job", (t) =>
 builder.objectField(WorkflowRun, "nodes", (t) =>
   t.field({
     type: [NodeExecution],
-    description: "Every execution of its steps, in order; at most 1,000.",
+    description: "All executions of the run's steps, in the order in which they started; at most 1,000.",
     resolve: async ({ workspaceId, id }, _args, { reads }, info) => {
       const names = namesBelow(info);
       const withPayloads = names.has("inputPayload") || names.has("outputPayload");
@@ -54,29 +86,33 @@ builder.objectField(WorkflowRun, "nodes", (t) =>
   }),
 );
 
-/** A job that a row names, with the columns that are asked for. */
+/**
+ * Reads a job that another row refers to.
+ * @returns the job with the columns that the operation selects below this field; its other columns are undefined.
+ */
 export async function loadJob({ reads }: GraphQLContext, info: GraphQLResolveInfo, id: ScopedId): Promise<Job> {
-  return onlyOne(await reads.job(id, jobFieldsOf(namesBelow(info), info)));
+  return referencedRow(await reads.job(id, jobFieldsOf(namesBelow(info), info)));
 }
 
 /**
- * A job as a command leaves it, which does not read documents that it does not need: where they are asked for they are
- * read here.
+ * Completes the job that a command returned. Commands do not read documents that they do not need; those that the
+ * operation selects are read here.
+ * @returns the job with every column that the operation selects.
  */
 export async function withDocuments(
   { reads }: GraphQLContext,
   info: GraphQLResolveInfo,
   job: JobSummary & Partial<Pick<Job, DocumentField>>,
 ): Promise<Job> {
-  const unread = jobFieldsOf(namesBelow(info), info).filter(
+  const missing = jobFieldsOf(namesBelow(info), info).filter(
     (field) => isDocumentField(field) && job[field] === undefined,
   );
-  if (unread.length === 0) return { ...NO_DOCUMENTS, ...job };
+  if (missing.length === 0) return { ...NO_DOCUMENTS, ...job };
   const { workspaceId, jobId: id } = job;
-  return { ...NO_DOCUMENTS, ...onlyOne(await reads.job({ workspaceId, id }, unread)), ...job };
+  return { ...NO_DOCUMENTS, ...referencedRow(await reads.job({ workspaceId, id }, missing)), ...job };
 }
 
-/** For those that nobody asks for. */
+/** Fills the columns of documents that the operation does not select, and that are therefore never shown. */
 const NO_DOCUMENTS = {
   jobInputs: null,
   jobOutputs: null,
@@ -84,8 +120,20 @@ const NO_DOCUMENTS = {
   plannedOperations: [],
 } satisfies Pick<Job, DocumentField>;
 
-/** The row of an id that another row refers to: a foreign key sees to it that there is one. */
-export function onlyOne<Row>([row]: readonly Row[]): Row {
-  if (row === undefined) throw new Error("A row refers to one that is not there.");
+/**
+ * The row that another row refers to.
+ * @throws Error where it is missing; a foreign key makes that impossible, so it is a fault of this server.
+ */
+export function referencedRow<Row>([row]: readonly Row[]): Row {
+  if (row === undefined) throw new Error("A row refers to another row that does not exist.");
   return row;
+}
+
+async function pageOf<Row>(
+  args: ConnectionArgs,
+  codec: KeyCodec<Row, number>,
+  read: (slice: Slice<number>) => Promise<readonly Row[]>,
+): Promise<Page<Row>> {
+  const slice = toSlice(args, codec);
+  return toPage(await read(slice), slice, codec);
 }

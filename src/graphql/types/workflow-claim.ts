@@ -4,12 +4,13 @@ import { AiJob } from "./ai-job.ts";
 import { WorkflowRun } from "./workflow-run.ts";
 
 export const WorkflowClaim = builder.objectRef<Claim>("WorkflowClaim").implement({
-  description: "A job that a worker holds.",
+  description: "A job that a worker has claimed: the job, the run and the lease.",
   fields: (t) => ({
-    job: t.expose("job", { type: AiJob, description: "The job, RUNNING." }),
+    job: t.expose("job", { type: AiJob, description: "The job, now RUNNING." }),
     workflowRun: t.field({ type: WorkflowRun, description: "The run to report on.", resolve: ({ run }) => run }),
     leaseToken: t.exposeString("leaseToken", {
-      description: "Proves the lease in every report. Shown here and never again; a secret.",
+      description:
+        "The secret that proves the lease in every report. It is shown here only, and stored as a hash (section 9).",
     }),
     leaseExpiresAt: t.field({
       type: "DateTime",

@@ -4,8 +4,8 @@ import type { Logger } from "pino";
 import { isMasked, maskError } from "../error-format.ts";
 
 /**
- * Every error of every result leaves in one format, whichever stage of the pipeline made it. Where there is no data,
- * the request as a whole was refused or has failed, and its status says so.
+ * Formats every error of every result in the same way, whichever stage of the pipeline raised it. A result without data
+ * means that the whole request was refused or failed, so it also gets an HTTP status.
  */
 export function useErrorFormat(log: Logger): Plugin {
   return {
@@ -18,9 +18,10 @@ export function useErrorFormat(log: Logger): Plugin {
   };
 }
 
-/** The status that Yoga gives the response, unless it has set one. */
+/** Adds the status that Yoga gives the response, unless the error already has one. */
 function withStatus(error: GraphQLError): GraphQLError {
-  // `spec`: 400 where the client reads application/graphql-response+json, and 200 where it reads application/json.
+  // `spec`: as the GraphQL over HTTP specification asks, 400 for a client that accepts
+  // application/graphql-response+json, and 200 for one that accepts application/json.
   const http = isMasked(error) ? { status: 500 } : { spec: true, status: 400 };
   return new GraphQLError(error.message, {
     nodes: error.nodes ?? null,

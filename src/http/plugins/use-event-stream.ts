@@ -1,16 +1,19 @@
 import type { ExecutionResult } from "graphql";
 import { type FetchAPI, isAsyncIterable, type Plugin } from "graphql-yoga";
 import type { Delivery } from "../../graphql/context.ts";
-import { type EventStream, OperationStream, resultsOf } from "../sse/event-stream.ts";
+import { type EventStream, OperationStream, toResultIterator } from "../sse/event-stream.ts";
 
-/** Where each request's subscription stands: between its resolvers and the stream that its client reads. */
+/**
+ * For each HTTP request, how far its subscription has got. Resolvers write it, and the stream that the client reads
+ * takes its event ids from it.
+ */
 export class Deliveries {
   readonly #byRequest = new WeakMap<Request, Delivery>();
 
   of(request: Request): Delivery {
-    const known = this.#byRequest.get(request);
-    if (known) return known;
-    // What a browser's EventSource sends when it connects again.
+    const existing = this.#byRequest.get(request);
+    if (existing) return existing;
+    // A browser's EventSource sends the id of the last event when it reconnects.
     const resumeAfter = request.headers.get("last-event-id");
     const delivery: Delivery = resumeAfter ? { resumeAfter } : {};
     this.#byRequest.set(request, delivery);
@@ -23,42 +26,50 @@ const HEADERS = {
   "content-type": EVENT_STREAM,
   "cache-control": "no-cache",
   connection: "keep-alive",
-  // For proxies that would hold a response back to fill their buffers.
+  // Tells nginx not to buffer: otherwise events would arrive only when its buffer is full.
   "x-accel-buffering": "no",
 };
 
-/** Server-sent events with ids, in the place of Yoga's own, which have none. */
+/**
+ * Sends results as server-sent events with ids, so that a browser can resume after a break. Replaces Yoga's own event
+ * stream, whose events have no ids.
+ */
 export function useEventStream(deliveries: Deliveries, keepAliveMs: number): Plugin {
   return {
     onResultProcess({ request, result, resultProcessor, setResultProcessor }) {
-      // Where Yoga found no way to answer, there is none.
+      // Without a result processor, Yoga answers 406: the client accepts none of the formats.
       if (!resultProcessor || Array.isArray(result)) return;
       if (!isAsyncIterable(result) && !readsOnlyEvents(request)) return;
       const status = isAsyncIterable(result) ? 200 : statusOf(result);
       setResultProcessor((_result, fetchAPI) => {
-        const of = { results: resultsOf(result), delivery: deliveries.of(request) };
-        return eventsResponse(new OperationStream(of, keepAliveMs), status, request, fetchAPI);
+        const operation = { results: toResultIterator(result), delivery: deliveries.of(request) };
+        return eventsResponse(new OperationStream(operation, keepAliveMs), status, request, fetchAPI);
       }, EVENT_STREAM);
     },
   };
 }
 
+/** Whether the request accepts text/event-stream and nothing else. */
 export function readsOnlyEvents({ headers }: Request): boolean {
   const types = (headers.get("accept") ?? "*/*").toLowerCase().split(",");
   return types.every((type) => type.split(";")[0]?.trim() === EVENT_STREAM);
 }
 
-/** @param gone is called when the client has gone. */
+/**
+ * Makes the HTTP response of an event stream, and ends the stream when the client disconnects.
+ * @param onClientGone called when the client has disconnected.
+ */
 export function eventsResponse(
   stream: EventStream,
   status: number,
   { signal }: Request,
   { Response, ReadableStream }: FetchAPI,
-  gone: () => void = () => undefined,
+  onClientGone: () => void = () => undefined,
 ): Response {
-  // Where it has gone by now nobody reads the response, and so nobody would end the stream.
+  // If the client has gone before the response is read, the stream is never pulled or cancelled: without this, its
+  // operations would never end.
   const end = () => {
-    gone();
+    onClientGone();
     void stream.cancel();
   };
   if (signal.aborted) end();
@@ -67,14 +78,15 @@ export function eventsResponse(
 }
 
 /**
- * A refusal is told in the stream (graphql-sse protocol), since a browser tells nobody what else a response says; and
- * since for any other status it never connects again, an error that may pass must not have one.
+ * The HTTP status of a stream with a single result. It is 200 for most errors: the graphql-sse protocol reports them in
+ * the stream, because a browser's EventSource hides the body of any other status from the page. A 4xx that an error
+ * asks for explicitly is kept. A 5xx is not: after it an EventSource never reconnects, although the error may pass.
  */
 function statusOf({ errors }: ExecutionResult): number {
-  const told = errors?.flatMap(({ extensions: { http } }) =>
+  const statuses = errors?.flatMap(({ extensions: { http } }) =>
     hasStatus(http) && http.spec !== true ? [http.status] : [],
   );
-  return Math.max(200, ...(told ?? []).filter((status) => status < 500));
+  return Math.max(200, ...(statuses ?? []).filter((status) => status < 500));
 }
 
 function hasStatus(http: unknown): http is { readonly status: number; readonly spec?: boolean } {

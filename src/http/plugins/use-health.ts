@@ -2,25 +2,26 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Plugin } from "graphql-yoga";
 import type { PrismaClient } from "../../db/generated/client/client.ts";
 import type { Feed } from "../../live/feed.ts";
-import { type Lag, LONGEST_LAG_MS, readLag } from "../../live/lag.ts";
+import { type Lag, MAX_LAG_MS, readLag } from "../../live/lag.ts";
 import type { CommitNotifier, NotifierHealth } from "../../live/notifier.ts";
 import type { MaintenanceHealth, MaintenanceTasks } from "../../maintenance.ts";
 
 const ENDPOINT = "/health";
 /** Milliseconds that the database may take to answer. */
-const PATIENCE_MS = 2000;
+const DATABASE_TIMEOUT_MS = 2000;
 
-/** What there is to look at. */
-export interface Vitals {
+/** The parts of the server that /health reports on. */
+export interface HealthSources {
   readonly prisma: PrismaClient;
   readonly feed: Feed;
   readonly notifier: CommitNotifier;
   readonly maintenance: Pick<MaintenanceTasks, "health">;
 }
 
+/** The JSON of GET /health. */
 interface Health {
   /**
-   * Degraded: everything is served, but live changes come late, or lost leases are found late. Unavailable: the
+   * `degraded`: requests are served, but live changes or the recovery of lost leases may be late. `unavailable`: the
    * database does not answer.
    */
   readonly status: "ok" | "degraded" | "unavailable";
@@ -30,35 +31,36 @@ interface Health {
   readonly signals: NotifierHealth;
 }
 
-/** GET /health: for operators, and for load balancers: 200 where requests can be served, else 503. */
-export function useHealth(vitals: Vitals): Plugin {
+/** Serves GET /health for operators and load balancers: 200 if requests can be served, otherwise 503. */
+export function useHealth(sources: HealthSources): Plugin {
   return {
     async onRequest({ request, url, fetchAPI, endResponse }) {
       if (url.pathname !== ENDPOINT || (request.method !== "GET" && request.method !== "HEAD")) return;
-      const health = await look(vitals);
+      const health = await readHealth(sources);
       const status = health.status === "unavailable" ? 503 : 200;
       endResponse(fetchAPI.Response.json(health, { status, headers: { "cache-control": "no-store" } }));
     },
   };
 }
 
-async function look({ prisma, feed, notifier, maintenance }: Vitals): Promise<Health> {
+async function readHealth({ prisma, feed, notifier, maintenance }: HealthSources): Promise<Health> {
   const startedAt = performance.now();
   const lag = await Promise.race([
     readLag(prisma).catch(() => undefined),
-    sleep(PATIENCE_MS, undefined, { ref: false }),
+    sleep(DATABASE_TIMEOUT_MS, undefined, { ref: false }),
   ]);
   const database = { answers: lag !== undefined, milliseconds: Math.round(performance.now() - startedAt) };
   const { subscribers, lastReadMsAgo } = feed;
-  const { lastMsAgo, isLate: isSweptLate } = maintenance.health;
-  // A read that hangs on its connection holds the feed back as an open transaction does, and nobody sees it there.
-  const isTold = Math.max(lag?.behindMs ?? 0, lastReadMsAgo ?? 0) <= LONGEST_LAG_MS;
-  const isWell = notifier.health.connected && isTold && !isSweptLate;
+  const { lastMsAgo, isLate: isRecoveryLate } = maintenance.health;
+  // Both can make the feed late: an open transaction, which shows in `behindMs`, and a read that hangs on a broken
+  // connection, which shows only in `lastReadMsAgo`.
+  const isFeedCurrent = Math.max(lag?.behindMs ?? 0, lastReadMsAgo ?? 0) <= MAX_LAG_MS;
+  const isHealthy = notifier.health.connected && isFeedCurrent && !isRecoveryLate;
   return {
-    status: lag ? (isWell ? "ok" : "degraded") : "unavailable",
+    status: lag ? (isHealthy ? "ok" : "degraded") : "unavailable",
     database,
     feed: { subscribers, lastReadMsAgo, ...lag },
-    // Public names, older than those in the code: monitors read them.
+    // These names are public, because monitors read them, and so differ from the names in the code.
     sweeps: { lastMsAgo },
     signals: notifier.health,
   };

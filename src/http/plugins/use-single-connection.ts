@@ -3,40 +3,43 @@ import { type ExecutionResult, GraphQLError } from "graphql";
 import { isAsyncIterable, type Plugin } from "graphql-yoga";
 import type { ErrorCode } from "../../errors.ts";
 import { MAX_OPERATIONS, MAX_RESERVATIONS, tooManyOperations } from "../connection-limit.ts";
-import { resultsOf } from "../sse/event-stream.ts";
+import { toResultIterator } from "../sse/event-stream.ts";
 import { SharedStream } from "../sse/shared-stream.ts";
 import { type Deliveries, eventsResponse, readsOnlyEvents } from "./use-event-stream.ts";
 
 const TOKEN = { header: "x-graphql-event-stream-token", parameter: "token" };
-const NO_STREAM = "There is no such stream here: reserve one with PUT.";
-/** Milliseconds that a reservation is kept for a client that does not come. */
-const RESERVED_MS = 30_000;
+const NO_STREAM = "There is no stream with this token. Reserve one with PUT.";
+/** Milliseconds after which a reserved stream that no client has opened is removed. */
+const RESERVATION_MS = 30_000;
 
+/** Settings of the single connection mode; its limits and times are those of GraphQLOptions. */
 export interface SingleConnectionOptions {
+  /** The path of the API. */
   readonly endpoint: string;
   readonly deliveries: Deliveries;
   readonly keepAliveMs: number;
-  /** Aborts when the server stops. */
+  /** Aborted when the server stops. */
   readonly stopping: AbortSignal;
   readonly maxOperations?: number | undefined;
   readonly maxReservations?: number | undefined;
 }
 
 /**
- * The graphql-sse protocol's single connection mode, for browsers over HTTP/1, which open six connections and no more:
- * PUT reserves a stream, which a GET with its token opens; operations are posted with the token, and their results go
- * to the stream; DELETE stops one. A reservation is this process's own: its requests must come to the same server.
+ * The graphql-sse protocol's single connection mode, for browsers over HTTP/1, which open at most six connections to a
+ * server. PUT reserves a stream and returns its token; GET with the token opens the stream; POST with the token runs an
+ * operation, whose results go to the stream; DELETE stops an operation. Streams live in this process, so all requests
+ * with a token must reach the same server.
  *
- * Not by graphql-sse's handler, on which Yoga's plugin for it is built: that keeps every result for a client that does
- * not read, and every reservation for good.
+ * Written here because graphql-sse's own handler, which Yoga's plugin uses, keeps every result in memory for a client
+ * that does not read, and keeps reservations forever.
  */
 export function useSingleConnection(options: SingleConnectionOptions): Plugin {
   const { endpoint, deliveries, keepAliveMs, stopping } = options;
   const { maxOperations = MAX_OPERATIONS, maxReservations = MAX_RESERVATIONS } = options;
   const streams = new Map<string, SharedStream>();
-  /** The stream that a request names, and the operation that it announced there. */
-  const addressed = new WeakMap<Request, SharedStream>();
-  const announced = new WeakMap<Request, string>();
+  /** For a POST with a token: its stream, and the id of the operation that it registered there. */
+  const streamByRequest = new WeakMap<Request, SharedStream>();
+  const operationIdByRequest = new WeakMap<Request, string>();
   let reservations = 0;
 
   const reserve = () => {
@@ -48,7 +51,7 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
       if (stream.isOpen) return;
       reservations -= 1;
       forget(token, stream);
-    }, RESERVED_MS).unref();
+    }, RESERVATION_MS).unref();
     return token;
   };
   const forget = (token: string, stream: SharedStream) => {
@@ -69,7 +72,7 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
         if (reservations < maxReservations) return answer(201, reserve());
         return refuse(
           429,
-          `There are ${maxReservations} streams that nobody reads yet. Try again soon.`,
+          `There are already ${maxReservations} reserved streams that no client has opened. Try again later.`,
           "RATE_LIMITED",
         );
       }
@@ -79,52 +82,53 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
       if (!stream) return refuse(404, NO_STREAM, "NOT_FOUND");
       if (request.method === "DELETE") {
         const id = url.searchParams.get("operationId");
-        if (id === null) return refuse(400, "Name the operation in the parameter operationId.", "INVALID_INPUT");
+        if (id === null) return refuse(400, "Pass the operation's id in the parameter operationId.", "INVALID_INPUT");
         stream.stop(id);
         return answer(200, null);
       }
       if (!readsOnlyEvents(request)) {
-        addressed.set(request, stream);
+        streamByRequest.set(request, stream);
         return;
       }
-      if (stream.isOpen) return refuse(409, "This stream is open: it is for one reader.", "INVALID_INPUT");
+      if (stream.isOpen) return refuse(409, "This stream is already open. It can have one reader.", "INVALID_INPUT");
       stream.isOpen = true;
       reservations -= 1;
       endResponse(eventsResponse(stream, 200, request, fetchAPI, () => forget(token, stream)));
     },
 
     onParams({ request, params }) {
-      const stream = addressed.get(request);
+      const stream = streamByRequest.get(request);
       if (!stream) return;
       const id: unknown = params.extensions?.operationId;
-      if (typeof id !== "string" || id === "") throw refusal(400, "Give the operation an id: extensions.operationId.");
-      // Its reader may have gone while the operation came in: nobody would ever end it.
-      if (stream.hasLeft) throw refusal(404, NO_STREAM, "NOT_FOUND");
+      if (typeof id !== "string" || id === "")
+        throw refusal(400, "Give the operation an id in extensions.operationId.");
+      // The reader may have gone while the request was parsed. Nothing would ever end an operation that is added now.
+      if (stream.hasClientLeft) throw refusal(404, NO_STREAM, "NOT_FOUND");
       if (stream.size >= maxOperations) throw tooManyOperations(maxOperations);
-      if (!stream.announce(id)) throw refusal(409, "This stream has an operation of this id.");
-      announced.set(request, id);
+      if (!stream.register(id)) throw refusal(409, "This stream already has an operation with this id.");
+      operationIdByRequest.set(request, id);
     },
 
     onResultProcess({ request, result, setResultProcessor }) {
-      const stream = addressed.get(request);
-      const id = announced.get(request);
+      const stream = streamByRequest.get(request);
+      const id = operationIdByRequest.get(request);
       if (!stream || id === undefined || Array.isArray(result)) return;
-      // What is wrong with the request itself is its own answer.
+      // A refused request is answered directly, and not over the stream.
       if (isRefused(result)) return stream.stop(id);
       setResultProcessor((_result, fetchAPI) => {
-        stream.add(id, { results: resultsOf(result), delivery: deliveries.of(request) });
+        stream.attach(id, { results: toResultIterator(result), delivery: deliveries.of(request) });
         return new fetchAPI.Response(null, { status: 202 });
       }, "text/plain");
     },
   };
 }
 
-/** What is put here with something in it is no reservation. */
+/** Whether the request has a body. A PUT with one is not a reservation. */
 function hasBody({ headers }: Request): boolean {
   return headers.has("transfer-encoding") || Number(headers.get("content-length") ?? 0) > 0;
 }
 
-/** Whether it was refused before it ran: what goes wrong while it runs is located in it. */
+/** Whether the operation was refused before it ran: errors of a running operation have the path of a field. */
 function isRefused(result: ExecutionResult | AsyncIterable<ExecutionResult>): boolean {
   return !isAsyncIterable(result) && !result.data && (result.errors?.every(({ path }) => !path) ?? false);
 }

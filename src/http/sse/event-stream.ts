@@ -3,73 +3,80 @@ import { isAsyncIterable } from "graphql-yoga";
 import type { Delivery } from "../../graphql/context.ts";
 import { isMasked, toText } from "../error-format.ts";
 
-/** An operation's results, and where they leave its client. */
-export interface Results {
+/** The results of one operation, and how far its client has got. */
+export interface OperationResults {
   readonly results: AsyncIterator<ExecutionResult>;
   readonly delivery: Delivery;
 }
 
-export function resultsOf(result: ExecutionResult | AsyncIterable<ExecutionResult>): AsyncIterator<ExecutionResult> {
-  return isAsyncIterable(result) ? result[Symbol.asyncIterator]() : only(result);
+/** Returns an iterator over the results of an operation: many for a subscription, otherwise a single one. */
+export function toResultIterator(
+  result: ExecutionResult | AsyncIterable<ExecutionResult>,
+): AsyncIterator<ExecutionResult> {
+  return isAsyncIterable(result) ? result[Symbol.asyncIterator]() : singleResult(result);
 }
 
-async function* only(result: ExecutionResult): AsyncGenerator<ExecutionResult> {
+async function* singleResult(result: ExecutionResult): AsyncGenerator<ExecutionResult> {
   yield result;
 }
 
 type Controller = ReadableStreamDefaultController<Uint8Array>;
 
-/** What goes into a stream next. */
-export interface Part {
+/** A piece of text for the stream; may be empty. */
+export interface StreamPart {
   readonly text: string;
+  /** Whether the stream is closed after this part. */
   readonly isLast: boolean;
 }
 
-/** Milliseconds after which a browser connects again by itself: spread, so that a server's clients do not come at once. */
+/**
+ * Milliseconds after which a browser reconnects by itself: random, so that a server's clients do not all return at
+ * once.
+ */
 const RETRY_MS = { min: 500, spread: 1000 };
 
 /**
- * A response of server-sent events. A part is asked for when there is room for it, so that a client which does not read
- * costs a buffer and no more.
+ * A response of server-sent events, as the source of a ReadableStream. The next part is produced only when the stream
+ * has room for it, so that a client that does not read costs one buffer and no more.
  */
 export abstract class EventStream implements UnderlyingDefaultSource<Uint8Array> {
   readonly #keepAliveMs: number;
-  #keepAlive: NodeJS.Timeout | undefined;
-  #waiting = false;
+  #keepAliveTimer: NodeJS.Timeout | undefined;
+  #isPullPending = false;
 
-  /** @param keepAliveMs milliseconds from one sign of life to the next. */
+  /** @param keepAliveMs milliseconds between two comments that show a silent stream to be alive. */
   constructor(keepAliveMs: number) {
     this.#keepAliveMs = keepAliveMs;
   }
 
-  /** The next part; it never rejects. */
-  protected abstract next(): Promise<Part>;
+  /** Waits for the next part; must not reject. */
+  protected abstract next(): Promise<StreamPart>;
 
-  /** The client has gone: nothing of what the stream holds stays behind. */
-  protected abstract leave(): Promise<unknown>;
+  /** Ends the operations behind the stream, because the client has gone. */
+  protected abstract release(): Promise<unknown>;
 
   start(controller: Controller): void {
-    // Some browsers hold a response back until its first bytes have come.
+    // Some browsers report a response as open only after its first bytes.
     write(controller, `:\nretry: ${RETRY_MS.min + Math.floor(Math.random() * RETRY_MS.spread)}\n\n`);
-    this.#keepAlive = setInterval(() => {
-      // Not to a client that has not even read what there was.
-      if (this.#waiting) write(controller, ":\n\n");
+    this.#keepAliveTimer = setInterval(() => {
+      // Only while a part is awaited: for a client that does not read, keep-alives would pile up in the buffer.
+      if (this.#isPullPending) write(controller, ":\n\n");
     }, this.#keepAliveMs);
   }
 
   async pull(controller: Controller): Promise<void> {
-    this.#waiting = true;
+    this.#isPullPending = true;
     const { text, isLast } = await this.next();
-    this.#waiting = false;
+    this.#isPullPending = false;
     if (text !== "") write(controller, text);
     if (!isLast) return;
-    clearInterval(this.#keepAlive);
+    clearInterval(this.#keepAliveTimer);
     controller.close();
   }
 
   async cancel(): Promise<void> {
-    clearInterval(this.#keepAlive);
-    await this.leave();
+    clearInterval(this.#keepAliveTimer);
+    await this.release();
   }
 }
 
@@ -78,60 +85,66 @@ function write(controller: Controller, text: string): void {
 }
 
 /**
- * The results of one operation (the graphql-sse protocol's distinct connections mode). Each event that a client may go
- * on from has its cursor as its id: a browser's own EventSource sends it back when it connects again.
+ * A stream with the results of one operation (the graphql-sse protocol's distinct connections mode). The id of an event
+ * is its cursor, if the client can resume from there: a browser's EventSource sends it back when it reconnects.
  */
 export class OperationStream extends EventStream {
-  readonly #of: Results;
+  readonly #operation: OperationResults;
 
-  constructor(of: Results, keepAliveMs: number) {
+  constructor(operation: OperationResults, keepAliveMs: number) {
     super(keepAliveMs);
-    this.#of = of;
+    this.#operation = operation;
   }
 
-  protected async next(): Promise<Part> {
-    const { results, delivery } = this.#of;
+  protected async next(): Promise<StreamPart> {
+    const { results, delivery } = this.#operation;
     try {
       const result = await results.next();
-      if (result.done) return { text: endOf(delivery), isLast: true };
+      if (result.done) return { text: toEndText(delivery), isLast: true };
       const value: ExecutionResult = result.value;
-      // A change that could not be told is not passed over: the stream breaks off before it.
-      const isLost = delivery.cursor !== undefined && isFailure(value);
-      if (isLost) await this.leave();
-      const id = isLost ? "" : idOf(value, delivery);
-      return { text: `${id}event: next\ndata: ${toText(value)}\n\n`, isLast: isLost };
+      // An event that could not be resolved must not be skipped. The stream breaks off without its id, so that the
+      // client reconnects and gets this event again.
+      const isUndeliverable = delivery.cursor !== undefined && hasMaskedError(value);
+      if (isUndeliverable) await this.release();
+      const id = isUndeliverable ? "" : toIdLine(value, delivery);
+      return { text: `${id}event: next\ndata: ${toText(value)}\n\n`, isLast: isUndeliverable };
     } catch {
-      // Without the protocol's own end: the client connects again, and goes on from its last id.
+      // No `complete` event: the client must reconnect and resume from its last id.
       return { text: "", isLast: true };
     }
   }
 
-  protected async leave(): Promise<void> {
-    await this.#of.results.return?.();
+  protected async release(): Promise<void> {
+    await this.#operation.results.return?.();
   }
 }
 
-/** Whether something unexpected went wrong, so that the same may go well the next time. */
-export function isFailure({ errors }: ExecutionResult): boolean {
+/** Whether the result has an unexpected error, one that was masked: the same operation may succeed the next time. */
+export function hasMaskedError({ errors }: ExecutionResult): boolean {
   return errors?.some(isMasked) ?? false;
 }
 
 /**
- * The place after this result. Where the client went on by itself, from a place that is of no use, it is told to forget
- * it: it hears of that once, and begins again with a snapshot.
+ * The `id` line of this result: its cursor. If the server refused the cursor that a browser sent by itself
+ * (`Last-Event-ID`), the line is an empty `id`, which makes the browser forget the cursor. It then sees this error once
+ * and begins again with snapshots; otherwise it would reconnect with the same cursor forever.
  */
-function idOf({ data, errors }: ExecutionResult, { cursor, resumeAfter }: Delivery): string {
-  const isUseless = resumeAfter !== undefined && !data && errors?.some(({ extensions: { code } }) => isOfCursor(code));
-  if (isUseless) return "id\n";
+function toIdLine({ data, errors }: ExecutionResult, { cursor, resumeAfter }: Delivery): string {
+  const isCursorRefused =
+    resumeAfter !== undefined && !data && errors?.some(({ extensions: { code } }) => isCursorError(code));
+  if (isCursorRefused) return "id\n";
   return cursor === undefined ? "" : `id: ${cursor}\n`;
 }
 
-function isOfCursor(code: unknown): boolean {
+function isCursorError(code: unknown): boolean {
   return code === "CURSOR_EXPIRED" || code === "INVALID_INPUT";
 }
 
-/** Where it is not over, no event says so; the id alone is what a browser keeps for when it connects again. */
-function endOf({ interrupted, cursor }: Delivery): string {
+/**
+ * The text at the end of the results: a `complete` event, unless the server stops. Then there is only an id, which a
+ * browser keeps and resumes from.
+ */
+function toEndText({ interrupted, cursor }: Delivery): string {
   if (!interrupted) return "event: complete\ndata:\n\n";
   return cursor === undefined ? "" : `id: ${cursor}\n\n`;
 }

@@ -1,110 +1,119 @@
 import type { ExecutionResult } from "graphql";
 import { toText } from "../error-format.ts";
-import { EventStream, isFailure, type Part, type Results } from "./event-stream.ts";
+import { EventStream, hasMaskedError, type OperationResults, type StreamPart } from "./event-stream.ts";
 
-interface Waiting extends Part {
+/** A part that waits until the stream has room for it. */
+interface PendingPart extends StreamPart {
+  /** The id of its operation. */
   readonly id: string;
-  readonly taken: () => void;
+  /** Called when the part is taken into the stream, or dropped because its operation was stopped. */
+  readonly onTaken: () => void;
 }
 
 /**
- * The results of several operations over one response (the graphql-sse protocol's single connection mode). Each
- * operation is asked for its next result when its last one has gone, so each has one in memory at most.
+ * A stream with the results of several operations (the graphql-sse protocol's single connection mode). Each operation
+ * produces its next result only after the stream has taken the one before, so each has at most one result in memory.
  */
 export class SharedStream extends EventStream {
-  /** By the client's ids; undefined where one has been announced and has no results yet. */
-  readonly #operations = new Map<string, Results | undefined>();
-  #ready: Waiting[] = [];
-  #arrived: (() => void) | undefined;
-  #ending = false;
-  #left = false;
-  /** Whether its client reads it. */
+  /** By the ids that the client chose; undefined for an operation that is registered and has no results yet. */
+  readonly #operations = new Map<string, OperationResults | undefined>();
+  #pendingParts: PendingPart[] = [];
+  /** Ends the wait for a part. */
+  #wake: (() => void) | undefined;
+  #isEnding = false;
+  #hasClientLeft = false;
+  /** Whether a client has opened the stream to read it. */
   isOpen = false;
 
-  /** Whether its client has gone, or never came: nothing can be said over it any more. */
-  get hasLeft(): boolean {
-    return this.#left;
+  /** Whether the client has gone, or did not come in time: the stream is over. */
+  get hasClientLeft(): boolean {
+    return this.#hasClientLeft;
   }
 
-  /** How many operations it carries. */
+  /** The number of operations that have not ended. */
   get size(): number {
     return this.#operations.size;
   }
 
-  /** False where there is an operation of this id. */
-  announce(id: string): boolean {
+  /**
+   * Registers an operation before it runs.
+   * @returns false if the stream has an operation with this id already.
+   */
+  register(id: string): boolean {
     if (this.#operations.has(id)) return false;
     this.#operations.set(id, undefined);
     return true;
   }
 
-  /** The announced operation's results. They are not wanted where it has been stopped meanwhile. */
-  add(id: string, of: Results): void {
+  /** Starts to forward the results of a registered operation; ends them at once if it was stopped meanwhile. */
+  attach(id: string, operation: OperationResults): void {
     if (!this.#operations.has(id)) {
-      void of.results.return?.();
+      void operation.results.return?.();
       return;
     }
-    this.#operations.set(id, of);
-    this.#follow(id, of)
+    this.#operations.set(id, operation);
+    this.#forward(id, operation)
       .catch(() => undefined)
       .finally(() => {
-        if (this.#operations.get(id) === of) this.stop(id);
-        this.#arrived?.();
+        if (this.#operations.get(id) === operation) this.stop(id);
+        this.#wake?.();
       });
   }
 
+  /** Ends an operation and drops its pending parts. Does nothing if there is no such operation. */
   stop(id: string): void {
     const operation = this.#operations.get(id);
     this.#operations.delete(id);
-    for (const part of this.#ready) if (part.id === id) part.taken();
-    this.#ready = this.#ready.filter((part) => part.id !== id);
+    for (const part of this.#pendingParts) if (part.id === id) part.onTaken();
+    this.#pendingParts = this.#pendingParts.filter((part) => part.id !== id);
     void operation?.results.return?.();
   }
 
-  /** The server stops: what the operations still have to say is said, and then the stream is over. */
+  /** Ends the stream, because the server stops, once all operations have ended and their results are sent. */
   end(): void {
-    this.#ending = true;
-    this.#arrived?.();
+    this.#isEnding = true;
+    this.#wake?.();
   }
 
-  protected async next(): Promise<Part> {
-    while (this.#ready.length === 0) {
-      if (this.#ending && this.#operations.size === 0) return { text: "", isLast: true };
+  protected async next(): Promise<StreamPart> {
+    while (this.#pendingParts.length === 0) {
+      if (this.#isEnding && this.#operations.size === 0) return { text: "", isLast: true };
       await new Promise<void>((resolve) => {
-        this.#arrived = resolve;
+        this.#wake = resolve;
       });
     }
-    const part = this.#ready.shift();
-    part?.taken();
+    const part = this.#pendingParts.shift();
+    part?.onTaken();
     return part ?? { text: "", isLast: false };
   }
 
-  protected async leave(): Promise<void> {
-    this.#left = true;
+  protected async release(): Promise<void> {
+    this.#hasClientLeft = true;
     for (const id of this.#operations.keys()) this.stop(id);
   }
 
-  async #follow(id: string, of: Results): Promise<void> {
-    const { results, delivery } = of;
+  async #forward(id: string, operation: OperationResults): Promise<void> {
+    const { results, delivery } = operation;
     for (let isOver = false; !isOver; ) {
       const result = await results.next();
-      if (this.#operations.get(id) !== of) return;
-      isOver = result.done === true || isFailure(result.value);
-      if (!result.done) await this.#put(id, nextOf(id, result.value));
-      // Where it is not over, but the server stops, no event says that it is.
-      if (isOver && !delivery.interrupted) await this.#put(id, `event: complete\ndata: ${JSON.stringify({ id })}\n\n`);
+      if (this.#operations.get(id) !== operation) return;
+      isOver = result.done === true || hasMaskedError(result.value);
+      if (!result.done) await this.#enqueue(id, toNextText(id, result.value));
+      // While the server stops, a subscription is interrupted and not complete: the client must resume it elsewhere.
+      if (isOver && !delivery.interrupted)
+        await this.#enqueue(id, `event: complete\ndata: ${JSON.stringify({ id })}\n\n`);
     }
   }
 
-  /** Settles when it has gone. */
-  #put(id: string, text: string): Promise<void> {
-    return new Promise((taken) => {
-      this.#ready.push({ id, text, isLast: false, taken });
-      this.#arrived?.();
+  /** Resolves when the stream has taken the part, or dropped it. */
+  #enqueue(id: string, text: string): Promise<void> {
+    return new Promise((onTaken) => {
+      this.#pendingParts.push({ id, text, isLast: false, onTaken });
+      this.#wake?.();
     });
   }
 }
 
-function nextOf(id: string, result: ExecutionResult): string {
+function toNextText(id: string, result: ExecutionResult): string {
   return `event: next\ndata: {"id":${JSON.stringify(id)},"payload":${toText(result)}}\n\n`;
 }

@@ -2,57 +2,66 @@ import { type Message, MessageType, parseMessage } from "graphql-ws";
 import type { RawData } from "ws";
 
 interface Operation {
+  /** The id that the client chose. */
   readonly id: string;
-  readonly left: AbortController;
+  readonly controller: AbortController;
 }
 
 /**
- * What one WebSocket's client has asked for and has not been told the end of. Each hears when its client says that it
- * wants no more of it, or goes: the protocol's library tells a stream so, but nobody who waits to answer once.
+ * The running operations of one WebSocket, each with a signal that is aborted when the client stops it or disconnects.
+ * graphql-ws then ends subscriptions only; without the signal, a mutation that waits, such as a claim, would go on and
+ * take jobs for a client that has gone.
  */
 export class SocketOperations {
-  /** By what was asked: a client may use an id again before what had it has ended. */
+  /** By the payload object of the operation, not by its id: a client may reuse an id before the first use has ended. */
   readonly #running = new Map<object, Operation>();
 
+  /** The number of running operations. */
   get size(): number {
     return this.#running.size;
   }
 
-  /** @returns aborts when its client does not wait for it any more. */
-  begin(id: string, asked: object): AbortSignal {
-    const left = new AbortController();
-    this.#running.set(asked, { id, left });
-    return left.signal;
+  /**
+   * Adds an operation.
+   * @returns a signal that is aborted when the client stops the operation or disconnects.
+   */
+  begin(id: string, payload: object): AbortSignal {
+    const controller = new AbortController();
+    this.#running.set(payload, { id, controller });
+    return controller.signal;
   }
 
-  /** It was answered, or refused. */
-  end(asked: object): void {
-    this.#running.delete(asked);
+  /** Removes an operation that was answered or refused. */
+  end(payload: object): void {
+    this.#running.delete(payload);
   }
 
-  /** The client's word that it wants no more of an operation. What is no message of the protocol is others' to refuse. */
-  hear(data: RawData): void {
-    // Documents may be megabytes, and are not read twice to find out that they are none of this.
+  /**
+   * Looks at a raw message of the client, and aborts the operation that a `complete` message stops. Everything else is
+   * ignored, malformed messages too: graphql-ws handles it.
+   */
+  handleMessage(data: RawData): void {
+    // A message may be megabytes: without this check, each would be parsed twice.
     if (!Buffer.isBuffer(data) || !data.includes('"complete"')) return;
-    const message = parsed(data.toString());
-    if (message?.type === MessageType.Complete) this.#leave(({ id }) => id === message.id);
+    const message = tryParse(data.toString());
+    if (message?.type === MessageType.Complete) this.#abort(({ id }) => id === message.id);
   }
 
-  /** The client has gone. */
-  leave(): void {
-    this.#leave(() => true);
+  /** Aborts every operation, because the client has disconnected. */
+  abortAll(): void {
+    this.#abort(() => true);
   }
 
-  #leave(isLeft: (operation: Operation) => boolean): void {
-    for (const [asked, operation] of this.#running) {
-      if (!isLeft(operation)) continue;
-      this.#running.delete(asked);
-      operation.left.abort();
+  #abort(isStopped: (operation: Operation) => boolean): void {
+    for (const [payload, operation] of this.#running) {
+      if (!isStopped(operation)) continue;
+      this.#running.delete(payload);
+      operation.controller.abort();
     }
   }
 }
 
-function parsed(text: string): Message | undefined {
+function tryParse(text: string): Message | undefined {
   try {
     return parseMessage(text);
   } catch {

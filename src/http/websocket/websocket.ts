@@ -11,17 +11,20 @@ import { isAllowedOrigin, isOwnHost } from "../plugins/use-same-site.ts";
 import { viewerOf, WORKSPACE_HEADER } from "../viewer.ts";
 import { SocketOperations } from "./socket-operations.ts";
 
+/** Settings of the WebSocket transport; a part of GraphQLOptions. */
 export interface WebSocketOptions {
   readonly corsOrigins: readonly string[];
+  /** The largest message, in bytes. */
   readonly maxBodyBytes: number;
   readonly log: Logger;
+  /** The most operations that may run at once on one socket. */
   readonly maxOperations?: number;
 }
 
-/** Milliseconds that a client may take to read that it was refused, or to answer that its socket is closed. */
+/** Milliseconds that a client may take to read a refusal, or to confirm that its socket is closed. */
 const GRACE_MS = 2000;
 
-/** What Yoga does to an operation, with the types that its plugin system has lost. */
+/** Yoga's pipeline for one operation: the functions of `getEnveloped`, with the types that it does not give them. */
 interface Pipeline {
   readonly schema: GraphQLSchema;
   readonly parse: (query: string) => DocumentNode;
@@ -31,7 +34,10 @@ interface Pipeline {
   readonly subscribe: (args: ExecutionArgs) => Promise<AsyncIterableIterator<ExecutionResult> | ExecutionResult>;
 }
 
-/** GraphQL over WebSocket (graphql-ws protocol) on the same path, through the same pipeline. */
+/**
+ * Serves GraphQL over WebSocket (graphql-ws protocol) on the API's path, through the same pipeline as HTTP.
+ * @returns `close`, which refuses new sockets, closes the open ones with code 1001, and resolves when all are closed.
+ */
 export function serveWebSocket(
   http: Server,
   yoga: GraphQLServer,
@@ -42,34 +48,35 @@ export function serveWebSocket(
   const operationsOf = new WeakMap<WebSocket, SocketOperations>();
   let stopping = false;
 
-  // A browser sends no preflight for a WebSocket: the origin is checked here, or nowhere.
+  // Browsers send no preflight for a WebSocket, and Yoga's plugins do not see an upgrade: the origin is checked here
+  // only.
   http.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-    // Node has let go of it: an error of a connection that nobody listens to would end the process.
+    // Node no longer handles errors of this socket, and an "error" event without a listener would end the process.
     socket.on("error", () => undefined);
-    // Nor does anything end one that was refused, and whose client reads nothing or keeps its side open.
-    const late = setTimeout(() => socket.destroy(), GRACE_MS);
-    socket.once("close", () => clearTimeout(late));
+    // Nor does Node time it out: a refused client that reads nothing, or keeps its side open, would stay connected.
+    const refusalTimer = setTimeout(() => socket.destroy(), GRACE_MS);
+    socket.once("close", () => clearTimeout(refusalTimer));
     if (stopping) {
       socket.destroy();
       return;
     }
     const { origin, host } = request.headers;
     const url = `http://${host ?? ""}${request.url ?? ""}`;
-    const allowed =
+    const isAllowed =
       URL.canParse(url) &&
       new URL(url).pathname === ENDPOINT &&
       isOwnHost(new URL(url).hostname) &&
       isAllowedOrigin(origin, host, corsOrigins);
-    if (!allowed) {
+    if (!isAllowed) {
       socket.end("HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n", () => socket.destroy());
       return;
     }
     sockets.handleUpgrade(request, socket, head, (accepted) => {
-      clearTimeout(late);
+      clearTimeout(refusalTimer);
       const operations = new SocketOperations();
       operationsOf.set(accepted, operations);
-      accepted.on("message", (data) => operations.hear(data));
-      accepted.once("close", () => operations.leave());
+      accepted.on("message", (data) => operations.handleMessage(data));
+      accepted.once("close", () => operations.abortAll());
       sockets.emit("connection", accepted, request);
     });
   });
@@ -77,20 +84,23 @@ export function serveWebSocket(
   const pipelines = new WeakMap<object, Pipeline>();
   const pipelineOf = ({ contextValue }: ExecutionArgs) => {
     const pipeline = isObject(contextValue) ? pipelines.get(contextValue) : undefined;
-    if (!pipeline) throw new Error("An operation was executed that had not been subscribed.");
+    if (!pipeline) throw new Error("An operation was executed without onSubscribe.");
     return pipeline;
   };
-  const served = useServer(
+  const graphqlWs = useServer(
     {
       onSubscribe: async ({ connectionParams, extra }, id, operation) => {
         const { query, operationName, variables } = operation;
         const operations = operationsOf.get(extra.socket);
         const signal = operations?.begin(id, operation);
-        const asked = connectionParams?.[WORKSPACE_HEADER] ?? extra.request.headers[WORKSPACE_HEADER];
+        const requestedWorkspaceId = connectionParams?.[WORKSPACE_HEADER] ?? extra.request.headers[WORKSPACE_HEADER];
         try {
           if (operations && operations.size > maxOperations) throw tooManyOperations(maxOperations);
-          // What is there and no text is no UUID, either: it must not pass for the default workspace.
-          const viewer = viewerOf(typeof asked === "string" || asked == null ? asked : "");
+          // A value that is not a string becomes "", which is refused: it must not count as "none", and so as the
+          // default workspace.
+          const viewer = viewerOf(
+            typeof requestedWorkspaceId === "string" || requestedWorkspaceId == null ? requestedWorkspaceId : "",
+          );
           const pipeline: Pipeline = yoga.getEnveloped({ viewer, ...(signal ? { signal } : {}) });
           const contextValue = await pipeline.contextFactory();
           pipelines.set(contextValue, pipeline);
@@ -101,8 +111,8 @@ export function serveWebSocket(
             variableValues: variables ?? {},
             contextValue,
           };
-          const refused = pipeline.validate(args.schema, args.document);
-          return refused.length > 0 ? refused : args;
+          const validationErrors = pipeline.validate(args.schema, args.document);
+          return validationErrors.length > 0 ? validationErrors : args;
         } catch (error) {
           return [maskError(error, log)];
         }
@@ -110,7 +120,7 @@ export function serveWebSocket(
       execute: (args) => pipelineOf(args).execute(args),
       subscribe: async (args) => {
         const results = await pipelineOf(args).subscribe(args);
-        return Symbol.asyncIterator in results ? untilLost(results) : results;
+        return Symbol.asyncIterator in results ? endAtMaskedError(results) : results;
       },
       onError: ({ extra }, _id, operation, errors) => {
         operationsOf.get(extra.socket)?.end(operation);
@@ -124,30 +134,33 @@ export function serveWebSocket(
   );
   const close = async () => {
     stopping = true;
-    const late = setTimeout(() => {
+    const closeTimer = setTimeout(() => {
       for (const client of sockets.clients) client.terminate();
     }, GRACE_MS);
-    await served.dispose();
-    clearTimeout(late);
+    await graphqlWs.dispose();
+    clearTimeout(closeTimer);
   };
   return { close };
 }
 
-/** A change that could not be told is not passed over: the operation ends before it, with its error. */
-function untilLost(results: AsyncIterableIterator<ExecutionResult>): AsyncIterableIterator<ExecutionResult> {
-  const leave = async (): Promise<IteratorResult<ExecutionResult, undefined>> => {
+/**
+ * Ends a subscription at the first result with an unexpected error, and throws that error. An event that could not be
+ * resolved must not be skipped: the client subscribes again with its last cursor, and gets the event again.
+ */
+function endAtMaskedError(results: AsyncIterableIterator<ExecutionResult>): AsyncIterableIterator<ExecutionResult> {
+  const end = async (): Promise<IteratorResult<ExecutionResult, undefined>> => {
     await results.return?.();
     return { value: undefined, done: true };
   };
   return {
     next: async () => {
       const result = await results.next();
-      const lost = result.done ? undefined : result.value.errors?.find(isMasked);
-      if (!lost) return result;
-      await leave();
-      throw lost;
+      const maskedError = result.done ? undefined : result.value.errors?.find(isMasked);
+      if (!maskedError) return result;
+      await end();
+      throw maskedError;
     },
-    return: leave,
+    return: end,
     [Symbol.asyncIterator]() {
       return this;
     },

@@ -1,82 +1,87 @@
-/** The character that stands for an invisible one in a folded text: it may be nothing, and it may be a space. */
+/** Replaces an invisible character in a folded text. A search may match it as nothing or as a space. */
 export const GAP = "\u0001";
 
-const gap = 1;
-const space = 0x20;
+const gapUnit = 1;
+const spaceUnit = 0x20;
 
 /**
- * Makes a fold of texts out of a fold of single characters (code points; a lone surrogate counts as one). What
- * `foldChar` returns is kept for ever, so it must depend on nothing else; it may be empty, or longer than a character.
- * A run of spaces and gaps becomes one: a space if there is a space in it. Linear in the text and in what it becomes.
+ * Makes a function that folds texts out of one that folds single characters (code points; a lone surrogate counts as one).
  *
- * A loop over a table, and not `String.replace` with a function: that costs a call for each character of a text in
- * another script, and 5 MB of them arrive in one request.
+ * The returned function loops over a lookup table instead of calling `String.replace` with a function: that would cost one
+ * call for each non-ASCII character, and a request may have 5 MB of them.
+ * @param foldChar may return an empty string or several characters. Its results are cached without limit, so they must
+ * depend on the character alone.
+ * @returns a function that folds each character of a text, and then replaces every run of spaces and GAPs by one character: a
+ * space if the run contains one, else a GAP. It takes time linear in its input and output.
  */
 export function charFolder(foldChar: (char: string) => string): (text: string) => string {
   const table = charTable(foldChar);
   const buffer = new Uint16Array(8192);
   return (text) => {
     let folded = "";
-    let used = 0;
-    let blank = 0;
+    let bufferLength = 0;
+    // The pending run of spaces and GAPs: 0 for none, else the one unit that will replace it.
+    let blankUnit = 0;
     for (let index = 0; index < text.length; index += 1) {
-      const one = table.units[text.charCodeAt(index)] ?? unknown;
-      let many = "";
-      if (one === unknown) {
-        const point = text.codePointAt(index) ?? 0;
-        if (point > 0xffff) index += 1;
-        many = table.textFor(point);
+      const singleUnit = table.units[text.charCodeAt(index)] ?? unknown;
+      let foldedChar = "";
+      if (singleUnit === unknown) {
+        const codePoint = text.codePointAt(index) ?? 0;
+        if (codePoint > 0xffff) index += 1;
+        foldedChar = table.foldCodePoint(codePoint);
       }
-      const count = one === unknown ? many.length : 1;
-      for (let at = 0; at < count; at += 1) {
-        const unit = one === unknown ? many.charCodeAt(at) : one;
-        if (unit === space || unit === gap) {
-          if (blank !== space) blank = unit;
+      const unitCount = singleUnit === unknown ? foldedChar.length : 1;
+      for (let unitIndex = 0; unitIndex < unitCount; unitIndex += 1) {
+        const unit = singleUnit === unknown ? foldedChar.charCodeAt(unitIndex) : singleUnit;
+        if (unit === spaceUnit || unit === gapUnit) {
+          if (blankUnit !== spaceUnit) blankUnit = unit;
           continue;
         }
-        if (used + 2 > buffer.length) {
-          folded += textOf(buffer.subarray(0, used));
-          used = 0;
+        if (bufferLength + 2 > buffer.length) {
+          folded += textOf(buffer.subarray(0, bufferLength));
+          bufferLength = 0;
         }
-        if (blank !== 0) buffer[used++] = blank;
-        blank = 0;
-        buffer[used++] = unit;
+        if (blankUnit !== 0) buffer[bufferLength++] = blankUnit;
+        blankUnit = 0;
+        buffer[bufferLength++] = unit;
       }
     }
-    // Not by way of the buffer, which may be full.
-    return folded + textOf(buffer.subarray(0, used)) + (blank === 0 ? "" : String.fromCharCode(blank));
+    // The last blank is appended directly, because the buffer may be full.
+    return folded + textOf(buffer.subarray(0, bufferLength)) + (blankUnit === 0 ? "" : String.fromCharCode(blankUnit));
   };
 }
 
 const unknown = -1;
 
 interface CharTable {
-  /** By code unit: the one code unit that it becomes, or `unknown`: then `textFor` tells what its code point becomes. */
+  /** By code unit, the single code unit that it folds to; or `unknown`, and then `foldCodePoint` is to be called. */
   readonly units: Int32Array;
-  textFor(point: number): string;
+  /** @returns what a code point folds to. */
+  foldCodePoint(codePoint: number): string;
 }
 
-// Filled as characters are met: most of Unicode never is, and looking up all of it would take a second at start-up.
+// Filled when a character first occurs: most of Unicode never does, and folding all of it would take a second at start-up.
 function charTable(foldChar: (char: string) => string): CharTable {
   const units = new Int32Array(0x10000).fill(unknown);
-  const texts = new Map<number, string>();
-  const textFor = (point: number): string => {
-    const known = texts.get(point);
-    if (known !== undefined) return known;
-    const text = foldChar(String.fromCodePoint(point));
-    texts.set(point, text);
-    // Never for a surrogate: it would hide the pair that it may begin.
-    if (text.length === 1 && point <= 0xffff && !isSurrogate(point)) units[point] = text.charCodeAt(0);
-    return text;
+  const foldedChars = new Map<number, string>();
+  const foldCodePoint = (codePoint: number): string => {
+    const cached = foldedChars.get(codePoint);
+    if (cached !== undefined) return cached;
+    const folded = foldChar(String.fromCodePoint(codePoint));
+    foldedChars.set(codePoint, folded);
+    // Not for a surrogate: with an entry in `units`, the surrogate pairs that begin with it would no longer be recognised.
+    if (folded.length === 1 && codePoint <= 0xffff && !isSurrogate(codePoint)) units[codePoint] = folded.charCodeAt(0);
+    return folded;
   };
-  return { units, textFor };
+  return { units, foldCodePoint };
 }
 
-function isSurrogate(point: number): boolean {
-  return point >= 0xd800 && point <= 0xdfff;
+function isSurrogate(codePoint: number): boolean {
+  return codePoint >= 0xd800 && codePoint <= 0xdfff;
 }
 
-// Not spread into arguments, which takes twice the time; nor decoded as UTF-16, which depends on the byte order.
+// `Reflect.apply` takes half the time of spreading the units into arguments. A UTF-16 decoder would depend on the machine's
+// byte order.
 function textOf(units: Uint16Array): string {
   return String(Reflect.apply(String.fromCharCode, undefined, units));
 }

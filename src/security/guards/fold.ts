@@ -2,36 +2,44 @@ import unhomoglyph from "unhomoglyph";
 import { charFolder } from "./char-fold.ts";
 import { normalize } from "./normalize.ts";
 
-/** Invisible by the Unicode standard (zero-width, soft hyphen, bidi, tags, variation selectors, fillers), or in effect. */
+/**
+ * Characters that are invisible by the Unicode standard (zero-width, soft hyphen, bidi, tags, variation selectors, fillers),
+ * and the interlinear annotation characters, which are invisible in practice.
+ */
 export const invisible = /[\p{Default_Ignorable_Code_Point}\ufff9-\ufffb]/gu;
 
 /**
- * Case folding, context-free, so that a folded pattern is found inside a folded text. By way of upper case, because
- * lower case alone keeps ß apart from SS, ſ from s and the Turkish ı from I; lower case before it, because ẞ is upper
- * case already. Both small sigmas are one letter.
+ * Case-folds a text, each character independently of its neighbours, so that a folded pattern is a substring of a folded text.
+ *
+ * - To upper case and back to lower case, because lower case alone keeps ß distinct from SS, ſ from s, and ı from I.
+ * - To lower case first, because ẞ is upper case already and would stay distinct from ß.
+ * - ς to σ, because lower-casing gives either, depending on the neighbours.
  */
 export function caseFold(text: string): string {
   return text.toLowerCase().toUpperCase().toLowerCase().replaceAll("ς", "σ");
 }
 
-/** The plain form: NFC and case folding. It keeps what the other folds take away, such as m apart from rn. */
+/** @returns the plain form of a text (section 7): NFC, case-fold. Unlike the other forms it keeps m distinct from rn. */
 export function foldPlain(text: string): string {
   return caseFold(normalize(text, "NFC"));
 }
 
 /**
- * The fold of spec section 7: NFKC; invisible characters dropped; every run of Unicode whitespace one space; case-fold;
- * confusables; case-fold. A pattern is folded the same way before it is sought: the table turns m into rn.
+ * Fold a pattern in the same way before searching for it: the confusables table turns m into rn.
+ * @returns the folded form of a text (section 7): NFKC; invisible characters dropped; every run of Unicode whitespace replaced
+ * by one space; case-fold; confusables table; case-fold.
  */
 export function fold(text: string): string {
   return foldChars(withoutInvisible(normalize(text, "NFKC")));
 }
 
-// What stood between a letter and its mark may have gone now: without the second NFKC, é would have two folds.
+// Dropping a character can bring a letter and its combining mark together, which NFKC composes. Without the second NFKC, é
+// would have two different folds.
 function withoutInvisible(text: string): string {
   const visible = text.replace(invisible, "");
   return visible === text ? text : normalize(visible, "NFKC");
 }
 
-// Character by character gives what the whole text would: neither the case fold nor the table looks at neighbours.
+// Folding each character by itself gives the same as folding the whole text: neither the case fold nor the confusables table
+// depends on neighbouring characters.
 const foldChars = charFolder((char) => caseFold(unhomoglyph(caseFold(char))).replace(/\p{White_Space}+/gu, " "));

@@ -1,5 +1,5 @@
 import type { Guard } from "./guard.ts";
 import { promptInjectionGuard } from "./prompt-injection.ts";
 
-/** The guards, in the order in which they run. */
+/** The guards of this server, in the order in which they run (section 7). */
 export const guards: readonly Guard[] = [promptInjectionGuard];

@@ -3,52 +3,54 @@ import { charFolder, GAP } from "./char-fold.ts";
 import { caseFold, invisible } from "./fold.ts";
 
 /**
- * What a text looks like to a reader, coarser than `fold`: made for four disguises that the fold of the spec lets by.
+ * Folds a text to what it looks like to a reader (section 7, "look-alike"). This form is coarser than `fold`, and defeats four
+ * disguises that `fold` does not:
  *
- * - Capitals: the spec folds case first, and the small forms of Greek Ν and Cyrillic М, Т, Н, В look like no Latin letter.
- *   Here the table is asked first, then case is folded, until nothing changes.
- * - I, l, 1 and |: the table says that I is l, case folding that it is i. Here the three are one letter.
- * - Marks: all are dropped, so ignoŕe, i̇gnore and ignøre are ignore.
- * - Invisible characters in the place of a space: they become a GAP, which a pattern may take for nothing or for a space.
+ * - Capitals. `fold` folds case before it applies the confusables table, but the small forms of Greek Ν and Cyrillic М, Т, Н, В
+ *   look like no Latin letter. Here the table is applied first and then case is folded, repeatedly until nothing changes.
+ * - I, l, 1 and |. The table maps I to l, and case folding maps it to i. Here they are all the same letter.
+ * - Combining marks. All are dropped, so that ignoŕe, i̇gnore and ignøre become ignore.
+ * - Invisible characters instead of spaces. They become a GAP, which a search may match as nothing or as a space.
  *
- * Folding the result again changes nothing.
+ * The fold is idempotent.
  */
 export const foldLookAlike: (text: string) => string = charFolder(lookAlikeOf);
 
 function lookAlikeOf(char: string): string {
   if (isHidden(char)) return GAP;
-  let before = char;
-  // Three rounds suffice for every character of Unicode 17; the fourth is the proof, and a bound if a table changes.
+  let folded = char;
+  // Every character of Unicode 17 is final after three rounds. The fourth detects that, and is the limit should a table change.
   for (let round = 0; round < 4; round += 1) {
-    const after = oneRound(before);
-    if (after === before) break;
-    before = after;
+    const next = foldOnce(folded);
+    if (next === folded) break;
+    folded = next;
   }
-  return before;
+  return folded;
 }
 
-function oneRound(text: string): string {
-  const letters = drawn(unhomoglyph(drawn(text)));
+function foldOnce(text: string): string {
+  const letters = baseLetters(unhomoglyph(baseLetters(text)));
   return caseFold(letters)
     .replace(/\p{White_Space}+/gu, " ")
     .replaceAll("i", "l");
 }
 
-// With the alphabets that the confusables table does not know, decomposed, without marks. The alphabets come first,
-// because NFKD would make three characters of a letter in brackets.
-function drawn(text: string): string {
+// Replaces the letters of alphabets that the confusables table does not have, then decomposes and drops the marks. In this
+// order, because NFKD would turn a letter in brackets into three characters.
+function baseLetters(text: string): string {
   const letters = Array.from(text, (char) => alphabets.get(char) ?? char).join("");
   return letters.normalize("NFKD").replace(/\p{M}/gu, "");
 }
 
-// Controls that are not whitespace, and the empty Braille cell, are as invisible as those that Unicode calls ignorable.
+// Besides the characters of `invisible`: control characters that are not whitespace, and the empty Braille cell.
 function isHidden(char: string): boolean {
   return char.search(invisible) === 0 || /^(?!\p{White_Space})[\p{Cc}\u2800]$/u.test(char);
 }
 
-// Small capitals (with what the table makes of Cyrillic к and м and of epsilon), and the letters in brackets, in
-// circles, in squares and of flags, which NFKC leaves alone or gives brackets.
+// Pairs of a letter and its small capital. The last three are pairs of a letter and the character to which the confusables
+// table maps Cyrillic к and м and epsilon.
 const smallCapitals = "aᴀbʙcᴄdᴅeᴇfꜰgɢhʜiɪjᴊkᴋlʟmᴍnɴoᴏpᴘrʀsꜱtᴛuᴜvᴠwᴡyʏzᴢkĸmʍeꞓ";
+// The first letters of alphabets in brackets, circles and squares and of flags: NFKC keeps these letters or adds brackets.
 const alphabetStarts = [0x249c, 0x1f110, 0x1f150, 0x1f170, 0x1f1e6];
 
 const alphabets: ReadonlyMap<string, string> = new Map([
@@ -61,7 +63,10 @@ const alphabets: ReadonlyMap<string, string> = new Map([
   ),
 ]);
 
-/** The text that a text carries in tag characters: nobody sees them, but models read them as the ASCII they stand for. */
+/**
+ * @returns the ASCII text that is encoded in a text's Unicode tag characters; empty when there are none. Readers do not see tag
+ * characters, but models read them as the ASCII characters that they stand for.
+ */
 export function hiddenText(text: string): string {
   if (!text.includes("\udb40")) return "";
   const tags = text.replace(/[^\u{e0020}-\u{e007e}]+/gu, "");
@@ -69,9 +74,10 @@ export function hiddenText(text: string): string {
 }
 
 /**
- * A search for a folded pattern in a folded text: the offset, or -1. Null for a pattern that this fold would make
- * mean something else: one that has marks itself, or is in a script where marks are part of the letter (か and が, Thai
- * and Indian vowels), would match words that are none of its own.
+ * Makes a search for a pattern in texts of the look-alike form.
+ * @returns a function from a folded text to the offset of the first match, or -1. Null for a pattern that this form would
+ * distort so that it matched other words: one with combining marks, or in a script in which marks distinguish letters (か and
+ * が, Thai and Indian vowels).
  */
 export function lookAlikeSearch(pattern: string): ((folded: string) => number) | null {
   const visible = pattern.replace(invisible, "").normalize("NFKD");
@@ -84,13 +90,14 @@ export function lookAlikeSearch(pattern: string): ((folded: string) => number) |
   if (/\p{M}/u.test(visible)) return null;
   const units = foldLookAlike(pattern).replaceAll(GAP, "").split("");
   if (units.every((unit) => unit === " ")) return null;
-  const expression = new RegExp(units.map((unit, index) => step(unit, units[index + 1])).join(""));
+  const expression = new RegExp(units.map((unit, index) => unitExpression(unit, units[index + 1])).join(""));
   return (folded) => folded.search(expression);
 }
 
-// Every step can go on in one way only, so an attempt costs at most twice the pattern's length and nothing backtracks.
-function step(unit: string, next: string | undefined): string {
+// A regular expression for one unit of a pattern. Each of these expressions can match in only one way, so the search never
+// backtracks, and an attempt takes at most twice as many steps as the pattern has units.
+function unitExpression(unit: string, next: string | undefined): string {
   if (unit === " ") return "[ \\u0001]";
-  const exactly = `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
-  return next === undefined || next === " " ? exactly : `${exactly}\\u0001?`;
+  const exactUnit = `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  return next === undefined || next === " " ? exactUnit : `${exactUnit}\\u0001?`;
 }

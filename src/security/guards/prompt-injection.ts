@@ -5,62 +5,68 @@ import { foldLookAlike, hiddenText, lookAlikeSearch } from "./look-alike.ts";
 const builtInPatterns = ["ignore previous", "new instructions", "system command", "developer mode"];
 
 /**
- * Looks for the built-in patterns and those of the job's profile in every text, in four forms; a hit in any of them is
- * an ACE-014. A quotation of an injection is a hit: the rule is a substring, not an intention. Spec section 7.
+ * Searches every text, in four forms, for the built-in patterns and those of the job's capability profile (section 7). A match
+ * in any form raises ACE-014. A text that only quotes an injection matches, too: the guard compares strings and cannot know
+ * what a text is meant for.
  */
 export const promptInjectionGuard: Guard = { name: "PromptInjectionGuard", check };
 
+/** Searches a folded text for one pattern. @returns the offset of the first match, or -1. */
 type Search = (folded: string) => number;
 
+/** One of the ways to fold texts and patterns before they are compared. */
 interface Form {
   readonly name: string;
-  readonly of: (text: string) => string;
+  readonly fold: (text: string) => string;
+  /** @returns null for a pattern that cannot be searched for in this form. */
   readonly searchFor: (pattern: string) => Search | null;
 }
 
 const forms: readonly Form[] = [
-  { name: "plain", of: foldPlain, searchFor: (pattern) => substringSearch(foldPlain(pattern)) },
-  { name: "folded", of: fold, searchFor: (pattern) => substringSearch(fold(pattern)) },
-  { name: "look-alike", of: foldLookAlike, searchFor: lookAlikeSearch },
-  { name: "hidden tags", of: (text) => foldLookAlike(hiddenText(text)), searchFor: lookAlikeSearch },
+  { name: "plain", fold: foldPlain, searchFor: (pattern) => substringSearch(foldPlain(pattern)) },
+  { name: "folded", fold, searchFor: (pattern) => substringSearch(fold(pattern)) },
+  { name: "look-alike", fold: foldLookAlike, searchFor: lookAlikeSearch },
+  { name: "hidden tags", fold: (text) => foldLookAlike(hiddenText(text)), searchFor: lookAlikeSearch },
 ];
 
-// A pattern of which the fold leaves nothing, or blanks, would be found in every text.
-function substringSearch(needle: string): Search | null {
-  return needle.trim() === "" ? null : (folded) => folded.indexOf(needle);
+// A pattern that folds to nothing, or to spaces, would match almost every text, so it is not searched for.
+function substringSearch(foldedPattern: string): Search | null {
+  return foldedPattern.trim() === "" ? null : (folded) => folded.indexOf(foldedPattern);
 }
 
-interface SoughtForm extends Form {
-  readonly sought: readonly { readonly pattern: string; readonly search: Search }[];
+/** A form with the searches for the patterns that can be searched for in it. */
+interface FormSearches extends Form {
+  readonly searches: readonly { readonly pattern: string; readonly search: Search }[];
 }
 
 const builtInForms = formsFor(builtInPatterns);
 
-function formsFor(patterns: readonly string[]): readonly SoughtForm[] {
+function formsFor(patterns: readonly string[]): readonly FormSearches[] {
   return forms.map((form) => ({
     ...form,
-    sought: patterns.flatMap((pattern) => {
+    searches: patterns.flatMap((pattern) => {
       const search = form.searchFor(pattern);
       return search === null ? [] : [{ pattern, search }];
     }),
   }));
 }
 
-// A few milliseconds of work. A request waits behind a scan for one such turn, or for one form of one long text. A text
-// costs a little even when it is short, and a request can bring a million of them.
-const charsPerTurn = 64 * 1024;
-const charsWorthOneText = 30;
+// A scan yields to the event loop after this many characters, a few milliseconds of work. So another request waits for one
+// such turn at most, or for one form of one long text.
+const maxCharsPerTurn = 64 * 1024;
+// Even a short text takes some time, and a request can bring a million of them: each counts as this many characters more.
+const charsPerTextOverhead = 30;
 
 async function check(content: GuardContent, signal?: AbortSignal): Promise<AceError | null> {
-  const soughtForms =
+  const searchedForms =
     content.patterns.length === 0 ? builtInForms : formsFor([...new Set([...builtInPatterns, ...content.patterns])]);
   let charsInTurn = 0;
   for (const text of content.texts) {
-    for (const form of soughtForms) {
+    for (const form of searchedForms) {
       const error = findIn(text, form);
       if (error !== null) return error;
-      charsInTurn += text.text.length + charsWorthOneText;
-      if (charsInTurn < charsPerTurn) continue;
+      charsInTurn += text.text.length + charsPerTextOverhead;
+      if (charsInTurn < maxCharsPerTurn) continue;
       charsInTurn = 0;
       await new Promise((resolve) => setImmediate(resolve));
       signal?.throwIfAborted();
@@ -69,9 +75,9 @@ async function check(content: GuardContent, signal?: AbortSignal): Promise<AceEr
   return null;
 }
 
-function findIn(text: GuardedText, form: SoughtForm): AceError | null {
-  const folded = form.of(text.text);
-  for (const { pattern, search } of form.sought) {
+function findIn(text: GuardedText, form: FormSearches): AceError | null {
+  const folded = form.fold(text.text);
+  for (const { pattern, search } of form.searches) {
     const offset = search(folded);
     if (offset !== -1) return injection(text, form.name, pattern, offset);
   }
@@ -79,11 +85,11 @@ function findIn(text: GuardedText, form: SoughtForm): AceError | null {
 }
 
 function injection(text: GuardedText, form: string, pattern: string, offset: number): AceError {
-  const shown = Array.from(pattern).slice(0, 40).join("");
+  const shortPattern = Array.from(pattern).slice(0, 40).join("");
   return {
     code: "ACE-014",
     violationType: "PROMPT_INJECTION",
-    trigger: `pattern "${shown}" at character ${offset} of the folded text (${form} form) of ${text.path}`,
+    trigger: `pattern "${shortPattern}" at character ${offset} of the folded text (${form} form) of ${text.path}`,
     description: `The ${form} form of ${text.path} contains a pattern of the prompt injection list.`,
     sourceId: text.sourceId,
   };

@@ -1,15 +1,16 @@
 import type { AceError, Guard, GuardContent } from "./guard.ts";
 
-/** What the guards said. `guardsRun` counts those that were started, the one that raised or failed included. */
+/** The result of running the guards. `guardsRun` counts the guards that were started, including one that raised or failed. */
 export type GuardsOutcome =
   | { readonly outcome: "passed"; readonly guardsRun: number }
   | { readonly outcome: "raised"; readonly guardName: string; readonly error: AceError; readonly guardsRun: number }
   | { readonly outcome: "failed"; readonly guardName: string; readonly reason: string; readonly guardsRun: number };
 
 /**
- * Runs the guards one after another, in their order, and stops at the first that does not pass. A guard that throws or
- * needs more than `timeoutMs` milliseconds fails closed: "failed", which the caller answers with GUARD_FAILED. Never
- * rejects. Content without texts runs nothing.
+ * Runs the guards one after another, in their order, and stops at the first that does not pass (section 7). A guard that
+ * throws or takes longer than `timeoutMs` milliseconds fails closed: the outcome is "failed", for which the caller answers
+ * GUARD_FAILED. Content without texts passes without running any guard.
+ * @returns the outcome. The promise never rejects.
  */
 export async function runGuards(
   guards: readonly Guard[],
@@ -39,27 +40,28 @@ type Verdict =
   | { readonly kind: "fails"; readonly reason: string };
 
 async function verdictOf(guard: Guard, content: GuardContent, timeoutMs: number): Promise<Verdict> {
-  const late: Verdict = { kind: "fails", reason: `did not answer within ${timeoutMs} ms` };
+  const timedOut: Verdict = { kind: "fails", reason: `did not answer within ${timeoutMs} ms` };
   const stop = new AbortController();
   const startedAt = performance.now();
   let timer: NodeJS.Timeout | undefined;
   const timeout = new Promise<Verdict>((resolve) => {
     timer = setTimeout(() => {
-      resolve(late);
+      resolve(timedOut);
       stop.abort();
     }, timeoutMs);
   });
   try {
     const verdict = await Promise.race([answerOf(guard, content, stop.signal), timeout]);
-    // A guard that never gives up its turn beats the timer, however late it is. Its finding still counts; its pass
-    // does not, so that the same limit holds for every guard.
-    return verdict.kind === "passes" && performance.now() - startedAt > timeoutMs ? late : verdict;
+    // A guard that never yields to the event loop wins the race against the timer, however long it takes. After the time
+    // limit its finding still counts, but its pass does not, so that the same limit applies to every guard.
+    return verdict.kind === "passes" && performance.now() - startedAt > timeoutMs ? timedOut : verdict;
   } finally {
     clearTimeout(timer);
   }
 }
 
-// Catches here, and not around the race: a guard that throws after its time is up must not become an unhandled rejection.
+// Errors are caught here and not around the race: a guard that throws after the time limit would otherwise cause an
+// unhandled rejection.
 async function answerOf(guard: Guard, content: GuardContent, signal: AbortSignal): Promise<Verdict> {
   try {
     const error = await guard.check(content, signal);
@@ -71,8 +73,9 @@ async function answerOf(guard: Guard, content: GuardContent, signal: AbortSignal
 
 const builtInErrors = [TypeError, RangeError, SyntaxError, ReferenceError, EvalError, URIError];
 
-// The message and even the name of an error are its thrower's words and may quote the content: neither is passed on.
+// The message and even the name of an error are chosen by the code that throws it and may quote the content, so neither is
+// passed on: only the names of built-in errors are.
 function reasonOf(cause: unknown): string {
-  const known = builtInErrors.find((type) => cause instanceof type);
-  return known === undefined ? "threw an error" : `threw a ${known.name}`;
+  const builtInError = builtInErrors.find((type) => cause instanceof type);
+  return builtInError === undefined ? "threw an error" : `threw a ${builtInError.name}`;
 }

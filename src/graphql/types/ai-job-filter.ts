@@ -1,0 +1,20 @@
+import type { JobFilter } from "../../jobs/filter.ts";
+import { boundedText } from "../../jobs/input-text.ts";
+import { builder } from "../builder.ts";
+import { JobKindEnum, JobStateEnum } from "../enums.ts";
+
+/**
+ * The compiler compares its fields with those of `JobFilter`: a field that only one of the two has does not compile.
+ */
+export const AiJobFilter = builder.inputType("AiJobFilter", {
+  description: "Selects jobs; every condition that is given must hold.",
+  fields: (t) =>
+    ({
+      states: t.field({ type: [JobStateEnum], description: "Only jobs in one of these states." }),
+      kinds: t.field({ type: [JobKindEnum], description: "Only jobs of one of these kinds." }),
+      protocolId: t.string({ validate: boundedText(200).nullish(), description: "Only jobs with this protocol." }),
+      parentJobId: t.field({ type: "UUID", description: "Only children of this job." }),
+      createdAfter: t.field({ type: "DateTime", description: "Only jobs submitted later than this." }),
+      createdBefore: t.field({ type: "DateTime", description: "Only jobs submitted earlier than this." }),
+    }) satisfies Record<keyof JobFilter, unknown>,
+});

@@ -1,0 +1,17 @@
+import { builder } from "../builder.ts";
+import { JobKindEnum } from "../enums.ts";
+
+export const CapabilityProfile = builder.prismaObject("CapabilityProfile", {
+  description:
+    "A named set of capabilities. The server, never the client, decides whether it suffices for a job (section 8).",
+  fields: (t) => ({
+    id: t.exposeID("id", { description: "The profile's name: the value of capabilityProfileId." }),
+    capabilities: t.exposeStringList("capabilities", {
+      description: "The capabilities that the profile grants, such as `doc.read`.",
+    }),
+    jobKinds: t.expose("jobKinds", {
+      type: [JobKindEnum],
+      description: "The job kinds that use this profile if a submit names none.",
+    }),
+  }),
+});

@@ -1,0 +1,33 @@
+import type { NodeExecution as Node } from "../../db/generated/client/client.ts";
+import { uuidOrNil } from "../../uuid.ts";
+import { builder } from "../builder.ts";
+import { JobStateEnum } from "../enums.ts";
+import { toNode } from "../reads.ts";
+
+export const NodeExecution = builder.node(builder.objectRef<Node>("NodeExecution"), {
+  id: { resolve: ({ id }) => id, description: "Global id (Relay)." },
+  loadWithoutCache: async (id, { reads, viewer: { workspaceId } }) =>
+    toNode(await reads.node({ workspaceId, id: uuidOrNil(id) })),
+  description: "One execution of a step of a run; every execution is kept [HSK-WF-001] (section 3).",
+  fields: (t) => ({
+    nodeId: t.exposeString("nodeId", { description: "The step's name, unique among the open steps of the run." }),
+    nodeType: t.exposeString("nodeType", { description: "The type of the step, such as `llm_call` or `tool`." }),
+    sequence: t.exposeInt("sequence", { description: "The execution's number in its run, from 1; set by the server." }),
+    dependsOn: t.exposeStringList("dependsOn", {
+      description: "The nodeIds of steps that had to succeed before this one started.",
+    }),
+    state: t.expose("state", {
+      type: JobStateEnum,
+      description: "RUNNING once started, COMPLETED once succeeded; otherwise FAILED, CANCELLED or POISONED.",
+    }),
+    inputPayload: t.expose("inputPayload", { type: "JSON", nullable: true, description: "The input of the step." }),
+    outputPayload: t.expose("outputPayload", { type: "JSON", nullable: true, description: "The output of the step." }),
+    errorMessage: t.exposeString("errorMessage", { nullable: true, description: "Why the step failed." }),
+    startedAt: t.expose("startedAt", { type: "DateTime", description: "When the step was reported as started." }),
+    finishedAt: t.expose("finishedAt", {
+      type: "DateTime",
+      nullable: true,
+      description: "When the execution ended; null while it is open.",
+    }),
+  }),
+});
