@@ -38,7 +38,7 @@ export interface BatchOptions<Call, Answer> {
 /** How long AFTER_PREVIOUS waits for the running batch at most: that batch may itself be waiting for a lock. */
 const MAX_WAIT_MS = 50;
 
-/** @returns a function that makes one call, batched with others where possible. It resolves and rejects as the call alone would. */
+/** @returns a function that makes one call, batched with others where possible. Its promise settles as if the call were alone. */
 export function batchCalls<Call, Answer>(options: BatchOptions<Call, Answer>): (call: Call) => Promise<Answer> {
   const queues = new Map<string, Queue<Call, Answer>>();
   return (call) => {

@@ -118,10 +118,13 @@ function isVersionField(field: JobField): field is VersionField {
   return writtenBy === "version" || (writtenBy === "change" && !isDocumentField(field));
 }
 
+/** All fields of a job, in the order of the Prisma schema. */
 export const JOB_FIELDS: readonly JobField[] = Object.values(Prisma.AiJobScalarFieldEnum);
 /** The nine metrics of a job, in the order of the model document [HSK-JOB-101]. */
 export const METRIC_NAMES: readonly MetricName[] = JOB_FIELDS.filter(isMetric);
+/** The fields that each new version writes, apart from metrics and documents. */
 export const VERSION_FIELDS: readonly VersionField[] = JOB_FIELDS.filter(isVersionField);
+/** The documents that a change may set. */
 export const CHANGEABLE_DOCUMENTS: readonly (DocumentField & ChangeableField)[] =
   JOB_FIELDS.filter(isChangeableDocument);
 

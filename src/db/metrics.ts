@@ -2,6 +2,7 @@ import { METRIC_NAMES, type MetricName } from "./job-columns.ts";
 
 /** Objects with one value for each of the nine metrics (section 3): of a job, of an event, or the sums over many jobs. */
 
+/** The nine metrics, as integers without rounding. */
 export type JobMetrics = Readonly<Record<MetricName, bigint>>;
 
 /** 2^53 - 1, the largest value of a metric and of GraphQL's SafeInt: larger integers are rounded by JavaScript clients. */

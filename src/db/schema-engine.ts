@@ -21,6 +21,7 @@ declare global {
 /** The path of prisma/schema.prisma. */
 export const SCHEMA_FILE = fileURLToPath(new URL("../../prisma/schema.prisma", import.meta.url));
 
+/** A schema engine that is connected to a database. */
 export interface OpenSchemaEngine {
   readonly engine: bindings.SchemaEngine;
   /** @returns the database's error behind an error of the engine, which contains only the error's id in the adapter; otherwise

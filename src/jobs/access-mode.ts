@@ -14,7 +14,7 @@ export type EntityRef = z.infer<typeof entityRefSchema>;
 
 const storedRefsSchema = z.array(entityRefSchema);
 
-/** @returns a job's `entity_refs`. They were validated at the submit. @throws ZodError if the stored value is malformed. */
+/** @returns a job's `entity_refs`, validated at the submit. @throws ZodError if the stored value is malformed. */
 export function entityRefsOf(job: Pick<AiJob, "entityRefs">): readonly EntityRef[] {
   return storedRefsSchema.parse(job.entityRefs);
 }

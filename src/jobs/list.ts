@@ -48,7 +48,7 @@ export function listJobs(
     SELECT ${jobColumns(fields)} FROM (${selectJobs(ALL_COLUMNS, workspaceId, filter, sliceConditions(slice), order)}) AS job ${order}`;
 }
 
-/** @returns the exact number of jobs that match. Its cost grows with that number, so it is read only when a client asks for it. */
+/** @returns the exact number of matching jobs. Its cost grows with that number, so it is counted only on request. */
 export async function countJobs(prisma: PrismaClient, workspaceId: string, filter: JobFilter): Promise<number> {
   const counts = selectJobs(Prisma.sql`count(*) AS jobs`, workspaceId, filter, [], Prisma.empty);
   const [row] = await prisma.$queryRaw<{ jobs: bigint }[]>`

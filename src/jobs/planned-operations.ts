@@ -25,7 +25,7 @@ function invalid(word: string, context: z.RefinementCtx): never {
 /** A planned operation as read from the database. */
 export type StoredOperation = z.infer<typeof storedOperationsSchema>[number];
 
-/** @returns a job's `planned_operations`. They were validated at the submit. @throws ZodError if the stored value is malformed. */
+/** @returns a job's `planned_operations`, validated at the submit. @throws ZodError if the stored value is malformed. */
 export function plannedOperationsOf(job: Pick<AiJob, "plannedOperations">): readonly StoredOperation[] {
   return storedOperationsSchema.parse(job.plannedOperations);
 }

@@ -40,7 +40,7 @@ export function refuseRetry(job: JobSummary): Exclude<RetryError, NotFoundError>
   return isOverBudget(job, job) ? budgetExceeded(job) : null;
 }
 
-/** @returns the error for a retry of a job that has exceeded its token budget: the first report of a new attempt would fail it. */
+/** @returns the error for a retry of a job that is over its token budget: the first report of a new attempt would fail it. */
 export function budgetExceeded(job: Pick<JobSummary, "totalTokens" | "tokenBudget">) {
   return new BudgetExceededError(
     `The job has used ${job.totalTokens} tokens of a budget of ${job.tokenBudget}: another attempt could only ` +

@@ -129,7 +129,7 @@ interface Profile {
   readonly hasQuotas: boolean;
 }
 
-/** Reads the named profile, or the kind's default. Raw SQL, since every submit reads it: Prisma's `findUnique` takes twice as long. */
+/** Reads the named profile, or the kind's default. In SQL, because every submit does so and `findUnique` takes twice as long. */
 async function readProfile(
   { prisma }: CommandContext,
   workspaceId: string,

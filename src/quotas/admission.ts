@@ -107,7 +107,7 @@ export function isUsedUp({ used, max }: QuotaUsage): boolean {
   return used >= max;
 }
 
-/** The error names the time at which the last of the used-up quotas frees. Where one of them has no known time, there is none. */
+/** @returns the error; its `freesAt` is when the last of the quotas has room again, null if that is unknown for one of them. */
 function quotasUsedUpError(usedUp: readonly QuotaUsage[]): BudgetExceededError {
   const times = usedUp.flatMap(({ freesAt }) => (freesAt ? [freesAt.getTime()] : []));
   const freesAt = times.length === usedUp.length ? new Date(Math.max(...times)) : null;

@@ -38,8 +38,8 @@ export function toStored(
 
 /**
  * Rebuilds the error that an item stores.
- * @param job reads the item's job. It is called only for JOB_POISONED, which contains the job: a poisoned job never changes, so it
- *   is still as it was then.
+ * @param job reads the item's job. It is called only for JOB_POISONED, which contains the job. A poisoned job never changes, so
+ *   it is the same job as when the error was stored.
  * @returns the error; null where the item has none.
  * @throws ZodError if the stored value is malformed.
  */

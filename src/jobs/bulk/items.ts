@@ -14,8 +14,8 @@ export type NewBulkAction = Omit<BulkAction, "filter" | "createdAt" | "finishedA
 };
 
 /**
- * Stores an action with the oldest matching jobs as its items, in one statement. It locks no job: each is checked again when its
- * item is processed.
+ * Stores an action with the oldest matching jobs as its items, in one statement. It locks no job: each is checked again when
+ * its item is processed.
  * @param selection the filter of the action, limited to jobs that it can change.
  */
 export async function insertAction(db: Transaction, action: NewBulkAction, selection: JobSelection): Promise<void> {
