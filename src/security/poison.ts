@@ -75,7 +75,7 @@ export function poisonJob<Refusal extends AppError = never>(
 ): Promise<PoisonOutcome<Refusal>> {
   return inTransaction(engine, async (tx): Promise<PoisonOutcome<Refusal>> => {
     const tree = await lockTree(tx, jobId, "POISONED");
-    if (!tree) throw new Error(`A guard found a violation in job ${jobId}, which does not exist.`);
+    if (!tree) throw new Error(`There is no job ${jobId}, in which a guard found a violation.`);
     const refusal = (await precondition?.(tx, tree.job)) ?? null;
     return refusal ? { action: "REFUSED", refusal } : handleViolation(tx, tree, violation, guardsRun);
   });
