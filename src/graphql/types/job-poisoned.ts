@@ -1,4 +1,4 @@
-import { type PoisonedJob } from "../../security/poison.ts";
+import type { PoisonedJob } from "../../security/poison.ts";
 import { builder } from "../builder.ts";
 import { isPayloadWith } from "../result.ts";
 import { AiJob } from "./ai-job.ts";
