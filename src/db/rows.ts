@@ -58,7 +58,7 @@ export const NODE_COLUMNS_WITHOUT_PAYLOADS = selectList(
   NODE_FIELDS.filter((field) => field !== "inputPayload" && field !== "outputPayload"),
 );
 /** A stored report without its workspace: it is read in one row with its run, which has a column of the same name. */
-export type KeptReport = Omit<WorkerReport, "workspaceId">;
+export type StoredReport = Omit<WorkerReport, "workspaceId">;
 export const REPORT_COLUMNS = selectList(
   Object.values(Prisma.WorkerReportScalarFieldEnum).filter((field) => field !== "workspaceId"),
 );

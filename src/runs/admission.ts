@@ -1,6 +1,6 @@
 import type { WorkflowRun } from "../db/generated/client/client.ts";
 import type { JobState } from "../db/generated/client/enums.ts";
-import type { KeptReport } from "../db/rows.ts";
+import type { StoredReport } from "../db/rows.ts";
 import { AppError, IllegalTransitionError, InvalidInputError, JobPoisonedError, LeaseLostError } from "../errors.ts";
 import { directiveOf } from "../jobs/directive.ts";
 import type { ReportedJob } from "../jobs/lock.ts";
@@ -41,7 +41,7 @@ export type Admission<Code extends PolicyViolationCode = PolicyViolationCode> =
       readonly kind: "REPEAT";
       readonly job: ReportedJob;
       readonly run: WorkflowRun;
-      readonly earlierReport: KeptReport;
+      readonly earlierReport: StoredReport;
     }
   /** The report is new, and its worker has the lease. */
   | {

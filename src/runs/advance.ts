@@ -1,6 +1,6 @@
 import type { NodeExecution, WorkflowRun } from "../db/generated/client/client.ts";
 import type { JobSummary } from "../db/job-columns.ts";
-import { type KeptReport, toDbEnum } from "../db/rows.ts";
+import { type StoredReport, toDbEnum } from "../db/rows.ts";
 import { inTransaction, readWithRetry, type Transaction } from "../db/transaction.ts";
 import type { Engine } from "../engine.ts";
 import {
@@ -135,7 +135,7 @@ async function storeStepInTransaction(
 }
 
 /** Reads the node that an earlier report of a step wrote. */
-async function readReportedNode(tx: Transaction, { nodeExecutionId }: KeptReport): Promise<NodeExecution> {
+async function readReportedNode(tx: Transaction, { nodeExecutionId }: StoredReport): Promise<NodeExecution> {
   const node = nodeExecutionId === null ? undefined : await readNode(tx, nodeExecutionId);
   if (!node) throw new Error("The stored report of a step refers to its node.");
   return node;

@@ -2,7 +2,7 @@ import { Prisma, type WorkflowRun } from "../db/generated/client/client.ts";
 import type { JobState } from "../db/generated/client/enums.ts";
 import type { JobSummary } from "../db/job-columns.ts";
 import { estimateFewRows, FORCED_GENERIC_PLAN } from "../db/prepared.ts";
-import { type KeptReport, REPORT_COLUMNS, RUN_COLUMNS } from "../db/rows.ts";
+import { REPORT_COLUMNS, RUN_COLUMNS, type StoredReport } from "../db/rows.ts";
 import type { Transaction } from "../db/transaction.ts";
 import { lockReportedJobs, type ReportedJob } from "../jobs/lock.ts";
 import { readJob } from "../jobs/store.ts";
@@ -19,7 +19,7 @@ export interface ReportedRun {
 export interface LockedRun extends ReportedRun {
   readonly job: ReportedJob;
   /** The stored report of this run with the same `reportId`; undefined when there is none. */
-  readonly earlierReport: KeptReport | undefined;
+  readonly earlierReport: StoredReport | undefined;
   readonly hasOpenNodes: boolean;
 }
 

@@ -1,6 +1,6 @@
 import type { JobSummary } from "../db/job-columns.ts";
 import type { JobMetrics } from "../db/metrics.ts";
-import type { KeptReport } from "../db/rows.ts";
+import type { StoredReport } from "../db/rows.ts";
 import { AccessModeViolationError, BudgetExceededError, CapabilityDeniedError, InvalidInputError } from "../errors.ts";
 import { type EntityRef, refuseWrites } from "../jobs/access-mode.ts";
 import type { LockedJobSummary, ReportedJob } from "../jobs/lock.ts";
@@ -51,7 +51,7 @@ export function policyError<Code extends PolicyViolationCode>(
  * @returns the violation for which a stored report failed its run; null when the report was accepted.
  */
 export function recordedViolation<Code extends PolicyViolationCode>(
-  { policyViolationCode, policyViolationDetail: detail }: KeptReport,
+  { policyViolationCode, policyViolationDetail: detail }: StoredReport,
   codes: readonly Code[],
 ): PolicyViolation<Code> | null {
   if (policyViolationCode === null || detail === null) return null;

@@ -1,7 +1,7 @@
 import { hash } from "node:crypto";
 import { canonicalize } from "json-canonicalize";
 import { Prisma, type WorkerReport } from "../db/generated/client/client.ts";
-import { type KeptReport, REPORT_COLUMNS, toRecordset } from "../db/rows.ts";
+import { REPORT_COLUMNS, type StoredReport, toRecordset } from "../db/rows.ts";
 import type { Transaction } from "../db/transaction.ts";
 import type { LockedJobSummary } from "../jobs/lock.ts";
 import type { ExtraCte } from "../jobs/store.ts";
@@ -31,19 +31,19 @@ export interface Report extends ReportRef {
 export async function findReport(
   db: Transaction,
   { workflowRunId, reportId }: ReportRef,
-): Promise<KeptReport | undefined> {
+): Promise<StoredReport | undefined> {
   if (reportId == null) return undefined;
-  const [report] = await db.$queryRaw<KeptReport[]>`
+  const [report] = await db.$queryRaw<StoredReport[]>`
     SELECT ${REPORT_COLUMNS} FROM worker_reports
     WHERE workflow_run_id = ${workflowRunId}::uuid AND report_id = ${reportId}::uuid`;
   return report;
 }
 
 /** The report columns of a row that was outer-joined with `worker_reports`: all null when there was no report. */
-export type JoinedReport = KeptReport | { readonly [column in keyof KeptReport]: null };
+export type JoinedReport = StoredReport | { readonly [column in keyof StoredReport]: null };
 
 /** @returns the report of an outer-joined row; undefined when there was none. */
-export function joinedReport(row: JoinedReport): KeptReport | undefined {
+export function joinedReport(row: JoinedReport): StoredReport | undefined {
   return row.reportId === null ? undefined : row;
 }
 
@@ -51,7 +51,7 @@ export function joinedReport(row: JoinedReport): KeptReport | undefined {
  * Tells whether a report has the content of the stored report with the same id, so that it is a repeat (section 9, "Report
  * hash"). If not, the worker has used the id for two different reports.
  */
-export function isSameReport(report: Report, earlier: KeptReport): boolean {
+export function isSameReport(report: Report, earlier: StoredReport): boolean {
   return Buffer.from(earlier.reportHash).equals(hashOf(report));
 }
 

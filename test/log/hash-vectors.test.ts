@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { z } from "zod";
 import { JobKind, JobState, RecorderActor, RecorderEventType } from "../../src/db/generated/client/enums.ts";
 import { type Database, openDatabase } from "../../src/db/open.ts";
-import type { KeptReport } from "../../src/db/rows.ts";
+import type { StoredReport } from "../../src/db/rows.ts";
 import { decodeCursor, encodeCursor } from "../../src/log/cursor.ts";
 import { CHAIN_START, canonicalText, type HashedEvent, hashEvent } from "../../src/log/hash.ts";
 import { provesLease } from "../../src/runs/lease-token.ts";
@@ -204,7 +204,7 @@ test.each([
   ["another report", { leaseSeconds: 31 }, false],
 ])("the server takes %s for a repeated one as the hash says", (_which, change, isSame) => {
   const report = { ...shownReport.parse(json("report")), ...change, leaseToken: vector("lease-token") };
-  const kept: KeptReport = {
+  const kept: StoredReport = {
     workflowRunId: report.workflowRunId,
     reportId: report.reportId,
     reportHash: new Uint8Array(Buffer.from(vector("report-sha256"), "hex")),
