@@ -1,12 +1,13 @@
 /**
- * How many jobs a second do workers take and complete over HTTP, next to pg-boss as a library on the same PostgreSQL,
- * how many statements does that cost, and what does a long queue cost a claim? Run with `npx tsx bench/claim.ts`.
+ * How many jobs per second do workers claim and complete over HTTP, compared with pg-boss as a library on the same
+ * PostgreSQL? How many statements does a job cost, and how much slower is a claim from a long queue? Run with `npx tsx
+ * bench/claim.ts`.
  *
  * pg-boss marks a row and deletes no history. A claim here leases with a token, checks capabilities, guards the inputs,
  * and writes a run and an event; a completion adds metrics, checks access mode and budget, and writes another event.
  *
- * The same number of jobs waits in each queue, since what a claim costs may depend on it: pg-boss 10 sorts, for each
- * fetch, all that wait.
+ * The same number of jobs waits in each queue, because the cost of a claim can depend on it: pg-boss 10 sorts all
+ * waiting jobs for each fetch.
  */
 import { Agent } from "node:http";
 import type pg from "pg";
@@ -31,9 +32,9 @@ const QUESTIONS = [
   { name: "one by one, 8 workers", jobs: 400, limit: 1, workers: 8, atLeast: 1 },
 ];
 
-/** Jobs that wait in each queue beside those that a round takes; the bars are read at the last of these. */
+/** How many jobs wait in each queue besides those that a round claims. The limits are checked at the last number. */
 const WAITING = [0, 10_000, 20_000, 50_000];
-/** All but terminal_exec, which the profile of the loaded jobs does not allow. */
+/** All kinds except terminal_exec, for which the profile of the loaded jobs does not suffice. */
 const KINDS = [
   "DOC_EDIT",
   "SHEET_TRANSFORM",
@@ -56,12 +57,12 @@ const claimed = z.object({
   }),
 });
 
-/** Takes so many jobs in this process. */
+/** Claims this many jobs in this process. */
 function claim(engine: Engine, limit: number): Promise<Claimed> {
   return claimAiJobs(engine, { workerId: "bench", leaseSeconds: 60, workspaceId: WORKSPACE, jobKinds: KINDS, limit });
 }
 
-/** Takes and completes so many jobs over HTTP. @returns jobs a second. */
+/** Claims and completes this many jobs over HTTP. @returns jobs per second. */
 async function round(url: string, jobs: number, limit: number, workers: number): Promise<number> {
   const agent = new Agent({ keepAlive: true, maxSockets: workers });
   const start = performance.now();
@@ -88,7 +89,7 @@ async function round(url: string, jobs: number, limit: number, workers: number):
   return done / ((performance.now() - start) / 1000);
 }
 
-/** Has so many jobs of those kinds wait in our queue, at least. */
+/** Submits jobs until at least this many of the kinds wait in our queue. */
 async function fillTo(sql: pg.Client, waiting: number): Promise<void> {
   const kinds = KINDS.map((kind) => kind.toLowerCase());
   const { rows } = await sql.query<{ there: number }>(
@@ -96,11 +97,13 @@ async function fillTo(sql: pg.Client, waiting: number): Promise<void> {
     [kinds],
   );
   const lacking = Math.max(0, waiting - (rows[0]?.there ?? 0));
-  // They come in every kind, in turn, of which the workers leave one out.
+  // They are made of every kind in rotation, and the workers do not claim one of the kinds.
   await addQueuedJobs(sql, Math.ceil((lacking * (KINDS.length + 1)) / KINDS.length));
 }
 
-/** So many requests that are refused before the database hears of them, two for a job. @returns jobs a second. */
+/**
+ * Sends two requests per job that are refused before any statement: the cost of HTTP alone. @returns jobs per second.
+ */
 async function withoutDatabase(url: string, jobs: number, workers: number): Promise<number> {
   const agent = new Agent({ keepAlive: true, maxSockets: workers });
   const start = performance.now();
@@ -133,7 +136,7 @@ await withDatabase(async (url, sql) => {
           };
         };
         await all();
-        // After a first round, so that no plan was made for tables that were empty.
+        // After the first round, so that no plan was made for empty tables.
         await settle(sql);
         const rounds: Awaited<ReturnType<typeof all>>[] = [];
         for (let at = 0; at < ROUNDS; at++) rounds.push(await all());
@@ -195,14 +198,17 @@ await withDatabase(async (url, sql) => {
   }
 });
 
-/** Rounds of claims in turns, of which the first only warms up, and the claims of each size in one of them. */
+/** The number of alternating rounds, of which the first is a warm-up, and the number of claims for each size in one. */
 const TURNS = 9;
 const SIZES = [
   { limit: 1, times: 12 },
   { limit: 100, times: 4 },
 ];
 
-/** A queue of so many jobs in a database of its own. @returns the milliseconds that so many claims take, one by one. */
+/**
+ * A queue of this many jobs in its own database. @returns the milliseconds of each of several claims, one after
+ * another.
+ */
 async function withQueue(
   jobs: number,
   work: (claims: (limit: number, times: number) => Promise<number[]>) => Promise<void>,

@@ -1,6 +1,7 @@
 /**
- * Does the first page stay as quick when the table grows? 20 jobs without totalCount over HTTP: a server with 10,000
- * jobs next to one with 200,000. All jobs, those of some states, those of some kinds. `npx tsx bench/first-page.ts`
+ * Does the first page stay fast when the table grows? Reads 20 jobs without totalCount over HTTP from a server with
+ * 10,000 jobs and from one with 200,000: all jobs, jobs in some states, jobs of some kinds. Run with `npx tsx
+ * bench/first-page.ts`.
  */
 import { cells, compare, head } from "./support/compare.ts";
 import { settle, withDatabase } from "./support/database.ts";

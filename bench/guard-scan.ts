@@ -1,11 +1,11 @@
 /**
- * How long does the PromptInjectionGuard take, and does its time grow with the text and no faster?
- * Run with `npx tsx bench/guard-scan.ts`. Every text is clean, so that all of it is scanned in all forms.
+ * How long does the PromptInjectionGuard take, and is its time linear in the text?
+ * Run with `npx tsx bench/guard-scan.ts`. No text has an injection, so each is scanned completely and in all forms.
  */
 import { type GuardContent, textsOf } from "../src/security/guards/guard.ts";
 import { promptInjectionGuard } from "../src/security/guards/prompt-injection.ts";
 
-/** A text is this unit over and over, up to the size, or what `make` gives. */
+/** A text is the unit repeated up to the size, or the result of `make`. */
 interface Case {
   readonly name: string;
   readonly make: (bytes: number) => GuardContent;

@@ -1,11 +1,11 @@
 /**
- * How long does a change take from its commit to the subscribers of its job, next to Yoga's own in-memory pub/sub, which
- * keeps nothing? How many statements does an event cost, and how much memory a subscriber that waits?
- * Run with `npx tsx bench/live.ts`.
+ * How long does a change take from its commit to the subscribers of its job, compared with Yoga's in-memory pub/sub,
+ * which stores nothing? How many statements does an event cost, and how much memory does a waiting subscriber need? Run
+ * with `npx tsx bench/live.ts`.
  *
- * Ours is asked over HTTP for the change, or another server of the same database commits it. Timed from the answer to the
- * COMMIT, in the process that sent it, to the moment at which a subscriber has the whole event; pub/sub from the call of
- * `publish`. An event is made when the last one has reached everybody.
+ * The change is requested over HTTP from the server itself, or committed by another server of the same database. It is
+ * timed from the answer to COMMIT, in the process that sent it, until a subscriber has received the whole event; for
+ * pub/sub, from the call of `publish`. The next event is made when the last one has reached all subscribers.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Memory, ours, pubSub, type Side } from "./live/sides.ts";
@@ -18,36 +18,36 @@ import { addQueuedJobs } from "./support/jobs.ts";
 
 const JOBS = 1_000;
 const COUNTS = [1, 100, 1_000, 5_000];
-/** Numbers of subscribers at which the memory is looked at. */
+/** The numbers of subscribers at which memory is measured. */
 const MEMORY_AT = [100, 5_000];
 const ROUNDS = 5;
-/** Deliveries of a round: fewer have no p99. */
+/** The number of deliveries in a round: enough for a p99. */
 const FEWEST = 100;
-/** The number of subscribers that the bars are about. */
+/** The number of subscribers at which the limits are checked. */
 const MANY = 1_000;
 const MAX_TIMES = 2;
-/** The looks at a log that has nothing new come by the clock, and so not quite as many each time. */
+/** The tolerance for statements: polls of an idle log depend on the clock, so their number varies a little. */
 const MAX_STATEMENTS = 1.1;
 
 const FIELDS = `kind cursor version state previousState matchesFilter
   metrics { durationMs totalTokens inputTokens outputTokens } event { eventId type actorId recordedAt }`;
 const WATCH = `subscription ($jobId: UUID!) { aiJobChanged(jobId: $jobId) { ${FIELDS} } }`;
-/** The same, and what is loaded beyond the event. */
+/** The same selection, and fields that are read besides the event. */
 const WATCH_MORE = `subscription ($jobId: UUID!) { aiJobChanged(jobId: $jobId) { ${FIELDS}
   job { priority workflowRun { state nodes { nodeId } } } } }`;
 
-/** A way to spread subscribers and changes over jobs. */
+/** How subscribers and changes are distributed over jobs. */
 interface Question {
   readonly name: string;
   /** The job of each subscriber. */
   readonly watched: (jobIds: readonly string[], subscriber: number) => string;
-  /** The jobs of one change. */
+  /** The jobs that one change is about. */
   readonly changed: (watched: readonly string[], event: number) => readonly string[];
   readonly counts: readonly number[];
 }
 
 const spread = (jobIds: readonly string[], subscriber: number) => jobIds[subscriber % JOBS] ?? "";
-/** Not in the order in which they were subscribed to: nobody's is always the first. */
+/** Shuffled, so that no subscriber is always the first. */
 const some = (watched: readonly string[], event: number, count: number) =>
   Array.from(
     { length: Math.min(count, watched.length) },
@@ -67,7 +67,7 @@ const QUESTIONS: readonly Question[] = [
     counts: COUNTS,
   },
   {
-    // As many as one call may change.
+    // As many as one call can change.
     name: "of 1,000 jobs, 100 of which change at once",
     watched: spread,
     changed: (watched, event) => some(watched, event, 100),
@@ -80,7 +80,7 @@ interface Latency {
   readonly p99: number;
 }
 
-/** One round: an event of each side in turn, each when the last one has reached everybody. */
+/** One round: an event on each side in turn, each after the last one has reached all subscribers. */
 async function round(crowd: SubscriberProcess, sides: readonly Side[], question: Question, jobIds: readonly string[]) {
   const perSide = sides.map((): number[] => []);
   const watched = [...new Set(jobIds)];
@@ -89,7 +89,7 @@ async function round(crowd: SubscriberProcess, sides: readonly Side[], question:
   for (let event = 0; deliveries() < FEWEST || (deliveries() < 4_000 && event < 15); event += 1) {
     const changed = question.changed(watched, event);
     for (const [index, side] of sides.entries()) {
-      // At no fixed distance from the last one; two of the other server's are further apart than its hints may be.
+      // At random intervals; those of the other server are longer than the minimum interval between its notify hints.
       await sleep(20 + Math.random() * 20);
       const { url } = side.server;
       perSide[index]?.push(...(await crowd.latencies(url, changed.length * subscribers, () => side.change(changed))));
@@ -98,7 +98,7 @@ async function round(crowd: SubscriberProcess, sides: readonly Side[], question:
   return perSide.map((times): Latency => ({ p50: quantile(times, 0.5), p99: quantile(times, 0.99) }));
 }
 
-/** @returns the cells of a row, and how many times as long as pub/sub each of ours took. */
+/** @returns the cells of a row, and for each of ours the ratio of its time to that of pub/sub. */
 async function measure(
   crowd: SubscriberProcess,
   sides: readonly Side[],
@@ -106,7 +106,7 @@ async function measure(
   jobIds: readonly string[],
 ) {
   const rounds: Latency[][] = [];
-  // The first one only warms up.
+  // The first round is a warm-up.
   for (let at = 0; at <= ROUNDS; at += 1) rounds.push(await round(crowd, sides, question, jobIds));
   rounds.shift();
   const middle = (figure: (of: readonly Latency[]) => number) => median(rounds.map(figure));
@@ -119,7 +119,7 @@ async function measure(
   return { cells: [...cells, ...ratios.map((ratio) => ratio.toFixed(2))], ratios };
 }
 
-/** What each of the subscribers that came in between costs. */
+/** The memory of each subscriber that was added between two measurements. */
 function perSubscriber(before: Memory | undefined, after: Memory | undefined): string[] {
   const [few = 0, many = 0] = MEMORY_AT;
   return (["held", "rss"] as const).map((of) =>
@@ -127,7 +127,7 @@ function perSubscriber(before: Memory | undefined, after: Memory | undefined): s
   );
 }
 
-/** Prints how long changes take, what must hold of that, and what a subscriber holds. */
+/** Prints the times of changes with their limits, and the memory of a subscriber. */
 async function showLatencies(databaseUrl: string, writer: Writer): Promise<void> {
   const crowd = new SubscriberProcess();
   const started: Side[] = [];
@@ -148,7 +148,7 @@ async function showLatencies(databaseUrl: string, writer: Writer): Promise<void>
         for (const { server } of started) await crowd.open(server.url, WATCH, all.slice(jobIds.length));
         jobIds = all;
         if (question === QUESTIONS[0] && MEMORY_AT.includes(count)) {
-          // Their snapshots have gone by then.
+          // By then their snapshots have been sent and freed.
           await sleep(1_000);
           memory.push(await Promise.all(started.map(({ server }) => server.memory())));
         }
@@ -170,7 +170,7 @@ async function showLatencies(databaseUrl: string, writer: Writer): Promise<void>
   }
 }
 
-/** Prints how many statements an event costs, and what must hold of that. */
+/** Prints the statements that an event costs, with their limits. */
 async function showStatements(databaseUrl: string, writer: Writer): Promise<void> {
   const counts = [1, MANY];
   const statements = await statementsPerEvent(databaseUrl, writer, WATCH_MORE, counts);
@@ -182,7 +182,7 @@ async function showStatements(databaseUrl: string, writer: Writer): Promise<void
 
 console.log(`## From a commit to its subscribers, next to Yoga's pub/sub\n\n${machine()}\n`);
 await withDatabase(async (url, sql) => {
-  // Migrated before there are jobs.
+  // The migrations run before jobs are loaded.
   await (await openWriter(url, 0)).close();
   await addQueuedJobs(sql, 2 * JOBS);
   const writer = await openWriter(url, JOBS);

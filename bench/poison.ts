@@ -1,6 +1,7 @@
 /**
- * How long does it take to poison a job with one run and 10 nodes, 5 of them open, next to the same statements by hand
- * through `pg` on one connection? Run with `npx tsx bench/poison.ts`. One at a time, a fresh job each.
+ * How long does it take to poison a job with one run and 10 nodes, 5 of them open, compared with the same statements
+ * written by hand and sent through `pg` on one connection? Run with `npx tsx bench/poison.ts`. One at a time, each on a
+ * new job.
  */
 import pg from "pg";
 import { openDatabase } from "../src/db/open.ts";
@@ -24,7 +25,7 @@ const violation: SecurityViolation = {
   sourceId: null,
 };
 
-/** What poisonJob sends, with what only its reading of the row can know left to SQL. */
+/** The statements of poisonJob. Values that it takes from the row that it read are computed in SQL. */
 const BY_HAND = {
   lock: `SELECT * FROM ai_jobs WHERE job_id = $1 FOR NO KEY UPDATE`,
   runs: `
@@ -60,7 +61,7 @@ async function byHand(client: pg.Client, jobId: string): Promise<void> {
   await client.query("COMMIT");
 }
 
-/** Running jobs, each with one run of 10 nodes, 5 of them open. */
+/** Makes running jobs, each with one run of 10 nodes, 5 of them open. */
 async function addRunningJobs(sql: pg.Client, count: number): Promise<string[]> {
   await addJobs(sql, count * 10);
   const { rows } = await sql.query<{ id: string }>("SELECT job_id AS id FROM ai_jobs WHERE state = 'running'");
@@ -83,7 +84,7 @@ async function milliseconds(work: () => Promise<unknown>): Promise<number> {
   return performance.now() - start;
 }
 
-/** Neither way may have left anything open: what is quick but incomplete is no comparison. */
+/** Checks that neither way left a run or node open: a fast but incomplete poisoning is no comparison. */
 async function assertPoisoned(sql: pg.Client, jobs: number): Promise<void> {
   const { rows } = await sql.query<{ jobs: number; runs: number; nodes: number }>(`
     SELECT (SELECT count(*)::int FROM ai_jobs WHERE state = 'poisoned') AS jobs,
@@ -95,7 +96,7 @@ async function assertPoisoned(sql: pg.Client, jobs: number): Promise<void> {
   }
 }
 
-/** Nothing here is tried again. */
+/** This benchmark retries nothing. */
 const NO_WAIT = { firstMs: 0, maxMs: 0 };
 
 console.log(`## Poisoning a job with one run and 10 nodes, 5 of them open, next to the same by hand\n\n${machine()}\n`);

@@ -1,6 +1,6 @@
 /**
- * How many reads a second over HTTP, next to PostGraphile on the same tables? A job by its id, and the 20 newest jobs.
- * Run with `npx tsx bench/read.ts`.
+ * How many reads per second over HTTP, compared with PostGraphile on the same tables? Reads a job by its id, and the 20
+ * newest jobs. Run with `npx tsx bench/read.ts`.
  */
 import { cells, compare, head } from "./support/compare.ts";
 import { settle, withDatabase } from "./support/database.ts";
@@ -25,7 +25,7 @@ function byId(query: string, ids: readonly string[]): Operation {
 
 console.log(`## Reads next to PostGraphile, ${JOBS} jobs, 16 connections\n\n${machine()}\n`);
 await withDatabase(async (url, sql) => {
-  // Ours first: it makes the tables that PostGraphile looks for when it starts.
+  // Ours starts first: it creates the tables, which PostGraphile reads when it starts.
   const ours = await startOurs(url);
   const peer = await startPeer(url);
   try {

@@ -1,8 +1,8 @@
 /**
- * Is aiJobStats as quick with a million jobs as with ten thousand, and what does the fold cost that makes it so?
+ * Is aiJobStats as fast with a million jobs as with ten thousand, and what does the fold cost that makes this possible?
  *
- * Asked over HTTP of a server with few jobs and of one with many, and next to counting the jobs themselves, by the
- * statement that aiJobStats was before. Then submits a second while the fold is at work, and while it is kept from it.
+ * Reads aiJobStats over HTTP from a server with few jobs and from one with many, and compares it with a statement that
+ * counts the jobs themselves. Then measures submits per second while the fold runs, and while it is blocked.
  * `npx tsx bench/stats.ts`, or with another number of jobs than a million: `BENCH_JOBS=200000 npx tsx bench/stats.ts`
  */
 import { setTimeout as sleep } from "node:timers/promises";
@@ -93,7 +93,7 @@ await withDatabase((fewUrl, fewSql) =>
   }),
 );
 
-/** Resolves when the fold has come to the end of the log. */
+/** Resolves when the fold has reached the end of the log. */
 async function folded(sql: pg.Client): Promise<void> {
   for (;;) {
     const { rows } = await sql.query(`
@@ -105,7 +105,7 @@ async function folded(sql: pg.Client): Promise<void> {
   }
 }
 
-/** Does `work` while another has the place that a fold begins by locking. */
+/** Does `work` while the row is locked that every fold locks first: no fold can run. */
 async function keptFromFolding<T>(sql: pg.Client, work: () => Promise<T>): Promise<T> {
   await sql.query("BEGIN");
   try {

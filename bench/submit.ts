@@ -1,9 +1,9 @@
 /**
- * How many submits a second over HTTP, next to PostGraphile's plain create? Run with `npx tsx bench/submit.ts`.
+ * How many submits per second over HTTP, compared with PostGraphile's plain create? Run with `npx tsx bench/submit.ts`.
  *
- * The create goes to a plain table with the columns and indexes of ai_jobs: on ai_jobs itself the database would refuse
- * it, since a job without its event is none. A submit does more: it judges capabilities, hashes, and writes the job
- * with its event past foreign keys, checks and triggers.
+ * The create writes to a plain table with the columns and indexes of ai_jobs; on ai_jobs itself the database would
+ * refuse a job without its event. A submit does more: it checks capabilities, computes hashes, and writes the job with
+ * its event, with foreign keys, checks and triggers.
  */
 import { cells, compare, head } from "./support/compare.ts";
 import { settle, withDatabase } from "./support/database.ts";
@@ -20,7 +20,7 @@ const scalars = "jobId jobKind state statusReason protocolId attempt createdAt";
 const metrics = "durationMs totalTokens inputTokens outputTokens";
 const jobInputs = { text: "what a job works on" };
 
-/** What a client must say of a plain row, since nothing fills it in. */
+/** The values of a plain row, for which there are no defaults. */
 const plainJob = {
   workspaceId: WORKSPACE,
   traceId: WORKSPACE,

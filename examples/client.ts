@@ -2,12 +2,14 @@ import { setTimeout } from "node:timers/promises";
 import type { TypedDocumentNode } from "@graphql-typed-document-node/core";
 import { print } from "graphql";
 
-/** The server refused the request as a whole: it was malformed, or an answer was null where it may not be. */
+/**
+ * The server refused the request as a whole, because it was malformed or a required value of the answer was missing.
+ */
 export class RequestRefused extends Error {
   override readonly name = "RequestRefused";
 }
 
-/** Sends a typed operation over HTTP and gives its data. */
+/** Sends a typed operation over HTTP. @returns its data. */
 export async function send<Data, Variables>(
   url: string,
   document: TypedDocumentNode<Data, Variables>,
@@ -30,15 +32,15 @@ interface Answer<Data> {
   readonly errors?: readonly { readonly message: string }[];
 }
 
-/** The shape of the data needs no look: the operation was checked against the schema, and its type comes from there. */
+/** The data needs no further check: the server validated the operation against the schema that its type comes from. */
 function isAnswer<Data>(value: unknown): value is Answer<Data> {
   return typeof value === "object" && value !== null && ("data" in value || "errors" in value);
 }
 
-/** Milliseconds before the same is sent once more. */
+/** How long to wait before the same request is sent again, in milliseconds. */
 const PAUSES = [50, 200, 800];
 
-/** Asks again while the server is too busy: after TRY_AGAIN nothing of the request was kept (api.graphql). */
+/** Repeats a request while the answer is TRY_AGAIN, which means that the server stored nothing of it. */
 export async function untilHeard<Result extends { readonly __typename: string }>(
   ask: () => Promise<Result>,
 ): Promise<Result> {

@@ -18,7 +18,10 @@ import { extractiveSummariser } from "./worker/extractive.ts";
 import { work } from "./worker.ts";
 
 const WORKERS = ["worker-1", "worker-2"];
-/** A third of the lease would do; this often, so that a heartbeat shows within the seconds that the demo lasts. */
+/**
+ * A third of the lease would suffice. It is shorter here, so that the demo shows heartbeats in the seconds that it
+ * lasts.
+ */
 const LEASE = { leaseSeconds: 15, heartbeatMs: 1000 };
 
 try {
@@ -30,7 +33,7 @@ try {
   process.exitCode = 1;
 }
 
-/** The product's own server, in memory and on a free port, for as long as `use` takes. */
+/** Runs the server in memory and on a free port for as long as `use` takes. */
 async function withServer(use: (url: string) => Promise<void>): Promise<void> {
   const config = readConfig({ DATABASE_URL: "memory:", PORT: "0" });
   const server = await start(config, pino({ level: "warn" }, process.stderr));
@@ -41,14 +44,14 @@ async function withServer(use: (url: string) => Promise<void>): Promise<void> {
   }
 }
 
-/** Submits the jobs, lets the workers do them, shows what the subscriber hears, and judges how it ended. */
+/** Submits the jobs, runs the workers, shows every change that the subscription delivers, and checks the results. */
 async function demo({ kinds, model }: DemoOptions, url: string): Promise<void> {
   const planned = planJobs(kinds, await readDocuments(), tierOf(model));
-  // The AI SDK takes its time to load: only where it is used.
+  // The AI SDK is slow to load, so it is loaded only if a model is used.
   const summariser = model ? (await import("./worker/model.ts")).modelSummariser(model) : extractiveSummariser;
   console.log(`The server answers on ${url}. Summaries: ${model?.model ?? "extractive (OPENAI_MODEL is not set)"}.\n`);
 
-  // From this place in the log on the subscriber misses nothing, however long its connection takes.
+  // The subscription starts at this position of the log, so it misses nothing, however long it takes to connect.
   const { aiJobs } = await send(url, FeedCursor, {});
   const show = createScreen(process.stdout, planned.length, kinds.length > 1);
   const stop = new AbortController();
@@ -67,7 +70,7 @@ async function demo({ kinds, model }: DemoOptions, url: string): Promise<void> {
   }
 }
 
-/** Shows how everything ended. @throws DemoError where that is not as it must be */
+/** Shows how every job ended. @throws DemoError if a result is not the expected one. */
 async function judge(url: string, jobs: readonly SubmittedJob[], versionsSeen: ReadonlyMap<string, number>) {
   const outcomes = await readOutcomes(url);
   console.log(`\n${closingTable(jobs, outcomes, process.stdout)}`);
@@ -75,7 +78,7 @@ async function judge(url: string, jobs: readonly SubmittedJob[], versionsSeen: R
   if (faults.length > 0) throw new DemoError(["This is not how it should have ended:", ...faults].join("\n  "));
 }
 
-/** What the user can mend is a sentence, anything else is shown whole. */
+/** A DemoError is shown as its message, any other error with its stack. */
 function explain(error: unknown): string {
   if (error instanceof AppError) return `${error.code}: ${error.message}`;
   const isBadOption = error instanceof TypeError && "code" in error && String(error.code).startsWith("ERR_PARSE_ARGS");

@@ -1,4 +1,4 @@
-// A worker in plain `fetch`: takes jobs, says them louder, and ends when nothing was due for five seconds.
+// A worker in plain `fetch`: claims jobs, turns their text into capitals, and ends when no job was due for five seconds.
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -6,7 +6,7 @@ const url = process.argv[2] ?? "http://127.0.0.1:4000/graphql";
 const headers = { "content-type": "application/json" };
 const error = "... on Error { code message }";
 
-/** Sends a report until it is answered: with its `reportId` it counts once, however often it arrives. */
+/** Sends a report until it is answered. Because of its `reportId` it counts once, however often it arrives. */
 async function call(name, answer, input) {
   const type = `${name[0].toUpperCase()}${name.slice(1)}Input`;
   const query = `mutation ($input: ${type}!) { ${name}(input: $input) { __typename ${error} ${answer} } }`;
@@ -14,7 +14,7 @@ async function call(name, answer, input) {
   for (let wait = 100; ; wait = Math.min(wait * 2, 5_000)) {
     const sent = fetch(url, { method: "POST", headers, body }).then((response) => response.json());
     const { data, errors } = await sent.catch((cause) => ({ errors: [cause] }));
-    // Not answered at all, or refused as a whole, with the code of why; data is what came of it otherwise.
+    // No answer, or the request was refused as a whole, with a code that says why. Otherwise data has the result.
     const refused = errors && { code: errors[0].extensions?.code ?? "TRY_AGAIN", message: errors[0].message };
     const result = refused ?? data[name];
     if (!["TRY_AGAIN", "INTERNAL_SERVER_ERROR"].includes(result.code)) return result;
@@ -30,11 +30,11 @@ async function work({ leaseToken, workflowRun, job }) {
     const answer = "... on HeartbeatWorkflowsPayload { results { directive } }";
     const { results } = await call("heartbeatWorkflows", answer, { heartbeats: [report()] });
     isMine &&= results?.[0].directive === "CONTINUE";
-  }, 10_000); // a third of the 30 seconds that a lease and its renewals have where nobody says otherwise
+  }, 10_000); // a third of the default lease
   const advance = async (outcome, more) => {
     const input = report({ step: { nodeId: "shout", nodeType: "tool", outcome }, ...more });
     const answer = await call("advanceWorkflow", "... on AdvanceWorkflowPayload { directive }", input);
-    isMine &&= answer.directive === "CONTINUE"; // else cancelled, poisoned, over budget, lease lost: drop all of it
+    isMine &&= answer.directive === "CONTINUE"; // otherwise cancelled, poisoned, over budget or lease lost: discard
     return answer;
   };
   const text = String(job.jobInputs?.text ?? "");
@@ -56,5 +56,5 @@ for (;;) {
   const claimed = await call("claimAiJobs", `... on ClaimAiJobsPayload { ${taken} }`, wanted);
   if (claimed.code) throw new Error(claimed.message);
   if (claimed.claims.length + claimed.poisoned.length === 0) break;
-  await Promise.all(claimed.claims.map(async (one) => console.log(one.job.jobId, await work(one))));
+  await Promise.all(claimed.claims.map(async (claim) => console.log(claim.job.jobId, await work(claim))));
 }

@@ -8,27 +8,29 @@ import { summariseDocument } from "./worker/summarise-document.ts";
 import type { Summariser } from "./worker/summariser.ts";
 
 export interface WorkerOptions {
-  /** Where the server's API answers; the worker knows nothing else of it. */
+  /** The address of the server's API; the worker needs nothing else of the server. */
   readonly url: string;
   readonly workerId: string;
-  /** Only jobs of this protocol are taken. */
+  /** Only jobs with this protocol are started. */
   readonly protocolId: string;
   readonly leaseSeconds: number;
   readonly heartbeatMs: number;
-  /** The folder that documents are read from. */
+  /** The folder from which documents are read. */
   readonly documents: string;
   readonly summariser: Summariser;
-  /** Aborted: the worker ends what it is doing and takes nothing more. */
+  /** When it is aborted, the worker finishes its current job and starts no more. */
   readonly signal: AbortSignal;
 }
 
-/** Milliseconds between two looks at an empty queue. */
+/** How long to wait, in milliseconds, when no job is due. */
 const IDLE_MS = 100;
 
-/** How often in a row the server may be away: for six seconds together, since each pause is twice the one before. */
+/**
+ * How many requests in a row may fail to reach the server. Each pause is twice as long as the last: six seconds in all.
+ */
 const MAX_FAILURES = 5;
 
-/** Takes queued jobs, one at a time and oldest first, and summarises the document of each. */
+/** Starts queued jobs, one at a time and oldest first, and summarises the document of each. */
 export async function work(options: WorkerOptions): Promise<void> {
   let failures = 0;
   while (!options.signal.aborted) {
@@ -51,7 +53,7 @@ interface Claim {
   readonly job: { readonly jobKind: JobKind; readonly jobInputs: unknown };
 }
 
-/** The oldest job that is due and that no other worker has taken meanwhile. */
+/** Starts the oldest due job that no other worker has started meanwhile. */
 async function claimNext({ url, protocolId, workerId, leaseSeconds }: WorkerOptions): Promise<Claim | undefined> {
   const { aiJobs } = await send(url, QueuedJobs, { protocolId });
   for (const { jobId, runAfter } of aiJobs.nodes.toReversed()) {
@@ -60,7 +62,7 @@ async function claimNext({ url, protocolId, workerId, leaseSeconds }: WorkerOpti
     const answer = await untilHeard(async () => (await send(url, StartWorkflow, { input })).startWorkflow);
     if (answer.__typename === "StartWorkflowPayload") return answer.claim;
     if (answer.__typename === "InvalidInputError") throw new Error(answer.message);
-    // Any other answer: somebody else was faster, or nobody gets this job, for its inputs have poisoned it.
+    // Any other answer: another worker was faster, or the job's inputs have poisoned it. Try the next job.
   }
   return undefined;
 }
@@ -73,7 +75,7 @@ async function attempt({ url, leaseSeconds, heartbeatMs, documents, summariser }
   try {
     await run.complete(await summariseDocument(run, job, { documents, summariser }));
   } catch (error) {
-    // Poisoned, cancelled, or the lease is lost: the server knows why, and there is nothing left to say.
+    // The job was poisoned or cancelled, or the lease is lost. The server knows why; nothing is left to report.
     if (!(error instanceof Stopped)) await run.fail(error);
   } finally {
     clearInterval(heart);

@@ -1,11 +1,11 @@
-/** Loaded into ours before its own code: tells when it had committed, which nobody outside can see. */
+/** Loaded into the server before its own code: reports the time of its commits, which is not visible from outside. */
 import { CommitNotifier } from "../../src/live/notifier.ts";
 import { now } from "./clock.ts";
 
-/** The first commit since somebody asked to be told of the next one. */
+/** The first commit since the benchmark asked for the next one. */
 let committedAt: number | undefined;
 
-// What the product calls right after a commit.
+// The server calls this right after a commit.
 const notify = Reflect.get(CommitNotifier.prototype, "notify");
 CommitNotifier.prototype.notify = function (this: CommitNotifier) {
   committedAt ??= now();

@@ -1,10 +1,10 @@
 /**
- * Loaded into a server before its own code (`--expose-gc --import`): tells the benchmark that started it how much memory
- * it needs, after the garbage is gone.
+ * Loaded into a server before its own code (`--expose-gc --import`): reports to the benchmark how much memory it needs
+ * after a garbage collection.
  */
 process.on("message", (message) => {
   if (message !== "memory") return;
-  // Twice: what the first one finalises, the second one frees.
+  // Twice: the second collection frees what the first one has finalised.
   globalThis.gc?.();
   setTimeout(() => {
     globalThis.gc?.();

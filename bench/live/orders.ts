@@ -1,14 +1,14 @@
 import { z } from "zod";
 
-/** What the benchmark tells its subscribers' process, and what it is answered. */
+/** The messages between the benchmark and the process of the subscribers. */
 
-/** Of the server that they subscribe to. */
+/** The server that they subscribe to. */
 const url = z.string();
 
 export const order = z.discriminatedUnion("kind", [
-  /** Another subscriber for each of the jobs. Done when all are subscribed. */
+  /** Adds a subscriber for each of the jobs; answered when all are subscribed. */
   z.object({ kind: z.literal("open"), url, query: z.string(), jobIds: z.array(z.string()) }),
-  /** Events come next, to so many of them. Done at once; the times follow when they have reached everybody. */
+  /** Announces events to this many subscribers; answered at once. The times follow when all have received them. */
   z.object({ kind: z.literal("collect"), url, count: z.int() }),
   z.object({ kind: z.literal("close"), url }),
 ]);

@@ -1,6 +1,6 @@
 /**
- * The upper bound: a Yoga server whose subscription comes from Yoga's own in-memory pub/sub. It keeps nothing, so it
- * has nothing to read, and whoever is away misses what is published meanwhile. Started by `startPubSub`.
+ * The upper bound for speed: a Yoga server whose subscription uses Yoga's in-memory pub/sub. It stores nothing and
+ * reads nothing; a client that is disconnected misses what is published meanwhile. Started by `startPubSub`.
  */
 import { setMaxListeners } from "node:events";
 import { createServer } from "node:http";
@@ -8,7 +8,7 @@ import { createPubSub, createSchema, createYoga } from "graphql-yoga";
 import { z } from "zod";
 import { now } from "./clock.ts";
 
-/** The part of the product's schema that the benchmark's subscription asks for. */
+/** The part of the API that the benchmark's subscription selects. */
 const typeDefs = `
   scalar UUID
   scalar Cursor
@@ -26,7 +26,7 @@ const typeDefs = `
   type Subscription { aiJobChanged(jobId: UUID!): AiJobChange! }`;
 
 const eventTarget = new EventTarget();
-// Thousands of listeners are what is measured here, and no leak.
+// Thousands of listeners are intended here; Node would report a leak.
 setMaxListeners(0, eventTarget);
 const pubSub = createPubSub<{ job: [jobId: string, change: object] }>({ eventTarget });
 

@@ -5,14 +5,14 @@ import { post } from "../support/load.ts";
 import { type Server, startOurs, startPubSub } from "../support/servers.ts";
 import type { Writer } from "./writer.ts";
 
-/** A server whose subscribers are told of changes, and a way to make one. */
+/** A server that is measured, and a way to make changes that its subscribers receive. */
 export interface Side {
   readonly name: string;
   readonly server: Measured;
   /**
-   * Makes an event of each of these jobs, at once.
-   * @returns the moment from which its way to the subscribers is timed: for ours, its commit has been answered; for
-   * pub/sub, right before the first call of `publish`.
+   * Makes an event of each of these jobs at once.
+   * @returns the start time of the measurement: for ours, when COMMIT was answered; for pub/sub, right before the first
+   *   call of `publish`.
    */
   change(jobIds: readonly string[]): Promise<number>;
 }
@@ -21,11 +21,11 @@ export interface Measured extends Server {
   memory(): Promise<Memory>;
 }
 
-/** Bytes, after garbage collection. */
+/** Memory in bytes after garbage collection. */
 export interface Memory {
-  /** V8's heap and what it holds outside. */
+  /** V8's heap and its external memory. */
   readonly held: number;
-  /** What the operating system has given to the process. */
+  /** The resident set size of the process. */
   readonly rss: number;
 }
 
@@ -36,7 +36,7 @@ const HEARTBEAT = `mutation ($input: HeartbeatWorkflowsInput!) { heartbeatWorkfl
 const moment = z.object({ at: z.number() });
 const memory = z.object({ held: z.number(), rss: z.number() });
 
-/** Ours, whose jobs are changed over HTTP; and the same server, whose jobs another one changes. */
+/** Our server twice: with changes over HTTP, and with changes that another server commits. */
 export async function ours(databaseUrl: string, writer: Writer): Promise<[Side, Side]> {
   const server = measured(await startOurs(databaseUrl, [...MEASURED, "--import", "./bench/live/commits.ts"]));
   const agent = new Agent({ keepAlive: true });

@@ -5,12 +5,14 @@ import { SubscriberProcess } from "./subscriber-process.ts";
 import type { Writer } from "./writer.ts";
 
 const EVENTS = 10;
-/** Milliseconds from one event to the next: longer than one takes to everybody, so that each is read by itself. */
+/**
+ * Milliseconds between two events: longer than a delivery to all subscribers, so that each event is read on its own.
+ */
 const APART = 500;
 
 /**
- * How many statements the server sends to its database for an event, with so many subscribers of its job: all of them,
- * its looks at a log that has nothing new included, over a time that is the same for any number of subscribers.
+ * How many statements the server sends to its database per event, with this many subscribers of its job. All statements
+ * are counted, polls of the idle log included, over the same time for any number of subscribers.
  */
 export async function statementsPerEvent(
   databaseUrl: string,

@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { type Answer, answer, type Order } from "./orders.ts";
 
 const SUBSCRIBERS = fileURLToPath(new URL("./subscribers.ts", import.meta.url));
-/** Milliseconds that an event may take to everybody, and thousands of subscribers to come. */
+/** The time limit, in milliseconds, for an event to reach all subscribers, and for thousands of them to subscribe. */
 const PATIENCE = 120_000;
 
 /** The process of the subscribers. */
@@ -20,22 +20,22 @@ export class SubscriberProcess {
     });
   }
 
-  /** Another subscriber of a server for each of the jobs; settles when they are subscribed. */
+  /** Adds a subscriber of a server for each of the jobs; fulfilled when all are subscribed. */
   async open(url: string, query: string, jobIds: readonly string[]): Promise<void> {
     this.#send({ kind: "open", url, query, jobIds: [...jobIds] });
     await this.#next();
   }
 
   /**
-   * Lets `cause` make events that reach so many subscribers of a server, each of them once.
-   * @returns milliseconds from the moment that `cause` names to the arrival at each of them.
+   * Measures events that `cause` makes and that reach `count` subscribers of a server, each once.
+   * @returns for each subscriber the milliseconds from the time that `cause` returns to the arrival.
    */
   async latencies(url: string, count: number, cause: () => Promise<number>): Promise<number[]> {
     this.#send({ kind: "collect", url, count });
     await this.#next();
-    const [at, told] = await Promise.all([cause(), this.#next()]);
-    if (!("times" in told)) throw new Error("The subscribers answered something else.");
-    return told.times.map((time) => time - at);
+    const [at, answer] = await Promise.all([cause(), this.#next()]);
+    if (!("times" in answer)) throw new Error("The subscribers answered something else.");
+    return answer.times.map((time) => time - at);
   }
 
   async close(url: string): Promise<void> {

@@ -1,12 +1,13 @@
 /**
- * Subscribers of several servers, over server-sent events and a connection each, in a process of their own: what they
- * cost is nobody else's time. Started and told what to do by `crowd.ts`.
+ * Subscribers of several servers over server-sent events, each with its own connection. They run in a process of their
+ * own, so that their cost does not slow down the servers or the benchmark. Started and controlled by
+ * `subscriber-process.ts`.
  */
 import { Agent, request } from "node:http";
 import { now } from "./clock.ts";
 import { type Answer, type Order, order } from "./orders.ts";
 
-/** Requests under way at once, while subscribers come. */
+/** The number of concurrent requests while subscribers are added. */
 const LANES = 32;
 
 /** The subscribers of one server. */
@@ -15,7 +16,7 @@ class Group {
   #count = 0;
   #times: number[] = [];
   #wanted = 0;
-  /** Whom the collected events have reached. */
+  /** The subscribers that the measured events have reached. */
   #reached = new Set<number>();
 
   async open({ url, query, jobIds }: Order & { readonly kind: "open" }): Promise<void> {
@@ -36,7 +37,7 @@ class Group {
     this.#agent.destroy();
   }
 
-  /** Resolves when the server has begun to answer: it has subscribed by then. */
+  /** Resolves when the answer has begun: by then the server has subscribed. */
   #subscribe(url: string, body: string): Promise<void> {
     const subscriber = this.#count++;
     const headers = {
@@ -67,7 +68,7 @@ class Group {
   #got(subscriber: number, message: string, at: number): void {
     if (!message.includes("data: ") || message.includes('"kind":"SNAPSHOT"')) return;
     if (!message.includes('"kind":"EVENT"')) return tell({ failure: message });
-    // One that comes twice, or to somebody whom it does not concern, must not count as speed.
+    // An event that comes twice, or to a subscriber of another job, must not be counted.
     if (this.#reached.has(subscriber)) return tell({ failure: `Twice: ${message}` });
     this.#reached.add(subscriber);
     this.#times.push(at);

@@ -9,31 +9,31 @@ import { engineOn } from "../../test/support/engine.ts";
 import { WORKSPACE } from "../support/jobs.ts";
 import { now } from "./clock.ts";
 
-/** Longer than the benchmark; a heartbeat never shortens a lease. */
+/** In seconds; longer than the benchmark. A heartbeat never shortens a lease. */
 const LEASE_SECONDS = 3600;
-/** Jobs of one claim. */
+/** The number of jobs per claim. */
 const BATCH = 100;
 
-/** Who holds jobs, and changes them: another server of the same database, as far as the server under test can tell. */
+/** Claims jobs and changes them directly in the database: to the server under test it looks like another server. */
 export interface Writer {
   readonly jobIds: readonly string[];
-  /** What changes these jobs: it adds to their metrics. */
+  /** The heartbeats that change these jobs: each adds to the metrics of one. */
   heartbeats(jobIds: readonly string[]): readonly Heartbeat[];
   /**
-   * Sends these jobs' heartbeats past the server: each job gets an event, all in one transaction.
-   * @returns the moment at which its commit had been answered.
+   * Executes heartbeats of these jobs without the server under test: one event for each job, all in one transaction.
+   * @returns the time when the commit was answered.
    */
   change(jobIds: readonly string[]): Promise<number>;
   close(): Promise<void>;
 }
 
-/** A writer that holds so many of the jobs that are queued. */
+/** Creates a writer that has claimed this many of the queued jobs. */
 export async function openWriter(databaseUrl: string, jobs: number): Promise<Writer> {
   const database = await openDatabase({ kind: "postgres", url: databaseUrl, poolSize: 2 });
   const notifier = new CommitNotifier(postgresTransport(databaseUrl), { onChange: () => undefined });
   let committedAt = Number.NaN;
   const engine = engineOn(database, {
-    // What the product calls right after a commit.
+    // The server calls this right after a commit.
     notifyCommit: () => {
       committedAt = now();
       notifier.notify();

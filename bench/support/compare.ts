@@ -2,7 +2,7 @@ import { median } from "./figures.ts";
 import { type Load, load, type Operation } from "./load.ts";
 import type { Server } from "./servers.ts";
 
-/** A question, as it is put to one server. */
+/** A request that is sent to one server again and again. */
 export interface Side {
   readonly server: Server;
   readonly operation: Operation;
@@ -11,15 +11,15 @@ export interface Side {
 export interface Comparison {
   readonly one: Load;
   readonly other: Load;
-  /** Requests a second of the one over those of the other: the median of the rounds' own ratios. */
+  /** The ratio of requests per second of the first server to those of the second: the median of the rounds' ratios. */
   readonly ratio: number;
 }
 
 /**
- * Puts a question to two servers in turn, round after round, so that whatever else the machine does meets both.
- * The first round only warms up.
- * @param milliseconds how long each of them is asked in a round.
- * @returns medians of the rounds.
+ * Sends requests to two servers in alternating rounds, so that other load on the machine affects both. The first round
+ * is a warm-up.
+ * @param milliseconds how long each server is measured in a round.
+ * @returns the medians of the rounds.
  */
 export async function compare(one: Side, other: Side, rounds: number, milliseconds: number): Promise<Comparison> {
   const measured: { one: Load; other: Load }[] = [];
@@ -45,14 +45,14 @@ function middle(loads: readonly Load[]): Load {
   };
 }
 
-/** A comparison as cells: requests a second, and the latencies in milliseconds, of each. */
+/** A comparison as cells of a table: requests per second and latencies in milliseconds of each server. */
 export function cells({ one, other, ratio }: Comparison): string[] {
   const rate = ({ perSecond }: Load) => perSecond.toFixed(0);
   const times = ({ p50, p95 }: Load) => `${p50.toFixed(1)} · ${p95.toFixed(1)}`;
   return [rate(one), rate(other), ratio.toFixed(2), times(one), times(other)];
 }
 
-/** The head of a table of such cells. */
+/** The header of such a table. */
 export function head(what: string, one: string, other: string): string[] {
   return [what, `${one}, requests/s`, other, "ratio", `${one}, p50 · p95 ms`, other];
 }

@@ -2,7 +2,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 import { createPostgresDatabase } from "../../test/support/database.ts";
 
-/** Gives `work` an empty database and a connection to it, and drops the database whatever comes of it. */
+/**
+ * Does `work` with a new, empty database and a connection to it; drops the database afterwards, also after an error.
+ */
 export async function withDatabase(work: (url: string, sql: pg.Client) => Promise<void>): Promise<void> {
   const { url, drop } = await createPostgresDatabase();
   try {
@@ -18,7 +20,7 @@ export async function withDatabase(work: (url: string, sql: pg.Client) => Promis
   }
 }
 
-/** Statistics, and what was written on disk: neither is then made during a measurement. */
+/** Runs VACUUM ANALYZE and CHECKPOINT, so that neither happens during a measurement. */
 export async function settle(sql: pg.Client): Promise<void> {
   await sql.query("VACUUM ANALYZE");
   await sql.query("CHECKPOINT");

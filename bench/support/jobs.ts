@@ -1,21 +1,21 @@
 import type pg from "pg";
 
-/** The workspace that every database starts with, and that requests without a header are about. */
+/** The default workspace, which every database has, and which requests without a header use. */
 export const WORKSPACE = "00000000-0000-7000-8000-000000000000";
 
-/** Jobs of one transaction. */
+/** The number of jobs per transaction. */
 const BATCH = 5_000;
 
 /**
- * Makes the table have `count` jobs more, by plain SQL past every trigger and constraint: each job is inserted as
- * queued with its event; half of them go on to running, and most of those to completed, with an event each.
- * They are a second apart in age, of every kind. Only their hashes are not the recorder's.
+ * Inserts `count` jobs by plain SQL, with all triggers and constraints in force. Each job is inserted as queued with
+ * its event; half of them become running, and most of those completed, each with an event. They are of all kinds, and
+ * created a second apart. Only their hashes are not real ones.
  */
 export async function addJobs(sql: pg.Client, count: number): Promise<void> {
-  const { rows } = await sql.query<{ there: number }>("SELECT count(*)::int AS there FROM ai_jobs");
-  const there = rows[0]?.there ?? 0;
-  for (let first = there; first < there + count; first += BATCH) {
-    const last = Math.min(first + BATCH, there + count) - 1;
+  const { rows } = await sql.query<{ existing: number }>("SELECT count(*)::int AS existing FROM ai_jobs");
+  const existing = rows[0]?.existing ?? 0;
+  for (let first = existing; first < existing + count; first += BATCH) {
+    const last = Math.min(first + BATCH, existing + count) - 1;
     await sql.query("BEGIN");
     await sql.query(SUBMIT, [WORKSPACE, first, last]);
     await sql.query(MOVE_ON, [WORKSPACE, first, last, "running", 5]);
@@ -24,16 +24,16 @@ export async function addJobs(sql: pg.Client, count: number): Promise<void> {
   }
 }
 
-/** Makes the table have `count` jobs more that nobody has taken yet, in the same way. */
+/** Inserts `count` queued jobs in the same way. */
 export async function addQueuedJobs(sql: pg.Client, count: number): Promise<void> {
-  const { rows } = await sql.query<{ there: number }>("SELECT count(*)::int AS there FROM ai_jobs");
-  const there = rows[0]?.there ?? 0;
-  for (let first = there; first < there + count; first += BATCH) {
-    await sql.query(SUBMIT, [WORKSPACE, first, Math.min(first + BATCH, there + count) - 1]);
+  const { rows } = await sql.query<{ existing: number }>("SELECT count(*)::int AS existing FROM ai_jobs");
+  const existing = rows[0]?.existing ?? 0;
+  for (let first = existing; first < existing + count; first += BATCH) {
+    await sql.query(SUBMIT, [WORKSPACE, first, Math.min(first + BATCH, existing + count) - 1]);
   }
 }
 
-/** Some of the jobs, spread over all of them. */
+/** Some of the jobs, evenly distributed over all. */
 export async function someJobIds(sql: pg.Client, count: number): Promise<string[]> {
   const { rows } = await sql.query<{ id: string }>(
     "SELECT job_id AS id FROM ai_jobs ORDER BY md5(job_id::text) LIMIT $1",

@@ -1,11 +1,11 @@
 import { Agent, request } from "node:http";
 import { quantile } from "./figures.ts";
 
-/** What a client sends, over and over: one document, and variables that may differ each time. */
+/** The operation that a client sends again and again: one document, with variables that may differ each time. */
 export interface Operation {
   readonly query: string;
   readonly variables: () => object;
-  /** A text that every right answer has in it: a refusal must not count as speed. */
+  /** A text that every correct answer contains: a refusal must not be counted. */
   readonly answer: string;
 }
 
@@ -19,9 +19,9 @@ export interface Load {
 const CONNECTIONS = 16;
 
 /**
- * Posts the operation for so many milliseconds over 16 connections that are kept, each sending its next request when it
- * has the whole answer to the last.
- * @throws Error on any answer but 200 with the text that a right one has.
+ * Posts the operation for `milliseconds` over 16 keep-alive connections. Each sends its next request when it has
+ * received the whole answer to the last.
+ * @throws Error on any answer other than 200 with the expected text.
  */
 export async function load(url: string, operation: Operation, milliseconds: number): Promise<Load> {
   const agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS });
@@ -41,7 +41,7 @@ export async function load(url: string, operation: Operation, milliseconds: numb
   return { perSecond: latencies.length / seconds, p50: quantile(latencies, 0.5), p95: quantile(latencies, 0.95) };
 }
 
-/** One request; its answer's body. */
+/** Sends one request. @returns the body of the answer. */
 export function post(url: string, operation: Operation, agent: Agent): Promise<string> {
   const body = JSON.stringify({ query: operation.query, variables: operation.variables() });
   return new Promise((resolve, reject) => {
@@ -58,7 +58,7 @@ export function post(url: string, operation: Operation, agent: Agent): Promise<s
         else reject(new Error(`${url} answered ${response.statusCode}: ${answer.slice(0, 500)}`));
       });
     });
-    // A server may close a connection that it takes for idle just when the next request is on its way.
+    // A server may close an idle connection at the moment when the next request is sent.
     sent.on("error", (error) => (sent.reusedSocket ? resolve(post(url, operation, agent)) : reject(error)));
     sent.end(body);
   });

@@ -20,18 +20,18 @@ const PEER = fileURLToPath(new URL("../peer", import.meta.url));
 
 const manifest = z.object({ scripts: z.object({ start: z.string().startsWith("tsx ") }) });
 
-/** What `npm start` gives to tsx in a checkout of this project. */
+/** The Node options of `npm start` in a checkout of this project. */
 function startArguments(checkout: string): string[] {
   const { scripts } = manifest.parse(JSON.parse(readFileSync(join(checkout, "package.json"), "utf8")));
   return scripts.start.split(" ").slice(1);
 }
 
-/** Milliseconds that a server may take to start, or to stop. */
+/** How long a server may take to start or to stop, in milliseconds. */
 const PATIENCE = 30_000;
 
 /**
- * This server as a user starts it. BENCH_NODE_OPTIONS goes to its Node, for a profile of it (`--cpu-prof`).
- * @param nodeOptions go to its Node, too.
+ * Starts this server as a user does.
+ * @param nodeOptions further options for Node, besides those in BENCH_NODE_OPTIONS (such as `--cpu-prof` for a profile).
  * @param checkout the folder of the project whose server it is: this one, unless another one is compared with it.
  */
 export function startOurs(databaseUrl: string, nodeOptions: readonly string[] = [], checkout = ROOT): Promise<Server> {
@@ -41,13 +41,13 @@ export function startOurs(databaseUrl: string, nodeOptions: readonly string[] = 
   return startNode("ours", command, env, checkout);
 }
 
-/** Yoga's own pub/sub behind Yoga: it does what it is told by messages. */
+/** Starts a Yoga server with Yoga's own pub/sub. Messages of the process tell it what to publish. */
 export function startPubSub(nodeOptions: readonly string[] = []): Promise<Server> {
   const options = (process.env.BENCH_PEER_NODE_OPTIONS ?? "").split(" ").filter((option) => option !== "");
   return startNode("pub/sub", [...options, "--import", "tsx", ...nodeOptions, "bench/live/pubsub-server.ts"], {});
 }
 
-/** A server of this project's own Node, with a channel for messages. */
+/** Starts a server in a Node process with a channel for messages. */
 async function startNode(
   name: string,
   command: readonly string[],
@@ -77,11 +77,11 @@ export async function startPeer(databaseUrl: string): Promise<Server> {
   return answering("PostGraphile", child, port);
 }
 
-/** How many jobs pg-boss takes and completes a second. */
+/** pg-boss, measured in jobs per second. */
 export interface Queue {
   /**
-   * Has so many workers of one process take and complete so many jobs, so many at once.
-   * @param waiting jobs that wait in the queue beside those.
+   * Lets workers of one process fetch and complete jobs.
+   * @param waiting the number of jobs that wait in the queue besides those.
    */
   round(jobs: number, batchSize: number, concurrency: number, waiting: number): Promise<number>;
   stop(): Promise<void>;
@@ -123,7 +123,7 @@ function installPeer(): void {
   execFileSync("npm", ["ci", "--no-audit", "--no-fund"], { cwd: PEER, stdio: ["ignore", "ignore", "inherit"] });
 }
 
-/** The Node that bench/peer brings, where it has one for this machine: PostGraphile needs 22 or later. */
+/** The Node that bench/peer installs, if there is one for this machine: PostGraphile needs version 22 or later. */
 function nodeOfPeer(): string {
   const brought = `${PEER}/node_modules/node-${process.platform}-${process.arch}/bin/node`;
   return existsSync(brought) ? brought : process.execPath;

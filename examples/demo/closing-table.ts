@@ -4,10 +4,10 @@ import { type Outcome, outputsOf } from "./outcome.ts";
 import { nameColumns, nameOf, type Output, stateCell, widthOfOutput } from "./screen.ts";
 import type { SubmittedJob } from "./submit.ts";
 
-/** Columns that a line in a pipe or a file may have. */
+/** The line width if the output is a pipe or a file. */
 const WIDEST = 145;
 
-/** How everything ended: a row for each job, and below it the first line of its summary, or why there is none. */
+/** The final table: a row for each job, followed by the beginning of its summary, or by the reason why it has none. */
 export function closingTable(
   jobs: readonly SubmittedJob[],
   outcomes: ReadonlyMap<string, Outcome>,

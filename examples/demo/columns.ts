@@ -1,6 +1,6 @@
 const graphemes = new Intl.Segmenter(undefined, { granularity: "grapheme" });
 
-/** How many columns of a terminal a text takes: characters of East Asia take two. */
+/** The width of a text in terminal columns: East Asian wide characters take two. */
 export function widthOf(text: string): number {
   let width = 0;
   for (const { segment } of graphemes.segment(text)) width += columnsOf(segment);
@@ -15,13 +15,13 @@ function columnsOf(grapheme: string): number {
     : 1;
 }
 
-/** The text in exactly this many columns: cut, with an ellipsis, or padded. */
+/** The text in exactly this many columns: truncated with an ellipsis, or padded. */
 export function fit(text: string, columns: number): string {
   const short = cut(text, columns);
   return short + " ".repeat(Math.max(0, columns - widthOf(short)));
 }
 
-/** The text in at most this many columns. Never more than one line, and nothing that would move the cursor. */
+/** The text in at most this many columns, as a single line without control characters that would move the cursor. */
 export function cut(text: string, columns: number): string {
   const line = text.replace(/[\p{Cc}\p{Bidi_Control}\s]+/gu, " ").trim();
   if (widthOf(line) <= columns) return line;

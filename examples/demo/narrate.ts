@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { RecorderEventType } from "../../test/generated/graphql.ts";
 
-/** The words of an event's payload that the demo shows; which of them are there follows from the event's type. */
+/** The keys of an event's payload that the demo shows; which of them exist depends on the event's type. */
 const payloadWords = z
   .object({
     job_kind: z.string(),
@@ -25,7 +25,7 @@ export interface NarratedEvent {
   readonly payload: unknown;
 }
 
-/** What happened, in one line for people. */
+/** Describes an event in one line. */
 export function narrate({ type, actorId, payload }: NarratedEvent): string {
   const words = payloadWords.parse(payload);
   const fault = words.error_message ? `: ${words.error_message}` : "";

@@ -1,6 +1,6 @@
 import { graphql } from "../../test/generated/gql.ts";
 
-/** What the demo says to the server, as a client that submits jobs and a frontend that watches them. */
+/** The operations of the demo: those of a client that submits jobs, and of a frontend that watches them. */
 
 export const SubmitJob = graphql(`
   mutation DemoSubmit($input: SubmitAiJobInput!) {

@@ -28,13 +28,13 @@ With one, any server that speaks OpenAI's protocol:
 export interface DemoOptions {
   readonly help: boolean;
   readonly kinds: readonly JobKind[];
-  /** Undefined: summaries are extractive. */
+  /** The model; if undefined, summaries are extractive. */
   readonly model: ModelSettings | undefined;
 }
 
 /**
- * What the command line and the environment ask for.
- * @throws InvalidJobKindError, DemoError, and a TypeError of node:util for an option that there is not.
+ * The options from the command line and the environment.
+ * @throws InvalidJobKindError, DemoError, or for an unknown option a TypeError of node:util.
  */
 export function readOptions(args: readonly string[], env: Readonly<Record<string, string | undefined>>): DemoOptions {
   const { values } = parseArgs({
@@ -56,7 +56,7 @@ function readModel(env: Readonly<Record<string, string | undefined>>): ModelSett
   return { model, baseURL: baseURL || "https://api.openai.com/v1", ...(apiKey ? { apiKey } : {}) };
 }
 
-/** Where the model runs, as the jobs must say: what they read leaves this machine, or it does not. */
+/** The model tier of the jobs: whether the content that they read leaves this machine. */
 export function tierOf(model: ModelSettings | undefined): ModelTier {
   return model === undefined || isLoopback(new URL(model.baseURL).hostname.replace(/^\[|\]$/g, "")) ? "LOCAL" : "CLOUD";
 }

@@ -7,7 +7,7 @@ import type { SubmittedJob } from "./submit.ts";
 
 export type Outcome = DemoOutcomesQuery["aiJobs"]["nodes"][number];
 
-/** How every job of the demo stands, by its id. */
+/** Reads all jobs of the demo. @returns them by id. */
 export async function readOutcomes(url: string): Promise<ReadonlyMap<string, Outcome>> {
   const outcomes = new Map<string, Outcome>();
   let after: string | null = null;
@@ -19,7 +19,7 @@ export async function readOutcomes(url: string): Promise<ReadonlyMap<string, Out
   return outcomes;
 }
 
-/** What the worker makes of a document, as it stands in the job's outputs. */
+/** The outputs of a job, as the worker writes them. */
 const jobOutputs = z.object({ summary: z.string().min(1), summariser: z.string(), chunks: z.number() });
 
 export function outputsOf({ jobOutputs: value }: Outcome): z.infer<typeof jobOutputs> | undefined {
@@ -27,9 +27,10 @@ export function outputsOf({ jobOutputs: value }: Outcome): z.infer<typeof jobOut
 }
 
 /**
- * What is not as it must be: a job that did not end as its document demands, a completed one without a summary, a
- * poisoned one with outputs, a version that the subscriber did not see.
- * @param versionsSeen how many versions of each job the subscriber was sent.
+ * The faults in the results: a job that ended in another state than its document demands, a completed job without a
+ * summary, a poisoned job with outputs, or a version that the subscription did not deliver.
+ * @param versionsSeen by job, the number of versions that the subscription delivered.
+ * @returns a sentence for each fault.
  */
 export function faultsOf(
   jobs: readonly SubmittedJob[],

@@ -2,7 +2,7 @@ import type { JobKind, ModelTier, SubmitAiJobInput } from "../../test/generated/
 import { meansOf } from "../worker/document.ts";
 import type { DemoDocument } from "./documents.ts";
 
-/** What the demo's jobs are called: the worker takes no other. */
+/** The protocol of the demo's jobs; the worker starts no others. */
 export const PROTOCOL = "summarise-document-v1";
 
 export interface PlannedJob {
@@ -10,7 +10,7 @@ export interface PlannedJob {
   readonly input: SubmitAiJobInput;
 }
 
-/** One job for each document and kind. */
+/** The submits: one job for each document and kind. */
 export function planJobs(
   kinds: readonly JobKind[],
   documents: readonly (DemoDocument & { readonly text: string })[],
@@ -24,7 +24,7 @@ export function planJobs(
 function inputFor(jobKind: JobKind, document: DemoDocument & { readonly text: string }, modelTier: ModelTier) {
   const { name: documentName, isPasted, text } = document;
   const target = { entityKind: "document", entityId: documentName };
-  // The server judges the capability that the kind needs: terminal_exec gets the profile `terminal`, by itself.
+  // No capability profile is named: the server uses the default profile of the kind, for terminal_exec `terminal`.
   const runsCommand = meansOf(jobKind) === "command";
   return {
     jobKind,
@@ -32,11 +32,11 @@ function inputFor(jobKind: JobKind, document: DemoDocument & { readonly text: st
     modelTier,
     entityRefs: [target],
     plannedOperations: [{ opType: runsCommand ? ("EXECUTE" as const) : ("READ" as const), target }],
-    // A command reads a file: nothing is pasted for it.
+    // A terminal_exec job runs a command that reads the file, so its inputs only name the document.
     jobInputs: isPasted && !runsCommand ? { documentName, text } : { documentName },
-    // One more than the first: what a model could not do twice in a demo, it will not do.
+    // One retry: a model that fails twice in a demo will fail again.
     maxAttempts: 2,
-    // Lets a submit that got no answer be sent again without making a second job.
+    // A submit that got no answer can be sent again without creating a second job.
     idempotencyKey: `${jobKind}:${documentName}`,
   };
 }

@@ -4,7 +4,7 @@ import { cut, fit } from "./columns.ts";
 import { narrate } from "./narrate.ts";
 import type { Change } from "./watch.ts";
 
-/** Where the table goes: a terminal, or a pipe or file. */
+/** The output of the table: a terminal, a pipe or a file. */
 export interface Output {
   readonly isTTY?: boolean;
   readonly columns?: number;
@@ -25,26 +25,26 @@ const COLOURS = {
   POISONED: "red",
 } as const satisfies Record<JobState, string>;
 
-/** A state in its colour, and in a width of its own. */
+/** A state in its colour, padded to a fixed width. */
 export function stateCell(state: JobState, { isTTY }: Output): string {
   const cell = fit(state, 10);
   return isTTY ? styleText(COLOURS[state], cell) : cell;
 }
 
-/** How wide a line may be: a pipe has no width, and its lines are kept whole. */
+/** The line width of the output; a pipe has no width, and its lines are not truncated. */
 export function widthOfOutput({ isTTY, columns }: Output): number {
   return isTTY ? (columns ?? 100) : Number.POSITIVE_INFINITY;
 }
 
-/** What a row calls its job: the document and, where there are jobs of several kinds, the kind. */
+/** The name of a job in its row: the document, and the kind if there are jobs of several kinds. */
 export function nameOf(document: string, jobKind: string, isOneOfSeveral: boolean): string {
   return isOneOfSeveral ? `${document} (${jobKind.toLowerCase()})` : document;
 }
 
 /**
- * The live table. In a terminal it has one row for each job, redrawn in place; where that is not possible, because the
- * output is no terminal or one too small, it has one line for each change.
- * @param jobs how many rows there will be.
+ * The live table. In a terminal it has one row for each job, redrawn in place. If the output is not a terminal, or the
+ * terminal is too small, it prints one line for each change instead.
+ * @param jobs the number of rows.
  */
 export function createScreen(output: Output, jobs: number, hasSeveralKinds: boolean): (change: Change) => void {
   const fits = jobs + 3 < (output.rows ?? 24) && columnsBefore(hasSeveralKinds) + 20 <= widthOfOutput(output);
@@ -68,12 +68,12 @@ export function createScreen(output: Output, jobs: number, hasSeveralKinds: bool
   };
 }
 
-/** Columns that the name of a job has. */
+/** The width of the column with the job's name. */
 export function nameColumns(hasSeveralKinds: boolean): number {
   return hasSeveralKinds ? 45 : 28;
 }
 
-/** Columns of a row before what happened: the time, the state, the counts and the name. */
+/** The width of the columns before WHAT HAPPENED: time, state, counts and name. */
 function columnsBefore(hasSeveralKinds: boolean): number {
   return 8 + 2 + 10 + 2 + 16 + 2 + nameColumns(hasSeveralKinds) + 2;
 }
@@ -91,7 +91,7 @@ function rowOf(change: Change, elapsed: number, output: Output, hasSeveralKinds:
     nameColumns(hasSeveralKinds),
   );
   const told = event === null ? "" : narrate(event);
-  // A line that wraps would take two, and the next redraw would miss the place.
+  // A line that wraps takes two rows, and the next redraw would move the cursor up too little.
   const what = cut(told, Math.max(10, widthOfOutput(output) - columnsBefore(hasSeveralKinds) - 1));
   return `${seconds}  ${stateCell(state, output)}  ${counts}  ${name}  ${what}`;
 }

@@ -6,7 +6,7 @@ export interface SubmittedJob extends PlannedJob {
   readonly jobId: string;
 }
 
-/** Submits the jobs one after the other, so that their ids sort as they were planned. */
+/** Submits the jobs one after the other, so that their ids sort in the order of the plan. */
 export async function submitJobs(url: string, planned: readonly PlannedJob[]): Promise<readonly SubmittedJob[]> {
   const submitted: SubmittedJob[] = [];
   for (const job of planned) {

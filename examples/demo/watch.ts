@@ -6,12 +6,12 @@ import { JobChanges } from "./operations.ts";
 
 export type Change = DemoChangesSubscription["aiJobsChanged"];
 
-/** Milliseconds without any change after which nobody expects one. */
+/** After how many milliseconds without a change the demo gives up. */
 const SILENCE_MS = 60_000;
 
 /**
- * Every change of the jobs of a protocol after a place in the log, once, in the order of each job's versions. The client
- * reconnects by itself and then begins at the same place again: what was seen before is passed over.
+ * Every change of the jobs of a protocol after a position in the log, once, in the order of each job's versions. The
+ * client reconnects by itself and then starts at the same position again; changes that were seen before are skipped.
  */
 async function* watch(
   url: string,
@@ -42,16 +42,16 @@ async function* watch(
 }
 
 export interface Watching {
-  /** How many jobs there will be. */
+  /** The number of jobs. */
   readonly jobs: number;
   readonly show: (change: Change) => void;
-  /** Aborted: there is nothing more to wait for. */
+  /** Aborted when there is nothing more to wait for. */
   readonly signal: AbortSignal;
 }
 
 /**
  * Shows every change until all jobs have ended.
- * @returns how many versions of each job there were to see.
+ * @returns by job, the number of versions that were delivered.
  */
 export async function watchToTheEnd(
   url: string,

@@ -1,6 +1,6 @@
 import type { WorkerAdvanceMutation, WorkerCompleteMutation, WorkflowDirective } from "../../test/generated/graphql.ts";
 
-/** The server wants to hear no more of this run: what was made of it is dropped, and nothing more is reported. */
+/** The server told the worker to stop this run: its results are discarded, and nothing more is reported. */
 export class Stopped extends Error {
   override readonly name = "Stopped";
   readonly directive: WorkflowDirective;
@@ -10,7 +10,7 @@ export class Stopped extends Error {
   }
 }
 
-/** This job can never be done: another attempt would end the same way. */
+/** This job cannot be done: another attempt would fail in the same way. */
 export class Impossible extends Error {
   override readonly name = "Impossible";
 }
@@ -21,7 +21,10 @@ type Answer =
   | Exclude<WorkerCompleteMutation["completeWorkflows"], Completions>
   | Completions["results"][number];
 
-/** What an answer to a report means for the worker: null where it goes on. No `default:`: a new answer needs a place. */
+/**
+ * What the answer to a report means for the worker: an error to end the run with, or null to go on. The switch has no
+ * `default`, so that a new answer does not compile until it is handled.
+ */
 export function refusalOf(answer: Answer): Error | null {
   switch (answer.__typename) {
     case "AdvanceWorkflowPayload":
@@ -47,7 +50,7 @@ export function refusalOf(answer: Answer): Error | null {
   }
 }
 
-/** What an error says, in a length and a shape that the server takes. */
+/** The message of an error, in a length and form that the server accepts. */
 export function messageOf(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);
   return message.slice(0, 2000).toWellFormed().replaceAll("\0", "") || "It failed without a word.";

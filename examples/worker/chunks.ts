@@ -1,23 +1,23 @@
 import { countTokens } from "./tokens.ts";
 
 export interface ChunkSize {
-  /** Tokens that a chunk may have, the overlap not counted. */
+  /** The largest number of tokens in a chunk, without the overlap. */
   readonly mostTokens: number;
-  /** Characters of the chunk before that each chunk begins with, at least. */
+  /** The smallest number of characters from the end of a chunk that the next one begins with. */
   readonly overlap: number;
 }
 
 const DEFAULT_SIZE: ChunkSize = { mostTokens: 1200, overlap: 400 };
 
-/** Characters that one piece of a chunk may have: a text without any punctuation is cut here. */
+/** The largest piece of a chunk, in characters: a text without punctuation is cut at this length. */
 const LONGEST_PIECE = 500;
 
 const sentences = new Intl.Segmenter(undefined, { granularity: "sentence" });
 const graphemes = new Intl.Segmenter(undefined, { granularity: "grapheme" });
 
 /**
- * Cuts a text between sentences into chunks of about equal size. Each begins with the end of the one before: a guard
- * sees one chunk at a time, and words that only the cut takes apart would pass it in two halves.
+ * Cuts a text between sentences into chunks of about equal size. Each begins with the end of the one before, because
+ * guards check one chunk at a time: without the overlap, an injection that lies across a cut would not be found.
  */
 export function chunksOf(text: string, { mostTokens, overlap }: ChunkSize = DEFAULT_SIZE): readonly string[] {
   const pieces = piecesOf(text).map((piece) => ({ piece, tokens: countTokens(piece) }));
@@ -36,7 +36,7 @@ export function chunksOf(text: string, { mostTokens, overlap }: ChunkSize = DEFA
   return tokens > 0 ? [...chunks, chunk] : chunks;
 }
 
-/** Never between the two halves of a character: a lone surrogate is no text, and the server refuses it. */
+/** Never cuts between the two surrogates of a character: the server refuses a lone surrogate. */
 function piecesOf(text: string): readonly string[] {
   return Array.from(sentences.segment(text), ({ segment }) => segment).flatMap((sentence) =>
     sentence.length <= LONGEST_PIECE ? [sentence] : cut(sentence),

@@ -6,9 +6,9 @@ import { z } from "zod";
 import type { JobKind } from "../../test/generated/graphql.ts";
 import { Impossible } from "./answers.ts";
 
-/** The inputs of a job that this worker can do: the name of a document, and its text where the client pasted it in. */
+/** The job inputs that this worker accepts: the name of a document, and optionally its text. */
 const jobInputs = z.object({
-  // A name and no path: whoever submits a job does not choose which folder of the worker is read.
+  // A name, not a path: a client must not choose which folder of the worker is read.
   documentName: z.string().regex(/^[\p{L}\p{N}][\p{L}\p{N}._-]*$/u),
   text: z.string().optional(),
 });
@@ -22,7 +22,7 @@ export function inputsOf(value: unknown): DocumentInputs {
   return parsed.data;
 }
 
-/** How a document is read in a job of each kind: a terminal_exec job may run commands, the others may not. */
+/** How a document is read, by job kind: only a terminal_exec job may run a command. */
 const MEANS = {
   DOC_EDIT: "file",
   DOC_SUMMARIZE: "file",
@@ -38,8 +38,8 @@ export function meansOf(kind: JobKind): "file" | "command" {
 }
 
 /**
- * The text of a document.
- * @throws Impossible where there is none of this name, or it is not UTF-8.
+ * Reads the text of a document.
+ * @throws Impossible if there is no such document, or it is not UTF-8.
  */
 export async function readDocument(folder: string, name: string, means: "file" | "command"): Promise<string> {
   const path = join(folder, name);
@@ -51,7 +51,7 @@ export async function readDocument(folder: string, name: string, means: "file" |
   }
 }
 
-/** What `cat` prints, on every system. */
+/** Does what `cat` does, on every system. */
 async function printedBy(path: string): Promise<Buffer> {
   const script = "process.stdout.write(require('node:fs').readFileSync(process.argv[1]))";
   const options = { encoding: "buffer", maxBuffer: 16_000_000 } as const;

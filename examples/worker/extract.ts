@@ -2,21 +2,23 @@ import { type Sentence, sentencesOf } from "./sentences.ts";
 
 const words = new Intl.Segmenter(undefined, { granularity: "word" });
 
-/** Sentences shorter or longer than this, in characters of an alphabet, say too little or take too much room. */
+/**
+ * The length of useful sentences, in characters of an alphabet: shorter ones say too little, longer ones are too long.
+ */
 const LENGTH = { min: 40, max: 400 };
-/** What the first sentence counts more than another: most texts begin with what they are about. */
+/** The extra weight of the first sentence: most texts begin with their topic. */
 const LEAD = 1.5;
 
 /**
- * The sentences that say most of a text, in their order: an extractive summary. A sentence counts for the frequent
- * terms in it, for standing where texts say what they are about, and against what the chosen ones have said already.
- * Works without a word list, in every language that Intl.Segmenter can cut into words.
- * @param max how many sentences at most.
+ * An extractive summary: the most important sentences of a text, in their order. A sentence gains weight by frequent
+ * terms and by a position where texts state their topic, and loses weight by what the chosen sentences already say. It
+ * needs no word list, and works in every language that Intl.Segmenter can split into words.
+ * @param max the largest number of sentences.
  */
 export function extract(text: string, max = 3): readonly string[] {
   const sentences = sentencesOf(text);
   const complete = sentences.filter(({ isComplete }) => isComplete);
-  // A list of headings or a table has no sentences: its lines are taken for what they are.
+  // A list of headings or a table has no complete sentences: its lines are used instead.
   const candidates = (complete.length > 0 ? complete : sentences).map((sentence) => ({
     sentence,
     terms: new Set(termsOf(sentence.text)),
@@ -42,7 +44,7 @@ interface Scored extends Candidate {
 
 type Weights = ReadonlyMap<string, number>;
 
-/** The words of a text that may carry meaning, folded so that their forms in one text are one term. */
+/** The meaningful words of a text, normalised so that the forms of a word are one term. */
 function termsOf(text: string): readonly string[] {
   const terms: string[] = [];
   for (const { segment, isWordLike } of words.segment(text)) {
@@ -53,13 +55,13 @@ function termsOf(text: string): readonly string[] {
   return terms;
 }
 
-// In Japanese the words of grammar are those without Han characters or katakana; elsewhere they are the short ones.
+// Function words are left out: in Japanese, those without Han characters or katakana; elsewhere, short words.
 function mayCarryMeaning(term: string): boolean {
   if (/[\p{sc=Han}\p{sc=Kana}]/u.test(term)) return true;
   return /^\p{L}/u.test(term) && !/\p{sc=Hira}/u.test(term) && term.length > 2;
 }
 
-/** A term weighs more the more often it comes, less the more sentences it stands in, and less where it is short. */
+/** A term weighs more if it is frequent, less if it occurs in many sentences, and less if it is short. */
 function weigh(sentences: readonly Sentence[]): Weights {
   const times = new Map<string, number>();
   const spread = new Map<string, number>();
@@ -80,7 +82,8 @@ function substance(term: string): number {
 function score({ sentence, terms }: Candidate, weights: Weights, count: number): number {
   let sum = 0;
   for (const term of terms) sum += weights.get(term) ?? 0;
-  // By the root of their number: the plain sum would choose the longest sentence, the mean the shortest.
+  // Divided by the square root of the number of terms: the sum would favour the longest sentence, the mean the
+  // shortest.
   const content = sum / Math.sqrt(Math.max(terms.size, 4));
   const place = 1 + 0.3 * (1 - sentence.index / count) + (sentence.inParagraph === 0 ? 0.15 : 0);
   return content * place * lengthFactor(sentence.text);
@@ -91,7 +94,7 @@ function lengthFactor(text: string): number {
   return Math.min(1, length / LENGTH.min, LENGTH.max / length);
 }
 
-/** The best one, then always the one that is best once what has been said already is taken off. */
+/** Chooses the best sentence, and then repeatedly the one that is best after deducting what is already said. */
 function choose(scored: readonly Scored[], weights: Weights, max: number): readonly Scored[] {
   const chosen: Scored[] = [];
   const left = new Set(scored);
@@ -105,7 +108,7 @@ function choose(scored: readonly Scored[], weights: Weights, max: number): reado
   return chosen;
 }
 
-/** Which part of a sentence's weight stands in another one, too: 0 to 1. */
+/** The share of a sentence's weight that another sentence also has: 0 to 1. */
 function overlap(terms: ReadonlySet<string>, others: ReadonlySet<string>, weights: Weights): number {
   let all = 0;
   let shared = 0;

@@ -2,7 +2,7 @@ import { extract } from "./extract.ts";
 import type { Summariser } from "./summariser.ts";
 import { countTokens } from "./tokens.ts";
 
-/** Chooses sentences instead of writing some: needs no model, no network and no key. */
+/** Summarises by choosing sentences of the text: needs no model, no network and no key. */
 export const extractiveSummariser: Summariser = {
   name: "extractive",
   nodeType: "extraction",

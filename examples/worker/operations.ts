@@ -1,6 +1,6 @@
 import { graphql } from "../../test/generated/gql.ts";
 
-/** What a worker says to the server. Each asks for the directive, or for the error that says why there is none. */
+/** The operations of a worker. Each report selects the directive, or the error instead of it. */
 
 export const QueuedJobs = graphql(`
   query WorkerQueuedJobs($protocolId: String!) {

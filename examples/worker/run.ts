@@ -3,21 +3,21 @@ import { send, untilHeard } from "../client.ts";
 import { Impossible, messageOf, refusalOf, Stopped } from "./answers.ts";
 import { AdvanceWorkflow, CompleteWorkflows, FailWorkflow, Heartbeat } from "./operations.ts";
 
-/** What proves that a run is this worker's. */
+/** The fields with which a worker proves its lease. */
 export interface Lease {
   readonly workflowRunId: string;
   readonly leaseToken: string;
   readonly leaseSeconds: number;
 }
 
-/** A step as its worker plans it. */
+/** A step to be done. */
 export interface PlannedStep {
   readonly nodeId: string;
   readonly nodeType: string;
   readonly inputPayload: unknown;
 }
 
-/** What came of a step: for this worker, for the log, for the guards, and for the bill. */
+/** The result of a step: its value, its output for the log, the snippets to guard, and the metrics. */
 export interface StepResult<Value> {
   readonly value: Value;
   readonly outputPayload: unknown;
@@ -25,7 +25,7 @@ export interface StepResult<Value> {
   readonly metrics?: MetricsDelta;
 }
 
-/** One attempt at a job, held by a lease. Every method throws `Stopped` once the server wants to hear no more of it. */
+/** One attempt at a job, under a lease. Every method throws `Stopped` once the server has told the worker to stop. */
 export class Run {
   readonly #url: string;
   readonly #lease: Lease;
@@ -38,7 +38,7 @@ export class Run {
     this.#lease = lease;
   }
 
-  /** Does one step and reports it: that it starts, and how it ended. */
+  /** Does one step, and reports its start and its end. */
   async step<Value>(
     { inputPayload, ...node }: PlannedStep,
     work: (signal: AbortSignal) => Promise<StepResult<Value>>,
@@ -53,7 +53,7 @@ export class Run {
     return result.value;
   }
 
-  /** Renews the lease, and hears whether to go on. Never rejects: it runs beside the work. */
+  /** Renews the lease and reads the directive. Never rejects, because it runs concurrently with the work. */
   async heartbeat(): Promise<void> {
     const { leaseSeconds } = this.#lease;
     const sentAt = performance.now();
@@ -65,7 +65,7 @@ export class Run {
       if (directive === "CONTINUE") this.#renewedAt = sentAt;
       else this.#stop.abort(new Stopped(directive, error?.message));
     } catch (error) {
-      // Unheard, the lease lasts until its end, and the next heartbeat may be in time. After it nothing counts any more.
+      // Without an answer, the lease lasts until its end, and the next heartbeat may still renew it.
       if (performance.now() - this.#renewedAt < leaseSeconds * 1000) return;
       this.#stop.abort(new Stopped("STOP_LEASE_LOST", messageOf(error)));
     }
@@ -78,14 +78,16 @@ export class Run {
       const { completeWorkflows } = await send(this.#url, CompleteWorkflows, { input: { completions } });
       if (completeWorkflows.__typename !== "CompleteWorkflowsPayload") return completeWorkflows;
       const [result] = completeWorkflows.results;
-      if (result === undefined) throw new Error("A completion got no result.");
+      if (result === undefined) throw new Error("The completion has no result.");
       return result;
     });
     const refusal = refusalOf(answer);
     if (refusal) throw refusal;
   }
 
-  /** Gives the run up. If the server refuses even that, the run has ended, or ends with its lease. */
+  /**
+   * Reports the run as failed. If the server refuses that, the run has ended, or is recovered when its lease expires.
+   */
   async fail(error: unknown): Promise<void> {
     const retryable = !(error instanceof Impossible);
     const input = { ...this.#proof(), errorMessage: messageOf(error), retryable, metrics: this.#worked() };
@@ -109,7 +111,7 @@ export class Run {
     return { workflowRunId, leaseToken };
   }
 
-  /** The time since the last report, so that reports add up to what the run has taken. */
+  /** Milliseconds since the last report, so that the reports add up to the duration of the run. */
   #worked(): MetricsDelta {
     const since = this.#reportedAt;
     this.#reportedAt = performance.now();

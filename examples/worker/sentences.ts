@@ -1,17 +1,17 @@
-/** A sentence of a document, and where it stands: what its place says about its weight. */
+/** A sentence of a document with its position, which contributes to its weight. */
 export interface Sentence {
   readonly text: string;
-  /** Its place in the document, from 0. */
+  /** Its index in the document, from 0. */
   readonly index: number;
-  /** Its place in its paragraph, from 0. */
+  /** Its index in its paragraph, from 0. */
   readonly inParagraph: number;
-  /** Whether it ends as a sentence does: a heading, a row of a table or a signature does not. */
+  /** Whether it ends like a sentence; a heading, a row of a table or a signature does not. */
   readonly isComplete: boolean;
 }
 
 const segmenter = new Intl.Segmenter(undefined, { granularity: "sentence" });
 
-/** The sentences of a text in any language: by Unicode's rules, within paragraphs, over the ends of wrapped lines. */
+/** Splits a text in any language into sentences, by Unicode's rules, within paragraphs and across wrapped lines. */
 export function sentencesOf(text: string): readonly Sentence[] {
   return paragraphsOf(text)
     .flatMap((paragraph) => split(paragraph).map((sentence, inParagraph) => ({ sentence, inParagraph })))
@@ -23,7 +23,7 @@ export function sentencesOf(text: string): readonly Sentence[] {
     }));
 }
 
-/** A blank line ends a paragraph, and so does a line that begins an item, a heading, a quotation or a field. */
+/** A paragraph ends at a blank line, or before a line that begins a list item, a heading, a quotation or a field. */
 function paragraphsOf(text: string): readonly string[] {
   return text
     .replaceAll("\r\n", "\n")
@@ -33,7 +33,7 @@ function paragraphsOf(text: string): readonly string[] {
     .filter((paragraph) => paragraph !== "");
 }
 
-/** A paragraph's lines as one: with a space between them, but between characters of scripts that use none. */
+/** Joins the lines of a paragraph: with a space, except between characters of scripts without spaces. */
 function unwrap(paragraph: string): string {
   return paragraph
     .trim()
@@ -41,7 +41,7 @@ function unwrap(paragraph: string): string {
     .replace(/\s+/gu, " ");
 }
 
-// Unicode's rules end a sentence after "Mr." and after the number of "9. Oktober"; its pieces are put together again.
+// Unicode's rules end a sentence after "Mr." and after the number of "9. Oktober"; such parts are joined again.
 const endsInside = /(?:^|[\s(])(?:\p{Lu}|\d{1,2}|Mrs?|Ms|Dr|Prof|St|Nr|No|vs|etc|bzw|usw|z\. ?B|d\. ?h|e\.g|i\.e)\.$/u;
 
 function split(paragraph: string): readonly string[] {

@@ -11,7 +11,9 @@ interface Tools {
   readonly summariser: Summariser;
 }
 
-/** The work of one run: read the document, show every chunk of it to the server's guards, and only then summarise it. */
+/**
+ * The work of one run: reads the document, has every chunk checked by the server's guards, and only then summarises it.
+ */
 export async function summariseDocument(
   run: Run,
   { jobKind, jobInputs }: { readonly jobKind: JobKind; readonly jobInputs: unknown },
@@ -21,7 +23,7 @@ export async function summariseDocument(
   const text = pasted ?? (await read(run, documents, documentName, jobKind));
   const chunks = chunksOf(text);
   if (chunks.length === 0) throw new Impossible(`The document ${documentName} is empty.`);
-  // A pasted text is part of the inputs: the guards have seen it before this worker did.
+  // A text in the inputs was guarded before this worker got the job.
   if (pasted === undefined) await showToGuards(run, documentName, chunks);
   const summary = await summarise(run, text, chunks, summariser);
   return { documentName, summary, summariser: summariser.name, tokens: countTokens(text), chunks: chunks.length };
@@ -35,11 +37,11 @@ function read(run: Run, documents: string, documentName: string, jobKind: JobKin
   });
 }
 
-/** An attack in the last chunk stops the run before a model has seen the first, and before a token is spent. */
+/** All chunks are reported first: an injection in the last one stops the run before a model gets the first one. */
 async function showToGuards(run: Run, documentName: string, chunks: readonly string[]): Promise<void> {
   for (const [index, content] of chunks.entries()) {
     const nodeId = `chunk-${index + 1}`;
-    // The documents of this example are public; a worker on others must know how sensitive they are.
+    // The documents of this example are public. Other workers must state the real sensitivity.
     const snippet = { sourceId: `${documentName}#${nodeId}`, content, sensitivity: "LOW", exportable: true } as const;
     await run.step({ nodeId, nodeType: "retrieval", inputPayload: { of: chunks.length } }, async () => ({
       value: undefined,

@@ -1,12 +1,12 @@
-/** What makes a text short. */
+/** Summarises a text. */
 export interface Summariser {
-  /** A model's id, or how the summary is made without one. */
+  /** The id of the model, or the name of the method if there is none. */
   readonly name: string;
-  /** How its steps are called in the log. */
+  /** The node type of its steps in the log. */
   readonly nodeType: "llm_call" | "extraction";
-  /** Tokens that it takes at once; a longer text is summarised chunk by chunk, and then the summaries are. */
+  /** The largest input in tokens. A longer text is summarised chunk by chunk, and then the summaries are summarised. */
   readonly mostTokens: number;
-  /** @param signal aborted when the job is no longer this worker's: whatever is under way is in vain. */
+  /** @param signal aborted when the worker must stop: the result would be discarded. */
   readonly summarise: (text: string, signal: AbortSignal) => Promise<Summary>;
 }
 

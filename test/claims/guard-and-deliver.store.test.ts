@@ -13,7 +13,7 @@ import { aSubmit, engineOn, ok, SOMEBODY } from "../support/engine.ts";
 import { raising, withFault } from "../support/faults.ts";
 import { dueNow, expireLease, FOUND, HOSTILE } from "../support/jobs.ts";
 import { expectSound, recordsOf } from "../support/records.ts";
-import { SORTS, told } from "../support/reports.ts";
+import { reportOutcome, SORTS } from "../support/reports.ts";
 
 /** Between lease and token a claim's inputs are guarded, outside of any transaction: what may happen meanwhile. */
 
@@ -66,7 +66,7 @@ describe("of several jobs, one", () => {
     const claimed = await withFault(db, point, fault, () => claim(workspaceId));
     expect(idsOf(claimed).toSorted()).toEqual([calm, empty].toSorted());
     expect(claimed.poisoned).toEqual([]);
-    for (const one of claimed.claims) expect(told(await SORTS[0]?.send(engine, one))).toBe("done");
+    for (const one of claimed.claims) expect(reportOutcome(await SORTS[0]?.send(engine, one))).toBe("done");
 
     // Nobody has its token: its lease runs out, and the next claim tries again.
     const { job, runs } = await records(hostile);
@@ -108,7 +108,7 @@ describe("a job that, while it is guarded,", () => {
     const { claims } = await claim(workspaceId, cancelling);
     const [one] = claims;
     if (!one) throw new Error("It was not handed out.");
-    expect(told(await SORTS[0]?.send(engine, one))).toBe("ILLEGAL_TRANSITION STOP_CANCELLED");
+    expect(reportOutcome(await SORTS[0]?.send(engine, one))).toBe("ILLEGAL_TRANSITION STOP_CANCELLED");
   });
 
   test("is cancelled, and found hostile, keeps the violation on record, and is not handed out", async () => {

@@ -10,7 +10,7 @@ import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { aSubmit, engineOn, ok, SOMEBODY, started } from "../support/engine.ts";
 import { bringTo } from "../support/jobs.ts";
 import { recordsOf } from "../support/records.ts";
-import { aCompletion, told } from "../support/reports.ts";
+import { aCompletion, reportOutcome } from "../support/reports.ts";
 
 /** Calls of several workers that share a transaction: each is answered as it would be alone. */
 
@@ -139,8 +139,8 @@ describe("completions", () => {
     ]);
     expect(locks()).toBe(2);
     expect(done).toMatchObject([{ job: { state: "COMPLETED" } }]);
-    expect(lost.map(told)).toEqual(["LEASE_LOST STOP_LEASE_LOST"]);
-    expect(writes.map(told)).toEqual(["ACCESS_MODE_VIOLATION STOP_FAILED"]);
+    expect(lost.map(reportOutcome)).toEqual(["LEASE_LOST STOP_LEASE_LOST"]);
+    expect(writes.map(reportOutcome)).toEqual(["ACCESS_MODE_VIOLATION STOP_FAILED"]);
     const states = await Promise.all(claims.map(({ job }) => recordsOf(database.prisma, job.jobId)));
     expect(states.map(({ job }) => job.state)).toEqual(["COMPLETED", "COMPLETED", "RUNNING", "FAILED"]);
   });
@@ -150,13 +150,13 @@ describe("completions", () => {
     const complete = createBatchedComplete(engine);
     const report = aCompletion(held, { reportId: randomUUID(), metrics: { ...NO_METRICS, inputTokens: 7 } });
     const answers = await Promise.all([complete([report]), complete([report]), complete([report])]);
-    expect(answers.map(([answer]) => told(answer))).toEqual(["done", "done", "done"]);
+    expect(answers.map(([answer]) => reportOutcome(answer))).toEqual(["done", "done", "done"]);
     const { job } = await recordsOf(database.prisma, held.job.jobId);
     expect(job).toMatchObject({ state: "COMPLETED", inputTokens: 7n, version: 3 });
     // Without an id the second one is another report, and comes too late.
     const other = await started(engine);
     const again = await Promise.all([complete([aCompletion(other)]), complete([aCompletion(other)])]);
-    expect(again.map(([answer]) => told(answer))).toEqual(["done", "ILLEGAL_TRANSITION STOP_LEASE_LOST"]);
+    expect(again.map(([answer]) => reportOutcome(answer))).toEqual(["done", "ILLEGAL_TRANSITION STOP_LEASE_LOST"]);
   });
 
   test("of an unknown run, and with several runs of a call, are answered in their order", async () => {
@@ -165,7 +165,7 @@ describe("completions", () => {
     const unknown = claims.map((claim) => aCompletion(claim, { workflowRunId: randomUUID() }));
     const calls = claims.map((claim, at) => [unknown[at], aCompletion(claim)].flatMap((one) => one ?? []));
     const answers = await Promise.all(calls.map(complete));
-    expect(answers.map((each) => each.map(told))).toEqual([
+    expect(answers.map((each) => each.map(reportOutcome))).toEqual([
       ["LEASE_LOST STOP_LEASE_LOST", "done"],
       ["LEASE_LOST STOP_LEASE_LOST", "done"],
     ]);

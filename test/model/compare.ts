@@ -3,46 +3,46 @@ import { Prisma } from "../../src/db/generated/client/client.ts";
 import { metricsOf } from "../../src/db/metrics.ts";
 import { readQuotaUsage } from "../../src/quotas/usage.ts";
 import { expectSound, type Records, recordsOfAll } from "../support/records.ts";
-import { pictureOfQuota } from "./quotas.ts";
+import { quotaView } from "./quotas.ts";
 import type { Real } from "./real.ts";
 import { holdsLease, isActive, type Job, latestRun, type Metrics, type World } from "./world.ts";
 
-/** What the model says that a mutation answers, held against what the server answered. */
+/** Compares the answer of the server with that of the model. */
 export function expectAnswer(actual: unknown, expected: unknown): void {
   expect(actual).toEqual(expected);
 }
 
-/** Everything of these jobs: what the model says, held against what the database holds, which is returned. */
+/** Compares all rows of these jobs with the model. @returns the rows, by job id. */
 export async function expectSame(real: Real, jobs: readonly Job[]): Promise<ReadonlyMap<string, Records>> {
   if (jobs.length === 0) return new Map();
   const jobIds = jobs.map(({ number }) => real.jobId(number));
   const records = await recordsOfAll(real.engine.prisma, jobIds);
-  expect(jobIds.map((jobId) => pictureOfRecords(real, records.get(jobId)))).toEqual(jobs.map(pictureOfJob));
+  expect(jobIds.map((jobId) => recordsView(real, records.get(jobId)))).toEqual(jobs.map(jobView));
   return records;
 }
 
-/** Everything of all workspaces: their quotas, their jobs, the trees of these, and that the chain of every job is unbroken. */
+/** Compares all quotas, jobs and trees of all workspaces with the model, and checks the hash chain of every job. */
 export async function expectWhole(world: World, real: Real): Promise<void> {
   const { jobs } = world;
   const records = await expectSame(real, jobs);
   for (const each of records.values()) expectSound(each);
   const quotas = await readQuotaUsage(real.engine.prisma, Prisma.sql`workspace_id = ANY(${real.workspaceIds}::uuid[])`);
-  expect(quotas.map((quota) => real.pictureOfQuota(quota))).toEqual(
-    world.quotas.filter(({ isGone }) => !isGone).map((quota) => pictureOfQuota(world, quota)),
+  expect(quotas.map((quota) => real.quotaView(quota))).toEqual(
+    world.quotas.filter(({ isGone }) => !isGone).map((quota) => quotaView(world, quota)),
   );
-  expect(treesOf(real, records)).toEqual(jobs.map(placeOf));
+  expect(treePositionsOf(real, records)).toEqual(jobs.map(treePositionOf));
 }
 
-/** Where a job is: all below the job at the top have the trace of that one. */
-function placeOf(job: Job) {
-  let top = job;
-  while (top.parent) top = top.parent;
+/** A job's position in its tree. All jobs of a tree have the trace of the root. */
+function treePositionOf(job: Job) {
+  let ancestor = job;
+  while (ancestor.parent) ancestor = ancestor.parent;
   const { submit, parent } = job;
-  const root = top === job ? null : top.number;
-  return { workspace: submit.workspace, parent: parent?.number ?? null, root, trace: top.number };
+  const root = ancestor === job ? null : ancestor.number;
+  return { workspace: submit.workspace, parent: parent?.number ?? null, root, trace: ancestor.number };
 }
 
-function treesOf(real: Real, records: ReadonlyMap<string, Records>) {
+function treePositionsOf(real: Real, records: ReadonlyMap<string, Records>) {
   const traces = real.jobIds.map((jobId) => records.get(jobId)?.job.traceId);
   const numberOf = (jobId: string | null | undefined) => (jobId == null ? null : real.jobIds.indexOf(jobId));
   return real.jobIds.map((jobId, number) => {
@@ -56,7 +56,7 @@ function treesOf(real: Real, records: ReadonlyMap<string, Records>) {
   });
 }
 
-function pictureOfJob(job: Job) {
+function jobView(job: Job) {
   const { state, reason, hasError, version, attempt, revisions, metrics, outputs, issues } = job;
   return {
     job: { state, reason, hasError, version, attempt, revisions, outputs, issues, metrics },
@@ -77,9 +77,9 @@ function pictureOfJob(job: Job) {
   };
 }
 
-type Picture = ReturnType<typeof pictureOfJob>;
+type JobView = ReturnType<typeof jobView>;
 
-function pictureOfRecords(real: Real, records: Records | undefined): Picture | null {
+function recordsView(real: Real, records: Records | undefined): JobView | null {
   if (!records) return null;
   const { job, runs, nodes, events } = records;
   const { state, statusReason: reason, version, attempt, revisions, jobOutputs: outputs, issues } = job;

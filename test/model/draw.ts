@@ -5,14 +5,14 @@ import type { Step } from "./step.ts";
 import { holdsLease, type Job, MAX, type Run, type World } from "./world.ts";
 
 /**
- * How steps are drawn. A step mostly points at something that an earlier one made, so that its input is known only when
- * its turn comes.
+ * Generators of random steps. Most steps refer to something that an earlier step made, so their input can be determined
+ * only when they are executed.
  */
 
-/** Makes the step out of what there is by then, and of what was done; null where there is nothing to do it to. */
+/** Makes the step from the world at that time and the steps so far; null if there is nothing to apply it to. */
 export type Draw = (world: World, taken: readonly Step[]) => Step | null;
 
-/** Points at one of several things: mostly at one that is apt, now and then at any, or at one that does not exist. */
+/** Selects one of several items: mostly a suitable one, sometimes any, sometimes one that does not exist. */
 interface Pick {
   readonly back: number;
   readonly wild: number;
@@ -20,30 +20,30 @@ interface Pick {
 
 export const pick: fc.Arbitrary<Pick> = fc.record({ back: fc.nat(11), wild: fc.nat(79) });
 
-/** The number of what is picked, counted from the newest; -1 for what does not exist; null where nothing is apt. */
-export function pickFrom<T>(all: readonly T[], { back, wild }: Pick, apt: (item: T) => boolean): number | null {
-  const fitting = all.flatMap((item, number) => (wild >= 77 || apt(item) ? [number] : []));
-  const choice = wild === 79 ? [-1, ...fitting] : fitting;
+/** The index of the selected item, preferring new ones; -1 for one that does not exist; null if none is suitable. */
+export function pickFrom<T>(all: readonly T[], { back, wild }: Pick, isSuitable: (item: T) => boolean): number | null {
+  const candidates = all.flatMap((item, number) => (wild >= 77 || isSuitable(item) ? [number] : []));
+  const choice = wild === 79 ? [-1, ...candidates] : candidates;
   return choice.at(-1 - (back % choice.length)) ?? null;
 }
 
-/** Draws a step about one job, mostly one to which it can be done. */
+/** Draws a step about one job, mostly one to which the step can be applied. */
 export function aboutJob<More>(
   more: fc.Arbitrary<More>,
-  apt: (job: Job, world: World, more: More) => boolean,
+  isSuitable: (job: Job, world: World, more: More) => boolean,
   make: (job: number, more: More) => Step,
 ): fc.Arbitrary<Draw> {
   return fc.tuple(pick, more).map(
     ([picked, drawn]): Draw =>
       (world) => {
-        const job = pickFrom(world.jobs, picked, (each) => apt(each, world, drawn));
+        const job = pickFrom(world.jobs, picked, (each) => isSuitable(each, world, drawn));
         return job === null ? null : make(job, drawn);
       },
   );
 }
 
-/** Draws a report: mostly by the holder of a lease with its own token, else of an old run, or with another's token. */
-export function byHolder<More>(
+/** Draws a report: mostly of a run with a lease and with its token, otherwise of an old run, or with another token. */
+export function reportStep<More>(
   more: fc.Arbitrary<More>,
   make: (proof: Proof, more: More, run: Run | undefined) => Step,
 ): fc.Arbitrary<Draw> {
@@ -56,8 +56,8 @@ export function byHolder<More>(
   );
 }
 
-/** Draws a batch of reports about different runs: the schema lets no run be named twice. */
-export function byHolders<More>(
+/** Draws a batch of reports of different runs, because the schema refuses a run that is named twice. */
+export function reportBatchStep<More>(
   max: number,
   more: fc.Arbitrary<More>,
   make: (batch: readonly (Proof & More)[], world: World) => Step | null,
@@ -88,7 +88,7 @@ function proofFrom({ claims }: World, { of, token }: PickedProof): Proof | null 
   return run === null ? null : { run, token: pickFrom(claims, token, () => false) ?? run };
 }
 
-/** For `fc.constantFrom`: one value most of the time. */
+/** The arguments for `fc.constantFrom` that give `usual` most of the time. */
 export function mostly<T>(times: number, usual: T, ...others: readonly T[]): readonly T[] {
   return [...Array.from({ length: times }, () => usual), ...others];
 }
@@ -100,7 +100,7 @@ export const reportId = fc.constantFrom(...mostly<number | null>(2, null, 1, 2, 
 const count = fc.nat(100);
 const part = fc.nat(30);
 
-/** What a report adds: nothing, something, what no job may have, or so much that a later report cannot be added. */
+/** The metrics of a report: none, some, invalid ones, or so large ones that a later report cannot be added. */
 export const delta: fc.Arbitrary<Delta> = fc.oneof(
   { weight: 8, arbitrary: fc.constant({}) },
   { weight: 12, arbitrary: fc.record({ inputTokens: count, outputTokens: count, durationMs: count }) },

@@ -17,9 +17,9 @@ import {
   type World,
 } from "./world.ts";
 
-/** How runs and jobs end: sections 5 and 6. */
+/** How runs and jobs end (sections 5 and 6). */
 
-/** Queued again, later, while attempts are left; else failed. What a person sent back is not charged. */
+/** Queued again after a backoff while charged attempts are left, otherwise failed. A revision is not charged. */
 export function afterFailure({ attempt, revisions, submit }: Job, retryable: boolean, reason: string): Changes {
   const charged = Math.max(attempt - revisions, 1);
   if (!retryable || charged >= submit.maxAttempts) return { state: "FAILED", reason };
@@ -27,25 +27,25 @@ export function afterFailure({ attempt, revisions, submit }: Job, retryable: boo
 }
 
 /** Section 5: the job and all its descendants that have not completed or been cancelled, each in one version. */
-export function poison(world: World, job: Job, found: Finding, guardsRun: number): void {
-  poisonOne(job, found, guardsRun);
-  for (const other of below(world, job)) {
-    if (!STANDS.includes(other.state) && other.state !== "POISONED")
-      poisonOne(other, { ...found, source_job_id: theJob(job) }, 0);
+export function poison(world: World, job: Job, finding: Finding, guardsRun: number): void {
+  poisonJob(job, finding, guardsRun);
+  for (const other of descendantsOf(world, job)) {
+    if (!RECORDED_ONLY.includes(other.state) && other.state !== "POISONED")
+      poisonJob(other, { ...finding, source_job_id: theJob(job) }, 0);
   }
 }
 
-/** What a violation is only recorded on. */
-export const STANDS: readonly JobState[] = ["COMPLETED", "COMPLETED_WITH_ISSUES", "CANCELLED"];
+/** The states in which a violation is only recorded. */
+export const RECORDED_ONLY: readonly JobState[] = ["COMPLETED", "COMPLETED_WITH_ISSUES", "CANCELLED"];
 
-/** Its active or stalled runs and its open nodes go with it. */
-function poisonOne(job: Job, found: Finding & { readonly source_job_id?: string }, guardsRun: number): void {
+/** Poisons a job with its active and stalled runs and its open nodes. */
+function poisonJob(job: Job, finding: Finding & { readonly source_job_id?: string }, guardsRun: number): void {
   for (const run of job.runs) {
     if (isActive(run) || run.state === "STALLED") endRun(run, "POISONED", true);
   }
   const metrics = countGuards(job.metrics, guardsRun);
-  const reason = `poisoned: ${found.violation_type}`;
-  const payload = { ...found, action_taken: "poisoned", job_state_transition: transition(job.state, "POISONED") };
+  const reason = `poisoned: ${finding.violation_type}`;
+  const payload = { ...finding, action_taken: "poisoned", job_state_transition: transition(job.state, "POISONED") };
   change(
     job,
     "SECURITY_VIOLATION",
@@ -55,11 +55,11 @@ function poisonOne(job: Job, found: Finding & { readonly source_job_id?: string 
   );
 }
 
-/** How a security event tells of what became of the state. */
+/** The text for a state change in the payload of a security event. */
 export const transition = (from: JobState, to: JobState): string => `${from} -> ${to}`.toLowerCase();
 
-/** Children, and theirs, whatever became of those in between. */
-export function below(world: World, job: Job): readonly Job[] {
+/** All descendants of a job, also those below a job that has ended. */
+export function descendantsOf(world: World, job: Job): readonly Job[] {
   return world.jobs.filter((other) => descendsFrom(other, job));
 }
 
@@ -75,7 +75,7 @@ export const CANCELLABLE: readonly JobState[] = [
   "AWAITING_USER",
 ];
 
-export function cancelOne(
+export function cancelJob(
   job: Job,
   by: Actor,
   why: { readonly detail: string; readonly cancelled_with?: string },
@@ -84,33 +84,33 @@ export function cancelOne(
   change(job, "STATE_CHANGED", by, { state: "CANCELLED", reason: "cancelled", runAfter: "none", outputs: null }, why);
 }
 
-/** Why a person cannot have it tried again: it has not failed or stalled, or its first report could only fail it. */
+/** Why a person cannot retry a job; null if they can. A job over its budget would fail at its first report. */
 export function refuseRetry(job: Job): Refusal | null {
   if (job.state !== "FAILED" && job.state !== "STALLED") return illegal(job, "QUEUED");
   return isOverBudget(job, job.metrics) ? { code: "BUDGET_EXCEEDED" } : null;
 }
 
-/** A person has it tried again, at once. */
-export function retryOne(job: Job, by: Actor): void {
+/** A person retries a job; it is due at once. */
+export function retryJob(job: Job, by: Actor): void {
   const set = { state: "QUEUED", reason: "retried", runAfter: "none", hasError: false, issues: [] } as const;
   change(job, "STATE_CHANGED", by, set);
 }
 
-/** Ends the run that a job is in, if it is in one. */
+/** Ends the job's active run, if it has one. */
 export function endActive(job: Job, state: JobState, hasError: boolean): void {
   const run = latestRun(job);
   if (run && isActive(run)) endRun(run, state, hasError);
 }
 
-/** A report breaks a rule: its run fails with its job, and no policy tries them again. What the worker is answered. */
-export const broken = {
+/** Policy violations: run and job fail and are not retried. Each returns the worker's answer. */
+export const failByPolicy = {
   accessMode(run: Run): Refusal {
     endRun(run, "FAILED", true);
     const set = { state: "FAILED", reason: "access_mode_violation", hasError: true } as const;
     change(run.job, "STATE_CHANGED", agent(run), set, { detail: SOME_TEXT });
     return { code: "ACCESS_MODE_VIOLATION", directive: "STOP_FAILED" };
   },
-  /** @param metrics which passed the budget: they are kept. */
+  /** @param metrics the metrics over the budget, which are stored. */
   budget(run: Run, metrics: Metrics): Refusal {
     endRun(run, "FAILED", true);
     const set = { state: "FAILED", reason: "budget_exceeded", hasError: true, metrics } as const;
@@ -123,11 +123,11 @@ export const broken = {
   },
 };
 
-/** Section 6, "Access mode": whether a report may say that these documents, or so many entities, were written. */
+/** Section 6, "Access mode": whether a report may name these documents, or this number of entities, as written. */
 export function mayWrite({ submit: { accessMode, scope } }: Job, count: number, documents: readonly string[] = []) {
   if (accessMode === "APPLY_SCOPED" && scope.length > 0) return documents.every((id) => scope.includes(id));
   return count === 0 && documents.length === 0;
 }
 
-/** A run's nodes that have not finished. */
+/** Whether a run has a node that has not finished. */
 export const hasOpenNode = ({ nodes }: Run): boolean => nodes.some(isOpen);

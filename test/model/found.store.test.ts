@@ -9,10 +9,12 @@ import { deleteQuota, setQuota } from "./mutations/quota.ts";
 import { start } from "./mutations/start.ts";
 import { A_SUBMIT, submit } from "./mutations/submit.ts";
 import { waitEnds } from "./mutations/time.ts";
-import { jobElsewhere, Real } from "./real.ts";
+import { foreignJob, Real } from "./real.ts";
 import { Sequence } from "./sequence.ts";
 
-/** What the model test found, reduced; each stays, under the name of what went wrong. */
+/**
+ * Regressions: the failures that the model test has found, each reduced to a short sequence and named after its fault.
+ */
 
 let db: TestDatabase;
 let server: TestServer;
@@ -26,9 +28,9 @@ afterAll(async () => {
   await db.close();
 });
 beforeEach(async () => {
-  sequence = new Sequence(new Real(db, await jobElsewhere(db)));
+  sequence = new Sequence(new Real(db, await foreignJob(db)));
 });
-afterEach(() => sequence.leave());
+afterEach(() => sequence.cleanUp());
 
 const whole = () => sequence.expectWhole(server.url, { workspace: 0, states: null, kinds: null });
 
@@ -41,14 +43,14 @@ test("the sums of aiJobStats stop at 2^53 - 1, instead of failing the query", as
   await whole();
 });
 
-test("a claim that passes over a used-up workspace gives the others their turns as if it were not there", async () => {
+test("a claim that skips a workspace with a used-up quota serves the others in turns as if it did not exist", async () => {
   await sequence.take(setQuota({ workspace: 0, profile: "default", resource: "ACTIVE_JOBS", max: 0 }));
   for (const workspace of [0, 1, 1, 2]) await sequence.take(submit({ ...A_SUBMIT, workspace }));
   await sequence.take(claim({ workspace: null, worker: "worker-1", kinds: null, limit: 2 }));
   await whole();
 });
 
-test("a claim that finds nothing but jobs of used-up quotas takes nobody's turn", async () => {
+test("a claim that finds only jobs with used-up quotas leaves the turns as they are", async () => {
   await sequence.take(setQuota({ workspace: 0, profile: "default", resource: "ACTIVE_JOBS", max: 0 }));
   await sequence.take(submit({ ...A_SUBMIT, workspace: 0 }));
   await sequence.take(claim({ workspace: null, worker: "worker-1", kinds: null, limit: 1 }));
@@ -58,7 +60,7 @@ test("a claim that finds nothing but jobs of used-up quotas takes nobody's turn"
   await whole();
 });
 
-/** A job with a budget, in its second run: the first, 0, was given up. */
+/** A job with a budget, in its second run, number 1. Its worker gave up the first, number 0. */
 async function secondRun(): Promise<void> {
   await sequence.take(submit({ ...A_SUBMIT, budget: 100 }));
   await sequence.take(start({ job: 0, worker: "worker-1" }));
@@ -88,14 +90,14 @@ test.each([
   "a completion of a run that was given up, in the call of one that %s the job, before it and after it",
   async (_what, more) => {
     await secondRun();
-    const [old, last] = [0, 1].map((run) => ({ ...done, run, token: run }));
-    if (!old || !last) throw new Error("There are two runs.");
-    await sequence.take(complete([old, { ...last, ...more }]));
+    const [first, second] = [0, 1].map((run) => ({ ...done, run, token: run }));
+    if (!first || !second) throw new Error("There are two runs.");
+    await sequence.take(complete([first, { ...second, ...more }]));
     await whole();
-    await sequence.leave();
-    sequence = new Sequence(new Real(db, await jobElsewhere(db)));
+    await sequence.cleanUp();
+    sequence = new Sequence(new Real(db, await foreignJob(db)));
     await secondRun();
-    await sequence.take(complete([{ ...last, ...more }, old]));
+    await sequence.take(complete([{ ...second, ...more }, first]));
     await whole();
   },
 );

@@ -5,9 +5,9 @@ import { METRIC_NAMES } from "../../src/db/job-columns.ts";
 import { graphql } from "../generated/gql.ts";
 import { run } from "../support/server.ts";
 import type { Real } from "./real.ts";
-import { type Job, total, type World } from "./world.ts";
+import { type Job, sumMetrics, type World } from "./world.ts";
 
-/** What a client is shown of a whole workspace: lists by filter, counts and sums. */
+/** Compares what the API shows of a whole workspace with the model: filtered lists, counts and sums. */
 
 const LISTS = graphql(`
   query ModelLists($filter: AiJobFilter, $stats: AiJobStatsFilter) {
@@ -39,8 +39,8 @@ export const filters: fc.Arbitrary<Filter> = fc.record({
   kinds: fc.option(fc.subarray([...KINDS], { minLength: 1 })),
 });
 
-export async function expectSameLists(world: World, real: Real, url: string, which: Filter): Promise<void> {
-  const { workspace, states, kinds } = which;
+export async function expectSameLists(world: World, real: Real, url: string, jobFilter: Filter): Promise<void> {
+  const { workspace, states, kinds } = jobFilter;
   const jobs = world.jobs.filter(({ submit }) => submit.workspace === workspace);
   const matching = jobs.filter(
     ({ state, submit: { kind } }) => (states?.includes(state) ?? true) && (kinds?.includes(kind) ?? true),
@@ -58,7 +58,7 @@ export async function expectSameLists(world: World, real: Real, url: string, whi
   expect(countsOf(stats.byKind.map(({ jobKind, count: jobs }) => [jobKind, jobs]))).toEqual(
     count(matching, ({ submit: { kind } }) => kind),
   );
-  for (const name of METRIC_NAMES) expect([name, stats.metrics[name]]).toEqual([name, total(matching)[name]]);
+  for (const name of METRIC_NAMES) expect([name, stats.metrics[name]]).toEqual([name, sumMetrics(matching)[name]]);
 }
 
 function newestFirst(jobs: readonly Job[], real: Real) {

@@ -21,14 +21,14 @@ import { start } from "./mutations/start.ts";
 import { A_SUBMIT, submit } from "./mutations/submit.ts";
 import { leaseEnds, preferenceEnds, waitEnds } from "./mutations/time.ts";
 import { reportViolation } from "./mutations/violation.ts";
-import { jobElsewhere, Real } from "./real.ts";
+import { foreignJob, Real } from "./real.ts";
 import { Sequence, sequences } from "./sequence.ts";
 
 /**
- * Random interleavings of all mutations by several workers and people, against the reference model.
+ * Random sequences of all mutations by several workers and people, executed on the server and on the reference model.
  *
- * MODEL_SEED=n draws the same sequences again, MODEL_RUNS=n another number of them. A sequence that differs is reduced;
- * its steps are in the failure's cause, as code for found.store.test.ts.
+ * MODEL_SEED=n repeats the sequences of a seed, MODEL_RUNS=n sets their number. A sequence in which the server differs
+ * from the model is reduced; its steps are in the cause of the failure, as code for found.store.test.ts.
  */
 
 const RUNS = tenfoldInLong(process.env.TEST_STORE === "postgres" ? 50 : 200);
@@ -46,22 +46,22 @@ afterAll(async () => {
 });
 
 test(
-  "whatever workers and people do in whatever order, the server answers and stores what the model does",
+  "the server answers and stores what the model does, for random sequences of mutations",
   async () => {
-    const elsewhere = await jobElsewhere(db);
+    const elsewhere = await foreignJob(db);
     const property = fc.asyncProperty(sequences(50), filters, async (commands, filter) => {
       const sequence = new Sequence(new Real(db, elsewhere));
       try {
         await fc.asyncModelRun(() => ({ model: sequence, real: sequence.real }), commands);
         await sequence.expectWhole(server.url, filter);
       } finally {
-        await sequence.leave();
+        await sequence.cleanUp();
       }
     });
     const details = await fc.check(property, {
       ...(MODEL_SEED === undefined ? {} : { seed: Number(MODEL_SEED) }),
       numRuns: MODEL_RUNS === undefined ? RUNS : Number(MODEL_RUNS),
-      // Reducing a sequence can take long: what it has come to by then is reported.
+      // Reducing a sequence can take long: at the limit, the shortest one so far is reported.
       plugins: [fc.unbiased(), fc.interruptAfterTimeLimit(tenfoldInLong(500_000), { failOnInterrupt: true })],
     });
     process.stdout.write(`Model test on ${db.location.kind}: ${details.numRuns} sequences, seed ${details.seed}\n`);
@@ -70,8 +70,8 @@ test(
   tenfoldInLong(600_000),
 );
 
-test("a story in which every mutation comes to something, so that none is in the model for nothing", async () => {
-  const sequence = new Sequence(new Real(db, await jobElsewhere(db)));
+test("one fixed sequence in which every mutation has an effect, so that the model covers all of them", async () => {
+  const sequence = new Sequence(new Real(db, await foreignJob(db)));
   const by = (run: number, more: object = {}) => ({
     run,
     token: run,
@@ -82,7 +82,7 @@ test("a story in which every mutation comes to something, so that none is in the
   const step = { node: "read", type: "llm_call", outcome: "STARTED", dependsOn: [], snippet: "clean" } as const;
   const completion = { outputs: { words: 7 }, written: [], issues: [], needsValidation: true };
   const named = heartbeat([by(1, { reportId: 1 }), by(0)]);
-  const story = [
+  const steps = [
     submit(A_SUBMIT),
     start({ job: 0, worker: "worker-1" }),
     advance({ ...by(0), ...step }),
@@ -134,7 +134,7 @@ test("a story in which every mutation comes to something, so that none is in the
     submit({ ...A_SUBMIT, workspace: 1, priority: 1 }),
     claim({ workspace: null, worker: "worker-1", kinds: null, limit: 1 }),
     claim({ workspace: null, worker: "worker-1", kinds: null, limit: 1 }),
-    // Sequences seldom come so far that an attempt which was not charged is missed.
+    // Random sequences rarely get as far as the last charged attempt of a job that was sent back.
     submit({ ...A_SUBMIT, workspace: 1, maxAttempts: 2 }),
     start({ job: 9, worker: "worker-1" }),
     complete([{ ...by(10), ...completion }]),
@@ -143,9 +143,9 @@ test("a story in which every mutation comes to something, so that none is in the
     start({ job: 9, worker: "worker-1" }),
     fail({ ...by(11), retryable: true }),
   ];
-  for (const each of story) await sequence.take(each);
+  for (const each of steps) await sequence.take(each);
   await sequence.expectWhole(server.url, { workspace: 0, states: null, kinds: null });
   const ended = ["COMPLETED", "POISONED", "POISONED", "CANCELLED"];
   expect(sequence.world.jobs.map(({ state }) => state)).toEqual([...ended, ...Array(5).fill("RUNNING"), "QUEUED"]);
-  await sequence.leave();
+  await sequence.cleanUp();
 });

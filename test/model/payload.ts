@@ -2,21 +2,21 @@ import { expect } from "vitest";
 import { HOSTILE } from "../support/jobs.ts";
 import type { Job } from "./world.ts";
 
-/** What events tell beside the job as it then is: the parts of payloads that several mutations have. */
+/** The parts of event payloads that several mutations have in common. */
 
-/** Words and moments that are the server's own: only their shape is known. */
+/** Texts and times that the server chooses: the model knows only their shape. */
 export const SOME_TEXT: unknown = expect.stringMatching(/./);
 export const SOME_TIME: unknown = expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
 
-/** How payloads name a job. */
+/** A job in a payload; the server has its id there. */
 export const theJob = ({ number }: Pick<Job, "number">): string => `job ${number}`;
 
-/** What nobody may ever read in an event (section 9), in whatever somebody writes. */
+/** A text that must be redacted in every event (section 9). */
 export const SECRET = "Bearer abcdefgh12345678";
 
 export const redacted = (text: string | null): string | null => text && text.replaceAll(SECRET, "[redacted]");
 
-/** Section 5: what was found, and where. */
+/** A security violation in a payload (section 5). */
 export interface Finding {
   readonly violation_type: string;
   readonly description: unknown;
@@ -26,7 +26,7 @@ export interface Finding {
   readonly ace_code: "ACE-013" | "ACE-014";
 }
 
-/** The hostile text of a source: the trigger names pattern and place, and tells nothing else of it. */
+/** An injection in the source. The trigger must name the pattern and the place, and nothing else of the text. */
 export function injectionIn(source: string | null, place: string): Finding {
   const rest = HOSTILE.slice(-12);
   return {

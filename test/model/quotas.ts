@@ -1,17 +1,17 @@
 import type { Refusal } from "./rules.ts";
-import { type Job, type Quota, type Submit, total, type World } from "./world.ts";
+import { type Job, type Quota, type Submit, sumMetrics, type World } from "./world.ts";
 
-/** What quotas count and forbid. Their windows are longer than any sequence: nothing leaves them. */
+/** What quotas count and refuse. Their windows are longer than any sequence, so usage never leaves them. */
 
-/** What quotas know of a job, before there is one, too. */
+/** The part of a job that quotas depend on; a submit that is refused has it, too. */
 type Counted = Pick<Job, "profile"> & { readonly submit: Pick<Submit, "workspace"> };
 
-/** How much of a quota is used at this moment. */
-export function used({ jobs }: World, quota: Quota): number {
-  const counted = jobs.filter((job) => isAbout(quota, job));
+/** How much of a quota is used now. */
+export function usageOf({ jobs }: World, quota: Quota): number {
+  const counted = jobs.filter((job) => appliesTo(quota, job));
   switch (quota.resource) {
     case "TOKENS":
-      return total(counted).totalTokens;
+      return sumMetrics(counted).totalTokens;
     case "JOBS":
       return counted.length;
     case "ACTIVE_JOBS":
@@ -22,55 +22,55 @@ export function used({ jobs }: World, quota: Quota): number {
 const ACTIVE: readonly Job["state"][] = ["RUNNING", "AWAITING_VALIDATION", "AWAITING_USER"];
 
 export function isUsedUp(world: World, quota: Quota): boolean {
-  return !quota.isGone && used(world, quota) >= quota.max;
+  return !quota.isGone && usageOf(world, quota) >= quota.max;
 }
 
-/** Whether anybody can tell when there is room again: something leaves a window, and that is enough. */
-function frees(quota: Quota): boolean {
+/** Whether the server can say when usage falls below the quota: when enough of it has left the window. */
+function freesByTime(quota: Quota): boolean {
   return quota.resource !== "ACTIVE_JOBS" && quota.max > 0;
 }
 
-/** A quota as everybody sees it. */
-export function pictureOfQuota(world: World, quota: Quota) {
+/** A quota as the API shows it. */
+export function quotaView(world: World, quota: Quota) {
   const { workspace, profile, resource, max } = quota;
   return {
     workspace,
     profile,
     resource,
     max,
-    used: used(world, quota),
-    frees: isUsedUp(world, quota) && frees(quota),
+    used: usageOf(world, quota),
+    frees: isUsedUp(world, quota) && freesByTime(quota),
   };
 }
 
 /**
- * Why these submits, or starts, are forbidden, in their order; null where they are not. One that may go on takes what is
- * then not there for those after it, whatever becomes of it.
+ * Why these submits or starts are refused, in their order; null for each that is admitted. An admitted one counts
+ * against the quota for those after it, even if it fails later for another reason.
  */
-export function judgeByQuotas(
+export function admitByQuotas(
   world: World,
   step: "JOBS" | "ACTIVE_JOBS",
   jobs: readonly Counted[],
 ): readonly (Refusal | null)[] {
-  const before: Counted[] = [];
+  const admitted: Counted[] = [];
   return jobs.map((job) => {
-    const full = world.quotas.filter((quota) => {
-      if (quota.isGone || !isAbout(quota, job)) return false;
-      if (quota.resource === "TOKENS") return used(world, quota) >= quota.max;
-      const taken = before.filter((other) => isAbout(quota, other)).length;
-      return quota.resource === step && used(world, quota) + taken >= quota.max;
+    const exhausted = world.quotas.filter((quota) => {
+      if (quota.isGone || !appliesTo(quota, job)) return false;
+      if (quota.resource === "TOKENS") return usageOf(world, quota) >= quota.max;
+      const reserved = admitted.filter((other) => appliesTo(quota, other)).length;
+      return quota.resource === step && usageOf(world, quota) + reserved >= quota.max;
     });
-    if (full.length === 0) before.push(job);
-    else return { code: "BUDGET_EXCEEDED", ...(full.every(frees) ? { frees: true } : {}) };
+    if (exhausted.length === 0) admitted.push(job);
+    else return { code: "BUDGET_EXCEEDED", ...(exhausted.every(freesByTime) ? { frees: true } : {}) };
     return null;
   });
 }
 
-/** Whether a claim does not so much as look at this job. */
-export function isPassedOver(world: World, job: Job): boolean {
-  return world.quotas.some((quota) => quota.resource !== "JOBS" && isAbout(quota, job) && isUsedUp(world, quota));
+/** Whether claims skip this job because a quota is used up. */
+export function isSkippedByClaims(world: World, job: Job): boolean {
+  return world.quotas.some((quota) => quota.resource !== "JOBS" && appliesTo(quota, job) && isUsedUp(world, quota));
 }
 
-export function isAbout(quota: Quota, { profile, submit: { workspace } }: Counted): boolean {
+export function appliesTo(quota: Quota, { profile, submit: { workspace } }: Counted): boolean {
   return quota.workspace === workspace && (quota.profile === null || quota.profile === profile);
 }

@@ -14,25 +14,25 @@ import { expireLease } from "../support/jobs.ts";
 import { theJob } from "./payload.ts";
 import type { Report } from "./reports.ts";
 
-/** No wait is over before a sequence says so. */
-const DAY = 24 * 60 * 60 * 1000;
+/** Longer than any sequence, in milliseconds: a wait is over only when a step says so. */
+const DAY_MS = 24 * 60 * 60 * 1000;
 
-/** The server's side of one sequence: its own workspaces, and which id and token each number of the model stands for. */
+/** The server's side of one sequence: its own workspaces, and the id or token for each number of the model. */
 export class Real {
   readonly engine: Engine;
-  /** In their order, which is that of their turns. */
+  /** Sorted, because the turns of workspaces follow the order of their ids. */
   readonly workspaceIds: readonly string[] = [randomUUID(), randomUUID(), randomUUID()].toSorted();
   readonly jobIds: string[] = [];
   readonly #workspaceOf = new Map<string, string>();
   readonly #quotaIds: string[] = [];
   readonly #claims: { readonly run: WorkflowRun; readonly leaseToken: string }[] = [];
 
-  /** A job of another workspace, which nothing here may reach. */
-  readonly #elsewhere: string;
+  /** A job of another workspace, which no step may reach. */
+  readonly #foreignJobId: string;
 
-  constructor(database: Database, elsewhere: string) {
-    this.engine = engineOn(database, { backoff: { firstMs: DAY, maxMs: DAY }, revisePreferenceMs: DAY });
-    this.#elsewhere = elsewhere;
+  constructor(database: Database, foreignJobId: string) {
+    this.engine = engineOn(database, { backoff: { firstMs: DAY_MS, maxMs: DAY_MS }, revisePreferenceMs: DAY_MS });
+    this.#foreignJobId = foreignJobId;
   }
 
   workspaceId(number: number): string {
@@ -41,48 +41,48 @@ export class Real {
     return id;
   }
 
-  /** The workspace of a job; of somebody who has no right to it, for -1. */
+  /** The workspace of a job; for -1, a workspace that the job is not in. */
   workspaceOf(job: number): string {
     return this.#workspaceOf.get(this.jobId(job)) ?? this.workspaceId(0);
   }
 
-  /** The id of a job; for -1, of one that is in another workspace. */
+  /** The id of a job; for -1, the id of a job in another workspace. */
   jobId(number: number): string {
-    return this.jobIds[number] ?? this.#elsewhere;
+    return this.jobIds[number] ?? this.#foreignJobId;
   }
 
-  /** The number of a job, which it gets when it is first seen. */
+  /** The number of a job; a new job gets the next number. */
   numberOf({ jobId, workspaceId }: Pick<AiJob, "jobId" | "workspaceId">): number {
     if (!this.jobIds.includes(jobId)) this.jobIds.push(jobId);
     this.#workspaceOf.set(jobId, workspaceId);
     return this.jobIds.indexOf(jobId);
   }
 
-  /** A payload in the model's words: jobs by their numbers. */
+  /** A payload in the terms of the model: with numbers instead of job ids. */
   inNumbers(payload: JsonValue): unknown {
     const text = JSON.stringify(payload).replace(/"([0-9a-f-]{36})"/g, (quoted, jobId: string) =>
       this.jobIds.includes(jobId) ? JSON.stringify(theJob({ number: this.jobIds.indexOf(jobId) })) : quoted,
     );
-    const told: unknown = JSON.parse(text);
-    return told;
+    const translated: unknown = JSON.parse(text);
+    return translated;
   }
 
-  /** The number of a quota, which it gets when it is first seen. */
+  /** The number of a quota; a new quota gets the next number. */
   quotaNumber({ id }: Pick<Quota, "id">): number {
     if (!this.#quotaIds.includes(id)) this.#quotaIds.push(id);
     return this.#quotaIds.indexOf(id);
   }
 
-  /** The id of a quota; of none, where it is no number of one. */
+  /** The id of a quota; an unknown id if there is no such quota. */
   quotaId(number: number): string {
     return this.#quotaIds[number] ?? randomUUID();
   }
 
-  keep(claim: { readonly run: WorkflowRun; readonly leaseToken: string }): void {
+  addClaim(claim: { readonly run: WorkflowRun; readonly leaseToken: string }): void {
     this.#claims.push(claim);
   }
 
-  /** What a worker sends to prove its lease; for a claim that nobody has, something of the right shape. */
+  /** The fields by which a worker proves its lease; for a claim that does not exist, values of the right form. */
   proof({ run, token, reportId }: Report) {
     return {
       workflowRunId: this.#claims[run]?.run.id ?? randomUUID(),
@@ -91,7 +91,7 @@ export class Real {
     };
   }
 
-  /** A refusal in the model's words. */
+  /** A refusal in the terms of the model. */
   refusal(error: AppError): object {
     const { code } = error;
     return {
@@ -104,19 +104,19 @@ export class Real {
     };
   }
 
-  /** An answer in the model's words. */
+  /** An answer in the terms of the model. */
   answer<T>(result: T, done: (result: Exclude<T, AppError>) => object): object {
     if (result instanceof AppError) return this.refusal(result);
     return isDone(result) ? done(result) : {};
   }
 
-  /** A quota in the model's words. */
-  pictureOfQuota({ workspaceId, capabilityProfileId: profile, resource, max, used, freesAt }: QuotaUsage) {
+  /** A quota in the terms of the model. */
+  quotaView({ workspaceId, capabilityProfileId: profile, resource, max, used, freesAt }: QuotaUsage) {
     const workspace = this.workspaceIds.indexOf(workspaceId);
     return { workspace, profile, resource, max: Number(max), used: Number(used), frees: freesAt !== null };
   }
 
-  /** Ends whatever has not, so that no claim or sweep of another sequence comes upon it. */
+  /** Cancels all jobs that have not ended, so that no claim or recovery of another sequence finds them. */
   cancelAll(): Promise<unknown> {
     return inTransaction(this.engine, async (tx) => {
       const mine = Prisma.sql`workspace_id = ANY(${this.workspaceIds}::uuid[])`;
@@ -126,13 +126,13 @@ export class Real {
     });
   }
 
-  /** Puts the end of a claim's lease into the past. */
+  /** Makes a claim's lease expired. */
   async endLease(claim: number): Promise<void> {
-    const held = this.#claims[claim];
-    if (held) await expireLease(this.engine, held);
+    const delivered = this.#claims[claim];
+    if (delivered) await expireLease(this.engine, delivered);
   }
 
-  /** Puts a time of a job into the past, without a version, as only time can. */
+  /** Puts a time of a job into the past. It makes no version, because the passing of time makes none either. */
   async passTime(column: "run_after" | "preferred_until", job: number): Promise<void> {
     const { prisma } = this.engine;
     await prisma.$transaction([
@@ -147,8 +147,8 @@ export class Real {
 
 export const LATER = new Date("2200-01-01T00:00:00Z");
 
-/** A job of another workspace, which is due for nobody. */
-export async function jobElsewhere(database: Database): Promise<string> {
+/** Submits a job that is never due in another workspace. @returns its id. */
+export async function foreignJob(database: Database): Promise<string> {
   return (await submitted(engineOn(database), { runAfter: LATER })).jobId;
 }
 
@@ -160,5 +160,5 @@ function isJob(value: unknown): value is AiJob {
   return typeof value === "object" && value !== null && "jobId" in value;
 }
 
-/** A delta as the domain takes it: every counter that is left out is 0. */
+/** The metrics of a report; every counter that is left out is 0. */
 export const metrics = (delta: Partial<typeof NO_METRICS>) => ({ ...NO_METRICS, ...delta });

@@ -1,47 +1,50 @@
 import type { JobState } from "../../src/db/generated/client/enums.ts";
-import { INVALID_INPUT, illegal, poisonedBefore, type Refusal } from "./rules.ts";
-import { hasEnded, holdsLease, type Job, type Kept, type Node, type Run, type World } from "./world.ts";
+import { INVALID_INPUT, illegal, jobPoisoned, type Refusal } from "./rules.ts";
+import { hasEnded, holdsLease, type Job, type Node, type Run, type StoredReport, type World } from "./world.ts";
 
-/** Section 6, "Report": what a worker must prove, and that a report with an id counts once. */
+/** Section 6, "Reports": what a worker must prove, and that a report with an id counts once. */
 
-/** A report names a run and proves its lease with a token: both by the number of a claim, -1 for one that nobody has. */
+/**
+ * The run of a report and the token that proves its lease, each by the number of a claim; -1 for one that does not
+ * exist.
+ */
 export interface Proof {
   readonly run: number;
   readonly token: number;
 }
 
 export interface Report extends Proof {
-  /** A small number stands for the worker's own id; null where it gives none. */
+  /** A small number stands for the report id; null if there is none. */
   readonly reportId: number | null;
 }
 
-export interface Judged {
+export interface Admitted {
   readonly run: Run;
   readonly job: Job;
-  /** The same report, where it has counted before. */
-  readonly kept: Kept | null;
+  /** The same report, if it was accepted before. */
+  readonly earlier: StoredReport | null;
 }
 
 /**
- * Whether a report may be heard, checked in the spec's order.
- * @param ends whether it ends its run, so that the same one sent again comes after the end.
+ * Whether a report is admitted, checked in the order of section 6.
+ * @param ends whether the report ends its run, so that a repeated report comes after the end.
  */
-export function judge(world: World, sort: string, report: Report, to: JobState, ends: boolean): Judged | Refusal {
+export function admit(world: World, sort: string, report: Report, to: JobState, ends: boolean): Admitted | Refusal {
   const run = world.claims[report.run];
   if (!run || report.token !== report.run) return LEASE_LOST;
   const { job } = run;
-  if (job.state === "POISONED") return poisonedBefore(job);
+  if (job.state === "POISONED") return jobPoisoned(job);
   const earlier = run.reports.get(idOf(report)) ?? null;
   const same = earlier?.content === contentOf(sort, report) ? earlier : null;
   if (same?.violation) return same.violation;
-  if (same && ends) return { run, job, kept: same };
+  if (same && ends) return { run, job, earlier: same };
   if (hasEnded(job)) return illegal(job, to, directiveFor(job.state));
   if (!holdsLease(run)) return LEASE_LOST;
-  return earlier && !same ? INVALID_INPUT : { run, job, kept: same };
+  return earlier && !same ? INVALID_INPUT : { run, job, earlier: same };
 }
 
-/** Remembers a report that has counted, if it has an id. */
-export function keep(
+/** Stores an accepted report, if it has an id. */
+export function remember(
   run: Run,
   sort: string,
   report: Report,

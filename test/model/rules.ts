@@ -3,9 +3,9 @@ import type { AppError } from "../../src/errors.ts";
 import { guards } from "../../src/security/guards/guards.ts";
 import { type Content, change, ENGINE, type Job, MAX, type Metrics, type World } from "./world.ts";
 
-/** What the mutations answer, and the rules of sections 3, 7 and 8 that several of them share. */
+/** The answers of mutations, and the rules of sections 3, 7 and 8 that several of them share. */
 
-/** A refusal by its code and directive, or what was done. */
+/** A refusal with its code and directive, or the result. */
 export type Answer = Refusal | Done;
 export interface Refusal {
   readonly code: AppError["code"];
@@ -23,29 +23,29 @@ export function illegal(job: Job, to: JobState, directive?: string): Refusal {
   return { code: "ILLEGAL_TRANSITION", from: job.state, to, directive };
 }
 
-/** The job that a person names, where it is neither missing nor poisoned. */
-export function named(world: World, number: number): Job | Refusal {
+/** The job with this number, or a refusal if it does not exist or is poisoned. */
+export function findNamedJob(world: World, number: number): Job | Refusal {
   const job = world.jobs[number];
   if (!job) return NOT_FOUND;
-  return job.state === "POISONED" ? poisonedBefore(job) : job;
+  return job.state === "POISONED" ? jobPoisoned(job) : job;
 }
 
-export function poisonedBefore(job: Job): Refusal {
+export function jobPoisoned(job: Job): Refusal {
   return { code: "JOB_POISONED", directive: "STOP_POISONED", job: job.number };
 }
 
 export const isRefusal = (value: object): value is Refusal => "code" in value;
 
-/** What a report adds; the total is the server's. */
+/** The metrics that a report adds. The server computes the total. */
 export type Delta = Partial<Omit<Metrics, "totalTokens">>;
 
-/** Section 3, "JobMetrics": they grow together, or the delta is refused as a whole. */
+/** Section 3, "Metrics": the metrics after a report; null if the delta is invalid and refused as a whole. */
 export function grow(before: Metrics, delta: Delta): Metrics | null {
   const after = { ...before };
   for (const [name, more] of Object.entries(delta)) if (isMetric(name, after)) after[name] += more;
   after.totalTokens = after.inputTokens + after.outputTokens;
-  const fits = Object.values(after).every((value) => value <= MAX);
-  return fits && after.tokensPlanner + after.tokensExecutor <= after.totalTokens ? after : null;
+  const isInRange = Object.values(after).every((value) => value <= MAX);
+  return isInRange && after.tokensPlanner + after.tokensExecutor <= after.totalTokens ? after : null;
 }
 
 function isMetric(name: string, metrics: Metrics): name is keyof Metrics {
@@ -56,31 +56,31 @@ export function isOverBudget({ submit: { budget } }: Job, { totalTokens }: Metri
   return budget !== null && totalTokens > budget;
 }
 
-/** How many guards run over some text: all of them, or up to the one that raises. The injection guard is the first. */
+/** How many guards run over a text: all, or up to the one that finds a violation. The injection guard is the first. */
 export function guardsOver(content: Content): number {
   if (content === "none") return 0;
   return content === "hostile" ? 1 : guards.length;
 }
 
-/** The guards that the server ran are counted, too; a count that is full stays full. */
+/** Adds the guards that the server ran to the validators; the count stops at the largest value. */
 export function countGuards(metrics: Metrics, count: number): Metrics {
   return { ...metrics, validatorsRunCount: Math.min(metrics.validatorsRunCount + count, MAX) };
 }
 
-/** Section 8: what a kind needs, and the profile that it gets by itself. */
-export function needOf(kind: Job["submit"]["kind"]) {
+/** Section 8: the capability that a kind needs, and its default profile. */
+export function requirementOf(kind: Job["submit"]["kind"]) {
   return kind === "TERMINAL_EXEC"
     ? { capability: "term.exec", profile: "terminal" }
     : { capability: "doc.summarize", profile: "default" };
 }
 
-/** The capability that a job's profile lacks at this moment; null where it has what it needs. */
-export function lacks(world: World, job: Job): string | null {
-  const { capability } = needOf(job.submit.kind);
+/** The capability that a job's profile lacks now; null if the profile suffices. */
+export function missingCapability(world: World, job: Job): string | null {
+  const { capability } = requirementOf(job.submit.kind);
   return world.profiles.get(job.profile)?.includes(capability) ? null : capability;
 }
 
-/** A denial fails the job, and is on record (section 8); it says all there is to say in the reason. */
+/** A denial fails the job and is recorded (section 8). */
 export function deny(job: Job, capability: string, checkedAt: "submit" | "claim" | "completion"): Refusal {
   const set = { state: "FAILED", reason: `capability_denied: ${capability}`, outputs: null } as const;
   const payload = { outcome: "denied", capability, capability_profile_id: job.profile, checked_at: checkedAt };

@@ -24,7 +24,7 @@ import type { Real } from "./real.ts";
 import type { Step } from "./step.ts";
 import { newWorld, type World } from "./world.ts";
 
-/** How often each mutation is drawn, of all of them together. A new mutation is one line here. */
+/** The generators of all mutations with their weights. A new mutation is one line here. */
 const MUTATIONS: readonly (readonly [draws: fc.Arbitrary<Draw>, weight: number])[] = [
   [submits, 6],
   [starts, 4],
@@ -50,7 +50,7 @@ const MUTATIONS: readonly (readonly [draws: fc.Arbitrary<Draw>, weight: number])
   [folds, 1],
 ];
 
-/** One sequence: the model, the server, and the steps that were taken. */
+/** One sequence: the model, the server, and the steps so far. */
 export class Sequence {
   readonly world: World = newWorld();
   readonly real: Real;
@@ -60,37 +60,39 @@ export class Sequence {
     this.real = real;
   }
 
-  /** Does the same to both; fails where the answers differ, or then what is stored of the jobs that it changes. */
+  /**
+   * Executes a step on both sides. @throws Error if the answers differ, or the stored data of the jobs that it changed.
+   */
   take(step: Step): Promise<void> {
     this.taken.push(step);
-    return this.#explained(async () => {
-      const seen = this.world.jobs.map(({ events }) => events.length);
+    return this.#withSteps(async () => {
+      const eventCounts = this.world.jobs.map(({ events }) => events.length);
       const expected = step.expected(this.world);
       expectAnswer(await step.actual(this.real), expected);
       await expectSame(
         this.real,
-        this.world.jobs.filter(({ number, events }) => events.length > (seen[number] ?? 0)),
+        this.world.jobs.filter(({ number, events }) => events.length > (eventCounts[number] ?? 0)),
       );
     });
   }
 
-  /** What is looked at once, at the end: all that is stored, and what a client is shown of it. */
+  /** Compares everything at the end: all stored data, and what the API shows of it. */
   expectWhole(url: string, filter: Filter): Promise<void> {
-    return this.#explained(async () => {
+    return this.#withSteps(async () => {
       await expectWhole(this.world, this.real);
       await expectSameLists(this.world, this.real, url, filter);
     });
   }
 
-  /** Leaves nothing behind that another sequence would meet: what all workspaces share is as it was. */
-  async leave(): Promise<void> {
+  /** Undoes what another sequence could notice: open jobs, and changes of the profiles, which all workspaces share. */
+  async cleanUp(): Promise<void> {
     await this.real.cancelAll();
     await restoreGrants(this.world, this.real);
   }
 
-  async #explained(look: () => Promise<void>): Promise<void> {
+  async #withSteps(compare: () => Promise<void>): Promise<void> {
     try {
-      await look();
+      await compare();
     } catch (cause) {
       const steps = this.taken.map(({ text }) => `  await sequence.take(${text});`).join("\n");
       throw new Error(`After these steps the server differs from the model:\n${steps}`, { cause });
@@ -119,13 +121,17 @@ class Command implements fc.AsyncCommand<Sequence, Real> {
   }
 }
 
-/** Random sequences of all mutations. A step that there is nothing for gives way to another one. */
+/** Random sequences of all mutations. A step that cannot be applied is replaced by another one. */
 export function sequences(maxCommands: number) {
   const weighted = MUTATIONS.map(([arbitrary, weight]) => ({ arbitrary, weight }));
   const drawn = fc.array(fc.oneof(...weighted), { minLength: 3, maxLength: 3 });
-  // Now and then jobs pile up before any is taken.
-  const goOn = fc.oneof(fc.tuple(submits), fc.tuple(startsDue, waitsEnd, submits), fc.tuple(claims, waitsEnd, submits));
-  const draws = fc.tuple(restores, meetsQuota, drawn, goOn).map(
+  // The last choices: they also let jobs accumulate before one is claimed.
+  const fallback = fc.oneof(
+    fc.tuple(submits),
+    fc.tuple(startsDue, waitsEnd, submits),
+    fc.tuple(claims, waitsEnd, submits),
+  );
+  const draws = fc.tuple(restores, meetsQuota, drawn, fallback).map(
     ([restore, meet, some, others]): Draw =>
       (...soFar) => {
         for (const draw of [restore, meet, ...some, ...others]) {

@@ -3,15 +3,15 @@ import type { Report } from "./reports.ts";
 import type { Answer } from "./rules.ts";
 import type { World } from "./world.ts";
 
-/** One mutation of a sequence, as the model and the server do it. A file of `mutations/` makes its own. */
+/** One mutation of a sequence, for the model and for the server. Each file of `mutations/` defines its own. */
 export interface Step {
-  /** As code, to be pasted into found.store.test.ts. */
+  /** The step as code, to be pasted into found.store.test.ts. */
   readonly text: string;
-  /** Changes the reference model, and says what the server must answer. */
+  /** Changes the model. @returns the answer that the server must give. */
   readonly expected: (world: World) => unknown;
-  /** Does it, and says what the server answered, in the model's words. */
+  /** Executes the mutation on the server. @returns its answer in the terms of the model. */
   readonly actual: (real: Real) => Promise<unknown>;
-  /** A worker's report with an id of its own, or a batch with one: it may be sent again. */
+  /** Whether it is a report with a report id, or a batch with one, which may be sent again. */
   readonly isNamedReport: boolean;
 }
 
@@ -29,12 +29,12 @@ export function mutation<Input>(name: string, { expected, actual }: Mutation<Inp
   });
 }
 
-/** The same for what a worker reports. */
+/** The same as `mutation`, for a worker's report. */
 export function report<Input extends Report | readonly Report[]>(
   name: string,
-  how: Mutation<Input>,
+  definition: Mutation<Input>,
 ): (input: Input) => Step {
-  const make = mutation(name, how);
+  const make = mutation(name, definition);
   return (input) => {
     const reports: readonly Report[] = "token" in input ? [input] : input;
     return { ...make(input), isNamedReport: reports.some(({ reportId }) => reportId !== null) };

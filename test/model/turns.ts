@@ -1,18 +1,21 @@
 import type { Job, World } from "./world.ts";
 
-/** Section 6, "Claim", of a worker that serves every workspace: each has its turn. */
+/** Section 6, "Claim": the turns of workspaces, for a worker that serves all of them. */
 
 const WORKSPACES = [0, 1, 2];
 
-/** Workspaces in the order of their turns: after the one that was served last, and then from the beginning. */
+/** The workspaces in the order of their turns, beginning after the one that was served last. */
 function rotationOrder({ lastTurn }: World): readonly number[] {
-  return [...WORKSPACES.filter((it) => it > lastTurn), ...WORKSPACES.filter((it) => it <= lastTurn)];
+  return [
+    ...WORKSPACES.filter((workspace) => workspace > lastTurn),
+    ...WORKSPACES.filter((workspace) => workspace <= lastTurn),
+  ];
 }
 
 export const byUrgency = (one: Job, other: Job): number =>
   other.submit.priority - one.submit.priority || one.number - other.number;
 
-/** Of these jobs so many, round by round: in each, every workspace that has one left gives its most urgent. */
+/** Selects up to `limit` jobs in rounds: in each, the most urgent remaining job of every workspace. */
 export function assignRoundRobin(world: World, due: readonly Job[], limit: number): readonly Job[] {
   const queues = rotationOrder(world).map((workspace) =>
     due.filter(({ submit }) => submit.workspace === workspace).toSorted(byUrgency),
@@ -21,7 +24,7 @@ export function assignRoundRobin(world: World, due: readonly Job[], limit: numbe
   return rounds.flat().slice(0, limit);
 }
 
-/** Whoever was served in the last round, last of them, has had its turn; a claim that took nothing passes none. */
+/** Moves the turn to the last workspace that was served in the last round. A claim without jobs does not move it. */
 export function advanceRotation(world: World, served: readonly Job[]): void {
   const times = (workspace: number) => served.filter(({ submit }) => submit.workspace === workspace).length;
   const max = Math.max(...WORKSPACES.map(times));

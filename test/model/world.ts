@@ -10,17 +10,16 @@ import type { JsonValue } from "../../src/db/rows.ts";
 import type { AppError } from "../../src/errors.ts";
 
 /**
- * The reference model: a few workspaces in plain memory, as sections 3 to 6 of the spec describe it. It shares no rule with
- * the product, and knows nothing of ids, clocks, rows or transactions: what is told apart by them there is told apart
- * by its number here.
+ * The reference model: a few workspaces in memory, as sections 3 to 6 of docs/ai-job-model.md describe them. It shares
+ * no rule with the server, and has no ids, clocks, rows or transactions: everything is identified by a number.
  */
 
 export interface World {
-  /** In the order in which they were submitted; a job's number is its place here. */
+  /** In the order of their submits; a job's number is its index. */
   readonly jobs: Job[];
-  /** Every run whose lease token was handed out, in that order; a claim's number is its place here. */
+  /** The runs whose lease token was delivered, in that order; a claim's number is its index. */
   readonly claims: Run[];
-  /** In the order in which they were set; a quota's number is its place here. */
+  /** In the order in which they were set; a quota's number is its index. */
   readonly quotas: Quota[];
   /** What each capability profile grants. */
   readonly profiles: Map<string, readonly string[]>;
@@ -30,14 +29,14 @@ export interface World {
 
 export type Metrics = Record<MetricName, number>;
 
-/** What a submit says, as far as it matters here. */
+/** The input of a submit, as far as the model depends on it. */
 export interface Submit {
-  /** By its place in the order of their ids. */
+  /** Its index in the order of the workspace ids. */
   readonly workspace: number;
   readonly kind: "DOC_SUMMARIZE" | "DOC_EDIT" | "TERMINAL_EXEC";
   readonly profile: string | null;
   readonly accessMode: AccessMode;
-  /** Documents that it may write. */
+  /** The documents that the job may write. */
   readonly scope: readonly string[];
   readonly inputs: Content;
   /** The number of its parent; -1 for a job of another workspace. */
@@ -45,12 +44,12 @@ export interface Submit {
   readonly priority: number;
   readonly maxAttempts: number;
   readonly budget: number | null;
-  /** Not due before tomorrow. */
+  /** Whether it is due only after the sequence. */
   readonly later: boolean;
   readonly key: string | null;
 }
 
-/** Text for guards: none at all, some that no guard minds, or some that poisons. */
+/** A text for guards: none, a harmless one, or one that poisons. */
 export type Content = "none" | "clean" | "hostile";
 
 export interface Job {
@@ -61,11 +60,11 @@ export interface Job {
   state: JobState;
   reason: string;
   hasError: boolean;
-  /** `run_after`: not set, not yet passed, or passed. */
+  /** `run_after`: not set, in the future, or in the past. */
   runAfter: "none" | "ahead" | "passed";
-  /** Who is to take it first, after a person sent it back, and whether that time is over. */
+  /** The worker that the job is reserved for after a person sent it back, and whether that time is over. */
   preferred: { readonly worker: string; readonly isOver: boolean } | null;
-  /** How often a person sent it back. */
+  /** How often a person has sent it back. */
   revisions: number;
   version: number;
   attempt: number;
@@ -78,7 +77,7 @@ export interface Job {
 
 export interface Quota {
   readonly workspace: number;
-  /** Whose jobs it counts; all where null. */
+  /** The profile whose jobs it counts; null for all jobs. */
   readonly profile: string | null;
   readonly resource: QuotaResource;
   max: number;
@@ -90,21 +89,21 @@ export interface Run {
   readonly attempt: number;
   readonly worker: string;
   state: JobState;
-  /** The time of its lease is over, whether or not anybody has noticed. */
+  /** Whether its lease has expired, whether or not recovery has noticed. */
   leaseIsOver: boolean;
   hasError: boolean;
   readonly nodes: Node[];
-  /** Reports that its worker gave an id, by that id. */
-  readonly reports: Map<string, Kept>;
+  /** The accepted reports with an id, by that id. */
+  readonly reports: Map<string, StoredReport>;
 }
 
-/** A report that counted once. */
-export interface Kept {
-  /** All that it said, as text. */
+/** An accepted report, or one that broke a rule. */
+export interface StoredReport {
+  /** Its content, as text. */
   readonly content: string;
-  /** What it was answered where it broke a rule, and so failed its run. */
+  /** The answer, if it broke a rule and failed its run; otherwise null. */
   readonly violation: { readonly code: AppError["code"]; readonly [detail: string]: unknown } | null;
-  /** The node that it opened or ended. */
+  /** The node that it started or ended; null if none. */
   readonly node: Node | null;
 }
 
@@ -126,9 +125,9 @@ export interface Event {
   readonly previousState: JobState | null;
   readonly metrics: Metrics;
   readonly capability: string | null;
-  /** With jobs by their numbers; what the model cannot know is there as its shape. */
+  /** With numbers instead of job ids; for values that the model cannot know, a matcher. */
   readonly payload: unknown;
-  /** The attempt that it is about; 0 for none. */
+  /** The attempt that the event belongs to; 0 for none. */
   readonly attempt: number;
 }
 
@@ -176,8 +175,8 @@ export type Changes = Partial<
 >;
 
 /**
- * Section 4: one version more, and one event that tells of it.
- * @param payload what the event tells; why the state changed is told by every event of that type.
+ * Section 4: makes one more version of a job, and its event.
+ * @param payload the payload of the event; for STATE_CHANGED, the reason is added.
  */
 export function change(
   job: Job,
@@ -191,32 +190,41 @@ export function change(
   Object.assign(job, set);
   job.version += 1;
   const { state, metrics, runs } = job;
-  const told = type === "STATE_CHANGED" ? { reason: job.reason, ...payload } : payload;
-  job.events.push({ type, ...by, state, previousState, metrics, capability, payload: told, attempt: runs.length });
+  const fullPayload = type === "STATE_CHANGED" ? { reason: job.reason, ...payload } : payload;
+  job.events.push({
+    type,
+    ...by,
+    state,
+    previousState,
+    metrics,
+    capability,
+    payload: fullPayload,
+    attempt: runs.length,
+  });
 }
 
-/** A run that has ended has no lease, and no node of it stays open (section 3). */
+/** Ends a run with its open nodes (section 3). */
 export function endRun(run: Run, state: JobState, hasError: boolean): void {
   run.state = state;
   run.hasError = hasError;
   for (const node of run.nodes) if (isOpen(node)) node.state = state;
 }
 
-/** Whether a run may still become something else: it runs, or its outputs wait for somebody. */
+/** Whether a run is active: it is running, or its outputs await a verdict or a person. */
 export const isActive = ({ state }: Run): boolean =>
   state === "RUNNING" || state === "AWAITING_VALIDATION" || state === "AWAITING_USER";
 export const isOpen = (node: Node): boolean => node.state === "RUNNING";
 export const latestRun = (job: Job): Run | undefined => job.runs.at(-1);
-/** Whether nothing goes on with a job, nor will unless somebody retries it. */
+/** Whether no attempt at the job is under way, and none comes by itself. */
 export const hasEnded = ({ state }: Job): boolean =>
   ["COMPLETED", "COMPLETED_WITH_ISSUES", "CANCELLED", "FAILED", "POISONED"].includes(state);
 export const holdsLease = (run: Run): boolean => run.state === "RUNNING" && !run.leaseIsOver;
 
-/** The most that a counter, or a sum of counters, can be. */
+/** The largest value of a counter or of a sum of counters. */
 export const MAX = 2 ** 53 - 1;
 
-/** The sum over some jobs. */
-export function total(jobs: readonly Job[]): Metrics {
+/** The metrics of several jobs, added up. */
+export function sumMetrics(jobs: readonly Job[]): Metrics {
   const sum = noMetrics();
   for (const { metrics } of jobs) for (const name of METRIC_NAMES) sum[name] = Math.min(sum[name] + metrics[name], MAX);
   return sum;

@@ -9,7 +9,7 @@ import { engineOn, SOMEBODY } from "../support/engine.ts";
 import { anotherClient } from "../support/interrupt.ts";
 import { FOUND } from "../support/jobs.ts";
 import { expectSound, recordsOf } from "../support/records.ts";
-import { told } from "../support/reports.ts";
+import { reportOutcome } from "../support/reports.ts";
 import { awaitingUser, awaitingValidation, OUTPUTS, review, verdict } from "../support/review.ts";
 
 /** Two who decide on the same outputs at once, at two servers: one wins, the other gets its typed error. */
@@ -61,7 +61,7 @@ async function race(make: (engine: Engine) => Promise<Claim>, one: Rival, two: R
     const before = await recordsOf(other, claim.job.jobId);
     const rivals = round % 2 === 0 ? [one, two] : [two, one];
     const answers = await Promise.all(
-      rivals.map(({ decide }, at) => decide(engines[at === 0 ? 0 : 1], claim).then(told)),
+      rivals.map(({ decide }, at) => decide(engines[at === 0 ? 0 : 1], claim).then(reportOutcome)),
     );
     const at = answers.indexOf("done");
     const winner = rivals[at];
@@ -91,7 +91,7 @@ describe("two reviews at once", () => {
   test("of ten, one wins", async () => {
     const claim = await awaitingUser(engines[0]);
     const answers = await Promise.all(
-      Array.from({ length: 10 }, (_, at) => review(engines[at % 2 === 0 ? 0 : 1], claim, "REVISE").then(told)),
+      Array.from({ length: 10 }, (_, at) => review(engines[at % 2 === 0 ? 0 : 1], claim, "REVISE").then(reportOutcome)),
     );
     expect(answers.filter((answer) => answer === "done")).toHaveLength(1);
     expect((await recordsOf(other, claim.job.jobId)).job).toMatchObject({ state: "QUEUED", revisions: 1 });
@@ -114,7 +114,7 @@ test("a review and a poisoning at once: the outputs count as applied with the vi
   for (let round = 0; round < 20; round++) {
     const claim = await awaitingUser(engines[0]);
     const work = [
-      () => review(engines[0], claim, "ACCEPT").then(told),
+      () => review(engines[0], claim, "ACCEPT").then(reportOutcome),
       () => poisonJob(engines[1], claim.job.jobId, FOUND).then(({ action }) => action),
     ];
     const answers = await Promise.all((round % 2 === 0 ? work : work.toReversed()).map((begin) => begin()));

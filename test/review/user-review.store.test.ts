@@ -16,7 +16,7 @@ import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { aSubmit, engineOn, ok, SOMEBODY, started, submitted } from "../support/engine.ts";
 import { bringTo, claim, expireLease, FOUND } from "../support/jobs.ts";
 import { expectSound, recordsOf } from "../support/records.ts";
-import { aCompletion, aFailure, SORTS, told } from "../support/reports.ts";
+import { aCompletion, aFailure, reportOutcome, SORTS } from "../support/reports.ts";
 import {
   askFor,
   awaitingUser,
@@ -139,7 +139,7 @@ describe("a job that was sent back", () => {
     expect(second).toMatchObject({ job: { jobId, attempt: 2 }, run: { attempt: 2, state: "RUNNING" } });
     expect((await records(second)).job).toMatchObject({ preferredWorkerId: null, preferredUntil: null, issues: [] });
     // It goes on from the start, and its first run stays ended.
-    expect(told(await SORTS[0]?.send(engine, first))).toBe("LEASE_LOST STOP_LEASE_LOST");
+    expect(reportOutcome(await SORTS[0]?.send(engine, first))).toBe("LEASE_LOST STOP_LEASE_LOST");
     const [done] = await completeWorkflows(engine, [aCompletion(second)]);
     expect(done).toMatchObject({ job: { state: "COMPLETED" } });
   });

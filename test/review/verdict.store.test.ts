@@ -11,7 +11,7 @@ import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { engineOn, ok, SOMEBODY, started, submitted } from "../support/engine.ts";
 import { bringTo, FOUND, stall } from "../support/jobs.ts";
 import { expectPoisoned, expectSound, recordsOf } from "../support/records.ts";
-import { SORTS, told } from "../support/reports.ts";
+import { reportOutcome, SORTS } from "../support/reports.ts";
 import { awaitingUser, awaitingValidation, OUTPUTS, verdict, withoutCapabilities } from "../support/review.ts";
 
 /** Outputs that await a verdict, and what each verdict makes of them (section 6). */
@@ -50,7 +50,7 @@ describe("a completion that asks for a verdict", () => {
     const taken = await make(engine);
     const before = await records(taken);
     for (const { report, send } of SORTS) {
-      expect({ report, told: told(await send(engine, taken)) }).toEqual({
+      expect({ report, told: reportOutcome(await send(engine, taken)) }).toEqual({
         report,
         told: "LEASE_LOST STOP_LEASE_LOST",
       });
@@ -69,7 +69,7 @@ describe("a completion that asks for a verdict", () => {
     const after = await records(taken);
     expectPoisoned(after, before);
     expect(after.job.jobOutputs).toBeNull();
-    expect(told(await SORTS[0]?.send(engine, taken))).toBe("JOB_POISONED STOP_POISONED");
+    expect(reportOutcome(await SORTS[0]?.send(engine, taken))).toBe("JOB_POISONED STOP_POISONED");
   });
 });
 

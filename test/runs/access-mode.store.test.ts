@@ -10,7 +10,7 @@ import { heartbeatWorkflows } from "../../src/runs/heartbeat.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { aStep, engineOn, ok, started } from "../support/engine.ts";
 import { expectSound, recordsOf } from "../support/records.ts";
-import { aCompletion, aHeartbeat, SORTS, told } from "../support/reports.ts";
+import { aCompletion, aHeartbeat, reportOutcome, SORTS } from "../support/reports.ts";
 
 /** A report of writes that the job's access mode forbids fails the run, and nothing of it is applied (section 6). */
 
@@ -40,7 +40,7 @@ describe.each(SORTS)("$report of written entities", ({ prepare, send }) => {
     await prepare?.(engine, taken);
     const before = await records(taken);
     const report = { reportId: randomUUID(), metrics: WRITTEN };
-    expect(told(await send(engine, taken, report))).toBe(VIOLATION);
+    expect(reportOutcome(await send(engine, taken, report))).toBe(VIOLATION);
 
     const after = await records(taken);
     expectSound(after);
@@ -68,8 +68,8 @@ describe.each(SORTS)("$report of written entities", ({ prepare, send }) => {
       payload: { reason: "access_mode_violation", detail: expect.stringContaining(accessMode) },
     });
 
-    expect(told(await send(engine, taken, report))).toBe(VIOLATION);
-    expect(told(await send(engine, taken, { metrics: WRITTEN }))).toBe("ILLEGAL_TRANSITION STOP_FAILED");
+    expect(reportOutcome(await send(engine, taken, report))).toBe(VIOLATION);
+    expect(reportOutcome(await send(engine, taken, { metrics: WRITTEN }))).toBe("ILLEGAL_TRANSITION STOP_FAILED");
     expect(await records(taken)).toEqual(after);
   });
 });
@@ -91,7 +91,7 @@ describe("a job that is APPLY_SCOPED", () => {
     const taken = await started(engine, { accessMode: "APPLY_SCOPED", entityRefs: [], maxAttempts: 5 });
     ok(await advanceWorkflow(engine, aStep(taken, "open")));
     await prepare?.(engine, taken);
-    expect(told(await send(engine, taken, { metrics: WRITTEN }))).toBe(VIOLATION);
+    expect(reportOutcome(await send(engine, taken, { metrics: WRITTEN }))).toBe(VIOLATION);
     const after = await records(taken);
     expectSound(after);
     expect(after.job).toMatchObject({ state: "FAILED", statusReason: "access_mode_violation", entitiesWritten: 0n });
@@ -116,7 +116,9 @@ test("a violation in a batch of heartbeats fails its own job, in as many stateme
   const forTwo = db.statements().length;
   const answers = await heartbeatWorkflows(engine, batch.slice(2));
   expect(db.statements().length).toBe(forTwo);
-  expect(answers.map(({ error }) => told(error))).toEqual(answers.map((_, at) => (at % 2 === 0 ? VIOLATION : "done")));
+  expect(answers.map(({ error }) => reportOutcome(error))).toEqual(
+    answers.map((_, at) => (at % 2 === 0 ? VIOLATION : "done")),
+  );
   expect(await heartbeatWorkflows(engine, batch)).toMatchObject(
     batch.map((_, at) => ({ directive: at % 2 === 0 ? "STOP_FAILED" : "CONTINUE" })),
   );

@@ -9,7 +9,7 @@ import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { aStep, engineOn, started } from "../support/engine.ts";
 import { anotherClient } from "../support/interrupt.ts";
 import { expectSound, recordsOf } from "../support/records.ts";
-import { aHeartbeat, told } from "../support/reports.ts";
+import { aHeartbeat, reportOutcome } from "../support/reports.ts";
 
 /** Reports that race against a token budget, at two servers: none slips past it. */
 
@@ -35,9 +35,9 @@ const cost = (at: number) => 1000 + 2 ** (at % 10) + at;
 async function report(at: number, taken: Claim): Promise<string> {
   const engine = engines[at % 2 === 0 ? 0 : 1];
   const metrics = { ...NO_METRICS, inputTokens: cost(at) - 7, outputTokens: 7 };
-  if (at % 3 === 0) return told(await advanceWorkflow(engine, { ...aStep(taken, `n${at}`), metrics }));
+  if (at % 3 === 0) return reportOutcome(await advanceWorkflow(engine, { ...aStep(taken, `n${at}`), metrics }));
   const [answer] = await heartbeatWorkflows(engine, [aHeartbeat(taken, { metrics })]);
-  return told(answer?.error);
+  return reportOutcome(answer?.error);
 }
 
 test.each([1, 10_000, 25_000, 40_000])(

@@ -12,7 +12,7 @@ import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { aStep, engineOn, ok, started } from "../support/engine.ts";
 import { claim, dueNow } from "../support/jobs.ts";
 import { expectSound, recordsOf } from "../support/records.ts";
-import { aFailure, aHeartbeat, SORTS, type Sort, told } from "../support/reports.ts";
+import { aFailure, aHeartbeat, reportOutcome, SORTS, type Sort } from "../support/reports.ts";
 
 /** A job whose metrics pass its token budget fails with ACE-001; what crossed it is kept (section 6). */
 
@@ -40,7 +40,7 @@ async function held({ prepare }: Sort, tokenBudget: number): Promise<Claim> {
 describe.each(SORTS)("$report", (sort) => {
   test("that comes to the budget exactly is within it", async () => {
     const taken = await held(sort, 100);
-    expect(told(await sort.send(engine, taken, { metrics: tokens(100) }))).toBe("done");
+    expect(reportOutcome(await sort.send(engine, taken, { metrics: tokens(100) }))).toBe("done");
     const { job } = await records(taken);
     expect(job).toMatchObject({ totalTokens: 100n });
     expect(job.statusReason).not.toBe("budget_exceeded");
@@ -51,7 +51,7 @@ describe.each(SORTS)("$report", (sort) => {
     await heartbeatWorkflows(engine, [aHeartbeat(taken, { metrics: tokens(60) })]);
     const before = await records(taken);
     const answer = await sort.send(engine, taken, { metrics: tokens(41) });
-    expect(told(answer)).toBe(isFailure(sort) ? "done" : EXCEEDED);
+    expect(reportOutcome(answer)).toBe(isFailure(sort) ? "done" : EXCEEDED);
 
     const after = await records(taken);
     expectSound(after);
@@ -77,7 +77,9 @@ describe.each(SORTS)("$report", (sort) => {
       totalTokens: 101n,
       payload: { reason: "budget_exceeded", ace_code: "ACE-001" },
     });
-    expect(told(await sort.send(engine, taken, { metrics: tokens(1) }))).toBe("ILLEGAL_TRANSITION STOP_FAILED");
+    expect(reportOutcome(await sort.send(engine, taken, { metrics: tokens(1) }))).toBe(
+      "ILLEGAL_TRANSITION STOP_FAILED",
+    );
     expect(await records(taken)).toEqual(after);
   });
 
@@ -87,11 +89,11 @@ describe.each(SORTS)("$report", (sort) => {
     const first = await sort.send(engine, taken, report);
     const after = await records(taken);
     const again = await sort.send(engine, taken, report);
-    expect(told(again)).toBe(told(first));
+    expect(reportOutcome(again)).toBe(reportOutcome(first));
     expect(messageOf(again)).toBe(messageOf(first));
     expect(await records(taken)).toEqual(after);
     const [other] = await heartbeatWorkflows(engine, [aHeartbeat(taken, { reportId: randomUUID() })]);
-    expect(told(other?.error)).toBe("ILLEGAL_TRANSITION STOP_FAILED");
+    expect(reportOutcome(other?.error)).toBe("ILLEGAL_TRANSITION STOP_FAILED");
   });
 });
 

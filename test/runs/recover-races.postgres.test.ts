@@ -10,7 +10,7 @@ import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { engineOn, started } from "../support/engine.ts";
 import { anotherClient } from "../support/interrupt.ts";
 import { expectSound, recordsOf } from "../support/records.ts";
-import { aCompletion, aHeartbeat, told } from "../support/reports.ts";
+import { aCompletion, aHeartbeat, reportOutcome } from "../support/reports.ts";
 
 /** A worker that reports in the moment in which its lease runs out, and a sweep for lost leases: never both. */
 
@@ -75,15 +75,19 @@ const METRICS = { ...NO_METRICS, inputTokens: 3 };
 const SWEPT = { swept: "QUEUED 4 0 STALLED", neither: "RUNNING 2 0 RUNNING" };
 
 test("a completion and a sweep: the job has completed, or its run was recovered", { timeout: 60_000 }, async () => {
-  await race(async (claim) => told((await completeWorkflows(worker, [aCompletion(claim, { metrics: METRICS })]))[0]), {
-    reported: "COMPLETED 3 3 COMPLETED",
-    ...SWEPT,
-  });
+  await race(
+    async (claim) => reportOutcome((await completeWorkflows(worker, [aCompletion(claim, { metrics: METRICS })]))[0]),
+    {
+      reported: "COMPLETED 3 3 COMPLETED",
+      ...SWEPT,
+    },
+  );
 });
 
 test("a heartbeat and a sweep: the lease was renewed in time, or is lost for good", { timeout: 60_000 }, async () => {
   await race(
-    async (claim) => told((await heartbeatWorkflows(worker, [aHeartbeat(claim, { metrics: METRICS })]))[0]?.error),
+    async (claim) =>
+      reportOutcome((await heartbeatWorkflows(worker, [aHeartbeat(claim, { metrics: METRICS })]))[0]?.error),
     { reported: "RUNNING 3 3 RUNNING", ...SWEPT },
   );
 });

@@ -11,7 +11,7 @@ import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { engineOn, ok, SOMEBODY, started, WORKSPACE } from "../support/engine.ts";
 import { claim, dueNow, expireLease, FOUND } from "../support/jobs.ts";
 import { expectSound, recordsOf } from "../support/records.ts";
-import { aCompletion, aFailure, aHeartbeat, SORTS, type Sort, told } from "../support/reports.ts";
+import { aCompletion, aFailure, aHeartbeat, reportOutcome, SORTS, type Sort } from "../support/reports.ts";
 
 /** `reportId` makes a report count once, however often it is sent (section 6). */
 
@@ -46,7 +46,7 @@ describe.each(SORTS)("$report with a reportId", (sort) => {
     const report = { reportId: randomUUID(), metrics: METRICS };
     const first = await send(engine, taken, report);
     const after = await kept(taken);
-    expect(told(first)).toBe("done");
+    expect(reportOutcome(first)).toBe("done");
     expect(after.job.totalTokens).toBe(12n);
     for (let times = 0; times < 3; times++) {
       const again = await send(engine, taken, report);
@@ -61,7 +61,7 @@ describe.each(SORTS)("$report with a reportId", (sort) => {
     const before = await records(taken);
     const report = { reportId: randomUUID(), metrics: METRICS };
     const answers = await Promise.all(Array.from({ length: 10 }, () => send(engine, taken, report)));
-    expect(answers.map(told)).toEqual(Array.from({ length: 10 }, () => "done"));
+    expect(answers.map(reportOutcome)).toEqual(Array.from({ length: 10 }, () => "done"));
     expect(new Set(answers.map((answer) => JSON.stringify(shown(answer)))).size).toBe(1);
     const after = await records(taken);
     expectSound(after);
@@ -71,7 +71,7 @@ describe.each(SORTS)("$report with a reportId", (sort) => {
   test("of another run is another report", async () => {
     const report = { reportId: randomUUID(), metrics: METRICS };
     for (const taken of [await held(sort), await held(sort)]) {
-      expect(told(await send(engine, taken, report))).toBe("done");
+      expect(reportOutcome(await send(engine, taken, report))).toBe("done");
       expect((await records(taken)).job.totalTokens).toBe(12n);
     }
   });
@@ -103,7 +103,7 @@ describe.each(SORTS)("$report with a reportId", (sort) => {
     // One that has completed stands, and the violation is recorded only: what it reported is told once more.
     const { action } = await poisonJob(engine, taken.job.jobId, FOUND);
     const before = await records(taken);
-    const answer = told(await send(engine, taken, report));
+    const answer = reportOutcome(await send(engine, taken, report));
     expect(answer).toBe(action === "RECORDED" ? "done" : "JOB_POISONED STOP_POISONED");
     expect(await records(taken)).toEqual(before);
   });
@@ -218,7 +218,7 @@ describe("a batch", () => {
     const reportId = randomUUID();
     const statementsOf = async (claims: readonly Claim[]) => {
       db.statements();
-      for (const answer of await send(claims, reportId)) expect(told(answer)).toBe("done");
+      for (const answer of await send(claims, reportId)) expect(reportOutcome(answer)).toBe("done");
       return db.statements().length;
     };
     const one = await started(engine);

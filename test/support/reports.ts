@@ -100,7 +100,7 @@ export const SORTS: readonly Sort[] = [
 ];
 
 /** The outcome of a report in words: "done", or the error code with its directive. */
-export function told(answer: unknown): string {
+export function reportOutcome(answer: unknown): string {
   if (!(answer instanceof AppError)) return "done";
   return "directive" in answer ? `${answer.code} ${String(answer.directive)}` : answer.code;
 }

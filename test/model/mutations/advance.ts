@@ -1,11 +1,11 @@
 import fc from "fast-check";
 import { advanceWorkflow } from "../../../src/runs/advance.ts";
 import { HOSTILE } from "../../support/jobs.ts";
-import { byHolder, delta, mostly, pick, pickFrom, reportId } from "../draw.ts";
-import { broken, mayWrite, poison } from "../endings.ts";
+import { delta, mostly, pick, pickFrom, reportId, reportStep } from "../draw.ts";
+import { failByPolicy, mayWrite, poison } from "../endings.ts";
 import { injectionIn, redacted, SECRET } from "../payload.ts";
 import { metrics, type Real } from "../real.ts";
-import { judge, keep, type Report } from "../reports.ts";
+import { admit, type Report, remember } from "../reports.ts";
 import {
   type Answer,
   countGuards,
@@ -29,49 +29,49 @@ interface Advance extends Report {
   readonly delta: Delta;
 }
 
-const NO = `not with ${SECRET}`;
+const ERROR_MESSAGE = `not with ${SECRET}`;
 
-/** Section 6, "Report", of a step: the lease, then the guards, and only then is anything kept. */
+/** Section 6, "Reports": a step. First the lease is checked, then guards run, and only then is anything stored. */
 export const advance = report<Advance>("advance", { expected, actual });
 
 function expected(world: World, input: Advance): Answer {
-  const judged = judge(world, "advance", input, "RUNNING", false);
+  const judged = admit(world, "advance", input, "RUNNING", false);
   if (isRefusal(judged)) return judged;
-  const { run, job, kept } = judged;
+  const { run, job, earlier: kept } = judged;
   if (kept?.node) return { node: kept.node.id, state: kept.node.state, version: job.version };
   if (input.snippet === "hostile") {
     poison(world, job, injectionIn("doc-1", "retrievedSnippets"), guardsOver(input.snippet));
     return { poisoned: job.number, version: job.version };
   }
-  if (!mayWrite(job, input.delta.entitiesWritten ?? 0)) return breaks(run, input, broken.accessMode(run));
+  if (!mayWrite(job, input.delta.entitiesWritten ?? 0)) return failRun(run, input, failByPolicy.accessMode(run));
   const grown = grow(job.metrics, input.delta);
-  const node = grown && keepStep(run, input);
+  const node = grown && applyStep(run, input);
   if (!node) return INVALID_INPUT;
   const after = countGuards(grown, guardsOver(input.snippet));
   const type = node.type === "llm_call" ? "LLM_INFERENCE" : "NODE_CHANGED";
-  change(job, type, agent(run), { metrics: after }, told(run, node, input));
-  if (isOverBudget(job, after)) return breaks(run, input, broken.budget(run, after));
-  keep(run, "advance", input, null, node);
+  change(job, type, agent(run), { metrics: after }, nodePayload(run, node, input));
+  if (isOverBudget(job, after)) return failRun(run, input, failByPolicy.budget(run, after));
+  remember(run, "advance", input, null, node);
   return { node: node.id, state: node.state, version: job.version };
 }
 
-function told({ nodes }: Run, node: Node, { outcome }: Advance) {
+function nodePayload({ nodes }: Run, node: Node, { outcome }: Advance) {
   return {
     node_id: node.id,
     node_type: node.type,
     sequence: nodes.indexOf(node) + 1,
     outcome: outcome.toLowerCase(),
-    error_message: outcome === "FAILED" ? redacted(NO) : null,
+    error_message: outcome === "FAILED" ? redacted(ERROR_MESSAGE) : null,
   };
 }
 
-function breaks(run: Run, input: Advance, violation: Refusal): Refusal {
-  keep(run, "advance", input, violation);
+function failRun(run: Run, input: Advance, violation: Refusal): Refusal {
+  remember(run, "advance", input, violation);
   return violation;
 }
 
-/** Opens a node, or ends the open one of this id and type; null where that cannot be. */
-function keepStep({ nodes }: Run, { node: id, type, outcome, dependsOn }: Advance): Node | null {
+/** Starts a node, or ends the open one with this id and type; null if that is not possible. */
+function applyStep({ nodes }: Run, { node: id, type, outcome, dependsOn }: Advance): Node | null {
   const open = nodes.find((node) => node.id === id && isOpen(node));
   if (outcome === "STARTED") {
     const ready = dependsOn.every((other) => nodes.findLast((node) => node.id === other)?.state === "COMPLETED");
@@ -89,7 +89,7 @@ function keepStep({ nodes }: Run, { node: id, type, outcome, dependsOn }: Advanc
 
 async function actual(real: Real, input: Advance): Promise<object> {
   const { node: nodeId, type: nodeType, outcome, dependsOn, snippet } = input;
-  const starts = outcome === "STARTED";
+  const isStart = outcome === "STARTED";
   const content = snippet === "hostile" ? HOSTILE : "The quarterly report.";
   const result = await advanceWorkflow(real.engine, {
     ...real.proof(input),
@@ -98,9 +98,9 @@ async function actual(real: Real, input: Advance): Promise<object> {
       nodeType,
       outcome,
       dependsOn,
-      inputPayload: starts ? { for: nodeId } : null,
-      outputPayload: starts ? null : { outcome },
-      errorMessage: outcome === "FAILED" ? NO : null,
+      inputPayload: isStart ? { for: nodeId } : null,
+      outputPayload: isStart ? null : { outcome },
+      errorMessage: outcome === "FAILED" ? ERROR_MESSAGE : null,
     },
     retrievedSnippets: snippet === "none" ? [] : [{ sourceId: "doc-1", content }],
     metrics: metrics(input.delta),
@@ -114,18 +114,18 @@ async function actual(real: Real, input: Advance): Promise<object> {
 
 const NODES = ["read", "write", "check"];
 
-/** This node, or another one, that can be started. */
+/** This node, if it can be started, or another one that can. */
 function notOpen(nodes: readonly Node[], id: string): string {
   return [id, ...NODES].find((each) => !nodes.some((node) => node.id === each && isOpen(node))) ?? id;
 }
 
-function nodesThatAre(sought: Node["state"], nodes: readonly Node[]): readonly string[] {
+function nodesInState(sought: Node["state"], nodes: readonly Node[]): readonly string[] {
   return [...new Set(nodes.filter(({ state }) => state === sought).map(({ id }) => id))];
 }
 
 const step = fc.record({
   ends: pick,
-  /** Of a node that ends: what fits one that is open; the type, or both, may be as they are drawn instead. */
+  /** For a step that ends: which of node and type are those of an open node. The rest is random, and mostly refused. */
   fits: fc.constantFrom(...mostly(5, "node and type", "node", "nothing")),
   reportId,
   node: fc.constantFrom(...NODES),
@@ -138,9 +138,9 @@ const step = fc.record({
   delta,
 });
 
-export const advances = byHolder(step, (proof, { ends, fits, dependsOn: picked, ...more }, run) => {
+export const advances = reportStep(step, (proof, { ends, fits, dependsOn: picked, ...more }, run) => {
   const nodes = run?.nodes ?? [];
-  const dependsOn = typeof picked === "string" ? nodesThatAre(picked, nodes) : picked;
+  const dependsOn = typeof picked === "string" ? nodesInState(picked, nodes) : picked;
   const drawn = { ...more, dependsOn };
   if (fits === "nothing") return advance({ ...proof, ...drawn });
   if (drawn.outcome === "STARTED") return advance({ ...proof, ...drawn, node: notOpen(nodes, drawn.node) });

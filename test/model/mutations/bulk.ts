@@ -5,9 +5,9 @@ import { cancelAiJobs, retryAiJobs } from "../../../src/jobs/bulk/action.ts";
 import { settledItems } from "../../support/bulk.ts";
 import { SOMEBODY } from "../../support/engine.ts";
 import { type Draw, mostly } from "../draw.ts";
-import { CANCELLABLE, cancelOne, refuseRetry, retryOne } from "../endings.ts";
+import { CANCELLABLE, cancelJob, refuseRetry, retryJob } from "../endings.ts";
 import type { Real } from "../real.ts";
-import { type Answer, INVALID_INPUT, illegal, poisonedBefore, type Refusal } from "../rules.ts";
+import { type Answer, INVALID_INPUT, illegal, jobPoisoned, type Refusal } from "../rules.ts";
 import { mutation } from "../step.ts";
 import { type Job, PERSON, type World } from "../world.ts";
 
@@ -19,27 +19,29 @@ interface Bulk {
   readonly limit: number;
 }
 
-/** A change of many jobs at once: the oldest that match, each judged by itself; those that can be, where none are named. */
+/**
+ * A bulk action on the oldest jobs that match, each decided on its own. Without states: on those that can be changed.
+ */
 export const bulk = mutation<Bulk>("bulk", { expected, actual });
 
 function expected({ jobs }: World, { workspace, kind, states, kinds, limit }: Bulk): Answer {
   if (states === null && kinds === null) return INVALID_INPUT;
-  const isApt = (job: Job) => states?.includes(job.state) ?? refuse(kind, job) === null;
-  const there = jobs.filter(({ submit }) => submit.workspace === workspace);
-  const matching = there.filter((job) => isApt(job) && (kinds?.includes(job.submit.kind) ?? true));
+  const isSelected = (job: Job) => states?.includes(job.state) ?? refuse(kind, job) === null;
+  const ofWorkspace = jobs.filter(({ submit }) => submit.workspace === workspace);
+  const matching = ofWorkspace.filter((job) => isSelected(job) && (kinds?.includes(job.submit.kind) ?? true));
   return { items: matching.slice(0, limit).map((job) => [job.number, change(kind, job)?.code ?? "changed"]) };
 }
 
 function change(kind: Bulk["kind"], job: Job): Refusal | null {
   const refusal = refuse(kind, job);
   if (refusal) return refusal;
-  if (kind === "retry") retryOne(job, PERSON);
-  else cancelOne(job, PERSON, { detail: "enough" });
+  if (kind === "retry") retryJob(job, PERSON);
+  else cancelJob(job, PERSON, { detail: "enough" });
   return null;
 }
 
 function refuse(kind: Bulk["kind"], job: Job): Refusal | null {
-  if (job.state === "POISONED") return poisonedBefore(job);
+  if (job.state === "POISONED") return jobPoisoned(job);
   return kind === "retry" ? refuseRetry(job) : refuseCancel(job);
 }
 
@@ -48,11 +50,11 @@ const refuseCancel = (job: Job): Refusal | null => (CANCELLABLE.includes(job.sta
 async function actual(real: Real, { workspace, kind, states, kinds, limit }: Bulk): Promise<object> {
   const { engine } = real;
   const workspaceId = real.workspaceId(workspace);
-  const asked = { filter: { states, kinds }, limit };
+  const options = { filter: { states, kinds }, limit };
   const action =
     kind === "cancel"
-      ? await cancelAiJobs(engine, workspaceId, SOMEBODY, { ...asked, reason: "enough" })
-      : await retryAiJobs(engine, workspaceId, SOMEBODY, asked);
+      ? await cancelAiJobs(engine, workspaceId, SOMEBODY, { ...options, reason: "enough" })
+      : await retryAiJobs(engine, workspaceId, SOMEBODY, options);
   if (action instanceof AppError) return real.refusal(action);
   const items = await settledItems(engine.prisma, action);
   return {

@@ -1,42 +1,45 @@
 import fc from "fast-check";
 import { claimAiJobs } from "../../../src/claims/claim.ts";
 import { type Draw, mostly, worker } from "../draw.ts";
-import { isPassedOver, judgeByQuotas } from "../quotas.ts";
+import { admitByQuotas, isSkippedByClaims } from "../quotas.ts";
 import type { Real } from "../real.ts";
-import { type Answer, deny, lacks } from "../rules.ts";
+import { type Answer, deny, missingCapability } from "../rules.ts";
 import { mutation } from "../step.ts";
 import { advanceRotation, assignRoundRobin, byUrgency } from "../turns.ts";
 import type { Job, World } from "../world.ts";
 import { isDue, lease, trap } from "./start.ts";
 
 interface Claim {
-  /** Every one, in turn, where it is null. */
+  /** Null: all workspaces, in turns. */
   readonly workspace: number | null;
   readonly worker: string;
   readonly kinds: readonly Job["submit"]["kind"][] | null;
   readonly limit: number;
 }
 
-/** Section 6, "Claim": due jobs by priority, then age; those that a person sent back first to the worker that had them. */
+/**
+ * Section 6, "Claim": due jobs by priority, then by age. A job that was sent back is reserved for its worker for a
+ * while.
+ */
 export const claim = mutation<Claim>("claim", { expected, actual });
 
 function expected(world: World, { workspace, worker: name, kinds, limit }: Claim): Answer {
-  const there = world.jobs.filter(({ submit }) => workspace === null || submit.workspace === workspace);
-  const wanted = there.filter((job) => isDue(job) && (kinds?.includes(job.submit.kind) ?? true));
-  const due = wanted.filter((job) => isFor(job, name) && !isPassedOver(world, job));
-  const seen = assignRoundRobin(world, due, limit).toSorted(byUrgency);
-  const refusals = judgeByQuotas(world, "ACTIVE_JOBS", seen);
-  const next = seen.filter((_, index) => !refusals[index]);
+  const ofWorkspace = world.jobs.filter(({ submit }) => workspace === null || submit.workspace === workspace);
+  const candidates = ofWorkspace.filter((job) => isDue(job) && (kinds?.includes(job.submit.kind) ?? true));
+  const due = candidates.filter((job) => isAvailableTo(job, name) && !isSkippedByClaims(world, job));
+  const locked = assignRoundRobin(world, due, limit).toSorted(byUrgency);
+  const refusals = admitByQuotas(world, "ACTIVE_JOBS", locked);
+  const next = locked.filter((_, index) => !refusals[index]);
   if (workspace === null) advanceRotation(world, next);
   const leased = next.flatMap((job) => {
-    const missing = lacks(world, job);
+    const missing = missingCapability(world, job);
     if (missing === null) return lease(job, name);
     deny(job, missing, "claim");
     return [];
   });
   const claims: unknown[] = [];
   const poisoned: number[] = [];
-  // All are leased before the first is guarded: what one of them trips over may poison another one below it.
+  // All jobs are leased before the first is guarded. A violation in one may poison another that is its descendant.
   for (const { run, version } of leased) {
     const { job } = run;
     const isHostile = job.submit.inputs === "hostile";
@@ -52,7 +55,7 @@ function expected(world: World, { workspace, worker: name, kinds, limit }: Claim
   return { claims, poisoned };
 }
 
-function isFor({ preferred }: Job, name: string): boolean {
+function isAvailableTo({ preferred }: Job, name: string): boolean {
   return preferred === null || preferred.isOver || preferred.worker === name;
 }
 
@@ -61,7 +64,7 @@ async function actual(real: Real, { workspace, worker: workerId, kinds, limit }:
   const workspaceId = workspace === null ? null : real.workspaceId(workspace);
   const claimed = await claimAiJobs(engine, { workspaceId, workerId, jobKinds: kinds, limit, leaseSeconds: 900 });
   const claims = claimed.claims.map((each) => {
-    real.keep(each);
+    real.addClaim(each);
     return { taken: real.numberOf(each.job), attempt: each.run.attempt, version: each.job.version };
   });
   return { claims, poisoned: claimed.poisoned.map((job) => real.numberOf(job)) };

@@ -3,7 +3,7 @@ import { foldTotals } from "../../../src/totals/fold.ts";
 import type { Draw } from "../draw.ts";
 import { mutation } from "../step.ts";
 
-/** What the log holds is added up, as it is in the background: counts, sums and quotas are what they were. */
+/** Folds the log into the totals, as maintenance does: counts, sums and quotas must stay the same. */
 export const fold = mutation<null>("fold", {
   expected: () => ({}),
   actual: async ({ engine }) => {

@@ -10,11 +10,11 @@ const PROFILES = ["default", "terminal"] as const;
 
 interface Grant {
   readonly profile: keyof typeof CAPABILITIES;
-  /** All that the profile has at first, or nothing. */
+  /** Whether the profile gets all its initial capabilities, or none. */
   readonly all: boolean;
 }
 
-/** What a profile grants changes under the jobs that have it (section 8). */
+/** Changes what a profile grants while jobs use it (section 8). */
 export const grant = mutation<Grant>("grant", {
   expected: (world, { profile, all }) => {
     world.profiles.set(profile, all ? CAPABILITIES[profile] : []);
@@ -29,13 +29,13 @@ export const grant = mutation<Grant>("grant", {
   },
 });
 
-/** Profiles are shared by all workspaces: as they were, for the next sequence. */
+/** Restores the profiles, which all workspaces share, for the next sequence. */
 export async function restoreGrants({ profiles }: World, real: Real): Promise<void> {
   const revoked = PROFILES.filter((profile) => !grantsAll(profile, profiles));
   for (const profile of revoked) await grant({ profile, all: true }).actual(real);
 }
 
-/** Taken away while a worker relies on it. */
+/** Revokes a profile's capabilities while a worker needs them. */
 export const revokes: fc.Arbitrary<Draw> = fc.constantFrom<Grant["profile"][]>("default", "default", "terminal").map(
   (profile): Draw =>
     ({ claims, profiles }) =>

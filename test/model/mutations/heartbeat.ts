@@ -1,42 +1,42 @@
 import fc from "fast-check";
 import { heartbeatWorkflows } from "../../../src/runs/heartbeat.ts";
-import { byHolders, delta, reportId } from "../draw.ts";
-import { broken, mayWrite } from "../endings.ts";
+import { delta, reportBatchStep, reportId } from "../draw.ts";
+import { failByPolicy, mayWrite } from "../endings.ts";
 import { metrics, type Real } from "../real.ts";
-import { judge, keep, type Report } from "../reports.ts";
+import { admit, type Report, remember } from "../reports.ts";
 import { type Answer, type Delta, grow, INVALID_INPUT, isOverBudget, isRefusal, type Refusal } from "../rules.ts";
 import { report } from "../step.ts";
 import { agent, change, type Run, type World } from "../world.ts";
 
 type Heartbeat = Report & { readonly delta: Delta };
 
-/** Section 6, "Heartbeat": each judged by itself; one that adds nothing makes no version. */
+/** Section 6: heartbeats. Each is decided on its own; one that adds no metrics makes no version. */
 export const heartbeat = report<readonly Heartbeat[]>("heartbeat", {
-  expected: (world, batch) => batch.map((each) => told(expected(world, each))),
+  expected: (world, batch) => batch.map((each) => toAnswer(expected(world, each))),
   actual,
 });
 
 function expected(world: World, beat: Heartbeat): Refusal | null {
-  const judged = judge(world, "heartbeat", beat, "RUNNING", false);
+  const judged = admit(world, "heartbeat", beat, "RUNNING", false);
   if (isRefusal(judged)) return judged;
-  const { run, job, kept } = judged;
-  if (kept) return null;
-  if (!mayWrite(job, beat.delta.entitiesWritten ?? 0)) return counted(run, beat, broken.accessMode(run));
+  const { run, job, earlier } = judged;
+  if (earlier) return null;
+  if (!mayWrite(job, beat.delta.entitiesWritten ?? 0)) return counted(run, beat, failByPolicy.accessMode(run));
   const grown = grow(job.metrics, beat.delta);
   if (!grown) return INVALID_INPUT;
   const adds = Object.values(beat.delta).some((value) => value !== 0);
   if (adds) change(job, "METRICS_RECORDED", agent(run), { metrics: grown }, { delta: metrics(beat.delta) });
-  return counted(run, beat, adds && isOverBudget(job, grown) ? broken.budget(run, grown) : null);
+  return counted(run, beat, adds && isOverBudget(job, grown) ? failByPolicy.budget(run, grown) : null);
 }
 
 function counted(run: Run, beat: Heartbeat, violation: Refusal | null): Refusal | null {
-  keep(run, "heartbeat", beat, violation);
+  remember(run, "heartbeat", beat, violation);
   return violation;
 }
 
-/** Metrics that cannot be, or an id that another report has, are no reason to stop. */
-function told(error: Refusal | null): Answer {
-  return { told: error === null || error === INVALID_INPUT ? "CONTINUE" : error.directive, error };
+/** Invalid metrics, or a report id of another report, are an error but no reason to stop. */
+function toAnswer(error: Refusal | null): Answer {
+  return { directive: error === null || error === INVALID_INPUT ? "CONTINUE" : error.directive, error };
 }
 
 async function actual(real: Real, batch: readonly Heartbeat[]): Promise<readonly object[]> {
@@ -44,7 +44,7 @@ async function actual(real: Real, batch: readonly Heartbeat[]): Promise<readonly
     real.engine,
     batch.map((each) => ({ ...real.proof(each), leaseSeconds: 900, metrics: metrics(each.delta) })),
   );
-  return answers.map(({ directive, error }) => ({ told: directive, error: error && real.refusal(error) }));
+  return answers.map(({ directive, error }) => ({ directive, error: error && real.refusal(error) }));
 }
 
-export const heartbeats = byHolders(3, fc.record({ reportId, delta }), heartbeat);
+export const heartbeats = reportBatchStep(3, fc.record({ reportId, delta }), heartbeat);

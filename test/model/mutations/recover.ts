@@ -6,7 +6,7 @@ import { SOME_TIME } from "../payload.ts";
 import { mutation } from "../step.ts";
 import { change, ENGINE, endRun, type Run, type World } from "../world.ts";
 
-/** Section 6, "Recovery": whatever runs without a lease is stalled, then queued again or failed. */
+/** Section 6, "Recovery": every running run without a lease is stalled; its job is queued again or fails. */
 export const recover = mutation<null>("recover", {
   expected: (world) => ({ recovered: stall(world) }),
   actual: async ({ engine }) => ({ recovered: await recoverStalledRuns(engine) }),
@@ -19,19 +19,19 @@ function stall(world: World): number {
   for (const run of lost) {
     const { job } = run;
     endRun(run, "STALLED", true);
-    const told = {
+    const payload = {
       worker_id: run.worker,
       attempt: run.attempt,
       lease_expired_at: SOME_TIME,
       last_heartbeat: SOME_TIME,
     };
-    change(job, "WORKFLOW_RECOVERY", ENGINE, { state: "STALLED", reason: "lease_expired", hasError: true }, told);
+    change(job, "WORKFLOW_RECOVERY", ENGINE, { state: "STALLED", reason: "lease_expired", hasError: true }, payload);
     change(job, "STATE_CHANGED", ENGINE, afterFailure(job, true, "lease_expired"));
   }
   return lost.length;
 }
 
-/** Mostly when there is something to recover. */
+/** Mostly when a lease has expired. */
 export const recovers: fc.Arbitrary<Draw> = fc.nat(9).map(
   (wild): Draw =>
     ({ claims }) =>

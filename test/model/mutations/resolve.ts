@@ -7,11 +7,11 @@ import { aboutJob } from "../draw.ts";
 import { endActive } from "../endings.ts";
 import { redacted, SECRET } from "../payload.ts";
 import type { Real } from "../real.ts";
-import { type Answer, deny, illegal, isRefusal, lacks, named, needOf } from "../rules.ts";
+import { type Answer, deny, findNamedJob, illegal, isRefusal, missingCapability, requirementOf } from "../rules.ts";
 import { mutation } from "../step.ts";
 import { type Changes, change, type Job, latestRun, PERSON, type World } from "../world.ts";
 
-/** Section 6, "Validation": a verdict, and what a person decides after one that asks for it. */
+/** Section 6, "Validation and review": verdicts, and the decisions of a person. */
 
 interface Verdict {
   readonly job: number;
@@ -20,18 +20,18 @@ interface Verdict {
 }
 
 export const verdict = mutation<Verdict>("verdict", {
-  expected: (world, { job: number, verdict: given, comment }) => {
-    const to = ({ APPROVED: "COMPLETED", NEEDS_USER: "AWAITING_USER", REJECTED: "FAILED" } as const)[given];
-    const made = { decision: given, comment };
+  expected: (world, { job: number, verdict: value, comment }) => {
+    const to = ({ APPROVED: "COMPLETED", NEEDS_USER: "AWAITING_USER", REJECTED: "FAILED" } as const)[value];
+    const made = { decision: value, comment };
     return resolve(world, number, "AWAITING_VALIDATION", to, (job) => {
-      if (given === "NEEDS_USER") return settle(job, made, "AWAITING_USER", {});
-      if (given === "APPROVED")
+      if (value === "NEEDS_USER") return settle(job, made, "AWAITING_USER", {});
+      if (value === "APPROVED")
         return accept(world, job, made, job.issues.length === 0 ? "COMPLETED" : "COMPLETED_WITH_ISSUES");
       return settle(job, made, "FAILED", { reason: "rejected", outputs: null, hasError: true }, true);
     });
   },
-  actual: async (real, { job, verdict: given, comment }) => {
-    const input = { jobId: real.jobId(job), verdict: given, comment };
+  actual: async (real, { job, verdict: value, comment }) => {
+    const input = { jobId: real.jobId(job), verdict: value, comment };
     return answerOf(real, await resolveValidation(real.engine, real.workspaceOf(job), SOMEBODY, input));
   },
 });
@@ -70,20 +70,20 @@ interface Made {
 }
 
 function resolve(world: World, number: number, state: JobState, to: JobState, decide: (job: Job) => Answer): Answer {
-  const job = named(world, number);
+  const job = findNamedJob(world, number);
   if (isRefusal(job)) return job;
   return job.state === state ? decide(job) : illegal(job, to);
 }
 
-/** The outputs count as applied, if the capabilities still suffice. */
+/** Applies the outputs if the capabilities still suffice. */
 function accept(world: World, job: Job, made: Made, state: "COMPLETED" | "COMPLETED_WITH_ISSUES"): Answer {
-  const missing = lacks(world, job);
-  if (missing === null) return settle(job, made, state, {}, false, needOf(job.submit.kind).capability);
+  const missing = missingCapability(world, job);
+  if (missing === null) return settle(job, made, state, {}, false, requirementOf(job.submit.kind).capability);
   endActive(job, "FAILED", true);
   return deny(job, missing, "completion");
 }
 
-/** Once more, by the same worker if it comes for it in time; not charged to its attempts. */
+/** Sends the job back: it is reserved for the same worker for a while, and the attempt is not charged. */
 function sentBack(job: Job): Changes {
   const preferred = { worker: latestRun(job)?.worker ?? "", isOver: false };
   return { reason: "revise", outputs: null, issues: [], runAfter: "none", revisions: job.revisions + 1, preferred };
@@ -98,8 +98,8 @@ function settle(
   capability: string | null = null,
 ): Answer {
   endActive(job, state === "QUEUED" ? "CANCELLED" : state, runHasError);
-  const told = { decision: decision.toLowerCase(), comment: redacted(comment) };
-  change(job, "STATE_CHANGED", PERSON, { state, reason: state.toLowerCase(), ...set }, told, capability);
+  const payload = { decision: decision.toLowerCase(), comment: redacted(comment) };
+  change(job, "STATE_CHANGED", PERSON, { state, reason: state.toLowerCase(), ...set }, payload, capability);
   return { resolved: job.number, state, version: job.version };
 }
 

@@ -2,9 +2,9 @@ import fc from "fast-check";
 import { retryAiJob } from "../../../src/jobs/retry.ts";
 import { SOMEBODY } from "../../support/engine.ts";
 import { aboutJob } from "../draw.ts";
-import { refuseRetry, retryOne } from "../endings.ts";
+import { refuseRetry, retryJob } from "../endings.ts";
 import type { Real } from "../real.ts";
-import { type Answer, isRefusal, named } from "../rules.ts";
+import { type Answer, findNamedJob, isRefusal } from "../rules.ts";
 import { mutation } from "../step.ts";
 import { PERSON, type World } from "../world.ts";
 
@@ -12,15 +12,15 @@ interface Retry {
   readonly job: number;
 }
 
-/** A person may always have a job tried again that has failed or stalled, whatever attempts are left. */
+/** A person retries a failed or stalled job, even if no attempts are left. */
 export const retry = mutation<Retry>("retry", { expected, actual });
 
 function expected(world: World, { job: number }: Retry): Answer {
-  const job = named(world, number);
+  const job = findNamedJob(world, number);
   if (isRefusal(job)) return job;
   const refusal = refuseRetry(job);
   if (refusal) return refusal;
-  retryOne(job, PERSON);
+  retryJob(job, PERSON);
   return { retried: job.number, version: job.version };
 }
 

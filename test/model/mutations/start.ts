@@ -3,9 +3,19 @@ import { startWorkflow } from "../../../src/claims/start.ts";
 import { aboutJob, type Draw, pickFrom, worker } from "../draw.ts";
 import { poison } from "../endings.ts";
 import { injectionIn } from "../payload.ts";
-import { judgeByQuotas } from "../quotas.ts";
+import { admitByQuotas } from "../quotas.ts";
 import type { Real } from "../real.ts";
-import { type Answer, countGuards, deny, guardsOver, illegal, isRefusal, lacks, named, needOf } from "../rules.ts";
+import {
+  type Answer,
+  countGuards,
+  deny,
+  findNamedJob,
+  guardsOver,
+  illegal,
+  isRefusal,
+  missingCapability,
+  requirementOf,
+} from "../rules.ts";
 import { mutation } from "../step.ts";
 import { agent, change, type Job, type Run, type World } from "../world.ts";
 
@@ -14,17 +24,17 @@ interface Start {
   readonly worker: string;
 }
 
-/** Section 6, "Claim", of one named job. */
+/** Section 6: starts one named job. */
 export const start = mutation<Start>("start", { expected, actual });
 
 function expected(world: World, { job: number, worker: name }: Start): Answer {
-  const job = named(world, number);
+  const job = findNamedJob(world, number);
   if (isRefusal(job)) return job;
   if (job.state !== "QUEUED") return illegal(job, "RUNNING");
   if (job.runAfter === "ahead") return { code: "TRY_AGAIN" };
-  const [refusal] = judgeByQuotas(world, "ACTIVE_JOBS", [job]);
+  const [refusal] = admitByQuotas(world, "ACTIVE_JOBS", [job]);
   if (refusal) return refusal;
-  const missing = lacks(world, job);
+  const missing = missingCapability(world, job);
   if (missing !== null) return deny(job, missing, "claim");
   const { run, version } = lease(job, name);
   if (job.submit.inputs === "hostile") {
@@ -35,22 +45,22 @@ function expected(world: World, { job: number, worker: name }: Start): Answer {
   return { taken: job.number, attempt: run.attempt, version };
 }
 
-/** A job gets a run, which nobody has the token of until its inputs are guarded. */
+/** Leases a job. Its token is delivered only after the inputs have been guarded. */
 export function lease(job: Job, name: string): { readonly run: Run; readonly version: number } {
   const attempt = job.attempt + 1;
   const nothing = { leaseIsOver: false, hasError: false, nodes: [], reports: new Map() };
   const run: Run = { job, attempt, worker: name, state: "RUNNING", ...nothing };
   job.runs.push(run);
   const { inputs, kind } = job.submit;
-  // All guards are counted at once, whether or not the first one raises.
+  // All guards are counted when the job is leased, even if the first one finds a violation.
   const metrics = countGuards(job.metrics, inputs === "none" ? 0 : guardsOver("clean"));
-  const taken = { attempt, runAfter: "none", preferred: null, hasError: false, metrics } as const;
-  const set = { state: "RUNNING", reason: "running", ...taken } as const;
-  change(job, "STATE_CHANGED", agent(run), set, { attempt }, needOf(kind).capability);
+  const reset = { runAfter: "none", preferred: null, hasError: false } as const;
+  const set = { state: "RUNNING", reason: "running", attempt, metrics, ...reset } as const;
+  change(job, "STATE_CHANGED", agent(run), set, { attempt }, requirementOf(kind).capability);
   return { run, version: job.version };
 }
 
-/** The inputs of a job that was leased are hostile: the guards have been counted. */
+/** Poisons a leased job with hostile inputs. The guards have already been counted. */
 export function trap(world: World, job: Job): void {
   poison(world, job, injectionIn(null, "jobInputs"), 0);
 }
@@ -61,7 +71,7 @@ async function actual(real: Real, { job, worker: workerId }: Start): Promise<obj
   return real.answer(result, (started) => {
     const { version, attempt } = started.job;
     if (!("leaseToken" in started)) return { poisoned: real.numberOf(started.job), version };
-    real.keep(started);
+    real.addClaim(started);
     return { taken: real.numberOf(started.job), attempt, version };
   });
 }
@@ -69,7 +79,7 @@ async function actual(real: Real, { job, worker: workerId }: Start): Promise<obj
 const isQueued = ({ state }: Job): boolean => state === "QUEUED";
 export const isDue = (job: Job): boolean => isQueued(job) && job.runAfter !== "ahead";
 
-/** Of a job that is due, and of no other: what goes on where a step that was drawn has nothing to be done to. */
+/** Starts a due job. Used as the fallback where the drawn steps cannot be applied. */
 export const startsDue: fc.Arbitrary<Draw> = fc.tuple(fc.nat(11), worker).map(
   ([back, name]): Draw =>
     ({ jobs }) => {

@@ -4,17 +4,27 @@ import { aSubmit, SOMEBODY } from "../../support/engine.ts";
 import { HOSTILE } from "../../support/jobs.ts";
 import { type Draw, mostly, pick, pickFrom } from "../draw.ts";
 import { theJob } from "../payload.ts";
-import { judgeByQuotas } from "../quotas.ts";
+import { admitByQuotas } from "../quotas.ts";
 import { LATER, type Real } from "../real.ts";
-import { type Answer, deny, illegal, isRefusal, lacks, NOT_FOUND, named, needOf, type Refusal } from "../rules.ts";
+import {
+  type Answer,
+  deny,
+  findNamedJob,
+  illegal,
+  isRefusal,
+  missingCapability,
+  NOT_FOUND,
+  type Refusal,
+  requirementOf,
+} from "../rules.ts";
 import { mutation } from "../step.ts";
 import { type Content, change, hasEnded, type Job, noMetrics, PERSON, type Submit, type World } from "../world.ts";
 
-/** Section 6, "Submit" and "Idempotency". What a quota refuses leaves nothing behind. */
+/** Section 6: submits and idempotency. A submit that a quota refuses stores nothing. */
 export const submit = mutation<Submit>("submit", { expected, actual });
 
 function expected(world: World, input: Submit): Answer {
-  const need = needOf(input.kind);
+  const need = requirementOf(input.kind);
   const profile = input.profile ?? need.profile;
   if (!world.profiles.has(profile)) return { code: "UNKNOWN_CAPABILITY" };
   const earlier =
@@ -27,27 +37,27 @@ function expected(world: World, input: Submit): Answer {
   }
   const parent = input.parent === null ? null : parentFor(world, input.parent, input.workspace);
   if (parent && isRefusal(parent)) return parent;
-  const [refusal] = judgeByQuotas(world, "JOBS", [{ profile, submit: input }]);
+  const [refusal] = admitByQuotas(world, "JOBS", [{ profile, submit: input }]);
   if (refusal) return refusal;
   const job = newJob(world.jobs.length, profile, parent, input);
   world.jobs.push(job);
-  const missing = lacks(world, job);
-  change(job, "JOB_SUBMITTED", PERSON, {}, told(job), missing === null ? need.capability : null);
+  const missing = missingCapability(world, job);
+  change(job, "JOB_SUBMITTED", PERSON, {}, submitPayload(job), missing === null ? need.capability : null);
   return missing === null ? { job: job.number, deduplicated: false } : deny(job, missing, "submit");
 }
 
-function told({ submit: { kind }, profile, parent }: Job) {
+function submitPayload({ submit: { kind }, profile, parent }: Job) {
   const about = { job_kind: kind.toLowerCase(), protocol_id: "test", capability_profile_id: profile };
   return parent ? { ...about, parent_job_id: theJob(parent) } : about;
 }
 
 const isIn = ({ submit }: Job, workspace: number): boolean => submit.workspace === workspace;
 
-/** A job that has ended gets no more children, and none has any of another workspace. */
+/** A parent must be in the same workspace and not have ended. */
 function parentFor(world: World, number: number, workspace: number): Job | Refusal {
-  const there = world.jobs[number];
-  if (!there || !isIn(there, workspace)) return NOT_FOUND;
-  const parent = named(world, number);
+  const job = world.jobs[number];
+  if (!job || !isIn(job, workspace)) return NOT_FOUND;
+  const parent = findNamedJob(world, number);
   return !isRefusal(parent) && hasEnded(parent) ? illegal(parent, "QUEUED") : parent;
 }
 
@@ -97,7 +107,7 @@ async function actual(real: Real, input: Submit): Promise<object> {
   return real.answer(result, ({ job, deduplicated }) => ({ job: real.numberOf(job), deduplicated }));
 }
 
-/** What to submit where a case does not care. */
+/** The default submit. */
 export const A_SUBMIT: Submit = {
   workspace: 0,
   kind: "DOC_SUMMARIZE",
@@ -113,7 +123,7 @@ export const A_SUBMIT: Submit = {
   key: null,
 };
 
-const one: fc.Arbitrary<Omit<Submit, "parent">> = fc.record({
+const newSubmit: fc.Arbitrary<Omit<Submit, "parent">> = fc.record({
   workspace: fc.constantFrom(0, 0, 0, 0, 1, 2),
   kind: fc.constantFrom("DOC_SUMMARIZE", "DOC_SUMMARIZE", "DOC_EDIT", "TERMINAL_EXEC"),
   profile: fc.constantFrom(...mostly(40, null, "default", "terminal", "no-such-profile")),
@@ -129,11 +139,11 @@ const one: fc.Arbitrary<Omit<Submit, "parent">> = fc.record({
 
 const parentPick = fc.option(pick, { freq: 3 });
 
-/** A new submit, every now and then as a child; or an earlier one word by word. */
+/** A new submit, sometimes as a child; or an earlier one again, unchanged. */
 export const submits: fc.Arbitrary<Draw> = fc.oneof(
   {
     weight: 4,
-    arbitrary: fc.tuple(one, parentPick).map(
+    arbitrary: fc.tuple(newSubmit, parentPick).map(
       ([input, picked]): Draw =>
         ({ jobs }) => {
           const parent = picked && pickFrom(jobs, picked, (job) => !hasEnded(job) && isIn(job, input.workspace));

@@ -3,7 +3,7 @@ import { type Draw, pickFrom } from "../draw.ts";
 import { mutation, type Step } from "../step.ts";
 import { holdsLease, type Job } from "../world.ts";
 
-/** Time passes: this lease ends. */
+/** Time passes: a lease expires. */
 export const leaseEnds = mutation<{ readonly claim: number }>("leaseEnds", {
   expected: (world, { claim }) => {
     const run = world.claims[claim];
@@ -16,7 +16,7 @@ export const leaseEnds = mutation<{ readonly claim: number }>("leaseEnds", {
   },
 });
 
-/** Time passes: this job, which waited, is due. */
+/** Time passes: a waiting job becomes due. */
 export const waitEnds = mutation<{ readonly job: number }>("waitEnds", {
   expected: (world, { job: number }) => {
     const job = world.jobs[number];
@@ -29,7 +29,7 @@ export const waitEnds = mutation<{ readonly job: number }>("waitEnds", {
   },
 });
 
-/** Time passes: whoever this job was sent back to did not come for it. */
+/** Time passes: a job that was sent back is no longer reserved for its worker. */
 export const preferenceEnds = mutation<{ readonly job: number }>("preferenceEnds", {
   expected: (world, { job: number }) => {
     const job = world.jobs[number];
@@ -56,11 +56,11 @@ export const leasesEnd: fc.Arbitrary<Draw> = fc.nat(11).map(
 export const waitsEnd = ofJob(waits, waitEnds);
 export const preferencesEnd = ofJob(isKept, preferenceEnds);
 
-function ofJob(apt: (job: Job) => boolean, make: (input: { readonly job: number }) => Step): fc.Arbitrary<Draw> {
+function ofJob(isSuitable: (job: Job) => boolean, make: (input: { readonly job: number }) => Step): fc.Arbitrary<Draw> {
   return fc.nat(11).map(
     (back): Draw =>
       ({ jobs }) => {
-        const job = pickFrom(jobs, { back, wild: 0 }, apt);
+        const job = pickFrom(jobs, { back, wild: 0 }, isSuitable);
         return job === null ? null : make({ job });
       },
   );

@@ -3,7 +3,7 @@ import { NotFoundError } from "../../../src/errors.ts";
 import { aceCodeOf, poisonJob } from "../../../src/security/poison.ts";
 import { FOUND } from "../../support/jobs.ts";
 import { aboutJob } from "../draw.ts";
-import { below, poison, STANDS, transition } from "../endings.ts";
+import { descendantsOf, poison, RECORDED_ONLY, transition } from "../endings.ts";
 import { type Finding, redacted, SECRET } from "../payload.ts";
 import type { Real } from "../real.ts";
 import { type Answer, NOT_FOUND } from "../rules.ts";
@@ -15,22 +15,24 @@ interface Report {
   readonly type: "EXPORT" | "PROMPT_INJECTION" | "UNKNOWN_SENSITIVITY";
 }
 
-/** Section 5, by somebody outside: whoever has completed or was cancelled stands, the poisoned stay as they are. */
+/**
+ * Section 5, reported from outside: only recorded on a job that has completed or been cancelled; no change if poisoned.
+ */
 export const reportViolation = mutation<Report>("reportViolation", { expected, actual });
 
 function expected(world: World, { job: number, type }: Report): Answer {
   const job = world.jobs[number];
   if (!job) return NOT_FOUND;
   if (job.state === "POISONED") return { action: "ALREADY_POISONED", version: job.version, event: job.version };
-  const stands = STANDS.includes(job.state);
+  const stands = RECORDED_ONLY.includes(job.state);
   const found = findingOf(type);
-  const kept = { ...found, action_taken: "recorded", job_state_transition: transition(job.state, job.state) };
-  if (stands) change(job, "SECURITY_VIOLATION", ENGINE, {}, kept);
+  const payload = { ...found, action_taken: "recorded", job_state_transition: transition(job.state, job.state) };
+  if (stands) change(job, "SECURITY_VIOLATION", ENGINE, {}, payload);
   else poison(world, job, found, 0);
   return { action: stands ? "RECORDED" : "POISONED", version: job.version, event: job.version };
 }
 
-/** More than is kept, and what may not be. */
+/** Texts that are longer than what is stored, and contain a secret. */
 const SAID = { trigger: "paragraph 3, ".repeat(20), description: `It was read with ${SECRET} in it.` };
 
 function findingOf(type: Report["type"]): Finding {
@@ -58,7 +60,8 @@ const type = fc.constantFrom<Report["type"][]>("EXPORT", "PROMPT_INJECTION", "UN
 
 export const violations = aboutJob(
   fc.record({ type, spreads: fc.constantFrom(true, true, false) }),
-  // Mostly in one that others descend from.
-  (job, world, { spreads }) => !spreads || below(world, job).some(({ state }) => !STANDS.includes(state)),
+  // Mostly in a job with descendants.
+  (job, world, { spreads }) =>
+    !spreads || descendantsOf(world, job).some(({ state }) => !RECORDED_ONLY.includes(state)),
   (job, { type: found }) => reportViolation({ job, type: found }),
 );
