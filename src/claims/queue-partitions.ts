@@ -1,13 +1,14 @@
 import { Prisma } from "../db/generated/client/client.ts";
 import { JobKind } from "../db/generated/client/enums.ts";
-import { FORCED_GENERIC_PLAN } from "../db/prepared.ts";
+import { NAMED_STATEMENT } from "../db/prepared.ts";
 import { toDbEnum, toRecordset } from "../db/rows.ts";
 import type { Transaction } from "../db/transaction.ts";
 
 /**
- * The queue is divided into partitions, one for each workspace, job kind and capability profile (section 6). The queued jobs
- * of a partition are neighbours in the index ai_jobs_ready, so a skip scan along the index finds the partitions with a due
- * job in one step each, however many jobs they have. In the SQL below, a row named `queue_partition` is a partition.
+ * The queue is divided into partitions, one for each workspace, job kind and capability profile (section 6). Its jobs
+ * without a `run_after` are neighbours in the index ai_jobs_ready, those with a `run_after` in ai_jobs_scheduled, so a skip scan
+ * along each index finds the partitions in one step each, however many jobs they have. Whether the `run_after` of any job of a
+ * partition has passed is one look-up in ai_jobs_next_due. In the SQL below, a row named `queue_partition` is a partition.
  */
 
 /** Which jobs a claim may take. */
@@ -62,7 +63,7 @@ export function listDuePartitions(tx: Transaction, demands: readonly ClaimDemand
     WHERE (d.workspace_id IS NULL OR d.workspace_id = queue_partition.workspace_id)
       AND (d.job_kinds IS NULL OR queue_partition.job_kind = ANY(d.job_kinds)))`;
   return tx.$queryRaw<QueuePartition[]>`
-    ${FORCED_GENERIC_PLAN} WITH RECURSIVE demands AS MATERIALIZED (
+    ${NAMED_STATEMENT} WITH RECURSIVE demands AS MATERIALIZED (
       SELECT * FROM json_to_recordset(${toRecordset(rows)}) AS t(workspace_id uuid, job_kinds "JobKind"[])
     ), ${duePartitions(ALL_PARTITIONS, isDemanded)}
     SELECT DISTINCT workspace_id AS "workspaceId", upper(job_kind::text) AS "jobKind", reserved_for AS "reservedFor"

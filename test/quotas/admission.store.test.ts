@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { Engine } from "../../src/engine.ts";
+import type { EngineContext } from "../../src/engine.ts";
 import { BudgetExceededError, CapabilityDeniedError, IdempotencyConflictError } from "../../src/errors.ts";
 import { cancelAiJob } from "../../src/jobs/cancel.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
-import { refuseStartsByQuota, usedUpForStarts } from "../../src/quotas/admission.ts";
+import { checkStartQuotas, usedUpForStarts } from "../../src/quotas/admission.ts";
 import { deleteQuota } from "../../src/quotas/quota.ts";
 import { advanceWorkflow } from "../../src/runs/advance.ts";
 import { completeWorkflows } from "../../src/runs/complete.ts";
@@ -20,7 +20,7 @@ import { foldAll } from "../support/totals.ts";
 /** What quotas refuse, until when, and what they leave alone. */
 
 let db: TestDatabase;
-let engine: Engine;
+let engine: EngineContext;
 beforeAll(async () => {
   db = await openTestDatabase();
   engine = engineOn(db);
@@ -317,7 +317,7 @@ describe("the statements", () => {
   test("of many starts are one where no quota is about them, else two", async () => {
     const workspace = aWorkspace(engine);
     const jobs = await Promise.all(Array.from({ length: 30 }, () => workspace.submitted()));
-    const judge = () => db.prisma.$transaction((tx) => refuseStartsByQuota(tx, jobs));
+    const judge = () => db.prisma.$transaction((tx) => checkStartQuotas(tx, jobs));
     await workspace.quota("JOBS", 1);
     expect(await cost(judge)).toBe(1);
     await workspace.quota("ACTIVE_JOBS", 3);

@@ -52,7 +52,7 @@ function formsFor(patterns: readonly string[]): readonly FormSearches[] {
 }
 
 // A scan yields to the event loop after this many characters, a few milliseconds of work. So another request waits for one
-// such turn at most, or for one form of one long text.
+// such tick at most, or for one form of one long text.
 const maxCharsPerTurn = 64 * 1024;
 // Even a short text takes some time, and a request can bring a million of them: each counts as this many characters more.
 const charsPerTextOverhead = 30;
