@@ -1,6 +1,6 @@
 -- The rows that every database starts with.
 
--- Which log this is: the epoch of a new database is a new one, so that a cursor of another is noticed (section 10).
+-- The event log, with a new epoch, so that a cursor of another database's log is recognised (section 10).
 INSERT INTO event_log DEFAULT VALUES;
 
 -- Totals are folded from the start of the log: the place before every event.

@@ -34,7 +34,7 @@ export interface SingleConnectionOptions {
  * that does not read, and keeps reservations forever.
  */
 export function useSingleConnection(options: SingleConnectionOptions): Plugin {
-  const { endpoint, resumeStates: resumeStates, keepAliveMs, stopping } = options;
+  const { endpoint, resumeStates, keepAliveMs, stopping } = options;
   const { maxOperations = MAX_OPERATIONS, maxReservations = MAX_RESERVATIONS } = options;
   const streams = new Map<string, SharedStream>();
   /** For a POST with a token: its stream, and the id of the operation that it registered there. */

@@ -36,7 +36,7 @@ export const CHANGES = {
  * @throws TryAgainError when every attempt was rolled back, or the connection broke before the commit: nothing was kept.
  */
 export function processItems(context: CommandContext, action: BulkAction, items: readonly Item[]): Promise<void> {
-  const { check: check, apply }: Change = CHANGES[action.kind];
+  const { check, apply }: Change = CHANGES[action.kind];
   return inTransaction(context, async (tx) => {
     const jobIds = items.map(({ jobId }) => jobId);
     const locked = await lockJobSummaries(tx, Prisma.sql`job_id = ANY(${jobIds}::uuid[])`);
