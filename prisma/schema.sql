@@ -55,7 +55,7 @@ AS $function$
   SELECT pg_current_xact_id()::text::bigint
 $function$;
 
-CREATE OR REPLACE FUNCTION public.events_not_folded(of_workspaces uuid[])
+CREATE OR REPLACE FUNCTION public.events_not_aggregated(of_workspaces uuid[])
  RETURNS SETOF flight_recorder_events
  LANGUAGE sql
  STABLE

@@ -3,12 +3,12 @@ import type { EngineContext } from "./engine.ts";
 import { resumeBulkActions } from "./jobs/bulk/action.ts";
 import { MAX_LAG_MS, watchLag } from "./live/lag.ts";
 import { recoverStalledRuns } from "./runs/recover.ts";
-import { foldTotals } from "./totals/fold.ts";
+import { aggregateTotals } from "./totals/aggregate.ts";
 
 /** The maintenance tasks of a server (docs/operating.md). Several servers may run each of them at the same time. */
 
-/** Milliseconds between two folds of the totals. Every read of totals must add the events since the last fold. */
-const FOLD_INTERVAL_MS = 1_000;
+/** Milliseconds between two aggregations of the totals. Every read of totals must add the events since the last aggregation. */
+const AGGREGATION_INTERVAL_MS = 1_000;
 /** Milliseconds between two checks whether an open transaction holds the feed back. */
 const LAG_CHECK_INTERVAL_MS = 5_000;
 /**
@@ -60,7 +60,7 @@ export function startMaintenance(engine: EngineContext, recoveryIntervalMs: numb
   };
   const maintenance = [
     repeat(recoveryIntervalMs, () => recover(engine, log, signal, recovered)),
-    repeat(FOLD_INTERVAL_MS, () => fold(engine, log, signal)),
+    repeat(AGGREGATION_INTERVAL_MS, () => aggregate(engine, log, signal)),
     repeat(
       LAG_CHECK_INTERVAL_MS,
       watchLag(engine.prisma, MAX_LAG_MS, (isLate, lag) =>
@@ -99,11 +99,14 @@ async function recover(
   await resumeUnfinishedActions(engine, log, BULK_ACTION_IDLE_SECONDS, signal);
 }
 
-async function fold({ prisma }: EngineContext, log: Logger, signal: AbortSignal): Promise<void> {
+async function aggregate({ prisma }: EngineContext, log: Logger, signal: AbortSignal): Promise<void> {
   try {
-    await foldTotals(prisma, undefined, signal);
+    await aggregateTotals(prisma, undefined, signal);
   } catch (err) {
-    log.warn({ err }, "totals could not be folded, which makes reading them slow; the next fold tries again");
+    log.warn(
+      { err },
+      "totals could not be aggregated, which makes reading them slow; the next aggregation tries again",
+    );
   }
 }
 

@@ -5,12 +5,12 @@ import { LOCKED_COLUMNS, LOCKED_WITH_PROFILE, type LockedJob } from "../jobs/loc
 import type { UsedUpScope } from "../quotas/admission.ts";
 import {
   type ClaimDemand,
-  DELAY_OVER,
   duePartitions,
   IN_PARTITION,
   isOfKinds,
   keyRangesOf,
   READY,
+  SCHEDULED_DUE,
   UNRESERVED,
 } from "./queue-partitions.ts";
 
@@ -83,28 +83,28 @@ export function selectAndLockJobs(
     candidates AS (
       SELECT queue_partition.*, job.* FROM ready AS queue_partition, LATERAL (${selectCandidates(READY)}) AS job
       UNION ALL
-      SELECT queue_partition.*, job.* FROM delay_over AS queue_partition, LATERAL (${selectCandidates(DELAY_OVER)}) AS job
+      SELECT queue_partition.*, job.* FROM scheduled_due AS queue_partition, LATERAL (${selectCandidates(SCHEDULED_DUE)}) AS job
     ), ranked AS (
-      SELECT workspace_id, job_kind, capability_profile_id, is_delayed,
+      SELECT workspace_id, job_kind, capability_profile_id, is_scheduled,
         row_number() OVER (PARTITION BY workspace_id ${MOST_URGENT_FIRST}) AS turn
       FROM candidates
     ), partition_allotments AS MATERIALIZED (
-      SELECT workspace_id, job_kind, capability_profile_id, is_delayed, count(*) AS max_jobs
+      SELECT workspace_id, job_kind, capability_profile_id, is_scheduled, count(*) AS max_jobs
       FROM (SELECT * FROM ranked ORDER BY turn, workspace_id <= ${lastServed}::uuid, workspace_id LIMIT ${limit}) AS chosen
-      GROUP BY workspace_id, job_kind, capability_profile_id, is_delayed
+      GROUP BY workspace_id, job_kind, capability_profile_id, is_scheduled
     ), partitions_to_lock AS MATERIALIZED (
       SELECT *, false AS is_fallback FROM partition_allotments
       UNION ALL
-      SELECT *, ${limit}::int, true FROM (SELECT * FROM ready UNION ALL SELECT * FROM delay_over) AS queue_partition
-      WHERE (workspace_id, job_kind, capability_profile_id, is_delayed) NOT IN (
-        SELECT workspace_id, job_kind, capability_profile_id, is_delayed FROM partition_allotments)
+      SELECT *, ${limit}::int, true FROM (SELECT * FROM ready UNION ALL SELECT * FROM scheduled_due) AS queue_partition
+      WHERE (workspace_id, job_kind, capability_profile_id, is_scheduled) NOT IN (
+        SELECT workspace_id, job_kind, capability_profile_id, is_scheduled FROM partition_allotments)
     ), taken AS MATERIALIZED (
       SELECT job.*
       FROM (SELECT * FROM partitions_to_lock ORDER BY is_fallback, workspace_id <= ${lastServed}::uuid, workspace_id) AS queue_partition,
         LATERAL (
-          SELECT * FROM (${lockJobsWhere(Prisma.sql`NOT queue_partition.is_delayed AND ${READY}`)}) AS ready_job
+          SELECT * FROM (${lockJobsWhere(Prisma.sql`NOT queue_partition.is_scheduled AND ${READY}`)}) AS ready_job
           UNION ALL
-          SELECT * FROM (${lockJobsWhere(Prisma.sql`queue_partition.is_delayed AND ${DELAY_OVER}`)}) AS delayed_job
+          SELECT * FROM (${lockJobsWhere(Prisma.sql`queue_partition.is_scheduled AND ${SCHEDULED_DUE}`)}) AS scheduled_job
         ) AS job
       LIMIT ${limit}
     ), locked AS MATERIALIZED (

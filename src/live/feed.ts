@@ -1,4 +1,4 @@
-import { setImmediate as immediate, setTimeout as sleep } from "node:timers/promises";
+import { setTimeout as sleep, setImmediate as yieldToEventLoop } from "node:timers/promises";
 import pLimit from "p-limit";
 import type { Database, ReadRows } from "../db/open.ts";
 import { CursorExpiredError, InvalidInputError } from "../errors.ts";
@@ -187,7 +187,7 @@ export class Feed {
       const eventCount = await this.#readBatch();
       if (eventCount === FEED_PAGE_SIZE) {
         // The embedded database runs in this thread: a loop that only reads would keep sockets and timers waiting.
-        await immediate();
+        await yieldToEventLoop();
         continue;
       }
       this.#theoreticalArrivalTime = Math.max(this.#theoreticalArrivalTime, performance.now()) + MIN_READ_INTERVAL_MS;

@@ -15,7 +15,7 @@ import { aStep, engineOn, ok, SOMEBODY } from "../support/engine.ts";
 import { awaitAnswer, FOUND, stall } from "../support/jobs.ts";
 import { aWorkspace, minuteAgo, type TestWorkspace, usedAgo } from "../support/quotas.ts";
 import { recordsOf } from "../support/records.ts";
-import { foldAll } from "../support/totals.ts";
+import { aggregateAll } from "../support/totals.ts";
 
 /** What quotas refuse, until when, and what they leave alone. */
 
@@ -52,15 +52,15 @@ function expectInAnHour({ freesAt }: BudgetExceededError): void {
 }
 
 describe.each([
-  ["before the fold", async () => undefined],
-  ["after it", () => foldAll(db.prisma)],
-])("a quota, %s,", (_, fold) => {
+  ["before the aggregation", async () => undefined],
+  ["after it", () => aggregateAll(db.prisma)],
+])("a quota, %s,", (_, aggregate) => {
   test("of submitted jobs refuses the submit after the last of them, and stores nothing of it", async () => {
     const workspace = aWorkspace(engine);
     await workspace.quota("JOBS", 2);
     const { jobId } = await workspace.submitted();
     await workspace.submitted();
-    await fold();
+    await aggregate();
     expectInAnHour(
       expectRefused(await workspace.submit(), /^ACE-001: the workspace's quota of 2 submitted jobs in 3600 s/),
     );
@@ -76,7 +76,7 @@ describe.each([
     await spend(workspace, 99);
     await workspace.submitted();
     await spend(workspace, 1);
-    await fold();
+    await aggregate();
     expectInAnHour(expectRefused(await workspace.submit(), "quota of 100 tokens in 3600 s is used up"));
     const before = await recordsOf(db.prisma, waiting.jobId);
     expectInAnHour(expectRefused(await workspace.start(waiting.jobId), "quota of 100 tokens in 3600 s is used up"));
@@ -88,7 +88,7 @@ describe.each([
     await workspace.quota("ACTIVE_JOBS", 1);
     const { run } = await workspace.started((await workspace.submitted()).jobId);
     const waiting = await workspace.submitted();
-    await fold();
+    await aggregate();
     const before = await recordsOf(db.prisma, waiting.jobId);
     const refused = expectRefused(await workspace.start(waiting.jobId), "quota of 1 active jobs is used up");
     expect(refused.freesAt).toBeNull();

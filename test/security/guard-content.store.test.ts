@@ -310,7 +310,7 @@ const throwing: Guard = {
   },
 };
 
-const verdicts = [
+const guardOutcomes = [
   ["finds an injection", promptInjectionGuard],
   ["cannot decide", throwing],
   ["finds nothing", passing],
@@ -353,7 +353,7 @@ const losses: readonly { what: string; lose: (held: Claim) => Promise<unknown>; 
 ];
 
 describe.each(losses)("while the guards look at a step, $what", ({ lose, told }) => {
-  test.each(verdicts)("and the guard then %s: the step changes nothing, and poisons nothing", async (_, guard) => {
+  test.each(guardOutcomes)("and the guard then %s: the step changes nothing, and poisons nothing", async (_, guard) => {
     const held = await started(engine, { maxAttempts: 5 });
     const { jobId } = held.job;
     let before = await records(jobId);

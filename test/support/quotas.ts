@@ -44,7 +44,7 @@ export function minuteAgo(minutes: number): Date {
   return new Date((Math.floor(Date.now() / 60_000) - minutes) * 60_000);
 }
 
-/** Stores usage of an earlier minute, as the fold does. @returns the start of that minute. */
+/** Stores usage of an earlier minute, as the aggregation does. @returns the start of that minute. */
 export async function usedAgo(
   prisma: PrismaClient,
   { workspaceId }: TestWorkspace,

@@ -77,7 +77,7 @@ CREATE UNIQUE INDEX node_executions_one_open ON node_executions (workflow_run_id
 -- ---------------------------------------------------------------- flight_recorder_events
 -- The primary key (job_id, version) refuses a second event of one version, and gives a job's events in their order.
 
--- The feed, the fold of totals, and what they have yet to read: the log in its own order (section 4).
+-- The feed and the aggregation of totals: the log in its order (section 4), from a position on.
 CREATE INDEX "flight_recorder_events_order_xid_job_id_version_idx" ON "flight_recorder_events"("order_xid", "job_id", "version");
 
 -- flightRecorderEvents: a workspace's events, newest first; one walk for each type, merged.
@@ -93,7 +93,7 @@ CREATE INDEX "flight_recorder_events_trace_id_recorded_at_job_id_version_idx" ON
 CREATE UNIQUE INDEX quotas_one_of_each ON quotas (workspace_id, capability_profile_id, resource, window_seconds)
   NULLS NOT DISTINCT;
 
--- The fold, which deletes minutes that no window reaches any more.
+-- The aggregation of totals, which deletes minutes that are older than every window of a quota.
 CREATE INDEX "usage_minutes_minute_idx" ON "usage_minutes"("minute");
 
 -- ---------------------------------------------------------------- bulk_actions, bulk_action_items

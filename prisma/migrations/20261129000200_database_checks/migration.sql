@@ -529,7 +529,7 @@ ALTER TABLE quotas
 ALTER TABLE job_totals
   ADD CONSTRAINT job_totals_workspace_id_fkey
     FOREIGN KEY (workspace_id) REFERENCES workspaces (workspace_id) ON DELETE RESTRICT ON UPDATE RESTRICT,
-  -- A sum below zero would mean that an event was folded twice, or never.
+  -- A sum below zero would mean that an event was aggregated twice, or never.
   ADD CONSTRAINT job_totals_not_negative CHECK (
     jobs >= 0 AND least(duration_ms, total_tokens, input_tokens, output_tokens, tokens_planner, tokens_executor,
                         entities_read, entities_written, validators_run_count) >= 0);
@@ -554,10 +554,10 @@ CREATE TRIGGER totals_position_no_delete BEFORE DELETE ON totals_position
 CREATE TRIGGER totals_position_no_truncate BEFORE TRUNCATE ON totals_position
   EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
 
--- The events of some workspaces that come after the position, which reads of totals add to what is folded. STABLE: it sees
--- what the statement that calls it sees. The planner cannot know how few they are, nor that the position is near the log's
--- end: without the setting and the OFFSET it reads the whole log, or all of a workspace's, for them.
-CREATE FUNCTION events_not_folded(of_workspaces uuid[]) RETURNS SETOF flight_recorder_events
+-- The events of some workspaces after totals_position; a read of totals adds them to the stored totals. STABLE, so that it has
+-- the snapshot of the statement that calls it. The planner cannot know how few these events are, nor that the position is near
+-- the end of the log: without the setting and the OFFSET it reads the whole log, or all events of a workspace.
+CREATE FUNCTION events_not_aggregated(of_workspaces uuid[]) RETURNS SETOF flight_recorder_events
 LANGUAGE sql STABLE ROWS 1000 SET enable_seqscan = off AS $$
   SELECT * FROM (
     SELECT * FROM flight_recorder_events

@@ -3,7 +3,7 @@
 -- The event log, with a new epoch, so that a cursor of another database's log is recognised (section 10).
 INSERT INTO event_log DEFAULT VALUES;
 
--- Totals are folded from the start of the log: the place before every event.
+-- Totals are aggregated from the start of the log: the position before every event.
 INSERT INTO totals_position (job_id) VALUES ('00000000-0000-0000-0000-000000000000');
 
 -- The workspace of requests that name none.

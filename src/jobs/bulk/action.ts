@@ -1,4 +1,4 @@
-import { setImmediate as nextTick } from "node:timers/promises";
+import { setImmediate as yieldToEventLoop } from "node:timers/promises";
 import { uuidv7 } from "uuidv7";
 import type { BulkAction } from "../../db/generated/client/client.ts";
 import { type BulkActionKind, JobState } from "../../db/generated/client/enums.ts";
@@ -128,7 +128,7 @@ async function processRemaining(context: CommandContext, actionId: string, signa
     }
     await processItems(context, action, items);
     // The embedded database runs in this thread. Without a pause, other requests would wait for the whole action.
-    await nextTick();
+    await yieldToEventLoop();
   }
   return false;
 }
