@@ -4,8 +4,8 @@ import type { Guard } from "./security/guards/guard.ts";
 import { NIL_UUID } from "./uuid.ts";
 
 /**
- * What the commands that guard content, start jobs or end their runs need beside the database; the other commands take a
- * `CommandContext`. Made once for the process, in `start.ts`.
+ * The context of commands about claims, runs, reviews and guarded content. Commands that need only the database and the
+ * notifier of commits take a `CommandContext`. Made once for the process, in `start.ts`.
  */
 export interface EngineContext extends CommandContext {
   /** The guards, in the order in which they run (section 7). */

@@ -12,7 +12,8 @@ const AGGREGATION_INTERVAL_MS = 1_000;
 /** Milliseconds between two checks whether an open transaction holds the feed back. */
 const LAG_CHECK_INTERVAL_MS = 5_000;
 /**
- * Seconds without progress after which the maintenance task resumes a bulk action: before that, its own server may still work on it.
+ * Seconds without progress after which maintenance resumes a bulk action: before that, its own server may still work on
+ * it.
  */
 const BULK_ACTION_IDLE_SECONDS = 10;
 /**

@@ -100,7 +100,9 @@ export function selectAndLockJobs(
         SELECT workspace_id, job_kind, capability_profile_id, is_scheduled FROM partition_allotments)
     ), taken AS MATERIALIZED (
       SELECT job.*
-      FROM (SELECT * FROM partitions_to_lock ORDER BY is_fallback, workspace_id <= ${lastServed}::uuid, workspace_id) AS queue_partition,
+      FROM (
+          SELECT * FROM partitions_to_lock ORDER BY is_fallback, workspace_id <= ${lastServed}::uuid, workspace_id
+        ) AS queue_partition,
         LATERAL (
           SELECT * FROM (${lockJobsWhere(Prisma.sql`NOT queue_partition.is_scheduled AND ${READY}`)}) AS ready_job
           UNION ALL

@@ -5,10 +5,11 @@ import { toDbEnum, toRecordset } from "../db/rows.ts";
 import type { Transaction } from "../db/transaction.ts";
 
 /**
- * The queue is divided into partitions, one for each workspace, job kind and capability profile (section 6). Its jobs
- * without a `run_after` are neighbours in the index ai_jobs_ready, those with a `run_after` in ai_jobs_scheduled, so a skip scan
- * along each index finds the partitions in one step each, however many jobs they have. Whether the `run_after` of any job of a
- * partition has passed is one look-up in ai_jobs_next_due. In the SQL below, a row named `queue_partition` is a partition.
+ * The queue is divided into partitions, one for each workspace, job kind and capability profile (section 6). Its ready
+ * jobs (without a `run_after`) are neighbours in the index ai_jobs_ready, its scheduled jobs (with one) in ai_jobs_scheduled and
+ * ai_jobs_next_due. So a skip scan along an index finds the partitions in one step each, however many jobs they have. For a
+ * partition with scheduled jobs, one more look-up tells whether the `run_after` of any of them has passed. In the SQL below, a
+ * row named `queue_partition` is a partition.
  */
 
 /** Which jobs a claim may take. */
@@ -38,11 +39,11 @@ export interface QueuePartition {
 /** The most partitions that one statement looks at. The rotation brings the others to a later claim. */
 const MAX_PARTITIONS = 200;
 
-/** A condition on `ai_jobs`: queued without a `run_after`, and so due. */
+/** A condition on `ai_jobs`: ready, which is queued without a `run_after`, and so due. */
 export const READY = Prisma.sql`state = 'queued' AND run_after IS NULL`;
-/** A condition on `ai_jobs`: queued with a `run_after`, which may or may not have passed. */
+/** A condition on `ai_jobs`: scheduled, which is queued with a `run_after`, whether it has passed or not. */
 const SCHEDULED = Prisma.sql`state = 'queued' AND run_after IS NOT NULL`;
-/** A condition on `ai_jobs`: queued with a `run_after` that has passed, and so due. */
+/** A condition on `ai_jobs`: scheduled with a `run_after` that has passed, and so due. */
 export const SCHEDULED_DUE = Prisma.sql`${SCHEDULED} AND run_after <= statement_timestamp()`;
 /** A condition on `ai_jobs`: in the partition `queue_partition`. */
 export const IN_PARTITION = Prisma.sql`workspace_id = queue_partition.workspace_id AND job_kind = queue_partition.job_kind

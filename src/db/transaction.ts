@@ -62,7 +62,7 @@ export async function readWithRetry<T>(read: () => Promise<T>): Promise<T> {
   }
 }
 
-/** @param run calls `onBegin` once it has a working connection, and `onBeforeCommit` when only the COMMIT remains to be done. */
+/** @param run calls `onBegin` once it has a working connection, and `onBeforeCommit` when only the COMMIT remains. */
 async function runWithRetry<T>(
   context: CommandContext,
   run: (onBegin: () => void, onBeforeCommit: () => void) => Promise<T>,

@@ -61,7 +61,7 @@ export function checkCancellable(job: JobSummary): Exclude<CancelError, NotFound
 }
 
 /**
- * Cancels locked jobs, in one statement for all of them. The caller has checked that each can be cancelled (`checkCancellable`).
+ * Cancels locked jobs, in one statement for all of them. The caller has checked each of them (`checkCancellable`).
  * @param detail the reason, already redacted.
  * @param namedAncestorId the job that the caller named, where these jobs are cancelled as its descendants.
  * @returns the written versions, in the order of `jobs`.

@@ -152,7 +152,7 @@ async function readProfile(
   return new UnknownCapabilityError(requestedId);
 }
 
-/** Completes a draft with what it inherits from its parent, and reserves its place in the tree until the transaction ends. */
+/** Completes a draft with what it inherits from its parent, and reserves its slot in the tree until the transaction ends. */
 async function withParent(tx: Transaction, draft: NewJob, parentJobId: string): Promise<NewJob | ParentError> {
   const inherited = await reserveChildSlot(tx, draft.workspaceId, parentJobId);
   return inherited instanceof AppError ? inherited : { ...draft, ...inherited };

@@ -19,8 +19,8 @@ export type InheritedFromParent = Pick<AiJob, "traceId" | "rootJobId">;
 export type ParentError = NotFoundError | JobPoisonedError | IllegalTransitionError | InvalidInputError;
 
 /**
- * Reserves a place for a new child in a tree, until the transaction ends: until then the parent cannot end, and no other
- * transaction can count the tree's descendants. Locks the parent's row, then the count; the database's trigger uses the same
+ * Reserves a slot for a new child in a tree: until the transaction ends, the parent cannot end, and no other transaction can
+ * count the tree's descendants. Locks the parent's row, then the count; the database's trigger uses the same
  * order, so the two cannot deadlock (section 4).
  * @returns what the child inherits; or why it is refused.
  */

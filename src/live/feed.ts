@@ -208,9 +208,9 @@ export class Feed {
   }
 
   /**
-   * Called with each COMMIT of this process. The read is sent on the connection of the COMMIT right after it, before its
-   * answer (pipelining), so it takes no round trip of its own. Only used while the feed waits and the rate limit allows a read, because then it would read next
-   * anyway.
+   * Called with each COMMIT of this process. The read is sent on the connection of the COMMIT, right after it and before
+   * its answer (pipelining), so it takes no round trip of its own. Only used while the feed waits and the rate limit
+   * allows a read, because then it would read next anyway.
    */
   #pipelineRead(read: ReadRows): void {
     const from = this.#position;

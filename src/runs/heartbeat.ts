@@ -1,6 +1,5 @@
 import type { WorkflowRun } from "../db/generated/client/client.ts";
 import type { JobMetrics } from "../db/metrics.ts";
-
 import { inTransaction, type Transaction } from "../db/transaction.ts";
 import type { EngineContext } from "../engine.ts";
 import type { AccessModeViolationError, BudgetExceededError, InvalidInputError, WorkflowDirective } from "../errors.ts";

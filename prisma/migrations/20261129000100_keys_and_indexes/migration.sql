@@ -31,17 +31,17 @@ CREATE INDEX ai_jobs_children ON ai_jobs (parent_job_id, created_at DESC, job_id
 -- lock_and_count_descendants: how many jobs a tree has.
 CREATE INDEX ai_jobs_tree ON ai_jobs (root_job_id) WHERE root_job_id IS NOT NULL;
 
--- What a claim reads. The queue is divided into partitions, each a workspace, a kind and a capability profile; a claim
--- skips from partition to partition, and inside one walks by priority, then age. A partition whose quota is used up is
--- passed over as a whole, however many jobs it has. Jobs with a `run_after` have a separate index, so
--- that a claim does not read them while it looks for jobs without one.
+-- Claims. The queue is divided into partitions, each a workspace, a kind and a capability profile. A claim skips from
+-- partition to partition, and inside one reads jobs by priority, then age. It skips a partition whose quota is used up as a
+-- whole, however many jobs it has. Scheduled jobs (with a `run_after`) have a separate index, so that a claim does not read
+-- them while it looks for ready ones.
 CREATE INDEX ai_jobs_ready ON ai_jobs (workspace_id, job_kind, capability_profile_id, priority DESC, created_at, job_id)
   WHERE state = 'queued' AND run_after IS NULL;
 CREATE INDEX ai_jobs_scheduled
   ON ai_jobs (workspace_id, job_kind, capability_profile_id, priority DESC, created_at, job_id, run_after)
   WHERE state = 'queued' AND run_after IS NOT NULL;
 
--- Whether any job of a partition with a `run_after` is due.
+-- Claims: whether any scheduled job of a partition is due.
 CREATE INDEX ai_jobs_next_due ON ai_jobs (workspace_id, job_kind, capability_profile_id, run_after)
   WHERE state = 'queued' AND run_after IS NOT NULL;
 

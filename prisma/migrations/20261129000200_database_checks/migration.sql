@@ -97,7 +97,7 @@ ALTER TABLE ai_jobs
   -- A job's workspace must exist.
   ADD CONSTRAINT ai_jobs_workspace_id_fkey
     FOREIGN KEY (workspace_id) REFERENCES workspaces (workspace_id) ON DELETE RESTRICT ON UPDATE RESTRICT,
-  -- A job's capability profile must exist: otherwise it would be undefined what the job may do.
+  -- A job's capability profile must exist: otherwise it would be unknown what the job may do.
   ADD CONSTRAINT ai_jobs_capability_profile_id_fkey
     FOREIGN KEY (capability_profile_id) REFERENCES capability_profiles (id) ON DELETE RESTRICT ON UPDATE RESTRICT,
   -- A job's parent must be in the same workspace.
@@ -305,10 +305,11 @@ END $$;
 CREATE CONSTRAINT TRIGGER ai_jobs_require_event AFTER INSERT OR UPDATE ON ai_jobs
   DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION ai_jobs_require_event();
 
--- Jobs are never removed. Its events and runs refer to the job, and would mean nothing without it.
+-- Jobs are never removed. A job's events and runs refer to the job, and would mean nothing without it.
 CREATE TRIGGER ai_jobs_no_delete BEFORE DELETE ON ai_jobs
   FOR EACH ROW EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
-CREATE TRIGGER ai_jobs_no_truncate BEFORE TRUNCATE ON ai_jobs EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
+CREATE TRIGGER ai_jobs_no_truncate BEFORE TRUNCATE ON ai_jobs
+  EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
 
 -- ---------------------------------------------------------------- workflow_runs
 
