@@ -152,7 +152,7 @@ function claiming(jobs: number, limit: number, workers: number): Question {
 }
 
 /** Milliseconds from a change of one job to the last of so many subscribers of it. */
-function delivery(subscribers: number): Question {
+function resumeState(subscribers: number): Question {
   return {
     rounds: 60,
     unit: `ms from the request to the last of ${subscribers} subscribers, p50`,
@@ -247,8 +247,8 @@ const QUESTIONS: Readonly<Record<string, Question>> = {
   "claim-100": claiming(4_000, 100, 4),
   "claim-1": claiming(600, 1, 8),
   poison: poisoning,
-  "live-1": delivery(1),
-  "live-1000": delivery(1_000),
+  "live-1": resumeState(1),
+  "live-1000": resumeState(1_000),
 };
 
 /** What must be stopped when a question is over. */

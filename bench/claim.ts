@@ -15,7 +15,7 @@ import { z } from "zod";
 import { claimAiJobs } from "../src/claims/claim.ts";
 import type { Claimed } from "../src/claims/request.ts";
 import { openDatabase } from "../src/db/open.ts";
-import type { Engine } from "../src/engine.ts";
+import type { EngineContext } from "../src/engine.ts";
 import { NO_METRICS } from "../src/jobs/metrics.ts";
 import { completeWorkflows } from "../src/runs/complete.ts";
 import { engineOn } from "../test/support/engine.ts";
@@ -58,7 +58,7 @@ const claimed = z.object({
 });
 
 /** Claims this many jobs in this process. */
-function claim(engine: Engine, limit: number): Promise<Claimed> {
+function claim(engine: EngineContext, limit: number): Promise<Claimed> {
   return claimAiJobs(engine, { workerId: "bench", leaseSeconds: 60, workspaceId: WORKSPACE, jobKinds: KINDS, limit });
 }
 

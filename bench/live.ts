@@ -85,8 +85,8 @@ async function round(crowd: SubscriberProcess, sides: readonly Side[], question:
   const perSide = sides.map((): number[] => []);
   const watched = [...new Set(jobIds)];
   const subscribers = jobIds.length / watched.length;
-  const deliveries = () => perSide[0]?.length ?? 0;
-  for (let event = 0; deliveries() < FEWEST || (deliveries() < 4_000 && event < 15); event += 1) {
+  const resumeStates = () => perSide[0]?.length ?? 0;
+  for (let event = 0; resumeStates() < FEWEST || (resumeStates() < 4_000 && event < 15); event += 1) {
     const changed = question.changed(watched, event);
     for (const [index, side] of sides.entries()) {
       // At random intervals; those of the other server are longer than the minimum interval between its notify hints.

@@ -1,8 +1,8 @@
 /**
- * Is aiJobStats as fast with a million jobs as with ten thousand, and what does the fold cost that makes this possible?
+ * Is aiJobStats as fast with a million jobs as with ten thousand, and what does the aggregation cost that makes this possible?
  *
  * Reads aiJobStats over HTTP from a server with few jobs and from one with many, and compares it with a statement that
- * counts the jobs themselves. Then measures submits per second while the fold runs, and while it is blocked.
+ * counts the jobs themselves. Then measures submits per second while the aggregation runs, and while it is blocked.
  * `npx tsx bench/stats.ts`, or with another number of jobs than a million: `BENCH_JOBS=200000 npx tsx bench/stats.ts`
  */
 import { setTimeout as sleep } from "node:timers/promises";
@@ -47,15 +47,15 @@ await withDatabase((fewUrl, fewSql) =>
       const loading = performance.now();
       await addJobs(manySql, MANY);
       const loaded = performance.now();
-      await folded(manySql);
+      await aggregated(manySql);
       const { rows } = await manySql.query<{ events: number }>(
         "SELECT count(*)::int AS events FROM flight_recorder_events",
       );
       console.log(
-        `Loaded in ${seconds(loaded - loading)} s; the fold had come to the end of ${rows[0]?.events} events ` +
+        `Loaded in ${seconds(loaded - loading)} s; the aggregation had come to the end of ${rows[0]?.events} events ` +
           `${seconds(performance.now() - loaded)} s later.\n`,
       );
-      await folded(fewSql);
+      await aggregated(fewSql);
       await settle(fewSql);
       await settle(manySql);
 
@@ -75,26 +75,28 @@ await withDatabase((fewUrl, fewSql) =>
       const cell = [`${ours.toFixed(1)}`, `${counting.toFixed(1)}`, (counting / ours).toFixed(0)];
       console.log(table([`${MANY} jobs, one at a time`, "aiJobStats, ms", "counting, ms", "times"], [["", ...cell]]));
 
-      const pairs: { folding: number; not: number }[] = [];
+      const pairs: { aggregating: number; not: number }[] = [];
       for (let round = 0; round < ROUNDS; round += 1) {
         const not = await keptFromFolding(manySql, () => load(many.url, submit, 3_000));
-        const folding = await load(many.url, submit, 3_000);
-        pairs.push({ folding: folding.perSecond, not: not.perSecond });
+        const aggregating = await load(many.url, submit, 3_000);
+        pairs.push({ aggregating: aggregating.perSecond, not: not.perSecond });
       }
       const row = [
-        median(pairs.map(({ folding }) => folding)).toFixed(0),
+        median(pairs.map(({ aggregating }) => aggregating)).toFixed(0),
         median(pairs.map(({ not }) => not)).toFixed(0),
-        median(pairs.map(({ folding, not }) => folding / not)).toFixed(2),
+        median(pairs.map(({ aggregating, not }) => aggregating / not)).toFixed(2),
       ];
-      console.log(`\n${table(["submits/s, 16 connections", "while it folds", "without", "ratio"], [["", ...row]])}`);
+      console.log(
+        `\n${table(["submits/s, 16 connections", "while it aggregates", "without", "ratio"], [["", ...row]])}`,
+      );
     } finally {
       await Promise.all([few.stop(), many.stop()]);
     }
   }),
 );
 
-/** Resolves when the fold has reached the end of the log. */
-async function folded(sql: pg.Client): Promise<void> {
+/** Resolves when the aggregation has reached the end of the log. */
+async function aggregated(sql: pg.Client): Promise<void> {
   for (;;) {
     const { rows } = await sql.query(`
       SELECT version FROM flight_recorder_events
@@ -105,7 +107,7 @@ async function folded(sql: pg.Client): Promise<void> {
   }
 }
 
-/** Does `work` while the row is locked that every fold locks first: no fold can run. */
+/** Does `work` while the row is locked that every aggregation locks first: no aggregation can run. */
 async function keptFromFolding<T>(sql: pg.Client, work: () => Promise<T>): Promise<T> {
   await sql.query("BEGIN");
   try {

@@ -55,7 +55,7 @@ AS $function$
   SELECT pg_current_xact_id()::text::bigint
 $function$;
 
-CREATE OR REPLACE FUNCTION public.events_not_folded(of_workspaces uuid[])
+CREATE OR REPLACE FUNCTION public.events_not_aggregated(of_workspaces uuid[])
  RETURNS SETOF flight_recorder_events
  LANGUAGE sql
  STABLE
@@ -153,13 +153,13 @@ CREATE OR REPLACE FUNCTION public.capability_profiles_one_default()
  RETURNS trigger
  LANGUAGE plpgsql
 AS $function$
-DECLARE kind "JobKind"; claims bigint;
+DECLARE kind "JobKind"; profiles bigint;
 BEGIN
-  SELECT k, count(p.id) INTO kind, claims
+  SELECT k, count(p.id) INTO kind, profiles
     FROM unnest(enum_range(NULL::"JobKind")) AS k LEFT JOIN capability_profiles p ON k = ANY(p.job_kinds)
     GROUP BY k HAVING count(p.id) <> 1 LIMIT 1;
   IF FOUND THEN
-    RAISE EXCEPTION 'job kind %: % capability profiles claim it, and exactly one has to', kind, claims
+    RAISE EXCEPTION 'job kind %: it is the default of % capability profiles, and must be that of one', kind, profiles
       USING ERRCODE = 'AJ008';
   END IF;
   RETURN NULL;
@@ -312,9 +312,9 @@ CREATE TRIGGER ai_jobs_immutable_documents BEFORE UPDATE OF job_inputs, entity_r
     OR new.planned_operations IS DISTINCT FROM old.planned_operations)
   EXECUTE FUNCTION refuse_immutable_change();
 CREATE TRIGGER ai_jobs_no_delete BEFORE DELETE ON ai_jobs FOR EACH ROW
-  EXECUTE FUNCTION refuse('AJ005', 'what it holds is kept');
+  EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
 CREATE TRIGGER ai_jobs_no_truncate BEFORE TRUNCATE ON ai_jobs FOR EACH STATEMENT
-  EXECUTE FUNCTION refuse('AJ005', 'what it holds is kept');
+  EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
 CREATE CONSTRAINT TRIGGER ai_jobs_require_event AFTER INSERT OR UPDATE ON ai_jobs DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
   EXECUTE FUNCTION ai_jobs_require_event();
 
@@ -369,7 +369,7 @@ BEGIN
     RAISE EXCEPTION 'job %: order_xid must be the greater of this transaction''s id and the last', OLD.job_id
       USING ERRCODE = 'AJ002';
   END IF;
-  RAISE EXCEPTION 'job %: metrics and attempts only grow, and revisions by one', OLD.job_id USING ERRCODE = 'AJ007';
+  RAISE EXCEPTION 'job %: metrics and attempt only grow, and revisions only by one', OLD.job_id USING ERRCODE = 'AJ007';
 END $function$;
 
 CREATE OR REPLACE FUNCTION public.ai_jobs_require_event()
@@ -389,7 +389,7 @@ BEGIN
         = (NEW.duration_ms, NEW.total_tokens, NEW.input_tokens, NEW.output_tokens, NEW.tokens_planner,
            NEW.tokens_executor, NEW.entities_read, NEW.entities_written, NEW.validators_run_count)
   ) THEN
-    RAISE EXCEPTION 'job %: version % has no event that tells of it', NEW.job_id, NEW.version USING ERRCODE = 'AJ006';
+    RAISE EXCEPTION 'job %: version % has no event that matches it', NEW.job_id, NEW.version USING ERRCODE = 'AJ006';
   END IF;
   RETURN NULL;
 END $function$;
@@ -439,9 +439,9 @@ CREATE TRIGGER workflow_runs_immutable_columns BEFORE UPDATE OF id, workspace_id
     OR new.started_at IS DISTINCT FROM old.started_at)
   EXECUTE FUNCTION refuse_immutable_change();
 CREATE TRIGGER workflow_runs_no_delete BEFORE DELETE ON workflow_runs FOR EACH ROW
-  EXECUTE FUNCTION refuse('AJ005', 'what it holds is kept');
+  EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
 CREATE TRIGGER workflow_runs_no_truncate BEFORE TRUNCATE ON workflow_runs FOR EACH STATEMENT
-  EXECUTE FUNCTION refuse('AJ005', 'what it holds is kept');
+  EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
 
 CREATE OR REPLACE FUNCTION public.workflow_runs_check_insert()
  RETURNS trigger
@@ -449,10 +449,10 @@ CREATE OR REPLACE FUNCTION public.workflow_runs_check_insert()
 AS $function$
 DECLARE poisoned uuid;
 BEGIN
-  WITH held AS MATERIALIZED (
+  WITH locked AS MATERIALIZED (
     SELECT job_id, state FROM ai_jobs WHERE job_id IN (SELECT job_id FROM new_runs) ORDER BY job_id FOR SHARE
   )
-  SELECT job_id INTO poisoned FROM held WHERE state = 'poisoned' LIMIT 1;
+  SELECT job_id INTO poisoned FROM locked WHERE state = 'poisoned' LIMIT 1;
   IF FOUND THEN
     RAISE EXCEPTION 'job % is poisoned: no run can be added', poisoned USING ERRCODE = 'AJ004';
   END IF;
@@ -523,9 +523,9 @@ CREATE TRIGGER node_executions_immutable_columns BEFORE UPDATE OF id, workspace_
     OR new.started_at IS DISTINCT FROM old.started_at)
   EXECUTE FUNCTION refuse_immutable_change();
 CREATE TRIGGER node_executions_no_delete BEFORE DELETE ON node_executions FOR EACH ROW
-  EXECUTE FUNCTION refuse('AJ005', 'what it holds is kept');
+  EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
 CREATE TRIGGER node_executions_no_truncate BEFORE TRUNCATE ON node_executions FOR EACH STATEMENT
-  EXECUTE FUNCTION refuse('AJ005', 'what it holds is kept');
+  EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
 
 CREATE OR REPLACE FUNCTION public.node_executions_check_update()
  RETURNS trigger
@@ -583,11 +583,11 @@ CREATE INDEX flight_recorder_events_trace_id_recorded_at_job_id_version_idx ON p
 CREATE INDEX flight_recorder_events_workspace_id_type_recorded_at_job_id_idx ON public.flight_recorder_events USING btree (workspace_id, type, recorded_at, job_id, version);
 
 CREATE TRIGGER flight_recorder_events_append_only BEFORE DELETE OR UPDATE ON flight_recorder_events FOR EACH ROW
-  EXECUTE FUNCTION refuse('AJ005', 'what it holds is kept');
+  EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
 CREATE TRIGGER flight_recorder_events_check_insert AFTER INSERT ON flight_recorder_events REFERENCING NEW TABLE AS new_events FOR EACH STATEMENT
   EXECUTE FUNCTION flight_recorder_events_check_insert();
 CREATE TRIGGER flight_recorder_events_no_truncate BEFORE TRUNCATE ON flight_recorder_events FOR EACH STATEMENT
-  EXECUTE FUNCTION refuse('AJ005', 'what it holds is kept');
+  EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
 
 CREATE OR REPLACE FUNCTION public.flight_recorder_events_check_insert()
  RETURNS trigger
@@ -602,7 +602,7 @@ BEGIN
     )
     LIMIT 1;
   IF FOUND THEN
-    RAISE EXCEPTION 'job % has no version % that this event could tell of', event.job_id, event.version
+    RAISE EXCEPTION 'job % has no version % that matches this event', event.job_id, event.version
       USING ERRCODE = 'AJ006';
   END IF;
   RETURN NULL;
@@ -637,11 +637,11 @@ CREATE TABLE worker_reports (
 );
 
 CREATE TRIGGER worker_reports_append_only BEFORE DELETE OR UPDATE ON worker_reports FOR EACH ROW
-  EXECUTE FUNCTION refuse('AJ005', 'what it holds is kept');
+  EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
 CREATE TRIGGER worker_reports_check_insert BEFORE INSERT ON worker_reports FOR EACH ROW
   EXECUTE FUNCTION check_job_is_not_poisoned();
 CREATE TRIGGER worker_reports_no_truncate BEFORE TRUNCATE ON worker_reports FOR EACH STATEMENT
-  EXECUTE FUNCTION refuse('AJ005', 'what it holds is kept');
+  EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
 
 -- ---------------------------------------------------------------- quotas
 
@@ -713,9 +713,9 @@ CREATE TABLE totals_position (
 );
 
 CREATE TRIGGER totals_position_no_delete BEFORE DELETE ON totals_position FOR EACH ROW
-  EXECUTE FUNCTION refuse('AJ005', 'what it holds is kept');
+  EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
 CREATE TRIGGER totals_position_no_truncate BEFORE TRUNCATE ON totals_position FOR EACH STATEMENT
-  EXECUTE FUNCTION refuse('AJ005', 'what it holds is kept');
+  EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
 
 -- ---------------------------------------------------------------- bulk_actions
 
@@ -756,9 +756,9 @@ CREATE TRIGGER bulk_actions_immutable_columns BEFORE UPDATE OF id, workspace_id,
     OR new.created_at IS DISTINCT FROM old.created_at)
   EXECUTE FUNCTION refuse_immutable_change();
 CREATE TRIGGER bulk_actions_no_delete BEFORE DELETE ON bulk_actions FOR EACH ROW
-  EXECUTE FUNCTION refuse('AJ005', 'what it holds is kept');
+  EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
 CREATE TRIGGER bulk_actions_no_truncate BEFORE TRUNCATE ON bulk_actions FOR EACH STATEMENT
-  EXECUTE FUNCTION refuse('AJ005', 'what it holds is kept');
+  EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
 
 CREATE OR REPLACE FUNCTION public.bulk_actions_check_update()
  RETURNS trigger
@@ -769,7 +769,7 @@ BEGIN
     RAISE EXCEPTION 'bulk action % has finished: it cannot change', OLD.id USING ERRCODE = 'AJ004';
   END IF;
   IF EXISTS (SELECT FROM bulk_action_items WHERE bulk_action_id = NEW.id AND finished_at IS NULL) THEN
-    RAISE EXCEPTION 'bulk action %: it finishes with its last item', OLD.id USING ERRCODE = 'AJ006';
+    RAISE EXCEPTION 'bulk action %: it cannot finish before its items', OLD.id USING ERRCODE = 'AJ006';
   END IF;
   RETURN NEW;
 END $function$;
@@ -797,10 +797,10 @@ CREATE TRIGGER bulk_action_items_check_action AFTER INSERT ON bulk_action_items 
   EXECUTE FUNCTION bulk_action_items_check_action();
 CREATE TRIGGER bulk_action_items_check_insert BEFORE INSERT ON bulk_action_items FOR EACH ROW
   WHEN (new.finished_at IS NOT NULL)
-  EXECUTE FUNCTION refuse('AJ003', 'an item begins before its turn');
+  EXECUTE FUNCTION refuse('AJ003', 'an item begins unfinished');
 CREATE TRIGGER bulk_action_items_check_update BEFORE UPDATE ON bulk_action_items FOR EACH ROW
   WHEN (old.finished_at IS NOT NULL)
-  EXECUTE FUNCTION refuse('AJ004', 'an item that has had its turn cannot change');
+  EXECUTE FUNCTION refuse('AJ004', 'a finished item cannot change');
 CREATE TRIGGER bulk_action_items_immutable_columns BEFORE UPDATE OF workspace_id, bulk_action_id, "position", job_id ON bulk_action_items FOR EACH ROW
   WHEN (new.workspace_id IS DISTINCT FROM old.workspace_id
     OR new.bulk_action_id IS DISTINCT FROM old.bulk_action_id
@@ -808,9 +808,9 @@ CREATE TRIGGER bulk_action_items_immutable_columns BEFORE UPDATE OF workspace_id
     OR new.job_id IS DISTINCT FROM old.job_id)
   EXECUTE FUNCTION refuse_immutable_change();
 CREATE TRIGGER bulk_action_items_no_delete BEFORE DELETE ON bulk_action_items FOR EACH ROW
-  EXECUTE FUNCTION refuse('AJ005', 'what it holds is kept');
+  EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
 CREATE TRIGGER bulk_action_items_no_truncate BEFORE TRUNCATE ON bulk_action_items FOR EACH STATEMENT
-  EXECUTE FUNCTION refuse('AJ005', 'what it holds is kept');
+  EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
 
 CREATE OR REPLACE FUNCTION public.bulk_action_items_check_action()
  RETURNS trigger

@@ -3,13 +3,16 @@ import type { Backoff } from "./runs/backoff.ts";
 import type { Guard } from "./security/guards/guard.ts";
 import { NIL_UUID } from "./uuid.ts";
 
-/** What all commands need; made once for the process, in `start.ts`. */
-export interface Engine extends CommandContext {
+/**
+ * What the commands that guard content, start jobs or end their runs need beside the database; the other commands take a
+ * `CommandContext`. Made once for the process, in `start.ts`.
+ */
+export interface EngineContext extends CommandContext {
   /** The guards, in the order in which they run (section 7). */
   readonly guards: readonly Guard[];
   /** Milliseconds that one guard may take before it fails closed. */
   readonly guardTimeoutMs: number;
-  /** The id of the workspace that a claim over all workspaces served last: the next such claim begins after it. */
+  /** The id of the workspace that the last claim over all workspaces served last: the next such claim begins after it. */
   readonly rotation: { lastWorkspaceId: string };
   /** How long a job waits after a failed attempt before the next one. */
   readonly backoff: Backoff;
@@ -17,7 +20,7 @@ export interface Engine extends CommandContext {
   readonly revisePreferenceMs: number;
 }
 
-/** A rotation in which no workspace has had its turn yet. */
-export function newRotation(): Engine["rotation"] {
+/** @returns a rotation in which no workspace has had its turn yet. */
+export function newRotation(): EngineContext["rotation"] {
   return { lastWorkspaceId: NIL_UUID };
 }

@@ -1,18 +1,18 @@
 import type { Logger } from "pino";
-import type { Engine } from "./engine.ts";
+import type { EngineContext } from "./engine.ts";
 import { resumeBulkActions } from "./jobs/bulk/action.ts";
 import { MAX_LAG_MS, watchLag } from "./live/lag.ts";
 import { recoverStalledRuns } from "./runs/recover.ts";
-import { foldTotals } from "./totals/fold.ts";
+import { aggregateTotals } from "./totals/aggregate.ts";
 
 /** The maintenance tasks of a server (docs/operating.md). Several servers may run each of them at the same time. */
 
-/** Milliseconds between two folds of the totals. Every read of totals must add the events since the last fold. */
-const FOLD_INTERVAL_MS = 1_000;
+/** Milliseconds between two aggregations of the totals. Every read of totals must add the events since the last aggregation. */
+const AGGREGATION_INTERVAL_MS = 1_000;
 /** Milliseconds between two checks whether an open transaction holds the feed back. */
 const LAG_CHECK_INTERVAL_MS = 5_000;
 /**
- * Seconds without progress after which a sweep resumes a bulk action: before that, its own server may still work on it.
+ * Seconds without progress after which the maintenance task resumes a bulk action: before that, its own server may still work on it.
  */
 const BULK_ACTION_IDLE_SECONDS = 10;
 /**
@@ -25,7 +25,7 @@ const BULK_ACTION_IDLE_AT_START_SECONDS = 1;
 export interface MaintenanceTasks {
   /** The state of the recovery at this moment. */
   readonly health: MaintenanceHealth;
-  /** Starts no further sweep; resolves when the current ones have ended, each after its current batch. */
+  /** Starts no task again; resolves when the running ones have ended, each after its current batch. */
   stop(): Promise<void>;
 }
 
@@ -42,16 +42,16 @@ export interface MaintenanceHealth {
  * a crash left behind (section 6).
  * @throws the database's error if runs cannot be recovered; a bulk action that fails is only logged.
  */
-export async function recoverAtStart(engine: Engine, log: Logger): Promise<void> {
+export async function recoverAtStart(engine: EngineContext, log: Logger): Promise<void> {
   await recoverStalledRuns(engine);
   await resumeUnfinishedActions(engine, log, BULK_ACTION_IDLE_AT_START_SECONDS);
 }
 
 /**
- * Starts all maintenance tasks; their failures are logged, and the next sweep tries again.
+ * Starts all maintenance tasks; their failures are logged, and the next run tries again.
  * @param recoveryIntervalMs milliseconds from the end of one recovery to the start of the next.
  */
-export function startMaintenance(engine: Engine, recoveryIntervalMs: number, log: Logger): MaintenanceTasks {
+export function startMaintenance(engine: EngineContext, recoveryIntervalMs: number, log: Logger): MaintenanceTasks {
   const stopping = new AbortController();
   const { signal } = stopping;
   let recoveredAt = performance.now();
@@ -60,7 +60,7 @@ export function startMaintenance(engine: Engine, recoveryIntervalMs: number, log
   };
   const maintenance = [
     repeat(recoveryIntervalMs, () => recover(engine, log, signal, recovered)),
-    repeat(FOLD_INTERVAL_MS, () => fold(engine, log, signal)),
+    repeat(AGGREGATION_INTERVAL_MS, () => aggregate(engine, log, signal)),
     repeat(
       LAG_CHECK_INTERVAL_MS,
       watchLag(engine.prisma, MAX_LAG_MS, (isLate, lag) =>
@@ -83,28 +83,36 @@ export function startMaintenance(engine: Engine, recoveryIntervalMs: number, log
   };
 }
 
-async function recover(engine: Engine, log: Logger, signal: AbortSignal, onRecovered: () => void): Promise<void> {
+async function recover(
+  engine: EngineContext,
+  log: Logger,
+  signal: AbortSignal,
+  onRecovered: () => void,
+): Promise<void> {
   try {
     const recovered = await recoverStalledRuns(engine, signal);
     onRecovered();
     if (recovered > 0) log.warn({ recovered }, "runs whose lease ran out were recovered");
   } catch (err) {
-    log.error({ err }, "lost leases could not be recovered; the next sweep tries again");
+    log.error({ err }, "lost leases could not be recovered; the next recovery tries again");
   }
   await resumeUnfinishedActions(engine, log, BULK_ACTION_IDLE_SECONDS, signal);
 }
 
-async function fold({ prisma }: Engine, log: Logger, signal: AbortSignal): Promise<void> {
+async function aggregate({ prisma }: EngineContext, log: Logger, signal: AbortSignal): Promise<void> {
   try {
-    await foldTotals(prisma, undefined, signal);
+    await aggregateTotals(prisma, undefined, signal);
   } catch (err) {
-    log.warn({ err }, "totals could not be folded, which makes reading them slow; the next fold tries again");
+    log.warn(
+      { err },
+      "totals could not be aggregated, which makes reading them slow; the next aggregation tries again",
+    );
   }
 }
 
-/** Never rejects: an action that cannot be finished now must not stop the server, and the next sweep tries again. */
+/** Never rejects: an action that cannot be finished now must not stop the server, and the next run tries again. */
 async function resumeUnfinishedActions(
-  engine: Engine,
+  engine: EngineContext,
   log: Logger,
   idleSeconds: number,
   signal?: AbortSignal,
@@ -113,20 +121,20 @@ async function resumeUnfinishedActions(
     const finished = await resumeBulkActions(engine, idleSeconds, signal);
     if (finished > 0) log.warn({ finished }, "unfinished bulk actions were finished");
   } catch (err) {
-    log.error({ err }, "a bulk action could not be finished; the next sweep tries again");
+    log.error({ err }, "a bulk action could not be finished; the next recovery tries again");
   }
 }
 
 /**
- * Runs `sweep` again and again, each time `intervalMs` after the last run ended, so that runs never overlap.
+ * Runs `task` again and again, each time `intervalMs` after the last run ended, so that runs never overlap.
  * @returns a function that stops this; its promise resolves when the current run has ended.
  */
-function repeat(intervalMs: number, sweep: () => Promise<void>): () => Promise<void> {
+function repeat(intervalMs: number, task: () => Promise<void>): () => Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   let running = Promise.resolve();
   const schedule = () => {
     timer = setTimeout(() => {
-      running = sweep().then(() => {
+      running = task().then(() => {
         if (timer) schedule();
       });
     }, intervalMs);

@@ -61,7 +61,7 @@ async function sleepers(): Promise<number> {
   return rowCount ?? 0;
 }
 
-test("a server that is in the middle of a fold and a sweep stops after their batch, within 10 seconds", async () => {
+test("a server that is in the middle of an aggregation and a sweep stops after their batch, within 10 seconds", async () => {
   const server = spawnServer({ DATABASE_URL: url, PGAPPNAME: SERVER, RECOVERY_INTERVAL_SECONDS: "0.2" });
   await server.url;
   prisma = anotherClient(url, 2);

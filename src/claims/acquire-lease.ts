@@ -1,7 +1,7 @@
 import { uuidv7 } from "uuidv7";
 import type { AiJob, WorkflowRun } from "../db/generated/client/client.ts";
 import type { Transaction } from "../db/transaction.ts";
-import type { Engine } from "../engine.ts";
+import type { EngineContext } from "../engine.ts";
 import { checkCapability } from "../jobs/capabilities.ts";
 import type { LockedJob } from "../jobs/lock.ts";
 import { countGuards } from "../jobs/metrics.ts";
@@ -54,7 +54,7 @@ export interface Assignment<W extends Worker = Worker> {
  */
 export async function acquireLeases(
   tx: Transaction,
-  engine: Engine,
+  engine: EngineContext,
   assignments: readonly Assignment[],
 ): Promise<readonly (LeasedJob | DeniedJob)[]> {
   const decisions = assignments.map(({ job, worker }) => decideLease(engine, job, worker));
@@ -80,7 +80,7 @@ interface LeaseDecision {
   readonly inputs: GuardContent;
 }
 
-function decideLease(engine: Engine, job: LockedJob, worker: Worker): LeaseDecision {
+function decideLease(engine: EngineContext, job: LockedJob, worker: Worker): LeaseDecision {
   const { granted, capability } = checkCapability(job.jobKind, job.capabilities);
   const { injectionPatterns: patterns } = job;
   if (!granted) {

@@ -1,16 +1,16 @@
 import { Prisma } from "../db/generated/client/client.ts";
-import { FORCED_GENERIC_PLAN } from "../db/prepared.ts";
+import { NAMED_STATEMENT } from "../db/prepared.ts";
 import type { Transaction } from "../db/transaction.ts";
 import { LOCKED_COLUMNS, LOCKED_WITH_PROFILE, type LockedJob } from "../jobs/lock.ts";
 import type { UsedUpScope } from "../quotas/admission.ts";
 import {
   type ClaimDemand,
-  DELAY_OVER,
   duePartitions,
   IN_PARTITION,
   isOfKinds,
   keyRangesOf,
   READY,
+  SCHEDULED_DUE,
   UNRESERVED,
 } from "./queue-partitions.ts";
 
@@ -47,9 +47,10 @@ const HAS_QUOTA = Prisma.sql`EXISTS (
  * transactions have locked are skipped, so that no claim waits for another, and no two claims take the same job.
  *
  * Many claims may read the same rows at the same time, so the statement works in two phases. The first (`candidates`,
- * `ranked`, `planned`) locks nothing, and decides only how many jobs to take from each partition. The second (`visits`,
- * `taken`) decides which jobs, by locking them: it skips jobs that other claims have locked, and goes on with the next ones,
- * first in the planned partitions and then, while it has fewer than `limit` jobs, in the others. A job that another claim
+ * `ranked`, `partition_allotments`) locks nothing, and decides only how many jobs to take from each partition. The second
+ * (`partitions_to_lock`, `taken`) decides which jobs, by locking them: it skips jobs that other claims have locked, and goes on
+ * with the next ones, first in the partitions that have an allotment and then, while it has fewer than `limit` jobs, in the
+ * others (`is_fallback`), where it may take as many as `limit`. A job that another claim
  * took and committed in between is skipped, too, because PostgreSQL checks `state = 'queued'` again when it locks the row.
  * The second phase stops when it has `limit` jobs. So a claim locks only the jobs that it selects, and those
  * whose documents would exceed MAX_DOCUMENT_BYTES.
@@ -78,32 +79,32 @@ export function selectAndLockJobs(
     SELECT FROM unnest(${usedUpWorkspaces}::uuid[], ${usedUpProfiles}::text[]) AS used_up(in_workspace_id, of_profile_id)
     WHERE in_workspace_id = workspace_id AND coalesce(of_profile_id, capability_profile_id) = capability_profile_id)`;
   return tx.$queryRaw<DueJob[]>`
-    ${FORCED_GENERIC_PLAN} WITH RECURSIVE ${duePartitions(keyRangesOf(workspaceId, lastServed), isClaimable)},
+    ${NAMED_STATEMENT} WITH RECURSIVE ${duePartitions(keyRangesOf(workspaceId, lastServed), isClaimable)},
     candidates AS (
       SELECT queue_partition.*, job.* FROM ready AS queue_partition, LATERAL (${selectCandidates(READY)}) AS job
       UNION ALL
-      SELECT queue_partition.*, job.* FROM delay_over AS queue_partition, LATERAL (${selectCandidates(DELAY_OVER)}) AS job
+      SELECT queue_partition.*, job.* FROM scheduled_due AS queue_partition, LATERAL (${selectCandidates(SCHEDULED_DUE)}) AS job
     ), ranked AS (
-      SELECT workspace_id, job_kind, capability_profile_id, is_delayed,
+      SELECT workspace_id, job_kind, capability_profile_id, is_scheduled,
         row_number() OVER (PARTITION BY workspace_id ${MOST_URGENT_FIRST}) AS turn
       FROM candidates
-    ), planned AS MATERIALIZED (
-      SELECT workspace_id, job_kind, capability_profile_id, is_delayed, count(*) AS max_jobs
+    ), partition_allotments AS MATERIALIZED (
+      SELECT workspace_id, job_kind, capability_profile_id, is_scheduled, count(*) AS max_jobs
       FROM (SELECT * FROM ranked ORDER BY turn, workspace_id <= ${lastServed}::uuid, workspace_id LIMIT ${limit}) AS chosen
-      GROUP BY workspace_id, job_kind, capability_profile_id, is_delayed
-    ), visits AS MATERIALIZED (
-      SELECT *, false AS is_spare FROM planned
+      GROUP BY workspace_id, job_kind, capability_profile_id, is_scheduled
+    ), partitions_to_lock AS MATERIALIZED (
+      SELECT *, false AS is_fallback FROM partition_allotments
       UNION ALL
-      SELECT *, ${limit}::int, true FROM (SELECT * FROM ready UNION ALL SELECT * FROM delay_over) AS queue_partition
-      WHERE (workspace_id, job_kind, capability_profile_id, is_delayed) NOT IN (
-        SELECT workspace_id, job_kind, capability_profile_id, is_delayed FROM planned)
+      SELECT *, ${limit}::int, true FROM (SELECT * FROM ready UNION ALL SELECT * FROM scheduled_due) AS queue_partition
+      WHERE (workspace_id, job_kind, capability_profile_id, is_scheduled) NOT IN (
+        SELECT workspace_id, job_kind, capability_profile_id, is_scheduled FROM partition_allotments)
     ), taken AS MATERIALIZED (
       SELECT job.*
-      FROM (SELECT * FROM visits ORDER BY is_spare, workspace_id <= ${lastServed}::uuid, workspace_id) AS queue_partition,
+      FROM (SELECT * FROM partitions_to_lock ORDER BY is_fallback, workspace_id <= ${lastServed}::uuid, workspace_id) AS queue_partition,
         LATERAL (
-          SELECT * FROM (${lockJobsWhere(Prisma.sql`NOT queue_partition.is_delayed AND ${READY}`)}) AS ready_job
+          SELECT * FROM (${lockJobsWhere(Prisma.sql`NOT queue_partition.is_scheduled AND ${READY}`)}) AS ready_job
           UNION ALL
-          SELECT * FROM (${lockJobsWhere(Prisma.sql`queue_partition.is_delayed AND ${DELAY_OVER}`)}) AS delayed_job
+          SELECT * FROM (${lockJobsWhere(Prisma.sql`queue_partition.is_scheduled AND ${SCHEDULED_DUE}`)}) AS scheduled_job
         ) AS job
       LIMIT ${limit}
     ), locked AS MATERIALIZED (

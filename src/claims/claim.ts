@@ -1,7 +1,7 @@
 import { batchCalls } from "../db/batch.ts";
 import type { AiJob } from "../db/generated/client/client.ts";
 import { inTransaction, isOutcomeUnknown, type Transaction } from "../db/transaction.ts";
-import type { Engine } from "../engine.ts";
+import type { EngineContext } from "../engine.ts";
 import { AppError, TryAgainError } from "../errors.ts";
 import { checkQuotas, isUsedUp, lockStartQuotas, usedUpForStarts } from "../quotas/admission.ts";
 import type { QuotaUsage } from "../quotas/usage.ts";
@@ -14,15 +14,15 @@ import { demandKey, listDuePartitions, nextWorkspaces } from "./queue-partitions
 import { type ClaimAiJobs, type Claimed, isEmpty, NOTHING } from "./request.ts";
 
 /**
- * The steps of a claim (section 6), in the order of this file:
+ * The steps of a claim (section 6), and the function that does each:
  *
- * 1. Share: claims with the same demand that arrive while a transaction is under way share the next one.
- * 2. Select and lock due jobs, skipping rows that other transactions have locked.
- * 3. Admit the jobs that their quotas allow to start.
- * 4. Assign the jobs to the workers that claim.
- * 5. Lease: each job gets a run and is RUNNING. The transaction commits.
- * 6. Guard the jobs' inputs, outside any transaction, and deliver the lease tokens.
- * 7. Wait, if nothing was due and the request allows it; when jobs become due, begin again with step 1.
+ * 1. Share (`createClaimer`): claims with the same demand that arrive while a transaction is under way share the next one.
+ * 2. Select and lock due jobs, skipping rows that other transactions have locked (`selectAndLockJobs`).
+ * 3. Admit the jobs that their quotas allow to start (`admitByQuotas`).
+ * 4. Assign the jobs to the workers that claim (`assignRoundRobin`).
+ * 5. Lease (`acquireLeases`): each job gets a run and is RUNNING. The transaction commits.
+ * 6. Guard the jobs' inputs, outside any transaction, and deliver the lease tokens (`deliver`).
+ * 7. Wait (`LongPoller`), if nothing was due and the request allows it; when jobs become due, begin again with step 1.
  */
 
 /** Claims jobs for the workers of one server. */
@@ -49,7 +49,7 @@ const MAX_SHARED_LIMIT = 10;
 const MAX_SHARED_CLAIMS = 10;
 
 /** @param onError called with the errors of background work, which no caller awaits. */
-export function createClaimer(engine: Engine, onError: (error: unknown) => void): Claimer {
+export function createClaimer(engine: EngineContext, onError: (error: unknown) => void): Claimer {
   const claimAlone = (request: ClaimAiJobs) => claimAiJobs(engine, request);
   const claimShared = batchCalls<ClaimAiJobs, Claimed>({
     keyOf: demandKey,
@@ -86,7 +86,7 @@ export function createClaimer(engine: Engine, onError: (error: unknown) => void)
  * @returns the claimed jobs; an empty answer when none was due.
  * @throws TryAgainError when the database rolled the transaction back too often; no job is leased.
  */
-export async function claimAiJobs(engine: Engine, request: ClaimAiJobs): Promise<Claimed> {
+export async function claimAiJobs(engine: EngineContext, request: ClaimAiJobs): Promise<Claimed> {
   const [leased = []] = await lease(engine, [request]);
   return deliver(engine, leased);
 }
@@ -97,7 +97,10 @@ export async function claimAiJobs(engine: Engine, request: ClaimAiJobs): Promise
  * @returns one promise for each request, in their order, once the transaction has committed. A promise resolves when the jobs
  * of its request are guarded, so no request waits for the guarding of another one's jobs.
  */
-async function claimTogether(engine: Engine, requests: readonly ClaimAiJobs[]): Promise<readonly Promise<Claimed>[]> {
+async function claimTogether(
+  engine: EngineContext,
+  requests: readonly ClaimAiJobs[],
+): Promise<readonly Promise<Claimed>[]> {
   const leased = await lease(engine, requests);
   const hasAnyJob = leased.some((leasedJobs) => leasedJobs.length > 0);
   return requests.map((request, index) => {
@@ -109,7 +112,10 @@ async function claimTogether(engine: Engine, requests: readonly ClaimAiJobs[]): 
 }
 
 /** Steps 2 to 5, in one transaction. @returns the jobs leased for each request, in the order of `requests`. */
-async function lease(engine: Engine, requests: readonly ClaimAiJobs[]): Promise<readonly (readonly LeasedJob[])[]> {
+async function lease(
+  engine: EngineContext,
+  requests: readonly ClaimAiJobs[],
+): Promise<readonly (readonly LeasedJob[])[]> {
   const withoutNotify = { ...engine, notifyCommit: () => undefined };
   const { leased, servedLast, hasChanges } = await inTransaction(withoutNotify, (tx) =>
     leaseDueJobs(tx, engine, requests),
@@ -131,7 +137,7 @@ interface Leases {
   readonly hasChanges: boolean;
 }
 
-async function leaseDueJobs(tx: Transaction, engine: Engine, requests: readonly ClaimAiJobs[]): Promise<Leases> {
+async function leaseDueJobs(tx: Transaction, engine: EngineContext, requests: readonly ClaimAiJobs[]): Promise<Leases> {
   const criteria = criteriaOf(requests);
   if (!criteria) return { leased: [], servedLast: undefined, hasChanges: false };
   const { lastWorkspaceId: lastServed } = engine.rotation;
@@ -204,7 +210,7 @@ async function selectPastUsedUpQuotas(
 }
 
 /** Step 6, one job after another. */
-async function deliver(engine: Engine, leased: readonly LeasedJob[]): Promise<Claimed> {
+async function deliver(engine: EngineContext, leased: readonly LeasedJob[]): Promise<Claimed> {
   const claims: Claim[] = [];
   const poisoned: AiJob[] = [];
   for (const leasedJob of leased) {

@@ -1,11 +1,11 @@
 import type { WorkflowRun } from "../db/generated/client/client.ts";
 import { inTransaction, type Transaction } from "../db/transaction.ts";
-import type { Engine } from "../engine.ts";
+import type { EngineContext } from "../engine.ts";
 import type { GuardFailedError, IllegalTransitionError, JobPoisonedError } from "../errors.ts";
 import { writeVersion } from "../jobs/store.ts";
-import { ENGINE } from "../log/event.ts";
+import { SYSTEM_ACTOR } from "../log/event.ts";
 import { afterFailure } from "../runs/backoff.ts";
-import { lockReportedRuns } from "../runs/lock.ts";
+import { lockJobsOfRuns } from "../runs/lock.ts";
 import { endRunsCte } from "../runs/store.ts";
 import { guardContent } from "../security/guard-content.ts";
 import type { PoisonedJob } from "../security/poison.ts";
@@ -21,34 +21,34 @@ export type DeliveryError = JobPoisonedError | IllegalTransitionError | GuardFai
  * @throws TryAgainError when the database rolled a transaction back too often; the job stays leased until the lease expires.
  */
 export async function guardAndDeliver(
-  engine: Engine,
+  engine: EngineContext,
   { claim, inputs }: LeasedJob,
 ): Promise<Claim | PoisonedJob | DeliveryError> {
   // No precondition: a job's inputs never change, so a finding in them is valid whichever worker has the lease by now.
   const noPrecondition = async () => null;
   const result = await guardContent<never>(engine, claim.job, inputs, noPrecondition, engine.guards.length);
-  switch (result.verdict) {
+  switch (result.outcome) {
     case "PASSED":
       return claim;
     case "POISONED":
       return result.poisoned;
-    case "NOT_POISONED":
+    case "VIOLATION_NOT_APPLIED":
       return result.error;
-    case "UNDECIDED":
+    case "REFUSED":
       await inTransaction(engine, (tx) => failUnguardedRun(tx, engine, claim.run));
       return result.error;
   }
 }
 
 /** Fails the run of a job whose inputs a guard could not decide on, and queues the job again if attempts are left. */
-async function failUnguardedRun(tx: Transaction, engine: Engine, { id }: WorkflowRun): Promise<void> {
-  const locked = (await lockReportedRuns(tx, [{ workflowRunId: id }])).get(id);
+async function failUnguardedRun(tx: Transaction, engine: EngineContext, { id }: WorkflowRun): Promise<void> {
+  const locked = (await lockJobsOfRuns(tx, [{ workflowRunId: id }])).get(id);
   // The run was recovered, cancelled or poisoned while the guards ran: whoever did that has already ended it.
   if (locked?.run.state !== "RUNNING") return;
   const { job } = locked;
   const errorMessage = "A guard could not decide on the job's inputs.";
   const runEnd = endRunsCte([{ id, state: "FAILED", errorMessage, finishedAt: job.now }]);
   const set = afterFailure(job, { retryable: true, reason: "guard_failed" }, engine.backoff);
-  const event = { type: "STATE_CHANGED" as const, by: ENGINE, payload: { reason: set.statusReason } };
+  const event = { type: "STATE_CHANGED" as const, by: SYSTEM_ACTOR, payload: { reason: set.statusReason } };
   await writeVersion(tx, { job, set: { ...set, errorMessage }, event }, runEnd);
 }

@@ -1,13 +1,14 @@
 import { Prisma } from "../db/generated/client/client.ts";
 import { JobKind } from "../db/generated/client/enums.ts";
-import { FORCED_GENERIC_PLAN } from "../db/prepared.ts";
+import { NAMED_STATEMENT } from "../db/prepared.ts";
 import { toDbEnum, toRecordset } from "../db/rows.ts";
 import type { Transaction } from "../db/transaction.ts";
 
 /**
- * The queue is divided into partitions, one for each workspace, job kind and capability profile (section 6). The queued jobs
- * of a partition are neighbours in the index ai_jobs_ready, so a skip scan along the index finds the partitions with a due
- * job in one step each, however many jobs they have. In the SQL below, a row named `queue_partition` is a partition.
+ * The queue is divided into partitions, one for each workspace, job kind and capability profile (section 6). Its jobs
+ * without a `run_after` are neighbours in the index ai_jobs_ready, those with a `run_after` in ai_jobs_scheduled, so a skip scan
+ * along each index finds the partitions in one step each, however many jobs they have. Whether the `run_after` of any job of a
+ * partition has passed is one look-up in ai_jobs_next_due. In the SQL below, a row named `queue_partition` is a partition.
  */
 
 /** Which jobs a claim may take. */
@@ -40,9 +41,9 @@ const MAX_PARTITIONS = 200;
 /** A condition on `ai_jobs`: queued without a `run_after`, and so due. */
 export const READY = Prisma.sql`state = 'queued' AND run_after IS NULL`;
 /** A condition on `ai_jobs`: queued with a `run_after`, which may or may not have passed. */
-const DELAYED = Prisma.sql`state = 'queued' AND run_after IS NOT NULL`;
+const SCHEDULED = Prisma.sql`state = 'queued' AND run_after IS NOT NULL`;
 /** A condition on `ai_jobs`: queued with a `run_after` that has passed, and so due. */
-export const DELAY_OVER = Prisma.sql`${DELAYED} AND run_after <= statement_timestamp()`;
+export const SCHEDULED_DUE = Prisma.sql`${SCHEDULED} AND run_after <= statement_timestamp()`;
 /** A condition on `ai_jobs`: in the partition `queue_partition`. */
 export const IN_PARTITION = Prisma.sql`workspace_id = queue_partition.workspace_id AND job_kind = queue_partition.job_kind
   AND capability_profile_id = queue_partition.capability_profile_id`;
@@ -62,7 +63,7 @@ export function listDuePartitions(tx: Transaction, demands: readonly ClaimDemand
     WHERE (d.workspace_id IS NULL OR d.workspace_id = queue_partition.workspace_id)
       AND (d.job_kinds IS NULL OR queue_partition.job_kind = ANY(d.job_kinds)))`;
   return tx.$queryRaw<QueuePartition[]>`
-    ${FORCED_GENERIC_PLAN} WITH RECURSIVE demands AS MATERIALIZED (
+    ${NAMED_STATEMENT} WITH RECURSIVE demands AS MATERIALIZED (
       SELECT * FROM json_to_recordset(${toRecordset(rows)}) AS t(workspace_id uuid, job_kinds "JobKind"[])
     ), ${duePartitions(ALL_PARTITIONS, isDemanded)}
     SELECT DISTINCT workspace_id AS "workspaceId", upper(job_kind::text) AS "jobKind", reserved_for AS "reservedFor"
@@ -77,7 +78,7 @@ export function listDuePartitions(tx: Transaction, demands: readonly ClaimDemand
         WHERE ${READY} AND ${IN_PARTITION} AND preferred_until > statement_timestamp() OFFSET 0
       ) AS reserved_job
       UNION ALL
-      SELECT queue_partition.*, NULL FROM delay_over AS queue_partition
+      SELECT queue_partition.*, NULL FROM scheduled_due AS queue_partition
     ) AS due`;
 }
 
@@ -94,8 +95,8 @@ export async function nextWorkspaces(
   const rows = await tx.$queryRaw<{ id: string; areAll: boolean }[]>`
     WITH RECURSIVE ${duePartitions(keyRangesOf(workspaceId, lastServed), isOfKinds(jobKinds))}
     SELECT DISTINCT workspace_id <= ${lastServed}::uuid AS wrapped, workspace_id AS id,
-      greatest((SELECT count(*) FROM ready), (SELECT count(*) FROM delay_over)) < ${MAX_PARTITIONS} AS "areAll"
-    FROM (SELECT * FROM ready UNION ALL SELECT * FROM delay_over) AS queue_partition ORDER BY wrapped, id`;
+      greatest((SELECT count(*) FROM ready), (SELECT count(*) FROM scheduled_due)) < ${MAX_PARTITIONS} AS "areAll"
+    FROM (SELECT * FROM ready UNION ALL SELECT * FROM scheduled_due) AS queue_partition ORDER BY wrapped, id`;
   return { workspaceIds: rows.map(({ id }) => id), areAll: rows[0]?.areAll ?? true };
 }
 
@@ -145,20 +146,20 @@ export function keyRangesOf(workspaceId: string | null, lastServed: string): rea
 /**
  * @param isWanted a condition on `queue_partition`; other partitions are left out and do not count.
  * @returns common table expressions, for a WITH RECURSIVE. Two of them are the result: `ready` has the partitions with a due
- * job without a `run_after`, `delay_over` those with a due job whose `run_after` has passed. Each has at most MAX_PARTITIONS
+ * job without a `run_after`, `scheduled_due` those with a due job whose `run_after` has passed. Each has at most MAX_PARTITIONS
  * rows, in the order of `ranges`.
  */
 export function duePartitions(ranges: readonly KeyRange[], isWanted: Prisma.Sql): Prisma.Sql {
-  const hasDueJob = Prisma.sql`(SELECT true FROM ai_jobs WHERE ${DELAY_OVER} AND ${IN_PARTITION} LIMIT 1)`;
+  const hasDueJob = Prisma.sql`(SELECT true FROM ai_jobs WHERE ${SCHEDULED_DUE} AND ${IN_PARTITION} LIMIT 1)`;
   const ready = ranges.map((range, index) => skipScan(Prisma.raw(`ready_${index}`), READY, range));
-  const delayed = ranges.map((range, index) => skipScan(Prisma.raw(`delayed_${index}`), DELAYED, range));
+  const scheduled = ranges.map((range, index) => skipScan(Prisma.raw(`scheduled_${index}`), SCHEDULED, range));
   const all = (name: string) =>
     Prisma.raw(ranges.map((_, index) => `SELECT * FROM ${name}_${index}`).join(" UNION ALL "));
-  return Prisma.sql`${Prisma.join([...ready, ...delayed])},
+  return Prisma.sql`${Prisma.join([...ready, ...scheduled])},
     ready AS MATERIALIZED (
-      SELECT *, false AS is_delayed FROM (${all("ready")}) AS queue_partition WHERE ${isWanted} LIMIT ${MAX_PARTITIONS}
-    ), delay_over AS MATERIALIZED (
-      SELECT *, true AS is_delayed FROM (${all("delayed")}) AS queue_partition WHERE ${isWanted} AND ${hasDueJob}
+      SELECT *, false AS is_scheduled FROM (${all("ready")}) AS queue_partition WHERE ${isWanted} LIMIT ${MAX_PARTITIONS}
+    ), scheduled_due AS MATERIALIZED (
+      SELECT *, true AS is_scheduled FROM (${all("scheduled")}) AS queue_partition WHERE ${isWanted} AND ${hasDueJob}
       LIMIT ${MAX_PARTITIONS}
     )`;
 }

@@ -1,5 +1,5 @@
 import { inTransaction, type Transaction } from "../db/transaction.ts";
-import type { Engine } from "../engine.ts";
+import type { EngineContext } from "../engine.ts";
 import {
   AppError,
   type BudgetExceededError,
@@ -10,7 +10,7 @@ import {
   TryAgainError,
 } from "../errors.ts";
 import { type LockedJob, lockJob } from "../jobs/lock.ts";
-import { refuseStartsByQuota } from "../quotas/admission.ts";
+import { checkStartQuotas } from "../quotas/admission.ts";
 import type { PoisonedJob } from "../security/poison.ts";
 import { acquireLeases, type Claim, type LeasedJob, type Worker } from "./acquire-lease.ts";
 import { type DeliveryError, guardAndDeliver } from "./guard-and-deliver.ts";
@@ -33,7 +33,7 @@ type LeaseError = NotDueError | NotFoundError | BudgetExceededError | Capability
  * the job stays leased until the lease expires.
  */
 export async function startWorkflow(
-  engine: Engine,
+  engine: EngineContext,
   workspaceId: string,
   input: StartWorkflow,
 ): Promise<Claim | PoisonedJob | DeliveryError | LeaseError> {
@@ -43,15 +43,15 @@ export async function startWorkflow(
 
 async function lease(
   tx: Transaction,
-  engine: Engine,
+  engine: EngineContext,
   workspaceId: string,
   input: StartWorkflow,
 ): Promise<LeasedJob | LeaseError> {
   const job = await lockJob(tx, workspaceId, input.jobId);
   if (!job) return new NotFoundError("job");
-  const refusal = refuseStart(job);
+  const refusal = checkStartable(job);
   if (refusal) return refusal;
-  const [overQuota] = await refuseStartsByQuota(tx, [job]);
+  const [overQuota] = await checkStartQuotas(tx, [job]);
   if (overQuota) return overQuota;
   const [outcome] = await acquireLeases(tx, engine, [{ job, worker: input }]);
   if (!outcome) throw new Error("acquireLeases must answer for each job.");
@@ -59,7 +59,7 @@ async function lease(
 }
 
 /** @returns why a job cannot be started now; null when it can. */
-function refuseStart(job: LockedJob): NotDueError | null {
+function checkStartable(job: LockedJob): NotDueError | null {
   if (job.state === "POISONED") return new JobPoisonedError(job);
   if (job.state !== "QUEUED") return new IllegalTransitionError(job.state, "RUNNING");
   if (job.runAfter && job.runAfter > job.now) {

@@ -19,11 +19,11 @@ export interface BatchOptions<Call, Answer> {
   readonly maxCalls: number;
   /**
    * When a batch is sent.
-   * - END_OF_TURN: at the end of this turn of the event loop, with all calls that were made in it. For reads.
+   * - END_OF_TICK: at the end of this tick of the event loop, with all calls that were made in it. For reads.
    * - AFTER_PREVIOUS: at once if no batch of this key is running; otherwise after that one, with all calls that were made
    *   meanwhile. For transactions: the busier the database, the larger the batches.
    */
-  readonly send: "END_OF_TURN" | "AFTER_PREVIOUS";
+  readonly send: "END_OF_TICK" | "AFTER_PREVIOUS";
   /**
    * Runs the calls of one batch together. Resolves when the shared statement or transaction is done, to one answer for each
    * call, in the order of `calls`. An answer that is a promise is work that the call still does on its own.
@@ -76,7 +76,7 @@ class Queue<Call, Answer> {
   }
 
   #schedule(): void {
-    if (this.#options.send === "END_OF_TURN") setImmediate(() => this.#send());
+    if (this.#options.send === "END_OF_TICK") setImmediate(() => this.#send());
     else void this.#previous.then(() => this.#send());
   }
 
@@ -92,7 +92,7 @@ class Queue<Call, Answer> {
       });
     }
     if (this.#waiting.length > 0) this.#schedule();
-    else if (this.#options.send === "END_OF_TURN") this.#onIdle();
+    else if (this.#options.send === "END_OF_TICK") this.#onIdle();
   }
 
   /** Runs a batch and settles its calls. Resolves when the shared work is done; never rejects. */

@@ -6,7 +6,7 @@ import { groupBy } from "./slice.ts";
  * Combines small reads into one statement, across operations and clients: most of the cost of a small read is its round trip
  * to the database. batch.ts has the rules. For reads they mean:
  *
- * - All reads of one turn of the event loop share a statement. It is sent after the last of them, so each read sees
+ * - All reads of one tick of the event loop share a statement. It is sent after the last of them, so each read sees
  *   everything that was committed before it was made; the second field of a mutation sees what the first one changed.
  *   Nothing is cached: a later read is another statement.
  * - Several callers get the same row objects, so these are frozen: otherwise a resolver that changed a row would change the
@@ -49,7 +49,7 @@ export function batchReads<Question, Row extends object>(
   const call = batchCalls<{ readonly id: ScopedId; readonly question: Question }, readonly Row[]>({
     keyOf: ({ question }) => JSON.stringify([question]),
     maxCalls: MAX_READS,
-    send: "END_OF_TURN",
+    send: "END_OF_TICK",
     runTogether: async (calls) => {
       const [first] = calls;
       const ids = calls.map(({ id }) => id);
@@ -62,7 +62,7 @@ export function batchReads<Question, Row extends object>(
 }
 
 /**
- * Turns equal reads of one turn of the event loop into one, such as those of several clients that load the first page.
+ * Turns equal reads of one tick of the event loop into one, such as those of several clients that load the first page.
  * @param read runs the read. Its answer must depend on nothing but the question, which therefore includes the workspace.
  */
 export function batchEqualReads<Question, Answer>(
@@ -71,7 +71,7 @@ export function batchEqualReads<Question, Answer>(
   return batchCalls<Question, Answer>({
     keyOf: (question) => JSON.stringify([question]),
     maxCalls: MAX_READS,
-    send: "END_OF_TURN",
+    send: "END_OF_TICK",
     runTogether: async (calls) => {
       const [first] = calls;
       if (first === undefined) return [];

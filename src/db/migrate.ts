@@ -34,10 +34,10 @@ export async function migrate(
     const diagnosis = await diagnose();
     const { history } = diagnosis;
     const unknownNames = history && history.diagnostic !== "databaseIsBehind" ? history.unpersistedMigrationNames : [];
-    refuseUnreleased(unknownNames, migrationsList);
-    refuseFailed(diagnosis.failedMigrationNames);
-    refuseNewer(unknownNames);
-    refuseEdited(diagnosis.editedMigrationNames);
+    assertReleased(unknownNames, migrationsList);
+    assertNoneFailed(diagnosis.failedMigrationNames);
+    assertNotNewer(unknownNames);
+    assertNotEdited(diagnosis.editedMigrationNames);
     const { appliedMigrationNames } = await engine
       .applyMigrations({ migrationsList, filters: NO_FILTER })
       .catch(async (error: unknown) => {
@@ -97,7 +97,7 @@ async function readMigrations(folder: string): Promise<MigrationList> {
  * begin with their date, so an unknown migration that is older than the first known one is from that time. Without this
  * check the database would be reported as newer, and its owner would look for a version that does not exist.
  */
-function refuseUnreleased(unknownNames: readonly string[], { migrationDirectories }: MigrationList): void {
+function assertReleased(unknownNames: readonly string[], { migrationDirectories }: MigrationList): void {
   const first = migrationDirectories[0]?.path ?? "";
   const [older] = unknownNames.filter((name) => name < first);
   if (older === undefined) return;
@@ -108,7 +108,7 @@ function refuseUnreleased(unknownNames: readonly string[], { migrationDirectorie
   );
 }
 
-function refuseFailed(names: readonly string[]): void {
+function assertNoneFailed(names: readonly string[]): void {
   if (names.length === 0) return;
   throw new MigrationError(
     `The migration ${names.join(", ")} failed on this database earlier. Look at its row in _prisma_migrations, repair ` +
@@ -116,7 +116,7 @@ function refuseFailed(names: readonly string[]): void {
   );
 }
 
-function refuseNewer(names: readonly string[]): void {
+function assertNotNewer(names: readonly string[]): void {
   if (names.length === 0) return;
   throw new MigrationError(
     `This database is newer than this server: it has the migration ${names.join(", ")}, which this version does not ` +
@@ -124,7 +124,7 @@ function refuseNewer(names: readonly string[]): void {
   );
 }
 
-function refuseEdited(names: readonly string[]): void {
+function assertNotEdited(names: readonly string[]): void {
   if (names.length === 0) return;
   throw new MigrationError(
     `The migration ${names.join(", ")} was changed after this database had applied it. Restore the file as it was ` +

@@ -7,7 +7,7 @@ import type {
 } from "@prisma/driver-adapter-utils";
 import { PrismaPGlite } from "pglite-prisma-adapter";
 import { PreparedStatements } from "./pglite-prepared.ts";
-import { SET_GENERIC_PLAN } from "./prepared.ts";
+import { FORCE_GENERIC_PLAN_IN_TRANSACTION } from "./prepared.ts";
 
 /**
  * `pglite-prisma-adapter` with two defects of its version 0.7.2 corrected:
@@ -45,7 +45,7 @@ async function connectTo(pglite: PGlite, prepared: PreparedStatements): Promise<
     const name = prepared.nameOf(sql);
     if (name === "") return pglite.query(sql, values, options);
     return pglite.transaction(async (inner) => {
-      await inner.exec(SET_GENERIC_PLAN);
+      await inner.exec(FORCE_GENERIC_PLAN_IN_TRANSACTION);
       return prepared.run(name, sql, values, options);
     });
   });
@@ -97,7 +97,7 @@ async function begin(
   ended: () => Promise<void>,
 ): Promise<Transaction> {
   if (isolationLevel) await inner.exec(`SET TRANSACTION ISOLATION LEVEL ${isolationLevel}`);
-  await inner.exec(SET_GENERIC_PLAN);
+  await inner.exec(FORCE_GENERIC_PLAN_IN_TRANSACTION);
   // Not `pglite.query`: it would wait for this transaction to end, and so for ever.
   const adapter = await adapterWithQuery(pglite, (sql, values, options) => {
     const name = prepared.nameOf(sql);

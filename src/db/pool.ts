@@ -1,6 +1,6 @@
 import { Socket } from "node:net";
 import pg from "pg";
-import { SET_GENERIC_PLAN } from "./prepared.ts";
+import { FORCE_GENERIC_PLAN_IN_TRANSACTION } from "./prepared.ts";
 
 /** How long to wait for a connection: for PostgreSQL to accept a new one, or for a free one in the pool. */
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -55,7 +55,7 @@ function createSocketWithSilenceTimeout(): Socket {
   const socket = new Socket();
   return socket.setTimeout(SILENCE_TIMEOUT_MS, () => {
     const { bytesRead } = socket;
-    // If this process was itself suspended, data may be waiting in the socket: it is read in the next turn of the event loop.
+    // If this process was itself suspended, data may be waiting in the socket: it is read in the next tick of the event loop.
     setImmediate(() => {
       if (socket.bytesRead === bytesRead) socket.destroy(new Error("Connection terminated: PostgreSQL was silent."));
     });
@@ -84,7 +84,7 @@ export class Connection extends pg.Client {
 }
 
 /** Begins a transaction and sets its plan mode in one round trip. */
-const BEGIN_STATEMENT = `BEGIN; ${SET_GENERIC_PLAN}`;
+const BEGIN_STATEMENT = `BEGIN; ${FORCE_GENERIC_PLAN_IN_TRANSACTION}`;
 
 function isStatement(query: unknown, text: string): query is pg.QueryConfig {
   return typeof query === "object" && query !== null && "text" in query && query.text === text;

@@ -1,20 +1,28 @@
 import { Prisma } from "./generated/client/client.ts";
 
 /**
- * Put at the start of a statement, makes each connection prepare it and use one generic plan for it, instead of planning every
- * call: planning the statements of a claim or a report takes longer than running them. Only for statements whose best plan
- * does not depend on their values, and whose text has few variants: a connection keeps a plan for each text until it closes.
+ * Marks a statement, when put at its start: each connection prepares it under a name and keeps it, with its generic plan, which
+ * does not depend on the values. Planning the statements of a claim or a report again at every call would take longer than
+ * running them. Which plan is used depends on where the statement runs:
+ *
+ * - In a transaction it uses the generic plan, because BEGIN also sends `FORCE_GENERIC_PLAN_IN_TRANSACTION`, which applies to
+ *   every statement of the transaction, marked or not.
+ * - On the embedded database it uses the generic plan outside a transaction, too.
+ * - Outside a transaction on PostgreSQL, plan_cache_mode stays auto: five custom plans, then PostgreSQL chooses.
+ *
+ * Only for statements whose best plan does not depend on their values, and whose text has few variants: a connection keeps a
+ * plan for each text until it closes.
  */
-export const FORCED_GENERIC_PLAN = Prisma.raw("/* generic plan */");
+export const NAMED_STATEMENT = Prisma.raw("/* generic plan */");
 
 /**
- * @returns a function that names prepared statements: a name for each text that starts with `FORCED_GENERIC_PLAN`, and the
+ * @returns a function that names prepared statements: a name for each text that starts with `NAMED_STATEMENT`, and the
  *   empty name, under which the driver keeps nothing, for any other.
  */
 export function preparedStatementNames(): (query: { readonly sql: string }) => string {
   const names = new Map<string, string>();
   return ({ sql }) => {
-    if (!sql.trimStart().startsWith(FORCED_GENERIC_PLAN.sql)) return "";
+    if (!sql.trimStart().startsWith(NAMED_STATEMENT.sql)) return "";
     const name = names.get(sql) ?? `generic_plan_${names.size + 1}`;
     names.set(sql, name);
     return name;
@@ -22,10 +30,10 @@ export function preparedStatementNames(): (query: { readonly sql: string }) => s
 }
 
 /**
- * Makes a transaction use generic plans from the first call on. By default PostgreSQL compares the estimated costs of a
- * generic and a custom plan; its estimates are wrong here, and it would plan a claim of one job again at every call.
+ * Makes a transaction use generic plans from the first call on, until it ends. By default PostgreSQL compares the estimated
+ * costs of a generic and a custom plan; its estimates are wrong here, and it would plan a claim of one job again at every call.
  */
-export const SET_GENERIC_PLAN = "SET LOCAL plan_cache_mode = force_generic_plan";
+export const FORCE_GENERIC_PLAN_IN_TRANSACTION = "SET LOCAL plan_cache_mode = force_generic_plan";
 
 /**
  * Wraps a list of rows that a statement with a generic plan joins to a table, as in

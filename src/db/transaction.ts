@@ -22,11 +22,11 @@ const MAX_ATTEMPTS = 4;
  * @throws Error of a connection that broke during the COMMIT: it may have been kept (`isOutcomeUnknown`).
  */
 export function inTransaction<T>(context: CommandContext, work: (tx: Transaction) => Promise<T>): Promise<T> {
-  return runWithRetry(context, (onBegin, onCommit) =>
+  return runWithRetry(context, (onBegin, onBeforeCommit) =>
     context.prisma.$transaction(async (tx) => {
       onBegin();
       const result = await work(tx);
-      onCommit();
+      onBeforeCommit();
       return result;
     }),
   );
@@ -39,9 +39,9 @@ export function inTransaction<T>(context: CommandContext, work: (tx: Transaction
  * @throws Error of a connection that broke during the statement: it may have been kept (`isOutcomeUnknown`).
  */
 export function inSingleStatement<T>(context: CommandContext, work: (db: PrismaClient) => Promise<T>): Promise<T> {
-  return runWithRetry(context, (onBegin, onCommit) => {
+  return runWithRetry(context, (onBegin, onBeforeCommit) => {
     onBegin();
-    onCommit();
+    onBeforeCommit();
     return work(context.prisma);
   });
 }
@@ -62,10 +62,10 @@ export async function readWithRetry<T>(read: () => Promise<T>): Promise<T> {
   }
 }
 
-/** @param run calls `onBegin` once it has a working connection, and `onCommit` when only the COMMIT is left to do. */
+/** @param run calls `onBegin` once it has a working connection, and `onBeforeCommit` when only the COMMIT remains to be done. */
 async function runWithRetry<T>(
   context: CommandContext,
-  run: (onBegin: () => void, commits: () => void) => Promise<T>,
+  run: (onBegin: () => void, onBeforeCommit: () => void) => Promise<T>,
 ): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     let hasBegun = false;

@@ -1,13 +1,13 @@
 import type { Claimer } from "../claims/claim.ts";
-import type { Engine } from "../engine.ts";
+import type { EngineContext } from "../engine.ts";
 import type { Feed } from "../live/feed.ts";
-import type { CompleteWorkflows } from "../runs/batched-complete.ts";
+import type { BatchedComplete } from "../runs/batched-complete.ts";
 import type { ListReads, ReadsById, SharedReads } from "./reads.ts";
 import type { WatchPermission } from "./subscriptions/watch-rule.ts";
 import type { Viewer } from "./viewer.ts";
 
-/** What a subscription and the transport that carries it (SSE, WebSocket) tell each other. */
-export interface Delivery {
+/** Where a subscription can be resumed. Its resolver and its transport (SSE, WebSocket) tell each other by this object. */
+export interface ResumeState {
   /**
    * The cursor of the last event that the client received, as its transport reports it when it reconnects. It is newer
    * than `after` in the operation, which the client sends unchanged.
@@ -24,14 +24,14 @@ export interface Delivery {
 
 /** What every resolver gets; created once for each operation. */
 export interface GraphQLContext {
-  readonly engine: Engine;
+  readonly engine: EngineContext;
   readonly feed: Feed;
   readonly claimer: Claimer;
-  readonly completeWorkflows: CompleteWorkflows;
+  readonly completeWorkflows: BatchedComplete;
   readonly viewer: Viewer;
   /** Decides who may subscribe to what. */
   readonly mayWatch: WatchPermission;
-  readonly delivery: Delivery;
+  readonly resumeState: ResumeState;
   readonly lists: ListReads;
   /** The reads by id that subscribers share for each batch of events. */
   readonly sharedReads: SharedReads;

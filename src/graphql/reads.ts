@@ -34,7 +34,7 @@ export interface ReadsById {
   readonly itemsOfBulkAction: BatchedRead<void, BulkActionItem>;
 }
 
-/** Reads of lists. Equal reads of one turn of the event loop share one statement and its frozen rows. */
+/** Reads of lists. Equal reads of one tick of the event loop share one statement and its frozen rows. */
 export interface ListReads {
   jobs(query: Filtered<JobFilter> & Sliced<JobKey> & { readonly fields: readonly JobField[] }): Promise<readonly Job[]>;
   jobCount(query: Filtered<JobFilter>): Promise<number>;

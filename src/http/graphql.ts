@@ -1,7 +1,7 @@
 import { createYoga, type YogaInitialContext } from "graphql-yoga";
 import type { Logger } from "pino";
 import type { Claimer } from "../claims/claim.ts";
-import type { Engine } from "../engine.ts";
+import type { EngineContext } from "../engine.ts";
 import type { GraphQLContext } from "../graphql/context.ts";
 import { createListReads, createReadsById, SharedReads } from "../graphql/reads.ts";
 import { schema } from "../graphql/schema.ts";
@@ -15,7 +15,7 @@ import { maskError } from "./error-format.ts";
 import { useBodyLimit } from "./plugins/use-body-limit.ts";
 import { useDocumentLimit } from "./plugins/use-document-limit.ts";
 import { useErrorFormat } from "./plugins/use-error-format.ts";
-import { Deliveries, useEventStream } from "./plugins/use-event-stream.ts";
+import { ResumeStates, useEventStream } from "./plugins/use-event-stream.ts";
 import { useHealth } from "./plugins/use-health.ts";
 import { useSameSite } from "./plugins/use-same-site.ts";
 import { useSingleConnection } from "./plugins/use-single-connection.ts";
@@ -26,7 +26,7 @@ export const ENDPOINT = "/graphql";
 
 /** The parts of the server that resolvers and plugins use, and the settings of the API. */
 export interface GraphQLOptions {
-  readonly engine: Engine;
+  readonly engine: EngineContext;
   readonly feed: Feed;
   readonly claimer: Claimer;
   readonly notifier: CommitNotifier;
@@ -63,7 +63,7 @@ const KEEP_ALIVE_MS = 12_000;
 export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
   const { engine, feed, claimer, notifier, maintenance, log, corsOrigins, maxBodyBytes } = options;
   const { mayWatch = anyoneMayWatch, keepAliveMs = KEEP_ALIVE_MS, maxOperations, maxReservations } = options;
-  const deliveries = new Deliveries();
+  const resumeStates = new ResumeStates();
   const reads = createReadsById(engine.prisma);
   const sharedReads = new SharedReads(reads);
   const lists = createListReads(engine.prisma);
@@ -91,10 +91,10 @@ export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
       useBodyLimit(maxBodyBytes),
       useDocumentLimit(),
       useErrorFormat(log),
-      useEventStream(deliveries, keepAliveMs),
+      useEventStream(resumeStates, keepAliveMs),
       useSingleConnection({
         endpoint: ENDPOINT,
-        deliveries,
+        resumeStates: resumeStates,
         keepAliveMs,
         stopping,
         maxOperations,
@@ -111,7 +111,7 @@ export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
       completeWorkflows,
       viewer: viewer ?? viewerOf(request?.headers.get(WORKSPACE_HEADER)),
       mayWatch,
-      delivery: request ? deliveries.of(request) : {},
+      resumeState: request ? resumeStates.of(request) : {},
       lists,
       sharedReads,
       reads,

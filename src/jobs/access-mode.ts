@@ -26,7 +26,7 @@ export function entityRefsOf(job: Pick<AiJob, "entityRefs">): readonly EntityRef
  * @param count the report's number of written entities, which may be larger than the number of named ones.
  * @returns why it is not allowed; null where it is.
  */
-export function refuseWrites(
+export function checkWrites(
   job: Pick<AiJob, "accessMode" | "entityRefs">,
   written: readonly EntityRef[],
   count: number = written.length,

@@ -45,7 +45,7 @@ async function cancel(
   const tree = includeChildren ? await lockTree(tx, jobId, "CANCELLED", workspaceId) : undefined;
   const job = includeChildren ? tree?.job : await lockJob(tx, workspaceId, jobId);
   if (!job) return new NotFoundError("job");
-  const refusal = refuseCancel(job);
+  const refusal = checkCancellable(job);
   if (refusal) return refusal;
   const detail = redactText(reason);
   const [cancelled] = await cancelLockedJobs(tx, [job], by, detail);
@@ -55,13 +55,13 @@ async function cancel(
 }
 
 /** @returns why a job cannot be cancelled; null where it can. */
-export function refuseCancel(job: JobSummary): Exclude<CancelError, NotFoundError> | null {
+export function checkCancellable(job: JobSummary): Exclude<CancelError, NotFoundError> | null {
   if (job.state === "POISONED") return new JobPoisonedError(job);
   return mayBecome(job.state, "CANCELLED") ? null : new IllegalTransitionError(job.state, "CANCELLED");
 }
 
 /**
- * Cancels locked jobs, in one statement for all of them. The caller has checked that each can be cancelled (`refuseCancel`).
+ * Cancels locked jobs, in one statement for all of them. The caller has checked that each can be cancelled (`checkCancellable`).
  * @param detail the reason, already redacted.
  * @param namedAncestorId the job that the caller named, where these jobs are cancelled as its descendants.
  * @returns the written versions, in the order of `jobs`.

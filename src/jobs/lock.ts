@@ -1,6 +1,6 @@
 import { type AiJob, Prisma } from "../db/generated/client/client.ts";
 import { type DocumentField, JOB_COLUMNS, JOB_SUMMARY_COLUMNS } from "../db/job-columns.ts";
-import { FORCED_GENERIC_PLAN } from "../db/prepared.ts";
+import { NAMED_STATEMENT } from "../db/prepared.ts";
 import type { JsonValue } from "../db/rows.ts";
 import type { Transaction } from "../db/transaction.ts";
 
@@ -21,8 +21,8 @@ export type LockedJob = AiJob & {
 /** A locked job without its documents, so that a thousand jobs fit into memory. It is enough for a change of state. */
 export type LockedJobSummary = Omit<LockedJob, DocumentField>;
 
-/** A locked job with what is needed to judge a worker's report. */
-export type ReportedJob = LockedJobSummary & {
+/** A locked job without its documents, but with the entities that it may write: what is needed to check a worker's report. */
+export type LockedJobWithWriteScope = LockedJobSummary & {
   /** Its `entity_refs` if it is `apply_scoped`: the entities that it may write. An empty list otherwise. */
   readonly writeScope: JsonValue;
 };
@@ -44,7 +44,7 @@ export const LOCKED_WITH_PROFILE = Prisma.sql`locked, LATERAL (
 /** The select list of a `LockedJob`. */
 export const LOCKED_COLUMNS = Prisma.sql`${JOB_COLUMNS}, ${READ_UNDER_LOCK}`;
 
-const REPORTED_COLUMNS = Prisma.sql`${JOB_SUMMARY_COLUMNS},
+const COLUMNS_WITH_WRITE_SCOPE = Prisma.sql`${JOB_SUMMARY_COLUMNS},
   CASE access_mode WHEN 'apply_scoped' THEN entity_refs ELSE '[]' END AS "writeScope"`;
 
 /**
@@ -64,16 +64,16 @@ export function lockJobSummaries(tx: Transaction, condition: Prisma.Sql): Promis
 }
 
 /**
- * The same, with what is needed to judge workers' reports.
+ * The same with each job's write scope, to check workers' reports.
  * @param ifLocked whether to wait for a row that another transaction has locked, or to skip it.
  * @returns the jobs by their ids.
  */
-export async function lockReportedJobs(
+export async function lockJobsWithWriteScope(
   tx: Transaction,
   condition: Prisma.Sql,
   ifLocked: "WAIT" | "SKIP",
-): Promise<ReadonlyMap<string, ReportedJob>> {
-  const rows = await lockRows<ReportedJob>(tx, condition, REPORTED_COLUMNS, { ifLocked });
+): Promise<ReadonlyMap<string, LockedJobWithWriteScope>> {
+  const rows = await lockRows<LockedJobWithWriteScope>(tx, condition, COLUMNS_WITH_WRITE_SCOPE, { ifLocked });
   return new Map(rows.map((row) => [row.jobId, row]));
 }
 
@@ -113,7 +113,7 @@ function lockRows<Job extends LockedJobSummary>(
 ): Promise<Job[]> {
   const skip = ifLocked === "SKIP" ? Prisma.sql`SKIP LOCKED` : Prisma.empty;
   return tx.$queryRaw<Job[]>`
-    ${FORCED_GENERIC_PLAN} WITH locked AS MATERIALIZED (SELECT * FROM ai_jobs WHERE ${condition} ORDER BY job_id FOR NO KEY UPDATE ${skip})
+    ${NAMED_STATEMENT} WITH locked AS MATERIALIZED (SELECT * FROM ai_jobs WHERE ${condition} ORDER BY job_id FOR NO KEY UPDATE ${skip})
     SELECT ${columns}, ${READ_UNDER_LOCK} FROM ${LOCKED_WITH_PROFILE} WHERE ${rowsToRead}`;
 }
 

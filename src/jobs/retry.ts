@@ -27,14 +27,14 @@ export function retryAiJob(
   return inTransaction(context, async (tx) => {
     const job = await lockJob(tx, workspaceId, jobId);
     if (!job) return new NotFoundError("job");
-    const refusal = refuseRetry(job);
+    const refusal = checkRetryable(job);
     if (refusal) return refusal;
     return (await writeVersion(tx, retry(job, by))).job;
   });
 }
 
 /** @returns why a job cannot be retried; null where it can. */
-export function refuseRetry(job: JobSummary): Exclude<RetryError, NotFoundError> | null {
+export function checkRetryable(job: JobSummary): Exclude<RetryError, NotFoundError> | null {
   if (job.state === "POISONED") return new JobPoisonedError(job);
   if (!canRetry(job.state)) return new IllegalTransitionError(job.state, "QUEUED");
   return isOverBudget(job, job) ? budgetExceeded(job) : null;
@@ -49,7 +49,7 @@ export function budgetExceeded(job: Pick<JobSummary, "totalTokens" | "tokenBudge
 }
 
 /**
- * Queues locked jobs again, in one statement for all of them. The caller has checked each of them (`refuseRetry`).
+ * Queues locked jobs again, in one statement for all of them. The caller has checked each of them (`checkRetryable`).
  * @returns the written versions, in the order of `jobs`.
  */
 export function retryLockedJobs(

@@ -8,7 +8,7 @@ import {
   VERSION_FIELDS,
   type VersionField,
 } from "../db/job-columns.ts";
-import { estimateFewRows, FORCED_GENERIC_PLAN } from "../db/prepared.ts";
+import { estimateFewRows, NAMED_STATEMENT } from "../db/prepared.ts";
 import { EVENT_COLUMNS, recordset, selectList, snakeCase } from "../db/rows.ts";
 import type { Transaction } from "../db/transaction.ts";
 import { EVENT_OF_ROW, OWN_EVENT_COLUMNS, OWN_EVENT_DECLARATIONS } from "../log/columns.ts";
@@ -85,7 +85,7 @@ export async function writeVersions<Job extends LockedJobSummary>(
   const rows = nextVersions.map(toVersionRow);
   const versions = Prisma.sql`json_to_recordset(${recordset(rows)}) AS t(${DECLARATIONS})`;
   const written = await tx.$queryRaw<ReturnedRow[]>`
-    ${FORCED_GENERIC_PLAN} WITH ${extraCtes.length === 0 ? Prisma.empty : Prisma.sql`${Prisma.join(extraCtes)},`}
+    ${NAMED_STATEMENT} WITH ${extraCtes.length === 0 ? Prisma.empty : Prisma.sql`${Prisma.join(extraCtes)},`}
     changed AS (
       UPDATE ai_jobs j SET ${ASSIGNMENTS}
       FROM ${estimateFewRows(versions, rows.length)} AS n WHERE j.job_id = n.job_id AND j.version = n.version - 1

@@ -4,7 +4,7 @@ import { uuidv7 } from "uuidv7";
 import { type AiJob, Prisma } from "../db/generated/client/client.ts";
 import type { AccessMode, JobKind, ModelTier, OperationType, SafetyMode } from "../db/generated/client/enums.ts";
 import { ZERO_METRICS } from "../db/metrics.ts";
-import { FORCED_GENERIC_PLAN } from "../db/prepared.ts";
+import { NAMED_STATEMENT } from "../db/prepared.ts";
 import { type JsonValue, toDbEnum } from "../db/rows.ts";
 import {
   type CommandContext,
@@ -21,7 +21,7 @@ import {
   UnknownCapabilityError,
 } from "../errors.ts";
 import { type Actor, capabilityDenial, type EventDraft } from "../log/event.ts";
-import { refuseSubmitByQuota } from "../quotas/admission.ts";
+import { checkSubmitQuotas } from "../quotas/admission.ts";
 import type { EntityRef } from "./access-mode.ts";
 import { checkCapability } from "./capabilities.ts";
 import { insertJob, type NewJob } from "./insert.ts";
@@ -100,7 +100,7 @@ export async function submitAiJob(
     const job = parentJobId === null ? draft : await withParent(tx, draft, parentJobId);
     if (job instanceof AppError) return (await findEarlierSubmit(tx, draft)) ?? job;
     // After the parent's row, because quotas come after job rows in the lock order (section 4).
-    const refusal = hasQuotas ? await refuseSubmitByQuota(tx, job) : null;
+    const refusal = hasQuotas ? await checkSubmitQuotas(tx, job) : null;
     if (refusal) return (await findEarlierSubmit(tx, draft)) ?? refusal;
     return granted ? submit(tx, job, event) : submitDenied(tx, job, event, capability);
   });
@@ -140,7 +140,7 @@ async function readProfile(
   const condition = requestedId === null ? isDefault : Prisma.sql`id = ${requestedId}`;
   const [profile] = await readWithRetry(
     () => prisma.$queryRaw<Profile[]>`
-      ${FORCED_GENERIC_PLAN} SELECT id, capabilities, EXISTS (
+      ${NAMED_STATEMENT} SELECT id, capabilities, EXISTS (
         SELECT FROM quotas q WHERE q.workspace_id = ${workspaceId}::uuid AND q.resource <> 'active_jobs'
           AND (q.capability_profile_id IS NULL OR q.capability_profile_id = p.id)
       ) AS "hasQuotas"

@@ -1,4 +1,4 @@
-import { setImmediate as immediate, setTimeout as sleep } from "node:timers/promises";
+import { setTimeout as sleep, setImmediate as yieldToEventLoop } from "node:timers/promises";
 import pLimit from "p-limit";
 import type { Database, ReadRows } from "../db/open.ts";
 import { CursorExpiredError, InvalidInputError } from "../errors.ts";
@@ -72,19 +72,22 @@ export class Feed {
   #wake: (() => void) | undefined;
   #isHintPending = false;
   /**
-   * A rate limit: the time at which the next read would be due if all reads so far had kept the average interval. A
-   * read may come earlier than that by the length of a burst.
+   * Rate limit by GCRA (leaky bucket): the theoretical arrival time of the next read. Each read that does not fill a
+   * page moves it to max(itself, now) + MIN_READ_INTERVAL_MS. A read is allowed once it is at most
+   * MAX_READ_BURST * MIN_READ_INTERVAL_MS in the future.
    */
-  #nextReadDueAt = 0;
+  #theoreticalArrivalTime = 0;
   /**
-   * A read that was sent right after a COMMIT: the position it begins at, and its events; undefined events if it
-   * failed.
+   * The read that was sent right after a COMMIT, on the same connection: the position it begins at, and a promise of its
+   * events; of undefined if it failed.
    */
-  #sent: { readonly from: LogPosition; readonly found: Promise<readonly LoggedEvent[] | undefined> } | undefined;
+  #pipelinedRead:
+    | { readonly from: LogPosition; readonly events: Promise<readonly LoggedEvent[] | undefined> }
+    | undefined;
 
   constructor(options: FeedOptions) {
     this.#options = options;
-    options.database.onCommitSent?.((read) => this.#readBehindCommit(read));
+    options.database.onCommitSent?.((read) => this.#pipelineRead(read));
   }
 
   /** The number of live subscriptions. */
@@ -184,10 +187,10 @@ export class Feed {
       const eventCount = await this.#readBatch();
       if (eventCount === FEED_PAGE_SIZE) {
         // The embedded database runs in this thread: a loop that only reads would keep sockets and timers waiting.
-        await immediate();
+        await yieldToEventLoop();
         continue;
       }
-      this.#nextReadDueAt = Math.max(this.#nextReadDueAt, performance.now()) + MIN_READ_INTERVAL_MS;
+      this.#theoreticalArrivalTime = Math.max(this.#theoreticalArrivalTime, performance.now()) + MIN_READ_INTERVAL_MS;
       // A hint without new events: an open transaction holds the feed back. Read again soon, then less and less often.
       waitMs = eventCount > 0 || wasHinted ? MIN_READ_INTERVAL_MS : Math.min(waitMs * 2, this.#options.pollMs);
       await this.#waitForHint(waitMs);
@@ -201,41 +204,41 @@ export class Feed {
 
   /** Milliseconds until the rate limit allows the next read; 0 or less if it may come now. */
   #msUntilReadAllowed(): number {
-    return this.#nextReadDueAt - MAX_READ_BURST * MIN_READ_INTERVAL_MS - performance.now();
+    return this.#theoreticalArrivalTime - MAX_READ_BURST * MIN_READ_INTERVAL_MS - performance.now();
   }
 
   /**
-   * Called with each COMMIT of this process, whose connection can read the new events right behind it, without another
-   * round trip. Only used while the feed waits and the rate limit allows a read, because then it would read next
+   * Called with each COMMIT of this process. The read is sent on the connection of the COMMIT right after it, before its
+   * answer (pipelining), so it takes no round trip of its own. Only used while the feed waits and the rate limit allows a read, because then it would read next
    * anyway.
    */
-  #readBehindCommit(read: ReadRows): void {
+  #pipelineRead(read: ReadRows): void {
     const from = this.#position;
-    if (!from || !this.#wake || this.#sent || this.#msUntilReadAllowed() > 0) return;
-    const found = read<EventRow>(selectNewEvents(from)).then(
+    if (!from || !this.#wake || this.#pipelinedRead || this.#msUntilReadAllowed() > 0) return;
+    const events = read<EventRow>(selectNewEvents(from)).then(
       (rows) => rows.map(toLoggedEvent),
       () => undefined,
     );
-    this.#sent = { from, found };
+    this.#pipelinedRead = { from, events };
     // Not every commit sends a notify hint: without this, the events would wait until the next poll.
-    void found.then(() => this.#wake?.());
+    void events.then(() => this.#wake?.());
   }
 
   /**
-   * The events of the read that was sent behind a COMMIT. Undefined if there was none, if it failed, or if it got no
-   * answer within the poll interval; the feed then reads by itself.
+   * The events of the pipelined read, which it clears. Undefined if there was none from this position, if it failed, or
+   * if it got no answer within the poll interval; the feed then reads by itself.
    */
-  async #foundBehindCommit(from: LogPosition): Promise<readonly LoggedEvent[] | undefined> {
-    const sent = this.#sent;
-    this.#sent = undefined;
+  async #takePipelinedRead(from: LogPosition): Promise<readonly LoggedEvent[] | undefined> {
+    const pipelinedRead = this.#pipelinedRead;
+    this.#pipelinedRead = undefined;
     // The feed may have stopped since the read was sent, and started again at another position.
-    if (sent?.from !== from) return undefined;
-    const late = new AbortController();
-    const silence = sleep(this.#options.pollMs, undefined, { signal: late.signal }).catch(() => undefined);
-    const found = await Promise.race([sent.found, silence]);
-    late.abort();
-    if (found) this.#isFailing = false;
-    return found;
+    if (pipelinedRead?.from !== from) return undefined;
+    const cancelTimeout = new AbortController();
+    const timeout = sleep(this.#options.pollMs, undefined, { signal: cancelTimeout.signal }).catch(() => undefined);
+    const events = await Promise.race([pipelinedRead.events, timeout]);
+    cancelTimeout.abort();
+    if (events) this.#isFailing = false;
+    return events;
   }
 
   /**
@@ -246,7 +249,7 @@ export class Feed {
     const from = this.#position;
     if (!from) return 0;
     const events =
-      (await this.#foundBehindCommit(from)) ??
+      (await this.#takePipelinedRead(from)) ??
       (await this.#attempt(() => readNewEvents(this.#options.database.prisma, from)));
     if (events) this.#lastReadAt = performance.now();
     const last = events?.at(-1);
@@ -272,7 +275,7 @@ export class Feed {
     const { pollMs } = this.#options;
     while (!subscriber.hasEnded) {
       const page = await this.#catchUpLimit(async () => {
-        // The subscriber may have ended while it waited for its turn to read.
+        // The subscriber may have ended while it waited to be allowed to read.
         if (subscriber.hasEnded) return undefined;
         return this.#attempt(async () => {
           const events = await readEventsBetween(this.#options.database.prisma, subscriber.scope, after, upTo);

@@ -11,7 +11,7 @@ export interface LogPosition {
  * The most positions that one cursor can carry beside its own; so also the most snapshots that a subscription begins
  * with.
  */
-export const MAX_DELIVERED_AHEAD = 100;
+export const MAX_SNAPSHOT_POSITIONS = 100;
 /** The bytes of one packed position: order_xid (8), job id (16), version (4). */
 const POSITION_BYTES = 28;
 
@@ -21,33 +21,33 @@ export interface DecodedCursor {
   readonly epoch: string;
   readonly position: LogPosition;
   /**
-   * For jobs whose snapshots were newer than `position`: the position of each snapshot. The client has what happened to
-   * that job up to there, so it must not be delivered again.
+   * The positions of the snapshots that are newer than `position`. The client has the events of these jobs up to there,
+   * so they must not be sent again.
    */
-  readonly deliveredAhead?: readonly LogPosition[];
+  readonly snapshotPositions?: readonly LogPosition[];
 }
 
 const FORMAT_VERSION = "1";
 
 /**
  * Encodes a cursor as section 9 describes it: base64url of the format's version, the epoch and the position; then, if
- * there are any, a dot and the packed positions of `deliveredAhead`.
+ * there are any, a dot and the packed positions of `snapshotPositions`.
  */
 export function encodeCursor(
   epoch: string,
   position: LogPosition,
-  deliveredAhead: readonly LogPosition[] = [],
+  snapshotPositions: readonly LogPosition[] = [],
 ): string {
   const parts = [FORMAT_VERSION, epoch, position.orderXid, position.jobId, position.version];
   const encodedPosition = Buffer.from(parts.join(" ")).toString("base64url");
-  return deliveredAhead.length === 0
+  return snapshotPositions.length === 0
     ? encodedPosition
-    : `${encodedPosition}.${Buffer.concat(deliveredAhead.map(pack)).toString("base64url")}`;
+    : `${encodedPosition}.${Buffer.concat(snapshotPositions.map(pack)).toString("base64url")}`;
 }
 
 /** Decodes a cursor; undefined if the text is not a cursor that `encodeCursor` wrote. */
 export function decodeCursor(cursor: string): DecodedCursor | undefined {
-  const [encodedPosition = "", encodedAhead = ""] = cursor.split(".", 2);
+  const [encodedPosition = "", encodedSnapshotPositions = ""] = cursor.split(".", 2);
   const [format, epoch = "", xid = "", jobId = "", version = "", ...rest] = Buffer.from(encodedPosition, "base64url")
     .toString("utf8")
     .split(" ");
@@ -60,11 +60,11 @@ export function decodeCursor(cursor: string): DecodedCursor | undefined {
     /^\d{1,9}$/.test(version);
   if (!isWellFormed) return undefined;
   const position = { orderXid: BigInt(xid), jobId, version: Number(version) };
-  const deliveredAhead = unpack(Buffer.from(encodedAhead, "base64url"));
+  const snapshotPositions = unpack(Buffer.from(encodedSnapshotPositions, "base64url"));
   // Node's base64 decoder accepts many spellings of the same bytes. Only the one that is encoded here is a cursor.
-  if (deliveredAhead.length > MAX_DELIVERED_AHEAD || encodeCursor(epoch, position, deliveredAhead) !== cursor)
+  if (snapshotPositions.length > MAX_SNAPSHOT_POSITIONS || encodeCursor(epoch, position, snapshotPositions) !== cursor)
     return undefined;
-  return { epoch, position, ...(deliveredAhead.length === 0 ? {} : { deliveredAhead }) };
+  return { epoch, position, ...(snapshotPositions.length === 0 ? {} : { snapshotPositions }) };
 }
 
 function pack({ orderXid, jobId, version }: LogPosition): Buffer {

@@ -69,7 +69,7 @@ export interface Actor {
 }
 
 /** The server itself, as the actor of what it decides without a person or a worker. */
-export const ENGINE: Actor = { actor: "SYSTEM", actorId: "workflow-engine" };
+export const SYSTEM_ACTOR: Actor = { actor: "SYSTEM", actorId: "workflow-engine" };
 
 /** An event as a command describes it; the remaining columns are added when the new version is written. */
 export type EventDraft = EventContent & {
@@ -91,7 +91,7 @@ export function capabilityDenial(
 ): EventDraft {
   return {
     type: "CAPABILITY_ACTION",
-    by: ENGINE,
+    by: SYSTEM_ACTOR,
     capabilityId: capability,
     payload: {
       outcome: "denied",

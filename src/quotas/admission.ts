@@ -9,29 +9,30 @@ import { type QuotaUsage, readQuotaUsage } from "./usage.ts";
 export type CountedJob = Pick<AiJob, "workspaceId" | "capabilityProfileId">;
 
 /**
- * Checks a submit against the quotas of the workspace. The quotas of submitted jobs stay locked until `tx` ends, so that
- * concurrent submits are counted one after another and cannot exceed a quota together.
+ * Locks the quotas of submitted jobs that apply to a submit, and checks the submit against them. They stay locked until `tx`
+ * ends, so that concurrent submits are counted one after another and cannot exceed a quota together.
  * @returns why the submit is refused; null where it is allowed.
  */
-export async function refuseSubmitByQuota(tx: Transaction, job: CountedJob): Promise<BudgetExceededError | null> {
+export async function checkSubmitQuotas(tx: Transaction, job: CountedJob): Promise<BudgetExceededError | null> {
   const [refusal = null] = checkQuotas([job], await lockQuotas(tx, [job], "JOBS"));
   return refusal;
 }
 
 /**
- * Checks the starts of jobs against quotas, in the order of the jobs: one that is allowed uses up quota before the next is checked.
- * The caller must have locked the jobs' rows, and must start the allowed jobs in `tx`. The quotas of active jobs stay locked
- * until `tx` ends. Takes one statement where no quota applies, otherwise two.
+ * Locks the quotas of active jobs that apply to the starts of these jobs until `tx` ends, and checks the starts against all
+ * quotas that apply. The jobs are checked in their order: one that is allowed uses up quota before the next is checked. The
+ * caller must have locked the jobs' rows (section 4, lock order), and must start the allowed jobs in `tx`. Takes one statement
+ * where no quota applies, otherwise two.
  * @returns for each job why its start is refused; null where it is allowed.
  */
-export async function refuseStartsByQuota(
+export async function checkStartQuotas(
   tx: Transaction,
   jobs: readonly CountedJob[],
 ): Promise<readonly (BudgetExceededError | null)[]> {
   return checkQuotas(jobs, await lockStartQuotas(tx, jobs));
 }
 
-/** @returns the quotas that apply to the starts of these jobs, with their usage; locked as in `refuseStartsByQuota`. */
+/** @returns the quotas that apply to the starts of these jobs, with their usage; locked as in `checkStartQuotas`. */
 export function lockStartQuotas(tx: Transaction, jobs: readonly CountedJob[]): Promise<readonly QuotaUsage[]> {
   return lockQuotas(tx, jobs, "ACTIVE_JOBS");
 }
@@ -45,7 +46,7 @@ export interface UsedUpScope {
 
 /**
  * @returns the quotas of these workspaces that refuse every start now. They are read without a lock, so a claim may use them only
- *   to skip jobs. Before it starts a job, it must check with `refuseStartsByQuota` or `lockStartQuotas`.
+ *   to skip jobs. Before it starts a job, it must check with `checkStartQuotas` or `lockStartQuotas`.
  */
 export async function usedUpForStarts(
   db: Transaction,

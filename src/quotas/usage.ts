@@ -2,7 +2,7 @@ import { Prisma, type Quota } from "../db/generated/client/client.ts";
 import { MAX_SAFE_METRIC } from "../db/metrics.ts";
 import { QUOTA_COLUMNS } from "../db/rows.ts";
 import type { Transaction } from "../db/transaction.ts";
-import { usageNotFolded } from "../totals/changes.ts";
+import { usageNotAggregated } from "../totals/changes.ts";
 
 /** A quota with its current usage. */
 export interface QuotaUsage extends Quota {
@@ -51,7 +51,7 @@ export function readQuotaUsage(db: Transaction, condition: Prisma.Sql): Promise<
   return db.$queryRaw<QuotaUsage[]>`
     WITH quota AS MATERIALIZED (
       SELECT *, make_interval(secs => window_seconds) AS length FROM quotas WHERE ${condition}
-    ), recent AS MATERIALIZED (${usageNotFolded(withWindow)}
+    ), recent AS MATERIALIZED (${usageNotAggregated(withWindow)}
     ), quota_use AS MATERIALIZED (
       SELECT *, CASE resource
         WHEN 'active_jobs' THEN (${ACTIVE_JOBS})

@@ -1,6 +1,6 @@
 import type { AiJob } from "../db/generated/client/client.ts";
 import { inTransaction } from "../db/transaction.ts";
-import type { Engine } from "../engine.ts";
+import type { EngineContext } from "../engine.ts";
 import { AppError } from "../errors.ts";
 import type { Actor } from "../log/event.ts";
 import { type AwaitingJob, acceptOutputs, applyDecision, type DecisionError, lockAwaitingJob } from "./decision.ts";
@@ -35,7 +35,7 @@ const TARGET_STATES = {
  * @throws TryAgainError when the database rolled the transaction back too often; nothing is stored.
  */
 export function resolveUserReview(
-  engine: Engine,
+  engine: EngineContext,
   workspaceId: string,
   by: Actor,
   { jobId, decision, comment }: ResolveUserReview,
@@ -61,7 +61,7 @@ export function resolveUserReview(
 }
 
 /** What to change of a job whose work must be redone. It is reserved for the same worker for `revisePreferenceMs`. */
-function revisionOf({ revisePreferenceMs }: Engine, { job, run }: AwaitingJob) {
+function revisionOf({ revisePreferenceMs }: EngineContext, { job, run }: AwaitingJob) {
   return {
     jobOutputs: null,
     issues: [],

@@ -3,10 +3,10 @@ import type { JobState } from "../db/generated/client/enums.ts";
 import type { StoredReport } from "../db/rows.ts";
 import { AppError, IllegalTransitionError, InvalidInputError, JobPoisonedError, LeaseLostError } from "../errors.ts";
 import { directiveOf } from "../jobs/directive.ts";
-import type { ReportedJob } from "../jobs/lock.ts";
+import type { LockedJobWithWriteScope } from "../jobs/lock.ts";
 import { hasEnded } from "../jobs/state.ts";
 import { provesLease } from "./lease-token.ts";
-import type { LockedRun, ReportedRun } from "./lock.ts";
+import type { RunUnderJobLock, RunWithJob } from "./lock.ts";
 import { type PolicyError, type PolicyViolationCode, policyError, recordedViolation } from "./policy.ts";
 import { isSameReport, type Report } from "./report.ts";
 
@@ -34,37 +34,37 @@ export type Admission<Code extends PolicyViolationCode = PolicyViolationCode> =
       readonly kind: "ID_TAKEN";
       readonly error: InvalidInputError;
       readonly run: WorkflowRun;
-      readonly job: ReportedJob;
+      readonly job: LockedJobWithWriteScope;
     }
   /** The same report was accepted before: it gets the same answer and is not applied again. */
   | {
       readonly kind: "REPEAT";
-      readonly job: ReportedJob;
+      readonly job: LockedJobWithWriteScope;
       readonly run: WorkflowRun;
       readonly earlierReport: StoredReport;
     }
   /** The report is new, and its worker has the lease. */
   | {
       readonly kind: "ADMITTED";
-      readonly job: ReportedJob;
+      readonly job: LockedJobWithWriteScope;
       readonly run: WorkflowRun;
       readonly hasOpenNodes: boolean;
     };
 
 /**
- * Decides whether a report is applied, by the checks 1 to 6 of section 6, "Reports". The order of the checks matters:
+ * Decides whether a report is applied, by the checks 1 to 6 of section 6, "Reports", with the numbers that they have there.
+ * The order of the checks matters:
  *
  * 1. The token is checked first, so that a caller who cannot prove the lease learns nothing about the job or its reports.
  *    An unknown run and a wrong token get the same answer, so run ids cannot be found by trying.
  * 2. A poisoned job is refused before repeats are looked at: a worker that repeats a report must be told to discard its
  *    results.
- * 3. A repeat of a report that violated a policy gets the same error again. This check comes before the one of the job's
- *    state because that violation has failed the job: otherwise the worker would get ILLEGAL_TRANSITION instead of the
- *    reason.
- * 4. A repeat of a report that ended its run is accepted before the state and the lease are checked, because the first
- *    report changed the state and ended the lease.
- * 5. The job's state is checked before the lease. A job that has ended has no lease, and "cancelled" or "failed" is more
+ * 3. A repeat of a report that violated a policy gets the same error again, and a repeat of a report that ended its run is
+ *    accepted again. Both come before the state and the lease, because the first report changed the state and ended the
+ *    lease: otherwise the worker would get ILLEGAL_TRANSITION instead of the violation, or instead of its success.
+ * 4. The job's state is checked before the lease. A job that has ended has no lease, and "cancelled" or "failed" is more
  *    useful to its worker than "lease lost".
+ * 5. The run must have a lease that has not expired, and must be the job's latest run.
  * 6. Other uses of a known `reportId` (a repeat of a step or heartbeat, or a different report with the same id) come last:
  *    a worker that must stop is told so whatever the `reportId` says.
  *
@@ -72,7 +72,7 @@ export type Admission<Code extends PolicyViolationCode = PolicyViolationCode> =
  */
 export function admitReport<Code extends PolicyViolationCode>(
   report: Report,
-  lockedRun: LockedRun | undefined,
+  lockedRun: RunUnderJobLock | undefined,
   { to, endsRun, violations, path }: ReportRules<Code>,
 ): Admission<Code> {
   const proven = checkToken(lockedRun, report.leaseToken);
@@ -91,31 +91,31 @@ export function admitReport<Code extends PolicyViolationCode>(
 }
 
 /**
- * Makes the checks 1, 2 and 5 of `admitReport`: whether the holder of this token may change the job now.
+ * Makes the checks 1, 2, 4 and 5 of `admitReport`: whether the holder of this token may change the job now.
  * @param to the state that the report would move the job to; named in the message of an IllegalTransitionError.
- * @returns `reportedRun` when it may, else the refusal.
+ * @returns `runWithJob` when it may, else the refusal.
  */
 export function checkLease(
-  reportedRun: ReportedRun | undefined,
+  runWithJob: RunWithJob | undefined,
   token: string,
   to: JobState,
-): ReportedRun | ReportRefusal {
-  const proven = checkToken(reportedRun, token);
+): RunWithJob | ReportRefusal {
+  const proven = checkToken(runWithJob, token);
   if (proven instanceof AppError) return proven;
   return checkStateAndLease(proven, to) ?? proven;
 }
 
 /** Checks 1 and 2: that the token is, or once was, the token of the run's lease, and that the job is not poisoned. */
-function checkToken<Run extends ReportedRun>(
-  reportedRun: Run | undefined,
+function checkToken<Run extends RunWithJob>(
+  runWithJob: Run | undefined,
   token: string,
 ): Run | LeaseLostError | JobPoisonedError {
-  if (!reportedRun || !provesLease(reportedRun.run, token)) return new LeaseLostError();
-  return reportedRun.job.state === "POISONED" ? new JobPoisonedError(reportedRun.job) : reportedRun;
+  if (!runWithJob || !provesLease(runWithJob.run, token)) return new LeaseLostError();
+  return runWithJob.job.state === "POISONED" ? new JobPoisonedError(runWithJob.job) : runWithJob;
 }
 
-/** Check 5: null when the job has not ended and the run has a lease that has not expired. */
-function checkStateAndLease({ job, run, now }: ReportedRun, to: JobState): ReportRefusal | null {
+/** Checks 4 and 5: null when the job has not ended and its latest run is this one, with a lease that has not expired. */
+function checkStateAndLease({ job, run, now }: RunWithJob, to: JobState): ReportRefusal | null {
   if (hasEnded(job.state)) return new IllegalTransitionError(job.state, to, directiveOf(job.state));
   const hasLease = run.state === "RUNNING" && run.leaseExpiresAt !== null && run.leaseExpiresAt > now;
   return hasLease && job.workflowRunId === run.id ? null : new LeaseLostError();

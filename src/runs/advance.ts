@@ -2,7 +2,7 @@ import type { NodeExecution, WorkflowRun } from "../db/generated/client/client.t
 import type { JobSummary } from "../db/job-columns.ts";
 import { type StoredReport, toDbEnum } from "../db/rows.ts";
 import { inTransaction, readWithRetry, type Transaction } from "../db/transaction.ts";
-import type { Engine } from "../engine.ts";
+import type { EngineContext } from "../engine.ts";
 import {
   type AccessModeViolationError,
   AppError,
@@ -17,7 +17,7 @@ import { guardContent, injectionPatterns } from "../security/guard-content.ts";
 import type { GuardedText } from "../security/guards/guard.ts";
 import type { PoisonedJob, Precondition } from "../security/poison.ts";
 import { admitReport, checkLease, type ReportRefusal } from "./admission.ts";
-import { lockReportedRuns, readReportedRun } from "./lock.ts";
+import { lockJobsOfRuns, readRunWithJob } from "./lock.ts";
 import { readNode, type Step, writeStep } from "./nodes.ts";
 import { assessReport } from "./policy.ts";
 import { findReport, insertReportsCte, type Report, toReportRows } from "./report.ts";
@@ -57,12 +57,12 @@ export type AdvanceWorkflowError = StepError | GuardFailedError;
  * @throws TryAgainError when the database rolled the transaction back too often; nothing is stored.
  */
 export async function advanceWorkflow(
-  engine: Engine,
+  engine: EngineContext,
   input: AdvanceWorkflow,
 ): Promise<Advanced | PoisonedJob | AdvanceWorkflowError> {
   if (input.retrievedSnippets.length === 0) return storeStep(engine, input, 0);
   const [reported, earlierReport] = await readWithRetry(() =>
-    Promise.all([readReportedRun(engine.prisma, input.workflowRunId), findReport(engine.prisma, input)]),
+    Promise.all([readRunWithJob(engine.prisma, input.workflowRunId), findReport(engine.prisma, input)]),
   );
   // Not guarded again: a repeat of the earlier report was guarded then, and another report with its id is refused.
   if (earlierReport) return storeStep(engine, input, 0);
@@ -78,19 +78,23 @@ export async function advanceWorkflow(
   const patterns = await injectionPatterns(engine, job.capabilityProfileId);
   const content = { texts: guardedTexts(input.retrievedSnippets), patterns };
   const result = await guardContent(engine, job, content, stillLeased);
-  switch (result.verdict) {
+  switch (result.outcome) {
     case "PASSED":
       return storeStep(engine, input, result.guardsRun);
     case "POISONED":
       return result.poisoned;
-    case "NOT_POISONED":
-    case "UNDECIDED":
+    case "VIOLATION_NOT_APPLIED":
+    case "REFUSED":
       return result.error;
   }
 }
 
 /** @param guardsRun how many guards this server ran over the step's snippets; added to the job's `validators_run_count`. */
-async function storeStep(engine: Engine, input: AdvanceWorkflow, guardsRun: number): Promise<Advanced | StepError> {
+async function storeStep(
+  engine: EngineContext,
+  input: AdvanceWorkflow,
+  guardsRun: number,
+): Promise<Advanced | StepError> {
   try {
     return await inTransaction(engine, (tx) => storeStepInTransaction(tx, input, guardsRun));
   } catch (error) {
@@ -105,7 +109,7 @@ async function storeStepInTransaction(
   input: AdvanceWorkflow,
   guardsRun: number,
 ): Promise<Advanced | StepError> {
-  const lockedRun = (await lockReportedRuns(tx, [input])).get(input.workflowRunId);
+  const lockedRun = (await lockJobsOfRuns(tx, [input])).get(input.workflowRunId);
   const path = ["input"];
   const admission = admitReport(input, lockedRun, {
     to: "RUNNING",

@@ -1,11 +1,11 @@
 import { batchCalls } from "../db/batch.ts";
 import { isOutcomeUnknown } from "../db/transaction.ts";
-import type { Engine } from "../engine.ts";
+import type { EngineContext } from "../engine.ts";
 import { completeSharedBatch, completeWorkflows } from "./complete.ts";
 import type { Completion } from "./completion.ts";
 
-/** `completeWorkflows` without its engine. */
-export type CompleteWorkflows = (completions: readonly Completion[]) => ReturnType<typeof completeWorkflows>;
+/** Completes the runs of one call: `completeWorkflows` with its engine given. */
+export type BatchedComplete = (completions: readonly Completion[]) => ReturnType<typeof completeWorkflows>;
 
 /** The most completions that a call may have to share a transaction: a larger call gains nothing by sharing. */
 const MAX_COMPLETIONS = 10;
@@ -18,9 +18,9 @@ const MAX_CALLS = 10;
  * alone.
  * @returns a function that throws what `completeWorkflows` throws.
  */
-export function createBatchedComplete(engine: Engine): CompleteWorkflows {
-  const completeAlone: CompleteWorkflows = (completions) => completeWorkflows(engine, completions);
-  const completeShared = batchCalls<readonly Completion[], Awaited<ReturnType<CompleteWorkflows>>>({
+export function createBatchedComplete(engine: EngineContext): BatchedComplete {
+  const completeAlone: BatchedComplete = (completions) => completeWorkflows(engine, completions);
+  const completeShared = batchCalls<readonly Completion[], Awaited<ReturnType<BatchedComplete>>>({
     keyOf: () => "",
     maxCalls: MAX_CALLS,
     send: "AFTER_PREVIOUS",

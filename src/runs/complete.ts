@@ -1,6 +1,6 @@
 import type { JobSummary } from "../db/job-columns.ts";
 import { inTransaction, type Transaction } from "../db/transaction.ts";
-import type { Engine } from "../engine.ts";
+import type { EngineContext } from "../engine.ts";
 import { writeVersions } from "../jobs/store.ts";
 import {
   type Completion,
@@ -9,7 +9,7 @@ import {
   decideCompletion,
   type EndedRun,
 } from "./completion.ts";
-import { type LockedRun, lockReportedRuns, SequentialReports } from "./lock.ts";
+import { lockJobsOfRuns, PendingJobStates, type RunUnderJobLock } from "./lock.ts";
 import { policyError } from "./policy.ts";
 import { insertReportsCte, toReportRows } from "./report.ts";
 import { endedRun, endRunsCte } from "./store.ts";
@@ -29,7 +29,7 @@ type Answer = EndedRun | CompletionError;
  * @returns in the order of `completions`, the job and the run of each, or why it was not completed.
  * @throws TryAgainError when the database rolled the transaction back too often; none of the completions is stored.
  */
-export async function completeWorkflows(engine: Engine, completions: readonly Completion[]): Promise<Answer[]> {
+export async function completeWorkflows(engine: EngineContext, completions: readonly Completion[]): Promise<Answer[]> {
   const items = itemsOf(completions);
   return answersTo(items, await complete(engine, items));
 }
@@ -43,7 +43,7 @@ export async function completeWorkflows(engine: Engine, completions: readonly Co
  * @throws TryAgainError when the database rolled the shared transaction back too often; nothing is stored.
  */
 export async function completeSharedBatch(
-  engine: Engine,
+  engine: EngineContext,
   calls: readonly (readonly Completion[])[],
 ): Promise<readonly Promise<Answer[]>[]> {
   const itemsOfCalls = calls.map(itemsOf);
@@ -54,7 +54,7 @@ export async function completeSharedBatch(
   }
   const firsts = [...firstOfRun.values()];
   const answers = await inTransaction(engine, async (tx) => {
-    const lockedRuns = await lockReportedRuns(tx, completionsOf(firsts), "SKIP");
+    const lockedRuns = await lockJobsOfRuns(tx, completionsOf(firsts), "SKIP");
     const lockedItems = firsts.filter(({ completion }) => lockedRuns.has(completion.workflowRunId));
     return completeLocked(tx, lockedItems, lockedRuns);
   });
@@ -82,24 +82,22 @@ function answersTo(items: readonly Item[], answers: ReadonlyMap<Item, Answer>): 
   });
 }
 
-function complete(engine: Engine, items: readonly Item[]): Promise<ReadonlyMap<Item, Answer>> {
-  return inTransaction(engine, async (tx) =>
-    completeLocked(tx, items, await lockReportedRuns(tx, completionsOf(items))),
-  );
+function complete(engine: EngineContext, items: readonly Item[]): Promise<ReadonlyMap<Item, Answer>> {
+  return inTransaction(engine, async (tx) => completeLocked(tx, items, await lockJobsOfRuns(tx, completionsOf(items))));
 }
 
 /** @param lockedRuns the runs of the items, by id; `tx` has locked their jobs. */
 async function completeLocked(
   tx: Transaction,
   items: readonly Item[],
-  lockedRuns: ReadonlyMap<string, LockedRun>,
+  lockedRuns: ReadonlyMap<string, RunUnderJobLock>,
 ): Promise<ReadonlyMap<Item, Answer>> {
-  const reports = new SequentialReports(lockedRuns);
+  const pendingStates = new PendingJobStates(lockedRuns);
   const decided = items.map((item) => {
     const { completion, path } = item;
-    const decision = decideCompletion(completion, reports.find(completion.workflowRunId), path);
-    if (decision.kind === "ENDED") reports.noteState(decision.run.jobId, decision.end.state);
-    if (decision.kind === "VIOLATION") reports.noteState(decision.violating.job.jobId, "FAILED");
+    const decision = decideCompletion(completion, pendingStates.runWithPendingState(completion.workflowRunId), path);
+    if (decision.kind === "ENDED") pendingStates.setPendingState(decision.run.jobId, decision.end.state);
+    if (decision.kind === "VIOLATION") pendingStates.setPendingState(decision.violating.job.jobId, "FAILED");
     return { item, decision };
   });
   const jobs = await writeDecisions(
@@ -134,9 +132,9 @@ function answerOf(decision: CompletionDecision, changedJobs: ReadonlyMap<string,
     case "REPEAT": {
       const { job, run } = decision;
       const changed = changedJobs.get(job.jobId);
-      // `job` was read before the call wrote anything, but its state already counts the call's earlier completions. Equal
-      // states mean that one of those changed the job, so the answer is the job as stored. Different states mean that a
-      // later completion changed it, and this answer must not show that.
+      // `job` was read before this call wrote anything; only its state is updated with what the call's earlier completions
+      // decided. If the stored state equals it, an earlier completion changed the job: answer with the stored job. If it
+      // differs, a later completion changed it, which this answer must not show: answer with `job`.
       return { job: changed?.state === job.state ? changed : job, run };
     }
     case "VIOLATION": {

@@ -4,12 +4,12 @@ import type { JsonValue } from "../db/rows.ts";
 import { InvalidInputError } from "../errors.ts";
 import type { EntityRef } from "../jobs/access-mode.ts";
 import { checkCapability } from "../jobs/capabilities.ts";
-import type { ReportedJob } from "../jobs/lock.ts";
+import type { LockedJobWithWriteScope } from "../jobs/lock.ts";
 import type { MetricsDelta } from "../jobs/metrics.ts";
 import { transitionTo } from "../jobs/state.ts";
 import type { JobChange } from "../jobs/version.ts";
 import { admitReport, type ReportRefusal } from "./admission.ts";
-import type { LockedRun } from "./lock.ts";
+import type { RunUnderJobLock } from "./lock.ts";
 import { assessReport, type PolicyError, type PolicyViolation } from "./policy.ts";
 import type { Report } from "./report.ts";
 import type { RunEnd } from "./store.ts";
@@ -39,14 +39,14 @@ export type CompletionDecision =
   /** The completion changes nothing. */
   | { readonly kind: "REFUSED"; readonly error: CompletionError }
   /** The same completion was accepted before: it gets the same answer and is not applied again. */
-  | { readonly kind: "REPEAT"; readonly job: ReportedJob; readonly run: WorkflowRun }
+  | { readonly kind: "REPEAT"; readonly job: LockedJobWithWriteScope; readonly run: WorkflowRun }
   /** The completion violates a policy, and fails its run. */
   | { readonly kind: "VIOLATION"; readonly violating: ViolatingRun }
   /** The completion is applied: job and run move to `end.state`. */
   | {
       readonly kind: "ENDED";
       readonly completion: Completion;
-      readonly change: JobChange<ReportedJob>;
+      readonly change: JobChange<LockedJobWithWriteScope>;
       readonly run: WorkflowRun;
       readonly end: RunEnd;
     };
@@ -59,7 +59,7 @@ export type CompletionDecision =
  */
 export function decideCompletion(
   completion: Completion,
-  lockedRun: LockedRun | undefined,
+  lockedRun: RunUnderJobLock | undefined,
   path: readonly string[],
 ): CompletionDecision {
   const state = stateAfter(completion);
@@ -80,7 +80,7 @@ export function decideCompletion(
   }
   const { job, run, hasOpenNodes } = admission;
   const { granted, capability } = checkCapability(job.jobKind, job.capabilities);
-  const completionError = granted ? refuseOpenNodes(hasOpenNodes, path) : capabilityDenied(capability);
+  const completionError = granted ? checkNoOpenNodes(hasOpenNodes, path) : capabilityDenied(capability);
   const assessment = assessReport(job, completion, path, completionError);
   if (assessment.kind === "REFUSED") return assessment;
   const violating = { job, run, report: completion };
@@ -90,7 +90,7 @@ export function decideCompletion(
   const { metrics, overBudget } = assessment;
   if (overBudget) return { kind: "VIOLATION", violating: { ...violating, violation: overBudget, metrics } };
   const reason = state.toLowerCase();
-  const change: JobChange<ReportedJob> = {
+  const change: JobChange<LockedJobWithWriteScope> = {
     job,
     set: {
       ...metrics,
@@ -115,7 +115,7 @@ function capabilityDenied(capability: string): PolicyViolation<"CAPABILITY_DENIE
   return { code: "CAPABILITY_DENIED", detail: capability };
 }
 
-function refuseOpenNodes(hasOpenNodes: boolean, path: readonly string[]): InvalidInputError | null {
+function checkNoOpenNodes(hasOpenNodes: boolean, path: readonly string[]): InvalidInputError | null {
   if (!hasOpenNodes) return null;
   const message =
     "A node of this run has not finished. Report its outcome with advanceWorkflow, then complete the run.";

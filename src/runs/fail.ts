@@ -1,5 +1,5 @@
 import { inTransaction, type Transaction } from "../db/transaction.ts";
-import type { Engine } from "../engine.ts";
+import type { EngineContext } from "../engine.ts";
 import type { AccessModeViolationError, InvalidInputError } from "../errors.ts";
 import type { MetricsDelta } from "../jobs/metrics.ts";
 import { writeVersion } from "../jobs/store.ts";
@@ -7,7 +7,7 @@ import { redactText } from "../log/redact.ts";
 import { admitReport, type ReportRefusal } from "./admission.ts";
 import { afterFailure } from "./backoff.ts";
 import type { EndedRun } from "./completion.ts";
-import { lockReportedRuns } from "./lock.ts";
+import { lockJobsOfRuns } from "./lock.ts";
 import { assessReport } from "./policy.ts";
 import { insertReportsCte, type Report, toReportRows } from "./report.ts";
 import { endedRun, endRunsCte, type RunEnd } from "./store.ts";
@@ -30,12 +30,16 @@ export type FailWorkflowError = ReportRefusal | InvalidInputError | AccessModeVi
  * @returns the job and the run, or why the report was refused.
  * @throws TryAgainError when the database rolled the transaction back too often; nothing is stored.
  */
-export function failWorkflow(engine: Engine, input: FailWorkflow): Promise<EndedRun | FailWorkflowError> {
+export function failWorkflow(engine: EngineContext, input: FailWorkflow): Promise<EndedRun | FailWorkflowError> {
   return inTransaction(engine, (tx) => fail(tx, engine, input));
 }
 
-async function fail(tx: Transaction, engine: Engine, input: FailWorkflow): Promise<EndedRun | FailWorkflowError> {
-  const lockedRun = (await lockReportedRuns(tx, [input])).get(input.workflowRunId);
+async function fail(
+  tx: Transaction,
+  engine: EngineContext,
+  input: FailWorkflow,
+): Promise<EndedRun | FailWorkflowError> {
+  const lockedRun = (await lockJobsOfRuns(tx, [input])).get(input.workflowRunId);
   const path = ["input"];
   const admission = admitReport(input, lockedRun, {
     to: "FAILED",

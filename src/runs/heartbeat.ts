@@ -2,15 +2,15 @@ import type { WorkflowRun } from "../db/generated/client/client.ts";
 import type { JobMetrics } from "../db/metrics.ts";
 
 import { inTransaction, type Transaction } from "../db/transaction.ts";
-import type { Engine } from "../engine.ts";
+import type { EngineContext } from "../engine.ts";
 import type { AccessModeViolationError, BudgetExceededError, InvalidInputError, WorkflowDirective } from "../errors.ts";
-import type { ReportedJob } from "../jobs/lock.ts";
+import type { LockedJobWithWriteScope } from "../jobs/lock.ts";
 import { isZero, type MetricsDelta } from "../jobs/metrics.ts";
 import { writeVersions } from "../jobs/store.ts";
 import type { JobChange } from "../jobs/version.ts";
 import { admitReport, type ReportRefusal } from "./admission.ts";
 import { leaseUntil } from "./lease-token.ts";
-import { type LockedRun, lockReportedRuns, SequentialReports } from "./lock.ts";
+import { lockJobsOfRuns, PendingJobStates, type RunUnderJobLock } from "./lock.ts";
 import { assessReport, type PolicyViolation, policyError } from "./policy.ts";
 import { insertReportsCte, type Report, toReportRows } from "./report.ts";
 import { type LeaseRenewal, renewLeasesCte } from "./store.ts";
@@ -39,11 +39,11 @@ export interface HeartbeatAnswer {
 interface HeartbeatDecision {
   readonly answer: HeartbeatAnswer;
   readonly renewal?: LeaseRenewal;
-  readonly change?: JobChange<ReportedJob>;
+  readonly change?: JobChange<LockedJobWithWriteScope>;
   /** The run to fail. For ACCESS_MODE_VIOLATION there is no `change`; for BUDGET_EXCEEDED, `change` is written first. */
   readonly violating?: ViolatingRun<HeartbeatViolation>;
   /** Set when the heartbeat is accepted: its report is stored, so that a repeat does not count twice. */
-  readonly accepted?: { readonly heartbeat: Heartbeat; readonly job: ReportedJob };
+  readonly accepted?: { readonly heartbeat: Heartbeat; readonly job: LockedJobWithWriteScope };
 }
 
 const VIOLATIONS = ["ACCESS_MODE_VIOLATION", "BUDGET_EXCEEDED"] as const;
@@ -56,13 +56,16 @@ type HeartbeatViolation = (typeof VIOLATIONS)[number];
  * @returns one answer for each heartbeat, in their order.
  * @throws TryAgainError when the database rolled the transaction back too often; none of the heartbeats is stored.
  */
-export function heartbeatWorkflows(engine: Engine, heartbeats: readonly Heartbeat[]): Promise<HeartbeatAnswer[]> {
+export function heartbeatWorkflows(
+  engine: EngineContext,
+  heartbeats: readonly Heartbeat[],
+): Promise<HeartbeatAnswer[]> {
   return inTransaction(engine, async (tx) => {
-    const reports = new SequentialReports(await lockReportedRuns(tx, heartbeats));
+    const pendingStates = new PendingJobStates(await lockJobsOfRuns(tx, heartbeats));
     const decisions = heartbeats.map((heartbeat, index) => {
-      const lockedRun = reports.find(heartbeat.workflowRunId);
+      const lockedRun = pendingStates.runWithPendingState(heartbeat.workflowRunId);
       const decision = decideHeartbeat(heartbeat, lockedRun, ["input", "heartbeats", String(index)]);
-      if (decision.violating) reports.noteState(decision.violating.job.jobId, "FAILED");
+      if (decision.violating) pendingStates.setPendingState(decision.violating.job.jobId, "FAILED");
       return decision;
     });
     await writeDecisions(tx, decisions);
@@ -97,7 +100,7 @@ async function writeDecisions(tx: Transaction, decisions: readonly HeartbeatDeci
  */
 function decideHeartbeat(
   heartbeat: Heartbeat,
-  lockedRun: LockedRun | undefined,
+  lockedRun: RunUnderJobLock | undefined,
   path: readonly string[],
 ): HeartbeatDecision {
   const { workflowRunId } = heartbeat;
@@ -139,11 +142,11 @@ function renewalOf(run: WorkflowRun, now: Date, leaseSeconds: number): LeaseRene
 }
 
 function metricsChange(
-  job: ReportedJob,
+  job: LockedJobWithWriteScope,
   run: WorkflowRun,
   metrics: JobMetrics,
   delta: MetricsDelta,
-): JobChange<ReportedJob> {
+): JobChange<LockedJobWithWriteScope> {
   return {
     job,
     set: metrics,

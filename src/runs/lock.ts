@@ -1,23 +1,23 @@
 import { Prisma, type WorkflowRun } from "../db/generated/client/client.ts";
 import type { JobState } from "../db/generated/client/enums.ts";
 import type { JobSummary } from "../db/job-columns.ts";
-import { estimateFewRows, FORCED_GENERIC_PLAN } from "../db/prepared.ts";
+import { estimateFewRows, NAMED_STATEMENT } from "../db/prepared.ts";
 import { REPORT_COLUMNS, RUN_COLUMNS, type StoredReport } from "../db/rows.ts";
 import type { Transaction } from "../db/transaction.ts";
-import { lockReportedJobs, type ReportedJob } from "../jobs/lock.ts";
+import { type LockedJobWithWriteScope, lockJobsWithWriteScope } from "../jobs/lock.ts";
 import { readJob } from "../jobs/store.ts";
 import { type JoinedReport, joinedReport, type ReportRef } from "./report.ts";
 
-/** A run, its job and the database's clock, read together: everything that a lease is checked by. */
-export interface ReportedRun {
+/** A run, its job and the database's clock: everything that a lease is checked by. */
+export interface RunWithJob {
   readonly job: JobSummary;
   readonly run: WorkflowRun;
   readonly now: Date;
 }
 
-/** A reported run that was read under its job's lock, with everything else that a report is checked by. */
-export interface LockedRun extends ReportedRun {
-  readonly job: ReportedJob;
+/** A run that was read under its job's lock, with everything else that a report is checked by. */
+export interface RunUnderJobLock extends RunWithJob {
+  readonly job: LockedJobWithWriteScope;
   /** The stored report of this run with the same `reportId`; undefined when there is none. */
   readonly earlierReport: StoredReport | undefined;
   readonly hasOpenNodes: boolean;
@@ -28,20 +28,20 @@ export interface LockedRun extends ReportedRun {
  * @param ifLocked what to do about a job that another transaction has locked: wait for it, or skip its run.
  * @returns the runs by run id, without those that do not exist or were skipped.
  */
-export async function lockReportedRuns(
+export async function lockJobsOfRuns(
   tx: Transaction,
   reports: readonly ReportRef[],
   ifLocked: "WAIT" | "SKIP" = "WAIT",
-): Promise<ReadonlyMap<string, LockedRun>> {
+): Promise<ReadonlyMap<string, RunUnderJobLock>> {
   const runIds = reports.map(({ workflowRunId }) => workflowRunId);
   const jobsOfRuns = Prisma.sql`job_id = ANY(ARRAY(SELECT r.job_id FROM workflow_runs r WHERE r.id = ANY(${runIds}::uuid[])))`;
-  const jobs = await lockReportedJobs(tx, jobsOfRuns, ifLocked);
+  const jobs = await lockJobsWithWriteScope(tx, jobsOfRuns, ifLocked);
   const reportIds = reports.map(({ reportId }) => reportId ?? null);
   const reportRefs = Prisma.sql`unnest(${runIds}::uuid[], ${reportIds}::uuid[]) AS t(reported_run_id, reported_id)`;
   // Not in the statement that locks: after waiting for a lock, a statement rereads the locked rows alone, and would see runs,
   // nodes and reports as they were before the wait.
   const rows = await tx.$queryRaw<(WorkflowRun & JoinedReport & { readonly hasOpenNodes: boolean })[]>`
-    ${FORCED_GENERIC_PLAN} SELECT ${RUN_COLUMNS}, earlier_report.*,
+    ${NAMED_STATEMENT} SELECT ${RUN_COLUMNS}, earlier_report.*,
       EXISTS (SELECT FROM node_executions n WHERE n.workflow_run_id = reported_run_id AND n.finished_at IS NULL)
         AS "hasOpenNodes"
     FROM ${estimateFewRows(reportRefs, runIds.length)} AS reported JOIN workflow_runs ON id = reported_run_id
@@ -59,28 +59,28 @@ export async function lockReportedRuns(
 }
 
 /**
- * The locked runs of a call with several reports. The reports are decided one after another, and only then written together:
- * each decision must see the job states that the earlier decisions lead to. Otherwise two reports of one call could both
- * end the same job.
+ * The states of jobs that are decided but not written yet, for a call with several reports. The reports are decided one after
+ * another, and only then written together: each decision must see the job states that the earlier decisions lead to. Otherwise
+ * two reports of one call could both end the same job.
  */
-export class SequentialReports {
-  readonly #lockedRuns: ReadonlyMap<string, LockedRun>;
-  readonly #newStates = new Map<string, JobState>();
+export class PendingJobStates {
+  readonly #lockedRuns: ReadonlyMap<string, RunUnderJobLock>;
+  readonly #pendingStates = new Map<string, JobState>();
 
-  constructor(lockedRuns: ReadonlyMap<string, LockedRun>) {
+  constructor(lockedRuns: ReadonlyMap<string, RunUnderJobLock>) {
     this.#lockedRuns = lockedRuns;
   }
 
   /** @returns the run, its job in the state that the earlier reports lead to; undefined when the run was not locked. */
-  find(runId: string): LockedRun | undefined {
+  runWithPendingState(runId: string): RunUnderJobLock | undefined {
     const lockedRun = this.#lockedRuns.get(runId);
-    const newState = lockedRun && this.#newStates.get(lockedRun.job.jobId);
+    const newState = lockedRun && this.#pendingStates.get(lockedRun.job.jobId);
     return lockedRun && newState ? { ...lockedRun, job: { ...lockedRun.job, state: newState } } : lockedRun;
   }
 
-  /** Notes that a report was decided which moves its job to this state. */
-  noteState(jobId: string, state: JobState): void {
-    this.#newStates.set(jobId, state);
+  /** Records the state that a decided report moves its job to; `runWithPendingState` returns the job in it from now on. */
+  setPendingState(jobId: string, state: JobState): void {
+    this.#pendingStates.set(jobId, state);
   }
 }
 
@@ -89,7 +89,7 @@ export class SequentialReports {
  * report early, never to accept one.
  * @returns undefined when there is no such run.
  */
-export async function readReportedRun(tx: Transaction, runId: string): Promise<ReportedRun | undefined> {
+export async function readRunWithJob(tx: Transaction, runId: string): Promise<RunWithJob | undefined> {
   const [run] = await tx.$queryRaw<(WorkflowRun & { now: Date })[]>`
     SELECT ${RUN_COLUMNS}, clock_timestamp() AS now FROM workflow_runs WHERE id = ${runId}::uuid`;
   const job = run && (await readJob(tx, run.jobId));

@@ -2,8 +2,8 @@ import type { JobSummary } from "../db/job-columns.ts";
 import type { JobMetrics } from "../db/metrics.ts";
 import type { StoredReport } from "../db/rows.ts";
 import { AccessModeViolationError, BudgetExceededError, CapabilityDeniedError, InvalidInputError } from "../errors.ts";
-import { type EntityRef, refuseWrites } from "../jobs/access-mode.ts";
-import type { LockedJobSummary, ReportedJob } from "../jobs/lock.ts";
+import { checkWrites, type EntityRef } from "../jobs/access-mode.ts";
+import type { LockedJobSummary, LockedJobWithWriteScope } from "../jobs/lock.ts";
 import { addMetrics, isOverBudget, type MetricsDelta } from "../jobs/metrics.ts";
 
 /** The policies that a report must comply with, each with the error that answers a report which violates it. */
@@ -92,7 +92,7 @@ export type Assessment<Code extends PolicyViolationCode> =
  * access mode and before the metrics.
  */
 export function assessReport<Code extends PolicyViolationCode = never>(
-  job: ReportedJob,
+  job: LockedJobWithWriteScope,
   { metrics: delta, writtenEntities = [] }: ReportContent,
   path: readonly string[],
   kindSpecificError: PolicyViolation<Code> | InvalidInputError | null = null,
@@ -108,11 +108,11 @@ export function assessReport<Code extends PolicyViolationCode = never>(
 
 /** @returns the violation when the report wrote what the job's access mode forbids, else null. */
 function checkAccessMode(
-  { accessMode, writeScope }: ReportedJob,
+  { accessMode, writeScope }: LockedJobWithWriteScope,
   { entitiesWritten }: MetricsDelta,
   writtenEntities: readonly EntityRef[],
 ): PolicyViolation<"ACCESS_MODE_VIOLATION"> | null {
-  const detail = refuseWrites({ accessMode, entityRefs: writeScope }, writtenEntities, entitiesWritten);
+  const detail = checkWrites({ accessMode, entityRefs: writeScope }, writtenEntities, entitiesWritten);
   return detail === null ? null : { code: "ACCESS_MODE_VIOLATION", detail };
 }
 

@@ -1,19 +1,19 @@
 import { type CommandContext, inTransaction } from "../db/transaction.ts";
-import type { Engine } from "../engine.ts";
-import type { ReportedJob } from "../jobs/lock.ts";
+import type { EngineContext } from "../engine.ts";
+import type { LockedJobWithWriteScope } from "../jobs/lock.ts";
 import { transitionTo } from "../jobs/state.ts";
 import { writeVersions } from "../jobs/store.ts";
 import type { JobChange } from "../jobs/version.ts";
-import { ENGINE } from "../log/event.ts";
+import { SYSTEM_ACTOR } from "../log/event.ts";
 import { afterFailure } from "./backoff.ts";
-import { lockReportedRuns } from "./lock.ts";
+import { lockJobsOfRuns } from "./lock.ts";
 import { type ExpiredRun, endRunsCte, expiredRuns } from "./store.ts";
 
 /** The most runs that one transaction recovers: it keeps the rows of their jobs locked until it commits. */
 const MAX_RUNS_PER_BATCH = 100;
 
-/** The part of the engine that recovery needs: it first runs when the server starts, before the feed and the guards exist. */
-type RecoveryContext = CommandContext & Pick<Engine, "backoff">;
+/** What recovery needs: it guards no content, and leases no job. */
+type RecoveryContext = CommandContext & Pick<EngineContext, "backoff">;
 
 /**
  * Recovers every run whose lease has expired [HSK-WF-003] (section 6): run and job become stalled (FR-EVT-WF-RECOVERY), then
@@ -39,7 +39,7 @@ function recoverBatch(context: RecoveryContext, expired: readonly ExpiredRun[]):
     const refs = expired.map(({ id }) => ({ workflowRunId: id }));
     // Skips jobs that another transaction has locked; the next recovery comes back to them. Waiting for one of them would
     // delay the recovery of all others.
-    const locked = [...(await lockReportedRuns(tx, refs, "SKIP")).values()];
+    const locked = [...(await lockJobsOfRuns(tx, refs, "SKIP")).values()];
     // Between listing and locking, a run may have been renewed, ended or recovered by another server.
     const stillExpired = locked.filter(
       ({ run, now }) => run.state === "RUNNING" && run.leaseExpiresAt !== null && run.leaseExpiresAt <= now,
@@ -48,12 +48,12 @@ function recoverBatch(context: RecoveryContext, expired: readonly ExpiredRun[]):
     const stalled = await writeVersions(
       tx,
       stillExpired.map(
-        ({ job, run }): JobChange<ReportedJob> => ({
+        ({ job, run }): JobChange<LockedJobWithWriteScope> => ({
           job,
           set: { ...transitionTo(job, "STALLED", "lease_expired"), errorMessage },
           event: {
             type: "WORKFLOW_RECOVERY",
-            by: ENGINE,
+            by: SYSTEM_ACTOR,
             payload: {
               worker_id: run.workerId,
               attempt: run.attempt,
@@ -67,9 +67,13 @@ function recoverBatch(context: RecoveryContext, expired: readonly ExpiredRun[]):
     );
     await writeVersions(
       tx,
-      stalled.map(({ job }): JobChange<ReportedJob> => {
+      stalled.map(({ job }): JobChange<LockedJobWithWriteScope> => {
         const next = afterFailure(job, { retryable: true, reason: "lease_expired" }, context.backoff);
-        return { job, set: next, event: { type: "STATE_CHANGED", by: ENGINE, payload: { reason: next.statusReason } } };
+        return {
+          job,
+          set: next,
+          event: { type: "STATE_CHANGED", by: SYSTEM_ACTOR, payload: { reason: next.statusReason } },
+        };
       }),
     );
     return stillExpired.length;

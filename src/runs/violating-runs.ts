@@ -1,17 +1,17 @@
 import type { WorkflowRun } from "../db/generated/client/client.ts";
 import type { JobMetrics } from "../db/metrics.ts";
 import type { Transaction } from "../db/transaction.ts";
-import type { ReportedJob } from "../jobs/lock.ts";
+import type { LockedJobWithWriteScope } from "../jobs/lock.ts";
 import { transitionTo } from "../jobs/state.ts";
 import { type WrittenVersion, writeVersions } from "../jobs/store.ts";
-import { capabilityDenial, ENGINE, type EventDraft } from "../log/event.ts";
+import { capabilityDenial, type EventDraft, SYSTEM_ACTOR } from "../log/event.ts";
 import { type PolicyError, type PolicyViolation, type PolicyViolationCode, policyError } from "./policy.ts";
 import { insertReportsCte, type Report, toReportRows } from "./report.ts";
 import { endRunsCte, type RunEnd } from "./store.ts";
 
 /** A run that fails because a report on it violated a policy, with everything needed to fail it. */
 export interface ViolatingRun<Code extends PolicyViolationCode = PolicyViolationCode> {
-  readonly job: ReportedJob;
+  readonly job: LockedJobWithWriteScope;
   readonly run: WorkflowRun;
   /** The report is stored with the violation, so that a repeat of it gets the same error. */
   readonly report: Report;
@@ -39,7 +39,7 @@ export async function failViolatingRun<Code extends PolicyViolationCode>(
 export function failViolatingRuns(
   tx: Transaction,
   violating: readonly ViolatingRun[],
-): Promise<readonly WrittenVersion<ReportedJob>[]> {
+): Promise<readonly WrittenVersion<LockedJobWithWriteScope>[]> {
   const ends = violating.map(({ job, run, violation }): RunEnd => {
     return { id: run.id, state: "FAILED", errorMessage: policyError(violation, job).message, finishedAt: job.now };
   });
@@ -65,7 +65,7 @@ function reasonOf({ code, detail }: PolicyViolation): string {
   return code === "CAPABILITY_DENIED" ? `capability_denied: ${detail}` : code.toLowerCase();
 }
 
-function eventOf(job: ReportedJob, run: WorkflowRun, violation: PolicyViolation): EventDraft {
+function eventOf(job: LockedJobWithWriteScope, run: WorkflowRun, violation: PolicyViolation): EventDraft {
   switch (violation.code) {
     case "CAPABILITY_DENIED":
       return capabilityDenial(job, violation.detail, "completion");
@@ -78,7 +78,7 @@ function eventOf(job: ReportedJob, run: WorkflowRun, violation: PolicyViolation)
     case "BUDGET_EXCEEDED":
       return {
         type: "STATE_CHANGED",
-        by: ENGINE,
+        by: SYSTEM_ACTOR,
         payload: { reason: reasonOf(violation), ace_code: "ACE-001", detail: violation.detail },
       };
   }

@@ -1,13 +1,13 @@
 import { Prisma } from "../db/generated/client/client.ts";
 import type { JobSummary } from "../db/job-columns.ts";
 import { inTransaction, readWithRetry, type Transaction } from "../db/transaction.ts";
-import type { Engine } from "../engine.ts";
+import type { EngineContext } from "../engine.ts";
 import { type AppError, GuardFailedError, IllegalTransitionError, JobPoisonedError } from "../errors.ts";
 import { directiveOf } from "../jobs/directive.ts";
 import { type LockedJob, lockJobs } from "../jobs/lock.ts";
 import { countGuards } from "../jobs/metrics.ts";
 import { writeVersion } from "../jobs/store.ts";
-import { ENGINE } from "../log/event.ts";
+import { SYSTEM_ACTOR } from "../log/event.ts";
 import { type GuardContent, isPoisoning, type PoisoningError } from "./guards/guard.ts";
 import { runGuards } from "./guards/run-guards.ts";
 import { type PoisonedJob, type PoisonOutcome, type Precondition, poisonJob, violationOf } from "./poison.ts";
@@ -15,20 +15,21 @@ import { type PoisonedJob, type PoisonOutcome, type Precondition, poisonJob, vio
 /** What guarding a job's content led to. Everything but PASSED means that the content must not be used. */
 export type GuardResult<Refusal extends AppError> =
   /** No guard objected. `guardsRun` is the number of guards that are still to be counted in the job's metrics. */
-  | { readonly verdict: "PASSED"; readonly guardsRun: number }
+  | { readonly outcome: "PASSED"; readonly guardsRun: number }
   /** A guard found a security violation, and this call poisoned the job for it. */
-  | { readonly verdict: "POISONED"; readonly poisoned: PoisonedJob }
-  /** A guard found a security violation, but this call could not poison the job for it; `error` says why. */
-  | { readonly verdict: "NOT_POISONED"; readonly error: Refusal | JobPoisonedError | IllegalTransitionError }
-  /** A guard could not decide, so the content is refused; or the job was poisoned, or `precondition` refused, meanwhile. */
-  | { readonly verdict: "UNDECIDED"; readonly error: Refusal | UndecidedError };
+  | { readonly outcome: "POISONED"; readonly poisoned: PoisonedJob }
+  /** A guard found a security violation, but the job was not poisoned by this call; `error` says why. */
+  | { readonly outcome: "VIOLATION_NOT_APPLIED"; readonly error: Refusal | JobPoisonedError | IllegalTransitionError }
+  /** The content is refused: a guard could not decide or raised an error that does not poison; or `precondition` refused, or
+   * the job was poisoned, meanwhile. */
+  | { readonly outcome: "REFUSED"; readonly error: Refusal | ContentRefusal };
 
-/** Why content that a guard could not decide on is refused. */
-type UndecidedError = GuardFailedError | JobPoisonedError;
+/** Why content is refused that no guard found a security violation in. */
+type ContentRefusal = GuardFailedError | JobPoisonedError;
 
 /** The arguments that all steps of one guarding share. */
 interface Guarding<Refusal extends AppError> {
-  readonly engine: Engine;
+  readonly engine: EngineContext;
   readonly jobId: string;
   readonly precondition: Precondition<Refusal>;
 }
@@ -42,26 +43,26 @@ interface Guarding<Refusal extends AppError> {
  * @throws TryAgainError when the database rolled the transaction back too often; nothing is stored.
  */
 export async function guardContent<Refusal extends AppError = never>(
-  engine: Engine,
+  engine: EngineContext,
   { jobId }: JobSummary,
   content: GuardContent,
   precondition: Precondition<Refusal>,
   guardsAlreadyCounted = 0,
 ): Promise<GuardResult<Refusal>> {
   const guarding = { engine, jobId, precondition };
-  const outcome = await runGuards(engine.guards, content, engine.guardTimeoutMs);
-  const guardsRun = Math.max(outcome.guardsRun - guardsAlreadyCounted, 0);
-  switch (outcome.outcome) {
+  const guardsOutcome = await runGuards(engine.guards, content, engine.guardTimeoutMs);
+  const guardsRun = Math.max(guardsOutcome.guardsRun - guardsAlreadyCounted, 0);
+  switch (guardsOutcome.outcome) {
     case "passed":
-      return { verdict: "PASSED", guardsRun };
+      return { outcome: "PASSED", guardsRun };
     case "failed": {
-      const { guardName, reason } = outcome;
-      return refuseUndecided(guarding, { code: "GUARD_FAILED", guardName, reason, guardsRun });
+      const { guardName, reason } = guardsOutcome;
+      return refuseContent(guarding, { code: "GUARD_FAILED", guardName, reason, guardsRun });
     }
     case "raised": {
-      const { guardName, error } = outcome;
+      const { guardName, error } = guardsOutcome;
       if (isPoisoning(error)) return poisonForFinding(guarding, guardName, error, guardsRun);
-      return refuseUndecided(guarding, { code: error.code, guardName, reason: error.trigger, guardsRun });
+      return refuseContent(guarding, { code: error.code, guardName, reason: error.trigger, guardsRun });
     }
   }
 }
@@ -73,18 +74,21 @@ async function poisonForFinding<Refusal extends AppError>(
   guardsRun: number,
 ): Promise<GuardResult<Refusal>> {
   const violation = violationOf(guardName, error);
-  const outcome: PoisonOutcome<Refusal> = await poisonJob(engine, jobId, violation, { guardsRun, precondition });
-  switch (outcome.action) {
+  const poisoning: PoisonOutcome<Refusal> = await poisonJob(engine, jobId, violation, { guardsRun, precondition });
+  switch (poisoning.action) {
     case "POISONED":
-      return { verdict: "POISONED", poisoned: { job: outcome.job, violation, event: outcome.event } };
+      return { outcome: "POISONED", poisoned: { job: poisoning.job, violation, event: poisoning.event } };
     case "REFUSED":
-      return { verdict: "NOT_POISONED", error: outcome.refusal };
+      return { outcome: "VIOLATION_NOT_APPLIED", error: poisoning.refusal };
     case "ALREADY_POISONED":
-      return { verdict: "NOT_POISONED", error: new JobPoisonedError(outcome.job) };
+      return { outcome: "VIOLATION_NOT_APPLIED", error: new JobPoisonedError(poisoning.job) };
     case "RECORDED": {
       // The job completed or was cancelled while the guards ran, so it can no longer go on as running.
-      const { state } = outcome.job;
-      return { verdict: "NOT_POISONED", error: new IllegalTransitionError(state, "RUNNING", directiveOf(state)) };
+      const { state } = poisoning.job;
+      return {
+        outcome: "VIOLATION_NOT_APPLIED",
+        error: new IllegalTransitionError(state, "RUNNING", directiveOf(state)),
+      };
     }
   }
 }
@@ -98,11 +102,11 @@ interface Diagnosis {
 }
 
 /** Refuses content because of a guard's error that does not poison, and records that error as a `diagnostic` event. */
-async function refuseUndecided<Refusal extends AppError>(
+async function refuseContent<Refusal extends AppError>(
   { engine, jobId, precondition }: Guarding<Refusal>,
   diagnosis: Diagnosis,
 ): Promise<GuardResult<Refusal>> {
-  const error = await inTransaction(engine, async (tx): Promise<Refusal | UndecidedError> => {
+  const error = await inTransaction(engine, async (tx): Promise<Refusal | ContentRefusal> => {
     const job = (await lockJobs(tx, Prisma.sql`job_id = ${jobId}::uuid`)).get(jobId);
     const refusal = job && (await precondition(tx, job));
     if (refusal) return refusal;
@@ -111,12 +115,12 @@ async function refuseUndecided<Refusal extends AppError>(
     if (job) await recordDiagnostic(tx, job, diagnosis);
     return new GuardFailedError(diagnosis.guardName);
   });
-  return { verdict: "UNDECIDED", error };
+  return { outcome: "REFUSED", error };
 }
 
 async function recordDiagnostic(tx: Transaction, job: LockedJob, diagnosis: Diagnosis): Promise<void> {
   const { code, guardName, reason, guardsRun } = diagnosis;
-  const event = { type: "DIAGNOSTIC" as const, by: ENGINE, payload: { code, guard_name: guardName, reason } };
+  const event = { type: "DIAGNOSTIC" as const, by: SYSTEM_ACTOR, payload: { code, guard_name: guardName, reason } };
   await writeVersion(tx, { job, set: countGuards(job, guardsRun), event });
 }
 
@@ -125,7 +129,7 @@ async function recordDiagnostic(tx: Transaction, job: LockedJob, diagnosis: Diag
  * @returns the profile's patterns; an empty list when there is no such profile.
  * @throws TryAgainError when the database failed too often.
  */
-export async function injectionPatterns({ prisma }: Engine, profileId: string): Promise<readonly string[]> {
+export async function injectionPatterns({ prisma }: EngineContext, profileId: string): Promise<readonly string[]> {
   const [profile] = await readWithRetry(
     () => prisma.$queryRaw<{ patterns: string[] }[]>`
       SELECT injection_patterns AS patterns FROM capability_profiles WHERE id = ${profileId}`,

@@ -2,14 +2,14 @@ import { type AiJob, type FlightRecorderEvent, Prisma } from "../db/generated/cl
 import type { ViolationType } from "../db/generated/client/enums.ts";
 import { toDbEnum } from "../db/rows.ts";
 import { inTransaction, type Transaction } from "../db/transaction.ts";
-import type { Engine } from "../engine.ts";
+import type { EngineContext } from "../engine.ts";
 import { type AppError, NotFoundError } from "../errors.ts";
 import type { LockedJob, LockedJobSummary } from "../jobs/lock.ts";
 import { countGuards } from "../jobs/metrics.ts";
 import { isTerminal, transitionTo } from "../jobs/state.ts";
 import { readEvent, type WrittenVersion, writeVersion, writeVersions } from "../jobs/store.ts";
 import { type LockedTree, lockTree } from "../jobs/tree.ts";
-import { ENGINE, type EventDraft, transitionText } from "../log/event.ts";
+import { type EventDraft, SYSTEM_ACTOR, transitionText } from "../log/event.ts";
 import { redactText } from "../log/redact.ts";
 import type { PoisoningError } from "./guards/guard.ts";
 
@@ -68,7 +68,7 @@ interface PoisonOptions<Refusal extends AppError> {
  * @throws TryAgainError when the database rolled the transaction back too often; nothing is stored.
  */
 export function poisonJob<Refusal extends AppError = never>(
-  engine: Engine,
+  engine: EngineContext,
   jobId: string,
   violation: SecurityViolation,
   { guardsRun = 0, precondition }: PoisonOptions<Refusal> = {},
@@ -88,7 +88,7 @@ export function poisonJob<Refusal extends AppError = never>(
  * @throws TryAgainError when the database rolled the transaction back too often; nothing is stored.
  */
 export function reportSecurityViolation(
-  engine: Engine,
+  engine: EngineContext,
   workspaceId: string,
   jobId: string,
   violation: SecurityViolation,
@@ -195,7 +195,7 @@ function violationEvent(
 ): EventDraft {
   return {
     type: "SECURITY_VIOLATION",
-    by: ENGINE,
+    by: SYSTEM_ACTOR,
     payload: {
       violation_type: toDbEnum(violation.violationType),
       description: violation.description,

@@ -3,9 +3,9 @@ import { METRIC_NAMES } from "../db/job-columns.ts";
 import { snakeCase } from "../db/rows.ts";
 
 /**
- * Totals are counts and sums over many jobs, exact whenever they are read (section 10). No command updates them, since
- * a counter row would be a lock that all changes of jobs queue for. Instead, the fold (fold.ts) adds the events of the
- * log up in the background, up to `totals_position`, and a read (read.ts) adds the events after that position, in the
+ * Totals are counts and sums over many jobs, exact whenever they are read (section 10). No command updates them, because
+ * all changes of jobs would wait for the lock of a counter row. Instead, the aggregation (aggregate.ts) adds up the events
+ * of the log in the background, up to `totals_position`, and a read (read.ts) adds the events after that position, in the
  * same statement and so in the same snapshot. This file has the SQL that turns events into differences, for both.
  */
 
@@ -61,14 +61,14 @@ export function usageIn(changes: Prisma.Sql): Prisma.Sql {
 }
 
 /** A query for the changes after `totals_position`, of these workspaces (an SQL expression of type uuid[]). */
-export function changesNotFolded(workspaceIds: Prisma.Sql): Prisma.Sql {
-  return changesIn(Prisma.sql`SELECT * FROM events_not_folded(${workspaceIds})`);
+export function changesNotAggregated(workspaceIds: Prisma.Sql): Prisma.Sql {
+  return changesIn(Prisma.sql`SELECT * FROM events_not_aggregated(${workspaceIds})`);
 }
 
 /**
  * A query for the usage that is not in usage_minutes yet, with the columns of that table.
  * @param workspaceIds an SQL expression of type uuid[].
  */
-export function usageNotFolded(workspaceIds: Prisma.Sql): Prisma.Sql {
-  return usageIn(Prisma.sql`(${changesNotFolded(workspaceIds)}) AS change`);
+export function usageNotAggregated(workspaceIds: Prisma.Sql): Prisma.Sql {
+  return usageIn(Prisma.sql`(${changesNotAggregated(workspaceIds)}) AS change`);
 }

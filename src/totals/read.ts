@@ -5,7 +5,7 @@ import type { JobMetrics } from "../db/metrics.ts";
 import { MAX_SAFE_METRIC } from "../db/metrics.ts";
 import { snakeCase, toDbEnum } from "../db/rows.ts";
 import type { Transaction } from "../db/transaction.ts";
-import { changesNotFolded, METRIC_COLUMNS, TOTALS_IN_CHANGE } from "./changes.ts";
+import { changesNotAggregated, METRIC_COLUMNS, TOTALS_IN_CHANGE } from "./changes.ts";
 
 /** The total over the jobs of one kind and state. */
 export interface Totals {
@@ -39,7 +39,7 @@ export async function readTotals(
   ];
   const sums = METRIC_NAMES.map((name) => `least(sum(${snakeCase(name)}), ${MAX_SAFE_METRIC})::bigint AS "${name}"`);
   const rows = await db.$queryRaw<(Omit<Totals, "metrics"> & JobMetrics)[]>`
-    WITH change AS MATERIALIZED (${changesNotFolded(Prisma.sql`ARRAY[${workspaceId}::uuid]`)})
+    WITH change AS MATERIALIZED (${changesNotAggregated(Prisma.sql`ARRAY[${workspaceId}::uuid]`)})
     SELECT upper(job_kind::text) AS "jobKind", upper(state::text) AS state, sum(jobs)::bigint AS jobs,
       ${Prisma.raw(sums.join(", "))}
     FROM (

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { claimAiJobs } from "../../src/claims/claim.ts";
 import type { Claimed } from "../../src/claims/request.ts";
-import type { Engine } from "../../src/engine.ts";
+import type { EngineContext } from "../../src/engine.ts";
 import { cancelAiJob } from "../../src/jobs/cancel.ts";
 import { submitAiJob } from "../../src/jobs/submit.ts";
 import { recoverStalledRuns } from "../../src/runs/recover.ts";
@@ -18,7 +18,7 @@ import { reportOutcome, SORTS } from "../support/reports.ts";
 /** Between lease and token a claim's inputs are guarded, outside of any transaction: what may happen meanwhile. */
 
 let db: TestDatabase;
-let engine: Engine;
+let engine: EngineContext;
 beforeAll(async () => {
   db = await openTestDatabase();
   engine = engineOn(db);
@@ -44,7 +44,7 @@ function claim(workspaceId: string, on = engine): Promise<Claimed> {
 const idsOf = ({ claims }: Claimed) => claims.map(({ job }) => job.jobId);
 
 /** A guard that does something of the test's while it looks at a text, and then finds what the product's would. */
-function engineThat(meanwhile: (content: GuardContent) => Promise<unknown>): Engine {
+function engineThat(meanwhile: (content: GuardContent) => Promise<unknown>): EngineContext {
   const [injection] = engine.guards;
   if (!injection) throw new Error("There is a guard.");
   const guard: Guard = {

@@ -1,7 +1,7 @@
 import pg from "pg";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import type { Claim } from "../../src/claims/acquire-lease.ts";
-import type { Engine } from "../../src/engine.ts";
+import type { EngineContext } from "../../src/engine.ts";
 import { createBatchedComplete } from "../../src/runs/batched-complete.ts";
 import { completeWorkflows } from "../../src/runs/complete.ts";
 import { heartbeatWorkflows } from "../../src/runs/heartbeat.ts";
@@ -15,7 +15,7 @@ import { aCompletion, aHeartbeat } from "../support/reports.ts";
 /** Rows that somebody else holds for a while, whoever that is and whatever for. */
 
 let db: TestDatabase;
-let engine: Engine;
+let engine: EngineContext;
 let holder: pg.Client;
 beforeAll(async () => {
   db = await openTestDatabase();

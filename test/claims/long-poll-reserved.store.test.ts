@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import type { Engine } from "../../src/engine.ts";
+import type { EngineContext } from "../../src/engine.ts";
 import { submitAiJob } from "../../src/jobs/submit.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { aSubmit, engineOn, ok, SOMEBODY } from "../support/engine.ts";
@@ -12,7 +12,7 @@ import { idsFrom, type RequestOptions, submitTo } from "../support/workers.ts";
 /** Workers that wait while something is due that is not for them: it must not keep them from what is. */
 
 let db: TestDatabase;
-let engine: Engine;
+let engine: EngineContext;
 let server: TestServer;
 let workspaceId: string;
 beforeAll(async () => {

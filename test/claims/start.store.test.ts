@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startWorkflow } from "../../src/claims/start.ts";
-import type { Engine } from "../../src/engine.ts";
+import type { EngineContext } from "../../src/engine.ts";
 import { IllegalTransitionError, JobPoisonedError, NotFoundError, TryAgainError } from "../../src/errors.ts";
 import { cancelAiJob } from "../../src/jobs/cancel.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
@@ -13,7 +13,7 @@ import { awaitAnswer, bringTo, claim, dueNow, FOUND, stall } from "../support/jo
 import { expectSound, recordsOf } from "../support/records.ts";
 
 let db: TestDatabase;
-let engine: Engine;
+let engine: EngineContext;
 beforeAll(async () => {
   db = await openTestDatabase();
   engine = engineOn(db);

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { claimAiJobs } from "../../src/claims/claim.ts";
 import type { Claimed } from "../../src/claims/request.ts";
 import { Prisma } from "../../src/db/generated/client/client.ts";
-import type { Engine } from "../../src/engine.ts";
+import type { EngineContext } from "../../src/engine.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { engineOn } from "../support/engine.ts";
 import { aWorkspace } from "../support/quotas.ts";
@@ -13,7 +13,7 @@ import { aWorkspace } from "../support/quotas.ts";
 const PATIENCE = 120_000;
 
 let db: TestDatabase;
-let engine: Engine;
+let engine: EngineContext;
 beforeAll(async () => {
   db = await openTestDatabase();
 });

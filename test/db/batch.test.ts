@@ -34,9 +34,9 @@ function batches(
 
 const answers = (calls: readonly number[]) => calls.map((one) => `answer ${one}`);
 
-describe("END_OF_TURN", () => {
-  test("calls of one turn of the event loop go together, whatever else happens in it", async () => {
-    const { together, call } = batches("END_OF_TURN");
+describe("END_OF_TICK", () => {
+  test("calls of one tick of the event loop go together, whatever else happens in it", async () => {
+    const { together, call } = batches("END_OF_TICK");
     const first = [call(0), call(1)];
     await Promise.resolve();
     const second = new Promise<string>((resolve) => process.nextTick(() => resolve(call(2))));
@@ -45,7 +45,7 @@ describe("END_OF_TURN", () => {
   });
 
   test("a call never joins a batch that is on its way: what it reads must be as new as the call", async () => {
-    const { together, call } = batches("END_OF_TURN", { shared: () => sleep(5) });
+    const { together, call } = batches("END_OF_TICK", { shared: () => sleep(5) });
     const first = call(0);
     await vi.waitUntil(() => together.length === 1);
     expect(await Promise.all([first, call(1)])).toEqual(answers([0, 1]));
@@ -53,14 +53,14 @@ describe("END_OF_TURN", () => {
   });
 
   test("what is over the limit goes with the next batch", async () => {
-    const { together, call } = batches("END_OF_TURN", { maxCalls: 3 });
+    const { together, call } = batches("END_OF_TICK", { maxCalls: 3 });
     const calls = [0, 1, 2, 3, 4, 5, 6];
     expect(await Promise.all(calls.map(call))).toEqual(answers(calls));
     expect(together).toEqual([[0, 1, 2], [3, 4, 5], [6]]);
   });
 
   test("only calls of one key share", async () => {
-    const { together, call } = batches("END_OF_TURN", { keyOf: (one) => String(one % 2) });
+    const { together, call } = batches("END_OF_TICK", { keyOf: (one) => String(one % 2) });
     await Promise.all([0, 1, 2, 3].map(call));
     expect(together).toEqual([
       [0, 2],
@@ -118,7 +118,7 @@ describe("AFTER_PREVIOUS", () => {
   });
 });
 
-describe.each(["END_OF_TURN", "AFTER_PREVIOUS"] as const)("%s: one bad call", (send) => {
+describe.each(["END_OF_TICK", "AFTER_PREVIOUS"] as const)("%s: one bad call", (send) => {
   const failure = () => Promise.reject(new Error("No."));
 
   test("fails no neighbour: what fails together is run again, each alone", async () => {

@@ -217,7 +217,9 @@ describe("what was recorded", () => {
       const sql = `TRUNCATE ${table} CASCADE`;
       await expectRefused("AJ005", jobId, (tx) => tx.$executeRawUnsafe(sql));
       // By its own trigger, and not only by those of the tables that go with it.
-      await expect(prisma.$executeRawUnsafe(sql)).rejects.toThrow(`TRUNCATE on ${table}: what it holds is kept`);
+      await expect(prisma.$executeRawUnsafe(sql)).rejects.toThrow(
+        `TRUNCATE on ${table}: the rows of this table are kept`,
+      );
     },
   );
 

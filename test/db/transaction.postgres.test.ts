@@ -6,7 +6,7 @@ import { TryAgainError } from "../../src/errors.ts";
 import { type LockedJob, lockJobs } from "../../src/jobs/lock.ts";
 import { writeVersion } from "../../src/jobs/store.ts";
 import { submitAiJob } from "../../src/jobs/submit.ts";
-import { ENGINE } from "../../src/log/event.ts";
+import { SYSTEM_ACTOR } from "../../src/log/event.ts";
 import { advanceWorkflow } from "../../src/runs/advance.ts";
 import { createPostgresDatabase, openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { aStep, aSubmit, engineOn, ok, SOMEBODY, started, WORKSPACE } from "../support/engine.ts";
@@ -33,7 +33,7 @@ function touch(tx: Transaction, job: LockedJob): Promise<unknown> {
   return writeVersion(tx, {
     job,
     set: {},
-    event: { type: "STATE_CHANGED", by: ENGINE, payload: { reason: "touched" } },
+    event: { type: "STATE_CHANGED", by: SYSTEM_ACTOR, payload: { reason: "touched" } },
   });
 }
 

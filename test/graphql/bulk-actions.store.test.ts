@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
-import type { Engine } from "../../src/engine.ts";
+import type { EngineContext } from "../../src/engine.ts";
 import { poisonJob } from "../../src/security/poison.ts";
 import { graphql } from "../generated/index.ts";
 import { leftBehind, queuedJobs } from "../support/bulk.ts";
@@ -13,7 +13,7 @@ import { run, startTestServer, type TestServer } from "../support/server.ts";
 
 let db: TestDatabase;
 let server: TestServer;
-let engine: Engine;
+let engine: EngineContext;
 beforeAll(async () => {
   db = await openTestDatabase();
   server = await startTestServer(db);

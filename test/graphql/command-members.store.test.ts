@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { Engine } from "../../src/engine.ts";
+import type { EngineContext } from "../../src/engine.ts";
 import { deleteQuota, setQuota } from "../../src/quotas/quota.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { engineOn, ok, submitted, WORKSPACE } from "../support/engine.ts";
@@ -13,7 +13,7 @@ import { type Answer, ask, expectMember, type Member, membersOf, unionNames } fr
 /** What those who submit, start, stop and limit jobs can be answered: each member of their unions is one that is given. */
 
 let db: TestDatabase;
-let engine: Engine;
+let engine: EngineContext;
 let server: TestServer;
 /** One whose guard cannot decide. */
 let puzzled: TestServer;

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { Engine } from "../../src/engine.ts";
+import type { EngineContext } from "../../src/engine.ts";
 import { poisonJob } from "../../src/security/poison.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { engineOn, submitted } from "../support/engine.ts";
@@ -13,7 +13,7 @@ import { type Answer, ask, expectMember, membersOf } from "../support/unions.ts"
 /** What verdicts and reviews can be answered: each member of their unions is one that the server gives. */
 
 let db: TestDatabase;
-let engine: Engine;
+let engine: EngineContext;
 let server: TestServer;
 beforeAll(async () => {
   db = await openTestDatabase();

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { Engine } from "../../src/engine.ts";
+import type { EngineContext } from "../../src/engine.ts";
 import type { SubmitAiJob } from "../../src/jobs/submit.ts";
 import { poisonJob } from "../../src/security/poison.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
@@ -13,7 +13,7 @@ import { type Answer, ask, askToComplete, expectMember, type Member, membersOf }
 /** Each mutation's possible answers are members of its union, and each member is one that the server gives. */
 
 let db: TestDatabase;
-let engine: Engine;
+let engine: EngineContext;
 let server: TestServer;
 /** One whose guard cannot decide. */
 let puzzled: TestServer;

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import type { Engine } from "../../src/engine.ts";
+import type { EngineContext } from "../../src/engine.ts";
 import { poisonJob } from "../../src/security/poison.ts";
 import { graphql } from "../generated/index.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
@@ -11,7 +11,7 @@ import { startTestServer, type TestServer } from "../support/server.ts";
 
 let db: TestDatabase;
 let server: TestServer;
-let engine: Engine;
+let engine: EngineContext;
 beforeAll(async () => {
   db = await openTestDatabase();
   server = await startTestServer(db);

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Claim } from "../../src/claims/acquire-lease.ts";
-import type { Engine } from "../../src/engine.ts";
+import type { EngineContext } from "../../src/engine.ts";
 import { cancelAiJob } from "../../src/jobs/cancel.ts";
 import { failWorkflow } from "../../src/runs/fail.ts";
 import { recoverStalledRuns } from "../../src/runs/recover.ts";
@@ -17,7 +17,7 @@ import { startTestServer, type TestServer } from "../support/server.ts";
 /** A worker whose job is no longer its own hears so, and why, at its next call of any kind (section 6). */
 
 let db: TestDatabase;
-let engine: Engine;
+let engine: EngineContext;
 let server: TestServer;
 beforeAll(async () => {
   db = await openTestDatabase();

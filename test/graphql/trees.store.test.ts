@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
-import type { Engine } from "../../src/engine.ts";
+import type { EngineContext } from "../../src/engine.ts";
 import { MAX_DESCENDANTS } from "../../src/jobs/tree.ts";
 import { poisonJob } from "../../src/security/poison.ts";
 import type { SubmitAiJobInput } from "../generated/graphql.ts";
@@ -16,7 +16,7 @@ import { startTestServer, type TestServer } from "../support/server.ts";
 
 let db: TestDatabase;
 let server: TestServer;
-let engine: Engine;
+let engine: EngineContext;
 beforeAll(async () => {
   db = await openTestDatabase();
   server = await startTestServer(db);

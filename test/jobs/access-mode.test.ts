@@ -1,12 +1,12 @@
 import { expect, test } from "vitest";
-import { refuseWrites } from "../../src/jobs/access-mode.ts";
+import { checkWrites } from "../../src/jobs/access-mode.ts";
 
 const doc = { entityKind: "document", entityId: "d1" };
 
 test.each(["ANALYSIS_ONLY", "PREVIEW_ONLY"] as const)("a job that is %s writes no entity", (accessMode) => {
   const job = { accessMode, entityRefs: [doc] };
-  expect(refuseWrites(job, [])).toBeNull();
-  expect(refuseWrites(job, [doc])).toContain(accessMode);
+  expect(checkWrites(job, [])).toBeNull();
+  expect(checkWrites(job, [doc])).toContain(accessMode);
 });
 
 test.each([
@@ -19,20 +19,20 @@ test.each([
   ["another kind of the same id", [doc], { ...doc, entityKind: "sheet" }, false],
   ["anything, where nothing is in scope", [], doc, false],
 ])("an APPLY_SCOPED job writes %s", (_what, entityRefs, written, allowed) => {
-  expect(refuseWrites({ accessMode: "APPLY_SCOPED", entityRefs }, [written]) === null).toBe(allowed);
+  expect(checkWrites({ accessMode: "APPLY_SCOPED", entityRefs }, [written]) === null).toBe(allowed);
 });
 
 test("an APPLY_SCOPED job with nothing in scope writes no entity, named or only counted", () => {
   const job = { accessMode: "APPLY_SCOPED" as const, entityRefs: [] };
-  expect(refuseWrites(job, [], 0)).toBeNull();
-  expect(refuseWrites(job, [], 5)).toBe("The job's entityRefs are empty: it writes no entity.");
+  expect(checkWrites(job, [], 0)).toBeNull();
+  expect(checkWrites(job, [], 5)).toBe("The job's entityRefs are empty: it writes no entity.");
 });
 
 test("what an APPLY_SCOPED job wrote may be counted in one report and named in another", () => {
-  expect(refuseWrites({ accessMode: "APPLY_SCOPED", entityRefs: [doc] }, [], 5)).toBeNull();
+  expect(checkWrites({ accessMode: "APPLY_SCOPED", entityRefs: [doc] }, [], 5)).toBeNull();
 });
 
 test("one entity out of scope is enough to refuse", () => {
   const job = { accessMode: "APPLY_SCOPED" as const, entityRefs: [doc] };
-  expect(refuseWrites(job, [doc, { ...doc, entityId: "d2" }])).toBe("document d2 is not in the job's entityRefs.");
+  expect(checkWrites(job, [doc, { ...doc, entityId: "d2" }])).toBe("document d2 is not in the job's entityRefs.");
 });

@@ -3,7 +3,7 @@ import type { Claim } from "../../src/claims/acquire-lease.ts";
 import { startWorkflow } from "../../src/claims/start.ts";
 import { JobKind } from "../../src/db/generated/client/enums.ts";
 import { metricsOf } from "../../src/db/metrics.ts";
-import type { Engine } from "../../src/engine.ts";
+import type { EngineContext } from "../../src/engine.ts";
 import { CapabilityDeniedError } from "../../src/errors.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { type SubmitAiJob, submitAiJob } from "../../src/jobs/submit.ts";
@@ -16,7 +16,7 @@ import { expectSound, recordsOf } from "../support/records.ts";
 /** The server decides whether a profile suffices: at submit, at claim and at completion. */
 
 let db: TestDatabase;
-let engine: Engine;
+let engine: EngineContext;
 beforeAll(async () => {
   db = await openTestDatabase();
   engine = engineOn(db);

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { Prisma, type PrismaClient } from "../../src/db/generated/client/client.ts";
 import { type BulkActionKind, JobKind, JobState } from "../../src/db/generated/client/enums.ts";
 import { toRecordset } from "../../src/db/rows.ts";
-import type { Engine } from "../../src/engine.ts";
+import type { EngineContext } from "../../src/engine.ts";
 import { InvalidInputError } from "../../src/errors.ts";
 import { cancelAiJobs, retryAiJobs } from "../../src/jobs/bulk/action.ts";
 import { type JobFilter, matcherOf } from "../../src/jobs/filter.ts";
@@ -28,7 +28,7 @@ const START = Date.UTC(2026, 0, 1);
 
 let db: TestDatabase;
 let prisma: PrismaClient;
-let engine: Engine;
+let engine: EngineContext;
 beforeAll(async () => {
   db = await openTestDatabase();
   prisma = db.prisma;

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { metricsOf } from "../../src/db/metrics.ts";
-import type { Engine } from "../../src/engine.ts";
+import type { EngineContext } from "../../src/engine.ts";
 import {
   BudgetExceededError,
   IllegalTransitionError,
@@ -23,7 +23,7 @@ import { expectSound, recordsOf } from "../support/records.ts";
 /** A person has a job tried again. */
 
 let db: TestDatabase;
-let engine: Engine;
+let engine: EngineContext;
 beforeAll(async () => {
   db = await openTestDatabase();
   engine = engineOn(db);

@@ -1,10 +1,10 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { Prisma } from "../../src/db/generated/client/client.ts";
 import { inTransaction } from "../../src/db/transaction.ts";
-import type { Engine } from "../../src/engine.ts";
+import type { EngineContext } from "../../src/engine.ts";
 import { lockJobs } from "../../src/jobs/lock.ts";
 import { writeVersions } from "../../src/jobs/store.ts";
-import { ENGINE } from "../../src/log/event.ts";
+import { SYSTEM_ACTOR } from "../../src/log/event.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { engineOn, submitted } from "../support/engine.ts";
 import { expectSound, recordsOf } from "../support/records.ts";
@@ -12,7 +12,7 @@ import { expectSound, recordsOf } from "../support/records.ts";
 /** What is answered of a change is what the database has. */
 
 let db: TestDatabase;
-let engine: Engine;
+let engine: EngineContext;
 beforeAll(async () => {
   db = await openTestDatabase();
   engine = engineOn(db);
@@ -39,7 +39,7 @@ function write(jobIds: readonly string[]) {
       const job = jobs.get(jobId);
       const payload = { delta: place };
       const set = { statusReason: `place ${place}`, durationMs: BigInt(place) };
-      return job ? [{ job, set, event: { type: "METRICS_RECORDED", by: ENGINE, payload } as const }] : [];
+      return job ? [{ job, set, event: { type: "METRICS_RECORDED", by: SYSTEM_ACTOR, payload } as const }] : [];
     });
     return writeVersions(tx, changes);
   });

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startWorkflow } from "../../src/claims/start.ts";
 import { JobKind } from "../../src/db/generated/client/enums.ts";
 import { metricsOf } from "../../src/db/metrics.ts";
-import type { Engine } from "../../src/engine.ts";
+import type { EngineContext } from "../../src/engine.ts";
 import { IdempotencyConflictError, UnknownCapabilityError } from "../../src/errors.ts";
 import { type SubmitAiJob, type Submitted, submitAiJob } from "../../src/jobs/submit.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
@@ -11,7 +11,7 @@ import { aSubmit, engineOn, ok, SOMEBODY, submitted, WORKSPACE } from "../suppor
 import { expectSound, recordsOf } from "../support/records.ts";
 
 let db: TestDatabase;
-let engine: Engine;
+let engine: EngineContext;
 beforeAll(async () => {
   db = await openTestDatabase();
   engine = engineOn(db);

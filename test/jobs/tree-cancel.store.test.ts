@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Prisma } from "../../src/db/generated/client/client.ts";
 import { inTransaction } from "../../src/db/transaction.ts";
-import type { Engine } from "../../src/engine.ts";
+import type { EngineContext } from "../../src/engine.ts";
 import { IllegalTransitionError, JobPoisonedError, NotFoundError } from "../../src/errors.ts";
 import { cancelAiJob, cancelLockedJobs } from "../../src/jobs/cancel.ts";
 import { lockJobs } from "../../src/jobs/lock.ts";
@@ -18,7 +18,7 @@ import { aJobTree, childIn, manyBelow } from "../support/trees.ts";
 /** Cancelling a parent can include its children. */
 
 let db: TestDatabase;
-let engine: Engine;
+let engine: EngineContext;
 beforeAll(async () => {
   db = await openTestDatabase();
   engine = engineOn(db);

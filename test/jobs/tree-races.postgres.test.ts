@@ -3,7 +3,7 @@ import type pg from "pg";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { startWorkflow } from "../../src/claims/start.ts";
 import type { PrismaClient } from "../../src/db/generated/client/client.ts";
-import type { Engine } from "../../src/engine.ts";
+import type { EngineContext } from "../../src/engine.ts";
 import { AppError } from "../../src/errors.ts";
 import { cancelAiJob } from "../../src/jobs/cancel.ts";
 import { submitAiJob } from "../../src/jobs/submit.ts";
@@ -24,7 +24,7 @@ let url: string;
 let other: PrismaClient;
 let admin: pg.Client;
 /** Two servers, as the database sees them: connections of their own. */
-let engines: readonly [Engine, Engine];
+let engines: readonly [EngineContext, EngineContext];
 beforeAll(async () => {
   db = await openTestDatabase();
   if (db.location.kind !== "postgres") throw new Error("This file is about PostgreSQL.");
@@ -39,10 +39,10 @@ afterAll(async () => {
   await db.close();
 });
 
-const submitUnder = (engine: Engine, parentJobId: string) =>
+const submitUnder = (engine: EngineContext, parentJobId: string) =>
   submitAiJob(engine, WORKSPACE, SOMEBODY, aSubmit({ parentJobId }));
 const jobsBelow = (rootJobId: string) => other.aiJob.findMany({ where: { rootJobId } });
-const cancel = (engine: Engine, jobId: string) =>
+const cancel = (engine: EngineContext, jobId: string) =>
   cancelAiJob(engine, WORKSPACE, SOMEBODY, { jobId, reason: "enough", includeChildren: true });
 
 /** A few turns of the event loop, another number in each round: who starts first does not settle who is first. */
@@ -74,7 +74,7 @@ interface Held<T> {
 }
 
 /** Does `work` on a server whose transaction stops before the first statement that matches, until it is released. */
-async function heldBefore<T>(statement: RegExp, work: (engine: Engine) => Promise<T>): Promise<Held<T>> {
+async function heldBefore<T>(statement: RegExp, work: (engine: EngineContext) => Promise<T>): Promise<Held<T>> {
   let release: () => void = () => undefined;
   let reached: () => void = () => undefined;
   const released = new Promise<void>((resolve) => {

@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Prisma } from "../../src/db/generated/client/client.ts";
 import { inTransaction } from "../../src/db/transaction.ts";
-import type { Engine } from "../../src/engine.ts";
+import type { EngineContext } from "../../src/engine.ts";
 import { lockJobSummaries, lockJobs } from "../../src/jobs/lock.ts";
 import { writeVersion } from "../../src/jobs/store.ts";
 import { lockTree } from "../../src/jobs/tree.ts";
-import { ENGINE } from "../../src/log/event.ts";
+import { SYSTEM_ACTOR } from "../../src/log/event.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { engineOn, started, submitted } from "../support/engine.ts";
 import { awaitAnswer, claim } from "../support/jobs.ts";
@@ -15,7 +15,7 @@ import { childIn } from "../support/trees.ts";
 /** Trees are locked without the documents of their descendants: a thousand of those may not fit into memory. */
 
 let db: TestDatabase;
-let engine: Engine;
+let engine: EngineContext;
 beforeAll(async () => {
   db = await openTestDatabase();
   engine = engineOn(db);
@@ -59,7 +59,7 @@ test("a change of a job that was locked without its documents keeps them", async
   await inTransaction(engine, async (tx) => {
     const [job] = await lockJobSummaries(tx, Prisma.sql`job_id = ${jobId}::uuid`);
     if (!job) throw new Error("There is no such job.");
-    const event = { type: "STATE_CHANGED" as const, by: ENGINE, payload: { reason: "looked at" } };
+    const event = { type: "STATE_CHANGED" as const, by: SYSTEM_ACTOR, payload: { reason: "looked at" } };
     const { job: after } = await writeVersion(tx, { job, set: { statusReason: "looked at" }, event });
     await writeVersion(tx, { job: after, set: { issues: ["one"] }, event });
   });
@@ -77,7 +77,7 @@ test("a change that names no outputs of a job that was locked with them keeps th
     inTransaction(engine, async (tx) => {
       const job = (await lockJobs(tx, Prisma.sql`job_id = ${jobId}::uuid`)).get(jobId);
       if (!job) throw new Error("There is no such job.");
-      const event = { type: "STATE_CHANGED" as const, by: ENGINE, payload: { reason: set.statusReason } };
+      const event = { type: "STATE_CHANGED" as const, by: SYSTEM_ACTOR, payload: { reason: set.statusReason } };
       return (await writeVersion(tx, { job, set, event })).job.jobOutputs;
     });
   expect(await change({ statusReason: "kept" })).toEqual({ summary: "draft" });

@@ -5,7 +5,7 @@ import { inTransaction } from "../../src/db/transaction.ts";
 import { lockJobs } from "../../src/jobs/lock.ts";
 import { writeVersion } from "../../src/jobs/store.ts";
 import { Feed } from "../../src/live/feed.ts";
-import { ENGINE } from "../../src/log/event.ts";
+import { SYSTEM_ACTOR } from "../../src/log/event.ts";
 import { openTestDatabase } from "../support/database.ts";
 import { insertJob } from "../support/plain-sql.ts";
 
@@ -37,7 +37,7 @@ test("a subscriber gets every event once, and each job's versions in order, whoe
         await tx.$executeRaw`SELECT pg_current_xact_id(), pg_sleep(random() * 0.02)`;
         const job = (await lockJobs(tx, Prisma.sql`job_id = ${jobId}::uuid`)).get(jobId);
         if (!job) throw new Error("There is no such job.");
-        const event = { type: "STATE_CHANGED", by: ENGINE, payload: { reason: "touched" } } as const;
+        const event = { type: "STATE_CHANGED", by: SYSTEM_ACTOR, payload: { reason: "touched" } } as const;
         return (await writeVersion(tx, { job, set: {}, event })).event.orderXid;
       });
       committed.push(place);

@@ -4,7 +4,7 @@ import { Prisma } from "../../src/db/generated/client/client.ts";
 import { cancelAiJob } from "../../src/jobs/cancel.ts";
 import { lockJobs } from "../../src/jobs/lock.ts";
 import { writeVersion } from "../../src/jobs/store.ts";
-import { ENGINE } from "../../src/log/event.ts";
+import { SYSTEM_ACTOR } from "../../src/log/event.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { engineOn, SOMEBODY, started, submitted, WORKSPACE } from "../support/engine.ts";
 import { PROTOCOLS, type Protocol, watch } from "../support/live.ts";
@@ -79,7 +79,7 @@ async function touch(tx: Prisma.TransactionClient, jobId: string): Promise<void>
   await writeVersion(tx, {
     job,
     set: {},
-    event: { type: "STATE_CHANGED", by: ENGINE, payload: { reason: "touched" } },
+    event: { type: "STATE_CHANGED", by: SYSTEM_ACTOR, payload: { reason: "touched" } },
   });
 }
 

@@ -5,7 +5,7 @@ import { type Database, openDatabase } from "../../src/db/open.ts";
 import { lockJob } from "../../src/jobs/lock.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { writeVersion } from "../../src/jobs/store.ts";
-import { ENGINE } from "../../src/log/event.ts";
+import { SYSTEM_ACTOR } from "../../src/log/event.ts";
 import { graphql } from "../generated/index.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { WORKSPACE } from "../support/engine.ts";
@@ -168,7 +168,7 @@ function change(jobId: string, reason: string, hold: () => Promise<void>): Promi
   return otherStorage.prisma.$transaction(async (tx) => {
     const job = await lockJob(tx, WORKSPACE, jobId);
     if (!job) throw new Error("There is no such job.");
-    const event = { type: "STATE_CHANGED" as const, by: ENGINE, payload: { reason } };
+    const event = { type: "STATE_CHANGED" as const, by: SYSTEM_ACTOR, payload: { reason } };
     await writeVersion(tx, { job, set: { statusReason: reason }, event });
     await hold();
   });

@@ -261,7 +261,7 @@ test("an operation is asked for no more results while nobody reads those that th
         yield { data: { id } };
       }
     };
-    stream.attach(id, { results: results(), delivery: {} });
+    stream.attach(id, { results: results(), resumeState: {} });
   }
   await new Promise((resolve) => setTimeout(resolve, 20));
   expect(asked).toEqual({ a: 1, b: 1 });

@@ -98,7 +98,7 @@ test("one that fell behind while it read, and found nothing of its own there, he
   subscriber.evictOlderThan(OLDEST_KEPT);
   first?.({ items: [], end: place(50) });
   (await nextRead())?.({ items: [], end: place(60) });
-  // A turn of the event loop, in which it begins to wait.
+  // A tick of the event loop, in which it begins to wait.
   await new Promise((resolve) => setImmediate(resolve));
   const [next] = items(61, 61, FRESH);
   if (next) subscriber.offer(next, place(60));

@@ -21,7 +21,7 @@ const places = (count: number) =>
 test.each([1, 2, 100])("a cursor that holds %i places beyond its own comes back with them, and is short", (count) => {
   const held = places(count);
   const cursor = encodeCursor(epoch, position, held);
-  expect(decodeCursor(cursor)).toEqual({ epoch, position, deliveredAhead: held });
+  expect(decodeCursor(cursor)).toEqual({ epoch, position, snapshotPositions: held });
   expect(cursor.length).toBeLessThan(4000);
 });
 

@@ -6,7 +6,6 @@ import {
   agent,
   type Changes,
   change,
-  ENGINE,
   endRun,
   isActive,
   isOpen,
@@ -14,6 +13,7 @@ import {
   latestRun,
   type Metrics,
   type Run,
+  SYSTEM_ACTOR,
   type World,
 } from "./world.ts";
 
@@ -49,7 +49,7 @@ function poisonJob(job: Job, finding: Finding & { readonly source_job_id?: strin
   change(
     job,
     "SECURITY_VIOLATION",
-    ENGINE,
+    SYSTEM_ACTOR,
     { state: "POISONED", reason, hasError: true, outputs: null, metrics },
     payload,
   );
@@ -85,7 +85,7 @@ export function cancelJob(
 }
 
 /** Why a person cannot retry a job; null if they can. A job over its budget would fail at its first report. */
-export function refuseRetry(job: Job): Refusal | null {
+export function checkRetryable(job: Job): Refusal | null {
   if (job.state !== "FAILED" && job.state !== "STALLED") return illegal(job, "QUEUED");
   return isOverBudget(job, job.metrics) ? { code: "BUDGET_EXCEEDED" } : null;
 }
@@ -114,7 +114,7 @@ export const failByPolicy = {
   budget(run: Run, metrics: Metrics): Refusal {
     endRun(run, "FAILED", true);
     const set = { state: "FAILED", reason: "budget_exceeded", hasError: true, metrics } as const;
-    change(run.job, "STATE_CHANGED", ENGINE, set, { ace_code: "ACE-001", detail: SOME_TEXT });
+    change(run.job, "STATE_CHANGED", SYSTEM_ACTOR, set, { ace_code: "ACE-001", detail: SOME_TEXT });
     return { code: "BUDGET_EXCEEDED", directive: "STOP_FAILED" };
   },
   capability(run: Run, capability: string): Refusal {

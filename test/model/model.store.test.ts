@@ -5,12 +5,12 @@ import { tenfoldInLong } from "../support/long.ts";
 import { startTestServer, type TestServer } from "../support/server.ts";
 import { filters } from "./lists.ts";
 import { advance } from "./mutations/advance.ts";
+import { aggregate } from "./mutations/aggregate.ts";
 import { bulk } from "./mutations/bulk.ts";
 import { cancel } from "./mutations/cancel.ts";
 import { claim } from "./mutations/claim.ts";
 import { complete } from "./mutations/complete.ts";
 import { fail } from "./mutations/fail.ts";
-import { fold } from "./mutations/fold.ts";
 import { grant } from "./mutations/grant.ts";
 import { heartbeat } from "./mutations/heartbeat.ts";
 import { deleteQuota, setQuota } from "./mutations/quota.ts";
@@ -115,7 +115,7 @@ test("one fixed sequence in which every mutation has an effect, so that the mode
     reportViolation({ job: 1, type: "EXPORT" }),
     submit(A_SUBMIT),
     cancel({ job: 3, includeChildren: true }),
-    fold(null),
+    aggregate(null),
     setQuota({ workspace: 0, profile: "default", resource: "ACTIVE_JOBS", max: 1 }),
     setQuota({ workspace: 0, profile: null, resource: "TOKENS", max: 31 }),
     setQuota({ workspace: 0, profile: null, resource: "JOBS", max: 6 }),

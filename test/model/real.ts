@@ -3,7 +3,7 @@ import { type AiJob, Prisma, type Quota, type WorkflowRun } from "../../src/db/g
 import type { Database } from "../../src/db/open.ts";
 import type { JsonValue } from "../../src/db/rows.ts";
 import { inTransaction } from "../../src/db/transaction.ts";
-import type { Engine } from "../../src/engine.ts";
+import type { EngineContext } from "../../src/engine.ts";
 import { AppError } from "../../src/errors.ts";
 import { cancelLockedJobs } from "../../src/jobs/cancel.ts";
 import { lockJobs } from "../../src/jobs/lock.ts";
@@ -19,7 +19,7 @@ const DAY_MS = 24 * 60 * 60 * 1000;
 
 /** The server's side of one sequence: its own workspaces, and the id or token for each number of the model. */
 export class Real {
-  readonly engine: Engine;
+  readonly engine: EngineContext;
   /** Sorted, because the turns of workspaces follow the order of their ids. */
   readonly workspaceIds: readonly string[] = [randomUUID(), randomUUID(), randomUUID()].toSorted();
   readonly jobIds: string[] = [];

@@ -1,7 +1,7 @@
 import type { JobState } from "../../src/db/generated/client/enums.ts";
 import type { AppError } from "../../src/errors.ts";
 import { guards } from "../../src/security/guards/guards.ts";
-import { type Content, change, ENGINE, type Job, MAX, type Metrics, type World } from "./world.ts";
+import { type Content, change, type Job, MAX, type Metrics, SYSTEM_ACTOR, type World } from "./world.ts";
 
 /** The answers of mutations, and the rules of sections 3, 7 and 8 that several of them share. */
 
@@ -84,6 +84,6 @@ export function missingCapability(world: World, job: Job): string | null {
 export function deny(job: Job, capability: string, checkedAt: "submit" | "claim" | "completion"): Refusal {
   const set = { state: "FAILED", reason: `capability_denied: ${capability}`, outputs: null } as const;
   const payload = { outcome: "denied", capability, capability_profile_id: job.profile, checked_at: checkedAt };
-  change(job, "CAPABILITY_ACTION", ENGINE, set, payload, capability);
+  change(job, "CAPABILITY_ACTION", SYSTEM_ACTOR, set, payload, capability);
   return { code: "CAPABILITY_DENIED", missingCapability: capability, job: job.number };
 }

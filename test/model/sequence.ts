@@ -3,12 +3,12 @@ import { expectAnswer, expectSame, expectWhole } from "./compare.ts";
 import type { Draw } from "./draw.ts";
 import { expectSameLists, type Filter } from "./lists.ts";
 import { advances } from "./mutations/advance.ts";
+import { aggregates } from "./mutations/aggregate.ts";
 import { bulks } from "./mutations/bulk.ts";
 import { cancels } from "./mutations/cancel.ts";
 import { claims } from "./mutations/claim.ts";
 import { completions } from "./mutations/complete.ts";
 import { fails } from "./mutations/fail.ts";
-import { folds } from "./mutations/fold.ts";
 import { restoreGrants, restores, revokes } from "./mutations/grant.ts";
 import { heartbeats } from "./mutations/heartbeat.ts";
 import { deletesQuota, meetsQuota, setsQuota } from "./mutations/quota.ts";
@@ -47,7 +47,7 @@ const MUTATIONS: readonly (readonly [draws: fc.Arbitrary<Draw>, weight: number])
   [revokes, 4],
   [setsQuota, 6],
   [deletesQuota, 1],
-  [folds, 1],
+  [aggregates, 1],
 ];
 
 /** One sequence: the model, the server, and the steps so far. */

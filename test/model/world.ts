@@ -133,7 +133,7 @@ export interface Event {
 
 export type Actor = Pick<Event, "actor" | "actorId">;
 export const PERSON: Actor = { actor: "HUMAN", actorId: "anonymous" };
-export const ENGINE: Actor = { actor: "SYSTEM", actorId: "workflow-engine" };
+export const SYSTEM_ACTOR: Actor = { actor: "SYSTEM", actorId: "workflow-engine" };
 export const agent = (run: Run): Actor => ({ actor: "AGENT", actorId: run.worker });
 
 export function newWorld(): World {

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { Engine } from "../../src/engine.ts";
+import type { EngineContext } from "../../src/engine.ts";
 import { BudgetExceededError, CapabilityDeniedError, IdempotencyConflictError } from "../../src/errors.ts";
 import { cancelAiJob } from "../../src/jobs/cancel.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
-import { refuseStartsByQuota, usedUpForStarts } from "../../src/quotas/admission.ts";
+import { checkStartQuotas, usedUpForStarts } from "../../src/quotas/admission.ts";
 import { deleteQuota } from "../../src/quotas/quota.ts";
 import { advanceWorkflow } from "../../src/runs/advance.ts";
 import { completeWorkflows } from "../../src/runs/complete.ts";
@@ -15,12 +15,12 @@ import { aStep, engineOn, ok, SOMEBODY } from "../support/engine.ts";
 import { awaitAnswer, FOUND, stall } from "../support/jobs.ts";
 import { aWorkspace, minuteAgo, type TestWorkspace, usedAgo } from "../support/quotas.ts";
 import { recordsOf } from "../support/records.ts";
-import { foldAll } from "../support/totals.ts";
+import { aggregateAll } from "../support/totals.ts";
 
 /** What quotas refuse, until when, and what they leave alone. */
 
 let db: TestDatabase;
-let engine: Engine;
+let engine: EngineContext;
 beforeAll(async () => {
   db = await openTestDatabase();
   engine = engineOn(db);
@@ -52,15 +52,15 @@ function expectInAnHour({ freesAt }: BudgetExceededError): void {
 }
 
 describe.each([
-  ["before the fold", async () => undefined],
-  ["after it", () => foldAll(db.prisma)],
-])("a quota, %s,", (_, fold) => {
+  ["before the aggregation", async () => undefined],
+  ["after it", () => aggregateAll(db.prisma)],
+])("a quota, %s,", (_, aggregate) => {
   test("of submitted jobs refuses the submit after the last of them, and stores nothing of it", async () => {
     const workspace = aWorkspace(engine);
     await workspace.quota("JOBS", 2);
     const { jobId } = await workspace.submitted();
     await workspace.submitted();
-    await fold();
+    await aggregate();
     expectInAnHour(
       expectRefused(await workspace.submit(), /^ACE-001: the workspace's quota of 2 submitted jobs in 3600 s/),
     );
@@ -76,7 +76,7 @@ describe.each([
     await spend(workspace, 99);
     await workspace.submitted();
     await spend(workspace, 1);
-    await fold();
+    await aggregate();
     expectInAnHour(expectRefused(await workspace.submit(), "quota of 100 tokens in 3600 s is used up"));
     const before = await recordsOf(db.prisma, waiting.jobId);
     expectInAnHour(expectRefused(await workspace.start(waiting.jobId), "quota of 100 tokens in 3600 s is used up"));
@@ -88,7 +88,7 @@ describe.each([
     await workspace.quota("ACTIVE_JOBS", 1);
     const { run } = await workspace.started((await workspace.submitted()).jobId);
     const waiting = await workspace.submitted();
-    await fold();
+    await aggregate();
     const before = await recordsOf(db.prisma, waiting.jobId);
     const refused = expectRefused(await workspace.start(waiting.jobId), "quota of 1 active jobs is used up");
     expect(refused.freesAt).toBeNull();
@@ -317,7 +317,7 @@ describe("the statements", () => {
   test("of many starts are one where no quota is about them, else two", async () => {
     const workspace = aWorkspace(engine);
     const jobs = await Promise.all(Array.from({ length: 30 }, () => workspace.submitted()));
-    const judge = () => db.prisma.$transaction((tx) => refuseStartsByQuota(tx, jobs));
+    const judge = () => db.prisma.$transaction((tx) => checkStartQuotas(tx, jobs));
     await workspace.quota("JOBS", 1);
     expect(await cost(judge)).toBe(1);
     await workspace.quota("ACTIVE_JOBS", 3);

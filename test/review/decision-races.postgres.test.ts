@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Claim } from "../../src/claims/acquire-lease.ts";
 import type { PrismaClient } from "../../src/db/generated/client/client.ts";
-import type { Engine } from "../../src/engine.ts";
+import type { EngineContext } from "../../src/engine.ts";
 import { cancelAiJob } from "../../src/jobs/cancel.ts";
 import { poisonJob } from "../../src/security/poison.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
@@ -18,7 +18,7 @@ const ROUNDS = 40;
 
 let db: TestDatabase;
 let other: PrismaClient;
-let engines: readonly [Engine, Engine];
+let engines: readonly [EngineContext, EngineContext];
 beforeAll(async () => {
   db = await openTestDatabase();
   if (db.location.kind !== "postgres") throw new Error("This file is about PostgreSQL.");
@@ -34,7 +34,7 @@ afterAll(async () => {
 interface Rival {
   readonly name: string;
   readonly to: string;
-  readonly decide: (engine: Engine, claim: Claim) => Promise<unknown>;
+  readonly decide: (engine: EngineContext, claim: Claim) => Promise<unknown>;
 }
 
 const reviews: readonly Rival[] = [
@@ -54,7 +54,7 @@ const verdicts: readonly Rival[] = [
 ];
 
 /** Both decide at once, as often as it takes for each of them to have won. */
-async function race(make: (engine: Engine) => Promise<Claim>, one: Rival, two: Rival): Promise<void> {
+async function race(make: (engine: EngineContext) => Promise<Claim>, one: Rival, two: Rival): Promise<void> {
   const wins = { one: 0, two: 0 };
   for (let round = 0; round < ROUNDS && Math.min(wins.one, wins.two) < 2; round++) {
     const claim = await make(engines[0]);

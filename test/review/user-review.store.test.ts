@@ -4,7 +4,7 @@ import type { Claim } from "../../src/claims/acquire-lease.ts";
 import { claimAiJobs } from "../../src/claims/claim.ts";
 import type { ClaimAiJobs } from "../../src/claims/request.ts";
 import { metricsOf } from "../../src/db/metrics.ts";
-import type { Engine } from "../../src/engine.ts";
+import type { EngineContext } from "../../src/engine.ts";
 import { CapabilityDeniedError, IllegalTransitionError, JobPoisonedError, NotFoundError } from "../../src/errors.ts";
 import { submitAiJob } from "../../src/jobs/submit.ts";
 import { resolveUserReview } from "../../src/review/user-review.ts";
@@ -30,7 +30,7 @@ import {
 /** Outputs that await a person, and what each decision makes of them (section 6). */
 
 let db: TestDatabase;
-let engine: Engine;
+let engine: EngineContext;
 beforeAll(async () => {
   db = await openTestDatabase();
   engine = engineOn(db);
@@ -123,7 +123,7 @@ function held(taken: Claim | undefined): Claim {
 }
 
 /** Brings what a worker holds before a person, who sends it back. */
-async function sendBack(on: Engine, taken: Claim): Promise<void> {
+async function sendBack(on: EngineContext, taken: Claim): Promise<void> {
   ok(await verdict(on, await askFor(on, taken), "NEEDS_USER"));
   ok(await review(on, taken, "REVISE"));
 }

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Claim } from "../../src/claims/acquire-lease.ts";
 import { metricsOf } from "../../src/db/metrics.ts";
-import type { Engine } from "../../src/engine.ts";
+import type { EngineContext } from "../../src/engine.ts";
 import { CapabilityDeniedError, IllegalTransitionError, JobPoisonedError, NotFoundError } from "../../src/errors.ts";
 import { resolveValidation } from "../../src/review/verdict.ts";
 import { recoverStalledRuns } from "../../src/runs/recover.ts";
@@ -17,7 +17,7 @@ import { awaitingUser, awaitingValidation, OUTPUTS, verdict, withoutCapabilities
 /** Outputs that await a verdict, and what each verdict makes of them (section 6). */
 
 let db: TestDatabase;
-let engine: Engine;
+let engine: EngineContext;
 beforeAll(async () => {
   db = await openTestDatabase();
   engine = engineOn(db);

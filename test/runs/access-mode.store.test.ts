@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Claim } from "../../src/claims/acquire-lease.ts";
 import { metricsOf } from "../../src/db/metrics.ts";
-import type { Engine } from "../../src/engine.ts";
+import type { EngineContext } from "../../src/engine.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { advanceWorkflow } from "../../src/runs/advance.ts";
 import { completeWorkflows } from "../../src/runs/complete.ts";
@@ -15,7 +15,7 @@ import { aCompletion, aHeartbeat, reportOutcome, SORTS } from "../support/report
 /** A report of writes that the job's access mode forbids fails the run, and nothing of it is applied (section 6). */
 
 let db: TestDatabase;
-let engine: Engine;
+let engine: EngineContext;
 beforeAll(async () => {
   db = await openTestDatabase();
   engine = engineOn(db);

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Claim } from "../../src/claims/acquire-lease.ts";
 import type { PrismaClient } from "../../src/db/generated/client/client.ts";
-import type { Engine } from "../../src/engine.ts";
+import type { EngineContext } from "../../src/engine.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { advanceWorkflow } from "../../src/runs/advance.ts";
 import { heartbeatWorkflows } from "../../src/runs/heartbeat.ts";
@@ -15,7 +15,7 @@ import { aHeartbeat, reportOutcome } from "../support/reports.ts";
 
 let db: TestDatabase;
 let other: PrismaClient;
-let engines: readonly [Engine, Engine];
+let engines: readonly [EngineContext, EngineContext];
 beforeAll(async () => {
   db = await openTestDatabase();
   if (db.location.kind !== "postgres") throw new Error("This file is about PostgreSQL.");

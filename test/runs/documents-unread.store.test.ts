@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Claim } from "../../src/claims/acquire-lease.ts";
-import type { Engine } from "../../src/engine.ts";
+import type { EngineContext } from "../../src/engine.ts";
 import { cancelAiJobs } from "../../src/jobs/bulk/action.ts";
 import { completeWorkflows } from "../../src/runs/complete.ts";
 import { heartbeatWorkflows } from "../../src/runs/heartbeat.ts";
@@ -13,7 +13,7 @@ import { aCompletion, aHeartbeat } from "../support/reports.ts";
 /** A hundred jobs may have megabytes of inputs each: what works on batches of them and needs none reads none. */
 
 let db: TestDatabase;
-let engine: Engine;
+let engine: EngineContext;
 beforeAll(async () => {
   db = await openTestDatabase();
   engine = engineOn(db);

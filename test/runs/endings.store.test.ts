@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Claim } from "../../src/claims/acquire-lease.ts";
 import type { AccessMode } from "../../src/db/generated/client/enums.ts";
 import { metricsOf } from "../../src/db/metrics.ts";
-import type { Engine } from "../../src/engine.ts";
+import type { EngineContext } from "../../src/engine.ts";
 import { AccessModeViolationError, IllegalTransitionError, NotFoundError } from "../../src/errors.ts";
 import type { EntityRef } from "../../src/jobs/access-mode.ts";
 import { cancelAiJob } from "../../src/jobs/cancel.ts";
@@ -21,7 +21,7 @@ import { expectSound, recordsOf } from "../support/records.ts";
 /** The three ways in which a worker or a person ends a run: complete, fail, cancel. */
 
 let db: TestDatabase;
-let engine: Engine;
+let engine: EngineContext;
 beforeAll(async () => {
   db = await openTestDatabase();
   engine = engineOn(db);

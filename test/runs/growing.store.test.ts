@@ -7,7 +7,7 @@ import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { writeVersions } from "../../src/jobs/store.ts";
 import { completeWorkflows } from "../../src/runs/complete.ts";
 import { heartbeatWorkflows } from "../../src/runs/heartbeat.ts";
-import { lockReportedRuns } from "../../src/runs/lock.ts";
+import { lockJobsOfRuns } from "../../src/runs/lock.ts";
 import { endRunsCte, renewLeasesCte } from "../../src/runs/store.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { engineOn, started } from "../support/engine.ts";
@@ -85,7 +85,7 @@ test("a report looks at its own rows alone, though its statements were planned w
   const seen: number[] = [];
   const reading = database.prisma.$transaction(async (tx) => {
     const before = await looked(tx);
-    const [reported] = [...(await lockReportedRuns(tx, [{ workflowRunId: id, reportId: null }])).values()];
+    const [reported] = [...(await lockJobsOfRuns(tx, [{ workflowRunId: id, reportId: null }])).values()];
     if (!reported) throw new Error("It is there.");
     const { job, now } = reported;
     const event = { type: "STATE_CHANGED", by: { actor: "AGENT", actorId: "w" }, payload: { reason: "test" } } as const;

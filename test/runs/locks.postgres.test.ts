@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Claim } from "../../src/claims/acquire-lease.ts";
 import type { PrismaClient } from "../../src/db/generated/client/client.ts";
-import type { Engine } from "../../src/engine.ts";
+import type { EngineContext } from "../../src/engine.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { completeWorkflows } from "../../src/runs/complete.ts";
 import { heartbeatWorkflows } from "../../src/runs/heartbeat.ts";
@@ -19,7 +19,7 @@ import { startTestServer } from "../support/server.ts";
 
 let db: TestDatabase;
 let other: PrismaClient;
-let engines: readonly [Engine, Engine];
+let engines: readonly [EngineContext, EngineContext];
 beforeAll(async () => {
   db = await openTestDatabase();
   if (db.location.kind !== "postgres") throw new Error("This file is about PostgreSQL.");

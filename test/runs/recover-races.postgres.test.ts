@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Claim } from "../../src/claims/acquire-lease.ts";
 import type { PrismaClient } from "../../src/db/generated/client/client.ts";
-import type { Engine } from "../../src/engine.ts";
+import type { EngineContext } from "../../src/engine.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { completeWorkflows } from "../../src/runs/complete.ts";
 import { heartbeatWorkflows } from "../../src/runs/heartbeat.ts";
@@ -18,8 +18,8 @@ const ROUNDS = 80;
 
 let db: TestDatabase;
 let other: PrismaClient;
-let worker: Engine;
-let sweeper: Engine;
+let worker: EngineContext;
+let sweeper: EngineContext;
 beforeAll(async () => {
   db = await openTestDatabase();
   if (db.location.kind !== "postgres") throw new Error("This file is about PostgreSQL.");

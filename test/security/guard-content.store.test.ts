@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Claim } from "../../src/claims/acquire-lease.ts";
 import { startWorkflow } from "../../src/claims/start.ts";
 import { metricsOf } from "../../src/db/metrics.ts";
-import type { Engine } from "../../src/engine.ts";
+import type { EngineContext } from "../../src/engine.ts";
 import { GuardFailedError, IllegalTransitionError, JobPoisonedError, LeaseLostError } from "../../src/errors.ts";
 import { cancelAiJob } from "../../src/jobs/cancel.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
@@ -22,7 +22,7 @@ import { expectPoisoned, expectSound, type Records, recordsOf, violationsIn } fr
 /** What the engine does when a guard raises, or cannot decide; and what happens meanwhile. */
 
 let db: TestDatabase;
-let engine: Engine;
+let engine: EngineContext;
 beforeAll(async () => {
   db = await openTestDatabase();
   engine = engineOn(db);
@@ -310,7 +310,7 @@ const throwing: Guard = {
   },
 };
 
-const verdicts = [
+const guardOutcomes = [
   ["finds an injection", promptInjectionGuard],
   ["cannot decide", throwing],
   ["finds nothing", passing],
@@ -353,7 +353,7 @@ const losses: readonly { what: string; lose: (held: Claim) => Promise<unknown>; 
 ];
 
 describe.each(losses)("while the guards look at a step, $what", ({ lose, told }) => {
-  test.each(verdicts)("and the guard then %s: the step changes nothing, and poisons nothing", async (_, guard) => {
+  test.each(guardOutcomes)("and the guard then %s: the step changes nothing, and poisons nothing", async (_, guard) => {
     const held = await started(engine, { maxAttempts: 5 });
     const { jobId } = held.job;
     let before = await records(jobId);

@@ -4,7 +4,7 @@ import { startWorkflow } from "../../src/claims/start.ts";
 import type { PrismaClient } from "../../src/db/generated/client/client.ts";
 import { metricsOf } from "../../src/db/metrics.ts";
 import { type Database, openDatabase } from "../../src/db/open.ts";
-import type { Engine } from "../../src/engine.ts";
+import type { EngineContext } from "../../src/engine.ts";
 import { AppError } from "../../src/errors.ts";
 import { cancelAiJob } from "../../src/jobs/cancel.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
@@ -37,7 +37,7 @@ let drop: () => Promise<void>;
 let database: Database;
 let other: PrismaClient;
 /** Two servers, as the database sees them: connections of their own. */
-let engines: readonly [Engine, Engine];
+let engines: readonly [EngineContext, EngineContext];
 
 beforeAll(async () => {
   const empty = await createPostgresDatabase();
@@ -56,7 +56,7 @@ interface Rival {
   readonly name: string;
   /** Whether every node must have ended for it. */
   readonly needsNodesEnded?: boolean;
-  readonly report: (engine: Engine, claim: Claim) => Promise<unknown>;
+  readonly report: (engine: EngineContext, claim: Claim) => Promise<unknown>;
   /** What must be so just before, beside a worker that is busy with the job. */
   readonly prepare?: (claim: Claim) => Promise<void>;
   /** What poison does where this report committed first. */
@@ -170,7 +170,7 @@ function proofOf({ run, leaseToken }: Claim) {
   return { workflowRunId: run.id, leaseToken };
 }
 
-async function beat(engine: Engine, claim: Claim, metrics: typeof METRICS): Promise<unknown> {
+async function beat(engine: EngineContext, claim: Claim, metrics: typeof METRICS): Promise<unknown> {
   const [answer] = await heartbeatWorkflows(engine, [{ ...proofOf(claim), leaseSeconds: 60, metrics }]);
   return answer?.directive === "CONTINUE" ? answer : answer?.error;
 }
@@ -202,7 +202,7 @@ function expectFailedFirst(after: Records, before: Records, next: "QUEUED" | "FA
 async function busyJobs(count: number, nodesEnded: boolean): Promise<readonly Claim[]> {
   const claims: Claim[] = [];
   let left = count;
-  const lane = async (engine: Engine) => {
+  const lane = async (engine: EngineContext) => {
     while (left-- > 0) claims.push(await started(engine));
   };
   await Promise.all(engines.flatMap((engine) => [lane(engine), lane(engine)]));

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startWorkflow } from "../../src/claims/start.ts";
-import type { Engine } from "../../src/engine.ts";
+import type { EngineContext } from "../../src/engine.ts";
 import { IllegalTransitionError, JobPoisonedError, NotFoundError } from "../../src/errors.ts";
 import { cancelAiJob } from "../../src/jobs/cancel.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
@@ -17,7 +17,7 @@ import { aBusyJob, awaitAnswer, bringTo, expireLease, FOUND, HOSTILE, stall } fr
 import { expectPoisoned, expectSound, recordsOf, violationsIn } from "../support/records.ts";
 
 let db: TestDatabase;
-let engine: Engine;
+let engine: EngineContext;
 beforeAll(async () => {
   db = await openTestDatabase();
   engine = engineOn(db);

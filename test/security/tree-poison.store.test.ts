@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startWorkflow } from "../../src/claims/start.ts";
-import type { Engine } from "../../src/engine.ts";
+import type { EngineContext } from "../../src/engine.ts";
 import { AppError, JobPoisonedError, LeaseLostError, TryAgainError } from "../../src/errors.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { statesBefore } from "../../src/jobs/state.ts";
@@ -19,7 +19,7 @@ import { aJobTree, childIn, manyBelow } from "../support/trees.ts";
 /** Poisoning a parent poisons its descendants (section 5). */
 
 let db: TestDatabase;
-let engine: Engine;
+let engine: EngineContext;
 beforeAll(async () => {
   db = await openTestDatabase();
   engine = engineOn(db);

@@ -1,6 +1,6 @@
 import { uuidv7 } from "uuidv7";
 import type { BulkAction, PrismaClient } from "../../src/db/generated/client/client.ts";
-import type { Engine } from "../../src/engine.ts";
+import type { EngineContext } from "../../src/engine.ts";
 import { fromStored, type ItemError } from "../../src/jobs/bulk/error.ts";
 import { insertAction, type NewBulkAction } from "../../src/jobs/bulk/items.ts";
 import type { SubmitAiJob } from "../../src/jobs/submit.ts";
@@ -9,7 +9,7 @@ import { SOMEBODY, submitted, WORKSPACE } from "./engine.ts";
 /** Bulk actions: jobs for them, actions that a crash left unfinished, and the results of their items. */
 
 /** Submits `count` jobs. @returns their ids, oldest first. */
-export async function queuedJobs(engine: Engine, count: number, more: Partial<SubmitAiJob>): Promise<string[]> {
+export async function queuedJobs(engine: EngineContext, count: number, more: Partial<SubmitAiJob>): Promise<string[]> {
   const jobIds: string[] = [];
   for (let index = 0; index < count; index++) jobIds.push((await submitted(engine, more)).jobId);
   return jobIds;

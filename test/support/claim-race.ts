@@ -1,5 +1,5 @@
 import { expect } from "vitest";
-import type { Engine } from "../../src/engine.ts";
+import type { EngineContext } from "../../src/engine.ts";
 import { submitAiJob } from "../../src/jobs/submit.ts";
 import { aSubmit, ok, SOMEBODY } from "./engine.ts";
 import { claimFrom, type RequestOptions } from "./workers.ts";
@@ -9,7 +9,11 @@ import { claimFrom, type RequestOptions } from "./workers.ts";
 const CLIENTS = 64;
 
 /** Submits `count` jobs, 8 at a time, to these workspaces in rotation. @returns the ids of the jobs. */
-export async function submitMany(engine: Engine, count: number, workspaces: readonly string[]): Promise<string[]> {
+export async function submitMany(
+  engine: EngineContext,
+  count: number,
+  workspaces: readonly string[],
+): Promise<string[]> {
   const jobIds: string[] = [];
   let next = 0;
   const submitter = async () => {
@@ -58,7 +62,7 @@ export async function claimAll(
 
 /** Expects that every job was delivered exactly once, and has exactly one running run. */
 export async function expectEachOnce(
-  { prisma }: Pick<Engine, "prisma">,
+  { prisma }: Pick<EngineContext, "prisma">,
   expected: readonly string[],
   { jobIds, tokens }: ClaimedJobs,
 ): Promise<void> {

@@ -2,7 +2,7 @@ import type { Claim } from "../../src/claims/acquire-lease.ts";
 import { startWorkflow } from "../../src/claims/start.ts";
 import type { AiJob } from "../../src/db/generated/client/client.ts";
 import type { Database } from "../../src/db/open.ts";
-import { type Engine, newRotation } from "../../src/engine.ts";
+import { type EngineContext, newRotation } from "../../src/engine.ts";
 import type { AppError } from "../../src/errors.ts";
 import { orThrow } from "../../src/graphql/result.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
@@ -18,7 +18,7 @@ export const SOMEBODY: Actor = { actor: "HUMAN", actorId: "anonymous" };
 export const BACKOFF = { firstMs: 5_000, maxMs: 900_000 };
 
 /** The engine on a test's database, with the server's guards. */
-export function engineOn(database: Database, more: Partial<Engine> = {}): Engine {
+export function engineOn(database: Database, more: Partial<EngineContext> = {}): EngineContext {
   return {
     prisma: database.prisma,
     notifyCommit: () => undefined,
@@ -60,12 +60,16 @@ export function ok<Result>(result: Result): Exclude<Result, AppError> {
 }
 
 /** Submits a job. @returns the job. */
-export async function submitted(engine: Engine, more: Partial<SubmitAiJob> = {}): Promise<AiJob> {
+export async function submitted(engine: EngineContext, more: Partial<SubmitAiJob> = {}): Promise<AiJob> {
   return ok(await submitAiJob(engine, WORKSPACE, SOMEBODY, aSubmit(more))).job;
 }
 
 /** Submits a job and starts it as worker-1. @returns the claim: job, run and lease token. */
-export async function started(engine: Engine, more: Partial<SubmitAiJob> = {}, leaseSeconds = 30): Promise<Claim> {
+export async function started(
+  engine: EngineContext,
+  more: Partial<SubmitAiJob> = {},
+  leaseSeconds = 30,
+): Promise<Claim> {
   const { jobId } = await submitted(engine, more);
   const claim = ok(await startWorkflow(engine, WORKSPACE, { jobId, workerId: "worker-1", leaseSeconds }));
   if (!("leaseToken" in claim)) throw new Error("The job was poisoned instead of started.");

@@ -4,14 +4,14 @@ import { Prisma } from "../../src/db/generated/client/client.ts";
 import type { JobState } from "../../src/db/generated/client/enums.ts";
 import type { Database } from "../../src/db/open.ts";
 import { inTransaction } from "../../src/db/transaction.ts";
-import type { Engine } from "../../src/engine.ts";
+import type { EngineContext } from "../../src/engine.ts";
 import { type LockedJob, lockJobs } from "../../src/jobs/lock.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { transitionTo } from "../../src/jobs/state.ts";
 import { writeVersion, writeVersions } from "../../src/jobs/store.ts";
 import type { SubmitAiJob } from "../../src/jobs/submit.ts";
 import type { JobPatch } from "../../src/jobs/version.ts";
-import { ENGINE } from "../../src/log/event.ts";
+import { SYSTEM_ACTOR } from "../../src/log/event.ts";
 import { advanceWorkflow } from "../../src/runs/advance.ts";
 import { endRunsCte } from "../../src/runs/store.ts";
 import type { SecurityViolation } from "../../src/security/poison.ts";
@@ -32,7 +32,7 @@ export const FOUND: SecurityViolation = {
 };
 
 /** Starts a queued job. @returns the claim: job, run and lease token. */
-export async function claim(engine: Engine, jobId: string, workerId = "worker-1"): Promise<Claim> {
+export async function claim(engine: EngineContext, jobId: string, workerId = "worker-1"): Promise<Claim> {
   const result = ok(await startWorkflow(engine, WORKSPACE, { jobId, workerId, leaseSeconds: 30 }));
   if (!("leaseToken" in result)) throw new Error("The job was poisoned instead of started.");
   return result;
@@ -44,7 +44,7 @@ export async function claim(engine: Engine, jobId: string, workerId = "worker-1"
  * @returns the job after the change.
  */
 export function bringTo(
-  engine: Engine,
+  engine: EngineContext,
   jobId: string,
   state: JobState,
   more: JobPatch = {},
@@ -56,13 +56,13 @@ export function bringTo(
     if (!job) throw new Error("There is no such job.");
     await also(tx, job);
     const set = { ...transitionTo(job, state, `test: ${state.toLowerCase()}`), ...more };
-    const event = { type: "STATE_CHANGED" as const, by: ENGINE, payload: { reason: set.statusReason } };
+    const event = { type: "STATE_CHANGED" as const, by: SYSTEM_ACTOR, payload: { reason: set.statusReason } };
     return (await writeVersion(tx, { job, set, event })).job;
   });
 }
 
 /** Makes a run and its job stalled in one transaction, as recovery does when the lease has expired. */
-export function stall(engine: Engine, { job, run }: Claim): Promise<LockedJob> {
+export function stall(engine: EngineContext, { job, run }: Claim): Promise<LockedJob> {
   return bringTo(engine, job.jobId, "STALLED", {}, (tx, { now }) =>
     writeVersions(
       tx,
@@ -74,7 +74,7 @@ export function stall(engine: Engine, { job, run }: Claim): Promise<LockedJob> {
 
 /** Makes a run and its job await a verdict or a person, as a completion and a verdict do. */
 export function awaitAnswer(
-  engine: Engine,
+  engine: EngineContext,
   { job, run }: Claim,
   state: "AWAITING_VALIDATION" | "AWAITING_USER",
 ): Promise<LockedJob> {
@@ -93,7 +93,7 @@ export function awaitAnswer(
  * A job with everything that a poisoning must change or leave: a stalled run, a failed run, and a running run with two
  * finished and three open nodes; and metrics.
  */
-export async function aBusyJob(engine: Engine, more: Partial<SubmitAiJob> = {}): Promise<Claim> {
+export async function aBusyJob(engine: EngineContext, more: Partial<SubmitAiJob> = {}): Promise<Claim> {
   const first = await started(engine, { maxAttempts: 5, ...more });
   const { jobId } = first.job;
   ok(await advanceWorkflow(engine, aStep(first, "lost")));
@@ -125,6 +125,6 @@ export async function expireLease({ prisma }: Pick<Database, "prisma">, { run }:
 }
 
 /** Makes a job due that waits for its next attempt, as if its backoff had passed. */
-export async function dueNow(engine: Engine, jobId: string): Promise<void> {
+export async function dueNow(engine: EngineContext, jobId: string): Promise<void> {
   await bringTo(engine, jobId, "QUEUED", { runAfter: null });
 }

@@ -12,7 +12,7 @@ export interface Cost {
 /** The statements that were sent to the database since the last call. */
 export function costSince(db: Pick<TestDatabase, "statements">): Cost {
   const received = db.statements();
-  const looks = received.filter((sql) => sql.includes("delay_over") && sql.includes("SELECT DISTINCT")).length;
+  const looks = received.filter((sql) => sql.includes("scheduled_due") && sql.includes("SELECT DISTINCT")).length;
   const claims = received.filter((sql) => sql.includes("SKIP LOCKED")).length;
   return { looks, claims, statements: received.length };
 }

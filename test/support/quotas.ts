@@ -3,7 +3,7 @@ import type { Claim } from "../../src/claims/acquire-lease.ts";
 import { startWorkflow } from "../../src/claims/start.ts";
 import type { AiJob, PrismaClient } from "../../src/db/generated/client/client.ts";
 import type { JobKind } from "../../src/db/generated/client/enums.ts";
-import type { Engine } from "../../src/engine.ts";
+import type { EngineContext } from "../../src/engine.ts";
 import { submitAiJob } from "../../src/jobs/submit.ts";
 import { type SetQuota, setQuota } from "../../src/quotas/quota.ts";
 import type { QuotaUsage } from "../../src/quotas/usage.ts";
@@ -13,7 +13,7 @@ import { aSubmit, ok, SOMEBODY } from "./engine.ts";
  * A workspace of a test's own, with the commands in it. DOC_SUMMARIZE has the profile `default`, TERMINAL_EXEC
  * `terminal`.
  */
-export function aWorkspace(engine: Engine, workspaceId: string = randomUUID()) {
+export function aWorkspace(engine: EngineContext, workspaceId: string = randomUUID()) {
   const submit = (jobKind: JobKind = "DOC_SUMMARIZE", idempotencyKey: string | null = null) =>
     submitAiJob(engine, workspaceId, SOMEBODY, aSubmit({ jobKind, idempotencyKey }));
   const start = (jobId: string) => startWorkflow(engine, workspaceId, { jobId, workerId: "w", leaseSeconds: 60 });
@@ -44,7 +44,7 @@ export function minuteAgo(minutes: number): Date {
   return new Date((Math.floor(Date.now() / 60_000) - minutes) * 60_000);
 }
 
-/** Stores usage of an earlier minute, as the fold does. @returns the start of that minute. */
+/** Stores usage of an earlier minute, as the aggregation does. @returns the start of that minute. */
 export async function usedAgo(
   prisma: PrismaClient,
   { workspaceId }: TestWorkspace,

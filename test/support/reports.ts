@@ -1,5 +1,5 @@
 import type { Claim } from "../../src/claims/acquire-lease.ts";
-import type { Engine } from "../../src/engine.ts";
+import type { EngineContext } from "../../src/engine.ts";
 import { AppError } from "../../src/errors.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { type AdvanceWorkflow, advanceWorkflow } from "../../src/runs/advance.ts";
@@ -35,9 +35,9 @@ export interface Sort {
   /** The state that the report leads to, which a refusal names. */
   readonly to: string;
   /** Sends what must be reported before. */
-  readonly prepare?: (engine: Engine, claim: Claim) => Promise<unknown>;
+  readonly prepare?: (engine: EngineContext, claim: Claim) => Promise<unknown>;
   /** Sends the report. @returns the error, or the result. */
-  readonly send: (engine: Engine, claim: Claim, more?: More) => Promise<unknown>;
+  readonly send: (engine: EngineContext, claim: Claim, more?: More) => Promise<unknown>;
 }
 
 function stepWith(claim: Claim, step: Partial<AdvanceWorkflow["step"]>, more: More): AdvanceWorkflow {

@@ -1,5 +1,5 @@
 import type { Claim } from "../../src/claims/acquire-lease.ts";
-import type { Engine } from "../../src/engine.ts";
+import type { EngineContext } from "../../src/engine.ts";
 import type { SubmitAiJob } from "../../src/jobs/submit.ts";
 import { resolveUserReview } from "../../src/review/user-review.ts";
 import { resolveValidation } from "../../src/review/verdict.ts";
@@ -15,24 +15,24 @@ type Verdict = Parameters<typeof resolveValidation>[3]["verdict"];
 type ReviewDecision = Parameters<typeof resolveUserReview>[3]["decision"];
 
 /** Completes a run and asks for a verdict. @returns the claim. */
-export async function askFor(engine: Engine, claim: Claim, issues: readonly string[] = []): Promise<Claim> {
+export async function askFor(engine: EngineContext, claim: Claim, issues: readonly string[] = []): Promise<Claim> {
   const completion = aCompletion(claim, { needsValidation: true, jobOutputs: OUTPUTS, issues });
   const [done] = await completeWorkflows(engine, [completion]);
   if (!done || !("run" in done)) throw done ?? new Error("The completion has no result.");
   return claim;
 }
 
-export function verdict(engine: Engine, { job }: Claim, value: Verdict, comment: string | null = null) {
+export function verdict(engine: EngineContext, { job }: Claim, value: Verdict, comment: string | null = null) {
   return resolveValidation(engine, job.workspaceId, SOMEBODY, { jobId: job.jobId, verdict: value, comment });
 }
 
-export function review(engine: Engine, { job }: Claim, decision: ReviewDecision, comment: string | null = null) {
+export function review(engine: EngineContext, { job }: Claim, decision: ReviewDecision, comment: string | null = null) {
   return resolveUserReview(engine, job.workspaceId, SOMEBODY, { jobId: job.jobId, decision, comment });
 }
 
 /** A job that is AWAITING_VALIDATION. @returns the claim of its run. */
 export async function awaitingValidation(
-  engine: Engine,
+  engine: EngineContext,
   issues: readonly string[] = [],
   more: Partial<SubmitAiJob> = {},
 ): Promise<Claim> {
@@ -41,7 +41,7 @@ export async function awaitingValidation(
 
 /** A job that is AWAITING_USER. @returns the claim of its run. */
 export async function awaitingUser(
-  engine: Engine,
+  engine: EngineContext,
   issues: readonly string[] = [],
   more: Partial<SubmitAiJob> = {},
 ): Promise<Claim> {
@@ -51,7 +51,7 @@ export async function awaitingUser(
 }
 
 /** Does `work` while the default profile lacks `doc.summarize`. */
-export async function withoutCapabilities<T>({ prisma }: Engine, work: () => Promise<T>): Promise<T> {
+export async function withoutCapabilities<T>({ prisma }: EngineContext, work: () => Promise<T>): Promise<T> {
   await prisma.$executeRaw`UPDATE capability_profiles SET capabilities = '{doc.read}' WHERE id = 'default'`;
   try {
     return await work();

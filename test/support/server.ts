@@ -5,7 +5,7 @@ import { print } from "graphql";
 import { pino } from "pino";
 import { type Claimer, createClaimer } from "../../src/claims/claim.ts";
 import type { Database } from "../../src/db/open.ts";
-import type { Engine } from "../../src/engine.ts";
+import type { EngineContext } from "../../src/engine.ts";
 import type { GraphQLOptions } from "../../src/http/graphql.ts";
 import { Feed, type FeedOptions } from "../../src/live/feed.ts";
 import { CommitNotifier } from "../../src/live/notifier.ts";
@@ -35,7 +35,7 @@ export type ServerOptions = Partial<
 /** Starts the server on a test's database and a free port. */
 export async function startTestServer(
   database: Database,
-  more: Partial<Engine> = {},
+  more: Partial<EngineContext> = {},
   { pollMs = 100, maxBufferedEvents, notifier = inProcess(), maintenance = JUST_SWEPT, ...options }: ServerOptions = {},
 ): Promise<TestServer> {
   const feed = new Feed({

@@ -2,11 +2,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { expect, vi } from "vitest";
 import { z } from "zod";
 import { inTransaction } from "../../src/db/transaction.ts";
-import type { Engine } from "../../src/engine.ts";
+import type { EngineContext } from "../../src/engine.ts";
 import { lockJob } from "../../src/jobs/lock.ts";
 import { writeVersion } from "../../src/jobs/store.ts";
 import { CommitNotifier, type NotifierTransport } from "../../src/live/notifier.ts";
-import { ENGINE } from "../../src/log/event.ts";
+import { SYSTEM_ACTOR } from "../../src/log/event.ts";
 import type { TestDatabase } from "./database.ts";
 import { engineOn, submitted, WORKSPACE } from "./engine.ts";
 import { type Proxy, startProxy } from "./interrupt.ts";
@@ -121,7 +121,7 @@ async function feedCursor(url: string): Promise<string> {
  * transactions commit in another order than that of their ids.
  * @returns the transaction ids, in the order of the commits.
  */
-async function write(engine: Engine, jobIds: readonly string[]): Promise<readonly bigint[]> {
+async function write(engine: EngineContext, jobIds: readonly string[]): Promise<readonly bigint[]> {
   const orders: bigint[] = [];
   let remaining = SIZE.changes;
   const writer = async () => {
@@ -135,12 +135,12 @@ async function write(engine: Engine, jobIds: readonly string[]): Promise<readonl
   return orders;
 }
 
-function change(engine: Engine, jobId: string): Promise<bigint> {
+function change(engine: EngineContext, jobId: string): Promise<bigint> {
   return inTransaction(engine, async (tx) => {
     await tx.$executeRaw`SELECT pg_current_xact_id(), pg_sleep(${(Math.random() * MAX_OPEN_MS) / 1000})`;
     const job = await lockJob(tx, WORKSPACE, jobId);
     if (!job) throw new Error("There is no such job.");
-    const event = { type: "STATE_CHANGED", by: ENGINE, payload: { reason: "stressed" } } as const;
+    const event = { type: "STATE_CHANGED", by: SYSTEM_ACTOR, payload: { reason: "stressed" } } as const;
     return (await writeVersion(tx, { job, set: {}, event })).event.orderXid;
   });
 }

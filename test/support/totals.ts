@@ -3,7 +3,7 @@ import { expect } from "vitest";
 import type { PrismaClient } from "../../src/db/generated/client/client.ts";
 import type { JobMetrics } from "../../src/db/metrics.ts";
 import type { Transaction } from "../../src/db/transaction.ts";
-import { foldTotals } from "../../src/totals/fold.ts";
+import { aggregateTotals } from "../../src/totals/aggregate.ts";
 import { readTotals, type Totals } from "../../src/totals/read.ts";
 import { WORKSPACE } from "./engine.ts";
 
@@ -32,24 +32,24 @@ export function expectExact(prisma: PrismaClient, workspaceId = WORKSPACE): Prom
   );
 }
 
-/** The number of jobs that have been folded into the totals. */
-export async function foldedJobs(prisma: PrismaClient, workspaceId = WORKSPACE): Promise<number> {
+/** The number of jobs that have been aggregated into the totals. */
+export async function aggregatedJobs(prisma: PrismaClient, workspaceId = WORKSPACE): Promise<number> {
   const { _sum } = await prisma.jobTotal.aggregate({ where: { workspaceId }, _sum: { jobs: true } });
   return Number(_sum.jobs ?? 0);
 }
 
 /**
- * Folds all events that are in the log now. The fold stops below the oldest open transaction of the whole database
+ * Aggregates all events that are in the log now. The aggregation stops below the oldest open transaction of the whole database
  * server, those of other tests included; this waits for them.
  * @throws Error if that takes too long.
  */
-export async function foldAll(prisma: PrismaClient): Promise<void> {
+export async function aggregateAll(prisma: PrismaClient): Promise<void> {
   for (let wait = 1; wait < 2000; wait++) {
-    await foldTotals(prisma);
-    const [unfolded] = await prisma.$queryRaw<{ events: number }[]>`
+    await aggregateTotals(prisma);
+    const [notAggregated] = await prisma.$queryRaw<{ events: number }[]>`
       SELECT count(*)::int AS events FROM flight_recorder_events e, totals_position p
       WHERE (e.order_xid, e.job_id, e.version) > (p.order_xid, p.job_id, p.version)`;
-    if (unfolded?.events === 0) return;
+    if (notAggregated?.events === 0) return;
     await sleep(10);
   }
   throw new Error("A transaction on the database server has been open for too long.");

@@ -1,6 +1,6 @@
 import type { PrismaClient } from "../../src/db/generated/client/client.ts";
 import type { JobState } from "../../src/db/generated/client/enums.ts";
-import type { Engine } from "../../src/engine.ts";
+import type { EngineContext } from "../../src/engine.ts";
 import { writeVersions } from "../../src/jobs/store.ts";
 import { endRunsCte } from "../../src/runs/store.ts";
 import { started, submitted } from "./engine.ts";
@@ -15,7 +15,7 @@ import { insertChildren } from "./plain-sql.ts";
  * @returns the child's id.
  */
 export async function childIn(
-  engine: Engine,
+  engine: EngineContext,
   parentJobId: string,
   state: JobState,
   meanwhile: (jobId: string) => Promise<unknown> = async () => undefined,
@@ -60,7 +60,7 @@ export interface JobTree {
 }
 
 /** A busy job with a child in every state, each with a running child of its own. */
-export async function aJobTree(engine: Engine): Promise<JobTree> {
+export async function aJobTree(engine: EngineContext): Promise<JobTree> {
   const rootId = (await aBusyJob(engine)).job.jobId;
   const grandchildren: string[] = [];
   const child = (state: JobState) =>

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { startWorkflow } from "../../src/claims/start.ts";
 import type { PrismaClient } from "../../src/db/generated/client/client.ts";
-import type { Engine } from "../../src/engine.ts";
+import type { EngineContext } from "../../src/engine.ts";
 import { cancelAiJob } from "../../src/jobs/cancel.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { submitAiJob } from "../../src/jobs/submit.ts";
@@ -11,22 +11,22 @@ import { completeWorkflows } from "../../src/runs/complete.ts";
 import { failWorkflow } from "../../src/runs/fail.ts";
 import { heartbeatWorkflows } from "../../src/runs/heartbeat.ts";
 import { poisonJob } from "../../src/security/poison.ts";
-import { foldTotals } from "../../src/totals/fold.ts";
+import { aggregateTotals } from "../../src/totals/aggregate.ts";
 import { readTotals } from "../../src/totals/read.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { aSubmit, engineOn, ok, SOMEBODY } from "../support/engine.ts";
 import { anotherClient, connectTo } from "../support/interrupt.ts";
 import { FOUND } from "../support/jobs.ts";
-import { counted, expectExact, foldAll, foldedJobs } from "../support/totals.ts";
+import { aggregateAll, aggregatedJobs, counted, expectExact } from "../support/totals.ts";
 
 /** Totals while others write: every read is held against a count of all jobs in the same snapshot. */
 
-/** While another test file holds a transaction open, folds wait for it. */
+/** While another test file holds a transaction open, aggregations wait for it. */
 const LONG = { timeout: 90_000 };
 
 let db: TestDatabase;
 let url: string;
-let engine: Engine;
+let engine: EngineContext;
 beforeAll(async () => {
   db = await openTestDatabase();
   url = db.location.kind === "postgres" ? db.location.url : "";
@@ -59,7 +59,7 @@ async function oneLife(workspaceId: string): Promise<void> {
   ])();
 }
 
-/** A transaction with an id that is open for a while: nothing above it can be folded meanwhile. */
+/** A transaction with an id that is open for a while: nothing above it can be aggregated meanwhile. */
 async function holdBack(milliseconds: number): Promise<void> {
   const client = await connectTo(url);
   await client.query("BEGIN");
@@ -69,7 +69,7 @@ async function holdBack(milliseconds: number): Promise<void> {
   await client.end();
 }
 
-/** Outside of a transaction, a read is of one moment as well: no job is missed or counted twice by a fold meanwhile. */
+/** Outside of a transaction, a read is of one moment as well: no job is missed or counted twice by an aggregation meanwhile. */
 async function expectOneMoment(prisma: PrismaClient, workspaceId: string): Promise<void> {
   const min = await prisma.aiJob.count({ where: { workspaceId } });
   const totals = await readTotals(prisma, workspaceId, {});
@@ -78,16 +78,16 @@ async function expectOneMoment(prisma: PrismaClient, workspaceId: string): Promi
   expect({ min, jobs, max }).toEqual({ min: Math.min(min, jobs), jobs, max: Math.max(jobs, max) });
 }
 
-test("they are exact at every moment, whoever writes, folds, or holds a transaction open", LONG, async () => {
+test("they are exact at every moment, whoever writes, aggregates, or holds a transaction open", LONG, async () => {
   const workspaceId = randomUUID();
   const [folder, other, reader] = [anotherClient(url, 1), anotherClient(url, 1), anotherClient(url, 1)];
   let writing = true;
   let lives = 0;
   let reads = 0;
-  let folds = 0;
-  // Otherwise this would prove nothing: there were reads, some of them of what was folded in part. An open transaction of
-  // another database of the same PostgreSQL may keep everything from being folded for seconds.
-  const provesSomething = () => lives >= 120 && reads > 10 && folds > 3;
+  let aggregates = 0;
+  // Otherwise this would prove nothing: there were reads, some of them of what was aggregated in part. An open transaction of
+  // another database of the same PostgreSQL may keep everything from being aggregated for seconds.
+  const provesSomething = () => lives >= 120 && reads > 10 && aggregates > 3;
   const writers = Promise.all(
     Array.from({ length: 8 }, async () => {
       while (!provesSomething()) {
@@ -102,13 +102,13 @@ test("they are exact at every moment, whoever writes, folds, or holds a transact
   const whileWriting = async (work: () => Promise<unknown>) => {
     while (writing) await work();
   };
-  const fold = async (prisma: PrismaClient) => {
-    if ((await foldTotals(prisma, 10)) > 0) folds++;
+  const aggregate = async (prisma: PrismaClient) => {
+    if ((await aggregateTotals(prisma, 10)) > 0) aggregates++;
   };
   await Promise.all([
     writers,
-    whileWriting(() => fold(folder)),
-    whileWriting(() => fold(other)),
+    whileWriting(() => aggregate(folder)),
+    whileWriting(() => aggregate(other)),
     whileWriting(() => holdBack(Math.random() * 60)),
     whileWriting(async () => {
       await expectExact(reader, workspaceId);
@@ -117,49 +117,49 @@ test("they are exact at every moment, whoever writes, folds, or holds a transact
     }),
   ]);
 
-  await foldAll(db.prisma);
+  await aggregateAll(db.prisma);
   const totals = await expectExact(reader, workspaceId);
-  expect(await foldedJobs(reader, workspaceId)).toBe(lives);
+  expect(await aggregatedJobs(reader, workspaceId)).toBe(lives);
   expect(totals.reduce((jobs, total) => jobs + total.jobs, 0n)).toBe(BigInt(lives));
   await Promise.all([folder, other, reader].map((client) => client.$disconnect()));
 });
 
-test("an old transaction holds the fold back, not the totals", async () => {
+test("an old transaction holds the aggregation back, not the totals", async () => {
   const workspaceId = randomUUID();
   const client = await connectTo(url);
   await client.query("BEGIN");
   await client.query("SELECT pg_current_xact_id()");
   for (let job = 0; job < 3; job++) await oneLife(workspaceId);
-  await foldTotals(db.prisma);
-  expect(await foldedJobs(db.prisma, workspaceId)).toBe(0);
+  await aggregateTotals(db.prisma);
+  expect(await aggregatedJobs(db.prisma, workspaceId)).toBe(0);
   const before = await expectExact(db.prisma, workspaceId);
   expect(before.reduce((jobs, total) => jobs + total.jobs, 0n)).toBe(3n);
   await client.query("COMMIT");
   await client.end();
-  await foldAll(db.prisma);
-  expect(await foldedJobs(db.prisma, workspaceId)).toBe(3);
+  await aggregateAll(db.prisma);
+  expect(await aggregatedJobs(db.prisma, workspaceId)).toBe(3);
   expect(await expectExact(db.prisma, workspaceId)).toEqual(before);
 });
 
-test("a change that commits after later ones were folded is counted, and once", async () => {
+test("a change that commits after later ones were aggregated is counted, and once", async () => {
   const workspaceId = randomUUID();
   const client = await connectTo(url);
   await client.query("BEGIN");
   const { rows } = await client.query<{ xid: string }>("SELECT pg_current_xact_id()::text AS xid");
   // Higher ids, committed first.
   for (let job = 0; job < 3; job++) await oneLife(workspaceId);
-  await foldTotals(db.prisma);
+  await aggregateTotals(db.prisma);
   const { order_xid: first } = (await client.query<{ order_xid: string }>(INSERT_LATE, [randomUUID(), workspaceId]))
     .rows[0] ?? { order_xid: "" };
   expect(first).toBe(rows[0]?.xid);
-  await foldTotals(db.prisma);
+  await aggregateTotals(db.prisma);
   await client.query("COMMIT");
   await client.end();
-  await foldTotals(db.prisma);
+  await aggregateTotals(db.prisma);
   await expectExact(db.prisma, workspaceId);
-  await foldAll(db.prisma);
+  await aggregateAll(db.prisma);
   await expectExact(db.prisma, workspaceId);
-  expect(await foldedJobs(db.prisma, workspaceId)).toBe(4);
+  expect(await aggregatedJobs(db.prisma, workspaceId)).toBe(4);
 });
 
 /** A job with its event, by plain SQL: the hashes are not looked into by the database. */
@@ -177,18 +177,18 @@ const INSERT_LATE = `
     repeat('0', 64), chain_hash
   FROM job RETURNING order_xid`;
 
-test("of two folds at once one works, and the other leaves without waiting", async () => {
+test("of two aggregations at once one works, and the other leaves without waiting", async () => {
   const workspaceId = randomUUID();
   await oneLife(workspaceId);
   const client = await connectTo(url);
   await client.query("BEGIN");
   await client.query("SELECT * FROM totals_position FOR UPDATE");
-  expect(await foldTotals(db.prisma)).toBe(0);
-  expect(await foldedJobs(db.prisma, workspaceId)).toBe(0);
+  expect(await aggregateTotals(db.prisma)).toBe(0);
+  expect(await aggregatedJobs(db.prisma, workspaceId)).toBe(0);
   await expectExact(db.prisma, workspaceId);
   await client.query("COMMIT");
   await client.end();
-  await foldAll(db.prisma);
-  expect(await foldedJobs(db.prisma, workspaceId)).toBe(1);
+  await aggregateAll(db.prisma);
+  expect(await aggregatedJobs(db.prisma, workspaceId)).toBe(1);
   expect(await counted(db.prisma, workspaceId)).toHaveLength(1);
 });

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import type { Engine } from "../../src/engine.ts";
+import type { EngineContext } from "../../src/engine.ts";
 import { cancelAiJob } from "../../src/jobs/cancel.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { submitAiJob } from "../../src/jobs/submit.ts";
@@ -8,19 +8,19 @@ import { advanceWorkflow } from "../../src/runs/advance.ts";
 import { completeWorkflows } from "../../src/runs/complete.ts";
 import { heartbeatWorkflows } from "../../src/runs/heartbeat.ts";
 import { poisonJob } from "../../src/security/poison.ts";
-import { foldTotals } from "../../src/totals/fold.ts";
+import { aggregateTotals } from "../../src/totals/aggregate.ts";
 import { readTotals } from "../../src/totals/read.ts";
 import { graphql } from "../generated/gql.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { aStep, aSubmit, engineOn, ok, SOMEBODY, started, submitted, WORKSPACE } from "../support/engine.ts";
 import { aBusyJob, awaitAnswer, bringTo, FOUND, stall } from "../support/jobs.ts";
 import { run, startTestServer } from "../support/server.ts";
-import { expectExact, foldAll, foldedJobs } from "../support/totals.ts";
+import { aggregateAll, aggregatedJobs, expectExact } from "../support/totals.ts";
 
-/** Counts and sums over jobs: what the fold has added up, and what it has not come to. */
+/** Counts and sums over jobs: what the aggregation has added up, and what it has not come to. */
 
 let db: TestDatabase;
-let engine: Engine;
+let engine: EngineContext;
 beforeAll(async () => {
   db = await openTestDatabase();
   engine = engineOn(db);
@@ -53,32 +53,32 @@ describe("the totals of a workspace are those of its jobs", () => {
   beforeEach(jobsInEveryState);
 
   test.each([
-    ["before anything was folded", async () => undefined],
-    ["when everything was folded", () => foldAll(db.prisma)],
-    ["when it was folded one event at a time", () => foldTotals(db.prisma, 1)],
+    ["before anything was aggregated", async () => undefined],
+    ["when everything was aggregated", () => aggregateAll(db.prisma)],
+    ["when it was aggregated one event at a time", () => aggregateTotals(db.prisma, 1)],
     [
-      "when some of it was folded, and jobs have gone on since",
+      "when some of it was aggregated, and jobs have gone on since",
       async () => {
-        await foldTotals(db.prisma, 7);
+        await aggregateTotals(db.prisma, 7);
         await jobsInEveryState();
       },
     ],
-  ])("%s", async (_, fold) => {
-    await fold();
+  ])("%s", async (_, aggregate) => {
+    await aggregate();
     const totals = await expectExact(db.prisma);
     expect(new Set(totals.map(({ state }) => state)).size).toBe(10);
     expect(totals.some(({ metrics }) => metrics.totalTokens > 0n)).toBe(true);
   });
 });
 
-test("a state or kind that its last job has left is not among the totals, folded or not", async () => {
+test("a state or kind that its last job has left is not among the totals, aggregated or not", async () => {
   const workspaceId = randomUUID();
   const { job } = ok(await submitAiJob(engine, workspaceId, SOMEBODY, aSubmit()));
-  await foldAll(db.prisma);
+  await aggregateAll(db.prisma);
   ok(await cancelAiJob(engine, workspaceId, SOMEBODY, { jobId: job.jobId, reason: "enough" }));
   const left = [{ jobKind: "DOC_SUMMARIZE", state: "CANCELLED", jobs: 1n }];
   expect(await expectExact(db.prisma, workspaceId)).toMatchObject(left);
-  await foldAll(db.prisma);
+  await aggregateAll(db.prisma);
   expect(await expectExact(db.prisma, workspaceId)).toMatchObject(left);
 });
 
@@ -88,7 +88,7 @@ test("totals are of those states and kinds that are asked for", async () => {
     submitAiJob(engine, workspaceId, SOMEBODY, aSubmit({ jobKind })).then((result) => ok(result).job);
   await submit("DOC_EDIT");
   const { jobId } = await submit("DOC_EDIT");
-  await foldTotals(db.prisma);
+  await aggregateTotals(db.prisma);
   await submit("WORKFLOW_RUN");
   ok(await cancelAiJob(engine, workspaceId, SOMEBODY, { jobId, reason: "enough" }));
   const read = async (filter: Parameters<typeof readTotals>[2]) =>
@@ -106,40 +106,40 @@ test("totals are of those states and kinds that are asked for", async () => {
   expect(await read({ kinds: [] })).toEqual([]);
 });
 
-test("what was folded once is not folded again; with nothing to fold, a fold only looks", async () => {
+test("what was aggregated once is not aggregated again; with nothing to aggregate, an aggregation only looks", async () => {
   await submitted(engine);
-  await foldAll(db.prisma);
-  const before = await foldedJobs(db.prisma);
+  await aggregateAll(db.prisma);
+  const before = await aggregatedJobs(db.prisma);
   db.statements();
-  expect(await foldTotals(db.prisma)).toBe(0);
+  expect(await aggregateTotals(db.prisma)).toBe(0);
   expect(db.statements()).toEqual([expect.stringMatching(/^\s*SELECT version FROM flight_recorder_events/)]);
-  expect(await foldedJobs(db.prisma)).toBe(before);
+  expect(await aggregatedJobs(db.prisma)).toBe(before);
   expect(before).toBe(await db.prisma.aiJob.count({ where: { workspaceId: WORKSPACE } }));
 });
 
-test("a fold that is stopped ends after its batch, and the next one goes on from there", async () => {
-  await foldAll(db.prisma);
+test("an aggregation that is stopped ends after its batch, and the next one goes on from there", async () => {
+  await aggregateAll(db.prisma);
   for (let count = 0; count < 3; count++) await submitted(engine);
   // On a server with others it may be held back: by a transaction that is open just now.
-  const foldOne = async () => {
+  const aggregateOne = async () => {
     const stopping = new AbortController();
-    const fold = foldTotals(db.prisma, 1, stopping.signal);
+    const aggregate = aggregateTotals(db.prisma, 1, stopping.signal);
     stopping.abort();
-    return fold;
+    return aggregate;
   };
-  await expect.poll(foldOne, { timeout: 20_000 }).toBe(1);
-  await foldAll(db.prisma);
+  await expect.poll(aggregateOne, { timeout: 20_000 }).toBe(1);
+  await aggregateAll(db.prisma);
   await expectExact(db.prisma);
 });
 
-test("totals are read with one statement, however many jobs there are and however much is folded", async () => {
+test("totals are read with one statement, however many jobs there are and however much is aggregated", async () => {
   const cost = async () => {
     db.statements();
     await readTotals(db.prisma, WORKSPACE, {});
     return db.statements().length;
   };
   expect(await cost()).toBe(1);
-  await foldAll(db.prisma);
+  await aggregateAll(db.prisma);
   expect(await cost()).toBe(1);
 });
 
@@ -153,9 +153,9 @@ const STATS = graphql(`
 `);
 
 test.each([
-  ["not folded", async () => undefined],
-  ["folded", () => foldAll(db.prisma)],
-])("sums beyond 2^53 - 1 are given as 2^53 - 1, the others exactly: %s", async (_, fold) => {
+  ["not aggregated", async () => undefined],
+  ["aggregated", () => aggregateAll(db.prisma)],
+])("sums beyond 2^53 - 1 are given as 2^53 - 1, the others exactly: %s", async (_, aggregate) => {
   const workspaceId = randomUUID();
   const max = Number.MAX_SAFE_INTEGER;
   for (const jobKind of ["DOC_EDIT", "DOC_EDIT", "ASR_TRANSCRIBE"] as const) {
@@ -163,7 +163,7 @@ test.each([
     // Of one kind together too many, and of two kinds as well.
     await bringTo(engine, job.jobId, "RUNNING", { durationMs: BigInt(max), entitiesRead: 3n });
   }
-  await fold();
+  await aggregate();
   const server = await startTestServer(db);
   const { aiJobStats } = await run(server.url, STATS, {}, { "x-workspace-id": workspaceId });
   await server.close();
@@ -187,12 +187,12 @@ describe("usage by the minute", () => {
     const two = await submit("TERMINAL_EXEC");
     const three = await submit("DOC_EDIT");
     await bringTo(engine, one.jobId, "RUNNING", { inputTokens: 40n, totalTokens: 40n });
-    await foldAll(db.prisma);
+    await aggregateAll(db.prisma);
     await bringTo(engine, one.jobId, "RUNNING", { outputTokens: 5n, totalTokens: 45n });
     await bringTo(engine, one.jobId, "FAILED");
     await bringTo(engine, two.jobId, "RUNNING", { inputTokens: 7n, totalTokens: 7n });
     await bringTo(engine, three.jobId, "CANCELLED");
-    await foldAll(db.prisma);
+    await aggregateAll(db.prisma);
     const sums = new Map<unknown, readonly [number, number]>();
     for (const [profile, tokens, jobs] of await usage(workspaceId)) {
       const [t, j] = sums.get(profile) ?? [0, 0];
@@ -210,7 +210,7 @@ describe("usage by the minute", () => {
       data: [31, 33, 400].map((days) => ({ ...old, minute: minute(days) })),
     });
     await submitted(engine);
-    await foldAll(db.prisma);
+    await aggregateAll(db.prisma);
     const left = await db.prisma.usageMinute.findMany({ where: { workspaceId } });
     expect(left.map((row) => row.minute)).toEqual([minute(31)]);
   });
@@ -223,7 +223,7 @@ test("metrics that a heartbeat brings are in the totals at once", async () => {
   const read = async () => (await readTotals(db.prisma, workspaceId, { kinds: ["CANVAS_CLUSTER"] }))[0]?.metrics;
   await heartbeatWorkflows(engine, [beat]);
   expect(await read()).toMatchObject({ durationMs: 90n, totalTokens: 12n, tokensPlanner: 3n });
-  await foldTotals(db.prisma);
+  await aggregateTotals(db.prisma);
   await heartbeatWorkflows(engine, [beat]);
   expect(await read()).toMatchObject({ durationMs: 180n, totalTokens: 24n, tokensPlanner: 6n });
 });

@@ -1,11 +1,11 @@
--- Keys and indexes, by table. A unique one says what it refuses (SQLSTATE 23505) and why; any other, the query that it
--- serves. Every version of a job writes an entry into each index that holds the job, so an index that is about few jobs
--- holds only those (WHERE ...).
+-- Keys and indexes, by table. The comment of a unique index says what it refuses (SQLSTATE 23505) and why; that of any other
+-- index, which query uses it. Every version of a job writes an entry into each index that contains the job, so an index for
+-- queries about few jobs contains only those (WHERE ...).
 
 -- ---------------------------------------------------------------- ai_jobs
 
 -- What the foreign keys of runs, events, children and items of bulk actions refer to: a job together with its workspace.
--- It refuses nothing that the primary key does not.
+-- It refuses only what the primary key refuses, too.
 CREATE UNIQUE INDEX "ai_jobs_job_id_workspace_id_key" ON "ai_jobs"("job_id", "workspace_id");
 
 -- Refuses two jobs with one latest run: a run is an attempt at one job.
@@ -33,15 +33,15 @@ CREATE INDEX ai_jobs_tree ON ai_jobs (root_job_id) WHERE root_job_id IS NOT NULL
 
 -- What a claim reads. The queue is divided into partitions, each a workspace, a kind and a capability profile; a claim
 -- skips from partition to partition, and inside one walks by priority, then age. A partition whose quota is used up is
--- passed over as a whole, however many jobs it has. Jobs that are scheduled for a time have an index of their own, so that
--- the walk over those that are due now does not read them.
+-- passed over as a whole, however many jobs it has. Jobs with a `run_after` have a separate index, so
+-- that a claim does not read them while it looks for jobs without one.
 CREATE INDEX ai_jobs_ready ON ai_jobs (workspace_id, job_kind, capability_profile_id, priority DESC, created_at, job_id)
   WHERE state = 'queued' AND run_after IS NULL;
 CREATE INDEX ai_jobs_scheduled
   ON ai_jobs (workspace_id, job_kind, capability_profile_id, priority DESC, created_at, job_id, run_after)
   WHERE state = 'queued' AND run_after IS NOT NULL;
 
--- Whether any scheduled job of a partition is due, and when the next one will be.
+-- Whether any job of a partition with a `run_after` is due.
 CREATE INDEX ai_jobs_next_due ON ai_jobs (workspace_id, job_kind, capability_profile_id, run_after)
   WHERE state = 'queued' AND run_after IS NOT NULL;
 
@@ -58,7 +58,7 @@ CREATE UNIQUE INDEX "workflow_runs_id_workspace_id_key" ON "workflow_runs"("id",
 -- Refuses a second run of one attempt. Also a job's runs, in their order.
 CREATE UNIQUE INDEX "workflow_runs_job_id_attempt_key" ON "workflow_runs"("job_id", "attempt");
 
--- Refuses a second active run of a job: two workers would both believe that it is theirs.
+-- Refuses a second active run of a job: two workers would both work on it.
 CREATE UNIQUE INDEX workflow_runs_one_active ON workflow_runs (job_id)
   WHERE state IN ('running', 'awaiting_validation', 'awaiting_user');
 
@@ -67,17 +67,17 @@ CREATE INDEX workflow_runs_leased ON workflow_runs (lease_expires_at) WHERE stat
 
 -- ---------------------------------------------------------------- node_executions
 
--- Refuses two steps of a run at one place in its order. Also a run's steps, in their order.
+-- Refuses two steps of a run with the same sequence number. Also a run's steps, in their order.
 CREATE UNIQUE INDEX "node_executions_workflow_run_id_sequence_key" ON "node_executions"("workflow_run_id", "sequence");
 
--- Refuses a second start of a node that has not ended: nobody could tell which of the two an outcome is about. Also the
+-- Refuses a second start of a node that has not ended: it would be unknown which of the two an outcome is about. Also the
 -- open node of a name, and a run's open nodes, when it ends.
 CREATE UNIQUE INDEX node_executions_one_open ON node_executions (workflow_run_id, node_id) WHERE finished_at IS NULL;
 
 -- ---------------------------------------------------------------- flight_recorder_events
 -- The primary key (job_id, version) refuses a second event of one version, and gives a job's events in their order.
 
--- The feed, the fold of totals, and what they have yet to read: the log in its own order (section 4).
+-- The feed and the aggregation of totals: the log in its order (section 4), from a position on.
 CREATE INDEX "flight_recorder_events_order_xid_job_id_version_idx" ON "flight_recorder_events"("order_xid", "job_id", "version");
 
 -- flightRecorderEvents: a workspace's events, newest first; one walk for each type, merged.
@@ -88,12 +88,12 @@ CREATE INDEX "flight_recorder_events_trace_id_recorded_at_job_id_version_idx" ON
 
 -- ---------------------------------------------------------------- quotas, totals
 
--- Refuses a second quota about the same thing: with two, nobody could say which one counts. No profile, and no window, are
+-- Refuses a second quota about the same thing: with two, it would be undefined which one counts. No profile, and no window, are
 -- values like any other here (NULLS NOT DISTINCT, which Prisma cannot say). Also a workspace's quotas.
 CREATE UNIQUE INDEX quotas_one_of_each ON quotas (workspace_id, capability_profile_id, resource, window_seconds)
   NULLS NOT DISTINCT;
 
--- The fold, which deletes minutes that no window reaches any more.
+-- The aggregation of totals, which deletes minutes that are older than every window of a quota.
 CREATE INDEX "usage_minutes_minute_idx" ON "usage_minutes"("minute");
 
 -- ---------------------------------------------------------------- bulk_actions, bulk_action_items
@@ -101,7 +101,7 @@ CREATE INDEX "usage_minutes_minute_idx" ON "usage_minutes"("minute");
 -- What the foreign key of items refers to.
 CREATE UNIQUE INDEX "bulk_actions_id_workspace_id_key" ON "bulk_actions"("id", "workspace_id");
 
--- What a server reads that looks for actions to go on with.
+-- Maintenance: the unfinished actions, to continue them.
 CREATE INDEX bulk_actions_unfinished ON bulk_actions (created_at) WHERE finished_at IS NULL;
 
 -- Refuses a second item about one job: an action does nothing to a job twice.
@@ -109,5 +109,6 @@ CREATE UNIQUE INDEX "bulk_action_items_bulk_action_id_job_id_key" ON "bulk_actio
 
 -- ---------------------------------------------------------------- capability_profiles
 
--- A submit that names no profile reads the default of its kind by this: there are never more rows in it than kinds, however many profiles there are.
+-- A submit without a profile: the default profile of its kind. The index never has more rows than there are kinds, however
+-- many profiles there are.
 CREATE INDEX capability_profiles_default ON capability_profiles (id) WHERE job_kinds <> '{}';

@@ -1,35 +1,36 @@
--- Database checks: what the database itself refuses, whoever writes. The server checks all of this before it writes; the
--- checks here hold for every other writer too (a script, a person with psql, a bug), so that what is stored can be relied
--- on. By table: foreign keys (SQLSTATE 23503), value checks (23514), then triggers, which raise one of these:
+-- Database checks: what the database itself refuses, whichever client writes. "Section N" means docs/ai-job-model.md. The
+-- server checks all of this before it writes; the checks here also apply to every other writer (a script, a person with
+-- psql, a bug), so that stored rows can be relied on. By table: foreign keys (SQLSTATE 23503), value checks (23514), then
+-- triggers, which raise one of these:
 --
---   AJ001  an illegal transition: section 4 does not let this state become that one
---   AJ002  not the next version of a job, or not its place in the log
---   AJ003  not how a row begins
---   AJ004  the row can change no more: poisoned, or finished
---   AJ005  removed, or changed in a table that is append-only
+--   AJ001  an illegal transition: section 4 does not allow this state to become that one
+--   AJ002  not the next version of a job, or an order_xid that is not allowed
+--   AJ003  an inserted row is not in its initial state, or a child job does not fit its parent or tree
+--   AJ004  the job is poisoned, or the row or its bulk action has finished: nothing can be changed or added
+--   AJ005  a row was removed, or changed in a table that is append-only
 --   AJ006  a version without its event, an event without its version, or a bulk action that ends before its items
---   AJ007  a column that never changes, or a counter that shrank
+--   AJ007  a column that never changes was changed, a counter was lowered, or `revisions` changed by more than one
 --   AJ008  a job kind that is the default of no capability profile, or of two
 --
 -- How the triggers are built, because every version of a job passes them:
--- - An expression (WHEN) decides whether something is wrong. PL/pgSQL, which costs several times as much, runs only to say
---   what it is, or where another table must be read.
--- - A column that never changes is guarded by a trigger on UPDATE OF that column. An UPDATE that does not name it, as none
---   of the server's does, pays nothing; this matters most for documents, which may be megabytes.
--- - BEFORE triggers of a table fire in the order of their names, so that `..._check_...` is asked before `..._immutable_...`:
---   a poisoned job answers AJ004 whatever an UPDATE would change.
+-- - An expression (WHEN) decides whether something is wrong. PL/pgSQL, which costs several times as much, runs only to raise
+--   the matching error, or where another table must be read.
+-- - A trigger on UPDATE OF protects each column that never changes. An UPDATE that does not name such a column, as none of
+--   the server's does, pays nothing; this matters most for documents, which may be megabytes.
+-- - BEFORE triggers of a table fire in the order of their names, so `..._check_...` comes before `..._immutable_...`: an
+--   UPDATE of a poisoned job is refused with AJ004, whatever it would change.
 
 -- ---------------------------------------------------------------- functions that several tables use
 
 -- The row that a trigger is about, for its message: the names and values of its primary key, in parentheses; empty for a
--- trigger of a whole statement. Not the row itself: its documents would end in the log of the database.
+-- trigger of a whole statement. Not the whole row: its documents would end up in the log of the database.
 CREATE FUNCTION row_key(of_table oid, of_row jsonb) RETURNS text LANGUAGE sql STABLE AS $$
   SELECT coalesce(' (' || string_agg(a.attname || ' ' || (of_row ->> a.attname), ', ' ORDER BY a.attnum) || ')', '')
   FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
   WHERE i.indrelid = of_table AND i.indisprimary
 $$;
 
--- Refuses what its trigger fires for, with the SQLSTATE and the reason that the trigger gives.
+-- Refuses the statement that fired its trigger, with the SQLSTATE and the reason that are the trigger's arguments.
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   RAISE EXCEPTION '% on %: %', TG_OP, TG_TABLE_NAME || row_key(TG_RELID, to_jsonb(coalesce(NEW, OLD))), TG_ARGV[1]
@@ -73,7 +74,7 @@ CREATE FUNCTION current_order_xid() RETURNS bigint LANGUAGE sql VOLATILE AS $$
   SELECT pg_current_xact_id()::text::bigint
 $$;
 
--- Section 4's table of transitions. src/jobs/state.ts has it too; a test holds the two together.
+-- Section 4's table of transitions. src/jobs/state.ts has it too; a test compares the two.
 CREATE FUNCTION ai_job_transition_allowed(old_state "JobState", new_state "JobState") RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
   SELECT CASE old_state
@@ -93,17 +94,17 @@ $$;
 -- ---------------------------------------------------------------- ai_jobs
 
 ALTER TABLE ai_jobs
-  -- No job without its workspace.
+  -- A job's workspace must exist.
   ADD CONSTRAINT ai_jobs_workspace_id_fkey
     FOREIGN KEY (workspace_id) REFERENCES workspaces (workspace_id) ON DELETE RESTRICT ON UPDATE RESTRICT,
-  -- No job of an unknown capability profile: nobody could say what it may do.
+  -- A job's capability profile must exist: otherwise it would be undefined what the job may do.
   ADD CONSTRAINT ai_jobs_capability_profile_id_fkey
     FOREIGN KEY (capability_profile_id) REFERENCES capability_profiles (id) ON DELETE RESTRICT ON UPDATE RESTRICT,
-  -- No parent in another workspace.
+  -- A job's parent must be in the same workspace.
   ADD CONSTRAINT ai_jobs_parent_job_id_workspace_id_fkey
     FOREIGN KEY (parent_job_id, workspace_id) REFERENCES ai_jobs (job_id, workspace_id)
     ON DELETE RESTRICT ON UPDATE RESTRICT,
-  -- No latest run that does not exist, or is another workspace's.
+  -- A job's latest run must exist, in the same workspace.
   ADD CONSTRAINT ai_jobs_workflow_run_id_workspace_id_fkey
     FOREIGN KEY (workflow_run_id, workspace_id) REFERENCES workflow_runs (id, workspace_id)
     ON DELETE RESTRICT ON UPDATE RESTRICT,
@@ -114,34 +115,36 @@ ALTER TABLE ai_jobs
   ADD CONSTRAINT ai_jobs_metrics_exact CHECK (
     greatest(duration_ms, total_tokens, input_tokens, output_tokens, tokens_planner, tokens_executor,
              entities_read, entities_written, validators_run_count) <= 9007199254740991),
-  -- No total that is not the sum, and no parts larger than the whole: quotas and budgets would count something else than
-  -- what clients see.
+  -- The total must be the sum, and the parts not larger than the total: otherwise quotas and budgets would count other
+  -- numbers than clients see.
   ADD CONSTRAINT ai_jobs_total_tokens_is_sum CHECK (total_tokens = input_tokens + output_tokens),
   ADD CONSTRAINT ai_jobs_split_tokens_within_total CHECK (tokens_planner + tokens_executor <= total_tokens),
   ADD CONSTRAINT ai_jobs_token_budget CHECK (token_budget BETWEEN 0 AND 9007199254740991),
-  -- Programs read the reason: it is never empty.
+  -- Programs read the reason, so it is never empty.
   ADD CONSTRAINT ai_jobs_status_reason_not_empty CHECK (status_reason <> ''),
-  -- A job may be tried at least once. Of the attempts, some were sent back by a person: never more than there were.
+  -- A job may be tried at least once. `revisions` counts the attempts that a person sent back, so it cannot exceed `attempt`.
   ADD CONSTRAINT ai_jobs_attempts CHECK (attempt >= 0 AND max_attempts >= 1),
   ADD CONSTRAINT ai_jobs_revisions CHECK (revisions >= 0),
   ADD CONSTRAINT ai_jobs_revisions_within_attempts CHECK (revisions <= attempt),
-  -- A reservation for a worker ends: without an end, a job would wait forever for a worker that is gone.
+  -- A reservation for a worker has an end: without one, a job would wait forever for a worker that no longer runs.
   ADD CONSTRAINT ai_jobs_preference_has_an_end CHECK ((preferred_worker_id IS NULL) = (preferred_until IS NULL)),
-  -- No text that is not a hash: no chain could be verified with it.
+  -- Only hashes: no chain could be verified with another text.
   ADD CONSTRAINT ai_jobs_hashes CHECK (is_sha256_hex(chain_hash) AND is_sha256_hex(submit_hash)),
-  -- Outputs stand only where the work is done: those of a failed, cancelled or poisoned attempt must not be taken for good.
+  -- Outputs exist only in states in which the work is done: a client must not mistake the outputs of a failed, cancelled or
+  -- poisoned attempt for results.
   ADD CONSTRAINT ai_jobs_outputs_only_when_done CHECK (
     job_outputs IS NULL OR state IN ('awaiting_validation', 'awaiting_user', 'completed', 'completed_with_issues')),
-  -- "Nothing" has one form, SQL NULL: a JSON null beside it would be missed by whoever asks IS NULL.
+  -- A missing value is SQL NULL only: a query with IS NULL would not find a JSON null.
   ADD CONSTRAINT ai_jobs_json_null_is_sql_null CHECK (
     jsonb_typeof(job_inputs) <> 'null' AND jsonb_typeof(job_outputs) <> 'null'),
   ADD CONSTRAINT ai_jobs_lists_are_arrays CHECK (
     jsonb_typeof(entity_refs) = 'array' AND jsonb_typeof(planned_operations) = 'array'),
-  -- completed_at is there exactly in the states that nothing leaves.
+  -- completed_at is set exactly in the terminal states.
   ADD CONSTRAINT ai_jobs_completed_at_when_final CHECK (
     (completed_at IS NOT NULL) = (state IN ('completed', 'completed_with_issues', 'cancelled', 'poisoned')));
 
--- A job begins as queued, with nothing done: a row with a history that never was would have no events for it.
+-- A job begins as queued, with nothing done. A job inserted in a later state would have no events for the versions before
+-- it.
 CREATE TRIGGER ai_jobs_check_insert BEFORE INSERT ON ai_jobs FOR EACH ROW
   WHEN (
     NEW.state <> 'queued' OR NEW.version <> 1 OR NEW.attempt <> 0 OR NEW.revisions > 0
@@ -151,33 +154,35 @@ CREATE TRIGGER ai_jobs_check_insert BEFORE INSERT ON ai_jobs FOR EACH ROW
   )
   EXECUTE FUNCTION refuse('AJ003', 'a job begins as queued, version 1, with no attempts, outputs or metrics');
 
--- Its first place in the log is that of its own transaction: with a smaller number, the feed could already have passed it.
+-- The order_xid of the first version is the id of the inserting transaction: the feed could already have read past a
+-- smaller one.
 CREATE TRIGGER ai_jobs_check_insert_order BEFORE INSERT ON ai_jobs FOR EACH ROW
   WHEN (NEW.order_xid <> current_order_xid())
   EXECUTE FUNCTION refuse('AJ002', 'order_xid must be the id of the inserting transaction');
 
--- How many descendants a root has, with nobody else adding one before this transaction ends. The count is a query of its
--- own after the lock, and so sees what was committed while this one waited.
+-- How many descendants a root has. The lock stops other transactions from adding one before this transaction ends. The count
+-- is a separate query after the lock, so that it sees what was committed while this transaction waited for the lock.
 CREATE FUNCTION lock_and_count_descendants(root uuid) RETURNS integer LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
   PERFORM pg_advisory_xact_lock(hashtextextended('descendants of job ' || root, 0));
   RETURN (SELECT count(*) FROM ai_jobs WHERE root_job_id = root);
 END $$;
 
--- A child begins under a parent of its workspace that has not ended, with its parent's trace and root, as one of at most
--- 1,000 descendants: otherwise a tree could not be cancelled or poisoned as a whole.
+-- A child's parent must be in the same workspace and must not have ended; the child has its parent's trace and root, and is
+-- one of at most 1,000 descendants. Otherwise a tree could not be cancelled or poisoned as a whole.
 --
--- What can interleave:
--- - A parent that is about to end or to be poisoned. FOR SHARE waits for whoever changes it, and then sees what it has
---   become; whoever wants to change it afterwards waits for this transaction, and can then find the child.
--- - Another child of the same tree, perhaps of another parent, which the count must not miss: hence the lock on the
---   root's id. It is taken after the parent's row, and whoever has it waits for no row: children hold rows FOR SHARE
---   only, which they can do together. So two children never wait for each other, and since whoever poisons or cancels
---   a tree waits for rows alone, there is no circle with them either.
--- - A writer of plain SQL in REPEATABLE READ or SERIALIZABLE, whose snapshot may be older than the lock and count too
---   few: refused.
+-- What can run at the same time:
+-- - A transaction that ends or poisons the parent. FOR SHARE waits for it, and then sees the parent's new state. A
+--   transaction that changes the parent afterwards waits for this one, and can then find the child.
+-- - An insert of another child of the same tree, perhaps of another parent, which the count must not miss: hence the
+--   advisory lock on the root's id. It is taken after the parent's row. Its holder waits for no other job row, only for
+--   quotas, which come later in the lock order (section 4). Children lock rows FOR SHARE, so they do not block each other;
+--   cancelling or poisoning a tree never takes the advisory lock; so no deadlock is possible.
+-- - A writer of plain SQL in REPEATABLE READ or SERIALIZABLE, whose snapshot may be older than the lock, so that it would
+--   count too few descendants: refused.
 --
--- The foreign key refuses a parent of another workspace too, but only after this, and not the job itself as its parent.
+-- The foreign key also refuses a parent in another workspace, but it is checked later, and it would accept a job that is its
+-- own parent.
 CREATE FUNCTION ai_jobs_check_insert_tree() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE parent record;
 BEGIN
@@ -211,11 +216,11 @@ CREATE TRIGGER ai_jobs_check_insert_tree BEFORE INSERT ON ai_jobs FOR EACH ROW
   WHEN (NEW.parent_job_id IS NOT NULL OR NEW.root_job_id IS NOT NULL)
   EXECUTE FUNCTION ai_jobs_check_insert_tree();
 
--- Every change, however it comes: none of a poisoned job (section 5); only transitions of section 4; exactly the next
--- version, at a place in the log that no reader has passed (a smaller order_xid than this transaction's would be skipped
--- by the feed, a smaller one than the job's last would deliver its versions out of order); counters only grow, and
--- revisions by one at a time, since each is one decision of a person. The function is called when one of these is broken:
--- it finds out which one, and the last that it names is what is left when it is none of those before.
+-- Refuses an UPDATE that changes a poisoned job (section 5), makes an illegal transition (section 4), is not exactly the next
+-- version, has a wrong order_xid, lowers a counter or the attempt, or changes revisions by anything but 0 or +1. A smaller
+-- order_xid than this transaction's could be skipped by the feed; a smaller one than the job's last would deliver its
+-- versions out of order. The WHEN clause of the trigger below detects a violation; this function only raises the matching
+-- error. It tests all rules but the last two; if none of them matched, a counter or revisions is wrong.
 CREATE FUNCTION ai_jobs_refuse_update() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   IF OLD.state = 'poisoned' THEN
@@ -232,7 +237,7 @@ BEGIN
     RAISE EXCEPTION 'job %: order_xid must be the greater of this transaction''s id and the last', OLD.job_id
       USING ERRCODE = 'AJ002';
   END IF;
-  RAISE EXCEPTION 'job %: metrics and attempts only grow, and revisions by one', OLD.job_id USING ERRCODE = 'AJ007';
+  RAISE EXCEPTION 'job %: metrics and attempt only grow, and revisions only by one', OLD.job_id USING ERRCODE = 'AJ007';
 END $$;
 
 CREATE TRIGGER ai_jobs_check_update BEFORE UPDATE ON ai_jobs FOR EACH ROW
@@ -249,8 +254,8 @@ CREATE TRIGGER ai_jobs_check_update BEFORE UPDATE ON ai_jobs FOR EACH ROW
   )
   EXECUTE FUNCTION ai_jobs_refuse_update();
 
--- What a job was submitted as stays: who it belongs to and where it stands in its tree; what totals and quotas have
--- counted it as; what its worker may do; above all its budget, which could otherwise be raised while a report passes it.
+-- What a job was submitted with never changes: its workspace and its position in the tree; what totals and quotas count it
+-- by; what its worker may do; above all its budget, which could otherwise be raised while a report exceeds it.
 CREATE TRIGGER ai_jobs_immutable_columns
   BEFORE UPDATE OF job_id, workspace_id, trace_id, parent_job_id, root_job_id, job_kind, protocol_id, profile_id,
     capability_profile_id, access_mode, safety_mode, model_tier, priority, max_attempts, token_budget, idempotency_key,
@@ -267,17 +272,17 @@ CREATE TRIGGER ai_jobs_immutable_columns
   )
   EXECUTE FUNCTION refuse_immutable_change();
 
--- The documents stay too: what the guards have read must be what the worker gets. A trigger of their own, so that an
--- UPDATE that names another immutable column does not have to compare megabytes.
+-- The documents never change either: what the guards have checked must be what the worker gets. They have a separate
+-- trigger, so that an UPDATE that names another immutable column does not have to compare megabytes.
 CREATE TRIGGER ai_jobs_immutable_documents BEFORE UPDATE OF job_inputs, entity_refs, planned_operations ON ai_jobs
   FOR EACH ROW
   WHEN ((NEW.job_inputs, NEW.entity_refs, NEW.planned_operations)
     IS DISTINCT FROM (OLD.job_inputs, OLD.entity_refs, OLD.planned_operations))
   EXECUTE FUNCTION refuse_immutable_change();
 
--- Every version has one event that tells the truth about it: the log could otherwise not be replayed, folded into totals,
--- or verified by its hashes. Checked at the commit, since plain SQL writes the job first and then the event. That the
--- event is of the job's workspace, its foreign key says.
+-- Every version has one event with the same state, metrics and hash: otherwise the log could not be replayed, added up in
+-- totals, or verified by its hashes. Checked at the commit, because plain SQL writes the job first and then the event. The
+-- workspace is not compared, because the event's foreign key already requires that of its job.
 CREATE FUNCTION ai_jobs_require_event() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   -- OLD is NULL for an insert: a job's first event has no previous state, and 64 zeros before it in the chain.
@@ -292,7 +297,7 @@ BEGIN
         = (NEW.duration_ms, NEW.total_tokens, NEW.input_tokens, NEW.output_tokens, NEW.tokens_planner,
            NEW.tokens_executor, NEW.entities_read, NEW.entities_written, NEW.validators_run_count)
   ) THEN
-    RAISE EXCEPTION 'job %: version % has no event that tells of it', NEW.job_id, NEW.version USING ERRCODE = 'AJ006';
+    RAISE EXCEPTION 'job %: version % has no event that matches it', NEW.job_id, NEW.version USING ERRCODE = 'AJ006';
   END IF;
   RETURN NULL;
 END $$;
@@ -300,38 +305,39 @@ END $$;
 CREATE CONSTRAINT TRIGGER ai_jobs_require_event AFTER INSERT OR UPDATE ON ai_jobs
   DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION ai_jobs_require_event();
 
--- Jobs are never removed: their events, runs and chains of hashes would tell of nothing.
+-- Jobs are never removed. Its events and runs refer to the job, and would mean nothing without it.
 CREATE TRIGGER ai_jobs_no_delete BEFORE DELETE ON ai_jobs
-  FOR EACH ROW EXECUTE FUNCTION refuse('AJ005', 'what it holds is kept');
-CREATE TRIGGER ai_jobs_no_truncate BEFORE TRUNCATE ON ai_jobs EXECUTE FUNCTION refuse('AJ005', 'what it holds is kept');
+  FOR EACH ROW EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
+CREATE TRIGGER ai_jobs_no_truncate BEFORE TRUNCATE ON ai_jobs EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
 
 -- ---------------------------------------------------------------- workflow_runs
 
 ALTER TABLE workflow_runs
-  -- No run without its job, or in another workspace than its job.
+  -- A run's job must exist, in the same workspace.
   ADD CONSTRAINT workflow_runs_job_id_workspace_id_fkey
     FOREIGN KEY (job_id, workspace_id) REFERENCES ai_jobs (job_id, workspace_id) ON DELETE RESTRICT ON UPDATE RESTRICT,
-  -- The token is stored as its SHA-256 alone: the token itself would let whoever reads the table report.
+  -- Only the SHA-256 of the token is stored: with the token itself, anybody who can read the table could report on the run.
   ADD CONSTRAINT workflow_runs_token_is_sha256 CHECK (octet_length(lease_token) = 32),
-  -- A running run, and no other, has a lease: without one it would never be recovered, with one another run would be.
+  -- A run has a lease exactly while it is running. A running run without one would never be recovered, because recovery
+  -- looks for expired leases; in any other state its worker may no longer report.
   ADD CONSTRAINT workflow_runs_only_running_has_lease CHECK ((lease_expires_at IS NOT NULL) = (state = 'running')),
-  -- An active run has not finished, and any other has.
+  -- A run has finished exactly when it is not active.
   ADD CONSTRAINT workflow_runs_finished_unless_active CHECK (
     (finished_at IS NULL) = (state IN ('running', 'awaiting_validation', 'awaiting_user'))),
   -- A run is an attempt that began: it is never queued, and the first is number 1.
   ADD CONSTRAINT workflow_runs_never_queued CHECK (state <> 'queued'),
   ADD CONSTRAINT workflow_runs_attempt CHECK (attempt >= 1);
 
--- A poisoned job gets no run (section 5). Once for all rows of a statement: a claim inserts up to a hundred. FOR SHARE
--- waits for a poisoning that is under way in another transaction, and then sees it; so it locks all of the jobs, in the
--- order in which everyone does, before it looks at any.
+-- A poisoned job gets no run (section 5). Checked once for all rows of a statement: a claim inserts up to a hundred. FOR SHARE
+-- waits for a poisoning that is under way in another transaction, and then sees it. All jobs are locked before any state is
+-- checked, in `job_id` order as everywhere (section 4), so that no deadlock is possible.
 CREATE FUNCTION workflow_runs_check_insert() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE poisoned uuid;
 BEGIN
-  WITH held AS MATERIALIZED (
+  WITH locked AS MATERIALIZED (
     SELECT job_id, state FROM ai_jobs WHERE job_id IN (SELECT job_id FROM new_runs) ORDER BY job_id FOR SHARE
   )
-  SELECT job_id INTO poisoned FROM held WHERE state = 'poisoned' LIMIT 1;
+  SELECT job_id INTO poisoned FROM locked WHERE state = 'poisoned' LIMIT 1;
   IF FOUND THEN
     RAISE EXCEPTION 'job % is poisoned: no run can be added', poisoned USING ERRCODE = 'AJ004';
   END IF;
@@ -341,9 +347,9 @@ END $$;
 CREATE TRIGGER workflow_runs_check_insert AFTER INSERT ON workflow_runs REFERENCING NEW TABLE AS new_runs
   FOR EACH STATEMENT EXECUTE FUNCTION workflow_runs_check_insert();
 
--- A run that has finished stays as it is: a late report could otherwise change what was decided without it. The one
--- exception is a stalled run, which may still become poisoned. A run of a poisoned job can only become poisoned itself
--- (section 5). While it is active it follows section 4's transitions, as its job does.
+-- A run that has finished never changes: otherwise a late report could change how it ended. The one exception is a stalled
+-- run, which may still become poisoned. A run of a poisoned job can only become poisoned itself (section 5). An active run
+-- follows the transitions of section 4, as its job does.
 CREATE FUNCTION workflow_runs_check_update() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE job_state "JobState";
 BEGIN
@@ -366,7 +372,7 @@ END $$;
 CREATE TRIGGER workflow_runs_check_update BEFORE UPDATE ON workflow_runs
   FOR EACH ROW EXECUTE FUNCTION workflow_runs_check_update();
 
--- Whose run it is stays: a changed token or worker would hand a job over to somebody who never claimed it.
+-- A run's job and worker never change: with another token or worker, a job could pass to a worker that never claimed it.
 CREATE TRIGGER workflow_runs_immutable_columns
   BEFORE UPDATE OF id, workspace_id, job_id, attempt, worker_id, lease_token, started_at ON workflow_runs
   FOR EACH ROW
@@ -376,21 +382,21 @@ CREATE TRIGGER workflow_runs_immutable_columns
 
 -- Every attempt is kept.
 CREATE TRIGGER workflow_runs_no_delete BEFORE DELETE ON workflow_runs
-  FOR EACH ROW EXECUTE FUNCTION refuse('AJ005', 'what it holds is kept');
+  FOR EACH ROW EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
 CREATE TRIGGER workflow_runs_no_truncate BEFORE TRUNCATE ON workflow_runs
-  EXECUTE FUNCTION refuse('AJ005', 'what it holds is kept');
+  EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
 
 -- ---------------------------------------------------------------- node_executions
 
 ALTER TABLE node_executions
-  -- No step without its run, or in another workspace than its run.
+  -- A step's run must exist, in the same workspace.
   ADD CONSTRAINT node_executions_workflow_run_id_workspace_id_fkey
     FOREIGN KEY (workflow_run_id, workspace_id) REFERENCES workflow_runs (id, workspace_id)
     ON DELETE RESTRICT ON UPDATE RESTRICT,
-  -- A step is running and has no end, or has ended and has one.
+  -- A step has an end exactly when it is not running.
   ADD CONSTRAINT node_executions_finished_unless_running CHECK ((finished_at IS NULL) = (state = 'running')),
   ADD CONSTRAINT node_executions_never_queued CHECK (state <> 'queued'),
-  -- "Nothing" has one form, SQL NULL.
+  -- A missing value is SQL NULL only.
   ADD CONSTRAINT node_executions_json_null_is_sql_null CHECK (
     jsonb_typeof(input_payload) <> 'null' AND jsonb_typeof(output_payload) <> 'null'),
   ADD CONSTRAINT node_executions_sequence CHECK (sequence >= 1);
@@ -399,7 +405,7 @@ ALTER TABLE node_executions
 CREATE TRIGGER node_executions_check_insert BEFORE INSERT ON node_executions
   FOR EACH ROW EXECUTE FUNCTION check_job_is_not_poisoned();
 
--- A step that has ended stays as it was reported, and one of a poisoned job can only become poisoned (section 5).
+-- A step that has ended never changes, and a step of a poisoned job can only become poisoned (section 5).
 CREATE FUNCTION node_executions_check_update() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE job_state "JobState";
 BEGIN
@@ -415,7 +421,7 @@ END $$;
 CREATE TRIGGER node_executions_check_update BEFORE UPDATE ON node_executions
   FOR EACH ROW EXECUTE FUNCTION node_executions_check_update();
 
--- Which step it is, and what it depends on, was said when it started.
+-- What a step was started with never changes.
 CREATE TRIGGER node_executions_immutable_columns
   BEFORE UPDATE OF id, workspace_id, workflow_run_id, node_id, node_type, sequence, depends_on, started_at
   ON node_executions
@@ -429,20 +435,19 @@ CREATE TRIGGER node_executions_immutable_columns
 
 -- Every execution is kept [HSK-WF-001].
 CREATE TRIGGER node_executions_no_delete BEFORE DELETE ON node_executions
-  FOR EACH ROW EXECUTE FUNCTION refuse('AJ005', 'what it holds is kept');
+  FOR EACH ROW EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
 CREATE TRIGGER node_executions_no_truncate BEFORE TRUNCATE ON node_executions
-  EXECUTE FUNCTION refuse('AJ005', 'what it holds is kept');
+  EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
 
 -- ---------------------------------------------------------------- worker_reports
 
 ALTER TABLE worker_reports
-  -- No report without its run, or in another workspace than its run.
+  -- A report's run must exist, in the same workspace.
   ADD CONSTRAINT worker_reports_workflow_run_id_workspace_id_fkey
     FOREIGN KEY (workflow_run_id, workspace_id) REFERENCES workflow_runs (id, workspace_id)
     ON DELETE RESTRICT ON UPDATE RESTRICT,
   ADD CONSTRAINT worker_reports_hash_is_sha256 CHECK (octet_length(report_hash) = 32),
-  -- A violation of policy has a code for programs and a detail for people: the same report, sent again, is answered with
-  -- both.
+  -- A policy violation has a code for programs and a detail for people: a repeat of the report is answered with both.
   ADD CONSTRAINT worker_reports_policy_violation_has_both CHECK (
     (policy_violation_code IS NULL) = (policy_violation_detail IS NULL));
 
@@ -450,25 +455,25 @@ ALTER TABLE worker_reports
 CREATE TRIGGER worker_reports_check_insert BEFORE INSERT ON worker_reports
   FOR EACH ROW EXECUTE FUNCTION check_job_is_not_poisoned();
 
--- Append-only: a report that were forgotten would count again when it is sent again.
+-- Append-only: if a report were removed, a repeat of it would be applied a second time.
 CREATE TRIGGER worker_reports_append_only BEFORE UPDATE OR DELETE ON worker_reports
-  FOR EACH ROW EXECUTE FUNCTION refuse('AJ005', 'what it holds is kept');
+  FOR EACH ROW EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
 CREATE TRIGGER worker_reports_no_truncate BEFORE TRUNCATE ON worker_reports
-  EXECUTE FUNCTION refuse('AJ005', 'what it holds is kept');
+  EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
 
 -- ---------------------------------------------------------------- flight_recorder_events
 
 ALTER TABLE flight_recorder_events
-  -- No event without its job, or in another workspace than its job.
+  -- An event's job must exist, in the same workspace.
   ADD CONSTRAINT flight_recorder_events_job_id_workspace_id_fkey
     FOREIGN KEY (job_id, workspace_id) REFERENCES ai_jobs (job_id, workspace_id) ON DELETE RESTRICT ON UPDATE RESTRICT,
   ADD CONSTRAINT flight_recorder_events_version CHECK (version >= 1),
   ADD CONSTRAINT flight_recorder_events_payload_is_object CHECK (jsonb_typeof(payload) = 'object'),
-  -- No text that is not a hash: no chain could be verified with it.
+  -- Only hashes: no chain could be verified with another text.
   ADD CONSTRAINT flight_recorder_events_hashes CHECK (is_sha256_hex(hash) AND is_sha256_hex(prev_hash));
 
--- An event tells of a version that its job has when the statement that writes it ends. Versions only grow, so there is
--- nothing to wait for until the commit; and once for all events of a statement.
+-- An event's version must exist when the statement that inserts the event ends. This need not wait for the commit, because
+-- versions only grow. Checked once for all events of a statement.
 CREATE FUNCTION flight_recorder_events_check_insert() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE event record;
 BEGIN
@@ -479,7 +484,7 @@ BEGIN
     )
     LIMIT 1;
   IF FOUND THEN
-    RAISE EXCEPTION 'job % has no version % that this event could tell of', event.job_id, event.version
+    RAISE EXCEPTION 'job % has no version % that matches this event', event.job_id, event.version
       USING ERRCODE = 'AJ006';
   END IF;
   RETURN NULL;
@@ -491,17 +496,17 @@ CREATE TRIGGER flight_recorder_events_check_insert AFTER INSERT ON flight_record
 
 -- Append-only: what happened does not change afterwards.
 CREATE TRIGGER flight_recorder_events_append_only BEFORE UPDATE OR DELETE ON flight_recorder_events
-  FOR EACH ROW EXECUTE FUNCTION refuse('AJ005', 'what it holds is kept');
+  FOR EACH ROW EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
 CREATE TRIGGER flight_recorder_events_no_truncate BEFORE TRUNCATE ON flight_recorder_events
-  EXECUTE FUNCTION refuse('AJ005', 'what it holds is kept');
+  EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
 
 -- ---------------------------------------------------------------- event_log
 
 ALTER TABLE event_log
   -- There is one log, and so one row.
   ADD CONSTRAINT event_log_one_row CHECK (singleton),
-  -- From this order_xid on the log is whole: a cursor from before it is answered with CURSOR_EXPIRED, never with a silent
-  -- gap (section 10).
+  -- No event from this order_xid on has been removed. An older cursor is answered with CURSOR_EXPIRED, never with a silent gap
+  -- (section 10).
   ADD CONSTRAINT event_log_kept_from CHECK (kept_from >= 0);
 
 -- ---------------------------------------------------------------- quotas
@@ -509,14 +514,14 @@ ALTER TABLE event_log
 ALTER TABLE quotas
   ADD CONSTRAINT quotas_workspace_id_fkey
     FOREIGN KEY (workspace_id) REFERENCES workspaces (workspace_id) ON DELETE RESTRICT ON UPDATE RESTRICT,
-  -- No quota of an unknown profile: it would limit nothing, and its owner would believe that it does.
+  -- A quota's capability profile must exist: a quota of an unknown profile would limit nothing.
   ADD CONSTRAINT quotas_capability_profile_id_fkey
     FOREIGN KEY (capability_profile_id) REFERENCES capability_profiles (id) ON DELETE RESTRICT ON UPDATE RESTRICT,
-  -- Up to 2^53 - 1, as metrics.
+  -- At most 2^53 - 1, as for metrics.
   ADD CONSTRAINT quotas_max CHECK (max BETWEEN 0 AND 9007199254740991),
-  -- What is used is counted over a window, but for jobs that are active at this moment.
+  -- Usage is counted over a window, except for active jobs, which are counted at this moment.
   ADD CONSTRAINT quotas_only_active_jobs_has_no_window CHECK ((window_seconds IS NULL) = (resource = 'active_jobs')),
-  -- A minute, since usage is kept by the minute, to 31 days, since it is kept for 32.
+  -- At least a minute, because usage is stored by the minute; at most 31 days, because it is kept for 32.
   ADD CONSTRAINT quotas_window CHECK (window_seconds BETWEEN 60 AND 2678400);
 
 -- ---------------------------------------------------------------- job_totals, usage_minutes, totals_position
@@ -524,7 +529,7 @@ ALTER TABLE quotas
 ALTER TABLE job_totals
   ADD CONSTRAINT job_totals_workspace_id_fkey
     FOREIGN KEY (workspace_id) REFERENCES workspaces (workspace_id) ON DELETE RESTRICT ON UPDATE RESTRICT,
-  -- A sum below zero would mean that an event was folded twice, or never.
+  -- A sum below zero would mean that an event was aggregated twice, or never.
   ADD CONSTRAINT job_totals_not_negative CHECK (
     jobs >= 0 AND least(duration_ms, total_tokens, input_tokens, output_tokens, tokens_planner, tokens_executor,
                         entities_read, entities_written, validators_run_count) >= 0);
@@ -537,22 +542,22 @@ ALTER TABLE usage_minutes
   ADD CONSTRAINT usage_minutes_whole_minute CHECK (
     minute = date_bin('1 minute', minute, '2000-01-01 00:00:00+00'::timestamptz));
 
--- Totals come from one place in one log: one row, which is never removed. Without it nobody could tell which events the
--- totals hold.
+-- There is one position in the log up to which the totals are complete, so one row. It is never removed: without it, it
+-- would be unknown which events the totals contain.
 --
--- A job's change is told by its event and the one before it, so whatever removes old events must keep the newest one of
--- every job, and everything after this position.
+-- A change of the totals is computed from an event and the one before it of the same job. So a program that removes old
+-- events must keep the newest event of every job, and every event after this position.
 ALTER TABLE totals_position ADD CONSTRAINT totals_position_one_row CHECK (singleton);
 
 CREATE TRIGGER totals_position_no_delete BEFORE DELETE ON totals_position
-  FOR EACH ROW EXECUTE FUNCTION refuse('AJ005', 'what it holds is kept');
+  FOR EACH ROW EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
 CREATE TRIGGER totals_position_no_truncate BEFORE TRUNCATE ON totals_position
-  EXECUTE FUNCTION refuse('AJ005', 'what it holds is kept');
+  EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
 
--- The events of some workspaces that come after the position, which reads of totals add to what is folded. STABLE: it sees
--- what the statement that calls it sees. The planner cannot know how few they are, nor that the position is near the log's
--- end: without the setting and the OFFSET it reads the whole log, or all of a workspace's, for them.
-CREATE FUNCTION events_not_folded(of_workspaces uuid[]) RETURNS SETOF flight_recorder_events
+-- The events of some workspaces after totals_position; a read of totals adds them to the stored totals. STABLE, so that it has
+-- the snapshot of the statement that calls it. The planner cannot know how few these events are, nor that the position is near
+-- the end of the log: without the setting and the OFFSET it reads the whole log, or all events of a workspace.
+CREATE FUNCTION events_not_aggregated(of_workspaces uuid[]) RETURNS SETOF flight_recorder_events
 LANGUAGE sql STABLE ROWS 1000 SET enable_seqscan = off AS $$
   SELECT * FROM (
     SELECT * FROM flight_recorder_events
@@ -567,22 +572,22 @@ $$;
 ALTER TABLE bulk_actions
   ADD CONSTRAINT bulk_actions_workspace_id_fkey
     FOREIGN KEY (workspace_id) REFERENCES workspaces (workspace_id) ON DELETE RESTRICT ON UPDATE RESTRICT,
-  -- A filter that names nothing would be about every job of the workspace.
+  -- A filter without a condition would match every job of the workspace.
   ADD CONSTRAINT bulk_actions_filter_names_something CHECK (jsonb_typeof(filter) = 'object' AND filter <> '{}'),
-  -- A cancellation has a reason, as that of one job has; a retry has none.
+  -- A cancellation has a reason, as a cancellation of one job has; a retry has none.
   ADD CONSTRAINT bulk_actions_reason_of_a_cancellation CHECK ((reason IS NOT NULL) = (kind = 'cancel'));
 
 CREATE TRIGGER bulk_actions_check_insert BEFORE INSERT ON bulk_actions FOR EACH ROW
   WHEN (NEW.finished_at IS NOT NULL) EXECUTE FUNCTION refuse('AJ003', 'a bulk action begins unfinished');
 
--- An action finishes once, with its last item: an item that were left would never have its turn.
+-- An action finishes once, after all of its items: an item that was still pending would never be processed.
 CREATE FUNCTION bulk_actions_check_update() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   IF OLD.finished_at IS NOT NULL THEN
     RAISE EXCEPTION 'bulk action % has finished: it cannot change', OLD.id USING ERRCODE = 'AJ004';
   END IF;
   IF EXISTS (SELECT FROM bulk_action_items WHERE bulk_action_id = NEW.id AND finished_at IS NULL) THEN
-    RAISE EXCEPTION 'bulk action %: it finishes with its last item', OLD.id USING ERRCODE = 'AJ006';
+    RAISE EXCEPTION 'bulk action %: it cannot finish before its items', OLD.id USING ERRCODE = 'AJ006';
   END IF;
   RETURN NEW;
 END $$;
@@ -590,7 +595,7 @@ END $$;
 CREATE TRIGGER bulk_actions_check_update BEFORE UPDATE ON bulk_actions FOR EACH ROW
   WHEN (OLD.finished_at IS NOT NULL OR NEW.finished_at IS NOT NULL) EXECUTE FUNCTION bulk_actions_check_update();
 
--- What was asked for, and by whom, stays.
+-- What was requested, and by whom, never changes.
 CREATE TRIGGER bulk_actions_immutable_columns
   BEFORE UPDATE OF id, workspace_id, kind, filter, reason, actor, actor_id, created_at ON bulk_actions
   FOR EACH ROW
@@ -600,28 +605,28 @@ CREATE TRIGGER bulk_actions_immutable_columns
   EXECUTE FUNCTION refuse_immutable_change();
 
 CREATE TRIGGER bulk_actions_no_delete BEFORE DELETE ON bulk_actions
-  FOR EACH ROW EXECUTE FUNCTION refuse('AJ005', 'what it holds is kept');
+  FOR EACH ROW EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
 CREATE TRIGGER bulk_actions_no_truncate BEFORE TRUNCATE ON bulk_actions
-  EXECUTE FUNCTION refuse('AJ005', 'what it holds is kept');
+  EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
 
 ALTER TABLE bulk_action_items
-  -- No item without its action and its job, or of another workspace than either: an action changes only jobs of its own.
+  -- An item's action and job must exist, both in the same workspace: an action changes only jobs of its own workspace.
   ADD CONSTRAINT bulk_action_items_bulk_action_id_workspace_id_fkey
     FOREIGN KEY (bulk_action_id, workspace_id) REFERENCES bulk_actions (id, workspace_id)
     ON DELETE RESTRICT ON UPDATE RESTRICT,
   ADD CONSTRAINT bulk_action_items_job_id_workspace_id_fkey
     FOREIGN KEY (job_id, workspace_id) REFERENCES ai_jobs (job_id, workspace_id) ON DELETE RESTRICT ON UPDATE RESTRICT,
   ADD CONSTRAINT bulk_action_items_at_most_1000 CHECK (position BETWEEN 1 AND 1000),
-  -- An error is the outcome of an item that has had its turn, and names a code of the API.
+  -- Only a finished item has an error, which contains an error code of the API.
   ADD CONSTRAINT bulk_action_items_error_when_finished CHECK (error IS NULL OR finished_at IS NOT NULL),
   ADD CONSTRAINT bulk_action_items_error_has_a_code CHECK (
     error IS NULL OR coalesce(jsonb_typeof(error -> 'code') = 'string', false));
 
 CREATE TRIGGER bulk_action_items_check_insert BEFORE INSERT ON bulk_action_items FOR EACH ROW
-  WHEN (NEW.finished_at IS NOT NULL) EXECUTE FUNCTION refuse('AJ003', 'an item begins before its turn');
+  WHEN (NEW.finished_at IS NOT NULL) EXECUTE FUNCTION refuse('AJ003', 'an item begins unfinished');
 
--- An action that has finished gets no item: nobody would look for it any more. Once for all rows of a statement: an action
--- is stored with up to 1,000 items at once.
+-- An action that has finished gets no item: the item would never be processed. Checked once for all rows of a statement,
+-- because an action is stored with up to 1,000 items at once.
 CREATE FUNCTION bulk_action_items_check_action() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   IF EXISTS (SELECT FROM added i JOIN bulk_actions a ON a.id = i.bulk_action_id WHERE a.finished_at IS NOT NULL) THEN
@@ -633,11 +638,11 @@ END $$;
 CREATE TRIGGER bulk_action_items_check_action AFTER INSERT ON bulk_action_items
   REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION bulk_action_items_check_action();
 
--- An item that has had its turn keeps its outcome; otherwise it could have a second turn.
+-- A finished item never changes: otherwise it could be processed twice.
 CREATE TRIGGER bulk_action_items_check_update BEFORE UPDATE ON bulk_action_items FOR EACH ROW
-  WHEN (OLD.finished_at IS NOT NULL) EXECUTE FUNCTION refuse('AJ004', 'an item that has had its turn cannot change');
+  WHEN (OLD.finished_at IS NOT NULL) EXECUTE FUNCTION refuse('AJ004', 'a finished item cannot change');
 
--- Which job it is about stays.
+-- An item's job never changes.
 CREATE TRIGGER bulk_action_items_immutable_columns
   BEFORE UPDATE OF workspace_id, bulk_action_id, position, job_id ON bulk_action_items
   FOR EACH ROW
@@ -646,24 +651,24 @@ CREATE TRIGGER bulk_action_items_immutable_columns
   EXECUTE FUNCTION refuse_immutable_change();
 
 CREATE TRIGGER bulk_action_items_no_delete BEFORE DELETE ON bulk_action_items
-  FOR EACH ROW EXECUTE FUNCTION refuse('AJ005', 'what it holds is kept');
+  FOR EACH ROW EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
 CREATE TRIGGER bulk_action_items_no_truncate BEFORE TRUNCATE ON bulk_action_items
-  EXECUTE FUNCTION refuse('AJ005', 'what it holds is kept');
+  EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
 
 -- ---------------------------------------------------------------- capability_profiles
 
--- Each kind of job has exactly one default profile: the one that a submit gets which names none (section 8).
--- Refuses two profiles that claim one kind, and a kind that none claims. At commit, so that one transaction
--- can move a kind from one profile to another. It needs no lock: whoever moves a kind writes the row that has claimed it
--- until then, and so of two that move the same kind the later one waits, and sees what the earlier one has committed.
+-- Each job kind has exactly one default profile, which a submit without a profile gets (section 8). Refuses a kind that is in
+-- the `job_kinds` of two profiles, or of none. Checked at the commit, so that one transaction can move a kind from one profile
+-- to another. It needs no lock: moving a kind writes the row of the profile that had it. So of two transactions that move the
+-- same kind, the later one waits for the earlier one, and then sees what that one has committed.
 CREATE FUNCTION capability_profiles_one_default() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE kind "JobKind"; claims bigint;
+DECLARE kind "JobKind"; profiles bigint;
 BEGIN
-  SELECT k, count(p.id) INTO kind, claims
+  SELECT k, count(p.id) INTO kind, profiles
     FROM unnest(enum_range(NULL::"JobKind")) AS k LEFT JOIN capability_profiles p ON k = ANY(p.job_kinds)
     GROUP BY k HAVING count(p.id) <> 1 LIMIT 1;
   IF FOUND THEN
-    RAISE EXCEPTION 'job kind %: % capability profiles claim it, and exactly one has to', kind, claims
+    RAISE EXCEPTION 'job kind %: it is the default of % capability profiles, and must be that of one', kind, profiles
       USING ERRCODE = 'AJ008';
   END IF;
   RETURN NULL;

@@ -1,9 +1,9 @@
 -- The rows that every database starts with.
 
--- Which log this is: the epoch of a new database is a new one, so that a cursor of another is noticed (section 10).
+-- The event log, with a new epoch, so that a cursor of another database's log is recognised (section 10).
 INSERT INTO event_log DEFAULT VALUES;
 
--- Totals are folded from the start of the log: the place before every event.
+-- Totals are aggregated from the start of the log: the position before every event.
 INSERT INTO totals_position (job_id) VALUES ('00000000-0000-0000-0000-000000000000');
 
 -- The workspace of requests that name none.

@@ -82,8 +82,8 @@ builder.mutationField("claimAiJobs", (t) =>
     },
     resolve: (_root, { input }, { claimer, viewer, signal }) => {
       const { waitSeconds, jobKinds, ...rest } = input;
-      const criteria = { ...rest, jobKinds: jobKinds ?? null, workspaceId: viewer.chosenWorkspaceId };
-      return claimer.claim(criteria, waitSeconds * 1000, signal);
+      const request = { ...rest, jobKinds: jobKinds ?? null, workspaceId: viewer.chosenWorkspaceId };
+      return claimer.claim(request, waitSeconds * 1000, signal);
     },
   }),
 );

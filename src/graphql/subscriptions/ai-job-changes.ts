@@ -94,10 +94,10 @@ async function watch(
   after: string | null | undefined,
   jobId?: string,
 ): Promise<ChangeStream> {
-  const { delivery, feed, mayWatch, viewer } = context;
+  const { resumeState, feed, mayWatch, viewer } = context;
   const right = await mayWatch(viewer, jobId);
-  const cursor = delivery.resumeAfter ?? after;
+  const cursor = resumeState.resumeAfter ?? after;
   const from = cursor == null ? undefined : await feed.resolveCursor(cursor, jobId);
-  const deliveredAhead = cursor == null ? [] : (decodeCursor(cursor)?.deliveredAhead ?? []);
-  return { context, right, fields: jobFieldsOf(namesBelow(info), info), from, deliveredAhead };
+  const snapshotPositions = cursor == null ? [] : (decodeCursor(cursor)?.snapshotPositions ?? []);
+  return { context, right, fields: jobFieldsOf(namesBelow(info), info), from, snapshotPositions };
 }

@@ -1,11 +1,11 @@
 import type { FlightRecorderEvent as Event, AiJob as Job } from "../../db/generated/client/client.ts";
 import type { JobState } from "../../db/generated/client/enums.ts";
-import type { JobField } from "../../db/job-columns.ts";
+import { isDocumentField, type JobField } from "../../db/job-columns.ts";
 import type { JobMetrics } from "../../db/metrics.ts";
 import { NotFoundError } from "../../errors.ts";
 import { type JobFilter, matcherOf } from "../../jobs/filter.ts";
 import type { FeedItem, Subscriber } from "../../live/subscriber.ts";
-import { comparePositions, encodeCursor, type LogPosition, MAX_DELIVERED_AHEAD } from "../../log/cursor.ts";
+import { comparePositions, encodeCursor, type LogPosition, MAX_SNAPSHOT_POSITIONS } from "../../log/cursor.ts";
 import type { GraphQLContext } from "../context.ts";
 import type { ReadsById } from "../reads.ts";
 import { referencedRow } from "../types/relations.ts";
@@ -35,16 +35,14 @@ export interface ChangeStream {
   readonly fields: readonly JobField[];
   /** The position that it continues from; undefined if it begins with snapshots. */
   readonly from: LogPosition | undefined;
-  /** For jobs that were delivered in a later state than at `from`: the positions of these states. */
-  readonly deliveredAhead: readonly LogPosition[];
+  /** The positions of snapshots that the client has and that are newer than `from`. */
+  readonly snapshotPositions: readonly LogPosition[];
 }
 
 /** The largest number of snapshots with which a subscription to many jobs begins. */
-const MAX_SNAPSHOTS = MAX_DELIVERED_AHEAD;
+const MAX_SNAPSHOTS = MAX_SNAPSHOT_POSITIONS;
 /** The columns that every snapshot needs. The metrics are read too if the selection has any. */
 const SNAPSHOT_FIELDS = ["jobId", "workspaceId", "version", "state", "orderXid", "createdAt"] as const;
-/** Columns that may be megabytes each. */
-const DOCUMENTS: ReadonlySet<JobField> = new Set<JobField>(["jobInputs", "jobOutputs"]);
 
 /**
  * The changes of one job. It subscribes first and reads the snapshot second, so what commits in between is in the
@@ -53,7 +51,7 @@ const DOCUMENTS: ReadonlySet<JobField> = new Set<JobField>(["jobInputs", "jobOut
  * @throws NotFoundError where the viewer's workspace has no such job.
  */
 export async function changesOfJob(watching: ChangeStream, jobId: string): Promise<AsyncIterableIterator<Change>> {
-  const { context, fields, from, deliveredAhead } = watching;
+  const { context, fields, from, snapshotPositions } = watching;
   const { feed, reads, viewer } = context;
   const epoch = await feed.epoch();
   const subscriber = await feed.subscribe({ workspaceId: viewer.workspaceId, jobId }, from);
@@ -62,7 +60,7 @@ export async function changesOfJob(watching: ChangeStream, jobId: string): Promi
     const [job] = await reads.job({ workspaceId: viewer.workspaceId, id: jobId }, columns);
     if (!job) throw new NotFoundError("job");
     if (!from) subscriber.skipTo(job);
-    for (const position of deliveredAhead) if (position.jobId === jobId) subscriber.skipTo(position);
+    for (const position of snapshotPositions) if (position.jobId === jobId) subscriber.skipTo(position);
     const snapshots = from ? [] : [snapshot(encodeCursor(epoch, job), job, () => job)];
     return stream(
       watching,
@@ -89,7 +87,7 @@ export async function changesOfJobs(watching: ChangeStream, filter: JobFilter): 
    * By job, the last version that was delivered as a snapshot, which may lie beyond the position where the stream
    * begins.
    */
-  const deliveredVersions = new Map(watching.deliveredAhead.map(({ jobId, version }) => [jobId, version]));
+  const deliveredVersions = new Map(watching.snapshotPositions.map(({ jobId, version }) => [jobId, version]));
   const matches = matcherOf(filter);
   const matchesNow = ({ job, event }: FeedItem) => matches(job, event.state);
   const matchedBefore = ({ job, event: { previousState } }: FeedItem) =>
@@ -107,17 +105,17 @@ export async function changesOfJobs(watching: ChangeStream, filter: JobFilter): 
     // been delivered up to this snapshot. A client that continues from any snapshot misses no event and gets none
     // twice.
     const start = subscriber.position;
-    let deliveredAhead = [...watching.deliveredAhead];
+    let snapshotPositions = [...watching.snapshotPositions];
     const snapshots = jobs.map((job) => {
       const { orderXid, jobId, version } = job;
-      if (comparePositions(job, start) > 0) deliveredAhead.push({ orderXid, jobId, version });
-      return snapshot(encodeCursor(epoch, start, deliveredAhead), job, () => jobOfSnapshot(watching, job));
+      if (comparePositions(job, start) > 0) snapshotPositions.push({ orderXid, jobId, version });
+      return snapshot(encodeCursor(epoch, start, snapshotPositions), job, () => jobOfSnapshot(watching, job));
     });
     const cursorAt = (position: LogPosition) => {
-      if (deliveredAhead.length > 0) {
-        deliveredAhead = deliveredAhead.filter((other) => comparePositions(other, position) > 0);
+      if (snapshotPositions.length > 0) {
+        snapshotPositions = snapshotPositions.filter((other) => comparePositions(other, position) > 0);
       }
-      return encodeCursor(epoch, position, deliveredAhead);
+      return encodeCursor(epoch, position, snapshotPositions);
     };
     return stream(watching, cursorAt, subscriber, snapshots, matchesNow);
   } catch (error) {
@@ -138,7 +136,7 @@ function stream(
   snapshots: Change[],
   matches: (item: FeedItem) => boolean,
 ): AsyncIterableIterator<Change> {
-  const { delivery, feed, sharedReads } = context;
+  const { resumeState, feed, sharedReads } = context;
   const removeCallback = right.onEnd((reason) => subscriber.end(reason));
   const leave = () => {
     removeCallback();
@@ -148,18 +146,18 @@ function stream(
     const nextSnapshot = subscriber.hasEnded ? undefined : snapshots.shift();
     if (nextSnapshot) {
       // A client that continues from an earlier snapshot would not get the remaining ones.
-      if (snapshots.length === 0) delivery.cursor = nextSnapshot.cursor;
+      if (snapshots.length === 0) resumeState.cursor = nextSnapshot.cursor;
       return { value: nextSnapshot, done: false };
     }
     const { value: item } = await subscriber.next();
     if (!item) {
       leave();
-      delivery.interrupted = feed.isClosed;
-      if (snapshots.length === 0) delivery.cursor = cursorAt(subscriber.position);
+      resumeState.interrupted = feed.isClosed;
+      if (snapshots.length === 0) resumeState.cursor = cursorAt(subscriber.position);
       return { value: undefined, done: true };
     }
     const cursor = cursorAt(item.event);
-    delivery.cursor = cursor;
+    resumeState.cursor = cursor;
     context.reads = sharedReads.of(item.batch);
     return { value: change(cursor, item, matches(item), () => jobOfEvent(context, fields, item)), done: false };
   };
@@ -185,7 +183,7 @@ function stream(
  */
 function listSnapshots({ context, fields }: ChangeStream, filter: JobFilter): Promise<readonly Job[]> {
   const { lists, viewer } = context;
-  const columns = [...new Set([...SNAPSHOT_FIELDS, ...fields])].filter((field) => !DOCUMENTS.has(field));
+  const columns = [...new Set([...SNAPSHOT_FIELDS, ...fields])].filter((field) => !isDocumentField(field));
   const slice = { limit: MAX_SNAPSHOTS, fromEnd: false };
   return lists.jobs({ workspaceId: viewer.workspaceId, filter, slice, fields: columns });
 }
@@ -203,7 +201,7 @@ function jobOfEvent({ sharedReads }: GraphQLContext, fields: readonly JobField[]
 }
 
 function hasDocuments(fields: readonly JobField[]): boolean {
-  return fields.some((field) => DOCUMENTS.has(field));
+  return fields.some(isDocumentField);
 }
 
 async function readJob(

@@ -1,23 +1,23 @@
 import type { ExecutionResult } from "graphql";
 import { type FetchAPI, isAsyncIterable, type Plugin } from "graphql-yoga";
-import type { Delivery } from "../../graphql/context.ts";
+import type { ResumeState } from "../../graphql/context.ts";
 import { type EventStream, OperationStream, toResultIterator } from "../sse/event-stream.ts";
 
 /**
- * For each HTTP request, how far its subscription has got. Resolvers write it, and the stream that the client reads
- * takes its event ids from it.
+ * For each HTTP request, where its subscription can be resumed. Resolvers write the state, and the stream that the
+ * client reads takes its event ids from it.
  */
-export class Deliveries {
-  readonly #byRequest = new WeakMap<Request, Delivery>();
+export class ResumeStates {
+  readonly #byRequest = new WeakMap<Request, ResumeState>();
 
-  of(request: Request): Delivery {
+  of(request: Request): ResumeState {
     const existing = this.#byRequest.get(request);
     if (existing) return existing;
     // A browser's EventSource sends the id of the last event when it reconnects.
     const resumeAfter = request.headers.get("last-event-id");
-    const delivery: Delivery = resumeAfter ? { resumeAfter } : {};
-    this.#byRequest.set(request, delivery);
-    return delivery;
+    const resumeState: ResumeState = resumeAfter ? { resumeAfter } : {};
+    this.#byRequest.set(request, resumeState);
+    return resumeState;
   }
 }
 
@@ -34,7 +34,7 @@ const HEADERS = {
  * Sends results as server-sent events with ids, so that a browser can resume after a break. Replaces Yoga's own event
  * stream, whose events have no ids.
  */
-export function useEventStream(deliveries: Deliveries, keepAliveMs: number): Plugin {
+export function useEventStream(resumeStates: ResumeStates, keepAliveMs: number): Plugin {
   return {
     onResultProcess({ request, result, resultProcessor, setResultProcessor }) {
       // Without a result processor, Yoga answers 406: the client accepts none of the formats.
@@ -42,7 +42,7 @@ export function useEventStream(deliveries: Deliveries, keepAliveMs: number): Plu
       if (!isAsyncIterable(result) && !readsOnlyEvents(request)) return;
       const status = isAsyncIterable(result) ? 200 : statusOf(result);
       setResultProcessor((_result, fetchAPI) => {
-        const operation = { results: toResultIterator(result), delivery: deliveries.of(request) };
+        const operation = { results: toResultIterator(result), resumeState: resumeStates.of(request) };
         return eventsResponse(new OperationStream(operation, keepAliveMs), status, request, fetchAPI);
       }, EVENT_STREAM);
     },

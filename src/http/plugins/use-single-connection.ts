@@ -5,7 +5,7 @@ import type { ErrorCode } from "../../errors.ts";
 import { MAX_OPERATIONS, MAX_RESERVATIONS, tooManyOperations } from "../connection-limit.ts";
 import { toResultIterator } from "../sse/event-stream.ts";
 import { SharedStream } from "../sse/shared-stream.ts";
-import { type Deliveries, eventsResponse, readsOnlyEvents } from "./use-event-stream.ts";
+import { eventsResponse, type ResumeStates, readsOnlyEvents } from "./use-event-stream.ts";
 
 const TOKEN = { header: "x-graphql-event-stream-token", parameter: "token" };
 const NO_STREAM = "There is no stream with this token. Reserve one with PUT.";
@@ -16,7 +16,7 @@ const RESERVATION_MS = 30_000;
 export interface SingleConnectionOptions {
   /** The path of the API. */
   readonly endpoint: string;
-  readonly deliveries: Deliveries;
+  readonly resumeStates: ResumeStates;
   readonly keepAliveMs: number;
   /** Aborted when the server stops. */
   readonly stopping: AbortSignal;
@@ -34,7 +34,7 @@ export interface SingleConnectionOptions {
  * that does not read, and keeps reservations forever.
  */
 export function useSingleConnection(options: SingleConnectionOptions): Plugin {
-  const { endpoint, deliveries, keepAliveMs, stopping } = options;
+  const { endpoint, resumeStates, keepAliveMs, stopping } = options;
   const { maxOperations = MAX_OPERATIONS, maxReservations = MAX_RESERVATIONS } = options;
   const streams = new Map<string, SharedStream>();
   /** For a POST with a token: its stream, and the id of the operation that it registered there. */
@@ -116,7 +116,7 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
       // A refused request is answered directly, and not over the stream.
       if (isRefused(result)) return stream.stop(id);
       setResultProcessor((_result, fetchAPI) => {
-        stream.attach(id, { results: toResultIterator(result), delivery: deliveries.of(request) });
+        stream.attach(id, { results: toResultIterator(result), resumeState: resumeStates.of(request) });
         return new fetchAPI.Response(null, { status: 202 });
       }, "text/plain");
     },

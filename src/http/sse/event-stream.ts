@@ -1,12 +1,12 @@
 import type { ExecutionResult } from "graphql";
 import { isAsyncIterable } from "graphql-yoga";
-import type { Delivery } from "../../graphql/context.ts";
+import type { ResumeState } from "../../graphql/context.ts";
 import { isMasked, toText } from "../error-format.ts";
 
-/** The results of one operation, and how far its client has got. */
+/** The results of one operation, and where its client can resume it. */
 export interface OperationResults {
   readonly results: AsyncIterator<ExecutionResult>;
-  readonly delivery: Delivery;
+  readonly resumeState: ResumeState;
 }
 
 /** Returns an iterator over the results of an operation: many for a subscription, otherwise a single one. */
@@ -97,16 +97,16 @@ export class OperationStream extends EventStream {
   }
 
   protected async next(): Promise<StreamPart> {
-    const { results, delivery } = this.#operation;
+    const { results, resumeState } = this.#operation;
     try {
       const result = await results.next();
-      if (result.done) return { text: toEndText(delivery), isLast: true };
+      if (result.done) return { text: toEndText(resumeState), isLast: true };
       const value: ExecutionResult = result.value;
       // An event that could not be resolved must not be skipped. The stream breaks off without its id, so that the
       // client reconnects and gets this event again.
-      const isUndeliverable = delivery.cursor !== undefined && hasMaskedError(value);
+      const isUndeliverable = resumeState.cursor !== undefined && hasMaskedError(value);
       if (isUndeliverable) await this.release();
-      const id = isUndeliverable ? "" : toIdLine(value, delivery);
+      const id = isUndeliverable ? "" : toIdLine(value, resumeState);
       return { text: `${id}event: next\ndata: ${toText(value)}\n\n`, isLast: isUndeliverable };
     } catch {
       // No `complete` event: the client must reconnect and resume from its last id.
@@ -129,7 +129,7 @@ export function hasMaskedError({ errors }: ExecutionResult): boolean {
  * (`Last-Event-ID`), the line is an empty `id`, which makes the browser forget the cursor. It then sees this error once
  * and begins again with snapshots; otherwise it would reconnect with the same cursor forever.
  */
-function toIdLine({ data, errors }: ExecutionResult, { cursor, resumeAfter }: Delivery): string {
+function toIdLine({ data, errors }: ExecutionResult, { cursor, resumeAfter }: ResumeState): string {
   const isCursorRefused =
     resumeAfter !== undefined && !data && errors?.some(({ extensions: { code } }) => isCursorError(code));
   if (isCursorRefused) return "id\n";
@@ -144,7 +144,7 @@ function isCursorError(code: unknown): boolean {
  * The text at the end of the results: a `complete` event, unless the server stops. Then there is only an id, which a
  * browser keeps and resumes from.
  */
-function toEndText({ interrupted, cursor }: Delivery): string {
+function toEndText({ interrupted, cursor }: ResumeState): string {
   if (!interrupted) return "event: complete\ndata:\n\n";
   return cursor === undefined ? "" : `id: ${cursor}\n\n`;
 }

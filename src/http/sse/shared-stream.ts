@@ -93,14 +93,14 @@ export class SharedStream extends EventStream {
   }
 
   async #forward(id: string, operation: OperationResults): Promise<void> {
-    const { results, delivery } = operation;
+    const { results, resumeState } = operation;
     for (let isOver = false; !isOver; ) {
       const result = await results.next();
       if (this.#operations.get(id) !== operation) return;
       isOver = result.done === true || hasMaskedError(result.value);
       if (!result.done) await this.#enqueue(id, toNextText(id, result.value));
       // While the server stops, a subscription is interrupted and not complete: the client must resume it elsewhere.
-      if (isOver && !delivery.interrupted)
+      if (isOver && !resumeState.interrupted)
         await this.#enqueue(id, `event: complete\ndata: ${JSON.stringify({ id })}\n\n`);
     }
   }

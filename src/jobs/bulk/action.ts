@@ -1,4 +1,4 @@
-import { setImmediate as turn } from "node:timers/promises";
+import { setImmediate as yieldToEventLoop } from "node:timers/promises";
 import { uuidv7 } from "uuidv7";
 import type { BulkAction } from "../../db/generated/client/client.ts";
 import { type BulkActionKind, JobState } from "../../db/generated/client/enums.ts";
@@ -48,7 +48,7 @@ export function cancelAiJobs(
   return runBulkAction(context, workspaceId, by, { kind: "CANCEL", filter, limit, reason: redactText(reason) });
 }
 
-/** Queues the oldest failed jobs that match again. Selection, result and errors are as for `cancelAiJobs`. */
+/** Queues again the oldest matching jobs that are failed or stalled. Selection, result and errors are as for `cancelAiJobs`. */
 export function retryAiJobs(
   context: CommandContext,
   workspaceId: string,
@@ -76,7 +76,7 @@ async function runBulkAction(
   request: BulkActionRequest,
 ): Promise<BulkAction | InvalidInputError> {
   const { kind, filter } = request;
-  const refusal = refuseFilter(filter);
+  const refusal = checkFilter(filter);
   if (refusal) return refusal;
   const id = uuidv7();
   const action = { ...request, id, workspaceId, actor, actorId };
@@ -94,7 +94,7 @@ async function runBulkAction(
  * which would select none. Both are probably mistakes.
  * @returns why the filter is refused; null where it is accepted.
  */
-function refuseFilter(filter: JobFilter): InvalidInputError | null {
+function checkFilter(filter: JobFilter): InvalidInputError | null {
   const conditions = conditionsOf(filter);
   const hasEmptyList = conditions.some(({ isEmpty }) => isEmpty);
   if (conditions.length > 0 && !hasEmptyList) return null;
@@ -128,7 +128,7 @@ async function processRemaining(context: CommandContext, actionId: string, signa
     }
     await processItems(context, action, items);
     // The embedded database runs in this thread. Without a pause, other requests would wait for the whole action.
-    await turn();
+    await yieldToEventLoop();
   }
   return false;
 }

@@ -2,9 +2,9 @@ import { type BulkAction, Prisma } from "../../db/generated/client/client.ts";
 import type { BulkActionKind, JobState } from "../../db/generated/client/enums.ts";
 import { type CommandContext, inTransaction, type Transaction } from "../../db/transaction.ts";
 import type { Actor } from "../../log/event.ts";
-import { cancelLockedJobs, refuseCancel } from "../cancel.ts";
+import { cancelLockedJobs, checkCancellable } from "../cancel.ts";
 import { type LockedJobSummary, lockJobSummaries } from "../lock.ts";
-import { refuseRetry, retryLockedJobs } from "../retry.ts";
+import { checkRetryable, retryLockedJobs } from "../retry.ts";
 import { canRetry, mayBecome } from "../state.ts";
 import { type ItemError, toStored } from "./error.ts";
 import { type Item, lockPending, type Outcome, writeOutcomes } from "./items.ts";
@@ -14,8 +14,8 @@ interface Change {
   /** Whether a job in this state can be changed. */
   readonly canChange: (state: JobState) => boolean;
   /** @returns why this job cannot be changed; null where it can. */
-  readonly refuse: (job: LockedJobSummary) => ItemError | null;
-  /** Changes jobs that `refuse` does not refuse, in a fixed number of statements. */
+  readonly check: (job: LockedJobSummary) => ItemError | null;
+  /** Changes jobs for which `check` returned null, in a fixed number of statements. */
   readonly apply: (tx: Transaction, jobs: readonly LockedJobSummary[], by: Actor, reason: string) => Promise<unknown>;
 }
 
@@ -23,10 +23,10 @@ interface Change {
 export const CHANGES = {
   CANCEL: {
     canChange: (state) => mayBecome(state, "CANCELLED"),
-    refuse: refuseCancel,
+    check: checkCancellable,
     apply: cancelLockedJobs,
   },
-  RETRY: { canChange: canRetry, refuse: refuseRetry, apply: retryLockedJobs },
+  RETRY: { canChange: canRetry, check: checkRetryable, apply: retryLockedJobs },
 } as const satisfies Record<BulkActionKind, Change>;
 
 /**
@@ -36,7 +36,7 @@ export const CHANGES = {
  * @throws TryAgainError when every attempt was rolled back, or the connection broke before the commit: nothing was kept.
  */
 export function processItems(context: CommandContext, action: BulkAction, items: readonly Item[]): Promise<void> {
-  const { refuse, apply }: Change = CHANGES[action.kind];
+  const { check, apply }: Change = CHANGES[action.kind];
   return inTransaction(context, async (tx) => {
     const jobIds = items.map(({ jobId }) => jobId);
     const locked = await lockJobSummaries(tx, Prisma.sql`job_id = ANY(${jobIds}::uuid[])`);
@@ -46,7 +46,7 @@ export function processItems(context: CommandContext, action: BulkAction, items:
     const decisions = pending.map(({ position, jobId }) => {
       const job = jobs.get(jobId);
       if (!job) throw new Error(`The job ${jobId} of a bulk action was not found.`);
-      return { position, job, error: refuse(job) };
+      return { position, job, error: check(job) };
     });
     await apply(
       tx,

@@ -19,7 +19,8 @@ export const foldLookAlike: (text: string) => string = charFolder(lookAlikeOf);
 function lookAlikeOf(char: string): string {
   if (isHidden(char)) return GAP;
   let folded = char;
-  // Every character of Unicode 17 is final after three rounds. The fourth detects that, and is the limit should a table change.
+  // With the tables of Unicode 17, no character changes after the third round; a fourth round confirms that. Four is also the
+  // limit, so that the loop ends even if later tables never settle.
   for (let round = 0; round < 4; round += 1) {
     const next = foldOnce(folded);
     if (next === folded) break;

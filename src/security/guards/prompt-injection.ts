@@ -52,8 +52,8 @@ function formsFor(patterns: readonly string[]): readonly FormSearches[] {
 }
 
 // A scan yields to the event loop after this many characters, a few milliseconds of work. So another request waits for one
-// such turn at most, or for one form of one long text.
-const maxCharsPerTurn = 64 * 1024;
+// such tick at most, or for one form of one long text.
+const maxCharsPerTick = 64 * 1024;
 // Even a short text takes some time, and a request can bring a million of them: each counts as this many characters more.
 const charsPerTextOverhead = 30;
 
@@ -66,7 +66,7 @@ async function check(content: GuardContent, signal?: AbortSignal): Promise<AceEr
       const error = findIn(text, form);
       if (error !== null) return error;
       charsInTurn += text.text.length + charsPerTextOverhead;
-      if (charsInTurn < maxCharsPerTurn) continue;
+      if (charsInTurn < maxCharsPerTick) continue;
       charsInTurn = 0;
       await new Promise((resolve) => setImmediate(resolve));
       signal?.throwIfAborted();

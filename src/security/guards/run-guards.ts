@@ -21,40 +21,41 @@ export async function runGuards(
   if (content.texts.length === 0) return { outcome: "passed", guardsRun };
   for (const guard of guards) {
     guardsRun += 1;
-    const verdict = await verdictOf(guard, content, timeoutMs);
-    switch (verdict.kind) {
+    const checkOutcome = await checkOutcomeOf(guard, content, timeoutMs);
+    switch (checkOutcome.kind) {
       case "passes":
         continue;
       case "raises":
-        return { outcome: "raised", guardName: guard.name, error: verdict.error, guardsRun };
+        return { outcome: "raised", guardName: guard.name, error: checkOutcome.error, guardsRun };
       case "fails":
-        return { outcome: "failed", guardName: guard.name, reason: verdict.reason, guardsRun };
+        return { outcome: "failed", guardName: guard.name, reason: checkOutcome.reason, guardsRun };
     }
   }
   return { outcome: "passed", guardsRun };
 }
 
-type Verdict =
+/** The outcome of one guard's check. */
+type CheckOutcome =
   | { readonly kind: "passes" }
   | { readonly kind: "raises"; readonly error: AceError }
   | { readonly kind: "fails"; readonly reason: string };
 
-async function verdictOf(guard: Guard, content: GuardContent, timeoutMs: number): Promise<Verdict> {
-  const timedOut: Verdict = { kind: "fails", reason: `did not answer within ${timeoutMs} ms` };
+async function checkOutcomeOf(guard: Guard, content: GuardContent, timeoutMs: number): Promise<CheckOutcome> {
+  const timedOut: CheckOutcome = { kind: "fails", reason: `did not answer within ${timeoutMs} ms` };
   const stop = new AbortController();
   const startedAt = performance.now();
   let timer: NodeJS.Timeout | undefined;
-  const timeout = new Promise<Verdict>((resolve) => {
+  const timeout = new Promise<CheckOutcome>((resolve) => {
     timer = setTimeout(() => {
       resolve(timedOut);
       stop.abort();
     }, timeoutMs);
   });
   try {
-    const verdict = await Promise.race([answerOf(guard, content, stop.signal), timeout]);
+    const checkOutcome = await Promise.race([answerOf(guard, content, stop.signal), timeout]);
     // A guard that never yields to the event loop wins the race against the timer, however long it takes. After the time
     // limit its finding still counts, but its pass does not, so that the same limit applies to every guard.
-    return verdict.kind === "passes" && performance.now() - startedAt > timeoutMs ? timedOut : verdict;
+    return checkOutcome.kind === "passes" && performance.now() - startedAt > timeoutMs ? timedOut : checkOutcome;
   } finally {
     clearTimeout(timer);
   }
@@ -62,7 +63,7 @@ async function verdictOf(guard: Guard, content: GuardContent, timeoutMs: number)
 
 // Errors are caught here and not around the race: a guard that throws after the time limit would otherwise cause an
 // unhandled rejection.
-async function answerOf(guard: Guard, content: GuardContent, signal: AbortSignal): Promise<Verdict> {
+async function answerOf(guard: Guard, content: GuardContent, signal: AbortSignal): Promise<CheckOutcome> {
   try {
     const error = await guard.check(content, signal);
     return error === null ? { kind: "passes" } : { kind: "raises", error };

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { PrismaClient } from "../../../src/db/generated/client/client.ts";
-import type { Engine } from "../../../src/engine.ts";
+import type { EngineContext } from "../../../src/engine.ts";
 import {
   BudgetExceededError,
   IllegalTransitionError,
@@ -14,7 +14,7 @@ import { cancelAiJobs, retryAiJobs } from "../../../src/jobs/bulk/action.ts";
 import { cancelAiJob } from "../../../src/jobs/cancel.ts";
 import type { JobFilter } from "../../../src/jobs/filter.ts";
 import { listJobs } from "../../../src/jobs/list.ts";
-import { refuseRetry, retryAiJob } from "../../../src/jobs/retry.ts";
+import { checkRetryable, retryAiJob } from "../../../src/jobs/retry.ts";
 import { submitAiJob } from "../../../src/jobs/submit.ts";
 import { poisonJob } from "../../../src/security/poison.ts";
 import { queuedJobs, settledItems, tally } from "../../support/bulk.ts";
@@ -28,7 +28,7 @@ import { expectSound, recordsOf } from "../../support/records.ts";
 
 let db: TestDatabase;
 let prisma: PrismaClient;
-let engine: Engine;
+let engine: EngineContext;
 beforeAll(async () => {
   db = await openTestDatabase();
   prisma = db.prisma;
@@ -147,7 +147,7 @@ describe("each job of a bulk action", () => {
     const jobs = await oneInEachState("retry-refused");
     const { jobId: spent } = await submitted(engine, { protocolId: "retry-refused", tokenBudget: 100 });
     await bringTo(engine, spent, "FAILED", { inputTokens: 101n, totalTokens: 101n });
-    const alone = refuseRetry((await records(spent)).job);
+    const alone = checkRetryable((await records(spent)).job);
     const action = await retryAll({ protocolId: "retry-refused", states: ALL });
     const outcomes = new Map((await settledItems(prisma, action)).map(({ jobId, outcome }) => [jobId, outcome]));
     expect(outcomes.get(spent)).toBeInstanceOf(BudgetExceededError);

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Claim } from "../../../src/claims/acquire-lease.ts";
 import type { PrismaClient } from "../../../src/db/generated/client/client.ts";
-import type { Engine } from "../../../src/engine.ts";
+import type { EngineContext } from "../../../src/engine.ts";
 import { AppError, IllegalTransitionError, JobPoisonedError } from "../../../src/errors.ts";
 import { cancelAiJobs, resumeBulkActions, retryAiJobs } from "../../../src/jobs/bulk/action.ts";
 import { cancelAiJob } from "../../../src/jobs/cancel.ts";
@@ -20,7 +20,7 @@ import { expectSound, recordsOf, recordsOfAll } from "../../support/records.ts";
 
 let db: TestDatabase;
 let other: PrismaClient;
-let engines: readonly [Engine, Engine];
+let engines: readonly [EngineContext, EngineContext];
 beforeAll(async () => {
   db = await openTestDatabase();
   if (db.location.kind !== "postgres") throw new Error("This file is about PostgreSQL.");
@@ -43,8 +43,8 @@ async function rotation(count: number): Promise<void> {
 /** Two commands at once, each late by another number of turns in each round, each on the other server in turn. */
 function race<A, B>(
   round: number,
-  one: (engine: Engine) => Promise<A>,
-  two: (engine: Engine) => Promise<B>,
+  one: (engine: EngineContext) => Promise<A>,
+  two: (engine: EngineContext) => Promise<B>,
 ): Promise<[A, B]> {
   const [mine, theirs] = round % 4 < 2 ? engines : [engines[1], engines[0]];
   const late = (round >> 2) % 8;
@@ -60,10 +60,10 @@ function told(result: unknown): string {
   return result instanceof AppError ? result.code : "done";
 }
 
-const cancelOne = (jobId: string) => (engine: Engine) =>
+const cancelOne = (jobId: string) => (engine: EngineContext) =>
   cancelAiJob(engine, WORKSPACE, SOMEBODY, { jobId, reason: "enough" });
-const retryOne = (jobId: string) => (engine: Engine) => retryAiJob(engine, WORKSPACE, SOMEBODY, jobId);
-const poisonOne = (jobId: string) => (engine: Engine) => poisonJob(engine, jobId, FOUND);
+const retryOne = (jobId: string) => (engine: EngineContext) => retryAiJob(engine, WORKSPACE, SOMEBODY, jobId);
+const poisonOne = (jobId: string) => (engine: EngineContext) => poisonJob(engine, jobId, FOUND);
 
 async function failed(): Promise<string> {
   return (await bringTo(engines[0], (await started(engines[0])).job.jobId, "FAILED")).jobId;
@@ -174,7 +174,7 @@ describe("a bulk action", () => {
       const claims: Claim[] = [];
       for (let index = 0; index < 20; index++) claims.push(await started(engines[0], { protocolId }));
       const input = { filter: { protocolId, states: ["RUNNING"] as const }, reason: "enough", limit: 1000 };
-      const complete = (engine: Engine) =>
+      const complete = (engine: EngineContext) =>
         Promise.all(
           claims.toReversed().map(async ({ job, run, leaseToken }) => {
             const report = { workflowRunId: run.id, leaseToken, jobOutputs: { a: 1 }, writtenEntities: [], issues: [] };

@@ -1,7 +1,7 @@
 import { uuidv7 } from "uuidv7";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { PrismaClient } from "../../../src/db/generated/client/client.ts";
-import type { Engine } from "../../../src/engine.ts";
+import type { EngineContext } from "../../../src/engine.ts";
 import { IllegalTransitionError, JobPoisonedError } from "../../../src/errors.ts";
 import { resumeBulkActions } from "../../../src/jobs/bulk/action.ts";
 import { processItems } from "../../../src/jobs/bulk/batch.ts";
@@ -20,7 +20,7 @@ import { expectSound, recordsOf, recordsOfAll } from "../../support/records.ts";
 
 let db: TestDatabase;
 let prisma: PrismaClient;
-let engine: Engine;
+let engine: EngineContext;
 beforeAll(async () => {
   db = await openTestDatabase();
   prisma = db.prisma;

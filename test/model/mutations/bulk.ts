@@ -5,7 +5,7 @@ import { cancelAiJobs, retryAiJobs } from "../../../src/jobs/bulk/action.ts";
 import { settledItems } from "../../support/bulk.ts";
 import { SOMEBODY } from "../../support/engine.ts";
 import { type Draw, mostly } from "../draw.ts";
-import { CANCELLABLE, cancelJob, refuseRetry, retryJob } from "../endings.ts";
+import { CANCELLABLE, cancelJob, checkRetryable, retryJob } from "../endings.ts";
 import type { Real } from "../real.ts";
 import { type Answer, INVALID_INPUT, illegal, jobPoisoned, type Refusal } from "../rules.ts";
 import { mutation } from "../step.ts";
@@ -42,10 +42,11 @@ function change(kind: Bulk["kind"], job: Job): Refusal | null {
 
 function refuse(kind: Bulk["kind"], job: Job): Refusal | null {
   if (job.state === "POISONED") return jobPoisoned(job);
-  return kind === "retry" ? refuseRetry(job) : refuseCancel(job);
+  return kind === "retry" ? checkRetryable(job) : checkCancellable(job);
 }
 
-const refuseCancel = (job: Job): Refusal | null => (CANCELLABLE.includes(job.state) ? null : illegal(job, "CANCELLED"));
+const checkCancellable = (job: Job): Refusal | null =>
+  CANCELLABLE.includes(job.state) ? null : illegal(job, "CANCELLED");
 
 async function actual(real: Real, { workspace, kind, states, kinds, limit }: Bulk): Promise<object> {
   const { engine } = real;

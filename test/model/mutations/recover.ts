@@ -4,7 +4,7 @@ import type { Draw } from "../draw.ts";
 import { afterFailure } from "../endings.ts";
 import { SOME_TIME } from "../payload.ts";
 import { mutation } from "../step.ts";
-import { change, ENGINE, endRun, type Run, type World } from "../world.ts";
+import { change, endRun, type Run, SYSTEM_ACTOR, type World } from "../world.ts";
 
 /** Section 6, "Recovery": every running run without a lease is stalled; its job is queued again or fails. */
 export const recover = mutation<null>("recover", {
@@ -25,8 +25,14 @@ function stall(world: World): number {
       lease_expired_at: SOME_TIME,
       last_heartbeat: SOME_TIME,
     };
-    change(job, "WORKFLOW_RECOVERY", ENGINE, { state: "STALLED", reason: "lease_expired", hasError: true }, payload);
-    change(job, "STATE_CHANGED", ENGINE, afterFailure(job, true, "lease_expired"));
+    change(
+      job,
+      "WORKFLOW_RECOVERY",
+      SYSTEM_ACTOR,
+      { state: "STALLED", reason: "lease_expired", hasError: true },
+      payload,
+    );
+    change(job, "STATE_CHANGED", SYSTEM_ACTOR, afterFailure(job, true, "lease_expired"));
   }
   return lost.length;
 }

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { retryAiJob } from "../../../src/jobs/retry.ts";
 import { SOMEBODY } from "../../support/engine.ts";
 import { aboutJob } from "../draw.ts";
-import { refuseRetry, retryJob } from "../endings.ts";
+import { checkRetryable, retryJob } from "../endings.ts";
 import type { Real } from "../real.ts";
 import { type Answer, findNamedJob, isRefusal } from "../rules.ts";
 import { mutation } from "../step.ts";
@@ -18,7 +18,7 @@ export const retry = mutation<Retry>("retry", { expected, actual });
 function expected(world: World, { job: number }: Retry): Answer {
   const job = findNamedJob(world, number);
   if (isRefusal(job)) return job;
-  const refusal = refuseRetry(job);
+  const refusal = checkRetryable(job);
   if (refusal) return refusal;
   retryJob(job, PERSON);
   return { retried: job.number, version: job.version };

@@ -8,7 +8,7 @@ import { type Finding, redacted, SECRET } from "../payload.ts";
 import type { Real } from "../real.ts";
 import { type Answer, NOT_FOUND } from "../rules.ts";
 import { mutation } from "../step.ts";
-import { change, ENGINE, type World } from "../world.ts";
+import { change, SYSTEM_ACTOR, type World } from "../world.ts";
 
 interface Report {
   readonly job: number;
@@ -27,7 +27,7 @@ function expected(world: World, { job: number, type }: Report): Answer {
   const stands = RECORDED_ONLY.includes(job.state);
   const found = findingOf(type);
   const payload = { ...found, action_taken: "recorded", job_state_transition: transition(job.state, job.state) };
-  if (stands) change(job, "SECURITY_VIOLATION", ENGINE, {}, payload);
+  if (stands) change(job, "SECURITY_VIOLATION", SYSTEM_ACTOR, {}, payload);
   else poison(world, job, found, 0);
   return { action: stands ? "RECORDED" : "POISONED", version: job.version, event: job.version };
 }

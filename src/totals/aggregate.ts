@@ -1,11 +1,11 @@
-import { setImmediate as yieldToOthers } from "node:timers/promises";
+import { setImmediate as yieldToEventLoop } from "node:timers/promises";
 import { Prisma, type PrismaClient } from "../db/generated/client/client.ts";
 import type { Transaction } from "../db/transaction.ts";
 import type { LogPosition } from "../log/cursor.ts";
 import { changesIn, eachMetric, METRIC_COLUMNS, TOTALS_IN_CHANGE, usageIn } from "./changes.ts";
 
 /**
- * The most events that one transaction folds. The feed cannot read past an open write transaction, so it must be short.
+ * The most events that one transaction aggregates. The feed cannot read past an open write transaction, so it must be short.
  */
 const MAX_BATCH_EVENTS = 1_000;
 
@@ -14,29 +14,29 @@ const OLDEST_USAGE = Prisma.sql`now() - interval '32 days'`;
 
 /**
  * Adds the events after `totals_position` to the totals and to the usage by the minute, batch by batch (section 10).
- * Several servers may call this at once: one of them folds, the others find the position locked and return.
+ * Several servers may call this at once: one of them aggregates, the others find the position locked and return.
  *
- * Only events below the watermark are folded (section 4). Otherwise a transaction that commits late could add an event
- * at or before a position that the fold has passed, and the totals would never include it.
- * @param maxBatchEvents the most events that one transaction folds.
- * @param signal stops the fold after the current batch.
- * @returns the number of events that this call folded.
+ * Only events below the watermark are aggregated (section 4). Otherwise a transaction that commits late could add an event
+ * at or before a position that the aggregation has passed, and the totals would never include it.
+ * @param maxBatchEvents the most events that one transaction aggregates.
+ * @param signal stops the aggregation after the current batch.
+ * @returns the number of events that this call aggregated.
  */
-export async function foldTotals(
+export async function aggregateTotals(
   prisma: PrismaClient,
   maxBatchEvents = MAX_BATCH_EVENTS,
   signal?: AbortSignal,
 ): Promise<number> {
-  let folded = 0;
+  let count = 0;
   // Checked first without a lock: a lock takes a transaction id, so an idle server would write to disk every second.
   while (!signal?.aborted && (await hasNewEvents(prisma))) {
-    const events = await prisma.$transaction((tx) => foldBatch(tx, maxBatchEvents));
-    folded += events;
+    const events = await prisma.$transaction((tx) => aggregateBatch(tx, maxBatchEvents));
+    count += events;
     if (events < maxBatchEvents) break;
     // The embedded database runs in this thread: requests must be served between two batches.
-    await yieldToOthers();
+    await yieldToEventLoop();
   }
-  return folded;
+  return count;
 }
 
 const BELOW_OPEN_TRANSACTIONS = Prisma.sql`order_xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint`;
@@ -51,8 +51,8 @@ async function hasNewEvents(prisma: PrismaClient): Promise<boolean> {
   return next.length > 0;
 }
 
-async function foldBatch(tx: Transaction, maxEvents: number): Promise<number> {
-  // SKIP LOCKED returns no row if another server is folding: this server then leaves the work to the other one.
+async function aggregateBatch(tx: Transaction, maxEvents: number): Promise<number> {
+  // SKIP LOCKED returns no row if another server is aggregating: this server then leaves the work to the other one.
   const [after] = await tx.$queryRaw<LogPosition[]>`
     SELECT order_xid AS "orderXid", job_id AS "jobId", version FROM totals_position FOR UPDATE SKIP LOCKED`;
   if (!after) return 0;
@@ -63,7 +63,7 @@ async function foldBatch(tx: Transaction, maxEvents: number): Promise<number> {
     ${IN_ORDER} LIMIT ${maxEvents}`;
   // Nobody else writes totals while the position is locked, so the statement reads them, adds, and inserts the sums. An
   // upsert of mere differences would not do: the table's CHECK refuses negative values before the conflict is found.
-  const [folded] = await tx.$queryRaw<{ events: number }[]>`
+  const [row] = await tx.$queryRaw<{ events: number }[]>`
     WITH change AS MATERIALIZED (${changesIn(events)}),
     total AS (
       SELECT workspace_id, job_kind, state, sum(jobs) AS jobs, ${eachMetric((column) => `sum(${column}) AS ${column}`)}
@@ -89,5 +89,5 @@ async function foldBatch(tx: Transaction, maxEvents: number): Promise<number> {
       FROM (SELECT * FROM change ORDER BY order_xid DESC, job_id DESC, version DESC LIMIT 1) AS last
     )
     SELECT count(*)::int AS events FROM change`;
-  return folded?.events ?? 0;
+  return row?.events ?? 0;
 }
