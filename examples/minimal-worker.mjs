@@ -50,10 +50,10 @@ async function work({ leaseToken, workflowRun, job }) {
   return (await call("failWorkflow", "", report({ errorMessage: message, retryable: false }))).__typename;
 }
 
-const taken = "claims { leaseToken workflowRun { workflowRunId } job { jobId jobInputs } } poisoned { jobId }";
-const wanted = { workerId: `minimal-${process.pid}`, limit: 10, waitSeconds: 5 };
+const selection = "claims { leaseToken workflowRun { workflowRunId } job { jobId jobInputs } } poisoned { jobId }";
+const request = { workerId: `minimal-${process.pid}`, limit: 10, waitSeconds: 5 };
 for (;;) {
-  const claimed = await call("claimAiJobs", `... on ClaimAiJobsPayload { ${taken} }`, wanted);
+  const claimed = await call("claimAiJobs", `... on ClaimAiJobsPayload { ${selection} }`, request);
   if (claimed.code) throw new Error(claimed.message);
   if (claimed.claims.length + claimed.poisoned.length === 0) break;
   await Promise.all(claimed.claims.map(async (claim) => console.log(claim.job.jobId, await work(claim))));

@@ -31,7 +31,7 @@ export function modelSummariser({ baseURL, model, apiKey }: ModelSettings): Summ
         generateText({ model: provider.chatModel(model), system: SYSTEM, prompt: text, abortSignal }),
       );
       const summary = answer.text.trim();
-      if (summary === "") throw new Error(`${model} gave an empty answer.`);
+      if (summary === "") throw new Error(`${model} answered nothing.`);
       // Not every server reports usage. The tokenizer's count is then close enough.
       const { inputTokens = countTokens(SYSTEM + text), outputTokens = countTokens(summary) } = answer.usage;
       return { text: summary, inputTokens, outputTokens };

@@ -200,7 +200,7 @@ describe("the patterns of a job's profile", () => {
   beforeAll(async () => {
     await db.prisma.$executeRaw`
       INSERT INTO capability_profiles (id, capabilities, job_kinds, injection_patterns)
-      VALUES ('strict-house', '{doc.summarize}', '{doc_summarize}', '{"project zephyr"}')`;
+      VALUES ('strict-house', '{doc.summarize}', '{}', '{"project zephyr"}')`;
   });
 
   test.each([
