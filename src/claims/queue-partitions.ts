@@ -5,9 +5,9 @@ import { toDbEnum, toRecordset } from "../db/rows.ts";
 import type { Transaction } from "../db/transaction.ts";
 
 /**
- * The queue is divided into partitions, one for each workspace, job kind and capability profile (section 6). Its ready
- * jobs (without a `run_after`) are neighbours in the index ai_jobs_ready, its scheduled jobs (with one) in ai_jobs_scheduled and
- * ai_jobs_next_due. So a skip scan along an index finds the partitions in one step each, however many jobs they have. For a
+ * The queue is divided into partitions, one for each workspace, job kind and capability profile (section 6). The
+ * ready jobs of a partition (without a `run_after`) are neighbours in the index ai_jobs_ready, its scheduled jobs (with one) in
+ * ai_jobs_scheduled and ai_jobs_next_due. So a skip scan along an index finds the partitions in one step each, however many jobs they have. For a
  * partition with scheduled jobs, one more look-up tells whether the `run_after` of any of them has passed. In the SQL below, a
  * row named `queue_partition` is a partition.
  */

@@ -1,9 +1,9 @@
 import { Prisma } from "./generated/client/client.ts";
 
 /**
- * Marks a statement, when put at its start: each connection prepares it under a name and keeps it, with its generic plan, which
- * does not depend on the values. Planning the statements of a claim or a report again at every call would take longer than
- * running them. Which plan is used depends on where the statement runs:
+ * Marks a statement, when put at its start: each connection prepares it under a name and keeps it, so that it can be run with a
+ * generic plan, which does not depend on the values. Planning the statements of a claim or a report again at every call would
+ * take longer than running them. Whether the generic plan is used depends on where the statement runs:
  *
  * - In a transaction it uses the generic plan, because BEGIN also sends `FORCE_GENERIC_PLAN_IN_TRANSACTION`, which applies to
  *   every statement of the transaction, marked or not.

@@ -9,7 +9,7 @@
 --   AJ004  the job is poisoned, or the row or its bulk action has finished: nothing can be changed or added
 --   AJ005  a row was removed, or changed in a table that is append-only
 --   AJ006  a version without its event, an event without its version, or a bulk action that ends before its items
---   AJ007  a column that never changes was changed, a counter was lowered, or `revisions` changed by more than one
+--   AJ007  a column that never changes was changed, a counter was lowered, or `revisions` changed by anything but 0 or +1
 --   AJ008  a job kind that is the default of no capability profile, or of two
 --
 -- How the triggers are built, because every version of a job passes them:
