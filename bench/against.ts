@@ -9,6 +9,7 @@ import { Agent } from "node:http";
 import { resolve } from "node:path";
 import pg from "pg";
 import { z } from "zod";
+import { JobKind } from "../src/db/generated/client/enums.ts";
 import { createPostgresDatabase } from "../test/support/database.ts";
 import { now } from "./live/clock.ts";
 import { SubscriberProcess } from "./live/subscriber-process.ts";
@@ -53,7 +54,8 @@ interface Question {
 }
 
 const agent = new Agent({ keepAlive: true, maxSockets: 16 });
-const kinds = ["DOC_EDIT", "SHEET_TRANSFORM", "CANVAS_CLUSTER", "ASR_TRANSCRIBE", "WORKFLOW_RUN", "DOC_SUMMARIZE"];
+/** All but terminal_exec, which the profile of the loaded jobs does not allow. */
+const kinds = Object.values(JobKind).filter((kind) => kind !== "TERMINAL_EXEC");
 
 async function ask<Answer>(
   url: string,

@@ -14,6 +14,7 @@ import type pg from "pg";
 import { z } from "zod";
 import { claimAiJobs } from "../src/claims/claim.ts";
 import type { Claimed } from "../src/claims/request.ts";
+import { JobKind } from "../src/db/generated/client/enums.ts";
 import { openDatabase } from "../src/db/open.ts";
 import type { EngineContext } from "../src/engine.ts";
 import { NO_METRICS } from "../src/jobs/metrics.ts";
@@ -35,14 +36,7 @@ const QUESTIONS = [
 /** How many jobs wait in each queue besides those that a round claims. The limits are checked at the last number. */
 const WAITING = [0, 10_000, 20_000, 50_000];
 /** All kinds except terminal_exec, for which the profile of the loaded jobs does not suffice. */
-const KINDS = [
-  "DOC_EDIT",
-  "SHEET_TRANSFORM",
-  "CANVAS_CLUSTER",
-  "ASR_TRANSCRIBE",
-  "WORKFLOW_RUN",
-  "DOC_SUMMARIZE",
-] as const;
+const KINDS = Object.values(JobKind).filter((kind) => kind !== "TERMINAL_EXEC");
 
 const CLAIM = `mutation ($input: ClaimAiJobsInput!) { claimAiJobs(input: $input) { ... on ClaimAiJobsPayload {
   claims { leaseToken workflowRun { workflowRunId } job { jobId jobKind jobInputs } } } } }`;

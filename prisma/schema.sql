@@ -159,7 +159,7 @@ BEGIN
     FROM unnest(enum_range(NULL::"JobKind")) AS k LEFT JOIN capability_profiles p ON k = ANY(p.job_kinds)
     GROUP BY k HAVING count(p.id) <> 1 LIMIT 1;
   IF FOUND THEN
-    RAISE EXCEPTION 'job kind %: it is the default of % capability profiles, and must be that of one', kind, profiles
+    RAISE EXCEPTION 'job kind %: % capability profiles are its default; it must have exactly one', kind, profiles
       USING ERRCODE = 'AJ008';
   END IF;
   RETURN NULL;
@@ -341,7 +341,7 @@ BEGIN
       USING ERRCODE = 'AJ003';
   END IF;
   IF NEW.root_job_id IS DISTINCT FROM parent.root OR NEW.trace_id <> parent.trace_id THEN
-    RAISE EXCEPTION 'job %: its root is % and its trace %, as its parent''s', NEW.job_id, parent.root, parent.trace_id
+    RAISE EXCEPTION 'job %: root_job_id must be % and trace_id %, as its parent has', NEW.job_id, parent.root, parent.trace_id
       USING ERRCODE = 'AJ003';
   END IF;
   IF lock_and_count_descendants(parent.root) >= 1000 THEN
@@ -521,6 +521,9 @@ CREATE TRIGGER node_executions_immutable_columns BEFORE UPDATE OF id, workspace_
     OR new.sequence IS DISTINCT FROM old.sequence
     OR new.depends_on IS DISTINCT FROM old.depends_on
     OR new.started_at IS DISTINCT FROM old.started_at)
+  EXECUTE FUNCTION refuse_immutable_change();
+CREATE TRIGGER node_executions_immutable_input BEFORE UPDATE OF input_payload ON node_executions FOR EACH ROW
+  WHEN (new.input_payload IS DISTINCT FROM old.input_payload)
   EXECUTE FUNCTION refuse_immutable_change();
 CREATE TRIGGER node_executions_no_delete BEFORE DELETE ON node_executions FOR EACH ROW
   EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');

@@ -12,8 +12,8 @@ export interface EngineContext extends CommandContext {
   readonly guards: readonly Guard[];
   /** Milliseconds that one guard may take before it fails closed. */
   readonly guardTimeoutMs: number;
-  /** The id of the workspace that the last claim over all workspaces served last: the next such claim begins after it. */
-  readonly rotation: { lastWorkspaceId: string };
+  /** Changed by each claim over all workspaces: the next such claim begins its turns after the workspace with this id. */
+  readonly rotation: { startAfter: string };
   /** How long a job waits after a failed attempt before the next one. */
   readonly backoff: Backoff;
   /** Milliseconds for which a job that was sent back is reserved for the worker that had it. */
@@ -22,5 +22,5 @@ export interface EngineContext extends CommandContext {
 
 /** @returns a rotation in which no workspace has had its turn yet. */
 export function newRotation(): EngineContext["rotation"] {
-  return { lastWorkspaceId: NIL_UUID };
+  return { startAfter: NIL_UUID };
 }

@@ -14,11 +14,12 @@ export const ERROR_CODES = {
   ACCESS_MODE_VIOLATION: "The report names written entities that the job's access mode forbids (section 6).",
   BUDGET_EXCEEDED: "A token budget or quota is used up (ACE-001).",
   IDEMPOTENCY_CONFLICT: "The idempotency key was used with another input in this workspace.",
-  GUARD_FAILED: "A guard threw or timed out; it fails closed, so the content was not accepted.",
+  GUARD_FAILED:
+    "A guard could not decide (it threw or timed out), or raised an error that does not poison: the content was not accepted.",
   CURSOR_EXPIRED: "The cursor is older than the log, or belongs to another database; start again without it.",
   UNAUTHENTICATED: "The request carries no valid identity.",
   FORBIDDEN: "The identity may not do this.",
-  RATE_LIMITED: "Too many requests, or one that costs too much.",
+  RATE_LIMITED: "Too many operations on one connection, or too many reserved streams.",
   TRY_AGAIN: "The server could not do this now. Nothing was kept; send the same again after a pause.",
 } as const;
 
@@ -31,7 +32,7 @@ export const WORKFLOW_DIRECTIVES = {
   STOP_CANCELLED: "Stop: the job was cancelled.",
   STOP_POISONED: "Stop: the job was poisoned. Discard its results.",
   STOP_FAILED: "Stop: the job failed.",
-  STOP_LEASE_LOST: "Stop: the lease does not, or no longer, give the right to report on the job.",
+  STOP_LEASE_LOST: "Stop: the worker does not have the lease (any more).",
 } as const;
 
 /** The instruction that a worker gets with each answer to a report. */
@@ -179,7 +180,10 @@ export class IdempotencyConflictError extends AppError {
   }
 }
 
-/** A guard threw or timed out, so the content was refused: guards fail closed (section 7). */
+/**
+ * A guard could not decide (it threw or timed out), or raised an error that does not poison, so the content was refused: guards
+ * fail closed (section 7).
+ */
 export class GuardFailedError extends AppError {
   readonly code = "GUARD_FAILED";
   readonly guardName: string;

@@ -1,5 +1,5 @@
 import { Prisma } from "../db/generated/client/client.ts";
-import { NAMED_STATEMENT } from "../db/prepared.ts";
+import { PREPARE_MARKER } from "../db/prepared.ts";
 import type { Transaction } from "../db/transaction.ts";
 import { LOCKED_COLUMNS, LOCKED_WITH_PROFILE, type LockedJob } from "../jobs/lock.ts";
 import type { UsedUpScope } from "../quotas/admission.ts";
@@ -56,14 +56,14 @@ const HAS_QUOTA = Prisma.sql`EXISTS (
  * whose documents would exceed MAX_DOCUMENT_BYTES.
  *
  * The lock is `FOR NO KEY UPDATE`, as everywhere: FOR UPDATE would also block inserts of rows that refer to the job.
- * @param lastServed the id of the workspace that was served last: the turns begin after it.
+ * @param startAfter the id of the workspace after which the turns begin.
  * @param usedUp the scopes whose quotas are used up: their jobs are skipped.
  * @returns the locked jobs, the most urgent first.
  */
 export function selectAndLockJobs(
   tx: Transaction,
   { workspaceId, jobKinds, limit, workerIds }: ClaimCriteria,
-  lastServed: string,
+  startAfter: string,
   usedUp: readonly UsedUpScope[] = [],
 ): Promise<DueJob[]> {
   const mayTake = Prisma.sql`(${UNRESERVED} OR preferred_worker_id = ANY(${workerIds}::text[]))`;
@@ -79,7 +79,7 @@ export function selectAndLockJobs(
     SELECT FROM unnest(${usedUpWorkspaces}::uuid[], ${usedUpProfiles}::text[]) AS used_up(in_workspace_id, of_profile_id)
     WHERE in_workspace_id = workspace_id AND coalesce(of_profile_id, capability_profile_id) = capability_profile_id)`;
   return tx.$queryRaw<DueJob[]>`
-    ${NAMED_STATEMENT} WITH RECURSIVE ${duePartitions(keyRangesOf(workspaceId, lastServed), isClaimable)},
+    ${PREPARE_MARKER} WITH RECURSIVE ${duePartitions(keyRangesOf(workspaceId, startAfter), isClaimable)},
     candidates AS (
       SELECT queue_partition.*, job.* FROM ready AS queue_partition, LATERAL (${selectCandidates(READY)}) AS job
       UNION ALL
@@ -90,7 +90,7 @@ export function selectAndLockJobs(
       FROM candidates
     ), partition_allotments AS MATERIALIZED (
       SELECT workspace_id, job_kind, capability_profile_id, is_scheduled, count(*) AS max_jobs
-      FROM (SELECT * FROM ranked ORDER BY turn, workspace_id <= ${lastServed}::uuid, workspace_id LIMIT ${limit}) AS chosen
+      FROM (SELECT * FROM ranked ORDER BY turn, workspace_id <= ${startAfter}::uuid, workspace_id LIMIT ${limit}) AS chosen
       GROUP BY workspace_id, job_kind, capability_profile_id, is_scheduled
     ), partitions_to_lock AS MATERIALIZED (
       SELECT *, false AS is_fallback FROM partition_allotments
@@ -101,7 +101,7 @@ export function selectAndLockJobs(
     ), taken AS MATERIALIZED (
       SELECT job.*
       FROM (
-          SELECT * FROM partitions_to_lock ORDER BY is_fallback, workspace_id <= ${lastServed}::uuid, workspace_id
+          SELECT * FROM partitions_to_lock ORDER BY is_fallback, workspace_id <= ${startAfter}::uuid, workspace_id
         ) AS queue_partition,
         LATERAL (
           SELECT * FROM (${lockJobsWhere(Prisma.sql`NOT queue_partition.is_scheduled AND ${READY}`)}) AS ready_job

@@ -7,7 +7,7 @@ import { checkQuotas, isUsedUp, lockStartQuotas, usedUpForStarts } from "../quot
 import type { QuotaUsage } from "../quotas/usage.ts";
 import { acquireLeases, type Claim, type LeasedJob } from "./acquire-lease.ts";
 import { type ClaimCriteria, type DueJob, selectAndLockJobs } from "./claim-query.ts";
-import { assignRoundRobin, lastServedWorkspace } from "./fairness.ts";
+import { assignRoundRobin, workspaceOfLastTurn } from "./fairness.ts";
 import { guardAndDeliver } from "./guard-and-deliver.ts";
 import { LongPoller } from "./long-poll.ts";
 import { demandKey, listDuePartitions, nextWorkspaces } from "./queue-partitions.ts";
@@ -117,14 +117,14 @@ async function lease(
   requests: readonly ClaimAiJobs[],
 ): Promise<readonly (readonly LeasedJob[])[]> {
   const withoutNotify = { ...engine, notifyCommit: () => undefined };
-  const { leased, servedLast, hasChanges } = await inTransaction(withoutNotify, (tx) =>
+  const { leased, nextStartAfter, hasChanges } = await inTransaction(withoutNotify, (tx) =>
     leaseDueJobs(tx, engine, requests),
   );
   // No notification of a claim that changed nothing: it would make the waiting requests poll and claim, those claims would
   // notify in turn, and so on without end.
   if (hasChanges) engine.notifyCommit();
-  // Only after the commit: a transaction that was rolled back has served no workspace.
-  if (servedLast !== undefined) engine.rotation.lastWorkspaceId = servedLast;
+  // Only after the commit: in a transaction that was rolled back, no workspace had its turn.
+  if (nextStartAfter !== undefined) engine.rotation.startAfter = nextStartAfter;
   return leased;
 }
 
@@ -132,16 +132,16 @@ interface Leases {
   /** The jobs leased for each request, in the order of the requests. */
   readonly leased: readonly (readonly LeasedJob[])[];
   /** The workspace after which the next claim begins its turns; undefined to leave the rotation as it is. */
-  readonly servedLast: string | undefined;
+  readonly nextStartAfter: string | undefined;
   /** Whether any job was changed. */
   readonly hasChanges: boolean;
 }
 
 async function leaseDueJobs(tx: Transaction, engine: EngineContext, requests: readonly ClaimAiJobs[]): Promise<Leases> {
   const criteria = criteriaOf(requests);
-  if (!criteria) return { leased: [], servedLast: undefined, hasChanges: false };
-  const { lastWorkspaceId: lastServed } = engine.rotation;
-  const { jobs, servedLast } = await selectAdmittedJobs(tx, criteria, lastServed);
+  if (!criteria) return { leased: [], nextStartAfter: undefined, hasChanges: false };
+  const { startAfter } = engine.rotation;
+  const { jobs, nextStartAfter } = await selectAdmittedJobs(tx, criteria, startAfter);
   const assignments = assignRoundRobin(jobs, requests);
   const outcomes = await acquireLeases(tx, engine, assignments);
   const leased = requests.map((request) =>
@@ -153,7 +153,7 @@ async function leaseDueJobs(tx: Transaction, engine: EngineContext, requests: re
   const isRotating = criteria.workspaceId === null;
   return {
     leased,
-    servedLast: isRotating ? (lastServedWorkspace(assigned, lastServed) ?? servedLast) : undefined,
+    nextStartAfter: isRotating ? (workspaceOfLastTurn(assigned, startAfter) ?? nextStartAfter) : undefined,
     hasChanges: assignments.length > 0,
   };
 }
@@ -169,17 +169,17 @@ function criteriaOf(requests: readonly ClaimAiJobs[]): ClaimCriteria | undefined
 
 interface Selection {
   readonly jobs: readonly DueJob[];
-  /** Set only when workspaces had their turn without a job: the next claim begins its turns after this workspace. */
-  readonly servedLast: string | undefined;
+  /** Set only when no job was found: the last workspace that this claim looked at. The next claim begins its turns after it. */
+  readonly nextStartAfter: string | undefined;
 }
 
 /** Steps 2 and 3: selects and locks due jobs that their quotas allow to start. */
-async function selectAdmittedJobs(tx: Transaction, criteria: ClaimCriteria, lastServed: string): Promise<Selection> {
-  const due = await selectAndLockJobs(tx, criteria, lastServed);
+async function selectAdmittedJobs(tx: Transaction, criteria: ClaimCriteria, startAfter: string): Promise<Selection> {
+  const due = await selectAndLockJobs(tx, criteria, startAfter);
   const withQuota = due.filter(({ hasQuota }) => hasQuota);
   const quotas = withQuota.length === 0 ? [] : await lockStartQuotas(tx, withQuota);
-  if (quotas.some(isUsedUp)) return selectPastUsedUpQuotas(tx, criteria, lastServed);
-  return { jobs: admitByQuotas(quotas, due), servedLast: undefined };
+  if (quotas.some(isUsedUp)) return selectPastUsedUpQuotas(tx, criteria, startAfter);
+  return { jobs: admitByQuotas(quotas, due), nextStartAfter: undefined };
 }
 
 /**
@@ -201,12 +201,12 @@ function admitByQuotas(quotas: readonly QuotaUsage[], due: readonly DueJob[]): r
 async function selectPastUsedUpQuotas(
   tx: Transaction,
   criteria: ClaimCriteria,
-  lastServed: string,
+  startAfter: string,
 ): Promise<Selection> {
-  const { workspaceIds, areAll } = await nextWorkspaces(tx, criteria, lastServed);
-  const due = await selectAndLockJobs(tx, criteria, lastServed, await usedUpForStarts(tx, workspaceIds));
+  const { workspaceIds, areAll } = await nextWorkspaces(tx, criteria, startAfter);
+  const due = await selectAndLockJobs(tx, criteria, startAfter, await usedUpForStarts(tx, workspaceIds));
   const jobs = admitByQuotas(await lockStartQuotas(tx, due), due);
-  return { jobs, servedLast: jobs.length === 0 && !areAll ? workspaceIds.at(-1) : undefined };
+  return { jobs, nextStartAfter: jobs.length === 0 && !areAll ? workspaceIds.at(-1) : undefined };
 }
 
 /** Step 6, one job after another. */

@@ -9,7 +9,7 @@ export interface Claimant extends Worker {
 /**
  * Assigns jobs to workers that claim at the same time, round-robin: each job to the next worker whose limit is not reached.
  * A job that a reviewer sent back is reserved for the worker that had it: until the reservation ends, no other worker gets
- * the job, even when it then stays unassigned.
+ * the job, even if the job stays unassigned for that reason.
  * @param jobs the most urgent first.
  * @returns the assignments in the order of `jobs`; so each worker gets its most urgent job first.
  */
@@ -36,18 +36,20 @@ export function assignRoundRobin<Job extends LockedJob, W extends Claimant>(
 }
 
 /**
- * Finds the workspace after which the next claim begins its turns: of the workspaces that got the most jobs, the last in the
- * order of turns. A further round of turns would have begun after it.
- * @param previous the workspace after which this claim began its turns.
- * @returns the workspace's id; undefined when `jobs` is empty.
+ * Finds the workspace that had the last turn, so that the next claim begins its turns with the workspace after it. Each turn
+ * takes one job, and no workspace has a second turn in a round: so of the workspaces that got the most jobs, the last in the
+ * order of turns had the last turn. Jobs that the claim could not take (locked by another claim, or refused by a quota) make
+ * this inexact; then a workspace has one turn too early or too late.
+ * @param startAfter the id of the workspace after which this claim began its turns.
+ * @returns the id of the workspace; undefined when `jobs` is empty.
  */
-export function lastServedWorkspace(jobs: readonly LockedJob[], previous: string): string | undefined {
+export function workspaceOfLastTurn(jobs: readonly LockedJob[], startAfter: string): string | undefined {
   const jobCounts = new Map<string, number>();
   for (const { workspaceId } of jobs) jobCounts.set(workspaceId, (jobCounts.get(workspaceId) ?? 0) + 1);
   const maxCount = Math.max(0, ...jobCounts.values());
   const mostServed = [...jobCounts].filter(([, count]) => count === maxCount).map(([workspaceId]) => workspaceId);
-  // Turns run upwards from `previous` and then wrap around, so ids up to `previous` come last. UUIDs in lower case compare
+  // Turns run upwards from `startAfter` and then wrap around, so ids up to `startAfter` come last. UUIDs in lower case compare
   // as strings as they do in the database.
-  const afterWrap = mostServed.filter((id) => id <= previous);
+  const afterWrap = mostServed.filter((id) => id <= startAfter);
   return (afterWrap.length > 0 ? afterWrap : mostServed).toSorted().at(-1);
 }

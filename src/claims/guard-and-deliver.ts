@@ -6,7 +6,7 @@ import { writeVersion } from "../jobs/store.ts";
 import { SYSTEM_ACTOR } from "../log/event.ts";
 import { afterFailure } from "../runs/backoff.ts";
 import { lockJobsOfRuns } from "../runs/lock.ts";
-import { endRunsCte } from "../runs/store.ts";
+import { releaseLeasesCte } from "../runs/store.ts";
 import { guardContent } from "../security/guard-content.ts";
 import type { PoisonedJob } from "../security/poison.ts";
 import type { Claim, LeasedJob } from "./acquire-lease.ts";
@@ -40,15 +40,15 @@ export async function guardAndDeliver(
   }
 }
 
-/** Fails the run of a job whose inputs a guard could not decide on, and queues the job again if attempts are left. */
+/** Fails the run of a job whose inputs were refused, and queues the job again if attempts are left. */
 async function failUnguardedRun(tx: Transaction, engine: EngineContext, { id }: WorkflowRun): Promise<void> {
   const locked = (await lockJobsOfRuns(tx, [{ workflowRunId: id }])).get(id);
-  // The run was recovered, cancelled or poisoned while the guards ran: whoever did that has already ended it.
+  // The run was recovered, cancelled or poisoned while the guards ran, so it has finished already.
   if (locked?.run.state !== "RUNNING") return;
   const { job } = locked;
   const errorMessage = "A guard could not decide on the job's inputs.";
-  const runEnd = endRunsCte([{ id, state: "FAILED", errorMessage, finishedAt: job.now }]);
+  const releaseCte = releaseLeasesCte([{ id, state: "FAILED", errorMessage, finishedAt: job.now }]);
   const set = afterFailure(job, { retryable: true, reason: "guard_failed" }, engine.backoff);
   const event = { type: "STATE_CHANGED" as const, by: SYSTEM_ACTOR, payload: { reason: set.statusReason } };
-  await writeVersion(tx, { job, set: { ...set, errorMessage }, event }, runEnd);
+  await writeVersion(tx, { job, set: { ...set, errorMessage }, event }, releaseCte);
 }

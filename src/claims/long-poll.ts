@@ -3,7 +3,7 @@ import { type ClaimDemand, demandKey, type QueuePartition } from "./queue-partit
 import { type ClaimAiJobs, type Claimed, isEmpty, NOTHING } from "./request.ts";
 
 export interface LongPollerOptions {
-  /** Lists the partitions with a due job that one of these demands asks for. One statement for all waiting requests. */
+  /** Lists the partitions with a due job that matches one of these demands, in one statement for all waiting requests. */
   readonly listDue: (demands: readonly ClaimDemand[]) => Promise<readonly QueuePartition[]>;
   /** Claims without waiting. */
   readonly claim: (request: ClaimAiJobs) => Promise<Claimed>;
@@ -134,7 +134,7 @@ export class LongPoller {
       if (hasJobs) waiter.answer(claimed);
       return hasJobs;
     } catch (error) {
-      // Moved to the end, so that a request whose claims always fail does not block those behind it at every poll.
+      // Moved to the end: otherwise a request whose claims always fail would delay the requests behind it at every poll.
       this.#options.onError(error);
       if (this.#waiters.delete(waiter)) this.#waiters.add(waiter);
       return false;

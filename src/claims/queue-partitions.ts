@@ -1,15 +1,15 @@
 import { Prisma } from "../db/generated/client/client.ts";
 import { JobKind } from "../db/generated/client/enums.ts";
-import { NAMED_STATEMENT } from "../db/prepared.ts";
+import { PREPARE_MARKER } from "../db/prepared.ts";
 import { toDbEnum, toRecordset } from "../db/rows.ts";
 import type { Transaction } from "../db/transaction.ts";
 
 /**
- * The queue is divided into partitions, one for each workspace, job kind and capability profile (section 6). The
- * ready jobs of a partition (without a `run_after`) are neighbours in the index ai_jobs_ready, its scheduled jobs (with one) in
- * ai_jobs_scheduled and ai_jobs_next_due. So a skip scan along an index finds the partitions in one step each, however many jobs they have. For a
- * partition with scheduled jobs, one more look-up tells whether the `run_after` of any of them has passed. In the SQL below, a
- * row named `queue_partition` is a partition.
+ * The queue is divided into partitions, one for each workspace, job kind and capability profile (section 6). The ready jobs of
+ * a partition (without a `run_after`) are next to each other in the index ai_jobs_ready, its scheduled jobs (with a
+ * `run_after`) in ai_jobs_scheduled and ai_jobs_next_due. So a skip scan along an index finds each partition in one step,
+ * however many jobs it has. For a partition with scheduled jobs, one more look-up tells whether the `run_after` of any of
+ * them has passed. In the SQL below, a row named `queue_partition` is a partition.
  */
 
 /** Which jobs a claim may take. */
@@ -36,7 +36,10 @@ export interface QueuePartition {
   readonly reservedFor: string | null;
 }
 
-/** The most partitions that one statement looks at. The rotation brings the others to a later claim. */
+/**
+ * The most partitions in each of `ready` and `scheduled_due`. The rotation brings the others to a later claim;
+ * `listDuePartitions` has no rotation and always returns the first in key order.
+ */
 const MAX_PARTITIONS = 200;
 
 /** A condition on `ai_jobs`: ready, which is queued without a `run_after`, and so due. */
@@ -52,11 +55,11 @@ export const IN_PARTITION = Prisma.sql`workspace_id = queue_partition.workspace_
 export const UNRESERVED = Prisma.sql`(preferred_until IS NULL OR preferred_until <= statement_timestamp())`;
 
 /**
- * Lists the partitions with a due job that one of these demands asks for, by one statement, whatever the number of jobs and
- * demands. Partitions that no demand asks for are filtered out before the limit of MAX_PARTITIONS applies, so that they
- * cannot hide those that are asked for.
- * @returns in no particular order. A partition may come several times: once with `reservedFor` null, when it has a due job
- * that any worker may take, and once for each worker that a due job is reserved for.
+ * Lists the partitions with a due job that matches one of these demands, in one statement, whatever the number of jobs and
+ * demands. Partitions that match no demand are filtered out before the limit of MAX_PARTITIONS applies: otherwise they could
+ * take up the limit, and partitions that match would be missing.
+ * @returns the partitions in no particular order. A partition is listed once with `reservedFor` null, when it has a due job
+ * that any worker may take, and once more for each worker that one of its due jobs is reserved for.
  */
 export function listDuePartitions(tx: Transaction, demands: readonly ClaimDemand[]): Promise<QueuePartition[]> {
   const rows = demands.map(({ workspaceId, jobKinds }) => ({ workspaceId, jobKinds: jobKinds && toDbEnums(jobKinds) }));
@@ -64,7 +67,7 @@ export function listDuePartitions(tx: Transaction, demands: readonly ClaimDemand
     WHERE (d.workspace_id IS NULL OR d.workspace_id = queue_partition.workspace_id)
       AND (d.job_kinds IS NULL OR queue_partition.job_kind = ANY(d.job_kinds)))`;
   return tx.$queryRaw<QueuePartition[]>`
-    ${NAMED_STATEMENT} WITH RECURSIVE demands AS MATERIALIZED (
+    ${PREPARE_MARKER} WITH RECURSIVE demands AS MATERIALIZED (
       SELECT * FROM json_to_recordset(${toRecordset(rows)}) AS t(workspace_id uuid, job_kinds "JobKind"[])
     ), ${duePartitions(ALL_PARTITIONS, isDemanded)}
     SELECT DISTINCT workspace_id AS "workspaceId", upper(job_kind::text) AS "jobKind", reserved_for AS "reservedFor"
@@ -85,17 +88,17 @@ export function listDuePartitions(tx: Transaction, demands: readonly ClaimDemand
 
 /**
  * Lists the workspaces with a due job that the next claim looks at.
- * @param lastServed the id of the workspace that was served last: the turns begin after it.
+ * @param startAfter the id of the workspace after which the turns begin.
  * @returns the ids in the order of turns. `areAll` is false when there may be more workspaces than one claim looks at.
  */
 export async function nextWorkspaces(
   tx: Transaction,
   { workspaceId, jobKinds }: ClaimDemand,
-  lastServed: string,
+  startAfter: string,
 ): Promise<{ readonly workspaceIds: readonly string[]; readonly areAll: boolean }> {
   const rows = await tx.$queryRaw<{ id: string; areAll: boolean }[]>`
-    WITH RECURSIVE ${duePartitions(keyRangesOf(workspaceId, lastServed), isOfKinds(jobKinds))}
-    SELECT DISTINCT workspace_id <= ${lastServed}::uuid AS wrapped, workspace_id AS id,
+    WITH RECURSIVE ${duePartitions(keyRangesOf(workspaceId, startAfter), isOfKinds(jobKinds))}
+    SELECT DISTINCT workspace_id <= ${startAfter}::uuid AS wrapped, workspace_id AS id,
       greatest((SELECT count(*) FROM ready), (SELECT count(*) FROM scheduled_due)) < ${MAX_PARTITIONS} AS "areAll"
     FROM (SELECT * FROM ready UNION ALL SELECT * FROM scheduled_due) AS queue_partition ORDER BY wrapped, id`;
   return { workspaceIds: rows.map(({ id }) => id), areAll: rows[0]?.areAll ?? true };
@@ -128,19 +131,19 @@ const ALL_PARTITIONS: readonly KeyRange[] = [{ first: Prisma.sql`true`, next: AF
 
 /**
  * @param workspaceId the one workspace to claim from; null for all.
- * @param lastServed the id of the workspace that was served last.
- * @returns the partitions that a claim may look at, in the order of turns: those after `lastServed`, then from the beginning.
+ * @param startAfter the id of the workspace after which the turns begin.
+ * @returns the partitions that a claim may look at, in the order of turns: those after `startAfter`, then from the beginning.
  */
-export function keyRangesOf(workspaceId: string | null, lastServed: string): readonly KeyRange[] {
+export function keyRangesOf(workspaceId: string | null, startAfter: string): readonly KeyRange[] {
   if (workspaceId !== null) {
     const inWorkspace = Prisma.sql`workspace_id = ${workspaceId}::uuid`;
     const afterPrevious = Prisma.sql`(job_kind, capability_profile_id) > (previous.job_kind, previous.capability_profile_id)`;
     return [{ first: inWorkspace, next: Prisma.sql`${inWorkspace} AND ${afterPrevious}` }];
   }
-  const upToLast = Prisma.sql`workspace_id <= ${lastServed}::uuid`;
+  const upToStart = Prisma.sql`workspace_id <= ${startAfter}::uuid`;
   return [
-    { first: Prisma.sql`workspace_id > ${lastServed}::uuid`, next: AFTER_PREVIOUS },
-    { first: upToLast, next: Prisma.sql`${upToLast} AND ${AFTER_PREVIOUS}` },
+    { first: Prisma.sql`workspace_id > ${startAfter}::uuid`, next: AFTER_PREVIOUS },
+    { first: upToStart, next: Prisma.sql`${upToStart} AND ${AFTER_PREVIOUS}` },
   ];
 }
 

@@ -21,10 +21,10 @@ export interface ScopedId {
 
 /**
  * Reads the rows that belong to an id, such as the job with this id, or all runs of the job with this id.
- * @param question the other parameters of the read, such as which columns. Reads with equal questions share a statement.
+ * @param params the other parameters of the read, such as which columns. Reads with equal parameters share a statement.
  * @returns frozen rows, in the order of the statement; none where the workspace has none.
  */
-export type BatchedRead<Question, Row> = (id: ScopedId, question: Question) => Promise<readonly Row[]>;
+export type BatchedRead<Params, Row> = (id: ScopedId, params: Params) => Promise<readonly Row[]>;
 
 /** The largest number of reads in one statement: enough for all rows of the longest list of an operation. */
 const MAX_READS = 1000;
@@ -35,41 +35,41 @@ const MAX_READS = 1000;
  * @param idOf the id that a row belongs to, with the workspace in the row itself. Rows are assigned to callers by this
  *   value: even a statement that forgot to check the workspace never returns a row to another workspace (section 11).
  */
-export function batchReads<Question, Row extends object>(
-  read: (ids: readonly ScopedId[], question: Question) => Promise<readonly Row[]>,
+export function batchReads<Params, Row extends object>(
+  read: (ids: readonly ScopedId[], params: Params) => Promise<readonly Row[]>,
   idOf: (row: Row) => ScopedId,
-): BatchedRead<Question, Row> {
-  const readTogether = async (ids: readonly ScopedId[], question: Question) => {
+): BatchedRead<Params, Row> {
+  const readTogether = async (ids: readonly ScopedId[], params: Params) => {
     const distinct = new Map(ids.map((id) => [keyOf(id), id]));
-    const rows = await read([...distinct.values()], question);
+    const rows = await read([...distinct.values()], params);
     const rowsById = groupBy(rows, (row) => keyOf(idOf(row)));
     for (const rowsOfId of rowsById.values()) freezeRows(rowsOfId);
     return ids.map((id): readonly Row[] => rowsById.get(keyOf(id)) ?? []);
   };
-  const call = batchCalls<{ readonly id: ScopedId; readonly question: Question }, readonly Row[]>({
-    keyOf: ({ question }) => JSON.stringify([question]),
+  const call = batchCalls<{ readonly id: ScopedId; readonly params: Params }, readonly Row[]>({
+    keyOf: ({ params }) => JSON.stringify([params]),
     maxCalls: MAX_READS,
     send: "END_OF_TICK",
     runTogether: async (calls) => {
       const [first] = calls;
       const ids = calls.map(({ id }) => id);
-      return first ? readTogether(ids, first.question) : [];
+      return first ? readTogether(ids, first.params) : [];
     },
-    runAlone: async ({ id, question }) => (await readTogether([id], question))[0] ?? [],
+    runAlone: async ({ id, params }) => (await readTogether([id], params))[0] ?? [],
     mayRunAgain: () => true,
   });
-  return (id, question) => call({ id, question });
+  return (id, params) => call({ id, params });
 }
 
 /**
  * Turns equal reads of one tick of the event loop into one, such as those of several clients that load the first page.
- * @param read runs the read. Its answer must depend on nothing but the question, which therefore includes the workspace.
+ * @param read runs the read. Its answer must depend on nothing but the query, which therefore includes the workspace.
  */
-export function batchEqualReads<Question, Answer>(
-  read: (question: Question) => Promise<Answer>,
-): (question: Question) => Promise<Answer> {
-  return batchCalls<Question, Answer>({
-    keyOf: (question) => JSON.stringify([question]),
+export function batchEqualReads<Query, Answer>(
+  read: (query: Query) => Promise<Answer>,
+): (query: Query) => Promise<Answer> {
+  return batchCalls<Query, Answer>({
+    keyOf: (query) => JSON.stringify([query]),
     maxCalls: MAX_READS,
     send: "END_OF_TICK",
     runTogether: async (calls) => {
@@ -85,14 +85,14 @@ export function batchEqualReads<Question, Answer>(
 }
 
 /**
- * @returns the same read with a cache that lasts as long as the returned function: an id that was read once with a question is
- *   answered with the same rows again. For a caller whose answers may all be as old as the first one.
+ * @returns the same read with a cache that lasts as long as the returned function: after the first read of an id with some
+ *   parameters, each further one gets the same rows. For a caller whose answers may all be as old as the first one.
  */
-export function rememberReads<Question, Row>(read: BatchedRead<Question, Row>): BatchedRead<Question, Row> {
+export function rememberReads<Params, Row>(read: BatchedRead<Params, Row>): BatchedRead<Params, Row> {
   const cache = new Map<string, Promise<readonly Row[]>>();
-  return (id, question) => {
-    const key = JSON.stringify([keyOf(id), question]);
-    const rows = cache.get(key) ?? read(id, question);
+  return (id, params) => {
+    const key = JSON.stringify([keyOf(id), params]);
+    const rows = cache.get(key) ?? read(id, params);
     cache.set(key, rows);
     return rows;
   };
@@ -104,10 +104,10 @@ export function freezeRows<Row extends object>(rows: readonly Row[]): readonly R
   return Object.freeze(rows);
 }
 
-/** @returns ids as a table for a FROM clause, with the columns `asked_id` and `asked_workspace_id`. */
+/** @returns ids as a table for a FROM clause, with the columns `requested_id` and `requested_workspace_id`. */
 export function scopedIdTable(ids: readonly ScopedId[]): Prisma.Sql {
   return Prisma.sql`unnest(${ids.map(({ id }) => id)}::uuid[], ${ids.map(({ workspaceId }) => workspaceId)}::uuid[])
-    AS asked(asked_id, asked_workspace_id)`;
+    AS requested(requested_id, requested_workspace_id)`;
 }
 
 function keyOf({ workspaceId, id }: ScopedId): string {

@@ -137,6 +137,11 @@ export function jobColumns(fields: readonly JobField[]): Prisma.Sql {
   return selectList(fields);
 }
 
+/** @returns the columns that get their value from this writer. */
+export function fieldsWrittenBy(writer: JobColumn["writtenBy"]): readonly JobField[] {
+  return JOB_FIELDS.filter((field) => columnOf(field).writtenBy === writer);
+}
+
 /** @returns the declaration of a column for `json_to_recordset`, such as `status_reason text`. */
 export function declarationOf(field: JobField): string {
   return `${snakeCase(field)} ${COLUMN_DESCRIPTIONS[field].type}`;

@@ -13,16 +13,16 @@ import { Prisma } from "./generated/client/client.ts";
  * Only for statements whose best plan does not depend on their values, and whose text has few variants: a connection keeps a
  * plan for each text until it closes.
  */
-export const NAMED_STATEMENT = Prisma.raw("/* generic plan */");
+export const PREPARE_MARKER = Prisma.raw("/* generic plan */");
 
 /**
- * @returns a function that names prepared statements: a name for each text that starts with `NAMED_STATEMENT`, and the
+ * @returns a function that names prepared statements: a name for each text that starts with `PREPARE_MARKER`, and the
  *   empty name, under which the driver keeps nothing, for any other.
  */
 export function preparedStatementNames(): (query: { readonly sql: string }) => string {
   const names = new Map<string, string>();
   return ({ sql }) => {
-    if (!sql.trimStart().startsWith(NAMED_STATEMENT.sql)) return "";
+    if (!sql.trimStart().startsWith(PREPARE_MARKER.sql)) return "";
     const name = names.get(sql) ?? `generic_plan_${names.size + 1}`;
     names.set(sql, name);
     return name;

@@ -104,7 +104,7 @@ export function toRecord(row: object): Readonly<Record<string, unknown>> {
   const record: Record<string, unknown> = {};
   const entries: [string, unknown][] = Object.entries(row);
   for (const [field, value] of entries) {
-    if (value !== null && value !== undefined) record[snakeCase(field)] = toColumn(value, isEnumField(field));
+    if (value !== null && value !== undefined) record[snakeCase(field)] = toDbValue(value, isEnumField(field));
   }
   return record;
 }
@@ -119,8 +119,8 @@ export function recordset(records: readonly object[]): Prisma.Sql {
   return Prisma.sql`${JSON.stringify(records)}::json`;
 }
 
-/** @returns a value of a row as it stands in `toRecord`. */
-export function toColumn(value: unknown, isEnum: boolean): unknown {
+/** @returns a field's value in the form that `json_to_recordset` reads. */
+export function toDbValue(value: unknown, isEnum: boolean): unknown {
   if (typeof value === "string") return isEnum ? toDbEnum(value) : value;
   if (typeof value === "bigint") return value.toString();
   if (value instanceof Date) return value.toISOString();

@@ -5,10 +5,13 @@ import { Prisma, type PrismaClient } from "./generated/client/client.ts";
 /** An open transaction. Everything that is written with it commits together, or nothing does. */
 export type Transaction = Prisma.TransactionClient;
 
-/** What every command needs: the database, and the notifier of commits. */
+/** What every command needs: the database, and what it calls after a commit. */
 export interface CommandContext {
   readonly prisma: PrismaClient;
-  /** Tells the feed after a commit that there may be new events. If the hint is lost, they are found at the next poll. */
+  /**
+   * Sends a notify hint after a commit: to the feed, the waiting claims and other servers. If it is lost, they find the change
+   * at their next poll.
+   */
   readonly notifyCommit: () => void;
 }
 

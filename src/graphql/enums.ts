@@ -5,8 +5,8 @@ import { VALIDATION_VERDICTS } from "../review/verdict.ts";
 import { builder } from "./builder.ts";
 
 /**
- * The enums of the API. Prisma's enums are the source (section 2): a map below that lacks one of their values, or has
- * another one, does not compile. The maps add the descriptions that the schema shows.
+ * The enums of the API. Prisma's enums are the source (section 2): a map below that lacks one of their values, or has a
+ * value that is not one of theirs, does not compile. The maps add the descriptions that the schema shows.
  */
 
 type Described<Name extends string> = Readonly<Record<Name, string>>;
@@ -24,7 +24,7 @@ function mapValues<Key extends string, In, Out>(map: Readonly<Record<Key, In>>, 
 }
 
 /**
- * Turns a partial record into a complete one, for the type's sake.
+ * Checks that a partial record has all keys of another record, which gives it the type of a complete one.
  * @throws TypeError where a key is missing.
  */
 function complete<Key extends string, Out>(
@@ -109,7 +109,7 @@ export const RecorderEventTypeEnum = enumType(
     METRICS_RECORDED: "A heartbeat added metrics.",
     CAPABILITY_ACTION: "A capability was denied.",
     LLM_INFERENCE: "A step of type llm_call started or ended.",
-    DIAGNOSTIC: "A guard raised an error that does not poison.",
+    DIAGNOSTIC: "A guard could not decide (it threw or timed out), or raised an error that does not poison.",
     SECURITY_VIOLATION:
       "A security violation poisoned the job, or was recorded on a job that had completed or been cancelled " +
       "(FR-EVT-SEC-VIOLATION).",
@@ -159,7 +159,7 @@ export const ReviewDecisionEnum = enumType(
 
 export const SensitivityEnum = enumType(
   "Sensitivity",
-  "How sensitive a source is. Recorded for guards to come: today nothing is decided by it (section 7).",
+  "How sensitive a source is. Accepted for guards to come; it is not stored, and nothing is decided by it yet (section 7).",
   {
     LOW: "Public.",
     MEDIUM: "For internal use.",

@@ -46,7 +46,7 @@ builder.objectType(errors.NotFoundError, {
 builder.objectType(errors.InvalidInputError, {
   name: "InvalidInputError",
   isTypeOf: isErrorOf(errors.InvalidInputError),
-  description: errors.ERROR_CODES.INVALID_INPUT,
+  description: `${errors.ERROR_CODES.INVALID_INPUT} As the error of a single heartbeat: the lease was renewed all the same.`,
   interfaces: [ErrorInterface],
   fields: (t) => ({
     path: t.stringList({
@@ -135,7 +135,9 @@ builder.objectType(errors.AccessModeViolationError, {
 builder.objectType(errors.BudgetExceededError, {
   name: "BudgetExceededError",
   isTypeOf: isErrorOf(errors.BudgetExceededError),
-  description: errors.ERROR_CODES.BUDGET_EXCEEDED,
+  description:
+    `${errors.ERROR_CODES.BUDGET_EXCEEDED} If it answers a report, the report's metrics are kept, and run and job ` +
+    "have failed.",
   interfaces: [ErrorInterface],
   fields: (t) => ({
     freesAt: t.expose("freesAt", {
@@ -162,10 +164,12 @@ builder.objectType(errors.IdempotencyConflictError, {
 builder.objectType(errors.GuardFailedError, {
   name: "GuardFailedError",
   isTypeOf: isErrorOf(errors.GuardFailedError),
-  description: errors.ERROR_CODES.GUARD_FAILED,
+  description:
+    `${errors.ERROR_CODES.GUARD_FAILED} A DIAGNOSTIC event records it. For startWorkflow, the run has failed, and the job ` +
+    "is queued again if attempts are left.",
   interfaces: [ErrorInterface],
   fields: (t) => ({
-    guardName: t.exposeString("guardName", { description: "The guard that threw or timed out." }),
+    guardName: t.exposeString("guardName", { description: "The guard because of which the content was refused." }),
   }),
 });
 

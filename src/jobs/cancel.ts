@@ -4,7 +4,7 @@ import { type CommandContext, inTransaction, type Transaction } from "../db/tran
 import { IllegalTransitionError, JobPoisonedError, NotFoundError } from "../errors.ts";
 import type { Actor } from "../log/event.ts";
 import { redactText } from "../log/redact.ts";
-import { endRunsCte, type RunEnd } from "../runs/store.ts";
+import { type LeaseRelease, releaseLeasesCte } from "../runs/store.ts";
 import { type LockedJobSummary, lockJob } from "./lock.ts";
 import { mayBecome, transitionTo } from "./state.ts";
 import { type WrittenVersion, writeVersions } from "./store.ts";
@@ -74,7 +74,7 @@ export async function cancelLockedJobs<Job extends LockedJobSummary>(
   namedAncestorId?: string,
 ): Promise<readonly WrittenVersion<Job>[]> {
   const origin = namedAncestorId === undefined ? {} : { cancelled_with: namedAncestorId };
-  const runEnds = jobs.flatMap(({ workflowRunId: id, now: finishedAt }): RunEnd[] =>
+  const releases = jobs.flatMap(({ workflowRunId: id, now: finishedAt }): LeaseRelease[] =>
     id ? [{ id, state: "CANCELLED", errorMessage: detail, finishedAt }] : [],
   );
   return writeVersions(
@@ -85,6 +85,6 @@ export async function cancelLockedJobs<Job extends LockedJobSummary>(
       set: { ...transitionTo(job, "CANCELLED", "cancelled"), jobOutputs: null, runAfter: null },
       event: { type: "STATE_CHANGED", by, payload: { reason: "cancelled", detail, ...origin } },
     })),
-    endRunsCte(runEnds),
+    releaseLeasesCte(releases),
   );
 }

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { type AiJob, Prisma } from "../db/generated/client/client.ts";
 import { JOB_FIELDS, type JobField } from "../db/job-columns.ts";
-import { NAMED_STATEMENT } from "../db/prepared.ts";
+import { PREPARE_MARKER } from "../db/prepared.ts";
 import { selectList, snakeCase, toRecord, toRecordset } from "../db/rows.ts";
 import type { Transaction } from "../db/transaction.ts";
 import { type EventDraft, eventOf } from "../log/event.ts";
@@ -57,7 +57,7 @@ export async function insertJob(db: Transaction, job: NewJob, draft: EventDraft)
   const placeholders = { orderXid: randomUUID(), recordedAt: randomUUID() };
   const text = canonicalText(event, placeholders.orderXid, placeholders.recordedAt);
   const [row] = await db.$queryRaw<Pick<AiJob, keyof typeof DATABASE_EXPRESSIONS>[]>`
-    ${NAMED_STATEMENT} WITH clock AS MATERIALIZED (
+    ${PREPARE_MARKER} WITH clock AS MATERIALIZED (
       SELECT current_order_xid() AS order_xid, date_trunc('milliseconds', clock_timestamp()) AS now
     ), log_position AS MATERIALIZED (
       SELECT order_xid, now, encode(sha256(convert_to(

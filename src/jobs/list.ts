@@ -26,7 +26,7 @@ export function findJobs(
 ): Promise<AiJob[]> {
   const columns = jobColumns([...new Set<JobField>(["jobId", "workspaceId", ...fields])]);
   return prisma.$queryRaw<AiJob[]>`
-    SELECT ${columns} FROM ${scopedIdTable(items)} JOIN ai_jobs ON job_id = asked_id AND workspace_id = asked_workspace_id`;
+    SELECT ${columns} FROM ${scopedIdTable(items)} JOIN ai_jobs ON job_id = requested_id AND workspace_id = requested_workspace_id`;
 }
 
 /**

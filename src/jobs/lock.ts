@@ -1,6 +1,6 @@
 import { type AiJob, Prisma } from "../db/generated/client/client.ts";
 import { type DocumentField, JOB_COLUMNS, JOB_SUMMARY_COLUMNS } from "../db/job-columns.ts";
-import { NAMED_STATEMENT } from "../db/prepared.ts";
+import { PREPARE_MARKER } from "../db/prepared.ts";
 import type { JsonValue } from "../db/rows.ts";
 import type { Transaction } from "../db/transaction.ts";
 
@@ -113,7 +113,7 @@ function lockRows<Job extends LockedJobSummary>(
 ): Promise<Job[]> {
   const skip = ifLocked === "SKIP" ? Prisma.sql`SKIP LOCKED` : Prisma.empty;
   return tx.$queryRaw<Job[]>`
-    ${NAMED_STATEMENT} WITH locked AS MATERIALIZED (SELECT * FROM ai_jobs WHERE ${condition} ORDER BY job_id FOR NO KEY UPDATE ${skip})
+    ${PREPARE_MARKER} WITH locked AS MATERIALIZED (SELECT * FROM ai_jobs WHERE ${condition} ORDER BY job_id FOR NO KEY UPDATE ${skip})
     SELECT ${columns}, ${READ_UNDER_LOCK} FROM ${LOCKED_WITH_PROFILE} WHERE ${rowsToRead}`;
 }
 

@@ -1,9 +1,9 @@
 import { type AiJob, type FlightRecorderEvent, Prisma } from "../db/generated/client/client.ts";
 import { CHANGEABLE_DOCUMENTS, declarationOf, JOB_COLUMNS, METRIC_NAMES, VERSION_FIELDS } from "../db/job-columns.ts";
-import { estimateFewRows, NAMED_STATEMENT } from "../db/prepared.ts";
+import { estimateFewRows, PREPARE_MARKER } from "../db/prepared.ts";
 import { EVENT_COLUMNS, recordset, snakeCase } from "../db/rows.ts";
 import type { Transaction } from "../db/transaction.ts";
-import { EVENT_OF_ROW, OWN_EVENT_COLUMNS, OWN_EVENT_DECLARATIONS } from "../log/columns.ts";
+import { EVENT_INSERT_COLUMNS, OWN_EVENT_COLUMNS, OWN_EVENT_DECLARATIONS } from "../log/columns.ts";
 import type { LockedJob, LockedJobSummary } from "./lock.ts";
 import { type JobChange, keepsColumn, nextVersion, toVersionRow } from "./version.ts";
 
@@ -40,10 +40,10 @@ const ASSIGNMENTS = joinSql([
   }),
 ]);
 
-/** The columns of a version's row that only its event has. */
-const OWN_OF_EVENT = joinSql(OWN_EVENT_COLUMNS.map(({ column }) => `n.${column}`));
-const EVENT_INSERT = joinSql(EVENT_OF_ROW.map(({ column }) => column));
-const EVENT_VALUES = joinSql(EVENT_OF_ROW.map(({ from }) => from));
+/** The select list of the event's own columns, which the job's row does not have, from a version's row `n`. */
+const OWN_EVENT_SELECT_LIST = joinSql(OWN_EVENT_COLUMNS.map(({ column }) => `n.${column}`));
+const EVENT_INSERT = joinSql(EVENT_INSERT_COLUMNS.map(({ column }) => column));
+const EVENT_VALUES = joinSql(EVENT_INSERT_COLUMNS.map(({ from }) => from));
 
 /**
  * Whether a row is stored as it was sent, which RETURNING tells for each job: what a command answers is then what was sent. To
@@ -86,11 +86,11 @@ export async function writeVersions<Job extends LockedJobSummary>(
   const rows = nextVersions.map(toVersionRow);
   const versions = Prisma.sql`json_to_recordset(${recordset(rows)}) AS t(${DECLARATIONS})`;
   const written = await tx.$queryRaw<ReturnedRow[]>`
-    ${NAMED_STATEMENT} WITH ${extraCtes.length === 0 ? Prisma.empty : Prisma.sql`${Prisma.join(extraCtes)},`}
+    ${PREPARE_MARKER} WITH ${extraCtes.length === 0 ? Prisma.empty : Prisma.sql`${Prisma.join(extraCtes)},`}
     changed AS (
       UPDATE ai_jobs j SET ${ASSIGNMENTS}
       FROM ${estimateFewRows(versions, rows.length)} AS n WHERE j.job_id = n.job_id AND j.version = n.version - 1
-      RETURNING j.*, ${OWN_OF_EVENT}, ${IS_AS_SENT} AS is_as_sent
+      RETURNING j.*, ${OWN_EVENT_SELECT_LIST}, ${IS_AS_SENT} AS is_as_sent
     ), recorded AS (
       INSERT INTO flight_recorder_events (${EVENT_INSERT}) SELECT ${EVENT_VALUES} FROM changed
     )

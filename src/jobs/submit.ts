@@ -4,7 +4,7 @@ import { uuidv7 } from "uuidv7";
 import { type AiJob, Prisma } from "../db/generated/client/client.ts";
 import type { AccessMode, JobKind, ModelTier, OperationType, SafetyMode } from "../db/generated/client/enums.ts";
 import { ZERO_METRICS } from "../db/metrics.ts";
-import { NAMED_STATEMENT } from "../db/prepared.ts";
+import { PREPARE_MARKER } from "../db/prepared.ts";
 import { type JsonValue, toDbEnum } from "../db/rows.ts";
 import {
   type CommandContext,
@@ -140,7 +140,7 @@ async function readProfile(
   const condition = requestedId === null ? isDefault : Prisma.sql`id = ${requestedId}`;
   const [profile] = await readWithRetry(
     () => prisma.$queryRaw<Profile[]>`
-      ${NAMED_STATEMENT} SELECT id, capabilities, EXISTS (
+      ${PREPARE_MARKER} SELECT id, capabilities, EXISTS (
         SELECT FROM quotas q WHERE q.workspace_id = ${workspaceId}::uuid AND q.resource <> 'active_jobs'
           AND (q.capability_profile_id IS NULL OR q.capability_profile_id = p.id)
       ) AS "hasQuotas"

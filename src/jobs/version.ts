@@ -6,7 +6,7 @@ import {
   type MetricName,
   VERSION_FIELDS,
 } from "../db/job-columns.ts";
-import { isEnumField, snakeCase, toColumn } from "../db/rows.ts";
+import { isEnumField, snakeCase, toDbValue } from "../db/rows.ts";
 import { OWN_EVENT_COLUMNS } from "../log/columns.ts";
 import { type EventDraft, eventOf } from "../log/event.ts";
 import { hashEvent } from "../log/hash.ts";
@@ -82,7 +82,7 @@ export function toVersionRow({
   row.job_id = job.jobId;
   for (const { field, column, isEnum } of VERSION_CELLS) {
     const value = job[field];
-    if (value !== null) row[column] = toColumn(value, isEnum);
+    if (value !== null) row[column] = toDbValue(value, isEnum);
   }
   for (const { field, column } of METRIC_CELLS) {
     if (job[field] !== before[field]) row[column] = job[field].toString();
@@ -94,7 +94,7 @@ export function toVersionRow({
   }
   for (const { field, column, isEnum } of OWN_EVENT_COLUMNS) {
     const value = event[field];
-    if (value !== null) row[column] = toColumn(value, isEnum);
+    if (value !== null) row[column] = toDbValue(value, isEnum);
   }
   return row;
 }

@@ -63,7 +63,7 @@ export class Feed {
   #followLoop: Promise<void> | undefined;
   #isClosed = false;
   #isFailing = false;
-  /** Events read since this feed was made, and that number at the last eviction of old events. */
+  /** The number of events read since this feed was made, and that number when old events were last evicted. */
   #eventCount = 0;
   #eventCountAtEviction = 0;
   /** When the log was last read successfully. */
@@ -78,8 +78,8 @@ export class Feed {
    */
   #theoreticalArrivalTime = 0;
   /**
-   * The read that was sent right after a COMMIT, on the same connection: the position it begins at, and a promise of its
-   * events; of undefined if it failed.
+   * The read that was sent right after a COMMIT, on the same connection: the position after which it reads, and a promise
+   * of its events. The promise resolves to undefined if the read failed.
    */
   #pipelinedRead:
     | { readonly from: LogPosition; readonly events: Promise<readonly LoggedEvent[] | undefined> }
@@ -151,10 +151,10 @@ export class Feed {
   }
 
   /**
-   * Adds a subscriber to the live stream and starts reading the log if nobody did.
+   * Adds a subscriber to the live stream, and starts reading the log if the feed is not reading yet.
    * @param scope which events the subscriber gets.
    * @param from the subscriber gets the events after this position; left out, those after the feed's current position.
-   * Until the first call of `next`, `Subscriber.skipTo` can still move it forward.
+   * Until the first call of `next`, `Subscriber.skipTo` can still move that position forward.
    * @returns the subscriber; the caller must end it with `end` or `return`, or the registry keeps it.
    */
   async subscribe(scope: FeedScope, from?: LogPosition): Promise<Subscriber> {
@@ -225,8 +225,9 @@ export class Feed {
   }
 
   /**
-   * The events of the pipelined read, which it clears. Undefined if there was none from this position, if it failed, or
-   * if it got no answer within the poll interval; the feed then reads by itself.
+   * Takes the result of the pipelined read, so that the next COMMIT can send another one.
+   * @returns the events; undefined if there was no such read after this position, if it failed, or if it got no answer
+   * within the poll interval. The feed then reads by itself.
    */
   async #takePipelinedRead(from: LogPosition): Promise<readonly LoggedEvent[] | undefined> {
     const pipelinedRead = this.#pipelinedRead;
@@ -268,7 +269,8 @@ export class Feed {
 
   /**
    * Reads a page of the log for one subscriber that fell behind or resumed from a cursor; tries again while the
-   * database is away. Undefined if the subscriber has ended.
+   * database is unavailable.
+   * @returns undefined if the subscriber has ended.
    * @throws CursorExpiredError if events after `after` are no longer kept.
    */
   async #readCatchUpPage(subscriber: Subscriber, after: LogPosition, upTo: LogPosition): Promise<LogPage | undefined> {
@@ -297,11 +299,11 @@ export class Feed {
 
   #toFeedItems(events: readonly LoggedEvent[]): readonly FeedItem[] {
     const jobs = new Map(events.map(({ event: { workspaceId, jobId } }) => [jobId, { workspaceId, id: jobId }]));
-    const batch = { number: this.#eventCount, jobs: [...jobs.values()] };
+    const batch = { eventsReadBefore: this.#eventCount, jobs: [...jobs.values()] };
     return events.map(({ event, job }) => ({ event, job, batch }));
   }
 
-  /** Undefined if the read failed: nothing is lost, because the next read begins at the same position. */
+  /** @returns undefined if the read failed: no event is lost, because the next read begins at the same position. */
   async #attempt<T>(read: () => Promise<T>): Promise<T | undefined> {
     try {
       const value = await read();

@@ -17,6 +17,7 @@ export function postgresTransport(databaseUrl: string): NotifierTransport {
         connectionString: databaseUrl,
         connectionTimeoutMillis: TIMEOUT_MS,
         query_timeout: TIMEOUT_MS,
+        // Monitors find this connection by its name in pg_stat_activity, so the name must not change.
         application_name: "ai-job-server signals",
         stream: () => socket,
       });

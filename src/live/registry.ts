@@ -42,9 +42,12 @@ export class SubscriberRegistry {
     }
   }
 
-  /** Evicts waiting items of older batches from the queue of every subscriber. */
-  evictOlderThan(minBatchNumber: number): void {
-    for (const subscriber of this.#subscribers) subscriber.evictOlderThan(minBatchNumber);
+  /**
+   * Evicts waiting items of old batches from the queue of every subscriber.
+   * @param minEventsReadBefore batches whose `eventsReadBefore` is smaller are old.
+   */
+  evictOlderThan(minEventsReadBefore: number): void {
+    for (const subscriber of this.#subscribers) subscriber.evictOlderThan(minEventsReadBefore);
   }
 
   /** Ends every subscriber. */

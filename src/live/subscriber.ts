@@ -2,10 +2,10 @@ import type { ScopedId } from "../db/batched-read.ts";
 import { comparePositions, type LogPosition } from "../log/cursor.ts";
 import type { LoggedEvent } from "../log/read.ts";
 
-/** Events that one read brought; rows that one of them needs can be loaded for all of them in one query. */
+/** The events of one read of the log. Rows that belong to them can be loaded for all events of the batch in one query. */
 export interface FeedBatch {
-  /** The number of events that the feed had read before this batch; grows from batch to batch. */
-  readonly number: number;
+  /** The number of events that the feed had read before this batch; never decreases from batch to batch. */
+  readonly eventsReadBefore: number;
   /** The jobs of these events, each once. */
   readonly jobs: readonly ScopedId[];
 }
@@ -127,11 +127,13 @@ export class Subscriber implements AsyncIterableIterator<FeedItem, undefined> {
   }
 
   /**
-   * Drops waiting items if the oldest one is from a batch before `minBatchNumber`. They are read from the log again
-   * when the client asks for the next item.
+   * Drops waiting items if the oldest one is from an old batch. They are read from the log again when the client asks
+   * for the next item.
+   * @param minEventsReadBefore batches whose `eventsReadBefore` is smaller are old.
    */
-  evictOlderThan(minBatchNumber: number): void {
-    const isOld = (item: FeedItem | undefined) => item !== undefined && item.batch.number < minBatchNumber;
+  evictOlderThan(minEventsReadBefore: number): void {
+    const isOld = (item: FeedItem | undefined) =>
+      item !== undefined && item.batch.eventsReadBefore < minEventsReadBefore;
     const isBacklogOld = isOld(this.#backlog[0]);
     if (!isBacklogOld && !isOld(this.#queue[0])) return;
     this.#queueStart = this.#queue.at(-1)?.event ?? this.#queueStart;

@@ -69,13 +69,15 @@ export const OWN_EVENT_DECLARATIONS: readonly string[] = OWN_EVENT_COLUMNS.map(
 );
 
 /**
- * For each column of an event, the column that its value is inserted from, in a row that has the job's columns and the
- * event's own columns side by side.
+ * How an event is inserted from a row that has the job's columns and the event's own columns side by side: each `column`
+ * of the event gets the value of the row's column `from`.
  */
-export const EVENT_OF_ROW: readonly { readonly column: string; readonly from: string }[] = EVENT_FIELDS.map((field) => {
-  const column = columnOf(field);
-  return {
-    column: snakeCase(field),
-    from: isOwnField(field) ? ownColumnName(field) : snakeCase("ofJob" in column ? column.ofJob : field),
-  };
-});
+export const EVENT_INSERT_COLUMNS: readonly { readonly column: string; readonly from: string }[] = EVENT_FIELDS.map(
+  (field) => {
+    const column = columnOf(field);
+    return {
+      column: snakeCase(field),
+      from: isOwnField(field) ? ownColumnName(field) : snakeCase("ofJob" in column ? column.ofJob : field),
+    };
+  },
+);

@@ -62,6 +62,6 @@ export function listEventsOfJobs(
 ): Promise<FlightRecorderEvent[]> {
   return prisma.$queryRaw<FlightRecorderEvent[]>`
     SELECT ${EVENT_COLUMNS} FROM ${scopedIdTable(jobs)}, LATERAL (
-      SELECT * FROM flight_recorder_events WHERE job_id = asked_id AND workspace_id = asked_workspace_id
+      SELECT * FROM flight_recorder_events WHERE job_id = requested_id AND workspace_id = requested_workspace_id
       ${sliceClauses(Prisma.sql`version`, slice)}) AS event`;
 }

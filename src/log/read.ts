@@ -1,6 +1,6 @@
 import { type AiJob, type FlightRecorderEvent, Prisma, type PrismaClient } from "../db/generated/client/client.ts";
 import { type JobField, jobColumns } from "../db/job-columns.ts";
-import { NAMED_STATEMENT } from "../db/prepared.ts";
+import { PREPARE_MARKER } from "../db/prepared.ts";
 import { EVENT_COLUMNS } from "../db/rows.ts";
 import { NIL_UUID } from "../uuid.ts";
 import type { LogPosition } from "./cursor.ts";
@@ -93,7 +93,7 @@ export type EventRow = FlightRecorderEvent & Omit<JobOrigin, "jobId">;
 
 function selectEvents(after: LogPosition, which: Prisma.Sql, limit: number): Prisma.Sql {
   return Prisma.sql`
-    ${NAMED_STATEMENT} SELECT e.*, ${jobColumns(ORIGIN_FIELDS)}
+    ${PREPARE_MARKER} SELECT e.*, ${jobColumns(ORIGIN_FIELDS)}
     FROM (
       SELECT ${EVENT_COLUMNS} FROM flight_recorder_events
       WHERE (order_xid, job_id, version) > (${after.orderXid}, ${after.jobId}::uuid, ${after.version}) AND ${which}

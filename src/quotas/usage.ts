@@ -8,7 +8,10 @@ import { usageNotAggregated } from "../totals/changes.ts";
 export interface QuotaUsage extends Quota {
   /** The amount in the window, or the number of active jobs; at most 2^53 - 1, also where it is really more. */
   readonly used: bigint;
-  /** When so much has left the window that usage is below `max`. Null while it is below, for ACTIVE_JOBS, and for a `max` of 0. */
+  /**
+   * When so much usage has left the window that `used` is below `max`. Null where it is below already, for ACTIVE_JOBS, and for
+   * a `max` of 0.
+   */
   readonly freesAt: Date | null;
 }
 
@@ -24,15 +27,16 @@ const USAGE_BY_MINUTE = Prisma.sql`
   FROM (
     SELECT workspace_id, capability_profile_id, minute, tokens, jobs FROM usage_minutes
     UNION ALL
-    SELECT workspace_id, capability_profile_id, minute, tokens, jobs FROM recent
+    SELECT workspace_id, capability_profile_id, minute, tokens, jobs FROM not_aggregated
   ) AS usage
   WHERE usage.workspace_id = quota.workspace_id
     AND (quota.capability_profile_id IS NULL OR usage.capability_profile_id = quota.capability_profile_id)
     AND minute > statement_timestamp() - quota.length - interval '1 minute'`;
 
 /**
- * Subquery: when usage falls below the quota's `max`. For each minute it adds up the usage of all later minutes. The result is
- * the time at which the first minute leaves the window after which that sum is below `max`.
+ * Subquery: when usage falls below the quota's `max`, by time alone. That happens once enough of the oldest minutes have left
+ * the window. `later` is the usage of all minutes after a given minute. The result is when the earliest minute whose `later`
+ * is below `max` has left the window.
  */
 const FREES_AT = Prisma.sql`
   SELECT min(minute + quota.length + interval '1 minute') FROM (
@@ -51,7 +55,7 @@ export function readQuotaUsage(db: Transaction, condition: Prisma.Sql): Promise<
   return db.$queryRaw<QuotaUsage[]>`
     WITH quota AS MATERIALIZED (
       SELECT *, make_interval(secs => window_seconds) AS length FROM quotas WHERE ${condition}
-    ), recent AS MATERIALIZED (${usageNotAggregated(withWindow)}
+    ), not_aggregated AS MATERIALIZED (${usageNotAggregated(withWindow)}
     ), quota_use AS MATERIALIZED (
       SELECT *, CASE resource
         WHEN 'active_jobs' THEN (${ACTIVE_JOBS})

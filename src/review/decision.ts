@@ -10,7 +10,7 @@ import { writeVersion } from "../jobs/store.ts";
 import type { JobPatch } from "../jobs/version.ts";
 import { type Actor, capabilityDenial, type EventDraft } from "../log/event.ts";
 import { redactText } from "../log/redact.ts";
-import { endRunsCte, type RunEnd, readRun } from "../runs/store.ts";
+import { type LeaseRelease, readRun, releaseLeasesCte } from "../runs/store.ts";
 
 /** A validator's or reviewer's decision on a job's outputs. */
 export interface Decision {
@@ -67,9 +67,13 @@ export async function acceptOutputs(
   const { granted, capability } = checkCapability(job.jobKind, job.capabilities);
   if (granted) return applyDecision(tx, { job, run }, decision, { state, capabilityId: capability });
   const reason = `capability_denied: ${capability}`;
-  const runEnd = endRunsCte([{ id: run.id, state: "FAILED", errorMessage: reason, finishedAt: job.now }]);
+  const releaseCte = releaseLeasesCte([{ id: run.id, state: "FAILED", errorMessage: reason, finishedAt: job.now }]);
   const set = { ...transitionTo(job, "FAILED", reason), jobOutputs: null };
-  const denied = await writeVersion(tx, { job, set, event: capabilityDenial(job, capability, "completion") }, runEnd);
+  const denied = await writeVersion(
+    tx,
+    { job, set, event: capabilityDenial(job, capability, "completion") },
+    releaseCte,
+  );
   return new CapabilityDeniedError(capability, denied.job);
 }
 
@@ -94,7 +98,7 @@ export async function applyDecision(
 ): Promise<AiJob> {
   const { state, reason = toDbEnum(state), set = {}, capabilityId } = outcome;
   // The run of a job that is sent back is over: the next attempt is a new run (section 6).
-  const runState: RunEnd["state"] = state === "QUEUED" ? "CANCELLED" : state;
+  const runState: LeaseRelease["state"] = state === "QUEUED" ? "CANCELLED" : state;
   const finishedAt = runState === "AWAITING_USER" ? null : job.now;
   const message = set.errorMessage ?? (comment && redactText(comment));
   const errorMessage = runState === "FAILED" || runState === "CANCELLED" ? message : null;
@@ -107,7 +111,7 @@ export async function applyDecision(
   const written = await writeVersion(
     tx,
     { job, set: { ...transitionTo(job, state, reason), ...set }, event },
-    endRunsCte([{ id: run.id, state: runState, errorMessage, finishedAt }]),
+    releaseLeasesCte([{ id: run.id, state: runState, errorMessage, finishedAt }]),
   );
   return written.job;
 }

@@ -17,9 +17,12 @@ export type ReportRefusal = LeaseLostError | JobPoisonedError | IllegalTransitio
 export interface ReportRules<Code extends PolicyViolationCode> {
   /** The state that the report would move the job to; named in the message of an IllegalTransitionError. */
   readonly to: JobState;
-  /** Whether the report ends its run. A repeat of such a report is accepted although the run has no lease any more. */
-  readonly endsRun: boolean;
-  /** The policy violations that a report of this kind can be. */
+  /**
+   * Whether the report releases its run's lease: a completion or a failure. A repeat of such a report is accepted although the
+   * run has no lease any more.
+   */
+  readonly releasesLease: boolean;
+  /** The policy violations that a report of this kind can commit. */
   readonly violations: readonly Code[];
   /** Where the report is in the caller's input, such as `["input", "heartbeats", "0"]`; for the path of an error. */
   readonly path: readonly string[];
@@ -59,8 +62,8 @@ export type Admission<Code extends PolicyViolationCode = PolicyViolationCode> =
  *    An unknown run and a wrong token get the same answer, so run ids cannot be found by trying.
  * 2. A poisoned job is refused before repeats are looked at: a worker that repeats a report must be told to discard its
  *    results.
- * 3. A repeat of a report that violated a policy gets the same error again, and a repeat of a report that ended its run is
- *    accepted again. Both come before the state and the lease, because the first report changed the state and ended the
+ * 3. A repeat of a report that violated a policy gets the same error again, and a repeat of a completion or failure is
+ *    accepted again. Both come before the state and the lease, because the first report changed the state and released the
  *    lease: otherwise the worker would get ILLEGAL_TRANSITION instead of the violation, or instead of its success.
  * 4. The job's state is checked before the lease. A job that has ended has no lease, and "cancelled" or "failed" is more
  *    useful to its worker than "lease lost".
@@ -73,7 +76,7 @@ export type Admission<Code extends PolicyViolationCode = PolicyViolationCode> =
 export function admitReport<Code extends PolicyViolationCode>(
   report: Report,
   lockedRun: RunUnderJobLock | undefined,
-  { to, endsRun, violations, path }: ReportRules<Code>,
+  { to, releasesLease, violations, path }: ReportRules<Code>,
 ): Admission<Code> {
   const proven = checkToken(lockedRun, report.leaseToken);
   if (proven instanceof AppError) return { kind: "REFUSED", error: proven };
@@ -81,7 +84,7 @@ export function admitReport<Code extends PolicyViolationCode>(
   const repeated = earlierReport && isSameReport(report, earlierReport) ? earlierReport : undefined;
   const violation = repeated && recordedViolation(repeated, violations);
   if (violation) return { kind: "REFUSED", error: policyError(violation, job) };
-  if (repeated && endsRun) return { kind: "REPEAT", job, run, earlierReport: repeated };
+  if (repeated && releasesLease) return { kind: "REPEAT", job, run, earlierReport: repeated };
   const refusal = checkStateAndLease(proven, to);
   if (refusal) return { kind: "REFUSED", error: refusal };
   if (repeated) return { kind: "REPEAT", job, run, earlierReport: repeated };

@@ -113,7 +113,7 @@ async function storeStepInTransaction(
   const path = ["input"];
   const admission = admitReport(input, lockedRun, {
     to: "RUNNING",
-    endsRun: false,
+    releasesLease: false,
     violations: ["ACCESS_MODE_VIOLATION", "BUDGET_EXCEEDED"],
     path,
   });

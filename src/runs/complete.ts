@@ -7,12 +7,12 @@ import {
   type CompletionDecision,
   type CompletionError,
   decideCompletion,
-  type EndedRun,
+  type ReleasedRun,
 } from "./completion.ts";
 import { lockJobsOfRuns, PendingJobStates, type RunUnderJobLock } from "./lock.ts";
 import { policyError } from "./policy.ts";
 import { insertReportsCte, toReportRows } from "./report.ts";
-import { endedRun, endRunsCte } from "./store.ts";
+import { releasedRun, releaseLeasesCte } from "./store.ts";
 import { failViolatingRuns } from "./violating-runs.ts";
 
 /** One completion of a call, and its path in the caller's input, for errors. */
@@ -21,7 +21,7 @@ interface Item {
   readonly path: readonly string[];
 }
 
-type Answer = EndedRun | CompletionError;
+type Answer = ReleasedRun | CompletionError;
 
 /**
  * Completes runs (section 6), in one transaction and a fixed number of statements. The completions are decided in their
@@ -96,7 +96,7 @@ async function completeLocked(
   const decided = items.map((item) => {
     const { completion, path } = item;
     const decision = decideCompletion(completion, pendingStates.runWithPendingState(completion.workflowRunId), path);
-    if (decision.kind === "ENDED") pendingStates.setPendingState(decision.run.jobId, decision.end.state);
+    if (decision.kind === "ACCEPTED") pendingStates.setPendingState(decision.run.jobId, decision.release.state);
     if (decision.kind === "VIOLATION") pendingStates.setPendingState(decision.violating.job.jobId, "FAILED");
     return { item, decision };
   });
@@ -112,12 +112,12 @@ async function writeDecisions(
   tx: Transaction,
   decisions: readonly CompletionDecision[],
 ): Promise<ReadonlyMap<string, JobSummary>> {
-  const ended = decisions.filter((decision) => decision.kind === "ENDED");
-  const reportRows = ended.flatMap(({ completion, change }) => toReportRows(completion, change.job));
+  const accepted = decisions.filter((decision) => decision.kind === "ACCEPTED");
+  const reportRows = accepted.flatMap(({ completion, change }) => toReportRows(completion, change.job));
   const written = await writeVersions(
     tx,
-    ended.map(({ change }) => change),
-    [...endRunsCte(ended.map(({ end }) => end)), ...insertReportsCte(reportRows)],
+    accepted.map(({ change }) => change),
+    [...releaseLeasesCte(accepted.map(({ release }) => release)), ...insertReportsCte(reportRows)],
   );
   const violating = decisions.flatMap((decision) => (decision.kind === "VIOLATION" ? [decision.violating] : []));
   const failed = await failViolatingRuns(tx, violating);
@@ -141,9 +141,9 @@ function answerOf(decision: CompletionDecision, changedJobs: ReadonlyMap<string,
       const { violation, job } = decision.violating;
       return policyError(violation, changedJobs.get(job.jobId) ?? job);
     }
-    case "ENDED": {
-      const { run, end, change } = decision;
-      return { job: changedJobs.get(run.jobId) ?? change.job, run: endedRun(run, end) };
+    case "ACCEPTED": {
+      const { run, release, change } = decision;
+      return { job: changedJobs.get(run.jobId) ?? change.job, run: releasedRun(run, release) };
     }
   }
 }

@@ -12,7 +12,7 @@ import { admitReport, type ReportRefusal } from "./admission.ts";
 import type { RunUnderJobLock } from "./lock.ts";
 import { assessReport, type PolicyError, type PolicyViolation } from "./policy.ts";
 import type { Report } from "./report.ts";
-import type { RunEnd } from "./store.ts";
+import type { LeaseRelease } from "./store.ts";
 import type { ViolatingRun } from "./violating-runs.ts";
 
 /** A worker's report that a run's work is done. */
@@ -25,8 +25,8 @@ export interface Completion extends Report {
   readonly metrics: MetricsDelta;
 }
 
-/** A run that a report of its worker has ended, and its job. */
-export interface EndedRun {
+/** A job, and its run whose lease a report of its worker released: the run has finished, or its outputs await a decision. */
+export interface ReleasedRun {
   readonly job: JobSummary;
   readonly run: WorkflowRun;
 }
@@ -42,13 +42,13 @@ export type CompletionDecision =
   | { readonly kind: "REPEAT"; readonly job: LockedJobWithWriteScope; readonly run: WorkflowRun }
   /** The completion violates a policy, and fails its run. */
   | { readonly kind: "VIOLATION"; readonly violating: ViolatingRun }
-  /** The completion is applied: job and run move to `end.state`. */
+  /** The completion is applied: the run loses its lease, and job and run move to `release.state`. */
   | {
-      readonly kind: "ENDED";
+      readonly kind: "ACCEPTED";
       readonly completion: Completion;
       readonly change: JobChange<LockedJobWithWriteScope>;
       readonly run: WorkflowRun;
-      readonly end: RunEnd;
+      readonly release: LeaseRelease;
     };
 
 /**
@@ -65,7 +65,7 @@ export function decideCompletion(
   const state = stateAfter(completion);
   const admission = admitReport(completion, lockedRun, {
     to: state,
-    endsRun: true,
+    releasesLease: true,
     violations: ["ACCESS_MODE_VIOLATION", "BUDGET_EXCEEDED", "CAPABILITY_DENIED"],
     path,
   });
@@ -108,7 +108,7 @@ export function decideCompletion(
   };
   // A run that awaits a verdict loses its lease but is not finished (section 6).
   const finishedAt = completion.needsValidation ? null : job.now;
-  return { kind: "ENDED", completion, change, run, end: { id: run.id, state, errorMessage: null, finishedAt } };
+  return { kind: "ACCEPTED", completion, change, run, release: { id: run.id, state, errorMessage: null, finishedAt } };
 }
 
 function capabilityDenied(capability: string): PolicyViolation<"CAPABILITY_DENIED"> {
@@ -118,7 +118,7 @@ function capabilityDenied(capability: string): PolicyViolation<"CAPABILITY_DENIE
 function checkNoOpenNodes(hasOpenNodes: boolean, path: readonly string[]): InvalidInputError | null {
   if (!hasOpenNodes) return null;
   const message =
-    "A node of this run has not finished. Report its outcome with advanceWorkflow, then complete the run.";
+    "A step of this run has not finished. Report its outcome with advanceWorkflow, then complete the run.";
   return new InvalidInputError([...path, "workflowRunId"], message);
 }
 

@@ -6,11 +6,11 @@ import { writeVersion } from "../jobs/store.ts";
 import { redactText } from "../log/redact.ts";
 import { admitReport, type ReportRefusal } from "./admission.ts";
 import { afterFailure } from "./backoff.ts";
-import type { EndedRun } from "./completion.ts";
+import type { ReleasedRun } from "./completion.ts";
 import { lockJobsOfRuns } from "./lock.ts";
 import { assessReport } from "./policy.ts";
 import { insertReportsCte, type Report, toReportRows } from "./report.ts";
-import { endedRun, endRunsCte, type RunEnd } from "./store.ts";
+import { type LeaseRelease, releasedRun, releaseLeasesCte } from "./store.ts";
 import { failViolatingRun } from "./violating-runs.ts";
 
 /** A worker's report that its run has failed. */
@@ -30,7 +30,7 @@ export type FailWorkflowError = ReportRefusal | InvalidInputError | AccessModeVi
  * @returns the job and the run, or why the report was refused.
  * @throws TryAgainError when the database rolled the transaction back too often; nothing is stored.
  */
-export function failWorkflow(engine: EngineContext, input: FailWorkflow): Promise<EndedRun | FailWorkflowError> {
+export function failWorkflow(engine: EngineContext, input: FailWorkflow): Promise<ReleasedRun | FailWorkflowError> {
   return inTransaction(engine, (tx) => fail(tx, engine, input));
 }
 
@@ -38,12 +38,12 @@ async function fail(
   tx: Transaction,
   engine: EngineContext,
   input: FailWorkflow,
-): Promise<EndedRun | FailWorkflowError> {
+): Promise<ReleasedRun | FailWorkflowError> {
   const lockedRun = (await lockJobsOfRuns(tx, [input])).get(input.workflowRunId);
   const path = ["input"];
   const admission = admitReport(input, lockedRun, {
     to: "FAILED",
-    endsRun: true,
+    releasesLease: true,
     // No BUDGET_EXCEEDED: exceeding the budget would fail the run, which is what this report asks for anyway.
     violations: ["ACCESS_MODE_VIOLATION"],
     path,
@@ -64,7 +64,7 @@ async function fail(
     { retryable: input.retryable && !overBudget, reason: overBudget ? "budget_exceeded" : "failed_by_worker" },
     engine.backoff,
   );
-  const runEnd: RunEnd = { id: run.id, state: "FAILED", errorMessage, finishedAt: job.now };
+  const release: LeaseRelease = { id: run.id, state: "FAILED", errorMessage, finishedAt: job.now };
   const written = await writeVersion(
     tx,
     {
@@ -81,7 +81,7 @@ async function fail(
         },
       },
     },
-    [...endRunsCte([runEnd]), ...insertReportsCte(toReportRows(input, job))],
+    [...releaseLeasesCte([release]), ...insertReportsCte(toReportRows(input, job))],
   );
-  return { job: written.job, run: endedRun(run, runEnd) };
+  return { job: written.job, run: releasedRun(run, release) };
 }

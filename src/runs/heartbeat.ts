@@ -103,7 +103,12 @@ function decideHeartbeat(
   path: readonly string[],
 ): HeartbeatDecision {
   const { workflowRunId } = heartbeat;
-  const admission = admitReport(heartbeat, lockedRun, { to: "RUNNING", endsRun: false, violations: VIOLATIONS, path });
+  const admission = admitReport(heartbeat, lockedRun, {
+    to: "RUNNING",
+    releasesLease: false,
+    violations: VIOLATIONS,
+    path,
+  });
   if (admission.kind === "REFUSED") return { answer: stop(workflowRunId, admission.error) };
   const { job, run } = admission;
   const renewal = renewalOf(run, job.now, heartbeat.leaseSeconds);

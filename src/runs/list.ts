@@ -9,14 +9,14 @@ import { type Slice, sliceClauses } from "../db/slice.ts";
 export function findRuns(prisma: PrismaClient, items: readonly ScopedId[]): Promise<WorkflowRun[]> {
   return prisma.$queryRaw<WorkflowRun[]>`
     SELECT ${RUN_COLUMNS} FROM ${scopedIdTable(items)}
-    JOIN workflow_runs ON id = asked_id AND workspace_id = asked_workspace_id`;
+    JOIN workflow_runs ON id = requested_id AND workspace_id = requested_workspace_id`;
 }
 
 /** @returns the nodes with these ids, each only from the workspace given with its id; in no particular order. */
 export function findNodes(prisma: PrismaClient, items: readonly ScopedId[]): Promise<NodeExecution[]> {
   return prisma.$queryRaw<NodeExecution[]>`
     SELECT ${NODE_COLUMNS} FROM ${scopedIdTable(items)}
-    JOIN node_executions ON id = asked_id AND workspace_id = asked_workspace_id`;
+    JOIN node_executions ON id = requested_id AND workspace_id = requested_workspace_id`;
 }
 
 /** @returns a slice of the runs of each of several jobs; the runs of one job are ordered by `attempt`. */
@@ -27,7 +27,7 @@ export function listRunsOf(
 ): Promise<WorkflowRun[]> {
   return prisma.$queryRaw<WorkflowRun[]>`
     SELECT ${RUN_COLUMNS} FROM ${scopedIdTable(jobs)}, LATERAL (
-      SELECT * FROM workflow_runs WHERE job_id = asked_id AND workspace_id = asked_workspace_id
+      SELECT * FROM workflow_runs WHERE job_id = requested_id AND workspace_id = requested_workspace_id
       ${sliceClauses(Prisma.sql`attempt`, slice)}) AS run`;
 }
 
@@ -43,6 +43,6 @@ export function listNodesOf(
   const columns = withPayloads ? NODE_COLUMNS : NODE_COLUMNS_WITHOUT_PAYLOADS;
   return prisma.$queryRaw<NodeExecution[]>`
     SELECT ${columns} FROM ${scopedIdTable(runs)}
-    JOIN node_executions ON workflow_run_id = asked_id AND workspace_id = asked_workspace_id
+    JOIN node_executions ON workflow_run_id = requested_id AND workspace_id = requested_workspace_id
     ORDER BY workflow_run_id, sequence`;
 }

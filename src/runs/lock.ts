@@ -1,7 +1,7 @@
 import { Prisma, type WorkflowRun } from "../db/generated/client/client.ts";
 import type { JobState } from "../db/generated/client/enums.ts";
 import type { JobSummary } from "../db/job-columns.ts";
-import { estimateFewRows, NAMED_STATEMENT } from "../db/prepared.ts";
+import { estimateFewRows, PREPARE_MARKER } from "../db/prepared.ts";
 import { REPORT_COLUMNS, RUN_COLUMNS, type StoredReport } from "../db/rows.ts";
 import type { Transaction } from "../db/transaction.ts";
 import { type LockedJobWithWriteScope, lockJobsWithWriteScope } from "../jobs/lock.ts";
@@ -41,7 +41,7 @@ export async function lockJobsOfRuns(
   // Not in the statement that locks: after waiting for a lock, a statement rereads the locked rows alone, and would see runs,
   // nodes and reports as they were before the wait.
   const rows = await tx.$queryRaw<(WorkflowRun & JoinedReport & { readonly hasOpenNodes: boolean })[]>`
-    ${NAMED_STATEMENT} SELECT ${RUN_COLUMNS}, earlier_report.*,
+    ${PREPARE_MARKER} SELECT ${RUN_COLUMNS}, earlier_report.*,
       EXISTS (SELECT FROM node_executions n WHERE n.workflow_run_id = reported_run_id AND n.finished_at IS NULL)
         AS "hasOpenNodes"
     FROM ${estimateFewRows(reportRefs, runIds.length)} AS reported JOIN workflow_runs ON id = reported_run_id

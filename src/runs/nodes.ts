@@ -7,27 +7,28 @@ import { InvalidInputError } from "../errors.ts";
 import type { LockedJobSummary } from "../jobs/lock.ts";
 import { redactText } from "../log/redact.ts";
 
-/** What happened to a step: it began, or how it ended. */
+/** What a worker reports about a step: that it started, or how it ended. */
 export type StepOutcome = "STARTED" | "SUCCEEDED" | "FAILED";
 
 /** A step as a worker reports it. */
 export interface Step {
+  /** The step's name, which each node (execution) of the step has. */
   readonly nodeId: string;
   readonly nodeType: string;
   readonly outcome: StepOutcome;
-  /** For outcome STARTED only: the `nodeId`s of the run's nodes that must have succeeded before this step may start. */
+  /** For outcome STARTED only: the names (`nodeId`) of the steps that must have succeeded before this step may start. */
   readonly dependsOn?: readonly string[];
   readonly inputPayload: JsonValue;
   readonly outputPayload: JsonValue;
   readonly errorMessage: string | null;
 }
 
-/** The most node executions of one run. Without a limit, reading a run's nodes, which is not paged, would be unbounded. */
+/** The most nodes of one run. Without a limit, reading a run's nodes, which is not paged, would be unbounded. */
 const MAX_NODES_PER_RUN = 1000;
 
 /**
- * Writes a step (section 6, "Nodes") [HSK-WF-001]: STARTED opens a node, SUCCEEDED and FAILED end the open node with this
- * `nodeId`.
+ * Writes a report of a step (section 6, "Nodes") [HSK-WF-001]: STARTED opens a node of the step, SUCCEEDED and FAILED end the
+ * step's open node.
  * @param job the run's job, which `tx` has locked.
  * @returns the node as it is stored.
  * @throws InvalidInputError when the step does not fit the run's nodes. A row may have been written by then: the transaction
@@ -48,14 +49,14 @@ async function openNode(tx: Transaction, job: LockedJobSummary, runId: string, s
     FROM node_executions WHERE workflow_run_id = ${runId}::uuid
     ON CONFLICT (workflow_run_id, node_id) WHERE finished_at IS NULL DO NOTHING
     RETURNING ${NODE_COLUMNS}`;
-  if (!node) throw refuse("nodeId", `The node ${step.nodeId} is running already. Report its outcome first.`);
+  if (!node) throw refuse("nodeId", `The step ${step.nodeId} is running already. Report its outcome first.`);
   if (node.sequence > MAX_NODES_PER_RUN) {
     throw refuse("nodeId", `A run has at most ${MAX_NODES_PER_RUN} node executions. Split the work into several jobs.`);
   }
   return node;
 }
 
-/** @returns by `nodeId`, the state of each node's latest execution; nothing for a node that was never started. */
+/** @returns by step name (`nodeId`), the state of the step's latest node; nothing for a step that was never started. */
 async function latestStates(
   tx: Transaction,
   runId: string,
@@ -68,13 +69,13 @@ async function latestStates(
   return new Map(rows.map(({ nodeId, state }) => [nodeId, state]));
 }
 
-/** @throws InvalidInputError when a node that this step depends on has not succeeded. */
+/** @throws InvalidInputError when a step that this step depends on has not succeeded. */
 function checkDependencies(dependsOn: readonly string[], states: ReadonlyMap<string, JobState>): void {
   for (const nodeId of dependsOn) {
     const state = states.get(nodeId);
     if (state === "COMPLETED") continue;
     const problem = state === undefined ? "was never started" : state === "RUNNING" ? "has not finished" : "failed";
-    throw refuse("dependsOn", `The node ${nodeId}, on which this one depends, ${problem}.`);
+    throw refuse("dependsOn", `The step ${nodeId}, on which this one depends, ${problem}.`);
   }
 }
 
@@ -87,14 +88,14 @@ async function endNode(tx: Transaction, job: LockedJobSummary, runId: string, st
       output_payload = ${toJsonText(step.outputPayload)}::jsonb, error_message = ${message}, finished_at = ${job.now}
     WHERE workflow_run_id = ${runId}::uuid AND node_id = ${step.nodeId} AND finished_at IS NULL
     RETURNING ${NODE_COLUMNS}`;
-  if (!node) throw refuse("nodeId", `No node ${step.nodeId} of this run is running. Report the outcome STARTED first.`);
+  if (!node) throw refuse("nodeId", `The step ${step.nodeId} is not running. Report the outcome STARTED first.`);
   if (node.nodeType !== step.nodeType) {
-    throw refuse("nodeType", `The node ${step.nodeId} was started as ${node.nodeType}.`);
+    throw refuse("nodeType", `The step ${step.nodeId} was started with the type ${node.nodeType}.`);
   }
   return node;
 }
 
-/** @returns the node execution with this id; undefined when there is none. */
+/** @returns the node with this id; undefined when there is none. */
 export async function readNode(tx: Transaction, id: string): Promise<NodeExecution | undefined> {
   const [node] = await tx.$queryRaw<NodeExecution[]>`
     SELECT ${NODE_COLUMNS} FROM node_executions WHERE id = ${id}::uuid`;

@@ -57,7 +57,7 @@ export function recordedViolation<Code extends PolicyViolationCode>(
   if (policyViolationCode === null || detail === null) return null;
   const code = codes.find((possible) => possible === policyViolationCode);
   if (code === undefined) {
-    throw new Error(`A report is stored with ${policyViolationCode}, which a report of its kind cannot be.`);
+    throw new Error(`A report is stored with ${policyViolationCode}, which a report of its kind cannot violate.`);
   }
   return { code, detail };
 }

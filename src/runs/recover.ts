@@ -7,7 +7,7 @@ import type { JobChange } from "../jobs/version.ts";
 import { SYSTEM_ACTOR } from "../log/event.ts";
 import { afterFailure } from "./backoff.ts";
 import { lockJobsOfRuns } from "./lock.ts";
-import { type ExpiredRun, endRunsCte, expiredRuns } from "./store.ts";
+import { type ExpiredRun, expiredRuns, releaseLeasesCte } from "./store.ts";
 
 /** The most runs that one transaction recovers: it keeps the rows of their jobs locked until it commits. */
 const MAX_RUNS_PER_BATCH = 100;
@@ -37,10 +37,10 @@ export async function recoverStalledRuns(context: RecoveryContext, signal?: Abor
 function recoverBatch(context: RecoveryContext, expired: readonly ExpiredRun[]): Promise<number> {
   return inTransaction(context, async (tx) => {
     const refs = expired.map(({ id }) => ({ workflowRunId: id }));
-    // Skips jobs that another transaction has locked; the next recovery comes back to them. Waiting for one of them would
+    // Skips jobs that another transaction has locked; the next recovery tries them again. Waiting for one of these jobs would
     // delay the recovery of all others.
     const locked = [...(await lockJobsOfRuns(tx, refs, "SKIP")).values()];
-    // Between listing and locking, a run may have been renewed, ended or recovered by another server.
+    // Between listing and locking, another transaction may have renewed a lease, or finished or recovered a run.
     const stillExpired = locked.filter(
       ({ run, now }) => run.state === "RUNNING" && run.leaseExpiresAt !== null && run.leaseExpiresAt <= now,
     );
@@ -63,7 +63,9 @@ function recoverBatch(context: RecoveryContext, expired: readonly ExpiredRun[]):
           },
         }),
       ),
-      endRunsCte(stillExpired.map(({ run, now }) => ({ id: run.id, state: "STALLED", errorMessage, finishedAt: now }))),
+      releaseLeasesCte(
+        stillExpired.map(({ run, now }) => ({ id: run.id, state: "STALLED", errorMessage, finishedAt: now })),
+      ),
     );
     await writeVersions(
       tx,

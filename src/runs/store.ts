@@ -66,8 +66,11 @@ export function renewLeasesCte(renewals: readonly LeaseRenewal[]): ExtraCte[] {
   ];
 }
 
-/** How a run loses its lease: because it finishes, or because its outputs await a decision. */
-export interface RunEnd {
+/**
+ * The new state of a run that must have no lease any more, because it finishes or its outputs await a decision. A run whose
+ * outputs already await a decision has lost its lease before.
+ */
+export interface LeaseRelease {
   readonly id: string;
   readonly state: Exclude<JobState, "QUEUED" | "RUNNING">;
   readonly errorMessage: string | null;
@@ -75,22 +78,25 @@ export interface RunEnd {
   readonly finishedAt: Date | null;
 }
 
-/** Revokes the leases of runs and sets their states. When a run finishes, so do its open nodes, with its state (section 3). */
-export function endRunsCte(ends: readonly RunEnd[]): ExtraCte[] {
-  if (ends.length === 0) return [];
+/**
+ * Revokes the leases of runs, where they still have one, and sets the runs' new states. When a run finishes, its open nodes
+ * finish with the same state (section 3).
+ */
+export function releaseLeasesCte(releases: readonly LeaseRelease[]): ExtraCte[] {
+  if (releases.length === 0) return [];
   return [
-    Prisma.sql`ending AS (SELECT * FROM ${estimateFewRows(runRows(ends), ends.length)} AS ending)`,
-    Prisma.sql`ended_run AS (
+    Prisma.sql`lease_release AS (SELECT * FROM ${estimateFewRows(runRows(releases), releases.length)} AS lease_release)`,
+    Prisma.sql`released_run AS (
       UPDATE workflow_runs r SET state = n.state, lease_expires_at = NULL, finished_at = n.finished_at,
         error_message = n.error_message
-      FROM ending n WHERE r.id = n.id AND r.finished_at IS NULL)`,
+      FROM lease_release n WHERE r.id = n.id AND r.finished_at IS NULL)`,
     // OFFSET 0 makes PostgreSQL look up the open nodes run by run. Left to choose, it may plan a join that reads the open
     // nodes of all runs in the database.
-    Prisma.sql`ended_node AS (
+    Prisma.sql`finished_node AS (
       UPDATE node_executions SET (state, finished_at) = (
-        SELECT n.state, n.finished_at FROM ending n WHERE n.id = workflow_run_id)
+        SELECT n.state, n.finished_at FROM lease_release n WHERE n.id = workflow_run_id)
       WHERE id = ANY(ARRAY(
-        SELECT open.id FROM ending n, LATERAL (
+        SELECT open.id FROM lease_release n, LATERAL (
           SELECT e.id FROM node_executions e WHERE e.workflow_run_id = n.id AND e.finished_at IS NULL OFFSET 0) AS open
         WHERE n.finished_at IS NOT NULL)))`,
   ];
@@ -98,11 +104,11 @@ export function endRunsCte(ends: readonly RunEnd[]): ExtraCte[] {
 
 /**
  * @param run an unfinished run, as it was read under its job's lock.
- * @returns the run as `endRunsCte` stores it, for the answer. It is computed and not read again, which would cost a round trip
- * while the job is locked. The result equals the stored row: nobody writes a run without its job's lock, and of an unfinished
- * run the statement sets these four columns and no others.
+ * @returns the run as `releaseLeasesCte` stores it, for the answer. The run is computed and not read again, which would cost a
+ * round trip while the job is locked. The result equals the stored row: nobody writes a run without its job's lock, and
+ * `releaseLeasesCte` sets these four columns of an unfinished run and no others.
  */
-export function endedRun(run: WorkflowRun, { state, errorMessage, finishedAt }: RunEnd): WorkflowRun {
+export function releasedRun(run: WorkflowRun, { state, errorMessage, finishedAt }: LeaseRelease): WorkflowRun {
   return { ...run, state, errorMessage, finishedAt, leaseExpiresAt: null };
 }
 

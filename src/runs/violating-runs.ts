@@ -7,7 +7,7 @@ import { type WrittenVersion, writeVersions } from "../jobs/store.ts";
 import { capabilityDenial, type EventDraft, SYSTEM_ACTOR } from "../log/event.ts";
 import { type PolicyError, type PolicyViolation, type PolicyViolationCode, policyError } from "./policy.ts";
 import { insertReportsCte, type Report, toReportRows } from "./report.ts";
-import { endRunsCte, type RunEnd } from "./store.ts";
+import { type LeaseRelease, releaseLeasesCte } from "./store.ts";
 
 /** A run that fails because a report on it violated a policy, with everything needed to fail it. */
 export interface ViolatingRun<Code extends PolicyViolationCode = PolicyViolationCode> {
@@ -40,7 +40,7 @@ export function failViolatingRuns(
   tx: Transaction,
   violating: readonly ViolatingRun[],
 ): Promise<readonly WrittenVersion<LockedJobWithWriteScope>[]> {
-  const ends = violating.map(({ job, run, violation }): RunEnd => {
+  const releases = violating.map(({ job, run, violation }): LeaseRelease => {
     return { id: run.id, state: "FAILED", errorMessage: policyError(violation, job).message, finishedAt: job.now };
   });
   const reportRows = violating.flatMap(({ report, job, violation }) => toReportRows(report, job, { violation }));
@@ -56,7 +56,7 @@ export function failViolatingRuns(
       },
       event: eventOf(job, run, violation),
     })),
-    [...endRunsCte(ends), ...insertReportsCte(reportRows)],
+    [...releaseLeasesCte(releases), ...insertReportsCte(reportRows)],
   );
 }
 

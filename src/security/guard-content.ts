@@ -20,14 +20,16 @@ export type GuardResult<Refusal extends AppError> =
   | { readonly outcome: "POISONED"; readonly poisoned: PoisonedJob }
   /** A guard found a security violation, but the job was not poisoned by this call; `error` says why. */
   | { readonly outcome: "VIOLATION_NOT_APPLIED"; readonly error: Refusal | JobPoisonedError | IllegalTransitionError }
-  /** The content is refused: a guard could not decide or raised an error that does not poison; or `precondition` refused, or
-   * the job was poisoned, meanwhile. */
+  /**
+   * The content is refused: a guard could not decide or raised an error that does not poison. Where `precondition` refused, or
+   * another call poisoned the job, while the guards ran, `error` says so instead.
+   */
   | { readonly outcome: "REFUSED"; readonly error: Refusal | ContentRefusal };
 
 /** Why content is refused that no guard found a security violation in. */
 type ContentRefusal = GuardFailedError | JobPoisonedError;
 
-/** The arguments that all steps of one guarding share. */
+/** What the functions below need to know about the content's job. */
 interface Guarding<Refusal extends AppError> {
   readonly engine: EngineContext;
   readonly jobId: string;
@@ -36,7 +38,7 @@ interface Guarding<Refusal extends AppError> {
 
 /**
  * Runs the guards over content of a job, outside any transaction, and poisons the job when a guard finds a security
- * violation. Every finding of a guard becomes a change here and nowhere else (section 5).
+ * violation (section 5). No other function acts on what a guard finds.
  * @param precondition checked under the job's lock before anything is written. Without it, a worker that lost its lease
  * while the guards ran could still poison the job.
  * @param guardsAlreadyCounted how many of these guards the job's metrics count already.
@@ -101,7 +103,9 @@ interface Diagnosis {
   readonly guardsRun: number;
 }
 
-/** Refuses content because of a guard's error that does not poison, and records that error as a `diagnostic` event. */
+/**
+ * Refuses content because a guard failed, or raised an error that does not poison, and records why as a `diagnostic` event.
+ */
 async function refuseContent<Refusal extends AppError>(
   { engine, jobId, precondition }: Guarding<Refusal>,
   diagnosis: Diagnosis,

@@ -104,8 +104,8 @@ export function reportSecurityViolation(
  *
  * - A poisoned job is left as it is, so the call may be repeated safely.
  * - A job that has completed or been cancelled keeps its state; the violation is only recorded as an event of it.
- * - Any other job is poisoned, together with its runs, its nodes and every descendant that has not completed or been
- *   cancelled. Each poisoned job has its own event, and all of it commits in one transaction.
+ * - Any other job is poisoned, together with its active and stalled runs, its unfinished nodes, and every descendant that has
+ *   not completed or been cancelled. Each poisoned job has its own event, and all of it commits in one transaction.
  */
 async function handleViolation(
   tx: Transaction,
@@ -128,7 +128,8 @@ async function handleViolation(
 }
 
 /**
- * Poisons locked jobs with their unfinished runs and nodes. The number of statements does not grow with the number of jobs.
+ * Poisons locked jobs with their active and stalled runs and their unfinished nodes. The number of statements does not grow
+ * with the number of jobs.
  * @param sourceJobId the job in which the violation was found, when `jobs` are its descendants.
  * @returns in the order of `jobs`, each job as it is stored, with its event.
  */
@@ -142,7 +143,8 @@ async function poison<Job extends LockedJobSummary>(
   if (jobs.length === 0) return [];
   const origin = sourceJobId === undefined ? "" : ` Found in job ${sourceJobId}, which this one descends from.`;
   const message = `${violation.guardName} (${violation.aceCode}): ${violation.description}${origin}`;
-  // Runs and nodes first: the database refuses any change of a poisoned job or of its finished runs and nodes (section 4).
+  // Runs and nodes first: of a poisoned job, the database lets only unfinished runs and nodes become poisoned, and a stalled
+  // run has finished (section 5).
   await poisonRuns(tx, jobs, message);
   return writeVersions(
     tx,

@@ -2,10 +2,11 @@ import { setImmediate as yieldToEventLoop } from "node:timers/promises";
 import { Prisma, type PrismaClient } from "../db/generated/client/client.ts";
 import type { Transaction } from "../db/transaction.ts";
 import type { LogPosition } from "../log/cursor.ts";
-import { changesIn, eachMetric, METRIC_COLUMNS, TOTALS_IN_CHANGE, usageIn } from "./changes.ts";
+import { changesOfEvents, eachMetric, METRIC_COLUMNS, TOTALS_DELTAS, usageDeltas } from "./changes.ts";
 
 /**
- * The most events that one transaction aggregates. The feed cannot read past an open write transaction, so it must be short.
+ * The most events that one transaction aggregates. The feed cannot read past an open write transaction, so each of these
+ * transactions must be short.
  */
 const MAX_BATCH_EVENTS = 1_000;
 
@@ -62,12 +63,12 @@ async function aggregateBatch(tx: Transaction, maxEvents: number): Promise<numbe
       AND ${BELOW_OPEN_TRANSACTIONS}
     ${IN_ORDER} LIMIT ${maxEvents}`;
   // Nobody else writes totals while the position is locked, so the statement reads them, adds, and inserts the sums. An
-  // upsert of mere differences would not do: the table's CHECK refuses negative values before the conflict is found.
+  // upsert of the deltas alone would fail: the table's CHECK refuses negative values before the conflict is found.
   const [row] = await tx.$queryRaw<{ events: number }[]>`
-    WITH change AS MATERIALIZED (${changesIn(events)}),
+    WITH change AS MATERIALIZED (${changesOfEvents(events)}),
     total AS (
       SELECT workspace_id, job_kind, state, sum(jobs) AS jobs, ${eachMetric((column) => `sum(${column}) AS ${column}`)}
-      FROM (${TOTALS_IN_CHANGE}) AS difference GROUP BY workspace_id, job_kind, state
+      FROM (${TOTALS_DELTAS}) AS delta GROUP BY workspace_id, job_kind, state
     ), upserted_totals AS (
       INSERT INTO job_totals (workspace_id, job_kind, state, jobs, ${METRIC_COLUMNS})
       SELECT workspace_id, job_kind, state, coalesce(old.jobs, 0) + total.jobs,
@@ -78,7 +79,7 @@ async function aggregateBatch(tx: Transaction, maxEvents: number): Promise<numbe
     ), upserted_usage AS (
       INSERT INTO usage_minutes AS old (workspace_id, capability_profile_id, minute, tokens, jobs)
       SELECT workspace_id, capability_profile_id, minute, sum(tokens), sum(jobs)
-      FROM (${usageIn(Prisma.sql`change`)}) AS usage WHERE minute > ${OLDEST_USAGE}
+      FROM (${usageDeltas(Prisma.sql`change`)}) AS usage WHERE minute > ${OLDEST_USAGE}
       GROUP BY workspace_id, capability_profile_id, minute
       ON CONFLICT (workspace_id, minute, capability_profile_id)
       DO UPDATE SET tokens = old.tokens + excluded.tokens, jobs = old.jobs + excluded.jobs

@@ -6,7 +6,7 @@ import { snakeCase } from "../db/rows.ts";
  * Totals are counts and sums over many jobs, exact whenever they are read (section 10). No command updates them, because
  * all changes of jobs would wait for the lock of a counter row. Instead, the aggregation (aggregate.ts) adds up the events
  * of the log in the background, up to `totals_position`, and a read (read.ts) adds the events after that position, in the
- * same statement and so in the same snapshot. This file has the SQL that turns events into differences, for both.
+ * same statement and so in the same snapshot. This file has the SQL that turns events into deltas, for both.
  */
 
 /**
@@ -21,14 +21,14 @@ export function eachMetric(expression: (column: string) => string): Prisma.Sql {
 export const METRIC_COLUMNS = eachMetric((column) => column);
 
 /**
- * A query with one row for each of these events: the job's state and metrics after it, and those before it
- * (`previous_state`, `..._before`).
+ * A query with one row, a change, for each of these events: the job's state and metrics after the event, and those before
+ * it (`previous_state`, `..._before`).
  *
  * The job and the previous event are looked up by primary key for each row (LATERAL ... LIMIT 1). With a plain join,
  * the planner, which cannot know that there are few events, would read both tables completely.
  * @param events a query for rows of flight_recorder_events.
  */
-export function changesIn(events: Prisma.Sql): Prisma.Sql {
+export function changesOfEvents(events: Prisma.Sql): Prisma.Sql {
   return Prisma.sql`
     SELECT e.order_xid, e.job_id, e.version, e.workspace_id, e.type, e.state, e.previous_state, e.recorded_at,
       ${eachMetric((column) => `e.${column}`)}, j.job_kind, j.capability_profile_id,
@@ -41,18 +41,21 @@ export function changesIn(events: Prisma.Sql): Prisma.Sql {
 }
 
 /**
- * A query for what the rows of a table expression named `change` add to the totals. Each event adds its job, with its
- * metrics so far, to the total of the new state, and takes it, with its metrics before, from that of the previous
- * state.
+ * A query for the deltas that changes add to the totals; the statement must have the changes in a CTE named `change`. Each
+ * change adds its job, with the metrics after the event, to the total of the new state, and subtracts the job, with the
+ * metrics before the event, from the total of the previous state.
  */
-export const TOTALS_IN_CHANGE = Prisma.sql`
+export const TOTALS_DELTAS = Prisma.sql`
   SELECT workspace_id, job_kind, state, 1 AS jobs, ${METRIC_COLUMNS} FROM change
   UNION ALL
   SELECT workspace_id, job_kind, previous_state, -1, ${eachMetric((column) => `-${column}_before`)} FROM change
   WHERE previous_state IS NOT NULL`;
 
-/** A query for what changes add to the usage by the minute: tokens reported and jobs submitted (docs/quotas.md). */
-export function usageIn(changes: Prisma.Sql): Prisma.Sql {
+/**
+ * A query for the deltas that changes add to the usage by the minute: tokens reported and jobs submitted (docs/quotas.md).
+ * @param changes a table of changes, for a FROM clause.
+ */
+export function usageDeltas(changes: Prisma.Sql): Prisma.Sql {
   return Prisma.sql`
     SELECT workspace_id, capability_profile_id, date_trunc('minute', recorded_at) AS minute,
       total_tokens - total_tokens_before AS tokens, (type = 'job_submitted')::int AS jobs
@@ -60,15 +63,18 @@ export function usageIn(changes: Prisma.Sql): Prisma.Sql {
     WHERE type = 'job_submitted' OR total_tokens > total_tokens_before`;
 }
 
-/** A query for the changes after `totals_position`, of these workspaces (an SQL expression of type uuid[]). */
+/**
+ * A query for the changes whose events come after `totals_position`.
+ * @param workspaceIds an SQL expression of type uuid[]: only changes of jobs in these workspaces.
+ */
 export function changesNotAggregated(workspaceIds: Prisma.Sql): Prisma.Sql {
-  return changesIn(Prisma.sql`SELECT * FROM events_not_aggregated(${workspaceIds})`);
+  return changesOfEvents(Prisma.sql`SELECT * FROM events_not_aggregated(${workspaceIds})`);
 }
 
 /**
  * A query for the usage that is not in usage_minutes yet, with the columns of that table.
- * @param workspaceIds an SQL expression of type uuid[].
+ * @param workspaceIds an SQL expression of type uuid[]: only the usage of these workspaces.
  */
 export function usageNotAggregated(workspaceIds: Prisma.Sql): Prisma.Sql {
-  return usageIn(Prisma.sql`(${changesNotAggregated(workspaceIds)}) AS change`);
+  return usageDeltas(Prisma.sql`(${changesNotAggregated(workspaceIds)}) AS change`);
 }

@@ -5,7 +5,7 @@ import type { JobMetrics } from "../db/metrics.ts";
 import { MAX_SAFE_METRIC } from "../db/metrics.ts";
 import { snakeCase, toDbEnum } from "../db/rows.ts";
 import type { Transaction } from "../db/transaction.ts";
-import { changesNotAggregated, METRIC_COLUMNS, TOTALS_IN_CHANGE } from "./changes.ts";
+import { changesNotAggregated, METRIC_COLUMNS, TOTALS_DELTAS } from "./changes.ts";
 
 /** The total over the jobs of one kind and state. */
 export interface Totals {
@@ -45,7 +45,7 @@ export async function readTotals(
     FROM (
       SELECT workspace_id, job_kind, state, jobs, ${METRIC_COLUMNS} FROM job_totals
       UNION ALL
-      ${TOTALS_IN_CHANGE}
+      ${TOTALS_DELTAS}
     ) AS total
     WHERE ${Prisma.join(conditions, " AND ")}
     GROUP BY total.job_kind, total.state HAVING sum(jobs) > 0 ORDER BY total.job_kind, total.state`;

@@ -48,7 +48,7 @@ test("a read never joins one that is on its way: that one may have looked before
     (ids: readonly ScopedId[]) =>
       db.prisma.$queryRaw<{ id: string; workspaceId: string; priority: number }[]>`
         SELECT job_id AS id, workspace_id AS "workspaceId", priority FROM ${scopedIdTable(ids)}
-        JOIN ai_jobs ON job_id = asked_id AND workspace_id = asked_workspace_id, LATERAL pg_sleep(1 / priority)`,
+        JOIN ai_jobs ON job_id = requested_id AND workspace_id = requested_workspace_id, LATERAL pg_sleep(1 / priority)`,
     ({ workspaceId, id }) => ({ workspaceId, id }),
   );
   const first = slowly({ workspaceId: WORKSPACE, id }, undefined);

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { declarationOf, JOB_FIELDS } from "../../src/db/job-columns.ts";
+import { declarationOf, fieldsWrittenBy, JOB_FIELDS } from "../../src/db/job-columns.ts";
+import { snakeCase } from "../../src/db/rows.ts";
 import { OWN_EVENT_DECLARATIONS } from "../../src/log/columns.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 
@@ -29,4 +30,12 @@ test("what an event has of its own has the types of its columns", async () => {
   const own = OWN_EVENT_DECLARATIONS.map((declaration) => declaration.replace(/^event_/, ""));
   expect(own.length).toBeGreaterThan(0);
   expect(await columnsOf("flight_recorder_events")).toEqual(expect.arrayContaining(own));
+});
+
+test("what a job was submitted as is guarded by the database against every change, column by column", async () => {
+  const guarded = await db.prisma.$queryRaw<{ name: string }[]>`
+    SELECT a.attname::text AS name FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+      JOIN pg_attribute a ON a.attrelid = t.tgrelid AND a.attnum = ANY (t.tgattr)
+    WHERE t.tgrelid = 'ai_jobs'::regclass AND p.proname = 'refuse_immutable_change'`;
+  expect(guarded.map(({ name }) => name).toSorted()).toEqual(fieldsWrittenBy("submit").map(snakeCase).toSorted());
 });

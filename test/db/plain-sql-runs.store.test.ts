@@ -160,25 +160,45 @@ describe("a node", () => {
     await expectRefused(code, jobId, (tx) => insertNode(tx, runId, { ...other, ...node }));
   });
 
-  test.each(["id", "workspace_id", "workflow_run_id", "node_id", "node_type", "sequence", "started_at"])(
-    "keeps its %s",
-    async (column) => {
-      const { jobId, nodeId } = await runningJob(prisma);
-      const other = await runningJob(prisma);
-      const values: Columns = {
-        id: "gen_random_uuid()",
-        workspace_id: `'${OTHER_WORKSPACE}'`,
-        workflow_run_id: `'${other.runId}'`,
-        node_id: "'another'",
-        node_type: "'llm_call'",
-        sequence: "7",
-        started_at: "started_at - interval '1 s'",
-      };
-      await expectRefused("AJ007", jobId, (tx) =>
-        update(tx, "node_executions", nodeId, { [column]: values[column] ?? "NULL" }),
-      );
-    },
-  );
+  test.each([
+    "id",
+    "workspace_id",
+    "workflow_run_id",
+    "node_id",
+    "node_type",
+    "sequence",
+    "depends_on",
+    "started_at",
+    "input_payload",
+  ])("keeps its %s", async (column) => {
+    const { jobId, nodeId } = await runningJob(prisma);
+    const other = await runningJob(prisma);
+    const values: Columns = {
+      id: "gen_random_uuid()",
+      workspace_id: `'${OTHER_WORKSPACE}'`,
+      workflow_run_id: `'${other.runId}'`,
+      node_id: "'another'",
+      node_type: "'llm_call'",
+      sequence: "7",
+      depends_on: "ARRAY['another']",
+      started_at: "started_at - interval '1 s'",
+      input_payload: `'{"another": "input"}'`,
+    };
+    await expectRefused("AJ007", jobId, (tx) =>
+      update(tx, "node_executions", nodeId, { [column]: values[column] ?? "NULL" }),
+    );
+  });
+
+  test("that was started with an input keeps it, whatever output it gets", async () => {
+    const { jobId, runId } = await runningJob(prisma);
+    const open = { node_id: "'with input'", sequence: "2", input_payload: `'{"page": 1}'` };
+    const withInput = await prisma.$transaction((tx) => insertNode(tx, runId, open));
+    for (const input of ["NULL", `'{"page": 2}'`]) {
+      await expectRefused("AJ007", jobId, (tx) => update(tx, "node_executions", withInput, { input_payload: input }));
+    }
+    const same = { input_payload: `'{"page": 1}'`, output_payload: `'{"text": "short"}'` };
+    expect(await outcomeOf(prisma, (tx) => update(tx, "node_executions", withInput, same))).toBe("committed");
+  });
 
   test.each(["completed", "failed", "cancelled", "stalled", "poisoned"])("that is %s stays as it is", async (state) => {
     const { jobId, nodeId } = await runningJob(prisma);

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import * as enums from "../../src/db/generated/client/enums.ts";
 import { mayBecome, statesBefore } from "../../src/jobs/state.ts";
+import { LEASE_SECONDS } from "../../src/runs/lease-token.ts";
 import { blocksOf, codesIn, filesBelow, readText, rowsOf, sectionOf } from "../support/documents.ts";
 
 /** What docs/ai-job-model.md says of enums, states and refusals is what the code and the database have. */
@@ -66,4 +67,21 @@ test("section 4 explains every SQLSTATE that a migration raises, and no other", 
   const raised = filesBelow("prisma/migrations", ".sql").flatMap((file) => readText(file).match(/\bAJ\d{3}\b/g) ?? []);
   const explained = rowsOf(sectionOf(MODEL, "### What the database refuses by itself")).map(([code = ""]) => code);
   expect(explained.toSorted()).toEqual([...new Set(raised)].toSorted());
+});
+
+test("section 4's table of operations names every type of event, and no other", () => {
+  const section = sectionOf(MODEL, "## 4. States, versions, locks");
+  const [table = ""] = section.slice(section.indexOf("| operation | events")).split("\n\n");
+  const types: readonly string[] = Object.values(enums.RecorderEventType).map(wordOf);
+  const named = rowsOf(table)
+    .flatMap(([, events = ""]) => codesIn(events))
+    .filter((word) => /^[a-z]+_[a-z_]+$/.test(word) && word !== "llm_call");
+  expect([...new Set(named)].filter((word) => !types.includes(word))).toEqual([]);
+  expect(types.filter((type) => !named.includes(type))).toEqual([]);
+});
+
+test("the lease's length is told as it is", () => {
+  const { default: usual, min, max } = LEASE_SECONDS;
+  expect(MODEL).toContain(`${min} to ${max} seconds, ${usual} where`);
+  expect(readText("docs/worker-protocol.md")).toContain(`(${min} to ${max}; ${usual} where they are left out)`);
 });

@@ -1,5 +1,6 @@
 import { type GraphQLOutputType, getNamedType, isLeafType, isObjectType } from "graphql";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { JOB_FIELDS, type JobField, METRIC_NAMES } from "../../src/db/job-columns.ts";
 import { schema } from "../../src/graphql/schema.ts";
 import { advanceWorkflow } from "../../src/runs/advance.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
@@ -39,6 +40,27 @@ function selectionOf(output: GraphQLOutputType, depth: number): string {
   const below = Object.values(named.getFields()).filter((field) => depth > 1 || isLeafType(getNamedType(field.type)));
   return `{ __typename ${below.map((field) => `${field.name} ${selectionOf(field.type, depth - 1)}`).join(" ")} }`;
 }
+
+/** Columns of a job that the API does not show under a name of their own, each with the reason. */
+const NOT_SHOWN: readonly JobField[] = [
+  // Fields of AiJob by another name: metrics, parentJob.
+  ...METRIC_NAMES,
+  "parentJobId",
+  // How the server keeps it: its tree, reservation, attempts that are not charged, and its place in the log.
+  "rootJobId",
+  "preferredWorkerId",
+  "preferredUntil",
+  "revisions",
+  "submitHash",
+  "orderXid",
+  "chainHash",
+];
+
+test("every column of a job is a field of AiJob, but for those that are named here", () => {
+  const shown = [...fields.map(({ name }) => name), ...NOT_SHOWN];
+  expect(shown).toEqual(expect.arrayContaining([...JOB_FIELDS]));
+  expect(NOT_SHOWN.filter((field) => fields.some(({ name }) => name === field))).toEqual([]);
+});
 
 interface Answer {
   readonly data: { readonly aiJob: unknown; readonly aiJobs: { readonly nodes: unknown } };

@@ -1,8 +1,9 @@
 import { expect, test } from "vitest";
+import { JobKind } from "../../src/db/generated/client/enums.ts";
 import { InvalidJobKindError } from "../../src/errors.ts";
 import { parseJobKind } from "../../src/jobs/kind.ts";
 
-test.each([
+const WORDS = [
   ["doc_edit", "DOC_EDIT"],
   ["sheet_transform", "SHEET_TRANSFORM"],
   ["canvas_cluster", "CANVAS_CLUSTER"],
@@ -10,7 +11,13 @@ test.each([
   ["workflow_run", "WORKFLOW_RUN"],
   ["doc_summarize", "DOC_SUMMARIZE"],
   ["terminal_exec", "TERMINAL_EXEC"],
-])("%s is %s", (word, kind) => {
+] as const;
+
+test("every kind is in this table", () => {
+  expect(WORDS.map(([, kind]) => kind).toSorted()).toEqual(Object.values(JobKind).toSorted());
+});
+
+test.each(WORDS)("%s is %s", (word, kind) => {
   expect(parseJobKind(word)).toBe(kind);
 });
 

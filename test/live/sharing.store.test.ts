@@ -44,9 +44,9 @@ function subscribe(count: number, query: string, variables: Record<string, unkno
 
 /** What a change reads, beside what the feed reads anyway. Changes themselves read nothing in these ways. */
 const READS = {
-  jobs: /JOIN ai_jobs ON job_id = asked_id/,
-  runs: /JOIN workflow_runs ON id = asked_id/,
-  nodes: /JOIN node_executions ON workflow_run_id = asked_id/,
+  jobs: /JOIN ai_jobs ON job_id = requested_id/,
+  runs: /JOIN workflow_runs ON id = requested_id/,
+  nodes: /JOIN node_executions ON workflow_run_id = requested_id/,
   events: /FROM unnest.*FROM flight_recorder_events/s,
   log: /FROM flight_recorder_events\s+WHERE \(order_xid, job_id, version\) > .*AND \(order_xid, job_id, version\) <=/s,
 };

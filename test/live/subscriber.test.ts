@@ -10,7 +10,7 @@ const place = (number: number): LogPosition => ({ orderXid: BigInt(number), jobI
 const numberOf = ({ event }: FeedItem) => Number(event.orderXid);
 const WORKSPACE = "00000000-0000-7000-8000-000000000000";
 
-/** Items of the log, as they are in a batch of this number. */
+/** Items of the log, in a batch before which the feed had read this many events. */
 function items(from: number, to: number, batch: number): FeedItem[] {
   return Array.from({ length: to - from + 1 }, (_, index) => ({
     event: {
@@ -40,7 +40,7 @@ function items(from: number, to: number, batch: number): FeedItem[] {
       hash: CHAIN_START,
     },
     job: { jobId: JOB, jobKind: "DOC_EDIT", protocolId: "p", parentJobId: null, createdAt: new Date(0) },
-    batch: { number: batch, jobs: [] },
+    batch: { eventsReadBefore: batch, jobs: [] },
   }));
 }
 
@@ -72,7 +72,7 @@ test("one that still reads what it missed does not keep what comes meanwhile for
   for (const item of items(81, 90, FRESH)) subscriber.offer(item, place(80));
   const rest = await take(subscriber, 89);
   expect(rest.map(numberOf)).toEqual(Array.from({ length: 89 }, (_, index) => index + 2));
-  expect(rest.filter(({ batch }) => batch.number === OLD)).toEqual([]);
+  expect(rest.filter(({ batch }) => batch.eventsReadBefore === OLD)).toEqual([]);
   // It has caught up: what comes now is not read again.
   const [next] = items(91, 91, OLD);
   if (next) subscriber.offer(next, place(90));

@@ -8,7 +8,7 @@ import { writeVersions } from "../../src/jobs/store.ts";
 import { completeWorkflows } from "../../src/runs/complete.ts";
 import { heartbeatWorkflows } from "../../src/runs/heartbeat.ts";
 import { lockJobsOfRuns } from "../../src/runs/lock.ts";
-import { endRunsCte, renewLeasesCte } from "../../src/runs/store.ts";
+import { releaseLeasesCte, renewLeasesCte } from "../../src/runs/store.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { engineOn, started } from "../support/engine.ts";
 
@@ -94,7 +94,7 @@ test("a report looks at its own rows alone, though its statements were planned w
       [{ job, set: {}, event }],
       renewLeasesCte([{ id, leaseExpiresAt: now, lastHeartbeat: now }]),
     );
-    await writeVersions(tx, [], endRunsCte([{ id, state: "COMPLETED", errorMessage: null, finishedAt: now }]));
+    await writeVersions(tx, [], releaseLeasesCte([{ id, state: "COMPLETED", errorMessage: null, finishedAt: now }]));
     seen.push((await looked(tx)) - before);
     throw new Error(nobody);
   });

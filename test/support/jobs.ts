@@ -13,7 +13,7 @@ import type { SubmitAiJob } from "../../src/jobs/submit.ts";
 import type { JobPatch } from "../../src/jobs/version.ts";
 import { SYSTEM_ACTOR } from "../../src/log/event.ts";
 import { advanceWorkflow } from "../../src/runs/advance.ts";
-import { endRunsCte } from "../../src/runs/store.ts";
+import { releaseLeasesCte } from "../../src/runs/store.ts";
 import type { SecurityViolation } from "../../src/security/poison.ts";
 import { aStep, ok, started, WORKSPACE } from "./engine.ts";
 
@@ -67,7 +67,7 @@ export function stall(engine: EngineContext, { job, run }: Claim): Promise<Locke
     writeVersions(
       tx,
       [],
-      endRunsCte([{ id: run.id, state: "STALLED", errorMessage: "The lease passed.", finishedAt: now }]),
+      releaseLeasesCte([{ id: run.id, state: "STALLED", errorMessage: "The lease passed.", finishedAt: now }]),
     ),
   );
 }
@@ -105,7 +105,7 @@ export async function aBusyJob(engine: EngineContext, more: Partial<SubmitAiJob>
     writeVersions(
       tx,
       [],
-      endRunsCte([{ id: second.run.id, state: "FAILED", errorMessage: "out of memory", finishedAt: now }]),
+      releaseLeasesCte([{ id: second.run.id, state: "FAILED", errorMessage: "out of memory", finishedAt: now }]),
     ),
   );
   const third = await claim(engine, jobId);

@@ -1,5 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { PrismaClient } from "../../src/db/generated/client/client.ts";
+import { METRIC_NAMES } from "../../src/db/job-columns.ts";
+import { snakeCase } from "../../src/db/rows.ts";
 import { sqlState, type Transaction } from "../../src/db/transaction.ts";
 import { WORKSPACE } from "./engine.ts";
 import type { StateWord } from "./transition-table.ts";
@@ -45,17 +47,8 @@ const STATES_WITH_OUTPUTS: readonly StateWord[] = [
   "completed_with_issues",
 ];
 
-export const METRICS: readonly string[] = [
-  "duration_ms",
-  "total_tokens",
-  "input_tokens",
-  "output_tokens",
-  "tokens_planner",
-  "tokens_executor",
-  "entities_read",
-  "entities_written",
-  "validators_run_count",
-];
+/** The columns of the metrics, in the words of the database. */
+export const METRICS: readonly string[] = METRIC_NAMES.map(snakeCase);
 
 /**
  * A hash derived from a job's version. The database checks that hashes form a chain, not what they are computed from.

@@ -2,7 +2,7 @@ import type { PrismaClient } from "../../src/db/generated/client/client.ts";
 import type { JobState } from "../../src/db/generated/client/enums.ts";
 import type { EngineContext } from "../../src/engine.ts";
 import { writeVersions } from "../../src/jobs/store.ts";
-import { endRunsCte } from "../../src/runs/store.ts";
+import { releaseLeasesCte } from "../../src/runs/store.ts";
 import { started, submitted } from "./engine.ts";
 import { aBusyJob, awaitAnswer, bringTo, stall } from "./jobs.ts";
 import { insertChildren } from "./plain-sql.ts";
@@ -44,7 +44,7 @@ export async function childIn(
     case "CANCELLED":
     case "POISONED":
       await bringTo(engine, jobId, state, {}, (tx, { now }) =>
-        writeVersions(tx, [], endRunsCte([{ id: claim.run.id, state, errorMessage: null, finishedAt: now }])),
+        writeVersions(tx, [], releaseLeasesCte([{ id: claim.run.id, state, errorMessage: null, finishedAt: now }])),
       );
   }
   return jobId;

@@ -10,7 +10,7 @@
 --   AJ005  a row was removed, or changed in a table that is append-only
 --   AJ006  a version without its event, an event without its version, or a bulk action that ends before its items
 --   AJ007  a column that never changes was changed, a counter was lowered, or `revisions` changed by anything but 0 or +1
---   AJ008  a job kind that is the default of no capability profile, or of two
+--   AJ008  a job kind without a default capability profile, or with more than one
 --
 -- How the triggers are built, because every version of a job passes them:
 -- - An expression (WHEN) decides whether something is wrong. PL/pgSQL, which costs several times as much, runs only to raise
@@ -49,7 +49,7 @@ BEGIN
     USING ERRCODE = 'AJ007';
 END $$;
 
--- Refuses steps and reports of a run whose job is poisoned. FOR SHARE waits for a poisoning that is under way in another
+-- Refuses nodes and reports of a run whose job is poisoned. FOR SHARE waits for a poisoning that is under way in another
 -- transaction, and then sees it; without it, a row could be added just before that transaction commits.
 CREATE FUNCTION check_job_is_not_poisoned() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE job_state "JobState";
@@ -74,7 +74,7 @@ CREATE FUNCTION current_order_xid() RETURNS bigint LANGUAGE sql VOLATILE AS $$
   SELECT pg_current_xact_id()::text::bigint
 $$;
 
--- Section 4's table of transitions. src/jobs/state.ts has it too; a test compares the two.
+-- The table of transitions of section 4. src/jobs/state.ts has the same table; a test compares the two.
 CREATE FUNCTION ai_job_transition_allowed(old_state "JobState", new_state "JobState") RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
   SELECT CASE old_state
@@ -203,7 +203,7 @@ BEGIN
       USING ERRCODE = 'AJ003';
   END IF;
   IF NEW.root_job_id IS DISTINCT FROM parent.root OR NEW.trace_id <> parent.trace_id THEN
-    RAISE EXCEPTION 'job %: its root is % and its trace %, as its parent''s', NEW.job_id, parent.root, parent.trace_id
+    RAISE EXCEPTION 'job %: root_job_id must be % and trace_id %, as its parent has', NEW.job_id, parent.root, parent.trace_id
       USING ERRCODE = 'AJ003';
   END IF;
   IF lock_and_count_descendants(parent.root) >= 1000 THEN
@@ -305,7 +305,7 @@ END $$;
 CREATE CONSTRAINT TRIGGER ai_jobs_require_event AFTER INSERT OR UPDATE ON ai_jobs
   DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION ai_jobs_require_event();
 
--- Jobs are never removed. A job's events and runs refer to the job, and would mean nothing without it.
+-- A job is never removed: its events and runs refer to it, and would mean nothing without it.
 CREATE TRIGGER ai_jobs_no_delete BEFORE DELETE ON ai_jobs
   FOR EACH ROW EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
 CREATE TRIGGER ai_jobs_no_truncate BEFORE TRUNCATE ON ai_jobs
@@ -322,7 +322,7 @@ ALTER TABLE workflow_runs
   -- A run has a lease exactly while it is running. A running run without one would never be recovered, because recovery
   -- looks for expired leases; in any other state its worker may no longer report.
   ADD CONSTRAINT workflow_runs_only_running_has_lease CHECK ((lease_expires_at IS NOT NULL) = (state = 'running')),
-  -- A run has finished exactly when it is not active.
+  -- A run has a finish time exactly when it is not active.
   ADD CONSTRAINT workflow_runs_finished_unless_active CHECK (
     (finished_at IS NULL) = (state IN ('running', 'awaiting_validation', 'awaiting_user'))),
   -- A run is an attempt that began: it is never queued, and the first is number 1.
@@ -390,11 +390,11 @@ CREATE TRIGGER workflow_runs_no_truncate BEFORE TRUNCATE ON workflow_runs
 -- ---------------------------------------------------------------- node_executions
 
 ALTER TABLE node_executions
-  -- A step's run must exist, in the same workspace.
+  -- A node's run must exist, in the same workspace.
   ADD CONSTRAINT node_executions_workflow_run_id_workspace_id_fkey
     FOREIGN KEY (workflow_run_id, workspace_id) REFERENCES workflow_runs (id, workspace_id)
     ON DELETE RESTRICT ON UPDATE RESTRICT,
-  -- A step has an end exactly when it is not running.
+  -- A node has a finish time exactly when it is not running.
   ADD CONSTRAINT node_executions_finished_unless_running CHECK ((finished_at IS NULL) = (state = 'running')),
   ADD CONSTRAINT node_executions_never_queued CHECK (state <> 'queued'),
   -- A missing value is SQL NULL only.
@@ -402,11 +402,11 @@ ALTER TABLE node_executions
     jsonb_typeof(input_payload) <> 'null' AND jsonb_typeof(output_payload) <> 'null'),
   ADD CONSTRAINT node_executions_sequence CHECK (sequence >= 1);
 
--- A poisoned job gets no step (section 5).
+-- A poisoned job gets no node (section 5).
 CREATE TRIGGER node_executions_check_insert BEFORE INSERT ON node_executions
   FOR EACH ROW EXECUTE FUNCTION check_job_is_not_poisoned();
 
--- A step that has ended never changes, and a step of a poisoned job can only become poisoned (section 5).
+-- A node that has finished never changes, and a node of a poisoned job can only become poisoned (section 5).
 CREATE FUNCTION node_executions_check_update() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE job_state "JobState";
 BEGIN
@@ -422,7 +422,7 @@ END $$;
 CREATE TRIGGER node_executions_check_update BEFORE UPDATE ON node_executions
   FOR EACH ROW EXECUTE FUNCTION node_executions_check_update();
 
--- What a step was started with never changes.
+-- What a node was started with never changes.
 CREATE TRIGGER node_executions_immutable_columns
   BEFORE UPDATE OF id, workspace_id, workflow_run_id, node_id, node_type, sequence, depends_on, started_at
   ON node_executions
@@ -434,7 +434,13 @@ CREATE TRIGGER node_executions_immutable_columns
          OLD.started_at))
   EXECUTE FUNCTION refuse_immutable_change();
 
--- Every execution is kept [HSK-WF-001].
+-- Nor does its input. The input has a separate trigger, so that an UPDATE that names another immutable column does not have to
+-- compare up to 256 KiB.
+CREATE TRIGGER node_executions_immutable_input BEFORE UPDATE OF input_payload ON node_executions
+  FOR EACH ROW WHEN (NEW.input_payload IS DISTINCT FROM OLD.input_payload)
+  EXECUTE FUNCTION refuse_immutable_change();
+
+-- Every node is kept [HSK-WF-001].
 CREATE TRIGGER node_executions_no_delete BEFORE DELETE ON node_executions
   FOR EACH ROW EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
 CREATE TRIGGER node_executions_no_truncate BEFORE TRUNCATE ON node_executions
@@ -658,10 +664,11 @@ CREATE TRIGGER bulk_action_items_no_truncate BEFORE TRUNCATE ON bulk_action_item
 
 -- ---------------------------------------------------------------- capability_profiles
 
--- Each job kind has exactly one default profile, which a submit without a profile gets (section 8). Refuses a kind that is in
--- the `job_kinds` of two profiles, or of none. Checked at the commit, so that one transaction can move a kind from one profile
--- to another. It needs no lock: moving a kind writes the row of the profile that had it. So of two transactions that move the
--- same kind, the later one waits for the earlier one, and then sees what that one has committed.
+-- Each job kind has exactly one default profile, which a submit without a profile gets (section 8): the profile with the kind
+-- in its `job_kinds`. Refuses a kind without a default profile, or with more than one. Checked at the commit, so that one
+-- transaction can move a kind from one profile to another. The check needs no lock: moving a kind writes the row of the
+-- profile that had the kind. So of two transactions that move the same kind, the later one waits for the earlier one, and then
+-- sees what the earlier one has committed.
 CREATE FUNCTION capability_profiles_one_default() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE kind "JobKind"; profiles bigint;
 BEGIN
@@ -669,7 +676,7 @@ BEGIN
     FROM unnest(enum_range(NULL::"JobKind")) AS k LEFT JOIN capability_profiles p ON k = ANY(p.job_kinds)
     GROUP BY k HAVING count(p.id) <> 1 LIMIT 1;
   IF FOUND THEN
-    RAISE EXCEPTION 'job kind %: it is the default of % capability profiles, and must be that of one', kind, profiles
+    RAISE EXCEPTION 'job kind %: % capability profiles are its default; it must have exactly one', kind, profiles
       USING ERRCODE = 'AJ008';
   END IF;
   RETURN NULL;

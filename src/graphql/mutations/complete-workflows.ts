@@ -2,7 +2,7 @@ import { z } from "zod";
 import * as errors from "../../errors.ts";
 import { boundedJson, boundedText } from "../../jobs/input-text.ts";
 import type { completeWorkflows } from "../../runs/complete.ts";
-import type { CompletionError, EndedRun } from "../../runs/completion.ts";
+import type { CompletionError, ReleasedRun } from "../../runs/completion.ts";
 import { builder } from "../builder.ts";
 import { DOCUMENT_BYTES, deltaOf, distinctRuns, EntityRefInput, refOf, reportId, WHOLE_BATCH } from "../inputs.ts";
 import { type ErrorsOf, errorTypes, isPayloadWith } from "../result.ts";
@@ -62,7 +62,7 @@ const CompleteWorkflowsInput = builder.inputType("CompleteWorkflowsInput", {
   }),
 });
 
-const CompletedWorkflow = builder.objectRef<EndedRun>("CompletedWorkflow").implement({
+const CompletedWorkflow = builder.objectRef<ReleasedRun>("CompletedWorkflow").implement({
   description: "The run and its job are completed, or both await a verdict.",
   isTypeOf: isPayloadWith("run"),
   fields: (t) => ({
@@ -71,7 +71,11 @@ const CompletedWorkflow = builder.objectRef<EndedRun>("CompletedWorkflow").imple
       description: "The job, with its outputs.",
       resolve: ({ job }, _args, context, info) => withDocuments(context, info, job),
     }),
-    workflowRun: t.field({ type: WorkflowRun, description: "The run that ended.", resolve: ({ run }) => run }),
+    workflowRun: t.field({
+      type: WorkflowRun,
+      description: "The run: finished, or awaiting a verdict.",
+      resolve: ({ run }) => run,
+    }),
   }),
 });
 

@@ -1,6 +1,6 @@
 import * as errors from "../../errors.ts";
 import { boundedText } from "../../jobs/input-text.ts";
-import type { EndedRun } from "../../runs/completion.ts";
+import type { ReleasedRun } from "../../runs/completion.ts";
 import { failWorkflow } from "../../runs/fail.ts";
 import { builder } from "../builder.ts";
 import { deltaOf, reportId } from "../inputs.ts";
@@ -34,7 +34,7 @@ const FailWorkflowInput = builder.inputType("FailWorkflowInput", {
   }),
 });
 
-const FailWorkflowPayload = builder.objectRef<EndedRun>("FailWorkflowPayload").implement({
+const FailWorkflowPayload = builder.objectRef<ReleasedRun>("FailWorkflowPayload").implement({
   description: "The run has failed.",
   isTypeOf: isPayloadWith("run"),
   fields: (t) => ({

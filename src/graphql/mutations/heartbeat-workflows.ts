@@ -49,7 +49,9 @@ const WorkflowHeartbeat = builder.objectRef<HeartbeatAnswer>("WorkflowHeartbeat"
     error: t.field({
       type: ErrorInterface,
       nullable: true,
-      description: "Why the directive is one of STOP_…, or why the metrics were refused; null if all is well.",
+      description:
+        "Why the directive is one of STOP_…; or, under CONTINUE, why the metrics or the reportId were refused (the lease is " +
+        "renewed all the same). Null if all is well.",
       resolve: ({ error }) => error && toPlainError(error),
     }),
   }),

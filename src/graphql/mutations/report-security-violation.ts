@@ -55,9 +55,9 @@ const ReportSecurityViolationPayload = builder.objectRef<HandledViolation>("Repo
 builder.mutationField("reportSecurityViolation", (t) =>
   t.errorUnionField({
     description:
-      "For guards outside this server, and for people. Poisons the job in one transaction, together with its runs, its " +
-      "nodes and all descendants that have not completed or been cancelled (section 5). If the job itself has completed " +
-      "or been cancelled, the violation is only recorded. Safe to repeat.",
+      "For guards outside this server, and for people. Poisons the job in one transaction, together with its active and " +
+      "stalled runs, its unfinished nodes, and all descendants that have not completed or been cancelled (section 5). If " +
+      "the job itself has completed or been cancelled, the violation is only recorded. Safe to repeat.",
     types: [
       ReportSecurityViolationPayload,
       ...errorTypes<ErrorsOf<typeof reportSecurityViolation>, errors.InvalidInputError>()(

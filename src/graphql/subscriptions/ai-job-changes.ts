@@ -8,7 +8,7 @@ import { AiJob, jobFieldsOf } from "../types/ai-job.ts";
 import { AiJobFilter } from "../types/ai-job-filter.ts";
 import { FlightRecorderEvent } from "../types/flight-recorder-event.ts";
 import { JobMetrics } from "../types/job-metrics.ts";
-import { type Change, type ChangeStream, changesOfJob, changesOfJobs } from "./job-changes.ts";
+import { type Change, changesOfJob, changesOfJobs, type SubscriptionRequest } from "./job-changes.ts";
 
 const AiJobChange = builder.objectRef<Change>("AiJobChange").implement({
   description: "A live payload: a snapshot of a job when the subscription began, or a change of it (section 10).",
@@ -93,7 +93,7 @@ async function watch(
   info: GraphQLResolveInfo,
   after: string | null | undefined,
   jobId?: string,
-): Promise<ChangeStream> {
+): Promise<SubscriptionRequest> {
   const { resumeState, feed, mayWatch, viewer } = context;
   const right = await mayWatch(viewer, jobId);
   const cursor = resumeState.resumeAfter ?? after;

@@ -27,15 +27,15 @@ export interface Change {
   readonly job: () => Job | Promise<Job>;
 }
 
-/** A subscription, before its stream begins. */
-export interface ChangeStream {
+/** What a subscription asks for. Its stream of changes is made from this. */
+export interface SubscriptionRequest {
   readonly context: GraphQLContext;
   readonly right: WatchRight;
   /** The columns of a job that its selection needs. */
   readonly fields: readonly JobField[];
-  /** The position that it continues from; undefined if it begins with snapshots. */
+  /** The position in the log to continue from; undefined to begin with snapshots. */
   readonly from: LogPosition | undefined;
-  /** The positions of snapshots that the client has and that are newer than `from`. */
+  /** Of the snapshots that the client has already, the positions of those that are newer than `from`. */
   readonly snapshotPositions: readonly LogPosition[];
 }
 
@@ -50,8 +50,11 @@ const SNAPSHOT_FIELDS = ["jobId", "workspaceId", "version", "state", "orderXid",
  * @returns an iterator; its `return` ends the subscription.
  * @throws NotFoundError where the viewer's workspace has no such job.
  */
-export async function changesOfJob(watching: ChangeStream, jobId: string): Promise<AsyncIterableIterator<Change>> {
-  const { context, fields, from, snapshotPositions } = watching;
+export async function changesOfJob(
+  subscription: SubscriptionRequest,
+  jobId: string,
+): Promise<AsyncIterableIterator<Change>> {
+  const { context, fields, from, snapshotPositions } = subscription;
   const { feed, reads, viewer } = context;
   const epoch = await feed.epoch();
   const subscriber = await feed.subscribe({ workspaceId: viewer.workspaceId, jobId }, from);
@@ -63,7 +66,7 @@ export async function changesOfJob(watching: ChangeStream, jobId: string): Promi
     for (const position of snapshotPositions) if (position.jobId === jobId) subscriber.skipTo(position);
     const snapshots = from ? [] : [snapshot(encodeCursor(epoch, job), job, () => job)];
     return stream(
-      watching,
+      subscription,
       (position) => encodeCursor(epoch, position),
       subscriber,
       snapshots,
@@ -79,15 +82,18 @@ export async function changesOfJob(watching: ChangeStream, jobId: string): Promi
  * The changes of every job that matches the filter, including the one change with which a job stops matching.
  * @returns an iterator; its `return` ends the subscription.
  */
-export async function changesOfJobs(watching: ChangeStream, filter: JobFilter): Promise<AsyncIterableIterator<Change>> {
-  const { context, from } = watching;
+export async function changesOfJobs(
+  subscription: SubscriptionRequest,
+  filter: JobFilter,
+): Promise<AsyncIterableIterator<Change>> {
+  const { context, from } = subscription;
   const { feed, viewer } = context;
   const epoch = await feed.epoch();
   /**
    * By job, the last version that was delivered as a snapshot, which may lie beyond the position where the stream
    * begins.
    */
-  const deliveredVersions = new Map(watching.snapshotPositions.map(({ jobId, version }) => [jobId, version]));
+  const deliveredVersions = new Map(subscription.snapshotPositions.map(({ jobId, version }) => [jobId, version]));
   const matches = matcherOf(filter);
   const matchesNow = ({ job, event }: FeedItem) => matches(job, event.state);
   const matchedBefore = ({ job, event: { previousState } }: FeedItem) =>
@@ -99,17 +105,17 @@ export async function changesOfJobs(watching: ChangeStream, filter: JobFilter): 
     // Everything below the watermark has committed, so the list that is read next contains it. The feed may be a little
     // behind the watermark: without skipping, it would deliver events whose result a snapshot has already shown.
     if (!from) subscriber.skipTo(await feed.watermark());
-    const jobs = from ? [] : await listSnapshots(watching, filter);
+    const jobs = from ? [] : await listSnapshots(subscription, filter);
     for (const { jobId, version } of jobs) deliveredVersions.set(jobId, version);
     // The cursor of a snapshot is the position where the stream begins, and the versions beyond that position that have
     // been delivered up to this snapshot. A client that continues from any snapshot misses no event and gets none
     // twice.
     const start = subscriber.position;
-    let snapshotPositions = [...watching.snapshotPositions];
+    let snapshotPositions = [...subscription.snapshotPositions];
     const snapshots = jobs.map((job) => {
       const { orderXid, jobId, version } = job;
       if (comparePositions(job, start) > 0) snapshotPositions.push({ orderXid, jobId, version });
-      return snapshot(encodeCursor(epoch, start, snapshotPositions), job, () => jobOfSnapshot(watching, job));
+      return snapshot(encodeCursor(epoch, start, snapshotPositions), job, () => jobOfSnapshot(subscription, job));
     });
     const cursorAt = (position: LogPosition) => {
       if (snapshotPositions.length > 0) {
@@ -117,7 +123,7 @@ export async function changesOfJobs(watching: ChangeStream, filter: JobFilter): 
       }
       return encodeCursor(epoch, position, snapshotPositions);
     };
-    return stream(watching, cursorAt, subscriber, snapshots, matchesNow);
+    return stream(subscription, cursorAt, subscriber, snapshots, matchesNow);
   } catch (error) {
     subscriber.end();
     throw error;
@@ -130,7 +136,7 @@ export async function changesOfJobs(watching: ChangeStream, filter: JobFilter): 
  * and on a quiet workspace the subscriber would stay registered for as long as no event comes.
  */
 function stream(
-  { context, right, fields }: ChangeStream,
+  { context, right, fields }: SubscriptionRequest,
   cursorAt: (position: LogPosition) => string,
   subscriber: Subscriber,
   snapshots: Change[],
@@ -181,14 +187,14 @@ function stream(
  * The newest jobs that match, without their documents. Those are read one by one as the snapshots are sent: the
  * documents of 100 jobs could be hundreds of megabytes, kept in memory for as long as a slow client does not read.
  */
-function listSnapshots({ context, fields }: ChangeStream, filter: JobFilter): Promise<readonly Job[]> {
+function listSnapshots({ context, fields }: SubscriptionRequest, filter: JobFilter): Promise<readonly Job[]> {
   const { lists, viewer } = context;
   const columns = [...new Set([...SNAPSHOT_FIELDS, ...fields])].filter((field) => !isDocumentField(field));
   const slice = { limit: MAX_SNAPSHOTS, fromEnd: false };
   return lists.jobs({ workspaceId: viewer.workspaceId, filter, slice, fields: columns });
 }
 
-function jobOfSnapshot({ context, fields }: ChangeStream, job: Job): Job | Promise<Job> {
+function jobOfSnapshot({ context, fields }: SubscriptionRequest, job: Job): Job | Promise<Job> {
   return hasDocuments(fields) ? readJob(context.reads, fields, job) : job;
 }
 

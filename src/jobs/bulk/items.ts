@@ -100,7 +100,7 @@ export function countItems(db: Transaction, actions: readonly ScopedId[]): Promi
     SELECT bulk_action_id AS "bulkActionId", workspace_id AS "workspaceId", count(*)::int AS total, count(error)::int AS failed,
       count(*) FILTER (WHERE finished_at IS NOT NULL AND error IS NULL)::int AS succeeded
     FROM ${scopedIdTable(actions)}
-    JOIN bulk_action_items ON bulk_action_id = asked_id AND workspace_id = asked_workspace_id
+    JOIN bulk_action_items ON bulk_action_id = requested_id AND workspace_id = requested_workspace_id
     GROUP BY bulk_action_id, workspace_id`;
 }
 

@@ -51,23 +51,24 @@ function formsFor(patterns: readonly string[]): readonly FormSearches[] {
   }));
 }
 
-// A scan yields to the event loop after this many characters, a few milliseconds of work. So another request waits for one
-// such tick at most, or for one form of one long text.
+// A scan yields to the event loop after this many characters, a few milliseconds of work. So another request waits at most for
+// one such tick, or for one form of one long text.
 const maxCharsPerTick = 64 * 1024;
-// Even a short text takes some time, and a request can bring a million of them: each counts as this many characters more.
+// Scanning even a short text takes some time, and a request can bring a million texts: so each text counts as this many
+// additional characters.
 const charsPerTextOverhead = 30;
 
 async function check(content: GuardContent, signal?: AbortSignal): Promise<AceError | null> {
   const searchedForms =
     content.patterns.length === 0 ? builtInForms : formsFor([...new Set([...builtInPatterns, ...content.patterns])]);
-  let charsInTurn = 0;
+  let charsInTick = 0;
   for (const text of content.texts) {
     for (const form of searchedForms) {
       const error = findIn(text, form);
       if (error !== null) return error;
-      charsInTurn += text.text.length + charsPerTextOverhead;
-      if (charsInTurn < maxCharsPerTick) continue;
-      charsInTurn = 0;
+      charsInTick += text.text.length + charsPerTextOverhead;
+      if (charsInTick < maxCharsPerTick) continue;
+      charsInTick = 0;
       await new Promise((resolve) => setImmediate(resolve));
       signal?.throwIfAborted();
     }
