@@ -147,7 +147,7 @@ export class UnknownCapabilityError extends AppError {
   }
 }
 
-/** A report names written entities that the job's access mode forbids (section 6). */
+/** A report names or counts written entities that the job's access mode forbids (section 6). */
 export class AccessModeViolationError extends AppError {
   readonly code = "ACCESS_MODE_VIOLATION";
   readonly directive = "STOP_FAILED";
@@ -201,7 +201,10 @@ export class CursorExpiredError extends AppError {
   }
 }
 
-/** The server could not do the operation now, and nothing was kept: the client may send it again (section 4). */
+/**
+ * The server could not do the operation now: the client may send it again (section 4). Nothing was kept, except that a start
+ * whose guards led to nothing that could be stored leaves the job leased until the lease expires.
+ */
 export class TryAgainError extends AppError {
   readonly code = "TRY_AGAIN";
   constructor(message = "The database was too busy. Nothing was kept; send the same again.") {

@@ -214,7 +214,7 @@ async function deliver(engine: EngineContext, leased: readonly LeasedJob[]): Pro
   const claims: Claim[] = [];
   const poisoned: AiJob[] = [];
   for (const leasedJob of leased) {
-    const outcome = await guardAndDeliver(engine, leasedJob).catch(toTryAgain);
+    const outcome = await guardAndDeliver(engine, leasedJob).catch(tryAgainOrRethrow);
     if ("leaseToken" in outcome) claims.push(outcome);
     else if (!(outcome instanceof AppError)) poisoned.push(outcome.job);
   }
@@ -222,11 +222,12 @@ async function deliver(engine: EngineContext, leased: readonly LeasedJob[]): Pro
 }
 
 /**
- * The database was too busy to store what the guards led to for one job: the job is not delivered, and recovery queues it
+ * @returns a TryAgainError, so that the claim goes on without this job; any other error is thrown again. The database was too
+ * busy to store what the guards led to for one job: the job is not delivered, and recovery queues it
  * again when its lease expires. The claim goes on with its other jobs: their leases are committed, and an error for the whole
  * claim would leave them leased without anybody having their tokens.
  */
-function toTryAgain(error: unknown): TryAgainError {
+function tryAgainOrRethrow(error: unknown): TryAgainError {
   if (error instanceof TryAgainError) return error;
   throw error;
 }

@@ -37,8 +37,9 @@ export interface QueuePartition {
 }
 
 /**
- * The most partitions in each of `ready` and `scheduled_due`. The rotation brings the others to a later claim;
- * `listDuePartitions` has no rotation and always returns the first in key order.
+ * The most partitions in each of `ready` and `scheduled_due`. The rotation brings the other workspaces to a later
+ * claim. The partitions of one workspace beyond this number wait until earlier ones are empty; `listDuePartitions` has no
+ * rotation and always returns the first in key order.
  */
 const MAX_PARTITIONS = 200;
 

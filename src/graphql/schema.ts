@@ -26,7 +26,7 @@ import "./mutations/set-quota.ts";
 import "./mutations/delete-quota.ts";
 import "./subscriptions/ai-job-changes.ts";
 
-/** The root types. Their fields register themselves when the files above are imported: one file for each field. */
+/** The root types. Their fields register themselves when the files above are imported: one file for each field; the two subscriptions share one. */
 
 builder.queryType({ description: "Reads. A query changes nothing." });
 builder.mutationType({

@@ -1,7 +1,7 @@
 import { Prisma } from "../db/generated/client/client.ts";
 import type { JobKind, JobState } from "../db/generated/client/enums.ts";
 import { type JsonValue, snakeCase, toDbEnum } from "../db/rows.ts";
-import type { JobOrigin } from "../log/read.ts";
+import type { ImmutableJob } from "../log/read.ts";
 
 /**
  * Selects jobs: all given conditions must hold. A field that is null or left out is no condition. A list matches any of its
@@ -22,7 +22,7 @@ export interface JobCondition {
   /** A condition on the columns of `ai_jobs`, by their names without a table. */
   readonly sql: Prisma.Sql | EnumCondition;
   /** The same condition for a job in memory. Apart from the state, it uses only values that never change. */
-  readonly matches: (job: JobOrigin, state: JobState) => boolean;
+  readonly matches: (job: ImmutableJob, state: JobState) => boolean;
   /** The value as a bulk action stores it, with enum values as in the database. */
   readonly stored: JsonValue;
   /** True for an empty list, which no job can match. */
@@ -30,7 +30,7 @@ export interface JobCondition {
 }
 
 /**
- * A condition on one of the enum columns at the start of the index for lists. It is not SQL, because `selectJobs` scans that
+ * A condition on one of the enum columns that come right after the workspace in the index for lists. It is not SQL, because `selectJobs` scans that
  * index once for each value.
  */
 export interface EnumCondition {
@@ -104,7 +104,7 @@ function conditionOf<Field extends keyof JobFilter>(filter: JobFilter, field: Fi
  *   whether a job matched in its state before a change. Whatever does not depend on the job is computed here, once for each
  *   subscriber and not for each event.
  */
-export function matcherOf(filter: JobFilter): (job: JobOrigin, state: JobState) => boolean {
+export function matcherOf(filter: JobFilter): (job: ImmutableJob, state: JobState) => boolean {
   const conditions = conditionsOf(filter);
   return (job, state) => conditions.every(({ matches }) => matches(job, state));
 }

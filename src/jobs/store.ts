@@ -8,9 +8,9 @@ import type { LockedJob, LockedJobSummary } from "./lock.ts";
 import { type JobChange, keepsColumn, nextVersion, toVersionRow } from "./version.ts";
 
 /**
- * The only code that changes jobs and writes their events. Each change raises the job's version by exactly one and writes
- * exactly one event, in the same statement (section 4). The database refuses at commit a version without its event, and an
- * event without its version.
+ * The only code that changes jobs; the first version is inserted by insert.ts. Each change raises the job's version by exactly
+ * one and writes exactly one event, in the same statement (section 4). The database refuses an event without its version at the
+ * end of the statement, and a version without its event at the commit.
  */
 
 /** A further write in the statement of `writeVersions`: a data-modifying CTE, `name AS (...)`. */

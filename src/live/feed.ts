@@ -38,7 +38,7 @@ export interface FeedOptions {
  */
 const MIN_READ_INTERVAL_MS = 5;
 /**
- * Reads that may follow one another without a pause after an idle time, so that a single event is delivered at once.
+ * Reads that may follow the first one without a pause after an idle time, so that a single event is delivered at once.
  */
 const MAX_READ_BURST = 4;
 const MAX_BUFFERED_EVENTS = 5000;
@@ -220,7 +220,8 @@ export class Feed {
       () => undefined,
     );
     this.#pipelinedRead = { from, events };
-    // Not every commit sends a notify hint: without this, the events would wait until the next poll.
+    // A commit without events of its own sends no hint (an aggregation, a claim that changed nothing), but it can raise the
+    // watermark, so that this read finds events of others. Without this wake-up they would wait until the next poll.
     void events.then(() => this.#wake?.());
   }
 

@@ -3,7 +3,10 @@ import type { JobField } from "../db/job-columns.ts";
 import { forEachMetric } from "../db/metrics.ts";
 import { isEnumField, snakeCase } from "../db/rows.ts";
 
-/** Where each column of an event comes from, described once for every statement that writes events. */
+/**
+ * Where each column of an event comes from, for the statement that writes the further versions of jobs (jobs/store.ts). The
+ * first event of a job is inserted by jobs/insert.ts.
+ */
 
 type EventField = Prisma.FlightRecorderEventScalarFieldEnum;
 

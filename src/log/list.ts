@@ -23,8 +23,8 @@ export interface EventKey {
 }
 
 /**
- * Lists a page of a workspace's events that match, newest first. Each event type is scanned separately, because the
- * index begins with the type: every scan then stops after `limit` rows, instead of reading all events to sort them.
+ * Lists a page of a workspace's events that match, newest first. Each event type is scanned separately, because in the
+ * index the type comes before the time: every scan then stops after `limit` rows, instead of reading all events to sort them.
  */
 export function listEvents(
   prisma: PrismaClient,

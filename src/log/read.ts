@@ -77,23 +77,23 @@ export async function readEventsBetween(
  * The immutable columns of a job that subscription filters use. They are read with each event, so that filters run in
  * memory. Other columns are not: a document may be megabytes, and is loaded only if a subscription selects it.
  */
-const ORIGIN_FIELDS = ["jobKind", "protocolId", "parentJobId", "createdAt"] as const satisfies readonly JobField[];
+const IMMUTABLE_FIELDS = ["jobKind", "protocolId", "parentJobId", "createdAt"] as const satisfies readonly JobField[];
 
 /** The immutable part of a job that every event is read with. */
-export type JobOrigin = Pick<AiJob, "jobId" | (typeof ORIGIN_FIELDS)[number]>;
+export type ImmutableJob = Pick<AiJob, "jobId" | (typeof IMMUTABLE_FIELDS)[number]>;
 
 /** An event and the immutable part of its job. */
 export interface LoggedEvent {
   readonly event: FlightRecorderEvent;
-  readonly job: JobOrigin;
+  readonly job: ImmutableJob;
 }
 
 /** A row of the statements above. */
-export type EventRow = FlightRecorderEvent & Omit<JobOrigin, "jobId">;
+export type EventRow = FlightRecorderEvent & Omit<ImmutableJob, "jobId">;
 
 function selectEvents(after: LogPosition, which: Prisma.Sql, limit: number): Prisma.Sql {
   return Prisma.sql`
-    ${PREPARE_MARKER} SELECT e.*, ${jobColumns(ORIGIN_FIELDS)}
+    ${PREPARE_MARKER} SELECT e.*, ${jobColumns(IMMUTABLE_FIELDS)}
     FROM (
       SELECT ${EVENT_COLUMNS} FROM flight_recorder_events
       WHERE (order_xid, job_id, version) > (${after.orderXid}, ${after.jobId}::uuid, ${after.version}) AND ${which}

@@ -9,7 +9,8 @@ import { type QuotaUsage, readQuotaUsage } from "./usage.ts";
 export type CountedJob = Pick<AiJob, "workspaceId" | "capabilityProfileId">;
 
 /**
- * Locks the quotas of submitted jobs that apply to a submit, and checks the submit against them. They stay locked until `tx`
+ * Locks the quotas of submitted jobs that apply to a submit, and checks the submit against these and against the quotas of
+ * tokens, which are not locked. They stay locked until `tx`
  * ends, so that concurrent submits are counted one after another and cannot exceed a quota together.
  * @returns why the submit is refused; null where it is allowed.
  */

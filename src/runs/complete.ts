@@ -39,7 +39,8 @@ export async function completeWorkflows(engine: EngineContext, completions: read
  * would delay all calls. Left out of it are completions whose job is locked by another transaction, and those whose run an
  * earlier completion of these calls is about; each call then makes its own remaining completions by itself.
  * @returns one promise for each call, in their order, once the shared transaction has committed. A promise resolves when
- * the call's remaining completions are done, too.
+ * the call's remaining completions are done, too. It rejects with TryAgainError where their transaction was rolled back too
+ * often; the completions of the shared transaction are stored then, and answer the same report again by its `reportId`.
  * @throws TryAgainError when the database rolled the shared transaction back too often; nothing is stored.
  */
 export async function completeSharedBatch(
@@ -132,9 +133,10 @@ function answerOf(decision: CompletionDecision, changedJobs: ReadonlyMap<string,
     case "REPEAT": {
       const { job, run } = decision;
       const changed = changedJobs.get(job.jobId);
-      // `job` was read before this call wrote anything; only its state is updated with what the call's earlier completions
-      // decided. If the stored state equals it, an earlier completion changed the job: answer with the stored job. If it
-      // differs, a later completion changed it, which this answer must not show: answer with `job`.
+      // A job can be changed in the transaction that repeats one of its completions: run 1 was sent back by a reviewer, and
+      // run 2 is completed here. `job` was read before anything was written, and has the state that the completions before
+      // this one lead to. If the stored job has that state, one of them changed it: answer with the stored job. If it has
+      // another one, a later completion changed it, which this answer must not show: answer with `job`.
       return { job: changed?.state === job.state ? changed : job, run };
     }
     case "VIOLATION": {

@@ -349,8 +349,8 @@ CREATE TRIGGER workflow_runs_check_insert AFTER INSERT ON workflow_runs REFERENC
   FOR EACH STATEMENT EXECUTE FUNCTION workflow_runs_check_insert();
 
 -- A run that has finished never changes: otherwise a late report could change how it ended. The one exception is a stalled
--- run, which may still become poisoned. A run of a poisoned job can only become poisoned itself (section 5). An active run
--- follows the transitions of section 4, as its job does.
+-- run, which may become poisoned as long as its job is not poisoned yet. Once the job is poisoned, only an unfinished run can
+-- still change, and only to poisoned (section 5). An active run follows the transitions of section 4, as its job does.
 CREATE FUNCTION workflow_runs_check_update() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE job_state "JobState";
 BEGIN

@@ -34,7 +34,7 @@ const newestFirst: KeyCodec<Event, EventKey> = {
 builder.queryField("flightRecorderEvents", (t) =>
   t.connection({
     type: FlightRecorderEvent,
-    description: "The workspace's events, newest first.",
+    description: "The workspace's events, newest first. Only `first` and `after` have an effect.",
     complexity: pageComplexity,
     args: { filter: t.arg({ type: FlightRecorderFilter, description: "Which events; if left out, all." }) },
     resolve: async (_root, { filter, first, after }, { lists, viewer: { workspaceId } }) => {

@@ -18,7 +18,9 @@ export const NodeExecution = builder.node(builder.objectRef<Node>("NodeExecution
     }),
     state: t.expose("state", {
       type: JobStateEnum,
-      description: "RUNNING once started, COMPLETED once succeeded; otherwise FAILED, CANCELLED or POISONED.",
+      description:
+        "RUNNING once started, COMPLETED once succeeded, FAILED once failed. A node that is open when its run ends takes the " +
+        "state of the run: FAILED, STALLED, CANCELLED or POISONED.",
     }),
     inputPayload: t.expose("inputPayload", { type: "JSON", nullable: true, description: "The input of the step." }),
     outputPayload: t.expose("outputPayload", { type: "JSON", nullable: true, description: "The output of the step." }),

@@ -23,16 +23,16 @@ export function charFolder(foldChar: (char: string) => string): (text: string) =
     // The pending run of spaces and GAPs: 0 for none, else the one unit that will replace it.
     let blankUnit = 0;
     for (let index = 0; index < text.length; index += 1) {
-      const singleUnit = table.units[text.charCodeAt(index)] ?? unknown;
+      const singleUnit = table.units[text.charCodeAt(index)] ?? notOneUnit;
       let foldedChar = "";
-      if (singleUnit === unknown) {
+      if (singleUnit === notOneUnit) {
         const codePoint = text.codePointAt(index) ?? 0;
         if (codePoint > 0xffff) index += 1;
         foldedChar = table.foldCodePoint(codePoint);
       }
-      const unitCount = singleUnit === unknown ? foldedChar.length : 1;
+      const unitCount = singleUnit === notOneUnit ? foldedChar.length : 1;
       for (let unitIndex = 0; unitIndex < unitCount; unitIndex += 1) {
-        const unit = singleUnit === unknown ? foldedChar.charCodeAt(unitIndex) : singleUnit;
+        const unit = singleUnit === notOneUnit ? foldedChar.charCodeAt(unitIndex) : singleUnit;
         if (unit === spaceUnit || unit === gapUnit) {
           if (blankUnit !== spaceUnit) blankUnit = unit;
           continue;
@@ -51,10 +51,10 @@ export function charFolder(foldChar: (char: string) => string): (text: string) =
   };
 }
 
-const unknown = -1;
+const notOneUnit = -1;
 
 interface CharTable {
-  /** By code unit, the single code unit that it folds to; or `unknown`, and then `foldCodePoint` is to be called. */
+  /** By code unit, the single code unit that it folds to; or `notOneUnit`, and then `foldCodePoint` is to be called. */
   readonly units: Int32Array;
   /** @returns what a code point folds to. */
   foldCodePoint(codePoint: number): string;
@@ -62,7 +62,7 @@ interface CharTable {
 
 // Filled when a character first occurs: most of Unicode never does, and folding all of it would take a second at start-up.
 function charTable(foldChar: (char: string) => string): CharTable {
-  const units = new Int32Array(0x10000).fill(unknown);
+  const units = new Int32Array(0x10000).fill(notOneUnit);
   const foldedChars = new Map<number, string>();
   const foldCodePoint = (codePoint: number): string => {
     const cached = foldedChars.get(codePoint);
