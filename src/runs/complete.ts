@@ -1,6 +1,7 @@
 import type { JobSummary } from "../db/job-columns.ts";
 import { inTransaction, type Transaction } from "../db/transaction.ts";
 import type { EngineContext } from "../engine.ts";
+import { TryAgainError } from "../errors.ts";
 import { writeVersions } from "../jobs/store.ts";
 import {
   type Completion,
@@ -21,7 +22,7 @@ interface Item {
   readonly path: readonly string[];
 }
 
-type Answer = ReleasedRun | CompletionError;
+type Answer = ReleasedRun | CompletionError | TryAgainError;
 
 /**
  * Completes runs (section 6), in one transaction and a fixed number of statements. The completions are decided in their
@@ -39,8 +40,8 @@ export async function completeWorkflows(engine: EngineContext, completions: read
  * would delay all calls. Left out of it are completions whose job is locked by another transaction, and those whose run an
  * earlier completion of these calls is about; each call then makes its own remaining completions by itself.
  * @returns one promise for each call, in their order, once the shared transaction has committed. A promise resolves when
- * the call's remaining completions are done, too. It rejects with TryAgainError where their transaction was rolled back too
- * often; the completions of the shared transaction are stored then, and answer the same report again by its `reportId`.
+ * the call's remaining completions are done, too. Where their transaction was rolled back too often, each of them is
+ * answered with TryAgainError; if none of the call's completions is stored, the promise rejects with it.
  * @throws TryAgainError when the database rolled the shared transaction back too often; nothing is stored.
  */
 export async function completeSharedBatch(
@@ -61,7 +62,12 @@ export async function completeSharedBatch(
   });
   return itemsOfCalls.map(async (items) => {
     const remaining = items.filter((item) => !answers.has(item));
-    const remainingAnswers = remaining.length === 0 ? [] : await complete(engine, remaining);
+    if (remaining.length === 0) return answersTo(items, answers);
+    const remainingAnswers = await complete(engine, remaining).catch((error: unknown) => {
+      // As the answer to the whole call, TRY_AGAIN would say that nothing of it is stored.
+      if (!(error instanceof TryAgainError) || remaining.length === items.length) throw error;
+      return remaining.map((item) => [item, error] as const);
+    });
     return answersTo(items, new Map([...answers, ...remainingAnswers]));
   });
 }

@@ -6,8 +6,10 @@ import { newRotation } from "../../src/engine.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { submitAiJob } from "../../src/jobs/submit.ts";
 import { createBatchedComplete } from "../../src/runs/batched-complete.ts";
+import { completeSharedBatch } from "../../src/runs/complete.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { aSubmit, engineOn, ok, SOMEBODY, started } from "../support/engine.ts";
+import { withFaultAtLock } from "../support/faults.ts";
 import { bringTo } from "../support/jobs.ts";
 import { recordsOf } from "../support/records.ts";
 import { aCompletion, reportOutcome } from "../support/reports.ts";
@@ -169,6 +171,26 @@ describe("completions", () => {
       ["LEASE_LOST STOP_LEASE_LOST", "done"],
       ["LEASE_LOST STOP_LEASE_LOST", "done"],
     ]);
+  });
+
+  test("that could not be stored are told to try again one by one, where another of their call is stored", async () => {
+    const [one, two] = [await started(engine), await started(engine)];
+    // No later transaction gets the first job's row, once another one has completed it.
+    const fault = `IF EXISTS (SELECT FROM ai_jobs WHERE job_id = '${one.job.jobId}' AND state = 'completed'
+      AND order_xid <> pg_current_xact_id()::text::bigint) THEN RAISE EXCEPTION 'injected by a test' USING ERRCODE = '40001'; END IF`;
+    const [first, second, third] = await withFaultAtLock(database, fault, async () => {
+      const calls = [[aCompletion(one)], [aCompletion(one), aCompletion(two)], [aCompletion(one)]];
+      return Promise.allSettled(await completeSharedBatch(engine, calls));
+    });
+    expect(first).toMatchObject({ status: "fulfilled", value: [{ job: { state: "COMPLETED" } }] });
+    expect(second).toMatchObject({
+      status: "fulfilled",
+      value: [{ code: "TRY_AGAIN" }, { job: { state: "COMPLETED" } }],
+    });
+    // Nothing of the third call is stored.
+    expect(third).toMatchObject({ status: "rejected", reason: { code: "TRY_AGAIN" } });
+    const { job } = await recordsOf(database.prisma, two.job.jobId);
+    expect(job.state).toBe("COMPLETED");
   });
 
   test("that the database refuses together are tried apart", async () => {

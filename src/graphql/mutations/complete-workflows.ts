@@ -88,7 +88,7 @@ const CompleteWorkflowsPayload = builder
       results: t.errorUnionListField({
         types: [
           CompletedWorkflow,
-          // With TryAgainError, so that clients are ready for completions that do not share one transaction.
+          // TryAgainError is answered for single completions where the others of the call are stored already.
           ...errorTypes<CompletionError>()(
             errors.InvalidInputError,
             errors.LeaseLostError,
