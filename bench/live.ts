@@ -81,7 +81,12 @@ interface Latency {
 }
 
 /** One round: an event on each side in turn, each after the last one has reached all subscribers. */
-async function round(crowd: SubscriberProcess, sides: readonly Side[], question: Question, jobIds: readonly string[]) {
+async function round(
+  subscriberProcess: SubscriberProcess,
+  sides: readonly Side[],
+  question: Question,
+  jobIds: readonly string[],
+) {
   const perSide = sides.map((): number[] => []);
   const watched = [...new Set(jobIds)];
   const subscribers = jobIds.length / watched.length;
@@ -92,7 +97,9 @@ async function round(crowd: SubscriberProcess, sides: readonly Side[], question:
       // At random intervals; those of the other server are longer than the minimum interval between its notify hints.
       await sleep(20 + Math.random() * 20);
       const { url } = side.server;
-      perSide[index]?.push(...(await crowd.latencies(url, changed.length * subscribers, () => side.change(changed))));
+      perSide[index]?.push(
+        ...(await subscriberProcess.latencies(url, changed.length * subscribers, () => side.change(changed))),
+      );
     }
   }
   return perSide.map((times): Latency => ({ p50: quantile(times, 0.5), p99: quantile(times, 0.99) }));
@@ -100,14 +107,14 @@ async function round(crowd: SubscriberProcess, sides: readonly Side[], question:
 
 /** @returns the cells of a row, and for each of ours the ratio of its time to that of pub/sub. */
 async function measure(
-  crowd: SubscriberProcess,
+  subscriberProcess: SubscriberProcess,
   sides: readonly Side[],
   question: Question,
   jobIds: readonly string[],
 ) {
   const rounds: Latency[][] = [];
   // The first round is a warm-up.
-  for (let at = 0; at <= ROUNDS; at += 1) rounds.push(await round(crowd, sides, question, jobIds));
+  for (let at = 0; at <= ROUNDS; at += 1) rounds.push(await round(subscriberProcess, sides, question, jobIds));
   rounds.shift();
   const middle = (figure: (of: readonly Latency[]) => number) => median(rounds.map(figure));
   const times = sides.map((_, at) => ({
@@ -129,7 +136,7 @@ function perSubscriber(before: Memory | undefined, after: Memory | undefined): s
 
 /** Prints the times of changes with their limits, and the memory of a subscriber. */
 async function showLatencies(databaseUrl: string, writer: Writer): Promise<void> {
-  const crowd = new SubscriberProcess();
+  const subscriberProcess = new SubscriberProcess();
   const started: Side[] = [];
   try {
     const [own, byAnother] = await ours(databaseUrl, writer);
@@ -145,19 +152,19 @@ async function showLatencies(databaseUrl: string, writer: Writer): Promise<void>
       let jobIds: string[] = [];
       for (const count of question.counts) {
         const all = Array.from({ length: count }, (_, at) => question.watched(writer.jobIds, at));
-        for (const { server } of started) await crowd.open(server.url, WATCH, all.slice(jobIds.length));
+        for (const { server } of started) await subscriberProcess.open(server.url, WATCH, all.slice(jobIds.length));
         jobIds = all;
         if (question === QUESTIONS[0] && MEMORY_AT.includes(count)) {
           // By then their snapshots have been sent and freed.
           await sleep(1_000);
           memory.push(await Promise.all(started.map(({ server }) => server.memory())));
         }
-        const { cells, ratios } = await measure(crowd, sides, question, jobIds);
+        const { cells, ratios } = await measure(subscriberProcess, sides, question, jobIds);
         console.log(`| ${count} ${question.name} | ${cells.join(" | ")} |`);
         const [ratio = Number.NaN] = ratios;
         if (count === MANY) bars.push(bar(`p99 of ${count} ${question.name}`, ratio, { atMost: MAX_TIMES }));
       }
-      for (const { server } of started) await crowd.close(server.url);
+      for (const { server } of started) await subscriberProcess.close(server.url);
       await sleep(1_000);
     }
     console.log(`\n${bars.join("\n")}\n`);
@@ -165,7 +172,7 @@ async function showLatencies(databaseUrl: string, writer: Writer): Promise<void>
     const rows = started.map(({ name }, at) => [name, ...perSubscriber(few[at], many[at])]);
     console.log(`${table(["KB of an idle subscriber", "held", "resident"], rows)}\n`);
   } finally {
-    await crowd.stop();
+    await subscriberProcess.stop();
     for (const { server } of started) await server.stop();
   }
 }

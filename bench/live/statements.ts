@@ -25,27 +25,27 @@ export async function statementsPerEvent(
     statements += 1;
   });
   const server = await startTestServer(database, {}, { pollMs: 250 });
-  const crowd = new SubscriberProcess();
+  const subscriberProcess = new SubscriberProcess();
   const [jobId = ""] = writer.jobIds;
   const perEvent: number[] = [];
   let opened = 0;
   try {
     for (const count of counts) {
-      await crowd.open(server.url, query, Array(count - opened).fill(jobId));
+      await subscriberProcess.open(server.url, query, Array(count - opened).fill(jobId));
       opened = count;
-      await crowd.latencies(server.url, count, () => writer.change([jobId]));
+      await subscriberProcess.latencies(server.url, count, () => writer.change([jobId]));
       await sleep(APART);
       statements = 0;
       for (let event = 0; event < EVENTS; event += 1) {
         const next = sleep(APART);
-        await crowd.latencies(server.url, count, () => writer.change([jobId]));
+        await subscriberProcess.latencies(server.url, count, () => writer.change([jobId]));
         await next;
       }
       perEvent.push(statements / EVENTS);
     }
     return perEvent;
   } finally {
-    await crowd.stop();
+    await subscriberProcess.stop();
     await server.close();
     await database.close();
   }

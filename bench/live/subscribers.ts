@@ -15,7 +15,7 @@ class Group {
   readonly #agent = new Agent({ keepAlive: true });
   #count = 0;
   #times: number[] = [];
-  #wanted = 0;
+  #expectedCount = 0;
   /** The subscribers that the measured events have reached. */
   #reached = new Set<number>();
 
@@ -30,7 +30,7 @@ class Group {
   collect(count: number): void {
     this.#times = [];
     this.#reached = new Set();
-    this.#wanted = count;
+    this.#expectedCount = count;
   }
 
   close(): void {
@@ -72,7 +72,7 @@ class Group {
     if (this.#reached.has(subscriber)) return tell({ failure: `Twice: ${message}` });
     this.#reached.add(subscriber);
     this.#times.push(at);
-    if (this.#times.length === this.#wanted) tell({ times: this.#times });
+    if (this.#times.length === this.#expectedCount) tell({ times: this.#times });
   }
 }
 

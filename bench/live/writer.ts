@@ -52,7 +52,7 @@ export async function openWriter(databaseUrl: string, jobs: number): Promise<Wri
   const heartbeats = (jobIds: readonly string[]) =>
     jobIds.map((jobId) => {
       const claim = claims.get(jobId);
-      if (!claim) throw new Error(`${jobId} is nobody's job here.`);
+      if (!claim) throw new Error(`${jobId} is not a job of this writer.`);
       return { workflowRunId: claim.run.id, leaseToken: claim.leaseToken, leaseSeconds: 60, metrics };
     });
   return {

@@ -12,7 +12,7 @@ lets two workers summarise them, and shows what happens, live.
 
   --kinds WORDS  submit a job of each of these kinds for each document: words with
                  commas between them, such as doc_summarize,terminal_exec.
-                 Jobs of kind terminal_exec (or term_exec) are judged by the profile
+                 Jobs of kind terminal_exec (or term_exec) are checked against the profile
                  "terminal", and their worker reads the document by running a command.
                  Default: doc_summarize
   -h, --help     show this
