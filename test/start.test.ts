@@ -36,14 +36,13 @@ test("a run whose lease passed while no server was there is recovered before the
 }, 60_000);
 
 test("a port that somebody else has ends the start with a sentence, and nothing keeps the process", async () => {
-  const begin = performance.now();
   const first = spawnServer({ DATABASE_URL: "memory:" });
   const { port } = new URL(await first.url);
-  const startMs = performance.now() - begin;
   const second = spawnServer({ DATABASE_URL: "memory:", PORT: port });
-  const { code, stderr } = await second.exited;
+  const { code, stderr, msAfterError } = await second.exited;
   expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining(`cannot listen on 127.0.0.1:${port}.`) });
-  expect(performance.now() - begin - startMs).toBeLessThan(2 * startMs + 5_000);
+  // Not from the start of the process: on a busy machine that alone may take half a minute.
+  expect(msAfterError).toBeLessThan(4_000);
   expect((await first.end("SIGTERM")).code).toBe(0);
 }, 60_000);
 

@@ -1,9 +1,9 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { type Exit, spawnServer } from "../support/spawn-server.ts";
+import { type Exit, exitOf, spawnServer } from "../support/spawn-server.ts";
 import { type Random, randomInt } from "./plan.ts";
 
 /** Processes that are killed and restarted, as a supervisor restarts a service. */
@@ -115,15 +115,6 @@ export function startWorker(env: Readonly<Record<string, string>>): ManagedProce
     return exited;
   };
   return { ready: Promise.resolve(true), exited, logged: [], end };
-}
-
-async function exitOf(child: ChildProcess): Promise<Exit> {
-  let stderr = "";
-  child.stderr?.on("data", (data: Buffer) => {
-    stderr += data.toString();
-  });
-  await once(child, "close");
-  return { code: child.exitCode, signal: child.signalCode, stderr };
 }
 
 /**

@@ -9,6 +9,8 @@ export interface Exit {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
   readonly stderr: string;
+  /** Milliseconds from the first text on standard error to the end of the process; undefined where there was none. */
+  readonly msAfterError: number | undefined;
 }
 
 /** `npm start` as a process of its own, from the moment of its start. */
@@ -65,14 +67,20 @@ function heldUp(pid: number | undefined): number {
   }
 }
 
-function exitOf(child: ChildProcess): Promise<Exit> {
+/** Collects the standard error of a process, which must be a pipe. Resolves when the process has ended. */
+export function exitOf(child: ChildProcess): Promise<Exit> {
   let stderr = "";
+  let firstErrorAt: number | undefined;
   child.stderr?.on("data", (data: Buffer) => {
+    firstErrorAt ??= performance.now();
     stderr += data.toString();
   });
   return new Promise((resolve, reject) => {
     child.once("error", reject);
-    child.once("close", (code, signal) => resolve({ code, signal, stderr }));
+    child.once("close", (code, signal) => {
+      const msAfterError = firstErrorAt === undefined ? undefined : performance.now() - firstErrorAt;
+      resolve({ code, signal, stderr, msAfterError });
+    });
   });
 }
 
