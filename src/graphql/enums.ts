@@ -2,6 +2,7 @@ import type * as db from "../db/generated/client/enums.ts";
 import { ERROR_CODES, WORKFLOW_DIRECTIVES } from "../errors.ts";
 import { REVIEW_DECISIONS } from "../review/user-review.ts";
 import { VALIDATION_VERDICTS } from "../review/verdict.ts";
+import { SENSITIVITIES } from "../runs/advance.ts";
 import { builder } from "./builder.ts";
 
 /**
@@ -160,12 +161,7 @@ export const ReviewDecisionEnum = enumType(
 export const SensitivityEnum = enumType(
   "Sensitivity",
   "How sensitive a source is. Accepted for guards to come; it is not stored, and nothing is decided by it yet (section 7).",
-  {
-    LOW: "Public.",
-    MEDIUM: "For internal use.",
-    HIGH: "Must not leave the user's machines.",
-    UNKNOWN: "Not stated; to be treated as HIGH.",
-  },
+  SENSITIVITIES,
 );
 
 export const AiJobChangeKindEnum = enumType("AiJobChangeKind", "What a live payload shows (section 10).", {

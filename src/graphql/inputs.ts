@@ -1,7 +1,9 @@
 import { z } from "zod";
+import { exact } from "../exact.ts";
 import type { EntityRef } from "../jobs/access-mode.ts";
 import { boundedText } from "../jobs/input-text.ts";
 import { type MetricsDelta as Delta, NO_METRICS } from "../jobs/metrics.ts";
+import type { PlannedOperation } from "../jobs/submit.ts";
 import { LEASE_SECONDS } from "../runs/lease-token.ts";
 import { builder } from "./builder.ts";
 import { OperationTypeEnum } from "./enums.ts";
@@ -52,8 +54,14 @@ export const PlannedOperationInput = builder.inputType("PlannedOperationInput", 
  * @returns the reference without its selector where that is null. Null and left out mean the same; the hash that
  *   recognises a repeated submit or report must not differ between the two.
  */
-export function refOf({ selector, ...ref }: EntityRef): EntityRef {
-  return { ...ref, selector: selector ?? undefined };
+export function refOf(ref: typeof EntityRefInput.$inferInput): EntityRef {
+  return exact<EntityRef>()({ ...ref, selector: ref.selector ?? undefined });
+}
+
+/** An operation as it is stored; its description is left out where it is null, for the reason given at `refOf`. */
+export function operationOf(operation: typeof PlannedOperationInput.$inferInput): PlannedOperation {
+  const { target, description } = operation;
+  return exact<PlannedOperation>()({ ...operation, target: refOf(target), description: description ?? undefined });
 }
 
 /** The metrics that a report adds; all 0 where it brings none. */

@@ -20,6 +20,7 @@ import {
   IdempotencyConflictError,
   UnknownCapabilityError,
 } from "../errors.ts";
+import { exact } from "../exact.ts";
 import { type Actor, capabilityDenial, type EventDraft } from "../log/event.ts";
 import { checkSubmitQuotas } from "../quotas/admission.ts";
 import type { EntityRef } from "./access-mode.ts";
@@ -204,7 +205,7 @@ async function findEarlierSubmit(
 }
 
 function draftOf(workspaceId: string, capabilityProfileId: string, input: SubmitAiJob): NewJob {
-  return {
+  return exact<NewJob>()({
     ...input,
     jobId: uuidv7(),
     workspaceId,
@@ -233,10 +234,15 @@ function draftOf(workspaceId: string, capabilityProfileId: string, input: Submit
     version: 1,
     ...ZERO_METRICS,
     completedAt: null,
-  };
+  });
 }
 
-/** @returns the hash that tells a repeated input from a different one with the same idempotency key (section 9). */
+/**
+ * Fields that are null are not hashed, so that an optional field that a later version adds changes no hash: a submit that is
+ * sent again after an upgrade is still recognised.
+ * @returns the hash that tells a repeated input from a different one with the same idempotency key (section 9).
+ */
 function submitHashOf(input: SubmitAiJob): string {
-  return hash("sha256", canonicalize(input), "hex");
+  const given = Object.fromEntries(Object.entries(input).filter(([, value]) => value !== null));
+  return hash("sha256", canonicalize(given), "hex");
 }

@@ -24,10 +24,27 @@ import { findReport, insertReportsCte, type Report, toReportRows } from "./repor
 import { readRun } from "./store.ts";
 import { failViolatingRun } from "./violating-runs.ts";
 
-/** A piece of content that a worker read for its step, as raw text [HSK-ACE-VAL-100]. It is guarded, and not stored. */
+/** How sensitive the source of a snippet is, with what each value means. */
+export const SENSITIVITIES = {
+  LOW: "Public.",
+  MEDIUM: "For internal use.",
+  HIGH: "Must not leave the user's machines.",
+  UNKNOWN: "Not stated; to be treated as HIGH.",
+} as const;
+
+/**
+ * A piece of content that a worker read for its step, as raw text [HSK-ACE-VAL-100]. It is guarded, and not stored. What
+ * no guard looks at yet still tells two reports with the same `reportId` from each other.
+ */
 export interface RetrievedSnippet {
   readonly sourceId: string;
+  /** The source's hash in its own system. */
+  readonly sourceHash?: string | undefined;
   readonly content: string;
+  /** How sensitive the source is. No guard looks at it yet. */
+  readonly sensitivity: keyof typeof SENSITIVITIES;
+  /** Whether the source may be exported. No guard looks at it yet. */
+  readonly exportable: boolean;
 }
 
 /** A worker's report of one step. */

@@ -9,7 +9,7 @@ import { submitAiJob } from "../../src/jobs/submit.ts";
 import { SYSTEM_ACTOR } from "../../src/log/event.ts";
 import { advanceWorkflow } from "../../src/runs/advance.ts";
 import { createPostgresDatabase, openTestDatabase, type TestDatabase } from "../support/database.ts";
-import { aStep, aSubmit, engineOn, ok, SOMEBODY, started, WORKSPACE } from "../support/engine.ts";
+import { aSnippet, aStep, aSubmit, engineOn, ok, SOMEBODY, started, WORKSPACE } from "../support/engine.ts";
 import { startProxy } from "../support/interrupt.ts";
 import { jobIn } from "../support/plain-sql.ts";
 
@@ -83,7 +83,7 @@ test("what a command reads beforehand is read again when the connection breaks; 
   const engine = engineOn(database);
   const submit = () => submitAiJob(engine, WORKSPACE, SOMEBODY, aSubmit());
   const claim = await started(engine);
-  const report = { ...aStep(claim, "read"), retrievedSnippets: [{ sourceId: "minutes", content: "The roof leaks." }] };
+  const report = { ...aStep(claim, "read"), retrievedSnippets: [aSnippet("The roof leaks.", "minutes")] };
   try {
     proxy.loseNextAnswer();
     expect(ok(await submit())).toMatchObject({ job: { state: "QUEUED" } });

@@ -1,7 +1,9 @@
 import { expect, test } from "vitest";
 import * as enums from "../../src/db/generated/client/enums.ts";
+import { schema } from "../../src/graphql/schema.ts";
 import { mayBecome, statesBefore } from "../../src/jobs/state.ts";
 import { LEASE_SECONDS } from "../../src/runs/lease-token.ts";
+import { guards } from "../../src/security/guards/guards.ts";
 import { blocksOf, codesIn, filesBelow, readText, rowsOf, sectionOf } from "../support/documents.ts";
 
 /** What docs/ai-job-model.md says of enums, states and refusals is what the code and the database have. */
@@ -78,6 +80,17 @@ test("section 4's table of operations names every type of event, and no other", 
     .filter((word) => types.includes(word) || (/^[a-z]+_[a-z_]+$/.test(word) && word !== "llm_call"));
   expect([...new Set(named)].filter((word) => !types.includes(word))).toEqual([]);
   expect(types.filter((type) => !named.includes(type))).toEqual([]);
+});
+
+test("it names every mutation", () => {
+  const mutations = Object.keys(schema.getMutationType()?.getFields() ?? {});
+  expect(mutations.filter((name) => !new RegExp(`\`${name}\\b`).test(MODEL))).toEqual([]);
+  expect(mutations.length).toBeGreaterThan(10);
+});
+
+test("section 7 names the guards of this server in their order, and no other", () => {
+  const named = [...sectionOf(MODEL, "## 7. Guards").matchAll(/\*\*(\w+Guard)\*\*/g)].map(([, name]) => name);
+  expect(named).toEqual(guards.map(({ name }) => name));
 });
 
 test("the lease's length is told as it is", () => {

@@ -14,7 +14,7 @@ import { recoverStalledRuns } from "../../src/runs/recover.ts";
 import type { Guard } from "../../src/security/guards/guard.ts";
 import { poisonJob } from "../../src/security/poison.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
-import { aStep, aSubmit, engineOn, ok, SOMEBODY, started, submitted, WORKSPACE } from "../support/engine.ts";
+import { aSnippet, aStep, aSubmit, engineOn, ok, SOMEBODY, started, submitted, WORKSPACE } from "../support/engine.ts";
 import { bringTo, expireLease, FOUND, HOSTILE } from "../support/jobs.ts";
 import { expectSound, recordsOf } from "../support/records.ts";
 
@@ -58,7 +58,7 @@ const overBudget: Guard = {
 
 const queued = async () => (await submitted(engine)).jobId;
 const held = () => started(engine);
-const snippets = (content: string) => ({ retrievedSnippets: [{ sourceId: "doc-1", content }] });
+const snippets = (content: string) => ({ retrievedSnippets: [aSnippet(content)] });
 const completion = (one: Claim) => ({
   ...proof(one),
   metrics: METRICS,

@@ -15,7 +15,7 @@ import { guards } from "../../src/security/guards/guards.ts";
 import { promptInjectionGuard } from "../../src/security/guards/prompt-injection.ts";
 import { poisonJob } from "../../src/security/poison.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
-import { aStep, engineOn, ok, SOMEBODY, started, submitted, WORKSPACE } from "../support/engine.ts";
+import { aSnippet, aStep, engineOn, ok, SOMEBODY, started, submitted, WORKSPACE } from "../support/engine.ts";
 import { aBusyJob, claim, dueNow, expireLease, FOUND, HOSTILE } from "../support/jobs.ts";
 import { expectPoisoned, expectSound, type Records, recordsOf, violationsIn } from "../support/records.ts";
 
@@ -36,7 +36,7 @@ const records = (jobId: string) => recordsOf(db.prisma, jobId);
 
 /** A step that brings what its worker read. */
 function reading(held: Claim, ...contents: readonly string[]): AdvanceWorkflow {
-  const retrievedSnippets = contents.map((content, index) => ({ sourceId: `doc-${index + 1}`, content }));
+  const retrievedSnippets = contents.map((content, index) => aSnippet(content, `doc-${index + 1}`));
   return { ...aStep(held, "summarise"), retrievedSnippets, metrics: METRICS };
 }
 

@@ -12,7 +12,7 @@ import { heartbeatWorkflows } from "../../src/runs/heartbeat.ts";
 import { recoverStalledRuns } from "../../src/runs/recover.ts";
 import { aceCodeOf, poisonJob, reportSecurityViolation } from "../../src/security/poison.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
-import { aStep, engineOn, ok, SOMEBODY, started, submitted, WORKSPACE } from "../support/engine.ts";
+import { aSnippet, aStep, engineOn, ok, SOMEBODY, started, submitted, WORKSPACE } from "../support/engine.ts";
 import { aBusyJob, awaitAnswer, bringTo, expireLease, FOUND, HOSTILE, stall } from "../support/jobs.ts";
 import { expectPoisoned, expectSound, recordsOf, violationsIn } from "../support/records.ts";
 
@@ -152,7 +152,7 @@ describe("what can still be done with a poisoned job", () => {
       step: await advanceWorkflow(engine, aStep(claim, "write", { outcome: "SUCCEEDED" })),
       hostileStep: await advanceWorkflow(engine, {
         ...aStep(claim, "more"),
-        retrievedSnippets: [{ sourceId: "doc-2", content: HOSTILE }],
+        retrievedSnippets: [aSnippet(HOSTILE, "doc-2")],
       }),
       complete: (
         await completeWorkflows(engine, [{ ...report, jobOutputs: { a: 1 }, writtenEntities: [], issues: [] }])

@@ -9,7 +9,7 @@ import { advanceWorkflow } from "../../src/runs/advance.ts";
 import { heartbeatWorkflows } from "../../src/runs/heartbeat.ts";
 import { poisonJob } from "../../src/security/poison.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
-import { aStep, engineOn, ok, started, submitted, WORKSPACE } from "../support/engine.ts";
+import { aSnippet, aStep, engineOn, ok, started, submitted, WORKSPACE } from "../support/engine.ts";
 import { faultCalls, raising, withFault } from "../support/faults.ts";
 import { aBusyJob, bringTo, FOUND, HOSTILE } from "../support/jobs.ts";
 import { insertChildren } from "../support/plain-sql.ts";
@@ -187,7 +187,7 @@ describe("when a guard finds something in a parent", () => {
     const parent = await started(engine);
     const child = await aBusyJob(engine, { parentJobId: parent.job.jobId });
     const grandchild = await started(engine, { parentJobId: child.job.jobId });
-    const retrievedSnippets = [{ sourceId: "mail-7", content: HOSTILE }];
+    const retrievedSnippets = [aSnippet(HOSTILE, "mail-7")];
     const answer = ok(await advanceWorkflow(engine, { ...aStep(parent, "read"), retrievedSnippets }));
     expect(answer).toMatchObject({ violation: { sourceId: "mail-7" }, job: { jobId: parent.job.jobId } });
 
@@ -205,7 +205,7 @@ describe("when a guard finds something in a parent", () => {
     const child = await submitted(engine, { parentJobId: parent.job.jobId });
     await bringTo(engine, parent.job.jobId, "FAILED");
     const before = await recordsOf([parent.job.jobId, child.jobId]);
-    const retrievedSnippets = [{ sourceId: "mail-7", content: HOSTILE }];
+    const retrievedSnippets = [aSnippet(HOSTILE, "mail-7")];
     expect(await advanceWorkflow(engine, { ...aStep(parent, "read"), retrievedSnippets })).toBeInstanceOf(AppError);
     expect(await recordsOf([parent.job.jobId, child.jobId])).toEqual(before);
   });

@@ -8,7 +8,7 @@ import { orThrow } from "../../src/graphql/result.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { type SubmitAiJob, submitAiJob } from "../../src/jobs/submit.ts";
 import type { Actor } from "../../src/log/event.ts";
-import type { AdvanceWorkflow } from "../../src/runs/advance.ts";
+import type { AdvanceWorkflow, RetrievedSnippet } from "../../src/runs/advance.ts";
 import { guards } from "../../src/security/guards/guards.ts";
 
 export const WORKSPACE = "00000000-0000-7000-8000-000000000000";
@@ -74,6 +74,11 @@ export async function started(
   const claim = ok(await startWorkflow(engine, WORKSPACE, { jobId, workerId: "worker-1", leaseSeconds }));
   if (!("leaseToken" in claim)) throw new Error("The job was poisoned instead of started.");
   return claim;
+}
+
+/** A snippet as a worker sends it that says nothing of its source. */
+export function aSnippet(content: string, sourceId = "doc-1"): RetrievedSnippet {
+  return { sourceId, content, sensitivity: "UNKNOWN", exportable: false };
 }
 
 /** The report of a step, by default of one that starts, for the run of this claim. */

@@ -7,7 +7,7 @@ import { completeWorkflows } from "../../src/runs/complete.ts";
 import type { Completion } from "../../src/runs/completion.ts";
 import { type FailWorkflow, failWorkflow } from "../../src/runs/fail.ts";
 import { type Heartbeat, heartbeatWorkflows } from "../../src/runs/heartbeat.ts";
-import { aStep, ok } from "./engine.ts";
+import { aSnippet, aStep, ok } from "./engine.ts";
 
 /** The reports of a worker, with defaults for all that a test does not name. */
 
@@ -63,7 +63,7 @@ export const SORTS: readonly Sort[] = [
     report: "a step that starts, with snippets",
     to: "RUNNING",
     send: (engine, claim, more = {}) => {
-      const retrievedSnippets = [{ sourceId: "doc-1", content: "harmless" }];
+      const retrievedSnippets = [aSnippet("harmless")];
       return advanceWorkflow(engine, { ...stepWith(claim, {}, more), retrievedSnippets });
     },
   },

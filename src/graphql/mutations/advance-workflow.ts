@@ -1,7 +1,9 @@
 import { z } from "zod";
 import * as errors from "../../errors.ts";
+import { exact } from "../../exact.ts";
 import { boundedJson, boundedText } from "../../jobs/input-text.ts";
-import { type Advanced, advanceWorkflow } from "../../runs/advance.ts";
+import { type Advanced, type AdvanceWorkflow, advanceWorkflow, type RetrievedSnippet } from "../../runs/advance.ts";
+import type { Step } from "../../runs/nodes.ts";
 import { builder } from "../builder.ts";
 import { SensitivityEnum, StepOutcomeEnum, WorkflowDirectiveEnum } from "../enums.ts";
 import { DOCUMENT_BYTES, deltaOf, PAYLOAD_BYTES, reportId } from "../inputs.ts";
@@ -158,27 +160,20 @@ builder.mutationField("advanceWorkflow", (t) =>
     union: { description: "The result of advanceWorkflow." },
     args: { input: t.arg({ type: AdvanceWorkflowInput, required: true, description: "The report." }) },
     resolve: async (_root, { input }, { engine }) => {
-      const { metrics, step, retrievedSnippets, ...report } = input;
-      const { nodeId, nodeType, outcome, dependsOn, inputPayload, outputPayload, errorMessage } = step;
-      return orThrow(
-        await advanceWorkflow(engine, {
-          ...report,
-          retrievedSnippets: retrievedSnippets.map(({ sourceHash, ...snippet }) => ({
-            ...snippet,
-            sourceHash: sourceHash ?? undefined,
-          })),
-          metrics: deltaOf(metrics),
-          step: {
-            nodeId,
-            nodeType,
-            outcome,
-            dependsOn,
-            inputPayload: inputPayload ?? null,
-            outputPayload: outputPayload ?? null,
-            errorMessage: errorMessage ?? null,
-          },
+      const report = exact<AdvanceWorkflow>()({
+        ...input,
+        retrievedSnippets: input.retrievedSnippets.map((snippet) =>
+          exact<RetrievedSnippet>()({ ...snippet, sourceHash: snippet.sourceHash ?? undefined }),
+        ),
+        metrics: deltaOf(input.metrics),
+        step: exact<Step>()({
+          ...input.step,
+          inputPayload: input.step.inputPayload ?? null,
+          outputPayload: input.step.outputPayload ?? null,
+          errorMessage: input.step.errorMessage ?? null,
         }),
-      );
+      });
+      return orThrow(await advanceWorkflow(engine, report));
     },
   }),
 );

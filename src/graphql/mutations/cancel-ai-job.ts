@@ -1,6 +1,7 @@
 import type { AiJob as Job } from "../../db/generated/client/client.ts";
 import * as errors from "../../errors.ts";
-import { cancelAiJob } from "../../jobs/cancel.ts";
+import { exact } from "../../exact.ts";
+import { type CancelAiJob, cancelAiJob } from "../../jobs/cancel.ts";
 import { boundedText } from "../../jobs/input-text.ts";
 import { builder } from "../builder.ts";
 import { type ErrorsOf, errorTypes, isPayloadWith, orThrow } from "../result.ts";
@@ -46,7 +47,7 @@ builder.mutationField("cancelAiJob", (t) =>
     union: { description: "The result of cancelAiJob." },
     args: { input: t.arg({ type: CancelAiJobInput, required: true, description: "Which job, and why." }) },
     resolve: async (_root, { input }, { engine, viewer }) => ({
-      job: orThrow(await cancelAiJob(engine, viewer.workspaceId, viewer.actor, input)),
+      job: orThrow(await cancelAiJob(engine, viewer.workspaceId, viewer.actor, exact<CancelAiJob>()(input))),
     }),
   }),
 );

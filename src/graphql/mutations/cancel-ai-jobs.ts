@@ -1,5 +1,6 @@
 import * as errors from "../../errors.ts";
-import { cancelAiJobs } from "../../jobs/bulk/action.ts";
+import { exact } from "../../exact.ts";
+import { type CancelAiJobs, cancelAiJobs } from "../../jobs/bulk/action.ts";
 import { boundedText } from "../../jobs/input-text.ts";
 import { builder } from "../builder.ts";
 import { type ErrorsOf, errorTypes, isPayloadWith, orThrow } from "../result.ts";
@@ -48,7 +49,7 @@ builder.mutationField("cancelAiJobs", (t) =>
     complexity: complexityOf,
     args: { input: t.arg({ type: CancelAiJobsInput, required: true, description: "Which jobs, and why." }) },
     resolve: async (_root, { input }, { engine, viewer }) => ({
-      bulkAction: orThrow(await cancelAiJobs(engine, viewer.workspaceId, viewer.actor, input)),
+      bulkAction: orThrow(await cancelAiJobs(engine, viewer.workspaceId, viewer.actor, exact<CancelAiJobs>()(input))),
     }),
   }),
 );

@@ -1,8 +1,9 @@
 import { z } from "zod";
 import type { claimAiJobs } from "../../claims/claim.ts";
-import type { Claimed } from "../../claims/request.ts";
+import type { ClaimAiJobs, Claimed } from "../../claims/request.ts";
 import { JobKind } from "../../db/generated/client/enums.ts";
 import * as errors from "../../errors.ts";
+import { exact } from "../../exact.ts";
 import { builder } from "../builder.ts";
 import { JobKindEnum } from "../enums.ts";
 import { leaseSeconds, workerId } from "../inputs.ts";
@@ -82,7 +83,11 @@ builder.mutationField("claimAiJobs", (t) =>
     },
     resolve: (_root, { input }, { claimer, viewer, signal }) => {
       const { waitSeconds, jobKinds, ...rest } = input;
-      const request = { ...rest, jobKinds: jobKinds ?? null, workspaceId: viewer.chosenWorkspaceId };
+      const request = exact<ClaimAiJobs>()({
+        ...rest,
+        jobKinds: jobKinds ?? null,
+        workspaceId: viewer.chosenWorkspaceId,
+      });
       return claimer.claim(request, waitSeconds * 1000, signal);
     },
   }),

@@ -1,8 +1,9 @@
 import { z } from "zod";
 import * as errors from "../../errors.ts";
+import { exact } from "../../exact.ts";
 import { boundedJson, boundedText } from "../../jobs/input-text.ts";
 import type { completeWorkflows } from "../../runs/complete.ts";
-import type { CompletionError, ReleasedRun } from "../../runs/completion.ts";
+import type { Completion, CompletionError, ReleasedRun } from "../../runs/completion.ts";
 import { builder } from "../builder.ts";
 import { DOCUMENT_BYTES, deltaOf, distinctRuns, EntityRefInput, refOf, reportId, WHOLE_BATCH } from "../inputs.ts";
 import { type ErrorsOf, errorTypes, isPayloadWith } from "../result.ts";
@@ -122,12 +123,14 @@ builder.mutationField("completeWorkflows", (t) =>
     args: { input: t.arg({ type: CompleteWorkflowsInput, required: true, description: "The completions." }) },
     resolve: (_root, { input }, context) =>
       context.completeWorkflows(
-        input.completions.map(({ jobOutputs, writtenEntities, metrics, ...rest }) => ({
-          ...rest,
-          writtenEntities: writtenEntities.map(refOf),
-          jobOutputs: jobOutputs ?? null,
-          metrics: deltaOf(metrics),
-        })),
+        input.completions.map((completion) =>
+          exact<Completion>()({
+            ...completion,
+            writtenEntities: completion.writtenEntities.map(refOf),
+            jobOutputs: completion.jobOutputs ?? null,
+            metrics: deltaOf(completion.metrics),
+          }),
+        ),
       ),
   }),
 );

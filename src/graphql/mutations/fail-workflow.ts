@@ -1,7 +1,8 @@
 import * as errors from "../../errors.ts";
+import { exact } from "../../exact.ts";
 import { boundedText } from "../../jobs/input-text.ts";
 import type { ReleasedRun } from "../../runs/completion.ts";
-import { failWorkflow } from "../../runs/fail.ts";
+import { type FailWorkflow, failWorkflow } from "../../runs/fail.ts";
 import { builder } from "../builder.ts";
 import { deltaOf, reportId } from "../inputs.ts";
 import { type ErrorsOf, errorTypes, isPayloadWith, orThrow } from "../result.ts";
@@ -66,8 +67,8 @@ builder.mutationField("failWorkflow", (t) =>
     union: { description: "The result of failWorkflow." },
     args: { input: t.arg({ type: FailWorkflowInput, required: true, description: "The run, and why it failed." }) },
     resolve: async (_root, { input }, { engine }) => {
-      const { metrics, ...rest } = input;
-      return orThrow(await failWorkflow(engine, { ...rest, metrics: deltaOf(metrics) }));
+      const report = exact<FailWorkflow>()({ ...input, metrics: deltaOf(input.metrics) });
+      return orThrow(await failWorkflow(engine, report));
     },
   }),
 );

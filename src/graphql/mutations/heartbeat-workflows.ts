@@ -1,5 +1,6 @@
 import * as errors from "../../errors.ts";
-import { type HeartbeatAnswer, heartbeatWorkflows } from "../../runs/heartbeat.ts";
+import { exact } from "../../exact.ts";
+import { type Heartbeat, type HeartbeatAnswer, heartbeatWorkflows } from "../../runs/heartbeat.ts";
 import { builder } from "../builder.ts";
 import { WorkflowDirectiveEnum } from "../enums.ts";
 import { ErrorInterface, toPlainError } from "../errors.ts";
@@ -83,7 +84,9 @@ builder.mutationField("heartbeatWorkflows", (t) =>
     union: { description: "The result of heartbeatWorkflows." },
     args: { input: t.arg({ type: HeartbeatWorkflowsInput, required: true, description: "The heartbeats." }) },
     resolve: async (_root, { input }, { engine }) => {
-      const heartbeats = input.heartbeats.map(({ metrics, ...rest }) => ({ ...rest, metrics: deltaOf(metrics) }));
+      const heartbeats = input.heartbeats.map((heartbeat) =>
+        exact<Heartbeat>()({ ...heartbeat, metrics: deltaOf(heartbeat.metrics) }),
+      );
       return { results: await heartbeatWorkflows(engine, heartbeats) };
     },
   }),

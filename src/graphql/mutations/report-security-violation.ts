@@ -1,6 +1,12 @@
 import * as errors from "../../errors.ts";
+import { exact } from "../../exact.ts";
 import { boundedText } from "../../jobs/input-text.ts";
-import { aceCodeOf, type HandledViolation, reportSecurityViolation } from "../../security/poison.ts";
+import {
+  aceCodeOf,
+  type HandledViolation,
+  reportSecurityViolation,
+  type SecurityViolation,
+} from "../../security/poison.ts";
 import { builder } from "../builder.ts";
 import { ViolationActionEnum, ViolationTypeEnum } from "../enums.ts";
 import { type ErrorsOf, errorTypes, isPayloadWith, orThrow } from "../result.ts";
@@ -69,8 +75,12 @@ builder.mutationField("reportSecurityViolation", (t) =>
     union: { description: "The result of reportSecurityViolation." },
     args: { input: t.arg({ type: ReportSecurityViolationInput, required: true, description: "The violation." }) },
     resolve: async (_root, { input }, { engine, viewer }) => {
-      const { jobId, sourceId, ...finding } = input;
-      const violation = { ...finding, sourceId: sourceId ?? null, aceCode: aceCodeOf(input.violationType) };
+      const { jobId, ...finding } = input;
+      const violation = exact<SecurityViolation>()({
+        ...finding,
+        sourceId: finding.sourceId ?? null,
+        aceCode: aceCodeOf(finding.violationType),
+      });
       return orThrow(await reportSecurityViolation(engine, viewer.workspaceId, jobId, violation));
     },
   }),

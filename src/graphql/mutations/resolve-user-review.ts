@@ -1,6 +1,7 @@
 import type { AiJob as Job } from "../../db/generated/client/client.ts";
 import * as errors from "../../errors.ts";
-import { resolveUserReview } from "../../review/user-review.ts";
+import { exact } from "../../exact.ts";
+import { type ResolveUserReview, resolveUserReview } from "../../review/user-review.ts";
 import { builder } from "../builder.ts";
 import { ReviewDecisionEnum } from "../enums.ts";
 import { comment } from "../inputs.ts";
@@ -43,7 +44,7 @@ builder.mutationField("resolveUserReview", (t) =>
       input: t.arg({ type: ResolveUserReviewInput, required: true, description: "Which job, and the decision." }),
     },
     resolve: async (_root, { input }, { engine, viewer }) => {
-      const decision = { ...input, comment: input.comment ?? null };
+      const decision = exact<ResolveUserReview>()({ ...input, comment: input.comment ?? null });
       return { job: orThrow(await resolveUserReview(engine, viewer.workspaceId, viewer.actor, decision)) };
     },
   }),

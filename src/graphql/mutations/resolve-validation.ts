@@ -1,6 +1,7 @@
 import type { AiJob as Job } from "../../db/generated/client/client.ts";
 import * as errors from "../../errors.ts";
-import { resolveValidation } from "../../review/verdict.ts";
+import { exact } from "../../exact.ts";
+import { type ResolveValidation, resolveValidation } from "../../review/verdict.ts";
 import { builder } from "../builder.ts";
 import { ValidationVerdictEnum } from "../enums.ts";
 import { comment } from "../inputs.ts";
@@ -42,7 +43,7 @@ builder.mutationField("resolveValidation", (t) =>
       input: t.arg({ type: ResolveValidationInput, required: true, description: "Which job, and the verdict." }),
     },
     resolve: async (_root, { input }, { engine, viewer }) => {
-      const verdict = { ...input, comment: input.comment ?? null };
+      const verdict = exact<ResolveValidation>()({ ...input, comment: input.comment ?? null });
       return { job: orThrow(await resolveValidation(engine, viewer.workspaceId, viewer.actor, verdict)) };
     },
   }),

@@ -1,5 +1,6 @@
 import * as errors from "../../errors.ts";
-import { retryAiJobs } from "../../jobs/bulk/action.ts";
+import { exact } from "../../exact.ts";
+import { type RetryAiJobs, retryAiJobs } from "../../jobs/bulk/action.ts";
 import { builder } from "../builder.ts";
 import { type ErrorsOf, errorTypes, isPayloadWith, orThrow } from "../result.ts";
 import { AiJobFilter } from "../types/ai-job-filter.ts";
@@ -42,7 +43,7 @@ builder.mutationField("retryAiJobs", (t) =>
     complexity: complexityOf,
     args: { input: t.arg({ type: RetryAiJobsInput, required: true, description: "Which jobs." }) },
     resolve: async (_root, { input }, { engine, viewer }) => ({
-      bulkAction: orThrow(await retryAiJobs(engine, viewer.workspaceId, viewer.actor, input)),
+      bulkAction: orThrow(await retryAiJobs(engine, viewer.workspaceId, viewer.actor, exact<RetryAiJobs>()(input))),
     }),
   }),
 );

@@ -1,7 +1,8 @@
 import { z } from "zod";
 import * as errors from "../../errors.ts";
+import { exact } from "../../exact.ts";
 import { boundedText } from "../../jobs/input-text.ts";
-import { setQuota, WINDOW_SECONDS } from "../../quotas/quota.ts";
+import { type SetQuota, setQuota, WINDOW_SECONDS } from "../../quotas/quota.ts";
 import type { QuotaUsage } from "../../quotas/usage.ts";
 import { builder } from "../builder.ts";
 import { QuotaResourceEnum } from "../enums.ts";
@@ -54,8 +55,8 @@ builder.mutationField("setQuota", (t) =>
     args: { input: t.arg({ type: SetQuotaInput, required: true, description: "The quota to set." }) },
     resolve: async (_root, { input }, { engine, viewer }) => {
       const { capabilityProfileId = null, windowSeconds = null } = input;
-      const quota = await setQuota(engine, viewer.workspaceId, { ...input, capabilityProfileId, windowSeconds });
-      return { quota: orThrow(quota) };
+      const quota = exact<SetQuota>()({ ...input, capabilityProfileId, windowSeconds });
+      return { quota: orThrow(await setQuota(engine, viewer.workspaceId, quota)) };
     },
   }),
 );

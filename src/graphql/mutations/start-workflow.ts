@@ -1,6 +1,7 @@
 import type { Claim } from "../../claims/acquire-lease.ts";
-import { startWorkflow } from "../../claims/start.ts";
+import { type StartWorkflow, startWorkflow } from "../../claims/start.ts";
 import * as errors from "../../errors.ts";
+import { exact } from "../../exact.ts";
 import { builder } from "../builder.ts";
 import { leaseSeconds, workerId } from "../inputs.ts";
 import { type ErrorsOf, errorTypes, isPayloadWith, orThrow } from "../result.ts";
@@ -48,6 +49,6 @@ builder.mutationField("startWorkflow", (t) =>
       input: t.arg({ type: StartWorkflowInput, required: true, description: "Which job, and for which worker." }),
     },
     resolve: async (_root, { input }, { engine, viewer }) =>
-      orThrow(await startWorkflow(engine, viewer.workspaceId, input)),
+      orThrow(await startWorkflow(engine, viewer.workspaceId, exact<StartWorkflow>()(input))),
   }),
 );

@@ -1,11 +1,12 @@
 import { z } from "zod";
 import * as errors from "../../errors.ts";
+import { exact } from "../../exact.ts";
 import { boundedJson, boundedText } from "../../jobs/input-text.ts";
-import { submitAiJob } from "../../jobs/submit.ts";
+import { type SubmitAiJob, submitAiJob } from "../../jobs/submit.ts";
 import { MAX_DESCENDANTS } from "../../jobs/tree.ts";
 import { builder } from "../builder.ts";
 import { AccessModeEnum, JobKindEnum, ModelTierEnum, SafetyModeEnum } from "../enums.ts";
-import { DOCUMENT_BYTES, EntityRefInput, PlannedOperationInput, refOf } from "../inputs.ts";
+import { DOCUMENT_BYTES, EntityRefInput, operationOf, PlannedOperationInput, refOf } from "../inputs.ts";
 import { type ErrorsOf, errorTypes, isPayloadWith, orThrow } from "../result.ts";
 import { AiJob } from "../types/ai-job.ts";
 
@@ -133,23 +134,19 @@ builder.mutationField("submitAiJob", (t) =>
     ],
     union: { description: "The result of submitAiJob." },
     args: { input: t.arg({ type: SubmitAiJobInput, required: true, description: "The job." }) },
-    resolve: async (_root, { input }, { engine, viewer }) =>
-      orThrow(
-        await submitAiJob(engine, viewer.workspaceId, viewer.actor, {
-          ...input,
-          entityRefs: input.entityRefs.map(refOf),
-          plannedOperations: input.plannedOperations.map(({ opType, target, description }) => ({
-            opType,
-            target: refOf(target),
-            description: description ?? undefined,
-          })),
-          capabilityProfileId: input.capabilityProfileId ?? null,
-          jobInputs: input.jobInputs ?? null,
-          parentJobId: input.parentJobId ?? null,
-          runAfter: input.runAfter ?? null,
-          tokenBudget: input.tokenBudget ?? null,
-          idempotencyKey: input.idempotencyKey ?? null,
-        }),
-      ),
+    resolve: async (_root, { input }, { engine, viewer }) => {
+      const job = exact<SubmitAiJob>()({
+        ...input,
+        entityRefs: input.entityRefs.map(refOf),
+        plannedOperations: input.plannedOperations.map(operationOf),
+        capabilityProfileId: input.capabilityProfileId ?? null,
+        jobInputs: input.jobInputs ?? null,
+        parentJobId: input.parentJobId ?? null,
+        runAfter: input.runAfter ?? null,
+        tokenBudget: input.tokenBudget ?? null,
+        idempotencyKey: input.idempotencyKey ?? null,
+      });
+      return orThrow(await submitAiJob(engine, viewer.workspaceId, viewer.actor, job));
+    },
   }),
 );

@@ -48,12 +48,15 @@ export function cancelAiJobs(
   return runBulkAction(context, workspaceId, by, { kind: "CANCEL", filter, limit, reason: redactText(reason) });
 }
 
+/** The input of a bulk retry. */
+export type RetryAiJobs = Omit<CancelAiJobs, "reason">;
+
 /** Queues again the oldest matching jobs that are failed or stalled. Selection, result and errors are as for `cancelAiJobs`. */
 export function retryAiJobs(
   context: CommandContext,
   workspaceId: string,
   by: Actor,
-  { filter, limit }: Omit<CancelAiJobs, "reason">,
+  { filter, limit }: RetryAiJobs,
 ): Promise<BulkAction | InvalidInputError> {
   return runBulkAction(context, workspaceId, by, { kind: "RETRY", filter, limit, reason: null });
 }

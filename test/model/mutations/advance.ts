@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { advanceWorkflow } from "../../../src/runs/advance.ts";
+import { aSnippet } from "../../support/engine.ts";
 import { HOSTILE } from "../../support/jobs.ts";
 import { delta, mostly, pick, pickFrom, reportId, reportStep } from "../draw.ts";
 import { failByPolicy, mayWrite, poison } from "../endings.ts";
@@ -102,7 +103,7 @@ async function actual(real: Real, input: Advance): Promise<object> {
       outputPayload: isStart ? null : { outcome },
       errorMessage: outcome === "FAILED" ? ERROR_MESSAGE : null,
     },
-    retrievedSnippets: snippet === "none" ? [] : [{ sourceId: "doc-1", content }],
+    retrievedSnippets: snippet === "none" ? [] : [aSnippet(content)],
     metrics: metrics(input.delta),
   });
   return real.answer(result, (advanced) => {
