@@ -50,10 +50,11 @@ END $function$;
 
 CREATE OR REPLACE FUNCTION public.current_order_xid()
  RETURNS bigint
- LANGUAGE sql
+ LANGUAGE plpgsql
 AS $function$
-  SELECT pg_current_xact_id()::text::bigint
-$function$;
+BEGIN
+  RETURN pg_current_xact_id()::text::bigint + (SELECT xid_offset FROM event_log);
+END $function$;
 
 CREATE OR REPLACE FUNCTION public.events_not_aggregated(of_workspaces uuid[])
  RETURNS SETOF flight_recorder_events
@@ -84,6 +85,24 @@ AS $function$
 BEGIN
   PERFORM pg_advisory_xact_lock(hashtextextended('descendants of job ' || root, 0));
   RETURN (SELECT count(*) FROM ai_jobs WHERE root_job_id = root);
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.log_end()
+ RETURNS bigint
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+BEGIN
+  RETURN pg_snapshot_xmax(pg_current_snapshot())::text::bigint + (SELECT xid_offset FROM event_log);
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.log_watermark()
+ RETURNS bigint
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+BEGIN
+  RETURN pg_snapshot_xmin(pg_current_snapshot())::text::bigint + (SELECT xid_offset FROM event_log);
 END $function$;
 
 CREATE OR REPLACE FUNCTION public.refuse()
@@ -608,6 +627,15 @@ BEGIN
     RAISE EXCEPTION 'job % has no version % that matches this event', event.job_id, event.version
       USING ERRCODE = 'AJ006';
   END IF;
+  -- The events of this transaction have its own id, which may lie at the end of the log or beyond it.
+  IF (SELECT max(order_xid) FROM flight_recorder_events) >= log_end()
+     AND EXISTS (
+       SELECT FROM flight_recorder_events
+       WHERE order_xid >= log_end() AND order_xid <> current_order_xid()
+     ) THEN
+    RAISE EXCEPTION 'the log has events beyond this server''s transaction ids: it needs a new epoch'
+      USING ERRCODE = 'AJ009';
+  END IF;
   RETURN NULL;
 END $function$;
 
@@ -616,11 +644,25 @@ END $function$;
 CREATE TABLE event_log (
   singleton boolean NOT NULL DEFAULT true,
   epoch uuid NOT NULL DEFAULT gen_random_uuid(),
+  began_at timestamp(3) with time zone NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  reason text NOT NULL DEFAULT 'the database was created'::text,
+  xid_offset bigint NOT NULL DEFAULT 0,
   kept_from bigint NOT NULL DEFAULT 0,
+  hint_channel uuid NOT NULL DEFAULT gen_random_uuid(),
   CONSTRAINT event_log_pkey PRIMARY KEY (singleton),
   CONSTRAINT event_log_kept_from CHECK (kept_from >= 0),
-  CONSTRAINT event_log_one_row CHECK (singleton)
+  CONSTRAINT event_log_one_row CHECK (singleton),
+  CONSTRAINT event_log_reason CHECK (reason <> ''::text),
+  CONSTRAINT event_log_xid_offset CHECK (xid_offset >= 0)
 );
+
+CREATE TRIGGER event_log_check_update BEFORE UPDATE ON event_log FOR EACH ROW
+  WHEN (new.xid_offset < old.xid_offset
+    OR new.kept_from < old.kept_from
+    OR new.xid_offset <> old.xid_offset AND new.epoch = old.epoch)
+  EXECUTE FUNCTION refuse('AJ007', 'xid_offset and kept_from only grow, and xid_offset only with a new epoch');
+CREATE TRIGGER event_log_no_delete BEFORE DELETE ON event_log FOR EACH ROW
+  EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
 
 -- ---------------------------------------------------------------- worker_reports
 

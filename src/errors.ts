@@ -197,7 +197,10 @@ export class GuardFailedError extends AppError {
 export class CursorExpiredError extends AppError {
   readonly code = "CURSOR_EXPIRED";
   constructor() {
-    super("This cursor belongs to another database, or is older than the log. Subscribe again without `after`.");
+    super(
+      "The log does not go on from this cursor: it is of another database, from before a restore or a failover, or older than " +
+        "what is kept. Subscribe again without `after`.",
+    );
   }
 }
 

@@ -1,10 +1,7 @@
-import { inspect } from "node:util";
 import { pino } from "pino";
-import { ConfigError, readConfig } from "./config.ts";
-import { FolderInUseError } from "./db/folder-lock.ts";
-import { MigrationError } from "./db/migrate.ts";
-import { DatabaseError } from "./db/open.ts";
-import { ListenError, start } from "./start.ts";
+import { readConfig } from "./config.ts";
+import { explain } from "./explain.ts";
+import { start } from "./start.ts";
 
 /** Milliseconds that stopping may take before the process exits anyway. */
 const STOP_MS = 10_000;
@@ -31,14 +28,4 @@ try {
 } catch (error) {
   process.stderr.write(`${explain(error)}\n`);
   process.exitCode = 1;
-}
-
-/**
- * The text for an operator: message and cause for errors that an operator can fix, all details with the stack for
- * others.
- */
-function explain(error: unknown): string {
-  const operatorErrors = [ConfigError, DatabaseError, MigrationError, FolderInUseError, ListenError];
-  if (!(error instanceof Error) || !operatorErrors.some((type) => error instanceof type)) return inspect(error);
-  return error.cause instanceof Error ? `${error.message}\n  Cause: ${error.cause.message}` : error.message;
 }

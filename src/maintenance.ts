@@ -1,6 +1,7 @@
 import type { Logger } from "pino";
 import type { EngineContext } from "./engine.ts";
 import { resumeBulkActions } from "./jobs/bulk/action.ts";
+import type { LogContinuity } from "./live/continuity.ts";
 import { MAX_LAG_MS, watchLag } from "./live/lag.ts";
 import { recoverStalledRuns } from "./runs/recover.ts";
 import { aggregateTotals } from "./totals/aggregate.ts";
@@ -9,6 +10,8 @@ import { aggregateTotals } from "./totals/aggregate.ts";
 
 /** Milliseconds between two aggregations of the totals. Every read of totals must add the events since the last aggregation. */
 const AGGREGATION_INTERVAL_MS = 1_000;
+/** Milliseconds between two looks whether the log goes on where it was; new connections and the feed look, too. */
+const CONTINUITY_CHECK_INTERVAL_MS = 1_000;
 /** Milliseconds between two checks whether an open transaction holds the feed back. */
 const LAG_CHECK_INTERVAL_MS = 5_000;
 /**
@@ -52,7 +55,12 @@ export async function recoverAtStart(engine: EngineContext, log: Logger): Promis
  * Starts all maintenance tasks; their failures are logged, and the next run tries again.
  * @param recoveryIntervalMs milliseconds from the end of one recovery to the start of the next.
  */
-export function startMaintenance(engine: EngineContext, recoveryIntervalMs: number, log: Logger): MaintenanceTasks {
+export function startMaintenance(
+  engine: EngineContext,
+  continuity: LogContinuity,
+  recoveryIntervalMs: number,
+  log: Logger,
+): MaintenanceTasks {
   const stopping = new AbortController();
   const { signal } = stopping;
   let recoveredAt = performance.now();
@@ -62,6 +70,7 @@ export function startMaintenance(engine: EngineContext, recoveryIntervalMs: numb
   const maintenance = [
     repeat(recoveryIntervalMs, () => recover(engine, log, signal, recovered)),
     repeat(AGGREGATION_INTERVAL_MS, () => aggregate(engine, log, signal)),
+    repeat(CONTINUITY_CHECK_INTERVAL_MS, () => checkContinuity(continuity, log)),
     repeat(
       LAG_CHECK_INTERVAL_MS,
       watchLag(engine.prisma, MAX_LAG_MS, (isLate, lag) =>
@@ -108,6 +117,14 @@ async function aggregate({ prisma }: EngineContext, log: Logger, signal: AbortSi
       { err },
       "totals could not be aggregated, which makes reading them slow; the next aggregation tries again",
     );
+  }
+}
+
+async function checkContinuity(continuity: LogContinuity, log: Logger): Promise<void> {
+  try {
+    await continuity.check();
+  } catch (err) {
+    log.warn({ err }, "it could not be checked whether the event log goes on; the next check tries again");
   }
 }
 

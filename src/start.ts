@@ -3,6 +3,7 @@ import type { Server } from "node:net";
 import type { Logger } from "pino";
 import { createClaimer } from "./claims/claim.ts";
 import type { Config } from "./config.ts";
+import type { PrismaClient } from "./db/generated/client/client.ts";
 import { type Database, DatabaseError, openDatabase } from "./db/open.ts";
 import { newRotation } from "./engine.ts";
 import { ENDPOINT } from "./http/graphql.ts";
@@ -44,8 +45,10 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
     database,
     pollMs: FEED_POLL_MS,
     onError: (err) => log.warn({ err }, "the event log could not be read; trying again"),
+    onNewEpoch: ({ epoch, reason }) =>
+      log.warn({ epoch, reason }, "the event log does not go on where it was: a new epoch has begun"),
   });
-  const notifier = new CommitNotifier(await createTransport(config, await feed.epoch()), {
+  const notifier = new CommitNotifier(await createTransport(config, prisma), {
     onChange: ({ kind, connected }, err) =>
       connected
         ? log.info({ kind }, "connected to other servers for notify hints")
@@ -73,11 +76,14 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
     await database.close();
   };
   try {
+    // Before anything is written: what is written under an epoch that has ended would lie before what is stored.
+    await feed.continuity.check();
+    database.onConnect?.(() => feed.continuity.checkSoon());
     await recoverAtStart(engine, log).catch((error: unknown) => {
       throw new DatabaseError("Runs whose lease has passed could not be recovered. Start the server again.", error);
     });
     const { corsOrigins, maxBodyBytes } = config;
-    const maintenance = startMaintenance(engine, config.recoveryIntervalMs, log);
+    const maintenance = startMaintenance(engine, feed.continuity, config.recoveryIntervalMs, log);
     const server = createServer({
       engine,
       feed,
@@ -115,12 +121,16 @@ async function listen(http: Server, config: Config): Promise<void> {
 }
 
 /** The way of notify hints to other servers; undefined for an embedded database, which has one server only. */
-async function createTransport({ database, redisUrl }: Config, epoch: string): Promise<NotifierTransport | undefined> {
+async function createTransport(
+  { database, redisUrl }: Config,
+  prisma: PrismaClient,
+): Promise<NotifierTransport | undefined> {
   if (database.kind !== "postgres") return undefined;
   if (redisUrl === undefined) return postgresTransport(database.url);
   // Imported on demand: the Redis client is large, and would slow every start down.
   const { redisTransport } = await import("./live/notifier-redis.ts");
-  return redisTransport(redisUrl, epoch);
+  const { hintChannel } = await prisma.eventLog.findFirstOrThrow({ select: { hintChannel: true } });
+  return redisTransport(redisUrl, hintChannel);
 }
 
 /** The server cannot listen on its host and port, which the message names. */

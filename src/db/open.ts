@@ -24,6 +24,11 @@ export interface Database {
    * Missing on the embedded database: it has one connection, so a separate read costs the same.
    */
   onCommitSent?(listener: (read: ReadRows) => void): void;
+  /**
+   * Registers the one listener that is called for each new connection: it may be to another PostgreSQL server than the ones
+   * before. Missing on the embedded database, which has one connection for as long as it is open.
+   */
+  onConnect?(listener: () => void): void;
   /** Closes all connections. A folder of the embedded database is then free for another process. */
   close(): Promise<void>;
 }
@@ -86,19 +91,25 @@ async function openPostgres(
 ): Promise<Database> {
   const statementName = preparedStatementNames();
   let commitListener: (read: ReadRows) => void = () => undefined;
-  const pool = poolConfig(withSessionSettings(location.url), location.poolSize, (read) =>
-    commitListener(({ text, values }) => {
-      onStatement?.(text);
-      return read({ name: statementName({ sql: text }), text, values, types: TYPE_PARSERS });
-    }),
-  );
+  let connectListener: () => void = () => undefined;
+  const pool = poolConfig(withSessionSettings(location.url), location.poolSize, {
+    onConnect: () => connectListener(),
+    onCommitSent: (read) =>
+      commitListener(({ text, values }) => {
+        onStatement?.(text);
+        return read({ name: statementName({ sql: text }), text, values, types: TYPE_PARSERS });
+      }),
+  });
   const adapter = new PrismaPg(pool, { statementNameGenerator: statementName });
   await withMigrationLock(location.url, (connection) => migrate(withUnsplitScripts(adapter, connection)));
   const prisma = createClient(adapter, onStatement);
   const onCommitSent = (listener: typeof commitListener) => {
     commitListener = listener;
   };
-  return { prisma, kind: "postgres", onCommitSent, close: () => prisma.$disconnect() };
+  const onConnect = (listener: () => void) => {
+    connectListener = listener;
+  };
+  return { prisma, kind: "postgres", onCommitSent, onConnect, close: () => prisma.$disconnect() };
 }
 
 /** 64-bit integers as `bigint`, as Prisma returns them. The other types in an event's columns need no conversion. */

@@ -29,13 +29,13 @@ export function connectionConfig(connectionString: string) {
 export function poolConfig(
   connectionString: string,
   maxConnections: number,
-  onCommitSent: OnCommitSent,
+  listeners: ConnectionListeners,
 ): pg.PoolConfig {
   const connection: ConnectionConfig = {
     ...connectionConfig(connectionString),
     stream: createSocketWithSilenceTimeout,
     pipeline: true,
-    onCommitSent,
+    ...listeners,
   };
   return { ...connection, max: maxConnections, Client: Connection };
 }
@@ -47,9 +47,14 @@ export function poolConfig(
  */
 export type OnCommitSent = (read: <Row extends object>(query: pg.QueryConfig) => Promise<Row[]>) => void;
 
-interface ConnectionConfig extends pg.ClientConfig {
+/** What is called for each connection of a pool. */
+export interface ConnectionListeners {
+  /** Called when PostgreSQL has accepted the connection. */
+  readonly onConnect?: () => void;
   readonly onCommitSent?: OnCommitSent;
 }
+
+type ConnectionConfig = pg.ClientConfig & ConnectionListeners;
 
 function createSocketWithSilenceTimeout(): Socket {
   const socket = new Socket();
@@ -68,8 +73,9 @@ function createSocketWithSilenceTimeout(): Socket {
  * unhandled "error" event and end the process.
  */
 export class Connection extends pg.Client {
-  constructor({ onCommitSent, ...config }: ConnectionConfig = {}) {
+  constructor({ onConnect, onCommitSent, ...config }: ConnectionConfig = {}) {
     super(config);
+    if (onConnect) this.once("connect", onConnect);
     this.on("error", () => undefined);
     const read = async <Row extends object>(statement: pg.QueryConfig) => (await super.query<Row>(statement)).rows;
     const query = (statement: unknown, ...rest: unknown[]): unknown => {

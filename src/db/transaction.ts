@@ -103,11 +103,14 @@ function pauseAfter(attempt: number): Promise<void> {
   return sleep(2 ** attempt * 5 * (0.5 + Math.random()));
 }
 
+/** The database refuses events, because its log needs a new epoch (section 10); a server begins one within a second. */
+const NEEDS_EPOCH = "AJ009";
+
 /** Whether the transaction was certainly rolled back: deadlock, serialisation failure, timeout, or no free connection. */
 function wasRolledBack(error: unknown): boolean {
   if (hadNoConnection(error)) return true;
   const state = sqlState(error);
-  if (state !== undefined) return ["40001", "40P01", "55P03", "57014", "53300"].includes(state);
+  if (state !== undefined) return ["40001", "40P01", "55P03", "57014", "53300", NEEDS_EPOCH].includes(state);
   return isPrismaError(error, ["P2024", "P2028", "P2034"]);
 }
 

@@ -3,7 +3,7 @@ import { canonicalize } from "json-canonicalize";
 import { uuidv7 } from "uuidv7";
 import { type AiJob, Prisma } from "../db/generated/client/client.ts";
 import type { AccessMode, JobKind, ModelTier, OperationType, SafetyMode } from "../db/generated/client/enums.ts";
-import { ZERO_METRICS } from "../db/metrics.ts";
+import { withMetrics, ZERO_METRICS } from "../db/metrics.ts";
 import { PREPARE_MARKER } from "../db/prepared.ts";
 import { type JsonValue, toDbEnum } from "../db/rows.ts";
 import {
@@ -20,7 +20,6 @@ import {
   IdempotencyConflictError,
   UnknownCapabilityError,
 } from "../errors.ts";
-import { exact } from "../exact.ts";
 import { type Actor, capabilityDenial, type EventDraft } from "../log/event.ts";
 import { checkSubmitQuotas } from "../quotas/admission.ts";
 import type { EntityRef } from "./access-mode.ts";
@@ -204,37 +203,56 @@ async function findEarlierSubmit(
   return job.submitHash === submitHash ? { job, deduplicated: true } : new IdempotencyConflictError();
 }
 
-function draftOf(workspaceId: string, capabilityProfileId: string, input: SubmitAiJob): NewJob {
-  return exact<NewJob>()({
-    ...input,
+/** The fields of a submit that no column of the job keeps: with one, the call of `draftOf` does not compile. */
+type NotStored = Exclude<keyof SubmitAiJob, keyof NewJob>;
+
+/** Field by field, because a literal that begins with a spread (`...input`) takes 3 % of a submit's time. */
+function draftOf(
+  workspaceId: string,
+  capabilityProfileId: string,
+  input: SubmitAiJob & Record<NotStored, never>,
+): NewJob {
+  const job = {
     jobId: uuidv7(),
     workspaceId,
     traceId: uuidv7(),
     workflowRunId: null,
+    parentJobId: input.parentJobId,
     // For a child this is set, like its trace, when the parent has been locked (`withParent`).
     rootJobId: null,
-    state: "QUEUED",
+    jobKind: input.jobKind,
+    protocolId: input.protocolId,
+    profileId: input.profileId,
+    capabilityProfileId,
+    accessMode: input.accessMode,
+    safetyMode: input.safetyMode,
+    modelTier: input.modelTier,
+    state: "QUEUED" as const,
     statusReason: "submitted",
     errorMessage: null,
-    capabilityProfileId,
     entityRefs: input.entityRefs.map((ref) => ({ ...ref })),
     plannedOperations: input.plannedOperations.map(({ opType, target, description }) => ({
       opType: toDbEnum(opType),
       target: { ...target },
       description: description ?? null,
     })),
+    jobInputs: input.jobInputs,
     jobOutputs: null,
     issues: [],
+    priority: input.priority,
+    runAfter: input.runAfter,
     attempt: 0,
+    maxAttempts: input.maxAttempts,
     revisions: 0,
     preferredWorkerId: null,
     preferredUntil: null,
     tokenBudget: input.tokenBudget === null ? null : BigInt(input.tokenBudget),
+    idempotencyKey: input.idempotencyKey,
     submitHash: submitHashOf(input),
     version: 1,
-    ...ZERO_METRICS,
     completedAt: null,
-  });
+  };
+  return withMetrics(job, ZERO_METRICS);
 }
 
 /**

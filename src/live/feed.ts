@@ -1,19 +1,20 @@
 import { setTimeout as sleep, setImmediate as yieldToEventLoop } from "node:timers/promises";
 import pLimit from "p-limit";
-import type { Database, ReadRows } from "../db/open.ts";
+import type { Database } from "../db/open.ts";
 import { CursorExpiredError, InvalidInputError } from "../errors.ts";
-import { comparePositions, decodeCursor, type LogPosition } from "../log/cursor.ts";
+import { comparePositions, decodeCursor, encodeCursor, type LogPosition } from "../log/cursor.ts";
 import {
   CATCH_UP_PAGE_SIZE,
-  type EventRow,
   FEED_PAGE_SIZE,
   type LoggedEvent,
+  type LogState,
+  type NewEvents,
   readEventsBetween,
   readLogState,
   readNewEvents,
-  selectNewEvents,
-  toLoggedEvent,
 } from "../log/read.ts";
+import { LogContinuity } from "./continuity.ts";
+import { ReadBehindCommit } from "./read-behind-commit.ts";
 import { SubscriberRegistry } from "./registry.ts";
 import { type FeedItem, type FeedScope, isInScope, type LogPage, Subscriber } from "./subscriber.ts";
 
@@ -26,6 +27,8 @@ export interface FeedOptions {
   readonly pollMs: number;
   /** Called when the log cannot be read; for several failures in a row, only with the first. */
   readonly onError: (error: unknown) => void;
+  /** Called when a new epoch of the log has begun; every subscriber has been told CURSOR_EXPIRED then. */
+  readonly onNewEpoch?: (state: LogState) => void;
   /**
    * The number of newest events that may wait in memory for subscribers. A subscriber that has not taken an event while
    * this many newer ones were read loses its queue, and later reads from the log what it missed.
@@ -54,12 +57,13 @@ const MAX_CONCURRENT_CATCH_UPS = 3;
  * late is never skipped (sections 4 and 10). Without subscribers it reads nothing.
  */
 export class Feed {
+  /** Watches that the log goes on where this server has seen it. */
+  readonly continuity: LogContinuity;
   readonly #options: FeedOptions;
   readonly #registry = new SubscriberRegistry();
   readonly #catchUpLimit = pLimit(MAX_CONCURRENT_CATCH_UPS);
   /** The position of the last event read; undefined while the feed follows nothing. */
   #position: LogPosition | undefined;
-  #epoch: Promise<string> | undefined;
   #followLoop: Promise<void> | undefined;
   #isClosed = false;
   #isFailing = false;
@@ -77,17 +81,22 @@ export class Feed {
    * MAX_READ_BURST * MIN_READ_INTERVAL_MS in the future.
    */
   #theoreticalArrivalTime = 0;
-  /**
-   * The read that was sent right after a COMMIT, on the same connection: the position after which it reads, and a promise
-   * of its events. The promise resolves to undefined if the read failed.
-   */
-  #pipelinedRead:
-    | { readonly from: LogPosition; readonly events: Promise<readonly LoggedEvent[] | undefined> }
-    | undefined;
+
+  /** A read that was sent behind a COMMIT of this process. */
+  readonly #readBehindCommit: ReadBehindCommit;
 
   constructor(options: FeedOptions) {
     this.#options = options;
-    options.database.onCommitSent?.((read) => this.#pipelineRead(read));
+    this.#readBehindCommit = new ReadBehindCommit(options.pollMs, () => this.#wake?.());
+    options.database.onCommitSent?.((read) => {
+      // Only while the feed waits and the rate limit allows a read, because then it would read next anyway.
+      if (this.#position && this.#wake && this.#msUntilReadAllowed() <= 0)
+        this.#readBehindCommit.send(read, this.#position);
+    });
+    this.continuity = new LogContinuity(options.database.prisma, (state) => {
+      this.#expire();
+      options.onNewEpoch?.(state);
+    });
   }
 
   /** The number of live subscriptions. */
@@ -113,41 +122,44 @@ export class Feed {
 
   /** The id of this database's event log, which is part of every cursor (section 10). */
   epoch(): Promise<string> {
-    this.#epoch ??= readLogState(this.#options.database.prisma).then(
-      ({ epoch }) => epoch,
-      (error: unknown) => {
-        // A failure is not cached: the next call reads again.
-        this.#epoch = undefined;
-        throw error;
-      },
-    );
-    return this.#epoch;
+    return this.continuity.epoch();
   }
 
   /**
-   * The current watermark (section 4): every event below it has committed, so a subscription from it misses nothing.
+   * The current watermark (section 4): every event up to it has committed, so a subscription from it misses nothing.
    */
   async watermark(): Promise<LogPosition> {
     return (await readLogState(this.#options.database.prisma)).watermark;
   }
 
+  /** The cursor of the current watermark. */
+  async cursor(): Promise<string> {
+    const { epoch, watermark } = await readLogState(this.#options.database.prisma);
+    return encodeCursor(epoch, watermark);
+  }
+
   /**
    * Turns a client's cursor into the position at which its subscription goes on (section 10).
    * @param jobId the job that the subscription follows; left out for a subscription to many jobs.
-   * @throws InvalidInputError if the cursor is malformed or ahead of the log.
-   * @throws CursorExpiredError if it belongs to another log, or if events after it are no longer kept.
+   * @throws InvalidInputError if the cursor is malformed.
+   * @throws CursorExpiredError if it belongs to another log or epoch, if its event or one of its snapshots' events is not
+   *   there any more, or if events after it are no longer kept.
    */
   async resolveCursor(cursor: string, jobId?: string): Promise<LogPosition> {
     const decoded = decodeCursor(cursor);
     if (!decoded) throw new InvalidInputError(["after"], "This is not a cursor. Pass one from a payload, unchanged.");
-    const { position } = decoded;
-    const { epoch, start, watermark, end } = await readLogState(this.#options.database.prisma);
-    if (decoded.epoch !== epoch || comparePositions(position, start) < 0) throw new CursorExpiredError();
-    if (comparePositions(position, end) > 0) throw new InvalidInputError(["after"], "This cursor is ahead of the log.");
+    const { position, snapshotPositions = [] } = decoded;
+    const { prisma } = this.#options.database;
+    const { epoch, start, watermark, stands } = await readLogState(prisma, [position, ...snapshotPositions]);
+    const isKept = comparePositions(position, start) >= 0;
+    const isOfEvent = position.hash !== "";
+    // A position before the first event is known by its number alone, and there is none beyond the log's last one.
+    const isThere = isOfEvent ? stands : comparePositions(position, watermark) <= 0;
+    if (decoded.epoch !== epoch || !isKept || !isThere) throw new CursorExpiredError();
     // A query, unlike the feed, also returns events above the watermark. Transactions that are still open may yet add
     // events before such a position, and going on after it would skip them; so the subscription starts at the
     // watermark. For the job's own events the position is safe: they commit in the order of their versions.
-    return position.jobId === jobId || comparePositions(position, watermark) < 0 ? position : watermark;
+    return position.jobId === jobId || comparePositions(position, watermark) <= 0 ? position : watermark;
   }
 
   /**
@@ -207,40 +219,10 @@ export class Feed {
     return this.#theoreticalArrivalTime - MAX_READ_BURST * MIN_READ_INTERVAL_MS - performance.now();
   }
 
-  /**
-   * Called with each COMMIT of this process. The read is sent on the connection of the COMMIT, right after it and before
-   * its answer (pipelining), so it takes no round trip of its own. Only used while the feed waits and the rate limit
-   * allows a read, because then it would read next anyway.
-   */
-  #pipelineRead(read: ReadRows): void {
-    const from = this.#position;
-    if (!from || !this.#wake || this.#pipelinedRead || this.#msUntilReadAllowed() > 0) return;
-    const events = read<EventRow>(selectNewEvents(from)).then(
-      (rows) => rows.map(toLoggedEvent),
-      () => undefined,
-    );
-    this.#pipelinedRead = { from, events };
-    // A commit without events of its own sends no hint (an aggregation, a claim that changed nothing), but it can raise the
-    // watermark, so that this read finds events of others. Without this wake-up they would wait until the next poll.
-    void events.then(() => this.#wake?.());
-  }
-
-  /**
-   * Takes the result of the pipelined read, so that the next COMMIT can send another one.
-   * @returns the events; undefined if there was no such read after this position, if it failed, or if it got no answer
-   * within the poll interval. The feed then reads by itself.
-   */
-  async #takePipelinedRead(from: LogPosition): Promise<readonly LoggedEvent[] | undefined> {
-    const pipelinedRead = this.#pipelinedRead;
-    this.#pipelinedRead = undefined;
-    // The feed may have stopped since the read was sent, and started again at another position.
-    if (pipelinedRead?.from !== from) return undefined;
-    const cancelTimeout = new AbortController();
-    const timeout = sleep(this.#options.pollMs, undefined, { signal: cancelTimeout.signal }).catch(() => undefined);
-    const events = await Promise.race([pipelinedRead.events, timeout]);
-    cancelTimeout.abort();
-    if (events) this.#isFailing = false;
-    return events;
+  async #takeReadBehindCommit(from: LogPosition): Promise<NewEvents | undefined> {
+    const page = await this.#readBehindCommit.take(from);
+    if (page) this.#isFailing = false;
+    return page;
   }
 
   /**
@@ -250,13 +232,21 @@ export class Feed {
   async #readBatch(): Promise<number> {
     const from = this.#position;
     if (!from) return 0;
-    const events =
-      (await this.#takePipelinedRead(from)) ??
+    const page =
+      (await this.#takeReadBehindCommit(from)) ??
       (await this.#attempt(() => readNewEvents(this.#options.database.prisma, from)));
-    if (events) this.#lastReadAt = performance.now();
-    const last = events?.at(-1);
-    if (!events || !last) return 0;
+    // A new epoch may have begun during the read: what was read belongs to none of those who subscribe now.
+    if (!page || this.#position !== from) return 0;
+    if (!page.continues) {
+      if ((await this.#attempt(() => this.continuity.check(from))) === false) this.#expire();
+      return 0;
+    }
+    this.#lastReadAt = performance.now();
+    const { events } = page;
+    const last = events.at(-1);
+    if (!last) return 0;
     this.#position = last.event;
+    this.continuity.saw(last.event);
     this.#registry.publish(this.#toFeedItems(events), from);
     this.#eventCount += events.length;
     const { maxBufferedEvents = MAX_BUFFERED_EVENTS } = this.#options;
@@ -282,9 +272,10 @@ export class Feed {
         if (subscriber.hasEnded) return undefined;
         return this.#attempt(async () => {
           const events = await readEventsBetween(this.#options.database.prisma, subscriber.scope, after, upTo);
-          // Read after the events: if retention had removed some before, `start` shows it, and no gap stays unnoticed.
-          const { start } = await readLogState(this.#options.database.prisma);
-          return { events, isComplete: comparePositions(after, start) >= 0 };
+          // Read after the events: if retention, or a restore, had removed some before, this shows it, and no gap stays
+          // unnoticed.
+          const { start, stands } = await readLogState(this.#options.database.prisma, [after]);
+          return { events, isComplete: stands && comparePositions(after, start) >= 0 };
         });
       });
       if (page?.isComplete === false) throw new CursorExpiredError();
@@ -296,6 +287,13 @@ export class Feed {
       await sleep(pollMs);
     }
     return undefined;
+  }
+
+  /** Ends every subscription with CURSOR_EXPIRED: the log does not go on where they were. */
+  #expire(): void {
+    this.#position = undefined;
+    this.#registry.end(new CursorExpiredError());
+    this.notify();
   }
 
   #toFeedItems(events: readonly LoggedEvent[]): readonly FeedItem[] {

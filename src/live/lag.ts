@@ -28,7 +28,7 @@ export async function readLag(prisma: PrismaClient): Promise<Lag> {
   const [lag] = await prisma.$queryRaw<Lag[]>`
     WITH oldest_undelivered AS (
       SELECT min(recorded_at) AS since FROM flight_recorder_events
-      WHERE order_xid >= pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+      WHERE order_xid >= log_watermark()
     ), oldest_transaction AS (
       SELECT min(began) AS since FROM (
         SELECT xact_start FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid()

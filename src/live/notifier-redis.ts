@@ -6,10 +6,10 @@ const CONNECT_TIMEOUT_MS = 5000;
 /**
  * Notify hints over Redis pub/sub (Redis 6 or later): for many servers, or so many writes that NOTIFY's lock slows
  * them.
- * @param epoch the id of the event log, part of the channel's name because several databases may share one Redis.
+ * @param hintChannel the database's own id for it, part of the channel's name because several databases may share one Redis.
  */
-export function redisTransport(redisUrl: string, epoch: string): NotifierTransport {
-  const channel = `ai-job-server:${epoch}`;
+export function redisTransport(redisUrl: string, hintChannel: string): NotifierTransport {
+  const channel = `ai-job-server:${hintChannel}`;
   return {
     kind: "redis",
     connect: async (onHint) => {

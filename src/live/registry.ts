@@ -50,9 +50,9 @@ export class SubscriberRegistry {
     for (const subscriber of this.#subscribers) subscriber.evictOlderThan(minEventsReadBefore);
   }
 
-  /** Ends every subscriber. */
-  end(): void {
-    for (const subscriber of this.#subscribers) subscriber.end();
+  /** Ends every subscriber. @param failure what each of them is told; left out, it ends as complete. */
+  end(failure?: Error): void {
+    for (const subscriber of this.#subscribers) subscriber.end(failure);
   }
 }
 

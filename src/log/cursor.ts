@@ -1,10 +1,24 @@
-import { asUuid } from "../uuid.ts";
+import { asUuid, NIL_UUID } from "../uuid.ts";
 
 /** A position in the event log: right after the event that the triple identifies (section 4, order of the log). */
 export interface LogPosition {
   readonly orderXid: bigint;
   readonly jobId: string;
   readonly version: number;
+  /**
+   * The hash of that event; a prefix of it in a position that was decoded. The log continues from here only where the event
+   * still stands with this hash (section 10). Empty before the first event.
+   */
+  readonly hash: string;
+}
+
+/** The position before the first event. */
+export const LOG_START: LogPosition = { orderXid: 0n, jobId: NIL_UUID, version: 0, hash: "" };
+
+/** The position of a job's latest event. */
+export function positionOf(job: Omit<LogPosition, "hash"> & { readonly chainHash: string }): LogPosition {
+  const { orderXid, jobId, version, chainHash } = job;
+  return { orderXid, jobId, version, hash: chainHash };
 }
 
 /**
@@ -12,8 +26,10 @@ export interface LogPosition {
  * with.
  */
 export const MAX_SNAPSHOT_POSITIONS = 100;
-/** The bytes of one packed position: order_xid (8), job id (16), version (4). */
-const POSITION_BYTES = 28;
+/** The bytes of one packed position: order_xid (8), job id (16), version (4), the beginning of the hash (8). */
+const POSITION_BYTES = 36;
+/** How many hexadecimal digits of its event's hash a cursor has: enough to tell two events under one position apart. */
+const HASH_DIGITS = 16;
 
 /** The content of a cursor. */
 export interface DecodedCursor {
@@ -38,7 +54,8 @@ export function encodeCursor(
   position: LogPosition,
   snapshotPositions: readonly LogPosition[] = [],
 ): string {
-  const parts = [FORMAT_VERSION, epoch, position.orderXid, position.jobId, position.version];
+  const { orderXid, jobId, version, hash } = position;
+  const parts = [FORMAT_VERSION, epoch, orderXid, jobId, version, hash.slice(0, HASH_DIGITS)];
   const encodedPosition = Buffer.from(parts.join(" ")).toString("base64url");
   return snapshotPositions.length === 0
     ? encodedPosition
@@ -48,18 +65,23 @@ export function encodeCursor(
 /** Decodes a cursor; undefined if the text is not a cursor that `encodeCursor` wrote. */
 export function decodeCursor(cursor: string): DecodedCursor | undefined {
   const [encodedPosition = "", encodedSnapshotPositions = ""] = cursor.split(".", 2);
-  const [format, epoch = "", xid = "", jobId = "", version = "", ...rest] = Buffer.from(encodedPosition, "base64url")
+  const [format, epoch = "", xid = "", jobId = "", version = "", hash, ...rest] = Buffer.from(
+    encodedPosition,
+    "base64url",
+  )
     .toString("utf8")
     .split(" ");
   const isWellFormed =
     format === FORMAT_VERSION &&
+    hash !== undefined &&
     rest.length === 0 &&
     asUuid(epoch) === epoch &&
     asUuid(jobId) === jobId &&
     /^\d{1,18}$/.test(xid) &&
-    /^\d{1,9}$/.test(version);
+    /^\d{1,9}$/.test(version) &&
+    (jobId === NIL_UUID ? hash === "" : /^[0-9a-f]{16}$/.test(hash));
   if (!isWellFormed) return undefined;
-  const position = { orderXid: BigInt(xid), jobId, version: Number(version) };
+  const position = { orderXid: BigInt(xid), jobId, version: Number(version), hash };
   const snapshotPositions = unpack(Buffer.from(encodedSnapshotPositions, "base64url"));
   // Node's base64 decoder accepts many spellings of the same bytes. Only the one that is encoded here is a cursor.
   if (snapshotPositions.length > MAX_SNAPSHOT_POSITIONS || encodeCursor(epoch, position, snapshotPositions) !== cursor)
@@ -67,11 +89,12 @@ export function decodeCursor(cursor: string): DecodedCursor | undefined {
   return { epoch, position, ...(snapshotPositions.length === 0 ? {} : { snapshotPositions }) };
 }
 
-function pack({ orderXid, jobId, version }: LogPosition): Buffer {
+function pack({ orderXid, jobId, version, hash }: LogPosition): Buffer {
   const bytes = Buffer.alloc(POSITION_BYTES);
   bytes.writeBigUInt64BE(orderXid);
   bytes.write(jobId.replaceAll("-", ""), 8, "hex");
   bytes.writeUInt32BE(version, 24);
+  bytes.write(hash.slice(0, HASH_DIGITS), 28, "hex");
   return bytes;
 }
 
@@ -79,12 +102,13 @@ function unpack(bytes: Buffer): LogPosition[] {
   return Array.from({ length: Math.floor(bytes.length / POSITION_BYTES) }, (_, index) => {
     const packed = bytes.subarray(index * POSITION_BYTES, (index + 1) * POSITION_BYTES);
     const jobId = packed.toString("hex", 8, 24).replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
-    return { orderXid: packed.readBigUInt64BE(), jobId, version: packed.readUInt32BE(24) };
+    const hash = packed.toString("hex", 28);
+    return { orderXid: packed.readBigUInt64BE(), jobId, version: packed.readUInt32BE(24), hash };
   });
 }
 
 /** Compares positions in log order: negative if `a` comes before `b`, 0 if they are equal, positive otherwise. */
-export function comparePositions(a: LogPosition, b: LogPosition): number {
+export function comparePositions(a: Omit<LogPosition, "hash">, b: Omit<LogPosition, "hash">): number {
   if (a.orderXid !== b.orderXid) return a.orderXid < b.orderXid ? -1 : 1;
   if (a.jobId !== b.jobId) return a.jobId < b.jobId ? -1 : 1;
   return a.version - b.version;

@@ -2,8 +2,7 @@ import { type AiJob, type FlightRecorderEvent, Prisma, type PrismaClient } from 
 import { type JobField, jobColumns } from "../db/job-columns.ts";
 import { PREPARE_MARKER } from "../db/prepared.ts";
 import { EVENT_COLUMNS } from "../db/rows.ts";
-import { NIL_UUID } from "../uuid.ts";
-import type { LogPosition } from "./cursor.ts";
+import { comparePositions, LOG_START, type LogPosition } from "./cursor.ts";
 
 /** Reads of the event log in its own order (section 4). */
 
@@ -12,49 +11,105 @@ export const FEED_PAGE_SIZE = 500;
 /** The most events that one subscriber reads at once: thousands of them may each have a page in memory. */
 export const CATCH_UP_PAGE_SIZE = 100;
 
-/** The log's boundaries at one moment (section 4). */
+/** The log at one moment (sections 4 and 10). */
 export interface LogState {
-  /** The id of the log (section 10). */
+  /** The id of the log; a new one when the log did not go on where it had been. */
   readonly epoch: string;
+  /** When the epoch began, and why. */
+  readonly beganAt: Date;
+  readonly reason: string;
   /** All events after this position are kept; earlier ones may have been removed by retention. */
   readonly start: LogPosition;
-  /** Every transaction below this position has ended, so no event can appear there any more. */
+  /** The last event below the watermark: no event can appear before it any more. */
   readonly watermark: LogPosition;
-  /** Every existing event is before this position. */
+  /** The last event of all. */
   readonly end: LogPosition;
+  /** Whether there are events beyond the ids that this PostgreSQL server has given: new ones would come before them. */
+  readonly isBeyondIds: boolean;
+  /** Whether the event of each position that was asked about still stands, with its hash. */
+  readonly stands: boolean;
 }
 
-/** Reads the log's epoch and boundaries in one statement, and so of one snapshot. */
-export async function readLogState(prisma: PrismaClient): Promise<LogState> {
-  const [row] = await prisma.$queryRaw<{ epoch: string; keptFrom: bigint; xmin: bigint; xmax: bigint }[]>`
-    SELECT epoch::text AS epoch, kept_from AS "keptFrom", pg_snapshot_xmin(s)::text::bigint AS xmin,
-      pg_snapshot_xmax(s)::text::bigint AS xmax
-    FROM event_log, pg_current_snapshot() AS s`;
+type LogStateRow = Pick<LogState, "epoch" | "beganAt" | "reason" | "isBeyondIds" | "stands"> & {
+  readonly keptFrom: bigint;
+  readonly watermark: JsonPosition | null;
+  readonly end: JsonPosition | null;
+};
+
+/** A position as the statement returns it: a bigint is not exact in JSON. */
+type JsonPosition = Omit<LogPosition, "orderXid"> & { readonly orderXid: string };
+
+/**
+ * Reads the log's epoch and boundaries in one statement, and so of one snapshot.
+ * @param positions positions that must still stand.
+ */
+export async function readLogState(prisma: PrismaClient, positions: readonly LogPosition[] = []): Promise<LogState> {
+  const asked = positions.filter(({ hash }) => hash !== "");
+  const stands = asked.length === 0 ? Prisma.sql`true` : allStand(asked);
+  const [row] = await prisma.$queryRaw<LogStateRow[]>`
+    ${PREPARE_MARKER} SELECT epoch::text AS epoch, began_at AS "beganAt", reason, kept_from AS "keptFrom",
+      ${lastEvent(Prisma.sql`WHERE order_xid < log_watermark()`)} AS watermark, ${lastEvent(Prisma.empty)} AS end,
+      coalesce((SELECT max(order_xid) FROM flight_recorder_events) >= log_end(), false) AS "isBeyondIds",
+      ${stands} AS stands
+    FROM event_log`;
   if (!row) throw new Error("The database has no event log.");
-  const { epoch, keptFrom, xmin, xmax } = row;
-  return { epoch, start: positionBefore(keptFrom), watermark: positionBefore(xmin), end: positionBefore(xmax) };
+  const { keptFrom, watermark, end, ...state } = row;
+  const start = { ...LOG_START, orderXid: keptFrom };
+  return { ...state, start, watermark: fromJson(watermark) ?? start, end: fromJson(end) ?? start };
 }
 
-/** The position before every event with this `order_xid`. */
-function positionBefore(orderXid: bigint): LogPosition {
-  return { orderXid, jobId: NIL_UUID, version: 0 };
+function lastEvent(condition: Prisma.Sql): Prisma.Sql {
+  return Prisma.sql`(
+    SELECT json_build_object('orderXid', order_xid::text, 'jobId', job_id, 'version', version, 'hash', hash)
+    FROM flight_recorder_events ${condition} ORDER BY order_xid DESC, job_id DESC, version DESC LIMIT 1)`;
+}
+
+function allStand(positions: readonly LogPosition[]): Prisma.Sql {
+  // Field by field: a position may be a whole event.
+  const rows = JSON.stringify(
+    positions.map(({ orderXid, jobId, version, hash }) => ({ orderXid: String(orderXid), jobId, version, hash })),
+  );
+  return Prisma.sql`NOT EXISTS (
+    SELECT FROM json_to_recordset(${rows}::json) AS p("orderXid" bigint, "jobId" uuid, version int, hash text)
+    WHERE NOT EXISTS (
+      SELECT FROM flight_recorder_events e
+      WHERE e.job_id = p."jobId" AND e.version = p.version AND e.order_xid = p."orderXid" AND starts_with(e.hash, p.hash)
+    ))`;
+}
+
+function fromJson(position: JsonPosition | null): LogPosition | undefined {
+  return position ? { ...position, orderXid: BigInt(position.orderXid) } : undefined;
+}
+
+/** A page of the log after a position. */
+export interface NewEvents {
+  /** Whether the position's own event is there with its hash, so that the log goes on from it. */
+  readonly continues: boolean;
+  readonly events: readonly LoggedEvent[];
 }
 
 /**
  * Reads events after a position and below the watermark, in log order, at most FEED_PAGE_SIZE. Above the watermark an
- * open transaction may still add events, and a reader that had gone past them would never see them (section 4).
+ * open transaction may still add events, and a reader that had gone past them would never see them (section 4). The
+ * position's own event is read, too: only where it still stands may the reader go on.
  */
-export async function readNewEvents(prisma: PrismaClient, after: LogPosition): Promise<readonly LoggedEvent[]> {
-  return (await prisma.$queryRaw<EventRow[]>(selectNewEvents(after))).map(toLoggedEvent);
+export async function readNewEvents(prisma: PrismaClient, after: LogPosition): Promise<NewEvents> {
+  return toNewEvents(after, await prisma.$queryRaw<EventRow[]>(selectNewEvents(after)));
 }
 
-/** The statement of `readNewEvents`; its rows are for `toLoggedEvent`. */
+/** The statement of `readNewEvents`; its rows are for `toNewEvents`. */
 export function selectNewEvents(after: LogPosition): Prisma.Sql {
-  return selectEvents(
-    after,
-    Prisma.sql`order_xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint`,
-    FEED_PAGE_SIZE,
-  );
+  const isBelowWatermark = Prisma.sql`order_xid < log_watermark()`;
+  return selectEvents({ from: after, isIncluded: true }, isBelowWatermark, FEED_PAGE_SIZE + 1);
+}
+
+/** Tells from the rows of `selectNewEvents` whether the log goes on, and with which events. */
+export function toNewEvents(after: LogPosition, rows: readonly EventRow[]): NewEvents {
+  // Before the first event there is none to find again.
+  if (after.hash === "") return { continues: true, events: rows.slice(0, FEED_PAGE_SIZE).map(toLoggedEvent) };
+  const [own, ...events] = rows;
+  const continues = own !== undefined && comparePositions(own, after) === 0 && own.hash.startsWith(after.hash);
+  return { continues, events: continues ? events.map(toLoggedEvent) : [] };
 }
 
 /**
@@ -70,7 +125,9 @@ export async function readEventsBetween(
   const bound = Prisma.sql`(order_xid, job_id, version) <= (${upTo.orderXid}, ${upTo.jobId}::uuid, ${upTo.version})`;
   const job = jobId === undefined ? Prisma.empty : Prisma.sql`AND job_id = ${jobId}::uuid`;
   const condition = Prisma.sql`${bound} AND workspace_id = ${workspaceId}::uuid ${job}`;
-  return (await prisma.$queryRaw<EventRow[]>(selectEvents(after, condition, CATCH_UP_PAGE_SIZE))).map(toLoggedEvent);
+  return (
+    await prisma.$queryRaw<EventRow[]>(selectEvents({ from: after, isIncluded: false }, condition, CATCH_UP_PAGE_SIZE))
+  ).map(toLoggedEvent);
 }
 
 /**
@@ -88,21 +145,26 @@ export interface LoggedEvent {
   readonly job: ImmutableJob;
 }
 
-/** A row of the statements above. */
+/** A row of `selectEvents`. */
 export type EventRow = FlightRecorderEvent & Omit<ImmutableJob, "jobId">;
 
-function selectEvents(after: LogPosition, which: Prisma.Sql, limit: number): Prisma.Sql {
+function selectEvents(
+  { from, isIncluded }: { readonly from: LogPosition; readonly isIncluded: boolean },
+  which: Prisma.Sql,
+  limit: number,
+): Prisma.Sql {
+  const isAfter = isIncluded ? Prisma.sql`>=` : Prisma.sql`>`;
   return Prisma.sql`
     ${PREPARE_MARKER} SELECT e.*, ${jobColumns(IMMUTABLE_FIELDS)}
     FROM (
       SELECT ${EVENT_COLUMNS} FROM flight_recorder_events
-      WHERE (order_xid, job_id, version) > (${after.orderXid}, ${after.jobId}::uuid, ${after.version}) AND ${which}
+      WHERE (order_xid, job_id, version) ${isAfter} (${from.orderXid}, ${from.jobId}::uuid, ${from.version}) AND ${which}
       ORDER BY order_xid, job_id, version LIMIT ${limit}) AS e
     JOIN ai_jobs j ON j.job_id = e."jobId"
     ORDER BY e."orderXid", e."jobId", e.version`;
 }
 
 /** Splits a row into the event and the immutable part of its job. */
-export function toLoggedEvent({ jobKind, protocolId, parentJobId, createdAt, ...event }: EventRow): LoggedEvent {
+function toLoggedEvent({ jobKind, protocolId, parentJobId, createdAt, ...event }: EventRow): LoggedEvent {
   return { event, job: { jobId: event.jobId, jobKind, protocolId, parentJobId, createdAt } };
 }

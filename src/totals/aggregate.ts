@@ -2,6 +2,7 @@ import { setImmediate as yieldToEventLoop } from "node:timers/promises";
 import { Prisma, type PrismaClient } from "../db/generated/client/client.ts";
 import type { Transaction } from "../db/transaction.ts";
 import type { LogPosition } from "../log/cursor.ts";
+import { NIL_UUID } from "../uuid.ts";
 import { changesOfEvents, eachMetric, METRIC_COLUMNS, TOTALS_DELTAS, usageDeltas } from "./changes.ts";
 
 /**
@@ -40,27 +41,41 @@ export async function aggregateTotals(
   return count;
 }
 
-const BELOW_OPEN_TRANSACTIONS = Prisma.sql`order_xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint`;
+/** The most events of one statement of a recount, which is one transaction anyway. */
+const RECOUNT_BATCH_EVENTS = 10_000;
+
+/**
+ * Counts totals and usage anew, from the start of the log, in the caller's transaction. Nobody else aggregates meanwhile: the
+ * caller has locked `totals_position`.
+ */
+export async function recountTotals(tx: Transaction): Promise<void> {
+  await tx.$executeRaw`DELETE FROM job_totals`;
+  await tx.$executeRaw`DELETE FROM usage_minutes`;
+  await tx.$executeRaw`UPDATE totals_position SET order_xid = 0, job_id = ${NIL_UUID}::uuid, version = 0`;
+  while ((await aggregateBatch(tx, RECOUNT_BATCH_EVENTS)) === RECOUNT_BATCH_EVENTS);
+}
+
+const BELOW_WATERMARK = Prisma.sql`order_xid < log_watermark()`;
 const IN_ORDER = Prisma.sql`ORDER BY order_xid, job_id, version`;
 
 async function hasNewEvents(prisma: PrismaClient): Promise<boolean> {
   const next = await prisma.$queryRaw<unknown[]>`
     SELECT version FROM flight_recorder_events
     WHERE (order_xid, job_id, version) > (SELECT order_xid, job_id, version FROM totals_position WHERE singleton)
-      AND ${BELOW_OPEN_TRANSACTIONS}
+      AND ${BELOW_WATERMARK}
     ${IN_ORDER} LIMIT 1`;
   return next.length > 0;
 }
 
 async function aggregateBatch(tx: Transaction, maxEvents: number): Promise<number> {
   // SKIP LOCKED returns no row if another server is aggregating: this server then leaves the work to the other one.
-  const [after] = await tx.$queryRaw<LogPosition[]>`
+  const [after] = await tx.$queryRaw<Omit<LogPosition, "hash">[]>`
     SELECT order_xid AS "orderXid", job_id AS "jobId", version FROM totals_position FOR UPDATE SKIP LOCKED`;
   if (!after) return 0;
   const events = Prisma.sql`
     SELECT * FROM flight_recorder_events
     WHERE (order_xid, job_id, version) > (${after.orderXid}, ${after.jobId}::uuid, ${after.version})
-      AND ${BELOW_OPEN_TRANSACTIONS}
+      AND ${BELOW_WATERMARK}
     ${IN_ORDER} LIMIT ${maxEvents}`;
   // Nobody else writes totals while the position is locked, so the statement reads them, adds, and inserts the sums. An
   // upsert of the deltas alone would fail: the table's CHECK refuses negative values before the conflict is found.

@@ -5,6 +5,7 @@ import { type Database, DatabaseError, openDatabase } from "../../src/db/open.ts
 import { inSingleStatement, inTransaction, readWithRetry, type Transaction } from "../../src/db/transaction.ts";
 import { TryAgainError } from "../../src/errors.ts";
 import { cancelAiJob } from "../../src/jobs/cancel.ts";
+import { LogContinuity } from "../../src/live/continuity.ts";
 import { startMaintenance } from "../../src/maintenance.ts";
 import { createPostgresDatabase } from "../support/database.ts";
 import { engineOn, ok, SOMEBODY, started, submitted, WORKSPACE } from "../support/engine.ts";
@@ -67,7 +68,8 @@ test.concurrent(
   LONG,
   () =>
     behindProxy(async (database, proxy) => {
-      const maintenance = startMaintenance(engineOn(database), 300, pino({ level: "silent" }));
+      const continuity = new LogContinuity(database.prisma, () => undefined);
+      const maintenance = startMaintenance(engineOn(database), continuity, 300, pino({ level: "silent" }));
       const server = await startTestServer(database, {}, { maintenance });
       const { jobId } = await submitted(engine());
       const [first, second] = [await started(engine()), await started(engine())];

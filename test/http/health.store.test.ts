@@ -26,6 +26,7 @@ async function health(of: TestServer, init: RequestInit = {}) {
 }
 
 const signals = { kind: "in_process", connected: true, since: expect.any(String) };
+const log = { epoch: expect.any(String), beganAt: expect.any(String), reason: "the database was created" };
 const lag = { behindMs: expect.any(Number), oldestTransactionMs: expect.any(Number) };
 
 test("all is well: 200, with the database, the feed and the hints", async () => {
@@ -36,6 +37,7 @@ test("all is well: 200, with the database, the feed and the hints", async () => 
       status: "ok",
       database: { answers: true, milliseconds: expect.any(Number) },
       feed: { subscribers: 0, lastReadMsAgo: null, ...lag },
+      log,
       sweeps: { lastMsAgo: 0 },
       signals,
     },
@@ -89,6 +91,7 @@ test("a database that does not answer as it should is a service that cannot be h
         status: "unavailable",
         database: { answers: false, milliseconds: expect.any(Number) },
         feed: { subscribers: 0, lastReadMsAgo: null },
+        log,
         sweeps: { lastMsAgo: 0 },
         signals,
       },

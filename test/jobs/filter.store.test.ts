@@ -9,9 +9,9 @@ import { cancelAiJobs, retryAiJobs } from "../../src/jobs/bulk/action.ts";
 import { type JobFilter, matcherOf } from "../../src/jobs/filter.ts";
 import { countJobs, listJobs } from "../../src/jobs/list.ts";
 import { canRetry, isTerminal, mayBecome } from "../../src/jobs/state.ts";
+import { LOG_START } from "../../src/log/cursor.ts";
 import { CHAIN_START } from "../../src/log/hash.ts";
 import { type LoggedEvent, readEventsBetween } from "../../src/log/read.ts";
-import { NIL_UUID } from "../../src/uuid.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { engineOn, ok, SOMEBODY } from "../support/engine.ts";
 import { tenfoldInLong } from "../support/long.ts";
@@ -129,9 +129,8 @@ class World {
 
   /** The jobs as the feed tells subscribers of them. */
   async told(): Promise<readonly LoggedEvent[]> {
-    const start = { orderXid: 0n, jobId: NIL_UUID, version: 0 };
-    const end = { ...start, orderXid: BigInt(Number.MAX_SAFE_INTEGER) };
-    return readEventsBetween(prisma, { workspaceId: this.workspaceId }, start, end);
+    const end = { ...LOG_START, orderXid: BigInt(Number.MAX_SAFE_INTEGER) };
+    return readEventsBetween(prisma, { workspaceId: this.workspaceId }, LOG_START, end);
   }
 
   async list(filter: JobFilter): Promise<readonly string[]> {

@@ -8,9 +8,8 @@ import { writeVersion } from "../../src/jobs/store.ts";
 import { submitAiJob } from "../../src/jobs/submit.ts";
 import { Feed, type FeedOptions } from "../../src/live/feed.ts";
 import type { FeedItem, Subscriber } from "../../src/live/subscriber.ts";
-import { encodeCursor } from "../../src/log/cursor.ts";
+import { encodeCursor, LOG_START, positionOf } from "../../src/log/cursor.ts";
 import type { EventDraft } from "../../src/log/event.ts";
-import { NIL_UUID } from "../../src/uuid.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { aSubmit, engineOn, ok, SOMEBODY } from "../support/engine.ts";
 
@@ -87,8 +86,8 @@ function gate() {
 test("an event that commits late is delivered, where a reader of a plain sequence would have passed it", async () => {
   const workspaceId = randomUUID();
   const early = await submitIn(workspaceId);
-  const { orderXid } = await db.prisma.aiJob.findUniqueOrThrow({ where: { jobId: early } });
-  const subscriber = await feed.subscribe({ workspaceId }, { orderXid, jobId: early, version: 1 });
+  const submitted = await db.prisma.aiJob.findUniqueOrThrow({ where: { jobId: early } });
+  const subscriber = await feed.subscribe({ workspaceId }, positionOf(submitted));
 
   const began = gate();
   const release = gate();
@@ -128,8 +127,7 @@ test("a job's version 7 never comes before its version 6, whatever the ids of th
   // The rule of section 4: the second writer's own id is lower, and it takes the first one's.
   expect(last?.orderXid).toBe(sixth?.orderXid);
 
-  const epoch = { orderXid: 0n, jobId: NIL_UUID, version: 0 };
-  const subscriber = await feed.subscribe({ workspaceId, jobId }, epoch);
+  const subscriber = await feed.subscribe({ workspaceId, jobId }, LOG_START);
   const seen = take(subscriber, 7);
   await other.end();
   expect(await seen).toEqual([1, 2, 3, 4, 5, 6, 7].map((version) => `${jobId} ${version}`));

@@ -5,7 +5,7 @@ import { redisTransport } from "../../src/live/notifier-redis.ts";
 import { hintsOver } from "../support/notifiers.ts";
 import { type RedisAdmin, redisAdmin, TEST_REDIS_URL } from "../support/redis.ts";
 
-const epoch = randomUUID();
+const hintChannel = randomUUID();
 let admin: RedisAdmin;
 beforeAll(async () => {
   admin = await redisAdmin();
@@ -14,9 +14,9 @@ afterAll(() => admin[Symbol.asyncDispose]());
 
 hintsOver("Redis", () => ({
   url: TEST_REDIS_URL,
-  transport: (url) => redisTransport(url, epoch),
-  breakAll: () => admin.breakAll(epoch),
-  connections: () => admin.connections(epoch),
+  transport: (url) => redisTransport(url, hintChannel),
+  breakAll: () => admin.breakAll(hintChannel),
+  connections: () => admin.connections(hintChannel),
 }));
 
 test("hints of one database are not heard by the servers of another one on the same Redis", async () => {
@@ -29,7 +29,7 @@ test("hints of one database are not heard by the servers of another one on the s
     });
     return { notifier, received: () => received };
   };
-  const [one, same, other] = [await open(epoch), await open(epoch), await open(randomUUID())];
+  const [one, same, other] = [await open(hintChannel), await open(hintChannel), await open(randomUUID())];
   one.notifier.notify();
   await vi.waitUntil(() => same.received() === 1, { timeout: 20_000 });
   expect(other.received()).toBe(0);

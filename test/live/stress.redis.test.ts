@@ -11,15 +11,15 @@ afterEach(killSpawned);
 
 test("with Redis, which goes away as well: whatever breaks, every subscriber's record is the log", async () => {
   const db = await openTestDatabase();
-  const { epoch } = await db.prisma.eventLog.findFirstOrThrow();
+  const { hintChannel } = await db.prisma.eventLog.findFirstOrThrow();
   const proxy = await startProxy(TEST_REDIS_URL);
   await using admin = await redisAdmin();
   await stress(db, {
     env: { REDIS_URL: proxy.url },
-    transport: redisTransport(proxy.url, epoch),
+    transport: redisTransport(proxy.url, hintChannel),
     break: async () => {
       if (Math.random() < 0.5) {
-        await admin.breakAll(epoch);
+        await admin.breakAll(hintChannel);
         return;
       }
       proxy.refuse();

@@ -6,7 +6,12 @@ import { CHAIN_START } from "../../src/log/hash.ts";
 /** A subscriber that reads the log by itself while the feed goes on, item by item. */
 
 const JOB = "018f3c4e-7b1a-7cc3-9a55-0c1e2d3f4a5c";
-const place = (number: number): LogPosition => ({ orderXid: BigInt(number), jobId: JOB, version: 1 });
+const place = (number: number): LogPosition => ({
+  orderXid: BigInt(number),
+  jobId: JOB,
+  version: 1,
+  hash: CHAIN_START,
+});
 const numberOf = ({ event }: FeedItem) => Number(event.orderXid);
 const WORKSPACE = "00000000-0000-7000-8000-000000000000";
 

@@ -150,7 +150,7 @@ test("the server begins a chain with the 64 zeros of the first event", () => {
 
 test("the server makes the second event's cursor, and reads it", () => {
   const { orderXid, jobId, version } = eventIn("event-2");
-  const position = { orderXid, jobId, version };
+  const position = { orderXid, jobId, version, hash: vector("event-2-sha256").slice(0, 16) };
   expect(encodeCursor(EPOCH, position)).toBe(vector("cursor"));
   expect(decodeCursor(vector("cursor"))).toEqual({ epoch: EPOCH, position });
 });

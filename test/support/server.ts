@@ -44,6 +44,7 @@ export async function startTestServer(
     ...(maxBufferedEvents ? { maxBufferedEvents } : {}),
     onError: () => undefined,
   });
+  await feed.continuity.check();
   notifier.onNotify(() => {
     feed.notify();
     claimer.notify();

@@ -158,7 +158,11 @@ CREATE TABLE "flight_recorder_events" (
 CREATE TABLE "event_log" (
     "singleton" BOOLEAN NOT NULL DEFAULT true,
     "epoch" UUID NOT NULL DEFAULT gen_random_uuid(),
+    "began_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    "reason" TEXT NOT NULL DEFAULT 'the database was created',
+    "xid_offset" BIGINT NOT NULL DEFAULT 0,
     "kept_from" BIGINT NOT NULL DEFAULT 0,
+    "hint_channel" UUID NOT NULL DEFAULT gen_random_uuid(),
 
     CONSTRAINT "event_log_pkey" PRIMARY KEY ("singleton")
 );

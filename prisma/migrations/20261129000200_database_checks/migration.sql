@@ -69,10 +69,26 @@ CREATE FUNCTION is_sha256_hex(hash text) RETURNS boolean LANGUAGE sql IMMUTABLE 
   SELECT octet_length(hash) = 64 AND encode(decode(hash, 'hex'), 'hex') = hash
 $$;
 
--- This transaction's id as the number that order_xid holds.
-CREATE FUNCTION current_order_xid() RETURNS bigint LANGUAGE sql VOLATILE AS $$
-  SELECT pg_current_xact_id()::text::bigint
-$$;
+-- This transaction's id as the number that order_xid holds: with the offset of the log's epoch, because ids begin anew on
+-- another PostgreSQL server, and positions must not (section 10). VOLATILE, so that it sees the offset of an epoch that began
+-- while its statement waited for a lock.
+CREATE FUNCTION current_order_xid() RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+  RETURN pg_current_xact_id()::text::bigint + (SELECT xid_offset FROM event_log);
+END $$;
+
+-- The watermark (section 4): every transaction that can write an event with a smaller order_xid has ended.
+CREATE FUNCTION log_watermark() RETURNS bigint LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  RETURN pg_snapshot_xmin(pg_current_snapshot())::text::bigint + (SELECT xid_offset FROM event_log);
+END $$;
+
+-- The end of the log: every event that has been committed has a smaller order_xid. If one has not, the ids of this PostgreSQL
+-- server lie behind those that were stored, and the log needs a new epoch (section 10).
+CREATE FUNCTION log_end() RETURNS bigint LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  RETURN pg_snapshot_xmax(pg_current_snapshot())::text::bigint + (SELECT xid_offset FROM event_log);
+END $$;
 
 -- The table of transitions of section 4. src/jobs/state.ts has the same table; a test compares the two.
 CREATE FUNCTION ai_job_transition_allowed(old_state "JobState", new_state "JobState") RETURNS boolean
@@ -480,7 +496,9 @@ ALTER TABLE flight_recorder_events
   ADD CONSTRAINT flight_recorder_events_hashes CHECK (is_sha256_hex(hash) AND is_sha256_hex(prev_hash));
 
 -- An event's version must exist when the statement that inserts the event ends. This need not wait for the commit, because
--- versions only grow. Checked once for all events of a statement.
+-- versions only grow. Nor may there be an event with an order_xid that no transaction has had yet: the log was restored from
+-- another PostgreSQL server, and what is inserted now would lie before what is stored (section 10). Checked once for all
+-- events of a statement.
 CREATE FUNCTION flight_recorder_events_check_insert() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE event record;
 BEGIN
@@ -493,6 +511,15 @@ BEGIN
   IF FOUND THEN
     RAISE EXCEPTION 'job % has no version % that matches this event', event.job_id, event.version
       USING ERRCODE = 'AJ006';
+  END IF;
+  -- The events of this transaction have its own id, which may lie at the end of the log or beyond it.
+  IF (SELECT max(order_xid) FROM flight_recorder_events) >= log_end()
+     AND EXISTS (
+       SELECT FROM flight_recorder_events
+       WHERE order_xid >= log_end() AND order_xid <> current_order_xid()
+     ) THEN
+    RAISE EXCEPTION 'the log has events beyond this server''s transaction ids: it needs a new epoch'
+      USING ERRCODE = 'AJ009';
   END IF;
   RETURN NULL;
 END $$;
@@ -514,7 +541,18 @@ ALTER TABLE event_log
   ADD CONSTRAINT event_log_one_row CHECK (singleton),
   -- No event from this order_xid on has been removed. An older cursor is answered with CURSOR_EXPIRED, never with a silent gap
   -- (section 10).
-  ADD CONSTRAINT event_log_kept_from CHECK (kept_from >= 0);
+  ADD CONSTRAINT event_log_kept_from CHECK (kept_from >= 0),
+  ADD CONSTRAINT event_log_xid_offset CHECK (xid_offset >= 0),
+  ADD CONSTRAINT event_log_reason CHECK (reason <> '');
+
+-- With a smaller offset, new events would lie below stored ones. An offset that changes under the same epoch would leave
+-- cursors valid whose positions mean something else. Removed events do not come back.
+CREATE TRIGGER event_log_check_update BEFORE UPDATE ON event_log FOR EACH ROW
+  WHEN (NEW.xid_offset < OLD.xid_offset OR NEW.kept_from < OLD.kept_from
+    OR (NEW.xid_offset <> OLD.xid_offset AND NEW.epoch = OLD.epoch))
+  EXECUTE FUNCTION refuse('AJ007', 'xid_offset and kept_from only grow, and xid_offset only with a new epoch');
+CREATE TRIGGER event_log_no_delete BEFORE DELETE ON event_log
+  FOR EACH ROW EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
 
 -- ---------------------------------------------------------------- quotas
 

@@ -2,7 +2,6 @@ import { z } from "zod";
 import type { AiJob as Job } from "../../db/generated/client/client.ts";
 import type { JobFilter } from "../../jobs/filter.ts";
 import type { JobKey } from "../../jobs/list.ts";
-import { encodeCursor } from "../../log/cursor.ts";
 import { builder, pageComplexity } from "../builder.ts";
 import { type KeyCodec, namesBelow, type Page, storableDate, toPage, toSlice } from "../connection.ts";
 import { AiJob, jobFieldsOf } from "../types/ai-job.ts";
@@ -33,9 +32,7 @@ builder.queryField("aiJobs", (t) =>
       resolve: async (_root, { filter: jobFilter, ...args }, { feed, lists, viewer }, info): Promise<JobPage> => {
         const slice = toSlice(args, newestFirst);
         const names = namesBelow(info);
-        const feedCursor = names.has("feedCursor")
-          ? encodeCursor(await feed.epoch(), await feed.watermark())
-          : undefined;
+        const feedCursor = names.has("feedCursor") ? await feed.cursor() : undefined;
         const fields = jobFieldsOf(names, info);
         const filter = jobFilter ?? {};
         const rows = await lists.jobs({ workspaceId: viewer.workspaceId, filter, slice, fields });

@@ -5,7 +5,13 @@ import type { JobMetrics } from "../../db/metrics.ts";
 import { NotFoundError } from "../../errors.ts";
 import { type JobFilter, matcherOf } from "../../jobs/filter.ts";
 import type { FeedItem, Subscriber } from "../../live/subscriber.ts";
-import { comparePositions, encodeCursor, type LogPosition, MAX_SNAPSHOT_POSITIONS } from "../../log/cursor.ts";
+import {
+  comparePositions,
+  encodeCursor,
+  type LogPosition,
+  MAX_SNAPSHOT_POSITIONS,
+  positionOf,
+} from "../../log/cursor.ts";
 import type { GraphQLContext } from "../context.ts";
 import type { ReadsById } from "../reads.ts";
 import { referencedRow } from "../types/relations.ts";
@@ -42,7 +48,7 @@ export interface SubscriptionRequest {
 /** The largest number of snapshots with which a subscription to many jobs begins. */
 const MAX_SNAPSHOTS = MAX_SNAPSHOT_POSITIONS;
 /** The columns that every snapshot needs. The metrics are read too if the selection has any. */
-const SNAPSHOT_FIELDS = ["jobId", "workspaceId", "version", "state", "orderXid", "createdAt"] as const;
+const SNAPSHOT_FIELDS = ["jobId", "workspaceId", "version", "state", "orderXid", "chainHash", "createdAt"] as const;
 
 /**
  * The changes of one job. It subscribes first and reads the snapshot second, so what commits in between is in the
@@ -62,9 +68,9 @@ export async function changesOfJob(
     const columns = from ? SNAPSHOT_FIELDS : [...new Set([...SNAPSHOT_FIELDS, ...fields])];
     const [job] = await reads.job({ workspaceId: viewer.workspaceId, id: jobId }, columns);
     if (!job) throw new NotFoundError("job");
-    if (!from) subscriber.skipTo(job);
+    if (!from) subscriber.skipTo(positionOf(job));
     for (const position of snapshotPositions) if (position.jobId === jobId) subscriber.skipTo(position);
-    const snapshots = from ? [] : [snapshot(encodeCursor(epoch, job), job, () => job)];
+    const snapshots = from ? [] : [snapshot(encodeCursor(epoch, positionOf(job)), job, () => job)];
     return stream(
       subscription,
       (position) => encodeCursor(epoch, position),
@@ -113,8 +119,7 @@ export async function changesOfJobs(
     const start = subscriber.position;
     let snapshotPositions = [...subscription.snapshotPositions];
     const snapshots = jobs.map((job) => {
-      const { orderXid, jobId, version } = job;
-      if (comparePositions(job, start) > 0) snapshotPositions.push({ orderXid, jobId, version });
+      if (comparePositions(job, start) > 0) snapshotPositions.push(positionOf(job));
       return snapshot(encodeCursor(epoch, start, snapshotPositions), job, () => jobOfSnapshot(subscription, job));
     });
     const cursorAt = (position: LogPosition) => {

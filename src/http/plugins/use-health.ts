@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Plugin } from "graphql-yoga";
 import type { PrismaClient } from "../../db/generated/client/client.ts";
+import type { LogContinuity } from "../../live/continuity.ts";
 import type { Feed } from "../../live/feed.ts";
 import { type Lag, MAX_LAG_MS, readLag } from "../../live/lag.ts";
 import type { CommitNotifier, NotifierHealth } from "../../live/notifier.ts";
@@ -27,6 +28,8 @@ interface Health {
   readonly status: "ok" | "degraded" | "unavailable";
   readonly database: { readonly answers: boolean; readonly milliseconds: number };
   readonly feed: { readonly subscribers: number; readonly lastReadMsAgo: number | null } & Partial<Lag>;
+  /** The epoch of the event log, when it began, and why (section 10). */
+  readonly log: LogContinuity["health"];
   readonly sweeps: Pick<MaintenanceHealth, "lastMsAgo">;
   readonly signals: NotifierHealth;
 }
@@ -60,6 +63,7 @@ async function readHealth({ prisma, feed, notifier, maintenance }: HealthSources
     status: lag ? (isHealthy ? "ok" : "degraded") : "unavailable",
     database,
     feed: { subscribers, lastReadMsAgo, ...lag },
+    log: feed.continuity.health,
     // These names are public, because monitors read them, and so differ from the names in the code.
     sweeps: { lastMsAgo },
     signals: notifier.health,
