@@ -154,3 +154,29 @@ test("a job's own subscription that goes on from the list's is told nothing twic
   await using changes = watch("graphql-ws", server.url, { query, variables }, (data) => payload.parse(data).change);
   expect(told(await changes.until((seen) => seen.length >= 1))).toEqual([["EVENT", jobId, 3]]);
 });
+
+test.each(PROTOCOLS)(
+  "who comes while jobs are being submitted is told each version once, over %s",
+  async (protocol) => {
+    let isWriting = true;
+    const engine = engineOn(db, { notifyCommit: () => server.feed.notify() });
+    const write = async () => {
+      for (let count = 0; isWriting && count < 90; count++) await submitted(engine, { protocolId });
+    };
+    const writers = write();
+    const subscribers = [];
+    for (let count = 0; count < 60; count++) {
+      subscribers.push(subscribe(protocol));
+      await new Promise((resolve) => setTimeout(resolve, Math.random() * 15));
+    }
+    isWriting = false;
+    await writers;
+    const last = await submitted(engine, { protocolId });
+    for (const subscriber of subscribers) {
+      const seen = told(await subscriber.until((changes) => changes.some(({ job }) => job.jobId === last.jobId)));
+      const versions = seen.map(([, jobId, version]) => `${jobId} ${version}`);
+      expect(versions.length).toBe(new Set(versions).size);
+      await subscriber[Symbol.asyncDispose]();
+    }
+  },
+);

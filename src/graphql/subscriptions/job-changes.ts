@@ -104,8 +104,8 @@ export async function changesOfJobs(
   const matchesNow = ({ job, event }: FeedItem) => matches(job, event.state);
   const matchedBefore = ({ job, event: { previousState } }: FeedItem) =>
     previousState !== null && matches(job, previousState);
-  const wants = (item: FeedItem) =>
-    (matchesNow(item) || matchedBefore(item)) && item.event.version > (deliveredVersions.get(item.event.jobId) ?? 0);
+  const isNew = ({ event }: FeedItem) => event.version > (deliveredVersions.get(event.jobId) ?? 0);
+  const wants = (item: FeedItem) => (matchesNow(item) || matchedBefore(item)) && isNew(item);
   const subscriber = await feed.subscribe({ workspaceId: viewer.workspaceId, matches: wants }, from);
   try {
     // Everything below the watermark has committed, so the list that is read next contains it. The feed may be a little
@@ -128,7 +128,8 @@ export async function changesOfJobs(
       }
       return encodeCursor(epoch, position, snapshotPositions);
     };
-    return stream(subscription, cursorAt, subscriber, snapshots, matchesNow);
+    // Looked at again, because an event may have been offered while the list was being read that contains it.
+    return stream(subscription, cursorAt, subscriber, snapshots, matchesNow, isNew);
   } catch (error) {
     subscriber.end();
     throw error;
@@ -146,6 +147,7 @@ function stream(
   subscriber: Subscriber,
   snapshots: Change[],
   matches: (item: FeedItem) => boolean,
+  isNew: (item: FeedItem) => boolean = () => true,
 ): AsyncIterableIterator<Change> {
   const { resumeState, feed, sharedReads } = context;
   const removeCallback = right.onEnd((reason) => subscriber.end(reason));
@@ -160,7 +162,8 @@ function stream(
       if (snapshots.length === 0) resumeState.cursor = nextSnapshot.cursor;
       return { value: nextSnapshot, done: false };
     }
-    const { value: item } = await subscriber.next();
+    let { value: item } = await subscriber.next();
+    while (item && !isNew(item)) ({ value: item } = await subscriber.next());
     if (!item) {
       leave();
       resumeState.interrupted = feed.isClosed;
