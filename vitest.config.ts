@@ -6,16 +6,19 @@ import { defineConfig } from "vitest/config";
  * - `*.store.test.ts` is about what every store must do, and runs on the embedded one and on PostgreSQL;
  * - `*.postgres.test.ts` is about what only several connections show, and runs on PostgreSQL;
  * - `*.redis.test.ts` is about several servers with Redis between them, and runs on PostgreSQL and Redis;
+ * - `*.operate.test.ts` is about what an operator's PostgreSQL servers and poolers do: it makes its own, as the user `postgres`;
  * - `*.browser.test.ts` is about several servers and a real browser, and runs on PostgreSQL and Chromium.
  */
 const inCi = process.env.CI !== undefined;
 const onPostgres = process.env.TEST_DATABASE_URL !== undefined || inCi;
 const withRedis = onPostgres && (process.env.TEST_REDIS_URL !== undefined || inCi);
 const withBrowser = onPostgres && (process.env.TEST_BROWSER !== undefined || inCi);
+const withOperate = process.env.TEST_OPERATE !== undefined || inCi;
 const stores = ["test/**/*.store.test.ts"];
 const postgresOnly = ["test/**/*.postgres.test.ts"];
 const redisOnly = ["test/**/*.redis.test.ts"];
 const browserOnly = ["test/**/*.browser.test.ts"];
+const operate = ["test/operate/*.operate.test.ts"];
 
 if (!onPostgres) {
   process.stderr.write(
@@ -28,6 +31,12 @@ if (!withRedis) {
   process.stderr.write(
     "TEST_REDIS_URL is not set, or TEST_DATABASE_URL is not: the tests with Redis are left out.\n" +
       "To run them, too: TEST_REDIS_URL=redis://127.0.0.1:6379\n",
+  );
+}
+if (!withOperate) {
+  process.stderr.write(
+    "TEST_OPERATE is not set: the tests of failovers, restores and poolers are left out.\n" +
+      "To run them, where PostgreSQL's programs and PgBouncer are installed: npm run test:operate\n",
   );
 }
 if (!withBrowser) {
@@ -59,7 +68,7 @@ export default defineConfig({
           ...common,
           name: "plain",
           include: ["test/**/*.test.ts"],
-          exclude: [...stores, ...postgresOnly, ...redisOnly, ...browserOnly, ...alone],
+          exclude: [...stores, ...postgresOnly, ...redisOnly, ...browserOnly, ...operate, ...alone],
         },
       },
       { resolve, test: { ...common, name: "alone", include: alone, sequence: { groupOrder: 1 } } },
@@ -81,6 +90,14 @@ export default defineConfig({
         : []),
       ...(withRedis
         ? [{ resolve, test: { ...common, name: "redis", include: redisOnly, env: { TEST_STORE: "postgres" } } }]
+        : []),
+      ...(withOperate
+        ? [
+            {
+              resolve,
+              test: { ...common, name: "operate", include: operate, testTimeout: 120_000, hookTimeout: 120_000 },
+            },
+          ]
         : []),
       ...(withBrowser ? [{ resolve, test: { ...common, name: "browser", include: browserOnly } }] : []),
     ],

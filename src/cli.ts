@@ -1,6 +1,7 @@
 import { parseArgs } from "node:util";
 import { readConfig } from "./config.ts";
 import { openDatabase } from "./db/open.ts";
+import { migratePostgres } from "./db/postgres.ts";
 import { explain } from "./explain.ts";
 import { beginEpoch } from "./live/epoch.ts";
 import { readLogState } from "./log/read.ts";
@@ -15,12 +16,24 @@ interface Command {
 }
 
 const COMMANDS: Readonly<Record<string, Command>> = {
+  migrate: {
+    usage: "migrate",
+    description: "Applies the migrations that the database lacks; for servers that run with MIGRATE=off.",
+    run: migrateDatabase,
+  },
   "log new-epoch": {
     usage: "log new-epoch REASON",
     description: "Begins a new epoch of the event log: every cursor expires, and totals and quotas are counted anew.",
     run: newEpoch,
   },
 };
+
+async function migrateDatabase(): Promise<string> {
+  const { database: location } = readConfig(process.env);
+  if (location.kind !== "postgres") return "An embedded database is migrated when its server starts; nothing was done.";
+  const applied = await migratePostgres(location);
+  return applied.length === 0 ? "The database lacks no migration." : `Applied: ${applied.join(", ")}.`;
+}
 
 async function newEpoch([reason = "begun by hand"]: readonly string[]): Promise<string> {
   const { database: location } = readConfig(process.env);
@@ -42,9 +55,10 @@ function usage(): string {
 
 try {
   const { positionals } = parseArgs({ allowPositionals: true });
-  const command = COMMANDS[positionals.slice(0, 2).join(" ")];
+  const [name, command] =
+    Object.entries(COMMANDS).find(([words]) => `${positionals.join(" ")} `.startsWith(`${words} `)) ?? [];
   if (command) {
-    process.stdout.write(`${await command.run(positionals.slice(2))}\n`);
+    process.stdout.write(`${await command.run(positionals.slice(name?.split(" ").length))}\n`);
   } else {
     process.stderr.write(`${usage()}\n`);
     process.exitCode = 2;

@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
 import { z } from "zod";
-import type { DatabaseLocation } from "./db/open.ts";
+import type { DatabaseLocation } from "./db/database.ts";
 import type { Backoff } from "./runs/backoff.ts";
 
 /** The settings of one server process; docs/configuration.md describes the environment variables. */
@@ -30,6 +30,11 @@ export class ConfigError extends Error {
 
 const environment = z.object({
   DATABASE_URL: z.string().default("file:./data"),
+  DATABASE_POOL_MODE: z.enum(["direct", "session", "transaction"]).default("direct"),
+  DATABASE_DIRECT_URL: z
+    .url({ protocol: /^postgres(ql)?$/, error: "must be postgres://user@host/database" })
+    .optional(),
+  MIGRATE: z.enum(["on", "off"]).default("on"),
   DATABASE_POOL_SIZE: z.coerce.number().int().min(1).max(200).default(10),
   REDIS_URL: z.url({ protocol: /^rediss?$/, error: "must be redis://host:port or rediss://host:port" }).optional(),
   HOST: z
@@ -67,7 +72,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     throw new ConfigError(`The server cannot start with these settings:\n${problems.join("\n")}`);
   }
   const values = parsed.data;
-  const database = toDatabaseLocation(values.DATABASE_URL, values.DATABASE_POOL_SIZE);
+  const database = toDatabaseLocation(values);
   if (values.REDIS_URL !== undefined && database.kind !== "postgres") {
     throw new ConfigError(
       "The server cannot start with these settings:\n" +
@@ -88,15 +93,36 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   };
 }
 
-function toDatabaseLocation(url: string, poolSize: number): DatabaseLocation {
+function toDatabaseLocation({
+  DATABASE_URL: url,
+  DATABASE_POOL_SIZE: poolSize,
+  DATABASE_POOL_MODE: poolMode,
+  DATABASE_DIRECT_URL: directUrl,
+  MIGRATE,
+}: z.infer<typeof environment>): DatabaseLocation {
   if (url === "memory:") return { kind: "memory" };
   if (url.startsWith("file:") && url.length > "file:".length)
     return { kind: "folder", path: url.slice("file:".length) };
-  if (/^postgres(ql)?:\/\//.test(url) && URL.canParse(url)) return { kind: "postgres", url, poolSize };
+  if (/^postgres(ql)?:\/\//.test(url) && URL.canParse(url)) {
+    for (const [setting, address] of Object.entries({ DATABASE_URL: url, DATABASE_DIRECT_URL: directUrl }))
+      assertPublicSchema(setting, address);
+    const migrates = MIGRATE === "on";
+    return { kind: "postgres", url, poolSize, poolMode, migrates, ...(directUrl === undefined ? {} : { directUrl }) };
+  }
   // The message does not repeat the value, which may contain a password.
   throw new ConfigError(
     "The server cannot start with these settings:\n" +
       "  DATABASE_URL: must be postgres://user@host/database, file:FOLDER (an embedded database), or memory:",
+  );
+}
+
+/** Other tools of this field take a schema from the address. Ignored in silence, it would let two servers share one. */
+function assertPublicSchema(setting: string, url: string | undefined): void {
+  const schema = url === undefined ? null : new URL(url).searchParams.get("schema");
+  if (schema === null || schema === "public") return;
+  throw new ConfigError(
+    "The server cannot start with these settings:\n" +
+      `  ${setting}: the tables are in the schema \`public\`, and no other can be chosen. Use a database of its own for this server.`,
   );
 }
 

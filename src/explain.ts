@@ -1,8 +1,8 @@
 import { inspect } from "node:util";
 import { ConfigError } from "./config.ts";
+import { DatabaseError } from "./db/database-error.ts";
 import { FolderInUseError } from "./db/folder-lock.ts";
 import { MigrationError } from "./db/migrate.ts";
-import { DatabaseError } from "./db/open.ts";
 import { ListenError } from "./start.ts";
 
 const OPERATOR_ERRORS = [ConfigError, DatabaseError, MigrationError, FolderInUseError, ListenError];

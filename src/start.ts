@@ -3,8 +3,11 @@ import type { Server } from "node:net";
 import type { Logger } from "pino";
 import { createClaimer } from "./claims/claim.ts";
 import type { Config } from "./config.ts";
+import { Availability } from "./db/availability.ts";
+import type { Database } from "./db/database.ts";
+import { DatabaseError } from "./db/database-error.ts";
 import type { PrismaClient } from "./db/generated/client/client.ts";
-import { type Database, DatabaseError, openDatabase } from "./db/open.ts";
+import { openDatabase } from "./db/open.ts";
 import { newRotation } from "./engine.ts";
 import { ENDPOINT } from "./http/graphql.ts";
 import { Feed } from "./live/feed.ts";
@@ -49,6 +52,7 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
       log.warn({ epoch, reason }, "the event log does not go on where it was: a new epoch has begun"),
   });
   const notifier = new CommitNotifier(await createTransport(config, prisma), {
+    withoutTransport: database.kind === "postgres" ? "polling" : "in_process",
     onChange: ({ kind, connected }, err) =>
       connected
         ? log.info({ kind }, "connected to other servers for notify hints")
@@ -59,9 +63,11 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
   });
   const notifyCommit = () => notifier.notify();
   const { backoff, revisePreferenceMs } = config;
+  const availability = new Availability((reason) => log.warn({ reason }, "the database cannot be used as it is now"));
   const engine = {
     prisma,
     notifyCommit,
+    availability,
     guards,
     guardTimeoutMs: GUARD_TIMEOUT_MS,
     rotation: newRotation(),
@@ -120,13 +126,20 @@ async function listen(http: Server, config: Config): Promise<void> {
   }
 }
 
-/** The way of notify hints to other servers; undefined for an embedded database, which has one server only. */
+/**
+ * The way of notify hints to other servers; undefined for an embedded database, which has one server only, and where there is
+ * none: each server then finds the others' changes at its next poll.
+ */
 async function createTransport(
   { database, redisUrl }: Config,
   prisma: PrismaClient,
 ): Promise<NotifierTransport | undefined> {
   if (database.kind !== "postgres") return undefined;
-  if (redisUrl === undefined) return postgresTransport(database.url);
+  if (redisUrl === undefined) {
+    // LISTEN needs a session of its own, which a pooler in transaction mode does not give.
+    const url = database.directUrl ?? (database.poolMode === "transaction" ? undefined : database.url);
+    return url === undefined ? undefined : postgresTransport(url);
+  }
   // Imported on demand: the Redis client is large, and would slow every start down.
   const { redisTransport } = await import("./live/notifier-redis.ts");
   const { hintChannel } = await prisma.eventLog.findFirstOrThrow({ select: { hintChannel: true } });

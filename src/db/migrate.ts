@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { SqlMigrationAwareDriverAdapterFactory } from "@prisma/driver-adapter-utils";
 import type { MigrationList } from "@prisma/schema-engine-wasm/schema_engine_bg";
+import type pg from "pg";
 import { openSchemaEngine, SCHEMA_FILE } from "./schema-engine.ts";
 
 const MIGRATIONS_FOLDER = fileURLToPath(new URL("../../prisma/migrations", import.meta.url));
@@ -43,7 +44,7 @@ export async function migrate(
       .catch(async (error: unknown) => {
         const cause = causeOf(error);
         // No migration was started, so there is none to repair. The connection may have broken while the history was read.
-        if ((await diagnose()).failedMigrationNames.length === 0) throw cause;
+        if ((await diagnose()).failedMigrationNames.length === 0) throw withoutFrames(cause);
         throw new MigrationError(
           "A migration failed, and the server did not start. Fix the cause named below, mark the migration with " +
             "`npx prisma migrate resolve`, and start again.",
@@ -54,6 +55,30 @@ export async function migrate(
   } finally {
     await close();
   }
+}
+
+/**
+ * Looks whether a database has every migration, where this server does not apply them.
+ * @throws MigrationError with those that lack, or that this version does not know.
+ */
+export async function assertMigrated(connection: pg.ClientBase, folder = MIGRATIONS_FOLDER): Promise<void> {
+  const known = (await readMigrations(folder)).migrationDirectories.map(({ path }) => path);
+  const { rows: tables } = await connection.query<{ there: boolean }>(
+    "SELECT to_regclass('_prisma_migrations') IS NOT NULL AS there",
+  );
+  const { rows } = tables[0]?.there
+    ? await connection.query<{ name: string }>(
+        "SELECT migration_name AS name FROM _prisma_migrations WHERE finished_at IS NOT NULL AND rolled_back_at IS NULL",
+      )
+    : { rows: [] };
+  const applied = rows.map(({ name }) => name);
+  assertNotNewer(applied.filter((name) => !known.includes(name)));
+  const lacking = known.filter((name) => !applied.includes(name));
+  if (lacking.length === 0) return;
+  throw new MigrationError(
+    `The database lacks the migration ${lacking.join(", ")}, and this server does not migrate. Run \`npm run migrate\` with the ` +
+      "address of PostgreSQL itself and the owner of the tables, then start again.",
+  );
 }
 
 /** @returns the difference between the migrations and `schema.prisma`, as the SQL that is missing; empty when they agree. */
@@ -74,6 +99,13 @@ export async function drift(
   } finally {
     await close();
   }
+}
+
+/** An error of the engine without the frames of its own stack, which follow its message and tell an operator nothing. */
+function withoutFrames(error: unknown): unknown {
+  if (!(error instanceof Error)) return error;
+  const [message = ""] = error.message.split(/\n\s+0: /);
+  return message === error.message ? error : new Error(message.replace(/^ERROR: /, ""));
 }
 
 async function readMigrations(folder: string): Promise<MigrationList> {

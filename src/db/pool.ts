@@ -1,6 +1,7 @@
 import { Socket } from "node:net";
 import pg from "pg";
 import { FORCE_GENERIC_PLAN_IN_TRANSACTION } from "./prepared.ts";
+import { applySettings, type PoolMode, startupParameters, withSettings } from "./session.ts";
 
 /** How long to wait for a connection: for PostgreSQL to accept a new one, or for a free one in the pool. */
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -11,9 +12,10 @@ const CONNECT_TIMEOUT_MS = 10_000;
 const SILENCE_TIMEOUT_MS = 20_000;
 
 /** @returns the options of a single connection: the address, and the limits that detect an unreachable host. */
-export function connectionConfig(connectionString: string) {
+export function connectionConfig(databaseUrl: string, mode: PoolMode) {
   return {
-    connectionString,
+    connectionString: withSettings(databaseUrl, mode),
+    startup: startupParameters(mode),
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     keepAlive: true,
     keepAliveInitialDelayMillis: CONNECT_TIMEOUT_MS,
@@ -27,17 +29,25 @@ export function connectionConfig(connectionString: string) {
  * substitute: it counts from when a statement is sent, even while the connection is busy with an earlier statement.
  */
 export function poolConfig(
-  connectionString: string,
+  databaseUrl: string,
   maxConnections: number,
-  listeners: ConnectionListeners,
+  mode: PoolMode,
+  { onConnect, ...listeners }: PoolListeners = {},
 ): pg.PoolConfig {
   const connection: ConnectionConfig = {
-    ...connectionConfig(connectionString),
+    ...connectionConfig(databaseUrl, mode),
     stream: createSocketWithSilenceTimeout,
-    pipeline: true,
+    // A pooler may hand out another connection of PostgreSQL before the answer to the last statement.
+    pipeline: mode === "direct",
     ...listeners,
   };
-  return { ...connection, max: maxConnections, Client: Connection };
+  const prepare = async (client: pg.ClientBase) => {
+    await applySettings(client, mode);
+    onConnect?.();
+  };
+  // The pool waits for what this returns, though its type does not say so.
+  const onNewClient: (client: pg.ClientBase) => unknown = prepare;
+  return { ...connection, max: maxConnections, Client: Connection, onConnect: onNewClient };
 }
 
 /**
@@ -47,14 +57,18 @@ export function poolConfig(
  */
 export type OnCommitSent = (read: <Row extends object>(query: pg.QueryConfig) => Promise<Row[]>) => void;
 
-/** What is called for each connection of a pool. */
-export interface ConnectionListeners {
-  /** Called when PostgreSQL has accepted the connection. */
+/** What is called for the connections of a pool. */
+export interface PoolListeners {
+  /** Called when PostgreSQL has accepted a connection, before it is used. */
   readonly onConnect?: () => void;
   readonly onCommitSent?: OnCommitSent;
 }
 
-type ConnectionConfig = pg.ClientConfig & ConnectionListeners;
+interface ConnectionConfig extends pg.ClientConfig {
+  readonly onCommitSent?: OnCommitSent;
+  /** Parameters of the protocol that go with the connection. */
+  readonly startup?: Readonly<Record<string, string>>;
+}
 
 function createSocketWithSilenceTimeout(): Socket {
   const socket = new Socket();
@@ -73,9 +87,17 @@ function createSocketWithSilenceTimeout(): Socket {
  * unhandled "error" event and end the process.
  */
 export class Connection extends pg.Client {
-  constructor({ onConnect, onCommitSent, ...config }: ConnectionConfig = {}) {
+  constructor({ onCommitSent, startup = {}, ...config }: ConnectionConfig = {}) {
     super(config);
-    if (onConnect) this.once("connect", onConnect);
+    // The driver has no option for these; what it does not know as one, it does not send.
+    const startupConf: unknown = Reflect.get(this, "getStartupConf");
+    if (typeof startupConf !== "function") throw new Error("The driver makes its parameters elsewhere now.");
+    Object.defineProperty(this, "getStartupConf", {
+      value: () => {
+        const parameters: unknown = Reflect.apply(startupConf, this, []);
+        return Object.assign({}, parameters, startup);
+      },
+    });
     this.on("error", () => undefined);
     const read = async <Row extends object>(statement: pg.QueryConfig) => (await super.query<Row>(statement)).rows;
     const query = (statement: unknown, ...rest: unknown[]): unknown => {

@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { TryAgainError } from "../errors.ts";
+import { type Availability, unavailability } from "./availability.ts";
 import { Prisma, type PrismaClient } from "./generated/client/client.ts";
+import { sqlState } from "./sql-state.ts";
 
 /** An open transaction. Everything that is written with it commits together, or nothing does. */
 export type Transaction = Prisma.TransactionClient;
@@ -13,6 +15,8 @@ export interface CommandContext {
    * at their next poll.
    */
   readonly notifyCommit: () => void;
+  /** Learns what came of each write. Left out in tests that do not look at it. */
+  readonly availability?: Availability;
 }
 
 const MAX_ATTEMPTS = 4;
@@ -58,6 +62,9 @@ export async function readWithRetry<T>(read: () => Promise<T>): Promise<T> {
     try {
       return await read();
     } catch (error) {
+      const unavailable = unavailability(error);
+      if (unavailable !== undefined && !connectionBroke(error))
+        throw new TryAgainError(`${unavailable} Send the same again later.`);
       if (!wasRolledBack(error) && !connectionBroke(error)) throw error;
       if (attempt === MAX_ATTEMPTS) throw new TryAgainError();
       await pauseAfter(attempt);
@@ -82,15 +89,23 @@ async function runWithRetry<T>(
           isCommitting = true;
         },
       );
+      context.availability?.wrote();
       context.notifyCommit();
       return result;
     } catch (error) {
+      const unavailable = unavailability(error);
+      if (unavailable !== undefined) context.availability?.met(unavailable);
       // The pool may hand out a connection that broke while it was idle. Nothing was sent yet, and the next one may work.
       if (wasRolledBack(error) || (!hasBegun && connectionBroke(error))) {
-        if (attempt === MAX_ATTEMPTS) throw new TryAgainError();
+        if (attempt === MAX_ATTEMPTS)
+          throw new TryAgainError(unavailable && `${unavailable} Nothing was kept; send the same again.`);
         await pauseAfter(attempt);
       } else if ((!isCommitting && connectionBroke(error)) || wasNeverSent(error)) {
-        throw new TryAgainError("The database connection broke. Nothing was kept; send the same again.");
+        throw new TryAgainError(
+          `${unavailable ?? "The database connection broke."} Nothing was kept; send the same again.`,
+        );
+      } else if (unavailable !== undefined && !connectionBroke(error)) {
+        throw new TryAgainError(`${unavailable} Nothing was kept; send the same again later.`);
       } else {
         // If the connection broke during the COMMIT, the changes may have been kept. TRY_AGAIN would say that they were not.
         throw error;
@@ -143,21 +158,4 @@ function wasNeverSent(error: unknown): boolean {
 
 function isPrismaError(error: unknown, codes: readonly string[]): error is Prisma.PrismaClientKnownRequestError {
   return error instanceof Prisma.PrismaClientKnownRequestError && codes.includes(error.code);
-}
-
-/** @returns the SQLSTATE of an error, such as `40P01`; undefined where it has none. */
-export function sqlState(error: unknown): string | undefined {
-  if (!(error instanceof Error)) return undefined;
-  // An error at the COMMIT of the embedded database is not wrapped by Prisma.
-  if (error.name === "error" && "severity" in error && "code" in error && typeof error.code === "string") {
-    return error.code;
-  }
-  const inner = "meta" in error && isRecord(error.meta) ? error.meta.driverAdapterError : error;
-  const cause = isRecord(inner) ? inner.cause : undefined;
-  const code = isRecord(cause) ? cause.originalCode : undefined;
-  return typeof code === "string" ? code : undefined;
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null;
 }

@@ -1,15 +1,23 @@
 import { randomUUID } from "node:crypto";
 import { type ExecutionResult, GraphQLError, type GraphQLErrorExtensions, type GraphQLFormattedError } from "graphql";
 import type { Logger } from "pino";
+import { type Availability, unavailability } from "../db/availability.ts";
 import { JobKind } from "../db/generated/client/enums.ts";
-import { sqlState } from "../db/transaction.ts";
+import { sqlState } from "../db/sql-state.ts";
 import { AppError, ERROR_CODES, type ErrorCode } from "../errors.ts";
+
+/** Who is told of errors that the client is not told of. */
+export interface ErrorReporter {
+  readonly log: Logger;
+  readonly availability: Availability | undefined;
+}
 
 /**
  * Converts any error into the one that a client sees. Errors that the client can act on keep their message and get a
- * code of ErrorCode. All others are masked: the client gets an id, and the server's log has the cause under that id.
+ * code of ErrorCode. So does one of a database that is in a state of its own (availability.ts). All others are masked: the
+ * client gets an id, and the server's log has the cause under that id.
  */
-export function maskError(error: unknown, log: Logger): GraphQLError {
+export function maskError(error: unknown, { log, availability }: ErrorReporter): GraphQLError {
   const cause = causeOf(error);
   if (cause instanceof GraphQLError && isMasked(cause)) return cause;
   if (cause instanceof AppError) {
@@ -22,6 +30,11 @@ export function maskError(error: unknown, log: Logger): GraphQLError {
     if (isErrorCode(code)) return withLocation(error, message, { ...otherExtensions, code });
     if (!isAboutJobKind(cause)) return withLocation(error, message, { ...otherExtensions, code: "INVALID_INPUT" });
     return withLocation(error, `${message} Accepted: ${JOB_KINDS}.`, { ...otherExtensions, code: "INVALID_JOB_KIND" });
+  }
+  const unavailable = unavailability(cause);
+  if (unavailable !== undefined) {
+    availability?.met(unavailable);
+    return withLocation(error, `${unavailable} Send the same again later.`, { code: "TRY_AGAIN" });
   }
   const id = randomUUID();
   log.error({ id, err: toLogEntry(cause) }, "unexpected error");

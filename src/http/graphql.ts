@@ -17,6 +17,7 @@ import { useDocumentLimit } from "./plugins/use-document-limit.ts";
 import { useErrorFormat } from "./plugins/use-error-format.ts";
 import { ResumeStates, useEventStream } from "./plugins/use-event-stream.ts";
 import { useHealth } from "./plugins/use-health.ts";
+import { useReady } from "./plugins/use-ready.ts";
 import { useSameSite } from "./plugins/use-same-site.ts";
 import { useSingleConnection } from "./plugins/use-single-connection.ts";
 import { viewerOf, WORKSPACE_HEADER } from "./viewer.ts";
@@ -63,6 +64,7 @@ const KEEP_ALIVE_MS = 12_000;
 export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
   const { engine, feed, claimer, notifier, maintenance, log, corsOrigins, maxBodyBytes } = options;
   const { mayWatch = anyoneMayWatch, keepAliveMs = KEEP_ALIVE_MS, maxOperations, maxReservations } = options;
+  const reporter = { log, availability: engine.availability };
   const resumeStates = new ResumeStates();
   const reads = createReadsById(engine.prisma);
   const sharedReads = new SharedReads(reads);
@@ -83,14 +85,15 @@ export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
     // useBodyLimit replaces it.
     maxRequestBodySize: false,
     logging: yogaLog(log),
-    maskedErrors: { maskError: (error) => maskError(error, log) },
+    maskedErrors: { maskError: (error) => maskError(error, reporter) },
     context: (initial) => contextOf(initial),
     plugins: [
       useSameSite(corsOrigins),
       useHealth({ prisma: engine.prisma, feed, notifier, maintenance }),
+      useReady(engine),
       useBodyLimit(maxBodyBytes),
       useDocumentLimit(),
-      useErrorFormat(log),
+      useErrorFormat(reporter),
       useEventStream(resumeStates, keepAliveMs),
       useSingleConnection({
         endpoint: ENDPOINT,

@@ -32,7 +32,7 @@ export type LockedJobWithWriteScope = LockedJobSummary & {
  * that counts all of `locked`, and so after the last wait for a lock. Otherwise the time could be from before a wait for
  * another row of the batch, and a lease that expired during the wait would still count as valid.
  */
-const READ_UNDER_LOCK = Prisma.sql`greatest(current_order_xid(), order_xid) AS "nextOrderXid",
+const READ_UNDER_LOCK = Prisma.sql`greatest((SELECT current_order_xid()), order_xid) AS "nextOrderXid",
   (SELECT clock_timestamp() FROM (SELECT count(*) FROM locked) AS all_of_them) AS now,
   capabilities, injection_patterns AS "injectionPatterns"`;
 

@@ -31,8 +31,9 @@ async function begin(tx: Transaction, knownEpoch: string, reason: string): Promi
   await tx.$executeRawUnsafe(`SET LOCAL idle_in_transaction_session_timeout = 0`);
   const [log] = await tx.$queryRaw<{ epoch: string }[]>`SELECT epoch::text AS epoch FROM event_log FOR UPDATE`;
   if (log?.epoch !== knownEpoch) return false;
-  // EXCLUSIVE also waits for those who have only locked rows: they may have asked for their order_xid already.
-  await tx.$executeRaw`LOCK TABLE ai_jobs, flight_recorder_events IN EXCLUSIVE MODE`;
+  // EXCLUSIVE also waits for those who have only locked rows: they may have asked for their order_xid already. Nobody writes an
+  // event without its job.
+  await tx.$executeRaw`LOCK TABLE ai_jobs IN EXCLUSIVE MODE`;
   await tx.$executeRaw`SELECT FROM totals_position FOR UPDATE`;
   // The smallest id that a transaction may yet write with is that of the oldest open one.
   await tx.$executeRaw`

@@ -1,6 +1,6 @@
 import { setTimeout as sleep, setImmediate as yieldToEventLoop } from "node:timers/promises";
 import pLimit from "p-limit";
-import type { Database } from "../db/open.ts";
+import type { Database } from "../db/database.ts";
 import { CursorExpiredError, InvalidInputError } from "../errors.ts";
 import { comparePositions, decodeCursor, encodeCursor, type LogPosition } from "../log/cursor.ts";
 import {
@@ -238,7 +238,9 @@ export class Feed {
     // A new epoch may have begun during the read: what was read belongs to none of those who subscribe now.
     if (!page || this.#position !== from) return 0;
     if (!page.continues) {
-      if ((await this.#attempt(() => this.continuity.check(from))) === false) this.#expire();
+      const goesOn = await this.#attempt(() => this.continuity.check(from));
+      // Where another check has begun the epoch, it has told those who were there; those who have come since stay.
+      if (goesOn === false && this.#position === from) this.#expire();
       return 0;
     }
     this.#lastReadAt = performance.now();

@@ -29,8 +29,8 @@ export interface TransportConnection {
 
 /** The state of the connection to other servers, as /health and the log show it. */
 export interface NotifierHealth {
-  /** `in_process` if there are no other servers. */
-  readonly kind: "in_process" | NotifierTransport["kind"];
+  /** `in_process` if there are no other servers; `polling` if there may be, and no way to them. */
+  readonly kind: "in_process" | "polling" | NotifierTransport["kind"];
   readonly connected: boolean;
   /** When `connected` last changed. */
   readonly since: Date;
@@ -38,6 +38,8 @@ export interface NotifierHealth {
 
 /** Settings of a commit notifier. */
 export interface NotifierOptions {
+  /** What its health says where it has no transport; left out: `in_process`. */
+  readonly withoutTransport?: "in_process" | "polling";
   /** Called when the connection to other servers is made, and when it is lost, with the cause. */
   readonly onChange: (health: NotifierHealth, cause?: unknown) => void;
   /** Milliseconds between two pings, and the time that an answer may take before the connection counts as broken. */
@@ -72,9 +74,9 @@ export class CommitNotifier {
   #sendTimer: NodeJS.Timeout | undefined;
   #isClosing = false;
 
-  /** @param transport the way to other servers; undefined if this is the only process. */
+  /** @param transport the way to other servers; undefined if this is the only process, or there is no way. */
   constructor(transport: NotifierTransport | undefined, options: NotifierOptions) {
-    this.#kind = transport?.kind ?? "in_process";
+    this.#kind = transport?.kind ?? options.withoutTransport ?? "in_process";
     this.#options = options;
     if (!transport) this.#health = { kind: this.#kind, connected: true, since: new Date() };
     this.#connectLoop = transport ? this.#keepConnected(transport) : Promise.resolve();

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { ReadRows } from "../db/open.ts";
+import type { ReadRows } from "../db/database.ts";
 import type { LogPosition } from "../log/cursor.ts";
 import { type EventRow, type NewEvents, selectNewEvents, toNewEvents } from "../log/read.ts";
 

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type Database, openDatabase } from "../../src/db/open.ts";
+import type { Database } from "../../src/db/database.ts";
+import { openDatabase } from "../../src/db/open.ts";
 import { claimAll, expectEachOnce, submitMany } from "../support/claim-race.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { engineOn } from "../support/engine.ts";

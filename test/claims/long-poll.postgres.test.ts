@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { type Database, openDatabase } from "../../src/db/open.ts";
+import type { Database } from "../../src/db/database.ts";
+import { openDatabase } from "../../src/db/open.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { costSince, untilCost } from "../support/long-poll.ts";
 import { startTestServer, type TestServer } from "../support/server.ts";

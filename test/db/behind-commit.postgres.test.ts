@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
+import type { ReadRows } from "../../src/db/database.ts";
 import { Prisma } from "../../src/db/generated/client/client.ts";
 import { JOB_COLUMNS } from "../../src/db/job-columns.ts";
-import type { ReadRows } from "../../src/db/open.ts";
 import { EVENT_COLUMNS } from "../../src/db/rows.ts";
 import { inTransaction } from "../../src/db/transaction.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";

@@ -1,7 +1,9 @@
 import { pino } from "pino";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import type { Database } from "../../src/db/database.ts";
+import { DatabaseError } from "../../src/db/database-error.ts";
 import type { PrismaClient } from "../../src/db/generated/client/client.ts";
-import { type Database, DatabaseError, openDatabase } from "../../src/db/open.ts";
+import { openDatabase } from "../../src/db/open.ts";
 import { inSingleStatement, inTransaction, readWithRetry, type Transaction } from "../../src/db/transaction.ts";
 import { TryAgainError } from "../../src/errors.ts";
 import { cancelAiJob } from "../../src/jobs/cancel.ts";

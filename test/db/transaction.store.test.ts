@@ -1,7 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { PrismaClient } from "../../src/db/generated/client/client.ts";
-import { inTransaction, sqlState } from "../../src/db/transaction.ts";
+import { sqlState } from "../../src/db/sql-state.ts";
+import { inTransaction } from "../../src/db/transaction.ts";
 import { TryAgainError } from "../../src/errors.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { changeJobAlone, everythingOf, insertJob, jobIn } from "../support/plain-sql.ts";

@@ -1,6 +1,7 @@
 import { buildSchema, parse, validate } from "graphql";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type Database, openDatabase } from "../../src/db/open.ts";
+import type { Database } from "../../src/db/database.ts";
+import { openDatabase } from "../../src/db/open.ts";
 import { blocksOf, codesIn, DOCUMENTS, filesBelow, readText, rowsOf, sectionOf } from "../support/documents.ts";
 import { startTestServer, type TestServer } from "../support/server.ts";
 

@@ -1,6 +1,7 @@
 import { serverAudits } from "graphql-http";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Database, openDatabase } from "../../src/db/open.ts";
+import type { Database } from "../../src/db/database.ts";
+import { openDatabase } from "../../src/db/open.ts";
 import { startTestServer, type TestServer } from "../support/server.ts";
 
 /** The GraphQL over HTTP specification, as the reference implementation audits it: MUST, SHOULD and MAY alike hold. */

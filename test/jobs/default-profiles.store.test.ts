@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { JobKind } from "../../src/db/generated/client/enums.ts";
-import { sqlState } from "../../src/db/transaction.ts";
+import { sqlState } from "../../src/db/sql-state.ts";
 import type { EngineContext } from "../../src/engine.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { engineOn, submitted } from "../support/engine.ts";

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { z } from "zod";
-import { type Database, openDatabase } from "../../src/db/open.ts";
+import type { Database } from "../../src/db/database.ts";
+import { openDatabase } from "../../src/db/open.ts";
 import { CommitNotifier } from "../../src/live/notifier.ts";
 import { postgresTransport } from "../../src/live/notifier-postgres.ts";
 import { graphql } from "../generated/index.ts";

@@ -166,9 +166,9 @@ describe.each(PROTOCOLS)("over %s", (protocol) => {
     const { jobId } = await submitted(elsewhere());
     await using malformed = subscribe(protocol, { query: ONE, variables: { jobId, after: "no cursor" } });
     await expect(malformed.until((seen) => seen.length > 0)).rejects.toThrow(/INVALID_INPUT|not a cursor/);
-    const foreign = Buffer.from(`1 ${randomUUID()} 1 ${jobId} 1`).toString("base64url");
+    const foreign = Buffer.from(`1 ${randomUUID()} 1 ${jobId} 1 ${"0".repeat(16)}`).toString("base64url");
     await using expired = subscribe(protocol, { query: ONE, variables: { jobId, after: foreign } });
-    await expect(expired.until((seen) => seen.length > 0)).rejects.toThrow(/CURSOR_EXPIRED|another database/);
+    await expect(expired.until((seen) => seen.length > 0)).rejects.toThrow(/CURSOR_EXPIRED|does not go on/);
   });
 });
 

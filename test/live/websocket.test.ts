@@ -1,7 +1,8 @@
 import { once } from "node:events";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type ClientOptions, WebSocket } from "ws";
-import { type Database, openDatabase } from "../../src/db/open.ts";
+import type { Database } from "../../src/db/database.ts";
+import { openDatabase } from "../../src/db/open.ts";
 import { engineOn, submitted } from "../support/engine.ts";
 import { type LoggedServer, startLoggedServer } from "../support/http.ts";
 import { startTestServer } from "../support/server.ts";

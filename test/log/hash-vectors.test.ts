@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { z } from "zod";
+import type { Database } from "../../src/db/database.ts";
 import { JobKind, JobState, RecorderActor, RecorderEventType } from "../../src/db/generated/client/enums.ts";
-import { type Database, openDatabase } from "../../src/db/open.ts";
+import { openDatabase } from "../../src/db/open.ts";
 import type { StoredReport } from "../../src/db/rows.ts";
 import { decodeCursor, encodeCursor } from "../../src/log/cursor.ts";
 import { CHAIN_START, canonicalText, type HashedEvent, hashEvent } from "../../src/log/hash.ts";

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
+import type { Database } from "../../src/db/database.ts";
 import { type AiJob, Prisma, type Quota, type WorkflowRun } from "../../src/db/generated/client/client.ts";
-import type { Database } from "../../src/db/open.ts";
 import type { JsonValue } from "../../src/db/rows.ts";
 import { inTransaction } from "../../src/db/transaction.ts";
 import type { EngineContext } from "../../src/engine.ts";

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Claim } from "../../src/claims/acquire-lease.ts";
 import { listDuePartitions } from "../../src/claims/queue-partitions.ts";
-import { type Database, openDatabase } from "../../src/db/open.ts";
+import type { Database } from "../../src/db/database.ts";
+import { openDatabase } from "../../src/db/open.ts";
 import type { Transaction } from "../../src/db/transaction.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { writeVersions } from "../../src/jobs/store.ts";

@@ -1,7 +1,8 @@
 import type pg from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Database } from "../../src/db/database.ts";
 import type { PrismaClient } from "../../src/db/generated/client/client.ts";
-import { type Database, openDatabase } from "../../src/db/open.ts";
+import { openDatabase } from "../../src/db/open.ts";
 import { TryAgainError } from "../../src/errors.ts";
 import { poisonJob } from "../../src/security/poison.ts";
 import { createPostgresDatabase } from "../support/database.ts";

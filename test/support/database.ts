@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import pg from "pg";
-import { type Database, type DatabaseLocation, openDatabase } from "../../src/db/open.ts";
+import type { Database, DatabaseLocation } from "../../src/db/database.ts";
+import { openDatabase } from "../../src/db/open.ts";
 
 /** The PostgreSQL server for tests. Its user must be allowed to create databases. */
 const TEST_DATABASE_URL = process.env.TEST_DATABASE_URL ?? "postgres://postgres@127.0.0.1:5432/postgres";

@@ -1,7 +1,7 @@
 import type { Claim } from "../../src/claims/acquire-lease.ts";
 import { startWorkflow } from "../../src/claims/start.ts";
+import type { Database } from "../../src/db/database.ts";
 import type { AiJob } from "../../src/db/generated/client/client.ts";
-import type { Database } from "../../src/db/open.ts";
 import { type EngineContext, newRotation } from "../../src/engine.ts";
 import type { AppError } from "../../src/errors.ts";
 import { orThrow } from "../../src/graphql/result.ts";

@@ -1,5 +1,5 @@
+import type { Database } from "../../src/db/database.ts";
 import { type Prisma, Prisma as PrismaNamespace } from "../../src/db/generated/client/client.ts";
-import type { Database } from "../../src/db/open.ts";
 
 /**
  * Injects faults into the server's transactions by triggers: wherever a statement of `poisonJob` begins, writes a row

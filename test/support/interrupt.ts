@@ -84,6 +84,8 @@ export interface Proxy {
   /** Breaks every new connection, until `allow`. */
   refuse(): void;
   allow(): void;
+  /** Sends new connections elsewhere, and breaks the others: the address has moved. */
+  moveTo(databaseUrl: string): void;
   close(): Promise<void>;
 }
 
@@ -96,7 +98,7 @@ const TERMINATED = Buffer.from(`E\0\0\0${String.fromCharCode(ERROR_FIELDS.length
 
 /** A network between the server and PostgreSQL that fails when a test says so. */
 export async function startProxy(databaseUrl: string): Promise<Proxy> {
-  const target = new URL(databaseUrl);
+  let target = new URL(databaseUrl);
   const open = new Set<net.Socket>();
   const abandoned = new WeakSet<net.Socket>();
   let mode: "pass" | "lose" | "end" | "silent" | "refuse" = "pass";
@@ -146,6 +148,10 @@ export async function startProxy(databaseUrl: string): Promise<Proxy> {
   return {
     url: url.href,
     cut,
+    moveTo: (otherUrl) => {
+      target = new URL(otherUrl);
+      cut();
+    },
     loseNextAnswer: () => {
       mode = "lose";
     },

@@ -1,8 +1,8 @@
 import type { Claim } from "../../src/claims/acquire-lease.ts";
 import { startWorkflow } from "../../src/claims/start.ts";
+import type { Database } from "../../src/db/database.ts";
 import { Prisma } from "../../src/db/generated/client/client.ts";
 import type { JobState } from "../../src/db/generated/client/enums.ts";
-import type { Database } from "../../src/db/open.ts";
 import { inTransaction } from "../../src/db/transaction.ts";
 import type { EngineContext } from "../../src/engine.ts";
 import { type LockedJob, lockJobs } from "../../src/jobs/lock.ts";

@@ -2,7 +2,8 @@ import { randomUUID } from "node:crypto";
 import type { PrismaClient } from "../../src/db/generated/client/client.ts";
 import { METRIC_NAMES } from "../../src/db/job-columns.ts";
 import { snakeCase } from "../../src/db/rows.ts";
-import { sqlState, type Transaction } from "../../src/db/transaction.ts";
+import { sqlState } from "../../src/db/sql-state.ts";
+import type { Transaction } from "../../src/db/transaction.ts";
 import { WORKSPACE } from "./engine.ts";
 import type { StateWord } from "./transition-table.ts";
 

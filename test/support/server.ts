@@ -4,7 +4,7 @@ import type { TypedDocumentNode } from "@graphql-typed-document-node/core";
 import { print } from "graphql";
 import { pino } from "pino";
 import { type Claimer, createClaimer } from "../../src/claims/claim.ts";
-import type { Database } from "../../src/db/open.ts";
+import type { Database } from "../../src/db/database.ts";
 import type { EngineContext } from "../../src/engine.ts";
 import type { GraphQLOptions } from "../../src/http/graphql.ts";
 import { Feed, type FeedOptions } from "../../src/live/feed.ts";

@@ -1,17 +1,16 @@
 import { GraphQLError } from "graphql";
 import type { Plugin } from "graphql-yoga";
-import type { Logger } from "pino";
-import { isMasked, maskError } from "../error-format.ts";
+import { type ErrorReporter, isMasked, maskError } from "../error-format.ts";
 
 /**
  * Formats every error of every result in the same way, whichever stage of the pipeline raised it. A result without data
  * means that the whole request was refused or failed, so it also gets an HTTP status.
  */
-export function useErrorFormat(log: Logger): Plugin {
+export function useErrorFormat(reporter: ErrorReporter): Plugin {
   return {
     onResultProcess({ result, setResult }) {
       if (Array.isArray(result) || !("errors" in result) || !result.errors) return;
-      const errors = result.errors.map((error) => maskError(error, log));
+      const errors = result.errors.map((error) => maskError(error, reporter));
       const hasData = "data" in result && result.data !== undefined;
       setResult({ ...result, errors: hasData ? errors : errors.map(withStatus) });
     },

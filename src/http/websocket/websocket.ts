@@ -4,6 +4,7 @@ import type { DocumentNode, ExecutionArgs, ExecutionResult, GraphQLError, GraphQ
 import { useServer } from "graphql-ws/use/ws";
 import type { Logger } from "pino";
 import { type WebSocket, WebSocketServer } from "ws";
+import type { CommandContext } from "../../db/transaction.ts";
 import { MAX_OPERATIONS, tooManyOperations } from "../connection-limit.ts";
 import { isMasked, maskError, withoutStatus } from "../error-format.ts";
 import { ENDPOINT, type GraphQLServer } from "../graphql.ts";
@@ -17,6 +18,7 @@ export interface WebSocketOptions {
   /** The largest message, in bytes. */
   readonly maxBodyBytes: number;
   readonly log: Logger;
+  readonly engine: Pick<CommandContext, "availability">;
   /** The most operations that may run at once on one socket. */
   readonly maxOperations?: number;
 }
@@ -43,7 +45,8 @@ export function serveWebSocket(
   yoga: GraphQLServer,
   options: WebSocketOptions,
 ): { close(): Promise<void> } {
-  const { corsOrigins, maxBodyBytes, log, maxOperations = MAX_OPERATIONS } = options;
+  const { corsOrigins, maxBodyBytes, log, engine, maxOperations = MAX_OPERATIONS } = options;
+  const reporter = { log, availability: engine.availability };
   const sockets = new WebSocketServer({ noServer: true, maxPayload: maxBodyBytes });
   const operationsOf = new WeakMap<WebSocket, SocketOperations>();
   let stopping = false;
@@ -114,7 +117,7 @@ export function serveWebSocket(
           const validationErrors = pipeline.validate(args.schema, args.document);
           return validationErrors.length > 0 ? validationErrors : args;
         } catch (error) {
-          return [maskError(error, log)];
+          return [maskError(error, reporter)];
         }
       },
       execute: (args) => pipelineOf(args).execute(args),
@@ -124,7 +127,7 @@ export function serveWebSocket(
       },
       onError: ({ extra }, _id, operation, errors) => {
         operationsOf.get(extra.socket)?.end(operation);
-        return errors.map((error) => withoutStatus(maskError(error, log)));
+        return errors.map((error) => withoutStatus(maskError(error, reporter)));
       },
       onComplete: ({ extra }, _id, operation) => operationsOf.get(extra.socket)?.end(operation),
       onNext: (_context, _id, _payload, _args, { data, errors }) =>
