@@ -160,7 +160,7 @@ export const ReviewDecisionEnum = enumType(
 
 export const SensitivityEnum = enumType(
   "Sensitivity",
-  "How sensitive a source is. Accepted for guards to come; it is not stored, and nothing is decided by it yet (section 7).",
+  "How sensitive a source is, as its reader knows it. It is not stored; section 7 says which guard looks at it.",
   SENSITIVITIES,
 );
 

@@ -41,9 +41,9 @@ export interface RetrievedSnippet {
   /** The source's hash in its own system. */
   readonly sourceHash?: string | undefined;
   readonly content: string;
-  /** How sensitive the source is. No guard looks at it yet. */
+  /** How sensitive the source is. */
   readonly sensitivity: keyof typeof SENSITIVITIES;
-  /** Whether the source may be exported. No guard looks at it yet. */
+  /** Whether the source may be exported. */
   readonly exportable: boolean;
 }
 

@@ -153,7 +153,7 @@ describe("migrate", () => {
       await folder.close();
       const { code, stderr } = await spawnServer({ DATABASE_URL: `file:${path}` }).exited;
       expect({ code, stderr }).toEqual({ code: 1, stderr: `${sentence}\n` });
-    });
+    }, 120_000);
   });
 
   test("refuses a migration that was edited after it was applied, and says what to do", async () => {
