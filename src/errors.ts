@@ -65,14 +65,27 @@ export class NotFoundError extends AppError {
   }
 }
 
-/** A value of the input is malformed or out of its range. */
+/** What is wrong with one value of the input. */
+export interface InputIssue {
+  /** The path of the value in the operation's arguments, such as `["input", "metrics", "inputTokens"]`. */
+  readonly path: readonly string[];
+  readonly message: string;
+}
+
+/** Values of the input are malformed or out of their ranges. */
 export class InvalidInputError extends AppError {
   readonly code = "INVALID_INPUT";
-  /** The path of the invalid value in the operation's arguments, such as `["input", "metrics", "inputTokens"]`. */
-  readonly path: readonly string[];
-  constructor(path: readonly string[], message: string) {
+  /** All that was found; at least one. */
+  readonly issues: readonly InputIssue[];
+  /**
+   * The path of the first. Not `path`: graphql-js takes an error with a list of that name for one that has its place in the
+   * answer already, and would give it none.
+   */
+  readonly inputPath: readonly string[];
+  constructor(path: readonly string[], message: string, issues: readonly InputIssue[] = [{ path, message }]) {
     super(message);
-    this.path = path;
+    this.inputPath = path;
+    this.issues = issues;
   }
 }
 

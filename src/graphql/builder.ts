@@ -9,6 +9,8 @@ import type PrismaTypes from "../db/generated/pothos-types.ts";
 import { getDatamodel } from "../db/generated/pothos-types.ts";
 import type { JsonValue } from "../db/rows.ts";
 import { InvalidInputError } from "../errors.ts";
+import { ALL_ISSUES, refusalOf } from "./input-issues.ts";
+import "./issue-text.ts";
 import type { GraphQLContext } from "./context.ts";
 
 /** Rows of a page: the number where neither `first` nor `last` is given, and the largest number allowed. */
@@ -49,7 +51,7 @@ export const builder = new SchemaBuilder<{
   };
 }>({
   // The errors plugin must come before validation: only then does an error of validation become a member of the union.
-  plugins: [ErrorsPlugin, RelayPlugin, PrismaPlugin, ValidationPlugin, ComplexityPlugin],
+  plugins: [ErrorsPlugin, RelayPlugin, PrismaPlugin, ALL_ISSUES, ValidationPlugin, ComplexityPlugin],
   defaultFieldNullability: false,
   prisma: {
     client: (context) => context.engine.prisma,
@@ -59,8 +61,8 @@ export const builder = new SchemaBuilder<{
   },
   relay: {
     decodeGlobalID: (globalId) => {
-      const [, typename, id] = /^(\w+):(.+)$/s.exec(Buffer.from(globalId, "base64").toString()) ?? [];
-      if (typename === undefined || id === undefined) throw notGlobalId();
+      // What is no global id gets a type that no object has: `node` refuses it, and `nodes` answers null in its place.
+      const [, typename = "", id = ""] = /^(\w+):(.+)$/s.exec(Buffer.from(globalId, "base64").toString()) ?? [];
       return { typename, id };
     },
     edgesFieldOptions: {
@@ -83,11 +85,13 @@ export const builder = new SchemaBuilder<{
     },
     nodesQueryOptions: {
       description:
-        "Objects by their global ids, in the order of the ids; null for each that the workspace does not have.",
+        "Objects by their global ids, in the order of the ids; null for each that is no global id, or that the workspace does " +
+        "not have.",
       args: { ids: { description: `The global ids; at most ${PAGE.max}.` } },
       resolve: (_root, { ids }, _context, info, resolveNodes) => {
         if (ids.length > PAGE.max) throw new InvalidInputError(["ids"], `At most ${PAGE.max} ids at once.`);
-        for (const id of ids) assertNodeType(info, id);
+        // Pothos reads the ids from the arguments again, and takes null for an id of nothing.
+        for (const [index, id] of ids.entries()) if (!isNodeType(info, id)) Reflect.set(ids, index, null);
         return resolveNodes(ids);
       },
     },
@@ -111,12 +115,11 @@ export const builder = new SchemaBuilder<{
   },
   validation: {
     validationError: ({ issues }) => {
-      const [issue] = issues;
-      const path = (issue?.path ?? []).map((step) => String(typeof step === "object" ? step.key : step));
-      return new InvalidInputError(
-        path,
-        `${path.join(".")}: ${issue?.message ?? "is not valid"}. Nothing was changed.`,
-      );
+      const found = issues.map(({ path = [], message }) => ({
+        path: path.map((step) => String(typeof step === "object" ? step.key : step)),
+        message,
+      }));
+      return refusalOf(found);
     },
   },
   complexity: {
@@ -135,9 +138,13 @@ export const builder = new SchemaBuilder<{
  * A global id can name any type, but only types that implement Node can be loaded by one.
  * @throws InvalidInputError for another type. Without this check the schema builder would fail with a masked error.
  */
-function assertNodeType({ schema }: GraphQLResolveInfo, { typename }: { readonly typename: string }): void {
+function assertNodeType(info: GraphQLResolveInfo, id: { readonly typename: string }): void {
+  if (!isNodeType(info, id)) throw notGlobalId();
+}
+
+function isNodeType({ schema }: GraphQLResolveInfo, { typename }: { readonly typename: string }): boolean {
   const type = schema.getType(typename);
-  if (!isObjectType(type) || !type.getInterfaces().some(({ name }) => name === "Node")) throw notGlobalId();
+  return isObjectType(type) && type.getInterfaces().some(({ name }) => name === "Node");
 }
 
 function notGlobalId() {

@@ -43,6 +43,17 @@ builder.objectType(errors.NotFoundError, {
   interfaces: [ErrorInterface],
 });
 
+const InputIssue = builder.objectRef<errors.InputIssue>("InputIssue").implement({
+  description: "What is wrong with one value of the input.",
+  fields: (t) => ({
+    path: t.stringList({
+      description: "The path of the value, one element for each level, such as input, metrics, inputTokens.",
+      resolve: ({ path }) => [...path],
+    }),
+    message: t.exposeString("message", { description: "For human readers: what is accepted." }),
+  }),
+});
+
 builder.objectType(errors.InvalidInputError, {
   name: "InvalidInputError",
   isTypeOf: isErrorOf(errors.InvalidInputError),
@@ -50,8 +61,14 @@ builder.objectType(errors.InvalidInputError, {
   interfaces: [ErrorInterface],
   fields: (t) => ({
     path: t.stringList({
-      description: "The path of the offending field, one element for each level, such as input, metrics, inputTokens.",
-      resolve: (error) => [...error.path],
+      description:
+        "The path of the first issue's value, one element for each level, such as input, metrics, inputTokens.",
+      resolve: ({ inputPath }) => [...inputPath],
+    }),
+    issues: t.field({
+      type: [InputIssue],
+      description: "Everything that is wrong, at least one: a form can show each at its field.",
+      resolve: ({ issues }) => [...issues],
     }),
   }),
 });

@@ -4,7 +4,7 @@ import type { Logger } from "pino";
 import { type Availability, unavailability } from "../db/availability.ts";
 import { JobKind } from "../db/generated/client/enums.ts";
 import { sqlState } from "../db/sql-state.ts";
-import { AppError, ERROR_CODES, type ErrorCode } from "../errors.ts";
+import { AppError, ERROR_CODES, type ErrorCode, InvalidInputError } from "../errors.ts";
 
 /** Who is told of errors that the client is not told of. */
 export interface ErrorReporter {
@@ -21,7 +21,10 @@ export function maskError(error: unknown, { log, availability }: ErrorReporter):
   const cause = causeOf(error);
   if (cause instanceof GraphQLError && isMasked(cause)) return cause;
   if (cause instanceof AppError) {
-    return withLocation(error, cause.message, { code: cause.code, ...("path" in cause ? { path: cause.path } : {}) });
+    return withLocation(error, cause.message, {
+      code: cause.code,
+      ...(cause instanceof InvalidInputError ? { path: cause.inputPath, issues: cause.issues } : {}),
+    });
   }
   if (cause instanceof GraphQLError && isRefusal(cause, error)) {
     // Of nested errors, only the outermost message names the variable and the path of the refused value.

@@ -31,6 +31,11 @@ const POSITION_BYTES = 36;
 /** How many hexadecimal digits of its event's hash a cursor has: enough to tell two events under one position apart. */
 const HASH_DIGITS = 16;
 
+/**
+ * The longest cursor, in characters: its own position takes at most 200, and every 3 bytes of the others 4.
+ */
+export const MAX_CURSOR_LENGTH = 200 + Math.ceil((MAX_SNAPSHOT_POSITIONS * POSITION_BYTES * 4) / 3);
+
 /** The content of a cursor. */
 export interface DecodedCursor {
   /** The id of the log that the cursor belongs to. */

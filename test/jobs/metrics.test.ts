@@ -45,7 +45,7 @@ test.each([
 ] as const)("a delta that takes %s past 2^53 - 1 is refused as a whole", (name, before, more) => {
   const refusal = addMetrics(before, more, ["input", "metrics"]);
   expect(refusal).toBeInstanceOf(InvalidInputError);
-  expect(refusal).toMatchObject({ path: ["input", "metrics", name] });
+  expect(refusal).toMatchObject({ inputPath: ["input", "metrics", name] });
 });
 
 const counters = [
@@ -73,7 +73,7 @@ test.each(["tokensPlanner", "tokensExecutor"] as const)("%s counts by itself, up
 
 test("planner and executor tokens cannot exceed the total", () => {
   const refusal = addMetrics(zero, delta({ inputTokens: 9, tokensPlanner: 5, tokensExecutor: 5 }), ["metrics"]);
-  expect(refusal).toMatchObject({ code: "INVALID_INPUT", path: ["metrics", "tokensPlanner"] });
+  expect(refusal).toMatchObject({ code: "INVALID_INPUT", inputPath: ["metrics", "tokensPlanner"] });
   expect(addMetrics(zero, delta({ inputTokens: 10, tokensPlanner: 5, tokensExecutor: 5 }), [])).not.toBeInstanceOf(
     Error,
   );

@@ -185,7 +185,7 @@ describe("a root", () => {
     const refused = answers.filter((answer) => answer instanceof AppError);
     expect(refused.filter(isTooMany)).toHaveLength(20);
     expect(refused).toHaveLength(20);
-    expect(refused[0]).toMatchObject({ path: ["input", "parentJobId"], message: expect.stringContaining("1000") });
+    expect(refused[0]).toMatchObject({ inputPath: ["input", "parentJobId"], message: expect.stringContaining("1000") });
     expect(await db.prisma.aiJob.count({ where: { rootJobId: root.jobId } })).toBe(MAX_DESCENDANTS);
   });
 

@@ -311,7 +311,7 @@ describe("a cursor", () => {
   ])("that is malformed is INVALID_INPUT: %s", async (_, cursor) => {
     const refused = feed.resolveCursor(cursor);
     await expect(refused).rejects.toThrow(InvalidInputError);
-    await expect(refused).rejects.toMatchObject({ code: "INVALID_INPUT", path: ["after"] });
+    await expect(refused).rejects.toMatchObject({ code: "INVALID_INPUT", inputPath: ["after"] });
   });
 
   test.each([1_000_000, 10 ** 15])(

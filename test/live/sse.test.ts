@@ -196,7 +196,11 @@ describe("a stream that a browser's EventSource reads", () => {
   });
 
   test.each([
-    ["of another database", Buffer.from(`1 ${UNKNOWN} 1 ${UNKNOWN} 1`).toString("base64url"), "CURSOR_EXPIRED"],
+    [
+      "of another database",
+      Buffer.from(`1 ${UNKNOWN} 1 ${UNKNOWN} 1 ${"0".repeat(16)}`).toString("base64url"),
+      "CURSOR_EXPIRED",
+    ],
     ["that is none", "nope", "INVALID_INPUT"],
   ])("tells of an id %s, and makes the browser forget it: it then begins again", async (_what, lastEventId, code) => {
     const { jobId } = await submitted(engineOn(database));

@@ -2,6 +2,7 @@ import { appendFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeEach, expect, test, vi } from "vitest";
 import { z } from "zod";
+import { explain } from "../../src/explain.ts";
 import { blocksOf, readText, sectionOf } from "../support/documents.ts";
 import { spawnServer } from "../support/spawn-server.ts";
 import { untilTestEnds } from "./cleanup.ts";
@@ -43,12 +44,14 @@ async function migrated(): Promise<void> {
   await (await startServer({ DATABASE_URL: postgres.url(database) })).close();
 }
 
-/** What a process says that does not start. */
-async function exit(env: Readonly<Record<string, string>>): Promise<string> {
-  const { code, stderr } = await spawnServer(env).exited;
-  expect(code).toBe(1);
-  expect(stderr, "no stack, and nothing of Rust").not.toMatch(/ at .*:\d+:\d+|panicked|\.rs\b/);
-  return stderr;
+/** What an operator reads where a server does not start. */
+async function complaint(env: Readonly<Record<string, string>>): Promise<string> {
+  const text = await startServer(env).then(
+    () => "It started.",
+    (error: unknown) => explain(error),
+  );
+  expect(text, "no stack, and nothing of Rust").not.toMatch(/ at .*:\d+:\d+|panicked|\.rs\b/);
+  return text;
 }
 
 test("a role that has what docs/operating.md grants can do everything that the server does", async () => {
@@ -100,19 +103,21 @@ test("each privilege that lacks is named, with the statement that grants it", as
     "REVOKE INSERT ON flight_recorder_events FROM jobs_server; REVOKE UPDATE ON quotas FROM jobs_server",
     database,
   );
-  const said = await exit({ DATABASE_URL: postgres.url(database, "jobs_server"), MIGRATE: "off" });
-  expect(said).toBe(
+  const env = { DATABASE_URL: postgres.url(database, "jobs_server"), MIGRATE: "off" };
+  const said =
     "The role jobs_server lacks privileges that the server needs. As the owner of the tables, run:\n" +
-      "  GRANT INSERT ON flight_recorder_events TO jobs_server;\n  GRANT UPDATE ON quotas TO jobs_server;\n",
-  );
+    "  GRANT INSERT ON flight_recorder_events TO jobs_server;\n  GRANT UPDATE ON quotas TO jobs_server;";
+  expect(await complaint(env)).toBe(said);
+  const { code, stderr } = await spawnServer(env).exited;
+  expect({ code, stderr }).toEqual({ code: 1, stderr: `${said}\n` });
 });
 
 test("a role that may not migrate, and must, is told what to run; npm run migrate does it", async () => {
   await postgres.sql("CREATE ROLE reader LOGIN");
-  expect(await exit({ DATABASE_URL: postgres.url(database, "reader") })).toMatch(
+  expect(await complaint({ DATABASE_URL: postgres.url(database, "reader") })).toMatch(
     /^The database lacks migrations, and this user/,
   );
-  expect(await exit({ DATABASE_URL: postgres.url(database), MIGRATE: "off" })).toMatch(
+  expect(await complaint({ DATABASE_URL: postgres.url(database), MIGRATE: "off" })).toMatch(
     /^The database lacks the migration .*, and this server does not migrate\. Run `npm run migrate`/,
   );
   const migrate = () => runCommand(["migrate"], { DATABASE_URL: postgres.url(database) });
@@ -133,15 +138,19 @@ test("one cause, one sentence: password, user, database, connections, host, sche
   await postgres.stop();
   await postgres.start();
   const address = (user: string, name = database) => `postgres://${user}@127.0.0.1:${postgres.port}/${name}`;
-  expect(await exit({ DATABASE_URL: address("secret:wrong") })).toMatch(
+  expect(await complaint({ DATABASE_URL: address("secret:wrong") })).toMatch(
     /^PostgreSQL refused the password in DATABASE_URL/,
   );
-  expect(await exit({ DATABASE_URL: address("locked") })).toMatch(/^PostgreSQL does not let this user in/);
-  expect(await exit({ DATABASE_URL: address("nobody") })).toMatch(/^PostgreSQL does not let this user in/);
-  expect(await exit({ DATABASE_URL: address("postgres", "none") })).toMatch(/^PostgreSQL has no database of the name/);
-  expect(await exit({ DATABASE_URL: address("single") })).toMatch(/^PostgreSQL has no connection left/);
-  expect(await exit({ DATABASE_URL: "postgres://postgres@127.0.0.1:1/none" })).toMatch(/^PostgreSQL does not answer/);
-  expect(await exit({ DATABASE_URL: `${address("postgres")}?schema=jobs` })).toMatch(
+  expect(await complaint({ DATABASE_URL: address("locked") })).toMatch(/^PostgreSQL does not let this user in/);
+  expect(await complaint({ DATABASE_URL: address("nobody") })).toMatch(/^PostgreSQL does not let this user in/);
+  expect(await complaint({ DATABASE_URL: address("postgres", "none") })).toMatch(
+    /^PostgreSQL has no database of the name/,
+  );
+  expect(await complaint({ DATABASE_URL: address("single") })).toMatch(/^PostgreSQL has no connection left/);
+  expect(await complaint({ DATABASE_URL: "postgres://postgres@127.0.0.1:1/none" })).toMatch(
+    /^PostgreSQL does not answer/,
+  );
+  expect(await complaint({ DATABASE_URL: `${address("postgres")}?schema=jobs` })).toMatch(
     /the tables are in the schema `public`/,
   );
 });
@@ -163,7 +172,7 @@ test("a standby and a read-only database are refused at the start; what becomes 
   expect(await running.get("/ready")).toMatchObject({ code: 503, ready: false, reason: "The database is read-only." });
   expect(running.logged.filter(({ reason }) => String(reason).startsWith("The database is read-only"))).toHaveLength(1);
   expect(running.logged.filter(({ msg }) => msg === "unexpected error")).toEqual([]);
-  expect(await exit({ DATABASE_URL: postgres.url(database) })).toMatch(/^The database is read-only/);
+  expect(await complaint({ DATABASE_URL: postgres.url(database) })).toMatch(/^The database is read-only/);
   await readOnly("off");
   await postgres.sql(endAll);
   await vi.waitFor(async () => expect(await running.get("/ready")).toEqual({ code: 200, ready: true }), {
@@ -171,5 +180,5 @@ test("a standby and a read-only database are refused at the start; what becomes 
     interval: 200,
   });
   const standby = untilTestEnds(await postgres.standby(), (each) => each.stop("immediate"));
-  expect(await exit({ DATABASE_URL: standby.url(database), MIGRATE: "off" })).toMatch(/is a standby/);
+  expect(await complaint({ DATABASE_URL: standby.url(database), MIGRATE: "off" })).toMatch(/is a standby/);
 });

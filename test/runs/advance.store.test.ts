@@ -107,7 +107,7 @@ describe("a step is refused, and changes nothing,", () => {
     const before = await records(held.job.jobId);
     const metrics = { ...NO_METRICS, inputTokens: 5 };
     const answer = await advanceWorkflow(engine, { ...aStep(held, "n", more), metrics });
-    expect(answer).toMatchObject({ code: "INVALID_INPUT", path: ["input", "step", field] });
+    expect(answer).toMatchObject({ code: "INVALID_INPUT", inputPath: ["input", "step", field] });
     expect(await records(held.job.jobId)).toEqual(before);
   });
 
@@ -119,7 +119,7 @@ describe("a step is refused, and changes nothing,", () => {
     const before = await records(held.job.jobId);
     const metrics = { ...NO_METRICS, ...more };
     const answer = await advanceWorkflow(engine, { ...aStep(held, "n"), metrics });
-    expect(answer).toMatchObject({ code: "INVALID_INPUT", path: ["input", "metrics", field] });
+    expect(answer).toMatchObject({ code: "INVALID_INPUT", inputPath: ["input", "metrics", field] });
     expect(await records(held.job.jobId)).toEqual(before);
   });
 
@@ -132,7 +132,7 @@ describe("a step is refused, and changes nothing,", () => {
     ok(await advanceWorkflow(engine, aStep(held, "last")));
     const before = await records(held.job.jobId);
     const answer = await advanceWorkflow(engine, aStep(held, "one more"));
-    expect(answer).toMatchObject({ code: "INVALID_INPUT", path: ["input", "step", "nodeId"] });
+    expect(answer).toMatchObject({ code: "INVALID_INPUT", inputPath: ["input", "step", "nodeId"] });
     expect(await records(held.job.jobId)).toEqual(before);
     ok(await advanceWorkflow(engine, aStep(held, "last", { outcome: "SUCCEEDED" })));
   });

@@ -141,7 +141,7 @@ describe("a completion", () => {
     ok(await advanceWorkflow(engine, aStep(held, "n")));
     const before = await records(held.job.jobId);
     const result = await complete(held, { jobOutputs: { a: 1 }, metrics: METRICS });
-    expect(result).toMatchObject({ code: "INVALID_INPUT", path: ["input", "completions", "0", "workflowRunId"] });
+    expect(result).toMatchObject({ code: "INVALID_INPUT", inputPath: ["input", "completions", "0", "workflowRunId"] });
     expect(await records(held.job.jobId)).toEqual(before);
   });
 
@@ -149,8 +149,8 @@ describe("a completion", () => {
     const held = await started(engine);
     const before = await records(held.job.jobId);
     const result = await complete(held, { jobOutputs: { a: 1 }, metrics: { ...NO_METRICS, tokensPlanner: 1 } });
-    const path = ["input", "completions", "0", "metrics", "tokensPlanner"];
-    expect(result).toMatchObject({ code: "INVALID_INPUT", path });
+    const inputPath = ["input", "completions", "0", "metrics", "tokensPlanner"];
+    expect(result).toMatchObject({ code: "INVALID_INPUT", inputPath });
     expect(await records(held.job.jobId)).toEqual(before);
   });
 });
@@ -244,7 +244,7 @@ describe("a batch of completions", () => {
     expect(results).toMatchObject([
       { code: "JOB_POISONED" },
       { job: { jobId: issues.job.jobId, state: "COMPLETED_WITH_ISSUES", jobOutputs: { b: 2 } } },
-      { code: "INVALID_INPUT", path: ["input", "completions", "2", "workflowRunId"] },
+      { code: "INVALID_INPUT", inputPath: ["input", "completions", "2", "workflowRunId"] },
       { code: "ACCESS_MODE_VIOLATION" },
       { code: "LEASE_LOST" },
       { job: { jobId: fine.job.jobId, state: "COMPLETED", jobOutputs: { f: 6 } }, run: { id: fine.run.id } },
@@ -300,7 +300,7 @@ describe("a failure", () => {
     const held = await started(engine);
     const before = await records(held.job.jobId);
     const answer = await fail(held, { metrics: { ...NO_METRICS, tokensExecutor: 1 } });
-    expect(answer).toMatchObject({ code: "INVALID_INPUT", path: ["input", "metrics", "tokensPlanner"] });
+    expect(answer).toMatchObject({ code: "INVALID_INPUT", inputPath: ["input", "metrics", "tokensPlanner"] });
     expect(await records(held.job.jobId)).toEqual(before);
   });
 });

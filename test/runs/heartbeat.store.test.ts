@@ -103,7 +103,7 @@ describe("a heartbeat", () => {
     expect(answer).toMatchObject({
       directive: "CONTINUE",
       leaseExpiresAt: expect.any(Date),
-      error: { code: "INVALID_INPUT", path: ["input", "heartbeats", "1", "metrics", field] },
+      error: { code: "INVALID_INPUT", inputPath: ["input", "heartbeats", "1", "metrics", field] },
     });
     const after = await records(held);
     expect(after).toMatchObject({ job: before.job, events: before.events });

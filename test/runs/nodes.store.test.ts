@@ -89,7 +89,7 @@ describe("a step is refused, and changes nothing, where it depends on", () => {
     await report(taken, ...earlier);
     const before = await records(taken);
     const answer = await start(taken, "next", dependsOn);
-    expect(answer).toMatchObject({ code: "INVALID_INPUT", path: ["input", "step", "dependsOn"] });
+    expect(answer).toMatchObject({ code: "INVALID_INPUT", inputPath: ["input", "step", "dependsOn"] });
     expect(answer).toMatchObject({ message: expect.stringContaining(message) });
     expect(await records(taken)).toEqual(before);
   });
@@ -100,7 +100,7 @@ describe("a step is refused, and changes nothing, where it depends on", () => {
     ok(await failWorkflow(engine, aFailure(first)));
     await dueNow(engine, first.job.jobId);
     const second = await claim(engine, first.job.jobId);
-    expect(await start(second, "next", ["a"])).toMatchObject({ path: ["input", "step", "dependsOn"] });
+    expect(await start(second, "next", ["a"])).toMatchObject({ inputPath: ["input", "step", "dependsOn"] });
   });
 
   test("anything, though it ends", async () => {
@@ -108,7 +108,7 @@ describe("a step is refused, and changes nothing, where it depends on", () => {
     await report(taken, ["a", "STARTED"], ["a", "SUCCEEDED"], ["b", "STARTED"]);
     const before = await records(taken);
     const ending = aStep(taken, "b", { outcome: "SUCCEEDED", dependsOn: ["a"] });
-    expect(await advanceWorkflow(engine, ending)).toMatchObject({ path: ["input", "step", "dependsOn"] });
+    expect(await advanceWorkflow(engine, ending)).toMatchObject({ inputPath: ["input", "step", "dependsOn"] });
     expect(await records(taken)).toEqual(before);
   });
 });
@@ -140,7 +140,7 @@ describe("a run", () => {
     const before = await records(taken);
     const completion = aCompletion(taken, { needsValidation });
     const [refused] = await completeWorkflows(engine, [completion]);
-    expect(refused).toMatchObject({ code: "INVALID_INPUT", path: ["input", "completions", "0", "workflowRunId"] });
+    expect(refused).toMatchObject({ code: "INVALID_INPUT", inputPath: ["input", "completions", "0", "workflowRunId"] });
     expect(await records(taken)).toEqual(before);
     await report(taken, ["a", "FAILED"]);
     const [done] = await completeWorkflows(engine, [completion]);

@@ -82,7 +82,7 @@ describe.each(SORTS)("$report with a reportId", (sort) => {
     await heartbeatWorkflows(engine, [aHeartbeat(taken, { reportId, metrics: METRICS })]);
     const before = await kept(taken);
     const answer = await send(engine, taken, { reportId, metrics: { ...METRICS, inputTokens: 8 } });
-    expect(answer).toMatchObject({ code: "INVALID_INPUT", path: expect.arrayContaining(["reportId"]) });
+    expect(answer).toMatchObject({ code: "INVALID_INPUT", inputPath: expect.arrayContaining(["reportId"]) });
     expect(await kept(taken)).toEqual(before);
   });
 
@@ -187,7 +187,7 @@ describe("a batch", () => {
     expect(await completeWorkflows(engine, [first, second, changed])).toMatchObject([
       { job: { jobId: one.job.jobId, state: "COMPLETED" } },
       { job: { jobId: two.job.jobId, state: "COMPLETED" } },
-      { code: "INVALID_INPUT", path: ["input", "completions", "2", "reportId"] },
+      { code: "INVALID_INPUT", inputPath: ["input", "completions", "2", "reportId"] },
     ]);
     for (const taken of [one, two]) {
       expect((await records(taken)).job).toMatchObject({ totalTokens: 12n, version: 3 });

@@ -180,7 +180,7 @@ describe("a filter", () => {
     ];
     for (const answer of answers) {
       expect(answer).toBeInstanceOf(InvalidInputError);
-      expect(answer).toMatchObject({ path: ["input", "filter"] });
+      expect(answer).toMatchObject({ inputPath: ["input", "filter"] });
     }
     expect(await prisma.bulkAction.count()).toBe(before);
     expect((await records(jobId)).job.version).toBe(1);
