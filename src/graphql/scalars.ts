@@ -91,6 +91,7 @@ builder.addScalarType(
   "UUID",
   new GraphQLScalarType<string, string>({
     name: "UUID",
+    specifiedByURL: "https://www.rfc-editor.org/rfc/rfc9562",
     description: "A UUID, such as `018f3c4e-7b1a-7cc3-9a55-0c1e2d3f4a5b`.",
     serialize: toUuid,
     parseValue: toUuid,
@@ -102,6 +103,7 @@ builder.addScalarType(
   "DateTime",
   new GraphQLScalarType<Date, Date>({
     name: "DateTime",
+    specifiedByURL: "https://www.rfc-editor.org/rfc/rfc3339",
     description: "A date and time in RFC 3339, such as `2026-11-22T18:41:00.000Z`; stored in UTC to the millisecond.",
     serialize: (value) => DateTimeResolver.serialize(value),
     parseValue: toStorableDate,
@@ -113,7 +115,7 @@ builder.addScalarType(
   "JSON",
   new GraphQLScalarType<unknown, unknown>({
     ...JSONResolver.toConfig(),
-    specifiedByURL: null,
+    specifiedByURL: "https://www.rfc-editor.org/rfc/rfc8259",
     parseLiteral: toJson,
     description:
       "Any JSON value. Text with U+0000 or a lone surrogate, a number beyond 2^53 - 1, and more than 100 levels are " +

@@ -40,4 +40,9 @@ builder.subscriptionType({
 });
 
 /** The API. `npm run schema:print` writes it to schema.graphql. */
-export const schema = builder.toSchema();
+export const schema = Object.assign(builder.toSchema(), {
+  description:
+    "The AI Job Server: the system of record for AI jobs. Submit a job with `submitAiJob`, let a worker claim it with " +
+    "`claimAiJobs` and report with `advanceWorkflow`, `heartbeatWorkflows` and `completeWorkflows`, and watch it with " +
+    "`aiJobChanged`. Sections are those of docs/ai-job-model.md.",
+});

@@ -4,6 +4,7 @@ import type { Logger } from "pino";
 import { type Availability, unavailability } from "../db/availability.ts";
 import { JobKind } from "../db/generated/client/enums.ts";
 import { sqlState } from "../db/sql-state.ts";
+import { isOutcomeUnknown } from "../db/transaction.ts";
 import { AppError, ERROR_CODES, type ErrorCode, InvalidInputError } from "../errors.ts";
 
 /** Who is told of errors that the client is not told of. */
@@ -35,7 +36,8 @@ export function maskError(error: unknown, { log, availability }: ErrorReporter):
     return withLocation(error, `${message} Accepted: ${JOB_KINDS}.`, { ...otherExtensions, code: "INVALID_JOB_KIND" });
   }
   const unavailable = unavailability(cause);
-  if (unavailable !== undefined) {
+  // Where the connection broke during a COMMIT, something may have been kept, which TRY_AGAIN denies.
+  if (unavailable !== undefined && !isOutcomeUnknown(cause)) {
     availability?.met(unavailable);
     return withLocation(error, `${unavailable} Send the same again later.`, { code: "TRY_AGAIN" });
   }

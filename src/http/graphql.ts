@@ -17,6 +17,7 @@ import { useDocumentLimit } from "./plugins/use-document-limit.ts";
 import { useErrorFormat } from "./plugins/use-error-format.ts";
 import { ResumeStates, useEventStream } from "./plugins/use-event-stream.ts";
 import { useHealth } from "./plugins/use-health.ts";
+import { usePaths } from "./plugins/use-paths.ts";
 import { useReady } from "./plugins/use-ready.ts";
 import { useSameSite } from "./plugins/use-same-site.ts";
 import { useSingleConnection } from "./plugins/use-single-connection.ts";
@@ -24,6 +25,26 @@ import { viewerOf, WORKSPACE_HEADER } from "./viewer.ts";
 
 /** The path of the API, for HTTP and WebSocket. */
 export const ENDPOINT = "/graphql";
+
+/** What GraphiQL begins with: the three things that people do first, each of which works on an empty database. */
+const EXAMPLES = `# Submit a job; a worker claims it, or does not, and it waits.
+mutation Submit {
+  submitAiJob(input: { jobKind: DOC_SUMMARIZE, protocolId: "summary-v1", jobInputs: { document: "minutes.txt" } }) {
+    ... on SubmitAiJobPayload { job { jobId state } }
+    ... on Error { code message }
+  }
+}
+
+# See the newest jobs.
+query Jobs {
+  aiJobs(first: 10) { totalCount nodes { jobId jobKind state createdAt } }
+}
+
+# Watch all jobs live.
+subscription Watch {
+  aiJobsChanged { kind version state job { jobId jobKind } }
+}
+`;
 
 /** The parts of the server that resolvers and plugins use, and the settings of the API. */
 export interface GraphQLOptions {
@@ -78,7 +99,7 @@ export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
     healthCheckEndpoint: "/live",
     // From a package, because Yoga's own page loads its scripts from a CDN. Imported on demand, because it is large.
     renderGraphiQL: async (options) => (await import("@graphql-yoga/render-graphiql")).renderGraphiQL(options ?? {}),
-    graphiql: { title: "AI Job Server", subscriptionsProtocol: "SSE" },
+    graphiql: { title: "AI Job Server", subscriptionsProtocol: "SSE", defaultQuery: EXAMPLES },
     cors: corsOrigins.length === 0 ? false : { origin: [...corsOrigins], credentials: false },
     multipart: false,
     batching: false,
@@ -89,6 +110,7 @@ export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
     context: (initial) => contextOf(initial),
     plugins: [
       useSameSite(corsOrigins),
+      usePaths(),
       useHealth({ prisma: engine.prisma, feed, notifier, maintenance }),
       useReady(engine),
       useBodyLimit(maxBodyBytes),

@@ -12,7 +12,12 @@ export interface Lag {
    * is none.
    */
   readonly oldestTransactionMs: number;
+  /** Which transaction holds the feed back, where it has done so for a second: its process, database, program and age. */
+  readonly heldBackBy: string | null;
 }
+
+/** Milliseconds that the feed may be behind before somebody is named: a write that is under way is nobody's fault. */
+const NAMED_AFTER_MS = 1_000;
 
 /**
  * Milliseconds of lag above which an operator should look. The server's own transactions end within about this time, so
@@ -33,12 +38,24 @@ export async function readLag(prisma: PrismaClient): Promise<Lag> {
       SELECT min(began) AS since FROM (
         SELECT xact_start FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid()
         UNION ALL SELECT prepared FROM pg_prepared_xacts) AS transactions(began)
+    ), holder AS (
+      -- Everybody sees who has a transaction's id; since when it is open only who may see the sessions of others.
+      SELECT format('process %s of database %s (%s)', pid, datname, coalesce(nullif(application_name, ''), 'no name')) AS who,
+        xact_start AS since, age(backend_xid) AS transactions_since
+      FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid()
+      UNION ALL
+      SELECT format('prepared transaction %s of database %s', gid, database), prepared, age(transaction) FROM pg_prepared_xacts
+      ORDER BY transactions_since DESC LIMIT 1
     )
     SELECT ${millisecondsSince("oldest_undelivered.since")} AS "behindMs",
-      ${millisecondsSince("oldest_transaction.since")} AS "oldestTransactionMs"
+      ${millisecondsSince("oldest_transaction.since")} AS "oldestTransactionMs",
+      (SELECT who || CASE WHEN since IS NULL
+          THEN ', since a time that GRANT pg_read_all_stats TO ' || quote_ident(current_user) || ' would show'
+          ELSE format(', open for %s ms', ${millisecondsSince("holder.since")}::bigint) END
+        FROM holder) AS "heldBackBy"
     FROM oldest_undelivered, oldest_transaction`;
   if (!lag) throw new Error("An aggregate without GROUP BY returned no row.");
-  return lag;
+  return lag.behindMs < NAMED_AFTER_MS ? { ...lag, heldBackBy: null } : lag;
 }
 
 function millisecondsSince(column: string): Prisma.Sql {

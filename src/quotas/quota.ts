@@ -28,6 +28,15 @@ export function listQuotas(prisma: PrismaClient, workspaceId: string): Promise<Q
   return readQuotaUsage(prisma, Prisma.sql`workspace_id = ${workspaceId}::uuid`);
 }
 
+/** @returns those of these quotas that the workspace has, with their current usage. */
+export function findQuotas(
+  prisma: PrismaClient,
+  workspaceId: string,
+  ids: readonly string[],
+): Promise<readonly QuotaUsage[]> {
+  return readQuotaUsage(prisma, Prisma.sql`workspace_id = ${workspaceId}::uuid AND id = ANY (${ids}::uuid[])`);
+}
+
 /** Why a quota is not set. */
 export type SetQuotaError = InvalidInputError | UnknownCapabilityError;
 

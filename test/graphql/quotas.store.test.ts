@@ -245,3 +245,32 @@ test("a submit and a start that quotas refuse answer BudgetExceededError, and un
   expect(await run(server.url, SUBMIT, {}, header)).toEqual({ submitAiJob: refused });
   expect(await run(server.url, START, { jobId }, header)).toEqual({ startWorkflow: refused });
 });
+
+const SET_NODE = graphql(`
+  mutation QuotaNodeSet($input: SetQuotaInput!) {
+    setQuota(input: $input) { ... on SetQuotaPayload { quota { id quotaId } } }
+  }
+`);
+const NODES = graphql(`
+  query QuotaNodes($ids: [ID!]!) { nodes(ids: $ids) { id ... on Quota { max } } }
+`);
+const DELETE_NODE = graphql(`
+  mutation QuotaNodeDelete($quotaId: UUID!) {
+    deleteQuota(input: { quotaId: $quotaId }) { ... on DeleteQuotaPayload { id quotaId } }
+  }
+`);
+
+test("a quota has a global id, by which it is loaded again, and its deletion tells the same id", async () => {
+  const input = { resource: "JOBS", max: 7, windowSeconds: 61 } as const;
+  const { setQuota } = await run(server.url, SET_NODE, { input });
+  if (!("quota" in setQuota)) throw new Error("It was refused.");
+  const { id, quotaId } = setQuota.quota;
+  const missing = Buffer.from(`Quota:${randomUUID()}`).toString("base64");
+  expect(await run(server.url, NODES, { ids: [id, missing, id] })).toEqual({
+    nodes: [{ id, max: 7 }, null, { id, max: 7 }],
+  });
+  const elsewhere = { "x-workspace-id": randomUUID() };
+  expect(await run(server.url, NODES, { ids: [id] }, elsewhere)).toEqual({ nodes: [null] });
+  expect(await run(server.url, DELETE_NODE, { quotaId })).toEqual({ deleteQuota: { id, quotaId } });
+  expect(await run(server.url, NODES, { ids: [id] })).toEqual({ nodes: [null] });
+});

@@ -1,6 +1,9 @@
+import { Kind, parse } from "graphql";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { z } from "zod";
 import type { Database } from "../../src/db/database.ts";
 import { openDatabase } from "../../src/db/open.ts";
+import { watch } from "../support/live.ts";
 import { startTestServer, type TestServer } from "../support/server.ts";
 
 let database: Database;
@@ -43,7 +46,41 @@ describe("GraphiQL", () => {
   });
 
   test("subscribes over SSE, at the address it was served from", () => {
-    const settings = html.match(/YogaGraphiQL\.renderYogaGraphiQL\([^,]*,\s*(\{.*?\}),?\s*\);/)?.[1];
-    expect(settings).toBe('{"title":"AI Job Server","subscriptionsProtocol":"SSE"}');
+    expect(settings()).toEqual({
+      title: "AI Job Server",
+      subscriptionsProtocol: "SSE",
+      defaultQuery: expect.stringContaining("mutation Submit"),
+    });
   });
+
+  test("begins with three operations that work as they stand", async () => {
+    const { defaultQuery } = settings();
+    const document = parse(String(defaultQuery));
+    const names = document.definitions.flatMap((each) =>
+      each.kind === Kind.OPERATION_DEFINITION ? (each.name?.value ?? []) : [],
+    );
+    expect(names).toEqual(["Submit", "Jobs", "Watch"]);
+    for (const operationName of ["Submit", "Jobs"]) {
+      const response = await fetch(server.url, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ query: defaultQuery, operationName }),
+      });
+      expect(await response.json()).not.toHaveProperty("errors");
+    }
+    await using watched = watch(
+      "graphql-sse",
+      server.url,
+      { query: SUBSCRIPTION.exec(String(defaultQuery))?.[0] ?? "" },
+      (data) => data,
+    );
+    expect(await watched.until((seen) => seen.length > 0)).toMatchObject([{ aiJobsChanged: { kind: "SNAPSHOT" } }]);
+  });
+
+  const SUBSCRIPTION = /^subscription[^]*?^\}/m;
+
+  function settings(): Record<string, unknown> {
+    const text = html.match(/YogaGraphiQL\.renderYogaGraphiQL\([^,]*,\s*(\{.*\}),?\s*\);/)?.[1] ?? "{}";
+    return z.looseObject({}).parse(JSON.parse(text));
+  }
 });

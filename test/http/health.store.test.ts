@@ -27,7 +27,7 @@ async function health(of: TestServer, init: RequestInit = {}) {
 
 const signals = { kind: "in_process", connected: true, since: expect.any(String) };
 const log = { epoch: expect.any(String), beganAt: expect.any(String), reason: "the database was created" };
-const lag = { behindMs: expect.any(Number), oldestTransactionMs: expect.any(Number) };
+const lag = { behindMs: expect.any(Number), oldestTransactionMs: expect.any(Number), heldBackBy: null };
 
 test("all is well: 200, with the database, the feed and the hints", async () => {
   expect(await health(server)).toEqual({

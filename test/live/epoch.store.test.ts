@@ -1,5 +1,5 @@
 import { setImmediate as yieldToEventLoop } from "node:timers/promises";
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import type { FlightRecorderEvent } from "../../src/db/generated/client/client.ts";
 import type { EngineContext } from "../../src/engine.ts";
 import { CursorExpiredError, TryAgainError } from "../../src/errors.ts";
@@ -24,18 +24,27 @@ let engine: EngineContext;
 let feed: Feed;
 let epochs: LogState[];
 let errors: unknown[];
-beforeEach(async () => {
-  db = await openTestDatabase();
+function begin(): void {
   engine = engineOn(db, { notifyCommit: () => feed.notify() });
   epochs = [];
   errors = [];
   feed = newFeed();
-});
-afterEach(async () => {
+}
+
+async function end(): Promise<void> {
   await feed.close();
-  await db.close();
   if (errors.length > 0) throw new Error("The log could not be read.", { cause: errors[0] });
-});
+}
+
+/** One database for the tests of a group, each of which has a server of its own. */
+function onOneDatabase(): void {
+  beforeAll(async () => {
+    db = await openTestDatabase();
+  });
+  afterAll(() => db.close());
+  beforeEach(begin);
+  afterEach(end);
+}
 
 function newFeed(): Feed {
   return new Feed({
@@ -72,11 +81,17 @@ async function lastPosition() {
 
 describe("where ids that were stored lie ahead of the server's own, as after a restore into another server", () => {
   beforeEach(async () => {
+    db = await openTestDatabase();
+    begin();
     await onBusyServer(db.prisma);
     await setQuota(engine, WORKSPACE, { capabilityProfileId: null, resource: "JOBS", max: 5, windowSeconds: 3600 });
     for (let count = 0; count < 4; count++) await submitted(engine);
     await aggregateAll(db.prisma);
     await onFreshServer(db.prisma);
+  });
+  afterEach(async () => {
+    await end();
+    await db.close();
   });
 
   test("nothing is written until a new epoch has begun, and the caller is told to try again", async () => {
@@ -143,6 +158,8 @@ describe("where ids that were stored lie ahead of the server's own, as after a r
 });
 
 describe("where the end of the log is lost, as after the promotion of a standby that lagged", () => {
+  onOneDatabase();
+
   test("those who follow hear CURSOR_EXPIRED, also when the lost ids are given again", async () => {
     const kept = await submitted(engine);
     await feed.continuity.check();
@@ -200,6 +217,8 @@ describe("where the end of the log is lost, as after the promotion of a standby 
 });
 
 describe("a new epoch", () => {
+  onOneDatabase();
+
   test("begins once, however many servers find the same", async () => {
     const epoch = await feed.epoch();
     const began = await Promise.all(["a", "b", "c"].map((reason) => beginEpoch(db.prisma, epoch, reason)));
@@ -253,7 +272,8 @@ describe("a new epoch", () => {
     ["another offset under the same epoch", "xid_offset = xid_offset + 1"],
     ["events that come back", "kept_from = kept_from - 1"],
   ])("with %s is refused by the database", async (_what, change) => {
-    await db.prisma.$executeRaw`UPDATE event_log SET xid_offset = 10, kept_from = 10, epoch = gen_random_uuid()`;
+    await db.prisma
+      .$executeRaw`UPDATE event_log SET xid_offset = xid_offset + 10, kept_from = 10, epoch = gen_random_uuid()`;
     await expect(db.prisma.$executeRawUnsafe(`UPDATE event_log SET ${change}`)).rejects.toThrow(/AJ007|only grow/);
   });
 });

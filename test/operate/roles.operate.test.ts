@@ -1,5 +1,6 @@
 import { appendFile } from "node:fs/promises";
 import { join } from "node:path";
+import pg from "pg";
 import { beforeEach, expect, test, vi } from "vitest";
 import { z } from "zod";
 import { explain } from "../../src/explain.ts";
@@ -181,4 +182,27 @@ test("a standby and a read-only database are refused at the start; what becomes 
   });
   const standby = untilTestEnds(await postgres.standby(), (each) => each.stop("immediate"));
   expect(await complaint({ DATABASE_URL: standby.url(database), MIGRATE: "off" })).toMatch(/is a standby/);
+});
+
+test("an open transaction of another database that holds the feed back is named, with what to grant to see its age", async () => {
+  await migrated();
+  await postgres.sql(GRANTS, database);
+  const running = await server({ DATABASE_URL: postgres.url(database, "jobs_server"), MIGRATE: "off" });
+  const other = new pg.Client({ connectionString: postgres.url(), application_name: "a report" });
+  await other.connect();
+  await other.query("BEGIN; SELECT pg_current_xact_id()");
+  await submit(running.url);
+  const shape = z.object({ feed: z.object({ heldBackBy: z.string().nullable() }) });
+  const heldBackBy = async () => shape.parse(await running.get("/health")).feed.heldBackBy;
+  await vi.waitFor(
+    async () =>
+      expect(await heldBackBy()).toMatch(
+        /^process \d+ of database postgres \(a report\), since a time that GRANT pg_read_all_stats TO jobs_server would show$/,
+      ),
+    { timeout: 20_000, interval: 200 },
+  );
+  await postgres.sql("GRANT pg_read_all_stats TO jobs_server");
+  expect(await heldBackBy()).toMatch(/^process \d+ of database postgres \(a report\), open for \d+ ms$/);
+  await other.end();
+  await vi.waitFor(async () => expect(await heldBackBy()).toBe(null), { timeout: 20_000, interval: 200 });
 });

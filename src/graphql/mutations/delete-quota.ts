@@ -2,6 +2,7 @@ import * as errors from "../../errors.ts";
 import { deleteQuota } from "../../quotas/quota.ts";
 import { builder } from "../builder.ts";
 import { type ErrorsOf, errorTypes, isPayloadWith, orThrow } from "../result.ts";
+import { Quota } from "../types/quota.ts";
 
 const DeleteQuotaInput = builder.inputType("DeleteQuotaInput", {
   description: "The quota to delete.",
@@ -11,7 +12,14 @@ const DeleteQuotaInput = builder.inputType("DeleteQuotaInput", {
 const DeleteQuotaPayload = builder.objectRef<{ readonly quotaId: string }>("DeleteQuotaPayload").implement({
   description: "The quota is deleted and no longer applies.",
   isTypeOf: isPayloadWith("quotaId"),
-  fields: (t) => ({ quotaId: t.expose("quotaId", { type: "UUID", description: "The id of the deleted quota." }) }),
+  fields: (t) => ({
+    quotaId: t.expose("quotaId", { type: "UUID", description: "The id of the deleted quota." }),
+    id: t.globalID({
+      description:
+        "The global id of the deleted quota: a normalised cache deletes its record by it (Relay: @deleteRecord).",
+      resolve: ({ quotaId }) => ({ type: Quota, id: quotaId }),
+    }),
+  }),
 });
 
 builder.mutationField("deleteQuota", (t) =>

@@ -55,9 +55,16 @@ builder.subscriptionField("aiJobChanged", (t) =>
         type: "Cursor",
         description: "Continue after this position instead of beginning with a snapshot.",
       }),
+      untilEnded: t.arg.boolean({
+        required: true,
+        defaultValue: false,
+        description:
+          "Whether the subscription completes once it has told of a state that nothing leaves: COMPLETED, " +
+          "COMPLETED_WITH_ISSUES, CANCELLED or POISONED. A FAILED job may be retried, so the subscription goes on.",
+      }),
     },
-    subscribe: async (_root, { jobId, after }, context, info) =>
-      changesOfJob(await watch(context, info, after, jobId), jobId),
+    subscribe: async (_root, { jobId, after, untilEnded }, context, info) =>
+      changesOfJob(await watch(context, info, after, jobId), jobId, untilEnded),
     resolve: (change) => change,
   }),
 );

@@ -4,6 +4,7 @@ import { isDocumentField, type JobField } from "../../db/job-columns.ts";
 import type { JobMetrics } from "../../db/metrics.ts";
 import { NotFoundError } from "../../errors.ts";
 import { type JobFilter, matcherOf } from "../../jobs/filter.ts";
+import { isTerminal } from "../../jobs/state.ts";
 import type { FeedItem, Subscriber } from "../../live/subscriber.ts";
 import {
   comparePositions,
@@ -53,12 +54,14 @@ const SNAPSHOT_FIELDS = ["jobId", "workspaceId", "version", "state", "orderXid",
 /**
  * The changes of one job. It subscribes first and reads the snapshot second, so what commits in between is in the
  * stream; what the snapshot already contains is skipped. In the other order a change in between would be lost.
+ * @param untilEnded whether the stream completes after a change to a state that nothing leaves.
  * @returns an iterator; its `return` ends the subscription.
  * @throws NotFoundError where the viewer's workspace has no such job.
  */
 export async function changesOfJob(
   subscription: SubscriptionRequest,
   jobId: string,
+  untilEnded = false,
 ): Promise<AsyncIterableIterator<Change>> {
   const { context, fields, from, snapshotPositions } = subscription;
   const { feed, reads, viewer } = context;
@@ -71,13 +74,14 @@ export async function changesOfJob(
     if (!from) subscriber.skipTo(positionOf(job));
     for (const position of snapshotPositions) if (position.jobId === jobId) subscriber.skipTo(position);
     const snapshots = from ? [] : [snapshot(encodeCursor(epoch, positionOf(job)), job, () => job)];
-    return stream(
-      subscription,
-      (position) => encodeCursor(epoch, position),
-      subscriber,
-      snapshots,
-      () => true,
-    );
+    // Who goes on from a cursor may have been told of the end already: nothing would come after it.
+    const knowsAll = from !== undefined && comparePositions(job, subscriber.position) <= 0;
+    if (untilEnded && knowsAll && isTerminal(job.state)) subscriber.end();
+    return stream(subscription, subscriber, snapshots, {
+      cursorAt: (position) => encodeCursor(epoch, position),
+      matches: () => true,
+      isLast: ({ state }) => untilEnded && isTerminal(state),
+    });
   } catch (error) {
     subscriber.end();
     throw error;
@@ -129,11 +133,22 @@ export async function changesOfJobs(
       return encodeCursor(epoch, position, snapshotPositions);
     };
     // Looked at again, because an event may have been offered while the list was being read that contains it.
-    return stream(subscription, cursorAt, subscriber, snapshots, matchesNow, isNew);
+    return stream(subscription, subscriber, snapshots, { cursorAt, matches: matchesNow, isNew });
   } catch (error) {
     subscriber.end();
     throw error;
   }
+}
+
+/** What differs between the streams of one job and of many. */
+interface StreamRules {
+  readonly cursorAt: (position: LogPosition) => string;
+  /** Whether the job matches the filter after the event. */
+  readonly matches: (item: FeedItem) => boolean;
+  /** Whether the client does not have the event yet; left out: always. */
+  readonly isNew?: (item: FeedItem) => boolean;
+  /** Whether the stream completes after a change to this state; left out: never. */
+  readonly isLast?: (change: { readonly state: JobState }) => boolean;
 }
 
 /**
@@ -143,21 +158,25 @@ export async function changesOfJobs(
  */
 function stream(
   { context, right, fields }: SubscriptionRequest,
-  cursorAt: (position: LogPosition) => string,
   subscriber: Subscriber,
   snapshots: Change[],
-  matches: (item: FeedItem) => boolean,
-  isNew: (item: FeedItem) => boolean = () => true,
+  { cursorAt, matches, isNew = () => true, isLast = () => false }: StreamRules,
 ): AsyncIterableIterator<Change> {
   const { resumeState, feed, sharedReads } = context;
+  let isOver = false;
   const removeCallback = right.onEnd((reason) => subscriber.end(reason));
   const leave = () => {
     removeCallback();
     subscriber.end();
   };
   const next = async (): Promise<IteratorResult<Change, undefined>> => {
+    if (isOver) {
+      leave();
+      return { value: undefined, done: true };
+    }
     const nextSnapshot = subscriber.hasEnded ? undefined : snapshots.shift();
     if (nextSnapshot) {
+      isOver = isLast(nextSnapshot);
       // A client that continues from an earlier snapshot would not get the remaining ones.
       if (snapshots.length === 0) resumeState.cursor = nextSnapshot.cursor;
       return { value: nextSnapshot, done: false };
@@ -171,6 +190,7 @@ function stream(
       return { value: undefined, done: true };
     }
     const cursor = cursorAt(item.event);
+    isOver = isLast(item.event);
     resumeState.cursor = cursor;
     context.reads = sharedReads.of(item.batch);
     return { value: change(cursor, item, matches(item), () => jobOfEvent(context, fields, item)), done: false };

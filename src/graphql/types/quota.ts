@@ -1,8 +1,15 @@
+import { findQuotas } from "../../quotas/quota.ts";
 import type { QuotaUsage } from "../../quotas/usage.ts";
+import { uuidOrNil } from "../../uuid.ts";
 import { builder } from "../builder.ts";
 import { QuotaResourceEnum } from "../enums.ts";
 
-export const Quota = builder.objectRef<QuotaUsage>("Quota").implement({
+export const Quota = builder.node(builder.objectRef<QuotaUsage>("Quota"), {
+  id: { resolve: ({ id }) => id, description: "Global id (Relay)." },
+  loadManyWithoutCache: async (ids, { engine, viewer }) => {
+    const found = await findQuotas(engine.prisma, viewer.workspaceId, ids.map(uuidOrNil));
+    return ids.map((id) => found.find((quota) => quota.id === id.toLowerCase()) ?? null);
+  },
   description:
     "The most that a workspace may use of a resource. Once it is used up, submits and starts are refused with " +
     "BUDGET_EXCEEDED, and claims skip the workspace's jobs. What running jobs report is always recorded (section 6).",

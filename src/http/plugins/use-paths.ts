@@ -1,0 +1,30 @@
+import type { Plugin } from "graphql-yoga";
+
+/** What the server answers at, for who calls another path. */
+const PATHS = { graphql: "/graphql", health: "/health", ready: "/ready", live: "/live" } as const;
+const SERVED: readonly string[] = Object.values(PATHS);
+
+/**
+ * Answers every path but the server's own: `/` with a list of them, any other with 404 and a sentence. Yoga would serve the API
+ * under every path that ends like its own, and the rest would be empty.
+ */
+export function usePaths(): Plugin {
+  return {
+    onRequest({ url, fetchAPI, endResponse }) {
+      if (SERVED.includes(url.pathname)) return;
+      if (url.pathname === "/") return endResponse(fetchAPI.Response.json(PATHS));
+      const message = `There is nothing at this path. The API is at ${PATHS.graphql}.`;
+      endResponse(
+        fetchAPI.Response.json({ errors: [{ message, extensions: { code: "NOT_FOUND" } }] }, { status: 404 }),
+      );
+    },
+    onResponse({ response, fetchAPI, setResponse }) {
+      if (response.status !== 406) return;
+      const message =
+        "This operation cannot be answered in a format that the request accepts. A subscription is a stream: send `accept: " +
+        "text/event-stream`, or connect with graphql-ws. Anything else is application/json.";
+      const body = { errors: [{ message, extensions: { code: "INVALID_INPUT" } }] };
+      setResponse(fetchAPI.Response.json(body, { status: 406, headers: response.headers }));
+    },
+  };
+}

@@ -1,0 +1,77 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { Database } from "../../src/db/database.ts";
+import { openDatabase } from "../../src/db/open.ts";
+import { startTestServer, type TestServer } from "../support/server.ts";
+
+/** What stands at which path, for people who open the server in a browser or mistype its address. */
+
+let database: Database;
+let server: TestServer;
+beforeAll(async () => {
+  database = await openDatabase({ kind: "memory" });
+  server = await startTestServer(database);
+});
+afterAll(async () => {
+  await server.close();
+  await database.close();
+});
+
+const get = (path: string, init: RequestInit = {}) => fetch(new URL(path, server.url), init);
+
+test("/ names what there is", async () => {
+  const response = await get("/");
+  expect(response.status).toBe(200);
+  expect(await response.json()).toEqual({ graphql: "/graphql", health: "/health", ready: "/ready", live: "/live" });
+});
+
+test.each(["/foo/graphql", "/graphql/", "/api", "/favicon.ico"])(
+  "nothing is served at %s, and the answer names the API",
+  async (path) => {
+    const response = await get(path, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ query: "{ __typename }" }),
+    });
+    expect(response.status).toBe(404);
+    expect(await response.json()).toEqual({
+      errors: [
+        { message: "There is nothing at this path. The API is at /graphql.", extensions: { code: "NOT_FOUND" } },
+      ],
+    });
+  },
+);
+
+test("a subscription that asks for plain JSON is told how to ask", async () => {
+  const response = await get("/graphql", {
+    method: "POST",
+    headers: { "content-type": "application/json", accept: "application/json" },
+    body: JSON.stringify({ query: "subscription { aiJobsChanged { version } }" }),
+  });
+  expect(response.status).toBe(406);
+  expect(await response.json()).toMatchObject({
+    errors: [{ message: expect.stringContaining("text/event-stream"), extensions: { code: "INVALID_INPUT" } }],
+  });
+});
+
+test("/ready says that writes succeed", async () => {
+  const response = await get("/ready");
+  expect([response.status, await response.json()]).toEqual([200, { ready: true }]);
+});
+
+test("the schema and its scalars say what they are", async () => {
+  const query = `{ __schema { description } uuid: __type(name: "UUID") { specifiedByURL }
+    time: __type(name: "DateTime") { specifiedByURL } json: __type(name: "JSON") { specifiedByURL } }`;
+  const response = await get("/graphql", {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ query }),
+  });
+  expect(await response.json()).toEqual({
+    data: {
+      __schema: { description: expect.stringContaining("submitAiJob") },
+      uuid: { specifiedByURL: "https://www.rfc-editor.org/rfc/rfc9562" },
+      time: { specifiedByURL: "https://www.rfc-editor.org/rfc/rfc3339" },
+      json: { specifiedByURL: "https://www.rfc-editor.org/rfc/rfc8259" },
+    },
+  });
+});
