@@ -9,7 +9,7 @@ const STATES: Readonly<Record<string, string>> = {
   "42501": "The database does not give this server the privileges that it needs.",
   "53100": "The database has no space left on its disk.",
   "53200": "The database has no memory left.",
-  "57P01": "The database is shutting down.",
+  "57P01": "The database is shutting down, or has ended this connection.",
   "57P02": "The database has crashed and is restarting.",
   "57P03": "The database is starting up or shutting down.",
   "58030": "The database cannot write to its disk.",

@@ -60,6 +60,7 @@ const isAboutCutConnection =
 const logLine = z.object({
   level: z.number(),
   msg: z.string(),
+  reason: z.string().optional(),
   err: z.object({ message: z.string(), stack: z.string().optional() }).optional(),
 });
 
@@ -69,8 +70,10 @@ const logLine = z.object({
 function unexplained({ logged }: ProcessHistory): readonly z.infer<typeof logLine>[] {
   const worrying = logged.map((line) => logLine.parse(JSON.parse(line))).filter(({ level }) => level >= 40);
   return worrying.filter(
-    ({ msg, err }) =>
-      msg !== "runs whose lease ran out were recovered" && !(err && isAboutCutConnection.test(err.message)),
+    ({ msg, reason, err }) =>
+      msg !== "runs whose lease ran out were recovered" &&
+      !reason?.endsWith("has ended this connection.") &&
+      !(err && isAboutCutConnection.test(err.message)),
   );
 }
 

@@ -70,7 +70,7 @@ async function submitted(): Promise<string> {
 
 /** The feed looks less and less often by itself: until it has not looked for a while. */
 async function untilAsleep(): Promise<void> {
-  const looks = () => db.statements().filter((sql) => sql.includes("pg_snapshot_xmin")).length;
+  const looks = () => db.statements().filter((sql) => sql.includes("log_watermark")).length;
   for (let quiet = 0; quiet < 3; quiet = looks() > 0 ? 0 : quiet + 1) {
     await new Promise((resolve) => setTimeout(resolve, 200));
   }
