@@ -615,7 +615,7 @@ CREATE OR REPLACE FUNCTION public.flight_recorder_events_check_insert()
  RETURNS trigger
  LANGUAGE plpgsql
 AS $function$
-DECLARE event record;
+DECLARE event record; ids_begin_at bigint;
 BEGIN
   SELECT e.job_id, e.version INTO event FROM new_events e
     WHERE NOT EXISTS (
@@ -627,12 +627,14 @@ BEGIN
     RAISE EXCEPTION 'job % has no version % that matches this event', event.job_id, event.version
       USING ERRCODE = 'AJ006';
   END IF;
-  -- The events of this transaction have its own id, which may lie at the end of the log or beyond it.
-  IF (SELECT max(order_xid) FROM flight_recorder_events) >= log_end()
-     AND EXISTS (
-       SELECT FROM flight_recorder_events
-       WHERE order_xid >= log_end() AND order_xid <> current_order_xid()
-     ) THEN
+  -- The events of this transaction have its own id, which may lie at the end of the log or beyond it. Written out instead of
+  -- with log_end() and current_order_xid(), which would read the offset again: every insert of events comes by here.
+  SELECT xid_offset INTO ids_begin_at FROM event_log;
+  IF EXISTS (
+    SELECT FROM flight_recorder_events
+    WHERE order_xid >= ids_begin_at + pg_snapshot_xmax(pg_current_snapshot())::text::bigint
+      AND order_xid <> ids_begin_at + pg_current_xact_id()::text::bigint
+  ) THEN
     RAISE EXCEPTION 'the log has events beyond this server''s transaction ids: it needs a new epoch'
       USING ERRCODE = 'AJ009';
   END IF;
