@@ -18,6 +18,7 @@ const stores = ["test/**/*.store.test.ts"];
 const postgresOnly = ["test/**/*.postgres.test.ts"];
 const redisOnly = ["test/**/*.redis.test.ts"];
 const browserOnly = ["test/**/*.browser.test.ts"];
+/** Makes PostgreSQL servers of its own, which would keep those of the other tests waiting. */
 const operate = ["test/operate/*.operate.test.ts"];
 
 if (!onPostgres) {
@@ -95,7 +96,14 @@ export default defineConfig({
         ? [
             {
               resolve,
-              test: { ...common, name: "operate", include: operate, testTimeout: 120_000, hookTimeout: 120_000 },
+              test: {
+                ...common,
+                name: "operate",
+                include: operate,
+                testTimeout: 120_000,
+                hookTimeout: 120_000,
+                sequence: { groupOrder: 3 },
+              },
             },
           ]
         : []),

@@ -59,8 +59,11 @@ export class LogContinuity {
   async check(position: LogPosition = this.#last): Promise<boolean> {
     this.saw(position);
     const last = this.#last;
+    const known = this.#state?.epoch;
     const state = await readLogState(this.#prisma, last === position ? [position] : [position, last]);
     if (this.#adopt(state)) return false;
+    // Another check has learnt of a new epoch meanwhile: what was asked about is of the one before, and shows nothing of this one.
+    if (known !== undefined && known !== state.epoch) return false;
     const isKept = comparePositions(position, state.start) >= 0;
     if (!state.isBeyondIds && (state.stands || !isKept)) {
       this.saw(state.end);

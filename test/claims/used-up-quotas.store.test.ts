@@ -18,7 +18,8 @@ beforeAll(async () => {
   db = await openTestDatabase();
 });
 beforeEach(() => {
-  engine = engineOn(db);
+  // Scanning 3 MB takes a busy machine long: a guard that is late would send the job back.
+  engine = engineOn(db, { guardTimeoutMs: 120_000 });
 });
 afterAll(() => db.close());
 

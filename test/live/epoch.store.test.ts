@@ -187,6 +187,20 @@ describe("where the end of the log is lost, as after the promotion of a standby 
     expect(epochs).toHaveLength(1);
   });
 
+  test("one epoch begins, however many looks are under way at once", async () => {
+    const kept = await submitted(engine);
+    await submitted(engine);
+    await feed.continuity.check();
+    await loseAfter(db.prisma, positionOf(kept));
+    const looks: Promise<boolean>[] = [];
+    for (let count = 0; count < 100; count++) {
+      looks.push(feed.continuity.check());
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    await Promise.all(looks);
+    expect(epochs).toHaveLength(1);
+  });
+
   test("a server that had seen nothing of it begins no epoch; a cursor of what is lost is CURSOR_EXPIRED all the same", async () => {
     const kept = await submitted(engine);
     const epoch = await feed.epoch();
