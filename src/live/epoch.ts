@@ -2,7 +2,7 @@ import type { PrismaClient } from "../db/generated/client/client.ts";
 import type { Transaction } from "../db/transaction.ts";
 import { recountTotals } from "../totals/aggregate.ts";
 
-/** Milliseconds that beginning an epoch may take: totals are counted anew, 10,000 events in about half a second. */
+/** Milliseconds that beginning an epoch may take: totals are counted anew from the whole log. */
 const TIMEOUT_MS = 3_600_000;
 /** Milliseconds to wait until the last transaction that writes has ended; then the next attempt begins. */
 const LOCK_TIMEOUT_MS = 20_000;
