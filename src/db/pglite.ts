@@ -47,7 +47,7 @@ async function openCluster(folder: string): Promise<PGlite> {
   return pglite;
 }
 
-/** Applies those session settings of open.ts that have a meaning with a single connection. */
+/** Applies those session settings of session.ts that have a meaning with a single connection. */
 async function withSettings(pglite: PGlite): Promise<PGlite> {
   const settings = Object.entries(PLANNER_SETTINGS).map(([name, value]) => `SET ${name} = ${value};`);
   await pglite.exec(`SET TIME ZONE 'UTC'; ${settings.join(" ")}`);

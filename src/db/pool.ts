@@ -7,7 +7,7 @@ import { applySettings, type PoolMode, startupParameters, withSettings } from ".
 const CONNECT_TIMEOUT_MS = 10_000;
 /**
  * After how long without a byte from PostgreSQL a connection is closed. It must be longer than `statement_timeout` (15 s,
- * open.ts), or a slow statement would lose its connection, and longer than the pool keeps an idle connection (10 s).
+ * session.ts), or a slow statement would lose its connection, and longer than the pool keeps an idle connection (10 s).
  */
 const SILENCE_TIMEOUT_MS = 20_000;
 

@@ -61,16 +61,17 @@ export class LogContinuity {
     const last = this.#last;
     const known = this.#state?.epoch;
     const state = await readLogState(this.#prisma, last === position ? [position] : [position, last]);
+    // Another check has learnt of an epoch meanwhile: what was read, or asked about, may be of the one before.
+    if (this.#state?.epoch !== known) return known === undefined ? this.check(position) : false;
     if (this.#adopt(state)) return false;
-    // Another check has learnt of a new epoch meanwhile: what was asked about is of the one before, and shows nothing of this one.
-    if (known !== undefined && known !== state.epoch) return false;
     const isKept = comparePositions(position, state.start) >= 0;
     if (!state.isBeyondIds && (state.stands || !isKept)) {
       this.saw(state.end);
       return isKept;
     }
     await beginEpoch(this.#prisma, state.epoch, state.isBeyondIds ? REASONS.BEYOND_IDS : REASONS.LOST);
-    this.#adopt(await readLogState(this.#prisma));
+    const begun = await readLogState(this.#prisma);
+    if (this.#state?.epoch === state.epoch) this.#adopt(begun);
     return false;
   }
 
