@@ -34,7 +34,7 @@ const FIELDS = `kind cursor version state previousState matchesFilter
 const WATCH = `subscription ($jobId: UUID!) { aiJobChanged(jobId: $jobId) { ${FIELDS} } }`;
 /** The same selection, and fields that are read besides the event. */
 const WATCH_MORE = `subscription ($jobId: UUID!) { aiJobChanged(jobId: $jobId) { ${FIELDS}
-  job { priority workflowRun { state nodes { nodeId } } } } }`;
+  job { priority workflowRun { state steps { nodeId } } } } }`;
 
 /** How subscribers and changes are distributed over jobs. */
 interface Question {

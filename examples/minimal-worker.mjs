@@ -16,7 +16,7 @@ async function call(name, answer, input) {
     const { data, errors } = await sent.catch((cause) => ({ errors: [cause] }));
     // No answer, or the request was refused as a whole, with a code that says why. Otherwise data has the result.
     const refused = errors && { code: errors[0].extensions?.code ?? "TRY_AGAIN", message: errors[0].message };
-    const result = refused ?? data[name];
+    const result = refused ?? data[name].results?.[0] ?? data[name]; // of a batch, its one result
     if (!["TRY_AGAIN", "INTERNAL_SERVER_ERROR"].includes(result.code)) return result;
     console.error(`${name}: ${result.message}; sending it again`);
     await sleep(wait);
@@ -28,8 +28,8 @@ async function work({ leaseToken, workflowRun, job }) {
   let isMine = true;
   const beat = setInterval(async () => {
     const answer = "... on HeartbeatWorkflowsPayload { results { directive } }";
-    const { results } = await call("heartbeatWorkflows", answer, { heartbeats: [report()] });
-    isMine &&= results?.[0].directive === "CONTINUE";
+    const { directive } = await call("heartbeatWorkflows", answer, { heartbeats: [report()] });
+    isMine &&= directive === "CONTINUE";
   }, 10_000); // a third of the default lease
   const advance = async (outcome, more) => {
     const input = report({ step: { nodeId: "shout", nodeType: "tool", outcome }, ...more });
@@ -42,12 +42,12 @@ async function work({ leaseToken, workflowRun, job }) {
   const retrievedSnippets = [{ sourceId: "jobInputs.text", content: text }];
   if (isMine) last = await advance("SUCCEEDED", { retrievedSnippets, metrics: { inputTokens: text.length } });
   const completions = [report({ jobOutputs: { text: text.toUpperCase() } })];
-  const completed = `... on CompleteWorkflowsPayload { results { __typename ${error} } }`;
-  if (isMine) last = await call("completeWorkflows", completed, { completions });
+  const result = `results { __typename ${error} }`;
+  if (isMine) last = await call("completeWorkflows", `... on CompleteWorkflowsPayload { ${result} }`, { completions });
   clearInterval(beat);
-  const { code, message, __typename } = last.results?.[0] ?? last;
-  if (code !== "INVALID_INPUT" && code !== "GUARD_FAILED") return code ?? __typename;
-  return (await call("failWorkflow", "", report({ errorMessage: message, retryable: false }))).__typename;
+  if (!["INVALID_INPUT", "GUARD_FAILED"].includes(last.code)) return last.code ?? last.__typename;
+  const failures = [report({ errorMessage: last.message, retryable: false })];
+  return (await call("failWorkflows", `... on FailWorkflowsPayload { ${result} }`, { failures })).__typename;
 }
 
 const selection = "claims { leaseToken workflowRun { workflowRunId } job { jobId jobInputs } } poisoned { jobId }";

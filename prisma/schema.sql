@@ -439,10 +439,10 @@ CREATE TABLE workflow_runs (
 
 ALTER TABLE workflow_runs SET (autovacuum_vacuum_scale_factor=0.01, autovacuum_vacuum_threshold=5000);
 
-CREATE UNIQUE INDEX workflow_runs_id_workspace_id_key ON public.workflow_runs USING btree (id, workspace_id);
 CREATE UNIQUE INDEX workflow_runs_job_id_attempt_key ON public.workflow_runs USING btree (job_id, attempt);
 CREATE INDEX workflow_runs_leased ON public.workflow_runs USING btree (lease_expires_at) WHERE (state = 'running'::"JobState");
 CREATE UNIQUE INDEX workflow_runs_one_active ON public.workflow_runs USING btree (job_id) WHERE (state = ANY (ARRAY['running'::"JobState", 'awaiting_validation'::"JobState", 'awaiting_user'::"JobState"]));
+CREATE UNIQUE INDEX workflow_runs_workspace_id_id_key ON public.workflow_runs USING btree (workspace_id, id);
 
 CREATE TRIGGER workflow_runs_check_insert AFTER INSERT ON workflow_runs REFERENCING NEW TABLE AS new_runs FOR EACH STATEMENT
   EXECUTE FUNCTION workflow_runs_check_insert();
@@ -782,8 +782,8 @@ CREATE TABLE bulk_actions (
   CONSTRAINT bulk_actions_reason_of_a_cancellation CHECK ((reason IS NOT NULL) = (kind = 'cancel'::"BulkActionKind"))
 );
 
-CREATE UNIQUE INDEX bulk_actions_id_workspace_id_key ON public.bulk_actions USING btree (id, workspace_id);
 CREATE INDEX bulk_actions_unfinished ON public.bulk_actions USING btree (created_at) WHERE (finished_at IS NULL);
+CREATE UNIQUE INDEX bulk_actions_workspace_id_id_key ON public.bulk_actions USING btree (workspace_id, id);
 
 CREATE TRIGGER bulk_actions_check_insert BEFORE INSERT ON bulk_actions FOR EACH ROW
   WHEN (new.finished_at IS NOT NULL)

@@ -47,6 +47,8 @@ export type WorkflowDirective = keyof typeof WORKFLOW_DIRECTIVES;
  */
 export abstract class AppError extends Error {
   abstract readonly code: ErrorCode;
+  /** What the worker must do now; null for other callers, and if the error does not end the worker's run (section 6). */
+  readonly directive: WorkflowDirective | null = null;
 
   constructor(message: string) {
     const { stackTraceLimit } = Error;
@@ -102,8 +104,7 @@ export class IllegalTransitionError extends AppError {
   readonly code = "ILLEGAL_TRANSITION";
   readonly from: JobState;
   readonly to: JobState;
-  /** What the worker must do, if a worker made the call; null for other callers. */
-  readonly directive: WorkflowDirective | null;
+  override readonly directive: WorkflowDirective | null;
   constructor(
     from: JobState,
     to: JobState,
@@ -120,21 +121,24 @@ export class IllegalTransitionError extends AppError {
 /** The job was poisoned before the call, so nothing can change it any more (section 5). */
 export class JobPoisonedError extends AppError {
   readonly code = "JOB_POISONED";
-  readonly directive = "STOP_POISONED";
+  override readonly directive: "STOP_POISONED" | null;
   readonly job: JobSummary;
+  /** @param directive STOP_POISONED, if a worker made the call. */
   constructor(
     job: JobSummary,
+    directive: "STOP_POISONED" | null = null,
     message = "The job is poisoned: nothing can change it any more, and it cannot be retried. Discard its results.",
   ) {
     super(message);
     this.job = job;
+    this.directive = directive;
   }
 }
 
 /** The lease token does not give the right to report on the run (section 6). */
 export class LeaseLostError extends AppError {
   readonly code = "LEASE_LOST";
-  readonly directive = "STOP_LEASE_LOST";
+  override readonly directive = "STOP_LEASE_LOST";
   constructor() {
     super("The lease of this run is unknown, expired or replaced. Stop; nothing of this report was kept.");
   }
@@ -143,12 +147,15 @@ export class LeaseLostError extends AppError {
 /** The job's capability profile lacks a capability that the job needs (section 8). */
 export class CapabilityDeniedError extends AppError {
   readonly code = "CAPABILITY_DENIED";
+  override readonly directive: "STOP_FAILED" | null;
   readonly missingCapability: string;
   readonly job: JobSummary;
-  constructor(missingCapability: string, job: JobSummary) {
+  /** @param directive STOP_FAILED, if a worker's report was refused. */
+  constructor(missingCapability: string, job: JobSummary, directive: "STOP_FAILED" | null = null) {
     super(`The capability profile ${job.capabilityProfileId} lacks ${missingCapability}. The job is kept as FAILED.`);
     this.missingCapability = missingCapability;
     this.job = job;
+    this.directive = directive;
   }
 }
 
@@ -163,7 +170,7 @@ export class UnknownCapabilityError extends AppError {
 /** A report names or counts written entities that the job's access mode forbids (section 6). */
 export class AccessModeViolationError extends AppError {
   readonly code = "ACCESS_MODE_VIOLATION";
-  readonly directive = "STOP_FAILED";
+  override readonly directive = "STOP_FAILED";
   constructor(detail: string) {
     super(`${detail} Nothing of the report was applied, and the run has failed.`);
   }
@@ -174,8 +181,7 @@ export class BudgetExceededError extends AppError {
   readonly code = "BUDGET_EXCEEDED";
   /** When the quota has room again; null if that cannot be known, or if time alone does not free it. */
   readonly freesAt: Date | null;
-  /** What the worker must do, if a worker made the call; null for other callers. */
-  readonly directive: WorkflowDirective | null;
+  override readonly directive: WorkflowDirective | null;
   constructor(message: string, { freesAt = null, directive = null }: Partial<Budget> = {}) {
     super(`ACE-001: ${message}`);
     this.freesAt = freesAt;

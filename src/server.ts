@@ -1,6 +1,7 @@
 import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { ErrorCode } from "./errors.ts";
+import { compressed } from "./http/compress.ts";
 import { createGraphQL, type GraphQLOptions } from "./http/graphql.ts";
 import { serveWebSocket } from "./http/websocket/websocket.ts";
 
@@ -23,11 +24,12 @@ const KEEP_ALIVE_MS = 65_000;
 export function createServer(options: GraphQLOptions): AiJobServer {
   const stopping = new AbortController();
   const yoga = createGraphQL(options, stopping.signal);
-  const http = createHttpServer((request, response) => {
+  const listener = compressed((request, response) => {
     if (stopping.signal.aborted) refuseWhileStopping(request, response);
     else if (!hasAddress(request)) refuseAddress(response);
     else void yoga(request, response);
   });
+  const http = createHttpServer(listener);
   http.keepAliveTimeout = KEEP_ALIVE_MS;
   const closeIdle = createIdleCloser(http);
   const sockets = serveWebSocket(http, yoga, options);

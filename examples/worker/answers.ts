@@ -35,13 +35,11 @@ export function refusalOf(answer: Answer): Error | null {
       return new Stopped("STOP_POISONED");
     case "JobPoisonedError":
     case "LeaseLostError":
-      return new Stopped(answer.directive, answer.message);
     case "IllegalTransitionError":
-      return new Stopped(answer.stop ?? "STOP_LEASE_LOST", answer.message);
     case "AccessModeViolationError":
     case "BudgetExceededError":
     case "CapabilityDeniedError":
-      return new Stopped("STOP_FAILED", answer.message);
+      return new Stopped(answer.stop ?? "STOP_FAILED", answer.message);
     case "InvalidInputError":
       return new Impossible(answer.message);
     case "GuardFailedError":

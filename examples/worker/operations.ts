@@ -45,14 +45,6 @@ export const AdvanceWorkflow = graphql(`
       }
       ... on Error {
         message
-      }
-      ... on JobPoisonedError {
-        directive
-      }
-      ... on LeaseLostError {
-        directive
-      }
-      ... on IllegalTransitionError {
         stop: directive
       }
     }
@@ -87,17 +79,6 @@ export const CompleteWorkflows = graphql(`
           __typename
           ... on Error {
             message
-          }
-          ... on JobPoisonedError {
-            directive
-          }
-          ... on LeaseLostError {
-            directive
-          }
-          ... on AccessModeViolationError {
-            directive
-          }
-          ... on IllegalTransitionError {
             stop: directive
           }
         }
@@ -109,10 +90,18 @@ export const CompleteWorkflows = graphql(`
   }
 `);
 
-export const FailWorkflow = graphql(`
-  mutation WorkerFail($input: FailWorkflowInput!) {
-    failWorkflow(input: $input) {
+export const FailWorkflows = graphql(`
+  mutation WorkerFail($input: FailWorkflowsInput!) {
+    failWorkflows(input: $input) {
       __typename
+      ... on FailWorkflowsPayload {
+        results {
+          __typename
+          ... on Error {
+            message
+          }
+        }
+      }
       ... on Error {
         message
       }

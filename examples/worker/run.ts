@@ -1,7 +1,7 @@
 import type { MetricsDelta, RetrievedSnippetInput, WorkflowStepInput } from "../../test/generated/graphql.ts";
 import { send, untilHeard } from "../client.ts";
 import { Impossible, messageOf, refusalOf, Stopped } from "./answers.ts";
-import { AdvanceWorkflow, CompleteWorkflows, FailWorkflow, Heartbeat } from "./operations.ts";
+import { AdvanceWorkflow, CompleteWorkflows, FailWorkflows, Heartbeat } from "./operations.ts";
 
 /** The fields with which a worker proves its lease. */
 export interface Lease {
@@ -90,8 +90,9 @@ export class Run {
    */
   async fail(error: unknown): Promise<void> {
     const retryable = !(error instanceof Impossible);
-    const input = { ...this.#proof(), errorMessage: messageOf(error), retryable, metrics: this.#worked() };
-    await untilHeard(async () => (await send(this.#url, FailWorkflow, { input })).failWorkflow);
+    const failure = { ...this.#proof(), errorMessage: messageOf(error), retryable, metrics: this.#worked() };
+    const input = { failures: [failure] };
+    await untilHeard(async () => (await send(this.#url, FailWorkflows, { input })).failWorkflows);
   }
 
   async #advance(

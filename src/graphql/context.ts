@@ -1,7 +1,7 @@
 import type { Claimer } from "../claims/claim.ts";
 import type { EngineContext } from "../engine.ts";
 import type { Feed } from "../live/feed.ts";
-import type { BatchedComplete } from "../runs/batched-complete.ts";
+import type { BatchedReleases } from "../runs/batched-release.ts";
 import type { ListReads, ReadsById, SharedReads } from "./reads.ts";
 import type { WatchPermission } from "./subscriptions/watch-rule.ts";
 import type { Viewer } from "./viewer.ts";
@@ -27,7 +27,7 @@ export interface GraphQLContext {
   readonly engine: EngineContext;
   readonly feed: Feed;
   readonly claimer: Claimer;
-  readonly completeWorkflows: BatchedComplete;
+  readonly releases: BatchedReleases;
   readonly viewer: Viewer;
   /** Decides who may subscribe to what. */
   readonly mayWatch: WatchPermission;

@@ -174,3 +174,8 @@ export const QuotaResourceEnum = enumType("QuotaResource", "What a quota counts 
   JOBS: "Jobs submitted within the window. Once used up, submits are refused.",
   ACTIVE_JOBS: "Jobs that are RUNNING, AWAITING_VALIDATION or AWAITING_USER now. Once used up, starts are refused.",
 } satisfies Described<db.QuotaResource>);
+
+export const BulkActionKindEnum = enumType("BulkActionKind", "What a bulk action does to each of its jobs.", {
+  CANCEL: "Cancels each job whose state allows it.",
+  RETRY: "Queues each job again whose state and token budget allow it.",
+} satisfies Described<db.BulkActionKind>);

@@ -26,13 +26,19 @@ function isErrorOf(type: abstract new (...args: never[]) => errors.AppError) {
     value instanceof type || (typeof value === "object" && value !== null && classOfCopy.get(value) === type);
 }
 
-const directive = "What the worker must do now.";
-
 export const ErrorInterface = builder.interfaceRef<errors.AppError>("Error").implement({
   description: "The request was not carried out. Nothing was changed, unless the type's description says otherwise.",
   fields: (t) => ({
     code: t.field({ type: ErrorCodeEnum, description: "The error's code.", resolve: (error) => error.code }),
     message: t.exposeString("message", { description: "For human readers: what happened, and what to do." }),
+    directive: t.field({
+      type: WorkflowDirectiveEnum,
+      nullable: true,
+      description:
+        "What the worker must do now. Null if the caller is no worker, and if the error does not end the worker's run " +
+        "(section 6).",
+      resolve: (error) => error.directive,
+    }),
   }),
 });
 
@@ -84,11 +90,6 @@ builder.objectType(errors.IllegalTransitionError, {
       description: "The state that the job is in; for submitAiJob, the state of the parent.",
     }),
     to: t.expose("to", { type: JobStateEnum, description: "The state that the call would have led to." }),
-    directive: t.expose("directive", {
-      type: WorkflowDirectiveEnum,
-      nullable: true,
-      description: `${directive} Null if the caller is no worker.`,
-    }),
   }),
 });
 
@@ -98,7 +99,6 @@ builder.objectType(errors.JobPoisonedError, {
   description: `${errors.ERROR_CODES.JOB_POISONED} If this call poisons the job, the answer is JobPoisoned instead.`,
   interfaces: [ErrorInterface],
   fields: (t) => ({
-    directive: t.expose("directive", { type: WorkflowDirectiveEnum, description: directive }),
     job: t.field({
       type: AiJob,
       description: "The poisoned job; for submitAiJob, the parent.",
@@ -112,9 +112,6 @@ builder.objectType(errors.LeaseLostError, {
   isTypeOf: isErrorOf(errors.LeaseLostError),
   description: errors.ERROR_CODES.LEASE_LOST,
   interfaces: [ErrorInterface],
-  fields: (t) => ({
-    directive: t.expose("directive", { type: WorkflowDirectiveEnum, description: directive }),
-  }),
 });
 
 builder.objectType(errors.CapabilityDeniedError, {
@@ -144,9 +141,6 @@ builder.objectType(errors.AccessModeViolationError, {
   isTypeOf: isErrorOf(errors.AccessModeViolationError),
   description: `${errors.ERROR_CODES.ACCESS_MODE_VIOLATION} The run has failed; nothing of the report was applied.`,
   interfaces: [ErrorInterface],
-  fields: (t) => ({
-    directive: t.expose("directive", { type: WorkflowDirectiveEnum, description: directive }),
-  }),
 });
 
 builder.objectType(errors.BudgetExceededError, {
@@ -162,11 +156,6 @@ builder.objectType(errors.BudgetExceededError, {
       nullable: true,
       description:
         "When the quota's usage falls below its maximum; null for a token budget, and where the time cannot be known.",
-    }),
-    directive: t.expose("directive", {
-      type: WorkflowDirectiveEnum,
-      nullable: true,
-      description: `${directive} Null if the caller is no worker.`,
     }),
   }),
 });

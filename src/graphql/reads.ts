@@ -11,7 +11,17 @@ import type { JobField } from "../db/job-columns.ts";
 import type { Slice } from "../db/slice.ts";
 import { type ActionCounts, countItems, listItemsOf } from "../jobs/bulk/items.ts";
 import type { JobFilter } from "../jobs/filter.ts";
-import { countJobs, findJobs, type JobKey, listJobs } from "../jobs/list.ts";
+import {
+  type ChildCount,
+  countChildrenOf,
+  countJobs,
+  findJobs,
+  type JobKey,
+  type JobOrder,
+  listChildrenOf,
+  listJobs,
+} from "../jobs/list.ts";
+import { type JobTimes, readJobTimes } from "../jobs/times.ts";
 import type { FeedBatch } from "../live/subscriber.ts";
 import { type EventFilter, type EventKey, listEvents, listEventsOfJobs } from "../log/list.ts";
 import { findNodes, findRuns, listNodesOf, listRunsOf } from "../runs/list.ts";
@@ -22,6 +32,10 @@ import { findNodes, findRuns, listNodesOf, listRunsOf } from "../runs/list.ts";
 export interface ReadsById {
   /** The job with this id, with the columns that are named. */
   readonly job: BatchedRead<readonly JobField[], Job>;
+  /** A slice of the job's children, newest first, with the columns that are named. */
+  readonly childrenOfJob: BatchedRead<{ readonly slice: Slice<JobKey>; readonly fields: readonly JobField[] }, Job>;
+  readonly childCount: BatchedRead<void, ChildCount>;
+  readonly jobTimes: BatchedRead<void, JobTimes>;
   readonly run: BatchedRead<void, Run>;
   readonly node: BatchedRead<void, Node>;
   /** A slice of the job's runs, in the order of their attempts. */
@@ -36,7 +50,9 @@ export interface ReadsById {
 
 /** Reads of lists. Equal reads of one tick of the event loop share one statement and its frozen rows. */
 export interface ListReads {
-  jobs(query: Filtered<JobFilter> & Sliced<JobKey> & { readonly fields: readonly JobField[] }): Promise<readonly Job[]>;
+  jobs(
+    query: Filtered<JobFilter> & Sliced<JobKey> & { readonly fields: readonly JobField[]; readonly order?: JobOrder },
+  ): Promise<readonly Job[]>;
   jobCount(query: Filtered<JobFilter>): Promise<number>;
   events(query: Filtered<EventFilter> & Sliced<EventKey>): Promise<readonly RecorderEvent[]>;
 }
@@ -56,6 +72,15 @@ interface Sliced<Key> {
 export function createReadsById(prisma: PrismaClient): ReadsById {
   return {
     job: batchReads((ids, fields) => findJobs(prisma, ids, fields), idOfJob),
+    childrenOfJob: batchReads(
+      (ids, { slice, fields }) => listChildrenOf(prisma, ids, slice, fields),
+      ({ workspaceId, parentJobId }) => ({ workspaceId, id: parentJobId ?? "" }),
+    ),
+    childCount: batchReads(
+      (ids) => countChildrenOf(prisma, ids),
+      ({ workspaceId, parentJobId }) => ({ workspaceId, id: parentJobId }),
+    ),
+    jobTimes: batchReads((ids) => readJobTimes(prisma, ids), idOfJob),
     run: batchReads((ids) => findRuns(prisma, ids), ownId),
     node: batchReads((ids) => findNodes(prisma, ids), ownId),
     runsOfJob: batchReads((ids, slice) => listRunsOf(prisma, ids, slice), idOfJob),
@@ -71,8 +96,8 @@ export function createReadsById(prisma: PrismaClient): ReadsById {
 
 export function createListReads(prisma: PrismaClient): ListReads {
   return {
-    jobs: batchEqualReads(async ({ workspaceId, filter, slice, fields }) =>
-      freezeRows(await listJobs(prisma, workspaceId, filter, slice, fields)),
+    jobs: batchEqualReads(async ({ workspaceId, filter, slice, fields, order }) =>
+      freezeRows(await listJobs(prisma, workspaceId, filter, slice, fields, order)),
     ),
     jobCount: batchEqualReads(({ workspaceId, filter }) => countJobs(prisma, workspaceId, filter)),
     events: batchEqualReads(async ({ workspaceId, filter, slice }) =>
@@ -138,6 +163,9 @@ export class SharedReads {
 function withMemory(reads: ReadsById): ReadsById {
   return {
     job: rememberReads(reads.job),
+    childrenOfJob: rememberReads(reads.childrenOfJob),
+    childCount: rememberReads(reads.childCount),
+    jobTimes: rememberReads(reads.jobTimes),
     run: rememberReads(reads.run),
     node: rememberReads(reads.node),
     runsOfJob: rememberReads(reads.runsOfJob),

@@ -10,16 +10,17 @@ import type { Viewer } from "../graphql/viewer.ts";
 import type { Feed } from "../live/feed.ts";
 import type { CommitNotifier } from "../live/notifier.ts";
 import type { MaintenanceTasks } from "../maintenance.ts";
-import { createBatchedComplete } from "../runs/batched-complete.ts";
+import { createBatchedReleases } from "../runs/batched-release.ts";
 import { maskError } from "./error-format.ts";
 import { useBodyLimit } from "./plugins/use-body-limit.ts";
 import { useDocumentLimit } from "./plugins/use-document-limit.ts";
 import { useErrorFormat } from "./plugins/use-error-format.ts";
 import { ResumeStates, useEventStream } from "./plugins/use-event-stream.ts";
 import { useHealth } from "./plugins/use-health.ts";
-import { usePaths } from "./plugins/use-paths.ts";
+import { PATHS, usePaths } from "./plugins/use-paths.ts";
 import { useReady } from "./plugins/use-ready.ts";
 import { useSameSite } from "./plugins/use-same-site.ts";
+import { useSdl } from "./plugins/use-sdl.ts";
 import { useSingleConnection } from "./plugins/use-single-connection.ts";
 import { viewerOf, WORKSPACE_HEADER } from "./viewer.ts";
 
@@ -90,7 +91,7 @@ export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
   const reads = createReadsById(engine.prisma);
   const sharedReads = new SharedReads(reads);
   const lists = createListReads(engine.prisma);
-  const completeWorkflows = createBatchedComplete(engine);
+  const releases = createBatchedReleases(engine);
   return createYoga<Transport, ReturnType<typeof contextOf>>({
     schema,
     graphqlEndpoint: ENDPOINT,
@@ -111,6 +112,7 @@ export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
     plugins: [
       useSameSite(corsOrigins),
       usePaths(),
+      useSdl(PATHS.schema, schema),
       useHealth({ prisma: engine.prisma, feed, notifier, maintenance }),
       useReady(engine),
       useBodyLimit(maxBodyBytes),
@@ -133,7 +135,7 @@ export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
       engine,
       feed,
       claimer,
-      completeWorkflows,
+      releases,
       viewer: viewer ?? viewerOf(request?.headers.get(WORKSPACE_HEADER)),
       mayWatch,
       resumeState: request ? resumeStates.of(request) : {},

@@ -1,7 +1,7 @@
 import { Prisma } from "../db/generated/client/client.ts";
 import type { JobKind, JobState } from "../db/generated/client/enums.ts";
 import { type JsonValue, snakeCase, toDbEnum } from "../db/rows.ts";
-import type { ImmutableJob } from "../log/read.ts";
+import type { ImmutableJob, JobAtVersion } from "../log/read.ts";
 
 /**
  * Selects jobs: all given conditions must hold. A field that is null or left out is no condition. A list matches any of its
@@ -15,14 +15,26 @@ export interface JobFilter {
   /** Exclusive, as `createdBefore` is: a job that was created in exactly this millisecond does not match. */
   readonly createdAfter?: Date | null | undefined;
   readonly createdBefore?: Date | null | undefined;
+  readonly traceId?: string | null | undefined;
+  /** The worker that has the job's lease, or the last that had it. */
+  readonly workerId?: string | null | undefined;
+  readonly capabilityProfileId?: string | null | undefined;
+  readonly idempotencyKey?: string | null | undefined;
+  /** The tree with this root; the root itself matches, too. */
+  readonly rootJobId?: string | null | undefined;
+  /** Only jobs without a parent. False is no condition. */
+  readonly rootsOnly?: boolean | null | undefined;
+  /** Exclusive, as `updatedBefore` is. */
+  readonly updatedAfter?: Date | null | undefined;
+  readonly updatedBefore?: Date | null | undefined;
 }
 
 /** One condition of a filter with its value, in every form in which the server needs it. */
 export interface JobCondition {
   /** A condition on the columns of `ai_jobs`, by their names without a table. */
   readonly sql: Prisma.Sql | EnumCondition;
-  /** The same condition for a job in memory. Apart from the state, it uses only values that never change. */
-  readonly matches: (job: ImmutableJob, state: JobState) => boolean;
+  /** The same condition for a job in memory, as it was at one of its versions. */
+  readonly matches: (job: ImmutableJob, version: JobAtVersion) => boolean;
   /** The value as a bulk action stores it, with enum values as in the database. */
   readonly stored: JsonValue;
   /** True for an empty list, which no job can match. */
@@ -39,8 +51,17 @@ export interface EnumCondition {
   readonly dbValues: readonly string[];
 }
 
+const ENUM_COLUMNS = { state: Prisma.sql`state`, job_kind: Prisma.sql`job_kind` };
+const ENUM_TYPES = { state: Prisma.sql`"JobState"`, job_kind: Prisma.sql`"JobKind"` };
+
+/** @returns the condition as SQL, for a statement that scans no index for each value. */
+export function enumIn({ column, dbValues }: EnumCondition): Prisma.Sql {
+  return Prisma.sql`${ENUM_COLUMNS[column]} = ANY(${dbValues}::text[]::${ENUM_TYPES[column]}[])`;
+}
+
 type JobConditions = { readonly [Field in keyof Required<JobFilter>]: JobConditionOf<NonNullable<JobFilter[Field]>> };
-type JobConditionOf<Value> = (value: Value) => JobCondition;
+/** @returns undefined where the value is no condition, as `rootsOnly: false` is. */
+type JobConditionOf<Value> = (value: Value) => JobCondition | undefined;
 
 /**
  * Defines what each field of a filter means, for lists, counts, subscriptions and bulk actions alike. A field without an entry
@@ -50,7 +71,7 @@ type JobConditionOf<Value> = (value: Value) => JobCondition;
 const CONDITIONS: JobConditions = {
   states: (states) => ({
     ...enumCondition("state", states),
-    matches: (_job, state) => states.includes(state),
+    matches: (_job, { state }) => states.includes(state),
   }),
   kinds: (kinds) => ({
     ...enumCondition("job_kind", kinds),
@@ -74,6 +95,52 @@ const CONDITIONS: JobConditions = {
   createdBefore: (moment) => ({
     sql: Prisma.sql`created_at < ${moment}`,
     matches: ({ createdAt }) => createdAt < moment,
+    stored: moment.toISOString(),
+  }),
+  traceId: (traceId) => ({
+    // The log has an index by trace, and ai_jobs has none: each version of a job would have to keep it up to date.
+    sql: Prisma.sql`job_id = ANY(ARRAY(
+      SELECT logged.job_id FROM flight_recorder_events logged WHERE logged.trace_id = ${traceId}::uuid AND logged.version = 1))`,
+    matches: (job) => job.traceId === traceId,
+    stored: traceId,
+  }),
+  workerId: (workerId) => ({
+    sql: Prisma.sql`EXISTS (
+      SELECT FROM workflow_runs latest_run WHERE latest_run.id = workflow_run_id AND latest_run.worker_id = ${workerId})`,
+    matches: (_job, version) => version.workerId === workerId,
+    stored: workerId,
+  }),
+  capabilityProfileId: (capabilityProfileId) => ({
+    sql: Prisma.sql`capability_profile_id = ${capabilityProfileId}`,
+    matches: (job) => job.capabilityProfileId === capabilityProfileId,
+    stored: capabilityProfileId,
+  }),
+  idempotencyKey: (idempotencyKey) => ({
+    sql: Prisma.sql`idempotency_key = ${idempotencyKey}`,
+    matches: (job) => job.idempotencyKey === idempotencyKey,
+    stored: idempotencyKey,
+  }),
+  rootJobId: (rootJobId) => ({
+    sql: Prisma.sql`(root_job_id = ${rootJobId}::uuid OR job_id = ${rootJobId}::uuid AND root_job_id IS NULL)`,
+    matches: (job) => (job.rootJobId ?? job.jobId) === rootJobId,
+    stored: rootJobId,
+  }),
+  rootsOnly: (isOn) =>
+    isOn
+      ? {
+          sql: Prisma.sql`parent_job_id IS NULL`,
+          matches: (job) => job.parentJobId === null,
+          stored: true,
+        }
+      : undefined,
+  updatedAfter: (moment) => ({
+    sql: Prisma.sql`updated_at > ${moment}`,
+    matches: (_job, { updatedAt }) => updatedAt > moment,
+    stored: moment.toISOString(),
+  }),
+  updatedBefore: (moment) => ({
+    sql: Prisma.sql`updated_at < ${moment}`,
+    matches: (_job, { updatedAt }) => updatedAt < moment,
     stored: moment.toISOString(),
   }),
 };
@@ -100,13 +167,13 @@ function conditionOf<Field extends keyof JobFilter>(filter: JobFilter, field: Fi
 }
 
 /**
- * @returns the filter as a predicate on a job and a state. The state is a separate argument, because a subscription also asks
- *   whether a job matched in its state before a change. Whatever does not depend on the job is computed here, once for each
- *   subscriber and not for each event.
+ * @returns the filter as a predicate on a job and one of its versions. The version is a separate argument, because a
+ *   subscription also asks whether a job matched before a change. Whatever does not depend on the job is computed here, once
+ *   for each subscriber and not for each event.
  */
-export function matcherOf(filter: JobFilter): (job: ImmutableJob, state: JobState) => boolean {
+export function matcherOf(filter: JobFilter): (job: ImmutableJob, version: JobAtVersion) => boolean {
   const conditions = conditionsOf(filter);
-  return (job, state) => conditions.every(({ matches }) => matches(job, state));
+  return (job, version) => conditions.every(({ matches }) => matches(job, version));
 }
 
 /** @returns the filter as a bulk action stores it: column names, enum values as in the database, only the given conditions. */

@@ -5,12 +5,24 @@ import { type JobField, jobColumns } from "../db/job-columns.ts";
 import { toDbEnum } from "../db/rows.ts";
 import type { Slice } from "../db/slice.ts";
 import { conditionsOf, type EnumCondition, type JobFilter } from "./filter.ts";
+import { LOGGED_AT, LOGGED_JOB_ID, selectJobsByLog } from "./list-by-log.ts";
 
 /** Reads jobs by id, as lists, and counts them. Every list is limited. */
 
-/** The key by which lists are ordered: creation time, then the id for jobs that were created in the same millisecond. */
+/** By which time a list is ordered, and in which direction. Jobs of the same millisecond are ordered by id. */
+export interface JobOrder {
+  readonly field: keyof typeof ORDER_COLUMNS;
+  readonly direction: "ASC" | "DESC";
+}
+
+/** What lists can be ordered by: the columns of the times. */
+const ORDER_COLUMNS = { CREATED_AT: Prisma.sql`created_at`, UPDATED_AT: Prisma.sql`updated_at` };
+
+export const NEWEST_FIRST: JobOrder = { field: "CREATED_AT", direction: "DESC" };
+
+/** A job's position in a list: the time that the list is ordered by, then the id. */
 export interface JobKey {
-  readonly createdAt: Date;
+  readonly at: Date;
   readonly jobId: string;
 }
 
@@ -32,7 +44,7 @@ export function findJobs(
 /**
  * Lists a workspace's jobs that match a filter.
  * @param fields the columns to read. All others are missing in the rows.
- * @returns the jobs of the slice, newest first; oldest first where the slice counts from the end.
+ * @returns the jobs of the slice, in the list's order; in the reverse order where the slice counts from the end.
  */
 export function listJobs(
   prisma: PrismaClient,
@@ -40,12 +52,68 @@ export function listJobs(
   filter: JobFilter,
   slice: Slice<JobKey>,
   fields: readonly JobField[],
+  order: JobOrder = NEWEST_FIRST,
 ): Promise<AiJob[]> {
-  const { limit, fromEnd } = slice;
-  const direction = fromEnd ? Prisma.sql`ASC` : Prisma.sql`DESC`;
-  const order = Prisma.sql`ORDER BY created_at ${direction}, job_id ${direction} LIMIT ${limit}`;
+  const { field, direction } = order;
+  const isDescending = (direction === "DESC") !== slice.fromEnd;
+  const page = (time: Prisma.Sql, jobId: Prisma.Sql) => {
+    const way = isDescending ? Prisma.sql`DESC` : Prisma.sql`ASC`;
+    return Prisma.sql`ORDER BY ${time} ${way}, ${jobId} ${way} LIMIT ${slice.limit}`;
+  };
+  const time = ORDER_COLUMNS[field];
+  const own = page(time, Prisma.sql`job_id`);
+  const bounds = (of: Prisma.Sql) => sliceConditions(Prisma.sql`(${of}, job_id)`, slice, direction);
+  const source =
+    field === "UPDATED_AT" && !isShortList(filter)
+      ? selectJobsByLog(workspaceId, filter, bounds(LOGGED_AT), page(LOGGED_AT, LOGGED_JOB_ID))
+      : selectJobs(ALL_COLUMNS, workspaceId, filter, bounds(time), own);
+  return prisma.$queryRaw<AiJob[]>`SELECT ${jobColumns(fields)} FROM (${source}) AS job ${own}`;
+}
+
+/** States that few jobs are in at a time: each of them keeps a worker or a person busy. */
+const SHORT_STATES: ReadonlySet<JobState> = new Set(["RUNNING", "STALLED", "AWAITING_VALIDATION", "AWAITING_USER"]);
+
+/** Whether the jobs that match are few enough to be sorted. */
+function isShortList({ states }: JobFilter): boolean {
+  return states != null && states.every((state) => SHORT_STATES.has(state));
+}
+
+/**
+ * Lists the children of several jobs, in one statement.
+ * @param fields the columns to read, in addition to those that tell whose child a job is.
+ * @returns a slice of the children of each job, in the order of `listJobs`.
+ */
+export function listChildrenOf(
+  prisma: PrismaClient,
+  parents: readonly ScopedId[],
+  slice: Slice<JobKey>,
+  fields: readonly JobField[],
+): Promise<AiJob[]> {
+  const columns = jobColumns([...new Set<JobField>(["parentJobId", "workspaceId", ...fields])]);
+  const bounds = sliceConditions(Prisma.sql`(created_at, job_id)`, slice, NEWEST_FIRST.direction);
+  const way = slice.fromEnd ? Prisma.sql`ASC` : Prisma.sql`DESC`;
+  const where = Prisma.join(
+    [Prisma.sql`parent_job_id = requested_id`, Prisma.sql`workspace_id = requested_workspace_id`, ...bounds],
+    " AND ",
+  );
   return prisma.$queryRaw<AiJob[]>`
-    SELECT ${jobColumns(fields)} FROM (${selectJobs(ALL_COLUMNS, workspaceId, filter, sliceConditions(slice), order)}) AS job ${order}`;
+    SELECT ${columns} FROM ${scopedIdTable(parents)}, LATERAL (
+      SELECT * FROM ai_jobs WHERE ${where} ORDER BY created_at ${way}, job_id ${way} LIMIT ${slice.limit}) AS child`;
+}
+
+/** The number of a job's children. */
+export interface ChildCount {
+  readonly workspaceId: string;
+  readonly parentJobId: string;
+  readonly children: number;
+}
+
+/** Counts the children of several jobs, in one statement; a job without any is left out. */
+export function countChildrenOf(prisma: PrismaClient, parents: readonly ScopedId[]): Promise<ChildCount[]> {
+  return prisma.$queryRaw<ChildCount[]>`
+    SELECT workspace_id AS "workspaceId", parent_job_id AS "parentJobId", count(*)::int AS children
+    FROM ${scopedIdTable(parents)} JOIN ai_jobs ON parent_job_id = requested_id AND workspace_id = requested_workspace_id
+    GROUP BY workspace_id, parent_job_id`;
 }
 
 /** @returns the exact number of matching jobs. Its cost grows with that number, so it is counted only on request. */
@@ -107,9 +175,15 @@ function selectJobs(
 const ALL_STATES = Object.values(JobState).map((state) => toDbEnum(state));
 const ALL_KINDS = Object.values(JobKind).map((kind) => toDbEnum(kind));
 
-function sliceConditions({ after, before }: Slice<JobKey>): Prisma.Sql[] {
+/** @param key the columns of the list's key, as a row of SQL. */
+function sliceConditions(
+  key: Prisma.Sql,
+  { after, before }: Slice<JobKey>,
+  direction: JobOrder["direction"],
+): Prisma.Sql[] {
+  const [above, below] = direction === "ASC" ? [after, before] : [before, after];
   return [
-    ...(after ? [Prisma.sql`(created_at, job_id) < (${after.createdAt}, ${after.jobId}::uuid)`] : []),
-    ...(before ? [Prisma.sql`(created_at, job_id) > (${before.createdAt}, ${before.jobId}::uuid)`] : []),
+    ...(above ? [Prisma.sql`${key} > (${above.at}, ${above.jobId}::uuid)`] : []),
+    ...(below ? [Prisma.sql`${key} < (${below.at}, ${below.jobId}::uuid)`] : []),
   ];
 }

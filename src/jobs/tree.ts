@@ -57,7 +57,7 @@ async function lockParent(tx: Transaction, workspaceId: string, jobId: string) {
 async function parentPoisonedError(tx: Transaction, jobId: string): Promise<JobPoisonedError> {
   const parent = await readJob(tx, jobId);
   if (!parent) throw new Error("A job whose row is locked was not found.");
-  return new JobPoisonedError(parent, "The parent is poisoned: it gets no more children. Nothing was changed.");
+  return new JobPoisonedError(parent, null, "The parent is poisoned: it gets no more children. Nothing was changed.");
 }
 
 async function countDescendants(tx: Transaction, rootJobId: string): Promise<number> {

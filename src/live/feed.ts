@@ -1,5 +1,6 @@
 import { setTimeout as sleep, setImmediate as yieldToEventLoop } from "node:timers/promises";
 import pLimit from "p-limit";
+import { batchEqualReads } from "../db/batched-read.ts";
 import type { Database } from "../db/database.ts";
 import { CursorExpiredError, InvalidInputError } from "../errors.ts";
 import { comparePositions, decodeCursor, encodeCursor, type LogPosition } from "../log/cursor.ts";
@@ -133,10 +134,15 @@ export class Feed {
   }
 
   /** The cursor of the current watermark. */
-  async cursor(): Promise<string> {
+  cursor(): Promise<string> {
+    return this.#readCursor(null);
+  }
+
+  /** One statement for all lists of an operation that ask. */
+  readonly #readCursor = batchEqualReads<null, string>(async () => {
     const { epoch, watermark } = await readLogState(this.#options.database.prisma);
     return encodeCursor(epoch, watermark);
-  }
+  });
 
   /**
    * Turns a client's cursor into the position at which its subscription goes on (section 10).
@@ -301,7 +307,7 @@ export class Feed {
   #toFeedItems(events: readonly LoggedEvent[]): readonly FeedItem[] {
     const jobs = new Map(events.map(({ event: { workspaceId, jobId } }) => [jobId, { workspaceId, id: jobId }]));
     const batch = { eventsReadBefore: this.#eventCount, jobs: [...jobs.values()] };
-    return events.map(({ event, job }) => ({ event, job, batch }));
+    return events.map((event) => ({ ...event, batch }));
   }
 
   /** @returns undefined if the read failed: no event is lost, because the next read begins at the same position. */

@@ -134,19 +134,42 @@ export async function readEventsBetween(
  * The immutable columns of a job that subscription filters use. They are read with each event, so that filters run in
  * memory. Other columns are not: a document may be megabytes, and is loaded only if a subscription selects it.
  */
-const IMMUTABLE_FIELDS = ["jobKind", "protocolId", "parentJobId", "createdAt"] as const satisfies readonly JobField[];
+const IMMUTABLE_FIELDS = [
+  "jobKind",
+  "protocolId",
+  "capabilityProfileId",
+  "parentJobId",
+  "rootJobId",
+  "idempotencyKey",
+  "createdAt",
+] as const satisfies readonly JobField[];
 
 /** The immutable part of a job that every event is read with. */
-export type ImmutableJob = Pick<AiJob, "jobId" | (typeof IMMUTABLE_FIELDS)[number]>;
+export type ImmutableJob = Pick<AiJob, "jobId" | "traceId" | (typeof IMMUTABLE_FIELDS)[number]>;
 
-/** An event and the immutable part of its job. */
+/** What changes from version to version of a job, as far as filters ask for it. */
+export interface JobAtVersion extends Pick<AiJob, "state" | "updatedAt"> {
+  /** The worker of the job's latest run; null before the first. */
+  readonly workerId: string | null;
+}
+
+/** An event, the immutable part of its job, and what else filters ask for. */
 export interface LoggedEvent {
   readonly event: FlightRecorderEvent;
   readonly job: ImmutableJob;
+  readonly after: JobAtVersion;
+  /** The job before the event; null for its first. */
+  readonly before: JobAtVersion | null;
 }
 
 /** A row of `selectEvents`. */
-export type EventRow = FlightRecorderEvent & Omit<ImmutableJob, "jobId">;
+export type EventRow = FlightRecorderEvent &
+  Omit<ImmutableJob, "jobId" | "traceId"> & {
+    readonly workerId: string | null;
+    readonly previousWorkerId: string | null;
+    /** Null before the first event, and where retention removed the one before. */
+    readonly previousUpdatedAt: Date | null;
+  };
 
 function selectEvents(
   { from, isIncluded }: { readonly from: LogPosition; readonly isIncluded: boolean },
@@ -155,16 +178,33 @@ function selectEvents(
 ): Prisma.Sql {
   const isAfter = isIncluded ? Prisma.sql`>=` : Prisma.sql`>`;
   return Prisma.sql`
-    ${PREPARE_MARKER} SELECT e.*, ${jobColumns(IMMUTABLE_FIELDS)}
+    ${PREPARE_MARKER} SELECT e.*, ${jobColumns(IMMUTABLE_FIELDS)}, run.worker_id AS "workerId",
+      previous_run.worker_id AS "previousWorkerId", previous.recorded_at AS "previousUpdatedAt"
     FROM (
       SELECT ${EVENT_COLUMNS} FROM flight_recorder_events
       WHERE (order_xid, job_id, version) ${isAfter} (${from.orderXid}, ${from.jobId}::uuid, ${from.version}) AND ${which}
       ORDER BY order_xid, job_id, version LIMIT ${limit}) AS e
     JOIN ai_jobs j ON j.job_id = e."jobId"
+    LEFT JOIN workflow_runs run ON run.id = e."workflowRunId"
+    LEFT JOIN flight_recorder_events previous ON previous.job_id = e."jobId" AND previous.version = e.version - 1
+    LEFT JOIN workflow_runs previous_run ON previous_run.id = previous.workflow_run_id
     ORDER BY e."orderXid", e."jobId", e.version`;
 }
 
-/** Splits a row into the event and the immutable part of its job. */
-function toLoggedEvent({ jobKind, protocolId, parentJobId, createdAt, ...event }: EventRow): LoggedEvent {
-  return { event, job: { jobId: event.jobId, jobKind, protocolId, parentJobId, createdAt } };
+/** Splits a row into the event and what filters ask for. */
+function toLoggedEvent(row: EventRow): LoggedEvent {
+  const { jobKind, protocolId, capabilityProfileId, parentJobId, rootJobId, idempotencyKey, createdAt, ...rest } = row;
+  const { workerId, previousWorkerId, previousUpdatedAt, ...event } = rest;
+  const { jobId, traceId, state, previousState, recordedAt } = event;
+  const submitted = { protocolId, capabilityProfileId, parentJobId, rootJobId, idempotencyKey, createdAt };
+  return {
+    event,
+    job: { jobId, traceId, jobKind, ...submitted },
+    after: { state, workerId, updatedAt: recordedAt },
+    before: previousState && {
+      state: previousState,
+      workerId: previousWorkerId,
+      updatedAt: previousUpdatedAt ?? createdAt,
+    },
+  };
 }

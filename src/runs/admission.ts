@@ -114,7 +114,7 @@ function checkToken<Run extends RunWithJob>(
   token: string,
 ): Run | LeaseLostError | JobPoisonedError {
   if (!runWithJob || !provesLease(runWithJob.run, token)) return new LeaseLostError();
-  return runWithJob.job.state === "POISONED" ? new JobPoisonedError(runWithJob.job) : runWithJob;
+  return runWithJob.job.state === "POISONED" ? new JobPoisonedError(runWithJob.job, "STOP_POISONED") : runWithJob;
 }
 
 /** Checks 4 and 5: null when the job has not ended and its latest run is this one, with a lease that has not expired. */

@@ -22,7 +22,7 @@ export function afterFailure(
   { retryable, reason }: { readonly retryable: boolean; readonly reason: string },
   { firstMs, maxMs }: Backoff,
   jitter = Math.random(),
-): JobPatch & { readonly statusReason: string } {
+): JobPatch & ReturnType<typeof transitionTo> {
   // An attempt that a reviewer sent back did not fail, so it is not charged.
   const chargedAttempts = Math.max(job.attempt - job.revisions, 1);
   if (!retryable || chargedAttempts >= job.maxAttempts) return transitionTo(job, "FAILED", reason);

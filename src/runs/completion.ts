@@ -1,18 +1,15 @@
-import type { WorkflowRun } from "../db/generated/client/client.ts";
 import type { JobSummary } from "../db/job-columns.ts";
 import type { JsonValue } from "../db/rows.ts";
 import { InvalidInputError } from "../errors.ts";
 import type { EntityRef } from "../jobs/access-mode.ts";
 import { checkCapability } from "../jobs/capabilities.ts";
-import type { LockedJobWithWriteScope } from "../jobs/lock.ts";
 import type { MetricsDelta } from "../jobs/metrics.ts";
 import { transitionTo } from "../jobs/state.ts";
-import type { JobChange } from "../jobs/version.ts";
 import { admitReport, type ReportRefusal } from "./admission.ts";
 import type { RunUnderJobLock } from "./lock.ts";
-import { assessReport, type PolicyError, type PolicyViolation } from "./policy.ts";
+import { assessReport, type PolicyError, type PolicyViolation, policyError } from "./policy.ts";
+import type { AcceptedChange, ReleaseDecision } from "./release.ts";
 import type { Report } from "./report.ts";
-import type { LeaseRelease } from "./store.ts";
 import type { ViolatingRun } from "./violating-runs.ts";
 
 /** A worker's report that a run's work is done. */
@@ -25,31 +22,8 @@ export interface Completion extends Report {
   readonly metrics: MetricsDelta;
 }
 
-/** A job, and its run whose lease a report of its worker released: the run has finished, or its outputs await a decision. */
-export interface ReleasedRun {
-  readonly job: JobSummary;
-  readonly run: WorkflowRun;
-}
-
 /** Why a completion did not complete its job. */
 export type CompletionError = ReportRefusal | InvalidInputError | PolicyError;
-
-/** What to do with one completion. */
-export type CompletionDecision =
-  /** The completion changes nothing. */
-  | { readonly kind: "REFUSED"; readonly error: CompletionError }
-  /** The same completion was accepted before: it gets the same answer and is not applied again. */
-  | { readonly kind: "REPEAT"; readonly job: LockedJobWithWriteScope; readonly run: WorkflowRun }
-  /** The completion violates a policy, and fails its run. */
-  | { readonly kind: "VIOLATION"; readonly violating: ViolatingRun }
-  /** The completion is applied: the run loses its lease, and job and run move to `release.state`. */
-  | {
-      readonly kind: "ACCEPTED";
-      readonly completion: Completion;
-      readonly change: JobChange<LockedJobWithWriteScope>;
-      readonly run: WorkflowRun;
-      readonly release: LeaseRelease;
-    };
 
 /**
  * Decides what to do with a completion (section 6). Reads and writes nothing: the caller writes the decisions of all
@@ -61,7 +35,7 @@ export function decideCompletion(
   completion: Completion,
   lockedRun: RunUnderJobLock | undefined,
   path: readonly string[],
-): CompletionDecision {
+): ReleaseDecision<CompletionError> {
   const state = stateAfter(completion);
   const admission = admitReport(completion, lockedRun, {
     to: state,
@@ -83,14 +57,16 @@ export function decideCompletion(
   const completionError = granted ? checkNoOpenNodes(hasOpenNodes, path) : capabilityDenied(capability);
   const assessment = assessReport(job, completion, path, completionError);
   if (assessment.kind === "REFUSED") return assessment;
-  const violating = { job, run, report: completion };
-  if (assessment.kind === "VIOLATION") {
-    return { kind: "VIOLATION", violating: { ...violating, violation: assessment.violation } };
-  }
+  const violate = (violation: PolicyViolation, applied: Pick<ViolatingRun, "metrics"> = {}) => ({
+    kind: "VIOLATION" as const,
+    violating: { job, run, report: completion, violation, ...applied },
+    toError: (failedJob: JobSummary) => policyError(violation, failedJob),
+  });
+  if (assessment.kind === "VIOLATION") return violate(assessment.violation);
   const { metrics, overBudget } = assessment;
-  if (overBudget) return { kind: "VIOLATION", violating: { ...violating, violation: overBudget, metrics } };
+  if (overBudget) return violate(overBudget, { metrics });
   const reason = state.toLowerCase();
-  const change: JobChange<LockedJobWithWriteScope> = {
+  const change: AcceptedChange = {
     job,
     set: {
       ...metrics,
@@ -108,7 +84,13 @@ export function decideCompletion(
   };
   // A run that awaits a verdict loses its lease but is not finished (section 6).
   const finishedAt = completion.needsValidation ? null : job.now;
-  return { kind: "ACCEPTED", completion, change, run, release: { id: run.id, state, errorMessage: null, finishedAt } };
+  return {
+    kind: "ACCEPTED",
+    report: completion,
+    change,
+    run,
+    release: { id: run.id, state, errorMessage: null, finishedAt },
+  };
 }
 
 function capabilityDenied(capability: string): PolicyViolation<"CAPABILITY_DENIED"> {

@@ -1,6 +1,7 @@
 import { type ScopedId, scopedIdTable } from "../db/batched-read.ts";
 import { type NodeExecution, Prisma, type PrismaClient, type WorkflowRun } from "../db/generated/client/client.ts";
-import { NODE_COLUMNS, NODE_COLUMNS_WITHOUT_PAYLOADS, RUN_COLUMNS } from "../db/rows.ts";
+import type { JobState } from "../db/generated/client/enums.ts";
+import { NODE_COLUMNS, NODE_COLUMNS_WITHOUT_PAYLOADS, RUN_COLUMNS, toDbEnum } from "../db/rows.ts";
 import { type Slice, sliceClauses } from "../db/slice.ts";
 
 /** Reads of runs and nodes. Each function reads for many jobs or runs in one statement, for the batched GraphQL loaders. */
@@ -45,4 +46,42 @@ export function listNodesOf(
     SELECT ${columns} FROM ${scopedIdTable(runs)}
     JOIN node_executions ON workflow_run_id = requested_id AND workspace_id = requested_workspace_id
     ORDER BY workflow_run_id, sequence`;
+}
+
+/** Selects runs: all given conditions must hold. A field that is null or left out is no condition. */
+export interface RunFilter {
+  readonly states?: readonly JobState[] | null | undefined;
+  readonly workerId?: string | null | undefined;
+  /** Only runs whose lease ends earlier than this; a run without a lease does not match. */
+  readonly leaseExpiresBefore?: Date | null | undefined;
+}
+
+/**
+ * Lists a workspace's runs that match a filter, newest first. Their ids are UUIDv7, and so sort by the time of the claim.
+ * @returns the runs of the slice; oldest first where the slice counts from the end.
+ */
+export function listRuns(
+  prisma: PrismaClient,
+  workspaceId: string,
+  { states, workerId, leaseExpiresBefore }: RunFilter,
+  { limit, after, before, fromEnd }: Slice<string>,
+): Promise<WorkflowRun[]> {
+  const conditions = [
+    Prisma.sql`workspace_id = ${workspaceId}::uuid`,
+    ...(states == null ? [] : [inStates(states)]),
+    ...(workerId == null ? [] : [Prisma.sql`worker_id = ${workerId}`]),
+    // Only running runs have a lease. Said here, because the index of leases has only these.
+    ...(leaseExpiresBefore == null ? [] : [Prisma.sql`state = 'running' AND lease_expires_at < ${leaseExpiresBefore}`]),
+    ...(after === undefined ? [] : [Prisma.sql`id < ${after}::uuid`]),
+    ...(before === undefined ? [] : [Prisma.sql`id > ${before}::uuid`]),
+  ];
+  return prisma.$queryRaw<WorkflowRun[]>`
+    SELECT ${RUN_COLUMNS} FROM workflow_runs WHERE ${Prisma.join(conditions, " AND ")}
+    ORDER BY id ${fromEnd ? Prisma.sql`ASC` : Prisma.sql`DESC`} LIMIT ${limit}`;
+}
+
+/** Written out, not as a parameter: PostgreSQL uses the index of running runs only where it knows that no other state is asked. */
+function inStates(states: readonly JobState[]): Prisma.Sql {
+  const distinct = [...new Set(states)].map((state) => Prisma.raw(`'${toDbEnum(state)}'`));
+  return distinct.length === 0 ? Prisma.sql`false` : Prisma.sql`state IN (${Prisma.join(distinct)})`;
 }

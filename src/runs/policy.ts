@@ -32,7 +32,7 @@ const TO_ERROR: {
   ACCESS_MODE_VIOLATION: (detail) => new AccessModeViolationError(detail),
   BUDGET_EXCEEDED: (detail) =>
     new BudgetExceededError(`${detail} The report is kept, and the job has failed.`, { directive: "STOP_FAILED" }),
-  CAPABILITY_DENIED: (detail, job) => new CapabilityDeniedError(detail, job),
+  CAPABILITY_DENIED: (detail, job) => new CapabilityDeniedError(detail, job, "STOP_FAILED"),
 };
 
 /**

@@ -83,7 +83,7 @@ async function poisonForFinding<Refusal extends AppError>(
     case "REFUSED":
       return { outcome: "VIOLATION_NOT_APPLIED", error: poisoning.refusal };
     case "ALREADY_POISONED":
-      return { outcome: "VIOLATION_NOT_APPLIED", error: new JobPoisonedError(poisoning.job) };
+      return { outcome: "VIOLATION_NOT_APPLIED", error: new JobPoisonedError(poisoning.job, "STOP_POISONED") };
     case "RECORDED": {
       // The job completed or was cancelled while the guards ran, so it can no longer go on as running.
       const { state } = poisoning.job;
@@ -115,7 +115,7 @@ async function refuseContent<Refusal extends AppError>(
     const refusal = job && (await precondition(tx, job));
     if (refusal) return refusal;
     // Another call poisoned the job while the guards ran; the database refuses any further version of a poisoned job.
-    if (job?.state === "POISONED") return new JobPoisonedError(job);
+    if (job?.state === "POISONED") return new JobPoisonedError(job, "STOP_POISONED");
     if (job) await recordDiagnostic(tx, job, diagnosis);
     return new GuardFailedError(diagnosis.guardName);
   });

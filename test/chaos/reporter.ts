@@ -31,8 +31,11 @@ const REPORTS: Readonly<Record<ReportKind, { readonly batch?: string; readonly m
       __typename ... on AdvanceWorkflowPayload { directive } ... on Error { code message } } }`,
   },
   fail: {
-    mutation: `mutation ($input: FailWorkflowInput!) { answer: failWorkflow(input: $input) {
-      __typename ... on Error { code message } } }`,
+    batch: "failures",
+    mutation: `mutation ($input: FailWorkflowsInput!) { answer: failWorkflows(input: $input) {
+      __typename
+      ... on FailWorkflowsPayload { results { __typename ... on Error { code message } } }
+      ... on Error { code message } } }`,
   },
 };
 

@@ -2,7 +2,7 @@ import pg from "pg";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import type { Claim } from "../../src/claims/acquire-lease.ts";
 import type { EngineContext } from "../../src/engine.ts";
-import { createBatchedComplete } from "../../src/runs/batched-complete.ts";
+import { createBatchedReleases } from "../../src/runs/batched-release.ts";
 import { completeWorkflows } from "../../src/runs/complete.ts";
 import { heartbeatWorkflows } from "../../src/runs/heartbeat.ts";
 import { recoverStalledRuns } from "../../src/runs/recover.ts";
@@ -83,7 +83,7 @@ test("completions that share a transaction do not wait for one whose job is held
   const held = await started(engine);
   const free = [await started(engine), await started(engine), await started(engine)];
   await hold(held);
-  const complete = createBatchedComplete(engine);
+  const { completeWorkflows: complete } = createBatchedReleases(engine);
   const answers = [held, ...free].map((claim) => complete([aCompletion(claim)]));
   expect(await Promise.all(answers.slice(1))).toMatchObject(free.map(() => [{ job: { state: "COMPLETED" } }]));
   expect((await recordsOf(db.prisma, held.job.jobId)).job).toMatchObject({ state: "RUNNING", version: 2 });

@@ -7,7 +7,6 @@ import { cancelAiJob } from "../../src/jobs/cancel.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { advanceWorkflow } from "../../src/runs/advance.ts";
 import { completeWorkflows } from "../../src/runs/complete.ts";
-import { failWorkflow } from "../../src/runs/fail.ts";
 import { heartbeatWorkflows } from "../../src/runs/heartbeat.ts";
 import { recoverStalledRuns } from "../../src/runs/recover.ts";
 import { poisonJob } from "../../src/security/poison.ts";
@@ -15,6 +14,7 @@ import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { aSnippet, engineOn, ok, SOMEBODY, started, WORKSPACE } from "../support/engine.ts";
 import { awaitAnswer, bringTo, claim, dueNow, expireLease, FOUND } from "../support/jobs.ts";
 import { recordsOf } from "../support/records.ts";
+import { failWorkflow } from "../support/reports.ts";
 
 /** Who may report on a run: judged in the order of section 6, the same for every report, and a refusal changes nothing. */
 

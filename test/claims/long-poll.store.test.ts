@@ -7,11 +7,11 @@ import { LongPoller } from "../../src/claims/long-poll.ts";
 import { listDuePartitions } from "../../src/claims/queue-partitions.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { submitAiJob } from "../../src/jobs/submit.ts";
-import { failWorkflow } from "../../src/runs/fail.ts";
 import type { ClaimAiJobsInput } from "../generated/graphql.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { aSubmit, engineOn, ok, SOMEBODY } from "../support/engine.ts";
 import { costSince, untilCost, untilNobodyWaits } from "../support/long-poll.ts";
+import { failWorkflow } from "../support/reports.ts";
 import { startTestServer, type TestServer } from "../support/server.ts";
 import { claimFrom, idsFrom, type RequestOptions, submitTo } from "../support/workers.ts";
 

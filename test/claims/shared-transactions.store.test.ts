@@ -5,14 +5,16 @@ import type { ClaimAiJobs, Claimed } from "../../src/claims/request.ts";
 import { newRotation } from "../../src/engine.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { submitAiJob } from "../../src/jobs/submit.ts";
-import { createBatchedComplete } from "../../src/runs/batched-complete.ts";
-import { completeSharedBatch } from "../../src/runs/complete.ts";
+import { createBatchedReleases } from "../../src/runs/batched-release.ts";
+import { COMPLETIONS } from "../../src/runs/complete.ts";
+import { FAILURES } from "../../src/runs/fail.ts";
+import { releaseTogether } from "../../src/runs/release-calls.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { aSubmit, engineOn, ok, SOMEBODY, started } from "../support/engine.ts";
 import { withFaultAtLock } from "../support/faults.ts";
 import { bringTo } from "../support/jobs.ts";
 import { recordsOf } from "../support/records.ts";
-import { aCompletion, reportOutcome } from "../support/reports.ts";
+import { aCompletion, aFailure, reportOutcome } from "../support/reports.ts";
 
 /** Calls of several workers that share a transaction: each is answered as it would be alone. */
 
@@ -129,7 +131,7 @@ describe("completions", () => {
     const claims = [await started(engine), await started(engine), await started(engine), await started(engine)];
     const [one, two, three, four] = claims;
     if (!one || !two || !three || !four) throw new Error("There are four.");
-    const complete = createBatchedComplete(engine);
+    const { completeWorkflows: complete } = createBatchedReleases(engine);
     database.statements();
     const first = complete([aCompletion(one)]);
     await new Promise(setImmediate);
@@ -149,7 +151,7 @@ describe("completions", () => {
 
   test("of one run that come at once count once: a repeated report gets the first one's answer", async () => {
     const held = await started(engine);
-    const complete = createBatchedComplete(engine);
+    const { completeWorkflows: complete } = createBatchedReleases(engine);
     const report = aCompletion(held, { reportId: randomUUID(), metrics: { ...NO_METRICS, inputTokens: 7 } });
     const answers = await Promise.all([complete([report]), complete([report]), complete([report])]);
     expect(answers.map(([answer]) => reportOutcome(answer))).toEqual(["done", "done", "done"]);
@@ -163,7 +165,7 @@ describe("completions", () => {
 
   test("of an unknown run, and with several runs of a call, are answered in their order", async () => {
     const claims = [await started(engine), await started(engine)];
-    const complete = createBatchedComplete(engine);
+    const { completeWorkflows: complete } = createBatchedReleases(engine);
     const unknown = claims.map((claim) => aCompletion(claim, { workflowRunId: randomUUID() }));
     const calls = claims.map((claim, at) => [unknown[at], aCompletion(claim)].flatMap((one) => one ?? []));
     const answers = await Promise.all(calls.map(complete));
@@ -180,7 +182,7 @@ describe("completions", () => {
       AND order_xid <> pg_current_xact_id()::text::bigint) THEN RAISE EXCEPTION 'injected by a test' USING ERRCODE = '40001'; END IF`;
     const [first, second, third] = await withFaultAtLock(database, fault, async () => {
       const calls = [[aCompletion(one)], [aCompletion(one), aCompletion(two)], [aCompletion(one)]];
-      return Promise.allSettled(await completeSharedBatch(engine, calls));
+      return Promise.allSettled(await releaseTogether(engine, COMPLETIONS, calls));
     });
     expect(first).toMatchObject({ status: "fulfilled", value: [{ job: { state: "COMPLETED" } }] });
     expect(second).toMatchObject({
@@ -195,7 +197,7 @@ describe("completions", () => {
 
   test("that the database refuses together are tried apart", async () => {
     const [one, two] = [await started(engine), await started(engine)];
-    const complete = createBatchedComplete(engine);
+    const { completeWorkflows: complete } = createBatchedReleases(engine);
     const answers = await Promise.allSettled([
       complete([aCompletion(one)]),
       complete([aCompletion(two, { jobOutputs: { text: "\0" } })]),
@@ -203,5 +205,37 @@ describe("completions", () => {
     expect(answers.map(({ status }) => status)).toEqual(["fulfilled", "rejected"]);
     const states = await Promise.all([one, two].map(({ job }) => recordsOf(database.prisma, job.jobId)));
     expect(states.map(({ job }) => job.state)).toEqual(["COMPLETED", "RUNNING"]);
+  });
+});
+
+describe("failures", () => {
+  test("of several workers share a transaction, and each is judged by itself", async () => {
+    const claims = [await started(engine), await started(engine, { maxAttempts: 1 }), await started(engine)];
+    const [one, two, three] = claims;
+    if (!one || !two || !three) throw new Error("There are three.");
+    const { failWorkflows: fail } = createBatchedReleases(engine);
+    database.statements();
+    const first = fail([aFailure(one)]);
+    await new Promise(setImmediate);
+    const [again, over, lost] = await Promise.all([
+      first,
+      fail([aFailure(two)]),
+      fail([aFailure(three, { leaseToken: two.leaseToken })]),
+    ]);
+    expect(locks()).toBe(2);
+    expect([again, over]).toMatchObject([[{ job: { state: "QUEUED" } }], [{ job: { state: "FAILED" } }]]);
+    expect(lost.map(reportOutcome)).toEqual(["LEASE_LOST STOP_LEASE_LOST"]);
+  });
+
+  test("that could not be stored are told to try again one by one, where another of their call is stored", async () => {
+    const [one, two] = [await started(engine), await started(engine)];
+    const fault = `IF EXISTS (SELECT FROM ai_jobs WHERE job_id = '${one.job.jobId}' AND state = 'queued'
+      AND order_xid <> pg_current_xact_id()::text::bigint) THEN RAISE EXCEPTION 'injected by a test' USING ERRCODE = '40001'; END IF`;
+    const [first, second] = await withFaultAtLock(database, fault, async () => {
+      const calls = [[aFailure(one)], [aFailure(one), aFailure(two)]];
+      return Promise.allSettled(await releaseTogether(engine, FAILURES, calls));
+    });
+    expect(first).toMatchObject({ status: "fulfilled", value: [{ job: { state: "QUEUED" } }] });
+    expect(second).toMatchObject({ status: "fulfilled", value: [{ code: "TRY_AGAIN" }, { job: { state: "QUEUED" } }] });
   });
 });

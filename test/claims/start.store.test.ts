@@ -5,12 +5,12 @@ import type { EngineContext } from "../../src/engine.ts";
 import { IllegalTransitionError, JobPoisonedError, NotFoundError, TryAgainError } from "../../src/errors.ts";
 import { cancelAiJob } from "../../src/jobs/cancel.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
-import { failWorkflow } from "../../src/runs/fail.ts";
 import { poisonJob } from "../../src/security/poison.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { engineOn, ok, SOMEBODY, started, submitted, WORKSPACE } from "../support/engine.ts";
 import { awaitAnswer, bringTo, claim, dueNow, FOUND, stall } from "../support/jobs.ts";
 import { expectSound, recordsOf } from "../support/records.ts";
+import { failWorkflow } from "../support/reports.ts";
 
 let db: TestDatabase;
 let engine: EngineContext;

@@ -4,9 +4,10 @@ import { drift } from "../../src/db/migrate.ts";
 import { createPglite } from "../../src/db/pglite.ts";
 import { PgliteAdapterFactory } from "../../src/db/pglite-adapter.ts";
 import { schema } from "../../src/graphql/schema.ts";
+import { printSdl } from "../../src/graphql/sdl.ts";
 import { contractViolations } from "./contract.ts";
 import { migratedSchemaSql, SCHEMA_SQL_FILE } from "./schema-sql.ts";
-import { CONTRACT_FILE, printed, readSchema, SCHEMA_FILE } from "./schema-text.ts";
+import { CONTRACT_FILE, readSchema, SCHEMA_FILE } from "./schema-text.ts";
 
 const complaints = [...staleSchema(), ...brokenPromises(), ...(await schemaDrift()), ...(await staleSchemaSql())];
 if (complaints.length > 0) {
@@ -15,7 +16,7 @@ if (complaints.length > 0) {
 }
 
 function staleSchema(): string[] {
-  return readFileSync(SCHEMA_FILE, "utf8") === printed(schema)
+  return readFileSync(SCHEMA_FILE, "utf8") === printSdl(schema)
     ? []
     : ["schema.graphql is not what the code says. Run `npm run schema:print`, and read the difference."];
 }

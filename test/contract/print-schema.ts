@@ -1,5 +1,6 @@
 import { writeFileSync } from "node:fs";
 import { schema } from "../../src/graphql/schema.ts";
-import { printed, SCHEMA_FILE } from "./schema-text.ts";
+import { printSdl } from "../../src/graphql/sdl.ts";
+import { SCHEMA_FILE } from "./schema-text.ts";
 
-writeFileSync(SCHEMA_FILE, printed(schema));
+writeFileSync(SCHEMA_FILE, printSdl(schema));

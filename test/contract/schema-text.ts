@@ -1,16 +1,11 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { buildSchema, type GraphQLSchema, lexicographicSortSchema, printSchema } from "graphql";
+import { buildSchema, type GraphQLSchema } from "graphql";
 
 /** The schema that the code serves, printed and committed. */
 export const SCHEMA_FILE = fileURLToPath(new URL("../../schema.graphql", import.meta.url));
 /** The contract: what clients may rely on. The schema may offer more, and never less. */
 export const CONTRACT_FILE = fileURLToPath(new URL("api.graphql", import.meta.url));
-
-/** Sorted, so that moving code around changes nothing. */
-export function printed(schema: GraphQLSchema): string {
-  return `${printSchema(lexicographicSortSchema(schema))}\n`;
-}
 
 export function readSchema(file: string): GraphQLSchema {
   return buildSchema(readFileSync(file, "utf8"));

@@ -46,7 +46,7 @@ const Job = graphql(`
         state
         startedAt
         lastHeartbeat
-        nodes {
+        steps {
           nodeId
           nodeType
           state

@@ -40,7 +40,7 @@ test("a document is summarised by the model, and its bill is the job's", async (
   const job = await jobIn(workplace, jobId, "COMPLETED");
   expect(job.jobOutputs).toMatchObject({ summary: "The queue moves.", summariser: "test-model" });
   expect(job.metrics).toMatchObject({ inputTokens: 700, outputTokens: 5, totalTokens: 705, tokensExecutor: 705 });
-  expect(job.workflowRun?.nodes.at(-1)).toMatchObject({ nodeType: "llm_call", state: "COMPLETED" });
+  expect(job.workflowRun?.steps.at(-1)).toMatchObject({ nodeType: "llm_call", state: "COMPLETED" });
   expect(job.events.nodes.filter(({ type }) => type === "LLM_INFERENCE")).toHaveLength(2);
   expect(requests).toHaveLength(1);
   expect(requests[0]).toMatchObject({ model: "test-model", authorization: "Bearer key-1" });

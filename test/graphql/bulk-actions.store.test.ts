@@ -143,7 +143,7 @@ test("cancelAiJobs answers the action with each job and what came of it, and the
             __typename: "JobPoisonedError",
             code: "JOB_POISONED",
             message,
-            stop: "STOP_POISONED",
+            stop: null,
             job: { jobId: poisoned.jobId, state: "POISONED", statusReason: "poisoned: export" },
           },
         },

@@ -88,7 +88,7 @@ function refusalsOf(send: (jobId: string) => Promise<Member>, from: State): read
     { member: "NotFoundError", produce: () => send(randomUUID()) },
     {
       member: "JobPoisonedError",
-      says: { directive: "STOP_POISONED", job: { state: "POISONED" } },
+      says: { directive: null, job: { state: "POISONED" } },
       produce: async () => send(await aJob("POISONED")),
     },
     {
@@ -314,6 +314,7 @@ const ELSEWHERE = [
   "CompleteWorkflowResult",
   "CompleteWorkflowsResult",
   "FailWorkflowResult",
+  "FailWorkflowsResult",
   "HeartbeatWorkflowsResult",
   "ResolveUserReviewResult",
   "ResolveValidationResult",

@@ -8,7 +8,7 @@ import { whileJobsAreBusy } from "../support/faults.ts";
 import { bringTo, FOUND, HOSTILE } from "../support/jobs.ts";
 import { withoutCapabilities } from "../support/review.ts";
 import { startTestServer, type TestServer } from "../support/server.ts";
-import { type Answer, ask, askToComplete, expectMember, type Member, membersOf } from "../support/unions.ts";
+import { type Answer, ask, askToComplete, askToFail, expectMember, type Member, membersOf } from "../support/unions.ts";
 
 /** Each mutation's possible answers are members of its union, and each member is one that the server gives. */
 
@@ -58,8 +58,9 @@ const step = { nodeId: "n", nodeType: "tool", outcome: "STARTED" };
 const advance = (proof: object, more: object = {}, at = server) =>
   ask(at.url, "advanceWorkflow", { ...proof, step, ...more });
 const complete = (proof: object, more: object = {}) => askToComplete(server.url, { ...proof, ...more });
-const fail = (proof: object, more: object = {}) =>
-  ask(server.url, "failWorkflow", { ...proof, errorMessage: "broke", ...more });
+const fail = (proof: object, more: object = {}) => askToFail(server.url, { ...proof, errorMessage: "broke", ...more });
+const failAll = (proofs: readonly object[]) =>
+  ask(server.url, "failWorkflows", { failures: proofs.map((proof) => ({ ...proof, errorMessage: "broke" })) });
 const snippets = (content: string) => ({ retrievedSnippets: [{ sourceId: "doc-1", content }] });
 const WRITTEN = { metrics: { entitiesWritten: 1 } };
 const TEN = { metrics: { inputTokens: 10 } };
@@ -203,21 +204,35 @@ const unions: readonly { union: string; answers: readonly Answer[] }[] = [
     union: "FailWorkflowResult",
     answers: [
       {
-        member: "FailWorkflowPayload",
+        member: "FailedWorkflow",
         says: { job: { state: "QUEUED" } },
         produce: async () => fail((await held()).proof),
       },
       {
         member: "InvalidInputError",
-        says: { path: ["input", "errorMessage"] },
-        produce: async () => fail((await held()).proof, { errorMessage: "" }),
+        says: { path: ["input", "failures", "0", "metrics", "tokensPlanner"] },
+        produce: async () => fail((await held()).proof, { metrics: { tokensPlanner: 1 } }),
       },
       ...stopsOf(fail),
+    ],
+  },
+  {
+    union: "FailWorkflowsResult",
+    answers: [
+      { member: "FailWorkflowsPayload", produce: async () => failAll([(await held()).proof]) },
+      {
+        member: "InvalidInputError",
+        says: { path: ["input", "failures", "1", "workflowRunId"] },
+        produce: async () => {
+          const { proof } = await held();
+          return failAll([proof, proof]);
+        },
+      },
       {
         member: "TryAgainError",
         produce: async () => {
           const { proof } = await held();
-          return whileBusy(() => fail(proof));
+          return whileBusy(() => failAll([proof]));
         },
       },
     ],
@@ -225,7 +240,10 @@ const unions: readonly { union: string; answers: readonly Answer[] }[] = [
 ];
 
 /** Produced in test/claims/shared-transactions.store.test.ts, because it takes two calls that share a transaction. */
-const PRODUCED_ELSEWHERE: Readonly<Record<string, readonly string[]>> = { CompleteWorkflowResult: ["TryAgainError"] };
+const PRODUCED_ELSEWHERE: Readonly<Record<string, readonly string[]>> = {
+  CompleteWorkflowResult: ["TryAgainError"],
+  FailWorkflowResult: ["TryAgainError"],
+};
 
 describe.each(unions)("$union", ({ union, answers }) => {
   test.each(answers)("holds $member", async ({ member, produce, says = {} }) => {

@@ -325,7 +325,7 @@ const ADVANCE = graphql(`
           workflowRun {
             state
             leaseExpiresAt
-            nodes {
+            steps {
               state
             }
           }
@@ -411,22 +411,26 @@ const CANCEL = graphql(`
 `);
 
 const FAIL = graphql(`
-  mutation AnswersFail($input: FailWorkflowInput!) {
-    failWorkflow(input: $input) {
-      __typename
-      ... on Error {
-        code
-      }
-      ... on FailWorkflowPayload {
-        job {
-          state
-          statusReason
-          errorMessage
-          runAfter
-        }
-        workflowRun {
-          state
-          errorMessage
+  mutation AnswersFail($failures: [WorkflowFailureInput!]!) {
+    failWorkflows(input: { failures: $failures }) {
+      ... on FailWorkflowsPayload {
+        results {
+          __typename
+          ... on Error {
+            code
+          }
+          ... on FailedWorkflow {
+            job {
+              state
+              statusReason
+              errorMessage
+              runAfter
+            }
+            workflowRun {
+              state
+              errorMessage
+            }
+          }
         }
       }
     }
@@ -521,7 +525,7 @@ describe("advanceWorkflow answers", () => {
       job: {
         state: "POISONED",
         jobOutputs: null,
-        workflowRun: { state: "POISONED", leaseExpiresAt: null, nodes: [{ state: "POISONED" }] },
+        workflowRun: { state: "POISONED", leaseExpiresAt: null, steps: [{ state: "POISONED" }] },
       },
       violation: { sourceId: "mail-7", trigger: expect.stringContaining("retrievedSnippets[0].content") },
     });
@@ -590,23 +594,26 @@ test("completeWorkflows answers each completion by itself, in order", async () =
   });
 });
 
-test("failWorkflow answers a job that waits for another attempt, or one that has failed", async () => {
-  const again = await held();
-  const { failWorkflow } = await server.run(FAIL, { input: { ...again.report, errorMessage: "Bearer abcdefgh12345" } });
-  expect(failWorkflow).toMatchObject({
-    job: { state: "QUEUED", statusReason: "retry_scheduled", runAfter: expect.any(String) },
-    workflowRun: { state: "FAILED", errorMessage: "[redacted]" },
-  });
-  const last = await held({ maxAttempts: 1 });
-  expect((await server.run(FAIL, { input: { ...last.report, errorMessage: "broke" } })).failWorkflow).toMatchObject({
-    job: { state: "FAILED", errorMessage: "broke", runAfter: null },
-  });
-  const given = await held();
+test("failWorkflows answers each failure by itself: a job that waits for another attempt, or one that has failed", async () => {
+  const [again, last, given] = [await held(), await held({ maxAttempts: 1 }), await held()];
   const final = { ...given.report, errorMessage: "broke", retryable: false };
-  expect((await server.run(FAIL, { input: final })).failWorkflow).toMatchObject({ job: { state: "FAILED" } });
-  expect((await server.run(FAIL, { input: final })).failWorkflow).toEqual({
-    __typename: "IllegalTransitionError",
-    code: "ILLEGAL_TRANSITION",
+  const failures = [
+    { ...again.report, errorMessage: "Bearer abcdefgh12345" },
+    { ...last.report, errorMessage: "broke" },
+    final,
+  ];
+  expect((await server.run(FAIL, { failures })).failWorkflows).toMatchObject({
+    results: [
+      {
+        job: { state: "QUEUED", statusReason: "retry_scheduled", runAfter: expect.any(String) },
+        workflowRun: { state: "FAILED", errorMessage: "[redacted]" },
+      },
+      { job: { state: "FAILED", errorMessage: "broke", runAfter: null } },
+      { job: { state: "FAILED" } },
+    ],
+  });
+  expect((await server.run(FAIL, { failures: [final] })).failWorkflows).toEqual({
+    results: [{ __typename: "IllegalTransitionError", code: "ILLEGAL_TRANSITION" }],
   });
 });
 
@@ -634,7 +641,7 @@ test("heartbeatWorkflows answers each worker what to do, and why", async () => {
   const [busy, cancelled, poisoned, failed] = runs;
   await server.run(CANCEL, { jobId: cancelled.jobId });
   await server.run(REPORT, { jobId: poisoned.jobId });
-  await server.run(FAIL, { input: { ...failed.report, errorMessage: "broke", retryable: false } });
+  await server.run(FAIL, { failures: [{ ...failed.report, errorMessage: "broke", retryable: false }] });
   const { heartbeatWorkflows } = await server.run(BEAT, { heartbeats: runs.map(({ report }) => report) });
   const ended = { leaseExpiresAt: null };
   expect(heartbeatWorkflows).toEqual({

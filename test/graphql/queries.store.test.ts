@@ -119,7 +119,7 @@ const FULL = graphql(`
       nodes {
         jobId
         parentJob { jobId }
-        workflowRun { workflowRunId nodes { nodeId } job { jobId } }
+        workflowRun { workflowRunId steps { nodeId } job { jobId } }
         workflowRuns { nodes { attempt } }
         events(first: 5) { nodes { version type } pageInfo { hasNextPage } }
       }
@@ -136,7 +136,7 @@ test("relations of 20 jobs cost as many statements as those of 2", async () => {
     const { aiJobs } = await server.run(FULL, { first, filter: { protocolId } });
     expect(aiJobs.nodes).toHaveLength(first);
     for (const { jobId, workflowRun, workflowRuns, events } of aiJobs.nodes) {
-      expect(workflowRun).toMatchObject({ nodes: [{ nodeId: "step" }], job: { jobId } });
+      expect(workflowRun).toMatchObject({ steps: [{ nodeId: "step" }], job: { jobId } });
       expect(workflowRuns.nodes).toEqual([{ attempt: 1 }]);
       expect(events.nodes.map(({ version }) => version)).toEqual([1, 2, 3]);
     }
@@ -170,7 +170,7 @@ const JOB = graphql(`
     aiJob(jobId: $jobId) {
       id
       metrics { durationMs totalTokens inputTokens outputTokens }
-      workflowRun { id workflowRunId nodes { id } }
+      workflowRun { id workflowRunId steps { id } }
       events(last: 1) { nodes { id metrics { totalTokens } } }
     }
   }
@@ -182,7 +182,7 @@ const RUN = graphql(`
   query Run($workflowRunId: UUID!) { workflowRun(workflowRunId: $workflowRunId) { attempt job { jobId } } }
 `);
 const STATS = graphql(`
-  query Stats($filter: AiJobStatsFilter) {
+  query Stats($filter: AiJobFilter) {
     aiJobStats(filter: $filter) {
       total
       byState { state count }
@@ -215,7 +215,7 @@ test("everything that is a Node is found again by its global id, and by nobody e
   const claim = await started(engine);
   ok(await advanceWorkflow(engine, aStep(claim, "step")));
   const { aiJob } = await server.run(JOB, { jobId: claim.job.jobId });
-  const ids = [aiJob?.id, aiJob?.workflowRun?.id, aiJob?.workflowRun?.nodes[0]?.id, aiJob?.events.nodes[0]?.id];
+  const ids = [aiJob?.id, aiJob?.workflowRun?.id, aiJob?.workflowRun?.steps[0]?.id, aiJob?.events.nodes[0]?.id];
   const known = ids.map((id) => id ?? "missing");
   const { nodes } = await server.run(NODES, { ids: known });
   expect(nodes).toEqual([
@@ -293,15 +293,19 @@ test("the flight recorder is read newest first, and filtered by every condition"
 });
 
 const PROFILES = graphql(`
-  query Profiles { capabilityProfiles { id capabilities jobKinds } }
+  query Profiles { capabilityProfiles { id capabilityProfileId capabilities jobKinds } }
 `);
 
 test("the capability profiles are those of section 8", async () => {
   const { capabilityProfiles } = await server.run(PROFILES, {});
-  expect(capabilityProfiles.map(({ id, capabilities }) => [id, capabilities])).toEqual([
+  expect(
+    capabilityProfiles.map(({ capabilityProfileId, capabilities }) => [capabilityProfileId, capabilities]),
+  ).toEqual([
     ["default", ["doc.read", "doc.summarize"]],
     ["terminal", ["term.exec"]],
   ]);
   expect(capabilityProfiles[0]?.jobKinds).not.toContain("TERMINAL_EXEC");
   expect(capabilityProfiles[1]?.jobKinds).toEqual(["TERMINAL_EXEC"]);
+  const ids = capabilityProfiles.map(({ id }) => id);
+  expect((await server.run(NODES, { ids })).nodes).toEqual(ids.map((id) => ({ __typename: "CapabilityProfile", id })));
 });

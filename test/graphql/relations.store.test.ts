@@ -3,12 +3,12 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { advanceWorkflow } from "../../src/runs/advance.ts";
-import { failWorkflow } from "../../src/runs/fail.ts";
 import { graphql } from "../generated/index.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { aStep, engineOn, ok, started, submitted } from "../support/engine.ts";
 import { claim as take } from "../support/jobs.ts";
 import { watch } from "../support/live.ts";
+import { failWorkflow } from "../support/reports.ts";
 import { run, startTestServer, type TestServer } from "../support/server.ts";
 
 let db: TestDatabase;
@@ -59,7 +59,7 @@ const FAMILY = graphql(`
           jobId
           version
         }
-        nodes {
+        steps {
           nodeId
           sequence
           state
@@ -77,7 +77,7 @@ const FAMILY = graphql(`
           job {
             jobId
           }
-          nodes {
+          steps {
             nodeId
             state
           }
@@ -107,7 +107,7 @@ test("every relation of a job leads to what belongs to it", async () => {
       state: "RUNNING",
       workerId: "worker-2",
       job: { jobId, version: 8 },
-      nodes: [
+      steps: [
         { nodeId: "c", sequence: 1, state: "RUNNING", inputPayload: null, outputPayload: null },
         { nodeId: "d", sequence: 2, state: "RUNNING", inputPayload: null, outputPayload: null },
       ],
@@ -121,7 +121,7 @@ test("every relation of a job leads to what belongs to it", async () => {
           leaseExpiresAt: null,
           finishedAt: expect.any(String),
           job: { jobId },
-          nodes: [
+          steps: [
             { nodeId: "a", state: "FAILED" },
             { nodeId: "b", state: "FAILED" },
           ],
@@ -162,10 +162,10 @@ describe("a relation of 20 jobs costs as many statements as that of 2:", () => {
   test.each([
     ["parentJob", "parentJob { jobId }", 2],
     ["workflowRun", "workflowRun { state }", 2],
-    ["workflowRun.nodes", "workflowRun { nodes { nodeId } }", 3],
+    ["workflowRun.steps", "workflowRun { steps { nodeId } }", 3],
     ["workflowRun.job", "workflowRun { job { state } }", 3],
     ["workflowRuns", "workflowRuns { nodes { attempt } }", 2],
-    ["workflowRuns.nodes.nodes", "workflowRuns { nodes { nodes { nodeId } } }", 3],
+    ["workflowRuns.nodes.steps", "workflowRuns { nodes { steps { nodeId } } }", 3],
     ["workflowRuns.nodes.job", "workflowRuns { nodes { job { state } } }", 3],
     ["workflowRuns.nodes.job.events", "workflowRuns { nodes { job { events(first: 2) { nodes { type } } } } }", 4],
     ["events", "events(first: 5) { nodes { type } pageInfo { hasNextPage } }", 2],
@@ -266,8 +266,8 @@ describe("what may be large is read only where it is asked for:", () => {
   });
 
   test("no payload for nodes, unless it is asked for", async () => {
-    expect(await sqlOf(`aiJob(jobId: "${jobId}") { workflowRun { nodes { nodeId state } } }`)).not.toMatch(PAYLOAD);
-    expect(await sqlOf(`aiJob(jobId: "${jobId}") { workflowRun { nodes { inputPayload } } }`)).toMatch(PAYLOAD);
+    expect(await sqlOf(`aiJob(jobId: "${jobId}") { workflowRun { steps { nodeId state } } }`)).not.toMatch(PAYLOAD);
+    expect(await sqlOf(`aiJob(jobId: "${jobId}") { workflowRun { steps { inputPayload } } }`)).toMatch(PAYLOAD);
   });
 });
 
@@ -276,13 +276,13 @@ describe("a relation is read again", () => {
     const engine = engineOn(db);
     const held = await started(engine, { protocolId: "again" });
     const query = `subscription ($jobId: UUID!) { change: aiJobChanged(jobId: $jobId) {
-      job { version workflowRun { nodes { nodeId } } events(last: 1) { nodes { version } } }
+      job { version workflowRun { steps { nodeId } } events(last: 1) { nodes { version } } }
     } }`;
     const payload = z.object({
       change: z.object({
         job: z.object({
           version: z.int(),
-          workflowRun: z.object({ nodes: z.array(z.object({ nodeId: z.string() })) }),
+          workflowRun: z.object({ steps: z.array(z.object({ nodeId: z.string() })) }),
           events: z.object({ nodes: z.array(z.object({ version: z.int() })) }),
         }),
       }),
@@ -294,7 +294,7 @@ describe("a relation is read again", () => {
       ok(await advanceWorkflow(engine, aStep(held, nodeId)));
     }
     const seen = await changes.until((all) => all.length === 4);
-    expect(seen.map(({ workflowRun }) => workflowRun.nodes.map(({ nodeId }) => nodeId).join(""))).toEqual([
+    expect(seen.map(({ workflowRun }) => workflowRun.steps.map(({ nodeId }) => nodeId).join(""))).toEqual([
       "",
       "a",
       "ab",

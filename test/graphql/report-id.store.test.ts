@@ -4,7 +4,7 @@ import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { engineOn, started } from "../support/engine.ts";
 import { recordsOf } from "../support/records.ts";
 import { startTestServer, type TestServer } from "../support/server.ts";
-import { ask, askToComplete, type Member } from "../support/unions.ts";
+import { ask, askToComplete, askToFail, type Member } from "../support/unions.ts";
 
 /** The same report over HTTP is the same whatever the order of its keys, and whether defaults and nulls are written out. */
 
@@ -73,8 +73,8 @@ const reports: readonly Sent[] = [
     another: { jobOutputs: { a: 1, b: 3 }, metrics: METRICS },
   },
   {
-    report: "failWorkflow",
-    send: (report) => ask(server.url, "failWorkflow", report),
+    report: "failWorkflows",
+    send: (report) => askToFail(server.url, report),
     first: { errorMessage: "broke", retryable: false, metrics: METRICS },
     again: { metrics: ALL_METRICS, retryable: false, errorMessage: "broke" },
     another: { errorMessage: "burnt", retryable: false, metrics: METRICS },

@@ -81,7 +81,7 @@ test("retryAiJob answers that the job is poisoned", async () => {
   expect(await retry(jobId)).toEqual({
     __typename: "JobPoisonedError",
     code: "JOB_POISONED",
-    stop: "STOP_POISONED",
+    stop: null,
     poisoned: { state: "POISONED" },
   });
 });

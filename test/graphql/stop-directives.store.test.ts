@@ -2,7 +2,6 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Claim } from "../../src/claims/acquire-lease.ts";
 import type { EngineContext } from "../../src/engine.ts";
 import { cancelAiJob } from "../../src/jobs/cancel.ts";
-import { failWorkflow } from "../../src/runs/fail.ts";
 import { recoverStalledRuns } from "../../src/runs/recover.ts";
 import { poisonJob } from "../../src/security/poison.ts";
 import { graphql } from "../generated/index.ts";
@@ -10,7 +9,7 @@ import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { engineOn, ok, SOMEBODY, started, WORKSPACE } from "../support/engine.ts";
 import { expireLease, FOUND } from "../support/jobs.ts";
 import { recordsOf } from "../support/records.ts";
-import { aFailure } from "../support/reports.ts";
+import { aFailure, failWorkflow } from "../support/reports.ts";
 import { askFor } from "../support/review.ts";
 import { startTestServer, type TestServer } from "../support/server.ts";
 
@@ -55,15 +54,7 @@ const ADVANCE = graphql(`
     ) {
       ... on Error {
         code
-      }
-      ... on LeaseLostError {
-        lost: directive
-      }
-      ... on IllegalTransitionError {
-        ended: directive
-      }
-      ... on JobPoisonedError {
-        poisoned: directive
+        directive
       }
     }
   }
@@ -75,15 +66,7 @@ const COMPLETE = graphql(`
         results {
           ... on Error {
             code
-          }
-          ... on LeaseLostError {
-            lost: directive
-          }
-          ... on IllegalTransitionError {
-            ended: directive
-          }
-          ... on JobPoisonedError {
-            poisoned: directive
+            directive
           }
         }
       }
@@ -92,18 +75,16 @@ const COMPLETE = graphql(`
 `);
 const FAIL = graphql(`
   mutation StopFail($workflowRunId: UUID!, $leaseToken: String!) {
-    failWorkflow(input: { workflowRunId: $workflowRunId, leaseToken: $leaseToken, errorMessage: "broke" }) {
-      ... on Error {
-        code
-      }
-      ... on LeaseLostError {
-        lost: directive
-      }
-      ... on IllegalTransitionError {
-        ended: directive
-      }
-      ... on JobPoisonedError {
-        poisoned: directive
+    failWorkflows(
+      input: { failures: [{ workflowRunId: $workflowRunId, leaseToken: $leaseToken, errorMessage: "broke" }] }
+    ) {
+      ... on FailWorkflowsPayload {
+        results {
+          ... on Error {
+            code
+            directive
+          }
+        }
       }
     }
   }
@@ -131,18 +112,22 @@ const calls = [
       return told("results" in completeWorkflows ? completeWorkflows.results[0] : undefined);
     },
   },
-  { call: "failWorkflow", send: async (proof: Proof) => told((await server.run(FAIL, proof)).failWorkflow) },
+  {
+    call: "failWorkflows",
+    send: async (proof: Proof) => {
+      const { failWorkflows } = await server.run(FAIL, proof);
+      return told("results" in failWorkflows ? failWorkflows.results[0] : undefined);
+    },
+  },
 ] as const;
 
 interface Told {
   readonly code?: string;
-  readonly lost?: string;
-  readonly ended?: string | null;
-  readonly poisoned?: string;
+  readonly directive?: string | null;
 }
 
-function told({ code, lost, ended, poisoned }: Told = {}) {
-  return { code, directive: lost ?? ended ?? poisoned };
+function told({ code, directive }: Told = {}) {
+  return { code, directive };
 }
 
 const ends = [

@@ -75,12 +75,12 @@ const READ = graphql(`
       }
     }
     capabilityProfiles {
-      id
+      capabilityProfileId
     }
   }
 `);
 
-const profiles = [{ id: "default" }, { id: "terminal" }];
+const profiles = [{ capabilityProfileId: "default" }, { capabilityProfileId: "terminal" }];
 
 test("their own workspace shows everything to those who are in it", async () => {
   const answer = await server.run(READ, { jobId, traceId, workflowRunId });

@@ -75,12 +75,16 @@ const COMPLETE = graphql(`
 `);
 
 const FAIL = graphql(`
-  mutation LeaseFail($input: FailWorkflowInput!) {
-    failWorkflow(input: $input) {
-      __typename
-      ... on LeaseLostError {
-        code
-        directive
+  mutation LeaseFail($failure: WorkflowFailureInput!) {
+    failWorkflows(input: { failures: [$failure] }) {
+      ... on FailWorkflowsPayload {
+        results {
+          __typename
+          ... on LeaseLostError {
+            code
+            directive
+          }
+        }
       }
     }
   }
@@ -113,7 +117,7 @@ async function reports(workflowRunId: string, leaseToken: string) {
     advance: await server.run(ADVANCE, { input: { ...run, step, retrievedSnippets: [] } }),
     poison: await server.run(ADVANCE, { input: { ...run, step, retrievedSnippets: [poison] } }),
     complete: await server.run(COMPLETE, { completion: { ...run, jobOutputs: 1, writtenEntities: [], issues: [] } }),
-    fail: await server.run(FAIL, { input: { ...run, errorMessage: "stolen", retryable: true } }),
+    fail: await server.run(FAIL, { failure: { ...run, errorMessage: "stolen", retryable: true } }),
   };
 }
 
@@ -127,7 +131,7 @@ const REFUSED = {
   advance: { advanceWorkflow: lost },
   poison: { advanceWorkflow: lost },
   complete: { completeWorkflows: { results: [lost] } },
-  fail: { failWorkflow: lost },
+  fail: { failWorkflows: { results: [lost] } },
 };
 
 describe("every report is LEASE_LOST and changes nothing, where its token", () => {

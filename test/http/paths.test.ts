@@ -21,7 +21,13 @@ const get = (path: string, init: RequestInit = {}) => fetch(new URL(path, server
 test("/ names what there is", async () => {
   const response = await get("/");
   expect(response.status).toBe(200);
-  expect(await response.json()).toEqual({ graphql: "/graphql", health: "/health", ready: "/ready", live: "/live" });
+  expect(await response.json()).toEqual({
+    graphql: "/graphql",
+    schema: "/schema.graphql",
+    health: "/health",
+    ready: "/ready",
+    live: "/live",
+  });
 });
 
 test.each(["/foo/graphql", "/graphql/", "/api", "/favicon.ico"])(

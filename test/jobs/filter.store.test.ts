@@ -7,8 +7,9 @@ import type { EngineContext } from "../../src/engine.ts";
 import { InvalidInputError } from "../../src/errors.ts";
 import { cancelAiJobs, retryAiJobs } from "../../src/jobs/bulk/action.ts";
 import { type JobFilter, matcherOf } from "../../src/jobs/filter.ts";
-import { countJobs, listJobs } from "../../src/jobs/list.ts";
+import { countJobs, type JobOrder, listJobs, NEWEST_FIRST } from "../../src/jobs/list.ts";
 import { canRetry, isTerminal, mayBecome } from "../../src/jobs/state.ts";
+import { readStats } from "../../src/jobs/stats.ts";
 import { LOG_START } from "../../src/log/cursor.ts";
 import { CHAIN_START } from "../../src/log/hash.ts";
 import { type LoggedEvent, readEventsBetween } from "../../src/log/read.ts";
@@ -17,7 +18,7 @@ import { engineOn, ok, SOMEBODY } from "../support/engine.ts";
 import { tenfoldInLong } from "../support/long.ts";
 
 /**
- * A filter means the same wherever it is asked: in a list, in its count, to a subscription, and for a bulk action.
+ * A filter means the same wherever it is asked: in a list, in its count, in the totals, to a subscription, and for a bulk action.
  * Jobs and filters are drawn from few values, so that they meet often, also at the edge of a bound.
  */
 
@@ -47,6 +48,13 @@ const jobs = fc.array(
     parent: fc.option(fc.nat(1)),
     /** Milliseconds after the start. */
     created: fc.nat(3),
+    /** Milliseconds from then to the last change. */
+    unchanged: fc.nat(3),
+    profile: fc.constantFrom("default", "terminal"),
+    /** Number of the job whose id is its trace. */
+    trace: fc.nat(2),
+    worker: fc.option(fc.constantFrom("worker-1", "worker-2")),
+    hasKey: fc.boolean(),
   }),
   { maxLength: MAX_JOBS, size: "max" },
 );
@@ -54,7 +62,7 @@ type DrawnJob = typeof jobs extends fc.Arbitrary<readonly (infer Job)[]> ? Job :
 
 const moments = fc.integer({ min: -1, max: 4 });
 
-/** A value, null as often, and nothing as often as both: most filters give one or two conditions. */
+/** A value, null as often, and nothing as often as both. */
 const maybe = <Value>(value: fc.Arbitrary<Value>) => fc.option(value, { freq: 2 });
 const conditions = {
   states: maybe(fc.array(fc.constantFrom(...Object.values(JobState)), { maxLength: 12, size: "max" })),
@@ -63,9 +71,25 @@ const conditions = {
   parentJobId: maybe(fc.nat(2)),
   createdAfter: maybe(moments),
   createdBefore: maybe(moments),
+  traceId: maybe(fc.nat(3)),
+  workerId: maybe(fc.constantFrom("worker-1", "worker-2", "nobody")),
+  capabilityProfileId: maybe(fc.constantFrom("default", "terminal", "none")),
+  idempotencyKey: maybe(fc.constantFrom("key-0", "key-1", "key-none")),
+  rootJobId: maybe(fc.nat(2)),
+  rootsOnly: maybe(fc.boolean()),
+  updatedAfter: maybe(moments),
+  updatedBefore: maybe(moments),
 };
 /** A new field of a filter does not compile until it is drawn, too. */
-const filters = fc.record(conditions satisfies Record<keyof JobFilter, unknown>, { requiredKeys: [] });
+const allConditions = fc.record(conditions satisfies Record<keyof JobFilter, unknown>, { requiredKeys: [] });
+/** At most three conditions: no job would match many. */
+const filters = fc.tuple(allConditions, fc.shuffledSubarray(Object.keys(conditions), { maxLength: 3 })).map(picked);
+
+function picked<Drawn extends object>([drawn, names]: readonly [Drawn, readonly string[]]): Partial<Drawn> {
+  const some: Partial<Drawn> = { ...drawn };
+  for (const name in some) if (!names.includes(name)) delete some[name];
+  return some;
+}
 type DrawnFilter = typeof filters extends fc.Arbitrary<infer Filter> ? Filter : never;
 
 /** What one run works with: its workspace and the ids of its jobs, which no other run has. */
@@ -86,43 +110,64 @@ class World {
     return `${this.#prefix}-0000-7000-8000-${number.toString(16).padStart(12, "0")}`;
   }
 
-  filter({ parentJobId: parent, createdAfter, createdBefore, ...rest }: DrawnFilter): JobFilter {
+  filter(drawn: DrawnFilter): JobFilter {
+    const { parentJobId, traceId, rootJobId, createdAfter, createdBefore, updatedAfter, updatedBefore, ...rest } =
+      drawn;
+    const idOf = (number: number) => this.jobId(number);
     return {
       ...rest,
-      ...(parent === undefined ? {} : { parentJobId: parent === null ? null : this.jobId(parent) }),
-      ...(createdAfter === undefined ? {} : { createdAfter: createdAfter === null ? null : moment(createdAfter) }),
-      ...(createdBefore === undefined ? {} : { createdBefore: createdBefore === null ? null : moment(createdBefore) }),
+      ...changed({ parentJobId, traceId, rootJobId }, idOf),
+      ...changed({ createdAfter, createdBefore, updatedAfter, updatedBefore }, moment),
     };
   }
 
   /** Inserts the jobs by plain SQL, past the triggers: any state at once, and parents that have ended or are not there. */
   async insert(drawn: readonly DrawnJob[]): Promise<void> {
     const { workspaceId } = this;
-    const rows = drawn.map(({ state, jobKind, protocolId, parent, created }, number) => ({
+    const rows = drawn.map(({ state, jobKind, protocolId, parent, created, ...more }, number) => ({
       jobId: this.jobId(number),
       state,
       jobKind,
       protocolId,
       parentJobId: parent === null ? null : this.jobId(parent),
       createdAt: moment(created),
+      updatedAt: moment(created + more.unchanged),
       completedAt: isTerminal(state) ? moment(created) : null,
+      capabilityProfileId: more.profile,
+      traceId: this.jobId(more.trace),
+      idempotencyKey: more.hasKey ? `key-${number}` : null,
+      // Of a job that has had a run, the run has the job's id.
+      workflowRunId: more.worker === null ? null : this.jobId(number),
     }));
+    const runs = drawn.flatMap(({ worker, created }, number) => {
+      const run = { id: this.jobId(number), jobId: this.jobId(number), attempt: 1, state: JobState.COMPLETED };
+      return worker === null
+        ? []
+        : [{ ...run, workerId: worker, startedAt: moment(created), finishedAt: moment(created) }];
+    });
     await prisma.$transaction([
       prisma.$executeRaw`SET LOCAL session_replication_role = replica`,
       prisma.$executeRaw`INSERT INTO workspaces (workspace_id) VALUES (${workspaceId}::uuid)`,
       prisma.$executeRaw`
+        INSERT INTO workflow_runs (id, workspace_id, job_id, attempt, state, worker_id, lease_token, started_at, finished_at)
+        SELECT id, ${workspaceId}::uuid, job_id, attempt, state, worker_id, sha256(''), started_at, finished_at
+        FROM json_populate_recordset(NULL::workflow_runs, ${toRecordset(runs)})`,
+      prisma.$executeRaw`
         WITH job AS (
           INSERT INTO ai_jobs (job_id, workspace_id, trace_id, state, job_kind, protocol_id, parent_job_id, root_job_id,
-            created_at, completed_at, status_reason, profile_id, capability_profile_id, submit_hash, order_xid, chain_hash)
-          SELECT job_id, ${workspaceId}::uuid, job_id, state, job_kind, protocol_id, parent_job_id, parent_job_id,
-            created_at, completed_at, 'test', 'default', 'default', ${CHAIN_START}, current_order_xid(), ${CHAIN_START}
+            created_at, updated_at, completed_at, status_reason, profile_id, capability_profile_id, idempotency_key,
+            workflow_run_id, submit_hash, order_xid, chain_hash)
+          SELECT job_id, ${workspaceId}::uuid, trace_id, state, job_kind, protocol_id, parent_job_id, parent_job_id,
+            created_at, updated_at, completed_at, 'test', 'default', capability_profile_id, idempotency_key,
+            workflow_run_id, ${CHAIN_START}, current_order_xid(), ${CHAIN_START}
           FROM json_populate_recordset(NULL::ai_jobs, ${toRecordset(rows)})
           RETURNING *
         )
-        INSERT INTO flight_recorder_events (event_id, job_id, version, order_xid, workspace_id, trace_id, type, actor,
-          actor_id, state, recorded_at, prev_hash, hash)
-        SELECT job_id, job_id, version, order_xid, workspace_id, trace_id, 'job_submitted', 'human', 'test', state,
-          created_at, ${CHAIN_START}, ${CHAIN_START}
+        INSERT INTO flight_recorder_events (event_id, job_id, version, order_xid, workspace_id, trace_id, workflow_run_id,
+          type, actor, actor_id, state, recorded_at, prev_hash, hash)
+        SELECT job_id, job_id, version, order_xid, workspace_id, trace_id, workflow_run_id,
+          (ARRAY['job_submitted', 'state_changed', 'node_changed']::"RecorderEventType"[])[1 + abs(hashtext(job_id::text) % 3)],
+          'human', 'test', state, updated_at, ${CHAIN_START}, ${CHAIN_START}
         FROM job`,
     ]);
   }
@@ -133,9 +178,9 @@ class World {
     return readEventsBetween(prisma, { workspaceId: this.workspaceId }, LOG_START, end);
   }
 
-  async list(filter: JobFilter): Promise<readonly string[]> {
+  async list(filter: JobFilter, order: JobOrder = NEWEST_FIRST): Promise<readonly string[]> {
     const slice = { limit: MAX_JOBS + 1, fromEnd: false };
-    return (await listJobs(prisma, this.workspaceId, filter, slice, ["jobId"])).map(({ jobId }) => jobId);
+    return (await listJobs(prisma, this.workspaceId, filter, slice, ["jobId"], order)).map(({ jobId }) => jobId);
   }
 
   act(kind: BulkActionKind, filter: JobFilter) {
@@ -157,10 +202,26 @@ function moment(milliseconds: number): Date {
   return new Date(START + milliseconds);
 }
 
-/** Newest first, as the list is. */
-function byAge(one: LoggedEvent, other: LoggedEvent): number {
-  return Number(other.job.createdAt) - Number(one.job.createdAt) || (one.job.jobId < other.job.jobId ? 1 : -1);
+/** The record with each value that there is changed. */
+function changed<Name extends string, Value, Changed>(
+  record: Record<Name, Value | null | undefined>,
+  change: (value: Value) => Changed,
+): Partial<Record<Name, Changed | null>> {
+  const result: Partial<Record<Name, Changed | null>> = {};
+  for (const name in record) {
+    const value = record[name];
+    if (value !== undefined) result[name] = value === null ? null : change(value);
+  }
+  return result;
 }
+
+/** The latest first, as the list is. */
+function inOrderOf(timeOf: (told: LoggedEvent) => Date) {
+  return (one: LoggedEvent, other: LoggedEvent): number =>
+    Number(timeOf(other)) - Number(timeOf(one)) || (one.job.jobId < other.job.jobId ? 1 : -1);
+}
+const byAge = inOrderOf(({ job }) => job.createdAt);
+const byUpdate = inOrderOf(({ after }) => after.updatedAt);
 
 const CHANGEABLE = {
   CANCEL: Object.values(JobState).filter((state) => mayBecome(state, "CANCELLED")),
@@ -174,8 +235,13 @@ const isGiven = (value: unknown) => value !== null && value !== undefined;
 async function expectSameRead(world: World, told: readonly LoggedEvent[], filter: JobFilter): Promise<number> {
   const matches = matcherOf(filter);
   const listed = await world.list(filter);
-  expect(told.filter(({ job, event }) => matches(job, event.state)).map(({ job }) => job.jobId)).toEqual(listed);
+  const matching = told.filter(({ job, after }) => matches(job, after));
+  expect(matching.map(({ job }) => job.jobId)).toEqual(listed);
+  const byTime = await world.list(filter, { field: "UPDATED_AT", direction: "ASC" });
+  expect(byTime.toReversed()).toEqual(matching.toSorted(byUpdate).map(({ job }) => job.jobId));
   expect(await countJobs(prisma, world.workspaceId, filter)).toBe(listed.length);
+  const stats = await readStats(prisma, world.workspaceId, filter);
+  expect(stats.reduce((sum, { jobs: inThem }) => sum + Number(inThem), 0)).toBe(listed.length);
   expect(hasEmptyList(filter) ? listed : []).toEqual([]);
   return listed.length;
 }
@@ -186,13 +252,14 @@ async function expectSameAction(world: World, kind: BulkActionKind, filter: JobF
   const listed = await world.list({ ...filter, states: filter.states ?? CHANGEABLE[kind] });
   const answer = await world.act(kind, filter);
   const outcome = answer instanceof InvalidInputError ? "REFUSED" : await world.itemsOf(ok(answer));
-  const isRefused = hasEmptyList(filter) || !Object.values(filter).some(isGiven);
+  const isRefused =
+    hasEmptyList(filter) || !Object.entries(filter).some(([, value]) => isGiven(value) && value !== false);
   expect(outcome).toEqual(isRefused ? "REFUSED" : listed.toReversed());
   expect(isRefused ? await world.told() : before).toEqual(before);
 }
 
 test(
-  "a filter means the same to a list, its count, a subscription and a bulk action",
+  "a filter means the same to a list, its count, the totals, a subscription and a bulk action",
   async () => {
     /** Of how many filters some jobs, but not all, matched: they alone tell a condition from one that always holds. */
     let telling = 0;
@@ -210,7 +277,7 @@ test(
         if (matching > 0 && matching < told.length) telling += 1;
         for (const [name, value] of Object.entries(world.filter(filter))) {
           const matches = matcherOf({ [name]: value });
-          const matched = told.filter(({ job, event }) => matches(job, event.state)).length;
+          const matched = told.filter(({ job, after }) => matches(job, after)).length;
           if (matched > 0 && matched < told.length) tellingConditions.add(name);
         }
       }

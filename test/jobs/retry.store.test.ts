@@ -12,13 +12,13 @@ import {
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { retryAiJob } from "../../src/jobs/retry.ts";
 import { advanceWorkflow } from "../../src/runs/advance.ts";
-import { failWorkflow } from "../../src/runs/fail.ts";
 import { poisonJob } from "../../src/security/poison.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { aStep, engineOn, ok, SOMEBODY, started, submitted, WORKSPACE } from "../support/engine.ts";
 import { raising, withFault } from "../support/faults.ts";
 import { aBusyJob, awaitAnswer, bringTo, claim, FOUND, stall } from "../support/jobs.ts";
 import { expectSound, recordsOf } from "../support/records.ts";
+import { failWorkflow } from "../support/reports.ts";
 
 /** A person has a job tried again. */
 
@@ -133,7 +133,7 @@ describe("a retry", () => {
     const before = await records(jobId);
     for (const answer of [await retry(jobId), await retry(jobId)]) {
       expect(answer).toBeInstanceOf(JobPoisonedError);
-      expect(answer).toMatchObject({ job: { jobId, state: "POISONED" }, directive: "STOP_POISONED" });
+      expect(answer).toMatchObject({ job: { jobId, state: "POISONED" }, directive: null });
     }
     expect(await records(jobId)).toEqual(before);
   });

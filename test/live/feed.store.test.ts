@@ -84,9 +84,13 @@ describe("a subscriber", () => {
       expect(event.jobId).toBe(jobId);
       expect(job).toEqual({
         jobId,
+        traceId: expect.any(String),
         jobKind: "DOC_SUMMARIZE",
         protocolId: "plain-sql",
+        capabilityProfileId: "default",
         parentJobId: null,
+        rootJobId: null,
+        idempotencyKey: null,
         createdAt: expect.any(Date),
       });
     }

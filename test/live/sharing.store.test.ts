@@ -26,7 +26,7 @@ function elsewhere() {
 
 const payload = z.object({ change: z.object({ version: z.int() }) });
 const RELATIONS =
-  "version job { priority jobInputs workflowRun { state nodes { nodeId } } events(first: 1) { nodes { type } } }";
+  "version job { priority jobInputs workflowRun { state steps { nodeId } } events(first: 1) { nodes { type } } }";
 const ofOne = (fields: string) => `subscription ($jobId: UUID!) { change: aiJobChanged(jobId: $jobId) { ${fields} } }`;
 const ofMany = (fields: string) =>
   `subscription ($protocolId: String!) { change: aiJobsChanged(filter: { protocolId: $protocolId }) { ${fields} } }`;

@@ -44,7 +44,19 @@ function items(from: number, to: number, batch: number): FeedItem[] {
       prevHash: CHAIN_START,
       hash: CHAIN_START,
     },
-    job: { jobId: JOB, jobKind: "DOC_EDIT", protocolId: "p", parentJobId: null, createdAt: new Date(0) },
+    job: {
+      jobId: JOB,
+      traceId: JOB,
+      jobKind: "DOC_EDIT",
+      protocolId: "p",
+      capabilityProfileId: "default",
+      parentJobId: null,
+      rootJobId: null,
+      idempotencyKey: null,
+      createdAt: new Date(0),
+    },
+    after: { state: "QUEUED", workerId: null, updatedAt: new Date(0) },
+    before: null,
     batch: { eventsReadBefore: batch, jobs: [] },
   }));
 }

@@ -119,7 +119,7 @@ export const failByPolicy = {
   },
   capability(run: Run, capability: string): Refusal {
     endRun(run, "FAILED", true);
-    return deny(run.job, capability, "completion");
+    return { ...deny(run.job, capability, "completion"), directive: "STOP_FAILED" };
   },
 };
 

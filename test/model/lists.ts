@@ -10,7 +10,7 @@ import { type Job, sumMetrics, type World } from "./world.ts";
 /** Compares what the API shows of a whole workspace with the model: filtered lists, counts and sums. */
 
 const LISTS = graphql(`
-  query ModelLists($filter: AiJobFilter, $stats: AiJobStatsFilter) {
+  query ModelLists($filter: AiJobFilter, $stats: AiJobFilter) {
     all: aiJobs(first: 100) { nodes { jobId } totalCount }
     some: aiJobs(first: 100, filter: $filter) { nodes { jobId } totalCount }
     aiJobStats(filter: $stats) {

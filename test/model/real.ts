@@ -96,7 +96,7 @@ export class Real {
     const { code } = error;
     return {
       code,
-      ...("directive" in error && error.directive !== null ? { directive: error.directive } : {}),
+      ...(error.directive === null ? {} : { directive: error.directive }),
       ...("freesAt" in error && error.freesAt !== null ? { frees: true } : {}),
       ...("from" in error && "to" in error ? { from: error.from, to: error.to } : {}),
       ...("missingCapability" in error ? { missingCapability: error.missingCapability } : {}),

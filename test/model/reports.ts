@@ -33,7 +33,7 @@ export function admit(world: World, sort: string, report: Report, to: JobState, 
   const run = world.claims[report.run];
   if (!run || report.token !== report.run) return LEASE_LOST;
   const { job } = run;
-  if (job.state === "POISONED") return jobPoisoned(job);
+  if (job.state === "POISONED") return jobPoisoned(job, "STOP_POISONED");
   const earlier = run.reports.get(idOf(report)) ?? null;
   const same = earlier?.content === contentOf(sort, report) ? earlier : null;
   if (same?.violation) return same.violation;

@@ -30,8 +30,8 @@ export function findNamedJob(world: World, number: number): Job | Refusal {
   return job.state === "POISONED" ? jobPoisoned(job) : job;
 }
 
-export function jobPoisoned(job: Job): Refusal {
-  return { code: "JOB_POISONED", directive: "STOP_POISONED", job: job.number };
+export function jobPoisoned(job: Job, directive?: string): Refusal {
+  return { code: "JOB_POISONED", directive, job: job.number };
 }
 
 export const isRefusal = (value: object): value is Refusal => "code" in value;

@@ -7,7 +7,6 @@ import { checkStartQuotas, usedUpForStarts } from "../../src/quotas/admission.ts
 import { deleteQuota } from "../../src/quotas/quota.ts";
 import { advanceWorkflow } from "../../src/runs/advance.ts";
 import { completeWorkflows } from "../../src/runs/complete.ts";
-import { failWorkflow } from "../../src/runs/fail.ts";
 import { heartbeatWorkflows } from "../../src/runs/heartbeat.ts";
 import { poisonJob } from "../../src/security/poison.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
@@ -15,6 +14,7 @@ import { aStep, engineOn, ok, SOMEBODY } from "../support/engine.ts";
 import { awaitAnswer, FOUND, stall } from "../support/jobs.ts";
 import { aWorkspace, minuteAgo, type TestWorkspace, usedAgo } from "../support/quotas.ts";
 import { recordsOf } from "../support/records.ts";
+import { failWorkflow } from "../support/reports.ts";
 import { aggregateAll } from "../support/totals.ts";
 
 /** What quotas refuse, until when, and what they leave alone. */

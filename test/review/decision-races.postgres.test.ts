@@ -65,7 +65,7 @@ async function race(make: (engine: EngineContext) => Promise<Claim>, one: Rival,
     );
     const at = answers.indexOf("done");
     const winner = rivals[at];
-    expect(answers[1 - at]).toBe("ILLEGAL_TRANSITION null");
+    expect(answers[1 - at]).toBe("ILLEGAL_TRANSITION");
     const after = await recordsOf(other, claim.job.jobId);
     expectSound(after);
     expect(after.job).toMatchObject({ state: winner?.to, version: before.job.version + 1 });
@@ -123,7 +123,7 @@ test("a review and a poisoning at once: the outputs count as applied with the vi
     const { state, jobOutputs } = after.job;
     expect([
       { answers: ["RECORDED", "done"], state: "COMPLETED", jobOutputs: OUTPUTS },
-      { answers: ["JOB_POISONED STOP_POISONED", "POISONED"], state: "POISONED", jobOutputs: null },
+      { answers: ["JOB_POISONED", "POISONED"], state: "POISONED", jobOutputs: null },
     ]).toContainEqual({ answers: answers.toSorted(), state, jobOutputs });
   }
 });

@@ -9,14 +9,13 @@ import { CapabilityDeniedError, IllegalTransitionError, JobPoisonedError, NotFou
 import { submitAiJob } from "../../src/jobs/submit.ts";
 import { resolveUserReview } from "../../src/review/user-review.ts";
 import { completeWorkflows } from "../../src/runs/complete.ts";
-import { failWorkflow } from "../../src/runs/fail.ts";
 import { recoverStalledRuns } from "../../src/runs/recover.ts";
 import { poisonJob } from "../../src/security/poison.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { aSubmit, engineOn, ok, SOMEBODY, started, submitted } from "../support/engine.ts";
 import { bringTo, claim, expireLease, FOUND } from "../support/jobs.ts";
 import { expectSound, recordsOf } from "../support/records.ts";
-import { aCompletion, aFailure, reportOutcome, SORTS } from "../support/reports.ts";
+import { aCompletion, aFailure, failWorkflow, reportOutcome, SORTS } from "../support/reports.ts";
 import {
   askFor,
   awaitingUser,

@@ -6,13 +6,12 @@ import type { EngineContext } from "../../src/engine.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { advanceWorkflow } from "../../src/runs/advance.ts";
 import { completeWorkflows } from "../../src/runs/complete.ts";
-import { failWorkflow } from "../../src/runs/fail.ts";
 import { heartbeatWorkflows } from "../../src/runs/heartbeat.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { aStep, engineOn, ok, started } from "../support/engine.ts";
 import { claim, dueNow } from "../support/jobs.ts";
 import { expectSound, recordsOf } from "../support/records.ts";
-import { aFailure, aHeartbeat, reportOutcome, SORTS, type Sort } from "../support/reports.ts";
+import { aFailure, aHeartbeat, failWorkflow, reportOutcome, SORTS, type Sort } from "../support/reports.ts";
 
 /** A job whose metrics pass its token budget fails with ACE-001; what crossed it is kept (section 6). */
 

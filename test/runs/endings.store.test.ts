@@ -11,12 +11,13 @@ import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { advanceWorkflow } from "../../src/runs/advance.ts";
 import { completeWorkflows } from "../../src/runs/complete.ts";
 import type { Completion } from "../../src/runs/completion.ts";
-import { type FailWorkflow, failWorkflow } from "../../src/runs/fail.ts";
+import type { Failure } from "../../src/runs/failure.ts";
 import { poisonJob } from "../../src/security/poison.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { aStep, engineOn, ok, SOMEBODY, started, submitted, WORKSPACE } from "../support/engine.ts";
 import { aBusyJob, awaitAnswer, bringTo, claim, dueNow, FOUND, stall } from "../support/jobs.ts";
 import { expectSound, recordsOf } from "../support/records.ts";
+import { failWorkflow } from "../support/reports.ts";
 
 /** The three ways in which a worker or a person ends a run: complete, fail, cancel. */
 
@@ -41,7 +42,7 @@ async function complete(held: Claim, more: Partial<Completion> = {}) {
   return (await completeWorkflows(engine, [completion(held, more)]))[0];
 }
 
-function fail({ run, leaseToken }: Claim, more: Partial<FailWorkflow> = {}) {
+function fail({ run, leaseToken }: Claim, more: Partial<Failure> = {}) {
   const failure = { errorMessage: "out of memory", retryable: true, metrics: NO_METRICS };
   return failWorkflow(engine, { workflowRunId: run.id, leaseToken, ...failure, ...more });
 }
@@ -300,7 +301,8 @@ describe("a failure", () => {
     const held = await started(engine);
     const before = await records(held.job.jobId);
     const answer = await fail(held, { metrics: { ...NO_METRICS, tokensExecutor: 1 } });
-    expect(answer).toMatchObject({ code: "INVALID_INPUT", inputPath: ["input", "metrics", "tokensPlanner"] });
+    const inputPath = ["input", "failures", "0", "metrics", "tokensPlanner"];
+    expect(answer).toMatchObject({ code: "INVALID_INPUT", inputPath });
     expect(await records(held.job.jobId)).toEqual(before);
   });
 });

@@ -4,13 +4,12 @@ import type { EngineContext } from "../../src/engine.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { advanceWorkflow } from "../../src/runs/advance.ts";
 import { completeWorkflows } from "../../src/runs/complete.ts";
-import { failWorkflow } from "../../src/runs/fail.ts";
 import type { StepOutcome } from "../../src/runs/nodes.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { aStep, engineOn, ok, started } from "../support/engine.ts";
 import { claim, dueNow } from "../support/jobs.ts";
 import { recordsOf } from "../support/records.ts";
-import { aCompletion, aFailure } from "../support/reports.ts";
+import { aCompletion, aFailure, failWorkflow } from "../support/reports.ts";
 
 /** Steps that depend on steps of their run, and runs that complete when their steps have ended [HSK-WF-001]. */
 

@@ -8,7 +8,6 @@ import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { submitAiJob } from "../../src/jobs/submit.ts";
 import { advanceWorkflow } from "../../src/runs/advance.ts";
 import { completeWorkflows } from "../../src/runs/complete.ts";
-import { failWorkflow } from "../../src/runs/fail.ts";
 import { heartbeatWorkflows } from "../../src/runs/heartbeat.ts";
 import { recoverStalledRuns } from "../../src/runs/recover.ts";
 import type { Guard } from "../../src/security/guards/guard.ts";
@@ -17,6 +16,7 @@ import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { aSnippet, aStep, aSubmit, engineOn, ok, SOMEBODY, started, submitted, WORKSPACE } from "../support/engine.ts";
 import { bringTo, expireLease, FOUND, HOSTILE } from "../support/jobs.ts";
 import { expectSound, recordsOf } from "../support/records.ts";
+import { failWorkflow } from "../support/reports.ts";
 
 /** Section 4's table: which versions, and which events of whom, every operation makes of a job. */
 

@@ -7,7 +7,6 @@ import { GuardFailedError, IllegalTransitionError, JobPoisonedError, LeaseLostEr
 import { cancelAiJob } from "../../src/jobs/cancel.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { type AdvanceWorkflow, advanceWorkflow } from "../../src/runs/advance.ts";
-import { failWorkflow } from "../../src/runs/fail.ts";
 import { heartbeatWorkflows } from "../../src/runs/heartbeat.ts";
 import { recoverStalledRuns } from "../../src/runs/recover.ts";
 import type { Guard } from "../../src/security/guards/guard.ts";
@@ -18,6 +17,7 @@ import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { aSnippet, aStep, engineOn, ok, SOMEBODY, started, submitted, WORKSPACE } from "../support/engine.ts";
 import { aBusyJob, claim, dueNow, expireLease, FOUND, HOSTILE } from "../support/jobs.ts";
 import { expectPoisoned, expectSound, type Records, recordsOf, violationsIn } from "../support/records.ts";
+import { failWorkflow } from "../support/reports.ts";
 
 /** What the engine does when a guard raises, or cannot decide; and what happens meanwhile. */
 

@@ -11,7 +11,6 @@ import { cancelAiJob } from "../../src/jobs/cancel.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { advanceWorkflow } from "../../src/runs/advance.ts";
 import { completeWorkflows } from "../../src/runs/complete.ts";
-import { failWorkflow } from "../../src/runs/fail.ts";
 import { heartbeatWorkflows } from "../../src/runs/heartbeat.ts";
 import { recoverStalledRuns } from "../../src/runs/recover.ts";
 import { poisonJob } from "../../src/security/poison.ts";
@@ -27,6 +26,7 @@ import {
   recordsOfAll,
   violationsIn,
 } from "../support/records.ts";
+import { failWorkflow } from "../support/reports.ts";
 
 /** Poison beats every other report on the same job that has not committed before it (section 5). */
 
@@ -60,6 +60,8 @@ interface Rival {
   readonly report: (engine: EngineContext, claim: Claim) => Promise<unknown>;
   /** What must be so just before, beside a worker that is busy with the job. */
   readonly prepare?: (claim: Claim) => Promise<void>;
+  /** Whether a worker makes the call, and so is told what to do; left out: it does. */
+  readonly isWorker?: boolean;
   /** What poison does where this report committed first. */
   readonly poisonIs: "POISONED" | "RECORDED";
   /** What the database holds where this report committed first, and poison after it. */
@@ -138,6 +140,7 @@ const rivals: readonly Rival[] = [
   {
     name: "a cancellation",
     report: (engine, { job }) => cancelAiJob(engine, WORKSPACE, SOMEBODY, { jobId: job.jobId, reason: "enough" }),
+    isWorker: false,
     poisonIs: "RECORDED",
     expectFirst: (after, before) => {
       expectEvents(after, before, [
@@ -225,7 +228,7 @@ async function rotation(count: number): Promise<void> {
 function told(result: unknown): string {
   if (typeof result === "string") return result;
   if (!(result instanceof AppError)) return "done";
-  return "directive" in result ? `${result.code} ${String(result.directive)}` : result.code;
+  return result.directive === null ? result.code : `${result.code} ${result.directive}`;
 }
 
 interface Round {
@@ -239,7 +242,8 @@ interface Round {
 function judge(round: Round, rival: Rival, after: Records, before: Records): "poison" | "rival" {
   const rivalWon = round.told === "done";
   const action = rivalWon ? rival.poisonIs : "POISONED";
-  expect(round).toMatchObject({ action, told: rivalWon ? "done" : "JOB_POISONED STOP_POISONED" });
+  const refused = rival.isWorker === false ? "JOB_POISONED" : "JOB_POISONED STOP_POISONED";
+  expect(round).toMatchObject({ action, told: rivalWon ? "done" : refused });
   expectSound(after);
   expect(violationsIn(after).map(({ payload }) => payload)).toMatchObject([{ action_taken: action.toLowerCase() }]);
   // Where poison won, to the last column: nothing of the losing report was kept.

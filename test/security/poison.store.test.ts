@@ -7,7 +7,6 @@ import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { retryAiJob } from "../../src/jobs/retry.ts";
 import { advanceWorkflow } from "../../src/runs/advance.ts";
 import { completeWorkflows } from "../../src/runs/complete.ts";
-import { failWorkflow } from "../../src/runs/fail.ts";
 import { heartbeatWorkflows } from "../../src/runs/heartbeat.ts";
 import { recoverStalledRuns } from "../../src/runs/recover.ts";
 import { aceCodeOf, poisonJob, reportSecurityViolation } from "../../src/security/poison.ts";
@@ -15,6 +14,7 @@ import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { aSnippet, aStep, engineOn, ok, SOMEBODY, started, submitted, WORKSPACE } from "../support/engine.ts";
 import { aBusyJob, awaitAnswer, bringTo, expireLease, FOUND, HOSTILE, stall } from "../support/jobs.ts";
 import { expectPoisoned, expectSound, recordsOf, violationsIn } from "../support/records.ts";
+import { failWorkflow } from "../support/reports.ts";
 
 let db: TestDatabase;
 let engine: EngineContext;

@@ -5,8 +5,10 @@ import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { type AdvanceWorkflow, advanceWorkflow } from "../../src/runs/advance.ts";
 import { completeWorkflows } from "../../src/runs/complete.ts";
 import type { Completion } from "../../src/runs/completion.ts";
-import { type FailWorkflow, failWorkflow } from "../../src/runs/fail.ts";
+import { failWorkflows } from "../../src/runs/fail.ts";
+import type { Failure, FailureError } from "../../src/runs/failure.ts";
 import { type Heartbeat, heartbeatWorkflows } from "../../src/runs/heartbeat.ts";
+import type { ReleaseAnswer } from "../../src/runs/release-calls.ts";
 import { aSnippet, aStep, ok } from "./engine.ts";
 
 /** The reports of a worker, with defaults for all that a test does not name. */
@@ -22,8 +24,15 @@ export function aCompletion(claim: Claim, more: Partial<Completion> = {}): Compl
   return { ...proofOf(claim), ...defaults, ...more };
 }
 
-export function aFailure(claim: Claim, more: Partial<FailWorkflow> = {}): FailWorkflow {
+export function aFailure(claim: Claim, more: Partial<Failure> = {}): Failure {
   return { ...proofOf(claim), errorMessage: "out of memory", retryable: true, metrics: NO_METRICS, ...more };
+}
+
+/** Sends one failure. */
+export async function failWorkflow(engine: EngineContext, failure: Failure): Promise<ReleaseAnswer<FailureError>> {
+  const [answer] = await failWorkflows(engine, [failure]);
+  if (!answer) throw new Error("Each failure must have an answer.");
+  return answer;
 }
 
 /** What a test can set in every sort of report. */
@@ -102,5 +111,5 @@ export const SORTS: readonly Sort[] = [
 /** The outcome of a report in words: "done", or the error code with its directive. */
 export function reportOutcome(answer: unknown): string {
   if (!(answer instanceof AppError)) return "done";
-  return "directive" in answer ? `${answer.code} ${String(answer.directive)}` : answer.code;
+  return answer.directive === null ? answer.code : `${answer.code} ${answer.directive}`;
 }

@@ -60,10 +60,22 @@ export async function ask(url: string, mutation: string, input: object): Promise
 const results = z.object({ results: z.array(z.unknown()) });
 
 /** Completes one run. @returns the member of CompleteWorkflowResult for it. */
-export async function askToComplete(url: string, completion: object): Promise<Member> {
-  const selection = `... on CompleteWorkflowsPayload { results { ${selectionOf("CompleteWorkflowResult")} } }`;
-  const answer = await answerOf(url, "completeWorkflows", selection, { completions: [completion] });
-  return toMember(results.parse(answer).results[0]);
+export function askToComplete(url: string, completion: object): Promise<Member> {
+  return askForOne(url, "CompleteWorkflow", { completions: [completion] });
+}
+
+/** Fails one run. @returns the member of FailWorkflowResult for it. */
+export function askToFail(url: string, failure: object): Promise<Member> {
+  return askForOne(url, "FailWorkflow", { failures: [failure] });
+}
+
+/** Sends a batch of one report. @returns the member of the union of its results. */
+async function askForOne(url: string, report: string, input: object): Promise<Member> {
+  const selection = `... on ${report}sPayload { results { ${selectionOf(`${report}Result`)} } } ... on Error { message }`;
+  const answer = await answerOf(url, `${report.charAt(0).toLowerCase()}${report.slice(1)}s`, selection, input);
+  const parsed = results.safeParse(answer);
+  if (!parsed.success) throw new Error(`The whole batch was refused: ${JSON.stringify(answer)}`);
+  return toMember(parsed.data.results[0]);
 }
 
 async function answerOf(url: string, mutation: string, selection: string, input: object): Promise<unknown> {

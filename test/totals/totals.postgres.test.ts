@@ -8,7 +8,6 @@ import { cancelAiJob } from "../../src/jobs/cancel.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { submitAiJob } from "../../src/jobs/submit.ts";
 import { completeWorkflows } from "../../src/runs/complete.ts";
-import { failWorkflow } from "../../src/runs/fail.ts";
 import { heartbeatWorkflows } from "../../src/runs/heartbeat.ts";
 import { poisonJob } from "../../src/security/poison.ts";
 import { aggregateTotals } from "../../src/totals/aggregate.ts";
@@ -17,6 +16,7 @@ import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { aSubmit, engineOn, ok, SOMEBODY } from "../support/engine.ts";
 import { anotherClient, connectTo } from "../support/interrupt.ts";
 import { FOUND } from "../support/jobs.ts";
+import { failWorkflow } from "../support/reports.ts";
 import { aggregateAll, aggregatedJobs, counted, expectExact } from "../support/totals.ts";
 
 /** Totals while others write: every read is held against a count of all jobs in the same snapshot. */

@@ -53,7 +53,8 @@ CREATE INDEX ai_jobs_reserved ON ai_jobs (workspace_id, job_kind, capability_pro
 -- ---------------------------------------------------------------- workflow_runs
 
 -- What the foreign keys of nodes, reports and a job's latest run refer to: a run together with its workspace.
-CREATE UNIQUE INDEX "workflow_runs_id_workspace_id_key" ON "workflow_runs"("id", "workspace_id");
+-- Also lists a workspace's runs, newest first.
+CREATE UNIQUE INDEX "workflow_runs_workspace_id_id_key" ON "workflow_runs"("workspace_id", "id");
 
 -- Refuses two runs of a job with the same attempt number. Also finds a job's runs, in their order.
 CREATE UNIQUE INDEX "workflow_runs_job_id_attempt_key" ON "workflow_runs"("job_id", "attempt");
@@ -99,8 +100,8 @@ CREATE INDEX "usage_minutes_minute_idx" ON "usage_minutes"("minute");
 
 -- ---------------------------------------------------------------- bulk_actions, bulk_action_items
 
--- What the foreign key of items refers to: an action together with its workspace.
-CREATE UNIQUE INDEX "bulk_actions_id_workspace_id_key" ON "bulk_actions"("id", "workspace_id");
+-- What the foreign key of items refers to: an action together with its workspace. Also lists a workspace's actions.
+CREATE UNIQUE INDEX "bulk_actions_workspace_id_id_key" ON "bulk_actions"("workspace_id", "id");
 
 -- Maintenance: the unfinished actions, to continue them.
 CREATE INDEX bulk_actions_unfinished ON bulk_actions (created_at) WHERE finished_at IS NULL;

@@ -3,7 +3,8 @@ import * as errors from "../../errors.ts";
 import { exact } from "../../exact.ts";
 import { boundedJson, boundedText } from "../../jobs/input-text.ts";
 import type { completeWorkflows } from "../../runs/complete.ts";
-import type { Completion, CompletionError, ReleasedRun } from "../../runs/completion.ts";
+import type { Completion, CompletionError } from "../../runs/completion.ts";
+import type { ReleasedRun } from "../../runs/release.ts";
 import { builder } from "../builder.ts";
 import { DOCUMENT_BYTES, deltaOf, distinctRuns, EntityRefInput, refOf, reportId, WHOLE_BATCH } from "../inputs.ts";
 import { type ErrorsOf, errorTypes, isPayloadWith } from "../result.ts";
@@ -121,8 +122,8 @@ builder.mutationField("completeWorkflows", (t) =>
     ],
     union: { description: "The result of completeWorkflows." },
     args: { input: t.arg({ type: CompleteWorkflowsInput, required: true, description: "The completions." }) },
-    resolve: (_root, { input }, context) =>
-      context.completeWorkflows(
+    resolve: (_root, { input }, { releases }) =>
+      releases.completeWorkflows(
         input.completions.map((completion) =>
           exact<Completion>()({
             ...completion,

@@ -4,6 +4,7 @@ import type { EventFilter, EventKey } from "../../log/list.ts";
 import { builder, pageComplexity } from "../builder.ts";
 import { type KeyCodec, storableDate, toPage, toSlice } from "../connection.ts";
 import { RecorderEventTypeEnum } from "../enums.ts";
+import { FlightRecorderEventConnection } from "../types/connections.ts";
 import { FlightRecorderEvent } from "../types/flight-recorder-event.ts";
 
 /**
@@ -32,14 +33,17 @@ const newestFirst: KeyCodec<Event, EventKey> = {
 };
 
 builder.queryField("flightRecorderEvents", (t) =>
-  t.connection({
-    type: FlightRecorderEvent,
-    description: "The workspace's events, newest first. Only `first` and `after` have an effect.",
-    complexity: pageComplexity,
-    args: { filter: t.arg({ type: FlightRecorderFilter, description: "Which events; if left out, all." }) },
-    resolve: async (_root, { filter, first, after }, { lists, viewer: { workspaceId } }) => {
-      const slice = toSlice({ first, after }, newestFirst);
-      return toPage(await lists.events({ workspaceId, filter: filter ?? {}, slice }), slice, newestFirst);
+  t.connection(
+    {
+      type: FlightRecorderEvent,
+      description: "The workspace's events, newest first. Only `first` and `after` have an effect.",
+      complexity: pageComplexity,
+      args: { filter: t.arg({ type: FlightRecorderFilter, description: "Which events; if left out, all." }) },
+      resolve: async (_root, { filter, first, after }, { lists, viewer: { workspaceId } }) => {
+        const slice = toSlice({ first, after }, newestFirst);
+        return toPage(await lists.events({ workspaceId, filter: filter ?? {}, slice }), slice, newestFirst);
+      },
     },
-  }),
+    FlightRecorderEventConnection,
+  ),
 );

@@ -105,9 +105,8 @@ export async function changesOfJobs(
    */
   const deliveredVersions = new Map(subscription.snapshotPositions.map(({ jobId, version }) => [jobId, version]));
   const matches = matcherOf(filter);
-  const matchesNow = ({ job, event }: FeedItem) => matches(job, event.state);
-  const matchedBefore = ({ job, event: { previousState } }: FeedItem) =>
-    previousState !== null && matches(job, previousState);
+  const matchesNow = ({ job, after }: FeedItem) => matches(job, after);
+  const matchedBefore = ({ job, before }: FeedItem) => before !== null && matches(job, before);
   const isNew = ({ event }: FeedItem) => event.version > (deliveredVersions.get(event.jobId) ?? 0);
   const wants = (item: FeedItem) => (matchesNow(item) || matchedBefore(item)) && isNew(item);
   const subscriber = await feed.subscribe({ workspaceId: viewer.workspaceId, matches: wants }, from);

@@ -16,5 +16,22 @@ export const AiJobFilter = builder.inputType("AiJobFilter", {
       parentJobId: t.field({ type: "UUID", description: "Only children of this job." }),
       createdAfter: t.field({ type: "DateTime", description: "Only jobs submitted later than this." }),
       createdBefore: t.field({ type: "DateTime", description: "Only jobs submitted earlier than this." }),
+      traceId: t.field({ type: "UUID", description: "Only jobs with this trace: those of one tree." }),
+      workerId: t.string({
+        validate: boundedText(200).nullish(),
+        description: "Only jobs that this worker holds, or was the last to hold.",
+      }),
+      capabilityProfileId: t.string({
+        validate: boundedText(200).nullish(),
+        description: "Only jobs with this capability profile.",
+      }),
+      idempotencyKey: t.string({
+        validate: boundedText(200).nullish(),
+        description: "Only the job that was submitted with this key.",
+      }),
+      rootJobId: t.field({ type: "UUID", description: "Only this job, if it is a root, and all jobs below it." }),
+      rootsOnly: t.boolean({ description: "If true, only jobs without a parent. False is no condition." }),
+      updatedAfter: t.field({ type: "DateTime", description: "Only jobs that last changed later than this." }),
+      updatedBefore: t.field({ type: "DateTime", description: "Only jobs that last changed earlier than this." }),
     }) satisfies Record<keyof JobFilter, unknown>,
 });

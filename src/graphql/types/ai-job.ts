@@ -145,6 +145,10 @@ const SOURCE_COLUMNS: ReadonlyMap<string, readonly JobField[]> = new Map<string,
   ["workflowRun", ["workspaceId", "workflowRunId"]],
   ["workflowRuns", ["workspaceId", "jobId"]],
   ["events", ["workspaceId", "jobId"]],
+  ["children", ["workspaceId", "jobId"]],
+  ["startedAt", ["workspaceId", "jobId"]],
+  ["queuedMs", ["workspaceId", "jobId"]],
+  ["runMs", ["workspaceId", "jobId"]],
 ]);
 
 /**

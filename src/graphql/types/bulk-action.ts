@@ -5,6 +5,7 @@ import type { ItemCounts } from "../../jobs/bulk/items.ts";
 import { uuidOrNil } from "../../uuid.ts";
 import { builder } from "../builder.ts";
 import type { GraphQLContext } from "../context.ts";
+import { BulkActionKindEnum } from "../enums.ts";
 import { ErrorInterface, toPlainError } from "../errors.ts";
 import { AiJob } from "./ai-job.ts";
 import { loadJob } from "./relations.ts";
@@ -51,6 +52,12 @@ export const BulkAction = builder.prismaNode("BulkAction", {
     "A change of many jobs, requested in one call. It is stored, and the server finishes it even after a crash half way " +
     "(section 6).",
   fields: (t) => ({
+    kind: t.expose("kind", { type: BulkActionKindEnum, description: "What is done to each job." }),
+    reason: t.exposeString("reason", {
+      nullable: true,
+      description: "Why the jobs are cancelled, as the call gave it; null for a retry.",
+    }),
+    createdAt: t.expose("createdAt", { type: "DateTime", description: "When the action was requested." }),
     total: t.int({
       description: "The number of jobs in the action.",
       resolve: async (action, _args, context) => (await countsOf(context, action)).total,

@@ -1,11 +1,14 @@
 import { builder } from "../builder.ts";
 import { JobKindEnum } from "../enums.ts";
 
-export const CapabilityProfile = builder.prismaObject("CapabilityProfile", {
+export const CapabilityProfile = builder.prismaNode("CapabilityProfile", {
+  id: { field: "id", description: "Global id (Relay)." },
   description:
     "A named set of capabilities. The server, never the client, decides whether it suffices for a job (section 8).",
   fields: (t) => ({
-    id: t.exposeID("id", { description: "The profile's name: the value of capabilityProfileId." }),
+    capabilityProfileId: t.exposeString("id", {
+      description: "The profile's name, as a submit and AiJob give it.",
+    }),
     capabilities: t.exposeStringList("capabilities", {
       description: "The capabilities that the profile grants, such as `doc.read`.",
     }),

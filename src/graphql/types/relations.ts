@@ -12,7 +12,9 @@ import { builder, pageComplexity } from "../builder.ts";
 import { type ConnectionArgs, type KeyCodec, namesBelow, type Page, toPage, toSlice } from "../connection.ts";
 import type { GraphQLContext } from "../context.ts";
 import { AiJob, jobFieldsOf } from "./ai-job.ts";
+import { AiJobConnection, FlightRecorderEventConnection, type JobPage, WorkflowRunConnection } from "./connections.ts";
 import { FlightRecorderEvent } from "./flight-recorder-event.ts";
+import { jobKeyCodec } from "./job-order.ts";
 import { NodeExecution } from "./node-execution.ts";
 import { WorkflowRun } from "./workflow-run.ts";
 
@@ -47,22 +49,58 @@ const byAttempt: KeyCodec<Run, number> = { keyOf: ({ attempt }) => [attempt], sc
 const byVersion: KeyCodec<Event, number> = { keyOf: ({ version }) => [version], schema: integerKey };
 
 builder.objectField(AiJob, "workflowRuns", (t) =>
-  t.connection({
-    type: WorkflowRun,
-    description: "All runs of the job, in the order of their attempts.",
-    complexity: pageComplexity,
-    resolve: ({ workspaceId, jobId: id }, args, { reads }) =>
-      pageOf(args, byAttempt, (slice) => reads.runsOfJob({ workspaceId, id }, slice)),
-  }),
+  t.connection(
+    {
+      type: WorkflowRun,
+      description:
+        "All runs of the job, in the order of their attempts. Within a claim, `workflowRuns(last: 5) { nodes { steps { … } } }` " +
+        "gives a worker what the attempts before its own have done.",
+      complexity: pageComplexity,
+      resolve: ({ workspaceId, jobId: id }, args, { reads }) =>
+        pageOf(args, byAttempt, (slice) => reads.runsOfJob({ workspaceId, id }, slice)),
+    },
+    WorkflowRunConnection,
+  ),
 );
 
 builder.objectField(AiJob, "events", (t) =>
-  t.connection({
-    type: FlightRecorderEvent,
-    description: "All events of the job, in the order of its versions.",
-    complexity: pageComplexity,
-    resolve: ({ workspaceId, jobId: id }, args, { reads }) =>
-      pageOf(args, byVersion, (slice) => reads.eventsOfJob({ workspaceId, id }, slice)),
+  t.connection(
+    {
+      type: FlightRecorderEvent,
+      description: "All events of the job, in the order of its versions.",
+      complexity: pageComplexity,
+      resolve: ({ workspaceId, jobId: id }, args, { reads }) =>
+        pageOf(args, byVersion, (slice) => reads.eventsOfJob({ workspaceId, id }, slice)),
+    },
+    FlightRecorderEventConnection,
+  ),
+);
+
+builder.objectField(AiJob, "children", (t) =>
+  t.connection(
+    {
+      type: AiJob,
+      description: "The jobs whose parent is this job, newest first.",
+      complexity: pageComplexity,
+      resolve: async ({ workspaceId, jobId: id }, args, { reads, feed }, info): Promise<JobPage> => {
+        const codec = jobKeyCodec("CREATED_AT");
+        const slice = toSlice(args, codec);
+        const names = namesBelow(info);
+        const feedCursor = names.has("feedCursor") ? await feed.cursor() : undefined;
+        const rows = await reads.childrenOfJob({ workspaceId, id }, { slice, fields: jobFieldsOf(names, info) });
+        const totalCount = async () => (await reads.childCount({ workspaceId, id }))[0]?.children ?? 0;
+        return { ...toPage(rows, slice, codec), totalCount, feedCursor };
+      },
+    },
+    AiJobConnection,
+  ),
+);
+
+builder.objectField(FlightRecorderEvent, "job", (t) =>
+  t.field({
+    type: AiJob,
+    description: "The job that changed, as it is now: it may be newer than the event.",
+    resolve: ({ workspaceId, jobId }, _args, context, info) => loadJob(context, info, { workspaceId, id: jobId }),
   }),
 );
 
@@ -74,7 +112,7 @@ builder.objectField(WorkflowRun, "job", (t) =>
   }),
 );
 
-builder.objectField(WorkflowRun, "nodes", (t) =>
+builder.objectField(WorkflowRun, "steps", (t) =>
   t.field({
     type: [NodeExecution],
     description: "All executions of the run's steps, in the order in which they started; at most 1,000.",

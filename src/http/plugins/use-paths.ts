@@ -1,7 +1,13 @@
 import type { Plugin } from "graphql-yoga";
 
 /** What the server answers at, for who calls another path. */
-const PATHS = { graphql: "/graphql", health: "/health", ready: "/ready", live: "/live" } as const;
+export const PATHS = {
+  graphql: "/graphql",
+  schema: "/schema.graphql",
+  health: "/health",
+  ready: "/ready",
+  live: "/live",
+} as const;
 const SERVED: readonly string[] = Object.values(PATHS);
 
 /**

@@ -1,5 +1,6 @@
 import { type ScopedId, scopedIdTable } from "../../db/batched-read.ts";
 import type { BulkAction, BulkActionItem } from "../../db/generated/client/client.ts";
+import type { Slice } from "../../db/slice.ts";
 import type { Transaction } from "../../db/transaction.ts";
 import { type JobFilter, toStoredFilter } from "../filter.ts";
 import { type JobSelection, selectOldestJobs } from "../list.ts";
@@ -82,6 +83,25 @@ export async function idleActions(db: Transaction, idleSeconds: number, limit: n
       (SELECT max(i.finished_at) FROM bulk_action_items i WHERE i.bulk_action_id = a.id))
     ORDER BY created_at, id LIMIT ${limit}`;
   return rows.map(({ id }) => id);
+}
+
+/**
+ * Lists a workspace's actions, newest first: their ids are UUIDv7.
+ * @returns the actions of the slice; oldest first where the slice counts from the end.
+ */
+export function listActions(
+  db: Transaction,
+  workspaceId: string,
+  { limit, after, before, fromEnd }: Slice<string>,
+): Promise<BulkAction[]> {
+  return db.bulkAction.findMany({
+    where: {
+      workspaceId,
+      id: { ...(after === undefined ? {} : { lt: after }), ...(before === undefined ? {} : { gt: before }) },
+    },
+    orderBy: { id: fromEnd ? "asc" : "desc" },
+    take: limit,
+  });
 }
 
 /** How many items an action has, how many jobs were changed, and how many items have an error. */

@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { failWorkflow } from "../../../src/runs/fail.ts";
+import { failWorkflow } from "../../support/reports.ts";
 import { delta, reportId, reportStep } from "../draw.ts";
 import { afterFailure, failByPolicy, mayWrite } from "../endings.ts";
 import { redacted, SECRET, SOME_TEXT } from "../payload.ts";

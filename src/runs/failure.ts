@@ -1,0 +1,90 @@
+import type { AccessModeViolationError, InvalidInputError } from "../errors.ts";
+import type { MetricsDelta } from "../jobs/metrics.ts";
+import { redactText } from "../log/redact.ts";
+import { admitReport, type ReportRefusal } from "./admission.ts";
+import { afterFailure, type Backoff } from "./backoff.ts";
+import type { RunUnderJobLock } from "./lock.ts";
+import { assessReport, policyError } from "./policy.ts";
+import type { ReleaseDecision } from "./release.ts";
+import type { Report } from "./report.ts";
+
+/** A worker's report that its run has failed. */
+export interface Failure extends Report {
+  readonly errorMessage: string;
+  /** Whether another attempt may succeed. False fails the job for good. */
+  readonly retryable: boolean;
+  readonly metrics: MetricsDelta;
+}
+
+/** Why a report of a failure was refused. */
+export type FailureError = ReportRefusal | InvalidInputError | AccessModeViolationError;
+
+/**
+ * Decides what to do with a report of a failure (section 6). Reads and writes nothing: the caller writes the decisions of all
+ * failures of a call together.
+ * @param lockedRun the failure's run, read under its job's lock; undefined when there is no such run.
+ * @param path where the failure is in the caller's input; for the path of an error.
+ */
+export function decideFailure(
+  failure: Failure,
+  lockedRun: RunUnderJobLock | undefined,
+  path: readonly string[],
+  backoff: Backoff,
+): ReleaseDecision<FailureError> {
+  const admission = admitReport(failure, lockedRun, {
+    to: "FAILED",
+    releasesLease: true,
+    // No BUDGET_EXCEEDED: exceeding the budget would fail the run, which is what this report asks for anyway.
+    violations: ["ACCESS_MODE_VIOLATION"],
+    path,
+  });
+  switch (admission.kind) {
+    case "REFUSED":
+    case "ID_TAKEN":
+      return { kind: "REFUSED", error: admission.error };
+    case "REPEAT":
+      return { kind: "REPEAT", job: admission.job, run: admission.run };
+    case "ADMITTED":
+      break;
+  }
+  const { job, run } = admission;
+  const assessment = assessReport(job, failure, path);
+  if (assessment.kind === "REFUSED") return assessment;
+  if (assessment.kind === "VIOLATION") {
+    const { violation } = assessment;
+    return {
+      kind: "VIOLATION",
+      violating: { job, run, report: failure, violation },
+      toError: (failedJob) => policyError(violation, failedJob),
+    };
+  }
+  const { metrics, overBudget } = assessment;
+  const { retryable } = failure;
+  const errorMessage = redactText(failure.errorMessage);
+  // A job over its token budget is not retried: the first step or completion of its next attempt would fail it.
+  const jobPatch = afterFailure(
+    job,
+    { retryable: retryable && !overBudget, reason: overBudget ? "budget_exceeded" : "failed_by_worker" },
+    backoff,
+  );
+  return {
+    kind: "ACCEPTED",
+    report: failure,
+    run,
+    release: { id: run.id, state: "FAILED", errorMessage, finishedAt: job.now },
+    change: {
+      job,
+      set: { ...metrics, ...jobPatch, errorMessage },
+      event: {
+        type: "STATE_CHANGED",
+        by: { actor: "AGENT", actorId: run.workerId },
+        payload: {
+          reason: jobPatch.statusReason,
+          retryable,
+          error_message: errorMessage,
+          ...(overBudget ? { ace_code: "ACE-001", detail: overBudget.detail } : {}),
+        },
+      },
+    },
+  };
+}
