@@ -174,6 +174,10 @@ describe("a relation of 20 jobs costs as many statements as that of 2:", () => {
       "first: events(first: 1) { nodes { type } } last: events(last: 1) { nodes { type } }",
       3,
     ],
+    ["events.job", "events(first: 2) { nodes { job { state } } }", 3],
+    ["children", "children(first: 5) { nodes { state } totalCount }", 3],
+    ["parentJob.children", "parentJob { children(last: 2) { nodes { state parentJob { state } } } }", 4],
+    ["times", "startedAt queuedMs", 2],
     ["parentJob.workflowRuns", "parentJob { workflowRuns { nodes { id } } events { nodes { id } } }", 4],
   ])("%s", async (_relation, selection, statements) => {
     const two = await cost(2, selection);

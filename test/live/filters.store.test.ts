@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { z } from "zod";
 import { startWorkflow } from "../../src/claims/start.ts";
@@ -52,7 +53,7 @@ beforeAll(async () => {
     second: await submit({ jobKind: "SHEET_TRANSFORM", protocolId: "one" }),
     third: await submit({ ...child, jobKind: "DOC_EDIT", protocolId: "one" }),
     fourth: await submit({ ...child, jobKind: "DOC_EDIT", protocolId: "two" }),
-    fifth: await submit({ ...child, jobKind: "CANVAS_CLUSTER", protocolId: "one" }),
+    fifth: await submit({ ...child, jobKind: "CANVAS_CLUSTER", protocolId: "one", idempotencyKey: "the fifth" }),
   };
   const engine = engineOn(db);
   await take(jobs.fourth);
@@ -79,15 +80,14 @@ async function take({ jobId }: AiJob) {
   return { workflowRunId: claim.run.id, leaseToken: claim.leaseToken };
 }
 
+function follow(filter: object) {
+  const operation = { query: CHANGES, variables: { filter, after: start }, workspaceId };
+  return watch("graphql-ws", server.url, operation, (data) => payload.parse(data).change);
+}
+
 /** The jobs that a subscriber of the filter holds for its own, when it has been told everything. */
 async function followed(filter: object): Promise<readonly string[]> {
-  const variables = { filter, after: start };
-  await using changes = watch(
-    "graphql-ws",
-    server.url,
-    { query: CHANGES, variables, workspaceId },
-    (data) => payload.parse(data).change,
-  );
+  await using changes = follow(filter);
   const { jobId: last } = jobs.third;
   const seen = await changes.until((all) => all.some(({ job, version }) => job.jobId === last && version === LAST));
   const holds = new Map(seen.map(({ job, matchesFilter }) => [job.jobId, matchesFilter]));
@@ -105,6 +105,13 @@ test.each<[string, () => object, number]>([
   ["later than a job", () => ({ createdAfter: jobs.second.createdAt }), 3],
   ["earlier than a job", () => ({ createdBefore: jobs.fourth.createdAt }), 4],
   ["between two jobs", () => ({ createdAfter: jobs.first.createdAt, createdBefore: jobs.fifth.createdAt }), 3],
+  ["a tree by its root", () => ({ rootJobId: parent.jobId }), 5],
+  ["no roots only", () => ({ rootsOnly: false }), 6],
+  ["a worker that holds one, and held another", () => ({ workerId: "w" }), 2],
+  ["a worker, and what it holds now", () => ({ workerId: "w", states: ["RUNNING"] }), 1],
+  ["a capability profile", () => ({ capabilityProfileId: "default" }), 6],
+  ["changed since a moment", () => ({ updatedAfter: jobs.fifth.createdAt }), 3],
+  ["a trace", () => ({ traceId: parent.traceId }), 5],
   ["a kind and a state", () => ({ kinds: ["DOC_EDIT"], states: ["RUNNING", "QUEUED"] }), 1],
   [
     "everything at once",
@@ -125,3 +132,35 @@ test.each<[string, () => object, number]>([
   expect(listed).toHaveLength(count);
   expect((await followed(filter)).toSorted()).toEqual(listed);
 });
+
+test.each<[string, () => object, number]>([
+  ["another trace", () => ({ traceId: jobs.second.traceId }), 1],
+  ["roots only", () => ({ rootsOnly: true }), 2],
+  ["another capability profile", () => ({ capabilityProfileId: "terminal" }), 0],
+  ["an idempotency key", () => ({ idempotencyKey: "the fifth" }), 1],
+  ["another worker", () => ({ workerId: "nobody" }), 0],
+  ["unchanged since a moment", () => ({ updatedBefore: jobs.fourth.createdAt }), 2],
+])(
+  "who is told of changes by %s, to which the last change is of no concern, does so, too",
+  async (_what, filterOf, count) => {
+    const filter = filterOf();
+    const { aiJobs } = await run(server.url, LIST, { filter }, header);
+    const listed = aiJobs.nodes.map(({ jobId }) => jobId).toSorted();
+    expect(listed).toHaveLength(count);
+    // Whoever has been told of this has been told of everything before it; the other subscription is given a moment more.
+    const marker = await submit({ parentJobId: parent.jobId, protocolId: "marker" });
+    await using all = follow({});
+    await using some = follow(filter);
+    await all.until((seen) => seen.some(({ job }) => job.jobId === marker.jobId));
+    const quiet = () => some.until(() => true);
+    let seen = await quiet();
+    for (let before = -1; before < seen.length; ) {
+      before = seen.length;
+      await sleep(50);
+      seen = await quiet();
+    }
+    const held = new Map(seen.map(({ job, matchesFilter }) => [job.jobId, matchesFilter]));
+    held.delete(marker.jobId);
+    expect([...held].flatMap(([jobId, matches]) => (matches ? [jobId] : [])).toSorted()).toEqual(listed);
+  },
+);
