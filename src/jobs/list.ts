@@ -5,7 +5,7 @@ import { type JobField, jobColumns } from "../db/job-columns.ts";
 import { toDbEnum } from "../db/rows.ts";
 import type { Slice } from "../db/slice.ts";
 import { conditionsOf, type EnumCondition, type JobFilter } from "./filter.ts";
-import { LOGGED_AT, LOGGED_JOB_ID, selectJobsByLog } from "./list-by-log.ts";
+import { selectByUpdate } from "./list-by-update.ts";
 
 /** Reads jobs by id, as lists, and counts them. Every list is limited. */
 
@@ -55,27 +55,16 @@ export function listJobs(
   order: JobOrder = NEWEST_FIRST,
 ): Promise<AiJob[]> {
   const { field, direction } = order;
-  const isDescending = (direction === "DESC") !== slice.fromEnd;
-  const page = (time: Prisma.Sql, jobId: Prisma.Sql) => {
-    const way = isDescending ? Prisma.sql`DESC` : Prisma.sql`ASC`;
-    return Prisma.sql`ORDER BY ${time} ${way}, ${jobId} ${way} LIMIT ${slice.limit}`;
-  };
+  const { limit, fromEnd } = slice;
+  const way = (direction === "DESC") === fromEnd ? Prisma.sql`ASC` : Prisma.sql`DESC`;
   const time = ORDER_COLUMNS[field];
-  const own = page(time, Prisma.sql`job_id`);
+  const orderAndLimit = Prisma.sql`ORDER BY ${time} ${way}, job_id ${way} LIMIT ${limit}`;
   const bounds = (of: Prisma.Sql) => sliceConditions(Prisma.sql`(${of}, job_id)`, slice, direction);
   const source =
-    field === "UPDATED_AT" && !isShortList(filter)
-      ? selectJobsByLog(workspaceId, filter, bounds(LOGGED_AT), page(LOGGED_AT, LOGGED_JOB_ID))
-      : selectJobs(ALL_COLUMNS, workspaceId, filter, bounds(time), own);
-  return prisma.$queryRaw<AiJob[]>`SELECT ${jobColumns(fields)} FROM (${source}) AS job ${own}`;
-}
-
-/** States that few jobs are in at a time: each of them keeps a worker or a person busy. */
-const SHORT_STATES: ReadonlySet<JobState> = new Set(["RUNNING", "STALLED", "AWAITING_VALIDATION", "AWAITING_USER"]);
-
-/** Whether the jobs that match are few enough to be sorted. */
-function isShortList({ states }: JobFilter): boolean {
-  return states != null && states.every((state) => SHORT_STATES.has(state));
+    field === "CREATED_AT"
+      ? selectJobs(ALL_COLUMNS, workspaceId, filter, bounds(time), orderAndLimit)
+      : selectByUpdate(workspaceId, filter, { bounds, way, limit });
+  return prisma.$queryRaw<AiJob[]>`SELECT ${jobColumns(fields)} FROM (${source}) AS job ${orderAndLimit}`;
 }
 
 /**
