@@ -8,6 +8,7 @@ const REASONS = {
   LOST:
     "the last event that this server had seen is not in the database: a standby that had not received everything was " +
     "promoted, or a backup was restored",
+  EARLIER_EPOCH: "the database has an epoch again that had ended: a backup from before was restored",
   BEYOND_IDS:
     "the database has events that this PostgreSQL server's transaction ids have not reached: it was restored from another server",
 };
@@ -50,7 +51,7 @@ export class LogContinuity {
   }
 
   /**
-   * Looks whether the log goes on, and begins a new epoch where it does not. May be called at any time, also while another
+   * Looks whether the log goes on, and begins a new epoch where it does not, also where one that had ended is there again. May be called at any time, also while another
    * call is under way.
    * @param position a position from which a reader wants to go on.
    * @returns whether it can: its event still stands, and the epoch is the one that was known.
@@ -59,19 +60,23 @@ export class LogContinuity {
   async check(position: LogPosition = this.#last): Promise<boolean> {
     this.saw(position);
     const last = this.#last;
-    const known = this.#state?.epoch;
+    const known = this.#state;
     const state = await readLogState(this.#prisma, last === position ? [position] : [position, last]);
     // Another check has learnt of an epoch meanwhile: what was read, or asked about, may be of the one before.
-    if (this.#state?.epoch !== known) return known === undefined ? this.check(position) : false;
-    if (this.#adopt(state)) return false;
+    if (this.#state?.epoch !== known?.epoch) return known === undefined ? this.check(position) : false;
+    // Epochs begin one after the other. One that began before the known one is there again only where a backup was restored.
+    const isEarlier = known !== undefined && state.epoch !== known.epoch && state.beganAt < known.beganAt;
+    if (!isEarlier && this.#adopt(state)) return false;
     const isKept = comparePositions(position, state.start) >= 0;
-    if (!state.isBeyondIds && (state.stands || !isKept)) {
+    if (!isEarlier && !state.isBeyondIds && (state.stands || !isKept)) {
       this.saw(state.end);
       return isKept;
     }
-    await beginEpoch(this.#prisma, state.epoch, state.isBeyondIds ? REASONS.BEYOND_IDS : REASONS.LOST);
+    const before = this.#state;
+    const reason = state.isBeyondIds ? REASONS.BEYOND_IDS : isEarlier ? REASONS.EARLIER_EPOCH : REASONS.LOST;
+    await beginEpoch(this.#prisma, state.epoch, reason, before?.beganAt);
     const begun = await readLogState(this.#prisma);
-    if (this.#state?.epoch === state.epoch) this.#adopt(begun);
+    if (this.#state?.epoch === before?.epoch) this.#adopt(begun);
     return false;
   }
 

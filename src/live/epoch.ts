@@ -19,13 +19,23 @@ const LOCK_TIMEOUT_MS = 20_000;
  * - The same call of another server. It waits for the row of `event_log`, and then finds an epoch that it did not know.
  * @param knownEpoch the epoch that the caller found broken.
  * @param reason what broke, for the log and /health.
+ * @param endedEpochBegan when the epoch began that the caller knew, if the database has an earlier one again. The new one
+ *   counts as begun later than both, also where the clocks of PostgreSQL servers differ: so it is told from an earlier one.
  * @returns whether this call began the epoch; false where another one had done so.
  */
-export function beginEpoch(prisma: PrismaClient, knownEpoch: string, reason: string): Promise<boolean> {
-  return prisma.$transaction((tx) => begin(tx, knownEpoch, reason), { maxWait: LOCK_TIMEOUT_MS, timeout: TIMEOUT_MS });
+export function beginEpoch(
+  prisma: PrismaClient,
+  knownEpoch: string,
+  reason: string,
+  endedEpochBegan = new Date(0),
+): Promise<boolean> {
+  return prisma.$transaction((tx) => begin(tx, knownEpoch, reason, endedEpochBegan), {
+    maxWait: LOCK_TIMEOUT_MS,
+    timeout: TIMEOUT_MS,
+  });
 }
 
-async function begin(tx: Transaction, knownEpoch: string, reason: string): Promise<boolean> {
+async function begin(tx: Transaction, knownEpoch: string, reason: string, endedEpochBegan: Date): Promise<boolean> {
   await tx.$executeRawUnsafe(`SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}`);
   await tx.$executeRawUnsafe(`SET LOCAL statement_timeout = ${TIMEOUT_MS}`);
   await tx.$executeRawUnsafe(`SET LOCAL idle_in_transaction_session_timeout = 0`);
@@ -37,7 +47,8 @@ async function begin(tx: Transaction, knownEpoch: string, reason: string): Promi
   await tx.$executeRaw`SELECT FROM totals_position FOR UPDATE`;
   // The smallest id that a transaction may yet write with is that of the oldest open one.
   await tx.$executeRaw`
-    UPDATE event_log SET epoch = gen_random_uuid(), began_at = clock_timestamp(), reason = ${reason},
+    UPDATE event_log SET epoch = gen_random_uuid(), reason = ${reason},
+      began_at = greatest(clock_timestamp(), greatest(began_at, ${endedEpochBegan}) + interval '1 millisecond'),
       xid_offset = greatest(xid_offset, 1 - pg_snapshot_xmin(pg_current_snapshot())::text::bigint + greatest(kept_from,
         (SELECT coalesce(max(order_xid), 0) FROM flight_recorder_events)))`;
   await recountTotals(tx);

@@ -14,7 +14,7 @@ import type { LogState } from "../../src/log/read.ts";
 import { listQuotas, setQuota } from "../../src/quotas/quota.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { aSubmit, engineOn, ok, SOMEBODY, submitted, WORKSPACE } from "../support/engine.ts";
-import { loseAfter, onBusyServer, onFreshServer } from "../support/moved-back.ts";
+import { backUp, loseAfter, onBusyServer, onFreshServer, restore } from "../support/moved-back.ts";
 import { aggregateAll, expectExact } from "../support/totals.ts";
 
 /** The log after a failover, a restore or a copy: it goes on only where its last event still stands (section 10). */
@@ -246,6 +246,42 @@ describe("a new epoch", () => {
     expect(await feed.continuity.check()).toBe(false);
     expect(await ended).toBeInstanceOf(CursorExpiredError);
     expect(epochs).toMatchObject([{ reason: "by hand" }]);
+  });
+
+  test("begins once where the database has an earlier one again, also where its clock is late", async () => {
+    await submitted(engine);
+    await feed.continuity.check();
+    const backup = await backUp(db.prisma);
+    await beginEpoch(db.prisma, await feed.epoch(), "by hand");
+    await db.prisma.$executeRaw`UPDATE event_log SET began_at = began_at + interval '1 hour'`;
+    const other = newFeed();
+    await Promise.all([feed, other].map(({ continuity }) => continuity.check()));
+    const ended = await db.prisma.eventLog.findFirstOrThrow();
+    const subscriber = follow(await feed.subscribe({ workspaceId: WORKSPACE }));
+    await restore(db.prisma, backup);
+    expect(await feed.continuity.check()).toBe(false);
+    expect(await other.continuity.check()).toBe(false);
+    expect(await subscriber.ended).toBeInstanceOf(CursorExpiredError);
+    const begun = await db.prisma.eventLog.findFirstOrThrow();
+    expect(begun.beganAt.getTime()).toBeGreaterThan(ended.beganAt.getTime());
+    const reason = expect.stringContaining("an epoch again that had ended");
+    // Told by both servers; the first one has told of the epoch begun by hand, too.
+    expect(epochs).toMatchObject([
+      { epoch: ended.epoch },
+      { epoch: begun.epoch, reason },
+      { epoch: begun.epoch, reason },
+    ]);
+    expect(await Promise.all([feed, other].map(({ continuity }) => continuity.check()))).toEqual([true, true]);
+  });
+
+  test("is not needed where ids begin at the last stored one: no event gets its id, and so may lie before it", async () => {
+    await onBusyServer(db.prisma);
+    const { jobId } = await submitted(engine);
+    const last = await submitted(engine);
+    await restore(db.prisma, await backUp(db.prisma), { behind: 1 });
+    // Refused with the id of the last one; the next attempt has the id after it.
+    const cancelled = ok(await cancelAiJob(engine, WORKSPACE, SOMEBODY, { jobId, reason: "no longer wanted" }));
+    expect(cancelled.orderXid).toBeGreaterThan(last.orderXid);
   });
 
   test("comes between the writers: none gets a position below what was stored", async () => {

@@ -49,3 +49,48 @@ export function onFreshServer(prisma: PrismaClient, ids = 1_000_000): Promise<vo
     await tx.$executeRaw`UPDATE event_log SET xid_offset = xid_offset - ${ids}`;
   });
 }
+
+/** All rows of a database at one moment, by table, each as PostgreSQL writes it: what a backup or a standby has. */
+export type Backup = ReadonlyMap<string, readonly string[]>;
+
+/** Where the ids of the transactions after a restore lie. */
+export interface RestoredIds {
+  /** How far the next id lies behind the last stored event; 0: right after it, and so ids of lost events are given again. */
+  readonly behind: number;
+}
+
+/** @returns what the database has now. */
+export async function backUp(prisma: PrismaClient): Promise<Backup> {
+  const tables = await prisma.$queryRaw<{ name: string }[]>`
+    SELECT tablename AS name FROM pg_tables
+    WHERE schemaname = current_schema() AND tablename NOT IN ('_prisma_migrations', 'capability_profiles')`;
+  // One statement, and so one snapshot of all tables.
+  const each = tables.map(({ name }) => `SELECT '${name}' AS name, ARRAY(SELECT t::text FROM ${name} t) AS rows`);
+  const backup = await prisma.$queryRawUnsafe<{ name: string; rows: string[] }[]>(each.join(" UNION ALL "));
+  return new Map(backup.map(({ name, rows }) => [name, rows]));
+}
+
+/**
+ * Restores a backup, in one transaction: all that was written after it is gone, as if the database's address had moved.
+ * @param ids left out: the ids go on.
+ * @param except tables that are left as they are.
+ */
+export function restore(
+  prisma: PrismaClient,
+  backup: Backup,
+  ids?: RestoredIds,
+  except: readonly string[] = [],
+): Promise<void> {
+  return withoutTriggers(prisma, async (tx) => {
+    for (const [name, rows] of backup) {
+      if (except.includes(name)) continue;
+      await tx.$executeRawUnsafe(`DELETE FROM ${name}`);
+      await tx.$executeRawUnsafe(`INSERT INTO ${name} SELECT (r::${name}).* FROM unnest($1::text[]) AS r`, rows);
+    }
+    // The id of this transaction is the last one that was given.
+    if (ids)
+      await tx.$executeRaw`
+        UPDATE event_log SET xid_offset = (SELECT max(order_xid) FROM flight_recorder_events)
+          - pg_current_xact_id()::text::bigint - ${ids.behind}`;
+  });
+}
