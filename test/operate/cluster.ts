@@ -131,6 +131,40 @@ export class Cluster {
     return copy;
   }
 
+  /** Takes a backup of the files of this server, without WAL, while it runs. @returns its folder. */
+  async baseBackup(): Promise<string> {
+    const folder = await userFolder();
+    const source = `host=127.0.0.1 port=${this.port} user=postgres`;
+    await postgresProgram("pg_basebackup", "-D", folder, "-X", "none", "-c", "fast", "-d", source, "--no-sync");
+    return folder;
+  }
+
+  /** Waits until all WAL that is written so far has been archived. */
+  async archiveAll(): Promise<void> {
+    const [written] = await this.sql<{ file: string }>("SELECT pg_walfile_name(pg_switch_wal()) AS file");
+    const isArchived = `SELECT last_archived_wal >= '${written?.file}' AS is FROM pg_stat_archiver`;
+    for (let attempt = 0; attempt < 600; attempt++) {
+      if ((await this.sql<{ is: boolean | null }>(isArchived))[0]?.is === true) return;
+      await sleep(50);
+    }
+    throw new Error("The WAL was not archived in time.");
+  }
+
+  /** Makes a server from a base backup, which stays as it is, and waits until it has recovered. */
+  static async recover(base: string, settings: Readonly<Record<string, string>>): Promise<Cluster> {
+    const recovered = new Cluster(await userFolder(), await freePort());
+    await runAsUser("cp", ["-a", `${base}/.`, recovered.folder]);
+    await recovered.#configure(settings);
+    await runAsUser("touch", [join(recovered.folder, "recovery.signal")]);
+    await recovered.start();
+    for (let attempt = 0; attempt < 600; attempt++) {
+      const [row] = await recovered.sql<{ recovers: boolean }>("SELECT pg_is_in_recovery() AS recovers");
+      if (row?.recovers === false) return recovered;
+      await sleep(50);
+    }
+    throw new Error("The server did not come to the end of its recovery.");
+  }
+
   async promote(): Promise<void> {
     await postgresProgram("pg_ctl", "-D", this.folder, "-w", "promote");
   }
