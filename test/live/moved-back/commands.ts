@@ -7,9 +7,9 @@ import { NO_METRICS } from "../../../src/jobs/metrics.ts";
 import { submitAiJob } from "../../../src/jobs/submit.ts";
 import { advanceWorkflow } from "../../../src/runs/advance.ts";
 import { completeWorkflows } from "../../../src/runs/complete.ts";
-import { failWorkflow } from "../../../src/runs/fail.ts";
 import { heartbeatWorkflows } from "../../../src/runs/heartbeat.ts";
 import { aStep, aSubmit, SOMEBODY, WORKSPACE } from "../../support/engine.ts";
+import { failWorkflow } from "../../support/reports.ts";
 import type { Command, Report } from "./step.ts";
 
 /** The people and workers who ask for commands. They remember what they were given, also where the database does not. */
