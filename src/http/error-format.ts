@@ -31,7 +31,8 @@ export function maskError(error: unknown, { log, availability }: ErrorReporter):
     // Of nested errors, only the outermost message names the variable and the path of the refused value.
     const { message } = error instanceof GraphQLError ? error : cause;
     const { code, ...otherExtensions } = withoutParserError(cause.extensions);
-    if (isErrorCode(code)) return withLocation(error, message, { ...otherExtensions, code });
+    if (isErrorCode(code) || code === PERSISTED_QUERY_NOT_FOUND)
+      return withLocation(error, message, { ...otherExtensions, code });
     if (!isAboutJobKind(cause)) return withLocation(error, message, { ...otherExtensions, code: "INVALID_INPUT" });
     return withLocation(error, `${message} Accepted: ${JOB_KINDS}.`, { ...otherExtensions, code: "INVALID_JOB_KIND" });
   }
@@ -51,6 +52,9 @@ export function maskError(error: unknown, { log, availability }: ErrorReporter):
  * The code of masked errors. One error can be formatted at several stages of a request, and must be masked only once.
  */
 const MASKED_CODE = "INTERNAL_SERVER_ERROR";
+
+/** Of the protocol of persisted queries, and so no ErrorCode: clients deal with it themselves, and show it to nobody. */
+export const PERSISTED_QUERY_NOT_FOUND = "PERSISTED_QUERY_NOT_FOUND";
 
 /** Whether the error is masked, so that the client sees nothing of it but an id. */
 export function isMasked({ extensions }: GraphQLError): boolean {

@@ -18,6 +18,7 @@ import { useErrorFormat } from "./plugins/use-error-format.ts";
 import { ResumeStates, useEventStream } from "./plugins/use-event-stream.ts";
 import { useHealth } from "./plugins/use-health.ts";
 import { PATHS, usePaths } from "./plugins/use-paths.ts";
+import { PersistedDocuments, usePersistedQueries } from "./plugins/use-persisted-queries.ts";
 import { useReady } from "./plugins/use-ready.ts";
 import { useSameSite } from "./plugins/use-same-site.ts";
 import { useSdl } from "./plugins/use-sdl.ts";
@@ -116,6 +117,7 @@ export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
       useHealth({ prisma: engine.prisma, feed, notifier, maintenance }),
       useReady(engine),
       useBodyLimit(maxBodyBytes),
+      usePersistedQueries(new PersistedDocuments()),
       useDocumentLimit(),
       useErrorFormat(reporter),
       useEventStream(resumeStates, keepAliveMs),

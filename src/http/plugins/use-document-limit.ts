@@ -1,8 +1,9 @@
 import { GraphQLError, Lexer, type ParseOptions, parse, Source, TokenKind } from "graphql";
 import type { Plugin } from "graphql-yoga";
 
-/** Characters and tokens of a document: more than anybody writes by hand. Large values belong in variables. */
-const PARSER_LIMITS = { maxSourceLength: 100_000, maxLexicalTokens: 10_000 };
+/** Characters of a document: more than anybody writes by hand. Large values belong in variables. */
+export const MAX_DOCUMENT_LENGTH = 100_000;
+const PARSER_LIMITS = { maxSourceLength: MAX_DOCUMENT_LENGTH, maxLexicalTokens: 10_000 };
 /**
  * The deepest nesting of brackets. Parser, validation and execution recurse, and a deeper document could overflow the
  * stack.
@@ -34,7 +35,7 @@ export function useDocumentLimit(): Plugin {
 
 function isTooDeep(source: Source): boolean {
   // The parser refuses it with a better message.
-  if (source.body.length > PARSER_LIMITS.maxSourceLength) return false;
+  if (source.body.length > MAX_DOCUMENT_LENGTH) return false;
   const lexer = new Lexer(source);
   let depth = 0;
   try {
