@@ -11,7 +11,7 @@ import { graphql } from "../generated/gql.ts";
 import { submitted } from "../support/engine.ts";
 import { bringTo } from "../support/jobs.ts";
 import { PROTOCOLS, type Protocol } from "../support/live.ts";
-import { countingFetch, openPlace, type Place } from "./harness.ts";
+import { countingFetch, introspect, openPlace, type Place } from "./harness.ts";
 
 /** Apollo Client, with its normalised cache. */
 
@@ -21,7 +21,6 @@ beforeAll(async () => {
 });
 afterAll(() => place.close());
 
-const TYPES = graphql(`query ApolloTypes { __schema { types { name possibleTypes { name } } } }`);
 const JOB = graphql(`query ApolloJob($jobId: UUID!) { aiJob(jobId: $jobId) { id jobId state version } }`);
 const CHANGES = graphql(`
   subscription ApolloChanges($jobId: UUID!) { aiJobChanged(jobId: $jobId) { kind job { id state version } } }
@@ -53,13 +52,9 @@ const ACTION = graphql(`
 
 /** As Apollo's documentation says: which types a fragment on an interface or union applies to. */
 async function possibleTypes(): Promise<PossibleTypesMap> {
-  const bare = aClient(new HttpLink({ uri: place.url }), {});
-  const { data } = await bare.query({ query: TYPES });
-  bare.stop();
-  const named = data?.__schema.types.flatMap((type) =>
-    type.possibleTypes ? [[type.name ?? "", type.possibleTypes.map(({ name }) => name ?? "")] as const] : [],
-  );
-  return Object.fromEntries(named ?? []);
+  const { __schema } = await introspect(place.url);
+  const abstract = __schema.types.filter((type) => type.kind === "INTERFACE" || type.kind === "UNION");
+  return Object.fromEntries(abstract.map((type) => [type.name, type.possibleTypes.map(({ name }) => name)]));
 }
 
 function aClient(link: ApolloLink, types: PossibleTypesMap) {

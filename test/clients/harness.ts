@@ -1,7 +1,9 @@
+import type { TypedDocumentNode } from "@graphql-typed-document-node/core";
+import { getIntrospectionQuery, type IntrospectionQuery, parse } from "graphql";
 import { openDatabase } from "../../src/db/open.ts";
 import type { EngineContext } from "../../src/engine.ts";
 import { engineOn } from "../support/engine.ts";
-import { startTestServer } from "../support/server.ts";
+import { run, startTestServer } from "../support/server.ts";
 
 export interface Place {
   readonly url: string;
@@ -20,6 +22,13 @@ export async function openPlace(): Promise<Place> {
   };
   // The server's feed polls: it needs no hint of what is committed beside it.
   return { url: server.url, engine: engineOn(database), close };
+}
+
+const INTROSPECTION: TypedDocumentNode<IntrospectionQuery, object> = parse(getIntrospectionQuery());
+
+/** The schema as the server tells it, which caches need: what an interface or union may be, and what has an id. */
+export function introspect(url: string): Promise<IntrospectionQuery> {
+  return run(url, INTROSPECTION, {});
 }
 
 /** A `fetch` for a client, and what went through it: the address or the body of each request, in order. */
