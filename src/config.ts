@@ -21,6 +21,8 @@ export interface Config {
   readonly revisePreferenceMs: number;
   /** The largest request body, and the largest WebSocket message, in bytes. */
   readonly maxBodyBytes: number;
+  /** The most tokens of a GraphQL document. */
+  readonly maxDocumentTokens: number;
 }
 
 /** Some settings cannot be used; the message names each, and what would be accepted. */
@@ -57,6 +59,7 @@ const environment = z.object({
   RETRY_MAX_SECONDS: z.coerce.number().min(0).max(86_400).default(900),
   REVISE_PREFERENCE_SECONDS: z.coerce.number().min(0).max(86_400).default(60),
   MAX_BODY_BYTES: z.coerce.number().int().min(1024).max(100_000_000).default(5_000_000),
+  MAX_DOCUMENT_TOKENS: z.coerce.number().int().min(500).max(20_000).default(2_000),
 });
 
 /**
@@ -90,6 +93,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     backoff: { firstMs: values.RETRY_FIRST_SECONDS * 1000, maxMs: values.RETRY_MAX_SECONDS * 1000 },
     revisePreferenceMs: values.REVISE_PREFERENCE_SECONDS * 1000,
     maxBodyBytes: values.MAX_BODY_BYTES,
+    maxDocumentTokens: values.MAX_DOCUMENT_TOKENS,
   };
 }
 

@@ -88,7 +88,7 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
     await recoverAtStart(engine, log).catch((error: unknown) => {
       throw new DatabaseError("Runs whose lease has passed could not be recovered. Start the server again.", error);
     });
-    const { corsOrigins, maxBodyBytes } = config;
+    const { corsOrigins, maxBodyBytes, maxDocumentTokens } = config;
     const maintenance = startMaintenance(engine, feed.continuity, config.recoveryIntervalMs, log);
     const server = createServer({
       engine,
@@ -99,6 +99,7 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
       log,
       corsOrigins,
       maxBodyBytes,
+      maxDocumentTokens,
     });
     await listen(server.http, config).catch(async (error: unknown) => {
       await maintenance.stop();

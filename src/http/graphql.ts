@@ -13,12 +13,12 @@ import type { MaintenanceTasks } from "../maintenance.ts";
 import { createBatchedReleases } from "../runs/batched-release.ts";
 import { maskError } from "./error-format.ts";
 import { useBodyLimit } from "./plugins/use-body-limit.ts";
-import { useDocumentLimit } from "./plugins/use-document-limit.ts";
+import { useDocuments } from "./plugins/use-documents.ts";
 import { useErrorFormat } from "./plugins/use-error-format.ts";
 import { ResumeStates, useEventStream } from "./plugins/use-event-stream.ts";
 import { useHealth } from "./plugins/use-health.ts";
 import { PATHS, usePaths } from "./plugins/use-paths.ts";
-import { PersistedDocuments, usePersistedQueries } from "./plugins/use-persisted-queries.ts";
+import { createPersistedDocuments, usePersistedQueries } from "./plugins/use-persisted-queries.ts";
 import { useReady } from "./plugins/use-ready.ts";
 import { useSameSite } from "./plugins/use-same-site.ts";
 import { useSdl } from "./plugins/use-sdl.ts";
@@ -59,6 +59,8 @@ export interface GraphQLOptions {
   /** Origins of web pages that may call the API, beside the server's own. */
   readonly corsOrigins: readonly string[];
   readonly maxBodyBytes: number;
+  /** The most tokens of a document; left out, MAX_DOCUMENT_TOKENS of use-documents.ts. */
+  readonly maxDocumentTokens?: number;
   /** Decides who may subscribe; left out, everybody may. */
   readonly mayWatch?: WatchPermission;
   /** Milliseconds between two comments that keep a silent event stream open. */
@@ -87,6 +89,7 @@ const KEEP_ALIVE_MS = 12_000;
 export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
   const { engine, feed, claimer, notifier, maintenance, log, corsOrigins, maxBodyBytes } = options;
   const { mayWatch = anyoneMayWatch, keepAliveMs = KEEP_ALIVE_MS, maxOperations, maxReservations } = options;
+  const { maxDocumentTokens } = options;
   const reporter = { log, availability: engine.availability };
   const resumeStates = new ResumeStates();
   const reads = createReadsById(engine.prisma);
@@ -104,6 +107,8 @@ export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
     graphiql: { title: "AI Job Server", subscriptionsProtocol: "SSE", defaultQuery: EXAMPLES },
     cors: corsOrigins.length === 0 ? false : { origin: [...corsOrigins], credentials: false },
     multipart: false,
+    // useDocuments replaces it.
+    parserAndValidationCache: false,
     batching: false,
     // useBodyLimit replaces it.
     maxRequestBodySize: false,
@@ -117,8 +122,8 @@ export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
       useHealth({ prisma: engine.prisma, feed, notifier, maintenance }),
       useReady(engine),
       useBodyLimit(maxBodyBytes),
-      usePersistedQueries(new PersistedDocuments()),
-      useDocumentLimit(),
+      usePersistedQueries(createPersistedDocuments()),
+      useDocuments(maxDocumentTokens),
       useErrorFormat(reporter),
       useEventStream(resumeStates, keepAliveMs),
       useSingleConnection({

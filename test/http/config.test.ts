@@ -11,6 +11,7 @@ const DEFAULTS = {
   backoff: { firstMs: 5000, maxMs: 900_000 },
   revisePreferenceMs: 60_000,
   maxBodyBytes: 5_000_000,
+  maxDocumentTokens: 2_000,
 };
 
 /** Why the server does not start with these settings. */
@@ -46,6 +47,7 @@ describe("the settings", () => {
       RETRY_MAX_SECONDS: "7.5",
       REVISE_PREFERENCE_SECONDS: "10",
       MAX_BODY_BYTES: "1024",
+      MAX_DOCUMENT_TOKENS: "500",
       PATH: "/bin",
     };
     expect(readConfig(env)).toEqual({
@@ -58,6 +60,7 @@ describe("the settings", () => {
       backoff: { firstMs: 0, maxMs: 7500 },
       revisePreferenceMs: 10_000,
       maxBodyBytes: 1024,
+      maxDocumentTokens: 500,
     });
   });
 
@@ -89,6 +92,7 @@ describe("a setting that cannot be used stops the start, and is named:", () => {
     ["RECOVERY_INTERVAL_SECONDS", "3601"],
     ["MAX_BODY_BYTES", "1023"],
     ["MAX_BODY_BYTES", "5MB"],
+    ["MAX_DOCUMENT_TOKENS", "499"],
     ["HOST", "0.0.0.0"],
     ["HOST", "::"],
     ["HOST", "192.168.1.2"],

@@ -2,7 +2,7 @@ import { hash } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Database } from "../../src/db/database.ts";
 import { openDatabase } from "../../src/db/open.ts";
-import { PersistedDocuments } from "../../src/http/plugins/use-persisted-queries.ts";
+import { createPersistedDocuments } from "../../src/http/plugins/use-persisted-queries.ts";
 import { type LoggedServer, post, send, startLoggedServer } from "../support/http.ts";
 
 /** Automatic persisted queries, request by request. */
@@ -76,12 +76,12 @@ describe("a persisted query", () => {
 });
 
 test("the documents that are kept have a bound: what was not used for the longest time goes first", () => {
-  const documents = new PersistedDocuments(3_000);
+  const documents = createPersistedDocuments(3_000);
   const text = "x".repeat(500);
-  for (const hashed of ["a", "b", "c"]) documents.add(hashed, text);
+  for (const hashed of ["a", "b", "c"]) documents.set(hashed, text);
   documents.get("a");
-  documents.add("d", text);
+  documents.set("d", text);
   expect(["a", "b", "c", "d"].filter((hashed) => documents.get(hashed) !== undefined)).toEqual(["a", "c", "d"]);
-  documents.add("huge", "x".repeat(3_000));
+  documents.set("huge", "x".repeat(3_000));
   expect(documents.get("huge")).toBeUndefined();
 });

@@ -1,10 +1,11 @@
 import { hash } from "node:crypto";
 import { GraphQLError } from "graphql";
 import type { Plugin } from "graphql-yoga";
+import { LRUCache } from "lru-cache";
 import { z } from "zod";
 import { InvalidInputError } from "../../errors.ts";
 import { PERSISTED_QUERY_NOT_FOUND } from "../error-format.ts";
-import { MAX_DOCUMENT_LENGTH } from "./use-document-limit.ts";
+import { MAX_DOCUMENT_LENGTH } from "./use-documents.ts";
 
 const PLACE = ["extensions", "persistedQuery"];
 const persistedQuerySchema = z.object({ version: z.literal(1), sha256Hash: z.string().regex(/^[0-9a-f]{64}$/) });
@@ -35,7 +36,7 @@ export function usePersistedQueries(documents: PersistedDocuments): Plugin {
       if (typeof params.query !== "string" || params.query.length > MAX_DOCUMENT_LENGTH) return;
       if (hash("sha256", params.query) !== data.sha256Hash)
         throw new InvalidInputError([...PLACE, "sha256Hash"], "This is not the SHA-256 of the query.");
-      documents.add(data.sha256Hash, params.query);
+      documents.set(data.sha256Hash, params.query);
     },
   };
 }
@@ -46,34 +47,9 @@ const MAX_CHARACTERS = 10_000_000;
 const OVERHEAD = 500;
 
 /** Documents by their hashes, in memory: the one whose last use is the longest ago makes room for a new one. */
-export class PersistedDocuments {
-  /** In the order of their last uses. */
-  readonly #byHash = new Map<string, string>();
-  readonly #maxCharacters: number;
-  #characters = 0;
+export type PersistedDocuments = LRUCache<string, string>;
 
-  constructor(maxCharacters = MAX_CHARACTERS) {
-    this.#maxCharacters = maxCharacters;
-  }
-
-  get(sha256: string): string | undefined {
-    const text = this.#byHash.get(sha256);
-    if (text !== undefined) {
-      this.#byHash.delete(sha256);
-      this.#byHash.set(sha256, text);
-    }
-    return text;
-  }
-
-  /** Keeps a document; the caller has checked that this is its hash. */
-  add(sha256: string, text: string): void {
-    if (this.get(sha256) !== undefined) return;
-    this.#byHash.set(sha256, text);
-    this.#characters += text.length + OVERHEAD;
-    for (const [oldest, { length }] of this.#byHash) {
-      if (this.#characters <= this.#maxCharacters) return;
-      this.#byHash.delete(oldest);
-      this.#characters -= length + OVERHEAD;
-    }
-  }
+/** @returns documents that are empty yet. */
+export function createPersistedDocuments(maxCharacters: number = MAX_CHARACTERS): PersistedDocuments {
+  return new LRUCache({ maxSize: maxCharacters, sizeCalculation: ({ length }) => length + OVERHEAD });
 }
