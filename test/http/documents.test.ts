@@ -9,10 +9,10 @@ import { useDocuments } from "../../src/http/plugins/use-documents.ts";
 /** What is kept of documents: a number of bytes, not a number of documents, and nothing of those that were refused. */
 
 setFlagsFromString("--expose-gc");
-const collect: unknown = runInNewContext("gc");
+const isFunction = z.custom<() => void>((value) => typeof value === "function");
+const collect = isFunction.parse(runInNewContext("gc"));
 
 function heapBytes(): number {
-  if (typeof collect !== "function") throw new Error("There is no garbage collector to call.");
   collect();
   return process.memoryUsage().heapUsed;
 }

@@ -41,7 +41,7 @@ export function useDocuments(maxTokens: number = MAX_DOCUMENT_TOKENS, maxKeptByt
   const origins = new WeakMap<DocumentNode, Origin>();
   return {
     onParse({ params, setParsedDocument, setParseFn }) {
-      const text = params.source.toString();
+      const text = textOf(params.source);
       const known = valid.get(text);
       if (known) {
         setParsedDocument(known);
@@ -67,6 +67,12 @@ export function useDocuments(maxTokens: number = MAX_DOCUMENT_TOKENS, maxKeptByt
       };
     },
   };
+}
+
+/** @param source a text, or a Source of GraphQL. */
+function textOf(source: unknown): string {
+  if (typeof source === "object" && source !== null && "body" in source) return String(source.body);
+  return String(source);
 }
 
 function isDocument(value: unknown): value is DocumentNode {
