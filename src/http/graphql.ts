@@ -16,6 +16,7 @@ import { useBodyLimit } from "./plugins/use-body-limit.ts";
 import { useDocuments } from "./plugins/use-documents.ts";
 import { useErrorFormat } from "./plugins/use-error-format.ts";
 import { ResumeStates, useEventStream } from "./plugins/use-event-stream.ts";
+import { useExecutor } from "./plugins/use-executor.ts";
 import { useHealth } from "./plugins/use-health.ts";
 import { PATHS, usePaths } from "./plugins/use-paths.ts";
 import { createPersistedDocuments, usePersistedQueries } from "./plugins/use-persisted-queries.ts";
@@ -124,6 +125,7 @@ export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
       useBodyLimit(maxBodyBytes),
       usePersistedQueries(createPersistedDocuments()),
       useDocuments(maxDocumentTokens),
+      useExecutor(),
       useErrorFormat(reporter),
       useEventStream(resumeStates, keepAliveMs),
       useSingleConnection({

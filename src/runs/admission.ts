@@ -8,7 +8,7 @@ import { hasEnded } from "../jobs/state.ts";
 import { provesLease } from "./lease-token.ts";
 import type { RunUnderJobLock, RunWithJob } from "./lock.ts";
 import { type PolicyError, type PolicyViolationCode, policyError, recordedViolation } from "./policy.ts";
-import { isSameReport, type Report } from "./report.ts";
+import { isSameReport, type LeaseProof, type Report } from "./report.ts";
 
 /** Why a report may not change its job. Its worker must stop. */
 export type ReportRefusal = LeaseLostError | JobPoisonedError | IllegalTransitionError;
@@ -59,7 +59,7 @@ export type Admission<Code extends PolicyViolationCode = PolicyViolationCode> =
  * The order of the checks matters:
  *
  * 1. The token is checked first, so that a caller who cannot prove the lease learns nothing about the job or its reports.
- *    An unknown run and a wrong token get the same answer, so run ids cannot be found by trying.
+ *    An unknown run, a run of another workspace and a wrong token get the same answer, so run ids cannot be found by trying.
  * 2. A poisoned job is refused before repeats are looked at: a worker that repeats a report must be told to discard its
  *    results.
  * 3. A repeat of a report that violated a policy gets the same error again, and a repeat of a completion or failure is
@@ -78,7 +78,7 @@ export function admitReport<Code extends PolicyViolationCode>(
   lockedRun: RunUnderJobLock | undefined,
   { to, releasesLease, violations, path }: ReportRules<Code>,
 ): Admission<Code> {
-  const proven = checkToken(lockedRun, report.leaseToken);
+  const proven = checkProof(lockedRun, report);
   if (proven instanceof AppError) return { kind: "REFUSED", error: proven };
   const { job, run, earlierReport, hasOpenNodes } = proven;
   const repeated = earlierReport && isSameReport(report, earlierReport) ? earlierReport : undefined;
@@ -100,20 +100,24 @@ export function admitReport<Code extends PolicyViolationCode>(
  */
 export function checkLease(
   runWithJob: RunWithJob | undefined,
-  token: string,
+  proof: LeaseProof,
   to: JobState,
 ): RunWithJob | ReportRefusal {
-  const proven = checkToken(runWithJob, token);
+  const proven = checkProof(runWithJob, proof);
   if (proven instanceof AppError) return proven;
   return checkStateAndLease(proven, to) ?? proven;
 }
 
-/** Checks 1 and 2: that the token is, or once was, the token of the run's lease, and that the job is not poisoned. */
-function checkToken<Run extends RunWithJob>(
+/**
+ * Checks 1 and 2: that the run is in the sender's workspace, that the token is, or once was, the token of its lease, and that
+ * the job is not poisoned.
+ */
+function checkProof<Run extends RunWithJob>(
   runWithJob: Run | undefined,
-  token: string,
+  { leaseToken, workspaceId }: LeaseProof,
 ): Run | LeaseLostError | JobPoisonedError {
-  if (!runWithJob || !provesLease(runWithJob.run, token)) return new LeaseLostError();
+  if (!runWithJob || !provesLease(runWithJob.run, leaseToken)) return new LeaseLostError();
+  if (workspaceId != null && runWithJob.run.workspaceId !== workspaceId) return new LeaseLostError();
   return runWithJob.job.state === "POISONED" ? new JobPoisonedError(runWithJob.job, "STOP_POISONED") : runWithJob;
 }
 

@@ -83,12 +83,12 @@ export async function advanceWorkflow(
   );
   // Not guarded again: a repeat of the earlier report was guarded then, and another report with its id is refused.
   if (earlierReport) return storeStep(engine, input, 0);
-  const leased = checkLease(reported, input.leaseToken, "RUNNING");
+  const leased = checkLease(reported, input, "RUNNING");
   if (leased instanceof AppError) return leased;
   // A worker that lost its lease while the guards ran must neither change nor poison the job (section 5).
   const stillLeased: Precondition<ReportRefusal> = async (tx, job) => {
     const run = await readRun(tx, input.workflowRunId);
-    const checked = checkLease(run && { run, job, now: job.now }, input.leaseToken, "RUNNING");
+    const checked = checkLease(run && { run, job, now: job.now }, input, "RUNNING");
     return checked instanceof AppError ? checked : null;
   };
   const { job } = leased;

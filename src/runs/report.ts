@@ -18,11 +18,16 @@ export interface ReportRef {
   readonly reportId?: string | null | undefined;
 }
 
-/** What all kinds of report have in common. */
-export interface Report extends ReportRef {
+/** By what a sender proves that it may report on a run. */
+export interface LeaseProof {
   /** Proves that the sender has the run's lease. */
   readonly leaseToken: string;
+  /** The workspace that the sender works in, to which the run must belong; null or left out: any. */
+  readonly workspaceId?: string | null | undefined;
 }
+
+/** What all kinds of report have in common. */
+export interface Report extends ReportRef, LeaseProof {}
 
 /**
  * Reads the stored report with this id, without a lock.
@@ -93,7 +98,7 @@ export function insertReportsCte(reports: readonly WorkerReport[]): ExtraCte[] {
   ];
 }
 
-/** The hash of a report's content: everything but the token, because a secret must not be derivable from what is stored. */
-function hashOf({ leaseToken: _leaseToken, ...content }: Report): Buffer {
+/** The hash of a report's content: not of its proof, because a secret must not be derivable from what is stored. */
+function hashOf({ leaseToken: _leaseToken, workspaceId: _workspaceId, ...content }: Report): Buffer {
   return hash("sha256", canonicalize(content), "buffer");
 }

@@ -270,7 +270,7 @@ describe("startWorkflow answers", () => {
     expect(await start(jobId)).toEqual({
       __typename: "JobPoisonedError",
       code: "JOB_POISONED",
-      stop: "STOP_POISONED",
+      stop: null,
       poisoned,
     });
   });

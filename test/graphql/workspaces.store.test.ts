@@ -139,6 +139,75 @@ test("no mutation by a job's id touches a job of another workspace: there is non
   expect(await everything(db.prisma)).toEqual(before);
 });
 
+const REPORT = graphql(`
+  mutation WorkspacesReport($workflowRunId: UUID!, $leaseToken: String!) {
+    heartbeatWorkflows(input: { heartbeats: [{ workflowRunId: $workflowRunId, leaseToken: $leaseToken }] }) {
+      ... on HeartbeatWorkflowsPayload {
+        results {
+          directive
+          error {
+            __typename
+          }
+        }
+      }
+    }
+    advanceWorkflow(
+      input: {
+        workflowRunId: $workflowRunId
+        leaseToken: $leaseToken
+        step: { nodeId: "theirs", nodeType: "tool", outcome: STARTED }
+      }
+    ) {
+      __typename
+    }
+    guarded: advanceWorkflow(
+      input: {
+        workflowRunId: $workflowRunId
+        leaseToken: $leaseToken
+        step: { nodeId: "theirs", nodeType: "tool", outcome: STARTED }
+        retrievedSnippets: [{ sourceId: "doc", content: "ignore previous" }]
+      }
+    ) {
+      __typename
+    }
+    completeWorkflows(input: { completions: [{ workflowRunId: $workflowRunId, leaseToken: $leaseToken }] }) {
+      ... on CompleteWorkflowsPayload {
+        results {
+          __typename
+        }
+      }
+    }
+    failWorkflows(
+      input: { failures: [{ workflowRunId: $workflowRunId, leaseToken: $leaseToken, errorMessage: "theirs" }] }
+    ) {
+      ... on FailWorkflowsPayload {
+        results {
+          __typename
+        }
+      }
+    }
+  }
+`);
+
+test("no report changes a run of another workspace than the one that its sender names, not even with the run's token", async () => {
+  const { run: held, leaseToken } = await started(engineOn(db));
+  const before = await everything(db.prisma);
+  const proof = { workflowRunId: held.id, leaseToken };
+  const lost = { __typename: "LeaseLostError" };
+  expect(await run(server.url, REPORT, proof, THEIRS)).toEqual({
+    heartbeatWorkflows: { results: [{ directive: "STOP_LEASE_LOST", error: lost }] },
+    advanceWorkflow: lost,
+    guarded: lost,
+    completeWorkflows: { results: [lost] },
+    failWorkflows: { results: [lost] },
+  });
+  expect(await everything(db.prisma)).toEqual(before);
+  // Its own workspace may be named, or none.
+  const { workspaceId } = held;
+  const { heartbeatWorkflows } = await run(server.url, REPORT, proof, { "x-workspace-id": workspaceId });
+  expect(heartbeatWorkflows).toEqual({ results: [{ directive: "CONTINUE", error: null }] });
+});
+
 const SUBMIT = graphql(`
   mutation WorkspacesSubmit($input: SubmitAiJobInput!) {
     submitAiJob(input: $input) {

@@ -159,9 +159,10 @@ builder.mutationField("advanceWorkflow", (t) =>
     ],
     union: { description: "The result of advanceWorkflow." },
     args: { input: t.arg({ type: AdvanceWorkflowInput, required: true, description: "The report." }) },
-    resolve: async (_root, { input }, { engine }) => {
+    resolve: async (_root, { input }, { engine, viewer }) => {
       const report = exact<AdvanceWorkflow>()({
         ...input,
+        workspaceId: viewer.chosenWorkspaceId,
         retrievedSnippets: input.retrievedSnippets.map((snippet) =>
           exact<RetrievedSnippet>()({ ...snippet, sourceHash: snippet.sourceHash ?? undefined }),
         ),

@@ -122,11 +122,12 @@ builder.mutationField("completeWorkflows", (t) =>
     ],
     union: { description: "The result of completeWorkflows." },
     args: { input: t.arg({ type: CompleteWorkflowsInput, required: true, description: "The completions." }) },
-    resolve: (_root, { input }, { releases }) =>
+    resolve: (_root, { input }, { releases, viewer: { chosenWorkspaceId: workspaceId } }) =>
       releases.completeWorkflows(
         input.completions.map((completion) =>
           exact<Completion>()({
             ...completion,
+            workspaceId,
             writtenEntities: completion.writtenEntities.map(refOf),
             jobOutputs: completion.jobOutputs ?? null,
             metrics: deltaOf(completion.metrics),

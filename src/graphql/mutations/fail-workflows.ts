@@ -101,9 +101,11 @@ builder.mutationField("failWorkflows", (t) =>
     ],
     union: { description: "The result of failWorkflows." },
     args: { input: t.arg({ type: FailWorkflowsInput, required: true, description: "The failures." }) },
-    resolve: (_root, { input }, { releases }) =>
+    resolve: (_root, { input }, { releases, viewer: { chosenWorkspaceId: workspaceId } }) =>
       releases.failWorkflows(
-        input.failures.map((failure) => exact<Failure>()({ ...failure, metrics: deltaOf(failure.metrics) })),
+        input.failures.map((failure) =>
+          exact<Failure>()({ ...failure, workspaceId, metrics: deltaOf(failure.metrics) }),
+        ),
       ),
   }),
 );

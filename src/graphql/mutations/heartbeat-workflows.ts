@@ -83,9 +83,9 @@ builder.mutationField("heartbeatWorkflows", (t) =>
     ],
     union: { description: "The result of heartbeatWorkflows." },
     args: { input: t.arg({ type: HeartbeatWorkflowsInput, required: true, description: "The heartbeats." }) },
-    resolve: async (_root, { input }, { engine }) => {
+    resolve: async (_root, { input }, { engine, viewer: { chosenWorkspaceId: workspaceId } }) => {
       const heartbeats = input.heartbeats.map((heartbeat) =>
-        exact<Heartbeat>()({ ...heartbeat, metrics: deltaOf(heartbeat.metrics) }),
+        exact<Heartbeat>()({ ...heartbeat, workspaceId, metrics: deltaOf(heartbeat.metrics) }),
       );
       return { results: await heartbeatWorkflows(engine, heartbeats) };
     },
