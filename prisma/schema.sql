@@ -101,8 +101,22 @@ CREATE OR REPLACE FUNCTION public.log_watermark()
  LANGUAGE plpgsql
  STABLE
 AS $function$
+DECLARE
+  next_id CONSTANT bigint := pg_snapshot_xmax(pg_current_snapshot())::text::bigint;
+  smallest_id bigint := pg_snapshot_xmin(pg_current_snapshot())::text::bigint;
+  this_database oid;
 BEGIN
-  RETURN pg_snapshot_xmin(pg_current_snapshot())::text::bigint + (SELECT xid_offset FROM event_log);
+  IF smallest_id < next_id THEN
+    PERFORM pg_stat_clear_snapshot();
+    SELECT oid INTO this_database FROM pg_database WHERE datname = current_database();
+    SELECT CASE count(*) WHEN 0 THEN smallest_id ELSE
+        least(next_id, pg_current_xact_id_if_assigned()::text::bigint, min(id::text::bigint) FILTER (WHERE id::xid NOT IN (
+          SELECT backend_xid FROM pg_stat_get_activity(NULL) WHERE backend_xid IS NOT NULL AND datid <> this_database
+          UNION ALL SELECT transaction FROM pg_prepared_xact() WHERE dbid <> this_database)))
+      END
+      INTO smallest_id FROM pg_snapshot_xip(pg_current_snapshot()) AS open(id);
+  END IF;
+  RETURN smallest_id + (SELECT xid_offset FROM event_log);
 END $function$;
 
 CREATE OR REPLACE FUNCTION public.refuse()

@@ -7,7 +7,7 @@ import { PLANNER_SETTINGS } from "./prepared.ts";
  * - How values are written and read: a database, or a role, may have been set to something else.
  * - UTC, because Prisma's adapter reads every timestamp as UTC.
  * - READ COMMITTED, because every compare-and-set of this server is written for it.
- * - Time limits in milliseconds, because the feed can read only up to the oldest open transaction (section 4): one that
+ * - Time limits in milliseconds, because the feed reads only up to this database's oldest open transaction (section 4): one that
  *   never ended would stop all subscriptions.
  * - The planner settings of prepared.ts.
  */

@@ -51,10 +51,12 @@ const MAX_BUFFERED_EVENTS = 5000;
  * together would take every database connection, and commands would wait behind them.
  */
 const MAX_CONCURRENT_CATCH_UPS = 3;
+/** Reads of the watermark until one that is too low for a cursor is believed. */
+const MAX_WATERMARK_READS = 8;
 
 /**
  * Follows the event log in log order and fans events out to subscribers in memory: one read per batch of events,
- * whatever the number of subscribers. The feed reads only below the oldest open transaction, so an event that commits
+ * whatever the number of subscribers. The feed reads only below the oldest open transaction of this database, so an event that commits
  * late is never skipped (sections 4 and 10). Without subscribers it reads nothing.
  */
 export class Feed {
@@ -155,8 +157,7 @@ export class Feed {
     const decoded = decodeCursor(cursor);
     if (!decoded) throw new InvalidInputError(["after"], "This is not a cursor. Pass one from a payload, unchanged.");
     const { position, snapshotPositions = [] } = decoded;
-    const { prisma } = this.#options.database;
-    const { epoch, start, watermark, stands } = await readLogState(prisma, [position, ...snapshotPositions]);
+    const { epoch, start, watermark, stands } = await this.#readStateFor(position, snapshotPositions, jobId);
     const isKept = comparePositions(position, start) >= 0;
     const isOfEvent = position.hash !== "";
     // A position before the first event is known by its number alone, and there is none beyond the log's last one.
@@ -166,6 +167,23 @@ export class Feed {
     // events before such a position, and going on after it would skip them; so the subscription starts at the
     // watermark. For the job's own events the position is safe: they commit in the order of their versions.
     return position.jobId === jobId || comparePositions(position, watermark) <= 0 ? position : watermark;
+  }
+
+  /**
+   * Reads the state of the log for somebody who goes on from a position. The watermark may be lower for a moment than it was
+   * when an event was delivered (section 4): a few reads later it is not, and nobody gets an event twice.
+   */
+  async #readStateFor(
+    position: LogPosition,
+    snapshotPositions: readonly LogPosition[],
+    jobId: string | undefined,
+  ): Promise<LogState> {
+    for (let read = 1; ; read++) {
+      const state = await readLogState(this.#options.database.prisma, [position, ...snapshotPositions]);
+      const isBelowWatermark = comparePositions(position, state.watermark) <= 0;
+      if (isBelowWatermark || !state.stands || position.jobId === jobId || read === MAX_WATERMARK_READS) return state;
+      await sleep(MIN_READ_INTERVAL_MS);
+    }
   }
 
   /**

@@ -1,18 +1,17 @@
 import { Prisma, type PrismaClient } from "../db/generated/client/client.ts";
 
 /**
- * How far the feed is behind the log. It must not read past the oldest open transaction, which may still add events
- * (section 4).
+ * How far the feed is behind the log. It must not read past the oldest open transaction of this database, which may still
+ * add events (section 4).
  */
 export interface Lag {
   /** The age in milliseconds of the oldest committed event that may not be delivered yet; 0 if there is none. */
   readonly behindMs: number;
   /**
-   * The age in milliseconds of the oldest open write transaction in any database of the PostgreSQL server; 0 if there
-   * is none.
+   * The age in milliseconds of the oldest open write transaction in this database; 0 if there is none.
    */
   readonly oldestTransactionMs: number;
-  /** Which transaction holds the feed back, where it has done so for a second: its process, database, program and age. */
+  /** Which transaction holds the feed back, where it has done so for a second: its process, program and age. */
   readonly heldBackBy: string | null;
 }
 
@@ -28,24 +27,31 @@ export const MAX_LAG_MS = 10_000;
 /**
  * Reads the current lag in one statement. `oldestTransactionMs` includes the sessions of other database users only if
  * this user may see them (`pg_read_all_stats`); `behindMs` always includes their effect.
+ *
+ * It does not ask for the watermark, but for the transactions that hold it: one that ends while somebody looks holds a
+ * watermark back until the next look, and is not worth telling.
  */
 export async function readLag(prisma: PrismaClient): Promise<Lag> {
   const [lag] = await prisma.$queryRaw<Lag[]>`
-    WITH oldest_undelivered AS (
-      SELECT min(recorded_at) AS since FROM flight_recorder_events
-      WHERE order_xid >= log_watermark()
-    ), oldest_transaction AS (
-      SELECT min(began) AS since FROM (
-        SELECT xact_start FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid()
-        UNION ALL SELECT prepared FROM pg_prepared_xacts) AS transactions(began)
-    ), holder AS (
-      -- Everybody sees who has a transaction's id; since when it is open only who may see the sessions of others.
-      SELECT format('process %s of database %s (%s)', pid, datname, coalesce(nullif(application_name, ''), 'no name')) AS who,
-        xact_start AS since, age(backend_xid) AS transactions_since
-      FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid()
+    WITH open AS (
+      -- Those that log_watermark() does not pass over. Everybody sees who has a transaction's id; since when it is open only
+      -- who may see the sessions of others.
+      SELECT backend_xid AS id, xact_start AS since,
+        format('process %s (%s)', pid, coalesce(nullif(application_name, ''), 'no name')) AS who
+      FROM pg_stat_activity
+      WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid() AND (datid IS NULL OR datname = current_database())
       UNION ALL
-      SELECT format('prepared transaction %s of database %s', gid, database), prepared, age(transaction) FROM pg_prepared_xacts
-      ORDER BY transactions_since DESC LIMIT 1
+      SELECT transaction, prepared, format('prepared transaction %s', gid)
+      FROM pg_prepared_xacts WHERE database = current_database()
+    ), holder AS (
+      SELECT snapshot.id::text::bigint AS id, since, who
+      FROM pg_snapshot_xip(pg_current_snapshot()) AS snapshot(id) JOIN open ON open.id = snapshot.id::xid
+      ORDER BY id LIMIT 1
+    ), oldest_undelivered AS (
+      SELECT min(recorded_at) AS since FROM flight_recorder_events
+      WHERE order_xid >= (SELECT id + xid_offset FROM holder, event_log)
+    ), oldest_transaction AS (
+      SELECT min(since) AS since FROM open
     )
     SELECT ${millisecondsSince("oldest_undelivered.since")} AS "behindMs",
       ${millisecondsSince("oldest_transaction.since")} AS "oldestTransactionMs",

@@ -11,6 +11,12 @@ export const FEED_PAGE_SIZE = 500;
 /** The most events that one subscriber reads at once: thousands of them may each have a page in memory. */
 export const CATCH_UP_PAGE_SIZE = 100;
 
+/**
+ * Which events may be read: an open transaction may yet add events beyond the watermark, and a reader that had gone past them
+ * would never see them (section 4). In parentheses, so that a statement asks for the watermark once.
+ */
+export const IS_BELOW_WATERMARK = Prisma.sql`order_xid < (SELECT log_watermark())`;
+
 /** The log at one moment (sections 4 and 10). */
 export interface LogState {
   /** The id of the log; a new one when the log did not go on where it had been. */
@@ -20,7 +26,10 @@ export interface LogState {
   readonly reason: string;
   /** All events after this position are kept; earlier ones may have been removed by retention. */
   readonly start: LogPosition;
-  /** The last event below the watermark: no event can appear before it any more. */
+  /**
+   * The last event below the watermark: no event can appear before it any more. It may lie before that of an earlier read, and
+   * that one holds, too.
+   */
   readonly watermark: LogPosition;
   /** The last event of all. */
   readonly end: LogPosition;
@@ -48,7 +57,7 @@ export async function readLogState(prisma: PrismaClient, positions: readonly Log
   const stands = asked.length === 0 ? Prisma.sql`true` : allStand(asked);
   const [row] = await prisma.$queryRaw<LogStateRow[]>`
     ${PREPARE_MARKER} SELECT epoch::text AS epoch, began_at AS "beganAt", reason, kept_from AS "keptFrom",
-      ${lastEvent(Prisma.sql`WHERE order_xid < log_watermark()`)} AS watermark, ${lastEvent(Prisma.empty)} AS end,
+      ${lastEvent(Prisma.sql`WHERE ${IS_BELOW_WATERMARK}`)} AS watermark, ${lastEvent(Prisma.empty)} AS end,
       coalesce((SELECT max(order_xid) FROM flight_recorder_events) >= log_end(), false) AS "isBeyondIds",
       ${stands} AS stands
     FROM event_log`;
@@ -89,9 +98,9 @@ export interface NewEvents {
 }
 
 /**
- * Reads events after a position and below the watermark, in log order, at most FEED_PAGE_SIZE. Above the watermark an
- * open transaction may still add events, and a reader that had gone past them would never see them (section 4). The
- * position's own event is read, too: only where it still stands may the reader go on.
+ * Reads events after a position and below the watermark, in log order, at most FEED_PAGE_SIZE. The position's own event is
+ * read, too: only where it still stands may the reader go on. It was below the watermark once, so it may be read however far
+ * back the watermark is now.
  */
 export async function readNewEvents(prisma: PrismaClient, after: LogPosition): Promise<NewEvents> {
   return toNewEvents(after, await prisma.$queryRaw<EventRow[]>(selectNewEvents(after)));
@@ -99,8 +108,8 @@ export async function readNewEvents(prisma: PrismaClient, after: LogPosition): P
 
 /** The statement of `readNewEvents`; its rows are for `toNewEvents`. */
 export function selectNewEvents(after: LogPosition): Prisma.Sql {
-  const isBelowWatermark = Prisma.sql`order_xid < log_watermark()`;
-  return selectEvents({ from: after, isIncluded: true }, isBelowWatermark, FEED_PAGE_SIZE + 1);
+  const isSafe = Prisma.sql`order_xid < greatest((SELECT log_watermark()), ${after.orderXid + 1n})`;
+  return selectEvents({ from: after, isIncluded: true }, isSafe, FEED_PAGE_SIZE + 1);
 }
 
 /** Tells from the rows of `selectNewEvents` whether the log goes on, and with which events. */

@@ -2,6 +2,7 @@ import { setImmediate as yieldToEventLoop } from "node:timers/promises";
 import { Prisma, type PrismaClient } from "../db/generated/client/client.ts";
 import type { Transaction } from "../db/transaction.ts";
 import type { LogPosition } from "../log/cursor.ts";
+import { IS_BELOW_WATERMARK } from "../log/read.ts";
 import { NIL_UUID } from "../uuid.ts";
 import { changesOfEvents, eachMetric, METRIC_COLUMNS, TOTALS_DELTAS, usageDeltas } from "./changes.ts";
 
@@ -55,14 +56,13 @@ export async function recountTotals(tx: Transaction): Promise<void> {
   while ((await aggregateBatch(tx, RECOUNT_BATCH_EVENTS)) === RECOUNT_BATCH_EVENTS);
 }
 
-const BELOW_WATERMARK = Prisma.sql`order_xid < log_watermark()`;
 const IN_ORDER = Prisma.sql`ORDER BY order_xid, job_id, version`;
 
 async function hasNewEvents(prisma: PrismaClient): Promise<boolean> {
   const next = await prisma.$queryRaw<unknown[]>`
     SELECT version FROM flight_recorder_events
     WHERE (order_xid, job_id, version) > (SELECT order_xid, job_id, version FROM totals_position WHERE singleton)
-      AND ${BELOW_WATERMARK}
+      AND ${IS_BELOW_WATERMARK}
     ${IN_ORDER} LIMIT 1`;
   return next.length > 0;
 }
@@ -75,7 +75,7 @@ async function aggregateBatch(tx: Transaction, maxEvents: number): Promise<numbe
   const events = Prisma.sql`
     SELECT * FROM flight_recorder_events
     WHERE (order_xid, job_id, version) > (${after.orderXid}, ${after.jobId}::uuid, ${after.version})
-      AND ${BELOW_WATERMARK}
+      AND ${IS_BELOW_WATERMARK}
     ${IN_ORDER} LIMIT ${maxEvents}`;
   // Nobody else writes totals while the position is locked, so the statement reads them, adds, and inserts the sums. An
   // upsert of the deltas alone would fail: the table's CHECK refuses negative values before the conflict is found.

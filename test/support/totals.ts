@@ -39,8 +39,8 @@ export async function aggregatedJobs(prisma: PrismaClient, workspaceId = WORKSPA
 }
 
 /**
- * Aggregates all events that are in the log now. The aggregation stops below the oldest open transaction of the whole database
- * server, those of other tests included; this waits for them.
+ * Aggregates all events that are in the log now. The aggregation stops below the oldest open transaction of the database; this
+ * waits for it.
  * @throws Error if that takes too long.
  */
 export async function aggregateAll(prisma: PrismaClient): Promise<void> {
@@ -52,5 +52,5 @@ export async function aggregateAll(prisma: PrismaClient): Promise<void> {
     if (notAggregated?.events === 0) return;
     await sleep(10);
   }
-  throw new Error("A transaction on the database server has been open for too long.");
+  throw new Error("A transaction of the database has been open for too long.");
 }

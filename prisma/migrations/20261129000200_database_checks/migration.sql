@@ -77,10 +77,50 @@ BEGIN
   RETURN pg_current_xact_id()::text::bigint + (SELECT xid_offset FROM event_log);
 END $$;
 
--- The watermark (section 4): every transaction that can write an event with a smaller order_xid has ended.
+-- The watermark (section 4): every transaction that can write an event with a smaller order_xid has ended. It is the smallest
+-- of: the next id; this transaction's own id; the open ids that may be of this database. Open ids are those of the snapshot
+-- of the calling statement, the one by which that statement reads events. So a statement calls this once, as
+-- (SELECT log_watermark()): of two calls with the same snapshot the later one may know more ids, and rows between their
+-- answers would be skipped.
+--
+-- Ids are given out for all databases of a PostgreSQL server. One that another database's transaction has can write no event
+-- here, and is passed over, but only where that is certain. pg_stat_get_activity and pg_prepared_xact tell whose an id is, to
+-- every role. They tell it of a moment after the snapshot was taken. What can happen in between:
+-- - A transaction begins. Its id is not in the snapshot, and is the next id or a later one.
+-- - A transaction ends. Its id is found no more, and counts as this database's, although it may not have been. So this may
+--   return less than it did for an earlier statement; readers must bear that. More has been right when it was returned, and
+--   stays right: what had ended then has ended.
+-- - A transaction is prepared: it is looked for after the processes, and so is found at one place at least, or has ended.
+-- - A process ends, and another one gets its slot or its pid. A row has the database of the process that was in a slot, and
+--   then the id of the one that is: were it another one by then, it would have begun after the snapshot, and its id would not
+--   be in it. pg_stat_clear_snapshot makes sure of that order: without it, the rows could be those that an earlier statement of
+--   the same transaction has seen. Nobody changes databases.
+-- - An id comes again: never, as a whole. Of the last 32 bits, which is what the rows have, no two that are open are the same.
+-- A process without a database (NULL) counts as this database's. A subtransaction's id is neither in the list nor in an
+-- order_xid, which takes that of the whole transaction.
+--
+-- A snapshot of a standby lists no ids, though some may be open; nor does one whose only open transaction is its own. For both,
+-- the smallest id of the snapshot is right.
+--
+-- Looking whose the ids are takes 0.07 ms with 20 connections, 0.15 ms with 100, 1 ms with 1,000; pg_locks joined with
+-- pg_stat_activity takes 0.4 ms more. Where no older transaction is open, nothing is looked at.
 CREATE FUNCTION log_watermark() RETURNS bigint LANGUAGE plpgsql STABLE AS $$
+DECLARE
+  next_id CONSTANT bigint := pg_snapshot_xmax(pg_current_snapshot())::text::bigint;
+  smallest_id bigint := pg_snapshot_xmin(pg_current_snapshot())::text::bigint;
+  this_database oid;
 BEGIN
-  RETURN pg_snapshot_xmin(pg_current_snapshot())::text::bigint + (SELECT xid_offset FROM event_log);
+  IF smallest_id < next_id THEN
+    PERFORM pg_stat_clear_snapshot();
+    SELECT oid INTO this_database FROM pg_database WHERE datname = current_database();
+    SELECT CASE count(*) WHEN 0 THEN smallest_id ELSE
+        least(next_id, pg_current_xact_id_if_assigned()::text::bigint, min(id::text::bigint) FILTER (WHERE id::xid NOT IN (
+          SELECT backend_xid FROM pg_stat_get_activity(NULL) WHERE backend_xid IS NOT NULL AND datid <> this_database
+          UNION ALL SELECT transaction FROM pg_prepared_xact() WHERE dbid <> this_database)))
+      END
+      INTO smallest_id FROM pg_snapshot_xip(pg_current_snapshot()) AS open(id);
+  END IF;
+  RETURN smallest_id + (SELECT xid_offset FROM event_log);
 END $$;
 
 -- The end of the log: every event that has been committed has a smaller order_xid. If one has not, the ids of this PostgreSQL
