@@ -70,7 +70,7 @@ export function startMaintenance(
   const maintenance = [
     repeat(recoveryIntervalMs, () => recover(engine, log, signal, recovered)),
     repeat(AGGREGATION_INTERVAL_MS, () => aggregate(engine, log, signal)),
-    repeat(CONTINUITY_CHECK_INTERVAL_MS, () => checkContinuity(continuity, log)),
+    repeat(CONTINUITY_CHECK_INTERVAL_MS, () => checkContinuity(engine, continuity, log)),
     repeat(
       LAG_CHECK_INTERVAL_MS,
       watchLag(engine.prisma, MAX_LAG_MS, (isLate, lag) =>
@@ -104,15 +104,17 @@ async function recover(
     onRecovered();
     if (recovered > 0) log.warn({ recovered }, "runs whose lease ran out were recovered");
   } catch (err) {
-    log.error({ err }, "lost leases could not be recovered; the next recovery tries again");
+    if (!engine.availability?.explains(err))
+      log.error({ err }, "lost leases could not be recovered; the next recovery tries again");
   }
   await resumeUnfinishedActions(engine, log, BULK_ACTION_IDLE_SECONDS, signal);
 }
 
-async function aggregate({ prisma }: EngineContext, log: Logger, signal: AbortSignal): Promise<void> {
+async function aggregate({ prisma, availability }: EngineContext, log: Logger, signal: AbortSignal): Promise<void> {
   try {
     await aggregateTotals(prisma, undefined, signal);
   } catch (err) {
+    if (availability?.explains(err)) return;
     log.warn(
       { err },
       "totals could not be aggregated, which makes reading them slow; the next aggregation tries again",
@@ -120,11 +122,12 @@ async function aggregate({ prisma }: EngineContext, log: Logger, signal: AbortSi
   }
 }
 
-async function checkContinuity(continuity: LogContinuity, log: Logger): Promise<void> {
+async function checkContinuity({ availability }: EngineContext, continuity: LogContinuity, log: Logger): Promise<void> {
   try {
     await continuity.check();
   } catch (err) {
-    log.warn({ err }, "it could not be checked whether the event log goes on; the next check tries again");
+    if (!availability?.explains(err))
+      log.warn({ err }, "it could not be checked whether the event log goes on; the next check tries again");
   }
 }
 
@@ -139,7 +142,8 @@ async function resumeUnfinishedActions(
     const finished = await resumeBulkActions(engine, idleSeconds, signal);
     if (finished > 0) log.warn({ finished }, "unfinished bulk actions were finished");
   } catch (err) {
-    log.error({ err }, "a bulk action could not be finished; the next recovery tries again");
+    if (!engine.availability?.explains(err))
+      log.error({ err }, "a bulk action could not be finished; the next recovery tries again");
   }
 }
 

@@ -74,7 +74,9 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
     backoff,
     revisePreferenceMs,
   };
-  const claimer = createClaimer(engine, (err) => log.warn({ err }, "due jobs could not be read; trying again"));
+  const claimer = createClaimer(engine, (err) => {
+    if (!availability.explains(err)) log.warn({ err }, "due jobs could not be read; trying again");
+  });
   notifier.onNotify(() => feed.notify());
   notifier.onNotify(() => claimer.notify());
   const release = async () => {

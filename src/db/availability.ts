@@ -1,3 +1,4 @@
+import { TryAgainError } from "../errors.ts";
 import { sqlState } from "./sql-state.ts";
 
 /**
@@ -25,7 +26,7 @@ export function unavailability(error: unknown): string | undefined {
 /** Milliseconds between two log lines about the same state: a busy server would write thousands a second. */
 const REPORT_INTERVAL_MS = 60_000;
 
-/** Remembers what came of the last write, for /ready, and reports the states of the database once a minute. */
+/** Remembers a state of the database that was met until it is over, for /ready, and reports the states once a minute. */
 export class Availability {
   readonly #report: (reason: string) => void;
   readonly #reportedAt = new Map<string, number>();
@@ -36,14 +37,32 @@ export class Availability {
     this.#report = report;
   }
 
-  /** Why the last write failed; undefined where it did not. */
+  /** The state that was met last; undefined where it is over, or none was. */
   get reason(): string | undefined {
     return this.#reason;
   }
 
-  /** Tells that something was written. */
-  wrote(): void {
+  /**
+   * Tells that the state is over. A command that succeeds does not show that: where the disk is full, what fits into a block that
+   * is there is still written.
+   */
+  over(): void {
     this.#reason = undefined;
+  }
+
+  /**
+   * Tells of an error of work that no caller waits for.
+   * @returns whether one of the states explains it. It is reported then, and would be in the log again and again otherwise:
+   * such work is tried every second, or more often.
+   */
+  explains(error: unknown): boolean {
+    const reason = unavailability(error);
+    if (reason !== undefined) this.met(reason);
+    // A command that gave up has told of the state itself, and its message begins with it.
+    return (
+      reason !== undefined ||
+      (error instanceof TryAgainError && this.#reason !== undefined && error.message.startsWith(this.#reason))
+    );
   }
 
   /** Tells that the database was in one of the states when something was to be written, or read. */

@@ -15,7 +15,7 @@ export interface CommandContext {
    * at their next poll.
    */
   readonly notifyCommit: () => void;
-  /** Learns what came of each write. Left out in tests that do not look at it. */
+  /** Learns in which state the database was met. Left out in tests that do not look at it. */
   readonly availability?: Availability;
 }
 
@@ -89,7 +89,6 @@ async function runWithRetry<T>(
           isCommitting = true;
         },
       );
-      context.availability?.wrote();
       context.notifyCommit();
       return result;
     } catch (error) {

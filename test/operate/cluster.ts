@@ -79,10 +79,19 @@ export class Cluster {
     this.port = port;
   }
 
-  /** Makes and starts a new one. @param settings lines of its configuration. */
-  static async create(settings: Readonly<Record<string, string>> = {}): Promise<Cluster> {
-    const cluster = new Cluster(await userFolder(), await freePort());
-    await postgresProgram("initdb", "-D", cluster.folder, "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8");
+  /**
+   * Makes and starts a new one.
+   * @param settings lines of its configuration.
+   * @param place its folders, which must be empty: of its data, and of its write-ahead log where that is elsewhere.
+   */
+  static async create(
+    settings: Readonly<Record<string, string>> = {},
+    place: { readonly data?: string; readonly wal?: string } = {},
+  ): Promise<Cluster> {
+    const cluster = new Cluster(place.data ?? (await userFolder()), await freePort());
+    const wal = place.wal === undefined ? [] : ["-X", place.wal];
+    const options = ["-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8", ...wal];
+    await postgresProgram("initdb", "-D", cluster.folder, ...options);
     await cluster.#configure({ max_connections: "60", ...settings });
     await cluster.start();
     return cluster;

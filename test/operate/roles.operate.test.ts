@@ -11,7 +11,10 @@ import { Cluster } from "./cluster.ts";
 import {
   anything,
   cancel,
+  expectWell,
   expectWhole,
+  follow,
+  MANY,
   post,
   runCommand,
   setQuota,
@@ -19,6 +22,7 @@ import {
   submit,
   submitMany,
   usage,
+  warningsOf,
 } from "./running.ts";
 
 /** Who may do what in the database, and what the server says where it cannot work: one cause, one sentence, and exit code 1. */
@@ -159,9 +163,12 @@ test("one cause, one sentence: password, user, database, connections, host, sche
 test("a standby and a read-only database are refused at the start; what becomes read-only is told to callers, and /ready", async () => {
   await migrated();
   const running = await server({ DATABASE_URL: postgres.url(database) });
+  await setQuota(running.url, MANY);
+  await using subscriber = follow(running.url);
   const readOnly = (value: "on" | "off") =>
     postgres.sql(`ALTER DATABASE ${database} SET default_transaction_read_only = ${value}`);
-  await submit(running.url);
+  const [first = ""] = await submitMany(running.url, 1);
+  await subscriber.until((seen) => seen.length === 1);
   await readOnly("on");
   const endAll = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '${database}'`;
   await postgres.sql(endAll);
@@ -171,8 +178,8 @@ test("a standby and a read-only database are refused at the start; what becomes 
   );
   for (let count = 0; count < 20; count++) await submit(running.url);
   expect(await running.get("/ready")).toMatchObject({ code: 503, ready: false, reason: "The database is read-only." });
-  expect(running.logged.filter(({ reason }) => String(reason).startsWith("The database is read-only"))).toHaveLength(1);
-  expect(running.logged.filter(({ msg }) => msg === "unexpected error")).toEqual([]);
+  expect(await running.get("/health")).toMatchObject({ code: 200, status: "ok" });
+  expect(await usage(running.url)).toMatchObject({ aiJobStats: { total: 1 } });
   expect(await complaint({ DATABASE_URL: postgres.url(database) })).toMatch(/^The database is read-only/);
   await readOnly("off");
   await postgres.sql(endAll);
@@ -180,6 +187,13 @@ test("a standby and a read-only database are refused at the start; what becomes 
     timeout: 20_000,
     interval: 200,
   });
+  const [second = ""] = await submitMany(running.url, 1);
+  await subscriber.until((seen) => seen.length === 2);
+  expect(subscriber.seen.map(({ job }) => job.jobId)).toEqual([first, second]);
+  const warnings = warningsOf(running);
+  expect(warnings.filter(({ reason }) => String(reason).startsWith("The database is read-only"))).toHaveLength(1);
+  expect(warnings.filter(({ msg }) => msg === "unexpected error")).toEqual([]);
+  await expectWell(running, 2, warnings);
   const standby = untilTestEnds(await postgres.standby(), (each) => each.stop("immediate"));
   expect(await complaint({ DATABASE_URL: standby.url(database), MIGRATE: "off" })).toMatch(/is a standby/);
 });

@@ -1,6 +1,7 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { pino } from "pino";
+import { expect, vi } from "vitest";
 import { z } from "zod";
 import { readConfig } from "../../src/config.ts";
 import type { PrismaClient } from "../../src/db/generated/client/client.ts";
@@ -93,6 +94,35 @@ export async function expectWhole(prisma: PrismaClient): Promise<void> {
   for (const { hash, ...event } of await prisma.flightRecorderEvent.findMany())
     if (hashEvent(event) !== hash)
       throw new Error(`The hash of ${event.jobId} ${event.version} is not that of its event.`);
+}
+
+/** The most jobs that `setQuota` of these tests allows: no test comes near. */
+export const MANY = 10_000;
+
+/**
+ * Expects that a server whose quota allows `MANY` jobs is well: it is healthy and ready, its log has no other warning than
+ * these, quotas and totals count these jobs, and every event is whole.
+ */
+export async function expectWell(
+  running: LoggingServer,
+  jobs: number,
+  warnings: readonly object[] = [],
+): Promise<void> {
+  await vi.waitFor(
+    async () => {
+      expect(await running.get("/health")).toMatchObject({ code: 200, status: "ok" });
+      expect(await running.get("/ready")).toEqual({ code: 200, ready: true });
+    },
+    { timeout: 30_000, interval: 200 },
+  );
+  expect(await usage(running.url)).toEqual({ quotas: [{ used: jobs, max: MANY }], aiJobStats: { total: jobs } });
+  await expectWhole(running.database.prisma);
+  expect(warningsOf(running)).toMatchObject(warnings);
+}
+
+/** What a server has logged as a warning or an error. */
+export function warningsOf({ logged }: LoggingServer) {
+  return logged.filter(({ level }) => Number(level) >= 40);
 }
 
 const seen = z.object({ cursor: z.string(), version: z.number(), job: z.object({ jobId: z.string() }) });

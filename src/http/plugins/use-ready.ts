@@ -35,7 +35,7 @@ async function late(): Promise<Readiness> {
   return { ready: false, reason: "The database does not answer." };
 }
 
-/** Looks at what PostgreSQL says of itself; only where the last write failed does it write, to see whether that is over. */
+/** Looks at what PostgreSQL says of itself; only where a state was met does it write, to see whether that is over. */
 async function readReadiness({ prisma, availability }: CommandContext): Promise<Readiness> {
   try {
     const [state] = await prisma.$queryRaw<{ standby: boolean; readOnly: boolean }[]>`
@@ -44,7 +44,7 @@ async function readReadiness({ prisma, availability }: CommandContext): Promise<
     if (state?.readOnly) return { ready: false, reason: "The database is read-only." };
     if (availability?.reason !== undefined) {
       await writeSomething(prisma);
-      availability.wrote();
+      availability.over();
     }
     return { ready: true };
   } catch (error) {
@@ -52,7 +52,20 @@ async function readReadiness({ prisma, availability }: CommandContext): Promise<
   }
 }
 
-/** Writes a new version of the one row of `event_log`, with the same content. */
+/** Milliseconds that looking whether a state is over may take. */
+const WRITE_MS = 10_000;
+
+/**
+ * Writes a new version of the one row of `event_log`, with the same content; and, because that may fit into a block that is
+ * there, a temporary file of a megabyte on the disk of the database, which is gone at once.
+ */
 async function writeSomething(prisma: PrismaClient): Promise<void> {
-  await prisma.$executeRaw`UPDATE event_log SET singleton = singleton`;
+  await prisma.$transaction(
+    async (tx) => {
+      await tx.$executeRaw`UPDATE event_log SET singleton = singleton`;
+      await tx.$executeRaw`SELECT set_config('work_mem', '64kB', true), set_config('temp_tablespaces', '', true)`;
+      await tx.$executeRaw`SELECT count(*) FROM generate_series(1, 40000)`;
+    },
+    { timeout: WRITE_MS },
+  );
 }
