@@ -1,12 +1,13 @@
 import { defineConfig } from "vitest/config";
 
 /**
- * Three groups of files:
+ * Groups of files:
  * - `*.test.ts` needs no database, or opens what it needs itself;
  * - `*.store.test.ts` is about what every store must do, and runs on the embedded one and on PostgreSQL;
  * - `*.postgres.test.ts` is about what only several connections show, and runs on PostgreSQL;
  * - `*.redis.test.ts` is about several servers with Redis between them, and runs on PostgreSQL and Redis;
  * - `*.operate.test.ts` is about what an operator's PostgreSQL servers and poolers do: it makes its own, as the user `postgres`;
+ * - `*.nodes.test.ts` is about other versions of Node, which it gets from npm;
  * - `*.browser.test.ts` is about several servers and a real browser, and runs on PostgreSQL and Chromium.
  */
 const inCi = process.env.CI !== undefined;
@@ -14,9 +15,11 @@ const onPostgres = process.env.TEST_DATABASE_URL !== undefined || inCi;
 const withRedis = onPostgres && (process.env.TEST_REDIS_URL !== undefined || inCi);
 const withBrowser = onPostgres && (process.env.TEST_BROWSER !== undefined || inCi);
 const withOperate = process.env.TEST_OPERATE !== undefined || inCi;
+const withNodes = process.env.TEST_NODES !== undefined || inCi;
 const stores = ["test/**/*.store.test.ts"];
 const postgresOnly = ["test/**/*.postgres.test.ts"];
 const redisOnly = ["test/**/*.redis.test.ts"];
+const otherNodes = ["test/**/*.nodes.test.ts"];
 const browserOnly = ["test/**/*.browser.test.ts"];
 /** Makes PostgreSQL servers of its own, which would keep those of the other tests waiting. */
 const operate = ["test/operate/*.operate.test.ts"];
@@ -38,6 +41,12 @@ if (!withOperate) {
   process.stderr.write(
     "TEST_OPERATE is not set: the tests of failovers, restores and poolers are left out.\n" +
       "To run them, where PostgreSQL's programs and PgBouncer are installed: npm run test:operate\n",
+  );
+}
+if (!withNodes) {
+  process.stderr.write(
+    "TEST_NODES is not set: the tests on other versions of Node are left out.\n" +
+      "To run them, where npm may get those: TEST_NODES=1 npx vitest run --project nodes\n",
   );
 }
 if (!withBrowser) {
@@ -69,7 +78,7 @@ export default defineConfig({
           ...common,
           name: "plain",
           include: ["test/**/*.test.ts"],
-          exclude: [...stores, ...postgresOnly, ...redisOnly, ...browserOnly, ...operate, ...alone],
+          exclude: [...stores, ...postgresOnly, ...redisOnly, ...browserOnly, ...operate, ...otherNodes, ...alone],
         },
       },
       { resolve, test: { ...common, name: "alone", include: alone, sequence: { groupOrder: 1 } } },
@@ -106,6 +115,9 @@ export default defineConfig({
               },
             },
           ]
+        : []),
+      ...(withNodes
+        ? [{ resolve, test: { ...common, name: "nodes", include: otherNodes, sequence: { groupOrder: 4 } } }]
         : []),
       ...(withBrowser ? [{ resolve, test: { ...common, name: "browser", include: browserOnly } }] : []),
     ],

@@ -29,8 +29,9 @@ export interface SpawnedServer {
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const running = new Set<SpawnedServer>();
 
-export function spawnServer(env: Readonly<Record<string, string>>): SpawnedServer {
-  const child = spawn(process.execPath, ["--import", "tsx", "src/main.ts"], {
+/** @param node the program that runs it; left out: the one that runs the tests. */
+export function spawnServer(env: Readonly<Record<string, string>>, node = process.execPath): SpawnedServer {
+  const child = spawn(node, ["--import", "tsx", "src/main.ts"], {
     cwd: ROOT,
     env: { PATH: process.env.PATH, HOST: "127.0.0.1", PORT: "0", LOG_LEVEL: "info", ...env },
     stdio: ["ignore", "pipe", "pipe"],
