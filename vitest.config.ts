@@ -109,6 +109,8 @@ export default defineConfig({
                 ...common,
                 name: "operate",
                 include: operate,
+                // What ends a test's PostgreSQL servers is registered once for each file that is loaded.
+                isolate: true,
                 testTimeout: 120_000,
                 hookTimeout: 120_000,
                 sequence: { groupOrder: 3 },
