@@ -11,7 +11,7 @@ import { graphql } from "../generated/gql.ts";
 import { submitted } from "../support/engine.ts";
 import { bringTo } from "../support/jobs.ts";
 import { PROTOCOLS, type Protocol } from "../support/live.ts";
-import { countingFetch, introspect, openPlace, type Place } from "./harness.ts";
+import { countingFetch, eventually, introspect, openPlace, type Place } from "./harness.ts";
 
 /** Apollo Client, with its normalised cache. */
 
@@ -98,14 +98,14 @@ test.each(PROTOCOLS)("a watched query shows what a subscription over %s tells, w
   const watching = client.watchQuery({ query: JOB, variables: { jobId } }).subscribe(({ data, dataState }) => {
     if (dataState === "complete") shown.push(data.aiJob?.state);
   });
-  await expect.poll(() => shown).toEqual(["QUEUED"]);
+  await eventually(() => shown).toEqual(["QUEUED"]);
   const kinds: unknown[] = [];
   const live = client
     .subscribe({ query: CHANGES, variables: { jobId } })
     .subscribe(({ data }) => kinds.push(data?.aiJobChanged.kind));
-  await expect.poll(() => kinds).toEqual(["SNAPSHOT"]);
+  await eventually(() => kinds).toEqual(["SNAPSHOT"]);
   await bringTo(place.engine, jobId, "CANCELLED");
-  await expect.poll(() => shown).toEqual(["QUEUED", "CANCELLED"]);
+  await eventually(() => shown).toEqual(["QUEUED", "CANCELLED"]);
   expect(http.sent).toHaveLength(1);
   live.unsubscribe();
   watching.unsubscribe();

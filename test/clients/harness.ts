@@ -1,5 +1,6 @@
 import type { TypedDocumentNode } from "@graphql-typed-document-node/core";
 import { getIntrospectionQuery, type IntrospectionQuery, parse } from "graphql";
+import { expect } from "vitest";
 import { openDatabase } from "../../src/db/open.ts";
 import type { EngineContext } from "../../src/engine.ts";
 import { engineOn } from "../support/engine.ts";
@@ -39,4 +40,9 @@ export function countingFetch() {
     return fetch(input, init);
   };
   return { sent, fetch: counted };
+}
+
+/** What a client shows in a moment, which is a longer one where the machine has other tests to run. */
+export function eventually<Shown>(read: () => Shown) {
+  return expect.poll(read, { timeout: 10_000 });
 }

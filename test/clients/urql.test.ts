@@ -8,7 +8,7 @@ import type { UrqlDeleteQuotaMutation, UrqlSetQuotaMutation } from "../generated
 import { started, submitted } from "../support/engine.ts";
 import { bringTo } from "../support/jobs.ts";
 import { PROTOCOLS, type Protocol } from "../support/live.ts";
-import { countingFetch, introspect, openPlace, type Place } from "./harness.ts";
+import { countingFetch, eventually, introspect, openPlace, type Place } from "./harness.ts";
 
 /** urql with Graphcache: a normalised cache that knows our schema, and warns of all that it can make no entity of. */
 
@@ -136,7 +136,7 @@ test("a mutation updates a list: what is set is added without a request, and wha
     expect(error).toBeUndefined();
     shown.push(data?.quotas.map(({ max }) => max) ?? []);
   });
-  await expect.poll(() => shown).toEqual([[]]);
+  await eventually(() => shown).toEqual([[]]);
   const set = async (max: number) => {
     const { data } = await it.client.mutation(SET, { input: { resource: "ACTIVE_JOBS", max } });
     return data?.setQuota.__typename === "SetQuotaPayload" ? data.setQuota.quota.quotaId : "";
@@ -147,7 +147,7 @@ test("a mutation updates a list: what is set is added without a request, and wha
   expect(shown).toEqual([[], [5], [6]]);
   expect(it.sent).toHaveLength(3);
   await it.client.mutation(DELETE, { quotaId });
-  await expect.poll(() => shown.at(-1)).toEqual([]);
+  await eventually(() => shown.at(-1)).toEqual([]);
   expect(it.sent).toHaveLength(5);
   watching.unsubscribe();
 });
@@ -159,15 +159,15 @@ test.each(PROTOCOLS)(
     const { jobId } = await submitted(place.engine);
     const shown: unknown[] = [];
     const watching = it.client.query(JOB, { jobId }).subscribe(({ data }) => shown.push(data?.aiJob?.state));
-    await expect.poll(() => shown).toEqual(["QUEUED"]);
+    await eventually(() => shown).toEqual(["QUEUED"]);
     const told: unknown[] = [];
     const live = it.client.subscription(CHANGES, { jobId }).subscribe(({ data, error }) => {
       expect(error).toBeUndefined();
       told.push(data?.aiJobChanged.event?.type);
     });
-    await expect.poll(() => told).toEqual([undefined]);
+    await eventually(() => told).toEqual([undefined]);
     await bringTo(place.engine, jobId, "CANCELLED");
-    await expect.poll(() => told).toEqual([undefined, "STATE_CHANGED"]);
+    await eventually(() => told).toEqual([undefined, "STATE_CHANGED"]);
     expect(shown.at(-1)).toBe("CANCELLED");
     expect(it.sent.filter((request) => request.includes("query UrqlJob"))).toHaveLength(1);
     live.unsubscribe();
