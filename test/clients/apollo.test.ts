@@ -22,6 +22,7 @@ beforeAll(async () => {
 afterAll(() => place.close());
 
 const JOB = graphql(`query ApolloJob($jobId: UUID!) { aiJob(jobId: $jobId) { id jobId state version } }`);
+const TRACE = graphql(`query ApolloTrace($jobId: UUID!) { aiJob(jobId: $jobId) { id jobId traceId } }`);
 const CHANGES = graphql(`
   subscription ApolloChanges($jobId: UUID!) { aiJobChanged(jobId: $jobId) { kind job { id state version } } }
 `);
@@ -154,7 +155,7 @@ test.each([false, true])(
       const link = new PersistedQueryLink({ sha256, useGETForHashedQueries: byGet });
       const client = aClient(link.concat(new HttpLink({ uri: place.url, fetch: http.fetch })), {});
       // A text of its own for each case, so that the server cannot know it yet.
-      const query = byGet ? JOB : CHILDREN;
+      const query = byGet ? JOB : TRACE;
       const { data } = await client.query({ query, variables: { jobId } });
       client.stop();
       return { data, texts: http.sent.map((request) => request.includes("query Apollo")) };
@@ -166,5 +167,3 @@ test.each([false, true])(
     expect(second.data).toEqual(first.data);
   },
 );
-
-const CHILDREN = graphql(`query ApolloChildren($jobId: UUID!) { aiJob(jobId: $jobId) { id jobId traceId } }`);
