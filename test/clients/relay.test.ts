@@ -57,7 +57,7 @@ const DOCUMENTS = [
     setQuota(input: $input) { ... on SetQuotaPayload { quota { id quotaId } } }
   }`,
   `mutation RelayDeleteQuotaMutation($quotaId: UUID!) {
-    deleteQuota(input: { quotaId: $quotaId }) { __typename ... on DeleteQuotaPayload { quotaId id @deleteRecord } }
+    deleteQuota(input: { quotaId: $quotaId }) { __typename ... on DeleteQuotaPayload { quotaId deletedQuotaId @deleteRecord } }
   }`,
   `query RelayCaughtQuery($jobId: UUID!) {
     quotas { max }
@@ -96,9 +96,6 @@ function aClient() {
     network,
     relayFieldLogger: (event) => fieldErrors.push(event),
     store: new Store(new RecordSource()),
-    // A payload is no entity, although that of deleteQuota has an id. It is the one of the quota that went: as an entity,
-    // the payload would take the quota's place in the store, and be deleted with it before anybody read it.
-    getDataID: ({ id }: { readonly id?: unknown }, type) => (type.endsWith("Payload") ? undefined : id),
   });
   const described = (query: string, variables: object) =>
     createOperationDescriptor(getRequest(project.artifact(query)), variables);

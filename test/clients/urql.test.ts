@@ -26,7 +26,7 @@ const SET = graphql(`
 `);
 const DELETE = graphql(`
   mutation UrqlDeleteQuota($quotaId: UUID!) {
-    deleteQuota(input: { quotaId: $quotaId }) { __typename ... on DeleteQuotaPayload { id } ... on Error { code } }
+    deleteQuota(input: { quotaId: $quotaId }) { __typename ... on DeleteQuotaPayload { deletedQuotaId } ... on Error { code } }
   }
 `);
 const JOB = graphql(
@@ -81,7 +81,8 @@ const afterSet: UpdateResolver<UrqlSetQuotaMutation, object> = ({ setQuota }, _a
 
 /** The payload has the id under which the cache has the quota. Lists that had it are asked for again. */
 const afterDelete: UpdateResolver<UrqlDeleteQuotaMutation, object> = ({ deleteQuota }, _args, cache) => {
-  if (deleteQuota.__typename === "DeleteQuotaPayload") cache.invalidate({ __typename: "Quota", id: deleteQuota.id });
+  if (deleteQuota.__typename === "DeleteQuotaPayload")
+    cache.invalidate({ __typename: "Quota", id: deleteQuota.deletedQuotaId });
 };
 
 async function aClient(protocol: Protocol = "graphql-sse") {

@@ -256,7 +256,7 @@ const NODES = graphql(`
 `);
 const DELETE_NODE = graphql(`
   mutation QuotaNodeDelete($quotaId: UUID!) {
-    deleteQuota(input: { quotaId: $quotaId }) { ... on DeleteQuotaPayload { id quotaId } }
+    deleteQuota(input: { quotaId: $quotaId }) { ... on DeleteQuotaPayload { deletedQuotaId quotaId } }
   }
 `);
 
@@ -271,6 +271,6 @@ test("a quota has a global id, by which it is loaded again, and its deletion tel
   });
   const elsewhere = { "x-workspace-id": randomUUID() };
   expect(await run(server.url, NODES, { ids: [id] }, elsewhere)).toEqual({ nodes: [null] });
-  expect(await run(server.url, DELETE_NODE, { quotaId })).toEqual({ deleteQuota: { id, quotaId } });
+  expect(await run(server.url, DELETE_NODE, { quotaId })).toEqual({ deleteQuota: { deletedQuotaId: id, quotaId } });
   expect(await run(server.url, NODES, { ids: [id] })).toEqual({ nodes: [null] });
 });

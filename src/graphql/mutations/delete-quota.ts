@@ -14,9 +14,10 @@ const DeleteQuotaPayload = builder.objectRef<{ readonly quotaId: string }>("Dele
   isTypeOf: isPayloadWith("quotaId"),
   fields: (t) => ({
     quotaId: t.expose("quotaId", { type: "UUID", description: "The id of the deleted quota." }),
-    id: t.globalID({
+    // Not `id`: by that, Relay would take the payload for the quota, and delete it with the quota before it is read.
+    deletedQuotaId: t.globalID({
       description:
-        "The global id of the deleted quota: a normalised cache deletes its record by it (Relay: @deleteRecord).",
+        "The global id that the quota had: a normalised cache deletes its record by it (Relay: @deleteRecord).",
       resolve: ({ quotaId }) => ({ type: Quota, id: quotaId }),
     }),
   }),
