@@ -131,7 +131,7 @@ const LIST = graphql(`
     aiJobs(filter: { protocolId: $protocolId }) {
       nodes {
         jobInputs
-        then: jobOutputs
+        jobOutputs
         workflowRun {
           steps {
             inputPayload
@@ -179,11 +179,14 @@ test(
       });
       const { aiJobs } = await run(server.url, LIST, { protocolId }, header);
       const steps = [{ inputPayload: json, outputPayload: json }];
-      expect(aiJobs.nodes).toEqual([{ jobInputs: json, then: json, workflowRun: { steps } }]);
+      expect(aiJobs.nodes).toEqual([{ jobInputs: json, jobOutputs: json, workflowRun: { steps } }]);
       const seen = await changes.until((all) => all.at(-1)?.state === "COMPLETED");
       expect(seen.at(-1)).toEqual({ state: "COMPLETED", jobInputs: json, jobOutputs: json });
     });
-    await fc.assert(property, { numRuns: RUNS, examples: [[{ then: 1 }], [JSON.parse('{"__proto__":{"toJSON":1}}')]] });
+    await fc.assert(property, {
+      numRuns: RUNS,
+      examples: [[JSON.parse('{"then":1}')], [JSON.parse('{"__proto__":{"toJSON":1}}')]],
+    });
   },
   tenfoldInLong(60_000),
 );
