@@ -2,6 +2,7 @@ import { isIP } from "node:net";
 import { z } from "zod";
 import type { DatabaseLocation } from "./db/database.ts";
 import { MAX_DOCUMENT_TOKENS } from "./http/plugins/use-documents.ts";
+import { MAX_JSON_VALUES } from "./jobs/input-text.ts";
 import type { Backoff } from "./runs/backoff.ts";
 
 /** The settings of one server process; docs/configuration.md describes the environment variables. */
@@ -24,6 +25,8 @@ export interface Config {
   readonly maxBodyBytes: number;
   /** The most tokens of a GraphQL document. */
   readonly maxDocumentTokens: number;
+  /** The most values of a request's JSON, those inside lists and objects included. */
+  readonly maxJsonValues: number;
 }
 
 /** Some settings cannot be used; the message names each, and what would be accepted. */
@@ -61,6 +64,7 @@ const environment = z.object({
   REVISE_PREFERENCE_SECONDS: z.coerce.number().min(0).max(86_400).default(60),
   MAX_BODY_BYTES: z.coerce.number().int().min(1024).max(100_000_000).default(5_000_000),
   MAX_DOCUMENT_TOKENS: z.coerce.number().int().min(500).max(20_000).default(MAX_DOCUMENT_TOKENS),
+  MAX_JSON_VALUES: z.coerce.number().int().min(1_000).max(10_000_000).default(MAX_JSON_VALUES),
 });
 
 /**
@@ -95,6 +99,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     revisePreferenceMs: values.REVISE_PREFERENCE_SECONDS * 1000,
     maxBodyBytes: values.MAX_BODY_BYTES,
     maxDocumentTokens: values.MAX_DOCUMENT_TOKENS,
+    maxJsonValues: values.MAX_JSON_VALUES,
   };
 }
 

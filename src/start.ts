@@ -90,7 +90,7 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
     await recoverAtStart(engine, log).catch((error: unknown) => {
       throw new DatabaseError("Runs whose lease has passed could not be recovered. Start the server again.", error);
     });
-    const { corsOrigins, maxBodyBytes, maxDocumentTokens } = config;
+    const { corsOrigins, maxBodyBytes, maxDocumentTokens, maxJsonValues } = config;
     const maintenance = startMaintenance(engine, feed.continuity, config.recoveryIntervalMs, log);
     const server = createServer({
       engine,
@@ -102,6 +102,7 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
       corsOrigins,
       maxBodyBytes,
       maxDocumentTokens,
+      maxJsonValues,
     });
     await listen(server.http, config).catch(async (error: unknown) => {
       await maintenance.stop();

@@ -7,12 +7,13 @@ import { createListReads, createReadsById, SharedReads } from "../graphql/reads.
 import { schema } from "../graphql/schema.ts";
 import { anyoneMayWatch, type WatchPermission } from "../graphql/subscriptions/watch-rule.ts";
 import type { Viewer } from "../graphql/viewer.ts";
+import { MAX_JSON_VALUES } from "../jobs/input-text.ts";
 import type { Feed } from "../live/feed.ts";
 import type { CommitNotifier } from "../live/notifier.ts";
 import type { MaintenanceTasks } from "../maintenance.ts";
 import { createBatchedReleases } from "../runs/batched-release.ts";
 import { maskError } from "./error-format.ts";
-import { useBodyLimit } from "./plugins/use-body-limit.ts";
+
 import { useDocuments } from "./plugins/use-documents.ts";
 import { useErrorFormat } from "./plugins/use-error-format.ts";
 import { ResumeStates, useEventStream } from "./plugins/use-event-stream.ts";
@@ -21,6 +22,7 @@ import { useHealth } from "./plugins/use-health.ts";
 import { PATHS, usePaths } from "./plugins/use-paths.ts";
 import { createPersistedDocuments, usePersistedQueries } from "./plugins/use-persisted-queries.ts";
 import { useReady } from "./plugins/use-ready.ts";
+import { useRequestParser } from "./plugins/use-request-parser.ts";
 import { useSameSite } from "./plugins/use-same-site.ts";
 import { useSdl } from "./plugins/use-sdl.ts";
 import { useSingleConnection } from "./plugins/use-single-connection.ts";
@@ -62,6 +64,8 @@ export interface GraphQLOptions {
   readonly maxBodyBytes: number;
   /** The most tokens of a document; left out, MAX_DOCUMENT_TOKENS of use-documents.ts. */
   readonly maxDocumentTokens?: number;
+  /** The most values of a request's JSON, those inside lists and objects included; left out, MAX_JSON_VALUES. */
+  readonly maxJsonValues?: number;
   /** Decides who may subscribe; left out, everybody may. */
   readonly mayWatch?: WatchPermission;
   /** Milliseconds between two comments that keep a silent event stream open. */
@@ -79,6 +83,9 @@ interface Transport {
   readonly signal?: AbortSignal;
 }
 
+/** Levels of a request: those of the deepest JSON document that is accepted, and those in which it stands. */
+const MAX_BODY_DEPTH = 120;
+
 /** Most proxies close a connection after a minute of silence, some after 30 seconds. */
 const KEEP_ALIVE_MS = 12_000;
 
@@ -90,7 +97,7 @@ const KEEP_ALIVE_MS = 12_000;
 export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
   const { engine, feed, claimer, notifier, maintenance, log, corsOrigins, maxBodyBytes } = options;
   const { mayWatch = anyoneMayWatch, keepAliveMs = KEEP_ALIVE_MS, maxOperations, maxReservations } = options;
-  const { maxDocumentTokens } = options;
+  const { maxDocumentTokens, maxJsonValues = MAX_JSON_VALUES } = options;
   const reporter = { log, availability: engine.availability };
   const resumeStates = new ResumeStates();
   const reads = createReadsById(engine.prisma);
@@ -111,7 +118,7 @@ export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
     // useDocuments replaces it.
     parserAndValidationCache: false,
     batching: false,
-    // useBodyLimit replaces it.
+    // useRequestParser replaces it.
     maxRequestBodySize: false,
     logging: yogaLog(log),
     maskedErrors: { maskError: (error) => maskError(error, reporter) },
@@ -122,7 +129,7 @@ export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
       useSdl(PATHS.schema, schema),
       useHealth({ prisma: engine.prisma, feed, notifier, maintenance }),
       useReady(engine),
-      useBodyLimit(maxBodyBytes),
+      useRequestParser({ maxBytes: maxBodyBytes, maxDepth: MAX_BODY_DEPTH, maxValues: maxJsonValues }),
       usePersistedQueries(createPersistedDocuments()),
       useDocuments(maxDocumentTokens),
       useExecutor(),

@@ -26,6 +26,8 @@ export function isStorableDate(date: Date): boolean {
 
 /** The largest depth of nested lists and objects in a JSON value. */
 const MAX_DEPTH = 100;
+/** The most values of a JSON document, those inside lists and objects included. */
+export const MAX_JSON_VALUES = 100_000;
 
 /**
  * @returns a schema for a JSON value of at most `maxBytes` bytes of UTF-8, or null. GraphQL's JSON scalar has already checked
@@ -60,12 +62,15 @@ function faultOf(root: unknown): Fault | undefined {
   const message = faultOfValue(root, 0);
   if (message) return { message, path: [] };
   let level = levelOf(root, 1);
+  let values = 1;
   while (level) {
     if (level.nextIndex >= level.values.length) {
       level = level.parent;
       continue;
     }
     const value = level.values[level.nextIndex++];
+    values += 1;
+    if (values > MAX_JSON_VALUES) return { message: `has more than ${MAX_JSON_VALUES} values`, path: [] };
     const depth: number = level.context;
     const fault = faultOfValue(value, depth);
     if (fault) return { message: fault, path: pathTo(level) };

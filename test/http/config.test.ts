@@ -12,6 +12,7 @@ const DEFAULTS = {
   revisePreferenceMs: 60_000,
   maxBodyBytes: 5_000_000,
   maxDocumentTokens: 2_000,
+  maxJsonValues: 100_000,
 };
 
 /** Why the server does not start with these settings. */
@@ -48,6 +49,7 @@ describe("the settings", () => {
       REVISE_PREFERENCE_SECONDS: "10",
       MAX_BODY_BYTES: "1024",
       MAX_DOCUMENT_TOKENS: "500",
+      MAX_JSON_VALUES: "1000",
       PATH: "/bin",
     };
     expect(readConfig(env)).toEqual({
@@ -61,6 +63,7 @@ describe("the settings", () => {
       revisePreferenceMs: 10_000,
       maxBodyBytes: 1024,
       maxDocumentTokens: 500,
+      maxJsonValues: 1000,
     });
   });
 
@@ -93,6 +96,7 @@ describe("a setting that cannot be used stops the start, and is named:", () => {
     ["MAX_BODY_BYTES", "1023"],
     ["MAX_BODY_BYTES", "5MB"],
     ["MAX_DOCUMENT_TOKENS", "499"],
+    ["MAX_JSON_VALUES", "999"],
     ["HOST", "0.0.0.0"],
     ["HOST", "::"],
     ["HOST", "192.168.1.2"],

@@ -194,9 +194,25 @@ describe("a value that is out of its bounds is an answer, with the path to it", 
     expect(data).toEqual({ submitAiJob: { __typename: "InvalidInputError", code: "INVALID_INPUT", path: at } });
   });
 
-  test.each([101, 10_000, 1_000_000])("JSON of %i levels", async (depth) => {
-    const { data } = await unchanged(submit(`"jobInputs":${nested(depth)}`));
+  test("JSON of 101 levels", async () => {
+    const { data } = await unchanged(submit(`"jobInputs":${nested(101)}`));
     expect(data).toMatchObject({ submitAiJob: { code: "INVALID_INPUT", path: path("jobInputs", ...zeros(100)) } });
+  });
+
+  test.each([
+    ["10,000 levels", nested(10_000), /nested deeper than 120 levels/],
+    ["1,000,000 levels", nested(1_000_000), /nested deeper than 120 levels/],
+    ["a million empty objects", `[${"{},".repeat(1_000_000)}{}]`, /more than 100000 values/],
+    ["a million texts", `[${'"a",'.repeat(1_000_000)}"a"]`, /more than 100000 values/],
+    [
+      "300,000 keys",
+      `{${Array.from({ length: 300_000 }, (_, key) => `"${key}":1`).join()}}`,
+      /more than 100000 values/,
+    ],
+  ])("JSON of %s, before it is parsed", async (_what, json, says) => {
+    const { status, data, errors } = await unchanged(submit(`"jobInputs":${json}`));
+    expect([status, data]).toEqual([400, undefined]);
+    expect(errors?.[0]).toMatchObject({ message: expect.stringMatching(says), extensions: { code: "INVALID_INPUT" } });
   });
 
   test.each([

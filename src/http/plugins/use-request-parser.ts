@@ -1,0 +1,99 @@
+import { GraphQLError } from "graphql";
+import type { GraphQLParams, Plugin } from "graphql-yoga";
+import { excessOf, type JsonLimits } from "../json-text.ts";
+
+const JSON_TYPE = /^application\/(graphql\+)?json\b/i;
+
+/** Limits of a request's body. */
+export interface BodyLimits extends JsonLimits {
+  readonly maxBytes: number;
+}
+
+/**
+ * Reads the parameters of a request, in place of Yoga's own parsers: they bound neither the levels nor the number of values of a
+ * body, send every body through a counting stream, and fail on query parameters that are no JSON.
+ */
+export function useRequestParser(limits: BodyLimits): Plugin {
+  return {
+    onRequestParse({ request, url, requestParser, setRequestParser, fetchAPI }) {
+      if (!requestParser) return;
+      if (request.method === "GET") {
+        for (const name of ["variables", "extensions"]) checkParameter(name, url.searchParams.get(name), limits);
+        return;
+      }
+      refuseEncoded(request.headers.get("content-encoding"));
+      const length = request.headers.get("content-length");
+      if (length !== null && Number(length) > limits.maxBytes) throw bodyTooLarge(limits.maxBytes);
+      const isJson = JSON_TYPE.test(request.headers.get("content-type") ?? "");
+      setRequestParser(async ({ url: address, method, headers, body }) => {
+        const text = body ? await readAtMost(limits.maxBytes, body) : "";
+        return isJson
+          ? parseBody(text, limits)
+          : requestParser(new fetchAPI.Request(address, { method, headers, body: text }));
+      });
+    },
+  };
+}
+
+/** What is compressed would have to be unpacked to be measured. */
+function refuseEncoded(encoding: string | null): void {
+  if (encoding === null || encoding === "" || encoding === "identity") return;
+  const message = "A request's body is sent as it is: this content-encoding is not accepted. Leave it out.";
+  throw new GraphQLError(message, { extensions: { code: "INVALID_INPUT", http: { status: 415 } } });
+}
+
+function checkParameter(name: string, text: string | null, limits: JsonLimits): void {
+  if (text === null || text === "") return;
+  if (!isObject(parseJson(text, limits))) throw refusal(`${name} must be a JSON object.`);
+}
+
+function parseBody(text: string, limits: JsonLimits): GraphQLParams {
+  const params = parseJson(text, limits);
+  if (isObject(params)) return params;
+  throw refusal("The body must be a JSON object with `query`, and `variables` where there are any.");
+}
+
+/** @returns undefined where the text is no JSON. */
+function parseJson(text: string, limits: JsonLimits): unknown {
+  switch (excessOf(text, limits)) {
+    case "maxDepth":
+      throw refusal(`The request is nested deeper than ${limits.maxDepth} levels.`);
+    case "maxValues":
+      throw refusal(`The request has more than ${limits.maxValues} values. Send less at a time.`);
+    case undefined:
+      break;
+  }
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/**
+ * Reads a body. If it is too large, the rest is not cancelled: that would close the connection before the answer is sent.
+ */
+async function readAtMost(maxBytes: number, body: ReadableStream<Uint8Array>): Promise<string> {
+  const reader = body.getReader();
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for (let part = await reader.read(); !part.done; part = await reader.read()) {
+    bytes += part.value.byteLength;
+    if (bytes > maxBytes) throw bodyTooLarge(maxBytes);
+    chunks.push(part.value);
+  }
+  return Buffer.concat(chunks).toString();
+}
+
+function bodyTooLarge(maxBytes: number): GraphQLError {
+  const message = `The request body is too large. At most ${maxBytes} bytes are accepted.`;
+  return new GraphQLError(message, { extensions: { http: { status: 413 } } });
+}
+
+function refusal(message: string): GraphQLError {
+  return new GraphQLError(message, { extensions: { code: "INVALID_INPUT", http: { status: 400 } } });
+}
