@@ -536,9 +536,9 @@ ALTER TABLE flight_recorder_events
   ADD CONSTRAINT flight_recorder_events_hashes CHECK (is_sha256_hex(hash) AND is_sha256_hex(prev_hash));
 
 -- An event's version must exist when the statement that inserts the event ends. This need not wait for the commit, because
--- versions only grow. Nor may there be an event with an order_xid that no transaction has had yet: the log was restored from
--- another PostgreSQL server, and what is inserted now would lie before what is stored (section 10). Checked once for all
--- events of a statement.
+-- versions only grow. Nor may it lie before an event whose order_xid this PostgreSQL server has yet to give: the log was restored
+-- from another one, and whoever has read that event would never read this one (section 10). Checked once for all events of a
+-- statement.
 CREATE FUNCTION flight_recorder_events_check_insert() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE event record; ids_begin_at bigint;
 BEGIN
@@ -552,14 +552,14 @@ BEGIN
     RAISE EXCEPTION 'job % has no version % that matches this event', event.job_id, event.version
       USING ERRCODE = 'AJ006';
   END IF;
-  -- The events of this transaction have its own id, which may lie at the end of the log or beyond it. A stored event may have
-  -- the same one, so xmin tells which are its own. Written out instead of with log_end() and current_order_xid(), which would
-  -- read the offset again: every insert of events comes by here.
+  -- Events at or above this transaction's id are its own, or those of transactions that began later and committed earlier: each
+  -- written by the transaction of its id. What another one wrote, such as a restore, has an id that is given here again. Written
+  -- out instead of with current_order_xid(), which would read the offset again: every insert of events comes by here.
   SELECT xid_offset INTO ids_begin_at FROM event_log;
   IF EXISTS (
     SELECT FROM flight_recorder_events
-    WHERE order_xid >= ids_begin_at + pg_snapshot_xmax(pg_current_snapshot())::text::bigint
-      AND xmin <> pg_current_xact_id()::xid
+    WHERE order_xid >= ids_begin_at + pg_current_xact_id()::text::bigint
+      AND xmin <> ((order_xid - ids_begin_at) % 4294967296)::text::xid
   ) THEN
     RAISE EXCEPTION 'the log has events beyond this server''s transaction ids: it needs a new epoch'
       USING ERRCODE = 'AJ009';
