@@ -1,8 +1,6 @@
 import { isIP } from "node:net";
 import { z } from "zod";
 import type { DatabaseLocation } from "./db/database.ts";
-import { MAX_DOCUMENT_TOKENS } from "./http/plugins/use-documents.ts";
-import { MAX_JSON_VALUES } from "./jobs/input-text.ts";
 import type { Backoff } from "./runs/backoff.ts";
 
 /** The settings of one server process; docs/configuration.md describes the environment variables. */
@@ -63,8 +61,8 @@ const environment = z.object({
   RETRY_MAX_SECONDS: z.coerce.number().min(0).max(86_400).default(900),
   REVISE_PREFERENCE_SECONDS: z.coerce.number().min(0).max(86_400).default(60),
   MAX_BODY_BYTES: z.coerce.number().int().min(1024).max(100_000_000).default(5_000_000),
-  MAX_DOCUMENT_TOKENS: z.coerce.number().int().min(500).max(20_000).default(MAX_DOCUMENT_TOKENS),
-  MAX_JSON_VALUES: z.coerce.number().int().min(1_000).max(10_000_000).default(MAX_JSON_VALUES),
+  MAX_DOCUMENT_TOKENS: z.coerce.number().int().min(500).max(20_000).default(2_000),
+  MAX_JSON_VALUES: z.coerce.number().int().min(1_000).max(10_000_000).default(100_000),
 });
 
 /**

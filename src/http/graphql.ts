@@ -7,7 +7,6 @@ import { createListReads, createReadsById, SharedReads } from "../graphql/reads.
 import { schema } from "../graphql/schema.ts";
 import { anyoneMayWatch, type WatchPermission } from "../graphql/subscriptions/watch-rule.ts";
 import type { Viewer } from "../graphql/viewer.ts";
-import { MAX_JSON_VALUES } from "../jobs/input-text.ts";
 import type { Feed } from "../live/feed.ts";
 import type { CommitNotifier } from "../live/notifier.ts";
 import type { MaintenanceTasks } from "../maintenance.ts";
@@ -62,10 +61,10 @@ export interface GraphQLOptions {
   /** Origins of web pages that may call the API, beside the server's own. */
   readonly corsOrigins: readonly string[];
   readonly maxBodyBytes: number;
-  /** The most tokens of a document; left out, MAX_DOCUMENT_TOKENS of use-documents.ts. */
-  readonly maxDocumentTokens?: number;
-  /** The most values of a request's JSON, those inside lists and objects included; left out, MAX_JSON_VALUES. */
-  readonly maxJsonValues?: number;
+  /** The most tokens of a document. */
+  readonly maxDocumentTokens: number;
+  /** The most values of a request's JSON, those inside lists and objects included. */
+  readonly maxJsonValues: number;
   /** Decides who may subscribe; left out, everybody may. */
   readonly mayWatch?: WatchPermission;
   /** Milliseconds between two comments that keep a silent event stream open. */
@@ -97,7 +96,7 @@ const KEEP_ALIVE_MS = 12_000;
 export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
   const { engine, feed, claimer, notifier, maintenance, log, corsOrigins, maxBodyBytes } = options;
   const { mayWatch = anyoneMayWatch, keepAliveMs = KEEP_ALIVE_MS, maxOperations, maxReservations } = options;
-  const { maxDocumentTokens, maxJsonValues = MAX_JSON_VALUES } = options;
+  const { maxDocumentTokens, maxJsonValues } = options;
   const reporter = { log, availability: engine.availability };
   const resumeStates = new ResumeStates();
   const reads = createReadsById(engine.prisma);

@@ -27,7 +27,7 @@ export function isStorableDate(date: Date): boolean {
 /** The largest depth of nested lists and objects in a JSON value. */
 const MAX_DEPTH = 100;
 /** The most values of a JSON document, those inside lists and objects included. */
-export const MAX_JSON_VALUES = 100_000;
+const MAX_JSON_VALUES = 100_000;
 
 /**
  * @returns a schema for a JSON value of at most `maxBytes` bytes of UTF-8, or null. GraphQL's JSON scalar has already checked

@@ -29,7 +29,13 @@ export async function startLoggedServer(database: Database): Promise<LoggedServe
   const engine = engineOn(database, { notifyCommit: () => notifier.notify() });
   const claimer = createClaimer(engine, (err) => log.warn({ err }));
   const options = { engine, feed, claimer, notifier, maintenance: JUST_SWEPT, log };
-  const server = createServer({ ...options, corsOrigins: [], maxBodyBytes: 5_000_000 });
+  const server = createServer({
+    ...options,
+    corsOrigins: [],
+    maxBodyBytes: 5_000_000,
+    maxDocumentTokens: 2_000,
+    maxJsonValues: 100_000,
+  });
   server.http.listen(0, "127.0.0.1");
   await once(server.http, "listening");
   const address = server.http.address();

@@ -54,6 +54,8 @@ export async function startTestServer(
   const log = pino({ level: "silent" });
   const server = createServer({
     maxBodyBytes: 5_000_000,
+    maxDocumentTokens: 2_000,
+    maxJsonValues: 100_000,
     ...options,
     engine,
     feed,

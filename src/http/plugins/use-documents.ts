@@ -4,8 +4,6 @@ import { LRUCache } from "lru-cache";
 
 /** Characters of a document: more than anybody writes by hand. Large values belong in variables. */
 export const MAX_DOCUMENT_LENGTH = 100_000;
-/** Tokens of a document, unless configured otherwise: ten times an introspection query, the largest that tools send. */
-export const MAX_DOCUMENT_TOKENS = 2_000;
 /**
  * The deepest nesting of brackets. Parser, validation and execution recurse, and a deeper document could overflow the
  * stack.
@@ -32,7 +30,7 @@ interface Origin {
  * Keeps what was parsed and found valid, in place of Yoga's caches: those have a limit of number and none of bytes, and keep what
  * was refused, too, so that a few hundred refused documents fill the memory.
  */
-export function useDocuments(maxTokens: number = MAX_DOCUMENT_TOKENS, maxKeptBytes: number = MAX_KEPT_BYTES): Plugin {
+export function useDocuments(maxTokens: number, maxKeptBytes: number = MAX_KEPT_BYTES): Plugin {
   const valid = new LRUCache<string, DocumentNode>({
     maxSize: maxKeptBytes,
     // The text itself is the key, of one or two bytes a character.
