@@ -19,7 +19,7 @@ export const ERROR_CODES = {
   CURSOR_EXPIRED: "The cursor is older than the log, or belongs to another database; start again without it.",
   UNAUTHENTICATED: "The request carries no valid identity.",
   FORBIDDEN: "The identity may not do this.",
-  RATE_LIMITED: "Too many operations on one connection, or too many reserved streams.",
+  RATE_LIMITED: "Too many operations on one connection.",
   TRY_AGAIN: "The server could not do this now. Nothing was kept; send the same again after a pause.",
 } as const;
 

@@ -19,6 +19,11 @@ const GRACE_MS = 5000;
  * proxy might send a request on it at that moment, and the request would fail.
  */
 const KEEP_ALIVE_MS = 65_000;
+/** Milliseconds within which a request's headers, and the whole of it, must have come: a slow sender keeps a connection open. */
+const HEADERS_MS = 20_000;
+const REQUEST_MS = 60_000;
+/** Milliseconds between two looks for requests that take longer. */
+const CHECK_MS = 5_000;
 
 /** Makes the HTTP server with its WebSockets; it does not listen yet. */
 export function createServer(options: GraphQLOptions): AiJobServer {
@@ -29,8 +34,10 @@ export function createServer(options: GraphQLOptions): AiJobServer {
     else if (!hasAddress(request)) refuseAddress(response);
     else void yoga(request, response);
   });
-  const http = createHttpServer(listener);
+  const http = createHttpServer({ connectionsCheckingInterval: CHECK_MS }, listener);
   http.keepAliveTimeout = KEEP_ALIVE_MS;
+  http.requestTimeout = REQUEST_MS;
+  http.headersTimeout = HEADERS_MS;
   const closeIdle = createIdleCloser(http);
   const sockets = serveWebSocket(http, yoga, options);
   const close = async () => {
@@ -64,9 +71,10 @@ function createIdleCloser(http: Server): () => void {
   };
 }
 
-/** Whether Host header and target form a valid URL; for others Yoga would answer with an internal error. */
-function hasAddress({ headers: { host }, url = "" }: IncomingMessage): boolean {
-  return URL.canParse(`http://${host || "localhost"}${url}`);
+/** Whether there is one Host header at most, a name or an address with a port, which forms a valid URL with the target. */
+function hasAddress({ headersDistinct: { host: hosts = [] }, url = "" }: IncomingMessage): boolean {
+  const [host = "localhost"] = hosts;
+  return hosts.length <= 1 && /^[\w.\-:[\]]*$/.test(host) && URL.canParse(`http://${host || "localhost"}${url}`);
 }
 
 function refuseAddress(response: ServerResponse): void {

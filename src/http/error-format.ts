@@ -29,7 +29,7 @@ export function maskError(error: unknown, { log, availability }: ErrorReporter):
   }
   if (cause instanceof GraphQLError && isRefusal(cause, error)) {
     // Of nested errors, only the outermost message names the variable and the path of the refused value.
-    const { message } = error instanceof GraphQLError ? error : cause;
+    const message = shortened((error instanceof GraphQLError ? error : cause).message);
     const { code, ...otherExtensions } = withoutParserError(cause.extensions);
     if (isErrorCode(code) || code === PERSISTED_QUERY_NOT_FOUND)
       return withLocation(error, message, { ...otherExtensions, code });
@@ -112,6 +112,15 @@ function isAboutJobKind({ message }: GraphQLError): boolean {
 }
 
 const JOB_KINDS = Object.keys(JobKind).join(", ");
+
+/** Characters of a message at its beginning, where a refused value is quoted, and at its end, where the reason stands. */
+const SHOWN = { start: 160, end: 240 };
+
+/** The message without the middle of what it quotes: a refused value may be megabytes. */
+function shortened(message: string): string {
+  if (message.length <= SHOWN.start + SHOWN.end) return message;
+  return `${message.slice(0, SHOWN.start)} … ${message.slice(-SHOWN.end)}`.toWellFormed();
+}
 
 /** A GraphQLError with a new message, and the path and source locations of the old one. */
 function withLocation(error: unknown, message: string, extensions: GraphQLErrorExtensions): GraphQLError {

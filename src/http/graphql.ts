@@ -83,7 +83,7 @@ interface Transport {
 }
 
 /** Levels of a request: those of the deepest JSON document that is accepted, and those in which it stands. */
-const MAX_BODY_DEPTH = 120;
+export const MAX_BODY_DEPTH = 120;
 
 /** Most proxies close a connection after a minute of silence, some after 30 seconds. */
 const KEEP_ALIVE_MS = 12_000;

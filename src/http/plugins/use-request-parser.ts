@@ -2,8 +2,6 @@ import { GraphQLError } from "graphql";
 import type { GraphQLParams, Plugin } from "graphql-yoga";
 import { excessOf, type JsonLimits } from "../json-text.ts";
 
-const JSON_TYPE = /^application\/(graphql\+)?json\b/i;
-
 /** Limits of a request's body. */
 export interface BodyLimits extends JsonLimits {
   readonly maxBytes: number;
@@ -15,7 +13,7 @@ export interface BodyLimits extends JsonLimits {
  */
 export function useRequestParser(limits: BodyLimits): Plugin {
   return {
-    onRequestParse({ request, url, requestParser, setRequestParser, fetchAPI }) {
+    onRequestParse({ request, url, requestParser, setRequestParser }) {
       if (!requestParser) return;
       if (request.method === "GET") {
         for (const name of ["variables", "extensions"]) checkParameter(name, url.searchParams.get(name), limits);
@@ -24,13 +22,7 @@ export function useRequestParser(limits: BodyLimits): Plugin {
       refuseEncoded(request.headers.get("content-encoding"));
       const length = request.headers.get("content-length");
       if (length !== null && Number(length) > limits.maxBytes) throw bodyTooLarge(limits.maxBytes);
-      const isJson = JSON_TYPE.test(request.headers.get("content-type") ?? "");
-      setRequestParser(async ({ url: address, method, headers, body }) => {
-        const text = body ? await readAtMost(limits.maxBytes, body) : "";
-        return isJson
-          ? parseBody(text, limits)
-          : requestParser(new fetchAPI.Request(address, { method, headers, body: text }));
-      });
+      setRequestParser(async ({ body }) => parseBody(body ? await readAtMost(limits.maxBytes, body) : "", limits));
     },
   };
 }
@@ -81,7 +73,11 @@ async function readAtMost(maxBytes: number, body: ReadableStream<Uint8Array>): P
   const reader = body.getReader();
   const chunks: Uint8Array[] = [];
   let bytes = 0;
-  for (let part = await reader.read(); !part.done; part = await reader.read()) {
+  const next = () =>
+    reader.read().catch(() => {
+      throw refusal("The request ended before its body did.");
+    });
+  for (let part = await next(); !part.done; part = await next()) {
     bytes += part.value.byteLength;
     if (bytes > maxBytes) throw bodyTooLarge(maxBytes);
     chunks.push(part.value);

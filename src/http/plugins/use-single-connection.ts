@@ -40,22 +40,26 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
   /** For a POST with a token: its stream, and the id of the operation that it registered there. */
   const streamByRequest = new WeakMap<Request, SharedStream>();
   const operationIdByRequest = new WeakMap<Request, string>();
-  let reservations = 0;
+  /** The streams that are reserved and not open, in the order of their reservations. */
+  const reserved = new Map<string, SharedStream>();
 
   const reserve = () => {
     const token = randomUUID();
     const stream = new SharedStream(keepAliveMs);
     streams.set(token, stream);
-    reservations += 1;
+    reserved.set(token, stream);
+    // The oldest gives way, not the newest: whoever means it opens a stream at once, and whoever reserves a thousand must not
+    // keep others out.
+    const [oldest] = reserved;
+    if (oldest && reserved.size > maxReservations) forget(...oldest);
     setTimeout(() => {
-      if (stream.isOpen) return;
-      reservations -= 1;
-      forget(token, stream);
+      if (reserved.has(token)) forget(token, stream);
     }, RESERVATION_MS).unref();
     return token;
   };
   const forget = (token: string, stream: SharedStream) => {
     streams.delete(token);
+    reserved.delete(token);
     void stream.cancel();
   };
   stopping.addEventListener("abort", () => {
@@ -68,14 +72,7 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
       const answer = (status: number, text: string | null) => endResponse(new fetchAPI.Response(text, { status }));
       const refuse = (status: number, message: string, code: ErrorCode) =>
         endResponse(fetchAPI.Response.json({ errors: [{ message, extensions: { code } }] }, { status }));
-      if (request.method === "PUT" && !hasBody(request)) {
-        if (reservations < maxReservations) return answer(201, reserve());
-        return refuse(
-          429,
-          `There are already ${maxReservations} reserved streams that no client has opened. Try again later.`,
-          "RATE_LIMITED",
-        );
-      }
+      if (request.method === "PUT" && !hasBody(request)) return answer(201, reserve());
       const token = request.headers.get(TOKEN.header) ?? url.searchParams.get(TOKEN.parameter);
       if (token === null) return;
       const stream = streams.get(token);
@@ -92,7 +89,7 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
       }
       if (stream.isOpen) return refuse(409, "This stream is already open. It can have one reader.", "INVALID_INPUT");
       stream.isOpen = true;
-      reservations -= 1;
+      reserved.delete(token);
       endResponse(eventsResponse(stream, 200, request, fetchAPI, () => forget(token, stream)));
     },
 

@@ -1,5 +1,4 @@
 import { type Message, MessageType, parseMessage } from "graphql-ws";
-import type { RawData } from "ws";
 
 interface Operation {
   /** The id that the client chose. */
@@ -40,10 +39,10 @@ export class SocketOperations {
    * Looks at a raw message of the client, and aborts the operation that a `complete` message stops. Everything else is
    * ignored, malformed messages too: graphql-ws handles it.
    */
-  handleMessage(data: RawData): void {
+  handleMessage(text: string): void {
     // A message may be megabytes: without this check, each would be parsed twice.
-    if (!Buffer.isBuffer(data) || !data.includes('"complete"')) return;
-    const message = tryParse(data.toString());
+    if (!text.includes('"complete"')) return;
+    const message = tryParse(text);
     if (message?.type === MessageType.Complete) this.#abort(({ id }) => id === message.id);
   }
 

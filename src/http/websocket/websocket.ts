@@ -1,27 +1,33 @@
 import type { IncomingMessage, Server } from "node:http";
 import type { Duplex } from "node:stream";
 import type { DocumentNode, ExecutionArgs, ExecutionResult, GraphQLError, GraphQLSchema } from "graphql";
-import { useServer } from "graphql-ws/use/ws";
+import { handleProtocols, makeServer } from "graphql-ws";
 import type { Logger } from "pino";
 import { type WebSocket, WebSocketServer } from "ws";
 import type { CommandContext } from "../../db/transaction.ts";
 import { MAX_OPERATIONS, tooManyOperations } from "../connection-limit.ts";
 import { isMasked, maskError, withoutStatus } from "../error-format.ts";
-import { ENDPOINT, type GraphQLServer } from "../graphql.ts";
+import { ENDPOINT, type GraphQLServer, MAX_BODY_DEPTH } from "../graphql.ts";
 import { isAllowedOrigin, isOwnHost } from "../plugins/use-same-site.ts";
 import { viewerOf, WORKSPACE_HEADER } from "../viewer.ts";
 import { SocketOperations } from "./socket-operations.ts";
+import { type SocketExtra, serveSocket } from "./transport.ts";
 
 /** Settings of the WebSocket transport; a part of GraphQLOptions. */
 export interface WebSocketOptions {
   readonly corsOrigins: readonly string[];
   /** The largest message, in bytes. */
   readonly maxBodyBytes: number;
+  /** The most values of the JSON of one message. */
+  readonly maxJsonValues: number;
   readonly log: Logger;
   readonly engine: Pick<CommandContext, "availability">;
   /** The most operations that may run at once on one socket. */
   readonly maxOperations?: number;
 }
+
+/** What a client sends when it connects. */
+type ConnectionParams = Readonly<Record<string, unknown>>;
 
 /** Milliseconds that a client may take to read a refusal, or to confirm that its socket is closed. */
 const GRACE_MS = 2000;
@@ -45,9 +51,10 @@ export function serveWebSocket(
   yoga: GraphQLServer,
   options: WebSocketOptions,
 ): { close(): Promise<void> } {
-  const { corsOrigins, maxBodyBytes, log, engine, maxOperations = MAX_OPERATIONS } = options;
+  const { corsOrigins, maxBodyBytes, maxJsonValues, log, engine, maxOperations = MAX_OPERATIONS } = options;
+  const limits = { maxDepth: MAX_BODY_DEPTH, maxValues: maxJsonValues };
   const reporter = { log, availability: engine.availability };
-  const sockets = new WebSocketServer({ noServer: true, maxPayload: maxBodyBytes });
+  const sockets = new WebSocketServer({ noServer: true, maxPayload: maxBodyBytes, handleProtocols });
   const operationsOf = new WeakMap<WebSocket, SocketOperations>();
   let stopping = false;
 
@@ -78,9 +85,8 @@ export function serveWebSocket(
       clearTimeout(refusalTimer);
       const operations = new SocketOperations();
       operationsOf.set(accepted, operations);
-      accepted.on("message", (data) => operations.handleMessage(data));
       accepted.once("close", () => operations.abortAll());
-      sockets.emit("connection", accepted, request);
+      serveSocket(graphqlWs, { socket: accepted, request }, limits, log, (text) => operations.handleMessage(text));
     });
   });
 
@@ -90,57 +96,55 @@ export function serveWebSocket(
     if (!pipeline) throw new Error("An operation was executed without onSubscribe.");
     return pipeline;
   };
-  const graphqlWs = useServer(
-    {
-      onSubscribe: async ({ connectionParams, extra }, id, operation) => {
-        const { query, operationName, variables } = operation;
-        const operations = operationsOf.get(extra.socket);
-        const signal = operations?.begin(id, operation);
-        const requestedWorkspaceId = connectionParams?.[WORKSPACE_HEADER] ?? extra.request.headers[WORKSPACE_HEADER];
-        try {
-          if (operations && operations.size > maxOperations) throw tooManyOperations(maxOperations);
-          // A value that is not a string becomes "", which is refused: it must not count as "none", and so as the
-          // default workspace.
-          const viewer = viewerOf(
-            typeof requestedWorkspaceId === "string" || requestedWorkspaceId == null ? requestedWorkspaceId : "",
-          );
-          const pipeline: Pipeline = yoga.getEnveloped({ viewer, ...(signal ? { signal } : {}) });
-          const contextValue = await pipeline.contextFactory();
-          pipelines.set(contextValue, pipeline);
-          const args: ExecutionArgs = {
-            schema: pipeline.schema,
-            document: pipeline.parse(query),
-            operationName: operationName ?? null,
-            variableValues: variables ?? {},
-            contextValue,
-          };
-          const validationErrors = pipeline.validate(args.schema, args.document);
-          return validationErrors.length > 0 ? validationErrors : args;
-        } catch (error) {
-          return [maskError(error, reporter)];
-        }
-      },
-      execute: (args) => pipelineOf(args).execute(args),
-      subscribe: async (args) => {
-        const results = await pipelineOf(args).subscribe(args);
-        return Symbol.asyncIterator in results ? endAtMaskedError(results) : results;
-      },
-      onError: ({ extra }, _id, operation, errors) => {
-        operationsOf.get(extra.socket)?.end(operation);
-        return errors.map((error) => withoutStatus(maskError(error, reporter)));
-      },
-      onComplete: ({ extra }, _id, operation) => operationsOf.get(extra.socket)?.end(operation),
-      onNext: (_context, _id, _payload, _args, { data, errors }) =>
-        errors && { ...(data === undefined ? {} : { data }), errors: errors.map(withoutStatus) },
+  const graphqlWs = makeServer<ConnectionParams, SocketExtra>({
+    onSubscribe: async ({ connectionParams, extra }, id, operation) => {
+      const { query, operationName, variables } = operation;
+      const operations = operationsOf.get(extra.socket);
+      const signal = operations?.begin(id, operation);
+      const requestedWorkspaceId = connectionParams?.[WORKSPACE_HEADER] ?? extra.request.headers[WORKSPACE_HEADER];
+      try {
+        if (operations && operations.size > maxOperations) throw tooManyOperations(maxOperations);
+        // A value that is not a string becomes "", which is refused: it must not count as "none", and so as the
+        // default workspace.
+        const viewer = viewerOf(
+          typeof requestedWorkspaceId === "string" || requestedWorkspaceId == null ? requestedWorkspaceId : "",
+        );
+        const pipeline: Pipeline = yoga.getEnveloped({ viewer, ...(signal ? { signal } : {}) });
+        const contextValue = await pipeline.contextFactory();
+        pipelines.set(contextValue, pipeline);
+        const args: ExecutionArgs = {
+          schema: pipeline.schema,
+          document: pipeline.parse(query),
+          operationName: operationName ?? null,
+          variableValues: variables ?? {},
+          contextValue,
+        };
+        const validationErrors = pipeline.validate(args.schema, args.document);
+        return validationErrors.length > 0 ? validationErrors : args;
+      } catch (error) {
+        return [maskError(error, reporter)];
+      }
     },
-    sockets,
-  );
+    execute: (args) => pipelineOf(args).execute(args),
+    subscribe: async (args) => {
+      const results = await pipelineOf(args).subscribe(args);
+      return Symbol.asyncIterator in results ? endAtMaskedError(results) : results;
+    },
+    onError: ({ extra }, _id, operation, errors) => {
+      operationsOf.get(extra.socket)?.end(operation);
+      return errors.map((error) => withoutStatus(maskError(error, reporter)));
+    },
+    onComplete: ({ extra }, _id, operation) => operationsOf.get(extra.socket)?.end(operation),
+    onNext: (_context, _id, _payload, _args, { data, errors }) =>
+      errors && { ...(data === undefined ? {} : { data }), errors: errors.map(withoutStatus) },
+  });
   const close = async () => {
     stopping = true;
     const closeTimer = setTimeout(() => {
       for (const client of sockets.clients) client.terminate();
     }, GRACE_MS);
-    await graphqlWs.dispose();
+    for (const client of sockets.clients) client.close(1001, "Going away");
+    await new Promise<void>((resolve) => sockets.close(() => resolve()));
     clearTimeout(closeTimer);
   };
   return { close };

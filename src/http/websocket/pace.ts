@@ -1,0 +1,24 @@
+import type { WebSocket } from "ws";
+
+/** Messages and pings of one socket that are handled at once, and how many more each second: many times what a client needs. */
+const BURST = 200;
+const PER_SECOND = 1_000;
+
+/**
+ * Reads from a socket no faster than a client needs: one that begins and ends thousands of operations a second would keep all
+ * others waiting. What it has sent too fast waits in its own connection; nothing is lost or refused.
+ */
+export function pace(socket: WebSocket): void {
+  let credit = BURST;
+  let countedAt = performance.now();
+  const take = () => {
+    const now = performance.now();
+    credit = Math.min(BURST, credit + ((now - countedAt) * PER_SECOND) / 1000) - 1;
+    countedAt = now;
+    if (credit >= 0 || socket.isPaused) return;
+    socket.pause();
+    setTimeout(() => socket.resume(), (-credit * 1000) / PER_SECOND + 100).unref();
+  };
+  socket.on("message", take);
+  socket.on("ping", take);
+}
