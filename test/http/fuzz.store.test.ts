@@ -229,9 +229,9 @@ test(
       const { body, headers } = requestOf((arbitrary) => generate(() => arbitrary));
       const response = await fetch(server.url, { method: "POST", headers, body });
       const text = await response.text();
-      const says = `${response.status} ${text.slice(0, 500)} to ${body.slice(0, 1000)}`;
-      expect(response.status, says).toBeLessThan(500);
-      expect(text, says).not.toContain("INTERNAL_SERVER_ERROR");
+      if (response.status >= 500 || text.includes("INTERNAL_SERVER_ERROR")) {
+        throw new Error(`${response.status} ${text.slice(0, 500)} was answered to ${body.slice(0, 1000)}`);
+      }
       if (text.includes('"data":{')) answered += 1;
       remember(text.replaceAll(/"\w+_(\w+)":/g, '"$1":'));
     });
