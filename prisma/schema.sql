@@ -641,14 +641,18 @@ BEGIN
     RAISE EXCEPTION 'job % has no version % that matches this event', event.job_id, event.version
       USING ERRCODE = 'AJ006';
   END IF;
-  -- Events at or above this transaction's id are its own, or those of transactions that began later and committed earlier: each
-  -- written by the transaction of its id. What another one wrote, such as a restore, has an id that is given here again. Written
-  -- out instead of with current_order_xid(), which would read the offset again: every insert of events comes by here.
+  -- Events at or above this transaction's id are its own, or those of transactions that began later and committed earlier. Each
+  -- has the id of its own transaction, or of the one that wrote the version before, which then has an event of its own with it.
+  -- What another one wrote, such as a restore, has an id that is given here again: this transaction's own, or one of which the
+  -- transaction of that id has written no event. Written out instead of with current_order_xid(), which would read the offset
+  -- again: every insert of events comes by here.
   SELECT xid_offset INTO ids_begin_at FROM event_log;
   IF EXISTS (
-    SELECT FROM flight_recorder_events
-    WHERE order_xid >= ids_begin_at + pg_current_xact_id()::text::bigint
-      AND xmin <> ((order_xid - ids_begin_at) % 4294967296)::text::xid
+    SELECT FROM flight_recorder_events e
+    WHERE order_xid >= ids_begin_at + pg_current_xact_id()::text::bigint AND xmin <> pg_current_xact_id()::xid
+      AND (order_xid = ids_begin_at + pg_current_xact_id()::text::bigint OR NOT EXISTS (
+        SELECT FROM flight_recorder_events first
+        WHERE first.order_xid = e.order_xid AND first.xmin = ((e.order_xid - ids_begin_at) % 4294967296)::text::xid))
   ) THEN
     RAISE EXCEPTION 'the log has events beyond this server''s transaction ids: it needs a new epoch'
       USING ERRCODE = 'AJ009';

@@ -67,8 +67,12 @@ interface Answer {
   readonly errors?: unknown;
 }
 
+/** How long the job has run by now, which grows from one read to the next. */
+const GROWING = ["queuedMs", "runMs"];
+
 /** A list reads the columns that are asked for; a job by itself is read with all of them. */
-test.each(fields.map(({ name, type: output }) => [name, `${name} ${selectionOf(output, 2)}`] as const))(
+const compared = fields.filter(({ name }) => !GROWING.includes(name));
+test.each(compared.map(({ name, type: output }) => [name, `${name} ${selectionOf(output, 2)}`] as const))(
   "%s of a job is the same in a list as by itself",
   async (_name, selection) => {
     const query = `{ aiJob(jobId: "${jobId}") { ${selection} } aiJobs(first: 1) { nodes { ${selection} } } }`;
