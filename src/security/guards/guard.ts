@@ -47,6 +47,8 @@ export interface GuardedText {
   /** The text's path in the request, for messages and logs, such as `retrievedSnippets[0].content` or `jobInputs.document.text`. */
   readonly path: string;
   readonly text: string;
+  /** The text is a key of a JSON object. */
+  readonly isKey?: boolean;
 }
 
 /** The content that guards check. */
@@ -86,7 +88,9 @@ export function textsOf(json: unknown, path: string): GuardedText[] {
     level.nextIndex += 1;
     const value = values[index];
     const key = keys?.[index];
-    if (key !== undefined && key !== "") add(appendStep(levelPath, `[key ${index}]`), key);
+    if (key !== undefined && key !== "") {
+      texts.push({ sourceId: null, path: appendStep(levelPath, `[key ${index}]`), text: key, isKey: true });
+    }
     if (!mayContainText(value)) continue;
     const valuePath = appendStep(levelPath, key === undefined ? `[${index}]` : keyStep(key, index));
     if (typeof value === "string") add(valuePath, value);

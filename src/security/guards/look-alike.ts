@@ -66,21 +66,28 @@ const alphabets: ReadonlyMap<string, string> = new Map([
 
 /**
  * @returns the ASCII text that is encoded in a text's Unicode tag characters; empty when there are none. Readers do not see tag
- * characters, but models read them as the ASCII characters that they stand for.
+ * characters, but models read them as the ASCII characters that they stand for. A flag that is made of tag characters is parted
+ * from what is behind it and in front of it by a space.
  */
 export function hiddenText(text: string): string {
   if (!text.includes("\udb40")) return "";
-  const tags = text.replace(/[^\u{e0020}-\u{e007e}]+/gu, "");
-  return Array.from(tags, (tag) => String.fromCodePoint((tag.codePointAt(0) ?? 0xe0020) - 0xe0000)).join("");
+  const tags = text.replace(/[^\u{e0020}-\u{e007e}]+/gu, (others) => (flagEnds.test(others) ? "\u{e0020}" : ""));
+  return Array.from(tags, (tag) => String.fromCodePoint((tag.codePointAt(0) ?? 0xe0020) - 0xe0000))
+    .join("")
+    .trim();
 }
+
+const flagEnds = /[\u{1f3f4}\u{e007f}]/u;
 
 /**
  * Makes a search for a pattern in texts of the look-alike form.
- * @returns a function from a folded text to the offset of the first match, or -1. Null for a pattern that this form would
+ * @returns a function from a folded text and an offset to where the first match from there on begins and ends, or to null. Null for a pattern that this form would
  * distort so that it matched other words: one with combining marks, or in a script in which marks distinguish letters (か and
  * が, Thai and Indian vowels).
  */
-export function lookAlikeSearch(pattern: string): ((folded: string) => number) | null {
+export function lookAlikeSearch(
+  pattern: string,
+): ((folded: string, from: number) => readonly [start: number, end: number] | null) | null {
   const visible = pattern.replace(invisible, "").normalize("NFKD");
   if (
     !/^[\p{scx=Latn}\p{scx=Grek}\p{scx=Cyrl}\p{scx=Hebr}\p{scx=Arab}\p{scx=Hang}\p{scx=Hani}\p{sc=Zyyy}]+$/u.test(
@@ -91,8 +98,12 @@ export function lookAlikeSearch(pattern: string): ((folded: string) => number) |
   if (/\p{M}/u.test(visible)) return null;
   const units = foldLookAlike(pattern).replaceAll(GAP, "").split("");
   if (units.every((unit) => unit === " ")) return null;
-  const expression = new RegExp(units.map((unit, index) => unitExpression(unit, units[index + 1])).join(""));
-  return (folded) => folded.search(expression);
+  const expression = new RegExp(units.map((unit, index) => unitExpression(unit, units[index + 1])).join(""), "g");
+  return (folded, from) => {
+    expression.lastIndex = from;
+    const match = expression.exec(folded);
+    return match === null ? null : [match.index, expression.lastIndex];
+  };
 }
 
 // A regular expression for one unit of a pattern. Each of these expressions can match in only one way, so the search never

@@ -1,0 +1,43 @@
+/**
+ * The version of all grammars together, named in every finding: so a recorded finding tells which rules it was judged by. Raise
+ * it with every change of a grammar.
+ */
+export const GRAMMAR_VERSION = 1;
+
+/**
+ * What an override of a model's instructions is made of in one language (section 7). Written to be reviewed by somebody who
+ * speaks the language: a rule is a sequence of classes, a class is a list of phrases.
+ */
+export interface Grammar {
+  /** A BCP 47 tag, named in findings. */
+  readonly language: string;
+  /** The form of the texts in which the grammar is sought; see `letter-forms.ts`. */
+  readonly form: "look-alike" | "compatible";
+  /**
+   * By name, phrases with commas between them. In a phrase only letters and digits count: case, accents (in the form
+   * look-alike), apostrophes and spaces do not. A word with a `*` at its end stands for each word that begins so.
+   */
+  readonly classes: Readonly<Record<string, string>>;
+  /**
+   * By name, the sequences of classes that the rule finds. `a|b` is a phrase of either class, `a?` one or none, `a*` any number.
+   * A sequence that begins with `^` is found only where a sentence begins.
+   */
+  readonly rules: Readonly<Record<string, readonly string[]>>;
+}
+
+/** A step of a rule's sequence. */
+export interface Step {
+  readonly classes: readonly string[];
+  readonly repeat: "once" | "optional" | "any";
+}
+
+/** @returns the steps of a sequence, and whether it is found only where a sentence begins. */
+export function stepsOf(sequence: string): { readonly steps: readonly Step[]; readonly atSentenceStart: boolean } {
+  const words = sequence.split(" ");
+  const atSentenceStart = words[0] === "^";
+  const steps = (atSentenceStart ? words.slice(1) : words).map((word): Step => {
+    const repeat = word.endsWith("*") ? "any" : word.endsWith("?") ? "optional" : "once";
+    return { classes: word.replace(/[*?]$/, "").split("|"), repeat };
+  });
+  return { steps, atSentenceStart };
+}

@@ -1,0 +1,89 @@
+import { GAP } from "../char-fold.ts";
+import { WALL } from "../walls.ts";
+import { type LazyDfa, lazyDfa } from "./lazy-dfa.ts";
+import type { PhraseAutomaton, Rule } from "./phrase-automaton.ts";
+
+/** What a scan found: the rule, and where in the text its last letter stands. */
+export interface LetterMatch {
+  readonly rule: Rule;
+  readonly end: number;
+}
+
+/** Seeks the phrases of an automaton in a folded text. */
+export interface LetterScan {
+  /** @returns the first match, or null. */
+  (folded: string): LetterMatch | null;
+}
+
+const separator = 0;
+const letter = 1;
+const letterOfScriptWithoutSpaces = 2;
+const sentenceMark = 3;
+const wall = 4;
+const quote = 5;
+
+const kinds = Uint8Array.from({ length: 0x10000 }, (_, unit) => kindOf(String.fromCharCode(unit)));
+
+function kindOf(char: string): number {
+  if (char === WALL) return wall;
+  if (char === GAP) return separator;
+  if (/[\p{sc=Han}\p{sc=Hira}\p{sc=Kana}\p{sc=Hang}\p{sc=Thai}\p{sc=Laoo}\p{sc=Khmr}\p{sc=Mymr}ー]/u.test(char)) {
+    return letterOfScriptWithoutSpaces;
+  }
+  if (/[\p{L}\p{M}\p{N}$@]/u.test(char)) return letter;
+  if (/[.?!;:。｡！？；：؟؛।॥]/.test(char)) return sentenceMark;
+  return /["'`]/.test(char) ? quote : separator;
+}
+
+/**
+ * Makes a scan that reads letters and not words: whatever stands between two letters that is not the end of a sentence is
+ * skipped. So spaced, dotted and hyphenated letters, markup within words, snake case, quotation marks and list marks in front of
+ * each line are read as what they hide. But a match begins and ends where a word does.
+ */
+export function letterScan(automaton: PhraseAutomaton): LetterScan {
+  const dfa = lazyDfa(automaton);
+  return (folded) => scan(dfa, automaton, folded);
+}
+
+function scan(dfa: LazyDfa, { symbols, rules }: PhraseAutomaton, text: string): LetterMatch | null {
+  let state = dfa.sentence;
+  let wordLength = 0;
+  let lastLetter = 0;
+  const matchAt = (end: number): LetterMatch | null => {
+    const rule = rules[dfa.ruleAt(state)];
+    return rule === undefined ? null : { rule, end };
+  };
+  for (let index = 0; index < text.length; index += 1) {
+    const unit = text.charCodeAt(index);
+    const kind = kinds[unit] ?? separator;
+    if (kind === letter || kind === letterOfScriptWithoutSpaces) {
+      const borders = kind === letterOfScriptWithoutSpaces;
+      if (wordLength === 0 || borders) state = dfa.word(state);
+      state = dfa.letter(state, symbols[unit] ?? 0);
+      wordLength += 1;
+      lastLetter = index;
+      if (borders) {
+        const match = matchAt(index);
+        if (match !== null) return match;
+        wordLength = 0;
+      }
+      continue;
+    }
+    if (wordLength > 0) {
+      const match = matchAt(lastLetter);
+      if (match !== null) return match;
+    }
+    if (kind === wall || (kind !== separator && endsSentence(text, index, kind, wordLength))) state = dfa.sentence;
+    wordLength = 0;
+  }
+  return wordLength > 0 ? matchAt(lastLetter) : null;
+}
+
+// Not after a single letter, and not between letters: those are dotted letters or a file's name. A quotation mark with a comma or
+// colon behind it parts two strings of a list, or a key from its value.
+function endsSentence(text: string, index: number, kind: number, wordLength: number): boolean {
+  const next = text.charCodeAt(index + 1);
+  if (kind === quote) return next === 0x2c || next === 0x3a;
+  const nextKind = kinds[next] ?? wall;
+  return nextKind === wall || (wordLength !== 1 && nextKind !== letter);
+}
