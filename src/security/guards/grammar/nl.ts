@@ -1,0 +1,60 @@
+import type { Grammar } from "./grammar.ts";
+
+export const dutch = {
+  language: "nl",
+  form: "look-alike",
+  classes: {
+    ignore: `negeer, negeert, negeren, vergeet, vergeten, volg niet, volg niet langer, volg niet meer, stop met het volgen van, stop met volgen van, hou je niet aan, houd je niet aan, houd je niet meer aan,
+      luister niet naar, luister niet meer naar, gehoorzaam niet, gehoorzaam niet meer, sla over, laat varen, verwerp, omzeil, overschrijf, let niet op, trek je niets aan van, schuif terzijde, doorbreek, wis`,
+    ignoring:
+      "negeren, vergeten, te negeren, te vergeten, niet volgen, niet meer volgen, terzijde schuiven, niet op te volgen, overschrijven, omzeilen",
+    det: `alle, al, alles, de, het, je, jouw, uw, mijn, deze, die, dat, elke, iedere, enige, eventuele, van, en, of, alsjeblieft, nu, onmiddellijk, volledig, gewoon, over, allemaal, andere, overige, door`,
+    previous: `vorige, eerdere, voorgaande, voorafgaande, bovenstaande, bovengenoemde, oorspronkelijke, initiële, eerste, hierboven, eerder gegeven, gegeven, bestaande, oude, ontvangen, hiervoor, aanvankelijke,
+      die je hebt gekregen, die je kreeg, die u hebt gekregen, die u heeft gekregen, die je zijn gegeven, die je gegeven zijn, van hierboven, die je eerder kreeg, tot nu toe, van je ontwikkelaars, die je vertellen`,
+    instructions:
+      "instructie, instructies, richtlijnen, aanwijzingen, prompt, prompts, systeemprompt, systeeminstructies, systeembericht, opdrachten, directieven, programmering",
+    instruction: "instructie, instructies, aanwijzingen, systeeminstructies, directieven",
+    rules: "regels, voorschriften, bevelen, commando's, beperkingen, context, training, beleid, taken",
+    all: "alle, al je, al jouw, al uw, al deze, al die, elke, iedere, al de, alle jouw",
+    your: "je, jouw, uw, jullie",
+    own: `instructies, richtlijnen, programmering, training, systeemprompt, systeeminstructies, beperkingen, veiligheidsregels, veiligheidsrichtlijnen, ethische richtlijnen, eerdere regels, vorige regels,
+      eerdere instructies, vorige instructies, opdrachten van hierboven`,
+    everything: "alles, al, al het, al hetgeen, alles van",
+    told: `wat je is verteld, wat je verteld is, wat u is verteld, wat je is gezegd, wat je is opgedragen, wat je hebt geleerd, wat je geleerd hebt, wat ze je hebben verteld, wat je eerder is verteld, dat je is verteld,
+      wat u verteld is, wat je tot nu toe is verteld, wat je werd verteld, wat hiervoor is gezegd, wat je eerder verteld is`,
+    source:
+      "webpagina, website, pagina, artikel, cv, functie, tabel, transactie, tekst, bovenstaande tekst, vraag, bovenstaande, het bovenstaande, e-mail, document, gesprek, rest, taak",
+    and: "en, en in plaats daarvan, en alleen, dan, in plaats daarvan",
+    say: "zeg, zeg dat, vermeld, antwoord, schrijf, beweer, druk af, geef aan, geef mij, geef me, vertel, vertel me, toon, meld, print",
+    fromNow: "vanaf nu, van nu af aan, vanaf dit moment, voortaan, met ingang van nu",
+    behave: `gedraag je als, gedraag je je, antwoord je als, antwoord je, antwoord als, zul je antwoorden, moet je antwoorden, gehoorzaam je, gehoorzaam mij, ben je dan zonder, negeer je, doe je wat ik, doe je alles wat,
+      speel je de rol, handel je als, doe alsof je, zal je antwoorden`,
+    youAreNow: "je bent nu, jij bent nu, u bent nu, vanaf nu ben je, gedraag je als, doe alsof je",
+    article: "een, de, het, in, genaamd, van",
+    persona: `DAN, ontwikkelaarsmodus, ontwikkelmodus, ai zonder beperkingen, ai zonder regels, ai zonder filters, assistent zonder beperkingen, assistent zonder regels, model zonder beperkingen, onbeperkte ai,
+      ongecensureerde ai, vrij van alle beperkingen, niet langer gebonden aan, godmodus, jailbreak modus`,
+    enter: "activeer, activeer de, schakel over naar, schakel over naar de, ga naar, ga in, start de",
+    mode: "ontwikkelaarsmodus, ontwikkelmodus, godmodus, jailbreak modus, dan modus, onbeperkte modus, systeemmodus",
+    reveal: `onthul, toon, toon me, laat me zien, laat zien, geef me, geef mij, geef, herhaal, vertel me, druk af, print, deel, wat is, wat zijn, schrijf, vertaal, noem, openbaar`,
+    yours: "je, jouw, uw",
+    secret: `systeemprompt, systeembericht, systeeminstructies, geheime sleutel, geheime instructies, verborgen instructies, oorspronkelijke instructies, initiële instructies, interne instructies, geheime code,
+      volledige systeemprompt, verborgen prompt, geheime prompt, oorspronkelijke prompt, volledige instructies`,
+    newPrompt:
+      "nieuwe systeemprompt, nieuwe systeeminstructies, je nieuwe instructies zijn, uw nieuwe instructies zijn",
+  },
+  rules: {
+    override: [
+      "ignore det* previous det|previous* instructions|rules",
+      "ignore det* instructions|rules previous",
+      "ignore det* all previous? instruction",
+      "ignore det* your own",
+      "det previous det|previous* instructions|rules ignoring",
+      "all previous* instructions ignoring",
+    ],
+    "override of what was said": ["ignore everything told"],
+    "override of the task": ["ignore det* source and say"],
+    "override of the role": ["youAreNow article* persona"],
+    "claim of authority": ["fromNow behave", "enter mode", "^ newPrompt"],
+    "demand for secrets": ["reveal yours secret"],
+  },
+} as const satisfies Grammar;

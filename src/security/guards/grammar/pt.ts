@@ -1,0 +1,66 @@
+import type { Grammar } from "./grammar.ts";
+
+export const portuguese = {
+  language: "pt",
+  form: "look-alike",
+  classes: {
+    ignore: `ignora, ignore, ignorem, ignorar, esquece, esqueça, esqueçam, esquecer, esqueça-se, esqueça sobre, desconsidere, desconsidera, desconsiderem, desconsiderar, despreze, não siga,
+      não sigas, não sigam, pare de seguir, deixe de seguir, pare de obedecer, não obedeça, não obedeças, não respeite, desobedeça, descarte, anule, abandone, não leve em conta,
+      não leve em consideração, não considere, deixe de lado, contorne, burle, sobrescreva, não dê atenção, não ligue para, desrespeite, apague da memória`,
+    det: `tudo, todo, toda, todos, todas, as, a, os, o, suas, sua, seus, seu, tuas, tua, minhas, essas, estas, esses, estes, esta, aquelas, quaisquer, qualquer, de, das, dos, da, do, e, ou, por favor,
+      completamente, imediatamente, agora, totalmente, outras, demais, simplesmente, sobre, absolutamente, às, aos, cada uma`,
+    previous: `anteriores, anterior, prévias, prévios, prévia, precedentes, acima, de cima, iniciais, inicial, originais, original, recebidas, dadas, passadas, já dadas, que você recebeu, que recebeu,
+      que recebeste, que lhe foram dadas, que te foram dadas, que foram dadas, que te deram, que lhe deram, dadas anteriormente, mencionadas acima, até agora, que dizem, que te dizem,
+      que lhe dizem, antigas, do sistema, dos seus desenvolvedores, existentes, que você tem, dadas a você, fornecidas anteriormente, anteriormente dadas`,
+    instructions:
+      "instrução, instruções, diretrizes, diretivas, orientações, prompt, prompts, mensagem do sistema, prompt do sistema, indicações, directrizes",
+    instruction: "instrução, instruções, diretivas, diretrizes",
+    rules:
+      "regras, normas, ordens, comandos, restrições, limitações, políticas, contexto, treinamento, treino, tarefas",
+    all: "todas as, todas as suas, todas as tuas, todas essas, todas estas, toda, cada uma das, todas suas, qualquer, quaisquer",
+    your: "suas, sua, tuas, tua, seu, seus",
+    own: `instruções, diretrizes, diretivas, programação, treinamento, prompt do sistema, orientações, restrições, limitações, regras de segurança, normas éticas, princípios éticos,
+      regras anteriores, ordens, salvaguardas, filtros de segurança, instruções anteriores`,
+    everything: "tudo, tudo o, tudo aquilo, todas as coisas, o, qualquer coisa",
+    told: `que lhe disseram, que te disseram, que lhe foi dito, que te foi dito, que foi dito a você, que você foi instruído, que lhe foi ensinado, que te ensinaram, que você aprendeu,
+      que lhe mandaram, que te mandaram, que foi instruído, que lhe foi ordenado, que já lhe disseram, que já te disseram, que disseram a você, que eu disse antes, que foi dito antes,
+      que você já foi instruído, que foi instruído antes, que disseram antes`,
+    source: `página web, página da web, página, site, artigo, currículo, função, tabela, transação, texto, texto acima, pergunta, e-mail, email, documento, conversa, resto, acima, o acima,
+      que está acima, tarefa`,
+    document: "página web, página da web, webpage, currículo, tabela acima, artigo acima",
+    and: "e, e em vez disso, e apenas, depois, em vez disso, e simplesmente, então",
+    say: `diga, diz, indique, indica, responda, responde, escreva, escreve, afirme, afirma, imprima, imprime, mostre, mostra, declare, declara, informe, relate, me diga, me dê, dê-me, mencione`,
+    fromNow:
+      "a partir de agora, de agora em diante, doravante, daqui em diante, a partir deste momento, daqui para a frente",
+    behave: `você agirá como, aja como, você vai agir, você responderá, responda como, você vai responder, você deve responder, comporte-se como, você se comportará, obedeça, você obedecerá,
+      você vai ignorar, você ignorará, você é dan, você será dan, você fará tudo o que, faça tudo o que eu, faça o que eu, finja ser, assuma o papel, você só obedece, age como, responde como`,
+    youAreNow:
+      "agora você é, você agora é, agora és, tu és agora, a partir de agora você é, aja como, finja ser, comporte-se como, agora você está, você está agora",
+    article: "um, uma, a, o, em, no, na, aplicação, aplicativo, chamado, chamada, ia, modo",
+    persona: `DAN, modo desenvolvedor, modo de desenvolvedor, ia sem restrições, ia sem limites, ia sem filtros, ia sem regras, assistente sem restrições, assistente sem regras,
+      modelo sem restrições, livre de todas as restrições, livre de restrições, modo deus, modo jailbreak, ia sem censura, modo programador`,
+    anythingNow: "faça qualquer coisa agora, fazer qualquer coisa agora, faz qualquer coisa agora",
+    enter: "ative, ativa, ative o, entre no, entre em, mude para, mude para o, entra no, inicie o, entra em",
+    mode: "modo desenvolvedor, modo de desenvolvedor, modo deus, modo jailbreak, modo dan, modo sem restrições, modo sistema, modo programador",
+    reveal: `revele, revela, revele-me, mostre, mostra, mostre-me, imprima, imprime, repita, repete, diga-me, me diga, diz-me, dê-me, me dê, divulgue, divulga, compartilhe, partilhe, partilha,
+      qual é, qual é a, quais são, escreva, escreve, traduza, exiba`,
+    yours: "sua, seu, suas, seus, tua, teu, tuas, teus, a sua, o seu, as suas, a tua, o teu, as tuas",
+    secret: `prompt do sistema, mensagem do sistema, instruções do sistema, chave secreta, instruções secretas, instruções ocultas, instruções iniciais, instruções internas,
+      instruções originais, prompt inicial, prompt oculto, prompt secreto, código secreto, prompt de sistema`,
+    newPrompt:
+      "novo prompt do sistema, novo prompt de sistema, novas instruções do sistema, suas novas instruções são, as suas novas instruções são",
+  },
+  rules: {
+    override: [
+      "ignore det* previous det* instructions|rules",
+      "ignore det* instructions|rules det* previous",
+      "ignore det* all previous? instruction",
+      "ignore det* your own",
+    ],
+    "override of what was said": ["ignore everything told"],
+    "override of the task": ["ignore det* source and say", "ignore det* document and"],
+    "override of the role": ["youAreNow article* persona", "anythingNow"],
+    "claim of authority": ["fromNow behave", "enter mode", "^ newPrompt"],
+    "demand for secrets": ["reveal yours secret"],
+  },
+} as const satisfies Grammar;
