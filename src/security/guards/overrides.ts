@@ -3,8 +3,9 @@ import { foldCompatible, hasOtherScripts } from "./compatible.ts";
 import { rot13 } from "./disguises/decodings.ts";
 import { corrector } from "./disguises/typos.ts";
 import { english } from "./grammar/en.ts";
+import type { Grammar } from "./grammar/grammar.ts";
 import { grammars } from "./grammar/grammars.ts";
-import { type LetterMatch, type LetterScan, letterScan } from "./grammar/letter-scan.ts";
+import { type LetterMatch, letterScan } from "./grammar/letter-scan.ts";
 import { phraseAutomaton, type Spelling } from "./grammar/phrase-automaton.ts";
 import { foldLookAlike } from "./look-alike.ts";
 import { withWalls } from "./walls.ts";
@@ -18,47 +19,45 @@ export interface Override {
   readonly offset: number;
 }
 
-/** The scans of the grammars, and the correction of typing errors. */
-interface Scans {
-  readonly lookAlike: LetterScan;
-  readonly compatible: LetterScan;
-  readonly corrected: (folded: string) => string | null;
-}
-
-let made: Scans | undefined;
-
-// When they are first needed: most commands of the server scan nothing.
-function scans(): Scans {
-  made ??= makeScans();
-  return made;
-}
-
 // Leet: figures and signs that stand for letters. 0 and 1 are letters in the look-alike form anyway.
 const leet = "3e 4a 5s 7t 8b 9g @a $s";
 
-function makeScans(): Scans {
-  const lookAlike = grammars.filter(({ form }) => form === "look-alike");
+// Each is made when it is first needed: most commands of the server scan nothing, and most texts are in one script.
+const lookAlikeScan = once(() => {
   const spellings: Spelling[] = [
-    ...lookAlike.map((grammar) => ({ grammar, fold: foldLookAlike })),
+    ...grammarsOf("look-alike").map((grammar) => ({ grammar, fold: foldLookAlike })),
     { grammar: { ...english, language: "en, ROT13" }, fold: (char) => foldLookAlike(rot13(char)) },
     { grammar: { ...english, language: "en, backwards" }, fold: foldLookAlike, backwards: true },
   ];
-  const compatible = grammars
-    .filter(({ form }) => form === "compatible")
-    .map((grammar) => ({ grammar, fold: foldCompatible }));
-  const words = lookAlike.flatMap(({ classes }) => Object.values(classes).flatMap((phrases) => phrases.split(/[, ]+/)));
-  const fold = (each: string) => foldLookAlike(each).replace(/[^\p{L}\p{N}*]/gu, "");
-  return {
-    lookAlike: letterScan(phraseAutomaton(spellings, leet)),
-    compatible: letterScan(phraseAutomaton(compatible, "")),
-    corrected: corrector(
-      words.map(fold).filter((word) => !word.endsWith("*")),
-      realWords.map(fold),
-    ),
+  return letterScan(phraseAutomaton(spellings, leet));
+});
+const compatibleScan = once(() => {
+  const spellings = grammarsOf("compatible").map((grammar) => ({ grammar, fold: foldCompatible }));
+  return letterScan(phraseAutomaton(spellings, ""));
+});
+const correction = once(() => {
+  const phrases = grammarsOf("look-alike").flatMap(({ classes }) => Object.values(classes));
+  const words = phrases.flatMap((each) => each.split(/[, ]+/)).filter((word) => !word.endsWith("*"));
+  const folded = (word: string): string => foldLookAlike(word).replace(/[^\p{L}\p{N}]/gu, "");
+  return corrector(words.map(folded), realWords.map(folded));
+});
+
+function grammarsOf(form: Grammar["form"]): readonly Grammar[] {
+  return grammars.filter((grammar) => grammar.form === form);
+}
+
+function once<Made>(make: () => Made): () => Made {
+  let made: Made | undefined;
+  return () => {
+    made ??= make();
+    return made;
   };
 }
 
 const realWords: readonly string[] = [];
+
+// No override is as short as this in any language.
+const shortest = 5;
 
 /**
  * Seeks overrides in one reading of a text: by the grammars, also where typing errors are corrected, and tokens of chat templates.
@@ -66,15 +65,15 @@ const realWords: readonly string[] = [];
  * @param folded the look-alike form of the text with its walls; made here when it is not given.
  */
 export function overrideIn(text: string, folded: string = foldLookAlike(withWalls({ text }))): Override | null {
+  if (text.length < shortest) return null;
   const token = chatTokenIn(text);
   if (token !== null) return tokenFound(token);
-  const { lookAlike, compatible, corrected } = scans();
+  const lookAlike = lookAlikeScan();
   const match = lookAlike(folded);
   if (match !== null) return ruleFound(match, "look-alike");
-  const better = corrected(folded);
-  const correctedMatch = better === null ? null : lookAlike(better);
+  const correctedMatch = lookAlike(correction()(folded));
   if (correctedMatch !== null) return ruleFound(correctedMatch, "corrected");
-  const otherMatch = hasOtherScripts(text) ? compatible(foldCompatible(withWalls({ text }))) : null;
+  const otherMatch = hasOtherScripts(text) ? compatibleScan()(foldCompatible(withWalls({ text }))) : null;
   return otherMatch === null ? null : ruleFound(otherMatch, "compatible");
 }
 

@@ -14,6 +14,9 @@ export interface Injection {
   readonly form: string;
 }
 
+// A disguise makes an override longer.
+const shortestDisguise = 12;
+
 /**
  * Seeks injections in one text. Pure: a worker thread can run it, too. Yields the characters that each step looked at, so that the
  * caller can let other work go on, stop, or count the work.
@@ -37,6 +40,7 @@ export function* scanText(guarded: GuardedText, forms: readonly Form[]): Generat
   const override = overrideIn(text, lookAlike);
   if (override !== null) return injection("", override);
   yield text.length;
+  if (text.length < shortestDisguise) return null;
   for (const reading of readingsOf(text, 4 * text.length)) {
     const found = overrideIn(reading.text);
     if (found !== null) return injection(reading.name, found);

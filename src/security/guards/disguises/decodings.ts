@@ -11,21 +11,29 @@ const binaryRuns = /(?<![01])(?:[01]{8}[\s,]{0,2}){8,}/g;
 // A run is decoded up to here first, to see whether it is a text at all: most long words are not.
 const lookLength = 96;
 
-/** @returns the readable texts that are encoded in a text, in Base64 (also turned by ROT13), hexadecimal and binary. */
+/**
+ * @returns the readable texts that are encoded in a text, in Base64 (also turned by ROT13), hexadecimal and binary: those of one
+ * encoding together, with blank lines between.
+ */
 export function decodedTexts(text: string): Decoded[] {
-  const found: Decoded[] = [];
-  const add = (encoding: string, run: string, decode: (run: string) => Buffer): void => {
-    if (!isReadable(decode(run.slice(0, lookLength)).toString("utf8"))) return;
-    const decoded = decode(run).toString("utf8");
-    if (isReadable(decoded)) found.push({ encoding, text: decoded });
-  };
-  for (const [run] of text.matchAll(base64Runs)) {
-    add("Base64", run.replace(/^[/+_-]+/, ""), base64);
-    add("ROT13, Base64", run, (each) => base64(rot13(each)));
-  }
-  for (const [run] of text.matchAll(hexRuns)) add("hexadecimal", run, hex);
-  for (const [run] of text.matchAll(binaryRuns)) add("binary", run, binary);
-  return found;
+  const base64Matches = runsOf(text, base64Runs).map((run) => run.replace(/^[/+_-]+/, ""));
+  return [
+    decoded("Base64", base64Matches, base64),
+    decoded("ROT13, Base64", base64Matches, (run) => base64(rot13(run))),
+    decoded("hexadecimal", runsOf(text, hexRuns), hex),
+    decoded("binary", runsOf(text, binaryRuns), binary),
+  ].filter((each) => each.text !== "");
+}
+
+function runsOf(text: string, pattern: RegExp): string[] {
+  return Array.from(text.matchAll(pattern), ([run]) => run);
+}
+
+function decoded(encoding: string, runs: readonly string[], decode: (run: string) => Buffer): Decoded {
+  const texts = runs
+    .filter((run) => isReadable(decode(run.slice(0, lookLength)).toString("utf8")))
+    .map((run) => decode(run).toString("utf8"));
+  return { encoding, text: texts.filter(isReadable).join("\n\n") };
 }
 
 function base64(run: string): Buffer {

@@ -1,23 +1,29 @@
 import { decodeHTML } from "entities";
+import { type Replaced, replaced } from "./replaced.ts";
 
-// Each alternative begins with another character than it can go on with, so nothing is read twice. In order: percent encoding,
-// quoted-printable, its soft line break, the escapes of JavaScript and JSON.
+// Each alternative begins with another character than it can go on with, so nothing is read twice. In order: HTML entities,
+// percent encoding, quoted-printable, its soft line break, the escapes of JavaScript and JSON.
 const escapes =
-  /(?:%[0-9a-f]{2})+|(?:=[0-9a-f]{2})+|=\r?\n|(?:\\x[0-9a-f]{2})+|\\u\{[0-9a-f]{1,6}\}|\\u[0-9a-f]{4}|\\[nrt]/gi;
+  /&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,30});?|(?:%[0-9a-f]{2})+|(?:=[0-9a-f]{2})+|=\r?\n|(?:\\x[0-9a-f]{2})+|\\u\{[0-9a-f]{1,6}\}|\\u[0-9a-f]{4}|\\[nrt]/gi;
 
-/**
- * Replaces what stands for other characters: HTML entities, percent encoding, quoted-printable, escapes of JavaScript and JSON.
- * @returns the text itself when it has none.
- */
-export function unescaped(text: string): string {
-  const plain = text.includes("&") ? decodeHTML(text) : text;
-  return /[%=\\]/.test(plain) ? plain.replace(escapes, charactersOf) : plain;
+/** Replaces what stands for other characters: HTML entities, percent encoding, quoted-printable, escapes of JavaScript and JSON. */
+export function unescaped(text: string): Replaced {
+  if (!/[&%=\\]/.test(text)) return { text, near: "" };
+  return replaced(text, replacements(text));
+}
+
+function* replacements(text: string) {
+  for (const { 0: escape, index } of text.matchAll(escapes)) {
+    const by = charactersOf(escape);
+    if (by !== escape) yield { index, length: escape.length, by };
+  }
 }
 
 function charactersOf(escape: string): string {
+  if (escape.startsWith("&")) return decodeHTML(escape);
   if (/^=\r?\n$/.test(escape)) return "";
-  if (/^\\[nrt]$/.test(escape)) return "\n";
-  if (escape.startsWith("\\u") || escape.startsWith("\\U")) {
+  if (/^\\[nrt]$/i.test(escape)) return "\n";
+  if (/^\\u/i.test(escape)) {
     const codePoint = Number.parseInt(escape.replace(/[^0-9a-f]/gi, ""), 16);
     return codePoint <= 0x10ffff ? String.fromCodePoint(codePoint) : escape;
   }

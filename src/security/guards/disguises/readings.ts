@@ -16,7 +16,7 @@ const maxDepth = 3;
 
 /**
  * Gives the readings of a text beside the text itself: the text of its tag characters, the words of its names in camel case, the
- * text without escapes and without markup, and the texts that are encoded in it, with their own readings.
+ * text without escapes and without markup, as far as these change it, and the texts that are encoded in it, with their own readings.
  * @param budget how many characters all readings together may have. Encodings in one another at most four times the text;
  * a decoded text that does not fit is left out.
  * @returns after the last reading, how many decoded characters were left out because they are nested too deep or do not fit.
@@ -33,12 +33,11 @@ export function* readingsOf(text: string, budget: number): Generator<Reading, nu
     const others = [
       { name: named("hidden tags"), text: hiddenText(parent) },
       { name: named("names"), text: wordsOfIdentifiers(parent) },
-      { name: named("unescaped"), text: plain === parent ? "" : plain },
+      { name: named("unescaped"), text: plain.near },
+      { name: named("without markup"), text: withoutMarkup(plain.text).near },
     ];
-    const bare = withoutMarkup(plain);
-    others.push({ name: named("without markup"), text: bare === plain ? "" : bare });
     for (const other of others) if (other.text !== "") yield other;
-    for (const { encoding, text: decoded } of decodedTexts(plain)) {
+    for (const { encoding, text: decoded } of decodedTexts(plain.text)) {
       if (depth < maxDepth && decoded.length <= left) {
         left -= decoded.length;
         waiting.push({ name: named(encoding), text: decoded, depth: depth + 1 });

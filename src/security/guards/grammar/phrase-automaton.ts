@@ -79,6 +79,14 @@ export function phraseAutomaton(spellings: readonly Spelling[], aliases: string)
     }
   };
 
+  const foldedChars = new Map<Spelling["fold"], Map<string, string>>();
+  const lettersOf = (char: string, fold: Spelling["fold"]): string => {
+    const cache = foldedChars.get(fold) ?? new Map<string, string>();
+    foldedChars.set(fold, cache);
+    const letters = cache.get(char) ?? fold(char).replace(/[^\p{L}\p{M}\p{N}]/gu, "");
+    cache.set(char, letters);
+    return letters;
+  };
   const addPhrases = (from: number, to: number, phrases: string, { fold, backwards }: Spelling): void => {
     const known = new Map<string, number>();
     for (const phrase of phrases.split(",")) {
@@ -93,7 +101,7 @@ export function phraseAutomaton(spellings: readonly Spelling[], aliases: string)
           path += char;
           continue;
         }
-        const folded = fold(char).replace(/[^\p{L}\p{M}\p{N}]/gu, "");
+        const folded = lettersOf(char, fold);
         if (folded === "") continue;
         path += char;
         const target: number = known.get(path) ?? add();

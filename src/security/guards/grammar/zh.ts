@@ -4,10 +4,13 @@ export const chinese = {
   language: "zh",
   form: "compatible",
   classes: {
-    ignore: `忽略, 请忽略, 無視, 无视, 忘记, 忘掉, 忘記, 请忘记, 不要遵循, 不要遵守, 不要理会, 不要理會, 不再遵循, 不再遵守, 停止遵循, 停止遵守, 不用管, 不必理会, 别管, 別管, 抛开, 拋開, 抛弃, 放弃, 违反, 違反, 绕过, 繞過, 覆盖, 覆蓋, 撇开, 不顾, 不顧, 跳过, 推翻,
-      把, 将, 請忽略, 請忘記, 不要听从, 不要聽從, 不遵守, 作废`,
+    ignore: `忽略, 请忽略, 無視, 无视, 忘记, 忘掉, 忘記, 请忘记, 不要遵循, 不要遵守, 不要理会, 不要理會, 不再遵循, 不再遵守, 停止遵循, 停止遵守, 不用管, 不必理会, 别管, 別管, 抛开, 拋開, 抛弃, 放弃, 违反, 違反, 绕过, 繞過, 撇开, 不顾, 不顧, 跳过, 推翻,
+      請忽略, 請忘記, 不要听从, 不要聽從, 不遵守, 作废`,
+    handled: "把, 将, 將",
+    overwrite: "覆盖, 覆蓋",
+    prompt: "系统提示, 系統提示, 系统提示词, 系統提示詞, 指令, 指示",
     det: "所有, 全部, 一切, 任何, 你的, 您的, 你, 您, 我, 的, 之, 这些, 那些, 這些, 上面, 和, 以及, 或, 各种, 其他, 给你, 給你, 掉, 了, 此, 有关, 关于, 系统, 系統, 安全, 原有, 全都, 以上, 之前, 先前, 任意, 每一条, 每条, 对你, 對你",
-    previous: `之前, 先前, 以前, 此前, 前面, 上述, 上面, 以上, 上方, 前述, 早先, 最初, 原始, 原来, 原先, 原本, 初始, 既有, 已有, 给定, 給定, 收到, 接收到, 过去, 過去, 先前给出, 之前给出, 原有, 开头, 之前给你, 事前, 原來, 前`,
+    previous: `之前, 先前, 以前, 此前, 前面, 上述, 上面, 以上, 上方, 前述, 早先, 最初, 原始, 原来, 原先, 原本, 初始, 既有, 已有, 给定, 給定, 收到, 接收到, 过去, 過去, 先前给出, 之前给出, 原有, 开头, 之前给你, 事前, 原來`,
     instructions:
       "指令, 指示, 指引, 命令, 提示词, 提示詞, 提示, 规则, 規則, 系统提示, 系統提示, 说明, 說明, 准则, 準則, 指导, 指導, 要求, 规定, 規定, 限制, 设定, 設定, 上下文, 指南, 约束, 约定, 训练, 任务",
     instruction:
@@ -44,6 +47,8 @@ export const chinese = {
       "ignore det* previous det|previous* instructions",
       "ignore det* all det|previous* instruction",
       "ignore det* your det* instruction",
+      "handled det* previous|all det|previous* instructions det* ignore",
+      "overwrite det* previous|your det|previous* prompt",
     ],
     "override of what was said": ["ignore det* everything det* told tail?", "ignore told det* everything"],
     "override of the task": ["ignore det* source and say"],
