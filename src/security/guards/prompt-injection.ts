@@ -38,12 +38,12 @@ async function check(content: GuardContent, signal?: AbortSignal): Promise<AceEr
   return null;
 }
 
-function injectionFound({ path, sourceId }: GuardedText, { trigger, form }: Injection): AceError {
+function injectionFound({ path, sourceId }: GuardedText, { trigger, description }: Injection): AceError {
   return {
     code: "ACE-014",
     violationType: "PROMPT_INJECTION",
     trigger: `${trigger} of ${path}`,
-    description: `The ${form} of ${path} contains a pattern of the prompt injection list.`,
+    description: `${path}: ${description}`,
     sourceId,
   };
 }

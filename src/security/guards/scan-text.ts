@@ -1,8 +1,8 @@
-import { readingsOf } from "./disguises/readings.ts";
+import { maxDepth, readingsOf } from "./disguises/readings.ts";
 import { GRAMMAR_VERSION } from "./grammar/grammar.ts";
 import type { GuardedText } from "./guard.ts";
 import { foldLookAlike } from "./look-alike.ts";
-import { overrideIn } from "./overrides.ts";
+import { type Override, overrideIn } from "./overrides.ts";
 import { type Form, patternIn } from "./patterns.ts";
 import { withWalls } from "./walls.ts";
 
@@ -10,8 +10,8 @@ import { withWalls } from "./walls.ts";
 export interface Injection {
   /** What was found and where in the text, without the text's own words. */
   readonly trigger: string;
-  /** The form or reading of the text that has it. */
-  readonly form: string;
+  /** The form or reading of the text that has it, and what it has. */
+  readonly description: string;
 }
 
 // A disguise makes an override longer.
@@ -33,24 +33,41 @@ export function* scanText(guarded: GuardedText, forms: readonly Form[]): Generat
     if (match !== null) {
       const shortPattern = Array.from(match.pattern).slice(0, 40).join("");
       const trigger = `pattern "${shortPattern}" at character ${match.start} of the folded text (${form.name} form)`;
-      return { trigger, form: `${form.name} form` };
+      return {
+        trigger,
+        description: `The ${form.name} form of the text contains a pattern of the prompt injection list.`,
+      };
     }
     yield text.length;
   }
   const override = overrideIn(text, lookAlike);
-  if (override !== null) return injection("", override);
+  if (override !== null) return injection(text, override, "");
   yield text.length;
   if (text.length < shortestDisguise) return null;
-  for (const reading of readingsOf(text, 4 * text.length)) {
+  for (const reading of readingsOf(text, budgetOf(text))) {
     const found = overrideIn(reading.text);
-    if (found !== null) return injection(reading.name, found);
+    if (found !== null) return injection(text, found, reading.name);
     yield reading.text.length;
   }
   return null;
 }
 
-function injection(reading: string, { rule, form, offset }: NonNullable<ReturnType<typeof overrideIn>>): Injection {
+// Base64 in Base64 in Base64 has less than twice as many characters as the text in all: what has more is made to.
+function budgetOf(text: string): number {
+  return 4 * text.length;
+}
+
+function injection(text: string, { rule, form, offset }: Override, reading: string): Injection {
   const formName = reading === "" ? `${form} form` : `${form} form, read as ${reading}`;
-  const where = `at character ${offset} of the folded text (${formName})`;
-  return { trigger: `rule ${rule} of grammar ${GRAMMAR_VERSION} ${where}`, form: formName };
+  const leftOut = charactersLeftOut(text);
+  const rest = `${leftOut} encoded characters were not looked at: they are nested more than ${maxDepth} deep, or too many.`;
+  return {
+    trigger: `rule ${rule}, grammar ${GRAMMAR_VERSION}, at character ${offset} of the folded text (${formName})`,
+    description: `The text contains an override of the grammar (${formName}).${leftOut === 0 ? "" : ` ${rest}`}`,
+  };
+}
+
+function charactersLeftOut(text: string): number {
+  const readings = readingsOf(text, budgetOf(text));
+  for (let reading = readings.next(); ; reading = readings.next()) if (reading.done === true) return reading.value;
 }

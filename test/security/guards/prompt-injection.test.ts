@@ -45,7 +45,8 @@ test("a finding names the pattern, the offset in the folded text, the form and t
     violationType: "PROMPT_INJECTION",
     trigger:
       'pattern "ignore previous" at character 22 of the folded text (folded form) of retrievedSnippets[0].content',
-    description: "The folded form of retrievedSnippets[0].content contains a pattern of the prompt injection list.",
+    description:
+      "retrievedSnippets[0].content: The folded form of the text contains a pattern of the prompt injection list.",
     sourceId: "doc-7",
   });
 });

@@ -12,14 +12,14 @@ export interface Reading {
 }
 
 /** How many encodings within one another are decoded. */
-const maxDepth = 3;
+export const maxDepth = 3;
 
 /**
  * Gives the readings of a text beside the text itself: the text of its tag characters, the words of its names in camel case, the
- * text without escapes and without markup, as far as these change it, and the texts that are encoded in it, with their own readings.
- * @param budget how many characters all readings together may have. Encodings in one another at most four times the text;
- * a decoded text that does not fit is left out.
- * @returns after the last reading, how many decoded characters were left out because they are nested too deep or do not fit.
+ * text without escapes and without markup, as far as these change it, and the texts that are encoded in it, with their own
+ * readings.
+ * @param budget how many characters all decoded texts together may have.
+ * @returns after the last reading, how many decoded characters were left out: nested too deep, or too many.
  */
 export function* readingsOf(text: string, budget: number): Generator<Reading, number> {
   let left = budget;
@@ -27,22 +27,27 @@ export function* readingsOf(text: string, budget: number): Generator<Reading, nu
   const waiting: (Reading & { readonly depth: number })[] = [{ name: "", text, depth: 0 }];
   for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
     const { name, text: parent, depth } = next;
-    const named = (reading: string) => (name === "" ? reading : `${name}, ${reading}`);
     if (depth > 0) yield { name, text: parent };
     const plain = unescaped(parent);
-    const others = [
-      { name: named("hidden tags"), text: hiddenText(parent) },
-      { name: named("names"), text: wordsOfIdentifiers(parent) },
-      { name: named("unescaped"), text: plain.near },
-      { name: named("without markup"), text: withoutMarkup(plain.text).near },
-    ];
-    for (const other of others) if (other.text !== "") yield other;
     for (const { encoding, text: decoded } of decodedTexts(plain.text)) {
       if (depth < maxDepth && decoded.length <= left) {
         left -= decoded.length;
-        waiting.push({ name: named(encoding), text: decoded, depth: depth + 1 });
+        waiting.push({ name: nameWithin(name, encoding), text: decoded, depth: depth + 1 });
       } else leftOut += decoded.length;
+    }
+    const others: readonly Reading[] = [
+      { name: "hidden tags", text: hiddenText(parent) },
+      { name: "names", text: wordsOfIdentifiers(parent) },
+      { name: "unescaped", text: plain.near },
+      { name: "without markup", text: withoutMarkup(plain.text).near },
+    ];
+    for (const other of others) {
+      if (other.text !== "") yield { name: nameWithin(name, other.name), text: other.text };
     }
   }
   return leftOut;
+}
+
+function nameWithin(name: string, reading: string): string {
+  return name === "" ? reading : `${name}, ${reading}`;
 }

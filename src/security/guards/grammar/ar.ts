@@ -1,4 +1,4 @@
-import type { Grammar } from "./grammar.ts";
+import { type Grammar, VETO } from "./grammar.ts";
 
 export const arabic = {
   language: "ar",
@@ -32,8 +32,10 @@ export const arabic = {
       "اكشف, اكشف عن, اعرض, أظهر, أظهر لي, اطبع, كرر, أخبرني, أعطني, ما هي, ما هو, ماهو, ماهي, شارك, قل لي, اكتب, افصح عن, أفصح عن",
     secret:
       "مفتاحك السري, موجه النظام الخاص بك, تعليماتك السرية, تعليماتك المخفية, تعليماتك الأصلية, تعليماتك الأولية, تعليمات النظام الخاصة بك, المفتاح السري الخاص بك, رمزك السري, تعليماتك الداخلية, مطالبة النظام الخاصة بك, رسالة النظام الخاصة بك",
+    not: "لا, لم, لن, ألا",
   },
   rules: {
+    [VETO]: ["not ignore"],
     override: ["ignore det* instructions det* previous", "ignore det* all instruction", "ignore det* own"],
     "override of what was said": ["ignore everything told"],
     "override of the task": ["ignore det* source and say"],

@@ -1,4 +1,4 @@
-import type { Grammar } from "./grammar.ts";
+import { type Grammar, VETO } from "./grammar.ts";
 
 export const german = {
   language: "de",
@@ -61,8 +61,10 @@ export const german = {
     hiddenThings: "anweisungen, anweisung, prompt, instruktionen, schlüssel, vorgaben",
     newPrompt:
       "neuer systemprompt, neuer system prompt, neue systemanweisung, neue systemanweisungen, deine neuen anweisungen",
+    not: "nicht, niemals, nie, ohne",
   },
   rules: {
+    [VETO]: ["not ignoring"],
     override: [
       "ignore det* previous det|previous* instructions|rules",
       "ignore det* all det* instruction",

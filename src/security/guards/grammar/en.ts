@@ -1,4 +1,4 @@
-import type { Grammar } from "./grammar.ts";
+import { type Grammar, VETO } from "./grammar.ts";
 
 export const english = {
   language: "en",
@@ -28,7 +28,7 @@ export const english = {
     own: `guidelines, training, programming, directives, directive, orders, limitations, principles, safeguards, guardrails,
       prompt, instructions, instruction, conditioning, safety rules, safety protocols, safety guidelines, ethical guidelines,
       ethics, moral compass, content policy, content policies, system prompt, previous rules, initial rules, prior rules,
-      restrictions and rules, core rules, developer instructions, system message`,
+      restrictions and rules, rules and instructions, rules and guidelines, rules and restrictions, core rules, developer instructions, system message`,
     all: "all, all of, every, each and every, any and all, whatever, all and any, each and every one of",
     orders: "orders",
     your: "your, ur, all your, all of your, any of your, your own, each of your",
@@ -58,8 +58,10 @@ export const english = {
     youAre: `you are now, you're now, youre now, you are no longer an ai but, from now on you are, from now on you're, you will now be,
       you are going to be, you're going to be, act as, pretend to be, pretend you are, pretend that you are,
       behave as, you shall be, you are about to become, you have become, you have been transformed into, simulate`,
-    youAreNow: `you are now, you're now, youre now, from now on you are, from now on you're, you are, you will be,
-      you are henceforth, you have been, you've been`,
+    not: `do not, don't, dont, never, not to, cannot, can't, must not, mustn't, should not, shouldn't, will not, won't, did not, didn't,
+      does not, doesn't, may not`,
+    system: "system, hidden, current, existing, old, default, developer, builtin, built-in, internal, core",
+    youAreNow: "you are now, you're now, youre now, from now on you are, from now on you're, you are henceforth",
     article:
       "a, an, the, my, in, called, named, an ai called, an ai named, a chatbot named, our, new, running in, operating in",
     persona: `DAN, do anything now, developer mode, god mode, dan mode, jailbreak mode, sudo mode, jailbroken, unrestricted mode,
@@ -123,9 +125,10 @@ export const english = {
       the prompt above, the instructions above, the words above, everything that was said above`,
   },
   rules: {
+    [VETO]: ["not ignore|override"],
     override: [
       "ignore det* previous det|previous|standing* instructions|rules",
-      "ignore det* standing det|previous|standing* instructions",
+      "^ ignore det* system det|previous|system* instructions",
       "ignore det* all det|previous|standing* instruction",
       "ignore det* your standing|previous* own",
       "^ ignore all previous det|previous* orders",

@@ -1,4 +1,4 @@
-import type { Grammar } from "./grammar.ts";
+import { type Grammar, VETO } from "./grammar.ts";
 
 export const spanish = {
   language: "es",
@@ -52,8 +52,12 @@ export const spanish = {
       instrucciones internas, instrucciones originales, prompt inicial, prompt oculto, prompt secreto, código secreto, prompt de sistema, indicaciones del sistema`,
     newPrompt:
       "nuevo prompt del sistema, nuevo prompt de sistema, nuevas instrucciones del sistema, tus nuevas instrucciones son, sus nuevas instrucciones son",
+    // Not "no ignore": it would end an override in English, too.
+    forget: "olvide, olviden, olvidar, ignorar, ignoren, omita, omitir",
+    not: "no, nunca, jamás, ni, tampoco",
   },
   rules: {
+    [VETO]: ["not forget"],
     override: [
       "ignore det* previous det* instructions|rules",
       "ignore det* instructions|rules det* previous",

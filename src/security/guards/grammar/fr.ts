@@ -1,4 +1,4 @@
-import type { Grammar } from "./grammar.ts";
+import { type Grammar, VETO } from "./grammar.ts";
 
 export const french = {
   language: "fr",
@@ -53,8 +53,10 @@ export const french = {
       consignes cachées, instructions initiales, instructions internes, prompt initial, prompt caché, prompt secret, consignes initiales, code secret, instructions d'origine`,
     newPrompt:
       "nouveau prompt système, nouvelle invite système, nouvelles instructions système, tes nouvelles instructions, vos nouvelles instructions sont",
+    not: "ne pas, ne jamais, n', ne, sans, jamais",
   },
   rules: {
+    [VETO]: ["not ignore"],
     override: [
       "ignore det* previous det* instructions|rules",
       "ignore det* instructions|rules det* previous",

@@ -15,15 +15,20 @@ export interface Grammar {
   readonly form: "look-alike" | "compatible";
   /**
    * By name, phrases with commas between them. In a phrase only letters and digits count: case, accents (in the form
-   * look-alike), apostrophes and spaces do not. A word with a `*` at its end stands for each word that begins so.
+   * look-alike), apostrophes and spaces do not. A word with a `*` at its end stands for each word that begins so. A phrase with a
+   * `$` at its end is found only where no further letter follows, which a script without spaces would not tell otherwise.
    */
   readonly classes: Readonly<Record<string, string>>;
   /**
    * By name, the sequences of classes that the rule finds. `a|b` is a phrase of either class, `a?` one or none, `a*` any number.
-   * A sequence that begins with `^` is found only where a sentence begins.
+   * A sequence that begins with `^` is found only where a sentence begins. What the rule `VETO` finds is no override, nor is any that
+   * has begun there: do not ignore.
    */
   readonly rules: Readonly<Record<string, readonly string[]>>;
 }
+
+/** The name of the rule that ends all that have begun. */
+export const VETO = "no override";
 
 /** A step of a rule's sequence. */
 export interface Step {

@@ -1,4 +1,4 @@
-import type { Grammar } from "./grammar.ts";
+import { type Grammar, VETO } from "./grammar.ts";
 
 export const indonesian = {
   language: "id",
@@ -12,7 +12,6 @@ export const indonesian = {
     previous:
       "sebelumnya, terdahulu, di atas, awal, asli, yang diberikan, yang telah diberikan, yang kamu terima, yang anda terima, yang diberikan sebelumnya, yang sebelumnya, tadi, yang ada, sistem, lama, yang sudah diberikan",
     all: "semua, seluruh, segala, semua instruksi",
-    your: "anda, kamu",
     instruction: "instruksi, perintah, arahan, instruksimu",
     yourInstructions:
       "instruksi anda, instruksi kamu, pedoman anda, pedomanmu, instruksimu, programmu, pelatihanmu, batasanmu, arahan anda, aturan anda, pemrograman anda",
@@ -34,8 +33,10 @@ export const indonesian = {
       "apa, apakah, ungkapkan, tunjukkan, tampilkan, cetak, ulangi, beri tahu saya, katakan, berikan, berikan saya, bagikan, sebutkan, bocorkan",
     enter: "masuk ke, aktifkan, beralih ke, masuki",
     mode: "mode pengembang, mode dewa, mode dan, mode tanpa batas, mode jailbreak",
+    not: "jangan, tidak boleh, jangan pernah, tidak",
   },
   rules: {
+    [VETO]: ["not ignore"],
     override: [
       "ignore det* instructions det* previous",
       "ignore det* all instruction",

@@ -1,4 +1,4 @@
-import type { Grammar } from "./grammar.ts";
+import { type Grammar, VETO } from "./grammar.ts";
 
 export const italian = {
   language: "it",
@@ -46,8 +46,10 @@ export const italian = {
       prompt iniziale, prompt nascosto, prompt segreto, codice segreto, prompt del sistema, istruzioni del sistema`,
     newPrompt:
       "nuovo prompt di sistema, nuove istruzioni di sistema, le tue nuove istruzioni sono, nuovo prompt del sistema",
+    not: "non, mai, né",
   },
   rules: {
+    [VETO]: ["not ignore"],
     override: [
       "ignore det* previous det* instructions|rules",
       "ignore det* instructions|rules det* previous",

@@ -13,10 +13,12 @@ export interface LazyDfa {
   readonly sentence: number;
   /** @returns the state after the letter with this symbol. */
   letter(state: number, symbol: number): number;
-  /** @returns the state where a word ends or begins. Twice gives the same as once. */
-  word(state: number): number;
+  /** @returns the state where a word ends or begins; `pause` tells that no letter follows at once. Twice gives the same as once. */
+  word(state: number, pause: boolean): number;
   /** @returns the rule that is complete if a word ends here, or -1. */
-  ruleAt(state: number): number;
+  ruleAt(state: number, pause: boolean): number;
+  /** The state between two words of which the first means nothing. */
+  readonly between: number;
   /** How many states were made so far: what scans cost beside their letters. */
   readonly made: number;
 }
@@ -24,16 +26,17 @@ export interface LazyDfa {
 /** @returns a reader that shares its states between all texts. */
 export function lazyDfa(automaton: PhraseAutomaton): LazyDfa {
   const { symbolCount, states } = automaton;
-  // The columns of a row: the symbols, and the border of a word.
-  const width = symbolCount + 1;
+  // The columns of a row: the symbols, the border of two words, and a border with a pause.
+  const width = symbolCount + 2;
   const wordColumn = symbolCount;
+  const pauseColumn = symbolCount + 1;
   const maxStates = Math.floor(maxCells / width);
   const closures = states.map((_, index) => closureOf(states, index));
-  const rulesThere = states.map((_, index) => ruleOf(states, closures, index));
+  const rulesThere = [false, true].map((pause) => states.map((_, index) => ruleOf(states, closures, index, pause)));
   const collected = setCollector(closures);
   const atWord = collected([automaton.start]);
   let rows = new Int32Array(0);
-  let rules: number[] = [];
+  let rules: (readonly number[])[] = [];
   let sets: Int32Array[] = [];
   let numbers = new Map<string, number>();
   let made = 0;
@@ -47,7 +50,7 @@ export function lazyDfa(automaton: PhraseAutomaton): LazyDfa {
     const number = sets.length;
     made += 1;
     sets.push(set);
-    rules.push(set.reduce((rule, index) => (rule === -1 ? (rulesThere[index] ?? -1) : rule), -1));
+    rules.push(rulesThere.map((there) => firstRule(set, there)));
     numbers.set(key, number);
     if (sets.length * width > rows.length) {
       const longer = new Int32Array(Math.min(Math.max(rows.length * 2, 64 * width), maxStates * width));
@@ -62,19 +65,22 @@ export function lazyDfa(automaton: PhraseAutomaton): LazyDfa {
     sets = [];
     numbers = new Map();
     numberOf(collected([automaton.start, automaton.sentenceStart]));
+    numberOf(atWord);
   };
   const targetsAfter = (set: Int32Array, column: number): number[] => {
     const targets: number[] = [];
     for (const index of set) {
-      const { next, afterWord } = states[index] ?? emptyState;
-      if (column === wordColumn) targets.push(afterWord ?? index);
-      else {
+      const { next, afterWord, afterPause } = states[index] ?? emptyState;
+      if (column >= wordColumn) {
+        targets.push(afterWord ?? index);
+        if (column === pauseColumn && afterPause !== undefined) targets.push(afterPause);
+      } else {
         if (afterWord !== undefined) targets.push(index);
         const reached = next.get(column);
         if (reached !== undefined) targets.push(...reached);
       }
     }
-    if (column === wordColumn) targets.push(...atWord);
+    if (column >= wordColumn) targets.push(...atWord);
     return targets;
   };
   const step = (state: number, column: number): number => {
@@ -93,16 +99,17 @@ export function lazyDfa(automaton: PhraseAutomaton): LazyDfa {
   begin();
   return {
     sentence: 0,
+    between: 1,
     letter: step,
-    word: (state) => step(state, wordColumn),
-    ruleAt: (state) => rules[state] ?? -1,
+    word: (state, pause) => step(state, pause ? pauseColumn : wordColumn),
+    ruleAt: (state, pause) => rules[state]?.[pause ? 1 : 0] ?? -1,
     get made() {
       return made;
     },
   };
 }
 
-const emptyState: State = { next: new Map(), free: [], afterWord: undefined, rule: undefined };
+const emptyState: State = { next: new Map(), free: [], afterWord: undefined, afterPause: undefined, rule: undefined };
 
 /** @returns the state and all that are reached from it without a symbol. */
 function closureOf(states: readonly State[], seed: number): readonly number[] {
@@ -112,11 +119,24 @@ function closureOf(states: readonly State[], seed: number): readonly number[] {
 }
 
 /** @returns the rule that is complete if a word ends in this state, or -1. */
-function ruleOf(states: readonly State[], closures: readonly (readonly number[])[], index: number): number {
-  const { rule, afterWord } = states[index] ?? emptyState;
+function ruleOf(
+  states: readonly State[],
+  closures: readonly (readonly number[])[],
+  index: number,
+  pause: boolean,
+): number {
+  const { rule, afterWord, afterPause } = states[index] ?? emptyState;
   if (rule !== undefined) return rule;
-  const after = afterWord === undefined ? [] : (closures[afterWord] ?? []);
+  const after = [afterWord, pause ? afterPause : undefined].flatMap((each) =>
+    each === undefined ? [] : (closures[each] ?? []),
+  );
   return after.map((each) => states[each]?.rule).find((each) => each !== undefined) ?? -1;
+}
+
+/** @returns the first of the rules, by their number, that one of the states has, or -1. Each grammar's vetoes are its first. */
+function firstRule(set: Int32Array, rulesThere: readonly number[]): number {
+  const found = Array.from(set, (index) => rulesThere[index] ?? -1).filter((rule) => rule !== -1);
+  return found.length === 0 ? -1 : Math.min(...found);
 }
 
 /** @returns a function from states to these and all that they reach without a symbol, each once, in order. */

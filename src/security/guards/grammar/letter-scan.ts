@@ -1,5 +1,6 @@
 import { GAP } from "../char-fold.ts";
 import { WALL } from "../walls.ts";
+import { VETO } from "./grammar.ts";
 import { type LazyDfa, lazyDfa } from "./lazy-dfa.ts";
 import type { PhraseAutomaton, Rule } from "./phrase-automaton.ts";
 
@@ -25,14 +26,14 @@ const quote = 5;
 const kinds = Uint8Array.from({ length: 0x10000 }, (_, unit) => kindOf(String.fromCharCode(unit)));
 
 function kindOf(char: string): number {
-  if (char === WALL) return wall;
+  if (char === WALL || char === "=") return wall;
   if (char === GAP) return separator;
   if (/[\p{sc=Han}\p{sc=Hira}\p{sc=Kana}\p{sc=Hang}\p{sc=Thai}\p{sc=Laoo}\p{sc=Khmr}\p{sc=Mymr}ー]/u.test(char)) {
     return letterOfScriptWithoutSpaces;
   }
   if (/[\p{L}\p{M}\p{N}$@]/u.test(char)) return letter;
   if (/[.?!;:。｡！？；：؟؛।॥]/.test(char)) return sentenceMark;
-  return /["'`]/.test(char) ? quote : separator;
+  return /["'`’]/.test(char) ? quote : separator;
 }
 
 /**
@@ -49,34 +50,51 @@ function scan(dfa: LazyDfa, { symbols, rules }: PhraseAutomaton, text: string): 
   let state = dfa.sentence;
   let wordLength = 0;
   let lastLetter = 0;
-  const matchAt = (end: number): LetterMatch | null => {
-    const rule = rules[dfa.ruleAt(state)];
-    return rule === undefined ? null : { rule, end };
+  let paused = true;
+  let borderBehind = false;
+  const matchAt = (end: number, pause: boolean): LetterMatch | null => {
+    const rule = rules[dfa.ruleAt(state, pause)];
+    if (rule === undefined) return null;
+    if (rule.name !== VETO) return { rule, end };
+    state = dfa.between;
+    return null;
   };
   for (let index = 0; index < text.length; index += 1) {
     const unit = text.charCodeAt(index);
     const kind = kinds[unit] ?? separator;
     if (kind === letter || kind === letterOfScriptWithoutSpaces) {
-      const borders = kind === letterOfScriptWithoutSpaces;
-      if (wordLength === 0 || borders) state = dfa.word(state);
+      const isBorder = kind === letterOfScriptWithoutSpaces || borderBehind;
+      if (isBorder && !paused) {
+        const match = matchAt(lastLetter, false);
+        if (match !== null) return match;
+      }
+      if (isBorder || paused) state = dfa.word(state, paused);
       state = dfa.letter(state, symbols[unit] ?? 0);
       wordLength += 1;
       lastLetter = index;
-      if (borders) {
-        const match = matchAt(index);
-        if (match !== null) return match;
-        wordLength = 0;
-      }
+      paused = false;
+      borderBehind = kind === letterOfScriptWithoutSpaces;
       continue;
     }
-    if (wordLength > 0) {
-      const match = matchAt(lastLetter);
+    if (kind === quote && isWithinWord(text, index)) {
+      state = dfa.word(state, false);
+      continue;
+    }
+    if (!paused) {
+      const match = matchAt(lastLetter, true);
       if (match !== null) return match;
     }
     if (kind === wall || (kind !== separator && endsSentence(text, index, kind, wordLength))) state = dfa.sentence;
     wordLength = 0;
+    paused = true;
+    borderBehind = false;
   }
-  return wordLength > 0 ? matchAt(lastLetter) : null;
+  return paused ? null : matchAt(lastLetter, true);
+}
+
+// As in l'article, where the next word begins, and in Dan's, where this one does not end.
+function isWithinWord(text: string, index: number): boolean {
+  return kinds[text.charCodeAt(index - 1)] === letter && kinds[text.charCodeAt(index + 1)] === letter;
 }
 
 // Not after a single letter, and not between letters: those are dotted letters or a file's name. A quotation mark with a comma or

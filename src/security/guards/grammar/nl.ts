@@ -1,4 +1,4 @@
-import type { Grammar } from "./grammar.ts";
+import { type Grammar, VETO } from "./grammar.ts";
 
 export const dutch = {
   language: "nl",
@@ -41,8 +41,10 @@ export const dutch = {
       volledige systeemprompt, verborgen prompt, geheime prompt, oorspronkelijke prompt, volledige instructies`,
     newPrompt:
       "nieuwe systeemprompt, nieuwe systeeminstructies, je nieuwe instructies zijn, uw nieuwe instructies zijn",
+    not: "niet, nooit, zonder",
   },
   rules: {
+    [VETO]: ["not ignoring"],
     override: [
       "ignore det* previous det|previous* instructions|rules",
       "ignore det* instructions|rules previous",

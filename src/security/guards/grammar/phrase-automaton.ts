@@ -8,6 +8,8 @@ export interface State {
   readonly free: number[];
   /** For the end of a word of which only the beginning is given: the state that follows when the word ends. */
   afterWord: number | undefined;
+  /** The state that follows if no letter does. */
+  afterPause: number | undefined;
   /** The rule that is complete here. */
   rule: number | undefined;
 }
@@ -50,13 +52,16 @@ export function phraseAutomaton(spellings: readonly Spelling[], aliases: string)
   const rules: Rule[] = [];
   const symbols = new Uint16Array(0x10000);
   let symbolCount = 1;
-  const add = (): number => states.push({ next: new Map(), free: [], afterWord: undefined, rule: undefined }) - 1;
+  const add = (): number =>
+    states.push({ next: new Map(), free: [], afterWord: undefined, afterPause: undefined, rule: undefined }) - 1;
   const stateAt = (index: number): State => {
     const state = states[index];
     if (state === undefined) throw new Error(`no state ${index}`);
     return state;
   };
-  const symbolOf = (unit: number): number => {
+  const aliasOf = new Map(aliases.split(" ").map((pair) => [pair.charCodeAt(0), pair.charCodeAt(1)]));
+  const symbolOf = (char: number): number => {
+    const unit = aliasOf.get(char) ?? char;
     if (symbols[unit] === 0) symbols[unit] = symbolCount++;
     return symbols[unit] ?? 0;
   };
@@ -67,9 +72,8 @@ export function phraseAutomaton(spellings: readonly Spelling[], aliases: string)
     if (targets === undefined) next.set(symbol, [to]);
     else if (!targets.includes(to)) targets.push(to);
   };
-  // Both orders of what one character becomes: in a text that was written backwards, rn is still what an m becomes.
-  const connectAll = (from: number, units: string, to: number): void => {
-    for (const path of new Set([units, Array.from(units).reverse().join("")])) {
+  const connectAll = (from: number, paths: readonly string[], to: number): void => {
+    for (const path of paths) {
       let state = from;
       for (let index = 0; index < path.length; index += 1) {
         const target = index === path.length - 1 ? to : add();
@@ -79,34 +83,29 @@ export function phraseAutomaton(spellings: readonly Spelling[], aliases: string)
     }
   };
 
-  const foldedChars = new Map<Spelling["fold"], Map<string, string>>();
-  const lettersOf = (char: string, fold: Spelling["fold"]): string => {
-    const cache = foldedChars.get(fold) ?? new Map<string, string>();
-    foldedChars.set(fold, cache);
-    const letters = cache.get(char) ?? fold(char).replace(/[^\p{L}\p{M}\p{N}]/gu, "");
-    cache.set(char, letters);
-    return letters;
+  const known = new Map<Spelling["fold"], Map<string, readonly string[]>>();
+  const pathsOf = (char: string, fold: Spelling["fold"]): readonly string[] => {
+    const paths = known.get(fold) ?? new Map<string, readonly string[]>();
+    known.set(fold, paths);
+    const found = paths.get(char) ?? lettersOf(char, fold);
+    paths.set(char, found);
+    return found;
   };
   const addPhrases = (from: number, to: number, phrases: string, { fold, backwards }: Spelling): void => {
-    const known = new Map<string, number>();
+    const reached = new Map<string, number>();
     for (const phrase of phrases.split(",")) {
       const chars = Array.from(phrase.normalize("NFC"));
       let state = from;
       let path = "";
       for (const char of backwards === true ? chars.reverse() : chars) {
-        if (char === "*") {
-          const target = add();
-          stateAt(state).afterWord = target;
-          state = target;
-          path += char;
-          continue;
-        }
-        const folded = lettersOf(char, fold);
-        if (folded === "") continue;
+        const paths = pathsOf(char, fold);
+        if (paths.length === 0 && char !== "*" && char !== "$") continue;
         path += char;
-        const target: number = known.get(path) ?? add();
-        if (!known.has(path)) connectAll(state, folded, target);
-        known.set(path, target);
+        const target: number = reached.get(path) ?? add();
+        if (char === "*") stateAt(state).afterWord = target;
+        else if (char === "$") stateAt(state).afterPause = target;
+        else if (!reached.has(path)) connectAll(state, paths, target);
+        reached.set(path, target);
         state = target;
       }
       if (state !== from) stateAt(state).free.push(to);
@@ -127,9 +126,9 @@ export function phraseAutomaton(spellings: readonly Spelling[], aliases: string)
         let path = atSentenceStart ? "^" : "";
         for (const { classes, repeat } of backwards === true ? steps.toReversed() : steps) {
           path += ` ${classes.join("|")}:${repeat}`;
-          const known = after.get(path);
-          if (known !== undefined) {
-            state = known;
+          const shared = after.get(path);
+          if (shared !== undefined) {
+            state = shared;
             continue;
           }
           const target = add();
@@ -146,8 +145,16 @@ export function phraseAutomaton(spellings: readonly Spelling[], aliases: string)
       }
     }
   }
-  for (const [from = "", to = ""] of aliases.split(" ").map((pair) => Array.from(pair))) {
-    symbols[from.charCodeAt(0)] = symbols[to.charCodeAt(0)] ?? 0;
-  }
+  for (const [from, to] of aliasOf) symbols[from] = symbols[to] ?? 0;
   return { states, start, sentenceStart, rules, symbols, symbolCount };
+}
+
+/**
+ * @returns what a character may become: capitals are folded to other letters than small ones are, in Russian; and in a text that
+ * was written backwards, rn is still what an m becomes, but nr in the order in which it is read.
+ */
+function lettersOf(char: string, fold: Spelling["fold"]): readonly string[] {
+  const folded = [char, char.toUpperCase()].map((each) => fold(each).replace(/[^\p{L}\p{M}\p{N}]/gu, ""));
+  const both = folded.flatMap((letters) => [letters, Array.from(letters).reverse().join("")]);
+  return [...new Set(both)].filter((letters) => letters !== "");
 }

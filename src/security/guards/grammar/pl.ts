@@ -1,4 +1,4 @@
-import type { Grammar } from "./grammar.ts";
+import { type Grammar, VETO } from "./grammar.ts";
 
 export const polish = {
   language: "pl",
@@ -13,7 +13,7 @@ export const polish = {
       otrzymane, podane, istniejące, które otrzymałeś, które otrzymałaś, które dostałeś, które ci dano, które ci podano, podane wcześniej, otrzymane wcześniej, z góry, podane powyżej, powyżej,
       które mówią ci, które otrzymałeś wcześniej, pierwotnych, systemowe, systemowych, od twórców`,
     instructions:
-      "instrukcje, instrukcji, instrukcję, polecenia, poleceń, wytyczne, wytycznych, dyrektywy, dyrektyw, prompt, prompty, prompt systemowy, wskazówki, wskazówek, zalecenia",
+      "instrukcjach, poleceniach, zaleceniach, instrukcje, instrukcji, instrukcję, polecenia, poleceń, wytyczne, wytycznych, dyrektywy, dyrektyw, prompt, prompty, prompt systemowy, wskazówki, wskazówek, zalecenia",
     instruction: "instrukcje, instrukcji, polecenia, poleceń, dyrektywy",
     rules:
       "zasady, zasad, reguły, reguł, rozkazy, rozkazów, komendy, ograniczenia, ograniczeń, kontekst, szkolenie, zadania, nakazy",
@@ -42,8 +42,10 @@ export const polish = {
     secret: `prompt systemowy, komunikat systemowy, instrukcje systemowe, tajny klucz, tajne instrukcje, ukryte instrukcje, początkowe instrukcje, pierwotne instrukcje, wewnętrzne instrukcje, sekretny klucz, tajny kod, klucz tajny,
       ukryty prompt, pełny prompt systemowy, oryginalne instrukcje`,
     newPrompt: "nowy prompt systemowy, nowe instrukcje systemowe, twoje nowe instrukcje to, oto twoje nowe instrukcje",
+    not: "nie, nigdy nie",
   },
   rules: {
+    [VETO]: ["not ignore"],
     override: [
       "ignore det* previous det|previous* instructions|rules",
       "ignore det* instructions|rules previous",

@@ -1,4 +1,4 @@
-import type { Grammar } from "./grammar.ts";
+import { type Grammar, VETO } from "./grammar.ts";
 
 export const portuguese = {
   language: "pt",
@@ -49,8 +49,10 @@ export const portuguese = {
       instruções originais, prompt inicial, prompt oculto, prompt secreto, código secreto, prompt de sistema`,
     newPrompt:
       "novo prompt do sistema, novo prompt de sistema, novas instruções do sistema, suas novas instruções são, as suas novas instruções são",
+    not: "não, nunca, jamais, nem",
   },
   rules: {
+    [VETO]: ["not ignore"],
     override: [
       "ignore det* previous det* instructions|rules",
       "ignore det* instructions|rules det* previous",

@@ -1,4 +1,4 @@
-import type { Grammar } from "./grammar.ts";
+import { type Grammar, VETO } from "./grammar.ts";
 
 export const russian = {
   language: "ru",
@@ -45,8 +45,10 @@ export const russian = {
     secret: `системный промпт, системное сообщение, системные инструкции, секретный ключ, тайный ключ, секретные инструкции, скрытые инструкции, исходные инструкции, изначальные инструкции, первоначальные инструкции, внутренние инструкции,
       секретный код, скрытый промпт, полный системный промпт, исходный промпт, системную инструкцию`,
     newPrompt: "новый системный промпт, новые системные инструкции, твои новые инструкции, ваши новые инструкции",
+    not: "не, никогда не, нельзя",
   },
   rules: {
+    [VETO]: ["not ignore"],
     override: [
       "ignore det* previous det|previous* instructions|rules",
       "ignore det* instructions|rules det* previous",

@@ -1,4 +1,4 @@
-import type { Grammar } from "./grammar.ts";
+import { type Grammar, VETO } from "./grammar.ts";
 
 export const vietnamese = {
   language: "vi",
@@ -30,8 +30,10 @@ export const vietnamese = {
     isWhat: "là gì",
     enter: "vào, kích hoạt, chuyển sang, bật",
     mode: "chế độ nhà phát triển, chế độ dan, chế độ không giới hạn, chế độ jailbreak",
+    not: "đừng, không, không được, chớ",
   },
   rules: {
+    [VETO]: ["not ignore"],
     override: [
       "ignore det* instructions det* previous",
       "ignore det* previous det* instructions",

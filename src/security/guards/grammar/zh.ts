@@ -1,4 +1,4 @@
-import type { Grammar } from "./grammar.ts";
+import { type Grammar, VETO } from "./grammar.ts";
 
 export const chinese = {
   language: "zh",
@@ -41,8 +41,10 @@ export const chinese = {
       "系统提示词, 系統提示詞, 系统提示, 系統提示, 秘密密钥, 秘密金鑰, 密钥, 隐藏指令, 隱藏指令, 秘密指令, 初始指令, 原始指令, 初始提示, 初始提示词, 系统指令, 系統指令, 内部指令, 隐藏的指令, 隐藏提示, 原始提示词, 最初的指令, 秘密钥匙, 密鑰",
     isWhat: "是什么, 是什麼, 是啥, 有哪些",
     newPrompt: "新的系统提示, 新系统提示, 新的系統提示, 新的系统指令, 你的新指令是, 新系統提示",
+    not: "不要, 别, 別, 不可, 不能, 不得, 请勿, 請勿, 勿, 切勿, 不应, 不應, 不会, 不會, 从不, 不可以, 不应该, 千万别",
   },
   rules: {
+    [VETO]: ["not ignore"],
     override: [
       "ignore det* previous det|previous* instructions",
       "ignore det* all det|previous* instruction",

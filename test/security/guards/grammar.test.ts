@@ -1,0 +1,112 @@
+import { describe, expect, test } from "vitest";
+import { type Grammar, VETO } from "../../../src/security/guards/grammar/grammar.ts";
+import { grammars } from "../../../src/security/guards/grammar/grammars.ts";
+import { lazyDfa } from "../../../src/security/guards/grammar/lazy-dfa.ts";
+import { letterScan } from "../../../src/security/guards/grammar/letter-scan.ts";
+import { phraseAutomaton } from "../../../src/security/guards/grammar/phrase-automaton.ts";
+import { foldLookAlike } from "../../../src/security/guards/look-alike.ts";
+import { WALL } from "../../../src/security/guards/walls.ts";
+
+const small: Grammar = {
+  language: "x",
+  form: "look-alike",
+  classes: {
+    verb: "open, unlock, let in",
+    any: "the, all, of the",
+    thing: "door, gate*, room",
+    not: "do not, never",
+    polite: "please",
+    soon: "now$",
+    day: "today, 今日$, 明日",
+  },
+  rules: {
+    [VETO]: ["not verb"],
+    order: ["polite? verb any* thing"],
+    beginning: ["^ thing verb"],
+    time: ["verb soon", "verb day"],
+  },
+};
+
+const automaton = phraseAutomaton([{ grammar: small, fold: foldLookAlike }], "3e @a");
+const scan = letterScan(automaton);
+const ruleIn = (text: string): string | null => scan(foldLookAlike(text))?.rule.name ?? null;
+
+describe("a rule", () => {
+  test.each([
+    ["open the door", "order"],
+    ["Please open all of the rooms", null],
+    ["open door", "order"],
+    ["let in all of the room", "order"],
+    ["unlock the the the gatekeeper", "order"],
+    ["unlock the gate", "order"],
+    ["reopen the door", null],
+    ["open the doors", null],
+    ["open a door", null],
+    ["open the. Door", null],
+    [`open the${WALL}door`, null],
+    ["open the = door", null],
+    ["o p e n t h e d o o r", "order"],
+    ["o.p.e.n the d-o-o-r", "order"],
+    ["OP\u0301EN\u200bTHE\u200bDOOR", "order"],
+    ["op3n th3 room", "order"],
+    ["“open” (the) **door**", "order"],
+    ["> open\n> the\n> door", "order"],
+    ["'open', 'the door'", null],
+    ["Gate open", "beginning"],
+    ["The gate open", null],
+    ["It is late. Gate open", "beginning"],
+    ["do not open the door", null],
+    ["do not open the door, open the room", "order"],
+    ["never. Open the door", "order"],
+    ["open now", "time"],
+    ["open nowhere", null],
+    ["open 今日", "time"],
+    ["open 今日は", null],
+    ["open 明日は", "time"],
+  ])("%j: %s", (text, rule) => {
+    expect(ruleIn(text)).toBe(rule);
+  });
+
+  test("is refused when it names a class that the grammar does not have", () => {
+    const wrong = { ...small, rules: { wrong: ["verb nothing"] } };
+    expect(() => phraseAutomaton([{ grammar: wrong, fold: foldLookAlike }], "")).toThrow("x: no class nothing");
+  });
+
+  test("is found backwards, too, and with each of its letters turned", () => {
+    const backwards = letterScan(phraseAutomaton([{ grammar: small, fold: foldLookAlike, backwards: true }], ""));
+    expect(backwards(foldLookAlike("moor eht nepo"))?.rule.name).toBe("order");
+    const next = (char: string): string => String.fromCharCode(char.charCodeAt(0) + 1);
+    const turned = letterScan(phraseAutomaton([{ grammar: small, fold: next }], ""));
+    expect(turned("pqfo uif epps")?.rule.name).toBe("order");
+  });
+});
+
+test("every class of every grammar is used by a rule, and no phrase is empty", () => {
+  for (const { language, classes, rules } of grammars) {
+    const used = new Set(
+      Object.values(rules).flatMap((sequences) => sequences.flatMap((each) => each.split(/[ |?*^]+/))),
+    );
+    expect({ language, unused: Object.keys(classes).filter((name) => !used.has(name)) }).toEqual({
+      language,
+      unused: [],
+    });
+    for (const phrases of Object.values(classes)) {
+      for (const phrase of phrases.split(","))
+        expect({ phrases, phrase: phrase.trim() }).not.toEqual({ phrases, phrase: "" });
+    }
+  }
+});
+
+test("letters that come again lead to states that are there already", () => {
+  const dfa = lazyDfa(automaton);
+  const read = (text: string): void => {
+    let state = dfa.sentence;
+    for (const char of text) {
+      state = char === " " ? dfa.word(state, true) : dfa.letter(state, automaton.symbols[char.charCodeAt(0)] ?? 0);
+    }
+  };
+  read("open the door let in all of the room ");
+  const { made } = dfa;
+  for (let round = 0; round < 100; round += 1) read("open the door let in all of the room ");
+  expect(dfa.made).toBe(made);
+});
