@@ -36,7 +36,7 @@ export const german = {
     source: `webseite, website, seite, artikel, aufsatz, lebenslauf, funktion, tabelle, transaktion, text, frage, obige, obigen text, das obige, e-mail,
       dokument, gespräch, rest, aufgabe`,
     and: "und, und stattdessen, und nur, sondern, stattdessen, dann",
-    say: `gib an, geben sie an, sage, sag, sagen sie, schreibe, schreib, schreiben sie, antworte, antworten sie, behaupte, behaupten sie, gib aus,
+    say: `wiederhole, wiederholen sie, gib an, geben sie an, sage, sag, sagen sie, schreibe, schreib, schreiben sie, antworte, antworten sie, behaupte, behaupten sie, gib aus,
       gib nur, gib mir, geben sie aus, nenne, teile, erkläre dass, stelle fest`,
     fromNow: "ab jetzt, ab sofort, von nun an, von jetzt an, ab diesem moment, fortan, künftig",
     behave: `antwortest du, antworte als, antworte nur noch, verhalte dich wie, verhältst du dich, bist du ein uneingeschränkter, bist du dan, gehorchst du,

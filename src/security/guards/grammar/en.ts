@@ -49,7 +49,7 @@ export const english = {
       question above, user, user's question, user's request, original question, original task, task above, everything before this,
       everything above this, everything else, email, conversation, document, previous text, previous task, code, code above`,
     and: "and, and instead, and just, and only, then, instead, instead just, and then, and simply, and now",
-    say: `say, state, respond with, reply with, answer with, answer only, respond only, just print, just say, just output,
+    say: `repeat, repeat the word, repeat the following, say, state, respond with, reply with, answer with, answer only, respond only, just print, just say, just output,
       only output, instead say, instead print, print the following, output the following, give me, tell me, state that,
       state the following, claim that, write that, say that, tell the user, tell them, do the following, do this instead,
       follow these, print only, repeat after me`,
@@ -61,7 +61,8 @@ export const english = {
     not: `do not, don't, dont, never, not to, cannot, can't, must not, mustn't, should not, shouldn't, will not, won't, did not, didn't,
       does not, doesn't, may not`,
     system: "system, hidden, current, existing, old, default, developer, builtin, built-in, internal, core",
-    youAreNow: "you are now, you're now, youre now, from now on you are, from now on you're, you are henceforth",
+    youAreNow:
+      "you are going to pretend to be, you're going to pretend to be, you are going to act as, you will pretend to be, i want you to act as, you will act as, you are about to immerse yourself into the role of another ai model known as, you are now, you're now, youre now, from now on you are, from now on you're, you are henceforth",
     article:
       "a, an, the, my, in, called, named, an ai called, an ai named, a chatbot named, our, new, running in, operating in",
     persona: `DAN, do anything now, developer mode, god mode, dan mode, jailbreak mode, sudo mode, jailbroken, unrestricted mode,

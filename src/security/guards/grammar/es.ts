@@ -30,7 +30,7 @@ export const spanish = {
     source: `página web, página, sitio web, artículo, currículum, currículo, función, tabla, transacción, texto, texto anterior, pregunta, correo electrónico, correo, documento,
       conversación, resto, anterior, lo anterior, lo de arriba, email, tarea`,
     and: "y, e, y en su lugar, y solo, luego, en su lugar, y simplemente",
-    say: `di, diga, dime, dígame, indica, indique, responde, responda, contesta, conteste, escribe, escriba, afirma, afirme, imprime, imprima, muestra, muestre, declara, declare,
+    say: `repite, repita, dame, deme, di, diga, dime, dígame, indica, indique, responde, responda, contesta, conteste, escribe, escriba, afirma, afirme, imprime, imprima, muestra, muestre, declara, declare,
       señala, señale, dile, menciona`,
     fromNow:
       "a partir de ahora, de ahora en adelante, desde ahora, a partir de este momento, desde este momento, en adelante",

@@ -31,7 +31,7 @@ export const french = {
     source: `page web, page, site web, article, cv, curriculum vitae, fonction, tableau, transaction, texte, question, texte ci-dessus, ce qui précède, courriel, e-mail,
       document, conversation, reste, email, papier, site, tâche`,
     and: "et, et plutôt, puis, et simplement, mais, et à la place",
-    say: `indique, indiquez, dis, dites, réponds, répondez, écris, écrivez, affiche, affichez, affirme, affirmez, déclare, déclarez, donne-moi, donnez-moi, imprime,
+    say: `répète, répétez, indique, indiquez, dis, dites, réponds, répondez, écris, écrivez, affiche, affichez, affirme, affirmez, déclare, déclarez, donne-moi, donnez-moi, imprime,
       mentionne, mentionnez, précise, précisez`,
     fromNow:
       "à partir de maintenant, désormais, dorénavant, dès maintenant, à compter de maintenant, à partir de cet instant",

@@ -21,7 +21,7 @@ export const indonesian = {
     source:
       "halaman web, situs web, artikel, resume, fungsi, tabel, transaksi, teks, teks di atas, pertanyaan, email, dokumen, yang di atas, makalah",
     and: "dan, dan sebagai gantinya, lalu, kemudian, sebagai gantinya",
-    say: "katakan, nyatakan, jawab, tulis, tuliskan, cetak, sebutkan, tampilkan, sampaikan, menyatakan, beri tahu",
+    say: "ulangi, berikan, katakan, nyatakan, jawab, tulis, tuliskan, cetak, sebutkan, tampilkan, sampaikan, menyatakan, beri tahu",
     youAreNow:
       "sekarang anda adalah, sekarang kamu adalah, kamu sekarang adalah, anda sekarang adalah, mulai sekarang kamu adalah, mulai sekarang anda adalah",
     article: "sebuah, seorang, aplikasi, asisten, ai, model",

@@ -28,7 +28,7 @@ export const italian = {
     source: `pagina web, pagina, sito web, sito, articolo, curriculum, cv, funzione, tabella, transazione, testo, testo sopra, testo precedente, domanda, email, e-mail, documento, conversazione, resto,
       quanto sopra, ciò che precede, compito`,
     and: "e, e invece, e solo, poi, invece, e semplicemente, ed",
-    say: `di', dì, dimmi, indica, indicate, rispondi, rispondete, scrivi, scrivete, afferma, affermate, stampa, stampate, mostra, mostrate, dichiara, dichiarate, dammi, riporta, specifica, di che, di solo`,
+    say: `ripeti, ripetete, di', dì, dimmi, indica, indicate, rispondi, rispondete, scrivi, scrivete, afferma, affermate, stampa, stampate, mostra, mostrate, dichiara, dichiarate, dammi, riporta, specifica, di che, di solo`,
     fromNow:
       "d'ora in poi, da ora in poi, da adesso in poi, da questo momento, da questo momento in poi, d'ora in avanti",
     behave: `agirai come, agisci come, ti comporterai, comportati come, risponderai, rispondi come, devi rispondere, obbedirai, obbedisci, mi obbedisci, ignorerai, sei dan, sarai dan, farai quello che,

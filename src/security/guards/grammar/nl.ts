@@ -25,7 +25,7 @@ export const dutch = {
     source:
       "webpagina, website, pagina, artikel, cv, functie, tabel, transactie, tekst, bovenstaande tekst, vraag, bovenstaande, het bovenstaande, e-mail, document, gesprek, rest, taak",
     and: "en, en in plaats daarvan, en alleen, dan, in plaats daarvan",
-    say: "zeg, zeg dat, vermeld, antwoord, schrijf, beweer, druk af, geef aan, geef mij, geef me, vertel, vertel me, toon, meld, print",
+    say: "herhaal, zeg, zeg dat, vermeld, antwoord, schrijf, beweer, druk af, geef aan, geef mij, geef me, vertel, vertel me, toon, meld, print",
     fromNow: "vanaf nu, van nu af aan, vanaf dit moment, voortaan, met ingang van nu",
     behave: `gedraag je als, gedraag je je, antwoord je als, antwoord je, antwoord als, zul je antwoorden, moet je antwoorden, gehoorzaam je, gehoorzaam mij, ben je dan zonder, negeer je, doe je wat ik, doe je alles wat,
       speel je de rol, handel je als, doe alsof je, zal je antwoorden`,

@@ -26,7 +26,7 @@ export const polish = {
     source:
       "stronę internetową, stronę, artykuł, życiorys, cv, funkcję, tabelę, transakcję, tekst, powyższy tekst, pytanie, powyższe, e-mail, dokument, rozmowę, resztę, zadanie",
     and: "i, i zamiast tego, a zamiast tego, oraz, potem, a następnie",
-    say: "powiedz, napisz, podaj, odpowiedz, stwierdź, wydrukuj, wyświetl, oświadcz, zwróć, wypisz",
+    say: "powtórz, powiedz, napisz, podaj, odpowiedz, stwierdź, wydrukuj, wyświetl, oświadcz, zwróć, wypisz",
     fromNow: "od teraz, od tej chwili, od tego momentu, odtąd, od tej pory",
     behave: `będziesz odpowiadać, odpowiadasz jako, odpowiadaj jako, zachowuj się jak, będziesz działać jako, działaj jako, będziesz zachowywać się, jesteś dan, będziesz ignorować, masz odpowiadać, musisz odpowiadać, słuchasz tylko mnie,
       robisz wszystko co, rób wszystko co, udawaj że jesteś, będziesz posłuszny, wcielasz się w rolę`,

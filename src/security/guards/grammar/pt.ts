@@ -29,7 +29,7 @@ export const portuguese = {
       que está acima, tarefa`,
     document: "página web, página da web, webpage, currículo, tabela acima, artigo acima",
     and: "e, e em vez disso, e apenas, depois, em vez disso, e simplesmente, então",
-    say: `diga, diz, indique, indica, responda, responde, escreva, escreve, afirme, afirma, imprima, imprime, mostre, mostra, declare, declara, informe, relate, me diga, me dê, dê-me, mencione`,
+    say: `repita, repete, diga, diz, indique, indica, responda, responde, escreva, escreve, afirme, afirma, imprima, imprime, mostre, mostra, declare, declara, informe, relate, me diga, me dê, dê-me, mencione`,
     fromNow:
       "a partir de agora, de agora em diante, doravante, daqui em diante, a partir deste momento, daqui para a frente",
     behave: `você agirá como, aja como, você vai agir, você responderá, responda como, você vai responder, você deve responder, comporte-se como, você se comportará, obedeça, você obedecerá,

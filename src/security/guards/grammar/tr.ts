@@ -21,7 +21,7 @@ export const turkish = {
     source:
       "web sayfasını, sayfayı, makaleyi, özgeçmişi, fonksiyonu, işlevi, tabloyu, işlemi, metni, yukarıdaki metni, soruyu, yukarıdakileri, yukarıdakini, yukarıyı, e-postayı, belgeyi, konuşmayı, gerisini, bildiriyi",
     and: "ve, ve bunun yerine, ve sadece, bunun yerine, sonra",
-    say: "söyle, söyleyin, de ki, belirt, belirtin, yaz, yazın, cevap ver, cevap verin, yanıtla, yanıtlayın, ifade et, ifade edin, yazdır, yazdırın, iddia et, bana",
+    say: "tekrarla, tekrarlayın, söyle, söyleyin, de ki, belirt, belirtin, yaz, yazın, cevap ver, cevap verin, yanıtla, yanıtlayın, ifade et, ifade edin, yazdır, yazdırın, iddia et, bana",
     stating: "ve durumu, ve belirt, ve söyle",
     fromNow: "bundan sonra, bundan böyle, şu andan itibaren, artık, şimdiden itibaren, bu andan itibaren",
     behave: `sen dan, dan gibi davran, dan olarak, kısıtlamasız bir, gibi davranacaksın, olarak cevap vereceksin, olarak yanıt vereceksin, bana itaat edeceksin, bana itaat et, her dediğimi yapacaksın, dediklerimi yapacaksın,

@@ -19,7 +19,7 @@ export const vietnamese = {
     source:
       "trang web, bài báo, bài viết, sơ yếu lý lịch, hàm, chức năng, bảng, giao dịch, văn bản, văn bản trên, câu hỏi, email, tài liệu, phần trên, sơ yếu lí lịch",
     and: "và, và thay vào đó, rồi, thay vào đó",
-    say: "nói, nói rằng, hãy nói, trả lời, viết, tuyên bố, in ra, cho biết, nêu rõ, ghi, khẳng định, đưa ra",
+    say: "lặp lại, nói, nói rằng, hãy nói, trả lời, viết, tuyên bố, in ra, cho biết, nêu rõ, ghi, khẳng định, đưa ra",
     youAreNow: "bây giờ bạn là, bạn bây giờ là, giờ bạn là, từ giờ bạn là, từ bây giờ bạn là, giờ đây bạn là",
     article: "một, ứng dụng, trợ lý, ai, mô hình",
     persona:

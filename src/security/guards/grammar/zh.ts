@@ -23,7 +23,7 @@ export const chinese = {
     source:
       "网页, 網頁, 页面, 文章, 论文, 論文, 简历, 簡歷, 履历, 函数, 函數, 表格, 交易, 文本, 上文, 以上内容, 以上內容, 上述内容, 上述內容, 问题, 邮件, 文档, 对话, 前文, 上面的内容, 上面的話, 上面的话",
     and: "并, 並, 并且, 並且, 然后, 然後, 而是, 转而, 改为, 只, 而",
-    say: "说, 說, 回答, 回复, 回覆, 输出, 輸出, 写, 寫, 声明, 聲明, 陈述, 陳述, 打印, 告诉, 告訴, 指出, 声称, 表示, 给我",
+    say: "重复, 重複, 说, 說, 回答, 回复, 回覆, 输出, 輸出, 写, 寫, 声明, 聲明, 陈述, 陳述, 打印, 告诉, 告訴, 指出, 声称, 表示, 给我",
     youAreNow:
       "你现在是, 你現在是, 现在你是, 現在你是, 您现在是, 从现在起你是, 从现在开始你是, 從現在起你是, 從現在開始你是, 你不再是",
     article: "一个, 一個, 名为, 名叫, 叫做, 没有, 处于, 一款, 一位",
@@ -53,7 +53,7 @@ export const chinese = {
       "overwrite det* previous|your det|previous* prompt",
     ],
     "override of what was said": ["ignore det* everything det* told tail?", "ignore told det* everything"],
-    "override of the task": ["ignore det* source and say"],
+    "override of the task": ["ignore det* source and? say"],
     "override of the role": ["youAreNow article* persona"],
     "claim of authority": ["fromNow behave", "enter mode", "^ newPrompt"],
     "demand for secrets": ["reveal yours secret", "yours secret isWhat"],
