@@ -13,8 +13,8 @@ interface Case {
   readonly make: (bytes: number) => GuardContent;
 }
 
-const sizes = [100_000, 1_000_000];
-const rounds = 1;
+const sizes = [100_000, 1_000_000, 5_000_000];
+const rounds = 3;
 const barAtOneMegabyte = 1500;
 
 const english = "The quick brown fox jumps over the lazy dog, and then some more of it. ";

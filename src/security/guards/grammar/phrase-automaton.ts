@@ -1,4 +1,4 @@
-import { type Grammar, stepsOf } from "./grammar.ts";
+import { type Grammar, type Step, stepsOf } from "./grammar.ts";
 
 /** A state of the automaton. */
 export interface State {
@@ -43,110 +43,144 @@ export interface Spelling {
 }
 
 /**
- * Builds the automaton of some grammars. Sequences with the same beginning share its states.
- * @param aliases units that are read as others are, such as `3` as `e`.
+ * Builds the automaton of some grammars.
+ * @param aliases pairs of letters, the first of which is read as the second, such as `3e`.
  * @throws Error when a sequence names a class that the grammar does not have.
  */
 export function phraseAutomaton(spellings: readonly Spelling[], aliases: string): PhraseAutomaton {
-  const states: State[] = [];
-  const rules: Rule[] = [];
-  const symbols = new Uint16Array(0x10000);
-  let symbolCount = 1;
-  const add = (): number =>
-    states.push({ next: new Map(), free: [], afterWord: undefined, afterPause: undefined, rule: undefined }) - 1;
-  const stateAt = (index: number): State => {
-    const state = states[index];
-    if (state === undefined) throw new Error(`no state ${index}`);
-    return state;
-  };
-  const aliasOf = new Map(aliases.split(" ").map((pair) => [pair.charCodeAt(0), pair.charCodeAt(1)]));
-  const symbolOf = (char: number): number => {
-    const unit = aliasOf.get(char) ?? char;
-    if (symbols[unit] === 0) symbols[unit] = symbolCount++;
-    return symbols[unit] ?? 0;
-  };
-  const connect = (from: number, unit: number, to: number): void => {
-    const { next } = stateAt(from);
-    const symbol = symbolOf(unit);
-    const targets = next.get(symbol);
-    if (targets === undefined) next.set(symbol, [to]);
-    else if (!targets.includes(to)) targets.push(to);
-  };
-  const connectAll = (from: number, paths: readonly string[], to: number): void => {
-    for (const path of paths) {
-      let state = from;
-      for (let index = 0; index < path.length; index += 1) {
-        const target = index === path.length - 1 ? to : add();
-        connect(state, path.charCodeAt(index), target);
-        state = target;
-      }
-    }
-  };
+  const builder = new Builder(aliases);
+  for (const spelling of spellings) builder.addGrammar(spelling);
+  return builder.built();
+}
 
-  const known = new Map<Spelling["fold"], Map<string, readonly string[]>>();
-  const pathsOf = (char: string, fold: Spelling["fold"]): readonly string[] => {
-    const paths = known.get(fold) ?? new Map<string, readonly string[]>();
-    known.set(fold, paths);
-    const found = paths.get(char) ?? lettersOf(char, fold);
-    paths.set(char, found);
-    return found;
-  };
-  const addPhrases = (from: number, to: number, phrases: string, { fold, backwards }: Spelling): void => {
-    const reached = new Map<string, number>();
-    for (const phrase of phrases.split(",")) {
-      const chars = Array.from(phrase.normalize("NFC"));
-      let state = from;
-      let path = "";
-      for (const char of backwards === true ? chars.reverse() : chars) {
-        const paths = pathsOf(char, fold);
-        if (paths.length === 0 && char !== "*" && char !== "$") continue;
-        path += char;
-        const target: number = reached.get(path) ?? add();
-        if (char === "*") stateAt(state).afterWord = target;
-        else if (char === "$") stateAt(state).afterPause = target;
-        else if (!reached.has(path)) connectAll(state, paths, target);
-        reached.set(path, target);
-        state = target;
-      }
-      if (state !== from) stateAt(state).free.push(to);
-    }
-  };
+class Builder {
+  readonly #states: State[] = [];
+  readonly #rules: Rule[] = [];
+  readonly #symbols = new Uint16Array(0x10000);
+  readonly #aliases: ReadonlyMap<number, number>;
+  readonly #start = this.#add();
+  readonly #sentenceStart = this.#add();
+  #symbolCount = 1;
 
-  const start = add();
-  const sentenceStart = add();
-  for (const spelling of spellings) {
+  constructor(aliases: string) {
+    this.#aliases = new Map(aliases.split(" ").map((pair) => [pair.charCodeAt(0), pair.charCodeAt(1)]));
+  }
+
+  built(): PhraseAutomaton {
+    for (const [from, to] of this.#aliases) this.#symbols[from] = this.#symbols[to] ?? 0;
+    return {
+      states: this.#states,
+      start: this.#start,
+      sentenceStart: this.#sentenceStart,
+      rules: this.#rules,
+      symbols: this.#symbols,
+      symbolCount: this.#symbolCount,
+    };
+  }
+
+  addGrammar(spelling: Spelling): void {
     const { grammar, backwards } = spelling;
-    const after = new Map<string, number>();
+    const pathsOf = cachedPaths(spelling.fold);
+    const shared = new Map<string, number>();
     for (const [name, sequences] of Object.entries(grammar.rules)) {
-      const rule = rules.push({ name, language: grammar.language }) - 1;
+      const rule = this.#rules.push({ name, language: grammar.language }) - 1;
       for (const sequence of sequences) {
         const { steps, atSentenceStart } = stepsOf(sequence);
         if (atSentenceStart && backwards === true) continue;
-        let state = atSentenceStart ? sentenceStart : start;
+        let state = atSentenceStart ? this.#sentenceStart : this.#start;
         let path = atSentenceStart ? "^" : "";
-        for (const { classes, repeat } of backwards === true ? steps.toReversed() : steps) {
-          path += ` ${classes.join("|")}:${repeat}`;
-          const shared = after.get(path);
-          if (shared !== undefined) {
-            state = shared;
-            continue;
-          }
-          const target = add();
-          if (repeat !== "once") stateAt(state).free.push(target);
-          for (const className of classes) {
-            const phrases = grammar.classes[className];
-            if (phrases === undefined) throw new Error(`${grammar.language}: no class ${className}`);
-            addPhrases(repeat === "any" ? target : state, target, phrases, spelling);
-          }
-          after.set(path, target);
-          state = target;
+        for (const step of backwards === true ? steps.toReversed() : steps) {
+          path += ` ${step.classes.join("|")}:${step.repeat}`;
+          const next: number = shared.get(path) ?? this.#addStep(state, step, spelling, pathsOf);
+          shared.set(path, next);
+          state = next;
         }
-        stateAt(state).rule ??= rule;
+        this.#at(state).rule ??= rule;
       }
     }
   }
-  for (const [from, to] of aliasOf) symbols[from] = symbols[to] ?? 0;
-  return { states, start, sentenceStart, rules, symbols, symbolCount };
+
+  /** @returns the state after the step. */
+  #addStep(from: number, { classes, repeat }: Step, { grammar, backwards }: Spelling, pathsOf: PathsOf): number {
+    const to = this.#add();
+    if (repeat !== "once") this.#at(from).free.push(to);
+    const start = repeat === "any" ? to : from;
+    // Phrases that begin with the same letters share the states of these.
+    const reached = new Map<string, number>();
+    for (const className of classes) {
+      const phrases = grammar.classes[className];
+      if (phrases === undefined) throw new Error(`${grammar.language}: no class ${className}`);
+      for (const phrase of phrases.split(",")) {
+        const chars = Array.from(phrase.normalize("NFC"));
+        const end = this.#addPhrase(start, backwards === true ? chars.reverse() : chars, pathsOf, reached);
+        if (end !== start) this.#at(end).free.push(to);
+      }
+    }
+    return to;
+  }
+
+  /** @returns the state after the phrase. */
+  #addPhrase(from: number, chars: readonly string[], pathsOf: PathsOf, reached: Map<string, number>): number {
+    let state = from;
+    let phrase = "";
+    for (const char of chars) {
+      const paths = pathsOf(char);
+      if (paths.length === 0 && char !== "*" && char !== "$") continue;
+      phrase += char;
+      const known = reached.get(phrase);
+      const target = known ?? this.#add();
+      reached.set(phrase, target);
+      if (char === "*") this.#at(state).afterWord = target;
+      else if (char === "$") this.#at(state).afterPause = target;
+      else if (known === undefined) this.#connect(state, paths, target);
+      state = target;
+    }
+    return state;
+  }
+
+  #connect(from: number, paths: readonly string[], to: number): void {
+    for (const path of paths) {
+      let state = from;
+      for (let index = 0; index < path.length; index += 1) {
+        const target = index === path.length - 1 ? to : this.#add();
+        const symbol = this.#symbolOf(path.charCodeAt(index));
+        const { next } = this.#at(state);
+        const targets = next.get(symbol);
+        if (targets === undefined) next.set(symbol, [target]);
+        else targets.push(target);
+        state = target;
+      }
+    }
+  }
+
+  #add(): number {
+    const state: State = { next: new Map(), free: [], afterWord: undefined, afterPause: undefined, rule: undefined };
+    return this.#states.push(state) - 1;
+  }
+
+  #at(index: number): State {
+    const state = this.#states[index];
+    if (state === undefined) throw new Error(`no state ${index}`);
+    return state;
+  }
+
+  #symbolOf(char: number): number {
+    const unit = this.#aliases.get(char) ?? char;
+    if (this.#symbols[unit] === 0) this.#symbols[unit] = this.#symbolCount++;
+    return this.#symbols[unit] ?? 0;
+  }
+}
+
+/** What a character of a phrase may become: each of these is a sequence of letters. */
+type PathsOf = (char: string) => readonly string[];
+
+function cachedPaths(fold: Spelling["fold"]): PathsOf {
+  const known = new Map<string, readonly string[]>();
+  return (char) => {
+    const paths = known.get(char) ?? lettersOf(char, fold);
+    known.set(char, paths);
+    return paths;
+  };
 }
 
 /**
