@@ -68,7 +68,10 @@ const inWord = /[\p{L}\p{M}\p{N}_]/u;
 // Words of these scripts have no spaces between them.
 const withoutSpaces = /[\p{sc=Han}\p{sc=Hira}\p{sc=Kana}\p{sc=Hang}\p{sc=Thai}\p{sc=Laoo}\p{sc=Khmr}\p{sc=Mymr}ー]/u;
 
+// Words that hyphens join are one word: a check-system command is no system command.
 function isWholeWords(text: string, start: number, end: number): boolean {
+  if (text[start - 1] === "-" && inWord.test(text[start - 2] ?? "")) return false;
+  if (text[end] === "-" && inWord.test(text[end + 1] ?? "")) return false;
   return isBorder(text[start - 1], text[start]) && isBorder(text[end - 1], text[end]);
 }
 

@@ -138,6 +138,8 @@ export const harmlessTexts: readonly HarmlessText[] = [
   { text: "renew instructions of the manual", why: "the end of another word" },
   { text: "Filesystem commands are explained below.", why: "within words" },
   { text: "The filesystem command checks the disk.", why: "the end of another word" },
+  { text: "The option --check-system command is new.", why: "a part of a word with a hyphen" },
+  { text: "Ignore previous-generation cars.", why: "a part of a word with a hyphen" },
   { text: "A developer modelled the bridge.", why: "the beginning of another word" },
   { text: "Please ignore previously reported errors.", why: "the beginning of another word" },
   { text: "What's new\n\nInstructions for assembling the chair", why: "a blank line in between" },
