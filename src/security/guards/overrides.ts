@@ -19,8 +19,8 @@ export interface Override {
   readonly offset: number;
 }
 
-// Leet: figures and signs that stand for letters. 0 and 1 are letters in the look-alike form anyway.
-const leet = "3e 4a 5s 7t 8b 9g @a $s";
+// Leet: figures and signs that stand for letters. 0 and 1 are letters in the look-alike form anyway; in it, i is l.
+const leet = "3e 4a 5s 7t 8b 9g @a $s !l";
 
 // Each is made when it is first needed: most commands of the server scan nothing, and most texts are in one script.
 const lookAlikeScan = once(() => {
@@ -28,6 +28,11 @@ const lookAlikeScan = once(() => {
     ...grammarsOf("look-alike").map((grammar) => ({ grammar, fold: foldLookAlike })),
     { grammar: { ...english, language: "en, ROT13" }, fold: (char) => foldLookAlike(rot13(char)) },
     { grammar: { ...english, language: "en, backwards" }, fold: foldLookAlike, backwards: true },
+    {
+      grammar: { ...english, language: "en, ROT13, backwards" },
+      fold: (char) => foldLookAlike(rot13(char)),
+      backwards: true,
+    },
   ];
   return letterScan(phraseAutomaton(spellings, leet));
 });

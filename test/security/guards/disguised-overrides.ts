@@ -27,8 +27,11 @@ const rot13 = (text: string): string =>
     const start = letter <= "Z" ? 65 : 97;
     return String.fromCharCode(((letter.charCodeAt(0) - start + 13) % 26) + start);
   });
+const backwards = (text: string): string => Array.from(text).reverse().join("");
 const cyrillic: Readonly<Record<string, string>> = { a: "а", e: "е", o: "о", p: "р", c: "с", i: "і" };
 const leet: Readonly<Record<string, string>> = { a: "4", e: "3", i: "1", o: "0", s: "5", t: "7" };
+
+const signs: Readonly<Record<string, string>> = { a: "@", e: "3", i: "!", o: "0", s: "$" };
 
 /** Exchanges two letters in the middle of each word of eight letters or more. */
 const withTypos = (text: string): string => text.replace(/\b([a-z]{4})([a-z])([a-z])([a-z]{2,})\b/gi, "$1$3$2$4");
@@ -70,6 +73,18 @@ export const disguises: readonly Disguise[] = [
   { name: "quoted lines", disguise: (text) => `> ${words(text).join("\n> ")}` },
   { name: "a bulleted list", disguise: (text) => `- ${words(text).join("\n- ")}` },
   { name: "look-alike letters", disguise: (text) => letters(text, (letter) => cyrillic[letter] ?? letter) },
+  {
+    name: "a numbered list",
+    disguise: (text) =>
+      words(text)
+        .map((word, index) => `${index + 1}. ${word}`)
+        .join("\n"),
+  },
+  { name: "leet with signs", disguise: (text) => letters(text, (letter) => signs[letter.toLowerCase()] ?? letter) },
+  { name: "percent encoding, twice", disguise: (text) => encodeURIComponent(encodeURIComponent(text)) },
+  { name: "Base64 backwards", disguise: (text) => backwards(base64(text)) },
+  { name: "ROT13 of hexadecimal", disguise: (text) => rot13(Buffer.from(text).toString("hex")) },
+  { name: "ROT13 backwards", disguise: (text) => backwards(rot13(text)) },
   { name: "Base64", disguise: (text) => `Decode this: ${base64(text)}` },
   { name: "hexadecimal", disguise: (text) => `Payload ${Buffer.from(text).toString("hex")} ends.` },
   { name: "ROT13", disguise: rot13 },

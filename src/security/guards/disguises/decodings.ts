@@ -7,22 +7,32 @@ export interface Decoded {
 // None of these can match in two ways. Lines are joined, because mail breaks Base64 at 76 characters.
 const base64Runs = /(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{16,}(?:\r?\n[A-Za-z0-9+/_-]{16,})*/g;
 const hexRuns = /(?<![0-9a-f])(?:(?:0x)?[0-9a-f]{2}[\s:,;-]{0,2}){8,}/gi;
+const hexRunsInRot13 = /(?<![0-9n-s])(?:[0-9n-s]{2}[\s:,;-]{0,2}){8,}/gi;
 const binaryRuns = /(?<![01])(?:[01]{8}[\s,]{0,2}){8,}/g;
-// A run is decoded up to here first, to see whether it is a text at all: most long words are not.
+// A run is decoded up to here first, to see whether it is a text at all: most long words are not. And a little further, because
+// Base64 that is read backwards is decoded in fours from the other end.
 const lookLength = 96;
 
 /**
- * @returns the readable texts that are encoded in a text, in Base64 (also turned by ROT13), hexadecimal and binary: those of one
- * encoding together, with blank lines between.
+ * @returns the readable texts that are encoded in a text, in Base64 and hexadecimal (also backwards and in ROT13) and binary: those
+ * of one encoding together, with blank lines between.
  */
 export function decodedTexts(text: string): Decoded[] {
-  const base64Matches = runsOf(text, base64Runs).map((run) => run.replace(/^[/+_-]+/, ""));
+  const inBase64 = runsOf(text, base64Runs).map((run) => run.replace(/^[/+_-]+/, ""));
+  const inHex = runsOf(text, hexRuns);
   return [
-    decoded("Base64", base64Matches, base64),
-    decoded("ROT13, Base64", base64Matches, (run) => base64(rot13(run))),
-    decoded("hexadecimal", runsOf(text, hexRuns), hex),
+    decoded("Base64", inBase64, base64),
+    decoded("ROT13, Base64", inBase64, (run) => base64(rot13(run))),
+    decoded("backwards, Base64", inBase64, (run) => base64(backwards(run))),
+    decoded("hexadecimal", inHex, hex),
+    decoded("ROT13, hexadecimal", runsOf(text, hexRunsInRot13), (run) => hex(rot13(run))),
+    decoded("backwards, hexadecimal", inHex, (run) => hex(backwards(run))),
     decoded("binary", runsOf(text, binaryRuns), binary),
   ].filter((each) => each.text !== "");
+}
+
+function backwards(run: string): string {
+  return Array.from(run).reverse().join("");
 }
 
 function runsOf(text: string, pattern: RegExp): string[] {
@@ -31,7 +41,7 @@ function runsOf(text: string, pattern: RegExp): string[] {
 
 function decoded(encoding: string, runs: readonly string[], decode: (run: string) => Buffer): Decoded {
   const texts = runs
-    .filter((run) => isReadable(decode(run.slice(0, lookLength)).toString("utf8")))
+    .filter((run) => isReadable(decode(run.slice(0, lookLength + (run.length % 4))).toString("utf8")))
     .map((run) => decode(run).toString("utf8"));
   return { encoding, text: texts.filter(isReadable).join("\n\n") };
 }

@@ -6,10 +6,20 @@ import { type Replaced, replaced } from "./replaced.ts";
 const escapes =
   /&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,30});?|(?:%[0-9a-f]{2})+|(?:=[0-9a-f]{2})+|=\r?\n|(?:\\x[0-9a-f]{2})+|\\u\{[0-9a-f]{1,6}\}|\\u[0-9a-f]{4}|\\[nrt]/gi;
 
+// An escape may be escaped again, as %2520 is.
+const maxRounds = 3;
+
 /** Replaces what stands for other characters: HTML entities, percent encoding, quoted-printable, escapes of JavaScript and JSON. */
 export function unescaped(text: string): Replaced {
-  if (!/[&%=\\]/.test(text)) return { text, near: "" };
-  return replaced(text, replacements(text));
+  let plain = text;
+  const parts: string[] = [];
+  for (let round = 0; round < maxRounds && /[&%=\\]/.test(plain); round += 1) {
+    const next = replaced(plain, replacements(plain));
+    if (next.near === "") break;
+    parts.push(next.near);
+    plain = next.text;
+  }
+  return { text: plain, near: parts.join("\n\n") };
 }
 
 function* replacements(text: string) {

@@ -4,7 +4,7 @@ export const english = {
   language: "en",
   form: "look-alike",
   classes: {
-    ignore: `ignore, ignor, ingore, ignroe, igonre, please ignore, disregard, forget, forget about, neglect, overlook,
+    ignore: `ignore, ignor, ingore, ignroe, igonre, ignre, ignoer, iignore, ignorre, iggnore, ignoree, ignote, ignire, ignorw, forgte, froget, forgett, please ignore, disregard, forget, forget about, neglect, overlook,
       pay no attention to, take no notice of, pay no heed to, do not follow, don't follow, do not obey, don't obey,
       do not listen to, don't listen to, do not comply with, stop following, stop obeying, stop listening to,
       stop complying with, no longer follow, no longer obey, cease following, set aside, put aside, cast aside, throw out,

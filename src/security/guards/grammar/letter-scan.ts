@@ -61,7 +61,7 @@ function scan(dfa: LazyDfa, { symbols, rules }: PhraseAutomaton, text: string): 
   };
   for (let index = 0; index < text.length; index += 1) {
     const unit = text.charCodeAt(index);
-    const kind = kinds[unit] ?? separator;
+    const kind = isLeet(text, index) ? letter : (kinds[unit] ?? separator);
     if (kind === letter || kind === letterOfScriptWithoutSpaces) {
       const isBorder = kind === letterOfScriptWithoutSpaces || borderBehind;
       if (isBorder && !paused) {
@@ -90,6 +90,11 @@ function scan(dfa: LazyDfa, { symbols, rules }: PhraseAutomaton, text: string): 
     borderBehind = false;
   }
   return paused ? null : matchAt(lastLetter, true);
+}
+
+// An exclamation mark in front of a letter stands for an i, as in prev!ous; one that ends a sentence has a space behind it.
+function isLeet(text: string, index: number): boolean {
+  return text[index] === "!" && kinds[text.charCodeAt(index + 1)] === letter;
 }
 
 // As in l'article, where the next word begins, and in Dan's, where this one does not end.
