@@ -1,4 +1,4 @@
-import { type GuardedText, textsOf } from "./guard.ts";
+import type { GuardedText } from "./guard.ts";
 
 /** Stands in a text where no pattern may go across. A character for private use, which every fold keeps. */
 export const WALL = "\ue000";
@@ -11,21 +11,33 @@ export const KEY = "\ue001";
  */
 export function withWalls({ text, isKey = false }: Pick<GuardedText, "text" | "isKey">): string {
   if (isKey) return `${KEY}${withWallsAtLines(text)}${WALL}`;
-  const parts = jsonParts(text);
-  if (parts === null) return withWallsAtLines(text);
-  return parts.map((part) => withWalls({ text: part.text, isKey: part.isKey ?? false })).join(WALL);
+  return isJsonDocument(text) ? stringsOf(text).map(withWalls).join(WALL) : withWallsAtLines(text);
 }
 
-// A string of a JSON document may hold a JSON document again. Each level doubles the escapes, so the levels are few, and all of
-// them together are no longer than twice the text.
-function jsonParts(text: string): GuardedText[] | null {
-  const trimmed = text.trim();
-  if (!/^[[{]/.test(trimmed) || !/[\]}]$/.test(trimmed)) return null;
+function isJsonDocument(text: string): boolean {
+  if (!/^\s*[[{]/.test(text) || !/[\]}]\s{0,100}$/.test(text.slice(-101))) return false;
   try {
-    return textsOf(JSON.parse(trimmed), "");
+    JSON.parse(text);
+    return true;
   } catch {
-    return null;
+    return false;
   }
+}
+
+// Read from the text and not from the parsed value, which lacks all but the last value of a key that comes again. A string may hold
+// a JSON document again: each level doubles the escapes, so the levels are few, and all together are no longer than twice the text.
+function stringsOf(json: string): Pick<GuardedText, "text" | "isKey">[] {
+  const strings: Pick<GuardedText, "text" | "isKey">[] = [];
+  for (let start = json.indexOf('"'); start !== -1; ) {
+    let end = start + 1;
+    while (json[end] !== '"') end += json[end] === "\\" ? 2 : 1;
+    const next = json.indexOf('"', end + 1);
+    const between = json.slice(end + 1, next === -1 ? json.length : next);
+    const text = String(JSON.parse(json.slice(start, end + 1)));
+    strings.push({ text, isKey: between.trimStart().startsWith(":") });
+    start = next;
+  }
+  return strings;
 }
 
 // A line break of any kind, and then lines with nothing but spaces.
@@ -34,8 +46,11 @@ const blankLines = new RegExp(`${lineBreak}(?:[^\\S\\r\\n\\u0085\\u2028]*${lineB
 const heading = /^ {0,3}#{1,6}[ \t].*$/gm;
 const underline = /^[=-]{3,}[ \t]*$/gm;
 
+const marks = new RegExp(`[${WALL}${KEY}]`, "g");
+
 function withWallsAtLines(text: string): string {
-  let walled = text.replace(blankLines, WALL);
+  // A text's own walls would hide what stands around them.
+  let walled = text.replace(marks, "\u200b").replace(blankLines, WALL);
   if (walled.includes("#")) walled = walled.replace(heading, `${WALL}$&${WALL}`);
   return walled.includes("---") || walled.includes("===") ? walled.replace(underline, WALL) : walled;
 }
