@@ -41,11 +41,18 @@ const compatibleScan = once(() => {
   return letterScan(phraseAutomaton(spellings, ""));
 });
 const correction = once(() => {
-  const phrases = grammarsOf("look-alike").flatMap(({ classes }) => Object.values(classes));
-  const words = phrases.flatMap((each) => each.split(/[, ]+/)).filter((word) => !word.endsWith("*"));
-  const folded = (word: string): string => foldLookAlike(word).replace(/[^\p{L}\p{N}]/gu, "");
-  return corrector(words.map(folded), realWords.map(folded));
+  // The end of a word tells its form, in most languages by more letters than in English.
+  const languages = grammarsOf("look-alike").map((grammar) => ({ grammar, end: grammar === english ? 1 : 3 }));
+  const words = languages
+    .toReversed()
+    .flatMap(({ grammar, end }) => wordsOf(grammar).map((word) => [word, end] as const));
+  return corrector(new Map(words));
 });
+
+function wordsOf({ classes }: Grammar): string[] {
+  const words = Object.values(classes).flatMap((phrases) => phrases.split(/[, \n]+/));
+  return words.filter((word) => !word.endsWith("*")).map((word) => foldLookAlike(word).replace(/[^\p{L}\p{N}]/gu, ""));
+}
 
 function grammarsOf(form: Grammar["form"]): readonly Grammar[] {
   return grammars.filter((grammar) => grammar.form === form);
@@ -58,8 +65,6 @@ function once<Made>(make: () => Made): () => Made {
     return made;
   };
 }
-
-const realWords: readonly string[] = [];
 
 // No override is as short as this in any language.
 const shortest = 5;

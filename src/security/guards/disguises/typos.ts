@@ -6,16 +6,15 @@ const maxLength = 20;
 /**
  * Makes a function that corrects typing errors: a word that is one error away from one of `words` (a letter more, one less,
  * another one, or two next to each other exchanged) becomes that word. Words of fewer than seven letters are left alone, and so
- * are a word's first and last letter: other words and other forms of the same word begin and end in another way.
- * @param realWords words that are one error away and no errors.
+ * are a word's first letter and its end: other words and other forms of the same word begin and end in another way.
+ * @param words each with the number of letters at its end that are left alone, 1 at least.
  * @returns a function from a folded text to the parts of the corrected text around the corrections, empty when there are none. It
  * takes time linear in its input.
  */
-export function corrector(words: Iterable<string>, realWords: Iterable<string>): (folded: string) => string {
-  const known = new Set([...words, ...realWords]);
+export function corrector(words: ReadonlyMap<string, number>): (folded: string) => string {
   const byDeletion = new Map<string, string>();
   const outlines = new Uint8Array(outlineCount);
-  for (const word of words) {
+  for (const word of words.keys()) {
     if (word.length < minLength || word.length > maxLength) continue;
     for (const shorter of [word, ...deletions(word)]) if (!byDeletion.has(shorter)) byDeletion.set(shorter, word);
     for (const length of [word.length - 1, word.length, word.length + 1]) {
@@ -27,10 +26,11 @@ export function corrector(words: Iterable<string>, realWords: Iterable<string>):
     outlines[startOutline(text, start, length, length)] === 1 ||
     outlines[endOutline(text, start, length, length)] === 1;
   const correction = (word: string): string | null => {
-    if (known.has(word)) return null;
+    if (words.has(word)) return null;
     for (const shorter of [word, ...deletions(word)]) {
       const candidate = byDeletion.get(shorter);
-      if (candidate !== undefined && isOneErrorApart(word, candidate)) return candidate;
+      if (candidate === undefined) continue;
+      if (isOneErrorApart(word, candidate, words.get(candidate) ?? 1)) return candidate;
     }
     return null;
   };
@@ -80,8 +80,8 @@ function* deletions(word: string): Generator<string> {
 }
 
 // Two words with a deletion in common may still be two errors apart.
-function isOneErrorApart(one: string, other: string): boolean {
-  if (one[0] !== other[0] || one.at(-1) !== other.at(-1)) return false;
+function isOneErrorApart(one: string, other: string, end: number): boolean {
+  if (one[0] !== other[0] || one.slice(-end) !== other.slice(-end)) return false;
   let start = 0;
   while (start < one.length && one[start] === other[start]) start += 1;
   const [rest, otherRest] = [one.slice(start), other.slice(start)];

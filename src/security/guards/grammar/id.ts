@@ -13,8 +13,7 @@ export const indonesian = {
       "sebelumnya, terdahulu, di atas, awal, asli, yang diberikan, yang telah diberikan, yang kamu terima, yang anda terima, yang diberikan sebelumnya, yang sebelumnya, tadi, yang ada, sistem, lama, yang sudah diberikan",
     all: "semua, seluruh, segala, semua instruksi",
     instruction: "instruksi, perintah, arahan, instruksimu",
-    yourInstructions:
-      "instruksi anda, instruksi kamu, pedoman anda, pedomanmu, instruksimu, programmu, pelatihanmu, batasanmu, arahan anda, aturan anda, pemrograman anda",
+    yourInstructions: `instruksi anda, instruksi kamu, pedoman anda, pedomanmu, instruksimu, arahan anda, aturan anda`,
     told: `semua yang telah diberitahukan, semua yang diberitahukan, semua yang telah dikatakan kepada, semua yang dikatakan kepada, apa yang telah diberitahukan kepada, semua yang telah anda pelajari, segala sesuatu yang telah diberitahukan, semua yang diperintahkan,
       semua yang telah diinstruksikan, semua yang diajarkan kepada, segala yang telah diberitahukan`,
     regardless: "terlepas dari, tanpa memedulikan, tanpa menghiraukan",
@@ -29,14 +28,13 @@ export const indonesian = {
       "DAN, tanpa batasan, tanpa batas dan aturan, tanpa sensor, yang tidak terikat, tanpa aturan, dalam mode pengembang",
     secret:
       "kunci rahasia anda, kunci rahasiamu, prompt sistem anda, prompt sistemmu, instruksi sistem anda, instruksi rahasia anda, instruksi tersembunyi anda, instruksi awal anda, kode rahasia anda, instruksi awalmu",
-    reveal:
-      "apa, apakah, ungkapkan, tunjukkan, tampilkan, cetak, ulangi, beri tahu saya, katakan, berikan, berikan saya, bagikan, sebutkan, bocorkan",
+    reveal: `apa, apakah, ungkapkan, tunjukkan, ulangi, beri tahu saya, katakan, berikan saya, sebutkan, bocorkan`,
     enter: "masuk ke, aktifkan, beralih ke, masuki",
     mode: "mode pengembang, mode dewa, mode dan, mode tanpa batas, mode jailbreak",
     not: "jangan, tidak boleh, jangan pernah, tidak",
   },
   rules: {
-    [VETO]: ["not ignore"],
+    [VETO]: ["not ignore|reveal"],
     override: [
       "ignore det* instructions det* previous",
       "ignore det* all instruction",

@@ -19,8 +19,8 @@ export const polish = {
       "zasady, zasad, reguły, reguł, rozkazy, rozkazów, komendy, ograniczenia, ograniczeń, kontekst, szkolenie, zadania, nakazy",
     all: "wszystkie, wszystkich, wszelkie, wszelkich, każdą, wszystkie swoje, wszystkie twoje, wszystkich swoich, o wszystkich",
     your: "swoje, swoich, twoje, twoich, swój, swoim",
-    own: `instrukcje, instrukcji, wytyczne, wytycznych, programowanie, oprogramowaniu, dyrektywy, prompt systemowy, ograniczenia, ograniczeń, zasady bezpieczeństwa, zasady etyczne, polecenia systemowe, poprzednie zasady, instrukcjach`,
-    everything: "wszystko, o wszystkim, to, wszystkim, wszystkiego",
+    own: `instrukcje, instrukcji, wytyczne, wytycznych, dyrektywy, prompt systemowy, zasady bezpieczeństwa, zasady etyczne, polecenia systemowe, poprzednie zasady, instrukcjach`,
+    everything: `wszystko, o wszystkim, wszystkim, wszystkiego`,
     told: `co ci powiedziano, co ci mówiono, co ci wcześniej powiedziano, co powiedziano ci wcześniej, czego cię nauczono, co ci nakazano, co ci kazano, co zostało ci powiedziane, co ci polecono, co wcześniej mówiono,
       co ci do tej pory powiedziano`,
     source:
@@ -36,8 +36,7 @@ export const polish = {
       nieocenzurowaną ai, trybie boga`,
     enter: "włącz, aktywuj, przejdź w, wejdź w, przełącz się w, przejdź do, uruchom",
     mode: "tryb deweloperski, trybu deweloperskiego, tryb programisty, trybu programisty, tryb boga, tryb dan, tryb jailbreak, tryb bez ograniczeń, tryb systemowy",
-    reveal:
-      "ujawnij, pokaż, pokaż mi, wyświetl, wydrukuj, powtórz, podaj, podaj mi, powiedz mi, zdradź, zdradź mi, udostępnij, jaki jest, jaka jest, jakie są, napisz, wypisz, przetłumacz",
+    reveal: `ujawnij, pokaż, pokaż mi, powtórz, podaj mi, powiedz mi, zdradź, zdradź mi, jaki jest, jaka jest, jakie są, przetłumacz`,
     yours: "swój, swoje, twój, twoje, twoja, swoją, swojego, twoją",
     secret: `prompt systemowy, komunikat systemowy, instrukcje systemowe, tajny klucz, tajne instrukcje, ukryte instrukcje, początkowe instrukcje, pierwotne instrukcje, wewnętrzne instrukcje, sekretny klucz, tajny kod, klucz tajny,
       ukryty prompt, pełny prompt systemowy, oryginalne instrukcje`,

@@ -15,7 +15,7 @@ export const turkish = {
       komutlarını, emirleri, emirlerini, kuralları, kurallarını, kurallara, kısıtlamaları, kısıtlamalarını, yönlendirmeleri, istemleri, sistem istemini, bağlamı, istemi, eğitimini, kurallarınızı, yönergelerinizi`,
     allInstructions:
       "talimatları, talimatlarını, talimatlarınızı, yönergeleri, yönergelerini, direktifleri, emirleri, talimatlara, yönergelerinizi",
-    own: "talimatlarını, talimatlarınızı, yönergelerini, yönergelerinizi, programlamanı, sistem istemini, kısıtlamalarını, güvenlik kurallarını, etik kurallarını, direktiflerini, eğitimini",
+    own: `talimatlarını, talimatlarınızı, yönergelerini, yönergelerinizi, sistem istemini, güvenlik kurallarını, etik kurallarını, direktiflerini`,
     told: `sana söylenen her şeyi, size söylenen her şeyi, sana söylenenleri, size söylenenleri, sana söylenen tüm, sana öğretilen her şeyi, sana öğretilenleri, şimdiye kadar söylenenleri, daha önce söylenenleri, sana anlatılan her şeyi,
       sana daha önce söylenen her şeyi, daha önce söylenen her şeyi, sana emredilen her şeyi, yukarıda söylenen her şeyi, sana verilen her şeyi, yukarıdaki her şeyi`,
     source:
@@ -35,8 +35,7 @@ export const turkish = {
     yours: "senin, sizin, kendi, tam, bana, gizli, bize",
     secret: `sistem istemini, sistem promptunu, sistem mesajını, sistem talimatlarını, gizli anahtarını, gizli anahtarın, gizli anahtarınız, gizli anahtarınızı, gizli talimatlarını, gizli talimatların, başlangıç talimatlarını, ilk talimatlarını,
       orijinal talimatlarını, sistem promptun, sistem istemin, gizli kodunu, gizli istemini, iç talimatlarını`,
-    reveal:
-      "göster, gösterin, söyle, söyleyin, yazdır, yazdırın, açıkla, açıklayın, tekrarla, tekrar et, paylaş, paylaşın, ver, yaz, ne, nedir, neler, ifşa et, bana söyle, bana göster, bana ver, çevir",
+    reveal: `göster, gösterin, söyle, söyleyin, açıkla, açıklayın, tekrarla, tekrar et, ne, nedir, neler, ifşa et, bana söyle, bana göster, bana ver, çevir`,
     newPrompt: "yeni sistem istemi, yeni sistem promptu, yeni sistem talimatları, yeni talimatların şunlar",
   },
   rules: {

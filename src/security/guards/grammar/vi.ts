@@ -26,14 +26,14 @@ export const vietnamese = {
       "DAN, không bị hạn chế, không có giới hạn, không bị kiểm duyệt, không bị ràng buộc bởi, ở chế độ nhà phát triển, không có quy tắc",
     secret:
       "khóa bí mật của bạn, khoá bí mật của bạn, lời nhắc hệ thống của bạn, hướng dẫn hệ thống của bạn, hướng dẫn bí mật của bạn, chỉ dẫn ẩn của bạn, hướng dẫn ban đầu của bạn, mã bí mật của bạn, chìa khóa bí mật của bạn",
-    reveal: "tiết lộ, cho tôi biết, hiển thị, in ra, lặp lại, nói cho tôi, cho tôi xem, đưa cho tôi, chia sẻ",
+    reveal: `tiết lộ, cho tôi biết, lặp lại, nói cho tôi, cho tôi xem, đưa cho tôi`,
     isWhat: "là gì",
     enter: "vào, kích hoạt, chuyển sang, bật",
     mode: "chế độ nhà phát triển, chế độ dan, chế độ không giới hạn, chế độ jailbreak",
     not: "đừng, không, không được, chớ",
   },
   rules: {
-    [VETO]: ["not ignore"],
+    [VETO]: ["not ignore|reveal"],
     override: [
       "ignore det* instructions det* previous",
       "ignore det* previous det* instructions",
