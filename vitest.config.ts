@@ -70,7 +70,8 @@ const common = { testTimeout: 30_000, hookTimeout: 60_000, isolate: false };
 
 export default defineConfig({
   test: {
-    maxWorkers: 3,
+    // More than a small machine has cores: many tests wait, for a lease to end or for a process to start.
+    maxWorkers: 4,
     projects: [
       {
         resolve,
@@ -119,7 +120,7 @@ export default defineConfig({
           ]
         : []),
       ...(withNodes
-        ? [{ resolve, test: { ...common, name: "nodes", include: otherNodes, sequence: { groupOrder: 4 } } }]
+        ? [{ resolve, test: { ...common, name: "nodes", include: otherNodes, sequence: { groupOrder: 3 } } }]
         : []),
       ...(withBrowser ? [{ resolve, test: { ...common, name: "browser", include: browserOnly } }] : []),
     ],
