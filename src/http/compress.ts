@@ -29,5 +29,9 @@ function isStream(response: ServerResponse): boolean {
 export function compressed(
   listener: (request: IncomingMessage, response: ServerResponse) => void,
 ): (request: IncomingMessage, response: ServerResponse) => void {
-  return (request, response) => COMPRESSION.handle(request, response, () => listener(request, response));
+  return (request, response) => {
+    // Most workers accept no encoding, and need not pay for what the middleware does to every answer.
+    if (request.headers["accept-encoding"] === undefined) listener(request, response);
+    else COMPRESSION.handle(request, response, () => listener(request, response));
+  };
 }

@@ -22,7 +22,11 @@ export function useRequestParser(limits: BodyLimits): Plugin {
       refuseEncoded(request.headers.get("content-encoding"));
       const length = request.headers.get("content-length");
       if (length !== null && Number(length) > limits.maxBytes) throw bodyTooLarge(limits.maxBytes);
-      setRequestParser(async ({ body }) => parseBody(body ? await readAtMost(limits.maxBytes, body) : "", limits));
+      setRequestParser(async (sent) => {
+        // With a length no counting is needed, because Node reads no more than that many bytes; a stream costs as much as all else.
+        const text = length === null ? await readAtMost(limits.maxBytes, sent.body) : await textOf(sent);
+        return parseBody(text, limits);
+      });
     },
   };
 }
@@ -66,16 +70,23 @@ function isObject(value: unknown): value is object {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+function textOf(request: Request): Promise<string> {
+  return request.text().catch(() => {
+    throw endedEarly();
+  });
+}
+
 /**
  * Reads a body. If it is too large, the rest is not cancelled: that would close the connection before the answer is sent.
  */
-async function readAtMost(maxBytes: number, body: ReadableStream<Uint8Array>): Promise<string> {
+async function readAtMost(maxBytes: number, body: ReadableStream<Uint8Array> | null): Promise<string> {
+  if (!body) return "";
   const reader = body.getReader();
   const chunks: Uint8Array[] = [];
   let bytes = 0;
   const next = () =>
     reader.read().catch(() => {
-      throw refusal("The request ended before its body did.");
+      throw endedEarly();
     });
   for (let part = await next(); !part.done; part = await next()) {
     bytes += part.value.byteLength;
@@ -83,6 +94,10 @@ async function readAtMost(maxBytes: number, body: ReadableStream<Uint8Array>): P
     chunks.push(part.value);
   }
   return Buffer.concat(chunks).toString();
+}
+
+function endedEarly(): GraphQLError {
+  return refusal("The request ended before its body did.");
 }
 
 function bodyTooLarge(maxBytes: number): GraphQLError {
