@@ -103,6 +103,7 @@ describe("an operation is refused before it runs", () => {
     ["300 aliases of a list", `{ ${many(300, (i) => `a${i}: aiJobs { totalCount }`)} }`, /breadth 600 of 500/],
     ["1,000 aliases of a list", `{ ${many(1000, (i) => `a${i}: aiJobs { totalCount }`)} }`, /2000 tokens/],
     ["400 aliases of a mutation", `mutation { ${many(400, (i) => `a${i}: ${SUBMIT}`)} }`, /2000 tokens/],
+    ["one list 280 times", `{ ${"aiJobs { nodes { jobId } } ".repeat(280)} }`, /selects aiJobs more than 50 times/],
     ["20 parents of parents", `{ aiJobs { nodes { ${within(20, "parentJob { ", "jobId")} } } }`, /depth 23 of 15/],
     [
       "100 events of each of 100 jobs",

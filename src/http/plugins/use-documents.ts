@@ -1,4 +1,4 @@
-import { type DocumentNode, GraphQLError, Lexer, type ParseOptions, parse, Source, TokenKind } from "graphql";
+import { type DocumentNode, GraphQLError, Lexer, type ParseOptions, parse, Source, TokenKind, visit } from "graphql";
 import type { Plugin } from "graphql-yoga";
 import { LRUCache } from "lru-cache";
 
@@ -9,6 +9,8 @@ export const MAX_DOCUMENT_LENGTH = 100_000;
  * stack.
  */
 const MAX_DEPTH = 200;
+/** Fields of the same name with a selection of their own: the validation compares each of them with each other. */
+const MAX_ALIKE = 50;
 /** Bytes of memory that a token of a parsed document takes at most: its node, its name, and where both stand. */
 const BYTES_PER_TOKEN = 700;
 /** Bytes that the kept documents may take together: several hundred of the usual size. */
@@ -49,6 +51,7 @@ export function useDocuments(maxTokens: number, maxKeptBytes: number = MAX_KEPT_
         const source = typeof document === "string" ? new Source(document) : document;
         const tokens = checkedTokens(source, maxTokens);
         const parsed = parse(source, options);
+        checkAlike(parsed);
         origins.set(parsed, { text: source.body, tokens });
         return parsed;
       });
@@ -65,6 +68,19 @@ export function useDocuments(maxTokens: number, maxKeptBytes: number = MAX_KEPT_
       };
     },
   };
+}
+
+/** @throws GraphQLError where too many fields of one name have selections, which have to be the same or to be merged. */
+function checkAlike(document: DocumentNode): void {
+  const counts = new Map<string, number>();
+  visit(document, {
+    Field({ name, alias = name, selectionSet }) {
+      if (!selectionSet) return;
+      const count = (counts.get(alias.value) ?? 0) + 1;
+      if (count > MAX_ALIKE) throw refusal(`one that selects ${alias.value} more than ${MAX_ALIKE} times`);
+      counts.set(alias.value, count);
+    },
+  });
 }
 
 /** @param source a text, or a Source of GraphQL. */

@@ -1,8 +1,8 @@
 import type { WebSocket } from "ws";
 
 /** Messages and pings of one socket that are handled at once, and how many more each second: many times what a client needs. */
-const BURST = 200;
-const PER_SECOND = 1_000;
+const BURST = 100;
+const PER_SECOND = 300;
 
 /**
  * Reads from a socket no faster than a client needs: one that begins and ends thousands of operations a second would keep all
