@@ -1,9 +1,8 @@
 import { setTimeout as sleep, setImmediate as yieldToEventLoop } from "node:timers/promises";
 import pLimit from "p-limit";
-import { batchEqualReads } from "../db/batched-read.ts";
 import type { Database } from "../db/database.ts";
-import { CursorExpiredError, InvalidInputError } from "../errors.ts";
-import { comparePositions, decodeCursor, encodeCursor, type LogPosition } from "../log/cursor.ts";
+import { CursorExpiredError } from "../errors.ts";
+import { comparePositions, type LogPosition } from "../log/cursor.ts";
 import {
   CATCH_UP_PAGE_SIZE,
   FEED_PAGE_SIZE,
@@ -15,6 +14,7 @@ import {
   readNewEvents,
 } from "../log/read.ts";
 import { LogContinuity } from "./continuity.ts";
+import { LogCursors } from "./cursors.ts";
 import { ReadBehindCommit } from "./read-behind-commit.ts";
 import { SubscriberRegistry } from "./registry.ts";
 import { type FeedItem, type FeedScope, isInScope, type LogPage, Subscriber } from "./subscriber.ts";
@@ -51,8 +51,6 @@ const MAX_BUFFERED_EVENTS = 5000;
  * together would take every database connection, and commands would wait behind them.
  */
 const MAX_CONCURRENT_CATCH_UPS = 3;
-/** Reads of the watermark until one that is too low for a cursor is believed. */
-const MAX_WATERMARK_READS = 8;
 
 /**
  * Follows the event log in log order and fans events out to subscribers in memory: one read per batch of events,
@@ -62,6 +60,7 @@ const MAX_WATERMARK_READS = 8;
 export class Feed {
   /** Watches that the log goes on where this server has seen it. */
   readonly continuity: LogContinuity;
+  readonly cursors: LogCursors;
   readonly #options: FeedOptions;
   readonly #registry = new SubscriberRegistry();
   readonly #catchUpLimit = pLimit(MAX_CONCURRENT_CATCH_UPS);
@@ -96,6 +95,7 @@ export class Feed {
       if (this.#position && this.#wake && this.#msUntilReadAllowed() <= 0)
         this.#readBehindCommit.send(read, this.#position);
     });
+    this.cursors = new LogCursors(options.database.prisma);
     this.continuity = new LogContinuity(options.database.prisma, (state) => {
       this.#expire();
       options.onNewEpoch?.(state);
@@ -133,57 +133,6 @@ export class Feed {
    */
   async watermark(): Promise<LogPosition> {
     return (await readLogState(this.#options.database.prisma)).watermark;
-  }
-
-  /** The cursor of the current watermark. */
-  cursor(): Promise<string> {
-    return this.#readCursor(null);
-  }
-
-  /** One statement for all lists of an operation that ask. */
-  readonly #readCursor = batchEqualReads<null, string>(async () => {
-    const { epoch, watermark } = await readLogState(this.#options.database.prisma);
-    return encodeCursor(epoch, watermark);
-  });
-
-  /**
-   * Turns a client's cursor into the position at which its subscription goes on (section 10).
-   * @param jobId the job that the subscription follows; left out for a subscription to many jobs.
-   * @throws InvalidInputError if the cursor is malformed.
-   * @throws CursorExpiredError if it belongs to another log or epoch, if its event or one of its snapshots' events is not
-   *   there any more, or if events after it are no longer kept.
-   */
-  async resolveCursor(cursor: string, jobId?: string): Promise<LogPosition> {
-    const decoded = decodeCursor(cursor);
-    if (!decoded) throw new InvalidInputError(["after"], "This is not a cursor. Pass one from a payload, unchanged.");
-    const { position, snapshotPositions = [] } = decoded;
-    const { epoch, start, watermark, stands } = await this.#readStateFor(position, snapshotPositions, jobId);
-    const isKept = comparePositions(position, start) >= 0;
-    const isOfEvent = position.hash !== "";
-    // A position before the first event is known by its number alone, and there is none beyond the log's last one.
-    const isThere = isOfEvent ? stands : comparePositions(position, watermark) <= 0;
-    if (decoded.epoch !== epoch || !isKept || !isThere) throw new CursorExpiredError();
-    // A query, unlike the feed, also returns events above the watermark. Transactions that are still open may yet add
-    // events before such a position, and going on after it would skip them; so the subscription starts at the
-    // watermark. For the job's own events the position is safe: they commit in the order of their versions.
-    return position.jobId === jobId || comparePositions(position, watermark) <= 0 ? position : watermark;
-  }
-
-  /**
-   * Reads the state of the log for somebody who goes on from a position. The watermark may be lower for a moment than it was
-   * when an event was delivered (section 4): a few reads later it is not, and nobody gets an event twice.
-   */
-  async #readStateFor(
-    position: LogPosition,
-    snapshotPositions: readonly LogPosition[],
-    jobId: string | undefined,
-  ): Promise<LogState> {
-    for (let read = 1; ; read++) {
-      const state = await readLogState(this.#options.database.prisma, [position, ...snapshotPositions]);
-      const isBelowWatermark = comparePositions(position, state.watermark) <= 0;
-      if (isBelowWatermark || !state.stands || position.jobId === jobId || read === MAX_WATERMARK_READS) return state;
-      await sleep(MIN_READ_INTERVAL_MS);
-    }
   }
 
   /**

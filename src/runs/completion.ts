@@ -1,16 +1,14 @@
-import type { JobSummary } from "../db/job-columns.ts";
 import type { JsonValue } from "../db/rows.ts";
 import { InvalidInputError } from "../errors.ts";
 import type { EntityRef } from "../jobs/access-mode.ts";
 import { checkCapability } from "../jobs/capabilities.ts";
 import type { MetricsDelta } from "../jobs/metrics.ts";
 import { transitionTo } from "../jobs/state.ts";
-import { admitReport, type ReportRefusal } from "./admission.ts";
+import type { ReportRefusal } from "./admission.ts";
 import type { RunUnderJobLock } from "./lock.ts";
-import { assessReport, type PolicyError, type PolicyViolation, policyError } from "./policy.ts";
-import type { AcceptedChange, ReleaseDecision } from "./release.ts";
+import { assessReport, type PolicyError, type PolicyViolation } from "./policy.ts";
+import { type AcceptedChange, admitRelease, type ReleaseDecision, violationDecision } from "./release.ts";
 import type { Report } from "./report.ts";
-import type { ViolatingRun } from "./violating-runs.ts";
 
 /** A worker's report that a run's work is done. */
 export interface Completion extends Report {
@@ -37,34 +35,21 @@ export function decideCompletion(
   path: readonly string[],
 ): ReleaseDecision<CompletionError> {
   const state = stateAfter(completion);
-  const admission = admitReport(completion, lockedRun, {
+  const admission = admitRelease(completion, lockedRun, {
     to: state,
-    releasesLease: true,
     violations: ["ACCESS_MODE_VIOLATION", "BUDGET_EXCEEDED", "CAPABILITY_DENIED"],
     path,
   });
-  switch (admission.kind) {
-    case "REFUSED":
-    case "ID_TAKEN":
-      return { kind: "REFUSED", error: admission.error };
-    case "REPEAT":
-      return { kind: "REPEAT", job: admission.job, run: admission.run };
-    case "ADMITTED":
-      break;
-  }
+  if (admission.kind !== "ADMITTED") return admission;
   const { job, run, hasOpenNodes } = admission;
   const { granted, capability } = checkCapability(job.jobKind, job.capabilities);
   const completionError = granted ? checkNoOpenNodes(hasOpenNodes, path) : capabilityDenied(capability);
   const assessment = assessReport(job, completion, path, completionError);
   if (assessment.kind === "REFUSED") return assessment;
-  const violate = (violation: PolicyViolation, applied: Pick<ViolatingRun, "metrics"> = {}) => ({
-    kind: "VIOLATION" as const,
-    violating: { job, run, report: completion, violation, ...applied },
-    toError: (failedJob: JobSummary) => policyError(violation, failedJob),
-  });
-  if (assessment.kind === "VIOLATION") return violate(assessment.violation);
+  const violating = { job, run, report: completion };
+  if (assessment.kind === "VIOLATION") return violationDecision({ ...violating, violation: assessment.violation });
   const { metrics, overBudget } = assessment;
-  if (overBudget) return violate(overBudget, { metrics });
+  if (overBudget) return violationDecision({ ...violating, violation: overBudget, metrics });
   const reason = state.toLowerCase();
   const change: AcceptedChange = {
     job,

@@ -1,11 +1,11 @@
 import type { AccessModeViolationError, InvalidInputError } from "../errors.ts";
 import type { MetricsDelta } from "../jobs/metrics.ts";
 import { redactText } from "../log/redact.ts";
-import { admitReport, type ReportRefusal } from "./admission.ts";
+import type { ReportRefusal } from "./admission.ts";
 import { afterFailure, type Backoff } from "./backoff.ts";
 import type { RunUnderJobLock } from "./lock.ts";
-import { assessReport, policyError } from "./policy.ts";
-import type { ReleaseDecision } from "./release.ts";
+import { assessReport } from "./policy.ts";
+import { admitRelease, type ReleaseDecision, violationDecision } from "./release.ts";
 import type { Report } from "./report.ts";
 
 /** A worker's report that its run has failed. */
@@ -31,32 +31,18 @@ export function decideFailure(
   path: readonly string[],
   backoff: Backoff,
 ): ReleaseDecision<FailureError> {
-  const admission = admitReport(failure, lockedRun, {
+  const admission = admitRelease(failure, lockedRun, {
     to: "FAILED",
-    releasesLease: true,
     // No BUDGET_EXCEEDED: exceeding the budget would fail the run, which is what this report asks for anyway.
     violations: ["ACCESS_MODE_VIOLATION"],
     path,
   });
-  switch (admission.kind) {
-    case "REFUSED":
-    case "ID_TAKEN":
-      return { kind: "REFUSED", error: admission.error };
-    case "REPEAT":
-      return { kind: "REPEAT", job: admission.job, run: admission.run };
-    case "ADMITTED":
-      break;
-  }
+  if (admission.kind !== "ADMITTED") return admission;
   const { job, run } = admission;
   const assessment = assessReport(job, failure, path);
   if (assessment.kind === "REFUSED") return assessment;
   if (assessment.kind === "VIOLATION") {
-    const { violation } = assessment;
-    return {
-      kind: "VIOLATION",
-      violating: { job, run, report: failure, violation },
-      toError: (failedJob) => policyError(violation, failedJob),
-    };
+    return violationDecision({ job, run, report: failure, violation: assessment.violation });
   }
   const { metrics, overBudget } = assessment;
   const { retryable } = failure;

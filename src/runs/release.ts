@@ -2,11 +2,13 @@ import type { WorkflowRun } from "../db/generated/client/client.ts";
 import type { JobState } from "../db/generated/client/enums.ts";
 import type { JobSummary } from "../db/job-columns.ts";
 import type { Transaction } from "../db/transaction.ts";
-import type { AppError } from "../errors.ts";
+import type { AppError, InvalidInputError } from "../errors.ts";
 import type { LockedJobWithWriteScope } from "../jobs/lock.ts";
 import { writeVersions } from "../jobs/store.ts";
 import type { JobChange } from "../jobs/version.ts";
+import { type Admission, admitReport, type ReportRefusal, type ReportRules } from "./admission.ts";
 import { PendingJobStates, type RunUnderJobLock } from "./lock.ts";
+import { type PolicyError, type PolicyViolationCode, policyError } from "./policy.ts";
 import { insertReportsCte, type Report, toReportRows } from "./report.ts";
 import { type LeaseRelease, releasedRun, releaseLeasesCte } from "./store.ts";
 import { failViolatingRuns, type ViolatingRun } from "./violating-runs.ts";
@@ -44,6 +46,30 @@ export type ReleaseDecision<Refusal extends AppError> =
       readonly run: WorkflowRun;
       readonly release: LeaseRelease;
     };
+
+/** What `admitRelease` decides by itself, or the report to go on with. */
+export type ReleaseAdmission<Code extends PolicyViolationCode> =
+  | Extract<ReleaseDecision<ReportRefusal | InvalidInputError | PolicyError<Code>>, { kind: "REFUSED" | "REPEAT" }>
+  | Extract<Admission, { kind: "ADMITTED" }>;
+
+/** Admits a report that releases its run's lease (checks 1 to 6 of section 6, "Reports"). */
+export function admitRelease<Code extends PolicyViolationCode>(
+  report: Report,
+  lockedRun: RunUnderJobLock | undefined,
+  rules: Omit<ReportRules<Code>, "releasesLease">,
+): ReleaseAdmission<Code> {
+  const admission = admitReport(report, lockedRun, { ...rules, releasesLease: true });
+  return admission.kind === "ID_TAKEN" ? { kind: "REFUSED", error: admission.error } : admission;
+}
+
+/** @returns the decision on a report that violates a policy, by which its run and its job fail. */
+export function violationDecision<Code extends PolicyViolationCode>(violating: ViolatingRun<Code>) {
+  return {
+    kind: "VIOLATION" as const,
+    violating,
+    toError: (failedJob: JobSummary) => policyError(violating.violation, failedJob),
+  };
+}
 
 /**
  * Decides what to do with one report. Reads and writes nothing.

@@ -22,12 +22,15 @@ export interface ReportRef {
 export interface LeaseProof {
   /** Proves that the sender has the run's lease. */
   readonly leaseToken: string;
-  /** The workspace that the sender works in, to which the run must belong; null or left out: any. */
-  readonly workspaceId?: string | null | undefined;
+  /** The workspace that the sender named, to which the run must belong; null, as left out: it named none, and serves all. */
+  readonly workspaceId?: string | null;
 }
 
 /** What all kinds of report have in common. */
 export interface Report extends ReportRef, LeaseProof {}
+
+/** A report as a client sends it: which workspace the client named cannot be left out, or every workspace would be open to it. */
+export type SentReport<Kind extends Report> = Kind & Required<LeaseProof>;
 
 /**
  * Reads the stored report with this id, without a lock.

@@ -140,7 +140,7 @@ describe("where ids that were stored lie ahead of the server's own, as after a r
     const { epoch } = await db.prisma.eventLog.findFirstOrThrow();
     const cursor = encodeCursor(epoch, await lastPosition());
     await feed.continuity.check();
-    await expect(feed.resolveCursor(cursor)).rejects.toThrow(CursorExpiredError);
+    await expect(feed.cursors.resolve(cursor)).rejects.toThrow(CursorExpiredError);
   });
 
   test("the epoch tells when it began, and why", async () => {
@@ -209,8 +209,8 @@ describe("where the end of the log is lost, as after the promotion of a standby 
     const { continuity } = newFeed();
     expect(await continuity.check()).toBe(true);
     expect(await continuity.epoch()).toBe(epoch);
-    await expect(feed.resolveCursor(encodeCursor(epoch, positionOf(lost)))).rejects.toThrow(CursorExpiredError);
-    await expect(feed.resolveCursor(encodeCursor(epoch, positionOf(kept)))).resolves.toBeDefined();
+    await expect(feed.cursors.resolve(encodeCursor(epoch, positionOf(lost)))).rejects.toThrow(CursorExpiredError);
+    await expect(feed.cursors.resolve(encodeCursor(epoch, positionOf(kept)))).resolves.toBeDefined();
   });
 
   test("a cursor whose snapshots are lost is CURSOR_EXPIRED, although its own event stands", async () => {
@@ -218,15 +218,15 @@ describe("where the end of the log is lost, as after the promotion of a standby 
     const lost = await submitted(engine);
     const cursor = encodeCursor(await feed.epoch(), positionOf(kept), [positionOf(lost)]);
     // Where a transaction of another test holds it back, it goes on from further back.
-    await expect(feed.resolveCursor(cursor)).resolves.toBeDefined();
+    await expect(feed.cursors.resolve(cursor)).resolves.toBeDefined();
     await loseAfter(db.prisma, positionOf(kept));
-    await expect(feed.resolveCursor(cursor)).rejects.toThrow(CursorExpiredError);
+    await expect(feed.cursors.resolve(cursor)).rejects.toThrow(CursorExpiredError);
   });
 
   test("a cursor whose position another event has now is CURSOR_EXPIRED", async () => {
     const job = await submitted(engine);
     const other = { ...positionOf(job), hash: "0".repeat(64) };
-    await expect(feed.resolveCursor(encodeCursor(await feed.epoch(), other))).rejects.toThrow(CursorExpiredError);
+    await expect(feed.cursors.resolve(encodeCursor(await feed.epoch(), other))).rejects.toThrow(CursorExpiredError);
   });
 });
 

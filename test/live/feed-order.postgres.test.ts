@@ -163,8 +163,8 @@ test("a cursor of an event that was not yet safe to read is taken for the last p
     where: { jobId_version: { jobId, version: 1 } },
   });
   const cursor = encodeCursor(await feed.epoch(), event);
-  const subscriber = await feed.subscribe({ workspaceId }, await feed.resolveCursor(cursor));
-  expect(await feed.resolveCursor(cursor, jobId)).toMatchObject({ jobId, version: 1 });
+  const subscriber = await feed.subscribe({ workspaceId }, await feed.cursors.resolve(cursor));
+  expect(await feed.cursors.resolve(cursor, jobId)).toMatchObject({ jobId, version: 1 });
   release.open();
   await late;
   // Somebody else's transaction may hold the place back further still, and more is told then.

@@ -245,7 +245,7 @@ describe("a subscriber", () => {
 
     const other = newFeed();
     const cursor = encodeCursor(await other.epoch(), second.event);
-    const again = await other.subscribe({ workspaceId, jobId }, await other.resolveCursor(cursor, jobId));
+    const again = await other.subscribe({ workspaceId, jobId }, await other.cursors.resolve(cursor, jobId));
     await touch(jobId);
     expect(versions(await take(again, 2))).toEqual([3, 4]);
     await other.close();
@@ -275,7 +275,7 @@ describe("a cursor", () => {
       where: { jobId_version: { jobId, version: 1 } },
     });
     const { orderXid, version, hash } = event;
-    expect(await feed.resolveCursor(encodeCursor(await feed.epoch(), event), jobId)).toEqual({
+    expect(await feed.cursors.resolve(encodeCursor(await feed.epoch(), event), jobId)).toEqual({
       orderXid,
       jobId,
       version,
@@ -288,9 +288,9 @@ describe("a cursor", () => {
     const cursor = encodeCursor(await feed.epoch(), first);
     await keepFrom(first.orderXid + 1n);
     try {
-      await expect(feed.resolveCursor(cursor, jobId)).rejects.toThrow(CursorExpiredError);
+      await expect(feed.cursors.resolve(cursor, jobId)).rejects.toThrow(CursorExpiredError);
       await keepFrom(first.orderXid);
-      expect(await feed.resolveCursor(cursor, jobId)).toMatchObject({ jobId, version: first.version });
+      expect(await feed.cursors.resolve(cursor, jobId)).toMatchObject({ jobId, version: first.version });
     } finally {
       await keepFrom(0n);
     }
@@ -299,7 +299,7 @@ describe("a cursor", () => {
   test("of the horizon is one", async () => {
     const horizon = await feed.watermark();
     const { orderXid, jobId, version } = horizon;
-    expect(await feed.resolveCursor(encodeCursor(await feed.epoch(), horizon))).toMatchObject({
+    expect(await feed.cursors.resolve(encodeCursor(await feed.epoch(), horizon))).toMatchObject({
       orderXid,
       jobId,
       version,
@@ -313,7 +313,7 @@ describe("a cursor", () => {
     ["no text at all", "\u{1f642}"],
     ["very long", "a".repeat(100_000)],
   ])("that is malformed is INVALID_INPUT: %s", async (_, cursor) => {
-    const refused = feed.resolveCursor(cursor);
+    const refused = feed.cursors.resolve(cursor);
     await expect(refused).rejects.toThrow(InvalidInputError);
     await expect(refused).rejects.toMatchObject({ code: "INVALID_INPUT", inputPath: ["after"] });
   });
@@ -328,22 +328,22 @@ describe("a cursor", () => {
         version: 1,
         hash: "0".repeat(64),
       });
-      await expect(feed.resolveCursor(cursor)).rejects.toThrow(CursorExpiredError);
+      await expect(feed.cursors.resolve(cursor)).rejects.toThrow(CursorExpiredError);
     },
   );
 
   test("of another database is CURSOR_EXPIRED, even one that is ahead", async () => {
     const place = { orderXid: 10n ** 15n, jobId: randomUUID(), version: 1, hash: "0".repeat(64) };
-    const refused = feed.resolveCursor(encodeCursor(randomUUID(), place));
+    const refused = feed.cursors.resolve(encodeCursor(randomUUID(), place));
     await expect(refused).rejects.toThrow(CursorExpiredError);
     await expect(refused).rejects.toMatchObject({ code: "CURSOR_EXPIRED" });
   });
 
   test("before the first event of the log is good for as long as nothing was removed, and there is none beyond the log", async () => {
     const epoch = await feed.epoch();
-    expect(await feed.resolveCursor(encodeCursor(epoch, LOG_START))).toEqual(LOG_START);
+    expect(await feed.cursors.resolve(encodeCursor(epoch, LOG_START))).toEqual(LOG_START);
     const beyond = { ...LOG_START, orderXid: 10n ** 15n };
-    await expect(feed.resolveCursor(encodeCursor(epoch, beyond))).rejects.toThrow(CursorExpiredError);
+    await expect(feed.cursors.resolve(encodeCursor(epoch, beyond))).rejects.toThrow(CursorExpiredError);
   });
 
   test("carries the epoch that the database has", async () => {

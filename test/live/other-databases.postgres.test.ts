@@ -143,7 +143,7 @@ test("a watermark that is lower for a moment ends no subscription, and gives nob
     get: (target, key): unknown => (key === "$queryRaw" ? read : Reflect.get(target, key)),
   });
   const later = new Feed({ database: { prisma }, pollMs: 20, onError: () => undefined });
-  const resolved = await later.resolveCursor(encodeCursor(await feed.epoch(), last));
+  const resolved = await later.cursors.resolve(encodeCursor(await feed.epoch(), last));
   expect(comparePositions(resolved, last)).toBe(0);
 });
 
@@ -175,7 +175,7 @@ async function followWithBreaks(from: LogPosition, isOver: () => Promise<boolean
   const seen: string[] = [];
   let position = from;
   for (let round = 0; ; round++) {
-    const after = await feed.resolveCursor(encodeCursor(await feed.epoch(), position));
+    const after = await feed.cursors.resolve(encodeCursor(await feed.epoch(), position));
     const subscriber = await feed.subscribe({ workspaceId: WORKSPACE }, after);
     for (let count = 0; count <= round % 20; count++) {
       const { value } = await Promise.race([subscriber.next(), sleep(2_000, { value: undefined })]);

@@ -4,6 +4,7 @@ import { exact } from "../../exact.ts";
 import { boundedJson, boundedText } from "../../jobs/input-text.ts";
 import { type Advanced, type AdvanceWorkflow, advanceWorkflow, type RetrievedSnippet } from "../../runs/advance.ts";
 import type { Step } from "../../runs/nodes.ts";
+import type { SentReport } from "../../runs/report.ts";
 import { builder } from "../builder.ts";
 import { SensitivityEnum, StepOutcomeEnum, WorkflowDirectiveEnum } from "../enums.ts";
 import { DOCUMENT_BYTES, deltaOf, PAYLOAD_BYTES, reportId } from "../inputs.ts";
@@ -160,7 +161,7 @@ builder.mutationField("advanceWorkflow", (t) =>
     union: { description: "The result of advanceWorkflow." },
     args: { input: t.arg({ type: AdvanceWorkflowInput, required: true, description: "The report." }) },
     resolve: async (_root, { input }, { engine, viewer }) => {
-      const report = exact<AdvanceWorkflow>()({
+      const report = exact<SentReport<AdvanceWorkflow>>()({
         ...input,
         workspaceId: viewer.chosenWorkspaceId,
         retrievedSnippets: input.retrievedSnippets.map((snippet) =>

@@ -5,6 +5,7 @@ import { boundedJson, boundedText } from "../../jobs/input-text.ts";
 import type { completeWorkflows } from "../../runs/complete.ts";
 import type { Completion, CompletionError } from "../../runs/completion.ts";
 import type { ReleasedRun } from "../../runs/release.ts";
+import type { SentReport } from "../../runs/report.ts";
 import { builder } from "../builder.ts";
 import { DOCUMENT_BYTES, deltaOf, distinctRuns, EntityRefInput, refOf, reportId, WHOLE_BATCH } from "../inputs.ts";
 import { type ErrorsOf, errorTypes, isPayloadWith } from "../result.ts";
@@ -125,7 +126,7 @@ builder.mutationField("completeWorkflows", (t) =>
     resolve: (_root, { input }, { releases, viewer: { chosenWorkspaceId: workspaceId } }) =>
       releases.completeWorkflows(
         input.completions.map((completion) =>
-          exact<Completion>()({
+          exact<SentReport<Completion>>()({
             ...completion,
             workspaceId,
             writtenEntities: completion.writtenEntities.map(refOf),

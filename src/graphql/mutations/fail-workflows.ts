@@ -4,6 +4,7 @@ import { boundedText } from "../../jobs/input-text.ts";
 import type { failWorkflows } from "../../runs/fail.ts";
 import type { Failure, FailureError } from "../../runs/failure.ts";
 import type { ReleasedRun } from "../../runs/release.ts";
+import type { SentReport } from "../../runs/report.ts";
 import { builder } from "../builder.ts";
 import { deltaOf, distinctRuns, reportId, WHOLE_BATCH } from "../inputs.ts";
 import { type ErrorsOf, errorTypes, isPayloadWith } from "../result.ts";
@@ -104,7 +105,7 @@ builder.mutationField("failWorkflows", (t) =>
     resolve: (_root, { input }, { releases, viewer: { chosenWorkspaceId: workspaceId } }) =>
       releases.failWorkflows(
         input.failures.map((failure) =>
-          exact<Failure>()({ ...failure, workspaceId, metrics: deltaOf(failure.metrics) }),
+          exact<SentReport<Failure>>()({ ...failure, workspaceId, metrics: deltaOf(failure.metrics) }),
         ),
       ),
   }),

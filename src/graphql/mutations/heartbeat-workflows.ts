@@ -1,6 +1,7 @@
 import * as errors from "../../errors.ts";
 import { exact } from "../../exact.ts";
 import { type Heartbeat, type HeartbeatAnswer, heartbeatWorkflows } from "../../runs/heartbeat.ts";
+import type { SentReport } from "../../runs/report.ts";
 import { builder } from "../builder.ts";
 import { WorkflowDirectiveEnum } from "../enums.ts";
 import { ErrorInterface, toPlainError } from "../errors.ts";
@@ -85,7 +86,7 @@ builder.mutationField("heartbeatWorkflows", (t) =>
     args: { input: t.arg({ type: HeartbeatWorkflowsInput, required: true, description: "The heartbeats." }) },
     resolve: async (_root, { input }, { engine, viewer: { chosenWorkspaceId: workspaceId } }) => {
       const heartbeats = input.heartbeats.map((heartbeat) =>
-        exact<Heartbeat>()({ ...heartbeat, workspaceId, metrics: deltaOf(heartbeat.metrics) }),
+        exact<SentReport<Heartbeat>>()({ ...heartbeat, workspaceId, metrics: deltaOf(heartbeat.metrics) }),
       );
       return { results: await heartbeatWorkflows(engine, heartbeats) };
     },

@@ -104,7 +104,7 @@ async function watch(
   const { resumeState, feed, mayWatch, viewer } = context;
   const right = await mayWatch(viewer, jobId);
   const cursor = resumeState.resumeAfter ?? after;
-  const from = cursor == null ? undefined : await feed.resolveCursor(cursor, jobId);
+  const from = cursor == null ? undefined : await feed.cursors.resolve(cursor, jobId);
   const snapshotPositions = cursor == null ? [] : (decodeCursor(cursor)?.snapshotPositions ?? []);
   return { context, right, fields: jobFieldsOf(namesBelow(info), info), from, snapshotPositions };
 }

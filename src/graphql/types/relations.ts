@@ -86,7 +86,7 @@ builder.objectField(AiJob, "children", (t) =>
         const codec = jobKeyCodec("CREATED_AT");
         const slice = toSlice(args, codec);
         const names = namesBelow(info);
-        const feedCursor = names.has("feedCursor") ? await feed.cursor() : undefined;
+        const feedCursor = names.has("feedCursor") ? await feed.cursors.current() : undefined;
         const rows = await reads.childrenOfJob({ workspaceId, id }, { slice, fields: jobFieldsOf(names, info) });
         const totalCount = async () => (await reads.childCount({ workspaceId, id }))[0]?.children ?? 0;
         return { ...toPage(rows, slice, codec), totalCount, feedCursor };

@@ -24,7 +24,7 @@ export class Client {
   async follow(feed: Feed, after?: string): Promise<void> {
     try {
       // In the order in which the API's subscriptions do it.
-      const from = after === undefined ? undefined : await feed.resolveCursor(after, this.scope.jobId);
+      const from = after === undefined ? undefined : await feed.cursors.resolve(after, this.scope.jobId);
       const epoch = await feed.epoch();
       const subscriber = await feed.subscribe(this.scope, from);
       this.start = subscriber.position;
