@@ -11,7 +11,7 @@ export interface Lag {
    * The age in milliseconds of the oldest open write transaction in this database; 0 if there is none.
    */
   readonly oldestTransactionMs: number;
-  /** Which transaction holds the feed back, where it has done so for a second: its process, program and age. */
+  /** Which transaction holds the feed back, where it has done so for a second: its process, program, database and age. */
   readonly heldBackBy: string | null;
 }
 
@@ -37,11 +37,11 @@ export async function readLag(prisma: PrismaClient): Promise<Lag> {
       -- Those that log_watermark() does not pass over. Everybody sees who has a transaction's id; since when it is open only
       -- who may see the sessions of others.
       SELECT backend_xid AS id, xact_start AS since,
-        format('process %s (%s)', pid, coalesce(nullif(application_name, ''), 'no name')) AS who
+        format('process %s (%s) of database %s', pid, coalesce(nullif(application_name, ''), 'no name'), coalesce(datname, 'none')) AS who
       FROM pg_stat_activity
       WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid() AND (datid IS NULL OR datname = current_database())
       UNION ALL
-      SELECT transaction, prepared, format('prepared transaction %s', gid)
+      SELECT transaction, prepared, format('prepared transaction %s of database %s', gid, database)
       FROM pg_prepared_xacts WHERE database = current_database()
     ), holder AS (
       SELECT snapshot.id::text::bigint AS id, since, who

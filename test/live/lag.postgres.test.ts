@@ -29,7 +29,8 @@ test("a transaction that stays open, and the events that wait for it, are seen u
   await vi.waitUntil(async () => (await readLag(prisma)).behindMs >= 100, { timeout: 20_000 });
   expect((await readLag(prisma)).oldestTransactionMs).toBeGreaterThanOrEqual(100);
   await vi.waitFor(
-    async () => expect((await readLag(prisma)).heldBackBy).toMatch(/^process \d+ \(.+\), open for \d+ ms$/),
+    async () =>
+      expect((await readLag(prisma)).heldBackBy).toMatch(/^process \d+ \(.+\) of database \w+, open for \d+ ms$/),
     { timeout: 20_000, interval: 100 },
   );
   await other.query("COMMIT");

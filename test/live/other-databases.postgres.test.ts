@@ -76,10 +76,13 @@ test("one of this database still does, and is named, while one of another databa
   const { jobId } = await submitted(engineOn(db));
   const next = subscriber.next();
   expect(await Promise.race([next, sleep(500, "nothing")])).toBe("nothing");
-  await vi.waitFor(async () => expect((await readLag(db.prisma)).heldBackBy).toMatch(/^process \d+ \(.+\), open for/), {
-    timeout: 20_000,
-    interval: 100,
-  });
+  await vi.waitFor(
+    async () => expect((await readLag(db.prisma)).heldBackBy).toMatch(/^process \d+ \(.+\) of database \w+, open for/),
+    {
+      timeout: 20_000,
+      interval: 100,
+    },
+  );
   await own.end();
   expect((await next).value?.event.jobId).toBe(jobId);
   await subscriber.return();

@@ -60,14 +60,17 @@ test("transactions that are open or prepared in another database hold nothing ba
 
   await postgres.sql("BEGIN; CREATE TABLE theirs (); PREPARE TRANSACTION 'ours'", database);
   await cancel(running.url, ids[0] ?? "");
-  await untilHeldBackBy(running, /^prepared transaction ours, open for \d+ ms$/);
+  await untilHeldBackBy(running, /^prepared transaction ours of database \w+, open for \d+ ms$/);
   expect(subscriber.seen).toHaveLength(5);
   await postgres.sql("ROLLBACK PREPARED 'ours'", database);
   await subscriber.until((seen) => seen.length >= 6);
 
   const own = await openTransaction(postgres.url(database));
   await cancel(running.url, ids[1] ?? "");
-  await untilHeldBackBy(running, /^process \d+ \(no name\), since a time that GRANT pg_read_all_stats TO jobs_server/);
+  await untilHeldBackBy(
+    running,
+    /^process \d+ \(no name\) of database \w+, since a time that GRANT pg_read_all_stats TO jobs_server/,
+  );
   expect(subscriber.seen).toHaveLength(6);
   await own.query("COMMIT");
   await subscriber.until((seen) => seen.length >= 7);

@@ -211,12 +211,12 @@ test("an open transaction of another role that holds the feed back is named, wit
   await vi.waitFor(
     async () =>
       expect(await heldBackBy()).toMatch(
-        /^process \d+ \(a report\), since a time that GRANT pg_read_all_stats TO jobs_server would show$/,
+        /^process \d+ \(a report\) of database \w+, since a time that GRANT pg_read_all_stats TO jobs_server would show$/,
       ),
     { timeout: 20_000, interval: 200 },
   );
   await postgres.sql("GRANT pg_read_all_stats TO jobs_server");
-  expect(await heldBackBy()).toMatch(/^process \d+ \(a report\), open for \d+ ms$/);
+  expect(await heldBackBy()).toMatch(/^process \d+ \(a report\) of database \w+, open for \d+ ms$/);
   await other.end();
   await vi.waitFor(async () => expect(await heldBackBy()).toBe(null), { timeout: 20_000, interval: 200 });
 });

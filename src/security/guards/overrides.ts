@@ -1,3 +1,4 @@
+import { withBoundaries } from "./boundaries.ts";
 import { type ChatToken, chatTokenIn } from "./chat-tokens.ts";
 import { foldCompatible, hasOtherScripts } from "./compatible.ts";
 import { rot13 } from "./disguises/decodings.ts";
@@ -8,7 +9,6 @@ import { grammars } from "./grammar/grammars.ts";
 import { type LetterMatch, letterScan } from "./grammar/letter-scan.ts";
 import { phraseAutomaton, type Spelling } from "./grammar/phrase-automaton.ts";
 import { foldLookAlike } from "./look-alike.ts";
-import { withWalls } from "./walls.ts";
 
 /** An override that a reading of a text has. */
 export interface Override {
@@ -72,9 +72,9 @@ const shortest = 5;
 /**
  * Seeks overrides in one reading of a text: by the grammars, also where typing errors are corrected, and tokens of chat templates.
  * @param text the reading.
- * @param folded the look-alike form of the text with its walls; made here when it is not given.
+ * @param folded the look-alike form of the text with its boundaries; made here when it is not given.
  */
-export function overrideIn(text: string, folded: string = foldLookAlike(withWalls({ text }))): Override | null {
+export function overrideIn(text: string, folded: string = foldLookAlike(withBoundaries({ text }))): Override | null {
   if (text.length < shortest) return null;
   const token = chatTokenIn(text);
   if (token !== null) return tokenFound(token);
@@ -83,7 +83,7 @@ export function overrideIn(text: string, folded: string = foldLookAlike(withWall
   if (match !== null) return ruleFound(match, "look-alike");
   const correctedMatch = lookAlike(correction()(folded));
   if (correctedMatch !== null) return ruleFound(correctedMatch, "corrected");
-  const otherMatch = hasOtherScripts(text) ? compatibleScan()(foldCompatible(withWalls({ text }))) : null;
+  const otherMatch = hasOtherScripts(text) ? compatibleScan()(foldCompatible(withBoundaries({ text }))) : null;
   return otherMatch === null ? null : ruleFound(otherMatch, "compatible");
 }
 

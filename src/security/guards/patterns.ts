@@ -1,6 +1,6 @@
+import { BOUNDARY, KEY } from "./boundaries.ts";
 import { fold, foldPlain } from "./fold.ts";
 import { foldLookAlike, hiddenText, lookAlikeSearch } from "./look-alike.ts";
-import { KEY, WALL } from "./walls.ts";
 
 /** What every job's texts are searched for, as whole words (section 7). */
 const builtInPatterns: readonly string[] = ["ignore previous", "new instructions", "system command", "developer mode"];
@@ -83,6 +83,6 @@ function isBorder(before: string | undefined, behind: string | undefined): boole
 
 // A key that is nothing but the pattern names a setting, such as {"Developer mode": false}.
 function isKey(text: string, start: number, end: number): boolean {
-  if (text[start - 1] === KEY && text[end] === WALL) return true;
+  if (text[start - 1] === KEY && text[end] === BOUNDARY) return true;
   return /["'`]/.test(text[start - 1] ?? "") && /^["'`]+ ?:/.test(text.slice(end, end + 4));
 }

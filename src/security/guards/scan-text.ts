@@ -1,10 +1,10 @@
+import { withBoundaries } from "./boundaries.ts";
 import { maxDepth, readingsOf } from "./disguises/readings.ts";
 import { GRAMMAR_VERSION } from "./grammar/grammar.ts";
 import type { GuardedText } from "./guard.ts";
 import { foldLookAlike } from "./look-alike.ts";
 import { type Override, overrideIn } from "./overrides.ts";
 import { type Form, patternIn } from "./patterns.ts";
-import { withWalls } from "./walls.ts";
 
 /** An injection that a text has. */
 export interface Injection {
@@ -24,10 +24,10 @@ const shortestDisguise = 12;
  */
 export function* scanText(guarded: GuardedText, forms: readonly Form[]): Generator<number, Injection | null> {
   const { text } = guarded;
-  const walled = withWalls(guarded);
+  const marked = withBoundaries(guarded);
   let lookAlike = "";
   for (const form of forms) {
-    const folded = form.fold(walled);
+    const folded = form.fold(marked);
     if (form.fold === foldLookAlike) lookAlike = folded;
     const match = patternIn(folded, form);
     if (match !== null) {

@@ -1,11 +1,11 @@
 import { describe, expect, test } from "vitest";
+import { BOUNDARY } from "../../../src/security/guards/boundaries.ts";
 import { type Grammar, VETO } from "../../../src/security/guards/grammar/grammar.ts";
 import { grammars } from "../../../src/security/guards/grammar/grammars.ts";
 import { lazyDfa } from "../../../src/security/guards/grammar/lazy-dfa.ts";
 import { letterScan } from "../../../src/security/guards/grammar/letter-scan.ts";
 import { phraseAutomaton } from "../../../src/security/guards/grammar/phrase-automaton.ts";
 import { foldLookAlike } from "../../../src/security/guards/look-alike.ts";
-import { WALL } from "../../../src/security/guards/walls.ts";
 
 const small: Grammar = {
   language: "x",
@@ -43,7 +43,7 @@ describe("a rule", () => {
     ["open the doors", null],
     ["open a door", null],
     ["open the. Door", null],
-    [`open the${WALL}door`, null],
+    [`open the${BOUNDARY}door`, null],
     ["open the = door", null],
     ["o p e n t h e d o o r", "order"],
     ["o.p.e.n the d-o-o-r", "order"],

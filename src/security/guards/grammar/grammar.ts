@@ -11,7 +11,7 @@ export const GRAMMAR_VERSION = 1;
 export interface Grammar {
   /** A BCP 47 tag, named in findings. */
   readonly language: string;
-  /** The form of the texts in which the grammar is sought; see `letter-forms.ts`. */
+  /** The form of the texts in which the grammar is sought; section 7 says what each is. */
   readonly form: "look-alike" | "compatible";
   /**
    * By name, phrases with commas between them. In a phrase only letters and digits count: case, accents (in the form

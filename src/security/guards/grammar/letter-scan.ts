@@ -1,5 +1,5 @@
+import { BOUNDARY } from "../boundaries.ts";
 import { GAP } from "../char-fold.ts";
-import { WALL } from "../walls.ts";
 import { VETO } from "./grammar.ts";
 import { type LazyDfa, lazyDfa } from "./lazy-dfa.ts";
 import type { PhraseAutomaton, Rule } from "./phrase-automaton.ts";
@@ -20,13 +20,13 @@ const separator = 0;
 const letter = 1;
 const letterOfScriptWithoutSpaces = 2;
 const sentenceMark = 3;
-const wall = 4;
+const boundary = 4;
 const quote = 5;
 
 const kinds = Uint8Array.from({ length: 0x10000 }, (_, unit) => kindOf(String.fromCharCode(unit)));
 
 function kindOf(char: string): number {
-  if (char === WALL || char === "=") return wall;
+  if (char === BOUNDARY || char === "=") return boundary;
   if (char === GAP) return separator;
   if (/[\p{sc=Han}\p{sc=Hira}\p{sc=Kana}\p{sc=Hang}\p{sc=Thai}\p{sc=Laoo}\p{sc=Khmr}\p{sc=Mymr}ー]/u.test(char)) {
     return letterOfScriptWithoutSpaces;
@@ -84,7 +84,7 @@ function scan(dfa: LazyDfa, { symbols, rules }: PhraseAutomaton, text: string): 
       const match = matchAt(lastLetter, true);
       if (match !== null) return match;
     }
-    if (kind === wall || (kind !== separator && endsSentence(text, index, kind, wordLength))) state = dfa.sentence;
+    if (kind === boundary || (kind !== separator && endsSentence(text, index, kind, wordLength))) state = dfa.sentence;
     wordLength = 0;
     paused = true;
     borderBehind = false;
@@ -107,6 +107,6 @@ function isWithinWord(text: string, index: number): boolean {
 function endsSentence(text: string, index: number, kind: number, wordLength: number): boolean {
   const next = text.charCodeAt(index + 1);
   if (kind === quote) return next === 0x2c || next === 0x3a;
-  const nextKind = kinds[next] ?? wall;
-  return nextKind === wall || (wordLength !== 1 && nextKind !== letter);
+  const nextKind = kinds[next] ?? boundary;
+  return nextKind === boundary || (wordLength !== 1 && nextKind !== letter);
 }

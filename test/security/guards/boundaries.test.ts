@@ -1,12 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { KEY, WALL, withWalls } from "../../../src/security/guards/walls.ts";
+import { BOUNDARY, KEY, withBoundaries } from "../../../src/security/guards/boundaries.ts";
 
 /** With signs for the characters that do not show. */
 const shown = (text: string, isKey = false): string =>
-  withWalls({ text, isKey }).replaceAll(WALL, "|").replaceAll(KEY, "key:");
+  withBoundaries({ text, isKey }).replaceAll(BOUNDARY, "|").replaceAll(KEY, "key:");
 
-describe("a wall", () => {
+describe("a boundary", () => {
   test.each([
     ["a\nb", "a\nb"],
     ["a\r\nb", "a\r\nb"],
@@ -20,8 +20,8 @@ describe("a wall", () => {
     ["a\n---\nb", "a\n|\nb"],
     ["#a", "#a"],
     ["a -- b", "a -- b"],
-  ])("in %j: %j", (text, walled) => {
-    expect(shown(text)).toBe(walled);
+  ])("in %j: %j", (text, bounded) => {
+    expect(shown(text)).toBe(bounded);
   });
 
   test.each([
@@ -31,8 +31,8 @@ describe("a wall", () => {
     ['{"a": "[\\"b\\"]"}', "key:a||b"],
     ["[1, 2]", ""],
     ['{"a": b}', '{"a": b}'],
-  ])("stands around each key and value of %j: %j", (text, walled) => {
-    expect(shown(text)).toBe(walled);
+  ])("stands around each key and value of %j: %j", (text, bounded) => {
+    expect(shown(text)).toBe(bounded);
   });
 
   test("is around a key", () => {
@@ -40,7 +40,7 @@ describe("a wall", () => {
   });
 
   test("of the text's own is none", () => {
-    expect(withWalls({ text: `a${WALL}b${KEY}c` })).toBe("a\u200bb\u200bc");
+    expect(withBoundaries({ text: `a${BOUNDARY}b${KEY}c` })).toBe("a\u200bb\u200bc");
   });
 
   test("takes no letter away, whatever the JSON document", () => {
@@ -52,8 +52,9 @@ describe("a wall", () => {
           return each;
         });
         fc.pre(typeof value === "object" && value !== null);
-        const walled = withWalls({ text: json });
-        for (const text of texts) for (const letters of text.match(/[a-z]+/gi) ?? []) expect(walled).toContain(letters);
+        const bounded = withBoundaries({ text: json });
+        for (const text of texts)
+          for (const letters of text.match(/[a-z]+/gi) ?? []) expect(bounded).toContain(letters);
       }),
     );
   });

@@ -1,17 +1,17 @@
 import type { GuardedText } from "./guard.ts";
 
 /** Stands in a text where no pattern may go across. A character for private use, which every fold keeps. */
-export const WALL = "\ue000";
-/** Stands in front of a JSON key; a wall is behind it. */
+export const BOUNDARY = "\ue000";
+/** Stands in front of a JSON key; a boundary is behind it. */
 export const KEY = "\ue001";
 
 /**
- * Puts walls into a text: at blank lines, around headings, and, where the text is a JSON document, around each key and value,
+ * Puts boundaries into a text: at blank lines, around headings, and, where the text is a JSON document, around each key and value,
  * without what JSON escapes. Takes linear time.
  */
-export function withWalls({ text, isKey = false }: Pick<GuardedText, "text" | "isKey">): string {
-  if (isKey) return `${KEY}${withWallsAtLines(text)}${WALL}`;
-  return isJsonDocument(text) ? stringsOf(text).map(withWalls).join(WALL) : withWallsAtLines(text);
+export function withBoundaries({ text, isKey = false }: Pick<GuardedText, "text" | "isKey">): string {
+  if (isKey) return `${KEY}${withBoundariesAtLines(text)}${BOUNDARY}`;
+  return isJsonDocument(text) ? stringsOf(text).map(withBoundaries).join(BOUNDARY) : withBoundariesAtLines(text);
 }
 
 function isJsonDocument(text: string): boolean {
@@ -46,11 +46,11 @@ const blankLines = new RegExp(`${lineBreak}(?:[^\\S\\r\\n\\u0085\\u2028]*${lineB
 const heading = /^ {0,3}#{1,6}[ \t].*$/gm;
 const underline = /^[=-]{3,}[ \t]*$/gm;
 
-const marks = new RegExp(`[${WALL}${KEY}]`, "g");
+const marks = new RegExp(`[${BOUNDARY}${KEY}]`, "g");
 
-function withWallsAtLines(text: string): string {
-  // A text's own walls would hide what stands around them.
-  let walled = text.replace(marks, "\u200b").replace(blankLines, WALL);
-  if (walled.includes("#")) walled = walled.replace(heading, `${WALL}$&${WALL}`);
-  return walled.includes("---") || walled.includes("===") ? walled.replace(underline, WALL) : walled;
+function withBoundariesAtLines(text: string): string {
+  // A text's own boundary characters would hide what stands around them.
+  let marked = text.replace(marks, "\u200b").replace(blankLines, BOUNDARY);
+  if (marked.includes("#")) marked = marked.replace(heading, `${BOUNDARY}$&${BOUNDARY}`);
+  return marked.includes("---") || marked.includes("===") ? marked.replace(underline, BOUNDARY) : marked;
 }
