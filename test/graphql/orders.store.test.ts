@@ -6,6 +6,7 @@ import { submitAiJob } from "../../src/jobs/submit.ts";
 import { graphql } from "../generated/index.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { aSubmit, engineOn, ok, SOMEBODY } from "../support/engine.ts";
+import { readAll } from "../support/pages.ts";
 import { run, startTestServer, type TestServer } from "../support/server.ts";
 
 /** The orders of lists of jobs, page by page. */
@@ -48,8 +49,11 @@ const LIST = graphql(`
     $before: String
   ) {
     aiJobs(orderBy: $orderBy, filter: $filter, first: $first, after: $after, last: $last, before: $before) {
-      nodes {
-        jobId
+      edges {
+        cursor
+        node {
+          jobId
+        }
       }
       pageInfo {
         hasNextPage
@@ -74,54 +78,49 @@ async function page(variables: Asked) {
   const { orderBy, ...rest } = variables;
   const order = orderBy && { direction: "DESC" as const, ...orderBy };
   const { aiJobs } = await run(server.url, LIST, { ...rest, ...(order ? { orderBy: order } : {}) }, header);
-  return { ids: aiJobs.nodes.map(({ jobId }) => jobId), ...aiJobs.pageInfo };
+  const { edges, pageInfo } = aiJobs;
+  return { rows: edges.map(({ node }) => node.jobId), cursors: edges.map(({ cursor }) => cursor), pageInfo };
 }
 
-/** All pages of a list, from its beginning or from its end. */
-async function readAll(variables: Asked, from: "START" | "END"): Promise<string[]> {
-  const ids: string[] = [];
-  for (let cursor: string | null = null, more = true; more; ) {
-    const slice = from === "START" ? { first: 7, after: cursor } : { last: 7, before: cursor };
-    const answer: Awaited<ReturnType<typeof page>> = await page({ ...variables, ...slice });
-    if (from === "START") ids.push(...answer.ids);
-    else ids.unshift(...answer.ids);
-    more = from === "START" ? answer.hasNextPage : answer.hasPreviousPage;
-    cursor = from === "START" ? answer.endCursor : answer.startCursor;
-  }
-  return ids;
-}
+const all = (variables: Asked, reading: "forwards" | "backwards") =>
+  readAll(reading, (cursor) =>
+    page({ ...variables, ...(reading === "forwards" ? { first: 7, after: cursor } : { last: 7, before: cursor }) }),
+  );
 
 const byUpdate = () => [...unchanged(), ...cancelled().toReversed()];
 
-describe.each(["START", "END"] as const)("read from its %s, a list", (from) => {
+describe.each(["forwards", "backwards"] as const)("read %s, a list", (reading) => {
   test.each([
     { field: "CREATED_AT", direction: "ASC", expected: () => jobIds },
     { field: "CREATED_AT", direction: "DESC", expected: () => jobIds.toReversed() },
     { field: "UPDATED_AT", direction: "ASC", expected: byUpdate },
     { field: "UPDATED_AT", direction: "DESC", expected: () => byUpdate().toReversed() },
   ] as const)("by $field, $direction, has each job once and in order", async ({ field, direction, expected }) => {
-    expect(await readAll({ orderBy: { field, direction } }, from)).toEqual(expected());
+    expect(await all({ orderBy: { field, direction } }, reading)).toEqual(expected());
   });
 
   test("by UPDATED_AT with a filter has what matches", async () => {
     const orderBy = { field: "UPDATED_AT" } as const;
-    expect(await readAll({ orderBy, filter: { states: ["CANCELLED"] } }, from)).toEqual(cancelled());
-    expect(await readAll({ orderBy, filter: { states: ["QUEUED"] } }, from)).toEqual(unchanged().toReversed());
-    expect(await readAll({ orderBy, filter: { states: ["RUNNING"] } }, from)).toEqual([]);
+    expect(await all({ orderBy, filter: { states: ["CANCELLED"] } }, reading)).toEqual(cancelled());
+    expect(await all({ orderBy, filter: { states: ["QUEUED"] } }, reading)).toEqual(unchanged().toReversed());
+    expect(await all({ orderBy, filter: { states: ["RUNNING"] } }, reading)).toEqual([]);
   });
 });
 
 test("the latest submitted is first where no order is given, and where only the field is", async () => {
   const newest = jobIds.toReversed().slice(0, 3);
-  expect((await page({ first: 3 })).ids).toEqual(newest);
-  expect((await page({ first: 3, orderBy: { field: "CREATED_AT" } })).ids).toEqual(newest);
+  expect((await page({ first: 3 })).rows).toEqual(newest);
+  expect((await page({ first: 3, orderBy: { field: "CREATED_AT" } })).rows).toEqual(newest);
 });
 
 test("a cursor of one order is no cursor of the other, and is one of the same order in the other direction", async () => {
-  const { ids, endCursor: after } = await page({ first: 3, orderBy: { field: "UPDATED_AT" } });
+  const {
+    rows,
+    pageInfo: { endCursor: after },
+  } = await page({ first: 3, orderBy: { field: "UPDATED_AT" } });
   await expect(page({ first: 3, after })).rejects.toThrow("not a cursor of this list");
   const back = await page({ first: 3, after, orderBy: { field: "UPDATED_AT", direction: "ASC" } });
-  expect(back.ids).toEqual(ids.slice(0, 2).toReversed());
+  expect(back.rows).toEqual(rows.slice(0, 2).toReversed());
 });
 
 test("a job that changes between two pages by UPDATED_AT comes first, and is not on the second", async () => {
@@ -129,8 +128,8 @@ test("a job that changes between two pages by UPDATED_AT comes first, and is not
   const first = await page({ first: 12, orderBy });
   const moved = unchanged().at(0) ?? "";
   await cancel(moved);
-  const rest = await page({ first: 100, after: first.endCursor, orderBy });
-  expect(rest.ids).not.toContain(moved);
-  expect([...first.ids, ...rest.ids]).toHaveLength(jobIds.length - 1);
-  expect((await page({ first: 1, orderBy })).ids).toEqual([moved]);
+  const rest = await page({ first: 100, after: first.pageInfo.endCursor, orderBy });
+  expect(rest.rows).not.toContain(moved);
+  expect([...first.rows, ...rest.rows]).toHaveLength(jobIds.length - 1);
+  expect((await page({ first: 1, orderBy })).rows).toEqual([moved]);
 });

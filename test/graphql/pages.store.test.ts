@@ -8,6 +8,7 @@ import { graphql } from "../generated/index.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { engineOn, SOMEBODY, started, submitted, WORKSPACE } from "../support/engine.ts";
 import { watch } from "../support/live.ts";
+import { type Page, readAll } from "../support/pages.ts";
 import { startTestServer, type TestServer } from "../support/server.ts";
 
 /** Lists longer than a page: every row comes once, in order, while others are being inserted. */
@@ -25,42 +26,6 @@ afterAll(async () => {
 
 /** The embedded store runs in this thread: without a pause, sockets that the server closes meanwhile would pass for open. */
 const letOthersRun = () => new Promise((resolve) => setImmediate(resolve));
-
-interface Page {
-  readonly rows: readonly string[];
-  readonly cursors: readonly string[];
-  readonly pageInfo: {
-    readonly hasNextPage: boolean;
-    readonly hasPreviousPage: boolean;
-    readonly startCursor: string | null;
-    readonly endCursor: string | null;
-  };
-}
-
-const AHEAD_AND_BEHIND = ["hasNextPage", "hasPreviousPage"] as const;
-
-/** Reads page after page until there is no more, with something being done between two of them. */
-async function readAll(
-  direction: "forwards" | "backwards",
-  read: (cursor: string | null) => Promise<Page>,
-  between: () => Promise<unknown> = async () => undefined,
-): Promise<string[]> {
-  const rows: string[] = [];
-  for (let cursor: string | null = null, more = true; more; ) {
-    const { pageInfo, ...page }: Page = await read(cursor);
-    expect(page.cursors).toHaveLength(page.rows.length);
-    expect([pageInfo.startCursor, pageInfo.endCursor]).toEqual([page.cursors.at(0), page.cursors.at(-1)]);
-    // What lies behind the reader is told, too: nothing on the first page, something on every other.
-    const [ahead, behind] = direction === "forwards" ? AHEAD_AND_BEHIND : AHEAD_AND_BEHIND.toReversed();
-    expect(behind && pageInfo[behind]).toBe(cursor !== null);
-    more = (ahead && pageInfo[ahead]) === true;
-    if (direction === "forwards") rows.push(...page.rows);
-    else rows.unshift(...page.rows);
-    cursor = direction === "forwards" ? pageInfo.endCursor : pageInfo.startCursor;
-    if (more) await between();
-  }
-  return rows;
-}
 
 const JOBS = graphql(`
   query PagesJobs($first: Int, $after: String, $last: Int, $before: String, $protocolId: String!) {
