@@ -25,6 +25,7 @@ import { useRequestParser } from "./plugins/use-request-parser.ts";
 import { useSameSite } from "./plugins/use-same-site.ts";
 import { useSdl } from "./plugins/use-sdl.ts";
 import { useSingleConnection } from "./plugins/use-single-connection.ts";
+import { useUnconditionalSubscriptions } from "./plugins/use-unconditional-subscriptions.ts";
 import { viewerOf, WORKSPACE_HEADER } from "./viewer.ts";
 
 /** The path of the API, for HTTP and WebSocket. */
@@ -131,12 +132,13 @@ export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
       useRequestParser({ maxBytes: maxBodyBytes, maxDepth: MAX_BODY_DEPTH, maxValues: maxJsonValues }),
       usePersistedQueries(createPersistedDocuments()),
       useDocuments(maxDocumentTokens),
+      useUnconditionalSubscriptions(),
       useExecutor(),
       useErrorFormat(reporter),
       useEventStream(resumeStates, keepAliveMs),
       useSingleConnection({
         endpoint: ENDPOINT,
-        resumeStates: resumeStates,
+        resumeStates,
         keepAliveMs,
         stopping,
         maxOperations,
