@@ -5,7 +5,7 @@
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { z } from "zod";
-import { promptInjectionGuard } from "../src/security/guards/prompt-injection.ts";
+import { scanContent } from "../src/security/guards/scan-content.ts";
 import { disguises, overrides } from "../test/security/guards/disguised-overrides.ts";
 
 interface Sample {
@@ -69,7 +69,7 @@ function count(row: string, found: boolean): void {
 }
 
 for (const { text, row } of samples) {
-  const error = await promptInjectionGuard.check({ texts: [{ sourceId: null, path: "text", text }], patterns: [] });
+  const { error } = scanContent({ sources: [{ sourceId: null, path: "text", value: text }], patterns: [] });
   count(row, error !== null);
   count(`${row.slice(0, row.indexOf(","))}, all`, error !== null);
   if (only.length > 0 && row.startsWith("benign") === (error !== null)) {

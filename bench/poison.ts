@@ -6,6 +6,7 @@
 import pg from "pg";
 import { openDatabase } from "../src/db/open.ts";
 import { newRotation } from "../src/engine.ts";
+import { createReportedRunsReader } from "../src/runs/lock.ts";
 import { guards } from "../src/security/guards/guards.ts";
 import { poisonJob, type SecurityViolation } from "../src/security/poison.ts";
 import { settle, withDatabase } from "./support/database.ts";
@@ -107,6 +108,7 @@ await withDatabase(async (url, sql) => {
     notifyCommit: () => undefined,
     guards,
     guardTimeoutMs: 10_000,
+    readReportedRuns: createReportedRunsReader(database.prisma),
     rotation: newRotation(),
     backoff: NO_WAIT,
     revisePreferenceMs: 0,

@@ -1,5 +1,6 @@
 import type { CommandContext } from "./db/transaction.ts";
 import type { Backoff } from "./runs/backoff.ts";
+import type { ReportedRunsReader } from "./runs/lock.ts";
 import type { Guard } from "./security/guards/guard.ts";
 import { NIL_UUID } from "./uuid.ts";
 
@@ -14,6 +15,7 @@ export interface EngineContext extends CommandContext {
   readonly guardTimeoutMs: number;
   /** Changed by each claim over all workspaces: the next such claim begins its turns after the workspace with this id. */
   readonly rotation: { startAfter: string };
+  readonly readReportedRuns: ReportedRunsReader;
   /** How long a job waits after a failed attempt before the next one. */
   readonly backoff: Backoff;
   /** Milliseconds for which a job that was sent back is reserved for the worker that had it. */

@@ -11,7 +11,7 @@ import type { JobChange } from "../jobs/version.ts";
 import { capabilityDenial } from "../log/event.ts";
 import { leaseUntil, newLeaseToken } from "../runs/lease-token.ts";
 import { insertRunsCte } from "../runs/store.ts";
-import { type GuardContent, textsOf } from "../security/guards/guard.ts";
+import { costOf, type GuardContent } from "../security/guards/guard.ts";
 
 /** A worker, and how long a lease it asks for. */
 export interface Worker {
@@ -86,18 +86,18 @@ function decideLease(engine: EngineContext, job: LockedJob, worker: Worker): Lea
   if (!granted) {
     const set = transitionTo(job, "FAILED", `capability_denied: ${capability}`);
     const change = { job, set, event: capabilityDenial(job, capability, "claim") };
-    return { change, capability, leaseToken: "", inputs: { texts: [], patterns } };
+    return { change, capability, leaseToken: "", inputs: { sources: [], patterns } };
   }
   const { token, stored } = newLeaseToken();
   const run = newRun(job, worker, stored);
-  const texts = textsOf(job.jobInputs, "jobInputs");
+  const inputs = { sources: sourcesOf(job), patterns };
   const change: JobChange = {
     job,
     set: {
       ...transitionTo(job, "RUNNING", "running"),
       // The guards are counted before they run: nobody gets the token unless they all ran, and counting them afterwards
       // would take a second version of the job.
-      ...countGuards(job, texts.length === 0 ? 0 : engine.guards.length),
+      ...countGuards(job, costOf(inputs, 1) === 0 ? 0 : engine.guards.length),
       workflowRunId: run.id,
       attempt: run.attempt,
       runAfter: null,
@@ -112,7 +112,16 @@ function decideLease(engine: EngineContext, job: LockedJob, worker: Worker): Lea
       payload: { reason: "running", attempt: run.attempt },
     },
   };
-  return { change, capability, run, leaseToken: token, inputs: { texts, patterns } };
+  return { change, capability, run, leaseToken: token, inputs };
+}
+
+/** Everything that a worker gets of a job whose submitter wrote it freely. */
+function sourcesOf({ jobInputs, entityRefs, plannedOperations }: LockedJob): GuardContent["sources"] {
+  return [
+    { sourceId: null, path: "jobInputs", value: jobInputs },
+    { sourceId: null, path: "entityRefs", value: entityRefs },
+    { sourceId: null, path: "plannedOperations", value: plannedOperations },
+  ];
 }
 
 function newRun(job: LockedJob, { workerId, leaseSeconds }: Worker, leaseToken: Uint8Array<ArrayBuffer>): WorkflowRun {

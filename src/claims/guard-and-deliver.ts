@@ -26,7 +26,8 @@ export async function guardAndDeliver(
 ): Promise<Claim | PoisonedJob | DeliveryError> {
   // No precondition: a job's inputs never change, so a finding in them is valid whichever worker has the lease by now.
   const noPrecondition = async () => null;
-  const result = await guardContent<never>(engine, claim.job, inputs, noPrecondition, engine.guards.length);
+  const forWorker = { ...engine, client: claim.run.workerId };
+  const result = await guardContent<never>(forWorker, claim.job, inputs, noPrecondition, engine.guards.length);
   switch (result.outcome) {
     case "PASSED":
       return claim;

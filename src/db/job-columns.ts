@@ -132,6 +132,13 @@ export const CHANGEABLE_DOCUMENTS: readonly (DocumentField & ChangeableField)[] 
 export const JOB_COLUMNS = selectList(JOB_FIELDS);
 export const JOB_SUMMARY_COLUMNS = selectList(JOB_FIELDS.filter((field) => !isDocumentField(field)));
 
+/** The same where the row has other columns, too: the names of the job's begin with this. */
+export const JOB_PREFIX = "job.";
+export const PREFIXED_JOB_SUMMARY_COLUMNS = selectList(
+  JOB_FIELDS.filter((field) => !isDocumentField(field)),
+  JOB_PREFIX,
+);
+
 /** @returns a select list of these columns. A list of jobs reads only what it needs, as each column costs time in every row. */
 export function jobColumns(fields: readonly JobField[]): Prisma.Sql {
   return selectList(fields);

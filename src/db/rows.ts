@@ -65,11 +65,14 @@ export const REPORT_COLUMNS = selectList(
 export const EVENT_COLUMNS = selectList(Object.values(Prisma.FlightRecorderEventScalarFieldEnum));
 export const QUOTA_COLUMNS = selectList(Object.values(Prisma.QuotaScalarFieldEnum));
 
-/** @returns a select list that yields Prisma's form of these fields: their names, and enum values in upper case. */
-export function selectList(fields: readonly string[]): Prisma.Sql {
+/**
+ * @param prefix written before each field's name, for a row that has columns of several tables.
+ * @returns a select list that yields Prisma's form of these fields: their names, and enum values in upper case.
+ */
+export function selectList(fields: readonly string[], prefix = ""): Prisma.Sql {
   const columns = fields.map((field) => {
     const column = `"${snakeCase(field)}"`;
-    return `${isEnumField(field) ? `upper(${column}::text)` : column} AS "${field}"`;
+    return `${isEnumField(field) ? `upper(${column}::text)` : column} AS "${prefix}${field}"`;
   });
   return Prisma.raw(columns.join(", "));
 }

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { TryAgainError } from "../errors.ts";
+import type { Client } from "../threads/turns.ts";
 import { type Availability, unavailability } from "./availability.ts";
 import { Prisma, type PrismaClient } from "./generated/client/client.ts";
 import { sqlState } from "./sql-state.ts";
@@ -17,6 +18,8 @@ export interface CommandContext {
   readonly notifyCommit: () => void;
   /** Learns in which state the database was met. Left out in tests that do not look at it. */
   readonly availability?: Availability;
+  /** Whom the command is for: large work waits in turn by it (`threads/turns.ts`). Left out, it is the server's own. */
+  readonly client?: Client;
 }
 
 const MAX_ATTEMPTS = 4;

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from "node:http";
 import { createYoga, type YogaInitialContext } from "graphql-yoga";
 import type { Logger } from "pino";
 import type { Claimer } from "../claims/claim.ts";
@@ -11,6 +12,7 @@ import type { Feed } from "../live/feed.ts";
 import type { CommitNotifier } from "../live/notifier.ts";
 import type { MaintenanceTasks } from "../maintenance.ts";
 import { createBatchedReleases } from "../runs/batched-release.ts";
+import type { Client } from "../threads/turns.ts";
 import { maskError } from "./error-format.ts";
 
 import { useDocuments } from "./plugins/use-documents.ts";
@@ -78,6 +80,10 @@ export interface GraphQLOptions {
 
 /** What the WebSocket transport passes instead of an HTTP request. */
 interface Transport {
+  /** The request, where the operation came by HTTP. */
+  readonly req?: IncomingMessage;
+  /** The connection, where it came over a WebSocket. */
+  readonly socket?: Client;
   readonly viewer?: Viewer;
   /** Aborted when the client has gone. */
   readonly signal?: AbortSignal;
@@ -147,9 +153,16 @@ export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
     ],
   });
 
-  function contextOf({ viewer, signal, request }: Partial<YogaInitialContext> & Transport): GraphQLContext {
+  function contextOf({
+    viewer,
+    signal,
+    request,
+    req,
+    socket,
+  }: Partial<YogaInitialContext> & Transport): GraphQLContext {
     return {
-      engine,
+      // A connection is the nearest to a client that can be told while there are no identities (section 11).
+      engine: { ...engine, client: req?.socket ?? socket },
       feed,
       claimer,
       releases,

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { JsonValue } from "../db/rows.ts";
+import { jsonTextOf } from "../json-document.ts";
 import { type Level, levelOf } from "../json-walk.ts";
 
 /**
@@ -48,7 +49,7 @@ interface Fault {
 }
 
 function sizeFault(value: unknown, maxBytes: number): Fault | undefined {
-  const bytes = Buffer.byteLength(JSON.stringify(value ?? null));
+  const bytes = Buffer.byteLength(jsonTextOf(value ?? null));
   return bytes > maxBytes
     ? { message: `is ${bytes} bytes of JSON; at most ${maxBytes} bytes are allowed`, path: [] }
     : undefined;

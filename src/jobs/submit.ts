@@ -1,6 +1,5 @@
-import { hash } from "node:crypto";
-import { canonicalize } from "json-canonicalize";
 import { uuidv7 } from "uuidv7";
+import { canonicalHash } from "../canonical-hash.ts";
 import { type AiJob, Prisma } from "../db/generated/client/client.ts";
 import type { AccessMode, JobKind, ModelTier, OperationType, SafetyMode } from "../db/generated/client/enums.ts";
 import { withMetrics, ZERO_METRICS } from "../db/metrics.ts";
@@ -22,6 +21,7 @@ import {
 } from "../errors.ts";
 import { type Actor, capabilityDenial, type EventDraft } from "../log/event.ts";
 import { checkSubmitQuotas } from "../quotas/admission.ts";
+import { largeHash } from "../threads/large-hash.ts";
 import type { EntityRef } from "./access-mode.ts";
 import { checkCapability } from "./capabilities.ts";
 import { insertJob, type NewJob } from "./insert.ts";
@@ -79,7 +79,8 @@ export type SubmitError =
  * Stores a job as queued (section 6). A job whose capability profile does not suffice is stored as failed, so that the log
  * records the denial. The same idempotency key with the same input returns the job that it created before.
  * @returns the job, or why it is refused. With CapabilityDeniedError the job was stored; with any other error nothing was.
- * @throws TryAgainError when every attempt was rolled back, or the connection broke before the commit: nothing was kept.
+ * @throws TryAgainError when every attempt was rolled back, the connection broke before the commit, or too much large content
+ * waits to be hashed: nothing was kept.
  */
 export async function submitAiJob(
   context: CommandContext,
@@ -91,7 +92,7 @@ export async function submitAiJob(
   if (profile instanceof AppError) return profile;
   const { granted, capability } = checkCapability(input.jobKind, profile.capabilities);
   const { parentJobId } = input;
-  const draft = draftOf(workspaceId, profile.id, input);
+  const draft = draftOf(workspaceId, profile.id, await submitHashOf(context, input), input);
   const event = submittedEvent(by, draft, granted ? capability : undefined);
   const { hasQuotas } = profile;
   if (granted && parentJobId === null && !hasQuotas)
@@ -210,6 +211,7 @@ type NotStored = Exclude<keyof SubmitAiJob, keyof NewJob>;
 function draftOf(
   workspaceId: string,
   capabilityProfileId: string,
+  submitHash: string,
   input: SubmitAiJob & Record<NotStored, never>,
 ): NewJob {
   const job = {
@@ -248,7 +250,7 @@ function draftOf(
     preferredUntil: null,
     tokenBudget: input.tokenBudget === null ? null : BigInt(input.tokenBudget),
     idempotencyKey: input.idempotencyKey,
-    submitHash: submitHashOf(input),
+    submitHash,
     version: 1,
     completedAt: null,
   };
@@ -260,7 +262,7 @@ function draftOf(
  * sent again after an upgrade is still recognised.
  * @returns the hash that tells a repeated input from a different one with the same idempotency key (section 9).
  */
-function submitHashOf(input: SubmitAiJob): string {
+async function submitHashOf({ client }: CommandContext, input: SubmitAiJob): Promise<string> {
   const given = Object.fromEntries(Object.entries(input).filter(([, value]) => value !== null));
-  return hash("sha256", canonicalize(given), "hex");
+  return (await largeHash(client, given)) ?? canonicalHash(given);
 }

@@ -98,11 +98,11 @@ export function admitReport<Code extends PolicyViolationCode>(
  * @param to the state that the report would move the job to; named in the message of an IllegalTransitionError.
  * @returns `runWithJob` when it may, else the refusal.
  */
-export function checkLease(
-  runWithJob: RunWithJob | undefined,
+export function checkLease<Run extends RunWithJob>(
+  runWithJob: Run | undefined,
   proof: LeaseProof,
   to: JobState,
-): RunWithJob | ReportRefusal {
+): Run | ReportRefusal {
   const proven = checkProof(runWithJob, proof);
   if (proven instanceof AppError) return proven;
   return checkStateAndLease(proven, to) ?? proven;

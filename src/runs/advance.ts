@@ -1,27 +1,26 @@
 import type { NodeExecution, WorkflowRun } from "../db/generated/client/client.ts";
 import type { JobSummary } from "../db/job-columns.ts";
 import { type StoredReport, toDbEnum } from "../db/rows.ts";
-import { inTransaction, readWithRetry, type Transaction } from "../db/transaction.ts";
+import { inTransaction, type Transaction } from "../db/transaction.ts";
 import type { EngineContext } from "../engine.ts";
 import {
   type AccessModeViolationError,
-  AppError,
   type BudgetExceededError,
   type GuardFailedError,
   InvalidInputError,
+  type TryAgainError,
 } from "../errors.ts";
 import { countGuards, type MetricsDelta } from "../jobs/metrics.ts";
 import { writeVersion } from "../jobs/store.ts";
 import type { EventDraft } from "../log/event.ts";
-import { guardContent, injectionPatterns } from "../security/guard-content.ts";
-import type { GuardedText } from "../security/guards/guard.ts";
-import type { PoisonedJob, Precondition } from "../security/poison.ts";
-import { admitReport, checkLease, type ReportRefusal } from "./admission.ts";
-import { lockJobsOfRuns, readRunWithJob } from "./lock.ts";
+import type { GuardedSource } from "../security/guards/guard.ts";
+import type { PoisonedJob } from "../security/poison.ts";
+import { admitReport, type ReportRefusal } from "./admission.ts";
+import { guardReports } from "./guard-reports.ts";
+import { lockJobsOfRuns } from "./lock.ts";
 import { readNode, type Step, writeStep } from "./nodes.ts";
 import { assessReport } from "./policy.ts";
-import { findReport, insertReportsCte, type Report, toReportRows } from "./report.ts";
-import { readRun } from "./store.ts";
+import { hashIfLarge, insertReportsCte, type Report, toReportRows } from "./report.ts";
 import { failViolatingRun } from "./violating-runs.ts";
 
 /** How sensitive the source of a snippet is, with what each value means. */
@@ -61,52 +60,37 @@ export interface Advanced {
   readonly node: NodeExecution;
 }
 
-/** Why a step that has passed its guards, or has nothing to guard, was not stored, or failed its job. */
+/** Why a step that has passed its guards was not stored, or failed its job. */
 type StepError = ReportRefusal | InvalidInputError | AccessModeViolationError | BudgetExceededError;
 
 /** Why a step was not stored, or failed its job. */
-export type AdvanceWorkflowError = StepError | GuardFailedError;
+export type AdvanceWorkflowError = StepError | GuardFailedError | TryAgainError;
 
 /**
- * Reports a step (section 6): checks the lease, runs the guards over the retrieved snippets, then stores the step. Guards
- * never run inside a transaction, so the lease is checked again under the job's lock before anything is written.
+ * Reports a step (section 6): checks the lease, runs the guards over everything that the report brings, then stores the step.
  * @returns the stored step; the job, when a guard poisoned it; or why the step was not stored.
- * @throws TryAgainError when the database rolled the transaction back too often; nothing is stored.
+ * @throws TryAgainError when the database rolled the transaction back too often, or too much large content waits for guards;
+ * nothing is stored.
  */
 export async function advanceWorkflow(
   engine: EngineContext,
   input: AdvanceWorkflow,
 ): Promise<Advanced | PoisonedJob | AdvanceWorkflowError> {
-  if (input.retrievedSnippets.length === 0) return storeStep(engine, input, 0);
-  const [reported, earlierReport] = await readWithRetry(() =>
-    Promise.all([readRunWithJob(engine.prisma, input.workflowRunId), findReport(engine.prisma, input)]),
-  );
-  // Not guarded again: a repeat of the earlier report was guarded then, and another report with its id is refused.
-  if (earlierReport) return storeStep(engine, input, 0);
-  const leased = checkLease(reported, input, "RUNNING");
-  if (leased instanceof AppError) return leased;
-  // A worker that lost its lease while the guards ran must neither change nor poison the job (section 5).
-  const stillLeased: Precondition<ReportRefusal> = async (tx, job) => {
-    const run = await readRun(tx, input.workflowRunId);
-    const checked = checkLease(run && { run, job, now: job.now }, input, "RUNNING");
-    return checked instanceof AppError ? checked : null;
-  };
-  const { job } = leased;
-  const patterns = await injectionPatterns(engine, job.capabilityProfileId);
-  const content = { texts: guardedTexts(input.retrievedSnippets), patterns };
-  const result = await guardContent(engine, job, content, stillLeased);
-  switch (result.outcome) {
+  await hashIfLarge(engine, input);
+  const [guarded] = await guardReports(engine, [{ report: input, sources: sourcesOf(input), to: "RUNNING" }]);
+  switch (guarded?.outcome) {
     case "PASSED":
-      return storeStep(engine, input, result.guardsRun);
+      return storeStep(engine, input, guarded.guardsRun);
     case "POISONED":
-      return result.poisoned;
-    case "VIOLATION_NOT_APPLIED":
+      return guarded.poisoned;
     case "REFUSED":
-      return result.error;
+      return guarded.error;
+    case undefined:
+      throw new Error("Each report is guarded.");
   }
 }
 
-/** @param guardsRun how many guards this server ran over the step's snippets; added to the job's `validators_run_count`. */
+/** @param guardsRun how many guards this server ran over the report; added to the job's `validators_run_count`. */
 async function storeStep(
   engine: EngineContext,
   input: AdvanceWorkflow,
@@ -176,10 +160,41 @@ function stepEvent(run: WorkflowRun, node: NodeExecution, step: Step): EventDraf
   };
 }
 
-function guardedTexts(snippets: readonly RetrievedSnippet[]): readonly GuardedText[] {
-  return snippets.map(({ sourceId, content }, index) => ({
-    sourceId,
-    path: `retrievedSnippets[${index}].content`,
-    text: content,
+/** Everything that the report of a step brings: the step itself, and the snippets with where they are from. */
+function sourcesOf({ step, retrievedSnippets }: AdvanceWorkflow): readonly GuardedSource[] {
+  const path = (index: number, field: string) => `retrievedSnippets[${index}].${field}`;
+  const snippets = retrievedSnippets.flatMap(({ sourceId, sourceHash, content }, index) => [
+    { sourceId, path: path(index, "content"), value: content },
+    { sourceId, path: path(index, "sourceId"), value: sourceId },
+    { sourceId, path: path(index, "sourceHash"), value: sourceHash },
+  ]);
+  return [{ sourceId: null, path: "step", value: step }, ...snippets, ...joinedSnippets(retrievedSnippets)];
+}
+
+/** How much of the beginning and of the end of a snippet is joined with its neighbours: more than an override is long. */
+const JOINED_CHARACTERS = 250;
+
+/**
+ * The snippets as one text, since a model reads them so: an override that is parted by the border of two snippets is in neither of
+ * them. They are joined as words, and once more as parts of one word, or of one encoded text, where they can be that. Of a long
+ * snippet only the ends are joined, because the rest is guarded already.
+ */
+function joinedSnippets(snippets: readonly RetrievedSnippet[]): readonly GuardedSource[] {
+  if (snippets.length < 2) return [];
+  const ends = snippets.map(({ content }) =>
+    content.length <= 2 * JOINED_CHARACTERS
+      ? content
+      : `${content.slice(0, JOINED_CHARACTERS)}\n\n${content.slice(-JOINED_CHARACTERS)}`,
+  );
+  const asWords = ends.join(" ");
+  const asParts = ends.reduce((text, next) => `${text}${isWithinWord(text, next) ? "" : " "}${next}`);
+  return [...new Set([asWords, asParts])].map((value) => ({
+    sourceId: null,
+    path: "retrievedSnippets, joined",
+    value,
   }));
+}
+
+function isWithinWord(before: string, behind: string): boolean {
+  return /[\p{L}\p{M}\p{N}+/]$/u.test(before.slice(-2)) && /^[\p{L}\p{M}\p{N}+/=]/u.test(behind);
 }

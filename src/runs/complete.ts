@@ -1,17 +1,25 @@
 import type { EngineContext } from "../engine.ts";
-import { type Completion, type CompletionError, decideCompletion } from "./completion.ts";
-import { type ReleaseAnswer, type ReleaseKind, releaseAlone } from "./release-calls.ts";
+import {
+  type Completion,
+  type CompletionError,
+  decideCompletion,
+  sourcesOfCompletion,
+  stateAfter,
+} from "./completion.ts";
+import { type ReleaseAnswer, type ReleaseKind, releaseCall } from "./release-calls.ts";
 
 /** Completions, as a kind of report that releases its run's lease. */
 export const COMPLETIONS: ReleaseKind<Completion, CompletionError> = {
   field: "completions",
+  sourcesOf: sourcesOfCompletion,
+  stateAfter,
   decide: () => decideCompletion,
 };
 
-/** Completes runs together with their jobs (section 6). See `releaseAlone`. */
+/** Completes runs together with their jobs (section 6). See `releaseCall`. */
 export function completeWorkflows(
   engine: EngineContext,
   completions: readonly Completion[],
 ): Promise<ReleaseAnswer<CompletionError>[]> {
-  return releaseAlone(engine, COMPLETIONS, completions);
+  return releaseCall(engine, COMPLETIONS, completions);
 }

@@ -2,8 +2,9 @@ import type { JsonValue } from "../db/rows.ts";
 import { InvalidInputError } from "../errors.ts";
 import type { EntityRef } from "../jobs/access-mode.ts";
 import { checkCapability } from "../jobs/capabilities.ts";
-import type { MetricsDelta } from "../jobs/metrics.ts";
+import { countGuards, type MetricsDelta } from "../jobs/metrics.ts";
 import { transitionTo } from "../jobs/state.ts";
+import type { GuardedSource } from "../security/guards/guard.ts";
 import type { ReportRefusal } from "./admission.ts";
 import type { RunUnderJobLock } from "./lock.ts";
 import { assessReport, type PolicyError, type PolicyViolation } from "./policy.ts";
@@ -20,19 +21,30 @@ export interface Completion extends Report {
   readonly metrics: MetricsDelta;
 }
 
-/** Why a completion did not complete its job. */
+/** Why a completion that has passed its guards did not complete its job. */
 export type CompletionError = ReportRefusal | InvalidInputError | PolicyError;
+
+/** Everything that a completion brings. */
+export function sourcesOfCompletion({ jobOutputs, issues, writtenEntities }: Completion): readonly GuardedSource[] {
+  return [
+    { sourceId: null, path: "jobOutputs", value: jobOutputs },
+    { sourceId: null, path: "issues", value: issues },
+    { sourceId: null, path: "writtenEntities", value: writtenEntities },
+  ];
+}
 
 /**
  * Decides what to do with a completion (section 6). Reads and writes nothing: the caller writes the decisions of all
  * completions of a call together.
  * @param lockedRun the completion's run, read under its job's lock; undefined when there is no such run.
  * @param path where the completion is in the caller's input; for the path of an error.
+ * @param guardsRun how many guards this server ran over the completion.
  */
 export function decideCompletion(
   completion: Completion,
   lockedRun: RunUnderJobLock | undefined,
   path: readonly string[],
+  guardsRun: number,
 ): ReleaseDecision<CompletionError> {
   const state = stateAfter(completion);
   const admission = admitRelease(completion, lockedRun, {
@@ -48,7 +60,8 @@ export function decideCompletion(
   if (assessment.kind === "REFUSED") return assessment;
   const violating = { job, run, report: completion };
   if (assessment.kind === "VIOLATION") return violationDecision({ ...violating, violation: assessment.violation });
-  const { metrics, overBudget } = assessment;
+  const { overBudget } = assessment;
+  const metrics = { ...assessment.metrics, ...countGuards(assessment.metrics, guardsRun) };
   if (overBudget) return violationDecision({ ...violating, violation: overBudget, metrics });
   const reason = state.toLowerCase();
   const change: AcceptedChange = {
@@ -89,7 +102,8 @@ function checkNoOpenNodes(hasOpenNodes: boolean, path: readonly string[]): Inval
   return new InvalidInputError([...path, "workflowRunId"], message);
 }
 
-function stateAfter({ needsValidation, issues }: Completion) {
+/** The state that a completion moves its job to. */
+export function stateAfter({ needsValidation, issues }: Completion) {
   if (needsValidation) return "AWAITING_VALIDATION";
   return issues.length === 0 ? "COMPLETED" : "COMPLETED_WITH_ISSUES";
 }

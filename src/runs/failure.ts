@@ -1,6 +1,7 @@
 import type { AccessModeViolationError, InvalidInputError } from "../errors.ts";
-import type { MetricsDelta } from "../jobs/metrics.ts";
+import { countGuards, type MetricsDelta } from "../jobs/metrics.ts";
 import { redactText } from "../log/redact.ts";
+import type { GuardedSource } from "../security/guards/guard.ts";
 import type { ReportRefusal } from "./admission.ts";
 import { afterFailure, type Backoff } from "./backoff.ts";
 import type { RunUnderJobLock } from "./lock.ts";
@@ -16,19 +17,26 @@ export interface Failure extends Report {
   readonly metrics: MetricsDelta;
 }
 
-/** Why a report of a failure was refused. */
+/** Why a report of a failure that has passed its guards was refused. */
 export type FailureError = ReportRefusal | InvalidInputError | AccessModeViolationError;
+
+/** Everything that a report of a failure brings. */
+export function sourcesOfFailure({ errorMessage }: Failure): readonly GuardedSource[] {
+  return [{ sourceId: null, path: "errorMessage", value: errorMessage }];
+}
 
 /**
  * Decides what to do with a report of a failure (section 6). Reads and writes nothing: the caller writes the decisions of all
  * failures of a call together.
  * @param lockedRun the failure's run, read under its job's lock; undefined when there is no such run.
  * @param path where the failure is in the caller's input; for the path of an error.
+ * @param guardsRun how many guards this server ran over the report.
  */
 export function decideFailure(
   failure: Failure,
   lockedRun: RunUnderJobLock | undefined,
   path: readonly string[],
+  guardsRun: number,
   backoff: Backoff,
 ): ReleaseDecision<FailureError> {
   const admission = admitRelease(failure, lockedRun, {
@@ -44,7 +52,8 @@ export function decideFailure(
   if (assessment.kind === "VIOLATION") {
     return violationDecision({ job, run, report: failure, violation: assessment.violation });
   }
-  const { metrics, overBudget } = assessment;
+  const { overBudget } = assessment;
+  const metrics = { ...assessment.metrics, ...countGuards(assessment.metrics, guardsRun) };
   const { retryable } = failure;
   const errorMessage = redactText(failure.errorMessage);
   // A job over its token budget is not retried: the first step or completion of its next attempt would fail it.

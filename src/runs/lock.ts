@@ -1,11 +1,11 @@
-import { Prisma, type WorkflowRun } from "../db/generated/client/client.ts";
+import { batchCalls } from "../db/batch.ts";
+import { Prisma, type PrismaClient, type WorkflowRun } from "../db/generated/client/client.ts";
 import type { JobState } from "../db/generated/client/enums.ts";
-import type { JobSummary } from "../db/job-columns.ts";
+import { JOB_PREFIX, type JobSummary, PREFIXED_JOB_SUMMARY_COLUMNS } from "../db/job-columns.ts";
 import { estimateFewRows, PREPARE_MARKER } from "../db/prepared.ts";
 import { REPORT_COLUMNS, RUN_COLUMNS, type StoredReport } from "../db/rows.ts";
-import type { Transaction } from "../db/transaction.ts";
+import { readWithRetry, type Transaction } from "../db/transaction.ts";
 import { type LockedJobWithWriteScope, lockJobsWithWriteScope } from "../jobs/lock.ts";
-import { readJob } from "../jobs/store.ts";
 import { type JoinedReport, joinedReport, type ReportRef } from "./report.ts";
 
 /** A run, its job and the database's clock: everything that a lease is checked by. */
@@ -36,18 +36,13 @@ export async function lockJobsOfRuns(
   const runIds = reports.map(({ workflowRunId }) => workflowRunId);
   const jobsOfRuns = Prisma.sql`job_id = ANY(ARRAY(SELECT r.job_id FROM workflow_runs r WHERE r.id = ANY(${runIds}::uuid[])))`;
   const jobs = await lockJobsWithWriteScope(tx, jobsOfRuns, ifLocked);
-  const reportIds = reports.map(({ reportId }) => reportId ?? null);
-  const reportRefs = Prisma.sql`unnest(${runIds}::uuid[], ${reportIds}::uuid[]) AS t(reported_run_id, reported_id)`;
   // Not in the statement that locks: after waiting for a lock, a statement rereads the locked rows alone, and would see runs,
   // nodes and reports as they were before the wait.
   const rows = await tx.$queryRaw<(WorkflowRun & JoinedReport & { readonly hasOpenNodes: boolean })[]>`
     ${PREPARE_MARKER} SELECT ${RUN_COLUMNS}, earlier_report.*,
       EXISTS (SELECT FROM node_executions n WHERE n.workflow_run_id = reported_run_id AND n.finished_at IS NULL)
         AS "hasOpenNodes"
-    FROM ${estimateFewRows(reportRefs, runIds.length)} AS reported JOIN workflow_runs ON id = reported_run_id
-    LEFT JOIN LATERAL (
-      SELECT ${REPORT_COLUMNS} FROM worker_reports WHERE workflow_run_id = reported_run_id AND report_id = reported_id LIMIT 1
-    ) AS earlier_report ON true`;
+    FROM ${reportedRuns(reports)} JOIN workflow_runs ON id = reported_run_id ${EARLIER_REPORT}`;
   return new Map(
     rows.flatMap((row) => {
       const job = jobs.get(row.jobId);
@@ -84,14 +79,82 @@ export class PendingJobStates {
   }
 }
 
-/**
- * Reads a run with its job and the database's clock, without a lock. The result may be outdated at once: use it to refuse a
- * report early, never to accept one.
- * @returns undefined when there is no such run.
- */
-export async function readRunWithJob(tx: Transaction, runId: string): Promise<RunWithJob | undefined> {
-  const [run] = await tx.$queryRaw<(WorkflowRun & { now: Date })[]>`
-    SELECT ${RUN_COLUMNS}, clock_timestamp() AS now FROM workflow_runs WHERE id = ${runId}::uuid`;
-  const job = run && (await readJob(tx, run.jobId));
-  return job && { run, job, now: run.now };
+/** A run that a report is about, as it was without a lock: it may be outdated at once. */
+export interface ReportedRun extends RunWithJob {
+  /** The patterns that PromptInjectionGuard seeks by the job's capability profile (section 7). */
+  readonly injectionPatterns: readonly string[];
+  /** The stored report of this run with the same `reportId`; undefined when there is none. */
+  readonly earlierReport: StoredReport | undefined;
 }
+
+/**
+ * Reads the runs that are reported on, with their jobs and the database's clock, without a lock. Use it to refuse a report early,
+ * never to accept one.
+ * @returns the run of each report, in their order; undefined where there is none.
+ */
+async function readReportedRuns(
+  db: Transaction,
+  reports: readonly ReportRef[],
+): Promise<readonly (ReportedRun | undefined)[]> {
+  type Row = WorkflowRun & JoinedReport & Pick<ReportedRun, "now" | "injectionPatterns"> & { readonly place: number };
+  const rows = await db.$queryRaw<Row[]>`
+    ${PREPARE_MARKER} SELECT place::int, ${RUN_COLUMNS}, clock_timestamp() AS now, earlier_report.*, job.*
+    FROM ${reportedRuns(reports)} JOIN workflow_runs ON id = reported_run_id
+    JOIN LATERAL (
+      SELECT ${PREFIXED_JOB_SUMMARY_COLUMNS}, (
+        SELECT injection_patterns FROM capability_profiles WHERE id = capability_profile_id) AS "injectionPatterns"
+      FROM ai_jobs j WHERE j.job_id = workflow_runs.job_id LIMIT 1
+    ) AS job ON true ${EARLIER_REPORT}`;
+  const runs = new Map(
+    rows.map((row) => {
+      const { now, injectionPatterns } = row;
+      const run = { run: row, job: jobOf(row), now, injectionPatterns, earlierReport: joinedReport(row) };
+      return [row.place, run] as const;
+    }),
+  );
+  return reports.map((_, index) => runs.get(index + 1));
+}
+
+/** Reads what `readReportedRuns` does. Calls of one tick of the event loop share a statement, and go on together. */
+export type ReportedRunsReader = (reports: readonly ReportRef[]) => Promise<readonly (ReportedRun | undefined)[]>;
+
+export function createReportedRunsReader(prisma: PrismaClient): ReportedRunsReader {
+  const read: ReportedRunsReader = (reports) => readWithRetry(() => readReportedRuns(prisma, reports));
+  return batchCalls({
+    keyOf: () => "",
+    maxCalls: MAX_SHARED_READS,
+    send: "END_OF_TICK",
+    runTogether: async (calls) => {
+      const runs = await read(calls.flat());
+      let start = 0;
+      return calls.map(({ length }) => {
+        start += length;
+        return runs.slice(start - length, start);
+      });
+    },
+    runAlone: read,
+    mayRunAgain: () => true,
+  });
+}
+
+const MAX_SHARED_READS = 20;
+
+/** @returns the job of a row in which the names of its columns have a prefix. */
+function jobOf(row: object): JobSummary;
+function jobOf(row: object): unknown {
+  const columns = Object.entries(row).filter(([name]) => name.startsWith(JOB_PREFIX));
+  return Object.fromEntries(columns.map(([name, value]) => [name.slice(JOB_PREFIX.length), value]));
+}
+
+/** The table `reported`, of the runs that reports are about and the ids of these. */
+function reportedRuns(reports: readonly ReportRef[]): Prisma.Sql {
+  const runIds = reports.map(({ workflowRunId }) => workflowRunId);
+  const reportIds = reports.map(({ reportId }) => reportId ?? null);
+  const refs = Prisma.sql`unnest(${runIds}::uuid[], ${reportIds}::uuid[]) WITH ORDINALITY AS t(reported_run_id, reported_id, place)`;
+  return Prisma.sql`${estimateFewRows(refs, runIds.length)} AS reported`;
+}
+
+/** Joins each reported run with the stored report that has the same id. */
+const EARLIER_REPORT = Prisma.sql`LEFT JOIN LATERAL (
+  SELECT ${REPORT_COLUMNS} FROM worker_reports WHERE workflow_run_id = reported_run_id AND report_id = reported_id LIMIT 1
+) AS earlier_report ON true`;

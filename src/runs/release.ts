@@ -21,10 +21,13 @@ export interface ReleasedRun {
   readonly run: WorkflowRun;
 }
 
-/** One report of a call, and its path in the caller's input, for errors. */
+/** One report of a call that has passed the guards. */
 export interface ReportItem<Kind extends Report> {
   readonly report: Kind;
+  /** Where it is in the caller's input, for errors. */
   readonly path: readonly string[];
+  /** How many guards this server ran over it; added to the job's `validators_run_count`. */
+  readonly guardsRun: number;
 }
 
 /** What an accepted report changes of its job; it always moves the job to another state. */
@@ -75,11 +78,13 @@ export function violationDecision<Code extends PolicyViolationCode>(violating: V
  * Decides what to do with one report. Reads and writes nothing.
  * @param lockedRun the report's run, read under its job's lock; undefined when there is no such run.
  * @param path where the report is in the caller's input; for the path of an error.
+ * @param guardsRun how many guards this server ran over the report.
  */
 export type DecideRelease<Kind extends Report, Refusal extends AppError> = (
   report: Kind,
   lockedRun: RunUnderJobLock | undefined,
   path: readonly string[],
+  guardsRun: number,
 ) => ReleaseDecision<Refusal>;
 
 /**
@@ -96,8 +101,8 @@ export async function applyReleases<Kind extends Report, Refusal extends AppErro
 ): Promise<ReadonlyMap<ReportItem<Kind>, ReleasedRun | Refusal>> {
   const pendingStates = new PendingJobStates(lockedRuns);
   const decided = items.map((item) => {
-    const { report, path } = item;
-    const decision = decide(report, pendingStates.runWithPendingState(report.workflowRunId), path);
+    const { report, path, guardsRun } = item;
+    const decision = decide(report, pendingStates.runWithPendingState(report.workflowRunId), path, guardsRun);
     if (decision.kind === "ACCEPTED") pendingStates.setPendingState(decision.run.jobId, decision.change.set.state);
     if (decision.kind === "VIOLATION") pendingStates.setPendingState(decision.violating.job.jobId, "FAILED");
     return { item, decision };

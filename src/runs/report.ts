@@ -1,10 +1,10 @@
-import { hash } from "node:crypto";
-import { canonicalize } from "json-canonicalize";
+import { canonicalHash } from "../canonical-hash.ts";
 import { Prisma, type WorkerReport } from "../db/generated/client/client.ts";
-import { REPORT_COLUMNS, type StoredReport, toRecordset } from "../db/rows.ts";
-import type { Transaction } from "../db/transaction.ts";
+import { type StoredReport, toRecordset } from "../db/rows.ts";
+import type { CommandContext } from "../db/transaction.ts";
 import type { LockedJobSummary } from "../jobs/lock.ts";
 import type { ExtraCte } from "../jobs/store.ts";
+import { largeHash } from "../threads/large-hash.ts";
 
 /**
  * Reports are idempotent: a worker that did not get an answer sends its report again with the same `reportId`, and the
@@ -31,21 +31,6 @@ export interface Report extends ReportRef, LeaseProof {}
 
 /** A report as a client sends it: which workspace the client named cannot be left out, or every workspace would be open to it. */
 export type SentReport<Kind extends Report> = Kind & Required<LeaseProof>;
-
-/**
- * Reads the stored report with this id, without a lock.
- * @returns undefined when no such report is stored, or when `reportId` is missing.
- */
-export async function findReport(
-  db: Transaction,
-  { workflowRunId, reportId }: ReportRef,
-): Promise<StoredReport | undefined> {
-  if (reportId == null) return undefined;
-  const [report] = await db.$queryRaw<StoredReport[]>`
-    SELECT ${REPORT_COLUMNS} FROM worker_reports
-    WHERE workflow_run_id = ${workflowRunId}::uuid AND report_id = ${reportId}::uuid`;
-  return report;
-}
 
 /** The report columns of a row that was outer-joined with `worker_reports`: all null when there was no report. */
 export type JoinedReport = StoredReport | { readonly [column in keyof StoredReport]: null };
@@ -101,7 +86,27 @@ export function insertReportsCte(reports: readonly WorkerReport[]): ExtraCte[] {
   ];
 }
 
-/** The hash of a report's content: not of its proof, because a secret must not be derivable from what is stored. */
-function hashOf({ leaseToken: _leaseToken, workspaceId: _workspaceId, ...content }: Report): Buffer {
-  return hash("sha256", canonicalize(content), "buffer");
+const hashes = new WeakMap<Report, Buffer>();
+
+/** The hash of a report's content, computed once. */
+function hashOf(report: Report): Buffer {
+  const known = hashes.get(report) ?? Buffer.from(canonicalHash(contentOf(report)), "hex");
+  hashes.set(report, known);
+  return known;
+}
+
+/** Not the proof, because a secret must not be derivable from what is stored. */
+function contentOf({ leaseToken: _leaseToken, workspaceId: _workspaceId, ...content }: Report): object {
+  return content;
+}
+
+/**
+ * Computes the hash of a large report ahead of its transaction, which would keep its job locked meanwhile, and every other request
+ * waiting: in a worker thread. To be called before a report's transaction.
+ * @throws TryAgainError where too much large content waits already.
+ */
+export async function hashIfLarge(context: CommandContext, report: Report): Promise<void> {
+  if (report.reportId == null || hashes.has(report)) return;
+  const hashed = await largeHash(context.client, contentOf(report));
+  if (hashed !== null) hashes.set(report, Buffer.from(hashed, "hex"));
 }

@@ -1,6 +1,6 @@
 import { Prisma } from "../db/generated/client/client.ts";
 import type { JobSummary } from "../db/job-columns.ts";
-import { inTransaction, readWithRetry, type Transaction } from "../db/transaction.ts";
+import { inTransaction, type Transaction } from "../db/transaction.ts";
 import type { EngineContext } from "../engine.ts";
 import { type AppError, GuardFailedError, IllegalTransitionError, JobPoisonedError } from "../errors.ts";
 import { directiveOf } from "../jobs/directive.ts";
@@ -9,7 +9,7 @@ import { countGuards } from "../jobs/metrics.ts";
 import { writeVersion } from "../jobs/store.ts";
 import { SYSTEM_ACTOR } from "../log/event.ts";
 import { type GuardContent, isPoisoning, type PoisoningError } from "./guards/guard.ts";
-import { runGuards } from "./guards/run-guards.ts";
+import { type PartlyCheckedBy, runGuards } from "./guards/run-guards.ts";
 import { type PoisonedJob, type PoisonOutcome, type Precondition, poisonJob, violationOf } from "./poison.ts";
 
 /** What guarding a job's content led to. Everything but PASSED means that the content must not be used. */
@@ -42,7 +42,8 @@ interface Guarding<Refusal extends AppError> {
  * @param precondition checked under the job's lock before anything is written. Without it, a worker that lost its lease
  * while the guards ran could still poison the job.
  * @param guardsAlreadyCounted how many of these guards the job's metrics count already.
- * @throws TryAgainError when the database rolled the transaction back too often; nothing is stored.
+ * @throws TryAgainError when the database rolled the transaction back too often, or too much large content waits for guards;
+ * nothing is stored.
  */
 export async function guardContent<Refusal extends AppError = never>(
   engine: EngineContext,
@@ -52,17 +53,17 @@ export async function guardContent<Refusal extends AppError = never>(
   guardsAlreadyCounted = 0,
 ): Promise<GuardResult<Refusal>> {
   const guarding = { engine, jobId, precondition };
-  const guardsOutcome = await runGuards(engine.guards, content, engine.guardTimeoutMs);
-  const guardsRun = Math.max(guardsOutcome.guardsRun - guardsAlreadyCounted, 0);
-  switch (guardsOutcome.outcome) {
+  const outcome = await runGuards(engine, content);
+  const guardsRun = Math.max(outcome.guardsRun - guardsAlreadyCounted, 0);
+  switch (outcome.outcome) {
     case "passed":
-      return { outcome: "PASSED", guardsRun };
+      return passOrRecord(guarding, outcome.partlyChecked, guardsRun);
     case "failed": {
-      const { guardName, reason } = guardsOutcome;
+      const { guardName, reason } = outcome;
       return refuseContent(guarding, { code: "GUARD_FAILED", guardName, reason, guardsRun });
     }
     case "raised": {
-      const { guardName, error } = guardsOutcome;
+      const { guardName, error } = outcome;
       if (isPoisoning(error)) return poisonForFinding(guarding, guardName, error, guardsRun);
       return refuseContent(guarding, { code: error.code, guardName, reason: error.trigger, guardsRun });
     }
@@ -107,36 +108,45 @@ interface Diagnosis {
  * Refuses content because a guard failed, or raised an error that does not poison, and records why as a `diagnostic` event.
  */
 async function refuseContent<Refusal extends AppError>(
-  { engine, jobId, precondition }: Guarding<Refusal>,
+  guarding: Guarding<Refusal>,
   diagnosis: Diagnosis,
 ): Promise<GuardResult<Refusal>> {
-  const error = await inTransaction(engine, async (tx): Promise<Refusal | ContentRefusal> => {
-    const job = (await lockJobs(tx, Prisma.sql`job_id = ${jobId}::uuid`)).get(jobId);
+  const refusal = await recordDiagnoses(guarding, [diagnosis]);
+  return { outcome: "REFUSED", error: refusal ?? new GuardFailedError(diagnosis.guardName) };
+}
+
+/** Lets content pass; where guards did not look at all of it, `diagnostic` events say so. */
+async function passOrRecord<Refusal extends AppError>(
+  guarding: Guarding<Refusal>,
+  partlyChecked: readonly PartlyCheckedBy[],
+  guardsRun: number,
+): Promise<GuardResult<Refusal>> {
+  if (partlyChecked.length === 0) return { outcome: "PASSED", guardsRun };
+  const diagnoses = partlyChecked.map((partly, index) => {
+    return { ...partly, code: "PARTLY_CHECKED", guardsRun: index === 0 ? guardsRun : 0 };
+  });
+  const refusal = await recordDiagnoses(guarding, diagnoses);
+  return refusal === null ? { outcome: "PASSED", guardsRun: 0 } : { outcome: "REFUSED", error: refusal };
+}
+
+/** @returns why the content must not be used, whatever the guards say; null where it may, and the diagnoses are recorded. */
+async function recordDiagnoses<Refusal extends AppError>(
+  { engine, jobId, precondition }: Guarding<Refusal>,
+  diagnoses: readonly Diagnosis[],
+): Promise<Refusal | JobPoisonedError | null> {
+  return inTransaction(engine, async (tx) => {
+    let job = (await lockJobs(tx, Prisma.sql`job_id = ${jobId}::uuid`)).get(jobId);
     const refusal = job && (await precondition(tx, job));
     if (refusal) return refusal;
     // Another call poisoned the job while the guards ran; the database refuses any further version of a poisoned job.
     if (job?.state === "POISONED") return new JobPoisonedError(job, "STOP_POISONED");
-    if (job) await recordDiagnostic(tx, job, diagnosis);
-    return new GuardFailedError(diagnosis.guardName);
+    for (const diagnosis of job ? diagnoses : []) job = job && (await recordDiagnostic(tx, job, diagnosis));
+    return null;
   });
-  return { outcome: "REFUSED", error };
 }
 
-async function recordDiagnostic(tx: Transaction, job: LockedJob, diagnosis: Diagnosis): Promise<void> {
+async function recordDiagnostic(tx: Transaction, job: LockedJob, diagnosis: Diagnosis): Promise<LockedJob> {
   const { code, guardName, reason, guardsRun } = diagnosis;
   const event = { type: "DIAGNOSTIC" as const, by: SYSTEM_ACTOR, payload: { code, guard_name: guardName, reason } };
-  await writeVersion(tx, { job, set: countGuards(job, guardsRun), event });
-}
-
-/**
- * The patterns that PromptInjectionGuard looks for, beside its built-in ones, in jobs of a capability profile (section 7).
- * @returns the profile's patterns; an empty list when there is no such profile.
- * @throws TryAgainError when the database failed too often.
- */
-export async function injectionPatterns({ prisma }: EngineContext, profileId: string): Promise<readonly string[]> {
-  const [profile] = await readWithRetry(
-    () => prisma.$queryRaw<{ patterns: string[] }[]>`
-      SELECT injection_patterns AS patterns FROM capability_profiles WHERE id = ${profileId}`,
-  );
-  return profile?.patterns ?? [];
+  return (await writeVersion(tx, { job, set: countGuards(job, guardsRun), event })).job;
 }

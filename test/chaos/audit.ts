@@ -58,7 +58,7 @@ export async function loadJournals(
   await admin.query(`
     CREATE TABLE chaos.reports AS
       SELECT (entry->'input'->>'reportId')::uuid AS report_id, (entry->'input'->>'workflowRunId')::uuid AS workflow_run_id,
-        entry->>'kind' AS kind, jsonb_array_length(coalesce(entry->'input'->'retrievedSnippets', '[]')) > 0 AS is_guarded,
+        entry->>'kind' AS kind, entry->>'kind' <> 'heartbeat' AS is_guarded,
         entry->'input'->'metrics' AS metrics
       FROM chaos.journal WHERE entry->>'type' = 'planned';
     CREATE UNIQUE INDEX ON chaos.reports (report_id);

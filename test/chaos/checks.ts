@@ -130,8 +130,7 @@ const METRICS: readonly Check[] = [
           ${sumOf("entitiesWritten")})`,
   },
   {
-    // Guards run over the inputs at each run of a job that has some, and over the snippets of each report that has
-    // some. $1 is the names of the guards in their order: the guard that found a violation was the last one that ran.
+    // Guards run over what a job was submitted with at each of its runs, where it brings any text, and over each report that brings any text. $1 is the names of the guards in their order: the guard that found a violation was the last one that ran.
     name: "a job's validatorsRunCount is the sum of its reports' and of the guards that the server ran for it",
     refutation: `
       WITH ${COUNTED}, reported AS (
@@ -139,11 +138,11 @@ const METRICS: readonly Check[] = [
         FROM counted GROUP BY 1
       ), violations AS (
         SELECT job_id, sum(array_position($1::text[], payload->>'guard_name')) AS n FROM flight_recorder_events
-        WHERE type = 'security_violation' AND payload->>'trigger' LIKE '%retrievedSnippets%' GROUP BY 1)
+        WHERE type = 'security_violation' AND payload->>'trigger' NOT LIKE '% of jobInputs%' GROUP BY 1)
       SELECT j.job_id, j.state, j.validators_run_count, reported.n AS reported, violations.n AS violations
       FROM ai_jobs j LEFT JOIN reported USING (job_id) LEFT JOIN violations USING (job_id)
       WHERE j.validators_run_count <> coalesce(reported.n, 0) + coalesce(violations.n, 0)
-        + CASE WHEN j.job_inputs IS NULL THEN 0 ELSE j.attempt * cardinality($1::text[]) END`,
+        + CASE WHEN j.job_inputs IS NULL AND j.entity_refs = '[]' AND j.planned_operations = '[]' THEN 0 ELSE j.attempt * cardinality($1::text[]) END`,
   },
   {
     name: "a job over its token budget has failed because of it",

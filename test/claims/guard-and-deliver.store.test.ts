@@ -81,8 +81,8 @@ describe("of several jobs, one", () => {
   test("that a guard cannot decide on is queued again for later, and the others are handed out", async () => {
     const { workspaceId, jobIds } = await queue("calm", "puzzling", null);
     const [calm = "", puzzling = "", empty = ""] = jobIds;
-    const puzzled = engineThat(async ({ texts }) => {
-      if (texts.some(({ text }) => text === "puzzling")) throw new Error("no idea");
+    const puzzled = engineThat(async ({ sources }) => {
+      if (sources.some(({ value }) => value === "puzzling")) throw new Error("no idea");
     });
     const claimed = await claim(workspaceId, puzzled);
     expect(idsOf(claimed).toSorted()).toEqual([calm, empty].toSorted());

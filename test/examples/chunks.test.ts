@@ -36,7 +36,7 @@ test("an attack is whole in one chunk, wherever in the document it stands", asyn
     const text = `${constitution.slice(0, at)} ${attack} ${constitution.slice(at, 6000)}`;
     const found: unknown[] = [];
     for (const chunk of chunksOf(text, { mostTokens: 150, overlap: 400 })) {
-      const content = { texts: [{ sourceId: null, path: "", text: chunk }], patterns: [] };
+      const content = { sources: [{ sourceId: null, path: "", value: chunk }], patterns: [] };
       found.push(await promptInjectionGuard.check(content));
     }
     expect({ at, found: found.filter((error) => error !== null) }).not.toEqual({ at, found: [] });

@@ -69,7 +69,7 @@ describe("a step", () => {
     ]);
   });
 
-  test("brings its metrics in the same version", async () => {
+  test("brings its metrics in the same version, and the guard that looked at it", async () => {
     const held = await started(engine);
     const before = await records(held.job.jobId);
     const metrics = { ...NO_METRICS, inputTokens: 3, outputTokens: 4, validatorsRunCount: 2, entitiesRead: 1 };
@@ -77,7 +77,7 @@ describe("a step", () => {
     const after = await records(held.job.jobId);
     expectSound(after);
     expect(after.job.version).toBe(before.job.version + 1);
-    const grown = { inputTokens: 3n, outputTokens: 4n, totalTokens: 7n, validatorsRunCount: 2n, entitiesRead: 1n };
+    const grown = { inputTokens: 3n, outputTokens: 4n, totalTokens: 7n, validatorsRunCount: 3n, entitiesRead: 1n };
     expect(metricsOf(after.job)).toEqual({ ...metricsOf(before.job), ...grown });
   });
 });

@@ -9,6 +9,7 @@ import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { type SubmitAiJob, submitAiJob } from "../../src/jobs/submit.ts";
 import type { Actor } from "../../src/log/event.ts";
 import type { AdvanceWorkflow, RetrievedSnippet } from "../../src/runs/advance.ts";
+import { createReportedRunsReader } from "../../src/runs/lock.ts";
 import { guards } from "../../src/security/guards/guards.ts";
 
 export const WORKSPACE = "00000000-0000-7000-8000-000000000000";
@@ -25,6 +26,7 @@ export function engineOn(database: Database, more: Partial<EngineContext> = {}):
     guards,
     guardTimeoutMs: 10_000,
     rotation: newRotation(),
+    readReportedRuns: createReportedRunsReader(database.prisma),
     backoff: BACKOFF,
     revisePreferenceMs: 60_000,
     ...more,

@@ -92,7 +92,7 @@ const CompleteWorkflowsPayload = builder
         types: [
           CompletedWorkflow,
           // TryAgainError is answered for single completions where the others of the call are stored already.
-          ...errorTypes<CompletionError>()(
+          ...errorTypes<CompletionError | errors.GuardFailedError>()(
             errors.InvalidInputError,
             errors.LeaseLostError,
             errors.IllegalTransitionError,
@@ -100,6 +100,7 @@ const CompleteWorkflowsPayload = builder
             errors.AccessModeViolationError,
             errors.BudgetExceededError,
             errors.CapabilityDeniedError,
+            errors.GuardFailedError,
             errors.TryAgainError,
           ),
         ],
@@ -113,7 +114,9 @@ const CompleteWorkflowsPayload = builder
 
 builder.mutationField("completeWorkflows", (t) =>
   t.errorUnionField({
-    description: "Completes runs together with their jobs. Each completion is decided on its own (section 6).",
+    description:
+      "Completes runs together with their jobs. Guards check all that a completion brings first; one that poisons its job is " +
+      "answered JobPoisonedError. Each completion is decided on its own (sections 6 and 7).",
     types: [
       CompleteWorkflowsPayload,
       ...errorTypes<ErrorsOf<typeof completeWorkflows>, errors.InvalidInputError>()(
@@ -123,7 +126,7 @@ builder.mutationField("completeWorkflows", (t) =>
     ],
     union: { description: "The result of completeWorkflows." },
     args: { input: t.arg({ type: CompleteWorkflowsInput, required: true, description: "The completions." }) },
-    resolve: (_root, { input }, { releases, viewer: { chosenWorkspaceId: workspaceId } }) =>
+    resolve: (_root, { input }, { releases, engine: { client }, viewer: { chosenWorkspaceId: workspaceId } }) =>
       releases.completeWorkflows(
         input.completions.map((completion) =>
           exact<SentReport<Completion>>()({
@@ -134,6 +137,7 @@ builder.mutationField("completeWorkflows", (t) =>
             metrics: deltaOf(completion.metrics),
           }),
         ),
+        client,
       ),
   }),
 );

@@ -72,12 +72,13 @@ const FailWorkflowsPayload = builder
         types: [
           FailedWorkflow,
           // TryAgainError is answered for single failures where the others of the call are stored already.
-          ...errorTypes<FailureError>()(
+          ...errorTypes<FailureError | errors.GuardFailedError>()(
             errors.InvalidInputError,
             errors.LeaseLostError,
             errors.IllegalTransitionError,
             errors.JobPoisonedError,
             errors.AccessModeViolationError,
+            errors.GuardFailedError,
             errors.TryAgainError,
           ),
         ],
@@ -102,11 +103,12 @@ builder.mutationField("failWorkflows", (t) =>
     ],
     union: { description: "The result of failWorkflows." },
     args: { input: t.arg({ type: FailWorkflowsInput, required: true, description: "The failures." }) },
-    resolve: (_root, { input }, { releases, viewer: { chosenWorkspaceId: workspaceId } }) =>
+    resolve: (_root, { input }, { releases, engine: { client }, viewer: { chosenWorkspaceId: workspaceId } }) =>
       releases.failWorkflows(
         input.failures.map((failure) =>
           exact<SentReport<Failure>>()({ ...failure, workspaceId, metrics: deltaOf(failure.metrics) }),
         ),
+        client,
       ),
   }),
 );

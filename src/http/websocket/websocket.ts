@@ -109,7 +109,7 @@ export function serveWebSocket(
         const viewer = viewerOf(
           typeof requestedWorkspaceId === "string" || requestedWorkspaceId == null ? requestedWorkspaceId : "",
         );
-        const pipeline: Pipeline = yoga.getEnveloped({ viewer, ...(signal ? { signal } : {}) });
+        const pipeline: Pipeline = yoga.getEnveloped({ viewer, socket: extra.socket, ...(signal ? { signal } : {}) });
         const contextValue = await pipeline.contextFactory();
         pipelines.set(contextValue, pipeline);
         const args: ExecutionArgs = {

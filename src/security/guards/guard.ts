@@ -40,11 +40,19 @@ export function isPoisoning(error: AceError): error is PoisoningError {
   }
 }
 
-/** A text to scan, and where it comes from. */
-export interface GuardedText {
-  /** The retrieved snippet's source; null for a text of the job's inputs. */
+/** Something to guard: a text, or JSON whose texts are guarded, its keys included. */
+export interface GuardedSource {
+  /** The retrieved snippet's source; null for everything else. */
   readonly sourceId: string | null;
-  /** The text's path in the request, for messages and logs, such as `retrievedSnippets[0].content` or `jobInputs.document.text`. */
+  /** The place in the request, for messages and logs, such as `retrievedSnippets[0].content` or `jobInputs`. */
+  readonly path: string;
+  readonly value: unknown;
+}
+
+/** A text of a source, and where it stands. */
+export interface GuardedText {
+  readonly sourceId: string | null;
+  /** The path of the source with the way to the text, such as `jobInputs.document.text`. */
   readonly path: string;
   readonly text: string;
   /** The text is a key of a JSON object. */
@@ -53,32 +61,46 @@ export interface GuardedText {
 
 /** The content that guards check. */
 export interface GuardContent {
-  readonly texts: readonly GuardedText[];
+  readonly sources: readonly GuardedSource[];
   /** The patterns that the job's capability profile adds to the built-in ones of PromptInjectionGuard (section 7). */
   readonly patterns: readonly string[];
 }
 
 /**
- * A check of content (section 7). `check` returns null when the content passes, else the error to raise; it may also throw,
- * and then fails closed. `signal` is aborted when the guard has run out of time: a guard that yields to the event loop should
+ * A part of the content that a guard passed was not looked at, such as what is encoded too often. No error: the content is used,
+ * and an event says so.
+ */
+export interface PartlyChecked {
+  readonly code: "PARTLY_CHECKED";
+  /** What was not looked at, without quoting it. */
+  readonly reason: string;
+}
+
+/** What a guard answers: null where the content passes, else the error to raise, or what of the content it did not look at. */
+export type GuardAnswer = AceError | PartlyChecked | null;
+
+/**
+ * A check of content (section 7). `check` may throw, and then fails closed. `signal` is aborted when the guard has run out of time: a guard that yields to the event loop should
  * stop then. A guard that does not yield cannot observe the signal, and may ignore it.
  */
 export interface Guard {
   /** Recorded in events and shown in errors. */
   readonly name: string;
-  readonly check: (content: GuardContent, signal?: AbortSignal) => AceError | null | Promise<AceError | null>;
+  readonly check: (content: GuardContent, signal?: AbortSignal) => GuardAnswer | Promise<GuardAnswer>;
+}
+
+/** @returns the texts of all sources (`textsOfSource`). */
+export function* textsOf({ sources }: Pick<GuardContent, "sources">): Generator<GuardedText> {
+  for (const source of sources) yield* textsOfSource(source);
 }
 
 /**
- * Collects the strings of a JSON value, object keys included, for the guards. Takes linear time, whatever the value's shape.
- * @param path the path of the value itself; each text's path begins with it.
- * @returns the texts in document order, without a source. Empty strings are left out, because no pattern matches them.
+ * Gives the strings of a source, object keys included. Takes linear time, whatever the shape of its JSON.
+ * @returns the texts in document order. Empty strings are left out, because no pattern matches them.
  */
-export function textsOf(json: unknown, path: string): GuardedText[] {
-  const texts: GuardedText[] = [];
-  const add = (textPath: string, text: string) => texts.push({ sourceId: null, path: textPath, text });
-  if (typeof json === "string" && json !== "") add(path, json);
-  let level = levelOf(json, path);
+function* textsOfSource({ sourceId, path, value: root }: GuardedSource): Generator<GuardedText> {
+  if (typeof root === "string" && root !== "") yield { sourceId, path, text: root };
+  let level = levelOf(root, path);
   while (level) {
     const { values, keys, context: levelPath, nextIndex: index }: Level<string> = level;
     if (index >= values.length) {
@@ -89,14 +111,39 @@ export function textsOf(json: unknown, path: string): GuardedText[] {
     const value = values[index];
     const key = keys?.[index];
     if (key !== undefined && key !== "") {
-      texts.push({ sourceId: null, path: appendStep(levelPath, `[key ${index}]`), text: key, isKey: true });
+      yield { sourceId, path: appendStep(levelPath, `[key ${index}]`), text: key, isKey: true };
     }
     if (!mayContainText(value)) continue;
     const valuePath = appendStep(levelPath, key === undefined ? `[${index}]` : keyStep(key, index));
-    if (typeof value === "string") add(valuePath, value);
+    if (typeof value === "string") yield { sourceId, path: valuePath, text: value };
     else level = levelOf(value, valuePath, level);
   }
-  return texts;
+}
+
+/** What a text costs beside its characters, which a request can bring 100,000 of: as much as so many characters more. */
+const CHARACTERS_PER_TEXT = 30;
+
+/**
+ * Adds up what it costs to look at all texts, in characters, and stops where that is `enough`: so large content costs no more to
+ * measure.
+ * @returns 0 where there is no text.
+ */
+export function costOf(content: Pick<GuardContent, "sources">, enough: number): number {
+  let cost = 0;
+  for (const { text } of textsOf(content)) {
+    cost += text.length + CHARACTERS_PER_TEXT;
+    if (cost >= enough) break;
+  }
+  return cost;
+}
+
+const jsonOfContent = new WeakMap<GuardContent, string>();
+
+/** @returns the content as JSON, for a worker thread. It is made once, and kept as long as the content is. */
+export function toJson(content: GuardContent): string {
+  const json = jsonOfContent.get(content) ?? JSON.stringify(content);
+  jsonOfContent.set(content, json);
+  return json;
 }
 
 function mayContainText(value: unknown): boolean {

@@ -1,6 +1,6 @@
-import type { AceError, Guard, GuardContent, GuardedText } from "./guard.ts";
-import { formsFor } from "./patterns.ts";
-import { type Injection, scanText } from "./scan-text.ts";
+import { inThread, LARGE_CHARACTERS } from "../../threads/pool.ts";
+import { costOf, type Guard, type GuardAnswer, type GuardContent, toJson } from "./guard.ts";
+import { type ScanOutcome, scanContent } from "./scan-content.ts";
 
 /**
  * Seeks injections in every text (section 7): the built-in patterns and those of the job's capability profile, as whole words in
@@ -9,41 +9,13 @@ import { type Injection, scanText } from "./scan-text.ts";
  */
 export const promptInjectionGuard: Guard = { name: "PromptInjectionGuard", check };
 
-const builtInForms = formsFor([]);
-
-// A scan yields to the event loop after this many characters, a few milliseconds of work. So another request waits at most for
-// one such tick, or for one form of one long text.
-const maxCharsPerTick = 64 * 1024;
-// Scanning even a short text takes some time, and a request can bring a million texts: so each text counts as this many
-// additional characters.
-const charsPerTextOverhead = 30;
-
-async function check(content: GuardContent, signal?: AbortSignal): Promise<AceError | null> {
-  const forms = content.patterns.length === 0 ? builtInForms : formsFor(content.patterns);
-  let charsInTick = 0;
-  for (const text of content.texts) {
-    const scan = scanText(text, forms);
-    for (let step = scan.next(); ; step = scan.next()) {
-      if (step.done === true) {
-        if (step.value !== null) return injectionFound(text, step.value);
-        break;
-      }
-      charsInTick += step.value + charsPerTextOverhead;
-      if (charsInTick < maxCharsPerTick) continue;
-      charsInTick = 0;
-      await new Promise((resolve) => setImmediate(resolve));
-      signal?.throwIfAborted();
-    }
-  }
-  return null;
+async function check(content: GuardContent, signal?: AbortSignal): Promise<GuardAnswer> {
+  const isLarge = costOf(content, LARGE_CHARACTERS) >= LARGE_CHARACTERS;
+  return answerTo(isLarge ? await inThread("scan", toJson(content), signal) : scanContent(content));
 }
 
-function injectionFound({ path, sourceId }: GuardedText, { trigger, description }: Injection): AceError {
-  return {
-    code: "ACE-014",
-    violationType: "PROMPT_INJECTION",
-    trigger: `${trigger} of ${path}`,
-    description: `${path}: ${description}`,
-    sourceId,
-  };
+function answerTo({ error, charactersLeftOut }: ScanOutcome): GuardAnswer {
+  if (error !== null || charactersLeftOut === 0) return error;
+  const reason = `${charactersLeftOut} encoded characters were not looked at: they are nested too deep, or too many.`;
+  return { code: "PARTLY_CHECKED", reason };
 }

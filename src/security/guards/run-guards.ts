@@ -1,29 +1,54 @@
-import type { AceError, Guard, GuardContent } from "./guard.ts";
+import { inTurn, LARGE_CHARACTERS } from "../../threads/pool.ts";
+import type { Client } from "../../threads/turns.ts";
+import { type AceError, costOf, type Guard, type GuardContent, toJson } from "./guard.ts";
 
 /** The result of running the guards. `guardsRun` counts the guards that were started, including one that raised or failed. */
 export type GuardsOutcome =
-  | { readonly outcome: "passed"; readonly guardsRun: number }
+  | { readonly outcome: "passed"; readonly guardsRun: number; readonly partlyChecked: readonly PartlyCheckedBy[] }
   | { readonly outcome: "raised"; readonly guardName: string; readonly error: AceError; readonly guardsRun: number }
   | { readonly outcome: "failed"; readonly guardName: string; readonly reason: string; readonly guardsRun: number };
 
+/** A guard that passed content without having looked at all of it. */
+export interface PartlyCheckedBy {
+  readonly guardName: string;
+  /** What it did not look at. */
+  readonly reason: string;
+}
+
+/** What the guards are run with. */
+export interface GuardSettings {
+  readonly guards: readonly Guard[];
+  /** Milliseconds that one guard may take before it fails closed. */
+  readonly guardTimeoutMs: number;
+  /** Whom the content is guarded for: large content waits in turn by it. */
+  readonly client?: Client;
+}
+
 /**
  * Runs the guards one after another, in their order, and stops at the first that does not pass (section 7). A guard that
- * throws or takes longer than `timeoutMs` milliseconds fails closed: the outcome is "failed", for which the caller answers
- * GUARD_FAILED. Content without texts passes without running any guard.
- * @returns the outcome. The promise never rejects.
+ * throws or takes longer than `guardTimeoutMs` fails closed: the outcome is "failed", for which the caller answers
+ * GUARD_FAILED. Content without texts passes without running any guard. Large content waits for its turn, which is not
+ * counted as a guard's time.
+ * @throws TryAgainError where too much large content waits already; no guard was run.
  */
-export async function runGuards(
-  guards: readonly Guard[],
-  content: GuardContent,
-  timeoutMs: number,
-): Promise<GuardsOutcome> {
+export async function runGuards(settings: GuardSettings, content: GuardContent): Promise<GuardsOutcome> {
+  const cost = costOf(content, LARGE_CHARACTERS);
+  if (cost === 0) return { outcome: "passed", guardsRun: 0, partlyChecked: [] };
+  if (cost < LARGE_CHARACTERS) return runInOrder(settings, content);
+  return inTurn(settings.client, toJson(content).length, () => runInOrder(settings, content));
+}
+
+async function runInOrder({ guards, guardTimeoutMs }: GuardSettings, content: GuardContent): Promise<GuardsOutcome> {
   let guardsRun = 0;
-  if (content.texts.length === 0) return { outcome: "passed", guardsRun };
+  const partlyChecked: PartlyCheckedBy[] = [];
   for (const guard of guards) {
     guardsRun += 1;
-    const checkOutcome = await checkOutcomeOf(guard, content, timeoutMs);
+    const checkOutcome = await checkOutcomeOf(guard, content, guardTimeoutMs);
     switch (checkOutcome.kind) {
       case "passes":
+        continue;
+      case "passes_partly":
+        partlyChecked.push({ guardName: guard.name, reason: checkOutcome.reason });
         continue;
       case "raises":
         return { outcome: "raised", guardName: guard.name, error: checkOutcome.error, guardsRun };
@@ -31,12 +56,13 @@ export async function runGuards(
         return { outcome: "failed", guardName: guard.name, reason: checkOutcome.reason, guardsRun };
     }
   }
-  return { outcome: "passed", guardsRun };
+  return { outcome: "passed", guardsRun, partlyChecked };
 }
 
 /** The outcome of one guard's check. */
 type CheckOutcome =
   | { readonly kind: "passes" }
+  | { readonly kind: "passes_partly"; readonly reason: string }
   | { readonly kind: "raises"; readonly error: AceError }
   | { readonly kind: "fails"; readonly reason: string };
 
@@ -55,7 +81,8 @@ async function checkOutcomeOf(guard: Guard, content: GuardContent, timeoutMs: nu
     const checkOutcome = await Promise.race([answerOf(guard, content, stop.signal), timeout]);
     // A guard that never yields to the event loop wins the race against the timer, however long it takes. After the time
     // limit its finding still counts, but its pass does not, so that the same limit applies to every guard.
-    return checkOutcome.kind === "passes" && performance.now() - startedAt > timeoutMs ? timedOut : checkOutcome;
+    const hasPassed = checkOutcome.kind === "passes" || checkOutcome.kind === "passes_partly";
+    return hasPassed && performance.now() - startedAt > timeoutMs ? timedOut : checkOutcome;
   } finally {
     clearTimeout(timer);
   }
@@ -65,8 +92,10 @@ async function checkOutcomeOf(guard: Guard, content: GuardContent, timeoutMs: nu
 // unhandled rejection.
 async function answerOf(guard: Guard, content: GuardContent, signal: AbortSignal): Promise<CheckOutcome> {
   try {
-    const error = await guard.check(content, signal);
-    return error === null ? { kind: "passes" } : { kind: "raises", error };
+    const answer = await guard.check(content, signal);
+    if (answer === null) return { kind: "passes" };
+    if (answer.code === "PARTLY_CHECKED") return { kind: "passes_partly", reason: answer.reason };
+    return { kind: "raises", error: answer };
   } catch (cause) {
     return { kind: "fails", reason: reasonOf(cause) };
   }

@@ -32,7 +32,7 @@ interface Advance extends Report {
 
 const ERROR_MESSAGE = `not with ${SECRET}`;
 
-/** Section 6, "Reports": a step. First the lease is checked, then guards run, and only then is anything stored. */
+/** Section 6, "Reports": a step, which has a name at least. First the lease is checked, then guards run, and only then is anything stored. */
 export const advance = report<Advance>("advance", { expected, actual });
 
 function expected(world: World, input: Advance): Answer {
@@ -41,14 +41,14 @@ function expected(world: World, input: Advance): Answer {
   const { run, job, earlier: kept } = judged;
   if (kept?.node) return { node: kept.node.id, state: kept.node.state, version: job.version };
   if (input.snippet === "hostile") {
-    poison(world, job, injectionIn("doc-1", "retrievedSnippets"), guardsOver(input.snippet));
+    poison(world, job, injectionIn("doc-1", "retrievedSnippets"), guardsOver("hostile"));
     return { poisoned: job.number, version: job.version };
   }
   if (!mayWrite(job, input.delta.entitiesWritten ?? 0)) return failRun(run, input, failByPolicy.accessMode(run));
   const grown = grow(job.metrics, input.delta);
   const node = grown && applyStep(run, input);
   if (!node) return INVALID_INPUT;
-  const after = countGuards(grown, guardsOver(input.snippet));
+  const after = countGuards(grown, guardsOver("clean"));
   const type = node.type === "llm_call" ? "LLM_INFERENCE" : "NODE_CHANGED";
   change(job, type, agent(run), { metrics: after }, nodePayload(run, node, input));
   if (isOverBudget(job, after)) return failRun(run, input, failByPolicy.budget(run, after));

@@ -2,23 +2,28 @@ import fc from "fast-check";
 import type { JobState } from "../../../src/db/generated/client/enums.ts";
 import type { JsonValue } from "../../../src/db/rows.ts";
 import { completeWorkflows } from "../../../src/runs/complete.ts";
+import { HOSTILE } from "../../support/jobs.ts";
 import { delta, mostly, reportBatchStep, reportId } from "../draw.ts";
-import { endActive, failByPolicy, hasOpenNode, mayWrite } from "../endings.ts";
+import { endActive, failByPolicy, hasOpenNode, mayWrite, poison } from "../endings.ts";
+import { injectionIn } from "../payload.ts";
 import { metrics, type Real } from "../real.ts";
 import { admit, type Report, remember } from "../reports.ts";
 import {
   type Answer,
+  countGuards,
   type Delta,
   grow,
+  guardsOver,
   INVALID_INPUT,
   isOverBudget,
   isRefusal,
+  jobPoisoned,
   missingCapability,
   type Refusal,
   requirementOf,
 } from "../rules.ts";
 import { report } from "../step.ts";
-import { agent, change, isOpen, type Metrics, type Run, type World } from "../world.ts";
+import { agent, type Content, change, isOpen, type Metrics, type Run, type World } from "../world.ts";
 
 interface Completion extends Report {
   readonly outputs: JsonValue;
@@ -31,9 +36,29 @@ interface Completion extends Report {
 
 /** Section 6: completions, with access mode, token budget and validation. Each of a batch is decided on its own. */
 export const complete = report<readonly Completion[]>("complete", {
-  expected: (world, batch) => batch.map((each) => expected(world, each)),
+  expected: (world, batch) => {
+    // All are guarded before any is stored.
+    const poisoned = batch.map((each) => poisonedBy(world, each));
+    return batch.map((each, index) => poisoned[index] ?? expected(world, each));
+  },
   actual,
 });
+
+/** The answer to a completion whose outputs poison its job; null for any other. */
+function poisonedBy(world: World, input: Completion): Refusal | null {
+  if (guardedContent(input) !== "hostile") return null;
+  const judged = admit(world, "complete", input, stateAfter(input), true);
+  if (isRefusal(judged) || judged.earlier) return null;
+  poison(world, judged.job, injectionIn(null, "jobOutputs"), guardsOver("hostile"));
+  return jobPoisoned(judged.job, "STOP_POISONED");
+}
+
+/** What the guards see of a completion. */
+function guardedContent({ outputs, issues, written }: Completion): Content {
+  if (outputs === HOSTILE) return "hostile";
+  const hasText = typeof outputs === "object" && outputs !== null;
+  return hasText || issues.length > 0 || written.length > 0 ? "clean" : "none";
+}
 
 function expected(world: World, input: Completion): Answer {
   const judged = admit(world, "complete", input, stateAfter(input), true);
@@ -54,8 +79,9 @@ function decide(world: World, run: Run, input: Completion): Metrics | Refusal {
   if (!mayWrite(job, input.delta.entitiesWritten ?? 0, input.written)) return failByPolicy.accessMode(run);
   const missing = missingCapability(world, job);
   if (missing !== null) return failByPolicy.capability(run, missing);
-  const grown = grow(job.metrics, input.delta);
-  if (!grown || hasOpenNode(run)) return INVALID_INPUT;
+  const added = grow(job.metrics, input.delta);
+  if (!added || hasOpenNode(run)) return INVALID_INPUT;
+  const grown = countGuards(added, guardsOver(guardedContent(input)));
   if (isOverBudget(job, grown)) return failByPolicy.budget(run, grown);
   const { outputs, issues } = input;
   const state: JobState = stateAfter(input);
@@ -89,7 +115,7 @@ async function actual(real: Real, batch: readonly Completion[]): Promise<readonl
 
 const completion = fc.record({
   reportId,
-  outputs: fc.constantFrom<JsonValue[]>(null, { summary: "short" }, false, 7),
+  outputs: fc.constantFrom(...mostly<JsonValue>(5, null, { summary: "short" }, false, 7, HOSTILE)),
   written: fc.constantFrom(...mostly<string[]>(12, [], ["d-1"], ["d-1", "d-2"])),
   issues: fc.constantFrom<string[][]>([], ["page 3 is missing"]),
   needsValidation: fc.constantFrom(true, true, false),

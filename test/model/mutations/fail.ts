@@ -5,7 +5,16 @@ import { afterFailure, failByPolicy, mayWrite } from "../endings.ts";
 import { redacted, SECRET, SOME_TEXT } from "../payload.ts";
 import { metrics, type Real } from "../real.ts";
 import { admit, type Report, remember } from "../reports.ts";
-import { type Answer, type Delta, grow, INVALID_INPUT, isOverBudget, isRefusal } from "../rules.ts";
+import {
+  type Answer,
+  countGuards,
+  type Delta,
+  grow,
+  guardsOver,
+  INVALID_INPUT,
+  isOverBudget,
+  isRefusal,
+} from "../rules.ts";
 import { report } from "../step.ts";
 import { agent, change, endRun, type World } from "../world.ts";
 
@@ -29,8 +38,9 @@ function expected(world: World, input: Failure): Answer {
       remember(run, "fail", input, violation);
       return violation;
     }
-    const grown = grow(job.metrics, input.delta);
-    if (!grown) return INVALID_INPUT;
+    const added = grow(job.metrics, input.delta);
+    if (!added) return INVALID_INPUT;
+    const grown = countGuards(added, guardsOver("clean"));
     // A job over its budget is not retried. The report is answered as the failure that it is, not as a violation.
     const isOver = isOverBudget(job, grown);
     const after = afterFailure(job, input.retryable && !isOver, isOver ? "budget_exceeded" : "failed_by_worker");

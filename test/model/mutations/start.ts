@@ -51,9 +51,10 @@ export function lease(job: Job, name: string): { readonly run: Run; readonly ver
   const nothing = { leaseIsOver: false, hasError: false, nodes: [], reports: new Map() };
   const run: Run = { job, attempt, worker: name, state: "RUNNING", ...nothing };
   job.runs.push(run);
-  const { inputs, kind } = job.submit;
+  const { inputs, scope, kind } = job.submit;
+  const hasText = inputs !== "none" || scope.length > 0;
   // All guards are counted when the job is leased, even if the first one finds a violation.
-  const metrics = countGuards(job.metrics, inputs === "none" ? 0 : guardsOver("clean"));
+  const metrics = countGuards(job.metrics, hasText ? guardsOver("clean") : 0);
   const reset = { runAfter: "none", preferred: null, hasError: false } as const;
   const set = { state: "RUNNING", reason: "running", attempt, metrics, ...reset } as const;
   change(job, "STATE_CHANGED", agent(run), set, { attempt }, requirementOf(kind).capability);

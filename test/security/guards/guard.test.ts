@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { type AceError, isPoisoning, textsOf } from "../../../src/security/guards/guard.ts";
+import { type AceError, type GuardedText, isPoisoning, textsOf } from "../../../src/security/guards/guard.ts";
 
 test.each([
   ["ACE-014", { code: "ACE-014", violationType: "PROMPT_INJECTION" }, true],
@@ -10,8 +10,12 @@ test.each([
   expect(isPoisoning(error)).toBe(poisons);
 });
 
+function textsIn(value: unknown): GuardedText[] {
+  return [...textsOf({ sources: [{ sourceId: null, path: "jobInputs", value }] })];
+}
+
 function pathsAndTexts(json: unknown): string[][] {
-  return textsOf(json, "jobInputs").map(({ path, text }) => [path, text]);
+  return textsIn(json).map(({ path, text }) => [path, text]);
 }
 
 describe("textsOf", () => {
@@ -27,11 +31,11 @@ describe("textsOf", () => {
       ["jobInputs[key 1]", "done"],
       ["jobInputs[key 2]", "none"],
     ]);
-    expect(textsOf("alone", "jobInputs")).toEqual([{ sourceId: null, path: "jobInputs", text: "alone" }]);
+    expect(textsIn("alone")).toEqual([{ sourceId: null, path: "jobInputs", text: "alone" }]);
   });
 
   test.each([1, true, null, undefined, "", [], {}, [[], [""], {}]])("%j holds no text", (json) => {
-    expect(textsOf(json, "jobInputs")).toEqual([]);
+    expect(textsIn(json)).toEqual([]);
   });
 
   test("sees own keys named __proto__ and constructor, and nothing inherited", () => {
@@ -49,18 +53,13 @@ describe("textsOf", () => {
 
   test("goes down 100,000 levels, with short paths", () => {
     const depth = 100_000;
-    const texts = textsOf(JSON.parse(`${'{"a":['.repeat(depth / 2)}"deep"${"]}".repeat(depth / 2)}`), "jobInputs");
+    const texts = textsIn(JSON.parse(`${'{"a":['.repeat(depth / 2)}"deep"${"]}".repeat(depth / 2)}`));
     expect(texts.at(-1)?.text).toBe("deep");
     expect(texts).toHaveLength(depth / 2 + 1);
     for (const { path } of texts) expect(path.length).toBeLessThanOrEqual(81);
   });
 
   test("takes an array of a million items", () => {
-    expect(
-      textsOf(
-        Array.from({ length: 1_000_000 }, () => "a"),
-        "jobInputs",
-      ),
-    ).toHaveLength(1_000_000);
+    expect(textsIn(Array.from({ length: 1_000_000 }, () => "a"))).toHaveLength(1_000_000);
   });
 });

@@ -1,14 +1,15 @@
 import { describe, expect, test } from "vitest";
-import type { AceError, GuardedText } from "../../../src/security/guards/guard.ts";
+import type { AceError, GuardedSource } from "../../../src/security/guards/guard.ts";
 import { promptInjectionGuard } from "../../../src/security/guards/prompt-injection.ts";
 import { harmlessTexts, hostileTexts } from "./injection-texts.ts";
+import { findingIn } from "./scan.ts";
 
 async function scan(text: string, patterns: readonly string[] = []): Promise<AceError | null> {
-  return promptInjectionGuard.check({ texts: [input(text)], patterns });
+  return findingIn({ sources: [input(text)], patterns });
 }
 
-function input(text: string): GuardedText {
-  return { sourceId: null, path: "jobInputs.document.text", text };
+function input(value: string): GuardedSource {
+  return { sourceId: null, path: "jobInputs.document.text", value };
 }
 
 describe("the table of texts", () => {
@@ -39,8 +40,8 @@ describe("the table of texts", () => {
 
 test("a finding names the pattern, the offset in the folded text, the form and the place, and not the content", async () => {
   const text = `Account 4711 of Jane. ${"\u200b".repeat(5)}Іgnore\u00a0\u00a0previous; password hunter2`;
-  const snippet = { sourceId: "doc-7", path: "retrievedSnippets[0].content", text };
-  expect(await promptInjectionGuard.check({ texts: [input("clean"), snippet], patterns: [] })).toEqual({
+  const snippet = { sourceId: "doc-7", path: "retrievedSnippets[0].content", value: text };
+  expect(await findingIn({ sources: [input("clean"), snippet], patterns: [] })).toEqual({
     code: "ACE-014",
     violationType: "PROMPT_INJECTION",
     trigger:
@@ -53,16 +54,20 @@ test("a finding names the pattern, the offset in the folded text, the form and t
 
 test("a trigger fits its 200 characters, whatever the pattern", async () => {
   const pattern = "a long pattern ".repeat(100);
-  const error = await promptInjectionGuard.check({
-    texts: [{ sourceId: null, path: "p".repeat(80), text: pattern }],
+  const error = await findingIn({
+    sources: [{ sourceId: null, path: "p".repeat(80), value: pattern }],
     patterns: [pattern],
   });
   expect(error?.trigger.length).toBeLessThanOrEqual(200);
 });
 
 test("the first text that is hit is the one that is reported", async () => {
-  const texts = [input("fine"), { ...input("developer mode"), path: "a" }, { ...input("ignore previous"), path: "b" }];
-  expect((await promptInjectionGuard.check({ texts, patterns: [] }))?.trigger).toMatch(/"developer mode".* of a$/);
+  const sources = [
+    input("fine"),
+    { ...input("developer mode"), path: "a" },
+    { ...input("ignore previous"), path: "b" },
+  ];
+  expect((await findingIn({ sources, patterns: [] }))?.trigger).toMatch(/"developer mode".* of a$/);
 });
 
 describe("patterns of the job's profile", () => {
@@ -116,6 +121,6 @@ test("a match is found wherever it stands in a long text, across every border of
 test("scanning long texts lets other work go on, and stops when it is told to", async () => {
   const stop = new AbortController();
   setImmediate(() => stop.abort());
-  const texts = Array.from({ length: 50 }, () => input("plain ".repeat(20_000)));
-  await expect(promptInjectionGuard.check({ texts, patterns: [] }, stop.signal)).rejects.toThrow("aborted");
+  const sources = Array.from({ length: 50 }, () => input("plain ".repeat(20_000)));
+  await expect(promptInjectionGuard.check({ sources, patterns: [] }, stop.signal)).rejects.toThrow("aborted");
 });

@@ -12,7 +12,7 @@ export interface Reading {
 }
 
 /** How many encodings within one another are decoded. */
-export const maxDepth = 3;
+const maxDepth = 3;
 
 /**
  * Gives the readings of a text beside the text itself: the text of its tag characters, the words of its names in camel case, the
