@@ -1,4 +1,4 @@
-import { createClient } from "redis";
+import { createClient } from "@redis/client";
 import type { NotifierTransport } from "./notifier.ts";
 
 const CONNECT_TIMEOUT_MS = 5000;
