@@ -46,8 +46,8 @@ export async function migrate(
         // No migration was started, so there is none to repair. The connection may have broken while the history was read.
         if ((await diagnose()).failedMigrationNames.length === 0) throw withoutFrames(cause);
         throw new MigrationError(
-          "A migration failed, and the server did not start. Fix the cause named below, mark the migration with " +
-            "`npx prisma migrate resolve`, and start again.",
+          "A migration failed, and the server did not start. Fix the cause named below, set rolled_back_at in the migration's " +
+            "row of _prisma_migrations, and start again.",
           cause,
         );
       });
@@ -144,7 +144,8 @@ function assertNoneFailed(names: readonly string[]): void {
   if (names.length === 0) return;
   throw new MigrationError(
     `The migration ${names.join(", ")} failed on this database earlier. Look at its row in _prisma_migrations, repair ` +
-      "what it left behind, mark it with `npx prisma migrate resolve --rolled-back` or `--applied`, and start again.",
+      "what it left behind, set the row's rolled_back_at, so that it is applied again, or finished_at, so that it counts as " +
+      "applied, and start again.",
   );
 }
 

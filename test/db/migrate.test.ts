@@ -175,7 +175,9 @@ describe("migrate", () => {
 
   test("stops at a migration that fails, keeps nothing of it, and names the cause and the way out", async () => {
     const { message, cause } = await refusal(await only(broken));
-    expect(message).toMatch(/^A migration failed, and the server did not start\..*`npx prisma migrate resolve`/s);
+    expect(message).toMatch(
+      /^A migration failed, and the server did not start\. .* set rolled_back_at in the migration's row /,
+    );
     expect(cause).toHaveProperty("message", expect.stringContaining('relation "half" already exists'));
     const kept = await tables();
     expect(kept).toContain("fine");
@@ -183,18 +185,28 @@ describe("migrate", () => {
     expect(kept).not.toContain("never");
   });
 
-  test("refuses a database on which a migration failed earlier, until somebody has marked it", async () => {
+  const mark = (column: string) =>
+    pglite.query(`UPDATE _prisma_migrations SET ${column} = now() WHERE migration_name = '2_broken'`);
+
+  test("refuses a database on which a migration failed earlier, until somebody has set rolled_back_at", async () => {
     const folder = await only(broken);
     await refusal(folder);
     const { message } = await refusal(folder);
     expect(message).toBe(
       "The migration 2_broken failed on this database earlier. Look at its row in _prisma_migrations, repair what it " +
-        "left behind, mark it with `npx prisma migrate resolve --rolled-back` or `--applied`, and start again.",
+        "left behind, set the row's rolled_back_at, so that it is applied again, or finished_at, so that it counts as " +
+        "applied, and start again.",
     );
-    // What `npx prisma migrate resolve --rolled-back 2_broken` does.
-    await pglite.query("UPDATE _prisma_migrations SET rolled_back_at = now() WHERE migration_name = '2_broken'");
+    await mark("rolled_back_at");
     await writeFile(join(folder, "2_broken", "migration.sql"), "CREATE TABLE half (id int)");
     expect(await migrate(database, folder)).toEqual(["2_broken", "3_never"]);
+  });
+
+  test("counts a migration that failed as applied, once somebody has set finished_at", async () => {
+    const folder = await only(broken);
+    await refusal(folder);
+    await mark("finished_at");
+    expect(await migrate(database, folder)).toEqual(["3_never"]);
   });
 });
 

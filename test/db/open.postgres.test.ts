@@ -81,7 +81,7 @@ test("a migration that fails stops the start, keeps nothing of itself, and the n
   await admin.query("CREATE FUNCTION bulk_action_items_check_action() RETURNS int LANGUAGE sql AS 'SELECT 1'");
   const first = await open().catch((error: unknown) => error);
   expect(first).toBeInstanceOf(MigrationError);
-  expect(first).toHaveProperty("message", expect.stringContaining("npx prisma migrate resolve"));
+  expect(first).toHaveProperty("message", expect.stringContaining("set rolled_back_at"));
   expect(first).toHaveProperty(
     "cause.message",
     expect.stringContaining('function "bulk_action_items_check_action" already exists'),
