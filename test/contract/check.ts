@@ -6,6 +6,7 @@ import { PgliteAdapterFactory } from "../../src/db/pglite-adapter.ts";
 import { schema } from "../../src/graphql/schema.ts";
 import { printSdl } from "../../src/graphql/sdl.ts";
 import { contractViolations } from "./contract.ts";
+import { staleClientFiles } from "./database-client.ts";
 import { ACCEPTED_BREAKS, breaksSince } from "./released.ts";
 import { migratedSchemaSql, SCHEMA_SQL_FILE } from "./schema-sql.ts";
 import { CONTRACT_FILE, RELEASED_FILE, readSchema, SCHEMA_FILE } from "./schema-text.ts";
@@ -16,6 +17,7 @@ const complaints = [
   ...(await brokenClients()),
   ...(await schemaDrift()),
   ...(await staleSchemaSql()),
+  ...staleClient(),
 ];
 if (complaints.length > 0) {
   process.stderr.write(`${complaints.join("\n\n")}\n`);
@@ -59,4 +61,11 @@ async function schemaDrift(): Promise<string[]> {
   } finally {
     await database.close();
   }
+}
+
+function staleClient(): string[] {
+  const files = staleClientFiles();
+  return files.length === 0
+    ? []
+    : [`src/db/generated is not what prisma/schema.prisma makes. Run \`npm run generate\`:\n${files.join("\n")}`];
 }
