@@ -21,6 +21,7 @@ const lock = z
         devOptional: z.boolean().default(false),
         os: z.array(z.string()).default(["linux"]),
         cpu: z.array(z.string()).default(["x64"]),
+        libc: z.array(z.string()).default(["glibc"]),
       }),
     ),
   })
@@ -75,7 +76,9 @@ test("npm finds nothing missing and no version wrong in it, peers included", asy
 test("docs/operating.md says how many packages that is, and how large", () => {
   const text = sectionOf(readText("docs/operating.md"), "## Installing it for production");
   const [, packages, megabytes] = /(\d+) packages, (\d+) MB/.exec(text) ?? [];
-  const onLinux = production.filter(([, { os, cpu }]) => os.includes("linux") && cpu.includes("x64"));
+  const onLinux = production.filter(
+    ([, { os, cpu, libc }]) => os.includes("linux") && cpu.includes("x64") && libc.includes("glibc"),
+  );
   expect(Number(packages)).toBe(onLinux.length);
   // What is for another system than this one is not there.
   const bytes = onLinux.reduce(
