@@ -15,7 +15,9 @@ import { addJobs, someJobIds } from "./support/jobs.ts";
 import { type Operation, post } from "./support/load.ts";
 import { type Server, startOurs } from "./support/servers.ts";
 
-const [seconds = 10, waitSeconds = 60] = process.argv.slice(2).map(Number);
+const [seconds = 10, waitSeconds = 60] = process.argv.slice(2, 4).map(Number);
+/** Words behind the two numbers choose attacks by their names or kinds. */
+const words = process.argv.slice(4);
 const ATTACKER = fileURLToPath(new URL("attacks/attacker.ts", import.meta.url));
 /** What cannot be refused may take this long, in milliseconds; what can, this many times as long as on a quiet server. */
 const MAX = { large: 60, refused: 3 };
@@ -23,7 +25,9 @@ const MAX = { large: 60, refused: 3 };
 const rows: string[][] = [];
 const bars: string[] = [];
 console.log(`## A second client while ${seconds} s of each attack come over two connections\n\n${machine()}\n`);
-for (const attack of ATTACKS) {
+const chosen = ({ name, kind }: Attack) =>
+  words.length === 0 || words.some((word) => name.includes(word) || kind === word);
+for (const attack of ATTACKS.filter(chosen)) {
   await withDatabase(async (databaseUrl, sql) => {
     const server = await startOurs(databaseUrl);
     try {

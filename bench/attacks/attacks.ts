@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { Agent, request } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -18,6 +19,8 @@ export interface Connection {
   /** A number that no other request has. */
   readonly next: () => number;
   readonly post: (body: string) => Promise<void>;
+  /** @returns what is answered. */
+  readonly ask: (body: string) => Promise<string>;
 }
 
 const JOB = "00000000-0000-4000-8000-000000000000";
@@ -32,6 +35,15 @@ const submit = (json: string) => `{"query":${JSON.stringify(SUBMIT)},"variables"
 const document = (text: string, number: number) => JSON.stringify({ query: `${text} #${number}` });
 const SNIPPETS = `mutation ($snippets: [RetrievedSnippetInput!]!) { advanceWorkflow(input: { workflowRunId: "${JOB}",
   leaseToken: "${"A".repeat(43)}", step: { nodeId: "n", nodeType: "t", outcome: STARTED }, retrievedSnippets: $snippets }) { __typename } }`;
+const CLAIM = `mutation ($worker: String!) { claimAiJobs(input: { workerId: $worker, limit: 1 }) { ... on ClaimAiJobsPayload {
+  claims { leaseToken workflowRun { workflowRunId } } } } }`;
+const READ = `mutation ($run: UUID!, $token: String!, $content: String!) { advanceWorkflow(input: { workflowRunId: $run, leaseToken: $token,
+  step: { nodeId: "n", nodeType: "t", outcome: STARTED }, retrievedSnippets: [{ sourceId: "s", content: $content }] }) { __typename } }`;
+const FAIL = `mutation ($run: UUID!, $token: String!) { failWorkflows(input: { failures: [{ workflowRunId: $run, leaseToken: $token,
+  errorMessage: "enough", retryable: false }] }) { __typename } }`;
+const COMPLETE = `mutation ($run: UUID!, $token: String!, $id: UUID!, $json: JSON) { completeWorkflows(input: { completions: [{
+  workflowRunId: $run, leaseToken: $token, reportId: $id, jobOutputs: $json }] }) { __typename } }`;
+const requestOf = (query: string, variables: object) => JSON.stringify({ query, variables });
 const REFS = `mutation ($refs: [EntityRefInput!]!) { submitAiJob(input: { jobKind: DOC_EDIT, protocolId: "p", entityRefs: $refs }) { __typename } }`;
 const STATES = `query ($states: [JobState!]) { aiJobs(filter: { states: $states }) { totalCount } }`;
 
@@ -40,6 +52,7 @@ const texts = {
   ligatures: JSON.stringify("\uFDFA".repeat(1_300 * KB)),
   marks: JSON.stringify("a\u0301\u0302\u0303".repeat(550 * KB)),
   nearPatterns: JSON.stringify("ignore all the previous ".repeat(160 * KB)),
+  keys: `{${many(99 * KB, (index) => `"key ${index}":"a text of some length"`)}}`,
   values: `[${many(90 * KB, (index) => `"text ${index} of some length that fills the document"`)}]`,
 };
 
@@ -47,6 +60,25 @@ const posts = (name: string, kind: Attack["kind"], body: (number: number) => str
   name,
   kind,
   once: ({ next, post }) => post(body(next())),
+});
+
+/** A worker that takes one job after the other; each is submitted, claimed and reported with the JSON, which is given as text. */
+const works = (name: string, json: string): Attack => ({
+  name,
+  kind: "large",
+  once: async ({ next, ask }) => {
+    const worker = `worker ${next()}`;
+    await ask(submit(json));
+    const claimed = await ask(requestOf(CLAIM, { worker }));
+    const [, token, run] = /"leaseToken":"([^"]+)".*"workflowRunId":"([^"]+)"/.exec(claimed) ?? [];
+    if (token === undefined) return;
+    const id = randomUUID();
+    await ask(requestOf(READ, { run, token, content: json }));
+    await ask(requestOf(FAIL, { run, token }));
+    await ask(
+      `{"query":${JSON.stringify(COMPLETE)},"variables":{"run":"${run}","token":"${token}","id":"${id}","json":${json}}}`,
+    );
+  },
 });
 
 export const ATTACKS: readonly Attack[] = [
@@ -118,6 +150,10 @@ export const ATTACKS: readonly Attack[] = [
   posts("3.9 MB of combining marks", "large", () => submit(texts.marks)),
   posts("3.9 MB of near-patterns", "large", () => submit(texts.nearPatterns)),
   posts("3.9 MB of 90,000 texts", "large", () => submit(texts.values)),
+  posts("3.9 MB of 99,000 keys", "large", () => submit(texts.keys)),
+  works("near-patterns of 3.9 MB in inputs, snippet and outputs", texts.nearPatterns),
+  works("90,000 texts in inputs, snippet and outputs", texts.values),
+  works("99,000 keys in inputs, snippet and outputs", texts.keys),
 ];
 
 async function acknowledged(url: string): Promise<WebSocket> {
@@ -132,16 +168,17 @@ async function acknowledged(url: string): Promise<WebSocket> {
 /** A connection that is kept, over which one request follows the other; whatever is answered is read and dropped. */
 export function connectionTo(url: string, next: () => number): Connection {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
-  const post = (body: string) =>
-    new Promise<void>((resolve) => {
+  const ask = (body: string) =>
+    new Promise<string>((resolve) => {
       const headers = { "content-type": "application/json", "content-length": Buffer.byteLength(body) };
       const sent = request(url, { method: "POST", agent, headers }, (response) => {
-        response.resume();
-        response.on("close", resolve);
+        const parts: Buffer[] = [];
+        response.on("data", (part: Buffer) => parts.push(part));
+        response.on("close", () => resolve(Buffer.concat(parts).toString()));
       });
       // A server may close a connection rather than read on.
-      sent.on("error", () => resolve());
+      sent.on("error", () => resolve(""));
       sent.end(body);
     });
-  return { url, next, post };
+  return { url, next, ask, post: async (body) => void (await ask(body)) };
 }

@@ -60,35 +60,38 @@ function sizeFault(value: unknown, maxBytes: number): Fault | undefined {
  * overflow the call stack before its depth is refused.
  */
 function faultOf(root: unknown): Fault | undefined {
-  const message = faultOfValue(root, 0);
-  if (message) return { message, path: [] };
   let level = levelOf(root, 1);
+  const message = faultOfValue(root, level);
+  if (message) return { message, path: [] };
   let values = 1;
   while (level) {
-    if (level.nextIndex >= level.values.length) {
+    if (level.nextIndex >= level.size) {
       level = level.parent;
       continue;
     }
-    const value = level.values[level.nextIndex++];
+    const value: unknown = level.valueAt(level.nextIndex++);
     values += 1;
     if (values > MAX_JSON_VALUES) return { message: `has more than ${MAX_JSON_VALUES} values`, path: [] };
-    const depth: number = level.context;
-    const fault = faultOfValue(value, depth);
+    const inner: Level<number> | undefined = levelOf(value, level.context + 1, level);
+    const fault = faultOfValue(value, inner);
     if (fault) return { message: fault, path: pathTo(level) };
-    level = levelOf(value, depth + 1, level) ?? level;
+    level = inner ?? level;
   }
   return undefined;
 }
 
-/** @returns what is wrong with a single value, without the values inside it; undefined where nothing is. */
-function faultOfValue(value: unknown, depth: number): string | undefined {
+/**
+ * @param inner the level of the value, if it is a list or an object.
+ * @returns what is wrong with a single value, without the values inside it; undefined where nothing is.
+ */
+function faultOfValue(value: unknown, inner: Level<number> | undefined): string | undefined {
   if (typeof value === "string" && !isText(value)) return NOT_TEXT;
   if (typeof value === "number" && !(Math.abs(value) <= Number.MAX_SAFE_INTEGER)) {
     return "has a number beyond 2^53 - 1, which other readers would round; send it as a string";
   }
-  if (typeof value !== "object" || value === null) return undefined;
-  if (depth === MAX_DEPTH) return `is nested deeper than ${MAX_DEPTH} levels`;
-  return Array.isArray(value) || Object.keys(value).every(isText) ? undefined : `has a key that ${NOT_TEXT}`;
+  if (inner === undefined) return undefined;
+  if (inner.context > MAX_DEPTH) return `is nested deeper than ${MAX_DEPTH} levels`;
+  return inner.keys?.every(isText) === false ? `has a key that ${NOT_TEXT}` : undefined;
 }
 
 /** @returns the path from the root to the value that was visited last in the innermost level. */

@@ -102,13 +102,13 @@ function* textsOfSource({ sourceId, path, value: root }: GuardedSource): Generat
   if (typeof root === "string" && root !== "") yield { sourceId, path, text: root };
   let level = levelOf(root, path);
   while (level) {
-    const { values, keys, context: levelPath, nextIndex: index }: Level<string> = level;
-    if (index >= values.length) {
+    const { keys, context: levelPath, nextIndex: index }: Level<string> = level;
+    if (index >= level.size) {
       level = level.parent;
       continue;
     }
     level.nextIndex += 1;
-    const value = values[index];
+    const value: unknown = level.valueAt(index);
     const key = keys?.[index];
     if (key !== undefined && key !== "") {
       yield { sourceId, path: appendStep(levelPath, `[key ${index}]`), text: key, isKey: true };
