@@ -1,5 +1,6 @@
 import type { JobState } from "./db/generated/client/enums.ts";
 import type { JobSummary } from "./db/job-columns.ts";
+import type { Permission } from "./identity/permissions.ts";
 
 /** Every error code that a client can get, and its meaning. GraphQL's enum ErrorCode is generated from this list. */
 export const ERROR_CODES = {
@@ -64,6 +65,14 @@ export class NotFoundError extends AppError {
   /** @param noun what was looked for, such as "job". */
   constructor(noun: string) {
     super(`There is no ${noun} in this workspace.`);
+  }
+}
+
+/** The principal lacks a permission (section 11). */
+export class ForbiddenError extends AppError {
+  readonly code = "FORBIDDEN";
+  constructor(permission: Permission) {
+    super(`This needs the permission ${permission}, which you do not have. Nothing was changed.`);
   }
 }
 

@@ -25,7 +25,10 @@ export function levelOf<Context>(
 ): Level<Context> | undefined {
   if (typeof value !== "object" || value === null) return undefined;
   const rest = { context, parent, nextIndex: 0 };
-  if (Array.isArray(value)) return { keys: undefined, size: value.length, valueAt: (index) => value[index], ...rest };
+  if (Array.isArray(value)) {
+    const items: readonly unknown[] = value;
+    return { keys: undefined, size: items.length, valueAt: (index) => items[index], ...rest };
+  }
   // Looked up one by one: `Object.values` takes three times as long for an object of 100,000 keys. Only own keys are looked up, so a
   // key such as `__proto__` gives the object's own value.
   const keys = Object.keys(value);

@@ -10,6 +10,7 @@ import { getDatamodel } from "../db/generated/pothos-types.ts";
 import type { JsonValue } from "../db/rows.ts";
 import { InvalidInputError } from "../errors.ts";
 import { ALL_ISSUES, refusalOf } from "./input-issues.ts";
+import { PERMISSION } from "./permission-plugin.ts";
 import "./issue-text.ts";
 import type { GraphQLContext } from "./context.ts";
 
@@ -51,7 +52,7 @@ export const builder = new SchemaBuilder<{
   };
 }>({
   // The errors plugin must come before validation: only then does an error of validation become a member of the union.
-  plugins: [ErrorsPlugin, RelayPlugin, PrismaPlugin, ALL_ISSUES, ValidationPlugin, ComplexityPlugin],
+  plugins: [ErrorsPlugin, RelayPlugin, PrismaPlugin, PERMISSION, ALL_ISSUES, ValidationPlugin, ComplexityPlugin],
   defaultFieldNullability: false,
   prisma: {
     client: (context) => context.engine.prisma,
@@ -76,6 +77,7 @@ export const builder = new SchemaBuilder<{
     pageInfoTypeOptions: { description: "Where a page begins and ends, and whether there are more rows (Relay)." },
     nodeTypeOptions: { description: "An object that can be loaded by its global id (Relay)." },
     nodeQueryOptions: {
+      permission: "ANY_PRINCIPAL",
       description: "An object by its global id; null if the workspace has no such object.",
       args: { id: { description: "The global id." } },
       resolve: (_root, { id }, _context, info, resolveNode) => {
@@ -84,6 +86,7 @@ export const builder = new SchemaBuilder<{
       },
     },
     nodesQueryOptions: {
+      permission: "ANY_PRINCIPAL",
       description:
         "Objects by their global ids, in the order of the ids; null for each that is no global id, or that the workspace does " +
         "not have.",

@@ -1,3 +1,4 @@
+import type { Permission } from "../identity/permissions.ts";
 import type { Actor } from "../log/event.ts";
 
 /** Who sends a request, and in which workspace (section 11). */
@@ -7,4 +8,6 @@ export interface Viewer {
   /** The workspace that the caller named; null if none: a worker then claims jobs of every workspace. */
   readonly chosenWorkspaceId: string | null;
   readonly actor: Actor;
+  /** What the caller may do in this workspace. */
+  readonly permissions: ReadonlySet<Permission>;
 }

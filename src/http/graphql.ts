@@ -21,6 +21,7 @@ import { ResumeStates, useEventStream } from "./plugins/use-event-stream.ts";
 import { useExecutor } from "./plugins/use-executor.ts";
 import { useHealth } from "./plugins/use-health.ts";
 import { PATHS, usePaths } from "./plugins/use-paths.ts";
+import { usePermissions } from "./plugins/use-permissions.ts";
 import { createPersistedDocuments, usePersistedQueries } from "./plugins/use-persisted-queries.ts";
 import { useReady } from "./plugins/use-ready.ts";
 import { useRequestParser } from "./plugins/use-request-parser.ts";
@@ -139,6 +140,7 @@ export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
       usePersistedQueries(createPersistedDocuments()),
       useDocuments(maxDocumentTokens),
       useUnconditionalSubscriptions(),
+      usePermissions(),
       useExecutor(),
       useErrorFormat(reporter),
       useEventStream(resumeStates, keepAliveMs),

@@ -1,5 +1,6 @@
 import { InvalidInputError } from "../errors.ts";
 import type { Viewer } from "../graphql/viewer.ts";
+import { ALL_PERMISSIONS } from "../identity/permissions.ts";
 import { asUuid } from "../uuid.ts";
 
 /** The workspace of requests that name none (section 11); a migration creates it. */
@@ -9,7 +10,7 @@ const DEFAULT_WORKSPACE = "00000000-0000-7000-8000-000000000000";
 export const WORKSPACE_HEADER = "x-workspace-id";
 
 /**
- * Makes the viewer of a request. There are no identities yet, so everybody is `anonymous` (section 11).
+ * Makes the viewer of a request. There are no identities yet, so everybody is `anonymous`, with every permission (section 11).
  * @param workspaceId the value that the client sent in `x-workspace-id`, if any.
  * @throws InvalidInputError if the value is not a UUID.
  */
@@ -20,5 +21,6 @@ export function viewerOf(workspaceId: string | null | undefined): Viewer {
     workspaceId: id,
     chosenWorkspaceId: workspaceId == null ? null : id,
     actor: { actor: "HUMAN", actorId: "anonymous" },
+    permissions: ALL_PERMISSIONS,
   };
 }

@@ -7,12 +7,14 @@ import { schema } from "../../src/graphql/schema.ts";
 import { printSdl } from "../../src/graphql/sdl.ts";
 import { contractViolations } from "./contract.ts";
 import { staleClientFiles } from "./database-client.ts";
+import { PERMISSIONS_FILE, permissionsDocument } from "./permissions.ts";
 import { ACCEPTED_BREAKS, breaksSince } from "./released.ts";
 import { migratedSchemaSql, SCHEMA_SQL_FILE } from "./schema-sql.ts";
 import { CONTRACT_FILE, RELEASED_FILE, readSchema, SCHEMA_FILE } from "./schema-text.ts";
 
 const complaints = [
   ...staleSchema(),
+  ...stalePermissions(),
   ...brokenPromises(),
   ...(await brokenClients()),
   ...(await schemaDrift()),
@@ -28,6 +30,12 @@ function staleSchema(): string[] {
   return readFileSync(SCHEMA_FILE, "utf8") === printSdl(schema)
     ? []
     : ["schema.graphql is not what the code says. Run `npm run schema:print`, and read the difference."];
+}
+
+function stalePermissions(): string[] {
+  return readFileSync(PERMISSIONS_FILE, "utf8") === permissionsDocument(schema)
+    ? []
+    : ["docs/permissions.md is not what the code says. Run `npm run schema:print`, and read the difference."];
 }
 
 function brokenPromises(): string[] {

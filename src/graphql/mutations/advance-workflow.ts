@@ -141,6 +141,7 @@ const AdvanceWorkflowPayload = builder.objectRef<Advanced>("AdvanceWorkflowPaylo
 
 builder.mutationField("advanceWorkflow", (t) =>
   t.errorUnionField({
+    permission: "JOBS_WORK",
     description:
       "Reports a step. The lease is checked first, then guards check all that the report brings, and only then is anything stored. A " +
       "security violation poisons the job and answers JobPoisoned (sections 6 and 7).",

@@ -32,6 +32,7 @@ const CancelAiJobPayload = builder.objectRef<{ readonly job: Job }>("CancelAiJob
 
 builder.mutationField("cancelAiJob", (t) =>
   t.errorUnionField({
+    permission: "JOBS_OPERATE",
     description:
       "Cancels a job. A worker that is running it gets the directive STOP_CANCELLED at its next report (section 6).",
     types: [

@@ -37,6 +37,7 @@ const CancelAiJobsPayload = builder.objectRef<BulkActionPayload>("CancelAiJobsPa
 
 builder.mutationField("cancelAiJobs", (t) =>
   t.errorUnionField({
+    permission: "JOBS_OPERATE",
     description: `Cancels many jobs, each as cancelAiJob does. ${BULK_BEHAVIOUR}`,
     types: [
       CancelAiJobsPayload,

@@ -61,6 +61,7 @@ const ClaimAiJobsPayload = builder.objectRef<Claimed>("ClaimAiJobsPayload").impl
 
 builder.mutationField("claimAiJobs", (t) =>
   t.errorUnionField({
+    permission: "JOBS_WORK",
     description:
       "Claims the next jobs that are due, by priority, then by age. With the header x-workspace-id only jobs of that " +
       "workspace are claimed; without it, those of every workspace, in turns. Guards check the inputs before a job is " +

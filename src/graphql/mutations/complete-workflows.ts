@@ -114,6 +114,7 @@ const CompleteWorkflowsPayload = builder
 
 builder.mutationField("completeWorkflows", (t) =>
   t.errorUnionField({
+    permission: "JOBS_WORK",
     description:
       "Completes runs together with their jobs. Guards check all that a completion brings first; one that poisons its job is " +
       "answered JobPoisonedError. Each completion is decided on its own (sections 6 and 7).",

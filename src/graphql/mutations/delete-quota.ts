@@ -25,6 +25,7 @@ const DeleteQuotaPayload = builder.objectRef<{ readonly quotaId: string }>("Dele
 
 builder.mutationField("deleteQuota", (t) =>
   t.errorUnionField({
+    permission: "QUOTAS_MANAGE",
     description: "Deletes a quota of the workspace.",
     types: [
       DeleteQuotaPayload,

@@ -91,6 +91,7 @@ const FailWorkflowsPayload = builder
 
 builder.mutationField("failWorkflows", (t) =>
   t.errorUnionField({
+    permission: "JOBS_WORK",
     description:
       "Ends runs as FAILED. Each job is retried after a backoff if its failure is retryable and attempts are left. Each " +
       "failure is decided on its own (section 6).",

@@ -74,6 +74,7 @@ const HeartbeatWorkflowsPayload = builder
 
 builder.mutationField("heartbeatWorkflows", (t) =>
   t.errorUnionField({
+    permission: "JOBS_WORK",
     description: "Renews leases, adds metrics, and tells the worker for each run whether to go on (section 6).",
     types: [
       HeartbeatWorkflowsPayload,

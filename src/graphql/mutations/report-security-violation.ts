@@ -60,6 +60,7 @@ const ReportSecurityViolationPayload = builder.objectRef<HandledViolation>("Repo
 
 builder.mutationField("reportSecurityViolation", (t) =>
   t.errorUnionField({
+    permission: "VIOLATIONS_REPORT",
     description:
       "For guards outside this server, and for people. Poisons the job in one transaction, together with its active and " +
       "stalled runs, its unfinished nodes, and all descendants that have not completed or been cancelled (section 5). If " +

@@ -25,6 +25,7 @@ const ResolveUserReviewPayload = builder.objectRef<{ readonly job: Job }>("Resol
 
 builder.mutationField("resolveUserReview", (t) =>
   t.errorUnionField({
+    permission: "REVIEWS_DECIDE",
     description:
       "Records a person's decision on a job that a verdict referred to a person: accept it, with or without issues, send " +
       "it back, or cancel it. The event says who decided and why (section 6).",

@@ -25,6 +25,7 @@ const ResolveValidationPayload = builder.objectRef<{ readonly job: Job }>("Resol
 
 builder.mutationField("resolveValidation", (t) =>
   t.errorUnionField({
+    permission: "REVIEWS_DECIDE",
     description:
       "Records the verdict on a job whose worker asked for one. The event says who gave it and why (section 6).",
     types: [

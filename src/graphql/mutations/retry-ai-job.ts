@@ -18,6 +18,7 @@ const RetryAiJobPayload = builder.objectRef<{ readonly job: Job }>("RetryAiJobPa
 
 builder.mutationField("retryAiJob", (t) =>
   t.errorUnionField({
+    permission: "JOBS_OPERATE",
     description:
       "Queues a FAILED or STALLED job again, due at once, even if no attempts are left. A POISONED job and a job over its " +
       "token budget cannot be retried (section 6).",

@@ -31,6 +31,7 @@ const RetryAiJobsPayload = builder.objectRef<BulkActionPayload>("RetryAiJobsPayl
 
 builder.mutationField("retryAiJobs", (t) =>
   t.errorUnionField({
+    permission: "JOBS_OPERATE",
     description: `Queues many jobs again, each as retryAiJob does. ${BULK_BEHAVIOUR}`,
     types: [
       RetryAiJobsPayload,

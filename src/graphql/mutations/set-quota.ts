@@ -41,6 +41,7 @@ const SetQuotaPayload = builder.objectRef<{ readonly quota: QuotaUsage }>("SetQu
 
 builder.mutationField("setQuota", (t) =>
   t.errorUnionField({
+    permission: "QUOTAS_MANAGE",
     description:
       "Creates a quota of the workspace, or changes `max` of the existing one for the same profile, resource and window.",
     types: [

@@ -27,6 +27,7 @@ const StartWorkflowPayload = builder.objectRef<Claim>("StartWorkflowPayload").im
 
 builder.mutationField("startWorkflow", (t) =>
   t.errorUnionField({
+    permission: "JOBS_WORK",
     description:
       "Claims one named job. Guards check its inputs before it is delivered; a security violation poisons it and answers " +
       "JobPoisoned (section 6). Before the job's runAfter the answer is TRY_AGAIN, whose message names that time.",

@@ -115,6 +115,7 @@ const SubmitAiJobPayload = builder
 
 builder.mutationField("submitAiJob", (t) =>
   t.errorUnionField({
+    permission: "JOBS_SUBMIT",
     description:
       "Stores a job as QUEUED, or as FAILED if its capability profile does not suffice (section 6). Refused if the parent " +
       "has ended or is poisoned.",

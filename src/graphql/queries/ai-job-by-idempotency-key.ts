@@ -5,6 +5,7 @@ import { AiJob, jobFieldsOf } from "../types/ai-job.ts";
 
 builder.queryField("aiJobByIdempotencyKey", (t) =>
   t.field({
+    permission: "JOBS_READ",
     type: AiJob,
     nullable: true,
     description: "The job that was submitted with an idempotency key; null if the workspace has no such job.",

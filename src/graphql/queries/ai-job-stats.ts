@@ -55,6 +55,7 @@ const AiJobStats = builder.objectRef<readonly Totals[]>("AiJobStats").implement(
 
 builder.queryField("aiJobStats", (t) =>
   t.field({
+    permission: "JOBS_READ",
     type: AiJobStats,
     description:
       "Exact counts and sums over the workspace's jobs, as of now. With no other condition than states and kinds, the time it " +

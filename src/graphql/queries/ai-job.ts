@@ -4,6 +4,7 @@ import { AiJob, jobFieldsOf } from "../types/ai-job.ts";
 
 builder.queryField("aiJob", (t) =>
   t.field({
+    permission: "JOBS_READ",
     type: AiJob,
     nullable: true,
     description: "A job by its id; null if the workspace has no such job.",

@@ -9,6 +9,7 @@ import { AiJobOrder, jobKeyCodec, orderColumn } from "../types/job-order.ts";
 builder.queryField("aiJobs", (t) =>
   t.connection(
     {
+      permission: "JOBS_READ",
       type: AiJob,
       description:
         "The workspace's jobs, newest first unless an order is given. By UPDATED_AT, a filter that few of the recently changed " +

@@ -13,6 +13,7 @@ const byAge: KeyCodec<Action, string> = {
 builder.queryField("bulkActions", (t) =>
   t.connection(
     {
+      permission: "JOBS_READ",
       type: BulkAction,
       description: "The workspace's bulk actions, newest first.",
       complexity: pageComplexity,

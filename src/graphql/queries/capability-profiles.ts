@@ -6,6 +6,7 @@ const MAX_PROFILES = 1000;
 
 builder.queryField("capabilityProfiles", (t) =>
   t.prismaField({
+    permission: "ANY_PRINCIPAL",
     type: [CapabilityProfile],
     description: `All capability profiles, sorted by name; at most ${MAX_PROFILES}.`,
     resolve: (query, _root, _args, { engine }) =>

@@ -35,6 +35,7 @@ const newestFirst: KeyCodec<Event, EventKey> = {
 builder.queryField("flightRecorderEvents", (t) =>
   t.connection(
     {
+      permission: "JOBS_READ",
       type: FlightRecorderEvent,
       description: "The workspace's events, newest first. Only `first` and `after` have an effect.",
       complexity: pageComplexity,

@@ -31,6 +31,7 @@ const byId: KeyCodec<WorkerRow, string> = {
 builder.queryField("workers", (t) =>
   t.connection(
     {
+      permission: "JOBS_READ",
       type: Worker,
       description:
         "The workers that hold jobs of the workspace, by their ids. `workflowRuns` tells what each of them holds.",

@@ -3,6 +3,7 @@ import { WorkflowRun } from "../types/workflow-run.ts";
 
 builder.queryField("workflowRun", (t) =>
   t.field({
+    permission: "JOBS_READ",
     type: WorkflowRun,
     nullable: true,
     description: "A run by its id; null if the workspace has no such run.",

@@ -30,6 +30,7 @@ const byClaim: KeyCodec<Run, string> = { keyOf: ({ id }) => [id], schema: z.tupl
 builder.queryField("workflowRuns", (t) =>
   t.connection(
     {
+      permission: "JOBS_READ",
       type: WorkflowRun,
       description: "The workspace's runs, the latest claimed first.",
       complexity: pageComplexity,

@@ -46,6 +46,7 @@ const AiJobChange = builder.objectRef<Change>("AiJobChange").implement({
 builder.subscriptionField("aiJobChanged", (t) =>
   t.field({
     type: AiJobChange,
+    permission: "JOBS_READ",
     description:
       "One SNAPSHOT (none if `after` is given), then every EVENT of the job. An unknown job is NOT_FOUND; an `after` that is " +
       "too old is CURSOR_EXPIRED (section 10).",
@@ -72,6 +73,7 @@ builder.subscriptionField("aiJobChanged", (t) =>
 builder.subscriptionField("aiJobsChanged", (t) =>
   t.field({
     type: AiJobChange,
+    permission: "JOBS_READ",
     description:
       "SNAPSHOTs of the newest 100 jobs that match (none if `after` is given), then EVENTs of all jobs that match. For " +
       "longer lists, read aiJobs { feedCursor } and pass it as `after`. An `after` that is too old is CURSOR_EXPIRED " +
