@@ -1,6 +1,7 @@
 import type { JobState } from "./db/generated/client/enums.ts";
 import type { JobSummary } from "./db/job-columns.ts";
 import type { Permission } from "./identity/permissions.ts";
+import { quote, withShortQuotes } from "./quote.ts";
 
 /** Every error code that a client can get, and its meaning. GraphQL's enum ErrorCode is generated from this list. */
 export const ERROR_CODES = {
@@ -54,7 +55,7 @@ export abstract class AppError extends Error {
   constructor(message: string) {
     const { stackTraceLimit } = Error;
     Error.stackTraceLimit = 0;
-    super(message);
+    super(withShortQuotes(message));
     Error.stackTraceLimit = stackTraceLimit;
   }
 }
@@ -83,10 +84,13 @@ export interface InputIssue {
   readonly message: string;
 }
 
+/** The most faults of one input that are named: more than a form has fields. */
+const MAX_ISSUES = 100;
+
 /** Values of the input are malformed or out of their ranges. */
 export class InvalidInputError extends AppError {
   readonly code = "INVALID_INPUT";
-  /** All that was found; at least one. */
+  /** What was found, at most 100 faults; at least one. */
   readonly issues: readonly InputIssue[];
   /**
    * The path of the first. Not `path`: graphql-js takes an error with a list of that name for one that has its place in the
@@ -95,8 +99,10 @@ export class InvalidInputError extends AppError {
   readonly inputPath: readonly string[];
   constructor(path: readonly string[], message: string, issues: readonly InputIssue[] = [{ path, message }]) {
     super(message);
-    this.inputPath = path;
-    this.issues = issues;
+    this.inputPath = path.map(quote);
+    this.issues = issues
+      .slice(0, MAX_ISSUES)
+      .map((issue) => ({ path: issue.path.map(quote), message: withShortQuotes(issue.message) }));
   }
 }
 
@@ -104,7 +110,7 @@ export class InvalidInputError extends AppError {
 export class InvalidJobKindError extends AppError {
   readonly code = "INVALID_JOB_KIND";
   constructor(name: string, accepted: readonly string[]) {
-    super(`${JSON.stringify(name.slice(0, 100))} is not a job kind. Accepted: ${accepted.join(", ")}.`);
+    super(`${quote(JSON.stringify(name))} is not a job kind. Accepted: ${accepted.join(", ")}.`);
   }
 }
 
@@ -161,7 +167,9 @@ export class CapabilityDeniedError extends AppError {
   readonly job: JobSummary;
   /** @param directive STOP_FAILED, if a worker's report was refused. */
   constructor(missingCapability: string, job: JobSummary, directive: "STOP_FAILED" | null = null) {
-    super(`The capability profile ${job.capabilityProfileId} lacks ${missingCapability}. The job is kept as FAILED.`);
+    super(
+      `The capability profile ${quote(job.capabilityProfileId)} lacks ${missingCapability}. The job is kept as FAILED.`,
+    );
     this.missingCapability = missingCapability;
     this.job = job;
     this.directive = directive;
@@ -172,7 +180,7 @@ export class CapabilityDeniedError extends AppError {
 export class UnknownCapabilityError extends AppError {
   readonly code = "UNKNOWN_CAPABILITY";
   constructor(profile: string) {
-    super(`HSK-4001: there is no capability profile ${JSON.stringify(profile.slice(0, 100))}. See capabilityProfiles.`);
+    super(`HSK-4001: there is no capability profile ${quote(JSON.stringify(profile))}. See capabilityProfiles.`);
   }
 }
 

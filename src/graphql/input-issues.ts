@@ -10,6 +10,7 @@ import {
 } from "graphql";
 import { z } from "zod";
 import { type InputIssue, InvalidInputError } from "../errors.ts";
+import { quote } from "../quote.ts";
 
 /**
  * Makes a refusal of the validation plugin name every fault of the input. The plugin stops at the first fault of an object, and
@@ -46,7 +47,7 @@ SchemaBuilder.registerPlugin(ALL_ISSUES, AllIssuesPlugin);
 
 /** The refusal of an input with these faults, at least one. */
 export function refusalOf(issues: readonly InputIssue[]): InvalidInputError {
-  const words = issues.map(({ path, message }) => `${path.join(".")}: ${message}.`);
+  const words = issues.map(({ path, message }) => `${path.map(quote).join(".")}: ${message}.`);
   return new InvalidInputError(issues[0]?.path ?? [], `${words.join(" ")} Nothing was changed.`, issues);
 }
 

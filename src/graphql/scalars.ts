@@ -9,10 +9,15 @@ function refuse(message: string): never {
   throw new GraphQLError(message, { extensions: { code: "INVALID_INPUT" } });
 }
 
+/** The beginning of a value: a message quotes it twice, and names the field before it. */
+function shown(value: unknown): string {
+  return String(value).slice(0, 40).toWellFormed();
+}
+
 function toSafeInt(value: unknown): number {
   const number = typeof value === "bigint" ? Number(value) : value;
   if (typeof number === "number" && Number.isSafeInteger(number) && number >= 0) return number;
-  return refuse(`${String(value).slice(0, 40)} is not a whole number from 0 to 2^53 - 1.`);
+  return refuse(`${shown(value)} is not a whole number from 0 to 2^53 - 1.`);
 }
 
 function toCursor(value: unknown): string {
@@ -22,12 +27,24 @@ function toCursor(value: unknown): string {
 
 /** The UUID as PostgreSQL writes it, in lower case: ids of the same row must be equal as texts, in maps and cursors. */
 function toUuid(value: unknown): string {
-  return asUuid(value) ?? refuse(`${String(value).slice(0, 40)} is not a UUID.`);
+  return asUuid(value) ?? refuse(`${shown(value)} is not a UUID.`);
 }
 
 function toStorableDate(value: unknown): Date {
-  const date = DateTimeResolver.parseValue(value);
+  const date = typeof value === "string" && value.length <= MAX_DATE_LENGTH ? dateOf(value) : undefined;
+  if (date === undefined) return refuse(`${shown(value)} is not a date and time in RFC 3339.`);
   return isStorableDate(date) ? date : refuse("A DateTime must be in the years 1 to 9999, in UTC.");
+}
+
+/** Characters of a date: RFC 3339 allows any number of digits of a second. */
+const MAX_DATE_LENGTH = 100;
+
+function dateOf(text: string): Date | undefined {
+  try {
+    return DateTimeResolver.parseValue(text);
+  } catch {
+    return undefined;
+  }
 }
 
 /**
@@ -83,7 +100,10 @@ function toJson(node: ValueNode, variables: Readonly<Record<string, unknown>> | 
     case Kind.VARIABLE:
       return variables?.[node.name.value];
     case Kind.ENUM:
-      return refuseLiteral(node, `${node.value} is no JSON. Write it in quotes, or pass the value as a variable.`);
+      return refuseLiteral(
+        node,
+        `${shown(node.value)} is no JSON. Write it in quotes, or pass the value as a variable.`,
+      );
   }
 }
 

@@ -6,6 +6,7 @@ import { JobKind } from "../db/generated/client/enums.ts";
 import { sqlState } from "../db/sql-state.ts";
 import { isOutcomeUnknown } from "../db/transaction.ts";
 import { AppError, ERROR_CODES, type ErrorCode, InvalidInputError } from "../errors.ts";
+import { withShortQuotes } from "../quote.ts";
 
 /** Who is told of errors that the client is not told of. */
 export interface ErrorReporter {
@@ -20,7 +21,8 @@ export interface ErrorReporter {
  */
 export function maskError(error: unknown, { log, availability }: ErrorReporter): GraphQLError {
   const cause = causeOf(error);
-  if (cause instanceof GraphQLError && isMasked(cause)) return cause;
+  // One error is formatted at several stages of a request, and must be masked, and its quotes be shortened, only once.
+  if (cause instanceof GraphQLError && FORMATTED.has(cause)) return cause;
   if (cause instanceof AppError) {
     return withLocation(error, cause.message, {
       code: cause.code,
@@ -29,7 +31,8 @@ export function maskError(error: unknown, { log, availability }: ErrorReporter):
   }
   if (cause instanceof GraphQLError && isRefusal(cause, error)) {
     // Of nested errors, only the outermost message names the variable and the path of the refused value.
-    const message = shortened((error instanceof GraphQLError ? error : cause).message);
+    const { message: whole } = error instanceof GraphQLError ? error : cause;
+    const message = withShortQuotes(whole, cause.message);
     const { code, ...otherExtensions } = withoutParserError(cause.extensions);
     if (isErrorCode(code) || code === PERSISTED_QUERY_NOT_FOUND)
       return withLocation(error, message, { ...otherExtensions, code });
@@ -48,9 +51,7 @@ export function maskError(error: unknown, { log, availability }: ErrorReporter):
   return withLocation(error, message, { code: MASKED_CODE, id });
 }
 
-/**
- * The code of masked errors. One error can be formatted at several stages of a request, and must be masked only once.
- */
+/** The code of masked errors. */
 const MASKED_CODE = "INTERNAL_SERVER_ERROR";
 
 /** Of the protocol of persisted queries, and so no ErrorCode: clients deal with it themselves, and show it to nobody. */
@@ -113,24 +114,18 @@ function isAboutJobKind({ message }: GraphQLError): boolean {
 
 const JOB_KINDS = Object.keys(JobKind).join(", ");
 
-/** Characters of a message at its beginning, where a refused value is quoted, and at its end, where the reason stands. */
-const SHOWN = { start: 160, end: 240 };
-
-/** The message without the middle of what it quotes: a refused value may be megabytes. */
-function shortened(message: string): string {
-  if (message.length <= SHOWN.start + SHOWN.end) return message;
-  return `${message.slice(0, SHOWN.start)} … ${message.slice(-SHOWN.end)}`.toWellFormed();
-}
+const FORMATTED = new WeakSet<GraphQLError>();
 
 /** A GraphQLError with a new message, and the path and source locations of the old one. */
 function withLocation(error: unknown, message: string, extensions: GraphQLErrorExtensions): GraphQLError {
-  if (!(error instanceof GraphQLError)) return new GraphQLError(message, { extensions });
-  const { nodes, source, positions, path } = error;
-  return new GraphQLError(message, {
+  const { nodes, source, positions, path } = error instanceof GraphQLError ? error : {};
+  const formatted = new GraphQLError(message, {
     nodes: nodes ?? null,
     source: source ?? null,
     positions: positions ?? null,
     path: path ?? null,
     extensions,
   });
+  FORMATTED.add(formatted);
+  return formatted;
 }

@@ -3,6 +3,7 @@ import type { QuotaResource } from "../db/generated/client/enums.ts";
 import { toDbEnum } from "../db/rows.ts";
 import type { Transaction } from "../db/transaction.ts";
 import { BudgetExceededError } from "../errors.ts";
+import { quote } from "../quote.ts";
 import { type QuotaUsage, readQuotaUsage } from "./usage.ts";
 
 /** The columns of a job by which quotas count it. They never change. */
@@ -120,7 +121,8 @@ function quotasUsedUpError(usedUp: readonly QuotaUsage[]): BudgetExceededError {
 }
 
 function describe({ resource, max, windowSeconds, capabilityProfileId }: QuotaUsage): string {
-  const whose = capabilityProfileId === null ? "the workspace's" : `the capability profile ${capabilityProfileId}'s`;
+  const whose =
+    capabilityProfileId === null ? "the workspace's" : `the capability profile ${quote(capabilityProfileId)}'s`;
   return `${whose} quota of ${max} ${NOUNS[resource]}${windowSeconds ? ` in ${windowSeconds} s` : ""} is used up`;
 }
 

@@ -6,6 +6,7 @@ import type { Transaction } from "../db/transaction.ts";
 import { InvalidInputError } from "../errors.ts";
 import type { LockedJobSummary } from "../jobs/lock.ts";
 import { redactText } from "../log/redact.ts";
+import { quote } from "../quote.ts";
 
 /** What a worker reports about a step: that it started, or how it ended. */
 export type StepOutcome = "STARTED" | "SUCCEEDED" | "FAILED";
@@ -49,7 +50,7 @@ async function openNode(tx: Transaction, job: LockedJobSummary, runId: string, s
     FROM node_executions WHERE workflow_run_id = ${runId}::uuid
     ON CONFLICT (workflow_run_id, node_id) WHERE finished_at IS NULL DO NOTHING
     RETURNING ${NODE_COLUMNS}`;
-  if (!node) throw refuse("nodeId", `The step ${step.nodeId} is running already. Report its outcome first.`);
+  if (!node) throw refuse("nodeId", `The step ${quote(step.nodeId)} is running already. Report its outcome first.`);
   if (node.sequence > MAX_NODES_PER_RUN) {
     throw refuse("nodeId", `A run has at most ${MAX_NODES_PER_RUN} node executions. Split the work into several jobs.`);
   }
@@ -75,7 +76,7 @@ function checkDependencies(dependsOn: readonly string[], states: ReadonlyMap<str
     const state = states.get(nodeId);
     if (state === "COMPLETED") continue;
     const problem = state === undefined ? "was never started" : state === "RUNNING" ? "has not finished" : "failed";
-    throw refuse("dependsOn", `The step ${nodeId}, on which this one depends, ${problem}.`);
+    throw refuse("dependsOn", `The step ${quote(nodeId)}, on which this one depends, ${problem}.`);
   }
 }
 
@@ -88,9 +89,9 @@ async function endNode(tx: Transaction, job: LockedJobSummary, runId: string, st
       output_payload = ${toJsonText(step.outputPayload)}::jsonb, error_message = ${message}, finished_at = ${job.now}
     WHERE workflow_run_id = ${runId}::uuid AND node_id = ${step.nodeId} AND finished_at IS NULL
     RETURNING ${NODE_COLUMNS}`;
-  if (!node) throw refuse("nodeId", `The step ${step.nodeId} is not running. Report the outcome STARTED first.`);
+  if (!node) throw refuse("nodeId", `The step ${quote(step.nodeId)} is not running. Report the outcome STARTED first.`);
   if (node.nodeType !== step.nodeType) {
-    throw refuse("nodeType", `The step ${step.nodeId} was started with the type ${node.nodeType}.`);
+    throw refuse("nodeType", `The step ${quote(step.nodeId)} was started with the type ${quote(node.nodeType)}.`);
   }
   return node;
 }
