@@ -20,6 +20,7 @@ import { useErrorFormat } from "./plugins/use-error-format.ts";
 import { ResumeStates, useEventStream } from "./plugins/use-event-stream.ts";
 import { useExecutor } from "./plugins/use-executor.ts";
 import { useHealth } from "./plugins/use-health.ts";
+import { useInputBounds } from "./plugins/use-input-bounds.ts";
 import { PATHS, usePaths } from "./plugins/use-paths.ts";
 import { usePermissions } from "./plugins/use-permissions.ts";
 import { createPersistedDocuments, usePersistedQueries } from "./plugins/use-persisted-queries.ts";
@@ -141,6 +142,7 @@ export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
       useDocuments(maxDocumentTokens),
       useUnconditionalSubscriptions(),
       usePermissions(),
+      useInputBounds(),
       useExecutor(),
       useErrorFormat(reporter),
       useEventStream(resumeStates, keepAliveMs),
