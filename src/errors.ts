@@ -21,7 +21,8 @@ export const ERROR_CODES = {
   CURSOR_EXPIRED: "The cursor is older than the log, or belongs to another database; start again without it.",
   UNAUTHENTICATED: "The request carries no valid identity.",
   FORBIDDEN: "The identity may not do this.",
-  RATE_LIMITED: "Too many operations on one connection.",
+  RATE_LIMITED:
+    "Too much at once, of one connection or in the whole server. What runs goes on; send the same again later.",
   TRY_AGAIN: "The server could not do this now. Nothing was kept; send the same again after a pause.",
 } as const;
 

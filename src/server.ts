@@ -1,8 +1,10 @@
 import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
+import type { Logger } from "pino";
 import type { ErrorCode } from "./errors.ts";
 import { compressed } from "./http/compress.ts";
 import { createGraphQL, type GraphQLOptions } from "./http/graphql.ts";
+import { inTurn } from "./http/turns.ts";
 import { serveWebSocket } from "./http/websocket/websocket.ts";
 
 /** The HTTP server of the API, and how to stop it. */
@@ -24,9 +26,19 @@ const HEADERS_MS = 20_000;
 const REQUEST_MS = 60_000;
 /** Milliseconds between two looks for requests that take longer. */
 const CHECK_MS = 5_000;
+/** Milliseconds in which a client reads something of an answer, or of a stream, that waits for it. */
+const UNREAD_MS = 30_000;
+
+/** Times that tests shorten. */
+export interface ServerTimes {
+  readonly requestMs?: number;
+  readonly checkMs?: number;
+  readonly unreadMs?: number;
+}
 
 /** Makes the HTTP server with its WebSockets; it does not listen yet. */
-export function createServer(options: GraphQLOptions): AiJobServer {
+export function createServer(options: GraphQLOptions & ServerTimes): AiJobServer {
+  const { requestMs = REQUEST_MS, checkMs = CHECK_MS, unreadMs = UNREAD_MS } = options;
   const stopping = new AbortController();
   const yoga = createGraphQL(options, stopping.signal);
   const listener = compressed((request, response) => {
@@ -34,10 +46,11 @@ export function createServer(options: GraphQLOptions): AiJobServer {
     else if (!hasAddress(request)) refuseAddress(response);
     else void yoga(request, response);
   });
-  const http = createHttpServer({ connectionsCheckingInterval: CHECK_MS }, listener);
+  const http = createHttpServer({ connectionsCheckingInterval: checkMs }, inTurn(listener));
   http.keepAliveTimeout = KEEP_ALIVE_MS;
-  http.requestTimeout = REQUEST_MS;
-  http.headersTimeout = HEADERS_MS;
+  http.requestTimeout = requestMs;
+  http.headersTimeout = Math.min(HEADERS_MS, requestMs);
+  closeUnread(http, unreadMs, options.log);
   const closeIdle = createIdleCloser(http);
   const sockets = serveWebSocket(http, yoga, options);
   const close = async () => {
@@ -69,6 +82,27 @@ function createIdleCloser(http: Server): () => void {
     // Browsers and other clients open connections in advance. Node counts one without any data as busy.
     for (const socket of connections) if (socket.bytesRead === 0) socket.destroy();
   };
+}
+
+/**
+ * Closes a connection whose client has read nothing for a while of what waits for it: the rest of an answer, or of a stream, stays
+ * in this process until it does. Node starts the time anew whenever a part of it has gone.
+ */
+function closeUnread(http: Server, ms: number, log: Logger): void {
+  http.timeout = ms;
+  const running = new WeakMap<Socket, ServerResponse>();
+  http.on("request", ({ socket }, response) => {
+    running.set(socket, response);
+    // Yoga's adapter takes the time away from what it sends as a stream.
+    response.once("pipe", () => socket.setTimeout(ms));
+  });
+  http.on("timeout", (socket) => {
+    const isAnswering = running.get(socket)?.closed === false;
+    // Nothing waits for the client: it is the client that waits, for jobs or for the next event.
+    if (isAnswering && socket.writableLength === 0) return;
+    if (isAnswering) log.info("a connection was closed: its client does not read");
+    socket.destroy();
+  });
 }
 
 /** Whether there is one Host header at most, a name or an address with a port, which forms a valid URL with the target. */

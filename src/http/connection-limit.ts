@@ -14,6 +14,6 @@ export const MAX_RESERVATIONS = 1000;
 export function tooManyOperations(max: number): GraphQLError {
   const code: ErrorCode = "RATE_LIMITED";
   return new GraphQLError(`This connection already has ${max} operations. End one, or open another connection.`, {
-    extensions: { code, http: { status: 429 } },
+    extensions: { code, http: { status: 429, headers: { "retry-after": "1" } } },
   });
 }

@@ -76,6 +76,8 @@ export interface GraphQLOptions {
   readonly keepAliveMs?: number;
   /** The most operations that may run at once on one connection. */
   readonly maxOperations?: number;
+  /** The most bytes of the bodies that are being received. */
+  readonly maxIncomingBytes?: number;
   /** The most streams in single connection mode that may be reserved and not opened yet. */
   readonly maxReservations?: number;
 }
@@ -91,6 +93,9 @@ interface Transport {
   readonly signal?: AbortSignal;
 }
 
+/** The largest bodies that may be on their way at once: more than the server can work on. */
+const MAX_INCOMING_BODIES = 50;
+
 /** Levels of a request: those of the deepest JSON document that is accepted, and those in which it stands. */
 export const MAX_BODY_DEPTH = 120;
 
@@ -105,7 +110,7 @@ const KEEP_ALIVE_MS = 12_000;
 export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
   const { engine, feed, claimer, notifier, maintenance, log, corsOrigins, maxBodyBytes } = options;
   const { mayWatch = anyoneMayWatch, keepAliveMs = KEEP_ALIVE_MS, maxOperations, maxReservations } = options;
-  const { maxDocumentTokens, maxJsonValues } = options;
+  const { maxDocumentTokens, maxJsonValues, maxIncomingBytes } = options;
   const reporter = { log, availability: engine.availability };
   const resumeStates = new ResumeStates();
   const reads = createReadsById(engine.prisma);
@@ -137,7 +142,12 @@ export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
       useSdl(PATHS.schema, schema),
       useHealth({ prisma: engine.prisma, feed, notifier, maintenance }),
       useReady(engine),
-      useRequestParser({ maxBytes: maxBodyBytes, maxDepth: MAX_BODY_DEPTH, maxValues: maxJsonValues }),
+      useRequestParser({
+        maxBytes: maxBodyBytes,
+        maxDepth: MAX_BODY_DEPTH,
+        maxValues: maxJsonValues,
+        maxIncomingBytes: maxIncomingBytes ?? MAX_INCOMING_BODIES * maxBodyBytes,
+      }),
       usePersistedQueries(createPersistedDocuments()),
       useDocuments(maxDocumentTokens),
       useUnconditionalSubscriptions(),

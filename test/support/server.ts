@@ -9,7 +9,7 @@ import type { EngineContext } from "../../src/engine.ts";
 import type { GraphQLOptions } from "../../src/http/graphql.ts";
 import { Feed, type FeedOptions } from "../../src/live/feed.ts";
 import { CommitNotifier } from "../../src/live/notifier.ts";
-import { createServer } from "../../src/server.ts";
+import { createServer, type ServerTimes } from "../../src/server.ts";
 import { engineOn } from "./engine.ts";
 
 export interface TestServer {
@@ -27,8 +27,16 @@ export interface TestServer {
 export type ServerOptions = Partial<
   Pick<
     GraphQLOptions,
-    "notifier" | "maintenance" | "maxBodyBytes" | "mayWatch" | "keepAliveMs" | "maxOperations" | "maxReservations"
-  >
+    | "notifier"
+    | "maintenance"
+    | "maxBodyBytes"
+    | "mayWatch"
+    | "keepAliveMs"
+    | "maxOperations"
+    | "maxReservations"
+    | "maxIncomingBytes"
+  > &
+    ServerTimes
 > &
   Partial<Pick<FeedOptions, "pollMs" | "maxBufferedEvents">>;
 

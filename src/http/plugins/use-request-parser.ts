@@ -1,17 +1,24 @@
 import { GraphQLError } from "graphql";
 import type { GraphQLParams, Plugin } from "graphql-yoga";
+import { IncomingBodies, type IncomingBody } from "../incoming-bodies.ts";
 import { excessOf, type JsonLimits } from "../json-text.ts";
 
 /** Limits of a request's body. */
 export interface BodyLimits extends JsonLimits {
   readonly maxBytes: number;
+  /** The most bytes of all bodies that are being received. */
+  readonly maxIncomingBytes: number;
 }
+
+/** Bytes of a body that is received without being counted: as much as a connection takes anyway. */
+const UNCOUNTED_BYTES = 16 * 1024;
 
 /**
  * Reads the parameters of a request, in place of Yoga's own parsers: they bound neither the levels nor the number of values of a
  * body, send every body through a counting stream, and fail on query parameters that are no JSON.
  */
 export function useRequestParser(limits: BodyLimits): Plugin {
+  const incoming = new IncomingBodies(limits.maxIncomingBytes);
   return {
     onRequestParse({ request, url, requestParser, setRequestParser }) {
       if (!requestParser) return;
@@ -24,7 +31,11 @@ export function useRequestParser(limits: BodyLimits): Plugin {
       if (length !== null && Number(length) > limits.maxBytes) throw bodyTooLarge(limits.maxBytes);
       setRequestParser(async (sent) => {
         // With a length no counting is needed, because Node reads no more than that many bytes; a stream costs as much as all else.
-        const text = length === null ? await readAtMost(limits.maxBytes, sent.body) : await textOf(sent);
+        if (length !== null && Number(length) <= UNCOUNTED_BYTES) return parseBody(await textOf(sent), limits);
+        const body = incoming.begin(Number(length));
+        const read = length === null ? readAtMost(limits.maxBytes, sent.body, body) : textOf(sent);
+        read.catch(() => undefined);
+        const text = await Promise.race([read, body.evicted]).finally(() => body.end());
         return parseBody(text, limits);
       });
     },
@@ -79,7 +90,11 @@ function textOf(request: Request): Promise<string> {
 /**
  * Reads a body. If it is too large, the rest is not cancelled: that would close the connection before the answer is sent.
  */
-async function readAtMost(maxBytes: number, body: ReadableStream<Uint8Array> | null): Promise<string> {
+async function readAtMost(
+  maxBytes: number,
+  body: ReadableStream<Uint8Array> | null,
+  incoming: IncomingBody,
+): Promise<string> {
   if (!body) return "";
   const reader = body.getReader();
   const chunks: Uint8Array[] = [];
@@ -90,6 +105,7 @@ async function readAtMost(maxBytes: number, body: ReadableStream<Uint8Array> | n
     });
   for (let part = await next(); !part.done; part = await next()) {
     bytes += part.value.byteLength;
+    incoming.add(part.value.byteLength);
     if (bytes > maxBytes) throw bodyTooLarge(maxBytes);
     chunks.push(part.value);
   }
