@@ -96,7 +96,7 @@ function closeUnread(http: Server, ms: number, log: Logger): void {
     // Yoga's adapter takes the time away from what it sends as a stream.
     response.once("pipe", () => socket.setTimeout(ms));
   });
-  http.on("timeout", (socket) => {
+  http.on("timeout", (socket: Socket) => {
     const isAnswering = running.get(socket)?.closed === false;
     // Nothing waits for the client: it is the client that waits, for jobs or for the next event.
     if (isAnswering && socket.writableLength === 0) return;

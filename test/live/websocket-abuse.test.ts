@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { WebSocket } from "ws";
 import type { Database } from "../../src/db/database.ts";
 import { openDatabase } from "../../src/db/open.ts";
@@ -77,6 +77,86 @@ test.each([
   socket.send(text);
   const [code]: unknown[] = await closed;
   expect(code).toBe(4400);
+});
+
+async function connected(): Promise<WebSocket> {
+  const socket = await opened();
+  socket.send('{"type":"connection_init"}');
+  await once(socket, "message");
+  return socket;
+}
+
+async function closeOf(socket: WebSocket): Promise<unknown[]> {
+  const [code, reason]: unknown[] = await once(socket, "close");
+  return [code, String(reason)];
+}
+
+describe("a message that begins no operation has few bytes, or closes its connection unread:", () => {
+  const long = JSON.stringify({ text: `"subscribe" ${"x".repeat(100_000)}` });
+  test.each<[string, () => Promise<WebSocket>, ...string[]]>([
+    ["a connection_init", opened, `{"type":"connection_init","payload":${long}}`],
+    ["a connection_init after a ping", opened, '{"type":"ping"}', `{"type":"connection_init","payload":${long}}`],
+    ["a pong", connected, `{"type":"pong","payload":${"[1,".repeat(30_000)}1${"]".repeat(30_000)}}`],
+    ["a complete", connected, `{"type":"complete","id":"${"x".repeat(100_000)}"}`],
+    [
+      "an operation before the connection is acknowledged",
+      opened,
+      `{"type":"subscribe","id":"1","payload":{"query":"{a}","variables":${long}}}`,
+    ],
+  ])("%s", async (_what, open, ...messages) => {
+    const socket = await open();
+    const closed = closeOf(socket);
+    for (const message of messages) socket.send(message);
+    expect(await closed).toEqual([4400, "Only a subscribe message may be this long."]);
+  });
+
+  test("and an operation is as long as a request may be", async () => {
+    const socket = await connected();
+    const variables = { text: "x".repeat(4_000_000) };
+    socket.send(JSON.stringify({ type: "subscribe", id: "1", payload: { query: "{ __typename }", variables } }));
+    const [answer]: unknown[] = await once(socket, "message");
+    expect(JSON.parse(String(answer))).toEqual({ type: "next", id: "1", payload: { data: { __typename: "Query" } } });
+    socket.terminate();
+  });
+});
+
+test("an id that is too long closes the connection, and one that is used twice says so in a reason that fits", async () => {
+  const subscribe = (id: string) =>
+    JSON.stringify({ type: "subscribe", id, payload: { query: "subscription { aiJobsChanged { version } }" } });
+  const socket = await connected();
+  const closed = closeOf(socket);
+  socket.send(subscribe("x".repeat(257)));
+  expect(await closed).toEqual([4400, "The operation's id is too long."]);
+  const other = await connected();
+  const otherClosed = closeOf(other);
+  for (let count = 0; count < 2; count++) other.send(subscribe("x".repeat(256)));
+  expect(await otherClosed).toEqual([4409, ""]);
+});
+
+test("the operations of a connection have a bound in bytes together, and what has ended is not counted", async () => {
+  const socket = await connected();
+  const answers: string[] = [];
+  socket.on("message", (data: Buffer) => answers.push(String(data)));
+  const query = `subscription { aiJobsChanged { version } } #${"x".repeat(90_000)}`;
+  // 5,000,000 characters are 55 of them.
+  const subscribe = (id: number) =>
+    socket.send(JSON.stringify({ type: "subscribe", id: `s${id}`, payload: { query } }));
+  for (let id = 0; id < 60; id++) subscribe(id);
+  await vi.waitUntil(() => server.feed.subscribers === 55, { timeout: 10_000 });
+  await vi.waitUntil(() => answers.length === 5);
+  for (const answer of answers)
+    expect(answer).toMatch(/^\{"id":"s5\d","type":"error".*more than 5000000 characters.*"RATE_LIMITED"/);
+  for (let id = 0; id < 5; id++) socket.send(`{"type":"complete","id":"s${id}"}`);
+  await vi.waitUntil(() => server.feed.subscribers === 50);
+  for (let id = 60; id < 65; id++) subscribe(id);
+  await vi.waitUntil(() => server.feed.subscribers === 55);
+  socket.terminate();
+  await vi.waitUntil(() => server.feed.subscribers === 0);
+});
+
+test("a socket whose client never begins is closed", async () => {
+  const socket = await opened();
+  expect(await closeOf(socket)).toEqual([4408, "Connection initialisation timeout"]);
 });
 
 test("an invalid frame ends its connection, and nothing is written beside the log", async () => {

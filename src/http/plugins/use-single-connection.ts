@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { type ExecutionResult, GraphQLError } from "graphql";
 import { isAsyncIterable, type Plugin } from "graphql-yoga";
 import type { ErrorCode } from "../../errors.ts";
-import { MAX_OPERATIONS, MAX_RESERVATIONS, tooManyOperations } from "../connection-limit.ts";
+import { MAX_ID_LENGTH, MAX_OPERATIONS, MAX_RESERVATIONS, tooManyOperations } from "../connection-limit.ts";
 import { toResultIterator } from "../sse/event-stream.ts";
 import { SharedStream } from "../sse/shared-stream.ts";
 import { eventsResponse, type ResumeStates, readsOnlyEvents } from "./use-event-stream.ts";
@@ -97,8 +97,8 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
       const stream = streamByRequest.get(request);
       if (!stream) return;
       const id: unknown = params.extensions?.operationId;
-      if (typeof id !== "string" || id === "")
-        throw refusal(400, "Give the operation an id in extensions.operationId.");
+      if (typeof id !== "string" || id === "" || id.length > MAX_ID_LENGTH)
+        throw refusal(400, `Give the operation an id of 1 to ${MAX_ID_LENGTH} characters in extensions.operationId.`);
       // The reader may have gone while the request was parsed. Nothing would ever end an operation that is added now.
       if (stream.hasClientLeft) throw refusal(404, NO_STREAM, "NOT_FOUND");
       if (stream.size >= maxOperations) throw tooManyOperations(maxOperations);

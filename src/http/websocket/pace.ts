@@ -1,8 +1,10 @@
-import type { WebSocket } from "ws";
+import type { RawData, WebSocket } from "ws";
 
 /** Messages and pings of one socket that are handled at once, and how many more each second: many times what a client needs. */
 const BURST = 100;
 const PER_SECOND = 300;
+/** Bytes for which a message counts as one more. */
+const BYTES = 64 * 1024;
 
 /**
  * Reads from a socket no faster than a client needs: one that begins and ends thousands of operations a second would keep all
@@ -11,9 +13,10 @@ const PER_SECOND = 300;
 export function pace(socket: WebSocket): void {
   let credit = BURST;
   let countedAt = performance.now();
-  const take = () => {
+  const take = (data: RawData) => {
+    const messages = 1 + (Buffer.isBuffer(data) ? Math.floor(data.length / BYTES) : 0);
     const now = performance.now();
-    credit = Math.min(BURST, credit + ((now - countedAt) * PER_SECOND) / 1000) - 1;
+    credit = Math.min(BURST, credit + ((now - countedAt) * PER_SECOND) / 1000) - messages;
     countedAt = now;
     if (credit >= 0 || socket.isPaused) return;
     socket.pause();

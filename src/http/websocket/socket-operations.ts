@@ -4,6 +4,8 @@ interface Operation {
   /** The id that the client chose. */
   readonly id: string;
   readonly controller: AbortController;
+  /** Characters of the message that began it, which is kept for as long as it runs. */
+  readonly length: number;
 }
 
 /**
@@ -14,10 +16,18 @@ interface Operation {
 export class SocketOperations {
   /** By the payload object of the operation, not by its id: a client may reuse an id before the first use has ended. */
   readonly #running = new Map<object, Operation>();
+  /** Characters of the message that is being handled, and of those of all running operations. */
+  #messageLength = 0;
+  #length = 0;
 
   /** The number of running operations. */
   get size(): number {
     return this.#running.size;
+  }
+
+  /** The characters of the messages that began them. */
+  get length(): number {
+    return this.#length;
   }
 
   /**
@@ -26,12 +36,14 @@ export class SocketOperations {
    */
   begin(id: string, payload: object): AbortSignal {
     const controller = new AbortController();
-    this.#running.set(payload, { id, controller });
+    this.#running.set(payload, { id, controller, length: this.#messageLength });
+    this.#length += this.#messageLength;
     return controller.signal;
   }
 
   /** Removes an operation that was answered or refused. */
   end(payload: object): void {
+    this.#length -= this.#running.get(payload)?.length ?? 0;
     this.#running.delete(payload);
   }
 
@@ -40,6 +52,7 @@ export class SocketOperations {
    * ignored, malformed messages too: graphql-ws handles it.
    */
   handleMessage(text: string): void {
+    this.#messageLength = text.length;
     // A message may be megabytes: without this check, each would be parsed twice.
     if (!text.includes('"complete"')) return;
     const message = tryParse(text);
@@ -54,7 +67,7 @@ export class SocketOperations {
   #abort(isStopped: (operation: Operation) => boolean): void {
     for (const [payload, operation] of this.#running) {
       if (!isStopped(operation)) continue;
-      this.#running.delete(payload);
+      this.end(payload);
       operation.controller.abort();
     }
   }

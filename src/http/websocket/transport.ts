@@ -9,7 +9,18 @@ import { pace } from "./pace.ts";
 export interface SocketExtra extends Record<PropertyKey, unknown> {
   readonly socket: WebSocket;
   readonly request: IncomingMessage;
+  /** Whether the connection was acknowledged, so that operations may begin. */
+  hasConnected?: boolean;
 }
+
+/**
+ * Bytes of a message that begins no operation, beyond which it is not parsed. Its payload is of no use here, or is kept for as long as
+ * the connection is, and to parse megabytes of it takes as long as to parse an operation of that size.
+ */
+const MAX_CONTROL_BYTES = 64 * 1024;
+const PONG = '{"type":"pong"}';
+/** Bytes of the reason of a close, by the protocol of WebSockets. */
+const MAX_REASON_BYTES = 123;
 
 /** Milliseconds between two pings; a client that does not answer until the next one is gone. */
 const KEEP_ALIVE_MS = 12_000;
@@ -24,11 +35,12 @@ const MAX_WAITING_BYTES = 64 * 1024 * 1024;
  */
 export function serveSocket(
   server: GraphQLWsServer<SocketExtra>,
-  { socket, request }: SocketExtra,
+  extra: SocketExtra,
   limits: JsonLimits,
   log: Logger,
   onText: (text: string) => void,
 ): void {
+  const { socket } = extra;
   // An invalid frame, or a connection that broke: the other side's doing.
   socket.on("error", (error) => log.debug({ message: error.message }, "a WebSocket ended with an error"));
   const terminateIfUnread = () => {
@@ -43,13 +55,24 @@ export function serveSocket(
     {
       protocol: socket.protocol,
       send: (data) => send(socket, data),
-      close: (code, reason) => socket.close(code, reason),
+      // graphql-ws puts a client's id into a reason.
+      close: (code, reason = "") => socket.close(code, Buffer.byteLength(reason) > MAX_REASON_BYTES ? "" : reason),
       // Without the payload, which may be megabytes: the protocol leaves it open.
-      onPing: () => send(socket, '{"type":"pong"}'),
+      onPing: () => send(socket, PONG),
       onMessage: (handle) =>
         socket.on("message", (data) => {
           terminateIfUnread();
-          const text = Buffer.isBuffer(data) ? data.toString() : "";
+          const bytes = Buffer.isBuffer(data) ? data : Buffer.alloc(0);
+          if (bytes.length > MAX_CONTROL_BYTES && isPing(bytes)) {
+            // Rejected where the client has gone, which "close" tells.
+            send(socket, PONG).catch(() => undefined);
+            return;
+          }
+          if (bytes.length > MAX_CONTROL_BYTES && !(extra.hasConnected && bytes.includes('"subscribe"'))) {
+            socket.close(CloseCode.BadRequest, "Only a subscribe message may be this long.");
+            return;
+          }
+          const text = bytes.toString();
           if (excessOf(text, limits)) {
             socket.close(CloseCode.BadRequest, "The message has too many values or levels.");
             return;
@@ -64,12 +87,17 @@ export function serveSocket(
           });
         }),
     },
-    { socket, request },
+    extra,
   );
   socket.once("close", (code, reason) => {
     clearInterval(keepAlive);
     void closed(code, String(reason));
   });
+}
+
+/** Whether a message is a ping, as JSON.stringify writes one: by its beginning, without parsing what may be megabytes. */
+function isPing(bytes: Buffer): boolean {
+  return /^\s*\{\s*"type"\s*:\s*"ping"/.test(bytes.toString("latin1", 0, 64));
 }
 
 function send(socket: WebSocket, data: string): Promise<void> {

@@ -1,11 +1,11 @@
 import type { IncomingMessage, Server } from "node:http";
 import type { Duplex } from "node:stream";
 import type { DocumentNode, ExecutionArgs, ExecutionResult, GraphQLError, GraphQLSchema } from "graphql";
-import { handleProtocols, makeServer } from "graphql-ws";
+import { CloseCode, handleProtocols, makeServer } from "graphql-ws";
 import type { Logger } from "pino";
 import { type WebSocket, WebSocketServer } from "ws";
 import type { CommandContext } from "../../db/transaction.ts";
-import { MAX_OPERATIONS, tooManyOperations } from "../connection-limit.ts";
+import { MAX_ID_LENGTH, MAX_OPERATIONS, tooLargeOperations, tooManyOperations } from "../connection-limit.ts";
 import { isMasked, maskError, withoutStatus } from "../error-format.ts";
 import { ENDPOINT, type GraphQLServer, MAX_BODY_DEPTH } from "../graphql.ts";
 import { isAllowedOrigin, isOwnHost } from "../plugins/use-same-site.ts";
@@ -97,13 +97,23 @@ export function serveWebSocket(
     return pipeline;
   };
   const graphqlWs = makeServer<ConnectionParams, SocketExtra>({
+    onConnect: ({ extra }) => {
+      extra.hasConnected = true;
+    },
     onSubscribe: async ({ connectionParams, extra }, id, operation) => {
+      if (id.length > MAX_ID_LENGTH) {
+        extra.socket.close(CloseCode.BadRequest, "The operation's id is too long.");
+        return [];
+      }
       const { query, operationName, variables } = operation;
       const operations = operationsOf.get(extra.socket);
       const signal = operations?.begin(id, operation);
       const requestedWorkspaceId = connectionParams?.[WORKSPACE_HEADER] ?? extra.request.headers[WORKSPACE_HEADER];
       try {
         if (operations && operations.size > maxOperations) throw tooManyOperations(maxOperations);
+        // One may be as large as any message is; several large ones are sent over several connections.
+        if (operations && operations.size > 1 && operations.length > maxBodyBytes)
+          throw tooLargeOperations(maxBodyBytes);
         // A value that is not a string becomes "", which is refused: it must not count as "none", and so as the
         // default workspace.
         const viewer = viewerOf(
