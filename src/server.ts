@@ -4,6 +4,7 @@ import type { Logger } from "pino";
 import type { ErrorCode } from "./errors.ts";
 import { compressed } from "./http/compress.ts";
 import { createGraphQL, type GraphQLOptions } from "./http/graphql.ts";
+import { boundOutgoing } from "./http/outgoing.ts";
 import { inTurn } from "./http/turns.ts";
 import { serveWebSocket } from "./http/websocket/websocket.ts";
 
@@ -29,16 +30,21 @@ const CHECK_MS = 5_000;
 /** Milliseconds in which a client reads something of an answer, or of a stream, that waits for it. */
 const UNREAD_MS = 30_000;
 
-/** Times that tests shorten. */
-export interface ServerTimes {
+/** Bytes that may wait for all clients together: several of the largest answers. */
+const MAX_OUTGOING_BYTES = 256 * 1024 * 1024;
+
+/** Times and bounds that tests make smaller. */
+export interface ServerBounds {
+  readonly maxOutgoingBytes?: number;
   readonly requestMs?: number;
   readonly checkMs?: number;
   readonly unreadMs?: number;
 }
 
 /** Makes the HTTP server with its WebSockets; it does not listen yet. */
-export function createServer(options: GraphQLOptions & ServerTimes): AiJobServer {
+export function createServer(options: GraphQLOptions & ServerBounds): AiJobServer {
   const { requestMs = REQUEST_MS, checkMs = CHECK_MS, unreadMs = UNREAD_MS } = options;
+  const { maxOutgoingBytes = MAX_OUTGOING_BYTES } = options;
   const stopping = new AbortController();
   const yoga = createGraphQL(options, stopping.signal);
   const listener = compressed((request, response) => {
@@ -51,6 +57,7 @@ export function createServer(options: GraphQLOptions & ServerTimes): AiJobServer
   http.requestTimeout = requestMs;
   http.headersTimeout = Math.min(HEADERS_MS, requestMs);
   closeUnread(http, unreadMs, options.log);
+  boundOutgoing(http, maxOutgoingBytes, options.log);
   const closeIdle = createIdleCloser(http);
   const sockets = serveWebSocket(http, yoga, options);
   const close = async () => {

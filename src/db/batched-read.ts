@@ -1,5 +1,6 @@
 import { batchCalls } from "./batch.ts";
 import { Prisma } from "./generated/client/client.ts";
+import type { ReadMemory } from "./read-memory.ts";
 import { groupBy } from "./slice.ts";
 
 /**
@@ -85,15 +86,25 @@ export function batchEqualReads<Query, Answer>(
 }
 
 /**
+ * @param memory counts what is remembered; what it forgets is read again.
+ * @param onKept called with each key of the memory, for who releases it.
  * @returns the same read with a cache that lasts as long as the returned function: after the first read of an id with some
  *   parameters, each further one gets the same rows. For a caller whose answers may all be as old as the first one.
  */
-export function rememberReads<Params, Row>(read: BatchedRead<Params, Row>): BatchedRead<Params, Row> {
+export function rememberReads<Params, Row>(
+  read: BatchedRead<Params, Row>,
+  memory: ReadMemory,
+  onKept: (key: object) => void,
+): BatchedRead<Params, Row> {
   const cache = new Map<string, Promise<readonly Row[]>>();
   return (id, params) => {
     const key = JSON.stringify([keyOf(id), params]);
-    const rows = cache.get(key) ?? read(id, params);
+    const known = cache.get(key);
+    if (known) return known;
+    const rows = read(id, params);
     cache.set(key, rows);
+    const forget = () => cache.delete(key);
+    rows.then((found) => onKept(memory.keep(found, forget)), forget);
     return rows;
   };
 }

@@ -8,6 +8,7 @@ import type {
   WorkflowRun as Run,
 } from "../db/generated/client/client.ts";
 import type { JobField } from "../db/job-columns.ts";
+import { ReadMemory } from "../db/read-memory.ts";
 import type { Slice } from "../db/slice.ts";
 import { type ActionCounts, countItems, listItemsOf } from "../jobs/bulk/items.ts";
 import type { JobFilter } from "../jobs/filter.ts";
@@ -112,6 +113,12 @@ export function createListReads(prisma: PrismaClient): ListReads {
  */
 const REMEMBER_MS = 3000;
 
+/**
+ * Bytes of all that is remembered: a few of the largest documents, or what a thousand small jobs of a busy second have. A client
+ * chooses what its subscription reads for each event, so time alone is no bound.
+ */
+const MAX_REMEMBERED_BYTES = 64 * 1024 * 1024;
+
 /** The reads that the subscribers of one batch of events share. */
 interface BatchReads {
   readonly reads: ReadsById;
@@ -127,9 +134,16 @@ interface BatchReads {
 export class SharedReads {
   readonly #reads: ReadsById;
   readonly #byBatch = new WeakMap<FeedBatch, BatchReads>();
+  readonly #memory: ReadMemory;
 
-  constructor(reads: ReadsById) {
+  constructor(reads: ReadsById, maxBytes = MAX_REMEMBERED_BYTES) {
     this.#reads = reads;
+    this.#memory = new ReadMemory(maxBytes);
+  }
+
+  /** The bytes that are remembered. */
+  get bytes(): number {
+    return this.#memory.bytes;
   }
 
   /** The reads that all events of this batch share. */
@@ -153,26 +167,38 @@ export class SharedReads {
   #of(batch: FeedBatch): BatchReads {
     const known = this.#byBatch.get(batch);
     if (known) return known;
-    const shared = { reads: withMemory(this.#reads), requestedFields: new Set<string>() };
+    const kept: object[] = [];
+    let isOver = false;
+    const reads = withMemory(this.#reads, this.#memory, (key) => {
+      if (isOver) this.#memory.release(key);
+      else kept.push(key);
+    });
+    const shared = { reads, requestedFields: new Set<string>() };
     this.#byBatch.set(batch, shared);
-    setTimeout(() => this.#byBatch.delete(batch), REMEMBER_MS).unref();
+    setTimeout(() => {
+      this.#byBatch.delete(batch);
+      // A subscriber keeps the reads of its last event until the next one; not their rows.
+      isOver = true;
+      for (const key of kept) this.#memory.release(key);
+    }, REMEMBER_MS).unref();
     return shared;
   }
 }
 
-function withMemory(reads: ReadsById): ReadsById {
+function withMemory(reads: ReadsById, memory: ReadMemory, onKept: (key: object) => void): ReadsById {
+  const remember = <Params, Row>(read: BatchedRead<Params, Row>) => rememberReads(read, memory, onKept);
   return {
-    job: rememberReads(reads.job),
-    childrenOfJob: rememberReads(reads.childrenOfJob),
-    childCount: rememberReads(reads.childCount),
-    jobTimes: rememberReads(reads.jobTimes),
-    run: rememberReads(reads.run),
-    node: rememberReads(reads.node),
-    runsOfJob: rememberReads(reads.runsOfJob),
-    eventsOfJob: rememberReads(reads.eventsOfJob),
-    nodesOfRun: rememberReads(reads.nodesOfRun),
-    countsOfBulkAction: rememberReads(reads.countsOfBulkAction),
-    itemsOfBulkAction: rememberReads(reads.itemsOfBulkAction),
+    job: remember(reads.job),
+    childrenOfJob: remember(reads.childrenOfJob),
+    childCount: remember(reads.childCount),
+    jobTimes: remember(reads.jobTimes),
+    run: remember(reads.run),
+    node: remember(reads.node),
+    runsOfJob: remember(reads.runsOfJob),
+    eventsOfJob: remember(reads.eventsOfJob),
+    nodesOfRun: remember(reads.nodesOfRun),
+    countsOfBulkAction: remember(reads.countsOfBulkAction),
+    itemsOfBulkAction: remember(reads.itemsOfBulkAction),
   };
 }
 

@@ -4,7 +4,10 @@ import type { LoggedEvent } from "../log/read.ts";
 
 /** The events of one read of the log. Rows that belong to them can be loaded for all events of the batch in one query. */
 export interface FeedBatch {
-  /** The number of events that the feed had read before this batch; never decreases from batch to batch. */
+  /**
+   * The number of events that the feed had read before this batch, large ones counting as several; never decreases from batch to
+   * batch.
+   */
   readonly eventsReadBefore: number;
   /** The jobs of these events, each once. */
   readonly jobs: readonly ScopedId[];

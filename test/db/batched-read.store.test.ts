@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { setImmediate as turn } from "node:timers/promises";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { batchEqualReads, batchReads, rememberReads, type ScopedId } from "../../src/db/batched-read.ts";
+import { ReadMemory } from "../../src/db/read-memory.ts";
 import { createListReads, createReadsById, type ListReads, type ReadsById } from "../../src/graphql/reads.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { engineOn, submitted, WORKSPACE } from "../support/engine.ts";
@@ -92,7 +93,7 @@ test("a read of another turn is another statement: nothing is remembered", async
 });
 
 test("but where it is asked to remember: for as long as whoever asked keeps it", async () => {
-  const job = rememberReads(reads.job);
+  const job = rememberReads(reads.job, new ReadMemory(1_000_000), () => undefined);
   const [id = { workspaceId: "", id: "" }] = ours;
   const first = await job(id, ["priority"]);
   expect(await job(id, ["priority"])).toBe(first);

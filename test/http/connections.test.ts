@@ -169,3 +169,24 @@ test("a client that does not read its answer, or its stream, is closed; one that
   await sleep(1_000);
   expect([await connections(), server.claimer.waiting, server.feed.subscribers]).toEqual([2, 1, 1]);
 }, 40_000);
+
+test("what waits for all clients together has a bound: those with the most are closed, and the others are answered", async () => {
+  const server = await started({ maxOutgoingBytes: 40_000_000 });
+  const { jobId } = await submitted(engineOn(database), { jobInputs: "x".repeat(3_900_000) });
+  let came = 0;
+  server.http.on("connection", () => {
+    came += 1;
+  });
+  const unread = Array.from({ length: 30 }, () => connected(server));
+  for (const socket of unread) {
+    socket.pause();
+    socket.write(postOf(`{ aiJob(jobId: "${jobId}") { a: jobInputs b: jobInputs } }`));
+  }
+  const connections = () =>
+    new Promise<number>((resolve, reject) => {
+      server.http.getConnections((error, count) => (error ? reject(error) : resolve(count)));
+    });
+  await vi.waitUntil(async () => came === 30 && (await connections()) <= 6, { timeout: 20_000 });
+  const answer = await fetch(`${server.url}?query={__typename}`);
+  expect(await answer.json()).toEqual({ data: { __typename: "Query" } });
+}, 40_000);

@@ -9,7 +9,7 @@ import type { EngineContext } from "../../src/engine.ts";
 import type { GraphQLOptions } from "../../src/http/graphql.ts";
 import { Feed, type FeedOptions } from "../../src/live/feed.ts";
 import { CommitNotifier } from "../../src/live/notifier.ts";
-import { createServer, type ServerTimes } from "../../src/server.ts";
+import { createServer, type ServerBounds } from "../../src/server.ts";
 import { engineOn } from "./engine.ts";
 
 export interface TestServer {
@@ -36,7 +36,7 @@ export type ServerOptions = Partial<
     | "maxReservations"
     | "maxIncomingBytes"
   > &
-    ServerTimes
+    ServerBounds
 > &
   Partial<Pick<FeedOptions, "pollMs" | "maxBufferedEvents">>;
 
