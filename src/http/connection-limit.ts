@@ -9,6 +9,8 @@ import type { ErrorCode } from "../errors.ts";
 export const MAX_OPERATIONS = 1000;
 /** Reserved streams in single connection mode that no client has opened yet, in the whole server. */
 export const MAX_RESERVATIONS = 1000;
+/** Those that were reserved over one connection. */
+export const MAX_RESERVATIONS_OF_CONNECTION = 100;
 
 /** Characters of an operation's id, which stands in each of its results. */
 export const MAX_ID_LENGTH = 256;

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { request } from "node:http";
+import { Agent, request } from "node:http";
 import { createClient } from "graphql-sse";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { z } from "zod";
@@ -250,6 +250,31 @@ describe("a server that has a limit", () => {
     await fetch(`${limited.url}?operationId=1`, { method: "DELETE", headers });
     expect((await subscribe("3")).status).toBe(202);
   });
+});
+
+test("2,000 reservations of one client over two connections leave another client its own", async () => {
+  const own = await (await fetch(server.url, { method: "PUT" })).text();
+  const agent = new Agent({ keepAlive: true, maxSockets: 2 });
+  const tokens: string[] = [];
+  const reserve = () =>
+    new Promise<void>((resolve, reject) => {
+      const sent = request(server.url, { method: "PUT", agent }, (response) => {
+        response.setEncoding("utf8").on("data", (token: string) => tokens.push(token));
+        response.on("end", resolve);
+      });
+      sent.on("error", reject);
+      sent.end();
+    });
+  await Promise.all(Array.from({ length: 2_000 }, reserve));
+  agent.destroy();
+  const open = (token = "") =>
+    fetch(server.url, { headers: { accept: "text/event-stream", "x-graphql-event-stream-token": token } });
+  const stream = await open(own);
+  expect(stream.status).toBe(200);
+  // Its own newest are there, too: it has a hundred over each of its connections.
+  const newest = await open(tokens.at(-1));
+  expect([(await open(tokens[0])).status, newest.status]).toEqual([404, 200]);
+  for (const { body } of [stream, newest]) await body?.cancel();
 });
 
 test("an operation is asked for no more results while nobody reads those that there are", async () => {

@@ -1,8 +1,15 @@
 import { randomUUID } from "node:crypto";
+import { IncomingMessage } from "node:http";
 import { type ExecutionResult, GraphQLError } from "graphql";
 import { isAsyncIterable, type Plugin } from "graphql-yoga";
 import type { ErrorCode } from "../../errors.ts";
-import { MAX_ID_LENGTH, MAX_OPERATIONS, MAX_RESERVATIONS, tooManyOperations } from "../connection-limit.ts";
+import {
+  MAX_ID_LENGTH,
+  MAX_OPERATIONS,
+  MAX_RESERVATIONS,
+  MAX_RESERVATIONS_OF_CONNECTION,
+  tooManyOperations,
+} from "../connection-limit.ts";
 import { toResultIterator } from "../sse/event-stream.ts";
 import { SharedStream } from "../sse/shared-stream.ts";
 import { eventsResponse, type ResumeStates, readsOnlyEvents } from "./use-event-stream.ts";
@@ -42,16 +49,28 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
   const operationIdByRequest = new WeakMap<Request, string>();
   /** The streams that are reserved and not open, in the order of their reservations. */
   const reserved = new Map<string, SharedStream>();
+  /** Those of one connection. */
+  const reservedBy = new WeakMap<object, Map<string, SharedStream>>();
 
-  const reserve = () => {
+  const reserve = (connection: object) => {
     const token = randomUUID();
     const stream = new SharedStream(keepAliveMs);
     streams.set(token, stream);
-    reserved.set(token, stream);
-    // The oldest gives way, not the newest: whoever means it opens a stream at once, and whoever reserves a thousand must not
-    // keep others out.
-    const [oldest] = reserved;
-    if (oldest && reserved.size > maxReservations) forget(...oldest);
+    const own = reservedBy.get(connection) ?? new Map<string, SharedStream>();
+    reservedBy.set(connection, own);
+    for (const [known] of own) if (!reserved.has(known)) own.delete(known);
+    // The oldest gives way, not the newest: whoever means it opens a stream at once. It is one of the same connection first, so that
+    // whoever reserves a thousand gives up its own.
+    for (const [kept, max] of [
+      [own, MAX_RESERVATIONS_OF_CONNECTION],
+      [reserved, maxReservations],
+    ] as const) {
+      kept.set(token, stream);
+      const [oldest] = kept;
+      if (!oldest || kept.size <= max) continue;
+      kept.delete(oldest[0]);
+      forget(...oldest);
+    }
     setTimeout(() => {
       if (reserved.has(token)) forget(token, stream);
     }, RESERVATION_MS).unref();
@@ -67,12 +86,12 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
   });
 
   return {
-    onRequest({ request, url, fetchAPI, endResponse }) {
+    onRequest({ request, url, fetchAPI, serverContext, endResponse }) {
       if (url.pathname !== endpoint) return;
       const answer = (status: number, text: string | null) => endResponse(new fetchAPI.Response(text, { status }));
       const refuse = (status: number, message: string, code: ErrorCode) =>
         endResponse(fetchAPI.Response.json({ errors: [{ message, extensions: { code } }] }, { status }));
-      if (request.method === "PUT" && !hasBody(request)) return answer(201, reserve());
+      if (request.method === "PUT" && !hasBody(request)) return answer(201, reserve(connectionOf(serverContext)));
       const token = request.headers.get(TOKEN.header) ?? url.searchParams.get(TOKEN.parameter);
       if (token === null) return;
       const stream = streams.get(token);
@@ -118,6 +137,12 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
       }, "text/plain");
     },
   };
+}
+
+/** What stands for the client: there are no identities yet (section 11), and no address tells one apart behind a proxy. */
+function connectionOf(serverContext: object): object {
+  const request: unknown = Reflect.get(serverContext, "req");
+  return request instanceof IncomingMessage ? request.socket : serverContext;
 }
 
 /** Whether the request has a body. A PUT with one is not a reservation. */
