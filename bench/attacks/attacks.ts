@@ -1,14 +1,18 @@
-import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { Agent, request } from "node:http";
+import { connect, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
+import { getIntrospectionQuery } from "graphql";
 import { WebSocket } from "ws";
+import { submit, works } from "./works.ts";
 
 /** What a client can do to keep a server busy or to fill its memory. Each goes on until it is told to stop. */
 export interface Attack {
   readonly name: string;
   /** What must hold for another client meanwhile: `refused` can be told from a legitimate request at little cost. */
   readonly kind: "refused" | "large";
+  /** Whether the API answers it like a request: with 200 and an error in the data, or because each by itself is a good one. */
+  readonly isAnswered?: true;
   /** Sends one request after the other over one connection. */
   readonly once: (connection: Connection) => Promise<void>;
 }
@@ -16,11 +20,15 @@ export interface Attack {
 /** One connection of the attacker. */
 export interface Connection {
   readonly url: string;
+  /** Aborted when the attack is over. */
+  readonly over: AbortSignal;
   /** A number that no other request has. */
   readonly next: () => number;
-  readonly post: (body: string) => Promise<void>;
-  /** @returns what is answered. */
+  readonly post: (body: string | Buffer, headers?: Readonly<Record<string, string>>) => Promise<void>;
+  /** The same, for what goes on with the answer. */
   readonly ask: (body: string) => Promise<string>;
+  /** Sends a request without a body. @param search what stands behind the address. */
+  readonly send: (method: string, search: string, headers: Readonly<Record<string, string>>) => Promise<void>;
 }
 
 const JOB = "00000000-0000-4000-8000-000000000000";
@@ -29,21 +37,9 @@ const MB = 1_000_000;
 const many = (count: number, of: (index: number) => string, between = ",") =>
   Array.from({ length: count }, (_, index) => of(index)).join(between);
 
-const SUBMIT = `mutation ($json: JSON) { submitAiJob(input: { jobKind: DOC_EDIT, protocolId: "p", jobInputs: $json }) { __typename } }`;
-/** A submit with inputs that are given as text, so that making them costs the attacker little. */
-const submit = (json: string) => `{"query":${JSON.stringify(SUBMIT)},"variables":{"json":${json}}}`;
 const document = (text: string, number: number) => JSON.stringify({ query: `${text} #${number}` });
 const SNIPPETS = `mutation ($snippets: [RetrievedSnippetInput!]!) { advanceWorkflow(input: { workflowRunId: "${JOB}",
   leaseToken: "${"A".repeat(43)}", step: { nodeId: "n", nodeType: "t", outcome: STARTED }, retrievedSnippets: $snippets }) { __typename } }`;
-const CLAIM = `mutation ($worker: String!) { claimAiJobs(input: { workerId: $worker, limit: 1 }) { ... on ClaimAiJobsPayload {
-  claims { leaseToken workflowRun { workflowRunId } } } } }`;
-const READ = `mutation ($run: UUID!, $token: String!, $content: String!) { advanceWorkflow(input: { workflowRunId: $run, leaseToken: $token,
-  step: { nodeId: "n", nodeType: "t", outcome: STARTED }, retrievedSnippets: [{ sourceId: "s", content: $content }] }) { __typename } }`;
-const FAIL = `mutation ($run: UUID!, $token: String!) { failWorkflows(input: { failures: [{ workflowRunId: $run, leaseToken: $token,
-  errorMessage: "enough", retryable: false }] }) { __typename } }`;
-const COMPLETE = `mutation ($run: UUID!, $token: String!, $id: UUID!, $json: JSON) { completeWorkflows(input: { completions: [{
-  workflowRunId: $run, leaseToken: $token, reportId: $id, jobOutputs: $json }] }) { __typename } }`;
-const requestOf = (query: string, variables: object) => JSON.stringify({ query, variables });
 const REFS = `mutation ($refs: [EntityRefInput!]!) { submitAiJob(input: { jobKind: DOC_EDIT, protocolId: "p", entityRefs: $refs }) { __typename } }`;
 const STATES = `query ($states: [JobState!]) { aiJobs(filter: { states: $states }) { totalCount } }`;
 
@@ -53,33 +49,153 @@ const texts = {
   marks: JSON.stringify("a\u0301\u0302\u0303".repeat(550 * KB)),
   nearPatterns: JSON.stringify("ignore all the previous ".repeat(160 * KB)),
   keys: `{${many(99 * KB, (index) => `"key ${index}":"a text of some length"`)}}`,
+  tooLong: JSON.stringify({ query: "{ __typename }", variables: { text: "x".repeat(20 * MB) } }),
   values: `[${many(90 * KB, (index) => `"text ${index} of some length that fills the document"`)}]`,
 };
 
-const posts = (name: string, kind: Attack["kind"], body: (number: number) => string): Attack => ({
+const job = (json: string) =>
+  `{"query":"query ($id: UUID!) { aiJob(jobId: $id) { state } }","variables":{"id":${json}}}`;
+const states = (json: string) => `{"query":${JSON.stringify(STATES)},"variables":{"states":${json}}}`;
+const refs = (items: string) => `{"query":${JSON.stringify(REFS)},"variables":{"refs":[${items}]}}`;
+const SUBMIT_INPUT = "mutation ($input: SubmitAiJobInput!) { submitAiJob(input: $input) { __typename } }";
+const refused = (json: string) => `{"query":${JSON.stringify(SUBMIT_INPUT)},"variables":{"input":${json}}}`;
+const STEP = `mutation ($payload: JSON) { advanceWorkflow(input: { workflowRunId: "${JOB}", leaseToken: "${"A".repeat(43)}",
+  step: { nodeId: "n", nodeType: "t", outcome: STARTED, inputPayload: $payload } }) { __typename } }`;
+const step = (json: string) => `{"query":${JSON.stringify(STEP)},"variables":{"payload":${json}}}`;
+
+const posts = (
+  name: string,
+  kind: Attack["kind"],
+  body: (number: number) => string | Buffer,
+  headers: Readonly<Record<string, string>> = {},
+): Attack => ({
   name,
   kind,
-  once: ({ next, post }) => post(body(next())),
+  once: ({ next, post }) => post(body(next()), headers),
 });
 
-/** A worker that takes one job after the other; each is submitted, claimed and reported with the JSON, which is given as text. */
-const works = (name: string, json: string): Attack => ({
+const gets = (name: string, search: string, headers: Readonly<Record<string, string>> = {}): Attack => ({
   name,
-  kind: "large",
-  once: async ({ next, ask }) => {
-    const worker = `worker ${next()}`;
-    await ask(submit(json));
-    const claimed = await ask(requestOf(CLAIM, { worker }));
-    const [, token, run] = /"leaseToken":"([^"]+)".*"workflowRunId":"([^"]+)"/.exec(claimed) ?? [];
-    if (token === undefined) return;
-    const id = randomUUID();
-    await ask(requestOf(READ, { run, token, content: json }));
-    await ask(requestOf(FAIL, { run, token }));
-    await ask(
-      `{"query":${JSON.stringify(COMPLETE)},"variables":{"run":"${run}","token":"${token}","id":"${id}","json":${json}}}`,
-    );
-  },
+  kind: "refused",
+  once: ({ send }) => send("GET", search, headers),
 });
+
+/** What is refused by its headers, its encoding or its first bytes, or for a fault in it. */
+const REFUSED_REQUESTS: readonly Attack[] = [
+  gets("GET of variables that are cut off", "?query={__typename}&variables={"),
+  gets("GET with headers of 60 kB", "?query={__typename}", { "x-long": "h".repeat(60 * KB) }),
+  gets("GET of a path of 15 kB", `/${"p".repeat(15 * KB)}`),
+  posts("a body that says it is gzip", "refused", () => "x".repeat(4 * MB), { "content-encoding": "gzip" }),
+  posts("a body that is not UTF-8", "refused", () => Buffer.alloc(4 * MB, 0xff)),
+  posts("a body of 20 MB", "refused", () => texts.tooLong),
+  posts("one key 90,000 times", "refused", () => `{${many(90 * KB, () => '"query":"{a}"')}}`),
+  posts("a bad UUID of 3.9 MB", "refused", () => job(`"${"x".repeat(3_900 * KB)}"`)),
+  posts("a word of 3.9 MB for an enum", "refused", () => states(`["${"x".repeat(3_900 * KB)}"]`)),
+  posts("90,000 unknown fields", "refused", () => refused(`{${many(90 * KB, (i) => `"k${i}":1`)}}`)),
+  posts("60 unknown fields beside 3.9 MB", "refused", () =>
+    refused(`{"jobInputs":"${"x".repeat(3_900 * KB)}",${many(60, (i) => `"k${i}":1`)}}`),
+  ),
+  posts("33,000 entities", "refused", () => refs(many(33 * KB, (i) => `{"entityKind":"d","entityId":"${i}"}`))),
+  {
+    ...posts("1,990 bad entities", "refused", () => refs(many(1_990, () => '{"entityKind":"","entityId":""}'))),
+    isAnswered: true,
+  },
+  posts("99,000 good enum words", "refused", () => states(`[${many(99 * KB, () => '"QUEUED"')}]`)),
+  {
+    ...posts("a step's payload of 90,000 items", "refused", () => step(`[${many(90 * KB, () => "1234")}]`)),
+    isAnswered: true,
+  },
+  posts("640 fragments that spread each other", "refused", (n) =>
+    document(`{ ...f0 } ${many(390, (i) => `fragment f${i} on Query { ...f${(i + 1) % 390} }`, " ")}`, n),
+  ),
+  posts("900 directives", "refused", (n) => document(`{ __typename ${"@x ".repeat(900)} }`, n)),
+  posts("conflicts 15 levels deep", "refused", (n) =>
+    document(
+      `{ ${many(20, (i) => `a: aiJobs { ${"n: nodes { p: parentJob { ".repeat(6)} x: state${i} ${"} } ".repeat(6)} }`, " ")} }`,
+      n,
+    ),
+  ),
+];
+
+/** What is done with connections, rather than with what is sent over them. */
+const CONNECTIONS: readonly Attack[] = [
+  {
+    name: "thousands of cheap requests that are sent at once",
+    kind: "refused",
+    once: async (connection) => {
+      const socket = await rawSocket(connection);
+      const body = '{"query":"{ __typename }"}';
+      socket.resume();
+      await written(socket, `${headOf(connection)}Content-Length: ${body.length}\r\n\r\n${body}`.repeat(2_000));
+      await Promise.race([rest(connection, 500), closed(socket)]);
+      socket.destroy();
+    },
+  },
+  {
+    name: "999 reserved streams",
+    kind: "refused",
+    isAnswered: true,
+    once: async ({ send, over }) => {
+      for (let count = 0; count < 999 && !over.aborted; count++) await send("PUT", "", {});
+    },
+  },
+  {
+    name: "100 sockets of a byte a second",
+    kind: "refused",
+    once: async (connection) => {
+      const sockets = await Promise.all(Array.from({ length: 100 }, () => rawSocket(connection)));
+      for (const socket of sockets) socket.write(`${headOf(connection)}Content-Length: 4900000\r\n\r\n`);
+      for (let count = 0; count < 30 && !connection.over.aborted; count++) {
+        for (const socket of sockets) socket.write(" ");
+        await rest(connection, 1_000);
+      }
+      for (const socket of sockets) socket.destroy();
+    },
+  },
+  {
+    name: "1,000 idle sockets",
+    kind: "refused",
+    once: async (connection) => {
+      const sockets = await Promise.all(Array.from({ length: 1_000 }, () => rawSocket(connection)));
+      await rest(connection, 30_000);
+      for (const socket of sockets) socket.destroy();
+    },
+  },
+  {
+    name: "WebSockets that never begin",
+    kind: "refused",
+    once: async (connection) => {
+      const sockets = await Promise.all(Array.from({ length: 50 }, () => webSocket(connection.url)));
+      await rest(connection, 1_000);
+      for (const socket of sockets) socket.terminate();
+    },
+  },
+  {
+    name: "connection_init of 4.9 MB",
+    kind: "refused",
+    once: async ({ url }) => {
+      const socket = await webSocket(url);
+      const left = once(socket, "close");
+      socket.send(JSON.stringify({ type: "connection_init", payload: { text: "x".repeat(4_900 * KB) } }));
+      await Promise.race([sleep(500), left]);
+      socket.terminate();
+    },
+  },
+  {
+    name: "answers that are not read",
+    kind: "large",
+    once: async (connection) => {
+      const sockets = await Promise.all(Array.from({ length: 5 }, () => rawSocket(connection)));
+      const body = JSON.stringify({ query: getIntrospectionQuery() });
+      for (const socket of sockets) {
+        socket.pause();
+        socket.write(`${headOf(connection)}Content-Length: ${body.length}\r\n\r\n${body}`.repeat(20));
+      }
+      await rest(connection, 1_000);
+      for (const socket of sockets) socket.destroy();
+    },
+  },
+];
 
 export const ATTACKS: readonly Attack[] = [
   posts("distinct refused documents of 20 kB", "refused", (n) => document(`{ ${"x ".repeat(9_900)} }`, n)),
@@ -133,10 +249,10 @@ export const ATTACKS: readonly Attack[] = [
   {
     name: "subscribe and complete on one socket",
     kind: "refused",
-    once: async ({ url, next }) => {
+    once: async ({ url, next, over }) => {
       const socket = await acknowledged(url);
       const query = `subscription { aiJobChanged(jobId: "${JOB}") { version } }`;
-      for (let count = 0; count < 20_000 && socket.readyState === socket.OPEN; count++) {
+      for (let count = 0; count < 20_000 && socket.readyState === socket.OPEN && !over.aborted; count++) {
         const id = String(next());
         socket.send(JSON.stringify({ id, type: "subscribe", payload: { query } }));
         socket.send(JSON.stringify({ id, type: "complete" }));
@@ -154,31 +270,81 @@ export const ATTACKS: readonly Attack[] = [
   works("near-patterns of 3.9 MB in inputs, snippet and outputs", texts.nearPatterns),
   works("90,000 texts in inputs, snippet and outputs", texts.values),
   works("99,000 keys in inputs, snippet and outputs", texts.keys),
+  ...REFUSED_REQUESTS,
+  ...CONNECTIONS,
 ];
 
-async function acknowledged(url: string): Promise<WebSocket> {
+async function webSocket(url: string): Promise<WebSocket> {
   const socket = new WebSocket(url.replace("http", "ws"), "graphql-transport-ws");
   socket.on("error", () => undefined);
   await once(socket, "open");
+  return socket;
+}
+
+async function acknowledged(url: string): Promise<WebSocket> {
+  const socket = await webSocket(url);
   socket.send('{"type":"connection_init"}');
   await once(socket, "message");
   return socket;
 }
 
-/** A connection that is kept, over which one request follows the other; whatever is answered is read and dropped. */
-export function connectionTo(url: string, next: () => number): Connection {
+async function rawSocket({ url }: Connection): Promise<Socket> {
+  const { hostname, port } = new URL(url);
+  const socket = connect(Number(port), hostname);
+  socket.on("error", () => undefined);
+  await once(socket, "connect");
+  return socket;
+}
+
+const headOf = ({ url }: Connection) =>
+  `POST /graphql HTTP/1.1\r\nHost: ${new URL(url).host}\r\nContent-Type: application/json\r\n`;
+const written = (socket: Socket, text: string) => new Promise<void>((resolve) => socket.write(text, () => resolve()));
+/** Waits, but not beyond the end of the attack. */
+const rest = ({ over }: Connection, ms: number) => sleep(ms, undefined, { signal: over }).catch(() => undefined);
+const closed = (socket: Socket) => new Promise<void>((resolve) => socket.once("close", () => resolve()));
+
+/** How the answers to an attacker were, by the class of their status: 2 to 5; 0 where the connection was closed instead. */
+export type Answers = Record<number, number>;
+
+/** A connection that is kept, over which one request follows the other. */
+export function connectionTo(url: string, next: () => number, over: AbortSignal, answers: Answers = {}): Connection {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
-  const ask = (body: string) =>
+  const ask = (
+    method: string,
+    target: string,
+    headers: Readonly<Record<string, string | number>>,
+    body: string | Buffer = "",
+  ) =>
     new Promise<string>((resolve) => {
-      const headers = { "content-type": "application/json", "content-length": Buffer.byteLength(body) };
-      const sent = request(url, { method: "POST", agent, headers }, (response) => {
+      let isCounted = false;
+      const count = (status = 0) => {
+        if (!isCounted) answers[Math.floor(status / 100)] = (answers[Math.floor(status / 100)] ?? 0) + 1;
+        isCounted = true;
+      };
+      const sent = request(target, { method, agent, headers }, (response) => {
+        count(response.statusCode);
         const parts: Buffer[] = [];
         response.on("data", (part: Buffer) => parts.push(part));
         response.on("close", () => resolve(Buffer.concat(parts).toString()));
       });
       // A server may close a connection rather than read on.
-      sent.on("error", () => resolve(""));
+      sent.on("error", () => {
+        count();
+        resolve("");
+      });
       sent.end(body);
     });
-  return { url, next, ask, post: async (body) => void (await ask(body)) };
+  const accept = "application/graphql-response+json, application/json";
+  const post = (body: string | Buffer, headers: Readonly<Record<string, string>> = {}) => {
+    const own = { accept, "content-type": "application/json", "content-length": Buffer.byteLength(body) };
+    return ask("POST", url, { ...own, ...headers }, body);
+  };
+  return {
+    url,
+    next,
+    over,
+    post: async (body, headers) => void (await post(body, headers)),
+    ask: post,
+    send: async (method, search, headers) => void (await ask(method, url + search, { accept, ...headers })),
+  };
 }

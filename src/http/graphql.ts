@@ -146,6 +146,7 @@ export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
         maxBytes: maxBodyBytes,
         maxDepth: MAX_BODY_DEPTH,
         maxValues: maxJsonValues,
+        queryDepth: 1,
         maxIncomingBytes: maxIncomingBytes ?? MAX_INCOMING_BODIES * maxBodyBytes,
       }),
       usePersistedQueries(createPersistedDocuments()),

@@ -53,8 +53,8 @@ test.each<[string, () => Promise<Response>, number, RegExp]>([
 });
 
 describe("what a JSON text has too much of is told without parsing it:", () => {
-  const limits = { maxDepth: 3, maxValues: 6 };
-  test.each([
+  const limits = { maxDepth: 3, maxValues: 6, queryDepth: 1 };
+  test.each<[string, ReturnType<typeof excessOf>]>([
     ["[[[1]]]", undefined],
     ["[[[[1]]]]", "maxDepth"],
     ['{"a":{"b":[{}]}}', "maxDepth"],
@@ -66,7 +66,12 @@ describe("what a JSON text has too much of is told without parsing it:", () => {
     ['["\\\\",[[[1]]]]', "maxDepth"],
     ['"no end [[[[', undefined],
     ["", undefined],
-  ])("%s", (text, excess) => {
+    [`{"query":"${"x".repeat(600_001)}"}`, "maxQuery"],
+    [`{"operationName":null,"query" : "${"x".repeat(600_001)}"}`, "maxQuery"],
+    [`{"query":"${"\\u0041".repeat(99_999)}"}`, undefined],
+    [`{"a":{"query":"${"x".repeat(600_001)}"}}`, undefined],
+    [`{"a":"\\"query\\":","b":"${"x".repeat(600_001)}"}`, undefined],
+  ])("%.80s", (text, excess) => {
     expect(excessOf(text, limits)).toBe(excess);
   });
 });

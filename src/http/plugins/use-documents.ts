@@ -1,9 +1,8 @@
 import { type DocumentNode, GraphQLError, Lexer, type ParseOptions, parse, Source, TokenKind, visit } from "graphql";
 import type { Plugin } from "graphql-yoga";
 import { LRUCache } from "lru-cache";
+import { MAX_DOCUMENT_LENGTH } from "../json-text.ts";
 
-/** Characters of a document: more than anybody writes by hand. Large values belong in variables. */
-export const MAX_DOCUMENT_LENGTH = 100_000;
 /**
  * The deepest nesting of brackets. Parser, validation and execution recurse, and a deeper document could overflow the
  * stack.
@@ -99,7 +98,7 @@ function isDocument(value: unknown): value is DocumentNode {
  * @throws GraphQLError where it is beyond a limit.
  */
 function checkedTokens(source: Source, maxTokens: number): number {
-  if (source.body.length > MAX_DOCUMENT_LENGTH) throw refusal(`longer than ${MAX_DOCUMENT_LENGTH} characters`);
+  if (source.body.length > MAX_DOCUMENT_LENGTH) throw documentTooLong();
   const lexer = new Lexer(source);
   let depth = 0;
   let tokens = 0;
@@ -111,6 +110,10 @@ function checkedTokens(source: Source, maxTokens: number): number {
     if (depth > MAX_DEPTH) throw refusal("nested too deeply");
   }
   return tokens;
+}
+
+export function documentTooLong(): GraphQLError {
+  return refusal(`longer than ${MAX_DOCUMENT_LENGTH} characters`);
 }
 
 function refusal(what: string): GraphQLError {

@@ -5,7 +5,7 @@ import { LRUCache } from "lru-cache";
 import { z } from "zod";
 import { InvalidInputError } from "../../errors.ts";
 import { PERSISTED_QUERY_NOT_FOUND } from "../error-format.ts";
-import { MAX_DOCUMENT_LENGTH } from "./use-documents.ts";
+import { MAX_DOCUMENT_LENGTH } from "../json-text.ts";
 
 const PLACE = ["extensions", "persistedQuery"];
 const persistedQuerySchema = z.object({ version: z.literal(1), sha256Hash: z.string().regex(/^[0-9a-f]{64}$/) });

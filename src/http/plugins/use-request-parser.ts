@@ -2,6 +2,7 @@ import { GraphQLError } from "graphql";
 import type { GraphQLParams, Plugin } from "graphql-yoga";
 import { IncomingBodies, type IncomingBody } from "../incoming-bodies.ts";
 import { excessOf, type JsonLimits } from "../json-text.ts";
+import { documentTooLong } from "./use-documents.ts";
 
 /** Limits of a request's body. */
 export interface BodyLimits extends JsonLimits {
@@ -67,6 +68,8 @@ function parseJson(text: string, limits: JsonLimits): unknown {
       throw refusal(`The request is nested deeper than ${limits.maxDepth} levels.`);
     case "maxValues":
       throw refusal(`The request has more than ${limits.maxValues} values. Send less at a time.`);
+    case "maxQuery":
+      throw documentTooLong();
     case undefined:
       break;
   }

@@ -1,5 +1,8 @@
 import { type Message, MessageType, parseMessage } from "graphql-ws";
 
+/** Made once: a new one for each operation would be a stack trace for each, of which a client may ask for hundreds a second. */
+const STOPPED = new DOMException("The client has stopped the operation, or has gone.", "AbortError");
+
 interface Operation {
   /** The id that the client chose. */
   readonly id: string;
@@ -68,7 +71,7 @@ export class SocketOperations {
     for (const [payload, operation] of this.#running) {
       if (!isStopped(operation)) continue;
       this.end(payload);
-      operation.controller.abort();
+      operation.controller.abort(STOPPED);
     }
   }
 }

@@ -64,8 +64,7 @@ export function serveSocket(
           terminateIfUnread();
           const bytes = Buffer.isBuffer(data) ? data : Buffer.alloc(0);
           if (bytes.length > MAX_CONTROL_BYTES && isPing(bytes)) {
-            // Rejected where the client has gone, which "close" tells.
-            send(socket, PONG).catch(() => undefined);
+            void send(socket, PONG);
             return;
           }
           if (bytes.length > MAX_CONTROL_BYTES && !(extra.hasConnected && bytes.includes('"subscribe"'))) {
@@ -74,7 +73,10 @@ export function serveSocket(
           }
           const text = bytes.toString();
           if (excessOf(text, limits)) {
-            socket.close(CloseCode.BadRequest, "The message has too many values or levels.");
+            socket.close(
+              CloseCode.BadRequest,
+              "The message has too many values or levels, or a document that is too long.",
+            );
             return;
           }
           onText(text);
@@ -100,10 +102,11 @@ function isPing(bytes: Buffer): boolean {
   return /^\s*\{\s*"type"\s*:\s*"ping"/.test(bytes.toString("latin1", 0, 64));
 }
 
+/** Resolves when the message has gone, or cannot go any more: that a client has left is no error here, and "close" tells it. */
 function send(socket: WebSocket, data: string): Promise<void> {
-  return new Promise((resolve, reject) => {
+  return new Promise((resolve) => {
     if (socket.readyState !== socket.OPEN) resolve();
-    else socket.send(data, (error) => (error ? reject(error) : resolve()));
+    else socket.send(data, () => resolve());
   });
 }
 

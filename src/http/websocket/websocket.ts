@@ -52,9 +52,11 @@ export function serveWebSocket(
   options: WebSocketOptions,
 ): { close(): Promise<void> } {
   const { corsOrigins, maxBodyBytes, maxJsonValues, log, engine, maxOperations = MAX_OPERATIONS } = options;
-  const limits = { maxDepth: MAX_BODY_DEPTH, maxValues: maxJsonValues };
+  const limits = { maxDepth: MAX_BODY_DEPTH, maxValues: maxJsonValues, queryDepth: 2 };
   const reporter = { log, availability: engine.availability };
-  const sockets = new WebSocketServer({ noServer: true, maxPayload: maxBodyBytes, handleProtocols });
+  // Not all messages that one packet brings in one turn of the event loop, where there may be hundreds.
+  const webSocket = { noServer: true, allowSynchronousEvents: false };
+  const sockets = new WebSocketServer({ ...webSocket, maxPayload: maxBodyBytes, handleProtocols });
   const operationsOf = new WeakMap<WebSocket, SocketOperations>();
   let stopping = false;
 

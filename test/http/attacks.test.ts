@@ -1,0 +1,79 @@
+import { fork } from "node:child_process";
+import { once } from "node:events";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { z } from "zod";
+import { ATTACKS } from "../../bench/attacks/attacks.ts";
+import { type SpawnedServer, spawnServer } from "../support/spawn-server.ts";
+
+/**
+ * A twentieth of bench/attacks.ts: half a second of each attack, one after the other on one server, while another client reads a job.
+ * The bounds are those of a machine that is busy with other tests; figures come from the benchmark.
+ */
+
+const SECONDS = 0.4;
+/** Milliseconds that the other client waits for nearly all of its answers. */
+const MAX_MS = { refused: 700, large: 4_000 };
+const ATTACKER = fileURLToPath(new URL("../../bench/attacks/attacker.ts", import.meta.url));
+
+let server: SpawnedServer;
+let url: string;
+beforeAll(async () => {
+  server = spawnServer({ DATABASE_URL: "memory:", LOG_LEVEL: "info" });
+  url = `${(await server.url).replace(/\/graphql$/, "")}/graphql`;
+});
+afterAll(() => server.end("SIGTERM"));
+
+const messages = z.object({ name: z.string(), answers: z.record(z.string(), z.number()).optional() });
+const submitted = z.object({ data: z.object({ submitAiJob: z.object({ job: z.object({ jobId: z.string() }) }) }) });
+
+async function ask(query: string): Promise<unknown> {
+  const headers = { "content-type": "application/json" };
+  return (await fetch(url, { method: "POST", headers, body: JSON.stringify({ query }) })).json();
+}
+
+test("every attack is refused or borne, and another client is answered meanwhile", async () => {
+  const SUBMIT =
+    'mutation { submitAiJob(input: { jobKind: DOC_EDIT, protocolId: "p" }) { ... on SubmitAiJobPayload { job { jobId } } } }';
+  const { jobId } = submitted.parse(await ask(SUBMIT)).data.submitAiJob.job;
+  const read = `{ aiJob(jobId: "${jobId}") { state } }`;
+  let current = "";
+  const latencies = new Map<string, number[]>();
+  const answers = new Map<string, Readonly<Record<string, number>>>();
+  const attacker = fork(ATTACKER, [url, String(SECONDS), ...ATTACKS.map(({ name }) => name)], {
+    execArgv: ["--import", "tsx"],
+  });
+  attacker.on("message", (message) => {
+    const told = messages.parse(message);
+    current = told.answers ? "" : told.name;
+    if (told.answers) answers.set(told.name, told.answers);
+  });
+  let isOver = false;
+  const ended = once(attacker, "exit").then(() => {
+    isOver = true;
+  });
+  while (!isOver) {
+    const [start, during] = [performance.now(), current];
+    expect(await ask(read)).toEqual({ data: { aiJob: { state: "QUEUED" } } });
+    const ofAttack = latencies.get(during) ?? [];
+    latencies.set(during, [...ofAttack, performance.now() - start]);
+    await sleep(5);
+  }
+  await ended;
+
+  const faults = ATTACKS.flatMap(({ name, kind, isAnswered }) => {
+    const { 0: closed = 0, 2: accepted = 0, 4: refused = 0, 5: failed = 0 } = answers.get(name) ?? {};
+    const times = (latencies.get(name) ?? []).toSorted((one, other) => one - other);
+    // One answer may have come while the machine did something else.
+    const slow = times.at(-2) ?? 0;
+    const mayBeAnswered = kind === "large" || isAnswered === true || closed + accepted + refused + failed === 0;
+    const isRefused = mayBeAnswered || (accepted === 0 && closed + refused > 0);
+    return failed === 0 && isRefused && slow < MAX_MS[kind] && answers.has(name)
+      ? []
+      : [{ name, closed, accepted, refused, failed, slow }];
+  });
+  expect(faults).toEqual([]);
+  expect(server.logged.filter((line) => /"level":(40|50|60)/.test(line))).toEqual([]);
+  expect(await ask("{ __typename }")).toEqual({ data: { __typename: "Query" } });
+}, 120_000);
