@@ -86,7 +86,7 @@ export interface InputIssue {
 }
 
 /** The most faults of one input that are named: more than a form has fields. */
-const MAX_ISSUES = 100;
+export const MAX_ISSUES = 100;
 
 /** Values of the input are malformed or out of their ranges. */
 export class InvalidInputError extends AppError {

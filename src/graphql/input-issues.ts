@@ -9,7 +9,7 @@ import {
   isObjectType,
 } from "graphql";
 import { z } from "zod";
-import { type InputIssue, InvalidInputError } from "../errors.ts";
+import { type InputIssue, InvalidInputError, MAX_ISSUES } from "../errors.ts";
 import { quote } from "../quote.ts";
 
 /**
@@ -47,7 +47,7 @@ SchemaBuilder.registerPlugin(ALL_ISSUES, AllIssuesPlugin);
 
 /** The refusal of an input with these faults, at least one. */
 export function refusalOf(issues: readonly InputIssue[]): InvalidInputError {
-  const words = issues.map(({ path, message }) => `${path.map(quote).join(".")}: ${message}.`);
+  const words = issues.slice(0, MAX_ISSUES).map(({ path, message }) => `${path.map(quote).join(".")}: ${message}.`);
   return new InvalidInputError(issues[0]?.path ?? [], `${words.join(" ")} Nothing was changed.`, issues);
 }
 
@@ -89,7 +89,13 @@ function issuesOfParts(type: GraphQLInputType, value: unknown, path: readonly st
   if (isNonNullType(type)) return issuesOfParts(type.ofType, value, path);
   if (isListType(type) && Array.isArray(value)) {
     const items: readonly unknown[] = value;
-    return items.flatMap((item, index) => issuesOf(type.ofType, {}, item, [...path, String(index)]));
+    const issues: InputIssue[] = [];
+    for (const [index, item] of items.entries()) {
+      issues.push(...issuesOf(type.ofType, {}, item, [...path, String(index)]));
+      // No more are told, and there may be thousands.
+      if (issues.length >= MAX_ISSUES) break;
+    }
+    return issues;
   }
   if (!isInputObjectType(type) || typeof value !== "object" || value === null) return [];
   return Object.values(type.getFields()).flatMap(({ name, type: fieldType, extensions }) =>

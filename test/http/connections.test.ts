@@ -63,11 +63,11 @@ test("requests that are sent before the answers to those before them run one aft
       .join(""),
   );
   socket.write(postOf("{ last: __typename }"));
-  await vi.waitUntil(() => server.claimer.waiting > 0);
+  await vi.waitUntil(() => server.claimer.waiting > 0, { timeout: 20_000 });
   await sleep(200);
   expect(server.claimer.waiting).toBe(1);
   socket.destroy();
-  await vi.waitUntil(() => server.claimer.waiting === 0);
+  await vi.waitUntil(() => server.claimer.waiting === 0, { timeout: 20_000 });
 
   const other = connected(server);
   const names = Array.from({ length: 300 }, (_, index) => `f${index}`);
@@ -76,7 +76,7 @@ test("requests that are sent before the answers to those before them run one aft
   other.on("data", (data) => {
     text += String(data);
   });
-  await vi.waitUntil(() => text.includes("f299"));
+  await vi.waitUntil(() => text.includes("f299"), { timeout: 20_000 });
   expect([...text.matchAll(/"(f\d+)"/g)].map(([, name]) => name)).toEqual(names);
 });
 
@@ -90,7 +90,7 @@ test("a client that sends thousands of cheap requests over two connections does 
     });
     socket.write(many);
   }
-  await vi.waitUntil(() => answered > 0);
+  await vi.waitUntil(() => answered > 0, { timeout: 20_000 });
   const before = answered;
   for (let count = 0; count < 20; count++) await (await fetch(`${server.url}?query={__typename}`)).text();
   // One packet brings hundreds of requests, and another client would wait for all of them.
@@ -149,7 +149,7 @@ test("a client that does not read its answer, or its stream, is closed; one that
   stream.write(
     streamOf(`subscription { aiJobChanged(jobId: "${jobId}") { job { a: jobInputs b: jobInputs c: jobInputs } } }`),
   );
-  await vi.waitUntil(() => server.feed.subscribers === 1);
+  await vi.waitUntil(() => server.feed.subscribers === 1, { timeout: 20_000 });
   stream.pause();
 
   const silent = connected(server);
@@ -158,14 +158,14 @@ test("a client that does not read its answer, or its stream, is closed; one that
   const claiming = connected(server);
   claiming.resume();
   claiming.write(postOf(CLAIM, { seconds: 20 }));
-  await vi.waitUntil(() => server.feed.subscribers === 2 && server.claimer.waiting === 1);
+  await vi.waitUntil(() => server.feed.subscribers === 2 && server.claimer.waiting === 1, { timeout: 20_000 });
   const connections = () =>
     new Promise<number>((resolve, reject) => {
       server.http.getConnections((error, count) => (error ? reject(error) : resolve(count)));
     });
   expect(await connections()).toBe(4);
   await vi.waitUntil(async () => (await connections()) === 2, { timeout: 10_000 });
-  await vi.waitUntil(() => server.feed.subscribers === 1);
+  await vi.waitUntil(() => server.feed.subscribers === 1, { timeout: 20_000 });
   await sleep(1_000);
   expect([await connections(), server.claimer.waiting, server.feed.subscribers]).toEqual([2, 1, 1]);
 }, 40_000);

@@ -232,7 +232,7 @@ describe("at most 100 characters of the client's are quoted, and nothing is logg
       expectShort(String(data), refused[id]?.body ?? "");
     });
     for (const [id, { body }] of refused.entries()) socket.send(`{"id":"${id}","type":"subscribe","payload":${body}}`);
-    await vi.waitUntil(() => answered === refused.length);
+    await vi.waitUntil(() => answered === refused.length, { timeout: 20_000 });
     socket.terminate();
   });
 });

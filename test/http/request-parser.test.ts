@@ -18,7 +18,7 @@ afterAll(async () => {
 });
 
 const get = (parameters: string) => fetch(`${server.url}?${parameters}`);
-const post = (body: string, headers: Readonly<Record<string, string>> = {}) =>
+const post = (body: string | Uint8Array<ArrayBuffer>, headers: Readonly<Record<string, string>> = {}) =>
   fetch(server.url, { method: "POST", headers: { "content-type": "application/json", ...headers }, body });
 const skipped = encodeURIComponent(
   "subscription { ...A } fragment A on Subscription { ...B } fragment B on Subscription { ...A ... @skip(if: true) { aiJobsChanged { version } } }",
@@ -44,6 +44,13 @@ test.each<[string, () => Promise<Response>, number, RegExp]>([
   ["a body that is a list", () => post("[]"), 400, /must be a JSON object/],
   ["no body", () => post(""), 400, /must be a JSON object/],
   ["a compressed body", () => post("\u001f", { "content-encoding": "gzip" }), 415, /content-encoding/],
+  [
+    "a text that is not UTF-8",
+    () => post(Uint8Array.of(...Buffer.from('{"query":"{ a }","variables":{"a":"'), 0xc3, 0x28, ...Buffer.from('"}}'))),
+    400,
+    /not UTF-8/,
+  ],
+  ["4 MB that are not UTF-8", () => post(new Uint8Array(4_000_000).fill(0xff)), 400, /not UTF-8/],
   ["a query that is a number", () => post('{"query":1}'), 400, /query/i],
 ])("%s", async (_what, ask, status, says) => {
   const response = await ask();

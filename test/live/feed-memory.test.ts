@@ -89,5 +89,5 @@ test("the page of the log that each subscriber reads by itself", async () => {
   const [one] = subscribers;
   expect(one && (await versionsUpTo(one, EVENTS + 1))).toEqual(ALL);
   for (const subscriber of subscribers) subscriber.end();
-  await vi.waitUntil(() => feed.subscribers === 0);
+  await vi.waitUntil(() => feed.subscribers === 0, { timeout: 20_000 });
 }, 60_000);

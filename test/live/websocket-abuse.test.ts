@@ -143,15 +143,15 @@ test("the operations of a connection have a bound in bytes together, and what ha
     socket.send(JSON.stringify({ type: "subscribe", id: `s${id}`, payload: { query } }));
   for (let id = 0; id < 60; id++) subscribe(id);
   await vi.waitUntil(() => server.feed.subscribers === 55, { timeout: 10_000 });
-  await vi.waitUntil(() => answers.length === 5);
+  await vi.waitUntil(() => answers.length === 5, { timeout: 20_000 });
   for (const answer of answers)
     expect(answer).toMatch(/^\{"id":"s5\d","type":"error".*more than 5000000 characters.*"RATE_LIMITED"/);
   for (let id = 0; id < 5; id++) socket.send(`{"type":"complete","id":"s${id}"}`);
-  await vi.waitUntil(() => server.feed.subscribers === 50);
+  await vi.waitUntil(() => server.feed.subscribers === 50, { timeout: 20_000 });
   for (let id = 60; id < 65; id++) subscribe(id);
-  await vi.waitUntil(() => server.feed.subscribers === 55);
+  await vi.waitUntil(() => server.feed.subscribers === 55, { timeout: 20_000 });
   socket.terminate();
-  await vi.waitUntil(() => server.feed.subscribers === 0);
+  await vi.waitUntil(() => server.feed.subscribers === 0, { timeout: 20_000 });
 });
 
 test("a socket whose client never begins is closed", async () => {
