@@ -11,6 +11,7 @@ CREATE TYPE "OperationType" AS ENUM ('read', 'write', 'plan', 'execute');
 CREATE TYPE "QuotaResource" AS ENUM ('tokens', 'jobs', 'active_jobs');
 CREATE TYPE "RecorderActor" AS ENUM ('human', 'agent', 'system');
 CREATE TYPE "RecorderEventType" AS ENUM ('job_submitted', 'state_changed', 'node_changed', 'metrics_recorded', 'capability_action', 'llm_inference', 'diagnostic', 'security_violation', 'workflow_recovery');
+CREATE TYPE "Role" AS ENUM ('viewer', 'submitter', 'worker', 'reviewer', 'security', 'admin');
 CREATE TYPE "SafetyMode" AS ENUM ('strict', 'normal', 'experimental');
 CREATE TYPE "ViolationType" AS ENUM ('prompt_injection', 'cloud_leakage', 'sensitivity', 'unknown_sensitivity', 'export');
 
@@ -157,7 +158,11 @@ $function$;
 CREATE TABLE workspaces (
   workspace_id uuid NOT NULL,
   created_at timestamp(3) with time zone NOT NULL DEFAULT CURRENT_TIMESTAMP,
-  CONSTRAINT workspaces_pkey PRIMARY KEY (workspace_id)
+  name text,
+  retention_days integer,
+  CONSTRAINT workspaces_pkey PRIMARY KEY (workspace_id),
+  CONSTRAINT workspaces_name_length CHECK (char_length(name) >= 1 AND char_length(name) <= 200),
+  CONSTRAINT workspaces_retention_days_range CHECK (retention_days >= 1 AND retention_days <= 36500)
 );
 
 -- ---------------------------------------------------------------- capability_profiles
@@ -888,3 +893,60 @@ BEGIN
   END IF;
   RETURN NULL;
 END $function$;
+
+-- ---------------------------------------------------------------- api_keys
+
+CREATE TABLE api_keys (
+  api_key_id uuid NOT NULL,
+  workspace_id uuid,
+  name text NOT NULL,
+  secret_hash bytea NOT NULL,
+  prefix text NOT NULL,
+  last_four text NOT NULL,
+  roles "Role"[] NOT NULL,
+  job_kinds "JobKind"[],
+  created_at timestamp(3) with time zone NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  created_by text NOT NULL,
+  created_by_key_id uuid,
+  expires_at timestamp(3) with time zone,
+  revoked_at timestamp(3) with time zone,
+  last_used_at timestamp(3) with time zone,
+  previous_secret_hash bytea,
+  overlap_until timestamp(3) with time zone,
+  CONSTRAINT api_keys_pkey PRIMARY KEY (api_key_id),
+  CONSTRAINT api_keys_created_by_key_id_fkey FOREIGN KEY (created_by_key_id) REFERENCES api_keys(api_key_id) ON UPDATE RESTRICT ON DELETE RESTRICT,
+  CONSTRAINT api_keys_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(workspace_id) ON UPDATE RESTRICT ON DELETE RESTRICT,
+  CONSTRAINT api_keys_created_by CHECK (char_length(created_by) >= 1 AND char_length(created_by) <= 300),
+  CONSTRAINT api_keys_job_kinds CHECK (cardinality(job_kinds) > 0 AND array_position(job_kinds, NULL::"JobKind") IS NULL),
+  CONSTRAINT api_keys_name_length CHECK (char_length(name) >= 1 AND char_length(name) <= 200),
+  CONSTRAINT api_keys_roles CHECK (cardinality(roles) >= 1 AND cardinality(roles) <= 6 AND array_position(roles, NULL::"Role") IS NULL),
+  CONSTRAINT api_keys_secret CHECK (octet_length(secret_hash) = 32 AND NOT octet_length(previous_secret_hash) IS DISTINCT FROM
+  CASE
+      WHEN overlap_until IS NULL THEN NULL::integer
+      ELSE 32
+  END AND char_length(prefix) = 8 AND char_length(last_four) = 4)
+);
+
+CREATE INDEX api_keys_made_by ON public.api_keys USING btree (created_by_key_id);
+CREATE INDEX api_keys_of_workspace ON public.api_keys USING btree (workspace_id, api_key_id DESC);
+CREATE UNIQUE INDEX api_keys_previous_secret_hash_key ON public.api_keys USING btree (previous_secret_hash);
+CREATE UNIQUE INDEX api_keys_secret_hash_key ON public.api_keys USING btree (secret_hash);
+
+CREATE TRIGGER api_keys_immutable_columns BEFORE UPDATE OF api_key_id, workspace_id, roles, job_kinds, created_at, created_by, created_by_key_id, expires_at ON api_keys FOR EACH ROW
+  WHEN (old.api_key_id IS DISTINCT FROM new.api_key_id
+    OR old.workspace_id IS DISTINCT FROM new.workspace_id
+    OR old.roles IS DISTINCT FROM new.roles
+    OR old.job_kinds IS DISTINCT FROM new.job_kinds
+    OR old.created_at IS DISTINCT FROM new.created_at
+    OR old.created_by IS DISTINCT FROM new.created_by
+    OR old.created_by_key_id IS DISTINCT FROM new.created_by_key_id
+    OR old.expires_at IS DISTINCT FROM new.expires_at)
+  EXECUTE FUNCTION refuse_immutable_change();
+CREATE TRIGGER api_keys_no_delete BEFORE DELETE ON api_keys FOR EACH ROW
+  EXECUTE FUNCTION refuse('AJ005', 'keys are revoked, and not deleted');
+CREATE TRIGGER api_keys_no_truncate BEFORE TRUNCATE ON api_keys FOR EACH STATEMENT
+  EXECUTE FUNCTION refuse('AJ005', 'keys are revoked, and not deleted');
+CREATE TRIGGER api_keys_stay_revoked BEFORE UPDATE ON api_keys FOR EACH ROW
+  WHEN (old.revoked_at IS NOT NULL AND (new.revoked_at IS DISTINCT FROM old.revoked_at
+    OR new.secret_hash IS DISTINCT FROM old.secret_hash))
+  EXECUTE FUNCTION refuse('AJ004', 'a revoked key stays revoked');

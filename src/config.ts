@@ -19,6 +19,10 @@ export interface Config {
   readonly backoff: Backoff;
   /** Milliseconds for which a job that was sent back is reserved for the worker that had it. */
   readonly revisePreferenceMs: number;
+  /** Whether callers must prove who they are (section 11). */
+  readonly auth: "off" | "required";
+  /** The key of the operator, who may do everything; undefined where there is none. */
+  readonly operatorKey: string | undefined;
   /** The largest request body, and the largest WebSocket message, in bytes. */
   readonly maxBodyBytes: number;
   /** The most tokens of a GraphQL document. */
@@ -60,6 +64,8 @@ const environment = z.object({
   RETRY_FIRST_SECONDS: z.coerce.number().min(0).max(86_400).default(5),
   RETRY_MAX_SECONDS: z.coerce.number().min(0).max(86_400).default(900),
   REVISE_PREFERENCE_SECONDS: z.coerce.number().min(0).max(86_400).default(60),
+  AUTH: z.enum(["off", "required"]).optional(),
+  OPERATOR_KEY: z.string().min(32, "must have at least 32 characters").max(200).optional(),
   MAX_BODY_BYTES: z.coerce.number().int().min(1024).max(100_000_000).default(5_000_000),
   MAX_DOCUMENT_TOKENS: z.coerce.number().int().min(500).max(20_000).default(2_000),
   MAX_JSON_VALUES: z.coerce.number().int().min(1_000).max(10_000_000).default(100_000),
@@ -95,6 +101,9 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     recoveryIntervalMs: values.RECOVERY_INTERVAL_SECONDS * 1000,
     backoff: { firstMs: values.RETRY_FIRST_SECONDS * 1000, maxMs: values.RETRY_MAX_SECONDS * 1000 },
     revisePreferenceMs: values.REVISE_PREFERENCE_SECONDS * 1000,
+    // Whoever sets the operator's key wants it to be asked for.
+    auth: values.AUTH ?? (values.OPERATOR_KEY === undefined ? "off" : "required"),
+    operatorKey: values.OPERATOR_KEY,
     maxBodyBytes: values.MAX_BODY_BYTES,
     maxDocumentTokens: values.MAX_DOCUMENT_TOKENS,
     maxJsonValues: values.MAX_JSON_VALUES,

@@ -70,11 +70,21 @@ export class NotFoundError extends AppError {
   }
 }
 
-/** The principal lacks a permission (section 11). */
+/** The principal may not do this: it lacks a permission, or would give more than it has (section 11). */
 export class ForbiddenError extends AppError {
   readonly code = "FORBIDDEN";
-  constructor(permission: Permission) {
-    super(`This needs the permission ${permission}, which you do not have. Nothing was changed.`);
+}
+
+/** @returns the refusal of a principal that lacks a permission. */
+export function lacks(permission: Permission): ForbiddenError {
+  return new ForbiddenError(`This needs the permission ${permission}, which you do not have. Nothing was changed.`);
+}
+
+/** The request carries no valid credential (section 11). */
+export class UnauthenticatedError extends AppError {
+  readonly code = "UNAUTHENTICATED";
+  constructor() {
+    super("Send a valid API key, as `authorization: Bearer …`. What was sent is unknown, has ended, or is not one.");
   }
 }
 

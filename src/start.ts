@@ -10,6 +10,7 @@ import type { PrismaClient } from "./db/generated/client/client.ts";
 import { openDatabase } from "./db/open.ts";
 import { newRotation } from "./engine.ts";
 import { ENDPOINT } from "./http/graphql.ts";
+import { KeyAuthenticator, OPEN } from "./identity/authenticator.ts";
 import { Feed } from "./live/feed.ts";
 import { CommitNotifier, type NotifierTransport } from "./live/notifier.ts";
 import { postgresTransport } from "./live/notifier-postgres.ts";
@@ -96,10 +97,12 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
     await recoverAtStart(engine, log).catch((error: unknown) => {
       throw new DatabaseError("Runs whose lease has passed could not be recovered. Start the server again.", error);
     });
+    const authenticator = config.auth === "off" ? OPEN : keyAuthenticator(config, prisma, log);
     const { corsOrigins, maxBodyBytes, maxDocumentTokens, maxJsonValues } = config;
     const maintenance = startMaintenance(engine, feed.continuity, config.recoveryIntervalMs, log);
     const server = createServer({
       engine,
+      authenticator,
       feed,
       claimer,
       notifier,
@@ -118,6 +121,7 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
       // At the same time: if the maintenance tasks were stopped first, one that waits for a lock would delay the end of
       // the requests.
       await Promise.all([server.close(), maintenance.stop()]);
+      authenticator.close();
       await release();
     };
     return { url: urlOf(server.http.address(), config), database, close };
@@ -125,6 +129,11 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
     await release();
     throw error;
   }
+}
+
+function keyAuthenticator({ operatorKey }: Config, prisma: PrismaClient, log: Logger): KeyAuthenticator {
+  const onError = (err: unknown) => log.warn({ err }, "API keys could not be read; trying again");
+  return new KeyAuthenticator({ prisma, operatorKey, onError });
 }
 
 async function listen(http: Server, config: Config): Promise<void> {

@@ -8,6 +8,7 @@ import type { Prisma } from "./generated/client/client.ts";
  */
 const NEEDED = {
   Workspace: { table: "workspaces", privileges: "SELECT, INSERT, UPDATE" },
+  ApiKey: { table: "api_keys", privileges: "SELECT, INSERT, UPDATE" },
   CapabilityProfile: { table: "capability_profiles", privileges: "SELECT" },
   AiJob: { table: "ai_jobs", privileges: "SELECT, INSERT, UPDATE" },
   WorkflowRun: { table: "workflow_runs", privileges: "SELECT, INSERT, UPDATE" },

@@ -1,5 +1,6 @@
 import type * as db from "../db/generated/client/enums.ts";
 import { ERROR_CODES, WORKFLOW_DIRECTIVES } from "../errors.ts";
+import { PERMISSIONS, ROLES } from "../identity/permissions.ts";
 import { REVIEW_DECISIONS } from "../review/user-review.ts";
 import { VALIDATION_VERDICTS } from "../review/verdict.ts";
 import { SENSITIVITIES } from "../runs/advance.ts";
@@ -179,3 +180,19 @@ export const BulkActionKindEnum = enumType("BulkActionKind", "What a bulk action
   CANCEL: "Cancels each job whose state allows it.",
   RETRY: "Queues each job again whose state and token budget allow it.",
 } satisfies Described<db.BulkActionKind>);
+
+export const PermissionEnum = enumType(
+  "Permission",
+  "What a principal may do. Each field of Query, Mutation and Subscription needs one (section 11).",
+  PERMISSIONS,
+);
+
+export const RoleEnum = enumType(
+  "Role",
+  "A set of permissions; docs/permissions.md has the table (section 11).",
+  descriptionsOf(ROLES),
+);
+
+function descriptionsOf<Name extends string>(roles: Readonly<Record<Name, { readonly description: string }>>) {
+  return mapValues(roles, ({ description }) => description);
+}

@@ -185,3 +185,10 @@ builder.objectType(errors.TryAgainError, {
   description: errors.ERROR_CODES.TRY_AGAIN,
   interfaces: [ErrorInterface],
 });
+
+builder.objectType(errors.ForbiddenError, {
+  name: "ForbiddenError",
+  isTypeOf: isErrorOf(errors.ForbiddenError),
+  description: errors.ERROR_CODES.FORBIDDEN,
+  interfaces: [ErrorInterface],
+});

@@ -13,6 +13,9 @@ import "./queries/bulk-actions.ts";
 import "./queries/flight-recorder-events.ts";
 import "./queries/capability-profiles.ts";
 import "./queries/quotas.ts";
+import "./queries/viewer.ts";
+import "./queries/workspaces.ts";
+import "./queries/api-keys.ts";
 import "./mutations/submit-ai-job.ts";
 import "./mutations/start-workflow.ts";
 import "./mutations/claim-ai-jobs.ts";
@@ -29,6 +32,11 @@ import "./mutations/retry-ai-jobs.ts";
 import "./mutations/report-security-violation.ts";
 import "./mutations/set-quota.ts";
 import "./mutations/delete-quota.ts";
+import "./mutations/create-workspace.ts";
+import "./mutations/update-workspace.ts";
+import "./mutations/create-api-key.ts";
+import "./mutations/rotate-api-key.ts";
+import "./mutations/revoke-api-key.ts";
 import "./subscriptions/ai-job-changes.ts";
 
 /** The root types. Their fields register themselves when the files above are imported: one file for each field; the two subscriptions share one. */

@@ -6,8 +6,10 @@ import type { EngineContext } from "../engine.ts";
 import type { GraphQLContext } from "../graphql/context.ts";
 import { createListReads, createReadsById, SharedReads } from "../graphql/reads.ts";
 import { schema } from "../graphql/schema.ts";
-import { anyoneMayWatch, type WatchPermission } from "../graphql/subscriptions/watch-rule.ts";
+import type { WatchPermission } from "../graphql/subscriptions/watch-rule.ts";
 import type { Viewer } from "../graphql/viewer.ts";
+import type { Authenticator } from "../identity/authenticator.ts";
+import type { Principal } from "../identity/principal.ts";
 import type { Feed } from "../live/feed.ts";
 import type { CommitNotifier } from "../live/notifier.ts";
 import type { MaintenanceTasks } from "../maintenance.ts";
@@ -15,6 +17,7 @@ import { createBatchedReleases } from "../runs/batched-release.ts";
 import type { Client } from "../threads/turns.ts";
 import { maskError } from "./error-format.ts";
 
+import { type Authenticated, useAuthentication } from "./plugins/use-authentication.ts";
 import { useDocuments } from "./plugins/use-documents.ts";
 import { useErrorFormat } from "./plugins/use-error-format.ts";
 import { ResumeStates, useEventStream } from "./plugins/use-event-stream.ts";
@@ -70,7 +73,9 @@ export interface GraphQLOptions {
   readonly maxDocumentTokens: number;
   /** The most values of a request's JSON, those inside lists and objects included. */
   readonly maxJsonValues: number;
-  /** Decides who may subscribe; left out, everybody may. */
+  /** Tells who calls. */
+  readonly authenticator: Authenticator;
+  /** Decides who may subscribe; left out, whoever has the permission, until its principal ends. */
   readonly mayWatch?: WatchPermission;
   /** Milliseconds between two comments that keep a silent event stream open. */
   readonly keepAliveMs?: number;
@@ -89,6 +94,8 @@ interface Transport {
   /** The connection, where it came over a WebSocket. */
   readonly socket?: Client;
   readonly viewer?: Viewer;
+  /** Who calls, where the operation came by HTTP. */
+  readonly principal?: Principal;
   /** Aborted when the client has gone. */
   readonly signal?: AbortSignal;
 }
@@ -109,7 +116,13 @@ const KEEP_ALIVE_MS = 12_000;
  */
 export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
   const { engine, feed, claimer, notifier, maintenance, log, corsOrigins, maxBodyBytes } = options;
-  const { mayWatch = anyoneMayWatch, keepAliveMs = KEEP_ALIVE_MS, maxOperations, maxReservations } = options;
+  const { authenticator } = options;
+  const {
+    mayWatch = untilPrincipalEnds(authenticator),
+    keepAliveMs = KEEP_ALIVE_MS,
+    maxOperations,
+    maxReservations,
+  } = options;
   const { maxDocumentTokens, maxJsonValues, maxIncomingBytes } = options;
   const reporter = { log, availability: engine.availability };
   const resumeStates = new ResumeStates();
@@ -117,7 +130,7 @@ export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
   const sharedReads = new SharedReads(reads);
   const lists = createListReads(engine.prisma);
   const releases = createBatchedReleases(engine);
-  return createYoga<Transport, ReturnType<typeof contextOf>>({
+  return createYoga<Transport & Authenticated, ReturnType<typeof contextOf>>({
     schema,
     graphqlEndpoint: ENDPOINT,
     landingPage: false,
@@ -139,6 +152,7 @@ export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
     plugins: [
       useSameSite(corsOrigins),
       usePaths(),
+      useAuthentication(authenticator),
       useSdl(PATHS.schema, schema),
       useHealth({ prisma: engine.prisma, feed, notifier, maintenance }),
       useReady(engine),
@@ -170,6 +184,7 @@ export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
 
   function contextOf({
     viewer,
+    principal,
     signal,
     request,
     req,
@@ -181,7 +196,7 @@ export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
       feed,
       claimer,
       releases,
-      viewer: viewer ?? viewerOf(request?.headers.get(WORKSPACE_HEADER)),
+      viewer: viewer ?? viewerOf(request?.headers.get(WORKSPACE_HEADER), principal),
       mayWatch,
       resumeState: request ? resumeStates.of(request) : {},
       lists,
@@ -195,6 +210,11 @@ export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
 
 /** The pipeline that `createGraphQL` makes. */
 export type GraphQLServer = ReturnType<typeof createGraphQL>;
+
+/** Everybody with the permission may watch, as long as its key is valid. */
+function untilPrincipalEnds(authenticator: Authenticator): WatchPermission {
+  return ({ principal }) => ({ onEnd: (callback) => authenticator.onEnd(principal, callback) });
+}
 
 /** Passes Yoga's warnings on to the log. Its errors are dropped: maskError has logged them already, with their ids. */
 function yogaLog(log: Logger) {

@@ -1,3 +1,5 @@
+import type { Role } from "../db/generated/client/enums.ts";
+
 /** What a principal may do (section 11). The one list of permissions: the schema, the roles and the documents follow from it. */
 
 /** Every permission, with what it allows. */
@@ -55,9 +57,7 @@ export const ROLES = {
       "KEYS_MANAGE",
     ],
   },
-} as const satisfies Readonly<Record<string, RoleDescription>>;
-
-export type Role = keyof typeof ROLES;
+} as const satisfies Readonly<Record<Role, RoleDescription>>;
 
 /**
  * @param isOfDeployment whether the principal is one of the whole deployment and not of a workspace.

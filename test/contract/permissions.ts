@@ -1,7 +1,8 @@
 import { fileURLToPath } from "node:url";
 import { type GraphQLObjectType, type GraphQLSchema, OperationTypeNode } from "graphql";
+import type { Role } from "../../src/db/generated/client/enums.ts";
 import { permissionOf } from "../../src/graphql/required-permissions.ts";
-import { PERMISSIONS, type Permission, permissionsOf, ROLES, type Role } from "../../src/identity/permissions.ts";
+import { PERMISSIONS, type Permission, permissionsOf, ROLES } from "../../src/identity/permissions.ts";
 
 /** The document of who may do what, which `npm run schema:print` writes and `npm run check` compares. */
 export const PERMISSIONS_FILE = fileURLToPath(new URL("../../docs/permissions.md", import.meta.url));

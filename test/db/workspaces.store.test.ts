@@ -9,8 +9,8 @@ beforeAll(async () => {
 });
 afterAll(() => db.close());
 
-/** Of the whole deployment, as schema.prisma says of each. */
-const OF_NO_WORKSPACE = ["capability_profiles", "event_log", "totals_position"];
+/** Of the whole deployment, as schema.prisma says of each; an API key is of one workspace or of all. */
+const OF_NO_WORKSPACE = ["api_keys", "capability_profiles", "event_log", "totals_position"];
 
 interface Table {
   readonly name: string;

@@ -307,8 +307,13 @@ describe.each(unions)("$union", ({ union, answers }) => {
   });
 });
 
-/** Those of what workers report, and of decisions, have files of their own. */
+/** Those of what workers report, of decisions, and of workspaces and keys have files of their own. */
 const ELSEWHERE = [
+  "CreateApiKeyResult",
+  "CreateWorkspaceResult",
+  "RevokeApiKeyResult",
+  "RotateApiKeyResult",
+  "UpdateWorkspaceResult",
   "AdvanceWorkflowResult",
   "ClaimAiJobsResult",
   "CompleteWorkflowResult",

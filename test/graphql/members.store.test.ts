@@ -57,8 +57,9 @@ async function poisoned() {
 const step = { nodeId: "n", nodeType: "tool", outcome: "STARTED" };
 const advance = (proof: object, more: object = {}, at = server) =>
   ask(at.url, "advanceWorkflow", { ...proof, step, ...more });
-const complete = (proof: object, more: object = {}) => askToComplete(server.url, { ...proof, ...more });
-const fail = (proof: object, more: object = {}) => askToFail(server.url, { ...proof, errorMessage: "broke", ...more });
+const complete = (proof: object, more: object = {}, at = server) => askToComplete(at.url, { ...proof, ...more });
+const fail = (proof: object, more: object = {}, at = server) =>
+  askToFail(at.url, { ...proof, errorMessage: "broke", ...more });
 const failAll = (proofs: readonly object[]) =>
   ask(server.url, "failWorkflows", { failures: proofs.map((proof) => ({ ...proof, errorMessage: "broke" })) });
 const snippets = (content: string) => ({ retrievedSnippets: [{ sourceId: "doc-1", content }] });
@@ -198,6 +199,11 @@ const unions: readonly { union: string; answers: readonly Answer[] }[] = [
           return withoutCapabilities(engine, () => complete(proof));
         },
       },
+      {
+        member: "GuardFailedError",
+        says: { guardName: "PuzzledGuard" },
+        produce: async () => complete((await held()).proof, { jobOutputs: "fine" }, puzzled),
+      },
     ],
   },
   {
@@ -214,6 +220,11 @@ const unions: readonly { union: string; answers: readonly Answer[] }[] = [
         produce: async () => fail((await held()).proof, { metrics: { tokensPlanner: 1 } }),
       },
       ...stopsOf(fail),
+      {
+        member: "GuardFailedError",
+        says: { guardName: "PuzzledGuard" },
+        produce: async () => fail((await held()).proof, {}, puzzled),
+      },
     ],
   },
   {

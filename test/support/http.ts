@@ -5,6 +5,7 @@ import { z } from "zod";
 import { createClaimer } from "../../src/claims/claim.ts";
 import type { Database } from "../../src/db/database.ts";
 import type { PrismaClient } from "../../src/db/generated/client/client.ts";
+import { OPEN } from "../../src/identity/authenticator.ts";
 import { Feed } from "../../src/live/feed.ts";
 import { createServer } from "../../src/server.ts";
 import { engineOn } from "./engine.ts";
@@ -31,6 +32,7 @@ export async function startLoggedServer(database: Database): Promise<LoggedServe
   const options = { engine, feed, claimer, notifier, maintenance: JUST_SWEPT, log };
   const server = createServer({
     ...options,
+    authenticator: OPEN,
     corsOrigins: [],
     maxBodyBytes: 5_000_000,
     maxDocumentTokens: 2_000,

@@ -7,6 +7,7 @@ import { type Claimer, createClaimer } from "../../src/claims/claim.ts";
 import type { Database } from "../../src/db/database.ts";
 import type { EngineContext } from "../../src/engine.ts";
 import type { GraphQLOptions } from "../../src/http/graphql.ts";
+import { OPEN } from "../../src/identity/authenticator.ts";
 import { Feed, type FeedOptions } from "../../src/live/feed.ts";
 import { CommitNotifier } from "../../src/live/notifier.ts";
 import { createServer, type ServerBounds } from "../../src/server.ts";
@@ -27,6 +28,7 @@ export interface TestServer {
 export type ServerOptions = Partial<
   Pick<
     GraphQLOptions,
+    | "authenticator"
     | "notifier"
     | "maintenance"
     | "maxBodyBytes"
@@ -64,6 +66,7 @@ export async function startTestServer(
     maxBodyBytes: 5_000_000,
     maxDocumentTokens: 2_000,
     maxJsonValues: 100_000,
+    authenticator: OPEN,
     ...options,
     engine,
     feed,

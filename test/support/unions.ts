@@ -52,9 +52,14 @@ function toMember(value: unknown): Member {
 }
 
 /** Sends a mutation. @returns the member of its union that the server answers. */
-export async function ask(url: string, mutation: string, input: object): Promise<Member> {
+export async function ask(
+  url: string,
+  mutation: string,
+  input: object,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<Member> {
   const union = `${mutation.charAt(0).toUpperCase()}${mutation.slice(1)}Result`;
-  return toMember(await answerOf(url, mutation, selectionOf(union), input));
+  return toMember(await answerOf(url, mutation, selectionOf(union), input, headers));
 }
 
 const results = z.object({ results: z.array(z.unknown()) });
@@ -78,10 +83,16 @@ async function askForOne(url: string, report: string, input: object): Promise<Me
   return toMember(parsed.data.results[0]);
 }
 
-async function answerOf(url: string, mutation: string, selection: string, input: object): Promise<unknown> {
+async function answerOf(
+  url: string,
+  mutation: string,
+  selection: string,
+  input: object,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<unknown> {
   const type = `${mutation.charAt(0).toUpperCase()}${mutation.slice(1)}Input`;
   const query = `mutation ($input: ${type}!) { ${mutation}(input: $input) { ${selection} } }`;
-  const { data, errors } = await post(url, operation(query, { input }));
+  const { data, errors } = await post(url, operation(query, { input }), headers);
   if (errors || !data) throw new Error(`The request failed: ${JSON.stringify(errors)}`);
   return data[mutation];
 }

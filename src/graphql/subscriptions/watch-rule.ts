@@ -17,6 +17,3 @@ export interface WatchRight {
  * @throws AppError where the viewer may not; a promise may be rejected with it.
  */
 export type WatchPermission = (viewer: Viewer, jobId: string | undefined) => WatchRight | Promise<WatchRight>;
-
-/** Everybody may watch everything, as long as there are no identities (section 11). */
-export const anyoneMayWatch: WatchPermission = () => ({ onEnd: () => () => undefined });

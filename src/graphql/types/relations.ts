@@ -5,9 +5,11 @@ import type {
   FlightRecorderEvent as Event,
   AiJob as Job,
   WorkflowRun as Run,
+  Workspace,
 } from "../../db/generated/client/client.ts";
 import { type DocumentField, isDocumentField, type JobSummary } from "../../db/job-columns.ts";
 import type { Slice } from "../../db/slice.ts";
+import { findWorkspaces } from "../../identity/workspaces.ts";
 import { builder, pageComplexity } from "../builder.ts";
 import { type ConnectionArgs, type KeyCodec, namesBelow, type Page, toPage, toSlice } from "../connection.ts";
 import type { GraphQLContext } from "../context.ts";
@@ -174,4 +176,10 @@ async function pageOf<Row>(
 ): Promise<Page<Row>> {
   const slice = toSlice(args, codec);
   return toPage(await read(slice), slice, codec);
+}
+
+/** @returns the workspace with this id; null where there is none, or no id. */
+export async function workspaceOf({ engine }: GraphQLContext, workspaceId: string | null): Promise<Workspace | null> {
+  const [workspace = null] = workspaceId === null ? [] : await findWorkspaces(engine.prisma, [workspaceId]);
+  return workspace;
 }

@@ -6,7 +6,7 @@ import {
   type OperationDefinitionNode,
 } from "graphql";
 import type { Plugin } from "graphql-yoga";
-import { ForbiddenError } from "../../errors.ts";
+import { lacks } from "../../errors.ts";
 import type { GraphQLContext } from "../../graphql/context.ts";
 import { permissionsNeeded } from "../../graphql/required-permissions.ts";
 import type { Permission } from "../../identity/permissions.ts";
@@ -45,6 +45,6 @@ export function usePermissions(): Plugin<GraphQLContext> {
 const NONE: ReadonlySet<Permission> = new Set();
 
 function forbidden(permission: Permission): GraphQLError {
-  const { message, code } = new ForbiddenError(permission);
+  const { message, code } = lacks(permission);
   return new GraphQLError(message, { extensions: { code, http: { status: 403 } } });
 }

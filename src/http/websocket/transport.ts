@@ -2,6 +2,7 @@ import type { IncomingMessage } from "node:http";
 import { CloseCode, type Server as GraphQLWsServer } from "graphql-ws";
 import type { Logger } from "pino";
 import type { WebSocket } from "ws";
+import type { Principal } from "../../identity/principal.ts";
 import { excessOf, type JsonLimits } from "../json-text.ts";
 import { pace } from "./pace.ts";
 
@@ -9,6 +10,8 @@ import { pace } from "./pace.ts";
 export interface SocketExtra extends Record<PropertyKey, unknown> {
   readonly socket: WebSocket;
   readonly request: IncomingMessage;
+  /** Who connected; set when the connection is acknowledged. */
+  principal?: Principal;
   /** Whether the connection was acknowledged, so that operations may begin. */
   hasConnected?: boolean;
 }

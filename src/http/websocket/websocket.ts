@@ -5,6 +5,8 @@ import { CloseCode, handleProtocols, makeServer } from "graphql-ws";
 import type { Logger } from "pino";
 import { type WebSocket, WebSocketServer } from "ws";
 import type { CommandContext } from "../../db/transaction.ts";
+import { TryAgainError, UnauthenticatedError } from "../../errors.ts";
+import type { Authenticator } from "../../identity/authenticator.ts";
 import { MAX_ID_LENGTH, MAX_OPERATIONS, tooLargeOperations, tooManyOperations } from "../connection-limit.ts";
 import { isMasked, maskError, withoutStatus } from "../error-format.ts";
 import { ENDPOINT, type GraphQLServer, MAX_BODY_DEPTH } from "../graphql.ts";
@@ -15,6 +17,7 @@ import { type SocketExtra, serveSocket } from "./transport.ts";
 
 /** Settings of the WebSocket transport; a part of GraphQLOptions. */
 export interface WebSocketOptions {
+  readonly authenticator: Authenticator;
   readonly corsOrigins: readonly string[];
   /** The largest message, in bytes. */
   readonly maxBodyBytes: number;
@@ -51,7 +54,8 @@ export function serveWebSocket(
   yoga: GraphQLServer,
   options: WebSocketOptions,
 ): { close(): Promise<void> } {
-  const { corsOrigins, maxBodyBytes, maxJsonValues, log, engine, maxOperations = MAX_OPERATIONS } = options;
+  const { authenticator, corsOrigins, maxBodyBytes, maxJsonValues, log, engine } = options;
+  const { maxOperations = MAX_OPERATIONS } = options;
   const limits = { maxDepth: MAX_BODY_DEPTH, maxValues: maxJsonValues, queryDepth: 2 };
   const reporter = { log, availability: engine.availability };
   // Not all messages that one packet brings in one turn of the event loop, where there may be hundreds.
@@ -99,8 +103,21 @@ export function serveWebSocket(
     return pipeline;
   };
   const graphqlWs = makeServer<ConnectionParams, SocketExtra>({
-    onConnect: ({ extra }) => {
+    onConnect: async ({ connectionParams, extra }) => {
+      const { authorization } = connectionParams ?? {};
+      const sent = typeof authorization === "string" ? authorization : extra.request.headers.authorization;
+      try {
+        extra.principal = await authenticator.authenticate(sent);
+      } catch (error) {
+        if (error instanceof UnauthenticatedError) return false;
+        if (error instanceof TryAgainError) return extra.socket.close(1013, "Try again later.");
+        throw error;
+      }
+      const { socket, principal } = extra;
+      const removeListener = authenticator.onEnd(principal, () => socket.close(CloseCode.Forbidden, "Forbidden"));
+      socket.once("close", removeListener);
       extra.hasConnected = true;
+      return true;
     },
     onSubscribe: async ({ connectionParams, extra }, id, operation) => {
       if (id.length > MAX_ID_LENGTH) {
@@ -120,6 +137,7 @@ export function serveWebSocket(
         // default workspace.
         const viewer = viewerOf(
           typeof requestedWorkspaceId === "string" || requestedWorkspaceId == null ? requestedWorkspaceId : "",
+          extra.principal,
         );
         const pipeline: Pipeline = yoga.getEnveloped({ viewer, socket: extra.socket, ...(signal ? { signal } : {}) });
         const contextValue = await pipeline.contextFactory();

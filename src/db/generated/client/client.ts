@@ -48,6 +48,11 @@ export { Prisma }
  */
 export type Workspace = Prisma.WorkspaceModel
 /**
+ * Model ApiKey
+ * An API key (section 11). Of one workspace, or of the whole deployment (workspace_id NULL). Only the hash of its secret is stored.
+ */
+export type ApiKey = Prisma.ApiKeyModel
+/**
  * Model CapabilityProfile
  * A named set of capabilities (section 8). Belongs to the whole deployment: all workspaces use the same profiles.
  */

@@ -22,6 +22,18 @@ export const JobKind = {
 export type JobKind = (typeof JobKind)[keyof typeof JobKind]
 
 
+export const Role = {
+  VIEWER: 'VIEWER',
+  SUBMITTER: 'SUBMITTER',
+  WORKER: 'WORKER',
+  REVIEWER: 'REVIEWER',
+  SECURITY: 'SECURITY',
+  ADMIN: 'ADMIN'
+} as const
+
+export type Role = (typeof Role)[keyof typeof Role]
+
+
 export const JobState = {
   QUEUED: 'QUEUED',
   RUNNING: 'RUNNING',

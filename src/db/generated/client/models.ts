@@ -9,6 +9,7 @@
  * 🟢 You can import this file directly.
  */
 export type * from './models/Workspace.ts'
+export type * from './models/ApiKey.ts'
 export type * from './models/CapabilityProfile.ts'
 export type * from './models/AiJob.ts'
 export type * from './models/WorkflowRun.ts'

@@ -52,6 +52,7 @@ export const AnyNull = runtime.AnyNull
 
 export const ModelName = {
   Workspace: 'Workspace',
+  ApiKey: 'ApiKey',
   CapabilityProfile: 'CapabilityProfile',
   AiJob: 'AiJob',
   WorkflowRun: 'WorkflowRun',
@@ -85,10 +86,34 @@ export type TransactionIsolationLevel = (typeof TransactionIsolationLevel)[keyof
 
 export const WorkspaceScalarFieldEnum = {
   workspaceId: 'workspaceId',
-  createdAt: 'createdAt'
+  createdAt: 'createdAt',
+  name: 'name',
+  retentionDays: 'retentionDays'
 } as const
 
 export type WorkspaceScalarFieldEnum = (typeof WorkspaceScalarFieldEnum)[keyof typeof WorkspaceScalarFieldEnum]
+
+
+export const ApiKeyScalarFieldEnum = {
+  apiKeyId: 'apiKeyId',
+  workspaceId: 'workspaceId',
+  name: 'name',
+  secretHash: 'secretHash',
+  prefix: 'prefix',
+  lastFour: 'lastFour',
+  roles: 'roles',
+  jobKinds: 'jobKinds',
+  createdAt: 'createdAt',
+  createdBy: 'createdBy',
+  createdByKeyId: 'createdByKeyId',
+  expiresAt: 'expiresAt',
+  revokedAt: 'revokedAt',
+  lastUsedAt: 'lastUsedAt',
+  previousSecretHash: 'previousSecretHash',
+  overlapUntil: 'overlapUntil'
+} as const
+
+export type ApiKeyScalarFieldEnum = (typeof ApiKeyScalarFieldEnum)[keyof typeof ApiKeyScalarFieldEnum]
 
 
 export const CapabilityProfileScalarFieldEnum = {
@@ -361,6 +386,14 @@ export const QueryMode = {
 export type QueryMode = (typeof QueryMode)[keyof typeof QueryMode]
 
 
+export const NullsOrder = {
+  first: 'first',
+  last: 'last'
+} as const
+
+export type NullsOrder = (typeof NullsOrder)[keyof typeof NullsOrder]
+
+
 export const JsonNullValueFilter = {
   DbNull: DbNull,
   JsonNull: JsonNull,
@@ -368,12 +401,4 @@ export const JsonNullValueFilter = {
 } as const
 
 export type JsonNullValueFilter = (typeof JsonNullValueFilter)[keyof typeof JsonNullValueFilter]
-
-
-export const NullsOrder = {
-  first: 'first',
-  last: 'last'
-} as const
-
-export type NullsOrder = (typeof NullsOrder)[keyof typeof NullsOrder]
 

@@ -1487,10 +1487,6 @@ export type AiJobUncheckedCreateNestedManyWithoutParentJobInput = {
   connect?: Prisma.AiJobWhereUniqueInput | Prisma.AiJobWhereUniqueInput[]
 }
 
-export type NullableStringFieldUpdateOperationsInput = {
-  set?: string | null
-}
-
 export type EnumJobKindFieldUpdateOperationsInput = {
   set?: $Enums.JobKind
 }
@@ -1522,10 +1518,6 @@ export type IntFieldUpdateOperationsInput = {
   decrement?: number
   multiply?: number
   divide?: number
-}
-
-export type NullableDateTimeFieldUpdateOperationsInput = {
-  set?: Date | string | null
 }
 
 export type NullableBigIntFieldUpdateOperationsInput = {

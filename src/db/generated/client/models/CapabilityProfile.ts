@@ -272,14 +272,6 @@ export type StringNullableListFilter<$PrismaModel = never> = {
   isEmpty?: boolean
 }
 
-export type EnumJobKindNullableListFilter<$PrismaModel = never> = {
-  equals?: $Enums.JobKind[] | Prisma.ListEnumJobKindFieldRefInput<$PrismaModel> | null
-  has?: $Enums.JobKind | Prisma.EnumJobKindFieldRefInput<$PrismaModel> | null
-  hasEvery?: $Enums.JobKind[] | Prisma.ListEnumJobKindFieldRefInput<$PrismaModel>
-  hasSome?: $Enums.JobKind[] | Prisma.ListEnumJobKindFieldRefInput<$PrismaModel>
-  isEmpty?: boolean
-}
-
 export type CapabilityProfileCountOrderByAggregateInput = {
   id?: Prisma.SortOrder
   capabilities?: Prisma.SortOrder

@@ -532,14 +532,6 @@ export type EnumQuotaResourceFieldUpdateOperationsInput = {
   set?: $Enums.QuotaResource
 }
 
-export type NullableIntFieldUpdateOperationsInput = {
-  set?: number | null
-  increment?: number
-  decrement?: number
-  multiply?: number
-  divide?: number
-}
-
 export type QuotaCreateWithoutWorkspaceInput = {
   id: string
   resource: $Enums.QuotaResource

@@ -613,10 +613,6 @@ export type WorkflowRunUncheckedUpdateManyWithoutJobNestedInput = {
   deleteMany?: Prisma.WorkflowRunScalarWhereInput | Prisma.WorkflowRunScalarWhereInput[]
 }
 
-export type BytesFieldUpdateOperationsInput = {
-  set?: runtime.Bytes
-}
-
 export type WorkflowRunCreateNestedOneWithoutNodesInput = {
   create?: Prisma.XOR<Prisma.WorkflowRunCreateWithoutNodesInput, Prisma.WorkflowRunUncheckedCreateWithoutNodesInput>
   connectOrCreate?: Prisma.WorkflowRunCreateOrConnectWithoutNodesInput

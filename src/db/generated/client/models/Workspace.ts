@@ -21,40 +21,70 @@ export type WorkspaceModel = runtime.Types.Result.DefaultSelection<Prisma.$Works
 
 export type AggregateWorkspace = {
   _count: WorkspaceCountAggregateOutputType | null
+  _avg: WorkspaceAvgAggregateOutputType | null
+  _sum: WorkspaceSumAggregateOutputType | null
   _min: WorkspaceMinAggregateOutputType | null
   _max: WorkspaceMaxAggregateOutputType | null
+}
+
+export type WorkspaceAvgAggregateOutputType = {
+  retentionDays: number | null
+}
+
+export type WorkspaceSumAggregateOutputType = {
+  retentionDays: number | null
 }
 
 export type WorkspaceMinAggregateOutputType = {
   workspaceId: string | null
   createdAt: Date | null
+  name: string | null
+  retentionDays: number | null
 }
 
 export type WorkspaceMaxAggregateOutputType = {
   workspaceId: string | null
   createdAt: Date | null
+  name: string | null
+  retentionDays: number | null
 }
 
 export type WorkspaceCountAggregateOutputType = {
   workspaceId: number
   createdAt: number
+  name: number
+  retentionDays: number
   _all: number
 }
 
 
+export type WorkspaceAvgAggregateInputType = {
+  retentionDays?: true
+}
+
+export type WorkspaceSumAggregateInputType = {
+  retentionDays?: true
+}
+
 export type WorkspaceMinAggregateInputType = {
   workspaceId?: true
   createdAt?: true
+  name?: true
+  retentionDays?: true
 }
 
 export type WorkspaceMaxAggregateInputType = {
   workspaceId?: true
   createdAt?: true
+  name?: true
+  retentionDays?: true
 }
 
 export type WorkspaceCountAggregateInputType = {
   workspaceId?: true
   createdAt?: true
+  name?: true
+  retentionDays?: true
   _all?: true
 }
 
@@ -96,6 +126,18 @@ export type WorkspaceAggregateArgs<ExtArgs extends runtime.Types.Extensions.Inte
   /**
    * {@link https://www.prisma.io/docs/concepts/components/prisma-client/aggregations Aggregation Docs}
    * 
+   * Select which fields to average
+  **/
+  _avg?: WorkspaceAvgAggregateInputType
+  /**
+   * {@link https://www.prisma.io/docs/concepts/components/prisma-client/aggregations Aggregation Docs}
+   * 
+   * Select which fields to sum
+  **/
+  _sum?: WorkspaceSumAggregateInputType
+  /**
+   * {@link https://www.prisma.io/docs/concepts/components/prisma-client/aggregations Aggregation Docs}
+   * 
    * Select which fields to find the minimum value
   **/
   _min?: WorkspaceMinAggregateInputType
@@ -126,6 +168,8 @@ export type WorkspaceGroupByArgs<ExtArgs extends runtime.Types.Extensions.Intern
   take?: number
   skip?: number
   _count?: WorkspaceCountAggregateInputType | true
+  _avg?: WorkspaceAvgAggregateInputType
+  _sum?: WorkspaceSumAggregateInputType
   _min?: WorkspaceMinAggregateInputType
   _max?: WorkspaceMaxAggregateInputType
 }
@@ -133,7 +177,11 @@ export type WorkspaceGroupByArgs<ExtArgs extends runtime.Types.Extensions.Intern
 export type WorkspaceGroupByOutputType = {
   workspaceId: string
   createdAt: Date
+  name: string | null
+  retentionDays: number | null
   _count: WorkspaceCountAggregateOutputType | null
+  _avg: WorkspaceAvgAggregateOutputType | null
+  _sum: WorkspaceSumAggregateOutputType | null
   _min: WorkspaceMinAggregateOutputType | null
   _max: WorkspaceMaxAggregateOutputType | null
 }
@@ -159,21 +207,27 @@ export type WorkspaceWhereInput = {
   NOT?: Prisma.WorkspaceWhereInput | Prisma.WorkspaceWhereInput[]
   workspaceId?: Prisma.UuidFilter<"Workspace"> | string
   createdAt?: Prisma.DateTimeFilter<"Workspace"> | Date | string
+  name?: Prisma.StringNullableFilter<"Workspace"> | string | null
+  retentionDays?: Prisma.IntNullableFilter<"Workspace"> | number | null
   jobs?: Prisma.AiJobListRelationFilter
   quotas?: Prisma.QuotaListRelationFilter
   jobTotals?: Prisma.JobTotalListRelationFilter
   usageMinutes?: Prisma.UsageMinuteListRelationFilter
   bulkActions?: Prisma.BulkActionListRelationFilter
+  apiKeys?: Prisma.ApiKeyListRelationFilter
 }
 
 export type WorkspaceOrderByWithRelationInput = {
   workspaceId?: Prisma.SortOrder
   createdAt?: Prisma.SortOrder
+  name?: Prisma.SortOrderInput | Prisma.SortOrder
+  retentionDays?: Prisma.SortOrderInput | Prisma.SortOrder
   jobs?: Prisma.AiJobOrderByRelationAggregateInput
   quotas?: Prisma.QuotaOrderByRelationAggregateInput
   jobTotals?: Prisma.JobTotalOrderByRelationAggregateInput
   usageMinutes?: Prisma.UsageMinuteOrderByRelationAggregateInput
   bulkActions?: Prisma.BulkActionOrderByRelationAggregateInput
+  apiKeys?: Prisma.ApiKeyOrderByRelationAggregateInput
 }
 
 export type WorkspaceWhereUniqueInput = Prisma.AtLeast<{
@@ -182,19 +236,26 @@ export type WorkspaceWhereUniqueInput = Prisma.AtLeast<{
   OR?: Prisma.WorkspaceWhereInput[]
   NOT?: Prisma.WorkspaceWhereInput | Prisma.WorkspaceWhereInput[]
   createdAt?: Prisma.DateTimeFilter<"Workspace"> | Date | string
+  name?: Prisma.StringNullableFilter<"Workspace"> | string | null
+  retentionDays?: Prisma.IntNullableFilter<"Workspace"> | number | null
   jobs?: Prisma.AiJobListRelationFilter
   quotas?: Prisma.QuotaListRelationFilter
   jobTotals?: Prisma.JobTotalListRelationFilter
   usageMinutes?: Prisma.UsageMinuteListRelationFilter
   bulkActions?: Prisma.BulkActionListRelationFilter
+  apiKeys?: Prisma.ApiKeyListRelationFilter
 }, "workspaceId">
 
 export type WorkspaceOrderByWithAggregationInput = {
   workspaceId?: Prisma.SortOrder
   createdAt?: Prisma.SortOrder
+  name?: Prisma.SortOrderInput | Prisma.SortOrder
+  retentionDays?: Prisma.SortOrderInput | Prisma.SortOrder
   _count?: Prisma.WorkspaceCountOrderByAggregateInput
+  _avg?: Prisma.WorkspaceAvgOrderByAggregateInput
   _max?: Prisma.WorkspaceMaxOrderByAggregateInput
   _min?: Prisma.WorkspaceMinOrderByAggregateInput
+  _sum?: Prisma.WorkspaceSumOrderByAggregateInput
 }
 
 export type WorkspaceScalarWhereWithAggregatesInput = {
@@ -203,76 +264,115 @@ export type WorkspaceScalarWhereWithAggregatesInput = {
   NOT?: Prisma.WorkspaceScalarWhereWithAggregatesInput | Prisma.WorkspaceScalarWhereWithAggregatesInput[]
   workspaceId?: Prisma.UuidWithAggregatesFilter<"Workspace"> | string
   createdAt?: Prisma.DateTimeWithAggregatesFilter<"Workspace"> | Date | string
+  name?: Prisma.StringNullableWithAggregatesFilter<"Workspace"> | string | null
+  retentionDays?: Prisma.IntNullableWithAggregatesFilter<"Workspace"> | number | null
 }
 
 export type WorkspaceCreateInput = {
   workspaceId: string
   createdAt?: Date | string
+  name?: string | null
+  retentionDays?: number | null
   jobs?: Prisma.AiJobCreateNestedManyWithoutWorkspaceInput
   quotas?: Prisma.QuotaCreateNestedManyWithoutWorkspaceInput
   jobTotals?: Prisma.JobTotalCreateNestedManyWithoutWorkspaceInput
   usageMinutes?: Prisma.UsageMinuteCreateNestedManyWithoutWorkspaceInput
   bulkActions?: Prisma.BulkActionCreateNestedManyWithoutWorkspaceInput
+  apiKeys?: Prisma.ApiKeyCreateNestedManyWithoutWorkspaceInput
 }
 
 export type WorkspaceUncheckedCreateInput = {
   workspaceId: string
   createdAt?: Date | string
+  name?: string | null
+  retentionDays?: number | null
   jobs?: Prisma.AiJobUncheckedCreateNestedManyWithoutWorkspaceInput
   quotas?: Prisma.QuotaUncheckedCreateNestedManyWithoutWorkspaceInput
   jobTotals?: Prisma.JobTotalUncheckedCreateNestedManyWithoutWorkspaceInput
   usageMinutes?: Prisma.UsageMinuteUncheckedCreateNestedManyWithoutWorkspaceInput
   bulkActions?: Prisma.BulkActionUncheckedCreateNestedManyWithoutWorkspaceInput
+  apiKeys?: Prisma.ApiKeyUncheckedCreateNestedManyWithoutWorkspaceInput
 }
 
 export type WorkspaceUpdateInput = {
   workspaceId?: Prisma.StringFieldUpdateOperationsInput | string
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  name?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  retentionDays?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
   jobs?: Prisma.AiJobUpdateManyWithoutWorkspaceNestedInput
   quotas?: Prisma.QuotaUpdateManyWithoutWorkspaceNestedInput
   jobTotals?: Prisma.JobTotalUpdateManyWithoutWorkspaceNestedInput
   usageMinutes?: Prisma.UsageMinuteUpdateManyWithoutWorkspaceNestedInput
   bulkActions?: Prisma.BulkActionUpdateManyWithoutWorkspaceNestedInput
+  apiKeys?: Prisma.ApiKeyUpdateManyWithoutWorkspaceNestedInput
 }
 
 export type WorkspaceUncheckedUpdateInput = {
   workspaceId?: Prisma.StringFieldUpdateOperationsInput | string
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  name?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  retentionDays?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
   jobs?: Prisma.AiJobUncheckedUpdateManyWithoutWorkspaceNestedInput
   quotas?: Prisma.QuotaUncheckedUpdateManyWithoutWorkspaceNestedInput
   jobTotals?: Prisma.JobTotalUncheckedUpdateManyWithoutWorkspaceNestedInput
   usageMinutes?: Prisma.UsageMinuteUncheckedUpdateManyWithoutWorkspaceNestedInput
   bulkActions?: Prisma.BulkActionUncheckedUpdateManyWithoutWorkspaceNestedInput
+  apiKeys?: Prisma.ApiKeyUncheckedUpdateManyWithoutWorkspaceNestedInput
 }
 
 export type WorkspaceCreateManyInput = {
   workspaceId: string
   createdAt?: Date | string
+  name?: string | null
+  retentionDays?: number | null
 }
 
 export type WorkspaceUpdateManyMutationInput = {
   workspaceId?: Prisma.StringFieldUpdateOperationsInput | string
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  name?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  retentionDays?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
 }
 
 export type WorkspaceUncheckedUpdateManyInput = {
   workspaceId?: Prisma.StringFieldUpdateOperationsInput | string
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  name?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  retentionDays?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
 }
 
 export type WorkspaceCountOrderByAggregateInput = {
   workspaceId?: Prisma.SortOrder
   createdAt?: Prisma.SortOrder
+  name?: Prisma.SortOrder
+  retentionDays?: Prisma.SortOrder
+}
+
+export type WorkspaceAvgOrderByAggregateInput = {
+  retentionDays?: Prisma.SortOrder
 }
 
 export type WorkspaceMaxOrderByAggregateInput = {
   workspaceId?: Prisma.SortOrder
   createdAt?: Prisma.SortOrder
+  name?: Prisma.SortOrder
+  retentionDays?: Prisma.SortOrder
 }
 
 export type WorkspaceMinOrderByAggregateInput = {
   workspaceId?: Prisma.SortOrder
   createdAt?: Prisma.SortOrder
+  name?: Prisma.SortOrder
+  retentionDays?: Prisma.SortOrder
+}
+
+export type WorkspaceSumOrderByAggregateInput = {
+  retentionDays?: Prisma.SortOrder
+}
+
+export type WorkspaceNullableScalarRelationFilter = {
+  is?: Prisma.WorkspaceWhereInput | null
+  isNot?: Prisma.WorkspaceWhereInput | null
 }
 
 export type WorkspaceScalarRelationFilter = {
@@ -286,6 +386,34 @@ export type StringFieldUpdateOperationsInput = {
 
 export type DateTimeFieldUpdateOperationsInput = {
   set?: Date | string
+}
+
+export type NullableStringFieldUpdateOperationsInput = {
+  set?: string | null
+}
+
+export type NullableIntFieldUpdateOperationsInput = {
+  set?: number | null
+  increment?: number
+  decrement?: number
+  multiply?: number
+  divide?: number
+}
+
+export type WorkspaceCreateNestedOneWithoutApiKeysInput = {
+  create?: Prisma.XOR<Prisma.WorkspaceCreateWithoutApiKeysInput, Prisma.WorkspaceUncheckedCreateWithoutApiKeysInput>
+  connectOrCreate?: Prisma.WorkspaceCreateOrConnectWithoutApiKeysInput
+  connect?: Prisma.WorkspaceWhereUniqueInput
+}
+
+export type WorkspaceUpdateOneWithoutApiKeysNestedInput = {
+  create?: Prisma.XOR<Prisma.WorkspaceCreateWithoutApiKeysInput, Prisma.WorkspaceUncheckedCreateWithoutApiKeysInput>
+  connectOrCreate?: Prisma.WorkspaceCreateOrConnectWithoutApiKeysInput
+  upsert?: Prisma.WorkspaceUpsertWithoutApiKeysInput
+  disconnect?: Prisma.WorkspaceWhereInput | boolean
+  delete?: Prisma.WorkspaceWhereInput | boolean
+  connect?: Prisma.WorkspaceWhereUniqueInput
+  update?: Prisma.XOR<Prisma.XOR<Prisma.WorkspaceUpdateToOneWithWhereWithoutApiKeysInput, Prisma.WorkspaceUpdateWithoutApiKeysInput>, Prisma.WorkspaceUncheckedUpdateWithoutApiKeysInput>
 }
 
 export type WorkspaceCreateNestedOneWithoutJobsInput = {
@@ -358,22 +486,92 @@ export type WorkspaceUpdateOneRequiredWithoutBulkActionsNestedInput = {
   update?: Prisma.XOR<Prisma.XOR<Prisma.WorkspaceUpdateToOneWithWhereWithoutBulkActionsInput, Prisma.WorkspaceUpdateWithoutBulkActionsInput>, Prisma.WorkspaceUncheckedUpdateWithoutBulkActionsInput>
 }
 
-export type WorkspaceCreateWithoutJobsInput = {
+export type WorkspaceCreateWithoutApiKeysInput = {
   workspaceId: string
   createdAt?: Date | string
+  name?: string | null
+  retentionDays?: number | null
+  jobs?: Prisma.AiJobCreateNestedManyWithoutWorkspaceInput
   quotas?: Prisma.QuotaCreateNestedManyWithoutWorkspaceInput
   jobTotals?: Prisma.JobTotalCreateNestedManyWithoutWorkspaceInput
   usageMinutes?: Prisma.UsageMinuteCreateNestedManyWithoutWorkspaceInput
   bulkActions?: Prisma.BulkActionCreateNestedManyWithoutWorkspaceInput
 }
 
-export type WorkspaceUncheckedCreateWithoutJobsInput = {
+export type WorkspaceUncheckedCreateWithoutApiKeysInput = {
   workspaceId: string
   createdAt?: Date | string
+  name?: string | null
+  retentionDays?: number | null
+  jobs?: Prisma.AiJobUncheckedCreateNestedManyWithoutWorkspaceInput
   quotas?: Prisma.QuotaUncheckedCreateNestedManyWithoutWorkspaceInput
   jobTotals?: Prisma.JobTotalUncheckedCreateNestedManyWithoutWorkspaceInput
   usageMinutes?: Prisma.UsageMinuteUncheckedCreateNestedManyWithoutWorkspaceInput
   bulkActions?: Prisma.BulkActionUncheckedCreateNestedManyWithoutWorkspaceInput
+}
+
+export type WorkspaceCreateOrConnectWithoutApiKeysInput = {
+  where: Prisma.WorkspaceWhereUniqueInput
+  create: Prisma.XOR<Prisma.WorkspaceCreateWithoutApiKeysInput, Prisma.WorkspaceUncheckedCreateWithoutApiKeysInput>
+}
+
+export type WorkspaceUpsertWithoutApiKeysInput = {
+  update: Prisma.XOR<Prisma.WorkspaceUpdateWithoutApiKeysInput, Prisma.WorkspaceUncheckedUpdateWithoutApiKeysInput>
+  create: Prisma.XOR<Prisma.WorkspaceCreateWithoutApiKeysInput, Prisma.WorkspaceUncheckedCreateWithoutApiKeysInput>
+  where?: Prisma.WorkspaceWhereInput
+}
+
+export type WorkspaceUpdateToOneWithWhereWithoutApiKeysInput = {
+  where?: Prisma.WorkspaceWhereInput
+  data: Prisma.XOR<Prisma.WorkspaceUpdateWithoutApiKeysInput, Prisma.WorkspaceUncheckedUpdateWithoutApiKeysInput>
+}
+
+export type WorkspaceUpdateWithoutApiKeysInput = {
+  workspaceId?: Prisma.StringFieldUpdateOperationsInput | string
+  createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  name?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  retentionDays?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
+  jobs?: Prisma.AiJobUpdateManyWithoutWorkspaceNestedInput
+  quotas?: Prisma.QuotaUpdateManyWithoutWorkspaceNestedInput
+  jobTotals?: Prisma.JobTotalUpdateManyWithoutWorkspaceNestedInput
+  usageMinutes?: Prisma.UsageMinuteUpdateManyWithoutWorkspaceNestedInput
+  bulkActions?: Prisma.BulkActionUpdateManyWithoutWorkspaceNestedInput
+}
+
+export type WorkspaceUncheckedUpdateWithoutApiKeysInput = {
+  workspaceId?: Prisma.StringFieldUpdateOperationsInput | string
+  createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  name?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  retentionDays?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
+  jobs?: Prisma.AiJobUncheckedUpdateManyWithoutWorkspaceNestedInput
+  quotas?: Prisma.QuotaUncheckedUpdateManyWithoutWorkspaceNestedInput
+  jobTotals?: Prisma.JobTotalUncheckedUpdateManyWithoutWorkspaceNestedInput
+  usageMinutes?: Prisma.UsageMinuteUncheckedUpdateManyWithoutWorkspaceNestedInput
+  bulkActions?: Prisma.BulkActionUncheckedUpdateManyWithoutWorkspaceNestedInput
+}
+
+export type WorkspaceCreateWithoutJobsInput = {
+  workspaceId: string
+  createdAt?: Date | string
+  name?: string | null
+  retentionDays?: number | null
+  quotas?: Prisma.QuotaCreateNestedManyWithoutWorkspaceInput
+  jobTotals?: Prisma.JobTotalCreateNestedManyWithoutWorkspaceInput
+  usageMinutes?: Prisma.UsageMinuteCreateNestedManyWithoutWorkspaceInput
+  bulkActions?: Prisma.BulkActionCreateNestedManyWithoutWorkspaceInput
+  apiKeys?: Prisma.ApiKeyCreateNestedManyWithoutWorkspaceInput
+}
+
+export type WorkspaceUncheckedCreateWithoutJobsInput = {
+  workspaceId: string
+  createdAt?: Date | string
+  name?: string | null
+  retentionDays?: number | null
+  quotas?: Prisma.QuotaUncheckedCreateNestedManyWithoutWorkspaceInput
+  jobTotals?: Prisma.JobTotalUncheckedCreateNestedManyWithoutWorkspaceInput
+  usageMinutes?: Prisma.UsageMinuteUncheckedCreateNestedManyWithoutWorkspaceInput
+  bulkActions?: Prisma.BulkActionUncheckedCreateNestedManyWithoutWorkspaceInput
+  apiKeys?: Prisma.ApiKeyUncheckedCreateNestedManyWithoutWorkspaceInput
 }
 
 export type WorkspaceCreateOrConnectWithoutJobsInput = {
@@ -395,37 +593,49 @@ export type WorkspaceUpdateToOneWithWhereWithoutJobsInput = {
 export type WorkspaceUpdateWithoutJobsInput = {
   workspaceId?: Prisma.StringFieldUpdateOperationsInput | string
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  name?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  retentionDays?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
   quotas?: Prisma.QuotaUpdateManyWithoutWorkspaceNestedInput
   jobTotals?: Prisma.JobTotalUpdateManyWithoutWorkspaceNestedInput
   usageMinutes?: Prisma.UsageMinuteUpdateManyWithoutWorkspaceNestedInput
   bulkActions?: Prisma.BulkActionUpdateManyWithoutWorkspaceNestedInput
+  apiKeys?: Prisma.ApiKeyUpdateManyWithoutWorkspaceNestedInput
 }
 
 export type WorkspaceUncheckedUpdateWithoutJobsInput = {
   workspaceId?: Prisma.StringFieldUpdateOperationsInput | string
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  name?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  retentionDays?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
   quotas?: Prisma.QuotaUncheckedUpdateManyWithoutWorkspaceNestedInput
   jobTotals?: Prisma.JobTotalUncheckedUpdateManyWithoutWorkspaceNestedInput
   usageMinutes?: Prisma.UsageMinuteUncheckedUpdateManyWithoutWorkspaceNestedInput
   bulkActions?: Prisma.BulkActionUncheckedUpdateManyWithoutWorkspaceNestedInput
+  apiKeys?: Prisma.ApiKeyUncheckedUpdateManyWithoutWorkspaceNestedInput
 }
 
 export type WorkspaceCreateWithoutQuotasInput = {
   workspaceId: string
   createdAt?: Date | string
+  name?: string | null
+  retentionDays?: number | null
   jobs?: Prisma.AiJobCreateNestedManyWithoutWorkspaceInput
   jobTotals?: Prisma.JobTotalCreateNestedManyWithoutWorkspaceInput
   usageMinutes?: Prisma.UsageMinuteCreateNestedManyWithoutWorkspaceInput
   bulkActions?: Prisma.BulkActionCreateNestedManyWithoutWorkspaceInput
+  apiKeys?: Prisma.ApiKeyCreateNestedManyWithoutWorkspaceInput
 }
 
 export type WorkspaceUncheckedCreateWithoutQuotasInput = {
   workspaceId: string
   createdAt?: Date | string
+  name?: string | null
+  retentionDays?: number | null
   jobs?: Prisma.AiJobUncheckedCreateNestedManyWithoutWorkspaceInput
   jobTotals?: Prisma.JobTotalUncheckedCreateNestedManyWithoutWorkspaceInput
   usageMinutes?: Prisma.UsageMinuteUncheckedCreateNestedManyWithoutWorkspaceInput
   bulkActions?: Prisma.BulkActionUncheckedCreateNestedManyWithoutWorkspaceInput
+  apiKeys?: Prisma.ApiKeyUncheckedCreateNestedManyWithoutWorkspaceInput
 }
 
 export type WorkspaceCreateOrConnectWithoutQuotasInput = {
@@ -447,37 +657,49 @@ export type WorkspaceUpdateToOneWithWhereWithoutQuotasInput = {
 export type WorkspaceUpdateWithoutQuotasInput = {
   workspaceId?: Prisma.StringFieldUpdateOperationsInput | string
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  name?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  retentionDays?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
   jobs?: Prisma.AiJobUpdateManyWithoutWorkspaceNestedInput
   jobTotals?: Prisma.JobTotalUpdateManyWithoutWorkspaceNestedInput
   usageMinutes?: Prisma.UsageMinuteUpdateManyWithoutWorkspaceNestedInput
   bulkActions?: Prisma.BulkActionUpdateManyWithoutWorkspaceNestedInput
+  apiKeys?: Prisma.ApiKeyUpdateManyWithoutWorkspaceNestedInput
 }
 
 export type WorkspaceUncheckedUpdateWithoutQuotasInput = {
   workspaceId?: Prisma.StringFieldUpdateOperationsInput | string
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  name?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  retentionDays?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
   jobs?: Prisma.AiJobUncheckedUpdateManyWithoutWorkspaceNestedInput
   jobTotals?: Prisma.JobTotalUncheckedUpdateManyWithoutWorkspaceNestedInput
   usageMinutes?: Prisma.UsageMinuteUncheckedUpdateManyWithoutWorkspaceNestedInput
   bulkActions?: Prisma.BulkActionUncheckedUpdateManyWithoutWorkspaceNestedInput
+  apiKeys?: Prisma.ApiKeyUncheckedUpdateManyWithoutWorkspaceNestedInput
 }
 
 export type WorkspaceCreateWithoutJobTotalsInput = {
   workspaceId: string
   createdAt?: Date | string
+  name?: string | null
+  retentionDays?: number | null
   jobs?: Prisma.AiJobCreateNestedManyWithoutWorkspaceInput
   quotas?: Prisma.QuotaCreateNestedManyWithoutWorkspaceInput
   usageMinutes?: Prisma.UsageMinuteCreateNestedManyWithoutWorkspaceInput
   bulkActions?: Prisma.BulkActionCreateNestedManyWithoutWorkspaceInput
+  apiKeys?: Prisma.ApiKeyCreateNestedManyWithoutWorkspaceInput
 }
 
 export type WorkspaceUncheckedCreateWithoutJobTotalsInput = {
   workspaceId: string
   createdAt?: Date | string
+  name?: string | null
+  retentionDays?: number | null
   jobs?: Prisma.AiJobUncheckedCreateNestedManyWithoutWorkspaceInput
   quotas?: Prisma.QuotaUncheckedCreateNestedManyWithoutWorkspaceInput
   usageMinutes?: Prisma.UsageMinuteUncheckedCreateNestedManyWithoutWorkspaceInput
   bulkActions?: Prisma.BulkActionUncheckedCreateNestedManyWithoutWorkspaceInput
+  apiKeys?: Prisma.ApiKeyUncheckedCreateNestedManyWithoutWorkspaceInput
 }
 
 export type WorkspaceCreateOrConnectWithoutJobTotalsInput = {
@@ -499,37 +721,49 @@ export type WorkspaceUpdateToOneWithWhereWithoutJobTotalsInput = {
 export type WorkspaceUpdateWithoutJobTotalsInput = {
   workspaceId?: Prisma.StringFieldUpdateOperationsInput | string
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  name?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  retentionDays?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
   jobs?: Prisma.AiJobUpdateManyWithoutWorkspaceNestedInput
   quotas?: Prisma.QuotaUpdateManyWithoutWorkspaceNestedInput
   usageMinutes?: Prisma.UsageMinuteUpdateManyWithoutWorkspaceNestedInput
   bulkActions?: Prisma.BulkActionUpdateManyWithoutWorkspaceNestedInput
+  apiKeys?: Prisma.ApiKeyUpdateManyWithoutWorkspaceNestedInput
 }
 
 export type WorkspaceUncheckedUpdateWithoutJobTotalsInput = {
   workspaceId?: Prisma.StringFieldUpdateOperationsInput | string
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  name?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  retentionDays?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
   jobs?: Prisma.AiJobUncheckedUpdateManyWithoutWorkspaceNestedInput
   quotas?: Prisma.QuotaUncheckedUpdateManyWithoutWorkspaceNestedInput
   usageMinutes?: Prisma.UsageMinuteUncheckedUpdateManyWithoutWorkspaceNestedInput
   bulkActions?: Prisma.BulkActionUncheckedUpdateManyWithoutWorkspaceNestedInput
+  apiKeys?: Prisma.ApiKeyUncheckedUpdateManyWithoutWorkspaceNestedInput
 }
 
 export type WorkspaceCreateWithoutUsageMinutesInput = {
   workspaceId: string
   createdAt?: Date | string
+  name?: string | null
+  retentionDays?: number | null
   jobs?: Prisma.AiJobCreateNestedManyWithoutWorkspaceInput
   quotas?: Prisma.QuotaCreateNestedManyWithoutWorkspaceInput
   jobTotals?: Prisma.JobTotalCreateNestedManyWithoutWorkspaceInput
   bulkActions?: Prisma.BulkActionCreateNestedManyWithoutWorkspaceInput
+  apiKeys?: Prisma.ApiKeyCreateNestedManyWithoutWorkspaceInput
 }
 
 export type WorkspaceUncheckedCreateWithoutUsageMinutesInput = {
   workspaceId: string
   createdAt?: Date | string
+  name?: string | null
+  retentionDays?: number | null
   jobs?: Prisma.AiJobUncheckedCreateNestedManyWithoutWorkspaceInput
   quotas?: Prisma.QuotaUncheckedCreateNestedManyWithoutWorkspaceInput
   jobTotals?: Prisma.JobTotalUncheckedCreateNestedManyWithoutWorkspaceInput
   bulkActions?: Prisma.BulkActionUncheckedCreateNestedManyWithoutWorkspaceInput
+  apiKeys?: Prisma.ApiKeyUncheckedCreateNestedManyWithoutWorkspaceInput
 }
 
 export type WorkspaceCreateOrConnectWithoutUsageMinutesInput = {
@@ -551,37 +785,49 @@ export type WorkspaceUpdateToOneWithWhereWithoutUsageMinutesInput = {
 export type WorkspaceUpdateWithoutUsageMinutesInput = {
   workspaceId?: Prisma.StringFieldUpdateOperationsInput | string
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  name?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  retentionDays?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
   jobs?: Prisma.AiJobUpdateManyWithoutWorkspaceNestedInput
   quotas?: Prisma.QuotaUpdateManyWithoutWorkspaceNestedInput
   jobTotals?: Prisma.JobTotalUpdateManyWithoutWorkspaceNestedInput
   bulkActions?: Prisma.BulkActionUpdateManyWithoutWorkspaceNestedInput
+  apiKeys?: Prisma.ApiKeyUpdateManyWithoutWorkspaceNestedInput
 }
 
 export type WorkspaceUncheckedUpdateWithoutUsageMinutesInput = {
   workspaceId?: Prisma.StringFieldUpdateOperationsInput | string
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  name?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  retentionDays?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
   jobs?: Prisma.AiJobUncheckedUpdateManyWithoutWorkspaceNestedInput
   quotas?: Prisma.QuotaUncheckedUpdateManyWithoutWorkspaceNestedInput
   jobTotals?: Prisma.JobTotalUncheckedUpdateManyWithoutWorkspaceNestedInput
   bulkActions?: Prisma.BulkActionUncheckedUpdateManyWithoutWorkspaceNestedInput
+  apiKeys?: Prisma.ApiKeyUncheckedUpdateManyWithoutWorkspaceNestedInput
 }
 
 export type WorkspaceCreateWithoutBulkActionsInput = {
   workspaceId: string
   createdAt?: Date | string
+  name?: string | null
+  retentionDays?: number | null
   jobs?: Prisma.AiJobCreateNestedManyWithoutWorkspaceInput
   quotas?: Prisma.QuotaCreateNestedManyWithoutWorkspaceInput
   jobTotals?: Prisma.JobTotalCreateNestedManyWithoutWorkspaceInput
   usageMinutes?: Prisma.UsageMinuteCreateNestedManyWithoutWorkspaceInput
+  apiKeys?: Prisma.ApiKeyCreateNestedManyWithoutWorkspaceInput
 }
 
 export type WorkspaceUncheckedCreateWithoutBulkActionsInput = {
   workspaceId: string
   createdAt?: Date | string
+  name?: string | null
+  retentionDays?: number | null
   jobs?: Prisma.AiJobUncheckedCreateNestedManyWithoutWorkspaceInput
   quotas?: Prisma.QuotaUncheckedCreateNestedManyWithoutWorkspaceInput
   jobTotals?: Prisma.JobTotalUncheckedCreateNestedManyWithoutWorkspaceInput
   usageMinutes?: Prisma.UsageMinuteUncheckedCreateNestedManyWithoutWorkspaceInput
+  apiKeys?: Prisma.ApiKeyUncheckedCreateNestedManyWithoutWorkspaceInput
 }
 
 export type WorkspaceCreateOrConnectWithoutBulkActionsInput = {
@@ -603,19 +849,25 @@ export type WorkspaceUpdateToOneWithWhereWithoutBulkActionsInput = {
 export type WorkspaceUpdateWithoutBulkActionsInput = {
   workspaceId?: Prisma.StringFieldUpdateOperationsInput | string
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  name?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  retentionDays?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
   jobs?: Prisma.AiJobUpdateManyWithoutWorkspaceNestedInput
   quotas?: Prisma.QuotaUpdateManyWithoutWorkspaceNestedInput
   jobTotals?: Prisma.JobTotalUpdateManyWithoutWorkspaceNestedInput
   usageMinutes?: Prisma.UsageMinuteUpdateManyWithoutWorkspaceNestedInput
+  apiKeys?: Prisma.ApiKeyUpdateManyWithoutWorkspaceNestedInput
 }
 
 export type WorkspaceUncheckedUpdateWithoutBulkActionsInput = {
   workspaceId?: Prisma.StringFieldUpdateOperationsInput | string
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  name?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  retentionDays?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
   jobs?: Prisma.AiJobUncheckedUpdateManyWithoutWorkspaceNestedInput
   quotas?: Prisma.QuotaUncheckedUpdateManyWithoutWorkspaceNestedInput
   jobTotals?: Prisma.JobTotalUncheckedUpdateManyWithoutWorkspaceNestedInput
   usageMinutes?: Prisma.UsageMinuteUncheckedUpdateManyWithoutWorkspaceNestedInput
+  apiKeys?: Prisma.ApiKeyUncheckedUpdateManyWithoutWorkspaceNestedInput
 }
 
 
@@ -629,6 +881,7 @@ export type WorkspaceCountOutputType = {
   jobTotals: number
   usageMinutes: number
   bulkActions: number
+  apiKeys: number
 }
 
 export type WorkspaceCountOutputTypeSelect<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
@@ -637,6 +890,7 @@ export type WorkspaceCountOutputTypeSelect<ExtArgs extends runtime.Types.Extensi
   jobTotals?: boolean | WorkspaceCountOutputTypeCountJobTotalsArgs
   usageMinutes?: boolean | WorkspaceCountOutputTypeCountUsageMinutesArgs
   bulkActions?: boolean | WorkspaceCountOutputTypeCountBulkActionsArgs
+  apiKeys?: boolean | WorkspaceCountOutputTypeCountApiKeysArgs
 }
 
 /**
@@ -684,40 +938,57 @@ export type WorkspaceCountOutputTypeCountBulkActionsArgs<ExtArgs extends runtime
   where?: Prisma.BulkActionWhereInput
 }
 
+/**
+ * WorkspaceCountOutputType without action
+ */
+export type WorkspaceCountOutputTypeCountApiKeysArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  where?: Prisma.ApiKeyWhereInput
+}
+
 
 export type WorkspaceSelect<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetSelect<{
   workspaceId?: boolean
   createdAt?: boolean
+  name?: boolean
+  retentionDays?: boolean
   jobs?: boolean | Prisma.Workspace$jobsArgs<ExtArgs>
   quotas?: boolean | Prisma.Workspace$quotasArgs<ExtArgs>
   jobTotals?: boolean | Prisma.Workspace$jobTotalsArgs<ExtArgs>
   usageMinutes?: boolean | Prisma.Workspace$usageMinutesArgs<ExtArgs>
   bulkActions?: boolean | Prisma.Workspace$bulkActionsArgs<ExtArgs>
+  apiKeys?: boolean | Prisma.Workspace$apiKeysArgs<ExtArgs>
   _count?: boolean | Prisma.WorkspaceCountOutputTypeDefaultArgs<ExtArgs>
 }, ExtArgs["result"]["workspace"]>
 
 export type WorkspaceSelectCreateManyAndReturn<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetSelect<{
   workspaceId?: boolean
   createdAt?: boolean
+  name?: boolean
+  retentionDays?: boolean
 }, ExtArgs["result"]["workspace"]>
 
 export type WorkspaceSelectUpdateManyAndReturn<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetSelect<{
   workspaceId?: boolean
   createdAt?: boolean
+  name?: boolean
+  retentionDays?: boolean
 }, ExtArgs["result"]["workspace"]>
 
 export type WorkspaceSelectScalar = {
   workspaceId?: boolean
   createdAt?: boolean
+  name?: boolean
+  retentionDays?: boolean
 }
 
-export type WorkspaceOmit<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetOmit<"workspaceId" | "createdAt", ExtArgs["result"]["workspace"]>
+export type WorkspaceOmit<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetOmit<"workspaceId" | "createdAt" | "name" | "retentionDays", ExtArgs["result"]["workspace"]>
 export type WorkspaceInclude<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
   jobs?: boolean | Prisma.Workspace$jobsArgs<ExtArgs>
   quotas?: boolean | Prisma.Workspace$quotasArgs<ExtArgs>
   jobTotals?: boolean | Prisma.Workspace$jobTotalsArgs<ExtArgs>
   usageMinutes?: boolean | Prisma.Workspace$usageMinutesArgs<ExtArgs>
   bulkActions?: boolean | Prisma.Workspace$bulkActionsArgs<ExtArgs>
+  apiKeys?: boolean | Prisma.Workspace$apiKeysArgs<ExtArgs>
   _count?: boolean | Prisma.WorkspaceCountOutputTypeDefaultArgs<ExtArgs>
 }
 export type WorkspaceIncludeCreateManyAndReturn<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {}
@@ -731,10 +1002,19 @@ export type $WorkspacePayload<ExtArgs extends runtime.Types.Extensions.InternalA
     jobTotals: Prisma.$JobTotalPayload<ExtArgs>[]
     usageMinutes: Prisma.$UsageMinutePayload<ExtArgs>[]
     bulkActions: Prisma.$BulkActionPayload<ExtArgs>[]
+    apiKeys: Prisma.$ApiKeyPayload<ExtArgs>[]
   }
   scalars: runtime.Types.Extensions.GetPayloadResult<{
     workspaceId: string
     createdAt: Date
+    /**
+     * For people. NULL for a workspace that came with its first job, on a server without auth.
+     */
+    name: string | null
+    /**
+     * How many days the jobs of an ended tree are kept; NULL to keep them (section 12).
+     */
+    retentionDays: number | null
   }, ExtArgs["result"]["workspace"]>
   composites: {}
 }
@@ -1134,6 +1414,7 @@ export interface Prisma__WorkspaceClient<T, Null = never, ExtArgs extends runtim
   jobTotals<T extends Prisma.Workspace$jobTotalsArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Workspace$jobTotalsArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$JobTotalPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
   usageMinutes<T extends Prisma.Workspace$usageMinutesArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Workspace$usageMinutesArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$UsageMinutePayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
   bulkActions<T extends Prisma.Workspace$bulkActionsArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Workspace$bulkActionsArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$BulkActionPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
+  apiKeys<T extends Prisma.Workspace$apiKeysArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Workspace$apiKeysArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$ApiKeyPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
   /**
    * Attaches callbacks for the resolution and/or rejection of the Promise.
    * @param onfulfilled The callback to execute when the Promise is resolved.
@@ -1165,6 +1446,8 @@ export interface Prisma__WorkspaceClient<T, Null = never, ExtArgs extends runtim
 export interface WorkspaceFieldRefs {
   readonly workspaceId: Prisma.FieldRef<"Workspace", 'String'>
   readonly createdAt: Prisma.FieldRef<"Workspace", 'DateTime'>
+  readonly name: Prisma.FieldRef<"Workspace", 'String'>
+  readonly retentionDays: Prisma.FieldRef<"Workspace", 'Int'>
 }
     
 
@@ -1675,6 +1958,30 @@ export type Workspace$bulkActionsArgs<ExtArgs extends runtime.Types.Extensions.I
   take?: number
   skip?: number
   distinct?: Prisma.BulkActionScalarFieldEnum | Prisma.BulkActionScalarFieldEnum[]
+}
+
+/**
+ * Workspace.apiKeys
+ */
+export type Workspace$apiKeysArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  /**
+   * Select specific fields to fetch from the ApiKey
+   */
+  select?: Prisma.ApiKeySelect<ExtArgs> | null
+  /**
+   * Omit specific fields from the ApiKey
+   */
+  omit?: Prisma.ApiKeyOmit<ExtArgs> | null
+  /**
+   * Choose, which related nodes to fetch as well
+   */
+  include?: Prisma.ApiKeyInclude<ExtArgs> | null
+  where?: Prisma.ApiKeyWhereInput
+  orderBy?: Prisma.ApiKeyOrderByWithRelationInput | Prisma.ApiKeyOrderByWithRelationInput[]
+  cursor?: Prisma.ApiKeyWhereUniqueInput
+  take?: number
+  skip?: number
+  distinct?: Prisma.ApiKeyScalarFieldEnum | Prisma.ApiKeyScalarFieldEnum[]
 }
 
 /**
