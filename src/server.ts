@@ -30,8 +30,8 @@ const CHECK_MS = 5_000;
 /** Milliseconds in which a client reads something of an answer, or of a stream, that waits for it. */
 const UNREAD_MS = 30_000;
 
-/** Bytes that may wait for all clients together: several of the largest answers. */
-const MAX_OUTGOING_BYTES = 256 * 1024 * 1024;
+/** Bytes that may wait for all clients together: as many as the longest answer of all, since a text of V8 has 512 MB at most. */
+const MAX_OUTGOING_BYTES = 512 * 1024 * 1024;
 
 /** Times and bounds that tests make smaller. */
 export interface ServerBounds {

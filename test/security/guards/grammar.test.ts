@@ -110,3 +110,25 @@ test("letters that come again lead to states that are there already", () => {
   for (let round = 0; round < 100; round += 1) read("open the door let in all of the room ");
   expect(dfa.made).toBe(made);
 });
+
+test("a text that needs more states than there may be finds the same, by states that are made anew", () => {
+  const MOST = 12;
+  const [roomy, tiny] = [lazyDfa(automaton), lazyDfa(automaton, MOST * (automaton.symbolCount + 2))];
+  const words = "open unlock let in the all of door gates room do not never please now today xyz".split(" ");
+  const text = Array.from({ length: 3_000 }, (_, index) => words[(index * index + 3 * index) % words.length]).join(" ");
+  const found = [roomy, tiny].map((dfa) => {
+    let state = dfa.sentence;
+    const rules: number[] = [];
+    let last = 0;
+    for (const char of text) {
+      if (char === " ") rules.push(dfa.ruleAt(state, true));
+      state = char === " " ? dfa.word(state, true) : dfa.letter(state, automaton.symbols[char.charCodeAt(0)] ?? 0);
+      last = Math.max(last, state);
+    }
+    return { rules, last };
+  });
+  expect(found[1]?.rules).toEqual(found[0]?.rules);
+  expect(found[1]?.last).toBeLessThan(MOST);
+  expect(new Set(found[0]?.rules).size).toBeGreaterThan(1);
+  expect(tiny.made).toBeGreaterThan(10 * roomy.made);
+});

@@ -23,14 +23,17 @@ export interface LazyDfa {
   readonly made: number;
 }
 
-/** @returns a reader that shares its states between all texts. */
-export function lazyDfa(automaton: PhraseAutomaton): LazyDfa {
+/**
+ * @param cells the most cells that its states may have together.
+ * @returns a reader that shares its states between all texts.
+ */
+export function lazyDfa(automaton: PhraseAutomaton, cells = maxCells): LazyDfa {
   const { symbolCount, states } = automaton;
   // The columns of a row: the symbols, the border of two words, and a border with a pause.
   const width = symbolCount + 2;
   const wordColumn = symbolCount;
   const pauseColumn = symbolCount + 1;
-  const maxStates = Math.floor(maxCells / width);
+  const maxStates = Math.floor(cells / width);
   const closures = states.map((_, index) => closureOf(states, index));
   const rulesThere = [false, true].map((pause) => states.map((_, index) => ruleOf(states, closures, index, pause)));
   const collected = setCollector(closures);
