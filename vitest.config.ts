@@ -61,6 +61,8 @@ const resolve = { alias: [{ find: /^graphql$/, replacement: "graphql/index.js" }
 
 /** Measures how long a real process takes to start: run after the others, with the machine to itself. */
 const alone = ["test/db/embedded.test.ts"];
+/** Keeps a server as busy as attackers can, and measures how long another client waits. */
+const attacks = ["test/http/attacks.test.ts"];
 
 /** Keeps a dozen processes busy and kills them: neither it nor the others would have the time they need together. */
 const chaos = ["test/chaos/*.postgres.test.ts"];
@@ -79,9 +81,19 @@ export default defineConfig({
           ...common,
           name: "plain",
           include: ["test/**/*.test.ts"],
-          exclude: [...stores, ...postgresOnly, ...redisOnly, ...browserOnly, ...operate, ...otherNodes, ...alone],
+          exclude: [
+            ...stores,
+            ...postgresOnly,
+            ...redisOnly,
+            ...browserOnly,
+            ...operate,
+            ...otherNodes,
+            ...alone,
+            ...attacks,
+          ],
         },
       },
+      { resolve, test: { ...common, name: "attacks", include: attacks, sequence: { groupOrder: 4 } } },
       { resolve, test: { ...common, name: "alone", include: alone, sequence: { groupOrder: 1 } } },
       { resolve, test: { ...common, name: "embedded", include: stores, env: { TEST_STORE: "embedded" } } },
       ...(onPostgres

@@ -22,7 +22,7 @@ export interface ErrorReporter {
 export function maskError(error: unknown, { log, availability }: ErrorReporter): GraphQLError {
   const cause = causeOf(error);
   // One error is formatted at several stages of a request, and must be masked, and its quotes be shortened, only once.
-  if (cause instanceof GraphQLError && FORMATTED.has(cause)) return cause;
+  if (cause instanceof GraphQLError && (FORMATTED.has(cause) || isMasked(cause))) return cause;
   if (cause instanceof AppError) {
     return withLocation(error, cause.message, {
       code: cause.code,

@@ -14,7 +14,7 @@ import { type SpawnedServer, spawnServer } from "../support/spawn-server.ts";
 
 const SECONDS = 0.4;
 /** Milliseconds that the other client waits for nearly all of its answers. */
-const MAX_MS = { refused: 700, large: 4_000 };
+const MAX_MS = { refused: 800, large: 4_000 };
 const ATTACKER = fileURLToPath(new URL("../../bench/attacks/attacker.ts", import.meta.url));
 
 let server: SpawnedServer;

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { WebSocket } from "ws";
 import type { Database } from "../../src/db/database.ts";
 import { openDatabase } from "../../src/db/open.ts";
+import { startLoggedServer } from "../support/http.ts";
 import { startTestServer, type TestServer } from "../support/server.ts";
 
 /** WebSocket clients that want to keep the server busy or fill its memory, and what others notice of them. */
@@ -20,8 +21,8 @@ afterAll(async () => {
   await database.close();
 });
 
-async function opened(): Promise<WebSocket> {
-  const socket = new WebSocket(server.url.replace("http", "ws"), "graphql-transport-ws");
+async function opened(url = server.url): Promise<WebSocket> {
+  const socket = new WebSocket(url.replace("http", "ws"), "graphql-transport-ws");
   socket.on("error", () => undefined);
   await once(socket, "open");
   return socket;
@@ -79,8 +80,8 @@ test.each([
   expect(code).toBe(4400);
 });
 
-async function connected(): Promise<WebSocket> {
-  const socket = await opened();
+async function connected(url = server.url): Promise<WebSocket> {
+  const socket = await opened(url);
   socket.send('{"type":"connection_init"}');
   await once(socket, "message");
   return socket;
@@ -121,16 +122,20 @@ describe("a message that begins no operation has few bytes, or closes its connec
 });
 
 test("an id that is too long closes the connection, and one that is used twice says so in a reason that fits", async () => {
+  const logged = await startLoggedServer(database);
   const subscribe = (id: string) =>
     JSON.stringify({ type: "subscribe", id, payload: { query: "subscription { aiJobsChanged { version } }" } });
-  const socket = await connected();
+  const socket = await connected(logged.url);
   const closed = closeOf(socket);
   socket.send(subscribe("x".repeat(257)));
   expect(await closed).toEqual([4400, "The operation's id is too long."]);
-  const other = await connected();
+  const other = await connected(logged.url);
   const otherClosed = closeOf(other);
   for (let count = 0; count < 2; count++) other.send(subscribe("x".repeat(256)));
   expect(await otherClosed).toEqual([4409, ""]);
+  await sleep(100);
+  expect(logged.logged()).toEqual([]);
+  await logged.close();
 });
 
 test("the operations of a connection have a bound in bytes together, and what has ended is not counted", async () => {

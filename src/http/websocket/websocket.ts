@@ -1,6 +1,6 @@
 import type { IncomingMessage, Server } from "node:http";
 import type { Duplex } from "node:stream";
-import type { DocumentNode, ExecutionArgs, ExecutionResult, GraphQLError, GraphQLSchema } from "graphql";
+import { type DocumentNode, type ExecutionArgs, type ExecutionResult, GraphQLError, type GraphQLSchema } from "graphql";
 import { CloseCode, handleProtocols, makeServer } from "graphql-ws";
 import type { Logger } from "pino";
 import { type WebSocket, WebSocketServer } from "ws";
@@ -32,6 +32,7 @@ export interface WebSocketOptions {
 /** What a client sends when it connects. */
 type ConnectionParams = Readonly<Record<string, unknown>>;
 
+const ID_TOO_LONG = new GraphQLError("The operation's id is too long.", { extensions: { code: "INVALID_INPUT" } });
 /** Milliseconds that a client may take to read a refusal, or to confirm that its socket is closed. */
 const GRACE_MS = 2000;
 
@@ -121,8 +122,9 @@ export function serveWebSocket(
     },
     onSubscribe: async ({ connectionParams, extra }, id, operation) => {
       if (id.length > MAX_ID_LENGTH) {
-        extra.socket.close(CloseCode.BadRequest, "The operation's id is too long.");
-        return [];
+        // In the reason alone: an error message would carry the id.
+        extra.socket.close(CloseCode.BadRequest, ID_TOO_LONG.message);
+        return [ID_TOO_LONG];
       }
       const { query, operationName, variables } = operation;
       const operations = operationsOf.get(extra.socket);
