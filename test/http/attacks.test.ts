@@ -13,8 +13,8 @@ import { type SpawnedServer, spawnServer } from "../support/spawn-server.ts";
  */
 
 const SECONDS = 0.4;
-/** Milliseconds that the other client waits for nearly all of its answers. */
-const MAX_MS = { refused: 800, large: 4_000 };
+/** Milliseconds that the other client waits for the slowest of its answers. */
+const MAX_MS = { refused: 1_500, large: 5_000 };
 const ATTACKER = fileURLToPath(new URL("../../bench/attacks/attacker.ts", import.meta.url));
 
 let server: SpawnedServer;
@@ -64,9 +64,8 @@ test("every attack is refused or borne, and another client is answered meanwhile
 
   const faults = ATTACKS.flatMap(({ name, kind, isAnswered }) => {
     const { 0: closed = 0, 2: accepted = 0, 4: refused = 0, 5: failed = 0 } = answers.get(name) ?? {};
-    const times = (latencies.get(name) ?? []).toSorted((one, other) => one - other);
-    // One answer may have come while the machine did something else.
-    const slow = times.at(-2) ?? 0;
+    // What blocks the server for seconds shows in a single answer.
+    const slow = Math.max(...(latencies.get(name) ?? [Number.POSITIVE_INFINITY]));
     const mayBeAnswered = kind === "large" || isAnswered === true || closed + accepted + refused + failed === 0;
     const isRefused = mayBeAnswered || (accepted === 0 && closed + refused > 0);
     return failed === 0 && isRefused && slow < MAX_MS[kind] && answers.has(name)
