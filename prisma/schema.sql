@@ -276,6 +276,7 @@ CREATE TABLE ai_jobs (
 
 ALTER TABLE ai_jobs ALTER COLUMN entity_refs SET STORAGE EXTERNAL;
 ALTER TABLE ai_jobs ALTER COLUMN job_inputs SET STORAGE EXTERNAL;
+ALTER TABLE ai_jobs ALTER COLUMN job_outputs SET STORAGE EXTERNAL;
 ALTER TABLE ai_jobs ALTER COLUMN planned_operations SET STORAGE EXTERNAL;
 ALTER TABLE ai_jobs SET (autovacuum_vacuum_scale_factor=0.01, autovacuum_vacuum_threshold=5000);
 
@@ -542,6 +543,9 @@ CREATE TABLE node_executions (
   CONSTRAINT node_executions_never_queued CHECK (state <> 'queued'::"JobState"),
   CONSTRAINT node_executions_sequence CHECK (sequence >= 1)
 );
+
+ALTER TABLE node_executions ALTER COLUMN input_payload SET STORAGE EXTERNAL;
+ALTER TABLE node_executions ALTER COLUMN output_payload SET STORAGE EXTERNAL;
 
 CREATE UNIQUE INDEX node_executions_one_open ON public.node_executions USING btree (workflow_run_id, node_id) WHERE (finished_at IS NULL);
 CREATE UNIQUE INDEX node_executions_workflow_run_id_sequence_key ON public.node_executions USING btree (workflow_run_id, sequence);

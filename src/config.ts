@@ -27,6 +27,8 @@ export interface Config {
   readonly maxBodyBytes: number;
   /** The most tokens of a GraphQL document. */
   readonly maxDocumentTokens: number;
+  /** The most levels of lists and objects in a JSON value. */
+  readonly maxJsonDepth: number;
   /** The most values of a request's JSON, those inside lists and objects included. */
   readonly maxJsonValues: number;
 }
@@ -68,6 +70,7 @@ const environment = z.object({
   OPERATOR_KEY: z.string().min(32, "must have at least 32 characters").max(200).optional(),
   MAX_BODY_BYTES: z.coerce.number().int().min(1024).max(100_000_000).default(5_000_000),
   MAX_DOCUMENT_TOKENS: z.coerce.number().int().min(500).max(20_000).default(2_000),
+  MAX_JSON_DEPTH: z.coerce.number().int().min(10).max(500).default(100),
   MAX_JSON_VALUES: z.coerce.number().int().min(1_000).max(10_000_000).default(100_000),
 });
 
@@ -106,6 +109,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     operatorKey: values.OPERATOR_KEY,
     maxBodyBytes: values.MAX_BODY_BYTES,
     maxDocumentTokens: values.MAX_DOCUMENT_TOKENS,
+    maxJsonDepth: values.MAX_JSON_DEPTH,
     maxJsonValues: values.MAX_JSON_VALUES,
   };
 }

@@ -11,6 +11,7 @@ import { openDatabase } from "./db/open.ts";
 import { newRotation } from "./engine.ts";
 import { ENDPOINT } from "./http/graphql.ts";
 import { KeyAuthenticator, OPEN } from "./identity/authenticator.ts";
+import { JSON_LIMIT } from "./jobs/input-text.ts";
 import { Feed } from "./live/feed.ts";
 import { CommitNotifier, type NotifierTransport } from "./live/notifier.ts";
 import { postgresTransport } from "./live/notifier-postgres.ts";
@@ -99,6 +100,7 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
     });
     const authenticator = config.auth === "off" ? OPEN : keyAuthenticator(config, prisma, log);
     const { corsOrigins, maxBodyBytes, maxDocumentTokens, maxJsonValues } = config;
+    JSON_LIMIT.maxDepth = config.maxJsonDepth;
     const maintenance = startMaintenance(engine, feed.continuity, config.recoveryIntervalMs, log);
     const server = createServer({
       engine,

@@ -51,12 +51,8 @@ export function isEnumField(field: string): boolean {
 
 /** Select lists of whole rows, in Prisma's form. */
 export const RUN_COLUMNS = selectList(Object.values(Prisma.WorkflowRunScalarFieldEnum));
-const NODE_FIELDS = Object.values(Prisma.NodeExecutionScalarFieldEnum);
+export const NODE_FIELDS = Object.values(Prisma.NodeExecutionScalarFieldEnum);
 export const NODE_COLUMNS = selectList(NODE_FIELDS);
-/** A node without its payloads, each of which may be 256 KiB. */
-export const NODE_COLUMNS_WITHOUT_PAYLOADS = selectList(
-  NODE_FIELDS.filter((field) => field !== "inputPayload" && field !== "outputPayload"),
-);
 /** A stored report without its workspace: it is read in one row with its run, which has a column of the same name. */
 export type StoredReport = Omit<WorkerReport, "workspaceId">;
 export const REPORT_COLUMNS = selectList(

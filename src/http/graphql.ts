@@ -10,6 +10,7 @@ import type { WatchPermission } from "../graphql/subscriptions/watch-rule.ts";
 import type { Viewer } from "../graphql/viewer.ts";
 import type { Authenticator } from "../identity/authenticator.ts";
 import type { Principal } from "../identity/principal.ts";
+import { JSON_LIMIT } from "../jobs/input-text.ts";
 import type { Feed } from "../live/feed.ts";
 import type { CommitNotifier } from "../live/notifier.ts";
 import type { MaintenanceTasks } from "../maintenance.ts";
@@ -103,8 +104,10 @@ interface Transport {
 /** The largest bodies that may be on their way at once: more than the server can work on. */
 const MAX_INCOMING_BODIES = 50;
 
-/** Levels of a request: those of the deepest JSON document that is accepted, and those in which it stands. */
-export const MAX_BODY_DEPTH = 120;
+/** The most levels of a request: those of the deepest JSON value that is accepted, and those in which it stands. */
+export function maxBodyDepth(): number {
+  return JSON_LIMIT.maxDepth + 20;
+}
 
 /** Most proxies close a connection after a minute of silence, some after 30 seconds. */
 const KEEP_ALIVE_MS = 12_000;
@@ -158,7 +161,7 @@ export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
       useReady(engine),
       useRequestParser({
         maxBytes: maxBodyBytes,
-        maxDepth: MAX_BODY_DEPTH,
+        maxDepth: maxBodyDepth(),
         maxValues: maxJsonValues,
         queryDepth: 1,
         maxIncomingBytes: maxIncomingBytes ?? MAX_INCOMING_BODIES * maxBodyBytes,

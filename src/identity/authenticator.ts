@@ -53,6 +53,8 @@ interface KeyAuthenticatorOptions {
   /** The operator's key; undefined where there is none. */
   readonly operatorKey: string | undefined;
   readonly onError: (error: unknown) => void;
+  /** How many credentials that are none are remembered. */
+  readonly maxUnknown?: number;
 }
 
 /**
@@ -65,12 +67,13 @@ export class KeyAuthenticator implements Authenticator {
   readonly #operator: { readonly hash: Buffer; readonly principal: Principal } | undefined;
   /** By the hash of the secret, in hexadecimal. */
   readonly #known = new Map<string, Known>();
-  readonly #unknown = new LRUCache<string, true>({ max: MAX_UNKNOWN, ttl: UNKNOWN_MS });
+  readonly #unknown: LRUCache<string, true>;
   readonly #timer: NodeJS.Timeout;
   #lookedAt = performance.now();
   #isLooking = false;
 
-  constructor({ prisma, operatorKey, onError }: KeyAuthenticatorOptions) {
+  constructor({ prisma, operatorKey, onError, maxUnknown = MAX_UNKNOWN }: KeyAuthenticatorOptions) {
+    this.#unknown = new LRUCache({ max: maxUnknown, ttl: UNKNOWN_MS });
     this.#prisma = prisma;
     this.#onError = onError;
     this.#operator = operatorKey === undefined ? undefined : operatorOf(operatorKey);

@@ -25,10 +25,11 @@ export function isStorableDate(date: Date): boolean {
   return year >= 1 && year <= 9999;
 }
 
-/** The largest depth of nested lists and objects in a JSON value. */
-const MAX_DEPTH = 100;
-/** The most values of a JSON document, those inside lists and objects included. */
-const MAX_JSON_VALUES = 100_000;
+/**
+ * The most levels of lists and objects in a JSON value. Set once, when a server starts (MAX_JSON_DEPTH): the schemas below are made
+ * when this file is loaded. How many values a JSON value has is bounded with its request, before it is parsed (MAX_JSON_VALUES).
+ */
+export const JSON_LIMIT = { maxDepth: 100 };
 
 /**
  * @returns a schema for a JSON value of at most `maxBytes` bytes of UTF-8, or null. GraphQL's JSON scalar has already checked
@@ -63,15 +64,12 @@ function faultOf(root: unknown): Fault | undefined {
   let level = levelOf(root, 1);
   const message = faultOfValue(root, level);
   if (message) return { message, path: [] };
-  let values = 1;
   while (level) {
     if (level.nextIndex >= level.size) {
       level = level.parent;
       continue;
     }
     const value: unknown = level.valueAt(level.nextIndex++);
-    values += 1;
-    if (values > MAX_JSON_VALUES) return { message: `has more than ${MAX_JSON_VALUES} values`, path: [] };
     const inner: Level<number> | undefined = levelOf(value, level.context + 1, level);
     const fault = faultOfValue(value, inner);
     if (fault) return { message: fault, path: pathTo(level) };
@@ -90,7 +88,7 @@ function faultOfValue(value: unknown, inner: Level<number> | undefined): string 
     return "has a number beyond 2^53 - 1, which other readers would round; send it as a string";
   }
   if (inner === undefined) return undefined;
-  if (inner.context > MAX_DEPTH) return `is nested deeper than ${MAX_DEPTH} levels`;
+  if (inner.context > JSON_LIMIT.maxDepth) return `is nested deeper than ${JSON_LIMIT.maxDepth} levels`;
   return inner.keys?.every(isText) === false ? `has a key that ${NOT_TEXT}` : undefined;
 }
 

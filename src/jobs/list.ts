@@ -1,7 +1,8 @@
 import { type ScopedId, scopedIdTable } from "../db/batched-read.ts";
+import { selectBounded, withinBound } from "../db/document-bound.ts";
 import { type AiJob, Prisma, type PrismaClient } from "../db/generated/client/client.ts";
 import { JobKind, JobState } from "../db/generated/client/enums.ts";
-import { type JobField, jobColumns } from "../db/job-columns.ts";
+import { isDocumentField, type JobField } from "../db/job-columns.ts";
 import { toDbEnum } from "../db/rows.ts";
 import type { Slice } from "../db/slice.ts";
 import { conditionsOf, type EnumCondition, type JobFilter } from "./filter.ts";
@@ -31,14 +32,15 @@ export interface JobKey {
  * @param fields the columns to read, in addition to the job's and the workspace's id. All others are missing in the rows.
  * @returns the jobs that exist, in any order.
  */
-export function findJobs(
+export async function findJobs(
   prisma: PrismaClient,
   items: readonly ScopedId[],
   fields: readonly JobField[],
 ): Promise<AiJob[]> {
-  const columns = jobColumns([...new Set<JobField>(["jobId", "workspaceId", ...fields])]);
-  return prisma.$queryRaw<AiJob[]>`
-    SELECT ${columns} FROM ${scopedIdTable(items)} JOIN ai_jobs ON job_id = requested_id AND workspace_id = requested_workspace_id`;
+  const source = Prisma.sql`SELECT ai_jobs.* FROM ${scopedIdTable(items)}
+    JOIN ai_jobs ON job_id = requested_id AND workspace_id = requested_workspace_id`;
+  const all = [...new Set<JobField>(["jobId", "workspaceId", ...fields])];
+  return withinBound(await prisma.$queryRaw<AiJob[]>(selectBounded(source, all, isDocumentField)));
 }
 
 /**
@@ -46,7 +48,7 @@ export function findJobs(
  * @param fields the columns to read. All others are missing in the rows.
  * @returns the jobs of the slice, in the list's order; in the reverse order where the slice counts from the end.
  */
-export function listJobs(
+export async function listJobs(
   prisma: PrismaClient,
   workspaceId: string,
   filter: JobFilter,
@@ -64,7 +66,9 @@ export function listJobs(
     field === "CREATED_AT"
       ? selectJobs(ALL_COLUMNS, workspaceId, filter, bounds(time), orderAndLimit)
       : selectByUpdate(workspaceId, filter, { bounds, way, limit });
-  return prisma.$queryRaw<AiJob[]>`SELECT ${jobColumns(fields)} FROM (${source}) AS job ${orderAndLimit}`;
+  const page = Prisma.sql`SELECT * FROM (${source}) AS job ${orderAndLimit}`;
+  const orderBy = Prisma.sql`ORDER BY ${time} ${way}, job_id ${way}`;
+  return withinBound(await prisma.$queryRaw<AiJob[]>(selectBounded(page, fields, isDocumentField, orderBy)));
 }
 
 /**
@@ -72,22 +76,24 @@ export function listJobs(
  * @param fields the columns to read, in addition to those that tell whose child a job is.
  * @returns a slice of the children of each job, in the order of `listJobs`.
  */
-export function listChildrenOf(
+export async function listChildrenOf(
   prisma: PrismaClient,
   parents: readonly ScopedId[],
   slice: Slice<JobKey>,
   fields: readonly JobField[],
 ): Promise<AiJob[]> {
-  const columns = jobColumns([...new Set<JobField>(["parentJobId", "workspaceId", ...fields])]);
+  const all = [...new Set<JobField>(["parentJobId", "workspaceId", ...fields])];
   const bounds = sliceConditions(Prisma.sql`(created_at, job_id)`, slice, NEWEST_FIRST.direction);
   const way = slice.fromEnd ? Prisma.sql`ASC` : Prisma.sql`DESC`;
   const where = Prisma.join(
     [Prisma.sql`parent_job_id = requested_id`, Prisma.sql`workspace_id = requested_workspace_id`, ...bounds],
     " AND ",
   );
-  return prisma.$queryRaw<AiJob[]>`
-    SELECT ${columns} FROM ${scopedIdTable(parents)}, LATERAL (
+  const source = Prisma.sql`
+    SELECT child.* FROM ${scopedIdTable(parents)}, LATERAL (
       SELECT * FROM ai_jobs WHERE ${where} ORDER BY created_at ${way}, job_id ${way} LIMIT ${slice.limit}) AS child`;
+  const orderBy = Prisma.sql`ORDER BY created_at ${way}, job_id ${way}`;
+  return withinBound(await prisma.$queryRaw<AiJob[]>(selectBounded(source, all, isDocumentField, orderBy)));
 }
 
 /** The number of a job's children. */

@@ -1,7 +1,8 @@
 import { type ScopedId, scopedIdTable } from "../db/batched-read.ts";
+import { selectBounded, withinBound } from "../db/document-bound.ts";
 import { type NodeExecution, Prisma, type PrismaClient, type WorkflowRun } from "../db/generated/client/client.ts";
 import type { JobState } from "../db/generated/client/enums.ts";
-import { NODE_COLUMNS, NODE_COLUMNS_WITHOUT_PAYLOADS, RUN_COLUMNS, toDbEnum } from "../db/rows.ts";
+import { NODE_FIELDS, RUN_COLUMNS, toDbEnum } from "../db/rows.ts";
 import { type Slice, sliceClauses } from "../db/slice.ts";
 
 /** Reads of runs and nodes. Each function reads for many jobs or runs in one statement, for the batched GraphQL loaders. */
@@ -14,10 +15,15 @@ export function findRuns(prisma: PrismaClient, items: readonly ScopedId[]): Prom
 }
 
 /** @returns the nodes with these ids, each only from the workspace given with its id; in no particular order. */
-export function findNodes(prisma: PrismaClient, items: readonly ScopedId[]): Promise<NodeExecution[]> {
-  return prisma.$queryRaw<NodeExecution[]>`
-    SELECT ${NODE_COLUMNS} FROM ${scopedIdTable(items)}
+export async function findNodes(prisma: PrismaClient, items: readonly ScopedId[]): Promise<NodeExecution[]> {
+  const source = Prisma.sql`SELECT node_executions.* FROM ${scopedIdTable(items)}
     JOIN node_executions ON id = requested_id AND workspace_id = requested_workspace_id`;
+  return withinBound(await prisma.$queryRaw<NodeExecution[]>(selectBounded(source, NODE_FIELDS, isPayload)));
+}
+
+/** Whether a field of a node may be large: 256 KiB, of which a run may have two thousand. */
+function isPayload(field: string): boolean {
+  return field === "inputPayload" || field === "outputPayload";
 }
 
 /** @returns a slice of the runs of each of several jobs; the runs of one job are ordered by `attempt`. */
@@ -36,16 +42,16 @@ export function listRunsOf(
  * @param withPayloads whether to read input and output payloads, which may be large.
  * @returns all nodes of several runs, ordered by run and then by `sequence`; a run has at most 1,000.
  */
-export function listNodesOf(
+export async function listNodesOf(
   prisma: PrismaClient,
   runs: readonly ScopedId[],
   withPayloads: boolean,
 ): Promise<NodeExecution[]> {
-  const columns = withPayloads ? NODE_COLUMNS : NODE_COLUMNS_WITHOUT_PAYLOADS;
-  return prisma.$queryRaw<NodeExecution[]>`
-    SELECT ${columns} FROM ${scopedIdTable(runs)}
-    JOIN node_executions ON workflow_run_id = requested_id AND workspace_id = requested_workspace_id
-    ORDER BY workflow_run_id, sequence`;
+  const source = Prisma.sql`SELECT node_executions.* FROM ${scopedIdTable(runs)}
+    JOIN node_executions ON workflow_run_id = requested_id AND workspace_id = requested_workspace_id`;
+  const fields = withPayloads ? NODE_FIELDS : NODE_FIELDS.filter((field) => !isPayload(field));
+  const orderBy = Prisma.sql`ORDER BY workflow_run_id, sequence`;
+  return withinBound(await prisma.$queryRaw<NodeExecution[]>(selectBounded(source, fields, isPayload, orderBy)));
 }
 
 /** Selects runs: all given conditions must hold. A field that is null or left out is no condition. */

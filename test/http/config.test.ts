@@ -14,6 +14,7 @@ const DEFAULTS = {
   operatorKey: undefined,
   maxBodyBytes: 5_000_000,
   maxDocumentTokens: 2_000,
+  maxJsonDepth: 100,
   maxJsonValues: 100_000,
 };
 
@@ -52,6 +53,7 @@ describe("the settings", () => {
       OPERATOR_KEY: "k".repeat(32),
       MAX_BODY_BYTES: "1024",
       MAX_DOCUMENT_TOKENS: "500",
+      MAX_JSON_DEPTH: "50",
       MAX_JSON_VALUES: "1000",
       PATH: "/bin",
     };
@@ -69,6 +71,7 @@ describe("the settings", () => {
       operatorKey: "k".repeat(32),
       maxBodyBytes: 1024,
       maxDocumentTokens: 500,
+      maxJsonDepth: 50,
       maxJsonValues: 1000,
     });
   });
@@ -102,6 +105,8 @@ describe("a setting that cannot be used stops the start, and is named:", () => {
     ["MAX_BODY_BYTES", "1023"],
     ["MAX_BODY_BYTES", "5MB"],
     ["MAX_DOCUMENT_TOKENS", "499"],
+    ["MAX_JSON_DEPTH", "9"],
+    ["MAX_JSON_DEPTH", "501"],
     ["MAX_JSON_VALUES", "999"],
     ["HOST", "0.0.0.0"],
     ["HOST", "::"],

@@ -4,6 +4,7 @@ import { createClient as createSseClient } from "graphql-sse";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { WebSocket } from "ws";
 import type { EngineContext } from "../../src/engine.ts";
+import { UnauthenticatedError } from "../../src/errors.ts";
 import { newApiKeySecret } from "../../src/identity/api-key.ts";
 import { KeyAuthenticator } from "../../src/identity/authenticator.ts";
 import { type CreateApiKey, createApiKey, revokeApiKey, rotateApiKey } from "../../src/identity/keys.ts";
@@ -93,6 +94,24 @@ describe("without a valid credential there is no answer", () => {
       await ask("{ __typename }", sent);
     expect(db.statements().filter((sql) => sql.includes("api_keys"))).toEqual([]);
   });
+});
+
+test("of what is known to be no credential, the longest unused is forgotten first", async () => {
+  const few = new KeyAuthenticator({
+    prisma: db.prisma,
+    operatorKey: undefined,
+    onError: () => undefined,
+    maxUnknown: 2,
+  });
+  const secrets = [newApiKeySecret(), newApiKeySecret(), newApiKeySecret()];
+  const asks = async (secret: string | undefined) => {
+    db.statements();
+    await expect(few.authenticate(`Bearer ${secret}`)).rejects.toThrow(UnauthenticatedError);
+    return db.statements().length > 0;
+  };
+  for (const secret of secrets) expect(await asks(secret)).toBe(true);
+  expect([await asks(secrets[2]), await asks(secrets[1]), await asks(secrets[0])]).toEqual([false, false, true]);
+  few.close();
 });
 
 describe("who calls", () => {

@@ -9,7 +9,7 @@ import { TryAgainError, UnauthenticatedError } from "../../errors.ts";
 import type { Authenticator } from "../../identity/authenticator.ts";
 import { MAX_ID_LENGTH, MAX_OPERATIONS, tooLargeOperations, tooManyOperations } from "../connection-limit.ts";
 import { isMasked, maskError, withoutStatus } from "../error-format.ts";
-import { ENDPOINT, type GraphQLServer, MAX_BODY_DEPTH } from "../graphql.ts";
+import { ENDPOINT, type GraphQLServer, maxBodyDepth } from "../graphql.ts";
 import { isAllowedOrigin, isOwnHost } from "../plugins/use-same-site.ts";
 import { viewerOf, WORKSPACE_HEADER } from "../viewer.ts";
 import { SocketOperations } from "./socket-operations.ts";
@@ -57,7 +57,7 @@ export function serveWebSocket(
 ): { close(): Promise<void> } {
   const { authenticator, corsOrigins, maxBodyBytes, maxJsonValues, log, engine } = options;
   const { maxOperations = MAX_OPERATIONS } = options;
-  const limits = { maxDepth: MAX_BODY_DEPTH, maxValues: maxJsonValues, queryDepth: 2 };
+  const limits = { maxDepth: maxBodyDepth(), maxValues: maxJsonValues, queryDepth: 2 };
   const reporter = { log, availability: engine.availability };
   // Not all messages that one packet brings in one turn of the event loop, where there may be hundreds.
   const webSocket = { noServer: true, allowSynchronousEvents: false };
