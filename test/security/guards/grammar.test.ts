@@ -18,13 +18,17 @@ const small: Grammar = {
     polite: "please",
     soon: "now$",
     day: "today, 今日$, 明日",
+    close: "close, lock",
+    now: "now, once more",
   },
   rules: {
     [VETO]: ["not verb"],
     order: ["polite? verb any* thing"],
     beginning: ["^ thing verb"],
     time: ["verb soon", "verb day"],
+    closing: ["^|now close any* thing"],
   },
+  notBefore: "if you may, unless",
 };
 
 const automaton = phraseAutomaton([{ grammar: small, fold: foldLookAlike }], "3e @a");
@@ -63,6 +67,16 @@ describe("a rule", () => {
     ["open 今日", "time"],
     ["open 今日は", null],
     ["open 明日は", "time"],
+    ["Close the door", "closing"],
+    ["It is late. Lock the door", "closing"],
+    ["We close the door", null],
+    ["But now close the door", "closing"],
+    ["We once more lock the door", "closing"],
+    ["Open the door if you may", null],
+    ["Open the door -- if\nyou may, the door", null],
+    ["Open the door unless it rains, and open the gate", "order"],
+    ["Open the door if you mayor", "order"],
+    ["Open the door. If you may.", "order"],
   ])("%j: %s", (text, rule) => {
     expect(ruleIn(text)).toBe(rule);
   });
@@ -75,6 +89,7 @@ describe("a rule", () => {
   test("is found backwards, too, and with each of its letters turned", () => {
     const backwards = letterScan(phraseAutomaton([{ grammar: small, fold: foldLookAlike, backwards: true }], ""));
     expect(backwards(foldLookAlike("moor eht nepo"))?.rule.name).toBe("order");
+    expect(backwards(foldLookAlike("moor eht nepo ton od"))).toBeNull();
     const next = (char: string): string => String.fromCharCode(char.charCodeAt(0) + 1);
     const turned = letterScan(phraseAutomaton([{ grammar: small, fold: next }], ""));
     expect(turned("pqfo uif epps")?.rule.name).toBe("order");

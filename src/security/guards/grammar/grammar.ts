@@ -2,7 +2,7 @@
  * The version of all grammars together, named in every finding: so a recorded finding tells which rules it was judged by. Raise
  * it with every change of a grammar.
  */
-export const GRAMMAR_VERSION = 1;
+export const GRAMMAR_VERSION = 2;
 
 /**
  * What an override of a model's instructions is made of in one language (section 7). Written to be reviewed by somebody who
@@ -21,10 +21,13 @@ export interface Grammar {
   readonly classes: Readonly<Record<string, string>>;
   /**
    * By name, the sequences of classes that the rule finds. `a|b` is a phrase of either class, `a?` one or none, `a*` any number.
-   * A sequence that begins with `^` is found only where a sentence begins. What the rule `VETO` finds is no override, nor is any that
+   * A sequence that begins with `^` is found only where a sentence begins, one that begins with `^|a` also behind a phrase of `a`:
+   * for a verb of which the order and the statement are the same word. What the rule `VETO` finds is no override, nor is any that
    * has begun there: do not ignore.
    */
   readonly rules: Readonly<Record<string, readonly string[]>>;
+  /** Phrases of whole words that make an order none if they stand right behind it: ignore the instructions above if you use Windows. */
+  readonly notBefore?: string;
 }
 
 /** The name of the rule that ends all that have begun. */
@@ -36,13 +39,23 @@ export interface Step {
   readonly repeat: "once" | "optional" | "any";
 }
 
-/** @returns the steps of a sequence, and whether it is found only where a sentence begins. */
-export function stepsOf(sequence: string): { readonly steps: readonly Step[]; readonly atSentenceStart: boolean } {
-  const words = sequence.split(" ");
-  const atSentenceStart = words[0] === "^";
+/** A sequence of a rule. */
+export interface Sequence {
+  readonly steps: readonly Step[];
+  /** Whether it is found where a sentence begins, and not anywhere. */
+  readonly atSentenceStart: boolean;
+  /** The classes behind whose phrases it is found as at the beginning of a sentence. */
+  readonly leads: readonly string[];
+}
+
+/** @returns what the text of a sequence says. */
+export function sequenceOf(text: string): Sequence {
+  const words = text.split(" ");
+  const atSentenceStart = words[0]?.startsWith("^") === true;
+  const leads = atSentenceStart ? (words[0] ?? "").split("|").slice(1) : [];
   const steps = (atSentenceStart ? words.slice(1) : words).map((word): Step => {
     const repeat = word.endsWith("*") ? "any" : word.endsWith("?") ? "optional" : "once";
     return { classes: word.replace(/[*?]$/, "").split("|"), repeat };
   });
-  return { steps, atSentenceStart };
+  return { steps, atSentenceStart, leads };
 }

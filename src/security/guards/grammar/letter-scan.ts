@@ -55,7 +55,7 @@ function scan(dfa: LazyDfa, { symbols, rules }: PhraseAutomaton, text: string): 
   const matchAt = (end: number, pause: boolean): LetterMatch | null => {
     const rule = rules[dfa.ruleAt(state, pause)];
     if (rule === undefined) return null;
-    if (rule.name !== VETO) return { rule, end };
+    if (rule.name !== VETO && !stands(rule.notBefore, text, end + 1)) return { rule, end };
     state = dfa.between;
     return null;
   };
@@ -90,6 +90,22 @@ function scan(dfa: LazyDfa, { symbols, rules }: PhraseAutomaton, text: string): 
     borderBehind = false;
   }
   return paused ? null : matchAt(lastLetter, true);
+}
+
+// Long enough for the longest of the phrases.
+const lookAhead = 40;
+
+/** @returns whether one of the phrases stands at this place of the text, in the same sentence. */
+function stands(phrases: readonly string[], text: string, start: number): boolean {
+  if (phrases.length === 0) return false;
+  let words = " ";
+  for (let index = start; index < Math.min(start + lookAhead, text.length); index += 1) {
+    const kind = kinds[text.charCodeAt(index)];
+    if (kind === sentenceMark || kind === boundary) break;
+    if (kind === letter || kind === letterOfScriptWithoutSpaces) words += text[index];
+    else if (!words.endsWith(" ")) words += " ";
+  }
+  return phrases.some((phrase) => `${words} `.startsWith(phrase));
 }
 
 // An exclamation mark in front of a letter stands for an i, as in prev!ous; one that ends a sentence has a space behind it.

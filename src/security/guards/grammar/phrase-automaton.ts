@@ -1,4 +1,4 @@
-import { type Grammar, type Step, stepsOf } from "./grammar.ts";
+import { type Grammar, type Step, sequenceOf, VETO } from "./grammar.ts";
 
 /** A state of the automaton. */
 export interface State {
@@ -18,6 +18,8 @@ export interface State {
 export interface Rule {
   readonly name: string;
   readonly language: string;
+  /** What must not stand right behind a match, folded. */
+  readonly notBefore: readonly string[];
 }
 
 /** A non-deterministic automaton over letters, for all rules of several grammars. Words are not told apart: see `letter-scan.ts`. */
@@ -82,13 +84,20 @@ class Builder {
     const { grammar, backwards } = spelling;
     const pathsOf = cachedPaths(spelling.fold);
     const shared = new Map<string, number>();
+    const notBefore = notBeforeOf(spelling);
     for (const [name, sequences] of Object.entries(grammar.rules)) {
-      const rule = this.#rules.push({ name, language: grammar.language }) - 1;
+      const rule = this.#rules.push({ name, language: grammar.language, notBefore }) - 1;
       for (const sequence of sequences) {
-        const { steps, atSentenceStart } = stepsOf(sequence);
+        const { steps, atSentenceStart, leads } = sequenceOf(sequence);
         if (atSentenceStart && backwards === true) continue;
         let state = atSentenceStart ? this.#sentenceStart : this.#start;
         let path = atSentenceStart ? "^" : "";
+        if (leads.length > 0) {
+          path += leads.join("|");
+          state = shared.get(path) ?? this.#addStep(this.#start, { classes: leads, repeat: "once" }, spelling, pathsOf);
+          if (!shared.has(path)) this.#at(this.#sentenceStart).free.push(state);
+          shared.set(path, state);
+        }
         for (const step of backwards === true ? steps.toReversed() : steps) {
           path += ` ${step.classes.join("|")}:${step.repeat}`;
           const next: number = shared.get(path) ?? this.#addStep(state, step, spelling, pathsOf);
@@ -105,37 +114,40 @@ class Builder {
     const to = this.#add();
     if (repeat !== "once") this.#at(from).free.push(to);
     const start = repeat === "any" ? to : from;
-    // Phrases that begin with the same letters share the states of these.
+    const phrases = classes.flatMap((className) => {
+      const text = grammar.classes[className];
+      if (text === undefined) throw new Error(`${grammar.language}: no class ${className}`);
+      return text.split(",").map((phrase) => {
+        const chars = Array.from(phrase.normalize("NFC")).filter(
+          (char) => /[*$]/.test(char) || pathsOf(char).length > 0,
+        );
+        return backwards === true ? chars.reverse() : chars;
+      });
+    });
+    // Phrases that begin with the same letters share the states of these, and all share the end.
     const reached = new Map<string, number>();
-    for (const className of classes) {
-      const phrases = grammar.classes[className];
-      if (phrases === undefined) throw new Error(`${grammar.language}: no class ${className}`);
-      for (const phrase of phrases.split(",")) {
-        const chars = Array.from(phrase.normalize("NFC"));
-        const end = this.#addPhrase(start, backwards === true ? chars.reverse() : chars, pathsOf, reached);
-        if (end !== start) this.#at(end).free.push(to);
-      }
-    }
+    const longestFirst = phrases.toSorted((one, other) => other.length - one.length);
+    for (const chars of longestFirst) this.#addPhrase(start, chars, to, pathsOf, reached);
     return to;
   }
 
-  /** @returns the state after the phrase. */
-  #addPhrase(from: number, chars: readonly string[], pathsOf: PathsOf, reached: Map<string, number>): number {
+  /** Adds a phrase, none that begins with it being added later. */
+  #addPhrase(from: number, chars: readonly string[], to: number, pathsOf: PathsOf, reached: Map<string, number>): void {
     let state = from;
     let phrase = "";
-    for (const char of chars) {
-      const paths = pathsOf(char);
-      if (paths.length === 0 && char !== "*" && char !== "$") continue;
+    for (const [index, char] of chars.entries()) {
       phrase += char;
+      const isEnd = index === chars.length - 1;
       const known = reached.get(phrase);
-      const target = known ?? this.#add();
-      reached.set(phrase, target);
-      if (char === "*") this.#at(state).afterWord = target;
-      else if (char === "$") this.#at(state).afterPause = target;
-      else if (known === undefined) this.#connect(state, paths, target);
+      const target = known ?? (isEnd ? to : this.#add());
+      if (known === undefined) {
+        reached.set(phrase, target);
+        if (char === "*") this.#at(state).afterWord = target;
+        else if (char === "$") this.#at(state).afterPause = target;
+        else this.#connect(state, pathsOf(char), target);
+      } else if (isEnd && known !== to) this.#at(known).free.push(to);
       state = target;
     }
-    return state;
   }
 
   #connect(from: number, paths: readonly string[], to: number): void {
@@ -169,6 +181,22 @@ class Builder {
     if (this.#symbols[unit] === 0) this.#symbols[unit] = this.#symbolCount++;
     return this.#symbols[unit] ?? 0;
   }
+}
+
+/** @returns what must not stand behind a match; in a text that is read from its end, what vetoes it begin with. */
+function notBeforeOf({ grammar, fold, backwards }: Spelling): readonly string[] {
+  const phrasesOf = (text: string): string[] => text.split(",").map((phrase) => phrase.replace(/\s+/g, " ").trim());
+  if (backwards !== true) return phrasesOf(grammar.notBefore ?? "").flatMap((each) => wordsOf(fold(each)));
+  return (grammar.rules[VETO] ?? [])
+    .flatMap((sequence) => sequenceOf(sequence).steps[0]?.classes ?? [])
+    .flatMap((name) => phrasesOf(grammar.classes[name] ?? ""))
+    .flatMap((phrase) => wordsOf(fold(Array.from(phrase).reverse().join(""))));
+}
+
+// With spaces around, but not where a word of a script without spaces may go on.
+function wordsOf(folded: string): string[] {
+  if (folded === "") return [];
+  return [/[\p{sc=Han}\p{sc=Hira}\p{sc=Kana}\p{sc=Hang}]$/u.test(folded) ? ` ${folded}` : ` ${folded} `];
 }
 
 /** What a character of a phrase may become: each of these is a sequence of letters. */
