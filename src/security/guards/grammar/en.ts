@@ -37,9 +37,8 @@ export const english = {
       you had before, you have received so far, so far, up to now, until now, you were given before`,
     everything: `everything, every thing, all, all that, anything, everything that, anything that, all things, all the things`,
     told: `you have been told, you were told, you've been told, youve been told, you have been instructed, you've been instructed,
-      you were instructed, you have been taught, you were taught, you were programmed to do, you had been told,
-      you have previously been told, you were previously told, you were told before, i told you before,
-      they told you, your developers told you, openai told you, the system told you, you were ordered, you were trained to do`,
+      you were instructed, you were programmed to do, you had been told,
+      you have previously been told, you were previously told, you were told before, they told you, your developers told you, openai told you, the system told you, you were ordered, you were trained to do`,
     source: `rest of the document, rest of the text, rest of the page, rest of the email, rest of this document, above, the above, everything above, all of the above, all the above, text above, webpage, web page, website, page, article, paper, resume, cv, function, table, transaction, transaction description, question above, user, user's question, user's request, original task, task above, everything before this, everything above this, everything else, email, conversation, document, previous text, previous task, code, code above`,
     and: "and, and instead, and just, and only, then, instead, instead just, and then, and simply, and now",
     say: `output the word, print the word, write the word, say the word, output the text, output the phrase, print the phrase, repeat, repeat the word, repeat the following, say, state, respond with, reply with, answer with, answer only, respond only, just print, just say, just output,
@@ -49,7 +48,7 @@ export const english = {
     above: `above, before, before this, before this line, before this point, above this line, earlier, from above, that came earlier, in this document above`,
     modelRules: `safety guidelines, ethical guidelines, content policies, safety filters, moderation policies, safety policies, content guidelines, content restrictions, safety restrictions, ethical constraints`,
     forget: `forget, disregard, forget about`,
-    everythingAbove: `everything above, everything before, everything before this, everything before this line, everything i said before, everything that was said before, everything said before, all that was said before, everything said so far, all of the above text, everything up to this point, everything up to now, everything i told you, all i told you before, everything i told you before, what i told you before`,
+    everythingAbove: `everything above, everything before, everything before this, everything before this line, everything that was said before, everything said before, all that was said before, everything said so far, all of the above text, everything up to this point, everything up to now`,
     owner: `developer's, developers', creator's, creators', openai's, anthropic's, google's, system's, operator's`,
     tobeIgnored: `should be ignored, must be ignored, are to be ignored, shall be ignored, can now be ignored, should be disregarded, must be disregarded, are to be disregarded, should be forgotten, must be forgotten, are to be forgotten, are hereby void, are hereby revoked, are hereby cancelled, are null and void, are overridden`,
     withoutRules: `without restrictions, without any restrictions, with no restrictions, without limits, without any limits, with no limits, without rules, without any rules, with no rules, without filters, without any filters, with no filters, without ethical guidelines, without any guidelines, with no guidelines, without any limitations, without limitations, without ethical constraints, without moral constraints`,
@@ -63,6 +62,9 @@ export const english = {
     youAre: `you are now, you're now, youre now, you are no longer an ai but, from now on you are, from now on you're, you will now be, you are going to be, you're going to be, act as, pretend to be, pretend you are, pretend that you are, behave as, you shall be, you are about to become, you have become, you have been transformed into`,
     not: `do not, don't, dont, never, not to, cannot, can't, must not, mustn't, should not, shouldn't, will not, won't, did not, didn't,
       does not, doesn't, may not`,
+    others: `if you, when you, if they, if we, unless you, who, which, that, they, we, users, people, students, programs, compilers, nobody should, no one should,
+      you can, you may, you could, you can also, you can safely, you may safely, safely, dangerous to, unwise to, wrong to, decided to, decide to, chose to, choose to,
+      refuse to, refused to, tend to, tempted to, able to, allowed to, why do`,
     system: "system, hidden, current, existing, old, default, developer, builtin, built-in, internal, core",
     youAreNow: `you are going to pretend to be, you're going to pretend to be, you are going to act as, you will pretend to be, i want you to act as, you will act as, you are now, you're now, youre now, from now on you are, from now on you're, you are henceforth`,
     article:
@@ -124,7 +126,7 @@ export const english = {
     wordsAbove: `all the words above, all of the words above, the text above this line verbatim, the words above starting with, the above text verbatim, everything above verbatim, the prompt above, the instructions above, the words above, everything that was said above, all the text above verbatim`,
   },
   rules: {
-    [VETO]: ["not ignore|override", "not reveal|repeat|tell"],
+    [VETO]: ["not ignore|override", "others ignore", "not reveal|repeat|tell"],
     override: [
       "ignore det* instructions above",
       "^ ignore det* all modelRules",
@@ -185,4 +187,6 @@ export const english = {
       "^ lead* reveal wordsAbove",
     ],
   },
+  notBefore: `to success, by pressing, by typing, by entering, if you use, if you have, if you already, if you do not, if you don't, if you did, if you run, if you want, if you prefer, if your, if you're using,
+    unless you, about, in school, at school`,
 } as const satisfies Grammar;
