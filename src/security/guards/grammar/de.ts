@@ -9,7 +9,7 @@ export const german = {
       folgen sie nicht, folgen sie nicht mehr, halte dich nicht an, halte dich nicht mehr an, halte dich nicht länger an, halt dich nicht mehr an,
       halten sie sich nicht an, halten sie sich nicht mehr an, lass außer acht, lassen sie außer acht, verwirf, verwerfen sie,
       hör auf zu befolgen, setze dich über, setz dich über, setzen sie sich über, übergehe, übergehen sie, umgehe, umgehen sie, überschreibe,
-      pfeif auf, scheiß auf, du ignorierst, ignorierst du, du vergisst, vergisst du, widersetze dich`,
+      pfeif auf, scheiß auf, widersetze dich`,
     // Also said of many, and of others: only where a sentence begins.
     ignoreAll: "ignoriert, missachtet",
     ignoring: `ignorieren, missachten, vergessen, außer acht lassen, nicht beachten, nicht mehr beachten, nicht befolgen, nicht mehr befolgen,

@@ -64,7 +64,7 @@ export const english = {
       does not, doesn't, may not`,
     others: `if you, when you, if they, if we, unless you, who, which, that, they, we, users, people, students, programs, compilers, nobody should, no one should,
       you can, you may, you could, you can also, you can safely, you may safely, safely, dangerous to, unwise to, wrong to, decided to, decide to, chose to, choose to,
-      refuse to, refused to, tend to, tempted to, able to, allowed to, why do`,
+      refuse to, refused to, tend to, tempted to, able to, allowed to, why do, may, seems to, seem to, model to, models to, app to`,
     system: "system, hidden, current, existing, old, default, developer, builtin, built-in, internal, core",
     youAreNow: `you are going to pretend to be, you're going to pretend to be, you are going to act as, you will pretend to be, i want you to act as, you will act as, you are now, you're now, youre now, from now on you are, from now on you're, you are henceforth`,
     article:
@@ -188,5 +188,5 @@ export const english = {
     ],
   },
   notBefore: `to success, by pressing, by typing, by entering, if you use, if you have, if you already, if you do not, if you don't, if you did, if you run, if you want, if you prefer, if your, if you're using,
-    unless you, about, in school, at school`,
+    unless you, at your peril, at your own risk, about, in school, at school`,
 } as const satisfies Grammar;

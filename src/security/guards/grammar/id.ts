@@ -12,7 +12,7 @@ export const indonesian = {
     det: "semua, seluruh, segala, setiap, para, yang, itu, ini, dan, atau, anda, kamu, tentang, segera, sepenuhnya, apa pun, lain, dari, saja",
     instructions: `instruksi, perintah, arahan, petunjuk, pedoman, aturan, prompt, prompt sistem, panduan, batasan, konteks`,
     previous: `sebelumnya, sblmnya, terdahulu, di atas, diatas, awal, asli, yang diberikan, yang telah diberikan, yang kamu terima, yang anda terima,
-      yang diberikan sebelumnya, yang sebelumnya, tadi, yang tadi, yang ada, sistem, lama, yang sudah diberikan, sebelum ini`,
+      yang diberikan sebelumnya, yang sebelumnya, tadi, yang tadi, yang ada, sistem, yang sudah diberikan, sebelum ini`,
     all: "semua, seluruh, segala, semua instruksi",
     instruction: "instruksi, perintah, arahan, instruksimu",
     yourInstructions: `instruksi anda, instruksi kamu, instruksimu, pedoman anda, pedomanmu, arahan anda, arahanmu, aturan anda, prompt sistem anda`,

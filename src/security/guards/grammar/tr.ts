@@ -14,7 +14,7 @@ export const turkish = {
     det: "tüm, bütün, bu, şu, o, her, sana, size, verilen, ve, veya, ya da, lütfen, diğer, hemen, tamamen, şimdi, herhangi bir, senin, sizin",
     all: "tüm, bütün, her türlü, her, bütün bu, tüm bu",
     previous: `önceki, daha önceki, bundan önceki, evvelki, yukarıdaki, yukarıda verilen, yukarıda yazan, daha önce verilen, önceden verilen,
-      sana verilen, size verilen, ilk, başlangıçtaki, orijinal, eski, mevcut, şimdiye kadarki, aldığın, aldığınız, şu ana kadarki,
+      sana verilen, size verilen, ilk, başlangıçtaki, orijinal, mevcut, şimdiye kadarki, aldığın, aldığınız, şu ana kadarki,
       önce verilen, sana daha önce verilen, geliştiricilerinin, sistem`,
     instructions: `talimat, talimatları, talimatlarını, talimatlarınızı, talimatlara, talimatı, talimatını, talimatlarına, talimatlarınıza, talimatların,
       yönergeleri, yönergelerini, yönergelere, yönerge, yönergelerin, direktifleri, direktiflerini, komutları, komutlarını, emirleri,
