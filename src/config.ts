@@ -19,8 +19,8 @@ export interface Config {
   readonly backoff: Backoff;
   /** Milliseconds for which a job that was sent back is reserved for the worker that had it. */
   readonly revisePreferenceMs: number;
-  /** Whether callers must prove who they are (section 11). */
-  readonly auth: "off" | "required";
+  /** Whether callers must prove who they are (section 11); `unset`: they need not, unless the database has API keys. */
+  readonly auth: "off" | "required" | "unset";
   /** The key of the operator, who may do everything; undefined where there is none. */
   readonly operatorKey: string | undefined;
   /** The largest request body, and the largest WebSocket message, in bytes. */
@@ -105,7 +105,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     backoff: { firstMs: values.RETRY_FIRST_SECONDS * 1000, maxMs: values.RETRY_MAX_SECONDS * 1000 },
     revisePreferenceMs: values.REVISE_PREFERENCE_SECONDS * 1000,
     // Whoever sets the operator's key wants it to be asked for.
-    auth: values.AUTH ?? (values.OPERATOR_KEY === undefined ? "off" : "required"),
+    auth: values.AUTH ?? (values.OPERATOR_KEY === undefined ? "unset" : "required"),
     operatorKey: values.OPERATOR_KEY,
     maxBodyBytes: values.MAX_BODY_BYTES,
     maxDocumentTokens: values.MAX_DOCUMENT_TOKENS,

@@ -98,7 +98,8 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
     await recoverAtStart(engine, log).catch((error: unknown) => {
       throw new DatabaseError("Runs whose lease has passed could not be recovered. Start the server again.", error);
     });
-    const authenticator = config.auth === "off" ? OPEN : keyAuthenticator(config, prisma, log);
+    const authenticator = config.auth === "required" ? keyAuthenticator(config, prisma, log) : OPEN;
+    if (config.auth === "unset") await assertNoKeys(prisma);
     const { corsOrigins, maxBodyBytes, maxDocumentTokens, maxJsonValues } = config;
     JSON_LIMIT.maxDepth = config.maxJsonDepth;
     const maintenance = startMaintenance(engine, feed.continuity, config.recoveryIntervalMs, log);
@@ -131,6 +132,14 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
     await release();
     throw error;
   }
+}
+
+/** @throws DatabaseError where there are API keys: whoever made them wants them to be asked for, and a forgotten setting must not open all. */
+async function assertNoKeys(prisma: PrismaClient): Promise<void> {
+  if ((await prisma.apiKey.count({ where: { revokedAt: null }, take: 1 })) === 0) return;
+  throw new DatabaseError(
+    "This database has API keys, and the server is not told to ask for them. Set AUTH=required, or AUTH=off to let everybody in.",
+  );
 }
 
 function keyAuthenticator({ operatorKey }: Config, prisma: PrismaClient, log: Logger): KeyAuthenticator {

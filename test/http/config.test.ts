@@ -10,7 +10,7 @@ const DEFAULTS = {
   recoveryIntervalMs: 5000,
   backoff: { firstMs: 5000, maxMs: 900_000 },
   revisePreferenceMs: 60_000,
-  auth: "off",
+  auth: "unset",
   operatorKey: undefined,
   maxBodyBytes: 5_000_000,
   maxDocumentTokens: 2_000,

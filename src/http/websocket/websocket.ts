@@ -33,6 +33,9 @@ export interface WebSocketOptions {
 type ConnectionParams = Readonly<Record<string, unknown>>;
 
 const ID_TOO_LONG = new GraphQLError("The operation's id is too long.", { extensions: { code: "INVALID_INPUT" } });
+/** A close code of WebSockets: clients of graphql-ws connect again after it. */
+const TRY_AGAIN_LATER = 1013;
+
 /** Milliseconds that a client may take to read a refusal, or to confirm that its socket is closed. */
 const GRACE_MS = 2000;
 
@@ -111,11 +114,15 @@ export function serveWebSocket(
         extra.principal = await authenticator.authenticate(sent);
       } catch (error) {
         if (error instanceof UnauthenticatedError) return false;
-        if (error instanceof TryAgainError) return extra.socket.close(1013, "Try again later.");
+        if (error instanceof TryAgainError) return extra.socket.close(TRY_AGAIN_LATER, "Try again later.");
         throw error;
       }
       const { socket, principal } = extra;
-      const removeListener = authenticator.onEnd(principal, () => socket.close(CloseCode.Forbidden, "Forbidden"));
+      const removeListener = authenticator.onEnd(principal, (reason) => {
+        // Who cannot be told any more may connect again, whose key has ended may not.
+        if (reason instanceof UnauthenticatedError) socket.close(CloseCode.Forbidden, "Forbidden");
+        else socket.close(TRY_AGAIN_LATER, "Try again later.");
+      });
       socket.once("close", removeListener);
       extra.hasConnected = true;
       return true;

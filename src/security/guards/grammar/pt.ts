@@ -71,7 +71,6 @@ export const portuguese = {
     ignoreTask: `ignora, ignore, ignorem, desconsidere, desconsidera, não considere, deixe de lado, esqueça, esquece`,
     toBeIgnored: `devem ser ignoradas, deverão ser ignoradas, devem ser esquecidas, devem ser desconsideradas`,
     order: "ignore, ignorem, desconsidere, desconsiderem, esqueça, esqueçam",
-    stating: "e o estado",
   },
   rules: {
     [VETO]: ["not must", "not reveal"],
@@ -86,8 +85,7 @@ export const portuguese = {
       "order all previous? instruction previous",
     ],
     "override of what was said": ["^|must lead* ignore everything told"],
-    // The machine's translation of "and state" is read, too.
-    "override of the task": ["^|must lead* ignoreTask det* source and say", "^ ignoreTask det* source stating"],
+    "override of the task": ["^|must lead* ignoreTask det* source and say"],
     "override of the role": ["youAreNow article* persona", "anythingNow"],
     "claim of authority": ["fromNow behave", "enter mode", "^ newPrompt"],
     "demand for secrets": ["reveal yours secret"],
