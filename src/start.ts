@@ -29,6 +29,10 @@ const GUARD_TIMEOUT_MS = 10_000;
 /** Milliseconds after which the feed reads the log without a notify hint: the delay of a change whose hint was lost. */
 const FEED_POLL_MS = 250;
 
+/** Milliseconds after the start until the guards are made ready; a request that needs them sooner does it itself. */
+const WARM_UP_MS = 2_000;
+const NOTHING = { sources: [{ sourceId: null, path: "", value: "nothing" }], patterns: [] };
+
 /** A server that answers requests. */
 export interface RunningServer {
   /** The URL of the API, with the port that was bound. */
@@ -46,10 +50,7 @@ export interface RunningServer {
  * @throws ListenError if the port cannot be used.
  */
 export async function start(config: Config, log: Logger): Promise<RunningServer> {
-  const opening = openDatabase(config.database);
-  // The first scan takes a third of a second more, to build automata: here, and not in the middle of somebody's request.
-  scanContent({ sources: [{ sourceId: null, path: "", value: "nothing" }], patterns: [] });
-  const database = await opening;
+  const database = await openDatabase(config.database);
   const { prisma } = database;
   const feed = new Feed({
     database,
@@ -120,7 +121,10 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
       await maintenance.stop();
       throw error;
     });
+    // Soon, and not when somebody waits for it: the first scan takes a third of a second more, to build automata.
+    const warming = setTimeout(() => scanContent(NOTHING), WARM_UP_MS);
     const close = async () => {
+      clearTimeout(warming);
       // At the same time: if the maintenance tasks were stopped first, one that waits for a lock would delay the end of
       // the requests.
       await Promise.all([server.close(), maintenance.stop()]);

@@ -108,7 +108,7 @@ describe(`after ${scale.milliseconds / 1000} seconds of chaos by seed ${seed}`, 
   test("a server that did not come up says in a sentence that its connection was cut", () => {
     const unforeseen = after.servers.filter(({ wasReady, wasEnded }) => !wasReady && !wasEnded);
     for (const { exit } of unforeseen) {
-      expect(exit.stderr).toMatch(/^(PostgreSQL (answered|does not answer)|Runs that a crash left)/);
+      expect(exit.stderr).toMatch(/^(PostgreSQL (answered|does not answer)|Runs whose lease has passed)/);
       expect(exit.stderr).toMatch(isAboutCutConnection);
     }
   });

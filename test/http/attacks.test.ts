@@ -8,11 +8,11 @@ import { ATTACKS } from "../../bench/attacks/attacks.ts";
 import { type SpawnedServer, spawnServer } from "../support/spawn-server.ts";
 
 /**
- * A twentieth of bench/attacks.ts: half a second of each attack, one after the other on one server, while another client reads a job.
+ * A twentieth of bench/attacks.ts: a third of a second of each attack, one after the other on one server, while another client reads a job.
  * The bounds are those of a machine that is busy with other tests; figures come from the benchmark.
  */
 
-const SECONDS = 0.4;
+const SECONDS = 0.3;
 /** Milliseconds that the other client waits for the slowest of its answers. */
 const MAX_MS = { refused: 1_500, large: 5_000 };
 const ATTACKER = fileURLToPath(new URL("../../bench/attacks/attacker.ts", import.meta.url));

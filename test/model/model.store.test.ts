@@ -31,7 +31,7 @@ import { Sequence, sequences } from "./sequence.ts";
  * from the model is reduced; its steps are in the cause of the failure, as code for found.store.test.ts.
  */
 
-const RUNS = tenfoldInLong(process.env.TEST_STORE === "postgres" ? 150 : 75);
+const RUNS = tenfoldInLong(process.env.TEST_STORE === "postgres" ? 100 : 50);
 const { MODEL_SEED, MODEL_RUNS } = process.env;
 
 let db: TestDatabase;
