@@ -55,7 +55,7 @@ const SUMMARY = `
     (SELECT extract(epoch FROM max(updated_at) - min(created_at))::int FROM ai_jobs) AS seconds`;
 
 const isAboutCutConnection =
-  /terminating connection|connection terminated|connection broke|not queryable|ECONNRESET|EPIPE/i;
+  /terminating connection|connection terminated|connection broke|ended this connection|not queryable|ECONNRESET|EPIPE/i;
 
 const logLine = z.object({
   level: z.number(),
