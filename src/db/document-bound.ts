@@ -8,21 +8,30 @@ import { selectList, snakeCase } from "./rows.ts";
  */
 const MAX_READ_BYTES = 64_000_000;
 
+/** The rows that a statement reads. */
+export interface BoundedRows {
+  /** The whole rows, as a select list: `ai_jobs.*`. */
+  readonly rows: Prisma.Sql;
+  /** What stands behind FROM, WHERE included. */
+  readonly from: Prisma.Sql;
+  /** ORDER BY and LIMIT, if there are any. */
+  readonly orderAndLimit?: Prisma.Sql;
+  /** The same without LIMIT. */
+  readonly orderBy?: Prisma.Sql;
+}
+
 /**
- * Wraps a statement, so that it reads no documents where they are too large together.
- * @param source a SELECT of whole rows: those that are read, and no others.
- * @param fields the fields to read of them.
+ * Writes a statement that reads no documents where they are too large together.
+ * @param fields the fields to read of the rows.
  * @param isDocument tells which of them may be large.
- * @param orderBy the order of the rows, if they have one: an ORDER BY clause.
  */
 export function selectBounded(
-  source: Prisma.Sql,
+  { rows, from, orderAndLimit = Prisma.empty, orderBy = Prisma.empty }: BoundedRows,
   fields: readonly string[],
   isDocument: (field: string) => boolean,
-  orderBy: Prisma.Sql = Prisma.empty,
 ): Prisma.Sql {
   const documents = fields.filter(isDocument);
-  if (documents.length === 0) return Prisma.sql`SELECT ${selectList(fields)} FROM (${source}) AS page ${orderBy}`;
+  if (documents.length === 0) return Prisma.sql`SELECT ${selectList(fields)} FROM ${from} ${orderAndLimit}`;
   const columns = fields.filter((field) => !isDocument(field));
   const bytes = documents.map((field) => `coalesce(pg_column_size("${snakeCase(field)}"), 0)`).join(" + ");
   const bounded = documents.map((field) => {
@@ -31,7 +40,9 @@ export function selectBounded(
   return Prisma.sql`
     SELECT ${columns.length === 0 ? Prisma.empty : Prisma.sql`${selectList(columns)},`} ${Prisma.raw(bounded.join(", "))},
       document_bytes::bigint AS "documentBytes"
-    FROM (SELECT *, sum(${Prisma.raw(bytes)}) OVER () AS document_bytes FROM (${source}) AS page) AS measured ${orderBy}`;
+    FROM (
+      SELECT *, sum(${Prisma.raw(bytes)}) OVER () AS document_bytes FROM (SELECT ${rows} FROM ${from} ${orderAndLimit}) AS page
+    ) AS measured ${orderBy}`;
 }
 
 /**

@@ -8,7 +8,7 @@ import { createListReads, createReadsById, SharedReads } from "../graphql/reads.
 import { schema } from "../graphql/schema.ts";
 import type { WatchPermission } from "../graphql/subscriptions/watch-rule.ts";
 import type { Viewer } from "../graphql/viewer.ts";
-import type { Authenticator } from "../identity/authenticator.ts";
+import { type Authenticator, OPEN } from "../identity/authenticator.ts";
 import type { Principal } from "../identity/principal.ts";
 import { JSON_LIMIT } from "../jobs/input-text.ts";
 import type { Feed } from "../live/feed.ts";
@@ -155,7 +155,7 @@ export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
     plugins: [
       useSameSite(corsOrigins),
       usePaths(),
-      useAuthentication(authenticator),
+      ...(authenticator === OPEN ? [] : [useAuthentication(authenticator)]),
       useSdl(PATHS.schema, schema),
       useHealth({ prisma: engine.prisma, feed, notifier, maintenance }),
       useReady(engine),

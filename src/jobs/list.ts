@@ -37,10 +37,12 @@ export async function findJobs(
   items: readonly ScopedId[],
   fields: readonly JobField[],
 ): Promise<AiJob[]> {
-  const source = Prisma.sql`SELECT ai_jobs.* FROM ${scopedIdTable(items)}
+  const from = Prisma.sql`${scopedIdTable(items)}
     JOIN ai_jobs ON job_id = requested_id AND workspace_id = requested_workspace_id`;
   const all = [...new Set<JobField>(["jobId", "workspaceId", ...fields])];
-  return withinBound(await prisma.$queryRaw<AiJob[]>(selectBounded(source, all, isDocumentField)));
+  return withinBound(
+    await prisma.$queryRaw<AiJob[]>(selectBounded({ rows: Prisma.sql`ai_jobs.*`, from }, all, isDocumentField)),
+  );
 }
 
 /**
@@ -66,9 +68,9 @@ export async function listJobs(
     field === "CREATED_AT"
       ? selectJobs(ALL_COLUMNS, workspaceId, filter, bounds(time), orderAndLimit)
       : selectByUpdate(workspaceId, filter, { bounds, way, limit });
-  const page = Prisma.sql`SELECT * FROM (${source}) AS job ${orderAndLimit}`;
   const orderBy = Prisma.sql`ORDER BY ${time} ${way}, job_id ${way}`;
-  return withinBound(await prisma.$queryRaw<AiJob[]>(selectBounded(page, fields, isDocumentField, orderBy)));
+  const page = { rows: Prisma.sql`job.*`, from: Prisma.sql`(${source}) AS job`, orderAndLimit, orderBy };
+  return withinBound(await prisma.$queryRaw<AiJob[]>(selectBounded(page, fields, isDocumentField)));
 }
 
 /**
@@ -89,11 +91,10 @@ export async function listChildrenOf(
     [Prisma.sql`parent_job_id = requested_id`, Prisma.sql`workspace_id = requested_workspace_id`, ...bounds],
     " AND ",
   );
-  const source = Prisma.sql`
-    SELECT child.* FROM ${scopedIdTable(parents)}, LATERAL (
+  const from = Prisma.sql`${scopedIdTable(parents)}, LATERAL (
       SELECT * FROM ai_jobs WHERE ${where} ORDER BY created_at ${way}, job_id ${way} LIMIT ${slice.limit}) AS child`;
-  const orderBy = Prisma.sql`ORDER BY created_at ${way}, job_id ${way}`;
-  return withinBound(await prisma.$queryRaw<AiJob[]>(selectBounded(source, all, isDocumentField, orderBy)));
+  const children = { rows: Prisma.sql`child.*`, from, orderBy: Prisma.sql`ORDER BY created_at ${way}, job_id ${way}` };
+  return withinBound(await prisma.$queryRaw<AiJob[]>(selectBounded(children, all, isDocumentField)));
 }
 
 /** The number of a job's children. */

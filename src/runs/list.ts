@@ -16,9 +16,10 @@ export function findRuns(prisma: PrismaClient, items: readonly ScopedId[]): Prom
 
 /** @returns the nodes with these ids, each only from the workspace given with its id; in no particular order. */
 export async function findNodes(prisma: PrismaClient, items: readonly ScopedId[]): Promise<NodeExecution[]> {
-  const source = Prisma.sql`SELECT node_executions.* FROM ${scopedIdTable(items)}
+  const from = Prisma.sql`${scopedIdTable(items)}
     JOIN node_executions ON id = requested_id AND workspace_id = requested_workspace_id`;
-  return withinBound(await prisma.$queryRaw<NodeExecution[]>(selectBounded(source, NODE_FIELDS, isPayload)));
+  const nodes = { rows: Prisma.sql`node_executions.*`, from };
+  return withinBound(await prisma.$queryRaw<NodeExecution[]>(selectBounded(nodes, NODE_FIELDS, isPayload)));
 }
 
 /** Whether a field of a node may be large: 256 KiB, of which a run may have two thousand. */
@@ -47,11 +48,12 @@ export async function listNodesOf(
   runs: readonly ScopedId[],
   withPayloads: boolean,
 ): Promise<NodeExecution[]> {
-  const source = Prisma.sql`SELECT node_executions.* FROM ${scopedIdTable(runs)}
+  const from = Prisma.sql`${scopedIdTable(runs)}
     JOIN node_executions ON workflow_run_id = requested_id AND workspace_id = requested_workspace_id`;
   const fields = withPayloads ? NODE_FIELDS : NODE_FIELDS.filter((field) => !isPayload(field));
   const orderBy = Prisma.sql`ORDER BY workflow_run_id, sequence`;
-  return withinBound(await prisma.$queryRaw<NodeExecution[]>(selectBounded(source, fields, isPayload, orderBy)));
+  const nodes = { rows: Prisma.sql`node_executions.*`, from, orderAndLimit: orderBy, orderBy };
+  return withinBound(await prisma.$queryRaw<NodeExecution[]>(selectBounded(nodes, fields, isPayload)));
 }
 
 /** Selects runs: all given conditions must hold. A field that is null or left out is no condition. */

@@ -1,4 +1,4 @@
-import { jsonTextOf } from "../json-document.ts";
+import { jsonTextOf, mayBeLarge } from "../json-document.ts";
 import { inThread, inTurn, LARGE_CHARACTERS } from "./pool.ts";
 import type { Client } from "./turns.ts";
 
@@ -9,6 +9,7 @@ import type { Client } from "./turns.ts";
  * @throws TryAgainError where too much large content waits already.
  */
 export async function largeHash(client: Client, object: object): Promise<string | null> {
+  if (!Object.values(object).some((value) => mayBeLarge(value))) return null;
   const json = jsonOf(object);
   if (json.length < LARGE_CHARACTERS) return null;
   return inTurn(client, json.length, () => inThread("hashCanonically", json));

@@ -283,9 +283,12 @@ test(
       }
       await expectSameAction(world, kind, world.filter(acted));
     });
-    await fc.assert(property, { numRuns: RUNS, plugins: [fc.unbiased()] });
+    // What is drawn may leave a condition out, now and then: it is drawn again, and not for ever.
+    const names = Object.keys(conditions);
+    for (let round = 1; round <= 4 && tellingConditions.size < names.length; round++)
+      await fc.assert(property, { numRuns: RUNS, plugins: [fc.unbiased()] });
     expect(telling).toBeGreaterThan(RUNS / 3);
-    expect([...tellingConditions].toSorted()).toEqual(Object.keys(conditions).toSorted());
+    expect([...tellingConditions].toSorted()).toEqual(names.toSorted());
   },
   tenfoldInLong(120_000),
 );

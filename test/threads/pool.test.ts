@@ -2,6 +2,7 @@ import { monitorEventLoopDelay } from "node:perf_hooks";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { canonicalHash } from "../../src/canonical-hash.ts";
+import { jsonTextOf } from "../../src/json-document.ts";
 import { promptInjectionGuard } from "../../src/security/guards/prompt-injection.ts";
 import { runGuards } from "../../src/security/guards/run-guards.ts";
 import { largeHash } from "../../src/threads/large-hash.ts";
@@ -21,6 +22,25 @@ describe("a large hash", () => {
         expect(await largeHash("a client", object)).toBe(canonicalHash(object));
       }),
       { numRuns: 100 },
+    );
+  });
+
+  test.each([
+    ["a long text", { text: "x".repeat(20_000) }],
+    ["a snippet with one", { snippets: [{ content: "x".repeat(20_000) }] }],
+    [
+      "many items",
+      { refs: Array.from({ length: 2_000 }, (_, index) => ({ entityKind: "doc", entityId: `${index}` })) },
+    ],
+  ])("is made of %s", async (_, object) => {
+    expect(await largeHash("a client", object)).toBe(canonicalHash(object));
+  });
+
+  test("is made of a large document that was measured when it came, wherever it stands in a report", async () => {
+    const payload = Object.fromEntries(Array.from({ length: 2_000 }, (_, index) => [`key ${index}`, index]));
+    jsonTextOf(payload);
+    expect(await largeHash("a client", { step: { inputPayload: payload } })).toBe(
+      canonicalHash({ step: { inputPayload: payload } }),
     );
   });
 
