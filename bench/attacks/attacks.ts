@@ -26,7 +26,7 @@ const texts = {
   nearPatterns: JSON.stringify("ignore all the previous ".repeat(160 * KB)),
   keys: `{${many(99 * KB, (index) => `"key ${index}":"a text of some length"`)}}`,
   tooLong: JSON.stringify({ query: "{ __typename }", variables: { text: "x".repeat(20 * MB) } }),
-  values: `[${many(90 * KB, (index) => `"text ${index} of some length that fills the document"`)}]`,
+  values: `[${many(90 * KB, (index) => `"text ${index} of a length that fills"`)}]`,
 };
 
 const job = (json: string) =>
