@@ -93,7 +93,7 @@ export default defineConfig({
           ],
         },
       },
-      { resolve, test: { ...common, name: "attacks", include: attacks, sequence: { groupOrder: 4 } } },
+      { resolve, test: { ...common, name: "attacks", include: attacks, sequence: { groupOrder: 3 } } },
       { resolve, test: { ...common, name: "alone", include: alone, sequence: { groupOrder: 1 } } },
       { resolve, test: { ...common, name: "embedded", include: stores, env: { TEST_STORE: "embedded" } } },
       ...(onPostgres

@@ -100,7 +100,12 @@ describe.each(PLACES)("$path", ({ path, send }) => {
     await send(other, "The Project ZEPHYR papers");
     expect((await records(other.job.jobId)).job.state).not.toBe("POISONED");
   });
+});
 
+/** One of each kind of report: what happens meanwhile is the same wherever the text stands. */
+const KINDS = PLACES.filter(({ path }) => ["step.inputPayload", "jobOutputs", "errorMessage"].includes(path));
+
+describe.each(KINDS)("$path", ({ send }) => {
   test("with an injection, of a worker that lost its lease while the guards looked, changes nothing", async () => {
     const held = await started(engine);
     const [injection] = engine.guards;
