@@ -166,3 +166,15 @@ describe.each(unions)("$union", ({ union, answers }) => {
     expect(answers.map(({ member }) => member).toSorted()).toEqual(membersOf(union).toSorted());
   });
 });
+
+test("the workspaces of a list of keys are read by one statement", async () => {
+  for (let count = 0; count < 3; count++) await aKey();
+  db.statements();
+  const response = await fetch(server.url, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ query: "{ apiKeys(first: 10) { nodes { workspace { workspaceId } } } }" }),
+  });
+  expect(await response.text()).toContain(WORKSPACE);
+  expect(db.statements().filter((sql) => /FROM\s+\S*"workspaces"/.test(sql))).toHaveLength(1);
+});

@@ -9,7 +9,6 @@ import type {
 } from "../../db/generated/client/client.ts";
 import { type DocumentField, isDocumentField, type JobSummary } from "../../db/job-columns.ts";
 import type { Slice } from "../../db/slice.ts";
-import { findWorkspaces } from "../../identity/workspaces.ts";
 import { builder, pageComplexity } from "../builder.ts";
 import { type ConnectionArgs, type KeyCodec, namesBelow, type Page, toPage, toSlice } from "../connection.ts";
 import type { GraphQLContext } from "../context.ts";
@@ -178,8 +177,8 @@ async function pageOf<Row>(
   return toPage(await read(slice), slice, codec);
 }
 
-/** @returns the workspace with this id; null where there is none, or no id. */
+/** @returns the workspace with this id; null where there is none, or no id. All of one list are read by one statement. */
 export async function workspaceOf({ engine }: GraphQLContext, workspaceId: string | null): Promise<Workspace | null> {
-  const [workspace = null] = workspaceId === null ? [] : await findWorkspaces(engine.prisma, [workspaceId]);
-  return workspace;
+  // Prisma makes one statement of all `findUnique` of a tick.
+  return workspaceId === null ? null : engine.prisma.workspace.findUnique({ where: { workspaceId } });
 }
