@@ -261,3 +261,12 @@ export class TryAgainError extends AppError {
     super(message);
   }
 }
+
+/**
+ * For one of several pieces of work of a call, which must not fail with it: the others may be stored already.
+ * @returns a TryAgainError, as the answer to that piece; any other error is thrown again.
+ */
+export function tryAgainOrRethrow(error: unknown): TryAgainError {
+  if (error instanceof TryAgainError) return error;
+  throw error;
+}

@@ -138,7 +138,10 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
   }
 }
 
-/** @throws DatabaseError where there are API keys: whoever made them wants them to be asked for, and a forgotten setting must not open all. */
+/**
+ * @throws DatabaseError where there are API keys: whoever made them wants them to be asked for, and a forgotten setting must not
+ * open all.
+ */
 async function assertNoKeys(prisma: PrismaClient): Promise<void> {
   if ((await prisma.apiKey.count({ where: { revokedAt: null }, take: 1 })) === 0) return;
   throw new DatabaseError(

@@ -2,7 +2,7 @@ import { batchCalls } from "../db/batch.ts";
 import type { AiJob } from "../db/generated/client/client.ts";
 import { inTransaction, isOutcomeUnknown, type Transaction } from "../db/transaction.ts";
 import type { EngineContext } from "../engine.ts";
-import { AppError, TryAgainError } from "../errors.ts";
+import { AppError, tryAgainOrRethrow } from "../errors.ts";
 import { checkQuotas, isUsedUp, lockStartQuotas, usedUpForStarts } from "../quotas/admission.ts";
 import type { QuotaUsage } from "../quotas/usage.ts";
 import { acquireLeases, type Claim, type LeasedJob } from "./acquire-lease.ts";
@@ -214,20 +214,11 @@ async function deliver(engine: EngineContext, leased: readonly LeasedJob[]): Pro
   const claims: Claim[] = [];
   const poisoned: AiJob[] = [];
   for (const leasedJob of leased) {
+    // Where the database was too busy for what the guards led to, the job is not delivered, and recovery queues it again when its
+    // lease expires. The claim goes on: the leases of its other jobs are committed, and nobody would have their tokens.
     const outcome = await guardAndDeliver(engine, leasedJob).catch(tryAgainOrRethrow);
     if ("leaseToken" in outcome) claims.push(outcome);
     else if (!(outcome instanceof AppError)) poisoned.push(outcome.job);
   }
   return { claims, poisoned };
-}
-
-/**
- * @returns a TryAgainError, so that the claim goes on without this job; any other error is thrown again. The database was too
- * busy to store what the guards led to for one job: the job is not delivered, and recovery queues it
- * again when its lease expires. The claim goes on with its other jobs: their leases are committed, and an error for the whole
- * claim would leave them leased without anybody having their tokens.
- */
-function tryAgainOrRethrow(error: unknown): TryAgainError {
-  if (error instanceof TryAgainError) return error;
-  throw error;
 }

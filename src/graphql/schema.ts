@@ -39,7 +39,10 @@ import "./mutations/rotate-api-key.ts";
 import "./mutations/revoke-api-key.ts";
 import "./subscriptions/ai-job-changes.ts";
 
-/** The root types. Their fields register themselves when the files above are imported: one file for each field; the two subscriptions share one. */
+/**
+ * The root types. Their fields register themselves when the files above are imported: one file for each field; the two
+ * subscriptions share one.
+ */
 
 builder.queryType({ description: "Reads. A query changes nothing." });
 builder.mutationType({

@@ -17,7 +17,6 @@ import type { MaintenanceTasks } from "../maintenance.ts";
 import { createBatchedReleases } from "../runs/batched-release.ts";
 import type { Client } from "../threads/turns.ts";
 import { maskError } from "./error-format.ts";
-
 import { type Authenticated, useAuthentication } from "./plugins/use-authentication.ts";
 import { useDocuments } from "./plugins/use-documents.ts";
 import { useErrorFormat } from "./plugins/use-error-format.ts";
@@ -88,7 +87,7 @@ export interface GraphQLOptions {
   readonly maxReservations?: number;
 }
 
-/** What the WebSocket transport passes instead of an HTTP request. */
+/** What the transports tell of where an operation came from. */
 interface Transport {
   /** The request, where the operation came by HTTP. */
   readonly req?: IncomingMessage;
@@ -119,14 +118,8 @@ const KEEP_ALIVE_MS = 12_000;
  */
 export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
   const { engine, feed, claimer, notifier, maintenance, log, corsOrigins, maxBodyBytes } = options;
-  const { authenticator } = options;
-  const {
-    mayWatch = untilPrincipalEnds(authenticator),
-    keepAliveMs = KEEP_ALIVE_MS,
-    maxOperations,
-    maxReservations,
-  } = options;
-  const { maxDocumentTokens, maxJsonValues, maxIncomingBytes } = options;
+  const { authenticator, mayWatch = untilPrincipalEnds(authenticator), keepAliveMs = KEEP_ALIVE_MS } = options;
+  const { maxDocumentTokens, maxJsonValues, maxIncomingBytes, maxOperations, maxReservations } = options;
   const reporter = { log, availability: engine.availability };
   const resumeStates = new ResumeStates();
   const reads = createReadsById(engine.prisma);
@@ -194,7 +187,7 @@ export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
     socket,
   }: Partial<YogaInitialContext> & Transport): GraphQLContext {
     return {
-      // A connection is the nearest to a client that can be told while there are no identities (section 11).
+      // By connection and not by key: the workers of a fleet share a key, and one that sends much must not delay the others.
       engine: { ...engine, client: req?.socket ?? socket },
       feed,
       claimer,

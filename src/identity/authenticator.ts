@@ -1,4 +1,4 @@
-import { createHash, timingSafeEqual } from "node:crypto";
+import { timingSafeEqual } from "node:crypto";
 import { LRUCache } from "lru-cache";
 import type { ApiKey, PrismaClient } from "../db/generated/client/client.ts";
 import { AppError, TryAgainError, UnauthenticatedError } from "../errors.ts";
@@ -86,7 +86,7 @@ export class KeyAuthenticator implements Authenticator {
     if (secret === "") throw new UnauthenticatedError();
     const operator = this.#operator;
     // Hashes have one length, so the comparison takes the same time whatever was sent.
-    if (operator && timingSafeEqual(sha256(secret), operator.hash)) return operator.principal;
+    if (operator && timingSafeEqual(hashOfSecret(secret), operator.hash)) return operator.principal;
     if (!isApiKeySecret(secret)) throw new UnauthenticatedError();
     const hash = hashOfSecret(secret);
     const id = hash.toString("hex");
@@ -107,8 +107,8 @@ export class KeyAuthenticator implements Authenticator {
   }
 
   onEnd(principal: Principal, callback: (reason: AppError) => void): () => void {
-    const known = [...this.#known.values()].find((each) => each.principal === principal);
     if (principal.apiKeyId === null) return () => undefined;
+    const known = [...this.#known.values()].find((each) => each.principal === principal);
     if (!known) {
       callback(new UnauthenticatedError());
       return () => undefined;
@@ -190,11 +190,7 @@ function principalOf(key: ApiKey): Principal {
 
 function operatorOf(operatorKey: string) {
   return {
-    hash: sha256(operatorKey),
+    hash: hashOfSecret(operatorKey),
     principal: { ...ANONYMOUS, name: "operator", permissions: ALL_PERMISSIONS },
   };
-}
-
-function sha256(text: string): Buffer {
-  return createHash("sha256").update(text).digest();
 }

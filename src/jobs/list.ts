@@ -140,8 +140,9 @@ const ALL_COLUMNS = Prisma.sql`*`;
  * Builds a SELECT of the jobs that match, as one index scan or as several. The caller must merge the rows of the scans, by
  * ordering and limiting them again or by adding them up.
  *
- * With states or kinds in the filter, each pair of a state and a kind is a separate short scan of the index that has
- * these columns right after the workspace. A single condition such as `state = ANY(...)` would instead read and discard all newer jobs that do not match.
+ * With states or kinds in the filter, each pair of a state and a kind is a separate short scan of the index that has these columns
+ * right after the workspace. A single condition such as `state = ANY(...)` would instead read and discard all newer jobs that do
+ * not match.
  * @param columns the select list of each scan.
  * @param extraConditions further conditions on `ai_jobs`.
  * @param orderAndLimit the ORDER BY and LIMIT of each scan; empty for a count.

@@ -13,9 +13,9 @@ import {
   readLogState,
   readNewEvents,
 } from "../log/read.ts";
-import { bytesOf } from "../value-bytes.ts";
 import { LogContinuity } from "./continuity.ts";
 import { LogCursors } from "./cursors.ts";
+import { countOf, firstWithinPage } from "./event-size.ts";
 import { ReadBehindCommit } from "./read-behind-commit.ts";
 import { SubscriberRegistry } from "./registry.ts";
 import { type FeedItem, type FeedScope, isInScope, type LogPage, Subscriber } from "./subscriber.ts";
@@ -32,8 +32,8 @@ export interface FeedOptions {
   /** Called when a new epoch of the log has begun; every subscriber has been told CURSOR_EXPIRED then. */
   readonly onNewEpoch?: (state: LogState) => void;
   /**
-   * The number of newest events that may wait in memory for subscribers, one of more than 16 KiB counting as several. A subscriber that has not taken an event while
-   * this many newer ones were read loses its queue, and later reads from the log what it missed.
+   * The number of newest events that may wait in memory for subscribers, large ones counting as several (`countOf`). A subscriber
+   * that has not taken an event while this many newer ones were read loses its queue, and later reads from the log what it missed.
    */
   readonly maxBufferedEvents?: number;
 }
@@ -47,10 +47,6 @@ const MIN_READ_INTERVAL_MS = 5;
  */
 const MAX_READ_BURST = 4;
 const MAX_BUFFERED_EVENTS = 5000;
-/** Bytes of memory for which an event counts: one that is larger, as clients can make it, counts as several. */
-const EVENT_BYTES = 16 * 1024;
-/** Bytes of events that one subscriber reads at once, but for the last of them. */
-const CATCH_UP_PAGE_BYTES = 256 * 1024;
 /**
  * Subscribers that may read the log themselves at the same time. Without a limit, a thousand clients that reconnect
  * together would take every database connection, and commands would wait behind them.
@@ -74,7 +70,7 @@ export class Feed {
   #followLoop: Promise<void> | undefined;
   #isClosed = false;
   #isFailing = false;
-  /** The number of events read since this feed was made, large ones counting as several, and that number when old events were last evicted. */
+  /** The number of events read since this feed was made, large ones counting as several, and when old ones were last evicted. */
   #eventCount = 0;
   #eventCountAtEviction = 0;
   /** When the log was last read successfully. */
@@ -228,7 +224,7 @@ export class Feed {
     this.#position = last.event;
     this.continuity.saw(last.event);
     this.#registry.publish(this.#toFeedItems(events), from);
-    for (const event of events) this.#eventCount += Math.ceil(bytesOf(event) / EVENT_BYTES);
+    for (const event of events) this.#eventCount += countOf(event);
     const { maxBufferedEvents = MAX_BUFFERED_EVENTS } = this.#options;
     // Eviction visits every subscriber, so it does not follow every batch.
     if (this.#eventCount - this.#eventCountAtEviction > maxBufferedEvents / 10) {
@@ -260,7 +256,7 @@ export class Feed {
       });
       if (page?.isComplete === false) throw new CursorExpiredError();
       if (page) {
-        const events = firstOf(page.events, CATCH_UP_PAGE_BYTES);
+        const events = firstWithinPage(page.events);
         const items = this.#toFeedItems(events).filter((item) => isInScope(subscriber.scope, item));
         const isWhole = events.length === page.events.length && events.length < CATCH_UP_PAGE_SIZE;
         const last = isWhole ? undefined : events.at(-1);
@@ -308,14 +304,4 @@ export class Feed {
     });
     this.#wake = undefined;
   }
-}
-
-/** @returns the first events, up to the one with which they have this many bytes of memory. */
-function firstOf(events: readonly LoggedEvent[], maxBytes: number): readonly LoggedEvent[] {
-  let bytes = 0;
-  const end = events.findIndex((event) => {
-    bytes += bytesOf(event);
-    return bytes > maxBytes;
-  });
-  return end === -1 ? events : events.slice(0, end + 1);
 }

@@ -1,6 +1,6 @@
 import type { JobState } from "../db/generated/client/enums.ts";
 import type { EngineContext } from "../engine.ts";
-import { AppError, type GuardFailedError, TryAgainError } from "../errors.ts";
+import { AppError, type GuardFailedError, TryAgainError, tryAgainOrRethrow } from "../errors.ts";
 import { guardContent } from "../security/guard-content.ts";
 import { costOf, type GuardedSource } from "../security/guards/guard.ts";
 import type { PoisonedJob, Precondition } from "../security/poison.ts";
@@ -72,9 +72,4 @@ async function guard(
     case "REFUSED":
       return { outcome: "REFUSED", error: result.error };
   }
-}
-
-function tryAgainOrRethrow(error: unknown): TryAgainError {
-  if (error instanceof TryAgainError) return error;
-  throw error;
 }

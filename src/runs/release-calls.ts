@@ -1,7 +1,7 @@
 import type { JobState } from "../db/generated/client/enums.ts";
 import { inTransaction } from "../db/transaction.ts";
 import type { EngineContext } from "../engine.ts";
-import { type AppError, type GuardFailedError, JobPoisonedError, TryAgainError } from "../errors.ts";
+import { type AppError, type GuardFailedError, JobPoisonedError, TryAgainError, tryAgainOrRethrow } from "../errors.ts";
 import type { GuardedSource } from "../security/guards/guard.ts";
 import type { ReportRefusal } from "./admission.ts";
 import { guardReports } from "./guard-reports.ts";
@@ -108,11 +108,6 @@ async function storeOrTryAgain<Kind extends Report, Refusal extends AppError>(
   if (items.length === 0) return new Map();
   const stored = await store(items).catch(tryAgainOrRethrow);
   return stored instanceof TryAgainError ? new Map(items.map((item) => [item, stored] as const)) : stored;
-}
-
-function tryAgainOrRethrow(error: unknown): TryAgainError {
-  if (error instanceof TryAgainError) return error;
-  throw error;
 }
 
 /** Stores the reports of one call in a transaction of their own. */

@@ -130,7 +130,8 @@ const METRICS: readonly Check[] = [
           ${sumOf("entitiesWritten")})`,
   },
   {
-    // Guards run over what a job was submitted with at each of its runs, where it brings any text, and over each report that brings any text. $1 is the names of the guards in their order: the guard that found a violation was the last one that ran.
+    // Guards run over what a job was submitted with at each of its runs, where it brings any text, and over each report that
+    // brings any text. $1 is the names of the guards in their order: the guard that found a violation was the last one that ran.
     name: "a job's validatorsRunCount is the sum of its reports' and of the guards that the server ran for it",
     refutation: `
       WITH ${COUNTED}, reported AS (

@@ -3,7 +3,7 @@ import { isLoopback } from "../../config.ts";
 import type { ErrorCode } from "../../errors.ts";
 
 /**
- * Keeps foreign web pages from calling the server through a user's browser. Without identities (section 11), everybody
+ * Keeps foreign web pages from calling the server through a user's browser. Without auth (section 11), everybody
  * who reaches the server may use it, so three checks stand in for a login:
  * - A body must be JSON. Forms and plain text are what a browser sends for a foreign page without a preflight.
  * - The Host header must name this machine. Another name that resolves to it is a DNS rebinding attack.

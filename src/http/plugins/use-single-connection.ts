@@ -139,7 +139,7 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
   };
 }
 
-/** What stands for the client: there are no identities yet (section 11), and no address tells one apart behind a proxy. */
+/** What stands for the client: many may share a key, or, behind a proxy, an address. */
 function connectionOf(serverContext: object): object {
   const request: unknown = Reflect.get(serverContext, "req");
   return request instanceof IncomingMessage ? request.socket : serverContext;

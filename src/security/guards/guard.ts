@@ -80,8 +80,8 @@ export interface PartlyChecked {
 export type GuardAnswer = AceError | PartlyChecked | null;
 
 /**
- * A check of content (section 7). `check` may throw, and then fails closed. `signal` is aborted when the guard has run out of time: a guard that yields to the event loop should
- * stop then. A guard that does not yield cannot observe the signal, and may ignore it.
+ * A check of content (section 7). `check` may throw, and then fails closed. `signal` is aborted when the guard has run out of
+ * time: a guard that yields to the event loop should stop then. One that does not yield cannot observe it, and may ignore it.
  */
 export interface Guard {
   /** Recorded in events and shown in errors. */

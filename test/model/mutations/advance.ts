@@ -32,7 +32,10 @@ interface Advance extends Report {
 
 const ERROR_MESSAGE = `not with ${SECRET}`;
 
-/** Section 6, "Reports": a step, which has a name at least. First the lease is checked, then guards run, and only then is anything stored. */
+/**
+ * Section 6, "Reports": a step, which has a name at least. First the lease is checked, then guards run, and only then is anything
+ * stored.
+ */
 export const advance = report<Advance>("advance", { expected, actual });
 
 function expected(world: World, input: Advance): Answer {
