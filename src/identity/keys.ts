@@ -9,7 +9,7 @@ import { permissionsOf } from "./permissions.ts";
 import type { Principal } from "./principal.ts";
 
 /**
- * API keys (section 11). Nobody makes, or gets by rotating, a key that may do more than he may: not by permissions, kinds, workspace
+ * API keys (section 11). Nobody makes, or gets by rotating, a key that may do more than they may: not by permissions, kinds, workspace
  * or lifetime. Keys of the whole deployment are seen and changed by principals of the whole deployment alone.
  */
 
