@@ -27,15 +27,19 @@ function milliseconds(text: string): number {
   return (user + system) / 1000;
 }
 
-function best(text: string): number {
-  return Math.min(milliseconds(text), milliseconds(text), milliseconds(text));
+/** The best of three attempts, or the first below what is enough. */
+function best(text: string, enough = 0): number {
+  let least = Number.POSITIVE_INFINITY;
+  for (let attempt = 1; attempt <= 3 && least >= enough; attempt++) least = Math.min(least, milliseconds(text));
+  return least;
 }
 
 // Linear is 10 times the time for 10 times the text, quadratic 100 times; 40 leaves room for a busy machine.
 test.each(worstCases)("ten times the text takes about ten times the time: %s", (_, unit) => {
   const short = unit.repeat(Math.ceil(30_000 / unit.length));
   milliseconds(short);
-  expect(best(short.repeat(10))).toBeLessThan(Math.max(best(short), 2) * 40);
+  const bound = Math.max(best(short), 2) * 40;
+  expect(best(short.repeat(10), bound)).toBeLessThan(bound);
 });
 
 test("a fold of many marks keeps every letter", () => {
