@@ -1,4 +1,5 @@
 import { defineConfig } from "vitest/config";
+import { SCRATCH_BUILD_NAMES, scratchBuild } from "./test/identity/scratch-build.ts";
 
 /**
  * Groups of files:
@@ -73,7 +74,7 @@ const common = { testTimeout: 30_000, hookTimeout: 60_000, isolate: false };
 export default defineConfig({
   test: {
     // More than a small machine has cores: many tests wait, for a lease to end or for a process to start.
-    maxWorkers: 4,
+    maxWorkers: 3,
     projects: [
       {
         resolve,
@@ -93,7 +94,7 @@ export default defineConfig({
           ],
         },
       },
-      { resolve, test: { ...common, name: "attacks", include: attacks, sequence: { groupOrder: 3 } } },
+      { resolve, test: { ...common, name: "attacks", include: attacks, sequence: { groupOrder: 4 } } },
       { resolve, test: { ...common, name: "alone", include: alone, sequence: { groupOrder: 1 } } },
       { resolve, test: { ...common, name: "embedded", include: stores, env: { TEST_STORE: "embedded" } } },
       ...(onPostgres
@@ -110,6 +111,19 @@ export default defineConfig({
             },
             { resolve, test: { ...common, name: "chaos", include: chaos, sequence: { groupOrder: 2 } } },
           ]
+        : []),
+      // The sweep in builds that lack one of the rings (section 11).
+      ...(onPostgres
+        ? SCRATCH_BUILD_NAMES.map((name) => ({
+            resolve,
+            plugins: [scratchBuild(name)],
+            test: {
+              ...common,
+              name: `without-${name}`,
+              include: ["test/identity/sweep.store.test.ts"],
+              env: { TEST_STORE: "postgres" },
+            },
+          }))
         : []),
       ...(withRedis
         ? [{ resolve, test: { ...common, name: "redis", include: redisOnly, env: { TEST_STORE: "postgres" } } }]

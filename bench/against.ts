@@ -167,7 +167,7 @@ function resumeState(subscribers: number): Question {
       await listeners.open(
         server.url,
         WATCH,
-        Array.from({ length: subscribers }, () => held.job.jobId),
+        Array.from({ length: subscribers }, () => ({ jobId: held.job.jobId })),
       );
       const heartbeats = [
         { ...held.workflowRun, leaseToken: held.leaseToken, leaseSeconds: 900, metrics: { durationMs: 5 } },

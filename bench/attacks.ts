@@ -2,7 +2,7 @@
  * Can one client take the server from the others? Lets each attack run for 10 s over two connections against a fresh server, while
  * another client reads a job by its id, and looks at the server's memory a minute later. Run with `npx tsx bench/attacks.ts`;
  * `npx tsx bench/attacks.ts 1 5` takes a second for each and looks after five; `npx tsx bench/attacks.ts 10 60 pings` runs those
- * whose name has the word in it.
+ * whose name has the word in it. AUTH=required lets the server ask who calls, with its rates: attacker and client have a key each.
  */
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -14,6 +14,7 @@ import { ATTACKS } from "./attacks/attacks.ts";
 import { withDatabase } from "./support/database.ts";
 import { bar, machine, quantile, table } from "./support/figures.ts";
 import { addJobs, someJobIds } from "./support/jobs.ts";
+import { keyOf, OPERATOR_KEY } from "./support/keys.ts";
 import { type Operation, post } from "./support/load.ts";
 import { type Server, startOurs } from "./support/servers.ts";
 
@@ -24,19 +25,26 @@ const ATTACKER = fileURLToPath(new URL("attacks/attacker.ts", import.meta.url));
 /** What cannot be refused may take this long, in milliseconds; what can, this many times as long as on a quiet server. */
 const MAX = { large: 60, refused: 3, memory: 1.1 };
 
+const hasAuth = process.env.AUTH === "required";
+let attackerKey: string | undefined;
+
 const rows: string[][] = [];
 const bars: string[] = [];
 console.log(`## A second client while ${seconds} s of each attack come over two connections\n\n${machine()}\n`);
 for (const attack of ATTACKS.filter(({ name }) => name.includes(part))) {
-  await withDatabase(async (databaseUrl, sql) => {
-    const server = await startOurs(databaseUrl);
+  await withDatabase(async (databaseUrl, sql, env) => {
+    const settings = hasAuth ? { ...env, OPERATOR_KEY } : {};
+    const server = await startOurs(databaseUrl, [], undefined, settings);
     try {
+      const headers: Record<string, string> = hasAuth ? { authorization: `Bearer ${await keyOf(server)}` } : {};
+      attackerKey = hasAuth ? await keyOf(server) : undefined;
       await addJobs(sql, 1_000);
       const [jobId] = await someJobIds(sql, 1);
       const read = {
         query: "query ($id: UUID!) { aiJob(jobId: $id) { state } }",
         variables: () => ({ id: jobId }),
         answer: "state",
+        headers,
       };
       await measure(server, attack, read);
     } finally {
@@ -76,7 +84,8 @@ async function measure(server: Server, attack: Attack, read: Operation): Promise
 /** Lets an attack run for some seconds in a process of its own. */
 async function attacker(server: Server, { name }: Attack, forSeconds: number): Promise<void> {
   const command = ["--import", "tsx", ATTACKER, server.url, String(forSeconds), name];
-  await once(spawn(process.execPath, command, { stdio: ["ignore", "ignore", "inherit"] }), "exit");
+  const env = attackerKey === undefined ? process.env : { ...process.env, ATTACKER_KEY: attackerKey };
+  await once(spawn(process.execPath, command, { stdio: ["ignore", "ignore", "inherit"], env }), "exit");
 }
 
 /** The p99 of a client's requests, one after the other with a pause, in milliseconds. */

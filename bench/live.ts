@@ -152,7 +152,8 @@ async function showLatencies(databaseUrl: string, writer: Writer): Promise<void>
       let jobIds: string[] = [];
       for (const count of question.counts) {
         const all = Array.from({ length: count }, (_, at) => question.watched(writer.jobIds, at));
-        for (const { server } of started) await subscriberProcess.open(server.url, WATCH, all.slice(jobIds.length));
+        const added = all.slice(jobIds.length).map((jobId) => ({ jobId }));
+        for (const { server } of started) await subscriberProcess.open(server.url, WATCH, added);
         jobIds = all;
         if (question === QUESTIONS[0] && MEMORY_AT.includes(count)) {
           // By then their snapshots have been sent and freed.

@@ -6,9 +6,11 @@
 import pg from "pg";
 import { openDatabase } from "../src/db/open.ts";
 import { newRotation } from "../src/engine.ts";
+import { OutputWatch } from "../src/output/watch.ts";
 import { createReportedRunsReader } from "../src/runs/lock.ts";
 import { guards } from "../src/security/guards/guards.ts";
 import { poisonJob, type SecurityViolation } from "../src/security/poison.ts";
+import { WORKSPACE } from "../test/support/engine.ts";
 import { settle, withDatabase } from "./support/database.ts";
 import { bar, machine, median, quantile, table } from "./support/figures.ts";
 import { addJobs } from "./support/jobs.ts";
@@ -109,9 +111,11 @@ await withDatabase(async (url, sql) => {
     guards,
     guardTimeoutMs: 10_000,
     readReportedRuns: createReportedRunsReader(database.prisma),
+    outputs: new OutputWatch(database.prisma),
     rotation: newRotation(),
     backoff: NO_WAIT,
     revisePreferenceMs: 0,
+    costCurrency: "USD",
   };
   try {
     const ids = await addRunningJobs(sql, 2 * (WARM_UP + ROUNDS));
@@ -120,7 +124,7 @@ await withDatabase(async (url, sql) => {
     for (let at = 0; at + 1 < ids.length; at += 2) {
       const [one = "", other = ""] = ids.slice(at);
       const ours = await milliseconds(async () => {
-        const { action } = await poisonJob(engine, one, violation);
+        const { action } = await poisonJob(engine, WORKSPACE, one, violation);
         if (action !== "POISONED") throw new Error(`${one} was not poisoned: ${action}`);
       });
       const hand = await milliseconds(() => byHand(sql, other));

@@ -30,6 +30,7 @@ const plainJob = {
   profileId: "default",
   capabilityProfileId: "default",
   submitHash: "0".repeat(64),
+  submittedBy: "bench",
   orderXid: "1",
   chainHash: "0".repeat(64),
   jobInputs,

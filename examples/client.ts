@@ -2,6 +2,17 @@ import { setTimeout } from "node:timers/promises";
 import type { TypedDocumentNode } from "@graphql-typed-document-node/core";
 import { print } from "graphql";
 
+/** A server's API, and the key to prove oneself with where it asks for one. */
+export interface Api {
+  readonly url: string;
+  readonly key?: string | undefined;
+}
+
+/** @returns the headers by which a request proves itself; none where there is no key. */
+export function credentialOf(key: string | undefined): Record<string, string> {
+  return key === undefined ? {} : { authorization: `Bearer ${key}` };
+}
+
 /**
  * The server refused the request as a whole, because it was malformed or a required value of the answer was missing.
  */
@@ -11,13 +22,17 @@ export class RequestRefused extends Error {
 
 /** Sends a typed operation over HTTP. @returns its data. */
 export async function send<Data, Variables>(
-  url: string,
+  { url, key }: Api,
   document: TypedDocumentNode<Data, Variables>,
   variables: Variables,
 ): Promise<Data> {
   const response = await fetch(url, {
     method: "POST",
-    headers: { "content-type": "application/json", accept: "application/graphql-response+json" },
+    headers: {
+      "content-type": "application/json",
+      accept: "application/graphql-response+json",
+      ...credentialOf(key),
+    },
     body: JSON.stringify({ query: print(document), variables }),
   });
   const answer: unknown = await response.json();

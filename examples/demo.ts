@@ -3,7 +3,7 @@ import { pino } from "pino";
 import { readConfig } from "../src/config.ts";
 import { AppError } from "../src/errors.ts";
 import { start } from "../src/start.ts";
-import { send } from "./client.ts";
+import { type Api, send } from "./client.ts";
 import { closingTable } from "./demo/closing-table.ts";
 import { DemoError } from "./demo/demo-error.ts";
 import { DOCUMENTS_FOLDER, readDocuments } from "./demo/documents.ts";
@@ -27,52 +27,54 @@ const LEASE = { leaseSeconds: 15, heartbeatMs: 1000 };
 try {
   const options = readOptions(process.argv.slice(2), process.env);
   if (options.help) process.stdout.write(USAGE);
-  else await withServer((url) => demo(options, url));
+  else await withServer((api) => demo(options, api));
 } catch (error) {
   process.stderr.write(`${explain(error)}\n`);
   process.exitCode = 1;
 }
 
 /** Runs the server in memory and on a free port for as long as `use` takes. */
-async function withServer(use: (url: string) => Promise<void>): Promise<void> {
+async function withServer(use: (api: Api) => Promise<void>): Promise<void> {
   const config = readConfig({ DATABASE_URL: "memory:", PORT: "0" });
   const server = await start(config, pino({ level: "warn" }, process.stderr));
   try {
-    await use(server.url);
+    await use({ url: server.url });
   } finally {
     await server.close();
   }
 }
 
 /** Submits the jobs, runs the workers, shows every change that the subscription delivers, and checks the results. */
-async function demo({ kinds, model }: DemoOptions, url: string): Promise<void> {
+async function demo({ kinds, model }: DemoOptions, api: Api): Promise<void> {
   const planned = planJobs(kinds, await readDocuments(), tierOf(model));
   // The AI SDK is slow to load, so it is loaded only if a model is used.
   const summariser = model ? (await import("./worker/model.ts")).modelSummariser(model) : extractiveSummariser;
-  console.log(`The server answers on ${url}. Summaries: ${model?.model ?? "extractive (OPENAI_MODEL is not set)"}.\n`);
+  console.log(
+    `The server answers on ${api.url}. Summaries: ${model?.model ?? "extractive (OPENAI_MODEL is not set)"}.\n`,
+  );
 
   // The subscription starts at this position of the log, so it misses nothing, however long it takes to connect.
-  const { aiJobs } = await send(url, FeedCursor, {});
+  const { aiJobs } = await send(api, FeedCursor, {});
   const show = createScreen(process.stdout, planned.length, kinds.length > 1);
   const stop = new AbortController();
   const { signal } = stop;
   const position = { protocolId: PROTOCOL, after: aiJobs.feedCursor };
-  const settings = { url, protocolId: PROTOCOL, ...LEASE, documents: DOCUMENTS_FOLDER, summariser, signal };
+  const settings = { ...api, protocolId: PROTOCOL, ...LEASE, documents: DOCUMENTS_FOLDER, summariser, signal };
   try {
     const [jobs, versionsSeen] = await Promise.all([
-      submitJobs(url, planned),
-      watchToTheEnd(url, position, { jobs: planned.length, show, signal }).finally(() => stop.abort()),
+      submitJobs(api, planned),
+      watchToTheEnd(api, position, { jobs: planned.length, show, signal }).finally(() => stop.abort()),
       ...WORKERS.map((workerId) => work({ ...settings, workerId })),
     ]);
-    await judge(url, jobs, versionsSeen);
+    await judge(api, jobs, versionsSeen);
   } finally {
     stop.abort();
   }
 }
 
 /** Shows how every job ended. @throws DemoError if a result is not the expected one. */
-async function judge(url: string, jobs: readonly SubmittedJob[], versionsSeen: ReadonlyMap<string, number>) {
-  const outcomes = await readOutcomes(url);
+async function judge(api: Api, jobs: readonly SubmittedJob[], versionsSeen: ReadonlyMap<string, number>) {
+  const outcomes = await readOutcomes(api);
   console.log(`\n${closingTable(jobs, outcomes, process.stdout)}`);
   const faults = faultsOf(jobs, outcomes, versionsSeen);
   if (faults.length > 0) throw new DemoError(["This is not how it should have ended:", ...faults].join("\n  "));

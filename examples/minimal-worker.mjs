@@ -2,8 +2,8 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 
-const url = process.argv[2] ?? "http://127.0.0.1:4000/graphql";
-const headers = { "content-type": "application/json" };
+const { AI_JOB_SERVER_URL: url = "http://127.0.0.1:4000/graphql", AI_JOB_SERVER_KEY: key } = process.env;
+const headers = { "content-type": "application/json", ...(key && { authorization: `Bearer ${key}` }) };
 const error = "... on Error { code message }";
 
 /** Sends a report until it is answered. Because of its `reportId` it counts once, however often it arrives. */

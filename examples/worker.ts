@@ -1,15 +1,15 @@
 import { setTimeout } from "node:timers/promises";
 import type { JobKind } from "../test/generated/graphql.ts";
-import { send, untilHeard } from "./client.ts";
-import { Stopped } from "./worker/answers.ts";
+import { type Api, send, untilHeard } from "./client.ts";
+import { Leaving, Stopped } from "./worker/answers.ts";
 import { QueuedJobs, StartWorkflow } from "./worker/operations.ts";
+import { type Moment, thisMoment } from "./worker/own-clock.ts";
 import { Run } from "./worker/run.ts";
 import { summariseDocument } from "./worker/summarise-document.ts";
 import type { Summariser } from "./worker/summariser.ts";
 
-export interface WorkerOptions {
-  /** The address of the server's API; the worker needs nothing else of the server. */
-  readonly url: string;
+/** The server, of which the worker needs nothing else: its key may read jobs (VIEWER) and do them (WORKER). */
+export interface WorkerOptions extends Api {
   readonly workerId: string;
   /** Only jobs with this protocol are started. */
   readonly protocolId: string;
@@ -18,7 +18,7 @@ export interface WorkerOptions {
   /** The folder from which documents are read. */
   readonly documents: string;
   readonly summariser: Summariser;
-  /** When it is aborted, the worker finishes its current job and starts no more. */
+  /** When it is aborted, the worker finishes its current step, gives its job back and starts no more. */
   readonly signal: AbortSignal;
 }
 
@@ -48,19 +48,23 @@ export async function work(options: WorkerOptions): Promise<void> {
 }
 
 interface Claim {
+  readonly sentAt: Moment;
   readonly leaseToken: string;
   readonly workflowRun: { readonly workflowRunId: string };
   readonly job: { readonly jobKind: JobKind; readonly jobInputs: unknown };
+  readonly completedNodes: readonly { readonly nodeId: string; readonly output: unknown }[];
 }
 
 /** Starts the oldest due job that no other worker has started meanwhile. */
-async function claimNext({ url, protocolId, workerId, leaseSeconds }: WorkerOptions): Promise<Claim | undefined> {
-  const { aiJobs } = await send(url, QueuedJobs, { protocolId });
+async function claimNext(options: WorkerOptions): Promise<Claim | undefined> {
+  const { protocolId, workerId, leaseSeconds } = options;
+  const { aiJobs } = await send(options, QueuedJobs, { protocolId });
   for (const { jobId, runAfter } of aiJobs.nodes.toReversed()) {
     if (runAfter !== null && Date.parse(runAfter) > Date.now()) continue;
     const input = { jobId, workerId, leaseSeconds };
-    const answer = await untilHeard(async () => (await send(url, StartWorkflow, { input })).startWorkflow);
-    if (answer.__typename === "StartWorkflowPayload") return answer.claim;
+    const sentAt = thisMoment();
+    const answer = await untilHeard(async () => (await send(options, StartWorkflow, { input })).startWorkflow);
+    if (answer.__typename === "StartWorkflowPayload") return { ...answer.claim, sentAt };
     if (answer.__typename === "InvalidInputError") throw new Error(answer.message);
     // Any other answer: another worker was faster, or the job's inputs have poisoned it. Try the next job.
   }
@@ -68,15 +72,20 @@ async function claimNext({ url, protocolId, workerId, leaseSeconds }: WorkerOpti
 }
 
 /** One run, from the claim to its end. */
-async function attempt({ url, leaseSeconds, heartbeatMs, documents, summariser }: WorkerOptions, claim: Claim) {
-  const { leaseToken, workflowRun, job } = claim;
-  const run = new Run(url, { workflowRunId: workflowRun.workflowRunId, leaseToken, leaseSeconds });
+async function attempt(options: WorkerOptions, claim: Claim) {
+  const { leaseSeconds, heartbeatMs, documents, summariser, signal } = options;
+  const { sentAt, leaseToken, workflowRun, job } = claim;
+  const completed = new Map(claim.completedNodes.map(({ nodeId, output }) => [nodeId, output]));
+  const { workflowRunId } = workflowRun;
+  const lease = { workflowRunId, leaseToken, leaseSeconds, claimSentAt: sentAt, completed };
+  const run = new Run(options, lease, signal);
   const heart = setInterval(() => void run.heartbeat(), heartbeatMs);
   try {
     await run.complete(await summariseDocument(run, job, { documents, summariser }));
   } catch (error) {
     // The job was poisoned or cancelled, or the lease is lost. The server knows why; nothing is left to report.
-    if (!(error instanceof Stopped)) await run.fail(error);
+    if (error instanceof Leaving) await run.giveBack();
+    else if (!(error instanceof Stopped)) await run.fail(error);
   } finally {
     clearInterval(heart);
   }

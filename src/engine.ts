@@ -1,4 +1,5 @@
 import type { CommandContext } from "./db/transaction.ts";
+import type { OutputWatch } from "./output/watch.ts";
 import type { Backoff } from "./runs/backoff.ts";
 import type { ReportedRunsReader } from "./runs/lock.ts";
 import type { Guard } from "./security/guards/guard.ts";
@@ -16,10 +17,13 @@ export interface EngineContext extends CommandContext {
   /** Changed by each claim over all workspaces: the next such claim begins its turns after the workspace with this id. */
   readonly rotation: { startAfter: string };
   readonly readReportedRuns: ReportedRunsReader;
+  readonly outputs: OutputWatch;
   /** How long a job waits after a failed attempt before the next one. */
   readonly backoff: Backoff;
   /** Milliseconds for which a job that was sent back is reserved for the worker that had it. */
   readonly revisePreferenceMs: number;
+  /** The currency of every cost, in ISO 4217's three letters. */
+  readonly costCurrency: string;
 }
 
 /** @returns a rotation in which no workspace has had its turn yet. */

@@ -22,7 +22,8 @@ export const ERROR_CODES = {
   UNAUTHENTICATED: "The request carries no valid identity.",
   FORBIDDEN: "The identity may not do this.",
   RATE_LIMITED:
-    "Too much at once, of one connection or in the whole server. What runs goes on; send the same again later.",
+    "Too much at once, or in a time. Nothing of this was done, and what runs goes on; send the same again after " +
+    "`extensions.retryAfterSeconds`.",
   TRY_AGAIN: "The server could not do this now. Nothing was kept; send the same again after a pause.",
 } as const;
 
@@ -64,9 +65,9 @@ export abstract class AppError extends Error {
 /** There is no such record in the viewer's workspace. */
 export class NotFoundError extends AppError {
   readonly code = "NOT_FOUND";
-  /** @param noun what was looked for, such as "job". */
+  /** @param noun what was looked for, such as "job"; a workspace lies in none. */
   constructor(noun: string) {
-    super(`There is no ${noun} in this workspace.`);
+    super(noun === "workspace" ? "There is no such workspace." : `There is no ${noun} in this workspace.`);
   }
 }
 
@@ -84,7 +85,22 @@ export function lacks(permission: Permission): ForbiddenError {
 export class UnauthenticatedError extends AppError {
   readonly code = "UNAUTHENTICATED";
   constructor() {
-    super("Send a valid API key, as `authorization: Bearer …`. What was sent is unknown, has ended, or is not one.");
+    super(
+      "Send a valid API key or JWT, as `authorization: Bearer …`. What was sent is unknown, has ended, or is not one.",
+    );
+  }
+}
+
+/** Too many credentials were refused that came from one address (section 11). */
+export class TooManyFailuresError extends AppError {
+  readonly code = "RATE_LIMITED";
+  readonly retryAfterSeconds: number;
+  constructor(retryAfterSeconds: number) {
+    super(
+      "Too many credentials that came from your address were refused. Correct yours; the next one is looked at in " +
+        `${retryAfterSeconds} seconds.`,
+    );
+    this.retryAfterSeconds = retryAfterSeconds;
   }
 }
 

@@ -1,5 +1,5 @@
 import { inspect } from "node:util";
-import { ConfigError } from "./config.ts";
+import { ConfigError } from "./config-error.ts";
 import { DatabaseError } from "./db/database-error.ts";
 import { FolderInUseError } from "./db/folder-lock.ts";
 import { MigrationError } from "./db/migrate.ts";

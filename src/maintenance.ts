@@ -1,8 +1,12 @@
 import type { Logger } from "pino";
 import type { EngineContext } from "./engine.ts";
+import { deleteEndedSessions } from "./identity/sessions.ts";
 import { resumeBulkActions } from "./jobs/bulk/action.ts";
 import type { LogContinuity } from "./live/continuity.ts";
 import { MAX_LAG_MS, watchLag } from "./live/lag.ts";
+import { deleteOldOutput } from "./output/delete-old.ts";
+import { failUnansweredJobs } from "./review/user-input-timeout.ts";
+import { wakeParents } from "./runs/children.ts";
 import { recoverStalledRuns } from "./runs/recover.ts";
 import { aggregateTotals } from "./totals/aggregate.ts";
 
@@ -12,8 +16,17 @@ import { aggregateTotals } from "./totals/aggregate.ts";
 const AGGREGATION_INTERVAL_MS = 1_000;
 /** Milliseconds between two looks whether the log goes on where it was; new connections and the feed look, too. */
 const CONTINUITY_CHECK_INTERVAL_MS = 1_000;
+/**
+ * Milliseconds between two looks for jobs that wait no more: for children that have ended, of which a hint was lost, or for an answer
+ * until a time.
+ */
+const WAITS_INTERVAL_MS = 500;
 /** Milliseconds between two checks whether an open transaction holds the feed back. */
 const LAG_CHECK_INTERVAL_MS = 5_000;
+/** Milliseconds between two deletions of the sessions that have ended: nobody can use those that are there still. */
+const SESSIONS_INTERVAL_MS = 60_000;
+/** Milliseconds between two deletions of partial output: it is there for an hour, and up to so much longer. */
+const OUTPUT_INTERVAL_MS = 60_000;
 /**
  * Seconds without progress after which maintenance resumes a bulk action: before that, its own server may still work on
  * it.
@@ -69,8 +82,12 @@ export function startMaintenance(
   };
   const maintenance = [
     repeat(recoveryIntervalMs, () => recover(engine, log, signal, recovered)),
+    repeat(WAITS_INTERVAL_MS, () => wakeWaitingParents(engine, log, signal)),
+    repeat(WAITS_INTERVAL_MS, () => failUnanswered(engine, log, signal)),
     repeat(AGGREGATION_INTERVAL_MS, () => aggregate(engine, log, signal)),
     repeat(CONTINUITY_CHECK_INTERVAL_MS, () => checkContinuity(engine, continuity, log)),
+    repeat(SESSIONS_INTERVAL_MS, () => deleteSessions(engine, log)),
+    repeat(OUTPUT_INTERVAL_MS, () => deleteOutput(engine, log, signal)),
     repeat(
       LAG_CHECK_INTERVAL_MS,
       watchLag(engine.prisma, MAX_LAG_MS, (isLate, lag) =>
@@ -110,6 +127,24 @@ async function recover(
   await resumeUnfinishedActions(engine, log, BULK_ACTION_IDLE_SECONDS, signal);
 }
 
+async function wakeWaitingParents(engine: EngineContext, log: Logger, signal: AbortSignal): Promise<void> {
+  try {
+    await wakeParents(engine, undefined, signal);
+  } catch (err) {
+    if (!engine.availability?.explains(err))
+      log.warn({ err }, "jobs that wait for their children could not be looked at; the next look tries again");
+  }
+}
+
+async function failUnanswered(engine: EngineContext, log: Logger, signal: AbortSignal): Promise<void> {
+  try {
+    await failUnansweredJobs(engine, signal);
+  } catch (err) {
+    if (!engine.availability?.explains(err))
+      log.warn({ err }, "jobs whose question nobody answered in time could not be failed; the next look tries again");
+  }
+}
+
 async function aggregate({ prisma, availability }: EngineContext, log: Logger, signal: AbortSignal): Promise<void> {
   try {
     await aggregateTotals(prisma, undefined, signal);
@@ -128,6 +163,24 @@ async function checkContinuity({ availability }: EngineContext, continuity: LogC
   } catch (err) {
     if (!availability?.explains(err))
       log.warn({ err }, "it could not be checked whether the event log goes on; the next check tries again");
+  }
+}
+
+async function deleteSessions({ prisma, availability }: EngineContext, log: Logger): Promise<void> {
+  try {
+    await deleteEndedSessions(prisma);
+  } catch (err) {
+    if (!availability?.explains(err))
+      log.warn({ err }, "sessions that have ended could not be deleted; the next deletion tries again");
+  }
+}
+
+async function deleteOutput({ prisma, availability }: EngineContext, log: Logger, signal: AbortSignal): Promise<void> {
+  try {
+    await deleteOldOutput(prisma, signal);
+  } catch (err) {
+    if (!availability?.explains(err))
+      log.warn({ err }, "old partial output could not be deleted; the next deletion tries again");
   }
 }
 

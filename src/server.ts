@@ -2,11 +2,15 @@ import { createServer as createHttpServer, type IncomingMessage, type Server, ty
 import type { Socket } from "node:net";
 import type { Logger } from "pino";
 import type { ErrorCode } from "./errors.ts";
+import { authenticated, type Caller } from "./http/authentication.ts";
 import { compressed } from "./http/compress.ts";
 import { createGraphQL, type GraphQLOptions } from "./http/graphql.ts";
 import { boundOutgoing } from "./http/outgoing.ts";
+import { RequestLog } from "./http/request-log.ts";
 import { inTurn } from "./http/turns.ts";
 import { serveWebSocket } from "./http/websocket/websocket.ts";
+import { OPEN } from "./identity/authenticator.ts";
+import { createLogin } from "./identity/login.ts";
 
 /** The HTTP server of the API, and how to stop it. */
 export interface AiJobServer {
@@ -46,20 +50,30 @@ export function createServer(options: GraphQLOptions & ServerBounds): AiJobServe
   const { requestMs = REQUEST_MS, checkMs = CHECK_MS, unreadMs = UNREAD_MS } = options;
   const { maxOutgoingBytes = MAX_OUTGOING_BYTES } = options;
   const stopping = new AbortController();
-  const yoga = createGraphQL(options, stopping.signal);
-  const listener = compressed((request, response) => {
-    if (stopping.signal.aborted) refuseWhileStopping(request, response);
-    else if (!hasAddress(request)) refuseAddress(response);
-    else void yoga(request, response);
+  const { log, proxies, authenticator, trustedDocuments } = options;
+  const requests = new RequestLog({ log, proxies, hasAuth: authenticator !== OPEN });
+  const yoga = createGraphQL(options, requests, stopping.signal);
+  const answer = compressed<Caller>((request, response, caller) => {
+    if (caller.principal) requests.identify(request, caller.principal);
+    if (hasAddress(request)) void yoga(request, response, caller);
+    else refuseAddress(response);
   });
+  const login = createLogin(authenticator, options.rates?.failedLogins);
+  const { publicUrl } = options;
+  const answerCallers = authenticated(login, { publicUrl, proxies, hasPage: !trustedDocuments }, answer);
+  const listener = (request: IncomingMessage, response: ServerResponse) => {
+    requests.watch(request, response);
+    if (stopping.signal.aborted) refuseWhileStopping(request, response);
+    else answerCallers(request, response);
+  };
   const http = createHttpServer({ connectionsCheckingInterval: checkMs }, inTurn(listener));
   http.keepAliveTimeout = KEEP_ALIVE_MS;
   http.requestTimeout = requestMs;
   http.headersTimeout = Math.min(HEADERS_MS, requestMs);
-  closeUnread(http, unreadMs, options.log);
-  boundOutgoing(http, maxOutgoingBytes, options.log);
+  closeUnread(http, unreadMs, log);
+  boundOutgoing(http, maxOutgoingBytes, log);
   const closeIdle = createIdleCloser(http);
-  const sockets = serveWebSocket(http, yoga, options);
+  const sockets = serveWebSocket(http, yoga, requests, options);
   const close = async () => {
     stopping.abort();
     const closed = new Promise<void>((resolve) => http.close(() => resolve()));

@@ -4,18 +4,24 @@ import type { Logger } from "pino";
 import { createClaimer } from "./claims/claim.ts";
 import type { Config } from "./config.ts";
 import { Availability } from "./db/availability.ts";
-import type { Database } from "./db/database.ts";
+import type { Database, DatabaseLocation } from "./db/database.ts";
 import { DatabaseError } from "./db/database-error.ts";
 import type { PrismaClient } from "./db/generated/client/client.ts";
 import { openDatabase } from "./db/open.ts";
-import { newRotation } from "./engine.ts";
+import { allWorkspaces, NO_WORKSPACE, within } from "./db/scope.ts";
+import { type EngineContext, newRotation } from "./engine.ts";
 import { ENDPOINT } from "./http/graphql.ts";
-import { KeyAuthenticator, OPEN } from "./identity/authenticator.ts";
+import { trustProxies } from "./http/proxies.ts";
+import { readTrustedDocuments } from "./http/trusted-documents.ts";
+import { type Authenticator, createAuthenticator, OPEN } from "./identity/authenticator.ts";
 import { JSON_LIMIT } from "./jobs/input-text.ts";
 import { Feed } from "./live/feed.ts";
 import { CommitNotifier, type NotifierTransport } from "./live/notifier.ts";
 import { postgresTransport } from "./live/notifier-postgres.ts";
 import { recoverAtStart, startMaintenance } from "./maintenance.ts";
+import { OutputWatch } from "./output/watch.ts";
+import { IN_MEMORY, type RateStores, Rates } from "./rates/rates.ts";
+import { ChildrenHints, wakeParents } from "./runs/children.ts";
 import { createReportedRunsReader } from "./runs/lock.ts";
 import { guards } from "./security/guards/guards.ts";
 import { scanContent } from "./security/guards/scan-content.ts";
@@ -47,10 +53,14 @@ export interface RunningServer {
  * the recovery or a later step fails, the steps before it are closed again.
  * @returns the server, which answers requests.
  * @throws DatabaseError, MigrationError or FolderInUseError if the database cannot be opened or recovered.
+ * @throws ConfigError if the manifest of trusted documents cannot be used.
  * @throws ListenError if the port cannot be used.
  */
 export async function start(config: Config, log: Logger): Promise<RunningServer> {
-  const database = await openDatabase(config.database);
+  // Before the database: a setting that cannot be used costs nobody anything yet.
+  const trustedDocuments =
+    config.trustedDocuments === undefined ? undefined : await readTrustedDocuments(config.trustedDocuments);
+  const database = await openDatabase(locationOf(config));
   const { prisma } = database;
   const feed = new Feed({
     database,
@@ -70,18 +80,29 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
           ),
   });
   const notifyCommit = () => notifier.notify();
-  const { backoff, revisePreferenceMs } = config;
+  const { backoff, revisePreferenceMs, costCurrency } = config;
   const availability = new Availability((reason) => log.warn({ reason }, "the database cannot be used as it is now"));
-  const engine = {
+  const hints = new ChildrenHints(
+    (parentIds) => wakeParents(engine, parentIds),
+    (err) => {
+      if (!availability.explains(err))
+        log.warn({ err }, "jobs whose children ended could not be woken; the next look tries again");
+    },
+  );
+  const engine: EngineContext = {
     prisma,
     notifyCommit,
+    childrenEnded: (parentIds) => hints.hint(parentIds),
     availability,
     guards,
     guardTimeoutMs: GUARD_TIMEOUT_MS,
     rotation: newRotation(),
     readReportedRuns: createReportedRunsReader(prisma),
+    // Only PostgreSQL has other servers, whose chunks are looked for.
+    outputs: new OutputWatch(prisma, database.kind === "postgres" ? FEED_POLL_MS : undefined),
     backoff,
     revisePreferenceMs,
+    costCurrency,
   };
   const claimer = createClaimer(engine, (err) => {
     if (!availability.explains(err)) log.warn({ err }, "due jobs could not be read; trying again");
@@ -99,25 +120,33 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
     await recoverAtStart(engine, log).catch((error: unknown) => {
       throw new DatabaseError("Runs whose lease has passed could not be recovered. Start the server again.", error);
     });
-    const authenticator = config.auth === "required" ? keyAuthenticator(config, prisma, log) : OPEN;
-    if (config.auth === "unset") await assertNoKeys(prisma);
-    const { corsOrigins, maxBodyBytes, maxDocumentTokens, maxJsonValues } = config;
+    const authenticator = config.auth === "required" ? authenticatorOf(config, prisma, log) : OPEN;
+    if (config.auth === "unset") await assertMayBeOpen(prisma);
+    if (config.auth === "required") await markAsServedWithAuth(prisma);
+    const rates =
+      config.auth === "required" ? new Rates(config.rates, await rateStores(config, prisma, log)) : undefined;
+    const { publicUrl, corsOrigins, maxBodyBytes, maxDocumentTokens, maxJsonValues } = config;
     JSON_LIMIT.maxDepth = config.maxJsonDepth;
     const maintenance = startMaintenance(engine, feed.continuity, config.recoveryIntervalMs, log);
     const server = createServer({
       engine,
       authenticator,
+      rates,
       feed,
       claimer,
       notifier,
       maintenance,
       log,
+      publicUrl,
+      trustedDocuments,
+      proxies: trustProxies(config.trustedProxies),
       corsOrigins,
       maxBodyBytes,
       maxDocumentTokens,
       maxJsonValues,
     });
     await listen(server.http, config).catch(async (error: unknown) => {
+      rates?.close();
       await maintenance.stop();
       throw error;
     });
@@ -128,7 +157,9 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
       // At the same time: if the maintenance tasks were stopped first, one that waits for a lock would delay the end of
       // the requests.
       await Promise.all([server.close(), maintenance.stop()]);
+      await hints.idle();
       authenticator.close();
+      rates?.close();
       await release();
     };
     return { url: urlOf(server.http.address(), config), database, close };
@@ -138,20 +169,37 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
   }
 }
 
+/** Where callers must prove who they are, the database keeps their workspaces apart, too. */
+function locationOf({ database, auth }: Config): DatabaseLocation {
+  return database.kind === "postgres" ? { ...database, needsOwnRole: auth === "required" } : database;
+}
+
 /**
- * @throws DatabaseError where there are API keys: whoever made them wants them to be asked for, and a forgotten setting must not
- * open all.
+ * @throws DatabaseError where there are API keys, or the database was served with auth: whoever wanted that wants it still, and a
+ * forgotten setting must not open all.
  */
-async function assertNoKeys(prisma: PrismaClient): Promise<void> {
-  if ((await prisma.apiKey.count({ where: { revokedAt: null }, take: 1 })) === 0) return;
+async function assertMayBeOpen(prisma: PrismaClient): Promise<void> {
+  const keys = await within(allWorkspaces("credentials"), () =>
+    prisma.apiKey.count({ where: { revokedAt: null }, take: 1 }),
+  );
+  const hasKeys = keys > 0;
+  const { servedWithAuth } = await within(NO_WORKSPACE, () => prisma.eventLog.findFirstOrThrow());
+  if (!hasKeys && !servedWithAuth) return;
   throw new DatabaseError(
-    "This database has API keys, and the server is not told to ask for them. Set AUTH=required, or AUTH=off to let everybody in.",
+    `This database ${hasKeys ? "has API keys" : "was served with auth"}, and the server is not told to ask who calls. ` +
+      "Set AUTH=required, or AUTH=off to let everybody in.",
   );
 }
 
-function keyAuthenticator({ operatorKey }: Config, prisma: PrismaClient, log: Logger): KeyAuthenticator {
-  const onError = (err: unknown) => log.warn({ err }, "API keys could not be read; trying again");
-  return new KeyAuthenticator({ prisma, operatorKey, onError });
+async function markAsServedWithAuth(prisma: PrismaClient): Promise<void> {
+  await within(allWorkspaces("server"), () =>
+    prisma.eventLog.updateMany({ where: { servedWithAuth: false }, data: { servedWithAuth: true } }),
+  );
+}
+
+function authenticatorOf({ operatorKey, jwt }: Config, prisma: PrismaClient, log: Logger): Authenticator {
+  const onError = (err: unknown) => log.warn({ err }, "credentials could not be checked; trying again");
+  return createAuthenticator({ prisma, operatorKey, jwt, onError });
 }
 
 async function listen(http: Server, config: Config): Promise<void> {
@@ -179,8 +227,26 @@ async function createTransport(
   }
   // Imported on demand: the Redis client is large, and would slow every start down.
   const { redisTransport } = await import("./live/notifier-redis.ts");
-  const { hintChannel } = await prisma.eventLog.findFirstOrThrow({ select: { hintChannel: true } });
-  return redisTransport(redisUrl, hintChannel);
+  return redisTransport(redisUrl, await hintChannelOf(prisma));
+}
+
+/** Where rates are counted: by all servers of the database together where there is Redis, else by each. */
+async function rateStores({ redisUrl }: Config, prisma: PrismaClient, log: Logger): Promise<RateStores> {
+  if (redisUrl === undefined) return IN_MEMORY;
+  const { redisStores } = await import("./rates/redis-store.ts");
+  return redisStores(redisUrl, await hintChannelOf(prisma), (isConnected, err) =>
+    isConnected
+      ? log.info("rates are counted in Redis, together with other servers")
+      : log.warn({ err }, "no connection to Redis: this server counts rates by itself"),
+  );
+}
+
+/** The id that all servers of a database know it by. */
+async function hintChannelOf(prisma: PrismaClient): Promise<string> {
+  const { hintChannel } = await within(NO_WORKSPACE, () =>
+    prisma.eventLog.findFirstOrThrow({ select: { hintChannel: true } }),
+  );
+  return hintChannel;
 }
 
 /** The server cannot listen on its host and port, which the message names. */

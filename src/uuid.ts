@@ -6,6 +6,11 @@ const UUID = new RegExp(`^${UUID_PATTERN}$`, "i");
 /** The nil UUID: it sorts before every other UUID, and no row has it, because all ids are version 7. */
 export const NIL_UUID = "00000000-0000-0000-0000-000000000000";
 
+/** Whether a text is a UUID, in upper or lower case. */
+export function isUuid(text: string): boolean {
+  return UUID.test(text);
+}
+
 /**
  * @returns the UUID in lower case, as the database writes it, so that equal ids are equal strings; undefined for
  * anything else.

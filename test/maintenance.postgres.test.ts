@@ -13,10 +13,11 @@ const SERVER = "ai-job-server-that-sweeps";
 
 let url: string;
 let drop: () => Promise<void>;
+let database: Readonly<Record<string, string>>;
 let prisma: PrismaClient;
 let admin: pg.Client;
 beforeEach(async () => {
-  ({ url, drop } = await createPostgresDatabase());
+  ({ url, env: database, drop } = await createPostgresDatabase());
 });
 afterEach(async () => {
   await killSpawned();
@@ -30,15 +31,15 @@ async function addJobs(count: number, protocolId: string): Promise<void> {
   await admin.query(
     `WITH job AS (
        INSERT INTO ai_jobs (job_id, workspace_id, trace_id, job_kind, status_reason, protocol_id, profile_id,
-         capability_profile_id, submit_hash, order_xid, chain_hash)
+         capability_profile_id, submit_hash, submitted_by, order_xid, chain_hash)
        SELECT gen_random_uuid(), $1, gen_random_uuid(), 'doc_edit', 'submitted', $3, 'default', 'default',
-         repeat('1', 64), current_order_xid(), repeat('2', 64)
+         repeat('1', 64), 'test', current_order_xid(), repeat('2', 64)
        FROM generate_series(1, $2::int)
        RETURNING *
      )
      INSERT INTO flight_recorder_events (event_id, job_id, version, order_xid, workspace_id, trace_id, type, actor,
-       actor_id, state, recorded_at, prev_hash, hash)
-     SELECT gen_random_uuid(), job_id, version, order_xid, workspace_id, trace_id, 'job_submitted', 'human', 'test',
+       actor_id, principal_id, state, recorded_at, prev_hash, hash)
+     SELECT gen_random_uuid(), job_id, version, order_xid, workspace_id, trace_id, 'job_submitted', 'human', 'test', 'test',
        state, created_at, repeat('0', 64), chain_hash
      FROM job`,
     [WORKSPACE, count, protocolId],
@@ -62,7 +63,7 @@ async function sleepers(): Promise<number> {
 }
 
 test("a server that is in the middle of an aggregation and a sweep stops after their batch, within 10 seconds", async () => {
-  const server = spawnServer({ DATABASE_URL: url, PGAPPNAME: SERVER, RECOVERY_INTERVAL_SECONDS: "0.2" });
+  const server = spawnServer({ ...database, PGAPPNAME: SERVER, RECOVERY_INTERVAL_SECONDS: "0.2" });
   await server.url;
   prisma = anotherClient(url, 2);
   admin = await connectTo(url);

@@ -50,9 +50,9 @@ test("the server imports what is a dependency, and nothing else", () => {
   const imported = [...sources.matchAll(/^(?:import|export) (?!type )[^;"]* from "((?:@[^/"]+\/)?[^./":]+)[/"]/gm)];
   const dependencies = Object.keys(manifest.dependencies);
   expect(imported.map(([, name = ""]) => name).filter((name) => !dependencies.includes(name))).toEqual([]);
-  // The generated database client imports Prisma's; tsx runs the server.
+  // The schema validator asks for its browser as a peer, the generated database client imports Prisma's, and tsx runs the server.
   const others = dependencies.filter((name) => !sources.includes(`"${name}"`) && !sources.includes(`"${name}/`));
-  expect(others).toEqual(["@prisma/client", "tsx"]);
+  expect(others).toEqual(["@hyperjump/browser", "@prisma/client", "tsx"]);
 });
 
 test("every licence is permissive", () => {

@@ -5,7 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openDatabase } from "../src/db/open.ts";
-import { engineOn, started } from "./support/engine.ts";
+import { within } from "../src/db/scope.ts";
+import { EVERYWHERE, engineOn, started } from "./support/engine.ts";
 import { expireLease } from "./support/jobs.ts";
 import { killSpawned, post, spawnServer } from "./support/spawn-server.ts";
 
@@ -23,7 +24,7 @@ afterAll(async () => {
 test("a run whose lease passed while no server was there is recovered before the first request is answered", async () => {
   const database = await openDatabase({ kind: "folder", path });
   const claim = await started(engineOn(database));
-  await expireLease(database, claim);
+  await within(EVERYWHERE, () => expireLease(database, claim));
   await database.close();
 
   // No sweep comes within this test: what is recovered was recovered by the start.

@@ -7,10 +7,10 @@ import { killSpawned, post, spawnServer } from "./support/spawn-server.ts";
 
 /** How a server stops whose database neither answers nor closes its connections. */
 
-let url: string;
+let env: Readonly<Record<"DATABASE_URL" | "MIGRATE_DATABASE_URL", string>>;
 let drop: () => Promise<void>;
 beforeAll(async () => {
-  ({ url, drop } = await createPostgresDatabase());
+  ({ env, drop } = await createPostgresDatabase());
 });
 afterAll(async () => {
   await killSpawned();
@@ -18,8 +18,8 @@ afterAll(async () => {
 });
 
 test("in a network that drops every packet, the process has gone 10 seconds after SIGTERM, and says why", async () => {
-  const proxy = await startProxy(url);
-  const server = spawnServer({ DATABASE_URL: proxy.url });
+  const proxy = await startProxy(env.DATABASE_URL);
+  const server = spawnServer({ ...env, DATABASE_URL: proxy.url });
   const address = await server.url;
   const submit = `mutation { submitAiJob(input: { jobKind: DOC_SUMMARIZE, protocolId: "test" }) { __typename } }`;
   await using subscriber = watch(

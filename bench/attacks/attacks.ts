@@ -4,6 +4,7 @@ import { connect, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { getIntrospectionQuery } from "graphql";
 import { WebSocket } from "ws";
+import { newApiKeySecret } from "../../src/identity/api-key.ts";
 import type { Attack, Connection } from "./attack.ts";
 import { submit, works } from "./works.ts";
 
@@ -237,6 +238,13 @@ export const ATTACKS: readonly Attack[] = [
       socket.terminate();
     },
   },
+  {
+    name: "keys that are none",
+    kind: "refused",
+    // A server without auth looks at no key.
+    isAnswered: true,
+    once: ({ post }) => post('{"query":"{ __typename }"}', { authorization: `Bearer ${newApiKeySecret()}` }),
+  },
   posts("one long key of 3.9 MB", "large", () => submit(texts.longKey)),
   posts("3.9 MB of U+FDFA", "large", () => submit(texts.ligatures)),
   posts("3.9 MB of combining marks", "large", () => submit(texts.marks)),
@@ -250,8 +258,12 @@ export const ATTACKS: readonly Attack[] = [
   ...CONNECTIONS,
 ];
 
+/** The attacker's own credential, where the server asks for one. */
+const CREDENTIAL: Readonly<Record<string, string>> =
+  process.env.ATTACKER_KEY === undefined ? {} : { authorization: `Bearer ${process.env.ATTACKER_KEY}` };
+
 async function webSocket(url: string): Promise<WebSocket> {
-  const socket = new WebSocket(url.replace("http", "ws"), "graphql-transport-ws");
+  const socket = new WebSocket(url.replace("http", "ws"), "graphql-transport-ws", { headers: CREDENTIAL });
   socket.on("error", () => undefined);
   await once(socket, "open");
   return socket;
@@ -259,7 +271,7 @@ async function webSocket(url: string): Promise<WebSocket> {
 
 async function acknowledged(url: string): Promise<WebSocket> {
   const socket = await webSocket(url);
-  socket.send('{"type":"connection_init"}');
+  socket.send(JSON.stringify({ type: "connection_init", payload: CREDENTIAL }));
   await once(socket, "message");
   return socket;
 }
@@ -272,8 +284,10 @@ async function rawSocket({ url }: Connection): Promise<Socket> {
   return socket;
 }
 
-const headOf = ({ url }: Connection) =>
-  `POST /graphql HTTP/1.1\r\nHost: ${new URL(url).host}\r\nContent-Type: application/json\r\n`;
+const headOf = ({ url }: Connection) => {
+  const credential = Object.entries(CREDENTIAL).map(([name, value]) => `${name}: ${value}\r\n`);
+  return `POST /graphql HTTP/1.1\r\nHost: ${new URL(url).host}\r\nContent-Type: application/json\r\n${credential.join("")}`;
+};
 const written = (socket: Socket, text: string) => new Promise<void>((resolve) => socket.write(text, () => resolve()));
 /** Waits, but not beyond the end of the attack. */
 const rest = ({ over }: Connection, ms: number) => sleep(ms, undefined, { signal: over }).catch(() => undefined);
@@ -312,7 +326,12 @@ export function connectionTo(url: string, next: () => number, over: AbortSignal,
     });
   const accept = "application/graphql-response+json, application/json";
   const post = (body: string | Buffer, headers: Readonly<Record<string, string>> = {}) => {
-    const own = { accept, "content-type": "application/json", "content-length": Buffer.byteLength(body) };
+    const own = {
+      accept,
+      ...CREDENTIAL,
+      "content-type": "application/json",
+      "content-length": Buffer.byteLength(body),
+    };
     return ask("POST", url, { ...own, ...headers }, body);
   };
   return {
@@ -321,6 +340,7 @@ export function connectionTo(url: string, next: () => number, over: AbortSignal,
     over,
     post: async (body, headers) => void (await post(body, headers)),
     ask: post,
-    send: async (method, search, headers) => void (await ask(method, url + search, { accept, ...headers })),
+    send: async (method, search, headers) =>
+      void (await ask(method, url + search, { accept, ...CREDENTIAL, ...headers })),
   };
 }

@@ -6,8 +6,17 @@ import { z } from "zod";
 const url = z.string();
 
 export const order = z.discriminatedUnion("kind", [
-  /** Adds a subscriber for each of the jobs; answered when all are subscribed. */
-  z.object({ kind: z.literal("open"), url, query: z.string(), jobIds: z.array(z.string()) }),
+  /**
+   * Adds a subscriber for each of the variables; answered when all are subscribed. What they are told then has the text `event`; only
+   * snapshots may lack it.
+   */
+  z.object({
+    kind: z.literal("open"),
+    url,
+    query: z.string(),
+    variables: z.array(z.record(z.string(), z.unknown())),
+    event: z.string(),
+  }),
   /** Announces events to this many subscribers; answered at once. The times follow when all have received them. */
   z.object({ kind: z.literal("collect"), url, count: z.int() }),
   z.object({ kind: z.literal("close"), url }),

@@ -29,11 +29,13 @@ export interface Memory {
   readonly rss: number;
 }
 
-const MEASURED = ["--expose-gc", "--import", "./bench/live/memory.ts"];
+/** Loaded into a server that is measured, before its own code. */
+export const MEASURED = ["--expose-gc", "--import", "./bench/live/memory.ts"];
 const HEARTBEAT = `mutation ($input: HeartbeatWorkflowsInput!) { heartbeatWorkflows(input: $input) {
   ... on HeartbeatWorkflowsPayload { results { directive } } } }`;
 
-const moment = z.object({ at: z.number() });
+/** The answer of `commits.ts`. */
+export const moment = z.object({ at: z.number() });
 const memory = z.object({ held: z.number(), rss: z.number() });
 
 /** Our server twice: with changes over HTTP, and with changes that another server commits. */
@@ -68,7 +70,7 @@ function measured(server: Server): Measured {
 }
 
 /** Sends a message to the server's process. @returns its answer. */
-async function asked({ child }: Server, message: object | string): Promise<unknown> {
+export async function asked({ child }: Server, message: object | string): Promise<unknown> {
   const answered = once(child, "message");
   child.send(message);
   return z

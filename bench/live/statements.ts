@@ -31,7 +31,7 @@ export async function statementsPerEvent(
   let opened = 0;
   try {
     for (const count of counts) {
-      await subscriberProcess.open(server.url, query, Array(count - opened).fill(jobId));
+      await subscriberProcess.open(server.url, query, Array(count - opened).fill({ jobId }));
       opened = count;
       await subscriberProcess.latencies(server.url, count, () => writer.change([jobId]));
       await sleep(APART);

@@ -20,9 +20,17 @@ export class SubscriberProcess {
     });
   }
 
-  /** Adds a subscriber of a server for each of the jobs; fulfilled when all are subscribed. */
-  async open(url: string, query: string, jobIds: readonly string[]): Promise<void> {
-    this.#send({ kind: "open", url, query, jobIds: [...jobIds] });
+  /**
+   * Adds a subscriber of a server for each of the variables; fulfilled when all are subscribed.
+   * @param event a text that every event has, and no snapshot.
+   */
+  async open(
+    url: string,
+    query: string,
+    variables: readonly Record<string, unknown>[],
+    event = '"kind":"EVENT"',
+  ): Promise<void> {
+    this.#send({ kind: "open", url, query, variables: [...variables], event });
     await this.#next();
   }
 

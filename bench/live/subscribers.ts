@@ -16,11 +16,14 @@ class Group {
   #count = 0;
   #times: number[] = [];
   #expectedCount = 0;
+  /** What every event's text has. */
+  #event = "";
   /** The subscribers that the measured events have reached. */
   #reached = new Set<number>();
 
-  async open({ url, query, jobIds }: Order & { readonly kind: "open" }): Promise<void> {
-    const left = jobIds.map((jobId) => JSON.stringify({ query, variables: { jobId } }));
+  async open({ url, query, variables, event }: Order & { readonly kind: "open" }): Promise<void> {
+    this.#event = event;
+    const left = variables.map((each) => JSON.stringify({ query, variables: each }));
     const lane = async () => {
       for (let body = left.pop(); body !== undefined; body = left.pop()) await this.#subscribe(url, body);
     };
@@ -67,7 +70,7 @@ class Group {
 
   #got(subscriber: number, message: string, at: number): void {
     if (!message.includes("data: ") || message.includes('"kind":"SNAPSHOT"')) return;
-    if (!message.includes('"kind":"EVENT"')) return tell({ failure: message });
+    if (!message.includes(this.#event)) return tell({ failure: message });
     // An event that comes twice, or to a subscriber of another job, must not be counted.
     if (this.#reached.has(subscriber)) return tell({ failure: `Twice: ${message}` });
     this.#reached.add(subscriber);

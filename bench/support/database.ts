@@ -1,17 +1,19 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
-import { createPostgresDatabase } from "../../test/support/database.ts";
+import { createPostgresDatabase, type PostgresDatabase } from "../../test/support/database.ts";
 
 /**
- * Does `work` with a new, empty database and a connection to it; drops the database afterwards, also after an error.
+ * Does `work` with a new, empty database, a connection to it, and the environment of a server whose role row-level security holds for; drops the database afterwards, also after an error.
  */
-export async function withDatabase(work: (url: string, sql: pg.Client) => Promise<void>): Promise<void> {
-  const { url, drop } = await createPostgresDatabase();
+export async function withDatabase(
+  work: (url: string, sql: pg.Client, env: PostgresDatabase["env"]) => Promise<void>,
+): Promise<void> {
+  const { url, env, drop } = await createPostgresDatabase();
   try {
     const sql = new pg.Client({ connectionString: url });
     await sql.connect();
     try {
-      await work(url, sql);
+      await work(url, sql, env);
     } finally {
       await sql.end();
     }

@@ -48,9 +48,9 @@ const hashOf = (version: string, of = "") =>
 const SUBMIT = `
   WITH job AS (
     INSERT INTO ai_jobs (job_id, workspace_id, trace_id, job_kind, status_reason, protocol_id, profile_id,
-      capability_profile_id, job_inputs, priority, submit_hash, order_xid, chain_hash, created_at, updated_at)
+      capability_profile_id, job_inputs, priority, submit_hash, submitted_by, order_xid, chain_hash, created_at, updated_at)
     SELECT job_id, $1, gen_random_uuid(), (enum_range(NULL::"JobKind"))[1 + n % 7], 'submitted', 'bench', 'default',
-      'default', '{"text": "what a job works on"}', n % 10, ${hashOf("0")}, current_order_xid(), ${hashOf("1")},
+      'default', '{"text": "what a job works on"}', n % 10, ${hashOf("0")}, 'bench', current_order_xid(), ${hashOf("1")},
       made, made
     FROM (
       SELECT n, gen_random_uuid() AS job_id, timestamptz '2026-01-01' + n * interval '1 second' AS made
@@ -59,8 +59,8 @@ const SUBMIT = `
     RETURNING *
   )
   INSERT INTO flight_recorder_events (event_id, job_id, version, order_xid, workspace_id, trace_id, type, actor,
-    actor_id, state, recorded_at, prev_hash, hash)
-  SELECT gen_random_uuid(), job_id, version, order_xid, workspace_id, trace_id, 'job_submitted', 'human', 'bench', state,
+    actor_id, principal_id, state, recorded_at, prev_hash, hash)
+  SELECT gen_random_uuid(), job_id, version, order_xid, workspace_id, trace_id, 'job_submitted', 'human', 'bench', 'bench', state,
     created_at, repeat('0', 64), chain_hash
   FROM job`;
 

@@ -7,6 +7,10 @@ export interface Operation {
   readonly variables: () => object;
   /** A text that every correct answer contains: a refusal must not be counted. */
   readonly answer: string;
+  /** The status of every correct answer. Default: 200. */
+  readonly status?: number;
+  /** Further headers, such as a credential. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 export interface Load {
@@ -21,7 +25,7 @@ const CONNECTIONS = 16;
 /**
  * Posts the operation for `milliseconds` over 16 keep-alive connections. Each sends its next request when it has
  * received the whole answer to the last.
- * @throws Error on any answer other than 200 with the expected text.
+ * @throws Error on any answer without the expected status and text.
  */
 export async function load(url: string, operation: Operation, milliseconds: number): Promise<Load> {
   const agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS });
@@ -45,7 +49,11 @@ export async function load(url: string, operation: Operation, milliseconds: numb
 export function post(url: string, operation: Operation, agent: Agent): Promise<string> {
   const body = JSON.stringify({ query: operation.query, variables: operation.variables() });
   return new Promise((resolve, reject) => {
-    const headers = { "content-type": "application/json", "content-length": Buffer.byteLength(body) };
+    const headers = {
+      "content-type": "application/json",
+      "content-length": Buffer.byteLength(body),
+      ...operation.headers,
+    };
     const sent = request(url, { method: "POST", agent, headers }, (response) => {
       let answer = "";
       response.setEncoding("utf8");
@@ -54,7 +62,7 @@ export function post(url: string, operation: Operation, agent: Agent): Promise<s
       });
       response.on("error", reject);
       response.on("end", () => {
-        if (response.statusCode === 200 && answer.includes(operation.answer)) resolve(answer);
+        if (response.statusCode === (operation.status ?? 200) && answer.includes(operation.answer)) resolve(answer);
         else reject(new Error(`${url} answered ${response.statusCode}: ${answer.slice(0, 500)}`));
       });
     });

@@ -1,6 +1,6 @@
 import { parseArgs } from "node:util";
-import { isLoopback } from "../../src/config.ts";
 import { parseJobKind } from "../../src/jobs/kind.ts";
+import { isLoopback } from "../../src/loopback.ts";
 import type { JobKind, ModelTier } from "../../test/generated/graphql.ts";
 import type { ModelSettings } from "../worker/model.ts";
 import { DemoError } from "./demo-error.ts";

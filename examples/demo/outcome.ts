@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { DemoOutcomesQuery } from "../../test/generated/graphql.ts";
-import { send } from "../client.ts";
+import { type Api, send } from "../client.ts";
 import { Outcomes } from "./operations.ts";
 import { PROTOCOL } from "./plan.ts";
 import type { SubmittedJob } from "./submit.ts";
@@ -8,11 +8,11 @@ import type { SubmittedJob } from "./submit.ts";
 export type Outcome = DemoOutcomesQuery["aiJobs"]["nodes"][number];
 
 /** Reads all jobs of the demo. @returns them by id. */
-export async function readOutcomes(url: string): Promise<ReadonlyMap<string, Outcome>> {
+export async function readOutcomes(api: Api): Promise<ReadonlyMap<string, Outcome>> {
   const outcomes = new Map<string, Outcome>();
   let after: string | null = null;
   do {
-    const { aiJobs }: DemoOutcomesQuery = await send(url, Outcomes, { protocolId: PROTOCOL, after });
+    const { aiJobs }: DemoOutcomesQuery = await send(api, Outcomes, { protocolId: PROTOCOL, after });
     for (const outcome of aiJobs.nodes) outcomes.set(outcome.jobId, outcome);
     after = aiJobs.pageInfo.hasNextPage ? aiJobs.pageInfo.endCursor : null;
   } while (after !== null);

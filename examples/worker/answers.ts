@@ -10,6 +10,11 @@ export class Stopped extends Error {
   }
 }
 
+/** The worker is to stop, and gives its job back. */
+export class Leaving extends Error {
+  override readonly name = "Leaving";
+}
+
 /** This job cannot be done: another attempt would fail in the same way. */
 export class Impossible extends Error {
   override readonly name = "Impossible";

@@ -27,6 +27,10 @@ export const StartWorkflow = graphql(`
             jobKind
             jobInputs
           }
+          completedNodes {
+            nodeId
+            output
+          }
         }
       }
       ... on Error {
@@ -80,6 +84,25 @@ export const CompleteWorkflows = graphql(`
           ... on Error {
             message
             stop: directive
+          }
+        }
+      }
+      ... on Error {
+        message
+      }
+    }
+  }
+`);
+
+export const ReleaseWorkflows = graphql(`
+  mutation WorkerRelease($input: ReleaseWorkflowsInput!) {
+    releaseWorkflows(input: $input) {
+      __typename
+      ... on ReleaseWorkflowsPayload {
+        results {
+          __typename
+          ... on Error {
+            message
           }
         }
       }

@@ -1,13 +1,18 @@
 import type { MetricsDelta, RetrievedSnippetInput, WorkflowStepInput } from "../../test/generated/graphql.ts";
-import { send, untilHeard } from "../client.ts";
-import { Impossible, messageOf, refusalOf, Stopped } from "./answers.ts";
-import { AdvanceWorkflow, CompleteWorkflows, FailWorkflows, Heartbeat } from "./operations.ts";
+import { type Api, send, untilHeard } from "../client.ts";
+import { Impossible, Leaving, messageOf, refusalOf, Stopped } from "./answers.ts";
+import { AdvanceWorkflow, CompleteWorkflows, FailWorkflows, Heartbeat, ReleaseWorkflows } from "./operations.ts";
+import { type Moment, mayBeOver, thisMoment } from "./own-clock.ts";
 
 /** The fields with which a worker proves its lease. */
 export interface Lease {
   readonly workflowRunId: string;
   readonly leaseToken: string;
   readonly leaseSeconds: number;
+  /** When the claim was sent that was answered with this lease. */
+  readonly claimSentAt: Moment;
+  /** What earlier runs of the job have done: the outputs of their steps, by name. */
+  readonly completed: ReadonlyMap<string, unknown>;
 }
 
 /** A step to be done. */
@@ -17,6 +22,9 @@ export interface PlannedStep {
   readonly inputPayload: unknown;
 }
 
+/** Reads the value of a step from the output that an earlier run gave it; undefined where it cannot be read so. */
+export type FromOutput<Value> = (output: unknown) => Value | undefined;
+
 /** The result of a step: its value, its output for the log, the snippets to guard, and the metrics. */
 export interface StepResult<Value> {
   readonly value: Value;
@@ -25,24 +33,39 @@ export interface StepResult<Value> {
   readonly metrics?: MetricsDelta;
 }
 
-/** One attempt at a job, under a lease. Every method throws `Stopped` once the server has told the worker to stop. */
+/**
+ * One attempt at a job, under a lease. No step begins and nothing more is reported of it, with `Stopped` thrown instead, once the
+ * server has told the worker to stop, or the lease may be over by the worker's own clock.
+ */
 export class Run {
-  readonly #url: string;
+  readonly #api: Api;
   readonly #lease: Lease;
   readonly #stop = new AbortController();
-  #renewedAt = performance.now();
+  readonly #leaving: AbortSignal;
+  /** When the claim, or the latest heartbeat that was answered, was sent. */
+  #renewalSentAt: Moment;
   #reportedAt = performance.now();
 
-  constructor(url: string, lease: Lease) {
-    this.#url = url;
+  /** @param leaving aborted when the worker is to stop. */
+  constructor(api: Api, lease: Lease, leaving: AbortSignal) {
+    this.#api = api;
     this.#lease = lease;
+    this.#renewalSentAt = lease.claimSentAt;
+    this.#leaving = leaving;
   }
 
-  /** Does one step, and reports its start and its end. */
+  /**
+   * Does one step, and reports its start and its end. With `fromOutput` a step that an earlier run has done is not done again.
+   * @throws Leaving when the worker is to stop: the next worker goes on with this step.
+   */
   async step<Value>(
     { inputPayload, ...node }: PlannedStep,
     work: (signal: AbortSignal) => Promise<StepResult<Value>>,
+    fromOutput: FromOutput<Value> = () => undefined,
   ): Promise<Value> {
+    const known = fromOutput(this.#lease.completed.get(node.nodeId));
+    if (known !== undefined) return known;
+    if (this.#leaving.aborted) throw new Leaving();
     await this.#advance({ ...node, outcome: "STARTED", inputPayload });
     const result = await work(this.#stop.signal).catch(async (error: unknown) => {
       await this.#advance({ ...node, outcome: "FAILED", errorMessage: messageOf(error) });
@@ -55,27 +78,27 @@ export class Run {
 
   /** Renews the lease and reads the directive. Never rejects, because it runs concurrently with the work. */
   async heartbeat(): Promise<void> {
+    this.#stopIfOver();
     const { leaseSeconds } = this.#lease;
-    const sentAt = performance.now();
+    const sentAt = thisMoment();
     try {
       const heartbeats = [{ ...this.#proof(), leaseSeconds, metrics: this.#worked() }];
-      const { heartbeatWorkflows: answer } = await send(this.#url, Heartbeat, { input: { heartbeats } });
+      const { heartbeatWorkflows: answer } = await send(this.#api, Heartbeat, { input: { heartbeats } });
       if (answer.__typename !== "HeartbeatWorkflowsPayload") throw new Error(answer.message);
       const { directive, error } = answer.results[0] ?? { directive: "STOP_LEASE_LOST", error: null };
-      if (directive === "CONTINUE") this.#renewedAt = sentAt;
+      if (directive === "CONTINUE") this.#renewalSentAt = sentAt;
       else this.#stop.abort(new Stopped(directive, error?.message));
-    } catch (error) {
+    } catch {
       // Without an answer, the lease lasts until its end, and the next heartbeat may still renew it.
-      if (performance.now() - this.#renewedAt < leaseSeconds * 1000) return;
-      this.#stop.abort(new Stopped("STOP_LEASE_LOST", messageOf(error)));
+      this.#stopIfOver();
     }
   }
 
   async complete(jobOutputs: unknown): Promise<void> {
-    this.#stop.signal.throwIfAborted();
+    this.#throwIfStopped();
     const completions = [{ ...this.#proof(), jobOutputs, metrics: this.#worked() }];
     const answer = await untilHeard(async () => {
-      const { completeWorkflows } = await send(this.#url, CompleteWorkflows, { input: { completions } });
+      const { completeWorkflows } = await send(this.#api, CompleteWorkflows, { input: { completions } });
       if (completeWorkflows.__typename !== "CompleteWorkflowsPayload") return completeWorkflows;
       const [result] = completeWorkflows.results;
       if (result === undefined) throw new Error("The completion has no result.");
@@ -92,7 +115,13 @@ export class Run {
     const retryable = !(error instanceof Impossible);
     const failure = { ...this.#proof(), errorMessage: messageOf(error), retryable, metrics: this.#worked() };
     const input = { failures: [failure] };
-    await untilHeard(async () => (await send(this.#url, FailWorkflows, { input })).failWorkflows);
+    await untilHeard(async () => (await send(this.#api, FailWorkflows, { input })).failWorkflows);
+  }
+
+  /** Gives the job back, unfinished: nothing is charged, and the next worker goes on from the steps that are done. */
+  async giveBack(): Promise<void> {
+    const input = { releases: [{ ...this.#proof(), reason: "The worker stops.", metrics: this.#worked() }] };
+    await untilHeard(async () => (await send(this.#api, ReleaseWorkflows, { input })).releaseWorkflows);
   }
 
   async #advance(
@@ -100,11 +129,21 @@ export class Run {
     retrievedSnippets: RetrievedSnippetInput[] = [],
     metrics: MetricsDelta = {},
   ): Promise<void> {
-    this.#stop.signal.throwIfAborted();
+    this.#throwIfStopped();
     const input = { ...this.#proof(), step, retrievedSnippets, metrics: { ...metrics, ...this.#worked() } };
-    const answer = await untilHeard(async () => (await send(this.#url, AdvanceWorkflow, { input })).advanceWorkflow);
+    const answer = await untilHeard(async () => (await send(this.#api, AdvanceWorkflow, { input })).advanceWorkflow);
     const refusal = refusalOf(answer);
     if (refusal) throw refusal;
+  }
+
+  #throwIfStopped(): void {
+    this.#stopIfOver();
+    this.#stop.signal.throwIfAborted();
+  }
+
+  #stopIfOver(): void {
+    if (!mayBeOver(this.#lease.leaseSeconds, this.#renewalSentAt)) return;
+    this.#stop.abort(new Stopped("STOP_LEASE_LOST", "By the worker's own clock, the lease may be over."));
   }
 
   #proof() {

@@ -61,9 +61,19 @@ async function summarise(run: Run, text: string, chunks: readonly string[], summ
 }
 
 function shorten(run: Run, nodeId: string, text: string, { nodeType, name, summarise }: Summariser): Promise<string> {
-  return run.step({ nodeId, nodeType, inputPayload: { summariser: name } }, async (signal) => {
-    const { text: value, inputTokens, outputTokens } = await summarise(text, signal);
-    const metrics = { inputTokens, outputTokens, tokensExecutor: inputTokens + outputTokens };
-    return { value, outputPayload: { characters: value.length }, metrics };
-  });
+  return run.step(
+    { nodeId, nodeType, inputPayload: { summariser: name } },
+    async (signal) => {
+      const { text: value, inputTokens, outputTokens } = await summarise(text, signal);
+      const metrics = { inputTokens, outputTokens, tokensExecutor: inputTokens + outputTokens };
+      return { value, outputPayload: { summary: value }, metrics };
+    },
+    summaryOf,
+  );
+}
+
+/** The summary that an earlier run of the job has paid for. */
+function summaryOf(output: unknown): string | undefined {
+  const hasSummary = typeof output === "object" && output !== null && "summary" in output;
+  return hasSummary && typeof output.summary === "string" ? output.summary : undefined;
 }

@@ -1,5 +1,6 @@
 import { uuidv7 } from "uuidv7";
-import type { AiJob, WorkflowRun } from "../db/generated/client/client.ts";
+import type { AiJob } from "../db/generated/client/client.ts";
+import type { Run } from "../db/rows.ts";
 import type { Transaction } from "../db/transaction.ts";
 import type { EngineContext } from "../engine.ts";
 import { checkCapability } from "../jobs/capabilities.ts";
@@ -8,24 +9,33 @@ import { countGuards } from "../jobs/metrics.ts";
 import { transitionTo } from "../jobs/state.ts";
 import { writeVersions } from "../jobs/store.ts";
 import type { JobChange } from "../jobs/version.ts";
-import { capabilityDenial } from "../log/event.ts";
+import { capabilityDenial, workerOf } from "../log/event.ts";
 import { leaseUntil, newLeaseToken } from "../runs/lease-token.ts";
 import { insertRunsCte } from "../runs/store.ts";
 import { costOf, type GuardContent } from "../security/guards/guard.ts";
+
+import { type CarriedOver, NOTHING_CARRIED, readCarriedOver, sourcesOfCarriedOver } from "./carried-over.ts";
 
 /** A worker, and how long a lease it asks for. */
 export interface Worker {
   readonly workerId: string;
   /** How long the lease of each job lasts, in seconds. */
   readonly leaseSeconds: number;
+  /** The principal that claims, which alone may report on its runs (section 11). Null, as left out: whoever has the token may. */
+  readonly principalId?: string | null;
 }
+
+/** A worker as a client names it: whose claim it is cannot be left out, or whoever has its tokens could report. */
+export type SentWorker<W extends Worker> = W & Required<Pick<Worker, "principalId">>;
 
 /** A job that is leased to a worker. */
 export interface Claim {
   readonly job: AiJob;
-  readonly run: WorkflowRun;
+  readonly run: Run;
   /** Proves the lease. It is shown here once; only its hash is stored. */
   readonly leaseToken: string;
+  /** What people have said about the job. */
+  readonly carriedOver: CarriedOver;
 }
 
 /** A leased job that is not delivered yet: its inputs must pass the guards before its worker gets the token. */
@@ -57,16 +67,22 @@ export async function acquireLeases(
   engine: EngineContext,
   assignments: readonly Assignment[],
 ): Promise<readonly (LeasedJob | DeniedJob)[]> {
-  const decisions = assignments.map(({ job, worker }) => decideLease(engine, job, worker));
+  const carriedOver = await readCarriedOver(
+    tx,
+    assignments.map(({ job }) => job),
+  );
+  const decisions = assignments.map(({ job, worker }) =>
+    decideLease(engine, job, worker, carriedOver.get(job.jobId) ?? NOTHING_CARRIED),
+  );
   const versions = await writeVersions(
     tx,
     decisions.map(({ change }) => change),
     insertRunsCte(decisions.flatMap(({ run }) => run ?? [])),
   );
-  return decisions.map(({ run, leaseToken, inputs, capability }, index) => {
+  return decisions.map(({ run, leaseToken, inputs, capability, carriedOver }, index) => {
     const job = versions[index]?.job;
     if (!job) throw new Error("Each change writes one version.");
-    return run ? { claim: { job, run, leaseToken }, inputs } : { job, capability };
+    return run ? { claim: { job, run, leaseToken, carriedOver }, inputs } : { job, capability };
   });
 }
 
@@ -75,22 +91,23 @@ interface LeaseDecision {
   readonly change: JobChange;
   readonly capability: string;
   /** The new run; undefined when the job's capability profile does not suffice. */
-  readonly run?: WorkflowRun;
+  readonly run?: Run;
   readonly leaseToken: string;
   readonly inputs: GuardContent;
+  readonly carriedOver: CarriedOver;
 }
 
-function decideLease(engine: EngineContext, job: LockedJob, worker: Worker): LeaseDecision {
+function decideLease(engine: EngineContext, job: LockedJob, worker: Worker, carriedOver: CarriedOver): LeaseDecision {
   const { granted, capability } = checkCapability(job.jobKind, job.capabilities);
   const { injectionPatterns: patterns } = job;
   if (!granted) {
     const set = transitionTo(job, "FAILED", `capability_denied: ${capability}`);
-    const change = { job, set, event: capabilityDenial(job, capability, "claim") };
-    return { change, capability, leaseToken: "", inputs: { sources: [], patterns } };
+    const change = { job, set, event: capabilityDenial(job, capability, "claim", worker.principalId ?? null) };
+    return { change, capability, leaseToken: "", inputs: { sources: [], patterns }, carriedOver };
   }
   const { token, stored } = newLeaseToken();
   const run = newRun(job, worker, stored);
-  const inputs = { sources: sourcesOf(job), patterns };
+  const inputs = { sources: [...sourcesOf(job), ...sourcesOfCarriedOver(carriedOver)], patterns };
   const change: JobChange = {
     job,
     set: {
@@ -107,24 +124,35 @@ function decideLease(engine: EngineContext, job: LockedJob, worker: Worker): Lea
     },
     event: {
       type: "STATE_CHANGED",
-      by: { actor: "AGENT", actorId: worker.workerId },
+      by: workerOf(run),
       capabilityId: capability,
       payload: { reason: "running", attempt: run.attempt },
     },
   };
-  return { change, capability, run, leaseToken: token, inputs };
+  return { change, capability, run, leaseToken: token, inputs, carriedOver };
 }
 
 /** Everything that a worker gets of a job whose submitter wrote it freely. */
-function sourcesOf({ jobInputs, entityRefs, plannedOperations }: LockedJob): GuardContent["sources"] {
+function sourcesOf({ jobInputs, entityRefs, plannedOperations, labels }: LockedJob): GuardContent["sources"] {
   return [
     { sourceId: null, path: "jobInputs", value: jobInputs },
     { sourceId: null, path: "entityRefs", value: entityRefs },
     { sourceId: null, path: "plannedOperations", value: plannedOperations },
+    // A claim may select them, and a worker may put them into a prompt. They come with the locked row, so a job that has none pays
+    // nothing. As an object, because "key" and "value" are no texts of the submitter.
+    {
+      sourceId: null,
+      path: "labels",
+      value: labels && Object.fromEntries(labels.map(({ key, value }) => [key, value])),
+    },
   ];
 }
 
-function newRun(job: LockedJob, { workerId, leaseSeconds }: Worker, leaseToken: Uint8Array<ArrayBuffer>): WorkflowRun {
+function newRun(
+  job: LockedJob,
+  { workerId, leaseSeconds, principalId = null }: Worker,
+  leaseToken: Uint8Array<ArrayBuffer>,
+): Run {
   return {
     id: uuidv7(),
     workspaceId: job.workspaceId,
@@ -132,10 +160,12 @@ function newRun(job: LockedJob, { workerId, leaseSeconds }: Worker, leaseToken: 
     attempt: job.attempt + 1,
     state: "RUNNING",
     workerId,
+    principalId,
     leaseToken,
     leaseExpiresAt: leaseUntil(job.now, leaseSeconds),
     lastHeartbeat: job.now,
     errorMessage: null,
+    endReason: null,
     startedAt: job.now,
     finishedAt: null,
   };

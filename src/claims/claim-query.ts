@@ -85,19 +85,19 @@ export function selectAndLockJobs(
       UNION ALL
       SELECT queue_partition.*, job.* FROM scheduled_due AS queue_partition, LATERAL (${selectCandidates(SCHEDULED_DUE)}) AS job
     ), ranked AS (
-      SELECT workspace_id, job_kind, capability_profile_id, is_scheduled,
+      SELECT workspace_id, job_kind_code, capability_profile_id, is_scheduled,
         row_number() OVER (PARTITION BY workspace_id ${MOST_URGENT_FIRST}) AS turn
       FROM candidates
     ), partition_allotments AS MATERIALIZED (
-      SELECT workspace_id, job_kind, capability_profile_id, is_scheduled, count(*) AS max_jobs
+      SELECT workspace_id, job_kind_code, capability_profile_id, is_scheduled, count(*) AS max_jobs
       FROM (SELECT * FROM ranked ORDER BY turn, workspace_id <= ${startAfter}::uuid, workspace_id LIMIT ${limit}) AS chosen
-      GROUP BY workspace_id, job_kind, capability_profile_id, is_scheduled
+      GROUP BY workspace_id, job_kind_code, capability_profile_id, is_scheduled
     ), partitions_to_lock AS MATERIALIZED (
       SELECT *, false AS is_fallback FROM partition_allotments
       UNION ALL
       SELECT *, ${limit}::int, true FROM (SELECT * FROM ready UNION ALL SELECT * FROM scheduled_due) AS queue_partition
-      WHERE (workspace_id, job_kind, capability_profile_id, is_scheduled) NOT IN (
-        SELECT workspace_id, job_kind, capability_profile_id, is_scheduled FROM partition_allotments)
+      WHERE (workspace_id, job_kind_code, capability_profile_id, is_scheduled) NOT IN (
+        SELECT workspace_id, job_kind_code, capability_profile_id, is_scheduled FROM partition_allotments)
     ), taken AS MATERIALIZED (
       SELECT job.*
       FROM (

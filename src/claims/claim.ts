@@ -1,5 +1,6 @@
 import { batchCalls } from "../db/batch.ts";
 import type { AiJob } from "../db/generated/client/client.ts";
+import { allWorkspaces, type Scope, within } from "../db/scope.ts";
 import { inTransaction, isOutcomeUnknown, type Transaction } from "../db/transaction.ts";
 import type { EngineContext } from "../engine.ts";
 import { AppError, tryAgainOrRethrow } from "../errors.ts";
@@ -62,7 +63,7 @@ export function createClaimer(engine: EngineContext, onError: (error: unknown) =
   const claimNow = (request: ClaimAiJobs) =>
     request.limit > MAX_SHARED_LIMIT ? claimAlone(request) : claimShared(request);
   const longPoller = new LongPoller({
-    listDue: (demands) => listDuePartitions(engine.prisma, demands),
+    listDue: (demands) => within(allWorkspaces("claims"), () => listDuePartitions(engine.prisma, demands)),
     claim: claimNow,
     onError,
   });
@@ -117,7 +118,7 @@ async function lease(
   requests: readonly ClaimAiJobs[],
 ): Promise<readonly (readonly LeasedJob[])[]> {
   const withoutNotify = { ...engine, notifyCommit: () => undefined };
-  const { leased, nextStartAfter, hasChanges } = await inTransaction(withoutNotify, (tx) =>
+  const { leased, nextStartAfter, hasChanges } = await inTransaction(withoutNotify, scopeOf(requests), (tx) =>
     leaseDueJobs(tx, engine, requests),
   );
   // No notification of a claim that changed nothing: it would make the waiting requests poll and claim, those claims would
@@ -126,6 +127,12 @@ async function lease(
   // Only after the commit: in a transaction that was rolled back, no workspace had its turn.
   if (nextStartAfter !== undefined) engine.rotation.startAfter = nextStartAfter;
   return leased;
+}
+
+/** A claim of no workspace is one of all; claims that come together share a transaction. */
+function scopeOf(requests: readonly ClaimAiJobs[]): Scope {
+  const ids = requests.flatMap(({ workspaceId }) => workspaceId ?? []);
+  return ids.length === requests.length ? ids : allWorkspaces("claims");
 }
 
 interface Leases {

@@ -1,9 +1,9 @@
-import type { WorkflowRun } from "../db/generated/client/client.ts";
+import type { Run } from "../db/rows.ts";
 import { inTransaction, type Transaction } from "../db/transaction.ts";
 import type { EngineContext } from "../engine.ts";
 import type { GuardFailedError, IllegalTransitionError, JobPoisonedError } from "../errors.ts";
 import { writeVersion } from "../jobs/store.ts";
-import { SYSTEM_ACTOR } from "../log/event.ts";
+import { serverFor } from "../log/event.ts";
 import { afterFailure } from "../runs/backoff.ts";
 import { lockJobsOfRuns } from "../runs/lock.ts";
 import { releaseLeasesCte } from "../runs/store.ts";
@@ -27,7 +27,7 @@ export async function guardAndDeliver(
   // No precondition: a job's inputs never change, so a finding in them is valid whichever worker has the lease by now.
   const noPrecondition = async () => null;
   const forWorker = { ...engine, client: claim.run.workerId };
-  const result = await guardContent<never>(forWorker, claim.job, inputs, noPrecondition, engine.guards.length);
+  const result = await guardContent<never>(forWorker, claim, inputs, noPrecondition, engine.guards.length);
   switch (result.outcome) {
     case "PASSED":
       return claim;
@@ -36,20 +36,22 @@ export async function guardAndDeliver(
     case "VIOLATION_NOT_APPLIED":
       return result.error;
     case "REFUSED":
-      await inTransaction(engine, (tx) => failUnguardedRun(tx, engine, claim.run));
+      await inTransaction(engine, [claim.run.workspaceId], (tx) => failUnguardedRun(tx, engine, claim.run));
       return result.error;
   }
 }
 
 /** Fails the run of a job whose inputs were refused, and queues the job again if attempts are left. */
-async function failUnguardedRun(tx: Transaction, engine: EngineContext, { id }: WorkflowRun): Promise<void> {
+async function failUnguardedRun(tx: Transaction, engine: EngineContext, { id, principalId }: Run): Promise<void> {
   const locked = (await lockJobsOfRuns(tx, [{ workflowRunId: id }])).get(id);
   // The run was recovered, cancelled or poisoned while the guards ran, so it has finished already.
   if (locked?.run.state !== "RUNNING") return;
   const { job } = locked;
   const errorMessage = "A guard could not decide on the job's inputs.";
-  const releaseCte = releaseLeasesCte([{ id, state: "FAILED", errorMessage, finishedAt: job.now }]);
+  const releaseCte = releaseLeasesCte([
+    { id, state: "FAILED", errorMessage, finishedAt: job.now, endReason: "guard_failed" },
+  ]);
   const set = afterFailure(job, { retryable: true, reason: "guard_failed" }, engine.backoff);
-  const event = { type: "STATE_CHANGED" as const, by: SYSTEM_ACTOR, payload: { reason: set.statusReason } };
+  const event = { type: "STATE_CHANGED" as const, by: serverFor(principalId), payload: { reason: set.statusReason } };
   await writeVersion(tx, { job, set: { ...set, errorMessage }, event }, releaseCte);
 }

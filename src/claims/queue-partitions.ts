@@ -1,12 +1,13 @@
+import { kindCodes, kindOfCode } from "../db/enum-codes.ts";
 import { Prisma } from "../db/generated/client/client.ts";
-import { JobKind } from "../db/generated/client/enums.ts";
+import type { JobKind } from "../db/generated/client/enums.ts";
 import { PREPARE_MARKER } from "../db/prepared.ts";
-import { toDbEnum, toRecordset } from "../db/rows.ts";
+import { toRecordset } from "../db/rows.ts";
 import type { Transaction } from "../db/transaction.ts";
 
 /**
  * The queue is divided into partitions, one for each workspace, job kind and capability profile (section 6). The ready jobs of
- * a partition (without a `run_after`) are next to each other in the index ai_jobs_ready, its scheduled jobs (with a
+ * a partition (without a `run_after`, and not waiting for their children) are next to each other in the index ai_jobs_ready, its scheduled jobs (with a
  * `run_after`) in ai_jobs_scheduled and ai_jobs_next_due. So a skip scan along an index finds each partition in one step,
  * however many jobs it has. For a partition with scheduled jobs, one more look-up tells whether the `run_after` of any of
  * them has passed. In the SQL below, a row named `queue_partition` is a partition.
@@ -43,14 +44,14 @@ export interface QueuePartition {
  */
 const MAX_PARTITIONS = 200;
 
-/** A condition on `ai_jobs`: ready, which is queued without a `run_after`, and so due. */
-export const READY = Prisma.sql`state = 'queued' AND run_after IS NULL`;
+/** A condition on `ai_jobs`: ready, which is queued, without a `run_after`, and waits for nothing else; so it is due. */
+export const READY = Prisma.sql`state = 'queued' AND run_after IS NULL AND waits_for IS NULL`;
 /** A condition on `ai_jobs`: scheduled, which is queued with a `run_after`, whether it has passed or not. */
 const SCHEDULED = Prisma.sql`state = 'queued' AND run_after IS NOT NULL`;
 /** A condition on `ai_jobs`: scheduled with a `run_after` that has passed, and so due. */
 export const SCHEDULED_DUE = Prisma.sql`${SCHEDULED} AND run_after <= statement_timestamp()`;
 /** A condition on `ai_jobs`: in the partition `queue_partition`. */
-export const IN_PARTITION = Prisma.sql`workspace_id = queue_partition.workspace_id AND job_kind = queue_partition.job_kind
+export const IN_PARTITION = Prisma.sql`workspace_id = queue_partition.workspace_id AND job_kind_code = queue_partition.job_kind_code
   AND capability_profile_id = queue_partition.capability_profile_id`;
 /** A condition on `ai_jobs`: any worker may take the job, because it is not, or no longer, reserved for one. */
 export const UNRESERVED = Prisma.sql`(preferred_until IS NULL OR preferred_until <= statement_timestamp())`;
@@ -62,16 +63,19 @@ export const UNRESERVED = Prisma.sql`(preferred_until IS NULL OR preferred_until
  * @returns the partitions in no particular order. A partition is listed once with `reservedFor` null, when it has a due job
  * that any worker may take, and once more for each worker that one of its due jobs is reserved for.
  */
-export function listDuePartitions(tx: Transaction, demands: readonly ClaimDemand[]): Promise<QueuePartition[]> {
-  const rows = demands.map(({ workspaceId, jobKinds }) => ({ workspaceId, jobKinds: jobKinds && toDbEnums(jobKinds) }));
+export async function listDuePartitions(tx: Transaction, demands: readonly ClaimDemand[]): Promise<QueuePartition[]> {
+  const rows = demands.map(({ workspaceId, jobKinds }) => ({
+    workspaceId,
+    kindCodes: jobKinds && kindCodes(jobKinds),
+  }));
   const isDemanded = Prisma.sql`EXISTS (SELECT FROM demands d
     WHERE (d.workspace_id IS NULL OR d.workspace_id = queue_partition.workspace_id)
-      AND (d.job_kinds IS NULL OR queue_partition.job_kind = ANY(d.job_kinds)))`;
-  return tx.$queryRaw<QueuePartition[]>`
+      AND (d.kind_codes IS NULL OR queue_partition.job_kind_code = ANY(d.kind_codes)))`;
+  const due = await tx.$queryRaw<(Omit<QueuePartition, "jobKind"> & { readonly kindCode: number })[]>`
     ${PREPARE_MARKER} WITH RECURSIVE demands AS MATERIALIZED (
-      SELECT * FROM json_to_recordset(${toRecordset(rows)}) AS t(workspace_id uuid, job_kinds "JobKind"[])
+      SELECT * FROM json_to_recordset(${toRecordset(rows)}) AS t(workspace_id uuid, kind_codes int2[])
     ), ${duePartitions(ALL_PARTITIONS, isDemanded)}
-    SELECT DISTINCT workspace_id AS "workspaceId", upper(job_kind::text) AS "jobKind", reserved_for AS "reservedFor"
+    SELECT DISTINCT workspace_id AS "workspaceId", job_kind_code AS "kindCode", reserved_for AS "reservedFor"
     FROM (
       -- LIMIT and OFFSET make PostgreSQL probe the index once for each partition. Without them it may plan a join that reads
       -- every queued job.
@@ -85,6 +89,7 @@ export function listDuePartitions(tx: Transaction, demands: readonly ClaimDemand
       UNION ALL
       SELECT queue_partition.*, NULL FROM scheduled_due AS queue_partition
     ) AS due`;
+  return due.map(({ kindCode, ...partition }) => ({ ...partition, jobKind: kindOfCode(kindCode) }));
 }
 
 /**
@@ -105,13 +110,9 @@ export async function nextWorkspaces(
   return { workspaceIds: rows.map(({ id }) => id), areAll: rows[0]?.areAll ?? true };
 }
 
-/** @returns a condition on the column `job_kind`: one of these kinds; any kind for null. */
+/** @returns a condition on the column `job_kind_code`: one of these kinds; any kind for null. */
 export function isOfKinds(jobKinds: readonly JobKind[] | null): Prisma.Sql {
-  return Prisma.sql`job_kind = ANY(${toDbEnums(jobKinds ?? Object.values(JobKind))}::text[]::"JobKind"[])`;
-}
-
-function toDbEnums(kinds: readonly JobKind[]): string[] {
-  return kinds.map((kind) => toDbEnum(kind));
+  return Prisma.sql`job_kind_code = ANY(${kindCodes(jobKinds ?? undefined)}::int2[])`;
 }
 
 /**
@@ -125,8 +126,8 @@ interface KeyRange {
   readonly next: Prisma.Sql;
 }
 
-const AFTER_PREVIOUS = Prisma.sql`(workspace_id, job_kind, capability_profile_id)
-  > (previous.workspace_id, previous.job_kind, previous.capability_profile_id)`;
+const AFTER_PREVIOUS = Prisma.sql`(workspace_id, job_kind_code, capability_profile_id)
+  > (previous.workspace_id, previous.job_kind_code, previous.capability_profile_id)`;
 /** All partitions. */
 const ALL_PARTITIONS: readonly KeyRange[] = [{ first: Prisma.sql`true`, next: AFTER_PREVIOUS }];
 
@@ -138,7 +139,7 @@ const ALL_PARTITIONS: readonly KeyRange[] = [{ first: Prisma.sql`true`, next: AF
 export function keyRangesOf(workspaceId: string | null, startAfter: string): readonly KeyRange[] {
   if (workspaceId !== null) {
     const inWorkspace = Prisma.sql`workspace_id = ${workspaceId}::uuid`;
-    const afterPrevious = Prisma.sql`(job_kind, capability_profile_id) > (previous.job_kind, previous.capability_profile_id)`;
+    const afterPrevious = Prisma.sql`(job_kind_code, capability_profile_id) > (previous.job_kind_code, previous.capability_profile_id)`;
     return [{ first: inWorkspace, next: Prisma.sql`${inWorkspace} AND ${afterPrevious}` }];
   }
   const upToStart = Prisma.sql`workspace_id <= ${startAfter}::uuid`;
@@ -176,8 +177,8 @@ export function duePartitions(ranges: readonly KeyRange[], isWanted: Prisma.Sql)
  */
 function skipScan(name: Prisma.Sql, condition: Prisma.Sql, { first, next }: KeyRange): Prisma.Sql {
   const step = (where: Prisma.Sql) => Prisma.sql`
-    SELECT workspace_id, job_kind, capability_profile_id FROM ai_jobs WHERE ${condition} AND ${where}
-    ORDER BY workspace_id, job_kind, capability_profile_id LIMIT 1`;
+    SELECT workspace_id, job_kind_code, capability_profile_id FROM ai_jobs WHERE ${condition} AND ${where}
+    ORDER BY workspace_id, job_kind_code, capability_profile_id LIMIT 1`;
   return Prisma.sql`${name} AS (
     (${step(first)})
     UNION ALL

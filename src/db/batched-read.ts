@@ -1,6 +1,7 @@
 import { batchCalls } from "./batch.ts";
 import { Prisma } from "./generated/client/client.ts";
 import type { ReadMemory } from "./read-memory.ts";
+import { type Scope, within } from "./scope.ts";
 import { groupBy } from "./slice.ts";
 
 /**
@@ -33,19 +34,26 @@ const MAX_READS = 1000;
 /**
  * Turns a statement for many ids into a batched read of one id.
  * @param read runs the statement. It must match each id together with its workspace (`scopedIdTable`).
- * @param idOf the id that a row belongs to, with the workspace in the row itself. Rows are assigned to callers by this
- *   value: even a statement that forgot to check the workspace never returns a row to another workspace (section 11).
+ * @param idOf the id that a row belongs to, with the workspace in the row itself. It is compared with that of each caller: even a
+ *   statement that forgot to check the workspace never returns a row to another workspace (section 11).
  */
 export function batchReads<Params, Row extends object>(
   read: (ids: readonly ScopedId[], params: Params) => Promise<readonly Row[]>,
   idOf: (row: Row) => ScopedId,
 ): BatchedRead<Params, Row> {
   const readTogether = async (ids: readonly ScopedId[], params: Params) => {
-    const distinct = new Map(ids.map((id) => [keyOf(id), id]));
-    const rows = await read([...distinct.values()], params);
-    const rowsById = groupBy(rows, (row) => keyOf(idOf(row)));
-    for (const rowsOfId of rowsById.values()) freezeRows(rowsOfId);
-    return ids.map((id): readonly Row[] => rowsById.get(keyOf(id)) ?? []);
+    const answers = new Map<string, readonly Row[]>();
+    const statements = statementsFor(ids).map(async (together) => {
+      const rows = await within(workspacesOf(together), () => read(together, params));
+      const rowsById = groupBy(rows, (row) => idOf(row).id);
+      for (const id of together) {
+        // The second look: the statement has the workspace as a condition, too.
+        const found = (rowsById.get(id.id) ?? []).filter((row) => idOf(row).workspaceId === id.workspaceId);
+        answers.set(keyOf(id), freezeRows(found));
+      }
+    });
+    await Promise.all(statements);
+    return ids.map((id): readonly Row[] => answers.get(keyOf(id)) ?? []);
   };
   const call = batchCalls<{ readonly id: ScopedId; readonly params: Params }, readonly Row[]>({
     keyOf: ({ params }) => JSON.stringify([params]),
@@ -119,6 +127,26 @@ export function freezeRows<Row extends object>(rows: readonly Row[]): readonly R
 export function scopedIdTable(ids: readonly ScopedId[]): Prisma.Sql {
   return Prisma.sql`unnest(${ids.map(({ id }) => id)}::uuid[], ${ids.map(({ workspaceId }) => workspaceId)}::uuid[])
     AS requested(requested_id, requested_workspace_id)`;
+}
+
+/**
+ * Divides reads into statements, in each of which an id is asked for by one workspace alone: only then does a row's id tell for whom it
+ * was read. It is one statement, unless two workspaces ask for the same id in one tick.
+ */
+function statementsFor(ids: readonly ScopedId[]): readonly (readonly ScopedId[])[] {
+  const sameIds = groupBy([...new Map(ids.map((id) => [keyOf(id), id])).values()], ({ id }) => id);
+  const statements: ScopedId[][] = [];
+  for (const sameId of sameIds.values())
+    for (const [index, id] of sameId.entries()) {
+      statements[index] ??= [];
+      statements[index].push(id);
+    }
+  return statements;
+}
+
+/** @returns the scope of a statement for these ids. */
+function workspacesOf(ids: readonly ScopedId[]): Scope {
+  return ids.map(({ workspaceId }) => workspaceId);
 }
 
 function keyOf({ workspaceId, id }: ScopedId): string {

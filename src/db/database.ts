@@ -16,6 +16,10 @@ export interface PostgresLocation {
   readonly poolMode?: PoolMode;
   /** The address of PostgreSQL itself, for what needs a session: migrations, and the notify hints. */
   readonly directUrl?: string;
+  /** The address of PostgreSQL itself, as the role that owns the tables: it migrates. Left out: the server's role does. */
+  readonly migrateUrl?: string;
+  /** Whether the server's role must be one that row-level security holds for. Left out: false. */
+  readonly needsOwnRole?: boolean;
   /** Whether the migrations that lack are applied. Left out: true. False: they are only looked for. */
   readonly migrates?: boolean;
 }

@@ -5,6 +5,9 @@ import { METRIC_NAMES, type MetricName } from "./job-columns.ts";
 /** The nine metrics, as integers without rounding. */
 export type JobMetrics = Readonly<Record<MetricName, bigint>>;
 
+/** What a job has used: its metrics, and its cost in millionths of COST_CURRENCY, which no event's hash covers as a metric. */
+export type JobSpending = JobMetrics & { readonly costMicros: bigint };
+
 /** 2^53 - 1, the largest value of a metric and of GraphQL's SafeInt: larger integers are rounded by JavaScript clients. */
 export const MAX_SAFE_METRIC = BigInt(Number.MAX_SAFE_INTEGER);
 

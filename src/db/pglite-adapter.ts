@@ -21,38 +21,49 @@ export class PgliteAdapterFactory implements SqlMigrationAwareDriverAdapterFacto
   readonly adapterName = "pglite-prisma-adapter";
   readonly #pglite: PGlite;
   readonly #prepared: PreparedStatements;
+  readonly #begin: () => string;
 
-  constructor(pglite: PGlite) {
+  /**
+   * @param begin returns SQL that each transaction begins with, such as the scope of the work that opens it (scope.ts). It is called
+   *   where that work runs. Left out, there is none.
+   */
+  constructor(pglite: PGlite, begin: () => string = () => "") {
     this.#pglite = pglite;
-    this.#prepared = new PreparedStatements(pglite);
+    this.#prepared = PreparedStatements.of(pglite);
+    this.#begin = begin;
   }
 
   async connect(): Promise<SqlDriverAdapter> {
-    return connectTo(this.#pglite, this.#prepared);
+    return connectTo(this.#pglite, this.#prepared, this.#begin);
   }
 
   async connectToShadowDb(): Promise<SqlDriverAdapter> {
     const { createPglite } = await import("./pglite.ts");
     const shadow = await createPglite();
-    const adapter = await connectTo(shadow, new PreparedStatements(shadow));
+    const adapter = await connectTo(shadow, PreparedStatements.of(shadow), () => "");
     adapter.dispose = () => shadow.close();
     return adapter;
   }
 }
 
-async function connectTo(pglite: PGlite, prepared: PreparedStatements): Promise<SqlDriverAdapter> {
+async function connectTo(
+  pglite: PGlite,
+  prepared: PreparedStatements,
+  beginning: () => string,
+): Promise<SqlDriverAdapter> {
   const adapter = await adapterWithQuery(pglite, (sql, values, options) => {
     const name = prepared.nameOf(sql);
-    if (name === "") return pglite.query(sql, values, options);
+    const first = beginning();
+    if (name === "" && first === "") return pglite.query(sql, values, options);
     return pglite.transaction(async (inner) => {
-      await inner.exec(FORCE_GENERIC_PLAN_IN_TRANSACTION);
-      return prepared.run(name, sql, values, options);
+      await inner.exec(name === "" ? first : `${FORCE_GENERIC_PLAN_IN_TRANSACTION}; ${first}`);
+      return name === "" ? inner.query(sql, values, options) : prepared.run(name, sql, values, options);
     });
   });
   adapter.executeScript = async (script) => {
     await pglite.exec(script);
   };
-  adapter.startTransaction = (isolationLevel) => startTransaction(pglite, prepared, isolationLevel);
+  adapter.startTransaction = (isolationLevel) => startTransaction(pglite, prepared, beginning(), isolationLevel);
   return adapter;
 }
 
@@ -74,13 +85,14 @@ function adapterWithQuery(
 function startTransaction(
   pglite: PGlite,
   prepared: PreparedStatements,
+  first: string,
   isolationLevel?: IsolationLevel,
 ): Promise<Transaction> {
   return new Promise((resolve, reject) => {
     const ended: Promise<void> = pglite.transaction(
       (inner) =>
         new Promise<void>((end, fail) => {
-          begin(pglite, inner, prepared, isolationLevel, end, () => ended).then(resolve, fail);
+          begin(pglite, inner, prepared, first, isolationLevel, end, () => ended).then(resolve, fail);
         }),
     );
     // Reports a failed BEGIN. A failed COMMIT is reported by `commit`, which waits for `ended`.
@@ -92,12 +104,13 @@ async function begin(
   pglite: PGlite,
   inner: PgliteTransaction,
   prepared: PreparedStatements,
+  first: string,
   isolationLevel: IsolationLevel | undefined,
   end: () => void,
   ended: () => Promise<void>,
 ): Promise<Transaction> {
   if (isolationLevel) await inner.exec(`SET TRANSACTION ISOLATION LEVEL ${isolationLevel}`);
-  await inner.exec(FORCE_GENERIC_PLAN_IN_TRANSACTION);
+  await inner.exec(`${FORCE_GENERIC_PLAN_IN_TRANSACTION}; ${first}`);
   // Not `pglite.query`: it would wait for this transaction to end, and so for ever.
   const adapter = await adapterWithQuery(pglite, (sql, values, options) => {
     const name = prepared.nameOf(sql);

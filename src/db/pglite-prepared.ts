@@ -8,13 +8,23 @@ const { serialize } = protocol;
  * it at every call; this class sends the messages of PostgreSQL's wire protocol itself.
  */
 export class PreparedStatements {
+  static readonly #all = new WeakMap<PGlite, PreparedStatements>();
   readonly #pglite: PGlite;
   readonly #nameOf = preparedStatementNames();
   /** The OIDs of each prepared statement's parameter types, by the statement's name. */
   readonly #parameterTypes = new Map<string, readonly number[]>();
 
-  constructor(pglite: PGlite) {
+  private constructor(pglite: PGlite) {
     this.#pglite = pglite;
+  }
+
+  /** @returns those of a PGlite. It has one session, so all its clients share their names. */
+  static of(pglite: PGlite): PreparedStatements {
+    const known = PreparedStatements.#all.get(pglite);
+    if (known) return known;
+    const statements = new PreparedStatements(pglite);
+    PreparedStatements.#all.set(pglite, statements);
+    return statements;
   }
 
   /** @returns the name under which a statement is prepared; empty for one that is not to be prepared. */

@@ -1,6 +1,8 @@
 import { Socket } from "node:net";
 import pg from "pg";
 import { FORCE_GENERIC_PLAN_IN_TRANSACTION } from "./prepared.ts";
+import { ALL_WORKSPACES_SETTING, scopeSetting } from "./scope.ts";
+import { prepareScope, ScopedQuery, type ScopedQueryConfig } from "./scoped-query.ts";
 import { applySettings, type PoolMode, startupParameters, withSettings } from "./session.ts";
 
 /** How long to wait for a connection: for PostgreSQL to accept a new one, or for a free one in the pool. */
@@ -32,17 +34,20 @@ export function poolConfig(
   databaseUrl: string,
   maxConnections: number,
   mode: PoolMode,
-  { onConnect, ...listeners }: PoolListeners = {},
+  { onConnect, ...listeners }: PoolListeners & { readonly isScoped?: boolean } = {},
 ): pg.PoolConfig {
   const connection: ConnectionConfig = {
     ...connectionConfig(databaseUrl, mode),
     stream: createSocketWithSilenceTimeout,
     // A pooler may hand out another connection of PostgreSQL before the answer to the last statement.
     pipeline: mode === "direct",
+    // A pooler in transaction mode gives the next statement to another session, which has not prepared it.
+    keepsStatements: mode !== "transaction",
     ...listeners,
   };
   const prepare = async (client: pg.ClientBase) => {
     await applySettings(client, mode);
+    if (listeners.isScoped && mode !== "transaction") await prepareScope(client);
     onConnect?.();
   };
   // The pool waits for what this returns, though its type does not say so.
@@ -66,6 +71,9 @@ export interface PoolListeners {
 
 interface ConnectionConfig extends pg.ClientConfig {
   readonly onCommitSent?: OnCommitSent;
+  /** Whether each transaction begins with the scope of the work that opens it (scope.ts). */
+  readonly isScoped?: boolean;
+  readonly keepsStatements?: boolean;
   /** Parameters of the protocol that go with the connection. */
   readonly startup?: Readonly<Record<string, string>>;
 }
@@ -87,7 +95,13 @@ function createSocketWithSilenceTimeout(): Socket {
  * unhandled "error" event and end the process.
  */
 export class Connection extends pg.Client {
-  constructor({ onCommitSent, startup = {}, ...config }: ConnectionConfig = {}) {
+  constructor({
+    onCommitSent,
+    startup = {},
+    isScoped = false,
+    keepsStatements = false,
+    ...config
+  }: ConnectionConfig = {}) {
     super(config);
     // The driver has no option for these; what it does not know as one, it does not send.
     const startupConf: unknown = Reflect.get(this, "getStartupConf");
@@ -99,16 +113,48 @@ export class Connection extends pg.Client {
       },
     });
     this.on("error", () => undefined);
-    const read = async <Row extends object>(statement: pg.QueryConfig) => (await super.query<Row>(statement)).rows;
     const query = (statement: unknown, ...rest: unknown[]): unknown => {
-      if (isStatement(statement, "BEGIN"))
-        return Reflect.apply(super.query, this, [{ ...statement, text: BEGIN_STATEMENT }, ...rest]);
+      if (isStatement(statement, "BEGIN")) {
+        const text = isScoped ? `${BEGIN_STATEMENT}; SET LOCAL app.workspaces = '${scopeSetting()}'` : BEGIN_STATEMENT;
+        return Reflect.apply(super.query, this, [{ ...statement, text }, ...rest]);
+      }
+      if (hasScope(statement)) {
+        const onEnd: unknown = rest.at(-1);
+        return Reflect.apply(super.query, this, [new ScopedQuery(statement, keepsStatements), onEnd]);
+      }
       const result: unknown = Reflect.apply(super.query, this, [statement, ...rest]);
-      if (isStatement(statement, "COMMIT")) onCommitSent?.(read);
+      if (isStatement(statement, "COMMIT")) onCommitSent?.((read) => this.#read(read, keepsStatements));
       return result;
     };
     Object.defineProperty(this, "query", { value: query });
   }
+
+  /** Reads the log, which is one for all workspaces. */
+  #read<Row extends object>(statement: pg.QueryConfig, keepsStatements: boolean): Promise<Row[]> {
+    return new Promise((resolve, reject) => {
+      const config = { ...statement, scope: ALL_WORKSPACES_SETTING };
+      super.query(
+        new ScopedQuery<Row>(config, keepsStatements, (error, result) =>
+          error ? reject(error) : resolve(result.rows),
+        ),
+      );
+    });
+  }
+}
+
+/** A pool whose statements outside a transaction are sent with the scope of the work that they are for. */
+export class ScopedPool extends pg.Pool {
+  constructor(config: pg.PoolConfig) {
+    super(config);
+    const query = (statement: pg.QueryConfig, ...rest: unknown[]): unknown =>
+      // Read here: a statement that waits for a connection is sent when another one's work has ended.
+      Reflect.apply(super.query, this, [{ ...statement, scope: scopeSetting() }, ...rest]);
+    Object.defineProperty(this, "query", { value: query });
+  }
+}
+
+function hasScope(statement: unknown): statement is ScopedQueryConfig {
+  return typeof statement === "object" && statement !== null && "scope" in statement;
 }
 
 /** Begins a transaction and sets its plan mode in one round trip. */

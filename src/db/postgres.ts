@@ -4,11 +4,11 @@ import pg from "pg";
 import type { Database, PostgresLocation, ReadRows } from "./database.ts";
 import { connectError, DatabaseError, preparationError } from "./database-error.ts";
 import { assertMigrated, MigrationError, migrate } from "./migrate.ts";
-import { Connection, connectionConfig, poolConfig } from "./pool.ts";
+import { Connection, connectionConfig, poolConfig, ScopedPool } from "./pool.ts";
 import { assertPoolMode } from "./pooler.ts";
 import { preparedStatementNames } from "./prepared.ts";
 import { createClient } from "./prisma-client.ts";
-import { assertPrivileges } from "./privileges.ts";
+import { assertOwnRole, assertPrivileges, grantsTo } from "./privileges.ts";
 import { applySettings, assertSettings, type PoolMode } from "./session.ts";
 
 /** The key of the advisory lock: any number, but the same in every server of a database. */
@@ -29,7 +29,8 @@ export async function openPostgres(location: PostgresLocation, onStatement?: (sq
   const statementName = poolMode === "transaction" ? () => "" : preparedStatementNames();
   let commitListener: (read: ReadRows) => void = () => undefined;
   let connectListener: () => void = () => undefined;
-  const pool = poolConfig(url, poolSize, poolMode, {
+  const config = poolConfig(url, poolSize, poolMode, {
+    isScoped: true,
     onConnect: () => connectListener(),
     onCommitSent: (read) =>
       commitListener(({ text, values }) => {
@@ -37,7 +38,9 @@ export async function openPostgres(location: PostgresLocation, onStatement?: (sq
         return read({ name: statementName({ sql: text }), text, values, types: TYPE_PARSERS });
       }),
   });
-  const prisma = createClient(new PrismaPg(pool, { statementNameGenerator: statementName }), onStatement);
+  const pool = new ScopedPool(config);
+  const adapter = new PrismaPg(pool, { statementNameGenerator: statementName, disposeExternalPool: true });
+  const prisma = createClient(adapter, onStatement);
   const onConnect = (listener: typeof connectListener) => {
     connectListener = listener;
   };
@@ -59,23 +62,54 @@ const TYPE_PARSERS: pg.CustomTypesConfig = {
  * Applies only the migrations that a database lacks (`npm run migrate`), by a connection of its own.
  * @returns the names of those that were applied. @throws as `openPostgres`.
  */
-export async function migratePostgres({ url, directUrl }: PostgresLocation): Promise<readonly string[]> {
-  const setting = directUrl === undefined ? "DATABASE_URL" : "DATABASE_DIRECT_URL";
-  const address = directUrl ?? url;
+export async function migratePostgres({
+  url,
+  poolMode = "direct",
+  directUrl,
+  migrateUrl,
+}: PostgresLocation): Promise<readonly string[]> {
+  const [address, setting] = migrationAddress({ url, directUrl, migrateUrl });
+  const role = migrateUrl === undefined ? undefined : await roleAt(url, poolMode);
   return withConnection(address, setting, "direct", async (connection) => {
     await assertPoolMode(connection, "direct", () => connect(address, setting, "direct"));
     // Neither a migration nor the wait for another server's has a time limit.
     await connection.query("SET statement_timeout = 0; SET lock_timeout = 0");
     // PostgreSQL releases the lock when the connection ends, so a process that is killed while it migrates locks nobody out.
     await connection.query("SELECT pg_advisory_lock($1)", [MIGRATION_LOCK_KEY]);
-    return migrate(withUnsplitScripts(new PrismaPg(poolConfig(address, 2, "direct")), connection));
+    const applied = await migrate(withUnsplitScripts(new PrismaPg(poolConfig(address, 2, "direct")), connection));
+    if (role !== undefined) await connection.query(grantsTo(role));
+    return applied;
+  });
+}
+
+/** @returns the address that migrations go to, and the setting that it is from. */
+function migrationAddress({
+  url,
+  directUrl,
+  migrateUrl,
+}: {
+  readonly url: string;
+  readonly directUrl: string | undefined;
+  readonly migrateUrl: string | undefined;
+}): readonly [address: string, setting: string] {
+  if (migrateUrl !== undefined) return [migrateUrl, "MIGRATE_DATABASE_URL"];
+  return directUrl === undefined ? [url, "DATABASE_URL"] : [directUrl, "DATABASE_DIRECT_URL"];
+}
+
+/** @returns the server's own role, quoted, as PostgreSQL says it. */
+function roleAt(url: string, mode: PoolMode): Promise<string> {
+  return withConnection(url, "DATABASE_URL", mode, async (connection) => {
+    const { rows } = await connection.query<{ role: string }>("SELECT quote_ident(current_user) AS role");
+    const [row] = rows;
+    if (!row) throw new Error("A session has a role.");
+    return row.role;
   });
 }
 
 /** Migrates, where the server may and can; then checks the way that it works by. */
 async function prepareDatabase(location: PostgresLocation, poolMode: PoolMode): Promise<void> {
-  const { url, directUrl, migrates = true } = location;
-  const mayMigrate = migrates && (poolMode === "direct" || directUrl !== undefined);
+  const { url, directUrl, migrateUrl, migrates = true, needsOwnRole = false } = location;
+  const mayMigrate = migrates && (poolMode === "direct" || directUrl !== undefined || migrateUrl !== undefined);
   if (mayMigrate) await migratePostgres(location);
   await withConnection(url, "DATABASE_URL", poolMode, async (connection) => {
     await assertPoolMode(connection, poolMode, () => connect(url, "DATABASE_URL", poolMode));
@@ -85,6 +119,7 @@ async function prepareDatabase(location: PostgresLocation, poolMode: PoolMode): 
     if (!mayMigrate) await assertMigrated(connection);
     await assertWritable(connection);
     await assertPrivileges(connection);
+    if (needsOwnRole) await assertOwnRole(connection);
   });
 }
 

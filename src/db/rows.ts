@@ -35,6 +35,7 @@ const ENUM_FIELDS = {
   previousState: true,
   accessMode: true,
   safetyMode: true,
+  waitsFor: true,
   modelTier: true,
   type: true,
   actor: true,
@@ -49,16 +50,24 @@ export function isEnumField(field: string): boolean {
   return Object.hasOwn(ENUM_FIELDS, field);
 }
 
-/** Select lists of whole rows, in Prisma's form. */
-export const RUN_COLUMNS = selectList(Object.values(Prisma.WorkflowRunScalarFieldEnum));
+/** A run without its outputs, which may be megabytes: they are read where they are asked for. */
+export type Run = Omit<WorkflowRun, "outputs">;
+/** Select lists of rows, in Prisma's form. */
+export const RUN_COLUMNS = selectList(
+  Object.values(Prisma.WorkflowRunScalarFieldEnum).filter((field) => field !== "outputs"),
+);
 export const NODE_FIELDS = Object.values(Prisma.NodeExecutionScalarFieldEnum);
 export const NODE_COLUMNS = selectList(NODE_FIELDS);
-/** A stored report without its workspace: it is read in one row with its run, which has a column of the same name. */
-export type StoredReport = Omit<WorkerReport, "workspaceId">;
+/**
+ * A stored report without its workspace: it is read in one row with its run, which has a column of the same name. Nor does it say
+ * whether it is of usage alone, which its hash tells from every other report.
+ */
+export type StoredReport = Omit<WorkerReport, "workspaceId" | "isUsage">;
 export const REPORT_COLUMNS = selectList(
-  Object.values(Prisma.WorkerReportScalarFieldEnum).filter((field) => field !== "workspaceId"),
+  Object.values(Prisma.WorkerReportScalarFieldEnum).filter((field) => field !== "workspaceId" && field !== "isUsage"),
 );
 export const EVENT_COLUMNS = selectList(Object.values(Prisma.FlightRecorderEventScalarFieldEnum));
+export const QUESTION_COLUMNS = selectList(Object.values(Prisma.UserInputRequestScalarFieldEnum));
 export const QUOTA_COLUMNS = selectList(Object.values(Prisma.QuotaScalarFieldEnum));
 
 /**

@@ -3,6 +3,7 @@ import { TryAgainError } from "../errors.ts";
 import type { Client } from "../threads/turns.ts";
 import { type Availability, unavailability } from "./availability.ts";
 import { Prisma, type PrismaClient } from "./generated/client/client.ts";
+import { type Scope, within } from "./scope.ts";
 import { sqlState } from "./sql-state.ts";
 
 /** An open transaction. Everything that is written with it commits together, or nothing does. */
@@ -16,10 +17,14 @@ export interface CommandContext {
    * at their next poll.
    */
   readonly notifyCommit: () => void;
+  /** Wakes jobs that wait for their children (section 13). A job that is not named, or lost, is found by the sweep. */
+  readonly childrenEnded?: (parentIds: readonly string[]) => void;
   /** Learns in which state the database was met. Left out in tests that do not look at it. */
   readonly availability?: Availability;
   /** Whom the command is for: large work waits in turn by it (`threads/turns.ts`). Left out, it is the server's own. */
   readonly client?: Client;
+  /** Whether a workspace must have been made (section 11): so on a server with auth. Left out, what is stored first makes it. */
+  readonly workspacesMustExist?: boolean;
 }
 
 const MAX_ATTEMPTS = 4;
@@ -27,19 +32,40 @@ const MAX_ATTEMPTS = 4;
 /**
  * Runs `work` in one transaction: all of it commits, or nothing does. After a deadlock, a serialisation failure or a timeout
  * the transaction is rolled back and `work` runs again from the start, so it must have no effect outside `tx` (section 4).
+ * @param scope the workspaces whose rows it may see and write.
  * @returns what `work` returned, after the commit.
  * @throws TryAgainError when every attempt was rolled back, or the connection broke before the COMMIT: nothing was kept.
  * @throws Error of a connection that broke during the COMMIT: it may have been kept (`isOutcomeUnknown`).
  */
-export function inTransaction<T>(context: CommandContext, work: (tx: Transaction) => Promise<T>): Promise<T> {
-  return runWithRetry(context, (onBegin, onBeforeCommit) =>
-    context.prisma.$transaction(async (tx) => {
-      onBegin();
-      const result = await work(tx);
-      onBeforeCommit();
-      return result;
-    }),
+export async function inTransaction<T>(
+  context: CommandContext,
+  scope: Scope,
+  work: (tx: Transaction) => Promise<T>,
+): Promise<T> {
+  let callbacks: readonly AfterCommit[] = [];
+  const result = await runWithRetry(context, (onBegin, onBeforeCommit) =>
+    within(scope, () =>
+      context.prisma.$transaction(async (tx) => {
+        onBegin();
+        const worked = await work(tx);
+        callbacks = afterCommits.get(tx) ?? [];
+        onBeforeCommit();
+        return worked;
+      }),
+    ),
   );
+  for (const callback of callbacks) callback(context);
+  return result;
+}
+
+type AfterCommit = (context: CommandContext) => void;
+const afterCommits = new WeakMap<Transaction, AfterCommit[]>();
+
+/** Has something called once this transaction has committed; never where it has not. */
+export function afterCommit(tx: Transaction, callback: AfterCommit): void {
+  const callbacks = afterCommits.get(tx) ?? [];
+  callbacks.push(callback);
+  afterCommits.set(tx, callbacks);
 }
 
 /**
@@ -48,11 +74,15 @@ export function inTransaction<T>(context: CommandContext, work: (tx: Transaction
  * @throws TryAgainError when every attempt was rolled back, or the statement was never sent: nothing was kept.
  * @throws Error of a connection that broke during the statement: it may have been kept (`isOutcomeUnknown`).
  */
-export function inSingleStatement<T>(context: CommandContext, work: (db: PrismaClient) => Promise<T>): Promise<T> {
+export function inSingleStatement<T>(
+  context: CommandContext,
+  scope: Scope,
+  work: (db: PrismaClient) => Promise<T>,
+): Promise<T> {
   return runWithRetry(context, (onBegin, onBeforeCommit) => {
     onBegin();
     onBeforeCommit();
-    return work(context.prisma);
+    return within(scope, () => work(context.prisma));
   });
 }
 
@@ -60,10 +90,10 @@ export function inSingleStatement<T>(context: CommandContext, work: (db: PrismaC
  * Runs a read, and repeats it after a timeout or a broken connection: a read changes nothing, so repeating it is always safe.
  * @throws TryAgainError when every attempt timed out or lost its connection.
  */
-export async function readWithRetry<T>(read: () => Promise<T>): Promise<T> {
+export async function readWithRetry<T>(scope: Scope, read: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await read();
+      return await within(scope, read);
     } catch (error) {
       const unavailable = unavailability(error);
       if (unavailable !== undefined && !connectionBroke(error))

@@ -8,11 +8,15 @@ import { GraphQLError, type GraphQLResolveInfo, isObjectType } from "graphql";
 import type PrismaTypes from "../db/generated/pothos-types.ts";
 import { getDatamodel } from "../db/generated/pothos-types.ts";
 import type { JsonValue } from "../db/rows.ts";
+import { within } from "../db/scope.ts";
 import { InvalidInputError } from "../errors.ts";
 import { ALL_ISSUES, refusalOf } from "./input-issues.ts";
+import { JOB_READS } from "./job-reads-plugin.ts";
+import { OUTCOME } from "./outcome-plugin.ts";
 import { PERMISSION } from "./permission-plugin.ts";
 import "./issue-text.ts";
 import type { GraphQLContext } from "./context.ts";
+import type { Viewer } from "./viewer.ts";
 
 /** Rows of a page: the number where neither `first` nor `last` is given, and the largest number allowed. */
 export const PAGE = { default: 20, max: 100 };
@@ -21,7 +25,7 @@ export const PAGE = { default: 20, max: 100 };
  * The limits of one operation: how many fields its answer can have, how deep it is nested, and how many fields it
  * selects. They are checked before it runs.
  */
-const LIMIT = { complexity: 25_000, depth: 15, breadth: 500 };
+export const LIMIT = { complexity: 25_000, depth: 15, breadth: 600 };
 /**
  * The complexity of `edges` and `nodes`. Their connection multiplies by the rows of the page; they must not do so
  * again.
@@ -52,7 +56,17 @@ export const builder = new SchemaBuilder<{
   };
 }>({
   // The errors plugin must come before validation: only then does an error of validation become a member of the union.
-  plugins: [ErrorsPlugin, RelayPlugin, PrismaPlugin, PERMISSION, ALL_ISSUES, ValidationPlugin, ComplexityPlugin],
+  plugins: [
+    ErrorsPlugin,
+    RelayPlugin,
+    PrismaPlugin,
+    PERMISSION,
+    JOB_READS,
+    OUTCOME,
+    ALL_ISSUES,
+    ValidationPlugin,
+    ComplexityPlugin,
+  ],
   defaultFieldNullability: false,
   prisma: {
     client: (context) => context.engine.prisma,
@@ -78,24 +92,27 @@ export const builder = new SchemaBuilder<{
     nodeTypeOptions: { description: "An object that can be loaded by its global id (Relay)." },
     nodeQueryOptions: {
       permission: "ANY_PRINCIPAL",
-      description: "An object by its global id; null if the workspace has no such object.",
+      description:
+        "An object by its global id; null if the workspace has no such object, or the caller lacks the permission to read it.",
       args: { id: { description: "The global id." } },
-      resolve: (_root, { id }, _context, info, resolveNode) => {
+      resolve: (_root, { id }, { viewer }, info, resolveNode) => {
         assertNodeType(info, id);
-        return resolveNode(id);
+        return mayLoad(info, id, viewer) ? within(viewer.scope, async () => resolveNode(id)) : null;
       },
     },
     nodesQueryOptions: {
       permission: "ANY_PRINCIPAL",
       description:
-        "Objects by their global ids, in the order of the ids; null for each that is no global id, or that the workspace does " +
-        "not have.",
+        "Objects by their global ids, in the order of the ids; null for each that is no global id, that the workspace does not " +
+        "have, or that the caller lacks the permission to read.",
       args: { ids: { description: `The global ids; at most ${PAGE.max}.` } },
-      resolve: (_root, { ids }, _context, info, resolveNodes) => {
+      resolve: (_root, { ids }, { viewer }, info, resolveNodes) => {
         if (ids.length > PAGE.max) throw new InvalidInputError(["ids"], `At most ${PAGE.max} ids at once.`);
         // Pothos reads the ids from the arguments again, and takes null for an id of nothing.
-        for (const [index, id] of ids.entries()) if (!isNodeType(info, id)) Reflect.set(ids, index, null);
-        return resolveNodes(ids);
+        for (const [index, id] of ids.entries()) {
+          if (!isNodeType(info, id) || !mayLoad(info, id, viewer)) Reflect.set(ids, index, null);
+        }
+        return within(viewer.scope, async () => resolveNodes(ids));
       },
     },
     idFieldOptions: { description: "The global id." },
@@ -148,6 +165,17 @@ function assertNodeType(info: GraphQLResolveInfo, id: { readonly typename: strin
 function isNodeType({ schema }: GraphQLResolveInfo, { typename }: { readonly typename: string }): boolean {
   const type = schema.getType(typename);
   return isObjectType(type) && type.getInterfaces().some(({ name }) => name === "Node");
+}
+
+/**
+ * Whether the caller has the permission that the type names in its extensions, or the other one with which the type loads a part of its
+ * objects; of a type that names none, nobody does.
+ */
+function mayLoad({ schema }: GraphQLResolveInfo, { typename }: { readonly typename: string }, viewer: Viewer): boolean {
+  const { permission, partlyWith } = schema.getType(typename)?.extensions ?? {};
+  return (
+    permission === "ANY_PRINCIPAL" || [...viewer.permissions].some((each) => each === permission || each === partlyWith)
+  );
 }
 
 function notGlobalId() {

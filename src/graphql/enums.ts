@@ -59,7 +59,7 @@ export const JobStateEnum = enumType("JobState", "The state of a job, a run or a
   RUNNING: "A worker has a lease on it.",
   STALLED: "The worker's lease expired. Recovery queues the job again or fails it.",
   AWAITING_VALIDATION: "Its outputs are waiting for a validator's verdict.",
-  AWAITING_USER: "Its outputs are waiting for a person's decision.",
+  AWAITING_USER: "A person must decide on its outputs, or answer its worker's question: waitsFor says which.",
   COMPLETED: "Done; its outputs count as applied. Terminal.",
   COMPLETED_WITH_ISSUES: "Done, with issues noted; its outputs count as applied. Terminal.",
   FAILED: "Did not succeed. A person can retry the job.",
@@ -94,6 +94,17 @@ export const OperationTypeEnum = enumType("OperationType", "What a planned opera
   PLAN: "Plans a change of the target.",
   EXECUTE: "Executes the target.",
 } satisfies Described<db.OperationType>);
+
+export const WaitsForEnum = enumType(
+  "WaitsFor",
+  "What a job waits for: it decides which decisions are open (section 13).",
+  {
+    TIME: "A time, its runAfter. It is QUEUED.",
+    CHILDREN: "The end of all its children. It is QUEUED, and no worker gets it before.",
+    USER_REVIEW: "A person's decision on its outputs. It is AWAITING_USER.",
+    USER_INPUT: "A person's answer to a worker's question. It is AWAITING_USER.",
+  } satisfies Described<db.WaitsFor>,
+);
 
 export const RecorderActorEnum = enumType("RecorderActor", "Who made a change (section 9).", {
   HUMAN: "A person, or a program that acts for one.",
@@ -173,7 +184,8 @@ export const AiJobChangeKindEnum = enumType("AiJobChangeKind", "What a live payl
 export const QuotaResourceEnum = enumType("QuotaResource", "What a quota counts (section 6).", {
   TOKENS: "Tokens that workers reported within the window. Once used up, submits and starts are refused.",
   JOBS: "Jobs submitted within the window. Once used up, submits are refused.",
-  ACTIVE_JOBS: "Jobs that are RUNNING, AWAITING_VALIDATION or AWAITING_USER now. Once used up, starts are refused.",
+  ACTIVE_JOBS:
+    "Jobs that are RUNNING or AWAITING_VALIDATION now: one that waits for a person takes no place. Once used up, starts are refused.",
 } satisfies Described<db.QuotaResource>);
 
 export const BulkActionKindEnum = enumType("BulkActionKind", "What a bulk action does to each of its jobs.", {

@@ -1,12 +1,15 @@
 import { z } from "zod";
 import { exact } from "../exact.ts";
 import type { EntityRef } from "../jobs/access-mode.ts";
+import type { PlannedOperation } from "../jobs/draft.ts";
 import { boundedText } from "../jobs/input-text.ts";
+import { labelKey, labelValue } from "../jobs/labels.ts";
 import { type MetricsDelta as Delta, NO_METRICS } from "../jobs/metrics.ts";
-import type { PlannedOperation } from "../jobs/submit.ts";
+import { tokensOf } from "../jobs/usage/model-usage.ts";
 import { LEASE_SECONDS } from "../runs/lease-token.ts";
 import { builder } from "./builder.ts";
 import { OperationTypeEnum } from "./enums.ts";
+import type { MetricsDelta } from "./types/job-metrics.ts";
 
 /** Inputs that several mutations take, and the sizes that documents may have. */
 
@@ -49,6 +52,22 @@ export const PlannedOperationInput = builder.inputType("PlannedOperationInput", 
   }),
 });
 
+export const LabelInput = builder.inputType("LabelInput", {
+  description: "A label of a job (section 14).",
+  fields: (t) => ({
+    key: t.string({
+      required: true,
+      validate: labelKey,
+      description: "What the label is about, such as `team`; 1 to 63 characters of a-z, 0-9, _, ., - and /.",
+    }),
+    value: t.string({
+      required: true,
+      validate: labelValue,
+      description: "Any text of up to 200 characters, also none. Guards check it as they check jobInputs.",
+    }),
+  }),
+});
+
 /**
  * A reference as it is stored.
  * @returns the reference without its selector where that is null. Null and left out mean the same; the hash that
@@ -64,9 +83,20 @@ export function operationOf(operation: typeof PlannedOperationInput.$inferInput)
   return exact<PlannedOperation>()({ ...operation, target: refOf(target), description: description ?? undefined });
 }
 
-/** The metrics that a report adds; all 0 where it brings none. */
-export function deltaOf(metrics: Delta | null | undefined): Delta {
-  return metrics ?? NO_METRICS;
+/**
+ * The metrics that a report adds; all 0 where it brings none. Tokens that are left out are those of its calls of models. Without calls,
+ * `usage` is left out, so that such a report has the hash that it had before there was usage.
+ */
+export function deltaOf(metrics: typeof MetricsDelta.$inferInput | null | undefined): Delta {
+  if (!metrics) return NO_METRICS;
+  const { usage, inputTokens, outputTokens, ...others } = metrics;
+  const tokens = tokensOf(usage);
+  const counters = {
+    ...others,
+    inputTokens: inputTokens ?? tokens.inputTokens,
+    outputTokens: outputTokens ?? tokens.outputTokens,
+  };
+  return exact<Delta>()(usage.length === 0 ? counters : { ...counters, usage });
 }
 
 /** The argument by which a worker's repeated report is recognised (section 6). */

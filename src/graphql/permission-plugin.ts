@@ -8,18 +8,19 @@ import SchemaBuilder, {
 } from "@pothos/core";
 import type { Permission } from "../identity/permissions.ts";
 
-/** What a root field asks of who calls it: a permission, or no more than to be a principal. */
+/** What a field asks of who calls it: a permission, or no more than to be a principal. */
 export type FieldPermission = Permission | "ANY_PRINCIPAL";
 
 /**
  * Makes every field of Query, Mutation and Subscription name its permission: a schema in which one does not cannot be built. The
- * field's description ends with it, and `useRequiredPermissions` checks it before anything runs.
+ * field's description ends with it, and `usePermissions` checks it before anything runs. A field below the root may name one, too.
  */
 class PermissionPlugin<Types extends SchemaTypes> extends BasePlugin<Types> {
   override onOutputFieldConfig(fieldConfig: PothosOutputFieldConfig<Types>): PothosOutputFieldConfig<Types> {
     const { parentType, name, kind, pothosOptions, description, extensions } = fieldConfig;
-    if (kind !== "Query" && kind !== "Mutation" && kind !== "Subscription") return fieldConfig;
+    const isOfRoot = kind === "Query" || kind === "Mutation" || kind === "Subscription";
     const { permission } = pothosOptions;
+    if (permission === undefined && !isOfRoot) return fieldConfig;
     if (permission === undefined) throw new Error(`${parentType}.${name} names no permission.`);
     return {
       ...fieldConfig,
@@ -52,7 +53,7 @@ declare global {
       ResolveShape = unknown,
       ResolveReturnShape = unknown,
     > {
-      /** What a field of Query, Mutation or Subscription asks of who calls it; of other fields none is asked. */
+      /** What the field asks of who calls it. Each field of Query, Mutation and Subscription must name it; others may. */
       permission?: FieldPermission;
     }
   }

@@ -158,7 +158,8 @@ builder.addScalarType(
   "Cursor",
   new GraphQLScalarType<string, string>({
     name: "Cursor",
-    description: "An opaque position in the event log. It grants no permission (section 10).",
+    description:
+      "An opaque position in the event log, or in the output of a job. It grants no permission (section 10).",
     serialize: toCursor,
     parseValue: toCursor,
     parseLiteral: parseLiteral(Kind.STRING, toCursor),

@@ -2,6 +2,8 @@ import { builder } from "./builder.ts";
 import "./scalars.ts";
 import "./errors.ts";
 import "./types/job-times.ts";
+import "./types/usage-fields.ts";
+import "./types/user-input-request.ts";
 import "./queries/ai-job.ts";
 import "./queries/ai-job-by-idempotency-key.ts";
 import "./queries/ai-jobs.ts";
@@ -23,6 +25,8 @@ import "./mutations/heartbeat-workflows.ts";
 import "./mutations/advance-workflow.ts";
 import "./mutations/complete-workflows.ts";
 import "./mutations/fail-workflows.ts";
+import "./mutations/release-workflows.ts";
+import "./mutations/request-user-input.ts";
 import "./mutations/resolve-validation.ts";
 import "./mutations/resolve-user-review.ts";
 import "./mutations/cancel-ai-job.ts";
@@ -30,6 +34,7 @@ import "./mutations/cancel-ai-jobs.ts";
 import "./mutations/retry-ai-job.ts";
 import "./mutations/retry-ai-jobs.ts";
 import "./mutations/report-security-violation.ts";
+import "./mutations/report-usage.ts";
 import "./mutations/set-quota.ts";
 import "./mutations/delete-quota.ts";
 import "./mutations/create-workspace.ts";
@@ -37,11 +42,14 @@ import "./mutations/update-workspace.ts";
 import "./mutations/create-api-key.ts";
 import "./mutations/rotate-api-key.ts";
 import "./mutations/revoke-api-key.ts";
+import "./mutations/append-output.ts";
 import "./subscriptions/ai-job-changes.ts";
+import "./subscriptions/ai-job-output.ts";
+import "./subscriptions/worker-directives.ts";
 
 /**
  * The root types. Their fields register themselves when the files above are imported: one file for each field; the two
- * subscriptions share one.
+ * subscriptions to jobs share one.
  */
 
 builder.queryType({ description: "Reads. A query changes nothing." });

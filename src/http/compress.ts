@@ -26,12 +26,12 @@ function isStream(response: ServerResponse): boolean {
 }
 
 /** @returns the request listener, with its answers compressed. */
-export function compressed(
-  listener: (request: IncomingMessage, response: ServerResponse) => void,
-): (request: IncomingMessage, response: ServerResponse) => void {
-  return (request, response) => {
+export function compressed<Context>(
+  listener: (request: IncomingMessage, response: ServerResponse, context: Context) => void,
+): (request: IncomingMessage, response: ServerResponse, context: Context) => void {
+  return (request, response, context) => {
     // Most workers accept no encoding, and need not pay for what the middleware does to every answer.
-    if (request.headers["accept-encoding"] === undefined) listener(request, response);
-    else COMPRESSION.handle(request, response, () => listener(request, response));
+    if (request.headers["accept-encoding"] === undefined) listener(request, response, context);
+    else COMPRESSION.handle(request, response, () => listener(request, response, context));
   };
 }

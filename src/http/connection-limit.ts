@@ -1,5 +1,5 @@
-import { GraphQLError } from "graphql";
-import type { ErrorCode } from "../errors.ts";
+import type { GraphQLError } from "graphql";
+import { rateLimited } from "./rate-limited.ts";
 
 /**
  * Limits of what clients may keep open. They are far above any honest use, and bound the memory that others can take.
@@ -25,11 +25,4 @@ export function tooLargeOperations(maxLength: number): GraphQLError {
 /** Makes the error that refuses another operation (RATE_LIMITED); the running ones go on. */
 export function tooManyOperations(max: number): GraphQLError {
   return rateLimited(`This connection already has ${max} operations. End one, or open another connection.`);
-}
-
-function rateLimited(message: string): GraphQLError {
-  const code: ErrorCode = "RATE_LIMITED";
-  return new GraphQLError(message, {
-    extensions: { code, http: { status: 429, headers: { "retry-after": "1" } } },
-  });
 }

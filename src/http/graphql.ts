@@ -4,20 +4,26 @@ import type { Logger } from "pino";
 import type { Claimer } from "../claims/claim.ts";
 import type { EngineContext } from "../engine.ts";
 import type { GraphQLContext } from "../graphql/context.ts";
-import { createListReads, createReadsById, SharedReads } from "../graphql/reads.ts";
+import { ReadableJobs } from "../graphql/readable-jobs.ts";
+import { createListReads, createReadsById } from "../graphql/reads.ts";
 import { schema } from "../graphql/schema.ts";
+import { SharedReads } from "../graphql/shared-reads.ts";
 import type { WatchPermission } from "../graphql/subscriptions/watch-rule.ts";
 import type { Viewer } from "../graphql/viewer.ts";
+import { UNAUTHENTICATED } from "../identity/authentication.ts";
 import { type Authenticator, OPEN } from "../identity/authenticator.ts";
-import type { Principal } from "../identity/principal.ts";
 import { JSON_LIMIT } from "../jobs/input-text.ts";
 import type { Feed } from "../live/feed.ts";
 import type { CommitNotifier } from "../live/notifier.ts";
 import type { MaintenanceTasks } from "../maintenance.ts";
+import type { Rates } from "../rates/rates.ts";
 import { createBatchedReleases } from "../runs/batched-release.ts";
 import type { Client } from "../threads/turns.ts";
+import type { Caller } from "./authentication.ts";
 import { maskError } from "./error-format.ts";
-import { type Authenticated, useAuthentication } from "./plugins/use-authentication.ts";
+import type { OwnNames } from "./own-names.ts";
+import { useAuthentication } from "./plugins/use-authentication.ts";
+import { useCors } from "./plugins/use-cors.ts";
 import { useDocuments } from "./plugins/use-documents.ts";
 import { useErrorFormat } from "./plugins/use-error-format.ts";
 import { ResumeStates, useEventStream } from "./plugins/use-event-stream.ts";
@@ -27,13 +33,22 @@ import { useInputBounds } from "./plugins/use-input-bounds.ts";
 import { PATHS, usePaths } from "./plugins/use-paths.ts";
 import { usePermissions } from "./plugins/use-permissions.ts";
 import { createPersistedDocuments, usePersistedQueries } from "./plugins/use-persisted-queries.ts";
+import { useQueryParameters } from "./plugins/use-query-parameters.ts";
+import { useRates } from "./plugins/use-rates.ts";
 import { useReady } from "./plugins/use-ready.ts";
+import { useRequestLog } from "./plugins/use-request-log.ts";
 import { useRequestParser } from "./plugins/use-request-parser.ts";
 import { useSameSite } from "./plugins/use-same-site.ts";
 import { useSdl } from "./plugins/use-sdl.ts";
+import { useSession } from "./plugins/use-session.ts";
 import { useSingleConnection } from "./plugins/use-single-connection.ts";
+import { useTrustedDocuments } from "./plugins/use-trusted-documents.ts";
 import { useUnconditionalSubscriptions } from "./plugins/use-unconditional-subscriptions.ts";
-import { viewerOf, WORKSPACE_HEADER } from "./viewer.ts";
+import type { Proxies } from "./proxies.ts";
+import type { RequestLog } from "./request-log.ts";
+import { traceIdOf } from "./trace.ts";
+import { mayExecuteAny, type TrustedDocuments } from "./trusted-documents.ts";
+import { namedWorkspace, viewerOf } from "./viewer.ts";
 
 /** The path of the API, for HTTP and WebSocket. */
 export const ENDPOINT = "/graphql";
@@ -58,16 +73,19 @@ subscription Watch {
 }
 `;
 
+const GRAPHIQL = { title: "AI Job Server", subscriptionsProtocol: "SSE", defaultQuery: EXAMPLES } as const;
+
 /** The parts of the server that resolvers and plugins use, and the settings of the API. */
-export interface GraphQLOptions {
+export interface GraphQLOptions extends OwnNames {
   readonly engine: EngineContext;
   readonly feed: Feed;
   readonly claimer: Claimer;
   readonly notifier: CommitNotifier;
   readonly maintenance: Pick<MaintenanceTasks, "health">;
   readonly log: Logger;
-  /** Origins of web pages that may call the API, beside the server's own. */
-  readonly corsOrigins: readonly string[];
+  readonly proxies: Proxies;
+  /** The documents that are executed; undefined to execute any. */
+  readonly trustedDocuments?: TrustedDocuments | undefined;
   readonly maxBodyBytes: number;
   /** The most tokens of a document. */
   readonly maxDocumentTokens: number;
@@ -75,6 +93,8 @@ export interface GraphQLOptions {
   readonly maxJsonValues: number;
   /** Tells who calls. */
   readonly authenticator: Authenticator;
+  /** How much each principal may ask for; left out, as much as it can. */
+  readonly rates?: Rates | undefined;
   /** Decides who may subscribe; left out, whoever has the permission, until its principal ends. */
   readonly mayWatch?: WatchPermission;
   /** Milliseconds between two comments that keep a silent event stream open. */
@@ -88,14 +108,12 @@ export interface GraphQLOptions {
 }
 
 /** What the transports tell of where an operation came from. */
-interface Transport {
+interface Transport extends Caller {
   /** The request, where the operation came by HTTP. */
   readonly req?: IncomingMessage;
   /** The connection, where it came over a WebSocket. */
   readonly socket?: Client;
   readonly viewer?: Viewer;
-  /** Who calls, where the operation came by HTTP. */
-  readonly principal?: Principal;
   /** Aborted when the client has gone. */
   readonly signal?: AbortSignal;
 }
@@ -113,11 +131,13 @@ const KEEP_ALIVE_MS = 12_000;
 
 /**
  * Makes the GraphQL pipeline. The list of plugins, in this order, is what happens to a request.
+ * @param requests logs them.
  * @param stopping aborted when the server stops.
  * @returns a request listener for Node's HTTP server, which also gives WebSockets their pipeline (`getEnveloped`).
  */
-export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
+export function createGraphQL(options: GraphQLOptions, requests: RequestLog, stopping: AbortSignal) {
   const { engine, feed, claimer, notifier, maintenance, log, corsOrigins, maxBodyBytes } = options;
+  const { rates, trustedDocuments } = options;
   const { authenticator, mayWatch = untilPrincipalEnds(authenticator), keepAliveMs = KEEP_ALIVE_MS } = options;
   const { maxDocumentTokens, maxJsonValues, maxIncomingBytes, maxOperations, maxReservations } = options;
   const reporter = { log, availability: engine.availability };
@@ -126,7 +146,7 @@ export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
   const sharedReads = new SharedReads(reads);
   const lists = createListReads(engine.prisma);
   const releases = createBatchedReleases(engine);
-  return createYoga<Transport & Authenticated, ReturnType<typeof contextOf>>({
+  return createYoga<Transport, ReturnType<typeof contextOf>>({
     schema,
     graphqlEndpoint: ENDPOINT,
     landingPage: false,
@@ -134,8 +154,9 @@ export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
     healthCheckEndpoint: "/live",
     // From a package, because Yoga's own page loads its scripts from a CDN. Imported on demand, because it is large.
     renderGraphiQL: async (options) => (await import("@graphql-yoga/render-graphiql")).renderGraphiQL(options ?? {}),
-    graphiql: { title: "AI Job Server", subscriptionsProtocol: "SSE", defaultQuery: EXAMPLES },
-    cors: corsOrigins.length === 0 ? false : { origin: [...corsOrigins], credentials: false },
+    graphiql: trustedDocuments ? (_request, caller) => mayExecuteAny(caller?.principal) && GRAPHIQL : GRAPHIQL,
+    // useCors replaces it.
+    cors: false,
     multipart: false,
     // useDocuments replaces it.
     parserAndValidationCache: false,
@@ -146,9 +167,12 @@ export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
     maskedErrors: { maskError: (error) => maskError(error, reporter) },
     context: (initial) => contextOf(initial),
     plugins: [
-      useSameSite(corsOrigins),
-      usePaths(),
-      ...(authenticator === OPEN ? [] : [useAuthentication(authenticator)]),
+      useSameSite(options, authenticator !== OPEN),
+      useCors(corsOrigins),
+      usePaths(!trustedDocuments),
+      useAuthentication(),
+      useSession(authenticator, options),
+      useQueryParameters(),
       useSdl(PATHS.schema, schema),
       useHealth({ prisma: engine.prisma, feed, notifier, maintenance }),
       useReady(engine),
@@ -159,12 +183,14 @@ export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
         queryDepth: 1,
         maxIncomingBytes: maxIncomingBytes ?? MAX_INCOMING_BODIES * maxBodyBytes,
       }),
-      usePersistedQueries(createPersistedDocuments()),
+      trustedDocuments ? useTrustedDocuments(trustedDocuments) : usePersistedQueries(createPersistedDocuments()),
       useDocuments(maxDocumentTokens),
       useUnconditionalSubscriptions(),
+      useRequestLog(requests),
       usePermissions(),
       useInputBounds(),
       useExecutor(),
+      ...(rates ? [useRates(rates)] : []),
       useErrorFormat(reporter),
       useEventStream(resumeStates, keepAliveMs),
       useSingleConnection({
@@ -174,6 +200,7 @@ export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
         stopping,
         maxOperations,
         maxReservations,
+        authenticator,
       }),
     ],
   });
@@ -186,14 +213,20 @@ export function createGraphQL(options: GraphQLOptions, stopping: AbortSignal) {
     req,
     socket,
   }: Partial<YogaInitialContext> & Transport): GraphQLContext {
+    // Nothing that is answered to anybody comes here.
+    if (!viewer && !principal) throw UNAUTHENTICATED;
+    const caller = viewer ?? viewerOf(request && namedWorkspace(request), principal);
     return {
       // By connection and not by key: the workers of a fleet share a key, and one that sends much must not delay the others.
-      engine: { ...engine, client: req?.socket ?? socket },
+      engine: { ...engine, client: req?.socket ?? socket, workspacesMustExist: authenticator !== OPEN },
       feed,
       claimer,
       releases,
-      viewer: viewer ?? viewerOf(request?.headers.get(WORKSPACE_HEADER), principal),
+      viewer: caller,
+      readable: new ReadableJobs(caller.permissions.has("JOBS_READ")),
       mayWatch,
+      traceId: traceIdOf(request?.headers.get("traceparent")),
+      onPrincipalEnd: (callback) => authenticator.onEnd(caller.principal, callback),
       resumeState: request ? resumeStates.of(request) : {},
       lists,
       sharedReads,

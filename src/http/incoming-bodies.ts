@@ -1,5 +1,5 @@
-import { GraphQLError } from "graphql";
-import type { ErrorCode } from "../errors.ts";
+import type { GraphQLError } from "graphql";
+import { rateLimited } from "./rate-limited.ts";
 
 /** A body that is being received. */
 export interface IncomingBody {
@@ -66,9 +66,7 @@ function withReject() {
 
 /** The connection is closed with the answer: the rest of the body would be read into memory still. */
 function tooManyBodies(): GraphQLError {
-  const code: ErrorCode = "RATE_LIMITED";
   const message =
     "The server receives too many large requests at once, and this one has taken the longest. Send it again, without a pause.";
-  const http = { status: 429, headers: { "retry-after": "1", connection: "close" } };
-  return new GraphQLError(message, { extensions: { code, http } });
+  return rateLimited(message, 1, { connection: "close" });
 }

@@ -25,7 +25,12 @@ export interface StoredSecret {
 
 /** Makes a new secret, by the operating system's random generator. */
 export function newApiKeySecret(): string {
-  const random = `${PREFIX}${base62(BigInt(`0x${randomBytes(RANDOM_BYTES).toString("hex")}`), RANDOM_CHARACTERS)}`;
+  const random = BigInt(`0x${randomBytes(RANDOM_BYTES).toString("hex")}`);
+  return withChecksum(`${PREFIX}${base62(random, RANDOM_CHARACTERS)}`);
+}
+
+/** @param random the prefix and the random characters. @returns the secret that begins with them. */
+export function withChecksum(random: string): string {
   return `${random}${checksumOf(random)}`;
 }
 

@@ -1,196 +1,158 @@
-import { timingSafeEqual } from "node:crypto";
-import { LRUCache } from "lru-cache";
-import type { ApiKey, PrismaClient } from "../db/generated/client/client.ts";
-import { AppError, TryAgainError, UnauthenticatedError } from "../errors.ts";
-import { hashOfSecret, isApiKeySecret } from "./api-key.ts";
-import { kindsOf } from "./keys.ts";
-import { ALL_PERMISSIONS, permissionsOf } from "./permissions.ts";
-import { ANONYMOUS, type Principal } from "./principal.ts";
+import { hash, timingSafeEqual } from "node:crypto";
+import { type JwtSettings, OPERATOR_KEY_LENGTH } from "../auth-settings.ts";
+import type { PrismaClient } from "../db/generated/client/client.ts";
+import { type AppError, NotFoundError, TryAgainError, type UnauthenticatedError } from "../errors.ts";
+import { isApiKeySecret } from "./api-key.ts";
+import { type Authentication, UNAUTHENTICATED } from "./authentication.ts";
+import { Endings } from "./endings.ts";
+import { JwtPrincipals } from "./jwt.ts";
+import { ANONYMOUS, OPERATOR, type Principal } from "./principal.ts";
+import { createSession, deleteSession, hashOfSession, isSessionSecret, type NewSession } from "./sessions.ts";
+import { StoredPrincipals } from "./stored-principals.ts";
+
+/** What a request has of who sends it. */
+export interface Credential {
+  /** The value of the Authorization header, or what stands for it, if any. It alone counts where it is there. */
+  readonly authorization: string | undefined;
+  /** The secret of a session, if any. */
+  readonly session?: string | undefined;
+}
 
 /** Tells who calls, by the credential of a request (section 11), and when that ends. */
 export interface Authenticator {
+  /** @returns who calls, at once where that is known; or why that cannot be said. The promise is never rejected. */
+  authenticate(credential: Credential): Authentication | Promise<Authentication>;
+  /** @returns what `authenticate` would say at once; undefined where it would ask somebody. */
+  recall(credential: Credential): Authentication | undefined;
   /**
-   * @param authorization the value of the Authorization header, if any.
-   * @returns who calls.
-   * @throws UnauthenticatedError where it is no valid credential; TryAgainError where the database cannot be asked.
-   */
-  authenticate(authorization: string | undefined): Promise<Principal>;
-  /**
-   * Registers a callback for the end of a principal: its key was revoked, rotated or has expired, or that cannot be told any more.
+   * Registers a callback for the end of a principal: its credential was revoked, rotated or has expired, or that cannot be told any
+   * more. It is called at once where that has been.
    * @returns a function that removes the callback.
    */
   onEnd(principal: Principal, callback: (reason: AppError) => void): () => void;
+  /**
+   * Makes a session of a principal.
+   * @param authorization by which it was found; a session is made of no session.
+   * @returns the session; UnauthenticatedError where the principal has ended, NotFoundError where a JWT names a workspace that does not
+   *   exist, TryAgainError where it could not be stored.
+   */
+  beginSession(
+    principal: Principal,
+    authorization: string,
+  ): Promise<NewSession | UnauthenticatedError | NotFoundError | TryAgainError>;
+  /**
+   * Ends a session, and all that works for it. To repeat it changes nothing.
+   * @returns TryAgainError where that could not be done.
+   */
+  endSession(session: string): Promise<TryAgainError | undefined>;
   close(): void;
 }
 
 /** Of a server without auth: everybody is anonymous, with every permission. */
 export const OPEN: Authenticator = {
-  authenticate: async () => ANONYMOUS,
+  authenticate: () => ANONYMOUS,
+  recall: () => ANONYMOUS,
   onEnd: () => () => undefined,
+  // There is nobody to be.
+  beginSession: async () => UNAUTHENTICATED,
+  endSession: async () => undefined,
   close: () => undefined,
 };
 
-/** Milliseconds between two looks at the keys in use: a revocation is heard of no later. */
-const LOOK_MS = 500;
-/** Milliseconds without a look that succeeded, after which nobody knows any more which keys are valid. */
-const MAX_BLIND_MS = 5_000;
-/** Milliseconds for which a key that nobody uses is looked at. */
-const KEEP_MS = 60_000;
-/** Hashes of credentials that are none: each is 44 bytes and asks the database once in a while. */
-const MAX_UNKNOWN = 20_000;
-const UNKNOWN_MS = 10_000;
-
-/** A secret that is in use, with the key that it is of. */
-interface Known {
-  readonly hash: Buffer;
-  readonly principal: Principal;
-  usedAt: number;
-  readonly listeners: Set<(reason: AppError) => void>;
-}
-
-interface KeyAuthenticatorOptions {
+export interface AuthenticatorOptions {
   readonly prisma: PrismaClient;
   /** The operator's key; undefined where there is none. */
   readonly operatorKey: string | undefined;
+  /** Whose JWTs are accepted; undefined for nobody's. */
+  readonly jwt?: JwtSettings | undefined;
+  /** Called where the database, or an issuer of JWTs, does not answer as it should. */
   readonly onError: (error: unknown) => void;
   /** How many credentials that are none are remembered. */
   readonly maxUnknown?: number;
 }
 
+/** The longest Authorization header that is looked at: Node accepts no more than this of all headers together. */
+const BEARER = /^Bearer ([\x21-\x7e]{1,16384})$/i;
+
+/** Makes the authenticator of a server with auth: it knows the operator's key, API keys, JWTs and sessions, each by its form. */
+export function createAuthenticator({ operatorKey, jwt, ...options }: AuthenticatorOptions): Authenticator {
+  const { prisma, onError } = options;
+  const endings = new Endings();
+  const operatorHash = operatorKey === undefined ? undefined : hash("sha256", operatorKey);
+  const issuerHash = jwt && hash("sha256", JSON.stringify([jwt.issuer, jwt.audience]));
+  const vouchers = [operatorHash, issuerHash].filter((voucher) => voucher !== undefined);
+  const stored = new StoredPrincipals({ ...options, vouchers, endings });
+  const jwts = jwt && new JwtPrincipals({ settings: jwt, endings, onError });
+  const isOperator = operatorHash === undefined ? () => false : comparison(operatorHash);
+
+  const byForm = <Answer>(
+    { authorization, session = "" }: Credential,
+    ofStored: (hash: string) => Answer,
+    ofJwt: (jwt: string, principals: JwtPrincipals) => Answer,
+  ) => {
+    if (authorization === undefined)
+      return isSessionSecret(session) ? ofStored(hashOfSession(session)) : UNAUTHENTICATED;
+    const secret = secretIn(authorization);
+    if (isOperator(secret)) return OPERATOR;
+    if (isApiKeySecret(secret)) return ofStored(hash("sha256", secret));
+    if (jwts && JwtPrincipals.isJwt(secret)) return ofJwt(secret, jwts);
+    return UNAUTHENTICATED;
+  };
+
+  /** What must go on being valid for the session of a principal to be. */
+  const voucherOf = (principal: Principal, authorization: string) => {
+    if (principal.apiKeyId !== null) return hash("sha256", secretIn(authorization));
+    return principal === OPERATOR ? operatorHash : issuerHash;
+  };
+
+  const tryAgain = (error: unknown) => {
+    onError(error);
+    return new TryAgainError();
+  };
+
+  return {
+    authenticate: (credential) =>
+      byForm(
+        credential,
+        (secretHash) => stored.find(secretHash),
+        (jwt, principals) => principals.find(jwt),
+      ),
+    recall: (credential) =>
+      byForm(
+        credential,
+        (secretHash) => stored.recall(secretHash),
+        (jwt, principals) => principals.recall(jwt),
+      ),
+    onEnd: (principal, callback) => endings.onEnd(principal, callback),
+    beginSession: async (principal, authorization) => {
+      const voucher = voucherOf(principal, authorization);
+      if (voucher === undefined) return UNAUTHENTICATED;
+      const hasEnded = principal.expiresAt !== null && principal.expiresAt.getTime() <= Date.now();
+      return createSession(prisma, principal, voucher).then(
+        (session) => session ?? (hasEnded ? UNAUTHENTICATED : new NotFoundError("workspace")),
+        tryAgain,
+      );
+    },
+    endSession: (session) =>
+      deleteSession(prisma, session).then(() => {
+        stored.end(hashOfSession(session));
+        return undefined;
+      }, tryAgain),
+    close: () => stored.close(),
+  };
+}
+
+/** @returns the secret in the value of an Authorization header; an empty text where there is none. */
+function secretIn(authorization: string): string {
+  return BEARER.exec(authorization)?.[1] ?? "";
+}
+
 /**
- * Knows API keys by their hashes. A key is read once, when it is first used; after that one statement reads all keys in use, twice a
- * second. A malformed credential, and one that is known to be none, ask the database nothing.
+ * @param expected SHA-256 of a secret, in hexadecimal.
+ * @returns a comparison with that secret that takes the same time whatever is sent: hashes have one length.
  */
-export class KeyAuthenticator implements Authenticator {
-  readonly #prisma: PrismaClient;
-  readonly #onError: (error: unknown) => void;
-  readonly #operator: { readonly hash: Buffer; readonly principal: Principal } | undefined;
-  /** By the hash of the secret, in hexadecimal. */
-  readonly #known = new Map<string, Known>();
-  readonly #unknown: LRUCache<string, true>;
-  readonly #timer: NodeJS.Timeout;
-  #lookedAt = performance.now();
-  #isLooking = false;
-
-  constructor({ prisma, operatorKey, onError, maxUnknown = MAX_UNKNOWN }: KeyAuthenticatorOptions) {
-    this.#unknown = new LRUCache({ max: maxUnknown, ttl: UNKNOWN_MS });
-    this.#prisma = prisma;
-    this.#onError = onError;
-    this.#operator = operatorKey === undefined ? undefined : operatorOf(operatorKey);
-    this.#timer = setInterval(() => void this.#look(), LOOK_MS);
-    this.#timer.unref();
-  }
-
-  async authenticate(authorization: string | undefined): Promise<Principal> {
-    const [, secret = ""] = /^Bearer ([\x21-\x7e]{1,200})$/i.exec(authorization ?? "") ?? [];
-    if (secret === "") throw new UnauthenticatedError();
-    const operator = this.#operator;
-    // Hashes have one length, so the comparison takes the same time whatever was sent.
-    if (operator && timingSafeEqual(hashOfSecret(secret), operator.hash)) return operator.principal;
-    if (!isApiKeySecret(secret)) throw new UnauthenticatedError();
-    const hash = hashOfSecret(secret);
-    const id = hash.toString("hex");
-    const known = this.#known.get(id);
-    if (known) return this.#used(known);
-    if (this.#unknown.has(id)) throw new UnauthenticatedError();
-    const [key] = await this.#read([hash]).catch((error: unknown) => {
-      this.#onError(error);
-      throw new TryAgainError();
-    });
-    if (!key) {
-      this.#unknown.set(id, true);
-      throw new UnauthenticatedError();
-    }
-    const added = this.#known.get(id) ?? { hash, principal: principalOf(key), usedAt: 0, listeners: new Set() };
-    this.#known.set(id, added);
-    return this.#used(added);
-  }
-
-  onEnd(principal: Principal, callback: (reason: AppError) => void): () => void {
-    if (principal.apiKeyId === null) return () => undefined;
-    const known = [...this.#known.values()].find((each) => each.principal === principal);
-    if (!known) {
-      callback(new UnauthenticatedError());
-      return () => undefined;
-    }
-    known.listeners.add(callback);
-    return () => known.listeners.delete(callback);
-  }
-
-  close(): void {
-    clearInterval(this.#timer);
-  }
-
-  #used(known: Known): Principal {
-    if (performance.now() - this.#lookedAt > MAX_BLIND_MS) throw new TryAgainError();
-    known.usedAt = performance.now();
-    return known.principal;
-  }
-
-  async #look(): Promise<void> {
-    if (this.#isLooking) return;
-    this.#isLooking = true;
-    try {
-      const entries = [...this.#known].filter(([id, known]) => this.#isInUse(id, known));
-      const keys = entries.length === 0 ? [] : await this.#read(entries.map(([, { hash }]) => hash));
-      const valid = new Set(keys.map(({ hash }) => hash));
-      for (const [id, known] of entries) if (!valid.has(id)) this.#end(id, known, new UnauthenticatedError());
-      this.#lookedAt = performance.now();
-    } catch (error) {
-      this.#onError(error);
-      if (performance.now() - this.#lookedAt > MAX_BLIND_MS)
-        for (const [id, known] of this.#known) this.#end(id, known, new TryAgainError());
-    } finally {
-      this.#isLooking = false;
-    }
-  }
-
-  #isInUse(id: string, { usedAt, listeners }: Known): boolean {
-    const isInUse = listeners.size > 0 || performance.now() - usedAt < KEEP_MS;
-    if (!isInUse) this.#known.delete(id);
-    return isInUse;
-  }
-
-  #end(id: string, { listeners }: Known, reason: AppError): void {
-    this.#known.delete(id);
-    for (const listener of listeners) listener(reason);
-  }
-
-  /** @returns the valid keys that have one of these secrets, each with the hash by which it was found, and notes that they are used. */
-  async #read(hashes: readonly Buffer[]): Promise<readonly (ApiKey & { readonly hash: string })[]> {
-    const rows = await this.#prisma.$queryRaw<{ apiKeyId: string; hash: string }[]>`
-      SELECT k.api_key_id AS "apiKeyId", encode(sought.hash, 'hex') AS hash
-      FROM unnest(${[...hashes]}::bytea[]) AS sought(hash)
-      JOIN api_keys k ON k.secret_hash = sought.hash
-        OR (k.previous_secret_hash = sought.hash AND k.overlap_until > clock_timestamp())
-      WHERE k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())`;
-    if (rows.length === 0) return [];
-    const keys = await this.#prisma.apiKey.findMany({
-      where: { apiKeyId: { in: rows.map(({ apiKeyId }) => apiKeyId) } },
-    });
-    return rows.flatMap(({ apiKeyId, hash }) => {
-      const key = keys.find((each) => each.apiKeyId === apiKeyId);
-      return key ? [{ ...key, hash }] : [];
-    });
-  }
-}
-
-function principalOf(key: ApiKey): Principal {
-  const { apiKeyId, workspaceId, roles, expiresAt } = key;
-  return {
-    name: `key:${apiKeyId}`,
-    workspaceId,
-    roles,
-    permissions: permissionsOf(roles, workspaceId === null),
-    jobKinds: kindsOf(key),
-    expiresAt,
-    apiKeyId,
-  };
-}
-
-function operatorOf(operatorKey: string) {
-  return {
-    hash: hashOfSecret(operatorKey),
-    principal: { ...ANONYMOUS, name: "operator", permissions: ALL_PERMISSIONS },
-  };
+function comparison(expected: string): (sent: string) => boolean {
+  const bytes = Buffer.from(expected, "hex");
+  const { min, max } = OPERATOR_KEY_LENGTH;
+  return (sent) => sent.length >= min && sent.length <= max && timingSafeEqual(hash("sha256", sent, "buffer"), bytes);
 }

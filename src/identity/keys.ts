@@ -1,12 +1,13 @@
 import { uuidv7 } from "uuidv7";
 import { type ApiKey, Prisma } from "../db/generated/client/client.ts";
 import type { JobKind, Role } from "../db/generated/client/enums.ts";
+import { within } from "../db/scope.ts";
 import type { Slice } from "../db/slice.ts";
 import { type CommandContext, inTransaction, type Transaction } from "../db/transaction.ts";
 import { ForbiddenError, InvalidInputError, lacks, NotFoundError } from "../errors.ts";
 import { newApiKeySecret, storedSecretOf } from "./api-key.ts";
 import { permissionsOf } from "./permissions.ts";
-import type { Principal } from "./principal.ts";
+import { type Principal, scopeOf } from "./principal.ts";
 
 /**
  * API keys (section 11). Nobody makes, or gets by rotating, a key that may do more than they may: not by permissions, kinds, workspace
@@ -46,7 +47,7 @@ export async function createApiKey(
   const key = { ...input, expiresAt };
   const excess = excessOver(maker, key);
   if (excess) return excess;
-  return inTransaction(context, async (tx) => {
+  return inTransaction(context, scopeOf(maker), async (tx) => {
     if (expiresAt !== null && expiresAt <= (await databaseNow(tx)))
       return new InvalidInputError(["input", "expiresAt"], "This time has passed. Give a later one, or none.");
     const { workspaceId, name, roles, jobKinds } = key;
@@ -81,7 +82,7 @@ export function rotateApiKey(
   maker: Principal,
   { apiKeyId, overlapSeconds }: RotateApiKey,
 ): Promise<KeyWithSecret | ForbiddenError | InvalidInputError | NotFoundError> {
-  return inTransaction(context, async (tx) => {
+  return inTransaction(context, scopeOf(maker), async (tx) => {
     const key = await lockKey(tx, maker, apiKeyId);
     if (!key) return new NotFoundError("API key");
     const excess = excessOver(maker, { ...key, jobKinds: kindsOf(key) });
@@ -116,7 +117,7 @@ export function revokeApiKey(
   by: Principal,
   { apiKeyId, includeDescendants }: RevokeApiKey,
 ): Promise<readonly ApiKey[] | NotFoundError> {
-  return inTransaction(context, async (tx) => {
+  return inTransaction(context, scopeOf(by), async (tx) => {
     if (!(await lockKey(tx, by, apiKeyId))) return new NotFoundError("API key");
     // UNION and not UNION ALL, so that it ends whatever the rows say.
     const ids = await tx.$queryRaw<{ id: string }[]>`
@@ -137,7 +138,7 @@ export function listApiKeys(
   by: Principal,
   { limit, after, before, fromEnd }: Slice<string>,
 ): Promise<ApiKey[]> {
-  return db.apiKey.findMany({
+  const keys = db.apiKey.findMany({
     where: {
       ...(by.workspaceId === null ? {} : { workspaceId: by.workspaceId }),
       apiKeyId: { ...(after === undefined ? {} : { lt: after }), ...(before === undefined ? {} : { gt: before }) },
@@ -145,12 +146,13 @@ export function listApiKeys(
     orderBy: { apiKeyId: fromEnd ? "asc" : "desc" },
     take: limit,
   });
+  return within(scopeOf(by), () => keys);
 }
 
 /** @returns those of these keys that a principal may see. */
 export function findApiKeys(db: Transaction, by: Principal, ids: readonly string[]): Promise<ApiKey[]> {
   const visible = by.workspaceId === null ? {} : { workspaceId: by.workspaceId };
-  return db.apiKey.findMany({ where: { ...visible, apiKeyId: { in: [...ids] } } });
+  return within(scopeOf(by), () => db.apiKey.findMany({ where: { ...visible, apiKeyId: { in: [...ids] } } }));
 }
 
 /** @returns the kinds that a stored key is limited to; null for all, which Prisma reads as an empty list. */

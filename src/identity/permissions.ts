@@ -69,5 +69,11 @@ export function permissionsOf(roles: readonly Role[], isOfDeployment: boolean): 
   return permissions;
 }
 
+/** Whether these roles report security violations only of jobs that they prove to hold: where the role of a worker alone lets them. */
+export function reportsOnlyHeld(roles: readonly Role[]): boolean {
+  const others = roles.filter((role) => role !== "WORKER");
+  return !permissionsOf(others, false).has("VIOLATIONS_REPORT");
+}
+
 /** Every permission: what the operator has, and everybody on a server without auth. */
 export const ALL_PERMISSIONS: ReadonlySet<Permission> = permissionsOf(["ADMIN"], true);

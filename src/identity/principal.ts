@@ -1,9 +1,11 @@
 import type { JobKind, Role } from "../db/generated/client/enums.ts";
+import { allWorkspaces, type Scope } from "../db/scope.ts";
+import { ForbiddenError } from "../errors.ts";
 import { ALL_PERMISSIONS, type Permission } from "./permissions.ts";
 
-/** Who calls (section 11): an API key, the operator, or everybody on a server without auth. */
+/** Who calls (section 11): an API key, a JWT's subject, the operator, or everybody on a server without auth. */
 export interface Principal {
-  /** Its name in events and logs: `key:<id>`, `operator` or `anonymous`. */
+  /** Its name in events and logs: `key:<id>`, `jwt:<sub>`, `operator` or `anonymous`. */
   readonly name: string;
   /** The one workspace that it is in; null for a principal of the whole deployment. */
   readonly workspaceId: string | null;
@@ -17,6 +19,17 @@ export interface Principal {
   readonly apiKeyId: string | null;
 }
 
+/** @returns why a principal must not submit or claim jobs of a kind; null where it may. */
+export function refuseKind({ jobKinds }: Pick<Principal, "jobKinds">, kind: JobKind): ForbiddenError | null {
+  if (jobKinds === null || jobKinds.includes(kind)) return null;
+  return new ForbiddenError(`You may not submit or claim jobs of the kind ${kind}, only of: ${jobKinds.join(", ")}.`);
+}
+
+/** @returns the workspaces whose rows a principal may see and change. */
+export function scopeOf({ workspaceId }: Pick<Principal, "workspaceId">): Scope {
+  return workspaceId === null ? allWorkspaces("deployment") : [workspaceId];
+}
+
 const OF_DEPLOYMENT = {
   workspaceId: null,
   roles: ["ADMIN"],
@@ -28,3 +41,6 @@ const OF_DEPLOYMENT = {
 
 /** Everybody, on a server without auth. */
 export const ANONYMOUS: Principal = { name: "anonymous", ...OF_DEPLOYMENT };
+
+/** Who has the key of the operator, or the database itself. */
+export const OPERATOR: Principal = { name: "operator", ...OF_DEPLOYMENT };

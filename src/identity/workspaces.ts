@@ -1,10 +1,16 @@
 import { uuidv7 } from "uuidv7";
-import type { PrismaClient, Workspace } from "../db/generated/client/client.ts";
+import { Prisma, type PrismaClient, type Workspace } from "../db/generated/client/client.ts";
+import { allWorkspaces, within } from "../db/scope.ts";
 import type { Slice } from "../db/slice.ts";
 import { type CommandContext, inTransaction } from "../db/transaction.ts";
 import { InvalidInputError, NotFoundError } from "../errors.ts";
 
 /** Workspaces (section 11). With auth, one exists only after it was made here; without, its first job makes it. */
+
+/** A statement that makes a workspace without a name, if there is none of this id: of a server without auth. */
+export function makeWorkspace(workspaceId: string): Prisma.Sql {
+  return Prisma.sql`INSERT INTO workspaces (workspace_id) VALUES (${workspaceId}::uuid) ON CONFLICT DO NOTHING`;
+}
 
 export interface CreateWorkspace {
   readonly name: string;
@@ -22,7 +28,7 @@ export function createWorkspace(
   context: CommandContext,
   { name, workspaceId }: CreateWorkspace,
 ): Promise<Workspace | InvalidInputError> {
-  return inTransaction(context, async (tx) => {
+  return inTransaction(context, allWorkspaces("deployment"), async (tx) => {
     const id = workspaceId ?? uuidv7();
     await tx.$executeRaw`
       INSERT INTO workspaces AS old (workspace_id, name) VALUES (${id}::uuid, ${name})
@@ -53,7 +59,7 @@ export function updateWorkspace(
   context: CommandContext,
   { workspaceId, name, retentionDays }: UpdateWorkspace,
 ): Promise<Workspace | NotFoundError> {
-  return inTransaction(context, async (tx) => {
+  return inTransaction(context, allWorkspaces("deployment"), async (tx) => {
     const [changed] = await tx.workspace.updateManyAndReturn({
       where: { workspaceId },
       data: { ...(name === undefined ? {} : { name }), ...(retentionDays === undefined ? {} : { retentionDays }) },
@@ -67,16 +73,17 @@ export function listWorkspaces(
   prisma: PrismaClient,
   { limit, after, before, fromEnd }: Slice<string>,
 ): Promise<Workspace[]> {
-  return prisma.workspace.findMany({
+  const workspaces = prisma.workspace.findMany({
     where: {
       workspaceId: { ...(after === undefined ? {} : { lt: after }), ...(before === undefined ? {} : { gt: before }) },
     },
     orderBy: { workspaceId: fromEnd ? "asc" : "desc" },
     take: limit,
   });
+  return within(allWorkspaces("deployment"), () => workspaces);
 }
 
 /** @returns those of these workspaces that there are. */
 export function findWorkspaces(prisma: PrismaClient, ids: readonly string[]): Promise<Workspace[]> {
-  return prisma.workspace.findMany({ where: { workspaceId: { in: [...ids] } } });
+  return within(ids, () => prisma.workspace.findMany({ where: { workspaceId: { in: [...ids] } } }));
 }

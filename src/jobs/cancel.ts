@@ -23,7 +23,7 @@ export type CancelError = NotFoundError | JobPoisonedError | IllegalTransitionEr
 
 /**
  * Cancels a job that has not ended (section 4). A worker that is busy with it is not interrupted: its next call is answered
- * with STOP_CANCELLED.
+ * with STOP_CANCELLED, and it hears so at once where it listens (section 13).
  * @returns the cancelled job, or why nothing was changed.
  * @throws TryAgainError when every attempt was rolled back, or the connection broke before the commit: nothing was kept.
  */
@@ -33,7 +33,7 @@ export function cancelAiJob(
   by: Actor,
   input: CancelAiJob,
 ): Promise<AiJob | CancelError> {
-  return inTransaction(context, (tx) => cancel(tx, workspaceId, by, input));
+  return inTransaction(context, [workspaceId], (tx) => cancel(tx, workspaceId, by, input));
 }
 
 async function cancel(
@@ -75,7 +75,7 @@ export async function cancelLockedJobs<Job extends LockedJobSummary>(
 ): Promise<readonly WrittenVersion<Job>[]> {
   const origin = namedAncestorId === undefined ? {} : { cancelled_with: namedAncestorId };
   const releases = jobs.flatMap(({ workflowRunId: id, now: finishedAt }): LeaseRelease[] =>
-    id ? [{ id, state: "CANCELLED", errorMessage: detail, finishedAt }] : [],
+    id ? [{ id, state: "CANCELLED", errorMessage: detail, finishedAt, endReason: "cancelled" }] : [],
   );
   return writeVersions(
     tx,

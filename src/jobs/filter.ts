@@ -1,7 +1,10 @@
+import { kindCodes, stateCodes } from "../db/enum-codes.ts";
 import { Prisma } from "../db/generated/client/client.ts";
 import type { JobKind, JobState } from "../db/generated/client/enums.ts";
+import type { Label } from "../db/job-labels.ts";
 import { type JsonValue, snakeCase, toDbEnum } from "../db/rows.ts";
 import type { ImmutableJob, JobAtVersion } from "../log/read.ts";
+import { hasLabels, isSame } from "./labels.ts";
 
 /**
  * Selects jobs: all given conditions must hold. A field that is null or left out is no condition. A list matches any of its
@@ -27,6 +30,10 @@ export interface JobFilter {
   /** Exclusive, as `updatedBefore` is. */
   readonly updatedAfter?: Date | null | undefined;
   readonly updatedBefore?: Date | null | undefined;
+  /** All of them, as no job has a key twice. An empty list matches no job here, too: a bulk action refuses it. */
+  readonly labels?: readonly Label[] | null | undefined;
+  /** The principal that submitted the job. */
+  readonly submittedBy?: string | null | undefined;
 }
 
 /** One condition of a filter with its value, in every form in which the server needs it. */
@@ -37,26 +44,27 @@ export interface JobCondition {
   readonly matches: (job: ImmutableJob, version: JobAtVersion) => boolean;
   /** The value as a bulk action stores it, with enum values as in the database. */
   readonly stored: JsonValue;
+  /** Whether it is about nothing but `created_at`, which every table has that jobs are listed from. */
+  readonly isOfKey?: true;
   /** True for an empty list, which no job can match. */
   readonly isEmpty?: boolean;
 }
 
 /**
- * A condition on one of the enum columns that come right after the workspace in the index for lists. It is not SQL, because `selectJobs` scans that
- * index once for each value.
+ * A condition on one of the enum columns that come, as numbers, right after the workspace in the index for lists. It is not SQL,
+ * because `selectJobs` scans that index once for each value.
  */
 export interface EnumCondition {
-  readonly column: "state" | "job_kind";
-  /** The values as in the database, each once: a repeated value would return its jobs twice. */
-  readonly dbValues: readonly string[];
+  readonly column: "state_code" | "job_kind_code";
+  /** The values as numbers, each once: a repeated value would return its jobs twice. */
+  readonly codes: readonly number[];
 }
 
-const ENUM_COLUMNS = { state: Prisma.sql`state`, job_kind: Prisma.sql`job_kind` };
-const ENUM_TYPES = { state: Prisma.sql`"JobState"`, job_kind: Prisma.sql`"JobKind"` };
+const ENUM_COLUMNS = { state_code: Prisma.sql`state_code`, job_kind_code: Prisma.sql`job_kind_code` };
 
 /** @returns the condition as SQL, for a statement that scans no index for each value. */
-export function enumIn({ column, dbValues }: EnumCondition): Prisma.Sql {
-  return Prisma.sql`${ENUM_COLUMNS[column]} = ANY(${dbValues}::text[]::${ENUM_TYPES[column]}[])`;
+export function enumIn({ column, codes }: EnumCondition): Prisma.Sql {
+  return Prisma.sql`${ENUM_COLUMNS[column]} = ANY(${codes}::int2[])`;
 }
 
 type JobConditions = { readonly [Field in keyof Required<JobFilter>]: JobConditionOf<NonNullable<JobFilter[Field]>> };
@@ -70,11 +78,11 @@ type JobConditionOf<Value> = (value: Value) => JobCondition | undefined;
  */
 const CONDITIONS: JobConditions = {
   states: (states) => ({
-    ...enumCondition("state", states),
+    ...enumCondition("state_code", stateCodes(states), states),
     matches: (_job, { state }) => states.includes(state),
   }),
   kinds: (kinds) => ({
-    ...enumCondition("job_kind", kinds),
+    ...enumCondition("job_kind_code", kindCodes(kinds), kinds),
     matches: ({ jobKind }) => kinds.includes(jobKind),
   }),
   protocolId: (protocolId) => ({
@@ -89,11 +97,13 @@ const CONDITIONS: JobConditions = {
   }),
   createdAfter: (moment) => ({
     sql: Prisma.sql`created_at > ${moment}`,
+    isOfKey: true,
     matches: ({ createdAt }) => createdAt > moment,
     stored: moment.toISOString(),
   }),
   createdBefore: (moment) => ({
     sql: Prisma.sql`created_at < ${moment}`,
+    isOfKey: true,
     matches: ({ createdAt }) => createdAt < moment,
     stored: moment.toISOString(),
   }),
@@ -143,11 +153,22 @@ const CONDITIONS: JobConditions = {
     matches: (_job, { updatedAt }) => updatedAt < moment,
     stored: moment.toISOString(),
   }),
+  labels: (labels) => ({
+    sql: labels.length === 0 ? Prisma.sql`false` : hasLabels(labels),
+    matches: (job) => labels.length > 0 && labels.every((wanted) => job.labels?.some((label) => isSame(label, wanted))),
+    stored: labels.map(({ key, value }) => ({ key, value })),
+    isEmpty: labels.length === 0,
+  }),
+  submittedBy: (submittedBy) => ({
+    sql: Prisma.sql`submitted_by = ${submittedBy}`,
+    matches: (job) => job.submittedBy === submittedBy,
+    stored: submittedBy,
+  }),
 };
 
-function enumCondition(column: EnumCondition["column"], values: readonly string[]) {
+function enumCondition(column: EnumCondition["column"], codes: readonly number[], values: readonly string[]) {
   const stored = values.map((value) => toDbEnum(value));
-  return { sql: { column, dbValues: [...new Set(stored)] }, stored, isEmpty: stored.length === 0 };
+  return { sql: { column, codes: [...new Set(codes)] }, stored, isEmpty: stored.length === 0 };
 }
 
 const FIELDS = Object.keys(CONDITIONS).filter(isField);

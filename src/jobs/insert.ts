@@ -1,13 +1,16 @@
 import { randomUUID } from "node:crypto";
 import { type AiJob, Prisma } from "../db/generated/client/client.ts";
 import { JOB_FIELDS, type JobField } from "../db/job-columns.ts";
+import type { Label } from "../db/job-labels.ts";
 import { PREPARE_MARKER } from "../db/prepared.ts";
 import { selectList, snakeCase, toRecord, toRecordset } from "../db/rows.ts";
 import type { Transaction } from "../db/transaction.ts";
+import { makeWorkspace } from "../identity/workspaces.ts";
+import { EVENT_INSERT_COLUMNS } from "../log/columns.ts";
 import { type EventDraft, eventOf } from "../log/event.ts";
 import { canonicalText } from "../log/hash.ts";
 
-/** Writes the first version of a job. */
+/** Writes the first version of a job, and its labels. */
 
 /**
  * The columns whose values only the database knows, with their SQL expressions: the position in the log and the time, and
@@ -31,6 +34,10 @@ const RETURNED = JOB_FIELDS.filter(isSetByDatabase);
 const RETURNED_LIST = selectList(RETURNED);
 const RETURNED_COLUMNS = Prisma.raw(RETURNED.map(snakeCase).join(", "));
 
+const EVENT_NAMES = EVENT_INSERT_COLUMNS.map(({ column }) => column);
+const EVENT_COLUMNS = Prisma.raw(EVENT_NAMES.join(", "));
+const EVENT_COLUMNS_OF_E = Prisma.raw(EVENT_NAMES.map((name) => `e.${name}`).join(", "));
+
 function valueOf(field: JobField): string {
   return isSetByDatabase(field) ? DATABASE_EXPRESSIONS[field] : `job.${snakeCase(field)}`;
 }
@@ -43,16 +50,23 @@ function isSetByDatabase(field: JobField): field is keyof typeof DATABASE_EXPRES
 const PLACEHOLDER_POSITION = { orderXid: 0n, recordedAt: new Date(0) };
 
 /**
- * Inserts a job as `queued`, version 1, with its event, and inserts its workspace if this is the first job of it. It is one
- * statement, so it needs no transaction around it.
+ * Inserts a job as `queued`, version 1, with its event, and inserts its workspace if this is the first job of it, where a
+ * workspace need not have been made. It is one statement, so it needs no transaction around it.
  *
  * The event's hash covers the transaction id and the database's time, which are known only there. So the hashed text is sent
  * with a placeholder for each of the two, and the statement replaces them and computes the hash. The placeholders are random
  * UUIDs: a fixed text could also occur in what a client submitted, and would be replaced there, too.
+ * @param labels the job's labels, as many as its `labelCount` says. The statement of a job without any is the same as ever.
  * @returns the job as stored; undefined where the workspace already has a job with this idempotency key. Nothing was written
  *   then.
  */
-export async function insertJob(db: Transaction, job: NewJob, draft: EventDraft): Promise<AiJob | undefined> {
+export async function insertJob(
+  db: Transaction,
+  job: NewJob,
+  labels: readonly Label[],
+  draft: EventDraft,
+  workspacesMustExist = false,
+): Promise<AiJob | undefined> {
   const event = eventOf(job, undefined, draft, PLACEHOLDER_POSITION);
   const placeholders = { orderXid: randomUUID(), recordedAt: randomUUID() };
   const text = canonicalText(event, placeholders.orderXid, placeholders.recordedAt);
@@ -65,18 +79,23 @@ export async function insertJob(db: Transaction, job: NewJob, draft: EventDraft)
           ${placeholders.recordedAt}, to_char(now AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')),
         'UTF8')), 'hex') AS hash
       FROM clock
-    ), workspace AS (
-      INSERT INTO workspaces (workspace_id) VALUES (${job.workspaceId}::uuid) ON CONFLICT DO NOTHING
-    ), submitted AS (
+    ), ${workspacesMustExist ? Prisma.empty : Prisma.sql`workspace AS (${makeWorkspace(job.workspaceId)}),`} submitted AS (
       INSERT INTO ai_jobs (${COLUMNS}) SELECT ${VALUES}
       FROM log_position, json_populate_recordset(NULL::ai_jobs, ${toRecordset([job])}) AS job
       ON CONFLICT (workspace_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
       RETURNING ${RETURNED_COLUMNS}
     ), recorded AS (
-      INSERT INTO flight_recorder_events
-      SELECT e.* FROM submitted, jsonb_populate_record(NULL::flight_recorder_events, ${JSON.stringify(toRecord(event))}::jsonb
+      INSERT INTO flight_recorder_events (${EVENT_COLUMNS}) SELECT ${EVENT_COLUMNS_OF_E} FROM submitted, jsonb_populate_record(NULL::flight_recorder_events, ${JSON.stringify(toRecord(event))}::jsonb
         || jsonb_build_object('order_xid', order_xid, 'recorded_at', created_at, 'hash', chain_hash)) AS e
-    )
+    )${labels.length === 0 ? Prisma.empty : labelsCte(job, labels)}
     SELECT ${RETURNED_LIST} FROM submitted`;
   return row && { ...job, ...row };
+}
+
+function labelsCte({ workspaceId, jobId }: NewJob, labels: readonly Label[]): Prisma.Sql {
+  return Prisma.sql`, labelled AS (
+    INSERT INTO job_labels (workspace_id, job_id, key, value, created_at)
+    SELECT ${workspaceId}::uuid, ${jobId}::uuid, key, value, created_at FROM submitted,
+      json_to_recordset(${JSON.stringify(labels)}::json) AS label (key text, value text)
+  )`;
 }

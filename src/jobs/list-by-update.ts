@@ -23,7 +23,7 @@ export function selectByUpdate(workspaceId: string, filter: JobFilter, page: Upd
 const SHORT_STATES: ReadonlySet<JobState> = new Set(["RUNNING", "STALLED", "AWAITING_VALIDATION", "AWAITING_USER"]);
 
 /** Whether the jobs that match are few enough to be sorted. */
-function isShortList({ states }: JobFilter): boolean {
+export function isShortList({ states }: JobFilter): boolean {
   return states != null && states.every((state) => SHORT_STATES.has(state));
 }
 

@@ -1,11 +1,11 @@
 import { type ScopedId, scopedIdTable } from "../db/batched-read.ts";
 import { selectBounded, withinBound } from "../db/document-bound.ts";
+import { kindCodes, stateCodes } from "../db/enum-codes.ts";
 import { type AiJob, Prisma, type PrismaClient } from "../db/generated/client/client.ts";
-import { JobKind, JobState } from "../db/generated/client/enums.ts";
 import { isDocumentField, type JobField } from "../db/job-columns.ts";
-import { toDbEnum } from "../db/rows.ts";
 import type { Slice } from "../db/slice.ts";
-import { conditionsOf, type EnumCondition, type JobFilter } from "./filter.ts";
+import { selectCandidates } from "./candidates.ts";
+import { conditionsOf, type EnumCondition, enumIn, type JobFilter } from "./filter.ts";
 import { selectByUpdate } from "./list-by-update.ts";
 
 /** Reads jobs by id, as lists, and counts them. Every list is limited. */
@@ -62,13 +62,13 @@ export async function listJobs(
   const { limit, fromEnd } = slice;
   const way = (direction === "DESC") === fromEnd ? Prisma.sql`ASC` : Prisma.sql`DESC`;
   const time = ORDER_COLUMNS[field];
-  const orderAndLimit = Prisma.sql`ORDER BY ${time} ${way}, job_id ${way} LIMIT ${limit}`;
   const bounds = (of: Prisma.Sql) => sliceConditions(Prisma.sql`(${of}, job_id)`, slice, direction);
   const source =
     field === "CREATED_AT"
-      ? selectJobs(ALL_COLUMNS, workspaceId, filter, bounds(time), orderAndLimit)
+      ? selectJobs(ALL_COLUMNS, workspaceId, filter, { bounds: bounds(time), way, limit })
       : selectByUpdate(workspaceId, filter, { bounds, way, limit });
   const orderBy = Prisma.sql`ORDER BY ${time} ${way}, job_id ${way}`;
+  const orderAndLimit = Prisma.sql`${orderBy} LIMIT ${limit}`;
   const page = { rows: Prisma.sql`job.*`, from: Prisma.sql`(${source}) AS job`, orderAndLimit, orderBy };
   return withinBound(await prisma.$queryRaw<AiJob[]>(selectBounded(page, fields, isDocumentField)));
 }
@@ -114,7 +114,7 @@ export function countChildrenOf(prisma: PrismaClient, parents: readonly ScopedId
 
 /** @returns the exact number of matching jobs. Its cost grows with that number, so it is counted only on request. */
 export async function countJobs(prisma: PrismaClient, workspaceId: string, filter: JobFilter): Promise<number> {
-  const counts = selectJobs(Prisma.sql`count(*) AS jobs`, workspaceId, filter, [], Prisma.empty);
+  const counts = selectJobs(Prisma.sql`count(*) AS jobs`, workspaceId, filter);
   const [row] = await prisma.$queryRaw<{ jobs: bigint }[]>`
     SELECT coalesce(sum(jobs), 0)::bigint AS jobs FROM (${counts}) AS scan`;
   return Number(row?.jobs);
@@ -122,55 +122,74 @@ export async function countJobs(prisma: PrismaClient, workspaceId: string, filte
 
 /** The jobs that a bulk action selects. */
 export interface JobSelection extends JobFilter {
-  /** Whether jobs that have exceeded their token budget are left out. */
+  /** Whether jobs that have exceeded a budget are left out. */
   readonly withinBudget?: boolean;
 }
 
 /** @returns a SELECT of `job_id` and `created_at` of the oldest such jobs, oldest first, for use inside another statement. */
 export function selectOldestJobs(workspaceId: string, selection: JobSelection, limit: number): Prisma.Sql {
-  const order = Prisma.sql`ORDER BY created_at, job_id LIMIT ${limit}`;
-  const budget = selection.withinBudget ? [Prisma.sql`(token_budget IS NULL OR total_tokens <= token_budget)`] : [];
-  const source = selectJobs(ALL_COLUMNS, workspaceId, selection, budget, order);
-  return Prisma.sql`SELECT job_id, created_at FROM (${source}) AS job ${order}`;
+  const conditions = selection.withinBudget ? [IS_WITHIN_BUDGET] : [];
+  const source = selectJobs(ALL_COLUMNS, workspaceId, selection, { conditions, way: Prisma.sql`ASC`, limit });
+  return Prisma.sql`SELECT job_id, created_at FROM (${source}) AS job ORDER BY created_at, job_id LIMIT ${limit}`;
 }
 
-const ALL_COLUMNS = Prisma.sql`*`;
+/** What `passedBudget` decides, in SQL. */
+const IS_WITHIN_BUDGET = Prisma.sql`(token_budget IS NULL OR total_tokens <= token_budget)
+  AND (cost_budget_micros IS NULL OR cost_micros <= cost_budget_micros)`;
+
+const ALL_COLUMNS = Prisma.sql`ai_jobs.*`;
+
+/** Which of the matching jobs a statement reads; left out, all of them in any order. */
+interface Page {
+  /** Conditions on `created_at` and `job_id`. */
+  readonly bounds?: readonly Prisma.Sql[];
+  /** Further conditions on `ai_jobs`. */
+  readonly conditions?: readonly Prisma.Sql[];
+  readonly way?: Prisma.Sql;
+  readonly limit?: number;
+}
 
 /**
- * Builds a SELECT of the jobs that match, as one index scan or as several. The caller must merge the rows of the scans, by
- * ordering and limiting them again or by adding them up.
+ * Builds a SELECT of the jobs that match, as one scan or as several. The caller must merge the rows of the scans, by ordering and
+ * limiting them again or by adding them up.
  *
  * With states or kinds in the filter, each pair of a state and a kind is a separate short scan of the index that has these columns
- * right after the workspace. A single condition such as `state = ANY(...)` would instead read and discard all newer jobs that do
- * not match.
+ * right after the workspace. A single condition such as `state_code = ANY(...)` would instead read and discard all newer jobs that do
+ * not match. Where another table lists the jobs (candidates.ts), each is looked up by its id: OFFSET 0 keeps PostgreSQL from joining
+ * all of them first and sorting them.
  * @param columns the select list of each scan.
- * @param extraConditions further conditions on `ai_jobs`.
- * @param orderAndLimit the ORDER BY and LIMIT of each scan; empty for a count.
  */
-function selectJobs(
-  columns: Prisma.Sql,
-  workspaceId: string,
-  filter: JobFilter,
-  extraConditions: readonly Prisma.Sql[],
-  orderAndLimit: Prisma.Sql,
-): Prisma.Sql {
-  const enumValues: Partial<Record<EnumCondition["column"], readonly string[]>> = {};
-  const conditions = [Prisma.sql`workspace_id = ${workspaceId}::uuid`, ...extraConditions];
-  for (const { sql } of conditionsOf(filter)) {
-    if ("column" in sql) enumValues[sql.column] = sql.dbValues;
-    else conditions.push(sql);
+export function selectJobs(columns: Prisma.Sql, workspaceId: string, filter: JobFilter, page: Page = {}): Prisma.Sql {
+  const { bounds = [], conditions = [], way, limit } = page;
+  const codes: Partial<Record<EnumCondition["column"], readonly number[]>> = {};
+  const ofFilter = conditionsOf(filter).map(({ sql }) => sql);
+  const others = [Prisma.sql`workspace_id = ${workspaceId}::uuid`, ...conditions];
+  const order = (of: Prisma.Sql) =>
+    way ? Prisma.sql`ORDER BY ${of}.created_at ${way}, ${of}.job_id ${way} LIMIT ${limit}` : Prisma.empty;
+  const candidates = selectCandidates(workspaceId, filter, { bounds, ...(way ? { way } : {}) });
+  if (candidates) {
+    const where = Prisma.join([...others, ...ofFilter.map((sql) => ("column" in sql ? enumIn(sql) : sql))], " AND ");
+    return Prisma.sql`
+      SELECT ${columns} FROM (${candidates}) AS candidate, LATERAL (
+        SELECT * FROM ai_jobs WHERE job_id = candidate.job_id AND ${where} OFFSET 0) AS ai_jobs
+      ${order(Prisma.sql`candidate`)}`;
   }
-  const where = Prisma.join(conditions, " AND ");
-  if (!enumValues.state && !enumValues.job_kind)
+  others.push(...bounds);
+  for (const sql of ofFilter) {
+    if ("column" in sql) codes[sql.column] = sql.codes;
+    else others.push(sql);
+  }
+  const where = Prisma.join(others, " AND ");
+  const orderAndLimit = order(Prisma.sql`ai_jobs`);
+  if (!codes.state_code && !codes.job_kind_code)
     return Prisma.sql`SELECT ${columns} FROM ai_jobs WHERE ${where} ${orderAndLimit}`;
   return Prisma.sql`
-    SELECT scan.* FROM unnest(${enumValues.state ?? ALL_STATES}::text[]::"JobState"[]) AS wanted_state,
-      unnest(${enumValues.job_kind ?? ALL_KINDS}::text[]::"JobKind"[]) AS wanted_kind,
-      LATERAL (SELECT ${columns} FROM ai_jobs WHERE state = wanted_state AND job_kind = wanted_kind AND ${where} ${orderAndLimit}) AS scan`;
+    SELECT scan.* FROM unnest(${codes.state_code ?? stateCodes()}::int2[]) AS wanted_state,
+      unnest(${codes.job_kind_code ?? kindCodes()}::int2[]) AS wanted_kind,
+      LATERAL (
+        SELECT ${columns} FROM ai_jobs WHERE state_code = wanted_state AND job_kind_code = wanted_kind AND ${where} ${orderAndLimit}
+      ) AS scan`;
 }
-
-const ALL_STATES = Object.values(JobState).map((state) => toDbEnum(state));
-const ALL_KINDS = Object.values(JobKind).map((kind) => toDbEnum(kind));
 
 /** @param key the columns of the list's key, as a row of SQL. */
 function sliceConditions(

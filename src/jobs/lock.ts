@@ -1,5 +1,6 @@
 import { type AiJob, Prisma } from "../db/generated/client/client.ts";
 import { type DocumentField, JOB_COLUMNS, JOB_SUMMARY_COLUMNS } from "../db/job-columns.ts";
+import { type Label, labelsOf } from "../db/job-labels.ts";
 import { PREPARE_MARKER } from "../db/prepared.ts";
 import type { JsonValue } from "../db/rows.ts";
 import type { Transaction } from "../db/transaction.ts";
@@ -16,10 +17,12 @@ export type LockedJob = AiJob & {
   readonly capabilities: readonly string[];
   /** The patterns of that profile, which PromptInjectionGuard seeks in addition to its own (section 7). */
   readonly injectionPatterns: readonly string[];
+  /** Its labels, by key; null where it has none. A worker gets them with the job, so they are guarded with it. */
+  readonly labels: readonly Label[] | null;
 };
 
 /** A locked job without its documents, so that a thousand jobs fit into memory. It is enough for a change of state. */
-export type LockedJobSummary = Omit<LockedJob, DocumentField>;
+export type LockedJobSummary = Omit<LockedJob, DocumentField | "labels">;
 
 /** A locked job without its documents, but with the entities that it may write: what is needed to check a worker's report. */
 export type LockedJobWithWriteScope = LockedJobSummary & {
@@ -41,8 +44,11 @@ export const LOCKED_WITH_PROFILE = Prisma.sql`locked, LATERAL (
   SELECT capabilities, injection_patterns FROM capability_profiles WHERE id = locked.capability_profile_id LIMIT 1
 ) AS profile`;
 
+/** The columns of a `LockedJob` that are its own. */
+const OWN_COLUMNS = Prisma.sql`${JOB_COLUMNS}, ${labelsOf(Prisma.sql`locked`)} AS labels`;
+
 /** The select list of a `LockedJob`. */
-export const LOCKED_COLUMNS = Prisma.sql`${JOB_COLUMNS}, ${READ_UNDER_LOCK}`;
+export const LOCKED_COLUMNS = Prisma.sql`${OWN_COLUMNS}, ${READ_UNDER_LOCK}`;
 
 const COLUMNS_WITH_WRITE_SCOPE = Prisma.sql`${JOB_SUMMARY_COLUMNS},
   CASE access_mode WHEN 'apply_scoped' THEN entity_refs ELSE '[]' END AS "writeScope"`;
@@ -54,13 +60,21 @@ const COLUMNS_WITH_WRITE_SCOPE = Prisma.sql`${JOB_SUMMARY_COLUMNS},
  * @returns the jobs by their ids.
  */
 export async function lockJobs(tx: Transaction, condition: Prisma.Sql): Promise<ReadonlyMap<string, LockedJob>> {
-  const rows = await lockRows<LockedJob>(tx, condition, JOB_COLUMNS);
+  const rows = await lockRows<LockedJob>(tx, condition, OWN_COLUMNS);
   return new Map(rows.map((row) => [row.jobId, row]));
 }
 
-/** The same without the documents, for many jobs at once. @returns the jobs in any order. */
-export function lockJobSummaries(tx: Transaction, condition: Prisma.Sql): Promise<readonly LockedJobSummary[]> {
-  return lockRows<LockedJobSummary>(tx, condition, JOB_SUMMARY_COLUMNS);
+/**
+ * The same without the documents, for many jobs at once.
+ * @param ifLocked whether to wait for a row that another transaction has locked, or to skip it.
+ * @returns the jobs in any order.
+ */
+export function lockJobSummaries(
+  tx: Transaction,
+  condition: Prisma.Sql,
+  ifLocked: "WAIT" | "SKIP" = "WAIT",
+): Promise<readonly LockedJobSummary[]> {
+  return lockRows<LockedJobSummary>(tx, condition, JOB_SUMMARY_COLUMNS, { ifLocked });
 }
 
 /**
@@ -86,7 +100,7 @@ export async function lockJobsAndReadOne(
   condition: Prisma.Sql,
   jobId: string,
 ): Promise<{ readonly job: LockedJob; readonly lockedCount: number } | undefined> {
-  const columns = Prisma.sql`${JOB_COLUMNS}, (SELECT count(*)::int FROM locked) AS "lockedCount"`;
+  const columns = Prisma.sql`${OWN_COLUMNS}, (SELECT count(*)::int FROM locked) AS "lockedCount"`;
   const isThatJob = Prisma.sql`job_id = ${jobId}::uuid`;
   const [row] = await lockRows<LockedJob & { readonly lockedCount: number }>(tx, condition, columns, {
     rowsToRead: isThatJob,

@@ -4,7 +4,7 @@ import { type CommandContext, inTransaction, type Transaction } from "../db/tran
 import { BudgetExceededError, IllegalTransitionError, JobPoisonedError, NotFoundError } from "../errors.ts";
 import type { Actor } from "../log/event.ts";
 import { type LockedJobSummary, lockJob } from "./lock.ts";
-import { isOverBudget } from "./metrics.ts";
+import { type PassedBudget, passedBudget } from "./metrics.ts";
 import { canRetry, transitionTo } from "./state.ts";
 import { type WrittenVersion, writeVersion, writeVersions } from "./store.ts";
 import type { JobChange } from "./version.ts";
@@ -24,7 +24,7 @@ export function retryAiJob(
   by: Actor,
   jobId: string,
 ): Promise<AiJob | RetryError> {
-  return inTransaction(context, async (tx) => {
+  return inTransaction(context, [workspaceId], async (tx) => {
     const job = await lockJob(tx, workspaceId, jobId);
     if (!job) return new NotFoundError("job");
     const refusal = checkRetryable(job);
@@ -37,14 +37,16 @@ export function retryAiJob(
 export function checkRetryable(job: JobSummary): Exclude<RetryError, NotFoundError> | null {
   if (job.state === "POISONED") return new JobPoisonedError(job);
   if (!canRetry(job.state)) return new IllegalTransitionError(job.state, "QUEUED");
-  return isOverBudget(job, job) ? budgetExceeded(job) : null;
+  const passed = passedBudget(job, job);
+  return passed && budgetExceeded(passed);
 }
 
-/** @returns the error for a retry of a job that is over its token budget: the first report of a new attempt would fail it. */
-export function budgetExceeded(job: Pick<JobSummary, "totalTokens" | "tokenBudget">) {
+/** @returns the error for a retry of a job that is over a budget: the first report of a new attempt would fail it. */
+export function budgetExceeded({ of, used, budget }: PassedBudget) {
+  const [what, name] = of === "tokens" ? ["tokens", "tokenBudget"] : ["micro-units of cost", "costBudgetMicros"];
   return new BudgetExceededError(
-    `The job has used ${job.totalTokens} tokens of a budget of ${job.tokenBudget}: another attempt could only ` +
-      "fail. Nothing was changed; submit a new job with a larger tokenBudget.",
+    `The job has used ${used} ${what} of a budget of ${budget}: another attempt could only ` +
+      `fail. Nothing was changed; submit a new job with a larger ${name}.`,
   );
 }
 
@@ -67,7 +69,7 @@ function retry<Job extends LockedJobSummary>(job: Job, by: Actor): JobChange<Job
   return {
     job,
     // A job whose outputs a verdict rejected still has their issues.
-    set: { ...transitionTo(job, "QUEUED", "retried"), runAfter: null, errorMessage: null, issues: [] },
+    set: { ...transitionTo(job, "QUEUED", "retried"), runAfter: null, errorMessage: null, issues: [], releases: 0 },
     event: { type: "STATE_CHANGED", by, payload: { reason: "retried" } },
   };
 }

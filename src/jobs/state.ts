@@ -1,10 +1,11 @@
-import { JobState } from "../db/generated/client/enums.ts";
+import { JobState, type WaitsFor } from "../db/generated/client/enums.ts";
 
 /** Which states a job may enter from each state (section 4). A trigger has the same table; a test compares the two. */
 const TRANSITIONS = {
   QUEUED: ["RUNNING", "FAILED", "CANCELLED", "POISONED"],
   RUNNING: [
     "AWAITING_VALIDATION",
+    "AWAITING_USER",
     "COMPLETED",
     "COMPLETED_WITH_ISSUES",
     "FAILED",
@@ -39,12 +40,34 @@ export function isTerminal(state: JobState): boolean {
   return TRANSITIONS[state].length === 0;
 }
 
+/** What a job waits for when it enters a state (section 13); a time is its `runAfter`. */
+export interface Wait {
+  readonly waitsFor: Exclude<WaitsFor, "TIME"> | null;
+  /** When the wait ends the job as failed; null, as left out: never. */
+  readonly waitsUntil?: Date | null;
+}
+
 /**
  * @param reason the `status_reason`: machine-readable and not empty (section 4).
- * @returns the columns that change when a job enters a state, including `completedAt` (section 3).
+ * @param wait what it waits for there. Left out, it waits for nothing; AWAITING_USER always waits for something.
+ * @returns the columns that change when a job enters a state: when it ended, and what it waits for, as well (section 3).
  */
-export function transitionTo(job: { readonly now: Date }, state: JobState, reason: string) {
-  return { state, statusReason: reason, completedAt: isTerminal(state) ? job.now : null };
+export function transitionTo<State extends JobState>(
+  job: { readonly now: Date },
+  state: State,
+  reason: string,
+  ...[{ waitsFor, waitsUntil = null } = { waitsFor: null }]: [State] extends ["AWAITING_USER"]
+    ? [Wait]
+    : [(Wait | undefined)?]
+) {
+  return {
+    state,
+    statusReason: reason,
+    completedAt: isTerminal(state) ? job.now : null,
+    endedAt: hasEnded(state) ? job.now : null,
+    waitsFor,
+    waitsUntil,
+  };
 }
 
 /** Whether a person may retry a job in this state. One that is running or awaits a decision still has an active attempt. */

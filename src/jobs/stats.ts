@@ -4,7 +4,8 @@ import { type JobMetrics, MAX_SAFE_METRIC } from "../db/metrics.ts";
 import { snakeCase } from "../db/rows.ts";
 import type { Transaction } from "../db/transaction.ts";
 import { readTotals, type Totals } from "../totals/read.ts";
-import { conditionsOf, enumIn, type JobFilter } from "./filter.ts";
+import { conditionsOf, type JobFilter } from "./filter.ts";
+import { selectJobs } from "./list.ts";
 
 /**
  * Reads exact counts and sums over a workspace's jobs that match a filter, by kind and state, in one snapshot (section 10).
@@ -22,11 +23,9 @@ const SUMS = Prisma.raw(
 );
 
 async function sumJobs(db: Transaction, workspaceId: string, filter: JobFilter): Promise<readonly Totals[]> {
-  const conditions = conditionsOf(filter).map(({ sql }) => ("column" in sql ? enumIn(sql) : sql));
-  const where = Prisma.join([Prisma.sql`workspace_id = ${workspaceId}::uuid`, ...conditions], " AND ");
   const rows = await db.$queryRaw<(Omit<Totals, "metrics"> & JobMetrics)[]>`
     SELECT upper(job_kind::text) AS "jobKind", upper(state::text) AS state, count(*) AS jobs, ${SUMS}
-    FROM ai_jobs WHERE ${where}
+    FROM (${selectJobs(Prisma.sql`ai_jobs.*`, workspaceId, filter)}) AS ai_jobs
     GROUP BY ai_jobs.job_kind, ai_jobs.state ORDER BY ai_jobs.job_kind, ai_jobs.state`;
   return rows.map(({ jobKind, state, jobs, ...metrics }) => ({ jobKind, state, jobs, metrics }));
 }

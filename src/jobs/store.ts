@@ -2,7 +2,7 @@ import { type AiJob, type FlightRecorderEvent, Prisma } from "../db/generated/cl
 import { CHANGEABLE_DOCUMENTS, declarationOf, JOB_COLUMNS, METRIC_NAMES, VERSION_FIELDS } from "../db/job-columns.ts";
 import { estimateFewRows, PREPARE_MARKER } from "../db/prepared.ts";
 import { EVENT_COLUMNS, recordset, snakeCase } from "../db/rows.ts";
-import type { Transaction } from "../db/transaction.ts";
+import { afterCommit, type Transaction } from "../db/transaction.ts";
 import { EVENT_INSERT_COLUMNS, OWN_EVENT_COLUMNS, OWN_EVENT_DECLARATIONS } from "../log/columns.ts";
 import type { LockedJob, LockedJobSummary } from "./lock.ts";
 import { type JobChange, keepsColumn, nextVersion, toVersionRow } from "./version.ts";
@@ -99,7 +99,15 @@ export async function writeVersions<Job extends LockedJobSummary>(
     throw new Error("A job was changed by another transaction since it was read: it was not locked.");
   const altered = written.find(({ isAsSent }) => !isAsSent);
   if (altered) throw new Error(`Job ${altered.jobId} is stored otherwise than its event says.`);
+  const parents = nextVersions.flatMap(({ job, change }) => parentToWake(change.job, job) ?? []);
+  if (parents.length > 0) afterCommit(tx, ({ childrenEnded }) => childrenEnded?.(parents));
   return nextVersions.map(({ job, event }) => ({ job, event }));
+}
+
+/** @returns the job that may wait for no child any more, because this one has ended, or waits for its children from now on. */
+function parentToWake(before: LockedJobSummary, after: LockedJobSummary): string | null {
+  if (after.waitsFor === "CHILDREN") return after.jobId;
+  return before.endedAt === null && after.endedAt !== null ? after.parentJobId : null;
 }
 
 /** The same for one job. @throws Error as `writeVersions` does. */

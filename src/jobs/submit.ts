@@ -1,10 +1,7 @@
-import { uuidv7 } from "uuidv7";
-import { canonicalHash } from "../canonical-hash.ts";
 import { type AiJob, Prisma } from "../db/generated/client/client.ts";
-import type { AccessMode, JobKind, ModelTier, OperationType, SafetyMode } from "../db/generated/client/enums.ts";
-import { withMetrics, ZERO_METRICS } from "../db/metrics.ts";
+import type { Label } from "../db/job-labels.ts";
 import { PREPARE_MARKER } from "../db/prepared.ts";
-import { type JsonValue, toDbEnum } from "../db/rows.ts";
+import { toDbEnum } from "../db/rows.ts";
 import {
   type CommandContext,
   inSingleStatement,
@@ -17,48 +14,19 @@ import {
   type BudgetExceededError,
   CapabilityDeniedError,
   IdempotencyConflictError,
+  NotFoundError,
   UnknownCapabilityError,
 } from "../errors.ts";
-import { type Actor, capabilityDenial, type EventDraft } from "../log/event.ts";
+import { capabilityDenial, type EventDraft, type Human } from "../log/event.ts";
 import { checkSubmitQuotas } from "../quotas/admission.ts";
-import { largeHash } from "../threads/large-hash.ts";
-import type { EntityRef } from "./access-mode.ts";
 import { checkCapability } from "./capabilities.ts";
+import { draftOf, type SubmitAiJob, submitHashOf } from "./draft.ts";
 import { insertJob, type NewJob } from "./insert.ts";
+import { byKey } from "./labels.ts";
 import { lockJob } from "./lock.ts";
 import { transitionTo } from "./state.ts";
 import { writeVersion } from "./store.ts";
 import { type ParentError, reserveChildSlot } from "./tree.ts";
-
-/** What a job intends to do to something outside this server (section 3). */
-export interface PlannedOperation {
-  readonly opType: OperationType;
-  readonly target: EntityRef;
-  readonly description?: string | null | undefined;
-}
-
-/** The input of a submit, with all defaults filled in. */
-export interface SubmitAiJob {
-  readonly jobKind: JobKind;
-  readonly protocolId: string;
-  readonly profileId: string;
-  /** The capability profile that the client names; null for the default profile of the kind. */
-  readonly capabilityProfileId: string | null;
-  readonly accessMode: AccessMode;
-  readonly safetyMode: SafetyMode;
-  readonly modelTier: ModelTier;
-  readonly entityRefs: readonly EntityRef[];
-  readonly plannedOperations: readonly PlannedOperation[];
-  readonly jobInputs: JsonValue;
-  /** The parent; null for a job at the top of its tree. */
-  readonly parentJobId: string | null;
-  readonly priority: number;
-  readonly runAfter: Date | null;
-  readonly maxAttempts: number;
-  /** The largest number of tokens; a report that exceeds it fails the job (section 6). Null for no limit. */
-  readonly tokenBudget: number | null;
-  readonly idempotencyKey: string | null;
-}
 
 /** The answer to an accepted submit. */
 export interface Submitted {
@@ -69,6 +37,7 @@ export interface Submitted {
 
 /** Why a submit is refused. */
 export type SubmitError =
+  | NotFoundError
   | UnknownCapabilityError
   | CapabilityDeniedError
   | IdempotencyConflictError
@@ -85,29 +54,32 @@ export type SubmitError =
 export async function submitAiJob(
   context: CommandContext,
   workspaceId: string,
-  by: Actor,
-  input: SubmitAiJob,
+  by: Human,
+  sent: SubmitAiJob,
 ): Promise<Submitted | SubmitError> {
+  // By key before they are hashed: their order means nothing.
+  const input = sent.labels === null ? sent : { ...sent, labels: byKey(sent.labels) };
   const profile = await readProfile(context, workspaceId, input);
   if (profile instanceof AppError) return profile;
   const { granted, capability } = checkCapability(input.jobKind, profile.capabilities);
   const { parentJobId } = input;
-  const draft = draftOf(workspaceId, profile.id, await submitHashOf(context, input), input);
+  const draft = draftOf(workspaceId, profile.id, await submitHashOf(context, input), by, input);
+  const labels = input.labels ?? [];
   const event = submittedEvent(by, draft, granted ? capability : undefined);
   const { hasQuotas } = profile;
   if (granted && parentJobId === null && !hasQuotas)
-    return inSingleStatement(context, (db) => submit(db, draft, event));
-  return inTransaction(context, async (tx) => {
-    const job = parentJobId === null ? draft : await withParent(tx, draft, parentJobId);
-    if (job instanceof AppError) return (await findEarlierSubmit(tx, draft)) ?? job;
+    return inSingleStatement(context, [workspaceId], (db) => submit(db, context, { draft, labels }, event));
+  return inTransaction(context, [workspaceId], async (tx) => {
+    const labelled = parentJobId === null ? { draft, labels } : await withParent(tx, draft, parentJobId, input.labels);
+    if (labelled instanceof AppError) return (await findEarlierSubmit(tx, draft)) ?? labelled;
     // After the parent's row, because quotas come after job rows in the lock order (section 4).
-    const refusal = hasQuotas ? await checkSubmitQuotas(tx, job) : null;
+    const refusal = hasQuotas ? await checkSubmitQuotas(tx, labelled.draft) : null;
     if (refusal) return (await findEarlierSubmit(tx, draft)) ?? refusal;
-    return granted ? submit(tx, job, event) : submitDenied(tx, job, event, capability);
+    return granted ? submit(tx, context, labelled, event) : submitDenied(tx, context, labelled, event, capability);
   });
 }
 
-function submittedEvent(by: Actor, draft: NewJob, capabilityId: string | undefined): EventDraft {
+function submittedEvent(by: Human, draft: NewJob, capabilityId: string | undefined): EventDraft {
   const { jobKind, protocolId, capabilityProfileId, parentJobId } = draft;
   return {
     type: "JOB_SUBMITTED",
@@ -128,43 +100,68 @@ interface Profile {
   readonly capabilities: readonly string[];
   /** Whether the workspace has quotas that apply to a submit with this profile. */
   readonly hasQuotas: boolean;
+  /** Whether the workspace may get a job: where it must have been made, whether it was. Nobody removes one. */
+  readonly hasWorkspace: boolean;
 }
 
 /** Reads the named profile, or the kind's default. In SQL, because every submit does so and `findUnique` takes twice as long. */
 async function readProfile(
-  { prisma }: CommandContext,
+  { prisma, workspacesMustExist = false }: CommandContext,
   workspaceId: string,
   { jobKind, capabilityProfileId: requestedId }: SubmitAiJob,
-): Promise<Profile | UnknownCapabilityError> {
+): Promise<Profile | NotFoundError | UnknownCapabilityError> {
   // `<> '{}'` is the condition of the partial index of default profiles, which would not be used without it.
   const isDefault = Prisma.sql`job_kinds <> '{}' AND ${toDbEnum(jobKind)}::"JobKind" = ANY(job_kinds)`;
   const condition = requestedId === null ? isDefault : Prisma.sql`id = ${requestedId}`;
+  const exists = workspacesMustExist
+    ? Prisma.sql`EXISTS (SELECT FROM workspaces WHERE workspace_id = ${workspaceId}::uuid)`
+    : Prisma.sql`true`;
   const [profile] = await readWithRetry(
+    [workspaceId],
     () => prisma.$queryRaw<Profile[]>`
       ${PREPARE_MARKER} SELECT id, capabilities, EXISTS (
         SELECT FROM quotas q WHERE q.workspace_id = ${workspaceId}::uuid AND q.resource <> 'active_jobs'
           AND (q.capability_profile_id IS NULL OR q.capability_profile_id = p.id)
-      ) AS "hasQuotas"
+      ) AS "hasQuotas", ${exists} AS "hasWorkspace"
       FROM capability_profiles p WHERE ${condition}`,
   );
-  if (profile) return profile;
+  if (profile) return profile.hasWorkspace ? profile : new NotFoundError("workspace");
   if (requestedId === null)
     throw new Error(`No capability profile is the default of ${jobKind}: the database is not one of this server.`);
   return new UnknownCapabilityError(requestedId);
 }
 
-/** Completes a draft with what it inherits from its parent, and reserves its slot in the tree until the transaction ends. */
-async function withParent(tx: Transaction, draft: NewJob, parentJobId: string): Promise<NewJob | ParentError> {
+/** A job that is to be inserted, and its labels. */
+interface LabelledDraft {
+  readonly draft: NewJob;
+  readonly labels: readonly Label[];
+}
+
+/**
+ * Completes a draft with what it inherits from its parent, and reserves its slot in the tree until the transaction ends. Labels are
+ * inherited all or none: those of a child that has its own say what its submitter wanted, and nothing that it did not see.
+ * @param given the child's own labels; null where it has none.
+ */
+async function withParent(
+  tx: Transaction,
+  draft: NewJob,
+  parentJobId: string,
+  given: readonly Label[] | null,
+): Promise<LabelledDraft | ParentError> {
   const inherited = await reserveChildSlot(tx, draft.workspaceId, parentJobId);
-  return inherited instanceof AppError ? inherited : { ...draft, ...inherited };
+  if (inherited instanceof AppError) return inherited;
+  const { traceId, rootJobId } = inherited;
+  const labels = given ?? inherited.labels;
+  return { draft: { ...draft, traceId, rootJobId, labelCount: labels.length }, labels };
 }
 
 async function submit(
   db: Transaction,
-  draft: NewJob,
+  { workspacesMustExist }: CommandContext,
+  { draft, labels }: LabelledDraft,
   event: EventDraft,
 ): Promise<Submitted | IdempotencyConflictError> {
-  const job = await insertJob(db, draft, event);
+  const job = await insertJob(db, draft, labels, event, workspacesMustExist);
   if (job) return { job, deduplicated: false };
   const earlier = await findEarlierSubmit(db, draft);
   if (!earlier) throw new Error("A job was not inserted, although no other job has its idempotency key.");
@@ -173,18 +170,19 @@ async function submit(
 
 async function submitDenied(
   tx: Transaction,
-  draft: NewJob,
+  context: CommandContext,
+  labelled: LabelledDraft,
   event: EventDraft,
   capability: string,
 ): Promise<Submitted | IdempotencyConflictError | CapabilityDeniedError> {
-  const submitted = await submit(tx, draft, event);
+  const submitted = await submit(tx, context, labelled, event);
   if (submitted instanceof Error || submitted.deduplicated) return submitted;
-  const job = await lockJob(tx, draft.workspaceId, draft.jobId);
+  const job = await lockJob(tx, labelled.draft.workspaceId, labelled.draft.jobId);
   if (!job) throw new Error("A job was inserted but not found.");
   const denied = await writeVersion(tx, {
     job,
     set: transitionTo(job, "FAILED", `capability_denied: ${capability}`),
-    event: capabilityDenial(job, capability, "submit"),
+    event: capabilityDenial(job, capability, "submit", event.by.principalId),
   });
   return new CapabilityDeniedError(capability, denied.job);
 }
@@ -202,67 +200,4 @@ async function findEarlierSubmit(
   const job = idempotencyKey === null ? null : await db.aiJob.findFirst({ where: { workspaceId, idempotencyKey } });
   if (!job) return undefined;
   return job.submitHash === submitHash ? { job, deduplicated: true } : new IdempotencyConflictError();
-}
-
-/** The fields of a submit that no column of the job keeps: with one, the call of `draftOf` does not compile. */
-type NotStored = Exclude<keyof SubmitAiJob, keyof NewJob>;
-
-/** Field by field, because a literal that begins with a spread (`...input`) takes 3 % of a submit's time. */
-function draftOf(
-  workspaceId: string,
-  capabilityProfileId: string,
-  submitHash: string,
-  input: SubmitAiJob & Record<NotStored, never>,
-): NewJob {
-  const job = {
-    jobId: uuidv7(),
-    workspaceId,
-    traceId: uuidv7(),
-    workflowRunId: null,
-    parentJobId: input.parentJobId,
-    // For a child this is set, like its trace, when the parent has been locked (`withParent`).
-    rootJobId: null,
-    jobKind: input.jobKind,
-    protocolId: input.protocolId,
-    profileId: input.profileId,
-    capabilityProfileId,
-    accessMode: input.accessMode,
-    safetyMode: input.safetyMode,
-    modelTier: input.modelTier,
-    state: "QUEUED" as const,
-    statusReason: "submitted",
-    errorMessage: null,
-    entityRefs: input.entityRefs.map((ref) => ({ ...ref })),
-    plannedOperations: input.plannedOperations.map(({ opType, target, description }) => ({
-      opType: toDbEnum(opType),
-      target: { ...target },
-      description: description ?? null,
-    })),
-    jobInputs: input.jobInputs,
-    jobOutputs: null,
-    issues: [],
-    priority: input.priority,
-    runAfter: input.runAfter,
-    attempt: 0,
-    maxAttempts: input.maxAttempts,
-    revisions: 0,
-    preferredWorkerId: null,
-    preferredUntil: null,
-    tokenBudget: input.tokenBudget === null ? null : BigInt(input.tokenBudget),
-    idempotencyKey: input.idempotencyKey,
-    submitHash,
-    version: 1,
-    completedAt: null,
-  };
-  return withMetrics(job, ZERO_METRICS);
-}
-
-/**
- * Fields that are null are not hashed, so that an optional field that a later version adds changes no hash: a submit that is
- * sent again after an upgrade is still recognised.
- * @returns the hash that tells a repeated input from a different one with the same idempotency key (section 9).
- */
-async function submitHashOf({ client }: CommandContext, input: SubmitAiJob): Promise<string> {
-  const given = Object.fromEntries(Object.entries(input).filter(([, value]) => value !== null));
-  return (await largeHash(client, given)) ?? canonicalHash(given);
 }

@@ -1,5 +1,6 @@
 import { type AiJob, Prisma } from "../db/generated/client/client.ts";
 import { jobColumns } from "../db/job-columns.ts";
+import { type Label, labelsOf } from "../db/job-labels.ts";
 import { toDbEnum } from "../db/rows.ts";
 import type { Transaction } from "../db/transaction.ts";
 import { IllegalTransitionError, InvalidInputError, JobPoisonedError, NotFoundError } from "../errors.ts";
@@ -12,8 +13,11 @@ import { readJob } from "./store.ts";
 /** The largest number of descendants of a job without a parent. The database enforces the same limit. */
 export const MAX_DESCENDANTS = 1000;
 
-/** The columns that a child gets from its parent. */
-export type InheritedFromParent = Pick<AiJob, "traceId" | "rootJobId">;
+/** What a child gets from its parent. */
+export type InheritedFromParent = Pick<AiJob, "traceId" | "rootJobId"> & {
+  /** The parent's labels, which it gets unless it has its own. */
+  readonly labels: readonly Label[];
+};
 
 /** Why a job cannot become a parent, or gets no more children. */
 export type ParentError = NotFoundError | JobPoisonedError | IllegalTransitionError | InvalidInputError;
@@ -31,7 +35,7 @@ export async function reserveChildSlot(
 ): Promise<InheritedFromParent | ParentError> {
   const parent = await lockParent(tx, workspaceId, parentJobId);
   if (!parent) return new NotFoundError("job that could be the parent");
-  const { state, traceId } = parent;
+  const { state, traceId, labels } = parent;
   if (state === "POISONED") return parentPoisonedError(tx, parentJobId);
   if (hasEnded(state)) {
     const message = `The parent is ${state}: a job that has ended gets no more children. Nothing was changed.`;
@@ -42,14 +46,16 @@ export async function reserveChildSlot(
     const message = `The job at the top of this tree already has ${MAX_DESCENDANTS} descendants, the largest number allowed.`;
     return new InvalidInputError(["input", "parentJobId"], message);
   }
-  return { traceId, rootJobId };
+  return { traceId, rootJobId, labels: labels ?? [] };
 }
 
 /** Locks FOR SHARE: submits of several children do not wait for each other, and a change that ends the parent waits for them. */
 async function lockParent(tx: Transaction, workspaceId: string, jobId: string) {
   const columns = jobColumns(["state", "traceId", "rootJobId"]);
-  const [parent] = await tx.$queryRaw<Pick<AiJob, "state" | "traceId" | "rootJobId">[]>`
-    SELECT ${columns} FROM ai_jobs
+  const [parent] = await tx.$queryRaw<
+    (Pick<AiJob, "state" | "traceId" | "rootJobId"> & { readonly labels: readonly Label[] | null })[]
+  >`
+    SELECT ${columns}, ${labelsOf(Prisma.sql`ai_jobs`)} AS labels FROM ai_jobs
     WHERE job_id = ${jobId}::uuid AND workspace_id = ${workspaceId}::uuid FOR SHARE`;
   return parent;
 }

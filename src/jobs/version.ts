@@ -31,11 +31,15 @@ export interface NextVersion<Job extends LockedJobSummary = LockedJob> {
   readonly event: FlightRecorderEvent;
 }
 
+/** The database's clock may step back (NTP, failover). The times of a job's versions must not. */
+export function timeOfNextVersion({ now, updatedAt }: Pick<LockedJobSummary, "now" | "updatedAt">): Date {
+  return now < updatedAt ? updatedAt : now;
+}
+
 /** @returns the version that results from a change of a locked job. */
 export function nextVersion<Job extends LockedJobSummary>(change: JobChange<Job>): NextVersion<Job> {
   const { job, set, event: draft } = change;
-  // The database's clock may step back (NTP, failover). The times of a job's versions must not.
-  const updatedAt = job.now < job.updatedAt ? job.updatedAt : job.now;
+  const updatedAt = timeOfNextVersion(job);
   const after = { ...job, ...set, version: job.version + 1, orderXid: job.nextOrderXid, updatedAt };
   const event = eventOf(after, job, draft, { orderXid: after.orderXid, recordedAt: updatedAt });
   event.hash = hashEvent(event);

@@ -1,4 +1,5 @@
 import type { PrismaClient } from "../db/generated/client/client.ts";
+import { allWorkspaces, within } from "../db/scope.ts";
 import type { Transaction } from "../db/transaction.ts";
 import { recountTotals } from "../totals/aggregate.ts";
 
@@ -29,10 +30,12 @@ export function beginEpoch(
   reason: string,
   endedEpochBegan = new Date(0),
 ): Promise<boolean> {
-  return prisma.$transaction((tx) => begin(tx, knownEpoch, reason, endedEpochBegan), {
-    maxWait: LOCK_TIMEOUT_MS,
-    timeout: TIMEOUT_MS,
-  });
+  return within(allWorkspaces("feed"), () =>
+    prisma.$transaction((tx) => begin(tx, knownEpoch, reason, endedEpochBegan), {
+      maxWait: LOCK_TIMEOUT_MS,
+      timeout: TIMEOUT_MS,
+    }),
+  );
 }
 
 async function begin(tx: Transaction, knownEpoch: string, reason: string, endedEpochBegan: Date): Promise<boolean> {
@@ -50,7 +53,8 @@ async function begin(tx: Transaction, knownEpoch: string, reason: string, endedE
     UPDATE event_log SET epoch = gen_random_uuid(), reason = ${reason},
       began_at = greatest(clock_timestamp(), greatest(began_at, ${endedEpochBegan}) + interval '1 millisecond'),
       xid_offset = greatest(xid_offset, 1 - pg_snapshot_xmin(pg_current_snapshot())::text::bigint + greatest(kept_from,
-        (SELECT coalesce(max(order_xid), 0) FROM flight_recorder_events)))`;
+        (SELECT coalesce(max(order_xid), 0) FROM flight_recorder_events),
+        (SELECT coalesce(max(order_xid), 0) FROM usage_entries)))`;
   await recountTotals(tx);
   return true;
 }

@@ -13,6 +13,7 @@ import {
   readLogState,
   readNewEvents,
 } from "../log/read.ts";
+import { readStopsBetween } from "../log/read-stops.ts";
 import { LogContinuity } from "./continuity.ts";
 import { LogCursors } from "./cursors.ts";
 import { countOf, firstWithinPage } from "./event-size.ts";
@@ -136,6 +137,11 @@ export class Feed {
     return (await readLogState(this.#options.database.prisma)).watermark;
   }
 
+  /** The position before everything that is kept: a subscription from it begins with all that its scope has. */
+  async start(): Promise<LogPosition> {
+    return (await readLogState(this.#options.database.prisma)).start;
+  }
+
   /**
    * Adds a subscriber to the live stream, and starts reading the log if the feed is not reading yet.
    * @param scope which events the subscriber gets.
@@ -247,7 +253,7 @@ export class Feed {
         // The subscriber may have ended while it waited to be allowed to read.
         if (subscriber.hasEnded) return undefined;
         return this.#attempt(async () => {
-          const events = await readEventsBetween(this.#options.database.prisma, subscriber.scope, after, upTo);
+          const events = await this.#readInScope(subscriber.scope, after, upTo);
           // Read after the events: if retention, or a restore, had removed some before, this shows it, and no gap stays
           // unnoticed.
           const { start, stands } = await readLogState(this.#options.database.prisma, [after]);
@@ -265,6 +271,11 @@ export class Feed {
       await sleep(pollMs);
     }
     return undefined;
+  }
+
+  #readInScope(scope: FeedScope, after: LogPosition, upTo: LogPosition): Promise<readonly LoggedEvent[]> {
+    const { prisma } = this.#options.database;
+    return scope.worker ? readStopsBetween(prisma, scope, after, upTo) : readEventsBetween(prisma, scope, after, upTo);
   }
 
   /** Ends every subscription with CURSOR_EXPIRED: the log does not go on where they were. */

@@ -1,4 +1,5 @@
 import { Prisma, type PrismaClient } from "../db/generated/client/client.ts";
+import { allWorkspaces, within } from "../db/scope.ts";
 
 /**
  * How far the feed is behind the log. It must not read past the oldest open transaction of this database, which may still
@@ -32,7 +33,9 @@ export const MAX_LAG_MS = 10_000;
  * watermark back until the next look, and is not worth telling.
  */
 export async function readLag(prisma: PrismaClient): Promise<Lag> {
-  const [lag] = await prisma.$queryRaw<Lag[]>`
+  const [lag] = await within(
+    allWorkspaces("feed"),
+    () => prisma.$queryRaw<Lag[]>`
     WITH open AS (
       -- Those that log_watermark() does not pass over. Everybody sees who has a transaction's id; since when it is open only
       -- who may see the sessions of others.
@@ -59,7 +62,8 @@ export async function readLag(prisma: PrismaClient): Promise<Lag> {
           THEN ', since a time that GRANT pg_read_all_stats TO ' || quote_ident(current_user) || ' would show'
           ELSE format(', open for %s ms', ${millisecondsSince("holder.since")}::bigint) END
         FROM holder) AS "heldBackBy"
-    FROM oldest_undelivered, oldest_transaction`;
+    FROM oldest_undelivered, oldest_transaction`,
+  );
   if (!lag) throw new Error("An aggregate without GROUP BY returned no row.");
   return lag.behindMs < NAMED_AFTER_MS ? { ...lag, heldBackBy: null } : lag;
 }

@@ -1,10 +1,11 @@
 import type { LogPosition } from "../log/cursor.ts";
+import type { WorkerRef } from "../log/stop.ts";
 import { type FeedItem, isInScope, type Subscriber } from "./subscriber.ts";
 
-/** All live subscribers, indexed by the job or workspace they follow, so that an event costs nothing for the others. */
+/** All live subscribers, indexed by the job, workspace or worker they follow, so that an event costs nothing for the others. */
 export class SubscriberRegistry {
   readonly #subscribers = new Set<Subscriber>();
-  /** By job id, or by workspace id for subscribers that follow all jobs of a workspace. */
+  /** By job id; by workspace id for subscribers that follow all jobs of a workspace; by worker for those that follow its stops. */
   readonly #byKey = new Map<string, Set<Subscriber>>();
 
   /** The number of subscribers. */
@@ -34,7 +35,8 @@ export class SubscriberRegistry {
    */
   publish(items: readonly FeedItem[], from: LogPosition): void {
     for (const item of items) {
-      for (const key of [item.event.jobId, item.event.workspaceId]) {
+      const { event, stops } = item;
+      for (const key of [event.jobId, event.workspaceId, ...(stops ? [keyOfWorker(stops)] : [])]) {
         for (const subscriber of this.#byKey.get(key) ?? []) {
           if (isInScope(subscriber.scope, item)) subscriber.offer(item, from);
         }
@@ -56,6 +58,11 @@ export class SubscriberRegistry {
   }
 }
 
-function keyOf({ scope: { jobId, workspaceId } }: Subscriber): string {
-  return jobId ?? workspaceId;
+function keyOf({ scope }: Subscriber): string {
+  return scope.worker ? keyOfWorker(scope.worker) : (scope.jobId ?? scope.workspaceId);
+}
+
+/** With a character that is in no id, so that no worker's name is the key of a job. */
+function keyOfWorker({ workerId, principalId }: WorkerRef): string {
+  return `${principalId}\n${workerId}`;
 }

@@ -1,6 +1,7 @@
 import type { ScopedId } from "../db/batched-read.ts";
 import { comparePositions, type LogPosition } from "../log/cursor.ts";
 import type { LoggedEvent } from "../log/read.ts";
+import type { StopsScope } from "../log/read-stops.ts";
 
 /** The events of one read of the log. Rows that belong to them can be loaded for all events of the batch in one query. */
 export interface FeedBatch {
@@ -18,20 +19,28 @@ export interface FeedItem extends LoggedEvent {
   readonly batch: FeedBatch;
 }
 
-/** Which part of the log a subscriber follows. */
-export interface FeedScope {
+/** Which part of the log a subscriber follows: the jobs of a workspace, or the stops of a worker. */
+export type FeedScope = JobsScope | StopsScope;
+
+/** The events of the jobs of a workspace. */
+export interface JobsScope {
   readonly workspaceId: string;
   /** One job; left out, every job of the workspace. */
   readonly jobId?: string;
   /** A filter over the remaining events; left out, every one matches. */
   readonly matches?: (item: FeedItem) => boolean;
+  readonly worker?: never;
 }
 
 /** Whether a subscriber of this scope gets the item. */
-export function isInScope({ workspaceId, jobId, matches }: FeedScope, item: FeedItem): boolean {
-  const { event } = item;
-  if (event.workspaceId !== workspaceId || (jobId !== undefined && event.jobId !== jobId)) return false;
-  return matches?.(item) ?? true;
+export function isInScope(scope: FeedScope, item: FeedItem): boolean {
+  const { event, stops } = item;
+  if (scope.workspaceId !== null && event.workspaceId !== scope.workspaceId) return false;
+  if (scope.worker) {
+    const { workerId, principalId } = scope.worker;
+    return stops?.workerId === workerId && stops.principalId === principalId;
+  }
+  return (scope.jobId === undefined || event.jobId === scope.jobId) && (scope.matches?.(item) ?? true);
 }
 
 /** A page of the log, cut down to one scope. */

@@ -29,6 +29,7 @@ const COLUMN_SOURCES = {
   type: { type: '"RecorderEventType"' },
   actor: { type: '"RecorderActor"' },
   actorId: { type: "text" },
+  principalId: { type: "text" },
   state: { ofJob: "state" },
   previousState: { type: '"JobState"' },
   ...forEachMetric((name) => ({ ofJob: name })),

@@ -3,7 +3,7 @@ import type { AiJob, FlightRecorderEvent } from "../db/generated/client/client.t
 import type { JobState, RecorderActor, ViolationType } from "../db/generated/client/enums.ts";
 import type { MetricName } from "../db/job-columns.ts";
 import { withMetrics } from "../db/metrics.ts";
-import { type DbEnum, toDbEnum } from "../db/rows.ts";
+import { type DbEnum, type Run, toDbEnum } from "../db/rows.ts";
 import { CHAIN_START } from "./hash.ts";
 import { type Json, redactObject } from "./redact.ts";
 
@@ -29,15 +29,22 @@ type StepPayload = {
   readonly sequence: number;
   readonly outcome: "started" | "succeeded" | "failed";
   readonly error_message: string | null;
+  readonly cost_micros?: number;
 };
 
-/** Every event type with its payload (section 9). A new type needs a value of RecorderEventType and a member here. */
+/**
+ * Every event type with its payload (section 9). A new type needs a value of RecorderEventType and a member here. `cost_micros` is
+ * what the version adds to the job's cost, left out where it adds none; the database compares it with the ledger (section 14).
+ */
 export type EventContent =
   | { readonly type: "JOB_SUBMITTED"; readonly payload: { readonly [key: string]: Json } }
   | { readonly type: "STATE_CHANGED"; readonly payload: { readonly reason: string; readonly [key: string]: Json } }
   | { readonly type: "NODE_CHANGED"; readonly payload: StepPayload }
   | { readonly type: "LLM_INFERENCE"; readonly payload: StepPayload }
-  | { readonly type: "METRICS_RECORDED"; readonly payload: { readonly delta: Json } }
+  | {
+      readonly type: "METRICS_RECORDED";
+      readonly payload: { readonly delta: Json; readonly is_late?: true; readonly cost_micros?: number };
+    }
   | {
       readonly type: "CAPABILITY_ACTION";
       readonly payload: {
@@ -66,10 +73,32 @@ export type EventContent =
 export interface Actor {
   readonly actor: RecorderActor;
   readonly actorId: string;
+  /** The principal (section 11) whose request led to the change; null for what the server does by itself. */
+  readonly principalId: string | null;
 }
 
-/** The server itself, as the actor of what it decides without a person or a worker. */
-export const SYSTEM_ACTOR: Actor = { actor: "SYSTEM", actorId: "workflow-engine" };
+/** A person, or a program that acts for one: there is always a principal that it is. */
+export interface Human extends Actor {
+  readonly principalId: string;
+}
+
+/** A person, or a program that acts for one, as the actor of its command. */
+export function humanFor(principalId: string): Human {
+  return { actor: "HUMAN", actorId: principalId, principalId };
+}
+
+/** The worker of a run, as the actor of its reports. */
+export function workerOf({ workerId, principalId }: Pick<Run, "workerId" | "principalId">): Actor {
+  return { actor: "AGENT", actorId: workerId, principalId };
+}
+
+/** The server, as the actor of what it decides where this principal's request leads to it; null where no request does. */
+export function serverFor(principalId: string | null): Actor {
+  return { actor: "SYSTEM", actorId: "workflow-engine", principalId };
+}
+
+/** The server, as the actor of what no request leads to. */
+export const SYSTEM_ACTOR = serverFor(null);
 
 /** An event as a command describes it; the remaining columns are added when the new version is written. */
 export type EventDraft = EventContent & {
@@ -83,15 +112,17 @@ export type EventDraft = EventContent & {
 /**
  * @returns the event of a capability check that failed (section 8).
  * @param checkedAt the step that made the check.
+ * @param principalId whose request it was a step of.
  */
 export function capabilityDenial(
   job: { readonly capabilityProfileId: string },
   capability: string,
   checkedAt: "submit" | "claim" | "completion",
+  principalId: string | null,
 ): EventDraft {
   return {
     type: "CAPABILITY_ACTION",
-    by: SYSTEM_ACTOR,
+    by: serverFor(principalId),
     capabilityId: capability,
     payload: {
       outcome: "denied",
@@ -140,6 +171,7 @@ export function eventOf(
       type: draft.type,
       actor: draft.by.actor,
       actorId: draft.by.actorId,
+      principalId: draft.by.principalId,
       state: after.state,
       previousState: before?.state ?? null,
       capabilityId: draft.capabilityId ?? null,

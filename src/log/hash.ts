@@ -37,12 +37,14 @@ export function canonicalText(event: HashedEvent, orderXid: string, recordedAt: 
   // A metric is at most 2^53 - 1, so its decimal digits are its canonical JSON number.
   let metrics = "";
   for (const { name, label } of CANONICAL_METRICS) metrics += `${label}${event[name]}`;
+  // Left out where it is null: events from before it was kept have their hashes without it.
+  const principal = event.principalId === null ? "" : `"principal_id":${JSON.stringify(event.principalId)},`;
   return (
     `{"actor":"${toDbEnum(event.actor)}","actor_id":${JSON.stringify(event.actorId)},` +
     `"capability_id":${JSON.stringify(event.capabilityId)},"event_id":"${event.eventId}","job_id":"${event.jobId}",` +
     `"metrics":{${metrics}},"order_xid":"${orderXid}","payload":${canonicalize(event.payload)},` +
     `"prev_hash":"${event.prevHash}","previous_state":${quotedOrNull(event.previousState && toDbEnum(event.previousState))},` +
-    `"recorded_at":"${recordedAt}","state":"${toDbEnum(event.state)}","trace_id":"${event.traceId}",` +
+    `${principal}"recorded_at":"${recordedAt}","state":"${toDbEnum(event.state)}","trace_id":"${event.traceId}",` +
     `"type":"${toDbEnum(event.type)}","version":${event.version},"workflow_run_id":${quotedOrNull(event.workflowRunId)},` +
     `"workspace_id":"${event.workspaceId}"}`
   );

@@ -1,8 +1,11 @@
 import { type AiJob, type FlightRecorderEvent, Prisma, type PrismaClient } from "../db/generated/client/client.ts";
 import { type JobField, jobColumns } from "../db/job-columns.ts";
+import { type Label, labelsOf } from "../db/job-labels.ts";
 import { PREPARE_MARKER } from "../db/prepared.ts";
 import { EVENT_COLUMNS } from "../db/rows.ts";
+import { allWorkspaces, within } from "../db/scope.ts";
 import { comparePositions, LOG_START, type LogPosition } from "./cursor.ts";
+import { isStop, type WorkerRef } from "./stop.ts";
 
 /** Reads of the event log in its own order (section 4). */
 
@@ -10,6 +13,12 @@ import { comparePositions, LOG_START, type LogPosition } from "./cursor.ts";
 export const FEED_PAGE_SIZE = 500;
 /** The most events that one subscriber reads at once: thousands of them may each have a page in memory. */
 export const CATCH_UP_PAGE_SIZE = 100;
+
+/**
+ * Joins the version before that of an event `e`, as `before.version`. OFFSET 0 keeps it a column: a subtraction may fail, and under
+ * row-level security no expression that may fail is a condition of an index (section 11).
+ */
+export const VERSION_BEFORE = Prisma.sql`CROSS JOIN LATERAL (SELECT e.version - 1 AS version OFFSET 0) AS before`;
 
 /**
  * Which events may be read: an open transaction may yet add events beyond the watermark, and a reader that had gone past them
@@ -48,6 +57,9 @@ type LogStateRow = Pick<LogState, "epoch" | "beganAt" | "reason" | "isBeyondIds"
 /** A position as the statement returns it: a bigint is not exact in JSON. */
 type JsonPosition = Omit<LogPosition, "orderXid"> & { readonly orderXid: string };
 
+/** There is one log, and the feed reads it for the subscribers of all workspaces. */
+const FEED = allWorkspaces("feed");
+
 /**
  * Reads the log's epoch and boundaries in one statement, and so of one snapshot.
  * @param positions positions that must still stand.
@@ -55,12 +67,16 @@ type JsonPosition = Omit<LogPosition, "orderXid"> & { readonly orderXid: string 
 export async function readLogState(prisma: PrismaClient, positions: readonly LogPosition[] = []): Promise<LogState> {
   const asked = positions.filter(({ hash }) => hash !== "");
   const stands = asked.length === 0 ? Prisma.sql`true` : allStand(asked);
-  const [row] = await prisma.$queryRaw<LogStateRow[]>`
+  const [row] = await within(
+    FEED,
+    () => prisma.$queryRaw<LogStateRow[]>`
     ${PREPARE_MARKER} SELECT epoch::text AS epoch, began_at AS "beganAt", reason, kept_from AS "keptFrom",
       ${lastEvent(Prisma.sql`WHERE ${IS_BELOW_WATERMARK}`)} AS watermark, ${lastEvent(Prisma.empty)} AS end,
-      coalesce((SELECT max(order_xid) FROM flight_recorder_events) >= log_end(), false) AS "isBeyondIds",
+      coalesce(greatest((SELECT max(order_xid) FROM flight_recorder_events),
+        (SELECT max(order_xid) FROM usage_entries)) >= log_end(), false) AS "isBeyondIds",
       ${stands} AS stands
-    FROM event_log`;
+    FROM event_log`,
+  );
   if (!row) throw new Error("The database has no event log.");
   const { keptFrom, watermark, end, ...state } = row;
   const start = { ...LOG_START, orderXid: keptFrom };
@@ -103,7 +119,7 @@ export interface NewEvents {
  * back the watermark is now.
  */
 export async function readNewEvents(prisma: PrismaClient, after: LogPosition): Promise<NewEvents> {
-  return toNewEvents(after, await prisma.$queryRaw<EventRow[]>(selectNewEvents(after)));
+  return toNewEvents(after, await within(FEED, () => prisma.$queryRaw<EventRow[]>(selectNewEvents(after))));
 }
 
 /** The statement of `readNewEvents`; its rows are for `toNewEvents`. */
@@ -131,12 +147,26 @@ export async function readEventsBetween(
   after: LogPosition,
   upTo: LogPosition,
 ): Promise<readonly LoggedEvent[]> {
-  const bound = Prisma.sql`(order_xid, job_id, version) <= (${upTo.orderXid}, ${upTo.jobId}::uuid, ${upTo.version})`;
   const job = jobId === undefined ? Prisma.empty : Prisma.sql`AND job_id = ${jobId}::uuid`;
-  const condition = Prisma.sql`${bound} AND workspace_id = ${workspaceId}::uuid ${job}`;
-  return (
-    await prisma.$queryRaw<EventRow[]>(selectEvents({ from: after, isIncluded: false }, condition, CATCH_UP_PAGE_SIZE))
-  ).map(toLoggedEvent);
+  const events = Prisma.sql`flight_recorder_events`;
+  const condition = Prisma.sql`workspace_id = ${workspaceId}::uuid ${job}`;
+  return within([workspaceId], () => readPage(prisma, { events, condition }, after, upTo));
+}
+
+/**
+ * Reads a page of events after one position and up to and including another, in log order; at most CATCH_UP_PAGE_SIZE.
+ * @param source what has the columns of events, and which of its rows.
+ */
+export async function readPage(
+  prisma: PrismaClient,
+  { events, condition }: { readonly events: Prisma.Sql; readonly condition: Prisma.Sql },
+  after: LogPosition,
+  upTo: LogPosition,
+): Promise<readonly LoggedEvent[]> {
+  const bound = Prisma.sql`(order_xid, job_id, version) <= (${upTo.orderXid}, ${upTo.jobId}::uuid, ${upTo.version})`;
+  const place = { from: after, isIncluded: false };
+  const select = selectEvents(place, Prisma.sql`${bound} AND ${condition}`, CATCH_UP_PAGE_SIZE, events);
+  return (await prisma.$queryRaw<EventRow[]>(select)).map(toLoggedEvent);
 }
 
 /**
@@ -150,11 +180,15 @@ const IMMUTABLE_FIELDS = [
   "parentJobId",
   "rootJobId",
   "idempotencyKey",
+  "submittedBy",
   "createdAt",
 ] as const satisfies readonly JobField[];
 
 /** The immutable part of a job that every event is read with. */
-export type ImmutableJob = Pick<AiJob, "jobId" | "traceId" | (typeof IMMUTABLE_FIELDS)[number]>;
+export type ImmutableJob = Pick<AiJob, "jobId" | "traceId" | (typeof IMMUTABLE_FIELDS)[number]> & {
+  /** Null for a job without labels: its events cost no look at them. */
+  readonly labels: readonly Label[] | null;
+};
 
 /** What changes from version to version of a job, as far as filters ask for it. */
 export interface JobAtVersion extends Pick<AiJob, "state" | "updatedAt"> {
@@ -169,12 +203,16 @@ export interface LoggedEvent {
   readonly after: JobAtVersion;
   /** The job before the event; null for its first. */
   readonly before: JobAtVersion | null;
+  /** The worker from which the event takes its run (`isStop`); null where it takes none. */
+  readonly stops: WorkerRef | null;
 }
 
 /** A row of `selectEvents`. */
 export type EventRow = FlightRecorderEvent &
   Omit<ImmutableJob, "jobId" | "traceId"> & {
     readonly workerId: string | null;
+    /** Who claimed the run of that worker. */
+    readonly claimedBy: string | null;
     readonly previousWorkerId: string | null;
     /** Null before the first event, and where retention removed the one before. */
     readonly previousUpdatedAt: Date | null;
@@ -184,28 +222,32 @@ function selectEvents(
   { from, isIncluded }: { readonly from: LogPosition; readonly isIncluded: boolean },
   which: Prisma.Sql,
   limit: number,
+  events = Prisma.sql`flight_recorder_events`,
 ): Prisma.Sql {
   const isAfter = isIncluded ? Prisma.sql`>=` : Prisma.sql`>`;
   return Prisma.sql`
-    ${PREPARE_MARKER} SELECT e.*, ${jobColumns(IMMUTABLE_FIELDS)}, run.worker_id AS "workerId",
-      previous_run.worker_id AS "previousWorkerId", previous.recorded_at AS "previousUpdatedAt"
+    ${PREPARE_MARKER} SELECT e.*, ${jobColumns(IMMUTABLE_FIELDS)}, ${labelsOf(Prisma.sql`j`)} AS labels, run.worker_id AS "workerId",
+      run.principal_id AS "claimedBy", previous_run.worker_id AS "previousWorkerId", previous.recorded_at AS "previousUpdatedAt"
     FROM (
-      SELECT ${EVENT_COLUMNS} FROM flight_recorder_events
+      SELECT ${EVENT_COLUMNS} FROM ${events}
       WHERE (order_xid, job_id, version) ${isAfter} (${from.orderXid}, ${from.jobId}::uuid, ${from.version}) AND ${which}
       ORDER BY order_xid, job_id, version LIMIT ${limit}) AS e
     JOIN ai_jobs j ON j.job_id = e."jobId"
     LEFT JOIN workflow_runs run ON run.id = e."workflowRunId"
-    LEFT JOIN flight_recorder_events previous ON previous.job_id = e."jobId" AND previous.version = e.version - 1
+    ${VERSION_BEFORE}
+    LEFT JOIN flight_recorder_events previous ON previous.job_id = e."jobId" AND previous.version = before.version
     LEFT JOIN workflow_runs previous_run ON previous_run.id = previous.workflow_run_id
     ORDER BY e."orderXid", e."jobId", e.version`;
 }
 
 /** Splits a row into the event and what filters ask for. */
 function toLoggedEvent(row: EventRow): LoggedEvent {
-  const { jobKind, protocolId, capabilityProfileId, parentJobId, rootJobId, idempotencyKey, createdAt, ...rest } = row;
-  const { workerId, previousWorkerId, previousUpdatedAt, ...event } = rest;
+  const { jobKind, protocolId, capabilityProfileId, parentJobId, rootJobId, idempotencyKey, ...more } = row;
+  const { submittedBy, createdAt, labels, ...rest } = more;
+  const { workerId, claimedBy, previousWorkerId, previousUpdatedAt, ...event } = rest;
   const { jobId, traceId, state, previousState, recordedAt } = event;
-  const submitted = { protocolId, capabilityProfileId, parentJobId, rootJobId, idempotencyKey, createdAt };
+  const places = { parentJobId, rootJobId, idempotencyKey };
+  const submitted = { protocolId, capabilityProfileId, ...places, submittedBy, createdAt, labels };
   return {
     event,
     job: { jobId, traceId, jobKind, ...submitted },
@@ -215,5 +257,6 @@ function toLoggedEvent(row: EventRow): LoggedEvent {
       workerId: previousWorkerId,
       updatedAt: previousUpdatedAt ?? createdAt,
     },
+    stops: workerId !== null && claimedBy !== null && isStop(event) ? { workerId, principalId: claimedBy } : null,
   };
 }

@@ -2,8 +2,10 @@ import { uuidv7 } from "uuidv7";
 import { Prisma, type PrismaClient, type Quota } from "../db/generated/client/client.ts";
 import type { QuotaResource } from "../db/generated/client/enums.ts";
 import { QUOTA_COLUMNS, toDbEnum } from "../db/rows.ts";
+import { within } from "../db/scope.ts";
 import { type CommandContext, inTransaction, type Transaction } from "../db/transaction.ts";
 import { InvalidInputError, NotFoundError, UnknownCapabilityError } from "../errors.ts";
+import { makeWorkspace } from "../identity/workspaces.ts";
 import { type QuotaUsage, readQuotaUsage } from "./usage.ts";
 
 /** The limits of a quota's window, in seconds: one minute to 31 days. */
@@ -25,7 +27,7 @@ export interface SetQuota {
 
 /** @returns all quotas of a workspace with their current usage, oldest first. */
 export function listQuotas(prisma: PrismaClient, workspaceId: string): Promise<QuotaUsage[]> {
-  return readQuotaUsage(prisma, Prisma.sql`workspace_id = ${workspaceId}::uuid`);
+  return within([workspaceId], () => readQuotaUsage(prisma, Prisma.sql`workspace_id = ${workspaceId}::uuid`));
 }
 
 /** @returns those of these quotas that the workspace has, with their current usage. */
@@ -34,11 +36,13 @@ export function findQuotas(
   workspaceId: string,
   ids: readonly string[],
 ): Promise<readonly QuotaUsage[]> {
-  return readQuotaUsage(prisma, Prisma.sql`workspace_id = ${workspaceId}::uuid AND id = ANY (${ids}::uuid[])`);
+  return within([workspaceId], () =>
+    readQuotaUsage(prisma, Prisma.sql`workspace_id = ${workspaceId}::uuid AND id = ANY (${ids}::uuid[])`),
+  );
 }
 
 /** Why a quota is not set. */
-export type SetQuotaError = InvalidInputError | UnknownCapabilityError;
+export type SetQuotaError = NotFoundError | InvalidInputError | UnknownCapabilityError;
 
 /**
  * Creates a quota, or changes `max` of the existing one with the same profile, resource and window. A new quota also counts what
@@ -53,7 +57,7 @@ export async function setQuota(
 ): Promise<QuotaUsage | SetQuotaError> {
   const fault = windowFault(input);
   if (fault) return new InvalidInputError(["input", "windowSeconds"], fault);
-  return inTransaction(context, (tx) => storeQuota(tx, workspaceId, input));
+  return inTransaction(context, [workspaceId], (tx) => storeQuota(tx, context, workspaceId, input));
 }
 
 function windowFault({ resource, windowSeconds }: SetQuota): string | null {
@@ -65,15 +69,22 @@ function windowFault({ resource, windowSeconds }: SetQuota): string | null {
   return isInRange ? null : `${resource} needs windowSeconds from ${min} to ${max}.`;
 }
 
-async function storeQuota(tx: Transaction, workspaceId: string, input: SetQuota): Promise<QuotaUsage | SetQuotaError> {
+async function storeQuota(
+  tx: Transaction,
+  { workspacesMustExist = false }: CommandContext,
+  workspaceId: string,
+  input: SetQuota,
+): Promise<QuotaUsage | SetQuotaError> {
   const { capabilityProfileId: profileId, resource, max, windowSeconds } = input;
   if (profileId !== null && !(await tx.capabilityProfile.findUnique({ where: { id: profileId } }))) {
     return new UnknownCapabilityError(profileId);
   }
-  await tx.$executeRaw`INSERT INTO workspaces (workspace_id) VALUES (${workspaceId}::uuid) ON CONFLICT DO NOTHING`;
+  if (!workspacesMustExist) await tx.$executeRaw(makeWorkspace(workspaceId));
   // Serialises concurrent calls: otherwise two could both find MAX_QUOTAS - 1 quotas and add one each. The lock does not block
   // submits: their foreign key needs only FOR KEY SHARE on the workspace's row.
-  await tx.$queryRaw`SELECT 1 AS one FROM workspaces WHERE workspace_id = ${workspaceId}::uuid FOR NO KEY UPDATE`;
+  const workspaces = await tx.$queryRaw<unknown[]>`
+    SELECT 1 AS one FROM workspaces WHERE workspace_id = ${workspaceId}::uuid FOR NO KEY UPDATE`;
+  if (workspaces.length === 0) return new NotFoundError("workspace");
   const existing = await tx.quota.findMany({ where: { workspaceId }, take: MAX_QUOTAS });
   const replacesExisting = existing.some(
     (quota) =>
@@ -100,7 +111,7 @@ async function storeQuota(tx: Transaction, workspaceId: string, input: SetQuota)
  * @throws TryAgainError when every attempt was rolled back, or the connection broke before the commit: nothing was kept.
  */
 export function deleteQuota(context: CommandContext, workspaceId: string, id: string): Promise<Quota | NotFoundError> {
-  return inTransaction(context, async (tx) => {
+  return inTransaction(context, [workspaceId], async (tx) => {
     const [quota] = await tx.$queryRaw<Quota[]>`
       DELETE FROM quotas WHERE id = ${id}::uuid AND workspace_id = ${workspaceId}::uuid RETURNING ${QUOTA_COLUMNS}`;
     return quota ?? new NotFoundError("quota");

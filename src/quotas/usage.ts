@@ -1,3 +1,4 @@
+import { stateCodes } from "../db/enum-codes.ts";
 import { Prisma, type Quota } from "../db/generated/client/client.ts";
 import { MAX_SAFE_METRIC } from "../db/metrics.ts";
 import { QUOTA_COLUMNS } from "../db/rows.ts";
@@ -15,13 +16,16 @@ export interface QuotaUsage extends Quota {
   readonly freesAt: Date | null;
 }
 
-/** Subquery: the number of jobs with an active run (section 1) that a `quota` counts. */
+/** Subquery: the number of jobs at work that a `quota` counts. One that waits for a person takes no place: that may last for days. */
 const ACTIVE_JOBS = Prisma.sql`
   SELECT count(*) FROM ai_jobs j
-  WHERE j.workspace_id = quota.workspace_id AND j.state IN ('running', 'awaiting_validation', 'awaiting_user')
+  WHERE j.workspace_id = quota.workspace_id AND j.state_code = ANY(${stateCodes(["RUNNING", "AWAITING_VALIDATION"])}::int2[])
     AND (quota.capability_profile_id IS NULL OR j.capability_profile_id = quota.capability_profile_id)`;
 
-/** Subquery: the usage in each minute of a `quota`'s window; no rows for a quota without a window. */
+/**
+ * Subquery: the usage in each minute of a `quota`'s window; no rows for a quota without a window. The start of the window is a column:
+ * under row-level security no expression that may fail, as a subtraction of times may, is a condition of an index (section 11).
+ */
 const USAGE_BY_MINUTE = Prisma.sql`
   SELECT minute, CASE quota.resource WHEN 'tokens' THEN tokens ELSE jobs END AS amount
   FROM (
@@ -31,7 +35,7 @@ const USAGE_BY_MINUTE = Prisma.sql`
   ) AS usage
   WHERE usage.workspace_id = quota.workspace_id
     AND (quota.capability_profile_id IS NULL OR usage.capability_profile_id = quota.capability_profile_id)
-    AND minute > statement_timestamp() - quota.length - interval '1 minute'`;
+    AND minute > quota.window_start`;
 
 /**
  * Subquery: when usage falls below the quota's `max`, by time alone. That happens once enough of the oldest minutes have left
@@ -54,7 +58,9 @@ export function readQuotaUsage(db: Transaction, condition: Prisma.Sql): Promise<
   const withWindow = Prisma.sql`ARRAY(SELECT workspace_id FROM quota WHERE window_seconds IS NOT NULL)`;
   return db.$queryRaw<QuotaUsage[]>`
     WITH quota AS MATERIALIZED (
-      SELECT *, make_interval(secs => window_seconds) AS length FROM quotas WHERE ${condition}
+      SELECT *, make_interval(secs => window_seconds) AS length,
+        statement_timestamp() - make_interval(secs => window_seconds) - interval '1 minute' AS window_start
+      FROM quotas WHERE ${condition}
     ), not_aggregated AS MATERIALIZED (${usageNotAggregated(withWindow)}
     ), quota_use AS MATERIALIZED (
       SELECT *, CASE resource

@@ -31,7 +31,7 @@ export function resolveValidation(
   { jobId, verdict, comment }: ResolveValidation,
 ): Promise<AiJob | DecisionError> {
   const decision = { decision: verdict, comment, by };
-  return inTransaction(context, async (tx) => {
+  return inTransaction(context, [workspaceId], async (tx) => {
     const to = ({ APPROVED: "COMPLETED", NEEDS_USER: "AWAITING_USER", REJECTED: "FAILED" } as const)[verdict];
     const awaiting = await lockAwaitingJob(tx, workspaceId, jobId, "AWAITING_VALIDATION", to);
     if (awaiting instanceof AppError) return awaiting;
@@ -44,7 +44,7 @@ export function resolveValidation(
           decision,
         );
       case "NEEDS_USER":
-        return applyDecision(tx, awaiting, decision, { state: "AWAITING_USER" });
+        return applyDecision(tx, awaiting, decision, { state: "AWAITING_USER", wait: { waitsFor: "USER_REVIEW" } });
       case "REJECTED": {
         const errorMessage = comment === null ? "The outputs were rejected." : redactText(comment);
         return applyDecision(tx, awaiting, decision, {

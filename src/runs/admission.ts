@@ -1,10 +1,9 @@
-import type { WorkflowRun } from "../db/generated/client/client.ts";
 import type { JobState } from "../db/generated/client/enums.ts";
-import type { StoredReport } from "../db/rows.ts";
+import type { Run, StoredReport } from "../db/rows.ts";
 import { AppError, IllegalTransitionError, InvalidInputError, JobPoisonedError, LeaseLostError } from "../errors.ts";
 import { directiveOf } from "../jobs/directive.ts";
 import type { LockedJobWithWriteScope } from "../jobs/lock.ts";
-import { hasEnded } from "../jobs/state.ts";
+import { hasEnded, isTerminal } from "../jobs/state.ts";
 import { provesLease } from "./lease-token.ts";
 import type { RunUnderJobLock, RunWithJob } from "./lock.ts";
 import { type PolicyError, type PolicyViolationCode, policyError, recordedViolation } from "./policy.ts";
@@ -36,21 +35,21 @@ export type Admission<Code extends PolicyViolationCode = PolicyViolationCode> =
   | {
       readonly kind: "ID_TAKEN";
       readonly error: InvalidInputError;
-      readonly run: WorkflowRun;
+      readonly run: Run;
       readonly job: LockedJobWithWriteScope;
     }
   /** The same report was accepted before: it gets the same answer and is not applied again. */
   | {
       readonly kind: "REPEAT";
       readonly job: LockedJobWithWriteScope;
-      readonly run: WorkflowRun;
+      readonly run: Run;
       readonly earlierReport: StoredReport;
     }
   /** The report is new, and its worker has the lease. */
   | {
       readonly kind: "ADMITTED";
       readonly job: LockedJobWithWriteScope;
-      readonly run: WorkflowRun;
+      readonly run: Run;
       readonly hasOpenNodes: boolean;
     };
 
@@ -59,7 +58,8 @@ export type Admission<Code extends PolicyViolationCode = PolicyViolationCode> =
  * The order of the checks matters:
  *
  * 1. The token is checked first, so that a caller who cannot prove the lease learns nothing about the job or its reports.
- *    An unknown run, a run of another workspace and a wrong token get the same answer, so run ids cannot be found by trying.
+ *    An unknown run, a run of another workspace or principal and a wrong token get the same answer, so run ids cannot be found
+ *    by trying.
  * 2. A poisoned job is refused before repeats are looked at: a worker that repeats a report must be told to discard its
  *    results.
  * 3. A repeat of a report that violated a policy gets the same error again, and a repeat of a completion or failure is
@@ -89,8 +89,13 @@ export function admitReport<Code extends PolicyViolationCode>(
   if (refusal) return { kind: "REFUSED", error: refusal };
   if (repeated) return { kind: "REPEAT", job, run, earlierReport: repeated };
   if (!earlierReport) return { kind: "ADMITTED", job, run, hasOpenNodes };
+  return { kind: "ID_TAKEN", error: idTaken(path), job, run };
+}
+
+/** @returns the refusal of a report whose `reportId` another report of its run has. */
+export function idTaken(path: readonly string[]): InvalidInputError {
   const message = "Another report of this run has this reportId. Send each new report with a new reportId.";
-  return { kind: "ID_TAKEN", error: new InvalidInputError([...path, "reportId"], message), job, run };
+  return new InvalidInputError([...path, "reportId"], message);
 }
 
 /**
@@ -109,21 +114,47 @@ export function checkLease<Run extends RunWithJob>(
 }
 
 /**
- * Checks 1 and 2: that the run is in the sender's workspace, that the token is, or once was, the token of its lease, and that
- * the job is not poisoned.
+ * Decides whether the holder of this token may report a security violation of a job: the run is the job's, and has the lease; or
+ * the job has ended for good, so that nothing of it can change any more.
+ * @returns `runWithJob` when it may, else the refusal, which is the same whatever is wrong.
+ */
+export function checkHolder<Run extends RunWithJob>(
+  runWithJob: Run | undefined,
+  proof: LeaseProof,
+  jobId: string,
+): Run | LeaseLostError {
+  if (!runWithJob || !provesRun(runWithJob.run, proof) || runWithJob.job.jobId !== jobId) return new LeaseLostError();
+  return isTerminal(runWithJob.job.state) || hasLease(runWithJob) ? runWithJob : new LeaseLostError();
+}
+
+/**
+ * Checks 1 and 2: that the run is in the sender's workspace and was claimed by the sender's principal, that the token is, or once
+ * was, the token of its lease, and that the job is not poisoned.
  */
 function checkProof<Run extends RunWithJob>(
   runWithJob: Run | undefined,
-  { leaseToken, workspaceId }: LeaseProof,
+  proof: LeaseProof,
 ): Run | LeaseLostError | JobPoisonedError {
-  if (!runWithJob || !provesLease(runWithJob.run, leaseToken)) return new LeaseLostError();
-  if (workspaceId != null && runWithJob.run.workspaceId !== workspaceId) return new LeaseLostError();
+  if (!runWithJob || !provesRun(runWithJob.run, proof)) return new LeaseLostError();
   return runWithJob.job.state === "POISONED" ? new JobPoisonedError(runWithJob.job, "STOP_POISONED") : runWithJob;
 }
 
+/** Whether the run is in the sender's workspace and was claimed by the sender's principal, and the token is, or once was, its lease's. */
+export function provesRun(run: Run, { leaseToken, workspaceId, principalId }: LeaseProof): boolean {
+  const isOfWorkspace = workspaceId == null || run.workspaceId === workspaceId;
+  const isOfPrincipal = principalId == null || run.principalId === null || run.principalId === principalId;
+  return provesLease(run, leaseToken) && isOfWorkspace && isOfPrincipal;
+}
+
 /** Checks 4 and 5: null when the job has not ended and its latest run is this one, with a lease that has not expired. */
-function checkStateAndLease({ job, run, now }: RunWithJob, to: JobState): ReportRefusal | null {
-  if (hasEnded(job.state)) return new IllegalTransitionError(job.state, to, directiveOf(job.state));
-  const hasLease = run.state === "RUNNING" && run.leaseExpiresAt !== null && run.leaseExpiresAt > now;
-  return hasLease && job.workflowRunId === run.id ? null : new LeaseLostError();
+function checkStateAndLease(runWithJob: RunWithJob, to: JobState): ReportRefusal | null {
+  const { state } = runWithJob.job;
+  if (hasEnded(state)) return new IllegalTransitionError(state, to, directiveOf(state));
+  return hasLease(runWithJob) ? null : new LeaseLostError();
+}
+
+/** Whether a run is its job's latest one, with a lease that has not expired. */
+export function hasLease({ job, run, now }: RunWithJob): boolean {
+  const isLeased = run.state === "RUNNING" && run.leaseExpiresAt !== null && run.leaseExpiresAt > now;
+  return isLeased && job.workflowRunId === run.id;
 }

@@ -1,6 +1,6 @@
-import type { NodeExecution, WorkflowRun } from "../db/generated/client/client.ts";
+import type { NodeExecution } from "../db/generated/client/client.ts";
 import type { JobSummary } from "../db/job-columns.ts";
-import { type StoredReport, toDbEnum } from "../db/rows.ts";
+import { type Run, type StoredReport, toDbEnum } from "../db/rows.ts";
 import { inTransaction, type Transaction } from "../db/transaction.ts";
 import type { EngineContext } from "../engine.ts";
 import {
@@ -12,12 +12,13 @@ import {
 } from "../errors.ts";
 import { countGuards, type MetricsDelta } from "../jobs/metrics.ts";
 import { writeVersion } from "../jobs/store.ts";
-import type { EventDraft } from "../log/event.ts";
+import { costPayload, insertUsageCte, toUsageEntries } from "../jobs/usage/ledger.ts";
+import { type EventDraft, workerOf } from "../log/event.ts";
 import type { GuardedSource } from "../security/guards/guard.ts";
 import type { PoisonedJob } from "../security/poison.ts";
 import { admitReport, type ReportRefusal } from "./admission.ts";
 import { guardReports } from "./guard-reports.ts";
-import { lockJobsOfRuns } from "./lock.ts";
+import { lockJobsOfRuns, scopeOfReports } from "./lock.ts";
 import { readNode, type Step, writeStep } from "./nodes.ts";
 import { assessReport } from "./policy.ts";
 import { hashIfLarge, insertReportsCte, type Report, toReportRows } from "./report.ts";
@@ -56,7 +57,7 @@ export interface AdvanceWorkflow extends Report {
 /** The answer to a step that is stored. */
 export interface Advanced {
   readonly job: JobSummary;
-  readonly run: WorkflowRun;
+  readonly run: Run;
   readonly node: NodeExecution;
 }
 
@@ -97,7 +98,7 @@ async function storeStep(
   guardsRun: number,
 ): Promise<Advanced | StepError> {
   try {
-    return await inTransaction(engine, (tx) => storeStepInTransaction(tx, input, guardsRun));
+    return await inTransaction(engine, scopeOfReports([input]), (tx) => storeStepInTransaction(tx, input, guardsRun));
   } catch (error) {
     // `writeStep` throws when the step does not fit its run. Returning the error would commit what was already written.
     if (error instanceof InvalidInputError) return error;
@@ -129,10 +130,16 @@ async function storeStepInTransaction(
   }
   const { metrics, overBudget } = assessment;
   const node = await writeStep(tx, job, run.id, input.step);
-  const set = { ...metrics, ...countGuards(metrics, guardsRun) };
-  const event = stepEvent(run, node, input.step);
+  // A step that succeeded: the job has got on, and may be given back a hundred times more.
+  const releases = input.step.outcome === "SUCCEEDED" ? 0 : job.releases;
+  const set = { ...metrics, ...countGuards(metrics, guardsRun), releases };
+  const event = stepEvent(run, node, input);
   const reportRows = overBudget ? [] : toReportRows(input, job, { nodeExecutionId: node.id });
-  const written = await writeVersion(tx, { job, set, event }, insertReportsCte(reportRows));
+  const usage = toUsageEntries(input, job, node.id);
+  const written = await writeVersion(tx, { job, set, event }, [
+    ...insertReportsCte(reportRows),
+    ...insertUsageCte(usage),
+  ]);
   // Two versions: the first stores the step with its metrics, the second fails the job for exceeding its budget.
   if (overBudget) return failViolatingRun(tx, { ...violating, job: written.job, violation: overBudget });
   // A step writes nothing to the run, so the run is still as it was read under the job's lock.
@@ -146,16 +153,17 @@ async function readReportedNode(tx: Transaction, { nodeExecutionId }: StoredRepo
   return node;
 }
 
-function stepEvent(run: WorkflowRun, node: NodeExecution, step: Step): EventDraft {
+function stepEvent(run: Run, node: NodeExecution, { step, metrics }: AdvanceWorkflow): EventDraft {
   return {
     type: node.nodeType === "llm_call" ? "LLM_INFERENCE" : "NODE_CHANGED",
-    by: { actor: "AGENT", actorId: run.workerId },
+    by: workerOf(run),
     payload: {
       node_id: node.nodeId,
       node_type: node.nodeType,
       sequence: node.sequence,
       outcome: toDbEnum(step.outcome),
       error_message: step.errorMessage,
+      ...costPayload(metrics),
     },
   };
 }

@@ -10,25 +10,34 @@ export interface Backoff {
   readonly maxMs: number;
 }
 
+/** What a failure says of the next attempt. */
+export interface FailureToRetry {
+  readonly retryable: boolean;
+  /** The machine-readable `status_reason` of a job that stays failed. */
+  readonly reason: string;
+  /** The earliest time at which the job is due again; null, as left out: after the backoff. */
+  readonly notBefore?: Date | null | undefined;
+}
+
 /**
  * Decides what happens to a job whose run has failed or stalled (section 6, "Retry by policy").
- * @param reason the machine-readable `status_reason` of a job that stays failed.
  * @param jitter a random number from 0 to 1: the wait is shortened by up to half, so that jobs that failed together do not
  * all become due at the same moment.
  * @returns the change that queues the job again, due after a wait, while attempts are left; else the one that fails it.
  */
 export function afterFailure(
-  job: Pick<LockedJobSummary, "attempt" | "maxAttempts" | "revisions" | "now">,
-  { retryable, reason }: { readonly retryable: boolean; readonly reason: string },
+  job: Pick<LockedJobSummary, "attempt" | "maxAttempts" | "unchargedAttempts" | "now">,
+  { retryable, reason, notBefore }: FailureToRetry,
   { firstMs, maxMs }: Backoff,
   jitter = Math.random(),
 ): JobPatch & ReturnType<typeof transitionTo> {
   // An attempt that a reviewer sent back did not fail, so it is not charged.
-  const chargedAttempts = Math.max(job.attempt - job.revisions, 1);
+  const chargedAttempts = Math.max(job.attempt - job.unchargedAttempts, 1);
   if (!retryable || chargedAttempts >= job.maxAttempts) return transitionTo(job, "FAILED", reason);
   const waitMs = Math.min(firstMs * 2 ** (chargedAttempts - 1), maxMs) * (0.5 + jitter / 2);
+  const due = job.now.getTime() + Math.round(waitMs);
   return {
     ...transitionTo(job, "QUEUED", "retry_scheduled"),
-    runAfter: new Date(job.now.getTime() + Math.round(waitMs)),
+    runAfter: new Date(Math.max(due, notBefore?.getTime() ?? 0)),
   };
 }

@@ -5,6 +5,7 @@ import type { AppError } from "../errors.ts";
 import type { Client } from "../threads/turns.ts";
 import { COMPLETIONS } from "./complete.ts";
 import { FAILURES } from "./fail.ts";
+import { GIVE_BACKS } from "./give-back.ts";
 import type { ReportItem } from "./release.ts";
 import {
   type ReleaseAnswer,
@@ -22,13 +23,17 @@ const MAX_REPORTS = 10;
 const MAX_CALLS = 10;
 
 /**
- * Makes functions that apply the completions, or the failures, of one call, and batch calls (see `batchCalls`). Workers that
+ * Makes functions that apply the completions, the failures or the returned jobs of one call, and batch calls (see `batchCalls`). Workers that
  * end one run at a time send many small calls; the calls that arrive while a transaction is under way share the next one. Each
  * call is guarded by itself before that, and answered as it would be alone.
  * @returns functions that throw what `releaseCall` throws.
  */
 export function createBatchedReleases(engine: EngineContext) {
-  return { completeWorkflows: batched(engine, COMPLETIONS), failWorkflows: batched(engine, FAILURES) };
+  return {
+    completeWorkflows: batched(engine, COMPLETIONS),
+    failWorkflows: batched(engine, FAILURES),
+    releaseWorkflows: batched(engine, GIVE_BACKS),
+  };
 }
 
 /** The functions of one server. */

@@ -6,12 +6,14 @@ import {
   sourcesOfCompletion,
   stateAfter,
 } from "./completion.ts";
+import { hashLargeOutputs } from "./outputs-hash.ts";
 import { type ReleaseAnswer, type ReleaseKind, releaseCall } from "./release-calls.ts";
 
 /** Completions, as a kind of report that releases its run's lease. */
 export const COMPLETIONS: ReleaseKind<Completion, CompletionError> = {
   field: "completions",
   sourcesOf: sourcesOfCompletion,
+  prepare: hashLargeOutputs,
   stateAfter,
   decide: () => decideCompletion,
 };

@@ -1,12 +1,15 @@
-import type { JsonValue } from "../db/rows.ts";
+import { type JsonValue, toDbEnum } from "../db/rows.ts";
 import { InvalidInputError } from "../errors.ts";
 import type { EntityRef } from "../jobs/access-mode.ts";
 import { checkCapability } from "../jobs/capabilities.ts";
 import { countGuards, type MetricsDelta } from "../jobs/metrics.ts";
 import { transitionTo } from "../jobs/state.ts";
+import { costPayload } from "../jobs/usage/ledger.ts";
+import { workerOf } from "../log/event.ts";
 import type { GuardedSource } from "../security/guards/guard.ts";
 import type { ReportRefusal } from "./admission.ts";
 import type { RunUnderJobLock } from "./lock.ts";
+import { outputsHashOf } from "./outputs-hash.ts";
 import { assessReport, type PolicyError, type PolicyViolation } from "./policy.ts";
 import { type AcceptedChange, admitRelease, type ReleaseDecision, violationDecision } from "./release.ts";
 import type { Report } from "./report.ts";
@@ -63,7 +66,8 @@ export function decideCompletion(
   const { overBudget } = assessment;
   const metrics = { ...assessment.metrics, ...countGuards(assessment.metrics, guardsRun) };
   if (overBudget) return violationDecision({ ...violating, violation: overBudget, metrics });
-  const reason = state.toLowerCase();
+  const reason = toDbEnum(state);
+  const outputsHash = outputsHashOf(completion);
   const change: AcceptedChange = {
     job,
     set: {
@@ -75,9 +79,14 @@ export function decideCompletion(
     },
     event: {
       type: "STATE_CHANGED",
-      by: { actor: "AGENT", actorId: run.workerId },
+      by: workerOf(run),
       capabilityId: capability,
-      payload: { reason, issues: completion.issues.length },
+      payload: {
+        reason,
+        issues: completion.issues.length,
+        ...costPayload(completion.metrics),
+        ...(outputsHash === null ? {} : { outputs_hash: outputsHash }),
+      },
     },
   };
   // A run that awaits a verdict loses its lease but is not finished (section 6).
@@ -87,7 +96,14 @@ export function decideCompletion(
     report: completion,
     change,
     run,
-    release: { id: run.id, state, errorMessage: null, finishedAt },
+    release: {
+      id: run.id,
+      state,
+      errorMessage: null,
+      finishedAt,
+      endReason: state === "AWAITING_VALIDATION" ? null : toDbEnum(state),
+      outputs: completion.jobOutputs,
+    },
   };
 }
 

@@ -55,6 +55,15 @@ async function guard(
   if (reported?.earlierReport) return PASSED_UNGUARDED;
   const leased = checkLease(reported, report, to);
   if (leased instanceof AppError) return { outcome: "REFUSED", error: leased };
+  return guardLeased(engine, leased, { report, sources, to });
+}
+
+/** Guards what a report brings whose lease was found to hold, without a lock. */
+export async function guardLeased(
+  engine: EngineContext,
+  leased: ReportedRun,
+  { report, sources, to }: ReportToGuard,
+): Promise<GuardedReport> {
   // A worker that lost its lease while the guards ran must neither change nor poison the job (section 5).
   const stillLeased: Precondition<ReportRefusal> = async (tx, job) => {
     const run = await readRun(tx, report.workflowRunId);
@@ -62,7 +71,7 @@ async function guard(
     return checked instanceof AppError ? checked : null;
   };
   const content = { sources, patterns: leased.injectionPatterns };
-  const result = await guardContent(engine, leased.job, content, stillLeased).catch(tryAgainOrRethrow);
+  const result = await guardContent(engine, leased, content, stillLeased).catch(tryAgainOrRethrow);
   if (result instanceof TryAgainError) return { outcome: "REFUSED", error: result };
   switch (result.outcome) {
     case "PASSED":

@@ -1,15 +1,17 @@
-import type { WorkflowRun } from "../db/generated/client/client.ts";
-import type { JobMetrics } from "../db/metrics.ts";
+import type { JobSpending } from "../db/metrics.ts";
+import type { Run } from "../db/rows.ts";
 import { inTransaction, type Transaction } from "../db/transaction.ts";
 import type { EngineContext } from "../engine.ts";
 import type { AccessModeViolationError, BudgetExceededError, InvalidInputError, WorkflowDirective } from "../errors.ts";
 import type { LockedJobWithWriteScope } from "../jobs/lock.ts";
 import { isZero, type MetricsDelta } from "../jobs/metrics.ts";
 import { writeVersions } from "../jobs/store.ts";
+import { costPayload, insertUsageCte, toUsageEntries } from "../jobs/usage/ledger.ts";
 import type { JobChange } from "../jobs/version.ts";
+import { workerOf } from "../log/event.ts";
 import { admitReport, type ReportRefusal } from "./admission.ts";
 import { leaseUntil } from "./lease-token.ts";
-import { lockJobsOfRuns, PendingJobStates, type RunUnderJobLock } from "./lock.ts";
+import { lockJobsOfRuns, PendingJobStates, type RunUnderJobLock, scopeOfReports } from "./lock.ts";
 import { assessReport, type PolicyViolation, policyError } from "./policy.ts";
 import { insertReportsCte, type Report, toReportRows } from "./report.ts";
 import { type LeaseRenewal, renewLeasesCte } from "./store.ts";
@@ -38,11 +40,16 @@ export interface HeartbeatAnswer {
 interface HeartbeatDecision {
   readonly answer: HeartbeatAnswer;
   readonly renewal?: LeaseRenewal;
-  readonly change?: JobChange<LockedJobWithWriteScope>;
+  readonly change?: MetricsChange;
   /** The run to fail. For ACCESS_MODE_VIOLATION there is no `change`; for BUDGET_EXCEEDED, `change` is written first. */
   readonly violating?: ViolatingRun<HeartbeatViolation>;
   /** Set when the heartbeat is accepted: its report is stored, so that a repeat does not count twice. */
   readonly accepted?: { readonly heartbeat: Heartbeat; readonly job: LockedJobWithWriteScope };
+}
+
+/** The version of a job that a heartbeat with metrics makes. */
+interface MetricsChange extends JobChange<LockedJobWithWriteScope> {
+  readonly heartbeat: Heartbeat;
 }
 
 const VIOLATIONS = ["ACCESS_MODE_VIOLATION", "BUDGET_EXCEEDED"] as const;
@@ -59,7 +66,7 @@ export function heartbeatWorkflows(
   engine: EngineContext,
   heartbeats: readonly Heartbeat[],
 ): Promise<HeartbeatAnswer[]> {
-  return inTransaction(engine, async (tx) => {
+  return inTransaction(engine, scopeOfReports(heartbeats), async (tx) => {
     const pendingStates = new PendingJobStates(await lockJobsOfRuns(tx, heartbeats));
     const decisions = heartbeats.map((heartbeat, index) => {
       const lockedRun = pendingStates.runWithPendingState(heartbeat.workflowRunId);
@@ -76,12 +83,13 @@ async function writeDecisions(tx: Transaction, decisions: readonly HeartbeatDeci
   const reportRows = decisions.flatMap(({ accepted }) =>
     accepted ? toReportRows(accepted.heartbeat, accepted.job) : [],
   );
-  const written = await writeVersions(
-    tx,
-    decisions.flatMap(({ change }) => change ?? []),
-    [...renewLeasesCte(decisions.flatMap(({ renewal }) => renewal ?? [])), ...insertReportsCte(reportRows)],
-  );
-  // Exceeding the token budget takes two versions: the metrics that exceeded it are written above, the failure here.
+  const changes = decisions.flatMap(({ change }) => change ?? []);
+  const written = await writeVersions(tx, changes, [
+    ...renewLeasesCte(decisions.flatMap(({ renewal }) => renewal ?? [])),
+    ...insertReportsCte(reportRows),
+    ...insertUsageCte(changes.flatMap(({ heartbeat, job }) => toUsageEntries(heartbeat, job))),
+  ]);
+  // Exceeding a budget takes two versions: the metrics that exceeded it are written above, the failure here.
   const changedJobs = new Map(written.map(({ job }) => [job.jobId, job]));
   const violating = decisions.flatMap((decision) => decision.violating ?? []);
   await failViolatingRuns(
@@ -132,14 +140,14 @@ function decideHeartbeat(
       const accepted = { heartbeat, job };
       if (isZero(heartbeat.metrics)) return { ...renew(null), accepted };
       const { metrics, overBudget } = assessment;
-      const change = metricsChange(job, run, metrics, heartbeat.metrics);
+      const change = metricsChange(job, run, metrics, heartbeat);
       return overBudget ? { ...failFor(overBudget), change } : { ...renew(null), change, accepted };
     }
   }
 }
 
 /** @returns the renewal of a run's lease; it never shortens the lease. */
-function renewalOf(run: WorkflowRun, now: Date, leaseSeconds: number): LeaseRenewal {
+function renewalOf(run: Run, now: Date, leaseSeconds: number): LeaseRenewal {
   const requested = leaseUntil(now, leaseSeconds);
   const leaseExpiresAt = run.leaseExpiresAt && run.leaseExpiresAt > requested ? run.leaseExpiresAt : requested;
   return { id: run.id, leaseExpiresAt, lastHeartbeat: now };
@@ -147,19 +155,26 @@ function renewalOf(run: WorkflowRun, now: Date, leaseSeconds: number): LeaseRene
 
 function metricsChange(
   job: LockedJobWithWriteScope,
-  run: WorkflowRun,
-  metrics: JobMetrics,
-  delta: MetricsDelta,
-): JobChange<LockedJobWithWriteScope> {
+  run: Run,
+  metrics: JobSpending,
+  heartbeat: Heartbeat,
+): MetricsChange {
   return {
+    heartbeat,
     job,
     set: metrics,
     event: {
       type: "METRICS_RECORDED",
-      by: { actor: "AGENT", actorId: run.workerId },
-      payload: { delta: { ...delta } },
+      by: workerOf(run),
+      payload: deltaPayload(heartbeat.metrics),
     },
   };
+}
+
+/** What an event says of metrics that a report added without anything else. The calls of models are in the ledger. */
+export function deltaPayload(metrics: MetricsDelta) {
+  const { usage: _calls, ...delta } = metrics;
+  return { delta, ...costPayload(metrics) };
 }
 
 function stop(workflowRunId: string, error: StopError): HeartbeatAnswer {

@@ -1,5 +1,5 @@
 import { hash, randomBytes, timingSafeEqual } from "node:crypto";
-import type { WorkflowRun } from "../db/generated/client/client.ts";
+import type { Run } from "../db/rows.ts";
 
 /** How long a lease lasts, in seconds (section 6): where a worker does not say, at least, and at most. */
 export const LEASE_SECONDS = { default: 30, min: 5, max: 900 };
@@ -24,7 +24,7 @@ export function leaseUntil(now: Date, seconds: number): Date {
  * Tells whether a token is that of the run's lease, by its hash; the lease may have expired. The comparison takes constant
  * time, so its duration tells an attacker nothing about the hash.
  */
-export function provesLease(run: WorkflowRun, token: string): boolean {
+export function provesLease(run: Run, token: string): boolean {
   const bytes = Buffer.from(token, "base64url");
   // Encoded again and compared, because the decoder ignores invalid characters: many texts would decode to the same bytes.
   const isWellFormed = bytes.length === TOKEN_BYTES && bytes.toString("base64url") === token;

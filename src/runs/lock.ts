@@ -1,17 +1,18 @@
 import { batchCalls } from "../db/batch.ts";
-import { Prisma, type PrismaClient, type WorkflowRun } from "../db/generated/client/client.ts";
+import { Prisma, type PrismaClient } from "../db/generated/client/client.ts";
 import type { JobState } from "../db/generated/client/enums.ts";
 import { JOB_PREFIX, type JobSummary, PREFIXED_JOB_SUMMARY_COLUMNS } from "../db/job-columns.ts";
 import { estimateFewRows, PREPARE_MARKER } from "../db/prepared.ts";
-import { REPORT_COLUMNS, RUN_COLUMNS, type StoredReport } from "../db/rows.ts";
+import { REPORT_COLUMNS, RUN_COLUMNS, type Run, type StoredReport } from "../db/rows.ts";
+import { allWorkspaces, type Scope } from "../db/scope.ts";
 import { readWithRetry, type Transaction } from "../db/transaction.ts";
 import { type LockedJobWithWriteScope, lockJobsWithWriteScope } from "../jobs/lock.ts";
-import { type JoinedReport, joinedReport, type ReportRef } from "./report.ts";
+import { type JoinedReport, joinedReport, type LeaseProof, type ReportRef } from "./report.ts";
 
 /** A run, its job and the database's clock: everything that a lease is checked by. */
 export interface RunWithJob {
   readonly job: JobSummary;
-  readonly run: WorkflowRun;
+  readonly run: Run;
   readonly now: Date;
 }
 
@@ -21,6 +22,18 @@ export interface RunUnderJobLock extends RunWithJob {
   /** The stored report of this run with the same `reportId`; undefined when there is none. */
   readonly earlierReport: StoredReport | undefined;
   readonly hasOpenNodes: boolean;
+}
+
+/** The run that a report is about, and the workspace of its sender. */
+export type ScopedReport = ReportRef & Pick<LeaseProof, "workspaceId">;
+
+/**
+ * The scope of reports that are handled together: the workspaces of their senders. A sender of the whole deployment that named none
+ * names its run alone, which tells the workspace; the lease token is checked with it.
+ */
+export function scopeOfReports(reports: readonly ScopedReport[]): Scope {
+  const ids = reports.flatMap(({ workspaceId }) => workspaceId ?? []);
+  return ids.length === reports.length ? ids : allWorkspaces("reports");
 }
 
 /**
@@ -38,7 +51,7 @@ export async function lockJobsOfRuns(
   const jobs = await lockJobsWithWriteScope(tx, jobsOfRuns, ifLocked);
   // Not in the statement that locks: after waiting for a lock, a statement rereads the locked rows alone, and would see runs,
   // nodes and reports as they were before the wait.
-  const rows = await tx.$queryRaw<(WorkflowRun & JoinedReport & { readonly hasOpenNodes: boolean })[]>`
+  const rows = await tx.$queryRaw<(Run & JoinedReport & { readonly hasOpenNodes: boolean })[]>`
     ${PREPARE_MARKER} SELECT ${RUN_COLUMNS}, earlier_report.*,
       EXISTS (SELECT FROM node_executions n WHERE n.workflow_run_id = reported_run_id AND n.finished_at IS NULL)
         AS "hasOpenNodes"
@@ -96,7 +109,7 @@ async function readReportedRuns(
   db: Transaction,
   reports: readonly ReportRef[],
 ): Promise<readonly (ReportedRun | undefined)[]> {
-  type Row = WorkflowRun & JoinedReport & Pick<ReportedRun, "now" | "injectionPatterns"> & { readonly place: number };
+  type Row = Run & JoinedReport & Pick<ReportedRun, "now" | "injectionPatterns"> & { readonly place: number };
   const rows = await db.$queryRaw<Row[]>`
     ${PREPARE_MARKER} SELECT place::int, ${RUN_COLUMNS}, clock_timestamp() AS now, earlier_report.*, job.*
     FROM ${reportedRuns(reports)} JOIN workflow_runs ON id = reported_run_id
@@ -116,10 +129,11 @@ async function readReportedRuns(
 }
 
 /** Reads what `readReportedRuns` does. Calls of one tick of the event loop share a statement, and go on together. */
-export type ReportedRunsReader = (reports: readonly ReportRef[]) => Promise<readonly (ReportedRun | undefined)[]>;
+export type ReportedRunsReader = (reports: readonly ScopedReport[]) => Promise<readonly (ReportedRun | undefined)[]>;
 
 export function createReportedRunsReader(prisma: PrismaClient): ReportedRunsReader {
-  const read: ReportedRunsReader = (reports) => readWithRetry(() => readReportedRuns(prisma, reports));
+  const read: ReportedRunsReader = (reports) =>
+    readWithRetry(scopeOfReports(reports), () => readReportedRuns(prisma, reports));
   return batchCalls({
     keyOf: () => "",
     maxCalls: MAX_SHARED_READS,

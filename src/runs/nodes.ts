@@ -41,7 +41,7 @@ export function writeStep(tx: Transaction, job: LockedJobSummary, runId: string,
 
 async function openNode(tx: Transaction, job: LockedJobSummary, runId: string, step: Step): Promise<NodeExecution> {
   const { dependsOn = [] } = step;
-  if (dependsOn.length > 0) checkDependencies(dependsOn, await latestStates(tx, runId, dependsOn));
+  if (dependsOn.length > 0) checkDependencies(dependsOn, await latestStates(tx, job.jobId, runId, dependsOn));
   const [node] = await tx.$queryRaw<NodeExecution[]>`
     INSERT INTO node_executions
       (id, workspace_id, workflow_run_id, node_id, node_type, sequence, depends_on, input_payload, started_at)
@@ -57,16 +57,22 @@ async function openNode(tx: Transaction, job: LockedJobSummary, runId: string, s
   return node;
 }
 
-/** @returns by step name (`nodeId`), the state of the step's latest node; nothing for a step that was never started. */
+/**
+ * @returns by step name (`nodeId`), the state of the step's latest node in this run; where it has none, COMPLETED if the step succeeded in
+ * an earlier run of the job, whose result this run has (section 13); nothing for a step that was never started.
+ */
 async function latestStates(
   tx: Transaction,
+  jobId: string,
   runId: string,
   nodeIds: readonly string[],
 ): Promise<ReadonlyMap<string, JobState>> {
   const rows = await tx.$queryRaw<{ nodeId: string; state: JobState }[]>`
-    SELECT DISTINCT ON (node_id) node_id AS "nodeId", upper(state::text) AS state FROM node_executions
-    WHERE workflow_run_id = ${runId}::uuid AND node_id = ANY(${nodeIds}::text[])
-    ORDER BY node_id, sequence DESC`;
+    SELECT DISTINCT ON (node_id) node_id AS "nodeId", upper(n.state::text) AS state
+    FROM workflow_runs r JOIN node_executions n ON n.workflow_run_id = r.id
+    WHERE r.job_id = ${jobId}::uuid AND node_id = ANY(${nodeIds}::text[])
+      AND (r.id = ${runId}::uuid OR n.state = 'completed')
+    ORDER BY node_id, r.id = ${runId}::uuid DESC, sequence DESC`;
   return new Map(rows.map(({ nodeId, state }) => [nodeId, state]));
 }
 

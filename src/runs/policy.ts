@@ -1,10 +1,10 @@
 import type { JobSummary } from "../db/job-columns.ts";
-import type { JobMetrics } from "../db/metrics.ts";
+import type { JobSpending } from "../db/metrics.ts";
 import type { StoredReport } from "../db/rows.ts";
 import { AccessModeViolationError, BudgetExceededError, CapabilityDeniedError, InvalidInputError } from "../errors.ts";
 import { checkWrites, type EntityRef } from "../jobs/access-mode.ts";
-import type { LockedJobSummary, LockedJobWithWriteScope } from "../jobs/lock.ts";
-import { addMetrics, isOverBudget, type MetricsDelta } from "../jobs/metrics.ts";
+import type { LockedJobWithWriteScope } from "../jobs/lock.ts";
+import { addMetrics, type Budgets, type MetricsDelta, passedBudget } from "../jobs/metrics.ts";
 
 /** The policies that a report must comply with, each with the error that answers a report which violates it. */
 interface PolicyErrors {
@@ -75,12 +75,12 @@ export type Assessment<Code extends PolicyViolationCode> =
   /** Nothing of the report is applied, and its run fails. */
   | { readonly kind: "VIOLATION"; readonly violation: PolicyViolation<Code | "ACCESS_MODE_VIOLATION"> }
   /**
-   * `metrics` are the job's metrics with the report's added. They are to be written even when they exceed the job's token
-   * budget, because the tokens have been spent; `overBudget` then is the violation to fail the run for.
+   * `metrics` are the job's metrics and cost with the report's added. They are to be written even when they exceed a budget of
+   * the job, because tokens and money have been spent; `overBudget` then is the violation to fail the run for.
    */
   | {
       readonly kind: "WITHIN_POLICY";
-      readonly metrics: JobMetrics;
+      readonly metrics: JobSpending;
       readonly overBudget: PolicyViolation<"BUDGET_EXCEEDED"> | null;
     };
 
@@ -103,7 +103,7 @@ export function assessReport<Code extends PolicyViolationCode = never>(
   if (kindSpecificError) return { kind: "VIOLATION", violation: kindSpecificError };
   const metrics = addMetrics(job, delta, [...path, "metrics"]);
   if (metrics instanceof InvalidInputError) return { kind: "REFUSED", error: metrics };
-  return { kind: "WITHIN_POLICY", metrics, overBudget: checkTokenBudget(job, metrics) };
+  return { kind: "WITHIN_POLICY", metrics, overBudget: checkBudgets(job, metrics) };
 }
 
 /** @returns the violation when the report wrote what the job's access mode forbids, else null. */
@@ -116,9 +116,11 @@ function checkAccessMode(
   return detail === null ? null : { code: "ACCESS_MODE_VIOLATION", detail };
 }
 
-/** @returns the violation when these metrics exceed the job's token budget, else null. */
-function checkTokenBudget(job: LockedJobSummary, metrics: JobMetrics): PolicyViolation<"BUDGET_EXCEEDED"> | null {
-  if (!isOverBudget(job, metrics)) return null;
-  const detail = `The job has cost ${metrics.totalTokens} tokens, and its budget is ${job.tokenBudget}.`;
-  return { code: "BUDGET_EXCEEDED", detail };
+/** @returns the violation when a job that has used this has passed one of its budgets, else null. */
+export function checkBudgets(job: Budgets, spending: JobSpending): PolicyViolation<"BUDGET_EXCEEDED"> | null {
+  const passed = passedBudget(job, spending);
+  if (!passed) return null;
+  const { of, used, budget } = passed;
+  const what = of === "tokens" ? "tokens" : "micro-units of cost";
+  return { code: "BUDGET_EXCEEDED", detail: `The job has cost ${used} ${what}, and its budget is ${budget}.` };
 }

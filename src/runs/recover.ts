@@ -1,3 +1,4 @@
+import { allWorkspaces, within } from "../db/scope.ts";
 import { type CommandContext, inTransaction } from "../db/transaction.ts";
 import type { EngineContext } from "../engine.ts";
 import type { LockedJobWithWriteScope } from "../jobs/lock.ts";
@@ -11,6 +12,8 @@ import { type ExpiredRun, expiredRuns, releaseLeasesCte } from "./store.ts";
 
 /** The most runs that one transaction recovers: it keeps the rows of their jobs locked until it commits. */
 const MAX_RUNS_PER_BATCH = 100;
+/** Recovery is for the leases of all workspaces. */
+const RECOVERY = allWorkspaces("recovery");
 
 /** What recovery needs: it guards no content, and leases no job. */
 type RecoveryContext = CommandContext & Pick<EngineContext, "backoff">;
@@ -27,7 +30,7 @@ export async function recoverStalledRuns(context: RecoveryContext, signal?: Abor
   let recovered = 0;
   for (let last: ExpiredRun | undefined; ; ) {
     if (signal?.aborted) return recovered;
-    const expired = await expiredRuns(context.prisma, MAX_RUNS_PER_BATCH, last);
+    const expired = await within(RECOVERY, () => expiredRuns(context.prisma, MAX_RUNS_PER_BATCH, last));
     if (expired.length > 0) recovered += await recoverBatch(context, expired);
     if (expired.length < MAX_RUNS_PER_BATCH) return recovered;
     last = expired.at(-1);
@@ -35,7 +38,7 @@ export async function recoverStalledRuns(context: RecoveryContext, signal?: Abor
 }
 
 function recoverBatch(context: RecoveryContext, expired: readonly ExpiredRun[]): Promise<number> {
-  return inTransaction(context, async (tx) => {
+  return inTransaction(context, RECOVERY, async (tx) => {
     const refs = expired.map(({ id }) => ({ workflowRunId: id }));
     // Skips jobs that another transaction has locked; the next recovery tries them again. Waiting for one of these jobs would
     // delay the recovery of all others.
@@ -64,7 +67,13 @@ function recoverBatch(context: RecoveryContext, expired: readonly ExpiredRun[]):
         }),
       ),
       releaseLeasesCte(
-        stillExpired.map(({ run, now }) => ({ id: run.id, state: "STALLED", errorMessage, finishedAt: now })),
+        stillExpired.map(({ run, now }) => ({
+          id: run.id,
+          state: "STALLED",
+          errorMessage,
+          finishedAt: now,
+          endReason: "lease_expired",
+        })),
       ),
     );
     await writeVersions(

@@ -5,7 +5,7 @@ import { type AppError, type GuardFailedError, JobPoisonedError, TryAgainError, 
 import type { GuardedSource } from "../security/guards/guard.ts";
 import type { ReportRefusal } from "./admission.ts";
 import { guardReports } from "./guard-reports.ts";
-import { lockJobsOfRuns } from "./lock.ts";
+import { lockJobsOfRuns, scopeOfReports } from "./lock.ts";
 import { applyReleases, type DecideRelease, type ReleasedRun, type ReportItem } from "./release.ts";
 import { hashIfLarge, type Report } from "./report.ts";
 
@@ -17,6 +17,8 @@ export interface ReleaseKind<Kind extends Report, Refusal extends AppError> {
   readonly field: string;
   /** Everything that a report brings, for the guards. */
   readonly sourcesOf: (report: Kind) => readonly GuardedSource[];
+  /** Computes ahead of the transaction what would take long in it; left out, there is nothing. */
+  readonly prepare?: (engine: EngineContext, report: Kind) => Promise<void>;
   /** The state that a report would move its job to. */
   readonly stateAfter: (report: Kind) => JobState;
   readonly decide: (engine: EngineContext) => DecideRelease<Kind, Refusal>;
@@ -58,7 +60,10 @@ export async function releaseCall<Kind extends Report, Refusal extends AppError>
   reports: readonly Kind[],
   store: StoreReleases<Kind, Refusal> = (items) => storeAlone(engine, kind, items),
 ): Promise<ReleaseAnswer<Refusal>[]> {
-  for (const report of reports) await hashIfLarge(engine, report);
+  for (const report of reports) {
+    await hashIfLarge(engine, report);
+    await kind.prepare?.(engine, report);
+  }
   const toGuard = reports.map((report) => {
     return { report, sources: kind.sourcesOf(report), to: kind.stateAfter(report) };
   });
@@ -116,7 +121,7 @@ export function storeAlone<Kind extends Report, Refusal extends AppError>(
   kind: ReleaseKind<Kind, Refusal>,
   items: readonly ReportItem<Kind>[],
 ): Promise<StoredReleases<Kind, Refusal>> {
-  return inTransaction(engine, async (tx) => {
+  return inTransaction(engine, scopeOfReports(reportsOf(items)), async (tx) => {
     const lockedRuns = await lockJobsOfRuns(tx, reportsOf(items));
     return applyReleases(tx, items, lockedRuns, kind.decide(engine));
   });
@@ -141,7 +146,7 @@ export async function storeTogether<Kind extends Report, Refusal extends AppErro
     if (!firstOfRun.has(workflowRunId)) firstOfRun.set(workflowRunId, item);
   }
   const firsts = [...firstOfRun.values()];
-  const answers = await inTransaction(engine, async (tx) => {
+  const answers = await inTransaction(engine, scopeOfReports(reportsOf(firsts)), async (tx) => {
     const lockedRuns = await lockJobsOfRuns(tx, reportsOf(firsts), "SKIP");
     const lockedItems = firsts.filter(({ report }) => lockedRuns.has(report.workflowRunId));
     return applyReleases(tx, lockedItems, lockedRuns, kind.decide(engine));

@@ -1,24 +1,27 @@
-import type { WorkflowRun } from "../db/generated/client/client.ts";
+import type { UserInputRequest } from "../db/generated/client/client.ts";
 import type { JobState } from "../db/generated/client/enums.ts";
 import type { JobSummary } from "../db/job-columns.ts";
+import type { Run } from "../db/rows.ts";
 import type { Transaction } from "../db/transaction.ts";
 import type { AppError, InvalidInputError } from "../errors.ts";
 import type { LockedJobWithWriteScope } from "../jobs/lock.ts";
 import { writeVersions } from "../jobs/store.ts";
+import { insertUsageCte, type ReportWithCalls, toUsageEntries } from "../jobs/usage/ledger.ts";
 import type { JobChange } from "../jobs/version.ts";
 import { type Admission, admitReport, type ReportRefusal, type ReportRules } from "./admission.ts";
 import { PendingJobStates, type RunUnderJobLock } from "./lock.ts";
 import { type PolicyError, type PolicyViolationCode, policyError } from "./policy.ts";
+import { insertQuestionsCte } from "./questions.ts";
 import { insertReportsCte, type Report, toReportRows } from "./report.ts";
 import { type LeaseRelease, releasedRun, releaseLeasesCte } from "./store.ts";
 import { failViolatingRuns, type ViolatingRun } from "./violating-runs.ts";
 
-/** The reports that release their run's lease, completions and failures: decided one by one, written together. */
+/** The reports that release their run's lease (completions, failures, returned jobs, questions): decided one by one, written together. */
 
 /** A job, and its run whose lease a report of its worker released: the run has finished, or its outputs await a decision. */
 export interface ReleasedRun {
   readonly job: JobSummary;
-  readonly run: WorkflowRun;
+  readonly run: Run;
 }
 
 /** One report of a call that has passed the guards. */
@@ -38,16 +41,18 @@ export type ReleaseDecision<Refusal extends AppError> =
   /** The report changes nothing. */
   | { readonly kind: "REFUSED"; readonly error: Refusal }
   /** The same report was accepted before: it gets the same answer and is not applied again. */
-  | { readonly kind: "REPEAT"; readonly job: LockedJobWithWriteScope; readonly run: WorkflowRun }
+  | { readonly kind: "REPEAT"; readonly job: LockedJobWithWriteScope; readonly run: Run }
   /** The report violates a policy, and fails its run. `toError` makes the answer from the job as it is stored then. */
   | { readonly kind: "VIOLATION"; readonly violating: ViolatingRun; readonly toError: (job: JobSummary) => Refusal }
   /** The report is applied: the run loses its lease and moves to `release.state`, its job to `change.set.state`. */
   | {
       readonly kind: "ACCEPTED";
-      readonly report: Report;
+      readonly report: Report & ReportWithCalls;
       readonly change: AcceptedChange;
-      readonly run: WorkflowRun;
+      readonly run: Run;
       readonly release: LeaseRelease;
+      /** The question that the report asks. */
+      readonly question?: UserInputRequest;
     };
 
 /** What `admitRelease` decides by itself, or the report to go on with. */
@@ -124,7 +129,12 @@ async function writeDecisions(
   const written = await writeVersions(
     tx,
     accepted.map(({ change }) => change),
-    [...releaseLeasesCte(accepted.map(({ release }) => release)), ...insertReportsCte(reportRows)],
+    [
+      ...releaseLeasesCte(accepted.map(({ release }) => release)),
+      ...insertReportsCte(reportRows),
+      ...insertQuestionsCte(accepted.flatMap(({ question }) => question ?? [])),
+      ...insertUsageCte(accepted.flatMap(({ report, change }) => toUsageEntries(report, change.job))),
+    ],
   );
   const violating = decisions.flatMap((decision) => (decision.kind === "VIOLATION" ? [decision.violating] : []));
   const failed = await failViolatingRuns(tx, violating);

@@ -24,12 +24,14 @@ export interface LeaseProof {
   readonly leaseToken: string;
   /** The workspace that the sender named, to which the run must belong; null, as left out: it named none, and serves all. */
   readonly workspaceId?: string | null;
+  /** The principal that sends it, which must be the one that claimed the run; null, as left out: whoever has the token. */
+  readonly principalId?: string | null;
 }
 
 /** What all kinds of report have in common. */
 export interface Report extends ReportRef, LeaseProof {}
 
-/** A report as a client sends it: which workspace the client named cannot be left out, or every workspace would be open to it. */
+/** A report as a client sends it: which workspace it named and who it is cannot be left out, or every run would be open to it. */
 export type SentReport<Kind extends Report> = Kind & Required<LeaseProof>;
 
 /** The report columns of a row that was outer-joined with `worker_reports`: all null when there was no report. */
@@ -49,7 +51,8 @@ export function isSameReport(report: Report, earlier: StoredReport): boolean {
 }
 
 /**
- * @param more `nodeExecutionId`: the node that a step opened or ended. `violation`: why the report failed its run.
+ * @param more `nodeExecutionId`: the node that a step opened or ended. `isUsage`: it is of usage alone. `violation`: why the
+ *   report failed its run.
  * @returns the row to store for a report; no row for a report without an id, which counts as often as it is sent.
  */
 export function toReportRows(
@@ -57,6 +60,7 @@ export function toReportRows(
   job: LockedJobSummary,
   more: {
     readonly nodeExecutionId?: string;
+    readonly isUsage?: true;
     readonly violation?: { readonly code: string; readonly detail: string };
   } = {},
 ): WorkerReport[] {
@@ -72,6 +76,7 @@ export function toReportRows(
       policyViolationCode: more.violation?.code ?? null,
       policyViolationDetail: more.violation?.detail ?? null,
       recordedAt: job.now,
+      isUsage: more.isUsage ?? false,
     },
   ];
 }
@@ -96,7 +101,8 @@ function hashOf(report: Report): Buffer {
 }
 
 /** Not the proof, because a secret must not be derivable from what is stored. */
-function contentOf({ leaseToken: _leaseToken, workspaceId: _workspaceId, ...content }: Report): object {
+function contentOf(report: Report): object {
+  const { leaseToken: _leaseToken, workspaceId: _workspaceId, principalId: _principalId, ...content } = report;
   return content;
 }
 

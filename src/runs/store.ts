@@ -1,7 +1,7 @@
-import { Prisma, type WorkflowRun } from "../db/generated/client/client.ts";
+import { Prisma } from "../db/generated/client/client.ts";
 import type { JobState } from "../db/generated/client/enums.ts";
 import { estimateFewRows } from "../db/prepared.ts";
-import { RUN_COLUMNS, toRecordset } from "../db/rows.ts";
+import { type JsonValue, RUN_COLUMNS, type Run, toRecordset } from "../db/rows.ts";
 import type { Transaction } from "../db/transaction.ts";
 import type { ExtraCte } from "../jobs/store.ts";
 
@@ -15,14 +15,14 @@ import type { ExtraCte } from "../jobs/store.ts";
  * Reads a run. To decide anything by it, lock its job in `tx` first.
  * @returns undefined when there is no such run.
  */
-export async function readRun(tx: Transaction, runId: string): Promise<WorkflowRun | undefined> {
-  const [run] = await tx.$queryRaw<WorkflowRun[]>`
+export async function readRun(tx: Transaction, runId: string): Promise<Run | undefined> {
+  const [run] = await tx.$queryRaw<Run[]>`
     SELECT ${RUN_COLUMNS} FROM workflow_runs WHERE id = ${runId}::uuid`;
   return run;
 }
 
 /** A run whose lease has expired. */
-export type ExpiredRun = Pick<WorkflowRun, "id" | "leaseExpiresAt">;
+export type ExpiredRun = Pick<Run, "id" | "leaseExpiresAt">;
 
 /**
  * Lists runs whose lease has expired, without a lock: check each run again under its job's lock before changing it.
@@ -41,7 +41,7 @@ export function expiredRuns(tx: Transaction, limit: number, after?: ExpiredRun):
 }
 
 /** Inserts the runs of jobs that are leased. */
-export function insertRunsCte(runs: readonly WorkflowRun[]): ExtraCte[] {
+export function insertRunsCte(runs: readonly Run[]): ExtraCte[] {
   if (runs.length === 0) return [];
   return [
     Prisma.sql`new_run AS (
@@ -74,9 +74,35 @@ export interface LeaseRelease {
   readonly id: string;
   readonly state: Exclude<JobState, "QUEUED" | "RUNNING">;
   readonly errorMessage: string | null;
-  /** Null for a run whose outputs await a decision: the worker is done, but the run is not finished. */
+  /** Null for a run whose outputs or question await a decision: the worker is done, but the run is not finished. */
   readonly finishedAt: Date | null;
+  /** Why it finished; null where it is not finished. */
+  readonly endReason: RunEndReason | null;
+  /** What it completed with; left out, what it has stays. */
+  readonly outputs?: JsonValue;
 }
+
+/** Why a run finished, for programs (section 3). */
+export type RunEndReason = (typeof RUN_END_REASONS)[number];
+
+const RUN_END_REASONS = [
+  "completed",
+  "completed_with_issues",
+  "failed",
+  "rejected",
+  "revised",
+  "released",
+  "released_too_often",
+  "answered",
+  "user_input_timeout",
+  "lease_expired",
+  "cancelled",
+  "poisoned",
+  "guard_failed",
+  "access_mode_violation",
+  "budget_exceeded",
+  "capability_denied",
+] as const;
 
 /**
  * Revokes the leases of runs, where they still have one, and sets the runs' new states. When a run finishes, its open nodes
@@ -88,7 +114,7 @@ export function releaseLeasesCte(releases: readonly LeaseRelease[]): ExtraCte[] 
     Prisma.sql`lease_release AS (SELECT * FROM ${estimateFewRows(runRows(releases), releases.length)} AS lease_release)`,
     Prisma.sql`released_run AS (
       UPDATE workflow_runs r SET state = n.state, lease_expires_at = NULL, finished_at = n.finished_at,
-        error_message = n.error_message
+        error_message = n.error_message, end_reason = n.end_reason, outputs = coalesce(n.outputs, r.outputs)
       FROM lease_release n WHERE r.id = n.id AND r.finished_at IS NULL)`,
     // OFFSET 0 makes PostgreSQL look up the open nodes run by run. Left to choose, it may plan a join that reads the open
     // nodes of all runs in the database.
@@ -106,10 +132,11 @@ export function releaseLeasesCte(releases: readonly LeaseRelease[]): ExtraCte[] 
  * @param run an unfinished run, as it was read under its job's lock.
  * @returns the run as `releaseLeasesCte` stores it, for the answer. The run is computed and not read again, which would cost a
  * round trip while the job is locked. The result equals the stored row: nobody writes a run without its job's lock, and
- * `releaseLeasesCte` sets these four columns of an unfinished run and no others.
+ * `releaseLeasesCte` sets these columns of an unfinished run and no others.
  */
-export function releasedRun(run: WorkflowRun, { state, errorMessage, finishedAt }: LeaseRelease): WorkflowRun {
-  return { ...run, state, errorMessage, finishedAt, leaseExpiresAt: null };
+export function releasedRun(run: Run, release: LeaseRelease): Run {
+  const { outputs: _outputs, ...changed } = release;
+  return { ...run, ...changed, leaseExpiresAt: null };
 }
 
 /** @returns the runs as a SQL row set with the columns of `workflow_runs`; missing properties are NULL. */

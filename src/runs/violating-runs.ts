@@ -1,10 +1,11 @@
-import type { WorkflowRun } from "../db/generated/client/client.ts";
-import type { JobMetrics } from "../db/metrics.ts";
+import type { JobSpending } from "../db/metrics.ts";
+import { type Run, toDbEnum } from "../db/rows.ts";
 import type { Transaction } from "../db/transaction.ts";
 import type { LockedJobWithWriteScope } from "../jobs/lock.ts";
 import { transitionTo } from "../jobs/state.ts";
 import { type WrittenVersion, writeVersions } from "../jobs/store.ts";
-import { capabilityDenial, type EventDraft, SYSTEM_ACTOR } from "../log/event.ts";
+import { costPayload, insertUsageCte, type ReportWithCalls, toUsageEntries } from "../jobs/usage/ledger.ts";
+import { capabilityDenial, type EventDraft, serverFor, workerOf } from "../log/event.ts";
 import { type PolicyError, type PolicyViolation, type PolicyViolationCode, policyError } from "./policy.ts";
 import { insertReportsCte, type Report, toReportRows } from "./report.ts";
 import { type LeaseRelease, releaseLeasesCte } from "./store.ts";
@@ -12,12 +13,12 @@ import { type LeaseRelease, releaseLeasesCte } from "./store.ts";
 /** A run that fails because a report on it violated a policy, with everything needed to fail it. */
 export interface ViolatingRun<Code extends PolicyViolationCode = PolicyViolationCode> {
   readonly job: LockedJobWithWriteScope;
-  readonly run: WorkflowRun;
+  readonly run: Run;
   /** The report is stored with the violation, so that a repeat of it gets the same error. */
-  readonly report: Report;
+  readonly report: Report & ReportWithCalls;
   readonly violation: PolicyViolation<Code>;
-  /** The job's new metrics, when the report is applied in spite of the violation: the tokens that exceed a budget count. */
-  readonly metrics?: JobMetrics;
+  /** What the job has used then, when the report is applied in spite of the violation: what exceeds a budget counts. */
+  readonly metrics?: JobSpending;
 }
 
 /**
@@ -41,12 +42,14 @@ export function failViolatingRuns(
   violating: readonly ViolatingRun[],
 ): Promise<readonly WrittenVersion<LockedJobWithWriteScope>[]> {
   const releases = violating.map(({ job, run, violation }): LeaseRelease => {
-    return { id: run.id, state: "FAILED", errorMessage: policyError(violation, job).message, finishedAt: job.now };
+    const { message: errorMessage } = policyError(violation, job);
+    return { id: run.id, state: "FAILED", errorMessage, finishedAt: job.now, endReason: toDbEnum(violation.code) };
   });
   const reportRows = violating.flatMap(({ report, job, violation }) => toReportRows(report, job, { violation }));
+  const usage = violating.flatMap(({ report, job, metrics }) => (metrics ? toUsageEntries(report, job) : []));
   return writeVersions(
     tx,
-    violating.map(({ job, run, violation, metrics }) => ({
+    violating.map(({ job, run, report, violation, metrics }) => ({
       job,
       set: {
         ...metrics,
@@ -54,32 +57,47 @@ export function failViolatingRuns(
         // No message for CAPABILITY_DENIED: here as at submit and claim, `statusReason` already names the capability.
         errorMessage: violation.code === "CAPABILITY_DENIED" ? null : policyError(violation, job).message,
       },
-      event: eventOf(job, run, violation),
+      event: eventOf(job, run, violation, metrics ? costPayload(report.metrics) : {}),
     })),
-    [...releaseLeasesCte(releases), ...insertReportsCte(reportRows)],
+    [...releaseLeasesCte(releases), ...insertReportsCte(reportRows), ...insertUsageCte(usage)],
   );
 }
 
 /** @returns the job's machine-readable `statusReason`. */
-function reasonOf({ code, detail }: PolicyViolation): string {
+export function reasonOf({ code, detail }: PolicyViolation): string {
   return code === "CAPABILITY_DENIED" ? `capability_denied: ${detail}` : code.toLowerCase();
 }
 
-function eventOf(job: LockedJobWithWriteScope, run: WorkflowRun, violation: PolicyViolation): EventDraft {
+/** @param cost what the payload says of the cost that the version adds. */
+function eventOf(
+  job: LockedJobWithWriteScope,
+  run: Run,
+  violation: PolicyViolation,
+  cost: ReturnType<typeof costPayload>,
+): EventDraft {
   switch (violation.code) {
     case "CAPABILITY_DENIED":
-      return capabilityDenial(job, violation.detail, "completion");
+      return capabilityDenial(job, violation.detail, "completion", run.principalId);
     case "ACCESS_MODE_VIOLATION":
       return {
         type: "STATE_CHANGED",
-        by: { actor: "AGENT", actorId: run.workerId },
+        by: workerOf(run),
         payload: { reason: reasonOf(violation), detail: violation.detail },
       };
     case "BUDGET_EXCEEDED":
-      return {
-        type: "STATE_CHANGED",
-        by: SYSTEM_ACTOR,
-        payload: { reason: reasonOf(violation), ace_code: "ACE-001", detail: violation.detail },
-      };
+      return budgetEvent(run, violation, cost);
   }
+}
+
+/** @returns the event of a job that fails because a report on this run passed one of its budgets. */
+export function budgetEvent(
+  { principalId }: Pick<Run, "principalId">,
+  violation: PolicyViolation,
+  cost: ReturnType<typeof costPayload> = {},
+): EventDraft {
+  return {
+    type: "STATE_CHANGED",
+    by: serverFor(principalId),
+    payload: { reason: reasonOf(violation), ace_code: "ACE-001", detail: violation.detail, ...cost },
+  };
 }

@@ -1,5 +1,6 @@
 import { Prisma } from "../db/generated/client/client.ts";
 import type { JobSummary } from "../db/job-columns.ts";
+import type { Run } from "../db/rows.ts";
 import { inTransaction, type Transaction } from "../db/transaction.ts";
 import type { EngineContext } from "../engine.ts";
 import { type AppError, GuardFailedError, IllegalTransitionError, JobPoisonedError } from "../errors.ts";
@@ -7,7 +8,7 @@ import { directiveOf } from "../jobs/directive.ts";
 import { type LockedJob, lockJobs } from "../jobs/lock.ts";
 import { countGuards } from "../jobs/metrics.ts";
 import { writeVersion } from "../jobs/store.ts";
-import { SYSTEM_ACTOR } from "../log/event.ts";
+import { type Actor, serverFor } from "../log/event.ts";
 import { type GuardContent, isPoisoning, type PoisoningError } from "./guards/guard.ts";
 import { type PartlyCheckedBy, runGuards } from "./guards/run-guards.ts";
 import { type PoisonedJob, type PoisonOutcome, type Precondition, poisonJob, violationOf } from "./poison.ts";
@@ -29,10 +30,19 @@ export type GuardResult<Refusal extends AppError> =
 /** Why content is refused that no guard found a security violation in. */
 type ContentRefusal = GuardFailedError | JobPoisonedError;
 
+/** A job whose content is guarded, and the run for which, or in which, it is. */
+export interface ContentOwner {
+  readonly job: Pick<JobSummary, "jobId" | "workspaceId">;
+  readonly run: Pick<Run, "principalId">;
+}
+
 /** What the functions below need to know about the content's job. */
 interface Guarding<Refusal extends AppError> {
   readonly engine: EngineContext;
+  readonly workspaceId: string;
   readonly jobId: string;
+  /** The actor of what comes of it. */
+  readonly by: Actor;
   readonly precondition: Precondition<Refusal>;
 }
 
@@ -47,12 +57,12 @@ interface Guarding<Refusal extends AppError> {
  */
 export async function guardContent<Refusal extends AppError = never>(
   engine: EngineContext,
-  { jobId }: JobSummary,
+  { job: { workspaceId, jobId }, run: { principalId } }: ContentOwner,
   content: GuardContent,
   precondition: Precondition<Refusal>,
   guardsAlreadyCounted = 0,
 ): Promise<GuardResult<Refusal>> {
-  const guarding = { engine, jobId, precondition };
+  const guarding = { engine, workspaceId, jobId, by: serverFor(principalId), precondition };
   const outcome = await runGuards(engine, content);
   const guardsRun = Math.max(outcome.guardsRun - guardsAlreadyCounted, 0);
   switch (outcome.outcome) {
@@ -71,13 +81,17 @@ export async function guardContent<Refusal extends AppError = never>(
 }
 
 async function poisonForFinding<Refusal extends AppError>(
-  { engine, jobId, precondition }: Guarding<Refusal>,
+  { engine, workspaceId, jobId, by, precondition }: Guarding<Refusal>,
   guardName: string,
   error: PoisoningError,
   guardsRun: number,
 ): Promise<GuardResult<Refusal>> {
   const violation = violationOf(guardName, error);
-  const poisoning: PoisonOutcome<Refusal> = await poisonJob(engine, jobId, violation, { guardsRun, precondition });
+  const poisoning: PoisonOutcome<Refusal> = await poisonJob(engine, workspaceId, jobId, violation, {
+    by,
+    guardsRun,
+    precondition,
+  });
   switch (poisoning.action) {
     case "POISONED":
       return { outcome: "POISONED", poisoned: { job: poisoning.job, violation, event: poisoning.event } };
@@ -131,22 +145,22 @@ async function passOrRecord<Refusal extends AppError>(
 
 /** @returns why the content must not be used, whatever the guards say; null where it may, and the diagnoses are recorded. */
 async function recordDiagnoses<Refusal extends AppError>(
-  { engine, jobId, precondition }: Guarding<Refusal>,
+  { engine, workspaceId, jobId, by, precondition }: Guarding<Refusal>,
   diagnoses: readonly Diagnosis[],
 ): Promise<Refusal | JobPoisonedError | null> {
-  return inTransaction(engine, async (tx) => {
+  return inTransaction(engine, [workspaceId], async (tx) => {
     let job = (await lockJobs(tx, Prisma.sql`job_id = ${jobId}::uuid`)).get(jobId);
     const refusal = job && (await precondition(tx, job));
     if (refusal) return refusal;
     // Another call poisoned the job while the guards ran; the database refuses any further version of a poisoned job.
     if (job?.state === "POISONED") return new JobPoisonedError(job, "STOP_POISONED");
-    for (const diagnosis of job ? diagnoses : []) job = job && (await recordDiagnostic(tx, job, diagnosis));
+    for (const diagnosis of job ? diagnoses : []) job = job && (await recordDiagnostic(tx, job, by, diagnosis));
     return null;
   });
 }
 
-async function recordDiagnostic(tx: Transaction, job: LockedJob, diagnosis: Diagnosis): Promise<LockedJob> {
+async function recordDiagnostic(tx: Transaction, job: LockedJob, by: Actor, diagnosis: Diagnosis): Promise<LockedJob> {
   const { code, guardName, reason, guardsRun } = diagnosis;
-  const event = { type: "DIAGNOSTIC" as const, by: SYSTEM_ACTOR, payload: { code, guard_name: guardName, reason } };
+  const event = { type: "DIAGNOSTIC" as const, by, payload: { code, guard_name: guardName, reason } };
   return (await writeVersion(tx, { job, set: countGuards(job, guardsRun), event })).job;
 }

@@ -9,8 +9,9 @@ import { countGuards } from "../jobs/metrics.ts";
 import { isTerminal, transitionTo } from "../jobs/state.ts";
 import { readEvent, type WrittenVersion, writeVersion, writeVersions } from "../jobs/store.ts";
 import { type LockedTree, lockTree } from "../jobs/tree.ts";
-import { type EventDraft, SYSTEM_ACTOR, transitionText } from "../log/event.ts";
+import { type Actor, type EventDraft, SYSTEM_ACTOR, transitionText } from "../log/event.ts";
 import { redactText } from "../log/redact.ts";
+import { deleteOutputOf } from "../output/chunks.ts";
 import type { PoisoningError } from "./guards/guard.ts";
 
 /** A security violation that a guard found or a person reported (section 5). */
@@ -57,6 +58,8 @@ export type PoisonOutcome<Refusal extends AppError = never> =
 export type Precondition<Refusal extends AppError> = (tx: Transaction, job: LockedJob) => Promise<Refusal | null>;
 
 interface PoisonOptions<Refusal extends AppError> {
+  /** The actor of the events. Default: the server, of itself. */
+  readonly by?: Actor;
   /** How many guards this server ran to find the violation; added to the job's `validators_run_count`. Default 0. */
   readonly guardsRun?: number;
   readonly precondition?: Precondition<Refusal>;
@@ -64,38 +67,42 @@ interface PoisonOptions<Refusal extends AppError> {
 
 /**
  * Handles a violation that this server's guards found in a job, as section 5 says. [HSK-ACE-VAL-101]
+ * @param workspaceId the job's workspace.
  * @returns what was done; or, when the precondition refuses, its refusal, and nothing is written.
  * @throws TryAgainError when the database rolled the transaction back too often; nothing is stored.
  */
 export function poisonJob<Refusal extends AppError = never>(
   engine: EngineContext,
+  workspaceId: string,
   jobId: string,
   violation: SecurityViolation,
-  { guardsRun = 0, precondition }: PoisonOptions<Refusal> = {},
+  { by = SYSTEM_ACTOR, guardsRun = 0, precondition }: PoisonOptions<Refusal> = {},
 ): Promise<PoisonOutcome<Refusal>> {
-  return inTransaction(engine, async (tx): Promise<PoisonOutcome<Refusal>> => {
-    const tree = await lockTree(tx, jobId, "POISONED");
+  return inTransaction(engine, [workspaceId], async (tx): Promise<PoisonOutcome<Refusal>> => {
+    const tree = await lockTree(tx, jobId, "POISONED", workspaceId);
     if (!tree) throw new Error(`There is no job ${jobId}, in which a guard found a violation.`);
     const refusal = (await precondition?.(tx, tree.job)) ?? null;
-    return refusal ? { action: "REFUSED", refusal } : handleViolation(tx, tree, violation, guardsRun);
+    return refusal ? { action: "REFUSED", refusal } : handleViolation(tx, tree, by, violation, guardsRun);
   });
 }
 
 /**
  * Handles a violation that a person, or a guard outside this server, reports (section 5).
  * @param workspaceId the reporter's workspace. The job of another workspace is not found, and its row is never locked.
+ * @param by the actor of the events.
  * @returns what was done, or NotFoundError when the workspace has no such job.
  * @throws TryAgainError when the database rolled the transaction back too often; nothing is stored.
  */
 export function reportSecurityViolation(
   engine: EngineContext,
   workspaceId: string,
+  by: Actor,
   jobId: string,
   violation: SecurityViolation,
 ): Promise<HandledViolation | NotFoundError> {
-  return inTransaction(engine, async (tx) => {
+  return inTransaction(engine, [workspaceId], async (tx) => {
     const tree = await lockTree(tx, jobId, "POISONED", workspaceId);
-    return tree ? handleViolation(tx, tree, violation, 0) : new NotFoundError("job");
+    return tree ? handleViolation(tx, tree, by, violation, 0) : new NotFoundError("job");
   });
 }
 
@@ -110,6 +117,7 @@ export function reportSecurityViolation(
 async function handleViolation(
   tx: Transaction,
   { job, descendants: below }: LockedTree,
+  by: Actor,
   violation: SecurityViolation,
   guardsRun: number,
 ): Promise<HandledViolation> {
@@ -120,15 +128,15 @@ async function handleViolation(
     return { action: "ALREADY_POISONED", job, event };
   }
   const sanitized = sanitizeViolation(violation);
-  if (isTerminal(job.state)) return recordOnly(tx, job, sanitized, guardsRun);
-  const [poisoned] = await poison(tx, [job], sanitized, guardsRun);
-  await poison(tx, below, sanitized, 0, jobId);
+  if (isTerminal(job.state)) return recordOnly(tx, job, by, sanitized, guardsRun);
+  const [poisoned] = await poison(tx, [job], by, sanitized, guardsRun);
+  await poison(tx, below, by, sanitized, 0, jobId);
   if (!poisoned) throw new Error("Each change writes one version.");
   return { action: "POISONED", ...poisoned };
 }
 
 /**
- * Poisons locked jobs with their active and stalled runs and their unfinished nodes. The number of statements does not grow
+ * Poisons locked jobs with their active and stalled runs and their unfinished nodes, and deletes their partial output. The number of statements does not grow
  * with the number of jobs.
  * @param sourceJobId the job in which the violation was found, when `jobs` are its descendants.
  * @returns in the order of `jobs`, each job as it is stored, with its event.
@@ -136,6 +144,7 @@ async function handleViolation(
 async function poison<Job extends LockedJobSummary>(
   tx: Transaction,
   jobs: readonly Job[],
+  by: Actor,
   violation: SecurityViolation,
   guardsRun: number,
   sourceJobId?: string,
@@ -146,7 +155,7 @@ async function poison<Job extends LockedJobSummary>(
   // Runs and nodes first: of a poisoned job, the database lets only unfinished runs and nodes become poisoned, and a stalled
   // run has finished (section 5).
   await poisonRuns(tx, jobs, message);
-  return writeVersions(
+  const written = await writeVersions(
     tx,
     jobs.map((job) => ({
       job,
@@ -156,19 +165,32 @@ async function poison<Job extends LockedJobSummary>(
         jobOutputs: null,
         ...countGuards(job, guardsRun),
       },
-      event: violationEvent(job, violation, "poisoned", sourceJobId),
+      event: violationEvent(job, by, violation, "poisoned", sourceJobId),
     })),
   );
+  // Behind the versions: the database lets go of the output of a job that is poisoned.
+  await deleteOutputOf(
+    tx,
+    jobs.map(({ jobId }) => jobId),
+  );
+  return written;
 }
 
-/** Ends as poisoned every run of these jobs that is active or stalled, revoking its lease, and every unfinished node. */
+/**
+ * Ends as poisoned every run of these jobs that is active or stalled, revoking its lease, and every unfinished node; and clears the outputs
+ * of the others, which the poisoned content led to.
+ */
 async function poisonRuns(tx: Transaction, jobs: readonly LockedJobSummary[], message: string): Promise<void> {
   const ids = jobs.map(({ jobId }) => jobId);
   const times = jobs.map(({ now }) => now.toISOString());
   const poisoned = Prisma.sql`unnest(${ids}::uuid[], ${times}::text[]::timestamptz[]) AS poisoned(job_id, at)`;
   await tx.$executeRaw`
-    UPDATE workflow_runs r SET state = 'poisoned', lease_expires_at = NULL, error_message = ${message},
-      finished_at = coalesce(r.finished_at, poisoned.at)
+    WITH cleared AS (
+      UPDATE workflow_runs SET outputs = NULL
+      WHERE job_id = ANY(${ids}::uuid[]) AND outputs IS NOT NULL AND finished_at IS NOT NULL
+    )
+    UPDATE workflow_runs r SET state = 'poisoned', lease_expires_at = NULL, error_message = ${message}, end_reason = 'poisoned',
+      outputs = NULL, finished_at = coalesce(r.finished_at, poisoned.at)
     FROM ${poisoned}
     WHERE r.job_id = poisoned.job_id AND r.state IN ('running', 'awaiting_validation', 'awaiting_user', 'stalled')`;
   await tx.$executeRaw`
@@ -180,24 +202,26 @@ async function poisonRuns(tx: Transaction, jobs: readonly LockedJobSummary[], me
 async function recordOnly(
   tx: Transaction,
   job: LockedJob,
+  by: Actor,
   violation: SecurityViolation,
   guardsRun: number,
 ): Promise<HandledViolation> {
   const set = countGuards(job, guardsRun);
-  const event = violationEvent(job, violation, "recorded");
+  const event = violationEvent(job, by, violation, "recorded");
   return { action: "RECORDED", ...(await writeVersion(tx, { job, set, event })) };
 }
 
 /** The event FR-EVT-SEC-VIOLATION (section 5). */
 function violationEvent(
   job: Pick<LockedJob, "state">,
+  by: Actor,
   violation: SecurityViolation,
   action: "poisoned" | "recorded",
   sourceJobId?: string,
 ): EventDraft {
   return {
     type: "SECURITY_VIOLATION",
-    by: SYSTEM_ACTOR,
+    by,
     payload: {
       violation_type: toDbEnum(violation.violationType),
       description: violation.description,

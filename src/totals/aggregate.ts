@@ -1,27 +1,31 @@
 import { setImmediate as yieldToEventLoop } from "node:timers/promises";
 import { Prisma, type PrismaClient } from "../db/generated/client/client.ts";
+import { allWorkspaces, within } from "../db/scope.ts";
 import type { Transaction } from "../db/transaction.ts";
 import type { LogPosition } from "../log/cursor.ts";
 import { IS_BELOW_WATERMARK } from "../log/read.ts";
 import { NIL_UUID } from "../uuid.ts";
-import { changesOfEvents, eachMetric, METRIC_COLUMNS, TOTALS_DELTAS, usageDeltas } from "./changes.ts";
+import { changesOfEvents, eachMetric, METRIC_COLUMNS, TOTALS_DELTAS, usageBeside, usageDeltas } from "./changes.ts";
 
 /**
  * The most events that one transaction aggregates. The feed cannot read past an open write transaction, so each of these
  * transactions must be short.
  */
 const MAX_BATCH_EVENTS = 1_000;
+/** Totals are of all workspaces, as the log is. */
+const TOTALS = allWorkspaces("totals");
 
 /** Usage by the minute is deleted after this age, which is a little longer than the longest window of a quota. */
 const OLDEST_USAGE = Prisma.sql`now() - interval '32 days'`;
 
 /**
- * Adds the events after `totals_position` to the totals and to the usage by the minute, batch by batch (section 10).
+ * Adds the events after `totals_position`, and the entries of the ledger that no event has, to the totals and to the usage by the
+ * minute, batch by batch (section 10).
  * Several servers may call this at once: one of them aggregates, the others find the position locked and return.
  *
- * Only events below the watermark are aggregated (section 4). Otherwise a transaction that commits late could add an event
+ * Only what is below the watermark is aggregated (section 4). Otherwise a transaction that commits late could add an event
  * at or before a position that the aggregation has passed, and the totals would never include it.
- * @param maxBatchEvents the most events that one transaction aggregates.
+ * @param maxBatchEvents the most events, and the most entries, that one transaction aggregates.
  * @param signal stops the aggregation after the current batch.
  * @returns the number of events that this call aggregated.
  */
@@ -32,10 +36,10 @@ export async function aggregateTotals(
 ): Promise<number> {
   let count = 0;
   // Checked first without a lock: a lock takes a transaction id, so an idle server would write to disk every second.
-  while (!signal?.aborted && (await hasNewEvents(prisma))) {
-    const events = await prisma.$transaction((tx) => aggregateBatch(tx, maxBatchEvents));
-    count += events;
-    if (events < maxBatchEvents) break;
+  while (!signal?.aborted && (await within(TOTALS, () => isBehind(prisma)))) {
+    const batch = await within(TOTALS, () => prisma.$transaction((tx) => aggregateBatch(tx, maxBatchEvents)));
+    count += batch.events;
+    if (!isFull(batch, maxBatchEvents)) break;
     // The embedded database runs in this thread: requests must be served between two batches.
     await yieldToEventLoop();
   }
@@ -52,26 +56,50 @@ const RECOUNT_BATCH_EVENTS = 10_000;
 export async function recountTotals(tx: Transaction): Promise<void> {
   await tx.$executeRaw`DELETE FROM job_totals`;
   await tx.$executeRaw`DELETE FROM usage_minutes`;
-  await tx.$executeRaw`UPDATE totals_position SET order_xid = 0, job_id = ${NIL_UUID}::uuid, version = 0`;
-  while ((await aggregateBatch(tx, RECOUNT_BATCH_EVENTS)) === RECOUNT_BATCH_EVENTS);
+  await tx.$executeRaw`
+    UPDATE totals_position SET order_xid = 0, job_id = ${NIL_UUID}::uuid, version = 0,
+      entry_order_xid = 0, entry_id = ${NIL_UUID}::uuid`;
+  while (isFull(await aggregateBatch(tx, RECOUNT_BATCH_EVENTS), RECOUNT_BATCH_EVENTS));
+}
+
+/** How much one transaction has aggregated. */
+interface Batch {
+  readonly events: number;
+  readonly entries: number;
+}
+
+/** Whether a batch has as much as it may have, so that there may be more. */
+function isFull({ events, entries }: Batch, max: number): boolean {
+  return events === max || entries === max;
 }
 
 const IN_ORDER = Prisma.sql`ORDER BY order_xid, job_id, version`;
+const ENTRIES_IN_ORDER = Prisma.sql`ORDER BY order_xid, id`;
 
-async function hasNewEvents(prisma: PrismaClient): Promise<boolean> {
+async function isBehind(prisma: PrismaClient): Promise<boolean> {
   const next = await prisma.$queryRaw<unknown[]>`
-    SELECT version FROM flight_recorder_events
+    (SELECT version FROM flight_recorder_events
     WHERE (order_xid, job_id, version) > (SELECT order_xid, job_id, version FROM totals_position WHERE singleton)
       AND ${IS_BELOW_WATERMARK}
-    ${IN_ORDER} LIMIT 1`;
+    ${IN_ORDER} LIMIT 1)
+    UNION ALL
+    (SELECT calls FROM usage_entries
+    WHERE (order_xid, id) > (SELECT entry_order_xid, entry_id FROM totals_position WHERE singleton)
+      AND ${IS_BELOW_WATERMARK}
+    ${ENTRIES_IN_ORDER} LIMIT 1)
+    LIMIT 1`;
   return next.length > 0;
 }
 
-async function aggregateBatch(tx: Transaction, maxEvents: number): Promise<number> {
+/** Where the aggregation stands, in the log and in the ledger. */
+type Position = Omit<LogPosition, "hash"> & { readonly entryOrderXid: bigint; readonly entryId: string };
+
+async function aggregateBatch(tx: Transaction, maxEvents: number): Promise<Batch> {
   // SKIP LOCKED returns no row if another server is aggregating: this server then leaves the work to the other one.
-  const [after] = await tx.$queryRaw<Omit<LogPosition, "hash">[]>`
-    SELECT order_xid AS "orderXid", job_id AS "jobId", version FROM totals_position FOR UPDATE SKIP LOCKED`;
-  if (!after) return 0;
+  const [after] = await tx.$queryRaw<Position[]>`
+    SELECT order_xid AS "orderXid", job_id AS "jobId", version, entry_order_xid AS "entryOrderXid", entry_id AS "entryId"
+    FROM totals_position FOR UPDATE SKIP LOCKED`;
+  if (!after) return { events: 0, entries: 0 };
   const events = Prisma.sql`
     SELECT * FROM flight_recorder_events
     WHERE (order_xid, job_id, version) > (${after.orderXid}, ${after.jobId}::uuid, ${after.version})
@@ -79,8 +107,12 @@ async function aggregateBatch(tx: Transaction, maxEvents: number): Promise<numbe
     ${IN_ORDER} LIMIT ${maxEvents}`;
   // Nobody else writes totals while the position is locked, so the statement reads them, adds, and inserts the sums. An
   // upsert of the deltas alone would fail: the table's CHECK refuses negative values before the conflict is found.
-  const [row] = await tx.$queryRaw<{ events: number }[]>`
-    WITH change AS MATERIALIZED (${changesOfEvents(events)}),
+  const entries = Prisma.sql`
+    SELECT * FROM usage_entries WHERE (order_xid, id) > (${after.entryOrderXid}, ${after.entryId}::uuid)
+      AND ${IS_BELOW_WATERMARK}
+    ${ENTRIES_IN_ORDER} LIMIT ${maxEvents}`;
+  const [batch] = await tx.$queryRaw<Batch[]>`
+    WITH change AS MATERIALIZED (${changesOfEvents(events)}), entry AS MATERIALIZED (${entries}),
     total AS (
       SELECT workspace_id, job_kind, state, sum(jobs) AS jobs, ${eachMetric((column) => `sum(${column}) AS ${column}`)}
       FROM (${TOTALS_DELTAS}) AS delta GROUP BY workspace_id, job_kind, state
@@ -94,16 +126,21 @@ async function aggregateBatch(tx: Transaction, maxEvents: number): Promise<numbe
     ), upserted_usage AS (
       INSERT INTO usage_minutes AS old (workspace_id, capability_profile_id, minute, tokens, jobs)
       SELECT workspace_id, capability_profile_id, minute, sum(tokens), sum(jobs)
-      FROM (${usageDeltas(Prisma.sql`change`)}) AS usage WHERE minute > ${OLDEST_USAGE}
+      FROM (${usageDeltas(Prisma.sql`change`)} UNION ALL ${usageBeside(Prisma.sql`entry`)}) AS usage WHERE minute > ${OLDEST_USAGE}
       GROUP BY workspace_id, capability_profile_id, minute
       ON CONFLICT (workspace_id, minute, capability_profile_id)
       DO UPDATE SET tokens = old.tokens + excluded.tokens, jobs = old.jobs + excluded.jobs
     ), deleted_usage AS (
       DELETE FROM usage_minutes WHERE minute <= ${OLDEST_USAGE}
     ), moved_position AS (
-      UPDATE totals_position SET order_xid = last.order_xid, job_id = last.job_id, version = last.version
-      FROM (SELECT * FROM change ORDER BY order_xid DESC, job_id DESC, version DESC LIMIT 1) AS last
+      UPDATE totals_position p SET order_xid = coalesce(event.order_xid, p.order_xid),
+        job_id = coalesce(event.job_id, p.job_id), version = coalesce(event.version, p.version),
+        entry_order_xid = coalesce(entry.order_xid, p.entry_order_xid), entry_id = coalesce(entry.id, p.entry_id)
+      FROM (SELECT) AS always
+      LEFT JOIN (SELECT * FROM change ORDER BY order_xid DESC, job_id DESC, version DESC LIMIT 1) AS event ON true
+      LEFT JOIN (SELECT * FROM entry ORDER BY order_xid DESC, id DESC LIMIT 1) AS entry ON true
     )
-    SELECT count(*)::int AS events FROM change`;
-  return row?.events ?? 0;
+    SELECT (SELECT count(*) FROM change)::int AS events, (SELECT count(*) FROM entry)::int AS entries`;
+  if (!batch) throw new Error("A count is one row.");
+  return batch;
 }

@@ -1,6 +1,7 @@
 import { Prisma } from "../db/generated/client/client.ts";
 import { METRIC_NAMES } from "../db/job-columns.ts";
 import { snakeCase } from "../db/rows.ts";
+import { VERSION_BEFORE } from "../log/read.ts";
 
 /**
  * Totals are counts and sums over many jobs, exact whenever they are read (section 10). No command updates them, because
@@ -34,9 +35,10 @@ export function changesOfEvents(events: Prisma.Sql): Prisma.Sql {
       ${eachMetric((column) => `e.${column}`)}, j.job_kind, j.capability_profile_id,
       ${eachMetric((column) => `coalesce(b.${column}, 0) AS ${column}_before`)}
     FROM (${events}) AS e
+    ${VERSION_BEFORE}
     CROSS JOIN LATERAL (SELECT * FROM ai_jobs WHERE job_id = e.job_id LIMIT 1) AS j
     LEFT JOIN LATERAL (
-      SELECT * FROM flight_recorder_events WHERE job_id = e.job_id AND version = e.version - 1 LIMIT 1
+      SELECT * FROM flight_recorder_events WHERE job_id = e.job_id AND version = before.version LIMIT 1
     ) AS b ON true`;
 }
 
@@ -64,6 +66,18 @@ export function usageDeltas(changes: Prisma.Sql): Prisma.Sql {
 }
 
 /**
+ * A query for what entries of the ledger add to the usage by the minute: those that no event has, because their job was poisoned
+ * before (section 14). All others are in the tokens of their events.
+ * @param entries a table of entries, for a FROM clause.
+ */
+export function usageBeside(entries: Prisma.Sql): Prisma.Sql {
+  return Prisma.sql`
+    SELECT workspace_id, capability_profile_id, date_trunc('minute', recorded_at) AS minute,
+      input_tokens + cached_input_tokens + output_tokens + reasoning_tokens AS tokens, 0 AS jobs
+    FROM ${entries} WHERE version IS NULL`;
+}
+
+/**
  * A query for the changes whose events come after `totals_position`.
  * @param workspaceIds an SQL expression of type uuid[]: only changes of jobs in these workspaces.
  */
@@ -76,5 +90,6 @@ export function changesNotAggregated(workspaceIds: Prisma.Sql): Prisma.Sql {
  * @param workspaceIds an SQL expression of type uuid[]: only the usage of these workspaces.
  */
 export function usageNotAggregated(workspaceIds: Prisma.Sql): Prisma.Sql {
-  return usageDeltas(Prisma.sql`(${changesNotAggregated(workspaceIds)}) AS change`);
+  return Prisma.sql`${usageDeltas(Prisma.sql`(${changesNotAggregated(workspaceIds)}) AS change`)}
+    UNION ALL ${usageBeside(Prisma.sql`usage_not_aggregated(${workspaceIds})`)}`;
 }

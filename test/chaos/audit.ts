@@ -8,6 +8,7 @@ import type { Entry } from "./journal.ts";
 
 /**
  * Creates the schema, and triggers that record every change of a lease and the lease under which a report was accepted.
+ * Their functions run as the owner of the schema, in which the server's role may do nothing.
  */
 export async function installAudit(admin: pg.Client): Promise<void> {
   await admin.query(`
@@ -16,7 +17,7 @@ export async function installAudit(admin: pg.Client): Promise<void> {
       id bigserial PRIMARY KEY, workflow_run_id uuid NOT NULL, lease_expires_at timestamptz(3),
       by_transaction xid8 NOT NULL DEFAULT pg_current_xact_id());
     CREATE INDEX ON chaos.leases (workflow_run_id, id);
-    CREATE FUNCTION chaos.record_lease() RETURNS trigger LANGUAGE plpgsql AS $$
+    CREATE FUNCTION chaos.record_lease() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
     BEGIN
       INSERT INTO chaos.leases (workflow_run_id, lease_expires_at) VALUES (NEW.id, NEW.lease_expires_at);
       RETURN NULL;
@@ -27,7 +28,7 @@ export async function installAudit(admin: pg.Client): Promise<void> {
     -- The lease as it was before the report's own transaction changed it. The job's lock is held, so nobody else can.
     CREATE TABLE chaos.accepted (
       workflow_run_id uuid, report_id uuid, recorded_at timestamptz(3), lease_expires_at timestamptz(3));
-    CREATE FUNCTION chaos.record_accepted() RETURNS trigger LANGUAGE plpgsql AS $$
+    CREATE FUNCTION chaos.record_accepted() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
     BEGIN
       INSERT INTO chaos.accepted VALUES (NEW.workflow_run_id, NEW.report_id, NEW.recorded_at, (
         SELECT lease_expires_at FROM chaos.leases

@@ -45,7 +45,7 @@ export async function runChaos(seed: number, scale: Scale): Promise<ChaosResult>
   };
   try {
     const journals = Array.from({ length: WORKERS }, (_, index) => join(folder, `worker-${index}`));
-    const outcome = await runFleet(seed, scale, { url: database.url, admin, journals });
+    const outcome = await runFleet(seed, scale, { env: database.env, admin, journals });
     const entries = journals.flatMap(readJournal);
     await loadJournals(admin, entries, outcome.cancelled);
     const histories = (slots: readonly SupervisedSlot[]) => slots.flatMap((slot) => slot.history);
@@ -59,18 +59,19 @@ export async function runChaos(seed: number, scale: Scale): Promise<ChaosResult>
 }
 
 interface ChaosEnvironment {
-  readonly url: string;
+  /** What a server finds the database by. */
+  readonly env: Readonly<Record<string, string>>;
   readonly admin: pg.Client;
   /** The path of each worker's journal. */
   readonly journals: readonly string[];
 }
 
-async function runFleet(seed: number, scale: Scale, { url, admin, journals }: ChaosEnvironment) {
+async function runFleet(seed: number, scale: Scale, { env, admin, journals }: ChaosEnvironment) {
   const random = seededRandom(seed);
   const [faults, jobs] = [planFaults(random, scale), planJobs(random, scale)];
   const ports = await freePorts(SERVERS);
   const urls = ports.map((port) => `http://127.0.0.1:${port}/graphql`);
-  const servers = ports.map((port) => supervise(() => startServer(port, url, APPLICATION), random));
+  const servers = ports.map((port) => supervise(() => startServer(port, env, APPLICATION), random));
   const workers: SupervisedSlot[] = [];
   try {
     await Promise.all(servers.map((slot) => slot.ready()));

@@ -85,10 +85,14 @@ export function supervise(start: (restarts: number) => ManagedProcess, random: R
 }
 
 /** Starts a server as it is deployed. */
-export function startServer(port: number, databaseUrl: string, applicationName: string): ManagedProcess {
+export function startServer(
+  port: number,
+  database: Readonly<Record<string, string>>,
+  applicationName: string,
+): ManagedProcess {
   const { url, ...server } = spawnServer({
     PORT: String(port),
-    DATABASE_URL: databaseUrl,
+    ...database,
     PGAPPNAME: applicationName,
     RECOVERY_INTERVAL_SECONDS: "0.5",
     RETRY_FIRST_SECONDS: "0.2",

@@ -16,8 +16,7 @@ let other: PrismaClient;
 let workspaces: readonly string[];
 beforeAll(async () => {
   db = await openTestDatabase();
-  if (db.location.kind !== "postgres") throw new Error("This file is about PostgreSQL.");
-  other = anotherClient(db.location.url, 4);
+  other = anotherClient(db.url, 4);
   const engine = engineOn(db);
   workspaces = Array.from({ length: 5 }, () => randomUUID()).toSorted();
   for (const workspaceId of workspaces) {

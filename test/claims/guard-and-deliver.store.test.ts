@@ -124,7 +124,7 @@ describe("a job that, while it is guarded,", () => {
   test("is poisoned by somebody else, and found hostile, was not stopped by this claim", async () => {
     const { workspaceId, jobIds } = await queue(HOSTILE);
     const [jobId = ""] = jobIds;
-    const poisoning = engineThat(() => poisonJob(engine, jobId, FOUND));
+    const poisoning = engineThat(() => poisonJob(engine, workspaceId, jobId, FOUND));
     expect(await claim(workspaceId, poisoning)).toEqual({ claims: [], poisoned: [] });
     const after = await records(jobId);
     expectSound(after);

@@ -19,9 +19,8 @@ let engine: EngineContext;
 let holder: pg.Client;
 beforeAll(async () => {
   db = await openTestDatabase();
-  if (db.location.kind !== "postgres") throw new Error("This file is about PostgreSQL.");
   engine = engineOn(db);
-  holder = new pg.Client({ connectionString: db.location.url });
+  holder = new pg.Client({ connectionString: db.url });
   await holder.connect();
 });
 afterEach(() => holder.query("ROLLBACK"));

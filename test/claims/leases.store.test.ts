@@ -87,7 +87,7 @@ function aStepOf(runId: string, token: string) {
 const offer = ({ run, leaseToken }: Claim): Offer => ({ runId: run.id, token: leaseToken });
 const another = async (held: Claim) => ({ ...offer(held), token: randomBytes(32).toString("base64url") });
 const poisoned = async (held: Claim) => {
-  await poisonJob(engine, held.job.jobId, FOUND);
+  await poisonJob(engine, WORKSPACE, held.job.jobId, FOUND);
   return offer(held);
 };
 const ended = async (held: Claim, state: "COMPLETED" | "COMPLETED_WITH_ISSUES") => {

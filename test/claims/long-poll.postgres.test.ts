@@ -51,8 +51,7 @@ describe("a worker that waits is answered soon after a submit", () => {
   });
 
   test("at a server that is another process", async () => {
-    if (db.location.kind !== "postgres") throw new Error("This file is about PostgreSQL.");
-    const process = spawnServer({ DATABASE_URL: db.location.url });
+    const process = spawnServer({ ...db.env });
     const url = await process.url;
     const answers = [wait(here.url), wait(url)];
     await untilCost(db, ({ claims, looks }) => claims > 0 && looks > 1);

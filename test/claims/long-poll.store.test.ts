@@ -5,11 +5,12 @@ import { WebSocket } from "ws";
 import { claimAiJobs, createClaimer } from "../../src/claims/claim.ts";
 import { LongPoller } from "../../src/claims/long-poll.ts";
 import { listDuePartitions } from "../../src/claims/queue-partitions.ts";
+import { within } from "../../src/db/scope.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { submitAiJob } from "../../src/jobs/submit.ts";
 import type { ClaimAiJobsInput } from "../generated/graphql.ts";
-import { openTestDatabase, type TestDatabase } from "../support/database.ts";
-import { aSubmit, engineOn, ok, SOMEBODY } from "../support/engine.ts";
+import { openTestDatabase, serverSide, type TestDatabase } from "../support/database.ts";
+import { aSubmit, EVERYWHERE, engineOn, ok, SOMEBODY } from "../support/engine.ts";
 import { costSince, untilCost, untilNobodyWaits } from "../support/long-poll.ts";
 import { failWorkflow } from "../support/reports.ts";
 import { startTestServer, type TestServer } from "../support/server.ts";
@@ -282,7 +283,7 @@ test.each([
 ])("one whose claims fail, of %s, keeps nobody behind it waiting", async (_, jobKinds) => {
   const failures: unknown[] = [];
   const poller = new LongPoller({
-    listDue: (demands) => listDuePartitions(db.prisma, demands),
+    listDue: (demands) => within(EVERYWHERE, () => listDuePartitions(serverSide(db).prisma, demands)),
     claim: async (wanted) => {
       if (wanted.workerId === "worker-1" && isQueued) throw new Error("by a test");
       return claimAiJobs(engineOn(db), wanted);

@@ -110,7 +110,7 @@ describe("a start is refused, and changes nothing,", () => {
 
   test("where the job is poisoned, with the name for it", async () => {
     const { jobId } = await submitted(engine);
-    await poisonJob(engine, jobId, FOUND);
+    await poisonJob(engine, WORKSPACE, jobId, FOUND);
     const before = await records(jobId);
     expect(await start(jobId)).toBeInstanceOf(JobPoisonedError);
     expect(await records(jobId)).toEqual(before);

@@ -1,8 +1,8 @@
 import type { TypedDocumentNode } from "@graphql-typed-document-node/core";
 import { getIntrospectionQuery, type IntrospectionQuery, parse } from "graphql";
 import { expect } from "vitest";
-import { openDatabase } from "../../src/db/open.ts";
 import type { EngineContext } from "../../src/engine.ts";
+import { openTestDatabase } from "../support/database.ts";
 import { engineOn } from "../support/engine.ts";
 import { run, startTestServer } from "../support/server.ts";
 
@@ -15,7 +15,7 @@ export interface Place {
 
 /** A server on an empty embedded store, for one client to talk to over the network. */
 export async function openPlace(): Promise<Place> {
-  const database = await openDatabase({ kind: "memory" });
+  const database = await openTestDatabase();
   const server = await startTestServer(database);
   const close = async () => {
     await server.close();

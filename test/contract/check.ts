@@ -5,6 +5,7 @@ import { createPglite } from "../../src/db/pglite.ts";
 import { PgliteAdapterFactory } from "../../src/db/pglite-adapter.ts";
 import { schema } from "../../src/graphql/schema.ts";
 import { printSdl } from "../../src/graphql/sdl.ts";
+import { expectedMatrix, MATRIX_FILE, matrixDocument } from "../identity/matrix.ts";
 import { contractViolations } from "./contract.ts";
 import { staleClientFiles } from "./database-client.ts";
 import { PERMISSIONS_FILE, permissionsDocument } from "./permissions.ts";
@@ -15,6 +16,7 @@ import { CONTRACT_FILE, RELEASED_FILE, readSchema, SCHEMA_FILE } from "./schema-
 const complaints = [
   ...staleSchema(),
   ...stalePermissions(),
+  ...staleMatrix(),
   ...brokenPromises(),
   ...(await brokenClients()),
   ...(await schemaDrift()),
@@ -36,6 +38,12 @@ function stalePermissions(): string[] {
   return readFileSync(PERMISSIONS_FILE, "utf8") === permissionsDocument(schema)
     ? []
     : ["docs/permissions.md is not what the code says. Run `npm run schema:print`, and read the difference."];
+}
+
+function staleMatrix(): string[] {
+  return readFileSync(MATRIX_FILE, "utf8") === matrixDocument(expectedMatrix(schema), schema)
+    ? []
+    : ["test/identity/matrix.md is not what the code says. Run `npm run schema:print`, and read the difference."];
 }
 
 function brokenPromises(): string[] {

@@ -14,7 +14,11 @@ export function rootFields(schema: GraphQLSchema) {
     return root ? [root] : [];
   });
   return roots.flatMap((root) =>
-    Object.keys(root.getFields()).map((name) => ({ root: root.name, name, permission: permissionOf(root, name) })),
+    Object.values(root.getFields()).map((field) => ({
+      root: root.name,
+      name: field.name,
+      permission: permissionOf(field),
+    })),
   );
 }
 

@@ -44,7 +44,8 @@ const TABLE_NAMES = `SELECT relname AS of, '' AS sql FROM (${TABLES}) AS t ORDER
 const COLUMNS = `
   SELECT relname AS of, quote_ident(attname) || ' ' || format_type(atttypid, atttypmod)
     || CASE WHEN attnotnull THEN ' NOT NULL' ELSE '' END
-    || coalesce(' DEFAULT ' || pg_get_expr(adbin, adrelid), '') AS sql
+    || coalesce(CASE attgenerated WHEN 's' THEN ' GENERATED ALWAYS AS (' || pg_get_expr(adbin, adrelid) || ') STORED'
+      ELSE ' DEFAULT ' || pg_get_expr(adbin, adrelid) END, '') AS sql
   FROM (${TABLES}) AS t JOIN pg_attribute a ON attrelid = t.oid
     LEFT JOIN pg_attrdef d ON adrelid = attrelid AND adnum = attnum
   WHERE attnum > 0 AND NOT attisdropped ORDER BY attnum`;

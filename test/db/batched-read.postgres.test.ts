@@ -25,8 +25,7 @@ const SET_PRIORITY = `
 
 /** Changes the job and commits, past every trigger, while this process stands still: its turn does not end meanwhile. */
 function commitPriority(jobId: string, priority: number): void {
-  if (db.location.kind !== "postgres") throw new Error("This is about PostgreSQL.");
-  const args = ["--input-type=module", "-e", SET_PRIORITY, db.location.url, String(priority), jobId];
+  const args = ["--input-type=module", "-e", SET_PRIORITY, db.url, String(priority), jobId];
   execFileSync(process.execPath, args);
 }
 

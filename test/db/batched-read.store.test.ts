@@ -49,9 +49,12 @@ describe("reads by id of one turn", () => {
     expect(db.statements()).toHaveLength(2);
   });
 
-  test("are answered in their own workspace each, though one statement asks for a job in two", async () => {
+  test("are answered in their own workspace each: a job that two ask for is asked for in two statements", async () => {
     const theirs = ours.map(({ id }) => ({ workspaceId: THEIRS, id }));
     expect(await prioritiesOf([...theirs, ...ours])).toEqual([[], [], [], [], [], [0], [1], [2], [3], [4]]);
+    expect(db.statements()).toHaveLength(2);
+    const others = theirs.slice(0, 2);
+    expect(await prioritiesOf([...others, ...ours.slice(2)])).toEqual([[], [], [2], [3], [4]]);
     expect(db.statements()).toHaveLength(1);
   });
 

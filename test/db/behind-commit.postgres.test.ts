@@ -4,8 +4,8 @@ import { Prisma } from "../../src/db/generated/client/client.ts";
 import { JOB_COLUMNS } from "../../src/db/job-columns.ts";
 import { EVENT_COLUMNS } from "../../src/db/rows.ts";
 import { inTransaction } from "../../src/db/transaction.ts";
-import { openTestDatabase, type TestDatabase } from "../support/database.ts";
-import { engineOn, started } from "../support/engine.ts";
+import { openTestDatabase, serverSide, type TestDatabase } from "../support/database.ts";
+import { EVERYWHERE, engineOn, started } from "../support/engine.ts";
 
 /** What is read right behind a COMMIT, on its connection. */
 
@@ -25,11 +25,11 @@ async function behindCommits<T>(read: (rows: ReadRows) => Promise<T>, work: () =
 }
 
 const add = (id: string) =>
-  inTransaction({ prisma: db.prisma, notifyCommit: () => undefined }, async (tx) => {
-    await tx.$executeRaw`INSERT INTO capability_profiles (id, capabilities, job_kinds) VALUES (${id}, '{}', '{}')`;
+  inTransaction({ prisma: serverSide(db).prisma, notifyCommit: () => undefined }, EVERYWHERE, async (tx) => {
+    await tx.$executeRaw`INSERT INTO workspaces (workspace_id, name) VALUES (gen_random_uuid(), ${id})`;
     if (id === "never kept") throw new Error("It is not to be kept.");
   });
-const profiles = Prisma.sql`SELECT id FROM capability_profiles WHERE id LIKE 'kept%' ORDER BY id`;
+const kept = Prisma.sql`SELECT name FROM workspaces WHERE name LIKE 'kept%' ORDER BY name`;
 
 test("it sees what was committed, and its rows are what Prisma gives", async () => {
   let jobId = "";
@@ -51,7 +51,7 @@ test("it sees what was committed, and its rows are what Prisma gives", async () 
 
 test("nothing is read behind what is rolled back", async () => {
   const answers = await behindCommits(
-    (rows) => rows(profiles),
+    (rows) => rows(kept),
     () => add("never kept").catch(() => undefined),
   );
   expect(answers).toEqual([]);
@@ -66,5 +66,5 @@ test("a read that fails is no failure of the commit, nor of what its connection 
     },
   );
   expect(answers.map(({ status }) => status)).toEqual(Array.from({ length: 10 }, () => "rejected"));
-  expect(await db.prisma.$queryRaw(profiles)).toHaveLength(10);
+  expect(await db.prisma.$queryRaw(kept)).toHaveLength(10);
 });

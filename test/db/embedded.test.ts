@@ -5,6 +5,8 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { openDatabase } from "../../src/db/open.ts";
+import { within } from "../../src/db/scope.ts";
+import { EVERYWHERE } from "../support/engine.ts";
 import { paceHere } from "../support/pace.ts";
 import { killSpawned, post, type SpawnedServer, spawnServer } from "../support/spawn-server.ts";
 
@@ -76,7 +78,7 @@ describe("a folder's life", () => {
     expect(await server.end("SIGTERM")).toMatchObject({ code: 0, stderr: "" });
     expect(await readdir(join(folder, "lock"))).toEqual([]);
     const database = await openDatabase({ kind: "folder", path: folder });
-    const left = await database.prisma.aiJob.findMany({ select: { jobId: true } });
+    const left = await within(EVERYWHERE, () => database.prisma.aiJob.findMany({ select: { jobId: true } }));
     await database.close();
     expect(left.map(({ jobId }) => jobId)).toEqual(expect.arrayContaining(acknowledged));
     // At most what each of the three clients had in flight was stored without a word.
@@ -97,7 +99,7 @@ test("a first start that was killed while it made the database leaves a folder t
   expect(existsSync(join(folder, "cluster-is-complete"))).toBe(false);
 
   const database = await openDatabase({ kind: "folder", path: folder });
-  expect(await database.prisma.aiJob.count()).toBe(0);
+  expect(await within(EVERYWHERE, () => database.prisma.aiJob.count())).toBe(0);
   await database.close();
 });
 

@@ -14,13 +14,13 @@ beforeAll(async () => {
 });
 afterAll(() => db.close());
 
-/** The columns of a table with their types, as `declarationOf` writes them. */
+/** The columns of a table that are not generated from others, with their types, as `declarationOf` writes them. */
 async function columnsOf(table: string): Promise<readonly string[]> {
   const rows = await db.prisma.$queryRaw<{ name: string; type: string }[]>`
     SELECT a.attname::text AS name, CASE WHEN t.typtype = 'e' THEN format('"%s"', t.typname)
       WHEN t.typcategory = 'A' THEN (SELECT typname || '[]' FROM pg_type WHERE oid = t.typelem) ELSE t.typname END AS type
     FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
-    WHERE a.attrelid = ${table}::regclass AND a.attnum > 0 AND NOT a.attisdropped`;
+    WHERE a.attrelid = ${table}::regclass AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''`;
   return rows.map(({ name, type }) => `${name} ${type}`);
 }
 

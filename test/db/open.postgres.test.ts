@@ -6,9 +6,10 @@ import type { Database } from "../../src/db/database.ts";
 import { DatabaseError } from "../../src/db/database-error.ts";
 import { MigrationError } from "../../src/db/migrate.ts";
 import { openDatabase } from "../../src/db/open.ts";
+import { within } from "../../src/db/scope.ts";
 import { inTransaction } from "../../src/db/transaction.ts";
 import { createPostgresDatabase } from "../support/database.ts";
-import { engineOn, started } from "../support/engine.ts";
+import { EVERYWHERE, engineOn, started } from "../support/engine.ts";
 import { startProxy } from "../support/interrupt.ts";
 import { expireLease } from "../support/jobs.ts";
 import { killSpawned, post, spawnServer } from "../support/spawn-server.ts";
@@ -98,7 +99,7 @@ test("a migration that fails stops the start, keeps nothing of itself, and the n
   await admin.query("DROP FUNCTION bulk_action_items_check_action()");
   await admin.query("UPDATE _prisma_migrations SET rolled_back_at = now() WHERE finished_at IS NULL");
   const database = await open();
-  expect(await database.prisma.aiJob.count()).toBe(0);
+  expect(await within(EVERYWHERE, () => database.prisma.aiJob.count())).toBe(0);
   await database.close();
 });
 
@@ -157,7 +158,8 @@ test("a migration is not said to have failed where none was begun, and nothing i
 
 test("a start that cannot recover what a crash left behind ends with a sentence", async () => {
   const database = await open();
-  await expireLease(database, await started(engineOn(database)));
+  const claim = await started(engineOn(database));
+  await within(EVERYWHERE, () => expireLease(database, claim));
   await database.close();
   await admin.query(
     "CREATE FUNCTION fails() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''the roof is on fire''; END'",
@@ -176,7 +178,7 @@ test("a connection that breaks as soon as it is there is replaced, and does not 
   try {
     proxy.endNextGreeting();
     const context = { prisma: database.prisma, notifyCommit: () => undefined };
-    expect(await inTransaction(context, (tx) => tx.$queryRaw`SELECT 1 AS one`)).toEqual([{ one: 1 }]);
+    expect(await inTransaction(context, EVERYWHERE, (tx) => tx.$queryRaw`SELECT 1 AS one`)).toEqual([{ one: 1 }]);
   } finally {
     await database.close();
     await proxy.close();
@@ -185,10 +187,13 @@ test("a connection that breaks as soon as it is there is replaced, and does not 
 
 test("every session has UTC, read committed, and an end to what holds locks too long", async () => {
   const database = await open();
-  const [settings] = await database.prisma.$queryRaw<object[]>`
+  const [settings] = await within(
+    EVERYWHERE,
+    () => database.prisma.$queryRaw<object[]>`
     SELECT current_setting('timezone') AS zone, current_setting('default_transaction_isolation') AS isolation,
       current_setting('statement_timeout') AS statement, current_setting('lock_timeout') AS lock,
-      current_setting('idle_in_transaction_session_timeout') AS idle`;
+      current_setting('idle_in_transaction_session_timeout') AS idle`,
+  );
   expect(settings).toEqual({ zone: "UTC", isolation: "read committed", statement: "15s", lock: "8s", idle: "15s" });
   await database.close();
 });

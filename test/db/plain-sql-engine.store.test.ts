@@ -71,7 +71,7 @@ describe("a worker's report", () => {
   test("is not truncated away", async () => {
     const { jobId, runId } = await runningJob(prisma);
     await prisma.$transaction((tx) => insertReport(tx, runId));
-    await expectRefused("AJ005", (tx) => tx.$executeRawUnsafe("TRUNCATE worker_reports"), jobId);
+    await expectRefused("AJ005", (tx) => tx.$executeRawUnsafe("TRUNCATE worker_reports CASCADE"), jobId);
   });
 
   test("is not added to a run of a poisoned job", async () => {
@@ -116,7 +116,7 @@ describe("a job's terms", () => {
     ["a token budget beyond 2^53 - 1", "23514", { token_budget: "9007199254740992" }],
     ["somebody who is to have it first, without an end", "23514", { preferred_worker_id: "'worker-7'" }],
     ["an end of a preference for nobody", "23514", { preferred_until: "now()" }],
-    ["an attempt that a person sent back", "AJ003", { revisions: "1" }],
+    ["an attempt that a person sent back", "AJ003", { uncharged_attempts: "1" }],
   ];
   test.each(impossible)("are not, at its beginning, %s", async (_, code, job) => {
     const jobId = randomUUID();
@@ -124,17 +124,21 @@ describe("a job's terms", () => {
   });
 });
 
-describe("a job's revisions", () => {
-  const attempt = (n: number, revisions: string) => ({ job: { attempt: String(n), revisions } });
+describe("a job's uncharged_attempts", () => {
+  const attempt = (n: number, unchargedAttempts: string) => ({
+    job: { attempt: String(n), uncharged_attempts: unchargedAttempts },
+  });
 
   test("grow one by one, as attempts do", async () => {
     const jobId = await jobIn(prisma, "running");
-    for (const [n, revisions] of [
+    for (const [n, unchargedAttempts] of [
       [1, "1"],
       [1, "1"],
       [2, "2"],
     ] as const) {
-      expect(await outcomeOf(prisma, (tx) => change(tx, jobId, "running", attempt(n, revisions)))).toBe("committed");
+      expect(await outcomeOf(prisma, (tx) => change(tx, jobId, "running", attempt(n, unchargedAttempts)))).toBe(
+        "committed",
+      );
     }
     await expectRefused("AJ007", (tx) => change(tx, jobId, "running", attempt(2, "1")), jobId);
     await expectRefused("AJ007", (tx) => change(tx, jobId, "running", attempt(5, "4")), jobId);

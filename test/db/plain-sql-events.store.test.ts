@@ -226,7 +226,8 @@ describe("what was recorded", () => {
   test("cannot be truncated all at once", async () => {
     const { jobId } = await runningJob(prisma);
     const sql =
-      "TRUNCATE ai_jobs, workflow_runs, node_executions, flight_recorder_events, worker_reports, bulk_action_items";
+      "TRUNCATE ai_jobs, job_labels, workflow_runs, node_executions, user_input_requests, flight_recorder_events, " +
+      "worker_reports, usage_entries, output_chunks, bulk_action_items";
     await expectRefused("AJ005", jobId, (tx) => tx.$executeRawUnsafe(sql));
   });
 });

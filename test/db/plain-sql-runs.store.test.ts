@@ -28,7 +28,7 @@ beforeAll(async () => {
 });
 afterAll(() => db.close());
 
-const ENDED: Columns = { finished_at: "now()", lease_expires_at: "NULL" };
+const ENDED: Columns = { finished_at: "now()", end_reason: "'ended'", lease_expires_at: "NULL" };
 const WAITING: Columns = { lease_expires_at: "NULL" };
 
 describe("a job's runs", () => {
@@ -71,10 +71,15 @@ describe("a job's runs", () => {
 describe("a run", () => {
   const impossible: readonly (readonly [string, string, Columns])[] = [
     ["running without a lease", "23514", { lease_expires_at: "NULL" }],
-    ["running, and finished", "23514", { finished_at: "now()" }],
+    ["running, and finished", "23514", { finished_at: "now()", end_reason: "'ended'" }],
+    ["finished for no reason", "23514", { state: "'completed'", ...ENDED, end_reason: "NULL" }],
+    ["finished for an empty reason", "23514", { state: "'completed'", ...ENDED, end_reason: "''" }],
+    ["running, with a reason of its end", "23514", { end_reason: "'ended'" }],
+    ["running, with outputs", "23514", { outputs: "'{}'" }],
+    ["completed with a JSON null", "23514", { state: "'completed'", ...ENDED, outputs: "'null'" }],
     ["awaiting_validation with a lease", "23514", { state: "'awaiting_validation'" }],
     ["awaiting_user, and finished", "23514", { state: "'awaiting_user'", ...ENDED }],
-    ["completed with a lease", "23514", { state: "'completed'", finished_at: "now()" }],
+    ["completed with a lease", "23514", { state: "'completed'", finished_at: "now()", end_reason: "'ended'" }],
     ["completed, and not finished", "23514", { state: "'completed'", ...WAITING }],
     ["stalled, and not finished", "23514", { state: "'stalled'", ...WAITING }],
     ["queued", "23514", { state: "'queued'", ...ENDED }],
@@ -91,7 +96,7 @@ describe("a run", () => {
     await expectRefused(code, jobId, (tx) => insertRun(tx, jobId, run));
   });
 
-  test.each(["workspace_id", "job_id", "attempt", "worker_id", "lease_token", "started_at", "id"])(
+  test.each(["workspace_id", "job_id", "attempt", "worker_id", "principal_id", "lease_token", "started_at", "id"])(
     "keeps its %s",
     async (column) => {
       const { jobId, runId } = await runningJob(prisma);
@@ -101,6 +106,7 @@ describe("a run", () => {
         job_id: `'${other}'`,
         attempt: "7",
         worker_id: "'worker-2'",
+        principal_id: "'key:another'",
         lease_token: "sha256('another')",
         started_at: "started_at - interval '1 s'",
         id: "gen_random_uuid()",
@@ -130,6 +136,20 @@ describe("a run", () => {
       await expectRefused("AJ005", jobId, (tx) => deleteFrom(tx, "workflow_runs", runId));
     },
   );
+
+  test("keeps the outputs that it completed with, unless its job is poisoned in the same transaction", async () => {
+    const { jobId, runId } = await runningJob(prisma);
+    const completed = { state: "'completed'", ...ENDED, outputs: `'{"words": 7}'` };
+    await prisma.$transaction((tx) => update(tx, "workflow_runs", runId, completed));
+    await expectRefused("AJ004", jobId, (tx) => update(tx, "workflow_runs", runId, { outputs: "'{}'" }));
+    await expectRefused("AJ005", jobId, (tx) => update(tx, "workflow_runs", runId, { outputs: "NULL" }));
+    await expectRefused("AJ006", jobId, (tx) => change(tx, jobId, "poisoned"));
+    const poison = outcomeOf(prisma, async (tx) => {
+      await update(tx, "workflow_runs", runId, { outputs: "NULL" });
+      await change(tx, jobId, "poisoned");
+    });
+    expect(await poison).toBe("committed");
+  });
 
   test("that is stalled may become poisoned", async () => {
     const { runId } = await runningJob(prisma);
@@ -290,7 +310,7 @@ describe("a poisoned job", () => {
   test("gets no run by an upsert", async () => {
     const { jobId, runId } = await poisonedJobWithRunLeft(prisma);
     const sql = `INSERT INTO workflow_runs SELECT * FROM workflow_runs WHERE id = '${runId}'
-      ON CONFLICT (id) DO UPDATE SET state = 'completed', finished_at = now(), lease_expires_at = NULL`;
+      ON CONFLICT (id) DO UPDATE SET state = 'completed', finished_at = now(), end_reason = 'ended', lease_expires_at = NULL`;
     await expectRefused("AJ004", jobId, (tx) => tx.$executeRawUnsafe(sql));
   });
 

@@ -53,13 +53,14 @@ async function aFullJob() {
         job_inputs: `'{"text": "${QUOTES.replaceAll("\\", "\\\\").replaceAll('"', '\\"')}", "list": [1, 0.1, null, true]}'`,
         priority: "-7",
         token_budget: String(MAX),
+        cost_budget_micros: String(MAX),
         preferred_worker_id: "'worker-7'",
         preferred_until: "'2026-01-02 03:04:05.006+00'",
         idempotency_key: "'key'",
         max_attempts: "9",
       },
     });
-    const runId = await insertRun(tx, jobId);
+    const runId = await insertRun(tx, jobId, { principal_id: "'key:1'" });
     await change(tx, jobId, "running", { job: { workflow_run_id: `'${runId}'`, attempt: "1" } });
     const nodeId = await insertNode(tx, runId, { input_payload: `'[{"a": {"b": []}}]'` });
     await insertNode(tx, runId, { node_id: "'running'", sequence: "2" });
@@ -73,6 +74,7 @@ async function aFullJob() {
         issues: `ARRAY['one', '', 'NULL', '${QUOTES}']`,
         run_after: "'2026-01-02 03:04:05.006+00'",
         completed_at: finished_at,
+        ended_at: finished_at,
         duration_ms: String(MAX),
         total_tokens: "5000000003",
         input_tokens: "3000000000",
@@ -83,14 +85,30 @@ async function aFullJob() {
         entities_written: "7",
         validators_run_count: "8",
       },
-      event: { capability_id: "'doc.read'", payload: `'{"reason": "done", "n": [1e-7, -0.5]}'`, actor: "'agent'" },
+      event: {
+        capability_id: "'doc.read'",
+        principal_id: "'key:1'",
+        payload: `'{"reason": "done", "n": [1e-7, -0.5]}'`,
+        actor: "'agent'",
+      },
     });
     await update(tx, "workflow_runs", runId, {
       state: "'completed'",
       lease_expires_at: "NULL",
       error_message: `'${QUOTES}'`,
+      outputs: `'[null, 1]'`,
+      end_reason: `'${QUOTES}'`,
       finished_at,
     });
+    const asking = randomUUID();
+    await insertJob(tx, asking);
+    const asked = await insertRun(tx, asking);
+    await change(tx, asking, "running", { job: { workflow_run_id: `'${asked}'`, attempt: "1" } });
+    await tx.$executeRaw`
+      INSERT INTO user_input_requests (request_id, workspace_id, job_id, workflow_run_id, question, expires_at)
+      VALUES (gen_random_uuid(), ${WORKSPACE}::uuid, ${asking}::uuid, ${asked}::uuid, 'Send it?', '2026-06-01 12:00:00+02')`;
+    const waits = { waits_for: "'user_input'", waits_until: "'2026-06-01 12:00:00+02'", job_outputs: "NULL" };
+    await change(tx, asking, "awaiting_user", { job: waits });
     await tx.$executeRaw`
       INSERT INTO quotas (id, workspace_id, capability_profile_id, resource, max, window_seconds)
       VALUES (gen_random_uuid(), ${WORKSPACE}::uuid, 'default', 'tokens', ${MAX}, 3600),
@@ -105,17 +123,23 @@ const tables = [
   {
     table: "ai_jobs",
     fields: Prisma.AiJobScalarFieldEnum,
-    ours: () => prisma.$queryRaw<object[]>`SELECT ${JOB_COLUMNS} FROM ai_jobs WHERE job_id = ${full.jobId}::uuid`,
-    prismas: () => prisma.aiJob.findMany({ where: { jobId: full.jobId } }),
+    ours: () => prisma.$queryRaw<object[]>`SELECT ${JOB_COLUMNS} FROM ai_jobs ORDER BY job_id`,
+    prismas: () => prisma.aiJob.findMany({ orderBy: { jobId: "asc" } }),
     readBack: (rows: string) =>
       prisma.$queryRaw<object[]>`SELECT ${JOB_COLUMNS} FROM jsonb_populate_recordset(NULL::ai_jobs, ${rows}::jsonb)`,
   },
   {
     table: "workflow_runs",
-    fields: Prisma.WorkflowRunScalarFieldEnum,
+    // A run is read without its outputs.
+    fields: Object.keys(Prisma.WorkflowRunScalarFieldEnum).filter((field) => field !== "outputs"),
     ours: () => prisma.$queryRaw<object[]>`
       SELECT ${RUN_COLUMNS} FROM workflow_runs WHERE job_id = ${full.jobId}::uuid ORDER BY attempt`,
-    prismas: () => prisma.workflowRun.findMany({ where: { jobId: full.jobId }, orderBy: { attempt: "asc" } }),
+    prismas: () =>
+      prisma.workflowRun.findMany({
+        where: { jobId: full.jobId },
+        orderBy: { attempt: "asc" },
+        omit: { outputs: true },
+      }),
     readBack: (rows: string) => prisma.$queryRaw<object[]>`
       SELECT ${RUN_COLUMNS} FROM jsonb_populate_recordset(NULL::workflow_runs, ${rows}::jsonb)`,
   },
@@ -204,7 +228,7 @@ test("the nine metrics are those of the spec, by its names", () => {
 describe("an enum's words", () => {
   const names = Object.entries(enums).map(([name, values]) => [name, Object.values<string>(values)] as const);
 
-  test("are of twelve enums", () => {
+  test("are of thirteen enums", () => {
     expect(names.map(([name]) => name).toSorted()).toEqual([
       "AccessMode",
       "BulkActionKind",
@@ -218,6 +242,7 @@ describe("an enum's words", () => {
       "Role",
       "SafetyMode",
       "ViolationType",
+      "WaitsFor",
     ]);
   });
 

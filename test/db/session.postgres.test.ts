@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { claimAiJobs } from "../../src/claims/claim.ts";
 import type { Database } from "../../src/db/database.ts";
 import { openDatabase } from "../../src/db/open.ts";
+import { within } from "../../src/db/scope.ts";
 import { listJobs } from "../../src/jobs/list.ts";
 import { advanceWorkflow } from "../../src/runs/advance.ts";
 import { completeWorkflows } from "../../src/runs/complete.ts";
@@ -69,15 +70,14 @@ test.each(SETTINGS)("a database with %s = %s", async (name, value) => {
     ok(await advanceWorkflow(engine, aStep(claim, "n", { outcome: "SUCCEEDED" })));
     const [completed] = await completeWorkflows(engine, [aCompletion(claim)]);
     expect(completed).toMatchObject({ job: { state: "COMPLETED" } });
-    const [listed] = await listJobs(opened.prisma, WORKSPACE, { states: ["COMPLETED"] }, { limit: 1, fromEnd: false }, [
-      "jobId",
-      "jobInputs",
-      "createdAt",
-      "updatedAt",
-    ]);
+    const { prisma } = opened;
+    const fields = ["jobId", "jobInputs", "createdAt", "updatedAt"] as const;
+    const [listed] = await within([WORKSPACE], () =>
+      listJobs(prisma, WORKSPACE, { states: ["COMPLETED"] }, { limit: 1, fromEnd: false }, fields),
+    );
     expect(listed).toMatchObject({ jobId: job.jobId, jobInputs: { text: "naïve – 日本" } });
     expect(Math.abs(Date.now() - Number(listed?.createdAt))).toBeLessThan(120_000);
-    const stored = await opened.prisma.aiJob.findUniqueOrThrow({ where: { jobId: job.jobId } });
+    const stored = await within([WORKSPACE], () => prisma.aiJob.findUniqueOrThrow({ where: { jobId: job.jobId } }));
     expect(stored.createdAt).toEqual(listed?.createdAt);
   } finally {
     await opened?.close();

@@ -4,13 +4,14 @@ import type { Database } from "../../src/db/database.ts";
 import { DatabaseError } from "../../src/db/database-error.ts";
 import type { PrismaClient } from "../../src/db/generated/client/client.ts";
 import { openDatabase } from "../../src/db/open.ts";
+import { within } from "../../src/db/scope.ts";
 import { inSingleStatement, inTransaction, readWithRetry, type Transaction } from "../../src/db/transaction.ts";
 import { TryAgainError } from "../../src/errors.ts";
 import { cancelAiJob } from "../../src/jobs/cancel.ts";
 import { LogContinuity } from "../../src/live/continuity.ts";
 import { startMaintenance } from "../../src/maintenance.ts";
 import { createPostgresDatabase } from "../support/database.ts";
-import { engineOn, ok, SOMEBODY, started, submitted, WORKSPACE } from "../support/engine.ts";
+import { EVERYWHERE, engineOn, ok, SOMEBODY, started, submitted, WORKSPACE } from "../support/engine.ts";
 import { anotherClient, type Proxy, startProxy } from "../support/interrupt.ts";
 import { expireLease } from "../support/jobs.ts";
 import { watch } from "../support/live.ts";
@@ -95,9 +96,9 @@ test.concurrent(
 
 test.concurrent("a read is repeated on another connection", LONG, () =>
   behindProxy(async ({ prisma }, proxy) => {
-    await prisma.$queryRaw`SELECT 1`;
+    await within(EVERYWHERE, () => prisma.$queryRaw`SELECT 1`);
     proxy.abandon();
-    expect(await readWithRetry(() => prisma.$queryRaw`SELECT 1 AS one`)).toEqual([{ one: 1 }]);
+    expect(await readWithRetry(EVERYWHERE, () => prisma.$queryRaw`SELECT 1 AS one`)).toEqual([{ one: 1 }]);
   }),
 );
 
@@ -105,7 +106,7 @@ test.concurrent("a transaction that had not come to its commit is TRY_AGAIN, and
   behindProxy(async ({ prisma }, proxy) => {
     let attempts = 0;
     const error = await failure(
-      inTransaction({ prisma, notifyCommit: () => undefined }, async (tx) => {
+      inTransaction({ prisma, notifyCommit: () => undefined }, EVERYWHERE, async (tx) => {
         attempts += 1;
         await write(tx, "before the silence");
         proxy.abandon();
@@ -122,7 +123,7 @@ test.concurrent("a commit that nothing is heard of is not said to have been lost
   behindProxy(async ({ prisma }, proxy) => {
     let attempts = 0;
     const error = await failure(
-      inTransaction({ prisma, notifyCommit: () => undefined }, async (tx) => {
+      inTransaction({ prisma, notifyCommit: () => undefined }, EVERYWHERE, async (tx) => {
         attempts += 1;
         await write(tx, "in a transaction");
         proxy.silence();
@@ -138,9 +139,9 @@ test.concurrent("a commit that nothing is heard of is not said to have been lost
 test.concurrent("nor is one statement that commits by itself", LONG, () =>
   behindProxy(async ({ prisma }, proxy) => {
     let attempts = 0;
-    await prisma.$queryRaw`SELECT 1`;
+    await within(EVERYWHERE, () => prisma.$queryRaw`SELECT 1`);
     const error = await failure(
-      inSingleStatement({ prisma, notifyCommit: () => undefined }, async (db) => {
+      inSingleStatement({ prisma, notifyCommit: () => undefined }, EVERYWHERE, async (db) => {
         attempts += 1;
         proxy.silence();
         await write(db, "in one statement");
@@ -159,9 +160,9 @@ test.concurrent("while no connection can be made, everything is TRY_AGAIN in the
     proxy.silence();
     proxy.abandon();
     const answers = await Promise.all([
-      failure(inTransaction(context, (tx) => write(tx, "never sent"))),
-      failure(inSingleStatement(context, (db) => write(db, "never sent"))),
-      failure(readWithRetry(() => prisma.$queryRaw`SELECT 1`)),
+      failure(inTransaction(context, EVERYWHERE, (tx) => write(tx, "never sent"))),
+      failure(inSingleStatement(context, EVERYWHERE, (db) => write(db, "never sent"))),
+      failure(readWithRetry(EVERYWHERE, () => prisma.$queryRaw`SELECT 1`)),
     ]);
     expect(answers).toEqual([expect.any(TryAgainError), expect.any(TryAgainError), expect.any(TryAgainError)]);
     expect(await isKept("never sent")).toBe(false);

@@ -9,7 +9,7 @@ import { submitAiJob } from "../../src/jobs/submit.ts";
 import { SYSTEM_ACTOR } from "../../src/log/event.ts";
 import { advanceWorkflow } from "../../src/runs/advance.ts";
 import { createPostgresDatabase, openTestDatabase, type TestDatabase } from "../support/database.ts";
-import { aSnippet, aStep, aSubmit, engineOn, ok, SOMEBODY, started, WORKSPACE } from "../support/engine.ts";
+import { aSnippet, aStep, aSubmit, EVERYWHERE, engineOn, ok, SOMEBODY, started, WORKSPACE } from "../support/engine.ts";
 import { startProxy } from "../support/interrupt.ts";
 import { jobIn } from "../support/plain-sql.ts";
 
@@ -46,7 +46,7 @@ test("of two transactions that lock the same jobs in opposite order, one gives w
     meet = resolve;
   });
   const inOrder = (first: string, second: string) =>
-    inTransaction({ prisma, notifyCommit: () => undefined }, async (tx) => {
+    inTransaction({ prisma, notifyCommit: () => undefined }, EVERYWHERE, async (tx) => {
       attempts++;
       const one = await lock(tx, first);
       if (++waiting === 2) meet();
@@ -64,7 +64,7 @@ test("of two transactions that lock the same jobs in opposite order, one gives w
 test("many that change the same jobs at once, all get done, and every version has its event", async () => {
   const jobs = [await jobIn(prisma, "queued"), await jobIn(prisma, "queued")];
   const changes = Array.from({ length: 12 }, () =>
-    inTransaction({ prisma, notifyCommit: () => undefined }, async (tx) => {
+    inTransaction({ prisma, notifyCommit: () => undefined }, EVERYWHERE, async (tx) => {
       const locked = await lockJobs(tx, Prisma.sql`job_id = ANY(${jobs}::uuid[])`);
       for (const job of locked.values()) await touch(tx, job);
     }),

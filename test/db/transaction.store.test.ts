@@ -5,6 +5,7 @@ import { sqlState } from "../../src/db/sql-state.ts";
 import { inTransaction } from "../../src/db/transaction.ts";
 import { TryAgainError } from "../../src/errors.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
+import { EVERYWHERE } from "../support/engine.ts";
 import { changeJobAlone, everythingOf, insertJob, jobIn } from "../support/plain-sql.ts";
 
 let db: TestDatabase;
@@ -28,7 +29,7 @@ function raise(code: string): string {
 test("what a transaction did is there once it has returned, and the feed is told then", async () => {
   const on = context();
   const jobId = randomUUID();
-  const result = await inTransaction(on, async (tx) => {
+  const result = await inTransaction(on, EVERYWHERE, async (tx) => {
     await insertJob(tx, jobId);
     expect(on.notifications).toEqual([]);
     return "done";
@@ -48,7 +49,7 @@ test.each([
   const on = context();
   const jobId = randomUUID();
   let attempts = 0;
-  const refused = inTransaction(on, async (tx) => {
+  const refused = inTransaction(on, EVERYWHERE, async (tx) => {
     attempts++;
     await insertJob(tx, jobId);
     await tx.$executeRawUnsafe(raise(code));
@@ -64,7 +65,7 @@ test("what gave way and then went well counts once", async () => {
   const on = context();
   const jobId = randomUUID();
   let attempts = 0;
-  const result = await inTransaction(on, async (tx) => {
+  const result = await inTransaction(on, EVERYWHERE, async (tx) => {
     attempts++;
     await insertJob(tx, jobId);
     if (attempts < 4) await tx.$executeRawUnsafe(raise("40P01"));
@@ -89,7 +90,7 @@ test("what gives way at its commit is tried again", async () => {
   const on = context();
   const jobId = randomUUID();
   let attempts = 0;
-  await inTransaction(on, async (tx) => {
+  await inTransaction(on, EVERYWHERE, async (tx) => {
     attempts++;
     await insertJob(tx, jobId);
   });
@@ -101,7 +102,7 @@ test("what gives way at its commit is tried again", async () => {
 test.each(["AJ001", "23505", "22P02", "P0001", "XX000"])("%s is not tried again", async (code) => {
   const on = context();
   let attempts = 0;
-  const error = await inTransaction(on, async (tx) => {
+  const error = await inTransaction(on, EVERYWHERE, async (tx) => {
     attempts++;
     await tx.$executeRawUnsafe(raise(code));
   }).catch((thrown: unknown) => thrown);
@@ -115,7 +116,7 @@ test("a commit that the database refuses is an error, and the feed hears nothing
   const jobId = await jobIn(prisma, "running");
   const before = await everythingOf(prisma, jobId);
   let attempts = 0;
-  const error = await inTransaction(on, async (tx) => {
+  const error = await inTransaction(on, EVERYWHERE, async (tx) => {
     attempts++;
     await changeJobAlone(tx, jobId, "completed");
   }).catch((thrown: unknown) => thrown);
@@ -129,7 +130,7 @@ test("what the work throws comes out as it is, and nothing is kept", async () =>
   const on = context();
   const jobId = randomUUID();
   const thrown = new RangeError("by the work");
-  const error = await inTransaction(on, async (tx) => {
+  const error = await inTransaction(on, EVERYWHERE, async (tx) => {
     await insertJob(tx, jobId);
     throw thrown;
   }).catch((caught: unknown) => caught);

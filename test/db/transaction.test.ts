@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import { Prisma } from "../../src/db/generated/client/client.ts";
 import { readWithRetry } from "../../src/db/transaction.ts";
 import { TryAgainError } from "../../src/errors.ts";
+import { EVERYWHERE } from "../support/engine.ts";
 
 /** Which failures are a connection that broke, in the words of Node, of `pg`, and of Prisma around them. */
 
@@ -26,7 +27,7 @@ const failures = WORDS.flatMap((message) => [new Error(message), fromPrisma(mess
 
 test.each(failures)("a read that fails with $name: $message is tried again", async (failure) => {
   let reads = 0;
-  const answer = await readWithRetry(async () => {
+  const answer = await readWithRetry(EVERYWHERE, async () => {
     reads += 1;
     if (reads === 1) throw failure;
     return reads;
@@ -35,7 +36,7 @@ test.each(failures)("a read that fails with $name: $message is tried again", asy
 });
 
 test("a connection that breaks each time is TRY_AGAIN", async () => {
-  const refused = readWithRetry(() => Promise.reject(new Error("write EPIPE")));
+  const refused = readWithRetry(EVERYWHERE, () => Promise.reject(new Error("write EPIPE")));
   await expect(refused).rejects.toThrow(TryAgainError);
 });
 
@@ -47,7 +48,7 @@ test.each([new Error("column does not exist"), fromPrisma("column does not exist
       reads += 1;
       return Promise.reject(failure);
     };
-    await expect(readWithRetry(read)).rejects.toBe(failure);
+    await expect(readWithRetry(EVERYWHERE, read)).rejects.toBe(failure);
     expect(reads).toBe(1);
   },
 );

@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Database } from "../../src/db/database.ts";
-import { openDatabase } from "../../src/db/open.ts";
+import { openTestDatabase } from "../support/database.ts";
 import { engineOn, submitted } from "../support/engine.ts";
 import { HOSTILE } from "../support/jobs.ts";
 import { startTestServer, type TestServer } from "../support/server.ts";
@@ -14,7 +14,7 @@ const PROGRAM = fileURLToPath(new URL("../../examples/minimal-worker.mjs", impor
 let database: Database;
 let server: TestServer;
 beforeAll(async () => {
-  database = await openDatabase({ kind: "memory" });
+  database = await openTestDatabase();
   server = await startTestServer(database, {}, { maxBodyBytes: 100_000 });
 });
 afterAll(async () => {
@@ -26,7 +26,10 @@ afterAll(async () => {
 async function worked(protocolId: string, texts: readonly string[]) {
   const engine = engineOn(database);
   for (const text of texts) await submitted(engine, { protocolId, jobInputs: { text } });
-  const worker = spawn(process.execPath, [PROGRAM, server.url], { stdio: ["ignore", "pipe", "inherit"] });
+  const worker = spawn(process.execPath, [PROGRAM], {
+    env: { AI_JOB_SERVER_URL: server.url },
+    stdio: ["ignore", "pipe", "inherit"],
+  });
   const [code] = await once(worker, "exit");
   expect(code).toBe(0);
   return database.prisma.aiJob.findMany({ where: { protocolId }, orderBy: { createdAt: "asc" } });

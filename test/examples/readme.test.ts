@@ -4,8 +4,8 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Database } from "../../src/db/database.ts";
-import { openDatabase } from "../../src/db/open.ts";
 import { UUID_PATTERN } from "../../src/uuid.ts";
+import { openTestDatabase } from "../support/database.ts";
 import { startTestServer, type TestServer } from "../support/server.ts";
 
 /** The tour of the README, as a newcomer pastes it into a shell: every request, and every answer as it stands there. */
@@ -13,7 +13,7 @@ import { startTestServer, type TestServer } from "../support/server.ts";
 let database: Database;
 let server: TestServer;
 beforeAll(async () => {
-  database = await openDatabase({ kind: "memory" });
+  database = await openTestDatabase();
   server = await startTestServer(database);
 });
 afterAll(async () => {

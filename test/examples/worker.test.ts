@@ -7,6 +7,7 @@ import { text } from "node:stream/consumers";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { DOCUMENTS_FOLDER } from "../../examples/demo/documents.ts";
 import { extractiveSummariser } from "../../examples/worker/extractive.ts";
+import { thisMoment } from "../../examples/worker/own-clock.ts";
 import { Run } from "../../examples/worker/run.ts";
 import { countTokens } from "../../examples/worker/tokens.ts";
 import {
@@ -14,6 +15,7 @@ import {
   cancel,
   jobIn,
   jobToRetry,
+  makeDue,
   openWorkplace,
   poison,
   readJob,
@@ -196,14 +198,49 @@ test("heartbeats renew the lease while a summary takes its time, and count it", 
   expect(job.metrics.durationMs).toBeGreaterThanOrEqual(50);
 });
 
+/** Its server is out of reach. */
+function aRunThatNobodyHears(leaseSeconds: number): Run {
+  const proof = { workflowRunId: "none", leaseToken: "none" };
+  const lease = { ...proof, leaseSeconds, claimSentAt: thisMoment(), completed: new Map() };
+  return new Run({ url: "http://127.0.0.1:1/graphql" }, lease, new AbortController().signal);
+}
+
+/** Tries a step. @returns what became of it, and whether its work began. */
+async function tryStep(run: Run) {
+  const work = vi.fn(async () => ({ value: 1, outputPayload: 1 }));
+  const step = { nodeId: "read", nodeType: "tool", inputPayload: null };
+  const error: unknown = await run.step(step, work).catch((reason: unknown) => reason);
+  return { error, hasBegun: work.mock.calls.length > 0 };
+}
+
+const LOST = { name: "Stopped", directive: "STOP_LEASE_LOST" };
+
+test("by the worker's own clock no step begins after the lease, without a heartbeat too", async () => {
+  const run = aRunThatNobodyHears(0.3);
+  expect((await tryStep(run)).error).toMatchObject({ message: "fetch failed" });
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  expect(await tryStep(run)).toMatchObject({ error: LOST, hasBegun: false });
+  await expect(run.complete(null)).rejects.toMatchObject(LOST);
+});
+
+test("and none after the machine has slept past it, for which a steady clock may have stood still", async () => {
+  const run = aRunThatNobodyHears(30);
+  expect((await tryStep(run)).error).toMatchObject({ message: "fetch failed" });
+  vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + 31_000 });
+  try {
+    expect(await tryStep(run)).toMatchObject({ error: LOST, hasBegun: false });
+  } finally {
+    vi.useRealTimers();
+  }
+});
+
 test("heartbeats that nobody hears stop a run when its lease must be over, and not before", async () => {
-  const lease = { workflowRunId: "none", leaseToken: "none", leaseSeconds: 0.3 };
-  const run = new Run("http://127.0.0.1:1/graphql", lease);
+  const run = aRunThatNobodyHears(0.3);
   await run.heartbeat();
   await expect(run.complete(null)).rejects.toThrow("fetch failed");
   await new Promise((resolve) => setTimeout(resolve, 300));
   await run.heartbeat();
-  await expect(run.complete(null)).rejects.toMatchObject({ name: "Stopped", directive: "STOP_LEASE_LOST" });
+  await expect(run.complete(null)).rejects.toMatchObject(LOST);
 });
 
 test("a summariser that fails gives the job back for another attempt, with the reason in its step", async () => {
@@ -213,6 +250,59 @@ test("a summariser that fails gives the job back for another attempt, with the r
   expect(job).toMatchObject({ state: "QUEUED", attempt: 1, errorMessage: "The model is on holiday." });
   expect(Date.parse(job.runAfter ?? "")).toBeGreaterThan(Date.now());
   expect(job.workflowRun?.steps.at(-1)).toMatchObject({ nodeId: "summarise", state: "FAILED" });
+});
+
+test("a job that fails after its second model call makes the third alone when it is tried again", async () => {
+  const calls: string[] = [];
+  const summarise = async (given: string) => {
+    calls.push(given);
+    if (calls.length === 3) throw new Error("Out of memory.");
+    return { text: `Summary ${calls.length}.`, inputTokens: 10, outputTokens: 2 };
+  };
+  const summariser = { name: "counted", nodeType: "llm_call", mostTokens: 20, summarise } as const;
+  await writeFile(join(documents, "long.txt"), Array.from({ length: 120 }, (_, at) => `${at}. ${NOTE}`).join(" "));
+  const { jobId } = await jobFor({ documentName: "long.txt" }, { summariser });
+  const { attempt } = await jobToRetry(workplace, jobId);
+  expect(attempt).toBe(1);
+  await makeDue(workplace, jobId);
+  const job = await jobIn(workplace, jobId, "COMPLETED");
+  // The call that failed is made again; no other one is.
+  expect(calls.length).toBeGreaterThan(3);
+  expect(new Set(calls).size).toBe(calls.length - 1);
+  expect(job).toMatchObject({ attempt: 2, metrics: { inputTokens: (calls.length - 1) * 10 } });
+});
+
+test("a worker that is told to stop gives its job back after the step, uncharged, and the next one goes on from there", async () => {
+  const slow = slowSummariser();
+  const { jobId, protocolId } = await jobFor({ documentName: "note.txt" }, { ...slow });
+  await slow.begun;
+  const leaving = workplace.dismiss();
+  slow.finish();
+  await leaving;
+  // The summary was the last step: its job is completed. Of the next one, no step is begun.
+  await jobIn(workplace, jobId, "COMPLETED");
+  const left = slowSummariser();
+  await writeFile(join(documents, "long.txt"), Array.from({ length: 120 }, (_, at) => `${at}. ${NOTE}`).join(" "));
+  const other = await submit(workplace, protocolId, { documentName: "long.txt" });
+  workplace.employ({ protocolId, documents, summariser: { ...left.summariser, mostTokens: 20 } });
+  await left.begun;
+  const goes = workplace.dismiss();
+  left.finish();
+  await goes;
+  expect(await readJob(workplace, other)).toMatchObject({ state: "QUEUED", statusReason: "released", attempt: 1 });
+  const calls: string[] = [];
+  const summarise = async (given: string) => {
+    calls.push(given);
+    return { text: `Summary ${calls.length}.`, inputTokens: 1, outputTokens: 1 };
+  };
+  workplace.employ({
+    protocolId,
+    documents,
+    summariser: { name: "next", nodeType: "llm_call", mostTokens: 20, summarise },
+  });
+  const job = await jobIn(workplace, other, "COMPLETED");
+  expect(calls[0]).not.toMatch(/^0\. The harbour/);
+  expect(job.attempt).toBe(2);
 });
 
 test("several workers share a queue, and every job is done once", async () => {

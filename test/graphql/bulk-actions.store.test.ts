@@ -6,7 +6,7 @@ import { poisonJob } from "../../src/security/poison.ts";
 import { graphql } from "../generated/index.ts";
 import { leftBehind, queuedJobs } from "../support/bulk.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
-import { engineOn, started, submitted } from "../support/engine.ts";
+import { engineOn, started, submitted, WORKSPACE } from "../support/engine.ts";
 import { raising, withFault } from "../support/faults.ts";
 import { bringTo, FOUND } from "../support/jobs.ts";
 import { run, startTestServer, type TestServer } from "../support/server.ts";
@@ -119,7 +119,7 @@ test("cancelAiJobs answers the action with each job and what came of it, and the
   const { job: running } = await started(engine, { protocolId });
   const { job: completed } = await started(engine, { protocolId });
   await bringTo(engine, completed.jobId, "COMPLETED");
-  await poisonJob(engine, poisoned.jobId, FOUND);
+  await poisonJob(engine, WORKSPACE, poisoned.jobId, FOUND);
   const states = ["QUEUED", "RUNNING", "POISONED", "COMPLETED"] as const;
   const { cancelAiJobs } = await server.run(CANCEL, {
     input: { filter: { protocolId, states: [...states] }, reason: "not needed" },
@@ -273,7 +273,8 @@ describe("the cost of an action", () => {
   test("is as many statements for 20 jobs as for one", async () => {
     const cost = async (count: number) => {
       const protocolId = `cost-of-${count}`;
-      for (const jobId of await queuedJobs(engine, count, { protocolId })) await poisonJob(engine, jobId, FOUND);
+      for (const jobId of await queuedJobs(engine, count, { protocolId }))
+        await poisonJob(engine, WORKSPACE, jobId, FOUND);
       const { retryAiJobs } = await server.run(RETRY, { input: { filter: { protocolId, states: ["POISONED"] } } });
       const id = idOf("bulkAction" in retryAiJobs ? retryAiJobs.bulkAction : undefined);
       const items = "items { job { state } error { code ... on JobPoisonedError { job { jobInputs } } } }";

@@ -4,7 +4,6 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { schema } from "../../src/graphql/schema.ts";
 import { graphql } from "../generated/index.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
-import { engineOn } from "../support/engine.ts";
 import { everything } from "../support/http.ts";
 import { HOSTILE } from "../support/jobs.ts";
 import { run, startTestServer, type TestServer } from "../support/server.ts";
@@ -141,9 +140,9 @@ describe("a claim is refused, and takes nothing,", () => {
     ["by a worker of 201 characters", { workerId: "w".repeat(201) }, "workerId"],
   ])("%s", async (_, more, field) => {
     await submit();
-    const before = await everything(engineOn(db).prisma);
+    const before = await everything(db.prisma);
     const answer = await ask(server.url, "claimAiJobs", { workerId: "w", ...more });
     expect(answer).toMatchObject({ __typename: "InvalidInputError", path: ["input", field] });
-    expect(await everything(engineOn(db).prisma)).toEqual(before);
+    expect(await everything(db.prisma)).toEqual(before);
   });
 });

@@ -5,6 +5,7 @@ import { deleteQuota, setQuota } from "../../src/quotas/quota.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { engineOn, ok, submitted, WORKSPACE } from "../support/engine.ts";
 import { type FaultPoint, raising, whileJobsAreBusy, withFault } from "../support/faults.ts";
+import { type GuardedServer, startGuardedServer } from "../support/guarded-server.ts";
 import { bringTo, HOSTILE } from "../support/jobs.ts";
 import { withoutCapabilities } from "../support/review.ts";
 import { startTestServer, type TestServer } from "../support/server.ts";
@@ -17,16 +18,22 @@ let engine: EngineContext;
 let server: TestServer;
 /** One whose guard cannot decide. */
 let puzzled: TestServer;
+/** One that asks who calls, and the headers of an admin for documents that are edited alone. */
+let guarded: GuardedServer;
+let limited: Readonly<Record<string, string>>;
 beforeAll(async () => {
   db = await openTestDatabase();
   engine = engineOn(db);
   server = await startTestServer(db);
   const guard = { name: "PuzzledGuard", check: () => Promise.reject(new Error("no idea")) };
   puzzled = await startTestServer(db, { guards: [guard] });
+  guarded = await startGuardedServer(db);
+  limited = (await guarded.keyOf({ roles: ["ADMIN"], jobKinds: ["DOC_EDIT"], workspaceId: WORKSPACE })).headers;
 });
 afterAll(async () => {
   await server.close();
   await puzzled.close();
+  await guarded.close();
   await db.close();
 });
 
@@ -58,6 +65,8 @@ async function withoutRoom<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
+/** The operator's headers, in a workspace that nobody has made. */
+const inNoWorkspace = () => ({ ...guarded.operator, "x-workspace-id": randomUUID() });
 const submit = (more: object = {}) => ask(server.url, "submitAiJob", { jobKind: "DOC_EDIT", protocolId: "p", ...more });
 const start = (jobId: string, more: object = {}, at = server) =>
   ask(at.url, "startWorkflow", { jobId, workerId: "w", ...more });
@@ -107,6 +116,10 @@ function bulkOf(mutation: "cancelAiJobs" | "retryAiJobs", payload: string, more:
   return [
     { member: payload, produce: () => send({ protocolId: "bulk" }) },
     { member: "InvalidInputError", says: { path: ["input", "filter"] }, produce: () => send({}) },
+    {
+      member: "NotFoundError",
+      produce: () => ask(guarded.url, mutation, { filter: { protocolId: "bulk" }, ...more }, inNoWorkspace()),
+    },
     { member: "TryAgainError", produce: () => whileBusyAt("bulk_actions", () => send({ protocolId: "bulk" })) },
   ];
 }
@@ -120,6 +133,10 @@ const unions: readonly { union: string; answers: readonly Answer[] }[] = [
         member: "InvalidInputError",
         says: { path: ["input", "protocolId"] },
         produce: () => submit({ protocolId: "" }),
+      },
+      {
+        member: "ForbiddenError",
+        produce: () => ask(guarded.url, "submitAiJob", { jobKind: "ASR_TRANSCRIBE", protocolId: "p" }, limited),
       },
       { member: "NotFoundError", produce: () => submit({ parentJobId: randomUUID() }) },
       {
@@ -167,6 +184,10 @@ const unions: readonly { union: string; answers: readonly Answer[] }[] = [
         member: "InvalidInputError",
         says: { path: ["input", "leaseSeconds"] },
         produce: async () => start(await aJob(), { leaseSeconds: 1 }),
+      },
+      {
+        member: "ForbiddenError",
+        produce: async () => ask(guarded.url, "startWorkflow", { jobId: await aJob(), workerId: "w" }, limited),
       },
       {
         member: "IllegalTransitionError",
@@ -260,6 +281,19 @@ const unions: readonly { union: string; answers: readonly Answer[] }[] = [
         produce: async () => report(await aJob(), { guardName: "" }),
       },
       {
+        member: "ForbiddenError",
+        produce: async () => {
+          const { headers } = await guarded.keyOf({ roles: ["WORKER"], workspaceId: WORKSPACE });
+          const finding = { violationType: "EXPORT", guardName: "g", trigger: "t", description: "d" };
+          return ask(guarded.url, "reportSecurityViolation", { jobId: await aJob(), ...finding }, headers);
+        },
+      },
+      {
+        member: "LeaseLostError",
+        says: { directive: "STOP_LEASE_LOST" },
+        produce: async () => report(await aJob(), { workflowRunId: randomUUID(), leaseToken: "A".repeat(43) }),
+      },
+      {
         member: "TryAgainError",
         produce: async () => {
           const jobId = await aJob();
@@ -276,6 +310,10 @@ const unions: readonly { union: string; answers: readonly Answer[] }[] = [
         member: "InvalidInputError",
         says: { path: ["input", "windowSeconds"] },
         produce: () => set({ windowSeconds: null }),
+      },
+      {
+        member: "NotFoundError",
+        produce: () => ask(guarded.url, "setQuota", { resource: "JOBS", max: 1, windowSeconds: 60 }, inNoWorkspace()),
       },
       { member: "UnknownCapabilityError", produce: () => set({ capabilityProfileId: "nope" }) },
       { member: "TryAgainError", produce: () => whileBusyAt("quotas", () => set()) },
@@ -315,12 +353,17 @@ const ELSEWHERE = [
   "RotateApiKeyResult",
   "UpdateWorkspaceResult",
   "AdvanceWorkflowResult",
+  "AppendOutputResult",
   "ClaimAiJobsResult",
   "CompleteWorkflowResult",
   "CompleteWorkflowsResult",
   "FailWorkflowResult",
   "FailWorkflowsResult",
   "HeartbeatWorkflowsResult",
+  "ReleaseWorkflowResult",
+  "ReleaseWorkflowsResult",
+  "RequestUserInputResult",
+  "ReportUsageResult",
   "ResolveUserReviewResult",
   "ResolveValidationResult",
 ];

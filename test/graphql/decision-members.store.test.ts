@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { EngineContext } from "../../src/engine.ts";
 import { poisonJob } from "../../src/security/poison.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
-import { engineOn, submitted } from "../support/engine.ts";
+import { engineOn, submitted, WORKSPACE } from "../support/engine.ts";
 import { whileJobsAreBusy } from "../support/faults.ts";
 import { FOUND } from "../support/jobs.ts";
 import { awaitingUser, awaitingValidation, withoutCapabilities } from "../support/review.ts";
@@ -46,7 +46,7 @@ function decisionsOf(mutation: string, decision: object, make: () => Promise<str
       says: { job: { state: "POISONED" } },
       produce: async () => {
         const jobId = await make();
-        await poisonJob(engine, jobId, FOUND);
+        await poisonJob(engine, WORKSPACE, jobId, FOUND);
         return send({}, jobId);
       },
     },

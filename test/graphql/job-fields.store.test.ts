@@ -21,6 +21,7 @@ beforeAll(async () => {
     jobInputs: { text: "to work on" },
     idempotencyKey: "once",
     priority: 7,
+    labels: [{ key: "team", value: "search" }],
   });
   ok(await advanceWorkflow(engine, aStep(claim, "step")));
   ({ jobId } = claim.job);
@@ -55,8 +56,12 @@ const NOT_SHOWN: readonly JobField[] = [
   "rootJobId",
   "preferredWorkerId",
   "preferredUntil",
-  "revisions",
+  "unchargedAttempts",
+  "releases",
+  // In userInputRequest, as expiresAt.
+  "waitsUntil",
   "submitHash",
+  "labelCount",
   "orderXid",
   "chainHash",
 ];

@@ -1,14 +1,25 @@
+import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { EngineContext } from "../../src/engine.ts";
-import type { SubmitAiJob } from "../../src/jobs/submit.ts";
+import type { SubmitAiJob } from "../../src/jobs/draft.ts";
 import { poisonJob } from "../../src/security/poison.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
-import { engineOn, started, submitted } from "../support/engine.ts";
-import { whileJobsAreBusy } from "../support/faults.ts";
+import { engineOn, started, submitted, WORKSPACE } from "../support/engine.ts";
+import { raising, whileJobsAreBusy, withFault } from "../support/faults.ts";
+import { type GuardedServer, startGuardedServer } from "../support/guarded-server.ts";
 import { bringTo, FOUND, HOSTILE } from "../support/jobs.ts";
 import { withoutCapabilities } from "../support/review.ts";
 import { startTestServer, type TestServer } from "../support/server.ts";
-import { type Answer, ask, askToComplete, askToFail, expectMember, type Member, membersOf } from "../support/unions.ts";
+import {
+  type Answer,
+  ask,
+  askToComplete,
+  askToFail,
+  askToRelease,
+  expectMember,
+  type Member,
+  membersOf,
+} from "../support/unions.ts";
 
 /** Each mutation's possible answers are members of its union, and each member is one that the server gives. */
 
@@ -17,16 +28,22 @@ let engine: EngineContext;
 let server: TestServer;
 /** One whose guard cannot decide. */
 let puzzled: TestServer;
+/** One that asks who calls, and the headers of an admin for documents that are edited alone. */
+let guarded: GuardedServer;
+let limited: Readonly<Record<string, string>>;
 beforeAll(async () => {
   db = await openTestDatabase();
   engine = engineOn(db);
   server = await startTestServer(db);
   const guard = { name: "PuzzledGuard", check: () => Promise.reject(new Error("no idea")) };
   puzzled = await startTestServer(db, { guards: [guard] });
+  guarded = await startGuardedServer(db);
+  limited = (await guarded.keyOf({ roles: ["ADMIN"], jobKinds: ["DOC_EDIT"], workspaceId: WORKSPACE })).headers;
 });
 afterAll(async () => {
   await server.close();
   await puzzled.close();
+  await guarded.close();
   await db.close();
 });
 
@@ -50,13 +67,15 @@ async function cancelled() {
 
 async function poisoned() {
   const { jobId, proof } = await held();
-  await poisonJob(engine, jobId, FOUND);
+  await poisonJob(engine, WORKSPACE, jobId, FOUND);
   return proof;
 }
 
 const step = { nodeId: "n", nodeType: "tool", outcome: "STARTED" };
 const advance = (proof: object, more: object = {}, at = server) =>
   ask(at.url, "advanceWorkflow", { ...proof, step, ...more });
+const append = (proof: object, text = "So far, so good.", at = server, sequence = 1) =>
+  ask(at.url, "appendOutput", { ...proof, chunks: [{ sequence, text }] });
 const complete = (proof: object, more: object = {}, at = server) => askToComplete(at.url, { ...proof, ...more });
 const fail = (proof: object, more: object = {}, at = server) =>
   askToFail(at.url, { ...proof, errorMessage: "broke", ...more });
@@ -86,6 +105,15 @@ function stopsOf(send: (proof: object, more?: object) => Promise<Member>): reado
 
 const claim = (more: object = {}) => ask(server.url, "claimAiJobs", { workerId: "w", ...more });
 const beat = (proof: object) => ask(server.url, "heartbeatWorkflows", { heartbeats: [proof] });
+const release = (proof: object, more: object = {}, at = server) =>
+  askToRelease(at.url, { ...proof, reason: "deploy", ...more });
+const releaseAll = (proofs: readonly object[]) =>
+  ask(server.url, "releaseWorkflows", { releases: proofs.map((proof) => ({ ...proof, reason: "deploy" })) });
+const question = (proof: object, more: object = {}, at = server) =>
+  ask(at.url, "requestUserInput", { ...proof, question: "Send it?", ...more });
+const CALL = { provider: "openai", model: "gpt-5", inputTokens: 10 };
+const use = (proof: object, more: object = {}) =>
+  ask(server.url, "reportUsage", { ...proof, reportId: randomUUID(), usage: [CALL], ...more });
 const completeAll = (completions: readonly object[]) => ask(server.url, "completeWorkflows", { completions });
 
 const unions: readonly { union: string; answers: readonly Answer[] }[] = [
@@ -94,6 +122,10 @@ const unions: readonly { union: string; answers: readonly Answer[] }[] = [
     answers: [
       { member: "ClaimAiJobsPayload", produce: () => claim() },
       { member: "InvalidInputError", says: { path: ["input", "limit"] }, produce: () => claim({ limit: 101 }) },
+      {
+        member: "ForbiddenError",
+        produce: () => ask(guarded.url, "claimAiJobs", { workerId: "w", jobKinds: ["ASR_TRANSCRIBE"] }, limited),
+      },
       {
         member: "TryAgainError",
         produce: async () => {
@@ -151,6 +183,38 @@ const unions: readonly { union: string; answers: readonly Answer[] }[] = [
         produce: async () => {
           const { proof } = await held();
           return whileBusy(() => advance(proof));
+        },
+      },
+    ],
+  },
+  {
+    union: "AppendOutputResult",
+    answers: [
+      { member: "AppendOutputPayload", says: { nextSequence: 2 }, produce: async () => append((await held()).proof) },
+      {
+        member: "JobPoisoned",
+        says: { job: { state: "POISONED" } },
+        produce: async () => append((await held()).proof, HOSTILE),
+      },
+      {
+        member: "InvalidInputError",
+        says: { path: ["input", "chunks", "0", "sequence"], directive: null },
+        produce: async () => append((await held()).proof, "too early", server, 2),
+      },
+      { ...STOPS.lost, produce: async () => append(await lost()) },
+      { ...STOPS.ended, produce: async () => append(await cancelled()) },
+      { ...STOPS.poisoned, produce: async () => append(await poisoned()) },
+      {
+        member: "GuardFailedError",
+        says: { guardName: "PuzzledGuard" },
+        produce: async () => append((await held()).proof, "fine", puzzled),
+      },
+      {
+        member: "TryAgainError",
+        produce: async () => {
+          const { proof } = await held();
+          const point = { at: "before it is written", on: "output_chunks", when: "BEFORE STATEMENT" } as const;
+          return withFault(db, point, await raising(db, "40001"), () => append(proof));
         },
       },
     ],
@@ -248,12 +312,114 @@ const unions: readonly { union: string; answers: readonly Answer[] }[] = [
       },
     ],
   },
+  {
+    union: "ReleaseWorkflowResult",
+    answers: [
+      {
+        member: "ReleasedWorkflow",
+        says: { job: { state: "QUEUED" } },
+        produce: async () => release((await held()).proof),
+      },
+      {
+        member: "InvalidInputError",
+        says: { path: ["input", "releases", "0", "runAfter"] },
+        produce: async () =>
+          release((await held()).proof, { runAfter: "2999-01-01T00:00:00Z", untilChildrenEnd: true }),
+      },
+      ...stopsOf(release),
+      { ...STOPS.exceeded, produce: async () => release((await held({ tokenBudget: 9 })).proof, TEN) },
+      {
+        member: "GuardFailedError",
+        says: { guardName: "PuzzledGuard" },
+        produce: async () => release((await held()).proof, {}, puzzled),
+      },
+    ],
+  },
+  {
+    union: "ReleaseWorkflowsResult",
+    answers: [
+      { member: "ReleaseWorkflowsPayload", produce: async () => releaseAll([(await held()).proof]) },
+      {
+        member: "InvalidInputError",
+        says: { path: ["input", "releases", "1", "workflowRunId"] },
+        produce: async () => {
+          const { proof } = await held();
+          return releaseAll([proof, proof]);
+        },
+      },
+      {
+        member: "TryAgainError",
+        produce: async () => {
+          const { proof } = await held();
+          return whileBusy(() => releaseAll([proof]));
+        },
+      },
+    ],
+  },
+  {
+    union: "RequestUserInputResult",
+    answers: [
+      {
+        member: "RequestUserInputPayload",
+        says: { job: { state: "AWAITING_USER" } },
+        produce: async () => question((await held()).proof),
+      },
+      {
+        member: "JobPoisoned",
+        says: { job: { state: "POISONED" } },
+        produce: async () => question((await held()).proof, { question: HOSTILE }),
+      },
+      {
+        member: "InvalidInputError",
+        says: { path: ["input", "answerSchema"] },
+        produce: async () => question((await held()).proof, { answerSchema: { type: "nothing" } }),
+      },
+      ...stopsOf(question),
+      { ...STOPS.exceeded, produce: async () => question((await held({ tokenBudget: 9 })).proof, TEN) },
+      {
+        member: "GuardFailedError",
+        says: { guardName: "PuzzledGuard" },
+        produce: async () => question((await held()).proof, {}, puzzled),
+      },
+      {
+        member: "TryAgainError",
+        produce: async () => {
+          const { proof } = await held();
+          return whileBusy(() => question(proof));
+        },
+      },
+    ],
+  },
+  {
+    union: "ReportUsageResult",
+    answers: [
+      {
+        member: "ReportUsagePayload",
+        says: { isLate: true, job: { state: "POISONED" } },
+        produce: async () => use(await poisoned()),
+      },
+      {
+        member: "InvalidInputError",
+        says: { path: ["input", "usage", "0", "model"] },
+        produce: async () => use((await held()).proof, { usage: [{ ...CALL, model: "a model of mine" }] }),
+      },
+      { ...STOPS.lost, produce: async () => use(await lost()) },
+      {
+        member: "TryAgainError",
+        produce: async () => {
+          const { proof } = await held();
+          return whileBusy(() => use(proof));
+        },
+      },
+    ],
+  },
 ];
 
 /** Produced in test/claims/shared-transactions.store.test.ts, because it takes two calls that share a transaction. */
 const PRODUCED_ELSEWHERE: Readonly<Record<string, readonly string[]>> = {
   CompleteWorkflowResult: ["TryAgainError"],
   FailWorkflowResult: ["TryAgainError"],
+  ReleaseWorkflowResult: ["TryAgainError"],
 };
 
 describe.each(unions)("$union", ({ union, answers }) => {

@@ -179,8 +179,8 @@ const EVENTS = graphql(`
 `);
 
 const LOG = graphql(`
-  query PagesLog($first: Int!, $after: String, $filter: FlightRecorderFilter) {
-    flightRecorderEvents(first: $first, after: $after, filter: $filter) {
+  query PagesLog($first: Int, $after: String, $last: Int, $before: String, $filter: FlightRecorderFilter) {
+    flightRecorderEvents(first: $first, after: $after, last: $last, before: $before, filter: $filter) {
       edges {
         cursor
         node {
@@ -243,8 +243,8 @@ describe("the 110 events of a job", () => {
   );
 
   test("are together with all others of the workspace in one order", async () => {
-    const page = async (after: string | null) => {
-      const { flightRecorderEvents } = await server.run(LOG, { first: 100, after });
+    const page = async (slice: object) => {
+      const { flightRecorderEvents } = await server.run(LOG, slice);
       const { edges, pageInfo } = flightRecorderEvents;
       const rows = edges.map(({ node }) => `${node.jobId} ${node.version}`);
       return { rows, cursors: edges.map(({ cursor }) => cursor), pageInfo };
@@ -252,8 +252,10 @@ describe("the 110 events of a job", () => {
     const log = await db.prisma.flightRecorderEvent.findMany({
       orderBy: [{ recordedAt: "desc" }, { jobId: "desc" }, { version: "desc" }],
     });
-    const rows = await readAll("forwards", page);
-    expect(rows).toEqual(log.map(({ jobId: id, version }) => `${id} ${version}`));
+    const expected = log.map(({ jobId: id, version }) => `${id} ${version}`);
+    const rows = await readAll("forwards", (after) => page({ first: 100, after }));
+    expect(rows).toEqual(expected);
+    expect(await readAll("backwards", (before) => page({ last: 60, before }))).toEqual(expected);
     expect(rows.length).toBeGreaterThan(250);
   });
 });

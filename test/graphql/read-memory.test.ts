@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { z } from "zod";
-import { type ReadsById, SharedReads } from "../../src/graphql/reads.ts";
+import type { ReadsById } from "../../src/graphql/reads.ts";
+import { SharedReads } from "../../src/graphql/shared-reads.ts";
 import { bytesOf } from "../../src/value-bytes.ts";
 
 /** What the subscribers of a batch of events share: remembered for three seconds, and never more of it than its bound in bytes. */

@@ -4,7 +4,7 @@ import type { EngineContext } from "../../src/engine.ts";
 import { poisonJob } from "../../src/security/poison.ts";
 import { graphql } from "../generated/index.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
-import { engineOn, started, submitted } from "../support/engine.ts";
+import { engineOn, started, submitted, WORKSPACE } from "../support/engine.ts";
 import { raising, withFault } from "../support/faults.ts";
 import { bringTo, FOUND } from "../support/jobs.ts";
 import { startTestServer, type TestServer } from "../support/server.ts";
@@ -77,7 +77,7 @@ test("retryAiJob answers the job, queued, and then that it is", async () => {
 
 test("retryAiJob answers that the job is poisoned", async () => {
   const { jobId } = await submitted(engine);
-  await poisonJob(engine, jobId, FOUND);
+  await poisonJob(engine, WORKSPACE, jobId, FOUND);
   expect(await retry(jobId)).toEqual({
     __typename: "JobPoisonedError",
     code: "JOB_POISONED",

@@ -139,7 +139,7 @@ const ends = [
   },
   {
     end: "was poisoned",
-    make: ({ job }: Claim) => poisonJob(engine, job.jobId, FOUND),
+    make: ({ job }: Claim) => poisonJob(engine, WORKSPACE, job.jobId, FOUND),
     answer: { code: "JOB_POISONED", directive: "STOP_POISONED" },
   },
   {

@@ -6,7 +6,7 @@ import { poisonJob } from "../../src/security/poison.ts";
 import type { SubmitAiJobInput } from "../generated/graphql.ts";
 import { graphql } from "../generated/index.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
-import { engineOn, started, submitted } from "../support/engine.ts";
+import { engineOn, started, submitted, WORKSPACE } from "../support/engine.ts";
 import { bringTo, FOUND } from "../support/jobs.ts";
 import { PROTOCOLS, type Protocol, type Watch, watch } from "../support/live.ts";
 import { insertChildren } from "../support/plain-sql.ts";
@@ -115,7 +115,7 @@ describe("submitAiJob with a parent answers", () => {
 
   test("that the parent is poisoned", async () => {
     const { jobId: parentJobId } = await submitted(engine);
-    await poisonJob(engine, parentJobId, FOUND);
+    await poisonJob(engine, WORKSPACE, parentJobId, FOUND);
     expect(await submit({ parentJobId })).toEqual({
       __typename: "JobPoisonedError",
       code: "JOB_POISONED",

@@ -1,7 +1,7 @@
 import { serverAudits } from "graphql-http";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Database } from "../../src/db/database.ts";
-import { openDatabase } from "../../src/db/open.ts";
+import { openTestDatabase } from "../support/database.ts";
 import { startTestServer, type TestServer } from "../support/server.ts";
 
 /** The GraphQL over HTTP specification, as the reference implementation audits it: MUST, SHOULD and MAY alike hold. */
@@ -9,7 +9,7 @@ import { startTestServer, type TestServer } from "../support/server.ts";
 let database: Database;
 let server: TestServer;
 beforeAll(async () => {
-  database = await openDatabase({ kind: "memory" });
+  database = await openTestDatabase();
   server = await startTestServer(database);
 });
 afterAll(async () => {

@@ -3,7 +3,7 @@ import { connect, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
 import type { Database } from "../../src/db/database.ts";
-import { openDatabase } from "../../src/db/open.ts";
+import { openTestDatabase } from "../support/database.ts";
 import { engineOn, submitted } from "../support/engine.ts";
 import { type ServerOptions, startTestServer, type TestServer } from "../support/server.ts";
 
@@ -13,7 +13,7 @@ let database: Database;
 const servers: TestServer[] = [];
 const sockets: Socket[] = [];
 beforeAll(async () => {
-  database = await openDatabase({ kind: "memory" });
+  database = await openTestDatabase();
 });
 afterEach(async () => {
   for (const socket of sockets.splice(0)) socket.destroy();
@@ -136,7 +136,7 @@ test("bodies that are on their way have a bound in bytes together: the oldest gi
 });
 
 test("a client that does not read its answer, or its stream, is closed; one that waits for something to read is not", async () => {
-  const server = await started({ unreadMs: 600, keepAliveMs: 200 });
+  const server = await started({ unreadMs: 2_000, keepAliveMs: 200 });
   const { jobId } = await submitted(engineOn(database), { jobInputs: "x".repeat(3_900_000) });
   const document = `{ ${Array.from({ length: 8 }, (_, index) => `d${index}: aiJob(jobId: "${jobId}") { jobInputs }`).join(" ")} }`;
   const unread = connected(server);
@@ -164,11 +164,11 @@ test("a client that does not read its answer, or its stream, is closed; one that
       server.http.getConnections((error, count) => (error ? reject(error) : resolve(count)));
     });
   expect(await connections()).toBe(4);
-  await vi.waitUntil(async () => (await connections()) === 2, { timeout: 10_000 });
+  await vi.waitUntil(async () => (await connections()) === 2, { timeout: 30_000 });
   await vi.waitUntil(() => server.feed.subscribers === 1, { timeout: 20_000 });
-  await sleep(1_000);
+  await sleep(2_500);
   expect([await connections(), server.claimer.waiting, server.feed.subscribers]).toEqual([2, 1, 1]);
-}, 40_000);
+}, 90_000);
 
 test("what waits for all clients together has a bound: those with the most are closed, and the others are answered", async () => {
   const server = await started({ maxOutgoingBytes: 40_000_000 });

@@ -14,30 +14,44 @@ import {
 } from "graphql";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { schema } from "../../src/graphql/schema.ts";
+import { type Authenticator, createAuthenticator } from "../../src/identity/authenticator.ts";
 import { hashEvent } from "../../src/log/hash.ts";
+import { AT_ANY_TIME } from "../chaos/checks.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
+import { engineOn } from "../support/engine.ts";
 import { type LoggedServer, startLoggedServer } from "../support/http.ts";
-import { tenfoldInLong } from "../support/long.ts";
+import { orInLong } from "../support/long.ts";
 import { expectSound, recordsOfAll } from "../support/records.ts";
 import { expectExact } from "../support/totals.ts";
+import { type Caller, Callers } from "./fuzz-callers.ts";
 
 /**
- * Requests that are drawn from the schema, right ones and wrong ones, some with their bytes changed. Whatever comes, the server
- * answers it, no answer is a failure of its own, and what it has stored then is sound.
+ * Requests that are drawn from the schema, right ones and wrong ones, some with their bytes changed, by callers of all roles in two
+ * workspaces, and by nobody. Whatever comes, the server answers it, no answer is a failure of its own, none tells of another
+ * workspace, and what it has stored then is sound.
  */
 
 /** On each store. */
-const REQUESTS = tenfoldInLong(1_000);
+const REQUESTS = orInLong(1_000, 20_000);
 const SEED = Number(process.env.FUZZ_SEED ?? Date.now() % 2 ** 31);
+
+const OPERATOR_KEY = "the-operator's-key-of-more-than-32-characters";
 
 let db: TestDatabase;
 let server: LoggedServer;
+let authenticator: Authenticator;
+let callers: Callers;
 beforeAll(async () => {
   db = await openTestDatabase();
-  server = await startLoggedServer(db);
+  const onError = (error: unknown) => expect.unreachable(String(error));
+  authenticator = createAuthenticator({ prisma: db.prisma, operatorKey: OPERATOR_KEY, onError });
+  server = await startLoggedServer(db, authenticator);
+  callers = new Callers(engineOn(db), OPERATOR_KEY);
+  await callers.make();
 });
 afterAll(async () => {
   await server.close();
+  authenticator.close();
   await db.close();
 });
 
@@ -49,7 +63,7 @@ function remember(text: string): void {
     for (const [, value] of text.matchAll(pattern)) if (value !== undefined && !list.includes(value)) list.push(value);
     list.splice(1, list.length - 40);
   };
-  keep(known.ids, /"(?:jobId|workflowRunId|quotaId|id)":"([^"]+)"/g);
+  keep(known.ids, /"(?:jobId|workflowRunId|quotaId|apiKeyId|id)":"([^"]+)"/g);
   keep(known.tokens, /"leaseToken":"([^"]+)"/g);
   keep(known.cursors, /"(?:cursor|endCursor|startCursor|feedCursor)":"([^"]+)"/g);
 }
@@ -161,6 +175,7 @@ function selectionOf(draw: Draw, output: GraphQLOutputType, depth: number): stri
 }
 
 interface Request {
+  readonly caller: Caller;
   readonly body: string;
   readonly headers: Record<string, string>;
 }
@@ -184,7 +199,8 @@ function requestOf(draw: Draw): Request {
   const query = `${isMutation ? "mutation" : "query"} ${declared && `(${declared})`} {
     ${field.name}${passed && `(${passed})`} ${selectionOf(draw, field.type, 3)} }`;
   const body = JSON.stringify({ query, variables });
-  return { body: !isTame && isOneIn(draw, 3) ? changed(draw, body) : body, headers: headersOf(draw) };
+  const caller = callers.draw(draw);
+  return { caller, body: !isTame && isOneIn(draw, 3) ? changed(draw, body) : body, headers: headersOf(draw, caller) };
 }
 
 /** The text with a few of its characters removed, repeated or replaced. */
@@ -207,9 +223,12 @@ function changed(draw: Draw, text: string): string {
   return text.slice(0, at) + inserted + text.slice(at + length);
 }
 
-function headersOf(draw: Draw): Record<string, string> {
+function headersOf(draw: Draw, { authorization, workspaceId }: Caller): Record<string, string> {
   const headers: Record<string, string> = { "content-type": "application/json" };
-  if (isOneIn(draw, 20)) headers["x-workspace-id"] = pick(draw)([...known.ids, "nope"]);
+  if (authorization !== undefined) headers.authorization = authorization;
+  // Of the whole deployment: most things can be done only in a workspace.
+  if (workspaceId === null && !isOneIn(draw, 6)) headers["x-workspace-id"] = pick(draw)(callers.workspaceIds);
+  if (isOneIn(draw, 20)) headers["x-workspace-id"] = pick(draw)([...known.ids, ...callers.workspaceIds, "nope"]);
   if (isOneIn(draw, 20))
     headers.accept = pick(draw)(["application/json", "application/graphql-response+json", "*/*", "text/html"]);
   if (isOneIn(draw, 100))
@@ -217,17 +236,36 @@ function headersOf(draw: Draw): Record<string, string> {
   return headers;
 }
 
+interface Answered {
+  readonly status: number;
+  readonly text: string;
+  readonly caller: Caller;
+  /** All that the request sent. */
+  readonly sent: string;
+}
+
+/** @returns what is wrong with an answer, if anything. */
+function complaintAbout({ status, text, caller: { workspaceId }, sent }: Answered): string | undefined {
+  if (status >= 500 || text.includes("INTERNAL_SERVER_ERROR")) return "The server failed";
+  if (/node_modules|prisma|\bpg_|    at |SELECT .* FROM /i.test(text)) return "The inside of the server was shown";
+  if (workspaceId === undefined && status !== 401) return "Nobody was answered";
+  const others = callers.workspaceIds.filter((id) => id !== workspaceId && !sent.includes(id));
+  return workspaceId !== null && others.some((id) => text.includes(id)) ? "Another workspace was shown" : undefined;
+}
+
 test(
   `${REQUESTS} requests are answered, and leave everything sound (FUZZ_SEED=${SEED})`,
   async () => {
     let answered = 0;
     const property = fc.asyncProperty(fc.gen(), async (generate) => {
-      const { body, headers } = requestOf((arbitrary) => generate(() => arbitrary));
+      const { caller, body, headers } = requestOf((arbitrary) => generate(() => arbitrary));
       const response = await fetch(server.url, { method: "POST", headers, body });
       const text = await response.text();
-      if (response.status >= 500 || text.includes("INTERNAL_SERVER_ERROR")) {
-        throw new Error(`${response.status} ${text.slice(0, 500)} was answered to ${body.slice(0, 1000)}`);
-      }
+      const { status } = response;
+      const complaint = complaintAbout({ status, text, caller, sent: body + JSON.stringify(headers) });
+      if (complaint)
+        throw new Error(`${complaint}: ${status} ${text.slice(0, 500)} was answered to ${body.slice(0, 1000)}`);
+      if (status === 401) await callers.renew(caller);
       if (text.includes('"data":{')) answered += 1;
       remember(text.replaceAll(/"\w+_(\w+)":/g, '"$1":'));
     });
@@ -241,7 +279,9 @@ test(
     expect(events.filter(({ hash, ...event }) => hashEvent(event) !== hash)).toEqual([]);
     const records = await recordsOfAll(prisma, [...new Set(events.map(({ jobId }) => jobId))]);
     for (const each of records.values()) expectSound(each);
+    for (const { name, refutation } of AT_ANY_TIME)
+      expect([name, await prisma.$queryRawUnsafe(refutation)]).toEqual([name, []]);
     await expectExact(prisma);
   },
-  tenfoldInLong(120_000),
+  orInLong(120_000, 7_200_000),
 );

@@ -2,7 +2,7 @@ import { Kind, parse } from "graphql";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import type { Database } from "../../src/db/database.ts";
-import { openDatabase } from "../../src/db/open.ts";
+import { openTestDatabase } from "../support/database.ts";
 import { watch } from "../support/live.ts";
 import { startTestServer, type TestServer } from "../support/server.ts";
 
@@ -11,7 +11,7 @@ let server: TestServer;
 let page: Response;
 let html: string;
 beforeAll(async () => {
-  database = await openDatabase({ kind: "memory" });
+  database = await openTestDatabase();
   server = await startTestServer(database);
   page = await fetch(server.url, { headers: { accept: "text/html" } });
   html = await page.text();

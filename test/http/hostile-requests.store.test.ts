@@ -100,7 +100,7 @@ describe("an operation is refused before it runs", () => {
   });
 
   test.each([
-    ["300 aliases of a list", `{ ${many(300, (i) => `a${i}: aiJobs { totalCount }`)} }`, /breadth 600 of 500/],
+    ["320 aliases of a list", `{ ${many(320, (i) => `a${i}: aiJobs { totalCount }`)} }`, /breadth 640 of 600/],
     ["1,000 aliases of a list", `{ ${many(1000, (i) => `a${i}: aiJobs { totalCount }`)} }`, /2000 tokens/],
     ["400 aliases of a mutation", `mutation { ${many(400, (i) => `a${i}: ${SUBMIT}`)} }`, /2000 tokens/],
     ["one list 280 times", `{ ${"aiJobs { nodes { jobId } } ".repeat(280)} }`, /selects aiJobs more than 50 times/],

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Database } from "../../src/db/database.ts";
-import { openDatabase } from "../../src/db/open.ts";
+import { openTestDatabase } from "../support/database.ts";
 import { startTestServer, type TestServer } from "../support/server.ts";
 
 /** What stands at which path, for people who open the server in a browser or mistype its address. */
@@ -8,7 +8,7 @@ import { startTestServer, type TestServer } from "../support/server.ts";
 let database: Database;
 let server: TestServer;
 beforeAll(async () => {
-  database = await openDatabase({ kind: "memory" });
+  database = await openTestDatabase();
   server = await startTestServer(database);
 });
 afterAll(async () => {
@@ -27,7 +27,16 @@ test("/ names what there is", async () => {
     health: "/health",
     ready: "/ready",
     live: "/live",
+    session: "/session",
   });
+});
+
+test("/ leads a browser to GraphiQL", async () => {
+  const accept = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+  const redirect = await get("/", { headers: { accept }, redirect: "manual" });
+  expect([redirect.status, redirect.headers.get("location")]).toEqual([302, "/graphql"]);
+  const page = await get("/", { headers: { accept } });
+  expect([page.status, page.headers.get("content-type")]).toEqual([200, expect.stringContaining("text/html")]);
 });
 
 test.each(["/foo/graphql", "/graphql/", "/api", "/favicon.ico"])(

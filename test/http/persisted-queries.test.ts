@@ -1,8 +1,8 @@
 import { hash } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Database } from "../../src/db/database.ts";
-import { openDatabase } from "../../src/db/open.ts";
 import { createPersistedDocuments } from "../../src/http/plugins/use-persisted-queries.ts";
+import { openTestDatabase } from "../support/database.ts";
 import { type LoggedServer, post, send, startLoggedServer } from "../support/http.ts";
 
 /** Automatic persisted queries, request by request. */
@@ -10,7 +10,7 @@ import { type LoggedServer, post, send, startLoggedServer } from "../support/htt
 let database: Database;
 let server: LoggedServer;
 beforeAll(async () => {
-  database = await openDatabase({ kind: "memory" });
+  database = await openTestDatabase();
   server = await startLoggedServer(database);
 });
 afterAll(async () => {

@@ -3,8 +3,8 @@ import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { WebSocket } from "ws";
 import { z } from "zod";
 import type { Database } from "../../src/db/database.ts";
-import { openDatabase } from "../../src/db/open.ts";
 import { withShortQuotes } from "../../src/quote.ts";
+import { openTestDatabase } from "../support/database.ts";
 import { answerSchema, type LoggedServer, operation, startLoggedServer } from "../support/http.ts";
 
 /** What messages quote of a request: at most 100 characters that stand together, wherever the client's text stood in it. */
@@ -14,7 +14,7 @@ const MAX_QUOTED = 100;
 let database: Database;
 let server: LoggedServer;
 beforeAll(async () => {
-  database = await openDatabase({ kind: "memory" });
+  database = await openTestDatabase();
   server = await startLoggedServer(database);
 });
 afterAll(async () => {

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Database } from "../../src/db/database.ts";
-import { openDatabase } from "../../src/db/open.ts";
 import { excessOf } from "../../src/http/json-text.ts";
+import { openTestDatabase } from "../support/database.ts";
 import { startTestServer, type TestServer } from "../support/server.ts";
 
 /** Requests that are no request: each is told what is wrong with it, by a status that says whose fault it is. */
@@ -9,7 +9,7 @@ import { startTestServer, type TestServer } from "../support/server.ts";
 let database: Database;
 let server: TestServer;
 beforeAll(async () => {
-  database = await openDatabase({ kind: "memory" });
+  database = await openTestDatabase();
   server = await startTestServer(database);
 });
 afterAll(async () => {

@@ -3,7 +3,7 @@ import { connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Database } from "../../src/db/database.ts";
-import { openDatabase } from "../../src/db/open.ts";
+import { openTestDatabase } from "../support/database.ts";
 import { type LoggedServer, operation, post, startLoggedServer } from "../support/http.ts";
 
 /** Requests byte by byte, as only a socket sends them: what is the sender's fault is no error of the server's. */
@@ -11,7 +11,7 @@ import { type LoggedServer, operation, post, startLoggedServer } from "../suppor
 let database: Database;
 let server: LoggedServer;
 beforeAll(async () => {
-  database = await openDatabase({ kind: "memory" });
+  database = await openTestDatabase();
   server = await startLoggedServer(database);
 });
 afterAll(async () => {

@@ -4,11 +4,11 @@ import { createClient as createSseClient } from "graphql-sse";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { WebSocket } from "ws";
 import type { EngineContext } from "../../src/engine.ts";
-import { UnauthenticatedError } from "../../src/errors.ts";
 import { newApiKeySecret } from "../../src/identity/api-key.ts";
-import { KeyAuthenticator } from "../../src/identity/authenticator.ts";
+import { UNAUTHENTICATED } from "../../src/identity/authentication.ts";
+import { type Authenticator, createAuthenticator } from "../../src/identity/authenticator.ts";
 import { type CreateApiKey, createApiKey, revokeApiKey, rotateApiKey } from "../../src/identity/keys.ts";
-import { ANONYMOUS } from "../../src/identity/principal.ts";
+import { OPERATOR } from "../../src/identity/principal.ts";
 import { createWorkspace } from "../../src/identity/workspaces.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { engineOn, ok } from "../support/engine.ts";
@@ -17,17 +17,16 @@ import { startTestServer, type TestServer } from "../support/server.ts";
 /** A server that asks everybody who he is (section 11): over each transport, and until the credential ends. */
 
 const OPERATOR_KEY = "an operator's key of more than 32 characters".replaceAll(" ", "-");
-const OPERATOR = { ...ANONYMOUS, name: "operator" };
 
 let db: TestDatabase;
 let engine: EngineContext;
 let server: TestServer;
-let authenticator: KeyAuthenticator;
+let authenticator: Authenticator;
 let workspaceId: string;
 beforeAll(async () => {
   db = await openTestDatabase();
   engine = engineOn(db);
-  authenticator = new KeyAuthenticator({ prisma: db.prisma, operatorKey: OPERATOR_KEY, onError: () => undefined });
+  authenticator = createAuthenticator({ prisma: db.prisma, operatorKey: OPERATOR_KEY, onError: () => undefined });
   server = await startTestServer(db, {}, { authenticator });
   workspaceId = ok(await createWorkspace(engine, { name: "one", workspaceId: null })).workspaceId;
 });
@@ -54,7 +53,7 @@ async function ask(query: string, authorization?: string, headers: Readonly<Reco
 
 const VIEWER = "{ viewer { principal roles permissions workspace { name } apiKey { name lastFour } } }";
 const CANCEL = `mutation { cancelAiJob(input: { jobId: "${randomUUID()}", reason: "no" }) { __typename } }`;
-const UNAUTHENTICATED = {
+const REFUSED = {
   status: 401,
   challenge: "Bearer",
   answer: { errors: [{ extensions: { code: "UNAUTHENTICATED" } }] },
@@ -71,8 +70,8 @@ describe("without a valid credential there is no answer", () => {
     ["two", `Bearer ${newApiKeySecret()}, Bearer ${OPERATOR_KEY}`],
     ["the operator's with a letter more", `Bearer ${OPERATOR_KEY}x`],
   ])("%s", async (_, authorization) => {
-    expect(await ask("{ __typename }", authorization)).toMatchObject(UNAUTHENTICATED);
-    expect(await ask("{ __schema { queryType { name } } }", authorization)).toMatchObject(UNAUTHENTICATED);
+    expect(await ask("{ __typename }", authorization)).toMatchObject(REFUSED);
+    expect(await ask("{ __schema { queryType { name } } }", authorization)).toMatchObject(REFUSED);
   });
 
   test("but for what is the same for everybody, and what a supervisor asks", async () => {
@@ -94,10 +93,20 @@ describe("without a valid credential there is no answer", () => {
       await ask("{ __typename }", sent);
     expect(db.statements().filter((sql) => sql.includes("api_keys"))).toEqual([]);
   });
+
+  test("and those that come together are looked up in one statement", async () => {
+    db.statements();
+    const secrets = Array.from({ length: 20 }, () => `Bearer ${newApiKeySecret()}`);
+    const found = await Promise.all(
+      secrets.map(async (authorization) => authenticator.authenticate({ authorization })),
+    );
+    expect(found).toEqual(secrets.map(() => UNAUTHENTICATED));
+    expect(db.statements().filter((sql) => sql.includes("api_keys"))).toHaveLength(1);
+  });
 });
 
 test("of what is known to be no credential, the longest unused is forgotten first", async () => {
-  const few = new KeyAuthenticator({
+  const few = createAuthenticator({
     prisma: db.prisma,
     operatorKey: undefined,
     onError: () => undefined,
@@ -106,7 +115,7 @@ test("of what is known to be no credential, the longest unused is forgotten firs
   const secrets = [newApiKeySecret(), newApiKeySecret(), newApiKeySecret()];
   const asks = async (secret: string | undefined) => {
     db.statements();
-    await expect(few.authenticate(`Bearer ${secret}`)).rejects.toThrow(UnauthenticatedError);
+    expect(await few.authenticate({ authorization: `Bearer ${secret}` })).toBe(UNAUTHENTICATED);
     return db.statements().length > 0;
   };
   for (const secret of secrets) expect(await asks(secret)).toBe(true);

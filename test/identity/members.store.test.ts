@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import type { EngineContext } from "../../src/engine.ts";
-import { KeyAuthenticator } from "../../src/identity/authenticator.ts";
+import { createAuthenticator } from "../../src/identity/authenticator.ts";
 import { createApiKey, revokeApiKey } from "../../src/identity/keys.ts";
 import { ANONYMOUS } from "../../src/identity/principal.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
@@ -54,7 +54,7 @@ async function aKey(): Promise<string> {
 
 /** Sends a mutation as somebody who may manage keys, of kind DOC_EDIT alone. */
 async function asSomebodyElse(field: "createApiKey" | "rotateApiKey", input: object) {
-  const authenticator = new KeyAuthenticator({ prisma: db.prisma, operatorKey: undefined, onError: () => undefined });
+  const authenticator = createAuthenticator({ prisma: db.prisma, operatorKey: undefined, onError: () => undefined });
   const guarded = await startTestServer(db, {}, { authenticator });
   try {
     const kinds = { jobKinds: ["DOC_EDIT" as const], expiresAt: null, workspaceId: WORKSPACE };

@@ -45,7 +45,7 @@ describe("the schema", () => {
   );
 });
 
-describe("an operation needs the permissions of all its root fields", () => {
+describe("an operation needs the permissions of all its root fields, and of those below that name one", () => {
   const needs = (document: string, operationName?: string) => {
     const parsed = parse(document);
     const operation = getOperationAST(parsed, operationName);
@@ -67,6 +67,10 @@ describe("an operation needs the permissions of all its root fields", () => {
     ["query ($no: Boolean = false) { quotas @include(if: $no) { max } }", ["JOBS_READ"]],
     ["subscription { aiJobsChanged { version } }", ["JOBS_READ"]],
     ["{ ...A } fragment A on Query { ...B } fragment B on Query { ...A quotas { max } }", ["JOBS_READ"]],
+    [
+      "mutation { claimAiJobs(input: {}) { ... on ClaimAiJobsPayload { claims { job { ...J } } } } } fragment J on AiJob { parentJob { children { totalCount } } }",
+      ["JOBS_WORK", "JOBS_READ"],
+    ],
     ["{ unknown }", []],
   ])("%s", (document, permissions) => {
     expect(needs(document)).toEqual(permissions);

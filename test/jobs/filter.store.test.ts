@@ -8,7 +8,7 @@ import { InvalidInputError } from "../../src/errors.ts";
 import { cancelAiJobs, retryAiJobs } from "../../src/jobs/bulk/action.ts";
 import { type JobFilter, matcherOf } from "../../src/jobs/filter.ts";
 import { countJobs, type JobOrder, listJobs, NEWEST_FIRST } from "../../src/jobs/list.ts";
-import { canRetry, isTerminal, mayBecome } from "../../src/jobs/state.ts";
+import { canRetry, hasEnded, isTerminal, mayBecome } from "../../src/jobs/state.ts";
 import { readStats } from "../../src/jobs/stats.ts";
 import { LOG_START } from "../../src/log/cursor.ts";
 import { CHAIN_START } from "../../src/log/hash.ts";
@@ -23,7 +23,7 @@ import { tenfoldInLong } from "../support/long.ts";
  */
 
 const RUNS = tenfoldInLong(100);
-/** Jobs of a run at most: the log gives no more events than a hundred in one read. */
+/** Jobs of a run at most: each has two events, and the log gives no more than a hundred in one read. */
 const MAX_JOBS = 30;
 const START = Date.UTC(2026, 0, 1);
 
@@ -38,6 +38,8 @@ beforeAll(async () => {
 afterAll(() => db.close());
 
 const KINDS = [JobKind.DOC_EDIT, JobKind.SHEET_TRANSFORM, JobKind.TERMINAL_EXEC];
+
+const label = fc.record({ key: fc.constantFrom("team", "env"), value: fc.constantFrom("", "a", "b") });
 
 const jobs = fc.array(
   fc.record({
@@ -55,6 +57,8 @@ const jobs = fc.array(
     trace: fc.nat(2),
     worker: fc.option(fc.constantFrom("worker-1", "worker-2")),
     hasKey: fc.boolean(),
+    labels: fc.uniqueArray(label, { selector: ({ key }) => key, maxLength: 2 }),
+    submitter: fc.constantFrom("key:one", "operator"),
   }),
   { maxLength: MAX_JOBS, size: "max" },
 );
@@ -79,6 +83,8 @@ const conditions = {
   rootsOnly: maybe(fc.boolean()),
   updatedAfter: maybe(moments),
   updatedBefore: maybe(moments),
+  labels: maybe(fc.array(label, { maxLength: 3, size: "max" })),
+  submittedBy: maybe(fc.constantFrom("key:one", "operator", "nobody")),
 };
 /** A new field of a filter does not compile until it is drawn, too. */
 const allConditions = fc.record(conditions satisfies Record<keyof JobFilter, unknown>, { requiredKeys: [] });
@@ -133,9 +139,13 @@ class World {
       createdAt: moment(created),
       updatedAt: moment(created + more.unchanged),
       completedAt: isTerminal(state) ? moment(created) : null,
+      endedAt: hasEnded(state) ? moment(created) : null,
+      waitsFor: state === "AWAITING_USER" ? ("USER_REVIEW" as const) : null,
       capabilityProfileId: more.profile,
       traceId: this.jobId(more.trace),
       idempotencyKey: more.hasKey ? `key-${number}` : null,
+      submittedBy: more.submitter,
+      labelCount: more.labels.length,
       // Of a job that has had a run, the run has the job's id.
       workflowRunId: more.worker === null ? null : this.jobId(number),
     }));
@@ -143,39 +153,56 @@ class World {
       const run = { id: this.jobId(number), jobId: this.jobId(number), attempt: 1, state: JobState.COMPLETED };
       return worker === null
         ? []
-        : [{ ...run, workerId: worker, startedAt: moment(created), finishedAt: moment(created) }];
+        : [
+            {
+              ...run,
+              workerId: worker,
+              startedAt: moment(created),
+              finishedAt: moment(created),
+              endReason: "completed",
+            },
+          ];
     });
+    const labels = drawn.flatMap((job, number) =>
+      job.labels.map((each) => ({ jobId: this.jobId(number), createdAt: moment(job.created), ...each })),
+    );
     await prisma.$transaction([
       prisma.$executeRaw`SET LOCAL session_replication_role = replica`,
       prisma.$executeRaw`INSERT INTO workspaces (workspace_id) VALUES (${workspaceId}::uuid)`,
       prisma.$executeRaw`
-        INSERT INTO workflow_runs (id, workspace_id, job_id, attempt, state, worker_id, lease_token, started_at, finished_at)
-        SELECT id, ${workspaceId}::uuid, job_id, attempt, state, worker_id, sha256(''), started_at, finished_at
+        INSERT INTO workflow_runs (id, workspace_id, job_id, attempt, state, worker_id, lease_token, started_at, finished_at, end_reason)
+        SELECT id, ${workspaceId}::uuid, job_id, attempt, state, worker_id, sha256(''), started_at, finished_at, end_reason
         FROM json_populate_recordset(NULL::workflow_runs, ${toRecordset(runs)})`,
+      prisma.$executeRaw`
+        INSERT INTO job_labels (workspace_id, job_id, key, value, created_at)
+        SELECT ${workspaceId}::uuid, job_id, key, value, created_at
+        FROM json_populate_recordset(NULL::job_labels, ${toRecordset(labels)})`,
       prisma.$executeRaw`
         WITH job AS (
           INSERT INTO ai_jobs (job_id, workspace_id, trace_id, state, job_kind, protocol_id, parent_job_id, root_job_id,
-            created_at, updated_at, completed_at, status_reason, profile_id, capability_profile_id, idempotency_key,
-            workflow_run_id, submit_hash, order_xid, chain_hash)
+            created_at, updated_at, completed_at, ended_at, waits_for, status_reason, profile_id, capability_profile_id, idempotency_key,
+            workflow_run_id, submit_hash, submitted_by, label_count, version, order_xid, chain_hash)
           SELECT job_id, ${workspaceId}::uuid, trace_id, state, job_kind, protocol_id, parent_job_id, parent_job_id,
-            created_at, updated_at, completed_at, 'test', 'default', capability_profile_id, idempotency_key,
-            workflow_run_id, ${CHAIN_START}, current_order_xid(), ${CHAIN_START}
+            created_at, updated_at, completed_at, ended_at, waits_for, 'test', 'default', capability_profile_id, idempotency_key,
+            workflow_run_id, ${CHAIN_START}, submitted_by, label_count, 2, current_order_xid(), ${CHAIN_START}
           FROM json_populate_recordset(NULL::ai_jobs, ${toRecordset(rows)})
           RETURNING *
         )
         INSERT INTO flight_recorder_events (event_id, job_id, version, order_xid, workspace_id, trace_id, workflow_run_id,
-          type, actor, actor_id, state, recorded_at, prev_hash, hash)
-        SELECT job_id, job_id, version, order_xid, workspace_id, trace_id, workflow_run_id,
+          type, actor, actor_id, principal_id, state, previous_state, recorded_at, prev_hash, hash)
+        SELECT job_id, job_id, event.version, order_xid, workspace_id, trace_id, workflow_run_id,
           (ARRAY['job_submitted', 'state_changed', 'node_changed']::"RecorderEventType"[])[1 + abs(hashtext(job_id::text) % 3)],
-          'human', 'test', state, updated_at, ${CHAIN_START}, ${CHAIN_START}
-        FROM job`,
+          'human', 'test', by, state, was, at, ${CHAIN_START}, ${CHAIN_START}
+        FROM job, LATERAL (
+          VALUES (1, submitted_by, NULL, created_at), (2, 'the worker', state, updated_at)) AS event (version, by, was, at)`,
     ]);
   }
 
-  /** The jobs as the feed tells subscribers of them. */
+  /** The jobs as the feed tells subscribers of their latest version. */
   async told(): Promise<readonly LoggedEvent[]> {
     const end = { ...LOG_START, orderXid: BigInt(Number.MAX_SAFE_INTEGER) };
-    return readEventsBetween(prisma, { workspaceId: this.workspaceId }, LOG_START, end);
+    const told = await readEventsBetween(prisma, { workspaceId: this.workspaceId }, LOG_START, end);
+    return told.filter(({ event }) => event.version > 1);
   }
 
   async list(filter: JobFilter, order: JobOrder = NEWEST_FIRST): Promise<readonly string[]> {
@@ -228,7 +255,8 @@ const CHANGEABLE = {
   RETRY: Object.values(JobState).filter(canRetry),
 } as const satisfies Record<BulkActionKind, readonly JobState[]>;
 
-const hasEmptyList = ({ states, kinds }: JobFilter) => states?.length === 0 || kinds?.length === 0;
+const hasEmptyList = ({ states, kinds, labels }: JobFilter) =>
+  [states, kinds, labels].some((list) => list?.length === 0);
 const isGiven = (value: unknown) => value !== null && value !== undefined;
 
 /** Compares all that only reads. Returns how many jobs match. */

@@ -1,11 +1,11 @@
 import { expect, test } from "vitest";
-import type { JobMetrics } from "../../src/db/metrics.ts";
+import type { JobSpending } from "../../src/db/metrics.ts";
 import { InvalidInputError } from "../../src/errors.ts";
 import { addMetrics, countGuards, isZero, type MetricsDelta, NO_METRICS } from "../../src/jobs/metrics.ts";
 
 const MAX = BigInt(Number.MAX_SAFE_INTEGER);
 
-const zero: JobMetrics = {
+const zero: JobSpending = {
   durationMs: 0n,
   totalTokens: 0n,
   inputTokens: 0n,
@@ -15,6 +15,7 @@ const zero: JobMetrics = {
   entitiesRead: 0n,
   entitiesWritten: 0n,
   validatorsRunCount: 0n,
+  costMicros: 0n,
 };
 
 function delta(more: Partial<MetricsDelta>): MetricsDelta {
@@ -22,7 +23,7 @@ function delta(more: Partial<MetricsDelta>): MetricsDelta {
 }
 
 test("each counter grows by its delta, and the total is the sum of input and output", () => {
-  const before: JobMetrics = { ...zero, inputTokens: 5n, outputTokens: 2n, totalTokens: 7n, durationMs: 10n };
+  const before: JobSpending = { ...zero, inputTokens: 5n, outputTokens: 2n, totalTokens: 7n, durationMs: 10n };
   const after = addMetrics(before, delta({ inputTokens: 3, outputTokens: 4, tokensPlanner: 14, durationMs: 1 }), []);
   expect(after).toEqual({
     ...zero,
@@ -66,7 +67,7 @@ test.each(counters)("%s counts by itself, up to 2^53 - 1 and no further", (name)
 });
 
 test.each(["tokensPlanner", "tokensExecutor"] as const)("%s counts by itself, up to the total", (name) => {
-  const before: JobMetrics = { ...zero, inputTokens: 2n, outputTokens: 3n, totalTokens: 5n };
+  const before: JobSpending = { ...zero, inputTokens: 2n, outputTokens: 3n, totalTokens: 5n };
   expect(addMetrics(before, delta({ [name]: 5 }), [])).toEqual({ ...before, [name]: 5n });
   expect(addMetrics(before, delta({ [name]: 6 }), [])).toMatchObject({ code: "INVALID_INPUT" });
 });

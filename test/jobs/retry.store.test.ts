@@ -62,6 +62,7 @@ describe("a retry", () => {
       statusReason: "retried",
       errorMessage: null,
       runAfter: null,
+      endedAt: null,
       issues: [],
       version,
       orderXid,
@@ -129,7 +130,7 @@ describe("a retry", () => {
   ])("of a job that failed and was poisoned is refused, %s, each time", async (_, maxAttempts) => {
     const { jobId } = (await started(engine, { maxAttempts })).job;
     await bringTo(engine, jobId, "FAILED");
-    await poisonJob(engine, jobId, FOUND);
+    await poisonJob(engine, WORKSPACE, jobId, FOUND);
     const before = await records(jobId);
     for (const answer of [await retry(jobId), await retry(jobId)]) {
       expect(answer).toBeInstanceOf(JobPoisonedError);

@@ -7,7 +7,7 @@ const STATES = Object.values(JobState);
 /** Section 4, copied from the spec by hand: the table in the code is compared with it, not with itself. */
 const SPEC = `
 queued | running · failed · cancelled · poisoned
-running | awaiting_validation · completed · completed_with_issues · failed · cancelled · stalled · queued · poisoned
+running | awaiting_validation · awaiting_user · completed · completed_with_issues · failed · cancelled · stalled · queued · poisoned
 stalled | queued · failed · cancelled · poisoned
 awaiting_validation | awaiting_user · completed · completed_with_issues · failed · cancelled · poisoned
 awaiting_user | queued · completed · completed_with_issues · failed · cancelled · poisoned
@@ -34,7 +34,7 @@ test.each(pairs)("$from to $to is as section 4 says", ({ from, to }) => {
 
 test("the 90 pairs of different states are all there", () => {
   expect(pairs).toHaveLength(90);
-  expect(pairs.filter(({ from, to }) => mayBecome(from, to))).toHaveLength(30);
+  expect(pairs.filter(({ from, to }) => mayBecome(from, to))).toHaveLength(31);
 });
 
 test("nothing leaves completed, completed_with_issues, cancelled and poisoned", () => {
@@ -52,11 +52,17 @@ test("a person may have a failed or a stalled job tried again, which section 4 a
   expect(retried.every((state) => mayBecome(state, "QUEUED"))).toBe(true);
 });
 
-test.each(STATES)("a job that becomes %s has a completedAt only where nothing leaves it", (state) => {
-  const now = new Date("2026-11-22T18:00:00.000Z");
-  expect(transitionTo({ now }, state, "a reason")).toEqual({
-    state,
-    statusReason: "a reason",
-    completedAt: isTerminal(state) ? now : null,
-  });
-});
+test.each(STATES)(
+  "a job that becomes %s has a completedAt only where nothing leaves it, and an endedAt where it has ended",
+  (state) => {
+    const now = new Date("2026-11-22T18:00:00.000Z");
+    const waits = { waitsFor: "USER_INPUT", waitsUntil: now } as const;
+    expect(transitionTo({ now }, state, "a reason", waits)).toEqual({
+      state,
+      statusReason: "a reason",
+      completedAt: isTerminal(state) ? now : null,
+      endedAt: hasEnded(state) ? now : null,
+      ...waits,
+    });
+  },
+);

@@ -6,7 +6,7 @@ import { lockJobs } from "../../src/jobs/lock.ts";
 import { writeVersions } from "../../src/jobs/store.ts";
 import { SYSTEM_ACTOR } from "../../src/log/event.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
-import { engineOn, submitted } from "../support/engine.ts";
+import { EVERYWHERE, engineOn, submitted } from "../support/engine.ts";
 import { expectSound, recordsOf } from "../support/records.ts";
 
 /** What is answered of a change is what the database has. */
@@ -33,7 +33,7 @@ async function storeOtherwise(assignment: string): Promise<void> {
 
 /** Writes a version of each job that says its place in the list, in one statement. */
 function write(jobIds: readonly string[]) {
-  return inTransaction(engine, async (tx) => {
+  return inTransaction(engine, EVERYWHERE, async (tx) => {
     const jobs = await lockJobs(tx, Prisma.sql`job_id = ANY(${jobIds}::uuid[])`);
     const changes = jobIds.flatMap((jobId, place) => {
       const job = jobs.get(jobId);
@@ -68,7 +68,7 @@ test.each([
   ["a moment", "NEW.run_after := now()"],
   ["a list", "NEW.issues := '{one more}'"],
   ["a metric", "NEW.duration_ms := NEW.duration_ms + 1"],
-  ["the state", "NEW.state := 'failed'"],
+  ["the state", "NEW.state := 'failed'; NEW.ended_at := now()"],
   ["the time", "NEW.updated_at := NEW.updated_at + interval '1 second'"],
 ])("what is answered is stored as it was sent, or nothing is: %s", async (_, assignment) => {
   const [jobId = ""] = await jobs(1);

@@ -5,9 +5,11 @@ import { JobKind } from "../../src/db/generated/client/enums.ts";
 import { metricsOf } from "../../src/db/metrics.ts";
 import type { EngineContext } from "../../src/engine.ts";
 import { IdempotencyConflictError, UnknownCapabilityError } from "../../src/errors.ts";
-import { type SubmitAiJob, type Submitted, submitAiJob } from "../../src/jobs/submit.ts";
+import type { SubmitAiJob } from "../../src/jobs/draft.ts";
+import { type Submitted, submitAiJob } from "../../src/jobs/submit.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { aSubmit, engineOn, ok, SOMEBODY, submitted, WORKSPACE } from "../support/engine.ts";
+import { labelsIn } from "../support/labels.ts";
 import { expectSound, recordsOf } from "../support/records.ts";
 
 let db: TestDatabase;
@@ -23,7 +25,10 @@ const submit = (more: Partial<SubmitAiJob>, workspaceId = WORKSPACE) =>
 const jobsIn = (workspaceId: string) => db.prisma.aiJob.count({ where: { workspaceId } });
 
 /** Every value of a submit but those that a test gives by itself: a new one does not compile until it is here. */
-const EVERYTHING: Omit<SubmitAiJob, "parentJobId" | "runAfter" | "tokenBudget" | "idempotencyKey"> = {
+const EVERYTHING: Omit<
+  SubmitAiJob,
+  "parentJobId" | "runAfter" | "tokenBudget" | "costBudgetMicros" | "idempotencyKey"
+> = {
   jobKind: "DOC_EDIT",
   protocolId: "edit/2",
   profileId: "careful",
@@ -42,6 +47,10 @@ const EVERYTHING: Omit<SubmitAiJob, "parentJobId" | "runAfter" | "tokenBudget" |
   jobInputs: { text: "naïve 日本語 😀", nested: [{ a: null }], n: 2 ** 53 - 1, "": 0 },
   priority: -7,
   maxAttempts: 9,
+  labels: [
+    { key: "team", value: "search" },
+    { key: "env", value: "" },
+  ],
 };
 
 describe("a job that is submitted", () => {
@@ -52,8 +61,12 @@ describe("a job that is submitted", () => {
     const stored = await recordsOf(db.prisma, job.jobId);
     expectSound(stored);
     expect(stored.runs).toEqual([]);
+    const { labels, ...columns } = EVERYTHING;
+    expect(await labelsIn(db.prisma, job.jobId)).toEqual(labels?.toSorted((one, two) => (one.key < two.key ? -1 : 1)));
     expect(stored.job).toMatchObject({
-      ...EVERYTHING,
+      ...columns,
+      submittedBy: "anonymous",
+      labelCount: 2,
       plannedOperations: [
         { opType: "write", target: { entityKind: "document", entityId: "d-1" }, description: "Fix the typing errors." },
         { opType: "read", target: { entityKind: "document", entityId: "d-2", selector: "§ 4" }, description: null },

@@ -10,7 +10,7 @@ import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { statesBefore } from "../../src/jobs/state.ts";
 import { heartbeatWorkflows } from "../../src/runs/heartbeat.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
-import { engineOn, ok, SOMEBODY, started, submitted, WORKSPACE } from "../support/engine.ts";
+import { EVERYWHERE, engineOn, ok, SOMEBODY, started, submitted, WORKSPACE } from "../support/engine.ts";
 import { aBusyJob } from "../support/jobs.ts";
 import { expectSound, type Records, recordsOfAll } from "../support/records.ts";
 import { aJobTree, childIn, manyBelow } from "../support/trees.ts";
@@ -145,7 +145,7 @@ test("a cancellation that does not include children leaves them as they are", as
 test("jobs that are locked are cancelled together, each with its own event, in as many statements for 20 as for one", async () => {
   const cancelAll = async (jobIds: readonly string[]) => {
     db.statements();
-    const cancelled = await inTransaction(engine, async (tx) => {
+    const cancelled = await inTransaction(engine, EVERYWHERE, async (tx) => {
       const jobs = [...(await lockJobs(tx, Prisma.sql`job_id = ANY(${jobIds}::uuid[])`)).values()];
       return cancelLockedJobs(tx, jobs, SOMEBODY, "no longer needed: [redacted]");
     });

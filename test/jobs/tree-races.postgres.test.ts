@@ -27,8 +27,7 @@ let admin: pg.Client;
 let engines: readonly [EngineContext, EngineContext];
 beforeAll(async () => {
   db = await openTestDatabase();
-  if (db.location.kind !== "postgres") throw new Error("This file is about PostgreSQL.");
-  url = db.location.url;
+  url = db.url;
   other = anotherClient(url, 6);
   admin = await connectTo(url);
   engines = [engineOn(db), engineOn({ ...db, prisma: other })];
@@ -97,7 +96,7 @@ describe("a submit that has its place while its tree is taken", () => {
   const takers = [
     {
       name: "poisoned",
-      take: async (root: string) => (await poisonJob(engines[0], root, FOUND)).action,
+      take: async (root: string) => (await poisonJob(engines[0], WORKSPACE, root, FOUND)).action,
       becomes: "POISONED",
       answers: "POISONED",
       tells: { source_job_id: expect.any(String) },
@@ -135,7 +134,7 @@ describe("a submit that has its place while its tree is taken", () => {
     const root = (await submitted(engines[0])).jobId;
     const parentJobId = (await submitted(engines[0], { parentJobId: root })).jobId;
     const taking = await heldBefore<unknown>(/^COMMIT$/, (engine) =>
-      becomes === "POISONED" ? poisonJob(engine, root, FOUND) : cancel(engine, root),
+      becomes === "POISONED" ? poisonJob(engine, WORKSPACE, root, FOUND) : cancel(engine, root),
     );
     const submit = submitUnder(engines[1], parentJobId);
     await somebodyWaits();
@@ -152,7 +151,7 @@ test("a job that is submitted under one that the poisoning has not seen yet is f
   const child = (await submitted(engines[0], { parentJobId: root })).jobId;
   // The poisoning waits for the child, which a submit holds: what that one stores is not among what was known before.
   const first = await heldBefore(/^COMMIT$/, (engine) => submitUnder(engine, child));
-  const poisoning = heldBefore(/job_id <> /, (engine) => poisonJob(engine, root, FOUND));
+  const poisoning = heldBefore(/job_id <> /, (engine) => poisonJob(engine, WORKSPACE, root, FOUND));
   await somebodyWaits();
   first.release();
   const { jobId: unseen } = ok(await first.answer).job;
@@ -179,7 +178,7 @@ test("children and grandchildren race the poisoning of their root: afterwards no
       await rotation((round + index * 3) % 12);
       return submitUnder(index % 2 === 0 ? mine : theirs, index < 2 ? root : child);
     });
-    const poisoning = rotation((round * 5) % 12).then(() => poisonJob(mine, root, FOUND));
+    const poisoning = rotation((round * 5) % 12).then(() => poisonJob(mine, WORKSPACE, root, FOUND));
     const answers = await Promise.all(submits);
     expect(await poisoning).toMatchObject({ action: "POISONED" });
     for (const answer of answers) {
@@ -211,9 +210,9 @@ test("two poisonings of overlapping trees, from different jobs at once, never bl
     await other.$transaction((tx) => insertChildren(tx, middle.jobId, 12));
     db.statements();
     const [whole, part, again] = await Promise.all([
-      rotation(round % 5).then(() => poisonJob(engines[0], root, FOUND)),
-      rotation((round * 3) % 5).then(() => poisonJob(engines[1], middle.jobId, FOUND)),
-      rotation((round * 7) % 5).then(() => poisonJob(engines[1], root, FOUND)),
+      rotation(round % 5).then(() => poisonJob(engines[0], WORKSPACE, root, FOUND)),
+      rotation((round * 3) % 5).then(() => poisonJob(engines[1], WORKSPACE, middle.jobId, FOUND)),
+      rotation((round * 7) % 5).then(() => poisonJob(engines[1], WORKSPACE, root, FOUND)),
     ]);
     expect([whole.action, again.action].toSorted()).toEqual(["ALREADY_POISONED", "POISONED"]);
     expect(["ALREADY_POISONED", "POISONED"]).toContain(part.action);
@@ -248,7 +247,7 @@ test("a completion of a child and the poisoning of its parent: the child is one 
     const completion = { ...report, workflowRunId: run.id, leaseToken, jobOutputs: { summary: "text" } };
     const [[result], poisoning] = await Promise.all([
       rotation(round % 7).then(() => completeWorkflows(engines[1], [completion])),
-      rotation((round * 3) % 7).then(() => poisonJob(engines[0], root, FOUND)),
+      rotation((round * 3) % 7).then(() => poisonJob(engines[0], WORKSPACE, root, FOUND)),
     ]);
     expect(poisoning.action).toBe("POISONED");
     const after = await recordsOf(other, job.jobId);
@@ -269,7 +268,7 @@ test("a start of a child and the poisoning of its parent: a run that was made is
     const { jobId } = await submitted(engines[0], { parentJobId: root });
     const [result, poisoning] = await Promise.all([
       rotation(round % 7).then(() => startWorkflow(engines[1], WORKSPACE, { jobId, workerId: "w", leaseSeconds: 30 })),
-      rotation((round * 3) % 7).then(() => poisonJob(engines[0], root, FOUND)),
+      rotation((round * 3) % 7).then(() => poisonJob(engines[0], WORKSPACE, root, FOUND)),
     ]);
     expect(poisoning.action).toBe("POISONED");
     const after = await recordsOf(other, jobId);
@@ -286,7 +285,7 @@ test("a cancellation with children and a poisoning of the same tree: one of them
     await other.$transaction((tx) => insertChildren(tx, root, 8));
     const [cancelled, poisoning] = await Promise.all([
       rotation(round % 7).then(() => cancel(engines[1], root)),
-      rotation((round * 3) % 7).then(() => poisonJob(engines[0], root, FOUND)),
+      rotation((round * 3) % 7).then(() => poisonJob(engines[0], WORKSPACE, root, FOUND)),
     ]);
     const first = told(cancelled) === "done" ? "CANCELLED" : "POISONED";
     expect(poisoning.action).toBe(first === "POISONED" ? "POISONED" : "RECORDED");
@@ -342,7 +341,7 @@ test("a child inserted by plain SQL is waited for as well: the poisoning of its 
     await committed;
   });
   await there;
-  const poisoning = poisonJob(engines[0], root, FOUND);
+  const poisoning = poisonJob(engines[0], WORKSPACE, root, FOUND);
   await somebodyWaits();
   commit();
   expect(await inserting).toBe("committed");

@@ -10,7 +10,8 @@ import {
   JobPoisonedError,
   NotFoundError,
 } from "../../src/errors.ts";
-import { type SubmitAiJob, submitAiJob } from "../../src/jobs/submit.ts";
+import type { SubmitAiJob } from "../../src/jobs/draft.ts";
+import { submitAiJob } from "../../src/jobs/submit.ts";
 import { MAX_DESCENDANTS } from "../../src/jobs/tree.ts";
 import { poisonJob } from "../../src/security/poison.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
@@ -88,7 +89,7 @@ describe("a child", () => {
 
   test("of a parent that is poisoned is refused with JOB_POISONED, and told which job that is", async () => {
     const parentJobId = (await submitted(engine, { jobInputs: { text: "x" } })).jobId;
-    await poisonJob(engine, parentJobId, FOUND);
+    await poisonJob(engine, WORKSPACE, parentJobId, FOUND);
     const answer = await submit({ parentJobId });
     expect(answer).toBeInstanceOf(JobPoisonedError);
     expect(answer).toMatchObject({
@@ -139,7 +140,7 @@ test("a submit without a parent is one statement that writes, and no transaction
 describe("an idempotency key", () => {
   const ends: readonly (readonly [string, (jobId: string) => Promise<unknown>])[] = [
     ["cancelled", (jobId) => bringTo(engine, jobId, "CANCELLED")],
-    ["poisoned", (jobId) => poisonJob(engine, jobId, FOUND)],
+    ["poisoned", (jobId) => poisonJob(engine, WORKSPACE, jobId, FOUND)],
   ];
   test.each(ends)("gives the same child back, even if its parent is %s by now", async (name, end) => {
     const parentJobId = (await submitted(engine)).jobId;

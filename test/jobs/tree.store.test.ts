@@ -7,7 +7,7 @@ import { writeVersion } from "../../src/jobs/store.ts";
 import { lockTree } from "../../src/jobs/tree.ts";
 import { SYSTEM_ACTOR } from "../../src/log/event.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
-import { engineOn, started, submitted } from "../support/engine.ts";
+import { EVERYWHERE, engineOn, started, submitted } from "../support/engine.ts";
 import { awaitAnswer, claim } from "../support/jobs.ts";
 import { expectSound, recordsOf } from "../support/records.ts";
 import { childIn } from "../support/trees.ts";
@@ -29,7 +29,7 @@ test("a tree's own job comes with its documents, its descendants without any", a
   const root = await submitted(engine, { jobInputs: DOCUMENT });
   const child = await submitted(engine, { jobInputs: DOCUMENT, parentJobId: root.jobId });
   const grandchild = await submitted(engine, { jobInputs: DOCUMENT, parentJobId: child.jobId });
-  const tree = await inTransaction(engine, (tx) => lockTree(tx, root.jobId, "POISONED"));
+  const tree = await inTransaction(engine, EVERYWHERE, (tx) => lockTree(tx, root.jobId, "POISONED"));
   expect(tree?.job).toMatchObject({ jobId: root.jobId, jobInputs: DOCUMENT, jobOutputs: null, entityRefs: [] });
   expect(tree?.descendants.map(({ jobId }) => jobId)).toEqual([child.jobId, grandchild.jobId]);
   for (const job of tree?.descendants ?? []) {
@@ -44,7 +44,7 @@ test("what is locked beside a job is in the order of ids, and may become what is
   await childIn(engine, root, "COMPLETED");
   const running = await childIn(engine, queued, "RUNNING");
   const below = async (to: "CANCELLED" | "POISONED") => {
-    const tree = await inTransaction(engine, (tx) => lockTree(tx, root, to));
+    const tree = await inTransaction(engine, EVERYWHERE, (tx) => lockTree(tx, root, to));
     return tree?.descendants.map(({ jobId }) => jobId);
   };
   expect(await below("POISONED")).toEqual([queued, failed, running].toSorted());
@@ -56,7 +56,7 @@ test("a change of a job that was locked without its documents keeps them", async
   const { jobId } = await awaitAnswer(engine, await started(engine, submit), "AWAITING_USER");
   const before = await recordsOf(db.prisma, jobId);
   expect(before.job.jobOutputs).not.toBeNull();
-  await inTransaction(engine, async (tx) => {
+  await inTransaction(engine, EVERYWHERE, async (tx) => {
     const [job] = await lockJobSummaries(tx, Prisma.sql`job_id = ${jobId}::uuid`);
     if (!job) throw new Error("There is no such job.");
     const event = { type: "STATE_CHANGED" as const, by: SYSTEM_ACTOR, payload: { reason: "looked at" } };
@@ -74,7 +74,7 @@ test("a change that names no outputs of a job that was locked with them keeps th
   const { jobId } = await submitted(engine);
   await awaitAnswer(engine, await claim(engine, jobId), "AWAITING_USER");
   const change = (set: { readonly jobOutputs?: null; readonly statusReason: string }) =>
-    inTransaction(engine, async (tx) => {
+    inTransaction(engine, EVERYWHERE, async (tx) => {
       const job = (await lockJobs(tx, Prisma.sql`job_id = ${jobId}::uuid`)).get(jobId);
       if (!job) throw new Error("There is no such job.");
       const event = { type: "STATE_CHANGED" as const, by: SYSTEM_ACTOR, payload: { reason: set.statusReason } };

@@ -12,7 +12,7 @@ import { encodeCursor, positionOf } from "../../src/log/cursor.ts";
 import { hashEvent } from "../../src/log/hash.ts";
 import type { LogState } from "../../src/log/read.ts";
 import { listQuotas, setQuota } from "../../src/quotas/quota.ts";
-import { openTestDatabase, type TestDatabase } from "../support/database.ts";
+import { openTestDatabase, serverSide, type TestDatabase } from "../support/database.ts";
 import { aSubmit, engineOn, ok, SOMEBODY, submitted, WORKSPACE } from "../support/engine.ts";
 import { backUp, loseAfter, onBusyServer, onFreshServer, restore } from "../support/moved-back.ts";
 import { aggregateAll, expectExact } from "../support/totals.ts";
@@ -48,7 +48,7 @@ function onOneDatabase(): void {
 
 function newFeed(): Feed {
   return new Feed({
-    database: db,
+    database: serverSide(db),
     pollMs: 20,
     onError: (error) => errors.push(error),
     onNewEpoch: (state) => epochs.push(state),

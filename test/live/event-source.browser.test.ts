@@ -1,34 +1,24 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { type BrowserContext, chromium, type Page } from "playwright-core";
+import type { Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { z } from "zod";
+import { openBrowser, type TestBrowser } from "../support/browser.ts";
 import { createPostgresDatabase } from "../support/database.ts";
 import { killSpawned, post, type SpawnedServer, spawnServer } from "../support/spawn-server.ts";
 
 /** A real browser, with nothing but its own EventSource: no code of the page's connects again, or keeps a cursor. */
 
-const CHROMIUM = process.env.TEST_BROWSER ?? "/usr/bin/chromium";
-const QUIET = ["no-sandbox", "disable-gpu", "disable-quic", "no-first-run"];
-const OFFLINE = ["disable-background-networking", "disable-component-update", "disable-sync"];
-
 let database: Awaited<ReturnType<typeof createPostgresDatabase>>;
-let profile: string;
-let browser: BrowserContext;
+let browser: TestBrowser;
 let other: SpawnedServer;
 beforeAll(async () => {
   database = await createPostgresDatabase();
   other = spawnServer({ DATABASE_URL: database.url });
-  profile = await mkdtemp(join(tmpdir(), "browser-"));
-  const args = [...QUIET, ...OFFLINE].map((flag) => `--${flag}`);
-  browser = await chromium.launchPersistentContext(profile, { executablePath: CHROMIUM, headless: true, args });
+  browser = await openBrowser();
 });
 afterAll(async () => {
   await browser.close();
   await killSpawned();
   await database.drop();
-  await rm(profile, { recursive: true, force: true });
 });
 
 const submitted = z.object({ submitAiJob: z.object({ job: z.object({ jobId: z.string() }) }) });
@@ -55,7 +45,7 @@ async function aJob() {
 
 /** Opens a page of the server, which listens to a job. */
 async function listen(server: string, jobId: string): Promise<Page> {
-  const page = await browser.newPage();
+  const page = await browser.context.newPage();
   await page.goto(new URL("/live", server).href);
   const query = `subscription { change: aiJobChanged(jobId: "${jobId}") { kind version } }`;
   const address = `/graphql?query=${encodeURIComponent(query)}`;
@@ -85,7 +75,7 @@ test.each(["SIGTERM", "SIGKILL"] as const)(
   "a page's EventSource gets every change once, in order, through a server's restart after %s",
   async (signal) => {
     const { jobId, change } = await aJob();
-    const first = spawnServer({ DATABASE_URL: database.url });
+    const first = spawnServer(database.env);
     const url = await first.url;
     const page = await listen(url, jobId);
     await vi.waitUntil(async () => (await seenBy(page)).length > 0, { timeout: 60_000, interval: 100 });
@@ -95,7 +85,7 @@ test.each(["SIGTERM", "SIGKILL"] as const)(
     await first.end(signal);
     // Nobody is there to tell the page.
     for (let version = 6; version <= 9; version++) await change();
-    const second = spawnServer({ DATABASE_URL: database.url, PORT: new URL(url).port });
+    const second = spawnServer({ ...database.env, PORT: new URL(url).port });
     await second.url;
     for (let version = 10; version <= 12; version++) await change();
     await untilSeen(page, 12);

@@ -6,7 +6,8 @@ import { lockJobs } from "../../src/jobs/lock.ts";
 import { writeVersion } from "../../src/jobs/store.ts";
 import { Feed } from "../../src/live/feed.ts";
 import { SYSTEM_ACTOR } from "../../src/log/event.ts";
-import { openTestDatabase } from "../support/database.ts";
+import { openTestDatabase, serverSide } from "../support/database.ts";
+import { EVERYWHERE } from "../support/engine.ts";
 import { insertJob } from "../support/plain-sql.ts";
 
 /** Many writers at once, each of which holds its transaction open for a while. */
@@ -18,7 +19,7 @@ const WRITES = 20;
 test("a subscriber gets every event once, and each job's versions in order, whoever commits when", async () => {
   const db = await openTestDatabase();
   const { prisma } = db;
-  const feed = new Feed({ database: db, pollMs: 20, onError: () => undefined });
+  const feed = new Feed({ database: serverSide(db), pollMs: 20, onError: () => undefined });
   const jobIds = Array.from({ length: JOBS }, () => randomUUID());
   const workspaceId = randomUUID();
   await prisma.workspace.create({ data: { workspaceId } });
@@ -32,7 +33,7 @@ test("a subscriber gets every event once, and each job's versions in order, whoe
   const writing = Array.from({ length: WRITERS }, async (_, writer) => {
     for (let write = 0; write < WRITES; write++) {
       const jobId = jobIds[(writer + write * 3) % JOBS] ?? "";
-      const place = await inTransaction({ prisma, notifyCommit: () => feed.notify() }, async (tx) => {
+      const place = await inTransaction({ prisma, notifyCommit: () => feed.notify() }, EVERYWHERE, async (tx) => {
         // The transaction has its id, and others with later ids go first.
         await tx.$executeRaw`SELECT pg_current_xact_id(), pg_sleep(random() * 0.02)`;
         const job = (await lockJobs(tx, Prisma.sql`job_id = ${jobId}::uuid`)).get(jobId);

@@ -3,10 +3,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { queryObjects } from "node:v8";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from "vitest";
 import type { Database } from "../../src/db/database.ts";
-import { openDatabase } from "../../src/db/open.ts";
 import { Feed } from "../../src/live/feed.ts";
 import { Subscriber } from "../../src/live/subscriber.ts";
 import { LOG_START } from "../../src/log/cursor.ts";
+import { openTestDatabase } from "../support/database.ts";
 import { WORKSPACE } from "../support/engine.ts";
 import { change, insertJob } from "../support/plain-sql.ts";
 
@@ -19,7 +19,7 @@ const MB = 1024 * 1024;
 let database: Database;
 let feed: Feed;
 beforeAll(async () => {
-  database = await openDatabase({ kind: "memory" });
+  database = await openTestDatabase();
 });
 beforeEach(() => {
   // An event of 100 kB counts as 13 of them.

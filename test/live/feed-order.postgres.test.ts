@@ -3,6 +3,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { Prisma } from "../../src/db/generated/client/client.ts";
+import { within } from "../../src/db/scope.ts";
+import type { Transaction } from "../../src/db/transaction.ts";
 import { lockJobs } from "../../src/jobs/lock.ts";
 import { writeVersion } from "../../src/jobs/store.ts";
 import { submitAiJob } from "../../src/jobs/submit.ts";
@@ -10,14 +12,14 @@ import { Feed, type FeedOptions } from "../../src/live/feed.ts";
 import type { FeedItem, Subscriber } from "../../src/live/subscriber.ts";
 import { encodeCursor, LOG_START, positionOf } from "../../src/log/cursor.ts";
 import type { EventDraft } from "../../src/log/event.ts";
-import { openTestDatabase, type TestDatabase } from "../support/database.ts";
-import { aSubmit, engineOn, ok, SOMEBODY } from "../support/engine.ts";
+import { openTestDatabase, serverSide, type TestDatabase } from "../support/database.ts";
+import { aSubmit, EVERYWHERE, engineOn, ok, SOMEBODY } from "../support/engine.ts";
 
 let db: TestDatabase;
 let feed: Feed;
 beforeAll(async () => {
   db = await openTestDatabase();
-  feed = new Feed({ database: db, pollMs: 20, onError: () => undefined });
+  feed = new Feed({ database: serverSide(db), pollMs: 20, onError: () => undefined });
 });
 afterAll(async () => {
   await feed.close();
@@ -26,7 +28,7 @@ afterAll(async () => {
 
 /** A transaction of another connection that has an id and stays open until it is ended. */
 async function openTransaction() {
-  const url = db.location.kind === "postgres" ? db.location.url : "";
+  const url = db.url;
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   await client.query("BEGIN");
@@ -42,15 +44,23 @@ function submitIn(workspaceId: string) {
   return submitAiJob(engineOn(db), workspaceId, SOMEBODY, aSubmit()).then((result) => ok(result).job.jobId);
 }
 
+/** A transaction of the server's side: what reads behind its COMMIT is that, too. */
+function inServerTransaction<T>(
+  work: (tx: Transaction) => Promise<T>,
+  options: { readonly timeout: number },
+): Promise<T> {
+  return within(EVERYWHERE, () => serverSide(db).prisma.$transaction(work, options));
+}
+
 const TOUCHED: EventDraft = {
   type: "STATE_CHANGED",
-  by: { actor: "SYSTEM", actorId: "test" },
+  by: { actor: "SYSTEM", actorId: "test", principalId: null },
   payload: { reason: "touched" },
 };
 
 /** One more version of a job. The transaction takes its id before it waits for `hold`, and commits after. */
 function touch(jobId: string, hold?: { began: () => void; until: Promise<void> }) {
-  return db.prisma.$transaction(
+  return inServerTransaction(
     async (tx) => {
       if (hold) {
         await tx.$queryRaw`SELECT pg_current_xact_id()::text`;
@@ -176,12 +186,12 @@ test("a cursor of an event that was not yet safe to read is taken for the last p
 
 test("a subscriber that fell behind the window reads the log, and gets everything once, in order", async () => {
   const workspaceId = randomUUID();
-  const small = new Feed({ database: db, pollMs: 20, maxBufferedEvents: 300, onError: () => undefined });
+  const small = new Feed({ database: serverSide(db), pollMs: 20, maxBufferedEvents: 300, onError: () => undefined });
   const subscriber = await small.subscribe({ workspaceId });
   const jobId = await submitIn(workspaceId);
   // More than the window holds; nobody takes anything meanwhile.
   const total = 1200;
-  await db.prisma.$transaction(
+  await inServerTransaction(
     async (tx) => {
       let job = (await lockJobs(tx, Prisma.sql`job_id = ${jobId}::uuid`)).get(jobId);
       for (let version = 2; job && version <= total; version++) {
@@ -223,7 +233,7 @@ function expectInOrder(versions: readonly number[]): void {
 
 test("what this process commits goes to subscribers by the read behind its COMMIT, and by no other", async () => {
   let isAway = false;
-  const prisma = new Proxy(db.prisma, {
+  const prisma = new Proxy(serverSide(db).prisma, {
     get: (target, key): unknown =>
       isAway && key === "$queryRaw" ? () => Promise.reject(new Error("away")) : Reflect.get(target, key),
   });
@@ -255,7 +265,7 @@ test.each([
         return read();
       });
     });
-  const { jobId, seen, close } = await feedOn({ prisma: db.prisma, onCommitSent: failing });
+  const { jobId, seen, close } = await feedOn({ prisma: serverSide(db).prisma, onCommitSent: failing });
   for (let version = 2; version < 12; version++) {
     await touch(jobId);
     await sleep(30);

@@ -5,7 +5,7 @@ import { CursorExpiredError, InvalidInputError } from "../../src/errors.ts";
 import { Feed, type FeedOptions } from "../../src/live/feed.ts";
 import type { FeedItem, Subscriber } from "../../src/live/subscriber.ts";
 import { decodeCursor, encodeCursor, LOG_START, type LogPosition, positionOf } from "../../src/log/cursor.ts";
-import { openTestDatabase, type TestDatabase } from "../support/database.ts";
+import { openTestDatabase, serverSide, type TestDatabase } from "../support/database.ts";
 import { change, insertJob, manyVersions } from "../support/plain-sql.ts";
 
 let db: TestDatabase;
@@ -24,7 +24,7 @@ beforeEach(() => {
 afterEach(() => feed.close());
 
 function newFeed(more: Partial<FeedOptions> = {}): Feed {
-  return new Feed({ database: db, pollMs: 20, onError: (error) => errors.push(error), ...more });
+  return new Feed({ database: serverSide(db), pollMs: 20, onError: (error) => errors.push(error), ...more });
 }
 
 interface Made {
@@ -91,6 +91,8 @@ describe("a subscriber", () => {
         parentJobId: null,
         rootJobId: null,
         idempotencyKey: null,
+        labels: null,
+        submittedBy: "plain SQL",
         createdAt: expect.any(Date),
       });
     }

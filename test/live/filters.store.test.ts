@@ -4,8 +4,9 @@ import { z } from "zod";
 import { startWorkflow } from "../../src/claims/start.ts";
 import type { AiJob } from "../../src/db/generated/client/client.ts";
 import { cancelAiJob } from "../../src/jobs/cancel.ts";
+import type { SubmitAiJob } from "../../src/jobs/draft.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
-import { type SubmitAiJob, submitAiJob } from "../../src/jobs/submit.ts";
+import { submitAiJob } from "../../src/jobs/submit.ts";
 import { heartbeatWorkflows } from "../../src/runs/heartbeat.ts";
 import { graphql } from "../generated/index.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
@@ -45,12 +46,12 @@ beforeAll(async () => {
   db = await openTestDatabase();
   server = await startTestServer(db);
   start = (await run(server.url, LIST, {}, header)).aiJobs.feedCursor;
-  parent = await submit({});
+  parent = await submit({ labels: [{ key: "env", value: "" }] });
   const child = { parentJobId: parent.jobId };
   jobs = {
     first: await submit({ ...child, jobKind: "DOC_EDIT", protocolId: "one" }),
     second: await submit({ jobKind: "SHEET_TRANSFORM", protocolId: "one" }),
-    third: await submit({ ...child, jobKind: "DOC_EDIT", protocolId: "one" }),
+    third: await submit({ ...child, jobKind: "DOC_EDIT", protocolId: "one", labels: [{ key: "team", value: "a" }] }),
     fourth: await submit({ ...child, jobKind: "DOC_EDIT", protocolId: "two" }),
     fifth: await submit({ ...child, jobKind: "CANVAS_CLUSTER", protocolId: "one", idempotencyKey: "the fifth" }),
   };
@@ -114,6 +115,8 @@ test.each<[string, () => object, number]>([
   ["a worker, and what it holds now", () => ({ workerId: "w", states: ["RUNNING"] }), 1],
   ["a capability profile", () => ({ capabilityProfileId: "default" }), 6],
   ["changed since a moment", () => ({ updatedAfter: jobs.fifth.createdAt }), 3],
+  ["a label", () => ({ labels: [{ key: "team", value: "a" }] }), 1],
+  ["the submitter", () => ({ submittedBy: "anonymous" }), 6],
   ["a trace", () => ({ traceId: parent.traceId }), 5],
   ["a kind and a state", () => ({ kinds: ["DOC_EDIT"], states: ["RUNNING", "QUEUED"] }), 1],
   [
@@ -151,6 +154,7 @@ const lastOf = {
     return { ...job, version: 2 };
   },
   "unchanged since a moment": () => cancel(jobs.second),
+  "a label that is inherited": () => submit({ parentJobId: parent.jobId }),
 };
 
 test.each<[keyof typeof lastOf, () => object, number]>([
@@ -160,6 +164,7 @@ test.each<[keyof typeof lastOf, () => object, number]>([
   ["an idempotency key", () => ({ idempotencyKey: "the fifth" }), 1],
   ["another worker", () => ({ workerId: "another" }), 1],
   ["unchanged since a moment", () => ({ updatedBefore: jobs.fourth.createdAt }), 1],
+  ["a label that is inherited", () => ({ labels: [{ key: "env", value: "" }] }), 5],
 ])(
   "who is told of changes by %s, of which there was another last change, has them, too",
   async (what, filterOf, count) => {

@@ -22,7 +22,7 @@ let there: TestServer;
 let url: string;
 beforeAll(async () => {
   db = await openTestDatabase();
-  url = db.location.kind === "postgres" ? db.location.url : "";
+  url = db.url;
   otherStorage = await openDatabase(db.location);
   hints = [1, 2].map(() => new CommitNotifier(postgresTransport(url), { onChange: () => undefined }));
   const [one, two] = hints;

@@ -13,7 +13,7 @@ let db: TestDatabase;
 let other: pg.Client;
 beforeAll(async () => {
   db = await openTestDatabase();
-  other = await connectTo(db.location.kind === "postgres" ? db.location.url : "");
+  other = await connectTo(db.url);
 });
 afterAll(async () => {
   await other.end();
@@ -40,7 +40,7 @@ test("a transaction that stays open, and the events that wait for it, are seen u
 test("a lag of more than a month is told as any other", async () => {
   const { prisma } = db;
   await other.query("BEGIN; SELECT pg_current_xact_id()");
-  const old = { event: { recorded_at: "now() - interval '40 days'" } };
+  const old = { job: { created_at: "now() - interval '40 days'" } };
   await prisma.$transaction((tx) => insertJob(tx, randomUUID(), old));
   expect((await readLag(prisma)).behindMs).toBeGreaterThan(39 * 86_400_000);
   await other.query("COMMIT");

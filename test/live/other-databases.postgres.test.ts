@@ -8,7 +8,7 @@ import { Feed } from "../../src/live/feed.ts";
 import { readLag } from "../../src/live/lag.ts";
 import { comparePositions, encodeCursor, type LogPosition } from "../../src/log/cursor.ts";
 import { readNewEvents } from "../../src/log/read.ts";
-import { createPostgresDatabase, openTestDatabase, type TestDatabase } from "../support/database.ts";
+import { createPostgresDatabase, openTestDatabase, serverSide, type TestDatabase } from "../support/database.ts";
 import { engineOn, submitted, WORKSPACE } from "../support/engine.ts";
 import { connectTo } from "../support/interrupt.ts";
 import { aggregateAll, expectExact } from "../support/totals.ts";
@@ -20,7 +20,7 @@ let feed: Feed;
 let other: { url: string; drop: () => Promise<void> };
 beforeAll(async () => {
   [db, other] = await Promise.all([openTestDatabase(), createPostgresDatabase()]);
-  feed = new Feed({ database: db, pollMs: 20, onError: () => undefined });
+  feed = new Feed({ database: serverSide(db), pollMs: 20, onError: () => undefined });
 });
 afterAll(async () => {
   await feed.close();
@@ -28,7 +28,7 @@ afterAll(async () => {
   await other.drop();
 });
 
-const here = () => connectTo(db.location.kind === "postgres" ? db.location.url : "");
+const here = () => connectTo(db.url);
 const there = () => connectTo(other.url);
 
 /** Takes an id, for the open transaction or one that ends with it. */
@@ -160,7 +160,7 @@ function touch(jobId: string, holdMs: number): Promise<void> {
       if (!job) throw new Error("There is no such job.");
       const event = {
         type: "STATE_CHANGED",
-        by: { actor: "SYSTEM", actorId: "test" },
+        by: { actor: "SYSTEM", actorId: "test", principalId: null },
         payload: { reason: "touched" },
       } as const;
       await writeVersion(tx, { job, set: {}, event });

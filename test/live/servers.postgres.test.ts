@@ -3,8 +3,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import type { Database } from "../../src/db/database.ts";
 import { openDatabase } from "../../src/db/open.ts";
+import { within } from "../../src/db/scope.ts";
 import { lockJob } from "../../src/jobs/lock.ts";
-import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { writeVersion } from "../../src/jobs/store.ts";
 import { SYSTEM_ACTOR } from "../../src/log/event.ts";
 import { graphql } from "../generated/index.ts";
@@ -109,7 +109,7 @@ async function start(server: TestServer, jobId: string) {
   return { leaseToken, workflowRunId: workflowRun.workflowRunId };
 }
 
-const METRICS = { ...NO_METRICS, inputTokens: 1 };
+const METRICS = { inputTokens: 1 };
 
 describe.each(PROTOCOLS)("over %s", (protocol) => {
   test("a subscriber hears once, in order, what another server's workers do", async () => {
@@ -160,19 +160,21 @@ test("a change is heard when it has committed, and not before; one that was roll
   });
   const seen = await changes.until((all) => all.length >= 2);
   expect(seen.map(({ version }) => version)).toEqual([1, 2]);
-  const event = await otherStorage.prisma.flightRecorderEvent.findFirst({ where: { jobId, version: 2 } });
+  const event = await db.prisma.flightRecorderEvent.findFirst({ where: { jobId, version: 2 } });
   expect(event?.payload).toEqual({ reason: "committed late" });
 });
 
 /** A new version of a job, its transaction being held open until `hold` has ended. */
 function change(jobId: string, reason: string, hold: () => Promise<void>): Promise<void> {
-  return otherStorage.prisma.$transaction(async (tx) => {
-    const job = await lockJob(tx, WORKSPACE, jobId);
-    if (!job) throw new Error("There is no such job.");
-    const event = { type: "STATE_CHANGED" as const, by: SYSTEM_ACTOR, payload: { reason } };
-    await writeVersion(tx, { job, set: { statusReason: reason }, event });
-    await hold();
-  });
+  return within([WORKSPACE], () =>
+    otherStorage.prisma.$transaction(async (tx) => {
+      const job = await lockJob(tx, WORKSPACE, jobId);
+      if (!job) throw new Error("There is no such job.");
+      const event = { type: "STATE_CHANGED" as const, by: SYSTEM_ACTOR, payload: { reason } };
+      await writeVersion(tx, { job, set: { statusReason: reason }, event });
+      await hold();
+    }),
+  );
 }
 
 /** Waits until this server's feed has looked into the log so many times more. */

@@ -4,9 +4,9 @@ import { createClient } from "graphql-sse";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { z } from "zod";
 import type { Database } from "../../src/db/database.ts";
-import { openDatabase } from "../../src/db/open.ts";
 import { SharedStream } from "../../src/http/sse/shared-stream.ts";
 import { cancelAiJob } from "../../src/jobs/cancel.ts";
+import { openTestDatabase } from "../support/database.ts";
 import { engineOn, SOMEBODY, submitted, WORKSPACE } from "../support/engine.ts";
 import { startTestServer, type TestServer } from "../support/server.ts";
 
@@ -15,7 +15,7 @@ import { startTestServer, type TestServer } from "../support/server.ts";
 let database: Database;
 let server: TestServer;
 beforeAll(async () => {
-  database = await openDatabase({ kind: "memory" });
+  database = await openTestDatabase();
   server = await startTestServer(database);
 });
 afterAll(async () => {
@@ -278,7 +278,7 @@ test("2,000 reservations of one client over two connections leave another client
 });
 
 test("an operation is asked for no more results while nobody reads those that there are", async () => {
-  const stream = new SharedStream(60_000);
+  const stream = new SharedStream(60_000, "anonymous");
   const asked = { a: 0, b: 0 };
   for (const id of ["a", "b"] as const) {
     expect(stream.register(id)).toBe(true);

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { z } from "zod";
 import type { Database } from "../../src/db/database.ts";
-import { openDatabase } from "../../src/db/open.ts";
 import { cancelAiJob } from "../../src/jobs/cancel.ts";
 import { graphql } from "../generated/index.ts";
+import { openTestDatabase } from "../support/database.ts";
 import { engineOn, SOMEBODY, started, submitted, WORKSPACE } from "../support/engine.ts";
 import { bringTo } from "../support/jobs.ts";
 import { startTestServer, type TestServer } from "../support/server.ts";
@@ -13,7 +13,7 @@ import { startTestServer, type TestServer } from "../support/server.ts";
 let database: Database;
 let server: TestServer;
 beforeAll(async () => {
-  database = await openDatabase({ kind: "memory" });
+  database = await openTestDatabase();
   server = await startTestServer(database);
 });
 afterAll(async () => {

@@ -13,7 +13,7 @@ const BREAK = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 
 test("without Redis: whatever breaks, every subscriber's record is the log", async () => {
   const db = await openTestDatabase();
-  const url = db.location.kind === "postgres" ? db.location.url : "";
+  const url = db.url;
   const admin: pg.Client = await connectTo(url);
   await stress(db, {
     env: {},

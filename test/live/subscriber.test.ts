@@ -27,6 +27,7 @@ function items(from: number, to: number, batch: number): FeedItem[] {
       type: "STATE_CHANGED",
       actor: "SYSTEM",
       actorId: "workflow-engine",
+      principalId: null,
       state: "QUEUED",
       previousState: null,
       durationMs: 0n,
@@ -53,10 +54,13 @@ function items(from: number, to: number, batch: number): FeedItem[] {
       parentJobId: null,
       rootJobId: null,
       idempotencyKey: null,
+      submittedBy: "anonymous",
+      labels: null,
       createdAt: new Date(0),
     },
     after: { state: "QUEUED", workerId: null, updatedAt: new Date(0) },
     before: null,
+    stops: null,
     batch: { eventsReadBefore: batch, jobs: [] },
   }));
 }

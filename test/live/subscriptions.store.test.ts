@@ -91,7 +91,7 @@ describe.each(PROTOCOLS)("over %s", (protocol) => {
     const { jobId } = await submitted(elsewhere());
     await using changes = subscribe(protocol, { query: ONE, variables: { jobId } });
     await changes.until((seen) => seen.length === 1);
-    await poisonJob(elsewhere(), jobId, {
+    await poisonJob(elsewhere(), WORKSPACE, jobId, {
       violationType: "PROMPT_INJECTION",
       aceCode: "ACE-014",
       guardName: "a person",

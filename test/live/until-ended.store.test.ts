@@ -45,7 +45,7 @@ describe.each(PROTOCOLS)("over %s", (protocol) => {
 
   test.each([
     ["cancelled", "CANCELLED", cancel],
-    ["poisoned", "POISONED", (jobId: string) => poisonJob(engineOn(db), jobId, violation)],
+    ["poisoned", "POISONED", (jobId: string) => poisonJob(engineOn(db), WORKSPACE, jobId, violation)],
   ] as const)("it completes after the event by which the job is %s", async (_what, state, end) => {
     const { jobId } = await submitted(engineOn(db));
     await using subscriber = follow(jobId);

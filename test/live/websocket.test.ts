@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type ClientOptions, WebSocket } from "ws";
 import type { Database } from "../../src/db/database.ts";
-import { openDatabase } from "../../src/db/open.ts";
+import { openTestDatabase } from "../support/database.ts";
 import { engineOn, submitted } from "../support/engine.ts";
 import { type LoggedServer, startLoggedServer } from "../support/http.ts";
 import { startTestServer } from "../support/server.ts";
@@ -13,7 +13,7 @@ let database: Database;
 let server: LoggedServer;
 let jobId: string;
 beforeAll(async () => {
-  database = await openDatabase({ kind: "memory" });
+  database = await openTestDatabase();
   server = await startLoggedServer(database);
   ({ jobId } = await submitted(engineOn(database)));
 });

@@ -37,7 +37,7 @@ async function eventful(): Promise<string> {
   await heartbeatWorkflows(engine, [{ workflowRunId: run.id, leaseToken, leaseSeconds: 30, metrics }]);
   const completion = { jobOutputs: { summary: "short" }, writtenEntities: [], issues: ["a typo"], metrics: NO_METRICS };
   await completeWorkflows(engine, [{ ...completion, workflowRunId: run.id, leaseToken }]);
-  await poisonJob(engine, claim.job.jobId, violation);
+  await poisonJob(engine, WORKSPACE, claim.job.jobId, violation);
   return claim.job.jobId;
 }
 
@@ -97,6 +97,7 @@ test("a change of any field changes the hash", async () => {
     { type: "DIAGNOSTIC" },
     { actor: "HUMAN" },
     { actorId: "somebody else" },
+    { principalId: "somebody else" },
     { state: "COMPLETED" },
     { previousState: null },
     { totalTokens: 1n },

@@ -3,13 +3,13 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { z } from "zod";
 import type { Database } from "../../src/db/database.ts";
 import { JobKind, JobState, RecorderActor, RecorderEventType } from "../../src/db/generated/client/enums.ts";
-import { openDatabase } from "../../src/db/open.ts";
 import type { StoredReport } from "../../src/db/rows.ts";
 import { decodeCursor, encodeCursor } from "../../src/log/cursor.ts";
 import { CHAIN_START, canonicalText, type HashedEvent, hashEvent } from "../../src/log/hash.ts";
 import { provesLease } from "../../src/runs/lease-token.ts";
 import { isSameReport } from "../../src/runs/report.ts";
 import { graphql } from "../generated/index.ts";
+import { openTestDatabase } from "../support/database.ts";
 import { blocksOf, readText } from "../support/documents.ts";
 import { engineOn, started } from "../support/engine.ts";
 import { startTestServer, type TestServer } from "../support/server.ts";
@@ -42,15 +42,20 @@ function canonical(value: unknown): string {
 
 const json = (name: string): unknown => JSON.parse(vector(name));
 
-test.each(["event-1", "event-2", "submit", "report"])("an outsider finds the hash of %s", (name) => {
+test.each(["event-1", "event-2", "event-3", "submit", "report"])("an outsider finds the hash of %s", (name) => {
   const text = canonical(json(name));
   expect(text, "the document shows the canonical text itself").toBe(vector(name));
   expect(sha256(text)).toBe(vector(`${name}-sha256`));
 });
 
-test("an outsider finds that the second event is chained to the first, and the first to nothing", () => {
+test("an outsider finds that each event is chained to the one before, and the first to nothing", () => {
   expect(json("event-1")).toMatchObject({ version: 1, prev_hash: "0".repeat(64), previous_state: null });
   expect(json("event-2")).toMatchObject({ version: 2, prev_hash: vector("event-1-sha256"), previous_state: "queued" });
+  expect(json("event-3")).toMatchObject({
+    version: 3,
+    prev_hash: vector("event-2-sha256"),
+    principal_id: "key:01a21c28-7a55-7b1d-8e3f-2f6f1c7d9b04",
+  });
 });
 
 test("an outsider finds the stored form of the lease token", () => {
@@ -79,6 +84,7 @@ const count = z.int().transform(BigInt);
 const shownEvent = z.strictObject({
   actor: named(RecorderActor),
   actor_id: z.string(),
+  principal_id: z.string().optional(),
   capability_id: z.string().nullable(),
   event_id: z.uuid(),
   job_id: z.uuid(),
@@ -121,6 +127,7 @@ function eventIn(name: string): HashedEvent {
     type: shown.type,
     actor: shown.actor,
     actorId: shown.actor_id,
+    principalId: shown.principal_id ?? null,
     state: shown.state,
     previousState: shown.previous_state,
     durationMs: metrics.duration_ms,
@@ -139,7 +146,7 @@ function eventIn(name: string): HashedEvent {
   };
 }
 
-test.each(["event-1", "event-2"])("the server writes the canonical text of %s, and its hash", (name) => {
+test.each(["event-1", "event-2", "event-3"])("the server writes the canonical text of %s, and its hash", (name) => {
   const event = eventIn(name);
   expect(canonicalText(event, event.orderXid.toString(), event.recordedAt.toISOString())).toBe(vector(name));
   expect(hashEvent(event)).toBe(vector(`${name}-sha256`));
@@ -159,7 +166,7 @@ test("the server makes the second event's cursor, and reads it", () => {
 let database: Database;
 let server: TestServer;
 beforeAll(async () => {
-  database = await openDatabase({ kind: "memory" });
+  database = await openTestDatabase();
   server = await startTestServer(database);
 });
 afterAll(async () => {

@@ -1,11 +1,14 @@
 import { expect } from "vitest";
-import { Prisma } from "../../src/db/generated/client/client.ts";
+import { Prisma, type UserInputRequest } from "../../src/db/generated/client/client.ts";
 import { metricsOf } from "../../src/db/metrics.ts";
 import { readQuotaUsage } from "../../src/quotas/usage.ts";
+import { testSide } from "../support/database.ts";
 import { expectSound, type Records, recordsOfAll } from "../support/records.ts";
+import { outputOf, storedOutputs } from "./outputs.ts";
 import { quotaView } from "./quotas.ts";
 import type { Real } from "./real.ts";
-import { holdsLease, isActive, type Job, latestRun, type Metrics, type World } from "./world.ts";
+import { expectSameUsage } from "./usage.ts";
+import { hasEnded, holdsLease, isActive, type Job, latestRun, type Metrics, type World } from "./world.ts";
 
 /** Compares the answer of the server with that of the model. */
 export function expectAnswer(actual: unknown, expected: unknown): void {
@@ -16,7 +19,7 @@ export function expectAnswer(actual: unknown, expected: unknown): void {
 export async function expectSame(real: Real, jobs: readonly Job[]): Promise<ReadonlyMap<string, Records>> {
   if (jobs.length === 0) return new Map();
   const jobIds = jobs.map(({ number }) => real.jobId(number));
-  const records = await recordsOfAll(real.engine.prisma, jobIds);
+  const records = await recordsOfAll(testSide(real.engine), jobIds);
   expect(jobIds.map((jobId) => recordsView(real, records.get(jobId)))).toEqual(jobs.map(jobView));
   return records;
 }
@@ -26,7 +29,12 @@ export async function expectWhole(world: World, real: Real): Promise<void> {
   const { jobs } = world;
   const records = await expectSame(real, jobs);
   for (const each of records.values()) expectSound(each);
-  const quotas = await readQuotaUsage(real.engine.prisma, Prisma.sql`workspace_id = ANY(${real.workspaceIds}::uuid[])`);
+  await expectSameUsage(real, jobs, records);
+  expect(await storedOutputs(real)).toEqual(jobs.map(outputOf));
+  const quotas = await readQuotaUsage(
+    testSide(real.engine),
+    Prisma.sql`workspace_id = ANY(${real.workspaceIds}::uuid[])`,
+  );
   expect(quotas.map((quota) => real.quotaView(quota))).toEqual(
     world.quotas.filter(({ isGone }) => !isGone).map((quota) => quotaView(world, quota)),
   );
@@ -57,17 +65,50 @@ function treePositionsOf(real: Real, records: ReadonlyMap<string, Records>) {
 }
 
 function jobView(job: Job) {
-  const { state, reason, hasError, version, attempt, revisions, metrics, outputs, issues } = job;
+  const {
+    state,
+    reason,
+    hasError,
+    version,
+    attempt,
+    unchargedAttempts,
+    releases,
+    waitsFor,
+    metrics,
+    cost,
+    outputs,
+    issues,
+  } = job;
   return {
-    job: { state, reason, hasError, version, attempt, revisions, outputs, issues, metrics },
+    job: {
+      state,
+      reason,
+      hasError,
+      version,
+      attempt,
+      unchargedAttempts,
+      releases,
+      waitsFor,
+      outputs,
+      issues,
+      metrics,
+      cost,
+    },
+    limited: waitsFor === "USER_INPUT" && latestRun(job)?.question?.limit !== "none",
+    labels: job.labels,
+    submittedBy: job.submit.by,
     preferred: job.preferred?.worker ?? null,
     runAfter: job.runAfter !== "none",
-    ended: ["COMPLETED", "COMPLETED_WITH_ISSUES", "CANCELLED", "POISONED"].includes(state),
+    isFinal: ["COMPLETED", "COMPLETED_WITH_ISSUES", "CANCELLED", "POISONED"].includes(state),
+    ended: hasEnded(job),
     latest: latestRun(job)?.attempt ?? 0,
     runs: job.runs.map((run) => ({
       attempt: run.attempt,
       worker: run.worker,
       state: run.state,
+      endReason: run.endReason,
+      outputs: run.outputs,
+      question: run.question && { options: run.question.options, answer: run.question.answer },
       hasError: run.hasError,
       lease: run.state === "RUNNING" ? (holdsLease(run) ? "held" : "over") : "none",
       ended: !isActive(run),
@@ -81,8 +122,8 @@ type JobView = ReturnType<typeof jobView>;
 
 function recordsView(real: Real, records: Records | undefined): JobView | null {
   if (!records) return null;
-  const { job, runs, nodes, events } = records;
-  const { state, statusReason: reason, version, attempt, revisions, jobOutputs: outputs, issues } = job;
+  const { job, runs, nodes, questions, events } = records;
+  const { state, statusReason: reason, version, attempt, unchargedAttempts, jobOutputs: outputs, issues } = job;
   const attemptOf = new Map<string | null, number>(runs.map((run) => [run.id, run.attempt]));
   const now = Date.now();
   return {
@@ -92,19 +133,29 @@ function recordsView(real: Real, records: Records | undefined): JobView | null {
       hasError: job.errorMessage !== null,
       version,
       attempt,
-      revisions,
+      unchargedAttempts,
+      releases: job.releases,
+      waitsFor: job.waitsFor,
       outputs,
       issues,
       metrics: numbers(job),
+      cost: Number(job.costMicros),
     },
+    labels: records.labels.map(({ key, value }) => ({ key, value })),
+    submittedBy: job.submittedBy,
     preferred: job.preferredWorkerId,
     runAfter: job.runAfter !== null,
-    ended: job.completedAt !== null,
+    limited: job.waitsUntil !== null,
+    isFinal: job.completedAt !== null,
+    ended: job.endedAt !== null,
     latest: attemptOf.get(job.workflowRunId) ?? 0,
     runs: runs.map((run) => ({
       attempt: run.attempt,
       worker: run.workerId,
       state: run.state,
+      endReason: run.endReason,
+      outputs: run.outputs,
+      question: questionView(questions.find(({ workflowRunId }) => workflowRunId === run.id)),
       hasError: run.errorMessage !== null,
       lease: run.leaseExpiresAt === null ? "none" : run.leaseExpiresAt.getTime() > now ? "held" : "over",
       ended: run.finishedAt !== null,
@@ -134,6 +185,10 @@ function recordsView(real: Real, records: Records | undefined): JobView | null {
       attempt: attemptOf.get(event.workflowRunId) ?? 0,
     })),
   };
+}
+
+function questionView(question: UserInputRequest | undefined) {
+  return question ? { options: question.options, answer: question.answer } : null;
 }
 
 function numbers(row: Parameters<typeof metricsOf>[0]): Metrics {

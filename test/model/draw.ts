@@ -1,6 +1,7 @@
 import fc from "fast-check";
+import type { ModelCall } from "../../src/jobs/usage/model-usage.ts";
 import type { Proof } from "./reports.ts";
-import type { Delta } from "./rules.ts";
+import { type Delta, deltaOf } from "./rules.ts";
 import type { Step } from "./step.ts";
 import { holdsLease, type Job, MAX, type Run, type World } from "./world.ts";
 
@@ -97,6 +98,18 @@ export const worker = fc.constantFrom("worker-1", "worker-2", "worker-3");
 
 export const reportId = fc.constantFrom(...mostly<number | null>(2, null, 1, 2, 3, 4, 5));
 
+const call: fc.Arbitrary<ModelCall> = fc.record({
+  provider: fc.constantFrom("openai", "local"),
+  model: fc.constantFrom("gpt-5", "small"),
+  inputTokens: fc.nat(20),
+  cachedInputTokens: fc.nat(10),
+  outputTokens: fc.nat(10),
+  reasoningTokens: fc.nat(10),
+  costMicros: fc.constantFrom(0, 1, 999, 1_000_000),
+});
+
+export const calls = fc.array(call, { minLength: 1, maxLength: 3 });
+
 const count = fc.nat(100);
 const part = fc.nat(30);
 
@@ -111,6 +124,9 @@ export const delta: fc.Arbitrary<Delta> = fc.oneof(
       { requiredKeys: [] },
     ),
   },
+  { weight: 12, arbitrary: calls.map(deltaOf) },
+  // Other tokens than those of the calls.
+  { weight: 1, arbitrary: calls.map((usage) => ({ ...deltaOf(usage), outputTokens: 1000 })) },
   { weight: 3, arbitrary: fc.constant({ inputTokens: 50 }) },
   { weight: 1, arbitrary: fc.constant({ entitiesWritten: 1 }) },
   { weight: 1, arbitrary: fc.constantFrom({ durationMs: MAX }, { validatorsRunCount: MAX }, { outputTokens: MAX }) },

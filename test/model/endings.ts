@@ -20,8 +20,8 @@ import {
 /** How runs and jobs end (sections 5 and 6). */
 
 /** Queued again after a backoff while charged attempts are left, otherwise failed. A revision is not charged. */
-export function afterFailure({ attempt, revisions, submit }: Job, retryable: boolean, reason: string): Changes {
-  const charged = Math.max(attempt - revisions, 1);
+export function afterFailure({ attempt, unchargedAttempts, submit }: Job, retryable: boolean, reason: string): Changes {
+  const charged = Math.max(attempt - unchargedAttempts, 1);
   if (!retryable || charged >= submit.maxAttempts) return { state: "FAILED", reason };
   return { state: "QUEUED", reason: "retry_scheduled", runAfter: "ahead" };
 }
@@ -42,6 +42,7 @@ export const RECORDED_ONLY: readonly JobState[] = ["COMPLETED", "COMPLETED_WITH_
 function poisonJob(job: Job, finding: Finding & { readonly source_job_id?: string }, guardsRun: number): void {
   for (const run of job.runs) {
     if (isActive(run) || run.state === "STALLED") endRun(run, "POISONED", true);
+    run.outputs = null;
   }
   const metrics = countGuards(job.metrics, guardsRun);
   const reason = `poisoned: ${finding.violation_type}`;
@@ -97,28 +98,31 @@ export function retryJob(job: Job, by: Actor): void {
 }
 
 /** Ends the job's active run, if it has one. */
-export function endActive(job: Job, state: JobState, hasError: boolean): void {
+export function endActive(job: Job, state: JobState, hasError: boolean, why?: string): void {
   const run = latestRun(job);
-  if (run && isActive(run)) endRun(run, state, hasError);
+  if (run && isActive(run)) endRun(run, state, hasError, why);
 }
 
 /** Policy violations: run and job fail and are not retried. Each returns the worker's answer. */
 export const failByPolicy = {
   accessMode(run: Run): Refusal {
-    endRun(run, "FAILED", true);
+    endRun(run, "FAILED", true, "access_mode_violation");
     const set = { state: "FAILED", reason: "access_mode_violation", hasError: true } as const;
     change(run.job, "STATE_CHANGED", agent(run), set, { detail: SOME_TEXT });
     return { code: "ACCESS_MODE_VIOLATION", directive: "STOP_FAILED" };
   },
-  /** @param metrics the metrics over the budget, which are stored. */
-  budget(run: Run, metrics: Metrics): Refusal {
-    endRun(run, "FAILED", true);
+  /**
+   * @param metrics the metrics over the budget, which are stored.
+   * @param cost what the event says of the cost, where the same version adds it.
+   */
+  budget(run: Run, metrics: Metrics, cost: object = {}): Refusal {
+    endRun(run, "FAILED", true, "budget_exceeded");
     const set = { state: "FAILED", reason: "budget_exceeded", hasError: true, metrics } as const;
-    change(run.job, "STATE_CHANGED", SYSTEM_ACTOR, set, { ace_code: "ACE-001", detail: SOME_TEXT });
+    change(run.job, "STATE_CHANGED", SYSTEM_ACTOR, set, { ace_code: "ACE-001", detail: SOME_TEXT, ...cost });
     return { code: "BUDGET_EXCEEDED", directive: "STOP_FAILED" };
   },
   capability(run: Run, capability: string): Refusal {
-    endRun(run, "FAILED", true);
+    endRun(run, "FAILED", true, "capability_denied");
     return { ...deny(run.job, capability, "completion"), directive: "STOP_FAILED" };
   },
 };

@@ -32,7 +32,8 @@ beforeEach(async () => {
 });
 afterEach(() => sequence.cleanUp());
 
-const whole = () => sequence.expectWhole(server.url, { workspace: 0, states: null, kinds: null });
+const whole = () =>
+  sequence.expectWhole(server.url, { workspace: 0, states: null, kinds: null, labels: null, submittedBy: null });
 
 test("the sums of aiJobStats stop at 2^53 - 1, instead of failing the query", async () => {
   for (const job of [0, 1]) {
@@ -64,7 +65,7 @@ test("a claim that finds only jobs with used-up quotas leaves the turns as they 
 async function secondRun(): Promise<void> {
   await sequence.take(submit({ ...A_SUBMIT, budget: 100 }));
   await sequence.take(start({ job: 0, worker: "worker-1" }));
-  await sequence.take(fail({ run: 0, token: 0, reportId: null, retryable: true, delta: {} }));
+  await sequence.take(fail({ run: 0, token: 0, reportId: null, retryable: true, retryAfter: null, delta: {} }));
   await sequence.take(waitEnds({ job: 0 }));
   await sequence.take(start({ job: 0, worker: "worker-1" }));
 }

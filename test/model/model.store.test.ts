@@ -6,11 +6,13 @@ import { startTestServer, type TestServer } from "../support/server.ts";
 import { filters } from "./lists.ts";
 import { advance } from "./mutations/advance.ts";
 import { aggregate } from "./mutations/aggregate.ts";
+import { ask, endWaits, limitPasses } from "./mutations/ask.ts";
 import { bulk } from "./mutations/bulk.ts";
 import { cancel } from "./mutations/cancel.ts";
 import { claim } from "./mutations/claim.ts";
 import { complete } from "./mutations/complete.ts";
 import { fail } from "./mutations/fail.ts";
+import { giveBack } from "./mutations/give-back.ts";
 import { grant } from "./mutations/grant.ts";
 import { heartbeat } from "./mutations/heartbeat.ts";
 import { deleteQuota, setQuota } from "./mutations/quota.ts";
@@ -20,7 +22,9 @@ import { retry } from "./mutations/retry.ts";
 import { start } from "./mutations/start.ts";
 import { A_SUBMIT, submit } from "./mutations/submit.ts";
 import { leaseEnds, preferenceEnds, waitEnds } from "./mutations/time.ts";
+import { useModels } from "./mutations/use.ts";
 import { reportViolation } from "./mutations/violation.ts";
+import { wake } from "./mutations/wake.ts";
 import { foreignJob, Real } from "./real.ts";
 import { Sequence, sequences } from "./sequence.ts";
 
@@ -70,6 +74,16 @@ test(
   tenfoldInLong(600_000),
 );
 
+const CALL = {
+  provider: "openai",
+  model: "gpt-5",
+  inputTokens: 5,
+  cachedInputTokens: 4,
+  outputTokens: 3,
+  reasoningTokens: 2,
+  costMicros: 7,
+};
+
 test("one fixed sequence in which every mutation has an effect, so that the model covers all of them", async () => {
   const sequence = new Sequence(new Real(db, await foreignJob(db)));
   const by = (run: number, more: object = {}) => ({
@@ -81,12 +95,14 @@ test("one fixed sequence in which every mutation has an effect, so that the mode
   });
   const step = { node: "read", type: "llm_call", outcome: "STARTED", dependsOn: [], snippet: "clean" } as const;
   const completion = { outputs: { words: 7 }, written: [], issues: [], needsValidation: true };
+  const released = { isHostile: false, later: false, untilChildrenEnd: false };
+  const asked = { isHostile: false, options: ["yes", "no"], limited: false };
   const named = heartbeat([by(1, { reportId: 1 }), by(0)]);
   const steps = [
     submit(A_SUBMIT),
     start({ job: 0, worker: "worker-1" }),
     advance({ ...by(0), ...step }),
-    fail({ ...by(0), retryable: true }),
+    fail({ ...by(0), retryable: true, retryAfter: null }),
     waitEnds({ job: 0 }),
     claim({ workspace: 0, worker: "worker-2", kinds: null, limit: 3 }),
     named,
@@ -97,7 +113,7 @@ test("one fixed sequence in which every mutation has an effect, so that the mode
     start({ job: 0, worker: "worker-3" }),
     complete([{ ...by(2), ...completion }]),
     verdict({ job: 0, verdict: "NEEDS_USER", comment: null }),
-    review({ job: 0, decision: "REVISE", comment: "the dates are wrong" }),
+    review({ job: 0, decision: "REVISE", comment: "the dates are wrong", answer: null }),
     claim({ workspace: 0, worker: "worker-1", kinds: null, limit: 3 }),
     preferenceEnds({ job: 0 }),
     claim({ workspace: 0, worker: "worker-1", kinds: null, limit: 3 }),
@@ -111,7 +127,7 @@ test("one fixed sequence in which every mutation has an effect, so that the mode
     retry({ job: 1 }),
     start({ job: 2, worker: "worker-1" }),
     heartbeat([by(4)]),
-    bulk({ workspace: 0, kind: "retry", states: ["FAILED", "COMPLETED"], kinds: null, limit: 4 }),
+    bulk({ workspace: 0, kind: "retry", states: ["FAILED", "COMPLETED"], kinds: null, team: null, limit: 4 }),
     reportViolation({ job: 1, type: "EXPORT" }),
     submit(A_SUBMIT),
     cancel({ job: 3, includeChildren: true }),
@@ -139,13 +155,51 @@ test("one fixed sequence in which every mutation has an effect, so that the mode
     start({ job: 9, worker: "worker-1" }),
     complete([{ ...by(10), ...completion }]),
     verdict({ job: 9, verdict: "NEEDS_USER", comment: null }),
-    review({ job: 9, decision: "REVISE", comment: null }),
+    review({ job: 9, decision: "REVISE", comment: null, answer: null }),
     start({ job: 9, worker: "worker-1" }),
-    fail({ ...by(11), retryable: true }),
+    fail({ ...by(11), retryable: true, retryAfter: 2 }),
+    // What was used counts, whatever has become of the run: completed, poisoned, cancelled, and of a job that goes on.
+    ...[3, 6, 7, 11].map((run) => useModels({ run, token: run, reportId: 1, usage: [CALL, CALL] })),
+    // A job that waits for a child, a time, and people.
+    submit({ ...A_SUBMIT, workspace: 1 }),
+    start({ job: 10, worker: "worker-1" }),
+    submit({ ...A_SUBMIT, workspace: 1, parent: 10 }),
+    giveBack({ ...by(12), ...released, untilChildrenEnd: true }),
+    start({ job: 10, worker: "worker-1" }),
+    wake(null),
+    cancel({ job: 11, includeChildren: false }),
+    wake(null),
+    start({ job: 10, worker: "worker-1" }),
+    advance({ ...by(13), ...step }),
+    advance({ ...by(13), ...step, outcome: "SUCCEEDED" }),
+    giveBack({ ...by(13), ...released, later: true }),
+    waitEnds({ job: 10 }),
+    start({ job: 10, worker: "worker-2" }),
+    advance({ ...by(14), ...step, node: "write", dependsOn: ["read"] }),
+    ask({ ...by(14), ...asked }),
+    review({ job: 10, decision: "ACCEPT", comment: null, answer: null }),
+    review({ job: 10, decision: "ANSWER", comment: null, answer: "maybe" }),
+    review({ job: 10, decision: "ANSWER", comment: null, answer: "yes" }),
+    start({ job: 10, worker: "worker-2" }),
+    ask({ ...by(15), ...asked, limited: true }),
+    limitPasses({ job: 10 }),
+    endWaits(null),
   ];
   for (const each of steps) await sequence.take(each);
-  await sequence.expectWhole(server.url, { workspace: 0, states: null, kinds: null });
+  await sequence.expectWhole(server.url, {
+    workspace: 0,
+    states: null,
+    kinds: null,
+    labels: null,
+    submittedBy: null,
+  });
   const ended = ["COMPLETED", "POISONED", "POISONED", "CANCELLED"];
-  expect(sequence.world.jobs.map(({ state }) => state)).toEqual([...ended, ...Array(5).fill("RUNNING"), "QUEUED"]);
+  expect(sequence.world.jobs.map(({ state }) => state)).toEqual([
+    ...ended,
+    ...Array(5).fill("RUNNING"),
+    "QUEUED",
+    "FAILED",
+    "CANCELLED",
+  ]);
   await sequence.cleanUp();
 });

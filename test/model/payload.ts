@@ -8,6 +8,9 @@ import type { Job } from "./world.ts";
 export const SOME_TEXT: unknown = expect.stringMatching(/./);
 export const SOME_TIME: unknown = expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
 
+/** An id that the server makes. */
+export const SOME_ID: unknown = expect.stringMatching(/^[0-9a-f-]{36}$/);
+
 /** A job in a payload; the server has its id there. */
 export const theJob = ({ number }: Pick<Job, "number">): string => `job ${number}`;
 

@@ -1,5 +1,5 @@
-import type { Refusal } from "./rules.ts";
-import { type Job, type Quota, type Submit, sumMetrics, type World } from "./world.ts";
+import { type Refusal, tokensOfCall } from "./rules.ts";
+import { type Job, MAX, type Quota, type Submit, sumMetrics, type World } from "./world.ts";
 
 /** What quotas count and refuse. Their windows are longer than any sequence, so usage never leaves them. */
 
@@ -11,7 +11,7 @@ export function usageOf({ jobs }: World, quota: Quota): number {
   const counted = jobs.filter((job) => appliesTo(quota, job));
   switch (quota.resource) {
     case "TOKENS":
-      return sumMetrics(counted).totalTokens;
+      return Math.min(sumMetrics(counted).totalTokens + tokensBeside(counted), MAX);
     case "JOBS":
       return counted.length;
     case "ACTIVE_JOBS":
@@ -19,7 +19,13 @@ export function usageOf({ jobs }: World, quota: Quota): number {
   }
 }
 
-const ACTIVE: readonly Job["state"][] = ["RUNNING", "AWAITING_VALIDATION", "AWAITING_USER"];
+/** The tokens that were reported after jobs were poisoned. */
+function tokensBeside(jobs: readonly Job[]): number {
+  const beside = jobs.flatMap(({ runs }) => runs).flatMap(({ calls }) => calls.filter(({ isBeside }) => isBeside));
+  return beside.reduce((total, { call }) => total + tokensOfCall(call), 0);
+}
+
+const ACTIVE: readonly Job["state"][] = ["RUNNING", "AWAITING_VALIDATION"];
 
 export function isUsedUp(world: World, quota: Quota): boolean {
   return !quota.isGone && usageOf(world, quota) >= quota.max;

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { Database } from "../../src/db/database.ts";
-import { type AiJob, Prisma, type Quota, type WorkflowRun } from "../../src/db/generated/client/client.ts";
-import type { JsonValue } from "../../src/db/rows.ts";
+import { type AiJob, Prisma, type Quota } from "../../src/db/generated/client/client.ts";
+import type { JsonValue, Run } from "../../src/db/rows.ts";
 import { inTransaction } from "../../src/db/transaction.ts";
 import type { EngineContext } from "../../src/engine.ts";
 import { AppError } from "../../src/errors.ts";
@@ -9,7 +9,8 @@ import { cancelLockedJobs } from "../../src/jobs/cancel.ts";
 import { lockJobs } from "../../src/jobs/lock.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import type { QuotaUsage } from "../../src/quotas/usage.ts";
-import { engineOn, SOMEBODY, submitted } from "../support/engine.ts";
+import { testSide } from "../support/database.ts";
+import { EVERYWHERE, engineOn, SOMEBODY, submitted } from "../support/engine.ts";
 import { expireLease } from "../support/jobs.ts";
 import { theJob } from "./payload.ts";
 import type { Report } from "./reports.ts";
@@ -25,7 +26,7 @@ export class Real {
   readonly jobIds: string[] = [];
   readonly #workspaceOf = new Map<string, string>();
   readonly #quotaIds: string[] = [];
-  readonly #claims: { readonly run: WorkflowRun; readonly leaseToken: string }[] = [];
+  readonly #claims: { readonly run: Run; readonly leaseToken: string }[] = [];
 
   /** A job of another workspace, which no step may reach. */
   readonly #foreignJobId: string;
@@ -78,7 +79,7 @@ export class Real {
     return this.#quotaIds[number] ?? randomUUID();
   }
 
-  addClaim(claim: { readonly run: WorkflowRun; readonly leaseToken: string }): void {
+  addClaim(claim: { readonly run: Run; readonly leaseToken: string }): void {
     this.#claims.push(claim);
   }
 
@@ -118,7 +119,7 @@ export class Real {
 
   /** Cancels all jobs that have not ended, so that no claim or recovery of another sequence finds them. */
   cancelAll(): Promise<unknown> {
-    return inTransaction(this.engine, async (tx) => {
+    return inTransaction(this.engine, EVERYWHERE, async (tx) => {
       const mine = Prisma.sql`workspace_id = ANY(${this.workspaceIds}::uuid[])`;
       const open = Prisma.sql`state NOT IN ('completed', 'completed_with_issues', 'failed', 'cancelled', 'poisoned')`;
       const jobs = await lockJobs(tx, Prisma.sql`${mine} AND ${open}`);
@@ -133,8 +134,8 @@ export class Real {
   }
 
   /** Puts a time of a job into the past. It makes no version, because the passing of time makes none either. */
-  async passTime(column: "run_after" | "preferred_until", job: number): Promise<void> {
-    const { prisma } = this.engine;
+  async passTime(column: "run_after" | "preferred_until" | "waits_until", job: number): Promise<void> {
+    const prisma = testSide(this.engine);
     await prisma.$transaction([
       prisma.$executeRaw`ALTER TABLE ai_jobs DISABLE TRIGGER USER`,
       prisma.$executeRaw`

@@ -34,13 +34,18 @@ export function admit(world: World, sort: string, report: Report, to: JobState, 
   if (!run || report.token !== report.run) return LEASE_LOST;
   const { job } = run;
   if (job.state === "POISONED") return jobPoisoned(job, "STOP_POISONED");
-  const earlier = run.reports.get(idOf(report)) ?? null;
-  const same = earlier?.content === contentOf(sort, report) ? earlier : null;
+  const { earlier, same } = earlierOf(run, sort, report);
   if (same?.violation) return same.violation;
   if (same && ends) return { run, job, earlier: same };
   if (hasEnded(job)) return illegal(job, to, directiveFor(job.state));
   if (!holdsLease(run)) return LEASE_LOST;
   return earlier && !same ? INVALID_INPUT : { run, job, earlier: same };
+}
+
+/** The report of the run that has the same id, and the same once more if its content is the same, too. */
+export function earlierOf(run: Run, sort: string, report: Report) {
+  const earlier = run.reports.get(idOf(report)) ?? null;
+  return { earlier, same: earlier?.content === contentOf(sort, report) ? earlier : null };
 }
 
 /** Stores an accepted report, if it has an id. */
@@ -54,7 +59,7 @@ export function remember(
   if (report.reportId !== null) run.reports.set(idOf(report), { content: contentOf(sort, report), violation, node });
 }
 
-const LEASE_LOST: Refusal = { code: "LEASE_LOST", directive: "STOP_LEASE_LOST" };
+export const LEASE_LOST: Refusal = { code: "LEASE_LOST", directive: "STOP_LEASE_LOST" };
 
 function directiveFor(state: JobState): string {
   if (state === "CANCELLED") return "STOP_CANCELLED";

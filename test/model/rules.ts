@@ -1,7 +1,8 @@
 import type { JobState } from "../../src/db/generated/client/enums.ts";
 import type { AppError } from "../../src/errors.ts";
+import type { ModelCall } from "../../src/jobs/usage/model-usage.ts";
 import { guards } from "../../src/security/guards/guards.ts";
-import { type Content, change, type Job, MAX, type Metrics, SYSTEM_ACTOR, type World } from "./world.ts";
+import { type Content, change, type Job, MAX, type Metrics, type Run, SYSTEM_ACTOR, type World } from "./world.ts";
 
 /** The answers of mutations, and the rules of sections 3, 7 and 8 that several of them share. */
 
@@ -36,13 +37,18 @@ export function jobPoisoned(job: Job, directive?: string): Refusal {
 
 export const isRefusal = (value: object): value is Refusal => "code" in value;
 
-/** The metrics that a report adds. The server computes the total. */
-export type Delta = Partial<Omit<Metrics, "totalTokens">>;
+/** The metrics that a report adds, and the calls of models that its tokens are those of. The server computes the total. */
+export type Delta = Partial<Omit<Metrics, "totalTokens">> & { readonly usage?: readonly ModelCall[] };
 
 /** Section 3, "Metrics": the metrics after a report; null if the delta is invalid and refused as a whole. */
 export function grow(before: Metrics, delta: Delta): Metrics | null {
+  const { usage = [], ...counters } = delta;
+  const { inputTokens = 0, outputTokens = 0 } = counters;
+  const [input, output] = [sum(usage, inputOf), sum(usage, outputOf)];
+  // Section 14: where there are calls, the tokens are theirs.
+  if (usage.length > 0 && (inputTokens !== input || outputTokens !== output)) return null;
   const after = { ...before };
-  for (const [name, more] of Object.entries(delta)) if (isMetric(name, after)) after[name] += more;
+  for (const [name, more] of Object.entries(counters)) if (isMetric(name, after)) after[name] += more;
   after.totalTokens = after.inputTokens + after.outputTokens;
   const isInRange = Object.values(after).every((value) => value <= MAX);
   return isInRange && after.tokensPlanner + after.tokensExecutor <= after.totalTokens ? after : null;
@@ -52,8 +58,33 @@ function isMetric(name: string, metrics: Metrics): name is keyof Metrics {
   return name in metrics;
 }
 
-export function isOverBudget({ submit: { budget } }: Job, { totalTokens }: Metrics): boolean {
-  return budget !== null && totalTokens > budget;
+const sum = (calls: readonly ModelCall[], valueOf: (call: ModelCall) => number): number =>
+  calls.reduce((total, call) => total + valueOf(call), 0);
+const inputOf = (call: ModelCall) => call.inputTokens + call.cachedInputTokens;
+const outputOf = (call: ModelCall) => call.outputTokens + call.reasoningTokens;
+export const tokensOfCall = (call: ModelCall): number => inputOf(call) + outputOf(call);
+
+/** The delta of calls alone. */
+export function deltaOf(usage: readonly ModelCall[]): Delta {
+  return { inputTokens: sum(usage, inputOf), outputTokens: sum(usage, outputOf), usage };
+}
+
+/**
+ * Section 14: the calls of a report are counted for its run, and for its job, unless that is poisoned.
+ * @param step the number of the step that was reported; 0 for none.
+ * @returns what the event of the version says of them.
+ */
+export function use(run: Run, { usage = [] }: Delta, step = 0): { readonly cost_micros?: number } {
+  const isBeside = run.job.state === "POISONED";
+  for (const call of usage) run.calls.push({ call, step, isBeside });
+  const cost = sum(usage, ({ costMicros }) => costMicros);
+  if (!isBeside) run.job.cost += cost;
+  return cost === 0 ? {} : { cost_micros: cost };
+}
+
+/** Whether a job has passed one of its budgets: with these metrics, and what it has cost so far. */
+export function isOverBudget({ submit: { budget, costBudget }, cost }: Job, { totalTokens }: Metrics): boolean {
+  return (budget !== null && totalTokens > budget) || (costBudget !== null && cost > costBudget);
 }
 
 /** How many guards run over a text: all, or up to the one that finds a violation. The injection guard is the first. */

@@ -4,22 +4,27 @@ import type { Draw } from "./draw.ts";
 import { expectSameLists, type Filter } from "./lists.ts";
 import { advances } from "./mutations/advance.ts";
 import { aggregates } from "./mutations/aggregate.ts";
+import { appends } from "./mutations/append.ts";
+import { asks, endsWaits, limitsPass } from "./mutations/ask.ts";
 import { bulks } from "./mutations/bulk.ts";
 import { cancels } from "./mutations/cancel.ts";
 import { claims } from "./mutations/claim.ts";
 import { completions } from "./mutations/complete.ts";
 import { fails } from "./mutations/fail.ts";
+import { givesBack } from "./mutations/give-back.ts";
 import { restoreGrants, restores, revokes } from "./mutations/grant.ts";
 import { heartbeats } from "./mutations/heartbeat.ts";
 import { deletesQuota, meetsQuota, setsQuota } from "./mutations/quota.ts";
 import { recovers } from "./mutations/recover.ts";
 import { repeats } from "./mutations/repeat.ts";
-import { reviews, verdicts } from "./mutations/resolve.ts";
+import { answers, reviews, verdicts } from "./mutations/resolve.ts";
 import { retries } from "./mutations/retry.ts";
 import { starts, startsDue } from "./mutations/start.ts";
 import { submits } from "./mutations/submit.ts";
 import { leasesEnd, preferencesEnd, waitsEnd } from "./mutations/time.ts";
+import { uses } from "./mutations/use.ts";
 import { violations } from "./mutations/violation.ts";
+import { wakes } from "./mutations/wake.ts";
 import type { Real } from "./real.ts";
 import type { Step } from "./step.ts";
 import { newWorld, type World } from "./world.ts";
@@ -30,11 +35,19 @@ const MUTATIONS: readonly (readonly [draws: fc.Arbitrary<Draw>, weight: number])
   [starts, 4],
   [claims, 10],
   [advances, 20],
+  [appends, 6],
   [heartbeats, 10],
   [completions, 14],
   [verdicts, 18],
   [reviews, 18],
   [fails, 4],
+  [givesBack, 8],
+  [wakes, 4],
+  [asks, 8],
+  [answers, 12],
+  [limitsPass, 3],
+  [endsWaits, 3],
+  [uses, 10],
   [repeats, 8],
   [cancels, 12],
   [retries, 4],

@@ -4,10 +4,12 @@ import type {
   QuotaResource,
   RecorderActor,
   RecorderEventType,
+  WaitsFor,
 } from "../../src/db/generated/client/enums.ts";
 import { METRIC_NAMES, type MetricName } from "../../src/db/job-columns.ts";
 import type { JsonValue } from "../../src/db/rows.ts";
 import type { AppError } from "../../src/errors.ts";
+import type { ModelCall } from "../../src/jobs/usage/model-usage.ts";
 
 /**
  * The reference model: a few workspaces in memory, as sections 3 to 6 of docs/ai-job-model.md describe them. It shares
@@ -44,9 +46,20 @@ export interface Submit {
   readonly priority: number;
   readonly maxAttempts: number;
   readonly budget: number | null;
+  /** The most that it may cost. */
+  readonly costBudget: number | null;
   /** Whether it is due only after the sequence. */
   readonly later: boolean;
   readonly key: string | null;
+  /** Its own labels; null for its parent's. */
+  readonly labels: readonly Label[] | null;
+  /** The principal that submits it. */
+  readonly by: string;
+}
+
+export interface Label {
+  readonly key: string;
+  readonly value: string;
 }
 
 /** A text for guards: none, a harmless one, or one that poisons. */
@@ -57,6 +70,8 @@ export interface Job {
   readonly submit: Submit;
   readonly profile: string;
   readonly parent: Job | null;
+  /** By key; its own, or its parent's. */
+  readonly labels: readonly Label[];
   state: JobState;
   reason: string;
   hasError: boolean;
@@ -64,11 +79,16 @@ export interface Job {
   runAfter: "none" | "ahead" | "passed";
   /** The worker that the job is reserved for after a person sent it back, and whether that time is over. */
   preferred: { readonly worker: string; readonly isOver: boolean } | null;
-  /** How often a person has sent it back. */
-  revisions: number;
+  /** How many attempts are not charged: sent back, given back, or ended by a question. */
+  unchargedAttempts: number;
+  /** How often it was given back since a step last succeeded. */
+  releases: number;
+  /** What it waits for, apart from a time. */
+  waitsFor: WaitsFor | null;
   version: number;
   attempt: number;
   metrics: Metrics;
+  cost: number;
   outputs: JsonValue;
   issues: readonly string[];
   readonly runs: Run[];
@@ -89,12 +109,30 @@ export interface Run {
   readonly attempt: number;
   readonly worker: string;
   state: JobState;
+  /** Why it ended; null until then. */
+  endReason: string | null;
+  outputs: JsonValue;
+  /** What it asked a person; null if nothing. */
+  question: Question | null;
   /** Whether its lease has expired, whether or not recovery has noticed. */
   leaseIsOver: boolean;
   hasError: boolean;
   readonly nodes: Node[];
+  /** The calls of models that were counted for it, in the order in which they were reported. */
+  readonly calls: CountedCall[];
+  /** The texts of its partial output. */
+  readonly output: string[];
   /** The accepted reports with an id, by that id. */
   readonly reports: Map<string, StoredReport>;
+}
+
+/** A call of a model, as the ledger counts it. */
+export interface CountedCall {
+  readonly call: ModelCall;
+  /** The number of its step among the run's; 0 where it was not the report of a step. */
+  readonly step: number;
+  /** Whether the job was poisoned, so that no version has it. */
+  readonly isBeside: boolean;
 }
 
 /** An accepted report, or one that broke a rule. */
@@ -105,6 +143,13 @@ export interface StoredReport {
   readonly violation: { readonly code: AppError["code"]; readonly [detail: string]: unknown } | null;
   /** The node that it started or ended; null if none. */
   readonly node: Node | null;
+}
+
+/** A question, with its answer, which is null until it has one. */
+export interface Question {
+  readonly options: readonly string[];
+  readonly limit: "none" | "ahead" | "passed";
+  readonly answer: JsonValue;
 }
 
 export interface Node {
@@ -133,6 +178,7 @@ export interface Event {
 
 export type Actor = Pick<Event, "actor" | "actorId">;
 export const PERSON: Actor = { actor: "HUMAN", actorId: "anonymous" };
+export const person = (name: string): Actor => ({ actor: "HUMAN", actorId: name });
 export const SYSTEM_ACTOR: Actor = { actor: "SYSTEM", actorId: "workflow-engine" };
 export const agent = (run: Run): Actor => ({ actor: "AGENT", actorId: run.worker });
 
@@ -166,7 +212,9 @@ export type Changes = Partial<
     | "hasError"
     | "runAfter"
     | "preferred"
-    | "revisions"
+    | "unchargedAttempts"
+    | "releases"
+    | "waitsFor"
     | "attempt"
     | "metrics"
     | "outputs"
@@ -177,6 +225,7 @@ export type Changes = Partial<
 /**
  * Section 4: makes one more version of a job, and its event.
  * @param payload the payload of the event; for STATE_CHANGED, the reason is added.
+ * @param attempt that of the run that the event is about.
  */
 export function change(
   job: Job,
@@ -185,11 +234,13 @@ export function change(
   set: Changes,
   payload: object = {},
   capability: string | null = null,
+  attempt = job.runs.length,
 ): void {
   const previousState = job.version === 0 ? null : job.state;
-  Object.assign(job, set);
+  // A job that enters a state waits for nothing there, unless it is said.
+  Object.assign(job, set.state === undefined ? {} : { waitsFor: null }, set);
   job.version += 1;
-  const { state, metrics, runs } = job;
+  const { state, metrics } = job;
   const fullPayload = type === "STATE_CHANGED" ? { reason: job.reason, ...payload } : payload;
   job.events.push({
     type,
@@ -199,14 +250,20 @@ export function change(
     metrics,
     capability,
     payload: fullPayload,
-    attempt: runs.length,
+    attempt,
   });
 }
 
-/** Ends a run with its open nodes (section 3). */
-export function endRun(run: Run, state: JobState, hasError: boolean): void {
+/**
+ * Ends a run with its open nodes (section 3); or leaves it active without a lease, where its job awaits a decision.
+ * @param why its endReason; left out: the word of the state.
+ */
+export function endRun(run: Run, state: JobState, hasError: boolean, why: string = state.toLowerCase()): void {
   run.state = state;
+  run.endReason = isActive(run) ? null : why;
+  if (state === "POISONED") run.outputs = null;
   run.hasError = hasError;
+  if (isActive(run)) return;
   for (const node of run.nodes) if (isOpen(node)) node.state = state;
 }
 
@@ -214,7 +271,7 @@ export function endRun(run: Run, state: JobState, hasError: boolean): void {
 export const isActive = ({ state }: Run): boolean =>
   state === "RUNNING" || state === "AWAITING_VALIDATION" || state === "AWAITING_USER";
 export const isOpen = (node: Node): boolean => node.state === "RUNNING";
-export const latestRun = (job: Job): Run | undefined => job.runs.at(-1);
+export const latestRun = (job: Pick<Job, "runs">): Run | undefined => job.runs.at(-1);
 /** Whether no attempt at the job is under way, and none comes by itself. */
 export const hasEnded = ({ state }: Job): boolean =>
   ["COMPLETED", "COMPLETED_WITH_ISSUES", "CANCELLED", "FAILED", "POISONED"].includes(state);

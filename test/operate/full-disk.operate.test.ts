@@ -7,6 +7,7 @@ import {
   anything,
   expectWell,
   follow,
+  inDatabase,
   type LoggingServer,
   MANY,
   newEpochs,
@@ -146,7 +147,7 @@ test.skipIf(isLeftOut)(
     answers.push(...(await submitMany(running.url, 10)));
     const ids = answers.filter(isId);
     await subscriber.until((seen) => ids.every((id) => seen.some(({ job }) => job.jobId === id)));
-    const stored = await running.database.prisma.aiJob.findMany({ orderBy: { orderXid: "asc" } });
+    const stored = await inDatabase(running, ({ aiJob }) => aiJob.findMany({ orderBy: { orderXid: "asc" } }));
     expect(subscriber.seen.map(({ job }) => job.jobId)).toEqual(stored.map(({ jobId }) => jobId));
     expect(ids.length).toBeGreaterThanOrEqual(15);
     expect(newEpochs(running)).toEqual([]);

@@ -61,7 +61,7 @@ test("a standby that lagged is promoted: subscribers hear CURSOR_EXPIRED, and wh
   await using stale = follow(running.url, lost?.cursor);
   await expect(stale.until(() => false)).rejects.toThrow(EXPIRED);
   expect(await usage(running.url)).toEqual({ quotas: [{ used: 7, max: 100 }], aiJobStats: { total: 7 } });
-  await expectWhole(running.database.prisma);
+  await expectWhole(running);
 });
 
 test("a synchronous standby is promoted: nothing was lost, no epoch begins, and subscribers hear nothing of it", async () => {
@@ -92,7 +92,7 @@ test("a synchronous standby is promoted: nothing was lost, no epoch begins, and 
   await subscriber.until((seen) => seen.length >= 8);
   expect(subscriber.seen.map(({ job }) => job.jobId)).toEqual([...before, ...after]);
   expect(newEpochs(running)).toEqual([]);
-  await expectWhole(running.database.prisma);
+  await expectWhole(running);
 });
 
 test("a dump is restored into a server whose ids lie behind: an epoch begins before anything is written", async () => {
@@ -126,7 +126,7 @@ test("a dump is restored into a server whose ids lie behind: an epoch begins bef
   await cancel(running.url, first);
   await again.until((seen) => seen.some(({ job, version }) => job.jobId === first && version === 2));
   expect(await usage(running.url)).toMatchObject({ aiJobStats: { total: 12 } });
-  await expectWhole(running.database.prisma);
+  await expectWhole(running);
   const ahead = await target.sql("SELECT FROM flight_recorder_events WHERE order_xid >= log_watermark()", restored);
   expect(ahead).toEqual([]);
 });
@@ -162,5 +162,5 @@ test("files that are older than a cursor: it is CURSOR_EXPIRED, also when its id
   await using goesOn = follow(running.url, good);
   await goesOn.until((seen) => seen.length >= 30);
   expect(goesOn.seen.map(({ job }) => job.jobId)).toEqual(others);
-  await expectWhole(running.database.prisma);
+  await expectWhole(running);
 });

@@ -8,6 +8,7 @@ import {
   cancel,
   expectWell,
   follow,
+  inDatabase,
   type LoggingServer,
   MANY,
   setQuota,
@@ -51,7 +52,7 @@ test("transactions that are open or prepared in another database hold nothing ba
   const submittedAt = performance.now();
   await subscriber.until((seen) => seen.length >= 5);
   expect(performance.now() - submittedAt).toBeLessThan(1_000);
-  await vi.waitUntil(async () => (await running.database.prisma.jobTotal.count()) > 0, 20_000);
+  await vi.waitUntil(async () => (await inDatabase(running, ({ jobTotal }) => jobTotal.count())) > 0, 20_000);
   expect(await usage(running.url)).toEqual({ quotas: [{ used: 5, max: MANY }], aiJobStats: { total: 5 } });
   expect(await running.get("/health")).toMatchObject({
     status: "ok",

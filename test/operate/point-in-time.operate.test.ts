@@ -6,6 +6,7 @@ import { Cluster, userFolder } from "./cluster.ts";
 import {
   expectWhole,
   follow,
+  inDatabase,
   type LoggingServer,
   newEpochs,
   setQuota,
@@ -76,7 +77,7 @@ test("a mistake is undone twice: each time one epoch begins for all, subscribers
   await subscriber.until((seen) => seen.length >= 12);
   await otherSubscriber.until((seen) => seen.length >= 12);
   const lost = subscriber.seen.at(-1)?.cursor;
-  await vi.waitUntil(async () => (await one.database.prisma.jobTotal.count()) > 0, 20_000);
+  await vi.waitUntil(async () => (await inDatabase(one, ({ jobTotal }) => jobTotal.count())) > 0, 20_000);
 
   await primary.archiveAll();
   await primary.stop();
@@ -100,7 +101,7 @@ test("a mistake is undone twice: each time one epoch begins for all, subscribers
   expect(answers.map((answer) => answer.startsWith("BUDGET_EXCEEDED"))).toEqual([false, false, false, false, true]);
   await again.until((seen) => seen.length >= 12);
   expect(await usage(one.url)).toEqual({ quotas: [{ used: 12, max: 12 }], aiJobStats: { total: 12 } });
-  await expectWhole(one.database.prisma);
+  await expectWhole(one);
 
   // That was not early enough. What is recovered now knows nothing of the epoch that began, and has one again that had ended.
   await recovered.stop();
@@ -118,5 +119,5 @@ test("a mistake is undone twice: each time one epoch begins for all, subscribers
   await using last = follow(other.url);
   const [jobId] = await submitMany(one.url, 2);
   await last.until((seen) => seen.filter((each) => each.job.jobId === jobId).length === 1 && seen.length >= 7);
-  await expectWhole(other.database.prisma);
+  await expectWhole(other);
 });

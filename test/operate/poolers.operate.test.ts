@@ -5,6 +5,7 @@ import { Cluster, Pooler } from "./cluster.ts";
 import {
   expectWell,
   follow,
+  inDatabase,
   type LoggingServer,
   MANY,
   post,
@@ -133,9 +134,12 @@ test("in session mode it works, with its time limits and prepared statements", a
     DATABASE_POOL_MODE: "session",
     DATABASE_DIRECT_URL: postgres.url(database),
   });
-  const [limits] = await running.database.prisma.$queryRaw<object[]>`
-    SELECT current_setting('statement_timeout') AS statement, current_setting('lock_timeout') AS lock,
-      current_setting('DateStyle') AS dates, current_setting('enable_seqscan') AS scans`;
+  const [limits] = await inDatabase(
+    running,
+    (prisma) => prisma.$queryRaw<object[]>`
+      SELECT current_setting('statement_timeout') AS statement, current_setting('lock_timeout') AS lock,
+        current_setting('DateStyle') AS dates, current_setting('enable_seqscan') AS scans`,
+  );
   expect(limits).toEqual({ statement: "15s", lock: "8s", dates: "ISO, MDY", scans: "off" });
   await setQuota(running.url, MANY);
   await using subscriber = follow(running.url);

@@ -14,6 +14,7 @@ import {
   expectWell,
   expectWhole,
   follow,
+  inDatabase,
   MANY,
   post,
   runCommand,
@@ -85,10 +86,10 @@ test("a role that has what docs/operating.md grants can do everything that the s
   expect(await post(running.url, remove, quota, anything)).toEqual({
     deleteQuota: { __typename: "DeleteQuotaPayload" },
   });
-  await vi.waitUntil(async () => (await running.database.prisma.jobTotal.count()) > 0, 20_000);
+  await vi.waitUntil(async () => (await inDatabase(running, ({ jobTotal }) => jobTotal.count())) > 0, 20_000);
   expect(await usage(running.url)).toMatchObject({ aiJobStats: { total: 4 } });
   expect(await running.get("/ready")).toEqual({ code: 200, ready: true });
-  await expectWhole(running.database.prisma);
+  await expectWhole(running);
   const env = { DATABASE_URL: postgres.url(database, "jobs_server"), MIGRATE: "off" };
   expect(await runCommand(["log", "new-epoch", "a test"], env)).toMatch(
     /^The event log has the new epoch [0-9a-f-]{36}\.\n$/,
@@ -97,7 +98,7 @@ test("a role that has what docs/operating.md grants can do everything that the s
     timeout: 20_000,
     interval: 200,
   });
-  await expectWhole(running.database.prisma);
+  await expectWhole(running);
   expect(running.logged.filter(({ level }) => Number(level) >= 40)).toMatchObject([{ reason: "a test" }]);
 });
 

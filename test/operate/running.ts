@@ -5,8 +5,10 @@ import { expect, vi } from "vitest";
 import { z } from "zod";
 import { readConfig } from "../../src/config.ts";
 import type { PrismaClient } from "../../src/db/generated/client/client.ts";
+import { within } from "../../src/db/scope.ts";
 import { hashEvent } from "../../src/log/hash.ts";
 import { type RunningServer, start } from "../../src/start.ts";
+import { EVERYWHERE } from "../support/engine.ts";
 import { watch } from "../support/live.ts";
 import { expectExact } from "../support/totals.ts";
 
@@ -34,7 +36,7 @@ export async function startServer(env: Readonly<Record<string, string>>): Promis
 
 /** Runs `npm run cli -- …` with these arguments. @returns what it prints. @throws where it fails. */
 export async function runCommand(args: readonly string[], env: Readonly<Record<string, string>>): Promise<string> {
-  const command = ["--import", "tsx", "src/cli.ts", ...args];
+  const command = ["--import", "tsx", "src/cli/main.ts", ...args];
   const { stdout } = await promisify(execFile)(process.execPath, command, { env: { PATH: process.env.PATH, ...env } });
   return stdout;
 }
@@ -88,8 +90,17 @@ export function usage(url: string): Promise<Record<string, unknown>> {
   return post(url, "{ quotas { used max } aiJobStats { total } }", {}, anything);
 }
 
+/** Does what a test does with a server's own client. */
+export function inDatabase<T>({ database }: RunningServer, work: (prisma: PrismaClient) => PromiseLike<T>): Promise<T> {
+  return within(EVERYWHERE, () => work(database.prisma));
+}
+
 /** Expects that totals equal a recount of the jobs, and that every event's hash is that of its content. */
-export async function expectWhole(prisma: PrismaClient): Promise<void> {
+export function expectWhole(running: RunningServer): Promise<void> {
+  return inDatabase(running, expectWholeDatabase);
+}
+
+async function expectWholeDatabase(prisma: PrismaClient): Promise<void> {
   await expectExact(prisma);
   for (const { hash, ...event } of await prisma.flightRecorderEvent.findMany())
     if (hashEvent(event) !== hash)
@@ -116,7 +127,7 @@ export async function expectWell(
     { timeout: 30_000, interval: 200 },
   );
   expect(await usage(running.url)).toEqual({ quotas: [{ used: jobs, max: MANY }], aiJobStats: { total: jobs } });
-  await expectWhole(running.database.prisma);
+  await expectWhole(running);
   expect(warningsOf(running)).toMatchObject(warnings);
 }
 

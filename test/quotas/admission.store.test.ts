@@ -108,13 +108,13 @@ describe("an active job", () => {
       const failure = { errorMessage: "no", retryable: false, metrics: NO_METRICS };
       return failWorkflow(engine, { workflowRunId: run.id, leaseToken, ...failure });
     },
-    poisoned: ({ job }) => poisonJob(engine, job.jobId, FOUND),
+    poisoned: ({ job }) => poisonJob(engine, job.workspaceId, job.jobId, FOUND),
   } satisfies Record<string, (claim: Awaited<ReturnType<TestWorkspace["started"]>>) => Promise<unknown>>;
 
   test.each([
     ["running", "counts"],
     ["awaiting_validation", "counts"],
-    ["awaiting_user", "counts"],
+    ["awaiting_user", "does not count"],
     ["stalled", "is none"],
     ["failed", "is none"],
     ["poisoned", "is none"],

@@ -5,7 +5,7 @@ import type { EngineContext } from "../../src/engine.ts";
 import { cancelAiJob } from "../../src/jobs/cancel.ts";
 import { poisonJob } from "../../src/security/poison.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
-import { engineOn, SOMEBODY } from "../support/engine.ts";
+import { engineOn, SOMEBODY, WORKSPACE } from "../support/engine.ts";
 import { anotherClient } from "../support/interrupt.ts";
 import { FOUND } from "../support/jobs.ts";
 import { expectSound, recordsOf } from "../support/records.ts";
@@ -21,8 +21,7 @@ let other: PrismaClient;
 let engines: readonly [EngineContext, EngineContext];
 beforeAll(async () => {
   db = await openTestDatabase();
-  if (db.location.kind !== "postgres") throw new Error("This file is about PostgreSQL.");
-  other = anotherClient(db.location.url, 5);
+  other = anotherClient(db.url, 5);
   engines = [engineOn(db), engineOn({ ...db, prisma: other })];
 });
 afterAll(async () => {
@@ -94,7 +93,7 @@ describe("two reviews at once", () => {
       Array.from({ length: 10 }, (_, at) => review(engines[at % 2 === 0 ? 0 : 1], claim, "REVISE").then(reportOutcome)),
     );
     expect(answers.filter((answer) => answer === "done")).toHaveLength(1);
-    expect((await recordsOf(other, claim.job.jobId)).job).toMatchObject({ state: "QUEUED", revisions: 1 });
+    expect((await recordsOf(other, claim.job.jobId)).job).toMatchObject({ state: "QUEUED", unchargedAttempts: 1 });
   });
 });
 
@@ -115,7 +114,7 @@ test("a review and a poisoning at once: the outputs count as applied with the vi
     const claim = await awaitingUser(engines[0]);
     const work = [
       () => review(engines[0], claim, "ACCEPT").then(reportOutcome),
-      () => poisonJob(engines[1], claim.job.jobId, FOUND).then(({ action }) => action),
+      () => poisonJob(engines[1], WORKSPACE, claim.job.jobId, FOUND).then(({ action }) => action),
     ];
     const answers = await Promise.all((round % 2 === 0 ? work : work.toReversed()).map((begin) => begin()));
     const after = await recordsOf(other, claim.job.jobId);

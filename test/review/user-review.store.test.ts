@@ -12,7 +12,7 @@ import { completeWorkflows } from "../../src/runs/complete.ts";
 import { recoverStalledRuns } from "../../src/runs/recover.ts";
 import { poisonJob } from "../../src/security/poison.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
-import { aSubmit, engineOn, ok, SOMEBODY, started, submitted } from "../support/engine.ts";
+import { aSubmit, engineOn, ok, SOMEBODY, started, submitted, WORKSPACE } from "../support/engine.ts";
 import { bringTo, claim, expireLease, FOUND } from "../support/jobs.ts";
 import { expectSound, recordsOf } from "../support/records.ts";
 import { aCompletion, aFailure, failWorkflow, reportOutcome, SORTS } from "../support/reports.ts";
@@ -132,7 +132,7 @@ describe("a job that was sent back", () => {
     const { workspaceId, jobId } = await queue();
     const first = held(await next(workspaceId, { workerId: "worker-7" }));
     await sendBack(engine, first);
-    expect((await records(first)).job).toMatchObject({ preferredWorkerId: "worker-7", revisions: 1 });
+    expect((await records(first)).job).toMatchObject({ preferredWorkerId: "worker-7", unchargedAttempts: 1 });
     expect(await next(workspaceId, { workerId: "worker-8" })).toBeUndefined();
     const second = held(await next(workspaceId, { workerId: "worker-7" }));
     expect(second).toMatchObject({ job: { jobId, attempt: 2 }, run: { attempt: 2, state: "RUNNING" } });
@@ -165,7 +165,7 @@ describe("a job that was sent back", () => {
       await sendBack(engine, taken);
       taken = await claim(engine, taken.job.jobId);
     }
-    expect(taken.job).toMatchObject({ attempt: 3, revisions: 2 });
+    expect(taken.job).toMatchObject({ attempt: 3, unchargedAttempts: 2 });
     ok(await failWorkflow(engine, aFailure(taken)));
     const { job } = await records(taken);
     expect(job.state).toBe(state);
@@ -213,7 +213,7 @@ describe("a decision is refused, and changes nothing,", () => {
 
   test("where the job is poisoned, is of another workspace, or is not there", async () => {
     const poisoned = await awaitingUser(engine);
-    await poisonJob(engine, poisoned.job.jobId, FOUND);
+    await poisonJob(engine, WORKSPACE, poisoned.job.jobId, FOUND);
     const before = await records(poisoned);
     for (const decision of DECISIONS) {
       expect(await review(engine, poisoned, decision)).toBeInstanceOf(JobPoisonedError);

@@ -8,7 +8,7 @@ import { resolveValidation } from "../../src/review/verdict.ts";
 import { recoverStalledRuns } from "../../src/runs/recover.ts";
 import { poisonJob } from "../../src/security/poison.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
-import { engineOn, ok, SOMEBODY, started, submitted } from "../support/engine.ts";
+import { engineOn, ok, SOMEBODY, started, submitted, WORKSPACE } from "../support/engine.ts";
 import { bringTo, FOUND, stall } from "../support/jobs.ts";
 import { expectPoisoned, expectSound, recordsOf } from "../support/records.ts";
 import { reportOutcome, SORTS } from "../support/reports.ts";
@@ -65,7 +65,7 @@ describe("a completion that asks for a verdict", () => {
   ])("and awaits %s can be poisoned, with its run, and its outputs are cleared", async (_, make) => {
     const taken = await make(engine, ["short"]);
     const before = await records(taken);
-    expect(await poisonJob(engine, taken.job.jobId, FOUND)).toMatchObject({ action: "POISONED" });
+    expect(await poisonJob(engine, WORKSPACE, taken.job.jobId, FOUND)).toMatchObject({ action: "POISONED" });
     const after = await records(taken);
     expectPoisoned(after, before);
     expect(after.job.jobOutputs).toBeNull();
@@ -170,7 +170,7 @@ describe("a verdict is refused, and changes nothing,", () => {
 
   test("where the job is poisoned, is of another workspace, or is not there", async () => {
     const poisoned = await awaitingValidation(engine);
-    await poisonJob(engine, poisoned.job.jobId, FOUND);
+    await poisonJob(engine, WORKSPACE, poisoned.job.jobId, FOUND);
     const before = await records(poisoned);
     expect(await verdict(engine, poisoned, "APPROVED")).toBeInstanceOf(JobPoisonedError);
     expect(await records(poisoned)).toEqual(before);

@@ -6,7 +6,12 @@ const now = new Date("2031-05-06T07:08:09.123Z");
 const failure = { retryable: true, reason: "failed_by_worker" };
 
 function waits(attempt: number, jitter?: number): number {
-  const { runAfter } = afterFailure({ attempt, maxAttempts: 1000, revisions: 0, now }, failure, BACKOFF, jitter);
+  const { runAfter } = afterFailure(
+    { attempt, maxAttempts: 1000, unchargedAttempts: 0, now },
+    failure,
+    BACKOFF,
+    jitter,
+  );
   return (runAfter?.getTime() ?? 0) - now.getTime();
 }
 
@@ -24,6 +29,17 @@ describe("a job whose run failed", () => {
     expect(waits(attempt, 1)).toBe(max);
     expect(waits(attempt, 0)).toBe(max / 2);
     expect(waits(attempt, 0.5)).toBe(max * 0.75);
+  });
+
+  test.each([
+    ["later than the wait", 3_600_000, 3_600_000],
+    ["earlier", 1, 5_000],
+    ["that has passed", -1, 5_000],
+  ])("waits until a time that its worker gives: %s", (_, ahead, waited) => {
+    const notBefore = new Date(now.getTime() + ahead);
+    const job = { attempt: 1, maxAttempts: 1000, unchargedAttempts: 0, now };
+    const { runAfter } = afterFailure(job, { ...failure, notBefore }, BACKOFF, 1);
+    expect((runAfter?.getTime() ?? 0) - now.getTime()).toBe(waited);
   });
 
   test("waits a time of its own: jobs that failed together are spread over half of it", () => {
@@ -48,14 +64,18 @@ describe("a job whose run failed", () => {
     ["has failed where it is not worth another", { attempt: 1, maxAttempts: 3 }, false, "FAILED", "failed_by_worker"],
     [
       "is queued again while attempts are left, those that were sent back not counted",
-      { attempt: 3, maxAttempts: 2, revisions: 2 },
+      { attempt: 3, maxAttempts: 2, unchargedAttempts: 2 },
       true,
       "QUEUED",
       "retry_scheduled",
     ],
     ["has failed where it has one attempt only", { attempt: 1, maxAttempts: 1 }, true, "FAILED", "failed_by_worker"],
   ] as const)("%s", (_, attempts, retryable, state, statusReason) => {
-    const next = afterFailure({ revisions: 0, ...attempts, now }, { retryable, reason: "failed_by_worker" }, BACKOFF);
+    const next = afterFailure(
+      { unchargedAttempts: 0, ...attempts, now },
+      { retryable, reason: "failed_by_worker" },
+      BACKOFF,
+    );
     expect(next).toMatchObject({ state, statusReason, completedAt: null });
     expect(next.runAfter !== undefined).toBe(state === "QUEUED");
   });

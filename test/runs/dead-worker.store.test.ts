@@ -2,8 +2,10 @@ import { pino } from "pino";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { z } from "zod";
 import { readConfig } from "../../src/config.ts";
+import { within } from "../../src/db/scope.ts";
 import { type RunningServer, start } from "../../src/start.ts";
 import { createPostgresDatabase } from "../support/database.ts";
+import { EVERYWHERE } from "../support/engine.ts";
 import { claimFrom, submitTo } from "../support/workers.ts";
 
 /** The whole server, as it is started: a worker that dies is noticed within its lease plus one sweep. */
@@ -17,10 +19,12 @@ let server: RunningServer;
 let drop: () => Promise<void>;
 beforeAll(async () => {
   const onPostgres = process.env.TEST_STORE === "postgres";
-  const database = onPostgres ? await createPostgresDatabase() : { url: "memory:", drop: async () => undefined };
+  const database = onPostgres
+    ? await createPostgresDatabase()
+    : { env: { DATABASE_URL: "memory:" }, drop: async () => undefined };
   drop = database.drop;
   const config = readConfig({
-    DATABASE_URL: database.url,
+    ...database.env,
     PORT: "0",
     RECOVERY_INTERVAL_SECONDS: String(SWEEP_SECONDS),
     RETRY_FIRST_SECONDS: "0",
@@ -46,9 +50,9 @@ test("a worker that dies is noticed within its lease plus one sweep, and who wai
   expect(performance.now() - since).toBeGreaterThan(LEASE_SECONDS * 1000 - 500);
   expect(performance.now() - since).toBeLessThan((LEASE_SECONDS + SWEEP_SECONDS) * 1000 + 2 * GRACE_MS);
 
-  const recovery = await database.prisma.flightRecorderEvent.findFirstOrThrow({
-    where: { jobId, type: "WORKFLOW_RECOVERY" },
-  });
+  const recovery = await within(EVERYWHERE, () =>
+    database.prisma.flightRecorderEvent.findFirstOrThrow({ where: { jobId, type: "WORKFLOW_RECOVERY" } }),
+  );
   const { worker_id, lease_expired_at } = recoveryPayload.parse(recovery.payload);
   expect(worker_id).toBe("dead");
   const noticedAfter = recovery.recordedAt.getTime() - Date.parse(lease_expired_at);

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { canonicalHash } from "../../src/canonical-hash.ts";
 import type { Claim } from "../../src/claims/acquire-lease.ts";
 import type { AccessMode } from "../../src/db/generated/client/enums.ts";
 import { metricsOf } from "../../src/db/metrics.ts";
@@ -59,7 +60,8 @@ test.each([
   const answer = ok(await end(held));
   const { job, runs } = await records(held.job.jobId);
   // It is not read again for the answer.
-  expect(answer?.run).toMatchObject({ ...runs[0] });
+  const { outputs: _of, ...run } = { outputs: null, ...runs[0] };
+  expect(answer?.run).toMatchObject(run);
   const {
     jobInputs: _inputs,
     entityRefs: _refs,
@@ -96,7 +98,9 @@ describe("a completion", () => {
       });
       expect(after.job.completedAt).toEqual(expect.any(Date));
       expect(after.job.version).toBe(before.job.version + 1);
-      expect(after.runs).toMatchObject([{ state, leaseExpiresAt: null, errorMessage: null }]);
+      expect(after.runs).toMatchObject([
+        { state, leaseExpiresAt: null, errorMessage: null, outputs: jobOutputs, endReason: reason },
+      ]);
       expect(after.runs[0]?.finishedAt).toEqual(after.job.completedAt);
       expect(after.nodes).toEqual(before.nodes);
       expect(after.events.at(-1)).toMatchObject({
@@ -107,7 +111,11 @@ describe("a completion", () => {
         previousState: "RUNNING",
         capabilityId: "doc.summarize",
       });
-      expect(after.events.at(-1)?.payload).toEqual({ reason, issues: issues.length });
+      expect(after.events.at(-1)?.payload).toEqual({
+        reason,
+        issues: issues.length,
+        outputs_hash: canonicalHash(jobOutputs),
+      });
       expect(result).toMatchObject({
         job: { state, jobOutputs },
         run: { id: held.run.id, state, leaseExpiresAt: null },
@@ -230,7 +238,7 @@ describe("a batch of completions", () => {
       await started(engine),
     ];
     ok(await advanceWorkflow(engine, aStep(open, "n")));
-    await poisonJob(engine, poisoned.job.jobId, FOUND);
+    await poisonJob(engine, WORKSPACE, poisoned.job.jobId, FOUND);
     const untouched = [open, poisoned, stranger];
     const before = await Promise.all(untouched.map(({ job }) => records(job.jobId)));
 
@@ -295,6 +303,36 @@ describe("a failure", () => {
     expect(after.events.at(-1)).toMatchObject({ type: "STATE_CHANGED", state, actor: "AGENT", actorId: "worker-1" });
     expect(after.events.at(-1)?.payload).toEqual({ reason, retryable, error_message: errorMessage });
     expect(result).toMatchObject({ job: { state }, run: { state: "FAILED", leaseExpiresAt: null } });
+  });
+
+  test("says before when another attempt is of no use: the job is due then, and the same report counts once", async () => {
+    const held = await started(engine);
+    const retryAfter = new Date(Date.now() + 3_600_000);
+    const report = { retryAfter, reportId: randomUUID() };
+    ok(await fail(held, report));
+    const after = await records(held.job.jobId);
+    expect(after.job).toMatchObject({ state: "QUEUED", runAfter: retryAfter });
+    expect(ok(await fail(held, report))).toMatchObject({ job: { version: after.job.version } });
+    const later = { ...report, retryAfter: new Date(retryAfter.getTime() + 1) };
+    // Another one under its id is none of the run any more, which has ended.
+    expect(await fail(held, later)).toMatchObject({ code: "LEASE_LOST" });
+    expect(await records(held.job.jobId)).toEqual(after);
+  });
+
+  test("of the last attempt fails the job, whatever it says of the next", async () => {
+    const held = await started(engine, { maxAttempts: 1 });
+    ok(await fail(held, { retryAfter: new Date(Date.now() + 3_600_000) }));
+    expect((await records(held.job.jobId)).job).toMatchObject({ state: "FAILED", runAfter: null });
+  });
+
+  test("that would wait for more than a day is refused, and changes nothing", async () => {
+    const held = await started(engine);
+    const before = await records(held.job.jobId);
+    const day = 24 * 3_600_000;
+    const answer = await fail(held, { retryAfter: new Date(Date.now() + day + 60_000) });
+    expect(answer).toMatchObject({ code: "INVALID_INPUT", inputPath: ["input", "failures", "0", "retryAfter"] });
+    expect(await records(held.job.jobId)).toEqual(before);
+    ok(await fail(held, { retryAfter: new Date(Date.now() + day - 60_000) }));
   });
 
   test("whose metrics cannot be is refused, and changes nothing", async () => {

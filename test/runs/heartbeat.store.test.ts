@@ -116,7 +116,7 @@ describe("a batch of heartbeats", () => {
     const fine = await started(engine);
     const counting = await started(engine);
     const poisoned = await started(engine);
-    await poisonJob(engine, poisoned.job.jobId, FOUND);
+    await poisonJob(engine, WORKSPACE, poisoned.job.jobId, FOUND);
     const cancelled = await started(engine);
     await cancelAiJob(engine, WORKSPACE, SOMEBODY, { jobId: cancelled.job.jobId, reason: "enough" });
     const stranger = await started(engine);

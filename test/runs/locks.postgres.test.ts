@@ -22,8 +22,7 @@ let other: PrismaClient;
 let engines: readonly [EngineContext, EngineContext];
 beforeAll(async () => {
   db = await openTestDatabase();
-  if (db.location.kind !== "postgres") throw new Error("This file is about PostgreSQL.");
-  other = anotherClient(db.location.url, 4);
+  other = anotherClient(db.url, 4);
   engines = [engineOn(db), engineOn({ ...db, prisma: other })];
 });
 afterAll(async () => {

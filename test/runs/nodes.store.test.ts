@@ -93,13 +93,17 @@ describe("a step is refused, and changes nothing, where it depends on", () => {
     expect(await records(taken)).toEqual(before);
   });
 
-  test("one of the job's earlier run", async () => {
+  test("one of the job's earlier run that did not succeed there, or that failed in this one", async () => {
     const first = await started(engine);
-    await report(first, ["a", "STARTED"], ["a", "SUCCEEDED"]);
+    await report(first, ["a", "STARTED"], ["a", "SUCCEEDED"], ["b", "STARTED"], ["b", "FAILED"]);
     ok(await failWorkflow(engine, aFailure(first)));
     await dueNow(engine, first.job.jobId);
     const second = await claim(engine, first.job.jobId);
-    expect(await start(second, "next", ["a"])).toMatchObject({ inputPath: ["input", "step", "dependsOn"] });
+    const refused = { inputPath: ["input", "step", "dependsOn"] };
+    expect(await start(second, "next", ["b"])).toMatchObject(refused);
+    ok(await start(second, "next", ["a"]));
+    await report(second, ["a", "STARTED"], ["a", "FAILED"]);
+    expect(await start(second, "another", ["a"])).toMatchObject(refused);
   });
 
   test("anything, though it ends", async () => {

@@ -247,7 +247,7 @@ const operations: readonly Operation[] = [
   },
   {
     operation: "poison",
-    prepare: on(queued, (jobId) => poisonJob(engine, jobId, FOUND)),
+    prepare: on(queued, (jobId) => poisonJob(engine, WORKSPACE, jobId, FOUND)),
     versions: [["SECURITY_VIOLATION", "SYSTEM", "QUEUED", "POISONED"]],
   },
   {
@@ -255,10 +255,10 @@ const operations: readonly Operation[] = [
     prepare: on(
       async () => {
         const jobId = await queued();
-        await poisonJob(engine, jobId, FOUND);
+        await poisonJob(engine, WORKSPACE, jobId, FOUND);
         return jobId;
       },
-      (jobId) => poisonJob(engine, jobId, FOUND),
+      (jobId) => poisonJob(engine, WORKSPACE, jobId, FOUND),
     ),
     versions: [],
   },
@@ -266,7 +266,7 @@ const operations: readonly Operation[] = [
     operation: "violation that is only recorded",
     prepare: on(
       async () => (await bringTo(engine, await queued(), "CANCELLED")).jobId,
-      (jobId) => poisonJob(engine, jobId, FOUND),
+      (jobId) => poisonJob(engine, WORKSPACE, jobId, FOUND),
     ),
     versions: [["SECURITY_VIOLATION", "SYSTEM", "CANCELLED", "CANCELLED"]],
   },

@@ -22,8 +22,7 @@ let worker: EngineContext;
 let sweeper: EngineContext;
 beforeAll(async () => {
   db = await openTestDatabase();
-  if (db.location.kind !== "postgres") throw new Error("This file is about PostgreSQL.");
-  other = anotherClient(db.location.url, 4);
+  other = anotherClient(db.url, 4);
   worker = engineOn(db);
   sweeper = engineOn({ ...db, prisma: other });
 });

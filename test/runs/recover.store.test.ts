@@ -7,7 +7,7 @@ import { heartbeatWorkflows } from "../../src/runs/heartbeat.ts";
 import { recoverStalledRuns } from "../../src/runs/recover.ts";
 import { poisonJob } from "../../src/security/poison.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
-import { aStep, engineOn, ok, started } from "../support/engine.ts";
+import { aStep, engineOn, ok, started, WORKSPACE } from "../support/engine.ts";
 
 let db: TestDatabase;
 beforeAll(async () => {
@@ -98,7 +98,7 @@ test("a poisoned job is never recovered", async () => {
   const engine = engineOn(db);
   const claim = await started(engine);
   await loseLease(claim);
-  await poisonJob(engine, claim.job.jobId, {
+  await poisonJob(engine, WORKSPACE, claim.job.jobId, {
     violationType: "EXPORT",
     aceCode: "ACE-013",
     guardName: "a person",

@@ -101,7 +101,7 @@ describe.each(SORTS)("$report with a reportId", (sort) => {
     const report = { reportId: randomUUID(), metrics: METRICS };
     await send(engine, taken, report);
     // One that has completed stands, and the violation is recorded only: what it reported is told once more.
-    const { action } = await poisonJob(engine, taken.job.jobId, FOUND);
+    const { action } = await poisonJob(engine, WORKSPACE, taken.job.jobId, FOUND);
     const before = await records(taken);
     const answer = reportOutcome(await send(engine, taken, report));
     expect(answer).toBe(action === "RECORDED" ? "done" : "JOB_POISONED STOP_POISONED");

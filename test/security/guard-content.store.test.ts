@@ -341,7 +341,7 @@ const losses: readonly { what: string; lose: (held: Claim) => Promise<unknown>; 
   },
   {
     what: "the job was poisoned",
-    lose: ({ job }) => poisonJob(engine, job.jobId, FOUND),
+    lose: ({ job }) => poisonJob(engine, WORKSPACE, job.jobId, FOUND),
     told: { code: "JOB_POISONED", directive: "STOP_POISONED" },
   },
 ];
@@ -381,7 +381,7 @@ describe("while the guards look at a job's inputs", () => {
     return { answer, after };
   };
   const cancel = (jobId: string) => cancelAiJob(engine, WORKSPACE, SOMEBODY, { jobId, reason: "enough" });
-  const poison = (jobId: string) => poisonJob(engine, jobId, FOUND);
+  const poison = (jobId: string) => poisonJob(engine, WORKSPACE, jobId, FOUND);
   const sweep = async (jobId: string) => {
     const run = await db.prisma.workflowRun.findFirstOrThrow({ where: { jobId } });
     await expireLease(db, { run });

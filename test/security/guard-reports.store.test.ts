@@ -4,7 +4,7 @@ import type { Claim } from "../../src/claims/acquire-lease.ts";
 import { startWorkflow } from "../../src/claims/start.ts";
 import type { EngineContext } from "../../src/engine.ts";
 import { GuardFailedError, JobPoisonedError } from "../../src/errors.ts";
-import type { SubmitAiJob } from "../../src/jobs/submit.ts";
+import type { SubmitAiJob } from "../../src/jobs/draft.ts";
 import { type AdvanceWorkflow, advanceWorkflow } from "../../src/runs/advance.ts";
 import { completeWorkflows } from "../../src/runs/complete.ts";
 import type { Completion } from "../../src/runs/completion.ts";

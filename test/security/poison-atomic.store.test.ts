@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { TryAgainError } from "../../src/errors.ts";
 import { poisonJob } from "../../src/security/poison.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
-import { engineOn } from "../support/engine.ts";
+import { engineOn, WORKSPACE } from "../support/engine.ts";
 import { FAULT_POINTS, type FaultPoint, faultCalls, raising, withFault, withFaultAtLock } from "../support/faults.ts";
 import { aBusyJob, FOUND } from "../support/jobs.ts";
 import { expectPoisoned, recordsOf, violationsIn } from "../support/records.ts";
@@ -28,7 +28,7 @@ test.each(places)("a failure $at is told, keeps nothing, and the report can be s
   const engine = engineOn(db, { notifyCommit: () => (notifications += 1) });
   const { jobId } = (await aBusyJob(engineOn(db))).job;
   const before = await recordsOf(db.prisma, jobId);
-  const report = () => poisonJob(engine, jobId, FOUND);
+  const report = () => poisonJob(engine, WORKSPACE, jobId, FOUND);
 
   // What nobody foresaw is thrown as it is, after one attempt.
   const unforeseen = await raising(db, "P0001");

@@ -6,7 +6,7 @@ import { openDatabase } from "../../src/db/open.ts";
 import { TryAgainError } from "../../src/errors.ts";
 import { poisonJob } from "../../src/security/poison.ts";
 import { createPostgresDatabase } from "../support/database.ts";
-import { engineOn } from "../support/engine.ts";
+import { engineOn, WORKSPACE } from "../support/engine.ts";
 import { FAULT_POINTS, type FaultPoint, withFault, withFaultAtLock } from "../support/faults.ts";
 import {
   anotherClient,
@@ -78,11 +78,11 @@ describe("PostgreSQL ends the connection", () => {
     const { jobId, before } = await aJob();
     let notifications = 0;
     const engine = engineOn(database, { notifyCommit: () => (notifications += 1) });
-    expect(await cut(() => answer(poisonJob(engine, jobId, FOUND)))).toBe(told);
+    expect(await cut(() => answer(poisonJob(engine, WORKSPACE, jobId, FOUND)))).toBe(told);
     expect(await recordsOf(watch, jobId)).toEqual(before);
     expect(notifications).toBe(0);
 
-    expect(await answer(poisonJob(engine, jobId, FOUND))).toBe("POISONED");
+    expect(await answer(poisonJob(engine, WORKSPACE, jobId, FOUND))).toBe("POISONED");
     const after = await recordsOf(watch, jobId);
     expectPoisoned(after, before);
     expect(violationsIn(after)).toHaveLength(1);
@@ -96,6 +96,7 @@ const statements = [
   { before: "the runs", sql: /UPDATE workflow_runs/, told: "TRY_AGAIN" },
   { before: "the nodes", sql: /UPDATE node_executions/, told: "TRY_AGAIN" },
   { before: "the job and its event", sql: /UPDATE ai_jobs[^]*INSERT INTO flight_recorder_events/, told: "TRY_AGAIN" },
+  { before: "the partial output", sql: /DELETE FROM output_chunks/, told: "TRY_AGAIN" },
   { before: "COMMIT", sql: /^COMMIT$/, told: "thrown" },
 ] as const;
 
@@ -104,11 +105,11 @@ test("these are all the statements of a poisoning, in this order", async () => {
   const received: string[] = [];
   const prisma = interruptibleClient(url, async (sql) => void received.push(sql));
   try {
-    expect(await answer(poisonJob(engineOn({ ...database, prisma }), jobId, FOUND))).toBe("POISONED");
+    expect(await answer(poisonJob(engineOn({ ...database, prisma }), WORKSPACE, jobId, FOUND))).toBe("POISONED");
   } finally {
     await prisma.$disconnect();
   }
-  expect(received.map((sql) => statements.findIndex((known) => known.sql.test(sql)))).toEqual([0, 1, 2, 3, 4, 5]);
+  expect(received.map((sql) => statements.findIndex((known) => known.sql.test(sql)))).toEqual([0, 1, 2, 3, 4, 5, 6]);
 });
 
 const cuts = [
@@ -133,11 +134,11 @@ describe.each(cuts)("between two statements, cut by $by", ({ cut }) => {
     });
     const engine = engineOn({ ...database, prisma });
     try {
-      expect(await answer(poisonJob(engine, jobId, FOUND))).toBe("TRY_AGAIN");
+      expect(await answer(poisonJob(engine, WORKSPACE, jobId, FOUND))).toBe("TRY_AGAIN");
       expect(armed).toBe(false);
       expect(await recordsOf(watch, jobId)).toEqual(before);
 
-      expect(await answer(poisonJob(engine, jobId, FOUND))).toBe("POISONED");
+      expect(await answer(poisonJob(engine, WORKSPACE, jobId, FOUND))).toBe("POISONED");
     } finally {
       await prisma.$disconnect();
     }
@@ -159,12 +160,14 @@ describe("the answer to a statement is lost on the way", () => {
     const engine = engineOn({ ...database, prisma });
     const committed = which === "COMMIT";
     try {
-      expect(await answer(poisonJob(engine, jobId, FOUND))).toBe(told);
+      expect(await answer(poisonJob(engine, WORKSPACE, jobId, FOUND))).toBe(told);
       expect(armed).toBe(false);
       const became = expectAllOrNothing(await recordsOf(watch, jobId), before);
       expect(became).toBe(committed ? "poisoned" : "as before");
 
-      expect(await answer(poisonJob(engine, jobId, FOUND))).toBe(committed ? "ALREADY_POISONED" : "POISONED");
+      expect(await answer(poisonJob(engine, WORKSPACE, jobId, FOUND))).toBe(
+        committed ? "ALREADY_POISONED" : "POISONED",
+      );
     } finally {
       await prisma.$disconnect();
     }
@@ -182,7 +185,7 @@ test("connections that broke while nobody used them are replaced, and the caller
       const { jobId } = await aJob();
       await prisma.$queryRaw`SELECT 1`;
       proxy.cut();
-      expect(await answer(poisonJob(engine, jobId, FOUND))).toBe("POISONED");
+      expect(await answer(poisonJob(engine, WORKSPACE, jobId, FOUND))).toBe("POISONED");
     }
   } finally {
     await prisma.$disconnect();
@@ -194,10 +197,10 @@ test("while no connection can be had the caller is told TRY_AGAIN, and nothing i
   const prisma = interruptibleClient(proxy.url, async () => undefined);
   proxy.refuse();
   try {
-    expect(await answer(poisonJob(engineOn({ ...database, prisma }), jobId, FOUND))).toBe("TRY_AGAIN");
+    expect(await answer(poisonJob(engineOn({ ...database, prisma }), WORKSPACE, jobId, FOUND))).toBe("TRY_AGAIN");
     expect(await recordsOf(watch, jobId)).toEqual(before);
     proxy.allow();
-    expect(await answer(poisonJob(engineOn({ ...database, prisma }), jobId, FOUND))).toBe("POISONED");
+    expect(await answer(poisonJob(engineOn({ ...database, prisma }), WORKSPACE, jobId, FOUND))).toBe("POISONED");
   } finally {
     proxy.allow();
     await prisma.$disconnect();
@@ -216,15 +219,17 @@ describe("a transaction that gets no further is given up", () => {
     await holder.query("BEGIN");
     await holder.query("SELECT FROM ai_jobs WHERE job_id = $1 FOR UPDATE", [jobId]);
     // A report that waits for the row holds the one connection of the pool.
-    const waiting = Array.from({ length: others }, () => answer(poisonJob(engine, jobId, FOUND)));
+    const waiting = Array.from({ length: others }, () => answer(poisonJob(engine, WORKSPACE, jobId, FOUND)));
     try {
-      expect(await answer(poisonJob(engine, jobId, FOUND))).toBe("TRY_AGAIN");
+      expect(await answer(poisonJob(engine, WORKSPACE, jobId, FOUND))).toBe("TRY_AGAIN");
       expect(await recordsOf(watch, jobId)).toEqual(before);
     } finally {
       await holder.end();
     }
     expect(await Promise.all(waiting)).toEqual(waiting.map(() => "POISONED"));
-    expect(await answer(poisonJob(engine, jobId, FOUND))).toBe(others === 0 ? "POISONED" : "ALREADY_POISONED");
+    expect(await answer(poisonJob(engine, WORKSPACE, jobId, FOUND))).toBe(
+      others === 0 ? "POISONED" : "ALREADY_POISONED",
+    );
     await prisma.$disconnect();
     const after = await recordsOf(watch, jobId);
     expectPoisoned(after, before);

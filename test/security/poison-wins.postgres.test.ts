@@ -1,10 +1,8 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Claim } from "../../src/claims/acquire-lease.ts";
 import { startWorkflow } from "../../src/claims/start.ts";
-import type { Database } from "../../src/db/database.ts";
 import type { PrismaClient } from "../../src/db/generated/client/client.ts";
 import { metricsOf } from "../../src/db/metrics.ts";
-import { openDatabase } from "../../src/db/open.ts";
 import type { EngineContext } from "../../src/engine.ts";
 import { AppError } from "../../src/errors.ts";
 import { cancelAiJob } from "../../src/jobs/cancel.ts";
@@ -14,7 +12,7 @@ import { completeWorkflows } from "../../src/runs/complete.ts";
 import { heartbeatWorkflows } from "../../src/runs/heartbeat.ts";
 import { recoverStalledRuns } from "../../src/runs/recover.ts";
 import { poisonJob } from "../../src/security/poison.ts";
-import { createPostgresDatabase } from "../support/database.ts";
+import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { aStep, engineOn, SOMEBODY, started, submitted, WORKSPACE } from "../support/engine.ts";
 import { anotherClient } from "../support/interrupt.ts";
 import { expireLease, FOUND } from "../support/jobs.ts";
@@ -34,23 +32,19 @@ const ROUNDS = 200;
 const METRICS = { ...NO_METRICS, inputTokens: 7, outputTokens: 5, durationMs: 90 };
 const GROWN = { inputTokens: 7n, outputTokens: 5n, totalTokens: 12n, durationMs: 90n };
 
-let drop: () => Promise<void>;
-let database: Database;
+let database: TestDatabase;
 let other: PrismaClient;
 /** Two servers, as the database sees them: connections of their own. */
 let engines: readonly [EngineContext, EngineContext];
 
 beforeAll(async () => {
-  const empty = await createPostgresDatabase();
-  drop = empty.drop;
-  database = await openDatabase({ kind: "postgres", url: empty.url, poolSize: 5 });
-  other = anotherClient(empty.url, 5);
+  database = await openTestDatabase();
+  other = anotherClient(database.url, 5);
   engines = [engineOn(database), engineOn({ ...database, prisma: other })];
 });
 afterAll(async () => {
   await other.$disconnect();
   await database.close();
-  await drop();
 });
 
 interface Rival {
@@ -265,7 +259,7 @@ test.each(rivals)("poison races $name, 200 times", { timeout: 60_000 }, async (r
     const poisonStarts = round % 2 === 0;
     const late = rotation((round >> 2) % 8);
     const [outcome, result] = await Promise.all([
-      (poisonStarts ? Promise.resolve() : late).then(() => poisonJob(mine, jobId, FOUND)),
+      (poisonStarts ? Promise.resolve() : late).then(() => poisonJob(mine, WORKSPACE, jobId, FOUND)),
       (poisonStarts ? late : Promise.resolve()).then(() => rival.report(theirs, claim)),
     ]);
     rounds.push({ jobId, action: outcome.action, told: told(result) });
@@ -288,7 +282,7 @@ test("of 20 reports at once one poisons, and the others are told that it is pois
   for (let round = 0; round < 5; round++) {
     const { jobId } = (await started(engines[0])).job;
     const outcomes = await Promise.all(
-      Array.from({ length: 20 }, (_, index) => poisonJob(engines[index % 2 === 0 ? 0 : 1], jobId, FOUND)),
+      Array.from({ length: 20 }, (_, index) => poisonJob(engines[index % 2 === 0 ? 0 : 1], WORKSPACE, jobId, FOUND)),
     );
     const actions = outcomes.map(({ action }) => action).toSorted();
     expect(actions).toEqual([...Array.from({ length: 19 }, () => "ALREADY_POISONED"), "POISONED"]);
@@ -308,8 +302,8 @@ test("poison and a start of the same job: a run that was made is poisoned, or no
     const start = () => startWorkflow(engines[1], WORKSPACE, { jobId, workerId: "worker-1", leaseSeconds: 30 });
     const [poison, result] = await Promise.all(
       round % 2 === 0
-        ? [poisonJob(engines[0], jobId, FOUND), start()]
-        : [rotation(round % 6).then(() => poisonJob(engines[0], jobId, FOUND)), start()],
+        ? [poisonJob(engines[0], WORKSPACE, jobId, FOUND), start()]
+        : [rotation(round % 6).then(() => poisonJob(engines[0], WORKSPACE, jobId, FOUND)), start()],
     );
     expect(poison.action).toBe("POISONED");
     const after = await recordsOf(database.prisma, jobId);

@@ -41,7 +41,7 @@ describe("what poison does to a job", () => {
   ])("one that is %s is poisoned, with every run and node that had not ended", async (_, make) => {
     const jobId = await make();
     const before = await records(jobId);
-    const outcome = await poisonJob(engine, jobId, FOUND);
+    const outcome = await poisonJob(engine, WORKSPACE, jobId, FOUND);
     const after = await records(jobId);
     expectPoisoned(after, before);
     expect(after.job).toMatchObject({
@@ -82,7 +82,7 @@ describe("what poison does to a job", () => {
     await end(jobId);
     const before = await records(jobId);
     for (const reports of [1, 2]) {
-      const outcome = await poisonJob(engine, jobId, FOUND);
+      const outcome = await poisonJob(engine, WORKSPACE, jobId, FOUND);
       expect(outcome).toMatchObject({ action: "RECORDED", job: { state }, event: { type: "SECURITY_VIOLATION" } });
       const after = await records(jobId);
       expectSound(after);
@@ -100,9 +100,9 @@ describe("what poison does to a job", () => {
 
   test("a second report on a poisoned job changes nothing and names the event that poisoned it", async () => {
     const { jobId } = await submitted(engine);
-    const first = await poisonJob(engine, jobId, FOUND);
+    const first = await poisonJob(engine, WORKSPACE, jobId, FOUND);
     const after = await records(jobId);
-    const second = await poisonJob(engine, jobId, { ...FOUND, description: "Again." }, { guardsRun: 3 });
+    const second = await poisonJob(engine, WORKSPACE, jobId, { ...FOUND, description: "Again." }, { guardsRun: 3 });
     expect(first).toMatchObject({ action: "POISONED", job: { state: "POISONED", version: 2 } });
     expect(second).toMatchObject({ action: "ALREADY_POISONED", job: { version: 2 }, event: after.events.at(-1) });
     expect(await records(jobId)).toEqual(after);
@@ -110,15 +110,17 @@ describe("what poison does to a job", () => {
 
   test("a job that does not exist is not found by who reports, and is a fault of the server that guards it", async () => {
     const nobodys = "018f3c4e-7b1a-7cc3-9a55-0c1e2d3f4a5b";
-    expect(await reportSecurityViolation(engine, WORKSPACE, nobodys, FOUND)).toEqual(expect.any(NotFoundError));
-    await expect(poisonJob(engine, nobodys, FOUND)).rejects.toThrow(`There is no job ${nobodys}`);
+    expect(await reportSecurityViolation(engine, WORKSPACE, SOMEBODY, nobodys, FOUND)).toEqual(
+      expect.any(NotFoundError),
+    );
+    await expect(poisonJob(engine, WORKSPACE, nobodys, FOUND)).rejects.toThrow(`There is no job ${nobodys}`);
   });
 
   test("a job of another workspace is not found by who reports, and stands as it is", async () => {
     const { jobId } = await submitted(engine);
     const before = await records(jobId);
     const elsewhere = "018f3c4e-7b1a-7cc3-9a55-0c1e2d3f4a5c";
-    expect(await reportSecurityViolation(engine, elsewhere, jobId, FOUND)).toEqual(expect.any(NotFoundError));
+    expect(await reportSecurityViolation(engine, elsewhere, SOMEBODY, jobId, FOUND)).toEqual(expect.any(NotFoundError));
     expect(await records(jobId)).toEqual(before);
   });
 
@@ -144,7 +146,7 @@ describe("what can still be done with a poisoned job", () => {
     const claim = await aBusyJob(engine);
     const { jobId } = claim.job;
     const report = { workflowRunId: claim.run.id, leaseToken: claim.leaseToken, metrics: NO_METRICS };
-    await poisonJob(engine, jobId, FOUND);
+    await poisonJob(engine, WORKSPACE, jobId, FOUND);
     const before = await records(jobId);
 
     const commands = {
@@ -172,7 +174,7 @@ describe("what can still be done with a poisoned job", () => {
 
   test("its worker is told STOP_POISONED at its next call", async () => {
     const { job, run, leaseToken } = await started(engine);
-    await poisonJob(engine, job.jobId, FOUND);
+    await poisonJob(engine, WORKSPACE, job.jobId, FOUND);
     const heartbeat = { workflowRunId: run.id, leaseToken, leaseSeconds: 30, metrics: NO_METRICS };
     const [answer] = await heartbeatWorkflows(engine, [heartbeat]);
     expect(answer).toEqual({
@@ -188,7 +190,7 @@ test("a precondition that refuses keeps the job from being poisoned, and its ref
   const { jobId } = await submitted(engine);
   const before = await records(jobId);
   const refusal = new IllegalTransitionError("QUEUED", "RUNNING");
-  expect(await poisonJob(engine, jobId, FOUND, { precondition: async () => refusal })).toEqual({
+  expect(await poisonJob(engine, WORKSPACE, jobId, FOUND, { precondition: async () => refusal })).toEqual({
     action: "REFUSED",
     refusal,
   });
@@ -198,7 +200,7 @@ test("a precondition that refuses keeps the job from being poisoned, and its ref
 describe("what comes from outside is cut and redacted", () => {
   const reported = async (more: Partial<typeof FOUND>) => {
     const { jobId } = await submitted(engine);
-    await poisonJob(engine, jobId, { ...FOUND, ...more });
+    await poisonJob(engine, WORKSPACE, jobId, { ...FOUND, ...more });
     const { job, events } = await records(jobId);
     const [event] = events.slice(-1);
     return { job, payload: event?.payload };

@@ -38,7 +38,7 @@ describe("poisoning a job", () => {
   test("poisons every descendant that has not completed, been cancelled or poisoned, whatever is above it", async () => {
     const { rootId, children, grandchildren, all } = await aJobTree(engine);
     const before = await recordsOf(all);
-    const outcome = await poisonJob(engine, rootId, FOUND, { guardsRun: 2 });
+    const outcome = await poisonJob(engine, WORKSPACE, rootId, FOUND, { guardsRun: 2 });
     const validatorsRunCount = of(before, rootId).job.validatorsRunCount + 2n;
     expect(outcome).toMatchObject({ action: "POISONED", job: { jobId: rootId, validatorsRunCount } });
     const after = await recordsOf(all);
@@ -55,7 +55,7 @@ describe("poisoning a job", () => {
     const failed = await childIn(engine, rootId, "FAILED");
     const awaiting = await childIn(engine, rootId, "AWAITING_USER");
     const running = await childIn(engine, awaiting, "RUNNING");
-    await poisonJob(engine, rootId, FOUND, { guardsRun: 2 });
+    await poisonJob(engine, WORKSPACE, rootId, FOUND, { guardsRun: 2 });
     const after = await recordsOf([rootId, failed, awaiting, running]);
     const payload = {
       violation_type: "export",
@@ -75,7 +75,7 @@ describe("poisoning a job", () => {
       [running, "running"],
     ] as const) {
       const { job, runs, events } = of(after, jobId);
-      expect(violationsIn({ job, runs, events, nodes: [] })).toHaveLength(1);
+      expect(violationsIn({ job, runs, events, labels: [], nodes: [], questions: [] })).toHaveLength(1);
       expect(events.at(-1)?.payload).toEqual({ ...payload, source_job_id: rootId, ...transition(from) });
       expect(job).toMatchObject({
         statusReason: "poisoned: export",
@@ -95,7 +95,7 @@ describe("poisoning a job", () => {
     const nephew = await childIn(engine, beside, "QUEUED");
     const all = [root, source, beside, below, nephew];
     const before = await recordsOf(all);
-    await poisonJob(engine, source, FOUND);
+    await poisonJob(engine, WORKSPACE, source, FOUND);
     const after = await recordsOf(all);
     for (const jobId of [source, below]) expectPoisoned(of(after, jobId), of(before, jobId));
     for (const jobId of [root, beside, nephew]) expect(of(after, jobId)).toEqual(of(before, jobId));
@@ -111,7 +111,7 @@ describe("poisoning a job", () => {
         below.push(await childIn(engine, parent, "RUNNING"));
       });
       const before = await recordsOf(below);
-      const { action } = await poisonJob(engine, jobId, FOUND);
+      const { action } = await poisonJob(engine, WORKSPACE, jobId, FOUND);
       expect(action).toBe(state === "POISONED" ? "ALREADY_POISONED" : "RECORDED");
       expect(await recordsOf(below)).toEqual(before);
     },
@@ -123,7 +123,7 @@ describe("poisoning a job", () => {
     const before = await recordsOf(all);
     const refusal = new LeaseLostError();
     const seen: string[] = [];
-    const outcome = await poisonJob(engine, rootId, FOUND, {
+    const outcome = await poisonJob(engine, WORKSPACE, rootId, FOUND, {
       precondition: async (_tx, job) => {
         seen.push(job.jobId);
         return refusal;
@@ -139,7 +139,7 @@ describe("poisoning a job", () => {
       const { jobId } = (await aBusyJob(engine)).job;
       const below = await manyBelow(db.prisma, jobId, count);
       db.statements();
-      expect(await poisonJob(engine, jobId, FOUND)).toMatchObject({ action: "POISONED" });
+      expect(await poisonJob(engine, WORKSPACE, jobId, FOUND)).toMatchObject({ action: "POISONED" });
       const statements = db.statements().length;
       const records = await recordsOf(below);
       expect([...records.values()].filter(({ job }) => job.state === "POISONED")).toHaveLength(2 * count);
@@ -153,7 +153,7 @@ describe("poisoning a job", () => {
   test("poisons as many descendants as a job can have", async () => {
     const { jobId } = await submitted(engine);
     await db.prisma.$transaction((tx) => insertChildren(tx, jobId, MAX_DESCENDANTS));
-    expect(await poisonJob(engine, jobId, FOUND)).toMatchObject({ action: "POISONED" });
+    expect(await poisonJob(engine, WORKSPACE, jobId, FOUND)).toMatchObject({ action: "POISONED" });
     const poisoned = { rootJobId: jobId, state: "POISONED", version: 2 } as const;
     expect(await db.prisma.aiJob.count({ where: poisoned })).toBe(MAX_DESCENDANTS);
   });
@@ -166,10 +166,12 @@ describe("poisoning a job", () => {
     const point = { at: "", on: "flight_recorder_events", when: "AFTER ROW" } as const;
     const fault = await raising(db, "40001");
     const body = `IF NEW.job_id = '${child}' THEN ${fault}; END IF`;
-    await withFault(db, point, body, () => expect(poisonJob(engine, rootId, FOUND)).rejects.toThrow(TryAgainError));
+    await withFault(db, point, body, () =>
+      expect(poisonJob(engine, WORKSPACE, rootId, FOUND)).rejects.toThrow(TryAgainError),
+    );
     expect(await faultCalls(db)).toBe(4);
     expect(await recordsOf(all)).toEqual(before);
-    expect(await poisonJob(engine, rootId, FOUND)).toMatchObject({ action: "POISONED" });
+    expect(await poisonJob(engine, WORKSPACE, rootId, FOUND)).toMatchObject({ action: "POISONED" });
     const after = await recordsOf(all);
     for (const jobId of all) expectPoisoned(of(after, jobId), of(before, jobId));
   });

@@ -3,7 +3,7 @@ import type { BulkAction, PrismaClient } from "../../src/db/generated/client/cli
 import type { EngineContext } from "../../src/engine.ts";
 import { fromStored, type ItemError } from "../../src/jobs/bulk/error.ts";
 import { insertAction, type NewBulkAction } from "../../src/jobs/bulk/items.ts";
-import type { SubmitAiJob } from "../../src/jobs/submit.ts";
+import type { SubmitAiJob } from "../../src/jobs/draft.ts";
 import { SOMEBODY, submitted, WORKSPACE } from "./engine.ts";
 
 /** Bulk actions: jobs for them, actions that a crash left unfinished, and the results of their items. */

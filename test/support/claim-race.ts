@@ -1,6 +1,7 @@
 import { expect } from "vitest";
 import type { EngineContext } from "../../src/engine.ts";
 import { submitAiJob } from "../../src/jobs/submit.ts";
+import { testSide } from "./database.ts";
 import { aSubmit, ok, SOMEBODY } from "./engine.ts";
 import { claimFrom, type RequestOptions } from "./workers.ts";
 
@@ -62,10 +63,11 @@ export async function claimAll(
 
 /** Expects that every job was delivered exactly once, and has exactly one running run. */
 export async function expectEachOnce(
-  { prisma }: Pick<EngineContext, "prisma">,
+  engine: Pick<EngineContext, "prisma">,
   expected: readonly string[],
   { jobIds, tokens }: ClaimedJobs,
 ): Promise<void> {
+  const prisma = testSide(engine);
   const count = expected.length;
   expect(jobIds).toHaveLength(count);
   expect(new Set(jobIds)).toEqual(new Set(expected));

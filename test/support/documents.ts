@@ -12,7 +12,12 @@ export function readText(path: string): string {
 }
 
 /** The documents that users read, as paths from the project's root. */
-export const DOCUMENTS: readonly string[] = ["README.md", "bench/README.md", ...filesBelow("docs", ".md")];
+export const DOCUMENTS: readonly string[] = [
+  "README.md",
+  "SECURITY.md",
+  "bench/README.md",
+  ...filesBelow("docs", ".md"),
+];
 
 /**
  * The files below a folder whose names have one of these ends, without generated ones; paths from the project's root.

@@ -2,33 +2,42 @@ import type { Claim } from "../../src/claims/acquire-lease.ts";
 import { startWorkflow } from "../../src/claims/start.ts";
 import type { Database } from "../../src/db/database.ts";
 import type { AiJob } from "../../src/db/generated/client/client.ts";
+import { allWorkspaces, type Scope } from "../../src/db/scope.ts";
 import { type EngineContext, newRotation } from "../../src/engine.ts";
 import type { AppError } from "../../src/errors.ts";
 import { orThrow } from "../../src/graphql/result.ts";
+import type { SubmitAiJob } from "../../src/jobs/draft.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
-import { type SubmitAiJob, submitAiJob } from "../../src/jobs/submit.ts";
-import type { Actor } from "../../src/log/event.ts";
+import { submitAiJob } from "../../src/jobs/submit.ts";
+import { type Human, humanFor } from "../../src/log/event.ts";
+import { OutputWatch } from "../../src/output/watch.ts";
 import type { AdvanceWorkflow, RetrievedSnippet } from "../../src/runs/advance.ts";
 import { createReportedRunsReader } from "../../src/runs/lock.ts";
 import { guards } from "../../src/security/guards/guards.ts";
+import { serverSide } from "./database.ts";
 
 export const WORKSPACE = "00000000-0000-7000-8000-000000000000";
-export const SOMEBODY: Actor = { actor: "HUMAN", actorId: "anonymous" };
+/** The scope of a test's own transactions: row-level security keeps nothing from them. */
+export const EVERYWHERE: Scope = allWorkspaces("server");
+export const SOMEBODY: Human = humanFor("anonymous");
 
 /** The server's defaults. */
 export const BACKOFF = { firstMs: 5_000, maxMs: 900_000 };
 
 /** The engine on a test's database, with the server's guards. */
 export function engineOn(database: Database, more: Partial<EngineContext> = {}): EngineContext {
+  const { prisma } = serverSide(database);
   return {
-    prisma: database.prisma,
+    prisma,
     notifyCommit: () => undefined,
     guards,
     guardTimeoutMs: 10_000,
     rotation: newRotation(),
-    readReportedRuns: createReportedRunsReader(database.prisma),
+    readReportedRuns: createReportedRunsReader(prisma),
+    outputs: new OutputWatch(prisma, database.kind === "postgres" ? 100 : undefined),
     backoff: BACKOFF,
     revisePreferenceMs: 60_000,
+    costCurrency: "USD",
     ...more,
   };
 }
@@ -51,7 +60,9 @@ export function aSubmit(more: Partial<SubmitAiJob> = {}): SubmitAiJob {
     runAfter: null,
     maxAttempts: 3,
     tokenBudget: null,
+    costBudgetMicros: null,
     idempotencyKey: null,
+    labels: null,
     ...more,
   };
 }

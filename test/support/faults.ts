@@ -8,7 +8,14 @@ import { type Prisma, Prisma as PrismaNamespace } from "../../src/db/generated/c
 
 export interface FaultPoint {
   readonly at: string;
-  readonly on: "workflow_runs" | "node_executions" | "ai_jobs" | "flight_recorder_events" | "quotas" | BulkTable;
+  readonly on:
+    | "workflow_runs"
+    | "node_executions"
+    | "ai_jobs"
+    | "flight_recorder_events"
+    | "output_chunks"
+    | "quotas"
+    | BulkTable;
   /** When the trigger fires: BEFORE or AFTER the row or the statement; at COMMIT, by a deferred constraint trigger. */
   readonly when: "BEFORE STATEMENT" | "BEFORE ROW" | "AFTER ROW" | "AFTER STATEMENT" | "COMMIT";
 }
@@ -34,6 +41,8 @@ export const FAULT_POINTS: readonly FaultPoint[] = [
   { at: "before the event's row is written", on: "flight_recorder_events", when: "BEFORE ROW" },
   { at: "after the event's row is written", on: "flight_recorder_events", when: "AFTER ROW" },
   { at: "after the event", on: "flight_recorder_events", when: "AFTER STATEMENT" },
+  { at: "before the output", on: "output_chunks", when: "BEFORE STATEMENT" },
+  { at: "after the output", on: "output_chunks", when: "AFTER STATEMENT" },
   { at: "at COMMIT, when the runs are checked", on: "workflow_runs", when: "COMMIT" },
   { at: "at COMMIT, when the nodes are checked", on: "node_executions", when: "COMMIT" },
   { at: "at COMMIT, when the job is checked", on: "ai_jobs", when: "COMMIT" },
@@ -55,7 +64,8 @@ export async function withFault<T>(
 ): Promise<T> {
   await createTriggerFunction(prisma, "test_fault", body);
   const [timing, level] = when === "COMMIT" ? ["AFTER", "ROW"] : when.split(" ");
-  const event = on === "quotas" ? "INSERT OR DELETE" : FAULT_AT_INSERT.has(on) ? "INSERT" : "UPDATE";
+  const event =
+    on === "quotas" || on === "output_chunks" ? "INSERT OR DELETE" : FAULT_AT_INSERT.has(on) ? "INSERT" : "UPDATE";
   const isAtCommit = when === "COMMIT";
   await prisma.$executeRawUnsafe(
     `CREATE ${isAtCommit ? "CONSTRAINT" : ""} TRIGGER zz_test_fault ${timing} ${event} ON ${on}
@@ -105,6 +115,7 @@ async function createTriggerFunction(prisma: Prisma.TransactionClient, name: str
 export async function raising({ prisma }: Pick<Database, "prisma">, sqlState: string, times = 1000): Promise<string> {
   await prisma.$executeRawUnsafe("DROP SEQUENCE IF EXISTS test_fault_calls");
   await prisma.$executeRawUnsafe("CREATE SEQUENCE test_fault_calls");
+  await prisma.$executeRawUnsafe("GRANT USAGE ON SEQUENCE test_fault_calls TO PUBLIC");
   return `IF nextval('test_fault_calls') <= ${times} THEN
             RAISE EXCEPTION 'injected by a test' USING ERRCODE = '${sqlState}'; END IF`;
 }

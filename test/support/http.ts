@@ -1,29 +1,40 @@
 import { once } from "node:events";
 import { type DocumentNode, print } from "graphql";
-import { pino } from "pino";
 import { z } from "zod";
 import { createClaimer } from "../../src/claims/claim.ts";
 import type { Database } from "../../src/db/database.ts";
 import type { PrismaClient } from "../../src/db/generated/client/client.ts";
-import { OPEN } from "../../src/identity/authenticator.ts";
+import { trustProxies } from "../../src/http/proxies.ts";
+import { type Authenticator, OPEN } from "../../src/identity/authenticator.ts";
 import { Feed } from "../../src/live/feed.ts";
 import { createServer } from "../../src/server.ts";
 import { engineOn } from "./engine.ts";
 import { inProcess, JUST_SWEPT } from "./server.ts";
+import { watchedLog } from "./watched-log.ts";
 
 /** The server as a hostile client sees it: requests that no typed client would send, the answers, and the log. */
 
 export interface LoggedServer {
   readonly url: string;
-  /** The lines that the server logged since the last call. */
+  /** The lines that the server logged since the last call, without those of requests. */
   logged(): readonly string[];
   close(): Promise<void>;
 }
 
-/** Starts the server on a free port, and keeps its log. */
-export async function startLoggedServer(database: Database): Promise<LoggedServer> {
+/**
+ * Starts the server on a free port, and keeps its log.
+ * @param authenticator tells who calls; left out: nobody is asked.
+ */
+export async function startLoggedServer(
+  database: Database,
+  authenticator: Authenticator = OPEN,
+): Promise<LoggedServer> {
   let lines: string[] = [];
-  const log = pino({ level: "trace" }, { write: (line: string) => lines.push(line) });
+  const { log, watch, assertNothingSent } = watchedLog((line) => {
+    // Each request has a line of its own, which is not what these tests are about.
+    if (!/"msg":"(command|read|request|request refused|subscription began|subscription ended)"/.test(line))
+      lines.push(line);
+  });
   const feed = new Feed({ database, pollMs: 100, onError: (err) => log.warn({ err }) });
   const notifier = inProcess();
   notifier.onNotify(() => feed.notify());
@@ -32,12 +43,14 @@ export async function startLoggedServer(database: Database): Promise<LoggedServe
   const options = { engine, feed, claimer, notifier, maintenance: JUST_SWEPT, log };
   const server = createServer({
     ...options,
-    authenticator: OPEN,
+    authenticator,
     corsOrigins: [],
+    proxies: trustProxies([]),
     maxBodyBytes: 5_000_000,
     maxDocumentTokens: 2_000,
     maxJsonValues: 100_000,
   });
+  watch(server.http);
   server.http.listen(0, "127.0.0.1");
   await once(server.http, "listening");
   const address = server.http.address();
@@ -47,7 +60,11 @@ export async function startLoggedServer(database: Database): Promise<LoggedServe
     lines = [];
     return logLines;
   };
-  return { url, logged, close: () => server.close() };
+  const close = async () => {
+    await server.close();
+    assertNothingSent();
+  };
+  return { url, logged, close };
 }
 
 export const answerSchema = z.object({

@@ -3,19 +3,20 @@ import { startWorkflow } from "../../src/claims/start.ts";
 import type { Database } from "../../src/db/database.ts";
 import { Prisma } from "../../src/db/generated/client/client.ts";
 import type { JobState } from "../../src/db/generated/client/enums.ts";
-import { inTransaction } from "../../src/db/transaction.ts";
+import { inTransaction, type Transaction } from "../../src/db/transaction.ts";
 import type { EngineContext } from "../../src/engine.ts";
+import type { SubmitAiJob } from "../../src/jobs/draft.ts";
 import { type LockedJob, lockJobs } from "../../src/jobs/lock.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { transitionTo } from "../../src/jobs/state.ts";
 import { writeVersion, writeVersions } from "../../src/jobs/store.ts";
-import type { SubmitAiJob } from "../../src/jobs/submit.ts";
 import type { JobPatch } from "../../src/jobs/version.ts";
 import { SYSTEM_ACTOR } from "../../src/log/event.ts";
 import { advanceWorkflow } from "../../src/runs/advance.ts";
 import { releaseLeasesCte } from "../../src/runs/store.ts";
 import type { SecurityViolation } from "../../src/security/poison.ts";
-import { aStep, ok, started, WORKSPACE } from "./engine.ts";
+import { testSide } from "./database.ts";
+import { aStep, EVERYWHERE, ok, started, WORKSPACE } from "./engine.ts";
 
 /** Jobs in every state, and texts that make a guard poison them. */
 
@@ -32,8 +33,13 @@ export const FOUND: SecurityViolation = {
 };
 
 /** Starts a queued job. @returns the claim: job, run and lease token. */
-export async function claim(engine: EngineContext, jobId: string, workerId = "worker-1"): Promise<Claim> {
-  const result = ok(await startWorkflow(engine, WORKSPACE, { jobId, workerId, leaseSeconds: 30 }));
+export async function claim(
+  engine: EngineContext,
+  jobId: string,
+  workerId = "worker-1",
+  leaseSeconds = 30,
+): Promise<Claim> {
+  const result = ok(await startWorkflow(engine, WORKSPACE, { jobId, workerId, leaseSeconds }));
   if (!("leaseToken" in result)) throw new Error("The job was poisoned instead of started.");
   return result;
 }
@@ -48,14 +54,14 @@ export function bringTo(
   jobId: string,
   state: JobState,
   more: JobPatch = {},
-  also: (tx: Parameters<Parameters<typeof inTransaction>[1]>[0], job: LockedJob) => Promise<unknown> = async () =>
-    undefined,
+  also: (tx: Transaction, job: LockedJob) => Promise<unknown> = async () => undefined,
 ): Promise<LockedJob> {
-  return inTransaction(engine, async (tx) => {
+  return inTransaction(engine, EVERYWHERE, async (tx) => {
     const job = (await lockJobs(tx, Prisma.sql`job_id = ${jobId}::uuid`)).get(jobId);
     if (!job) throw new Error("There is no such job.");
     await also(tx, job);
-    const set = { ...transitionTo(job, state, `test: ${state.toLowerCase()}`), ...more };
+    const wait = state === "AWAITING_USER" ? ({ waitsFor: "USER_REVIEW" } as const) : undefined;
+    const set = { ...transitionTo(job, state, `test: ${state.toLowerCase()}`, wait), ...more };
     const event = { type: "STATE_CHANGED" as const, by: SYSTEM_ACTOR, payload: { reason: set.statusReason } };
     return (await writeVersion(tx, { job, set, event })).job;
   });
@@ -67,7 +73,15 @@ export function stall(engine: EngineContext, { job, run }: Claim): Promise<Locke
     writeVersions(
       tx,
       [],
-      releaseLeasesCte([{ id: run.id, state: "STALLED", errorMessage: "The lease passed.", finishedAt: now }]),
+      releaseLeasesCte([
+        {
+          id: run.id,
+          state: "STALLED",
+          errorMessage: "The lease passed.",
+          finishedAt: now,
+          endReason: "lease_expired",
+        },
+      ]),
     ),
   );
 }
@@ -105,10 +119,13 @@ export async function aBusyJob(engine: EngineContext, more: Partial<SubmitAiJob>
     writeVersions(
       tx,
       [],
-      releaseLeasesCte([{ id: second.run.id, state: "FAILED", errorMessage: "out of memory", finishedAt: now }]),
+      releaseLeasesCte([
+        { id: second.run.id, state: "FAILED", errorMessage: "out of memory", finishedAt: now, endReason: "failed" },
+      ]),
     ),
   );
-  const third = await claim(engine, jobId);
+  // No server that a test starts may find it stalled, however slow the machine is.
+  const third = await claim(engine, jobId, "worker-1", 900);
   const metrics = { ...NO_METRICS, inputTokens: 30, outputTokens: 12, tokensExecutor: 40, durationMs: 1500 };
   ok(await advanceWorkflow(engine, { ...aStep(third, "read"), metrics }));
   ok(await advanceWorkflow(engine, aStep(third, "read", { outcome: "SUCCEEDED", outputPayload: { words: 7 } })));
@@ -119,8 +136,8 @@ export async function aBusyJob(engine: EngineContext, more: Partial<SubmitAiJob>
 }
 
 /** Makes a run's lease expired. */
-export async function expireLease({ prisma }: Pick<Database, "prisma">, { run }: Pick<Claim, "run">): Promise<void> {
-  await prisma.$executeRaw`
+export async function expireLease(database: Pick<Database, "prisma">, { run }: Pick<Claim, "run">): Promise<void> {
+  await testSide(database).$executeRaw`
     UPDATE workflow_runs SET lease_expires_at = clock_timestamp() - interval '1 second' WHERE id = ${run.id}::uuid`;
 }
 

@@ -14,6 +14,8 @@ export interface Operation {
   readonly query: string;
   readonly variables?: Record<string, unknown>;
   readonly workspaceId?: string;
+  /** Sent as headers; over WebSocket, as the connection's parameters. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 /** Long, because the machine may be busy with other tests. */
@@ -27,10 +29,10 @@ export type Protocol = (typeof PROTOCOLS)[number];
 export function watch<Payload>(
   protocol: Protocol,
   url: string,
-  { query, variables = {}, workspaceId }: Operation,
+  { query, variables = {}, workspaceId, headers = {} }: Operation,
   pick: (data: Record<string, unknown>) => Payload,
 ): Watch<Payload> {
-  const header = workspaceId === undefined ? {} : { "x-workspace-id": workspaceId };
+  const header = { ...headers, ...(workspaceId === undefined ? {} : { "x-workspace-id": workspaceId }) };
   const client =
     protocol === "graphql-sse"
       ? createSseClient({ url, headers: header, retryAttempts: 0 })

@@ -5,3 +5,8 @@ const LONG = process.env.TEST_LONG === "1";
 export function tenfoldInLong(usualCount: number): number {
   return LONG ? usualCount * 10 : usualCount;
 }
+
+/** A number of runs or of milliseconds: the larger one in a long test. */
+export function orInLong(usualCount: number, longCount: number): number {
+  return LONG ? longCount : usualCount;
+}

@@ -70,6 +70,14 @@ export async function backUp(prisma: PrismaClient): Promise<Backup> {
   return new Map(backup.map(({ name, rows }) => [name, rows]));
 }
 
+/** @returns the columns of a table that are not generated from others, quoted. */
+async function storedColumns(tx: Transaction, table: string): Promise<readonly string[]> {
+  const rows = await tx.$queryRaw<{ name: string }[]>`
+    SELECT quote_ident(attname) AS name FROM pg_attribute
+    WHERE attrelid = ${table}::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = ''`;
+  return rows.map(({ name }) => name);
+}
+
 /**
  * Restores a backup, in one transaction: all that was written after it is gone, as if the database's address had moved.
  * @param ids left out: the ids go on.
@@ -85,7 +93,10 @@ export function restore(
     for (const [name, rows] of backup) {
       if (except.includes(name)) continue;
       await tx.$executeRawUnsafe(`DELETE FROM ${name}`);
-      await tx.$executeRawUnsafe(`INSERT INTO ${name} SELECT (r::${name}).* FROM unnest($1::text[]) AS r`, rows);
+      const columns = await storedColumns(tx, name);
+      const insert = `INSERT INTO ${name} (${columns.join()}) SELECT`;
+      const values = columns.map((column) => `(r::${name}).${column}`).join();
+      await tx.$executeRawUnsafe(`${insert} ${values} FROM unnest($1::text[]) AS r`, rows);
     }
     // The id of this transaction is the last one that was given.
     if (ids)

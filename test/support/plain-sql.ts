@@ -41,6 +41,7 @@ const STATE_PATH = {
 } as const satisfies Record<StateWord, readonly StateWord[]>;
 
 const TERMINAL_STATES: readonly StateWord[] = ["completed", "completed_with_issues", "cancelled", "poisoned"];
+const ENDED_STATES: readonly StateWord[] = [...TERMINAL_STATES, "failed"];
 const STATES_WITH_OUTPUTS: readonly StateWord[] = [
   "awaiting_validation",
   "awaiting_user",
@@ -92,7 +93,12 @@ export function insertJobAlone(tx: Transaction, jobId: string, otherwise: Column
 }
 
 /** The columns in which a job's first event differs from later ones. */
-const FIRST: Columns = { type: "'job_submitted'", previous_state: "NULL" };
+const FIRST: Columns = {
+  type: "'job_submitted'",
+  previous_state: "NULL",
+  principal_id: "submitted_by",
+  recorded_at: "created_at",
+};
 
 function insertedJob(jobId: string, { job = {}, event = {} }: Otherwise = {}): readonly string[] {
   return [insertedRow(jobId, job), insertedEvent(jobId, { ...FIRST, ...event })];
@@ -113,6 +119,7 @@ function insertedRows(ids: string, otherwise: Columns): string {
     profile_id: "'default'",
     capability_profile_id: "'default'",
     submit_hash: "repeat('a', 64)",
+    submitted_by: "'plain SQL'",
     order_xid: "current_order_xid()",
     chain_hash: hashOf("1"),
     ...otherwise,
@@ -148,6 +155,8 @@ function changedRow(jobId: string, to: StateWord, otherwise: Columns): string {
     chain_hash: hashOf("version + 1"),
     updated_at: "now()",
     completed_at: TERMINAL_STATES.includes(to) ? "now()" : "NULL",
+    ended_at: ENDED_STATES.includes(to) ? "now()" : "NULL",
+    waits_for: to === "awaiting_user" ? "'user_review'" : "NULL",
     job_outputs: STATES_WITH_OUTPUTS.includes(to) ? `'{"summary": "text"}'` : "NULL",
     ...otherwise,
   };

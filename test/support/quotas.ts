@@ -7,6 +7,7 @@ import type { EngineContext } from "../../src/engine.ts";
 import { submitAiJob } from "../../src/jobs/submit.ts";
 import { type SetQuota, setQuota } from "../../src/quotas/quota.ts";
 import type { QuotaUsage } from "../../src/quotas/usage.ts";
+import { testSide } from "./database.ts";
 import { aSubmit, ok, SOMEBODY } from "./engine.ts";
 
 /**
@@ -33,7 +34,7 @@ export function aWorkspace(engine: EngineContext, workspaceId: string = randomUU
         await setQuota(engine, workspaceId, { capabilityProfileId: null, resource, max, windowSeconds, ...more }),
       );
     },
-    jobs: () => engine.prisma.aiJob.count({ where: { workspaceId } }),
+    jobs: () => testSide(engine).aiJob.count({ where: { workspaceId } }),
   };
 }
 

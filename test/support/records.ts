@@ -3,47 +3,56 @@ import type { NodeExecution, PrismaClient, WorkflowRun } from "../../src/db/gene
 import { metricsOf } from "../../src/db/metrics.ts";
 import { CHAIN_START, hashEvent } from "../../src/log/hash.ts";
 
-/** All rows of one job: the job, its runs, its nodes and its events. */
+/** All rows of one job: the job, its labels, its runs, its nodes, its questions and its events. */
 export type Records = Awaited<ReturnType<typeof recordsOf>>;
 
 export async function recordsOf(prisma: PrismaClient, jobId: string) {
   const job = await prisma.aiJob.findUniqueOrThrow({ where: { jobId } });
+  const labels = await prisma.jobLabel.findMany({ where: { jobId }, orderBy: { key: "asc" } });
   const runs = await prisma.workflowRun.findMany({ where: { jobId }, orderBy: { attempt: "asc" } });
   const nodes = await prisma.nodeExecution.findMany({
     where: { workflowRunId: { in: runs.map(({ id }) => id) } },
     orderBy: [{ workflowRunId: "asc" }, { sequence: "asc" }],
   });
+  const questions = await prisma.userInputRequest.findMany({ where: { jobId }, orderBy: { requestId: "asc" } });
   const events = await prisma.flightRecorderEvent.findMany({ where: { jobId }, orderBy: { version: "asc" } });
-  return { job, runs, nodes, events };
+  return { job, labels, runs, nodes, questions, events };
 }
 
-/** The rows of many jobs, read in four statements. @returns them by job id. */
+/** The rows of many jobs, read in six statements. @returns them by job id. */
 export async function recordsOfAll(
   prisma: PrismaClient,
   jobIds: readonly string[],
 ): Promise<ReadonlyMap<string, Records>> {
   const where = { jobId: { in: [...jobIds] } };
   const jobs = await prisma.aiJob.findMany({ where });
+  const labels = await prisma.jobLabel.findMany({ where, orderBy: { key: "asc" } });
   const runs = await prisma.workflowRun.findMany({ where, orderBy: { attempt: "asc" } });
   const ids = runs.map(({ id }) => id);
   const nodes = await prisma.nodeExecution.findMany({
     where: { workflowRunId: { in: ids } },
     orderBy: [{ workflowRunId: "asc" }, { sequence: "asc" }],
   });
+  const questions = await prisma.userInputRequest.findMany({ where, orderBy: { requestId: "asc" } });
   const events = await prisma.flightRecorderEvent.findMany({ where, orderBy: { version: "asc" } });
-  const all = new Map<string, Records>(jobs.map((job) => [job.jobId, { job, runs: [], nodes: [], events: [] }]));
+  const all = new Map<string, Records>(
+    jobs.map((job) => [job.jobId, { job, labels: [], runs: [], nodes: [], questions: [], events: [] }]),
+  );
   const jobOf = new Map(runs.map(({ id, jobId }) => [id, jobId]));
+  for (const label of labels) all.get(label.jobId)?.labels.push(label);
   for (const run of runs) all.get(run.jobId)?.runs.push(run);
   for (const node of nodes) all.get(jobOf.get(node.workflowRunId) ?? "")?.nodes.push(node);
+  for (const question of questions) all.get(question.jobId)?.questions.push(question);
   for (const event of events) all.get(event.jobId)?.events.push(event);
   return all;
 }
 
 /**
  * Expects that a job has one event for each version, that the hashes form a chain, that each event's `previousState` is
- * the state of the one before, and that the last event agrees with the job.
+ * the state of the one before, that what ends a run in a worker's name is its own worker's report (so that no stop is missed,
+ * src/log/stop.ts), and that the last event agrees with the job.
  */
-export function expectSound({ job, events }: Records): void {
+export function expectSound({ job, runs, events }: Records): void {
   const { workspaceId, traceId } = job;
   expect(events.map(({ version }) => version)).toEqual(Array.from({ length: job.version }, (_, index) => index + 1));
   for (const [index, event] of events.entries()) {
@@ -53,6 +62,10 @@ export function expectSound({ job, events }: Records): void {
     expect(event.previousState).toBe(previous?.state ?? null);
     expect(event).toMatchObject({ workspaceId, traceId });
     expect(event.orderXid).toBeGreaterThanOrEqual(previous?.orderXid ?? 0n);
+    if (event.actor === "AGENT" && event.previousState === "RUNNING" && event.state !== "RUNNING") {
+      const { workerId, principalId } = runs.find(({ id }) => id === event.workflowRunId) ?? {};
+      expect(event).toMatchObject({ actorId: workerId, principalId });
+    }
   }
   const last = events.at(-1);
   expect(last).toMatchObject({ state: job.state, orderXid: job.orderXid, hash: job.chainHash, ...metricsOf(job) });
@@ -73,6 +86,9 @@ export function expectPoisoned(after: Records, before: Records): void {
     statusReason: job.statusReason,
     errorMessage: job.errorMessage,
     completedAt: job.completedAt,
+    endedAt: job.completedAt,
+    waitsFor: null,
+    waitsUntil: null,
     validatorsRunCount: job.validatorsRunCount,
     updatedAt: job.updatedAt,
     orderXid: job.orderXid,
@@ -81,6 +97,8 @@ export function expectPoisoned(after: Records, before: Records): void {
   expect(job.statusReason).toMatch(/^poisoned: [a-z_]+$/);
   expect(job.errorMessage).not.toBeNull();
   expect(job.completedAt).not.toBeNull();
+  expect(after.labels).toEqual(before.labels);
+  expect(after.questions).toEqual(before.questions);
   expect(after.runs).toEqual(before.runs.map((run, index) => poisonedRun(run, after.runs[index])));
   expect(after.nodes).toEqual(before.nodes.map((node, index) => poisonedNode(node, after.nodes[index])));
   for (const { finishedAt } of [...after.runs, ...after.nodes]) expect(finishedAt).not.toBeNull();
@@ -97,12 +115,14 @@ export function expectPoisoned(after: Records, before: Records): void {
 
 function poisonedRun(before: WorkflowRun, after: WorkflowRun | undefined): WorkflowRun {
   const isPoisoned = before.state === "STALLED" || before.finishedAt === null;
-  if (!isPoisoned) return before;
+  if (!isPoisoned) return { ...before, outputs: null };
   return {
     ...before,
     state: "POISONED",
     leaseExpiresAt: null,
     errorMessage: after?.errorMessage ?? null,
+    endReason: "poisoned",
+    outputs: null,
     finishedAt: before.finishedAt ?? after?.finishedAt ?? null,
   };
 }

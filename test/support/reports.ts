@@ -3,10 +3,12 @@ import type { EngineContext } from "../../src/engine.ts";
 import { AppError } from "../../src/errors.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { type AdvanceWorkflow, advanceWorkflow } from "../../src/runs/advance.ts";
+import { type RequestUserInput, requestUserInput } from "../../src/runs/ask.ts";
 import { completeWorkflows } from "../../src/runs/complete.ts";
 import type { Completion } from "../../src/runs/completion.ts";
 import { failWorkflows } from "../../src/runs/fail.ts";
 import type { Failure, FailureError } from "../../src/runs/failure.ts";
+import { type GiveBack, type GiveBackError, releaseWorkflows } from "../../src/runs/give-back.ts";
 import { type Heartbeat, heartbeatWorkflows } from "../../src/runs/heartbeat.ts";
 import type { ReleaseAnswer } from "../../src/runs/release-calls.ts";
 import { aSnippet, aStep, ok } from "./engine.ts";
@@ -26,6 +28,25 @@ export function aCompletion(claim: Claim, more: Partial<Completion> = {}): Compl
 
 export function aFailure(claim: Claim, more: Partial<Failure> = {}): Failure {
   return { ...proofOf(claim), errorMessage: "out of memory", retryable: true, metrics: NO_METRICS, ...more };
+}
+
+export function aGiveBack(claim: Claim, more: Partial<GiveBack> = {}): GiveBack {
+  return { ...proofOf(claim), reason: "deploy", metrics: NO_METRICS, ...more };
+}
+
+export function aQuestion(claim: Claim, more: Partial<RequestUserInput> = {}): RequestUserInput {
+  const defaults = { question: "Send it?", payload: null, options: [], answerSchema: null, metrics: NO_METRICS };
+  return { ...proofOf(claim), ...defaults, ...more };
+}
+
+/** Gives one job back. */
+export async function releaseWorkflow(
+  engine: EngineContext,
+  giveBack: GiveBack,
+): Promise<ReleaseAnswer<GiveBackError>> {
+  const [answer] = await releaseWorkflows(engine, [giveBack]);
+  if (!answer) throw new Error("Each release must have an answer.");
+  return answer;
 }
 
 /** Sends one failure. */
@@ -105,6 +126,16 @@ export const SORTS: readonly Sort[] = [
     report: "a failure for good",
     to: "FAILED",
     send: (engine, claim, more = {}) => failWorkflow(engine, aFailure(claim, { ...more, retryable: false })),
+  },
+  {
+    report: "a release",
+    to: "QUEUED",
+    send: (engine, claim, more = {}) => releaseWorkflow(engine, aGiveBack(claim, more)),
+  },
+  {
+    report: "a question",
+    to: "AWAITING_USER",
+    send: (engine, claim, more = {}) => requestUserInput(engine, aQuestion(claim, more)),
   },
 ];
 

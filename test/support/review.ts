@@ -1,9 +1,10 @@
 import type { Claim } from "../../src/claims/acquire-lease.ts";
 import type { EngineContext } from "../../src/engine.ts";
-import type { SubmitAiJob } from "../../src/jobs/submit.ts";
+import type { SubmitAiJob } from "../../src/jobs/draft.ts";
 import { resolveUserReview } from "../../src/review/user-review.ts";
 import { resolveValidation } from "../../src/review/verdict.ts";
 import { completeWorkflows } from "../../src/runs/complete.ts";
+import { testSide } from "./database.ts";
 import { ok, SOMEBODY, started } from "./engine.ts";
 import { aCompletion } from "./reports.ts";
 
@@ -51,7 +52,8 @@ export async function awaitingUser(
 }
 
 /** Does `work` while the default profile lacks `doc.summarize`. */
-export async function withoutCapabilities<T>({ prisma }: EngineContext, work: () => Promise<T>): Promise<T> {
+export async function withoutCapabilities<T>(engine: EngineContext, work: () => Promise<T>): Promise<T> {
+  const prisma = testSide(engine);
   await prisma.$executeRaw`UPDATE capability_profiles SET capabilities = '{doc.read}' WHERE id = 'default'`;
   try {
     return await work();

@@ -2,16 +2,18 @@ import { once } from "node:events";
 import type { Server } from "node:http";
 import type { TypedDocumentNode } from "@graphql-typed-document-node/core";
 import { print } from "graphql";
-import { pino } from "pino";
 import { type Claimer, createClaimer } from "../../src/claims/claim.ts";
 import type { Database } from "../../src/db/database.ts";
 import type { EngineContext } from "../../src/engine.ts";
 import type { GraphQLOptions } from "../../src/http/graphql.ts";
+import { trustProxies } from "../../src/http/proxies.ts";
 import { OPEN } from "../../src/identity/authenticator.ts";
 import { Feed, type FeedOptions } from "../../src/live/feed.ts";
 import { CommitNotifier } from "../../src/live/notifier.ts";
 import { createServer, type ServerBounds } from "../../src/server.ts";
+import { serverSide } from "./database.ts";
 import { engineOn } from "./engine.ts";
+import { watchedLog } from "./watched-log.ts";
 
 export interface TestServer {
   /** The address of the API, such as http://127.0.0.1:51234/graphql. */
@@ -29,6 +31,11 @@ export type ServerOptions = Partial<
   Pick<
     GraphQLOptions,
     | "authenticator"
+    | "publicUrl"
+    | "corsOrigins"
+    | "proxies"
+    | "rates"
+    | "trustedDocuments"
     | "notifier"
     | "maintenance"
     | "maxBodyBytes"
@@ -40,14 +47,25 @@ export type ServerOptions = Partial<
   > &
     ServerBounds
 > &
-  Partial<Pick<FeedOptions, "pollMs" | "maxBufferedEvents">>;
+  Partial<Pick<FeedOptions, "pollMs" | "maxBufferedEvents">> & {
+    /** Called with each line that the server logs. */
+    readonly onLog?: (line: string) => void;
+  };
 
 /** Starts the server on a test's database and a free port. */
 export async function startTestServer(
-  database: Database,
+  testDatabase: Database,
   more: Partial<EngineContext> = {},
-  { pollMs = 100, maxBufferedEvents, notifier = inProcess(), maintenance = JUST_SWEPT, ...options }: ServerOptions = {},
+  {
+    pollMs = 100,
+    maxBufferedEvents,
+    notifier = inProcess(),
+    maintenance = JUST_SWEPT,
+    onLog,
+    ...options
+  }: ServerOptions = {},
 ): Promise<TestServer> {
+  const database = serverSide(testDatabase);
   const feed = new Feed({
     database,
     pollMs,
@@ -61,12 +79,14 @@ export async function startTestServer(
   });
   const engine = engineOn(database, { notifyCommit: () => notifier.notify(), ...more });
   const claimer = createClaimer(engine, () => undefined);
-  const log = pino({ level: "silent" });
+  const { log, watch, assertNothingSent } = watchedLog(onLog);
   const server = createServer({
     maxBodyBytes: 5_000_000,
     maxDocumentTokens: 2_000,
     maxJsonValues: 100_000,
     authenticator: OPEN,
+    corsOrigins: [],
+    proxies: trustProxies([]),
     ...options,
     engine,
     feed,
@@ -74,8 +94,8 @@ export async function startTestServer(
     notifier,
     maintenance,
     log,
-    corsOrigins: [],
   });
+  watch(server.http);
   // Node closes a connection that is idle for 5 seconds. A test that pauses for about as long would meet that moment
   // now and then, and its request would fail.
   server.http.keepAliveTimeout = 120_000;
@@ -89,7 +109,10 @@ export async function startTestServer(
     claimer,
     http: server.http,
     run: (document, variables) => run(url, document, variables),
-    close: () => server.close(),
+    close: async () => {
+      await server.close();
+      assertNothingSent();
+    },
   };
 }
 

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
+import { assertNothingSent, rememberHeaders, rememberOperation } from "./watched-log.ts";
 
 /** How a process ended, with its whole standard error. */
 export interface Exit {
@@ -38,6 +39,7 @@ export function spawnServer(env: Readonly<Record<string, string>>, node = proces
   });
   const exited = exitOf(child);
   const logged: string[] = [];
+  rememberHeaders({ authorization: env.OPERATOR_KEY });
   const server: SpawnedServer = {
     url: urlOf(child, exited, logged),
     exited,
@@ -45,7 +47,9 @@ export function spawnServer(env: Readonly<Record<string, string>>, node = proces
     heldUp: () => heldUp(child.pid),
     end: async (signal) => {
       child.kill(signal);
-      return exited;
+      const exit = await exited;
+      assertNothingSent(logged);
+      return exit;
     },
   };
   running.add(server);
@@ -59,8 +63,11 @@ export async function killSpawned(): Promise<void> {
   await Promise.all([...running].map((server) => server.end("SIGKILL")));
 }
 
-/** In milliseconds, from Linux's count in nanoseconds; 0 on other systems. */
-function heldUp(pid: number | undefined): number {
+/**
+ * For how many milliseconds a process was ready to run, but others had the processors: from Linux's count in nanoseconds; 0 on other
+ * systems.
+ */
+export function heldUp(pid: number | undefined): number {
   try {
     return Number(readFileSync(`/proc/${pid}/task/${pid}/schedstat`, "utf8").split(" ")[1]) / 1e6;
   } catch {
@@ -106,6 +113,7 @@ const answer = z.object({ data: z.unknown(), errors: z.undefined().optional() })
 
 /** Posts a document. @returns the answer's `data`. */
 export async function post(url: string, query: string, variables: object = {}): Promise<unknown> {
+  rememberOperation({ query, variables });
   const response = await fetch(url, {
     method: "POST",
     headers: { "content-type": "application/json" },

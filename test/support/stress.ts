@@ -7,6 +7,7 @@ import { lockJob } from "../../src/jobs/lock.ts";
 import { writeVersion } from "../../src/jobs/store.ts";
 import { CommitNotifier, type NotifierTransport } from "../../src/live/notifier.ts";
 import { SYSTEM_ACTOR } from "../../src/log/event.ts";
+import { EVERYWHERE } from "../support/engine.ts";
 import type { TestDatabase } from "./database.ts";
 import { engineOn, submitted, WORKSPACE } from "./engine.ts";
 import { type Proxy, startProxy } from "./interrupt.ts";
@@ -41,8 +42,7 @@ export interface Hints {
 }
 
 export async function stress(db: TestDatabase, hints: Hints): Promise<void> {
-  const url = db.location.kind === "postgres" ? db.location.url : "";
-  const env = { DATABASE_URL: url, DATABASE_POOL_SIZE: "5", LOG_LEVEL: "info", ...hints.env };
+  const env = { ...db.env, DATABASE_POOL_SIZE: "5", LOG_LEVEL: "info", ...hints.env };
   const servers = await Promise.all([startBehindProxy(env), startBehindProxy(env)]);
   const notifier = new CommitNotifier(hints.transport, { onChange: () => undefined });
   const engine = engineOn(db, { notifyCommit: () => notifier.notify() });
@@ -136,7 +136,7 @@ async function write(engine: EngineContext, jobIds: readonly string[]): Promise<
 }
 
 function change(engine: EngineContext, jobId: string): Promise<bigint> {
-  return inTransaction(engine, async (tx) => {
+  return inTransaction(engine, EVERYWHERE, async (tx) => {
     await tx.$executeRaw`SELECT pg_current_xact_id(), pg_sleep(${(Math.random() * MAX_OPEN_MS) / 1000})`;
     const job = await lockJob(tx, WORKSPACE, jobId);
     if (!job) throw new Error("There is no such job.");

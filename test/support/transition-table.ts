@@ -11,6 +11,7 @@ const SECTION_4 = {
   queued: ["running", "failed", "cancelled", "poisoned"],
   running: [
     "awaiting_validation",
+    "awaiting_user",
     "completed",
     "completed_with_issues",
     "failed",

@@ -1,5 +1,6 @@
 import type { PrismaClient } from "../../src/db/generated/client/client.ts";
 import type { JobState } from "../../src/db/generated/client/enums.ts";
+import { toDbEnum } from "../../src/db/rows.ts";
 import type { EngineContext } from "../../src/engine.ts";
 import { writeVersions } from "../../src/jobs/store.ts";
 import { releaseLeasesCte } from "../../src/runs/store.ts";
@@ -44,7 +45,13 @@ export async function childIn(
     case "CANCELLED":
     case "POISONED":
       await bringTo(engine, jobId, state, {}, (tx, { now }) =>
-        writeVersions(tx, [], releaseLeasesCte([{ id: claim.run.id, state, errorMessage: null, finishedAt: now }])),
+        writeVersions(
+          tx,
+          [],
+          releaseLeasesCte([
+            { id: claim.run.id, state, errorMessage: null, finishedAt: now, endReason: toDbEnum(state) },
+          ]),
+        ),
       );
   }
   return jobId;

@@ -74,6 +74,11 @@ export function askToFail(url: string, failure: object): Promise<Member> {
   return askForOne(url, "FailWorkflow", { failures: [failure] });
 }
 
+/** Gives one job back. @returns the member of ReleaseWorkflowResult for it. */
+export function askToRelease(url: string, release: object): Promise<Member> {
+  return askForOne(url, "ReleaseWorkflow", { releases: [release] });
+}
+
 /** Sends a batch of one report. @returns the member of the union of its results. */
 async function askForOne(url: string, report: string, input: object): Promise<Member> {
   const selection = `... on ${report}sPayload { results { ${selectionOf(`${report}Result`)} } } ... on Error { message }`;

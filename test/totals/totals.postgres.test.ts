@@ -29,7 +29,7 @@ let url: string;
 let engine: EngineContext;
 beforeAll(async () => {
   db = await openTestDatabase();
-  url = db.location.kind === "postgres" ? db.location.url : "";
+  url = db.url;
   engine = engineOn(db);
 });
 afterAll(() => db.close());
@@ -54,7 +54,7 @@ async function oneLife(workspaceId: string): Promise<void> {
     () => completeWorkflows(engine, [{ ...held, ...report }]),
     () => failWorkflow(engine, { ...held, errorMessage: "no", retryable: Math.random() < 0.5, metrics }),
     () => cancelAiJob(engine, workspaceId, SOMEBODY, { jobId, reason: "enough" }),
-    () => poisonJob(engine, jobId, FOUND),
+    () => poisonJob(engine, workspaceId, jobId, FOUND),
     beat,
   ])();
 }
@@ -166,14 +166,14 @@ test("a change that commits after later ones were aggregated is counted, and onc
 const INSERT_LATE = `
   WITH job AS (
     INSERT INTO ai_jobs (job_id, workspace_id, trace_id, job_kind, status_reason, protocol_id, profile_id,
-      capability_profile_id, submit_hash, order_xid, chain_hash)
-    VALUES ($1, $2, $1, 'doc_edit', 'submitted', 'late', 'default', 'default', repeat('a', 64), current_order_xid(),
+      capability_profile_id, submit_hash, submitted_by, order_xid, chain_hash)
+    VALUES ($1, $2, $1, 'doc_edit', 'submitted', 'late', 'default', 'default', repeat('a', 64), 'late', current_order_xid(),
       repeat('b', 64))
     RETURNING *
   )
   INSERT INTO flight_recorder_events (event_id, job_id, version, order_xid, workspace_id, trace_id, type, actor, actor_id,
-    state, recorded_at, prev_hash, hash)
-  SELECT job_id, job_id, 1, order_xid, workspace_id, trace_id, 'job_submitted', 'human', 'late', state, created_at,
+    principal_id, state, recorded_at, prev_hash, hash)
+  SELECT job_id, job_id, 1, order_xid, workspace_id, trace_id, 'job_submitted', 'human', 'late', 'late', state, created_at,
     repeat('0', 64), chain_hash
   FROM job RETURNING order_xid`;
 

@@ -4,6 +4,8 @@ CREATE TYPE "JobKind" AS ENUM ('doc_edit', 'sheet_transform', 'canvas_cluster', 
 
 CREATE TYPE "JobState" AS ENUM ('queued', 'running', 'stalled', 'awaiting_validation', 'awaiting_user', 'completed', 'completed_with_issues', 'failed', 'cancelled', 'poisoned');
 
+CREATE TYPE "WaitsFor" AS ENUM ('time', 'children', 'user_review', 'user_input');
+
 CREATE TYPE "AccessMode" AS ENUM ('analysis_only', 'preview_only', 'apply_scoped');
 
 CREATE TYPE "SafetyMode" AS ENUM ('strict', 'normal', 'experimental');
@@ -21,6 +23,50 @@ CREATE TYPE "ViolationType" AS ENUM ('prompt_injection', 'cloud_leakage', 'sensi
 CREATE TYPE "QuotaResource" AS ENUM ('tokens', 'jobs', 'active_jobs');
 
 CREATE TYPE "BulkActionKind" AS ENUM ('cancel', 'retry');
+
+-- An enum value as a small number: its place in the list of values. Under row-level security only comparisons that PostgreSQL
+-- knows to leak nothing use an index, and those of enums are not among them. So what claims and lists search by is in the
+-- indexes as such a number, in a generated column. A new value needs its line here: without it the column would be NULL, and is refused.
+CREATE FUNCTION enum_code(value "JobKind") RETURNS smallint LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+  SELECT (CASE value
+    WHEN 'doc_edit' THEN 1
+    WHEN 'sheet_transform' THEN 2
+    WHEN 'canvas_cluster' THEN 3
+    WHEN 'asr_transcribe' THEN 4
+    WHEN 'workflow_run' THEN 5
+    WHEN 'doc_summarize' THEN 6
+    WHEN 'terminal_exec' THEN 7
+  END)::smallint
+$$;
+
+CREATE FUNCTION enum_code(value "JobState") RETURNS smallint LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+  SELECT (CASE value
+    WHEN 'queued' THEN 1
+    WHEN 'running' THEN 2
+    WHEN 'stalled' THEN 3
+    WHEN 'awaiting_validation' THEN 4
+    WHEN 'awaiting_user' THEN 5
+    WHEN 'completed' THEN 6
+    WHEN 'completed_with_issues' THEN 7
+    WHEN 'failed' THEN 8
+    WHEN 'cancelled' THEN 9
+    WHEN 'poisoned' THEN 10
+  END)::smallint
+$$;
+
+CREATE FUNCTION enum_code(value "RecorderEventType") RETURNS smallint LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+  SELECT (CASE value
+    WHEN 'job_submitted' THEN 1
+    WHEN 'state_changed' THEN 2
+    WHEN 'node_changed' THEN 3
+    WHEN 'metrics_recorded' THEN 4
+    WHEN 'capability_action' THEN 5
+    WHEN 'llm_inference' THEN 6
+    WHEN 'diagnostic' THEN 7
+    WHEN 'security_violation' THEN 8
+    WHEN 'workflow_recovery' THEN 9
+  END)::smallint
+$$;
 
 CREATE TABLE "workspaces" (
     "workspace_id" UUID NOT NULL,
@@ -64,12 +110,18 @@ CREATE TABLE "ai_jobs" (
     "run_after" TIMESTAMPTZ(3),
     "attempt" INTEGER NOT NULL DEFAULT 0,
     "max_attempts" INTEGER NOT NULL DEFAULT 3,
-    "revisions" INTEGER NOT NULL DEFAULT 0,
+    "uncharged_attempts" INTEGER NOT NULL DEFAULT 0,
+    "releases" INTEGER NOT NULL DEFAULT 0,
+    "waits_for" "WaitsFor",
+    "waits_until" TIMESTAMPTZ(3),
     "preferred_worker_id" TEXT,
     "preferred_until" TIMESTAMPTZ(3),
     "token_budget" BIGINT,
+    "cost_budget_micros" BIGINT,
     "idempotency_key" TEXT,
     "submit_hash" TEXT NOT NULL,
+    "submitted_by" TEXT NOT NULL,
+    "label_count" INTEGER NOT NULL DEFAULT 0,
     "version" INTEGER NOT NULL DEFAULT 1,
     "order_xid" BIGINT NOT NULL,
     "chain_hash" TEXT NOT NULL,
@@ -82,11 +134,27 @@ CREATE TABLE "ai_jobs" (
     "entities_read" BIGINT NOT NULL DEFAULT 0,
     "entities_written" BIGINT NOT NULL DEFAULT 0,
     "validators_run_count" BIGINT NOT NULL DEFAULT 0,
+    "cost_micros" BIGINT NOT NULL DEFAULT 0,
     "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
     "updated_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
     "completed_at" TIMESTAMPTZ(3),
+    "ended_at" TIMESTAMPTZ(3),
+    "job_kind_code" SMALLINT NOT NULL GENERATED ALWAYS AS (enum_code("job_kind")) STORED,
+    "state_code" SMALLINT NOT NULL GENERATED ALWAYS AS (enum_code("state")) STORED,
 
     CONSTRAINT "ai_jobs_pkey" PRIMARY KEY ("job_id")
+);
+
+-- Keys and values are compared byte by byte, whatever the collation of the database: so their order is the same everywhere, and
+-- comparing them is cheap.
+CREATE TABLE "job_labels" (
+    "workspace_id" UUID NOT NULL,
+    "job_id" UUID NOT NULL,
+    "key" TEXT COLLATE "C" NOT NULL,
+    "value" TEXT COLLATE "C" NOT NULL,
+    "created_at" TIMESTAMPTZ(3) NOT NULL,
+
+    CONSTRAINT "job_labels_pkey" PRIMARY KEY ("job_id","key")
 );
 
 CREATE TABLE "workflow_runs" (
@@ -96,10 +164,13 @@ CREATE TABLE "workflow_runs" (
     "attempt" INTEGER NOT NULL,
     "state" "JobState" NOT NULL DEFAULT 'running',
     "worker_id" TEXT NOT NULL,
+    "principal_id" TEXT,
     "lease_token" BYTEA NOT NULL,
     "lease_expires_at" TIMESTAMPTZ(3),
     "last_heartbeat" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    "outputs" JSONB,
     "error_message" TEXT,
+    "end_reason" TEXT,
     "started_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
     "finished_at" TIMESTAMPTZ(3),
 
@@ -124,6 +195,24 @@ CREATE TABLE "node_executions" (
     CONSTRAINT "node_executions_pkey" PRIMARY KEY ("id")
 );
 
+CREATE TABLE "user_input_requests" (
+    "request_id" UUID NOT NULL,
+    "workspace_id" UUID NOT NULL,
+    "job_id" UUID NOT NULL,
+    "workflow_run_id" UUID NOT NULL,
+    "question" TEXT NOT NULL,
+    "payload" JSONB,
+    "options" TEXT[] NOT NULL DEFAULT ARRAY[]::TEXT[],
+    "answer_schema" JSONB,
+    "expires_at" TIMESTAMPTZ(3),
+    "asked_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    "answer" JSONB,
+    "answered_by" TEXT,
+    "answered_at" TIMESTAMPTZ(3),
+
+    CONSTRAINT "user_input_requests_pkey" PRIMARY KEY ("request_id")
+);
+
 CREATE TABLE "flight_recorder_events" (
     "event_id" UUID NOT NULL,
     "job_id" UUID NOT NULL,
@@ -135,6 +224,7 @@ CREATE TABLE "flight_recorder_events" (
     "type" "RecorderEventType" NOT NULL,
     "actor" "RecorderActor" NOT NULL,
     "actor_id" TEXT NOT NULL,
+    "principal_id" TEXT,
     "state" "JobState" NOT NULL,
     "previous_state" "JobState",
     "duration_ms" BIGINT NOT NULL DEFAULT 0,
@@ -151,6 +241,7 @@ CREATE TABLE "flight_recorder_events" (
     "recorded_at" TIMESTAMPTZ(3) NOT NULL,
     "prev_hash" TEXT NOT NULL,
     "hash" TEXT NOT NULL,
+    "type_code" SMALLINT NOT NULL GENERATED ALWAYS AS (enum_code("type")) STORED,
 
     CONSTRAINT "flight_recorder_events_pkey" PRIMARY KEY ("job_id","version")
 );
@@ -176,8 +267,44 @@ CREATE TABLE "worker_reports" (
     "policy_violation_code" TEXT,
     "policy_violation_detail" TEXT,
     "recorded_at" TIMESTAMPTZ(3) NOT NULL,
+    "is_usage" BOOLEAN NOT NULL DEFAULT false,
 
     CONSTRAINT "worker_reports_pkey" PRIMARY KEY ("workflow_run_id","report_id")
+);
+
+CREATE TABLE "usage_entries" (
+    "id" UUID NOT NULL,
+    "workspace_id" UUID NOT NULL,
+    "job_id" UUID NOT NULL,
+    "version" INTEGER,
+    "order_xid" BIGINT NOT NULL,
+    "workflow_run_id" UUID NOT NULL,
+    "node_execution_id" UUID,
+    "report_id" UUID,
+    "capability_profile_id" TEXT NOT NULL,
+    "provider" TEXT NOT NULL,
+    "model" TEXT NOT NULL,
+    "input_tokens" BIGINT NOT NULL,
+    "cached_input_tokens" BIGINT NOT NULL,
+    "output_tokens" BIGINT NOT NULL,
+    "reasoning_tokens" BIGINT NOT NULL,
+    "cost_micros" BIGINT NOT NULL,
+    "calls" INTEGER NOT NULL,
+    "recorded_at" TIMESTAMPTZ(3) NOT NULL,
+
+    CONSTRAINT "usage_entries_pkey" PRIMARY KEY ("id")
+);
+
+CREATE TABLE "output_chunks" (
+    "workspace_id" UUID NOT NULL,
+    "job_id" UUID NOT NULL,
+    "attempt" INTEGER NOT NULL,
+    "sequence" INTEGER NOT NULL,
+    "workflow_run_id" UUID NOT NULL,
+    "text" TEXT NOT NULL,
+    "total_bytes" INTEGER NOT NULL,
+
+    CONSTRAINT "output_chunks_pkey" PRIMARY KEY ("job_id","attempt","sequence")
 );
 
 CREATE TABLE "quotas" (
@@ -226,6 +353,8 @@ CREATE TABLE "totals_position" (
     "order_xid" BIGINT NOT NULL DEFAULT 0,
     "job_id" UUID NOT NULL,
     "version" INTEGER NOT NULL DEFAULT 0,
+    "entry_order_xid" BIGINT NOT NULL DEFAULT 0,
+    "entry_id" UUID NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000'::uuid,
 
     CONSTRAINT "totals_position_pkey" PRIMARY KEY ("singleton")
 );

@@ -20,7 +20,7 @@ CREATE INDEX "ai_jobs_workspace_id_created_at_job_id_idx" ON "ai_jobs"("workspac
 
 -- aiJobs by state or kind: one scan for each pair of a state and a kind, merged. Also counts a workspace's active jobs, for
 -- its quotas.
-CREATE INDEX "ai_jobs_workspace_id_state_job_kind_created_at_job_id_idx" ON "ai_jobs"("workspace_id", "state", "job_kind", "created_at" DESC, "job_id" DESC);
+CREATE INDEX "ai_jobs_workspace_id_state_code_job_kind_code_created_at_jo_idx" ON "ai_jobs"("workspace_id", "state_code", "job_kind_code", "created_at" DESC, "job_id" DESC);
 
 -- aiJobs by protocol.
 CREATE INDEX "ai_jobs_workspace_id_protocol_id_created_at_job_id_idx" ON "ai_jobs"("workspace_id", "protocol_id", "created_at" DESC, "job_id" DESC);
@@ -35,20 +35,35 @@ CREATE INDEX ai_jobs_tree ON ai_jobs (root_job_id) WHERE root_job_id IS NOT NULL
 -- partition to partition, and inside one reads jobs by priority, then age. It skips a partition whose quota is used up as a
 -- whole, however many jobs it has. Scheduled jobs (with a `run_after`) have a separate index, so that a claim does not read
 -- them while it looks for ready ones.
-CREATE INDEX ai_jobs_ready ON ai_jobs (workspace_id, job_kind, capability_profile_id, priority DESC, created_at, job_id)
-  WHERE state = 'queued' AND run_after IS NULL;
+CREATE INDEX ai_jobs_ready ON ai_jobs (workspace_id, job_kind_code, capability_profile_id, priority DESC, created_at, job_id)
+  WHERE state = 'queued' AND run_after IS NULL AND waits_for IS NULL;
 CREATE INDEX ai_jobs_scheduled
-  ON ai_jobs (workspace_id, job_kind, capability_profile_id, priority DESC, created_at, job_id, run_after)
+  ON ai_jobs (workspace_id, job_kind_code, capability_profile_id, priority DESC, created_at, job_id, run_after)
   WHERE state = 'queued' AND run_after IS NOT NULL;
 
 -- Claims: whether any scheduled job of a partition is due.
-CREATE INDEX ai_jobs_next_due ON ai_jobs (workspace_id, job_kind, capability_profile_id, run_after)
+CREATE INDEX ai_jobs_next_due ON ai_jobs (workspace_id, job_kind_code, capability_profile_id, run_after)
   WHERE state = 'queued' AND run_after IS NOT NULL;
+
+-- The jobs that wait for their children: few, and looked at again and again (src/runs/children.ts).
+CREATE INDEX ai_jobs_waiting_for_children ON ai_jobs (job_id) WHERE waits_for = 'children';
+
+-- Whether a job has a child that has not ended.
+CREATE INDEX ai_jobs_children_at_work ON ai_jobs (parent_job_id) WHERE parent_job_id IS NOT NULL AND ended_at IS NULL;
+
+-- The jobs whose wait for an answer has a time limit, in the order of these.
+CREATE INDEX ai_jobs_wait_limits ON ai_jobs (waits_until, job_id) WHERE waits_until IS NOT NULL;
 
 -- Waiting claims: the jobs that are reserved for a worker because a reviewer sent them back. There are few, and waiting claims
 -- look for them again and again.
-CREATE INDEX ai_jobs_reserved ON ai_jobs (workspace_id, job_kind, capability_profile_id)
+CREATE INDEX ai_jobs_reserved ON ai_jobs (workspace_id, job_kind_code, capability_profile_id)
   WHERE state = 'queued' AND preferred_until IS NOT NULL;
+
+-- ---------------------------------------------------------------- job_labels
+-- The primary key (job_id, key) refuses a second label of a job with the same key, and finds a job's labels, by key.
+
+-- aiJobs by label: the workspace's jobs with one, newest first.
+CREATE INDEX "job_labels_workspace_id_key_value_created_at_job_id_idx" ON "job_labels"("workspace_id", "key", "value", "created_at" DESC, "job_id" DESC);
 
 -- ---------------------------------------------------------------- workflow_runs
 
@@ -66,6 +81,16 @@ CREATE UNIQUE INDEX workflow_runs_one_active ON workflow_runs (job_id)
 -- Recovery: the runs whose lease has expired, in the order in which the leases expired.
 CREATE INDEX workflow_runs_leased ON workflow_runs (lease_expires_at) WHERE state = 'running';
 
+-- workerDirectives: a worker's runs that ended otherwise than by a completion, by when they did. A claim, a heartbeat and a
+-- completion write no entry.
+CREATE INDEX workflow_runs_stopped ON workflow_runs (principal_id, worker_id, finished_at)
+  WHERE state IN ('failed', 'cancelled', 'poisoned', 'stalled');
+
+-- ---------------------------------------------------------------- output_chunks
+
+-- Maintenance: the runs that have output, each once, so that finding those that ended long ago reads one entry a run.
+CREATE UNIQUE INDEX output_chunks_runs ON output_chunks (workflow_run_id) WHERE sequence = 1;
+
 -- ---------------------------------------------------------------- node_executions
 
 -- Refuses two nodes of a run with the same sequence number. Also finds a run's nodes, in their order.
@@ -75,6 +100,14 @@ CREATE UNIQUE INDEX "node_executions_workflow_run_id_sequence_key" ON "node_exec
 -- node of a step, and a run's open nodes when the run finishes.
 CREATE UNIQUE INDEX node_executions_one_open ON node_executions (workflow_run_id, node_id) WHERE finished_at IS NULL;
 
+-- ---------------------------------------------------------------- user_input_requests
+
+-- Refuses a second question of a run: asking ends it. Also finds the question that a job waits with, by its latest run.
+CREATE UNIQUE INDEX "user_input_requests_workflow_run_id_workspace_id_key" ON "user_input_requests"("workflow_run_id", "workspace_id");
+
+-- The questions of a job, oldest first: a claim brings the answers.
+CREATE INDEX "user_input_requests_job_id_request_id_idx" ON "user_input_requests"("job_id", "request_id");
+
 -- ---------------------------------------------------------------- flight_recorder_events
 -- The primary key (job_id, version) refuses a second event of one version, and gives a job's events in their order.
 
@@ -82,10 +115,34 @@ CREATE UNIQUE INDEX node_executions_one_open ON node_executions (workflow_run_id
 CREATE INDEX "flight_recorder_events_order_xid_job_id_version_idx" ON "flight_recorder_events"("order_xid", "job_id", "version");
 
 -- flightRecorderEvents: a workspace's events, newest first; one scan for each type, merged.
-CREATE INDEX "flight_recorder_events_workspace_id_type_recorded_at_job_id_idx" ON "flight_recorder_events"("workspace_id", "type", "recorded_at", "job_id", "version");
+CREATE INDEX "flight_recorder_events_workspace_id_type_code_recorded_at_j_idx" ON "flight_recorder_events"("workspace_id", "type_code", "recorded_at", "job_id", "version");
 
 -- flightRecorderEvents by trace.
 CREATE INDEX "flight_recorder_events_trace_id_recorded_at_job_id_version_idx" ON "flight_recorder_events"("trace_id", "recorded_at", "job_id", "version");
+
+-- workerDirectives: the event by which a run was taken from its worker (src/log/stop.ts). Few events are one.
+CREATE INDEX flight_recorder_stops ON flight_recorder_events (workflow_run_id)
+  WHERE previous_state = 'running' AND state <> 'running' AND actor <> 'agent';
+
+-- aiJobs by submittedBy, newest first: a job's first event says who submitted it and when, as the job does. ai_jobs has no such
+-- index, since each version of a job would have to keep it up to date.
+CREATE INDEX flight_recorder_events_submitted ON flight_recorder_events (workspace_id, principal_id, recorded_at DESC, job_id DESC)
+  WHERE version = 1;
+
+-- ---------------------------------------------------------------- usage_entries
+
+-- The usage of a job, and the entries of one version, whose sums the database compares with it.
+CREATE INDEX "usage_entries_job_id_version_idx" ON "usage_entries"("job_id", "version");
+
+-- The usage of a run and of its steps.
+CREATE INDEX "usage_entries_workflow_run_id_idx" ON "usage_entries"("workflow_run_id");
+
+-- The aggregation of totals: the ledger in its order, from a position on.
+CREATE INDEX "usage_entries_order_xid_id_idx" ON "usage_entries"("order_xid", "id");
+
+-- Refuses what a report brought for a model a second time, where no version of the job says that it was counted.
+CREATE UNIQUE INDEX usage_entries_once_beside ON usage_entries (workflow_run_id, report_id, provider, model)
+  WHERE version IS NULL;
 
 -- ---------------------------------------------------------------- quotas, totals
 

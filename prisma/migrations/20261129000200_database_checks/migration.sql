@@ -5,11 +5,13 @@
 --
 --   AJ001  an illegal transition: section 4 does not allow this state to become that one
 --   AJ002  not the next version of a job, or an order_xid that is not allowed
---   AJ003  an inserted row is not in its initial state, or a child job does not fit its parent or tree
+--   AJ003  an inserted row is not in its initial state, a child job does not fit its parent or tree, a label not its job, or a chunk is
+--          not its run's next
 --   AJ004  the job is poisoned, or the row or its bulk action has finished: nothing can be changed or added
 --   AJ005  a row was removed, or changed in a table that is append-only
---   AJ006  a version without its event, an event without its version, or a bulk action that ends before its items
---   AJ007  a column that never changes was changed, a counter was lowered, or `revisions` changed by anything but 0 or +1
+--   AJ006  a version without its event, an event without its version, a job without its labels, a bulk action that ends before
+--          its items, usage that is not what its version added, or a wait, an answer or a poisoning that is half done
+--   AJ007  a column that never changes was changed, a counter was lowered, or `uncharged_attempts` changed by anything but 0 or +1
 --   AJ008  a job kind without a default capability profile, or with more than one
 --
 -- How the triggers are built, because every version of a job passes them:
@@ -135,7 +137,7 @@ CREATE FUNCTION ai_job_transition_allowed(old_state "JobState", new_state "JobSt
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
   SELECT CASE old_state
     WHEN 'queued' THEN new_state IN ('running', 'failed', 'cancelled', 'poisoned')
-    WHEN 'running' THEN new_state IN ('awaiting_validation', 'completed', 'completed_with_issues', 'failed', 'cancelled',
+    WHEN 'running' THEN new_state IN ('awaiting_validation', 'awaiting_user', 'completed', 'completed_with_issues', 'failed', 'cancelled',
                                       'stalled', 'queued', 'poisoned')
     WHEN 'stalled' THEN new_state IN ('queued', 'failed', 'cancelled', 'poisoned')
     WHEN 'awaiting_validation' THEN new_state IN ('awaiting_user', 'completed', 'completed_with_issues', 'failed',
@@ -144,6 +146,22 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
                                             'poisoned')
     WHEN 'failed' THEN new_state IN ('queued', 'poisoned')
     ELSE false
+  END
+$$;
+
+-- Where a job may go with what it waits for, in a transition that the table above allows. A worker's question comes from running
+-- alone, and leads to no outputs that could be accepted; outputs that await a person come from a verdict alone; a job that waits for
+-- its children is not claimed before it waits for nothing.
+CREATE FUNCTION ai_job_wait_allowed(old_state "JobState", old_wait "WaitsFor", new_state "JobState", new_wait "WaitsFor")
+RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT CASE
+    WHEN new_state = old_state THEN new_wait IS NOT DISTINCT FROM old_wait OR (old_wait = 'children' AND new_wait IS NULL)
+    WHEN new_wait = 'user_input' THEN old_state = 'running'
+    WHEN new_wait = 'user_review' THEN old_state = 'awaiting_validation'
+    WHEN new_wait = 'children' THEN old_state = 'running'
+    WHEN old_wait = 'user_input' THEN new_state IN ('queued', 'failed', 'cancelled', 'poisoned')
+    WHEN old_wait = 'children' THEN new_state <> 'running'
+    ELSE true
   END
 $$;
 
@@ -176,20 +194,27 @@ ALTER TABLE ai_jobs
   ADD CONSTRAINT ai_jobs_total_tokens_is_sum CHECK (total_tokens = input_tokens + output_tokens),
   ADD CONSTRAINT ai_jobs_split_tokens_within_total CHECK (tokens_planner + tokens_executor <= total_tokens),
   ADD CONSTRAINT ai_jobs_token_budget CHECK (token_budget BETWEEN 0 AND 9007199254740991),
+  ADD CONSTRAINT ai_jobs_cost_budget CHECK (cost_budget_micros BETWEEN 0 AND 9007199254740991),
+  ADD CONSTRAINT ai_jobs_cost CHECK (cost_micros BETWEEN 0 AND 9007199254740991),
   -- Programs read the reason, so it is never empty.
   ADD CONSTRAINT ai_jobs_status_reason_not_empty CHECK (status_reason <> ''),
-  -- A job may be tried at least once. `revisions` counts the attempts that a person sent back, so it cannot exceed `attempt`.
+  -- A job may be tried at least once. `uncharged_attempts` counts the attempts that a person sent back, so it cannot exceed `attempt`.
   ADD CONSTRAINT ai_jobs_attempts CHECK (attempt >= 0 AND max_attempts >= 1),
-  ADD CONSTRAINT ai_jobs_revisions CHECK (revisions >= 0),
-  ADD CONSTRAINT ai_jobs_revisions_within_attempts CHECK (revisions <= attempt),
+  ADD CONSTRAINT ai_jobs_uncharged_attempts CHECK (uncharged_attempts >= 0),
+  ADD CONSTRAINT ai_jobs_uncharged_within_attempts CHECK (uncharged_attempts <= attempt),
   -- A reservation for a worker has an end: without one, a job would wait forever for a worker that no longer runs.
   ADD CONSTRAINT ai_jobs_preference_has_an_end CHECK ((preferred_worker_id IS NULL) = (preferred_until IS NULL)),
   -- Only hashes: no chain could be verified with another text.
   ADD CONSTRAINT ai_jobs_hashes CHECK (is_sha256_hex(chain_hash) AND is_sha256_hex(submit_hash)),
+  -- A principal's name, as api_keys.created_by.
+  ADD CONSTRAINT ai_jobs_submitted_by CHECK (char_length(submitted_by) BETWEEN 1 AND 300),
+  ADD CONSTRAINT ai_jobs_label_count CHECK (label_count BETWEEN 0 AND 32),
   -- Outputs exist only in states in which the work is done: a client must not mistake the outputs of a failed, cancelled or
   -- poisoned attempt for results.
   ADD CONSTRAINT ai_jobs_outputs_only_when_done CHECK (
     job_outputs IS NULL OR state IN ('awaiting_validation', 'awaiting_user', 'completed', 'completed_with_issues')),
+  -- Nor do outputs exist while a worker's question waits for an answer.
+  ADD CONSTRAINT ai_jobs_no_outputs_with_a_question CHECK (job_outputs IS NULL OR waits_for IS DISTINCT FROM 'user_input'),
   -- A missing value is SQL NULL only: a query with IS NULL would not find a JSON null.
   ADD CONSTRAINT ai_jobs_json_null_is_sql_null CHECK (
     jsonb_typeof(job_inputs) <> 'null' AND jsonb_typeof(job_outputs) <> 'null'),
@@ -197,18 +222,32 @@ ALTER TABLE ai_jobs
     jsonb_typeof(entity_refs) = 'array' AND jsonb_typeof(planned_operations) = 'array'),
   -- completed_at is set exactly in the terminal states.
   ADD CONSTRAINT ai_jobs_completed_at_when_final CHECK (
-    (completed_at IS NOT NULL) = (state IN ('completed', 'completed_with_issues', 'cancelled', 'poisoned')));
+    (completed_at IS NOT NULL) = (state IN ('completed', 'completed_with_issues', 'cancelled', 'poisoned'))),
+  -- ended_at is set exactly in the states in which a job has ended: those, and failed, which a retry leaves.
+  ADD CONSTRAINT ai_jobs_ended_at_when_ended CHECK (
+    (ended_at IS NOT NULL) = (state IN ('completed', 'completed_with_issues', 'failed', 'cancelled', 'poisoned'))),
+  -- What waits says for what: decisions are made by it. A job that waits for its children is not due by a time as well.
+  ADD CONSTRAINT ai_jobs_waits_for CHECK (
+    CASE state
+      WHEN 'awaiting_user' THEN coalesce(waits_for IN ('user_review', 'user_input'), false)
+      WHEN 'queued' THEN waits_for IS NULL OR (waits_for = 'children' AND run_after IS NULL)
+      ELSE waits_for IS NULL
+    END),
+  ADD CONSTRAINT ai_jobs_waits_until_for_an_answer CHECK (waits_until IS NULL OR coalesce(waits_for = 'user_input', false)),
+  -- The hundredth release fails the job (section 13).
+  ADD CONSTRAINT ai_jobs_releases CHECK (releases BETWEEN 0 AND 100);
 
 -- A job begins as queued, with nothing done. A job inserted in a later state would have no events for the versions before
 -- it.
 CREATE TRIGGER ai_jobs_check_insert BEFORE INSERT ON ai_jobs FOR EACH ROW
   WHEN (
-    NEW.state <> 'queued' OR NEW.version <> 1 OR NEW.attempt <> 0 OR NEW.revisions > 0
+    NEW.state <> 'queued' OR NEW.version <> 1 OR NEW.attempt <> 0 OR NEW.uncharged_attempts > 0
+    OR NEW.releases > 0 OR NEW.waits_for IS NOT NULL
     OR NEW.workflow_run_id IS NOT NULL OR NEW.job_outputs IS NOT NULL
     OR greatest(NEW.duration_ms, NEW.total_tokens, NEW.tokens_planner, NEW.tokens_executor, NEW.entities_read,
-                NEW.entities_written, NEW.validators_run_count) <> 0
+                NEW.entities_written, NEW.validators_run_count, NEW.cost_micros) <> 0
   )
-  EXECUTE FUNCTION refuse('AJ003', 'a job begins as queued, version 1, with no attempts, outputs or metrics');
+  EXECUTE FUNCTION refuse('AJ003', 'a job begins as queued, version 1, with no attempts, outputs, metrics or cost');
 
 -- The order_xid of the first version is the id of the inserting transaction: the feed could already have read past a
 -- smaller one.
@@ -273,10 +312,10 @@ CREATE TRIGGER ai_jobs_check_insert_tree BEFORE INSERT ON ai_jobs FOR EACH ROW
   EXECUTE FUNCTION ai_jobs_check_insert_tree();
 
 -- Refuses an UPDATE that changes a poisoned job (section 5), makes an illegal transition (section 4), is not exactly the next
--- version, has a wrong order_xid, lowers a counter or the attempt, or changes revisions by anything but 0 or +1. A smaller
+-- version, has a wrong order_xid, lowers a counter or the attempt, or changes uncharged_attempts by anything but 0 or +1. A smaller
 -- order_xid than this transaction's could be skipped by the feed; a smaller one than the job's last would deliver its
--- versions out of order. The WHEN clause of the trigger below detects a violation; this function only raises the matching
--- error. It tests all rules but the last two; if none of them matched, a counter or revisions is wrong.
+-- versions out of order. What a job waits for decides where it may go (section 13): from a question no outputs can be accepted. The WHEN clause of the trigger below detects a violation; this function only raises the matching
+-- error. It tests all rules but the last three; if none of them matched, a counter, uncharged_attempts or releases is wrong.
 CREATE FUNCTION ai_jobs_refuse_update() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   IF OLD.state = 'poisoned' THEN
@@ -284,6 +323,10 @@ BEGIN
   END IF;
   IF NEW.state <> OLD.state AND NOT ai_job_transition_allowed(OLD.state, NEW.state) THEN
     RAISE EXCEPTION 'job %: % cannot become %', OLD.job_id, OLD.state, NEW.state USING ERRCODE = 'AJ001';
+  END IF;
+  IF NOT ai_job_wait_allowed(OLD.state, OLD.waits_for, NEW.state, NEW.waits_for) THEN
+    RAISE EXCEPTION 'job %: % (waits for %) cannot become % (waits for %)', OLD.job_id, OLD.state,
+      coalesce(OLD.waits_for::text, 'nothing'), NEW.state, coalesce(NEW.waits_for::text, 'nothing') USING ERRCODE = 'AJ001';
   END IF;
   IF NEW.version <> OLD.version + 1 THEN
     RAISE EXCEPTION 'job %: version % must be followed by %', OLD.job_id, OLD.version, OLD.version + 1
@@ -293,38 +336,44 @@ BEGIN
     RAISE EXCEPTION 'job %: order_xid must be the greater of this transaction''s id and the last', OLD.job_id
       USING ERRCODE = 'AJ002';
   END IF;
-  RAISE EXCEPTION 'job %: metrics and attempt only grow, and revisions only by one', OLD.job_id USING ERRCODE = 'AJ007';
+  RAISE EXCEPTION 'job %: metrics, cost and attempt only grow, uncharged_attempts and releases only by one, releases to zero as well',
+    OLD.job_id USING ERRCODE = 'AJ007';
 END $$;
 
 CREATE TRIGGER ai_jobs_check_update BEFORE UPDATE ON ai_jobs FOR EACH ROW
   WHEN (
     OLD.state = 'poisoned'
     OR (NEW.state <> OLD.state AND NOT ai_job_transition_allowed(OLD.state, NEW.state))
+    OR ((OLD.waits_for IS NOT NULL OR NEW.waits_for IS NOT NULL)
+      AND NOT ai_job_wait_allowed(OLD.state, OLD.waits_for, NEW.state, NEW.waits_for))
     OR NEW.version <> OLD.version + 1
     OR NEW.order_xid <> greatest(current_order_xid(), OLD.order_xid)
     OR NEW.duration_ms < OLD.duration_ms OR NEW.input_tokens < OLD.input_tokens OR NEW.output_tokens < OLD.output_tokens
     OR NEW.tokens_planner < OLD.tokens_planner OR NEW.tokens_executor < OLD.tokens_executor
     OR NEW.entities_read < OLD.entities_read OR NEW.entities_written < OLD.entities_written
-    OR NEW.validators_run_count < OLD.validators_run_count OR NEW.attempt < OLD.attempt
-    OR NEW.revisions NOT IN (OLD.revisions, OLD.revisions + 1)
+    OR NEW.validators_run_count < OLD.validators_run_count OR NEW.cost_micros < OLD.cost_micros OR NEW.attempt < OLD.attempt
+    OR NEW.uncharged_attempts NOT IN (OLD.uncharged_attempts, OLD.uncharged_attempts + 1)
+    OR NEW.releases NOT IN (0, OLD.releases, OLD.releases + 1)
   )
   EXECUTE FUNCTION ai_jobs_refuse_update();
 
 -- What a job was submitted with never changes: its workspace and its position in the tree; what totals and quotas count it
--- by; what its worker may do; above all its budget, which could otherwise be raised while a report exceeds it.
+-- by; what its worker may do; above all its budgets, which could otherwise be raised while a report exceeds them.
 CREATE TRIGGER ai_jobs_immutable_columns
   BEFORE UPDATE OF job_id, workspace_id, trace_id, parent_job_id, root_job_id, job_kind, protocol_id, profile_id,
-    capability_profile_id, access_mode, safety_mode, model_tier, priority, max_attempts, token_budget, idempotency_key,
-    submit_hash, created_at ON ai_jobs
+    capability_profile_id, access_mode, safety_mode, model_tier, priority, max_attempts, token_budget, cost_budget_micros,
+    idempotency_key, submit_hash, submitted_by, label_count, created_at ON ai_jobs
   FOR EACH ROW
   WHEN (
     (NEW.job_id, NEW.workspace_id, NEW.trace_id, NEW.parent_job_id, NEW.root_job_id, NEW.job_kind, NEW.protocol_id,
      NEW.profile_id, NEW.capability_profile_id, NEW.access_mode, NEW.safety_mode, NEW.model_tier, NEW.priority,
-     NEW.max_attempts, NEW.token_budget, NEW.idempotency_key, NEW.submit_hash, NEW.created_at)
+     NEW.max_attempts, NEW.token_budget, NEW.cost_budget_micros, NEW.idempotency_key, NEW.submit_hash, NEW.submitted_by, NEW.label_count,
+     NEW.created_at)
     IS DISTINCT FROM
     (OLD.job_id, OLD.workspace_id, OLD.trace_id, OLD.parent_job_id, OLD.root_job_id, OLD.job_kind, OLD.protocol_id,
      OLD.profile_id, OLD.capability_profile_id, OLD.access_mode, OLD.safety_mode, OLD.model_tier, OLD.priority,
-     OLD.max_attempts, OLD.token_budget, OLD.idempotency_key, OLD.submit_hash, OLD.created_at)
+     OLD.max_attempts, OLD.token_budget, OLD.cost_budget_micros, OLD.idempotency_key, OLD.submit_hash, OLD.submitted_by, OLD.label_count,
+     OLD.created_at)
   )
   EXECUTE FUNCTION refuse_immutable_change();
 
@@ -336,7 +385,7 @@ CREATE TRIGGER ai_jobs_immutable_documents BEFORE UPDATE OF job_inputs, entity_r
     IS DISTINCT FROM (OLD.job_inputs, OLD.entity_refs, OLD.planned_operations))
   EXECUTE FUNCTION refuse_immutable_change();
 
--- Every version has one event with the same state, metrics and hash: otherwise the log could not be replayed, added up in
+-- Every version has one event with the same state, metrics, cost and hash: otherwise the log could not be replayed, added up in
 -- totals, or verified by its hashes. Checked at the commit, because plain SQL writes the job first and then the event. The
 -- workspace is not compared, because the event's foreign key already requires that of its job.
 CREATE FUNCTION ai_jobs_require_event() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -348,10 +397,13 @@ BEGIN
       AND e.state = NEW.state AND e.previous_state IS NOT DISTINCT FROM OLD.state
       AND e.order_xid = NEW.order_xid AND e.hash = NEW.chain_hash
       AND e.prev_hash = coalesce(OLD.chain_hash, repeat('0', 64))
+      -- The first event says who submitted the job and when: the list by submittedBy is read from the log.
+      AND (NEW.version > 1 OR (e.principal_id, e.recorded_at) = (NEW.submitted_by, NEW.created_at))
       AND (e.duration_ms, e.total_tokens, e.input_tokens, e.output_tokens, e.tokens_planner, e.tokens_executor,
            e.entities_read, e.entities_written, e.validators_run_count)
         = (NEW.duration_ms, NEW.total_tokens, NEW.input_tokens, NEW.output_tokens, NEW.tokens_planner,
            NEW.tokens_executor, NEW.entities_read, NEW.entities_written, NEW.validators_run_count)
+      AND coalesce((e.payload ->> 'cost_micros')::numeric, 0) = NEW.cost_micros - coalesce(OLD.cost_micros, 0)
   ) THEN
     RAISE EXCEPTION 'job %: version % has no event that matches it', NEW.job_id, NEW.version USING ERRCODE = 'AJ006';
   END IF;
@@ -361,10 +413,99 @@ END $$;
 CREATE CONSTRAINT TRIGGER ai_jobs_require_event AFTER INSERT OR UPDATE ON ai_jobs
   DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION ai_jobs_require_event();
 
+-- A job asks with a question, and goes on with its answer. Checked at the commit, because plain SQL may write the job first.
+CREATE FUNCTION ai_jobs_check_wait() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF NEW.waits_for = 'user_input' AND NOT EXISTS (
+    SELECT FROM user_input_requests
+    WHERE workflow_run_id = NEW.workflow_run_id AND job_id = NEW.job_id AND answered_at IS NULL
+      AND expires_at IS NOT DISTINCT FROM NEW.waits_until
+  ) THEN
+    RAISE EXCEPTION 'job %: it waits for an answer without an open question of its run with this time limit', NEW.job_id
+      USING ERRCODE = 'AJ006';
+  END IF;
+  IF OLD.waits_for = 'user_input' AND NEW.state = 'queued' AND NOT EXISTS (
+    SELECT FROM user_input_requests WHERE workflow_run_id = OLD.workflow_run_id AND answered_at IS NOT NULL
+  ) THEN
+    RAISE EXCEPTION 'job %: it is queued without the answer that it waits for', NEW.job_id USING ERRCODE = 'AJ006';
+  END IF;
+  RETURN NULL;
+END $$;
+
+CREATE CONSTRAINT TRIGGER ai_jobs_check_wait AFTER UPDATE ON ai_jobs
+  DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+  WHEN (NEW.waits_for = 'user_input' OR (OLD.waits_for = 'user_input' AND NEW.state = 'queued'))
+  EXECUTE FUNCTION ai_jobs_check_wait();
+
+-- The outputs of a poisoned job's runs are cleared with its own: they are what the poisoned content led to.
+CREATE FUNCTION ai_jobs_check_poisoned_outputs() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF EXISTS (SELECT FROM workflow_runs WHERE job_id = NEW.job_id AND outputs IS NOT NULL) THEN
+    RAISE EXCEPTION 'job % is poisoned, and a run of it has outputs', NEW.job_id USING ERRCODE = 'AJ006';
+  END IF;
+  RETURN NULL;
+END $$;
+
+CREATE CONSTRAINT TRIGGER ai_jobs_check_poisoned_outputs AFTER UPDATE ON ai_jobs
+  DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.state = 'poisoned')
+  EXECUTE FUNCTION ai_jobs_check_poisoned_outputs();
+
 -- A job is never removed: its events and runs refer to it, and would mean nothing without it.
 CREATE TRIGGER ai_jobs_no_delete BEFORE DELETE ON ai_jobs
   FOR EACH ROW EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
 CREATE TRIGGER ai_jobs_no_truncate BEFORE TRUNCATE ON ai_jobs
+  EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
+
+-- ---------------------------------------------------------------- job_labels
+
+ALTER TABLE job_labels
+  -- A label's job must exist, in the same workspace.
+  ADD CONSTRAINT job_labels_job_id_workspace_id_fkey
+    FOREIGN KEY (job_id, workspace_id) REFERENCES ai_jobs (job_id, workspace_id) ON DELETE RESTRICT ON UPDATE RESTRICT,
+  -- Few characters, so that a key has one spelling. A regular expression takes ten times as long.
+  ADD CONSTRAINT job_labels_key CHECK (
+    char_length(key) BETWEEN 1 AND 63 AND translate(key, 'abcdefghijklmnopqrstuvwxyz0123456789_.-/', '') = ''),
+  ADD CONSTRAINT job_labels_value CHECK (char_length(value) <= 200);
+
+-- A job gets labels in the transaction that inserts it, of its own time, and never later: nobody may put a job that runs under
+-- another label, by which others find and bill it. Only an insert leaves a job at version 1, so one that this transaction has
+-- written (xmin) at that version is new.
+CREATE FUNCTION job_labels_check_insert() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE wrong uuid;
+BEGIN
+  SELECT n.job_id INTO wrong
+    FROM (SELECT job_id, min(created_at) AS first, max(created_at) AS last FROM new_labels GROUP BY job_id) AS n
+    JOIN ai_jobs j ON j.job_id = n.job_id
+    WHERE j.version > 1 OR j.xmin <> pg_current_xact_id()::xid OR j.label_count = 0
+      OR n.first <> j.created_at OR n.last <> j.created_at
+    LIMIT 1;
+  IF FOUND THEN
+    RAISE EXCEPTION 'job %: labels are inserted with their job, as many as it says, with its created_at', wrong
+      USING ERRCODE = 'AJ003';
+  END IF;
+  RETURN NULL;
+END $$;
+
+CREATE TRIGGER job_labels_check_insert AFTER INSERT ON job_labels REFERENCING NEW TABLE AS new_labels
+  FOR EACH STATEMENT EXECUTE FUNCTION job_labels_check_insert();
+
+-- A job has as many labels as its label_count says: who reads one without labels does not look for them. Checked at the commit,
+-- as plain SQL writes the job first. A job without labels pays nothing for it.
+CREATE FUNCTION ai_jobs_require_labels() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF NEW.label_count <> (SELECT count(*) FROM job_labels WHERE job_id = NEW.job_id) THEN
+    RAISE EXCEPTION 'job %: it has not the % labels that it says', NEW.job_id, NEW.label_count USING ERRCODE = 'AJ006';
+  END IF;
+  RETURN NULL;
+END $$;
+
+CREATE CONSTRAINT TRIGGER ai_jobs_require_labels AFTER INSERT ON ai_jobs
+  DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.label_count > 0) EXECUTE FUNCTION ai_jobs_require_labels();
+
+-- Labels never change.
+CREATE TRIGGER job_labels_append_only BEFORE UPDATE OR DELETE ON job_labels
+  FOR EACH ROW EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
+CREATE TRIGGER job_labels_no_truncate BEFORE TRUNCATE ON job_labels
   EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
 
 -- ---------------------------------------------------------------- workflow_runs
@@ -381,6 +522,12 @@ ALTER TABLE workflow_runs
   -- A run has a finish time exactly when it is not active.
   ADD CONSTRAINT workflow_runs_finished_unless_active CHECK (
     (finished_at IS NULL) = (state IN ('running', 'awaiting_validation', 'awaiting_user'))),
+  -- Why it finished is said exactly when it has.
+  ADD CONSTRAINT workflow_runs_end_reason_when_finished CHECK ((finished_at IS NULL) = (end_reason IS NULL) AND end_reason <> ''),
+  -- A missing value is SQL NULL only.
+  ADD CONSTRAINT workflow_runs_json_null_is_sql_null CHECK (jsonb_typeof(outputs) <> 'null'),
+  -- A run at work has no outputs yet, and a poisoned one none any more.
+  ADD CONSTRAINT workflow_runs_outputs_of_completed CHECK (outputs IS NULL OR state NOT IN ('running', 'stalled', 'poisoned')),
   -- A run is an attempt that began: it is never queued, and the first is number 1.
   ADD CONSTRAINT workflow_runs_never_queued CHECK (state <> 'queued'),
   ADD CONSTRAINT workflow_runs_attempt CHECK (attempt >= 1);
@@ -405,7 +552,8 @@ CREATE TRIGGER workflow_runs_check_insert AFTER INSERT ON workflow_runs REFERENC
   FOR EACH STATEMENT EXECUTE FUNCTION workflow_runs_check_insert();
 
 -- A run that has finished never changes: otherwise a late report could change how it ended. The one exception is a stalled
--- run, which may become poisoned as long as its job is not poisoned yet. Once the job is poisoned, only an unfinished run can
+-- run, which may become poisoned as long as its job is not poisoned yet; and the outputs of a finished run are cleared where its job is
+-- poisoned in the same transaction. Once the job is poisoned, only an unfinished run can
 -- still change, and only to poisoned (section 5). An active run follows the transitions of section 4, as its job does.
 CREATE FUNCTION workflow_runs_check_update() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE job_state "JobState";
@@ -417,7 +565,8 @@ BEGIN
     RAISE EXCEPTION 'run % is poisoned, or its job is: only an unfinished run can still become poisoned', OLD.id
       USING ERRCODE = 'AJ004';
   END IF;
-  IF OLD.finished_at IS NOT NULL AND NOT (OLD.state = 'stalled' AND NEW.state = 'poisoned') THEN
+  IF OLD.finished_at IS NOT NULL AND NOT (OLD.state = 'stalled' AND NEW.state = 'poisoned')
+     AND NOT (OLD.outputs IS NOT NULL AND NEW.outputs IS NULL AND to_jsonb(NEW) - 'outputs' = to_jsonb(OLD) - 'outputs') THEN
     RAISE EXCEPTION 'run % has finished: only a stalled one can still become poisoned', OLD.id USING ERRCODE = 'AJ004';
   END IF;
   IF NEW.state <> OLD.state AND NOT ai_job_transition_allowed(OLD.state, NEW.state) THEN
@@ -429,13 +578,29 @@ END $$;
 CREATE TRIGGER workflow_runs_check_update BEFORE UPDATE ON workflow_runs
   FOR EACH ROW EXECUTE FUNCTION workflow_runs_check_update();
 
--- A run's job and worker never change: with another token or worker, a job could pass to a worker that never claimed it.
+-- A run's job, worker and principal never change: with another, a job could pass to one that never claimed it.
 CREATE TRIGGER workflow_runs_immutable_columns
-  BEFORE UPDATE OF id, workspace_id, job_id, attempt, worker_id, lease_token, started_at ON workflow_runs
+  BEFORE UPDATE OF id, workspace_id, job_id, attempt, worker_id, principal_id, lease_token, started_at ON workflow_runs
   FOR EACH ROW
-  WHEN ((NEW.id, NEW.workspace_id, NEW.job_id, NEW.attempt, NEW.worker_id, NEW.lease_token, NEW.started_at)
-    IS DISTINCT FROM (OLD.id, OLD.workspace_id, OLD.job_id, OLD.attempt, OLD.worker_id, OLD.lease_token, OLD.started_at))
+  WHEN ((NEW.id, NEW.workspace_id, NEW.job_id, NEW.attempt, NEW.worker_id, NEW.principal_id, NEW.lease_token, NEW.started_at)
+    IS DISTINCT FROM
+    (OLD.id, OLD.workspace_id, OLD.job_id, OLD.attempt, OLD.worker_id, OLD.principal_id, OLD.lease_token, OLD.started_at))
   EXECUTE FUNCTION refuse_immutable_change();
+
+-- What a run completed with is kept, whatever became of it: only a poisoning takes it away. A run gets its outputs once, when its work
+-- is done. Checked at the commit, because a poisoning writes the runs first.
+CREATE FUNCTION workflow_runs_check_outputs() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF OLD.state <> 'running' AND NOT (NEW.outputs IS NULL AND EXISTS (
+    SELECT FROM ai_jobs WHERE job_id = NEW.job_id AND state = 'poisoned')) THEN
+    RAISE EXCEPTION 'run %: its outputs are kept as they are', NEW.id USING ERRCODE = 'AJ005';
+  END IF;
+  RETURN NULL;
+END $$;
+
+CREATE CONSTRAINT TRIGGER workflow_runs_check_outputs AFTER UPDATE OF outputs ON workflow_runs
+  DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (OLD.state <> 'running' AND NEW.outputs IS DISTINCT FROM OLD.outputs)
+  EXECUTE FUNCTION workflow_runs_check_outputs();
 
 -- Every attempt is kept.
 CREATE TRIGGER workflow_runs_no_delete BEFORE DELETE ON workflow_runs
@@ -502,6 +667,88 @@ CREATE TRIGGER node_executions_no_delete BEFORE DELETE ON node_executions
 CREATE TRIGGER node_executions_no_truncate BEFORE TRUNCATE ON node_executions
   EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
 
+-- ---------------------------------------------------------------- user_input_requests
+
+ALTER TABLE user_input_requests
+  -- A question's job and run must exist, in the same workspace.
+  ADD CONSTRAINT user_input_requests_job_id_workspace_id_fkey
+    FOREIGN KEY (job_id, workspace_id) REFERENCES ai_jobs (job_id, workspace_id) ON DELETE RESTRICT ON UPDATE RESTRICT,
+  ADD CONSTRAINT user_input_requests_workflow_run_id_workspace_id_fkey
+    FOREIGN KEY (workflow_run_id, workspace_id) REFERENCES workflow_runs (id, workspace_id)
+    ON DELETE RESTRICT ON UPDATE RESTRICT,
+  ADD CONSTRAINT user_input_requests_question_not_empty CHECK (question <> ''),
+  -- A missing value is SQL NULL only.
+  ADD CONSTRAINT user_input_requests_json_null_is_sql_null CHECK (
+    jsonb_typeof(payload) <> 'null' AND jsonb_typeof(answer_schema) <> 'null' AND jsonb_typeof(answer) <> 'null'),
+  -- An answer has somebody who gave it, at a time.
+  ADD CONSTRAINT user_input_requests_answered_by_somebody CHECK (
+    (answered_at IS NULL) = (answered_by IS NULL) AND (answered_at IS NULL) = (answer IS NULL));
+
+-- A question begins without an answer; it is one of its job's run, and a poisoned job gets none (section 5).
+CREATE FUNCTION user_input_requests_check_insert() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE job_state "JobState"; job_of_run uuid;
+BEGIN
+  SELECT state INTO job_state FROM ai_jobs WHERE job_id = NEW.job_id FOR SHARE;
+  IF job_state = 'poisoned' THEN
+    RAISE EXCEPTION 'job % is poisoned: it gets no question', NEW.job_id USING ERRCODE = 'AJ004';
+  END IF;
+  SELECT job_id INTO job_of_run FROM workflow_runs WHERE id = NEW.workflow_run_id;
+  IF job_of_run IS DISTINCT FROM NEW.job_id OR NEW.answered_at IS NOT NULL THEN
+    RAISE EXCEPTION 'question %: it begins without an answer, of a run of its own job', NEW.request_id USING ERRCODE = 'AJ003';
+  END IF;
+  RETURN NEW;
+END $$;
+
+CREATE TRIGGER user_input_requests_check_insert BEFORE INSERT ON user_input_requests
+  FOR EACH ROW EXECUTE FUNCTION user_input_requests_check_insert();
+
+-- A question is answered once, and never of a poisoned job (section 5).
+CREATE FUNCTION user_input_requests_check_update() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE job_state "JobState";
+BEGIN
+  SELECT state INTO job_state FROM ai_jobs WHERE job_id = OLD.job_id FOR SHARE;
+  IF OLD.answered_at IS NOT NULL OR job_state = 'poisoned' THEN
+    RAISE EXCEPTION 'question %: it is answered already, or its job is poisoned', OLD.request_id USING ERRCODE = 'AJ004';
+  END IF;
+  RETURN NEW;
+END $$;
+
+CREATE TRIGGER user_input_requests_check_update BEFORE UPDATE ON user_input_requests
+  FOR EACH ROW EXECUTE FUNCTION user_input_requests_check_update();
+
+-- An answer ends the run that asked, and the wait of its job; a run that ended otherwise gets none. Checked at the commit: one statement writes both.
+CREATE FUNCTION user_input_requests_check_answer() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM workflow_runs WHERE id = NEW.workflow_run_id AND end_reason = 'answered')
+    OR EXISTS (
+      SELECT FROM ai_jobs WHERE job_id = NEW.job_id AND waits_for = 'user_input' AND workflow_run_id = NEW.workflow_run_id)
+  THEN
+    RAISE EXCEPTION 'question %: its run has not ended with an answer, or its job still waits', NEW.request_id
+      USING ERRCODE = 'AJ006';
+  END IF;
+  RETURN NULL;
+END $$;
+
+CREATE CONSTRAINT TRIGGER user_input_requests_check_answer AFTER UPDATE ON user_input_requests
+  DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.answered_at IS NOT NULL)
+  EXECUTE FUNCTION user_input_requests_check_answer();
+
+-- What was asked never changes.
+CREATE TRIGGER user_input_requests_immutable_columns
+  BEFORE UPDATE OF request_id, workspace_id, job_id, workflow_run_id, question, payload, options, answer_schema, expires_at, asked_at
+  ON user_input_requests FOR EACH ROW
+  WHEN ((NEW.request_id, NEW.workspace_id, NEW.job_id, NEW.workflow_run_id, NEW.question, NEW.payload, NEW.options, NEW.answer_schema,
+         NEW.expires_at, NEW.asked_at)
+    IS DISTINCT FROM
+        (OLD.request_id, OLD.workspace_id, OLD.job_id, OLD.workflow_run_id, OLD.question, OLD.payload, OLD.options, OLD.answer_schema,
+         OLD.expires_at, OLD.asked_at))
+  EXECUTE FUNCTION refuse_immutable_change();
+
+CREATE TRIGGER user_input_requests_no_delete BEFORE DELETE ON user_input_requests
+  FOR EACH ROW EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
+CREATE TRIGGER user_input_requests_no_truncate BEFORE TRUNCATE ON user_input_requests
+  EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
+
 -- ---------------------------------------------------------------- worker_reports
 
 ALTER TABLE worker_reports
@@ -512,16 +759,167 @@ ALTER TABLE worker_reports
   ADD CONSTRAINT worker_reports_hash_is_sha256 CHECK (octet_length(report_hash) = 32),
   -- A policy violation has a code for programs and a detail for people: a repeat of the report is answered with both.
   ADD CONSTRAINT worker_reports_policy_violation_has_both CHECK (
-    (policy_violation_code IS NULL) = (policy_violation_detail IS NULL));
+    (policy_violation_code IS NULL) = (policy_violation_detail IS NULL)),
+  -- A report of usage is about no step, and breaks no rule: it is all that a poisoned job still gets.
+  ADD CONSTRAINT worker_reports_usage_alone CHECK (
+    NOT is_usage OR (node_execution_id IS NULL AND policy_violation_code IS NULL));
 
--- A poisoned job gets no report (section 5).
+-- A poisoned job gets no report (section 5), but of what was used before: without it, the same usage would be counted as often as it
+-- is sent. It says nothing else.
 CREATE TRIGGER worker_reports_check_insert BEFORE INSERT ON worker_reports
-  FOR EACH ROW EXECUTE FUNCTION check_job_is_not_poisoned();
+  FOR EACH ROW WHEN (NOT NEW.is_usage) EXECUTE FUNCTION check_job_is_not_poisoned();
 
 -- Append-only: if a report were removed, a repeat of it would be applied a second time.
 CREATE TRIGGER worker_reports_append_only BEFORE UPDATE OR DELETE ON worker_reports
   FOR EACH ROW EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
 CREATE TRIGGER worker_reports_no_truncate BEFORE TRUNCATE ON worker_reports
+  EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
+
+-- ---------------------------------------------------------------- usage_entries
+
+ALTER TABLE usage_entries
+  ADD CONSTRAINT usage_entries_workspace_id_fkey
+    FOREIGN KEY (workspace_id) REFERENCES workspaces (workspace_id) ON DELETE RESTRICT ON UPDATE RESTRICT,
+  -- An entry's job and run must exist, both in its workspace.
+  ADD CONSTRAINT usage_entries_job_id_workspace_id_fkey
+    FOREIGN KEY (job_id, workspace_id) REFERENCES ai_jobs (job_id, workspace_id) ON DELETE RESTRICT ON UPDATE RESTRICT,
+  ADD CONSTRAINT usage_entries_workflow_run_id_workspace_id_fkey
+    FOREIGN KEY (workflow_run_id, workspace_id) REFERENCES workflow_runs (id, workspace_id)
+    ON DELETE RESTRICT ON UPDATE RESTRICT,
+  -- What no version counted was counted by a stored report: sent again, it is recognised.
+  ADD CONSTRAINT usage_entries_workflow_run_id_report_id_fkey
+    FOREIGN KEY (workflow_run_id, report_id) REFERENCES worker_reports (workflow_run_id, report_id)
+    ON DELETE RESTRICT ON UPDATE RESTRICT,
+  ADD CONSTRAINT usage_entries_version_or_report CHECK ((version IS NULL) = (report_id IS NOT NULL)),
+  ADD CONSTRAINT usage_entries_names CHECK (
+    char_length(provider) BETWEEN 1 AND 100 AND char_length(model) BETWEEN 1 AND 200),
+  -- Numbers are from 0 to 2^53 - 1, as metrics are.
+  ADD CONSTRAINT usage_entries_not_negative CHECK (
+    least(input_tokens, cached_input_tokens, output_tokens, reasoning_tokens, cost_micros) >= 0 AND calls >= 1),
+  ADD CONSTRAINT usage_entries_exact CHECK (
+    greatest(input_tokens, cached_input_tokens, output_tokens, reasoning_tokens, cost_micros) <= 9007199254740991);
+
+-- An entry fits what it belongs to: its run is an attempt at its job, its step one of that run, its profile the job's. It is written
+-- with the version that counts it, at the position of that version's event; all entries of a version are what it added to the tokens
+-- and the cost. Without a version it is of a job that is poisoned, at the position that a version of it would have. So the ledger
+-- and the log say the same, and nothing appears below a position up to which both were added up. Checked once for all entries of a
+-- statement, when its version and its event are written, too.
+CREATE FUNCTION usage_entries_check_insert() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE entry record;
+BEGIN
+  SELECT e.id, e.job_id INTO entry FROM new_entries e
+    WHERE NOT EXISTS (
+      SELECT FROM workflow_runs r JOIN ai_jobs j ON j.job_id = r.job_id
+      WHERE r.id = e.workflow_run_id AND r.job_id = e.job_id AND j.capability_profile_id = e.capability_profile_id
+        AND (e.node_execution_id IS NULL OR EXISTS (
+          SELECT FROM node_executions n WHERE n.id = e.node_execution_id AND n.workflow_run_id = r.id))
+        AND CASE
+          WHEN e.version IS NULL THEN j.state = 'poisoned' AND e.order_xid = greatest(current_order_xid(), j.order_xid)
+          ELSE e.version = j.version AND e.order_xid = j.order_xid AND e.order_xid >= current_order_xid()
+        END)
+    LIMIT 1;
+  IF FOUND THEN
+    RAISE EXCEPTION 'usage % of job %: its run, step, profile, version or order_xid is not of this job', entry.id, entry.job_id
+      USING ERRCODE = 'AJ006';
+  END IF;
+  SELECT counted.job_id, counted.version INTO entry FROM (
+      SELECT u.job_id, u.version, sum(u.input_tokens + u.cached_input_tokens) AS input,
+        sum(u.output_tokens + u.reasoning_tokens) AS output, sum(u.cost_micros) AS cost
+      FROM (SELECT DISTINCT job_id, version FROM new_entries WHERE version IS NOT NULL) AS written
+      JOIN usage_entries u ON u.job_id = written.job_id AND u.version = written.version
+      GROUP BY u.job_id, u.version
+    ) AS counted
+    JOIN flight_recorder_events after ON after.job_id = counted.job_id AND after.version = counted.version
+    LEFT JOIN flight_recorder_events before ON before.job_id = counted.job_id AND before.version = counted.version - 1
+    WHERE (counted.input, counted.output, counted.cost) IS DISTINCT FROM
+      (after.input_tokens - coalesce(before.input_tokens, 0), after.output_tokens - coalesce(before.output_tokens, 0),
+       coalesce((after.payload ->> 'cost_micros')::numeric, 0))
+    LIMIT 1;
+  IF FOUND THEN
+    RAISE EXCEPTION 'job %: the usage of version % is not what it added', entry.job_id, entry.version USING ERRCODE = 'AJ006';
+  END IF;
+  RETURN NULL;
+END $$;
+
+CREATE TRIGGER usage_entries_check_insert AFTER INSERT ON usage_entries REFERENCING NEW TABLE AS new_entries
+  FOR EACH STATEMENT EXECUTE FUNCTION usage_entries_check_insert();
+
+-- What a job has cost is what its usage says. Checked at the commit, because the version is written before its usage; and only where
+-- the cost changes.
+CREATE FUNCTION ai_jobs_require_usage() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF NEW.cost_micros - OLD.cost_micros IS DISTINCT FROM (
+    SELECT sum(cost_micros) FROM usage_entries WHERE job_id = NEW.job_id AND version = NEW.version
+  ) THEN
+    RAISE EXCEPTION 'job %: version % has a cost that no usage says', NEW.job_id, NEW.version USING ERRCODE = 'AJ006';
+  END IF;
+  RETURN NULL;
+END $$;
+
+CREATE CONSTRAINT TRIGGER ai_jobs_require_usage AFTER UPDATE ON ai_jobs
+  DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.cost_micros <> OLD.cost_micros)
+  EXECUTE FUNCTION ai_jobs_require_usage();
+
+-- Append-only: what was paid does not change afterwards.
+CREATE TRIGGER usage_entries_append_only BEFORE UPDATE OR DELETE ON usage_entries
+  FOR EACH ROW EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
+CREATE TRIGGER usage_entries_no_truncate BEFORE TRUNCATE ON usage_entries
+  EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
+
+-- ---------------------------------------------------------------- output_chunks
+
+ALTER TABLE output_chunks
+  -- A chunk's run must exist, in the same workspace.
+  ADD CONSTRAINT output_chunks_workflow_run_id_workspace_id_fkey
+    FOREIGN KEY (workflow_run_id, workspace_id) REFERENCES workflow_runs (id, workspace_id)
+    ON DELETE RESTRICT ON UPDATE RESTRICT,
+  -- The number of a run's chunks is bounded beside their bytes: all of them are deleted in the transaction that poisons their job.
+  ADD CONSTRAINT output_chunks_sequence_is_in_range CHECK (sequence BETWEEN 1 AND 65536),
+  ADD CONSTRAINT output_chunks_text_is_in_range CHECK (octet_length(text) BETWEEN 1 AND 16384),
+  ADD CONSTRAINT output_chunks_total_is_in_range CHECK (total_bytes BETWEEN 1 AND 4194304);
+
+-- A chunk is appended to a run that is running, of the job and attempt that it names, behind the run's last one, with its own
+-- bytes added to those before (section 13). FOR SHARE waits for whoever ends the run, or poisons the job, and then sees it.
+CREATE FUNCTION output_chunks_check_insert() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+  job_state "JobState";
+  run workflow_runs;
+  previous output_chunks;
+BEGIN
+  SELECT state INTO job_state FROM ai_jobs WHERE job_id = NEW.job_id FOR SHARE;
+  SELECT * INTO run FROM workflow_runs WHERE id = NEW.workflow_run_id;
+  IF job_state = 'poisoned' OR run.state <> 'running' THEN
+    RAISE EXCEPTION 'INSERT on output_chunks: run % has ended, or its job is poisoned', NEW.workflow_run_id USING ERRCODE = 'AJ004';
+  END IF;
+  SELECT * INTO previous FROM output_chunks
+    WHERE job_id = NEW.job_id AND attempt = NEW.attempt ORDER BY sequence DESC LIMIT 1;
+  IF run.job_id <> NEW.job_id OR run.attempt <> NEW.attempt OR NEW.sequence <> coalesce(previous.sequence, 0) + 1
+    OR NEW.total_bytes <> coalesce(previous.total_bytes, 0) + octet_length(NEW.text) THEN
+    RAISE EXCEPTION 'INSERT on output_chunks: not the next chunk of run %', NEW.workflow_run_id USING ERRCODE = 'AJ003';
+  END IF;
+  RETURN NEW;
+END $$;
+CREATE TRIGGER output_chunks_check_insert BEFORE INSERT ON output_chunks
+  FOR EACH ROW EXECUTE FUNCTION output_chunks_check_insert();
+
+-- Append-only, until the job is poisoned or the run ended an hour ago. Once for each statement, because a run may have tens of
+-- thousands of chunks.
+CREATE FUNCTION output_chunks_check_delete() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF EXISTS (
+    SELECT FROM (SELECT DISTINCT workflow_run_id FROM deleted) AS d
+      JOIN workflow_runs r ON r.id = d.workflow_run_id JOIN ai_jobs j USING (job_id)
+    WHERE j.state <> 'poisoned' AND (r.finished_at IS NULL OR r.finished_at > clock_timestamp() - interval '1 hour'))
+  THEN
+    RAISE EXCEPTION 'DELETE on output_chunks: they are kept until an hour after their run ended' USING ERRCODE = 'AJ005';
+  END IF;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER output_chunks_check_delete AFTER DELETE ON output_chunks REFERENCING OLD TABLE AS deleted
+  FOR EACH STATEMENT EXECUTE FUNCTION output_chunks_check_delete();
+CREATE TRIGGER output_chunks_no_update BEFORE UPDATE ON output_chunks
+  FOR EACH ROW EXECUTE FUNCTION refuse('AJ005', 'the rows of this table never change');
+CREATE TRIGGER output_chunks_no_truncate BEFORE TRUNCATE ON output_chunks
   EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
 
 -- ---------------------------------------------------------------- flight_recorder_events
@@ -657,6 +1055,17 @@ LANGUAGE sql STABLE ROWS 1000 SET enable_seqscan = off AS $$
     OFFSET 0
   ) AS event
   WHERE workspace_id = ANY (of_workspaces)
+$$;
+
+-- The same for the entries of the ledger that no event has: those of poisoned jobs.
+CREATE FUNCTION usage_not_aggregated(of_workspaces uuid[]) RETURNS SETOF usage_entries
+LANGUAGE sql STABLE ROWS 1000 SET enable_seqscan = off AS $$
+  SELECT * FROM (
+    SELECT * FROM usage_entries
+    WHERE (order_xid, id) > (SELECT entry_order_xid, entry_id FROM totals_position WHERE singleton)
+    OFFSET 0
+  ) AS entry
+  WHERE version IS NULL AND workspace_id = ANY (of_workspaces)
 $$;
 
 -- ---------------------------------------------------------------- bulk_actions, bulk_action_items

@@ -15,6 +15,7 @@ import { JobPoisoned } from "../types/job-poisoned.ts";
 import { NodeExecution } from "../types/node-execution.ts";
 import { withDocuments } from "../types/relations.ts";
 import { WorkflowRun } from "../types/workflow-run.ts";
+import { senderOf } from "../viewer.ts";
 
 const WorkflowStepInput = builder.inputType("WorkflowStepInput", {
   description: "The progress of one step of a run. Report STARTED first, then SUCCEEDED or FAILED.",
@@ -161,10 +162,10 @@ builder.mutationField("advanceWorkflow", (t) =>
     ],
     union: { description: "The result of advanceWorkflow." },
     args: { input: t.arg({ type: AdvanceWorkflowInput, required: true, description: "The report." }) },
-    resolve: async (_root, { input }, { engine, viewer }) => {
+    resolve: async (_root, { input }, { engine, viewer, readable }) => {
       const report = exact<SentReport<AdvanceWorkflow>>()({
         ...input,
-        workspaceId: viewer.chosenWorkspaceId,
+        ...senderOf(viewer),
         retrievedSnippets: input.retrievedSnippets.map((snippet) =>
           exact<RetrievedSnippet>()({ ...snippet, sourceHash: snippet.sourceHash ?? undefined }),
         ),
@@ -176,7 +177,9 @@ builder.mutationField("advanceWorkflow", (t) =>
           errorMessage: input.step.errorMessage ?? null,
         }),
       });
-      return orThrow(await advanceWorkflow(engine, report));
+      const advanced = orThrow(await advanceWorkflow(engine, report));
+      readable.hold(advanced.job);
+      return advanced;
     },
   }),
 );

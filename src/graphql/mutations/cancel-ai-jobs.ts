@@ -38,10 +38,12 @@ const CancelAiJobsPayload = builder.objectRef<BulkActionPayload>("CancelAiJobsPa
 builder.mutationField("cancelAiJobs", (t) =>
   t.errorUnionField({
     permission: "JOBS_OPERATE",
+    extensions: { commandsBy: ["input", "limit"] },
     description: `Cancels many jobs, each as cancelAiJob does. ${BULK_BEHAVIOUR}`,
     types: [
       CancelAiJobsPayload,
       ...errorTypes<ErrorsOf<typeof cancelAiJobs>, errors.InvalidInputError>()(
+        errors.NotFoundError,
         errors.InvalidInputError,
         errors.TryAgainError,
       ),

@@ -1,15 +1,19 @@
 import { z } from "zod";
+import type { SentWorker } from "../../claims/acquire-lease.ts";
 import type { claimAiJobs } from "../../claims/claim.ts";
-import type { ClaimAiJobs, Claimed } from "../../claims/request.ts";
+import { type ClaimAiJobs, type Claimed, isEmpty } from "../../claims/request.ts";
 import { JobKind } from "../../db/generated/client/enums.ts";
 import * as errors from "../../errors.ts";
 import { exact } from "../../exact.ts";
+import { refuseKind } from "../../identity/principal.ts";
 import { builder } from "../builder.ts";
 import { JobKindEnum } from "../enums.ts";
 import { leaseSeconds, workerId } from "../inputs.ts";
-import { type ErrorsOf, errorTypes, isPayloadWith } from "../result.ts";
+import { type ErrorsOf, errorTypes, isPayloadWith, orThrow } from "../result.ts";
 import { AiJob } from "../types/ai-job.ts";
 import { WorkflowClaim } from "../types/workflow-claim.ts";
+import { untilPrincipalEnds } from "../until-principal-ends.ts";
+import { senderOf } from "../viewer.ts";
 
 /** The limits of one claim: jobs that it takes, seconds that it waits for the first, and kinds that it names. */
 const MAX = { jobs: 100, waitSeconds: 20, kinds: Object.keys(JobKind).length };
@@ -21,7 +25,8 @@ const ClaimAiJobsInput = builder.inputType("ClaimAiJobsInput", {
     jobKinds: t.field({
       type: [JobKindEnum],
       validate: z.array(z.unknown()).min(1).max(MAX.kinds).nullish(),
-      description: "The kinds that the worker can process; if left out, all.",
+      description:
+        "The kinds that the worker can process; if left out, all that its key is for. Another kind is FORBIDDEN.",
     }),
     limit: t.int({
       required: true,
@@ -62,6 +67,7 @@ const ClaimAiJobsPayload = builder.objectRef<Claimed>("ClaimAiJobsPayload").impl
 builder.mutationField("claimAiJobs", (t) =>
   t.errorUnionField({
     permission: "JOBS_WORK",
+    extensions: { waitsBy: ["input", "waitSeconds"] },
     description:
       "Claims the next jobs that are due, by priority, then by age. With the header x-workspace-id only jobs of that " +
       "workspace are claimed; without it, those of every workspace, in turns. Guards check the inputs before a job is " +
@@ -69,8 +75,9 @@ builder.mutationField("claimAiJobs", (t) =>
       "becomes FAILED; neither is delivered (section 6).",
     types: [
       ClaimAiJobsPayload,
-      ...errorTypes<ErrorsOf<typeof claimAiJobs>, errors.InvalidInputError>()(
+      ...errorTypes<ErrorsOf<typeof claimAiJobs>, errors.InvalidInputError | errors.ForbiddenError>()(
         errors.InvalidInputError,
+        errors.ForbiddenError,
         errors.TryAgainError,
       ),
     ],
@@ -82,14 +89,21 @@ builder.mutationField("claimAiJobs", (t) =>
         description: "Which jobs to claim, and for which worker.",
       }),
     },
-    resolve: (_root, { input }, { claimer, viewer, signal }) => {
+    resolve: async (_root, { input }, { claimer, viewer, readable, signal, onPrincipalEnd }) => {
       const { waitSeconds, jobKinds, ...rest } = input;
-      const request = exact<ClaimAiJobs>()({
+      const { principal } = viewer;
+      const request = exact<SentWorker<ClaimAiJobs>>()({
         ...rest,
-        jobKinds: jobKinds ?? null,
-        workspaceId: viewer.chosenWorkspaceId,
+        ...senderOf(viewer),
+        jobKinds: jobKinds ?? principal.jobKinds,
       });
-      return claimer.claim(request, waitSeconds * 1000, signal);
+      for (const kind of request.jobKinds ?? []) orThrow(refuseKind(principal, kind));
+      const claim = (whileValid: AbortSignal | undefined) => claimer.claim(request, waitSeconds * 1000, whileValid);
+      const claimed = await (waitSeconds === 0
+        ? claim(signal)
+        : untilPrincipalEnds(onPrincipalEnd, signal, claim, isEmpty));
+      for (const { job } of claimed.claims) readable.hold(job);
+      return claimed;
     },
   }),
 );

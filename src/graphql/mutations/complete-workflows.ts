@@ -13,6 +13,7 @@ import { AiJob } from "../types/ai-job.ts";
 import { MetricsDelta } from "../types/job-metrics.ts";
 import { withDocuments } from "../types/relations.ts";
 import { WorkflowRun } from "../types/workflow-run.ts";
+import { senderOf } from "../viewer.ts";
 
 const WorkflowCompletionInput = builder.inputType("WorkflowCompletionInput", {
   description: "The result of one run.",
@@ -115,6 +116,7 @@ const CompleteWorkflowsPayload = builder
 builder.mutationField("completeWorkflows", (t) =>
   t.errorUnionField({
     permission: "JOBS_WORK",
+    extensions: { commandsBy: ["input", "completions"] },
     description:
       "Completes runs together with their jobs. Guards check all that a completion brings first; one that poisons its job is " +
       "answered JobPoisonedError. Each completion is decided on its own (sections 6 and 7).",
@@ -127,18 +129,21 @@ builder.mutationField("completeWorkflows", (t) =>
     ],
     union: { description: "The result of completeWorkflows." },
     args: { input: t.arg({ type: CompleteWorkflowsInput, required: true, description: "The completions." }) },
-    resolve: (_root, { input }, { releases, engine: { client }, viewer: { chosenWorkspaceId: workspaceId } }) =>
-      releases.completeWorkflows(
+    resolve: async (_root, { input }, { releases, engine: { client }, viewer, readable }) => {
+      const results = await releases.completeWorkflows(
         input.completions.map((completion) =>
           exact<SentReport<Completion>>()({
             ...completion,
-            workspaceId,
+            ...senderOf(viewer),
             writtenEntities: completion.writtenEntities.map(refOf),
             jobOutputs: completion.jobOutputs ?? null,
             metrics: deltaOf(completion.metrics),
           }),
         ),
         client,
-      ),
+      );
+      for (const result of results) if (!(result instanceof errors.AppError)) readable.hold(result.job);
+      return results;
+    },
   }),
 );

@@ -12,6 +12,7 @@ import { AiJob } from "../types/ai-job.ts";
 import { MetricsDelta } from "../types/job-metrics.ts";
 import { withDocuments } from "../types/relations.ts";
 import { WorkflowRun } from "../types/workflow-run.ts";
+import { senderOf } from "../viewer.ts";
 
 const WorkflowFailureInput = builder.inputType("WorkflowFailureInput", {
   description: "The failure of one run.",
@@ -29,6 +30,12 @@ const WorkflowFailureInput = builder.inputType("WorkflowFailureInput", {
       defaultValue: true,
       description:
         "Whether another attempt may succeed: if so, and while attempts are left, the job is QUEUED again after a backoff.",
+    }),
+    retryAfter: t.field({
+      type: "DateTime",
+      description:
+        "The earliest time of the next attempt, such as a provider's Retry-After: the job is due then, or after the backoff if that is " +
+        "later. At most 24 hours ahead. Without effect where the job fails.",
     }),
     metrics: t.field({
       type: MetricsDelta,
@@ -92,6 +99,7 @@ const FailWorkflowsPayload = builder
 builder.mutationField("failWorkflows", (t) =>
   t.errorUnionField({
     permission: "JOBS_WORK",
+    extensions: { commandsBy: ["input", "failures"] },
     description:
       "Ends runs as FAILED. Each job is retried after a backoff if its failure is retryable and attempts are left. Each " +
       "failure is decided on its own (section 6).",
@@ -104,12 +112,15 @@ builder.mutationField("failWorkflows", (t) =>
     ],
     union: { description: "The result of failWorkflows." },
     args: { input: t.arg({ type: FailWorkflowsInput, required: true, description: "The failures." }) },
-    resolve: (_root, { input }, { releases, engine: { client }, viewer: { chosenWorkspaceId: workspaceId } }) =>
-      releases.failWorkflows(
+    resolve: async (_root, { input }, { releases, engine: { client }, viewer, readable }) => {
+      const results = await releases.failWorkflows(
         input.failures.map((failure) =>
-          exact<SentReport<Failure>>()({ ...failure, workspaceId, metrics: deltaOf(failure.metrics) }),
+          exact<SentReport<Failure>>()({ ...failure, ...senderOf(viewer), metrics: deltaOf(failure.metrics) }),
         ),
         client,
-      ),
+      );
+      for (const result of results) if (!(result instanceof errors.AppError)) readable.hold(result.job);
+      return results;
+    },
   }),
 );

@@ -8,6 +8,7 @@ import { ErrorInterface, toPlainError } from "../errors.ts";
 import { deltaOf, distinctRuns, leaseSeconds, reportId, WHOLE_BATCH } from "../inputs.ts";
 import { type ErrorsOf, errorTypes, isPayloadWith } from "../result.ts";
 import { MetricsDelta } from "../types/job-metrics.ts";
+import { senderOf } from "../viewer.ts";
 
 const WorkflowHeartbeatInput = builder.inputType("WorkflowHeartbeatInput", {
   description: "A report that renews the lease of one run.",
@@ -75,6 +76,7 @@ const HeartbeatWorkflowsPayload = builder
 builder.mutationField("heartbeatWorkflows", (t) =>
   t.errorUnionField({
     permission: "JOBS_WORK",
+    extensions: { commandsBy: ["input", "heartbeats"] },
     description: "Renews leases, adds metrics, and tells the worker for each run whether to go on (section 6).",
     types: [
       HeartbeatWorkflowsPayload,
@@ -85,9 +87,9 @@ builder.mutationField("heartbeatWorkflows", (t) =>
     ],
     union: { description: "The result of heartbeatWorkflows." },
     args: { input: t.arg({ type: HeartbeatWorkflowsInput, required: true, description: "The heartbeats." }) },
-    resolve: async (_root, { input }, { engine, viewer: { chosenWorkspaceId: workspaceId } }) => {
+    resolve: async (_root, { input }, { engine, viewer }) => {
       const heartbeats = input.heartbeats.map((heartbeat) =>
-        exact<SentReport<Heartbeat>>()({ ...heartbeat, workspaceId, metrics: deltaOf(heartbeat.metrics) }),
+        exact<SentReport<Heartbeat>>()({ ...heartbeat, ...senderOf(viewer), metrics: deltaOf(heartbeat.metrics) }),
       );
       return { results: await heartbeatWorkflows(engine, heartbeats) };
     },

@@ -1,6 +1,10 @@
+import { z } from "zod";
 import * as errors from "../../errors.ts";
 import { exact } from "../../exact.ts";
+import { reportsOnlyHeld } from "../../identity/permissions.ts";
 import { boundedText } from "../../jobs/input-text.ts";
+import type { Report, SentReport } from "../../runs/report.ts";
+import { reportViolationOfRun } from "../../runs/report-violation.ts";
 import {
   aceCodeOf,
   type HandledViolation,
@@ -12,9 +16,17 @@ import { ViolationActionEnum, ViolationTypeEnum } from "../enums.ts";
 import { type ErrorsOf, errorTypes, isPayloadWith, orThrow } from "../result.ts";
 import { AiJob } from "../types/ai-job.ts";
 import { FlightRecorderEvent } from "../types/flight-recorder-event.ts";
+import { senderOf } from "../viewer.ts";
 
 const ReportSecurityViolationInput = builder.inputType("ReportSecurityViolationInput", {
   description: "A security violation that was found outside this server.",
+  validate: z
+    .looseObject({ workflowRunId: z.unknown().optional(), leaseToken: z.unknown().optional() })
+    .superRefine(({ workflowRunId, leaseToken }, context) => {
+      if ((workflowRunId == null) === (leaseToken == null)) return;
+      const path = workflowRunId == null ? "workflowRunId" : "leaseToken";
+      context.addIssue({ code: "custom", path: [path], message: "workflowRunId and leaseToken go together" });
+    }),
   fields: (t) => ({
     jobId: t.field({ type: "UUID", required: true, description: "The job whose content is in violation." }),
     violationType: t.field({ type: ViolationTypeEnum, required: true, description: "The type of the violation." }),
@@ -38,6 +50,13 @@ const ReportSecurityViolationInput = builder.inputType("ReportSecurityViolationI
       validate: boundedText(500).nullish(),
       description: "The source in which it was found; 1 to 500 characters.",
     }),
+    workflowRunId: t.field({
+      type: "UUID",
+      description:
+        "The run by which a worker holds the job; together with leaseToken. Whoever may report violations as a worker alone must " +
+        "send both; others may leave them out.",
+    }),
+    leaseToken: t.string({ description: "The lease token of that run." }),
   }),
 });
 
@@ -64,25 +83,43 @@ builder.mutationField("reportSecurityViolation", (t) =>
     description:
       "For guards outside this server, and for people. Poisons the job in one transaction, together with its active and " +
       "stalled runs, its unfinished nodes, and all descendants that have not completed or been cancelled (section 5). If " +
-      "the job itself has completed or been cancelled, the violation is only recorded. Safe to repeat.",
+      "the job itself has completed or been cancelled, the violation is only recorded. Safe to repeat. A worker proves by a " +
+      "lease token that it holds the job, which needs no x-workspace-id then.",
     types: [
       ReportSecurityViolationPayload,
-      ...errorTypes<ErrorsOf<typeof reportSecurityViolation>, errors.InvalidInputError>()(
+      ...errorTypes<
+        ErrorsOf<typeof reportSecurityViolation> | ErrorsOf<typeof reportViolationOfRun>,
+        errors.InvalidInputError | errors.ForbiddenError
+      >()(
         errors.NotFoundError,
         errors.InvalidInputError,
+        errors.ForbiddenError,
+        errors.LeaseLostError,
         errors.TryAgainError,
       ),
     ],
     union: { description: "The result of reportSecurityViolation." },
     args: { input: t.arg({ type: ReportSecurityViolationInput, required: true, description: "The violation." }) },
-    resolve: async (_root, { input }, { engine, viewer }) => {
-      const { jobId, ...finding } = input;
+    resolve: async (_root, { input }, { engine, viewer, readable }) => {
+      const { jobId, workflowRunId, leaseToken, ...finding } = input;
       const violation = exact<SecurityViolation>()({
         ...finding,
         sourceId: finding.sourceId ?? null,
         aceCode: aceCodeOf(finding.violationType),
       });
-      return orThrow(await reportSecurityViolation(engine, viewer.workspaceId, jobId, violation));
+      if (workflowRunId != null && leaseToken != null) {
+        const proof = exact<SentReport<Report>>()({ workflowRunId, leaseToken, ...senderOf(viewer) });
+        const handled = orThrow(await reportViolationOfRun(engine, proof, jobId, violation));
+        readable.hold(handled.job);
+        return handled;
+      }
+      // The server poisons (section 5), for the one who reports.
+      const reporter = { ...viewer.actor, actor: "SYSTEM" as const };
+      if (reportsOnlyHeld(viewer.principal.roles))
+        throw new errors.ForbiddenError(
+          "A worker reports violations of jobs that it holds: send workflowRunId and leaseToken.",
+        );
+      return orThrow(await reportSecurityViolation(engine, viewer.workspaceId, reporter, jobId, violation));
     },
   }),
 );

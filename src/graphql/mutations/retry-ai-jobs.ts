@@ -32,10 +32,12 @@ const RetryAiJobsPayload = builder.objectRef<BulkActionPayload>("RetryAiJobsPayl
 builder.mutationField("retryAiJobs", (t) =>
   t.errorUnionField({
     permission: "JOBS_OPERATE",
+    extensions: { commandsBy: ["input", "limit"] },
     description: `Queues many jobs again, each as retryAiJob does. ${BULK_BEHAVIOUR}`,
     types: [
       RetryAiJobsPayload,
       ...errorTypes<ErrorsOf<typeof retryAiJobs>, errors.InvalidInputError>()(
+        errors.NotFoundError,
         errors.InvalidInputError,
         errors.TryAgainError,
       ),

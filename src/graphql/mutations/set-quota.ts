@@ -47,6 +47,7 @@ builder.mutationField("setQuota", (t) =>
     types: [
       SetQuotaPayload,
       ...errorTypes<ErrorsOf<typeof setQuota>, errors.InvalidInputError>()(
+        errors.NotFoundError,
         errors.InvalidInputError,
         errors.UnknownCapabilityError,
         errors.TryAgainError,

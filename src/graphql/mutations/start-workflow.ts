@@ -1,5 +1,5 @@
 import type { Claim } from "../../claims/acquire-lease.ts";
-import { type StartWorkflow, startWorkflow } from "../../claims/start.ts";
+import { type SentStart, startWorkflow } from "../../claims/start.ts";
 import * as errors from "../../errors.ts";
 import { exact } from "../../exact.ts";
 import { builder } from "../builder.ts";
@@ -30,13 +30,15 @@ builder.mutationField("startWorkflow", (t) =>
     permission: "JOBS_WORK",
     description:
       "Claims one named job. Guards check its inputs before it is delivered; a security violation poisons it and answers " +
-      "JobPoisoned (section 6). Before the job's runAfter the answer is TRY_AGAIN, whose message names that time.",
+      "JobPoisoned (section 6). Before the job's runAfter the answer is TRY_AGAIN, whose message names that time. A key that is " +
+      "limited to other kinds is FORBIDDEN to start it.",
     types: [
       StartWorkflowPayload,
       JobPoisoned,
       ...errorTypes<ErrorsOf<typeof startWorkflow>, errors.InvalidInputError>()(
         errors.NotFoundError,
         errors.InvalidInputError,
+        errors.ForbiddenError,
         errors.IllegalTransitionError,
         errors.JobPoisonedError,
         errors.CapabilityDeniedError,
@@ -49,7 +51,12 @@ builder.mutationField("startWorkflow", (t) =>
     args: {
       input: t.arg({ type: StartWorkflowInput, required: true, description: "Which job, and for which worker." }),
     },
-    resolve: async (_root, { input }, { engine, viewer }) =>
-      orThrow(await startWorkflow(engine, viewer.workspaceId, exact<StartWorkflow>()(input))),
+    resolve: async (_root, { input }, { engine, viewer, readable }) => {
+      const { name: principalId, jobKinds } = viewer.principal;
+      const start = exact<SentStart>()({ ...input, principalId, jobKinds });
+      const started = orThrow(await startWorkflow(engine, viewer.workspaceId, start));
+      if ("leaseToken" in started) readable.hold(started.job);
+      return started;
+    },
   }),
 );

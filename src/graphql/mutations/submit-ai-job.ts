@@ -1,12 +1,15 @@
 import { z } from "zod";
 import * as errors from "../../errors.ts";
 import { exact } from "../../exact.ts";
+import { refuseKind } from "../../identity/principal.ts";
+import type { SubmitAiJob } from "../../jobs/draft.ts";
 import { boundedJson, boundedText } from "../../jobs/input-text.ts";
-import { type SubmitAiJob, submitAiJob } from "../../jobs/submit.ts";
+import { jobLabels, MAX_LABELS } from "../../jobs/labels.ts";
+import { submitAiJob } from "../../jobs/submit.ts";
 import { MAX_DESCENDANTS } from "../../jobs/tree.ts";
 import { builder } from "../builder.ts";
 import { AccessModeEnum, JobKindEnum, ModelTierEnum, SafetyModeEnum } from "../enums.ts";
-import { DOCUMENT_BYTES, EntityRefInput, operationOf, PlannedOperationInput, refOf } from "../inputs.ts";
+import { DOCUMENT_BYTES, EntityRefInput, LabelInput, operationOf, PlannedOperationInput, refOf } from "../inputs.ts";
 import { type ErrorsOf, errorTypes, isPayloadWith, orThrow } from "../result.ts";
 import { AiJob } from "../types/ai-job.ts";
 
@@ -91,11 +94,26 @@ const SubmitAiJobInput = builder.inputType("SubmitAiJobInput", {
         "The tokens that the job may use; if left out, no limit. A report that exceeds it is recorded and fails the job " +
         "(ACE-001).",
     }),
+    costBudgetMicros: t.field({
+      type: "SafeInt",
+      description:
+        "The most that the job's calls of models may cost, in millionths of the deployment's currency (COST_CURRENCY); if left " +
+        "out, no limit. A report that exceeds it is recorded and fails the job (ACE-001).",
+    }),
     idempotencyKey: t.string({
       validate: boundedText(200).nullish(),
       description:
         "Makes a repeated submit return the same job instead of a second one; 1 to 200 characters, unique in the workspace " +
         "for as long as the job exists.",
+    }),
+    labels: t.field({
+      type: [LabelInput],
+      required: true,
+      defaultValue: [],
+      validate: jobLabels,
+      description:
+        `The labels of the job, up to ${MAX_LABELS}, each key once. They never change. A child without any gets all of its ` +
+        "parent's; one with labels has these alone (section 14).",
     }),
   }),
 });
@@ -118,11 +136,12 @@ builder.mutationField("submitAiJob", (t) =>
     permission: "JOBS_SUBMIT",
     description:
       "Stores a job as QUEUED, or as FAILED if its capability profile does not suffice (section 6). Refused if the parent " +
-      "has ended or is poisoned.",
+      "has ended or is poisoned. A key that is limited to other kinds is FORBIDDEN to submit it.",
     types: [
       SubmitAiJobPayload,
-      ...errorTypes<ErrorsOf<typeof submitAiJob>, errors.InvalidInputError>()(
+      ...errorTypes<ErrorsOf<typeof submitAiJob>, errors.InvalidInputError | errors.ForbiddenError>()(
         errors.InvalidInputError,
+        errors.ForbiddenError,
         errors.CapabilityDeniedError,
         errors.UnknownCapabilityError,
         errors.IdempotencyConflictError,
@@ -136,6 +155,7 @@ builder.mutationField("submitAiJob", (t) =>
     union: { description: "The result of submitAiJob." },
     args: { input: t.arg({ type: SubmitAiJobInput, required: true, description: "The job." }) },
     resolve: async (_root, { input }, { engine, viewer }) => {
+      orThrow(refuseKind(viewer.principal, input.jobKind));
       const job = exact<SubmitAiJob>()({
         ...input,
         entityRefs: input.entityRefs.map(refOf),
@@ -145,7 +165,10 @@ builder.mutationField("submitAiJob", (t) =>
         parentJobId: input.parentJobId ?? null,
         runAfter: input.runAfter ?? null,
         tokenBudget: input.tokenBudget ?? null,
+        costBudgetMicros: input.costBudgetMicros ?? null,
         idempotencyKey: input.idempotencyKey ?? null,
+        // None given is null, which is not hashed: a submit from before there were labels is still recognised.
+        labels: input.labels.length === 0 ? null : input.labels,
       });
       return orThrow(await submitAiJob(engine, viewer.workspaceId, viewer.actor, job));
     },

@@ -1,5 +1,6 @@
 import type { JobKind, JobState } from "../../db/generated/client/enums.ts";
 import { forEachMetric, MAX_SAFE_METRIC, type JobMetrics as Metrics } from "../../db/metrics.ts";
+import { within } from "../../db/scope.ts";
 import { readStats } from "../../jobs/stats.ts";
 import type { Totals } from "../../totals/read.ts";
 import { builder } from "../builder.ts";
@@ -61,7 +62,8 @@ builder.queryField("aiJobStats", (t) =>
       "Exact counts and sums over the workspace's jobs, as of now. With no other condition than states and kinds, the time it " +
       "takes does not grow with the number of jobs; with others, it grows with the number that match (section 10).",
     args: { filter: t.arg({ type: AiJobFilter, description: "Which jobs to count; if left out, all." }) },
-    resolve: (_root, { filter }, { engine, viewer }) => readStats(engine.prisma, viewer.workspaceId, filter ?? {}),
+    resolve: (_root, { filter }, { engine, viewer: { workspaceId } }) =>
+      within([workspaceId], () => readStats(engine.prisma, workspaceId, filter ?? {})),
   }),
 );
 

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { BulkAction as Action } from "../../db/generated/client/client.ts";
+import { within } from "../../db/scope.ts";
 import { listActions } from "../../jobs/bulk/items.ts";
 import { builder, pageComplexity } from "../builder.ts";
 import { type KeyCodec, toPage, toSlice } from "../connection.ts";
@@ -19,7 +20,7 @@ builder.queryField("bulkActions", (t) =>
       complexity: pageComplexity,
       resolve: async (_root, args, { engine, viewer: { workspaceId } }) => {
         const slice = toSlice(args, byAge);
-        return toPage(await listActions(engine.prisma, workspaceId, slice), slice, byAge);
+        return toPage(await within([workspaceId], () => listActions(engine.prisma, workspaceId, slice)), slice, byAge);
       },
     },
     { name: "BulkActionConnection", description: "A page of bulk actions." },

@@ -1,3 +1,4 @@
+import { NO_WORKSPACE, within } from "../../db/scope.ts";
 import { builder } from "../builder.ts";
 import { CapabilityProfile } from "../types/capability-profile.ts";
 
@@ -10,6 +11,8 @@ builder.queryField("capabilityProfiles", (t) =>
     type: [CapabilityProfile],
     description: `All capability profiles, sorted by name; at most ${MAX_PROFILES}.`,
     resolve: (query, _root, _args, { engine }) =>
-      engine.prisma.capabilityProfile.findMany({ ...query, orderBy: { id: "asc" }, take: MAX_PROFILES }),
+      within(NO_WORKSPACE, () =>
+        engine.prisma.capabilityProfile.findMany({ ...query, orderBy: { id: "asc" }, take: MAX_PROFILES }),
+      ),
   }),
 );

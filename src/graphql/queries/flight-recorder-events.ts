@@ -37,11 +37,11 @@ builder.queryField("flightRecorderEvents", (t) =>
     {
       permission: "JOBS_READ",
       type: FlightRecorderEvent,
-      description: "The workspace's events, newest first. Only `first` and `after` have an effect.",
+      description: "The workspace's events, newest first.",
       complexity: pageComplexity,
       args: { filter: t.arg({ type: FlightRecorderFilter, description: "Which events; if left out, all." }) },
-      resolve: async (_root, { filter, first, after }, { lists, viewer: { workspaceId } }) => {
-        const slice = toSlice({ first, after }, newestFirst);
+      resolve: async (_root, { filter, ...args }, { lists, viewer: { workspaceId } }) => {
+        const slice = toSlice(args, newestFirst);
         return toPage(await lists.events({ workspaceId, filter: filter ?? {}, slice }), slice, newestFirst);
       },
     },

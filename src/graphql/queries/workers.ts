@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { within } from "../../db/scope.ts";
 import { listWorkers, type Worker as WorkerRow } from "../../runs/workers.ts";
 import { builder, pageComplexity } from "../builder.ts";
 import { type KeyCodec, toPage, toSlice } from "../connection.ts";
@@ -38,7 +39,7 @@ builder.queryField("workers", (t) =>
       complexity: pageComplexity,
       resolve: async (_root, args, { engine, viewer: { workspaceId } }) => {
         const slice = toSlice(args, byId);
-        return toPage(await listWorkers(engine.prisma, workspaceId, slice), slice, byId);
+        return toPage(await within([workspaceId], () => listWorkers(engine.prisma, workspaceId, slice)), slice, byId);
       },
     },
     { name: "WorkerConnection", description: "A page of workers." },

@@ -1,5 +1,6 @@
 import { z } from "zod";
-import type { WorkflowRun as Run } from "../../db/generated/client/client.ts";
+import type { Run } from "../../db/rows.ts";
+import { within } from "../../db/scope.ts";
 import { boundedText } from "../../jobs/input-text.ts";
 import { listRuns, type RunFilter } from "../../runs/list.ts";
 import { builder, pageComplexity } from "../builder.ts";
@@ -37,7 +38,11 @@ builder.queryField("workflowRuns", (t) =>
       args: { filter: t.arg({ type: WorkflowRunFilter, description: "Which runs; if left out, all." }) },
       resolve: async (_root, { filter, ...args }, { engine, viewer: { workspaceId } }) => {
         const slice = toSlice(args, byClaim);
-        return toPage(await listRuns(engine.prisma, workspaceId, filter ?? {}, slice), slice, byClaim);
+        return toPage(
+          await within([workspaceId], () => listRuns(engine.prisma, workspaceId, filter ?? {}, slice)),
+          slice,
+          byClaim,
+        );
       },
     },
     WorkflowRunConnection,

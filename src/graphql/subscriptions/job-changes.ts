@@ -16,6 +16,7 @@ import {
 import type { GraphQLContext } from "../context.ts";
 import type { ReadsById } from "../reads.ts";
 import { referencedRow } from "../types/relations.ts";
+import { type StreamRules, streamOf } from "./stream.ts";
 import type { WatchRight } from "./watch-rule.ts";
 
 /** What subscribers get: snapshots, then every event that follows, without a gap or a repetition (section 10). */
@@ -140,74 +141,27 @@ export async function changesOfJobs(
 }
 
 /** What differs between the streams of one job and of many. */
-interface StreamRules {
-  readonly cursorAt: (position: LogPosition) => string;
+interface ChangeRules extends Pick<StreamRules<Change>, "cursorAt" | "isLast"> {
   /** Whether the job matches the filter after the event. */
   readonly matches: (item: FeedItem) => boolean;
   /** Whether the client does not have the event yet; left out: always. */
   readonly isNew?: (item: FeedItem) => boolean;
-  /** Whether the stream completes after a change to this state; left out: never. */
-  readonly isLast?: (change: { readonly state: JobState }) => boolean;
 }
 
-/**
- * The iterator over the snapshots, then over the subscriber's events. It is not a generator because a client may
- * disconnect while the iterator waits for an event: `return` of a generator takes effect only when the wait is over,
- * and on a quiet workspace the subscriber would stay registered for as long as no event comes.
- */
+/** The iterator over the snapshots, then over the subscriber's events. */
 function stream(
   { context, right, fields }: SubscriptionRequest,
   subscriber: Subscriber,
   snapshots: Change[],
-  { cursorAt, matches, isNew = () => true, isLast = () => false }: StreamRules,
+  { matches, isNew = () => true, ...rules }: ChangeRules,
 ): AsyncIterableIterator<Change> {
-  const { resumeState, feed, sharedReads } = context;
-  let isOver = false;
-  const removeCallback = right.onEnd((reason) => subscriber.end(reason));
-  const leave = () => {
-    removeCallback();
-    subscriber.end();
-  };
-  const next = async (): Promise<IteratorResult<Change, undefined>> => {
-    if (isOver) {
-      leave();
-      return { value: undefined, done: true };
-    }
-    const nextSnapshot = subscriber.hasEnded ? undefined : snapshots.shift();
-    if (nextSnapshot) {
-      isOver = isLast(nextSnapshot);
-      // A client that continues from an earlier snapshot would not get the remaining ones.
-      if (snapshots.length === 0) resumeState.cursor = nextSnapshot.cursor;
-      return { value: nextSnapshot, done: false };
-    }
-    let { value: item } = await subscriber.next();
-    while (item && !isNew(item)) ({ value: item } = await subscriber.next());
-    if (!item) {
-      leave();
-      resumeState.interrupted = feed.isClosed;
-      if (snapshots.length === 0) resumeState.cursor = cursorAt(subscriber.position);
-      return { value: undefined, done: true };
-    }
-    const cursor = cursorAt(item.event);
-    isOver = isLast(item.event);
-    resumeState.cursor = cursor;
-    context.reads = sharedReads.of(item.batch);
-    return { value: change(cursor, item, matches(item), () => jobOfEvent(context, fields, item)), done: false };
-  };
-  return {
-    next: () =>
-      next().catch((error: unknown) => {
-        leave();
-        throw error;
-      }),
-    return: async () => {
-      leave();
-      return { value: undefined, done: true };
-    },
-    [Symbol.asyncIterator]() {
-      return this;
-    },
-  };
+  const { viewer } = context;
+  return streamOf(context, right, subscriber, snapshots, {
+    ...rules,
+    // The subscriber has looked at the workspace. This is the second look, as each row that is read has one (section 11).
+    mayBeTold: (item) => item.event.workspaceId === viewer.workspaceId && isNew(item),
+    toPayload: (cursor, item) => change(cursor, item, matches(item), () => jobOfEvent(context, fields, item)),
+  });
 }
 
 /**

@@ -1,7 +1,9 @@
 import type { JobFilter } from "../../jobs/filter.ts";
 import { boundedText } from "../../jobs/input-text.ts";
+import { filterLabels, MAX_LABELS } from "../../jobs/labels.ts";
 import { builder } from "../builder.ts";
 import { JobKindEnum, JobStateEnum } from "../enums.ts";
+import { LabelInput } from "../inputs.ts";
 
 /**
  * The compiler compares its fields with those of `JobFilter`: a field that only one of the two has does not compile.
@@ -33,5 +35,15 @@ export const AiJobFilter = builder.inputType("AiJobFilter", {
       rootsOnly: t.boolean({ description: "If true, only jobs without a parent. False is no condition." }),
       updatedAfter: t.field({ type: "DateTime", description: "Only jobs that last changed later than this." }),
       updatedBefore: t.field({ type: "DateTime", description: "Only jobs that last changed earlier than this." }),
+      labels: t.field({
+        type: [LabelInput],
+        validate: filterLabels.nullish(),
+        description: `Only jobs that have all of these labels, up to ${MAX_LABELS}; an empty list matches no job (section 14).`,
+      }),
+      submittedBy: t.string({
+        validate: boundedText(300).nullish(),
+        description:
+          "Only jobs that this principal submitted, such as `key:<id>`, `jwt:<sub>` or `operator` (section 11).",
+      }),
     }) satisfies Record<keyof JobFilter, unknown>,
 });

@@ -1,7 +1,9 @@
 import { type GraphQLResolveInfo, isObjectType } from "graphql";
 import type { AiJob as Job } from "../../db/generated/client/client.ts";
+import type { WaitsFor } from "../../db/generated/client/enums.ts";
 import { isJobField, JOB_FIELDS, type JobField, METRIC_NAMES } from "../../db/job-columns.ts";
 import { entityRefsOf } from "../../jobs/access-mode.ts";
+import type { LabelOfJob } from "../../jobs/labels.ts";
 import { plannedOperationsOf } from "../../jobs/planned-operations.ts";
 import { uuidOrNil } from "../../uuid.ts";
 import { builder } from "../builder.ts";
@@ -13,6 +15,7 @@ import {
   ModelTierEnum,
   OperationTypeEnum,
   SafetyModeEnum,
+  WaitsForEnum,
 } from "../enums.ts";
 import { toNode } from "../reads.ts";
 import { JobMetrics } from "./job-metrics.ts";
@@ -40,7 +43,16 @@ const PlannedOperation = builder
     }),
   });
 
+const Label = builder.objectRef<LabelOfJob>("Label").implement({
+  description: "A label of a job: what its submitter finds it by (section 14).",
+  fields: (t) => ({
+    key: t.exposeString("key", { description: "What the label is about; a job has each key once." }),
+    value: t.exposeString("value", { description: "Any text of up to 200 characters; it may be empty." }),
+  }),
+});
+
 export const AiJob = builder.node(builder.objectRef<Job>("AiJob"), {
+  extensions: { permission: "JOBS_READ" },
   id: { resolve: ({ jobId }) => jobId, description: "Global id (Relay)." },
   loadWithoutCache: async (id, { reads, viewer: { workspaceId } }, info) =>
     toNode(await reads.job({ workspaceId, id: uuidOrNil(id) }, jobFieldsOf(namesBelow(info), info))),
@@ -119,15 +131,49 @@ export const AiJob = builder.node(builder.objectRef<Job>("AiJob"), {
       nullable: true,
       description: "The tokens that the job may use; null if there is no limit.",
     }),
+    costMicros: t.expose("costMicros", {
+      type: "SafeInt",
+      description:
+        "What the job's calls of models have cost, in millionths of the deployment's currency (COST_CURRENCY); it only grows " +
+        "(section 14).",
+    }),
+    costBudgetMicros: t.expose("costBudgetMicros", {
+      type: "SafeInt",
+      nullable: true,
+      description: "The most that the job may cost, in the same millionths; null if there is no limit.",
+    }),
     idempotencyKey: t.exposeString("idempotencyKey", {
       nullable: true,
       description: "The idempotency key from the submit; null if there was none.",
+    }),
+    labels: t.field({
+      type: [Label],
+      description: "The labels of the job, by key: those of its submit, or its parent's (section 14).",
+      resolve: async ({ workspaceId, jobId: id, labelCount }, _args, { reads }) =>
+        labelCount === 0 ? [] : [...(await reads.labelsOfJob({ workspaceId, id }))],
+    }),
+    submittedBy: t.exposeString("submittedBy", {
+      description:
+        "The principal that submitted the job: `key:<id>`, `jwt:<sub>`, `operator`, or `anonymous` on a server without auth (section 11).",
     }),
     version: t.exposeInt("version", {
       description: "The number of the job's latest change, from 1; each version has one event.",
     }),
     createdAt: t.expose("createdAt", { type: "DateTime", description: "When the job was submitted." }),
     updatedAt: t.expose("updatedAt", { type: "DateTime", description: "When the job last changed." }),
+    waitsFor: t.field({
+      type: WaitsForEnum,
+      nullable: true,
+      description:
+        "What the job waits for (section 13); null where it waits for nothing but a worker, or is not waiting.",
+      resolve: waitOf,
+    }),
+    endedAt: t.expose("endedAt", {
+      type: "DateTime",
+      nullable: true,
+      description:
+        "When the job completed, failed, was cancelled or poisoned; null until then, and again after a retry.",
+    }),
     completedAt: t.expose("completedAt", {
       type: "DateTime",
       nullable: true,
@@ -136,16 +182,26 @@ export const AiJob = builder.node(builder.objectRef<Job>("AiJob"), {
   }),
 });
 
+/** A time is waited for until it has come: then the job waits for a worker. */
+function waitOf({ state, waitsFor, runAfter }: Job): WaitsFor | null {
+  const isAhead = state === "QUEUED" && runAfter !== null && runAfter.getTime() > Date.now();
+  return waitsFor ?? (isAhead ? "TIME" : null);
+}
+
 /** The columns that a field of AiJob is resolved from, if they are not the one column of the same name. */
 const SOURCE_COLUMNS: ReadonlyMap<string, readonly JobField[]> = new Map<string, readonly JobField[]>([
   ["id", ["jobId"]],
   ["metrics", METRIC_NAMES],
+  ["waitsFor", ["state", "waitsFor", "runAfter"]],
+  ["userInputRequest", ["workspaceId", "workflowRunId", "waitsFor"]],
+  ["labels", ["workspaceId", "jobId", "labelCount"]],
   // Fields that lead to other types: they need the id to look up and the job's workspace.
   ["parentJob", ["workspaceId", "parentJobId"]],
   ["workflowRun", ["workspaceId", "workflowRunId"]],
   ["workflowRuns", ["workspaceId", "jobId"]],
   ["events", ["workspaceId", "jobId"]],
   ["children", ["workspaceId", "jobId"]],
+  ["modelUsage", ["workspaceId", "jobId"]],
   ["startedAt", ["workspaceId", "jobId"]],
   ["queuedMs", ["workspaceId", "jobId"]],
   ["runMs", ["workspaceId", "jobId"]],
@@ -171,7 +227,7 @@ function sourceColumns(names: ReadonlySet<string>, { schema }: GraphQLResolveInf
   const jobFields = isObjectType(type) ? type.getFields() : {};
   const needed = new Set<JobField>(["jobId", "createdAt"]);
   for (const name of names) {
-    const columns = isJobField(name) ? [name] : SOURCE_COLUMNS.get(name);
+    const columns = SOURCE_COLUMNS.get(name) ?? (isJobField(name) ? [name] : undefined);
     if (!columns && Object.hasOwn(jobFields, name)) return JOB_FIELDS;
     for (const column of columns ?? []) needed.add(column);
   }

@@ -7,9 +7,10 @@ import { workspaceOf } from "./relations.ts";
 import { Workspace } from "./workspace.ts";
 
 export const ApiKey = builder.node(builder.objectRef<Row>("ApiKey"), {
+  extensions: { permission: "KEYS_MANAGE" },
   id: { resolve: ({ apiKeyId }) => apiKeyId, description: "Global id (Relay)." },
-  loadManyWithoutCache: async (ids, { engine, viewer: { principal, permissions } }) => {
-    const found = permissions.has("KEYS_MANAGE") ? await findApiKeys(engine.prisma, principal, ids.map(uuidOrNil)) : [];
+  loadManyWithoutCache: async (ids, { engine, viewer: { principal } }) => {
+    const found = await findApiKeys(engine.prisma, principal, ids.map(uuidOrNil));
     return ids.map((id) => found.find(({ apiKeyId }) => apiKeyId === id.toLowerCase()) ?? null);
   },
   description:

@@ -46,6 +46,7 @@ async function countsOf({ reads }: GraphQLContext, { workspaceId, id }: Action):
 
 export const BulkAction = builder.prismaNode("BulkAction", {
   nullable: true,
+  extensions: { permission: "JOBS_READ" },
   id: { field: "id", description: "Global id (Relay). Load it again to see the progress of an unfinished action." },
   findUnique: (id, { viewer: { workspaceId } }) => ({ id: uuidOrNil(id), workspaceId }),
   description:

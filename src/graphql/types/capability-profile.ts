@@ -2,6 +2,8 @@ import { builder } from "../builder.ts";
 import { JobKindEnum } from "../enums.ts";
 
 export const CapabilityProfile = builder.prismaNode("CapabilityProfile", {
+  extensions: { permission: "ANY_PRINCIPAL" },
+  nullable: true,
   id: { field: "id", description: "Global id (Relay)." },
   description:
     "A named set of capabilities. The server, never the client, decides whether it suffices for a job (section 8).",

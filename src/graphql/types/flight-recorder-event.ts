@@ -6,6 +6,7 @@ import { JobMetrics } from "./job-metrics.ts";
 
 export const FlightRecorderEvent = builder.prismaNode("FlightRecorderEvent", {
   nullable: true,
+  extensions: { permission: "JOBS_READ" },
   id: { resolve: ({ jobId, version }) => `${jobId}:${version}`, description: "Global id (Relay)." },
   findUnique: (id, { viewer }) => {
     const [jobId = "", version = ""] = id.split(":");
@@ -38,7 +39,14 @@ export const FlightRecorderEvent = builder.prismaNode("FlightRecorderEvent", {
     type: t.expose("type", { type: RecorderEventTypeEnum, description: "The type of the event." }),
     actor: t.expose("actor", { type: RecorderActorEnum, description: "Who made the change (section 9)." }),
     actorId: t.exposeString("actorId", {
-      description: "The actor's id: a worker's workerId, `anonymous` for a human, `workflow-engine` for the server.",
+      description:
+        "The actor's id: a worker's workerId, a human's principal such as `key:<id>` or `anonymous`, `workflow-engine` for the server.",
+    }),
+    principalId: t.exposeString("principalId", {
+      nullable: true,
+      description:
+        "The principal whose request led to the change, such as `key:<id>`, `operator` or `anonymous`; null for what the server " +
+        "did by itself (section 11).",
     }),
     state: t.expose("state", { type: JobStateEnum, description: "The job's state after the event." }),
     previousState: t.expose("previousState", {

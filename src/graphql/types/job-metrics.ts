@@ -1,7 +1,10 @@
+import { z } from "zod";
 import type { MetricName } from "../../db/job-columns.ts";
 import { forEachMetric, type JobMetrics as Metrics } from "../../db/metrics.ts";
 import { forEachReportedMetric } from "../../jobs/metrics.ts";
+import { MAX_CALLS } from "../../jobs/usage/model-usage.ts";
 import { builder } from "../builder.ts";
+import { ModelUsageInput } from "./model-usage.ts";
 
 const MEANINGS = {
   durationMs: "Duration of the work in milliseconds, as measured by the workers.",
@@ -24,11 +27,34 @@ export const JobMetrics = builder.objectRef<Metrics>("JobMetrics").implement({
     ),
 });
 
-/** The counters that a worker reports. Each defaults to 0, so that commands never have to deal with a missing one. */
+/** The counters that a worker reports. `deltaOf` (inputs.ts) fills in what is left out, so that no command has to. */
 export const MetricsDelta = builder.inputType("MetricsDelta", {
   description: "The amounts that a report adds to a job's metrics. The server computes the total (section 3).",
-  fields: (t) =>
-    forEachReportedMetric((name) =>
+  fields: (t) => ({
+    ...forEachReportedMetric((name) =>
       t.field({ type: "SafeInt", required: true, defaultValue: 0, description: MEANINGS[name] }),
     ),
+    inputTokens: t.field({
+      type: "SafeInt",
+      description: `${MEANINGS.inputTokens} ${sumOf("inputTokens and cachedInputTokens")}`,
+    }),
+    outputTokens: t.field({
+      type: "SafeInt",
+      description: `${MEANINGS.outputTokens} ${sumOf("outputTokens and reasoningTokens")}`,
+    }),
+    usage: t.field({
+      type: [ModelUsageInput],
+      required: true,
+      defaultValue: [],
+      validate: z.array(z.unknown()).max(MAX_CALLS),
+      description: `The calls of models, one each, at most ${MAX_CALLS}; kept by provider and model (section 14).`,
+    }),
+  }),
 });
+
+function sumOf(buckets: string): string {
+  return (
+    `If left out, the sum of ${buckets} over usage; where there is usage and another number is given, the report is ` +
+    "INVALID_INPUT (section 14)."
+  );
+}

@@ -15,7 +15,7 @@ export const JobPoisoned = builder.objectRef<PoisonedJob>("JobPoisoned").impleme
     violation: t.field({
       type: SecurityViolation,
       description: "The violation that poisoned the job.",
-      resolve: ({ violation, event }) => ({ ...violation, event }),
+      resolve: ({ violation, event }) => ({ ...violation, jobId: event.jobId, event }),
     }),
   }),
 });

@@ -5,9 +5,17 @@ import { JobStateEnum } from "../enums.ts";
 import { toNode } from "../reads.ts";
 
 export const NodeExecution = builder.node(builder.objectRef<Node>("NodeExecution"), {
+  // A worker without JOBS_READ loads the steps of the jobs of which it holds the lease.
+  extensions: { permission: "JOBS_READ", partlyWith: "JOBS_WORK" },
   id: { resolve: ({ id }) => id, description: "Global id (Relay)." },
-  loadWithoutCache: async (id, { reads, viewer: { workspaceId } }) =>
-    toNode(await reads.node({ workspaceId, id: uuidOrNil(id) })),
+  loadWithoutCache: async (id, { reads, viewer: { workspaceId, permissions, principal } }) => {
+    const scopedId = { workspaceId, id: uuidOrNil(id) };
+    return toNode(
+      await (permissions.has("JOBS_READ")
+        ? reads.node(scopedId)
+        : reads.nodeOfHolder(scopedId, { principalId: principal.name })),
+    );
+  },
   description: "One execution of a step of a run; every execution is kept [HSK-WF-001] (section 3).",
   fields: (t) => ({
     nodeId: t.exposeString("nodeId", { description: "The step's name, unique among the open steps of the run." }),

@@ -5,6 +5,7 @@ import { builder } from "../builder.ts";
 import { QuotaResourceEnum } from "../enums.ts";
 
 export const Quota = builder.node(builder.objectRef<QuotaUsage>("Quota"), {
+  extensions: { permission: "JOBS_READ" },
   id: { resolve: ({ id }) => id, description: "Global id (Relay)." },
   loadManyWithoutCache: async (ids, { engine, viewer }) => {
     const found = await findQuotas(engine.prisma, viewer.workspaceId, ids.map(uuidOrNil));

@@ -1,13 +1,9 @@
 import type { GraphQLResolveInfo } from "graphql";
 import { z } from "zod";
 import type { ScopedId } from "../../db/batched-read.ts";
-import type {
-  FlightRecorderEvent as Event,
-  AiJob as Job,
-  WorkflowRun as Run,
-  Workspace,
-} from "../../db/generated/client/client.ts";
+import type { FlightRecorderEvent as Event, AiJob as Job, Workspace } from "../../db/generated/client/client.ts";
 import { type DocumentField, isDocumentField, type JobSummary } from "../../db/job-columns.ts";
+import type { Run } from "../../db/rows.ts";
 import type { Slice } from "../../db/slice.ts";
 import { builder, pageComplexity } from "../builder.ts";
 import { type ConnectionArgs, type KeyCodec, namesBelow, type Page, toPage, toSlice } from "../connection.ts";
@@ -30,8 +26,11 @@ builder.objectField(AiJob, "parentJob", (t) =>
     type: AiJob,
     nullable: true,
     description: "The job's parent; null for the root of a tree.",
-    resolve: ({ workspaceId, parentJobId }, _args, context, info) =>
-      parentJobId ? loadJob(context, info, { workspaceId, id: parentJobId }) : null,
+    resolve: ({ workspaceId, parentJobId }, _args, context, info) => {
+      if (!parentJobId) return null;
+      context.readable.showParent(parentJobId);
+      return loadJob(context, info, { workspaceId, id: parentJobId });
+    },
   }),
 );
 
@@ -80,6 +79,7 @@ builder.objectField(AiJob, "events", (t) =>
 builder.objectField(AiJob, "children", (t) =>
   t.connection(
     {
+      permission: "JOBS_READ",
       type: AiJob,
       description: "The jobs whose parent is this job, newest first.",
       complexity: pageComplexity,
@@ -178,7 +178,8 @@ async function pageOf<Row>(
 }
 
 /** @returns the workspace with this id; null where there is none, or no id. All of one list are read by one statement. */
-export async function workspaceOf({ engine }: GraphQLContext, workspaceId: string | null): Promise<Workspace | null> {
-  // Prisma makes one statement of all `findUnique` of a tick.
-  return workspaceId === null ? null : engine.prisma.workspace.findUnique({ where: { workspaceId } });
+export async function workspaceOf({ reads }: GraphQLContext, workspaceId: string | null): Promise<Workspace | null> {
+  if (workspaceId === null) return null;
+  const [workspace = null] = await reads.workspace({ workspaceId, id: workspaceId });
+  return workspace;
 }

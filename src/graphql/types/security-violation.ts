@@ -5,7 +5,7 @@ import { ViolationTypeEnum } from "../enums.ts";
 import { FlightRecorderEvent } from "./flight-recorder-event.ts";
 
 export const SecurityViolation = builder
-  .objectRef<Violation & { readonly event: Event }>("SecurityViolation")
+  .objectRef<Violation & { readonly jobId: string; readonly event: Event }>("SecurityViolation")
   .implement({
     description: "What a guard found in content (section 5).",
     fields: (t) => ({

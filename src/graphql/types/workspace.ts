@@ -5,6 +5,7 @@ import { builder } from "../builder.ts";
 import type { Viewer } from "../viewer.ts";
 
 export const Workspace = builder.node(builder.objectRef<Row>("Workspace"), {
+  extensions: { permission: "ANY_PRINCIPAL" },
   id: { resolve: ({ workspaceId }) => workspaceId, description: "Global id (Relay)." },
   loadManyWithoutCache: async (ids, { engine, viewer }) => {
     const found = await findWorkspaces(

@@ -1,5 +1,6 @@
 import { GraphQLError } from "graphql";
 import type { Plugin } from "graphql-yoga";
+import type { ErrorCode } from "../../errors.ts";
 import { type ErrorReporter, isMasked, maskError } from "../error-format.ts";
 
 /**
@@ -21,7 +22,8 @@ export function useErrorFormat(reporter: ErrorReporter): Plugin {
 function withStatus(error: GraphQLError): GraphQLError {
   // `spec`: as the GraphQL over HTTP specification asks, 400 for a client that accepts
   // application/graphql-response+json, and 200 for one that accepts application/json.
-  const http = isMasked(error) ? { status: 500 } : { spec: true, status: 400 };
+  const isForbidden = error.extensions.code === ("FORBIDDEN" satisfies ErrorCode);
+  const http = isMasked(error) ? { status: 500 } : isForbidden ? { status: 403 } : { spec: true, status: 400 };
   return new GraphQLError(error.message, {
     nodes: error.nodes ?? null,
     source: error.source ?? null,

@@ -37,8 +37,12 @@ const HEADERS = {
 export function useEventStream(resumeStates: ResumeStates, keepAliveMs: number): Plugin {
   return {
     onResultProcess({ request, result, resultProcessor, setResultProcessor }) {
-      // Without a result processor, Yoga answers 406: the client accepts none of the formats.
-      if (!resultProcessor || Array.isArray(result)) return;
+      if (Array.isArray(result)) return;
+      if (!resultProcessor) {
+        // Yoga answers 406: the client accepts none of the formats, and nobody would ever end the subscription.
+        if (isAsyncIterable(result)) void result[Symbol.asyncIterator]().return?.();
+        return;
+      }
       if (!isAsyncIterable(result) && !readsOnlyEvents(request)) return;
       const status = isAsyncIterable(result) ? 200 : statusOf(result);
       setResultProcessor((_result, fetchAPI) => {

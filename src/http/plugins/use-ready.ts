@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Plugin } from "graphql-yoga";
 import { unavailability } from "../../db/availability.ts";
 import type { PrismaClient } from "../../db/generated/client/client.ts";
+import { allWorkspaces, NO_WORKSPACE, within } from "../../db/scope.ts";
 import type { CommandContext } from "../../db/transaction.ts";
 
 const ENDPOINT = "/ready";
@@ -38,12 +39,15 @@ async function late(): Promise<Readiness> {
 /** Looks at what PostgreSQL says of itself; only where a state was met does it write, to see whether that is over. */
 async function readReadiness({ prisma, availability }: CommandContext): Promise<Readiness> {
   try {
-    const [state] = await prisma.$queryRaw<{ standby: boolean; readOnly: boolean }[]>`
-      SELECT pg_is_in_recovery() AS standby, current_setting('default_transaction_read_only')::boolean AS "readOnly"`;
+    const [state] = await within(
+      NO_WORKSPACE,
+      () => prisma.$queryRaw<{ standby: boolean; readOnly: boolean }[]>`
+      SELECT pg_is_in_recovery() AS standby, current_setting('default_transaction_read_only')::boolean AS "readOnly"`,
+    );
     if (state?.standby) return { ready: false, reason: "The database is a standby." };
     if (state?.readOnly) return { ready: false, reason: "The database is read-only." };
     if (availability?.reason !== undefined) {
-      await writeSomething(prisma);
+      await within(allWorkspaces("server"), () => writeSomething(prisma));
       availability.over();
     }
     return { ready: true };

@@ -3,6 +3,8 @@ import { IncomingMessage } from "node:http";
 import { type ExecutionResult, GraphQLError } from "graphql";
 import { isAsyncIterable, type Plugin } from "graphql-yoga";
 import type { ErrorCode } from "../../errors.ts";
+import type { Authenticator } from "../../identity/authenticator.ts";
+import type { Caller } from "../authentication.ts";
 import {
   MAX_ID_LENGTH,
   MAX_OPERATIONS,
@@ -29,6 +31,7 @@ export interface SingleConnectionOptions {
   readonly stopping: AbortSignal;
   readonly maxOperations?: number | undefined;
   readonly maxReservations?: number | undefined;
+  readonly authenticator: Pick<Authenticator, "onEnd">;
 }
 
 /**
@@ -40,8 +43,8 @@ export interface SingleConnectionOptions {
  * Written here because graphql-sse's own handler, which Yoga's plugin uses, keeps every result in memory for a client
  * that does not read, and keeps reservations forever.
  */
-export function useSingleConnection(options: SingleConnectionOptions): Plugin {
-  const { endpoint, resumeStates, keepAliveMs, stopping } = options;
+export function useSingleConnection(options: SingleConnectionOptions): Plugin<object, Caller> {
+  const { endpoint, resumeStates, keepAliveMs, stopping, authenticator } = options;
   const { maxOperations = MAX_OPERATIONS, maxReservations = MAX_RESERVATIONS } = options;
   const streams = new Map<string, SharedStream>();
   /** For a POST with a token: its stream, and the id of the operation that it registered there. */
@@ -52,9 +55,9 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
   /** Those of one connection. */
   const reservedBy = new WeakMap<object, Map<string, SharedStream>>();
 
-  const reserve = (connection: object) => {
+  const reserve = (connection: object, owner: string) => {
     const token = randomUUID();
-    const stream = new SharedStream(keepAliveMs);
+    const stream = new SharedStream(keepAliveMs, owner);
     streams.set(token, stream);
     const own = reservedBy.get(connection) ?? new Map<string, SharedStream>();
     reservedBy.set(connection, own);
@@ -87,15 +90,18 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
 
   return {
     onRequest({ request, url, fetchAPI, serverContext, endResponse }) {
-      if (url.pathname !== endpoint) return;
+      const { principal } = serverContext;
+      if (url.pathname !== endpoint || !principal) return;
       const answer = (status: number, text: string | null) => endResponse(new fetchAPI.Response(text, { status }));
       const refuse = (status: number, message: string, code: ErrorCode) =>
         endResponse(fetchAPI.Response.json({ errors: [{ message, extensions: { code } }] }, { status }));
-      if (request.method === "PUT" && !hasBody(request)) return answer(201, reserve(connectionOf(serverContext)));
+      if (request.method === "PUT" && !hasBody(request))
+        return answer(201, reserve(connectionOf(serverContext), principal.name));
       const token = request.headers.get(TOKEN.header) ?? url.searchParams.get(TOKEN.parameter);
       if (token === null) return;
       const stream = streams.get(token);
-      if (!stream) return refuse(404, NO_STREAM, "NOT_FOUND");
+      // Another principal's is answered like none.
+      if (stream?.owner !== principal.name) return refuse(404, NO_STREAM, "NOT_FOUND");
       if (request.method === "DELETE") {
         const id = url.searchParams.get("operationId");
         if (id === null) return refuse(400, "Pass the operation's id in the parameter operationId.", "INVALID_INPUT");
@@ -109,7 +115,13 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
       if (stream.isOpen) return refuse(409, "This stream is already open. It can have one reader.", "INVALID_INPUT");
       stream.isOpen = true;
       reserved.delete(token);
-      endResponse(eventsResponse(stream, 200, request, fetchAPI, () => forget(token, stream)));
+      // Its operations end by themselves, each with its own last word.
+      const removeListener = authenticator.onEnd(principal, () => stream.end());
+      const onClientGone = () => {
+        removeListener();
+        forget(token, stream);
+      };
+      endResponse(eventsResponse(stream, 200, request, fetchAPI, onClientGone));
     },
 
     onParams({ request, params }) {

@@ -24,6 +24,14 @@ export class SharedStream extends EventStream {
   #hasClientLeft = false;
   /** Whether a client has opened the stream to read it. */
   isOpen = false;
+  /** The name of the principal whose stream it is. */
+  readonly owner: string;
+
+  /** @param keepAliveMs milliseconds between two comments that show a silent stream to be alive. */
+  constructor(keepAliveMs: number, owner: string) {
+    super(keepAliveMs);
+    this.owner = owner;
+  }
 
   /** Whether the client has gone, or did not come in time: the stream is over. */
   get hasClientLeft(): boolean {
@@ -69,7 +77,7 @@ export class SharedStream extends EventStream {
     void operation?.results.return?.();
   }
 
-  /** Ends the stream, because the server stops, once all operations have ended and their results are sent. */
+  /** Ends the stream, because the server stops or who reads it has ended, once all operations have ended and their results are sent. */
   end(): void {
     this.#isEnding = true;
     this.#wake?.();

@@ -5,20 +5,28 @@ import { CloseCode, handleProtocols, makeServer } from "graphql-ws";
 import type { Logger } from "pino";
 import { type WebSocket, WebSocketServer } from "ws";
 import type { CommandContext } from "../../db/transaction.ts";
-import { TryAgainError, UnauthenticatedError } from "../../errors.ts";
-import type { Authenticator } from "../../identity/authenticator.ts";
+import { TooManyFailuresError, TryAgainError, UnauthenticatedError } from "../../errors.ts";
+import { type Authenticator, OPEN } from "../../identity/authenticator.ts";
+import { createLogin } from "../../identity/login.ts";
+import type { Rates } from "../../rates/rates.ts";
 import { MAX_ID_LENGTH, MAX_OPERATIONS, tooLargeOperations, tooManyOperations } from "../connection-limit.ts";
 import { isMasked, maskError, withoutStatus } from "../error-format.ts";
 import { ENDPOINT, type GraphQLServer, maxBodyDepth } from "../graphql.ts";
-import { isAllowedOrigin, isOwnHost } from "../plugins/use-same-site.ts";
+import { isAllowedOrigin, isOwnHost, type OwnNames } from "../own-names.ts";
+import type { Proxies } from "../proxies.ts";
+import type { RequestLog } from "../request-log.ts";
+import { credentialOf } from "../session-cookie.ts";
+import { type TrustedDocuments, trustedText } from "../trusted-documents.ts";
 import { viewerOf, WORKSPACE_HEADER } from "../viewer.ts";
 import { SocketOperations } from "./socket-operations.ts";
 import { type SocketExtra, serveSocket } from "./transport.ts";
 
 /** Settings of the WebSocket transport; a part of GraphQLOptions. */
-export interface WebSocketOptions {
+export interface WebSocketOptions extends OwnNames {
   readonly authenticator: Authenticator;
-  readonly corsOrigins: readonly string[];
+  readonly proxies: Pick<Proxies, "clientAddress">;
+  readonly rates?: Pick<Rates, "failedLogins"> | undefined;
+  readonly trustedDocuments?: TrustedDocuments | undefined;
   /** The largest message, in bytes. */
   readonly maxBodyBytes: number;
   /** The most values of the JSON of one message. */
@@ -51,16 +59,20 @@ interface Pipeline {
 
 /**
  * Serves GraphQL over WebSocket (graphql-ws protocol) on the API's path, through the same pipeline as HTTP.
+ * @param requests logs those that are refused; the pipeline logs the others.
  * @returns `close`, which refuses new sockets, closes the open ones with code 1001, and resolves when all are closed.
  */
 export function serveWebSocket(
   http: Server,
   yoga: GraphQLServer,
+  requests: RequestLog,
   options: WebSocketOptions,
 ): { close(): Promise<void> } {
-  const { authenticator, corsOrigins, maxBodyBytes, maxJsonValues, log, engine } = options;
+  const { authenticator, proxies, maxBodyBytes, maxJsonValues, log, engine, trustedDocuments } = options;
   const { maxOperations = MAX_OPERATIONS } = options;
+  const hasAuth = authenticator !== OPEN;
   const limits = { maxDepth: maxBodyDepth(), maxValues: maxJsonValues, queryDepth: 2 };
+  const login = createLogin(authenticator, options.rates?.failedLogins);
   const reporter = { log, availability: engine.availability };
   // Not all messages that one packet brings in one turn of the event loop, where there may be hundreds.
   const webSocket = { noServer: true, allowSynchronousEvents: false };
@@ -82,12 +94,15 @@ export function serveWebSocket(
     }
     const { origin, host } = request.headers;
     const url = `http://${host ?? ""}${request.url ?? ""}`;
+    // A page's socket always has an origin. A program may call the server by any name: it must show a credential.
+    const isProgram = hasAuth && origin === undefined;
     const isAllowed =
       URL.canParse(url) &&
       new URL(url).pathname === ENDPOINT &&
-      isOwnHost(new URL(url).hostname) &&
-      isAllowedOrigin(origin, host, corsOrigins);
+      (isProgram || isOwnHost(new URL(url).hostname, options, hasAuth)) &&
+      isAllowedOrigin(origin, host, options);
     if (!isAllowed) {
+      requests.refused(request, 403);
       socket.end("HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n", () => socket.destroy());
       return;
     }
@@ -109,15 +124,21 @@ export function serveWebSocket(
   const graphqlWs = makeServer<ConnectionParams, SocketExtra>({
     onConnect: async ({ connectionParams, extra }) => {
       const { authorization } = connectionParams ?? {};
-      const sent = typeof authorization === "string" ? authorization : extra.request.headers.authorization;
-      try {
-        extra.principal = await authenticator.authenticate(sent);
-      } catch (error) {
-        if (error instanceof UnauthenticatedError) return false;
-        if (error instanceof TryAgainError) return extra.socket.close(TRY_AGAIN_LATER, "Try again later.");
-        throw error;
+      const { socket } = extra;
+      const principal = await login(
+        typeof authorization === "string" ? { authorization } : credentialOf(extra.request, options.publicUrl),
+        () => proxies.clientAddress(extra.request),
+      );
+      if (principal instanceof UnauthenticatedError) {
+        requests.refused(extra.request, CloseCode.Forbidden);
+        return false;
       }
-      const { socket, principal } = extra;
+      if (principal instanceof TooManyFailuresError) {
+        requests.refused(extra.request, TRY_AGAIN_LATER);
+        return socket.close(TRY_AGAIN_LATER, `Too many failures. Try again in ${principal.retryAfterSeconds} s.`);
+      }
+      if (principal instanceof TryAgainError) return socket.close(TRY_AGAIN_LATER, "Try again later.");
+      extra.principal = principal;
       const removeListener = authenticator.onEnd(principal, (reason) => {
         // Who cannot be told any more may connect again, whose key has ended may not.
         if (reason instanceof UnauthenticatedError) socket.close(CloseCode.Forbidden, "Forbidden");
@@ -133,7 +154,7 @@ export function serveWebSocket(
         extra.socket.close(CloseCode.BadRequest, ID_TOO_LONG.message);
         return [ID_TOO_LONG];
       }
-      const { query, operationName, variables } = operation;
+      const { operationName, variables } = operation;
       const operations = operationsOf.get(extra.socket);
       const signal = operations?.begin(id, operation);
       const requestedWorkspaceId = connectionParams?.[WORKSPACE_HEADER] ?? extra.request.headers[WORKSPACE_HEADER];
@@ -148,6 +169,7 @@ export function serveWebSocket(
           typeof requestedWorkspaceId === "string" || requestedWorkspaceId == null ? requestedWorkspaceId : "",
           extra.principal,
         );
+        const query = trustedDocuments ? trustedText(trustedDocuments, operation, extra.principal) : operation.query;
         const pipeline: Pipeline = yoga.getEnveloped({ viewer, socket: extra.socket, ...(signal ? { signal } : {}) });
         const contextValue = await pipeline.contextFactory();
         pipelines.set(contextValue, pipeline);

@@ -2,8 +2,9 @@ import { setImmediate as yieldToEventLoop } from "node:timers/promises";
 import { uuidv7 } from "uuidv7";
 import type { BulkAction } from "../../db/generated/client/client.ts";
 import { type BulkActionKind, JobState } from "../../db/generated/client/enums.ts";
+import { allWorkspaces, within } from "../../db/scope.ts";
 import { type CommandContext, inSingleStatement } from "../../db/transaction.ts";
-import { InvalidInputError, TryAgainError } from "../../errors.ts";
+import { InvalidInputError, NotFoundError, TryAgainError } from "../../errors.ts";
 import type { Actor } from "../../log/event.ts";
 import { redactText } from "../../log/redact.ts";
 import { conditionsOf, type JobFilter } from "../filter.ts";
@@ -21,6 +22,8 @@ import { finishAction, idleActions, insertAction, pendingItems } from "./items.t
 export const MAX_ITEMS = 1000;
 /** Items per transaction. The transaction locks their jobs' rows, so other changes of these jobs wait for it. */
 const BATCH_SIZE = 100;
+/** An action is found by its id, and tells its workspace, in which its jobs are then changed. */
+const BULK = allWorkspaces("bulk");
 /** The largest number of actions that one run of the maintenance task continues. */
 const MAX_RESUMED = 100;
 
@@ -36,7 +39,8 @@ export interface CancelAiJobs {
  * Cancels the oldest jobs that match (section 6). If the filter has no states, only jobs that can be cancelled are selected. If
  * it has states, jobs in these states are selected, and one that cannot be cancelled becomes an item with an error.
  * @returns the stored action. It is unfinished if the database was too busy for all items; maintenance then continues it. Or
- *   InvalidInputError if the filter has no condition or an empty list: nothing was changed.
+ *   InvalidInputError if the filter has no condition or an empty list, NotFoundError if there is no such workspace: nothing was
+ *   changed.
  * @throws TryAgainError when the action could not be stored: nothing was kept.
  */
 export function cancelAiJobs(
@@ -44,7 +48,7 @@ export function cancelAiJobs(
   workspaceId: string,
   by: Actor,
   { filter, reason, limit }: CancelAiJobs,
-): Promise<BulkAction | InvalidInputError> {
+): Promise<BulkAction | BulkActionError> {
   return runBulkAction(context, workspaceId, by, { kind: "CANCEL", filter, limit, reason: redactText(reason) });
 }
 
@@ -57,9 +61,12 @@ export function retryAiJobs(
   workspaceId: string,
   by: Actor,
   { filter, limit }: RetryAiJobs,
-): Promise<BulkAction | InvalidInputError> {
+): Promise<BulkAction | BulkActionError> {
   return runBulkAction(context, workspaceId, by, { kind: "RETRY", filter, limit, reason: null });
 }
+
+/** Why a bulk action is not stored. */
+type BulkActionError = NotFoundError | InvalidInputError;
 
 interface BulkActionRequest {
   readonly kind: BulkActionKind;
@@ -77,19 +84,23 @@ async function runBulkAction(
   workspaceId: string,
   { actor, actorId }: Actor,
   request: BulkActionRequest,
-): Promise<BulkAction | InvalidInputError> {
+): Promise<BulkAction | BulkActionError> {
   const { kind, filter } = request;
   const refusal = checkFilter(filter);
   if (refusal) return refusal;
   const id = uuidv7();
   const action = { ...request, id, workspaceId, actor, actorId };
-  await inSingleStatement(context, (db) => insertAction(db, action, narrowToChangeable(kind, filter)));
+  const selection = narrowToChangeable(kind, filter);
+  const isStored = await inSingleStatement(context, [workspaceId], (db) =>
+    insertAction(db, action, selection, context.workspacesMustExist),
+  );
+  if (!isStored) return new NotFoundError("workspace");
   try {
     await processRemaining(context, id);
   } catch (error) {
     if (!(error instanceof TryAgainError)) throw error;
   }
-  return context.prisma.bulkAction.findUniqueOrThrow({ where: { id } });
+  return within([workspaceId], () => context.prisma.bulkAction.findUniqueOrThrow({ where: { id } }));
 }
 
 /**
@@ -122,11 +133,12 @@ function narrowToChangeable(kind: BulkActionKind, filter: JobFilter): JobSelecti
  */
 async function processRemaining(context: CommandContext, actionId: string, signal?: AbortSignal): Promise<boolean> {
   const { prisma } = context;
-  const action = await prisma.bulkAction.findUniqueOrThrow({ where: { id: actionId } });
+  const action = await within(BULK, () => prisma.bulkAction.findUniqueOrThrow({ where: { id: actionId } }));
+  const scope = [action.workspaceId];
   while (!signal?.aborted) {
-    const items = await pendingItems(prisma, actionId, BATCH_SIZE);
+    const items = await within(scope, () => pendingItems(prisma, actionId, BATCH_SIZE));
     if (items.length === 0) {
-      await inSingleStatement(context, (db) => finishAction(db, actionId));
+      await inSingleStatement(context, scope, (db) => finishAction(db, actionId));
       return true;
     }
     await processItems(context, action, items);
@@ -152,7 +164,7 @@ export async function resumeBulkActions(
 ): Promise<number> {
   const failures: unknown[] = [];
   let finished = 0;
-  const actionIds = await idleActions(context.prisma, idleSeconds, MAX_RESUMED);
+  const actionIds = await within(BULK, () => idleActions(context.prisma, idleSeconds, MAX_RESUMED));
   for (const actionId of actionIds) {
     try {
       if (await processRemaining(context, actionId, signal)) finished += 1;

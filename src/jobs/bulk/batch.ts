@@ -1,7 +1,7 @@
 import { type BulkAction, Prisma } from "../../db/generated/client/client.ts";
 import type { BulkActionKind, JobState } from "../../db/generated/client/enums.ts";
 import { type CommandContext, inTransaction, type Transaction } from "../../db/transaction.ts";
-import type { Actor } from "../../log/event.ts";
+import { type Actor, humanFor } from "../../log/event.ts";
 import { cancelLockedJobs, checkCancellable } from "../cancel.ts";
 import { type LockedJobSummary, lockJobSummaries } from "../lock.ts";
 import { checkRetryable, retryLockedJobs } from "../retry.ts";
@@ -37,7 +37,7 @@ export const CHANGES = {
  */
 export function processItems(context: CommandContext, action: BulkAction, items: readonly Item[]): Promise<void> {
   const { check, apply }: Change = CHANGES[action.kind];
-  return inTransaction(context, async (tx) => {
+  return inTransaction(context, [action.workspaceId], async (tx) => {
     const jobIds = items.map(({ jobId }) => jobId);
     const locked = await lockJobSummaries(tx, Prisma.sql`job_id = ANY(${jobIds}::uuid[])`);
     const jobs = new Map(locked.map((job) => [job.jobId, job]));
@@ -51,7 +51,7 @@ export function processItems(context: CommandContext, action: BulkAction, items:
     await apply(
       tx,
       decisions.flatMap(({ job, error }) => (error ? [] : [job])),
-      { actor: action.actor, actorId: action.actorId },
+      humanFor(action.actorId),
       action.reason ?? "",
     );
     await writeOutcomes(

@@ -4,6 +4,7 @@ import { JobState } from "../../db/generated/client/enums.ts";
 import type { JobSummary } from "../../db/job-columns.ts";
 import { type JsonValue, toDbEnum } from "../../db/rows.ts";
 import { type BudgetExceededError, IllegalTransitionError, JobPoisonedError } from "../../errors.ts";
+import { passedBudget } from "../metrics.ts";
 import { budgetExceeded } from "../retry.ts";
 
 /** Why a bulk action did not change a job: the error that the same change of that job alone returns. */
@@ -18,21 +19,21 @@ const dbJobState = z
 const storedErrorSchema = z.discriminatedUnion("code", [
   z.object({ code: z.literal("ILLEGAL_TRANSITION"), from: dbJobState, to: dbJobState }),
   z.object({ code: z.literal("JOB_POISONED") }),
-  z.object({ code: z.literal("BUDGET_EXCEEDED"), total_tokens: z.int(), token_budget: z.int() }),
+  z.object({ code: z.literal("BUDGET_EXCEEDED"), of: z.enum(["tokens", "cost"]), used: z.int(), budget: z.int() }),
 ]);
 
 /** @returns an error as an item stores it, with enum values as in the database. */
-export function toStored(
-  error: ItemError,
-  { totalTokens, tokenBudget }: JobSummary,
-): z.input<typeof storedErrorSchema> {
+export function toStored(error: ItemError, job: JobSummary): z.input<typeof storedErrorSchema> {
   switch (error.code) {
     case "ILLEGAL_TRANSITION":
       return { code: error.code, from: toDbEnum(error.from), to: toDbEnum(error.to) };
     case "JOB_POISONED":
       return { code: error.code };
-    case "BUDGET_EXCEEDED":
-      return { code: error.code, total_tokens: Number(totalTokens), token_budget: Number(tokenBudget) };
+    case "BUDGET_EXCEEDED": {
+      const passed = passedBudget(job, job);
+      if (!passed) throw new Error(`Job ${job.jobId} was refused for a budget that it has not passed.`);
+      return { code: error.code, of: passed.of, used: Number(passed.used), budget: Number(passed.budget) };
+    }
   }
 }
 
@@ -53,8 +54,9 @@ export async function fromStored(error: JsonValue, job: () => Promise<AiJob>): P
       return new JobPoisonedError(await job());
     case "BUDGET_EXCEEDED":
       return budgetExceeded({
-        totalTokens: BigInt(storedError.total_tokens),
-        tokenBudget: BigInt(storedError.token_budget),
+        of: storedError.of,
+        used: BigInt(storedError.used),
+        budget: BigInt(storedError.budget),
       });
   }
 }

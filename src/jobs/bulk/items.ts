@@ -1,7 +1,8 @@
 import { type ScopedId, scopedIdTable } from "../../db/batched-read.ts";
-import type { BulkAction, BulkActionItem } from "../../db/generated/client/client.ts";
+import { type BulkAction, type BulkActionItem, Prisma } from "../../db/generated/client/client.ts";
 import type { Slice } from "../../db/slice.ts";
 import type { Transaction } from "../../db/transaction.ts";
+import { makeWorkspace } from "../../identity/workspaces.ts";
 import { type JobFilter, toStoredFilter } from "../filter.ts";
 import { type JobSelection, selectOldestJobs } from "../list.ts";
 
@@ -18,20 +19,31 @@ export type NewBulkAction = Omit<BulkAction, "filter" | "createdAt" | "finishedA
  * Stores an action with the oldest matching jobs as its items, in one statement. It locks no job: each is checked again when
  * its item is processed.
  * @param selection the filter of the action, limited to jobs that it can change.
+ * @returns whether it is stored: not in a workspace that is not there, where one must have been made.
  */
-export async function insertAction(db: Transaction, action: NewBulkAction, selection: JobSelection): Promise<void> {
+export async function insertAction(
+  db: Transaction,
+  action: NewBulkAction,
+  selection: JobSelection,
+  workspacesMustExist = false,
+): Promise<boolean> {
   const { id, workspaceId, kind, filter, limit, reason, actor, actorId } = action;
-  await db.$executeRaw`
-    WITH workspace AS (
-      INSERT INTO workspaces (workspace_id) VALUES (${workspaceId}::uuid) ON CONFLICT DO NOTHING
-    ), action AS (
+  const ofWorkspace = workspacesMustExist
+    ? Prisma.sql`FROM workspaces WHERE workspace_id = ${workspaceId}::uuid`
+    : Prisma.empty;
+  const stored = await db.$queryRaw<unknown[]>`
+    WITH ${workspacesMustExist ? Prisma.empty : Prisma.sql`workspace AS (${makeWorkspace(workspaceId)}),`} action AS (
       INSERT INTO bulk_actions (id, workspace_id, kind, filter, reason, actor, actor_id, created_at)
-      VALUES (${id}::uuid, ${workspaceId}::uuid, lower(${kind})::"BulkActionKind", ${JSON.stringify(toStoredFilter(filter))}::jsonb,
-        ${reason}, lower(${actor})::"RecorderActor", ${actorId}, clock_timestamp())
+      SELECT ${id}::uuid, ${workspaceId}::uuid, lower(${kind})::"BulkActionKind", ${JSON.stringify(toStoredFilter(filter))}::jsonb,
+        ${reason}, lower(${actor})::"RecorderActor", ${actorId}, clock_timestamp() ${ofWorkspace}
+      RETURNING id
+    ), items AS (
+      INSERT INTO bulk_action_items (workspace_id, bulk_action_id, position, job_id)
+      SELECT ${workspaceId}::uuid, ${id}::uuid, row_number() OVER (ORDER BY created_at, job_id), job_id
+      FROM (${selectOldestJobs(workspaceId, selection, limit)}) AS matching
     )
-    INSERT INTO bulk_action_items (workspace_id, bulk_action_id, position, job_id)
-    SELECT ${workspaceId}::uuid, ${id}::uuid, row_number() OVER (ORDER BY created_at, job_id), job_id
-    FROM (${selectOldestJobs(workspaceId, selection, limit)}) AS matching`;
+    SELECT id FROM action`;
+  return stored.length > 0;
 }
 
 /** A job of an action, with its position among the items, from 1. */

@@ -53,7 +53,7 @@ async function oneInEachState(protocolId: string) {
     (await bringTo(engine, (await started(engine, more)).job.jobId, state)).jobId;
   const poisoned = async () => {
     const { jobId } = await submitted(engine, more);
-    await poisonJob(engine, jobId, FOUND);
+    await poisonJob(engine, WORKSPACE, jobId, FOUND);
     return jobId;
   };
   return {
@@ -83,6 +83,9 @@ const ALL = [
   "POISONED",
 ] as const;
 
+/** As an action keeps it: a command is its principal's. */
+const BY_SOMEBODY = { actor: SOMEBODY.actor, actorId: SOMEBODY.actorId };
+
 describe("each job of a bulk action", () => {
   test("is cancelled as cancelAiJob would, and the action is kept with what was asked for", async () => {
     const jobs = await oneInEachState("cancel-each");
@@ -97,7 +100,7 @@ describe("each job of a bulk action", () => {
       kind: "CANCEL",
       reason: "no: [redacted]",
       filter: { protocol_id: "cancel-each", created_after: "1970-01-01T00:00:00.000Z", kinds: ["doc_summarize"] },
-      ...SOMEBODY,
+      ...BY_SOMEBODY,
       finishedAt: expect.any(Date),
     });
     const cancelled = [jobs.QUEUED, jobs.RUNNING, jobs.STALLED, jobs.AWAITING_VALIDATION, jobs.AWAITING_USER];
@@ -115,14 +118,18 @@ describe("each job of a bulk action", () => {
   test("is tried again as retryAiJob would", async () => {
     const jobs = await oneInEachState("retry-each");
     const action = await retryAll({ protocolId: "retry-each" });
-    expect(action).toMatchObject({ kind: "RETRY", reason: null, ...SOMEBODY, finishedAt: expect.any(Date) });
+    expect(action).toMatchObject({ kind: "RETRY", reason: null, ...BY_SOMEBODY, finishedAt: expect.any(Date) });
     const retried = [jobs.STALLED, jobs.FAILED];
     expect(await settledItems(prisma, action)).toEqual(retried.map((jobId) => ({ jobId, outcome: "changed" })));
     for (const jobId of retried) {
       const after = await records(jobId);
       expectSound(after);
       expect(after.job).toMatchObject({ state: "QUEUED", statusReason: "retried", errorMessage: null, runAfter: null });
-      expect(after.events.at(-1)).toMatchObject({ type: "STATE_CHANGED", payload: { reason: "retried" }, ...SOMEBODY });
+      expect(after.events.at(-1)).toMatchObject({
+        type: "STATE_CHANGED",
+        payload: { reason: "retried" },
+        ...BY_SOMEBODY,
+      });
     }
   });
 

@@ -35,6 +35,7 @@ const SERVER = "ai-job-server-that-is-killed";
 
 let url: string;
 let drop: () => Promise<void>;
+let database: Readonly<Record<string, string>>;
 let prisma: PrismaClient;
 let admin: pg.Client;
 /** Holds the servers where their triggers wait. */
@@ -42,7 +43,7 @@ let holder: pg.Client;
 
 /** A database of its own for each test: a server that starts goes on with whatever was left half way. */
 beforeEach(async () => {
-  ({ url, drop } = await createPostgresDatabase());
+  ({ url, env: database, drop } = await createPostgresDatabase());
 });
 afterEach(async () => {
   await killSpawned();
@@ -52,7 +53,7 @@ afterEach(async () => {
 });
 
 async function startServer(name: string, env: Readonly<Record<string, string>> = {}) {
-  const server = spawnServer({ DATABASE_URL: url, PGAPPNAME: name, ...env });
+  const server = spawnServer({ ...database, PGAPPNAME: name, ...env });
   await server.url;
   return server;
 }

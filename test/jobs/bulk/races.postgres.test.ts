@@ -23,8 +23,7 @@ let other: PrismaClient;
 let engines: readonly [EngineContext, EngineContext];
 beforeAll(async () => {
   db = await openTestDatabase();
-  if (db.location.kind !== "postgres") throw new Error("This file is about PostgreSQL.");
-  other = anotherClient(db.location.url, 5);
+  other = anotherClient(db.url, 5);
   engines = [engineOn(db), engineOn({ ...db, prisma: other })];
 });
 afterAll(async () => {
@@ -63,7 +62,7 @@ function told(result: unknown): string {
 const cancelOne = (jobId: string) => (engine: EngineContext) =>
   cancelAiJob(engine, WORKSPACE, SOMEBODY, { jobId, reason: "enough" });
 const retryOne = (jobId: string) => (engine: EngineContext) => retryAiJob(engine, WORKSPACE, SOMEBODY, jobId);
-const poisonOne = (jobId: string) => (engine: EngineContext) => poisonJob(engine, jobId, FOUND);
+const poisonOne = (jobId: string) => (engine: EngineContext) => poisonJob(engine, WORKSPACE, jobId, FOUND);
 
 async function failed(): Promise<string> {
   return (await bringTo(engines[0], (await started(engines[0])).job.jobId, "FAILED")).jobId;

@@ -111,7 +111,7 @@ describe("jobs that changed before it was their turn", () => {
     ok(await cancelAiJob(engine, WORKSPACE, SOMEBODY, { jobId: cancelled, reason: "mine" }));
     await claim(engine, completed);
     await bringTo(engine, completed, "COMPLETED", { jobOutputs: { a: 1 } });
-    await poisonJob(engine, poisoned, FOUND);
+    await poisonJob(engine, WORKSPACE, poisoned, FOUND);
     const late = await submitted(engine, filter);
     const left = [cancelled, completed, poisoned];
     const before = await Promise.all(left.map((jobId) => recordsOf(prisma, jobId)));
@@ -140,7 +140,7 @@ describe("jobs that changed before it was their turn", () => {
     for (const jobId of [retried, poisoned, failed]) await bringTo(engine, jobId, "FAILED");
     const id = await leftBehind(prisma, { kind: "RETRY", reason: null, filter });
     ok(await retryAiJob(engine, WORKSPACE, SOMEBODY, retried));
-    await poisonJob(engine, poisoned, FOUND);
+    await poisonJob(engine, WORKSPACE, poisoned, FOUND);
     await resumeBulkActions(engine, 0);
     const { job } = await recordsOf(prisma, poisoned);
     expect(await settledItems(prisma, { id })).toEqual([

@@ -1,12 +1,12 @@
 import { CursorExpiredError } from "../../../src/errors.ts";
 import type { Feed } from "../../../src/live/feed.ts";
-import type { FeedScope, Subscriber } from "../../../src/live/subscriber.ts";
+import type { JobsScope, Subscriber } from "../../../src/live/subscriber.ts";
 import { encodeCursor, LOG_START, type LogPosition } from "../../../src/log/cursor.ts";
 import { label } from "./log.ts";
 
 /** A client that follows a job or all jobs, and keeps the cursor of the last event that it got. */
 export class Client {
-  readonly scope: FeedScope;
+  readonly scope: JobsScope;
   /** The position after which its subscription began, and the events that it has got since. */
   start: LogPosition = LOG_START;
   got: string[] = [];
@@ -16,7 +16,7 @@ export class Client {
   failure: unknown;
   #following: Promise<void> = Promise.resolve();
 
-  constructor(scope: FeedScope) {
+  constructor(scope: JobsScope) {
     this.scope = scope;
   }
 

@@ -8,6 +8,7 @@ import { submitAiJob } from "../../../src/jobs/submit.ts";
 import { advanceWorkflow } from "../../../src/runs/advance.ts";
 import { completeWorkflows } from "../../../src/runs/complete.ts";
 import { heartbeatWorkflows } from "../../../src/runs/heartbeat.ts";
+import { testSide } from "../../support/database.ts";
 import { aStep, aSubmit, SOMEBODY, WORKSPACE } from "../../support/engine.ts";
 import { failWorkflow } from "../../support/reports.ts";
 import type { Command, Report } from "./step.ts";
@@ -77,7 +78,7 @@ export class Callers {
 
   /** The id of one of the jobs that there are. There always is one. */
   async jobId(back: number): Promise<string> {
-    const jobs = await this.#engine.prisma.aiJob.findMany({ select: { jobId: true }, orderBy: { jobId: "desc" } });
+    const jobs = await testSide(this.#engine).aiJob.findMany({ select: { jobId: true }, orderBy: { jobId: "desc" } });
     return jobs[back % jobs.length]?.jobId ?? "";
   }
 }

@@ -1,5 +1,5 @@
 import type { PrismaClient } from "../../../src/db/generated/client/client.ts";
-import type { FeedScope } from "../../../src/live/subscriber.ts";
+import type { JobsScope } from "../../../src/live/subscriber.ts";
 import { comparePositions, decodeCursor, type LogPosition } from "../../../src/log/cursor.ts";
 import type { Move } from "./step.ts";
 
@@ -29,7 +29,7 @@ export function label({ jobId, version, hash }: Omit<LogPosition, "orderXid">): 
 
 /** What a client must have got, where this is the log: all that is in its scope after its start, in order and once. */
 export function eventsFor(
-  { scope, start }: { readonly scope: FeedScope; readonly start: LogPosition },
+  { scope, start }: { readonly scope: JobsScope; readonly start: LogPosition },
   { events }: Log,
 ): readonly string[] {
   return events

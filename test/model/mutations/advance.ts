@@ -17,6 +17,7 @@ import {
   isOverBudget,
   isRefusal,
   type Refusal,
+  use,
 } from "../rules.ts";
 import { report } from "../step.ts";
 import { agent, type Content, change, isOpen, type Node, type Run, type World } from "../world.ts";
@@ -53,7 +54,9 @@ function expected(world: World, input: Advance): Answer {
   if (!node) return INVALID_INPUT;
   const after = countGuards(grown, guardsOver("clean"));
   const type = node.type === "llm_call" ? "LLM_INFERENCE" : "NODE_CHANGED";
-  change(job, type, agent(run), { metrics: after }, nodePayload(run, node, input));
+  const releases = input.outcome === "SUCCEEDED" ? 0 : job.releases;
+  const cost = use(run, input.delta, run.nodes.indexOf(node) + 1);
+  change(job, type, agent(run), { metrics: after, releases }, { ...nodePayload(run, node, input), ...cost });
   if (isOverBudget(job, after)) return failRun(run, input, failByPolicy.budget(run, after));
   remember(run, "advance", input, null, node);
   return { node: node.id, state: node.state, version: job.version };
@@ -75,10 +78,15 @@ function failRun(run: Run, input: Advance, violation: Refusal): Refusal {
 }
 
 /** Starts a node, or ends the open one with this id and type; null if that is not possible. */
-function applyStep({ nodes }: Run, { node: id, type, outcome, dependsOn }: Advance): Node | null {
+function applyStep({ nodes, job }: Run, { node: id, type, outcome, dependsOn }: Advance): Node | null {
   const open = nodes.find((node) => node.id === id && isOpen(node));
   if (outcome === "STARTED") {
-    const ready = dependsOn.every((other) => nodes.findLast((node) => node.id === other)?.state === "COMPLETED");
+    const ready = dependsOn.every((other) => {
+      const own = nodes.findLast((node) => node.id === other);
+      return own
+        ? own.state === "COMPLETED"
+        : job.runs.some((run) => run.nodes.some(({ id: name, state }) => name === other && state === "COMPLETED"));
+    });
     if (open || !ready) return null;
     const node: Node = { id, type, dependsOn, state: "RUNNING", input: { for: id }, output: null, hasError: false };
     nodes.push(node);

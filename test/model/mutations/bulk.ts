@@ -3,6 +3,7 @@ import type { JobState } from "../../../src/db/generated/client/enums.ts";
 import { AppError } from "../../../src/errors.ts";
 import { cancelAiJobs, retryAiJobs } from "../../../src/jobs/bulk/action.ts";
 import { settledItems } from "../../support/bulk.ts";
+import { testSide } from "../../support/database.ts";
 import { SOMEBODY } from "../../support/engine.ts";
 import { type Draw, mostly } from "../draw.ts";
 import { CANCELLABLE, cancelJob, checkRetryable, retryJob } from "../endings.ts";
@@ -16,6 +17,8 @@ interface Bulk {
   readonly kind: "cancel" | "retry";
   readonly states: readonly JobState[] | null;
   readonly kinds: readonly Job["submit"]["kind"][] | null;
+  /** The value of the label `team`; null for any or none. */
+  readonly team: string | null;
   readonly limit: number;
 }
 
@@ -24,11 +27,14 @@ interface Bulk {
  */
 export const bulk = mutation<Bulk>("bulk", { expected, actual });
 
-function expected({ jobs }: World, { workspace, kind, states, kinds, limit }: Bulk): Answer {
-  if (states === null && kinds === null) return INVALID_INPUT;
+function expected({ jobs }: World, { workspace, kind, states, kinds, team, limit }: Bulk): Answer {
+  if (states === null && kinds === null && team === null) return INVALID_INPUT;
   const isSelected = (job: Job) => states?.includes(job.state) ?? refuse(kind, job) === null;
   const ofWorkspace = jobs.filter(({ submit }) => submit.workspace === workspace);
-  const matching = ofWorkspace.filter((job) => isSelected(job) && (kinds?.includes(job.submit.kind) ?? true));
+  const isOfTeam = ({ labels }: Job) => labels.some(({ key, value }) => key === "team" && value === team);
+  const matching = ofWorkspace.filter(
+    (job) => isSelected(job) && (kinds?.includes(job.submit.kind) ?? true) && (team === null || isOfTeam(job)),
+  );
   return { items: matching.slice(0, limit).map((job) => [job.number, change(kind, job)?.code ?? "changed"]) };
 }
 
@@ -48,16 +54,17 @@ function refuse(kind: Bulk["kind"], job: Job): Refusal | null {
 const checkCancellable = (job: Job): Refusal | null =>
   CANCELLABLE.includes(job.state) ? null : illegal(job, "CANCELLED");
 
-async function actual(real: Real, { workspace, kind, states, kinds, limit }: Bulk): Promise<object> {
+async function actual(real: Real, { workspace, kind, states, kinds, team, limit }: Bulk): Promise<object> {
   const { engine } = real;
   const workspaceId = real.workspaceId(workspace);
-  const options = { filter: { states, kinds }, limit };
+  const labels = team === null ? null : [{ key: "team", value: team }];
+  const options = { filter: { states, kinds, labels }, limit };
   const action =
     kind === "cancel"
       ? await cancelAiJobs(engine, workspaceId, SOMEBODY, { ...options, reason: "enough" })
       : await retryAiJobs(engine, workspaceId, SOMEBODY, options);
   if (action instanceof AppError) return real.refusal(action);
-  const items = await settledItems(engine.prisma, action);
+  const items = await settledItems(testSide(engine), action);
   return {
     items: items.map(({ jobId, outcome }) => [
       real.numberOf({ jobId, workspaceId }),
@@ -78,6 +85,7 @@ export const bulks: fc.Arbitrary<Draw> = fc
     kind: fc.constantFrom("retry", "retry", "cancel"),
     states: fc.constantFrom(...states),
     kinds: fc.constantFrom(...mostly<Bulk["kinds"]>(3, ["DOC_EDIT"], null, ["DOC_EDIT", "TERMINAL_EXEC"])),
+    team: fc.constantFrom(...mostly(2, null, "search")),
     limit: fc.integer({ min: 1, max: 4 }),
   })
   .map(

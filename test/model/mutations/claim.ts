@@ -7,7 +7,7 @@ import { type Answer, deny, missingCapability } from "../rules.ts";
 import { mutation } from "../step.ts";
 import { advanceRotation, assignRoundRobin, byUrgency } from "../turns.ts";
 import type { Job, World } from "../world.ts";
-import { isDue, lease, trap } from "./start.ts";
+import { hostilePlace, isDue, lease, trap } from "./start.ts";
 
 interface Claim {
   /** Null: all workspaces, in turns. */
@@ -42,7 +42,7 @@ function expected(world: World, { workspace, worker: name, kinds, limit }: Claim
   // All jobs are leased before the first is guarded. A violation in one may poison another that is its descendant.
   for (const { run, version } of leased) {
     const { job } = run;
-    const isHostile = job.submit.inputs === "hostile";
+    const isHostile = hostilePlace(job) !== null;
     const isPoisoned = job.state === "POISONED";
     if (!isHostile) {
       world.claims.push(run);

@@ -1,4 +1,5 @@
 import fc from "fast-check";
+import { canonicalHash } from "../../../src/canonical-hash.ts";
 import type { JobState } from "../../../src/db/generated/client/enums.ts";
 import type { JsonValue } from "../../../src/db/rows.ts";
 import { completeWorkflows } from "../../../src/runs/complete.ts";
@@ -21,6 +22,7 @@ import {
   missingCapability,
   type Refusal,
   requirementOf,
+  use,
 } from "../rules.ts";
 import { report } from "../step.ts";
 import { agent, type Content, change, isOpen, type Metrics, type Run, type World } from "../world.ts";
@@ -82,12 +84,19 @@ function decide(world: World, run: Run, input: Completion): Metrics | Refusal {
   const added = grow(job.metrics, input.delta);
   if (!added || hasOpenNode(run)) return INVALID_INPUT;
   const grown = countGuards(added, guardsOver(guardedContent(input)));
-  if (isOverBudget(job, grown)) return failByPolicy.budget(run, grown);
+  const cost = use(run, input.delta);
+  if (isOverBudget(job, grown)) return failByPolicy.budget(run, grown, cost);
   const { outputs, issues } = input;
   const state: JobState = stateAfter(input);
   const set = { state, reason: state.toLowerCase(), hasError: false, outputs, issues, metrics: grown };
   endActive(job, state, false);
-  change(job, "STATE_CHANGED", agent(run), set, { issues: issues.length }, requirementOf(job.submit.kind).capability);
+  run.outputs = outputs;
+  const payload = {
+    issues: issues.length,
+    ...cost,
+    ...(outputs === null ? {} : { outputs_hash: canonicalHash(outputs) }),
+  };
+  change(job, "STATE_CHANGED", agent(run), set, payload, requirementOf(job.submit.kind).capability);
   return grown;
 }
 

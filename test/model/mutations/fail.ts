@@ -14,12 +14,15 @@ import {
   INVALID_INPUT,
   isOverBudget,
   isRefusal,
+  use,
 } from "../rules.ts";
 import { report } from "../step.ts";
 import { agent, change, endRun, type World } from "../world.ts";
 
 interface Failure extends Report {
   readonly retryable: boolean;
+  /** Hours ahead before when it is not tried again; null for no such time. */
+  readonly retryAfter: number | null;
   readonly delta: Delta;
 }
 
@@ -38,16 +41,19 @@ function expected(world: World, input: Failure): Answer {
       remember(run, "fail", input, violation);
       return violation;
     }
+    if ((input.retryAfter ?? 0) > 24) return INVALID_INPUT;
     const added = grow(job.metrics, input.delta);
     if (!added) return INVALID_INPUT;
     const grown = countGuards(added, guardsOver("clean"));
+    const cost = use(run, input.delta);
     // A job over its budget is not retried. The report is answered as the failure that it is, not as a violation.
     const isOver = isOverBudget(job, grown);
     const after = afterFailure(job, input.retryable && !isOver, isOver ? "budget_exceeded" : "failed_by_worker");
     endRun(run, "FAILED", true);
     const why = { retryable: input.retryable, error_message: redacted(ERROR_MESSAGE) };
     const more = isOver ? { ace_code: "ACE-001", detail: SOME_TEXT } : {};
-    change(job, "STATE_CHANGED", agent(run), { ...after, hasError: true, metrics: grown }, { ...why, ...more });
+    const payload = { ...why, ...more, ...cost };
+    change(job, "STATE_CHANGED", agent(run), { ...after, hasError: true, metrics: grown }, payload);
     remember(run, "fail", input, null);
   }
   return { failed: job.number, state: job.state, version: job.version };
@@ -58,11 +64,21 @@ async function actual(real: Real, input: Failure): Promise<object> {
     ...real.proof(input),
     errorMessage: ERROR_MESSAGE,
     retryable: input.retryable,
+    retryAfter: input.retryAfter === null ? null : hoursAhead(input.retryAfter),
     metrics: metrics(input.delta),
   });
   return real.answer(result, ({ job }) => ({ failed: real.numberOf(job), state: job.state, version: job.version }));
 }
 
-const failure = fc.record({ reportId, retryable: fc.constantFrom(true, true, false), delta });
+/** The same for equal reports, which may be sent again: to the hour of this process's start. */
+const STARTED = Date.now();
+const hoursAhead = (hours: number) => new Date(STARTED + hours * 3_600_000);
+
+const failure = fc.record({
+  reportId,
+  retryable: fc.constantFrom(true, true, false),
+  retryAfter: fc.constantFrom(null, null, null, -1, 2, 48),
+  delta,
+});
 
 export const fails = reportStep(failure, (proof, drawn) => fail({ ...proof, ...drawn }));

@@ -1,4 +1,5 @@
 import fc from "fast-check";
+import { testSide } from "../../support/database.ts";
 import type { Draw } from "../draw.ts";
 import type { Real } from "../real.ts";
 import { mutation } from "../step.ts";
@@ -21,7 +22,7 @@ export const grant = mutation<Grant>("grant", {
     return {};
   },
   actual: async ({ engine }, { profile, all }) => {
-    await engine.prisma.capabilityProfile.update({
+    await testSide(engine).capabilityProfile.update({
       where: { id: profile },
       data: { capabilities: all ? [...CAPABILITIES[profile]] : [] },
     });

@@ -4,7 +4,7 @@ import { delta, reportBatchStep, reportId } from "../draw.ts";
 import { failByPolicy, mayWrite } from "../endings.ts";
 import { metrics, type Real } from "../real.ts";
 import { admit, type Report, remember } from "../reports.ts";
-import { type Answer, type Delta, grow, INVALID_INPUT, isOverBudget, isRefusal, type Refusal } from "../rules.ts";
+import { type Answer, type Delta, grow, INVALID_INPUT, isOverBudget, isRefusal, type Refusal, use } from "../rules.ts";
 import { report } from "../step.ts";
 import { agent, change, type Run, type World } from "../world.ts";
 
@@ -25,7 +25,9 @@ function expected(world: World, beat: Heartbeat): Refusal | null {
   const grown = grow(job.metrics, beat.delta);
   if (!grown) return INVALID_INPUT;
   const adds = Object.values(beat.delta).some((value) => value !== 0);
-  if (adds) change(job, "METRICS_RECORDED", agent(run), { metrics: grown }, { delta: metrics(beat.delta) });
+  const cost = use(run, beat.delta);
+  const { usage: _calls, ...added } = metrics(beat.delta);
+  if (adds) change(job, "METRICS_RECORDED", agent(run), { metrics: grown }, { delta: added, ...cost });
   return counted(run, beat, adds && isOverBudget(job, grown) ? failByPolicy.budget(run, grown) : null);
 }
 

@@ -18,7 +18,7 @@ function stall(world: World): number {
   const lost = world.claims.filter(isLost);
   for (const run of lost) {
     const { job } = run;
-    endRun(run, "STALLED", true);
+    endRun(run, "STALLED", true, "lease_expired");
     const payload = {
       worker_id: run.worker,
       attempt: run.attempt,

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { submitAiJob } from "../../../src/jobs/submit.ts";
-import { aSubmit, SOMEBODY } from "../../support/engine.ts";
+import { humanFor } from "../../../src/log/event.ts";
+import { aSubmit } from "../../support/engine.ts";
 import { HOSTILE } from "../../support/jobs.ts";
 import { type Draw, mostly, pick, pickFrom } from "../draw.ts";
 import { theJob } from "../payload.ts";
@@ -18,7 +19,17 @@ import {
   requirementOf,
 } from "../rules.ts";
 import { mutation } from "../step.ts";
-import { type Content, change, hasEnded, type Job, noMetrics, PERSON, type Submit, type World } from "../world.ts";
+import {
+  type Content,
+  change,
+  hasEnded,
+  type Job,
+  type Label,
+  noMetrics,
+  person,
+  type Submit,
+  type World,
+} from "../world.ts";
 
 /** Section 6: submits and idempotency. A submit that a quota refuses stores nothing. */
 export const submit = mutation<Submit>("submit", { expected, actual });
@@ -32,7 +43,7 @@ function expected(world: World, input: Submit): Answer {
       ? undefined
       : world.jobs.find((job) => isIn(job, input.workspace) && job.submit.key === input.key);
   if (earlier) {
-    const same = JSON.stringify(earlier.submit) === JSON.stringify(input);
+    const same = JSON.stringify(contentOf(earlier.submit)) === JSON.stringify(contentOf(input));
     return same ? { job: earlier.number, deduplicated: true } : { code: "IDEMPOTENCY_CONFLICT" };
   }
   const parent = input.parent === null ? null : parentFor(world, input.parent, input.workspace);
@@ -42,9 +53,16 @@ function expected(world: World, input: Submit): Answer {
   const job = newJob(world.jobs.length, profile, parent, input);
   world.jobs.push(job);
   const missing = missingCapability(world, job);
-  change(job, "JOB_SUBMITTED", PERSON, {}, submitPayload(job), missing === null ? need.capability : null);
+  change(job, "JOB_SUBMITTED", person(input.by), {}, submitPayload(job), missing === null ? need.capability : null);
   return missing === null ? { job: job.number, deduplicated: false } : deny(job, missing, "submit");
 }
+
+/** What tells a repeated submit from another one: whoever sends it, in whatever order its labels are. */
+function contentOf({ by: _by, labels, ...content }: Submit) {
+  return { ...content, labels: labels?.toSorted(inKeyOrder) };
+}
+
+const inKeyOrder = (one: Label, other: Label): number => (one.key < other.key ? -1 : 1);
 
 function submitPayload({ submit: { kind }, profile, parent }: Job) {
   const about = { job_kind: kind.toLowerCase(), protocol_id: "test", capability_profile_id: profile };
@@ -67,15 +85,19 @@ function newJob(number: number, profile: string, parent: Job | null, input: Subm
     submit: input,
     profile,
     parent,
+    labels: input.labels?.toSorted(inKeyOrder) ?? parent?.labels ?? [],
     state: "QUEUED",
     reason: "submitted",
     hasError: false,
     runAfter: input.later ? "ahead" : "none",
     preferred: null,
-    revisions: 0,
+    unchargedAttempts: 0,
+    releases: 0,
+    waitsFor: null,
     version: 0,
     attempt: 0,
     metrics: noMetrics(),
+    cost: 0,
     outputs: null,
     issues: [],
     runs: [],
@@ -89,7 +111,7 @@ async function actual(real: Real, input: Submit): Promise<object> {
   const result = await submitAiJob(
     real.engine,
     real.workspaceId(input.workspace),
-    SOMEBODY,
+    humanFor(input.by),
     aSubmit({
       jobKind: input.kind,
       capabilityProfileId: input.profile,
@@ -100,8 +122,10 @@ async function actual(real: Real, input: Submit): Promise<object> {
       priority: input.priority,
       maxAttempts: input.maxAttempts,
       tokenBudget: input.budget,
+      costBudgetMicros: input.costBudget,
       runAfter: input.later ? LATER : null,
       idempotencyKey: input.key,
+      labels: input.labels,
     }),
   );
   return real.answer(result, ({ job, deduplicated }) => ({ job: real.numberOf(job), deduplicated }));
@@ -119,9 +143,27 @@ export const A_SUBMIT: Submit = {
   priority: 0,
   maxAttempts: 3,
   budget: null,
+  costBudget: null,
   later: false,
   key: null,
+  labels: null,
+  by: "anonymous",
 };
+
+const LABELS: readonly (readonly Label[])[] = [
+  [{ key: "team", value: "search" }],
+  [{ key: "env", value: "" }],
+  [
+    { key: "team", value: "search" },
+    { key: "env", value: "" },
+  ],
+  [
+    { key: "env", value: "" },
+    { key: "team", value: "search" },
+  ],
+];
+const HOSTILE_LABELS: readonly Label[] = [{ key: "team", value: HOSTILE }];
+const by = fc.constantFrom("anonymous", "key:1");
 
 const newSubmit: fc.Arbitrary<Omit<Submit, "parent">> = fc.record({
   workspace: fc.constantFrom(0, 0, 0, 0, 1, 2),
@@ -133,13 +175,16 @@ const newSubmit: fc.Arbitrary<Omit<Submit, "parent">> = fc.record({
   priority: fc.constantFrom(0, 0, 1),
   maxAttempts: fc.constantFrom(3, 2, 1),
   budget: fc.constantFrom(...mostly(4, null, 2 ** 53 - 1, 50, 100)),
+  costBudget: fc.constantFrom(...mostly(4, null, 2 ** 53 - 1, 2_000)),
   later: fc.constantFrom(...mostly(9, false, true)),
   key: fc.constantFrom(...mostly(12, null, "k-1", "k-2")),
+  labels: fc.constantFrom(...mostly<Submit["labels"]>(12, null, ...LABELS, ...LABELS, HOSTILE_LABELS)),
+  by,
 });
 
 const parentPick = fc.option(pick, { freq: 3 });
 
-/** A new submit, sometimes as a child; or an earlier one again, unchanged. */
+/** A new submit, sometimes as a child; or an earlier one again, perhaps by somebody else. */
 export const submits: fc.Arbitrary<Draw> = fc.oneof(
   {
     weight: 4,
@@ -153,11 +198,11 @@ export const submits: fc.Arbitrary<Draw> = fc.oneof(
   },
   {
     weight: 1,
-    arbitrary: pick.map(
-      (picked): Draw =>
+    arbitrary: fc.tuple(pick, by).map(
+      ([picked, again]): Draw =>
         ({ jobs }) => {
           const earlier = jobs[pickFrom(jobs, picked, ({ submit: { key } }) => key !== null) ?? -1];
-          return earlier ? submit(earlier.submit) : null;
+          return earlier ? submit({ ...earlier.submit, by: again }) : null;
         },
     ),
   },

@@ -1,6 +1,6 @@
 import fc from "fast-check";
-import { NotFoundError } from "../../../src/errors.ts";
-import { aceCodeOf, poisonJob } from "../../../src/security/poison.ts";
+import { SYSTEM_ACTOR as SERVER } from "../../../src/log/event.ts";
+import { aceCodeOf, reportSecurityViolation } from "../../../src/security/poison.ts";
 import { FOUND } from "../../support/jobs.ts";
 import { aboutJob } from "../draw.ts";
 import { descendantsOf, poison, RECORDED_ONLY, transition } from "../endings.ts";
@@ -49,11 +49,12 @@ function findingOf(type: Report["type"]): Finding {
 async function actual(real: Real, { job, type }: Report): Promise<object> {
   const violation = { ...FOUND, ...SAID, violationType: type, aceCode: aceCodeOf(type) };
   const own = real.workspaceOf(job);
-  const outcome = await poisonJob(real.engine, real.jobId(job), violation, {
-    precondition: async (_tx, { workspaceId }) => (workspaceId === own ? null : new NotFoundError("job")),
-  });
-  if (outcome.action === "REFUSED") return real.refusal(outcome.refusal);
-  return { action: outcome.action, version: outcome.job.version, event: outcome.event.version };
+  const outcome = await reportSecurityViolation(real.engine, own, SERVER, real.jobId(job), violation);
+  return real.answer(outcome, (handled) => ({
+    action: handled.action,
+    version: handled.job.version,
+    event: handled.event.version,
+  }));
 }
 
 const type = fc.constantFrom<Report["type"][]>("EXPORT", "PROMPT_INJECTION", "UNKNOWN_SENSITIVITY");

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { EngineContext } from "../../../src/engine.ts";
-import type { SubmitAiJob } from "../../../src/jobs/submit.ts";
+import type { SubmitAiJob } from "../../../src/jobs/draft.ts";
 import { advanceWorkflow, type RetrievedSnippet } from "../../../src/runs/advance.ts";
 import { guards } from "../../../src/security/guards/guards.ts";
 import { openTestDatabase, type TestDatabase } from "../../support/database.ts";

@@ -29,6 +29,11 @@ export type Workspace = Prisma.WorkspaceModel
  */
 export type ApiKey = Prisma.ApiKeyModel
 /**
+ * Model Session
+ * The session of a browser, which it got in exchange for a credential (section 11).
+ */
+export type Session = Prisma.SessionModel
+/**
  * Model CapabilityProfile
  * A named set of capabilities (section 8). Belongs to the whole deployment: all workspaces use the same profiles.
  */
@@ -39,6 +44,11 @@ export type CapabilityProfile = Prisma.CapabilityProfileModel
  */
 export type AiJob = Prisma.AiJobModel
 /**
+ * Model JobLabel
+ * One label of a job (section 14), written with the job and never changed: the versions of a job cost it nothing.
+ */
+export type JobLabel = Prisma.JobLabelModel
+/**
  * Model WorkflowRun
  * One attempt at a job (section 3). At most one of a job's runs is active.
  */
@@ -48,6 +58,11 @@ export type WorkflowRun = Prisma.WorkflowRunModel
  * One execution of a step of a run; every execution is kept [HSK-WF-001].
  */
 export type NodeExecution = Prisma.NodeExecutionModel
+/**
+ * Model UserInputRequest
+ * A worker's question to a person (section 13). Its run ends with it; the answer goes to the job's next run.
+ */
+export type UserInputRequest = Prisma.UserInputRequestModel
 /**
  * Model FlightRecorderEvent
  * The flight recorder: append-only, one event for every version of a job, chained by hash (section 9).
@@ -65,6 +80,16 @@ export type EventLog = Prisma.EventLogModel
  * recognised by this row, and so counts once (section 6).
  */
 export type WorkerReport = Prisma.WorkerReportModel
+/**
+ * Model UsageEntry
+ * The ledger of model calls: append-only, one entry for each model of a report (section 14). It has the same order as the log.
+ */
+export type UsageEntry = Prisma.UsageEntryModel
+/**
+ * Model OutputChunk
+ * A piece of what a run puts out while it works (section 13): no record, and deleted an hour after the run ended.
+ */
+export type OutputChunk = Prisma.OutputChunkModel
 /**
  * Model Quota
  * The largest amount of a resource that a workspace may use. Without a capability profile it counts the jobs of all profiles
@@ -84,8 +109,8 @@ export type JobTotal = Prisma.JobTotalModel
 export type UsageMinute = Prisma.UsageMinuteModel
 /**
  * Model TotalsPosition
- * A single row: the position in the log up to which job_totals and usage_minutes are aggregated. Belongs to the whole deployment, as
- * the log does.
+ * A single row: the positions in the log and in the ledger of usage up to which job_totals and usage_minutes are aggregated. Belongs
+ * to the whole deployment, as the log does.
  */
 export type TotalsPosition = Prisma.TotalsPositionModel
 /**

@@ -344,6 +344,13 @@ export type IntFilter<$PrismaModel = never> = {
   not?: Prisma.NestedIntFilter<$PrismaModel> | number
 }
 
+export type EnumWaitsForNullableFilter<$PrismaModel = never> = {
+  equals?: $Enums.WaitsFor | Prisma.EnumWaitsForFieldRefInput<$PrismaModel> | null
+  in?: $Enums.WaitsFor[] | Prisma.ListEnumWaitsForFieldRefInput<$PrismaModel> | null
+  notIn?: $Enums.WaitsFor[] | Prisma.ListEnumWaitsForFieldRefInput<$PrismaModel> | null
+  not?: Prisma.NestedEnumWaitsForNullableFilter<$PrismaModel> | $Enums.WaitsFor | null
+}
+
 export type BigIntNullableFilter<$PrismaModel = never> = {
   equals?: bigint | number | Prisma.BigIntFieldRefInput<$PrismaModel> | null
   in?: bigint[] | number[] | Prisma.ListBigIntFieldRefInput<$PrismaModel> | null
@@ -484,6 +491,16 @@ export type IntWithAggregatesFilter<$PrismaModel = never> = {
   _sum?: Prisma.NestedIntFilter<$PrismaModel>
   _min?: Prisma.NestedIntFilter<$PrismaModel>
   _max?: Prisma.NestedIntFilter<$PrismaModel>
+}
+
+export type EnumWaitsForNullableWithAggregatesFilter<$PrismaModel = never> = {
+  equals?: $Enums.WaitsFor | Prisma.EnumWaitsForFieldRefInput<$PrismaModel> | null
+  in?: $Enums.WaitsFor[] | Prisma.ListEnumWaitsForFieldRefInput<$PrismaModel> | null
+  notIn?: $Enums.WaitsFor[] | Prisma.ListEnumWaitsForFieldRefInput<$PrismaModel> | null
+  not?: Prisma.NestedEnumWaitsForNullableWithAggregatesFilter<$PrismaModel> | $Enums.WaitsFor | null
+  _count?: Prisma.NestedIntNullableFilter<$PrismaModel>
+  _min?: Prisma.NestedEnumWaitsForNullableFilter<$PrismaModel>
+  _max?: Prisma.NestedEnumWaitsForNullableFilter<$PrismaModel>
 }
 
 export type BigIntNullableWithAggregatesFilter<$PrismaModel = never> = {
@@ -923,6 +940,13 @@ export type NestedEnumModelTierFilter<$PrismaModel = never> = {
   not?: Prisma.NestedEnumModelTierFilter<$PrismaModel> | $Enums.ModelTier
 }
 
+export type NestedEnumWaitsForNullableFilter<$PrismaModel = never> = {
+  equals?: $Enums.WaitsFor | Prisma.EnumWaitsForFieldRefInput<$PrismaModel> | null
+  in?: $Enums.WaitsFor[] | Prisma.ListEnumWaitsForFieldRefInput<$PrismaModel> | null
+  notIn?: $Enums.WaitsFor[] | Prisma.ListEnumWaitsForFieldRefInput<$PrismaModel> | null
+  not?: Prisma.NestedEnumWaitsForNullableFilter<$PrismaModel> | $Enums.WaitsFor | null
+}
+
 export type NestedBigIntNullableFilter<$PrismaModel = never> = {
   equals?: bigint | number | Prisma.BigIntFieldRefInput<$PrismaModel> | null
   in?: bigint[] | number[] | Prisma.ListBigIntFieldRefInput<$PrismaModel> | null
@@ -1068,6 +1092,16 @@ export type NestedFloatFilter<$PrismaModel = never> = {
   gt?: number | Prisma.FloatFieldRefInput<$PrismaModel>
   gte?: number | Prisma.FloatFieldRefInput<$PrismaModel>
   not?: Prisma.NestedFloatFilter<$PrismaModel> | number
+}
+
+export type NestedEnumWaitsForNullableWithAggregatesFilter<$PrismaModel = never> = {
+  equals?: $Enums.WaitsFor | Prisma.EnumWaitsForFieldRefInput<$PrismaModel> | null
+  in?: $Enums.WaitsFor[] | Prisma.ListEnumWaitsForFieldRefInput<$PrismaModel> | null
+  notIn?: $Enums.WaitsFor[] | Prisma.ListEnumWaitsForFieldRefInput<$PrismaModel> | null
+  not?: Prisma.NestedEnumWaitsForNullableWithAggregatesFilter<$PrismaModel> | $Enums.WaitsFor | null
+  _count?: Prisma.NestedIntNullableFilter<$PrismaModel>
+  _min?: Prisma.NestedEnumWaitsForNullableFilter<$PrismaModel>
+  _max?: Prisma.NestedEnumWaitsForNullableFilter<$PrismaModel>
 }
 
 export type NestedBigIntNullableWithAggregatesFilter<$PrismaModel = never> = {

@@ -50,6 +50,16 @@ export const JobState = {
 export type JobState = (typeof JobState)[keyof typeof JobState]
 
 
+export const WaitsFor = {
+  TIME: 'TIME',
+  CHILDREN: 'CHILDREN',
+  USER_REVIEW: 'USER_REVIEW',
+  USER_INPUT: 'USER_INPUT'
+} as const
+
+export type WaitsFor = (typeof WaitsFor)[keyof typeof WaitsFor]
+
+
 export const AccessMode = {
   ANALYSIS_ONLY: 'ANALYSIS_ONLY',
   PREVIEW_ONLY: 'PREVIEW_ONLY',

@@ -399,13 +399,18 @@ type FieldRefInputType<Model, FieldType> = Model extends never ? never : FieldRe
 export const ModelName = {
   Workspace: 'Workspace',
   ApiKey: 'ApiKey',
+  Session: 'Session',
   CapabilityProfile: 'CapabilityProfile',
   AiJob: 'AiJob',
+  JobLabel: 'JobLabel',
   WorkflowRun: 'WorkflowRun',
   NodeExecution: 'NodeExecution',
+  UserInputRequest: 'UserInputRequest',
   FlightRecorderEvent: 'FlightRecorderEvent',
   EventLog: 'EventLog',
   WorkerReport: 'WorkerReport',
+  UsageEntry: 'UsageEntry',
+  OutputChunk: 'OutputChunk',
   Quota: 'Quota',
   JobTotal: 'JobTotal',
   UsageMinute: 'UsageMinute',
@@ -427,7 +432,7 @@ export type TypeMap<ExtArgs extends runtime.Types.Extensions.InternalArgs = runt
     omit: GlobalOmitOptions
   }
   meta: {
-    modelProps: "workspace" | "apiKey" | "capabilityProfile" | "aiJob" | "workflowRun" | "nodeExecution" | "flightRecorderEvent" | "eventLog" | "workerReport" | "quota" | "jobTotal" | "usageMinute" | "totalsPosition" | "bulkAction" | "bulkActionItem"
+    modelProps: "workspace" | "apiKey" | "session" | "capabilityProfile" | "aiJob" | "jobLabel" | "workflowRun" | "nodeExecution" | "userInputRequest" | "flightRecorderEvent" | "eventLog" | "workerReport" | "usageEntry" | "outputChunk" | "quota" | "jobTotal" | "usageMinute" | "totalsPosition" | "bulkAction" | "bulkActionItem"
     txIsolationLevel: TransactionIsolationLevel
   }
   model: {
@@ -579,6 +584,80 @@ export type TypeMap<ExtArgs extends runtime.Types.Extensions.InternalArgs = runt
         }
       }
     }
+    Session: {
+      payload: Prisma.$SessionPayload<ExtArgs>
+      fields: Prisma.SessionFieldRefs
+      operations: {
+        findUnique: {
+          args: Prisma.SessionFindUniqueArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$SessionPayload> | null
+        }
+        findUniqueOrThrow: {
+          args: Prisma.SessionFindUniqueOrThrowArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$SessionPayload>
+        }
+        findFirst: {
+          args: Prisma.SessionFindFirstArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$SessionPayload> | null
+        }
+        findFirstOrThrow: {
+          args: Prisma.SessionFindFirstOrThrowArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$SessionPayload>
+        }
+        findMany: {
+          args: Prisma.SessionFindManyArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$SessionPayload>[]
+        }
+        create: {
+          args: Prisma.SessionCreateArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$SessionPayload>
+        }
+        createMany: {
+          args: Prisma.SessionCreateManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        createManyAndReturn: {
+          args: Prisma.SessionCreateManyAndReturnArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$SessionPayload>[]
+        }
+        delete: {
+          args: Prisma.SessionDeleteArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$SessionPayload>
+        }
+        update: {
+          args: Prisma.SessionUpdateArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$SessionPayload>
+        }
+        deleteMany: {
+          args: Prisma.SessionDeleteManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        updateMany: {
+          args: Prisma.SessionUpdateManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        updateManyAndReturn: {
+          args: Prisma.SessionUpdateManyAndReturnArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$SessionPayload>[]
+        }
+        upsert: {
+          args: Prisma.SessionUpsertArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$SessionPayload>
+        }
+        aggregate: {
+          args: Prisma.SessionAggregateArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.AggregateSession>
+        }
+        groupBy: {
+          args: Prisma.SessionGroupByArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.SessionGroupByOutputType>[]
+        }
+        count: {
+          args: Prisma.SessionCountArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.SessionCountAggregateOutputType> | number
+        }
+      }
+    }
     CapabilityProfile: {
       payload: Prisma.$CapabilityProfilePayload<ExtArgs>
       fields: Prisma.CapabilityProfileFieldRefs
@@ -727,6 +806,80 @@ export type TypeMap<ExtArgs extends runtime.Types.Extensions.InternalArgs = runt
         }
       }
     }
+    JobLabel: {
+      payload: Prisma.$JobLabelPayload<ExtArgs>
+      fields: Prisma.JobLabelFieldRefs
+      operations: {
+        findUnique: {
+          args: Prisma.JobLabelFindUniqueArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$JobLabelPayload> | null
+        }
+        findUniqueOrThrow: {
+          args: Prisma.JobLabelFindUniqueOrThrowArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$JobLabelPayload>
+        }
+        findFirst: {
+          args: Prisma.JobLabelFindFirstArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$JobLabelPayload> | null
+        }
+        findFirstOrThrow: {
+          args: Prisma.JobLabelFindFirstOrThrowArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$JobLabelPayload>
+        }
+        findMany: {
+          args: Prisma.JobLabelFindManyArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$JobLabelPayload>[]
+        }
+        create: {
+          args: Prisma.JobLabelCreateArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$JobLabelPayload>
+        }
+        createMany: {
+          args: Prisma.JobLabelCreateManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        createManyAndReturn: {
+          args: Prisma.JobLabelCreateManyAndReturnArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$JobLabelPayload>[]
+        }
+        delete: {
+          args: Prisma.JobLabelDeleteArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$JobLabelPayload>
+        }
+        update: {
+          args: Prisma.JobLabelUpdateArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$JobLabelPayload>
+        }
+        deleteMany: {
+          args: Prisma.JobLabelDeleteManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        updateMany: {
+          args: Prisma.JobLabelUpdateManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        updateManyAndReturn: {
+          args: Prisma.JobLabelUpdateManyAndReturnArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$JobLabelPayload>[]
+        }
+        upsert: {
+          args: Prisma.JobLabelUpsertArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$JobLabelPayload>
+        }
+        aggregate: {
+          args: Prisma.JobLabelAggregateArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.AggregateJobLabel>
+        }
+        groupBy: {
+          args: Prisma.JobLabelGroupByArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.JobLabelGroupByOutputType>[]
+        }
+        count: {
+          args: Prisma.JobLabelCountArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.JobLabelCountAggregateOutputType> | number
+        }
+      }
+    }
     WorkflowRun: {
       payload: Prisma.$WorkflowRunPayload<ExtArgs>
       fields: Prisma.WorkflowRunFieldRefs
@@ -872,6 +1025,80 @@ export type TypeMap<ExtArgs extends runtime.Types.Extensions.InternalArgs = runt
         count: {
           args: Prisma.NodeExecutionCountArgs<ExtArgs>
           result: runtime.Types.Utils.Optional<Prisma.NodeExecutionCountAggregateOutputType> | number
+        }
+      }
+    }
+    UserInputRequest: {
+      payload: Prisma.$UserInputRequestPayload<ExtArgs>
+      fields: Prisma.UserInputRequestFieldRefs
+      operations: {
+        findUnique: {
+          args: Prisma.UserInputRequestFindUniqueArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$UserInputRequestPayload> | null
+        }
+        findUniqueOrThrow: {
+          args: Prisma.UserInputRequestFindUniqueOrThrowArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$UserInputRequestPayload>
+        }
+        findFirst: {
+          args: Prisma.UserInputRequestFindFirstArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$UserInputRequestPayload> | null
+        }
+        findFirstOrThrow: {
+          args: Prisma.UserInputRequestFindFirstOrThrowArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$UserInputRequestPayload>
+        }
+        findMany: {
+          args: Prisma.UserInputRequestFindManyArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$UserInputRequestPayload>[]
+        }
+        create: {
+          args: Prisma.UserInputRequestCreateArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$UserInputRequestPayload>
+        }
+        createMany: {
+          args: Prisma.UserInputRequestCreateManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        createManyAndReturn: {
+          args: Prisma.UserInputRequestCreateManyAndReturnArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$UserInputRequestPayload>[]
+        }
+        delete: {
+          args: Prisma.UserInputRequestDeleteArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$UserInputRequestPayload>
+        }
+        update: {
+          args: Prisma.UserInputRequestUpdateArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$UserInputRequestPayload>
+        }
+        deleteMany: {
+          args: Prisma.UserInputRequestDeleteManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        updateMany: {
+          args: Prisma.UserInputRequestUpdateManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        updateManyAndReturn: {
+          args: Prisma.UserInputRequestUpdateManyAndReturnArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$UserInputRequestPayload>[]
+        }
+        upsert: {
+          args: Prisma.UserInputRequestUpsertArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$UserInputRequestPayload>
+        }
+        aggregate: {
+          args: Prisma.UserInputRequestAggregateArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.AggregateUserInputRequest>
+        }
+        groupBy: {
+          args: Prisma.UserInputRequestGroupByArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.UserInputRequestGroupByOutputType>[]
+        }
+        count: {
+          args: Prisma.UserInputRequestCountArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.UserInputRequestCountAggregateOutputType> | number
         }
       }
     }
@@ -1094,6 +1321,154 @@ export type TypeMap<ExtArgs extends runtime.Types.Extensions.InternalArgs = runt
         count: {
           args: Prisma.WorkerReportCountArgs<ExtArgs>
           result: runtime.Types.Utils.Optional<Prisma.WorkerReportCountAggregateOutputType> | number
+        }
+      }
+    }
+    UsageEntry: {
+      payload: Prisma.$UsageEntryPayload<ExtArgs>
+      fields: Prisma.UsageEntryFieldRefs
+      operations: {
+        findUnique: {
+          args: Prisma.UsageEntryFindUniqueArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$UsageEntryPayload> | null
+        }
+        findUniqueOrThrow: {
+          args: Prisma.UsageEntryFindUniqueOrThrowArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$UsageEntryPayload>
+        }
+        findFirst: {
+          args: Prisma.UsageEntryFindFirstArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$UsageEntryPayload> | null
+        }
+        findFirstOrThrow: {
+          args: Prisma.UsageEntryFindFirstOrThrowArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$UsageEntryPayload>
+        }
+        findMany: {
+          args: Prisma.UsageEntryFindManyArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$UsageEntryPayload>[]
+        }
+        create: {
+          args: Prisma.UsageEntryCreateArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$UsageEntryPayload>
+        }
+        createMany: {
+          args: Prisma.UsageEntryCreateManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        createManyAndReturn: {
+          args: Prisma.UsageEntryCreateManyAndReturnArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$UsageEntryPayload>[]
+        }
+        delete: {
+          args: Prisma.UsageEntryDeleteArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$UsageEntryPayload>
+        }
+        update: {
+          args: Prisma.UsageEntryUpdateArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$UsageEntryPayload>
+        }
+        deleteMany: {
+          args: Prisma.UsageEntryDeleteManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        updateMany: {
+          args: Prisma.UsageEntryUpdateManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        updateManyAndReturn: {
+          args: Prisma.UsageEntryUpdateManyAndReturnArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$UsageEntryPayload>[]
+        }
+        upsert: {
+          args: Prisma.UsageEntryUpsertArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$UsageEntryPayload>
+        }
+        aggregate: {
+          args: Prisma.UsageEntryAggregateArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.AggregateUsageEntry>
+        }
+        groupBy: {
+          args: Prisma.UsageEntryGroupByArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.UsageEntryGroupByOutputType>[]
+        }
+        count: {
+          args: Prisma.UsageEntryCountArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.UsageEntryCountAggregateOutputType> | number
+        }
+      }
+    }
+    OutputChunk: {
+      payload: Prisma.$OutputChunkPayload<ExtArgs>
+      fields: Prisma.OutputChunkFieldRefs
+      operations: {
+        findUnique: {
+          args: Prisma.OutputChunkFindUniqueArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$OutputChunkPayload> | null
+        }
+        findUniqueOrThrow: {
+          args: Prisma.OutputChunkFindUniqueOrThrowArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$OutputChunkPayload>
+        }
+        findFirst: {
+          args: Prisma.OutputChunkFindFirstArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$OutputChunkPayload> | null
+        }
+        findFirstOrThrow: {
+          args: Prisma.OutputChunkFindFirstOrThrowArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$OutputChunkPayload>
+        }
+        findMany: {
+          args: Prisma.OutputChunkFindManyArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$OutputChunkPayload>[]
+        }
+        create: {
+          args: Prisma.OutputChunkCreateArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$OutputChunkPayload>
+        }
+        createMany: {
+          args: Prisma.OutputChunkCreateManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        createManyAndReturn: {
+          args: Prisma.OutputChunkCreateManyAndReturnArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$OutputChunkPayload>[]
+        }
+        delete: {
+          args: Prisma.OutputChunkDeleteArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$OutputChunkPayload>
+        }
+        update: {
+          args: Prisma.OutputChunkUpdateArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$OutputChunkPayload>
+        }
+        deleteMany: {
+          args: Prisma.OutputChunkDeleteManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        updateMany: {
+          args: Prisma.OutputChunkUpdateManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        updateManyAndReturn: {
+          args: Prisma.OutputChunkUpdateManyAndReturnArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$OutputChunkPayload>[]
+        }
+        upsert: {
+          args: Prisma.OutputChunkUpsertArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$OutputChunkPayload>
+        }
+        aggregate: {
+          args: Prisma.OutputChunkAggregateArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.AggregateOutputChunk>
+        }
+        groupBy: {
+          args: Prisma.OutputChunkGroupByArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.OutputChunkGroupByOutputType>[]
+        }
+        count: {
+          args: Prisma.OutputChunkCountArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.OutputChunkCountAggregateOutputType> | number
         }
       }
     }
@@ -1612,6 +1987,20 @@ export const ApiKeyScalarFieldEnum = {
 export type ApiKeyScalarFieldEnum = (typeof ApiKeyScalarFieldEnum)[keyof typeof ApiKeyScalarFieldEnum]
 
 
+export const SessionScalarFieldEnum = {
+  secretHash: 'secretHash',
+  workspaceId: 'workspaceId',
+  principal: 'principal',
+  roles: 'roles',
+  apiKeyId: 'apiKeyId',
+  credentialHash: 'credentialHash',
+  createdAt: 'createdAt',
+  expiresAt: 'expiresAt'
+} as const
+
+export type SessionScalarFieldEnum = (typeof SessionScalarFieldEnum)[keyof typeof SessionScalarFieldEnum]
+
+
 export const CapabilityProfileScalarFieldEnum = {
   id: 'id',
   capabilities: 'capabilities',
@@ -1648,12 +2037,18 @@ export const AiJobScalarFieldEnum = {
   runAfter: 'runAfter',
   attempt: 'attempt',
   maxAttempts: 'maxAttempts',
-  revisions: 'revisions',
+  unchargedAttempts: 'unchargedAttempts',
+  releases: 'releases',
+  waitsFor: 'waitsFor',
+  waitsUntil: 'waitsUntil',
   preferredWorkerId: 'preferredWorkerId',
   preferredUntil: 'preferredUntil',
   tokenBudget: 'tokenBudget',
+  costBudgetMicros: 'costBudgetMicros',
   idempotencyKey: 'idempotencyKey',
   submitHash: 'submitHash',
+  submittedBy: 'submittedBy',
+  labelCount: 'labelCount',
   version: 'version',
   orderXid: 'orderXid',
   chainHash: 'chainHash',
@@ -1666,12 +2061,25 @@ export const AiJobScalarFieldEnum = {
   entitiesRead: 'entitiesRead',
   entitiesWritten: 'entitiesWritten',
   validatorsRunCount: 'validatorsRunCount',
+  costMicros: 'costMicros',
   createdAt: 'createdAt',
   updatedAt: 'updatedAt',
-  completedAt: 'completedAt'
+  completedAt: 'completedAt',
+  endedAt: 'endedAt'
 } as const
 
 export type AiJobScalarFieldEnum = (typeof AiJobScalarFieldEnum)[keyof typeof AiJobScalarFieldEnum]
+
+
+export const JobLabelScalarFieldEnum = {
+  workspaceId: 'workspaceId',
+  jobId: 'jobId',
+  key: 'key',
+  value: 'value',
+  createdAt: 'createdAt'
+} as const
+
+export type JobLabelScalarFieldEnum = (typeof JobLabelScalarFieldEnum)[keyof typeof JobLabelScalarFieldEnum]
 
 
 export const WorkflowRunScalarFieldEnum = {
@@ -1681,10 +2089,13 @@ export const WorkflowRunScalarFieldEnum = {
   attempt: 'attempt',
   state: 'state',
   workerId: 'workerId',
+  principalId: 'principalId',
   leaseToken: 'leaseToken',
   leaseExpiresAt: 'leaseExpiresAt',
   lastHeartbeat: 'lastHeartbeat',
+  outputs: 'outputs',
   errorMessage: 'errorMessage',
+  endReason: 'endReason',
   startedAt: 'startedAt',
   finishedAt: 'finishedAt'
 } as const
@@ -1711,6 +2122,25 @@ export const NodeExecutionScalarFieldEnum = {
 export type NodeExecutionScalarFieldEnum = (typeof NodeExecutionScalarFieldEnum)[keyof typeof NodeExecutionScalarFieldEnum]
 
 
+export const UserInputRequestScalarFieldEnum = {
+  requestId: 'requestId',
+  workspaceId: 'workspaceId',
+  jobId: 'jobId',
+  workflowRunId: 'workflowRunId',
+  question: 'question',
+  payload: 'payload',
+  options: 'options',
+  answerSchema: 'answerSchema',
+  expiresAt: 'expiresAt',
+  askedAt: 'askedAt',
+  answer: 'answer',
+  answeredBy: 'answeredBy',
+  answeredAt: 'answeredAt'
+} as const
+
+export type UserInputRequestScalarFieldEnum = (typeof UserInputRequestScalarFieldEnum)[keyof typeof UserInputRequestScalarFieldEnum]
+
+
 export const FlightRecorderEventScalarFieldEnum = {
   eventId: 'eventId',
   jobId: 'jobId',
@@ -1722,6 +2152,7 @@ export const FlightRecorderEventScalarFieldEnum = {
   type: 'type',
   actor: 'actor',
   actorId: 'actorId',
+  principalId: 'principalId',
   state: 'state',
   previousState: 'previousState',
   durationMs: 'durationMs',
@@ -1750,7 +2181,8 @@ export const EventLogScalarFieldEnum = {
   reason: 'reason',
   xidOffset: 'xidOffset',
   keptFrom: 'keptFrom',
-  hintChannel: 'hintChannel'
+  hintChannel: 'hintChannel',
+  servedWithAuth: 'servedWithAuth'
 } as const
 
 export type EventLogScalarFieldEnum = (typeof EventLogScalarFieldEnum)[keyof typeof EventLogScalarFieldEnum]
@@ -1764,10 +2196,48 @@ export const WorkerReportScalarFieldEnum = {
   nodeExecutionId: 'nodeExecutionId',
   policyViolationCode: 'policyViolationCode',
   policyViolationDetail: 'policyViolationDetail',
-  recordedAt: 'recordedAt'
+  recordedAt: 'recordedAt',
+  isUsage: 'isUsage'
 } as const
 
 export type WorkerReportScalarFieldEnum = (typeof WorkerReportScalarFieldEnum)[keyof typeof WorkerReportScalarFieldEnum]
+
+
+export const UsageEntryScalarFieldEnum = {
+  id: 'id',
+  workspaceId: 'workspaceId',
+  jobId: 'jobId',
+  version: 'version',
+  orderXid: 'orderXid',
+  workflowRunId: 'workflowRunId',
+  nodeExecutionId: 'nodeExecutionId',
+  reportId: 'reportId',
+  capabilityProfileId: 'capabilityProfileId',
+  provider: 'provider',
+  model: 'model',
+  inputTokens: 'inputTokens',
+  cachedInputTokens: 'cachedInputTokens',
+  outputTokens: 'outputTokens',
+  reasoningTokens: 'reasoningTokens',
+  costMicros: 'costMicros',
+  calls: 'calls',
+  recordedAt: 'recordedAt'
+} as const
+
+export type UsageEntryScalarFieldEnum = (typeof UsageEntryScalarFieldEnum)[keyof typeof UsageEntryScalarFieldEnum]
+
+
+export const OutputChunkScalarFieldEnum = {
+  workspaceId: 'workspaceId',
+  jobId: 'jobId',
+  attempt: 'attempt',
+  sequence: 'sequence',
+  workflowRunId: 'workflowRunId',
+  text: 'text',
+  totalBytes: 'totalBytes'
+} as const
+
+export type OutputChunkScalarFieldEnum = (typeof OutputChunkScalarFieldEnum)[keyof typeof OutputChunkScalarFieldEnum]
 
 
 export const QuotaScalarFieldEnum = {
@@ -1818,7 +2288,9 @@ export const TotalsPositionScalarFieldEnum = {
   singleton: 'singleton',
   orderXid: 'orderXid',
   jobId: 'jobId',
-  version: 'version'
+  version: 'version',
+  entryOrderXid: 'entryOrderXid',
+  entryId: 'entryId'
 } as const
 
 export type TotalsPositionScalarFieldEnum = (typeof TotalsPositionScalarFieldEnum)[keyof typeof TotalsPositionScalarFieldEnum]
@@ -2056,6 +2528,20 @@ export type JsonFieldRefInput<$PrismaModel> = FieldRefInputType<$PrismaModel, 'J
  * Reference to a field of type 'QueryMode'
  */
 export type EnumQueryModeFieldRefInput<$PrismaModel> = FieldRefInputType<$PrismaModel, 'QueryMode'>
+    
+
+
+/**
+ * Reference to a field of type 'WaitsFor'
+ */
+export type EnumWaitsForFieldRefInput<$PrismaModel> = FieldRefInputType<$PrismaModel, 'WaitsFor'>
+    
+
+
+/**
+ * Reference to a field of type 'WaitsFor[]'
+ */
+export type ListEnumWaitsForFieldRefInput<$PrismaModel> = FieldRefInputType<$PrismaModel, 'WaitsFor[]'>
     
 
 
@@ -2316,13 +2802,18 @@ export type PrismaClientOptions = PrismaClientOptionsWithAccelerateUrl | PrismaC
 export type GlobalOmitConfig = {
   workspace?: Prisma.WorkspaceOmit
   apiKey?: Prisma.ApiKeyOmit
+  session?: Prisma.SessionOmit
   capabilityProfile?: Prisma.CapabilityProfileOmit
   aiJob?: Prisma.AiJobOmit
+  jobLabel?: Prisma.JobLabelOmit
   workflowRun?: Prisma.WorkflowRunOmit
   nodeExecution?: Prisma.NodeExecutionOmit
+  userInputRequest?: Prisma.UserInputRequestOmit
   flightRecorderEvent?: Prisma.FlightRecorderEventOmit
   eventLog?: Prisma.EventLogOmit
   workerReport?: Prisma.WorkerReportOmit
+  usageEntry?: Prisma.UsageEntryOmit
+  outputChunk?: Prisma.OutputChunkOmit
   quota?: Prisma.QuotaOmit
   jobTotal?: Prisma.JobTotalOmit
   usageMinute?: Prisma.UsageMinuteOmit

@@ -53,13 +53,18 @@ export const AnyNull = runtime.AnyNull
 export const ModelName = {
   Workspace: 'Workspace',
   ApiKey: 'ApiKey',
+  Session: 'Session',
   CapabilityProfile: 'CapabilityProfile',
   AiJob: 'AiJob',
+  JobLabel: 'JobLabel',
   WorkflowRun: 'WorkflowRun',
   NodeExecution: 'NodeExecution',
+  UserInputRequest: 'UserInputRequest',
   FlightRecorderEvent: 'FlightRecorderEvent',
   EventLog: 'EventLog',
   WorkerReport: 'WorkerReport',
+  UsageEntry: 'UsageEntry',
+  OutputChunk: 'OutputChunk',
   Quota: 'Quota',
   JobTotal: 'JobTotal',
   UsageMinute: 'UsageMinute',
@@ -116,6 +121,20 @@ export const ApiKeyScalarFieldEnum = {
 export type ApiKeyScalarFieldEnum = (typeof ApiKeyScalarFieldEnum)[keyof typeof ApiKeyScalarFieldEnum]
 
 
+export const SessionScalarFieldEnum = {
+  secretHash: 'secretHash',
+  workspaceId: 'workspaceId',
+  principal: 'principal',
+  roles: 'roles',
+  apiKeyId: 'apiKeyId',
+  credentialHash: 'credentialHash',
+  createdAt: 'createdAt',
+  expiresAt: 'expiresAt'
+} as const
+
+export type SessionScalarFieldEnum = (typeof SessionScalarFieldEnum)[keyof typeof SessionScalarFieldEnum]
+
+
 export const CapabilityProfileScalarFieldEnum = {
   id: 'id',
   capabilities: 'capabilities',
@@ -152,12 +171,18 @@ export const AiJobScalarFieldEnum = {
   runAfter: 'runAfter',
   attempt: 'attempt',
   maxAttempts: 'maxAttempts',
-  revisions: 'revisions',
+  unchargedAttempts: 'unchargedAttempts',
+  releases: 'releases',
+  waitsFor: 'waitsFor',
+  waitsUntil: 'waitsUntil',
   preferredWorkerId: 'preferredWorkerId',
   preferredUntil: 'preferredUntil',
   tokenBudget: 'tokenBudget',
+  costBudgetMicros: 'costBudgetMicros',
   idempotencyKey: 'idempotencyKey',
   submitHash: 'submitHash',
+  submittedBy: 'submittedBy',
+  labelCount: 'labelCount',
   version: 'version',
   orderXid: 'orderXid',
   chainHash: 'chainHash',
@@ -170,12 +195,25 @@ export const AiJobScalarFieldEnum = {
   entitiesRead: 'entitiesRead',
   entitiesWritten: 'entitiesWritten',
   validatorsRunCount: 'validatorsRunCount',
+  costMicros: 'costMicros',
   createdAt: 'createdAt',
   updatedAt: 'updatedAt',
-  completedAt: 'completedAt'
+  completedAt: 'completedAt',
+  endedAt: 'endedAt'
 } as const
 
 export type AiJobScalarFieldEnum = (typeof AiJobScalarFieldEnum)[keyof typeof AiJobScalarFieldEnum]
+
+
+export const JobLabelScalarFieldEnum = {
+  workspaceId: 'workspaceId',
+  jobId: 'jobId',
+  key: 'key',
+  value: 'value',
+  createdAt: 'createdAt'
+} as const
+
+export type JobLabelScalarFieldEnum = (typeof JobLabelScalarFieldEnum)[keyof typeof JobLabelScalarFieldEnum]
 
 
 export const WorkflowRunScalarFieldEnum = {
@@ -185,10 +223,13 @@ export const WorkflowRunScalarFieldEnum = {
   attempt: 'attempt',
   state: 'state',
   workerId: 'workerId',
+  principalId: 'principalId',
   leaseToken: 'leaseToken',
   leaseExpiresAt: 'leaseExpiresAt',
   lastHeartbeat: 'lastHeartbeat',
+  outputs: 'outputs',
   errorMessage: 'errorMessage',
+  endReason: 'endReason',
   startedAt: 'startedAt',
   finishedAt: 'finishedAt'
 } as const
@@ -215,6 +256,25 @@ export const NodeExecutionScalarFieldEnum = {
 export type NodeExecutionScalarFieldEnum = (typeof NodeExecutionScalarFieldEnum)[keyof typeof NodeExecutionScalarFieldEnum]
 
 
+export const UserInputRequestScalarFieldEnum = {
+  requestId: 'requestId',
+  workspaceId: 'workspaceId',
+  jobId: 'jobId',
+  workflowRunId: 'workflowRunId',
+  question: 'question',
+  payload: 'payload',
+  options: 'options',
+  answerSchema: 'answerSchema',
+  expiresAt: 'expiresAt',
+  askedAt: 'askedAt',
+  answer: 'answer',
+  answeredBy: 'answeredBy',
+  answeredAt: 'answeredAt'
+} as const
+
+export type UserInputRequestScalarFieldEnum = (typeof UserInputRequestScalarFieldEnum)[keyof typeof UserInputRequestScalarFieldEnum]
+
+
 export const FlightRecorderEventScalarFieldEnum = {
   eventId: 'eventId',
   jobId: 'jobId',
@@ -226,6 +286,7 @@ export const FlightRecorderEventScalarFieldEnum = {
   type: 'type',
   actor: 'actor',
   actorId: 'actorId',
+  principalId: 'principalId',
   state: 'state',
   previousState: 'previousState',
   durationMs: 'durationMs',
@@ -254,7 +315,8 @@ export const EventLogScalarFieldEnum = {
   reason: 'reason',
   xidOffset: 'xidOffset',
   keptFrom: 'keptFrom',
-  hintChannel: 'hintChannel'
+  hintChannel: 'hintChannel',
+  servedWithAuth: 'servedWithAuth'
 } as const
 
 export type EventLogScalarFieldEnum = (typeof EventLogScalarFieldEnum)[keyof typeof EventLogScalarFieldEnum]
@@ -268,10 +330,48 @@ export const WorkerReportScalarFieldEnum = {
   nodeExecutionId: 'nodeExecutionId',
   policyViolationCode: 'policyViolationCode',
   policyViolationDetail: 'policyViolationDetail',
-  recordedAt: 'recordedAt'
+  recordedAt: 'recordedAt',
+  isUsage: 'isUsage'
 } as const
 
 export type WorkerReportScalarFieldEnum = (typeof WorkerReportScalarFieldEnum)[keyof typeof WorkerReportScalarFieldEnum]
+
+
+export const UsageEntryScalarFieldEnum = {
+  id: 'id',
+  workspaceId: 'workspaceId',
+  jobId: 'jobId',
+  version: 'version',
+  orderXid: 'orderXid',
+  workflowRunId: 'workflowRunId',
+  nodeExecutionId: 'nodeExecutionId',
+  reportId: 'reportId',
+  capabilityProfileId: 'capabilityProfileId',
+  provider: 'provider',
+  model: 'model',
+  inputTokens: 'inputTokens',
+  cachedInputTokens: 'cachedInputTokens',
+  outputTokens: 'outputTokens',
+  reasoningTokens: 'reasoningTokens',
+  costMicros: 'costMicros',
+  calls: 'calls',
+  recordedAt: 'recordedAt'
+} as const
+
+export type UsageEntryScalarFieldEnum = (typeof UsageEntryScalarFieldEnum)[keyof typeof UsageEntryScalarFieldEnum]
+
+
+export const OutputChunkScalarFieldEnum = {
+  workspaceId: 'workspaceId',
+  jobId: 'jobId',
+  attempt: 'attempt',
+  sequence: 'sequence',
+  workflowRunId: 'workflowRunId',
+  text: 'text',
+  totalBytes: 'totalBytes'
+} as const
+
+export type OutputChunkScalarFieldEnum = (typeof OutputChunkScalarFieldEnum)[keyof typeof OutputChunkScalarFieldEnum]
 
 
 export const QuotaScalarFieldEnum = {
@@ -322,7 +422,9 @@ export const TotalsPositionScalarFieldEnum = {
   singleton: 'singleton',
   orderXid: 'orderXid',
   jobId: 'jobId',
-  version: 'version'
+  version: 'version',
+  entryOrderXid: 'entryOrderXid',
+  entryId: 'entryId'
 } as const
 
 export type TotalsPositionScalarFieldEnum = (typeof TotalsPositionScalarFieldEnum)[keyof typeof TotalsPositionScalarFieldEnum]

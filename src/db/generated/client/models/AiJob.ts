@@ -30,8 +30,11 @@ export type AiJobAvgAggregateOutputType = {
   priority: number | null
   attempt: number | null
   maxAttempts: number | null
-  revisions: number | null
+  unchargedAttempts: number | null
+  releases: number | null
   tokenBudget: number | null
+  costBudgetMicros: number | null
+  labelCount: number | null
   version: number | null
   orderXid: number | null
   durationMs: number | null
@@ -43,14 +46,18 @@ export type AiJobAvgAggregateOutputType = {
   entitiesRead: number | null
   entitiesWritten: number | null
   validatorsRunCount: number | null
+  costMicros: number | null
 }
 
 export type AiJobSumAggregateOutputType = {
   priority: number | null
   attempt: number | null
   maxAttempts: number | null
-  revisions: number | null
+  unchargedAttempts: number | null
+  releases: number | null
   tokenBudget: bigint | null
+  costBudgetMicros: bigint | null
+  labelCount: number | null
   version: number | null
   orderXid: bigint | null
   durationMs: bigint | null
@@ -62,6 +69,7 @@ export type AiJobSumAggregateOutputType = {
   entitiesRead: bigint | null
   entitiesWritten: bigint | null
   validatorsRunCount: bigint | null
+  costMicros: bigint | null
 }
 
 export type AiJobMinAggregateOutputType = {
@@ -85,12 +93,18 @@ export type AiJobMinAggregateOutputType = {
   runAfter: Date | null
   attempt: number | null
   maxAttempts: number | null
-  revisions: number | null
+  unchargedAttempts: number | null
+  releases: number | null
+  waitsFor: $Enums.WaitsFor | null
+  waitsUntil: Date | null
   preferredWorkerId: string | null
   preferredUntil: Date | null
   tokenBudget: bigint | null
+  costBudgetMicros: bigint | null
   idempotencyKey: string | null
   submitHash: string | null
+  submittedBy: string | null
+  labelCount: number | null
   version: number | null
   orderXid: bigint | null
   chainHash: string | null
@@ -103,9 +117,11 @@ export type AiJobMinAggregateOutputType = {
   entitiesRead: bigint | null
   entitiesWritten: bigint | null
   validatorsRunCount: bigint | null
+  costMicros: bigint | null
   createdAt: Date | null
   updatedAt: Date | null
   completedAt: Date | null
+  endedAt: Date | null
 }
 
 export type AiJobMaxAggregateOutputType = {
@@ -129,12 +145,18 @@ export type AiJobMaxAggregateOutputType = {
   runAfter: Date | null
   attempt: number | null
   maxAttempts: number | null
-  revisions: number | null
+  unchargedAttempts: number | null
+  releases: number | null
+  waitsFor: $Enums.WaitsFor | null
+  waitsUntil: Date | null
   preferredWorkerId: string | null
   preferredUntil: Date | null
   tokenBudget: bigint | null
+  costBudgetMicros: bigint | null
   idempotencyKey: string | null
   submitHash: string | null
+  submittedBy: string | null
+  labelCount: number | null
   version: number | null
   orderXid: bigint | null
   chainHash: string | null
@@ -147,9 +169,11 @@ export type AiJobMaxAggregateOutputType = {
   entitiesRead: bigint | null
   entitiesWritten: bigint | null
   validatorsRunCount: bigint | null
+  costMicros: bigint | null
   createdAt: Date | null
   updatedAt: Date | null
   completedAt: Date | null
+  endedAt: Date | null
 }
 
 export type AiJobCountAggregateOutputType = {
@@ -178,12 +202,18 @@ export type AiJobCountAggregateOutputType = {
   runAfter: number
   attempt: number
   maxAttempts: number
-  revisions: number
+  unchargedAttempts: number
+  releases: number
+  waitsFor: number
+  waitsUntil: number
   preferredWorkerId: number
   preferredUntil: number
   tokenBudget: number
+  costBudgetMicros: number
   idempotencyKey: number
   submitHash: number
+  submittedBy: number
+  labelCount: number
   version: number
   orderXid: number
   chainHash: number
@@ -196,9 +226,11 @@ export type AiJobCountAggregateOutputType = {
   entitiesRead: number
   entitiesWritten: number
   validatorsRunCount: number
+  costMicros: number
   createdAt: number
   updatedAt: number
   completedAt: number
+  endedAt: number
   _all: number
 }
 
@@ -207,8 +239,11 @@ export type AiJobAvgAggregateInputType = {
   priority?: true
   attempt?: true
   maxAttempts?: true
-  revisions?: true
+  unchargedAttempts?: true
+  releases?: true
   tokenBudget?: true
+  costBudgetMicros?: true
+  labelCount?: true
   version?: true
   orderXid?: true
   durationMs?: true
@@ -220,14 +255,18 @@ export type AiJobAvgAggregateInputType = {
   entitiesRead?: true
   entitiesWritten?: true
   validatorsRunCount?: true
+  costMicros?: true
 }
 
 export type AiJobSumAggregateInputType = {
   priority?: true
   attempt?: true
   maxAttempts?: true
-  revisions?: true
+  unchargedAttempts?: true
+  releases?: true
   tokenBudget?: true
+  costBudgetMicros?: true
+  labelCount?: true
   version?: true
   orderXid?: true
   durationMs?: true
@@ -239,6 +278,7 @@ export type AiJobSumAggregateInputType = {
   entitiesRead?: true
   entitiesWritten?: true
   validatorsRunCount?: true
+  costMicros?: true
 }
 
 export type AiJobMinAggregateInputType = {
@@ -262,12 +302,18 @@ export type AiJobMinAggregateInputType = {
   runAfter?: true
   attempt?: true
   maxAttempts?: true
-  revisions?: true
+  unchargedAttempts?: true
+  releases?: true
+  waitsFor?: true
+  waitsUntil?: true
   preferredWorkerId?: true
   preferredUntil?: true
   tokenBudget?: true
+  costBudgetMicros?: true
   idempotencyKey?: true
   submitHash?: true
+  submittedBy?: true
+  labelCount?: true
   version?: true
   orderXid?: true
   chainHash?: true
@@ -280,9 +326,11 @@ export type AiJobMinAggregateInputType = {
   entitiesRead?: true
   entitiesWritten?: true
   validatorsRunCount?: true
+  costMicros?: true
   createdAt?: true
   updatedAt?: true
   completedAt?: true
+  endedAt?: true
 }
 
 export type AiJobMaxAggregateInputType = {
@@ -306,12 +354,18 @@ export type AiJobMaxAggregateInputType = {
   runAfter?: true
   attempt?: true
   maxAttempts?: true
-  revisions?: true
+  unchargedAttempts?: true
+  releases?: true
+  waitsFor?: true
+  waitsUntil?: true
   preferredWorkerId?: true
   preferredUntil?: true
   tokenBudget?: true
+  costBudgetMicros?: true
   idempotencyKey?: true
   submitHash?: true
+  submittedBy?: true
+  labelCount?: true
   version?: true
   orderXid?: true
   chainHash?: true
@@ -324,9 +378,11 @@ export type AiJobMaxAggregateInputType = {
   entitiesRead?: true
   entitiesWritten?: true
   validatorsRunCount?: true
+  costMicros?: true
   createdAt?: true
   updatedAt?: true
   completedAt?: true
+  endedAt?: true
 }
 
 export type AiJobCountAggregateInputType = {
@@ -355,12 +411,18 @@ export type AiJobCountAggregateInputType = {
   runAfter?: true
   attempt?: true
   maxAttempts?: true
-  revisions?: true
+  unchargedAttempts?: true
+  releases?: true
+  waitsFor?: true
+  waitsUntil?: true
   preferredWorkerId?: true
   preferredUntil?: true
   tokenBudget?: true
+  costBudgetMicros?: true
   idempotencyKey?: true
   submitHash?: true
+  submittedBy?: true
+  labelCount?: true
   version?: true
   orderXid?: true
   chainHash?: true
@@ -373,9 +435,11 @@ export type AiJobCountAggregateInputType = {
   entitiesRead?: true
   entitiesWritten?: true
   validatorsRunCount?: true
+  costMicros?: true
   createdAt?: true
   updatedAt?: true
   completedAt?: true
+  endedAt?: true
   _all?: true
 }
 
@@ -491,12 +555,18 @@ export type AiJobGroupByOutputType = {
   runAfter: Date | null
   attempt: number
   maxAttempts: number
-  revisions: number
+  unchargedAttempts: number
+  releases: number
+  waitsFor: $Enums.WaitsFor | null
+  waitsUntil: Date | null
   preferredWorkerId: string | null
   preferredUntil: Date | null
   tokenBudget: bigint | null
+  costBudgetMicros: bigint | null
   idempotencyKey: string | null
   submitHash: string
+  submittedBy: string
+  labelCount: number
   version: number
   orderXid: bigint
   chainHash: string
@@ -509,9 +579,11 @@ export type AiJobGroupByOutputType = {
   entitiesRead: bigint
   entitiesWritten: bigint
   validatorsRunCount: bigint
+  costMicros: bigint
   createdAt: Date
   updatedAt: Date
   completedAt: Date | null
+  endedAt: Date | null
   _count: AiJobCountAggregateOutputType | null
   _avg: AiJobAvgAggregateOutputType | null
   _sum: AiJobSumAggregateOutputType | null
@@ -563,12 +635,18 @@ export type AiJobWhereInput = {
   runAfter?: Prisma.DateTimeNullableFilter<"AiJob"> | Date | string | null
   attempt?: Prisma.IntFilter<"AiJob"> | number
   maxAttempts?: Prisma.IntFilter<"AiJob"> | number
-  revisions?: Prisma.IntFilter<"AiJob"> | number
+  unchargedAttempts?: Prisma.IntFilter<"AiJob"> | number
+  releases?: Prisma.IntFilter<"AiJob"> | number
+  waitsFor?: Prisma.EnumWaitsForNullableFilter<"AiJob"> | $Enums.WaitsFor | null
+  waitsUntil?: Prisma.DateTimeNullableFilter<"AiJob"> | Date | string | null
   preferredWorkerId?: Prisma.StringNullableFilter<"AiJob"> | string | null
   preferredUntil?: Prisma.DateTimeNullableFilter<"AiJob"> | Date | string | null
   tokenBudget?: Prisma.BigIntNullableFilter<"AiJob"> | bigint | number | null
+  costBudgetMicros?: Prisma.BigIntNullableFilter<"AiJob"> | bigint | number | null
   idempotencyKey?: Prisma.StringNullableFilter<"AiJob"> | string | null
   submitHash?: Prisma.StringFilter<"AiJob"> | string
+  submittedBy?: Prisma.StringFilter<"AiJob"> | string
+  labelCount?: Prisma.IntFilter<"AiJob"> | number
   version?: Prisma.IntFilter<"AiJob"> | number
   orderXid?: Prisma.BigIntFilter<"AiJob"> | bigint | number
   chainHash?: Prisma.StringFilter<"AiJob"> | string
@@ -581,17 +659,22 @@ export type AiJobWhereInput = {
   entitiesRead?: Prisma.BigIntFilter<"AiJob"> | bigint | number
   entitiesWritten?: Prisma.BigIntFilter<"AiJob"> | bigint | number
   validatorsRunCount?: Prisma.BigIntFilter<"AiJob"> | bigint | number
+  costMicros?: Prisma.BigIntFilter<"AiJob"> | bigint | number
   createdAt?: Prisma.DateTimeFilter<"AiJob"> | Date | string
   updatedAt?: Prisma.DateTimeFilter<"AiJob"> | Date | string
   completedAt?: Prisma.DateTimeNullableFilter<"AiJob"> | Date | string | null
+  endedAt?: Prisma.DateTimeNullableFilter<"AiJob"> | Date | string | null
   workspace?: Prisma.XOR<Prisma.WorkspaceScalarRelationFilter, Prisma.WorkspaceWhereInput>
   capabilityProfile?: Prisma.XOR<Prisma.CapabilityProfileScalarRelationFilter, Prisma.CapabilityProfileWhereInput>
   parentJob?: Prisma.XOR<Prisma.AiJobNullableScalarRelationFilter, Prisma.AiJobWhereInput> | null
   childJobs?: Prisma.AiJobListRelationFilter
   workflowRun?: Prisma.XOR<Prisma.WorkflowRunNullableScalarRelationFilter, Prisma.WorkflowRunWhereInput> | null
   workflowRuns?: Prisma.WorkflowRunListRelationFilter
+  questions?: Prisma.UserInputRequestListRelationFilter
   bulkActionItems?: Prisma.BulkActionItemListRelationFilter
+  labels?: Prisma.JobLabelListRelationFilter
   events?: Prisma.FlightRecorderEventListRelationFilter
+  usageEntries?: Prisma.UsageEntryListRelationFilter
 }
 
 export type AiJobOrderByWithRelationInput = {
@@ -620,12 +703,18 @@ export type AiJobOrderByWithRelationInput = {
   runAfter?: Prisma.SortOrderInput | Prisma.SortOrder
   attempt?: Prisma.SortOrder
   maxAttempts?: Prisma.SortOrder
-  revisions?: Prisma.SortOrder
+  unchargedAttempts?: Prisma.SortOrder
+  releases?: Prisma.SortOrder
+  waitsFor?: Prisma.SortOrderInput | Prisma.SortOrder
+  waitsUntil?: Prisma.SortOrderInput | Prisma.SortOrder
   preferredWorkerId?: Prisma.SortOrderInput | Prisma.SortOrder
   preferredUntil?: Prisma.SortOrderInput | Prisma.SortOrder
   tokenBudget?: Prisma.SortOrderInput | Prisma.SortOrder
+  costBudgetMicros?: Prisma.SortOrderInput | Prisma.SortOrder
   idempotencyKey?: Prisma.SortOrderInput | Prisma.SortOrder
   submitHash?: Prisma.SortOrder
+  submittedBy?: Prisma.SortOrder
+  labelCount?: Prisma.SortOrder
   version?: Prisma.SortOrder
   orderXid?: Prisma.SortOrder
   chainHash?: Prisma.SortOrder
@@ -638,17 +727,22 @@ export type AiJobOrderByWithRelationInput = {
   entitiesRead?: Prisma.SortOrder
   entitiesWritten?: Prisma.SortOrder
   validatorsRunCount?: Prisma.SortOrder
+  costMicros?: Prisma.SortOrder
   createdAt?: Prisma.SortOrder
   updatedAt?: Prisma.SortOrder
   completedAt?: Prisma.SortOrderInput | Prisma.SortOrder
+  endedAt?: Prisma.SortOrderInput | Prisma.SortOrder
   workspace?: Prisma.WorkspaceOrderByWithRelationInput
   capabilityProfile?: Prisma.CapabilityProfileOrderByWithRelationInput
   parentJob?: Prisma.AiJobOrderByWithRelationInput
   childJobs?: Prisma.AiJobOrderByRelationAggregateInput
   workflowRun?: Prisma.WorkflowRunOrderByWithRelationInput
   workflowRuns?: Prisma.WorkflowRunOrderByRelationAggregateInput
+  questions?: Prisma.UserInputRequestOrderByRelationAggregateInput
   bulkActionItems?: Prisma.BulkActionItemOrderByRelationAggregateInput
+  labels?: Prisma.JobLabelOrderByRelationAggregateInput
   events?: Prisma.FlightRecorderEventOrderByRelationAggregateInput
+  usageEntries?: Prisma.UsageEntryOrderByRelationAggregateInput
 }
 
 export type AiJobWhereUniqueInput = Prisma.AtLeast<{
@@ -682,12 +776,18 @@ export type AiJobWhereUniqueInput = Prisma.AtLeast<{
   runAfter?: Prisma.DateTimeNullableFilter<"AiJob"> | Date | string | null
   attempt?: Prisma.IntFilter<"AiJob"> | number
   maxAttempts?: Prisma.IntFilter<"AiJob"> | number
-  revisions?: Prisma.IntFilter<"AiJob"> | number
+  unchargedAttempts?: Prisma.IntFilter<"AiJob"> | number
+  releases?: Prisma.IntFilter<"AiJob"> | number
+  waitsFor?: Prisma.EnumWaitsForNullableFilter<"AiJob"> | $Enums.WaitsFor | null
+  waitsUntil?: Prisma.DateTimeNullableFilter<"AiJob"> | Date | string | null
   preferredWorkerId?: Prisma.StringNullableFilter<"AiJob"> | string | null
   preferredUntil?: Prisma.DateTimeNullableFilter<"AiJob"> | Date | string | null
   tokenBudget?: Prisma.BigIntNullableFilter<"AiJob"> | bigint | number | null
+  costBudgetMicros?: Prisma.BigIntNullableFilter<"AiJob"> | bigint | number | null
   idempotencyKey?: Prisma.StringNullableFilter<"AiJob"> | string | null
   submitHash?: Prisma.StringFilter<"AiJob"> | string
+  submittedBy?: Prisma.StringFilter<"AiJob"> | string
+  labelCount?: Prisma.IntFilter<"AiJob"> | number
   version?: Prisma.IntFilter<"AiJob"> | number
   orderXid?: Prisma.BigIntFilter<"AiJob"> | bigint | number
   chainHash?: Prisma.StringFilter<"AiJob"> | string
@@ -700,17 +800,22 @@ export type AiJobWhereUniqueInput = Prisma.AtLeast<{
   entitiesRead?: Prisma.BigIntFilter<"AiJob"> | bigint | number
   entitiesWritten?: Prisma.BigIntFilter<"AiJob"> | bigint | number
   validatorsRunCount?: Prisma.BigIntFilter<"AiJob"> | bigint | number
+  costMicros?: Prisma.BigIntFilter<"AiJob"> | bigint | number
   createdAt?: Prisma.DateTimeFilter<"AiJob"> | Date | string
   updatedAt?: Prisma.DateTimeFilter<"AiJob"> | Date | string
   completedAt?: Prisma.DateTimeNullableFilter<"AiJob"> | Date | string | null
+  endedAt?: Prisma.DateTimeNullableFilter<"AiJob"> | Date | string | null
   workspace?: Prisma.XOR<Prisma.WorkspaceScalarRelationFilter, Prisma.WorkspaceWhereInput>
   capabilityProfile?: Prisma.XOR<Prisma.CapabilityProfileScalarRelationFilter, Prisma.CapabilityProfileWhereInput>
   parentJob?: Prisma.XOR<Prisma.AiJobNullableScalarRelationFilter, Prisma.AiJobWhereInput> | null
   childJobs?: Prisma.AiJobListRelationFilter
   workflowRun?: Prisma.XOR<Prisma.WorkflowRunNullableScalarRelationFilter, Prisma.WorkflowRunWhereInput> | null
   workflowRuns?: Prisma.WorkflowRunListRelationFilter
+  questions?: Prisma.UserInputRequestListRelationFilter
   bulkActionItems?: Prisma.BulkActionItemListRelationFilter
+  labels?: Prisma.JobLabelListRelationFilter
   events?: Prisma.FlightRecorderEventListRelationFilter
+  usageEntries?: Prisma.UsageEntryListRelationFilter
 }, "jobId" | "jobId_workspaceId" | "workflowRunId_workspaceId">
 
 export type AiJobOrderByWithAggregationInput = {
@@ -739,12 +844,18 @@ export type AiJobOrderByWithAggregationInput = {
   runAfter?: Prisma.SortOrderInput | Prisma.SortOrder
   attempt?: Prisma.SortOrder
   maxAttempts?: Prisma.SortOrder
-  revisions?: Prisma.SortOrder
+  unchargedAttempts?: Prisma.SortOrder
+  releases?: Prisma.SortOrder
+  waitsFor?: Prisma.SortOrderInput | Prisma.SortOrder
+  waitsUntil?: Prisma.SortOrderInput | Prisma.SortOrder
   preferredWorkerId?: Prisma.SortOrderInput | Prisma.SortOrder
   preferredUntil?: Prisma.SortOrderInput | Prisma.SortOrder
   tokenBudget?: Prisma.SortOrderInput | Prisma.SortOrder
+  costBudgetMicros?: Prisma.SortOrderInput | Prisma.SortOrder
   idempotencyKey?: Prisma.SortOrderInput | Prisma.SortOrder
   submitHash?: Prisma.SortOrder
+  submittedBy?: Prisma.SortOrder
+  labelCount?: Prisma.SortOrder
   version?: Prisma.SortOrder
   orderXid?: Prisma.SortOrder
   chainHash?: Prisma.SortOrder
@@ -757,9 +868,11 @@ export type AiJobOrderByWithAggregationInput = {
   entitiesRead?: Prisma.SortOrder
   entitiesWritten?: Prisma.SortOrder
   validatorsRunCount?: Prisma.SortOrder
+  costMicros?: Prisma.SortOrder
   createdAt?: Prisma.SortOrder
   updatedAt?: Prisma.SortOrder
   completedAt?: Prisma.SortOrderInput | Prisma.SortOrder
+  endedAt?: Prisma.SortOrderInput | Prisma.SortOrder
   _count?: Prisma.AiJobCountOrderByAggregateInput
   _avg?: Prisma.AiJobAvgOrderByAggregateInput
   _max?: Prisma.AiJobMaxOrderByAggregateInput
@@ -796,12 +909,18 @@ export type AiJobScalarWhereWithAggregatesInput = {
   runAfter?: Prisma.DateTimeNullableWithAggregatesFilter<"AiJob"> | Date | string | null
   attempt?: Prisma.IntWithAggregatesFilter<"AiJob"> | number
   maxAttempts?: Prisma.IntWithAggregatesFilter<"AiJob"> | number
-  revisions?: Prisma.IntWithAggregatesFilter<"AiJob"> | number
+  unchargedAttempts?: Prisma.IntWithAggregatesFilter<"AiJob"> | number
+  releases?: Prisma.IntWithAggregatesFilter<"AiJob"> | number
+  waitsFor?: Prisma.EnumWaitsForNullableWithAggregatesFilter<"AiJob"> | $Enums.WaitsFor | null
+  waitsUntil?: Prisma.DateTimeNullableWithAggregatesFilter<"AiJob"> | Date | string | null
   preferredWorkerId?: Prisma.StringNullableWithAggregatesFilter<"AiJob"> | string | null
   preferredUntil?: Prisma.DateTimeNullableWithAggregatesFilter<"AiJob"> | Date | string | null
   tokenBudget?: Prisma.BigIntNullableWithAggregatesFilter<"AiJob"> | bigint | number | null
+  costBudgetMicros?: Prisma.BigIntNullableWithAggregatesFilter<"AiJob"> | bigint | number | null
   idempotencyKey?: Prisma.StringNullableWithAggregatesFilter<"AiJob"> | string | null
   submitHash?: Prisma.StringWithAggregatesFilter<"AiJob"> | string
+  submittedBy?: Prisma.StringWithAggregatesFilter<"AiJob"> | string
+  labelCount?: Prisma.IntWithAggregatesFilter<"AiJob"> | number
   version?: Prisma.IntWithAggregatesFilter<"AiJob"> | number
   orderXid?: Prisma.BigIntWithAggregatesFilter<"AiJob"> | bigint | number
   chainHash?: Prisma.StringWithAggregatesFilter<"AiJob"> | string
@@ -814,9 +933,11 @@ export type AiJobScalarWhereWithAggregatesInput = {
   entitiesRead?: Prisma.BigIntWithAggregatesFilter<"AiJob"> | bigint | number
   entitiesWritten?: Prisma.BigIntWithAggregatesFilter<"AiJob"> | bigint | number
   validatorsRunCount?: Prisma.BigIntWithAggregatesFilter<"AiJob"> | bigint | number
+  costMicros?: Prisma.BigIntWithAggregatesFilter<"AiJob"> | bigint | number
   createdAt?: Prisma.DateTimeWithAggregatesFilter<"AiJob"> | Date | string
   updatedAt?: Prisma.DateTimeWithAggregatesFilter<"AiJob"> | Date | string
   completedAt?: Prisma.DateTimeNullableWithAggregatesFilter<"AiJob"> | Date | string | null
+  endedAt?: Prisma.DateTimeNullableWithAggregatesFilter<"AiJob"> | Date | string | null
 }
 
 export type AiJobCreateInput = {
@@ -841,12 +962,18 @@ export type AiJobCreateInput = {
   runAfter?: Date | string | null
   attempt?: number
   maxAttempts?: number
-  revisions?: number
+  unchargedAttempts?: number
+  releases?: number
+  waitsFor?: $Enums.WaitsFor | null
+  waitsUntil?: Date | string | null
   preferredWorkerId?: string | null
   preferredUntil?: Date | string | null
   tokenBudget?: bigint | number | null
+  costBudgetMicros?: bigint | number | null
   idempotencyKey?: string | null
   submitHash: string
+  submittedBy: string
+  labelCount?: number
   version?: number
   orderXid: bigint | number
   chainHash: string
@@ -859,17 +986,22 @@ export type AiJobCreateInput = {
   entitiesRead?: bigint | number
   entitiesWritten?: bigint | number
   validatorsRunCount?: bigint | number
+  costMicros?: bigint | number
   createdAt?: Date | string
   updatedAt?: Date | string
   completedAt?: Date | string | null
+  endedAt?: Date | string | null
   workspace: Prisma.WorkspaceCreateNestedOneWithoutJobsInput
   capabilityProfile: Prisma.CapabilityProfileCreateNestedOneWithoutJobsInput
   parentJob?: Prisma.AiJobCreateNestedOneWithoutChildJobsInput
   childJobs?: Prisma.AiJobCreateNestedManyWithoutParentJobInput
   workflowRun?: Prisma.WorkflowRunCreateNestedOneWithoutLatestOfInput
   workflowRuns?: Prisma.WorkflowRunCreateNestedManyWithoutJobInput
+  questions?: Prisma.UserInputRequestCreateNestedManyWithoutJobInput
   bulkActionItems?: Prisma.BulkActionItemCreateNestedManyWithoutJobInput
+  labels?: Prisma.JobLabelCreateNestedManyWithoutJobInput
   events?: Prisma.FlightRecorderEventCreateNestedManyWithoutJobInput
+  usageEntries?: Prisma.UsageEntryCreateNestedManyWithoutJobInput
 }
 
 export type AiJobUncheckedCreateInput = {
@@ -898,12 +1030,18 @@ export type AiJobUncheckedCreateInput = {
   runAfter?: Date | string | null
   attempt?: number
   maxAttempts?: number
-  revisions?: number
+  unchargedAttempts?: number
+  releases?: number
+  waitsFor?: $Enums.WaitsFor | null
+  waitsUntil?: Date | string | null
   preferredWorkerId?: string | null
   preferredUntil?: Date | string | null
   tokenBudget?: bigint | number | null
+  costBudgetMicros?: bigint | number | null
   idempotencyKey?: string | null
   submitHash: string
+  submittedBy: string
+  labelCount?: number
   version?: number
   orderXid: bigint | number
   chainHash: string
@@ -916,13 +1054,18 @@ export type AiJobUncheckedCreateInput = {
   entitiesRead?: bigint | number
   entitiesWritten?: bigint | number
   validatorsRunCount?: bigint | number
+  costMicros?: bigint | number
   createdAt?: Date | string
   updatedAt?: Date | string
   completedAt?: Date | string | null
+  endedAt?: Date | string | null
   childJobs?: Prisma.AiJobUncheckedCreateNestedManyWithoutParentJobInput
   workflowRuns?: Prisma.WorkflowRunUncheckedCreateNestedManyWithoutJobInput
+  questions?: Prisma.UserInputRequestUncheckedCreateNestedManyWithoutJobInput
   bulkActionItems?: Prisma.BulkActionItemUncheckedCreateNestedManyWithoutJobInput
+  labels?: Prisma.JobLabelUncheckedCreateNestedManyWithoutJobInput
   events?: Prisma.FlightRecorderEventUncheckedCreateNestedManyWithoutJobInput
+  usageEntries?: Prisma.UsageEntryUncheckedCreateNestedManyWithoutJobInput
 }
 
 export type AiJobUpdateInput = {
@@ -947,12 +1090,18 @@ export type AiJobUpdateInput = {
   runAfter?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   attempt?: Prisma.IntFieldUpdateOperationsInput | number
   maxAttempts?: Prisma.IntFieldUpdateOperationsInput | number
-  revisions?: Prisma.IntFieldUpdateOperationsInput | number
+  unchargedAttempts?: Prisma.IntFieldUpdateOperationsInput | number
+  releases?: Prisma.IntFieldUpdateOperationsInput | number
+  waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
+  waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
+  costBudgetMicros?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
   idempotencyKey?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   submitHash?: Prisma.StringFieldUpdateOperationsInput | string
+  submittedBy?: Prisma.StringFieldUpdateOperationsInput | string
+  labelCount?: Prisma.IntFieldUpdateOperationsInput | number
   version?: Prisma.IntFieldUpdateOperationsInput | number
   orderXid?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   chainHash?: Prisma.StringFieldUpdateOperationsInput | string
@@ -965,17 +1114,22 @@ export type AiJobUpdateInput = {
   entitiesRead?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   entitiesWritten?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   validatorsRunCount?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  costMicros?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   completedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  endedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   workspace?: Prisma.WorkspaceUpdateOneRequiredWithoutJobsNestedInput
   capabilityProfile?: Prisma.CapabilityProfileUpdateOneRequiredWithoutJobsNestedInput
   parentJob?: Prisma.AiJobUpdateOneWithoutChildJobsNestedInput
   childJobs?: Prisma.AiJobUpdateManyWithoutParentJobNestedInput
   workflowRun?: Prisma.WorkflowRunUpdateOneWithoutLatestOfNestedInput
   workflowRuns?: Prisma.WorkflowRunUpdateManyWithoutJobNestedInput
+  questions?: Prisma.UserInputRequestUpdateManyWithoutJobNestedInput
   bulkActionItems?: Prisma.BulkActionItemUpdateManyWithoutJobNestedInput
+  labels?: Prisma.JobLabelUpdateManyWithoutJobNestedInput
   events?: Prisma.FlightRecorderEventUpdateManyWithoutJobNestedInput
+  usageEntries?: Prisma.UsageEntryUpdateManyWithoutJobNestedInput
 }
 
 export type AiJobUncheckedUpdateInput = {
@@ -1004,12 +1158,18 @@ export type AiJobUncheckedUpdateInput = {
   runAfter?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   attempt?: Prisma.IntFieldUpdateOperationsInput | number
   maxAttempts?: Prisma.IntFieldUpdateOperationsInput | number
-  revisions?: Prisma.IntFieldUpdateOperationsInput | number
+  unchargedAttempts?: Prisma.IntFieldUpdateOperationsInput | number
+  releases?: Prisma.IntFieldUpdateOperationsInput | number
+  waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
+  waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
+  costBudgetMicros?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
   idempotencyKey?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   submitHash?: Prisma.StringFieldUpdateOperationsInput | string
+  submittedBy?: Prisma.StringFieldUpdateOperationsInput | string
+  labelCount?: Prisma.IntFieldUpdateOperationsInput | number
   version?: Prisma.IntFieldUpdateOperationsInput | number
   orderXid?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   chainHash?: Prisma.StringFieldUpdateOperationsInput | string
@@ -1022,13 +1182,18 @@ export type AiJobUncheckedUpdateInput = {
   entitiesRead?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   entitiesWritten?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   validatorsRunCount?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  costMicros?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   completedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  endedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   childJobs?: Prisma.AiJobUncheckedUpdateManyWithoutParentJobNestedInput
   workflowRuns?: Prisma.WorkflowRunUncheckedUpdateManyWithoutJobNestedInput
+  questions?: Prisma.UserInputRequestUncheckedUpdateManyWithoutJobNestedInput
   bulkActionItems?: Prisma.BulkActionItemUncheckedUpdateManyWithoutJobNestedInput
+  labels?: Prisma.JobLabelUncheckedUpdateManyWithoutJobNestedInput
   events?: Prisma.FlightRecorderEventUncheckedUpdateManyWithoutJobNestedInput
+  usageEntries?: Prisma.UsageEntryUncheckedUpdateManyWithoutJobNestedInput
 }
 
 export type AiJobCreateManyInput = {
@@ -1057,12 +1222,18 @@ export type AiJobCreateManyInput = {
   runAfter?: Date | string | null
   attempt?: number
   maxAttempts?: number
-  revisions?: number
+  unchargedAttempts?: number
+  releases?: number
+  waitsFor?: $Enums.WaitsFor | null
+  waitsUntil?: Date | string | null
   preferredWorkerId?: string | null
   preferredUntil?: Date | string | null
   tokenBudget?: bigint | number | null
+  costBudgetMicros?: bigint | number | null
   idempotencyKey?: string | null
   submitHash: string
+  submittedBy: string
+  labelCount?: number
   version?: number
   orderXid: bigint | number
   chainHash: string
@@ -1075,9 +1246,11 @@ export type AiJobCreateManyInput = {
   entitiesRead?: bigint | number
   entitiesWritten?: bigint | number
   validatorsRunCount?: bigint | number
+  costMicros?: bigint | number
   createdAt?: Date | string
   updatedAt?: Date | string
   completedAt?: Date | string | null
+  endedAt?: Date | string | null
 }
 
 export type AiJobUpdateManyMutationInput = {
@@ -1102,12 +1275,18 @@ export type AiJobUpdateManyMutationInput = {
   runAfter?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   attempt?: Prisma.IntFieldUpdateOperationsInput | number
   maxAttempts?: Prisma.IntFieldUpdateOperationsInput | number
-  revisions?: Prisma.IntFieldUpdateOperationsInput | number
+  unchargedAttempts?: Prisma.IntFieldUpdateOperationsInput | number
+  releases?: Prisma.IntFieldUpdateOperationsInput | number
+  waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
+  waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
+  costBudgetMicros?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
   idempotencyKey?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   submitHash?: Prisma.StringFieldUpdateOperationsInput | string
+  submittedBy?: Prisma.StringFieldUpdateOperationsInput | string
+  labelCount?: Prisma.IntFieldUpdateOperationsInput | number
   version?: Prisma.IntFieldUpdateOperationsInput | number
   orderXid?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   chainHash?: Prisma.StringFieldUpdateOperationsInput | string
@@ -1120,9 +1299,11 @@ export type AiJobUpdateManyMutationInput = {
   entitiesRead?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   entitiesWritten?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   validatorsRunCount?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  costMicros?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   completedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  endedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
 }
 
 export type AiJobUncheckedUpdateManyInput = {
@@ -1151,12 +1332,18 @@ export type AiJobUncheckedUpdateManyInput = {
   runAfter?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   attempt?: Prisma.IntFieldUpdateOperationsInput | number
   maxAttempts?: Prisma.IntFieldUpdateOperationsInput | number
-  revisions?: Prisma.IntFieldUpdateOperationsInput | number
+  unchargedAttempts?: Prisma.IntFieldUpdateOperationsInput | number
+  releases?: Prisma.IntFieldUpdateOperationsInput | number
+  waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
+  waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
+  costBudgetMicros?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
   idempotencyKey?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   submitHash?: Prisma.StringFieldUpdateOperationsInput | string
+  submittedBy?: Prisma.StringFieldUpdateOperationsInput | string
+  labelCount?: Prisma.IntFieldUpdateOperationsInput | number
   version?: Prisma.IntFieldUpdateOperationsInput | number
   orderXid?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   chainHash?: Prisma.StringFieldUpdateOperationsInput | string
@@ -1169,9 +1356,11 @@ export type AiJobUncheckedUpdateManyInput = {
   entitiesRead?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   entitiesWritten?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   validatorsRunCount?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  costMicros?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   completedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  endedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
 }
 
 export type AiJobListRelationFilter = {
@@ -1225,12 +1414,18 @@ export type AiJobCountOrderByAggregateInput = {
   runAfter?: Prisma.SortOrder
   attempt?: Prisma.SortOrder
   maxAttempts?: Prisma.SortOrder
-  revisions?: Prisma.SortOrder
+  unchargedAttempts?: Prisma.SortOrder
+  releases?: Prisma.SortOrder
+  waitsFor?: Prisma.SortOrder
+  waitsUntil?: Prisma.SortOrder
   preferredWorkerId?: Prisma.SortOrder
   preferredUntil?: Prisma.SortOrder
   tokenBudget?: Prisma.SortOrder
+  costBudgetMicros?: Prisma.SortOrder
   idempotencyKey?: Prisma.SortOrder
   submitHash?: Prisma.SortOrder
+  submittedBy?: Prisma.SortOrder
+  labelCount?: Prisma.SortOrder
   version?: Prisma.SortOrder
   orderXid?: Prisma.SortOrder
   chainHash?: Prisma.SortOrder
@@ -1243,17 +1438,22 @@ export type AiJobCountOrderByAggregateInput = {
   entitiesRead?: Prisma.SortOrder
   entitiesWritten?: Prisma.SortOrder
   validatorsRunCount?: Prisma.SortOrder
+  costMicros?: Prisma.SortOrder
   createdAt?: Prisma.SortOrder
   updatedAt?: Prisma.SortOrder
   completedAt?: Prisma.SortOrder
+  endedAt?: Prisma.SortOrder
 }
 
 export type AiJobAvgOrderByAggregateInput = {
   priority?: Prisma.SortOrder
   attempt?: Prisma.SortOrder
   maxAttempts?: Prisma.SortOrder
-  revisions?: Prisma.SortOrder
+  unchargedAttempts?: Prisma.SortOrder
+  releases?: Prisma.SortOrder
   tokenBudget?: Prisma.SortOrder
+  costBudgetMicros?: Prisma.SortOrder
+  labelCount?: Prisma.SortOrder
   version?: Prisma.SortOrder
   orderXid?: Prisma.SortOrder
   durationMs?: Prisma.SortOrder
@@ -1265,6 +1465,7 @@ export type AiJobAvgOrderByAggregateInput = {
   entitiesRead?: Prisma.SortOrder
   entitiesWritten?: Prisma.SortOrder
   validatorsRunCount?: Prisma.SortOrder
+  costMicros?: Prisma.SortOrder
 }
 
 export type AiJobMaxOrderByAggregateInput = {
@@ -1288,12 +1489,18 @@ export type AiJobMaxOrderByAggregateInput = {
   runAfter?: Prisma.SortOrder
   attempt?: Prisma.SortOrder
   maxAttempts?: Prisma.SortOrder
-  revisions?: Prisma.SortOrder
+  unchargedAttempts?: Prisma.SortOrder
+  releases?: Prisma.SortOrder
+  waitsFor?: Prisma.SortOrder
+  waitsUntil?: Prisma.SortOrder
   preferredWorkerId?: Prisma.SortOrder
   preferredUntil?: Prisma.SortOrder
   tokenBudget?: Prisma.SortOrder
+  costBudgetMicros?: Prisma.SortOrder
   idempotencyKey?: Prisma.SortOrder
   submitHash?: Prisma.SortOrder
+  submittedBy?: Prisma.SortOrder
+  labelCount?: Prisma.SortOrder
   version?: Prisma.SortOrder
   orderXid?: Prisma.SortOrder
   chainHash?: Prisma.SortOrder
@@ -1306,9 +1513,11 @@ export type AiJobMaxOrderByAggregateInput = {
   entitiesRead?: Prisma.SortOrder
   entitiesWritten?: Prisma.SortOrder
   validatorsRunCount?: Prisma.SortOrder
+  costMicros?: Prisma.SortOrder
   createdAt?: Prisma.SortOrder
   updatedAt?: Prisma.SortOrder
   completedAt?: Prisma.SortOrder
+  endedAt?: Prisma.SortOrder
 }
 
 export type AiJobMinOrderByAggregateInput = {
@@ -1332,12 +1541,18 @@ export type AiJobMinOrderByAggregateInput = {
   runAfter?: Prisma.SortOrder
   attempt?: Prisma.SortOrder
   maxAttempts?: Prisma.SortOrder
-  revisions?: Prisma.SortOrder
+  unchargedAttempts?: Prisma.SortOrder
+  releases?: Prisma.SortOrder
+  waitsFor?: Prisma.SortOrder
+  waitsUntil?: Prisma.SortOrder
   preferredWorkerId?: Prisma.SortOrder
   preferredUntil?: Prisma.SortOrder
   tokenBudget?: Prisma.SortOrder
+  costBudgetMicros?: Prisma.SortOrder
   idempotencyKey?: Prisma.SortOrder
   submitHash?: Prisma.SortOrder
+  submittedBy?: Prisma.SortOrder
+  labelCount?: Prisma.SortOrder
   version?: Prisma.SortOrder
   orderXid?: Prisma.SortOrder
   chainHash?: Prisma.SortOrder
@@ -1350,17 +1565,22 @@ export type AiJobMinOrderByAggregateInput = {
   entitiesRead?: Prisma.SortOrder
   entitiesWritten?: Prisma.SortOrder
   validatorsRunCount?: Prisma.SortOrder
+  costMicros?: Prisma.SortOrder
   createdAt?: Prisma.SortOrder
   updatedAt?: Prisma.SortOrder
   completedAt?: Prisma.SortOrder
+  endedAt?: Prisma.SortOrder
 }
 
 export type AiJobSumOrderByAggregateInput = {
   priority?: Prisma.SortOrder
   attempt?: Prisma.SortOrder
   maxAttempts?: Prisma.SortOrder
-  revisions?: Prisma.SortOrder
+  unchargedAttempts?: Prisma.SortOrder
+  releases?: Prisma.SortOrder
   tokenBudget?: Prisma.SortOrder
+  costBudgetMicros?: Prisma.SortOrder
+  labelCount?: Prisma.SortOrder
   version?: Prisma.SortOrder
   orderXid?: Prisma.SortOrder
   durationMs?: Prisma.SortOrder
@@ -1372,6 +1592,7 @@ export type AiJobSumOrderByAggregateInput = {
   entitiesRead?: Prisma.SortOrder
   entitiesWritten?: Prisma.SortOrder
   validatorsRunCount?: Prisma.SortOrder
+  costMicros?: Prisma.SortOrder
 }
 
 export type AiJobScalarRelationFilter = {
@@ -1520,6 +1741,10 @@ export type IntFieldUpdateOperationsInput = {
   divide?: number
 }
 
+export type NullableEnumWaitsForFieldUpdateOperationsInput = {
+  set?: $Enums.WaitsFor | null
+}
+
 export type NullableBigIntFieldUpdateOperationsInput = {
   set?: bigint | number | null
   increment?: bigint | number
@@ -1574,6 +1799,20 @@ export type AiJobUncheckedUpdateManyWithoutParentJobNestedInput = {
   deleteMany?: Prisma.AiJobScalarWhereInput | Prisma.AiJobScalarWhereInput[]
 }
 
+export type AiJobCreateNestedOneWithoutLabelsInput = {
+  create?: Prisma.XOR<Prisma.AiJobCreateWithoutLabelsInput, Prisma.AiJobUncheckedCreateWithoutLabelsInput>
+  connectOrCreate?: Prisma.AiJobCreateOrConnectWithoutLabelsInput
+  connect?: Prisma.AiJobWhereUniqueInput
+}
+
+export type AiJobUpdateOneRequiredWithoutLabelsNestedInput = {
+  create?: Prisma.XOR<Prisma.AiJobCreateWithoutLabelsInput, Prisma.AiJobUncheckedCreateWithoutLabelsInput>
+  connectOrCreate?: Prisma.AiJobCreateOrConnectWithoutLabelsInput
+  upsert?: Prisma.AiJobUpsertWithoutLabelsInput
+  connect?: Prisma.AiJobWhereUniqueInput
+  update?: Prisma.XOR<Prisma.XOR<Prisma.AiJobUpdateToOneWithWhereWithoutLabelsInput, Prisma.AiJobUpdateWithoutLabelsInput>, Prisma.AiJobUncheckedUpdateWithoutLabelsInput>
+}
+
 export type AiJobCreateNestedOneWithoutWorkflowRunsInput = {
   create?: Prisma.XOR<Prisma.AiJobCreateWithoutWorkflowRunsInput, Prisma.AiJobUncheckedCreateWithoutWorkflowRunsInput>
   connectOrCreate?: Prisma.AiJobCreateOrConnectWithoutWorkflowRunsInput
@@ -1620,6 +1859,20 @@ export type AiJobUncheckedUpdateOneWithoutWorkflowRunNestedInput = {
   update?: Prisma.XOR<Prisma.XOR<Prisma.AiJobUpdateToOneWithWhereWithoutWorkflowRunInput, Prisma.AiJobUpdateWithoutWorkflowRunInput>, Prisma.AiJobUncheckedUpdateWithoutWorkflowRunInput>
 }
 
+export type AiJobCreateNestedOneWithoutQuestionsInput = {
+  create?: Prisma.XOR<Prisma.AiJobCreateWithoutQuestionsInput, Prisma.AiJobUncheckedCreateWithoutQuestionsInput>
+  connectOrCreate?: Prisma.AiJobCreateOrConnectWithoutQuestionsInput
+  connect?: Prisma.AiJobWhereUniqueInput
+}
+
+export type AiJobUpdateOneRequiredWithoutQuestionsNestedInput = {
+  create?: Prisma.XOR<Prisma.AiJobCreateWithoutQuestionsInput, Prisma.AiJobUncheckedCreateWithoutQuestionsInput>
+  connectOrCreate?: Prisma.AiJobCreateOrConnectWithoutQuestionsInput
+  upsert?: Prisma.AiJobUpsertWithoutQuestionsInput
+  connect?: Prisma.AiJobWhereUniqueInput
+  update?: Prisma.XOR<Prisma.XOR<Prisma.AiJobUpdateToOneWithWhereWithoutQuestionsInput, Prisma.AiJobUpdateWithoutQuestionsInput>, Prisma.AiJobUncheckedUpdateWithoutQuestionsInput>
+}
+
 export type AiJobCreateNestedOneWithoutEventsInput = {
   create?: Prisma.XOR<Prisma.AiJobCreateWithoutEventsInput, Prisma.AiJobUncheckedCreateWithoutEventsInput>
   connectOrCreate?: Prisma.AiJobCreateOrConnectWithoutEventsInput
@@ -1632,6 +1885,20 @@ export type AiJobUpdateOneRequiredWithoutEventsNestedInput = {
   upsert?: Prisma.AiJobUpsertWithoutEventsInput
   connect?: Prisma.AiJobWhereUniqueInput
   update?: Prisma.XOR<Prisma.XOR<Prisma.AiJobUpdateToOneWithWhereWithoutEventsInput, Prisma.AiJobUpdateWithoutEventsInput>, Prisma.AiJobUncheckedUpdateWithoutEventsInput>
+}
+
+export type AiJobCreateNestedOneWithoutUsageEntriesInput = {
+  create?: Prisma.XOR<Prisma.AiJobCreateWithoutUsageEntriesInput, Prisma.AiJobUncheckedCreateWithoutUsageEntriesInput>
+  connectOrCreate?: Prisma.AiJobCreateOrConnectWithoutUsageEntriesInput
+  connect?: Prisma.AiJobWhereUniqueInput
+}
+
+export type AiJobUpdateOneRequiredWithoutUsageEntriesNestedInput = {
+  create?: Prisma.XOR<Prisma.AiJobCreateWithoutUsageEntriesInput, Prisma.AiJobUncheckedCreateWithoutUsageEntriesInput>
+  connectOrCreate?: Prisma.AiJobCreateOrConnectWithoutUsageEntriesInput
+  upsert?: Prisma.AiJobUpsertWithoutUsageEntriesInput
+  connect?: Prisma.AiJobWhereUniqueInput
+  update?: Prisma.XOR<Prisma.XOR<Prisma.AiJobUpdateToOneWithWhereWithoutUsageEntriesInput, Prisma.AiJobUpdateWithoutUsageEntriesInput>, Prisma.AiJobUncheckedUpdateWithoutUsageEntriesInput>
 }
 
 export type AiJobCreateNestedOneWithoutBulkActionItemsInput = {
@@ -1670,12 +1937,18 @@ export type AiJobCreateWithoutWorkspaceInput = {
   runAfter?: Date | string | null
   attempt?: number
   maxAttempts?: number
-  revisions?: number
+  unchargedAttempts?: number
+  releases?: number
+  waitsFor?: $Enums.WaitsFor | null
+  waitsUntil?: Date | string | null
   preferredWorkerId?: string | null
   preferredUntil?: Date | string | null
   tokenBudget?: bigint | number | null
+  costBudgetMicros?: bigint | number | null
   idempotencyKey?: string | null
   submitHash: string
+  submittedBy: string
+  labelCount?: number
   version?: number
   orderXid: bigint | number
   chainHash: string
@@ -1688,16 +1961,21 @@ export type AiJobCreateWithoutWorkspaceInput = {
   entitiesRead?: bigint | number
   entitiesWritten?: bigint | number
   validatorsRunCount?: bigint | number
+  costMicros?: bigint | number
   createdAt?: Date | string
   updatedAt?: Date | string
   completedAt?: Date | string | null
+  endedAt?: Date | string | null
   capabilityProfile: Prisma.CapabilityProfileCreateNestedOneWithoutJobsInput
   parentJob?: Prisma.AiJobCreateNestedOneWithoutChildJobsInput
   childJobs?: Prisma.AiJobCreateNestedManyWithoutParentJobInput
   workflowRun?: Prisma.WorkflowRunCreateNestedOneWithoutLatestOfInput
   workflowRuns?: Prisma.WorkflowRunCreateNestedManyWithoutJobInput
+  questions?: Prisma.UserInputRequestCreateNestedManyWithoutJobInput
   bulkActionItems?: Prisma.BulkActionItemCreateNestedManyWithoutJobInput
+  labels?: Prisma.JobLabelCreateNestedManyWithoutJobInput
   events?: Prisma.FlightRecorderEventCreateNestedManyWithoutJobInput
+  usageEntries?: Prisma.UsageEntryCreateNestedManyWithoutJobInput
 }
 
 export type AiJobUncheckedCreateWithoutWorkspaceInput = {
@@ -1725,12 +2003,18 @@ export type AiJobUncheckedCreateWithoutWorkspaceInput = {
   runAfter?: Date | string | null
   attempt?: number
   maxAttempts?: number
-  revisions?: number
+  unchargedAttempts?: number
+  releases?: number
+  waitsFor?: $Enums.WaitsFor | null
+  waitsUntil?: Date | string | null
   preferredWorkerId?: string | null
   preferredUntil?: Date | string | null
   tokenBudget?: bigint | number | null
+  costBudgetMicros?: bigint | number | null
   idempotencyKey?: string | null
   submitHash: string
+  submittedBy: string
+  labelCount?: number
   version?: number
   orderXid: bigint | number
   chainHash: string
@@ -1743,13 +2027,18 @@ export type AiJobUncheckedCreateWithoutWorkspaceInput = {
   entitiesRead?: bigint | number
   entitiesWritten?: bigint | number
   validatorsRunCount?: bigint | number
+  costMicros?: bigint | number
   createdAt?: Date | string
   updatedAt?: Date | string
   completedAt?: Date | string | null
+  endedAt?: Date | string | null
   childJobs?: Prisma.AiJobUncheckedCreateNestedManyWithoutParentJobInput
   workflowRuns?: Prisma.WorkflowRunUncheckedCreateNestedManyWithoutJobInput
+  questions?: Prisma.UserInputRequestUncheckedCreateNestedManyWithoutJobInput
   bulkActionItems?: Prisma.BulkActionItemUncheckedCreateNestedManyWithoutJobInput
+  labels?: Prisma.JobLabelUncheckedCreateNestedManyWithoutJobInput
   events?: Prisma.FlightRecorderEventUncheckedCreateNestedManyWithoutJobInput
+  usageEntries?: Prisma.UsageEntryUncheckedCreateNestedManyWithoutJobInput
 }
 
 export type AiJobCreateOrConnectWithoutWorkspaceInput = {
@@ -1807,12 +2096,18 @@ export type AiJobScalarWhereInput = {
   runAfter?: Prisma.DateTimeNullableFilter<"AiJob"> | Date | string | null
   attempt?: Prisma.IntFilter<"AiJob"> | number
   maxAttempts?: Prisma.IntFilter<"AiJob"> | number
-  revisions?: Prisma.IntFilter<"AiJob"> | number
+  unchargedAttempts?: Prisma.IntFilter<"AiJob"> | number
+  releases?: Prisma.IntFilter<"AiJob"> | number
+  waitsFor?: Prisma.EnumWaitsForNullableFilter<"AiJob"> | $Enums.WaitsFor | null
+  waitsUntil?: Prisma.DateTimeNullableFilter<"AiJob"> | Date | string | null
   preferredWorkerId?: Prisma.StringNullableFilter<"AiJob"> | string | null
   preferredUntil?: Prisma.DateTimeNullableFilter<"AiJob"> | Date | string | null
   tokenBudget?: Prisma.BigIntNullableFilter<"AiJob"> | bigint | number | null
+  costBudgetMicros?: Prisma.BigIntNullableFilter<"AiJob"> | bigint | number | null
   idempotencyKey?: Prisma.StringNullableFilter<"AiJob"> | string | null
   submitHash?: Prisma.StringFilter<"AiJob"> | string
+  submittedBy?: Prisma.StringFilter<"AiJob"> | string
+  labelCount?: Prisma.IntFilter<"AiJob"> | number
   version?: Prisma.IntFilter<"AiJob"> | number
   orderXid?: Prisma.BigIntFilter<"AiJob"> | bigint | number
   chainHash?: Prisma.StringFilter<"AiJob"> | string
@@ -1825,9 +2120,11 @@ export type AiJobScalarWhereInput = {
   entitiesRead?: Prisma.BigIntFilter<"AiJob"> | bigint | number
   entitiesWritten?: Prisma.BigIntFilter<"AiJob"> | bigint | number
   validatorsRunCount?: Prisma.BigIntFilter<"AiJob"> | bigint | number
+  costMicros?: Prisma.BigIntFilter<"AiJob"> | bigint | number
   createdAt?: Prisma.DateTimeFilter<"AiJob"> | Date | string
   updatedAt?: Prisma.DateTimeFilter<"AiJob"> | Date | string
   completedAt?: Prisma.DateTimeNullableFilter<"AiJob"> | Date | string | null
+  endedAt?: Prisma.DateTimeNullableFilter<"AiJob"> | Date | string | null
 }
 
 export type AiJobCreateWithoutCapabilityProfileInput = {
@@ -1852,12 +2149,18 @@ export type AiJobCreateWithoutCapabilityProfileInput = {
   runAfter?: Date | string | null
   attempt?: number
   maxAttempts?: number
-  revisions?: number
+  unchargedAttempts?: number
+  releases?: number
+  waitsFor?: $Enums.WaitsFor | null
+  waitsUntil?: Date | string | null
   preferredWorkerId?: string | null
   preferredUntil?: Date | string | null
   tokenBudget?: bigint | number | null
+  costBudgetMicros?: bigint | number | null
   idempotencyKey?: string | null
   submitHash: string
+  submittedBy: string
+  labelCount?: number
   version?: number
   orderXid: bigint | number
   chainHash: string
@@ -1870,16 +2173,21 @@ export type AiJobCreateWithoutCapabilityProfileInput = {
   entitiesRead?: bigint | number
   entitiesWritten?: bigint | number
   validatorsRunCount?: bigint | number
+  costMicros?: bigint | number
   createdAt?: Date | string
   updatedAt?: Date | string
   completedAt?: Date | string | null
+  endedAt?: Date | string | null
   workspace: Prisma.WorkspaceCreateNestedOneWithoutJobsInput
   parentJob?: Prisma.AiJobCreateNestedOneWithoutChildJobsInput
   childJobs?: Prisma.AiJobCreateNestedManyWithoutParentJobInput
   workflowRun?: Prisma.WorkflowRunCreateNestedOneWithoutLatestOfInput
   workflowRuns?: Prisma.WorkflowRunCreateNestedManyWithoutJobInput
+  questions?: Prisma.UserInputRequestCreateNestedManyWithoutJobInput
   bulkActionItems?: Prisma.BulkActionItemCreateNestedManyWithoutJobInput
+  labels?: Prisma.JobLabelCreateNestedManyWithoutJobInput
   events?: Prisma.FlightRecorderEventCreateNestedManyWithoutJobInput
+  usageEntries?: Prisma.UsageEntryCreateNestedManyWithoutJobInput
 }
 
 export type AiJobUncheckedCreateWithoutCapabilityProfileInput = {
@@ -1907,12 +2215,18 @@ export type AiJobUncheckedCreateWithoutCapabilityProfileInput = {
   runAfter?: Date | string | null
   attempt?: number
   maxAttempts?: number
-  revisions?: number
+  unchargedAttempts?: number
+  releases?: number
+  waitsFor?: $Enums.WaitsFor | null
+  waitsUntil?: Date | string | null
   preferredWorkerId?: string | null
   preferredUntil?: Date | string | null
   tokenBudget?: bigint | number | null
+  costBudgetMicros?: bigint | number | null
   idempotencyKey?: string | null
   submitHash: string
+  submittedBy: string
+  labelCount?: number
   version?: number
   orderXid: bigint | number
   chainHash: string
@@ -1925,13 +2239,18 @@ export type AiJobUncheckedCreateWithoutCapabilityProfileInput = {
   entitiesRead?: bigint | number
   entitiesWritten?: bigint | number
   validatorsRunCount?: bigint | number
+  costMicros?: bigint | number
   createdAt?: Date | string
   updatedAt?: Date | string
   completedAt?: Date | string | null
+  endedAt?: Date | string | null
   childJobs?: Prisma.AiJobUncheckedCreateNestedManyWithoutParentJobInput
   workflowRuns?: Prisma.WorkflowRunUncheckedCreateNestedManyWithoutJobInput
+  questions?: Prisma.UserInputRequestUncheckedCreateNestedManyWithoutJobInput
   bulkActionItems?: Prisma.BulkActionItemUncheckedCreateNestedManyWithoutJobInput
+  labels?: Prisma.JobLabelUncheckedCreateNestedManyWithoutJobInput
   events?: Prisma.FlightRecorderEventUncheckedCreateNestedManyWithoutJobInput
+  usageEntries?: Prisma.UsageEntryUncheckedCreateNestedManyWithoutJobInput
 }
 
 export type AiJobCreateOrConnectWithoutCapabilityProfileInput = {
@@ -1982,12 +2301,18 @@ export type AiJobCreateWithoutChildJobsInput = {
   runAfter?: Date | string | null
   attempt?: number
   maxAttempts?: number
-  revisions?: number
+  unchargedAttempts?: number
+  releases?: number
+  waitsFor?: $Enums.WaitsFor | null
+  waitsUntil?: Date | string | null
   preferredWorkerId?: string | null
   preferredUntil?: Date | string | null
   tokenBudget?: bigint | number | null
+  costBudgetMicros?: bigint | number | null
   idempotencyKey?: string | null
   submitHash: string
+  submittedBy: string
+  labelCount?: number
   version?: number
   orderXid: bigint | number
   chainHash: string
@@ -2000,16 +2325,21 @@ export type AiJobCreateWithoutChildJobsInput = {
   entitiesRead?: bigint | number
   entitiesWritten?: bigint | number
   validatorsRunCount?: bigint | number
+  costMicros?: bigint | number
   createdAt?: Date | string
   updatedAt?: Date | string
   completedAt?: Date | string | null
+  endedAt?: Date | string | null
   workspace: Prisma.WorkspaceCreateNestedOneWithoutJobsInput
   capabilityProfile: Prisma.CapabilityProfileCreateNestedOneWithoutJobsInput
   parentJob?: Prisma.AiJobCreateNestedOneWithoutChildJobsInput
   workflowRun?: Prisma.WorkflowRunCreateNestedOneWithoutLatestOfInput
   workflowRuns?: Prisma.WorkflowRunCreateNestedManyWithoutJobInput
+  questions?: Prisma.UserInputRequestCreateNestedManyWithoutJobInput
   bulkActionItems?: Prisma.BulkActionItemCreateNestedManyWithoutJobInput
+  labels?: Prisma.JobLabelCreateNestedManyWithoutJobInput
   events?: Prisma.FlightRecorderEventCreateNestedManyWithoutJobInput
+  usageEntries?: Prisma.UsageEntryCreateNestedManyWithoutJobInput
 }
 
 export type AiJobUncheckedCreateWithoutChildJobsInput = {
@@ -2038,12 +2368,18 @@ export type AiJobUncheckedCreateWithoutChildJobsInput = {
   runAfter?: Date | string | null
   attempt?: number
   maxAttempts?: number
-  revisions?: number
+  unchargedAttempts?: number
+  releases?: number
+  waitsFor?: $Enums.WaitsFor | null
+  waitsUntil?: Date | string | null
   preferredWorkerId?: string | null
   preferredUntil?: Date | string | null
   tokenBudget?: bigint | number | null
+  costBudgetMicros?: bigint | number | null
   idempotencyKey?: string | null
   submitHash: string
+  submittedBy: string
+  labelCount?: number
   version?: number
   orderXid: bigint | number
   chainHash: string
@@ -2056,12 +2392,17 @@ export type AiJobUncheckedCreateWithoutChildJobsInput = {
   entitiesRead?: bigint | number
   entitiesWritten?: bigint | number
   validatorsRunCount?: bigint | number
+  costMicros?: bigint | number
   createdAt?: Date | string
   updatedAt?: Date | string
   completedAt?: Date | string | null
+  endedAt?: Date | string | null
   workflowRuns?: Prisma.WorkflowRunUncheckedCreateNestedManyWithoutJobInput
+  questions?: Prisma.UserInputRequestUncheckedCreateNestedManyWithoutJobInput
   bulkActionItems?: Prisma.BulkActionItemUncheckedCreateNestedManyWithoutJobInput
+  labels?: Prisma.JobLabelUncheckedCreateNestedManyWithoutJobInput
   events?: Prisma.FlightRecorderEventUncheckedCreateNestedManyWithoutJobInput
+  usageEntries?: Prisma.UsageEntryUncheckedCreateNestedManyWithoutJobInput
 }
 
 export type AiJobCreateOrConnectWithoutChildJobsInput = {
@@ -2091,12 +2432,18 @@ export type AiJobCreateWithoutParentJobInput = {
   runAfter?: Date | string | null
   attempt?: number
   maxAttempts?: number
-  revisions?: number
+  unchargedAttempts?: number
+  releases?: number
+  waitsFor?: $Enums.WaitsFor | null
+  waitsUntil?: Date | string | null
   preferredWorkerId?: string | null
   preferredUntil?: Date | string | null
   tokenBudget?: bigint | number | null
+  costBudgetMicros?: bigint | number | null
   idempotencyKey?: string | null
   submitHash: string
+  submittedBy: string
+  labelCount?: number
   version?: number
   orderXid: bigint | number
   chainHash: string
@@ -2109,16 +2456,21 @@ export type AiJobCreateWithoutParentJobInput = {
   entitiesRead?: bigint | number
   entitiesWritten?: bigint | number
   validatorsRunCount?: bigint | number
+  costMicros?: bigint | number
   createdAt?: Date | string
   updatedAt?: Date | string
   completedAt?: Date | string | null
+  endedAt?: Date | string | null
   workspace: Prisma.WorkspaceCreateNestedOneWithoutJobsInput
   capabilityProfile: Prisma.CapabilityProfileCreateNestedOneWithoutJobsInput
   childJobs?: Prisma.AiJobCreateNestedManyWithoutParentJobInput
   workflowRun?: Prisma.WorkflowRunCreateNestedOneWithoutLatestOfInput
   workflowRuns?: Prisma.WorkflowRunCreateNestedManyWithoutJobInput
+  questions?: Prisma.UserInputRequestCreateNestedManyWithoutJobInput
   bulkActionItems?: Prisma.BulkActionItemCreateNestedManyWithoutJobInput
+  labels?: Prisma.JobLabelCreateNestedManyWithoutJobInput
   events?: Prisma.FlightRecorderEventCreateNestedManyWithoutJobInput
+  usageEntries?: Prisma.UsageEntryCreateNestedManyWithoutJobInput
 }
 
 export type AiJobUncheckedCreateWithoutParentJobInput = {
@@ -2145,12 +2497,18 @@ export type AiJobUncheckedCreateWithoutParentJobInput = {
   runAfter?: Date | string | null
   attempt?: number
   maxAttempts?: number
-  revisions?: number
+  unchargedAttempts?: number
+  releases?: number
+  waitsFor?: $Enums.WaitsFor | null
+  waitsUntil?: Date | string | null
   preferredWorkerId?: string | null
   preferredUntil?: Date | string | null
   tokenBudget?: bigint | number | null
+  costBudgetMicros?: bigint | number | null
   idempotencyKey?: string | null
   submitHash: string
+  submittedBy: string
+  labelCount?: number
   version?: number
   orderXid: bigint | number
   chainHash: string
@@ -2163,13 +2521,18 @@ export type AiJobUncheckedCreateWithoutParentJobInput = {
   entitiesRead?: bigint | number
   entitiesWritten?: bigint | number
   validatorsRunCount?: bigint | number
+  costMicros?: bigint | number
   createdAt?: Date | string
   updatedAt?: Date | string
   completedAt?: Date | string | null
+  endedAt?: Date | string | null
   childJobs?: Prisma.AiJobUncheckedCreateNestedManyWithoutParentJobInput
   workflowRuns?: Prisma.WorkflowRunUncheckedCreateNestedManyWithoutJobInput
+  questions?: Prisma.UserInputRequestUncheckedCreateNestedManyWithoutJobInput
   bulkActionItems?: Prisma.BulkActionItemUncheckedCreateNestedManyWithoutJobInput
+  labels?: Prisma.JobLabelUncheckedCreateNestedManyWithoutJobInput
   events?: Prisma.FlightRecorderEventUncheckedCreateNestedManyWithoutJobInput
+  usageEntries?: Prisma.UsageEntryUncheckedCreateNestedManyWithoutJobInput
 }
 
 export type AiJobCreateOrConnectWithoutParentJobInput = {
@@ -2215,12 +2578,18 @@ export type AiJobUpdateWithoutChildJobsInput = {
   runAfter?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   attempt?: Prisma.IntFieldUpdateOperationsInput | number
   maxAttempts?: Prisma.IntFieldUpdateOperationsInput | number
-  revisions?: Prisma.IntFieldUpdateOperationsInput | number
+  unchargedAttempts?: Prisma.IntFieldUpdateOperationsInput | number
+  releases?: Prisma.IntFieldUpdateOperationsInput | number
+  waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
+  waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
+  costBudgetMicros?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
   idempotencyKey?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   submitHash?: Prisma.StringFieldUpdateOperationsInput | string
+  submittedBy?: Prisma.StringFieldUpdateOperationsInput | string
+  labelCount?: Prisma.IntFieldUpdateOperationsInput | number
   version?: Prisma.IntFieldUpdateOperationsInput | number
   orderXid?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   chainHash?: Prisma.StringFieldUpdateOperationsInput | string
@@ -2233,16 +2602,21 @@ export type AiJobUpdateWithoutChildJobsInput = {
   entitiesRead?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   entitiesWritten?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   validatorsRunCount?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  costMicros?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   completedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  endedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   workspace?: Prisma.WorkspaceUpdateOneRequiredWithoutJobsNestedInput
   capabilityProfile?: Prisma.CapabilityProfileUpdateOneRequiredWithoutJobsNestedInput
   parentJob?: Prisma.AiJobUpdateOneWithoutChildJobsNestedInput
   workflowRun?: Prisma.WorkflowRunUpdateOneWithoutLatestOfNestedInput
   workflowRuns?: Prisma.WorkflowRunUpdateManyWithoutJobNestedInput
+  questions?: Prisma.UserInputRequestUpdateManyWithoutJobNestedInput
   bulkActionItems?: Prisma.BulkActionItemUpdateManyWithoutJobNestedInput
+  labels?: Prisma.JobLabelUpdateManyWithoutJobNestedInput
   events?: Prisma.FlightRecorderEventUpdateManyWithoutJobNestedInput
+  usageEntries?: Prisma.UsageEntryUpdateManyWithoutJobNestedInput
 }
 
 export type AiJobUncheckedUpdateWithoutChildJobsInput = {
@@ -2271,12 +2645,18 @@ export type AiJobUncheckedUpdateWithoutChildJobsInput = {
   runAfter?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   attempt?: Prisma.IntFieldUpdateOperationsInput | number
   maxAttempts?: Prisma.IntFieldUpdateOperationsInput | number
-  revisions?: Prisma.IntFieldUpdateOperationsInput | number
+  unchargedAttempts?: Prisma.IntFieldUpdateOperationsInput | number
+  releases?: Prisma.IntFieldUpdateOperationsInput | number
+  waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
+  waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
+  costBudgetMicros?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
   idempotencyKey?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   submitHash?: Prisma.StringFieldUpdateOperationsInput | string
+  submittedBy?: Prisma.StringFieldUpdateOperationsInput | string
+  labelCount?: Prisma.IntFieldUpdateOperationsInput | number
   version?: Prisma.IntFieldUpdateOperationsInput | number
   orderXid?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   chainHash?: Prisma.StringFieldUpdateOperationsInput | string
@@ -2289,12 +2669,17 @@ export type AiJobUncheckedUpdateWithoutChildJobsInput = {
   entitiesRead?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   entitiesWritten?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   validatorsRunCount?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  costMicros?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   completedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  endedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   workflowRuns?: Prisma.WorkflowRunUncheckedUpdateManyWithoutJobNestedInput
+  questions?: Prisma.UserInputRequestUncheckedUpdateManyWithoutJobNestedInput
   bulkActionItems?: Prisma.BulkActionItemUncheckedUpdateManyWithoutJobNestedInput
+  labels?: Prisma.JobLabelUncheckedUpdateManyWithoutJobNestedInput
   events?: Prisma.FlightRecorderEventUncheckedUpdateManyWithoutJobNestedInput
+  usageEntries?: Prisma.UsageEntryUncheckedUpdateManyWithoutJobNestedInput
 }
 
 export type AiJobUpsertWithWhereUniqueWithoutParentJobInput = {
@@ -2311,6 +2696,274 @@ export type AiJobUpdateWithWhereUniqueWithoutParentJobInput = {
 export type AiJobUpdateManyWithWhereWithoutParentJobInput = {
   where: Prisma.AiJobScalarWhereInput
   data: Prisma.XOR<Prisma.AiJobUpdateManyMutationInput, Prisma.AiJobUncheckedUpdateManyWithoutParentJobInput>
+}
+
+export type AiJobCreateWithoutLabelsInput = {
+  jobId: string
+  traceId: string
+  rootJobId?: string | null
+  jobKind: $Enums.JobKind
+  state?: $Enums.JobState
+  statusReason: string
+  errorMessage?: string | null
+  protocolId: string
+  profileId: string
+  accessMode?: $Enums.AccessMode
+  safetyMode?: $Enums.SafetyMode
+  modelTier?: $Enums.ModelTier
+  entityRefs?: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  plannedOperations?: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  jobInputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  jobOutputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  issues?: Prisma.AiJobCreateissuesInput | string[]
+  priority?: number
+  runAfter?: Date | string | null
+  attempt?: number
+  maxAttempts?: number
+  unchargedAttempts?: number
+  releases?: number
+  waitsFor?: $Enums.WaitsFor | null
+  waitsUntil?: Date | string | null
+  preferredWorkerId?: string | null
+  preferredUntil?: Date | string | null
+  tokenBudget?: bigint | number | null
+  costBudgetMicros?: bigint | number | null
+  idempotencyKey?: string | null
+  submitHash: string
+  submittedBy: string
+  labelCount?: number
+  version?: number
+  orderXid: bigint | number
+  chainHash: string
+  durationMs?: bigint | number
+  totalTokens?: bigint | number
+  inputTokens?: bigint | number
+  outputTokens?: bigint | number
+  tokensPlanner?: bigint | number
+  tokensExecutor?: bigint | number
+  entitiesRead?: bigint | number
+  entitiesWritten?: bigint | number
+  validatorsRunCount?: bigint | number
+  costMicros?: bigint | number
+  createdAt?: Date | string
+  updatedAt?: Date | string
+  completedAt?: Date | string | null
+  endedAt?: Date | string | null
+  workspace: Prisma.WorkspaceCreateNestedOneWithoutJobsInput
+  capabilityProfile: Prisma.CapabilityProfileCreateNestedOneWithoutJobsInput
+  parentJob?: Prisma.AiJobCreateNestedOneWithoutChildJobsInput
+  childJobs?: Prisma.AiJobCreateNestedManyWithoutParentJobInput
+  workflowRun?: Prisma.WorkflowRunCreateNestedOneWithoutLatestOfInput
+  workflowRuns?: Prisma.WorkflowRunCreateNestedManyWithoutJobInput
+  questions?: Prisma.UserInputRequestCreateNestedManyWithoutJobInput
+  bulkActionItems?: Prisma.BulkActionItemCreateNestedManyWithoutJobInput
+  events?: Prisma.FlightRecorderEventCreateNestedManyWithoutJobInput
+  usageEntries?: Prisma.UsageEntryCreateNestedManyWithoutJobInput
+}
+
+export type AiJobUncheckedCreateWithoutLabelsInput = {
+  jobId: string
+  workspaceId: string
+  traceId: string
+  workflowRunId?: string | null
+  parentJobId?: string | null
+  rootJobId?: string | null
+  jobKind: $Enums.JobKind
+  state?: $Enums.JobState
+  statusReason: string
+  errorMessage?: string | null
+  protocolId: string
+  profileId: string
+  capabilityProfileId: string
+  accessMode?: $Enums.AccessMode
+  safetyMode?: $Enums.SafetyMode
+  modelTier?: $Enums.ModelTier
+  entityRefs?: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  plannedOperations?: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  jobInputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  jobOutputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  issues?: Prisma.AiJobCreateissuesInput | string[]
+  priority?: number
+  runAfter?: Date | string | null
+  attempt?: number
+  maxAttempts?: number
+  unchargedAttempts?: number
+  releases?: number
+  waitsFor?: $Enums.WaitsFor | null
+  waitsUntil?: Date | string | null
+  preferredWorkerId?: string | null
+  preferredUntil?: Date | string | null
+  tokenBudget?: bigint | number | null
+  costBudgetMicros?: bigint | number | null
+  idempotencyKey?: string | null
+  submitHash: string
+  submittedBy: string
+  labelCount?: number
+  version?: number
+  orderXid: bigint | number
+  chainHash: string
+  durationMs?: bigint | number
+  totalTokens?: bigint | number
+  inputTokens?: bigint | number
+  outputTokens?: bigint | number
+  tokensPlanner?: bigint | number
+  tokensExecutor?: bigint | number
+  entitiesRead?: bigint | number
+  entitiesWritten?: bigint | number
+  validatorsRunCount?: bigint | number
+  costMicros?: bigint | number
+  createdAt?: Date | string
+  updatedAt?: Date | string
+  completedAt?: Date | string | null
+  endedAt?: Date | string | null
+  childJobs?: Prisma.AiJobUncheckedCreateNestedManyWithoutParentJobInput
+  workflowRuns?: Prisma.WorkflowRunUncheckedCreateNestedManyWithoutJobInput
+  questions?: Prisma.UserInputRequestUncheckedCreateNestedManyWithoutJobInput
+  bulkActionItems?: Prisma.BulkActionItemUncheckedCreateNestedManyWithoutJobInput
+  events?: Prisma.FlightRecorderEventUncheckedCreateNestedManyWithoutJobInput
+  usageEntries?: Prisma.UsageEntryUncheckedCreateNestedManyWithoutJobInput
+}
+
+export type AiJobCreateOrConnectWithoutLabelsInput = {
+  where: Prisma.AiJobWhereUniqueInput
+  create: Prisma.XOR<Prisma.AiJobCreateWithoutLabelsInput, Prisma.AiJobUncheckedCreateWithoutLabelsInput>
+}
+
+export type AiJobUpsertWithoutLabelsInput = {
+  update: Prisma.XOR<Prisma.AiJobUpdateWithoutLabelsInput, Prisma.AiJobUncheckedUpdateWithoutLabelsInput>
+  create: Prisma.XOR<Prisma.AiJobCreateWithoutLabelsInput, Prisma.AiJobUncheckedCreateWithoutLabelsInput>
+  where?: Prisma.AiJobWhereInput
+}
+
+export type AiJobUpdateToOneWithWhereWithoutLabelsInput = {
+  where?: Prisma.AiJobWhereInput
+  data: Prisma.XOR<Prisma.AiJobUpdateWithoutLabelsInput, Prisma.AiJobUncheckedUpdateWithoutLabelsInput>
+}
+
+export type AiJobUpdateWithoutLabelsInput = {
+  jobId?: Prisma.StringFieldUpdateOperationsInput | string
+  traceId?: Prisma.StringFieldUpdateOperationsInput | string
+  rootJobId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  jobKind?: Prisma.EnumJobKindFieldUpdateOperationsInput | $Enums.JobKind
+  state?: Prisma.EnumJobStateFieldUpdateOperationsInput | $Enums.JobState
+  statusReason?: Prisma.StringFieldUpdateOperationsInput | string
+  errorMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  protocolId?: Prisma.StringFieldUpdateOperationsInput | string
+  profileId?: Prisma.StringFieldUpdateOperationsInput | string
+  accessMode?: Prisma.EnumAccessModeFieldUpdateOperationsInput | $Enums.AccessMode
+  safetyMode?: Prisma.EnumSafetyModeFieldUpdateOperationsInput | $Enums.SafetyMode
+  modelTier?: Prisma.EnumModelTierFieldUpdateOperationsInput | $Enums.ModelTier
+  entityRefs?: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  plannedOperations?: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  jobInputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  jobOutputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  issues?: Prisma.AiJobUpdateissuesInput | string[]
+  priority?: Prisma.IntFieldUpdateOperationsInput | number
+  runAfter?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  attempt?: Prisma.IntFieldUpdateOperationsInput | number
+  maxAttempts?: Prisma.IntFieldUpdateOperationsInput | number
+  unchargedAttempts?: Prisma.IntFieldUpdateOperationsInput | number
+  releases?: Prisma.IntFieldUpdateOperationsInput | number
+  waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
+  waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
+  costBudgetMicros?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
+  idempotencyKey?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  submitHash?: Prisma.StringFieldUpdateOperationsInput | string
+  submittedBy?: Prisma.StringFieldUpdateOperationsInput | string
+  labelCount?: Prisma.IntFieldUpdateOperationsInput | number
+  version?: Prisma.IntFieldUpdateOperationsInput | number
+  orderXid?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  chainHash?: Prisma.StringFieldUpdateOperationsInput | string
+  durationMs?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  totalTokens?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  inputTokens?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  outputTokens?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  tokensPlanner?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  tokensExecutor?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  entitiesRead?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  entitiesWritten?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  validatorsRunCount?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  costMicros?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  completedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  endedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  workspace?: Prisma.WorkspaceUpdateOneRequiredWithoutJobsNestedInput
+  capabilityProfile?: Prisma.CapabilityProfileUpdateOneRequiredWithoutJobsNestedInput
+  parentJob?: Prisma.AiJobUpdateOneWithoutChildJobsNestedInput
+  childJobs?: Prisma.AiJobUpdateManyWithoutParentJobNestedInput
+  workflowRun?: Prisma.WorkflowRunUpdateOneWithoutLatestOfNestedInput
+  workflowRuns?: Prisma.WorkflowRunUpdateManyWithoutJobNestedInput
+  questions?: Prisma.UserInputRequestUpdateManyWithoutJobNestedInput
+  bulkActionItems?: Prisma.BulkActionItemUpdateManyWithoutJobNestedInput
+  events?: Prisma.FlightRecorderEventUpdateManyWithoutJobNestedInput
+  usageEntries?: Prisma.UsageEntryUpdateManyWithoutJobNestedInput
+}
+
+export type AiJobUncheckedUpdateWithoutLabelsInput = {
+  jobId?: Prisma.StringFieldUpdateOperationsInput | string
+  workspaceId?: Prisma.StringFieldUpdateOperationsInput | string
+  traceId?: Prisma.StringFieldUpdateOperationsInput | string
+  workflowRunId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  parentJobId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  rootJobId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  jobKind?: Prisma.EnumJobKindFieldUpdateOperationsInput | $Enums.JobKind
+  state?: Prisma.EnumJobStateFieldUpdateOperationsInput | $Enums.JobState
+  statusReason?: Prisma.StringFieldUpdateOperationsInput | string
+  errorMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  protocolId?: Prisma.StringFieldUpdateOperationsInput | string
+  profileId?: Prisma.StringFieldUpdateOperationsInput | string
+  capabilityProfileId?: Prisma.StringFieldUpdateOperationsInput | string
+  accessMode?: Prisma.EnumAccessModeFieldUpdateOperationsInput | $Enums.AccessMode
+  safetyMode?: Prisma.EnumSafetyModeFieldUpdateOperationsInput | $Enums.SafetyMode
+  modelTier?: Prisma.EnumModelTierFieldUpdateOperationsInput | $Enums.ModelTier
+  entityRefs?: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  plannedOperations?: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  jobInputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  jobOutputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  issues?: Prisma.AiJobUpdateissuesInput | string[]
+  priority?: Prisma.IntFieldUpdateOperationsInput | number
+  runAfter?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  attempt?: Prisma.IntFieldUpdateOperationsInput | number
+  maxAttempts?: Prisma.IntFieldUpdateOperationsInput | number
+  unchargedAttempts?: Prisma.IntFieldUpdateOperationsInput | number
+  releases?: Prisma.IntFieldUpdateOperationsInput | number
+  waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
+  waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
+  costBudgetMicros?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
+  idempotencyKey?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  submitHash?: Prisma.StringFieldUpdateOperationsInput | string
+  submittedBy?: Prisma.StringFieldUpdateOperationsInput | string
+  labelCount?: Prisma.IntFieldUpdateOperationsInput | number
+  version?: Prisma.IntFieldUpdateOperationsInput | number
+  orderXid?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  chainHash?: Prisma.StringFieldUpdateOperationsInput | string
+  durationMs?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  totalTokens?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  inputTokens?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  outputTokens?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  tokensPlanner?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  tokensExecutor?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  entitiesRead?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  entitiesWritten?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  validatorsRunCount?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  costMicros?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  completedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  endedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  childJobs?: Prisma.AiJobUncheckedUpdateManyWithoutParentJobNestedInput
+  workflowRuns?: Prisma.WorkflowRunUncheckedUpdateManyWithoutJobNestedInput
+  questions?: Prisma.UserInputRequestUncheckedUpdateManyWithoutJobNestedInput
+  bulkActionItems?: Prisma.BulkActionItemUncheckedUpdateManyWithoutJobNestedInput
+  events?: Prisma.FlightRecorderEventUncheckedUpdateManyWithoutJobNestedInput
+  usageEntries?: Prisma.UsageEntryUncheckedUpdateManyWithoutJobNestedInput
 }
 
 export type AiJobCreateWithoutWorkflowRunsInput = {
@@ -2335,12 +2988,18 @@ export type AiJobCreateWithoutWorkflowRunsInput = {
   runAfter?: Date | string | null
   attempt?: number
   maxAttempts?: number
-  revisions?: number
+  unchargedAttempts?: number
+  releases?: number
+  waitsFor?: $Enums.WaitsFor | null
+  waitsUntil?: Date | string | null
   preferredWorkerId?: string | null
   preferredUntil?: Date | string | null
   tokenBudget?: bigint | number | null
+  costBudgetMicros?: bigint | number | null
   idempotencyKey?: string | null
   submitHash: string
+  submittedBy: string
+  labelCount?: number
   version?: number
   orderXid: bigint | number
   chainHash: string
@@ -2353,16 +3012,21 @@ export type AiJobCreateWithoutWorkflowRunsInput = {
   entitiesRead?: bigint | number
   entitiesWritten?: bigint | number
   validatorsRunCount?: bigint | number
+  costMicros?: bigint | number
   createdAt?: Date | string
   updatedAt?: Date | string
   completedAt?: Date | string | null
+  endedAt?: Date | string | null
   workspace: Prisma.WorkspaceCreateNestedOneWithoutJobsInput
   capabilityProfile: Prisma.CapabilityProfileCreateNestedOneWithoutJobsInput
   parentJob?: Prisma.AiJobCreateNestedOneWithoutChildJobsInput
   childJobs?: Prisma.AiJobCreateNestedManyWithoutParentJobInput
   workflowRun?: Prisma.WorkflowRunCreateNestedOneWithoutLatestOfInput
+  questions?: Prisma.UserInputRequestCreateNestedManyWithoutJobInput
   bulkActionItems?: Prisma.BulkActionItemCreateNestedManyWithoutJobInput
+  labels?: Prisma.JobLabelCreateNestedManyWithoutJobInput
   events?: Prisma.FlightRecorderEventCreateNestedManyWithoutJobInput
+  usageEntries?: Prisma.UsageEntryCreateNestedManyWithoutJobInput
 }
 
 export type AiJobUncheckedCreateWithoutWorkflowRunsInput = {
@@ -2391,12 +3055,18 @@ export type AiJobUncheckedCreateWithoutWorkflowRunsInput = {
   runAfter?: Date | string | null
   attempt?: number
   maxAttempts?: number
-  revisions?: number
+  unchargedAttempts?: number
+  releases?: number
+  waitsFor?: $Enums.WaitsFor | null
+  waitsUntil?: Date | string | null
   preferredWorkerId?: string | null
   preferredUntil?: Date | string | null
   tokenBudget?: bigint | number | null
+  costBudgetMicros?: bigint | number | null
   idempotencyKey?: string | null
   submitHash: string
+  submittedBy: string
+  labelCount?: number
   version?: number
   orderXid: bigint | number
   chainHash: string
@@ -2409,12 +3079,17 @@ export type AiJobUncheckedCreateWithoutWorkflowRunsInput = {
   entitiesRead?: bigint | number
   entitiesWritten?: bigint | number
   validatorsRunCount?: bigint | number
+  costMicros?: bigint | number
   createdAt?: Date | string
   updatedAt?: Date | string
   completedAt?: Date | string | null
+  endedAt?: Date | string | null
   childJobs?: Prisma.AiJobUncheckedCreateNestedManyWithoutParentJobInput
+  questions?: Prisma.UserInputRequestUncheckedCreateNestedManyWithoutJobInput
   bulkActionItems?: Prisma.BulkActionItemUncheckedCreateNestedManyWithoutJobInput
+  labels?: Prisma.JobLabelUncheckedCreateNestedManyWithoutJobInput
   events?: Prisma.FlightRecorderEventUncheckedCreateNestedManyWithoutJobInput
+  usageEntries?: Prisma.UsageEntryUncheckedCreateNestedManyWithoutJobInput
 }
 
 export type AiJobCreateOrConnectWithoutWorkflowRunsInput = {
@@ -2444,12 +3119,18 @@ export type AiJobCreateWithoutWorkflowRunInput = {
   runAfter?: Date | string | null
   attempt?: number
   maxAttempts?: number
-  revisions?: number
+  unchargedAttempts?: number
+  releases?: number
+  waitsFor?: $Enums.WaitsFor | null
+  waitsUntil?: Date | string | null
   preferredWorkerId?: string | null
   preferredUntil?: Date | string | null
   tokenBudget?: bigint | number | null
+  costBudgetMicros?: bigint | number | null
   idempotencyKey?: string | null
   submitHash: string
+  submittedBy: string
+  labelCount?: number
   version?: number
   orderXid: bigint | number
   chainHash: string
@@ -2462,16 +3143,21 @@ export type AiJobCreateWithoutWorkflowRunInput = {
   entitiesRead?: bigint | number
   entitiesWritten?: bigint | number
   validatorsRunCount?: bigint | number
+  costMicros?: bigint | number
   createdAt?: Date | string
   updatedAt?: Date | string
   completedAt?: Date | string | null
+  endedAt?: Date | string | null
   workspace: Prisma.WorkspaceCreateNestedOneWithoutJobsInput
   capabilityProfile: Prisma.CapabilityProfileCreateNestedOneWithoutJobsInput
   parentJob?: Prisma.AiJobCreateNestedOneWithoutChildJobsInput
   childJobs?: Prisma.AiJobCreateNestedManyWithoutParentJobInput
   workflowRuns?: Prisma.WorkflowRunCreateNestedManyWithoutJobInput
+  questions?: Prisma.UserInputRequestCreateNestedManyWithoutJobInput
   bulkActionItems?: Prisma.BulkActionItemCreateNestedManyWithoutJobInput
+  labels?: Prisma.JobLabelCreateNestedManyWithoutJobInput
   events?: Prisma.FlightRecorderEventCreateNestedManyWithoutJobInput
+  usageEntries?: Prisma.UsageEntryCreateNestedManyWithoutJobInput
 }
 
 export type AiJobUncheckedCreateWithoutWorkflowRunInput = {
@@ -2498,12 +3184,18 @@ export type AiJobUncheckedCreateWithoutWorkflowRunInput = {
   runAfter?: Date | string | null
   attempt?: number
   maxAttempts?: number
-  revisions?: number
+  unchargedAttempts?: number
+  releases?: number
+  waitsFor?: $Enums.WaitsFor | null
+  waitsUntil?: Date | string | null
   preferredWorkerId?: string | null
   preferredUntil?: Date | string | null
   tokenBudget?: bigint | number | null
+  costBudgetMicros?: bigint | number | null
   idempotencyKey?: string | null
   submitHash: string
+  submittedBy: string
+  labelCount?: number
   version?: number
   orderXid: bigint | number
   chainHash: string
@@ -2516,13 +3208,18 @@ export type AiJobUncheckedCreateWithoutWorkflowRunInput = {
   entitiesRead?: bigint | number
   entitiesWritten?: bigint | number
   validatorsRunCount?: bigint | number
+  costMicros?: bigint | number
   createdAt?: Date | string
   updatedAt?: Date | string
   completedAt?: Date | string | null
+  endedAt?: Date | string | null
   childJobs?: Prisma.AiJobUncheckedCreateNestedManyWithoutParentJobInput
   workflowRuns?: Prisma.WorkflowRunUncheckedCreateNestedManyWithoutJobInput
+  questions?: Prisma.UserInputRequestUncheckedCreateNestedManyWithoutJobInput
   bulkActionItems?: Prisma.BulkActionItemUncheckedCreateNestedManyWithoutJobInput
+  labels?: Prisma.JobLabelUncheckedCreateNestedManyWithoutJobInput
   events?: Prisma.FlightRecorderEventUncheckedCreateNestedManyWithoutJobInput
+  usageEntries?: Prisma.UsageEntryUncheckedCreateNestedManyWithoutJobInput
 }
 
 export type AiJobCreateOrConnectWithoutWorkflowRunInput = {
@@ -2563,12 +3260,18 @@ export type AiJobUpdateWithoutWorkflowRunsInput = {
   runAfter?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   attempt?: Prisma.IntFieldUpdateOperationsInput | number
   maxAttempts?: Prisma.IntFieldUpdateOperationsInput | number
-  revisions?: Prisma.IntFieldUpdateOperationsInput | number
+  unchargedAttempts?: Prisma.IntFieldUpdateOperationsInput | number
+  releases?: Prisma.IntFieldUpdateOperationsInput | number
+  waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
+  waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
+  costBudgetMicros?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
   idempotencyKey?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   submitHash?: Prisma.StringFieldUpdateOperationsInput | string
+  submittedBy?: Prisma.StringFieldUpdateOperationsInput | string
+  labelCount?: Prisma.IntFieldUpdateOperationsInput | number
   version?: Prisma.IntFieldUpdateOperationsInput | number
   orderXid?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   chainHash?: Prisma.StringFieldUpdateOperationsInput | string
@@ -2581,16 +3284,21 @@ export type AiJobUpdateWithoutWorkflowRunsInput = {
   entitiesRead?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   entitiesWritten?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   validatorsRunCount?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  costMicros?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   completedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  endedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   workspace?: Prisma.WorkspaceUpdateOneRequiredWithoutJobsNestedInput
   capabilityProfile?: Prisma.CapabilityProfileUpdateOneRequiredWithoutJobsNestedInput
   parentJob?: Prisma.AiJobUpdateOneWithoutChildJobsNestedInput
   childJobs?: Prisma.AiJobUpdateManyWithoutParentJobNestedInput
   workflowRun?: Prisma.WorkflowRunUpdateOneWithoutLatestOfNestedInput
+  questions?: Prisma.UserInputRequestUpdateManyWithoutJobNestedInput
   bulkActionItems?: Prisma.BulkActionItemUpdateManyWithoutJobNestedInput
+  labels?: Prisma.JobLabelUpdateManyWithoutJobNestedInput
   events?: Prisma.FlightRecorderEventUpdateManyWithoutJobNestedInput
+  usageEntries?: Prisma.UsageEntryUpdateManyWithoutJobNestedInput
 }
 
 export type AiJobUncheckedUpdateWithoutWorkflowRunsInput = {
@@ -2619,12 +3327,18 @@ export type AiJobUncheckedUpdateWithoutWorkflowRunsInput = {
   runAfter?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   attempt?: Prisma.IntFieldUpdateOperationsInput | number
   maxAttempts?: Prisma.IntFieldUpdateOperationsInput | number
-  revisions?: Prisma.IntFieldUpdateOperationsInput | number
+  unchargedAttempts?: Prisma.IntFieldUpdateOperationsInput | number
+  releases?: Prisma.IntFieldUpdateOperationsInput | number
+  waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
+  waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
+  costBudgetMicros?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
   idempotencyKey?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   submitHash?: Prisma.StringFieldUpdateOperationsInput | string
+  submittedBy?: Prisma.StringFieldUpdateOperationsInput | string
+  labelCount?: Prisma.IntFieldUpdateOperationsInput | number
   version?: Prisma.IntFieldUpdateOperationsInput | number
   orderXid?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   chainHash?: Prisma.StringFieldUpdateOperationsInput | string
@@ -2637,12 +3351,17 @@ export type AiJobUncheckedUpdateWithoutWorkflowRunsInput = {
   entitiesRead?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   entitiesWritten?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   validatorsRunCount?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  costMicros?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   completedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  endedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   childJobs?: Prisma.AiJobUncheckedUpdateManyWithoutParentJobNestedInput
+  questions?: Prisma.UserInputRequestUncheckedUpdateManyWithoutJobNestedInput
   bulkActionItems?: Prisma.BulkActionItemUncheckedUpdateManyWithoutJobNestedInput
+  labels?: Prisma.JobLabelUncheckedUpdateManyWithoutJobNestedInput
   events?: Prisma.FlightRecorderEventUncheckedUpdateManyWithoutJobNestedInput
+  usageEntries?: Prisma.UsageEntryUncheckedUpdateManyWithoutJobNestedInput
 }
 
 export type AiJobUpsertWithoutWorkflowRunInput = {
@@ -2678,12 +3397,18 @@ export type AiJobUpdateWithoutWorkflowRunInput = {
   runAfter?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   attempt?: Prisma.IntFieldUpdateOperationsInput | number
   maxAttempts?: Prisma.IntFieldUpdateOperationsInput | number
-  revisions?: Prisma.IntFieldUpdateOperationsInput | number
+  unchargedAttempts?: Prisma.IntFieldUpdateOperationsInput | number
+  releases?: Prisma.IntFieldUpdateOperationsInput | number
+  waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
+  waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
+  costBudgetMicros?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
   idempotencyKey?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   submitHash?: Prisma.StringFieldUpdateOperationsInput | string
+  submittedBy?: Prisma.StringFieldUpdateOperationsInput | string
+  labelCount?: Prisma.IntFieldUpdateOperationsInput | number
   version?: Prisma.IntFieldUpdateOperationsInput | number
   orderXid?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   chainHash?: Prisma.StringFieldUpdateOperationsInput | string
@@ -2696,16 +3421,21 @@ export type AiJobUpdateWithoutWorkflowRunInput = {
   entitiesRead?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   entitiesWritten?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   validatorsRunCount?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  costMicros?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   completedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  endedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   workspace?: Prisma.WorkspaceUpdateOneRequiredWithoutJobsNestedInput
   capabilityProfile?: Prisma.CapabilityProfileUpdateOneRequiredWithoutJobsNestedInput
   parentJob?: Prisma.AiJobUpdateOneWithoutChildJobsNestedInput
   childJobs?: Prisma.AiJobUpdateManyWithoutParentJobNestedInput
   workflowRuns?: Prisma.WorkflowRunUpdateManyWithoutJobNestedInput
+  questions?: Prisma.UserInputRequestUpdateManyWithoutJobNestedInput
   bulkActionItems?: Prisma.BulkActionItemUpdateManyWithoutJobNestedInput
+  labels?: Prisma.JobLabelUpdateManyWithoutJobNestedInput
   events?: Prisma.FlightRecorderEventUpdateManyWithoutJobNestedInput
+  usageEntries?: Prisma.UsageEntryUpdateManyWithoutJobNestedInput
 }
 
 export type AiJobUncheckedUpdateWithoutWorkflowRunInput = {
@@ -2732,12 +3462,18 @@ export type AiJobUncheckedUpdateWithoutWorkflowRunInput = {
   runAfter?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   attempt?: Prisma.IntFieldUpdateOperationsInput | number
   maxAttempts?: Prisma.IntFieldUpdateOperationsInput | number
-  revisions?: Prisma.IntFieldUpdateOperationsInput | number
+  unchargedAttempts?: Prisma.IntFieldUpdateOperationsInput | number
+  releases?: Prisma.IntFieldUpdateOperationsInput | number
+  waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
+  waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
+  costBudgetMicros?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
   idempotencyKey?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   submitHash?: Prisma.StringFieldUpdateOperationsInput | string
+  submittedBy?: Prisma.StringFieldUpdateOperationsInput | string
+  labelCount?: Prisma.IntFieldUpdateOperationsInput | number
   version?: Prisma.IntFieldUpdateOperationsInput | number
   orderXid?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   chainHash?: Prisma.StringFieldUpdateOperationsInput | string
@@ -2750,13 +3486,286 @@ export type AiJobUncheckedUpdateWithoutWorkflowRunInput = {
   entitiesRead?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   entitiesWritten?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   validatorsRunCount?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  costMicros?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   completedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  endedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  childJobs?: Prisma.AiJobUncheckedUpdateManyWithoutParentJobNestedInput
+  workflowRuns?: Prisma.WorkflowRunUncheckedUpdateManyWithoutJobNestedInput
+  questions?: Prisma.UserInputRequestUncheckedUpdateManyWithoutJobNestedInput
+  bulkActionItems?: Prisma.BulkActionItemUncheckedUpdateManyWithoutJobNestedInput
+  labels?: Prisma.JobLabelUncheckedUpdateManyWithoutJobNestedInput
+  events?: Prisma.FlightRecorderEventUncheckedUpdateManyWithoutJobNestedInput
+  usageEntries?: Prisma.UsageEntryUncheckedUpdateManyWithoutJobNestedInput
+}
+
+export type AiJobCreateWithoutQuestionsInput = {
+  jobId: string
+  traceId: string
+  rootJobId?: string | null
+  jobKind: $Enums.JobKind
+  state?: $Enums.JobState
+  statusReason: string
+  errorMessage?: string | null
+  protocolId: string
+  profileId: string
+  accessMode?: $Enums.AccessMode
+  safetyMode?: $Enums.SafetyMode
+  modelTier?: $Enums.ModelTier
+  entityRefs?: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  plannedOperations?: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  jobInputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  jobOutputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  issues?: Prisma.AiJobCreateissuesInput | string[]
+  priority?: number
+  runAfter?: Date | string | null
+  attempt?: number
+  maxAttempts?: number
+  unchargedAttempts?: number
+  releases?: number
+  waitsFor?: $Enums.WaitsFor | null
+  waitsUntil?: Date | string | null
+  preferredWorkerId?: string | null
+  preferredUntil?: Date | string | null
+  tokenBudget?: bigint | number | null
+  costBudgetMicros?: bigint | number | null
+  idempotencyKey?: string | null
+  submitHash: string
+  submittedBy: string
+  labelCount?: number
+  version?: number
+  orderXid: bigint | number
+  chainHash: string
+  durationMs?: bigint | number
+  totalTokens?: bigint | number
+  inputTokens?: bigint | number
+  outputTokens?: bigint | number
+  tokensPlanner?: bigint | number
+  tokensExecutor?: bigint | number
+  entitiesRead?: bigint | number
+  entitiesWritten?: bigint | number
+  validatorsRunCount?: bigint | number
+  costMicros?: bigint | number
+  createdAt?: Date | string
+  updatedAt?: Date | string
+  completedAt?: Date | string | null
+  endedAt?: Date | string | null
+  workspace: Prisma.WorkspaceCreateNestedOneWithoutJobsInput
+  capabilityProfile: Prisma.CapabilityProfileCreateNestedOneWithoutJobsInput
+  parentJob?: Prisma.AiJobCreateNestedOneWithoutChildJobsInput
+  childJobs?: Prisma.AiJobCreateNestedManyWithoutParentJobInput
+  workflowRun?: Prisma.WorkflowRunCreateNestedOneWithoutLatestOfInput
+  workflowRuns?: Prisma.WorkflowRunCreateNestedManyWithoutJobInput
+  bulkActionItems?: Prisma.BulkActionItemCreateNestedManyWithoutJobInput
+  labels?: Prisma.JobLabelCreateNestedManyWithoutJobInput
+  events?: Prisma.FlightRecorderEventCreateNestedManyWithoutJobInput
+  usageEntries?: Prisma.UsageEntryCreateNestedManyWithoutJobInput
+}
+
+export type AiJobUncheckedCreateWithoutQuestionsInput = {
+  jobId: string
+  workspaceId: string
+  traceId: string
+  workflowRunId?: string | null
+  parentJobId?: string | null
+  rootJobId?: string | null
+  jobKind: $Enums.JobKind
+  state?: $Enums.JobState
+  statusReason: string
+  errorMessage?: string | null
+  protocolId: string
+  profileId: string
+  capabilityProfileId: string
+  accessMode?: $Enums.AccessMode
+  safetyMode?: $Enums.SafetyMode
+  modelTier?: $Enums.ModelTier
+  entityRefs?: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  plannedOperations?: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  jobInputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  jobOutputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  issues?: Prisma.AiJobCreateissuesInput | string[]
+  priority?: number
+  runAfter?: Date | string | null
+  attempt?: number
+  maxAttempts?: number
+  unchargedAttempts?: number
+  releases?: number
+  waitsFor?: $Enums.WaitsFor | null
+  waitsUntil?: Date | string | null
+  preferredWorkerId?: string | null
+  preferredUntil?: Date | string | null
+  tokenBudget?: bigint | number | null
+  costBudgetMicros?: bigint | number | null
+  idempotencyKey?: string | null
+  submitHash: string
+  submittedBy: string
+  labelCount?: number
+  version?: number
+  orderXid: bigint | number
+  chainHash: string
+  durationMs?: bigint | number
+  totalTokens?: bigint | number
+  inputTokens?: bigint | number
+  outputTokens?: bigint | number
+  tokensPlanner?: bigint | number
+  tokensExecutor?: bigint | number
+  entitiesRead?: bigint | number
+  entitiesWritten?: bigint | number
+  validatorsRunCount?: bigint | number
+  costMicros?: bigint | number
+  createdAt?: Date | string
+  updatedAt?: Date | string
+  completedAt?: Date | string | null
+  endedAt?: Date | string | null
+  childJobs?: Prisma.AiJobUncheckedCreateNestedManyWithoutParentJobInput
+  workflowRuns?: Prisma.WorkflowRunUncheckedCreateNestedManyWithoutJobInput
+  bulkActionItems?: Prisma.BulkActionItemUncheckedCreateNestedManyWithoutJobInput
+  labels?: Prisma.JobLabelUncheckedCreateNestedManyWithoutJobInput
+  events?: Prisma.FlightRecorderEventUncheckedCreateNestedManyWithoutJobInput
+  usageEntries?: Prisma.UsageEntryUncheckedCreateNestedManyWithoutJobInput
+}
+
+export type AiJobCreateOrConnectWithoutQuestionsInput = {
+  where: Prisma.AiJobWhereUniqueInput
+  create: Prisma.XOR<Prisma.AiJobCreateWithoutQuestionsInput, Prisma.AiJobUncheckedCreateWithoutQuestionsInput>
+}
+
+export type AiJobUpsertWithoutQuestionsInput = {
+  update: Prisma.XOR<Prisma.AiJobUpdateWithoutQuestionsInput, Prisma.AiJobUncheckedUpdateWithoutQuestionsInput>
+  create: Prisma.XOR<Prisma.AiJobCreateWithoutQuestionsInput, Prisma.AiJobUncheckedCreateWithoutQuestionsInput>
+  where?: Prisma.AiJobWhereInput
+}
+
+export type AiJobUpdateToOneWithWhereWithoutQuestionsInput = {
+  where?: Prisma.AiJobWhereInput
+  data: Prisma.XOR<Prisma.AiJobUpdateWithoutQuestionsInput, Prisma.AiJobUncheckedUpdateWithoutQuestionsInput>
+}
+
+export type AiJobUpdateWithoutQuestionsInput = {
+  jobId?: Prisma.StringFieldUpdateOperationsInput | string
+  traceId?: Prisma.StringFieldUpdateOperationsInput | string
+  rootJobId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  jobKind?: Prisma.EnumJobKindFieldUpdateOperationsInput | $Enums.JobKind
+  state?: Prisma.EnumJobStateFieldUpdateOperationsInput | $Enums.JobState
+  statusReason?: Prisma.StringFieldUpdateOperationsInput | string
+  errorMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  protocolId?: Prisma.StringFieldUpdateOperationsInput | string
+  profileId?: Prisma.StringFieldUpdateOperationsInput | string
+  accessMode?: Prisma.EnumAccessModeFieldUpdateOperationsInput | $Enums.AccessMode
+  safetyMode?: Prisma.EnumSafetyModeFieldUpdateOperationsInput | $Enums.SafetyMode
+  modelTier?: Prisma.EnumModelTierFieldUpdateOperationsInput | $Enums.ModelTier
+  entityRefs?: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  plannedOperations?: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  jobInputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  jobOutputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  issues?: Prisma.AiJobUpdateissuesInput | string[]
+  priority?: Prisma.IntFieldUpdateOperationsInput | number
+  runAfter?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  attempt?: Prisma.IntFieldUpdateOperationsInput | number
+  maxAttempts?: Prisma.IntFieldUpdateOperationsInput | number
+  unchargedAttempts?: Prisma.IntFieldUpdateOperationsInput | number
+  releases?: Prisma.IntFieldUpdateOperationsInput | number
+  waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
+  waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
+  costBudgetMicros?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
+  idempotencyKey?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  submitHash?: Prisma.StringFieldUpdateOperationsInput | string
+  submittedBy?: Prisma.StringFieldUpdateOperationsInput | string
+  labelCount?: Prisma.IntFieldUpdateOperationsInput | number
+  version?: Prisma.IntFieldUpdateOperationsInput | number
+  orderXid?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  chainHash?: Prisma.StringFieldUpdateOperationsInput | string
+  durationMs?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  totalTokens?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  inputTokens?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  outputTokens?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  tokensPlanner?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  tokensExecutor?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  entitiesRead?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  entitiesWritten?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  validatorsRunCount?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  costMicros?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  completedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  endedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  workspace?: Prisma.WorkspaceUpdateOneRequiredWithoutJobsNestedInput
+  capabilityProfile?: Prisma.CapabilityProfileUpdateOneRequiredWithoutJobsNestedInput
+  parentJob?: Prisma.AiJobUpdateOneWithoutChildJobsNestedInput
+  childJobs?: Prisma.AiJobUpdateManyWithoutParentJobNestedInput
+  workflowRun?: Prisma.WorkflowRunUpdateOneWithoutLatestOfNestedInput
+  workflowRuns?: Prisma.WorkflowRunUpdateManyWithoutJobNestedInput
+  bulkActionItems?: Prisma.BulkActionItemUpdateManyWithoutJobNestedInput
+  labels?: Prisma.JobLabelUpdateManyWithoutJobNestedInput
+  events?: Prisma.FlightRecorderEventUpdateManyWithoutJobNestedInput
+  usageEntries?: Prisma.UsageEntryUpdateManyWithoutJobNestedInput
+}
+
+export type AiJobUncheckedUpdateWithoutQuestionsInput = {
+  jobId?: Prisma.StringFieldUpdateOperationsInput | string
+  workspaceId?: Prisma.StringFieldUpdateOperationsInput | string
+  traceId?: Prisma.StringFieldUpdateOperationsInput | string
+  workflowRunId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  parentJobId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  rootJobId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  jobKind?: Prisma.EnumJobKindFieldUpdateOperationsInput | $Enums.JobKind
+  state?: Prisma.EnumJobStateFieldUpdateOperationsInput | $Enums.JobState
+  statusReason?: Prisma.StringFieldUpdateOperationsInput | string
+  errorMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  protocolId?: Prisma.StringFieldUpdateOperationsInput | string
+  profileId?: Prisma.StringFieldUpdateOperationsInput | string
+  capabilityProfileId?: Prisma.StringFieldUpdateOperationsInput | string
+  accessMode?: Prisma.EnumAccessModeFieldUpdateOperationsInput | $Enums.AccessMode
+  safetyMode?: Prisma.EnumSafetyModeFieldUpdateOperationsInput | $Enums.SafetyMode
+  modelTier?: Prisma.EnumModelTierFieldUpdateOperationsInput | $Enums.ModelTier
+  entityRefs?: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  plannedOperations?: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  jobInputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  jobOutputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  issues?: Prisma.AiJobUpdateissuesInput | string[]
+  priority?: Prisma.IntFieldUpdateOperationsInput | number
+  runAfter?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  attempt?: Prisma.IntFieldUpdateOperationsInput | number
+  maxAttempts?: Prisma.IntFieldUpdateOperationsInput | number
+  unchargedAttempts?: Prisma.IntFieldUpdateOperationsInput | number
+  releases?: Prisma.IntFieldUpdateOperationsInput | number
+  waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
+  waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
+  costBudgetMicros?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
+  idempotencyKey?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  submitHash?: Prisma.StringFieldUpdateOperationsInput | string
+  submittedBy?: Prisma.StringFieldUpdateOperationsInput | string
+  labelCount?: Prisma.IntFieldUpdateOperationsInput | number
+  version?: Prisma.IntFieldUpdateOperationsInput | number
+  orderXid?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  chainHash?: Prisma.StringFieldUpdateOperationsInput | string
+  durationMs?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  totalTokens?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  inputTokens?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  outputTokens?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  tokensPlanner?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  tokensExecutor?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  entitiesRead?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  entitiesWritten?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  validatorsRunCount?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  costMicros?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  completedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  endedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   childJobs?: Prisma.AiJobUncheckedUpdateManyWithoutParentJobNestedInput
   workflowRuns?: Prisma.WorkflowRunUncheckedUpdateManyWithoutJobNestedInput
   bulkActionItems?: Prisma.BulkActionItemUncheckedUpdateManyWithoutJobNestedInput
+  labels?: Prisma.JobLabelUncheckedUpdateManyWithoutJobNestedInput
   events?: Prisma.FlightRecorderEventUncheckedUpdateManyWithoutJobNestedInput
+  usageEntries?: Prisma.UsageEntryUncheckedUpdateManyWithoutJobNestedInput
 }
 
 export type AiJobCreateWithoutEventsInput = {
@@ -2781,12 +3790,18 @@ export type AiJobCreateWithoutEventsInput = {
   runAfter?: Date | string | null
   attempt?: number
   maxAttempts?: number
-  revisions?: number
+  unchargedAttempts?: number
+  releases?: number
+  waitsFor?: $Enums.WaitsFor | null
+  waitsUntil?: Date | string | null
   preferredWorkerId?: string | null
   preferredUntil?: Date | string | null
   tokenBudget?: bigint | number | null
+  costBudgetMicros?: bigint | number | null
   idempotencyKey?: string | null
   submitHash: string
+  submittedBy: string
+  labelCount?: number
   version?: number
   orderXid: bigint | number
   chainHash: string
@@ -2799,16 +3814,21 @@ export type AiJobCreateWithoutEventsInput = {
   entitiesRead?: bigint | number
   entitiesWritten?: bigint | number
   validatorsRunCount?: bigint | number
+  costMicros?: bigint | number
   createdAt?: Date | string
   updatedAt?: Date | string
   completedAt?: Date | string | null
+  endedAt?: Date | string | null
   workspace: Prisma.WorkspaceCreateNestedOneWithoutJobsInput
   capabilityProfile: Prisma.CapabilityProfileCreateNestedOneWithoutJobsInput
   parentJob?: Prisma.AiJobCreateNestedOneWithoutChildJobsInput
   childJobs?: Prisma.AiJobCreateNestedManyWithoutParentJobInput
   workflowRun?: Prisma.WorkflowRunCreateNestedOneWithoutLatestOfInput
   workflowRuns?: Prisma.WorkflowRunCreateNestedManyWithoutJobInput
+  questions?: Prisma.UserInputRequestCreateNestedManyWithoutJobInput
   bulkActionItems?: Prisma.BulkActionItemCreateNestedManyWithoutJobInput
+  labels?: Prisma.JobLabelCreateNestedManyWithoutJobInput
+  usageEntries?: Prisma.UsageEntryCreateNestedManyWithoutJobInput
 }
 
 export type AiJobUncheckedCreateWithoutEventsInput = {
@@ -2837,12 +3857,18 @@ export type AiJobUncheckedCreateWithoutEventsInput = {
   runAfter?: Date | string | null
   attempt?: number
   maxAttempts?: number
-  revisions?: number
+  unchargedAttempts?: number
+  releases?: number
+  waitsFor?: $Enums.WaitsFor | null
+  waitsUntil?: Date | string | null
   preferredWorkerId?: string | null
   preferredUntil?: Date | string | null
   tokenBudget?: bigint | number | null
+  costBudgetMicros?: bigint | number | null
   idempotencyKey?: string | null
   submitHash: string
+  submittedBy: string
+  labelCount?: number
   version?: number
   orderXid: bigint | number
   chainHash: string
@@ -2855,12 +3881,17 @@ export type AiJobUncheckedCreateWithoutEventsInput = {
   entitiesRead?: bigint | number
   entitiesWritten?: bigint | number
   validatorsRunCount?: bigint | number
+  costMicros?: bigint | number
   createdAt?: Date | string
   updatedAt?: Date | string
   completedAt?: Date | string | null
+  endedAt?: Date | string | null
   childJobs?: Prisma.AiJobUncheckedCreateNestedManyWithoutParentJobInput
   workflowRuns?: Prisma.WorkflowRunUncheckedCreateNestedManyWithoutJobInput
+  questions?: Prisma.UserInputRequestUncheckedCreateNestedManyWithoutJobInput
   bulkActionItems?: Prisma.BulkActionItemUncheckedCreateNestedManyWithoutJobInput
+  labels?: Prisma.JobLabelUncheckedCreateNestedManyWithoutJobInput
+  usageEntries?: Prisma.UsageEntryUncheckedCreateNestedManyWithoutJobInput
 }
 
 export type AiJobCreateOrConnectWithoutEventsInput = {
@@ -2901,12 +3932,18 @@ export type AiJobUpdateWithoutEventsInput = {
   runAfter?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   attempt?: Prisma.IntFieldUpdateOperationsInput | number
   maxAttempts?: Prisma.IntFieldUpdateOperationsInput | number
-  revisions?: Prisma.IntFieldUpdateOperationsInput | number
+  unchargedAttempts?: Prisma.IntFieldUpdateOperationsInput | number
+  releases?: Prisma.IntFieldUpdateOperationsInput | number
+  waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
+  waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
+  costBudgetMicros?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
   idempotencyKey?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   submitHash?: Prisma.StringFieldUpdateOperationsInput | string
+  submittedBy?: Prisma.StringFieldUpdateOperationsInput | string
+  labelCount?: Prisma.IntFieldUpdateOperationsInput | number
   version?: Prisma.IntFieldUpdateOperationsInput | number
   orderXid?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   chainHash?: Prisma.StringFieldUpdateOperationsInput | string
@@ -2919,16 +3956,21 @@ export type AiJobUpdateWithoutEventsInput = {
   entitiesRead?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   entitiesWritten?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   validatorsRunCount?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  costMicros?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   completedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  endedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   workspace?: Prisma.WorkspaceUpdateOneRequiredWithoutJobsNestedInput
   capabilityProfile?: Prisma.CapabilityProfileUpdateOneRequiredWithoutJobsNestedInput
   parentJob?: Prisma.AiJobUpdateOneWithoutChildJobsNestedInput
   childJobs?: Prisma.AiJobUpdateManyWithoutParentJobNestedInput
   workflowRun?: Prisma.WorkflowRunUpdateOneWithoutLatestOfNestedInput
   workflowRuns?: Prisma.WorkflowRunUpdateManyWithoutJobNestedInput
+  questions?: Prisma.UserInputRequestUpdateManyWithoutJobNestedInput
   bulkActionItems?: Prisma.BulkActionItemUpdateManyWithoutJobNestedInput
+  labels?: Prisma.JobLabelUpdateManyWithoutJobNestedInput
+  usageEntries?: Prisma.UsageEntryUpdateManyWithoutJobNestedInput
 }
 
 export type AiJobUncheckedUpdateWithoutEventsInput = {
@@ -2957,12 +3999,18 @@ export type AiJobUncheckedUpdateWithoutEventsInput = {
   runAfter?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   attempt?: Prisma.IntFieldUpdateOperationsInput | number
   maxAttempts?: Prisma.IntFieldUpdateOperationsInput | number
-  revisions?: Prisma.IntFieldUpdateOperationsInput | number
+  unchargedAttempts?: Prisma.IntFieldUpdateOperationsInput | number
+  releases?: Prisma.IntFieldUpdateOperationsInput | number
+  waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
+  waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
+  costBudgetMicros?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
   idempotencyKey?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   submitHash?: Prisma.StringFieldUpdateOperationsInput | string
+  submittedBy?: Prisma.StringFieldUpdateOperationsInput | string
+  labelCount?: Prisma.IntFieldUpdateOperationsInput | number
   version?: Prisma.IntFieldUpdateOperationsInput | number
   orderXid?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   chainHash?: Prisma.StringFieldUpdateOperationsInput | string
@@ -2975,12 +4023,285 @@ export type AiJobUncheckedUpdateWithoutEventsInput = {
   entitiesRead?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   entitiesWritten?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   validatorsRunCount?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  costMicros?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   completedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  endedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   childJobs?: Prisma.AiJobUncheckedUpdateManyWithoutParentJobNestedInput
   workflowRuns?: Prisma.WorkflowRunUncheckedUpdateManyWithoutJobNestedInput
+  questions?: Prisma.UserInputRequestUncheckedUpdateManyWithoutJobNestedInput
   bulkActionItems?: Prisma.BulkActionItemUncheckedUpdateManyWithoutJobNestedInput
+  labels?: Prisma.JobLabelUncheckedUpdateManyWithoutJobNestedInput
+  usageEntries?: Prisma.UsageEntryUncheckedUpdateManyWithoutJobNestedInput
+}
+
+export type AiJobCreateWithoutUsageEntriesInput = {
+  jobId: string
+  traceId: string
+  rootJobId?: string | null
+  jobKind: $Enums.JobKind
+  state?: $Enums.JobState
+  statusReason: string
+  errorMessage?: string | null
+  protocolId: string
+  profileId: string
+  accessMode?: $Enums.AccessMode
+  safetyMode?: $Enums.SafetyMode
+  modelTier?: $Enums.ModelTier
+  entityRefs?: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  plannedOperations?: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  jobInputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  jobOutputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  issues?: Prisma.AiJobCreateissuesInput | string[]
+  priority?: number
+  runAfter?: Date | string | null
+  attempt?: number
+  maxAttempts?: number
+  unchargedAttempts?: number
+  releases?: number
+  waitsFor?: $Enums.WaitsFor | null
+  waitsUntil?: Date | string | null
+  preferredWorkerId?: string | null
+  preferredUntil?: Date | string | null
+  tokenBudget?: bigint | number | null
+  costBudgetMicros?: bigint | number | null
+  idempotencyKey?: string | null
+  submitHash: string
+  submittedBy: string
+  labelCount?: number
+  version?: number
+  orderXid: bigint | number
+  chainHash: string
+  durationMs?: bigint | number
+  totalTokens?: bigint | number
+  inputTokens?: bigint | number
+  outputTokens?: bigint | number
+  tokensPlanner?: bigint | number
+  tokensExecutor?: bigint | number
+  entitiesRead?: bigint | number
+  entitiesWritten?: bigint | number
+  validatorsRunCount?: bigint | number
+  costMicros?: bigint | number
+  createdAt?: Date | string
+  updatedAt?: Date | string
+  completedAt?: Date | string | null
+  endedAt?: Date | string | null
+  workspace: Prisma.WorkspaceCreateNestedOneWithoutJobsInput
+  capabilityProfile: Prisma.CapabilityProfileCreateNestedOneWithoutJobsInput
+  parentJob?: Prisma.AiJobCreateNestedOneWithoutChildJobsInput
+  childJobs?: Prisma.AiJobCreateNestedManyWithoutParentJobInput
+  workflowRun?: Prisma.WorkflowRunCreateNestedOneWithoutLatestOfInput
+  workflowRuns?: Prisma.WorkflowRunCreateNestedManyWithoutJobInput
+  questions?: Prisma.UserInputRequestCreateNestedManyWithoutJobInput
+  bulkActionItems?: Prisma.BulkActionItemCreateNestedManyWithoutJobInput
+  labels?: Prisma.JobLabelCreateNestedManyWithoutJobInput
+  events?: Prisma.FlightRecorderEventCreateNestedManyWithoutJobInput
+}
+
+export type AiJobUncheckedCreateWithoutUsageEntriesInput = {
+  jobId: string
+  workspaceId: string
+  traceId: string
+  workflowRunId?: string | null
+  parentJobId?: string | null
+  rootJobId?: string | null
+  jobKind: $Enums.JobKind
+  state?: $Enums.JobState
+  statusReason: string
+  errorMessage?: string | null
+  protocolId: string
+  profileId: string
+  capabilityProfileId: string
+  accessMode?: $Enums.AccessMode
+  safetyMode?: $Enums.SafetyMode
+  modelTier?: $Enums.ModelTier
+  entityRefs?: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  plannedOperations?: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  jobInputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  jobOutputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  issues?: Prisma.AiJobCreateissuesInput | string[]
+  priority?: number
+  runAfter?: Date | string | null
+  attempt?: number
+  maxAttempts?: number
+  unchargedAttempts?: number
+  releases?: number
+  waitsFor?: $Enums.WaitsFor | null
+  waitsUntil?: Date | string | null
+  preferredWorkerId?: string | null
+  preferredUntil?: Date | string | null
+  tokenBudget?: bigint | number | null
+  costBudgetMicros?: bigint | number | null
+  idempotencyKey?: string | null
+  submitHash: string
+  submittedBy: string
+  labelCount?: number
+  version?: number
+  orderXid: bigint | number
+  chainHash: string
+  durationMs?: bigint | number
+  totalTokens?: bigint | number
+  inputTokens?: bigint | number
+  outputTokens?: bigint | number
+  tokensPlanner?: bigint | number
+  tokensExecutor?: bigint | number
+  entitiesRead?: bigint | number
+  entitiesWritten?: bigint | number
+  validatorsRunCount?: bigint | number
+  costMicros?: bigint | number
+  createdAt?: Date | string
+  updatedAt?: Date | string
+  completedAt?: Date | string | null
+  endedAt?: Date | string | null
+  childJobs?: Prisma.AiJobUncheckedCreateNestedManyWithoutParentJobInput
+  workflowRuns?: Prisma.WorkflowRunUncheckedCreateNestedManyWithoutJobInput
+  questions?: Prisma.UserInputRequestUncheckedCreateNestedManyWithoutJobInput
+  bulkActionItems?: Prisma.BulkActionItemUncheckedCreateNestedManyWithoutJobInput
+  labels?: Prisma.JobLabelUncheckedCreateNestedManyWithoutJobInput
+  events?: Prisma.FlightRecorderEventUncheckedCreateNestedManyWithoutJobInput
+}
+
+export type AiJobCreateOrConnectWithoutUsageEntriesInput = {
+  where: Prisma.AiJobWhereUniqueInput
+  create: Prisma.XOR<Prisma.AiJobCreateWithoutUsageEntriesInput, Prisma.AiJobUncheckedCreateWithoutUsageEntriesInput>
+}
+
+export type AiJobUpsertWithoutUsageEntriesInput = {
+  update: Prisma.XOR<Prisma.AiJobUpdateWithoutUsageEntriesInput, Prisma.AiJobUncheckedUpdateWithoutUsageEntriesInput>
+  create: Prisma.XOR<Prisma.AiJobCreateWithoutUsageEntriesInput, Prisma.AiJobUncheckedCreateWithoutUsageEntriesInput>
+  where?: Prisma.AiJobWhereInput
+}
+
+export type AiJobUpdateToOneWithWhereWithoutUsageEntriesInput = {
+  where?: Prisma.AiJobWhereInput
+  data: Prisma.XOR<Prisma.AiJobUpdateWithoutUsageEntriesInput, Prisma.AiJobUncheckedUpdateWithoutUsageEntriesInput>
+}
+
+export type AiJobUpdateWithoutUsageEntriesInput = {
+  jobId?: Prisma.StringFieldUpdateOperationsInput | string
+  traceId?: Prisma.StringFieldUpdateOperationsInput | string
+  rootJobId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  jobKind?: Prisma.EnumJobKindFieldUpdateOperationsInput | $Enums.JobKind
+  state?: Prisma.EnumJobStateFieldUpdateOperationsInput | $Enums.JobState
+  statusReason?: Prisma.StringFieldUpdateOperationsInput | string
+  errorMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  protocolId?: Prisma.StringFieldUpdateOperationsInput | string
+  profileId?: Prisma.StringFieldUpdateOperationsInput | string
+  accessMode?: Prisma.EnumAccessModeFieldUpdateOperationsInput | $Enums.AccessMode
+  safetyMode?: Prisma.EnumSafetyModeFieldUpdateOperationsInput | $Enums.SafetyMode
+  modelTier?: Prisma.EnumModelTierFieldUpdateOperationsInput | $Enums.ModelTier
+  entityRefs?: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  plannedOperations?: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  jobInputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  jobOutputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  issues?: Prisma.AiJobUpdateissuesInput | string[]
+  priority?: Prisma.IntFieldUpdateOperationsInput | number
+  runAfter?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  attempt?: Prisma.IntFieldUpdateOperationsInput | number
+  maxAttempts?: Prisma.IntFieldUpdateOperationsInput | number
+  unchargedAttempts?: Prisma.IntFieldUpdateOperationsInput | number
+  releases?: Prisma.IntFieldUpdateOperationsInput | number
+  waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
+  waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
+  costBudgetMicros?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
+  idempotencyKey?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  submitHash?: Prisma.StringFieldUpdateOperationsInput | string
+  submittedBy?: Prisma.StringFieldUpdateOperationsInput | string
+  labelCount?: Prisma.IntFieldUpdateOperationsInput | number
+  version?: Prisma.IntFieldUpdateOperationsInput | number
+  orderXid?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  chainHash?: Prisma.StringFieldUpdateOperationsInput | string
+  durationMs?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  totalTokens?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  inputTokens?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  outputTokens?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  tokensPlanner?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  tokensExecutor?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  entitiesRead?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  entitiesWritten?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  validatorsRunCount?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  costMicros?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  completedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  endedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  workspace?: Prisma.WorkspaceUpdateOneRequiredWithoutJobsNestedInput
+  capabilityProfile?: Prisma.CapabilityProfileUpdateOneRequiredWithoutJobsNestedInput
+  parentJob?: Prisma.AiJobUpdateOneWithoutChildJobsNestedInput
+  childJobs?: Prisma.AiJobUpdateManyWithoutParentJobNestedInput
+  workflowRun?: Prisma.WorkflowRunUpdateOneWithoutLatestOfNestedInput
+  workflowRuns?: Prisma.WorkflowRunUpdateManyWithoutJobNestedInput
+  questions?: Prisma.UserInputRequestUpdateManyWithoutJobNestedInput
+  bulkActionItems?: Prisma.BulkActionItemUpdateManyWithoutJobNestedInput
+  labels?: Prisma.JobLabelUpdateManyWithoutJobNestedInput
+  events?: Prisma.FlightRecorderEventUpdateManyWithoutJobNestedInput
+}
+
+export type AiJobUncheckedUpdateWithoutUsageEntriesInput = {
+  jobId?: Prisma.StringFieldUpdateOperationsInput | string
+  workspaceId?: Prisma.StringFieldUpdateOperationsInput | string
+  traceId?: Prisma.StringFieldUpdateOperationsInput | string
+  workflowRunId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  parentJobId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  rootJobId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  jobKind?: Prisma.EnumJobKindFieldUpdateOperationsInput | $Enums.JobKind
+  state?: Prisma.EnumJobStateFieldUpdateOperationsInput | $Enums.JobState
+  statusReason?: Prisma.StringFieldUpdateOperationsInput | string
+  errorMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  protocolId?: Prisma.StringFieldUpdateOperationsInput | string
+  profileId?: Prisma.StringFieldUpdateOperationsInput | string
+  capabilityProfileId?: Prisma.StringFieldUpdateOperationsInput | string
+  accessMode?: Prisma.EnumAccessModeFieldUpdateOperationsInput | $Enums.AccessMode
+  safetyMode?: Prisma.EnumSafetyModeFieldUpdateOperationsInput | $Enums.SafetyMode
+  modelTier?: Prisma.EnumModelTierFieldUpdateOperationsInput | $Enums.ModelTier
+  entityRefs?: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  plannedOperations?: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  jobInputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  jobOutputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  issues?: Prisma.AiJobUpdateissuesInput | string[]
+  priority?: Prisma.IntFieldUpdateOperationsInput | number
+  runAfter?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  attempt?: Prisma.IntFieldUpdateOperationsInput | number
+  maxAttempts?: Prisma.IntFieldUpdateOperationsInput | number
+  unchargedAttempts?: Prisma.IntFieldUpdateOperationsInput | number
+  releases?: Prisma.IntFieldUpdateOperationsInput | number
+  waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
+  waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
+  costBudgetMicros?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
+  idempotencyKey?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  submitHash?: Prisma.StringFieldUpdateOperationsInput | string
+  submittedBy?: Prisma.StringFieldUpdateOperationsInput | string
+  labelCount?: Prisma.IntFieldUpdateOperationsInput | number
+  version?: Prisma.IntFieldUpdateOperationsInput | number
+  orderXid?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  chainHash?: Prisma.StringFieldUpdateOperationsInput | string
+  durationMs?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  totalTokens?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  inputTokens?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  outputTokens?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  tokensPlanner?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  tokensExecutor?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  entitiesRead?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  entitiesWritten?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  validatorsRunCount?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  costMicros?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  completedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  endedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  childJobs?: Prisma.AiJobUncheckedUpdateManyWithoutParentJobNestedInput
+  workflowRuns?: Prisma.WorkflowRunUncheckedUpdateManyWithoutJobNestedInput
+  questions?: Prisma.UserInputRequestUncheckedUpdateManyWithoutJobNestedInput
+  bulkActionItems?: Prisma.BulkActionItemUncheckedUpdateManyWithoutJobNestedInput
+  labels?: Prisma.JobLabelUncheckedUpdateManyWithoutJobNestedInput
+  events?: Prisma.FlightRecorderEventUncheckedUpdateManyWithoutJobNestedInput
 }
 
 export type AiJobCreateWithoutBulkActionItemsInput = {
@@ -3005,12 +4326,18 @@ export type AiJobCreateWithoutBulkActionItemsInput = {
   runAfter?: Date | string | null
   attempt?: number
   maxAttempts?: number
-  revisions?: number
+  unchargedAttempts?: number
+  releases?: number
+  waitsFor?: $Enums.WaitsFor | null
+  waitsUntil?: Date | string | null
   preferredWorkerId?: string | null
   preferredUntil?: Date | string | null
   tokenBudget?: bigint | number | null
+  costBudgetMicros?: bigint | number | null
   idempotencyKey?: string | null
   submitHash: string
+  submittedBy: string
+  labelCount?: number
   version?: number
   orderXid: bigint | number
   chainHash: string
@@ -3023,16 +4350,21 @@ export type AiJobCreateWithoutBulkActionItemsInput = {
   entitiesRead?: bigint | number
   entitiesWritten?: bigint | number
   validatorsRunCount?: bigint | number
+  costMicros?: bigint | number
   createdAt?: Date | string
   updatedAt?: Date | string
   completedAt?: Date | string | null
+  endedAt?: Date | string | null
   workspace: Prisma.WorkspaceCreateNestedOneWithoutJobsInput
   capabilityProfile: Prisma.CapabilityProfileCreateNestedOneWithoutJobsInput
   parentJob?: Prisma.AiJobCreateNestedOneWithoutChildJobsInput
   childJobs?: Prisma.AiJobCreateNestedManyWithoutParentJobInput
   workflowRun?: Prisma.WorkflowRunCreateNestedOneWithoutLatestOfInput
   workflowRuns?: Prisma.WorkflowRunCreateNestedManyWithoutJobInput
+  questions?: Prisma.UserInputRequestCreateNestedManyWithoutJobInput
+  labels?: Prisma.JobLabelCreateNestedManyWithoutJobInput
   events?: Prisma.FlightRecorderEventCreateNestedManyWithoutJobInput
+  usageEntries?: Prisma.UsageEntryCreateNestedManyWithoutJobInput
 }
 
 export type AiJobUncheckedCreateWithoutBulkActionItemsInput = {
@@ -3061,12 +4393,18 @@ export type AiJobUncheckedCreateWithoutBulkActionItemsInput = {
   runAfter?: Date | string | null
   attempt?: number
   maxAttempts?: number
-  revisions?: number
+  unchargedAttempts?: number
+  releases?: number
+  waitsFor?: $Enums.WaitsFor | null
+  waitsUntil?: Date | string | null
   preferredWorkerId?: string | null
   preferredUntil?: Date | string | null
   tokenBudget?: bigint | number | null
+  costBudgetMicros?: bigint | number | null
   idempotencyKey?: string | null
   submitHash: string
+  submittedBy: string
+  labelCount?: number
   version?: number
   orderXid: bigint | number
   chainHash: string
@@ -3079,12 +4417,17 @@ export type AiJobUncheckedCreateWithoutBulkActionItemsInput = {
   entitiesRead?: bigint | number
   entitiesWritten?: bigint | number
   validatorsRunCount?: bigint | number
+  costMicros?: bigint | number
   createdAt?: Date | string
   updatedAt?: Date | string
   completedAt?: Date | string | null
+  endedAt?: Date | string | null
   childJobs?: Prisma.AiJobUncheckedCreateNestedManyWithoutParentJobInput
   workflowRuns?: Prisma.WorkflowRunUncheckedCreateNestedManyWithoutJobInput
+  questions?: Prisma.UserInputRequestUncheckedCreateNestedManyWithoutJobInput
+  labels?: Prisma.JobLabelUncheckedCreateNestedManyWithoutJobInput
   events?: Prisma.FlightRecorderEventUncheckedCreateNestedManyWithoutJobInput
+  usageEntries?: Prisma.UsageEntryUncheckedCreateNestedManyWithoutJobInput
 }
 
 export type AiJobCreateOrConnectWithoutBulkActionItemsInput = {
@@ -3125,12 +4468,18 @@ export type AiJobUpdateWithoutBulkActionItemsInput = {
   runAfter?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   attempt?: Prisma.IntFieldUpdateOperationsInput | number
   maxAttempts?: Prisma.IntFieldUpdateOperationsInput | number
-  revisions?: Prisma.IntFieldUpdateOperationsInput | number
+  unchargedAttempts?: Prisma.IntFieldUpdateOperationsInput | number
+  releases?: Prisma.IntFieldUpdateOperationsInput | number
+  waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
+  waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
+  costBudgetMicros?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
   idempotencyKey?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   submitHash?: Prisma.StringFieldUpdateOperationsInput | string
+  submittedBy?: Prisma.StringFieldUpdateOperationsInput | string
+  labelCount?: Prisma.IntFieldUpdateOperationsInput | number
   version?: Prisma.IntFieldUpdateOperationsInput | number
   orderXid?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   chainHash?: Prisma.StringFieldUpdateOperationsInput | string
@@ -3143,16 +4492,21 @@ export type AiJobUpdateWithoutBulkActionItemsInput = {
   entitiesRead?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   entitiesWritten?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   validatorsRunCount?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  costMicros?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   completedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  endedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   workspace?: Prisma.WorkspaceUpdateOneRequiredWithoutJobsNestedInput
   capabilityProfile?: Prisma.CapabilityProfileUpdateOneRequiredWithoutJobsNestedInput
   parentJob?: Prisma.AiJobUpdateOneWithoutChildJobsNestedInput
   childJobs?: Prisma.AiJobUpdateManyWithoutParentJobNestedInput
   workflowRun?: Prisma.WorkflowRunUpdateOneWithoutLatestOfNestedInput
   workflowRuns?: Prisma.WorkflowRunUpdateManyWithoutJobNestedInput
+  questions?: Prisma.UserInputRequestUpdateManyWithoutJobNestedInput
+  labels?: Prisma.JobLabelUpdateManyWithoutJobNestedInput
   events?: Prisma.FlightRecorderEventUpdateManyWithoutJobNestedInput
+  usageEntries?: Prisma.UsageEntryUpdateManyWithoutJobNestedInput
 }
 
 export type AiJobUncheckedUpdateWithoutBulkActionItemsInput = {
@@ -3181,12 +4535,18 @@ export type AiJobUncheckedUpdateWithoutBulkActionItemsInput = {
   runAfter?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   attempt?: Prisma.IntFieldUpdateOperationsInput | number
   maxAttempts?: Prisma.IntFieldUpdateOperationsInput | number
-  revisions?: Prisma.IntFieldUpdateOperationsInput | number
+  unchargedAttempts?: Prisma.IntFieldUpdateOperationsInput | number
+  releases?: Prisma.IntFieldUpdateOperationsInput | number
+  waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
+  waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
+  costBudgetMicros?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
   idempotencyKey?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   submitHash?: Prisma.StringFieldUpdateOperationsInput | string
+  submittedBy?: Prisma.StringFieldUpdateOperationsInput | string
+  labelCount?: Prisma.IntFieldUpdateOperationsInput | number
   version?: Prisma.IntFieldUpdateOperationsInput | number
   orderXid?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   chainHash?: Prisma.StringFieldUpdateOperationsInput | string
@@ -3199,12 +4559,17 @@ export type AiJobUncheckedUpdateWithoutBulkActionItemsInput = {
   entitiesRead?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   entitiesWritten?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   validatorsRunCount?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  costMicros?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   completedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  endedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   childJobs?: Prisma.AiJobUncheckedUpdateManyWithoutParentJobNestedInput
   workflowRuns?: Prisma.WorkflowRunUncheckedUpdateManyWithoutJobNestedInput
+  questions?: Prisma.UserInputRequestUncheckedUpdateManyWithoutJobNestedInput
+  labels?: Prisma.JobLabelUncheckedUpdateManyWithoutJobNestedInput
   events?: Prisma.FlightRecorderEventUncheckedUpdateManyWithoutJobNestedInput
+  usageEntries?: Prisma.UsageEntryUncheckedUpdateManyWithoutJobNestedInput
 }
 
 export type AiJobCreateManyWorkspaceInput = {
@@ -3232,12 +4597,18 @@ export type AiJobCreateManyWorkspaceInput = {
   runAfter?: Date | string | null
   attempt?: number
   maxAttempts?: number
-  revisions?: number
+  unchargedAttempts?: number
+  releases?: number
+  waitsFor?: $Enums.WaitsFor | null
+  waitsUntil?: Date | string | null
   preferredWorkerId?: string | null
   preferredUntil?: Date | string | null
   tokenBudget?: bigint | number | null
+  costBudgetMicros?: bigint | number | null
   idempotencyKey?: string | null
   submitHash: string
+  submittedBy: string
+  labelCount?: number
   version?: number
   orderXid: bigint | number
   chainHash: string
@@ -3250,9 +4621,11 @@ export type AiJobCreateManyWorkspaceInput = {
   entitiesRead?: bigint | number
   entitiesWritten?: bigint | number
   validatorsRunCount?: bigint | number
+  costMicros?: bigint | number
   createdAt?: Date | string
   updatedAt?: Date | string
   completedAt?: Date | string | null
+  endedAt?: Date | string | null
 }
 
 export type AiJobUpdateWithoutWorkspaceInput = {
@@ -3277,12 +4650,18 @@ export type AiJobUpdateWithoutWorkspaceInput = {
   runAfter?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   attempt?: Prisma.IntFieldUpdateOperationsInput | number
   maxAttempts?: Prisma.IntFieldUpdateOperationsInput | number
-  revisions?: Prisma.IntFieldUpdateOperationsInput | number
+  unchargedAttempts?: Prisma.IntFieldUpdateOperationsInput | number
+  releases?: Prisma.IntFieldUpdateOperationsInput | number
+  waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
+  waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
+  costBudgetMicros?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
   idempotencyKey?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   submitHash?: Prisma.StringFieldUpdateOperationsInput | string
+  submittedBy?: Prisma.StringFieldUpdateOperationsInput | string
+  labelCount?: Prisma.IntFieldUpdateOperationsInput | number
   version?: Prisma.IntFieldUpdateOperationsInput | number
   orderXid?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   chainHash?: Prisma.StringFieldUpdateOperationsInput | string
@@ -3295,16 +4674,21 @@ export type AiJobUpdateWithoutWorkspaceInput = {
   entitiesRead?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   entitiesWritten?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   validatorsRunCount?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  costMicros?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   completedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  endedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   capabilityProfile?: Prisma.CapabilityProfileUpdateOneRequiredWithoutJobsNestedInput
   parentJob?: Prisma.AiJobUpdateOneWithoutChildJobsNestedInput
   childJobs?: Prisma.AiJobUpdateManyWithoutParentJobNestedInput
   workflowRun?: Prisma.WorkflowRunUpdateOneWithoutLatestOfNestedInput
   workflowRuns?: Prisma.WorkflowRunUpdateManyWithoutJobNestedInput
+  questions?: Prisma.UserInputRequestUpdateManyWithoutJobNestedInput
   bulkActionItems?: Prisma.BulkActionItemUpdateManyWithoutJobNestedInput
+  labels?: Prisma.JobLabelUpdateManyWithoutJobNestedInput
   events?: Prisma.FlightRecorderEventUpdateManyWithoutJobNestedInput
+  usageEntries?: Prisma.UsageEntryUpdateManyWithoutJobNestedInput
 }
 
 export type AiJobUncheckedUpdateWithoutWorkspaceInput = {
@@ -3332,12 +4716,18 @@ export type AiJobUncheckedUpdateWithoutWorkspaceInput = {
   runAfter?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   attempt?: Prisma.IntFieldUpdateOperationsInput | number
   maxAttempts?: Prisma.IntFieldUpdateOperationsInput | number
-  revisions?: Prisma.IntFieldUpdateOperationsInput | number
+  unchargedAttempts?: Prisma.IntFieldUpdateOperationsInput | number
+  releases?: Prisma.IntFieldUpdateOperationsInput | number
+  waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
+  waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
+  costBudgetMicros?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
   idempotencyKey?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   submitHash?: Prisma.StringFieldUpdateOperationsInput | string
+  submittedBy?: Prisma.StringFieldUpdateOperationsInput | string
+  labelCount?: Prisma.IntFieldUpdateOperationsInput | number
   version?: Prisma.IntFieldUpdateOperationsInput | number
   orderXid?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   chainHash?: Prisma.StringFieldUpdateOperationsInput | string
@@ -3350,13 +4740,18 @@ export type AiJobUncheckedUpdateWithoutWorkspaceInput = {
   entitiesRead?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   entitiesWritten?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   validatorsRunCount?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  costMicros?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   completedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  endedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   childJobs?: Prisma.AiJobUncheckedUpdateManyWithoutParentJobNestedInput
   workflowRuns?: Prisma.WorkflowRunUncheckedUpdateManyWithoutJobNestedInput
+  questions?: Prisma.UserInputRequestUncheckedUpdateManyWithoutJobNestedInput
   bulkActionItems?: Prisma.BulkActionItemUncheckedUpdateManyWithoutJobNestedInput
+  labels?: Prisma.JobLabelUncheckedUpdateManyWithoutJobNestedInput
   events?: Prisma.FlightRecorderEventUncheckedUpdateManyWithoutJobNestedInput
+  usageEntries?: Prisma.UsageEntryUncheckedUpdateManyWithoutJobNestedInput
 }
 
 export type AiJobUncheckedUpdateManyWithoutWorkspaceInput = {
@@ -3384,12 +4779,18 @@ export type AiJobUncheckedUpdateManyWithoutWorkspaceInput = {
   runAfter?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   attempt?: Prisma.IntFieldUpdateOperationsInput | number
   maxAttempts?: Prisma.IntFieldUpdateOperationsInput | number
-  revisions?: Prisma.IntFieldUpdateOperationsInput | number
+  unchargedAttempts?: Prisma.IntFieldUpdateOperationsInput | number
+  releases?: Prisma.IntFieldUpdateOperationsInput | number
+  waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
+  waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
+  costBudgetMicros?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
   idempotencyKey?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   submitHash?: Prisma.StringFieldUpdateOperationsInput | string
+  submittedBy?: Prisma.StringFieldUpdateOperationsInput | string
+  labelCount?: Prisma.IntFieldUpdateOperationsInput | number
   version?: Prisma.IntFieldUpdateOperationsInput | number
   orderXid?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   chainHash?: Prisma.StringFieldUpdateOperationsInput | string
@@ -3402,9 +4803,11 @@ export type AiJobUncheckedUpdateManyWithoutWorkspaceInput = {
   entitiesRead?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   entitiesWritten?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   validatorsRunCount?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  costMicros?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   completedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  endedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
 }
 
 export type AiJobCreateManyCapabilityProfileInput = {
@@ -3432,12 +4835,18 @@ export type AiJobCreateManyCapabilityProfileInput = {
   runAfter?: Date | string | null
   attempt?: number
   maxAttempts?: number
-  revisions?: number
+  unchargedAttempts?: number
+  releases?: number
+  waitsFor?: $Enums.WaitsFor | null
+  waitsUntil?: Date | string | null
   preferredWorkerId?: string | null
   preferredUntil?: Date | string | null
   tokenBudget?: bigint | number | null
+  costBudgetMicros?: bigint | number | null
   idempotencyKey?: string | null
   submitHash: string
+  submittedBy: string
+  labelCount?: number
   version?: number
   orderXid: bigint | number
   chainHash: string
@@ -3450,9 +4859,11 @@ export type AiJobCreateManyCapabilityProfileInput = {
   entitiesRead?: bigint | number
   entitiesWritten?: bigint | number
   validatorsRunCount?: bigint | number
+  costMicros?: bigint | number
   createdAt?: Date | string
   updatedAt?: Date | string
   completedAt?: Date | string | null
+  endedAt?: Date | string | null
 }
 
 export type AiJobUpdateWithoutCapabilityProfileInput = {
@@ -3477,12 +4888,18 @@ export type AiJobUpdateWithoutCapabilityProfileInput = {
   runAfter?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   attempt?: Prisma.IntFieldUpdateOperationsInput | number
   maxAttempts?: Prisma.IntFieldUpdateOperationsInput | number
-  revisions?: Prisma.IntFieldUpdateOperationsInput | number
+  unchargedAttempts?: Prisma.IntFieldUpdateOperationsInput | number
+  releases?: Prisma.IntFieldUpdateOperationsInput | number
+  waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
+  waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
+  costBudgetMicros?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
   idempotencyKey?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   submitHash?: Prisma.StringFieldUpdateOperationsInput | string
+  submittedBy?: Prisma.StringFieldUpdateOperationsInput | string
+  labelCount?: Prisma.IntFieldUpdateOperationsInput | number
   version?: Prisma.IntFieldUpdateOperationsInput | number
   orderXid?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   chainHash?: Prisma.StringFieldUpdateOperationsInput | string
@@ -3495,16 +4912,21 @@ export type AiJobUpdateWithoutCapabilityProfileInput = {
   entitiesRead?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   entitiesWritten?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   validatorsRunCount?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  costMicros?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   completedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  endedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   workspace?: Prisma.WorkspaceUpdateOneRequiredWithoutJobsNestedInput
   parentJob?: Prisma.AiJobUpdateOneWithoutChildJobsNestedInput
   childJobs?: Prisma.AiJobUpdateManyWithoutParentJobNestedInput
   workflowRun?: Prisma.WorkflowRunUpdateOneWithoutLatestOfNestedInput
   workflowRuns?: Prisma.WorkflowRunUpdateManyWithoutJobNestedInput
+  questions?: Prisma.UserInputRequestUpdateManyWithoutJobNestedInput
   bulkActionItems?: Prisma.BulkActionItemUpdateManyWithoutJobNestedInput
+  labels?: Prisma.JobLabelUpdateManyWithoutJobNestedInput
   events?: Prisma.FlightRecorderEventUpdateManyWithoutJobNestedInput
+  usageEntries?: Prisma.UsageEntryUpdateManyWithoutJobNestedInput
 }
 
 export type AiJobUncheckedUpdateWithoutCapabilityProfileInput = {
@@ -3532,12 +4954,18 @@ export type AiJobUncheckedUpdateWithoutCapabilityProfileInput = {
   runAfter?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   attempt?: Prisma.IntFieldUpdateOperationsInput | number
   maxAttempts?: Prisma.IntFieldUpdateOperationsInput | number
-  revisions?: Prisma.IntFieldUpdateOperationsInput | number
+  unchargedAttempts?: Prisma.IntFieldUpdateOperationsInput | number
+  releases?: Prisma.IntFieldUpdateOperationsInput | number
+  waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
+  waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
+  costBudgetMicros?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
   idempotencyKey?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   submitHash?: Prisma.StringFieldUpdateOperationsInput | string
+  submittedBy?: Prisma.StringFieldUpdateOperationsInput | string
+  labelCount?: Prisma.IntFieldUpdateOperationsInput | number
   version?: Prisma.IntFieldUpdateOperationsInput | number
   orderXid?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   chainHash?: Prisma.StringFieldUpdateOperationsInput | string
@@ -3550,13 +4978,18 @@ export type AiJobUncheckedUpdateWithoutCapabilityProfileInput = {
   entitiesRead?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   entitiesWritten?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   validatorsRunCount?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  costMicros?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   completedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  endedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   childJobs?: Prisma.AiJobUncheckedUpdateManyWithoutParentJobNestedInput
   workflowRuns?: Prisma.WorkflowRunUncheckedUpdateManyWithoutJobNestedInput
+  questions?: Prisma.UserInputRequestUncheckedUpdateManyWithoutJobNestedInput
   bulkActionItems?: Prisma.BulkActionItemUncheckedUpdateManyWithoutJobNestedInput
+  labels?: Prisma.JobLabelUncheckedUpdateManyWithoutJobNestedInput
   events?: Prisma.FlightRecorderEventUncheckedUpdateManyWithoutJobNestedInput
+  usageEntries?: Prisma.UsageEntryUncheckedUpdateManyWithoutJobNestedInput
 }
 
 export type AiJobUncheckedUpdateManyWithoutCapabilityProfileInput = {
@@ -3584,12 +5017,18 @@ export type AiJobUncheckedUpdateManyWithoutCapabilityProfileInput = {
   runAfter?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   attempt?: Prisma.IntFieldUpdateOperationsInput | number
   maxAttempts?: Prisma.IntFieldUpdateOperationsInput | number
-  revisions?: Prisma.IntFieldUpdateOperationsInput | number
+  unchargedAttempts?: Prisma.IntFieldUpdateOperationsInput | number
+  releases?: Prisma.IntFieldUpdateOperationsInput | number
+  waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
+  waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
+  costBudgetMicros?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
   idempotencyKey?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   submitHash?: Prisma.StringFieldUpdateOperationsInput | string
+  submittedBy?: Prisma.StringFieldUpdateOperationsInput | string
+  labelCount?: Prisma.IntFieldUpdateOperationsInput | number
   version?: Prisma.IntFieldUpdateOperationsInput | number
   orderXid?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   chainHash?: Prisma.StringFieldUpdateOperationsInput | string
@@ -3602,9 +5041,11 @@ export type AiJobUncheckedUpdateManyWithoutCapabilityProfileInput = {
   entitiesRead?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   entitiesWritten?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   validatorsRunCount?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  costMicros?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   completedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  endedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
 }
 
 export type AiJobCreateManyParentJobInput = {
@@ -3631,12 +5072,18 @@ export type AiJobCreateManyParentJobInput = {
   runAfter?: Date | string | null
   attempt?: number
   maxAttempts?: number
-  revisions?: number
+  unchargedAttempts?: number
+  releases?: number
+  waitsFor?: $Enums.WaitsFor | null
+  waitsUntil?: Date | string | null
   preferredWorkerId?: string | null
   preferredUntil?: Date | string | null
   tokenBudget?: bigint | number | null
+  costBudgetMicros?: bigint | number | null
   idempotencyKey?: string | null
   submitHash: string
+  submittedBy: string
+  labelCount?: number
   version?: number
   orderXid: bigint | number
   chainHash: string
@@ -3649,9 +5096,11 @@ export type AiJobCreateManyParentJobInput = {
   entitiesRead?: bigint | number
   entitiesWritten?: bigint | number
   validatorsRunCount?: bigint | number
+  costMicros?: bigint | number
   createdAt?: Date | string
   updatedAt?: Date | string
   completedAt?: Date | string | null
+  endedAt?: Date | string | null
 }
 
 export type AiJobUpdateWithoutParentJobInput = {
@@ -3676,12 +5125,18 @@ export type AiJobUpdateWithoutParentJobInput = {
   runAfter?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   attempt?: Prisma.IntFieldUpdateOperationsInput | number
   maxAttempts?: Prisma.IntFieldUpdateOperationsInput | number
-  revisions?: Prisma.IntFieldUpdateOperationsInput | number
+  unchargedAttempts?: Prisma.IntFieldUpdateOperationsInput | number
+  releases?: Prisma.IntFieldUpdateOperationsInput | number
+  waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
+  waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
+  costBudgetMicros?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
   idempotencyKey?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   submitHash?: Prisma.StringFieldUpdateOperationsInput | string
+  submittedBy?: Prisma.StringFieldUpdateOperationsInput | string
+  labelCount?: Prisma.IntFieldUpdateOperationsInput | number
   version?: Prisma.IntFieldUpdateOperationsInput | number
   orderXid?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   chainHash?: Prisma.StringFieldUpdateOperationsInput | string
@@ -3694,16 +5149,21 @@ export type AiJobUpdateWithoutParentJobInput = {
   entitiesRead?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   entitiesWritten?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   validatorsRunCount?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  costMicros?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   completedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  endedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   workspace?: Prisma.WorkspaceUpdateOneRequiredWithoutJobsNestedInput
   capabilityProfile?: Prisma.CapabilityProfileUpdateOneRequiredWithoutJobsNestedInput
   childJobs?: Prisma.AiJobUpdateManyWithoutParentJobNestedInput
   workflowRun?: Prisma.WorkflowRunUpdateOneWithoutLatestOfNestedInput
   workflowRuns?: Prisma.WorkflowRunUpdateManyWithoutJobNestedInput
+  questions?: Prisma.UserInputRequestUpdateManyWithoutJobNestedInput
   bulkActionItems?: Prisma.BulkActionItemUpdateManyWithoutJobNestedInput
+  labels?: Prisma.JobLabelUpdateManyWithoutJobNestedInput
   events?: Prisma.FlightRecorderEventUpdateManyWithoutJobNestedInput
+  usageEntries?: Prisma.UsageEntryUpdateManyWithoutJobNestedInput
 }
 
 export type AiJobUncheckedUpdateWithoutParentJobInput = {
@@ -3730,12 +5190,18 @@ export type AiJobUncheckedUpdateWithoutParentJobInput = {
   runAfter?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   attempt?: Prisma.IntFieldUpdateOperationsInput | number
   maxAttempts?: Prisma.IntFieldUpdateOperationsInput | number
-  revisions?: Prisma.IntFieldUpdateOperationsInput | number
+  unchargedAttempts?: Prisma.IntFieldUpdateOperationsInput | number
+  releases?: Prisma.IntFieldUpdateOperationsInput | number
+  waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
+  waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
+  costBudgetMicros?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
   idempotencyKey?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   submitHash?: Prisma.StringFieldUpdateOperationsInput | string
+  submittedBy?: Prisma.StringFieldUpdateOperationsInput | string
+  labelCount?: Prisma.IntFieldUpdateOperationsInput | number
   version?: Prisma.IntFieldUpdateOperationsInput | number
   orderXid?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   chainHash?: Prisma.StringFieldUpdateOperationsInput | string
@@ -3748,13 +5214,18 @@ export type AiJobUncheckedUpdateWithoutParentJobInput = {
   entitiesRead?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   entitiesWritten?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   validatorsRunCount?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  costMicros?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   completedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  endedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   childJobs?: Prisma.AiJobUncheckedUpdateManyWithoutParentJobNestedInput
   workflowRuns?: Prisma.WorkflowRunUncheckedUpdateManyWithoutJobNestedInput
+  questions?: Prisma.UserInputRequestUncheckedUpdateManyWithoutJobNestedInput
   bulkActionItems?: Prisma.BulkActionItemUncheckedUpdateManyWithoutJobNestedInput
+  labels?: Prisma.JobLabelUncheckedUpdateManyWithoutJobNestedInput
   events?: Prisma.FlightRecorderEventUncheckedUpdateManyWithoutJobNestedInput
+  usageEntries?: Prisma.UsageEntryUncheckedUpdateManyWithoutJobNestedInput
 }
 
 export type AiJobUncheckedUpdateManyWithoutParentJobInput = {
@@ -3781,12 +5252,18 @@ export type AiJobUncheckedUpdateManyWithoutParentJobInput = {
   runAfter?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   attempt?: Prisma.IntFieldUpdateOperationsInput | number
   maxAttempts?: Prisma.IntFieldUpdateOperationsInput | number
-  revisions?: Prisma.IntFieldUpdateOperationsInput | number
+  unchargedAttempts?: Prisma.IntFieldUpdateOperationsInput | number
+  releases?: Prisma.IntFieldUpdateOperationsInput | number
+  waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
+  waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
+  costBudgetMicros?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
   idempotencyKey?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   submitHash?: Prisma.StringFieldUpdateOperationsInput | string
+  submittedBy?: Prisma.StringFieldUpdateOperationsInput | string
+  labelCount?: Prisma.IntFieldUpdateOperationsInput | number
   version?: Prisma.IntFieldUpdateOperationsInput | number
   orderXid?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   chainHash?: Prisma.StringFieldUpdateOperationsInput | string
@@ -3799,9 +5276,11 @@ export type AiJobUncheckedUpdateManyWithoutParentJobInput = {
   entitiesRead?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   entitiesWritten?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   validatorsRunCount?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  costMicros?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   completedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  endedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
 }
 
 
@@ -3812,15 +5291,21 @@ export type AiJobUncheckedUpdateManyWithoutParentJobInput = {
 export type AiJobCountOutputType = {
   childJobs: number
   workflowRuns: number
+  questions: number
   bulkActionItems: number
+  labels: number
   events: number
+  usageEntries: number
 }
 
 export type AiJobCountOutputTypeSelect<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
   childJobs?: boolean | AiJobCountOutputTypeCountChildJobsArgs
   workflowRuns?: boolean | AiJobCountOutputTypeCountWorkflowRunsArgs
+  questions?: boolean | AiJobCountOutputTypeCountQuestionsArgs
   bulkActionItems?: boolean | AiJobCountOutputTypeCountBulkActionItemsArgs
+  labels?: boolean | AiJobCountOutputTypeCountLabelsArgs
   events?: boolean | AiJobCountOutputTypeCountEventsArgs
+  usageEntries?: boolean | AiJobCountOutputTypeCountUsageEntriesArgs
 }
 
 /**
@@ -3850,6 +5335,13 @@ export type AiJobCountOutputTypeCountWorkflowRunsArgs<ExtArgs extends runtime.Ty
 /**
  * AiJobCountOutputType without action
  */
+export type AiJobCountOutputTypeCountQuestionsArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  where?: Prisma.UserInputRequestWhereInput
+}
+
+/**
+ * AiJobCountOutputType without action
+ */
 export type AiJobCountOutputTypeCountBulkActionItemsArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
   where?: Prisma.BulkActionItemWhereInput
 }
@@ -3857,8 +5349,22 @@ export type AiJobCountOutputTypeCountBulkActionItemsArgs<ExtArgs extends runtime
 /**
  * AiJobCountOutputType without action
  */
+export type AiJobCountOutputTypeCountLabelsArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  where?: Prisma.JobLabelWhereInput
+}
+
+/**
+ * AiJobCountOutputType without action
+ */
 export type AiJobCountOutputTypeCountEventsArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
   where?: Prisma.FlightRecorderEventWhereInput
+}
+
+/**
+ * AiJobCountOutputType without action
+ */
+export type AiJobCountOutputTypeCountUsageEntriesArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  where?: Prisma.UsageEntryWhereInput
 }
 
 
@@ -3888,12 +5394,18 @@ export type AiJobSelect<ExtArgs extends runtime.Types.Extensions.InternalArgs = 
   runAfter?: boolean
   attempt?: boolean
   maxAttempts?: boolean
-  revisions?: boolean
+  unchargedAttempts?: boolean
+  releases?: boolean
+  waitsFor?: boolean
+  waitsUntil?: boolean
   preferredWorkerId?: boolean
   preferredUntil?: boolean
   tokenBudget?: boolean
+  costBudgetMicros?: boolean
   idempotencyKey?: boolean
   submitHash?: boolean
+  submittedBy?: boolean
+  labelCount?: boolean
   version?: boolean
   orderXid?: boolean
   chainHash?: boolean
@@ -3906,17 +5418,22 @@ export type AiJobSelect<ExtArgs extends runtime.Types.Extensions.InternalArgs = 
   entitiesRead?: boolean
   entitiesWritten?: boolean
   validatorsRunCount?: boolean
+  costMicros?: boolean
   createdAt?: boolean
   updatedAt?: boolean
   completedAt?: boolean
+  endedAt?: boolean
   workspace?: boolean | Prisma.WorkspaceDefaultArgs<ExtArgs>
   capabilityProfile?: boolean | Prisma.CapabilityProfileDefaultArgs<ExtArgs>
   parentJob?: boolean | Prisma.AiJob$parentJobArgs<ExtArgs>
   childJobs?: boolean | Prisma.AiJob$childJobsArgs<ExtArgs>
   workflowRun?: boolean | Prisma.AiJob$workflowRunArgs<ExtArgs>
   workflowRuns?: boolean | Prisma.AiJob$workflowRunsArgs<ExtArgs>
+  questions?: boolean | Prisma.AiJob$questionsArgs<ExtArgs>
   bulkActionItems?: boolean | Prisma.AiJob$bulkActionItemsArgs<ExtArgs>
+  labels?: boolean | Prisma.AiJob$labelsArgs<ExtArgs>
   events?: boolean | Prisma.AiJob$eventsArgs<ExtArgs>
+  usageEntries?: boolean | Prisma.AiJob$usageEntriesArgs<ExtArgs>
   _count?: boolean | Prisma.AiJobCountOutputTypeDefaultArgs<ExtArgs>
 }, ExtArgs["result"]["aiJob"]>
 
@@ -3946,12 +5463,18 @@ export type AiJobSelectCreateManyAndReturn<ExtArgs extends runtime.Types.Extensi
   runAfter?: boolean
   attempt?: boolean
   maxAttempts?: boolean
-  revisions?: boolean
+  unchargedAttempts?: boolean
+  releases?: boolean
+  waitsFor?: boolean
+  waitsUntil?: boolean
   preferredWorkerId?: boolean
   preferredUntil?: boolean
   tokenBudget?: boolean
+  costBudgetMicros?: boolean
   idempotencyKey?: boolean
   submitHash?: boolean
+  submittedBy?: boolean
+  labelCount?: boolean
   version?: boolean
   orderXid?: boolean
   chainHash?: boolean
@@ -3964,9 +5487,11 @@ export type AiJobSelectCreateManyAndReturn<ExtArgs extends runtime.Types.Extensi
   entitiesRead?: boolean
   entitiesWritten?: boolean
   validatorsRunCount?: boolean
+  costMicros?: boolean
   createdAt?: boolean
   updatedAt?: boolean
   completedAt?: boolean
+  endedAt?: boolean
   workspace?: boolean | Prisma.WorkspaceDefaultArgs<ExtArgs>
   capabilityProfile?: boolean | Prisma.CapabilityProfileDefaultArgs<ExtArgs>
   parentJob?: boolean | Prisma.AiJob$parentJobArgs<ExtArgs>
@@ -3999,12 +5524,18 @@ export type AiJobSelectUpdateManyAndReturn<ExtArgs extends runtime.Types.Extensi
   runAfter?: boolean
   attempt?: boolean
   maxAttempts?: boolean
-  revisions?: boolean
+  unchargedAttempts?: boolean
+  releases?: boolean
+  waitsFor?: boolean
+  waitsUntil?: boolean
   preferredWorkerId?: boolean
   preferredUntil?: boolean
   tokenBudget?: boolean
+  costBudgetMicros?: boolean
   idempotencyKey?: boolean
   submitHash?: boolean
+  submittedBy?: boolean
+  labelCount?: boolean
   version?: boolean
   orderXid?: boolean
   chainHash?: boolean
@@ -4017,9 +5548,11 @@ export type AiJobSelectUpdateManyAndReturn<ExtArgs extends runtime.Types.Extensi
   entitiesRead?: boolean
   entitiesWritten?: boolean
   validatorsRunCount?: boolean
+  costMicros?: boolean
   createdAt?: boolean
   updatedAt?: boolean
   completedAt?: boolean
+  endedAt?: boolean
   workspace?: boolean | Prisma.WorkspaceDefaultArgs<ExtArgs>
   capabilityProfile?: boolean | Prisma.CapabilityProfileDefaultArgs<ExtArgs>
   parentJob?: boolean | Prisma.AiJob$parentJobArgs<ExtArgs>
@@ -4052,12 +5585,18 @@ export type AiJobSelectScalar = {
   runAfter?: boolean
   attempt?: boolean
   maxAttempts?: boolean
-  revisions?: boolean
+  unchargedAttempts?: boolean
+  releases?: boolean
+  waitsFor?: boolean
+  waitsUntil?: boolean
   preferredWorkerId?: boolean
   preferredUntil?: boolean
   tokenBudget?: boolean
+  costBudgetMicros?: boolean
   idempotencyKey?: boolean
   submitHash?: boolean
+  submittedBy?: boolean
+  labelCount?: boolean
   version?: boolean
   orderXid?: boolean
   chainHash?: boolean
@@ -4070,12 +5609,14 @@ export type AiJobSelectScalar = {
   entitiesRead?: boolean
   entitiesWritten?: boolean
   validatorsRunCount?: boolean
+  costMicros?: boolean
   createdAt?: boolean
   updatedAt?: boolean
   completedAt?: boolean
+  endedAt?: boolean
 }
 
-export type AiJobOmit<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetOmit<"jobId" | "workspaceId" | "traceId" | "workflowRunId" | "parentJobId" | "rootJobId" | "jobKind" | "state" | "statusReason" | "errorMessage" | "protocolId" | "profileId" | "capabilityProfileId" | "accessMode" | "safetyMode" | "modelTier" | "entityRefs" | "plannedOperations" | "jobInputs" | "jobOutputs" | "issues" | "priority" | "runAfter" | "attempt" | "maxAttempts" | "revisions" | "preferredWorkerId" | "preferredUntil" | "tokenBudget" | "idempotencyKey" | "submitHash" | "version" | "orderXid" | "chainHash" | "durationMs" | "totalTokens" | "inputTokens" | "outputTokens" | "tokensPlanner" | "tokensExecutor" | "entitiesRead" | "entitiesWritten" | "validatorsRunCount" | "createdAt" | "updatedAt" | "completedAt", ExtArgs["result"]["aiJob"]>
+export type AiJobOmit<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetOmit<"jobId" | "workspaceId" | "traceId" | "workflowRunId" | "parentJobId" | "rootJobId" | "jobKind" | "state" | "statusReason" | "errorMessage" | "protocolId" | "profileId" | "capabilityProfileId" | "accessMode" | "safetyMode" | "modelTier" | "entityRefs" | "plannedOperations" | "jobInputs" | "jobOutputs" | "issues" | "priority" | "runAfter" | "attempt" | "maxAttempts" | "unchargedAttempts" | "releases" | "waitsFor" | "waitsUntil" | "preferredWorkerId" | "preferredUntil" | "tokenBudget" | "costBudgetMicros" | "idempotencyKey" | "submitHash" | "submittedBy" | "labelCount" | "version" | "orderXid" | "chainHash" | "durationMs" | "totalTokens" | "inputTokens" | "outputTokens" | "tokensPlanner" | "tokensExecutor" | "entitiesRead" | "entitiesWritten" | "validatorsRunCount" | "costMicros" | "createdAt" | "updatedAt" | "completedAt" | "endedAt", ExtArgs["result"]["aiJob"]>
 export type AiJobInclude<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
   workspace?: boolean | Prisma.WorkspaceDefaultArgs<ExtArgs>
   capabilityProfile?: boolean | Prisma.CapabilityProfileDefaultArgs<ExtArgs>
@@ -4083,8 +5624,11 @@ export type AiJobInclude<ExtArgs extends runtime.Types.Extensions.InternalArgs =
   childJobs?: boolean | Prisma.AiJob$childJobsArgs<ExtArgs>
   workflowRun?: boolean | Prisma.AiJob$workflowRunArgs<ExtArgs>
   workflowRuns?: boolean | Prisma.AiJob$workflowRunsArgs<ExtArgs>
+  questions?: boolean | Prisma.AiJob$questionsArgs<ExtArgs>
   bulkActionItems?: boolean | Prisma.AiJob$bulkActionItemsArgs<ExtArgs>
+  labels?: boolean | Prisma.AiJob$labelsArgs<ExtArgs>
   events?: boolean | Prisma.AiJob$eventsArgs<ExtArgs>
+  usageEntries?: boolean | Prisma.AiJob$usageEntriesArgs<ExtArgs>
   _count?: boolean | Prisma.AiJobCountOutputTypeDefaultArgs<ExtArgs>
 }
 export type AiJobIncludeCreateManyAndReturn<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
@@ -4109,8 +5653,11 @@ export type $AiJobPayload<ExtArgs extends runtime.Types.Extensions.InternalArgs 
     childJobs: Prisma.$AiJobPayload<ExtArgs>[]
     workflowRun: Prisma.$WorkflowRunPayload<ExtArgs> | null
     workflowRuns: Prisma.$WorkflowRunPayload<ExtArgs>[]
+    questions: Prisma.$UserInputRequestPayload<ExtArgs>[]
     bulkActionItems: Prisma.$BulkActionItemPayload<ExtArgs>[]
+    labels: Prisma.$JobLabelPayload<ExtArgs>[]
     events: Prisma.$FlightRecorderEventPayload<ExtArgs>[]
+    usageEntries: Prisma.$UsageEntryPayload<ExtArgs>[]
   }
   scalars: runtime.Types.Extensions.GetPayloadResult<{
     jobId: string
@@ -4146,21 +5693,44 @@ export type $AiJobPayload<ExtArgs extends runtime.Types.Extensions.InternalArgs 
     attempt: number
     maxAttempts: number
     /**
-     * How often a person sent the job back. These attempts are not charged to max_attempts.
+     * How many attempts are not charged to max_attempts: those that a person sent back, that a worker gave back, and that ended with
+     * a question.
      */
-    revisions: number
+    unchargedAttempts: number
+    /**
+     * How often workers gave the job back since a step of it last succeeded (section 6).
+     */
+    releases: number
+    /**
+     * What a job that is queued or awaits a person waits for, apart from a time, which is `run_after`; NULL where it waits for
+     * nothing else (section 13).
+     */
+    waitsFor: $Enums.WaitsFor | null
+    /**
+     * When the wait for a person's answer ends the job as failed; NULL for no limit.
+     */
+    waitsUntil: Date | null
     /**
      * The worker that a sent-back job is reserved for, and until when no other worker may take it.
      */
     preferredWorkerId: string | null
     preferredUntil: Date | null
     tokenBudget: bigint | null
+    costBudgetMicros: bigint | null
     idempotencyKey: string | null
     /**
      * SHA-256 (hex) of the submit's canonical input (section 9). Tells a repeated submit from a different one with the same
      * idempotency key.
      */
     submitHash: string
+    /**
+     * The principal that submitted it (section 11), as its first event has it.
+     */
+    submittedBy: string
+    /**
+     * How many labels it has: who reads a job without any need not look for them.
+     */
+    labelCount: number
     version: number
     orderXid: bigint
     chainHash: string
@@ -4173,9 +5743,18 @@ export type $AiJobPayload<ExtArgs extends runtime.Types.Extensions.InternalArgs 
     entitiesRead: bigint
     entitiesWritten: bigint
     validatorsRunCount: bigint
+    /**
+     * What its model calls have cost, in millionths of COST_CURRENCY: the sum over its usage entries that have a version. No metric:
+     * the hashes of events cover the nine, and its events say what each of them added.
+     */
+    costMicros: bigint
     createdAt: Date
     updatedAt: Date
     completedAt: Date | null
+    /**
+     * When it ended: completed, failed, cancelled or poisoned. A retry clears it.
+     */
+    endedAt: Date | null
   }, ExtArgs["result"]["aiJob"]>
   composites: {}
 }
@@ -4576,8 +6155,11 @@ export interface Prisma__AiJobClient<T, Null = never, ExtArgs extends runtime.Ty
   childJobs<T extends Prisma.AiJob$childJobsArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.AiJob$childJobsArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$AiJobPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
   workflowRun<T extends Prisma.AiJob$workflowRunArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.AiJob$workflowRunArgs<ExtArgs>>): Prisma.Prisma__WorkflowRunClient<runtime.Types.Result.GetResult<Prisma.$WorkflowRunPayload<ExtArgs>, T, "findUniqueOrThrow", GlobalOmitOptions> | null, null, ExtArgs, GlobalOmitOptions>
   workflowRuns<T extends Prisma.AiJob$workflowRunsArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.AiJob$workflowRunsArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$WorkflowRunPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
+  questions<T extends Prisma.AiJob$questionsArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.AiJob$questionsArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$UserInputRequestPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
   bulkActionItems<T extends Prisma.AiJob$bulkActionItemsArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.AiJob$bulkActionItemsArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$BulkActionItemPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
+  labels<T extends Prisma.AiJob$labelsArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.AiJob$labelsArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$JobLabelPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
   events<T extends Prisma.AiJob$eventsArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.AiJob$eventsArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$FlightRecorderEventPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
+  usageEntries<T extends Prisma.AiJob$usageEntriesArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.AiJob$usageEntriesArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$UsageEntryPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
   /**
    * Attaches callbacks for the resolution and/or rejection of the Promise.
    * @param onfulfilled The callback to execute when the Promise is resolved.
@@ -4632,12 +6214,18 @@ export interface AiJobFieldRefs {
   readonly runAfter: Prisma.FieldRef<"AiJob", 'DateTime'>
   readonly attempt: Prisma.FieldRef<"AiJob", 'Int'>
   readonly maxAttempts: Prisma.FieldRef<"AiJob", 'Int'>
-  readonly revisions: Prisma.FieldRef<"AiJob", 'Int'>
+  readonly unchargedAttempts: Prisma.FieldRef<"AiJob", 'Int'>
+  readonly releases: Prisma.FieldRef<"AiJob", 'Int'>
+  readonly waitsFor: Prisma.FieldRef<"AiJob", 'WaitsFor'>
+  readonly waitsUntil: Prisma.FieldRef<"AiJob", 'DateTime'>
   readonly preferredWorkerId: Prisma.FieldRef<"AiJob", 'String'>
   readonly preferredUntil: Prisma.FieldRef<"AiJob", 'DateTime'>
   readonly tokenBudget: Prisma.FieldRef<"AiJob", 'BigInt'>
+  readonly costBudgetMicros: Prisma.FieldRef<"AiJob", 'BigInt'>
   readonly idempotencyKey: Prisma.FieldRef<"AiJob", 'String'>
   readonly submitHash: Prisma.FieldRef<"AiJob", 'String'>
+  readonly submittedBy: Prisma.FieldRef<"AiJob", 'String'>
+  readonly labelCount: Prisma.FieldRef<"AiJob", 'Int'>
   readonly version: Prisma.FieldRef<"AiJob", 'Int'>
   readonly orderXid: Prisma.FieldRef<"AiJob", 'BigInt'>
   readonly chainHash: Prisma.FieldRef<"AiJob", 'String'>
@@ -4650,9 +6238,11 @@ export interface AiJobFieldRefs {
   readonly entitiesRead: Prisma.FieldRef<"AiJob", 'BigInt'>
   readonly entitiesWritten: Prisma.FieldRef<"AiJob", 'BigInt'>
   readonly validatorsRunCount: Prisma.FieldRef<"AiJob", 'BigInt'>
+  readonly costMicros: Prisma.FieldRef<"AiJob", 'BigInt'>
   readonly createdAt: Prisma.FieldRef<"AiJob", 'DateTime'>
   readonly updatedAt: Prisma.FieldRef<"AiJob", 'DateTime'>
   readonly completedAt: Prisma.FieldRef<"AiJob", 'DateTime'>
+  readonly endedAt: Prisma.FieldRef<"AiJob", 'DateTime'>
 }
     
 
@@ -5140,6 +6730,30 @@ export type AiJob$workflowRunsArgs<ExtArgs extends runtime.Types.Extensions.Inte
 }
 
 /**
+ * AiJob.questions
+ */
+export type AiJob$questionsArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  /**
+   * Select specific fields to fetch from the UserInputRequest
+   */
+  select?: Prisma.UserInputRequestSelect<ExtArgs> | null
+  /**
+   * Omit specific fields from the UserInputRequest
+   */
+  omit?: Prisma.UserInputRequestOmit<ExtArgs> | null
+  /**
+   * Choose, which related nodes to fetch as well
+   */
+  include?: Prisma.UserInputRequestInclude<ExtArgs> | null
+  where?: Prisma.UserInputRequestWhereInput
+  orderBy?: Prisma.UserInputRequestOrderByWithRelationInput | Prisma.UserInputRequestOrderByWithRelationInput[]
+  cursor?: Prisma.UserInputRequestWhereUniqueInput
+  take?: number
+  skip?: number
+  distinct?: Prisma.UserInputRequestScalarFieldEnum | Prisma.UserInputRequestScalarFieldEnum[]
+}
+
+/**
  * AiJob.bulkActionItems
  */
 export type AiJob$bulkActionItemsArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
@@ -5164,6 +6778,30 @@ export type AiJob$bulkActionItemsArgs<ExtArgs extends runtime.Types.Extensions.I
 }
 
 /**
+ * AiJob.labels
+ */
+export type AiJob$labelsArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  /**
+   * Select specific fields to fetch from the JobLabel
+   */
+  select?: Prisma.JobLabelSelect<ExtArgs> | null
+  /**
+   * Omit specific fields from the JobLabel
+   */
+  omit?: Prisma.JobLabelOmit<ExtArgs> | null
+  /**
+   * Choose, which related nodes to fetch as well
+   */
+  include?: Prisma.JobLabelInclude<ExtArgs> | null
+  where?: Prisma.JobLabelWhereInput
+  orderBy?: Prisma.JobLabelOrderByWithRelationInput | Prisma.JobLabelOrderByWithRelationInput[]
+  cursor?: Prisma.JobLabelWhereUniqueInput
+  take?: number
+  skip?: number
+  distinct?: Prisma.JobLabelScalarFieldEnum | Prisma.JobLabelScalarFieldEnum[]
+}
+
+/**
  * AiJob.events
  */
 export type AiJob$eventsArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
@@ -5185,6 +6823,30 @@ export type AiJob$eventsArgs<ExtArgs extends runtime.Types.Extensions.InternalAr
   take?: number
   skip?: number
   distinct?: Prisma.FlightRecorderEventScalarFieldEnum | Prisma.FlightRecorderEventScalarFieldEnum[]
+}
+
+/**
+ * AiJob.usageEntries
+ */
+export type AiJob$usageEntriesArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  /**
+   * Select specific fields to fetch from the UsageEntry
+   */
+  select?: Prisma.UsageEntrySelect<ExtArgs> | null
+  /**
+   * Omit specific fields from the UsageEntry
+   */
+  omit?: Prisma.UsageEntryOmit<ExtArgs> | null
+  /**
+   * Choose, which related nodes to fetch as well
+   */
+  include?: Prisma.UsageEntryInclude<ExtArgs> | null
+  where?: Prisma.UsageEntryWhereInput
+  orderBy?: Prisma.UsageEntryOrderByWithRelationInput | Prisma.UsageEntryOrderByWithRelationInput[]
+  cursor?: Prisma.UsageEntryWhereUniqueInput
+  take?: number
+  skip?: number
+  distinct?: Prisma.UsageEntryScalarFieldEnum | Prisma.UsageEntryScalarFieldEnum[]
 }
 
 /**

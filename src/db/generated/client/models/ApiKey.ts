@@ -265,6 +265,7 @@ export type ApiKeyWhereInput = {
   workspace?: Prisma.XOR<Prisma.WorkspaceNullableScalarRelationFilter, Prisma.WorkspaceWhereInput> | null
   maker?: Prisma.XOR<Prisma.ApiKeyNullableScalarRelationFilter, Prisma.ApiKeyWhereInput> | null
   descendants?: Prisma.ApiKeyListRelationFilter
+  sessions?: Prisma.SessionListRelationFilter
 }
 
 export type ApiKeyOrderByWithRelationInput = {
@@ -287,6 +288,7 @@ export type ApiKeyOrderByWithRelationInput = {
   workspace?: Prisma.WorkspaceOrderByWithRelationInput
   maker?: Prisma.ApiKeyOrderByWithRelationInput
   descendants?: Prisma.ApiKeyOrderByRelationAggregateInput
+  sessions?: Prisma.SessionOrderByRelationAggregateInput
 }
 
 export type ApiKeyWhereUniqueInput = Prisma.AtLeast<{
@@ -312,6 +314,7 @@ export type ApiKeyWhereUniqueInput = Prisma.AtLeast<{
   workspace?: Prisma.XOR<Prisma.WorkspaceNullableScalarRelationFilter, Prisma.WorkspaceWhereInput> | null
   maker?: Prisma.XOR<Prisma.ApiKeyNullableScalarRelationFilter, Prisma.ApiKeyWhereInput> | null
   descendants?: Prisma.ApiKeyListRelationFilter
+  sessions?: Prisma.SessionListRelationFilter
 }, "apiKeyId" | "secretHash" | "previousSecretHash">
 
 export type ApiKeyOrderByWithAggregationInput = {
@@ -376,6 +379,7 @@ export type ApiKeyCreateInput = {
   workspace?: Prisma.WorkspaceCreateNestedOneWithoutApiKeysInput
   maker?: Prisma.ApiKeyCreateNestedOneWithoutDescendantsInput
   descendants?: Prisma.ApiKeyCreateNestedManyWithoutMakerInput
+  sessions?: Prisma.SessionCreateNestedManyWithoutApiKeyInput
 }
 
 export type ApiKeyUncheckedCreateInput = {
@@ -396,6 +400,7 @@ export type ApiKeyUncheckedCreateInput = {
   previousSecretHash?: runtime.Bytes | null
   overlapUntil?: Date | string | null
   descendants?: Prisma.ApiKeyUncheckedCreateNestedManyWithoutMakerInput
+  sessions?: Prisma.SessionUncheckedCreateNestedManyWithoutApiKeyInput
 }
 
 export type ApiKeyUpdateInput = {
@@ -416,6 +421,7 @@ export type ApiKeyUpdateInput = {
   workspace?: Prisma.WorkspaceUpdateOneWithoutApiKeysNestedInput
   maker?: Prisma.ApiKeyUpdateOneWithoutDescendantsNestedInput
   descendants?: Prisma.ApiKeyUpdateManyWithoutMakerNestedInput
+  sessions?: Prisma.SessionUpdateManyWithoutApiKeyNestedInput
 }
 
 export type ApiKeyUncheckedUpdateInput = {
@@ -436,6 +442,7 @@ export type ApiKeyUncheckedUpdateInput = {
   previousSecretHash?: Prisma.NullableBytesFieldUpdateOperationsInput | runtime.Bytes | null
   overlapUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   descendants?: Prisma.ApiKeyUncheckedUpdateManyWithoutMakerNestedInput
+  sessions?: Prisma.SessionUncheckedUpdateManyWithoutApiKeyNestedInput
 }
 
 export type ApiKeyCreateManyInput = {
@@ -707,6 +714,22 @@ export type ApiKeyUncheckedUpdateManyWithoutMakerNestedInput = {
   deleteMany?: Prisma.ApiKeyScalarWhereInput | Prisma.ApiKeyScalarWhereInput[]
 }
 
+export type ApiKeyCreateNestedOneWithoutSessionsInput = {
+  create?: Prisma.XOR<Prisma.ApiKeyCreateWithoutSessionsInput, Prisma.ApiKeyUncheckedCreateWithoutSessionsInput>
+  connectOrCreate?: Prisma.ApiKeyCreateOrConnectWithoutSessionsInput
+  connect?: Prisma.ApiKeyWhereUniqueInput
+}
+
+export type ApiKeyUpdateOneWithoutSessionsNestedInput = {
+  create?: Prisma.XOR<Prisma.ApiKeyCreateWithoutSessionsInput, Prisma.ApiKeyUncheckedCreateWithoutSessionsInput>
+  connectOrCreate?: Prisma.ApiKeyCreateOrConnectWithoutSessionsInput
+  upsert?: Prisma.ApiKeyUpsertWithoutSessionsInput
+  disconnect?: Prisma.ApiKeyWhereInput | boolean
+  delete?: Prisma.ApiKeyWhereInput | boolean
+  connect?: Prisma.ApiKeyWhereUniqueInput
+  update?: Prisma.XOR<Prisma.XOR<Prisma.ApiKeyUpdateToOneWithWhereWithoutSessionsInput, Prisma.ApiKeyUpdateWithoutSessionsInput>, Prisma.ApiKeyUncheckedUpdateWithoutSessionsInput>
+}
+
 export type ApiKeyCreateWithoutWorkspaceInput = {
   apiKeyId: string
   name: string
@@ -724,6 +747,7 @@ export type ApiKeyCreateWithoutWorkspaceInput = {
   overlapUntil?: Date | string | null
   maker?: Prisma.ApiKeyCreateNestedOneWithoutDescendantsInput
   descendants?: Prisma.ApiKeyCreateNestedManyWithoutMakerInput
+  sessions?: Prisma.SessionCreateNestedManyWithoutApiKeyInput
 }
 
 export type ApiKeyUncheckedCreateWithoutWorkspaceInput = {
@@ -743,6 +767,7 @@ export type ApiKeyUncheckedCreateWithoutWorkspaceInput = {
   previousSecretHash?: runtime.Bytes | null
   overlapUntil?: Date | string | null
   descendants?: Prisma.ApiKeyUncheckedCreateNestedManyWithoutMakerInput
+  sessions?: Prisma.SessionUncheckedCreateNestedManyWithoutApiKeyInput
 }
 
 export type ApiKeyCreateOrConnectWithoutWorkspaceInput = {
@@ -810,6 +835,7 @@ export type ApiKeyCreateWithoutDescendantsInput = {
   overlapUntil?: Date | string | null
   workspace?: Prisma.WorkspaceCreateNestedOneWithoutApiKeysInput
   maker?: Prisma.ApiKeyCreateNestedOneWithoutDescendantsInput
+  sessions?: Prisma.SessionCreateNestedManyWithoutApiKeyInput
 }
 
 export type ApiKeyUncheckedCreateWithoutDescendantsInput = {
@@ -829,6 +855,7 @@ export type ApiKeyUncheckedCreateWithoutDescendantsInput = {
   lastUsedAt?: Date | string | null
   previousSecretHash?: runtime.Bytes | null
   overlapUntil?: Date | string | null
+  sessions?: Prisma.SessionUncheckedCreateNestedManyWithoutApiKeyInput
 }
 
 export type ApiKeyCreateOrConnectWithoutDescendantsInput = {
@@ -853,6 +880,7 @@ export type ApiKeyCreateWithoutMakerInput = {
   overlapUntil?: Date | string | null
   workspace?: Prisma.WorkspaceCreateNestedOneWithoutApiKeysInput
   descendants?: Prisma.ApiKeyCreateNestedManyWithoutMakerInput
+  sessions?: Prisma.SessionCreateNestedManyWithoutApiKeyInput
 }
 
 export type ApiKeyUncheckedCreateWithoutMakerInput = {
@@ -872,6 +900,7 @@ export type ApiKeyUncheckedCreateWithoutMakerInput = {
   previousSecretHash?: runtime.Bytes | null
   overlapUntil?: Date | string | null
   descendants?: Prisma.ApiKeyUncheckedCreateNestedManyWithoutMakerInput
+  sessions?: Prisma.SessionUncheckedCreateNestedManyWithoutApiKeyInput
 }
 
 export type ApiKeyCreateOrConnectWithoutMakerInput = {
@@ -912,6 +941,7 @@ export type ApiKeyUpdateWithoutDescendantsInput = {
   overlapUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   workspace?: Prisma.WorkspaceUpdateOneWithoutApiKeysNestedInput
   maker?: Prisma.ApiKeyUpdateOneWithoutDescendantsNestedInput
+  sessions?: Prisma.SessionUpdateManyWithoutApiKeyNestedInput
 }
 
 export type ApiKeyUncheckedUpdateWithoutDescendantsInput = {
@@ -931,6 +961,7 @@ export type ApiKeyUncheckedUpdateWithoutDescendantsInput = {
   lastUsedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   previousSecretHash?: Prisma.NullableBytesFieldUpdateOperationsInput | runtime.Bytes | null
   overlapUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  sessions?: Prisma.SessionUncheckedUpdateManyWithoutApiKeyNestedInput
 }
 
 export type ApiKeyUpsertWithWhereUniqueWithoutMakerInput = {
@@ -947,6 +978,102 @@ export type ApiKeyUpdateWithWhereUniqueWithoutMakerInput = {
 export type ApiKeyUpdateManyWithWhereWithoutMakerInput = {
   where: Prisma.ApiKeyScalarWhereInput
   data: Prisma.XOR<Prisma.ApiKeyUpdateManyMutationInput, Prisma.ApiKeyUncheckedUpdateManyWithoutMakerInput>
+}
+
+export type ApiKeyCreateWithoutSessionsInput = {
+  apiKeyId: string
+  name: string
+  secretHash: runtime.Bytes
+  prefix: string
+  lastFour: string
+  roles?: Prisma.ApiKeyCreaterolesInput | $Enums.Role[]
+  jobKinds?: Prisma.ApiKeyCreatejobKindsInput | $Enums.JobKind[]
+  createdAt?: Date | string
+  createdBy: string
+  expiresAt?: Date | string | null
+  revokedAt?: Date | string | null
+  lastUsedAt?: Date | string | null
+  previousSecretHash?: runtime.Bytes | null
+  overlapUntil?: Date | string | null
+  workspace?: Prisma.WorkspaceCreateNestedOneWithoutApiKeysInput
+  maker?: Prisma.ApiKeyCreateNestedOneWithoutDescendantsInput
+  descendants?: Prisma.ApiKeyCreateNestedManyWithoutMakerInput
+}
+
+export type ApiKeyUncheckedCreateWithoutSessionsInput = {
+  apiKeyId: string
+  workspaceId?: string | null
+  name: string
+  secretHash: runtime.Bytes
+  prefix: string
+  lastFour: string
+  roles?: Prisma.ApiKeyCreaterolesInput | $Enums.Role[]
+  jobKinds?: Prisma.ApiKeyCreatejobKindsInput | $Enums.JobKind[]
+  createdAt?: Date | string
+  createdBy: string
+  createdByKeyId?: string | null
+  expiresAt?: Date | string | null
+  revokedAt?: Date | string | null
+  lastUsedAt?: Date | string | null
+  previousSecretHash?: runtime.Bytes | null
+  overlapUntil?: Date | string | null
+  descendants?: Prisma.ApiKeyUncheckedCreateNestedManyWithoutMakerInput
+}
+
+export type ApiKeyCreateOrConnectWithoutSessionsInput = {
+  where: Prisma.ApiKeyWhereUniqueInput
+  create: Prisma.XOR<Prisma.ApiKeyCreateWithoutSessionsInput, Prisma.ApiKeyUncheckedCreateWithoutSessionsInput>
+}
+
+export type ApiKeyUpsertWithoutSessionsInput = {
+  update: Prisma.XOR<Prisma.ApiKeyUpdateWithoutSessionsInput, Prisma.ApiKeyUncheckedUpdateWithoutSessionsInput>
+  create: Prisma.XOR<Prisma.ApiKeyCreateWithoutSessionsInput, Prisma.ApiKeyUncheckedCreateWithoutSessionsInput>
+  where?: Prisma.ApiKeyWhereInput
+}
+
+export type ApiKeyUpdateToOneWithWhereWithoutSessionsInput = {
+  where?: Prisma.ApiKeyWhereInput
+  data: Prisma.XOR<Prisma.ApiKeyUpdateWithoutSessionsInput, Prisma.ApiKeyUncheckedUpdateWithoutSessionsInput>
+}
+
+export type ApiKeyUpdateWithoutSessionsInput = {
+  apiKeyId?: Prisma.StringFieldUpdateOperationsInput | string
+  name?: Prisma.StringFieldUpdateOperationsInput | string
+  secretHash?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
+  prefix?: Prisma.StringFieldUpdateOperationsInput | string
+  lastFour?: Prisma.StringFieldUpdateOperationsInput | string
+  roles?: Prisma.ApiKeyUpdaterolesInput | $Enums.Role[]
+  jobKinds?: Prisma.ApiKeyUpdatejobKindsInput | $Enums.JobKind[]
+  createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  createdBy?: Prisma.StringFieldUpdateOperationsInput | string
+  expiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  revokedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  lastUsedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  previousSecretHash?: Prisma.NullableBytesFieldUpdateOperationsInput | runtime.Bytes | null
+  overlapUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  workspace?: Prisma.WorkspaceUpdateOneWithoutApiKeysNestedInput
+  maker?: Prisma.ApiKeyUpdateOneWithoutDescendantsNestedInput
+  descendants?: Prisma.ApiKeyUpdateManyWithoutMakerNestedInput
+}
+
+export type ApiKeyUncheckedUpdateWithoutSessionsInput = {
+  apiKeyId?: Prisma.StringFieldUpdateOperationsInput | string
+  workspaceId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  name?: Prisma.StringFieldUpdateOperationsInput | string
+  secretHash?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
+  prefix?: Prisma.StringFieldUpdateOperationsInput | string
+  lastFour?: Prisma.StringFieldUpdateOperationsInput | string
+  roles?: Prisma.ApiKeyUpdaterolesInput | $Enums.Role[]
+  jobKinds?: Prisma.ApiKeyUpdatejobKindsInput | $Enums.JobKind[]
+  createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  createdBy?: Prisma.StringFieldUpdateOperationsInput | string
+  createdByKeyId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  expiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  revokedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  lastUsedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  previousSecretHash?: Prisma.NullableBytesFieldUpdateOperationsInput | runtime.Bytes | null
+  overlapUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  descendants?: Prisma.ApiKeyUncheckedUpdateManyWithoutMakerNestedInput
 }
 
 export type ApiKeyCreateManyWorkspaceInput = {
@@ -984,6 +1111,7 @@ export type ApiKeyUpdateWithoutWorkspaceInput = {
   overlapUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   maker?: Prisma.ApiKeyUpdateOneWithoutDescendantsNestedInput
   descendants?: Prisma.ApiKeyUpdateManyWithoutMakerNestedInput
+  sessions?: Prisma.SessionUpdateManyWithoutApiKeyNestedInput
 }
 
 export type ApiKeyUncheckedUpdateWithoutWorkspaceInput = {
@@ -1003,6 +1131,7 @@ export type ApiKeyUncheckedUpdateWithoutWorkspaceInput = {
   previousSecretHash?: Prisma.NullableBytesFieldUpdateOperationsInput | runtime.Bytes | null
   overlapUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   descendants?: Prisma.ApiKeyUncheckedUpdateManyWithoutMakerNestedInput
+  sessions?: Prisma.SessionUncheckedUpdateManyWithoutApiKeyNestedInput
 }
 
 export type ApiKeyUncheckedUpdateManyWithoutWorkspaceInput = {
@@ -1058,6 +1187,7 @@ export type ApiKeyUpdateWithoutMakerInput = {
   overlapUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   workspace?: Prisma.WorkspaceUpdateOneWithoutApiKeysNestedInput
   descendants?: Prisma.ApiKeyUpdateManyWithoutMakerNestedInput
+  sessions?: Prisma.SessionUpdateManyWithoutApiKeyNestedInput
 }
 
 export type ApiKeyUncheckedUpdateWithoutMakerInput = {
@@ -1077,6 +1207,7 @@ export type ApiKeyUncheckedUpdateWithoutMakerInput = {
   previousSecretHash?: Prisma.NullableBytesFieldUpdateOperationsInput | runtime.Bytes | null
   overlapUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   descendants?: Prisma.ApiKeyUncheckedUpdateManyWithoutMakerNestedInput
+  sessions?: Prisma.SessionUncheckedUpdateManyWithoutApiKeyNestedInput
 }
 
 export type ApiKeyUncheckedUpdateManyWithoutMakerInput = {
@@ -1104,10 +1235,12 @@ export type ApiKeyUncheckedUpdateManyWithoutMakerInput = {
 
 export type ApiKeyCountOutputType = {
   descendants: number
+  sessions: number
 }
 
 export type ApiKeyCountOutputTypeSelect<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
   descendants?: boolean | ApiKeyCountOutputTypeCountDescendantsArgs
+  sessions?: boolean | ApiKeyCountOutputTypeCountSessionsArgs
 }
 
 /**
@@ -1125,6 +1258,13 @@ export type ApiKeyCountOutputTypeDefaultArgs<ExtArgs extends runtime.Types.Exten
  */
 export type ApiKeyCountOutputTypeCountDescendantsArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
   where?: Prisma.ApiKeyWhereInput
+}
+
+/**
+ * ApiKeyCountOutputType without action
+ */
+export type ApiKeyCountOutputTypeCountSessionsArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  where?: Prisma.SessionWhereInput
 }
 
 
@@ -1148,6 +1288,7 @@ export type ApiKeySelect<ExtArgs extends runtime.Types.Extensions.InternalArgs =
   workspace?: boolean | Prisma.ApiKey$workspaceArgs<ExtArgs>
   maker?: boolean | Prisma.ApiKey$makerArgs<ExtArgs>
   descendants?: boolean | Prisma.ApiKey$descendantsArgs<ExtArgs>
+  sessions?: boolean | Prisma.ApiKey$sessionsArgs<ExtArgs>
   _count?: boolean | Prisma.ApiKeyCountOutputTypeDefaultArgs<ExtArgs>
 }, ExtArgs["result"]["apiKey"]>
 
@@ -1217,6 +1358,7 @@ export type ApiKeyInclude<ExtArgs extends runtime.Types.Extensions.InternalArgs 
   workspace?: boolean | Prisma.ApiKey$workspaceArgs<ExtArgs>
   maker?: boolean | Prisma.ApiKey$makerArgs<ExtArgs>
   descendants?: boolean | Prisma.ApiKey$descendantsArgs<ExtArgs>
+  sessions?: boolean | Prisma.ApiKey$sessionsArgs<ExtArgs>
   _count?: boolean | Prisma.ApiKeyCountOutputTypeDefaultArgs<ExtArgs>
 }
 export type ApiKeyIncludeCreateManyAndReturn<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
@@ -1234,6 +1376,7 @@ export type $ApiKeyPayload<ExtArgs extends runtime.Types.Extensions.InternalArgs
     workspace: Prisma.$WorkspacePayload<ExtArgs> | null
     maker: Prisma.$ApiKeyPayload<ExtArgs> | null
     descendants: Prisma.$ApiKeyPayload<ExtArgs>[]
+    sessions: Prisma.$SessionPayload<ExtArgs>[]
   }
   scalars: runtime.Types.Extensions.GetPayloadResult<{
     apiKeyId: string
@@ -1676,6 +1819,7 @@ export interface Prisma__ApiKeyClient<T, Null = never, ExtArgs extends runtime.T
   workspace<T extends Prisma.ApiKey$workspaceArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.ApiKey$workspaceArgs<ExtArgs>>): Prisma.Prisma__WorkspaceClient<runtime.Types.Result.GetResult<Prisma.$WorkspacePayload<ExtArgs>, T, "findUniqueOrThrow", GlobalOmitOptions> | null, null, ExtArgs, GlobalOmitOptions>
   maker<T extends Prisma.ApiKey$makerArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.ApiKey$makerArgs<ExtArgs>>): Prisma.Prisma__ApiKeyClient<runtime.Types.Result.GetResult<Prisma.$ApiKeyPayload<ExtArgs>, T, "findUniqueOrThrow", GlobalOmitOptions> | null, null, ExtArgs, GlobalOmitOptions>
   descendants<T extends Prisma.ApiKey$descendantsArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.ApiKey$descendantsArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$ApiKeyPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
+  sessions<T extends Prisma.ApiKey$sessionsArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.ApiKey$sessionsArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$SessionPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
   /**
    * Attaches callbacks for the resolution and/or rejection of the Promise.
    * @param onfulfilled The callback to execute when the Promise is resolved.
@@ -2181,6 +2325,30 @@ export type ApiKey$descendantsArgs<ExtArgs extends runtime.Types.Extensions.Inte
   take?: number
   skip?: number
   distinct?: Prisma.ApiKeyScalarFieldEnum | Prisma.ApiKeyScalarFieldEnum[]
+}
+
+/**
+ * ApiKey.sessions
+ */
+export type ApiKey$sessionsArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  /**
+   * Select specific fields to fetch from the Session
+   */
+  select?: Prisma.SessionSelect<ExtArgs> | null
+  /**
+   * Omit specific fields from the Session
+   */
+  omit?: Prisma.SessionOmit<ExtArgs> | null
+  /**
+   * Choose, which related nodes to fetch as well
+   */
+  include?: Prisma.SessionInclude<ExtArgs> | null
+  where?: Prisma.SessionWhereInput
+  orderBy?: Prisma.SessionOrderByWithRelationInput | Prisma.SessionOrderByWithRelationInput[]
+  cursor?: Prisma.SessionWhereUniqueInput
+  take?: number
+  skip?: number
+  distinct?: Prisma.SessionScalarFieldEnum | Prisma.SessionScalarFieldEnum[]
 }
 
 /**

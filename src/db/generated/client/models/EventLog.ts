@@ -45,6 +45,7 @@ export type EventLogMinAggregateOutputType = {
   xidOffset: bigint | null
   keptFrom: bigint | null
   hintChannel: string | null
+  servedWithAuth: boolean | null
 }
 
 export type EventLogMaxAggregateOutputType = {
@@ -55,6 +56,7 @@ export type EventLogMaxAggregateOutputType = {
   xidOffset: bigint | null
   keptFrom: bigint | null
   hintChannel: string | null
+  servedWithAuth: boolean | null
 }
 
 export type EventLogCountAggregateOutputType = {
@@ -65,6 +67,7 @@ export type EventLogCountAggregateOutputType = {
   xidOffset: number
   keptFrom: number
   hintChannel: number
+  servedWithAuth: number
   _all: number
 }
 
@@ -87,6 +90,7 @@ export type EventLogMinAggregateInputType = {
   xidOffset?: true
   keptFrom?: true
   hintChannel?: true
+  servedWithAuth?: true
 }
 
 export type EventLogMaxAggregateInputType = {
@@ -97,6 +101,7 @@ export type EventLogMaxAggregateInputType = {
   xidOffset?: true
   keptFrom?: true
   hintChannel?: true
+  servedWithAuth?: true
 }
 
 export type EventLogCountAggregateInputType = {
@@ -107,6 +112,7 @@ export type EventLogCountAggregateInputType = {
   xidOffset?: true
   keptFrom?: true
   hintChannel?: true
+  servedWithAuth?: true
   _all?: true
 }
 
@@ -204,6 +210,7 @@ export type EventLogGroupByOutputType = {
   xidOffset: bigint
   keptFrom: bigint
   hintChannel: string
+  servedWithAuth: boolean
   _count: EventLogCountAggregateOutputType | null
   _avg: EventLogAvgAggregateOutputType | null
   _sum: EventLogSumAggregateOutputType | null
@@ -237,6 +244,7 @@ export type EventLogWhereInput = {
   xidOffset?: Prisma.BigIntFilter<"EventLog"> | bigint | number
   keptFrom?: Prisma.BigIntFilter<"EventLog"> | bigint | number
   hintChannel?: Prisma.UuidFilter<"EventLog"> | string
+  servedWithAuth?: Prisma.BoolFilter<"EventLog"> | boolean
 }
 
 export type EventLogOrderByWithRelationInput = {
@@ -247,6 +255,7 @@ export type EventLogOrderByWithRelationInput = {
   xidOffset?: Prisma.SortOrder
   keptFrom?: Prisma.SortOrder
   hintChannel?: Prisma.SortOrder
+  servedWithAuth?: Prisma.SortOrder
 }
 
 export type EventLogWhereUniqueInput = Prisma.AtLeast<{
@@ -260,6 +269,7 @@ export type EventLogWhereUniqueInput = Prisma.AtLeast<{
   xidOffset?: Prisma.BigIntFilter<"EventLog"> | bigint | number
   keptFrom?: Prisma.BigIntFilter<"EventLog"> | bigint | number
   hintChannel?: Prisma.UuidFilter<"EventLog"> | string
+  servedWithAuth?: Prisma.BoolFilter<"EventLog"> | boolean
 }, "singleton">
 
 export type EventLogOrderByWithAggregationInput = {
@@ -270,6 +280,7 @@ export type EventLogOrderByWithAggregationInput = {
   xidOffset?: Prisma.SortOrder
   keptFrom?: Prisma.SortOrder
   hintChannel?: Prisma.SortOrder
+  servedWithAuth?: Prisma.SortOrder
   _count?: Prisma.EventLogCountOrderByAggregateInput
   _avg?: Prisma.EventLogAvgOrderByAggregateInput
   _max?: Prisma.EventLogMaxOrderByAggregateInput
@@ -288,6 +299,7 @@ export type EventLogScalarWhereWithAggregatesInput = {
   xidOffset?: Prisma.BigIntWithAggregatesFilter<"EventLog"> | bigint | number
   keptFrom?: Prisma.BigIntWithAggregatesFilter<"EventLog"> | bigint | number
   hintChannel?: Prisma.UuidWithAggregatesFilter<"EventLog"> | string
+  servedWithAuth?: Prisma.BoolWithAggregatesFilter<"EventLog"> | boolean
 }
 
 export type EventLogCreateInput = {
@@ -298,6 +310,7 @@ export type EventLogCreateInput = {
   xidOffset?: bigint | number
   keptFrom?: bigint | number
   hintChannel?: string
+  servedWithAuth?: boolean
 }
 
 export type EventLogUncheckedCreateInput = {
@@ -308,6 +321,7 @@ export type EventLogUncheckedCreateInput = {
   xidOffset?: bigint | number
   keptFrom?: bigint | number
   hintChannel?: string
+  servedWithAuth?: boolean
 }
 
 export type EventLogUpdateInput = {
@@ -318,6 +332,7 @@ export type EventLogUpdateInput = {
   xidOffset?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   keptFrom?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   hintChannel?: Prisma.StringFieldUpdateOperationsInput | string
+  servedWithAuth?: Prisma.BoolFieldUpdateOperationsInput | boolean
 }
 
 export type EventLogUncheckedUpdateInput = {
@@ -328,6 +343,7 @@ export type EventLogUncheckedUpdateInput = {
   xidOffset?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   keptFrom?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   hintChannel?: Prisma.StringFieldUpdateOperationsInput | string
+  servedWithAuth?: Prisma.BoolFieldUpdateOperationsInput | boolean
 }
 
 export type EventLogCreateManyInput = {
@@ -338,6 +354,7 @@ export type EventLogCreateManyInput = {
   xidOffset?: bigint | number
   keptFrom?: bigint | number
   hintChannel?: string
+  servedWithAuth?: boolean
 }
 
 export type EventLogUpdateManyMutationInput = {
@@ -348,6 +365,7 @@ export type EventLogUpdateManyMutationInput = {
   xidOffset?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   keptFrom?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   hintChannel?: Prisma.StringFieldUpdateOperationsInput | string
+  servedWithAuth?: Prisma.BoolFieldUpdateOperationsInput | boolean
 }
 
 export type EventLogUncheckedUpdateManyInput = {
@@ -358,6 +376,7 @@ export type EventLogUncheckedUpdateManyInput = {
   xidOffset?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   keptFrom?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   hintChannel?: Prisma.StringFieldUpdateOperationsInput | string
+  servedWithAuth?: Prisma.BoolFieldUpdateOperationsInput | boolean
 }
 
 export type EventLogCountOrderByAggregateInput = {
@@ -368,6 +387,7 @@ export type EventLogCountOrderByAggregateInput = {
   xidOffset?: Prisma.SortOrder
   keptFrom?: Prisma.SortOrder
   hintChannel?: Prisma.SortOrder
+  servedWithAuth?: Prisma.SortOrder
 }
 
 export type EventLogAvgOrderByAggregateInput = {
@@ -383,6 +403,7 @@ export type EventLogMaxOrderByAggregateInput = {
   xidOffset?: Prisma.SortOrder
   keptFrom?: Prisma.SortOrder
   hintChannel?: Prisma.SortOrder
+  servedWithAuth?: Prisma.SortOrder
 }
 
 export type EventLogMinOrderByAggregateInput = {
@@ -393,6 +414,7 @@ export type EventLogMinOrderByAggregateInput = {
   xidOffset?: Prisma.SortOrder
   keptFrom?: Prisma.SortOrder
   hintChannel?: Prisma.SortOrder
+  servedWithAuth?: Prisma.SortOrder
 }
 
 export type EventLogSumOrderByAggregateInput = {
@@ -414,6 +436,7 @@ export type EventLogSelect<ExtArgs extends runtime.Types.Extensions.InternalArgs
   xidOffset?: boolean
   keptFrom?: boolean
   hintChannel?: boolean
+  servedWithAuth?: boolean
 }, ExtArgs["result"]["eventLog"]>
 
 export type EventLogSelectCreateManyAndReturn<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetSelect<{
@@ -424,6 +447,7 @@ export type EventLogSelectCreateManyAndReturn<ExtArgs extends runtime.Types.Exte
   xidOffset?: boolean
   keptFrom?: boolean
   hintChannel?: boolean
+  servedWithAuth?: boolean
 }, ExtArgs["result"]["eventLog"]>
 
 export type EventLogSelectUpdateManyAndReturn<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetSelect<{
@@ -434,6 +458,7 @@ export type EventLogSelectUpdateManyAndReturn<ExtArgs extends runtime.Types.Exte
   xidOffset?: boolean
   keptFrom?: boolean
   hintChannel?: boolean
+  servedWithAuth?: boolean
 }, ExtArgs["result"]["eventLog"]>
 
 export type EventLogSelectScalar = {
@@ -444,9 +469,10 @@ export type EventLogSelectScalar = {
   xidOffset?: boolean
   keptFrom?: boolean
   hintChannel?: boolean
+  servedWithAuth?: boolean
 }
 
-export type EventLogOmit<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetOmit<"singleton" | "epoch" | "beganAt" | "reason" | "xidOffset" | "keptFrom" | "hintChannel", ExtArgs["result"]["eventLog"]>
+export type EventLogOmit<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetOmit<"singleton" | "epoch" | "beganAt" | "reason" | "xidOffset" | "keptFrom" | "hintChannel" | "servedWithAuth", ExtArgs["result"]["eventLog"]>
 
 export type $EventLogPayload<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
   name: "EventLog"
@@ -471,6 +497,10 @@ export type $EventLogPayload<ExtArgs extends runtime.Types.Extensions.InternalAr
      * Names the channel of notify hints in Redis, which databases may share. It stays the same for every epoch.
      */
     hintChannel: string
+    /**
+     * Whether a server with auth has ever served this database: an open start is then refused, unless it is asked for.
+     */
+    servedWithAuth: boolean
   }, ExtArgs["result"]["eventLog"]>
   composites: {}
 }
@@ -901,6 +931,7 @@ export interface EventLogFieldRefs {
   readonly xidOffset: Prisma.FieldRef<"EventLog", 'BigInt'>
   readonly keptFrom: Prisma.FieldRef<"EventLog", 'BigInt'>
   readonly hintChannel: Prisma.FieldRef<"EventLog", 'String'>
+  readonly servedWithAuth: Prisma.FieldRef<"EventLog", 'Boolean'>
 }
     
 

@@ -65,6 +65,7 @@ export type FlightRecorderEventMinAggregateOutputType = {
   type: $Enums.RecorderEventType | null
   actor: $Enums.RecorderActor | null
   actorId: string | null
+  principalId: string | null
   state: $Enums.JobState | null
   previousState: $Enums.JobState | null
   durationMs: bigint | null
@@ -93,6 +94,7 @@ export type FlightRecorderEventMaxAggregateOutputType = {
   type: $Enums.RecorderEventType | null
   actor: $Enums.RecorderActor | null
   actorId: string | null
+  principalId: string | null
   state: $Enums.JobState | null
   previousState: $Enums.JobState | null
   durationMs: bigint | null
@@ -121,6 +123,7 @@ export type FlightRecorderEventCountAggregateOutputType = {
   type: number
   actor: number
   actorId: number
+  principalId: number
   state: number
   previousState: number
   durationMs: number
@@ -180,6 +183,7 @@ export type FlightRecorderEventMinAggregateInputType = {
   type?: true
   actor?: true
   actorId?: true
+  principalId?: true
   state?: true
   previousState?: true
   durationMs?: true
@@ -208,6 +212,7 @@ export type FlightRecorderEventMaxAggregateInputType = {
   type?: true
   actor?: true
   actorId?: true
+  principalId?: true
   state?: true
   previousState?: true
   durationMs?: true
@@ -236,6 +241,7 @@ export type FlightRecorderEventCountAggregateInputType = {
   type?: true
   actor?: true
   actorId?: true
+  principalId?: true
   state?: true
   previousState?: true
   durationMs?: true
@@ -352,6 +358,7 @@ export type FlightRecorderEventGroupByOutputType = {
   type: $Enums.RecorderEventType
   actor: $Enums.RecorderActor
   actorId: string
+  principalId: string | null
   state: $Enums.JobState
   previousState: $Enums.JobState | null
   durationMs: bigint
@@ -404,6 +411,7 @@ export type FlightRecorderEventWhereInput = {
   type?: Prisma.EnumRecorderEventTypeFilter<"FlightRecorderEvent"> | $Enums.RecorderEventType
   actor?: Prisma.EnumRecorderActorFilter<"FlightRecorderEvent"> | $Enums.RecorderActor
   actorId?: Prisma.StringFilter<"FlightRecorderEvent"> | string
+  principalId?: Prisma.StringNullableFilter<"FlightRecorderEvent"> | string | null
   state?: Prisma.EnumJobStateFilter<"FlightRecorderEvent"> | $Enums.JobState
   previousState?: Prisma.EnumJobStateNullableFilter<"FlightRecorderEvent"> | $Enums.JobState | null
   durationMs?: Prisma.BigIntFilter<"FlightRecorderEvent"> | bigint | number
@@ -434,6 +442,7 @@ export type FlightRecorderEventOrderByWithRelationInput = {
   type?: Prisma.SortOrder
   actor?: Prisma.SortOrder
   actorId?: Prisma.SortOrder
+  principalId?: Prisma.SortOrderInput | Prisma.SortOrder
   state?: Prisma.SortOrder
   previousState?: Prisma.SortOrderInput | Prisma.SortOrder
   durationMs?: Prisma.SortOrder
@@ -468,6 +477,7 @@ export type FlightRecorderEventWhereUniqueInput = Prisma.AtLeast<{
   type?: Prisma.EnumRecorderEventTypeFilter<"FlightRecorderEvent"> | $Enums.RecorderEventType
   actor?: Prisma.EnumRecorderActorFilter<"FlightRecorderEvent"> | $Enums.RecorderActor
   actorId?: Prisma.StringFilter<"FlightRecorderEvent"> | string
+  principalId?: Prisma.StringNullableFilter<"FlightRecorderEvent"> | string | null
   state?: Prisma.EnumJobStateFilter<"FlightRecorderEvent"> | $Enums.JobState
   previousState?: Prisma.EnumJobStateNullableFilter<"FlightRecorderEvent"> | $Enums.JobState | null
   durationMs?: Prisma.BigIntFilter<"FlightRecorderEvent"> | bigint | number
@@ -498,6 +508,7 @@ export type FlightRecorderEventOrderByWithAggregationInput = {
   type?: Prisma.SortOrder
   actor?: Prisma.SortOrder
   actorId?: Prisma.SortOrder
+  principalId?: Prisma.SortOrderInput | Prisma.SortOrder
   state?: Prisma.SortOrder
   previousState?: Prisma.SortOrderInput | Prisma.SortOrder
   durationMs?: Prisma.SortOrder
@@ -535,6 +546,7 @@ export type FlightRecorderEventScalarWhereWithAggregatesInput = {
   type?: Prisma.EnumRecorderEventTypeWithAggregatesFilter<"FlightRecorderEvent"> | $Enums.RecorderEventType
   actor?: Prisma.EnumRecorderActorWithAggregatesFilter<"FlightRecorderEvent"> | $Enums.RecorderActor
   actorId?: Prisma.StringWithAggregatesFilter<"FlightRecorderEvent"> | string
+  principalId?: Prisma.StringNullableWithAggregatesFilter<"FlightRecorderEvent"> | string | null
   state?: Prisma.EnumJobStateWithAggregatesFilter<"FlightRecorderEvent"> | $Enums.JobState
   previousState?: Prisma.EnumJobStateNullableWithAggregatesFilter<"FlightRecorderEvent"> | $Enums.JobState | null
   durationMs?: Prisma.BigIntWithAggregatesFilter<"FlightRecorderEvent"> | bigint | number
@@ -562,6 +574,7 @@ export type FlightRecorderEventCreateInput = {
   type: $Enums.RecorderEventType
   actor: $Enums.RecorderActor
   actorId: string
+  principalId?: string | null
   state: $Enums.JobState
   previousState?: $Enums.JobState | null
   durationMs?: bigint | number
@@ -592,6 +605,7 @@ export type FlightRecorderEventUncheckedCreateInput = {
   type: $Enums.RecorderEventType
   actor: $Enums.RecorderActor
   actorId: string
+  principalId?: string | null
   state: $Enums.JobState
   previousState?: $Enums.JobState | null
   durationMs?: bigint | number
@@ -619,6 +633,7 @@ export type FlightRecorderEventUpdateInput = {
   type?: Prisma.EnumRecorderEventTypeFieldUpdateOperationsInput | $Enums.RecorderEventType
   actor?: Prisma.EnumRecorderActorFieldUpdateOperationsInput | $Enums.RecorderActor
   actorId?: Prisma.StringFieldUpdateOperationsInput | string
+  principalId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   state?: Prisma.EnumJobStateFieldUpdateOperationsInput | $Enums.JobState
   previousState?: Prisma.NullableEnumJobStateFieldUpdateOperationsInput | $Enums.JobState | null
   durationMs?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
@@ -649,6 +664,7 @@ export type FlightRecorderEventUncheckedUpdateInput = {
   type?: Prisma.EnumRecorderEventTypeFieldUpdateOperationsInput | $Enums.RecorderEventType
   actor?: Prisma.EnumRecorderActorFieldUpdateOperationsInput | $Enums.RecorderActor
   actorId?: Prisma.StringFieldUpdateOperationsInput | string
+  principalId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   state?: Prisma.EnumJobStateFieldUpdateOperationsInput | $Enums.JobState
   previousState?: Prisma.NullableEnumJobStateFieldUpdateOperationsInput | $Enums.JobState | null
   durationMs?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
@@ -678,6 +694,7 @@ export type FlightRecorderEventCreateManyInput = {
   type: $Enums.RecorderEventType
   actor: $Enums.RecorderActor
   actorId: string
+  principalId?: string | null
   state: $Enums.JobState
   previousState?: $Enums.JobState | null
   durationMs?: bigint | number
@@ -705,6 +722,7 @@ export type FlightRecorderEventUpdateManyMutationInput = {
   type?: Prisma.EnumRecorderEventTypeFieldUpdateOperationsInput | $Enums.RecorderEventType
   actor?: Prisma.EnumRecorderActorFieldUpdateOperationsInput | $Enums.RecorderActor
   actorId?: Prisma.StringFieldUpdateOperationsInput | string
+  principalId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   state?: Prisma.EnumJobStateFieldUpdateOperationsInput | $Enums.JobState
   previousState?: Prisma.NullableEnumJobStateFieldUpdateOperationsInput | $Enums.JobState | null
   durationMs?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
@@ -734,6 +752,7 @@ export type FlightRecorderEventUncheckedUpdateManyInput = {
   type?: Prisma.EnumRecorderEventTypeFieldUpdateOperationsInput | $Enums.RecorderEventType
   actor?: Prisma.EnumRecorderActorFieldUpdateOperationsInput | $Enums.RecorderActor
   actorId?: Prisma.StringFieldUpdateOperationsInput | string
+  principalId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   state?: Prisma.EnumJobStateFieldUpdateOperationsInput | $Enums.JobState
   previousState?: Prisma.NullableEnumJobStateFieldUpdateOperationsInput | $Enums.JobState | null
   durationMs?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
@@ -778,6 +797,7 @@ export type FlightRecorderEventCountOrderByAggregateInput = {
   type?: Prisma.SortOrder
   actor?: Prisma.SortOrder
   actorId?: Prisma.SortOrder
+  principalId?: Prisma.SortOrder
   state?: Prisma.SortOrder
   previousState?: Prisma.SortOrder
   durationMs?: Prisma.SortOrder
@@ -821,6 +841,7 @@ export type FlightRecorderEventMaxOrderByAggregateInput = {
   type?: Prisma.SortOrder
   actor?: Prisma.SortOrder
   actorId?: Prisma.SortOrder
+  principalId?: Prisma.SortOrder
   state?: Prisma.SortOrder
   previousState?: Prisma.SortOrder
   durationMs?: Prisma.SortOrder
@@ -849,6 +870,7 @@ export type FlightRecorderEventMinOrderByAggregateInput = {
   type?: Prisma.SortOrder
   actor?: Prisma.SortOrder
   actorId?: Prisma.SortOrder
+  principalId?: Prisma.SortOrder
   state?: Prisma.SortOrder
   previousState?: Prisma.SortOrder
   durationMs?: Prisma.SortOrder
@@ -943,6 +965,7 @@ export type FlightRecorderEventCreateWithoutJobInput = {
   type: $Enums.RecorderEventType
   actor: $Enums.RecorderActor
   actorId: string
+  principalId?: string | null
   state: $Enums.JobState
   previousState?: $Enums.JobState | null
   durationMs?: bigint | number
@@ -970,6 +993,7 @@ export type FlightRecorderEventUncheckedCreateWithoutJobInput = {
   type: $Enums.RecorderEventType
   actor: $Enums.RecorderActor
   actorId: string
+  principalId?: string | null
   state: $Enums.JobState
   previousState?: $Enums.JobState | null
   durationMs?: bigint | number
@@ -1028,6 +1052,7 @@ export type FlightRecorderEventScalarWhereInput = {
   type?: Prisma.EnumRecorderEventTypeFilter<"FlightRecorderEvent"> | $Enums.RecorderEventType
   actor?: Prisma.EnumRecorderActorFilter<"FlightRecorderEvent"> | $Enums.RecorderActor
   actorId?: Prisma.StringFilter<"FlightRecorderEvent"> | string
+  principalId?: Prisma.StringNullableFilter<"FlightRecorderEvent"> | string | null
   state?: Prisma.EnumJobStateFilter<"FlightRecorderEvent"> | $Enums.JobState
   previousState?: Prisma.EnumJobStateNullableFilter<"FlightRecorderEvent"> | $Enums.JobState | null
   durationMs?: Prisma.BigIntFilter<"FlightRecorderEvent"> | bigint | number
@@ -1055,6 +1080,7 @@ export type FlightRecorderEventCreateManyJobInput = {
   type: $Enums.RecorderEventType
   actor: $Enums.RecorderActor
   actorId: string
+  principalId?: string | null
   state: $Enums.JobState
   previousState?: $Enums.JobState | null
   durationMs?: bigint | number
@@ -1082,6 +1108,7 @@ export type FlightRecorderEventUpdateWithoutJobInput = {
   type?: Prisma.EnumRecorderEventTypeFieldUpdateOperationsInput | $Enums.RecorderEventType
   actor?: Prisma.EnumRecorderActorFieldUpdateOperationsInput | $Enums.RecorderActor
   actorId?: Prisma.StringFieldUpdateOperationsInput | string
+  principalId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   state?: Prisma.EnumJobStateFieldUpdateOperationsInput | $Enums.JobState
   previousState?: Prisma.NullableEnumJobStateFieldUpdateOperationsInput | $Enums.JobState | null
   durationMs?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
@@ -1109,6 +1136,7 @@ export type FlightRecorderEventUncheckedUpdateWithoutJobInput = {
   type?: Prisma.EnumRecorderEventTypeFieldUpdateOperationsInput | $Enums.RecorderEventType
   actor?: Prisma.EnumRecorderActorFieldUpdateOperationsInput | $Enums.RecorderActor
   actorId?: Prisma.StringFieldUpdateOperationsInput | string
+  principalId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   state?: Prisma.EnumJobStateFieldUpdateOperationsInput | $Enums.JobState
   previousState?: Prisma.NullableEnumJobStateFieldUpdateOperationsInput | $Enums.JobState | null
   durationMs?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
@@ -1136,6 +1164,7 @@ export type FlightRecorderEventUncheckedUpdateManyWithoutJobInput = {
   type?: Prisma.EnumRecorderEventTypeFieldUpdateOperationsInput | $Enums.RecorderEventType
   actor?: Prisma.EnumRecorderActorFieldUpdateOperationsInput | $Enums.RecorderActor
   actorId?: Prisma.StringFieldUpdateOperationsInput | string
+  principalId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   state?: Prisma.EnumJobStateFieldUpdateOperationsInput | $Enums.JobState
   previousState?: Prisma.NullableEnumJobStateFieldUpdateOperationsInput | $Enums.JobState | null
   durationMs?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
@@ -1167,6 +1196,7 @@ export type FlightRecorderEventSelect<ExtArgs extends runtime.Types.Extensions.I
   type?: boolean
   actor?: boolean
   actorId?: boolean
+  principalId?: boolean
   state?: boolean
   previousState?: boolean
   durationMs?: boolean
@@ -1197,6 +1227,7 @@ export type FlightRecorderEventSelectCreateManyAndReturn<ExtArgs extends runtime
   type?: boolean
   actor?: boolean
   actorId?: boolean
+  principalId?: boolean
   state?: boolean
   previousState?: boolean
   durationMs?: boolean
@@ -1227,6 +1258,7 @@ export type FlightRecorderEventSelectUpdateManyAndReturn<ExtArgs extends runtime
   type?: boolean
   actor?: boolean
   actorId?: boolean
+  principalId?: boolean
   state?: boolean
   previousState?: boolean
   durationMs?: boolean
@@ -1257,6 +1289,7 @@ export type FlightRecorderEventSelectScalar = {
   type?: boolean
   actor?: boolean
   actorId?: boolean
+  principalId?: boolean
   state?: boolean
   previousState?: boolean
   durationMs?: boolean
@@ -1275,7 +1308,7 @@ export type FlightRecorderEventSelectScalar = {
   hash?: boolean
 }
 
-export type FlightRecorderEventOmit<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetOmit<"eventId" | "jobId" | "version" | "orderXid" | "workspaceId" | "traceId" | "workflowRunId" | "type" | "actor" | "actorId" | "state" | "previousState" | "durationMs" | "totalTokens" | "inputTokens" | "outputTokens" | "tokensPlanner" | "tokensExecutor" | "entitiesRead" | "entitiesWritten" | "validatorsRunCount" | "capabilityId" | "payload" | "recordedAt" | "prevHash" | "hash", ExtArgs["result"]["flightRecorderEvent"]>
+export type FlightRecorderEventOmit<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetOmit<"eventId" | "jobId" | "version" | "orderXid" | "workspaceId" | "traceId" | "workflowRunId" | "type" | "actor" | "actorId" | "principalId" | "state" | "previousState" | "durationMs" | "totalTokens" | "inputTokens" | "outputTokens" | "tokensPlanner" | "tokensExecutor" | "entitiesRead" | "entitiesWritten" | "validatorsRunCount" | "capabilityId" | "payload" | "recordedAt" | "prevHash" | "hash", ExtArgs["result"]["flightRecorderEvent"]>
 export type FlightRecorderEventInclude<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
   job?: boolean | Prisma.AiJobDefaultArgs<ExtArgs>
 }
@@ -1302,6 +1335,10 @@ export type $FlightRecorderEventPayload<ExtArgs extends runtime.Types.Extensions
     type: $Enums.RecorderEventType
     actor: $Enums.RecorderActor
     actorId: string
+    /**
+     * The principal whose request led to the change (section 11); NULL for what the server does by itself.
+     */
+    principalId: string | null
     state: $Enums.JobState
     previousState: $Enums.JobState | null
     durationMs: bigint
@@ -1752,6 +1789,7 @@ export interface FlightRecorderEventFieldRefs {
   readonly type: Prisma.FieldRef<"FlightRecorderEvent", 'RecorderEventType'>
   readonly actor: Prisma.FieldRef<"FlightRecorderEvent", 'RecorderActor'>
   readonly actorId: Prisma.FieldRef<"FlightRecorderEvent", 'String'>
+  readonly principalId: Prisma.FieldRef<"FlightRecorderEvent", 'String'>
   readonly state: Prisma.FieldRef<"FlightRecorderEvent", 'JobState'>
   readonly previousState: Prisma.FieldRef<"FlightRecorderEvent", 'JobState'>
   readonly durationMs: Prisma.FieldRef<"FlightRecorderEvent", 'BigInt'>

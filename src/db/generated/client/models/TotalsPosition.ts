@@ -14,8 +14,8 @@ import type * as Prisma from "../internal/prismaNamespace.ts"
 
 /**
  * Model TotalsPosition
- * A single row: the position in the log up to which job_totals and usage_minutes are aggregated. Belongs to the whole deployment, as
- * the log does.
+ * A single row: the positions in the log and in the ledger of usage up to which job_totals and usage_minutes are aggregated. Belongs
+ * to the whole deployment, as the log does.
  */
 export type TotalsPositionModel = runtime.Types.Result.DefaultSelection<Prisma.$TotalsPositionPayload>
 
@@ -30,11 +30,13 @@ export type AggregateTotalsPosition = {
 export type TotalsPositionAvgAggregateOutputType = {
   orderXid: number | null
   version: number | null
+  entryOrderXid: number | null
 }
 
 export type TotalsPositionSumAggregateOutputType = {
   orderXid: bigint | null
   version: number | null
+  entryOrderXid: bigint | null
 }
 
 export type TotalsPositionMinAggregateOutputType = {
@@ -42,6 +44,8 @@ export type TotalsPositionMinAggregateOutputType = {
   orderXid: bigint | null
   jobId: string | null
   version: number | null
+  entryOrderXid: bigint | null
+  entryId: string | null
 }
 
 export type TotalsPositionMaxAggregateOutputType = {
@@ -49,6 +53,8 @@ export type TotalsPositionMaxAggregateOutputType = {
   orderXid: bigint | null
   jobId: string | null
   version: number | null
+  entryOrderXid: bigint | null
+  entryId: string | null
 }
 
 export type TotalsPositionCountAggregateOutputType = {
@@ -56,6 +62,8 @@ export type TotalsPositionCountAggregateOutputType = {
   orderXid: number
   jobId: number
   version: number
+  entryOrderXid: number
+  entryId: number
   _all: number
 }
 
@@ -63,11 +71,13 @@ export type TotalsPositionCountAggregateOutputType = {
 export type TotalsPositionAvgAggregateInputType = {
   orderXid?: true
   version?: true
+  entryOrderXid?: true
 }
 
 export type TotalsPositionSumAggregateInputType = {
   orderXid?: true
   version?: true
+  entryOrderXid?: true
 }
 
 export type TotalsPositionMinAggregateInputType = {
@@ -75,6 +85,8 @@ export type TotalsPositionMinAggregateInputType = {
   orderXid?: true
   jobId?: true
   version?: true
+  entryOrderXid?: true
+  entryId?: true
 }
 
 export type TotalsPositionMaxAggregateInputType = {
@@ -82,6 +94,8 @@ export type TotalsPositionMaxAggregateInputType = {
   orderXid?: true
   jobId?: true
   version?: true
+  entryOrderXid?: true
+  entryId?: true
 }
 
 export type TotalsPositionCountAggregateInputType = {
@@ -89,6 +103,8 @@ export type TotalsPositionCountAggregateInputType = {
   orderXid?: true
   jobId?: true
   version?: true
+  entryOrderXid?: true
+  entryId?: true
   _all?: true
 }
 
@@ -183,6 +199,8 @@ export type TotalsPositionGroupByOutputType = {
   orderXid: bigint
   jobId: string
   version: number
+  entryOrderXid: bigint
+  entryId: string
   _count: TotalsPositionCountAggregateOutputType | null
   _avg: TotalsPositionAvgAggregateOutputType | null
   _sum: TotalsPositionSumAggregateOutputType | null
@@ -213,6 +231,8 @@ export type TotalsPositionWhereInput = {
   orderXid?: Prisma.BigIntFilter<"TotalsPosition"> | bigint | number
   jobId?: Prisma.UuidFilter<"TotalsPosition"> | string
   version?: Prisma.IntFilter<"TotalsPosition"> | number
+  entryOrderXid?: Prisma.BigIntFilter<"TotalsPosition"> | bigint | number
+  entryId?: Prisma.UuidFilter<"TotalsPosition"> | string
 }
 
 export type TotalsPositionOrderByWithRelationInput = {
@@ -220,6 +240,8 @@ export type TotalsPositionOrderByWithRelationInput = {
   orderXid?: Prisma.SortOrder
   jobId?: Prisma.SortOrder
   version?: Prisma.SortOrder
+  entryOrderXid?: Prisma.SortOrder
+  entryId?: Prisma.SortOrder
 }
 
 export type TotalsPositionWhereUniqueInput = Prisma.AtLeast<{
@@ -230,6 +252,8 @@ export type TotalsPositionWhereUniqueInput = Prisma.AtLeast<{
   orderXid?: Prisma.BigIntFilter<"TotalsPosition"> | bigint | number
   jobId?: Prisma.UuidFilter<"TotalsPosition"> | string
   version?: Prisma.IntFilter<"TotalsPosition"> | number
+  entryOrderXid?: Prisma.BigIntFilter<"TotalsPosition"> | bigint | number
+  entryId?: Prisma.UuidFilter<"TotalsPosition"> | string
 }, "singleton">
 
 export type TotalsPositionOrderByWithAggregationInput = {
@@ -237,6 +261,8 @@ export type TotalsPositionOrderByWithAggregationInput = {
   orderXid?: Prisma.SortOrder
   jobId?: Prisma.SortOrder
   version?: Prisma.SortOrder
+  entryOrderXid?: Prisma.SortOrder
+  entryId?: Prisma.SortOrder
   _count?: Prisma.TotalsPositionCountOrderByAggregateInput
   _avg?: Prisma.TotalsPositionAvgOrderByAggregateInput
   _max?: Prisma.TotalsPositionMaxOrderByAggregateInput
@@ -252,6 +278,8 @@ export type TotalsPositionScalarWhereWithAggregatesInput = {
   orderXid?: Prisma.BigIntWithAggregatesFilter<"TotalsPosition"> | bigint | number
   jobId?: Prisma.UuidWithAggregatesFilter<"TotalsPosition"> | string
   version?: Prisma.IntWithAggregatesFilter<"TotalsPosition"> | number
+  entryOrderXid?: Prisma.BigIntWithAggregatesFilter<"TotalsPosition"> | bigint | number
+  entryId?: Prisma.UuidWithAggregatesFilter<"TotalsPosition"> | string
 }
 
 export type TotalsPositionCreateInput = {
@@ -259,6 +287,8 @@ export type TotalsPositionCreateInput = {
   orderXid?: bigint | number
   jobId: string
   version?: number
+  entryOrderXid?: bigint | number
+  entryId?: string
 }
 
 export type TotalsPositionUncheckedCreateInput = {
@@ -266,6 +296,8 @@ export type TotalsPositionUncheckedCreateInput = {
   orderXid?: bigint | number
   jobId: string
   version?: number
+  entryOrderXid?: bigint | number
+  entryId?: string
 }
 
 export type TotalsPositionUpdateInput = {
@@ -273,6 +305,8 @@ export type TotalsPositionUpdateInput = {
   orderXid?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   jobId?: Prisma.StringFieldUpdateOperationsInput | string
   version?: Prisma.IntFieldUpdateOperationsInput | number
+  entryOrderXid?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  entryId?: Prisma.StringFieldUpdateOperationsInput | string
 }
 
 export type TotalsPositionUncheckedUpdateInput = {
@@ -280,6 +314,8 @@ export type TotalsPositionUncheckedUpdateInput = {
   orderXid?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   jobId?: Prisma.StringFieldUpdateOperationsInput | string
   version?: Prisma.IntFieldUpdateOperationsInput | number
+  entryOrderXid?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  entryId?: Prisma.StringFieldUpdateOperationsInput | string
 }
 
 export type TotalsPositionCreateManyInput = {
@@ -287,6 +323,8 @@ export type TotalsPositionCreateManyInput = {
   orderXid?: bigint | number
   jobId: string
   version?: number
+  entryOrderXid?: bigint | number
+  entryId?: string
 }
 
 export type TotalsPositionUpdateManyMutationInput = {
@@ -294,6 +332,8 @@ export type TotalsPositionUpdateManyMutationInput = {
   orderXid?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   jobId?: Prisma.StringFieldUpdateOperationsInput | string
   version?: Prisma.IntFieldUpdateOperationsInput | number
+  entryOrderXid?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  entryId?: Prisma.StringFieldUpdateOperationsInput | string
 }
 
 export type TotalsPositionUncheckedUpdateManyInput = {
@@ -301,6 +341,8 @@ export type TotalsPositionUncheckedUpdateManyInput = {
   orderXid?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   jobId?: Prisma.StringFieldUpdateOperationsInput | string
   version?: Prisma.IntFieldUpdateOperationsInput | number
+  entryOrderXid?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
+  entryId?: Prisma.StringFieldUpdateOperationsInput | string
 }
 
 export type TotalsPositionCountOrderByAggregateInput = {
@@ -308,11 +350,14 @@ export type TotalsPositionCountOrderByAggregateInput = {
   orderXid?: Prisma.SortOrder
   jobId?: Prisma.SortOrder
   version?: Prisma.SortOrder
+  entryOrderXid?: Prisma.SortOrder
+  entryId?: Prisma.SortOrder
 }
 
 export type TotalsPositionAvgOrderByAggregateInput = {
   orderXid?: Prisma.SortOrder
   version?: Prisma.SortOrder
+  entryOrderXid?: Prisma.SortOrder
 }
 
 export type TotalsPositionMaxOrderByAggregateInput = {
@@ -320,6 +365,8 @@ export type TotalsPositionMaxOrderByAggregateInput = {
   orderXid?: Prisma.SortOrder
   jobId?: Prisma.SortOrder
   version?: Prisma.SortOrder
+  entryOrderXid?: Prisma.SortOrder
+  entryId?: Prisma.SortOrder
 }
 
 export type TotalsPositionMinOrderByAggregateInput = {
@@ -327,11 +374,14 @@ export type TotalsPositionMinOrderByAggregateInput = {
   orderXid?: Prisma.SortOrder
   jobId?: Prisma.SortOrder
   version?: Prisma.SortOrder
+  entryOrderXid?: Prisma.SortOrder
+  entryId?: Prisma.SortOrder
 }
 
 export type TotalsPositionSumOrderByAggregateInput = {
   orderXid?: Prisma.SortOrder
   version?: Prisma.SortOrder
+  entryOrderXid?: Prisma.SortOrder
 }
 
 
@@ -341,6 +391,8 @@ export type TotalsPositionSelect<ExtArgs extends runtime.Types.Extensions.Intern
   orderXid?: boolean
   jobId?: boolean
   version?: boolean
+  entryOrderXid?: boolean
+  entryId?: boolean
 }, ExtArgs["result"]["totalsPosition"]>
 
 export type TotalsPositionSelectCreateManyAndReturn<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetSelect<{
@@ -348,6 +400,8 @@ export type TotalsPositionSelectCreateManyAndReturn<ExtArgs extends runtime.Type
   orderXid?: boolean
   jobId?: boolean
   version?: boolean
+  entryOrderXid?: boolean
+  entryId?: boolean
 }, ExtArgs["result"]["totalsPosition"]>
 
 export type TotalsPositionSelectUpdateManyAndReturn<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetSelect<{
@@ -355,6 +409,8 @@ export type TotalsPositionSelectUpdateManyAndReturn<ExtArgs extends runtime.Type
   orderXid?: boolean
   jobId?: boolean
   version?: boolean
+  entryOrderXid?: boolean
+  entryId?: boolean
 }, ExtArgs["result"]["totalsPosition"]>
 
 export type TotalsPositionSelectScalar = {
@@ -362,9 +418,11 @@ export type TotalsPositionSelectScalar = {
   orderXid?: boolean
   jobId?: boolean
   version?: boolean
+  entryOrderXid?: boolean
+  entryId?: boolean
 }
 
-export type TotalsPositionOmit<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetOmit<"singleton" | "orderXid" | "jobId" | "version", ExtArgs["result"]["totalsPosition"]>
+export type TotalsPositionOmit<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetOmit<"singleton" | "orderXid" | "jobId" | "version" | "entryOrderXid" | "entryId", ExtArgs["result"]["totalsPosition"]>
 
 export type $TotalsPositionPayload<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
   name: "TotalsPosition"
@@ -374,6 +432,8 @@ export type $TotalsPositionPayload<ExtArgs extends runtime.Types.Extensions.Inte
     orderXid: bigint
     jobId: string
     version: number
+    entryOrderXid: bigint
+    entryId: string
   }, ExtArgs["result"]["totalsPosition"]>
   composites: {}
 }
@@ -801,6 +861,8 @@ export interface TotalsPositionFieldRefs {
   readonly orderXid: Prisma.FieldRef<"TotalsPosition", 'BigInt'>
   readonly jobId: Prisma.FieldRef<"TotalsPosition", 'String'>
   readonly version: Prisma.FieldRef<"TotalsPosition", 'Int'>
+  readonly entryOrderXid: Prisma.FieldRef<"TotalsPosition", 'BigInt'>
+  readonly entryId: Prisma.FieldRef<"TotalsPosition", 'String'>
 }
     
 

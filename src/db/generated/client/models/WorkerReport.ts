@@ -34,6 +34,7 @@ export type WorkerReportMinAggregateOutputType = {
   policyViolationCode: string | null
   policyViolationDetail: string | null
   recordedAt: Date | null
+  isUsage: boolean | null
 }
 
 export type WorkerReportMaxAggregateOutputType = {
@@ -45,6 +46,7 @@ export type WorkerReportMaxAggregateOutputType = {
   policyViolationCode: string | null
   policyViolationDetail: string | null
   recordedAt: Date | null
+  isUsage: boolean | null
 }
 
 export type WorkerReportCountAggregateOutputType = {
@@ -56,6 +58,7 @@ export type WorkerReportCountAggregateOutputType = {
   policyViolationCode: number
   policyViolationDetail: number
   recordedAt: number
+  isUsage: number
   _all: number
 }
 
@@ -69,6 +72,7 @@ export type WorkerReportMinAggregateInputType = {
   policyViolationCode?: true
   policyViolationDetail?: true
   recordedAt?: true
+  isUsage?: true
 }
 
 export type WorkerReportMaxAggregateInputType = {
@@ -80,6 +84,7 @@ export type WorkerReportMaxAggregateInputType = {
   policyViolationCode?: true
   policyViolationDetail?: true
   recordedAt?: true
+  isUsage?: true
 }
 
 export type WorkerReportCountAggregateInputType = {
@@ -91,6 +96,7 @@ export type WorkerReportCountAggregateInputType = {
   policyViolationCode?: true
   policyViolationDetail?: true
   recordedAt?: true
+  isUsage?: true
   _all?: true
 }
 
@@ -175,6 +181,7 @@ export type WorkerReportGroupByOutputType = {
   policyViolationCode: string | null
   policyViolationDetail: string | null
   recordedAt: Date
+  isUsage: boolean
   _count: WorkerReportCountAggregateOutputType | null
   _min: WorkerReportMinAggregateOutputType | null
   _max: WorkerReportMaxAggregateOutputType | null
@@ -207,7 +214,9 @@ export type WorkerReportWhereInput = {
   policyViolationCode?: Prisma.StringNullableFilter<"WorkerReport"> | string | null
   policyViolationDetail?: Prisma.StringNullableFilter<"WorkerReport"> | string | null
   recordedAt?: Prisma.DateTimeFilter<"WorkerReport"> | Date | string
+  isUsage?: Prisma.BoolFilter<"WorkerReport"> | boolean
   workflowRun?: Prisma.XOR<Prisma.WorkflowRunScalarRelationFilter, Prisma.WorkflowRunWhereInput>
+  usageEntries?: Prisma.UsageEntryListRelationFilter
 }
 
 export type WorkerReportOrderByWithRelationInput = {
@@ -219,7 +228,9 @@ export type WorkerReportOrderByWithRelationInput = {
   policyViolationCode?: Prisma.SortOrderInput | Prisma.SortOrder
   policyViolationDetail?: Prisma.SortOrderInput | Prisma.SortOrder
   recordedAt?: Prisma.SortOrder
+  isUsage?: Prisma.SortOrder
   workflowRun?: Prisma.WorkflowRunOrderByWithRelationInput
+  usageEntries?: Prisma.UsageEntryOrderByRelationAggregateInput
 }
 
 export type WorkerReportWhereUniqueInput = Prisma.AtLeast<{
@@ -235,7 +246,9 @@ export type WorkerReportWhereUniqueInput = Prisma.AtLeast<{
   policyViolationCode?: Prisma.StringNullableFilter<"WorkerReport"> | string | null
   policyViolationDetail?: Prisma.StringNullableFilter<"WorkerReport"> | string | null
   recordedAt?: Prisma.DateTimeFilter<"WorkerReport"> | Date | string
+  isUsage?: Prisma.BoolFilter<"WorkerReport"> | boolean
   workflowRun?: Prisma.XOR<Prisma.WorkflowRunScalarRelationFilter, Prisma.WorkflowRunWhereInput>
+  usageEntries?: Prisma.UsageEntryListRelationFilter
 }, "workflowRunId_reportId">
 
 export type WorkerReportOrderByWithAggregationInput = {
@@ -247,6 +260,7 @@ export type WorkerReportOrderByWithAggregationInput = {
   policyViolationCode?: Prisma.SortOrderInput | Prisma.SortOrder
   policyViolationDetail?: Prisma.SortOrderInput | Prisma.SortOrder
   recordedAt?: Prisma.SortOrder
+  isUsage?: Prisma.SortOrder
   _count?: Prisma.WorkerReportCountOrderByAggregateInput
   _max?: Prisma.WorkerReportMaxOrderByAggregateInput
   _min?: Prisma.WorkerReportMinOrderByAggregateInput
@@ -264,6 +278,7 @@ export type WorkerReportScalarWhereWithAggregatesInput = {
   policyViolationCode?: Prisma.StringNullableWithAggregatesFilter<"WorkerReport"> | string | null
   policyViolationDetail?: Prisma.StringNullableWithAggregatesFilter<"WorkerReport"> | string | null
   recordedAt?: Prisma.DateTimeWithAggregatesFilter<"WorkerReport"> | Date | string
+  isUsage?: Prisma.BoolWithAggregatesFilter<"WorkerReport"> | boolean
 }
 
 export type WorkerReportCreateInput = {
@@ -273,7 +288,9 @@ export type WorkerReportCreateInput = {
   policyViolationCode?: string | null
   policyViolationDetail?: string | null
   recordedAt: Date | string
+  isUsage?: boolean
   workflowRun: Prisma.WorkflowRunCreateNestedOneWithoutReportsInput
+  usageEntries?: Prisma.UsageEntryCreateNestedManyWithoutWorkerReportInput
 }
 
 export type WorkerReportUncheckedCreateInput = {
@@ -285,6 +302,8 @@ export type WorkerReportUncheckedCreateInput = {
   policyViolationCode?: string | null
   policyViolationDetail?: string | null
   recordedAt: Date | string
+  isUsage?: boolean
+  usageEntries?: Prisma.UsageEntryUncheckedCreateNestedManyWithoutWorkerReportInput
 }
 
 export type WorkerReportUpdateInput = {
@@ -294,7 +313,9 @@ export type WorkerReportUpdateInput = {
   policyViolationCode?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   policyViolationDetail?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   recordedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  isUsage?: Prisma.BoolFieldUpdateOperationsInput | boolean
   workflowRun?: Prisma.WorkflowRunUpdateOneRequiredWithoutReportsNestedInput
+  usageEntries?: Prisma.UsageEntryUpdateManyWithoutWorkerReportNestedInput
 }
 
 export type WorkerReportUncheckedUpdateInput = {
@@ -306,6 +327,8 @@ export type WorkerReportUncheckedUpdateInput = {
   policyViolationCode?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   policyViolationDetail?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   recordedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  isUsage?: Prisma.BoolFieldUpdateOperationsInput | boolean
+  usageEntries?: Prisma.UsageEntryUncheckedUpdateManyWithoutWorkerReportNestedInput
 }
 
 export type WorkerReportCreateManyInput = {
@@ -317,6 +340,7 @@ export type WorkerReportCreateManyInput = {
   policyViolationCode?: string | null
   policyViolationDetail?: string | null
   recordedAt: Date | string
+  isUsage?: boolean
 }
 
 export type WorkerReportUpdateManyMutationInput = {
@@ -326,6 +350,7 @@ export type WorkerReportUpdateManyMutationInput = {
   policyViolationCode?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   policyViolationDetail?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   recordedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  isUsage?: Prisma.BoolFieldUpdateOperationsInput | boolean
 }
 
 export type WorkerReportUncheckedUpdateManyInput = {
@@ -337,6 +362,7 @@ export type WorkerReportUncheckedUpdateManyInput = {
   policyViolationCode?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   policyViolationDetail?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   recordedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  isUsage?: Prisma.BoolFieldUpdateOperationsInput | boolean
 }
 
 export type WorkerReportListRelationFilter = {
@@ -363,6 +389,7 @@ export type WorkerReportCountOrderByAggregateInput = {
   policyViolationCode?: Prisma.SortOrder
   policyViolationDetail?: Prisma.SortOrder
   recordedAt?: Prisma.SortOrder
+  isUsage?: Prisma.SortOrder
 }
 
 export type WorkerReportMaxOrderByAggregateInput = {
@@ -374,6 +401,7 @@ export type WorkerReportMaxOrderByAggregateInput = {
   policyViolationCode?: Prisma.SortOrder
   policyViolationDetail?: Prisma.SortOrder
   recordedAt?: Prisma.SortOrder
+  isUsage?: Prisma.SortOrder
 }
 
 export type WorkerReportMinOrderByAggregateInput = {
@@ -385,6 +413,12 @@ export type WorkerReportMinOrderByAggregateInput = {
   policyViolationCode?: Prisma.SortOrder
   policyViolationDetail?: Prisma.SortOrder
   recordedAt?: Prisma.SortOrder
+  isUsage?: Prisma.SortOrder
+}
+
+export type WorkerReportNullableScalarRelationFilter = {
+  is?: Prisma.WorkerReportWhereInput | null
+  isNot?: Prisma.WorkerReportWhereInput | null
 }
 
 export type WorkerReportCreateNestedManyWithoutWorkflowRunInput = {
@@ -429,6 +463,22 @@ export type WorkerReportUncheckedUpdateManyWithoutWorkflowRunNestedInput = {
   deleteMany?: Prisma.WorkerReportScalarWhereInput | Prisma.WorkerReportScalarWhereInput[]
 }
 
+export type WorkerReportCreateNestedOneWithoutUsageEntriesInput = {
+  create?: Prisma.XOR<Prisma.WorkerReportCreateWithoutUsageEntriesInput, Prisma.WorkerReportUncheckedCreateWithoutUsageEntriesInput>
+  connectOrCreate?: Prisma.WorkerReportCreateOrConnectWithoutUsageEntriesInput
+  connect?: Prisma.WorkerReportWhereUniqueInput
+}
+
+export type WorkerReportUpdateOneWithoutUsageEntriesNestedInput = {
+  create?: Prisma.XOR<Prisma.WorkerReportCreateWithoutUsageEntriesInput, Prisma.WorkerReportUncheckedCreateWithoutUsageEntriesInput>
+  connectOrCreate?: Prisma.WorkerReportCreateOrConnectWithoutUsageEntriesInput
+  upsert?: Prisma.WorkerReportUpsertWithoutUsageEntriesInput
+  disconnect?: Prisma.WorkerReportWhereInput | boolean
+  delete?: Prisma.WorkerReportWhereInput | boolean
+  connect?: Prisma.WorkerReportWhereUniqueInput
+  update?: Prisma.XOR<Prisma.XOR<Prisma.WorkerReportUpdateToOneWithWhereWithoutUsageEntriesInput, Prisma.WorkerReportUpdateWithoutUsageEntriesInput>, Prisma.WorkerReportUncheckedUpdateWithoutUsageEntriesInput>
+}
+
 export type WorkerReportCreateWithoutWorkflowRunInput = {
   reportId: string
   reportHash: runtime.Bytes
@@ -436,6 +486,8 @@ export type WorkerReportCreateWithoutWorkflowRunInput = {
   policyViolationCode?: string | null
   policyViolationDetail?: string | null
   recordedAt: Date | string
+  isUsage?: boolean
+  usageEntries?: Prisma.UsageEntryCreateNestedManyWithoutWorkerReportInput
 }
 
 export type WorkerReportUncheckedCreateWithoutWorkflowRunInput = {
@@ -445,6 +497,8 @@ export type WorkerReportUncheckedCreateWithoutWorkflowRunInput = {
   policyViolationCode?: string | null
   policyViolationDetail?: string | null
   recordedAt: Date | string
+  isUsage?: boolean
+  usageEntries?: Prisma.UsageEntryUncheckedCreateNestedManyWithoutWorkerReportInput
 }
 
 export type WorkerReportCreateOrConnectWithoutWorkflowRunInput = {
@@ -485,6 +539,69 @@ export type WorkerReportScalarWhereInput = {
   policyViolationCode?: Prisma.StringNullableFilter<"WorkerReport"> | string | null
   policyViolationDetail?: Prisma.StringNullableFilter<"WorkerReport"> | string | null
   recordedAt?: Prisma.DateTimeFilter<"WorkerReport"> | Date | string
+  isUsage?: Prisma.BoolFilter<"WorkerReport"> | boolean
+}
+
+export type WorkerReportCreateWithoutUsageEntriesInput = {
+  reportId: string
+  reportHash: runtime.Bytes
+  nodeExecutionId?: string | null
+  policyViolationCode?: string | null
+  policyViolationDetail?: string | null
+  recordedAt: Date | string
+  isUsage?: boolean
+  workflowRun: Prisma.WorkflowRunCreateNestedOneWithoutReportsInput
+}
+
+export type WorkerReportUncheckedCreateWithoutUsageEntriesInput = {
+  workspaceId: string
+  workflowRunId: string
+  reportId: string
+  reportHash: runtime.Bytes
+  nodeExecutionId?: string | null
+  policyViolationCode?: string | null
+  policyViolationDetail?: string | null
+  recordedAt: Date | string
+  isUsage?: boolean
+}
+
+export type WorkerReportCreateOrConnectWithoutUsageEntriesInput = {
+  where: Prisma.WorkerReportWhereUniqueInput
+  create: Prisma.XOR<Prisma.WorkerReportCreateWithoutUsageEntriesInput, Prisma.WorkerReportUncheckedCreateWithoutUsageEntriesInput>
+}
+
+export type WorkerReportUpsertWithoutUsageEntriesInput = {
+  update: Prisma.XOR<Prisma.WorkerReportUpdateWithoutUsageEntriesInput, Prisma.WorkerReportUncheckedUpdateWithoutUsageEntriesInput>
+  create: Prisma.XOR<Prisma.WorkerReportCreateWithoutUsageEntriesInput, Prisma.WorkerReportUncheckedCreateWithoutUsageEntriesInput>
+  where?: Prisma.WorkerReportWhereInput
+}
+
+export type WorkerReportUpdateToOneWithWhereWithoutUsageEntriesInput = {
+  where?: Prisma.WorkerReportWhereInput
+  data: Prisma.XOR<Prisma.WorkerReportUpdateWithoutUsageEntriesInput, Prisma.WorkerReportUncheckedUpdateWithoutUsageEntriesInput>
+}
+
+export type WorkerReportUpdateWithoutUsageEntriesInput = {
+  reportId?: Prisma.StringFieldUpdateOperationsInput | string
+  reportHash?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
+  nodeExecutionId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  policyViolationCode?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  policyViolationDetail?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  recordedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  isUsage?: Prisma.BoolFieldUpdateOperationsInput | boolean
+  workflowRun?: Prisma.WorkflowRunUpdateOneRequiredWithoutReportsNestedInput
+}
+
+export type WorkerReportUncheckedUpdateWithoutUsageEntriesInput = {
+  workspaceId?: Prisma.StringFieldUpdateOperationsInput | string
+  workflowRunId?: Prisma.StringFieldUpdateOperationsInput | string
+  reportId?: Prisma.StringFieldUpdateOperationsInput | string
+  reportHash?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
+  nodeExecutionId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  policyViolationCode?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  policyViolationDetail?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  recordedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  isUsage?: Prisma.BoolFieldUpdateOperationsInput | boolean
 }
 
 export type WorkerReportCreateManyWorkflowRunInput = {
@@ -494,6 +611,7 @@ export type WorkerReportCreateManyWorkflowRunInput = {
   policyViolationCode?: string | null
   policyViolationDetail?: string | null
   recordedAt: Date | string
+  isUsage?: boolean
 }
 
 export type WorkerReportUpdateWithoutWorkflowRunInput = {
@@ -503,6 +621,8 @@ export type WorkerReportUpdateWithoutWorkflowRunInput = {
   policyViolationCode?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   policyViolationDetail?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   recordedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  isUsage?: Prisma.BoolFieldUpdateOperationsInput | boolean
+  usageEntries?: Prisma.UsageEntryUpdateManyWithoutWorkerReportNestedInput
 }
 
 export type WorkerReportUncheckedUpdateWithoutWorkflowRunInput = {
@@ -512,6 +632,8 @@ export type WorkerReportUncheckedUpdateWithoutWorkflowRunInput = {
   policyViolationCode?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   policyViolationDetail?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   recordedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  isUsage?: Prisma.BoolFieldUpdateOperationsInput | boolean
+  usageEntries?: Prisma.UsageEntryUncheckedUpdateManyWithoutWorkerReportNestedInput
 }
 
 export type WorkerReportUncheckedUpdateManyWithoutWorkflowRunInput = {
@@ -521,8 +643,38 @@ export type WorkerReportUncheckedUpdateManyWithoutWorkflowRunInput = {
   policyViolationCode?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   policyViolationDetail?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   recordedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  isUsage?: Prisma.BoolFieldUpdateOperationsInput | boolean
 }
 
+
+/**
+ * Count Type WorkerReportCountOutputType
+ */
+
+export type WorkerReportCountOutputType = {
+  usageEntries: number
+}
+
+export type WorkerReportCountOutputTypeSelect<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  usageEntries?: boolean | WorkerReportCountOutputTypeCountUsageEntriesArgs
+}
+
+/**
+ * WorkerReportCountOutputType without action
+ */
+export type WorkerReportCountOutputTypeDefaultArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  /**
+   * Select specific fields to fetch from the WorkerReportCountOutputType
+   */
+  select?: Prisma.WorkerReportCountOutputTypeSelect<ExtArgs> | null
+}
+
+/**
+ * WorkerReportCountOutputType without action
+ */
+export type WorkerReportCountOutputTypeCountUsageEntriesArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  where?: Prisma.UsageEntryWhereInput
+}
 
 
 export type WorkerReportSelect<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetSelect<{
@@ -534,7 +686,10 @@ export type WorkerReportSelect<ExtArgs extends runtime.Types.Extensions.Internal
   policyViolationCode?: boolean
   policyViolationDetail?: boolean
   recordedAt?: boolean
+  isUsage?: boolean
   workflowRun?: boolean | Prisma.WorkflowRunDefaultArgs<ExtArgs>
+  usageEntries?: boolean | Prisma.WorkerReport$usageEntriesArgs<ExtArgs>
+  _count?: boolean | Prisma.WorkerReportCountOutputTypeDefaultArgs<ExtArgs>
 }, ExtArgs["result"]["workerReport"]>
 
 export type WorkerReportSelectCreateManyAndReturn<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetSelect<{
@@ -546,6 +701,7 @@ export type WorkerReportSelectCreateManyAndReturn<ExtArgs extends runtime.Types.
   policyViolationCode?: boolean
   policyViolationDetail?: boolean
   recordedAt?: boolean
+  isUsage?: boolean
   workflowRun?: boolean | Prisma.WorkflowRunDefaultArgs<ExtArgs>
 }, ExtArgs["result"]["workerReport"]>
 
@@ -558,6 +714,7 @@ export type WorkerReportSelectUpdateManyAndReturn<ExtArgs extends runtime.Types.
   policyViolationCode?: boolean
   policyViolationDetail?: boolean
   recordedAt?: boolean
+  isUsage?: boolean
   workflowRun?: boolean | Prisma.WorkflowRunDefaultArgs<ExtArgs>
 }, ExtArgs["result"]["workerReport"]>
 
@@ -570,11 +727,14 @@ export type WorkerReportSelectScalar = {
   policyViolationCode?: boolean
   policyViolationDetail?: boolean
   recordedAt?: boolean
+  isUsage?: boolean
 }
 
-export type WorkerReportOmit<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetOmit<"workspaceId" | "workflowRunId" | "reportId" | "reportHash" | "nodeExecutionId" | "policyViolationCode" | "policyViolationDetail" | "recordedAt", ExtArgs["result"]["workerReport"]>
+export type WorkerReportOmit<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetOmit<"workspaceId" | "workflowRunId" | "reportId" | "reportHash" | "nodeExecutionId" | "policyViolationCode" | "policyViolationDetail" | "recordedAt" | "isUsage", ExtArgs["result"]["workerReport"]>
 export type WorkerReportInclude<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
   workflowRun?: boolean | Prisma.WorkflowRunDefaultArgs<ExtArgs>
+  usageEntries?: boolean | Prisma.WorkerReport$usageEntriesArgs<ExtArgs>
+  _count?: boolean | Prisma.WorkerReportCountOutputTypeDefaultArgs<ExtArgs>
 }
 export type WorkerReportIncludeCreateManyAndReturn<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
   workflowRun?: boolean | Prisma.WorkflowRunDefaultArgs<ExtArgs>
@@ -587,6 +747,7 @@ export type $WorkerReportPayload<ExtArgs extends runtime.Types.Extensions.Intern
   name: "WorkerReport"
   objects: {
     workflowRun: Prisma.$WorkflowRunPayload<ExtArgs>
+    usageEntries: Prisma.$UsageEntryPayload<ExtArgs>[]
   }
   scalars: runtime.Types.Extensions.GetPayloadResult<{
     workspaceId: string
@@ -606,6 +767,10 @@ export type $WorkerReportPayload<ExtArgs extends runtime.Types.Extensions.Intern
     policyViolationCode: string | null
     policyViolationDetail: string | null
     recordedAt: Date
+    /**
+     * Whether it is a report of usage alone, which a run may get after it has ended, and a poisoned job as well.
+     */
+    isUsage: boolean
   }, ExtArgs["result"]["workerReport"]>
   composites: {}
 }
@@ -1001,6 +1166,7 @@ readonly fields: WorkerReportFieldRefs;
 export interface Prisma__WorkerReportClient<T, Null = never, ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs, GlobalOmitOptions = {}> extends Prisma.PrismaPromise<T> {
   readonly [Symbol.toStringTag]: "PrismaPromise"
   workflowRun<T extends Prisma.WorkflowRunDefaultArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.WorkflowRunDefaultArgs<ExtArgs>>): Prisma.Prisma__WorkflowRunClient<runtime.Types.Result.GetResult<Prisma.$WorkflowRunPayload<ExtArgs>, T, "findUniqueOrThrow", GlobalOmitOptions> | Null, Null, ExtArgs, GlobalOmitOptions>
+  usageEntries<T extends Prisma.WorkerReport$usageEntriesArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.WorkerReport$usageEntriesArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$UsageEntryPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
   /**
    * Attaches callbacks for the resolution and/or rejection of the Promise.
    * @param onfulfilled The callback to execute when the Promise is resolved.
@@ -1038,6 +1204,7 @@ export interface WorkerReportFieldRefs {
   readonly policyViolationCode: Prisma.FieldRef<"WorkerReport", 'String'>
   readonly policyViolationDetail: Prisma.FieldRef<"WorkerReport", 'String'>
   readonly recordedAt: Prisma.FieldRef<"WorkerReport", 'DateTime'>
+  readonly isUsage: Prisma.FieldRef<"WorkerReport", 'Boolean'>
 }
     
 
@@ -1436,6 +1603,30 @@ export type WorkerReportDeleteManyArgs<ExtArgs extends runtime.Types.Extensions.
    * Limit how many WorkerReports to delete.
    */
   limit?: number
+}
+
+/**
+ * WorkerReport.usageEntries
+ */
+export type WorkerReport$usageEntriesArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  /**
+   * Select specific fields to fetch from the UsageEntry
+   */
+  select?: Prisma.UsageEntrySelect<ExtArgs> | null
+  /**
+   * Omit specific fields from the UsageEntry
+   */
+  omit?: Prisma.UsageEntryOmit<ExtArgs> | null
+  /**
+   * Choose, which related nodes to fetch as well
+   */
+  include?: Prisma.UsageEntryInclude<ExtArgs> | null
+  where?: Prisma.UsageEntryWhereInput
+  orderBy?: Prisma.UsageEntryOrderByWithRelationInput | Prisma.UsageEntryOrderByWithRelationInput[]
+  cursor?: Prisma.UsageEntryWhereUniqueInput
+  take?: number
+  skip?: number
+  distinct?: Prisma.UsageEntryScalarFieldEnum | Prisma.UsageEntryScalarFieldEnum[]
 }
 
 /**

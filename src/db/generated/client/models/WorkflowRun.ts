@@ -41,10 +41,12 @@ export type WorkflowRunMinAggregateOutputType = {
   attempt: number | null
   state: $Enums.JobState | null
   workerId: string | null
+  principalId: string | null
   leaseToken: runtime.Bytes | null
   leaseExpiresAt: Date | null
   lastHeartbeat: Date | null
   errorMessage: string | null
+  endReason: string | null
   startedAt: Date | null
   finishedAt: Date | null
 }
@@ -56,10 +58,12 @@ export type WorkflowRunMaxAggregateOutputType = {
   attempt: number | null
   state: $Enums.JobState | null
   workerId: string | null
+  principalId: string | null
   leaseToken: runtime.Bytes | null
   leaseExpiresAt: Date | null
   lastHeartbeat: Date | null
   errorMessage: string | null
+  endReason: string | null
   startedAt: Date | null
   finishedAt: Date | null
 }
@@ -71,10 +75,13 @@ export type WorkflowRunCountAggregateOutputType = {
   attempt: number
   state: number
   workerId: number
+  principalId: number
   leaseToken: number
   leaseExpiresAt: number
   lastHeartbeat: number
+  outputs: number
   errorMessage: number
+  endReason: number
   startedAt: number
   finishedAt: number
   _all: number
@@ -96,10 +103,12 @@ export type WorkflowRunMinAggregateInputType = {
   attempt?: true
   state?: true
   workerId?: true
+  principalId?: true
   leaseToken?: true
   leaseExpiresAt?: true
   lastHeartbeat?: true
   errorMessage?: true
+  endReason?: true
   startedAt?: true
   finishedAt?: true
 }
@@ -111,10 +120,12 @@ export type WorkflowRunMaxAggregateInputType = {
   attempt?: true
   state?: true
   workerId?: true
+  principalId?: true
   leaseToken?: true
   leaseExpiresAt?: true
   lastHeartbeat?: true
   errorMessage?: true
+  endReason?: true
   startedAt?: true
   finishedAt?: true
 }
@@ -126,10 +137,13 @@ export type WorkflowRunCountAggregateInputType = {
   attempt?: true
   state?: true
   workerId?: true
+  principalId?: true
   leaseToken?: true
   leaseExpiresAt?: true
   lastHeartbeat?: true
+  outputs?: true
   errorMessage?: true
+  endReason?: true
   startedAt?: true
   finishedAt?: true
   _all?: true
@@ -228,10 +242,13 @@ export type WorkflowRunGroupByOutputType = {
   attempt: number
   state: $Enums.JobState
   workerId: string
+  principalId: string | null
   leaseToken: runtime.Bytes
   leaseExpiresAt: Date | null
   lastHeartbeat: Date
+  outputs: runtime.JsonValue | null
   errorMessage: string | null
+  endReason: string | null
   startedAt: Date
   finishedAt: Date | null
   _count: WorkflowRunCountAggregateOutputType | null
@@ -266,16 +283,22 @@ export type WorkflowRunWhereInput = {
   attempt?: Prisma.IntFilter<"WorkflowRun"> | number
   state?: Prisma.EnumJobStateFilter<"WorkflowRun"> | $Enums.JobState
   workerId?: Prisma.StringFilter<"WorkflowRun"> | string
+  principalId?: Prisma.StringNullableFilter<"WorkflowRun"> | string | null
   leaseToken?: Prisma.BytesFilter<"WorkflowRun"> | runtime.Bytes
   leaseExpiresAt?: Prisma.DateTimeNullableFilter<"WorkflowRun"> | Date | string | null
   lastHeartbeat?: Prisma.DateTimeFilter<"WorkflowRun"> | Date | string
+  outputs?: Prisma.JsonNullableFilter<"WorkflowRun">
   errorMessage?: Prisma.StringNullableFilter<"WorkflowRun"> | string | null
+  endReason?: Prisma.StringNullableFilter<"WorkflowRun"> | string | null
   startedAt?: Prisma.DateTimeFilter<"WorkflowRun"> | Date | string
   finishedAt?: Prisma.DateTimeNullableFilter<"WorkflowRun"> | Date | string | null
   job?: Prisma.XOR<Prisma.AiJobScalarRelationFilter, Prisma.AiJobWhereInput>
   latestOf?: Prisma.XOR<Prisma.AiJobNullableScalarRelationFilter, Prisma.AiJobWhereInput> | null
   nodes?: Prisma.NodeExecutionListRelationFilter
   reports?: Prisma.WorkerReportListRelationFilter
+  question?: Prisma.XOR<Prisma.UserInputRequestNullableScalarRelationFilter, Prisma.UserInputRequestWhereInput> | null
+  usageEntries?: Prisma.UsageEntryListRelationFilter
+  output?: Prisma.OutputChunkListRelationFilter
 }
 
 export type WorkflowRunOrderByWithRelationInput = {
@@ -285,16 +308,22 @@ export type WorkflowRunOrderByWithRelationInput = {
   attempt?: Prisma.SortOrder
   state?: Prisma.SortOrder
   workerId?: Prisma.SortOrder
+  principalId?: Prisma.SortOrderInput | Prisma.SortOrder
   leaseToken?: Prisma.SortOrder
   leaseExpiresAt?: Prisma.SortOrderInput | Prisma.SortOrder
   lastHeartbeat?: Prisma.SortOrder
+  outputs?: Prisma.SortOrderInput | Prisma.SortOrder
   errorMessage?: Prisma.SortOrderInput | Prisma.SortOrder
+  endReason?: Prisma.SortOrderInput | Prisma.SortOrder
   startedAt?: Prisma.SortOrder
   finishedAt?: Prisma.SortOrderInput | Prisma.SortOrder
   job?: Prisma.AiJobOrderByWithRelationInput
   latestOf?: Prisma.AiJobOrderByWithRelationInput
   nodes?: Prisma.NodeExecutionOrderByRelationAggregateInput
   reports?: Prisma.WorkerReportOrderByRelationAggregateInput
+  question?: Prisma.UserInputRequestOrderByWithRelationInput
+  usageEntries?: Prisma.UsageEntryOrderByRelationAggregateInput
+  output?: Prisma.OutputChunkOrderByRelationAggregateInput
 }
 
 export type WorkflowRunWhereUniqueInput = Prisma.AtLeast<{
@@ -309,16 +338,22 @@ export type WorkflowRunWhereUniqueInput = Prisma.AtLeast<{
   attempt?: Prisma.IntFilter<"WorkflowRun"> | number
   state?: Prisma.EnumJobStateFilter<"WorkflowRun"> | $Enums.JobState
   workerId?: Prisma.StringFilter<"WorkflowRun"> | string
+  principalId?: Prisma.StringNullableFilter<"WorkflowRun"> | string | null
   leaseToken?: Prisma.BytesFilter<"WorkflowRun"> | runtime.Bytes
   leaseExpiresAt?: Prisma.DateTimeNullableFilter<"WorkflowRun"> | Date | string | null
   lastHeartbeat?: Prisma.DateTimeFilter<"WorkflowRun"> | Date | string
+  outputs?: Prisma.JsonNullableFilter<"WorkflowRun">
   errorMessage?: Prisma.StringNullableFilter<"WorkflowRun"> | string | null
+  endReason?: Prisma.StringNullableFilter<"WorkflowRun"> | string | null
   startedAt?: Prisma.DateTimeFilter<"WorkflowRun"> | Date | string
   finishedAt?: Prisma.DateTimeNullableFilter<"WorkflowRun"> | Date | string | null
   job?: Prisma.XOR<Prisma.AiJobScalarRelationFilter, Prisma.AiJobWhereInput>
   latestOf?: Prisma.XOR<Prisma.AiJobNullableScalarRelationFilter, Prisma.AiJobWhereInput> | null
   nodes?: Prisma.NodeExecutionListRelationFilter
   reports?: Prisma.WorkerReportListRelationFilter
+  question?: Prisma.XOR<Prisma.UserInputRequestNullableScalarRelationFilter, Prisma.UserInputRequestWhereInput> | null
+  usageEntries?: Prisma.UsageEntryListRelationFilter
+  output?: Prisma.OutputChunkListRelationFilter
 }, "id" | "workspaceId_id" | "jobId_attempt">
 
 export type WorkflowRunOrderByWithAggregationInput = {
@@ -328,10 +363,13 @@ export type WorkflowRunOrderByWithAggregationInput = {
   attempt?: Prisma.SortOrder
   state?: Prisma.SortOrder
   workerId?: Prisma.SortOrder
+  principalId?: Prisma.SortOrderInput | Prisma.SortOrder
   leaseToken?: Prisma.SortOrder
   leaseExpiresAt?: Prisma.SortOrderInput | Prisma.SortOrder
   lastHeartbeat?: Prisma.SortOrder
+  outputs?: Prisma.SortOrderInput | Prisma.SortOrder
   errorMessage?: Prisma.SortOrderInput | Prisma.SortOrder
+  endReason?: Prisma.SortOrderInput | Prisma.SortOrder
   startedAt?: Prisma.SortOrder
   finishedAt?: Prisma.SortOrderInput | Prisma.SortOrder
   _count?: Prisma.WorkflowRunCountOrderByAggregateInput
@@ -351,10 +389,13 @@ export type WorkflowRunScalarWhereWithAggregatesInput = {
   attempt?: Prisma.IntWithAggregatesFilter<"WorkflowRun"> | number
   state?: Prisma.EnumJobStateWithAggregatesFilter<"WorkflowRun"> | $Enums.JobState
   workerId?: Prisma.StringWithAggregatesFilter<"WorkflowRun"> | string
+  principalId?: Prisma.StringNullableWithAggregatesFilter<"WorkflowRun"> | string | null
   leaseToken?: Prisma.BytesWithAggregatesFilter<"WorkflowRun"> | runtime.Bytes
   leaseExpiresAt?: Prisma.DateTimeNullableWithAggregatesFilter<"WorkflowRun"> | Date | string | null
   lastHeartbeat?: Prisma.DateTimeWithAggregatesFilter<"WorkflowRun"> | Date | string
+  outputs?: Prisma.JsonNullableWithAggregatesFilter<"WorkflowRun">
   errorMessage?: Prisma.StringNullableWithAggregatesFilter<"WorkflowRun"> | string | null
+  endReason?: Prisma.StringNullableWithAggregatesFilter<"WorkflowRun"> | string | null
   startedAt?: Prisma.DateTimeWithAggregatesFilter<"WorkflowRun"> | Date | string
   finishedAt?: Prisma.DateTimeNullableWithAggregatesFilter<"WorkflowRun"> | Date | string | null
 }
@@ -364,16 +405,22 @@ export type WorkflowRunCreateInput = {
   attempt: number
   state?: $Enums.JobState
   workerId: string
+  principalId?: string | null
   leaseToken: runtime.Bytes
   leaseExpiresAt?: Date | string | null
   lastHeartbeat?: Date | string
+  outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: string | null
+  endReason?: string | null
   startedAt?: Date | string
   finishedAt?: Date | string | null
   job: Prisma.AiJobCreateNestedOneWithoutWorkflowRunsInput
   latestOf?: Prisma.AiJobCreateNestedOneWithoutWorkflowRunInput
   nodes?: Prisma.NodeExecutionCreateNestedManyWithoutWorkflowRunInput
   reports?: Prisma.WorkerReportCreateNestedManyWithoutWorkflowRunInput
+  question?: Prisma.UserInputRequestCreateNestedOneWithoutWorkflowRunInput
+  usageEntries?: Prisma.UsageEntryCreateNestedManyWithoutWorkflowRunInput
+  output?: Prisma.OutputChunkCreateNestedManyWithoutWorkflowRunInput
 }
 
 export type WorkflowRunUncheckedCreateInput = {
@@ -383,15 +430,21 @@ export type WorkflowRunUncheckedCreateInput = {
   attempt: number
   state?: $Enums.JobState
   workerId: string
+  principalId?: string | null
   leaseToken: runtime.Bytes
   leaseExpiresAt?: Date | string | null
   lastHeartbeat?: Date | string
+  outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: string | null
+  endReason?: string | null
   startedAt?: Date | string
   finishedAt?: Date | string | null
   latestOf?: Prisma.AiJobUncheckedCreateNestedOneWithoutWorkflowRunInput
   nodes?: Prisma.NodeExecutionUncheckedCreateNestedManyWithoutWorkflowRunInput
   reports?: Prisma.WorkerReportUncheckedCreateNestedManyWithoutWorkflowRunInput
+  question?: Prisma.UserInputRequestUncheckedCreateNestedOneWithoutWorkflowRunInput
+  usageEntries?: Prisma.UsageEntryUncheckedCreateNestedManyWithoutWorkflowRunInput
+  output?: Prisma.OutputChunkUncheckedCreateNestedManyWithoutWorkflowRunInput
 }
 
 export type WorkflowRunUpdateInput = {
@@ -399,16 +452,22 @@ export type WorkflowRunUpdateInput = {
   attempt?: Prisma.IntFieldUpdateOperationsInput | number
   state?: Prisma.EnumJobStateFieldUpdateOperationsInput | $Enums.JobState
   workerId?: Prisma.StringFieldUpdateOperationsInput | string
+  principalId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   leaseToken?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   leaseExpiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   lastHeartbeat?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  endReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   startedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   finishedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   job?: Prisma.AiJobUpdateOneRequiredWithoutWorkflowRunsNestedInput
   latestOf?: Prisma.AiJobUpdateOneWithoutWorkflowRunNestedInput
   nodes?: Prisma.NodeExecutionUpdateManyWithoutWorkflowRunNestedInput
   reports?: Prisma.WorkerReportUpdateManyWithoutWorkflowRunNestedInput
+  question?: Prisma.UserInputRequestUpdateOneWithoutWorkflowRunNestedInput
+  usageEntries?: Prisma.UsageEntryUpdateManyWithoutWorkflowRunNestedInput
+  output?: Prisma.OutputChunkUpdateManyWithoutWorkflowRunNestedInput
 }
 
 export type WorkflowRunUncheckedUpdateInput = {
@@ -418,15 +477,21 @@ export type WorkflowRunUncheckedUpdateInput = {
   attempt?: Prisma.IntFieldUpdateOperationsInput | number
   state?: Prisma.EnumJobStateFieldUpdateOperationsInput | $Enums.JobState
   workerId?: Prisma.StringFieldUpdateOperationsInput | string
+  principalId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   leaseToken?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   leaseExpiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   lastHeartbeat?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  endReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   startedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   finishedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   latestOf?: Prisma.AiJobUncheckedUpdateOneWithoutWorkflowRunNestedInput
   nodes?: Prisma.NodeExecutionUncheckedUpdateManyWithoutWorkflowRunNestedInput
   reports?: Prisma.WorkerReportUncheckedUpdateManyWithoutWorkflowRunNestedInput
+  question?: Prisma.UserInputRequestUncheckedUpdateOneWithoutWorkflowRunNestedInput
+  usageEntries?: Prisma.UsageEntryUncheckedUpdateManyWithoutWorkflowRunNestedInput
+  output?: Prisma.OutputChunkUncheckedUpdateManyWithoutWorkflowRunNestedInput
 }
 
 export type WorkflowRunCreateManyInput = {
@@ -436,10 +501,13 @@ export type WorkflowRunCreateManyInput = {
   attempt: number
   state?: $Enums.JobState
   workerId: string
+  principalId?: string | null
   leaseToken: runtime.Bytes
   leaseExpiresAt?: Date | string | null
   lastHeartbeat?: Date | string
+  outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: string | null
+  endReason?: string | null
   startedAt?: Date | string
   finishedAt?: Date | string | null
 }
@@ -449,10 +517,13 @@ export type WorkflowRunUpdateManyMutationInput = {
   attempt?: Prisma.IntFieldUpdateOperationsInput | number
   state?: Prisma.EnumJobStateFieldUpdateOperationsInput | $Enums.JobState
   workerId?: Prisma.StringFieldUpdateOperationsInput | string
+  principalId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   leaseToken?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   leaseExpiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   lastHeartbeat?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  endReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   startedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   finishedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
 }
@@ -464,10 +535,13 @@ export type WorkflowRunUncheckedUpdateManyInput = {
   attempt?: Prisma.IntFieldUpdateOperationsInput | number
   state?: Prisma.EnumJobStateFieldUpdateOperationsInput | $Enums.JobState
   workerId?: Prisma.StringFieldUpdateOperationsInput | string
+  principalId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   leaseToken?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   leaseExpiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   lastHeartbeat?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  endReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   startedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   finishedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
 }
@@ -504,10 +578,13 @@ export type WorkflowRunCountOrderByAggregateInput = {
   attempt?: Prisma.SortOrder
   state?: Prisma.SortOrder
   workerId?: Prisma.SortOrder
+  principalId?: Prisma.SortOrder
   leaseToken?: Prisma.SortOrder
   leaseExpiresAt?: Prisma.SortOrder
   lastHeartbeat?: Prisma.SortOrder
+  outputs?: Prisma.SortOrder
   errorMessage?: Prisma.SortOrder
+  endReason?: Prisma.SortOrder
   startedAt?: Prisma.SortOrder
   finishedAt?: Prisma.SortOrder
 }
@@ -523,10 +600,12 @@ export type WorkflowRunMaxOrderByAggregateInput = {
   attempt?: Prisma.SortOrder
   state?: Prisma.SortOrder
   workerId?: Prisma.SortOrder
+  principalId?: Prisma.SortOrder
   leaseToken?: Prisma.SortOrder
   leaseExpiresAt?: Prisma.SortOrder
   lastHeartbeat?: Prisma.SortOrder
   errorMessage?: Prisma.SortOrder
+  endReason?: Prisma.SortOrder
   startedAt?: Prisma.SortOrder
   finishedAt?: Prisma.SortOrder
 }
@@ -538,10 +617,12 @@ export type WorkflowRunMinOrderByAggregateInput = {
   attempt?: Prisma.SortOrder
   state?: Prisma.SortOrder
   workerId?: Prisma.SortOrder
+  principalId?: Prisma.SortOrder
   leaseToken?: Prisma.SortOrder
   leaseExpiresAt?: Prisma.SortOrder
   lastHeartbeat?: Prisma.SortOrder
   errorMessage?: Prisma.SortOrder
+  endReason?: Prisma.SortOrder
   startedAt?: Prisma.SortOrder
   finishedAt?: Prisma.SortOrder
 }
@@ -627,6 +708,20 @@ export type WorkflowRunUpdateOneRequiredWithoutNodesNestedInput = {
   update?: Prisma.XOR<Prisma.XOR<Prisma.WorkflowRunUpdateToOneWithWhereWithoutNodesInput, Prisma.WorkflowRunUpdateWithoutNodesInput>, Prisma.WorkflowRunUncheckedUpdateWithoutNodesInput>
 }
 
+export type WorkflowRunCreateNestedOneWithoutQuestionInput = {
+  create?: Prisma.XOR<Prisma.WorkflowRunCreateWithoutQuestionInput, Prisma.WorkflowRunUncheckedCreateWithoutQuestionInput>
+  connectOrCreate?: Prisma.WorkflowRunCreateOrConnectWithoutQuestionInput
+  connect?: Prisma.WorkflowRunWhereUniqueInput
+}
+
+export type WorkflowRunUpdateOneRequiredWithoutQuestionNestedInput = {
+  create?: Prisma.XOR<Prisma.WorkflowRunCreateWithoutQuestionInput, Prisma.WorkflowRunUncheckedCreateWithoutQuestionInput>
+  connectOrCreate?: Prisma.WorkflowRunCreateOrConnectWithoutQuestionInput
+  upsert?: Prisma.WorkflowRunUpsertWithoutQuestionInput
+  connect?: Prisma.WorkflowRunWhereUniqueInput
+  update?: Prisma.XOR<Prisma.XOR<Prisma.WorkflowRunUpdateToOneWithWhereWithoutQuestionInput, Prisma.WorkflowRunUpdateWithoutQuestionInput>, Prisma.WorkflowRunUncheckedUpdateWithoutQuestionInput>
+}
+
 export type WorkflowRunCreateNestedOneWithoutReportsInput = {
   create?: Prisma.XOR<Prisma.WorkflowRunCreateWithoutReportsInput, Prisma.WorkflowRunUncheckedCreateWithoutReportsInput>
   connectOrCreate?: Prisma.WorkflowRunCreateOrConnectWithoutReportsInput
@@ -641,20 +736,54 @@ export type WorkflowRunUpdateOneRequiredWithoutReportsNestedInput = {
   update?: Prisma.XOR<Prisma.XOR<Prisma.WorkflowRunUpdateToOneWithWhereWithoutReportsInput, Prisma.WorkflowRunUpdateWithoutReportsInput>, Prisma.WorkflowRunUncheckedUpdateWithoutReportsInput>
 }
 
+export type WorkflowRunCreateNestedOneWithoutUsageEntriesInput = {
+  create?: Prisma.XOR<Prisma.WorkflowRunCreateWithoutUsageEntriesInput, Prisma.WorkflowRunUncheckedCreateWithoutUsageEntriesInput>
+  connectOrCreate?: Prisma.WorkflowRunCreateOrConnectWithoutUsageEntriesInput
+  connect?: Prisma.WorkflowRunWhereUniqueInput
+}
+
+export type WorkflowRunUpdateOneRequiredWithoutUsageEntriesNestedInput = {
+  create?: Prisma.XOR<Prisma.WorkflowRunCreateWithoutUsageEntriesInput, Prisma.WorkflowRunUncheckedCreateWithoutUsageEntriesInput>
+  connectOrCreate?: Prisma.WorkflowRunCreateOrConnectWithoutUsageEntriesInput
+  upsert?: Prisma.WorkflowRunUpsertWithoutUsageEntriesInput
+  connect?: Prisma.WorkflowRunWhereUniqueInput
+  update?: Prisma.XOR<Prisma.XOR<Prisma.WorkflowRunUpdateToOneWithWhereWithoutUsageEntriesInput, Prisma.WorkflowRunUpdateWithoutUsageEntriesInput>, Prisma.WorkflowRunUncheckedUpdateWithoutUsageEntriesInput>
+}
+
+export type WorkflowRunCreateNestedOneWithoutOutputInput = {
+  create?: Prisma.XOR<Prisma.WorkflowRunCreateWithoutOutputInput, Prisma.WorkflowRunUncheckedCreateWithoutOutputInput>
+  connectOrCreate?: Prisma.WorkflowRunCreateOrConnectWithoutOutputInput
+  connect?: Prisma.WorkflowRunWhereUniqueInput
+}
+
+export type WorkflowRunUpdateOneRequiredWithoutOutputNestedInput = {
+  create?: Prisma.XOR<Prisma.WorkflowRunCreateWithoutOutputInput, Prisma.WorkflowRunUncheckedCreateWithoutOutputInput>
+  connectOrCreate?: Prisma.WorkflowRunCreateOrConnectWithoutOutputInput
+  upsert?: Prisma.WorkflowRunUpsertWithoutOutputInput
+  connect?: Prisma.WorkflowRunWhereUniqueInput
+  update?: Prisma.XOR<Prisma.XOR<Prisma.WorkflowRunUpdateToOneWithWhereWithoutOutputInput, Prisma.WorkflowRunUpdateWithoutOutputInput>, Prisma.WorkflowRunUncheckedUpdateWithoutOutputInput>
+}
+
 export type WorkflowRunCreateWithoutLatestOfInput = {
   id: string
   attempt: number
   state?: $Enums.JobState
   workerId: string
+  principalId?: string | null
   leaseToken: runtime.Bytes
   leaseExpiresAt?: Date | string | null
   lastHeartbeat?: Date | string
+  outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: string | null
+  endReason?: string | null
   startedAt?: Date | string
   finishedAt?: Date | string | null
   job: Prisma.AiJobCreateNestedOneWithoutWorkflowRunsInput
   nodes?: Prisma.NodeExecutionCreateNestedManyWithoutWorkflowRunInput
   reports?: Prisma.WorkerReportCreateNestedManyWithoutWorkflowRunInput
+  question?: Prisma.UserInputRequestCreateNestedOneWithoutWorkflowRunInput
+  usageEntries?: Prisma.UsageEntryCreateNestedManyWithoutWorkflowRunInput
+  output?: Prisma.OutputChunkCreateNestedManyWithoutWorkflowRunInput
 }
 
 export type WorkflowRunUncheckedCreateWithoutLatestOfInput = {
@@ -664,14 +793,20 @@ export type WorkflowRunUncheckedCreateWithoutLatestOfInput = {
   attempt: number
   state?: $Enums.JobState
   workerId: string
+  principalId?: string | null
   leaseToken: runtime.Bytes
   leaseExpiresAt?: Date | string | null
   lastHeartbeat?: Date | string
+  outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: string | null
+  endReason?: string | null
   startedAt?: Date | string
   finishedAt?: Date | string | null
   nodes?: Prisma.NodeExecutionUncheckedCreateNestedManyWithoutWorkflowRunInput
   reports?: Prisma.WorkerReportUncheckedCreateNestedManyWithoutWorkflowRunInput
+  question?: Prisma.UserInputRequestUncheckedCreateNestedOneWithoutWorkflowRunInput
+  usageEntries?: Prisma.UsageEntryUncheckedCreateNestedManyWithoutWorkflowRunInput
+  output?: Prisma.OutputChunkUncheckedCreateNestedManyWithoutWorkflowRunInput
 }
 
 export type WorkflowRunCreateOrConnectWithoutLatestOfInput = {
@@ -684,15 +819,21 @@ export type WorkflowRunCreateWithoutJobInput = {
   attempt: number
   state?: $Enums.JobState
   workerId: string
+  principalId?: string | null
   leaseToken: runtime.Bytes
   leaseExpiresAt?: Date | string | null
   lastHeartbeat?: Date | string
+  outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: string | null
+  endReason?: string | null
   startedAt?: Date | string
   finishedAt?: Date | string | null
   latestOf?: Prisma.AiJobCreateNestedOneWithoutWorkflowRunInput
   nodes?: Prisma.NodeExecutionCreateNestedManyWithoutWorkflowRunInput
   reports?: Prisma.WorkerReportCreateNestedManyWithoutWorkflowRunInput
+  question?: Prisma.UserInputRequestCreateNestedOneWithoutWorkflowRunInput
+  usageEntries?: Prisma.UsageEntryCreateNestedManyWithoutWorkflowRunInput
+  output?: Prisma.OutputChunkCreateNestedManyWithoutWorkflowRunInput
 }
 
 export type WorkflowRunUncheckedCreateWithoutJobInput = {
@@ -700,15 +841,21 @@ export type WorkflowRunUncheckedCreateWithoutJobInput = {
   attempt: number
   state?: $Enums.JobState
   workerId: string
+  principalId?: string | null
   leaseToken: runtime.Bytes
   leaseExpiresAt?: Date | string | null
   lastHeartbeat?: Date | string
+  outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: string | null
+  endReason?: string | null
   startedAt?: Date | string
   finishedAt?: Date | string | null
   latestOf?: Prisma.AiJobUncheckedCreateNestedOneWithoutWorkflowRunInput
   nodes?: Prisma.NodeExecutionUncheckedCreateNestedManyWithoutWorkflowRunInput
   reports?: Prisma.WorkerReportUncheckedCreateNestedManyWithoutWorkflowRunInput
+  question?: Prisma.UserInputRequestUncheckedCreateNestedOneWithoutWorkflowRunInput
+  usageEntries?: Prisma.UsageEntryUncheckedCreateNestedManyWithoutWorkflowRunInput
+  output?: Prisma.OutputChunkUncheckedCreateNestedManyWithoutWorkflowRunInput
 }
 
 export type WorkflowRunCreateOrConnectWithoutJobInput = {
@@ -737,15 +884,21 @@ export type WorkflowRunUpdateWithoutLatestOfInput = {
   attempt?: Prisma.IntFieldUpdateOperationsInput | number
   state?: Prisma.EnumJobStateFieldUpdateOperationsInput | $Enums.JobState
   workerId?: Prisma.StringFieldUpdateOperationsInput | string
+  principalId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   leaseToken?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   leaseExpiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   lastHeartbeat?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  endReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   startedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   finishedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   job?: Prisma.AiJobUpdateOneRequiredWithoutWorkflowRunsNestedInput
   nodes?: Prisma.NodeExecutionUpdateManyWithoutWorkflowRunNestedInput
   reports?: Prisma.WorkerReportUpdateManyWithoutWorkflowRunNestedInput
+  question?: Prisma.UserInputRequestUpdateOneWithoutWorkflowRunNestedInput
+  usageEntries?: Prisma.UsageEntryUpdateManyWithoutWorkflowRunNestedInput
+  output?: Prisma.OutputChunkUpdateManyWithoutWorkflowRunNestedInput
 }
 
 export type WorkflowRunUncheckedUpdateWithoutLatestOfInput = {
@@ -755,14 +908,20 @@ export type WorkflowRunUncheckedUpdateWithoutLatestOfInput = {
   attempt?: Prisma.IntFieldUpdateOperationsInput | number
   state?: Prisma.EnumJobStateFieldUpdateOperationsInput | $Enums.JobState
   workerId?: Prisma.StringFieldUpdateOperationsInput | string
+  principalId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   leaseToken?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   leaseExpiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   lastHeartbeat?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  endReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   startedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   finishedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   nodes?: Prisma.NodeExecutionUncheckedUpdateManyWithoutWorkflowRunNestedInput
   reports?: Prisma.WorkerReportUncheckedUpdateManyWithoutWorkflowRunNestedInput
+  question?: Prisma.UserInputRequestUncheckedUpdateOneWithoutWorkflowRunNestedInput
+  usageEntries?: Prisma.UsageEntryUncheckedUpdateManyWithoutWorkflowRunNestedInput
+  output?: Prisma.OutputChunkUncheckedUpdateManyWithoutWorkflowRunNestedInput
 }
 
 export type WorkflowRunUpsertWithWhereUniqueWithoutJobInput = {
@@ -791,10 +950,13 @@ export type WorkflowRunScalarWhereInput = {
   attempt?: Prisma.IntFilter<"WorkflowRun"> | number
   state?: Prisma.EnumJobStateFilter<"WorkflowRun"> | $Enums.JobState
   workerId?: Prisma.StringFilter<"WorkflowRun"> | string
+  principalId?: Prisma.StringNullableFilter<"WorkflowRun"> | string | null
   leaseToken?: Prisma.BytesFilter<"WorkflowRun"> | runtime.Bytes
   leaseExpiresAt?: Prisma.DateTimeNullableFilter<"WorkflowRun"> | Date | string | null
   lastHeartbeat?: Prisma.DateTimeFilter<"WorkflowRun"> | Date | string
+  outputs?: Prisma.JsonNullableFilter<"WorkflowRun">
   errorMessage?: Prisma.StringNullableFilter<"WorkflowRun"> | string | null
+  endReason?: Prisma.StringNullableFilter<"WorkflowRun"> | string | null
   startedAt?: Prisma.DateTimeFilter<"WorkflowRun"> | Date | string
   finishedAt?: Prisma.DateTimeNullableFilter<"WorkflowRun"> | Date | string | null
 }
@@ -804,15 +966,21 @@ export type WorkflowRunCreateWithoutNodesInput = {
   attempt: number
   state?: $Enums.JobState
   workerId: string
+  principalId?: string | null
   leaseToken: runtime.Bytes
   leaseExpiresAt?: Date | string | null
   lastHeartbeat?: Date | string
+  outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: string | null
+  endReason?: string | null
   startedAt?: Date | string
   finishedAt?: Date | string | null
   job: Prisma.AiJobCreateNestedOneWithoutWorkflowRunsInput
   latestOf?: Prisma.AiJobCreateNestedOneWithoutWorkflowRunInput
   reports?: Prisma.WorkerReportCreateNestedManyWithoutWorkflowRunInput
+  question?: Prisma.UserInputRequestCreateNestedOneWithoutWorkflowRunInput
+  usageEntries?: Prisma.UsageEntryCreateNestedManyWithoutWorkflowRunInput
+  output?: Prisma.OutputChunkCreateNestedManyWithoutWorkflowRunInput
 }
 
 export type WorkflowRunUncheckedCreateWithoutNodesInput = {
@@ -822,14 +990,20 @@ export type WorkflowRunUncheckedCreateWithoutNodesInput = {
   attempt: number
   state?: $Enums.JobState
   workerId: string
+  principalId?: string | null
   leaseToken: runtime.Bytes
   leaseExpiresAt?: Date | string | null
   lastHeartbeat?: Date | string
+  outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: string | null
+  endReason?: string | null
   startedAt?: Date | string
   finishedAt?: Date | string | null
   latestOf?: Prisma.AiJobUncheckedCreateNestedOneWithoutWorkflowRunInput
   reports?: Prisma.WorkerReportUncheckedCreateNestedManyWithoutWorkflowRunInput
+  question?: Prisma.UserInputRequestUncheckedCreateNestedOneWithoutWorkflowRunInput
+  usageEntries?: Prisma.UsageEntryUncheckedCreateNestedManyWithoutWorkflowRunInput
+  output?: Prisma.OutputChunkUncheckedCreateNestedManyWithoutWorkflowRunInput
 }
 
 export type WorkflowRunCreateOrConnectWithoutNodesInput = {
@@ -853,15 +1027,21 @@ export type WorkflowRunUpdateWithoutNodesInput = {
   attempt?: Prisma.IntFieldUpdateOperationsInput | number
   state?: Prisma.EnumJobStateFieldUpdateOperationsInput | $Enums.JobState
   workerId?: Prisma.StringFieldUpdateOperationsInput | string
+  principalId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   leaseToken?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   leaseExpiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   lastHeartbeat?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  endReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   startedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   finishedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   job?: Prisma.AiJobUpdateOneRequiredWithoutWorkflowRunsNestedInput
   latestOf?: Prisma.AiJobUpdateOneWithoutWorkflowRunNestedInput
   reports?: Prisma.WorkerReportUpdateManyWithoutWorkflowRunNestedInput
+  question?: Prisma.UserInputRequestUpdateOneWithoutWorkflowRunNestedInput
+  usageEntries?: Prisma.UsageEntryUpdateManyWithoutWorkflowRunNestedInput
+  output?: Prisma.OutputChunkUpdateManyWithoutWorkflowRunNestedInput
 }
 
 export type WorkflowRunUncheckedUpdateWithoutNodesInput = {
@@ -871,14 +1051,126 @@ export type WorkflowRunUncheckedUpdateWithoutNodesInput = {
   attempt?: Prisma.IntFieldUpdateOperationsInput | number
   state?: Prisma.EnumJobStateFieldUpdateOperationsInput | $Enums.JobState
   workerId?: Prisma.StringFieldUpdateOperationsInput | string
+  principalId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   leaseToken?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   leaseExpiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   lastHeartbeat?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  endReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   startedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   finishedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   latestOf?: Prisma.AiJobUncheckedUpdateOneWithoutWorkflowRunNestedInput
   reports?: Prisma.WorkerReportUncheckedUpdateManyWithoutWorkflowRunNestedInput
+  question?: Prisma.UserInputRequestUncheckedUpdateOneWithoutWorkflowRunNestedInput
+  usageEntries?: Prisma.UsageEntryUncheckedUpdateManyWithoutWorkflowRunNestedInput
+  output?: Prisma.OutputChunkUncheckedUpdateManyWithoutWorkflowRunNestedInput
+}
+
+export type WorkflowRunCreateWithoutQuestionInput = {
+  id: string
+  attempt: number
+  state?: $Enums.JobState
+  workerId: string
+  principalId?: string | null
+  leaseToken: runtime.Bytes
+  leaseExpiresAt?: Date | string | null
+  lastHeartbeat?: Date | string
+  outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  errorMessage?: string | null
+  endReason?: string | null
+  startedAt?: Date | string
+  finishedAt?: Date | string | null
+  job: Prisma.AiJobCreateNestedOneWithoutWorkflowRunsInput
+  latestOf?: Prisma.AiJobCreateNestedOneWithoutWorkflowRunInput
+  nodes?: Prisma.NodeExecutionCreateNestedManyWithoutWorkflowRunInput
+  reports?: Prisma.WorkerReportCreateNestedManyWithoutWorkflowRunInput
+  usageEntries?: Prisma.UsageEntryCreateNestedManyWithoutWorkflowRunInput
+  output?: Prisma.OutputChunkCreateNestedManyWithoutWorkflowRunInput
+}
+
+export type WorkflowRunUncheckedCreateWithoutQuestionInput = {
+  id: string
+  workspaceId: string
+  jobId: string
+  attempt: number
+  state?: $Enums.JobState
+  workerId: string
+  principalId?: string | null
+  leaseToken: runtime.Bytes
+  leaseExpiresAt?: Date | string | null
+  lastHeartbeat?: Date | string
+  outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  errorMessage?: string | null
+  endReason?: string | null
+  startedAt?: Date | string
+  finishedAt?: Date | string | null
+  latestOf?: Prisma.AiJobUncheckedCreateNestedOneWithoutWorkflowRunInput
+  nodes?: Prisma.NodeExecutionUncheckedCreateNestedManyWithoutWorkflowRunInput
+  reports?: Prisma.WorkerReportUncheckedCreateNestedManyWithoutWorkflowRunInput
+  usageEntries?: Prisma.UsageEntryUncheckedCreateNestedManyWithoutWorkflowRunInput
+  output?: Prisma.OutputChunkUncheckedCreateNestedManyWithoutWorkflowRunInput
+}
+
+export type WorkflowRunCreateOrConnectWithoutQuestionInput = {
+  where: Prisma.WorkflowRunWhereUniqueInput
+  create: Prisma.XOR<Prisma.WorkflowRunCreateWithoutQuestionInput, Prisma.WorkflowRunUncheckedCreateWithoutQuestionInput>
+}
+
+export type WorkflowRunUpsertWithoutQuestionInput = {
+  update: Prisma.XOR<Prisma.WorkflowRunUpdateWithoutQuestionInput, Prisma.WorkflowRunUncheckedUpdateWithoutQuestionInput>
+  create: Prisma.XOR<Prisma.WorkflowRunCreateWithoutQuestionInput, Prisma.WorkflowRunUncheckedCreateWithoutQuestionInput>
+  where?: Prisma.WorkflowRunWhereInput
+}
+
+export type WorkflowRunUpdateToOneWithWhereWithoutQuestionInput = {
+  where?: Prisma.WorkflowRunWhereInput
+  data: Prisma.XOR<Prisma.WorkflowRunUpdateWithoutQuestionInput, Prisma.WorkflowRunUncheckedUpdateWithoutQuestionInput>
+}
+
+export type WorkflowRunUpdateWithoutQuestionInput = {
+  id?: Prisma.StringFieldUpdateOperationsInput | string
+  attempt?: Prisma.IntFieldUpdateOperationsInput | number
+  state?: Prisma.EnumJobStateFieldUpdateOperationsInput | $Enums.JobState
+  workerId?: Prisma.StringFieldUpdateOperationsInput | string
+  principalId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  leaseToken?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
+  leaseExpiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  lastHeartbeat?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  errorMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  endReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  startedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  finishedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  job?: Prisma.AiJobUpdateOneRequiredWithoutWorkflowRunsNestedInput
+  latestOf?: Prisma.AiJobUpdateOneWithoutWorkflowRunNestedInput
+  nodes?: Prisma.NodeExecutionUpdateManyWithoutWorkflowRunNestedInput
+  reports?: Prisma.WorkerReportUpdateManyWithoutWorkflowRunNestedInput
+  usageEntries?: Prisma.UsageEntryUpdateManyWithoutWorkflowRunNestedInput
+  output?: Prisma.OutputChunkUpdateManyWithoutWorkflowRunNestedInput
+}
+
+export type WorkflowRunUncheckedUpdateWithoutQuestionInput = {
+  id?: Prisma.StringFieldUpdateOperationsInput | string
+  workspaceId?: Prisma.StringFieldUpdateOperationsInput | string
+  jobId?: Prisma.StringFieldUpdateOperationsInput | string
+  attempt?: Prisma.IntFieldUpdateOperationsInput | number
+  state?: Prisma.EnumJobStateFieldUpdateOperationsInput | $Enums.JobState
+  workerId?: Prisma.StringFieldUpdateOperationsInput | string
+  principalId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  leaseToken?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
+  leaseExpiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  lastHeartbeat?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  errorMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  endReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  startedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  finishedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  latestOf?: Prisma.AiJobUncheckedUpdateOneWithoutWorkflowRunNestedInput
+  nodes?: Prisma.NodeExecutionUncheckedUpdateManyWithoutWorkflowRunNestedInput
+  reports?: Prisma.WorkerReportUncheckedUpdateManyWithoutWorkflowRunNestedInput
+  usageEntries?: Prisma.UsageEntryUncheckedUpdateManyWithoutWorkflowRunNestedInput
+  output?: Prisma.OutputChunkUncheckedUpdateManyWithoutWorkflowRunNestedInput
 }
 
 export type WorkflowRunCreateWithoutReportsInput = {
@@ -886,15 +1178,21 @@ export type WorkflowRunCreateWithoutReportsInput = {
   attempt: number
   state?: $Enums.JobState
   workerId: string
+  principalId?: string | null
   leaseToken: runtime.Bytes
   leaseExpiresAt?: Date | string | null
   lastHeartbeat?: Date | string
+  outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: string | null
+  endReason?: string | null
   startedAt?: Date | string
   finishedAt?: Date | string | null
   job: Prisma.AiJobCreateNestedOneWithoutWorkflowRunsInput
   latestOf?: Prisma.AiJobCreateNestedOneWithoutWorkflowRunInput
   nodes?: Prisma.NodeExecutionCreateNestedManyWithoutWorkflowRunInput
+  question?: Prisma.UserInputRequestCreateNestedOneWithoutWorkflowRunInput
+  usageEntries?: Prisma.UsageEntryCreateNestedManyWithoutWorkflowRunInput
+  output?: Prisma.OutputChunkCreateNestedManyWithoutWorkflowRunInput
 }
 
 export type WorkflowRunUncheckedCreateWithoutReportsInput = {
@@ -904,14 +1202,20 @@ export type WorkflowRunUncheckedCreateWithoutReportsInput = {
   attempt: number
   state?: $Enums.JobState
   workerId: string
+  principalId?: string | null
   leaseToken: runtime.Bytes
   leaseExpiresAt?: Date | string | null
   lastHeartbeat?: Date | string
+  outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: string | null
+  endReason?: string | null
   startedAt?: Date | string
   finishedAt?: Date | string | null
   latestOf?: Prisma.AiJobUncheckedCreateNestedOneWithoutWorkflowRunInput
   nodes?: Prisma.NodeExecutionUncheckedCreateNestedManyWithoutWorkflowRunInput
+  question?: Prisma.UserInputRequestUncheckedCreateNestedOneWithoutWorkflowRunInput
+  usageEntries?: Prisma.UsageEntryUncheckedCreateNestedManyWithoutWorkflowRunInput
+  output?: Prisma.OutputChunkUncheckedCreateNestedManyWithoutWorkflowRunInput
 }
 
 export type WorkflowRunCreateOrConnectWithoutReportsInput = {
@@ -935,15 +1239,21 @@ export type WorkflowRunUpdateWithoutReportsInput = {
   attempt?: Prisma.IntFieldUpdateOperationsInput | number
   state?: Prisma.EnumJobStateFieldUpdateOperationsInput | $Enums.JobState
   workerId?: Prisma.StringFieldUpdateOperationsInput | string
+  principalId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   leaseToken?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   leaseExpiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   lastHeartbeat?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  endReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   startedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   finishedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   job?: Prisma.AiJobUpdateOneRequiredWithoutWorkflowRunsNestedInput
   latestOf?: Prisma.AiJobUpdateOneWithoutWorkflowRunNestedInput
   nodes?: Prisma.NodeExecutionUpdateManyWithoutWorkflowRunNestedInput
+  question?: Prisma.UserInputRequestUpdateOneWithoutWorkflowRunNestedInput
+  usageEntries?: Prisma.UsageEntryUpdateManyWithoutWorkflowRunNestedInput
+  output?: Prisma.OutputChunkUpdateManyWithoutWorkflowRunNestedInput
 }
 
 export type WorkflowRunUncheckedUpdateWithoutReportsInput = {
@@ -953,14 +1263,232 @@ export type WorkflowRunUncheckedUpdateWithoutReportsInput = {
   attempt?: Prisma.IntFieldUpdateOperationsInput | number
   state?: Prisma.EnumJobStateFieldUpdateOperationsInput | $Enums.JobState
   workerId?: Prisma.StringFieldUpdateOperationsInput | string
+  principalId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   leaseToken?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   leaseExpiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   lastHeartbeat?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  endReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   startedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   finishedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   latestOf?: Prisma.AiJobUncheckedUpdateOneWithoutWorkflowRunNestedInput
   nodes?: Prisma.NodeExecutionUncheckedUpdateManyWithoutWorkflowRunNestedInput
+  question?: Prisma.UserInputRequestUncheckedUpdateOneWithoutWorkflowRunNestedInput
+  usageEntries?: Prisma.UsageEntryUncheckedUpdateManyWithoutWorkflowRunNestedInput
+  output?: Prisma.OutputChunkUncheckedUpdateManyWithoutWorkflowRunNestedInput
+}
+
+export type WorkflowRunCreateWithoutUsageEntriesInput = {
+  id: string
+  attempt: number
+  state?: $Enums.JobState
+  workerId: string
+  principalId?: string | null
+  leaseToken: runtime.Bytes
+  leaseExpiresAt?: Date | string | null
+  lastHeartbeat?: Date | string
+  outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  errorMessage?: string | null
+  endReason?: string | null
+  startedAt?: Date | string
+  finishedAt?: Date | string | null
+  job: Prisma.AiJobCreateNestedOneWithoutWorkflowRunsInput
+  latestOf?: Prisma.AiJobCreateNestedOneWithoutWorkflowRunInput
+  nodes?: Prisma.NodeExecutionCreateNestedManyWithoutWorkflowRunInput
+  reports?: Prisma.WorkerReportCreateNestedManyWithoutWorkflowRunInput
+  question?: Prisma.UserInputRequestCreateNestedOneWithoutWorkflowRunInput
+  output?: Prisma.OutputChunkCreateNestedManyWithoutWorkflowRunInput
+}
+
+export type WorkflowRunUncheckedCreateWithoutUsageEntriesInput = {
+  id: string
+  workspaceId: string
+  jobId: string
+  attempt: number
+  state?: $Enums.JobState
+  workerId: string
+  principalId?: string | null
+  leaseToken: runtime.Bytes
+  leaseExpiresAt?: Date | string | null
+  lastHeartbeat?: Date | string
+  outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  errorMessage?: string | null
+  endReason?: string | null
+  startedAt?: Date | string
+  finishedAt?: Date | string | null
+  latestOf?: Prisma.AiJobUncheckedCreateNestedOneWithoutWorkflowRunInput
+  nodes?: Prisma.NodeExecutionUncheckedCreateNestedManyWithoutWorkflowRunInput
+  reports?: Prisma.WorkerReportUncheckedCreateNestedManyWithoutWorkflowRunInput
+  question?: Prisma.UserInputRequestUncheckedCreateNestedOneWithoutWorkflowRunInput
+  output?: Prisma.OutputChunkUncheckedCreateNestedManyWithoutWorkflowRunInput
+}
+
+export type WorkflowRunCreateOrConnectWithoutUsageEntriesInput = {
+  where: Prisma.WorkflowRunWhereUniqueInput
+  create: Prisma.XOR<Prisma.WorkflowRunCreateWithoutUsageEntriesInput, Prisma.WorkflowRunUncheckedCreateWithoutUsageEntriesInput>
+}
+
+export type WorkflowRunUpsertWithoutUsageEntriesInput = {
+  update: Prisma.XOR<Prisma.WorkflowRunUpdateWithoutUsageEntriesInput, Prisma.WorkflowRunUncheckedUpdateWithoutUsageEntriesInput>
+  create: Prisma.XOR<Prisma.WorkflowRunCreateWithoutUsageEntriesInput, Prisma.WorkflowRunUncheckedCreateWithoutUsageEntriesInput>
+  where?: Prisma.WorkflowRunWhereInput
+}
+
+export type WorkflowRunUpdateToOneWithWhereWithoutUsageEntriesInput = {
+  where?: Prisma.WorkflowRunWhereInput
+  data: Prisma.XOR<Prisma.WorkflowRunUpdateWithoutUsageEntriesInput, Prisma.WorkflowRunUncheckedUpdateWithoutUsageEntriesInput>
+}
+
+export type WorkflowRunUpdateWithoutUsageEntriesInput = {
+  id?: Prisma.StringFieldUpdateOperationsInput | string
+  attempt?: Prisma.IntFieldUpdateOperationsInput | number
+  state?: Prisma.EnumJobStateFieldUpdateOperationsInput | $Enums.JobState
+  workerId?: Prisma.StringFieldUpdateOperationsInput | string
+  principalId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  leaseToken?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
+  leaseExpiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  lastHeartbeat?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  errorMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  endReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  startedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  finishedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  job?: Prisma.AiJobUpdateOneRequiredWithoutWorkflowRunsNestedInput
+  latestOf?: Prisma.AiJobUpdateOneWithoutWorkflowRunNestedInput
+  nodes?: Prisma.NodeExecutionUpdateManyWithoutWorkflowRunNestedInput
+  reports?: Prisma.WorkerReportUpdateManyWithoutWorkflowRunNestedInput
+  question?: Prisma.UserInputRequestUpdateOneWithoutWorkflowRunNestedInput
+  output?: Prisma.OutputChunkUpdateManyWithoutWorkflowRunNestedInput
+}
+
+export type WorkflowRunUncheckedUpdateWithoutUsageEntriesInput = {
+  id?: Prisma.StringFieldUpdateOperationsInput | string
+  workspaceId?: Prisma.StringFieldUpdateOperationsInput | string
+  jobId?: Prisma.StringFieldUpdateOperationsInput | string
+  attempt?: Prisma.IntFieldUpdateOperationsInput | number
+  state?: Prisma.EnumJobStateFieldUpdateOperationsInput | $Enums.JobState
+  workerId?: Prisma.StringFieldUpdateOperationsInput | string
+  principalId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  leaseToken?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
+  leaseExpiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  lastHeartbeat?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  errorMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  endReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  startedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  finishedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  latestOf?: Prisma.AiJobUncheckedUpdateOneWithoutWorkflowRunNestedInput
+  nodes?: Prisma.NodeExecutionUncheckedUpdateManyWithoutWorkflowRunNestedInput
+  reports?: Prisma.WorkerReportUncheckedUpdateManyWithoutWorkflowRunNestedInput
+  question?: Prisma.UserInputRequestUncheckedUpdateOneWithoutWorkflowRunNestedInput
+  output?: Prisma.OutputChunkUncheckedUpdateManyWithoutWorkflowRunNestedInput
+}
+
+export type WorkflowRunCreateWithoutOutputInput = {
+  id: string
+  attempt: number
+  state?: $Enums.JobState
+  workerId: string
+  principalId?: string | null
+  leaseToken: runtime.Bytes
+  leaseExpiresAt?: Date | string | null
+  lastHeartbeat?: Date | string
+  outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  errorMessage?: string | null
+  endReason?: string | null
+  startedAt?: Date | string
+  finishedAt?: Date | string | null
+  job: Prisma.AiJobCreateNestedOneWithoutWorkflowRunsInput
+  latestOf?: Prisma.AiJobCreateNestedOneWithoutWorkflowRunInput
+  nodes?: Prisma.NodeExecutionCreateNestedManyWithoutWorkflowRunInput
+  reports?: Prisma.WorkerReportCreateNestedManyWithoutWorkflowRunInput
+  question?: Prisma.UserInputRequestCreateNestedOneWithoutWorkflowRunInput
+  usageEntries?: Prisma.UsageEntryCreateNestedManyWithoutWorkflowRunInput
+}
+
+export type WorkflowRunUncheckedCreateWithoutOutputInput = {
+  id: string
+  workspaceId: string
+  jobId: string
+  attempt: number
+  state?: $Enums.JobState
+  workerId: string
+  principalId?: string | null
+  leaseToken: runtime.Bytes
+  leaseExpiresAt?: Date | string | null
+  lastHeartbeat?: Date | string
+  outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  errorMessage?: string | null
+  endReason?: string | null
+  startedAt?: Date | string
+  finishedAt?: Date | string | null
+  latestOf?: Prisma.AiJobUncheckedCreateNestedOneWithoutWorkflowRunInput
+  nodes?: Prisma.NodeExecutionUncheckedCreateNestedManyWithoutWorkflowRunInput
+  reports?: Prisma.WorkerReportUncheckedCreateNestedManyWithoutWorkflowRunInput
+  question?: Prisma.UserInputRequestUncheckedCreateNestedOneWithoutWorkflowRunInput
+  usageEntries?: Prisma.UsageEntryUncheckedCreateNestedManyWithoutWorkflowRunInput
+}
+
+export type WorkflowRunCreateOrConnectWithoutOutputInput = {
+  where: Prisma.WorkflowRunWhereUniqueInput
+  create: Prisma.XOR<Prisma.WorkflowRunCreateWithoutOutputInput, Prisma.WorkflowRunUncheckedCreateWithoutOutputInput>
+}
+
+export type WorkflowRunUpsertWithoutOutputInput = {
+  update: Prisma.XOR<Prisma.WorkflowRunUpdateWithoutOutputInput, Prisma.WorkflowRunUncheckedUpdateWithoutOutputInput>
+  create: Prisma.XOR<Prisma.WorkflowRunCreateWithoutOutputInput, Prisma.WorkflowRunUncheckedCreateWithoutOutputInput>
+  where?: Prisma.WorkflowRunWhereInput
+}
+
+export type WorkflowRunUpdateToOneWithWhereWithoutOutputInput = {
+  where?: Prisma.WorkflowRunWhereInput
+  data: Prisma.XOR<Prisma.WorkflowRunUpdateWithoutOutputInput, Prisma.WorkflowRunUncheckedUpdateWithoutOutputInput>
+}
+
+export type WorkflowRunUpdateWithoutOutputInput = {
+  id?: Prisma.StringFieldUpdateOperationsInput | string
+  attempt?: Prisma.IntFieldUpdateOperationsInput | number
+  state?: Prisma.EnumJobStateFieldUpdateOperationsInput | $Enums.JobState
+  workerId?: Prisma.StringFieldUpdateOperationsInput | string
+  principalId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  leaseToken?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
+  leaseExpiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  lastHeartbeat?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  errorMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  endReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  startedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  finishedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  job?: Prisma.AiJobUpdateOneRequiredWithoutWorkflowRunsNestedInput
+  latestOf?: Prisma.AiJobUpdateOneWithoutWorkflowRunNestedInput
+  nodes?: Prisma.NodeExecutionUpdateManyWithoutWorkflowRunNestedInput
+  reports?: Prisma.WorkerReportUpdateManyWithoutWorkflowRunNestedInput
+  question?: Prisma.UserInputRequestUpdateOneWithoutWorkflowRunNestedInput
+  usageEntries?: Prisma.UsageEntryUpdateManyWithoutWorkflowRunNestedInput
+}
+
+export type WorkflowRunUncheckedUpdateWithoutOutputInput = {
+  id?: Prisma.StringFieldUpdateOperationsInput | string
+  workspaceId?: Prisma.StringFieldUpdateOperationsInput | string
+  jobId?: Prisma.StringFieldUpdateOperationsInput | string
+  attempt?: Prisma.IntFieldUpdateOperationsInput | number
+  state?: Prisma.EnumJobStateFieldUpdateOperationsInput | $Enums.JobState
+  workerId?: Prisma.StringFieldUpdateOperationsInput | string
+  principalId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  leaseToken?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
+  leaseExpiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  lastHeartbeat?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  errorMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  endReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  startedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  finishedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  latestOf?: Prisma.AiJobUncheckedUpdateOneWithoutWorkflowRunNestedInput
+  nodes?: Prisma.NodeExecutionUncheckedUpdateManyWithoutWorkflowRunNestedInput
+  reports?: Prisma.WorkerReportUncheckedUpdateManyWithoutWorkflowRunNestedInput
+  question?: Prisma.UserInputRequestUncheckedUpdateOneWithoutWorkflowRunNestedInput
+  usageEntries?: Prisma.UsageEntryUncheckedUpdateManyWithoutWorkflowRunNestedInput
 }
 
 export type WorkflowRunCreateManyJobInput = {
@@ -968,10 +1496,13 @@ export type WorkflowRunCreateManyJobInput = {
   attempt: number
   state?: $Enums.JobState
   workerId: string
+  principalId?: string | null
   leaseToken: runtime.Bytes
   leaseExpiresAt?: Date | string | null
   lastHeartbeat?: Date | string
+  outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: string | null
+  endReason?: string | null
   startedAt?: Date | string
   finishedAt?: Date | string | null
 }
@@ -981,15 +1512,21 @@ export type WorkflowRunUpdateWithoutJobInput = {
   attempt?: Prisma.IntFieldUpdateOperationsInput | number
   state?: Prisma.EnumJobStateFieldUpdateOperationsInput | $Enums.JobState
   workerId?: Prisma.StringFieldUpdateOperationsInput | string
+  principalId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   leaseToken?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   leaseExpiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   lastHeartbeat?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  endReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   startedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   finishedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   latestOf?: Prisma.AiJobUpdateOneWithoutWorkflowRunNestedInput
   nodes?: Prisma.NodeExecutionUpdateManyWithoutWorkflowRunNestedInput
   reports?: Prisma.WorkerReportUpdateManyWithoutWorkflowRunNestedInput
+  question?: Prisma.UserInputRequestUpdateOneWithoutWorkflowRunNestedInput
+  usageEntries?: Prisma.UsageEntryUpdateManyWithoutWorkflowRunNestedInput
+  output?: Prisma.OutputChunkUpdateManyWithoutWorkflowRunNestedInput
 }
 
 export type WorkflowRunUncheckedUpdateWithoutJobInput = {
@@ -997,15 +1534,21 @@ export type WorkflowRunUncheckedUpdateWithoutJobInput = {
   attempt?: Prisma.IntFieldUpdateOperationsInput | number
   state?: Prisma.EnumJobStateFieldUpdateOperationsInput | $Enums.JobState
   workerId?: Prisma.StringFieldUpdateOperationsInput | string
+  principalId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   leaseToken?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   leaseExpiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   lastHeartbeat?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  endReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   startedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   finishedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   latestOf?: Prisma.AiJobUncheckedUpdateOneWithoutWorkflowRunNestedInput
   nodes?: Prisma.NodeExecutionUncheckedUpdateManyWithoutWorkflowRunNestedInput
   reports?: Prisma.WorkerReportUncheckedUpdateManyWithoutWorkflowRunNestedInput
+  question?: Prisma.UserInputRequestUncheckedUpdateOneWithoutWorkflowRunNestedInput
+  usageEntries?: Prisma.UsageEntryUncheckedUpdateManyWithoutWorkflowRunNestedInput
+  output?: Prisma.OutputChunkUncheckedUpdateManyWithoutWorkflowRunNestedInput
 }
 
 export type WorkflowRunUncheckedUpdateManyWithoutJobInput = {
@@ -1013,10 +1556,13 @@ export type WorkflowRunUncheckedUpdateManyWithoutJobInput = {
   attempt?: Prisma.IntFieldUpdateOperationsInput | number
   state?: Prisma.EnumJobStateFieldUpdateOperationsInput | $Enums.JobState
   workerId?: Prisma.StringFieldUpdateOperationsInput | string
+  principalId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   leaseToken?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   leaseExpiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   lastHeartbeat?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  endReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   startedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   finishedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
 }
@@ -1029,11 +1575,15 @@ export type WorkflowRunUncheckedUpdateManyWithoutJobInput = {
 export type WorkflowRunCountOutputType = {
   nodes: number
   reports: number
+  usageEntries: number
+  output: number
 }
 
 export type WorkflowRunCountOutputTypeSelect<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
   nodes?: boolean | WorkflowRunCountOutputTypeCountNodesArgs
   reports?: boolean | WorkflowRunCountOutputTypeCountReportsArgs
+  usageEntries?: boolean | WorkflowRunCountOutputTypeCountUsageEntriesArgs
+  output?: boolean | WorkflowRunCountOutputTypeCountOutputArgs
 }
 
 /**
@@ -1060,6 +1610,20 @@ export type WorkflowRunCountOutputTypeCountReportsArgs<ExtArgs extends runtime.T
   where?: Prisma.WorkerReportWhereInput
 }
 
+/**
+ * WorkflowRunCountOutputType without action
+ */
+export type WorkflowRunCountOutputTypeCountUsageEntriesArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  where?: Prisma.UsageEntryWhereInput
+}
+
+/**
+ * WorkflowRunCountOutputType without action
+ */
+export type WorkflowRunCountOutputTypeCountOutputArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  where?: Prisma.OutputChunkWhereInput
+}
+
 
 export type WorkflowRunSelect<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetSelect<{
   id?: boolean
@@ -1068,16 +1632,22 @@ export type WorkflowRunSelect<ExtArgs extends runtime.Types.Extensions.InternalA
   attempt?: boolean
   state?: boolean
   workerId?: boolean
+  principalId?: boolean
   leaseToken?: boolean
   leaseExpiresAt?: boolean
   lastHeartbeat?: boolean
+  outputs?: boolean
   errorMessage?: boolean
+  endReason?: boolean
   startedAt?: boolean
   finishedAt?: boolean
   job?: boolean | Prisma.AiJobDefaultArgs<ExtArgs>
   latestOf?: boolean | Prisma.WorkflowRun$latestOfArgs<ExtArgs>
   nodes?: boolean | Prisma.WorkflowRun$nodesArgs<ExtArgs>
   reports?: boolean | Prisma.WorkflowRun$reportsArgs<ExtArgs>
+  question?: boolean | Prisma.WorkflowRun$questionArgs<ExtArgs>
+  usageEntries?: boolean | Prisma.WorkflowRun$usageEntriesArgs<ExtArgs>
+  output?: boolean | Prisma.WorkflowRun$outputArgs<ExtArgs>
   _count?: boolean | Prisma.WorkflowRunCountOutputTypeDefaultArgs<ExtArgs>
 }, ExtArgs["result"]["workflowRun"]>
 
@@ -1088,10 +1658,13 @@ export type WorkflowRunSelectCreateManyAndReturn<ExtArgs extends runtime.Types.E
   attempt?: boolean
   state?: boolean
   workerId?: boolean
+  principalId?: boolean
   leaseToken?: boolean
   leaseExpiresAt?: boolean
   lastHeartbeat?: boolean
+  outputs?: boolean
   errorMessage?: boolean
+  endReason?: boolean
   startedAt?: boolean
   finishedAt?: boolean
   job?: boolean | Prisma.AiJobDefaultArgs<ExtArgs>
@@ -1104,10 +1677,13 @@ export type WorkflowRunSelectUpdateManyAndReturn<ExtArgs extends runtime.Types.E
   attempt?: boolean
   state?: boolean
   workerId?: boolean
+  principalId?: boolean
   leaseToken?: boolean
   leaseExpiresAt?: boolean
   lastHeartbeat?: boolean
+  outputs?: boolean
   errorMessage?: boolean
+  endReason?: boolean
   startedAt?: boolean
   finishedAt?: boolean
   job?: boolean | Prisma.AiJobDefaultArgs<ExtArgs>
@@ -1120,20 +1696,26 @@ export type WorkflowRunSelectScalar = {
   attempt?: boolean
   state?: boolean
   workerId?: boolean
+  principalId?: boolean
   leaseToken?: boolean
   leaseExpiresAt?: boolean
   lastHeartbeat?: boolean
+  outputs?: boolean
   errorMessage?: boolean
+  endReason?: boolean
   startedAt?: boolean
   finishedAt?: boolean
 }
 
-export type WorkflowRunOmit<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetOmit<"id" | "workspaceId" | "jobId" | "attempt" | "state" | "workerId" | "leaseToken" | "leaseExpiresAt" | "lastHeartbeat" | "errorMessage" | "startedAt" | "finishedAt", ExtArgs["result"]["workflowRun"]>
+export type WorkflowRunOmit<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetOmit<"id" | "workspaceId" | "jobId" | "attempt" | "state" | "workerId" | "principalId" | "leaseToken" | "leaseExpiresAt" | "lastHeartbeat" | "outputs" | "errorMessage" | "endReason" | "startedAt" | "finishedAt", ExtArgs["result"]["workflowRun"]>
 export type WorkflowRunInclude<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
   job?: boolean | Prisma.AiJobDefaultArgs<ExtArgs>
   latestOf?: boolean | Prisma.WorkflowRun$latestOfArgs<ExtArgs>
   nodes?: boolean | Prisma.WorkflowRun$nodesArgs<ExtArgs>
   reports?: boolean | Prisma.WorkflowRun$reportsArgs<ExtArgs>
+  question?: boolean | Prisma.WorkflowRun$questionArgs<ExtArgs>
+  usageEntries?: boolean | Prisma.WorkflowRun$usageEntriesArgs<ExtArgs>
+  output?: boolean | Prisma.WorkflowRun$outputArgs<ExtArgs>
   _count?: boolean | Prisma.WorkflowRunCountOutputTypeDefaultArgs<ExtArgs>
 }
 export type WorkflowRunIncludeCreateManyAndReturn<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
@@ -1150,6 +1732,9 @@ export type $WorkflowRunPayload<ExtArgs extends runtime.Types.Extensions.Interna
     latestOf: Prisma.$AiJobPayload<ExtArgs> | null
     nodes: Prisma.$NodeExecutionPayload<ExtArgs>[]
     reports: Prisma.$WorkerReportPayload<ExtArgs>[]
+    question: Prisma.$UserInputRequestPayload<ExtArgs> | null
+    usageEntries: Prisma.$UsageEntryPayload<ExtArgs>[]
+    output: Prisma.$OutputChunkPayload<ExtArgs>[]
   }
   scalars: runtime.Types.Extensions.GetPayloadResult<{
     id: string
@@ -1159,12 +1744,24 @@ export type $WorkflowRunPayload<ExtArgs extends runtime.Types.Extensions.Interna
     state: $Enums.JobState
     workerId: string
     /**
+     * The principal that claimed it, which alone may report on it (section 11); NULL where none was kept.
+     */
+    principalId: string | null
+    /**
      * SHA-256 of the 32 random bytes of the worker's token. Kept after the lease has ended, so that a late report is recognised.
      */
     leaseToken: runtime.Bytes
     leaseExpiresAt: Date | null
     lastHeartbeat: Date
+    /**
+     * What the worker completed it with, whatever became of the job's; a poisoning clears it. NULL where it did not complete.
+     */
+    outputs: runtime.JsonValue | null
     errorMessage: string | null
+    /**
+     * Why it finished, for programs: such as completed, revised, released, lease_expired. NULL until then.
+     */
+    endReason: string | null
     startedAt: Date
     finishedAt: Date | null
   }, ExtArgs["result"]["workflowRun"]>
@@ -1565,6 +2162,9 @@ export interface Prisma__WorkflowRunClient<T, Null = never, ExtArgs extends runt
   latestOf<T extends Prisma.WorkflowRun$latestOfArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.WorkflowRun$latestOfArgs<ExtArgs>>): Prisma.Prisma__AiJobClient<runtime.Types.Result.GetResult<Prisma.$AiJobPayload<ExtArgs>, T, "findUniqueOrThrow", GlobalOmitOptions> | null, null, ExtArgs, GlobalOmitOptions>
   nodes<T extends Prisma.WorkflowRun$nodesArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.WorkflowRun$nodesArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$NodeExecutionPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
   reports<T extends Prisma.WorkflowRun$reportsArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.WorkflowRun$reportsArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$WorkerReportPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
+  question<T extends Prisma.WorkflowRun$questionArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.WorkflowRun$questionArgs<ExtArgs>>): Prisma.Prisma__UserInputRequestClient<runtime.Types.Result.GetResult<Prisma.$UserInputRequestPayload<ExtArgs>, T, "findUniqueOrThrow", GlobalOmitOptions> | null, null, ExtArgs, GlobalOmitOptions>
+  usageEntries<T extends Prisma.WorkflowRun$usageEntriesArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.WorkflowRun$usageEntriesArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$UsageEntryPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
+  output<T extends Prisma.WorkflowRun$outputArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.WorkflowRun$outputArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$OutputChunkPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
   /**
    * Attaches callbacks for the resolution and/or rejection of the Promise.
    * @param onfulfilled The callback to execute when the Promise is resolved.
@@ -1600,10 +2200,13 @@ export interface WorkflowRunFieldRefs {
   readonly attempt: Prisma.FieldRef<"WorkflowRun", 'Int'>
   readonly state: Prisma.FieldRef<"WorkflowRun", 'JobState'>
   readonly workerId: Prisma.FieldRef<"WorkflowRun", 'String'>
+  readonly principalId: Prisma.FieldRef<"WorkflowRun", 'String'>
   readonly leaseToken: Prisma.FieldRef<"WorkflowRun", 'Bytes'>
   readonly leaseExpiresAt: Prisma.FieldRef<"WorkflowRun", 'DateTime'>
   readonly lastHeartbeat: Prisma.FieldRef<"WorkflowRun", 'DateTime'>
+  readonly outputs: Prisma.FieldRef<"WorkflowRun", 'Json'>
   readonly errorMessage: Prisma.FieldRef<"WorkflowRun", 'String'>
+  readonly endReason: Prisma.FieldRef<"WorkflowRun", 'String'>
   readonly startedAt: Prisma.FieldRef<"WorkflowRun", 'DateTime'>
   readonly finishedAt: Prisma.FieldRef<"WorkflowRun", 'DateTime'>
 }
@@ -2071,6 +2674,73 @@ export type WorkflowRun$reportsArgs<ExtArgs extends runtime.Types.Extensions.Int
   take?: number
   skip?: number
   distinct?: Prisma.WorkerReportScalarFieldEnum | Prisma.WorkerReportScalarFieldEnum[]
+}
+
+/**
+ * WorkflowRun.question
+ */
+export type WorkflowRun$questionArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  /**
+   * Select specific fields to fetch from the UserInputRequest
+   */
+  select?: Prisma.UserInputRequestSelect<ExtArgs> | null
+  /**
+   * Omit specific fields from the UserInputRequest
+   */
+  omit?: Prisma.UserInputRequestOmit<ExtArgs> | null
+  /**
+   * Choose, which related nodes to fetch as well
+   */
+  include?: Prisma.UserInputRequestInclude<ExtArgs> | null
+  where?: Prisma.UserInputRequestWhereInput
+}
+
+/**
+ * WorkflowRun.usageEntries
+ */
+export type WorkflowRun$usageEntriesArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  /**
+   * Select specific fields to fetch from the UsageEntry
+   */
+  select?: Prisma.UsageEntrySelect<ExtArgs> | null
+  /**
+   * Omit specific fields from the UsageEntry
+   */
+  omit?: Prisma.UsageEntryOmit<ExtArgs> | null
+  /**
+   * Choose, which related nodes to fetch as well
+   */
+  include?: Prisma.UsageEntryInclude<ExtArgs> | null
+  where?: Prisma.UsageEntryWhereInput
+  orderBy?: Prisma.UsageEntryOrderByWithRelationInput | Prisma.UsageEntryOrderByWithRelationInput[]
+  cursor?: Prisma.UsageEntryWhereUniqueInput
+  take?: number
+  skip?: number
+  distinct?: Prisma.UsageEntryScalarFieldEnum | Prisma.UsageEntryScalarFieldEnum[]
+}
+
+/**
+ * WorkflowRun.output
+ */
+export type WorkflowRun$outputArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  /**
+   * Select specific fields to fetch from the OutputChunk
+   */
+  select?: Prisma.OutputChunkSelect<ExtArgs> | null
+  /**
+   * Omit specific fields from the OutputChunk
+   */
+  omit?: Prisma.OutputChunkOmit<ExtArgs> | null
+  /**
+   * Choose, which related nodes to fetch as well
+   */
+  include?: Prisma.OutputChunkInclude<ExtArgs> | null
+  where?: Prisma.OutputChunkWhereInput
+  orderBy?: Prisma.OutputChunkOrderByWithRelationInput | Prisma.OutputChunkOrderByWithRelationInput[]
+  cursor?: Prisma.OutputChunkWhereUniqueInput
+  take?: number
+  skip?: number
+  distinct?: Prisma.OutputChunkScalarFieldEnum | Prisma.OutputChunkScalarFieldEnum[]
 }
 
 /**

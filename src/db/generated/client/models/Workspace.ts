@@ -213,8 +213,10 @@ export type WorkspaceWhereInput = {
   quotas?: Prisma.QuotaListRelationFilter
   jobTotals?: Prisma.JobTotalListRelationFilter
   usageMinutes?: Prisma.UsageMinuteListRelationFilter
+  usageEntries?: Prisma.UsageEntryListRelationFilter
   bulkActions?: Prisma.BulkActionListRelationFilter
   apiKeys?: Prisma.ApiKeyListRelationFilter
+  sessions?: Prisma.SessionListRelationFilter
 }
 
 export type WorkspaceOrderByWithRelationInput = {
@@ -226,8 +228,10 @@ export type WorkspaceOrderByWithRelationInput = {
   quotas?: Prisma.QuotaOrderByRelationAggregateInput
   jobTotals?: Prisma.JobTotalOrderByRelationAggregateInput
   usageMinutes?: Prisma.UsageMinuteOrderByRelationAggregateInput
+  usageEntries?: Prisma.UsageEntryOrderByRelationAggregateInput
   bulkActions?: Prisma.BulkActionOrderByRelationAggregateInput
   apiKeys?: Prisma.ApiKeyOrderByRelationAggregateInput
+  sessions?: Prisma.SessionOrderByRelationAggregateInput
 }
 
 export type WorkspaceWhereUniqueInput = Prisma.AtLeast<{
@@ -242,8 +246,10 @@ export type WorkspaceWhereUniqueInput = Prisma.AtLeast<{
   quotas?: Prisma.QuotaListRelationFilter
   jobTotals?: Prisma.JobTotalListRelationFilter
   usageMinutes?: Prisma.UsageMinuteListRelationFilter
+  usageEntries?: Prisma.UsageEntryListRelationFilter
   bulkActions?: Prisma.BulkActionListRelationFilter
   apiKeys?: Prisma.ApiKeyListRelationFilter
+  sessions?: Prisma.SessionListRelationFilter
 }, "workspaceId">
 
 export type WorkspaceOrderByWithAggregationInput = {
@@ -277,8 +283,10 @@ export type WorkspaceCreateInput = {
   quotas?: Prisma.QuotaCreateNestedManyWithoutWorkspaceInput
   jobTotals?: Prisma.JobTotalCreateNestedManyWithoutWorkspaceInput
   usageMinutes?: Prisma.UsageMinuteCreateNestedManyWithoutWorkspaceInput
+  usageEntries?: Prisma.UsageEntryCreateNestedManyWithoutWorkspaceInput
   bulkActions?: Prisma.BulkActionCreateNestedManyWithoutWorkspaceInput
   apiKeys?: Prisma.ApiKeyCreateNestedManyWithoutWorkspaceInput
+  sessions?: Prisma.SessionCreateNestedManyWithoutWorkspaceInput
 }
 
 export type WorkspaceUncheckedCreateInput = {
@@ -290,8 +298,10 @@ export type WorkspaceUncheckedCreateInput = {
   quotas?: Prisma.QuotaUncheckedCreateNestedManyWithoutWorkspaceInput
   jobTotals?: Prisma.JobTotalUncheckedCreateNestedManyWithoutWorkspaceInput
   usageMinutes?: Prisma.UsageMinuteUncheckedCreateNestedManyWithoutWorkspaceInput
+  usageEntries?: Prisma.UsageEntryUncheckedCreateNestedManyWithoutWorkspaceInput
   bulkActions?: Prisma.BulkActionUncheckedCreateNestedManyWithoutWorkspaceInput
   apiKeys?: Prisma.ApiKeyUncheckedCreateNestedManyWithoutWorkspaceInput
+  sessions?: Prisma.SessionUncheckedCreateNestedManyWithoutWorkspaceInput
 }
 
 export type WorkspaceUpdateInput = {
@@ -303,8 +313,10 @@ export type WorkspaceUpdateInput = {
   quotas?: Prisma.QuotaUpdateManyWithoutWorkspaceNestedInput
   jobTotals?: Prisma.JobTotalUpdateManyWithoutWorkspaceNestedInput
   usageMinutes?: Prisma.UsageMinuteUpdateManyWithoutWorkspaceNestedInput
+  usageEntries?: Prisma.UsageEntryUpdateManyWithoutWorkspaceNestedInput
   bulkActions?: Prisma.BulkActionUpdateManyWithoutWorkspaceNestedInput
   apiKeys?: Prisma.ApiKeyUpdateManyWithoutWorkspaceNestedInput
+  sessions?: Prisma.SessionUpdateManyWithoutWorkspaceNestedInput
 }
 
 export type WorkspaceUncheckedUpdateInput = {
@@ -316,8 +328,10 @@ export type WorkspaceUncheckedUpdateInput = {
   quotas?: Prisma.QuotaUncheckedUpdateManyWithoutWorkspaceNestedInput
   jobTotals?: Prisma.JobTotalUncheckedUpdateManyWithoutWorkspaceNestedInput
   usageMinutes?: Prisma.UsageMinuteUncheckedUpdateManyWithoutWorkspaceNestedInput
+  usageEntries?: Prisma.UsageEntryUncheckedUpdateManyWithoutWorkspaceNestedInput
   bulkActions?: Prisma.BulkActionUncheckedUpdateManyWithoutWorkspaceNestedInput
   apiKeys?: Prisma.ApiKeyUncheckedUpdateManyWithoutWorkspaceNestedInput
+  sessions?: Prisma.SessionUncheckedUpdateManyWithoutWorkspaceNestedInput
 }
 
 export type WorkspaceCreateManyInput = {
@@ -416,6 +430,22 @@ export type WorkspaceUpdateOneWithoutApiKeysNestedInput = {
   update?: Prisma.XOR<Prisma.XOR<Prisma.WorkspaceUpdateToOneWithWhereWithoutApiKeysInput, Prisma.WorkspaceUpdateWithoutApiKeysInput>, Prisma.WorkspaceUncheckedUpdateWithoutApiKeysInput>
 }
 
+export type WorkspaceCreateNestedOneWithoutSessionsInput = {
+  create?: Prisma.XOR<Prisma.WorkspaceCreateWithoutSessionsInput, Prisma.WorkspaceUncheckedCreateWithoutSessionsInput>
+  connectOrCreate?: Prisma.WorkspaceCreateOrConnectWithoutSessionsInput
+  connect?: Prisma.WorkspaceWhereUniqueInput
+}
+
+export type WorkspaceUpdateOneWithoutSessionsNestedInput = {
+  create?: Prisma.XOR<Prisma.WorkspaceCreateWithoutSessionsInput, Prisma.WorkspaceUncheckedCreateWithoutSessionsInput>
+  connectOrCreate?: Prisma.WorkspaceCreateOrConnectWithoutSessionsInput
+  upsert?: Prisma.WorkspaceUpsertWithoutSessionsInput
+  disconnect?: Prisma.WorkspaceWhereInput | boolean
+  delete?: Prisma.WorkspaceWhereInput | boolean
+  connect?: Prisma.WorkspaceWhereUniqueInput
+  update?: Prisma.XOR<Prisma.XOR<Prisma.WorkspaceUpdateToOneWithWhereWithoutSessionsInput, Prisma.WorkspaceUpdateWithoutSessionsInput>, Prisma.WorkspaceUncheckedUpdateWithoutSessionsInput>
+}
+
 export type WorkspaceCreateNestedOneWithoutJobsInput = {
   create?: Prisma.XOR<Prisma.WorkspaceCreateWithoutJobsInput, Prisma.WorkspaceUncheckedCreateWithoutJobsInput>
   connectOrCreate?: Prisma.WorkspaceCreateOrConnectWithoutJobsInput
@@ -428,6 +458,20 @@ export type WorkspaceUpdateOneRequiredWithoutJobsNestedInput = {
   upsert?: Prisma.WorkspaceUpsertWithoutJobsInput
   connect?: Prisma.WorkspaceWhereUniqueInput
   update?: Prisma.XOR<Prisma.XOR<Prisma.WorkspaceUpdateToOneWithWhereWithoutJobsInput, Prisma.WorkspaceUpdateWithoutJobsInput>, Prisma.WorkspaceUncheckedUpdateWithoutJobsInput>
+}
+
+export type WorkspaceCreateNestedOneWithoutUsageEntriesInput = {
+  create?: Prisma.XOR<Prisma.WorkspaceCreateWithoutUsageEntriesInput, Prisma.WorkspaceUncheckedCreateWithoutUsageEntriesInput>
+  connectOrCreate?: Prisma.WorkspaceCreateOrConnectWithoutUsageEntriesInput
+  connect?: Prisma.WorkspaceWhereUniqueInput
+}
+
+export type WorkspaceUpdateOneRequiredWithoutUsageEntriesNestedInput = {
+  create?: Prisma.XOR<Prisma.WorkspaceCreateWithoutUsageEntriesInput, Prisma.WorkspaceUncheckedCreateWithoutUsageEntriesInput>
+  connectOrCreate?: Prisma.WorkspaceCreateOrConnectWithoutUsageEntriesInput
+  upsert?: Prisma.WorkspaceUpsertWithoutUsageEntriesInput
+  connect?: Prisma.WorkspaceWhereUniqueInput
+  update?: Prisma.XOR<Prisma.XOR<Prisma.WorkspaceUpdateToOneWithWhereWithoutUsageEntriesInput, Prisma.WorkspaceUpdateWithoutUsageEntriesInput>, Prisma.WorkspaceUncheckedUpdateWithoutUsageEntriesInput>
 }
 
 export type WorkspaceCreateNestedOneWithoutQuotasInput = {
@@ -495,7 +539,9 @@ export type WorkspaceCreateWithoutApiKeysInput = {
   quotas?: Prisma.QuotaCreateNestedManyWithoutWorkspaceInput
   jobTotals?: Prisma.JobTotalCreateNestedManyWithoutWorkspaceInput
   usageMinutes?: Prisma.UsageMinuteCreateNestedManyWithoutWorkspaceInput
+  usageEntries?: Prisma.UsageEntryCreateNestedManyWithoutWorkspaceInput
   bulkActions?: Prisma.BulkActionCreateNestedManyWithoutWorkspaceInput
+  sessions?: Prisma.SessionCreateNestedManyWithoutWorkspaceInput
 }
 
 export type WorkspaceUncheckedCreateWithoutApiKeysInput = {
@@ -507,7 +553,9 @@ export type WorkspaceUncheckedCreateWithoutApiKeysInput = {
   quotas?: Prisma.QuotaUncheckedCreateNestedManyWithoutWorkspaceInput
   jobTotals?: Prisma.JobTotalUncheckedCreateNestedManyWithoutWorkspaceInput
   usageMinutes?: Prisma.UsageMinuteUncheckedCreateNestedManyWithoutWorkspaceInput
+  usageEntries?: Prisma.UsageEntryUncheckedCreateNestedManyWithoutWorkspaceInput
   bulkActions?: Prisma.BulkActionUncheckedCreateNestedManyWithoutWorkspaceInput
+  sessions?: Prisma.SessionUncheckedCreateNestedManyWithoutWorkspaceInput
 }
 
 export type WorkspaceCreateOrConnectWithoutApiKeysInput = {
@@ -535,7 +583,9 @@ export type WorkspaceUpdateWithoutApiKeysInput = {
   quotas?: Prisma.QuotaUpdateManyWithoutWorkspaceNestedInput
   jobTotals?: Prisma.JobTotalUpdateManyWithoutWorkspaceNestedInput
   usageMinutes?: Prisma.UsageMinuteUpdateManyWithoutWorkspaceNestedInput
+  usageEntries?: Prisma.UsageEntryUpdateManyWithoutWorkspaceNestedInput
   bulkActions?: Prisma.BulkActionUpdateManyWithoutWorkspaceNestedInput
+  sessions?: Prisma.SessionUpdateManyWithoutWorkspaceNestedInput
 }
 
 export type WorkspaceUncheckedUpdateWithoutApiKeysInput = {
@@ -547,7 +597,81 @@ export type WorkspaceUncheckedUpdateWithoutApiKeysInput = {
   quotas?: Prisma.QuotaUncheckedUpdateManyWithoutWorkspaceNestedInput
   jobTotals?: Prisma.JobTotalUncheckedUpdateManyWithoutWorkspaceNestedInput
   usageMinutes?: Prisma.UsageMinuteUncheckedUpdateManyWithoutWorkspaceNestedInput
+  usageEntries?: Prisma.UsageEntryUncheckedUpdateManyWithoutWorkspaceNestedInput
   bulkActions?: Prisma.BulkActionUncheckedUpdateManyWithoutWorkspaceNestedInput
+  sessions?: Prisma.SessionUncheckedUpdateManyWithoutWorkspaceNestedInput
+}
+
+export type WorkspaceCreateWithoutSessionsInput = {
+  workspaceId: string
+  createdAt?: Date | string
+  name?: string | null
+  retentionDays?: number | null
+  jobs?: Prisma.AiJobCreateNestedManyWithoutWorkspaceInput
+  quotas?: Prisma.QuotaCreateNestedManyWithoutWorkspaceInput
+  jobTotals?: Prisma.JobTotalCreateNestedManyWithoutWorkspaceInput
+  usageMinutes?: Prisma.UsageMinuteCreateNestedManyWithoutWorkspaceInput
+  usageEntries?: Prisma.UsageEntryCreateNestedManyWithoutWorkspaceInput
+  bulkActions?: Prisma.BulkActionCreateNestedManyWithoutWorkspaceInput
+  apiKeys?: Prisma.ApiKeyCreateNestedManyWithoutWorkspaceInput
+}
+
+export type WorkspaceUncheckedCreateWithoutSessionsInput = {
+  workspaceId: string
+  createdAt?: Date | string
+  name?: string | null
+  retentionDays?: number | null
+  jobs?: Prisma.AiJobUncheckedCreateNestedManyWithoutWorkspaceInput
+  quotas?: Prisma.QuotaUncheckedCreateNestedManyWithoutWorkspaceInput
+  jobTotals?: Prisma.JobTotalUncheckedCreateNestedManyWithoutWorkspaceInput
+  usageMinutes?: Prisma.UsageMinuteUncheckedCreateNestedManyWithoutWorkspaceInput
+  usageEntries?: Prisma.UsageEntryUncheckedCreateNestedManyWithoutWorkspaceInput
+  bulkActions?: Prisma.BulkActionUncheckedCreateNestedManyWithoutWorkspaceInput
+  apiKeys?: Prisma.ApiKeyUncheckedCreateNestedManyWithoutWorkspaceInput
+}
+
+export type WorkspaceCreateOrConnectWithoutSessionsInput = {
+  where: Prisma.WorkspaceWhereUniqueInput
+  create: Prisma.XOR<Prisma.WorkspaceCreateWithoutSessionsInput, Prisma.WorkspaceUncheckedCreateWithoutSessionsInput>
+}
+
+export type WorkspaceUpsertWithoutSessionsInput = {
+  update: Prisma.XOR<Prisma.WorkspaceUpdateWithoutSessionsInput, Prisma.WorkspaceUncheckedUpdateWithoutSessionsInput>
+  create: Prisma.XOR<Prisma.WorkspaceCreateWithoutSessionsInput, Prisma.WorkspaceUncheckedCreateWithoutSessionsInput>
+  where?: Prisma.WorkspaceWhereInput
+}
+
+export type WorkspaceUpdateToOneWithWhereWithoutSessionsInput = {
+  where?: Prisma.WorkspaceWhereInput
+  data: Prisma.XOR<Prisma.WorkspaceUpdateWithoutSessionsInput, Prisma.WorkspaceUncheckedUpdateWithoutSessionsInput>
+}
+
+export type WorkspaceUpdateWithoutSessionsInput = {
+  workspaceId?: Prisma.StringFieldUpdateOperationsInput | string
+  createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  name?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  retentionDays?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
+  jobs?: Prisma.AiJobUpdateManyWithoutWorkspaceNestedInput
+  quotas?: Prisma.QuotaUpdateManyWithoutWorkspaceNestedInput
+  jobTotals?: Prisma.JobTotalUpdateManyWithoutWorkspaceNestedInput
+  usageMinutes?: Prisma.UsageMinuteUpdateManyWithoutWorkspaceNestedInput
+  usageEntries?: Prisma.UsageEntryUpdateManyWithoutWorkspaceNestedInput
+  bulkActions?: Prisma.BulkActionUpdateManyWithoutWorkspaceNestedInput
+  apiKeys?: Prisma.ApiKeyUpdateManyWithoutWorkspaceNestedInput
+}
+
+export type WorkspaceUncheckedUpdateWithoutSessionsInput = {
+  workspaceId?: Prisma.StringFieldUpdateOperationsInput | string
+  createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  name?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  retentionDays?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
+  jobs?: Prisma.AiJobUncheckedUpdateManyWithoutWorkspaceNestedInput
+  quotas?: Prisma.QuotaUncheckedUpdateManyWithoutWorkspaceNestedInput
+  jobTotals?: Prisma.JobTotalUncheckedUpdateManyWithoutWorkspaceNestedInput
+  usageMinutes?: Prisma.UsageMinuteUncheckedUpdateManyWithoutWorkspaceNestedInput
+  usageEntries?: Prisma.UsageEntryUncheckedUpdateManyWithoutWorkspaceNestedInput
+  bulkActions?: Prisma.BulkActionUncheckedUpdateManyWithoutWorkspaceNestedInput
+  apiKeys?: Prisma.ApiKeyUncheckedUpdateManyWithoutWorkspaceNestedInput
 }
 
 export type WorkspaceCreateWithoutJobsInput = {
@@ -558,8 +682,10 @@ export type WorkspaceCreateWithoutJobsInput = {
   quotas?: Prisma.QuotaCreateNestedManyWithoutWorkspaceInput
   jobTotals?: Prisma.JobTotalCreateNestedManyWithoutWorkspaceInput
   usageMinutes?: Prisma.UsageMinuteCreateNestedManyWithoutWorkspaceInput
+  usageEntries?: Prisma.UsageEntryCreateNestedManyWithoutWorkspaceInput
   bulkActions?: Prisma.BulkActionCreateNestedManyWithoutWorkspaceInput
   apiKeys?: Prisma.ApiKeyCreateNestedManyWithoutWorkspaceInput
+  sessions?: Prisma.SessionCreateNestedManyWithoutWorkspaceInput
 }
 
 export type WorkspaceUncheckedCreateWithoutJobsInput = {
@@ -570,8 +696,10 @@ export type WorkspaceUncheckedCreateWithoutJobsInput = {
   quotas?: Prisma.QuotaUncheckedCreateNestedManyWithoutWorkspaceInput
   jobTotals?: Prisma.JobTotalUncheckedCreateNestedManyWithoutWorkspaceInput
   usageMinutes?: Prisma.UsageMinuteUncheckedCreateNestedManyWithoutWorkspaceInput
+  usageEntries?: Prisma.UsageEntryUncheckedCreateNestedManyWithoutWorkspaceInput
   bulkActions?: Prisma.BulkActionUncheckedCreateNestedManyWithoutWorkspaceInput
   apiKeys?: Prisma.ApiKeyUncheckedCreateNestedManyWithoutWorkspaceInput
+  sessions?: Prisma.SessionUncheckedCreateNestedManyWithoutWorkspaceInput
 }
 
 export type WorkspaceCreateOrConnectWithoutJobsInput = {
@@ -598,8 +726,10 @@ export type WorkspaceUpdateWithoutJobsInput = {
   quotas?: Prisma.QuotaUpdateManyWithoutWorkspaceNestedInput
   jobTotals?: Prisma.JobTotalUpdateManyWithoutWorkspaceNestedInput
   usageMinutes?: Prisma.UsageMinuteUpdateManyWithoutWorkspaceNestedInput
+  usageEntries?: Prisma.UsageEntryUpdateManyWithoutWorkspaceNestedInput
   bulkActions?: Prisma.BulkActionUpdateManyWithoutWorkspaceNestedInput
   apiKeys?: Prisma.ApiKeyUpdateManyWithoutWorkspaceNestedInput
+  sessions?: Prisma.SessionUpdateManyWithoutWorkspaceNestedInput
 }
 
 export type WorkspaceUncheckedUpdateWithoutJobsInput = {
@@ -610,8 +740,82 @@ export type WorkspaceUncheckedUpdateWithoutJobsInput = {
   quotas?: Prisma.QuotaUncheckedUpdateManyWithoutWorkspaceNestedInput
   jobTotals?: Prisma.JobTotalUncheckedUpdateManyWithoutWorkspaceNestedInput
   usageMinutes?: Prisma.UsageMinuteUncheckedUpdateManyWithoutWorkspaceNestedInput
+  usageEntries?: Prisma.UsageEntryUncheckedUpdateManyWithoutWorkspaceNestedInput
   bulkActions?: Prisma.BulkActionUncheckedUpdateManyWithoutWorkspaceNestedInput
   apiKeys?: Prisma.ApiKeyUncheckedUpdateManyWithoutWorkspaceNestedInput
+  sessions?: Prisma.SessionUncheckedUpdateManyWithoutWorkspaceNestedInput
+}
+
+export type WorkspaceCreateWithoutUsageEntriesInput = {
+  workspaceId: string
+  createdAt?: Date | string
+  name?: string | null
+  retentionDays?: number | null
+  jobs?: Prisma.AiJobCreateNestedManyWithoutWorkspaceInput
+  quotas?: Prisma.QuotaCreateNestedManyWithoutWorkspaceInput
+  jobTotals?: Prisma.JobTotalCreateNestedManyWithoutWorkspaceInput
+  usageMinutes?: Prisma.UsageMinuteCreateNestedManyWithoutWorkspaceInput
+  bulkActions?: Prisma.BulkActionCreateNestedManyWithoutWorkspaceInput
+  apiKeys?: Prisma.ApiKeyCreateNestedManyWithoutWorkspaceInput
+  sessions?: Prisma.SessionCreateNestedManyWithoutWorkspaceInput
+}
+
+export type WorkspaceUncheckedCreateWithoutUsageEntriesInput = {
+  workspaceId: string
+  createdAt?: Date | string
+  name?: string | null
+  retentionDays?: number | null
+  jobs?: Prisma.AiJobUncheckedCreateNestedManyWithoutWorkspaceInput
+  quotas?: Prisma.QuotaUncheckedCreateNestedManyWithoutWorkspaceInput
+  jobTotals?: Prisma.JobTotalUncheckedCreateNestedManyWithoutWorkspaceInput
+  usageMinutes?: Prisma.UsageMinuteUncheckedCreateNestedManyWithoutWorkspaceInput
+  bulkActions?: Prisma.BulkActionUncheckedCreateNestedManyWithoutWorkspaceInput
+  apiKeys?: Prisma.ApiKeyUncheckedCreateNestedManyWithoutWorkspaceInput
+  sessions?: Prisma.SessionUncheckedCreateNestedManyWithoutWorkspaceInput
+}
+
+export type WorkspaceCreateOrConnectWithoutUsageEntriesInput = {
+  where: Prisma.WorkspaceWhereUniqueInput
+  create: Prisma.XOR<Prisma.WorkspaceCreateWithoutUsageEntriesInput, Prisma.WorkspaceUncheckedCreateWithoutUsageEntriesInput>
+}
+
+export type WorkspaceUpsertWithoutUsageEntriesInput = {
+  update: Prisma.XOR<Prisma.WorkspaceUpdateWithoutUsageEntriesInput, Prisma.WorkspaceUncheckedUpdateWithoutUsageEntriesInput>
+  create: Prisma.XOR<Prisma.WorkspaceCreateWithoutUsageEntriesInput, Prisma.WorkspaceUncheckedCreateWithoutUsageEntriesInput>
+  where?: Prisma.WorkspaceWhereInput
+}
+
+export type WorkspaceUpdateToOneWithWhereWithoutUsageEntriesInput = {
+  where?: Prisma.WorkspaceWhereInput
+  data: Prisma.XOR<Prisma.WorkspaceUpdateWithoutUsageEntriesInput, Prisma.WorkspaceUncheckedUpdateWithoutUsageEntriesInput>
+}
+
+export type WorkspaceUpdateWithoutUsageEntriesInput = {
+  workspaceId?: Prisma.StringFieldUpdateOperationsInput | string
+  createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  name?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  retentionDays?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
+  jobs?: Prisma.AiJobUpdateManyWithoutWorkspaceNestedInput
+  quotas?: Prisma.QuotaUpdateManyWithoutWorkspaceNestedInput
+  jobTotals?: Prisma.JobTotalUpdateManyWithoutWorkspaceNestedInput
+  usageMinutes?: Prisma.UsageMinuteUpdateManyWithoutWorkspaceNestedInput
+  bulkActions?: Prisma.BulkActionUpdateManyWithoutWorkspaceNestedInput
+  apiKeys?: Prisma.ApiKeyUpdateManyWithoutWorkspaceNestedInput
+  sessions?: Prisma.SessionUpdateManyWithoutWorkspaceNestedInput
+}
+
+export type WorkspaceUncheckedUpdateWithoutUsageEntriesInput = {
+  workspaceId?: Prisma.StringFieldUpdateOperationsInput | string
+  createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  name?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  retentionDays?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
+  jobs?: Prisma.AiJobUncheckedUpdateManyWithoutWorkspaceNestedInput
+  quotas?: Prisma.QuotaUncheckedUpdateManyWithoutWorkspaceNestedInput
+  jobTotals?: Prisma.JobTotalUncheckedUpdateManyWithoutWorkspaceNestedInput
+  usageMinutes?: Prisma.UsageMinuteUncheckedUpdateManyWithoutWorkspaceNestedInput
+  bulkActions?: Prisma.BulkActionUncheckedUpdateManyWithoutWorkspaceNestedInput
+  apiKeys?: Prisma.ApiKeyUncheckedUpdateManyWithoutWorkspaceNestedInput
+  sessions?: Prisma.SessionUncheckedUpdateManyWithoutWorkspaceNestedInput
 }
 
 export type WorkspaceCreateWithoutQuotasInput = {
@@ -622,8 +826,10 @@ export type WorkspaceCreateWithoutQuotasInput = {
   jobs?: Prisma.AiJobCreateNestedManyWithoutWorkspaceInput
   jobTotals?: Prisma.JobTotalCreateNestedManyWithoutWorkspaceInput
   usageMinutes?: Prisma.UsageMinuteCreateNestedManyWithoutWorkspaceInput
+  usageEntries?: Prisma.UsageEntryCreateNestedManyWithoutWorkspaceInput
   bulkActions?: Prisma.BulkActionCreateNestedManyWithoutWorkspaceInput
   apiKeys?: Prisma.ApiKeyCreateNestedManyWithoutWorkspaceInput
+  sessions?: Prisma.SessionCreateNestedManyWithoutWorkspaceInput
 }
 
 export type WorkspaceUncheckedCreateWithoutQuotasInput = {
@@ -634,8 +840,10 @@ export type WorkspaceUncheckedCreateWithoutQuotasInput = {
   jobs?: Prisma.AiJobUncheckedCreateNestedManyWithoutWorkspaceInput
   jobTotals?: Prisma.JobTotalUncheckedCreateNestedManyWithoutWorkspaceInput
   usageMinutes?: Prisma.UsageMinuteUncheckedCreateNestedManyWithoutWorkspaceInput
+  usageEntries?: Prisma.UsageEntryUncheckedCreateNestedManyWithoutWorkspaceInput
   bulkActions?: Prisma.BulkActionUncheckedCreateNestedManyWithoutWorkspaceInput
   apiKeys?: Prisma.ApiKeyUncheckedCreateNestedManyWithoutWorkspaceInput
+  sessions?: Prisma.SessionUncheckedCreateNestedManyWithoutWorkspaceInput
 }
 
 export type WorkspaceCreateOrConnectWithoutQuotasInput = {
@@ -662,8 +870,10 @@ export type WorkspaceUpdateWithoutQuotasInput = {
   jobs?: Prisma.AiJobUpdateManyWithoutWorkspaceNestedInput
   jobTotals?: Prisma.JobTotalUpdateManyWithoutWorkspaceNestedInput
   usageMinutes?: Prisma.UsageMinuteUpdateManyWithoutWorkspaceNestedInput
+  usageEntries?: Prisma.UsageEntryUpdateManyWithoutWorkspaceNestedInput
   bulkActions?: Prisma.BulkActionUpdateManyWithoutWorkspaceNestedInput
   apiKeys?: Prisma.ApiKeyUpdateManyWithoutWorkspaceNestedInput
+  sessions?: Prisma.SessionUpdateManyWithoutWorkspaceNestedInput
 }
 
 export type WorkspaceUncheckedUpdateWithoutQuotasInput = {
@@ -674,8 +884,10 @@ export type WorkspaceUncheckedUpdateWithoutQuotasInput = {
   jobs?: Prisma.AiJobUncheckedUpdateManyWithoutWorkspaceNestedInput
   jobTotals?: Prisma.JobTotalUncheckedUpdateManyWithoutWorkspaceNestedInput
   usageMinutes?: Prisma.UsageMinuteUncheckedUpdateManyWithoutWorkspaceNestedInput
+  usageEntries?: Prisma.UsageEntryUncheckedUpdateManyWithoutWorkspaceNestedInput
   bulkActions?: Prisma.BulkActionUncheckedUpdateManyWithoutWorkspaceNestedInput
   apiKeys?: Prisma.ApiKeyUncheckedUpdateManyWithoutWorkspaceNestedInput
+  sessions?: Prisma.SessionUncheckedUpdateManyWithoutWorkspaceNestedInput
 }
 
 export type WorkspaceCreateWithoutJobTotalsInput = {
@@ -686,8 +898,10 @@ export type WorkspaceCreateWithoutJobTotalsInput = {
   jobs?: Prisma.AiJobCreateNestedManyWithoutWorkspaceInput
   quotas?: Prisma.QuotaCreateNestedManyWithoutWorkspaceInput
   usageMinutes?: Prisma.UsageMinuteCreateNestedManyWithoutWorkspaceInput
+  usageEntries?: Prisma.UsageEntryCreateNestedManyWithoutWorkspaceInput
   bulkActions?: Prisma.BulkActionCreateNestedManyWithoutWorkspaceInput
   apiKeys?: Prisma.ApiKeyCreateNestedManyWithoutWorkspaceInput
+  sessions?: Prisma.SessionCreateNestedManyWithoutWorkspaceInput
 }
 
 export type WorkspaceUncheckedCreateWithoutJobTotalsInput = {
@@ -698,8 +912,10 @@ export type WorkspaceUncheckedCreateWithoutJobTotalsInput = {
   jobs?: Prisma.AiJobUncheckedCreateNestedManyWithoutWorkspaceInput
   quotas?: Prisma.QuotaUncheckedCreateNestedManyWithoutWorkspaceInput
   usageMinutes?: Prisma.UsageMinuteUncheckedCreateNestedManyWithoutWorkspaceInput
+  usageEntries?: Prisma.UsageEntryUncheckedCreateNestedManyWithoutWorkspaceInput
   bulkActions?: Prisma.BulkActionUncheckedCreateNestedManyWithoutWorkspaceInput
   apiKeys?: Prisma.ApiKeyUncheckedCreateNestedManyWithoutWorkspaceInput
+  sessions?: Prisma.SessionUncheckedCreateNestedManyWithoutWorkspaceInput
 }
 
 export type WorkspaceCreateOrConnectWithoutJobTotalsInput = {
@@ -726,8 +942,10 @@ export type WorkspaceUpdateWithoutJobTotalsInput = {
   jobs?: Prisma.AiJobUpdateManyWithoutWorkspaceNestedInput
   quotas?: Prisma.QuotaUpdateManyWithoutWorkspaceNestedInput
   usageMinutes?: Prisma.UsageMinuteUpdateManyWithoutWorkspaceNestedInput
+  usageEntries?: Prisma.UsageEntryUpdateManyWithoutWorkspaceNestedInput
   bulkActions?: Prisma.BulkActionUpdateManyWithoutWorkspaceNestedInput
   apiKeys?: Prisma.ApiKeyUpdateManyWithoutWorkspaceNestedInput
+  sessions?: Prisma.SessionUpdateManyWithoutWorkspaceNestedInput
 }
 
 export type WorkspaceUncheckedUpdateWithoutJobTotalsInput = {
@@ -738,8 +956,10 @@ export type WorkspaceUncheckedUpdateWithoutJobTotalsInput = {
   jobs?: Prisma.AiJobUncheckedUpdateManyWithoutWorkspaceNestedInput
   quotas?: Prisma.QuotaUncheckedUpdateManyWithoutWorkspaceNestedInput
   usageMinutes?: Prisma.UsageMinuteUncheckedUpdateManyWithoutWorkspaceNestedInput
+  usageEntries?: Prisma.UsageEntryUncheckedUpdateManyWithoutWorkspaceNestedInput
   bulkActions?: Prisma.BulkActionUncheckedUpdateManyWithoutWorkspaceNestedInput
   apiKeys?: Prisma.ApiKeyUncheckedUpdateManyWithoutWorkspaceNestedInput
+  sessions?: Prisma.SessionUncheckedUpdateManyWithoutWorkspaceNestedInput
 }
 
 export type WorkspaceCreateWithoutUsageMinutesInput = {
@@ -750,8 +970,10 @@ export type WorkspaceCreateWithoutUsageMinutesInput = {
   jobs?: Prisma.AiJobCreateNestedManyWithoutWorkspaceInput
   quotas?: Prisma.QuotaCreateNestedManyWithoutWorkspaceInput
   jobTotals?: Prisma.JobTotalCreateNestedManyWithoutWorkspaceInput
+  usageEntries?: Prisma.UsageEntryCreateNestedManyWithoutWorkspaceInput
   bulkActions?: Prisma.BulkActionCreateNestedManyWithoutWorkspaceInput
   apiKeys?: Prisma.ApiKeyCreateNestedManyWithoutWorkspaceInput
+  sessions?: Prisma.SessionCreateNestedManyWithoutWorkspaceInput
 }
 
 export type WorkspaceUncheckedCreateWithoutUsageMinutesInput = {
@@ -762,8 +984,10 @@ export type WorkspaceUncheckedCreateWithoutUsageMinutesInput = {
   jobs?: Prisma.AiJobUncheckedCreateNestedManyWithoutWorkspaceInput
   quotas?: Prisma.QuotaUncheckedCreateNestedManyWithoutWorkspaceInput
   jobTotals?: Prisma.JobTotalUncheckedCreateNestedManyWithoutWorkspaceInput
+  usageEntries?: Prisma.UsageEntryUncheckedCreateNestedManyWithoutWorkspaceInput
   bulkActions?: Prisma.BulkActionUncheckedCreateNestedManyWithoutWorkspaceInput
   apiKeys?: Prisma.ApiKeyUncheckedCreateNestedManyWithoutWorkspaceInput
+  sessions?: Prisma.SessionUncheckedCreateNestedManyWithoutWorkspaceInput
 }
 
 export type WorkspaceCreateOrConnectWithoutUsageMinutesInput = {
@@ -790,8 +1014,10 @@ export type WorkspaceUpdateWithoutUsageMinutesInput = {
   jobs?: Prisma.AiJobUpdateManyWithoutWorkspaceNestedInput
   quotas?: Prisma.QuotaUpdateManyWithoutWorkspaceNestedInput
   jobTotals?: Prisma.JobTotalUpdateManyWithoutWorkspaceNestedInput
+  usageEntries?: Prisma.UsageEntryUpdateManyWithoutWorkspaceNestedInput
   bulkActions?: Prisma.BulkActionUpdateManyWithoutWorkspaceNestedInput
   apiKeys?: Prisma.ApiKeyUpdateManyWithoutWorkspaceNestedInput
+  sessions?: Prisma.SessionUpdateManyWithoutWorkspaceNestedInput
 }
 
 export type WorkspaceUncheckedUpdateWithoutUsageMinutesInput = {
@@ -802,8 +1028,10 @@ export type WorkspaceUncheckedUpdateWithoutUsageMinutesInput = {
   jobs?: Prisma.AiJobUncheckedUpdateManyWithoutWorkspaceNestedInput
   quotas?: Prisma.QuotaUncheckedUpdateManyWithoutWorkspaceNestedInput
   jobTotals?: Prisma.JobTotalUncheckedUpdateManyWithoutWorkspaceNestedInput
+  usageEntries?: Prisma.UsageEntryUncheckedUpdateManyWithoutWorkspaceNestedInput
   bulkActions?: Prisma.BulkActionUncheckedUpdateManyWithoutWorkspaceNestedInput
   apiKeys?: Prisma.ApiKeyUncheckedUpdateManyWithoutWorkspaceNestedInput
+  sessions?: Prisma.SessionUncheckedUpdateManyWithoutWorkspaceNestedInput
 }
 
 export type WorkspaceCreateWithoutBulkActionsInput = {
@@ -815,7 +1043,9 @@ export type WorkspaceCreateWithoutBulkActionsInput = {
   quotas?: Prisma.QuotaCreateNestedManyWithoutWorkspaceInput
   jobTotals?: Prisma.JobTotalCreateNestedManyWithoutWorkspaceInput
   usageMinutes?: Prisma.UsageMinuteCreateNestedManyWithoutWorkspaceInput
+  usageEntries?: Prisma.UsageEntryCreateNestedManyWithoutWorkspaceInput
   apiKeys?: Prisma.ApiKeyCreateNestedManyWithoutWorkspaceInput
+  sessions?: Prisma.SessionCreateNestedManyWithoutWorkspaceInput
 }
 
 export type WorkspaceUncheckedCreateWithoutBulkActionsInput = {
@@ -827,7 +1057,9 @@ export type WorkspaceUncheckedCreateWithoutBulkActionsInput = {
   quotas?: Prisma.QuotaUncheckedCreateNestedManyWithoutWorkspaceInput
   jobTotals?: Prisma.JobTotalUncheckedCreateNestedManyWithoutWorkspaceInput
   usageMinutes?: Prisma.UsageMinuteUncheckedCreateNestedManyWithoutWorkspaceInput
+  usageEntries?: Prisma.UsageEntryUncheckedCreateNestedManyWithoutWorkspaceInput
   apiKeys?: Prisma.ApiKeyUncheckedCreateNestedManyWithoutWorkspaceInput
+  sessions?: Prisma.SessionUncheckedCreateNestedManyWithoutWorkspaceInput
 }
 
 export type WorkspaceCreateOrConnectWithoutBulkActionsInput = {
@@ -855,7 +1087,9 @@ export type WorkspaceUpdateWithoutBulkActionsInput = {
   quotas?: Prisma.QuotaUpdateManyWithoutWorkspaceNestedInput
   jobTotals?: Prisma.JobTotalUpdateManyWithoutWorkspaceNestedInput
   usageMinutes?: Prisma.UsageMinuteUpdateManyWithoutWorkspaceNestedInput
+  usageEntries?: Prisma.UsageEntryUpdateManyWithoutWorkspaceNestedInput
   apiKeys?: Prisma.ApiKeyUpdateManyWithoutWorkspaceNestedInput
+  sessions?: Prisma.SessionUpdateManyWithoutWorkspaceNestedInput
 }
 
 export type WorkspaceUncheckedUpdateWithoutBulkActionsInput = {
@@ -867,7 +1101,9 @@ export type WorkspaceUncheckedUpdateWithoutBulkActionsInput = {
   quotas?: Prisma.QuotaUncheckedUpdateManyWithoutWorkspaceNestedInput
   jobTotals?: Prisma.JobTotalUncheckedUpdateManyWithoutWorkspaceNestedInput
   usageMinutes?: Prisma.UsageMinuteUncheckedUpdateManyWithoutWorkspaceNestedInput
+  usageEntries?: Prisma.UsageEntryUncheckedUpdateManyWithoutWorkspaceNestedInput
   apiKeys?: Prisma.ApiKeyUncheckedUpdateManyWithoutWorkspaceNestedInput
+  sessions?: Prisma.SessionUncheckedUpdateManyWithoutWorkspaceNestedInput
 }
 
 
@@ -880,8 +1116,10 @@ export type WorkspaceCountOutputType = {
   quotas: number
   jobTotals: number
   usageMinutes: number
+  usageEntries: number
   bulkActions: number
   apiKeys: number
+  sessions: number
 }
 
 export type WorkspaceCountOutputTypeSelect<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
@@ -889,8 +1127,10 @@ export type WorkspaceCountOutputTypeSelect<ExtArgs extends runtime.Types.Extensi
   quotas?: boolean | WorkspaceCountOutputTypeCountQuotasArgs
   jobTotals?: boolean | WorkspaceCountOutputTypeCountJobTotalsArgs
   usageMinutes?: boolean | WorkspaceCountOutputTypeCountUsageMinutesArgs
+  usageEntries?: boolean | WorkspaceCountOutputTypeCountUsageEntriesArgs
   bulkActions?: boolean | WorkspaceCountOutputTypeCountBulkActionsArgs
   apiKeys?: boolean | WorkspaceCountOutputTypeCountApiKeysArgs
+  sessions?: boolean | WorkspaceCountOutputTypeCountSessionsArgs
 }
 
 /**
@@ -934,6 +1174,13 @@ export type WorkspaceCountOutputTypeCountUsageMinutesArgs<ExtArgs extends runtim
 /**
  * WorkspaceCountOutputType without action
  */
+export type WorkspaceCountOutputTypeCountUsageEntriesArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  where?: Prisma.UsageEntryWhereInput
+}
+
+/**
+ * WorkspaceCountOutputType without action
+ */
 export type WorkspaceCountOutputTypeCountBulkActionsArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
   where?: Prisma.BulkActionWhereInput
 }
@@ -943,6 +1190,13 @@ export type WorkspaceCountOutputTypeCountBulkActionsArgs<ExtArgs extends runtime
  */
 export type WorkspaceCountOutputTypeCountApiKeysArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
   where?: Prisma.ApiKeyWhereInput
+}
+
+/**
+ * WorkspaceCountOutputType without action
+ */
+export type WorkspaceCountOutputTypeCountSessionsArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  where?: Prisma.SessionWhereInput
 }
 
 
@@ -955,8 +1209,10 @@ export type WorkspaceSelect<ExtArgs extends runtime.Types.Extensions.InternalArg
   quotas?: boolean | Prisma.Workspace$quotasArgs<ExtArgs>
   jobTotals?: boolean | Prisma.Workspace$jobTotalsArgs<ExtArgs>
   usageMinutes?: boolean | Prisma.Workspace$usageMinutesArgs<ExtArgs>
+  usageEntries?: boolean | Prisma.Workspace$usageEntriesArgs<ExtArgs>
   bulkActions?: boolean | Prisma.Workspace$bulkActionsArgs<ExtArgs>
   apiKeys?: boolean | Prisma.Workspace$apiKeysArgs<ExtArgs>
+  sessions?: boolean | Prisma.Workspace$sessionsArgs<ExtArgs>
   _count?: boolean | Prisma.WorkspaceCountOutputTypeDefaultArgs<ExtArgs>
 }, ExtArgs["result"]["workspace"]>
 
@@ -987,8 +1243,10 @@ export type WorkspaceInclude<ExtArgs extends runtime.Types.Extensions.InternalAr
   quotas?: boolean | Prisma.Workspace$quotasArgs<ExtArgs>
   jobTotals?: boolean | Prisma.Workspace$jobTotalsArgs<ExtArgs>
   usageMinutes?: boolean | Prisma.Workspace$usageMinutesArgs<ExtArgs>
+  usageEntries?: boolean | Prisma.Workspace$usageEntriesArgs<ExtArgs>
   bulkActions?: boolean | Prisma.Workspace$bulkActionsArgs<ExtArgs>
   apiKeys?: boolean | Prisma.Workspace$apiKeysArgs<ExtArgs>
+  sessions?: boolean | Prisma.Workspace$sessionsArgs<ExtArgs>
   _count?: boolean | Prisma.WorkspaceCountOutputTypeDefaultArgs<ExtArgs>
 }
 export type WorkspaceIncludeCreateManyAndReturn<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {}
@@ -1001,8 +1259,10 @@ export type $WorkspacePayload<ExtArgs extends runtime.Types.Extensions.InternalA
     quotas: Prisma.$QuotaPayload<ExtArgs>[]
     jobTotals: Prisma.$JobTotalPayload<ExtArgs>[]
     usageMinutes: Prisma.$UsageMinutePayload<ExtArgs>[]
+    usageEntries: Prisma.$UsageEntryPayload<ExtArgs>[]
     bulkActions: Prisma.$BulkActionPayload<ExtArgs>[]
     apiKeys: Prisma.$ApiKeyPayload<ExtArgs>[]
+    sessions: Prisma.$SessionPayload<ExtArgs>[]
   }
   scalars: runtime.Types.Extensions.GetPayloadResult<{
     workspaceId: string
@@ -1413,8 +1673,10 @@ export interface Prisma__WorkspaceClient<T, Null = never, ExtArgs extends runtim
   quotas<T extends Prisma.Workspace$quotasArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Workspace$quotasArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$QuotaPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
   jobTotals<T extends Prisma.Workspace$jobTotalsArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Workspace$jobTotalsArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$JobTotalPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
   usageMinutes<T extends Prisma.Workspace$usageMinutesArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Workspace$usageMinutesArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$UsageMinutePayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
+  usageEntries<T extends Prisma.Workspace$usageEntriesArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Workspace$usageEntriesArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$UsageEntryPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
   bulkActions<T extends Prisma.Workspace$bulkActionsArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Workspace$bulkActionsArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$BulkActionPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
   apiKeys<T extends Prisma.Workspace$apiKeysArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Workspace$apiKeysArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$ApiKeyPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
+  sessions<T extends Prisma.Workspace$sessionsArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Workspace$sessionsArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$SessionPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
   /**
    * Attaches callbacks for the resolution and/or rejection of the Promise.
    * @param onfulfilled The callback to execute when the Promise is resolved.
@@ -1937,6 +2199,30 @@ export type Workspace$usageMinutesArgs<ExtArgs extends runtime.Types.Extensions.
 }
 
 /**
+ * Workspace.usageEntries
+ */
+export type Workspace$usageEntriesArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  /**
+   * Select specific fields to fetch from the UsageEntry
+   */
+  select?: Prisma.UsageEntrySelect<ExtArgs> | null
+  /**
+   * Omit specific fields from the UsageEntry
+   */
+  omit?: Prisma.UsageEntryOmit<ExtArgs> | null
+  /**
+   * Choose, which related nodes to fetch as well
+   */
+  include?: Prisma.UsageEntryInclude<ExtArgs> | null
+  where?: Prisma.UsageEntryWhereInput
+  orderBy?: Prisma.UsageEntryOrderByWithRelationInput | Prisma.UsageEntryOrderByWithRelationInput[]
+  cursor?: Prisma.UsageEntryWhereUniqueInput
+  take?: number
+  skip?: number
+  distinct?: Prisma.UsageEntryScalarFieldEnum | Prisma.UsageEntryScalarFieldEnum[]
+}
+
+/**
  * Workspace.bulkActions
  */
 export type Workspace$bulkActionsArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
@@ -1982,6 +2268,30 @@ export type Workspace$apiKeysArgs<ExtArgs extends runtime.Types.Extensions.Inter
   take?: number
   skip?: number
   distinct?: Prisma.ApiKeyScalarFieldEnum | Prisma.ApiKeyScalarFieldEnum[]
+}
+
+/**
+ * Workspace.sessions
+ */
+export type Workspace$sessionsArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  /**
+   * Select specific fields to fetch from the Session
+   */
+  select?: Prisma.SessionSelect<ExtArgs> | null
+  /**
+   * Omit specific fields from the Session
+   */
+  omit?: Prisma.SessionOmit<ExtArgs> | null
+  /**
+   * Choose, which related nodes to fetch as well
+   */
+  include?: Prisma.SessionInclude<ExtArgs> | null
+  where?: Prisma.SessionWhereInput
+  orderBy?: Prisma.SessionOrderByWithRelationInput | Prisma.SessionOrderByWithRelationInput[]
+  cursor?: Prisma.SessionWhereUniqueInput
+  take?: number
+  skip?: number
+  distinct?: Prisma.SessionScalarFieldEnum | Prisma.SessionScalarFieldEnum[]
 }
 
 /**

@@ -1,0 +1,97 @@
+import { readFile } from "node:fs/promises";
+import { defaultExtractPersistedOperationId } from "@graphql-yoga/plugin-persisted-operations";
+import { GraphQLError, parse } from "graphql";
+import { z } from "zod";
+import { ConfigError } from "../config-error.ts";
+import type { ErrorCode } from "../errors.ts";
+import { ANONYMOUS, type Principal } from "../identity/principal.ts";
+import { PERSISTED_QUERY_NOT_FOUND } from "./error-format.ts";
+
+/** The texts of the documents that are executed, by their hashes as the clients' build has made them. */
+export type TrustedDocuments = ReadonlyMap<string, string>;
+
+const manifestSchema = z.record(z.string().min(1), z.string());
+
+/**
+ * Reads the manifest that GraphQL Code Generator's client preset writes (`persisted-documents.json`): an object of documents by hash.
+ * @throws ConfigError where it cannot be read or is no such manifest, or a document is no GraphQL.
+ */
+export async function readTrustedDocuments(path: string): Promise<TrustedDocuments> {
+  const refuse = (reason: string) => new ConfigError(`TRUSTED_DOCUMENTS: ${reason}`);
+  const text = await readFile(path, "utf8").catch((error: unknown) => {
+    throw refuse(`the manifest cannot be read: ${messageOf(error)}`);
+  });
+  const { success, data } = manifestSchema.safeParse(parseJson(text));
+  if (!success || Object.keys(data).length === 0)
+    throw refuse('the manifest must be a JSON object of documents by their hashes: {"<hash>": "query …"}.');
+  for (const [hash, document] of Object.entries(data)) {
+    try {
+      parse(document, { noLocation: true });
+    } catch (error) {
+      throw refuse(`the document of the hash ${hash.slice(0, 100)} is no GraphQL: ${messageOf(error)}`);
+    }
+  }
+  return new Map(Object.entries(data));
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether a principal may have other documents executed: an administrator, who has proved to be one. */
+export function mayExecuteAny(principal: Principal | undefined): boolean {
+  return principal !== undefined && principal !== ANONYMOUS && principal.roles.includes("ADMIN");
+}
+
+/** What a client sends in place of a document, or as one. */
+interface Sent {
+  readonly query?: string | null | undefined;
+  readonly extensions?: Record<string, unknown> | null | undefined;
+}
+
+/**
+ * @returns the text of what is to be executed, where it came over a WebSocket; Yoga's plugin does the same for HTTP.
+ * @throws GraphQLError where it is no trusted document, and the principal may not have others executed.
+ */
+export function trustedText(documents: TrustedDocuments, sent: Sent, principal: Principal | undefined): string {
+  if (sent.query) {
+    if (mayExecuteAny(principal)) return sent.query;
+    throw notTrusted();
+  }
+  const hash = defaultExtractPersistedOperationId({ extensions: sent.extensions ?? {} }, NO_REQUEST, {});
+  if (hash === null) throw noHash();
+  const text = documents.get(hash);
+  if (text === undefined) throw notFound();
+  return text;
+}
+
+/** The plugin's function has it, for functions of others, and does not look at it. */
+const NO_REQUEST = new Request("http://localhost");
+
+const HOW =
+  "Send the hash of one of its documents in extensions.persistedQuery: { version: 1, sha256Hash }, and no query.";
+
+export function notTrusted(): GraphQLError {
+  return refusal("FORBIDDEN", `This server executes trusted documents alone. ${HOW}`, 403);
+}
+
+export function noHash(): GraphQLError {
+  return refusal("INVALID_INPUT", `The request has no document. ${HOW}`, 400);
+}
+
+/** In the words by which clients know it. */
+export function notFound(): GraphQLError {
+  return new GraphQLError("PersistedQueryNotFound", { extensions: { code: PERSISTED_QUERY_NOT_FOUND } });
+}
+
+function refusal(code: ErrorCode, message: string, status: number): GraphQLError {
+  return new GraphQLError(message, { extensions: { code, http: { status } } });
+}
