@@ -9,12 +9,14 @@ import { quote } from "../quote.ts";
 
 /**
  * The JSON Schemas of answers (section 13). A worker sends the schema and a person the answer, and both may be hostile: so patterns run on
- * an engine whose time is linear in the text, a reference leads nowhere outside the schema, and a check ends after 50 ms.
+ * an engine whose time is linear in the text, a reference leads nowhere outside the schema, and a check ends after 50 ms and is tried
+ * three times at most.
  */
 
 /** The largest schema, in bytes of JSON. */
 export const ANSWER_SCHEMA_BYTES = 16 * 1024;
 const MAX_CHECK_MS = 50;
+const MAX_ATTEMPTS = 3;
 const DIALECT = "https://json-schema.org/draft/2020-12/schema";
 /** Keywords that would give the schema, or a part of it, another address or other rules. */
 const REFUSED_KEYWORDS = ["$id", "$vocabulary"];
@@ -50,24 +52,23 @@ export async function faultOfAnswerSchema(schema: JsonValue): Promise<string | n
   const fault = faultOfReferences(schema);
   if (fault !== null) return fault;
   try {
-    return await withValidator(schema, async (check) => (isEndless(check) ? ENDLESS : null));
+    return await withValidator(schema, async (check) => (canBeChecked(check) ? null : UNCHECKABLE));
   } catch (error) {
     return `This is no JSON Schema of draft 2020-12 that can be used here: ${quote(messageOf(error))}.`;
   }
 }
 
-const ENDLESS =
-  "This schema refers to itself without end: a $ref that leads back must stand below items or properties.";
+const UNCHECKABLE =
+  `By this schema nothing can be checked: it refers to itself without end, or takes longer than ${MAX_CHECK_MS} ms. ` +
+  "A $ref that leads back must stand below items or properties.";
 
-/** Whether a schema goes round without end: with any answer, so with this one. */
-function isEndless(check: Validator): boolean {
+/** Whether a schema's check comes to an end, with an answer that holds nothing. */
+function canBeChecked(check: Validator): boolean {
   try {
     inTime(() => check(plain(null)));
-    return false;
+    return true;
   } catch (error) {
-    if (isStackOverflow(error)) return true;
-    // What takes long may be short with another answer.
-    if (isTimeout(error)) return false;
+    if (isWithoutEnd(error)) return false;
     throw error;
   }
 }
@@ -78,8 +79,9 @@ export interface AnswerFault {
   readonly path: readonly string[];
 }
 
-const ENDLESS_WITH_ANSWER =
-  "The question's answerSchema refers to itself without end with this answer: give another one, or cancel the job.";
+const UNCHECKABLE_ANSWER =
+  `The question's answerSchema refers to itself without end with this answer, or takes longer than ${MAX_CHECK_MS} ms to check it: ` +
+  "give a smaller one, or cancel the job.";
 
 /** @returns what is wrong with an answer by a schema that has no fault; null where nothing is. */
 export async function faultOfAnswer(schema: JsonValue, answer: JsonValue): Promise<AnswerFault | null> {
@@ -98,9 +100,8 @@ export async function faultOfAnswer(schema: JsonValue, answer: JsonValue): Promi
         path: path.map(unescaped),
       };
     } catch (error) {
-      if (isStackOverflow(error)) return { message: ENDLESS_WITH_ANSWER, path: [] };
-      if (!isTimeout(error)) throw error;
-      return { message: `To check the answer takes longer than ${MAX_CHECK_MS} ms: give a smaller one.`, path: [] };
+      if (isWithoutEnd(error)) return { message: UNCHECKABLE_ANSWER, path: [] };
+      throw error;
     }
   });
 }
@@ -124,8 +125,22 @@ function plain(value: unknown): unknown {
 
 const SCRIPT = new Script("work()");
 
-/** Does work that does not wait for anything. @throws Error with the code ERR_SCRIPT_EXECUTION_TIMEOUT where it takes too long. */
+/**
+ * Does work that does not wait for anything. What took too long is tried again: the first time code is cold, and a busy machine gives a
+ * process none of its time for longer than that.
+ * @throws Error by which `isWithoutEnd`, where it takes too long each time, or goes too deep.
+ */
 function inTime<T>(work: () => T): T {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return inTimeOnce(work);
+    } catch (error) {
+      if (!isTimeout(error) || attempt === MAX_ATTEMPTS) throw error;
+    }
+  }
+}
+
+function inTimeOnce<T>(work: () => T): T {
   let result: { readonly value: T } | undefined;
   const context = createContext({
     work: () => {
@@ -135,6 +150,10 @@ function inTime<T>(work: () => T): T {
   SCRIPT.runInContext(context, { timeout: MAX_CHECK_MS });
   if (!result) throw new Error("The work was done.");
   return result.value;
+}
+
+function isWithoutEnd(error: unknown): boolean {
+  return isTimeout(error) || isStackOverflow(error);
 }
 
 function isTimeout(error: unknown): boolean {

@@ -93,7 +93,14 @@ export function checkRetryable(job: Job): Refusal | null {
 
 /** A person retries a job; it is due at once. */
 export function retryJob(job: Job, by: Actor): void {
-  const set = { state: "QUEUED", reason: "retried", runAfter: "none", hasError: false, issues: [] } as const;
+  const set = {
+    state: "QUEUED",
+    reason: "retried",
+    runAfter: "none",
+    hasError: false,
+    issues: [],
+    releases: 0,
+  } as const;
   change(job, "STATE_CHANGED", by, set);
 }
 

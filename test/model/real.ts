@@ -134,7 +134,7 @@ export class Real {
   }
 
   /** Puts a time of a job into the past. It makes no version, because the passing of time makes none either. */
-  async passTime(column: "run_after" | "preferred_until" | "waits_until", job: number): Promise<void> {
+  async passTime(column: "run_after" | "preferred_until", job: number): Promise<void> {
     const prisma = testSide(this.engine);
     await prisma.$transaction([
       prisma.$executeRaw`ALTER TABLE ai_jobs DISABLE TRIGGER USER`,

@@ -6,12 +6,12 @@ import { cancelAiJob } from "../../src/jobs/cancel.ts";
 import { failUnansweredJobs } from "../../src/review/user-input-timeout.ts";
 import { resolveUserReview } from "../../src/review/user-review.ts";
 import { requestUserInput } from "../../src/runs/ask.ts";
-import { openTestDatabase, type TestDatabase, testSide } from "../support/database.ts";
+import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { engineOn, ok, SOMEBODY, started, WORKSPACE } from "../support/engine.ts";
 import { claim, HOSTILE } from "../support/jobs.ts";
 import { recordsOf } from "../support/records.ts";
 import { aQuestion } from "../support/reports.ts";
-import { awaitingUser, review } from "../support/review.ts";
+import { awaitingUser, passAnswerLimit, review } from "../support/review.ts";
 
 /** Questions of workers, and the answers of people (section 13). */
 
@@ -41,16 +41,6 @@ const answer = (jobId: string, value: JsonValue, requestId: string | null = null
     answer: value,
     requestId,
   });
-
-/** Puts the time limit of a job's question into the past. */
-async function passLimit(jobId: string): Promise<void> {
-  const prisma = testSide(engine);
-  await prisma.$transaction([
-    prisma.$executeRaw`ALTER TABLE ai_jobs DISABLE TRIGGER USER`,
-    prisma.$executeRaw`UPDATE ai_jobs SET waits_until = now() - interval '1 minute' WHERE job_id = ${jobId}::uuid`,
-    prisma.$executeRaw`ALTER TABLE ai_jobs ENABLE TRIGGER USER`,
-  ]);
-}
 
 describe("an answer", () => {
   test("goes to the job's next run, with who gave it; the attempt is not charged, the lease is gone meanwhile", async () => {
@@ -122,12 +112,12 @@ describe("an answer", () => {
   test("that comes after the time limit fails the job, whoever notices first", async () => {
     const limited = () => asking({ expiresAt: new Date(Date.now() + 3_600_000) });
     const { jobId } = await limited();
-    await passLimit(jobId);
+    await passAnswerLimit(engine, jobId);
     const tooLate = { code: "ILLEGAL_TRANSITION", from: "FAILED", message: expect.stringContaining("retryAiJob") };
     expect(await answer(jobId, 1)).toMatchObject(tooLate);
     const other = await limited();
     expect(await failUnansweredJobs(engine)).toBe(0);
-    await passLimit(other.jobId);
+    await passAnswerLimit(engine, other.jobId);
     expect(await failUnansweredJobs(engine)).toBe(1);
     expect(await answer(other.jobId, 1)).toMatchObject(tooLate);
     for (const id of [jobId, other.jobId]) {

@@ -1,6 +1,17 @@
 import { describe, expect, test } from "vitest";
 import { faultOfAnswer, faultOfAnswerSchema } from "../../src/runs/answer-schema.ts";
 
+/** A schema that looks at an answer 2 to the power of `depth` times. */
+const doubling = (depth: number) => ({
+  $ref: "#/$defs/0",
+  $defs: Object.fromEntries(
+    Array.from({ length: depth + 1 }, (_, at): [string, object] => {
+      const next = { $ref: `#/$defs/${at + 1}` };
+      return [String(at), at === depth ? {} : { allOf: [next, { allOf: [next] }] }];
+    }),
+  ),
+});
+
 describe("a schema of an answer", () => {
   test.each([
     [true],
@@ -28,6 +39,7 @@ describe("a schema of an answer", () => {
     ["with a pattern that refers back", { pattern: "(a)\\1" }, "no JSON Schema"],
     ["that is itself", { $ref: "#" }, "without end"],
     ["that is itself by way of others", { $ref: "#/$defs/a", $defs: { a: { allOf: [{ $ref: "#" }] } } }, "without end"],
+    ["that takes for ever with any answer", doubling(30), "longer than 50 ms"],
   ])("is not one %s", async (_, schema, message) => {
     expect(await faultOfAnswerSchema(schema)).toContain(message);
   });

@@ -62,3 +62,18 @@ export async function withoutCapabilities<T>(engine: EngineContext, work: () => 
       UPDATE capability_profiles SET capabilities = '{doc.read,doc.summarize}' WHERE id = 'default'`;
   }
 }
+
+/** Puts the time limit of a job's question into the past: of the question and of the job that waits for its answer. */
+export async function passAnswerLimit(engine: EngineContext, jobId: string): Promise<void> {
+  await testSide(engine).$transaction(async (tx) => {
+    await tx.$executeRaw`SET LOCAL session_replication_role = replica`;
+    await tx.$executeRaw`
+      WITH job AS (
+        UPDATE ai_jobs SET waits_until = date_trunc('milliseconds', clock_timestamp()) - interval '1 hour'
+        WHERE job_id = ${jobId}::uuid AND waits_until IS NOT NULL
+        RETURNING workflow_run_id, waits_until
+      )
+      UPDATE user_input_requests r SET expires_at = job.waits_until
+      FROM job WHERE r.workflow_run_id = job.workflow_run_id AND r.answered_at IS NULL`;
+  });
+}

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { failUnansweredJobs } from "../../../src/review/user-input-timeout.ts";
 import { requestUserInput } from "../../../src/runs/ask.ts";
 import { HOSTILE } from "../../support/jobs.ts";
+import { passAnswerLimit } from "../../support/review.ts";
 import { type Draw, delta, mostly, pickFrom, reportId, reportStep } from "../draw.ts";
 import { failByPolicy, mayWrite, poison } from "../endings.ts";
 import { injectionIn, SOME_ID } from "../payload.ts";
@@ -137,7 +138,7 @@ export const limitPasses = mutation<{ readonly job: number }>("limitPasses", {
     return {};
   },
   actual: async (real, { job }) => {
-    await real.passTime("waits_until", job);
+    await passAnswerLimit(real.engine, real.jobId(job));
     return {};
   },
 });
