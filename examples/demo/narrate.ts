@@ -7,9 +7,14 @@ const payloadWords = z
     job_kind: z.string(),
     reason: z.string(),
     attempt: z.number(),
-    node_id: z.string(),
-    node_type: z.string(),
-    outcome: z.string(),
+    steps: z.array(
+      z.object({
+        node_id: z.string(),
+        node_type: z.string(),
+        outcome: z.string(),
+        error_message: z.string().nullable(),
+      }),
+    ),
     error_message: z.string().nullable(),
     capability: z.string(),
     guard_name: z.string(),
@@ -28,7 +33,7 @@ export interface NarratedEvent {
 /** Describes an event in one line. */
 export function narrate({ type, actorId, payload }: NarratedEvent): string {
   const words = payloadWords.parse(payload);
-  const fault = words.error_message ? `: ${words.error_message}` : "";
+  const fault = faultOf(words.error_message);
   switch (type) {
     case "JOB_SUBMITTED":
       return `submitted as ${words.job_kind}`;
@@ -38,7 +43,12 @@ export function narrate({ type, actorId, payload }: NarratedEvent): string {
         : `${actorId} takes it, attempt ${words.attempt}`;
     case "NODE_CHANGED":
     case "LLM_INFERENCE":
-      return `${words.node_id} (${words.node_type}) ${words.outcome}${fault}`;
+      return (words.steps ?? [])
+        .map(
+          ({ node_id, node_type, outcome, error_message }) =>
+            `${node_id} (${node_type}) ${outcome}${faultOf(error_message)}`,
+        )
+        .join(", ");
     case "METRICS_RECORDED":
       return `${actorId} is still at it (heartbeat)`;
     case "CAPABILITY_ACTION":
@@ -51,3 +61,5 @@ export function narrate({ type, actorId, payload }: NarratedEvent): string {
       return "its worker's lease ran out";
   }
 }
+
+const faultOf = (message: string | null | undefined): string => (message ? `: ${message}` : "");

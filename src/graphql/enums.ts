@@ -3,7 +3,7 @@ import { ERROR_CODES, WORKFLOW_DIRECTIVES } from "../errors.ts";
 import { PERMISSIONS, ROLES } from "../identity/permissions.ts";
 import { REVIEW_DECISIONS } from "../review/user-review.ts";
 import { VALIDATION_VERDICTS } from "../review/verdict.ts";
-import { SENSITIVITIES } from "../runs/advance.ts";
+import { SENSITIVITIES } from "../runs/retrieved-snippets.ts";
 import { builder } from "./builder.ts";
 
 /**

@@ -23,14 +23,17 @@ export type ViolationPayload = {
   readonly job_state_transition: string;
 };
 
-type StepPayload = {
+/** What an event says of a step. */
+export type StepPayload = {
   readonly node_id: string;
   readonly node_type: string;
   readonly sequence: number;
   readonly outcome: "started" | "succeeded" | "failed";
   readonly error_message: string | null;
-  readonly cost_micros?: number;
 };
+
+/** The steps of a report, in its order. A report of one step alone is what the step's metrics are read from. */
+type StepsPayload = { readonly steps: readonly StepPayload[]; readonly cost_micros?: number };
 
 /**
  * Every event type with its payload (section 9). A new type needs a value of RecorderEventType and a member here. `cost_micros` is
@@ -39,8 +42,8 @@ type StepPayload = {
 export type EventContent =
   | { readonly type: "JOB_SUBMITTED"; readonly payload: { readonly [key: string]: Json } }
   | { readonly type: "STATE_CHANGED"; readonly payload: { readonly reason: string; readonly [key: string]: Json } }
-  | { readonly type: "NODE_CHANGED"; readonly payload: StepPayload }
-  | { readonly type: "LLM_INFERENCE"; readonly payload: StepPayload }
+  | { readonly type: "NODE_CHANGED"; readonly payload: StepsPayload }
+  | { readonly type: "LLM_INFERENCE"; readonly payload: StepsPayload }
   | {
       readonly type: "METRICS_RECORDED";
       readonly payload: { readonly delta: Json; readonly is_late?: true; readonly cost_micros?: number };

@@ -8,6 +8,7 @@ import { provesLease } from "./lease-token.ts";
 import type { RunUnderJobLock, RunWithJob } from "./lock.ts";
 import { type PolicyError, type PolicyViolationCode, policyError, recordedViolation } from "./policy.ts";
 import { isSameReport, type LeaseProof, type Report } from "./report.ts";
+import type { KnownNodes } from "./steps.ts";
 
 /** Why a report may not change its job. Its worker must stop. */
 export type ReportRefusal = LeaseLostError | JobPoisonedError | IllegalTransitionError;
@@ -50,7 +51,7 @@ export type Admission<Code extends PolicyViolationCode = PolicyViolationCode> =
       readonly kind: "ADMITTED";
       readonly job: LockedJobWithWriteScope;
       readonly run: Run;
-      readonly hasOpenNodes: boolean;
+      readonly nodes: KnownNodes;
     };
 
 /**
@@ -80,7 +81,7 @@ export function admitReport<Code extends PolicyViolationCode>(
 ): Admission<Code> {
   const proven = checkProof(lockedRun, report);
   if (proven instanceof AppError) return { kind: "REFUSED", error: proven };
-  const { job, run, earlierReport, hasOpenNodes } = proven;
+  const { job, run, earlierReport, nodes } = proven;
   const repeated = earlierReport && isSameReport(report, earlierReport) ? earlierReport : undefined;
   const violation = repeated && recordedViolation(repeated, violations);
   if (violation) return { kind: "REFUSED", error: policyError(violation, job) };
@@ -88,7 +89,7 @@ export function admitReport<Code extends PolicyViolationCode>(
   const refusal = checkStateAndLease(proven, to);
   if (refusal) return { kind: "REFUSED", error: refusal };
   if (repeated) return { kind: "REPEAT", job, run, earlierReport: repeated };
-  if (!earlierReport) return { kind: "ADMITTED", job, run, hasOpenNodes };
+  if (!earlierReport) return { kind: "ADMITTED", job, run, nodes };
   return { kind: "ID_TAKEN", error: idTaken(path), job, run };
 }
 

@@ -1,6 +1,6 @@
 import type { NodeExecution } from "../db/generated/client/client.ts";
 import type { JobSummary } from "../db/job-columns.ts";
-import { type Run, type StoredReport, toDbEnum } from "../db/rows.ts";
+import type { Run, StoredReport } from "../db/rows.ts";
 import { inTransaction, type Transaction } from "../db/transaction.ts";
 import type { EngineContext } from "../engine.ts";
 import {
@@ -19,57 +19,39 @@ import type { PoisonedJob } from "../security/poison.ts";
 import { admitReport, type ReportRefusal } from "./admission.ts";
 import { guardReports } from "./guard-reports.ts";
 import { lockJobsOfRuns, scopeOfReports } from "./lock.ts";
-import { readNode, type Step, writeStep } from "./nodes.ts";
+import { readNode, writeNodesCte } from "./nodes.ts";
 import { assessReport } from "./policy.ts";
 import { hashIfLarge, insertReportsCte, type Report, toReportRows } from "./report.ts";
+import { type RetrievedSnippet, sourcesOfSnippets } from "./retrieved-snippets.ts";
+import { onlyNodeOf, planSteps, type Step, type StepPlan } from "./steps.ts";
 import { failViolatingRun } from "./violating-runs.ts";
 
-/** How sensitive the source of a snippet is, with what each value means. */
-export const SENSITIVITIES = {
-  LOW: "Public.",
-  MEDIUM: "For internal use.",
-  HIGH: "Must not leave the user's machines.",
-  UNKNOWN: "Not stated; to be treated as HIGH.",
-} as const;
-
-/**
- * A piece of content that a worker read for its step, as raw text [HSK-ACE-VAL-100]. It is guarded, and not stored. What
- * no guard looks at yet still tells two reports with the same `reportId` from each other.
- */
-export interface RetrievedSnippet {
-  readonly sourceId: string;
-  /** The source's hash in its own system. */
-  readonly sourceHash?: string | undefined;
-  readonly content: string;
-  /** How sensitive the source is. */
-  readonly sensitivity: keyof typeof SENSITIVITIES;
-  /** Whether the source may be exported. */
-  readonly exportable: boolean;
-}
-
-/** A worker's report of one step. */
+/** A worker's report of steps. */
 export interface AdvanceWorkflow extends Report {
-  readonly step: Step;
+  /** One at least, in the order in which they happened. */
+  readonly steps: readonly Step[];
   readonly retrievedSnippets: readonly RetrievedSnippet[];
   readonly metrics: MetricsDelta;
 }
 
-/** The answer to a step that is stored. */
+/** The answer to steps that are stored. */
 export interface Advanced {
   readonly job: JobSummary;
   readonly run: Run;
+  /** The node of the last step. */
   readonly node: NodeExecution;
 }
 
-/** Why a step that has passed its guards was not stored, or failed its job. */
+/** Why steps that have passed their guards were not stored, or failed their job. */
 type StepError = ReportRefusal | InvalidInputError | AccessModeViolationError | BudgetExceededError;
 
-/** Why a step was not stored, or failed its job. */
+/** Why steps were not stored, or failed their job. */
 export type AdvanceWorkflowError = StepError | GuardFailedError | TryAgainError;
 
 /**
- * Reports a step (section 6): checks the lease, runs the guards over everything that the report brings, then stores the step.
- * @returns the stored step; the job, when a guard poisoned it; or why the step was not stored.
+ * Reports steps (section 6): checks the lease, runs the guards over everything that the report brings, then stores the steps, all of them
+ * or none.
+ * @returns the stored steps; the job, when a guard poisoned it; or why the steps were not stored.
  * @throws TryAgainError when the database rolled the transaction back too often, or too much large content waits for guards;
  * nothing is stored.
  */
@@ -81,7 +63,7 @@ export async function advanceWorkflow(
   const [guarded] = await guardReports(engine, [{ report: input, sources: sourcesOf(input), to: "RUNNING" }]);
   switch (guarded?.outcome) {
     case "PASSED":
-      return storeStep(engine, input, guarded.guardsRun);
+      return storeSteps(engine, input, guarded.guardsRun);
     case "POISONED":
       return guarded.poisoned;
     case "REFUSED":
@@ -92,21 +74,11 @@ export async function advanceWorkflow(
 }
 
 /** @param guardsRun how many guards this server ran over the report; added to the job's `validators_run_count`. */
-async function storeStep(
-  engine: EngineContext,
-  input: AdvanceWorkflow,
-  guardsRun: number,
-): Promise<Advanced | StepError> {
-  try {
-    return await inTransaction(engine, scopeOfReports([input]), (tx) => storeStepInTransaction(tx, input, guardsRun));
-  } catch (error) {
-    // `writeStep` throws when the step does not fit its run. Returning the error would commit what was already written.
-    if (error instanceof InvalidInputError) return error;
-    throw error;
-  }
+function storeSteps(engine: EngineContext, input: AdvanceWorkflow, guardsRun: number): Promise<Advanced | StepError> {
+  return inTransaction(engine, scopeOfReports([input]), (tx) => storeInTransaction(tx, input, guardsRun));
 }
 
-async function storeStepInTransaction(
+async function storeInTransaction(
   tx: Transaction,
   input: AdvanceWorkflow,
   guardsRun: number,
@@ -122,27 +94,28 @@ async function storeStepInTransaction(
   if (admission.kind === "REFUSED" || admission.kind === "ID_TAKEN") return admission.error;
   const { job, run } = admission;
   if (admission.kind === "REPEAT") return { job, run, node: await readReportedNode(tx, admission.earlierReport) };
-  const assessment = assessReport(job, input, path);
+  const { nodes } = admission;
+  const plan = planSteps(run, input.steps, nodes, job.now, [...path, "steps"]);
+  const assessment = assessReport(job, input, path, plan instanceof InvalidInputError ? plan : null);
   if (assessment.kind === "REFUSED") return assessment.error;
   const violating = { run, report: input };
   if (assessment.kind === "VIOLATION") {
     return failViolatingRun(tx, { ...violating, job, violation: assessment.violation });
   }
+  if (plan instanceof InvalidInputError) throw new Error("Steps that do not fit their run refuse the report.");
   const { metrics, overBudget } = assessment;
-  const node = await writeStep(tx, job, run.id, input.step);
-  // A step that succeeded: the job has got on, and may be given back a hundred times more.
-  const releases = input.step.outcome === "SUCCEEDED" ? 0 : job.releases;
-  const set = { ...metrics, ...countGuards(metrics, guardsRun), releases };
-  const event = stepEvent(run, node, input);
+  const node = plan.nodes.at(-1);
+  if (!node) throw new Error("A report of steps has one at least.");
+  const set = { ...metrics, ...countGuards(metrics, guardsRun), ...(plan.hasSucceeded ? { releases: 0 } : {}) };
   const reportRows = overBudget ? [] : toReportRows(input, job, { nodeExecutionId: node.id });
-  const usage = toUsageEntries(input, job, node.id);
-  const written = await writeVersion(tx, { job, set, event }, [
+  const written = await writeVersion(tx, { job, set, event: stepsEvent(run, plan, input) }, [
+    ...writeNodesCte([plan]),
     ...insertReportsCte(reportRows),
-    ...insertUsageCte(usage),
+    ...insertUsageCte(toUsageEntries(input, job, onlyNodeOf(plan))),
   ]);
-  // Two versions: the first stores the step with its metrics, the second fails the job for exceeding its budget.
+  // Two versions: the first stores the steps with their metrics, the second fails the job for exceeding its budget.
   if (overBudget) return failViolatingRun(tx, { ...violating, job: written.job, violation: overBudget });
-  // A step writes nothing to the run, so the run is still as it was read under the job's lock.
+  // Steps write nothing to the run, so the run is still as it was read under the job's lock.
   return { job: written.job, run, node };
 }
 
@@ -153,56 +126,16 @@ async function readReportedNode(tx: Transaction, { nodeExecutionId }: StoredRepo
   return node;
 }
 
-function stepEvent(run: Run, node: NodeExecution, { step, metrics }: AdvanceWorkflow): EventDraft {
+function stepsEvent(run: Run, { nodes, payload }: StepPlan, { metrics }: AdvanceWorkflow): EventDraft {
+  const isInference = nodes.some(({ nodeType }) => nodeType === "llm_call");
   return {
-    type: node.nodeType === "llm_call" ? "LLM_INFERENCE" : "NODE_CHANGED",
+    type: isInference ? "LLM_INFERENCE" : "NODE_CHANGED",
     by: workerOf(run),
-    payload: {
-      node_id: node.nodeId,
-      node_type: node.nodeType,
-      sequence: node.sequence,
-      outcome: toDbEnum(step.outcome),
-      error_message: step.errorMessage,
-      ...costPayload(metrics),
-    },
+    payload: { steps: payload, ...costPayload(metrics) },
   };
 }
 
-/** Everything that the report of a step brings: the step itself, and the snippets with where they are from. */
-function sourcesOf({ step, retrievedSnippets }: AdvanceWorkflow): readonly GuardedSource[] {
-  const path = (index: number, field: string) => `retrievedSnippets[${index}].${field}`;
-  const snippets = retrievedSnippets.flatMap(({ sourceId, sourceHash, content }, index) => [
-    { sourceId, path: path(index, "content"), value: content },
-    { sourceId, path: path(index, "sourceId"), value: sourceId },
-    { sourceId, path: path(index, "sourceHash"), value: sourceHash },
-  ]);
-  return [{ sourceId: null, path: "step", value: step }, ...snippets, ...joinedSnippets(retrievedSnippets)];
-}
-
-/** How much of the beginning and of the end of a snippet is joined with its neighbours: more than an override is long. */
-const JOINED_CHARACTERS = 250;
-
-/**
- * The snippets as one text, since a model reads them so: an override that is parted by the border of two snippets is in neither of
- * them. They are joined as words, and once more as parts of one word, or of one encoded text, where they can be that. Of a long
- * snippet only the ends are joined, because the rest is guarded already.
- */
-function joinedSnippets(snippets: readonly RetrievedSnippet[]): readonly GuardedSource[] {
-  if (snippets.length < 2) return [];
-  const ends = snippets.map(({ content }) =>
-    content.length <= 2 * JOINED_CHARACTERS
-      ? content
-      : `${content.slice(0, JOINED_CHARACTERS)}\n\n${content.slice(-JOINED_CHARACTERS)}`,
-  );
-  const asWords = ends.join(" ");
-  const asParts = ends.reduce((text, next) => `${text}${isWithinWord(text, next) ? "" : " "}${next}`);
-  return [...new Set([asWords, asParts])].map((value) => ({
-    sourceId: null,
-    path: "retrievedSnippets, joined",
-    value,
-  }));
-}
-
-function isWithinWord(before: string, behind: string): boolean {
-  return /[\p{L}\p{M}\p{N}+/]$/u.test(before.slice(-2)) && /^[\p{L}\p{M}\p{N}+/=]/u.test(behind);
+/** Everything that the report of steps brings: the steps themselves, and the snippets. */
+function sourcesOf({ steps, retrievedSnippets }: AdvanceWorkflow): readonly GuardedSource[] {
+  return [{ sourceId: null, path: "steps", value: steps }, ...sourcesOfSnippets(retrievedSnippets)];
 }

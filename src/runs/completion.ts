@@ -13,6 +13,8 @@ import { outputsHashOf } from "./outputs-hash.ts";
 import { assessReport, type PolicyError, type PolicyViolation } from "./policy.ts";
 import { type AcceptedChange, admitRelease, type ReleaseDecision, violationDecision } from "./release.ts";
 import type { Report } from "./report.ts";
+import { type RetrievedSnippet, sourcesOfSnippets } from "./retrieved-snippets.ts";
+import { planSteps, type Step, type StepPlan, stepsPayload } from "./steps.ts";
 
 /** A worker's report that a run's work is done. */
 export interface Completion extends Report {
@@ -22,14 +24,21 @@ export interface Completion extends Report {
   /** Whether a validator must approve the outputs before they count as applied. Default false. */
   readonly needsValidation?: boolean;
   readonly metrics: MetricsDelta;
+  /** The run's last steps, in the order in which they happened; left out, none. */
+  readonly steps?: readonly Step[];
+  /** What the worker read since its last report; left out, nothing. */
+  readonly retrievedSnippets?: readonly RetrievedSnippet[];
 }
 
 /** Why a completion that has passed its guards did not complete its job. */
 export type CompletionError = ReportRefusal | InvalidInputError | PolicyError;
 
 /** Everything that a completion brings. */
-export function sourcesOfCompletion({ jobOutputs, issues, writtenEntities }: Completion): readonly GuardedSource[] {
+export function sourcesOfCompletion(completion: Completion): readonly GuardedSource[] {
+  const { jobOutputs, issues, writtenEntities, steps = [], retrievedSnippets = [] } = completion;
   return [
+    { sourceId: null, path: "steps", value: steps },
+    ...sourcesOfSnippets(retrievedSnippets),
     { sourceId: null, path: "jobOutputs", value: jobOutputs },
     { sourceId: null, path: "issues", value: issues },
     { sourceId: null, path: "writtenEntities", value: writtenEntities },
@@ -56,16 +65,18 @@ export function decideCompletion(
     path,
   });
   if (admission.kind !== "ADMITTED") return admission;
-  const { job, run, hasOpenNodes } = admission;
+  const { job, run, nodes } = admission;
   const { granted, capability } = checkCapability(job.jobKind, job.capabilities);
-  const completionError = granted ? checkNoOpenNodes(hasOpenNodes, path) : capabilityDenied(capability);
+  const plan = planSteps(run, completion.steps ?? [], nodes, job.now, [...path, "steps"]);
+  const completionError = granted ? checkPlan(plan, path) : capabilityDenied(capability);
   const assessment = assessReport(job, completion, path, completionError);
   if (assessment.kind === "REFUSED") return assessment;
   const violating = { job, run, report: completion };
   if (assessment.kind === "VIOLATION") return violationDecision({ ...violating, violation: assessment.violation });
+  if (plan instanceof InvalidInputError) throw new Error("Steps that do not fit their run refuse the completion.");
   const { overBudget } = assessment;
   const metrics = { ...assessment.metrics, ...countGuards(assessment.metrics, guardsRun) };
-  if (overBudget) return violationDecision({ ...violating, violation: overBudget, metrics });
+  if (overBudget) return violationDecision({ ...violating, violation: overBudget, metrics, plan });
   const reason = toDbEnum(state);
   const outputsHash = outputsHashOf(completion);
   const change: AcceptedChange = {
@@ -73,6 +84,7 @@ export function decideCompletion(
     set: {
       ...metrics,
       ...transitionTo(job, state, reason),
+      ...(plan.hasSucceeded ? { releases: 0 } : {}),
       jobOutputs: completion.jobOutputs,
       issues: [...completion.issues],
       errorMessage: null,
@@ -84,6 +96,7 @@ export function decideCompletion(
       payload: {
         reason,
         issues: completion.issues.length,
+        ...stepsPayload(plan),
         ...costPayload(completion.metrics),
         ...(outputsHash === null ? {} : { outputs_hash: outputsHash }),
       },
@@ -96,6 +109,7 @@ export function decideCompletion(
     report: completion,
     change,
     run,
+    plan,
     release: {
       id: run.id,
       state,
@@ -111,10 +125,10 @@ function capabilityDenied(capability: string): PolicyViolation<"CAPABILITY_DENIE
   return { code: "CAPABILITY_DENIED", detail: capability };
 }
 
-function checkNoOpenNodes(hasOpenNodes: boolean, path: readonly string[]): InvalidInputError | null {
-  if (!hasOpenNodes) return null;
-  const message =
-    "A step of this run has not finished. Report its outcome with advanceWorkflow, then complete the run.";
+function checkPlan(plan: StepPlan | InvalidInputError, path: readonly string[]): InvalidInputError | null {
+  if (plan instanceof InvalidInputError) return plan;
+  if (!plan.hasOpenNodes) return null;
+  const message = "A step of this run has not finished. Report its outcome with advanceWorkflow, or in steps.";
   return new InvalidInputError([...path, "workflowRunId"], message);
 }
 

@@ -7,7 +7,9 @@ import { REPORT_COLUMNS, RUN_COLUMNS, type Run, type StoredReport } from "../db/
 import { allWorkspaces, type Scope } from "../db/scope.ts";
 import { readWithRetry, type Transaction } from "../db/transaction.ts";
 import { type LockedJobWithWriteScope, lockJobsWithWriteScope } from "../jobs/lock.ts";
+import { readKnownNodes } from "./nodes.ts";
 import { type JoinedReport, joinedReport, type LeaseProof, type ReportRef } from "./report.ts";
+import type { KnownNodes, Step } from "./steps.ts";
 
 /** A run, its job and the database's clock: everything that a lease is checked by. */
 export interface RunWithJob {
@@ -21,8 +23,11 @@ export interface RunUnderJobLock extends RunWithJob {
   readonly job: LockedJobWithWriteScope;
   /** The stored report of this run with the same `reportId`; undefined when there is none. */
   readonly earlierReport: StoredReport | undefined;
-  readonly hasOpenNodes: boolean;
+  readonly nodes: KnownNodes;
 }
+
+/** The run that a report is about, and its steps, which decide what is read of the run's nodes. */
+export type LockedReport = ReportRef & { readonly steps?: readonly Step[] };
 
 /** The run that a report is about, and the workspace of its sender. */
 export type ScopedReport = ReportRef & Pick<LeaseProof, "workspaceId">;
@@ -43,7 +48,7 @@ export function scopeOfReports(reports: readonly ScopedReport[]): Scope {
  */
 export async function lockJobsOfRuns(
   tx: Transaction,
-  reports: readonly ReportRef[],
+  reports: readonly LockedReport[],
   ifLocked: "WAIT" | "SKIP" = "WAIT",
 ): Promise<ReadonlyMap<string, RunUnderJobLock>> {
   const runIds = reports.map(({ workflowRunId }) => workflowRunId);
@@ -56,12 +61,23 @@ export async function lockJobsOfRuns(
       EXISTS (SELECT FROM node_executions n WHERE n.workflow_run_id = reported_run_id AND n.finished_at IS NULL)
         AS "hasOpenNodes"
     FROM ${reportedRuns(reports)} JOIN workflow_runs ON id = reported_run_id ${EARLIER_REPORT}`;
+  const stepsOf = new Map(reports.map(({ workflowRunId, steps = [] }) => [workflowRunId, steps]));
+  const withSteps = rows.flatMap(({ id: runId, jobId }) => {
+    const steps = stepsOf.get(runId) ?? [];
+    return steps.length === 0 ? [] : [{ runId, jobId, steps }];
+  });
+  const known = await readKnownNodes(tx, withSteps);
   return new Map(
     rows.flatMap((row) => {
       const job = jobs.get(row.jobId);
       if (!job) return [];
-      const { hasOpenNodes } = row;
-      return [[row.id, { run: row, job, now: job.now, earlierReport: joinedReport(row), hasOpenNodes }] as const];
+      const nodes = known.get(row.id) ?? {
+        open: [],
+        hasOtherOpen: row.hasOpenNodes,
+        lastSequence: 0,
+        states: new Map(),
+      };
+      return [[row.id, { run: row, job, now: job.now, earlierReport: joinedReport(row), nodes }] as const];
     }),
   );
 }

@@ -10,9 +10,11 @@ import { insertUsageCte, type ReportWithCalls, toUsageEntries } from "../jobs/us
 import type { JobChange } from "../jobs/version.ts";
 import { type Admission, admitReport, type ReportRefusal, type ReportRules } from "./admission.ts";
 import { PendingJobStates, type RunUnderJobLock } from "./lock.ts";
+import { writeNodesCte } from "./nodes.ts";
 import { type PolicyError, type PolicyViolationCode, policyError } from "./policy.ts";
 import { insertQuestionsCte } from "./questions.ts";
 import { insertReportsCte, type Report, toReportRows } from "./report.ts";
+import { endedIn, onlyNodeOf, type StepPlan } from "./steps.ts";
 import { type LeaseRelease, releasedRun, releaseLeasesCte } from "./store.ts";
 import { failViolatingRuns, type ViolatingRun } from "./violating-runs.ts";
 
@@ -51,6 +53,8 @@ export type ReleaseDecision<Refusal extends AppError> =
       readonly change: AcceptedChange;
       readonly run: Run;
       readonly release: LeaseRelease;
+      /** What its steps make of the run's nodes; left out where this kind of report has no steps. */
+      readonly plan?: StepPlan;
       /** The question that the report asks. */
       readonly question?: UserInputRequest;
     };
@@ -126,14 +130,21 @@ async function writeDecisions(
 ): Promise<ReadonlyMap<string, JobSummary>> {
   const accepted = decisions.filter((decision) => decision.kind === "ACCEPTED");
   const reportRows = accepted.flatMap(({ report, change }) => toReportRows(report, change.job));
+  const plans = accepted.flatMap(({ plan }) => plan ?? []);
   const written = await writeVersions(
     tx,
     accepted.map(({ change }) => change),
     [
-      ...releaseLeasesCte(accepted.map(({ release }) => release)),
+      ...writeNodesCte(plans),
+      ...releaseLeasesCte(
+        accepted.map(({ release }) => release),
+        endedIn(plans),
+      ),
       ...insertReportsCte(reportRows),
       ...insertQuestionsCte(accepted.flatMap(({ question }) => question ?? [])),
-      ...insertUsageCte(accepted.flatMap(({ report, change }) => toUsageEntries(report, change.job))),
+      ...insertUsageCte(
+        accepted.flatMap(({ report, change, plan }) => toUsageEntries(report, change.job, plan && onlyNodeOf(plan))),
+      ),
     ],
   );
   const violating = decisions.flatMap((decision) => (decision.kind === "VIOLATION" ? [decision.violating] : []));

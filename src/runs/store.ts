@@ -107,8 +107,9 @@ const RUN_END_REASONS = [
 /**
  * Revokes the leases of runs, where they still have one, and sets the runs' new states. When a run finishes, its open nodes
  * finish with the same state (section 3).
+ * @param endedNodeIds nodes that the same statement ends otherwise: a statement must not change a row twice.
  */
-export function releaseLeasesCte(releases: readonly LeaseRelease[]): ExtraCte[] {
+export function releaseLeasesCte(releases: readonly LeaseRelease[], endedNodeIds: readonly string[] = []): ExtraCte[] {
   if (releases.length === 0) return [];
   return [
     Prisma.sql`lease_release AS (SELECT * FROM ${estimateFewRows(runRows(releases), releases.length)} AS lease_release)`,
@@ -124,7 +125,7 @@ export function releaseLeasesCte(releases: readonly LeaseRelease[]): ExtraCte[] 
       WHERE id = ANY(ARRAY(
         SELECT open.id FROM lease_release n, LATERAL (
           SELECT e.id FROM node_executions e WHERE e.workflow_run_id = n.id AND e.finished_at IS NULL OFFSET 0) AS open
-        WHERE n.finished_at IS NOT NULL)))`,
+        WHERE n.finished_at IS NOT NULL)) AND id <> ALL(${endedNodeIds}::uuid[]))`,
   ];
 }
 

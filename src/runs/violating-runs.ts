@@ -6,8 +6,10 @@ import { transitionTo } from "../jobs/state.ts";
 import { type WrittenVersion, writeVersions } from "../jobs/store.ts";
 import { costPayload, insertUsageCte, type ReportWithCalls, toUsageEntries } from "../jobs/usage/ledger.ts";
 import { capabilityDenial, type EventDraft, serverFor, workerOf } from "../log/event.ts";
+import { writeNodesCte } from "./nodes.ts";
 import { type PolicyError, type PolicyViolation, type PolicyViolationCode, policyError } from "./policy.ts";
 import { insertReportsCte, type Report, toReportRows } from "./report.ts";
+import { endedIn, onlyNodeOf, type StepPlan, stepsPayload } from "./steps.ts";
 import { type LeaseRelease, releaseLeasesCte } from "./store.ts";
 
 /** A run that fails because a report on it violated a policy, with everything needed to fail it. */
@@ -19,6 +21,8 @@ export interface ViolatingRun<Code extends PolicyViolationCode = PolicyViolation
   readonly violation: PolicyViolation<Code>;
   /** What the job has used then, when the report is applied in spite of the violation: what exceeds a budget counts. */
   readonly metrics?: JobSpending;
+  /** What the report's steps make of the run's nodes, when it is applied in spite of the violation. */
+  readonly plan?: StepPlan;
 }
 
 /**
@@ -46,10 +50,13 @@ export function failViolatingRuns(
     return { id: run.id, state: "FAILED", errorMessage, finishedAt: job.now, endReason: toDbEnum(violation.code) };
   });
   const reportRows = violating.flatMap(({ report, job, violation }) => toReportRows(report, job, { violation }));
-  const usage = violating.flatMap(({ report, job, metrics }) => (metrics ? toUsageEntries(report, job) : []));
+  const usage = violating.flatMap(({ report, job, metrics, plan }) =>
+    metrics ? toUsageEntries(report, job, plan && onlyNodeOf(plan)) : [],
+  );
+  const plans = violating.flatMap(({ plan }) => plan ?? []);
   return writeVersions(
     tx,
-    violating.map(({ job, run, report, violation, metrics }) => ({
+    violating.map(({ job, run, report, violation, metrics, plan }) => ({
       job,
       set: {
         ...metrics,
@@ -57,10 +64,22 @@ export function failViolatingRuns(
         // No message for CAPABILITY_DENIED: here as at submit and claim, `statusReason` already names the capability.
         errorMessage: violation.code === "CAPABILITY_DENIED" ? null : policyError(violation, job).message,
       },
-      event: eventOf(job, run, violation, metrics ? costPayload(report.metrics) : {}),
+      event: eventOf(job, run, violation, metrics ? appliedPayload(report, plan) : {}),
     })),
-    [...releaseLeasesCte(releases), ...insertReportsCte(reportRows), ...insertUsageCte(usage)],
+    [
+      ...writeNodesCte(plans),
+      ...releaseLeasesCte(releases, endedIn(plans)),
+      ...insertReportsCte(reportRows),
+      ...insertUsageCte(usage),
+    ],
   );
+}
+
+/** What the event says of a report that is applied in spite of its violation. */
+type AppliedPayload = ReturnType<typeof costPayload> & ReturnType<typeof stepsPayload>;
+
+function appliedPayload({ metrics }: ReportWithCalls, plan: StepPlan | undefined): AppliedPayload {
+  return { ...(plan ? stepsPayload(plan) : {}), ...costPayload(metrics) };
 }
 
 /** @returns the job's machine-readable `statusReason`. */
@@ -68,12 +87,12 @@ export function reasonOf({ code, detail }: PolicyViolation): string {
   return code === "CAPABILITY_DENIED" ? `capability_denied: ${detail}` : code.toLowerCase();
 }
 
-/** @param cost what the payload says of the cost that the version adds. */
+/** @param applied what the payload says of what the version applies. */
 function eventOf(
   job: LockedJobWithWriteScope,
   run: Run,
   violation: PolicyViolation,
-  cost: ReturnType<typeof costPayload>,
+  applied: AppliedPayload,
 ): EventDraft {
   switch (violation.code) {
     case "CAPABILITY_DENIED":
@@ -85,7 +104,7 @@ function eventOf(
         payload: { reason: reasonOf(violation), detail: violation.detail },
       };
     case "BUDGET_EXCEEDED":
-      return budgetEvent(run, violation, cost);
+      return budgetEvent(run, violation, applied);
   }
 }
 
@@ -93,11 +112,11 @@ function eventOf(
 export function budgetEvent(
   { principalId }: Pick<Run, "principalId">,
   violation: PolicyViolation,
-  cost: ReturnType<typeof costPayload> = {},
+  applied: AppliedPayload = {},
 ): EventDraft {
   return {
     type: "STATE_CHANGED",
     by: serverFor(principalId),
-    payload: { reason: reasonOf(violation), ace_code: "ACE-001", detail: violation.detail, ...cost },
+    payload: { reason: reasonOf(violation), ace_code: "ACE-001", detail: violation.detail, ...applied },
   };
 }

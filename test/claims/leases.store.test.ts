@@ -11,7 +11,7 @@ import { heartbeatWorkflows } from "../../src/runs/heartbeat.ts";
 import { recoverStalledRuns } from "../../src/runs/recover.ts";
 import { poisonJob } from "../../src/security/poison.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
-import { aSnippet, engineOn, ok, SOMEBODY, started, WORKSPACE } from "../support/engine.ts";
+import { aSnippet, engineOn, ok, SOMEBODY, started, step, WORKSPACE } from "../support/engine.ts";
 import { awaitAnswer, bringTo, claim, dueNow, expireLease, FOUND } from "../support/jobs.ts";
 import { recordsOf } from "../support/records.ts";
 import { failWorkflow } from "../support/reports.ts";
@@ -79,9 +79,7 @@ const reports = [
 ] as const;
 
 function aStepOf(runId: string, token: string) {
-  const step = { nodeId: "n", nodeType: "tool", outcome: "STARTED" as const };
-  const nothing = { inputPayload: null, outputPayload: null, errorMessage: null };
-  return { workflowRunId: runId, leaseToken: token, step: { ...step, ...nothing }, retrievedSnippets: [] };
+  return { workflowRunId: runId, leaseToken: token, steps: [step("n")], retrievedSnippets: [] };
 }
 
 const offer = ({ run, leaseToken }: Claim): Offer => ({ runId: run.id, token: leaseToken });

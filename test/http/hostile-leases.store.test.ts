@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Claim } from "../../src/claims/acquire-lease.ts";
 import { graphql } from "../generated/index.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
-import { aStep, engineOn, started } from "../support/engine.ts";
+import { engineOn, started, step } from "../support/engine.ts";
 import { everything } from "../support/http.ts";
 import { startTestServer, type TestServer } from "../support/server.ts";
 
@@ -104,7 +104,7 @@ const METRICS = {
 /** Everything that a worker can report on a run, and what each is answered. */
 async function reports(workflowRunId: string, leaseToken: string) {
   const run = { workflowRunId, leaseToken, metrics: METRICS };
-  const { dependsOn: _none, ...step } = aStep(mine, "stolen").step;
+  const { dependsOn: _none, startedAt: _unknown, ...stolen } = step("stolen");
   const poison = {
     sourceId: "s",
     sourceHash: null,
@@ -114,8 +114,8 @@ async function reports(workflowRunId: string, leaseToken: string) {
   } as const;
   return {
     heartbeat: await server.run(HEARTBEAT, { heartbeat: { ...run, leaseSeconds: 900 } }),
-    advance: await server.run(ADVANCE, { input: { ...run, step, retrievedSnippets: [] } }),
-    poison: await server.run(ADVANCE, { input: { ...run, step, retrievedSnippets: [poison] } }),
+    advance: await server.run(ADVANCE, { input: { ...run, step: stolen, retrievedSnippets: [] } }),
+    poison: await server.run(ADVANCE, { input: { ...run, step: stolen, retrievedSnippets: [poison] } }),
     complete: await server.run(COMPLETE, { completion: { ...run, jobOutputs: 1, writtenEntities: [], issues: [] } }),
     fail: await server.run(FAIL, { failure: { ...run, errorMessage: "stolen", retryable: true } }),
   };

@@ -8,7 +8,6 @@ import {
   change,
   endRun,
   isActive,
-  isOpen,
   type Job,
   latestRun,
   type Metrics,
@@ -141,4 +140,3 @@ export function mayWrite({ submit: { accessMode, scope } }: Job, count: number, 
 }
 
 /** Whether a run has a node that has not finished. */
-export const hasOpenNode = ({ nodes }: Run): boolean => nodes.some(isOpen);

@@ -1,4 +1,5 @@
 import { expect } from "vitest";
+import { z } from "zod";
 import { METRIC_NAMES } from "../../src/db/job-columns.ts";
 import {
   listModelUsage,
@@ -101,9 +102,8 @@ function added({ job, attempt }: Run, isCounted: (event: Event) => boolean): Met
   return sum;
 }
 
-function isOfStep({ type, payload }: Event, step: number): boolean {
-  const isStep = type === "NODE_CHANGED" || type === "LLM_INFERENCE";
-  return (
-    isStep && typeof payload === "object" && payload !== null && "sequence" in payload && payload.sequence === step
-  );
+/** Whether the event is of a report of this step alone. */
+function isOfStep({ payload }: Event, step: number): boolean {
+  const ofOneStep = z.object({ steps: z.tuple([z.object({ sequence: z.literal(step) })]) });
+  return ofOneStep.safeParse(payload).success;
 }

@@ -33,8 +33,14 @@ describe("a step", () => {
     ]);
     expect(after.nodes[0]?.finishedAt).toEqual(expect.any(Date));
     expect(after.events.slice(-2)).toMatchObject([
-      { type: "LLM_INFERENCE", payload: { node_id: "n", sequence: 1, outcome: "started", error_message: null } },
-      { type: "LLM_INFERENCE", payload: { node_id: "n", sequence: 1, outcome: "succeeded", error_message: null } },
+      {
+        type: "LLM_INFERENCE",
+        payload: { steps: [{ node_id: "n", sequence: 1, outcome: "started", error_message: null }] },
+      },
+      {
+        type: "LLM_INFERENCE",
+        payload: { steps: [{ node_id: "n", sequence: 1, outcome: "succeeded", error_message: null }] },
+      },
     ]);
     // What went in and came out is the node's, and not told in the log.
     expect(JSON.stringify(after.events.map(({ payload }) => payload))).not.toMatch(/Summarise|short/);
@@ -51,7 +57,9 @@ describe("a step", () => {
       runs: [{ state: "RUNNING" }],
       nodes: [{ state: "FAILED", errorMessage: "refused: [redacted]" }],
     });
-    expect(after.events.at(-1)?.payload).toMatchObject({ outcome: "failed", error_message: "refused: [redacted]" });
+    expect(after.events.at(-1)?.payload).toMatchObject({
+      steps: [{ outcome: "failed", error_message: "refused: [redacted]" }],
+    });
   });
 
   test("that ended may start again: every execution is kept, in order", async () => {
@@ -107,7 +115,7 @@ describe("a step is refused, and changes nothing,", () => {
     const before = await records(held.job.jobId);
     const metrics = { ...NO_METRICS, inputTokens: 5 };
     const answer = await advanceWorkflow(engine, { ...aStep(held, "n", more), metrics });
-    expect(answer).toMatchObject({ code: "INVALID_INPUT", inputPath: ["input", "step", field] });
+    expect(answer).toMatchObject({ code: "INVALID_INPUT", inputPath: ["input", "steps", "0", field] });
     expect(await records(held.job.jobId)).toEqual(before);
   });
 
@@ -132,7 +140,7 @@ describe("a step is refused, and changes nothing,", () => {
     ok(await advanceWorkflow(engine, aStep(held, "last")));
     const before = await records(held.job.jobId);
     const answer = await advanceWorkflow(engine, aStep(held, "one more"));
-    expect(answer).toMatchObject({ code: "INVALID_INPUT", inputPath: ["input", "step", "nodeId"] });
+    expect(answer).toMatchObject({ code: "INVALID_INPUT", inputPath: ["input", "steps", "0", "nodeId"] });
     expect(await records(held.job.jobId)).toEqual(before);
     ok(await advanceWorkflow(engine, aStep(held, "last", { outcome: "SUCCEEDED" })));
   });

@@ -4,7 +4,7 @@ import type { EngineContext } from "../../src/engine.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { advanceWorkflow } from "../../src/runs/advance.ts";
 import { completeWorkflows } from "../../src/runs/complete.ts";
-import type { StepOutcome } from "../../src/runs/nodes.ts";
+import type { StepOutcome } from "../../src/runs/steps.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { aStep, engineOn, ok, started } from "../support/engine.ts";
 import { claim, dueNow } from "../support/jobs.ts";
@@ -88,7 +88,7 @@ describe("a step is refused, and changes nothing, where it depends on", () => {
     await report(taken, ...earlier);
     const before = await records(taken);
     const answer = await start(taken, "next", dependsOn);
-    expect(answer).toMatchObject({ code: "INVALID_INPUT", inputPath: ["input", "step", "dependsOn"] });
+    expect(answer).toMatchObject({ code: "INVALID_INPUT", inputPath: ["input", "steps", "0", "dependsOn"] });
     expect(answer).toMatchObject({ message: expect.stringContaining(message) });
     expect(await records(taken)).toEqual(before);
   });
@@ -99,7 +99,7 @@ describe("a step is refused, and changes nothing, where it depends on", () => {
     ok(await failWorkflow(engine, aFailure(first)));
     await dueNow(engine, first.job.jobId);
     const second = await claim(engine, first.job.jobId);
-    const refused = { inputPath: ["input", "step", "dependsOn"] };
+    const refused = { inputPath: ["input", "steps", "0", "dependsOn"] };
     expect(await start(second, "next", ["b"])).toMatchObject(refused);
     ok(await start(second, "next", ["a"]));
     await report(second, ["a", "STARTED"], ["a", "FAILED"]);
@@ -111,7 +111,7 @@ describe("a step is refused, and changes nothing, where it depends on", () => {
     await report(taken, ["a", "STARTED"], ["a", "SUCCEEDED"], ["b", "STARTED"]);
     const before = await records(taken);
     const ending = aStep(taken, "b", { outcome: "SUCCEEDED", dependsOn: ["a"] });
-    expect(await advanceWorkflow(engine, ending)).toMatchObject({ inputPath: ["input", "step", "dependsOn"] });
+    expect(await advanceWorkflow(engine, ending)).toMatchObject({ inputPath: ["input", "steps", "0", "dependsOn"] });
     expect(await records(taken)).toEqual(before);
   });
 });

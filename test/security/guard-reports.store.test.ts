@@ -8,6 +8,7 @@ import type { SubmitAiJob } from "../../src/jobs/draft.ts";
 import { type AdvanceWorkflow, advanceWorkflow } from "../../src/runs/advance.ts";
 import { completeWorkflows } from "../../src/runs/complete.ts";
 import type { Completion } from "../../src/runs/completion.ts";
+import type { Step } from "../../src/runs/steps.ts";
 import type { Guard } from "../../src/security/guards/guard.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { aSnippet, aStep, engineOn, ok, started, submitted, WORKSPACE } from "../support/engine.ts";
@@ -37,7 +38,7 @@ interface Place {
   readonly send: (held: Claim, text: string, on?: EngineContext) => Promise<unknown>;
 }
 
-const step = (path: string, more: (text: string) => Partial<AdvanceWorkflow["step"]>): Place => ({
+const step = (path: string, more: (text: string) => Partial<Step>): Place => ({
   path,
   send: (held, text, on = engine) => advanceWorkflow(on, aStep(held, "n", more(text))),
 });
@@ -52,13 +53,13 @@ const completion = (path: string, more: (text: string) => Partial<Completion>): 
 });
 
 const PLACES: readonly Place[] = [
-  step("step.nodeId", (nodeId) => ({ nodeId })),
-  step("step.nodeType", (nodeType) => ({ nodeType })),
-  step("step.dependsOn[0]", (name) => ({ dependsOn: [name] })),
-  step("step.inputPayload", (inputPayload) => ({ inputPayload })),
-  step("step.inputPayload.a[1].b", (b) => ({ inputPayload: { a: [1, { b }] } })),
-  step("step.outputPayload[key 0]", (key) => ({ outcome: "SUCCEEDED", outputPayload: { [key]: null } })),
-  step("step.errorMessage", (errorMessage) => ({ outcome: "FAILED", errorMessage })),
+  step("steps[0].nodeId", (nodeId) => ({ nodeId })),
+  step("steps[0].nodeType", (nodeType) => ({ nodeType })),
+  step("steps[0].dependsOn[0]", (name) => ({ dependsOn: [name] })),
+  step("steps[0].inputPayload", (inputPayload) => ({ inputPayload })),
+  step("steps[0].inputPayload.a[1].b", (b) => ({ inputPayload: { a: [1, { b }] } })),
+  step("steps[0].outputPayload[key 0]", (key) => ({ outcome: "SUCCEEDED", outputPayload: { [key]: null } })),
+  step("steps[0].errorMessage", (errorMessage) => ({ outcome: "FAILED", errorMessage })),
   snippet("retrievedSnippets[0].content", (content) => ({ content })),
   snippet("retrievedSnippets[0].sourceId", (sourceId) => ({ sourceId })),
   snippet("retrievedSnippets[0].sourceHash", (sourceHash) => ({ sourceHash })),

@@ -11,8 +11,10 @@ import { NO_METRICS } from "../../src/jobs/metrics.ts";
 import { submitAiJob } from "../../src/jobs/submit.ts";
 import { type Human, humanFor } from "../../src/log/event.ts";
 import { OutputWatch } from "../../src/output/watch.ts";
-import type { AdvanceWorkflow, RetrievedSnippet } from "../../src/runs/advance.ts";
+import type { AdvanceWorkflow } from "../../src/runs/advance.ts";
 import { createReportedRunsReader } from "../../src/runs/lock.ts";
+import type { RetrievedSnippet } from "../../src/runs/retrieved-snippets.ts";
+import type { Step } from "../../src/runs/steps.ts";
 import { guards } from "../../src/security/guards/guards.ts";
 import { serverSide } from "./database.ts";
 
@@ -94,20 +96,25 @@ export function aSnippet(content: string, sourceId = "doc-1"): RetrievedSnippet 
   return { sourceId, content, sensitivity: "UNKNOWN", exportable: false };
 }
 
+/** A step, by default one that starts. */
+export function step(nodeId: string, more: Partial<Step> = {}): Step {
+  return {
+    nodeId,
+    nodeType: "tool",
+    outcome: "STARTED",
+    inputPayload: null,
+    outputPayload: null,
+    errorMessage: null,
+    ...more,
+  };
+}
+
 /** The report of a step, by default of one that starts, for the run of this claim. */
-export function aStep(claim: Claim, nodeId: string, more: Partial<AdvanceWorkflow["step"]> = {}): AdvanceWorkflow {
+export function aStep(claim: Claim, nodeId: string, more: Partial<Step> = {}): AdvanceWorkflow {
   return {
     workflowRunId: claim.run.id,
     leaseToken: claim.leaseToken,
-    step: {
-      nodeId,
-      nodeType: "tool",
-      outcome: "STARTED",
-      inputPayload: null,
-      outputPayload: null,
-      errorMessage: null,
-      ...more,
-    },
+    steps: [step(nodeId, more)],
     retrievedSnippets: [],
     metrics: NO_METRICS,
   };

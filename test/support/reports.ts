@@ -11,6 +11,7 @@ import type { Failure, FailureError } from "../../src/runs/failure.ts";
 import { type GiveBack, type GiveBackError, releaseWorkflows } from "../../src/runs/give-back.ts";
 import { type Heartbeat, heartbeatWorkflows } from "../../src/runs/heartbeat.ts";
 import type { ReleaseAnswer } from "../../src/runs/release-calls.ts";
+import type { Step } from "../../src/runs/steps.ts";
 import { aSnippet, aStep, ok } from "./engine.ts";
 
 /** The reports of a worker, with defaults for all that a test does not name. */
@@ -70,7 +71,7 @@ export interface Sort {
   readonly send: (engine: EngineContext, claim: Claim, more?: More) => Promise<unknown>;
 }
 
-function stepWith(claim: Claim, step: Partial<AdvanceWorkflow["step"]>, more: More): AdvanceWorkflow {
+function stepWith(claim: Claim, step: Partial<Step>, more: More): AdvanceWorkflow {
   return { ...aStep(claim, "n", step), ...more };
 }
 

@@ -1,14 +1,13 @@
 import { z } from "zod";
 import * as errors from "../../errors.ts";
 import { exact } from "../../exact.ts";
-import { boundedJson, boundedText } from "../../jobs/input-text.ts";
-import { type Advanced, type AdvanceWorkflow, advanceWorkflow, type RetrievedSnippet } from "../../runs/advance.ts";
-import type { Step } from "../../runs/nodes.ts";
+import { type Advanced, type AdvanceWorkflow, advanceWorkflow } from "../../runs/advance.ts";
 import type { SentReport } from "../../runs/report.ts";
 import { builder } from "../builder.ts";
-import { SensitivityEnum, StepOutcomeEnum, WorkflowDirectiveEnum } from "../enums.ts";
-import { DOCUMENT_BYTES, deltaOf, PAYLOAD_BYTES, reportId } from "../inputs.ts";
+import { WorkflowDirectiveEnum } from "../enums.ts";
+import { deltaOf, reportId } from "../inputs.ts";
 import { type ErrorsOf, errorTypes, isPayloadWith, orThrow } from "../result.ts";
+import { retrievedSnippets, snippetOf, stepOf, stepsField, WorkflowStepInput } from "../step-inputs.ts";
 import { AiJob } from "../types/ai-job.ts";
 import { MetricsDelta } from "../types/job-metrics.ts";
 import { JobPoisoned } from "../types/job-poisoned.ts";
@@ -17,103 +16,25 @@ import { withDocuments } from "../types/relations.ts";
 import { WorkflowRun } from "../types/workflow-run.ts";
 import { senderOf } from "../viewer.ts";
 
-const WorkflowStepInput = builder.inputType("WorkflowStepInput", {
-  description: "The progress of one step of a run. Report STARTED first, then SUCCEEDED or FAILED.",
-  validate: z
-    .looseObject({
-      outcome: z.string(),
-      dependsOn: z.array(z.unknown()),
-      inputPayload: z.unknown(),
-      outputPayload: z.unknown(),
-      errorMessage: z.unknown(),
-    })
-    .superRefine((step, context) => {
-      const refuse = (path: string, message: string) => context.addIssue({ code: "custom", path: [path], message });
-      const isStart = step.outcome === "STARTED";
-      if (isStart && step.outputPayload != null) refuse("outputPayload", "a step that starts has no output yet");
-      if (!isStart && step.dependsOn.length > 0) refuse("dependsOn", "goes with STARTED");
-      if (!isStart && step.inputPayload != null) refuse("inputPayload", "goes with STARTED");
-      if (step.outcome !== "FAILED" && step.errorMessage != null) refuse("errorMessage", "goes with FAILED");
-    }),
-  fields: (t) => ({
-    nodeId: t.string({
-      required: true,
-      validate: boundedText(200),
-      description: "The step's name, unique among the open steps of the run; 1 to 200 characters.",
-    }),
-    nodeType: t.string({
-      required: true,
-      validate: boundedText(200),
-      description: "The type of the step, 1 to 200 characters; `llm_call` is recorded as LLM_INFERENCE.",
-    }),
-    outcome: t.field({ type: StepOutcomeEnum, required: true, description: "The progress of the step." }),
-    dependsOn: t.stringList({
-      required: true,
-      defaultValue: [],
-      validate: z.array(boundedText(200)).max(1000),
-      description:
-        "The nodeIds of steps of this run that must have succeeded before this one starts, up to 1,000; only with " +
-        "STARTED. A step that failed, is unfinished or is unknown is INVALID_INPUT.",
-    }),
-    inputPayload: t.field({
-      type: "JSON",
-      validate: boundedJson(PAYLOAD_BYTES),
-      description: "The input of the step, up to 256 KiB; only with STARTED.",
-    }),
-    outputPayload: t.field({
-      type: "JSON",
-      validate: boundedJson(PAYLOAD_BYTES),
-      description: "The output of the step, up to 256 KiB; only with SUCCEEDED or FAILED.",
-    }),
-    errorMessage: t.string({
-      validate: boundedText(10_000).nullish(),
-      description: "Why the step failed, 1 to 10,000 characters; stored with secrets redacted; only with FAILED.",
-    }),
-  }),
-});
-
-const RetrievedSnippetInput = builder.inputType("RetrievedSnippetInput", {
-  description:
-    "A piece of content that the step read, unchanged [HSK-ACE-VAL-100]. It is guarded and not stored (section 7).",
-  fields: (t) => ({
-    sourceId: t.string({
-      required: true,
-      validate: boundedText(500),
-      description: "The id of the source; 1 to 500 characters.",
-    }),
-    sourceHash: t.string({
-      validate: boundedText(200).nullish(),
-      description: "The hash of the source in its own system; 1 to 200 characters.",
-    }),
-    content: t.string({
-      required: true,
-      validate: boundedText(DOCUMENT_BYTES, 0),
-      description: "The raw text, up to 4,000,000 characters and within the largest request body (MAX_BODY_BYTES).",
-    }),
-    sensitivity: t.field({
-      type: SensitivityEnum,
-      required: true,
-      defaultValue: "UNKNOWN",
-      description: "How sensitive the source is.",
-    }),
-    exportable: t.boolean({ required: true, defaultValue: false, description: "Whether the source may be exported." }),
-  }),
-});
-
 const AdvanceWorkflowInput = builder.inputType("AdvanceWorkflowInput", {
-  description: "A worker's report of a step.",
+  description: "A worker's report of steps: of one in `step`, or of several in `steps`.",
+  validate: z
+    .looseObject({ step: z.unknown().optional(), steps: z.array(z.unknown()) })
+    .superRefine(({ step, steps }, context) => {
+      if ((step == null) === (steps.length === 0))
+        context.addIssue({ code: "custom", path: ["steps"], message: "give exactly one of step and steps" });
+    }),
   fields: (t) => ({
     workflowRunId: t.field({ type: "UUID", required: true, description: "The run's id." }),
     leaseToken: t.string({ required: true, description: "The lease token from the claim." }),
     reportId: t.field(reportId),
-    step: t.field({ type: WorkflowStepInput, required: true, description: "The step that is reported." }),
-    retrievedSnippets: t.field({
-      type: [RetrievedSnippetInput],
-      required: true,
-      defaultValue: [],
-      validate: z.array(z.unknown()).max(1000),
-      description: "The content that the step read since the last report, up to 1,000 snippets.",
+    step: t.field({ type: WorkflowStepInput, description: "The step that is reported, where it is one; else null." }),
+    steps: t.field({
+      ...stepsField,
+      description:
+        "The steps that are reported, in the order in which they happened, up to 100; all are stored, or none is. Empty with `step`.",
     }),
+    retrievedSnippets: t.field(retrievedSnippets),
     metrics: t.field({
       type: MetricsDelta,
       description: "What the run has used since its last report; added to the job's metrics.",
@@ -122,7 +43,7 @@ const AdvanceWorkflowInput = builder.inputType("AdvanceWorkflowInput", {
 });
 
 const AdvanceWorkflowPayload = builder.objectRef<Advanced>("AdvanceWorkflowPayload").implement({
-  description: "The step is stored.",
+  description: "The steps are stored.",
   isTypeOf: isPayloadWith("node"),
   fields: (t) => ({
     job: t.field({
@@ -130,8 +51,11 @@ const AdvanceWorkflowPayload = builder.objectRef<Advanced>("AdvanceWorkflowPaylo
       description: "The job, with the updated metrics.",
       resolve: ({ job }, _args, context, info) => withDocuments(context, info, job),
     }),
-    workflowRun: t.field({ type: WorkflowRun, description: "The run of the step.", resolve: ({ run }) => run }),
-    node: t.expose("node", { type: NodeExecution, description: "This execution of the step." }),
+    workflowRun: t.field({ type: WorkflowRun, description: "The run of the steps.", resolve: ({ run }) => run }),
+    node: t.expose("node", {
+      type: NodeExecution,
+      description: "This execution of the step; of several, of the last.",
+    }),
     directive: t.field({
       type: WorkflowDirectiveEnum,
       description: "What the worker must do now: CONTINUE.",
@@ -144,7 +68,7 @@ builder.mutationField("advanceWorkflow", (t) =>
   t.errorUnionField({
     permission: "JOBS_WORK",
     description:
-      "Reports a step. The lease is checked first, then guards check all that the report brings, and only then is anything stored. A " +
+      "Reports steps. The lease is checked first, then guards check all that the report brings, and only then is anything stored. A " +
       "security violation poisons the job and answers JobPoisoned (sections 6 and 7).",
     types: [
       AdvanceWorkflowPayload,
@@ -163,23 +87,26 @@ builder.mutationField("advanceWorkflow", (t) =>
     union: { description: "The result of advanceWorkflow." },
     args: { input: t.arg({ type: AdvanceWorkflowInput, required: true, description: "The report." }) },
     resolve: async (_root, { input }, { engine, viewer, readable }) => {
+      const { step, steps, ...rest } = input;
       const report = exact<SentReport<AdvanceWorkflow>>()({
-        ...input,
+        ...rest,
         ...senderOf(viewer),
-        retrievedSnippets: input.retrievedSnippets.map((snippet) =>
-          exact<RetrievedSnippet>()({ ...snippet, sourceHash: snippet.sourceHash ?? undefined }),
-        ),
+        retrievedSnippets: input.retrievedSnippets.map(snippetOf),
         metrics: deltaOf(input.metrics),
-        step: exact<Step>()({
-          ...input.step,
-          inputPayload: input.step.inputPayload ?? null,
-          outputPayload: input.step.outputPayload ?? null,
-          errorMessage: input.step.errorMessage ?? null,
-        }),
+        steps: (step ? [step] : steps).map(stepOf),
       });
-      const advanced = orThrow(await advanceWorkflow(engine, report));
+      const advanced = orThrow(inInputOf(await advanceWorkflow(engine, report), step != null));
       readable.hold(advanced.job);
       return advanced;
     },
   }),
 );
+
+/** The command tells where in its steps a fault is: a caller that sent one as `step` is told so. */
+function inInputOf<Result>(result: Result, isOneStep: boolean): Result | errors.InvalidInputError {
+  if (!isOneStep || !(result instanceof errors.InvalidInputError)) return result;
+  const [input, field, , ...within] = result.inputPath;
+  return field === "steps" && input !== undefined
+    ? new errors.InvalidInputError([input, "step", ...within], result.message)
+    : result;
+}

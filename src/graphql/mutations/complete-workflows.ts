@@ -9,6 +9,7 @@ import type { SentReport } from "../../runs/report.ts";
 import { builder } from "../builder.ts";
 import { DOCUMENT_BYTES, deltaOf, distinctRuns, EntityRefInput, refOf, reportId, WHOLE_BATCH } from "../inputs.ts";
 import { type ErrorsOf, errorTypes, isPayloadWith } from "../result.ts";
+import { retrievedSnippets, snippetOf, stepOf, stepsField } from "../step-inputs.ts";
 import { AiJob } from "../types/ai-job.ts";
 import { MetricsDelta } from "../types/job-metrics.ts";
 import { withDocuments } from "../types/relations.ts";
@@ -47,6 +48,13 @@ const WorkflowCompletionInput = builder.inputType("WorkflowCompletionInput", {
       description:
         "Whether to ask for a verdict first: the lease ends, and the job is AWAITING_VALIDATION until resolveValidation.",
     }),
+    steps: t.field({
+      ...stepsField,
+      description:
+        "The run's last steps, in the order in which they happened, up to 100, so that they need no report of their own. They are stored with " +
+        "the completion, or nothing is.",
+    }),
+    retrievedSnippets: t.field(retrievedSnippets),
     metrics: t.field({
       type: MetricsDelta,
       description: "What the run has used since its last report; added to the job's metrics.",
@@ -137,6 +145,8 @@ builder.mutationField("completeWorkflows", (t) =>
             ...senderOf(viewer),
             writtenEntities: completion.writtenEntities.map(refOf),
             jobOutputs: completion.jobOutputs ?? null,
+            steps: completion.steps.map(stepOf),
+            retrievedSnippets: completion.retrievedSnippets.map(snippetOf),
             metrics: deltaOf(completion.metrics),
           }),
         ),

@@ -73,7 +73,7 @@ export type MetricsOf = Of<JobMetrics>;
  * and steps: a report would have one more row to write, and a run that has ended cannot change when its usage is reported late.
  */
 const ADDED = Prisma.sql`
-  SELECT e.workflow_run_id AS run_id, e.type, e.payload,
+  SELECT e.workflow_run_id AS run_id, e.payload,
     ${eachMetric((column) => `e.${column} - lag(e.${column}, 1, 0::bigint) OVER (PARTITION BY e.job_id ORDER BY e.version) AS ${column}`)}
   FROM (SELECT DISTINCT job_id, workspace_id FROM run) AS job
   JOIN flight_recorder_events e ON e.job_id = job.job_id AND e.workspace_id = job.workspace_id`;
@@ -107,15 +107,18 @@ const OF_ENTRIES_BESIDE: Readonly<Record<string, string>> = {
   output_tokens: "output_tokens + reasoning_tokens",
 };
 
-/** @returns the metrics of several steps: what the reports of these steps added. An event names its step by the step's number. */
+/**
+ * @returns the metrics of several steps: what the reports of each of these steps alone added. Of a report of several steps nobody knows
+ * which of them used what. An event names its steps by their numbers.
+ */
 export function readMetricsOfSteps(prisma: PrismaClient, steps: readonly ScopedId[]): Promise<MetricsOf[]> {
   return prisma.$queryRaw<MetricsOf[]>`
     WITH step AS MATERIALIZED (${stepsOf(steps)}), run AS MATERIALIZED (
       SELECT r.id AS run_id, r.job_id, r.workspace_id FROM (SELECT DISTINCT run_id FROM step) AS of_steps
       JOIN workflow_runs r ON r.id = of_steps.run_id
     ), used AS (
-      SELECT added.run_id, (payload ->> 'sequence')::int AS sequence, ${eachMetric((column) => column)}
-      FROM (${ADDED}) AS added WHERE type IN ('node_changed', 'llm_inference')
+      SELECT added.run_id, (payload -> 'steps' -> 0 ->> 'sequence')::int AS sequence, ${eachMetric((column) => column)}
+      FROM (${ADDED}) AS added WHERE jsonb_array_length(payload -> 'steps') = 1
     )
     SELECT step.workspace_id AS "workspaceId", step.id, ${SUMS_OF_METRICS}
     FROM step LEFT JOIN used USING (run_id, sequence) GROUP BY step.workspace_id, step.id`;

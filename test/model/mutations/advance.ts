@@ -4,7 +4,8 @@ import { aSnippet } from "../../support/engine.ts";
 import { HOSTILE } from "../../support/jobs.ts";
 import { delta, mostly, pick, pickFrom, reportId, reportStep } from "../draw.ts";
 import { failByPolicy, mayWrite, poison } from "../endings.ts";
-import { injectionIn, redacted, SECRET } from "../payload.ts";
+import { applySteps, type NodeStep, onlyStep, sent, stepsIn, storeSteps, wholeSteps } from "../nodes.ts";
+import { injectionIn } from "../payload.ts";
 import { metrics, type Real } from "../real.ts";
 import { admit, type Report, remember } from "../reports.ts";
 import {
@@ -22,19 +23,20 @@ import {
 import { report } from "../step.ts";
 import { agent, type Content, change, isOpen, type Node, type Run, type World } from "../world.ts";
 
-interface Advance extends Report {
-  readonly node: string;
-  readonly type: string;
-  readonly outcome: "STARTED" | "SUCCEEDED" | "FAILED";
-  readonly dependsOn: readonly string[];
+interface Advance extends Report, NodeStep {
+  /** Further steps of the report, after the first one. */
+  readonly more?: readonly NodeStep[];
   readonly snippet: Content;
   readonly delta: Delta;
 }
 
-const ERROR_MESSAGE = `not with ${SECRET}`;
+const stepsOf = ({ node, type, outcome, dependsOn, isWhole, more = [] }: Advance): readonly NodeStep[] => [
+  { node, type, outcome, dependsOn, ...(isWhole === undefined ? {} : { isWhole }) },
+  ...more,
+];
 
 /**
- * Section 6, "Reports": a step, which has a name at least. First the lease is checked, then guards run, and only then is anything
+ * Section 6, "Reports": steps, which have a name at least. First the lease is checked, then guards run, and only then is anything
  * stored.
  */
 export const advance = report<Advance>("advance", { expected, actual });
@@ -50,26 +52,18 @@ function expected(world: World, input: Advance): Answer {
   }
   if (!mayWrite(job, input.delta.entitiesWritten ?? 0)) return failRun(run, input, failByPolicy.accessMode(run));
   const grown = grow(job.metrics, input.delta);
-  const node = grown && applyStep(run, input);
-  if (!node) return INVALID_INPUT;
+  const applied = grown && applySteps(run, stepsOf(input));
+  if (!applied) return INVALID_INPUT;
+  storeSteps(run, applied);
+  const node = run.nodes[applied.last];
   const after = countGuards(grown, guardsOver("clean"));
-  const type = node.type === "llm_call" ? "LLM_INFERENCE" : "NODE_CHANGED";
-  const releases = input.outcome === "SUCCEEDED" ? 0 : job.releases;
-  const cost = use(run, input.delta, run.nodes.indexOf(node) + 1);
-  change(job, type, agent(run), { metrics: after, releases }, { ...nodePayload(run, node, input), ...cost });
+  const type = applied.hasInference ? "LLM_INFERENCE" : "NODE_CHANGED";
+  const releases = applied.hasSucceeded ? 0 : job.releases;
+  const cost = use(run, input.delta, onlyStep(stepsOf(input), applied));
+  change(job, type, agent(run), { metrics: after, releases }, { ...stepsIn(applied), ...cost });
   if (isOverBudget(job, after)) return failRun(run, input, failByPolicy.budget(run, after));
   remember(run, "advance", input, null, node);
-  return { node: node.id, state: node.state, version: job.version };
-}
-
-function nodePayload({ nodes }: Run, node: Node, { outcome }: Advance) {
-  return {
-    node_id: node.id,
-    node_type: node.type,
-    sequence: nodes.indexOf(node) + 1,
-    outcome: outcome.toLowerCase(),
-    error_message: outcome === "FAILED" ? redacted(ERROR_MESSAGE) : null,
-  };
+  return { node: node?.id, state: node?.state, version: job.version };
 }
 
 function failRun(run: Run, input: Advance, violation: Refusal): Refusal {
@@ -77,43 +71,12 @@ function failRun(run: Run, input: Advance, violation: Refusal): Refusal {
   return violation;
 }
 
-/** Starts a node, or ends the open one with this id and type; null if that is not possible. */
-function applyStep({ nodes, job }: Run, { node: id, type, outcome, dependsOn }: Advance): Node | null {
-  const open = nodes.find((node) => node.id === id && isOpen(node));
-  if (outcome === "STARTED") {
-    const ready = dependsOn.every((other) => {
-      const own = nodes.findLast((node) => node.id === other);
-      return own
-        ? own.state === "COMPLETED"
-        : job.runs.some((run) => run.nodes.some(({ id: name, state }) => name === other && state === "COMPLETED"));
-    });
-    if (open || !ready) return null;
-    const node: Node = { id, type, dependsOn, state: "RUNNING", input: { for: id }, output: null, hasError: false };
-    nodes.push(node);
-    return node;
-  }
-  if (open?.type !== type || dependsOn.length > 0) return null;
-  open.state = outcome === "SUCCEEDED" ? "COMPLETED" : "FAILED";
-  open.output = { outcome };
-  open.hasError = outcome === "FAILED";
-  return open;
-}
-
 async function actual(real: Real, input: Advance): Promise<object> {
-  const { node: nodeId, type: nodeType, outcome, dependsOn, snippet } = input;
-  const isStart = outcome === "STARTED";
+  const { snippet } = input;
   const content = snippet === "hostile" ? HOSTILE : "The quarterly report.";
   const result = await advanceWorkflow(real.engine, {
     ...real.proof(input),
-    step: {
-      nodeId,
-      nodeType,
-      outcome,
-      dependsOn,
-      inputPayload: isStart ? { for: nodeId } : null,
-      outputPayload: isStart ? null : { outcome },
-      errorMessage: outcome === "FAILED" ? ERROR_MESSAGE : null,
-    },
+    steps: stepsOf(input).map(sent),
     retrievedSnippets: snippet === "none" ? [] : [aSnippet(content)],
     metrics: metrics(input.delta),
   });
@@ -146,6 +109,7 @@ const step = fc.record({
   dependsOn: fc.constantFrom(
     ...mostly<string[] | Node["state"]>(4, [], ["read"], "COMPLETED", "FAILED", "FAILED", "FAILED"),
   ),
+  more: fc.oneof({ arbitrary: fc.constant([]), weight: 3 }, wholeSteps),
   snippet: fc.constantFrom(...mostly<Content>(12, "none", "clean", "clean", "clean", "hostile")),
   delta,
 });

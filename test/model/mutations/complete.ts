@@ -3,9 +3,11 @@ import { canonicalHash } from "../../../src/canonical-hash.ts";
 import type { JobState } from "../../../src/db/generated/client/enums.ts";
 import type { JsonValue } from "../../../src/db/rows.ts";
 import { completeWorkflows } from "../../../src/runs/complete.ts";
+import { aSnippet } from "../../support/engine.ts";
 import { HOSTILE } from "../../support/jobs.ts";
 import { delta, mostly, reportBatchStep, reportId } from "../draw.ts";
-import { endActive, failByPolicy, hasOpenNode, mayWrite, poison } from "../endings.ts";
+import { endActive, failByPolicy, mayWrite, poison } from "../endings.ts";
+import { applySteps, endings, type NodeStep, onlyStep, sent, stepsIn, storeSteps, wholeSteps } from "../nodes.ts";
 import { injectionIn } from "../payload.ts";
 import { metrics, type Real } from "../real.ts";
 import { admit, type Report, remember } from "../reports.ts";
@@ -33,6 +35,8 @@ interface Completion extends Report {
   readonly written: readonly string[];
   readonly issues: readonly string[];
   readonly needsValidation: boolean;
+  readonly steps?: readonly NodeStep[];
+  readonly snippet?: Content;
   readonly delta: Delta;
 }
 
@@ -51,14 +55,16 @@ function poisonedBy(world: World, input: Completion): Refusal | null {
   if (guardedContent(input) !== "hostile") return null;
   const judged = admit(world, "complete", input, stateAfter(input), true);
   if (isRefusal(judged) || judged.earlier) return null;
-  poison(world, judged.job, injectionIn(null, "jobOutputs"), guardsOver("hostile"));
+  const finding =
+    input.snippet === "hostile" ? injectionIn("doc-1", "retrievedSnippets") : injectionIn(null, "jobOutputs");
+  poison(world, judged.job, finding, guardsOver("hostile"));
   return jobPoisoned(judged.job, "STOP_POISONED");
 }
 
 /** What the guards see of a completion. */
-function guardedContent({ outputs, issues, written }: Completion): Content {
-  if (outputs === HOSTILE) return "hostile";
-  const hasText = typeof outputs === "object" && outputs !== null;
+function guardedContent({ outputs, issues, written, steps = [], snippet = "none" }: Completion): Content {
+  if (outputs === HOSTILE || snippet === "hostile") return "hostile";
+  const hasText = (typeof outputs === "object" && outputs !== null) || steps.length > 0 || snippet === "clean";
   return hasText || issues.length > 0 || written.length > 0 ? "clean" : "none";
 }
 
@@ -82,17 +88,22 @@ function decide(world: World, run: Run, input: Completion): Metrics | Refusal {
   const missing = missingCapability(world, job);
   if (missing !== null) return failByPolicy.capability(run, missing);
   const added = grow(job.metrics, input.delta);
-  if (!added || hasOpenNode(run)) return INVALID_INPUT;
+  const { steps = [] } = input;
+  const applied = applySteps(run, steps);
+  if (!added || !applied || applied.nodes.some(isOpen)) return INVALID_INPUT;
+  storeSteps(run, applied);
   const grown = countGuards(added, guardsOver(guardedContent(input)));
-  const cost = use(run, input.delta);
-  if (isOverBudget(job, grown)) return failByPolicy.budget(run, grown, cost);
+  const cost = use(run, input.delta, onlyStep(steps, applied));
+  if (isOverBudget(job, grown)) return failByPolicy.budget(run, grown, { ...stepsIn(applied), ...cost });
   const { outputs, issues } = input;
   const state: JobState = stateAfter(input);
-  const set = { state, reason: state.toLowerCase(), hasError: false, outputs, issues, metrics: grown };
+  const releases = applied.hasSucceeded ? 0 : job.releases;
+  const set = { state, reason: state.toLowerCase(), hasError: false, outputs, issues, metrics: grown, releases };
   endActive(job, state, false);
   run.outputs = outputs;
   const payload = {
     issues: issues.length,
+    ...stepsIn(applied),
     ...cost,
     ...(outputs === null ? {} : { outputs_hash: canonicalHash(outputs) }),
   };
@@ -114,6 +125,9 @@ async function actual(real: Real, batch: readonly Completion[]): Promise<readonl
       writtenEntities: each.written.map((entityId) => ({ entityKind: "document", entityId })),
       issues: each.issues,
       needsValidation: each.needsValidation,
+      steps: (each.steps ?? []).map(sent),
+      retrievedSnippets:
+        (each.snippet ?? "none") === "none" ? [] : [aSnippet(each.snippet === "hostile" ? HOSTILE : "Fine.")],
       metrics: metrics(each.delta),
     })),
   );
@@ -129,14 +143,21 @@ const completion = fc.record({
   issues: fc.constantFrom<string[][]>([], ["page 3 is missing"]),
   needsValidation: fc.constantFrom(true, true, false),
   delta,
-  /** Completes also while a node is open, which is refused. */
+  steps: fc.oneof({ arbitrary: fc.constant([]), weight: 2 }, wholeSteps),
+  snippet: fc.constantFrom(...mostly<Content>(12, "none", "clean", "hostile")),
+  /** Completes also while a node is open, which is refused, unless its steps end it. */
   hasty: fc.constantFrom(...mostly(4, false, true)),
+  endsAll: fc.boolean(),
 });
 
 /** Of different jobs, because a repeated report is answered with its job as it was before the batch. */
 export const completions = reportBatchStep(2, completion, (batch, { claims }) => {
   const jobs = batch.map(({ run }) => claims[run]?.job);
   const different = batch.filter((_, index) => jobs.indexOf(jobs[index]) === index);
-  const suitable = different.filter(({ run, hasty }) => hasty || !claims[run]?.nodes.some(isOpen));
-  return suitable.length === 0 ? null : complete(suitable.map(({ hasty: _hasty, ...each }) => each));
+  const suitable = different.flatMap(({ hasty, endsAll, ...each }) => {
+    const ends = endsAll ? endings(claims[each.run]) : [];
+    const isOf = hasty || endsAll || !claims[each.run]?.nodes.some(isOpen);
+    return isOf ? [{ ...each, steps: [...ends, ...each.steps] }] : [];
+  });
+  return suitable.length === 0 ? null : complete(suitable);
 });

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { EngineContext } from "../../../src/engine.ts";
 import type { SubmitAiJob } from "../../../src/jobs/draft.ts";
-import { advanceWorkflow, type RetrievedSnippet } from "../../../src/runs/advance.ts";
+import { advanceWorkflow } from "../../../src/runs/advance.ts";
+import type { RetrievedSnippet } from "../../../src/runs/retrieved-snippets.ts";
 import { guards } from "../../../src/security/guards/guards.ts";
 import { openTestDatabase, type TestDatabase } from "../../support/database.ts";
 import { aSnippet, aStep, engineOn, started } from "../../support/engine.ts";
