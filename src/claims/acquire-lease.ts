@@ -11,6 +11,7 @@ import { writeVersions } from "../jobs/store.ts";
 import type { JobChange } from "../jobs/version.ts";
 import { capabilityDenial, workerOf } from "../log/event.ts";
 import { leaseUntil, newLeaseToken } from "../runs/lease-token.ts";
+import { NO_NEXT_PROGRESS, NO_PROGRESS } from "../runs/progress.ts";
 import { insertRunsCte } from "../runs/store.ts";
 import { costOf, type GuardContent } from "../security/guards/guard.ts";
 
@@ -121,6 +122,7 @@ function decideLease(engine: EngineContext, job: LockedJob, worker: Worker, carr
       preferredWorkerId: null,
       preferredUntil: null,
       errorMessage: null,
+      ...NO_PROGRESS,
     },
     event: {
       type: "STATE_CHANGED",
@@ -164,6 +166,7 @@ function newRun(
     leaseToken,
     leaseExpiresAt: leaseUntil(job.now, leaseSeconds),
     lastHeartbeat: job.now,
+    ...NO_NEXT_PROGRESS,
     errorMessage: null,
     endReason: null,
     startedAt: job.now,

@@ -21,7 +21,9 @@ import { guardReports } from "./guard-reports.ts";
 import { lockJobsOfRuns, scopeOfReports } from "./lock.ts";
 import { readNode, type Step, writeStep } from "./nodes.ts";
 import { assessReport } from "./policy.ts";
+import { NO_NEXT_PROGRESS, type Progress, progressOfVersion, sourcesOfProgress } from "./progress.ts";
 import { hashIfLarge, insertReportsCte, type Report, toReportRows } from "./report.ts";
+import { letProgressGoCte } from "./store.ts";
 import { failViolatingRun } from "./violating-runs.ts";
 
 /** How sensitive the source of a snippet is, with what each value means. */
@@ -52,6 +54,8 @@ export interface AdvanceWorkflow extends Report {
   readonly step: Step;
   readonly retrievedSnippets: readonly RetrievedSnippet[];
   readonly metrics: MetricsDelta;
+  /** Left out where there is none, as with a heartbeat. */
+  readonly progress?: Progress | undefined;
 }
 
 /** The answer to a step that is stored. */
@@ -124,25 +128,28 @@ async function storeStepInTransaction(
   if (admission.kind === "REPEAT") return { job, run, node: await readReportedNode(tx, admission.earlierReport) };
   const assessment = assessReport(job, input, path);
   if (assessment.kind === "REFUSED") return assessment.error;
-  const violating = { run, report: input };
+  // The version of a step takes the progress that waits with its run.
+  const violating = { run: { ...run, ...NO_NEXT_PROGRESS }, report: input };
   if (assessment.kind === "VIOLATION") {
-    return failViolatingRun(tx, { ...violating, job, violation: assessment.violation });
+    return failViolatingRun(tx, { ...violating, run, job, violation: assessment.violation });
   }
   const { metrics, overBudget } = assessment;
   const node = await writeStep(tx, job, run.id, input.step);
   // A step that succeeded: the job has got on, and may be given back a hundred times more.
   const releases = input.step.outcome === "SUCCEEDED" ? 0 : job.releases;
-  const set = { ...metrics, ...countGuards(metrics, guardsRun), releases };
+  const progress = progressOfVersion(job, run, input.progress);
+  const set = { ...metrics, ...countGuards(metrics, guardsRun), ...progress, releases };
   const event = stepEvent(run, node, input);
   const reportRows = overBudget ? [] : toReportRows(input, job, { nodeExecutionId: node.id });
   const usage = toUsageEntries(input, job, node.id);
   const written = await writeVersion(tx, { job, set, event }, [
     ...insertReportsCte(reportRows),
     ...insertUsageCte(usage),
+    ...letProgressGoCte([run]),
   ]);
   // Two versions: the first stores the step with its metrics, the second fails the job for exceeding its budget.
   if (overBudget) return failViolatingRun(tx, { ...violating, job: written.job, violation: overBudget });
-  // A step writes nothing to the run, so the run is still as it was read under the job's lock.
+  // A step writes nothing to the run but the progress that waited, so the run is still as it was read under the job's lock.
   return { job: written.job, run, node };
 }
 
@@ -168,15 +175,20 @@ function stepEvent(run: Run, node: NodeExecution, { step, metrics }: AdvanceWork
   };
 }
 
-/** Everything that the report of a step brings: the step itself, and the snippets with where they are from. */
-function sourcesOf({ step, retrievedSnippets }: AdvanceWorkflow): readonly GuardedSource[] {
+/** Everything that the report of a step brings: the step itself, its progress, and the snippets with where they are from. */
+function sourcesOf({ step, retrievedSnippets, progress }: AdvanceWorkflow): readonly GuardedSource[] {
   const path = (index: number, field: string) => `retrievedSnippets[${index}].${field}`;
   const snippets = retrievedSnippets.flatMap(({ sourceId, sourceHash, content }, index) => [
     { sourceId, path: path(index, "content"), value: content },
     { sourceId, path: path(index, "sourceId"), value: sourceId },
     { sourceId, path: path(index, "sourceHash"), value: sourceHash },
   ]);
-  return [{ sourceId: null, path: "step", value: step }, ...snippets, ...joinedSnippets(retrievedSnippets)];
+  return [
+    { sourceId: null, path: "step", value: step },
+    ...sourcesOfProgress(progress),
+    ...snippets,
+    ...joinedSnippets(retrievedSnippets),
+  ];
 }
 
 /** How much of the beginning and of the end of a snippet is joined with its neighbours: more than an override is long. */

@@ -11,6 +11,7 @@ import type { JobChange } from "../jobs/version.ts";
 import { type Admission, admitReport, type ReportRefusal, type ReportRules } from "./admission.ts";
 import { PendingJobStates, type RunUnderJobLock } from "./lock.ts";
 import { type PolicyError, type PolicyViolationCode, policyError } from "./policy.ts";
+import { progressOfVersion } from "./progress.ts";
 import { insertQuestionsCte } from "./questions.ts";
 import { insertReportsCte, type Report, toReportRows } from "./report.ts";
 import { type LeaseRelease, releasedRun, releaseLeasesCte } from "./store.ts";
@@ -128,7 +129,7 @@ async function writeDecisions(
   const reportRows = accepted.flatMap(({ report, change }) => toReportRows(report, change.job));
   const written = await writeVersions(
     tx,
-    accepted.map(({ change }) => change),
+    accepted.map(({ change, run }) => ({ ...change, set: { ...progressOfVersion(change.job, run), ...change.set } })),
     [
       ...releaseLeasesCte(accepted.map(({ release }) => release)),
       ...insertReportsCte(reportRows),

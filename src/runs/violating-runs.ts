@@ -7,6 +7,7 @@ import { type WrittenVersion, writeVersions } from "../jobs/store.ts";
 import { costPayload, insertUsageCte, type ReportWithCalls, toUsageEntries } from "../jobs/usage/ledger.ts";
 import { capabilityDenial, type EventDraft, serverFor, workerOf } from "../log/event.ts";
 import { type PolicyError, type PolicyViolation, type PolicyViolationCode, policyError } from "./policy.ts";
+import { progressOfVersion } from "./progress.ts";
 import { insertReportsCte, type Report, toReportRows } from "./report.ts";
 import { type LeaseRelease, releaseLeasesCte } from "./store.ts";
 
@@ -53,6 +54,7 @@ export function failViolatingRuns(
       job,
       set: {
         ...metrics,
+        ...progressOfVersion(job, run),
         ...transitionTo(job, "FAILED", reasonOf(violation)),
         // No message for CAPABILITY_DENIED: here as at submit and claim, `statusReason` already names the capability.
         errorMessage: violation.code === "CAPABILITY_DENIED" ? null : policyError(violation, job).message,
