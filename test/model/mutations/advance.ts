@@ -2,9 +2,10 @@ import fc from "fast-check";
 import { advanceWorkflow } from "../../../src/runs/advance.ts";
 import { aSnippet } from "../../support/engine.ts";
 import { HOSTILE } from "../../support/jobs.ts";
-import { delta, mostly, pick, pickFrom, reportId, reportStep } from "../draw.ts";
+import { delta, mostly, pick, pickFrom, progress, reportId, reportStep } from "../draw.ts";
 import { failByPolicy, mayWrite, poison } from "../endings.ts";
 import { injectionIn, redacted, SECRET } from "../payload.ts";
+import { isHostile, takeProgress } from "../progress.ts";
 import { metrics, type Real } from "../real.ts";
 import { admit, type Report, remember } from "../reports.ts";
 import {
@@ -20,7 +21,7 @@ import {
   use,
 } from "../rules.ts";
 import { report } from "../step.ts";
-import { agent, type Content, change, isOpen, type Node, type Run, type World } from "../world.ts";
+import { agent, type Content, change, isOpen, type Node, type Progress, type Run, type World } from "../world.ts";
 
 interface Advance extends Report {
   readonly node: string;
@@ -28,6 +29,7 @@ interface Advance extends Report {
   readonly outcome: "STARTED" | "SUCCEEDED" | "FAILED";
   readonly dependsOn: readonly string[];
   readonly snippet: Content;
+  readonly progress: Progress | null;
   readonly delta: Delta;
 }
 
@@ -44,6 +46,11 @@ function expected(world: World, input: Advance): Answer {
   if (isRefusal(judged)) return judged;
   const { run, job, earlier: kept } = judged;
   if (kept?.node) return { node: kept.node.id, state: kept.node.state, version: job.version };
+  // Guards look at the progress before the snippets.
+  if (isHostile(input.progress)) {
+    poison(world, job, injectionIn(null, "progress.message"), guardsOver("hostile"));
+    return { poisoned: job.number, version: job.version };
+  }
   if (input.snippet === "hostile") {
     poison(world, job, injectionIn("doc-1", "retrievedSnippets"), guardsOver("hostile"));
     return { poisoned: job.number, version: job.version };
@@ -56,7 +63,8 @@ function expected(world: World, input: Advance): Answer {
   const type = node.type === "llm_call" ? "LLM_INFERENCE" : "NODE_CHANGED";
   const releases = input.outcome === "SUCCEEDED" ? 0 : job.releases;
   const cost = use(run, input.delta, run.nodes.indexOf(node) + 1);
-  change(job, type, agent(run), { metrics: after, releases }, { ...nodePayload(run, node, input), ...cost });
+  const said = takeProgress(run, input.progress);
+  change(job, type, agent(run), { metrics: after, releases, ...said }, { ...nodePayload(run, node, input), ...cost });
   if (isOverBudget(job, after)) return failRun(run, input, failByPolicy.budget(run, after));
   remember(run, "advance", input, null, node);
   return { node: node.id, state: node.state, version: job.version };
@@ -115,6 +123,7 @@ async function actual(real: Real, input: Advance): Promise<object> {
       errorMessage: outcome === "FAILED" ? ERROR_MESSAGE : null,
     },
     retrievedSnippets: snippet === "none" ? [] : [aSnippet(content)],
+    ...(input.progress === null ? {} : { progress: input.progress }),
     metrics: metrics(input.delta),
   });
   return real.answer(result, (advanced) => {
@@ -147,6 +156,7 @@ const step = fc.record({
     ...mostly<string[] | Node["state"]>(4, [], ["read"], "COMPLETED", "FAILED", "FAILED", "FAILED"),
   ),
   snippet: fc.constantFrom(...mostly<Content>(12, "none", "clean", "clean", "clean", "hostile")),
+  progress,
   delta,
 });
 

@@ -7,6 +7,7 @@ import { HOSTILE } from "../../support/jobs.ts";
 import { delta, mostly, reportBatchStep, reportId } from "../draw.ts";
 import { endActive, failByPolicy, hasOpenNode, mayWrite, poison } from "../endings.ts";
 import { injectionIn } from "../payload.ts";
+import { takeProgress } from "../progress.ts";
 import { metrics, type Real } from "../real.ts";
 import { admit, type Report, remember } from "../reports.ts";
 import {
@@ -88,7 +89,15 @@ function decide(world: World, run: Run, input: Completion): Metrics | Refusal {
   if (isOverBudget(job, grown)) return failByPolicy.budget(run, grown, cost);
   const { outputs, issues } = input;
   const state: JobState = stateAfter(input);
-  const set = { state, reason: state.toLowerCase(), hasError: false, outputs, issues, metrics: grown };
+  const set = {
+    ...takeProgress(run),
+    state,
+    reason: state.toLowerCase(),
+    hasError: false,
+    outputs,
+    issues,
+    metrics: grown,
+  };
   endActive(job, state, false);
   run.outputs = outputs;
   const payload = {
