@@ -6,13 +6,13 @@ import type { EngineContext } from "../engine.ts";
 import { checkCapability } from "../jobs/capabilities.ts";
 import type { LockedJob } from "../jobs/lock.ts";
 import { countGuards } from "../jobs/metrics.ts";
+import { NO_PROGRESS } from "../jobs/progress.ts";
 import { transitionTo } from "../jobs/state.ts";
 import { writeVersions } from "../jobs/store.ts";
 import type { JobChange } from "../jobs/version.ts";
 import { capabilityDenial, workerOf } from "../log/event.ts";
 import { leaseUntil, newLeaseToken } from "../runs/lease-token.ts";
-import { NO_NEXT_PROGRESS, NO_PROGRESS } from "../runs/progress.ts";
-import { insertRunsCte } from "../runs/store.ts";
+import { insertRunsCte, NO_NEXT_PROGRESS } from "../runs/store.ts";
 import { costOf, type GuardContent } from "../security/guards/guard.ts";
 
 import { type CarriedOver, NOTHING_CARRIED, readCarriedOver, sourcesOfCarriedOver } from "./carried-over.ts";

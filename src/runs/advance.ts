@@ -11,6 +11,7 @@ import {
   type TryAgainError,
 } from "../errors.ts";
 import { countGuards, type MetricsDelta } from "../jobs/metrics.ts";
+import type { Progress } from "../jobs/progress.ts";
 import { writeVersion } from "../jobs/store.ts";
 import { costPayload, insertUsageCte, toUsageEntries } from "../jobs/usage/ledger.ts";
 import { type EventDraft, workerOf } from "../log/event.ts";
@@ -21,9 +22,9 @@ import { guardReports } from "./guard-reports.ts";
 import { lockJobsOfRuns, scopeOfReports } from "./lock.ts";
 import { readNode, type Step, writeStep } from "./nodes.ts";
 import { assessReport } from "./policy.ts";
-import { NO_NEXT_PROGRESS, type Progress, progressOfVersion, sourcesOfProgress } from "./progress.ts";
+import { progressOfVersion, sourcesOfProgress } from "./progress.ts";
 import { hashIfLarge, insertReportsCte, type Report, toReportRows } from "./report.ts";
-import { letProgressGoCte } from "./store.ts";
+import { letProgressGoCte, NO_NEXT_PROGRESS } from "./store.ts";
 import { failViolatingRun } from "./violating-runs.ts";
 
 /** How sensitive the source of a snippet is, with what each value means. */

@@ -13,6 +13,7 @@ import {
 } from "../errors.ts";
 import type { LockedJobWithWriteScope } from "../jobs/lock.ts";
 import { isZero, type MetricsDelta } from "../jobs/metrics.ts";
+import type { Progress } from "../jobs/progress.ts";
 import { writeVersions } from "../jobs/store.ts";
 import { costPayload, insertUsageCte, toUsageEntries } from "../jobs/usage/ledger.ts";
 import type { JobChange } from "../jobs/version.ts";
@@ -22,16 +23,9 @@ import { guardReports } from "./guard-reports.ts";
 import { leaseUntil } from "./lease-token.ts";
 import { lockJobsOfRuns, PendingJobStates, type RunUnderJobLock, scopeOfReports } from "./lock.ts";
 import { assessReport, type PolicyViolation, policyError } from "./policy.ts";
-import {
-  decideProgress,
-  type NextProgress,
-  NO_NEXT_PROGRESS,
-  type Progress,
-  progressOfVersion,
-  sourcesOfProgress,
-} from "./progress.ts";
+import { decideProgress, progressOfVersion, sourcesOfProgress } from "./progress.ts";
 import { insertReportsCte, type Report, toReportRows } from "./report.ts";
-import { type LeaseRenewal, renewLeasesCte } from "./store.ts";
+import { type LeaseRenewal, type NextProgress, NO_NEXT_PROGRESS, renewLeasesCte } from "./store.ts";
 import { failViolatingRuns, type ViolatingRun } from "./violating-runs.ts";
 
 /** A worker's report that it is still working on a run: it renews the lease, and may bring metrics and progress. */

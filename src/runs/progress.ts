@@ -1,9 +1,10 @@
-import type { AiJob } from "../db/generated/client/client.ts";
 import type { Run } from "../db/rows.ts";
 import type { LockedJobSummary } from "../jobs/lock.ts";
+import { type JobProgress, MAX_PROGRESS_MESSAGE, type Progress } from "../jobs/progress.ts";
 import { timeOfNextVersion } from "../jobs/version.ts";
 import { redactBounded } from "../log/redact.ts";
 import type { GuardedSource } from "../security/guards/guard.ts";
+import { type NextProgress, NO_NEXT_PROGRESS } from "./store.ts";
 
 /**
  * How far a run is, as its worker says (section 13). The job has the last progress, and a version tells of it; but progress alone makes
@@ -13,37 +14,13 @@ import type { GuardedSource } from "../security/guards/guard.ts";
 
 /** The least time between two versions of a job that nothing but progress leads to, in milliseconds. */
 export const PROGRESS_INTERVAL_MS = 1_000;
-/** The longest message, in characters. */
-export const MAX_PROGRESS_MESSAGE = 200;
-
-/** What a worker reports, or a job says: at least one of the two. A report replaces both. */
-export interface Progress {
-  /** From 0 to 1. */
-  readonly fraction: number | null;
-  /** For people: 1 to 200 characters. */
-  readonly message: string | null;
-}
-
-/** The columns of a job that say its progress: all null where it has none. */
-export type JobProgress = Pick<AiJob, "progressFraction" | "progressMessage" | "progressAt">;
-export const NO_PROGRESS: JobProgress = { progressFraction: null, progressMessage: null, progressAt: null };
-
-/** The columns of a run for the progress that waits, and from when on it may be a version: all null where none does. */
-export type NextProgress = Pick<Run, "nextProgressFraction" | "nextProgressMessage" | "nextProgressAt">;
-export const NO_NEXT_PROGRESS: NextProgress = {
-  nextProgressFraction: null,
-  nextProgressMessage: null,
-  nextProgressAt: null,
-};
-
-type JobWithProgress = LockedJobSummary & JobProgress;
 
 /**
  * What the next version of a job sets of its progress: what the worker reports with it, or else what waits with the run. Nothing where
  * there is neither. The statement that writes the version must let the run's go: as `releaseLeasesCte`, `renewLeasesCte` and
  * `letProgressGoCte` do.
  */
-export function progressOfVersion(job: JobWithProgress, run: Run, reported?: Progress): Partial<JobProgress> {
+export function progressOfVersion(job: LockedJobSummary, run: Run, reported?: Progress): Partial<JobProgress> {
   const progress = reported ? asStored(reported) : waitingProgress(run);
   if (!progress) return {};
   const { fraction, message } = progress;
@@ -60,7 +37,7 @@ function waitingProgress({ nextProgressAt, nextProgressFraction, nextProgressMes
  * with the run. What the job says already waits for nothing, and takes back what waits.
  */
 export function decideProgress(
-  job: JobWithProgress,
+  job: LockedJobSummary,
   run: Run,
   reported: Progress,
   intervalMs: number,
@@ -74,7 +51,7 @@ export function decideProgress(
 }
 
 /** From when on progress may be a version again. The claim of a later attempt cleared what was said, and when, so it counts itself. */
-function nextVersionAt({ progressAt, now }: JobWithProgress, run: Run, intervalMs: number): Date {
+function nextVersionAt({ progressAt, now }: LockedJobSummary, run: Run, intervalMs: number): Date {
   const last = progressAt ?? (run.attempt === 1 ? null : run.startedAt);
   return last === null ? now : new Date(last.getTime() + intervalMs);
 }

@@ -4,7 +4,6 @@ import { estimateFewRows, PREPARE_MARKER } from "../db/prepared.ts";
 import { type JsonValue, RUN_COLUMNS, type Run, toRecordset } from "../db/rows.ts";
 import type { Transaction } from "../db/transaction.ts";
 import type { ExtraCte } from "../jobs/store.ts";
-import { type NextProgress, NO_NEXT_PROGRESS } from "./progress.ts";
 
 /**
  * Reads and writes of runs. Runs are written only by a transaction that has locked their jobs (section 4, "Lock order"), and
@@ -71,6 +70,14 @@ export function insertRunsCte(runs: readonly Run[]): ExtraCte[] {
       INSERT INTO workflow_runs SELECT * FROM ${runRows(runs)})`,
   ];
 }
+
+/** The columns of a run for the progress that waits, and from when on it may be a version: all null where none does. */
+export type NextProgress = Pick<Run, "nextProgressFraction" | "nextProgressMessage" | "nextProgressAt">;
+export const NO_NEXT_PROGRESS: NextProgress = {
+  nextProgressFraction: null,
+  nextProgressMessage: null,
+  nextProgressAt: null,
+};
 
 /** What a heartbeat changes of a run: its lease, and the progress that waits, where that is new or a version took it. */
 export interface LeaseRenewal extends NextProgress {

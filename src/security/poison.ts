@@ -6,13 +6,13 @@ import type { EngineContext } from "../engine.ts";
 import { type AppError, NotFoundError } from "../errors.ts";
 import type { LockedJob, LockedJobSummary } from "../jobs/lock.ts";
 import { countGuards } from "../jobs/metrics.ts";
+import { NO_PROGRESS } from "../jobs/progress.ts";
 import { isTerminal, transitionTo } from "../jobs/state.ts";
 import { readEvent, type WrittenVersion, writeVersion, writeVersions } from "../jobs/store.ts";
 import { type LockedTree, lockTree } from "../jobs/tree.ts";
 import { type Actor, type EventDraft, SYSTEM_ACTOR, transitionText } from "../log/event.ts";
 import { redactBounded } from "../log/redact.ts";
 import { deleteOutputOf } from "../output/chunks.ts";
-import { NO_PROGRESS } from "../runs/progress.ts";
 import type { PoisoningError } from "./guards/guard.ts";
 
 /** A security violation that a guard found or a person reported (section 5). */

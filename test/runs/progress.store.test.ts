@@ -5,12 +5,12 @@ import type { EngineContext } from "../../src/engine.ts";
 import type { AppError } from "../../src/errors.ts";
 import { cancelAiJob } from "../../src/jobs/cancel.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";
+import { MAX_PROGRESS_MESSAGE, type Progress } from "../../src/jobs/progress.ts";
 import { retryAiJob } from "../../src/jobs/retry.ts";
 import { advanceWorkflow } from "../../src/runs/advance.ts";
 import { requestUserInput } from "../../src/runs/ask.ts";
 import { completeWorkflows } from "../../src/runs/complete.ts";
 import { type Heartbeat, heartbeatWorkflows } from "../../src/runs/heartbeat.ts";
-import { MAX_PROGRESS_MESSAGE, type Progress } from "../../src/runs/progress.ts";
 import { recordProgress } from "../../src/runs/record-progress.ts";
 import { recoverStalledRuns } from "../../src/runs/recover.ts";
 import type { Guard } from "../../src/security/guards/guard.ts";
@@ -18,7 +18,7 @@ import { poisonJob } from "../../src/security/poison.ts";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { aStep, engineOn, ok, SOMEBODY, started, WORKSPACE } from "../support/engine.ts";
 import { claim, expireLease, FOUND, HOSTILE } from "../support/jobs.ts";
-import { expectPoisoned, expectSound, recordsOf } from "../support/records.ts";
+import { expectPoisoned, expectSound, progressIn, recordsOf } from "../support/records.ts";
 import {
   aCompletion,
   aFailure,
@@ -77,9 +77,8 @@ async function waits(held: Claim): Promise<Progress | null> {
 }
 
 /** What the events of a job say of progress, in their order. */
-async function told(held: Claim): Promise<readonly unknown[]> {
-  const { events } = await records(held);
-  return events.flatMap(({ payload }) => (Object(payload).progress === undefined ? [] : [Object(payload).progress]));
+async function told(held: Claim): Promise<readonly Progress[]> {
+  return progressIn((await records(held)).events);
 }
 
 describe("a heartbeat with progress", () => {

@@ -1,6 +1,8 @@
 import { expect } from "vitest";
+import { z } from "zod";
 import type { NodeExecution, PrismaClient, WorkflowRun } from "../../src/db/generated/client/client.ts";
 import { metricsOf } from "../../src/db/metrics.ts";
+import type { Progress } from "../../src/jobs/progress.ts";
 import { CHAIN_START, hashEvent } from "../../src/log/hash.ts";
 
 /** All rows of one job: the job, its labels, its runs, its nodes, its questions and its events. */
@@ -149,4 +151,13 @@ export function expectAllOrNothing(after: Records, before: Records): "poisoned" 
 
 export function violationsIn({ events }: Records) {
   return events.filter(({ type }) => type === "SECURITY_VIOLATION");
+}
+
+const saying = z.object({
+  progress: z.object({ fraction: z.number().nullable(), message: z.string().nullable() }),
+});
+
+/** What events say of progress, in their order; an event without it, nothing. */
+export function progressIn(events: Records["events"]): readonly Progress[] {
+  return events.flatMap(({ payload }) => saying.safeParse(payload).data?.progress ?? []);
 }

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { exact } from "../../exact.ts";
 import { boundedText } from "../../jobs/input-text.ts";
-import { type JobProgress, MAX_PROGRESS_MESSAGE, type Progress as ReportedProgress } from "../../runs/progress.ts";
+import { type JobProgress, MAX_PROGRESS_MESSAGE, type Progress as ReportedProgress } from "../../jobs/progress.ts";
 import { builder } from "../builder.ts";
 
 /** How far a job is: what workers report, and what people see of it. */
