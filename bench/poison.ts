@@ -115,6 +115,7 @@ await withDatabase(async (url, sql) => {
     rotation: newRotation(),
     backoff: NO_WAIT,
     revisePreferenceMs: 0,
+    progressIntervalMs: 0,
     costCurrency: "USD",
   };
   try {

@@ -339,6 +339,9 @@ CREATE TABLE ai_jobs (
   releases integer NOT NULL DEFAULT 0,
   waits_for "WaitsFor",
   waits_until timestamp(3) with time zone,
+  progress_fraction double precision,
+  progress_message text,
+  progress_at timestamp(3) with time zone,
   preferred_worker_id text,
   preferred_until timestamp(3) with time zone,
   token_budget bigint,
@@ -385,6 +388,10 @@ CREATE TABLE ai_jobs (
   CONSTRAINT ai_jobs_no_outputs_with_a_question CHECK (job_outputs IS NULL OR waits_for IS DISTINCT FROM 'user_input'::"WaitsFor"),
   CONSTRAINT ai_jobs_outputs_only_when_done CHECK (job_outputs IS NULL OR (state = ANY (ARRAY['awaiting_validation'::"JobState", 'awaiting_user'::"JobState", 'completed'::"JobState", 'completed_with_issues'::"JobState"]))),
   CONSTRAINT ai_jobs_preference_has_an_end CHECK ((preferred_worker_id IS NULL) = (preferred_until IS NULL)),
+  CONSTRAINT ai_jobs_progress CHECK ((progress_at IS NULL) = (progress_fraction IS NULL AND progress_message IS NULL)),
+  CONSTRAINT ai_jobs_progress_fraction CHECK (progress_fraction >= 0::double precision AND progress_fraction <= 1::double precision),
+  CONSTRAINT ai_jobs_progress_message CHECK (char_length(progress_message) >= 1 AND char_length(progress_message) <= 200),
+  CONSTRAINT ai_jobs_progress_of_an_attempt CHECK (progress_at IS NULL OR attempt > 0 AND state <> 'poisoned'::"JobState"),
   CONSTRAINT ai_jobs_releases CHECK (releases >= 0 AND releases <= 100),
   CONSTRAINT ai_jobs_split_tokens_within_total CHECK ((tokens_planner + tokens_executor) <= total_tokens),
   CONSTRAINT ai_jobs_status_reason_not_empty CHECK (status_reason <> ''::text),
@@ -719,6 +726,9 @@ CREATE TABLE workflow_runs (
   lease_token bytea NOT NULL,
   lease_expires_at timestamp(3) with time zone,
   last_heartbeat timestamp(3) with time zone NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  next_progress_fraction double precision,
+  next_progress_message text,
+  next_progress_at timestamp(3) with time zone,
   outputs jsonb,
   error_message text,
   end_reason text,
@@ -731,6 +741,10 @@ CREATE TABLE workflow_runs (
   CONSTRAINT workflow_runs_finished_unless_active CHECK ((finished_at IS NULL) = (state = ANY (ARRAY['running'::"JobState", 'awaiting_validation'::"JobState", 'awaiting_user'::"JobState"]))),
   CONSTRAINT workflow_runs_json_null_is_sql_null CHECK (jsonb_typeof(outputs) <> 'null'::text),
   CONSTRAINT workflow_runs_never_queued CHECK (state <> 'queued'::"JobState"),
+  CONSTRAINT workflow_runs_next_progress CHECK ((next_progress_at IS NULL) = (next_progress_fraction IS NULL AND next_progress_message IS NULL)),
+  CONSTRAINT workflow_runs_next_progress_fraction CHECK (next_progress_fraction >= 0::double precision AND next_progress_fraction <= 1::double precision),
+  CONSTRAINT workflow_runs_next_progress_message CHECK (char_length(next_progress_message) >= 1 AND char_length(next_progress_message) <= 200),
+  CONSTRAINT workflow_runs_next_progress_while_running CHECK (next_progress_at IS NULL OR state = 'running'::"JobState"),
   CONSTRAINT workflow_runs_only_running_has_lease CHECK ((lease_expires_at IS NOT NULL) = (state = 'running'::"JobState")),
   CONSTRAINT workflow_runs_outputs_of_completed CHECK (outputs IS NULL OR (state <> ALL (ARRAY['running'::"JobState", 'stalled'::"JobState", 'poisoned'::"JobState"]))),
   CONSTRAINT workflow_runs_token_is_sha256 CHECK (octet_length(lease_token) = 32)
@@ -741,6 +755,7 @@ ALTER TABLE workflow_runs SET (autovacuum_vacuum_scale_factor=0.01, autovacuum_v
 
 CREATE UNIQUE INDEX workflow_runs_job_id_attempt_key ON public.workflow_runs USING btree (job_id, attempt);
 CREATE INDEX workflow_runs_leased ON public.workflow_runs USING btree (lease_expires_at) WHERE (state = 'running'::"JobState");
+CREATE INDEX workflow_runs_next_progress ON public.workflow_runs USING btree (next_progress_at, id) WHERE (next_progress_at IS NOT NULL);
 CREATE UNIQUE INDEX workflow_runs_one_active ON public.workflow_runs USING btree (job_id) WHERE (state = ANY (ARRAY['running'::"JobState", 'awaiting_validation'::"JobState", 'awaiting_user'::"JobState"]));
 CREATE INDEX workflow_runs_stopped ON public.workflow_runs USING btree (principal_id, worker_id, finished_at) WHERE (state = ANY (ARRAY['failed'::"JobState", 'cancelled'::"JobState", 'poisoned'::"JobState", 'stalled'::"JobState"]));
 CREATE UNIQUE INDEX workflow_runs_workspace_id_id_key ON public.workflow_runs USING btree (workspace_id, id);

@@ -22,6 +22,8 @@ export interface EngineContext extends CommandContext {
   readonly backoff: Backoff;
   /** Milliseconds for which a job that was sent back is reserved for the worker that had it. */
   readonly revisePreferenceMs: number;
+  /** The least time between two versions of a job that nothing but progress leads to, in milliseconds (section 13). */
+  readonly progressIntervalMs: number;
   /** The currency of every cost, in ISO 4217's three letters. */
   readonly costCurrency: string;
 }

@@ -7,6 +7,7 @@ import { MAX_LAG_MS, watchLag } from "./live/lag.ts";
 import { deleteOldOutput } from "./output/delete-old.ts";
 import { failUnansweredJobs } from "./review/user-input-timeout.ts";
 import { wakeParents } from "./runs/children.ts";
+import { recordProgress } from "./runs/record-progress.ts";
 import { recoverStalledRuns } from "./runs/recover.ts";
 import { aggregateTotals } from "./totals/aggregate.ts";
 
@@ -18,7 +19,7 @@ const AGGREGATION_INTERVAL_MS = 1_000;
 const CONTINUITY_CHECK_INTERVAL_MS = 1_000;
 /**
  * Milliseconds between two looks for jobs that wait no more: for children that have ended, of which a hint was lost, or for an answer
- * until a time.
+ * until a time; and for progress that may be a version by now.
  */
 const WAITS_INTERVAL_MS = 500;
 /** Milliseconds between two checks whether an open transaction holds the feed back. */
@@ -84,6 +85,7 @@ export function startMaintenance(
     repeat(recoveryIntervalMs, () => recover(engine, log, signal, recovered)),
     repeat(WAITS_INTERVAL_MS, () => wakeWaitingParents(engine, log, signal)),
     repeat(WAITS_INTERVAL_MS, () => failUnanswered(engine, log, signal)),
+    repeat(WAITS_INTERVAL_MS, () => recordWaitingProgress(engine, log, signal)),
     repeat(AGGREGATION_INTERVAL_MS, () => aggregate(engine, log, signal)),
     repeat(CONTINUITY_CHECK_INTERVAL_MS, () => checkContinuity(engine, continuity, log)),
     repeat(SESSIONS_INTERVAL_MS, () => deleteSessions(engine, log)),
@@ -142,6 +144,15 @@ async function failUnanswered(engine: EngineContext, log: Logger, signal: AbortS
   } catch (err) {
     if (!engine.availability?.explains(err))
       log.warn({ err }, "jobs whose question nobody answered in time could not be failed; the next look tries again");
+  }
+}
+
+async function recordWaitingProgress(engine: EngineContext, log: Logger, signal: AbortSignal): Promise<void> {
+  try {
+    await recordProgress(engine, signal);
+  } catch (err) {
+    if (!engine.availability?.explains(err))
+      log.warn({ err }, "progress of jobs could not be recorded; the next look tries again");
   }
 }
 

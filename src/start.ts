@@ -23,6 +23,7 @@ import { OutputWatch } from "./output/watch.ts";
 import { IN_MEMORY, type RateStores, Rates } from "./rates/rates.ts";
 import { ChildrenHints, wakeParents } from "./runs/children.ts";
 import { createReportedRunsReader } from "./runs/lock.ts";
+import { PROGRESS_INTERVAL_MS } from "./runs/progress.ts";
 import { guards } from "./security/guards/guards.ts";
 import { scanContent } from "./security/guards/scan-content.ts";
 import { createServer } from "./server.ts";
@@ -102,6 +103,7 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
     outputs: new OutputWatch(prisma, database.kind === "postgres" ? FEED_POLL_MS : undefined),
     backoff,
     revisePreferenceMs,
+    progressIntervalMs: PROGRESS_INTERVAL_MS,
     costCurrency,
   };
   const claimer = createClaimer(engine, (err) => {

@@ -1,10 +1,12 @@
 import type pg from "pg";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { PrismaClient } from "../src/db/generated/client/client.ts";
+import { heartbeatWorkflows } from "../src/runs/heartbeat.ts";
 import { leftBehind, tally } from "./support/bulk.ts";
 import { createPostgresDatabase } from "./support/database.ts";
-import { WORKSPACE } from "./support/engine.ts";
+import { engineOn, started, WORKSPACE } from "./support/engine.ts";
 import { anotherClient, connectTo } from "./support/interrupt.ts";
+import { aHeartbeat } from "./support/reports.ts";
 import { killSpawned, spawnServer } from "./support/spawn-server.ts";
 
 /** What a server does beside its requests, in a process of its own. */
@@ -88,4 +90,19 @@ test("a server that is in the middle of an aggregation and a sweep stops after t
      WHERE (e.order_xid, e.job_id, e.version) > (p.order_xid, p.job_id, p.version) LIMIT 1`,
   );
   expect(rowCount).toBe(1);
+}, 90_000);
+
+test("a server records the progress that another one left to wait", async () => {
+  const server = spawnServer({ ...database, PGAPPNAME: SERVER });
+  await server.url;
+  prisma = anotherClient(url, 2);
+  admin = await connectTo(url);
+  const engine = engineOn({ kind: "postgres", prisma, close: () => Promise.resolve() });
+  const held = await started(engine);
+  for (const fraction of [0.25, 0.5])
+    await heartbeatWorkflows(engine, [aHeartbeat(held, { progress: { fraction, message: null } })]);
+  const { jobId } = held.job;
+  const look = () => prisma.aiJob.findUniqueOrThrow({ where: { jobId } });
+  await vi.waitUntil(async () => (await look()).progressFraction === 0.5, { timeout: 30_000, interval: 50 });
+  expect(await server.end("SIGTERM")).toMatchObject({ code: 0, stderr: "" });
 }, 90_000);

@@ -1,4 +1,9 @@
-import type { MetricsDelta, RetrievedSnippetInput, WorkflowStepInput } from "../../test/generated/graphql.ts";
+import type {
+  MetricsDelta,
+  ProgressInput,
+  RetrievedSnippetInput,
+  WorkflowStepInput,
+} from "../../test/generated/graphql.ts";
 import { type Api, send, untilHeard } from "../client.ts";
 import { Impossible, Leaving, messageOf, refusalOf, Stopped } from "./answers.ts";
 import { AdvanceWorkflow, CompleteWorkflows, FailWorkflows, Heartbeat, ReleaseWorkflows } from "./operations.ts";
@@ -25,12 +30,13 @@ export interface PlannedStep {
 /** Reads the value of a step from the output that an earlier run gave it; undefined where it cannot be read so. */
 export type FromOutput<Value> = (output: unknown) => Value | undefined;
 
-/** The result of a step: its value, its output for the log, the snippets to guard, and the metrics. */
+/** The result of a step: its value, its output for the log, the snippets to guard, the metrics, and how far the run is then. */
 export interface StepResult<Value> {
   readonly value: Value;
   readonly outputPayload: unknown;
   readonly retrievedSnippets?: RetrievedSnippetInput[];
   readonly metrics?: MetricsDelta;
+  readonly progress?: ProgressInput | undefined;
 }
 
 /**
@@ -71,8 +77,8 @@ export class Run {
       await this.#advance({ ...node, outcome: "FAILED", errorMessage: messageOf(error) });
       throw error;
     });
-    const { outputPayload, retrievedSnippets = [], metrics = {} } = result;
-    await this.#advance({ ...node, outcome: "SUCCEEDED", outputPayload }, retrievedSnippets, metrics);
+    const { outputPayload, retrievedSnippets = [], metrics = {}, progress } = result;
+    await this.#advance({ ...node, outcome: "SUCCEEDED", outputPayload }, { retrievedSnippets, metrics, progress });
     return result.value;
   }
 
@@ -126,11 +132,16 @@ export class Run {
 
   async #advance(
     step: WorkflowStepInput,
-    retrievedSnippets: RetrievedSnippetInput[] = [],
-    metrics: MetricsDelta = {},
+    { retrievedSnippets = [], metrics = {}, progress }: Omit<Partial<StepResult<unknown>>, "value"> = {},
   ): Promise<void> {
     this.#throwIfStopped();
-    const input = { ...this.#proof(), step, retrievedSnippets, metrics: { ...metrics, ...this.#worked() } };
+    const input = {
+      ...this.#proof(),
+      step,
+      retrievedSnippets,
+      metrics: { ...metrics, ...this.#worked() },
+      ...(progress ? { progress } : {}),
+    };
     const answer = await untilHeard(async () => (await send(this.#api, AdvanceWorkflow, { input })).advanceWorkflow);
     const refusal = refusalOf(answer);
     if (refusal) throw refusal;

@@ -1,4 +1,4 @@
-import type { JobKind } from "../../test/generated/graphql.ts";
+import type { JobKind, ProgressInput } from "../../test/generated/graphql.ts";
 import { Impossible } from "./answers.ts";
 import { chunksOf } from "./chunks.ts";
 import { inputsOf, meansOf, readDocument } from "./document.ts";
@@ -55,18 +55,30 @@ async function summarise(run: Run, text: string, chunks: readonly string[], summ
   if (countTokens(text) <= summariser.mostTokens) return shorten(run, "summarise", text, summariser);
   const summaries: string[] = [];
   for (const [index, chunk] of chunks.entries()) {
-    summaries.push(await shorten(run, `summarise-${index + 1}`, chunk, summariser));
+    const part = index + 1;
+    const progress = {
+      fraction: part / (chunks.length + 1),
+      message: `Part ${part} of ${chunks.length} is summarised.`,
+    };
+    summaries.push(await shorten(run, `summarise-${part}`, chunk, summariser, progress));
   }
   return shorten(run, "combine", summaries.join("\n\n"), summariser);
 }
 
-function shorten(run: Run, nodeId: string, text: string, { nodeType, name, summarise }: Summariser): Promise<string> {
+/** @param progress how far the run is when this is done. */
+function shorten(
+  run: Run,
+  nodeId: string,
+  text: string,
+  { nodeType, name, summarise }: Summariser,
+  progress?: ProgressInput,
+): Promise<string> {
   return run.step(
     { nodeId, nodeType, inputPayload: { summariser: name } },
     async (signal) => {
       const { text: value, inputTokens, outputTokens } = await summarise(text, signal);
       const metrics = { inputTokens, outputTokens, tokensExecutor: inputTokens + outputTokens };
-      return { value, outputPayload: { summary: value }, metrics };
+      return { value, outputPayload: { summary: value }, metrics, progress };
     },
     summaryOf,
   );

@@ -6,12 +6,13 @@ import type { EngineContext } from "../engine.ts";
 import { checkCapability } from "../jobs/capabilities.ts";
 import type { LockedJob } from "../jobs/lock.ts";
 import { countGuards } from "../jobs/metrics.ts";
+import { NO_PROGRESS } from "../jobs/progress.ts";
 import { transitionTo } from "../jobs/state.ts";
 import { writeVersions } from "../jobs/store.ts";
 import type { JobChange } from "../jobs/version.ts";
 import { capabilityDenial, workerOf } from "../log/event.ts";
 import { leaseUntil, newLeaseToken } from "../runs/lease-token.ts";
-import { insertRunsCte } from "../runs/store.ts";
+import { insertRunsCte, NO_NEXT_PROGRESS } from "../runs/store.ts";
 import { costOf, type GuardContent } from "../security/guards/guard.ts";
 
 import { type CarriedOver, NOTHING_CARRIED, readCarriedOver, sourcesOfCarriedOver } from "./carried-over.ts";
@@ -121,6 +122,7 @@ function decideLease(engine: EngineContext, job: LockedJob, worker: Worker, carr
       preferredWorkerId: null,
       preferredUntil: null,
       errorMessage: null,
+      ...NO_PROGRESS,
     },
     event: {
       type: "STATE_CHANGED",
@@ -164,6 +166,7 @@ function newRun(
     leaseToken,
     leaseExpiresAt: leaseUntil(job.now, leaseSeconds),
     lastHeartbeat: job.now,
+    ...NO_NEXT_PROGRESS,
     errorMessage: null,
     endReason: null,
     startedAt: job.now,

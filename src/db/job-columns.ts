@@ -8,7 +8,7 @@ export type JobField = Prisma.AiJobScalarFieldEnum;
 
 interface JobColumn {
   /** The type in the database; that of an enum in quotes. test/db/job-columns.store.test.ts compares it with the catalog. */
-  readonly type: "uuid" | "text" | "text[]" | "int4" | "int8" | "timestamptz" | "jsonb" | `"${string}"`;
+  readonly type: "uuid" | "text" | "text[]" | "int4" | "int8" | "float8" | "timestamptz" | "jsonb" | `"${string}"`;
   /**
    * What writes the column:
    * - `submit`: only the insert; the value never changes.
@@ -55,6 +55,9 @@ const COLUMN_DESCRIPTIONS = {
   releases: { type: "int4", writtenBy: "change" },
   waitsFor: { type: '"WaitsFor"', writtenBy: "change" },
   waitsUntil: { type: "timestamptz", writtenBy: "change" },
+  progressFraction: { type: "float8", writtenBy: "change" },
+  progressMessage: { type: "text", writtenBy: "change" },
+  progressAt: { type: "timestamptz", writtenBy: "change" },
   preferredWorkerId: { type: "text", writtenBy: "change" },
   preferredUntil: { type: "timestamptz", writtenBy: "change" },
   tokenBudget: { type: "int8", writtenBy: "submit" },

@@ -17,7 +17,7 @@ export type Scope = readonly string[] | AllWorkspaces;
  * - `recovery`, `bulk`, `totals`: what maintenance does, for all workspaces in turn.
  * - `deployment`: a principal of the whole deployment reads or changes what belongs to it: keys, workspaces.
  * - `credentials`: who calls is not known before its key is read.
- * - `waits`: jobs of all workspaces wait for their children, or for an answer until a time.
+ * - `waits`: jobs of all workspaces wait for their children, or for an answer until a time; and progress for its second.
  * - `reports`: a worker of the whole deployment names its run alone, which tells the workspace; the lease token is checked with it.
  * - `server`: what belongs to no workspace: the log's epoch, capability profiles, the health of the database.
  */

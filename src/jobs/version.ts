@@ -41,10 +41,19 @@ export function nextVersion<Job extends LockedJobSummary>(change: JobChange<Job>
   const { job, set, event: draft } = change;
   const updatedAt = timeOfNextVersion(job);
   const after = { ...job, ...set, version: job.version + 1, orderXid: job.nextOrderXid, updatedAt };
-  const event = eventOf(after, job, draft, { orderXid: after.orderXid, recordedAt: updatedAt });
+  const event = eventOf(after, job, draft, { orderXid: after.orderXid, recordedAt: updatedAt }, progressPayload(set));
   event.hash = hashEvent(event);
   after.chainHash = event.hash;
   return { change, job: after, event };
+}
+
+/**
+ * @returns what the event of a version that brings progress says of it; undefined for any other. It is said here and nowhere else, so that
+ *   no version which sets progress can leave it out.
+ */
+function progressPayload({ progressAt, progressFraction, progressMessage }: JobPatch) {
+  if (!progressAt) return undefined;
+  return { progress: { fraction: progressFraction ?? null, message: progressMessage ?? null } };
 }
 
 /**

@@ -37,7 +37,8 @@ type StepsPayload = { readonly steps: readonly StepPayload[]; readonly cost_micr
 
 /**
  * Every event type with its payload (section 9). A new type needs a value of RecorderEventType and a member here. `cost_micros` is
- * what the version adds to the job's cost, left out where it adds none; the database compares it with the ledger (section 14).
+ * what the version adds to the job's cost, left out where it adds none; the database compares it with the ledger (section 14). `progress`
+ * is added to the payload of each version that sets it, of any type (section 13).
  */
 export type EventContent =
   | { readonly type: "JOB_SUBMITTED"; readonly payload: { readonly [key: string]: Json } }
@@ -46,7 +47,7 @@ export type EventContent =
   | { readonly type: "LLM_INFERENCE"; readonly payload: StepsPayload }
   | {
       readonly type: "METRICS_RECORDED";
-      readonly payload: { readonly delta: Json; readonly is_late?: true; readonly cost_micros?: number };
+      readonly payload: { readonly delta?: Json; readonly is_late?: true; readonly cost_micros?: number };
     }
   | {
       readonly type: "CAPABILITY_ACTION";
@@ -152,6 +153,7 @@ export type JobOfEvent = Pick<
  * @param after the job as the change leaves it.
  * @param before the job before the change; undefined for its first version.
  * @param recording the event's `orderXid` (section 4, order of the log) and the time of the change.
+ * @param progress what the version says of the job's progress, whatever else its event is about; left out, nothing.
  * @returns the event with its payload redacted, and with an empty `hash`: the caller computes it.
  */
 export function eventOf(
@@ -159,6 +161,7 @@ export function eventOf(
   before: Pick<AiJob, "state" | "chainHash"> | undefined,
   draft: EventDraft,
   recording: Pick<FlightRecorderEvent, "orderXid" | "recordedAt">,
+  progress?: { readonly progress: Json },
 ): FlightRecorderEvent {
   // `withMetrics` adds the metrics to an object literal: a literal that begins with a spread takes a hundred times as
   // long.
@@ -178,7 +181,7 @@ export function eventOf(
       state: after.state,
       previousState: before?.state ?? null,
       capabilityId: draft.capabilityId ?? null,
-      payload: redactObject(draft.payload),
+      payload: redactObject(progress ? { ...draft.payload, ...progress } : draft.payload),
       recordedAt: recording.recordedAt,
       prevHash: before?.chainHash ?? CHAIN_START,
       hash: "",

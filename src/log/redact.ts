@@ -56,6 +56,19 @@ export function redactText(text: string): string {
   return SECRET_VALUES.reduce((masked, pattern) => masked.replace(pattern, MASK), text);
 }
 
+/** The same, and then at most `maxChars` characters of it: masking can make a text longer, and a cut secret would not look like one. */
+export function redactBounded(text: string, maxChars: number): string {
+  return truncate(redactText(text), maxChars);
+}
+
+/** Cuts between code points: half of a surrogate pair could not be stored. */
+function truncate(text: string, maxChars: number): string {
+  if (text.length <= maxChars) return text;
+  // A code point has at most two code units, so this prefix has enough of them without splitting a long text as a whole.
+  const prefix = text.slice(0, maxChars * 2);
+  return Array.from(prefix).slice(0, maxChars).join("");
+}
+
 function isSecret(key: string, item: Json): boolean {
   if (item === null || (typeof item === "number" && COUNTERS.has(key))) return false;
   return SECRET_KEY.test(key.replace(/([a-z0-9])([A-Z])|([A-Z])([A-Z][a-z])/g, "$1$3_$2$4"));

@@ -11,6 +11,7 @@ import {
   type TryAgainError,
 } from "../errors.ts";
 import { countGuards, type MetricsDelta } from "../jobs/metrics.ts";
+import type { Progress } from "../jobs/progress.ts";
 import { writeVersion } from "../jobs/store.ts";
 import { costPayload, insertUsageCte, toUsageEntries } from "../jobs/usage/ledger.ts";
 import { type EventDraft, workerOf } from "../log/event.ts";
@@ -21,9 +22,11 @@ import { guardReports } from "./guard-reports.ts";
 import { lockJobsOfRuns, scopeOfReports } from "./lock.ts";
 import { readNode, writeNodesCte } from "./nodes.ts";
 import { assessReport } from "./policy.ts";
+import { progressOfVersion, sourcesOfProgress } from "./progress.ts";
 import { hashIfLarge, insertReportsCte, type Report, toReportRows } from "./report.ts";
 import { type RetrievedSnippet, sourcesOfSnippets } from "./retrieved-snippets.ts";
 import { onlyNodeOf, planSteps, type Step, type StepPlan } from "./steps.ts";
+import { letProgressGoCte, NO_NEXT_PROGRESS } from "./store.ts";
 import { failViolatingRun } from "./violating-runs.ts";
 
 /** A worker's report of steps. */
@@ -32,6 +35,8 @@ export interface AdvanceWorkflow extends Report {
   readonly steps: readonly Step[];
   readonly retrievedSnippets: readonly RetrievedSnippet[];
   readonly metrics: MetricsDelta;
+  /** Left out where there is none, as with a heartbeat. */
+  readonly progress?: Progress | undefined;
 }
 
 /** The answer to steps that are stored. */
@@ -98,24 +103,28 @@ async function storeInTransaction(
   const plan = planSteps(run, input.steps, nodes, job.now, [...path, "steps"]);
   const assessment = assessReport(job, input, path, plan instanceof InvalidInputError ? plan : null);
   if (assessment.kind === "REFUSED") return assessment.error;
-  const violating = { run, report: input };
+  // The version of a step takes the progress that waits with its run.
+  const violating = { run: { ...run, ...NO_NEXT_PROGRESS }, report: input };
   if (assessment.kind === "VIOLATION") {
-    return failViolatingRun(tx, { ...violating, job, violation: assessment.violation });
+    return failViolatingRun(tx, { ...violating, run, job, violation: assessment.violation });
   }
   if (plan instanceof InvalidInputError) throw new Error("Steps that do not fit their run refuse the report.");
   const { metrics, overBudget } = assessment;
   const node = plan.nodes.at(-1);
   if (!node) throw new Error("A report of steps has one at least.");
-  const set = { ...metrics, ...countGuards(metrics, guardsRun), ...(plan.hasSucceeded ? { releases: 0 } : {}) };
+  const progress = progressOfVersion(job, run, input.progress);
+  const releases = plan.hasSucceeded ? 0 : job.releases;
+  const set = { ...metrics, ...countGuards(metrics, guardsRun), ...progress, releases };
   const reportRows = overBudget ? [] : toReportRows(input, job, { nodeExecutionId: node.id });
   const written = await writeVersion(tx, { job, set, event: stepsEvent(run, plan, input) }, [
     ...writeNodesCte([plan]),
     ...insertReportsCte(reportRows),
     ...insertUsageCte(toUsageEntries(input, job, onlyNodeOf(plan))),
+    ...letProgressGoCte([run]),
   ]);
   // Two versions: the first stores the steps with their metrics, the second fails the job for exceeding its budget.
   if (overBudget) return failViolatingRun(tx, { ...violating, job: written.job, violation: overBudget });
-  // Steps write nothing to the run, so the run is still as it was read under the job's lock.
+  // Steps write nothing to the run but the progress that waited, so the run is still as it was read under the job's lock.
   return { job: written.job, run, node };
 }
 
@@ -135,7 +144,11 @@ function stepsEvent(run: Run, { nodes, payload }: StepPlan, { metrics }: Advance
   };
 }
 
-/** Everything that the report of steps brings: the steps themselves, and the snippets. */
-function sourcesOf({ steps, retrievedSnippets }: AdvanceWorkflow): readonly GuardedSource[] {
-  return [{ sourceId: null, path: "steps", value: steps }, ...sourcesOfSnippets(retrievedSnippets)];
+/** Everything that the report of steps brings: the steps themselves, its progress, and the snippets. */
+function sourcesOf({ steps, retrievedSnippets, progress }: AdvanceWorkflow): readonly GuardedSource[] {
+  return [
+    { sourceId: null, path: "steps", value: steps },
+    ...sourcesOfProgress(progress),
+    ...sourcesOfSnippets(retrievedSnippets),
+  ];
 }

@@ -2,25 +2,38 @@ import type { JobSpending } from "../db/metrics.ts";
 import type { Run } from "../db/rows.ts";
 import { inTransaction, type Transaction } from "../db/transaction.ts";
 import type { EngineContext } from "../engine.ts";
-import type { AccessModeViolationError, BudgetExceededError, InvalidInputError, WorkflowDirective } from "../errors.ts";
+import {
+  type AccessModeViolationError,
+  type BudgetExceededError,
+  GuardFailedError,
+  type InvalidInputError,
+  JobPoisonedError,
+  TryAgainError,
+  type WorkflowDirective,
+} from "../errors.ts";
 import type { LockedJobWithWriteScope } from "../jobs/lock.ts";
 import { isZero, type MetricsDelta } from "../jobs/metrics.ts";
+import type { Progress } from "../jobs/progress.ts";
 import { writeVersions } from "../jobs/store.ts";
 import { costPayload, insertUsageCte, toUsageEntries } from "../jobs/usage/ledger.ts";
 import type { JobChange } from "../jobs/version.ts";
 import { workerOf } from "../log/event.ts";
 import { admitReport, type ReportRefusal } from "./admission.ts";
+import { guardReports } from "./guard-reports.ts";
 import { leaseUntil } from "./lease-token.ts";
 import { lockJobsOfRuns, PendingJobStates, type RunUnderJobLock, scopeOfReports } from "./lock.ts";
 import { assessReport, type PolicyViolation, policyError } from "./policy.ts";
+import { decideProgress, progressOfVersion, sourcesOfProgress } from "./progress.ts";
 import { insertReportsCte, type Report, toReportRows } from "./report.ts";
-import { type LeaseRenewal, renewLeasesCte } from "./store.ts";
+import { type LeaseRenewal, type NextProgress, NO_NEXT_PROGRESS, renewLeasesCte } from "./store.ts";
 import { failViolatingRuns, type ViolatingRun } from "./violating-runs.ts";
 
-/** A worker's report that it is still working on a run: it renews the lease, and may bring metrics. */
+/** A worker's report that it is still working on a run: it renews the lease, and may bring metrics and progress. */
 export interface Heartbeat extends Report {
   readonly leaseSeconds: number;
   readonly metrics: MetricsDelta;
+  /** Left out where there is none, so that the hashes of such heartbeats are what they were before there was progress. */
+  readonly progress?: Progress | undefined;
 }
 
 /** Why a worker must stop: it has no lease, its job has ended, or its report violated a policy. */
@@ -32,23 +45,35 @@ export interface HeartbeatAnswer {
   readonly directive: WorkflowDirective;
   /** When the renewed lease expires; null when the run has no lease any more. */
   readonly leaseExpiresAt: Date | null;
-  /** Why the worker must stop; or, under CONTINUE, why the metrics or the `reportId` were refused. Null when all is well. */
-  readonly error: StopError | InvalidInputError | null;
+  /** Why the worker must stop; or, under CONTINUE, why only the lease was renewed. Null when all is well. */
+  readonly error: StopError | ContentError | null;
+}
+
+/** Why nothing of a heartbeat was kept, although its worker has the lease, and gets it renewed. */
+type ContentError = InvalidInputError | GuardRefusal;
+/** That no guard found a violation, and yet the progress may not be kept. */
+type GuardRefusal = GuardFailedError | TryAgainError;
+
+/** A heartbeat that may go on to the transaction. */
+interface GuardedHeartbeat {
+  readonly heartbeat: Heartbeat;
+  readonly path: readonly string[];
+  readonly guardRefusal: GuardRefusal | null;
 }
 
 /** What to write for one heartbeat, and its answer. */
 interface HeartbeatDecision {
   readonly answer: HeartbeatAnswer;
   readonly renewal?: LeaseRenewal;
-  readonly change?: MetricsChange;
+  readonly change?: HeartbeatChange;
   /** The run to fail. For ACCESS_MODE_VIOLATION there is no `change`; for BUDGET_EXCEEDED, `change` is written first. */
   readonly violating?: ViolatingRun<HeartbeatViolation>;
   /** Set when the heartbeat is accepted: its report is stored, so that a repeat does not count twice. */
   readonly accepted?: { readonly heartbeat: Heartbeat; readonly job: LockedJobWithWriteScope };
 }
 
-/** The version of a job that a heartbeat with metrics makes. */
-interface MetricsChange extends JobChange<LockedJobWithWriteScope> {
+/** The version of a job that a heartbeat with metrics or new progress makes. */
+interface HeartbeatChange extends JobChange<LockedJobWithWriteScope> {
   readonly heartbeat: Heartbeat;
 }
 
@@ -56,26 +81,72 @@ const VIOLATIONS = ["ACCESS_MODE_VIOLATION", "BUDGET_EXCEEDED"] as const;
 type HeartbeatViolation = (typeof VIOLATIONS)[number];
 
 /**
- * Renews leases and adds metrics (section 6), in one transaction and a fixed number of statements. The heartbeats are
- * decided in their order, so each of them sees what the ones before it did to its job. A heartbeat without metrics writes no
- * version of its job.
+ * Renews leases, adds metrics and tells of progress (sections 6 and 13), in one transaction and a fixed number of statements. Messages of
+ * progress are guarded before that; heartbeats without one cost no more for it. The heartbeats are decided in their order, so each of
+ * them sees what the ones before it did to its job. A heartbeat without metrics and new progress writes no version of its job.
  * @returns one answer for each heartbeat, in their order.
- * @throws TryAgainError when the database rolled the transaction back too often; none of the heartbeats is stored.
+ * @throws TryAgainError when the database failed too often; none of the heartbeats is stored.
  */
-export function heartbeatWorkflows(
+export async function heartbeatWorkflows(
   engine: EngineContext,
   heartbeats: readonly Heartbeat[],
 ): Promise<HeartbeatAnswer[]> {
+  const guarded = await guardHeartbeats(engine, heartbeats);
+  const toStore = guarded.filter((each) => "heartbeat" in each);
+  const stored = toStore.length === 0 ? new Map<GuardedHeartbeat, HeartbeatAnswer>() : await store(engine, toStore);
+  return guarded.map((each) => {
+    const answer = "heartbeat" in each ? stored.get(each) : each;
+    if (!answer) throw new Error("Each heartbeat has an answer.");
+    return answer;
+  });
+}
+
+/** @returns each heartbeat, to go on with, or its answer where it must not: in their order. */
+async function guardHeartbeats(
+  engine: EngineContext,
+  heartbeats: readonly Heartbeat[],
+): Promise<readonly (GuardedHeartbeat | HeartbeatAnswer)[]> {
+  const toGuard = heartbeats.map((report) => {
+    return { report, sources: sourcesOfProgress(report.progress), to: "RUNNING" } as const;
+  });
+  const guarded = await guardReports(engine, toGuard);
+  return heartbeats.map((heartbeat, index) => {
+    const goOn = { heartbeat, path: ["input", "heartbeats", String(index)], guardRefusal: null };
+    const result = guarded[index];
+    switch (result?.outcome) {
+      case "PASSED":
+        return goOn;
+      case "POISONED":
+        return stop(heartbeat.workflowRunId, new JobPoisonedError(result.poisoned.job, "STOP_POISONED"));
+      case "REFUSED": {
+        const { error } = result;
+        const isGuards = error instanceof GuardFailedError || error instanceof TryAgainError;
+        return isGuards ? { ...goOn, guardRefusal: error } : stop(heartbeat.workflowRunId, error);
+      }
+      case undefined:
+        throw new Error("Each report is guarded.");
+    }
+  });
+}
+
+function store(
+  engine: EngineContext,
+  items: readonly GuardedHeartbeat[],
+): Promise<ReadonlyMap<GuardedHeartbeat, HeartbeatAnswer>> {
+  const heartbeats = items.map(({ heartbeat }) => heartbeat);
   return inTransaction(engine, scopeOfReports(heartbeats), async (tx) => {
     const pendingStates = new PendingJobStates(await lockJobsOfRuns(tx, heartbeats));
-    const decisions = heartbeats.map((heartbeat, index) => {
-      const lockedRun = pendingStates.runWithPendingState(heartbeat.workflowRunId);
-      const decision = decideHeartbeat(heartbeat, lockedRun, ["input", "heartbeats", String(index)]);
+    const decided = items.map((item) => {
+      const lockedRun = pendingStates.runWithPendingState(item.heartbeat.workflowRunId);
+      const decision = decideHeartbeat(item, lockedRun, engine.progressIntervalMs);
       if (decision.violating) pendingStates.setPendingState(decision.violating.job.jobId, "FAILED");
-      return decision;
+      return { item, decision };
     });
-    await writeDecisions(tx, decisions);
-    return decisions.map(({ answer }) => answer);
+    await writeDecisions(
+      tx,
+      decided.map(({ decision }) => decision),
+    );
+    return new Map(decided.map(({ item, decision }) => [item, decision.answer]));
   });
 }
 
@@ -103,14 +174,14 @@ async function writeDecisions(tx: Transaction, decisions: readonly HeartbeatDeci
 
 /**
  * Decides what to do with one heartbeat. A worker that has the lease gets it renewed even when the heartbeat is a repeat, or
- * its metrics or its `reportId` are refused: losing the lease over a malformed number would waste the run's work.
+ * what it brings or its `reportId` is refused: losing the lease over a malformed number would waste the run's work.
  */
 function decideHeartbeat(
-  heartbeat: Heartbeat,
+  { heartbeat, path, guardRefusal }: GuardedHeartbeat,
   lockedRun: RunUnderJobLock | undefined,
-  path: readonly string[],
+  progressIntervalMs: number,
 ): HeartbeatDecision {
-  const { workflowRunId } = heartbeat;
+  const { workflowRunId, progress } = heartbeat;
   const admission = admitReport(heartbeat, lockedRun, {
     to: "RUNNING",
     releasesLease: false,
@@ -119,54 +190,83 @@ function decideHeartbeat(
   });
   if (admission.kind === "REFUSED") return { answer: stop(workflowRunId, admission.error) };
   const { job, run } = admission;
-  const renewal = renewalOf(run, job.now, heartbeat.leaseSeconds);
-  const renew = (error: InvalidInputError | null): Pick<HeartbeatDecision, "answer" | "renewal"> => {
+  const renew = (
+    error: ContentError | null,
+    waiting: NextProgress = run,
+  ): Pick<HeartbeatDecision, "answer" | "renewal"> => {
+    const renewal = renewalOf(run, job.now, heartbeat.leaseSeconds, waiting);
     const { leaseExpiresAt } = renewal;
     return { answer: { workflowRunId, directive: "CONTINUE", leaseExpiresAt, error }, renewal };
   };
   if (admission.kind === "ID_TAKEN") return renew(admission.error);
   if (admission.kind === "REPEAT") return renew(null);
+  if (guardRefusal) return renew(guardRefusal);
   const assessment = assessReport(job, heartbeat, path);
-  const failFor = (violation: PolicyViolation<HeartbeatViolation>): HeartbeatDecision => ({
-    answer: stop(workflowRunId, policyError(violation, job)),
-    violating: { job, run, report: heartbeat, violation },
-  });
   switch (assessment.kind) {
     case "REFUSED":
       return renew(assessment.error);
     case "VIOLATION":
-      return failFor(assessment.violation);
+      return failFor(assessment.violation, job, run, heartbeat);
     case "WITHIN_POLICY": {
       const accepted = { heartbeat, job };
-      if (isZero(heartbeat.metrics)) return { ...renew(null), accepted };
+      if (isZero(heartbeat.metrics)) {
+        const decided = progress ? decideProgress(job, run, progress, progressIntervalMs) : run;
+        if (decided !== "VERSION") return { ...renew(null, decided), accepted };
+      }
       const { metrics, overBudget } = assessment;
-      const change = metricsChange(job, run, metrics, heartbeat);
-      return overBudget ? { ...failFor(overBudget), change } : { ...renew(null), change, accepted };
+      const change = versionOf(job, run, metrics, heartbeat);
+      // The version has taken what waited with the run.
+      const settled = { ...run, ...NO_NEXT_PROGRESS };
+      if (overBudget) return { ...failFor(overBudget, job, settled, heartbeat), change };
+      return { ...renew(null, NO_NEXT_PROGRESS), change, accepted };
     }
   }
 }
 
-/** @returns the renewal of a run's lease; it never shortens the lease. */
-function renewalOf(run: Run, now: Date, leaseSeconds: number): LeaseRenewal {
-  const requested = leaseUntil(now, leaseSeconds);
-  const leaseExpiresAt = run.leaseExpiresAt && run.leaseExpiresAt > requested ? run.leaseExpiresAt : requested;
-  return { id: run.id, leaseExpiresAt, lastHeartbeat: now };
+function failFor(
+  violation: PolicyViolation<HeartbeatViolation>,
+  job: LockedJobWithWriteScope,
+  run: Run,
+  report: Heartbeat,
+): HeartbeatDecision {
+  return {
+    answer: stop(report.workflowRunId, policyError(violation, job)),
+    violating: { job, run, report, violation },
+  };
 }
 
-function metricsChange(
+/**
+ * @param waiting the progress that waits with the run from now on.
+ * @returns the renewal of a run's lease; it never shortens the lease.
+ */
+function renewalOf(run: Run, now: Date, leaseSeconds: number, waiting: NextProgress): LeaseRenewal {
+  const requested = leaseUntil(now, leaseSeconds);
+  const leaseExpiresAt = run.leaseExpiresAt && run.leaseExpiresAt > requested ? run.leaseExpiresAt : requested;
+  const { nextProgressFraction, nextProgressMessage, nextProgressAt } = waiting;
+  return {
+    id: run.id,
+    leaseExpiresAt,
+    lastHeartbeat: now,
+    nextProgressFraction,
+    nextProgressMessage,
+    nextProgressAt,
+  };
+}
+
+function versionOf(
   job: LockedJobWithWriteScope,
   run: Run,
   metrics: JobSpending,
   heartbeat: Heartbeat,
-): MetricsChange {
+): HeartbeatChange {
   return {
     heartbeat,
     job,
-    set: metrics,
+    set: { ...metrics, ...progressOfVersion(job, run, heartbeat.progress) },
     event: {
       type: "METRICS_RECORDED",
       by: workerOf(run),
-      payload: deltaPayload(heartbeat.metrics),
+      payload: isZero(heartbeat.metrics) ? {} : deltaPayload(heartbeat.metrics),
     },
   };
 }

@@ -8,6 +8,7 @@ import type { JobChange } from "../jobs/version.ts";
 import { SYSTEM_ACTOR } from "../log/event.ts";
 import { afterFailure } from "./backoff.ts";
 import { lockJobsOfRuns } from "./lock.ts";
+import { progressOfVersion } from "./progress.ts";
 import { type ExpiredRun, expiredRuns, releaseLeasesCte } from "./store.ts";
 
 /** The most runs that one transaction recovers: it keeps the rows of their jobs locked until it commits. */
@@ -53,7 +54,7 @@ function recoverBatch(context: RecoveryContext, expired: readonly ExpiredRun[]):
       stillExpired.map(
         ({ job, run }): JobChange<LockedJobWithWriteScope> => ({
           job,
-          set: { ...transitionTo(job, "STALLED", "lease_expired"), errorMessage },
+          set: { ...progressOfVersion(job, run), ...transitionTo(job, "STALLED", "lease_expired"), errorMessage },
           event: {
             type: "WORKFLOW_RECOVERY",
             by: SYSTEM_ACTOR,

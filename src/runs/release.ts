@@ -12,6 +12,7 @@ import { type Admission, admitReport, type ReportRefusal, type ReportRules } fro
 import { PendingJobStates, type RunUnderJobLock } from "./lock.ts";
 import { writeNodesCte } from "./nodes.ts";
 import { type PolicyError, type PolicyViolationCode, policyError } from "./policy.ts";
+import { progressOfVersion } from "./progress.ts";
 import { insertQuestionsCte } from "./questions.ts";
 import { insertReportsCte, type Report, toReportRows } from "./report.ts";
 import { endedIn, onlyNodeOf, type StepPlan } from "./steps.ts";
@@ -133,7 +134,7 @@ async function writeDecisions(
   const plans = accepted.flatMap(({ plan }) => plan ?? []);
   const written = await writeVersions(
     tx,
-    accepted.map(({ change }) => change),
+    accepted.map(({ change, run }) => ({ ...change, set: { ...progressOfVersion(change.job, run), ...change.set } })),
     [
       ...writeNodesCte(plans),
       ...releaseLeasesCte(

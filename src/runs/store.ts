@@ -1,6 +1,6 @@
 import { Prisma } from "../db/generated/client/client.ts";
 import type { JobState } from "../db/generated/client/enums.ts";
-import { estimateFewRows } from "../db/prepared.ts";
+import { estimateFewRows, PREPARE_MARKER } from "../db/prepared.ts";
 import { type JsonValue, RUN_COLUMNS, type Run, toRecordset } from "../db/rows.ts";
 import type { Transaction } from "../db/transaction.ts";
 import type { ExtraCte } from "../jobs/store.ts";
@@ -40,6 +40,28 @@ export function expiredRuns(tx: Transaction, limit: number, after?: ExpiredRun):
     ORDER BY lease_expires_at, id LIMIT ${limit}`;
 }
 
+/** A run whose progress may be a version by now. */
+export type RunWithDueProgress = Pick<Run, "id" | "nextProgressAt">;
+
+/**
+ * Lists runs whose progress may be a version by now, without a lock: check each again under its job's lock.
+ * @param limit the most runs to return.
+ * @param after the last run of the previous page; without it, the list begins with the first.
+ * @returns the runs in the order in which it may be one.
+ */
+export function runsWithDueProgress(
+  tx: Transaction,
+  limit: number,
+  after?: RunWithDueProgress,
+): Promise<RunWithDueProgress[]> {
+  const afterLast = after
+    ? Prisma.sql`AND (next_progress_at, id) > (${after.nextProgressAt}, ${after.id}::uuid)`
+    : Prisma.empty;
+  return tx.$queryRaw<RunWithDueProgress[]>`
+    ${PREPARE_MARKER} SELECT id, next_progress_at AS "nextProgressAt" FROM workflow_runs
+    WHERE next_progress_at <= statement_timestamp() ${afterLast} ORDER BY next_progress_at, id LIMIT ${limit}`;
+}
+
 /** Inserts the runs of jobs that are leased. */
 export function insertRunsCte(runs: readonly Run[]): ExtraCte[] {
   if (runs.length === 0) return [];
@@ -49,8 +71,16 @@ export function insertRunsCte(runs: readonly Run[]): ExtraCte[] {
   ];
 }
 
-/** What a heartbeat changes of a run. */
-export interface LeaseRenewal {
+/** The columns of a run for the progress that waits, and from when on it may be a version: all null where none does. */
+export type NextProgress = Pick<Run, "nextProgressFraction" | "nextProgressMessage" | "nextProgressAt">;
+export const NO_NEXT_PROGRESS: NextProgress = {
+  nextProgressFraction: null,
+  nextProgressMessage: null,
+  nextProgressAt: null,
+};
+
+/** What a heartbeat changes of a run: its lease, and the progress that waits, where that is new or a version took it. */
+export interface LeaseRenewal extends NextProgress {
   readonly id: string;
   readonly leaseExpiresAt: Date;
   readonly lastHeartbeat: Date;
@@ -61,8 +91,21 @@ export function renewLeasesCte(renewals: readonly LeaseRenewal[]): ExtraCte[] {
   if (renewals.length === 0) return [];
   return [
     Prisma.sql`renewed_lease AS (
-      UPDATE workflow_runs r SET lease_expires_at = n.lease_expires_at, last_heartbeat = n.last_heartbeat
+      UPDATE workflow_runs r SET lease_expires_at = n.lease_expires_at, last_heartbeat = n.last_heartbeat,
+        next_progress_fraction = n.next_progress_fraction, next_progress_message = n.next_progress_message,
+        next_progress_at = n.next_progress_at
       FROM ${estimateFewRows(runRows(renewals), renewals.length)} AS n WHERE r.id = n.id)`,
+  ];
+}
+
+/** Lets the progress go that waits with these runs, because a version of their jobs took it. */
+export function letProgressGoCte(runs: readonly Run[]): ExtraCte[] {
+  const ids = runs.flatMap(({ id, nextProgressAt }) => (nextProgressAt === null ? [] : [id]));
+  if (ids.length === 0) return [];
+  return [
+    Prisma.sql`progress_let_go AS (
+      UPDATE workflow_runs SET next_progress_fraction = NULL, next_progress_message = NULL, next_progress_at = NULL
+      WHERE id = ANY(${ids}::uuid[]))`,
   ];
 }
 
@@ -105,7 +148,7 @@ const RUN_END_REASONS = [
 ] as const;
 
 /**
- * Revokes the leases of runs, where they still have one, and sets the runs' new states. When a run finishes, its open nodes
+ * Revokes the leases of runs, where they still have one, lets go of progress that waits, and sets the runs' new states. When a run finishes, its open nodes
  * finish with the same state (section 3).
  * @param endedNodeIds nodes that the same statement ends otherwise: a statement must not change a row twice.
  */
@@ -115,6 +158,7 @@ export function releaseLeasesCte(releases: readonly LeaseRelease[], endedNodeIds
     Prisma.sql`lease_release AS (SELECT * FROM ${estimateFewRows(runRows(releases), releases.length)} AS lease_release)`,
     Prisma.sql`released_run AS (
       UPDATE workflow_runs r SET state = n.state, lease_expires_at = NULL, finished_at = n.finished_at,
+        next_progress_fraction = NULL, next_progress_message = NULL, next_progress_at = NULL,
         error_message = n.error_message, end_reason = n.end_reason, outputs = coalesce(n.outputs, r.outputs)
       FROM lease_release n WHERE r.id = n.id AND r.finished_at IS NULL)`,
     // OFFSET 0 makes PostgreSQL look up the open nodes run by run. Left to choose, it may plan a join that reads the open
@@ -137,7 +181,7 @@ export function releaseLeasesCte(releases: readonly LeaseRelease[], endedNodeIds
  */
 export function releasedRun(run: Run, release: LeaseRelease): Run {
   const { outputs: _outputs, ...changed } = release;
-  return { ...run, ...changed, leaseExpiresAt: null };
+  return { ...run, ...changed, ...NO_NEXT_PROGRESS, leaseExpiresAt: null };
 }
 
 /** @returns the runs as a SQL row set with the columns of `workflow_runs`; missing properties are NULL. */

@@ -8,6 +8,7 @@ import { costPayload, insertUsageCte, type ReportWithCalls, toUsageEntries } fro
 import { capabilityDenial, type EventDraft, serverFor, workerOf } from "../log/event.ts";
 import { writeNodesCte } from "./nodes.ts";
 import { type PolicyError, type PolicyViolation, type PolicyViolationCode, policyError } from "./policy.ts";
+import { progressOfVersion } from "./progress.ts";
 import { insertReportsCte, type Report, toReportRows } from "./report.ts";
 import { endedIn, onlyNodeOf, type StepPlan, stepsPayload } from "./steps.ts";
 import { type LeaseRelease, releaseLeasesCte } from "./store.ts";
@@ -60,6 +61,7 @@ export function failViolatingRuns(
       job,
       set: {
         ...metrics,
+        ...progressOfVersion(job, run),
         ...transitionTo(job, "FAILED", reasonOf(violation)),
         // No message for CAPABILITY_DENIED: here as at submit and claim, `statusReason` already names the capability.
         errorMessage: violation.code === "CAPABILITY_DENIED" ? null : policyError(violation, job).message,

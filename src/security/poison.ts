@@ -6,11 +6,12 @@ import type { EngineContext } from "../engine.ts";
 import { type AppError, NotFoundError } from "../errors.ts";
 import type { LockedJob, LockedJobSummary } from "../jobs/lock.ts";
 import { countGuards } from "../jobs/metrics.ts";
+import { NO_PROGRESS } from "../jobs/progress.ts";
 import { isTerminal, transitionTo } from "../jobs/state.ts";
 import { readEvent, type WrittenVersion, writeVersion, writeVersions } from "../jobs/store.ts";
 import { type LockedTree, lockTree } from "../jobs/tree.ts";
 import { type Actor, type EventDraft, SYSTEM_ACTOR, transitionText } from "../log/event.ts";
-import { redactText } from "../log/redact.ts";
+import { redactBounded } from "../log/redact.ts";
 import { deleteOutputOf } from "../output/chunks.ts";
 import type { PoisoningError } from "./guards/guard.ts";
 
@@ -163,6 +164,8 @@ async function poison<Job extends LockedJobSummary>(
         ...transitionTo(job, "POISONED", `poisoned: ${toDbEnum(violation.violationType)}`),
         errorMessage: message,
         jobOutputs: null,
+        // It may hold what poisoned.
+        ...NO_PROGRESS,
         ...countGuards(job, guardsRun),
       },
       event: violationEvent(job, by, violation, "poisoned", sourceJobId),
@@ -190,7 +193,7 @@ async function poisonRuns(tx: Transaction, jobs: readonly LockedJobSummary[], me
       WHERE job_id = ANY(${ids}::uuid[]) AND outputs IS NOT NULL AND finished_at IS NOT NULL
     )
     UPDATE workflow_runs r SET state = 'poisoned', lease_expires_at = NULL, error_message = ${message}, end_reason = 'poisoned',
-      outputs = NULL, finished_at = coalesce(r.finished_at, poisoned.at)
+      next_progress_fraction = NULL, next_progress_message = NULL, next_progress_at = NULL, outputs = NULL, finished_at = coalesce(r.finished_at, poisoned.at)
     FROM ${poisoned}
     WHERE r.job_id = poisoned.job_id AND r.state IN ('running', 'awaiting_validation', 'awaiting_user', 'stalled')`;
   await tx.$executeRaw`
@@ -236,25 +239,14 @@ function violationEvent(
   };
 }
 
-/**
- * Redacts and then shortens the texts of a violation, which may come from outside (section 5). In the opposite order a
- * secret could be cut in two, and its first half would no longer look like a secret to the redactor.
- */
+/** Redacts and shortens the texts of a violation, which may come from outside (section 5). */
 function sanitizeViolation(violation: SecurityViolation): SecurityViolation {
   return {
     ...violation,
-    trigger: truncate(redactText(violation.trigger), 200),
-    description: truncate(redactText(violation.description), 1000),
-    guardName: truncate(redactText(violation.guardName), 200),
+    trigger: redactBounded(violation.trigger, 200),
+    description: redactBounded(violation.description, 1000),
+    guardName: redactBounded(violation.guardName, 200),
   };
-}
-
-/** Cuts between code points: half of a surrogate pair could not be stored. */
-function truncate(text: string, maxChars: number): string {
-  if (text.length <= maxChars) return text;
-  // A code point has at most two code units, so this prefix has enough of them without splitting a long text as a whole.
-  const prefix = text.slice(0, maxChars * 2);
-  return Array.from(prefix).slice(0, maxChars).join("");
 }
 
 /** @returns the violation to store for an error that a guard of this server raised. */

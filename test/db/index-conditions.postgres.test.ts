@@ -15,6 +15,8 @@ import { failUnansweredJobs } from "../../src/review/user-input-timeout.ts";
 import { resolveUserReview } from "../../src/review/user-review.ts";
 import { requestUserInput } from "../../src/runs/ask.ts";
 import { wakeParents } from "../../src/runs/children.ts";
+import { heartbeatWorkflows } from "../../src/runs/heartbeat.ts";
+import { recordProgress } from "../../src/runs/record-progress.ts";
 import { recoverStalledRuns } from "../../src/runs/recover.ts";
 import { reportUsage } from "../../src/runs/report-usage.ts";
 import { aggregateTotals } from "../../src/totals/aggregate.ts";
@@ -25,7 +27,7 @@ import { aSubmit, EVERYWHERE, engineOn, ok, SOMEBODY } from "../support/engine.t
 import { type GuardedServer, startGuardedServer } from "../support/guarded-server.ts";
 import { expireLease } from "../support/jobs.ts";
 import { addManyJobs } from "../support/many-jobs.ts";
-import { aGiveBack, aQuestion, releaseWorkflow } from "../support/reports.ts";
+import { aGiveBack, aHeartbeat, aQuestion, releaseWorkflow } from "../support/reports.ts";
 
 /**
  * Row-level security takes no index from a statement (section 11). Under it PostgreSQL uses as conditions of an index only operators
@@ -201,7 +203,11 @@ async function doTheRest(): Promise<void> {
   ok(await requestUserInput(engine, aQuestion(asking, { expiresAt: new Date(Date.now() + 60_000) })));
   const answer = { jobId: asking.job.jobId, decision: "ANSWER", comment: null, answer: 1 } as const;
   ok(await resolveUserReview(engine, asking.job.workspaceId, SOMEBODY, answer));
-  await claimOne();
+  const held = await claimOne();
+  for (const fraction of [0.1, 0.2])
+    await heartbeatWorkflows(engine, [aHeartbeat(held, { progress: { fraction, message: "reading" } })]);
+  await db.prisma.$executeRaw`UPDATE workflow_runs SET next_progress_at = now() WHERE next_progress_at IS NOT NULL`;
+  expect(await recordProgress(engine)).toBe(1);
   await wakeParents(engine);
   await failUnansweredJobs(engine);
   await resumeBulkActions(engine, 0);

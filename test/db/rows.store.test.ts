@@ -73,6 +73,9 @@ async function aFullJob() {
         status_reason: `'${QUOTES}'`,
         issues: `ARRAY['one', '', 'NULL', '${QUOTES}']`,
         run_after: "'2026-01-02 03:04:05.006+00'",
+        progress_fraction: "0.1::float8 + 0.2",
+        progress_message: `'${QUOTES}'`,
+        progress_at: "'2026-01-02 03:04:05.006+00'",
         completed_at: finished_at,
         ended_at: finished_at,
         duration_ms: String(MAX),
@@ -113,7 +116,13 @@ async function aFullJob() {
       INSERT INTO quotas (id, workspace_id, capability_profile_id, resource, max, window_seconds)
       VALUES (gen_random_uuid(), ${WORKSPACE}::uuid, 'default', 'tokens', ${MAX}, 3600),
         (gen_random_uuid(), ${WORKSPACE}::uuid, NULL, 'active_jobs', 0, NULL)`;
-    await insertRun(tx, jobId, { attempt: "2", lease_expires_at: "'2026-06-01 12:00:00+02'" });
+    await insertRun(tx, jobId, {
+      attempt: "2",
+      lease_expires_at: "'2026-06-01 12:00:00+02'",
+      next_progress_fraction: "0.1::float8 + 0.2",
+      next_progress_message: `'${QUOTES}'`,
+      next_progress_at: "'2026-01-02 03:04:05.006+00'",
+    });
     return { jobId, runId, nodeId };
   });
 }

@@ -20,6 +20,7 @@ const MAY_SEE_ALL = {
   "src/output/delete-old.ts": ["recovery"],
   "src/review/user-input-timeout.ts": ["waits"],
   "src/runs/children.ts": ["waits"],
+  "src/runs/record-progress.ts": ["waits"],
   "src/runs/lock.ts": ["reports"],
   "src/runs/recover.ts": ["recovery"],
   "src/start.ts": ["credentials", "server"],

@@ -58,6 +58,10 @@ const NOT_SHOWN: readonly JobField[] = [
   "preferredUntil",
   "unchargedAttempts",
   "releases",
+  // In progress.
+  "progressFraction",
+  "progressMessage",
+  "progressAt",
   // In userInputRequest, as expiresAt.
   "waitsUntil",
   "submitHash",

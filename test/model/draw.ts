@@ -1,9 +1,11 @@
 import fc from "fast-check";
 import type { ModelCall } from "../../src/jobs/usage/model-usage.ts";
+import { HOSTILE } from "../support/jobs.ts";
+import { SECRET } from "./payload.ts";
 import type { Proof } from "./reports.ts";
 import { type Delta, deltaOf } from "./rules.ts";
 import type { Step } from "./step.ts";
-import { holdsLease, type Job, MAX, type Run, type World } from "./world.ts";
+import { holdsLease, type Job, MAX, type Progress, type Run, type World } from "./world.ts";
 
 /**
  * Generators of random steps. Most steps refer to something that an earlier step made, so their input can be determined
@@ -97,6 +99,21 @@ export function mostly<T>(times: number, usual: T, ...others: readonly T[]): rea
 export const worker = fc.constantFrom("worker-1", "worker-2", "worker-3");
 
 export const reportId = fc.constantFrom(...mostly<number | null>(2, null, 1, 2, 3, 4, 5));
+
+/** The progress that a report brings: mostly none; the same at times, and one that poisons. */
+export const progress = fc.constantFrom(
+  ...mostly<Progress | null>(
+    8,
+    null,
+    { fraction: 0.5, message: null },
+    { fraction: 0.5, message: null },
+    { fraction: 1 / 3, message: "reading" },
+    { fraction: null, message: "writing" },
+    { fraction: 0, message: `signs in with ${SECRET}` },
+    { fraction: 1, message: null },
+    { fraction: 1, message: HOSTILE },
+  ),
+);
 
 const call: fc.Arbitrary<ModelCall> = fc.record({
   provider: fc.constantFrom("openai", "local"),

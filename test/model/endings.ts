@@ -1,5 +1,6 @@
 import type { JobState } from "../../src/db/generated/client/enums.ts";
 import { type Finding, SOME_TEXT, theJob } from "./payload.ts";
+import { takeProgress } from "./progress.ts";
 import { countGuards, deny, illegal, isOverBudget, type Refusal } from "./rules.ts";
 import {
   type Actor,
@@ -50,7 +51,7 @@ function poisonJob(job: Job, finding: Finding & { readonly source_job_id?: strin
     job,
     "SECURITY_VIOLATION",
     SYSTEM_ACTOR,
-    { state: "POISONED", reason, hasError: true, outputs: null, metrics },
+    { state: "POISONED", reason, hasError: true, outputs: null, metrics, progress: null },
     payload,
   );
 }
@@ -112,8 +113,9 @@ export function endActive(job: Job, state: JobState, hasError: boolean, why?: st
 /** Policy violations: run and job fail and are not retried. Each returns the worker's answer. */
 export const failByPolicy = {
   accessMode(run: Run): Refusal {
+    const taken = takeProgress(run);
     endRun(run, "FAILED", true, "access_mode_violation");
-    const set = { state: "FAILED", reason: "access_mode_violation", hasError: true } as const;
+    const set = { ...taken, state: "FAILED", reason: "access_mode_violation", hasError: true } as const;
     change(run.job, "STATE_CHANGED", agent(run), set, { detail: SOME_TEXT });
     return { code: "ACCESS_MODE_VIOLATION", directive: "STOP_FAILED" };
   },
@@ -122,14 +124,16 @@ export const failByPolicy = {
    * @param cost what the event says of the cost, where the same version adds it.
    */
   budget(run: Run, metrics: Metrics, cost: object = {}): Refusal {
+    const taken = takeProgress(run);
     endRun(run, "FAILED", true, "budget_exceeded");
-    const set = { state: "FAILED", reason: "budget_exceeded", hasError: true, metrics } as const;
+    const set = { ...taken, state: "FAILED", reason: "budget_exceeded", hasError: true, metrics } as const;
     change(run.job, "STATE_CHANGED", SYSTEM_ACTOR, set, { ace_code: "ACE-001", detail: SOME_TEXT, ...cost });
     return { code: "BUDGET_EXCEEDED", directive: "STOP_FAILED" };
   },
   capability(run: Run, capability: string): Refusal {
+    const taken = takeProgress(run);
     endRun(run, "FAILED", true, "capability_denied");
-    return { ...deny(run.job, capability, "completion"), directive: "STOP_FAILED" };
+    return { ...deny(run.job, capability, "completion", taken), directive: "STOP_FAILED" };
   },
 };
 

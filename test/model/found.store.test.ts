@@ -39,7 +39,9 @@ test("the sums of aiJobStats stop at 2^53 - 1, instead of failing the query", as
   for (const job of [0, 1]) {
     await sequence.take(submit(A_SUBMIT));
     await sequence.take(start({ job, worker: "worker-1" }));
-    await sequence.take(heartbeat([{ run: job, token: job, reportId: null, delta: { durationMs: 2 ** 53 - 1 } }]));
+    await sequence.take(
+      heartbeat([{ run: job, token: job, reportId: null, progress: null, delta: { durationMs: 2 ** 53 - 1 } }]),
+    );
   }
   await whole();
 });
@@ -71,8 +73,8 @@ async function secondRun(): Promise<void> {
 }
 
 const beats = [
-  { run: 1, token: 1, reportId: null, delta: { inputTokens: 101 } },
-  { run: 0, token: 0, reportId: null, delta: {} },
+  { run: 1, token: 1, reportId: null, progress: null, delta: { inputTokens: 101 } },
+  { run: 0, token: 0, reportId: null, progress: null, delta: {} },
 ];
 test.each([
   ["before it", beats],
@@ -83,7 +85,15 @@ test.each([
   await whole();
 });
 
-const done = { written: [], issues: [], needsValidation: false, outputs: null, delta: {}, reportId: null };
+const done = {
+  written: [],
+  issues: [],
+  needsValidation: false,
+  outputs: null,
+  delta: {},
+  reportId: null,
+  progress: null,
+};
 test.each([
   ["completes", {}],
   ["fails", { delta: { inputTokens: 101 } }],

@@ -15,6 +15,7 @@ import { fail } from "./mutations/fail.ts";
 import { giveBack } from "./mutations/give-back.ts";
 import { grant } from "./mutations/grant.ts";
 import { heartbeat } from "./mutations/heartbeat.ts";
+import { record, secondPasses } from "./mutations/progress.ts";
 import { deleteQuota, setQuota } from "./mutations/quota.ts";
 import { recover } from "./mutations/recover.ts";
 import { review, verdict } from "./mutations/resolve.ts";
@@ -91,6 +92,7 @@ test("one fixed sequence in which every mutation has an effect, so that the mode
     token: run,
     reportId: null,
     delta: { inputTokens: 3 },
+    progress: null,
     ...more,
   });
   const step = { node: "read", type: "llm_call", outcome: "STARTED", dependsOn: [], snippet: "clean" } as const;
@@ -98,6 +100,7 @@ test("one fixed sequence in which every mutation has an effect, so that the mode
   const released = { isHostile: false, later: false, untilChildrenEnd: false };
   const asked = { isHostile: false, options: ["yes", "no"], limited: false };
   const named = heartbeat([by(1, { reportId: 1 }), by(0)]);
+  const says = (fraction: number) => ({ delta: {}, progress: { fraction, message: null } });
   const steps = [
     submit(A_SUBMIT),
     start({ job: 0, worker: "worker-1" }),
@@ -184,6 +187,26 @@ test("one fixed sequence in which every mutation has an effect, so that the mode
     ask({ ...by(15), ...asked, limited: true }),
     limitPasses({ job: 10 }),
     endWaits(null),
+    // A job that says how far it is: at once, a second later by the sweep, with a step, and with its end.
+    submit({ ...A_SUBMIT, workspace: 1, maxAttempts: 2 }),
+    start({ job: 12, worker: "worker-1" }),
+    ...[0.1, 0.2, 0.3].map((fraction) => heartbeat([by(16, says(fraction))])),
+    record(null),
+    secondPasses({ job: 12 }),
+    record(null),
+    heartbeat([by(16, says(0.4))]),
+    advance({ ...by(16), ...step, node: "write" }),
+    heartbeat([by(16, says(0.5))]),
+    heartbeat([by(16)]),
+    heartbeat([by(16, says(0.6))]),
+    fail({ ...by(16), retryable: true, retryAfter: null }),
+    waitEnds({ job: 12 }),
+    start({ job: 12, worker: "worker-1" }),
+    heartbeat([by(17, says(0.1))]),
+    secondPasses({ job: 12 }),
+    heartbeat([by(17, says(0.2))]),
+    heartbeat([by(17, says(0.3))]),
+    complete([{ ...by(17), ...completion, needsValidation: false }]),
   ];
   for (const each of steps) await sequence.take(each);
   await sequence.expectWhole(server.url, {
@@ -200,6 +223,8 @@ test("one fixed sequence in which every mutation has an effect, so that the mode
     "QUEUED",
     "FAILED",
     "CANCELLED",
+    "COMPLETED",
   ]);
+  expect(sequence.world.jobs[12]?.progress).toEqual({ fraction: 0.3, message: null });
   await sequence.cleanUp();
 });

@@ -32,7 +32,11 @@ export class Real {
   readonly #foreignJobId: string;
 
   constructor(database: Database, foreignJobId: string) {
-    this.engine = engineOn(database, { backoff: { firstMs: DAY_MS, maxMs: DAY_MS }, revisePreferenceMs: DAY_MS });
+    this.engine = engineOn(database, {
+      backoff: { firstMs: DAY_MS, maxMs: DAY_MS },
+      revisePreferenceMs: DAY_MS,
+      progressIntervalMs: DAY_MS,
+    });
     this.#foreignJobId = foreignJobId;
   }
 
@@ -142,6 +146,23 @@ export class Real {
         UPDATE ai_jobs SET ${Prisma.raw(column)} = date_trunc('milliseconds', clock_timestamp()) - interval '1 hour'
         WHERE job_id = ${this.jobId(job)}::uuid`,
       prisma.$executeRaw`ALTER TABLE ai_jobs ENABLE TRIGGER USER`,
+    ]);
+  }
+
+  /** The same for the second after a job's progress, and for what waits for it to pass with its latest run. */
+  async passSecond(job: number): Promise<void> {
+    const prisma = testSide(this.engine);
+    const past = Prisma.sql`date_trunc('milliseconds', clock_timestamp()) - interval '2 days'`;
+    const id = this.jobId(job);
+    await prisma.$transaction([
+      prisma.$executeRaw`ALTER TABLE ai_jobs DISABLE TRIGGER USER`,
+      prisma.$executeRaw`UPDATE ai_jobs SET progress_at = ${past} WHERE job_id = ${id}::uuid AND progress_at IS NOT NULL`,
+      prisma.$executeRaw`ALTER TABLE ai_jobs ENABLE TRIGGER USER`,
+      prisma.$executeRaw`ALTER TABLE workflow_runs DISABLE TRIGGER USER`,
+      prisma.$executeRaw`
+        UPDATE workflow_runs SET started_at = ${past}, next_progress_at = CASE WHEN next_progress_at IS NULL THEN NULL ELSE ${past} END
+        WHERE job_id = ${id}::uuid`,
+      prisma.$executeRaw`ALTER TABLE workflow_runs ENABLE TRIGGER USER`,
     ]);
   }
 }

@@ -2,7 +2,17 @@ import type { JobState } from "../../src/db/generated/client/enums.ts";
 import type { AppError } from "../../src/errors.ts";
 import type { ModelCall } from "../../src/jobs/usage/model-usage.ts";
 import { guards } from "../../src/security/guards/guards.ts";
-import { type Content, change, type Job, MAX, type Metrics, type Run, SYSTEM_ACTOR, type World } from "./world.ts";
+import {
+  type Changes,
+  type Content,
+  change,
+  type Job,
+  MAX,
+  type Metrics,
+  type Run,
+  SYSTEM_ACTOR,
+  type World,
+} from "./world.ts";
 
 /** The answers of mutations, and the rules of sections 3, 7 and 8 that several of them share. */
 
@@ -112,8 +122,13 @@ export function missingCapability(world: World, job: Job): string | null {
 }
 
 /** A denial fails the job and is recorded (section 8). */
-export function deny(job: Job, capability: string, checkedAt: "submit" | "claim" | "completion"): Refusal {
-  const set = { state: "FAILED", reason: `capability_denied: ${capability}`, outputs: null } as const;
+export function deny(
+  job: Job,
+  capability: string,
+  checkedAt: "submit" | "claim" | "completion",
+  more: Changes = {},
+): Refusal {
+  const set = { ...more, state: "FAILED", reason: `capability_denied: ${capability}`, outputs: null } as const;
   const payload = { outcome: "denied", capability, capability_profile_id: job.profile, checked_at: checkedAt };
   change(job, "CAPABILITY_ACTION", SYSTEM_ACTOR, set, payload, capability);
   return { code: "CAPABILITY_DENIED", missingCapability: capability, job: job.number };

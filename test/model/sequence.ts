@@ -14,6 +14,7 @@ import { fails } from "./mutations/fail.ts";
 import { givesBack } from "./mutations/give-back.ts";
 import { restoreGrants, restores, revokes } from "./mutations/grant.ts";
 import { heartbeats } from "./mutations/heartbeat.ts";
+import { records, secondsPass } from "./mutations/progress.ts";
 import { deletesQuota, meetsQuota, setsQuota } from "./mutations/quota.ts";
 import { recovers } from "./mutations/recover.ts";
 import { repeats } from "./mutations/repeat.ts";
@@ -36,7 +37,9 @@ const MUTATIONS: readonly (readonly [draws: fc.Arbitrary<Draw>, weight: number])
   [claims, 10],
   [advances, 20],
   [appends, 6],
-  [heartbeats, 10],
+  [heartbeats, 14],
+  [records, 4],
+  [secondsPass, 6],
   [completions, 14],
   [verdicts, 18],
   [reviews, 18],

@@ -85,6 +85,10 @@ export interface Job {
   releases: number;
   /** What it waits for, apart from a time. */
   waitsFor: WaitsFor | null;
+  /** What its latest run last said of how far it is. */
+  progress: Progress | null;
+  /** Whether that was less than a second ago, or a later attempt's claim, which cleared what was said before. */
+  hasJustSaid: boolean;
   version: number;
   attempt: number;
   metrics: Metrics;
@@ -93,6 +97,12 @@ export interface Job {
   issues: readonly string[];
   readonly runs: Run[];
   readonly events: Event[];
+}
+
+/** How far a run is. */
+export interface Progress {
+  readonly fraction: number | null;
+  readonly message: string | null;
 }
 
 export interface Quota {
@@ -114,6 +124,8 @@ export interface Run {
   outputs: JsonValue;
   /** What it asked a person; null if nothing. */
   question: Question | null;
+  /** The progress that came too soon after the last to be a version. */
+  waiting: Progress | null;
   /** Whether its lease has expired, whether or not recovery has noticed. */
   leaseIsOver: boolean;
   hasError: boolean;
@@ -215,6 +227,7 @@ export type Changes = Partial<
     | "unchargedAttempts"
     | "releases"
     | "waitsFor"
+    | "progress"
     | "attempt"
     | "metrics"
     | "outputs"
@@ -241,7 +254,9 @@ export function change(
   Object.assign(job, set.state === undefined ? {} : { waitsFor: null }, set);
   job.version += 1;
   const { state, metrics } = job;
-  const fullPayload = type === "STATE_CHANGED" ? { reason: job.reason, ...payload } : payload;
+  if (set.progress) job.hasJustSaid = true;
+  const said = set.progress ? { ...payload, progress: set.progress } : payload;
+  const fullPayload = type === "STATE_CHANGED" ? { reason: job.reason, ...said } : said;
   job.events.push({
     type,
     ...by,
@@ -260,6 +275,7 @@ export function change(
  */
 export function endRun(run: Run, state: JobState, hasError: boolean, why: string = state.toLowerCase()): void {
   run.state = state;
+  run.waiting = null;
   run.endReason = isActive(run) ? null : why;
   if (state === "POISONED") run.outputs = null;
   run.hasError = hasError;

@@ -10,7 +10,7 @@ import { writeVersions } from "../../src/jobs/store.ts";
 import { completeWorkflows } from "../../src/runs/complete.ts";
 import { heartbeatWorkflows } from "../../src/runs/heartbeat.ts";
 import { lockJobsOfRuns } from "../../src/runs/lock.ts";
-import { releaseLeasesCte, renewLeasesCte } from "../../src/runs/store.ts";
+import { NO_NEXT_PROGRESS, releaseLeasesCte, renewLeasesCte } from "../../src/runs/store.ts";
 import { openTestDatabase, serverSide, type TestDatabase } from "../support/database.ts";
 import { EVERYWHERE, engineOn, started } from "../support/engine.ts";
 import { addManyJobs } from "../support/many-jobs.ts";
@@ -74,7 +74,7 @@ test("a report looks at its own rows alone, though its statements were planned w
     await writeVersions(
       tx,
       [{ job, set: {}, event }],
-      renewLeasesCte([{ id, leaseExpiresAt: now, lastHeartbeat: now }]),
+      renewLeasesCte([{ id, leaseExpiresAt: now, lastHeartbeat: now, ...NO_NEXT_PROGRESS }]),
     );
     await writeVersions(
       tx,

@@ -13,6 +13,7 @@ import { type Human, humanFor } from "../../src/log/event.ts";
 import { OutputWatch } from "../../src/output/watch.ts";
 import type { AdvanceWorkflow } from "../../src/runs/advance.ts";
 import { createReportedRunsReader } from "../../src/runs/lock.ts";
+import { PROGRESS_INTERVAL_MS } from "../../src/runs/progress.ts";
 import type { RetrievedSnippet } from "../../src/runs/retrieved-snippets.ts";
 import type { Step } from "../../src/runs/steps.ts";
 import { guards } from "../../src/security/guards/guards.ts";
@@ -39,6 +40,7 @@ export function engineOn(database: Database, more: Partial<EngineContext> = {}):
     outputs: new OutputWatch(prisma, database.kind === "postgres" ? 100 : undefined),
     backoff: BACKOFF,
     revisePreferenceMs: 60_000,
+    progressIntervalMs: PROGRESS_INTERVAL_MS,
     costCurrency: "USD",
     ...more,
   };

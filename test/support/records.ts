@@ -1,6 +1,8 @@
 import { expect } from "vitest";
+import { z } from "zod";
 import type { NodeExecution, PrismaClient, WorkflowRun } from "../../src/db/generated/client/client.ts";
 import { metricsOf } from "../../src/db/metrics.ts";
+import type { Progress } from "../../src/jobs/progress.ts";
 import { CHAIN_START, hashEvent } from "../../src/log/hash.ts";
 
 /** All rows of one job: the job, its labels, its runs, its nodes, its questions and its events. */
@@ -89,6 +91,9 @@ export function expectPoisoned(after: Records, before: Records): void {
     endedAt: job.completedAt,
     waitsFor: null,
     waitsUntil: null,
+    progressFraction: null,
+    progressMessage: null,
+    progressAt: null,
     validatorsRunCount: job.validatorsRunCount,
     updatedAt: job.updatedAt,
     orderXid: job.orderXid,
@@ -120,6 +125,9 @@ function poisonedRun(before: WorkflowRun, after: WorkflowRun | undefined): Workf
     ...before,
     state: "POISONED",
     leaseExpiresAt: null,
+    nextProgressFraction: null,
+    nextProgressMessage: null,
+    nextProgressAt: null,
     errorMessage: after?.errorMessage ?? null,
     endReason: "poisoned",
     outputs: null,
@@ -143,4 +151,13 @@ export function expectAllOrNothing(after: Records, before: Records): "poisoned" 
 
 export function violationsIn({ events }: Records) {
   return events.filter(({ type }) => type === "SECURITY_VIOLATION");
+}
+
+const saying = z.object({
+  progress: z.object({ fraction: z.number().nullable(), message: z.string().nullable() }),
+});
+
+/** What events say of progress, in their order; an event without it, nothing. */
+export function progressIn(events: Records["events"]): readonly Progress[] {
+  return events.flatMap(({ payload }) => saying.safeParse(payload).data?.progress ?? []);
 }

@@ -86,6 +86,10 @@ CREATE INDEX workflow_runs_leased ON workflow_runs (lease_expires_at) WHERE stat
 CREATE INDEX workflow_runs_stopped ON workflow_runs (principal_id, worker_id, finished_at)
   WHERE state IN ('failed', 'cancelled', 'poisoned', 'stalled');
 
+-- The runs with a progress that waits to become a version, in the order in which it may: few, and looked at again and again
+-- (src/runs/record-progress.ts). Who reports none, or one that is a version at once, writes no entry.
+CREATE INDEX workflow_runs_next_progress ON workflow_runs (next_progress_at, id) WHERE next_progress_at IS NOT NULL;
+
 -- ---------------------------------------------------------------- output_chunks
 
 -- Maintenance: the runs that have output, each once, so that finding those that ended long ago reads one entry a run.

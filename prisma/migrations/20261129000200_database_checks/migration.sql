@@ -235,7 +235,13 @@ ALTER TABLE ai_jobs
     END),
   ADD CONSTRAINT ai_jobs_waits_until_for_an_answer CHECK (waits_until IS NULL OR coalesce(waits_for = 'user_input', false)),
   -- The hundredth release fails the job (section 13).
-  ADD CONSTRAINT ai_jobs_releases CHECK (releases BETWEEN 0 AND 100);
+  ADD CONSTRAINT ai_jobs_releases CHECK (releases BETWEEN 0 AND 100),
+  -- Progress is a fraction, a message or both, and has a time exactly where there is one (section 13). NaN is greater than 1 here.
+  ADD CONSTRAINT ai_jobs_progress CHECK ((progress_at IS NULL) = (progress_fraction IS NULL AND progress_message IS NULL)),
+  ADD CONSTRAINT ai_jobs_progress_fraction CHECK (progress_fraction BETWEEN 0 AND 1),
+  ADD CONSTRAINT ai_jobs_progress_message CHECK (char_length(progress_message) BETWEEN 1 AND 200),
+  -- A worker reports it, so there is none before the first attempt; and none of a poisoned job: it may hold what poisoned.
+  ADD CONSTRAINT ai_jobs_progress_of_an_attempt CHECK (progress_at IS NULL OR (attempt > 0 AND state <> 'poisoned'));
 
 -- A job begins as queued, with nothing done. A job inserted in a later state would have no events for the versions before
 -- it.
@@ -528,6 +534,13 @@ ALTER TABLE workflow_runs
   ADD CONSTRAINT workflow_runs_json_null_is_sql_null CHECK (jsonb_typeof(outputs) <> 'null'),
   -- A run at work has no outputs yet, and a poisoned one none any more.
   ADD CONSTRAINT workflow_runs_outputs_of_completed CHECK (outputs IS NULL OR state NOT IN ('running', 'stalled', 'poisoned')),
+  -- The progress that waits to become a version is one like a job's, with the time from which it may.
+  ADD CONSTRAINT workflow_runs_next_progress CHECK (
+    (next_progress_at IS NULL) = (next_progress_fraction IS NULL AND next_progress_message IS NULL)),
+  ADD CONSTRAINT workflow_runs_next_progress_fraction CHECK (next_progress_fraction BETWEEN 0 AND 1),
+  ADD CONSTRAINT workflow_runs_next_progress_message CHECK (char_length(next_progress_message) BETWEEN 1 AND 200),
+  -- It goes with the work: a run that is not at work any more makes no version for it.
+  ADD CONSTRAINT workflow_runs_next_progress_while_running CHECK (next_progress_at IS NULL OR state = 'running'),
   -- A run is an attempt that began: it is never queued, and the first is number 1.
   ADD CONSTRAINT workflow_runs_never_queued CHECK (state <> 'queued'),
   ADD CONSTRAINT workflow_runs_attempt CHECK (attempt >= 1);

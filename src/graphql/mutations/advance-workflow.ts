@@ -12,6 +12,7 @@ import { AiJob } from "../types/ai-job.ts";
 import { MetricsDelta } from "../types/job-metrics.ts";
 import { JobPoisoned } from "../types/job-poisoned.ts";
 import { NodeExecution } from "../types/node-execution.ts";
+import { ProgressInput, progressOf } from "../types/progress.ts";
 import { withDocuments } from "../types/relations.ts";
 import { WorkflowRun } from "../types/workflow-run.ts";
 import { senderOf } from "../viewer.ts";
@@ -39,6 +40,7 @@ const AdvanceWorkflowInput = builder.inputType("AdvanceWorkflowInput", {
       type: MetricsDelta,
       description: "What the run has used since its last report; added to the job's metrics.",
     }),
+    progress: t.field({ type: ProgressInput, description: "How far the run is. It shows in AiJob.progress at once." }),
   }),
 });
 
@@ -93,6 +95,7 @@ builder.mutationField("advanceWorkflow", (t) =>
         ...senderOf(viewer),
         retrievedSnippets: input.retrievedSnippets.map(snippetOf),
         metrics: deltaOf(input.metrics),
+        progress: progressOf(input.progress),
         steps: (step ? [step] : steps).map(stepOf),
       });
       const advanced = orThrow(inInputOf(await advanceWorkflow(engine, report), step != null));

@@ -8,6 +8,7 @@ import { ErrorInterface, toPlainError } from "../errors.ts";
 import { deltaOf, distinctRuns, leaseSeconds, reportId, WHOLE_BATCH } from "../inputs.ts";
 import { type ErrorsOf, errorTypes, isPayloadWith } from "../result.ts";
 import { MetricsDelta } from "../types/job-metrics.ts";
+import { ProgressInput, progressOf } from "../types/progress.ts";
 import { senderOf } from "../viewer.ts";
 
 const WorkflowHeartbeatInput = builder.inputType("WorkflowHeartbeatInput", {
@@ -19,6 +20,11 @@ const WorkflowHeartbeatInput = builder.inputType("WorkflowHeartbeatInput", {
     metrics: t.field({
       type: MetricsDelta,
       description: "What the run has used since its last report; added to the job's metrics.",
+    }),
+    progress: t.field({
+      type: ProgressInput,
+      description:
+        "How far the run is. It shows in AiJob.progress at once, or within about a second and a half where the job said something less than a second ago.",
     }),
     leaseSeconds: t.int({
       ...leaseSeconds,
@@ -53,8 +59,8 @@ const WorkflowHeartbeat = builder.objectRef<HeartbeatAnswer>("WorkflowHeartbeat"
       type: ErrorInterface,
       nullable: true,
       description:
-        "Why the directive is one of STOP_…; or, under CONTINUE, why the metrics or the reportId were refused (the lease is " +
-        "renewed all the same). Null if all is well.",
+        "Why the directive is one of STOP_…; or, under CONTINUE, why what the heartbeat brings, or its reportId, was refused: nothing " +
+        "of it was kept, and the lease is renewed all the same. Null if all is well.",
       resolve: ({ error }) => error && toPlainError(error),
     }),
   }),
@@ -77,7 +83,9 @@ builder.mutationField("heartbeatWorkflows", (t) =>
   t.errorUnionField({
     permission: "JOBS_WORK",
     extensions: { commandsBy: ["input", "heartbeats"] },
-    description: "Renews leases, adds metrics, and tells the worker for each run whether to go on (section 6).",
+    description:
+      "Renews leases, adds metrics, takes progress, and tells the worker for each run whether to go on (sections 6 and 13). A message " +
+      "in which a guard finds a security violation poisons its job: the result's error is a JobPoisonedError.",
     types: [
       HeartbeatWorkflowsPayload,
       ...errorTypes<ErrorsOf<typeof heartbeatWorkflows>, errors.InvalidInputError>()(
@@ -89,7 +97,12 @@ builder.mutationField("heartbeatWorkflows", (t) =>
     args: { input: t.arg({ type: HeartbeatWorkflowsInput, required: true, description: "The heartbeats." }) },
     resolve: async (_root, { input }, { engine, viewer }) => {
       const heartbeats = input.heartbeats.map((heartbeat) =>
-        exact<SentReport<Heartbeat>>()({ ...heartbeat, ...senderOf(viewer), metrics: deltaOf(heartbeat.metrics) }),
+        exact<SentReport<Heartbeat>>()({
+          ...heartbeat,
+          ...senderOf(viewer),
+          metrics: deltaOf(heartbeat.metrics),
+          progress: progressOf(heartbeat.progress),
+        }),
       );
       return { results: await heartbeatWorkflows(engine, heartbeats) };
     },

@@ -19,6 +19,7 @@ import {
 } from "../enums.ts";
 import { toNode } from "../reads.ts";
 import { JobMetrics } from "./job-metrics.ts";
+import { Progress, progressOfJob } from "./progress.ts";
 
 const EntityRef = builder.objectRef<ReturnType<typeof entityRefsOf>[number]>("EntityRef").implement({
   description: "An entity outside this server that a job reads or writes (section 3).",
@@ -168,6 +169,14 @@ export const AiJob = builder.node(builder.objectRef<Job>("AiJob"), {
         "What the job waits for (section 13); null where it waits for nothing but a worker, or is not waiting.",
       resolve: waitOf,
     }),
+    progress: t.field({
+      type: Progress,
+      nullable: true,
+      description:
+        "The last progress that a worker reported (section 13); null where the latest run has reported none, and after a poisoning. " +
+        "Progress alone changes a job at most once a second.",
+      resolve: progressOfJob,
+    }),
     endedAt: t.expose("endedAt", {
       type: "DateTime",
       nullable: true,
@@ -193,6 +202,7 @@ const SOURCE_COLUMNS: ReadonlyMap<string, readonly JobField[]> = new Map<string,
   ["id", ["jobId"]],
   ["metrics", METRIC_NAMES],
   ["waitsFor", ["state", "waitsFor", "runAfter"]],
+  ["progress", ["progressFraction", "progressMessage", "progressAt"]],
   ["userInputRequest", ["workspaceId", "workflowRunId", "waitsFor"]],
   ["labels", ["workspaceId", "jobId", "labelCount"]],
   // Fields that lead to other types: they need the id to look up and the job's workspace.

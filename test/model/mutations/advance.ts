@@ -2,10 +2,11 @@ import fc from "fast-check";
 import { advanceWorkflow } from "../../../src/runs/advance.ts";
 import { aSnippet } from "../../support/engine.ts";
 import { HOSTILE } from "../../support/jobs.ts";
-import { delta, mostly, pick, pickFrom, reportId, reportStep } from "../draw.ts";
+import { delta, mostly, pick, pickFrom, progress, reportId, reportStep } from "../draw.ts";
 import { failByPolicy, mayWrite, poison } from "../endings.ts";
 import { applySteps, type NodeStep, onlyStep, sent, stepsIn, storeSteps, wholeSteps } from "../nodes.ts";
 import { injectionIn } from "../payload.ts";
+import { isHostile, takeProgress } from "../progress.ts";
 import { metrics, type Real } from "../real.ts";
 import { admit, type Report, remember } from "../reports.ts";
 import {
@@ -21,12 +22,13 @@ import {
   use,
 } from "../rules.ts";
 import { report } from "../step.ts";
-import { agent, type Content, change, isOpen, type Node, type Run, type World } from "../world.ts";
+import { agent, type Content, change, isOpen, type Node, type Progress, type Run, type World } from "../world.ts";
 
 interface Advance extends Report, NodeStep {
   /** Further steps of the report, after the first one. */
   readonly more?: readonly NodeStep[];
   readonly snippet: Content;
+  readonly progress: Progress | null;
   readonly delta: Delta;
 }
 
@@ -46,6 +48,11 @@ function expected(world: World, input: Advance): Answer {
   if (isRefusal(judged)) return judged;
   const { run, job, earlier: kept } = judged;
   if (kept?.node) return { node: kept.node.id, state: kept.node.state, version: job.version };
+  // Guards look at the progress before the snippets.
+  if (isHostile(input.progress)) {
+    poison(world, job, injectionIn(null, "progress.message"), guardsOver("hostile"));
+    return { poisoned: job.number, version: job.version };
+  }
   if (input.snippet === "hostile") {
     poison(world, job, injectionIn("doc-1", "retrievedSnippets"), guardsOver("hostile"));
     return { poisoned: job.number, version: job.version };
@@ -60,7 +67,8 @@ function expected(world: World, input: Advance): Answer {
   const type = applied.hasInference ? "LLM_INFERENCE" : "NODE_CHANGED";
   const releases = applied.hasSucceeded ? 0 : job.releases;
   const cost = use(run, input.delta, onlyStep(stepsOf(input), applied));
-  change(job, type, agent(run), { metrics: after, releases }, { ...stepsIn(applied), ...cost });
+  const said = takeProgress(run, input.progress);
+  change(job, type, agent(run), { metrics: after, releases, ...said }, { ...stepsIn(applied), ...cost });
   if (isOverBudget(job, after)) return failRun(run, input, failByPolicy.budget(run, after));
   remember(run, "advance", input, null, node);
   return { node: node?.id, state: node?.state, version: job.version };
@@ -78,6 +86,7 @@ async function actual(real: Real, input: Advance): Promise<object> {
     ...real.proof(input),
     steps: stepsOf(input).map(sent),
     retrievedSnippets: snippet === "none" ? [] : [aSnippet(content)],
+    ...(input.progress === null ? {} : { progress: input.progress }),
     metrics: metrics(input.delta),
   });
   return real.answer(result, (advanced) => {
@@ -111,6 +120,7 @@ const step = fc.record({
   ),
   more: fc.oneof({ arbitrary: fc.constant([]), weight: 3 }, wholeSteps),
   snippet: fc.constantFrom(...mostly<Content>(12, "none", "clean", "clean", "clean", "hostile")),
+  progress,
   delta,
 });
 

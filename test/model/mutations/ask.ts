@@ -6,6 +6,7 @@ import { passAnswerLimit } from "../../support/review.ts";
 import { type Draw, delta, mostly, pickFrom, reportId, reportStep } from "../draw.ts";
 import { failByPolicy, mayWrite, poison } from "../endings.ts";
 import { injectionIn, SOME_ID } from "../payload.ts";
+import { takeProgress } from "../progress.ts";
 import { LATER, metrics, type Real } from "../real.ts";
 import { admit, type Report, remember } from "../reports.ts";
 import {
@@ -69,9 +70,11 @@ function decide(run: Run, { options, limited, delta: more }: Ask): Metrics | Ref
   const grown = countGuards(added, guardsOver("clean"));
   const cost = use(run, more);
   if (isOverBudget(job, grown)) return failByPolicy.budget(run, grown, cost);
+  const taken = takeProgress(run);
   endRun(run, "AWAITING_USER", false);
   run.question = { options, limit: limited ? "ahead" : "none", answer: null };
   const set = {
+    ...taken,
     state: "AWAITING_USER",
     reason: "user_input_requested",
     waitsFor: "USER_INPUT",

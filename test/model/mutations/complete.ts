@@ -9,6 +9,7 @@ import { delta, mostly, reportBatchStep, reportId } from "../draw.ts";
 import { endActive, failByPolicy, mayWrite, poison } from "../endings.ts";
 import { applySteps, endings, type NodeStep, onlyStep, sent, stepsIn, storeSteps, wholeSteps } from "../nodes.ts";
 import { injectionIn } from "../payload.ts";
+import { takeProgress } from "../progress.ts";
 import { metrics, type Real } from "../real.ts";
 import { admit, type Report, remember } from "../reports.ts";
 import {
@@ -97,8 +98,16 @@ function decide(world: World, run: Run, input: Completion): Metrics | Refusal {
   if (isOverBudget(job, grown)) return failByPolicy.budget(run, grown, { ...stepsIn(applied), ...cost });
   const { outputs, issues } = input;
   const state: JobState = stateAfter(input);
-  const releases = applied.hasSucceeded ? 0 : job.releases;
-  const set = { state, reason: state.toLowerCase(), hasError: false, outputs, issues, metrics: grown, releases };
+  const set = {
+    ...takeProgress(run),
+    state,
+    reason: state.toLowerCase(),
+    hasError: false,
+    outputs,
+    issues,
+    metrics: grown,
+    releases: applied.hasSucceeded ? 0 : job.releases,
+  };
   endActive(job, state, false);
   run.outputs = outputs;
   const payload = {

@@ -3,6 +3,7 @@ import { failWorkflow } from "../../support/reports.ts";
 import { delta, reportId, reportStep } from "../draw.ts";
 import { afterFailure, failByPolicy, mayWrite } from "../endings.ts";
 import { redacted, SECRET, SOME_TEXT } from "../payload.ts";
+import { takeProgress } from "../progress.ts";
 import { metrics, type Real } from "../real.ts";
 import { admit, type Report, remember } from "../reports.ts";
 import {
@@ -49,11 +50,12 @@ function expected(world: World, input: Failure): Answer {
     // A job over its budget is not retried. The report is answered as the failure that it is, not as a violation.
     const isOver = isOverBudget(job, grown);
     const after = afterFailure(job, input.retryable && !isOver, isOver ? "budget_exceeded" : "failed_by_worker");
+    const taken = takeProgress(run);
     endRun(run, "FAILED", true);
     const why = { retryable: input.retryable, error_message: redacted(ERROR_MESSAGE) };
     const more = isOver ? { ace_code: "ACE-001", detail: SOME_TEXT } : {};
     const payload = { ...why, ...more, ...cost };
-    change(job, "STATE_CHANGED", agent(run), { ...after, hasError: true, metrics: grown }, payload);
+    change(job, "STATE_CHANGED", agent(run), { ...after, ...taken, hasError: true, metrics: grown }, payload);
     remember(run, "fail", input, null);
   }
   return { failed: job.number, state: job.state, version: job.version };

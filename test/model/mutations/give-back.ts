@@ -4,6 +4,7 @@ import { HOSTILE } from "../../support/jobs.ts";
 import { delta, mostly, reportId, reportStep } from "../draw.ts";
 import { failByPolicy, mayWrite, poison } from "../endings.ts";
 import { injectionIn, redacted, SECRET, SOME_TIME } from "../payload.ts";
+import { takeProgress } from "../progress.ts";
 import { LATER, metrics, type Real } from "../real.ts";
 import { admit, type Report, remember } from "../reports.ts";
 import {
@@ -61,12 +62,14 @@ function decide(run: Run, { later, untilChildrenEnd, delta: more }: GiveBack): M
   const grown = countGuards(added, guardsOver("clean"));
   const cost = use(run, more);
   if (isOverBudget(job, grown)) return failByPolicy.budget(run, grown, cost);
+  const taken = takeProgress(run);
   endRun(run, "CANCELLED", true, "released");
   change(
     job,
     "STATE_CHANGED",
     agent(run),
     {
+      ...taken,
       state: "QUEUED",
       reason: "released",
       waitsFor: untilChildrenEnd ? "CHILDREN" : null,

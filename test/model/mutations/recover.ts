@@ -3,6 +3,7 @@ import { recoverStalledRuns } from "../../../src/runs/recover.ts";
 import type { Draw } from "../draw.ts";
 import { afterFailure } from "../endings.ts";
 import { SOME_TIME } from "../payload.ts";
+import { takeProgress } from "../progress.ts";
 import { mutation } from "../step.ts";
 import { change, endRun, type Run, SYSTEM_ACTOR, type World } from "../world.ts";
 
@@ -18,6 +19,7 @@ function stall(world: World): number {
   const lost = world.claims.filter(isLost);
   for (const run of lost) {
     const { job } = run;
+    const taken = takeProgress(run);
     endRun(run, "STALLED", true, "lease_expired");
     const payload = {
       worker_id: run.worker,
@@ -29,7 +31,7 @@ function stall(world: World): number {
       job,
       "WORKFLOW_RECOVERY",
       SYSTEM_ACTOR,
-      { state: "STALLED", reason: "lease_expired", hasError: true },
+      { ...taken, state: "STALLED", reason: "lease_expired", hasError: true },
       payload,
     );
     change(job, "STATE_CHANGED", SYSTEM_ACTOR, afterFailure(job, true, "lease_expired"));

@@ -53,6 +53,7 @@ export function lease(job: Job, name: string): { readonly run: Run; readonly ver
     endReason: null,
     outputs: null,
     question: null,
+    waiting: null,
     leaseIsOver: false,
     hasError: false,
     nodes: [],
@@ -68,7 +69,8 @@ export function lease(job: Job, name: string): { readonly run: Run; readonly ver
     inputs !== "none" || scope.length > 0 || job.labels.length > 0 || isCommented(job) || hasTextAnswer(job);
   // All guards are counted when the job is leased, even if the first one finds a violation.
   const metrics = countGuards(job.metrics, hasText ? guardsOver("clean") : 0);
-  const reset = { runAfter: "none", preferred: null, hasError: false } as const;
+  const reset = { runAfter: "none", preferred: null, hasError: false, progress: null } as const;
+  job.hasJustSaid = attempt > 1;
   const set = { state: "RUNNING", reason: "running", attempt, metrics, ...reset } as const;
   change(job, "STATE_CHANGED", agent(run), set, { attempt }, requirementOf(kind).capability);
   return { run, version: job.version };

@@ -92,6 +92,8 @@ function newJob(number: number, profile: string, parent: Job | null, input: Subm
     runAfter: input.later ? "ahead" : "none",
     preferred: null,
     unchargedAttempts: 0,
+    progress: null,
+    hasJustSaid: false,
     releases: 0,
     waitsFor: null,
     version: 0,

@@ -2041,6 +2041,9 @@ export const AiJobScalarFieldEnum = {
   releases: 'releases',
   waitsFor: 'waitsFor',
   waitsUntil: 'waitsUntil',
+  progressFraction: 'progressFraction',
+  progressMessage: 'progressMessage',
+  progressAt: 'progressAt',
   preferredWorkerId: 'preferredWorkerId',
   preferredUntil: 'preferredUntil',
   tokenBudget: 'tokenBudget',
@@ -2093,6 +2096,9 @@ export const WorkflowRunScalarFieldEnum = {
   leaseToken: 'leaseToken',
   leaseExpiresAt: 'leaseExpiresAt',
   lastHeartbeat: 'lastHeartbeat',
+  nextProgressFraction: 'nextProgressFraction',
+  nextProgressMessage: 'nextProgressMessage',
+  nextProgressAt: 'nextProgressAt',
   outputs: 'outputs',
   errorMessage: 'errorMessage',
   endReason: 'endReason',
@@ -2546,6 +2552,20 @@ export type ListEnumWaitsForFieldRefInput<$PrismaModel> = FieldRefInputType<$Pri
 
 
 /**
+ * Reference to a field of type 'Float'
+ */
+export type FloatFieldRefInput<$PrismaModel> = FieldRefInputType<$PrismaModel, 'Float'>
+    
+
+
+/**
+ * Reference to a field of type 'Float[]'
+ */
+export type ListFloatFieldRefInput<$PrismaModel> = FieldRefInputType<$PrismaModel, 'Float[]'>
+    
+
+
+/**
  * Reference to a field of type 'BigInt'
  */
 export type BigIntFieldRefInput<$PrismaModel> = FieldRefInputType<$PrismaModel, 'BigInt'>
@@ -2633,20 +2653,6 @@ export type EnumBulkActionKindFieldRefInput<$PrismaModel> = FieldRefInputType<$P
  * Reference to a field of type 'BulkActionKind[]'
  */
 export type ListEnumBulkActionKindFieldRefInput<$PrismaModel> = FieldRefInputType<$PrismaModel, 'BulkActionKind[]'>
-    
-
-
-/**
- * Reference to a field of type 'Float'
- */
-export type FloatFieldRefInput<$PrismaModel> = FieldRefInputType<$PrismaModel, 'Float'>
-    
-
-
-/**
- * Reference to a field of type 'Float[]'
- */
-export type ListFloatFieldRefInput<$PrismaModel> = FieldRefInputType<$PrismaModel, 'Float[]'>
     
 
 /**

@@ -32,6 +32,7 @@ export type AiJobAvgAggregateOutputType = {
   maxAttempts: number | null
   unchargedAttempts: number | null
   releases: number | null
+  progressFraction: number | null
   tokenBudget: number | null
   costBudgetMicros: number | null
   labelCount: number | null
@@ -55,6 +56,7 @@ export type AiJobSumAggregateOutputType = {
   maxAttempts: number | null
   unchargedAttempts: number | null
   releases: number | null
+  progressFraction: number | null
   tokenBudget: bigint | null
   costBudgetMicros: bigint | null
   labelCount: number | null
@@ -97,6 +99,9 @@ export type AiJobMinAggregateOutputType = {
   releases: number | null
   waitsFor: $Enums.WaitsFor | null
   waitsUntil: Date | null
+  progressFraction: number | null
+  progressMessage: string | null
+  progressAt: Date | null
   preferredWorkerId: string | null
   preferredUntil: Date | null
   tokenBudget: bigint | null
@@ -149,6 +154,9 @@ export type AiJobMaxAggregateOutputType = {
   releases: number | null
   waitsFor: $Enums.WaitsFor | null
   waitsUntil: Date | null
+  progressFraction: number | null
+  progressMessage: string | null
+  progressAt: Date | null
   preferredWorkerId: string | null
   preferredUntil: Date | null
   tokenBudget: bigint | null
@@ -206,6 +214,9 @@ export type AiJobCountAggregateOutputType = {
   releases: number
   waitsFor: number
   waitsUntil: number
+  progressFraction: number
+  progressMessage: number
+  progressAt: number
   preferredWorkerId: number
   preferredUntil: number
   tokenBudget: number
@@ -241,6 +252,7 @@ export type AiJobAvgAggregateInputType = {
   maxAttempts?: true
   unchargedAttempts?: true
   releases?: true
+  progressFraction?: true
   tokenBudget?: true
   costBudgetMicros?: true
   labelCount?: true
@@ -264,6 +276,7 @@ export type AiJobSumAggregateInputType = {
   maxAttempts?: true
   unchargedAttempts?: true
   releases?: true
+  progressFraction?: true
   tokenBudget?: true
   costBudgetMicros?: true
   labelCount?: true
@@ -306,6 +319,9 @@ export type AiJobMinAggregateInputType = {
   releases?: true
   waitsFor?: true
   waitsUntil?: true
+  progressFraction?: true
+  progressMessage?: true
+  progressAt?: true
   preferredWorkerId?: true
   preferredUntil?: true
   tokenBudget?: true
@@ -358,6 +374,9 @@ export type AiJobMaxAggregateInputType = {
   releases?: true
   waitsFor?: true
   waitsUntil?: true
+  progressFraction?: true
+  progressMessage?: true
+  progressAt?: true
   preferredWorkerId?: true
   preferredUntil?: true
   tokenBudget?: true
@@ -415,6 +434,9 @@ export type AiJobCountAggregateInputType = {
   releases?: true
   waitsFor?: true
   waitsUntil?: true
+  progressFraction?: true
+  progressMessage?: true
+  progressAt?: true
   preferredWorkerId?: true
   preferredUntil?: true
   tokenBudget?: true
@@ -559,6 +581,9 @@ export type AiJobGroupByOutputType = {
   releases: number
   waitsFor: $Enums.WaitsFor | null
   waitsUntil: Date | null
+  progressFraction: number | null
+  progressMessage: string | null
+  progressAt: Date | null
   preferredWorkerId: string | null
   preferredUntil: Date | null
   tokenBudget: bigint | null
@@ -639,6 +664,9 @@ export type AiJobWhereInput = {
   releases?: Prisma.IntFilter<"AiJob"> | number
   waitsFor?: Prisma.EnumWaitsForNullableFilter<"AiJob"> | $Enums.WaitsFor | null
   waitsUntil?: Prisma.DateTimeNullableFilter<"AiJob"> | Date | string | null
+  progressFraction?: Prisma.FloatNullableFilter<"AiJob"> | number | null
+  progressMessage?: Prisma.StringNullableFilter<"AiJob"> | string | null
+  progressAt?: Prisma.DateTimeNullableFilter<"AiJob"> | Date | string | null
   preferredWorkerId?: Prisma.StringNullableFilter<"AiJob"> | string | null
   preferredUntil?: Prisma.DateTimeNullableFilter<"AiJob"> | Date | string | null
   tokenBudget?: Prisma.BigIntNullableFilter<"AiJob"> | bigint | number | null
@@ -707,6 +735,9 @@ export type AiJobOrderByWithRelationInput = {
   releases?: Prisma.SortOrder
   waitsFor?: Prisma.SortOrderInput | Prisma.SortOrder
   waitsUntil?: Prisma.SortOrderInput | Prisma.SortOrder
+  progressFraction?: Prisma.SortOrderInput | Prisma.SortOrder
+  progressMessage?: Prisma.SortOrderInput | Prisma.SortOrder
+  progressAt?: Prisma.SortOrderInput | Prisma.SortOrder
   preferredWorkerId?: Prisma.SortOrderInput | Prisma.SortOrder
   preferredUntil?: Prisma.SortOrderInput | Prisma.SortOrder
   tokenBudget?: Prisma.SortOrderInput | Prisma.SortOrder
@@ -780,6 +811,9 @@ export type AiJobWhereUniqueInput = Prisma.AtLeast<{
   releases?: Prisma.IntFilter<"AiJob"> | number
   waitsFor?: Prisma.EnumWaitsForNullableFilter<"AiJob"> | $Enums.WaitsFor | null
   waitsUntil?: Prisma.DateTimeNullableFilter<"AiJob"> | Date | string | null
+  progressFraction?: Prisma.FloatNullableFilter<"AiJob"> | number | null
+  progressMessage?: Prisma.StringNullableFilter<"AiJob"> | string | null
+  progressAt?: Prisma.DateTimeNullableFilter<"AiJob"> | Date | string | null
   preferredWorkerId?: Prisma.StringNullableFilter<"AiJob"> | string | null
   preferredUntil?: Prisma.DateTimeNullableFilter<"AiJob"> | Date | string | null
   tokenBudget?: Prisma.BigIntNullableFilter<"AiJob"> | bigint | number | null
@@ -848,6 +882,9 @@ export type AiJobOrderByWithAggregationInput = {
   releases?: Prisma.SortOrder
   waitsFor?: Prisma.SortOrderInput | Prisma.SortOrder
   waitsUntil?: Prisma.SortOrderInput | Prisma.SortOrder
+  progressFraction?: Prisma.SortOrderInput | Prisma.SortOrder
+  progressMessage?: Prisma.SortOrderInput | Prisma.SortOrder
+  progressAt?: Prisma.SortOrderInput | Prisma.SortOrder
   preferredWorkerId?: Prisma.SortOrderInput | Prisma.SortOrder
   preferredUntil?: Prisma.SortOrderInput | Prisma.SortOrder
   tokenBudget?: Prisma.SortOrderInput | Prisma.SortOrder
@@ -913,6 +950,9 @@ export type AiJobScalarWhereWithAggregatesInput = {
   releases?: Prisma.IntWithAggregatesFilter<"AiJob"> | number
   waitsFor?: Prisma.EnumWaitsForNullableWithAggregatesFilter<"AiJob"> | $Enums.WaitsFor | null
   waitsUntil?: Prisma.DateTimeNullableWithAggregatesFilter<"AiJob"> | Date | string | null
+  progressFraction?: Prisma.FloatNullableWithAggregatesFilter<"AiJob"> | number | null
+  progressMessage?: Prisma.StringNullableWithAggregatesFilter<"AiJob"> | string | null
+  progressAt?: Prisma.DateTimeNullableWithAggregatesFilter<"AiJob"> | Date | string | null
   preferredWorkerId?: Prisma.StringNullableWithAggregatesFilter<"AiJob"> | string | null
   preferredUntil?: Prisma.DateTimeNullableWithAggregatesFilter<"AiJob"> | Date | string | null
   tokenBudget?: Prisma.BigIntNullableWithAggregatesFilter<"AiJob"> | bigint | number | null
@@ -966,6 +1006,9 @@ export type AiJobCreateInput = {
   releases?: number
   waitsFor?: $Enums.WaitsFor | null
   waitsUntil?: Date | string | null
+  progressFraction?: number | null
+  progressMessage?: string | null
+  progressAt?: Date | string | null
   preferredWorkerId?: string | null
   preferredUntil?: Date | string | null
   tokenBudget?: bigint | number | null
@@ -1034,6 +1077,9 @@ export type AiJobUncheckedCreateInput = {
   releases?: number
   waitsFor?: $Enums.WaitsFor | null
   waitsUntil?: Date | string | null
+  progressFraction?: number | null
+  progressMessage?: string | null
+  progressAt?: Date | string | null
   preferredWorkerId?: string | null
   preferredUntil?: Date | string | null
   tokenBudget?: bigint | number | null
@@ -1094,6 +1140,9 @@ export type AiJobUpdateInput = {
   releases?: Prisma.IntFieldUpdateOperationsInput | number
   waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
   waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  progressFraction?: Prisma.NullableFloatFieldUpdateOperationsInput | number | null
+  progressMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  progressAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
@@ -1162,6 +1211,9 @@ export type AiJobUncheckedUpdateInput = {
   releases?: Prisma.IntFieldUpdateOperationsInput | number
   waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
   waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  progressFraction?: Prisma.NullableFloatFieldUpdateOperationsInput | number | null
+  progressMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  progressAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
@@ -1226,6 +1278,9 @@ export type AiJobCreateManyInput = {
   releases?: number
   waitsFor?: $Enums.WaitsFor | null
   waitsUntil?: Date | string | null
+  progressFraction?: number | null
+  progressMessage?: string | null
+  progressAt?: Date | string | null
   preferredWorkerId?: string | null
   preferredUntil?: Date | string | null
   tokenBudget?: bigint | number | null
@@ -1279,6 +1334,9 @@ export type AiJobUpdateManyMutationInput = {
   releases?: Prisma.IntFieldUpdateOperationsInput | number
   waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
   waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  progressFraction?: Prisma.NullableFloatFieldUpdateOperationsInput | number | null
+  progressMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  progressAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
@@ -1336,6 +1394,9 @@ export type AiJobUncheckedUpdateManyInput = {
   releases?: Prisma.IntFieldUpdateOperationsInput | number
   waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
   waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  progressFraction?: Prisma.NullableFloatFieldUpdateOperationsInput | number | null
+  progressMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  progressAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
@@ -1418,6 +1479,9 @@ export type AiJobCountOrderByAggregateInput = {
   releases?: Prisma.SortOrder
   waitsFor?: Prisma.SortOrder
   waitsUntil?: Prisma.SortOrder
+  progressFraction?: Prisma.SortOrder
+  progressMessage?: Prisma.SortOrder
+  progressAt?: Prisma.SortOrder
   preferredWorkerId?: Prisma.SortOrder
   preferredUntil?: Prisma.SortOrder
   tokenBudget?: Prisma.SortOrder
@@ -1451,6 +1515,7 @@ export type AiJobAvgOrderByAggregateInput = {
   maxAttempts?: Prisma.SortOrder
   unchargedAttempts?: Prisma.SortOrder
   releases?: Prisma.SortOrder
+  progressFraction?: Prisma.SortOrder
   tokenBudget?: Prisma.SortOrder
   costBudgetMicros?: Prisma.SortOrder
   labelCount?: Prisma.SortOrder
@@ -1493,6 +1558,9 @@ export type AiJobMaxOrderByAggregateInput = {
   releases?: Prisma.SortOrder
   waitsFor?: Prisma.SortOrder
   waitsUntil?: Prisma.SortOrder
+  progressFraction?: Prisma.SortOrder
+  progressMessage?: Prisma.SortOrder
+  progressAt?: Prisma.SortOrder
   preferredWorkerId?: Prisma.SortOrder
   preferredUntil?: Prisma.SortOrder
   tokenBudget?: Prisma.SortOrder
@@ -1545,6 +1613,9 @@ export type AiJobMinOrderByAggregateInput = {
   releases?: Prisma.SortOrder
   waitsFor?: Prisma.SortOrder
   waitsUntil?: Prisma.SortOrder
+  progressFraction?: Prisma.SortOrder
+  progressMessage?: Prisma.SortOrder
+  progressAt?: Prisma.SortOrder
   preferredWorkerId?: Prisma.SortOrder
   preferredUntil?: Prisma.SortOrder
   tokenBudget?: Prisma.SortOrder
@@ -1578,6 +1649,7 @@ export type AiJobSumOrderByAggregateInput = {
   maxAttempts?: Prisma.SortOrder
   unchargedAttempts?: Prisma.SortOrder
   releases?: Prisma.SortOrder
+  progressFraction?: Prisma.SortOrder
   tokenBudget?: Prisma.SortOrder
   costBudgetMicros?: Prisma.SortOrder
   labelCount?: Prisma.SortOrder
@@ -1743,6 +1815,14 @@ export type IntFieldUpdateOperationsInput = {
 
 export type NullableEnumWaitsForFieldUpdateOperationsInput = {
   set?: $Enums.WaitsFor | null
+}
+
+export type NullableFloatFieldUpdateOperationsInput = {
+  set?: number | null
+  increment?: number
+  decrement?: number
+  multiply?: number
+  divide?: number
 }
 
 export type NullableBigIntFieldUpdateOperationsInput = {
@@ -1941,6 +2021,9 @@ export type AiJobCreateWithoutWorkspaceInput = {
   releases?: number
   waitsFor?: $Enums.WaitsFor | null
   waitsUntil?: Date | string | null
+  progressFraction?: number | null
+  progressMessage?: string | null
+  progressAt?: Date | string | null
   preferredWorkerId?: string | null
   preferredUntil?: Date | string | null
   tokenBudget?: bigint | number | null
@@ -2007,6 +2090,9 @@ export type AiJobUncheckedCreateWithoutWorkspaceInput = {
   releases?: number
   waitsFor?: $Enums.WaitsFor | null
   waitsUntil?: Date | string | null
+  progressFraction?: number | null
+  progressMessage?: string | null
+  progressAt?: Date | string | null
   preferredWorkerId?: string | null
   preferredUntil?: Date | string | null
   tokenBudget?: bigint | number | null
@@ -2100,6 +2186,9 @@ export type AiJobScalarWhereInput = {
   releases?: Prisma.IntFilter<"AiJob"> | number
   waitsFor?: Prisma.EnumWaitsForNullableFilter<"AiJob"> | $Enums.WaitsFor | null
   waitsUntil?: Prisma.DateTimeNullableFilter<"AiJob"> | Date | string | null
+  progressFraction?: Prisma.FloatNullableFilter<"AiJob"> | number | null
+  progressMessage?: Prisma.StringNullableFilter<"AiJob"> | string | null
+  progressAt?: Prisma.DateTimeNullableFilter<"AiJob"> | Date | string | null
   preferredWorkerId?: Prisma.StringNullableFilter<"AiJob"> | string | null
   preferredUntil?: Prisma.DateTimeNullableFilter<"AiJob"> | Date | string | null
   tokenBudget?: Prisma.BigIntNullableFilter<"AiJob"> | bigint | number | null
@@ -2153,6 +2242,9 @@ export type AiJobCreateWithoutCapabilityProfileInput = {
   releases?: number
   waitsFor?: $Enums.WaitsFor | null
   waitsUntil?: Date | string | null
+  progressFraction?: number | null
+  progressMessage?: string | null
+  progressAt?: Date | string | null
   preferredWorkerId?: string | null
   preferredUntil?: Date | string | null
   tokenBudget?: bigint | number | null
@@ -2219,6 +2311,9 @@ export type AiJobUncheckedCreateWithoutCapabilityProfileInput = {
   releases?: number
   waitsFor?: $Enums.WaitsFor | null
   waitsUntil?: Date | string | null
+  progressFraction?: number | null
+  progressMessage?: string | null
+  progressAt?: Date | string | null
   preferredWorkerId?: string | null
   preferredUntil?: Date | string | null
   tokenBudget?: bigint | number | null
@@ -2305,6 +2400,9 @@ export type AiJobCreateWithoutChildJobsInput = {
   releases?: number
   waitsFor?: $Enums.WaitsFor | null
   waitsUntil?: Date | string | null
+  progressFraction?: number | null
+  progressMessage?: string | null
+  progressAt?: Date | string | null
   preferredWorkerId?: string | null
   preferredUntil?: Date | string | null
   tokenBudget?: bigint | number | null
@@ -2372,6 +2470,9 @@ export type AiJobUncheckedCreateWithoutChildJobsInput = {
   releases?: number
   waitsFor?: $Enums.WaitsFor | null
   waitsUntil?: Date | string | null
+  progressFraction?: number | null
+  progressMessage?: string | null
+  progressAt?: Date | string | null
   preferredWorkerId?: string | null
   preferredUntil?: Date | string | null
   tokenBudget?: bigint | number | null
@@ -2436,6 +2537,9 @@ export type AiJobCreateWithoutParentJobInput = {
   releases?: number
   waitsFor?: $Enums.WaitsFor | null
   waitsUntil?: Date | string | null
+  progressFraction?: number | null
+  progressMessage?: string | null
+  progressAt?: Date | string | null
   preferredWorkerId?: string | null
   preferredUntil?: Date | string | null
   tokenBudget?: bigint | number | null
@@ -2501,6 +2605,9 @@ export type AiJobUncheckedCreateWithoutParentJobInput = {
   releases?: number
   waitsFor?: $Enums.WaitsFor | null
   waitsUntil?: Date | string | null
+  progressFraction?: number | null
+  progressMessage?: string | null
+  progressAt?: Date | string | null
   preferredWorkerId?: string | null
   preferredUntil?: Date | string | null
   tokenBudget?: bigint | number | null
@@ -2582,6 +2689,9 @@ export type AiJobUpdateWithoutChildJobsInput = {
   releases?: Prisma.IntFieldUpdateOperationsInput | number
   waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
   waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  progressFraction?: Prisma.NullableFloatFieldUpdateOperationsInput | number | null
+  progressMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  progressAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
@@ -2649,6 +2759,9 @@ export type AiJobUncheckedUpdateWithoutChildJobsInput = {
   releases?: Prisma.IntFieldUpdateOperationsInput | number
   waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
   waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  progressFraction?: Prisma.NullableFloatFieldUpdateOperationsInput | number | null
+  progressMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  progressAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
@@ -2724,6 +2837,9 @@ export type AiJobCreateWithoutLabelsInput = {
   releases?: number
   waitsFor?: $Enums.WaitsFor | null
   waitsUntil?: Date | string | null
+  progressFraction?: number | null
+  progressMessage?: string | null
+  progressAt?: Date | string | null
   preferredWorkerId?: string | null
   preferredUntil?: Date | string | null
   tokenBudget?: bigint | number | null
@@ -2791,6 +2907,9 @@ export type AiJobUncheckedCreateWithoutLabelsInput = {
   releases?: number
   waitsFor?: $Enums.WaitsFor | null
   waitsUntil?: Date | string | null
+  progressFraction?: number | null
+  progressMessage?: string | null
+  progressAt?: Date | string | null
   preferredWorkerId?: string | null
   preferredUntil?: Date | string | null
   tokenBudget?: bigint | number | null
@@ -2866,6 +2985,9 @@ export type AiJobUpdateWithoutLabelsInput = {
   releases?: Prisma.IntFieldUpdateOperationsInput | number
   waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
   waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  progressFraction?: Prisma.NullableFloatFieldUpdateOperationsInput | number | null
+  progressMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  progressAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
@@ -2933,6 +3055,9 @@ export type AiJobUncheckedUpdateWithoutLabelsInput = {
   releases?: Prisma.IntFieldUpdateOperationsInput | number
   waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
   waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  progressFraction?: Prisma.NullableFloatFieldUpdateOperationsInput | number | null
+  progressMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  progressAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
@@ -2992,6 +3117,9 @@ export type AiJobCreateWithoutWorkflowRunsInput = {
   releases?: number
   waitsFor?: $Enums.WaitsFor | null
   waitsUntil?: Date | string | null
+  progressFraction?: number | null
+  progressMessage?: string | null
+  progressAt?: Date | string | null
   preferredWorkerId?: string | null
   preferredUntil?: Date | string | null
   tokenBudget?: bigint | number | null
@@ -3059,6 +3187,9 @@ export type AiJobUncheckedCreateWithoutWorkflowRunsInput = {
   releases?: number
   waitsFor?: $Enums.WaitsFor | null
   waitsUntil?: Date | string | null
+  progressFraction?: number | null
+  progressMessage?: string | null
+  progressAt?: Date | string | null
   preferredWorkerId?: string | null
   preferredUntil?: Date | string | null
   tokenBudget?: bigint | number | null
@@ -3123,6 +3254,9 @@ export type AiJobCreateWithoutWorkflowRunInput = {
   releases?: number
   waitsFor?: $Enums.WaitsFor | null
   waitsUntil?: Date | string | null
+  progressFraction?: number | null
+  progressMessage?: string | null
+  progressAt?: Date | string | null
   preferredWorkerId?: string | null
   preferredUntil?: Date | string | null
   tokenBudget?: bigint | number | null
@@ -3188,6 +3322,9 @@ export type AiJobUncheckedCreateWithoutWorkflowRunInput = {
   releases?: number
   waitsFor?: $Enums.WaitsFor | null
   waitsUntil?: Date | string | null
+  progressFraction?: number | null
+  progressMessage?: string | null
+  progressAt?: Date | string | null
   preferredWorkerId?: string | null
   preferredUntil?: Date | string | null
   tokenBudget?: bigint | number | null
@@ -3264,6 +3401,9 @@ export type AiJobUpdateWithoutWorkflowRunsInput = {
   releases?: Prisma.IntFieldUpdateOperationsInput | number
   waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
   waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  progressFraction?: Prisma.NullableFloatFieldUpdateOperationsInput | number | null
+  progressMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  progressAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
@@ -3331,6 +3471,9 @@ export type AiJobUncheckedUpdateWithoutWorkflowRunsInput = {
   releases?: Prisma.IntFieldUpdateOperationsInput | number
   waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
   waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  progressFraction?: Prisma.NullableFloatFieldUpdateOperationsInput | number | null
+  progressMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  progressAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
@@ -3401,6 +3544,9 @@ export type AiJobUpdateWithoutWorkflowRunInput = {
   releases?: Prisma.IntFieldUpdateOperationsInput | number
   waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
   waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  progressFraction?: Prisma.NullableFloatFieldUpdateOperationsInput | number | null
+  progressMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  progressAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
@@ -3466,6 +3612,9 @@ export type AiJobUncheckedUpdateWithoutWorkflowRunInput = {
   releases?: Prisma.IntFieldUpdateOperationsInput | number
   waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
   waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  progressFraction?: Prisma.NullableFloatFieldUpdateOperationsInput | number | null
+  progressMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  progressAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
@@ -3526,6 +3675,9 @@ export type AiJobCreateWithoutQuestionsInput = {
   releases?: number
   waitsFor?: $Enums.WaitsFor | null
   waitsUntil?: Date | string | null
+  progressFraction?: number | null
+  progressMessage?: string | null
+  progressAt?: Date | string | null
   preferredWorkerId?: string | null
   preferredUntil?: Date | string | null
   tokenBudget?: bigint | number | null
@@ -3593,6 +3745,9 @@ export type AiJobUncheckedCreateWithoutQuestionsInput = {
   releases?: number
   waitsFor?: $Enums.WaitsFor | null
   waitsUntil?: Date | string | null
+  progressFraction?: number | null
+  progressMessage?: string | null
+  progressAt?: Date | string | null
   preferredWorkerId?: string | null
   preferredUntil?: Date | string | null
   tokenBudget?: bigint | number | null
@@ -3668,6 +3823,9 @@ export type AiJobUpdateWithoutQuestionsInput = {
   releases?: Prisma.IntFieldUpdateOperationsInput | number
   waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
   waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  progressFraction?: Prisma.NullableFloatFieldUpdateOperationsInput | number | null
+  progressMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  progressAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
@@ -3735,6 +3893,9 @@ export type AiJobUncheckedUpdateWithoutQuestionsInput = {
   releases?: Prisma.IntFieldUpdateOperationsInput | number
   waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
   waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  progressFraction?: Prisma.NullableFloatFieldUpdateOperationsInput | number | null
+  progressMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  progressAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
@@ -3794,6 +3955,9 @@ export type AiJobCreateWithoutEventsInput = {
   releases?: number
   waitsFor?: $Enums.WaitsFor | null
   waitsUntil?: Date | string | null
+  progressFraction?: number | null
+  progressMessage?: string | null
+  progressAt?: Date | string | null
   preferredWorkerId?: string | null
   preferredUntil?: Date | string | null
   tokenBudget?: bigint | number | null
@@ -3861,6 +4025,9 @@ export type AiJobUncheckedCreateWithoutEventsInput = {
   releases?: number
   waitsFor?: $Enums.WaitsFor | null
   waitsUntil?: Date | string | null
+  progressFraction?: number | null
+  progressMessage?: string | null
+  progressAt?: Date | string | null
   preferredWorkerId?: string | null
   preferredUntil?: Date | string | null
   tokenBudget?: bigint | number | null
@@ -3936,6 +4103,9 @@ export type AiJobUpdateWithoutEventsInput = {
   releases?: Prisma.IntFieldUpdateOperationsInput | number
   waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
   waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  progressFraction?: Prisma.NullableFloatFieldUpdateOperationsInput | number | null
+  progressMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  progressAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
@@ -4003,6 +4173,9 @@ export type AiJobUncheckedUpdateWithoutEventsInput = {
   releases?: Prisma.IntFieldUpdateOperationsInput | number
   waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
   waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  progressFraction?: Prisma.NullableFloatFieldUpdateOperationsInput | number | null
+  progressMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  progressAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
@@ -4062,6 +4235,9 @@ export type AiJobCreateWithoutUsageEntriesInput = {
   releases?: number
   waitsFor?: $Enums.WaitsFor | null
   waitsUntil?: Date | string | null
+  progressFraction?: number | null
+  progressMessage?: string | null
+  progressAt?: Date | string | null
   preferredWorkerId?: string | null
   preferredUntil?: Date | string | null
   tokenBudget?: bigint | number | null
@@ -4129,6 +4305,9 @@ export type AiJobUncheckedCreateWithoutUsageEntriesInput = {
   releases?: number
   waitsFor?: $Enums.WaitsFor | null
   waitsUntil?: Date | string | null
+  progressFraction?: number | null
+  progressMessage?: string | null
+  progressAt?: Date | string | null
   preferredWorkerId?: string | null
   preferredUntil?: Date | string | null
   tokenBudget?: bigint | number | null
@@ -4204,6 +4383,9 @@ export type AiJobUpdateWithoutUsageEntriesInput = {
   releases?: Prisma.IntFieldUpdateOperationsInput | number
   waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
   waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  progressFraction?: Prisma.NullableFloatFieldUpdateOperationsInput | number | null
+  progressMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  progressAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
@@ -4271,6 +4453,9 @@ export type AiJobUncheckedUpdateWithoutUsageEntriesInput = {
   releases?: Prisma.IntFieldUpdateOperationsInput | number
   waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
   waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  progressFraction?: Prisma.NullableFloatFieldUpdateOperationsInput | number | null
+  progressMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  progressAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
@@ -4330,6 +4515,9 @@ export type AiJobCreateWithoutBulkActionItemsInput = {
   releases?: number
   waitsFor?: $Enums.WaitsFor | null
   waitsUntil?: Date | string | null
+  progressFraction?: number | null
+  progressMessage?: string | null
+  progressAt?: Date | string | null
   preferredWorkerId?: string | null
   preferredUntil?: Date | string | null
   tokenBudget?: bigint | number | null
@@ -4397,6 +4585,9 @@ export type AiJobUncheckedCreateWithoutBulkActionItemsInput = {
   releases?: number
   waitsFor?: $Enums.WaitsFor | null
   waitsUntil?: Date | string | null
+  progressFraction?: number | null
+  progressMessage?: string | null
+  progressAt?: Date | string | null
   preferredWorkerId?: string | null
   preferredUntil?: Date | string | null
   tokenBudget?: bigint | number | null
@@ -4472,6 +4663,9 @@ export type AiJobUpdateWithoutBulkActionItemsInput = {
   releases?: Prisma.IntFieldUpdateOperationsInput | number
   waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
   waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  progressFraction?: Prisma.NullableFloatFieldUpdateOperationsInput | number | null
+  progressMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  progressAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
@@ -4539,6 +4733,9 @@ export type AiJobUncheckedUpdateWithoutBulkActionItemsInput = {
   releases?: Prisma.IntFieldUpdateOperationsInput | number
   waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
   waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  progressFraction?: Prisma.NullableFloatFieldUpdateOperationsInput | number | null
+  progressMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  progressAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
@@ -4601,6 +4798,9 @@ export type AiJobCreateManyWorkspaceInput = {
   releases?: number
   waitsFor?: $Enums.WaitsFor | null
   waitsUntil?: Date | string | null
+  progressFraction?: number | null
+  progressMessage?: string | null
+  progressAt?: Date | string | null
   preferredWorkerId?: string | null
   preferredUntil?: Date | string | null
   tokenBudget?: bigint | number | null
@@ -4654,6 +4854,9 @@ export type AiJobUpdateWithoutWorkspaceInput = {
   releases?: Prisma.IntFieldUpdateOperationsInput | number
   waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
   waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  progressFraction?: Prisma.NullableFloatFieldUpdateOperationsInput | number | null
+  progressMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  progressAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
@@ -4720,6 +4923,9 @@ export type AiJobUncheckedUpdateWithoutWorkspaceInput = {
   releases?: Prisma.IntFieldUpdateOperationsInput | number
   waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
   waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  progressFraction?: Prisma.NullableFloatFieldUpdateOperationsInput | number | null
+  progressMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  progressAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
@@ -4783,6 +4989,9 @@ export type AiJobUncheckedUpdateManyWithoutWorkspaceInput = {
   releases?: Prisma.IntFieldUpdateOperationsInput | number
   waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
   waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  progressFraction?: Prisma.NullableFloatFieldUpdateOperationsInput | number | null
+  progressMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  progressAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
@@ -4839,6 +5048,9 @@ export type AiJobCreateManyCapabilityProfileInput = {
   releases?: number
   waitsFor?: $Enums.WaitsFor | null
   waitsUntil?: Date | string | null
+  progressFraction?: number | null
+  progressMessage?: string | null
+  progressAt?: Date | string | null
   preferredWorkerId?: string | null
   preferredUntil?: Date | string | null
   tokenBudget?: bigint | number | null
@@ -4892,6 +5104,9 @@ export type AiJobUpdateWithoutCapabilityProfileInput = {
   releases?: Prisma.IntFieldUpdateOperationsInput | number
   waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
   waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  progressFraction?: Prisma.NullableFloatFieldUpdateOperationsInput | number | null
+  progressMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  progressAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
@@ -4958,6 +5173,9 @@ export type AiJobUncheckedUpdateWithoutCapabilityProfileInput = {
   releases?: Prisma.IntFieldUpdateOperationsInput | number
   waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
   waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  progressFraction?: Prisma.NullableFloatFieldUpdateOperationsInput | number | null
+  progressMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  progressAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
@@ -5021,6 +5239,9 @@ export type AiJobUncheckedUpdateManyWithoutCapabilityProfileInput = {
   releases?: Prisma.IntFieldUpdateOperationsInput | number
   waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
   waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  progressFraction?: Prisma.NullableFloatFieldUpdateOperationsInput | number | null
+  progressMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  progressAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
@@ -5076,6 +5297,9 @@ export type AiJobCreateManyParentJobInput = {
   releases?: number
   waitsFor?: $Enums.WaitsFor | null
   waitsUntil?: Date | string | null
+  progressFraction?: number | null
+  progressMessage?: string | null
+  progressAt?: Date | string | null
   preferredWorkerId?: string | null
   preferredUntil?: Date | string | null
   tokenBudget?: bigint | number | null
@@ -5129,6 +5353,9 @@ export type AiJobUpdateWithoutParentJobInput = {
   releases?: Prisma.IntFieldUpdateOperationsInput | number
   waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
   waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  progressFraction?: Prisma.NullableFloatFieldUpdateOperationsInput | number | null
+  progressMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  progressAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
@@ -5194,6 +5421,9 @@ export type AiJobUncheckedUpdateWithoutParentJobInput = {
   releases?: Prisma.IntFieldUpdateOperationsInput | number
   waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
   waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  progressFraction?: Prisma.NullableFloatFieldUpdateOperationsInput | number | null
+  progressMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  progressAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
@@ -5256,6 +5486,9 @@ export type AiJobUncheckedUpdateManyWithoutParentJobInput = {
   releases?: Prisma.IntFieldUpdateOperationsInput | number
   waitsFor?: Prisma.NullableEnumWaitsForFieldUpdateOperationsInput | $Enums.WaitsFor | null
   waitsUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  progressFraction?: Prisma.NullableFloatFieldUpdateOperationsInput | number | null
+  progressMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  progressAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   preferredWorkerId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   preferredUntil?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   tokenBudget?: Prisma.NullableBigIntFieldUpdateOperationsInput | bigint | number | null
@@ -5398,6 +5631,9 @@ export type AiJobSelect<ExtArgs extends runtime.Types.Extensions.InternalArgs = 
   releases?: boolean
   waitsFor?: boolean
   waitsUntil?: boolean
+  progressFraction?: boolean
+  progressMessage?: boolean
+  progressAt?: boolean
   preferredWorkerId?: boolean
   preferredUntil?: boolean
   tokenBudget?: boolean
@@ -5467,6 +5703,9 @@ export type AiJobSelectCreateManyAndReturn<ExtArgs extends runtime.Types.Extensi
   releases?: boolean
   waitsFor?: boolean
   waitsUntil?: boolean
+  progressFraction?: boolean
+  progressMessage?: boolean
+  progressAt?: boolean
   preferredWorkerId?: boolean
   preferredUntil?: boolean
   tokenBudget?: boolean
@@ -5528,6 +5767,9 @@ export type AiJobSelectUpdateManyAndReturn<ExtArgs extends runtime.Types.Extensi
   releases?: boolean
   waitsFor?: boolean
   waitsUntil?: boolean
+  progressFraction?: boolean
+  progressMessage?: boolean
+  progressAt?: boolean
   preferredWorkerId?: boolean
   preferredUntil?: boolean
   tokenBudget?: boolean
@@ -5589,6 +5831,9 @@ export type AiJobSelectScalar = {
   releases?: boolean
   waitsFor?: boolean
   waitsUntil?: boolean
+  progressFraction?: boolean
+  progressMessage?: boolean
+  progressAt?: boolean
   preferredWorkerId?: boolean
   preferredUntil?: boolean
   tokenBudget?: boolean
@@ -5616,7 +5861,7 @@ export type AiJobSelectScalar = {
   endedAt?: boolean
 }
 
-export type AiJobOmit<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetOmit<"jobId" | "workspaceId" | "traceId" | "workflowRunId" | "parentJobId" | "rootJobId" | "jobKind" | "state" | "statusReason" | "errorMessage" | "protocolId" | "profileId" | "capabilityProfileId" | "accessMode" | "safetyMode" | "modelTier" | "entityRefs" | "plannedOperations" | "jobInputs" | "jobOutputs" | "issues" | "priority" | "runAfter" | "attempt" | "maxAttempts" | "unchargedAttempts" | "releases" | "waitsFor" | "waitsUntil" | "preferredWorkerId" | "preferredUntil" | "tokenBudget" | "costBudgetMicros" | "idempotencyKey" | "submitHash" | "submittedBy" | "labelCount" | "version" | "orderXid" | "chainHash" | "durationMs" | "totalTokens" | "inputTokens" | "outputTokens" | "tokensPlanner" | "tokensExecutor" | "entitiesRead" | "entitiesWritten" | "validatorsRunCount" | "costMicros" | "createdAt" | "updatedAt" | "completedAt" | "endedAt", ExtArgs["result"]["aiJob"]>
+export type AiJobOmit<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetOmit<"jobId" | "workspaceId" | "traceId" | "workflowRunId" | "parentJobId" | "rootJobId" | "jobKind" | "state" | "statusReason" | "errorMessage" | "protocolId" | "profileId" | "capabilityProfileId" | "accessMode" | "safetyMode" | "modelTier" | "entityRefs" | "plannedOperations" | "jobInputs" | "jobOutputs" | "issues" | "priority" | "runAfter" | "attempt" | "maxAttempts" | "unchargedAttempts" | "releases" | "waitsFor" | "waitsUntil" | "progressFraction" | "progressMessage" | "progressAt" | "preferredWorkerId" | "preferredUntil" | "tokenBudget" | "costBudgetMicros" | "idempotencyKey" | "submitHash" | "submittedBy" | "labelCount" | "version" | "orderXid" | "chainHash" | "durationMs" | "totalTokens" | "inputTokens" | "outputTokens" | "tokensPlanner" | "tokensExecutor" | "entitiesRead" | "entitiesWritten" | "validatorsRunCount" | "costMicros" | "createdAt" | "updatedAt" | "completedAt" | "endedAt", ExtArgs["result"]["aiJob"]>
 export type AiJobInclude<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
   workspace?: boolean | Prisma.WorkspaceDefaultArgs<ExtArgs>
   capabilityProfile?: boolean | Prisma.CapabilityProfileDefaultArgs<ExtArgs>
@@ -5710,6 +5955,13 @@ export type $AiJobPayload<ExtArgs extends runtime.Types.Extensions.InternalArgs 
      * When the wait for a person's answer ends the job as failed; NULL for no limit.
      */
     waitsUntil: Date | null
+    /**
+     * What its latest run last said of how far it is, and since when the job says so (section 13). All NULL where it said nothing, and
+     * after a poisoning; a claim clears it.
+     */
+    progressFraction: number | null
+    progressMessage: string | null
+    progressAt: Date | null
     /**
      * The worker that a sent-back job is reserved for, and until when no other worker may take it.
      */
@@ -6218,6 +6470,9 @@ export interface AiJobFieldRefs {
   readonly releases: Prisma.FieldRef<"AiJob", 'Int'>
   readonly waitsFor: Prisma.FieldRef<"AiJob", 'WaitsFor'>
   readonly waitsUntil: Prisma.FieldRef<"AiJob", 'DateTime'>
+  readonly progressFraction: Prisma.FieldRef<"AiJob", 'Float'>
+  readonly progressMessage: Prisma.FieldRef<"AiJob", 'String'>
+  readonly progressAt: Prisma.FieldRef<"AiJob", 'DateTime'>
   readonly preferredWorkerId: Prisma.FieldRef<"AiJob", 'String'>
   readonly preferredUntil: Prisma.FieldRef<"AiJob", 'DateTime'>
   readonly tokenBudget: Prisma.FieldRef<"AiJob", 'BigInt'>

@@ -28,10 +28,12 @@ export type AggregateWorkflowRun = {
 
 export type WorkflowRunAvgAggregateOutputType = {
   attempt: number | null
+  nextProgressFraction: number | null
 }
 
 export type WorkflowRunSumAggregateOutputType = {
   attempt: number | null
+  nextProgressFraction: number | null
 }
 
 export type WorkflowRunMinAggregateOutputType = {
@@ -45,6 +47,9 @@ export type WorkflowRunMinAggregateOutputType = {
   leaseToken: runtime.Bytes | null
   leaseExpiresAt: Date | null
   lastHeartbeat: Date | null
+  nextProgressFraction: number | null
+  nextProgressMessage: string | null
+  nextProgressAt: Date | null
   errorMessage: string | null
   endReason: string | null
   startedAt: Date | null
@@ -62,6 +67,9 @@ export type WorkflowRunMaxAggregateOutputType = {
   leaseToken: runtime.Bytes | null
   leaseExpiresAt: Date | null
   lastHeartbeat: Date | null
+  nextProgressFraction: number | null
+  nextProgressMessage: string | null
+  nextProgressAt: Date | null
   errorMessage: string | null
   endReason: string | null
   startedAt: Date | null
@@ -79,6 +87,9 @@ export type WorkflowRunCountAggregateOutputType = {
   leaseToken: number
   leaseExpiresAt: number
   lastHeartbeat: number
+  nextProgressFraction: number
+  nextProgressMessage: number
+  nextProgressAt: number
   outputs: number
   errorMessage: number
   endReason: number
@@ -90,10 +101,12 @@ export type WorkflowRunCountAggregateOutputType = {
 
 export type WorkflowRunAvgAggregateInputType = {
   attempt?: true
+  nextProgressFraction?: true
 }
 
 export type WorkflowRunSumAggregateInputType = {
   attempt?: true
+  nextProgressFraction?: true
 }
 
 export type WorkflowRunMinAggregateInputType = {
@@ -107,6 +120,9 @@ export type WorkflowRunMinAggregateInputType = {
   leaseToken?: true
   leaseExpiresAt?: true
   lastHeartbeat?: true
+  nextProgressFraction?: true
+  nextProgressMessage?: true
+  nextProgressAt?: true
   errorMessage?: true
   endReason?: true
   startedAt?: true
@@ -124,6 +140,9 @@ export type WorkflowRunMaxAggregateInputType = {
   leaseToken?: true
   leaseExpiresAt?: true
   lastHeartbeat?: true
+  nextProgressFraction?: true
+  nextProgressMessage?: true
+  nextProgressAt?: true
   errorMessage?: true
   endReason?: true
   startedAt?: true
@@ -141,6 +160,9 @@ export type WorkflowRunCountAggregateInputType = {
   leaseToken?: true
   leaseExpiresAt?: true
   lastHeartbeat?: true
+  nextProgressFraction?: true
+  nextProgressMessage?: true
+  nextProgressAt?: true
   outputs?: true
   errorMessage?: true
   endReason?: true
@@ -246,6 +268,9 @@ export type WorkflowRunGroupByOutputType = {
   leaseToken: runtime.Bytes
   leaseExpiresAt: Date | null
   lastHeartbeat: Date
+  nextProgressFraction: number | null
+  nextProgressMessage: string | null
+  nextProgressAt: Date | null
   outputs: runtime.JsonValue | null
   errorMessage: string | null
   endReason: string | null
@@ -287,6 +312,9 @@ export type WorkflowRunWhereInput = {
   leaseToken?: Prisma.BytesFilter<"WorkflowRun"> | runtime.Bytes
   leaseExpiresAt?: Prisma.DateTimeNullableFilter<"WorkflowRun"> | Date | string | null
   lastHeartbeat?: Prisma.DateTimeFilter<"WorkflowRun"> | Date | string
+  nextProgressFraction?: Prisma.FloatNullableFilter<"WorkflowRun"> | number | null
+  nextProgressMessage?: Prisma.StringNullableFilter<"WorkflowRun"> | string | null
+  nextProgressAt?: Prisma.DateTimeNullableFilter<"WorkflowRun"> | Date | string | null
   outputs?: Prisma.JsonNullableFilter<"WorkflowRun">
   errorMessage?: Prisma.StringNullableFilter<"WorkflowRun"> | string | null
   endReason?: Prisma.StringNullableFilter<"WorkflowRun"> | string | null
@@ -312,6 +340,9 @@ export type WorkflowRunOrderByWithRelationInput = {
   leaseToken?: Prisma.SortOrder
   leaseExpiresAt?: Prisma.SortOrderInput | Prisma.SortOrder
   lastHeartbeat?: Prisma.SortOrder
+  nextProgressFraction?: Prisma.SortOrderInput | Prisma.SortOrder
+  nextProgressMessage?: Prisma.SortOrderInput | Prisma.SortOrder
+  nextProgressAt?: Prisma.SortOrderInput | Prisma.SortOrder
   outputs?: Prisma.SortOrderInput | Prisma.SortOrder
   errorMessage?: Prisma.SortOrderInput | Prisma.SortOrder
   endReason?: Prisma.SortOrderInput | Prisma.SortOrder
@@ -342,6 +373,9 @@ export type WorkflowRunWhereUniqueInput = Prisma.AtLeast<{
   leaseToken?: Prisma.BytesFilter<"WorkflowRun"> | runtime.Bytes
   leaseExpiresAt?: Prisma.DateTimeNullableFilter<"WorkflowRun"> | Date | string | null
   lastHeartbeat?: Prisma.DateTimeFilter<"WorkflowRun"> | Date | string
+  nextProgressFraction?: Prisma.FloatNullableFilter<"WorkflowRun"> | number | null
+  nextProgressMessage?: Prisma.StringNullableFilter<"WorkflowRun"> | string | null
+  nextProgressAt?: Prisma.DateTimeNullableFilter<"WorkflowRun"> | Date | string | null
   outputs?: Prisma.JsonNullableFilter<"WorkflowRun">
   errorMessage?: Prisma.StringNullableFilter<"WorkflowRun"> | string | null
   endReason?: Prisma.StringNullableFilter<"WorkflowRun"> | string | null
@@ -367,6 +401,9 @@ export type WorkflowRunOrderByWithAggregationInput = {
   leaseToken?: Prisma.SortOrder
   leaseExpiresAt?: Prisma.SortOrderInput | Prisma.SortOrder
   lastHeartbeat?: Prisma.SortOrder
+  nextProgressFraction?: Prisma.SortOrderInput | Prisma.SortOrder
+  nextProgressMessage?: Prisma.SortOrderInput | Prisma.SortOrder
+  nextProgressAt?: Prisma.SortOrderInput | Prisma.SortOrder
   outputs?: Prisma.SortOrderInput | Prisma.SortOrder
   errorMessage?: Prisma.SortOrderInput | Prisma.SortOrder
   endReason?: Prisma.SortOrderInput | Prisma.SortOrder
@@ -393,6 +430,9 @@ export type WorkflowRunScalarWhereWithAggregatesInput = {
   leaseToken?: Prisma.BytesWithAggregatesFilter<"WorkflowRun"> | runtime.Bytes
   leaseExpiresAt?: Prisma.DateTimeNullableWithAggregatesFilter<"WorkflowRun"> | Date | string | null
   lastHeartbeat?: Prisma.DateTimeWithAggregatesFilter<"WorkflowRun"> | Date | string
+  nextProgressFraction?: Prisma.FloatNullableWithAggregatesFilter<"WorkflowRun"> | number | null
+  nextProgressMessage?: Prisma.StringNullableWithAggregatesFilter<"WorkflowRun"> | string | null
+  nextProgressAt?: Prisma.DateTimeNullableWithAggregatesFilter<"WorkflowRun"> | Date | string | null
   outputs?: Prisma.JsonNullableWithAggregatesFilter<"WorkflowRun">
   errorMessage?: Prisma.StringNullableWithAggregatesFilter<"WorkflowRun"> | string | null
   endReason?: Prisma.StringNullableWithAggregatesFilter<"WorkflowRun"> | string | null
@@ -409,6 +449,9 @@ export type WorkflowRunCreateInput = {
   leaseToken: runtime.Bytes
   leaseExpiresAt?: Date | string | null
   lastHeartbeat?: Date | string
+  nextProgressFraction?: number | null
+  nextProgressMessage?: string | null
+  nextProgressAt?: Date | string | null
   outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: string | null
   endReason?: string | null
@@ -434,6 +477,9 @@ export type WorkflowRunUncheckedCreateInput = {
   leaseToken: runtime.Bytes
   leaseExpiresAt?: Date | string | null
   lastHeartbeat?: Date | string
+  nextProgressFraction?: number | null
+  nextProgressMessage?: string | null
+  nextProgressAt?: Date | string | null
   outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: string | null
   endReason?: string | null
@@ -456,6 +502,9 @@ export type WorkflowRunUpdateInput = {
   leaseToken?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   leaseExpiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   lastHeartbeat?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  nextProgressFraction?: Prisma.NullableFloatFieldUpdateOperationsInput | number | null
+  nextProgressMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  nextProgressAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   endReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
@@ -481,6 +530,9 @@ export type WorkflowRunUncheckedUpdateInput = {
   leaseToken?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   leaseExpiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   lastHeartbeat?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  nextProgressFraction?: Prisma.NullableFloatFieldUpdateOperationsInput | number | null
+  nextProgressMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  nextProgressAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   endReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
@@ -505,6 +557,9 @@ export type WorkflowRunCreateManyInput = {
   leaseToken: runtime.Bytes
   leaseExpiresAt?: Date | string | null
   lastHeartbeat?: Date | string
+  nextProgressFraction?: number | null
+  nextProgressMessage?: string | null
+  nextProgressAt?: Date | string | null
   outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: string | null
   endReason?: string | null
@@ -521,6 +576,9 @@ export type WorkflowRunUpdateManyMutationInput = {
   leaseToken?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   leaseExpiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   lastHeartbeat?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  nextProgressFraction?: Prisma.NullableFloatFieldUpdateOperationsInput | number | null
+  nextProgressMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  nextProgressAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   endReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
@@ -539,6 +597,9 @@ export type WorkflowRunUncheckedUpdateManyInput = {
   leaseToken?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   leaseExpiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   lastHeartbeat?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  nextProgressFraction?: Prisma.NullableFloatFieldUpdateOperationsInput | number | null
+  nextProgressMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  nextProgressAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   endReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
@@ -582,6 +643,9 @@ export type WorkflowRunCountOrderByAggregateInput = {
   leaseToken?: Prisma.SortOrder
   leaseExpiresAt?: Prisma.SortOrder
   lastHeartbeat?: Prisma.SortOrder
+  nextProgressFraction?: Prisma.SortOrder
+  nextProgressMessage?: Prisma.SortOrder
+  nextProgressAt?: Prisma.SortOrder
   outputs?: Prisma.SortOrder
   errorMessage?: Prisma.SortOrder
   endReason?: Prisma.SortOrder
@@ -591,6 +655,7 @@ export type WorkflowRunCountOrderByAggregateInput = {
 
 export type WorkflowRunAvgOrderByAggregateInput = {
   attempt?: Prisma.SortOrder
+  nextProgressFraction?: Prisma.SortOrder
 }
 
 export type WorkflowRunMaxOrderByAggregateInput = {
@@ -604,6 +669,9 @@ export type WorkflowRunMaxOrderByAggregateInput = {
   leaseToken?: Prisma.SortOrder
   leaseExpiresAt?: Prisma.SortOrder
   lastHeartbeat?: Prisma.SortOrder
+  nextProgressFraction?: Prisma.SortOrder
+  nextProgressMessage?: Prisma.SortOrder
+  nextProgressAt?: Prisma.SortOrder
   errorMessage?: Prisma.SortOrder
   endReason?: Prisma.SortOrder
   startedAt?: Prisma.SortOrder
@@ -621,6 +689,9 @@ export type WorkflowRunMinOrderByAggregateInput = {
   leaseToken?: Prisma.SortOrder
   leaseExpiresAt?: Prisma.SortOrder
   lastHeartbeat?: Prisma.SortOrder
+  nextProgressFraction?: Prisma.SortOrder
+  nextProgressMessage?: Prisma.SortOrder
+  nextProgressAt?: Prisma.SortOrder
   errorMessage?: Prisma.SortOrder
   endReason?: Prisma.SortOrder
   startedAt?: Prisma.SortOrder
@@ -629,6 +700,7 @@ export type WorkflowRunMinOrderByAggregateInput = {
 
 export type WorkflowRunSumOrderByAggregateInput = {
   attempt?: Prisma.SortOrder
+  nextProgressFraction?: Prisma.SortOrder
 }
 
 export type WorkflowRunScalarRelationFilter = {
@@ -773,6 +845,9 @@ export type WorkflowRunCreateWithoutLatestOfInput = {
   leaseToken: runtime.Bytes
   leaseExpiresAt?: Date | string | null
   lastHeartbeat?: Date | string
+  nextProgressFraction?: number | null
+  nextProgressMessage?: string | null
+  nextProgressAt?: Date | string | null
   outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: string | null
   endReason?: string | null
@@ -797,6 +872,9 @@ export type WorkflowRunUncheckedCreateWithoutLatestOfInput = {
   leaseToken: runtime.Bytes
   leaseExpiresAt?: Date | string | null
   lastHeartbeat?: Date | string
+  nextProgressFraction?: number | null
+  nextProgressMessage?: string | null
+  nextProgressAt?: Date | string | null
   outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: string | null
   endReason?: string | null
@@ -823,6 +901,9 @@ export type WorkflowRunCreateWithoutJobInput = {
   leaseToken: runtime.Bytes
   leaseExpiresAt?: Date | string | null
   lastHeartbeat?: Date | string
+  nextProgressFraction?: number | null
+  nextProgressMessage?: string | null
+  nextProgressAt?: Date | string | null
   outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: string | null
   endReason?: string | null
@@ -845,6 +926,9 @@ export type WorkflowRunUncheckedCreateWithoutJobInput = {
   leaseToken: runtime.Bytes
   leaseExpiresAt?: Date | string | null
   lastHeartbeat?: Date | string
+  nextProgressFraction?: number | null
+  nextProgressMessage?: string | null
+  nextProgressAt?: Date | string | null
   outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: string | null
   endReason?: string | null
@@ -888,6 +972,9 @@ export type WorkflowRunUpdateWithoutLatestOfInput = {
   leaseToken?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   leaseExpiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   lastHeartbeat?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  nextProgressFraction?: Prisma.NullableFloatFieldUpdateOperationsInput | number | null
+  nextProgressMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  nextProgressAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   endReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
@@ -912,6 +999,9 @@ export type WorkflowRunUncheckedUpdateWithoutLatestOfInput = {
   leaseToken?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   leaseExpiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   lastHeartbeat?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  nextProgressFraction?: Prisma.NullableFloatFieldUpdateOperationsInput | number | null
+  nextProgressMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  nextProgressAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   endReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
@@ -954,6 +1044,9 @@ export type WorkflowRunScalarWhereInput = {
   leaseToken?: Prisma.BytesFilter<"WorkflowRun"> | runtime.Bytes
   leaseExpiresAt?: Prisma.DateTimeNullableFilter<"WorkflowRun"> | Date | string | null
   lastHeartbeat?: Prisma.DateTimeFilter<"WorkflowRun"> | Date | string
+  nextProgressFraction?: Prisma.FloatNullableFilter<"WorkflowRun"> | number | null
+  nextProgressMessage?: Prisma.StringNullableFilter<"WorkflowRun"> | string | null
+  nextProgressAt?: Prisma.DateTimeNullableFilter<"WorkflowRun"> | Date | string | null
   outputs?: Prisma.JsonNullableFilter<"WorkflowRun">
   errorMessage?: Prisma.StringNullableFilter<"WorkflowRun"> | string | null
   endReason?: Prisma.StringNullableFilter<"WorkflowRun"> | string | null
@@ -970,6 +1063,9 @@ export type WorkflowRunCreateWithoutNodesInput = {
   leaseToken: runtime.Bytes
   leaseExpiresAt?: Date | string | null
   lastHeartbeat?: Date | string
+  nextProgressFraction?: number | null
+  nextProgressMessage?: string | null
+  nextProgressAt?: Date | string | null
   outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: string | null
   endReason?: string | null
@@ -994,6 +1090,9 @@ export type WorkflowRunUncheckedCreateWithoutNodesInput = {
   leaseToken: runtime.Bytes
   leaseExpiresAt?: Date | string | null
   lastHeartbeat?: Date | string
+  nextProgressFraction?: number | null
+  nextProgressMessage?: string | null
+  nextProgressAt?: Date | string | null
   outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: string | null
   endReason?: string | null
@@ -1031,6 +1130,9 @@ export type WorkflowRunUpdateWithoutNodesInput = {
   leaseToken?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   leaseExpiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   lastHeartbeat?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  nextProgressFraction?: Prisma.NullableFloatFieldUpdateOperationsInput | number | null
+  nextProgressMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  nextProgressAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   endReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
@@ -1055,6 +1157,9 @@ export type WorkflowRunUncheckedUpdateWithoutNodesInput = {
   leaseToken?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   leaseExpiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   lastHeartbeat?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  nextProgressFraction?: Prisma.NullableFloatFieldUpdateOperationsInput | number | null
+  nextProgressMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  nextProgressAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   endReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
@@ -1076,6 +1181,9 @@ export type WorkflowRunCreateWithoutQuestionInput = {
   leaseToken: runtime.Bytes
   leaseExpiresAt?: Date | string | null
   lastHeartbeat?: Date | string
+  nextProgressFraction?: number | null
+  nextProgressMessage?: string | null
+  nextProgressAt?: Date | string | null
   outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: string | null
   endReason?: string | null
@@ -1100,6 +1208,9 @@ export type WorkflowRunUncheckedCreateWithoutQuestionInput = {
   leaseToken: runtime.Bytes
   leaseExpiresAt?: Date | string | null
   lastHeartbeat?: Date | string
+  nextProgressFraction?: number | null
+  nextProgressMessage?: string | null
+  nextProgressAt?: Date | string | null
   outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: string | null
   endReason?: string | null
@@ -1137,6 +1248,9 @@ export type WorkflowRunUpdateWithoutQuestionInput = {
   leaseToken?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   leaseExpiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   lastHeartbeat?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  nextProgressFraction?: Prisma.NullableFloatFieldUpdateOperationsInput | number | null
+  nextProgressMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  nextProgressAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   endReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
@@ -1161,6 +1275,9 @@ export type WorkflowRunUncheckedUpdateWithoutQuestionInput = {
   leaseToken?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   leaseExpiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   lastHeartbeat?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  nextProgressFraction?: Prisma.NullableFloatFieldUpdateOperationsInput | number | null
+  nextProgressMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  nextProgressAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   endReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
@@ -1182,6 +1299,9 @@ export type WorkflowRunCreateWithoutReportsInput = {
   leaseToken: runtime.Bytes
   leaseExpiresAt?: Date | string | null
   lastHeartbeat?: Date | string
+  nextProgressFraction?: number | null
+  nextProgressMessage?: string | null
+  nextProgressAt?: Date | string | null
   outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: string | null
   endReason?: string | null
@@ -1206,6 +1326,9 @@ export type WorkflowRunUncheckedCreateWithoutReportsInput = {
   leaseToken: runtime.Bytes
   leaseExpiresAt?: Date | string | null
   lastHeartbeat?: Date | string
+  nextProgressFraction?: number | null
+  nextProgressMessage?: string | null
+  nextProgressAt?: Date | string | null
   outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: string | null
   endReason?: string | null
@@ -1243,6 +1366,9 @@ export type WorkflowRunUpdateWithoutReportsInput = {
   leaseToken?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   leaseExpiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   lastHeartbeat?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  nextProgressFraction?: Prisma.NullableFloatFieldUpdateOperationsInput | number | null
+  nextProgressMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  nextProgressAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   endReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
@@ -1267,6 +1393,9 @@ export type WorkflowRunUncheckedUpdateWithoutReportsInput = {
   leaseToken?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   leaseExpiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   lastHeartbeat?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  nextProgressFraction?: Prisma.NullableFloatFieldUpdateOperationsInput | number | null
+  nextProgressMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  nextProgressAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   endReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
@@ -1288,6 +1417,9 @@ export type WorkflowRunCreateWithoutUsageEntriesInput = {
   leaseToken: runtime.Bytes
   leaseExpiresAt?: Date | string | null
   lastHeartbeat?: Date | string
+  nextProgressFraction?: number | null
+  nextProgressMessage?: string | null
+  nextProgressAt?: Date | string | null
   outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: string | null
   endReason?: string | null
@@ -1312,6 +1444,9 @@ export type WorkflowRunUncheckedCreateWithoutUsageEntriesInput = {
   leaseToken: runtime.Bytes
   leaseExpiresAt?: Date | string | null
   lastHeartbeat?: Date | string
+  nextProgressFraction?: number | null
+  nextProgressMessage?: string | null
+  nextProgressAt?: Date | string | null
   outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: string | null
   endReason?: string | null
@@ -1349,6 +1484,9 @@ export type WorkflowRunUpdateWithoutUsageEntriesInput = {
   leaseToken?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   leaseExpiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   lastHeartbeat?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  nextProgressFraction?: Prisma.NullableFloatFieldUpdateOperationsInput | number | null
+  nextProgressMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  nextProgressAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   endReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
@@ -1373,6 +1511,9 @@ export type WorkflowRunUncheckedUpdateWithoutUsageEntriesInput = {
   leaseToken?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   leaseExpiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   lastHeartbeat?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  nextProgressFraction?: Prisma.NullableFloatFieldUpdateOperationsInput | number | null
+  nextProgressMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  nextProgressAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   endReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
@@ -1394,6 +1535,9 @@ export type WorkflowRunCreateWithoutOutputInput = {
   leaseToken: runtime.Bytes
   leaseExpiresAt?: Date | string | null
   lastHeartbeat?: Date | string
+  nextProgressFraction?: number | null
+  nextProgressMessage?: string | null
+  nextProgressAt?: Date | string | null
   outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: string | null
   endReason?: string | null
@@ -1418,6 +1562,9 @@ export type WorkflowRunUncheckedCreateWithoutOutputInput = {
   leaseToken: runtime.Bytes
   leaseExpiresAt?: Date | string | null
   lastHeartbeat?: Date | string
+  nextProgressFraction?: number | null
+  nextProgressMessage?: string | null
+  nextProgressAt?: Date | string | null
   outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: string | null
   endReason?: string | null
@@ -1455,6 +1602,9 @@ export type WorkflowRunUpdateWithoutOutputInput = {
   leaseToken?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   leaseExpiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   lastHeartbeat?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  nextProgressFraction?: Prisma.NullableFloatFieldUpdateOperationsInput | number | null
+  nextProgressMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  nextProgressAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   endReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
@@ -1479,6 +1629,9 @@ export type WorkflowRunUncheckedUpdateWithoutOutputInput = {
   leaseToken?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   leaseExpiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   lastHeartbeat?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  nextProgressFraction?: Prisma.NullableFloatFieldUpdateOperationsInput | number | null
+  nextProgressMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  nextProgressAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   endReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
@@ -1500,6 +1653,9 @@ export type WorkflowRunCreateManyJobInput = {
   leaseToken: runtime.Bytes
   leaseExpiresAt?: Date | string | null
   lastHeartbeat?: Date | string
+  nextProgressFraction?: number | null
+  nextProgressMessage?: string | null
+  nextProgressAt?: Date | string | null
   outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: string | null
   endReason?: string | null
@@ -1516,6 +1672,9 @@ export type WorkflowRunUpdateWithoutJobInput = {
   leaseToken?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   leaseExpiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   lastHeartbeat?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  nextProgressFraction?: Prisma.NullableFloatFieldUpdateOperationsInput | number | null
+  nextProgressMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  nextProgressAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   endReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
@@ -1538,6 +1697,9 @@ export type WorkflowRunUncheckedUpdateWithoutJobInput = {
   leaseToken?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   leaseExpiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   lastHeartbeat?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  nextProgressFraction?: Prisma.NullableFloatFieldUpdateOperationsInput | number | null
+  nextProgressMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  nextProgressAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   endReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
@@ -1560,6 +1722,9 @@ export type WorkflowRunUncheckedUpdateManyWithoutJobInput = {
   leaseToken?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   leaseExpiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   lastHeartbeat?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  nextProgressFraction?: Prisma.NullableFloatFieldUpdateOperationsInput | number | null
+  nextProgressMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  nextProgressAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   outputs?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   errorMessage?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   endReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
@@ -1636,6 +1801,9 @@ export type WorkflowRunSelect<ExtArgs extends runtime.Types.Extensions.InternalA
   leaseToken?: boolean
   leaseExpiresAt?: boolean
   lastHeartbeat?: boolean
+  nextProgressFraction?: boolean
+  nextProgressMessage?: boolean
+  nextProgressAt?: boolean
   outputs?: boolean
   errorMessage?: boolean
   endReason?: boolean
@@ -1662,6 +1830,9 @@ export type WorkflowRunSelectCreateManyAndReturn<ExtArgs extends runtime.Types.E
   leaseToken?: boolean
   leaseExpiresAt?: boolean
   lastHeartbeat?: boolean
+  nextProgressFraction?: boolean
+  nextProgressMessage?: boolean
+  nextProgressAt?: boolean
   outputs?: boolean
   errorMessage?: boolean
   endReason?: boolean
@@ -1681,6 +1852,9 @@ export type WorkflowRunSelectUpdateManyAndReturn<ExtArgs extends runtime.Types.E
   leaseToken?: boolean
   leaseExpiresAt?: boolean
   lastHeartbeat?: boolean
+  nextProgressFraction?: boolean
+  nextProgressMessage?: boolean
+  nextProgressAt?: boolean
   outputs?: boolean
   errorMessage?: boolean
   endReason?: boolean
@@ -1700,6 +1874,9 @@ export type WorkflowRunSelectScalar = {
   leaseToken?: boolean
   leaseExpiresAt?: boolean
   lastHeartbeat?: boolean
+  nextProgressFraction?: boolean
+  nextProgressMessage?: boolean
+  nextProgressAt?: boolean
   outputs?: boolean
   errorMessage?: boolean
   endReason?: boolean
@@ -1707,7 +1884,7 @@ export type WorkflowRunSelectScalar = {
   finishedAt?: boolean
 }
 
-export type WorkflowRunOmit<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetOmit<"id" | "workspaceId" | "jobId" | "attempt" | "state" | "workerId" | "principalId" | "leaseToken" | "leaseExpiresAt" | "lastHeartbeat" | "outputs" | "errorMessage" | "endReason" | "startedAt" | "finishedAt", ExtArgs["result"]["workflowRun"]>
+export type WorkflowRunOmit<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetOmit<"id" | "workspaceId" | "jobId" | "attempt" | "state" | "workerId" | "principalId" | "leaseToken" | "leaseExpiresAt" | "lastHeartbeat" | "nextProgressFraction" | "nextProgressMessage" | "nextProgressAt" | "outputs" | "errorMessage" | "endReason" | "startedAt" | "finishedAt", ExtArgs["result"]["workflowRun"]>
 export type WorkflowRunInclude<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
   job?: boolean | Prisma.AiJobDefaultArgs<ExtArgs>
   latestOf?: boolean | Prisma.WorkflowRun$latestOfArgs<ExtArgs>
@@ -1753,6 +1930,12 @@ export type $WorkflowRunPayload<ExtArgs extends runtime.Types.Extensions.Interna
     leaseToken: runtime.Bytes
     leaseExpiresAt: Date | null
     lastHeartbeat: Date
+    /**
+     * A progress that came too soon after the last to be a version of the job, and from when on it may be one (section 13). Mostly NULL.
+     */
+    nextProgressFraction: number | null
+    nextProgressMessage: string | null
+    nextProgressAt: Date | null
     /**
      * What the worker completed it with, whatever became of the job's; a poisoning clears it. NULL where it did not complete.
      */
@@ -2204,6 +2387,9 @@ export interface WorkflowRunFieldRefs {
   readonly leaseToken: Prisma.FieldRef<"WorkflowRun", 'Bytes'>
   readonly leaseExpiresAt: Prisma.FieldRef<"WorkflowRun", 'DateTime'>
   readonly lastHeartbeat: Prisma.FieldRef<"WorkflowRun", 'DateTime'>
+  readonly nextProgressFraction: Prisma.FieldRef<"WorkflowRun", 'Float'>
+  readonly nextProgressMessage: Prisma.FieldRef<"WorkflowRun", 'String'>
+  readonly nextProgressAt: Prisma.FieldRef<"WorkflowRun", 'DateTime'>
   readonly outputs: Prisma.FieldRef<"WorkflowRun", 'Json'>
   readonly errorMessage: Prisma.FieldRef<"WorkflowRun", 'String'>
   readonly endReason: Prisma.FieldRef<"WorkflowRun", 'String'>
