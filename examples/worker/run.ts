@@ -1,4 +1,10 @@
-import type { MetricsDelta, RetrievedSnippetInput, WorkflowStepInput } from "../../test/generated/graphql.ts";
+import type {
+  MetricsDelta,
+  RetrievedSnippetInput,
+  WorkflowDirective,
+  WorkflowReleaseInput,
+  WorkflowStepInput,
+} from "../../test/generated/graphql.ts";
 import { type Api, send, untilHeard } from "../client.ts";
 import { Impossible, Leaving, messageOf, refusalOf, Stopped } from "./answers.ts";
 import { AdvanceWorkflow, CompleteWorkflows, FailWorkflows, Heartbeat, ReleaseWorkflows } from "./operations.ts";
@@ -118,10 +124,29 @@ export class Run {
     await untilHeard(async () => (await send(this.#api, FailWorkflows, { input })).failWorkflows);
   }
 
-  /** Gives the job back, unfinished: nothing is charged, and the next worker goes on from the steps that are done. */
-  async giveBack(): Promise<void> {
-    const input = { releases: [{ ...this.#proof(), reason: "The worker stops.", metrics: this.#worked() }] };
+  /**
+   * Gives the job back, unfinished: nothing is charged, and the next worker goes on from the steps that are done.
+   * @param why the reason, and what the job waits for; left out, it waits for nothing but another worker.
+   */
+  async giveBack(
+    why: Pick<WorkflowReleaseInput, "reason" | "untilChildrenEnd"> = { reason: "The worker stops." },
+  ): Promise<void> {
+    const input = { releases: [{ ...this.#proof(), ...why, metrics: this.#worked() }] };
     await untilHeard(async () => (await send(this.#api, ReleaseWorkflows, { input })).releaseWorkflows);
+  }
+
+  /**
+   * The fields that prove the lease, for a call that is none of the above.
+   * @throws Stopped where nothing more may be reported of the run.
+   */
+  proof(): Pick<Lease, "workflowRunId" | "leaseToken"> {
+    this.#throwIfStopped();
+    return this.#proof();
+  }
+
+  /** Stops the run's work at once: the server told so by another way than the answer to a report. */
+  stop(directive: WorkflowDirective): void {
+    this.#stop.abort(new Stopped(directive));
   }
 
   async #advance(
