@@ -15,7 +15,7 @@ import { servePage } from "./page-server.ts";
 import { firstWords, watchAndAnswer } from "./person.ts";
 import { RESEARCH, SESSION_LABEL } from "./protocols.ts";
 import { billOf, differences, faultsOf, readRecord, totalOf } from "./record.ts";
-import { SCRIPTED_MODEL, type ScriptedModel, startScriptedModel } from "./scripted-model/endpoint.ts";
+import { type ModelCall, SCRIPTED_MODEL, type ScriptedModel, startScriptedModel } from "./scripted-model/endpoint.ts";
 import { TOPIC } from "./scripted-model/script.ts";
 import { usageTable } from "./usage-table.ts";
 
@@ -46,7 +46,8 @@ async function withServer(use: (api: Api) => Promise<void>): Promise<void> {
 
 async function example(options: Options, api: Api): Promise<void> {
   const deployed = newGate();
-  const scripted = options.model ? undefined : await startScriptedModel(deployed.opened);
+  const onCall = ({ prompt }: ModelCall, number: number) => console.log(`model: call ${number}, prompt ${prompt}`);
+  const scripted = options.model ? undefined : await startScriptedModel(deployed.opened, onCall);
   try {
     await runResearch(options, api, scripted, deployed.open);
   } finally {

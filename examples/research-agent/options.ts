@@ -46,5 +46,5 @@ export function readOptions(args: readonly string[], env: Readonly<Record<string
     },
   });
   const { AI_JOB_SERVER_URL: url, AI_JOB_SERVER_KEY: key } = env;
-  return { ...values, api: url ? { url, key } : undefined, model: readModel(env) };
+  return { ...values, api: url ? { url, key: key || undefined } : undefined, model: readModel(env) };
 }

@@ -21,6 +21,8 @@ export interface AgentOptions extends Api {
   readonly callModel: CallModel;
   /** When it is aborted, the worker finishes its current step, gives its job back and starts no more. */
   readonly leaving: AbortSignal;
+  /** Told in a line what the worker does. */
+  readonly say: (line: string) => void;
   /** Another kind of run, for the planned crash. */
   readonly runs?: typeof Run;
 }
@@ -76,7 +78,7 @@ async function claimNext(options: AgentOptions): Promise<SentClaim | undefined> 
 
 /** One run, from the claim to its end. */
 async function attempt(options: AgentOptions, claim: SentClaim, held: Map<string, Run>): Promise<void> {
-  const { leaseSeconds, leaving, callModel, workerId, runs: KindOfRun = Run } = options;
+  const { leaseSeconds, leaving, callModel, say, runs: KindOfRun = Run } = options;
   const { leaseToken, workflowRun, job, sentAt: claimSentAt } = claim;
   const completed = new Map(claim.completedNodes.map(({ nodeId, output }) => [nodeId, output]));
   const lease = { ...workflowRun, leaseToken, leaseSeconds, claimSentAt, completed };
@@ -84,16 +86,16 @@ async function attempt(options: AgentOptions, claim: SentClaim, held: Map<string
   const output = new Output(options, run);
   held.set(workflowRun.workflowRunId, run);
   const heart = setInterval(() => void run.heartbeat(), (leaseSeconds * 1000) / 3);
-  console.log(`${workerId}: takes ${job.protocolId}; ${completed.size} steps are done`);
+  say(`takes ${job.protocolId}; ${completed.size} steps are done`);
   try {
     const doIt = PROTOCOLS[job.protocolId];
     if (doIt === undefined) throw new Impossible(`Nobody here knows the protocol ${job.protocolId}.`);
     const ending = await doIt({ api: options, claim, run, output, callModel });
     await output.end();
     await end(options, run, ending);
-    console.log(`${workerId}: ends its run of ${job.protocolId}: ${ending.as}`);
+    say(`ends its run of ${job.protocolId}: ${ending.as}`);
   } catch (error) {
-    console.log(`${workerId}: ends its run of ${job.protocolId}: ${await breakOff(run, error)}`);
+    say(`ends its run of ${job.protocolId}: ${await breakOff(run, error)}`);
   } finally {
     clearInterval(heart);
     output.close();

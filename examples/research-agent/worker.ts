@@ -41,6 +41,7 @@ await work({
   leaseSeconds: Number(leaseSeconds),
   callModel: modelCaller(model),
   leaving: leaving.signal,
+  say: (line) => console.log(`${workerId}: ${line}`),
   runs: crashAfter === undefined ? Run : runThatCrashesAfter(crashAfter),
 });
 process.off("disconnect", exitAlone);

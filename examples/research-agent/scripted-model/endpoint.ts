@@ -42,8 +42,14 @@ const chatRequest = z.object({
 });
 type ChatRequest = z.infer<typeof chatRequest>;
 
-/** @param draftGoesOn the draft of the report stops halfway until this is fulfilled: there is time to do something in the middle. */
-export async function startScriptedModel(draftGoesOn: Promise<void>): Promise<ScriptedModel> {
+/**
+ * @param draftGoesOn the draft of the report stops halfway until this is fulfilled: there is time to do something in the middle.
+ * @param onCall told of each call, before it is answered.
+ */
+export async function startScriptedModel(
+  draftGoesOn: Promise<void>,
+  onCall: (call: ModelCall, number: number) => void = () => undefined,
+): Promise<ScriptedModel> {
   const calls: ModelCall[] = [];
   const systems = new Set<string>();
   const serve = async (request: IncomingMessage, response: ServerResponse) => {
@@ -52,8 +58,8 @@ export async function startScriptedModel(draftGoesOn: Promise<void>): Promise<Sc
     const line = lineFor(messages);
     const counters = bill(messages, line, systems);
     const prompt = createHash("sha256").update(JSON.stringify(body)).digest("hex").slice(0, 12);
-    calls.push({ prompt, counters });
-    console.log(`model: call ${calls.length}, prompt ${prompt}`);
+    const call = { prompt, counters };
+    onCall(call, calls.push(call));
     response.writeHead(200, { "content-type": "text/event-stream" });
     for await (const part of partsOf(line, draftGoesOn)) response.write(`data: ${JSON.stringify(part)}\n\n`);
     response.end(`data: ${JSON.stringify(closing(line, counters))}\n\ndata: [DONE]\n\n`);
