@@ -1,6 +1,8 @@
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { type LanguageModel, type ModelMessage, streamText, type ToolSet } from "ai";
 import { z } from "zod";
+import type { ModelUsageInput } from "../../test/generated/graphql.ts";
+import { Stopped } from "../worker/answers.ts";
 import type { ModelSettings } from "../worker/model.ts";
 import type { Run } from "../worker/run.ts";
 import { costMicrosOf, countersOf } from "./prices.ts";
@@ -31,21 +33,25 @@ export function modelCaller({ baseURL, model, apiKey }: ModelSettings): CallMode
   const settings = { name: PROVIDER, baseURL, includeUsage: true, ...(apiKey === undefined ? {} : { apiKey }) };
   const languageModel = createOpenAICompatible(settings).chatModel(model);
   return async (run, nodeId, { onText, ...prompt }) => {
-    let hasCalled = false;
-    const inputPayload = { model, messages: prompt.messages.length };
-    const value = await run.step(
-      { nodeId, nodeType: "llm_call", inputPayload },
-      async (signal) => {
-        hasCalled = true;
-        const { usage, ...answer } = await stream(languageModel, prompt, signal, onText);
-        const counters = countersOf(usage);
-        const call = { provider: PROVIDER, model, ...counters, costMicros: costMicrosOf(model, counters) };
-        return { value: answer, outputPayload: answer, metrics: { usage: [call] } };
-      },
-      (output) => said.safeParse(output).data,
-    );
-    if (!hasCalled) onText?.(value.text);
-    return value;
+    let made: ModelUsageInput | undefined;
+    const call = async (signal: AbortSignal) => {
+      const { usage, ...value } = await stream(languageModel, prompt, signal, onText);
+      const counters = countersOf(usage);
+      made = { provider: PROVIDER, model, ...counters, costMicros: costMicrosOf(model, counters) };
+      return { value, outputPayload: value, metrics: { usage: [made] } };
+    };
+    const step = { nodeId, nodeType: "llm_call", inputPayload: { model, messages: prompt.messages.length } };
+    const known = (output: unknown) => said.safeParse(output).data;
+    try {
+      const value = await run.step(step, call, known);
+      if (made === undefined) onText?.(value.text);
+      return value;
+    } catch (error) {
+      // The call was made, and its report refused. STOP_FAILED may be for a budget that this very report passed, and then it counted.
+      const isLost = error instanceof Stopped && error.directive !== "STOP_FAILED";
+      if (made !== undefined && isLost) await run.reportUsage([made]);
+      throw error;
+    }
   };
 }
 

@@ -1,5 +1,7 @@
+import { randomUUID } from "node:crypto";
 import type {
   MetricsDelta,
+  ModelUsageInput,
   RetrievedSnippetInput,
   WorkflowDirective,
   WorkflowReleaseInput,
@@ -7,7 +9,14 @@ import type {
 } from "../../test/generated/graphql.ts";
 import { type Api, send, untilHeard } from "../client.ts";
 import { Impossible, Leaving, messageOf, refusalOf, Stopped } from "./answers.ts";
-import { AdvanceWorkflow, CompleteWorkflows, FailWorkflows, Heartbeat, ReleaseWorkflows } from "./operations.ts";
+import {
+  AdvanceWorkflow,
+  CompleteWorkflows,
+  FailWorkflows,
+  Heartbeat,
+  ReleaseWorkflows,
+  ReportUsage,
+} from "./operations.ts";
 import { type Moment, mayBeOver, thisMoment } from "./own-clock.ts";
 
 /** The fields with which a worker proves its lease. */
@@ -133,6 +142,15 @@ export class Run {
   ): Promise<void> {
     const input = { releases: [{ ...this.#proof(), ...why, metrics: this.#worked() }] };
     await untilHeard(async () => (await send(this.#api, ReleaseWorkflows, { input })).releaseWorkflows);
+  }
+
+  /**
+   * Reports what calls of models have used where the report that brought it was refused, since the run had ended meanwhile: it was
+   * paid for all the same.
+   */
+  async reportUsage(usage: ModelUsageInput[]): Promise<void> {
+    const input = { ...this.#proof(), reportId: randomUUID(), usage };
+    await untilHeard(async () => (await send(this.#api, ReportUsage, { input })).reportUsage);
   }
 
   /**

@@ -1,9 +1,13 @@
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
+import { modelCaller } from "../../examples/research-agent/call-model.ts";
+import { newGate } from "../../examples/research-agent/gate.ts";
 import { StartResearch } from "../../examples/research-agent/operations.ts";
 import { Output } from "../../examples/research-agent/output.ts";
 import { costMicrosOf, countersOf } from "../../examples/research-agent/prices.ts";
+import { PROMPTS } from "../../examples/research-agent/prompts.ts";
 import { QUESTION, SESSION_LABEL } from "../../examples/research-agent/protocols.ts";
-import { differences, faultsOf, type RecordedJob, totalOf } from "../../examples/research-agent/record.ts";
+import { billOf, differences, faultsOf, type RecordedJob, totalOf } from "../../examples/research-agent/record.ts";
+import { startScriptedModel } from "../../examples/research-agent/scripted-model/endpoint.ts";
 import { search } from "../../examples/research-agent/search.ts";
 import { type AgentOptions, work } from "../../examples/research-agent/work.ts";
 import { thisMoment } from "../../examples/worker/own-clock.ts";
@@ -123,16 +127,42 @@ describe("a worker of the agent", () => {
   });
 });
 
+/** A run that the test holds itself. */
+async function aRun() {
+  const jobId = await submitQuestion(aProtocol());
+  const claimSentAt = thisMoment();
+  const input = { jobId, workerId: "w", leaseSeconds: 900 };
+  const { startWorkflow } = await workplace.server.run(StartResearch, { input });
+  if (startWorkflow.__typename !== "StartWorkflowPayload") throw new Error("It was not started.");
+  const { leaseToken, workflowRun } = startWorkflow.claim;
+  const lease = { ...workflowRun, leaseToken, leaseSeconds: 900, claimSentAt, completed: new Map() };
+  return { jobId, run: new Run(workplace.server, lease, new AbortController().signal) };
+}
+
+test("a model call that ended when its job was cancelled already is counted all the same, once", async () => {
+  const goesOn = newGate();
+  const begun = newGate();
+  const model = await startScriptedModel(goesOn.opened, begun.open);
+  onTestFinished(() => model.close());
+  const { jobId, run } = await aRun();
+  const callModel = modelCaller({ baseURL: model.baseURL, model: "scripted-1" });
+  const messages = [{ role: "user" as const, content: "Findings.\n\nWhen?\nOn Monday, at ten in the morning." }];
+  const call = callModel(run, "draft", { system: PROMPTS.draft, messages });
+  await begun.opened;
+  await cancel(workplace, jobId);
+  goesOn.open();
+  await expect(call).rejects.toMatchObject({ name: "Stopped", directive: "STOP_CANCELLED" });
+  const { calls, costMicros, ...counters } = billOf("scripted-1", model.calls);
+  const { state, metrics } = await readJob(workplace, jobId);
+  expect(state).toBe("CANCELLED");
+  expect(calls).toBe(1);
+  expect(costMicros).toBeGreaterThan(0);
+  expect(metrics.totalTokens).toBe(Object.values(counters).reduce((sum, count) => sum + count));
+});
+
 describe("partial output", () => {
-  async function aRun() {
-    const jobId = await submitQuestion(aProtocol());
-    const claimSentAt = thisMoment();
-    const input = { jobId, workerId: "w", leaseSeconds: 900 };
-    const { startWorkflow } = await workplace.server.run(StartResearch, { input });
-    if (startWorkflow.__typename !== "StartWorkflowPayload") throw new Error("It was not started.");
-    const { leaseToken, workflowRun } = startWorkflow.claim;
-    const lease = { ...workflowRun, leaseToken, leaseSeconds: 900, claimSentAt, completed: new Map() };
-    const run = new Run(workplace.server, lease, new AbortController().signal);
+  async function anOutput() {
+    const { jobId, run } = await aRun();
     const stored = () =>
       workplace.db.prisma.$queryRaw<{ text: string }[]>`
         SELECT text FROM output_chunks WHERE job_id = ${jobId}::uuid ORDER BY sequence`;
@@ -144,7 +174,7 @@ describe("partial output", () => {
   }
 
   test("is sent after a moment up to the end of a word, and the rest at the end", async () => {
-    const { output, stored } = await aRun();
+    const { output, stored } = await anOutput();
     output.write("One tw");
     output.write("o thr");
     await expect.poll(stored, SOON).toEqual(["One two "]);
@@ -154,7 +184,7 @@ describe("partial output", () => {
   });
 
   test("is sent in chunks that the server takes, however much comes at once", async () => {
-    const { output, stored } = await aRun();
+    const { output, stored } = await anOutput();
     const text = "🦀 ".repeat(10_000);
     output.write(text);
     await output.end();
@@ -164,7 +194,7 @@ describe("partial output", () => {
   });
 
   test("ends with what the server refused it by", async () => {
-    const { jobId, output } = await aRun();
+    const { jobId, output } = await anOutput();
     await cancel(workplace, jobId);
     output.write("Too late.");
     await expect(output.end()).rejects.toMatchObject({ name: "Stopped", directive: "STOP_CANCELLED" });
