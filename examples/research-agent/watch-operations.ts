@@ -80,12 +80,7 @@ export const ResearchRecord = graphql(`
         statusReason
         errorMessage
         jobInputs
-        jobOutputs
         costMicros
-        labels {
-          key
-          value
-        }
         modelUsage {
           provider
           model
@@ -98,12 +93,10 @@ export const ResearchRecord = graphql(`
         }
         workflowRuns(first: 10) {
           nodes {
-            workerId
             endReason
             steps {
               nodeId
               nodeType
-              state
             }
           }
         }

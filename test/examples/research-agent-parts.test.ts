@@ -232,20 +232,17 @@ describe("prices", () => {
 });
 
 describe("the record", () => {
-  const call = { nodeId: "plan", nodeType: "llm_call", state: "COMPLETED" } as const;
+  const call = { nodeId: "plan", nodeType: "llm_call" };
   const counters = { inputTokens: 10, cachedInputTokens: 0, outputTokens: 2, reasoningTokens: 0 };
   const usage = { provider: "p", model: "scripted-1", calls: 1, ...counters, costMicros: 60 };
-  const runs = (...ends: string[]) =>
-    ends.map((endReason, at) => ({ workerId: "w", endReason, steps: at === 0 ? [call] : [] }));
+  const runs = (...ends: string[]) => ends.map((endReason, at) => ({ endReason, steps: at === 0 ? [call] : [] }));
   const job: RecordedJob = {
     jobId: "job-1",
     state: "COMPLETED",
     statusReason: "completed",
     errorMessage: null,
     jobInputs: null,
-    jobOutputs: null,
     costMicros: 60,
-    labels: [],
     modelUsage: [usage],
     workflowRuns: { nodes: runs("lease_expired", "released", "answered", "completed") },
   };
