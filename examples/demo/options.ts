@@ -48,7 +48,11 @@ export function readOptions(args: readonly string[], env: Readonly<Record<string
   return { help: values.help, kinds: [...new Set(kinds)], model: readModel(env) };
 }
 
-function readModel(env: Readonly<Record<string, string | undefined>>): ModelSettings | undefined {
+/**
+ * The model that the environment names; undefined where it names none.
+ * @throws DemoError
+ */
+export function readModel(env: Readonly<Record<string, string | undefined>>): ModelSettings | undefined {
   const { OPENAI_MODEL: model, OPENAI_BASE_URL: baseURL, OPENAI_API_KEY: apiKey } = env;
   if (!model) return undefined;
   if (baseURL && !URL.canParse(baseURL))

@@ -113,6 +113,14 @@ export const ReleaseWorkflows = graphql(`
   }
 `);
 
+export const ReportUsage = graphql(`
+  mutation WorkerReportUsage($input: ReportUsageInput!) {
+    reportUsage(input: $input) {
+      __typename
+    }
+  }
+`);
+
 export const FailWorkflows = graphql(`
   mutation WorkerFail($input: FailWorkflowsInput!) {
     failWorkflows(input: $input) {

@@ -1,5 +1,6 @@
 import { buildSchema, parse, validate } from "graphql";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { z } from "zod";
 import type { Database } from "../../src/db/database.ts";
 import { openTestDatabase } from "../support/database.ts";
 import { blocksOf, codesIn, DOCUMENTS, filesBelow, readText, rowsOf, sectionOf } from "../support/documents.ts";
@@ -79,4 +80,15 @@ test("docs/configuration.md has every variable that tests read, and no other", (
     [...readText(file).matchAll(/process\.env\.(TEST_\w+)/g)].map(([, name]) => name),
   );
   expect(variablesIn("## Tests")).toEqual(new Set(read.filter((name) => name !== OWN)));
+});
+
+test("every npm script that a document names is there", () => {
+  const { scripts } = z
+    .object({ scripts: z.record(z.string(), z.string()) })
+    .parse(JSON.parse(readText("package.json")));
+  const named = DOCUMENTS.flatMap((file) =>
+    [...readText(file).matchAll(/\bnpm run (?:-s )?([a-z][a-z:-]*)/g)].map(([, name = ""]) => name),
+  );
+  expect(named).toContain("research-agent");
+  expect(named.filter((name) => !(name in scripts))).toEqual([]);
 });

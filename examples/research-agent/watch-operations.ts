@@ -1,0 +1,106 @@
+import { graphql } from "../../test/generated/gql.ts";
+
+/** The operations of those who watch the research: the page, the person who is asked, and the check at the end. */
+
+/** What becomes of the research, and what it asks. */
+export const ResearchChanges = graphql(`
+  subscription ResearchChanges($jobId: UUID!, $after: Cursor) {
+    told: aiJobChanged(jobId: $jobId, after: $after) {
+      cursor
+      state
+      job {
+        statusReason
+        waitsFor
+        userInputRequest {
+          requestId
+          question
+        }
+      }
+    }
+  }
+`);
+
+export const AnswerQuestion = graphql(`
+  mutation ResearchAnswer($input: ResolveUserReviewInput!) {
+    resolveUserReview(input: $input) {
+      __typename
+      ... on Error {
+        code
+        message
+      }
+    }
+  }
+`);
+
+export const PartialOutput = graphql(`
+  subscription ResearchOutput($jobId: UUID!, $after: Cursor) {
+    told: aiJobOutput(jobId: $jobId, after: $after) {
+      attempt
+      text
+      cursor
+    }
+  }
+`);
+
+/** For the page: every job of the research with what it has used, as it changes. */
+export const ResearchTree = graphql(`
+  subscription ResearchTree($jobId: UUID!) {
+    told: aiJobsChanged(filter: { rootJobId: $jobId }) {
+      job {
+        jobId
+        protocolId
+        state
+        statusReason
+        waitsFor
+        jobInputs
+        userInputRequest {
+          question
+        }
+        modelUsage {
+          model
+          calls
+          inputTokens
+          cachedInputTokens
+          outputTokens
+          reasoningTokens
+          costMicros
+        }
+      }
+    }
+  }
+`);
+
+/** The whole record, by which the example checks itself. */
+export const ResearchRecord = graphql(`
+  query ResearchRecord($jobId: UUID!) {
+    aiJobs(first: 10, filter: { rootJobId: $jobId }, orderBy: { field: CREATED_AT, direction: ASC }) {
+      nodes {
+        jobId
+        state
+        statusReason
+        errorMessage
+        jobInputs
+        costMicros
+        modelUsage {
+          provider
+          model
+          calls
+          inputTokens
+          cachedInputTokens
+          outputTokens
+          reasoningTokens
+          costMicros
+        }
+        workflowRuns(first: 10) {
+          nodes {
+            endReason
+            steps {
+              nodeId
+              nodeType
+            }
+          }
+        }
+      }
+    }
+  }
+`);
