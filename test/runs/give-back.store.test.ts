@@ -151,7 +151,7 @@ describe("a job that waits for its children", () => {
     const hinting = { ...engine, childrenEnded: (ids: readonly string[]) => hinted.push(...ids) };
     const end = () => cancelAiJob(hinting, WORKSPACE, SOMEBODY, { jobId: child.jobId, reason: "enough" });
     const atCommit = { at: "at COMMIT, when the job is checked", on: "ai_jobs", when: "COMMIT" } as const;
-    await expect(withFault(db, atCommit, await raising(db, "P0001"), end)).rejects.toThrow();
+    await expect(withFault(db, atCommit, await raising(db, "P0001"), end)).rejects.toThrow("injected by a test");
     expect(hinted).toEqual([]);
     ok(await end());
     expect(hinted).toEqual([held.job.jobId]);
