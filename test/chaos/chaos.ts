@@ -28,6 +28,8 @@ export interface ChaosResult {
   readonly journals: ReadonlyMap<string, readonly Entry[]>;
   readonly connectionsCut: number;
   readonly away: readonly Away[];
+  /** Whether the machine is slower than the one for which tests state their limits. */
+  readonly isSlow: boolean;
   close(): Promise<void>;
 }
 
@@ -48,11 +50,13 @@ export async function runChaos(seed: number, scale: Scale): Promise<ChaosResult>
     const outside = join(folder, "outside");
     await mkdir(outside);
     const workerIds = Array.from({ length: WORKERS }, (_, index) => `worker-${index}`);
+    const pace = paceHere();
     const { cancelled, decisions, servers, workers, connectionsCut, away } = await runFleet(seed, scale, {
       env: database.env,
       admin,
       url: database.url,
       outside,
+      leaseSeconds: leaseSecondsAt(pace),
       journals: new Map(workerIds.map((id) => [id, join(folder, id)])),
     });
     const journals = new Map(workerIds.map((id) => [id, readJournal(join(folder, id))]));
@@ -60,7 +64,7 @@ export async function runChaos(seed: number, scale: Scale): Promise<ChaosResult>
     await loadRecords(admin, { entries, cancelled, decisions, done: new Outside(outside).done() });
     const histories = (slots: readonly SupervisedSlot[]) => slots.flatMap((slot) => slot.history);
     const processes = { servers: histories(servers), workers: histories(workers) };
-    return { url: database.url, admin, ...processes, journals, connectionsCut, away, close };
+    return { url: database.url, admin, ...processes, journals, connectionsCut, away, isSlow: pace > 1.2, close };
   } catch (error) {
     await close();
     throw error;
@@ -75,18 +79,22 @@ interface ChaosEnvironment {
   readonly url: string;
   /** The folder of what is done outside. */
   readonly outside: string;
+  readonly leaseSeconds: number;
   /** The path of each worker's journal, by the worker's id. */
   readonly journals: ReadonlyMap<string, string>;
 }
 
-async function runFleet(seed: number, scale: Scale, { env, admin, url, outside, journals }: ChaosEnvironment) {
+async function runFleet(
+  seed: number,
+  scale: Scale,
+  { env, admin, url, outside, leaseSeconds, journals }: ChaosEnvironment,
+) {
   const random = seededRandom(seed);
   const [faults, jobs] = [planFaults(random, scale), planJobs(random, scale)];
   const ports = await freePorts(SERVERS);
   const urls = addressesOf(ports);
   const servers = ports.map((port) => supervise(() => startServer(port, env, APPLICATION), random));
   const workers: WorkerSlot[] = [];
-  const leaseSeconds = leaseSecondsAt(paceHere());
   const forAll = { OUTSIDE: outside, LEASE_SECONDS: String(leaseSeconds) };
   const over = new AbortController();
   try {
