@@ -74,7 +74,7 @@ export const WorkflowStepInput = builder.inputType("WorkflowStepInput", {
   }),
 });
 
-export const RetrievedSnippetInput = builder.inputType("RetrievedSnippetInput", {
+const RetrievedSnippetInput = builder.inputType("RetrievedSnippetInput", {
   description:
     "A piece of content that a step read, unchanged [HSK-ACE-VAL-100]. It is guarded and not stored (section 7).",
   fields: (t) => ({

@@ -1,8 +1,6 @@
-/** A statement about the whole database. `refutation` selects the rows that contradict it; there must be none. */
-interface Check {
-  readonly name: string;
-  readonly refutation: string;
-}
+import type { Check } from "./check.ts";
+import { DURABLE } from "./checks-durable.ts";
+import { METRICS } from "./checks-metrics.ts";
 
 const ENDED = "('completed', 'completed_with_issues', 'cancelled', 'failed', 'poisoned')";
 
@@ -25,7 +23,8 @@ const STATES: readonly Check[] = [
       SELECT j.job_id, j.state, r.state AS run FROM ai_jobs j JOIN workflow_runs r ON r.id = j.workflow_run_id
       WHERE NOT CASE j.state
         WHEN 'queued' THEN r.state IN ('failed', 'stalled')
-        WHEN 'failed' THEN r.state IN ('failed', 'stalled')
+        -- What was used by an earlier run fails a job that waits after it was given back, answered or woken, too.
+        WHEN 'failed' THEN r.state IN ('failed', 'stalled') OR j.status_reason = 'budget_exceeded'
         WHEN 'cancelled' THEN r.state IN ('cancelled', 'failed', 'stalled')
         ELSE r.state = j.state END`,
   },
@@ -45,25 +44,27 @@ const LEASES: readonly Check[] = [
       WHERE r.finished_at < l.last AND r.state = 'stalled'`,
   },
   {
+    // A run that asked a person has no lease any more; and late usage may end one that nobody has recovered yet.
     name: "a run whose lease had expired when it finished was recovered, cancelled or poisoned",
     refutation: `
       SELECT r.id, r.state, r.finished_at, l.last FROM workflow_runs r
       JOIN (SELECT workflow_run_id AS id, max(lease_expires_at) AS last FROM chaos.leases GROUP BY 1) l USING (id)
-      WHERE r.finished_at >= l.last AND r.state NOT IN ('stalled', 'cancelled', 'poisoned')`,
+      WHERE r.finished_at >= l.last AND r.state NOT IN ('stalled', 'cancelled', 'poisoned')
+        AND r.end_reason <> 'budget_exceeded' AND NOT EXISTS (SELECT FROM user_input_requests q WHERE q.workflow_run_id = r.id)`,
   },
   {
-    name: "every report was accepted under a lease that had not expired, while its run was active",
+    name: "every report but usage was accepted under a lease that had not expired, while its run was active",
     refutation: `
       SELECT a.* FROM chaos.accepted a JOIN workflow_runs r ON r.id = a.workflow_run_id
-      WHERE a.lease_expires_at IS NULL OR a.recorded_at >= a.lease_expires_at
-        OR a.recorded_at NOT BETWEEN r.started_at AND r.finished_at`,
+      WHERE NOT a.is_usage AND (a.lease_expires_at IS NULL OR a.recorded_at >= a.lease_expires_at
+        OR a.recorded_at NOT BETWEEN r.started_at AND r.finished_at)`,
   },
   {
     name: "every lease that a worker was given is one that the database had",
     refutation: `
       WITH given AS (
         SELECT workflow_run_id, lease_expires_at FROM chaos.claims
-        UNION SELECT workflow_run_id, h.lease_expires_at FROM chaos.answers h JOIN chaos.reports USING (report_id)
+        UNION SELECT workflow_run_id, h.lease_expires_at FROM chaos.answers h JOIN chaos.reports USING (report_id, is_usage)
         WHERE h.lease_expires_at IS NOT NULL)
       SELECT * FROM given EXCEPT SELECT workflow_run_id, lease_expires_at FROM chaos.leases`,
   },
@@ -80,63 +81,18 @@ const REPORTS: readonly Check[] = [
   {
     name: "no report was accepted that no worker has sent",
     refutation: `
-      SELECT w.* FROM worker_reports w LEFT JOIN chaos.reports r USING (workflow_run_id, report_id)
-      LEFT JOIN chaos.sent s USING (report_id) WHERE r.report_id IS NULL OR s.report_id IS NULL`,
+      SELECT w.* FROM worker_reports w LEFT JOIN chaos.reports r USING (workflow_run_id, report_id, is_usage)
+      LEFT JOIN chaos.sent s USING (report_id, is_usage) WHERE r.report_id IS NULL OR s.report_id IS NULL`,
   },
   {
     name: "a report that was answered as accepted is stored; a report that was sent once and refused is not",
     refutation: `
-      SELECT h.*, s.times, w.policy_violation_code FROM chaos.answers h JOIN chaos.sent s USING (report_id)
-      LEFT JOIN worker_reports w USING (report_id)
+      SELECT h.*, s.times, w.policy_violation_code FROM chaos.answers h JOIN chaos.sent s USING (report_id, is_usage)
+      LEFT JOIN worker_reports w USING (report_id, is_usage)
       WHERE CASE
         WHEN h.code IS NULL THEN w.report_id IS NULL OR w.policy_violation_code IS NOT NULL
         WHEN h.code IN ('BUDGET_EXCEEDED', 'ACCESS_MODE_VIOLATION') THEN h.code IS DISTINCT FROM w.policy_violation_code
         ELSE s.times = 1 AND w.report_id IS NOT NULL END`,
-  },
-];
-
-/** Reports whose metrics count, with their jobs. A report that breaks the access mode is stored without its metrics. */
-const COUNTED = `counted AS (
-  SELECT job_id, is_guarded, metrics FROM worker_reports w JOIN chaos.reports USING (workflow_run_id, report_id)
-  JOIN workflow_runs run ON run.id = w.workflow_run_id
-  WHERE policy_violation_code IS NULL OR policy_violation_code = 'BUDGET_EXCEEDED')`;
-
-const sumOf = (metric: string) => `coalesce(sum((metrics->>'${metric}')::bigint), 0)`;
-
-const METRICS: readonly Check[] = [
-  {
-    name: "a job's metrics are the sum of its accepted reports",
-    refutation: `
-      WITH ${COUNTED}
-      SELECT j.job_id, j.state FROM ai_jobs j LEFT JOIN counted USING (job_id) GROUP BY j.job_id
-      HAVING (j.duration_ms, j.total_tokens, j.input_tokens, j.output_tokens, j.tokens_planner, j.tokens_executor,
-          j.entities_read, j.entities_written)
-        <> (${sumOf("durationMs")}, ${sumOf("inputTokens")} + ${sumOf("outputTokens")}, ${sumOf("inputTokens")},
-          ${sumOf("outputTokens")}, ${sumOf("tokensPlanner")}, ${sumOf("tokensExecutor")}, ${sumOf("entitiesRead")},
-          ${sumOf("entitiesWritten")})`,
-  },
-  {
-    // Guards run over what a job was submitted with at each of its runs, where it brings any text, and over each report that
-    // brings any text. $1 is the names of the guards in their order: the guard that found a violation was the last one that ran.
-    name: "a job's validatorsRunCount is the sum of its reports' and of the guards that the server ran for it",
-    refutation: `
-      WITH ${COUNTED}, reported AS (
-        SELECT job_id, ${sumOf("validatorsRunCount")} + count(*) FILTER (WHERE is_guarded) * cardinality($1::text[]) AS n
-        FROM counted GROUP BY 1
-      ), violations AS (
-        SELECT job_id, sum(array_position($1::text[], payload->>'guard_name')) AS n FROM flight_recorder_events
-        WHERE type = 'security_violation' AND payload->>'trigger' NOT LIKE '% of jobInputs%' GROUP BY 1)
-      SELECT j.job_id, j.state, j.validators_run_count, reported.n AS reported, violations.n AS violations
-      FROM ai_jobs j LEFT JOIN reported USING (job_id) LEFT JOIN violations USING (job_id)
-      WHERE j.validators_run_count <> coalesce(reported.n, 0) + coalesce(violations.n, 0)
-        + CASE WHEN j.job_inputs IS NULL AND j.entity_refs = '[]' AND j.planned_operations = '[]' THEN 0 ELSE j.attempt * cardinality($1::text[]) END`,
-  },
-  {
-    name: "a job over its token budget has failed because of it",
-    refutation: `
-      SELECT job_id, state, total_tokens, token_budget FROM ai_jobs
-      WHERE (total_tokens > token_budget AND state <> 'failed')
-        OR (status_reason = 'budget_exceeded' AND total_tokens <= token_budget)`,
   },
 ];
 
@@ -197,4 +153,12 @@ export const AT_ANY_TIME: readonly Check[] = [
   },
 ];
 
-export const CHECKS: readonly Check[] = [...STATES, ...LEASES, ...REPORTS, ...METRICS, ...EVENTS, ...AT_ANY_TIME];
+export const CHECKS: readonly Check[] = [
+  ...STATES,
+  ...LEASES,
+  ...REPORTS,
+  ...METRICS,
+  ...DURABLE,
+  ...EVENTS,
+  ...AT_ANY_TIME,
+];

@@ -30,8 +30,6 @@ export class UnexpectedAnswerError extends Error {
 
 /** How long to try. */
 export interface TryLimits {
-  /** How long one server may take to answer, in milliseconds. */
-  readonly answerMs?: number;
   /** After how many milliseconds no server is tried again. */
   readonly totalMs?: number;
 }
@@ -43,31 +41,36 @@ export interface TryLimits {
  */
 export class Client {
   readonly #urls: readonly string[];
+  readonly #answerMs: number;
   #current: number;
 
-  /** @param first the index of the server to try first. */
-  constructor(urls: readonly string[], first: number) {
+  /**
+   * @param first the index of the server to try first.
+   * @param answerMs how long one server may take to answer, in milliseconds.
+   */
+  constructor(urls: readonly string[], first: number, answerMs = 4_000) {
     this.#urls = urls;
+    this.#answerMs = answerMs;
     this.#current = first;
   }
 
   /**
-   * Sends a mutation whose one field has the alias `answer`.
-   * @param onTry called each time before it is sent.
+   * Sends a document whose one field has the alias `answer`.
+   * @param onTry called each time before it is sent; what it throws ends the tries.
    * @throws NoAnswerError, UnexpectedAnswerError
    */
   async ask(
     query: string,
     input: object,
     onTry: () => void = () => undefined,
-    { answerMs = 4_000, totalMs = 20_000 }: TryLimits = {},
+    { totalMs = 20_000 }: TryLimits = {},
   ): Promise<Answer> {
     const deadline = performance.now() + totalMs;
     let pauseMs = 20;
     let reason: string;
     do {
       onTry();
-      const answer = await this.#send(query, input, answerMs);
+      const answer = await this.#send(query, input);
       if (typeof answer !== "string") return answer;
       reason = answer;
       this.#current = (this.#current + 1) % this.#urls.length;
@@ -78,14 +81,14 @@ export class Client {
   }
 
   /** @returns the answer, or as text why the outcome of the request is unknown. */
-  async #send(query: string, input: object, answerMs: number): Promise<Answer | string> {
+  async #send(query: string, input: object): Promise<Answer | string> {
     let body: unknown;
     try {
       const response = await fetch(this.#urls[this.#current] ?? "", {
         method: "POST",
         headers: { "content-type": "application/json", accept: "application/graphql-response+json" },
         body: JSON.stringify({ query, variables: { input } }),
-        signal: AbortSignal.timeout(answerMs),
+        signal: AbortSignal.timeout(this.#answerMs),
       });
       body = await response.json();
     } catch (error) {

@@ -15,6 +15,8 @@ export interface ManagedProcess {
   readonly exited: Promise<Exit>;
   readonly logged: readonly string[];
   end(signal: "SIGTERM" | "SIGKILL"): Promise<Exit>;
+  /** Has it stand still, or go on. A server does not stand still. */
+  signal(signal: "SIGSTOP" | "SIGCONT"): void;
 }
 
 /** The history of one process, from its start to its end. */
@@ -32,6 +34,8 @@ export interface SupervisedSlot {
   readonly history: readonly ProcessHistory[];
   /** Kills the current process; it is restarted a moment later. */
   kill(): void;
+  /** Has the current process stand still for a while. @returns whether it is still there then. */
+  block(ms: number): Promise<boolean>;
   /** Ends the current process, and does not restart it. */
   close(signal: "SIGTERM" | "SIGKILL"): Promise<void>;
   /** Fulfilled when a process is up; rejected if that takes too long. */
@@ -69,6 +73,13 @@ export function supervise(start: (restarts: number) => ManagedProcess, random: R
   return {
     history,
     kill: () => end("SIGKILL"),
+    block: async (ms) => {
+      const blocked = current;
+      blocked.signal("SIGSTOP");
+      await sleep(ms);
+      blocked.signal("SIGCONT");
+      return current === blocked && isAlive;
+    },
     ready: async () => {
       const deadline = performance.now() + READY_MS;
       while (!(isAlive && (await current.ready))) {
@@ -97,12 +108,17 @@ export function startServer(
     RECOVERY_INTERVAL_SECONDS: "0.5",
     RETRY_FIRST_SECONDS: "0.2",
     RETRY_MAX_SECONDS: "1",
+    // A job whose question was answered need not wait long for a worker that is cut off.
+    REVISE_PREFERENCE_SECONDS: "1",
   });
   const ready = url.then(
     () => true,
     () => false,
   );
-  return { ...server, ready };
+  const signal = () => {
+    throw new Error("A server does not stand still.");
+  };
+  return { ...server, ready, signal };
 }
 
 const WORKER = fileURLToPath(new URL("worker.ts", import.meta.url));
@@ -118,7 +134,8 @@ export function startWorker(env: Readonly<Record<string, string>>): ManagedProce
     child.kill(signal);
     return exited;
   };
-  return { ready: Promise.resolve(true), exited, logged: [], end };
+  const signal = (name: "SIGSTOP" | "SIGCONT") => void child.kill(name);
+  return { ready: Promise.resolve(true), exited, logged: [], end, signal };
 }
 
 /**

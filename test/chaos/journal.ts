@@ -6,17 +6,30 @@ import { z } from "zod";
  * has been written to the file survives a SIGKILL of the process.
  */
 
-const KINDS = ["heartbeat", "advance", "complete", "fail"] as const;
+const KINDS = ["heartbeat", "advance", "complete", "fail", "release", "ask", "usage"] as const;
 export type ReportKind = (typeof KINDS)[number];
 
-/** A report as it is sent: the fields of the API that the checks need. */
+const callSchema = z.looseObject({
+  provider: z.string(),
+  model: z.string(),
+});
+type ModelCall = z.infer<typeof callSchema> & Readonly<Record<string, unknown>>;
+
+/** A report as it is sent: the fields of the API that the checks need. Usage by itself has no metrics. */
 const inputSchema = z.looseObject({
   workflowRunId: z.string(),
   leaseToken: z.string(),
   reportId: z.string(),
-  metrics: z.record(z.string(), z.number()),
+  metrics: z.looseObject({ usage: z.array(callSchema).optional() }).optional(),
+  usage: z.array(callSchema).optional(),
 });
 export type ReportInput = z.infer<typeof inputSchema>;
+
+/** By the clocks of the process that wrote it: only the wall's means the same to another one. */
+const momentSchema = z.object({ steadyMs: z.number(), wallMs: z.number() });
+
+/** What a worker does under the lease of a run, or ceases to do. */
+const ofRun = { workflowRunId: z.string(), at: momentSchema };
 
 const entrySchema = z.discriminatedUnion("type", [
   z.object({
@@ -24,14 +37,41 @@ const entrySchema = z.discriminatedUnion("type", [
     workflowRunId: z.string(),
     jobId: z.string(),
     leaseExpiresAt: z.string(),
+    leaseSeconds: z.number(),
+    /** When the claim was sent that was answered. */
+    sentAt: momentSchema,
+    /** What the claim brought. */
+    completedNodes: z.array(z.object({ nodeId: z.string(), output: z.object({ receipt: z.string() }) })),
+    userAnswers: z.array(z.object({ requestId: z.string(), answer: z.string() })),
+    children: z.array(z.object({ jobId: z.string(), state: z.string() })),
   }),
+  /** Written before a step is begun. */
+  z.object({ type: z.literal("begun"), nodeId: z.string(), ...ofRun }),
+  /** Written when something was done outside: the key under which, and the receipt. */
+  z.object({ type: z.literal("effect"), workflowRunId: z.string(), key: z.string(), receipt: z.string() }),
+  /** Written before an accepted report, or a renewed lease, is counted on. */
+  z.object({ type: z.literal("counted"), reportId: z.string(), ...ofRun }),
+  /** The worker stopped by its own clock. */
+  z.object({ type: z.literal("stopped"), ...ofRun }),
+  /** From here on the worker goes by no clock in this run: it makes a mistake. */
+  z.object({ type: z.literal("careless"), workflowRunId: z.string() }),
   /** Written before a report is sent for the first time. */
   z.object({ type: z.literal("planned"), kind: z.enum(KINDS), input: inputSchema }),
   /** Written each time before reports are sent. */
-  z.object({ type: z.literal("sent"), reportIds: z.array(z.string()) }),
+  z.object({
+    type: z.literal("sent"),
+    kind: z.enum(KINDS),
+    reportIds: z.array(z.string()),
+    at: momentSchema,
+    /** Whether nobody counts on them: they are sent to learn, or say, what was used. */
+    isLate: z.boolean(),
+  }),
   z.object({
     type: z.literal("answered"),
+    kind: z.enum(KINDS),
     reportId: z.string(),
+    /** When that was sent which was answered. */
+    sentAt: momentSchema,
     /** The error code; null if the report was accepted. */
     code: z.string().nullable(),
     leaseExpiresAt: z.string().nullable(),
@@ -72,10 +112,30 @@ function parse(line: string): Entry[] {
   return [entrySchema.parse(value)];
 }
 
-/** The planned reports that have not been answered. */
-export function unansweredReports(entries: readonly Entry[]): readonly { kind: ReportKind; input: ReportInput }[] {
-  const answeredIds = new Set(entries.flatMap((entry) => (entry.type === "answered" ? [entry.reportId] : [])));
-  return entries.flatMap((entry) =>
-    entry.type === "planned" && !answeredIds.has(entry.input.reportId) ? [entry] : [],
+export interface PlannedReport {
+  readonly kind: ReportKind;
+  readonly input: ReportInput;
+}
+
+/** What a worker that was killed has left to say: the reports that were not answered, and the usage of those that were refused. */
+export function leftToSay(entries: readonly Entry[]): {
+  readonly unanswered: readonly PlannedReport[];
+  readonly refused: readonly PlannedReport[];
+} {
+  const planned = entries.filter((entry) => entry.type === "planned");
+  const codes = new Map(
+    entries.flatMap((e) => (e.type === "answered" ? [[`${e.kind === "usage"} ${e.reportId}`, e.code] as const] : [])),
   );
+  const saidAsUsage = new Set(planned.flatMap(({ kind, input }) => (kind === "usage" ? [input.reportId] : [])));
+  const codeOfPlanned = ({ kind, input }: PlannedReport) => codes.get(`${kind === "usage"} ${input.reportId}`);
+  const isOpen = ({ kind, input }: PlannedReport) => kind === "usage" || !saidAsUsage.has(input.reportId);
+  return {
+    unanswered: planned.filter((report) => codeOfPlanned(report) === undefined && isOpen(report)),
+    refused: planned.filter((report) => isLostWith(codeOfPlanned(report)) && isOpen(report)),
+  };
+}
+
+/** Whether a report that was refused with this code was lost with its usage. */
+export function isLostWith(code: string | null | undefined): boolean {
+  return code === "LEASE_LOST" || code === "ILLEGAL_TRANSITION" || code === "JOB_POISONED";
 }

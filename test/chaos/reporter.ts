@@ -1,13 +1,17 @@
+import { type Moment, thisMoment } from "../../examples/worker/own-clock.ts";
 import { type Answer, type Client, codeOf, type Item, UnexpectedAnswerError } from "./client.ts";
-import type { Journal, ReportInput, ReportKind } from "./journal.ts";
+import { isLostWith, type Journal, type PlannedReport, type ReportInput, type ReportKind } from "./journal.ts";
 import type { Random } from "./plan.ts";
 
 /** The answer to a report. */
 export interface ReportResult {
+  readonly reportId: string;
   /** The error code; null if the report was accepted. */
   readonly code: string | null;
   /** Whether the worker must stop. */
   readonly mustStop: boolean;
+  /** When that was sent which was answered. */
+  readonly sentAt: Moment;
 }
 
 /** For each kind of report, its mutation, and the name of the list if it takes several. */
@@ -37,6 +41,21 @@ const REPORTS: Readonly<Record<ReportKind, { readonly batch?: string; readonly m
       ... on FailWorkflowsPayload { results { __typename ... on Error { code message } } }
       ... on Error { code message } } }`,
   },
+  release: {
+    batch: "releases",
+    mutation: `mutation ($input: ReleaseWorkflowsInput!) { answer: releaseWorkflows(input: $input) {
+      __typename
+      ... on ReleaseWorkflowsPayload { results { __typename ... on Error { code message } } }
+      ... on Error { code message } } }`,
+  },
+  ask: {
+    mutation: `mutation ($input: RequestUserInputInput!) { answer: requestUserInput(input: $input) {
+      __typename ... on Error { code message } } }`,
+  },
+  usage: {
+    mutation: `mutation ($input: ReportUsageInput!) { answer: reportUsage(input: $input) {
+      __typename ... on Error { code message } } }`,
+  },
 };
 
 /** Codes that a worker that does nothing wrong can get: others ended its job, or its own report did. */
@@ -47,6 +66,16 @@ const EXPECTED_CODES = [
   "BUDGET_EXCEEDED",
   "ACCESS_MODE_VIOLATION",
 ] as const;
+
+/** Whether a worker that does nothing wrong can get this code. */
+function isExpected(kind: ReportKind, code: string | null, { expiresAt }: ReportInput): boolean {
+  if (code === null) return true;
+  // Its usage was counted with the report that had the same id: that one was kept, though the worker did not hear so.
+  if (kind === "usage") return code === "INVALID_INPUT";
+  // It came so late that the time limit of its question was over.
+  if (code === "INVALID_INPUT" && typeof expiresAt === "string") return Date.parse(expiresAt) <= Date.now();
+  return EXPECTED_CODES.some((expected) => expected === code);
+}
 
 /**
  * With which probability an answer is treated as lost, after it has come or while it is awaited: the report is sent
@@ -67,41 +96,66 @@ export class Reporter {
     this.#random = random;
   }
 
-  /** Sends new reports of one kind in one request; several only if the kind takes a list. */
-  report(kind: ReportKind, inputs: readonly ReportInput[]): Promise<readonly ReportResult[]> {
+  /**
+   * Sends new reports of one kind in one request; several only if the kind takes a list.
+   * @param onSend called each time before they are sent; throws if that is too late.
+   */
+  report(kind: ReportKind, inputs: readonly ReportInput[], onSend: () => void): Promise<readonly ReportResult[]> {
     for (const input of inputs) this.#journal.write({ type: "planned", kind, input });
-    return this.repeat(kind, inputs);
+    return this.#send(kind, inputs, onSend);
   }
 
-  /** Sends reports again that are already in the journal. */
-  async repeat(kind: ReportKind, inputs: readonly ReportInput[]): Promise<readonly ReportResult[]> {
+  /** Sends a report again that is already in the journal, and its usage by itself where it was lost with it. */
+  async settle({ kind, input }: PlannedReport): Promise<void> {
+    const [result] = await this.#send(kind, [input]);
+    if (isLostWith(result?.code)) await this.saveUsage(input);
+  }
+
+  /**
+   * Reports the usage of a report by itself which was refused, or of which it is not known whether it was kept: under the same id, so
+   * that it is refused where it was kept.
+   */
+  async saveUsage({ workflowRunId, leaseToken, reportId, metrics }: ReportInput): Promise<void> {
+    const { usage = [] } = metrics ?? {};
+    if (usage.length === 0) return;
+    const input = { workflowRunId, leaseToken, reportId, usage };
+    this.#journal.write({ type: "planned", kind: "usage", input });
+    await this.#send("usage", [input]);
+  }
+
+  /** @param onSend left out: the reports may be late, and nobody counts on them. */
+  async #send(kind: ReportKind, inputs: readonly ReportInput[], onSend?: () => void): Promise<readonly ReportResult[]> {
     const { batch, mutation } = REPORTS[kind];
     const reportIds = inputs.map(({ reportId }) => reportId);
     const content = batch ? { [batch]: inputs } : { ...inputs[0] };
-    const send = (client: Client) =>
-      client.ask(mutation, content, () => this.#journal.write({ type: "sent", reportIds }));
+    const send = async (client: Client) => {
+      let sentAt = thisMoment();
+      const answer = await client.ask(mutation, content, () => {
+        sentAt = thisMoment();
+        onSend?.();
+        this.#journal.write({ type: "sent", kind, reportIds, at: sentAt, isLate: onSend === undefined });
+      });
+      return { answer, sentAt };
+    };
     // Sometimes two servers get the same report at the same time, or a report is sent again although it was answered.
     const copies = this.#random() < LOST_PROBABILITY.before ? 2 : 1;
     const answers = await Promise.all(this.#clients.slice(0, copies).map(send));
     if (this.#random() < LOST_PROBABILITY.after)
       answers.push(...(await Promise.all(this.#clients.slice(-1).map(send))));
-    const answer = answers.at(-1);
-    if (!answer) throw new Error("The reporter has no clients.");
-    return itemsOf(answer, inputs.length).map((item, index) => this.#recordAnswer(reportIds[index] ?? "", item));
+    const last = answers.at(-1);
+    if (!last) throw new Error("The reporter has no clients.");
+    const items = itemsOf(last.answer, inputs.length);
+    return inputs.map((input, index) => this.#recordAnswer(kind, input, items[index] ?? {}, last.sentAt));
   }
 
-  #recordAnswer(reportId: string, item: Item): ReportResult {
+  #recordAnswer(kind: ReportKind, input: ReportInput, item: Item, sentAt: Moment): ReportResult {
+    const { reportId } = input;
     const code = codeOf(item);
-    const { leaseExpiresAt = null, directive = "CONTINUE" } = item;
-    this.#journal.write({
-      type: "answered",
-      reportId,
-      code,
-      leaseExpiresAt: typeof leaseExpiresAt === "string" ? leaseExpiresAt : null,
-    });
-    if (code !== null && !EXPECTED_CODES.some((expected) => expected === code))
-      throw new UnexpectedAnswerError(JSON.stringify(item));
-    return { code, mustStop: code !== null || directive !== "CONTINUE" };
+    const { leaseExpiresAt: expiry, directive = "CONTINUE" } = item;
+    const leaseExpiresAt = typeof expiry === "string" ? expiry : null;
+    this.#journal.write({ type: "answered", kind, reportId, sentAt, code, leaseExpiresAt });
+    if (!isExpected(kind, code, input)) throw new UnexpectedAnswerError(JSON.stringify(item));
+    return { reportId, code, mustStop: code !== null || directive !== "CONTINUE", sentAt };
   }
 }
 

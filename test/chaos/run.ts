@@ -1,19 +1,13 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { ReportInput, ReportKind } from "./journal.ts";
-import { HOSTILE, type Random, randomInt } from "./plan.ts";
-import type { Reporter, ReportResult } from "./reporter.ts";
-
-/** A claim as the worker selects it. */
-export interface Claim {
-  readonly leaseToken: string;
-  readonly leaseExpiresAt: string;
-  readonly workflowRun: { readonly workflowRunId: string; readonly attempt: number };
-  readonly job: { readonly jobId: string; readonly accessMode: string };
-}
-
-/** How long a lease lasts, in seconds: the smallest value that the server allows. */
-export const LEASE_SECONDS = 5;
+import { type Claim, hasEnded, labelOf } from "./claim.ts";
+import type { Client } from "./client.ts";
+import type { Journal, ReportInput, ReportKind } from "./journal.ts";
+import { type Lease, Stopped } from "./lease.ts";
+import { drawCall, drawMetrics, type Metrics } from "./metrics.ts";
+import type { Outside } from "./outside.ts";
+import { HOSTILE, planInput, type Random, randomInt, seededRandom } from "./plan.ts";
+import { submitChild } from "./submit.ts";
 
 /** Probabilities of a worker's mistakes. It makes them only at a job's first attempt, so that every job can end. */
 const MISTAKES = {
@@ -27,111 +21,169 @@ const MISTAKES = {
   writesForbiddenEntity: 0.005,
 };
 
-/** The server told the worker to stop. */
-class Stopped extends Error {
-  override readonly name = "Stopped";
+/** How often a worker gives a job back behind a step. */
+const GIVES_BACK = { atOnce: 0.06, later: 0.05 };
+
+/** What a run works with. */
+export interface Tools {
+  readonly lease: Lease;
+  readonly client: Client;
+  readonly journal: Journal;
+  readonly outside: Outside;
+  readonly random: Random;
 }
 
-/** One attempt at a job, by a worker that mostly does what it should. */
+/**
+ * One attempt at a job, by a worker that mostly does what it should. It goes on from what the claim brings: the steps that earlier runs
+ * have done, the answers of people, and the children.
+ */
 export class Run {
   readonly #claim: Claim;
-  readonly #reporter: Reporter;
+  readonly #tools: Tools;
   readonly #random: Random;
   #isAsleep = false;
-  #isStopped = false;
 
-  constructor(claim: Claim, reporter: Reporter, random: Random) {
+  constructor(claim: Claim, tools: Tools) {
     this.#claim = claim;
-    this.#reporter = reporter;
-    this.#random = random;
+    this.#tools = tools;
+    this.#random = tools.random;
+  }
+
+  get lease(): Lease {
+    return this.#tools.lease;
   }
 
   /** Whether the worker would send a heartbeat for the run now. */
   get isAwake(): boolean {
-    return !this.#isAsleep && !this.#isStopped;
+    return !this.#isAsleep && this.lease.isHeld;
   }
 
-  /** Reports some steps and then the end. Fulfilled when the run is over, whoever ended it. */
+  /** Fulfilled when the run is over, whoever ended it. */
   async work(): Promise<void> {
     try {
-      for (let step = randomInt(this.#random, 1, 3); step > 0; step--) {
-        if (!(await this.#doStep(`step ${step}`))) return;
-      }
-      await this.#end();
+      await this.#doAll();
     } catch (error) {
       if (!(error instanceof Stopped)) throw error;
+    } finally {
+      this.lease.end();
     }
   }
 
   /** A heartbeat, to be sent together with those of other runs. */
   heartbeat(): ReportInput {
-    return this.#input({ leaseSeconds: LEASE_SECONDS }, this.#random() < 0.3 ? {} : this.#metrics());
+    return this.#input({ leaseSeconds: this.lease.seconds }, this.#random() < 0.3 ? {} : this.#metrics());
   }
 
-  applyResult({ mustStop }: ReportResult): void {
-    if (mustStop) this.#isStopped = true;
+  async #doAll(): Promise<void> {
+    const done = new Set(this.#claim.completedNodes.map(({ nodeId }) => nodeId));
+    const steps = Number(labelOf(this.#claim, "steps"));
+    for (let step = 1; step <= steps; step++) {
+      const nodeId = `step-${step}`;
+      if (!done.has(nodeId) && !(await this.#doStep(nodeId))) return;
+      if (step === 1 && (await this.#waits())) return;
+      if (await this.#givesBack()) return;
+    }
+    await this.#end();
   }
 
   /** @returns whether the run goes on. */
   async #doStep(nodeId: string): Promise<boolean> {
+    const { lease, outside, journal } = this.#tools;
+    const { jobId } = this.#claim.job;
     const node = { nodeId, nodeType: this.#random() < 0.5 ? "llm_call" : "tool" };
-    await this.#report("advance", { step: { ...node, outcome: "STARTED" } }, this.#metrics());
+    lease.begin(nodeId);
+    await this.#report("advance", { step: { ...node, outcome: "STARTED" } });
+    const key = `${jobId}:${nodeId}`;
+    const receipt = outside.do(key);
+    journal.write({ type: "effect", workflowRunId: this.#claim.workflowRun.workflowRunId, key, receipt });
     await sleep(randomInt(this.#random, 20, 400));
     if (this.#makesMistake("forgets")) return false;
     if (this.#makesMistake("oversleeps")) await this.#oversleep();
-    const outcome = this.#random() < 0.1 ? "FAILED" : "SUCCEEDED";
+    const end = this.#random() < 0.1 ? { outcome: "FAILED" } : { outcome: "SUCCEEDED", outputPayload: { receipt } };
     const content = this.#makesMistake("readsAttack") ? HOSTILE : "The roof leaks.";
     const retrievedSnippets = this.#random() < 0.5 ? [] : [{ sourceId: "minutes", content }];
-    await this.#report("advance", { step: { ...node, outcome }, retrievedSnippets }, this.#metrics());
+    const metrics = this.#metrics();
+    const used = node.nodeType === "llm_call" ? drawCall(this.#random, metrics) : metrics;
+    await this.#report("advance", { step: { ...node, ...end }, retrievedSnippets }, used);
     return true;
   }
 
   async #oversleep(): Promise<void> {
     this.#isAsleep = true;
-    await sleep(randomInt(this.#random, LEASE_SECONDS * 1000 - 200, LEASE_SECONDS * 1000 + 1500));
+    this.lease.forgetClock();
+    await sleep(this.lease.seconds * 1000 + randomInt(this.#random, -200, 1500));
     this.#isAsleep = false;
   }
 
+  /** @returns whether the job now waits for children or for a person, so that the run is over. */
+  async #waits(): Promise<boolean> {
+    const middle = labelOf(this.#claim, "in-the-middle");
+    if (middle === "children") return this.#waitsForChildren();
+    if (middle === "nothing" || this.#claim.userAnswers.length > 0) return false;
+    const isShort = middle === "asks: unanswered" || middle === "asks: late";
+    const expiresAt = isShort ? this.#inAWhile(500) : null;
+    await this.#report("ask", { question: `Which one? (${middle})`, options: ["this one", "that one"], expiresAt });
+    return true;
+  }
+
+  /** Submits the children that are missing: under the same keys, by whichever run, so that each comes once. */
+  async #waitsForChildren(): Promise<boolean> {
+    const { jobId } = this.#claim.job;
+    const dice = seededRandom(Number.parseInt(jobId.slice(-8), 16));
+    const inputs = Array.from({ length: randomInt(dice, 1, 2) }, (_, index) => ({
+      ...planInput(dice, "Minutes of a part.", dice() < 0.1 ? "asks: answered" : "nothing"),
+      parentJobId: jobId,
+      idempotencyKey: `${jobId} child ${index}`,
+    }));
+    const { children } = this.#claim;
+    if (children.length === inputs.length && children.every(hasEnded)) return false;
+    for (const input of children.length < inputs.length ? inputs : []) {
+      const isOpen = await submitChild(this.#tools.client, input, () => this.lease.checkClock());
+      if (!isOpen) throw new Stopped();
+    }
+    await this.#report("release", { reason: "It waits for its children.", untilChildrenEnd: true });
+    return true;
+  }
+
+  async #givesBack(): Promise<boolean> {
+    const chance = this.#random();
+    if (chance > GIVES_BACK.atOnce + GIVES_BACK.later) return false;
+    const runAfter = this.#inAWhile(600);
+    await this.#report("release", { reason: "deploy", ...(chance < GIVES_BACK.atOnce ? {} : { runAfter }) });
+    return true;
+  }
+
+  /** A time that lies ahead, further on a slow machine. */
+  #inAWhile(maxMs: number): string {
+    return new Date(Date.now() + this.lease.seconds * randomInt(this.#random, 200, maxMs)).toISOString();
+  }
+
   async #end(): Promise<void> {
-    const metrics = this.#metrics();
     if (this.#random() < 0.1) {
       const retryable = this.#random() < 0.8;
-      await this.#report("fail", { errorMessage: "The model did not answer.", retryable }, metrics);
+      await this.#report("fail", { errorMessage: "The model did not answer.", retryable });
     } else {
       const issues = this.#random() < 0.2 ? ["a typo"] : [];
-      await this.#report("complete", { jobOutputs: { summary: "short" }, issues }, metrics);
+      const { userAnswers, children } = this.#claim;
+      await this.#report("complete", { jobOutputs: { answers: userAnswers, children: children.length }, issues });
     }
   }
 
-  async #report(kind: ReportKind, content: object, metrics: Record<string, number>): Promise<void> {
-    if (this.#isStopped) throw new Stopped();
-    const [result] = await this.#reporter.report(kind, [this.#input(content, metrics)]);
-    if (result) this.applyResult(result);
-    if (this.#isStopped) throw new Stopped();
+  #report(kind: ReportKind, content: object, metrics = this.#metrics()): Promise<void> {
+    return this.lease.report(kind, this.#input(content, metrics));
   }
 
   #makesMistake(mistake: keyof typeof MISTAKES): boolean {
     return this.#claim.workflowRun.attempt === 1 && this.#random() < MISTAKES[mistake];
   }
 
-  #input(content: object, metrics: Record<string, number>): ReportInput {
+  #input(content: object, metrics: Metrics): ReportInput {
     const { leaseToken, workflowRun } = this.#claim;
     return { ...content, workflowRunId: workflowRun.workflowRunId, leaseToken, reportId: randomUUID(), metrics };
   }
 
-  #metrics(): Record<string, number> {
-    const inputTokens = randomInt(this.#random, 0, 50);
-    const outputTokens = randomInt(this.#random, 0, 20);
+  #metrics(): Metrics {
     const mayWrite = this.#claim.job.accessMode === "APPLY_SCOPED" || this.#makesMistake("writesForbiddenEntity");
-    return {
-      durationMs: randomInt(this.#random, 1, 500),
-      inputTokens,
-      outputTokens,
-      tokensPlanner: randomInt(this.#random, 0, inputTokens),
-      tokensExecutor: randomInt(this.#random, 0, outputTokens),
-      entitiesRead: randomInt(this.#random, 0, 3),
-      entitiesWritten: mayWrite ? randomInt(this.#random, 0, 2) : 0,
-      validatorsRunCount: randomInt(this.#random, 0, 2),
-    };
+    return drawMetrics(this.#random, mayWrite);
   }
 }

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
-import { type Client, codeOf, UnexpectedAnswerError } from "./client.ts";
+import { type Answer, type Client, codeOf, UnexpectedAnswerError } from "./client.ts";
 import type { PlannedJob } from "./plan.ts";
 
 const SUBMIT = `mutation ($input: SubmitAiJobInput!) { answer: submitAiJob(input: $input) {
@@ -23,24 +23,42 @@ export async function submitJobs(client: Client, jobs: readonly PlannedJob[]): P
   const cancelling: Promise<string | null>[] = [];
   // Ten submitters take the next job from one shared iterator.
   const submitter = async () => {
-    for (const { at, input, cancelAfterMs } of remaining) {
+    for (const { at, input, cancelAfterMs, cancelsChildren } of remaining) {
       await sleep(Math.max(0, at - (performance.now() - start)));
       const answer = await client.ask(SUBMIT, input, undefined, LIMITS);
       if (codeOf(answer) !== null) throw new UnexpectedAnswerError(JSON.stringify(answer));
       const { jobId } = submitted.parse(answer).job;
-      if (cancelAfterMs !== null) cancelling.push(cancel(client, jobId, cancelAfterMs));
+      if (cancelAfterMs !== null) cancelling.push(cancel(client, jobId, cancelAfterMs, cancelsChildren));
     }
   };
   await Promise.all(Array.from({ length: 10 }, submitter));
   return (await Promise.all(cancelling)).filter((jobId) => jobId !== null);
 }
 
-async function cancel(client: Client, jobId: string, afterMs: number): Promise<string | null> {
+async function cancel(
+  client: Client,
+  jobId: string,
+  afterMs: number,
+  includeChildren: boolean,
+): Promise<string | null> {
   await sleep(afterMs);
-  const answer = await client.ask(CANCEL, { jobId, reason: "not needed any more" }, undefined, LIMITS);
+  const input = { jobId, reason: "not needed any more", includeChildren };
+  return hasEnded(await client.ask(CANCEL, input, undefined, LIMITS)) ? null : jobId;
+}
+
+/**
+ * Submits a child.
+ * @param onTry called each time before it is sent; throws if that is too late.
+ * @returns whether the parent has not ended.
+ */
+export async function submitChild(client: Client, input: object, onTry: () => void): Promise<boolean> {
+  return !hasEnded(await client.ask(SUBMIT, input, onTry));
+}
+
+/** Whether something was refused because the job that it is about has ended. */
+function hasEnded(answer: Answer): boolean {
   const code = codeOf(answer);
-  if (code !== null && code !== "ILLEGAL_TRANSITION" && code !== "JOB_POISONED") {
+  if (code !== null && code !== "ILLEGAL_TRANSITION" && code !== "JOB_POISONED")
     throw new UnexpectedAnswerError(JSON.stringify(answer));
-  }
-  return code === null ? jobId : null;
+  return code !== null;
 }

@@ -1,22 +1,28 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
+import { thisMoment } from "../../examples/worker/own-clock.ts";
+import { CLAIM, claimed } from "./claim.ts";
 import { Client, codeOf, NoAnswerError, UnexpectedAnswerError } from "./client.ts";
-import { Journal, readJournal, unansweredReports } from "./journal.ts";
+import { Journal, leftToSay, readJournal } from "./journal.ts";
+import { Lease, Stopped } from "./lease.ts";
+import { Outside } from "./outside.ts";
 import { randomInt, seededRandom } from "./plan.ts";
 import { Reporter } from "./reporter.ts";
-import { LEASE_SECONDS, Run } from "./run.ts";
+import { Run } from "./run.ts";
 
 /**
  * A worker in a process of its own, which can be killed at any moment. It knows the servers' addresses and their API.
- * When it is restarted, it first sends the reports again that were not answered. Then it claims new jobs; its earlier
- * runs are recovered when their leases expire.
+ * When it is restarted, it sends the reports again that were not answered, and the usage that was refused with others. It
+ * claims new jobs; its earlier runs are recovered when their leases expire.
  */
 
 const settings = z
   .object({
     WORKER_ID: z.string(),
     WORKER_JOURNAL: z.string(),
+    OUTSIDE: z.string(),
     WORKER_SEED: z.coerce.number(),
+    LEASE_SECONDS: z.coerce.number(),
     SERVERS: z.string().transform((text) => text.split(" ")),
   })
   .parse(process.env);
@@ -24,35 +30,21 @@ const settings = z
 /** The largest number of runs at the same time. */
 const CAPACITY = 6;
 
-const CLAIM = `mutation ($input: ClaimAiJobsInput!) { answer: claimAiJobs(input: $input) {
-  __typename
-  ... on ClaimAiJobsPayload { claims {
-    leaseToken leaseExpiresAt workflowRun { workflowRunId attempt } job { jobId accessMode } } }
-  ... on Error { code message } } }`;
-
-const claimed = z.object({
-  claims: z.array(
-    z.object({
-      leaseToken: z.string(),
-      leaseExpiresAt: z.string(),
-      workflowRun: z.object({ workflowRunId: z.string(), attempt: z.number() }),
-      job: z.object({ jobId: z.string(), accessMode: z.string() }),
-    }),
-  ),
-});
-
 const random = seededRandom(settings.WORKER_SEED);
 const first = randomInt(random, 0, settings.SERVERS.length - 1);
-const client = new Client(settings.SERVERS, first);
-const otherClient = new Client(settings.SERVERS, (first + 1) % settings.SERVERS.length);
-const unanswered = unansweredReports(readJournal(settings.WORKER_JOURNAL));
+const leaseSeconds = settings.LEASE_SECONDS;
+const answerMs = leaseSeconds * 800;
+const client = new Client(settings.SERVERS, first, answerMs);
+const otherClient = new Client(settings.SERVERS, (first + 1) % settings.SERVERS.length, answerMs);
+const { unanswered, refused } = leftToSay(readJournal(settings.WORKER_JOURNAL));
 const journal = new Journal(settings.WORKER_JOURNAL);
 const reporter = new Reporter([client, otherClient], journal, random);
+const outside = new Outside(settings.OUTSIDE);
 const runs = new Set<Run>();
 
-/** Ignores that no server answered; records an unexpected answer, for which the test fails. */
+/** Ignores that no server answered, or that a lease was over; records an unexpected answer, for which the test fails. */
 function handleError(error: unknown): void {
-  if (error instanceof NoAnswerError) return;
+  if (error instanceof NoAnswerError || error instanceof Stopped) return;
   if (!(error instanceof UnexpectedAnswerError)) throw error;
   journal.write({ type: "unexpected", message: error.message });
 }
@@ -62,16 +54,21 @@ async function claim(): Promise<void> {
   const input = {
     workerId: settings.WORKER_ID,
     limit,
-    leaseSeconds: LEASE_SECONDS,
+    leaseSeconds,
     waitSeconds: randomInt(random, 0, 2),
   };
-  const answer = await client.ask(CLAIM, input);
+  let sentAt = thisMoment();
+  const answer = await client.ask(CLAIM, input, () => {
+    sentAt = thisMoment();
+  });
   if (codeOf(answer) !== null) throw new UnexpectedAnswerError(JSON.stringify(answer));
   for (const delivered of claimed.parse(answer).claims) {
-    const { leaseExpiresAt, workflowRun, job } = delivered;
-    const { workflowRunId } = workflowRun;
-    journal.write({ type: "claimed", workflowRunId, jobId: job.jobId, leaseExpiresAt });
-    const run = new Run(delivered, reporter, random);
+    const { leaseExpiresAt, completedNodes, userAnswers, children } = delivered;
+    const [{ workflowRunId }, { jobId }] = [delivered.workflowRun, delivered.job];
+    const brought = { completedNodes, userAnswers, children };
+    journal.write({ type: "claimed", workflowRunId, jobId, leaseExpiresAt, leaseSeconds, sentAt, ...brought });
+    const lease = new Lease(workflowRunId, { sentAt, leaseSeconds }, reporter, journal);
+    const run = new Run(delivered, { lease, client, journal, outside, random });
     runs.add(run);
     void run
       .work()
@@ -96,13 +93,13 @@ async function sendHeartbeats(): Promise<never> {
 }
 
 async function sendHeartbeat(awake: readonly Run[]): Promise<void> {
-  const results = await reporter.report(
-    "heartbeat",
-    awake.map((run) => run.heartbeat()),
-  );
-  for (const [index, run] of awake.entries()) {
+  const heartbeats = awake.map((run) => run.heartbeat());
+  const results = await reporter.report("heartbeat", heartbeats, () => {
+    for (const { lease } of awake) lease.checkClock();
+  });
+  for (const [index, { lease }] of awake.entries()) {
     const result = results[index];
-    if (result) run.applyResult(result);
+    if (result) lease.renew(result);
   }
 }
 
@@ -110,7 +107,8 @@ async function sendHeartbeat(awake: readonly Run[]): Promise<void> {
 process.stdin.resume().once("end", () => process.exit());
 
 await Promise.all([
-  ...unanswered.map(({ kind, input }) => reporter.repeat(kind, [input]).catch(handleError)),
+  ...unanswered.map((report) => reporter.settle(report).catch(handleError)),
+  ...refused.map(({ input }) => reporter.saveUsage(input).catch(handleError)),
   sendHeartbeats(),
   claimJobs(),
 ]);

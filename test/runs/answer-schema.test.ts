@@ -74,10 +74,12 @@ describe("an answer", () => {
   });
 
   test("by which a schema goes round without end is refused", async () => {
-    // As text: an object with the key "then" would be taken for a promise by whoever awaits it.
-    const schema = JSON.parse(
-      '{ "$ref": "#/$defs/a", "$defs": { "a": { "if": { "const": "round" }, "then": { "$ref": "#/$defs/a" } } } }',
-    );
+    // Not as a literal: an object with the key "then" would look like a promise.
+    const branches = Object.fromEntries([
+      ["if", { const: "round" }],
+      ["then", { $ref: "#/$defs/a" }],
+    ]);
+    const schema = { $ref: "#/$defs/a", $defs: { a: branches } };
     expect(await faultOfAnswerSchema(schema)).toBeNull();
     expect(await faultOfAnswer(schema, "straight")).toBeNull();
     expect((await faultOfAnswer(schema, "round"))?.message).toContain("cancel the job");

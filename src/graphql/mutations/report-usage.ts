@@ -5,7 +5,6 @@ import { MAX_CALLS } from "../../jobs/usage/model-usage.ts";
 import type { SentReport } from "../../runs/report.ts";
 import { type ReportedUsage, reportUsage, type UsageReport } from "../../runs/report-usage.ts";
 import { builder } from "../builder.ts";
-import { reportId } from "../inputs.ts";
 import { type ErrorsOf, errorTypes, isPayloadWith, orThrow } from "../result.ts";
 import { AiJob } from "../types/ai-job.ts";
 import { ModelUsageInput } from "../types/model-usage.ts";
@@ -17,7 +16,14 @@ const ReportUsageInput = builder.inputType("ReportUsageInput", {
   fields: (t) => ({
     workflowRunId: t.field({ type: "UUID", required: true, description: "The run's id." }),
     leaseToken: t.string({ required: true, description: "The lease token from the claim; the lease may have ended." }),
-    reportId: t.field({ ...reportId, required: true }),
+    reportId: t.field({
+      type: "UUID",
+      required: true,
+      description:
+        "For usage that a report was to bring which was refused, or of which the worker does not know whether it was kept: that " +
+        "report's id. If it was kept, this is INVALID_INPUT, and the usage is counted already (section 14). Otherwise a new id. What " +
+        "is sent again after a lost answer counts once.",
+    }),
     usage: t.field({
       type: [ModelUsageInput],
       required: true,

@@ -5,6 +5,7 @@ import { startWorkflow } from "../../../src/claims/start.ts";
 import { Prisma } from "../../../src/db/generated/client/client.ts";
 import type { EngineContext } from "../../../src/engine.ts";
 import { cancelAiJob } from "../../../src/jobs/cancel.ts";
+import { deltaOfCalls } from "../../../src/jobs/metrics.ts";
 import { submitAiJob } from "../../../src/jobs/submit.ts";
 import type { ModelCall } from "../../../src/jobs/usage/model-usage.ts";
 import { SYSTEM_ACTOR } from "../../../src/log/event.ts";
@@ -150,6 +151,49 @@ describe("the usage of a run", () => {
     const other = await started(engine);
     await heartbeatWorkflows(engine, [aHeartbeat(other, { reportId: beat })]);
     expect(await send(other, { reportId: beat })).toMatchObject({ code: "INVALID_INPUT" });
+  });
+
+  describe("sent under the id of a report that brought it, of which the worker does not know whether it was kept,", () => {
+    const beat = async (claim: Claim, id: string) => {
+      const [answer] = await heartbeatWorkflows(engine, [
+        aHeartbeat(claim, { metrics: deltaOfCalls([CALL]), reportId: id }),
+      ]);
+      return answer?.error?.code ?? null;
+    };
+
+    test.each<[string, (claim: Claim, reportId: string) => Promise<void>]>([
+      [
+        "is refused where it was kept",
+        async (claim, reportId) => {
+          expect(await beat(claim, reportId)).toBeNull();
+          await expireLease(db, claim);
+          // What the worker hears when it sends the report again: the same as if it had not been kept.
+          expect(await beat(claim, reportId)).toBe("LEASE_LOST");
+          const refused = { code: "INVALID_INPUT", inputPath: ["input", "reportId"] };
+          expect(await send(claim, { reportId })).toMatchObject(refused);
+        },
+      ],
+      [
+        "is counted where it was refused",
+        async (claim, reportId) => {
+          await expireLease(db, claim);
+          expect(await beat(claim, reportId)).toBe("LEASE_LOST");
+          ok(await send(claim, { reportId }));
+        },
+      ],
+      [
+        "is counted where it has not arrived yet, and is refused then",
+        async (claim, reportId) => {
+          ok(await send(claim, { reportId }));
+          expect(await beat(claim, reportId)).toBe("INVALID_INPUT");
+        },
+      ],
+    ])("%s: once", async (_, act) => {
+      const claim = await started(engine);
+      await act(claim, randomUUID());
+      expect((await soundRecords(claim)).job.costMicros).toBe(1500n);
+      expect(await db.prisma.usageEntry.count({ where: { workflowRunId: claim.run.id } })).toBe(1);
+    });
   });
 
   test.each<[string, Partial<UsageReport>]>([
