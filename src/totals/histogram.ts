@@ -23,11 +23,28 @@ export function middleOf(bucket: number): number {
 }
 
 /**
- * A query with one row for several times: the buckets that have any, `buckets`, and in the same order how many each has, `jobs`.
- * @param pairs a query with a bucket, `bucket`, and a number of times in it, `jobs`; a bucket may come more than once.
+ * @param times a column with a list of buckets, one for each time; NULL for none.
+ * @returns expressions for the two columns of its histogram: buckets, and how many times each has. A bucket may come more than once.
  */
-export function histogramOf(pairs: Prisma.Sql): Prisma.Sql {
-  return Prisma.sql`
-    SELECT coalesce(array_agg(bucket ORDER BY bucket), '{}') AS buckets, coalesce(array_agg(jobs ORDER BY bucket), '{}') AS jobs
-    FROM (SELECT bucket, sum(jobs)::bigint AS jobs FROM (${pairs}) AS pair GROUP BY bucket) AS filled`;
+export function histogramOfList(times: string): Prisma.Sql {
+  return Prisma.raw(`coalesce(${times}, '{}'), array_fill(1::bigint, ARRAY[coalesce(cardinality(${times}), 0)])`);
+}
+
+/** From so many entries on, a histogram is written with each of its buckets once: to append to it is less work than to add it up. */
+const MAX_ENTRIES = 256;
+
+/**
+ * In an upsert, the histogram of the stored row, `old`, and of what is added to it, `excluded`.
+ * @param which the beginning of the names of its columns.
+ */
+export function sumOfHistograms(which: "queue" | "run"): Prisma.Sql {
+  const appended = (column: string) => `old.${which}_${column} || excluded.${which}_${column}`;
+  const isFew = `cardinality(old.${which}_buckets) + cardinality(excluded.${which}_buckets) < ${MAX_ENTRIES}`;
+  return Prisma.raw(`
+    SELECT ${appended("buckets")}, ${appended("jobs")} WHERE ${isFew}
+    UNION ALL
+    SELECT array_agg(bucket), array_agg(jobs) FROM (
+      SELECT bucket, sum(jobs)::bigint AS jobs FROM unnest(${appended("buckets")}, ${appended("jobs")}) AS entry(bucket, jobs)
+      GROUP BY bucket
+    ) AS filled HAVING NOT (${isFew})`);
 }

@@ -59,6 +59,8 @@ export interface UsageQuery {
   readonly kinds?: readonly JobKind[] | null | undefined;
   /** Only jobs of this protocol. */
   readonly protocolId?: string | null | undefined;
+  /** Whether percentiles are asked for, which is most of the work; left out, they are. Without, they are null. */
+  readonly withTimes?: boolean;
 }
 
 /** @returns why a question is refused; null where it is not. Whether the label is declared, the database knows. */

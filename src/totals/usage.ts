@@ -8,7 +8,7 @@ import { within } from "../db/scope.ts";
 import { InvalidInputError } from "../errors.ts";
 import { NIL_UUID } from "../uuid.ts";
 import { changesNotAggregated } from "./changes.ts";
-import { middleOf } from "./histogram.ts";
+import { histogramOfList, middleOf } from "./histogram.ts";
 import { intervalDeltas, SUM_COLUMNS, USED } from "./intervals.ts";
 import { USAGE_GROUPS, USAGE_INTERVALS, type UsageQuery, usageFault } from "./usage-query.ts";
 
@@ -89,10 +89,11 @@ interface StoredRow extends JobMetrics {
 }
 
 function selectUsage(workspaceId: string, labelId: string, query: UsageQuery): Prisma.Sql {
-  const { from, to, interval, groupBy, kinds, protocolId } = query;
+  const { from, to, interval, groupBy, kinds, protocolId, withTimes = true } = query;
   const isByState = groupBy.includes("STATE");
   const groups = Prisma.raw(["starts_at", ...groupBy.flatMap((group) => USAGE_GROUPS[group].columns)].join(", "));
-  const selected = ['starts_at AS "from"', ...groupBy.map((group) => USAGE_GROUPS[group].select)];
+  const names = Prisma.raw(['starts_at AS "from"', ...groupBy.map((group) => USAGE_GROUPS[group].select)].join(", "));
+  const columns = Prisma.sql`${groups}${Prisma.raw(isByState ? "" : ", state_code")}, jobs, ${SUM_COLUMNS}`;
   const conditions = [
     Prisma.sql`workspace_id = ${workspaceId}::uuid AND hours = ${USAGE_INTERVALS[interval].hours}::smallint
       AND by_model = ${groupBy.includes("MODEL")} AND label_id = ${labelId}::uuid AND starts_at >= ${from} AND starts_at < ${to}`,
@@ -109,20 +110,19 @@ function selectUsage(workspaceId: string, labelId: string, query: UsageQuery): P
     WITH change AS MATERIALIZED (${changesNotAggregated(Prisma.sql`ARRAY[${workspaceId}::uuid]`)}),
     ${intervalDeltas(Prisma.sql`usage_not_aggregated(ARRAY[${workspaceId}::uuid])`)},
     selected AS MATERIALIZED (
-      SELECT ${groups}${isByState ? Prisma.empty : Prisma.sql`, state_code`}, jobs, queue_buckets, queue_jobs, run_buckets, run_jobs, ${SUM_COLUMNS}
-      FROM usage_intervals WHERE ${where}
+      SELECT ${columns}, queue_buckets, queue_jobs, run_buckets, run_jobs FROM usage_intervals WHERE ${where}
       UNION ALL
-      SELECT ${groups}${isByState ? Prisma.empty : Prisma.sql`, state_code`}, jobs, queue_times, NULL, run_times, NULL, ${SUM_COLUMNS}
-      FROM delta WHERE ${where}
-    ), queue AS (${percentiles("queue", groups)}), run AS (${percentiles("run", groups)})
-    SELECT ${Prisma.raw(selected.join(", "))}, ${safe(sum("cost_micros"))} AS "costMicros", ${Prisma.join(metrics)},
-      sum(jobs)::bigint AS jobs, min(queue.p50) AS "queueP50", min(queue.p95) AS "queueP95", min(run.p50) AS "runP50", min(run.p95) AS "runP95"
-    FROM selected LEFT JOIN queue USING (${groups}) LEFT JOIN run USING (${groups})
-    GROUP BY ${groups}
-    HAVING sum(jobs) > 0 OR ${sum("cost_micros")} > 0 OR ${Prisma.join(
-      METRIC_NAMES.map((name) => Prisma.sql`${sum(snakeCase(name))} > 0`),
-      " OR ",
-    )}
+      SELECT ${columns}, ${histogramOfList("queue_times")}, ${histogramOfList("run_times")} FROM delta WHERE ${where}
+    ), summed AS (
+      SELECT ${groups}, ${Prisma.join(metrics)}, ${safe(sum("cost_micros"))} AS "costMicros", sum(jobs)::bigint AS jobs
+      FROM selected GROUP BY ${groups}
+      HAVING sum(jobs) > 0 OR ${Prisma.join(
+        [...METRIC_NAMES.map(snakeCase), "cost_micros"].map((column) => Prisma.sql`${sum(column)} > 0`),
+        " OR ",
+      )}
+    ), queue AS (${percentiles("queue", groups, withTimes)}), run AS (${percentiles("run", groups, withTimes)})
+    SELECT ${names}, summed.*, queue.p50 AS "queueP50", queue.p95 AS "queueP95", run.p50 AS "runP50", run.p95 AS "runP95"
+    FROM summed LEFT JOIN queue USING (${groups}) LEFT JOIN run USING (${groups})
     ORDER BY ${groups} LIMIT ${MAX_ROWS + 1}`;
 }
 
@@ -130,17 +130,20 @@ function safe(sum: Prisma.Sql): Prisma.Sql {
   return Prisma.sql`least(${sum}, ${MAX_SAFE_METRIC})::bigint`;
 }
 
-/** A query for the buckets of the median and of the 95th percentile (nearest rank) of the times of each group. */
-function percentiles(which: "queue" | "run", groups: Prisma.Sql): Prisma.Sql {
-  const [buckets, jobs] = [Prisma.raw(`${which}_buckets`), Prisma.raw(`${which}_jobs`)];
+/**
+ * A query for the buckets of the median and of the 95th percentile (nearest rank) of the times of each group; no rows where they are not
+ * asked for.
+ */
+function percentiles(which: "queue" | "run", groups: Prisma.Sql, areAsked: boolean): Prisma.Sql {
   const rank = (percent: number) => Prisma.sql`min(bucket) FILTER (WHERE up_to * 100 >= total * ${percent}::int)`;
+  // Two functions in the SELECT list go on together, and are not kept in memory first, as those of a FROM clause are.
+  const pairs = Prisma.raw(`unnest(${which}_buckets) AS bucket, unnest(${which}_jobs) AS times`);
   return Prisma.sql`
     SELECT ${groups}, ${rank(50)} AS p50, ${rank(95)} AS p95
     FROM (
       SELECT ${groups}, bucket, sum(sum(times)) OVER (PARTITION BY ${groups} ORDER BY bucket) AS up_to,
         sum(sum(times)) OVER (PARTITION BY ${groups}) AS total
-      FROM (SELECT ${groups}, bucket, coalesce(in_bucket, 1) AS times FROM selected, unnest(${buckets}, ${jobs}) AS pair(bucket, in_bucket)) AS pairs
-      GROUP BY ${groups}, bucket
+      FROM (SELECT ${groups}, ${pairs} FROM selected WHERE ${areAsked}) AS pair GROUP BY ${groups}, bucket
     ) AS ranked GROUP BY ${groups}`;
 }
 

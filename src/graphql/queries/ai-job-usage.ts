@@ -5,6 +5,7 @@ import { labelKey } from "../../jobs/labels.ts";
 import { MAX_ROWS, readUsage, type UsageRow } from "../../totals/usage.ts";
 import { MAX_GROUPS, USAGE_GROUPS, USAGE_INTERVALS, type UsageQuery } from "../../totals/usage-query.ts";
 import { builder } from "../builder.ts";
+import { namesBelow } from "../connection.ts";
 import { JobKindEnum, JobStateEnum, UsageGroupEnum, UsageIntervalEnum } from "../enums.ts";
 import { orThrow } from "../result.ts";
 import { JobMetrics } from "../types/job-metrics.ts";
@@ -14,6 +15,9 @@ const QUEUED =
   "of the times that the jobs that ended were QUEUED since they were submitted or last retried, as AiJob.queuedMs";
 const RAN =
   "of the times that the jobs that ended were RUNNING since they were submitted or last retried, as AiJob.runMs";
+
+/** The fields that are read only where they are selected. */
+const TIMES = ["queueMsP50", "queueMsP95", "runMsP50", "runMsP95"] as const satisfies readonly (keyof UsageRow)[];
 
 const AiJobUsageRow = builder.objectRef<UsageRow>("AiJobUsageRow").implement({
   description:
@@ -114,8 +118,10 @@ builder.queryField("aiJobUsage", (t) =>
         description: "Only jobs of this protocol; if left out, of all.",
       }),
     },
-    resolve: async (_root, args, { engine, viewer: { workspaceId } }) => [
-      ...orThrow(await readUsage(engine.prisma, workspaceId, exact<UsageQuery>()({ ...args }))),
-    ],
+    resolve: async (_root, args, { engine, viewer: { workspaceId } }, info) => {
+      const names = namesBelow(info);
+      const withTimes = TIMES.some((name) => names.has(name));
+      return [...orThrow(await readUsage(engine.prisma, workspaceId, exact<UsageQuery>()({ ...args, withTimes })))];
+    },
   }),
 );
