@@ -1419,6 +1419,8 @@ CREATE TABLE usage_intervals (
   CONSTRAINT usage_intervals_whole_interval CHECK ((hours = ANY (ARRAY[1, 24])) AND starts_at = date_bin(make_interval(hours => hours::integer), starts_at, '2000-01-01 00:00:00+00'::timestamp with time zone))
 );
 
+ALTER TABLE usage_intervals SET (fillfactor=70);
+
 -- ---------------------------------------------------------------- totals_position
 
 CREATE TABLE totals_position (
