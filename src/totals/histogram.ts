@@ -31,7 +31,7 @@ export function histogramOfList(times: string): Prisma.Sql {
 }
 
 /** From so many entries on, a histogram is written with each of its buckets once: to append to it is less work than to add it up. */
-const MAX_ENTRIES = 256;
+const MAX_ENTRIES = 64;
 
 /**
  * In an upsert, the histogram of the stored row, `old`, and of what is added to it, `excluded`.

@@ -1,9 +1,8 @@
 import { stateCodes } from "../db/enum-codes.ts";
 import { Prisma } from "../db/generated/client/client.ts";
-import { JobState } from "../db/generated/client/enums.ts";
+import type { JobState } from "../db/generated/client/enums.ts";
 import { METRIC_NAMES } from "../db/job-columns.ts";
 import { snakeCase, toDbEnum } from "../db/rows.ts";
-import { hasEnded } from "../jobs/state.ts";
 import { NIL_UUID } from "../uuid.ts";
 import { eachMetric, METRIC_COLUMNS } from "./changes.ts";
 import { bucketOf, histogramOfList, sumOfHistograms } from "./histogram.ts";
@@ -18,15 +17,22 @@ import { bucketOf, histogramOfList, sumOfHistograms } from "./histogram.ts";
  */
 
 /** What tells the rows of usage_intervals apart. */
-export const KEY_COLUMNS = Prisma.raw(
+const KEY_COLUMNS = Prisma.raw(
   "workspace_id, hours, by_model, label_id, starts_at, state_code, job_kind, protocol_id, provider, model, label_value",
 );
 /** The code of what was used, by jobs in any state; others are those of states. */
 export const USED = 0;
 
-const ENDED = Object.values(JobState).filter(hasEnded);
+/** The states in which a job has ended: those of `hasEnded` (src/jobs/state.ts), which stands above; a test compares the two. */
+export const ENDED_STATES: readonly JobState[] = [
+  "COMPLETED",
+  "COMPLETED_WITH_ISSUES",
+  "FAILED",
+  "CANCELLED",
+  "POISONED",
+];
 const isEnded = (column: Prisma.Sql) =>
-  Prisma.sql`${column} IN (${Prisma.raw(ENDED.map((state) => `'${toDbEnum(state)}'`).join(", "))})`;
+  Prisma.sql`${column} IN (${Prisma.raw(ENDED_STATES.map((state) => `'${toDbEnum(state)}'`).join(", "))})`;
 const POISONED = stateCodes(["POISONED"])[0];
 
 /** What is told of a job wherever something of it is counted. */

@@ -100,9 +100,11 @@ export async function expectSameReports(
     };
     const variables = { ...timeAround(interval), ...narrowed };
     const answer = await run(url, REPORT, variables, { "x-workspace-id": real.workspaceId(workspace) });
-    expect(sumOf(answer.aiJobUsage.map(lineOf)), JSON.stringify(question)).toEqual(
-      sumOf(recount(world, question, label)),
-    );
+    // With the question, so that a difference says what was asked.
+    expect({ question, lines: sumOf(answer.aiJobUsage.map(lineOf)) }).toEqual({
+      question,
+      lines: sumOf(recount(world, question, label)),
+    });
   }
 }
 

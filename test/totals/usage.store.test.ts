@@ -138,7 +138,7 @@ async function someLife(workspaceId: string): Promise<void> {
 /** A row as text, with the entries of its histograms added up. */
 function text({ queueBuckets, queueJobs, runBuckets, runJobs, ...row }: UsageInterval): string {
   const times = [filled(queueBuckets, queueJobs), filled(runBuckets, runJobs)];
-  return JSON.stringify([row, times], (_, value) => (typeof value === "bigint" ? Number(value) : value));
+  return JSON.stringify([row, times], (_, value: unknown) => (typeof value === "bigint" ? Number(value) : value));
 }
 
 function filled(buckets: readonly number[], jobs: readonly bigint[]) {
