@@ -1369,6 +1369,73 @@ CREATE TABLE usage_minutes (
 
 CREATE INDEX usage_minutes_minute_idx ON public.usage_minutes USING btree (minute);
 
+-- ---------------------------------------------------------------- usage_labels
+
+CREATE TABLE usage_labels (
+  label_id uuid NOT NULL,
+  workspace_id uuid NOT NULL,
+  key text NOT NULL,
+  "position" smallint NOT NULL,
+  since_order_xid bigint NOT NULL,
+  CONSTRAINT usage_labels_pkey PRIMARY KEY (label_id),
+  CONSTRAINT usage_labels_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(workspace_id) ON UPDATE RESTRICT ON DELETE RESTRICT,
+  CONSTRAINT usage_labels_five CHECK ("position" >= 1 AND "position" <= 5),
+  CONSTRAINT usage_labels_id CHECK (label_id <> '00000000-0000-0000-0000-000000000000'::uuid),
+  CONSTRAINT usage_labels_key CHECK (char_length(key) >= 1 AND char_length(key) <= 63 AND translate(key, 'abcdefghijklmnopqrstuvwxyz0123456789_.-/'::text, ''::text) = ''::text)
+);
+
+CREATE UNIQUE INDEX usage_labels_workspace_id_key_key ON public.usage_labels USING btree (workspace_id, key);
+CREATE UNIQUE INDEX usage_labels_workspace_id_position_key ON public.usage_labels USING btree (workspace_id, "position");
+
+CREATE TRIGGER usage_labels_immutable_columns BEFORE UPDATE OF label_id, workspace_id, key, since_order_xid ON usage_labels FOR EACH ROW
+  WHEN (old.label_id IS DISTINCT FROM new.label_id
+    OR old.workspace_id IS DISTINCT FROM new.workspace_id
+    OR old.key IS DISTINCT FROM new.key
+    OR old.since_order_xid IS DISTINCT FROM new.since_order_xid)
+  EXECUTE FUNCTION refuse_immutable_change();
+
+-- ---------------------------------------------------------------- usage_intervals
+
+CREATE TABLE usage_intervals (
+  workspace_id uuid NOT NULL,
+  hours smallint NOT NULL,
+  by_model boolean NOT NULL,
+  label_id uuid NOT NULL,
+  starts_at timestamp(3) with time zone NOT NULL,
+  state_code smallint NOT NULL,
+  job_kind "JobKind" NOT NULL,
+  protocol_id text NOT NULL,
+  provider text NOT NULL,
+  model text NOT NULL,
+  label_value text NOT NULL,
+  jobs bigint NOT NULL DEFAULT 0,
+  queue_buckets smallint[] NOT NULL DEFAULT ARRAY[]::smallint[],
+  queue_jobs bigint[] NOT NULL DEFAULT ARRAY[]::bigint[],
+  run_buckets smallint[] NOT NULL DEFAULT ARRAY[]::smallint[],
+  run_jobs bigint[] NOT NULL DEFAULT ARRAY[]::bigint[],
+  duration_ms numeric NOT NULL DEFAULT 0,
+  total_tokens numeric NOT NULL DEFAULT 0,
+  input_tokens numeric NOT NULL DEFAULT 0,
+  output_tokens numeric NOT NULL DEFAULT 0,
+  tokens_planner numeric NOT NULL DEFAULT 0,
+  tokens_executor numeric NOT NULL DEFAULT 0,
+  entities_read numeric NOT NULL DEFAULT 0,
+  entities_written numeric NOT NULL DEFAULT 0,
+  validators_run_count numeric NOT NULL DEFAULT 0,
+  cost_micros numeric NOT NULL DEFAULT 0,
+  CONSTRAINT usage_intervals_pkey PRIMARY KEY (workspace_id, hours, by_model, label_id, starts_at, state_code, job_kind, protocol_id, provider, model, label_value),
+  CONSTRAINT usage_intervals_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(workspace_id) ON UPDATE RESTRICT ON DELETE RESTRICT,
+  CONSTRAINT usage_intervals_buckets CHECK (cardinality(queue_buckets) = cardinality(queue_jobs) AND cardinality(run_buckets) = cardinality(run_jobs)),
+  CONSTRAINT usage_intervals_jobs_ended CHECK (state_code <> 0 OR jobs = 0 AND cardinality(queue_buckets) = 0 AND cardinality(run_buckets) = 0),
+  CONSTRAINT usage_intervals_label CHECK (label_id <> '00000000-0000-0000-0000-000000000000'::uuid OR label_value = ''::text),
+  CONSTRAINT usage_intervals_model CHECK (by_model = (provider <> ''::text) AND by_model = (model <> ''::text)),
+  CONSTRAINT usage_intervals_not_negative CHECK (jobs >= 0 AND LEAST(duration_ms, total_tokens, input_tokens, output_tokens, tokens_planner, tokens_executor, entities_read, entities_written, validators_run_count, cost_micros) >= 0::numeric),
+  CONSTRAINT usage_intervals_state CHECK (state_code = 0 OR state_code >= enum_code('completed'::"JobState") AND state_code <= enum_code('poisoned'::"JobState")),
+  CONSTRAINT usage_intervals_whole_interval CHECK ((hours = ANY (ARRAY[1, 24])) AND starts_at = date_bin(make_interval(hours => hours::integer), starts_at, '2000-01-01 00:00:00+00'::timestamp with time zone))
+);
+
+ALTER TABLE usage_intervals SET (fillfactor=70);
+
 -- ---------------------------------------------------------------- totals_position
 
 CREATE TABLE totals_position (

@@ -22,6 +22,13 @@ export function stateCodes(states: readonly JobState[] = Object.values(JobState)
   return codesOf(Object.values(JobState), states);
 }
 
+/** @returns the state that this number names. @throws Error where it names none. */
+export function stateOfCode(code: number): JobState {
+  const state = Object.values(JobState)[code - 1];
+  if (state === undefined) throw new Error(`No job state has the code ${code}.`);
+  return state;
+}
+
 /** @returns the numbers of these types, as `flight_recorder_events.type_code` has them. */
 export function eventTypeCodes(types: readonly RecorderEventType[] = Object.values(RecorderEventType)): number[] {
   return codesOf(Object.values(RecorderEventType), types);

@@ -23,6 +23,8 @@ const NEEDED = {
   OutputChunk: { table: "output_chunks", privileges: "SELECT, INSERT, DELETE" },
   Quota: { table: "quotas", privileges: "SELECT, INSERT, UPDATE, DELETE" },
   JobTotal: { table: "job_totals", privileges: "SELECT, INSERT, UPDATE, DELETE" },
+  UsageLabel: { table: "usage_labels", privileges: "SELECT, INSERT, DELETE" },
+  UsageInterval: { table: "usage_intervals", privileges: "SELECT, INSERT, UPDATE, DELETE" },
   UsageMinute: { table: "usage_minutes", privileges: "SELECT, INSERT, UPDATE, DELETE" },
   TotalsPosition: { table: "totals_position", privileges: "SELECT, UPDATE" },
   BulkAction: { table: "bulk_actions", privileges: "SELECT, INSERT, UPDATE" },

@@ -4,6 +4,7 @@ import { PERMISSIONS, ROLES } from "../identity/permissions.ts";
 import { REVIEW_DECISIONS } from "../review/user-review.ts";
 import { VALIDATION_VERDICTS } from "../review/verdict.ts";
 import { SENSITIVITIES } from "../runs/retrieved-snippets.ts";
+import { USAGE_GROUPS, USAGE_INTERVALS } from "../totals/usage-query.ts";
 import { builder } from "./builder.ts";
 
 /**
@@ -203,6 +204,18 @@ export const RoleEnum = enumType(
   "Role",
   "A set of permissions; docs/permissions.md has the table (section 11).",
   descriptionsOf(ROLES),
+);
+
+export const UsageIntervalEnum = enumType(
+  "UsageInterval",
+  "How long the intervals of aiJobUsage are (section 14).",
+  descriptionsOf(USAGE_INTERVALS),
+);
+
+export const UsageGroupEnum = enumType(
+  "UsageGroup",
+  "What rows of aiJobUsage are kept apart by (section 14).",
+  descriptionsOf(USAGE_GROUPS),
 );
 
 function descriptionsOf<Name extends string>(roles: Readonly<Record<Name, { readonly description: string }>>) {

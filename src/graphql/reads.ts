@@ -5,6 +5,7 @@ import type {
   NodeExecution as Node,
   PrismaClient,
   FlightRecorderEvent as RecorderEvent,
+  UsageLabel,
   UserInputRequest,
   Workspace,
 } from "../db/generated/client/client.ts";
@@ -46,6 +47,7 @@ import {
   listNodesOf,
   listRunsOf,
 } from "../runs/list.ts";
+import { listUsageLabels } from "../totals/usage-labels.ts";
 
 /** The reads of one server. Operations that read at the same time share statements (db/batched-read.ts). */
 
@@ -85,6 +87,8 @@ export interface ReadsById {
   readonly itemsOfBulkAction: BatchedRead<void, BulkActionItem>;
   /** The workspace with this id, which is also the workspace that the id comes with. */
   readonly workspace: BatchedRead<void, Workspace>;
+  /** The labels by which the workspace counts its usage, in the order of its list. */
+  readonly usageLabelsOf: BatchedRead<void, UsageLabel>;
 }
 
 /** Reads of lists. Equal reads of one tick of the event loop share one statement and its frozen rows. */
@@ -152,7 +156,15 @@ export function createReadsById(prisma: PrismaClient): ReadsById {
           prisma,
           ids.map(({ id }) => id),
         ),
-      ({ workspaceId }) => ({ workspaceId, id: workspaceId }),
+      idOfWorkspace,
+    ),
+    usageLabelsOf: batchReads(
+      (ids) =>
+        listUsageLabels(
+          prisma,
+          ids.map(({ id }) => id),
+        ),
+      idOfWorkspace,
     ),
   };
 }
@@ -186,6 +198,10 @@ function ownId({ workspaceId, id }: { readonly workspaceId: string; readonly id:
 
 function idOfJob({ workspaceId, jobId }: { readonly workspaceId: string; readonly jobId: string }) {
   return { workspaceId, id: jobId };
+}
+
+function idOfWorkspace({ workspaceId }: { readonly workspaceId: string }) {
+  return { workspaceId, id: workspaceId };
 }
 
 function idOfBulkAction({

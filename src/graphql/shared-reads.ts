@@ -107,5 +107,6 @@ function withMemory(reads: ReadsById, memory: ReadMemory, onKept: (key: object) 
     countsOfBulkAction: remember(reads.countsOfBulkAction),
     itemsOfBulkAction: remember(reads.itemsOfBulkAction),
     workspace: remember(reads.workspace),
+    usageLabelsOf: remember(reads.usageLabelsOf),
   };
 }

@@ -6,6 +6,7 @@ import type { LogPosition } from "../log/cursor.ts";
 import { IS_BELOW_WATERMARK } from "../log/read.ts";
 import { NIL_UUID } from "../uuid.ts";
 import { changesOfEvents, eachMetric, METRIC_COLUMNS, TOTALS_DELTAS, usageBeside, usageDeltas } from "./changes.ts";
+import { ADD_INTERVALS, intervalDeltas } from "./intervals.ts";
 
 /**
  * The most events that one transaction aggregates. The feed cannot read past an open write transaction, so each of these
@@ -19,8 +20,8 @@ const TOTALS = allWorkspaces("totals");
 const OLDEST_USAGE = Prisma.sql`now() - interval '32 days'`;
 
 /**
- * Adds the events after `totals_position`, and the entries of the ledger that no event has, to the totals and to the usage by the
- * minute, batch by batch (section 10).
+ * Adds the events after `totals_position`, and the entries of the ledger that no event has, to the totals and to the usage by
+ * the minute, the hour and the day, batch by batch (section 10).
  * Several servers may call this at once: one of them aggregates, the others find the position locked and return.
  *
  * Only what is below the watermark is aggregated (section 4). Otherwise a transaction that commits late could add an event
@@ -56,6 +57,7 @@ const RECOUNT_BATCH_EVENTS = 10_000;
 export async function recountTotals(tx: Transaction): Promise<void> {
   await tx.$executeRaw`DELETE FROM job_totals`;
   await tx.$executeRaw`DELETE FROM usage_minutes`;
+  await tx.$executeRaw`DELETE FROM usage_intervals`;
   await tx.$executeRaw`
     UPDATE totals_position SET order_xid = 0, job_id = ${NIL_UUID}::uuid, version = 0,
       entry_order_xid = 0, entry_id = ${NIL_UUID}::uuid`;
@@ -130,6 +132,8 @@ async function aggregateBatch(tx: Transaction, maxEvents: number): Promise<Batch
       GROUP BY workspace_id, capability_profile_id, minute
       ON CONFLICT (workspace_id, minute, capability_profile_id)
       DO UPDATE SET tokens = old.tokens + excluded.tokens, jobs = old.jobs + excluded.jobs
+    ), ${intervalDeltas(Prisma.sql`entry`)}, upserted_intervals AS (
+      ${ADD_INTERVALS}
     ), deleted_usage AS (
       DELETE FROM usage_minutes WHERE minute <= ${OLDEST_USAGE}
     ), moved_position AS (

@@ -32,7 +32,7 @@ export const METRIC_COLUMNS = eachMetric((column) => column);
 export function changesOfEvents(events: Prisma.Sql): Prisma.Sql {
   return Prisma.sql`
     SELECT e.order_xid, e.job_id, e.version, e.workspace_id, e.type, e.state, e.previous_state, e.recorded_at,
-      ${eachMetric((column) => `e.${column}`)}, j.job_kind, j.capability_profile_id,
+      ${eachMetric((column) => `e.${column}`)}, j.job_kind, j.capability_profile_id, j.protocol_id, j.label_count,
       ${eachMetric((column) => `coalesce(b.${column}, 0) AS ${column}_before`)}
     FROM (${events}) AS e
     ${VERSION_BEFORE}

@@ -13,7 +13,6 @@ const callSchema = z.looseObject({
   provider: z.string(),
   model: z.string(),
 });
-type ModelCall = z.infer<typeof callSchema> & Readonly<Record<string, unknown>>;
 
 /** A report as it is sent: the fields of the API that the checks need. Usage by itself has no metrics. */
 const inputSchema = z.looseObject({

@@ -103,6 +103,50 @@ describe("what was added up", () => {
     expect(await send(sql)).toBe(FOREIGN_KEY);
   });
 
+  const interval = (more: Readonly<Record<string, string>>) => {
+    const columns = {
+      workspace_id: `'${WORKSPACE}'`,
+      hours: "1",
+      by_model: "false",
+      label_id: "'00000000-0000-0000-0000-000000000000'",
+      starts_at: "'2026-01-01 10:00:00+00'",
+      state_code: "6",
+      job_kind: "'doc_edit'",
+      protocol_id: "'p'",
+      provider: "''",
+      model: "''",
+      label_value: "''",
+      ...more,
+    };
+    return `INSERT INTO usage_intervals (${Object.keys(columns).join(", ")}) VALUES (${Object.values(columns).join(", ")})`;
+  };
+
+  test.each(["jobs", "cost_micros", ...METRICS])("in an interval cannot fall below zero: %s", async (name) => {
+    expect(await send(interval({ [name]: "-1" }))).toBe(CHECK);
+  });
+
+  test.each([
+    ["of neither an hour nor a day", { hours: "2" }],
+    ["that does not begin with its hour", { starts_at: "'2026-01-01 10:00:01+00'" }],
+    ["that does not begin with its day", { hours: "24" }],
+    ["of jobs that ended in a state in which none ends", { state_code: "2" }],
+    ["of jobs that ended in no state", { state_code: "0", jobs: "1" }],
+    ["of times of no job", { state_code: "0", run_buckets: "'{1}'", run_jobs: "'{1}'" }],
+    ["of a bucket without its number of jobs", { queue_buckets: "'{1,2}'", queue_jobs: "'{1}'" }],
+    ["of a model without its provider", { by_model: "true", model: "'gpt-5'" }],
+    ["of a model among those of all", { provider: "'openai'", model: "'gpt-5'" }],
+    ["of a value of no label", { label_value: "'search'" }],
+  ])("cannot be in an interval %s", async (_, columns) => {
+    expect(await send(interval(columns))).toBe(CHECK);
+  });
+
+  test("in an interval is of a workspace that there is, and stands once", async () => {
+    expect(await send(interval({ workspace_id: "gen_random_uuid()" }))).toBe(FOREIGN_KEY);
+    expect(await send(interval({ hours: "24", starts_at: "'2026-01-02 00:00:00+00'" }))).toBe("committed");
+    expect(await send(interval({}))).toBe("committed");
+    expect(await send(interval({}))).toBe(UNIQUE);
+  });
+
   test.each(["DELETE FROM totals_position", "TRUNCATE totals_position"])(
     "has a place in the log, which nobody takes away: %s",
     async (sql) => {
@@ -114,6 +158,29 @@ describe("what was added up", () => {
     expect(await prisma.totalsPosition.count()).toBe(1);
     expect(await send(`INSERT INTO totals_position (singleton, job_id) VALUES (true, '${randomUUID()}')`)).toBe(UNIQUE);
     expect(await send(`INSERT INTO totals_position (singleton, job_id) VALUES (false, '${randomUUID()}')`)).toBe(CHECK);
+  });
+});
+
+describe("a label by which usage is counted", () => {
+  const label = (key: string, position: number, more = `'${WORKSPACE}'`) =>
+    `INSERT INTO usage_labels (label_id, workspace_id, key, position, since_order_xid)
+     VALUES (gen_random_uuid(), ${more}, '${key}', ${position}, 1)`;
+
+  test.each([
+    ["without a key", label("", 1), CHECK],
+    ["with a key that no label has", label("Team", 1), CHECK],
+    ["beyond the fifth", label("sixth", 6), CHECK],
+    ["before the first", label("none", 0), CHECK],
+    ["of no workspace that there is", label("team", 1, "gen_random_uuid()"), FOREIGN_KEY],
+  ])("%s is refused", async (_, sql, state) => {
+    expect(await send(sql)).toBe(state);
+  });
+
+  test("stands once, in a place of its own, and as it was declared", async () => {
+    expect(await send(label("team", 1))).toBe("committed");
+    expect(await send(label("team", 2))).toBe(UNIQUE);
+    expect(await send(label("env", 1))).toBe(UNIQUE);
+    expect(await send("UPDATE usage_labels SET since_order_xid = 0")).toBe("AJ007");
   });
 });
 

@@ -14,6 +14,7 @@ import { setQuota } from "../../src/quotas/quota.ts";
 import { advanceWorkflow } from "../../src/runs/advance.ts";
 import { requestUserInput } from "../../src/runs/ask.ts";
 import { aggregateTotals } from "../../src/totals/aggregate.ts";
+import { setUsageLabels } from "../../src/totals/usage-labels.ts";
 import { openTestDatabase, serverSide, type TestDatabase } from "../support/database.ts";
 import { aStep, aSubmit, engineOn, ok, SOMEBODY, WORKSPACE } from "../support/engine.ts";
 import { addOtherWorkspace, OTHER_WORKSPACE } from "../support/plain-sql.ts";
@@ -38,6 +39,7 @@ const CALL = {
 /** Everything that a workspace can have. */
 async function fill(workspaceId: string): Promise<void> {
   const engine = engineOn(db);
+  ok(await setUsageLabels(engine, workspaceId, ["team"]));
   const { job } = ok(
     await submitAiJob(engine, workspaceId, SOMEBODY, aSubmit({ labels: [{ key: "team", value: "a" }] })),
   );
@@ -90,6 +92,8 @@ const OF_WORKSPACES = [
   "quotas",
   "sessions",
   "usage_entries",
+  "usage_intervals",
+  "usage_labels",
   "usage_minutes",
   "user_input_requests",
   "worker_reports",

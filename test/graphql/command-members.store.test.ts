@@ -84,6 +84,7 @@ const report = (jobId: string, more: object = {}) =>
   });
 const set = (more: object = {}) =>
   ask(server.url, "setQuota", { resource: "TOKENS", max: 1_000_000, windowSeconds: 3600, ...more });
+const declare = (...keys: readonly string[]) => ask(server.url, "setUsageLabels", { keys });
 const remove = (quotaId: string) => ask(server.url, "deleteQuota", { quotaId });
 
 async function aQuota(): Promise<string> {
@@ -317,6 +318,19 @@ const unions: readonly { union: string; answers: readonly Answer[] }[] = [
       },
       { member: "UnknownCapabilityError", produce: () => set({ capabilityProfileId: "nope" }) },
       { member: "TryAgainError", produce: () => whileBusyAt("quotas", () => set()) },
+    ],
+  },
+  {
+    union: "SetUsageLabelsResult",
+    answers: [
+      { member: "SetUsageLabelsPayload", produce: () => declare("team", "env") },
+      {
+        member: "InvalidInputError",
+        says: { path: ["input", "keys", "1"] },
+        produce: () => declare("team", "team"),
+      },
+      { member: "NotFoundError", produce: () => ask(guarded.url, "setUsageLabels", { keys: [] }, inNoWorkspace()) },
+      { member: "TryAgainError", produce: () => whileBusyAt("usage_labels", () => declare("team")) },
     ],
   },
   {

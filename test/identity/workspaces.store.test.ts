@@ -27,6 +27,7 @@ const STORES: readonly [string, object][] = [
   ["submitAiJob", { jobKind: "DOC_EDIT", protocolId: "p" }],
   ["submitAiJob", { jobKind: "TERMINAL_EXEC", protocolId: "p", capabilityProfileId: "default" }],
   ["setQuota", { resource: "JOBS", max: 100, windowSeconds: 60 }],
+  ["setUsageLabels", { keys: ["team"] }],
   ["cancelAiJobs", { filter: { protocolId: "p" }, reason: "no" }],
   ["retryAiJobs", { filter: { protocolId: "p" } }],
 ];

@@ -23,11 +23,13 @@ import { retry } from "./mutations/retry.ts";
 import { start } from "./mutations/start.ts";
 import { A_SUBMIT, submit } from "./mutations/submit.ts";
 import { leaseEnds, preferenceEnds, waitEnds } from "./mutations/time.ts";
+import { setUsageLabels } from "./mutations/usage-labels.ts";
 import { useModels } from "./mutations/use.ts";
 import { reportViolation } from "./mutations/violation.ts";
 import { wake } from "./mutations/wake.ts";
 import { foreignJob, Real } from "./real.ts";
 import { Sequence, sequences } from "./sequence.ts";
+import { questions } from "./usage-report.ts";
 
 /**
  * Random sequences of all mutations by several workers and people, executed on the server and on the reference model.
@@ -54,11 +56,11 @@ test(
   "the server answers and stores what the model does, for random sequences of mutations",
   async () => {
     const elsewhere = await foreignJob(db);
-    const property = fc.asyncProperty(sequences(50), filters, async (commands, filter) => {
+    const property = fc.asyncProperty(sequences(50), filters, questions, async (commands, filter, asked) => {
       const sequence = new Sequence(new Real(db, elsewhere));
       try {
         await fc.asyncModelRun(() => ({ model: sequence, real: sequence.real }), commands);
-        await sequence.expectWhole(server.url, filter);
+        await sequence.expectWhole(server.url, filter, asked);
       } finally {
         await sequence.cleanUp();
       }
@@ -131,6 +133,7 @@ test("one fixed sequence in which every mutation has an effect, so that the mode
     start({ job: 2, worker: "worker-1" }),
     heartbeat([by(4)]),
     bulk({ workspace: 0, kind: "retry", states: ["FAILED", "COMPLETED"], kinds: null, team: null, limit: 4 }),
+    setUsageLabels({ workspace: 0, keys: ["team", "env"] }),
     reportViolation({ job: 1, type: "EXPORT" }),
     submit(A_SUBMIT),
     cancel({ job: 3, includeChildren: true }),

@@ -86,7 +86,7 @@ export function deltaOf(usage: readonly ModelCall[]): Delta {
  */
 export function use(run: Run, { usage = [] }: Delta, step = 0): { readonly cost_micros?: number } {
   const isBeside = run.job.state === "POISONED";
-  for (const call of usage) run.calls.push({ call, step, isBeside });
+  for (const call of usage) run.calls.push({ call, step, isBeside, version: isBeside ? null : run.job.version + 1 });
   const cost = sum(usage, ({ costMicros }) => costMicros);
   if (!isBeside) run.job.cost += cost;
   return cost === 0 ? {} : { cost_micros: cost };

@@ -23,11 +23,13 @@ import { retries } from "./mutations/retry.ts";
 import { starts, startsDue } from "./mutations/start.ts";
 import { submits } from "./mutations/submit.ts";
 import { leasesEnd, preferencesEnd, waitsEnd } from "./mutations/time.ts";
+import { setsUsageLabels } from "./mutations/usage-labels.ts";
 import { uses } from "./mutations/use.ts";
 import { violations } from "./mutations/violation.ts";
 import { wakes } from "./mutations/wake.ts";
 import type { Real } from "./real.ts";
 import type { Step } from "./step.ts";
+import { everyQuestion, expectSameReports } from "./usage-report.ts";
 import { newWorld, type World } from "./world.ts";
 
 /** The generators of all mutations with their weights. A new mutation is one line here. */
@@ -63,6 +65,7 @@ const MUTATIONS: readonly (readonly [draws: fc.Arbitrary<Draw>, weight: number])
   [revokes, 4],
   [setsQuota, 6],
   [deletesQuota, 1],
+  [setsUsageLabels, 2],
   [aggregates, 1],
 ];
 
@@ -93,10 +96,11 @@ export class Sequence {
   }
 
   /** Compares everything at the end: all stored data, and what the API shows of it. */
-  expectWhole(url: string, filter: Filter): Promise<void> {
+  expectWhole(url: string, filter: Filter, asked = everyQuestion(filter.workspace)): Promise<void> {
     return this.#withSteps(async () => {
       await expectWhole(this.world, this.real);
       await expectSameLists(this.world, this.real, url, filter);
+      await expectSameReports(this.world, this.real, url, asked);
     });
   }
 

@@ -23,6 +23,8 @@ export interface World {
   readonly claims: Run[];
   /** In the order in which they were set; a quota's number is its index. */
   readonly quotas: Quota[];
+  /** The labels by which each workspace counts its usage, in the order of its list. */
+  readonly usageLabels: Map<number, readonly DeclaredLabel[]>;
   /** What each capability profile grants. */
   readonly profiles: Map<string, readonly string[]>;
   /** The workspace that was served last by a claim in all of them; -1 before the first. */
@@ -60,6 +62,13 @@ export interface Submit {
 export interface Label {
   readonly key: string;
   readonly value: string;
+}
+
+/** A label by which usage is counted. */
+export interface DeclaredLabel {
+  readonly key: string;
+  /** How far each job had come when it was declared, by its number: its versions, and the calls that no version has. */
+  readonly since: readonly { readonly versions: number; readonly beside: number }[];
 }
 
 /** A text for guards: none, a harmless one, or one that poisons. */
@@ -143,6 +152,8 @@ export interface CountedCall {
   readonly call: ModelCall;
   /** The number of its step among the run's; 0 where it was not the report of a step. */
   readonly step: number;
+  /** The version of the job that counts it; null where the job was poisoned. */
+  readonly version: number | null;
   /** Whether the job was poisoned, so that no version has it. */
   readonly isBeside: boolean;
 }
@@ -199,7 +210,7 @@ export function newWorld(): World {
     ["default", ["doc.read", "doc.summarize"]],
     ["terminal", ["term.exec"]],
   ]);
-  return { jobs: [], claims: [], quotas: [], profiles, lastTurn: -1 };
+  return { jobs: [], claims: [], quotas: [], usageLabels: new Map(), profiles, lastTurn: -1 };
 }
 
 export function noMetrics(): Metrics {
@@ -289,7 +300,7 @@ export const isActive = ({ state }: Run): boolean =>
 export const isOpen = (node: Node): boolean => node.state === "RUNNING";
 export const latestRun = (job: Pick<Job, "runs">): Run | undefined => job.runs.at(-1);
 /** Whether no attempt at the job is under way, and none comes by itself. */
-export const hasEnded = ({ state }: Job): boolean =>
+export const hasEnded = ({ state }: Pick<Job, "state">): boolean =>
   ["COMPLETED", "COMPLETED_WITH_ISSUES", "CANCELLED", "FAILED", "POISONED"].includes(state);
 export const holdsLease = (run: Run): boolean => run.state === "RUNNING" && !run.leaseIsOver;
 

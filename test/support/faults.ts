@@ -15,6 +15,7 @@ export interface FaultPoint {
     | "flight_recorder_events"
     | "output_chunks"
     | "quotas"
+    | "usage_labels"
     | BulkTable;
   /** When the trigger fires: BEFORE or AFTER the row or the statement; at COMMIT, by a deferred constraint trigger. */
   readonly when: "BEFORE STATEMENT" | "BEFORE ROW" | "AFTER ROW" | "AFTER STATEMENT" | "COMMIT";
@@ -65,7 +66,11 @@ export async function withFault<T>(
   await createTriggerFunction(prisma, "test_fault", body);
   const [timing, level] = when === "COMMIT" ? ["AFTER", "ROW"] : when.split(" ");
   const event =
-    on === "quotas" || on === "output_chunks" ? "INSERT OR DELETE" : FAULT_AT_INSERT.has(on) ? "INSERT" : "UPDATE";
+    on === "quotas" || on === "usage_labels" || on === "output_chunks"
+      ? "INSERT OR DELETE"
+      : FAULT_AT_INSERT.has(on)
+        ? "INSERT"
+        : "UPDATE";
   const isAtCommit = when === "COMMIT";
   await prisma.$executeRawUnsafe(
     `CREATE ${isAtCommit ? "CONSTRAINT" : ""} TRIGGER zz_test_fault ${timing} ${event} ON ${on}

@@ -31,6 +31,7 @@ export function loseAfter(
     // What was aggregated of the lost events was lost with them.
     await tx.$executeRaw`DELETE FROM job_totals`;
     await tx.$executeRaw`DELETE FROM usage_minutes`;
+    await tx.$executeRaw`DELETE FROM usage_intervals`;
     await tx.$executeRaw`UPDATE totals_position SET order_xid = 0, job_id = ${NIL_UUID}::uuid, version = 0`;
   });
 }

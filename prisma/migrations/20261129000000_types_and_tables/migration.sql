@@ -354,6 +354,47 @@ CREATE TABLE "usage_minutes" (
     CONSTRAINT "usage_minutes_pkey" PRIMARY KEY ("workspace_id","minute","capability_profile_id")
 );
 
+CREATE TABLE "usage_labels" (
+    "label_id" UUID NOT NULL,
+    "workspace_id" UUID NOT NULL,
+    "key" TEXT NOT NULL,
+    "position" SMALLINT NOT NULL,
+    "since_order_xid" BIGINT NOT NULL,
+
+    CONSTRAINT "usage_labels_pkey" PRIMARY KEY ("label_id")
+);
+
+CREATE TABLE "usage_intervals" (
+    "workspace_id" UUID NOT NULL,
+    "hours" SMALLINT NOT NULL,
+    "by_model" BOOLEAN NOT NULL,
+    "label_id" UUID NOT NULL,
+    "starts_at" TIMESTAMPTZ(3) NOT NULL,
+    "state_code" SMALLINT NOT NULL,
+    "job_kind" "JobKind" NOT NULL,
+    "protocol_id" TEXT NOT NULL,
+    "provider" TEXT NOT NULL,
+    "model" TEXT NOT NULL,
+    "label_value" TEXT NOT NULL,
+    "jobs" BIGINT NOT NULL DEFAULT 0,
+    "queue_buckets" SMALLINT[] NOT NULL DEFAULT ARRAY[]::SMALLINT[],
+    "queue_jobs" BIGINT[] NOT NULL DEFAULT ARRAY[]::BIGINT[],
+    "run_buckets" SMALLINT[] NOT NULL DEFAULT ARRAY[]::SMALLINT[],
+    "run_jobs" BIGINT[] NOT NULL DEFAULT ARRAY[]::BIGINT[],
+    "duration_ms" DECIMAL NOT NULL DEFAULT 0,
+    "total_tokens" DECIMAL NOT NULL DEFAULT 0,
+    "input_tokens" DECIMAL NOT NULL DEFAULT 0,
+    "output_tokens" DECIMAL NOT NULL DEFAULT 0,
+    "tokens_planner" DECIMAL NOT NULL DEFAULT 0,
+    "tokens_executor" DECIMAL NOT NULL DEFAULT 0,
+    "entities_read" DECIMAL NOT NULL DEFAULT 0,
+    "entities_written" DECIMAL NOT NULL DEFAULT 0,
+    "validators_run_count" DECIMAL NOT NULL DEFAULT 0,
+    "cost_micros" DECIMAL NOT NULL DEFAULT 0,
+
+    CONSTRAINT "usage_intervals_pkey" PRIMARY KEY ("workspace_id","hours","by_model","label_id","starts_at","state_code","job_kind","protocol_id","provider","model","label_value")
+);
+
 CREATE TABLE "totals_position" (
     "singleton" BOOLEAN NOT NULL DEFAULT true,
     "order_xid" BIGINT NOT NULL DEFAULT 0,

@@ -159,6 +159,10 @@ CREATE UNIQUE INDEX quotas_one_of_each ON quotas (workspace_id, capability_profi
 -- The aggregation of totals, which deletes minutes that are older than every window of a quota.
 CREATE INDEX "usage_minutes_minute_idx" ON "usage_minutes"("minute");
 
+CREATE UNIQUE INDEX "usage_labels_workspace_id_key_key" ON "usage_labels"("workspace_id", "key");
+
+CREATE UNIQUE INDEX "usage_labels_workspace_id_position_key" ON "usage_labels"("workspace_id", "position");
+
 -- ---------------------------------------------------------------- bulk_actions, bulk_action_items
 
 -- What the foreign key of items refers to: an action together with its workspace. Also lists a workspace's actions.

@@ -1027,7 +1027,7 @@ ALTER TABLE quotas
   -- At least a minute, because usage is stored by the minute; at most 31 days, because it is kept for 32.
   ADD CONSTRAINT quotas_window CHECK (window_seconds BETWEEN 60 AND 2678400);
 
--- ---------------------------------------------------------------- job_totals, usage_minutes, totals_position
+-- ---------------------------------------------------------------- job_totals, usage_minutes, usage_intervals, totals_position
 
 ALTER TABLE job_totals
   ADD CONSTRAINT job_totals_workspace_id_fkey
@@ -1044,6 +1044,42 @@ ALTER TABLE usage_minutes
   -- Whole minutes only: with parts of a minute, one minute would have several rows, and windows would miss some.
   ADD CONSTRAINT usage_minutes_whole_minute CHECK (
     minute = date_bin('1 minute', minute, '2000-01-01 00:00:00+00'::timestamptz));
+
+ALTER TABLE usage_labels
+  ADD CONSTRAINT usage_labels_workspace_id_fkey
+    FOREIGN KEY (workspace_id) REFERENCES workspaces (workspace_id) ON DELETE RESTRICT ON UPDATE RESTRICT,
+  ADD CONSTRAINT usage_labels_key CHECK (
+    char_length(key) BETWEEN 1 AND 63 AND translate(key, 'abcdefghijklmnopqrstuvwxyz0123456789_.-/', '') = ''),
+  -- Five of a workspace: each of them multiplies what is counted for a job that has the label.
+  ADD CONSTRAINT usage_labels_five CHECK (position BETWEEN 1 AND 5),
+  -- The id of all is that of no label, for what is counted whatever labels a job has.
+  ADD CONSTRAINT usage_labels_id CHECK (label_id <> '00000000-0000-0000-0000-000000000000');
+
+-- What was counted since then is what a declaration means. Another key, or another time, is another declaration.
+CREATE TRIGGER usage_labels_immutable_columns BEFORE UPDATE OF label_id, workspace_id, key, since_order_xid ON usage_labels
+  FOR EACH ROW WHEN (
+    (OLD.label_id, OLD.workspace_id, OLD.key, OLD.since_order_xid)
+      IS DISTINCT FROM (NEW.label_id, NEW.workspace_id, NEW.key, NEW.since_order_xid))
+  EXECUTE FUNCTION refuse_immutable_change();
+
+ALTER TABLE usage_intervals
+  ADD CONSTRAINT usage_intervals_workspace_id_fkey
+    FOREIGN KEY (workspace_id) REFERENCES workspaces (workspace_id) ON DELETE RESTRICT ON UPDATE RESTRICT,
+  ADD CONSTRAINT usage_intervals_not_negative CHECK (
+    jobs >= 0 AND least(duration_ms, total_tokens, input_tokens, output_tokens, tokens_planner, tokens_executor,
+                        entities_read, entities_written, validators_run_count, cost_micros) >= 0),
+  -- Whole hours and days of UTC: another start would be an interval that no read asks for.
+  ADD CONSTRAINT usage_intervals_whole_interval CHECK (
+    hours IN (1, 24) AND starts_at = date_bin(make_interval(hours => hours), starts_at, '2000-01-01 00:00:00+00'::timestamptz)),
+  -- 0 for what was used, by jobs in any state; else the state in which jobs ended.
+  ADD CONSTRAINT usage_intervals_state CHECK (state_code = 0 OR state_code BETWEEN enum_code('completed'::"JobState") AND enum_code('poisoned'::"JobState")),
+  ADD CONSTRAINT usage_intervals_jobs_ended CHECK (
+    state_code <> 0 OR (jobs = 0 AND cardinality(queue_buckets) = 0 AND cardinality(run_buckets) = 0)),
+  ADD CONSTRAINT usage_intervals_model CHECK (by_model = (provider <> '') AND by_model = (model <> '')),
+  ADD CONSTRAINT usage_intervals_label CHECK (label_id <> '00000000-0000-0000-0000-000000000000' OR label_value = ''),
+  -- How many jobs each bucket has.
+  ADD CONSTRAINT usage_intervals_buckets CHECK (
+    cardinality(queue_buckets) = cardinality(queue_jobs) AND cardinality(run_buckets) = cardinality(run_jobs));
 
 -- There is one position in the log up to which the totals are complete, so one row. It is never removed: without it, it
 -- would be unknown which events the totals contain.

@@ -33,6 +33,8 @@ CREATE POLICY output_chunks_of_scope ON output_chunks USING (workspace_id = ANY 
 CREATE POLICY quotas_of_scope ON quotas USING (workspace_id = ANY ((SELECT visible_workspaces())::uuid[]) OR (SELECT sees_all_workspaces()));
 CREATE POLICY job_totals_of_scope ON job_totals USING (workspace_id = ANY ((SELECT visible_workspaces())::uuid[]) OR (SELECT sees_all_workspaces()));
 CREATE POLICY usage_minutes_of_scope ON usage_minutes USING (workspace_id = ANY ((SELECT visible_workspaces())::uuid[]) OR (SELECT sees_all_workspaces()));
+CREATE POLICY usage_labels_of_scope ON usage_labels USING (workspace_id = ANY ((SELECT visible_workspaces())::uuid[]) OR (SELECT sees_all_workspaces()));
+CREATE POLICY usage_intervals_of_scope ON usage_intervals USING (workspace_id = ANY ((SELECT visible_workspaces())::uuid[]) OR (SELECT sees_all_workspaces()));
 CREATE POLICY bulk_actions_of_scope ON bulk_actions USING (workspace_id = ANY ((SELECT visible_workspaces())::uuid[]) OR (SELECT sees_all_workspaces()));
 CREATE POLICY bulk_action_items_of_scope ON bulk_action_items USING (workspace_id = ANY ((SELECT visible_workspaces())::uuid[]) OR (SELECT sees_all_workspaces()));
 
@@ -60,6 +62,8 @@ CREATE POLICY output_chunks_of_owner ON output_chunks TO CURRENT_USER USING (tru
 CREATE POLICY quotas_of_owner ON quotas TO CURRENT_USER USING (true);
 CREATE POLICY job_totals_of_owner ON job_totals TO CURRENT_USER USING (true);
 CREATE POLICY usage_minutes_of_owner ON usage_minutes TO CURRENT_USER USING (true);
+CREATE POLICY usage_labels_of_owner ON usage_labels TO CURRENT_USER USING (true);
+CREATE POLICY usage_intervals_of_owner ON usage_intervals TO CURRENT_USER USING (true);
 CREATE POLICY bulk_actions_of_owner ON bulk_actions TO CURRENT_USER USING (true);
 CREATE POLICY bulk_action_items_of_owner ON bulk_action_items TO CURRENT_USER USING (true);
 CREATE POLICY capability_profiles_of_owner ON capability_profiles TO CURRENT_USER USING (true);
@@ -80,6 +84,8 @@ ALTER TABLE output_chunks ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 ALTER TABLE quotas ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 ALTER TABLE job_totals ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 ALTER TABLE usage_minutes ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+ALTER TABLE usage_labels ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+ALTER TABLE usage_intervals ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 ALTER TABLE bulk_actions ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 ALTER TABLE bulk_action_items ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 ALTER TABLE capability_profiles ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;

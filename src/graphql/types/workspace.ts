@@ -30,6 +30,11 @@ export const Workspace = builder.node(builder.objectRef<Row>("Workspace"), {
       description:
         "How many days the jobs of an ended tree are kept; null to keep them. Nothing is removed yet (section 12).",
     }),
+    usageLabels: t.stringList({
+      description: "The keys of labels by which aiJobUsage can group, as setUsageLabels declared them (section 14).",
+      resolve: async ({ workspaceId }, _args, { reads }) =>
+        (await reads.usageLabelsOf({ workspaceId, id: workspaceId })).map(({ key }) => key),
+    }),
   }),
 });
 

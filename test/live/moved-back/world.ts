@@ -16,7 +16,7 @@ import { type Command, FAR_BEHIND, type Move, type Step } from "./step.ts";
 export type Counts = Map<string, number>;
 
 /** The tables with what is counted from the log. */
-const TOTALS = ["job_totals", "usage_minutes", "totals_position"];
+const TOTALS = ["job_totals", "usage_minutes", "usage_intervals", "totals_position"];
 /** How often a server may look until it finds that the log goes on. */
 const MAX_LOOKS = 5;
 

@@ -108,9 +108,21 @@ export type JobTotal = Prisma.JobTotalModel
  */
 export type UsageMinute = Prisma.UsageMinuteModel
 /**
+ * Model UsageLabel
+ * A key of labels by whose values a workspace counts its usage (section 14); at most five of a workspace.
+ */
+export type UsageLabel = Prisma.UsageLabelModel
+/**
+ * Model UsageInterval
+ * What was used in an hour or a day of UTC, and which jobs ended in it, aggregated from the event log and the ledger up to
+ * totals_position (section 14). A job is counted once in the rows without a model, and once in those of each model; and in both again
+ * for each declared label.
+ */
+export type UsageInterval = Prisma.UsageIntervalModel
+/**
  * Model TotalsPosition
- * A single row: the positions in the log and in the ledger of usage up to which job_totals and usage_minutes are aggregated. Belongs
- * to the whole deployment, as the log does.
+ * A single row: the positions in the log and in the ledger of usage up to which job_totals, usage_minutes and usage_intervals are
+ * aggregated. Belongs to the whole deployment, as the log does.
  */
 export type TotalsPosition = Prisma.TotalsPositionModel
 /**

@@ -414,6 +414,8 @@ export const ModelName = {
   Quota: 'Quota',
   JobTotal: 'JobTotal',
   UsageMinute: 'UsageMinute',
+  UsageLabel: 'UsageLabel',
+  UsageInterval: 'UsageInterval',
   TotalsPosition: 'TotalsPosition',
   BulkAction: 'BulkAction',
   BulkActionItem: 'BulkActionItem'
@@ -432,7 +434,7 @@ export type TypeMap<ExtArgs extends runtime.Types.Extensions.InternalArgs = runt
     omit: GlobalOmitOptions
   }
   meta: {
-    modelProps: "workspace" | "apiKey" | "session" | "capabilityProfile" | "aiJob" | "jobLabel" | "workflowRun" | "nodeExecution" | "userInputRequest" | "flightRecorderEvent" | "eventLog" | "workerReport" | "usageEntry" | "outputChunk" | "quota" | "jobTotal" | "usageMinute" | "totalsPosition" | "bulkAction" | "bulkActionItem"
+    modelProps: "workspace" | "apiKey" | "session" | "capabilityProfile" | "aiJob" | "jobLabel" | "workflowRun" | "nodeExecution" | "userInputRequest" | "flightRecorderEvent" | "eventLog" | "workerReport" | "usageEntry" | "outputChunk" | "quota" | "jobTotal" | "usageMinute" | "usageLabel" | "usageInterval" | "totalsPosition" | "bulkAction" | "bulkActionItem"
     txIsolationLevel: TransactionIsolationLevel
   }
   model: {
@@ -1694,6 +1696,154 @@ export type TypeMap<ExtArgs extends runtime.Types.Extensions.InternalArgs = runt
         }
       }
     }
+    UsageLabel: {
+      payload: Prisma.$UsageLabelPayload<ExtArgs>
+      fields: Prisma.UsageLabelFieldRefs
+      operations: {
+        findUnique: {
+          args: Prisma.UsageLabelFindUniqueArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$UsageLabelPayload> | null
+        }
+        findUniqueOrThrow: {
+          args: Prisma.UsageLabelFindUniqueOrThrowArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$UsageLabelPayload>
+        }
+        findFirst: {
+          args: Prisma.UsageLabelFindFirstArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$UsageLabelPayload> | null
+        }
+        findFirstOrThrow: {
+          args: Prisma.UsageLabelFindFirstOrThrowArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$UsageLabelPayload>
+        }
+        findMany: {
+          args: Prisma.UsageLabelFindManyArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$UsageLabelPayload>[]
+        }
+        create: {
+          args: Prisma.UsageLabelCreateArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$UsageLabelPayload>
+        }
+        createMany: {
+          args: Prisma.UsageLabelCreateManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        createManyAndReturn: {
+          args: Prisma.UsageLabelCreateManyAndReturnArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$UsageLabelPayload>[]
+        }
+        delete: {
+          args: Prisma.UsageLabelDeleteArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$UsageLabelPayload>
+        }
+        update: {
+          args: Prisma.UsageLabelUpdateArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$UsageLabelPayload>
+        }
+        deleteMany: {
+          args: Prisma.UsageLabelDeleteManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        updateMany: {
+          args: Prisma.UsageLabelUpdateManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        updateManyAndReturn: {
+          args: Prisma.UsageLabelUpdateManyAndReturnArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$UsageLabelPayload>[]
+        }
+        upsert: {
+          args: Prisma.UsageLabelUpsertArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$UsageLabelPayload>
+        }
+        aggregate: {
+          args: Prisma.UsageLabelAggregateArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.AggregateUsageLabel>
+        }
+        groupBy: {
+          args: Prisma.UsageLabelGroupByArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.UsageLabelGroupByOutputType>[]
+        }
+        count: {
+          args: Prisma.UsageLabelCountArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.UsageLabelCountAggregateOutputType> | number
+        }
+      }
+    }
+    UsageInterval: {
+      payload: Prisma.$UsageIntervalPayload<ExtArgs>
+      fields: Prisma.UsageIntervalFieldRefs
+      operations: {
+        findUnique: {
+          args: Prisma.UsageIntervalFindUniqueArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$UsageIntervalPayload> | null
+        }
+        findUniqueOrThrow: {
+          args: Prisma.UsageIntervalFindUniqueOrThrowArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$UsageIntervalPayload>
+        }
+        findFirst: {
+          args: Prisma.UsageIntervalFindFirstArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$UsageIntervalPayload> | null
+        }
+        findFirstOrThrow: {
+          args: Prisma.UsageIntervalFindFirstOrThrowArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$UsageIntervalPayload>
+        }
+        findMany: {
+          args: Prisma.UsageIntervalFindManyArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$UsageIntervalPayload>[]
+        }
+        create: {
+          args: Prisma.UsageIntervalCreateArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$UsageIntervalPayload>
+        }
+        createMany: {
+          args: Prisma.UsageIntervalCreateManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        createManyAndReturn: {
+          args: Prisma.UsageIntervalCreateManyAndReturnArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$UsageIntervalPayload>[]
+        }
+        delete: {
+          args: Prisma.UsageIntervalDeleteArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$UsageIntervalPayload>
+        }
+        update: {
+          args: Prisma.UsageIntervalUpdateArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$UsageIntervalPayload>
+        }
+        deleteMany: {
+          args: Prisma.UsageIntervalDeleteManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        updateMany: {
+          args: Prisma.UsageIntervalUpdateManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        updateManyAndReturn: {
+          args: Prisma.UsageIntervalUpdateManyAndReturnArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$UsageIntervalPayload>[]
+        }
+        upsert: {
+          args: Prisma.UsageIntervalUpsertArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$UsageIntervalPayload>
+        }
+        aggregate: {
+          args: Prisma.UsageIntervalAggregateArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.AggregateUsageInterval>
+        }
+        groupBy: {
+          args: Prisma.UsageIntervalGroupByArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.UsageIntervalGroupByOutputType>[]
+        }
+        count: {
+          args: Prisma.UsageIntervalCountArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.UsageIntervalCountAggregateOutputType> | number
+        }
+      }
+    }
     TotalsPosition: {
       payload: Prisma.$TotalsPositionPayload<ExtArgs>
       fields: Prisma.TotalsPositionFieldRefs
@@ -2290,6 +2440,49 @@ export const UsageMinuteScalarFieldEnum = {
 export type UsageMinuteScalarFieldEnum = (typeof UsageMinuteScalarFieldEnum)[keyof typeof UsageMinuteScalarFieldEnum]
 
 
+export const UsageLabelScalarFieldEnum = {
+  labelId: 'labelId',
+  workspaceId: 'workspaceId',
+  key: 'key',
+  position: 'position',
+  sinceOrderXid: 'sinceOrderXid'
+} as const
+
+export type UsageLabelScalarFieldEnum = (typeof UsageLabelScalarFieldEnum)[keyof typeof UsageLabelScalarFieldEnum]
+
+
+export const UsageIntervalScalarFieldEnum = {
+  workspaceId: 'workspaceId',
+  hours: 'hours',
+  byModel: 'byModel',
+  labelId: 'labelId',
+  startsAt: 'startsAt',
+  stateCode: 'stateCode',
+  jobKind: 'jobKind',
+  protocolId: 'protocolId',
+  provider: 'provider',
+  model: 'model',
+  labelValue: 'labelValue',
+  jobs: 'jobs',
+  queueBuckets: 'queueBuckets',
+  queueJobs: 'queueJobs',
+  runBuckets: 'runBuckets',
+  runJobs: 'runJobs',
+  durationMs: 'durationMs',
+  totalTokens: 'totalTokens',
+  inputTokens: 'inputTokens',
+  outputTokens: 'outputTokens',
+  tokensPlanner: 'tokensPlanner',
+  tokensExecutor: 'tokensExecutor',
+  entitiesRead: 'entitiesRead',
+  entitiesWritten: 'entitiesWritten',
+  validatorsRunCount: 'validatorsRunCount',
+  costMicros: 'costMicros'
+} as const
+
+export type UsageIntervalScalarFieldEnum = (typeof UsageIntervalScalarFieldEnum)[keyof typeof UsageIntervalScalarFieldEnum]
+
+
 export const TotalsPositionScalarFieldEnum = {
   singleton: 'singleton',
   orderXid: 'orderXid',
@@ -2823,6 +3016,8 @@ export type GlobalOmitConfig = {
   quota?: Prisma.QuotaOmit
   jobTotal?: Prisma.JobTotalOmit
   usageMinute?: Prisma.UsageMinuteOmit
+  usageLabel?: Prisma.UsageLabelOmit
+  usageInterval?: Prisma.UsageIntervalOmit
   totalsPosition?: Prisma.TotalsPositionOmit
   bulkAction?: Prisma.BulkActionOmit
   bulkActionItem?: Prisma.BulkActionItemOmit

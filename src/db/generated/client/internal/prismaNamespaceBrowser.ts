@@ -68,6 +68,8 @@ export const ModelName = {
   Quota: 'Quota',
   JobTotal: 'JobTotal',
   UsageMinute: 'UsageMinute',
+  UsageLabel: 'UsageLabel',
+  UsageInterval: 'UsageInterval',
   TotalsPosition: 'TotalsPosition',
   BulkAction: 'BulkAction',
   BulkActionItem: 'BulkActionItem'
@@ -422,6 +424,49 @@ export const UsageMinuteScalarFieldEnum = {
 } as const
 
 export type UsageMinuteScalarFieldEnum = (typeof UsageMinuteScalarFieldEnum)[keyof typeof UsageMinuteScalarFieldEnum]
+
+
+export const UsageLabelScalarFieldEnum = {
+  labelId: 'labelId',
+  workspaceId: 'workspaceId',
+  key: 'key',
+  position: 'position',
+  sinceOrderXid: 'sinceOrderXid'
+} as const
+
+export type UsageLabelScalarFieldEnum = (typeof UsageLabelScalarFieldEnum)[keyof typeof UsageLabelScalarFieldEnum]
+
+
+export const UsageIntervalScalarFieldEnum = {
+  workspaceId: 'workspaceId',
+  hours: 'hours',
+  byModel: 'byModel',
+  labelId: 'labelId',
+  startsAt: 'startsAt',
+  stateCode: 'stateCode',
+  jobKind: 'jobKind',
+  protocolId: 'protocolId',
+  provider: 'provider',
+  model: 'model',
+  labelValue: 'labelValue',
+  jobs: 'jobs',
+  queueBuckets: 'queueBuckets',
+  queueJobs: 'queueJobs',
+  runBuckets: 'runBuckets',
+  runJobs: 'runJobs',
+  durationMs: 'durationMs',
+  totalTokens: 'totalTokens',
+  inputTokens: 'inputTokens',
+  outputTokens: 'outputTokens',
+  tokensPlanner: 'tokensPlanner',
+  tokensExecutor: 'tokensExecutor',
+  entitiesRead: 'entitiesRead',
+  entitiesWritten: 'entitiesWritten',
+  validatorsRunCount: 'validatorsRunCount',
+  costMicros: 'costMicros'
+} as const
+
+export type UsageIntervalScalarFieldEnum = (typeof UsageIntervalScalarFieldEnum)[keyof typeof UsageIntervalScalarFieldEnum]
 
 
 export const TotalsPositionScalarFieldEnum = {

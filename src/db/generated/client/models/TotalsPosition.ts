@@ -14,8 +14,8 @@ import type * as Prisma from "../internal/prismaNamespace.ts"
 
 /**
  * Model TotalsPosition
- * A single row: the positions in the log and in the ledger of usage up to which job_totals and usage_minutes are aggregated. Belongs
- * to the whole deployment, as the log does.
+ * A single row: the positions in the log and in the ledger of usage up to which job_totals, usage_minutes and usage_intervals are
+ * aggregated. Belongs to the whole deployment, as the log does.
  */
 export type TotalsPositionModel = runtime.Types.Result.DefaultSelection<Prisma.$TotalsPositionPayload>
 

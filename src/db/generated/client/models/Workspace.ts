@@ -213,6 +213,8 @@ export type WorkspaceWhereInput = {
   quotas?: Prisma.QuotaListRelationFilter
   jobTotals?: Prisma.JobTotalListRelationFilter
   usageMinutes?: Prisma.UsageMinuteListRelationFilter
+  usageLabels?: Prisma.UsageLabelListRelationFilter
+  usageIntervals?: Prisma.UsageIntervalListRelationFilter
   usageEntries?: Prisma.UsageEntryListRelationFilter
   bulkActions?: Prisma.BulkActionListRelationFilter
   apiKeys?: Prisma.ApiKeyListRelationFilter
@@ -228,6 +230,8 @@ export type WorkspaceOrderByWithRelationInput = {
   quotas?: Prisma.QuotaOrderByRelationAggregateInput
   jobTotals?: Prisma.JobTotalOrderByRelationAggregateInput
   usageMinutes?: Prisma.UsageMinuteOrderByRelationAggregateInput
+  usageLabels?: Prisma.UsageLabelOrderByRelationAggregateInput
+  usageIntervals?: Prisma.UsageIntervalOrderByRelationAggregateInput
   usageEntries?: Prisma.UsageEntryOrderByRelationAggregateInput
   bulkActions?: Prisma.BulkActionOrderByRelationAggregateInput
   apiKeys?: Prisma.ApiKeyOrderByRelationAggregateInput
@@ -246,6 +250,8 @@ export type WorkspaceWhereUniqueInput = Prisma.AtLeast<{
   quotas?: Prisma.QuotaListRelationFilter
   jobTotals?: Prisma.JobTotalListRelationFilter
   usageMinutes?: Prisma.UsageMinuteListRelationFilter
+  usageLabels?: Prisma.UsageLabelListRelationFilter
+  usageIntervals?: Prisma.UsageIntervalListRelationFilter
   usageEntries?: Prisma.UsageEntryListRelationFilter
   bulkActions?: Prisma.BulkActionListRelationFilter
   apiKeys?: Prisma.ApiKeyListRelationFilter
@@ -283,6 +289,8 @@ export type WorkspaceCreateInput = {
   quotas?: Prisma.QuotaCreateNestedManyWithoutWorkspaceInput
   jobTotals?: Prisma.JobTotalCreateNestedManyWithoutWorkspaceInput
   usageMinutes?: Prisma.UsageMinuteCreateNestedManyWithoutWorkspaceInput
+  usageLabels?: Prisma.UsageLabelCreateNestedManyWithoutWorkspaceInput
+  usageIntervals?: Prisma.UsageIntervalCreateNestedManyWithoutWorkspaceInput
   usageEntries?: Prisma.UsageEntryCreateNestedManyWithoutWorkspaceInput
   bulkActions?: Prisma.BulkActionCreateNestedManyWithoutWorkspaceInput
   apiKeys?: Prisma.ApiKeyCreateNestedManyWithoutWorkspaceInput
@@ -298,6 +306,8 @@ export type WorkspaceUncheckedCreateInput = {
   quotas?: Prisma.QuotaUncheckedCreateNestedManyWithoutWorkspaceInput
   jobTotals?: Prisma.JobTotalUncheckedCreateNestedManyWithoutWorkspaceInput
   usageMinutes?: Prisma.UsageMinuteUncheckedCreateNestedManyWithoutWorkspaceInput
+  usageLabels?: Prisma.UsageLabelUncheckedCreateNestedManyWithoutWorkspaceInput
+  usageIntervals?: Prisma.UsageIntervalUncheckedCreateNestedManyWithoutWorkspaceInput
   usageEntries?: Prisma.UsageEntryUncheckedCreateNestedManyWithoutWorkspaceInput
   bulkActions?: Prisma.BulkActionUncheckedCreateNestedManyWithoutWorkspaceInput
   apiKeys?: Prisma.ApiKeyUncheckedCreateNestedManyWithoutWorkspaceInput
@@ -313,6 +323,8 @@ export type WorkspaceUpdateInput = {
   quotas?: Prisma.QuotaUpdateManyWithoutWorkspaceNestedInput
   jobTotals?: Prisma.JobTotalUpdateManyWithoutWorkspaceNestedInput
   usageMinutes?: Prisma.UsageMinuteUpdateManyWithoutWorkspaceNestedInput
+  usageLabels?: Prisma.UsageLabelUpdateManyWithoutWorkspaceNestedInput
+  usageIntervals?: Prisma.UsageIntervalUpdateManyWithoutWorkspaceNestedInput
   usageEntries?: Prisma.UsageEntryUpdateManyWithoutWorkspaceNestedInput
   bulkActions?: Prisma.BulkActionUpdateManyWithoutWorkspaceNestedInput
   apiKeys?: Prisma.ApiKeyUpdateManyWithoutWorkspaceNestedInput
@@ -328,6 +340,8 @@ export type WorkspaceUncheckedUpdateInput = {
   quotas?: Prisma.QuotaUncheckedUpdateManyWithoutWorkspaceNestedInput
   jobTotals?: Prisma.JobTotalUncheckedUpdateManyWithoutWorkspaceNestedInput
   usageMinutes?: Prisma.UsageMinuteUncheckedUpdateManyWithoutWorkspaceNestedInput
+  usageLabels?: Prisma.UsageLabelUncheckedUpdateManyWithoutWorkspaceNestedInput
+  usageIntervals?: Prisma.UsageIntervalUncheckedUpdateManyWithoutWorkspaceNestedInput
   usageEntries?: Prisma.UsageEntryUncheckedUpdateManyWithoutWorkspaceNestedInput
   bulkActions?: Prisma.BulkActionUncheckedUpdateManyWithoutWorkspaceNestedInput
   apiKeys?: Prisma.ApiKeyUncheckedUpdateManyWithoutWorkspaceNestedInput
@@ -516,6 +530,34 @@ export type WorkspaceUpdateOneRequiredWithoutUsageMinutesNestedInput = {
   update?: Prisma.XOR<Prisma.XOR<Prisma.WorkspaceUpdateToOneWithWhereWithoutUsageMinutesInput, Prisma.WorkspaceUpdateWithoutUsageMinutesInput>, Prisma.WorkspaceUncheckedUpdateWithoutUsageMinutesInput>
 }
 
+export type WorkspaceCreateNestedOneWithoutUsageLabelsInput = {
+  create?: Prisma.XOR<Prisma.WorkspaceCreateWithoutUsageLabelsInput, Prisma.WorkspaceUncheckedCreateWithoutUsageLabelsInput>
+  connectOrCreate?: Prisma.WorkspaceCreateOrConnectWithoutUsageLabelsInput
+  connect?: Prisma.WorkspaceWhereUniqueInput
+}
+
+export type WorkspaceUpdateOneRequiredWithoutUsageLabelsNestedInput = {
+  create?: Prisma.XOR<Prisma.WorkspaceCreateWithoutUsageLabelsInput, Prisma.WorkspaceUncheckedCreateWithoutUsageLabelsInput>
+  connectOrCreate?: Prisma.WorkspaceCreateOrConnectWithoutUsageLabelsInput
+  upsert?: Prisma.WorkspaceUpsertWithoutUsageLabelsInput
+  connect?: Prisma.WorkspaceWhereUniqueInput
+  update?: Prisma.XOR<Prisma.XOR<Prisma.WorkspaceUpdateToOneWithWhereWithoutUsageLabelsInput, Prisma.WorkspaceUpdateWithoutUsageLabelsInput>, Prisma.WorkspaceUncheckedUpdateWithoutUsageLabelsInput>
+}
+
+export type WorkspaceCreateNestedOneWithoutUsageIntervalsInput = {
+  create?: Prisma.XOR<Prisma.WorkspaceCreateWithoutUsageIntervalsInput, Prisma.WorkspaceUncheckedCreateWithoutUsageIntervalsInput>
+  connectOrCreate?: Prisma.WorkspaceCreateOrConnectWithoutUsageIntervalsInput
+  connect?: Prisma.WorkspaceWhereUniqueInput
+}
+
+export type WorkspaceUpdateOneRequiredWithoutUsageIntervalsNestedInput = {
+  create?: Prisma.XOR<Prisma.WorkspaceCreateWithoutUsageIntervalsInput, Prisma.WorkspaceUncheckedCreateWithoutUsageIntervalsInput>
+  connectOrCreate?: Prisma.WorkspaceCreateOrConnectWithoutUsageIntervalsInput
+  upsert?: Prisma.WorkspaceUpsertWithoutUsageIntervalsInput
+  connect?: Prisma.WorkspaceWhereUniqueInput
+  update?: Prisma.XOR<Prisma.XOR<Prisma.WorkspaceUpdateToOneWithWhereWithoutUsageIntervalsInput, Prisma.WorkspaceUpdateWithoutUsageIntervalsInput>, Prisma.WorkspaceUncheckedUpdateWithoutUsageIntervalsInput>
+}
+
 export type WorkspaceCreateNestedOneWithoutBulkActionsInput = {
   create?: Prisma.XOR<Prisma.WorkspaceCreateWithoutBulkActionsInput, Prisma.WorkspaceUncheckedCreateWithoutBulkActionsInput>
   connectOrCreate?: Prisma.WorkspaceCreateOrConnectWithoutBulkActionsInput
@@ -539,6 +581,8 @@ export type WorkspaceCreateWithoutApiKeysInput = {
   quotas?: Prisma.QuotaCreateNestedManyWithoutWorkspaceInput
   jobTotals?: Prisma.JobTotalCreateNestedManyWithoutWorkspaceInput
   usageMinutes?: Prisma.UsageMinuteCreateNestedManyWithoutWorkspaceInput
+  usageLabels?: Prisma.UsageLabelCreateNestedManyWithoutWorkspaceInput
+  usageIntervals?: Prisma.UsageIntervalCreateNestedManyWithoutWorkspaceInput
   usageEntries?: Prisma.UsageEntryCreateNestedManyWithoutWorkspaceInput
   bulkActions?: Prisma.BulkActionCreateNestedManyWithoutWorkspaceInput
   sessions?: Prisma.SessionCreateNestedManyWithoutWorkspaceInput
@@ -553,6 +597,8 @@ export type WorkspaceUncheckedCreateWithoutApiKeysInput = {
   quotas?: Prisma.QuotaUncheckedCreateNestedManyWithoutWorkspaceInput
   jobTotals?: Prisma.JobTotalUncheckedCreateNestedManyWithoutWorkspaceInput
   usageMinutes?: Prisma.UsageMinuteUncheckedCreateNestedManyWithoutWorkspaceInput
+  usageLabels?: Prisma.UsageLabelUncheckedCreateNestedManyWithoutWorkspaceInput
+  usageIntervals?: Prisma.UsageIntervalUncheckedCreateNestedManyWithoutWorkspaceInput
   usageEntries?: Prisma.UsageEntryUncheckedCreateNestedManyWithoutWorkspaceInput
   bulkActions?: Prisma.BulkActionUncheckedCreateNestedManyWithoutWorkspaceInput
   sessions?: Prisma.SessionUncheckedCreateNestedManyWithoutWorkspaceInput
@@ -583,6 +629,8 @@ export type WorkspaceUpdateWithoutApiKeysInput = {
   quotas?: Prisma.QuotaUpdateManyWithoutWorkspaceNestedInput
   jobTotals?: Prisma.JobTotalUpdateManyWithoutWorkspaceNestedInput
   usageMinutes?: Prisma.UsageMinuteUpdateManyWithoutWorkspaceNestedInput
+  usageLabels?: Prisma.UsageLabelUpdateManyWithoutWorkspaceNestedInput
+  usageIntervals?: Prisma.UsageIntervalUpdateManyWithoutWorkspaceNestedInput
   usageEntries?: Prisma.UsageEntryUpdateManyWithoutWorkspaceNestedInput
   bulkActions?: Prisma.BulkActionUpdateManyWithoutWorkspaceNestedInput
   sessions?: Prisma.SessionUpdateManyWithoutWorkspaceNestedInput
@@ -597,6 +645,8 @@ export type WorkspaceUncheckedUpdateWithoutApiKeysInput = {
   quotas?: Prisma.QuotaUncheckedUpdateManyWithoutWorkspaceNestedInput
   jobTotals?: Prisma.JobTotalUncheckedUpdateManyWithoutWorkspaceNestedInput
   usageMinutes?: Prisma.UsageMinuteUncheckedUpdateManyWithoutWorkspaceNestedInput
+  usageLabels?: Prisma.UsageLabelUncheckedUpdateManyWithoutWorkspaceNestedInput
+  usageIntervals?: Prisma.UsageIntervalUncheckedUpdateManyWithoutWorkspaceNestedInput
   usageEntries?: Prisma.UsageEntryUncheckedUpdateManyWithoutWorkspaceNestedInput
   bulkActions?: Prisma.BulkActionUncheckedUpdateManyWithoutWorkspaceNestedInput
   sessions?: Prisma.SessionUncheckedUpdateManyWithoutWorkspaceNestedInput
@@ -611,6 +661,8 @@ export type WorkspaceCreateWithoutSessionsInput = {
   quotas?: Prisma.QuotaCreateNestedManyWithoutWorkspaceInput
   jobTotals?: Prisma.JobTotalCreateNestedManyWithoutWorkspaceInput
   usageMinutes?: Prisma.UsageMinuteCreateNestedManyWithoutWorkspaceInput
+  usageLabels?: Prisma.UsageLabelCreateNestedManyWithoutWorkspaceInput
+  usageIntervals?: Prisma.UsageIntervalCreateNestedManyWithoutWorkspaceInput
   usageEntries?: Prisma.UsageEntryCreateNestedManyWithoutWorkspaceInput
   bulkActions?: Prisma.BulkActionCreateNestedManyWithoutWorkspaceInput
   apiKeys?: Prisma.ApiKeyCreateNestedManyWithoutWorkspaceInput
@@ -625,6 +677,8 @@ export type WorkspaceUncheckedCreateWithoutSessionsInput = {
   quotas?: Prisma.QuotaUncheckedCreateNestedManyWithoutWorkspaceInput
   jobTotals?: Prisma.JobTotalUncheckedCreateNestedManyWithoutWorkspaceInput
   usageMinutes?: Prisma.UsageMinuteUncheckedCreateNestedManyWithoutWorkspaceInput
+  usageLabels?: Prisma.UsageLabelUncheckedCreateNestedManyWithoutWorkspaceInput
+  usageIntervals?: Prisma.UsageIntervalUncheckedCreateNestedManyWithoutWorkspaceInput
   usageEntries?: Prisma.UsageEntryUncheckedCreateNestedManyWithoutWorkspaceInput
   bulkActions?: Prisma.BulkActionUncheckedCreateNestedManyWithoutWorkspaceInput
   apiKeys?: Prisma.ApiKeyUncheckedCreateNestedManyWithoutWorkspaceInput
@@ -655,6 +709,8 @@ export type WorkspaceUpdateWithoutSessionsInput = {
   quotas?: Prisma.QuotaUpdateManyWithoutWorkspaceNestedInput
   jobTotals?: Prisma.JobTotalUpdateManyWithoutWorkspaceNestedInput
   usageMinutes?: Prisma.UsageMinuteUpdateManyWithoutWorkspaceNestedInput
+  usageLabels?: Prisma.UsageLabelUpdateManyWithoutWorkspaceNestedInput
+  usageIntervals?: Prisma.UsageIntervalUpdateManyWithoutWorkspaceNestedInput
   usageEntries?: Prisma.UsageEntryUpdateManyWithoutWorkspaceNestedInput
   bulkActions?: Prisma.BulkActionUpdateManyWithoutWorkspaceNestedInput
   apiKeys?: Prisma.ApiKeyUpdateManyWithoutWorkspaceNestedInput
@@ -669,6 +725,8 @@ export type WorkspaceUncheckedUpdateWithoutSessionsInput = {
   quotas?: Prisma.QuotaUncheckedUpdateManyWithoutWorkspaceNestedInput
   jobTotals?: Prisma.JobTotalUncheckedUpdateManyWithoutWorkspaceNestedInput
   usageMinutes?: Prisma.UsageMinuteUncheckedUpdateManyWithoutWorkspaceNestedInput
+  usageLabels?: Prisma.UsageLabelUncheckedUpdateManyWithoutWorkspaceNestedInput
+  usageIntervals?: Prisma.UsageIntervalUncheckedUpdateManyWithoutWorkspaceNestedInput
   usageEntries?: Prisma.UsageEntryUncheckedUpdateManyWithoutWorkspaceNestedInput
   bulkActions?: Prisma.BulkActionUncheckedUpdateManyWithoutWorkspaceNestedInput
   apiKeys?: Prisma.ApiKeyUncheckedUpdateManyWithoutWorkspaceNestedInput
@@ -682,6 +740,8 @@ export type WorkspaceCreateWithoutJobsInput = {
   quotas?: Prisma.QuotaCreateNestedManyWithoutWorkspaceInput
   jobTotals?: Prisma.JobTotalCreateNestedManyWithoutWorkspaceInput
   usageMinutes?: Prisma.UsageMinuteCreateNestedManyWithoutWorkspaceInput
+  usageLabels?: Prisma.UsageLabelCreateNestedManyWithoutWorkspaceInput
+  usageIntervals?: Prisma.UsageIntervalCreateNestedManyWithoutWorkspaceInput
   usageEntries?: Prisma.UsageEntryCreateNestedManyWithoutWorkspaceInput
   bulkActions?: Prisma.BulkActionCreateNestedManyWithoutWorkspaceInput
   apiKeys?: Prisma.ApiKeyCreateNestedManyWithoutWorkspaceInput
@@ -696,6 +756,8 @@ export type WorkspaceUncheckedCreateWithoutJobsInput = {
   quotas?: Prisma.QuotaUncheckedCreateNestedManyWithoutWorkspaceInput
   jobTotals?: Prisma.JobTotalUncheckedCreateNestedManyWithoutWorkspaceInput
   usageMinutes?: Prisma.UsageMinuteUncheckedCreateNestedManyWithoutWorkspaceInput
+  usageLabels?: Prisma.UsageLabelUncheckedCreateNestedManyWithoutWorkspaceInput
+  usageIntervals?: Prisma.UsageIntervalUncheckedCreateNestedManyWithoutWorkspaceInput
   usageEntries?: Prisma.UsageEntryUncheckedCreateNestedManyWithoutWorkspaceInput
   bulkActions?: Prisma.BulkActionUncheckedCreateNestedManyWithoutWorkspaceInput
   apiKeys?: Prisma.ApiKeyUncheckedCreateNestedManyWithoutWorkspaceInput
@@ -726,6 +788,8 @@ export type WorkspaceUpdateWithoutJobsInput = {
   quotas?: Prisma.QuotaUpdateManyWithoutWorkspaceNestedInput
   jobTotals?: Prisma.JobTotalUpdateManyWithoutWorkspaceNestedInput
   usageMinutes?: Prisma.UsageMinuteUpdateManyWithoutWorkspaceNestedInput
+  usageLabels?: Prisma.UsageLabelUpdateManyWithoutWorkspaceNestedInput
+  usageIntervals?: Prisma.UsageIntervalUpdateManyWithoutWorkspaceNestedInput
   usageEntries?: Prisma.UsageEntryUpdateManyWithoutWorkspaceNestedInput
   bulkActions?: Prisma.BulkActionUpdateManyWithoutWorkspaceNestedInput
   apiKeys?: Prisma.ApiKeyUpdateManyWithoutWorkspaceNestedInput
@@ -740,6 +804,8 @@ export type WorkspaceUncheckedUpdateWithoutJobsInput = {
   quotas?: Prisma.QuotaUncheckedUpdateManyWithoutWorkspaceNestedInput
   jobTotals?: Prisma.JobTotalUncheckedUpdateManyWithoutWorkspaceNestedInput
   usageMinutes?: Prisma.UsageMinuteUncheckedUpdateManyWithoutWorkspaceNestedInput
+  usageLabels?: Prisma.UsageLabelUncheckedUpdateManyWithoutWorkspaceNestedInput
+  usageIntervals?: Prisma.UsageIntervalUncheckedUpdateManyWithoutWorkspaceNestedInput
   usageEntries?: Prisma.UsageEntryUncheckedUpdateManyWithoutWorkspaceNestedInput
   bulkActions?: Prisma.BulkActionUncheckedUpdateManyWithoutWorkspaceNestedInput
   apiKeys?: Prisma.ApiKeyUncheckedUpdateManyWithoutWorkspaceNestedInput
@@ -755,6 +821,8 @@ export type WorkspaceCreateWithoutUsageEntriesInput = {
   quotas?: Prisma.QuotaCreateNestedManyWithoutWorkspaceInput
   jobTotals?: Prisma.JobTotalCreateNestedManyWithoutWorkspaceInput
   usageMinutes?: Prisma.UsageMinuteCreateNestedManyWithoutWorkspaceInput
+  usageLabels?: Prisma.UsageLabelCreateNestedManyWithoutWorkspaceInput
+  usageIntervals?: Prisma.UsageIntervalCreateNestedManyWithoutWorkspaceInput
   bulkActions?: Prisma.BulkActionCreateNestedManyWithoutWorkspaceInput
   apiKeys?: Prisma.ApiKeyCreateNestedManyWithoutWorkspaceInput
   sessions?: Prisma.SessionCreateNestedManyWithoutWorkspaceInput
@@ -769,6 +837,8 @@ export type WorkspaceUncheckedCreateWithoutUsageEntriesInput = {
   quotas?: Prisma.QuotaUncheckedCreateNestedManyWithoutWorkspaceInput
   jobTotals?: Prisma.JobTotalUncheckedCreateNestedManyWithoutWorkspaceInput
   usageMinutes?: Prisma.UsageMinuteUncheckedCreateNestedManyWithoutWorkspaceInput
+  usageLabels?: Prisma.UsageLabelUncheckedCreateNestedManyWithoutWorkspaceInput
+  usageIntervals?: Prisma.UsageIntervalUncheckedCreateNestedManyWithoutWorkspaceInput
   bulkActions?: Prisma.BulkActionUncheckedCreateNestedManyWithoutWorkspaceInput
   apiKeys?: Prisma.ApiKeyUncheckedCreateNestedManyWithoutWorkspaceInput
   sessions?: Prisma.SessionUncheckedCreateNestedManyWithoutWorkspaceInput
@@ -799,6 +869,8 @@ export type WorkspaceUpdateWithoutUsageEntriesInput = {
   quotas?: Prisma.QuotaUpdateManyWithoutWorkspaceNestedInput
   jobTotals?: Prisma.JobTotalUpdateManyWithoutWorkspaceNestedInput
   usageMinutes?: Prisma.UsageMinuteUpdateManyWithoutWorkspaceNestedInput
+  usageLabels?: Prisma.UsageLabelUpdateManyWithoutWorkspaceNestedInput
+  usageIntervals?: Prisma.UsageIntervalUpdateManyWithoutWorkspaceNestedInput
   bulkActions?: Prisma.BulkActionUpdateManyWithoutWorkspaceNestedInput
   apiKeys?: Prisma.ApiKeyUpdateManyWithoutWorkspaceNestedInput
   sessions?: Prisma.SessionUpdateManyWithoutWorkspaceNestedInput
@@ -813,6 +885,8 @@ export type WorkspaceUncheckedUpdateWithoutUsageEntriesInput = {
   quotas?: Prisma.QuotaUncheckedUpdateManyWithoutWorkspaceNestedInput
   jobTotals?: Prisma.JobTotalUncheckedUpdateManyWithoutWorkspaceNestedInput
   usageMinutes?: Prisma.UsageMinuteUncheckedUpdateManyWithoutWorkspaceNestedInput
+  usageLabels?: Prisma.UsageLabelUncheckedUpdateManyWithoutWorkspaceNestedInput
+  usageIntervals?: Prisma.UsageIntervalUncheckedUpdateManyWithoutWorkspaceNestedInput
   bulkActions?: Prisma.BulkActionUncheckedUpdateManyWithoutWorkspaceNestedInput
   apiKeys?: Prisma.ApiKeyUncheckedUpdateManyWithoutWorkspaceNestedInput
   sessions?: Prisma.SessionUncheckedUpdateManyWithoutWorkspaceNestedInput
@@ -826,6 +900,8 @@ export type WorkspaceCreateWithoutQuotasInput = {
   jobs?: Prisma.AiJobCreateNestedManyWithoutWorkspaceInput
   jobTotals?: Prisma.JobTotalCreateNestedManyWithoutWorkspaceInput
   usageMinutes?: Prisma.UsageMinuteCreateNestedManyWithoutWorkspaceInput
+  usageLabels?: Prisma.UsageLabelCreateNestedManyWithoutWorkspaceInput
+  usageIntervals?: Prisma.UsageIntervalCreateNestedManyWithoutWorkspaceInput
   usageEntries?: Prisma.UsageEntryCreateNestedManyWithoutWorkspaceInput
   bulkActions?: Prisma.BulkActionCreateNestedManyWithoutWorkspaceInput
   apiKeys?: Prisma.ApiKeyCreateNestedManyWithoutWorkspaceInput
@@ -840,6 +916,8 @@ export type WorkspaceUncheckedCreateWithoutQuotasInput = {
   jobs?: Prisma.AiJobUncheckedCreateNestedManyWithoutWorkspaceInput
   jobTotals?: Prisma.JobTotalUncheckedCreateNestedManyWithoutWorkspaceInput
   usageMinutes?: Prisma.UsageMinuteUncheckedCreateNestedManyWithoutWorkspaceInput
+  usageLabels?: Prisma.UsageLabelUncheckedCreateNestedManyWithoutWorkspaceInput
+  usageIntervals?: Prisma.UsageIntervalUncheckedCreateNestedManyWithoutWorkspaceInput
   usageEntries?: Prisma.UsageEntryUncheckedCreateNestedManyWithoutWorkspaceInput
   bulkActions?: Prisma.BulkActionUncheckedCreateNestedManyWithoutWorkspaceInput
   apiKeys?: Prisma.ApiKeyUncheckedCreateNestedManyWithoutWorkspaceInput
@@ -870,6 +948,8 @@ export type WorkspaceUpdateWithoutQuotasInput = {
   jobs?: Prisma.AiJobUpdateManyWithoutWorkspaceNestedInput
   jobTotals?: Prisma.JobTotalUpdateManyWithoutWorkspaceNestedInput
   usageMinutes?: Prisma.UsageMinuteUpdateManyWithoutWorkspaceNestedInput
+  usageLabels?: Prisma.UsageLabelUpdateManyWithoutWorkspaceNestedInput
+  usageIntervals?: Prisma.UsageIntervalUpdateManyWithoutWorkspaceNestedInput
   usageEntries?: Prisma.UsageEntryUpdateManyWithoutWorkspaceNestedInput
   bulkActions?: Prisma.BulkActionUpdateManyWithoutWorkspaceNestedInput
   apiKeys?: Prisma.ApiKeyUpdateManyWithoutWorkspaceNestedInput
@@ -884,6 +964,8 @@ export type WorkspaceUncheckedUpdateWithoutQuotasInput = {
   jobs?: Prisma.AiJobUncheckedUpdateManyWithoutWorkspaceNestedInput
   jobTotals?: Prisma.JobTotalUncheckedUpdateManyWithoutWorkspaceNestedInput
   usageMinutes?: Prisma.UsageMinuteUncheckedUpdateManyWithoutWorkspaceNestedInput
+  usageLabels?: Prisma.UsageLabelUncheckedUpdateManyWithoutWorkspaceNestedInput
+  usageIntervals?: Prisma.UsageIntervalUncheckedUpdateManyWithoutWorkspaceNestedInput
   usageEntries?: Prisma.UsageEntryUncheckedUpdateManyWithoutWorkspaceNestedInput
   bulkActions?: Prisma.BulkActionUncheckedUpdateManyWithoutWorkspaceNestedInput
   apiKeys?: Prisma.ApiKeyUncheckedUpdateManyWithoutWorkspaceNestedInput
@@ -898,6 +980,8 @@ export type WorkspaceCreateWithoutJobTotalsInput = {
   jobs?: Prisma.AiJobCreateNestedManyWithoutWorkspaceInput
   quotas?: Prisma.QuotaCreateNestedManyWithoutWorkspaceInput
   usageMinutes?: Prisma.UsageMinuteCreateNestedManyWithoutWorkspaceInput
+  usageLabels?: Prisma.UsageLabelCreateNestedManyWithoutWorkspaceInput
+  usageIntervals?: Prisma.UsageIntervalCreateNestedManyWithoutWorkspaceInput
   usageEntries?: Prisma.UsageEntryCreateNestedManyWithoutWorkspaceInput
   bulkActions?: Prisma.BulkActionCreateNestedManyWithoutWorkspaceInput
   apiKeys?: Prisma.ApiKeyCreateNestedManyWithoutWorkspaceInput
@@ -912,6 +996,8 @@ export type WorkspaceUncheckedCreateWithoutJobTotalsInput = {
   jobs?: Prisma.AiJobUncheckedCreateNestedManyWithoutWorkspaceInput
   quotas?: Prisma.QuotaUncheckedCreateNestedManyWithoutWorkspaceInput
   usageMinutes?: Prisma.UsageMinuteUncheckedCreateNestedManyWithoutWorkspaceInput
+  usageLabels?: Prisma.UsageLabelUncheckedCreateNestedManyWithoutWorkspaceInput
+  usageIntervals?: Prisma.UsageIntervalUncheckedCreateNestedManyWithoutWorkspaceInput
   usageEntries?: Prisma.UsageEntryUncheckedCreateNestedManyWithoutWorkspaceInput
   bulkActions?: Prisma.BulkActionUncheckedCreateNestedManyWithoutWorkspaceInput
   apiKeys?: Prisma.ApiKeyUncheckedCreateNestedManyWithoutWorkspaceInput
@@ -942,6 +1028,8 @@ export type WorkspaceUpdateWithoutJobTotalsInput = {
   jobs?: Prisma.AiJobUpdateManyWithoutWorkspaceNestedInput
   quotas?: Prisma.QuotaUpdateManyWithoutWorkspaceNestedInput
   usageMinutes?: Prisma.UsageMinuteUpdateManyWithoutWorkspaceNestedInput
+  usageLabels?: Prisma.UsageLabelUpdateManyWithoutWorkspaceNestedInput
+  usageIntervals?: Prisma.UsageIntervalUpdateManyWithoutWorkspaceNestedInput
   usageEntries?: Prisma.UsageEntryUpdateManyWithoutWorkspaceNestedInput
   bulkActions?: Prisma.BulkActionUpdateManyWithoutWorkspaceNestedInput
   apiKeys?: Prisma.ApiKeyUpdateManyWithoutWorkspaceNestedInput
@@ -956,6 +1044,8 @@ export type WorkspaceUncheckedUpdateWithoutJobTotalsInput = {
   jobs?: Prisma.AiJobUncheckedUpdateManyWithoutWorkspaceNestedInput
   quotas?: Prisma.QuotaUncheckedUpdateManyWithoutWorkspaceNestedInput
   usageMinutes?: Prisma.UsageMinuteUncheckedUpdateManyWithoutWorkspaceNestedInput
+  usageLabels?: Prisma.UsageLabelUncheckedUpdateManyWithoutWorkspaceNestedInput
+  usageIntervals?: Prisma.UsageIntervalUncheckedUpdateManyWithoutWorkspaceNestedInput
   usageEntries?: Prisma.UsageEntryUncheckedUpdateManyWithoutWorkspaceNestedInput
   bulkActions?: Prisma.BulkActionUncheckedUpdateManyWithoutWorkspaceNestedInput
   apiKeys?: Prisma.ApiKeyUncheckedUpdateManyWithoutWorkspaceNestedInput
@@ -970,6 +1060,8 @@ export type WorkspaceCreateWithoutUsageMinutesInput = {
   jobs?: Prisma.AiJobCreateNestedManyWithoutWorkspaceInput
   quotas?: Prisma.QuotaCreateNestedManyWithoutWorkspaceInput
   jobTotals?: Prisma.JobTotalCreateNestedManyWithoutWorkspaceInput
+  usageLabels?: Prisma.UsageLabelCreateNestedManyWithoutWorkspaceInput
+  usageIntervals?: Prisma.UsageIntervalCreateNestedManyWithoutWorkspaceInput
   usageEntries?: Prisma.UsageEntryCreateNestedManyWithoutWorkspaceInput
   bulkActions?: Prisma.BulkActionCreateNestedManyWithoutWorkspaceInput
   apiKeys?: Prisma.ApiKeyCreateNestedManyWithoutWorkspaceInput
@@ -984,6 +1076,8 @@ export type WorkspaceUncheckedCreateWithoutUsageMinutesInput = {
   jobs?: Prisma.AiJobUncheckedCreateNestedManyWithoutWorkspaceInput
   quotas?: Prisma.QuotaUncheckedCreateNestedManyWithoutWorkspaceInput
   jobTotals?: Prisma.JobTotalUncheckedCreateNestedManyWithoutWorkspaceInput
+  usageLabels?: Prisma.UsageLabelUncheckedCreateNestedManyWithoutWorkspaceInput
+  usageIntervals?: Prisma.UsageIntervalUncheckedCreateNestedManyWithoutWorkspaceInput
   usageEntries?: Prisma.UsageEntryUncheckedCreateNestedManyWithoutWorkspaceInput
   bulkActions?: Prisma.BulkActionUncheckedCreateNestedManyWithoutWorkspaceInput
   apiKeys?: Prisma.ApiKeyUncheckedCreateNestedManyWithoutWorkspaceInput
@@ -1014,6 +1108,8 @@ export type WorkspaceUpdateWithoutUsageMinutesInput = {
   jobs?: Prisma.AiJobUpdateManyWithoutWorkspaceNestedInput
   quotas?: Prisma.QuotaUpdateManyWithoutWorkspaceNestedInput
   jobTotals?: Prisma.JobTotalUpdateManyWithoutWorkspaceNestedInput
+  usageLabels?: Prisma.UsageLabelUpdateManyWithoutWorkspaceNestedInput
+  usageIntervals?: Prisma.UsageIntervalUpdateManyWithoutWorkspaceNestedInput
   usageEntries?: Prisma.UsageEntryUpdateManyWithoutWorkspaceNestedInput
   bulkActions?: Prisma.BulkActionUpdateManyWithoutWorkspaceNestedInput
   apiKeys?: Prisma.ApiKeyUpdateManyWithoutWorkspaceNestedInput
@@ -1028,6 +1124,168 @@ export type WorkspaceUncheckedUpdateWithoutUsageMinutesInput = {
   jobs?: Prisma.AiJobUncheckedUpdateManyWithoutWorkspaceNestedInput
   quotas?: Prisma.QuotaUncheckedUpdateManyWithoutWorkspaceNestedInput
   jobTotals?: Prisma.JobTotalUncheckedUpdateManyWithoutWorkspaceNestedInput
+  usageLabels?: Prisma.UsageLabelUncheckedUpdateManyWithoutWorkspaceNestedInput
+  usageIntervals?: Prisma.UsageIntervalUncheckedUpdateManyWithoutWorkspaceNestedInput
+  usageEntries?: Prisma.UsageEntryUncheckedUpdateManyWithoutWorkspaceNestedInput
+  bulkActions?: Prisma.BulkActionUncheckedUpdateManyWithoutWorkspaceNestedInput
+  apiKeys?: Prisma.ApiKeyUncheckedUpdateManyWithoutWorkspaceNestedInput
+  sessions?: Prisma.SessionUncheckedUpdateManyWithoutWorkspaceNestedInput
+}
+
+export type WorkspaceCreateWithoutUsageLabelsInput = {
+  workspaceId: string
+  createdAt?: Date | string
+  name?: string | null
+  retentionDays?: number | null
+  jobs?: Prisma.AiJobCreateNestedManyWithoutWorkspaceInput
+  quotas?: Prisma.QuotaCreateNestedManyWithoutWorkspaceInput
+  jobTotals?: Prisma.JobTotalCreateNestedManyWithoutWorkspaceInput
+  usageMinutes?: Prisma.UsageMinuteCreateNestedManyWithoutWorkspaceInput
+  usageIntervals?: Prisma.UsageIntervalCreateNestedManyWithoutWorkspaceInput
+  usageEntries?: Prisma.UsageEntryCreateNestedManyWithoutWorkspaceInput
+  bulkActions?: Prisma.BulkActionCreateNestedManyWithoutWorkspaceInput
+  apiKeys?: Prisma.ApiKeyCreateNestedManyWithoutWorkspaceInput
+  sessions?: Prisma.SessionCreateNestedManyWithoutWorkspaceInput
+}
+
+export type WorkspaceUncheckedCreateWithoutUsageLabelsInput = {
+  workspaceId: string
+  createdAt?: Date | string
+  name?: string | null
+  retentionDays?: number | null
+  jobs?: Prisma.AiJobUncheckedCreateNestedManyWithoutWorkspaceInput
+  quotas?: Prisma.QuotaUncheckedCreateNestedManyWithoutWorkspaceInput
+  jobTotals?: Prisma.JobTotalUncheckedCreateNestedManyWithoutWorkspaceInput
+  usageMinutes?: Prisma.UsageMinuteUncheckedCreateNestedManyWithoutWorkspaceInput
+  usageIntervals?: Prisma.UsageIntervalUncheckedCreateNestedManyWithoutWorkspaceInput
+  usageEntries?: Prisma.UsageEntryUncheckedCreateNestedManyWithoutWorkspaceInput
+  bulkActions?: Prisma.BulkActionUncheckedCreateNestedManyWithoutWorkspaceInput
+  apiKeys?: Prisma.ApiKeyUncheckedCreateNestedManyWithoutWorkspaceInput
+  sessions?: Prisma.SessionUncheckedCreateNestedManyWithoutWorkspaceInput
+}
+
+export type WorkspaceCreateOrConnectWithoutUsageLabelsInput = {
+  where: Prisma.WorkspaceWhereUniqueInput
+  create: Prisma.XOR<Prisma.WorkspaceCreateWithoutUsageLabelsInput, Prisma.WorkspaceUncheckedCreateWithoutUsageLabelsInput>
+}
+
+export type WorkspaceUpsertWithoutUsageLabelsInput = {
+  update: Prisma.XOR<Prisma.WorkspaceUpdateWithoutUsageLabelsInput, Prisma.WorkspaceUncheckedUpdateWithoutUsageLabelsInput>
+  create: Prisma.XOR<Prisma.WorkspaceCreateWithoutUsageLabelsInput, Prisma.WorkspaceUncheckedCreateWithoutUsageLabelsInput>
+  where?: Prisma.WorkspaceWhereInput
+}
+
+export type WorkspaceUpdateToOneWithWhereWithoutUsageLabelsInput = {
+  where?: Prisma.WorkspaceWhereInput
+  data: Prisma.XOR<Prisma.WorkspaceUpdateWithoutUsageLabelsInput, Prisma.WorkspaceUncheckedUpdateWithoutUsageLabelsInput>
+}
+
+export type WorkspaceUpdateWithoutUsageLabelsInput = {
+  workspaceId?: Prisma.StringFieldUpdateOperationsInput | string
+  createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  name?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  retentionDays?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
+  jobs?: Prisma.AiJobUpdateManyWithoutWorkspaceNestedInput
+  quotas?: Prisma.QuotaUpdateManyWithoutWorkspaceNestedInput
+  jobTotals?: Prisma.JobTotalUpdateManyWithoutWorkspaceNestedInput
+  usageMinutes?: Prisma.UsageMinuteUpdateManyWithoutWorkspaceNestedInput
+  usageIntervals?: Prisma.UsageIntervalUpdateManyWithoutWorkspaceNestedInput
+  usageEntries?: Prisma.UsageEntryUpdateManyWithoutWorkspaceNestedInput
+  bulkActions?: Prisma.BulkActionUpdateManyWithoutWorkspaceNestedInput
+  apiKeys?: Prisma.ApiKeyUpdateManyWithoutWorkspaceNestedInput
+  sessions?: Prisma.SessionUpdateManyWithoutWorkspaceNestedInput
+}
+
+export type WorkspaceUncheckedUpdateWithoutUsageLabelsInput = {
+  workspaceId?: Prisma.StringFieldUpdateOperationsInput | string
+  createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  name?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  retentionDays?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
+  jobs?: Prisma.AiJobUncheckedUpdateManyWithoutWorkspaceNestedInput
+  quotas?: Prisma.QuotaUncheckedUpdateManyWithoutWorkspaceNestedInput
+  jobTotals?: Prisma.JobTotalUncheckedUpdateManyWithoutWorkspaceNestedInput
+  usageMinutes?: Prisma.UsageMinuteUncheckedUpdateManyWithoutWorkspaceNestedInput
+  usageIntervals?: Prisma.UsageIntervalUncheckedUpdateManyWithoutWorkspaceNestedInput
+  usageEntries?: Prisma.UsageEntryUncheckedUpdateManyWithoutWorkspaceNestedInput
+  bulkActions?: Prisma.BulkActionUncheckedUpdateManyWithoutWorkspaceNestedInput
+  apiKeys?: Prisma.ApiKeyUncheckedUpdateManyWithoutWorkspaceNestedInput
+  sessions?: Prisma.SessionUncheckedUpdateManyWithoutWorkspaceNestedInput
+}
+
+export type WorkspaceCreateWithoutUsageIntervalsInput = {
+  workspaceId: string
+  createdAt?: Date | string
+  name?: string | null
+  retentionDays?: number | null
+  jobs?: Prisma.AiJobCreateNestedManyWithoutWorkspaceInput
+  quotas?: Prisma.QuotaCreateNestedManyWithoutWorkspaceInput
+  jobTotals?: Prisma.JobTotalCreateNestedManyWithoutWorkspaceInput
+  usageMinutes?: Prisma.UsageMinuteCreateNestedManyWithoutWorkspaceInput
+  usageLabels?: Prisma.UsageLabelCreateNestedManyWithoutWorkspaceInput
+  usageEntries?: Prisma.UsageEntryCreateNestedManyWithoutWorkspaceInput
+  bulkActions?: Prisma.BulkActionCreateNestedManyWithoutWorkspaceInput
+  apiKeys?: Prisma.ApiKeyCreateNestedManyWithoutWorkspaceInput
+  sessions?: Prisma.SessionCreateNestedManyWithoutWorkspaceInput
+}
+
+export type WorkspaceUncheckedCreateWithoutUsageIntervalsInput = {
+  workspaceId: string
+  createdAt?: Date | string
+  name?: string | null
+  retentionDays?: number | null
+  jobs?: Prisma.AiJobUncheckedCreateNestedManyWithoutWorkspaceInput
+  quotas?: Prisma.QuotaUncheckedCreateNestedManyWithoutWorkspaceInput
+  jobTotals?: Prisma.JobTotalUncheckedCreateNestedManyWithoutWorkspaceInput
+  usageMinutes?: Prisma.UsageMinuteUncheckedCreateNestedManyWithoutWorkspaceInput
+  usageLabels?: Prisma.UsageLabelUncheckedCreateNestedManyWithoutWorkspaceInput
+  usageEntries?: Prisma.UsageEntryUncheckedCreateNestedManyWithoutWorkspaceInput
+  bulkActions?: Prisma.BulkActionUncheckedCreateNestedManyWithoutWorkspaceInput
+  apiKeys?: Prisma.ApiKeyUncheckedCreateNestedManyWithoutWorkspaceInput
+  sessions?: Prisma.SessionUncheckedCreateNestedManyWithoutWorkspaceInput
+}
+
+export type WorkspaceCreateOrConnectWithoutUsageIntervalsInput = {
+  where: Prisma.WorkspaceWhereUniqueInput
+  create: Prisma.XOR<Prisma.WorkspaceCreateWithoutUsageIntervalsInput, Prisma.WorkspaceUncheckedCreateWithoutUsageIntervalsInput>
+}
+
+export type WorkspaceUpsertWithoutUsageIntervalsInput = {
+  update: Prisma.XOR<Prisma.WorkspaceUpdateWithoutUsageIntervalsInput, Prisma.WorkspaceUncheckedUpdateWithoutUsageIntervalsInput>
+  create: Prisma.XOR<Prisma.WorkspaceCreateWithoutUsageIntervalsInput, Prisma.WorkspaceUncheckedCreateWithoutUsageIntervalsInput>
+  where?: Prisma.WorkspaceWhereInput
+}
+
+export type WorkspaceUpdateToOneWithWhereWithoutUsageIntervalsInput = {
+  where?: Prisma.WorkspaceWhereInput
+  data: Prisma.XOR<Prisma.WorkspaceUpdateWithoutUsageIntervalsInput, Prisma.WorkspaceUncheckedUpdateWithoutUsageIntervalsInput>
+}
+
+export type WorkspaceUpdateWithoutUsageIntervalsInput = {
+  workspaceId?: Prisma.StringFieldUpdateOperationsInput | string
+  createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  name?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  retentionDays?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
+  jobs?: Prisma.AiJobUpdateManyWithoutWorkspaceNestedInput
+  quotas?: Prisma.QuotaUpdateManyWithoutWorkspaceNestedInput
+  jobTotals?: Prisma.JobTotalUpdateManyWithoutWorkspaceNestedInput
+  usageMinutes?: Prisma.UsageMinuteUpdateManyWithoutWorkspaceNestedInput
+  usageLabels?: Prisma.UsageLabelUpdateManyWithoutWorkspaceNestedInput
+  usageEntries?: Prisma.UsageEntryUpdateManyWithoutWorkspaceNestedInput
+  bulkActions?: Prisma.BulkActionUpdateManyWithoutWorkspaceNestedInput
+  apiKeys?: Prisma.ApiKeyUpdateManyWithoutWorkspaceNestedInput
+  sessions?: Prisma.SessionUpdateManyWithoutWorkspaceNestedInput
+}
+
+export type WorkspaceUncheckedUpdateWithoutUsageIntervalsInput = {
+  workspaceId?: Prisma.StringFieldUpdateOperationsInput | string
+  createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  name?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  retentionDays?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
+  jobs?: Prisma.AiJobUncheckedUpdateManyWithoutWorkspaceNestedInput
+  quotas?: Prisma.QuotaUncheckedUpdateManyWithoutWorkspaceNestedInput
+  jobTotals?: Prisma.JobTotalUncheckedUpdateManyWithoutWorkspaceNestedInput
+  usageMinutes?: Prisma.UsageMinuteUncheckedUpdateManyWithoutWorkspaceNestedInput
+  usageLabels?: Prisma.UsageLabelUncheckedUpdateManyWithoutWorkspaceNestedInput
   usageEntries?: Prisma.UsageEntryUncheckedUpdateManyWithoutWorkspaceNestedInput
   bulkActions?: Prisma.BulkActionUncheckedUpdateManyWithoutWorkspaceNestedInput
   apiKeys?: Prisma.ApiKeyUncheckedUpdateManyWithoutWorkspaceNestedInput
@@ -1043,6 +1301,8 @@ export type WorkspaceCreateWithoutBulkActionsInput = {
   quotas?: Prisma.QuotaCreateNestedManyWithoutWorkspaceInput
   jobTotals?: Prisma.JobTotalCreateNestedManyWithoutWorkspaceInput
   usageMinutes?: Prisma.UsageMinuteCreateNestedManyWithoutWorkspaceInput
+  usageLabels?: Prisma.UsageLabelCreateNestedManyWithoutWorkspaceInput
+  usageIntervals?: Prisma.UsageIntervalCreateNestedManyWithoutWorkspaceInput
   usageEntries?: Prisma.UsageEntryCreateNestedManyWithoutWorkspaceInput
   apiKeys?: Prisma.ApiKeyCreateNestedManyWithoutWorkspaceInput
   sessions?: Prisma.SessionCreateNestedManyWithoutWorkspaceInput
@@ -1057,6 +1317,8 @@ export type WorkspaceUncheckedCreateWithoutBulkActionsInput = {
   quotas?: Prisma.QuotaUncheckedCreateNestedManyWithoutWorkspaceInput
   jobTotals?: Prisma.JobTotalUncheckedCreateNestedManyWithoutWorkspaceInput
   usageMinutes?: Prisma.UsageMinuteUncheckedCreateNestedManyWithoutWorkspaceInput
+  usageLabels?: Prisma.UsageLabelUncheckedCreateNestedManyWithoutWorkspaceInput
+  usageIntervals?: Prisma.UsageIntervalUncheckedCreateNestedManyWithoutWorkspaceInput
   usageEntries?: Prisma.UsageEntryUncheckedCreateNestedManyWithoutWorkspaceInput
   apiKeys?: Prisma.ApiKeyUncheckedCreateNestedManyWithoutWorkspaceInput
   sessions?: Prisma.SessionUncheckedCreateNestedManyWithoutWorkspaceInput
@@ -1087,6 +1349,8 @@ export type WorkspaceUpdateWithoutBulkActionsInput = {
   quotas?: Prisma.QuotaUpdateManyWithoutWorkspaceNestedInput
   jobTotals?: Prisma.JobTotalUpdateManyWithoutWorkspaceNestedInput
   usageMinutes?: Prisma.UsageMinuteUpdateManyWithoutWorkspaceNestedInput
+  usageLabels?: Prisma.UsageLabelUpdateManyWithoutWorkspaceNestedInput
+  usageIntervals?: Prisma.UsageIntervalUpdateManyWithoutWorkspaceNestedInput
   usageEntries?: Prisma.UsageEntryUpdateManyWithoutWorkspaceNestedInput
   apiKeys?: Prisma.ApiKeyUpdateManyWithoutWorkspaceNestedInput
   sessions?: Prisma.SessionUpdateManyWithoutWorkspaceNestedInput
@@ -1101,6 +1365,8 @@ export type WorkspaceUncheckedUpdateWithoutBulkActionsInput = {
   quotas?: Prisma.QuotaUncheckedUpdateManyWithoutWorkspaceNestedInput
   jobTotals?: Prisma.JobTotalUncheckedUpdateManyWithoutWorkspaceNestedInput
   usageMinutes?: Prisma.UsageMinuteUncheckedUpdateManyWithoutWorkspaceNestedInput
+  usageLabels?: Prisma.UsageLabelUncheckedUpdateManyWithoutWorkspaceNestedInput
+  usageIntervals?: Prisma.UsageIntervalUncheckedUpdateManyWithoutWorkspaceNestedInput
   usageEntries?: Prisma.UsageEntryUncheckedUpdateManyWithoutWorkspaceNestedInput
   apiKeys?: Prisma.ApiKeyUncheckedUpdateManyWithoutWorkspaceNestedInput
   sessions?: Prisma.SessionUncheckedUpdateManyWithoutWorkspaceNestedInput
@@ -1116,6 +1382,8 @@ export type WorkspaceCountOutputType = {
   quotas: number
   jobTotals: number
   usageMinutes: number
+  usageLabels: number
+  usageIntervals: number
   usageEntries: number
   bulkActions: number
   apiKeys: number
@@ -1127,6 +1395,8 @@ export type WorkspaceCountOutputTypeSelect<ExtArgs extends runtime.Types.Extensi
   quotas?: boolean | WorkspaceCountOutputTypeCountQuotasArgs
   jobTotals?: boolean | WorkspaceCountOutputTypeCountJobTotalsArgs
   usageMinutes?: boolean | WorkspaceCountOutputTypeCountUsageMinutesArgs
+  usageLabels?: boolean | WorkspaceCountOutputTypeCountUsageLabelsArgs
+  usageIntervals?: boolean | WorkspaceCountOutputTypeCountUsageIntervalsArgs
   usageEntries?: boolean | WorkspaceCountOutputTypeCountUsageEntriesArgs
   bulkActions?: boolean | WorkspaceCountOutputTypeCountBulkActionsArgs
   apiKeys?: boolean | WorkspaceCountOutputTypeCountApiKeysArgs
@@ -1174,6 +1444,20 @@ export type WorkspaceCountOutputTypeCountUsageMinutesArgs<ExtArgs extends runtim
 /**
  * WorkspaceCountOutputType without action
  */
+export type WorkspaceCountOutputTypeCountUsageLabelsArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  where?: Prisma.UsageLabelWhereInput
+}
+
+/**
+ * WorkspaceCountOutputType without action
+ */
+export type WorkspaceCountOutputTypeCountUsageIntervalsArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  where?: Prisma.UsageIntervalWhereInput
+}
+
+/**
+ * WorkspaceCountOutputType without action
+ */
 export type WorkspaceCountOutputTypeCountUsageEntriesArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
   where?: Prisma.UsageEntryWhereInput
 }
@@ -1209,6 +1493,8 @@ export type WorkspaceSelect<ExtArgs extends runtime.Types.Extensions.InternalArg
   quotas?: boolean | Prisma.Workspace$quotasArgs<ExtArgs>
   jobTotals?: boolean | Prisma.Workspace$jobTotalsArgs<ExtArgs>
   usageMinutes?: boolean | Prisma.Workspace$usageMinutesArgs<ExtArgs>
+  usageLabels?: boolean | Prisma.Workspace$usageLabelsArgs<ExtArgs>
+  usageIntervals?: boolean | Prisma.Workspace$usageIntervalsArgs<ExtArgs>
   usageEntries?: boolean | Prisma.Workspace$usageEntriesArgs<ExtArgs>
   bulkActions?: boolean | Prisma.Workspace$bulkActionsArgs<ExtArgs>
   apiKeys?: boolean | Prisma.Workspace$apiKeysArgs<ExtArgs>
@@ -1243,6 +1529,8 @@ export type WorkspaceInclude<ExtArgs extends runtime.Types.Extensions.InternalAr
   quotas?: boolean | Prisma.Workspace$quotasArgs<ExtArgs>
   jobTotals?: boolean | Prisma.Workspace$jobTotalsArgs<ExtArgs>
   usageMinutes?: boolean | Prisma.Workspace$usageMinutesArgs<ExtArgs>
+  usageLabels?: boolean | Prisma.Workspace$usageLabelsArgs<ExtArgs>
+  usageIntervals?: boolean | Prisma.Workspace$usageIntervalsArgs<ExtArgs>
   usageEntries?: boolean | Prisma.Workspace$usageEntriesArgs<ExtArgs>
   bulkActions?: boolean | Prisma.Workspace$bulkActionsArgs<ExtArgs>
   apiKeys?: boolean | Prisma.Workspace$apiKeysArgs<ExtArgs>
@@ -1259,6 +1547,8 @@ export type $WorkspacePayload<ExtArgs extends runtime.Types.Extensions.InternalA
     quotas: Prisma.$QuotaPayload<ExtArgs>[]
     jobTotals: Prisma.$JobTotalPayload<ExtArgs>[]
     usageMinutes: Prisma.$UsageMinutePayload<ExtArgs>[]
+    usageLabels: Prisma.$UsageLabelPayload<ExtArgs>[]
+    usageIntervals: Prisma.$UsageIntervalPayload<ExtArgs>[]
     usageEntries: Prisma.$UsageEntryPayload<ExtArgs>[]
     bulkActions: Prisma.$BulkActionPayload<ExtArgs>[]
     apiKeys: Prisma.$ApiKeyPayload<ExtArgs>[]
@@ -1673,6 +1963,8 @@ export interface Prisma__WorkspaceClient<T, Null = never, ExtArgs extends runtim
   quotas<T extends Prisma.Workspace$quotasArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Workspace$quotasArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$QuotaPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
   jobTotals<T extends Prisma.Workspace$jobTotalsArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Workspace$jobTotalsArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$JobTotalPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
   usageMinutes<T extends Prisma.Workspace$usageMinutesArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Workspace$usageMinutesArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$UsageMinutePayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
+  usageLabels<T extends Prisma.Workspace$usageLabelsArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Workspace$usageLabelsArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$UsageLabelPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
+  usageIntervals<T extends Prisma.Workspace$usageIntervalsArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Workspace$usageIntervalsArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$UsageIntervalPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
   usageEntries<T extends Prisma.Workspace$usageEntriesArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Workspace$usageEntriesArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$UsageEntryPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
   bulkActions<T extends Prisma.Workspace$bulkActionsArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Workspace$bulkActionsArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$BulkActionPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
   apiKeys<T extends Prisma.Workspace$apiKeysArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Workspace$apiKeysArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$ApiKeyPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
@@ -2196,6 +2488,54 @@ export type Workspace$usageMinutesArgs<ExtArgs extends runtime.Types.Extensions.
   take?: number
   skip?: number
   distinct?: Prisma.UsageMinuteScalarFieldEnum | Prisma.UsageMinuteScalarFieldEnum[]
+}
+
+/**
+ * Workspace.usageLabels
+ */
+export type Workspace$usageLabelsArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  /**
+   * Select specific fields to fetch from the UsageLabel
+   */
+  select?: Prisma.UsageLabelSelect<ExtArgs> | null
+  /**
+   * Omit specific fields from the UsageLabel
+   */
+  omit?: Prisma.UsageLabelOmit<ExtArgs> | null
+  /**
+   * Choose, which related nodes to fetch as well
+   */
+  include?: Prisma.UsageLabelInclude<ExtArgs> | null
+  where?: Prisma.UsageLabelWhereInput
+  orderBy?: Prisma.UsageLabelOrderByWithRelationInput | Prisma.UsageLabelOrderByWithRelationInput[]
+  cursor?: Prisma.UsageLabelWhereUniqueInput
+  take?: number
+  skip?: number
+  distinct?: Prisma.UsageLabelScalarFieldEnum | Prisma.UsageLabelScalarFieldEnum[]
+}
+
+/**
+ * Workspace.usageIntervals
+ */
+export type Workspace$usageIntervalsArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  /**
+   * Select specific fields to fetch from the UsageInterval
+   */
+  select?: Prisma.UsageIntervalSelect<ExtArgs> | null
+  /**
+   * Omit specific fields from the UsageInterval
+   */
+  omit?: Prisma.UsageIntervalOmit<ExtArgs> | null
+  /**
+   * Choose, which related nodes to fetch as well
+   */
+  include?: Prisma.UsageIntervalInclude<ExtArgs> | null
+  where?: Prisma.UsageIntervalWhereInput
+  orderBy?: Prisma.UsageIntervalOrderByWithRelationInput | Prisma.UsageIntervalOrderByWithRelationInput[]
+  cursor?: Prisma.UsageIntervalWhereUniqueInput
+  take?: number
+  skip?: number
+  distinct?: Prisma.UsageIntervalScalarFieldEnum | Prisma.UsageIntervalScalarFieldEnum[]
 }
 
 /**
