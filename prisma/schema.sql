@@ -392,6 +392,7 @@ CREATE TABLE ai_jobs (
   CONSTRAINT ai_jobs_progress_fraction CHECK (progress_fraction >= 0::double precision AND progress_fraction <= 1::double precision),
   CONSTRAINT ai_jobs_progress_message CHECK (char_length(progress_message) >= 1 AND char_length(progress_message) <= 200),
   CONSTRAINT ai_jobs_progress_of_an_attempt CHECK (progress_at IS NULL OR attempt > 0 AND state <> 'poisoned'::"JobState"),
+  CONSTRAINT ai_jobs_protocol_id CHECK (char_length(protocol_id) >= 1 AND char_length(protocol_id) <= 200),
   CONSTRAINT ai_jobs_releases CHECK (releases >= 0 AND releases <= 100),
   CONSTRAINT ai_jobs_split_tokens_within_total CHECK ((tokens_planner + tokens_executor) <= total_tokens),
   CONSTRAINT ai_jobs_status_reason_not_empty CHECK (status_reason <> ''::text),

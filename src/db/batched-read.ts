@@ -1,8 +1,10 @@
+import { TryAgainError } from "../errors.ts";
 import { batchCalls } from "./batch.ts";
 import { Prisma } from "./generated/client/client.ts";
 import type { ReadMemory } from "./read-memory.ts";
-import { type Scope, within } from "./scope.ts";
+import type { Scope } from "./scope.ts";
 import { groupBy } from "./slice.ts";
+import { readWithRetry } from "./transaction.ts";
 
 /**
  * Combines small reads into one statement, across operations and clients: most of the cost of a small read is its round trip
@@ -44,7 +46,7 @@ export function batchReads<Params, Row extends object>(
   const readTogether = async (ids: readonly ScopedId[], params: Params) => {
     const answers = new Map<string, readonly Row[]>();
     const statements = statementsFor(ids).map(async (together) => {
-      const rows = await within(workspacesOf(together), () => read(together, params));
+      const rows = await readWithRetry(workspacesOf(together), () => read(together, params));
       const rowsById = groupBy(rows, (row) => idOf(row).id);
       for (const id of together) {
         // The second look: the statement has the workspace as a condition, too.
@@ -65,7 +67,8 @@ export function batchReads<Params, Row extends object>(
       return first ? readTogether(ids, first.params) : [];
     },
     runAlone: async ({ id, params }) => (await readTogether([id], params))[0] ?? [],
-    mayRunAgain: () => true,
+    // What was tried often enough together fails alone, too, after waiting for the same timeouts again.
+    mayRunAgain: (error) => !(error instanceof TryAgainError),
   });
   return (id, params) => call({ id, params });
 }

@@ -111,6 +111,8 @@ describe("a job's terms", () => {
   });
 
   const impossible: readonly (readonly [string, string, Columns])[] = [
+    ["no protocol", "23514", { protocol_id: "''" }],
+    ["a protocol with a name of more than 200 characters", "23514", { protocol_id: "repeat('x', 201)" }],
     ["no attempts at all", "23514", { max_attempts: "0" }],
     ["a negative token budget", "23514", { token_budget: "-1" }],
     ["a token budget beyond 2^53 - 1", "23514", { token_budget: "9007199254740992" }],

@@ -208,6 +208,7 @@ ALTER TABLE ai_jobs
   ADD CONSTRAINT ai_jobs_hashes CHECK (is_sha256_hex(chain_hash) AND is_sha256_hex(submit_hash)),
   -- A principal's name, as api_keys.created_by.
   ADD CONSTRAINT ai_jobs_submitted_by CHECK (char_length(submitted_by) BETWEEN 1 AND 300),
+  ADD CONSTRAINT ai_jobs_protocol_id CHECK (char_length(protocol_id) BETWEEN 1 AND 200),
   ADD CONSTRAINT ai_jobs_label_count CHECK (label_count BETWEEN 0 AND 32),
   -- Outputs exist only in states in which the work is done: a client must not mistake the outputs of a failed, cancelled or
   -- poisoned attempt for results.
