@@ -8,7 +8,7 @@ CREATE TYPE "JobKind" AS ENUM ('doc_edit', 'sheet_transform', 'canvas_cluster', 
 CREATE TYPE "JobState" AS ENUM ('queued', 'running', 'stalled', 'awaiting_validation', 'awaiting_user', 'completed', 'completed_with_issues', 'failed', 'cancelled', 'poisoned');
 CREATE TYPE "ModelTier" AS ENUM ('local', 'cloud');
 CREATE TYPE "OperationType" AS ENUM ('read', 'write', 'plan', 'execute');
-CREATE TYPE "QuotaResource" AS ENUM ('tokens', 'jobs', 'active_jobs');
+CREATE TYPE "QuotaResource" AS ENUM ('tokens', 'cost', 'jobs', 'active_jobs');
 CREATE TYPE "RecorderActor" AS ENUM ('human', 'agent', 'system');
 CREATE TYPE "RecorderEventType" AS ENUM ('job_submitted', 'state_changed', 'node_changed', 'metrics_recorded', 'capability_action', 'llm_inference', 'diagnostic', 'security_violation', 'workflow_recovery');
 CREATE TYPE "Role" AS ENUM ('viewer', 'submitter', 'worker', 'reviewer', 'security', 'admin');
@@ -244,7 +244,7 @@ AS $function$
     WHERE (order_xid, id) > (SELECT entry_order_xid, entry_id FROM totals_position WHERE singleton)
     OFFSET 0
   ) AS entry
-  WHERE version IS NULL AND workspace_id = ANY (of_workspaces)
+  WHERE workspace_id = ANY (of_workspaces)
 $function$;
 
 CREATE OR REPLACE FUNCTION public.visible_workspaces()
@@ -1361,10 +1361,11 @@ CREATE TABLE usage_minutes (
   capability_profile_id text NOT NULL,
   minute timestamp(3) with time zone NOT NULL,
   tokens numeric NOT NULL DEFAULT 0,
+  cost_micros numeric NOT NULL DEFAULT 0,
   jobs bigint NOT NULL DEFAULT 0,
   CONSTRAINT usage_minutes_pkey PRIMARY KEY (workspace_id, minute, capability_profile_id),
   CONSTRAINT usage_minutes_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(workspace_id) ON UPDATE RESTRICT ON DELETE RESTRICT,
-  CONSTRAINT usage_minutes_not_negative CHECK (tokens >= 0::numeric AND jobs >= 0),
+  CONSTRAINT usage_minutes_not_negative CHECK (tokens >= 0::numeric AND cost_micros >= 0::numeric AND jobs >= 0),
   CONSTRAINT usage_minutes_whole_minute CHECK (minute = date_bin('00:01:00'::interval, minute, '2000-01-01 00:00:00+00'::timestamp with time zone))
 );
 

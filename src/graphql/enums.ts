@@ -184,6 +184,9 @@ export const AiJobChangeKindEnum = enumType("AiJobChangeKind", "What a live payl
 
 export const QuotaResourceEnum = enumType("QuotaResource", "What a quota counts (section 6).", {
   TOKENS: "Tokens that workers reported within the window. Once used up, submits and starts are refused.",
+  COST:
+    "What the calls of models cost that workers reported within the window, in millionths of the deployment's currency (COST_CURRENCY). " +
+    "Once used up, submits and starts are refused.",
   JOBS: "Jobs submitted within the window. Once used up, submits are refused.",
   ACTIVE_JOBS:
     "Jobs that are RUNNING or AWAITING_VALIDATION now: one that waits for a person takes no place. Once used up, starts are refused.",

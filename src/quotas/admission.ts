@@ -6,13 +6,18 @@ import { BudgetExceededError } from "../errors.ts";
 import { quote } from "../quote.ts";
 import { type QuotaUsage, readQuotaUsage } from "./usage.ts";
 
+/** What running jobs spend, and reports tell: it is never refused, and nothing that is admitted adds to it at once. */
+const SPENT = ["TOKENS", "COST"] as const satisfies readonly QuotaResource[];
+type Spent = (typeof SPENT)[number];
+const IS_SPENT = Prisma.raw(`resource IN (${SPENT.map((resource) => `'${toDbEnum(resource)}'`).join(", ")})`);
+const isSpent = (resource: QuotaResource): resource is Spent => SPENT.some((spent) => spent === resource);
+
 /** The columns of a job by which quotas count it. They never change. */
 export type CountedJob = Pick<AiJob, "workspaceId" | "capabilityProfileId">;
 
 /**
  * Locks the quotas of submitted jobs that apply to a submit, and checks the submit against these and against the quotas of
- * tokens, which are not locked. They stay locked until `tx`
- * ends, so that concurrent submits are counted one after another and cannot exceed a quota together.
+ * what is spent, which are not locked. They stay locked until `tx` ends, so that concurrent submits are counted one after another and cannot exceed a quota together.
  * @returns why the submit is refused; null where it is allowed.
  */
 export async function checkSubmitQuotas(tx: Transaction, job: CountedJob): Promise<BudgetExceededError | null> {
@@ -62,12 +67,12 @@ export async function usedUpForStarts(
 /**
  * Reads the quotas that apply to these jobs, with their usage. Quotas of `lockedResource`, to which the caller adds, are locked
  * first and counted afterwards, in a second statement, whose snapshot contains everything that the previous holders of the
- * locks committed. Quotas of tokens are not locked: tokens are added by reports, which never wait for a quota.
+ * locks committed. Quotas of what is spent are not locked: it is added by reports, which never wait for a quota.
  */
 async function lockQuotas(
   tx: Transaction,
   jobs: readonly CountedJob[],
-  lockedResource: Exclude<QuotaResource, "TOKENS">,
+  lockedResource: Exclude<QuotaResource, Spent>,
 ): Promise<readonly QuotaUsage[]> {
   const workspaceIds = [...new Set(jobs.map(({ workspaceId }) => workspaceId))];
   const profileIds = [...new Set(jobs.map(({ capabilityProfileId }) => capabilityProfileId))];
@@ -77,8 +82,8 @@ async function lockQuotas(
   const [row] = await tx.$queryRaw<{ quotas: number }[]>`
     WITH locked AS MATERIALIZED (SELECT id FROM quotas WHERE ${isApplicable} AND ${isLocked} ORDER BY id FOR NO KEY UPDATE)
     SELECT (SELECT count(*) FROM locked)::int
-      + (SELECT count(*) FROM quotas WHERE ${isApplicable} AND resource = 'tokens')::int AS quotas`;
-  return row?.quotas ? readQuotaUsage(tx, Prisma.sql`${isApplicable} AND (${isLocked} OR resource = 'tokens')`) : [];
+      + (SELECT count(*) FROM quotas WHERE ${isApplicable} AND ${IS_SPENT})::int AS quotas`;
+  return row?.quotas ? readQuotaUsage(tx, Prisma.sql`${isApplicable} AND (${isLocked} OR ${IS_SPENT})`) : [];
 }
 
 /**
@@ -95,7 +100,7 @@ export function checkQuotas(
     const usedUp = applicable.filter((quota) => quota.used + (admittedByQuota.get(quota.id) ?? 0n) >= quota.max);
     if (usedUp.length > 0) return quotasUsedUpError(usedUp);
     for (const { id, resource } of applicable)
-      if (resource !== "TOKENS") admittedByQuota.set(id, (admittedByQuota.get(id) ?? 0n) + 1n);
+      if (!isSpent(resource)) admittedByQuota.set(id, (admittedByQuota.get(id) ?? 0n) + 1n);
     return null;
   });
 }
@@ -128,6 +133,7 @@ function describe({ resource, max, windowSeconds, capabilityProfileId }: QuotaUs
 
 const NOUNS = {
   TOKENS: "tokens",
+  COST: "micro-units of cost",
   JOBS: "submitted jobs",
   ACTIVE_JOBS: "active jobs",
 } as const satisfies Record<QuotaResource, string>;

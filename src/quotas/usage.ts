@@ -27,11 +27,11 @@ const ACTIVE_JOBS = Prisma.sql`
  * under row-level security no expression that may fail, as a subtraction of times may, is a condition of an index (section 11).
  */
 const USAGE_BY_MINUTE = Prisma.sql`
-  SELECT minute, CASE quota.resource WHEN 'tokens' THEN tokens ELSE jobs END AS amount
+  SELECT minute, CASE quota.resource WHEN 'tokens' THEN tokens WHEN 'cost' THEN cost_micros ELSE jobs END AS amount
   FROM (
-    SELECT workspace_id, capability_profile_id, minute, tokens, jobs FROM usage_minutes
+    SELECT workspace_id, capability_profile_id, minute, tokens, cost_micros, jobs FROM usage_minutes
     UNION ALL
-    SELECT workspace_id, capability_profile_id, minute, tokens, jobs FROM not_aggregated
+    SELECT workspace_id, capability_profile_id, minute, tokens, cost_micros, jobs FROM not_aggregated
   ) AS usage
   WHERE usage.workspace_id = quota.workspace_id
     AND (quota.capability_profile_id IS NULL OR usage.capability_profile_id = quota.capability_profile_id)

@@ -5,14 +5,14 @@ import type { Transaction } from "../db/transaction.ts";
 import type { LogPosition } from "../log/cursor.ts";
 import { IS_BELOW_WATERMARK } from "../log/read.ts";
 import { NIL_UUID } from "../uuid.ts";
-import { changesOfEvents, eachMetric, METRIC_COLUMNS, TOTALS_DELTAS, usageBeside, usageDeltas } from "./changes.ts";
+import { changesOfEvents, eachMetric, METRIC_COLUMNS, TOTALS_DELTAS, usageDeltas, usageOfEntries } from "./changes.ts";
 import { ADD_INTERVALS, intervalDeltas } from "./intervals.ts";
 
 /**
  * The most events that one transaction aggregates. The feed cannot read past an open write transaction, so each of these
- * transactions must be short.
+ * transactions must be short: these take some tens of milliseconds.
  */
-const MAX_BATCH_EVENTS = 1_000;
+const MAX_BATCH_EVENTS = 300;
 /** Totals are of all workspaces, as the log is. */
 const TOTALS = allWorkspaces("totals");
 
@@ -126,12 +126,13 @@ async function aggregateBatch(tx: Transaction, maxEvents: number): Promise<Batch
       ON CONFLICT (workspace_id, job_kind, state)
       DO UPDATE SET jobs = excluded.jobs, ${eachMetric((column) => `${column} = excluded.${column}`)}
     ), upserted_usage AS (
-      INSERT INTO usage_minutes AS old (workspace_id, capability_profile_id, minute, tokens, jobs)
-      SELECT workspace_id, capability_profile_id, minute, sum(tokens), sum(jobs)
-      FROM (${usageDeltas(Prisma.sql`change`)} UNION ALL ${usageBeside(Prisma.sql`entry`)}) AS usage WHERE minute > ${OLDEST_USAGE}
+      INSERT INTO usage_minutes AS old (workspace_id, capability_profile_id, minute, tokens, cost_micros, jobs)
+      SELECT workspace_id, capability_profile_id, minute, sum(tokens), sum(cost_micros), sum(jobs)
+      FROM (${usageDeltas(Prisma.sql`change`)} UNION ALL ${usageOfEntries(Prisma.sql`entry`)}) AS usage WHERE minute > ${OLDEST_USAGE}
       GROUP BY workspace_id, capability_profile_id, minute
       ON CONFLICT (workspace_id, minute, capability_profile_id)
-      DO UPDATE SET tokens = old.tokens + excluded.tokens, jobs = old.jobs + excluded.jobs
+      DO UPDATE SET tokens = old.tokens + excluded.tokens, cost_micros = old.cost_micros + excluded.cost_micros,
+        jobs = old.jobs + excluded.jobs
     ), ${intervalDeltas(Prisma.sql`entry`)}, upserted_intervals AS (
       ${ADD_INTERVALS}
     ), deleted_usage AS (

@@ -60,21 +60,22 @@ export const TOTALS_DELTAS = Prisma.sql`
 export function usageDeltas(changes: Prisma.Sql): Prisma.Sql {
   return Prisma.sql`
     SELECT workspace_id, capability_profile_id, date_trunc('minute', recorded_at) AS minute,
-      total_tokens - total_tokens_before AS tokens, (type = 'job_submitted')::int AS jobs
+      total_tokens - total_tokens_before AS tokens, 0 AS cost_micros, (type = 'job_submitted')::int AS jobs
     FROM ${changes}
     WHERE type = 'job_submitted' OR total_tokens > total_tokens_before`;
 }
 
 /**
- * A query for what entries of the ledger add to the usage by the minute: those that no event has, because their job was poisoned
- * before (section 14). All others are in the tokens of their events.
+ * A query for what entries of the ledger add to the usage by the minute: their cost, which no column of an event has; and the tokens of
+ * those that no event has, because their job was poisoned before (section 14). All other tokens are those of events.
  * @param entries a table of entries, for a FROM clause.
  */
-export function usageBeside(entries: Prisma.Sql): Prisma.Sql {
+export function usageOfEntries(entries: Prisma.Sql): Prisma.Sql {
   return Prisma.sql`
     SELECT workspace_id, capability_profile_id, date_trunc('minute', recorded_at) AS minute,
-      input_tokens + cached_input_tokens + output_tokens + reasoning_tokens AS tokens, 0 AS jobs
-    FROM ${entries} WHERE version IS NULL`;
+      CASE WHEN version IS NULL THEN input_tokens + cached_input_tokens + output_tokens + reasoning_tokens ELSE 0 END AS tokens,
+      cost_micros, 0 AS jobs
+    FROM ${entries} WHERE version IS NULL OR cost_micros > 0`;
 }
 
 /**
@@ -91,5 +92,5 @@ export function changesNotAggregated(workspaceIds: Prisma.Sql): Prisma.Sql {
  */
 export function usageNotAggregated(workspaceIds: Prisma.Sql): Prisma.Sql {
   return Prisma.sql`${usageDeltas(Prisma.sql`(${changesNotAggregated(workspaceIds)}) AS change`)}
-    UNION ALL ${usageBeside(Prisma.sql`usage_not_aggregated(${workspaceIds})`)}`;
+    UNION ALL ${usageOfEntries(Prisma.sql`usage_not_aggregated(${workspaceIds})`)}`;
 }

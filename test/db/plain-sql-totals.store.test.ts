@@ -70,6 +70,7 @@ describe("what was added up", () => {
 
   test.each([
     ["tokens below zero", "tokens", "-1"],
+    ["a cost below zero", "cost_micros", "-1"],
     ["jobs below zero", "jobs", "-1"],
     ["a minute that is not whole", "minute", "'2026-01-01 10:00:01+00'"],
   ])("in a minute cannot have %s", async (_, name, value) => {

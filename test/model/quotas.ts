@@ -1,5 +1,5 @@
 import { type Refusal, tokensOfCall } from "./rules.ts";
-import { type Job, MAX, type Quota, type Submit, sumMetrics, type World } from "./world.ts";
+import { type CountedCall, type Job, MAX, type Quota, type Submit, sumMetrics, type World } from "./world.ts";
 
 /** What quotas count and refuse. Their windows are longer than any sequence, so usage never leaves them. */
 
@@ -12,6 +12,11 @@ export function usageOf({ jobs }: World, quota: Quota): number {
   switch (quota.resource) {
     case "TOKENS":
       return Math.min(sumMetrics(counted).totalTokens + tokensBeside(counted), MAX);
+    case "COST":
+      return Math.min(
+        callsOf(counted).reduce((total, { call }) => total + call.costMicros, 0),
+        MAX,
+      );
     case "JOBS":
       return counted.length;
     case "ACTIVE_JOBS":
@@ -21,8 +26,13 @@ export function usageOf({ jobs }: World, quota: Quota): number {
 
 /** The tokens that were reported after jobs were poisoned. */
 function tokensBeside(jobs: readonly Job[]): number {
-  const beside = jobs.flatMap(({ runs }) => runs).flatMap(({ calls }) => calls.filter(({ isBeside }) => isBeside));
+  const beside = callsOf(jobs).filter(({ isBeside }) => isBeside);
   return beside.reduce((total, { call }) => total + tokensOfCall(call), 0);
+}
+
+/** All calls that were counted, also those that were reported after the job was poisoned. */
+function callsOf(jobs: readonly Job[]): readonly CountedCall[] {
+  return jobs.flatMap(({ runs }) => runs).flatMap(({ calls }) => calls);
 }
 
 const ACTIVE: readonly Job["state"][] = ["RUNNING", "AWAITING_VALIDATION"];
@@ -62,7 +72,7 @@ export function admitByQuotas(
   return jobs.map((job) => {
     const exhausted = world.quotas.filter((quota) => {
       if (quota.isGone || !appliesTo(quota, job)) return false;
-      if (quota.resource === "TOKENS") return usageOf(world, quota) >= quota.max;
+      if (quota.resource === "TOKENS" || quota.resource === "COST") return usageOf(world, quota) >= quota.max;
       const reserved = admitted.filter((other) => appliesTo(quota, other)).length;
       return quota.resource === step && usageOf(world, quota) + reserved >= quota.max;
     });

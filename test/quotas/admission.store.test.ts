@@ -31,10 +31,12 @@ const HOUR = 3_600_000;
 const MINUTE = 60_000;
 const tokens = (count: number) => ({ ...NO_METRICS, inputTokens: count });
 
-/** A job that has cost so much. */
+/** Reports so many tokens, of a call that cost as many micro-units. */
 async function spend(workspace: TestWorkspace, count: number, jobKind?: "TERMINAL_EXEC") {
   const claim = await workspace.started((await workspace.submitted(jobKind)).jobId);
-  ok(await advanceWorkflow(engine, { ...aStep(claim, "n"), metrics: tokens(count) }));
+  const none = { cachedInputTokens: 0, outputTokens: 0, reasoningTokens: 0 };
+  const call = { provider: "openai", model: "gpt-5", ...none, inputTokens: count, costMicros: count };
+  ok(await advanceWorkflow(engine, { ...aStep(claim, "n"), metrics: { ...tokens(count), usage: [call] } }));
   return claim;
 }
 
@@ -69,17 +71,20 @@ describe.each([
     await workspace.started(jobId);
   });
 
-  test("of tokens refuses submits and starts once they were reported", async () => {
+  test.each([
+    ["TOKENS", "tokens"],
+    ["COST", "micro-units of cost"],
+  ] as const)("of %s refuses submits and starts once they were reported", async (resource, noun) => {
     const workspace = aWorkspace(engine);
     const waiting = await workspace.submitted();
-    await workspace.quota("TOKENS", 100);
+    await workspace.quota(resource, 100);
     await spend(workspace, 99);
     await workspace.submitted();
     await spend(workspace, 1);
     await aggregate();
-    expectInAnHour(expectRefused(await workspace.submit(), "quota of 100 tokens in 3600 s is used up"));
+    expectInAnHour(expectRefused(await workspace.submit(), `quota of 100 ${noun} in 3600 s is used up`));
     const before = await recordsOf(db.prisma, waiting.jobId);
-    expectInAnHour(expectRefused(await workspace.start(waiting.jobId), "quota of 100 tokens in 3600 s is used up"));
+    expectInAnHour(expectRefused(await workspace.start(waiting.jobId), `quota of 100 ${noun} in 3600 s is used up`));
     expect(await recordsOf(db.prisma, waiting.jobId)).toEqual(before);
   });
 
@@ -189,7 +194,7 @@ test("a quota of 0 refuses, and nobody can tell until when", async () => {
 });
 
 describe("a quota of a capability profile", () => {
-  test.each(["JOBS", "TOKENS", "ACTIVE_JOBS"] as const)(
+  test.each(["JOBS", "TOKENS", "COST", "ACTIVE_JOBS"] as const)(
     "of %s is about jobs of this profile alone",
     async (resource) => {
       const workspace = aWorkspace(engine);

@@ -20,7 +20,7 @@ CREATE TYPE "RecorderEventType" AS ENUM ('job_submitted', 'state_changed', 'node
 
 CREATE TYPE "ViolationType" AS ENUM ('prompt_injection', 'cloud_leakage', 'sensitivity', 'unknown_sensitivity', 'export');
 
-CREATE TYPE "QuotaResource" AS ENUM ('tokens', 'jobs', 'active_jobs');
+CREATE TYPE "QuotaResource" AS ENUM ('tokens', 'cost', 'jobs', 'active_jobs');
 
 CREATE TYPE "BulkActionKind" AS ENUM ('cancel', 'retry');
 
@@ -349,6 +349,7 @@ CREATE TABLE "usage_minutes" (
     "capability_profile_id" TEXT NOT NULL,
     "minute" TIMESTAMPTZ(3) NOT NULL,
     "tokens" DECIMAL NOT NULL DEFAULT 0,
+    "cost_micros" DECIMAL NOT NULL DEFAULT 0,
     "jobs" BIGINT NOT NULL DEFAULT 0,
 
     CONSTRAINT "usage_minutes_pkey" PRIMARY KEY ("workspace_id","minute","capability_profile_id")

@@ -1041,7 +1041,7 @@ ALTER TABLE job_totals
 ALTER TABLE usage_minutes
   ADD CONSTRAINT usage_minutes_workspace_id_fkey
     FOREIGN KEY (workspace_id) REFERENCES workspaces (workspace_id) ON DELETE RESTRICT ON UPDATE RESTRICT,
-  ADD CONSTRAINT usage_minutes_not_negative CHECK (tokens >= 0 AND jobs >= 0),
+  ADD CONSTRAINT usage_minutes_not_negative CHECK (tokens >= 0 AND cost_micros >= 0 AND jobs >= 0),
   -- Whole minutes only: with parts of a minute, one minute would have several rows, and windows would miss some.
   ADD CONSTRAINT usage_minutes_whole_minute CHECK (
     minute = date_bin('1 minute', minute, '2000-01-01 00:00:00+00'::timestamptz));
@@ -1115,7 +1115,7 @@ LANGUAGE sql STABLE ROWS 1000 SET enable_seqscan = off AS $$
     WHERE (order_xid, id) > (SELECT entry_order_xid, entry_id FROM totals_position WHERE singleton)
     OFFSET 0
   ) AS entry
-  WHERE version IS NULL AND workspace_id = ANY (of_workspaces)
+  WHERE workspace_id = ANY (of_workspaces)
 $$;
 
 -- ---------------------------------------------------------------- bulk_actions, bulk_action_items

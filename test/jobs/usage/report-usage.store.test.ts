@@ -288,16 +288,18 @@ describe("a poisoned job", () => {
   });
 });
 
-describe("a quota of tokens counts", () => {
-  async function tokensUsed(workspaceId: string): Promise<bigint | undefined> {
-    const [quota] = await readQuotaUsage(db.prisma, Prisma.sql`workspace_id = ${workspaceId}::uuid`);
-    return quota?.used;
+describe("quotas of tokens and of cost count", () => {
+  async function usedOf(workspaceId: string): Promise<readonly bigint[]> {
+    const quotas = await readQuotaUsage(db.prisma, Prisma.sql`workspace_id = ${workspaceId}::uuid`);
+    return quotas.map(({ used }) => used);
   }
 
   async function inOwnWorkspace(): Promise<{ readonly workspaceId: string; readonly claim: Claim }> {
     const workspaceId = randomUUID();
-    const quota = { capabilityProfileId: null, resource: "TOKENS", max: 1_000_000, windowSeconds: 3600 } as const;
-    ok(await setQuota(engine, workspaceId, quota));
+    for (const resource of ["TOKENS", "COST"] as const) {
+      const quota = { capabilityProfileId: null, resource, max: 1_000_000, windowSeconds: 3600 };
+      ok(await setQuota(engine, workspaceId, quota));
+    }
     return { workspaceId, claim: await startedIn(workspaceId) };
   }
 
@@ -315,14 +317,14 @@ describe("a quota of tokens counts", () => {
     const { workspaceId, claim } = await inOwnWorkspace();
     await end(claim);
     ok(await send(claim));
-    expect(await tokensUsed(workspaceId)).toBe(130n);
+    expect(await usedOf(workspaceId)).toEqual([130n, 1500n]);
     await aggregateTotals(serverSide(db).prisma);
-    expect(await tokensUsed(workspaceId)).toBe(130n);
+    expect(await usedOf(workspaceId)).toEqual([130n, 1500n]);
     ok(await send(claim));
-    expect(await tokensUsed(workspaceId)).toBe(260n);
+    expect(await usedOf(workspaceId)).toEqual([260n, 3000n]);
     // In small batches as in one.
     await aggregateTotals(serverSide(db).prisma, 1);
     await aggregateTotals(serverSide(db).prisma);
-    expect(await tokensUsed(workspaceId)).toBe(260n);
+    expect(await usedOf(workspaceId)).toEqual([260n, 3000n]);
   });
 });

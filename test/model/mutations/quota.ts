@@ -57,10 +57,13 @@ export const deleteQuota = mutation<DeleteQuota>("deleteQuota", {
   },
 });
 
+/** About what a job uses. */
+const UNITS: Readonly<Record<Quota["resource"], number>> = { TOKENS: 50, COST: 5, JOBS: 1, ACTIVE_JOBS: 1 };
+
 const quotaInput = fc.record({
   for: pick,
   whose: fc.constantFrom(...mostly(3, "all", "its", "its", "terminal", "no-such-profile")),
-  resource: fc.constantFrom<Quota["resource"][]>("ACTIVE_JOBS", "ACTIVE_JOBS", "JOBS", "TOKENS"),
+  resource: fc.constantFrom<Quota["resource"][]>("ACTIVE_JOBS", "ACTIVE_JOBS", "JOBS", "TOKENS", "COST"),
   /** How much more may be used from now on. */
   room: fc.constantFrom(0, 0, 1, 1, 2),
   misfits: fc.constantFrom(...mostly(20, false, true)),
@@ -75,7 +78,7 @@ export const setsQuota: fc.Arbitrary<Draw> = quotaInput.map(
       const { workspace } = job.submit;
       const profile = whose === "all" ? null : whose === "its" ? job.profile : whose;
       const now = usageOf(world, { workspace, profile, resource, max: 0, isGone: false });
-      const max = resource === "TOKENS" ? now + 50 * room : now + room;
+      const max = now + UNITS[resource] * room;
       return setQuota({ workspace, profile, resource, max: Math.min(max, MAX), ...(misfits ? { misfits } : {}) });
     },
 );
@@ -106,7 +109,7 @@ function meet(world: World, quota: Quota, way: "start" | "claim" | "raise" | "de
   const { workspace, profile, resource } = quota;
   if (way === "delete") return deleteQuota({ workspace, quota: world.quotas.indexOf(quota) });
   if (way === "raise") {
-    const max = usageOf(world, quota) + (resource === "TOKENS" ? 50 : 1);
+    const max = usageOf(world, quota) + UNITS[resource];
     return setQuota({ workspace, profile, resource, max: Math.min(max, MAX) });
   }
   const job = world.jobs.findIndex((each) => isDue(each) && appliesTo(quota, each));

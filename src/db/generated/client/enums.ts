@@ -133,6 +133,7 @@ export type ViolationType = (typeof ViolationType)[keyof typeof ViolationType]
 
 export const QuotaResource = {
   TOKENS: 'TOKENS',
+  COST: 'COST',
   JOBS: 'JOBS',
   ACTIVE_JOBS: 'ACTIVE_JOBS'
 } as const

@@ -2434,6 +2434,7 @@ export const UsageMinuteScalarFieldEnum = {
   capabilityProfileId: 'capabilityProfileId',
   minute: 'minute',
   tokens: 'tokens',
+  costMicros: 'costMicros',
   jobs: 'jobs'
 } as const
 

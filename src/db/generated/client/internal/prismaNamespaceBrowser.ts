@@ -420,6 +420,7 @@ export const UsageMinuteScalarFieldEnum = {
   capabilityProfileId: 'capabilityProfileId',
   minute: 'minute',
   tokens: 'tokens',
+  costMicros: 'costMicros',
   jobs: 'jobs'
 } as const
 

@@ -29,11 +29,13 @@ export type AggregateUsageMinute = {
 
 export type UsageMinuteAvgAggregateOutputType = {
   tokens: runtime.Decimal | null
+  costMicros: runtime.Decimal | null
   jobs: number | null
 }
 
 export type UsageMinuteSumAggregateOutputType = {
   tokens: runtime.Decimal | null
+  costMicros: runtime.Decimal | null
   jobs: bigint | null
 }
 
@@ -42,6 +44,7 @@ export type UsageMinuteMinAggregateOutputType = {
   capabilityProfileId: string | null
   minute: Date | null
   tokens: runtime.Decimal | null
+  costMicros: runtime.Decimal | null
   jobs: bigint | null
 }
 
@@ -50,6 +53,7 @@ export type UsageMinuteMaxAggregateOutputType = {
   capabilityProfileId: string | null
   minute: Date | null
   tokens: runtime.Decimal | null
+  costMicros: runtime.Decimal | null
   jobs: bigint | null
 }
 
@@ -58,6 +62,7 @@ export type UsageMinuteCountAggregateOutputType = {
   capabilityProfileId: number
   minute: number
   tokens: number
+  costMicros: number
   jobs: number
   _all: number
 }
@@ -65,11 +70,13 @@ export type UsageMinuteCountAggregateOutputType = {
 
 export type UsageMinuteAvgAggregateInputType = {
   tokens?: true
+  costMicros?: true
   jobs?: true
 }
 
 export type UsageMinuteSumAggregateInputType = {
   tokens?: true
+  costMicros?: true
   jobs?: true
 }
 
@@ -78,6 +85,7 @@ export type UsageMinuteMinAggregateInputType = {
   capabilityProfileId?: true
   minute?: true
   tokens?: true
+  costMicros?: true
   jobs?: true
 }
 
@@ -86,6 +94,7 @@ export type UsageMinuteMaxAggregateInputType = {
   capabilityProfileId?: true
   minute?: true
   tokens?: true
+  costMicros?: true
   jobs?: true
 }
 
@@ -94,6 +103,7 @@ export type UsageMinuteCountAggregateInputType = {
   capabilityProfileId?: true
   minute?: true
   tokens?: true
+  costMicros?: true
   jobs?: true
   _all?: true
 }
@@ -189,6 +199,7 @@ export type UsageMinuteGroupByOutputType = {
   capabilityProfileId: string
   minute: Date
   tokens: runtime.Decimal
+  costMicros: runtime.Decimal
   jobs: bigint
   _count: UsageMinuteCountAggregateOutputType | null
   _avg: UsageMinuteAvgAggregateOutputType | null
@@ -220,6 +231,7 @@ export type UsageMinuteWhereInput = {
   capabilityProfileId?: Prisma.StringFilter<"UsageMinute"> | string
   minute?: Prisma.DateTimeFilter<"UsageMinute"> | Date | string
   tokens?: Prisma.DecimalFilter<"UsageMinute"> | runtime.Decimal | runtime.DecimalJsLike | number | string
+  costMicros?: Prisma.DecimalFilter<"UsageMinute"> | runtime.Decimal | runtime.DecimalJsLike | number | string
   jobs?: Prisma.BigIntFilter<"UsageMinute"> | bigint | number
   workspace?: Prisma.XOR<Prisma.WorkspaceScalarRelationFilter, Prisma.WorkspaceWhereInput>
 }
@@ -229,6 +241,7 @@ export type UsageMinuteOrderByWithRelationInput = {
   capabilityProfileId?: Prisma.SortOrder
   minute?: Prisma.SortOrder
   tokens?: Prisma.SortOrder
+  costMicros?: Prisma.SortOrder
   jobs?: Prisma.SortOrder
   workspace?: Prisma.WorkspaceOrderByWithRelationInput
 }
@@ -242,6 +255,7 @@ export type UsageMinuteWhereUniqueInput = Prisma.AtLeast<{
   capabilityProfileId?: Prisma.StringFilter<"UsageMinute"> | string
   minute?: Prisma.DateTimeFilter<"UsageMinute"> | Date | string
   tokens?: Prisma.DecimalFilter<"UsageMinute"> | runtime.Decimal | runtime.DecimalJsLike | number | string
+  costMicros?: Prisma.DecimalFilter<"UsageMinute"> | runtime.Decimal | runtime.DecimalJsLike | number | string
   jobs?: Prisma.BigIntFilter<"UsageMinute"> | bigint | number
   workspace?: Prisma.XOR<Prisma.WorkspaceScalarRelationFilter, Prisma.WorkspaceWhereInput>
 }, "workspaceId_minute_capabilityProfileId">
@@ -251,6 +265,7 @@ export type UsageMinuteOrderByWithAggregationInput = {
   capabilityProfileId?: Prisma.SortOrder
   minute?: Prisma.SortOrder
   tokens?: Prisma.SortOrder
+  costMicros?: Prisma.SortOrder
   jobs?: Prisma.SortOrder
   _count?: Prisma.UsageMinuteCountOrderByAggregateInput
   _avg?: Prisma.UsageMinuteAvgOrderByAggregateInput
@@ -267,6 +282,7 @@ export type UsageMinuteScalarWhereWithAggregatesInput = {
   capabilityProfileId?: Prisma.StringWithAggregatesFilter<"UsageMinute"> | string
   minute?: Prisma.DateTimeWithAggregatesFilter<"UsageMinute"> | Date | string
   tokens?: Prisma.DecimalWithAggregatesFilter<"UsageMinute"> | runtime.Decimal | runtime.DecimalJsLike | number | string
+  costMicros?: Prisma.DecimalWithAggregatesFilter<"UsageMinute"> | runtime.Decimal | runtime.DecimalJsLike | number | string
   jobs?: Prisma.BigIntWithAggregatesFilter<"UsageMinute"> | bigint | number
 }
 
@@ -274,6 +290,7 @@ export type UsageMinuteCreateInput = {
   capabilityProfileId: string
   minute: Date | string
   tokens?: runtime.Decimal | runtime.DecimalJsLike | number | string
+  costMicros?: runtime.Decimal | runtime.DecimalJsLike | number | string
   jobs?: bigint | number
   workspace: Prisma.WorkspaceCreateNestedOneWithoutUsageMinutesInput
 }
@@ -283,6 +300,7 @@ export type UsageMinuteUncheckedCreateInput = {
   capabilityProfileId: string
   minute: Date | string
   tokens?: runtime.Decimal | runtime.DecimalJsLike | number | string
+  costMicros?: runtime.Decimal | runtime.DecimalJsLike | number | string
   jobs?: bigint | number
 }
 
@@ -290,6 +308,7 @@ export type UsageMinuteUpdateInput = {
   capabilityProfileId?: Prisma.StringFieldUpdateOperationsInput | string
   minute?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   tokens?: Prisma.DecimalFieldUpdateOperationsInput | runtime.Decimal | runtime.DecimalJsLike | number | string
+  costMicros?: Prisma.DecimalFieldUpdateOperationsInput | runtime.Decimal | runtime.DecimalJsLike | number | string
   jobs?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
   workspace?: Prisma.WorkspaceUpdateOneRequiredWithoutUsageMinutesNestedInput
 }
@@ -299,6 +318,7 @@ export type UsageMinuteUncheckedUpdateInput = {
   capabilityProfileId?: Prisma.StringFieldUpdateOperationsInput | string
   minute?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   tokens?: Prisma.DecimalFieldUpdateOperationsInput | runtime.Decimal | runtime.DecimalJsLike | number | string
+  costMicros?: Prisma.DecimalFieldUpdateOperationsInput | runtime.Decimal | runtime.DecimalJsLike | number | string
   jobs?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
 }
 
@@ -307,6 +327,7 @@ export type UsageMinuteCreateManyInput = {
   capabilityProfileId: string
   minute: Date | string
   tokens?: runtime.Decimal | runtime.DecimalJsLike | number | string
+  costMicros?: runtime.Decimal | runtime.DecimalJsLike | number | string
   jobs?: bigint | number
 }
 
@@ -314,6 +335,7 @@ export type UsageMinuteUpdateManyMutationInput = {
   capabilityProfileId?: Prisma.StringFieldUpdateOperationsInput | string
   minute?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   tokens?: Prisma.DecimalFieldUpdateOperationsInput | runtime.Decimal | runtime.DecimalJsLike | number | string
+  costMicros?: Prisma.DecimalFieldUpdateOperationsInput | runtime.Decimal | runtime.DecimalJsLike | number | string
   jobs?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
 }
 
@@ -322,6 +344,7 @@ export type UsageMinuteUncheckedUpdateManyInput = {
   capabilityProfileId?: Prisma.StringFieldUpdateOperationsInput | string
   minute?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   tokens?: Prisma.DecimalFieldUpdateOperationsInput | runtime.Decimal | runtime.DecimalJsLike | number | string
+  costMicros?: Prisma.DecimalFieldUpdateOperationsInput | runtime.Decimal | runtime.DecimalJsLike | number | string
   jobs?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
 }
 
@@ -346,11 +369,13 @@ export type UsageMinuteCountOrderByAggregateInput = {
   capabilityProfileId?: Prisma.SortOrder
   minute?: Prisma.SortOrder
   tokens?: Prisma.SortOrder
+  costMicros?: Prisma.SortOrder
   jobs?: Prisma.SortOrder
 }
 
 export type UsageMinuteAvgOrderByAggregateInput = {
   tokens?: Prisma.SortOrder
+  costMicros?: Prisma.SortOrder
   jobs?: Prisma.SortOrder
 }
 
@@ -359,6 +384,7 @@ export type UsageMinuteMaxOrderByAggregateInput = {
   capabilityProfileId?: Prisma.SortOrder
   minute?: Prisma.SortOrder
   tokens?: Prisma.SortOrder
+  costMicros?: Prisma.SortOrder
   jobs?: Prisma.SortOrder
 }
 
@@ -367,11 +393,13 @@ export type UsageMinuteMinOrderByAggregateInput = {
   capabilityProfileId?: Prisma.SortOrder
   minute?: Prisma.SortOrder
   tokens?: Prisma.SortOrder
+  costMicros?: Prisma.SortOrder
   jobs?: Prisma.SortOrder
 }
 
 export type UsageMinuteSumOrderByAggregateInput = {
   tokens?: Prisma.SortOrder
+  costMicros?: Prisma.SortOrder
   jobs?: Prisma.SortOrder
 }
 
@@ -421,6 +449,7 @@ export type UsageMinuteCreateWithoutWorkspaceInput = {
   capabilityProfileId: string
   minute: Date | string
   tokens?: runtime.Decimal | runtime.DecimalJsLike | number | string
+  costMicros?: runtime.Decimal | runtime.DecimalJsLike | number | string
   jobs?: bigint | number
 }
 
@@ -428,6 +457,7 @@ export type UsageMinuteUncheckedCreateWithoutWorkspaceInput = {
   capabilityProfileId: string
   minute: Date | string
   tokens?: runtime.Decimal | runtime.DecimalJsLike | number | string
+  costMicros?: runtime.Decimal | runtime.DecimalJsLike | number | string
   jobs?: bigint | number
 }
 
@@ -465,6 +495,7 @@ export type UsageMinuteScalarWhereInput = {
   capabilityProfileId?: Prisma.StringFilter<"UsageMinute"> | string
   minute?: Prisma.DateTimeFilter<"UsageMinute"> | Date | string
   tokens?: Prisma.DecimalFilter<"UsageMinute"> | runtime.Decimal | runtime.DecimalJsLike | number | string
+  costMicros?: Prisma.DecimalFilter<"UsageMinute"> | runtime.Decimal | runtime.DecimalJsLike | number | string
   jobs?: Prisma.BigIntFilter<"UsageMinute"> | bigint | number
 }
 
@@ -472,6 +503,7 @@ export type UsageMinuteCreateManyWorkspaceInput = {
   capabilityProfileId: string
   minute: Date | string
   tokens?: runtime.Decimal | runtime.DecimalJsLike | number | string
+  costMicros?: runtime.Decimal | runtime.DecimalJsLike | number | string
   jobs?: bigint | number
 }
 
@@ -479,6 +511,7 @@ export type UsageMinuteUpdateWithoutWorkspaceInput = {
   capabilityProfileId?: Prisma.StringFieldUpdateOperationsInput | string
   minute?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   tokens?: Prisma.DecimalFieldUpdateOperationsInput | runtime.Decimal | runtime.DecimalJsLike | number | string
+  costMicros?: Prisma.DecimalFieldUpdateOperationsInput | runtime.Decimal | runtime.DecimalJsLike | number | string
   jobs?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
 }
 
@@ -486,6 +519,7 @@ export type UsageMinuteUncheckedUpdateWithoutWorkspaceInput = {
   capabilityProfileId?: Prisma.StringFieldUpdateOperationsInput | string
   minute?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   tokens?: Prisma.DecimalFieldUpdateOperationsInput | runtime.Decimal | runtime.DecimalJsLike | number | string
+  costMicros?: Prisma.DecimalFieldUpdateOperationsInput | runtime.Decimal | runtime.DecimalJsLike | number | string
   jobs?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
 }
 
@@ -493,6 +527,7 @@ export type UsageMinuteUncheckedUpdateManyWithoutWorkspaceInput = {
   capabilityProfileId?: Prisma.StringFieldUpdateOperationsInput | string
   minute?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   tokens?: Prisma.DecimalFieldUpdateOperationsInput | runtime.Decimal | runtime.DecimalJsLike | number | string
+  costMicros?: Prisma.DecimalFieldUpdateOperationsInput | runtime.Decimal | runtime.DecimalJsLike | number | string
   jobs?: Prisma.BigIntFieldUpdateOperationsInput | bigint | number
 }
 
@@ -503,6 +538,7 @@ export type UsageMinuteSelect<ExtArgs extends runtime.Types.Extensions.InternalA
   capabilityProfileId?: boolean
   minute?: boolean
   tokens?: boolean
+  costMicros?: boolean
   jobs?: boolean
   workspace?: boolean | Prisma.WorkspaceDefaultArgs<ExtArgs>
 }, ExtArgs["result"]["usageMinute"]>
@@ -512,6 +548,7 @@ export type UsageMinuteSelectCreateManyAndReturn<ExtArgs extends runtime.Types.E
   capabilityProfileId?: boolean
   minute?: boolean
   tokens?: boolean
+  costMicros?: boolean
   jobs?: boolean
   workspace?: boolean | Prisma.WorkspaceDefaultArgs<ExtArgs>
 }, ExtArgs["result"]["usageMinute"]>
@@ -521,6 +558,7 @@ export type UsageMinuteSelectUpdateManyAndReturn<ExtArgs extends runtime.Types.E
   capabilityProfileId?: boolean
   minute?: boolean
   tokens?: boolean
+  costMicros?: boolean
   jobs?: boolean
   workspace?: boolean | Prisma.WorkspaceDefaultArgs<ExtArgs>
 }, ExtArgs["result"]["usageMinute"]>
@@ -530,10 +568,11 @@ export type UsageMinuteSelectScalar = {
   capabilityProfileId?: boolean
   minute?: boolean
   tokens?: boolean
+  costMicros?: boolean
   jobs?: boolean
 }
 
-export type UsageMinuteOmit<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetOmit<"workspaceId" | "capabilityProfileId" | "minute" | "tokens" | "jobs", ExtArgs["result"]["usageMinute"]>
+export type UsageMinuteOmit<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetOmit<"workspaceId" | "capabilityProfileId" | "minute" | "tokens" | "costMicros" | "jobs", ExtArgs["result"]["usageMinute"]>
 export type UsageMinuteInclude<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
   workspace?: boolean | Prisma.WorkspaceDefaultArgs<ExtArgs>
 }
@@ -554,6 +593,10 @@ export type $UsageMinutePayload<ExtArgs extends runtime.Types.Extensions.Interna
     capabilityProfileId: string
     minute: Date
     tokens: runtime.Decimal
+    /**
+     * Millionths of COST_CURRENCY.
+     */
+    costMicros: runtime.Decimal
     jobs: bigint
   }, ExtArgs["result"]["usageMinute"]>
   composites: {}
@@ -983,6 +1026,7 @@ export interface UsageMinuteFieldRefs {
   readonly capabilityProfileId: Prisma.FieldRef<"UsageMinute", 'String'>
   readonly minute: Prisma.FieldRef<"UsageMinute", 'DateTime'>
   readonly tokens: Prisma.FieldRef<"UsageMinute", 'Decimal'>
+  readonly costMicros: Prisma.FieldRef<"UsageMinute", 'Decimal'>
   readonly jobs: Prisma.FieldRef<"UsageMinute", 'BigInt'>
 }
     
