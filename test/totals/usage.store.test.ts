@@ -279,6 +279,9 @@ describe.each([
     await complete(await begun(workspaceId, { labels: [{ key: "team", value: "ads" }] }), CALL);
     await aggregate();
     expect(await byTeam()).toEqual({ ads: { jobs: 1, tokens: 130, cost: 1500 } });
+    // Another workspace has not declared it.
+    const elsewhere = { ...around(), interval: "DAY", groupBy: ["LABEL"], labelKey: "team" } as const;
+    expect(await readUsage(db.prisma, randomUUID(), elsewhere)).toBeInstanceOf(InvalidInputError);
   });
 
   test("only the jobs of the kinds and the protocol that are asked for count, and none of another workspace", async () => {

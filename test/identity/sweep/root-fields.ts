@@ -87,21 +87,36 @@ function objectOf(inputs: readonly Input[], parent: string, values: Values): Rea
   return Object.fromEntries(
     inputs
       .map((input) => ({ ...input, path: `${parent}.${input.name}` }))
-      .filter(({ path, isRequired }) => isRequired || isGiven(path))
+      .filter(({ path, isRequired }) => isRequired || isGiven(path) || REQUIRED_UNLESS[path]?.(isGiven) === false)
       .map(({ name, type, path }) => [name, valueOf(type, path, values)]),
   );
 }
+
+/** What is not required by its type, and refused where it is missing: unless something else is given. */
+const REQUIRED_UNLESS: Readonly<Record<string, (isGiven: (path: string) => boolean) => boolean>> = {
+  "advanceWorkflow.input.step": (isGiven) => isGiven("advanceWorkflow.input.steps"),
+};
 
 function valueOf(type: GraphQLInputType, path: string, values: Values): unknown {
   if (isNonNullType(type)) return valueOf(type.ofType, path, values);
   if (isListType(type)) return [valueOf(type.ofType, path, values)];
   if (isInputObjectType(type)) return objectOf(inputsBelow(type) ?? [], path, values);
   if (path in values) return values[path];
+  if (path in SAMPLES_AT) return SAMPLES_AT[path]?.();
   if (isEnumType(type)) return type.getValues()[0]?.name;
   const value = SAMPLES[type.name];
   if (value === undefined) throw new Error(`${path} is required, and nothing says what a valid ${type.name} is.`);
   return value;
 }
+
+const DAY_MS = 86_400_000;
+const dayFromNow = (days: number) => new Date((Math.floor(Date.now() / DAY_MS) + days) * DAY_MS).toISOString();
+
+/** Where not every value of a type is valid. */
+const SAMPLES_AT: Readonly<Record<string, () => unknown>> = {
+  "aiJobUsage.from": () => dayFromNow(-1),
+  "aiJobUsage.to": () => dayFromNow(2),
+};
 
 const SAMPLES: Readonly<Record<string, unknown>> = {
   // Without a space: names of models have none.

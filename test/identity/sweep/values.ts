@@ -34,6 +34,9 @@ const OF_NO_WORKSPACE = undefined;
 /** No row is found by it. */
 const OF_A_JOB = undefined;
 
+/** It is looked for in the list of the workspace that asks: test/totals/usage.store.test.ts tries that of another. */
+const OF_A_LIST = undefined;
+
 /** They go together, and with the job of the run: test/identity/worker-reads.store.test.ts tries them. */
 const TRIED_TOGETHER = undefined;
 
@@ -62,6 +65,8 @@ export const VALUES: Readonly<Record<string, ValuesOf | undefined>> = {
   "aiJob.jobId": few(jobIds),
   "aiJobByIdempotencyKey.idempotencyKey": few(keys),
   ...filterAt("aiJobStats.filter"),
+  "aiJobUsage.labelKey": OF_A_LIST,
+  "aiJobUsage.protocolId": chosen("protocolId"),
   ...pagesOf("aiJobs"),
   ...filterAt("aiJobs.filter"),
   ...pagesOf("apiKeys"),
@@ -80,12 +85,15 @@ export const VALUES: Readonly<Record<string, ValuesOf | undefined>> = {
   ...reportAt("advanceWorkflow.input"),
   "advanceWorkflow.input.retrievedSnippets.sourceId": chosen("sourceId"),
   "advanceWorkflow.input.step.nodeId": chosen("nodeId"),
+  "advanceWorkflow.input.steps.nodeId": chosen("nodeId"),
   "appendOutput.input.workflowRunId": ofRuns("workflowRunId"),
   "appendOutput.input.leaseToken": ofRuns("leaseToken"),
   "cancelAiJob.input.jobId": jobIds,
   ...filterAt("cancelAiJobs.input.filter"),
   "claimAiJobs.input.workerId": workerIds,
   ...reportAt("completeWorkflows.input.completions"),
+  "completeWorkflows.input.completions.retrievedSnippets.sourceId": chosen("sourceId"),
+  "completeWorkflows.input.completions.steps.nodeId": chosen("nodeId"),
   "completeWorkflows.input.completions.writtenEntities.entityId": chosen("entityId"),
   "createWorkspace.input.workspaceId": ({ workspaceId }) => [workspaceId],
   "deleteQuota.input.quotaId": ({ quotaId }) => [quotaId],
