@@ -69,7 +69,7 @@ const attacks = ["test/http/attacks.test.ts"];
 const chaos = ["test/chaos/*.postgres.test.ts"];
 
 // Files of a project share what they import: loading the server again for each would take longer than most tests.
-const common = { testTimeout: 30_000, hookTimeout: 60_000, isolate: false };
+const common = { testTimeout: 60_000, hookTimeout: 120_000, isolate: false };
 
 export default defineConfig({
   test: {

@@ -34,7 +34,7 @@ test("a run whose lease passed while no server was there is recovered before the
     aiJob: { state: "QUEUED", version: 4, statusReason: "retry_scheduled", workflowRun: { state: "STALLED" } },
   });
   expect((await server.end("SIGTERM")).code).toBe(0);
-}, 60_000);
+}, 180_000);
 
 test("a port that somebody else has ends the start with a sentence, and nothing keeps the process", async () => {
   const first = spawnServer({ DATABASE_URL: "memory:" });
@@ -45,7 +45,7 @@ test("a port that somebody else has ends the start with a sentence, and nothing 
   // Not from the start of the process: on a busy machine that alone may take half a minute.
   expect(msAfterError).toBeLessThan(4_000);
   expect((await first.end("SIGTERM")).code).toBe(0);
-}, 60_000);
+}, 180_000);
 
 test("a connection that was opened ahead, and that nothing has come over, holds up no stop", async () => {
   const server = spawnServer({ DATABASE_URL: "memory:" });
@@ -58,4 +58,4 @@ test("a connection that was opened ahead, and that nothing has come over, holds 
   // Requests in flight would have 5 seconds.
   expect(performance.now() - begin).toBeLessThan(4_000);
   ahead.destroy();
-}, 60_000);
+}, 180_000);
