@@ -41,7 +41,7 @@ const BY_HAND = {
     WITH job AS (
       UPDATE ai_jobs j SET state = 'poisoned', status_reason = 'poisoned: prompt_injection', error_message = $2,
         job_outputs = NULL, version = j.version + 1, order_xid = greatest(current_order_xid(), j.order_xid),
-        chain_hash = $3, updated_at = now(), completed_at = now()
+        chain_hash = $3, updated_at = now(), completed_at = now(), ended_at = now()
       FROM ai_jobs was WHERE was.job_id = j.job_id AND j.job_id = $1
       RETURNING j.*, was.state AS was, was.chain_hash AS was_hash
     )

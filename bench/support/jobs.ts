@@ -69,7 +69,8 @@ const MOVE_ON = `
     UPDATE ai_jobs j SET state = $4::text::"JobState", status_reason = $4::text, attempt = 1, version = j.version + 1,
       chain_hash = ${hashOf("j.version + 1", "j.")}, input_tokens = j.input_tokens + 1200, output_tokens = j.output_tokens + 80,
       total_tokens = j.total_tokens + 1280, duration_ms = j.duration_ms + 900, entities_read = j.entities_read + 1,
-      completed_at = CASE $4::text WHEN 'completed' THEN j.created_at + interval '1 minute' END
+      completed_at = CASE $4::text WHEN 'completed' THEN j.created_at + interval '1 minute' END,
+      ended_at = CASE $4::text WHEN 'completed' THEN j.created_at + interval '1 minute' END
     FROM ai_jobs was
     WHERE was.job_id = j.job_id AND j.workspace_id = $1 AND j.priority < $5
       AND j.created_at BETWEEN timestamptz '2026-01-01' + $2::int * interval '1 second'
