@@ -8,7 +8,7 @@ export interface Claimant extends Worker {
 
 /**
  * Assigns jobs to workers that claim at the same time, round-robin: each job to the next worker whose limit is not reached.
- * A job that a reviewer sent back is reserved for the worker that had it: until the reservation ends, no other worker gets
+ * A job that a person sent back or answered is reserved for the worker that had it: until the reservation ends, no other worker gets
  * the job, even if the job stays unassigned for that reason.
  * @param jobs the most urgent first.
  * @returns the assignments in the order of `jobs`; so each worker gets its most urgent job first.

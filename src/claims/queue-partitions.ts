@@ -33,7 +33,7 @@ export function demandKey({ workspaceId, jobKinds }: ClaimDemand): string {
 export interface QueuePartition {
   readonly workspaceId: string;
   readonly jobKind: JobKind;
-  /** The worker that a due job is reserved for, because a reviewer sent it back; null when any worker may take it. */
+  /** The worker that a due job is reserved for, because a person sent it back or answered it; null when any worker may take it. */
   readonly reservedFor: string | null;
 }
 

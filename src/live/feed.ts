@@ -18,6 +18,7 @@ import { LogContinuity } from "./continuity.ts";
 import { LogCursors } from "./cursors.ts";
 import { countOf, firstWithinPage } from "./event-size.ts";
 import { ReadBehindCommit } from "./read-behind-commit.ts";
+import { MIN_READ_INTERVAL_MS, ReadPace } from "./read-pace.ts";
 import { SubscriberRegistry } from "./registry.ts";
 import { type FeedItem, type FeedScope, isInScope, type LogPage, Subscriber } from "./subscriber.ts";
 
@@ -39,14 +40,6 @@ export interface FeedOptions {
   readonly maxBufferedEvents?: number;
 }
 
-/**
- * The shortest average interval between two reads, in milliseconds: under steady writing, one read brings many events.
- */
-const MIN_READ_INTERVAL_MS = 5;
-/**
- * Reads that may follow the first one without a pause after an idle time, so that a single event is delivered at once.
- */
-const MAX_READ_BURST = 4;
 const MAX_BUFFERED_EVENTS = 5000;
 /**
  * Subscribers that may read the log themselves at the same time. Without a limit, a thousand clients that reconnect
@@ -79,13 +72,7 @@ export class Feed {
   /** Ends the wait of the follow loop; undefined while the loop is not waiting. */
   #wake: (() => void) | undefined;
   #isHintPending = false;
-  /**
-   * Rate limit by GCRA (leaky bucket): the theoretical arrival time of the next read. Each read that does not fill a
-   * page moves it to max(itself, now) + MIN_READ_INTERVAL_MS. A read is allowed once it is at most
-   * MAX_READ_BURST * MIN_READ_INTERVAL_MS in the future.
-   */
-  #theoreticalArrivalTime = 0;
-
+  readonly #pace = new ReadPace();
   /** A read that was sent behind a COMMIT of this process. */
   readonly #readBehindCommit: ReadBehindCommit;
 
@@ -94,7 +81,7 @@ export class Feed {
     this.#readBehindCommit = new ReadBehindCommit(options.pollMs, () => this.#wake?.());
     options.database.onCommitSent?.((read) => {
       // Only while the feed waits and the rate limit allows a read, because then it would read next anyway.
-      if (this.#position && this.#wake && this.#msUntilReadAllowed() <= 0)
+      if (this.#position && this.#wake && this.#pace.msUntilAllowed() <= 0)
         this.#readBehindCommit.send(read, this.#position);
     });
     this.cursors = new LogCursors(options.database.prisma);
@@ -182,21 +169,16 @@ export class Feed {
         await yieldToEventLoop();
         continue;
       }
-      this.#theoreticalArrivalTime = Math.max(this.#theoreticalArrivalTime, performance.now()) + MIN_READ_INTERVAL_MS;
+      this.#pace.count();
       // A hint without new events: an open transaction holds the feed back. Read again soon, then less and less often.
       waitMs = eventCount > 0 || wasHinted ? MIN_READ_INTERVAL_MS : Math.min(waitMs * 2, this.#options.pollMs);
       await this.#waitForHint(waitMs);
-      const rateLimitMs = this.#msUntilReadAllowed();
+      const rateLimitMs = this.#pace.msUntilAllowed();
       if (rateLimitMs > 0) await sleep(rateLimitMs);
     }
     this.#followLoop = undefined;
     this.#position = undefined;
     this.#lastReadAt = undefined;
-  }
-
-  /** Milliseconds until the rate limit allows the next read; 0 or less if it may come now. */
-  #msUntilReadAllowed(): number {
-    return this.#theoreticalArrivalTime - MAX_READ_BURST * MIN_READ_INTERVAL_MS - performance.now();
   }
 
   async #takeReadBehindCommit(from: LogPosition): Promise<NewEvents | undefined> {

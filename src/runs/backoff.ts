@@ -31,7 +31,7 @@ export function afterFailure(
   { firstMs, maxMs }: Backoff,
   jitter = Math.random(),
 ): JobPatch & ReturnType<typeof transitionTo> {
-  // An attempt that a reviewer sent back did not fail, so it is not charged.
+  // An attempt that was sent back, given back or answered did not fail, so it is not charged.
   const chargedAttempts = Math.max(job.attempt - job.unchargedAttempts, 1);
   if (!retryable || chargedAttempts >= job.maxAttempts) return transitionTo(job, "FAILED", reason);
   const waitMs = Math.min(firstMs * 2 ** (chargedAttempts - 1), maxMs) * (0.5 + jitter / 2);

@@ -83,7 +83,7 @@ export function planSteps(
     const fault = nodes.apply(step);
     if (fault) return new InvalidInputError([...path, String(index), fault.field], fault.message);
   }
-  return nodes.plan(steps);
+  return nodes.plan();
 }
 
 /** The node that a report's usage is of: that of its only step. Of several steps nobody knows which used what. */
@@ -118,7 +118,8 @@ class RunNodes {
   readonly #states: Map<string, JobState>;
   /** The nodes that the report opens or ends, by id, in the order in which it first names them. */
   readonly #changed = new Map<string, NodeExecution>();
-  readonly #nodeOfEach: NodeExecution[] = [];
+  /** The steps so far, each with its node as it is after it. */
+  readonly #applied: { readonly step: Step; readonly node: NodeExecution }[] = [];
   #lastSequence: number;
 
   constructor(run: RunOfSteps, known: KnownNodes, now: Date) {
@@ -133,18 +134,19 @@ class RunNodes {
   /** Applies one step. @returns why it does not fit; null where it does. */
   apply(step: Step): StepFault | null {
     const isWhole = step.startedAt != null;
-    const fault = step.outcome === "STARTED" || isWhole ? this.#start(step) : this.#checkEnd(step);
+    const starts = step.outcome === "STARTED" || isWhole;
+    const fault = starts ? this.#checkStart(step) : this.#checkEnd(step);
     if (fault) return fault;
-    if (step.outcome !== "STARTED") this.#end(step);
-    this.#nodeOfEach.push(this.#latest(step.nodeId));
+    const open = starts ? this.#started(step) : this.#openNode(step.nodeId);
+    const node = step.outcome === "STARTED" ? open : this.#ended(open, step);
+    this.#set(node);
+    this.#applied.push({ step, node });
     return null;
   }
 
-  #start(step: Step): StepFault | null {
+  #started(step: Step): NodeExecution {
     const { nodeId, nodeType, dependsOn = [], inputPayload } = step;
-    const fault = this.#checkStart(step);
-    if (fault) return fault;
-    this.#set({
+    return {
       id: uuidv7(),
       workspaceId: this.#run.workspaceId,
       workflowRunId: this.#run.id,
@@ -158,8 +160,7 @@ class RunNodes {
       errorMessage: null,
       startedAt: this.#startOf(step),
       finishedAt: null,
-    });
-    return null;
+    };
   }
 
   #checkStart({ nodeId, dependsOn = [] }: Step): StepFault | null {
@@ -190,14 +191,14 @@ class RunNodes {
     return { field: "nodeType", message };
   }
 
-  #end({ nodeId, outcome, outputPayload, errorMessage }: Step): void {
-    this.#set({
-      ...this.#latest(nodeId),
+  #ended(open: NodeExecution, { outcome, outputPayload, errorMessage }: Step): NodeExecution {
+    return {
+      ...open,
       state: outcome === "SUCCEEDED" ? "COMPLETED" : "FAILED",
       outputPayload,
       errorMessage: errorMessage === null ? null : redactText(errorMessage),
       finishedAt: this.#now,
-    });
+    };
   }
 
   /** When a step started. A worker's clock may be wrong: a time that is not within its run so far is moved there. */
@@ -213,37 +214,28 @@ class RunNodes {
     else this.#open.delete(node.nodeId);
   }
 
-  /** The node of a step that was just opened or is open. */
-  #latest(nodeId: string): NodeExecution {
-    const node = this.#open.get(nodeId) ?? [...this.#changed.values()].findLast((each) => each.nodeId === nodeId);
-    if (!node) throw new Error("A step that was applied has a node.");
+  #openNode(nodeId: string): NodeExecution {
+    const node = this.#open.get(nodeId);
+    if (!node) throw new Error("A step that ends was found to be open.");
     return node;
   }
 
-  plan(steps: readonly Step[]): StepPlan {
+  plan(): StepPlan {
     const stored = new Set(this.#known.open.map(({ id }) => id));
     const changed = [...this.#changed.values()];
     return {
-      nodes: this.#nodeOfEach,
+      nodes: this.#applied.map(({ node }) => node),
       opened: changed.filter(({ id }) => !stored.has(id)),
       ended: changed.filter(({ id }) => stored.has(id)),
       hasOpenNodes: this.#known.hasOtherOpen || this.#open.size > 0,
-      hasSucceeded: steps.some(({ outcome }) => outcome === "SUCCEEDED"),
-      payload: steps.flatMap((step, index) => payloadOf(step, this.#nodeOfEach[index])),
+      hasSucceeded: this.#applied.some(({ step }) => step.outcome === "SUCCEEDED"),
+      payload: this.#applied.map(({ step, node }) => ({
+        node_id: node.nodeId,
+        node_type: node.nodeType,
+        sequence: node.sequence,
+        outcome: toDbEnum(step.outcome),
+        error_message: step.errorMessage,
+      })),
     };
   }
-}
-
-function payloadOf({ outcome, errorMessage }: Step, node: NodeExecution | undefined): StepPayload[] {
-  if (!node) return [];
-  const { nodeId, nodeType, sequence } = node;
-  return [
-    {
-      node_id: nodeId,
-      node_type: nodeType,
-      sequence,
-      outcome: toDbEnum(outcome),
-      error_message: errorMessage,
-    },
-  ];
 }

@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, test } from "vitest";
 import { openTestDatabase, type TestDatabase } from "../support/database.ts";
 import { startTestServer, type TestServer } from "../support/server.ts";
+import { advance } from "./mutations/advance.ts";
 import { claim } from "./mutations/claim.ts";
 import { complete } from "./mutations/complete.ts";
 import { fail } from "./mutations/fail.ts";
@@ -112,3 +113,16 @@ test.each([
     await whole();
   },
 );
+
+test("steps that are reported again after another report has ended their node are answered with the node as it is now", async () => {
+  await sequence.take(submit(A_SUBMIT));
+  await sequence.take(start({ job: 0, worker: "worker-1" }));
+  const proof = { run: 0, token: 0 };
+  const content = { snippet: "none", progress: null, delta: {} } as const;
+  const read = { ...proof, ...content, node: "read", type: "tool", dependsOn: [] };
+  const started = advance({ ...read, outcome: "STARTED", reportId: 3 });
+  await sequence.take(started);
+  await sequence.take(advance({ ...read, outcome: "SUCCEEDED", reportId: null }));
+  await sequence.take(started);
+  await whole();
+});

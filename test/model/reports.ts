@@ -1,6 +1,6 @@
 import type { JobState } from "../../src/db/generated/client/enums.ts";
 import { INVALID_INPUT, illegal, jobPoisoned, type Refusal } from "./rules.ts";
-import { hasEnded, holdsLease, type Job, type Node, type Run, type StoredReport, type World } from "./world.ts";
+import { hasEnded, holdsLease, type Job, type Run, type StoredReport, type World } from "./world.ts";
 
 /** Section 6, "Reports": what a worker must prove, and that a report with an id counts once. */
 
@@ -54,7 +54,7 @@ export function remember(
   sort: string,
   report: Report,
   violation: Refusal | null,
-  node: Node | null = null,
+  node: number | null = null,
 ): void {
   if (report.reportId !== null) run.reports.set(idOf(report), { content: contentOf(sort, report), violation, node });
 }

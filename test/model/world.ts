@@ -164,8 +164,8 @@ export interface StoredReport {
   readonly content: string;
   /** The answer, if it broke a rule and failed its run; otherwise null. */
   readonly violation: { readonly code: AppError["code"]; readonly [detail: string]: unknown } | null;
-  /** The node that it started or ended; null if none. */
-  readonly node: Node | null;
+  /** The node of its last step, by its place among those of its run; null if none. */
+  readonly node: number | null;
 }
 
 /** A question, with its answer, which is null until it has one. */

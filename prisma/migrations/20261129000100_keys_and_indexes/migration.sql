@@ -54,7 +54,7 @@ CREATE INDEX ai_jobs_children_at_work ON ai_jobs (parent_job_id) WHERE parent_jo
 -- The jobs whose wait for an answer has a time limit, in the order of these.
 CREATE INDEX ai_jobs_wait_limits ON ai_jobs (waits_until, job_id) WHERE waits_until IS NOT NULL;
 
--- Waiting claims: the jobs that are reserved for a worker because a reviewer sent them back. There are few, and waiting claims
+-- Waiting claims: the jobs that are reserved for a worker, which a person has sent back or answered. There are few, and waiting claims
 -- look for them again and again.
 CREATE INDEX ai_jobs_reserved ON ai_jobs (workspace_id, job_kind_code, capability_profile_id)
   WHERE state = 'queued' AND preferred_until IS NOT NULL;

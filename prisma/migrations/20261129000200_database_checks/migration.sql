@@ -11,7 +11,8 @@
 --   AJ005  a row was removed, or changed in a table that is append-only
 --   AJ006  a version without its event, an event without its version, a job without its labels, a bulk action that ends before
 --          its items, usage that is not what its version added, or a wait, an answer or a poisoning that is half done
---   AJ007  a column that never changes was changed, a counter was lowered, or `uncharged_attempts` changed by anything but 0 or +1
+--   AJ007  a column that never changes was changed, a counter was lowered, or `uncharged_attempts` or `releases` changed by anything but
+--          0 or +1; `releases` may also become 0
 --   AJ008  a job kind without a default capability profile, or with more than one
 --
 -- How the triggers are built, because every version of a job passes them:
@@ -319,10 +320,11 @@ CREATE TRIGGER ai_jobs_check_insert_tree BEFORE INSERT ON ai_jobs FOR EACH ROW
   EXECUTE FUNCTION ai_jobs_check_insert_tree();
 
 -- Refuses an UPDATE that changes a poisoned job (section 5), makes an illegal transition (section 4), is not exactly the next
--- version, has a wrong order_xid, lowers a counter or the attempt, or changes uncharged_attempts by anything but 0 or +1. A smaller
+-- version, has a wrong order_xid, lowers a counter or the attempt, or changes uncharged_attempts or releases as AJ007 says. A smaller
 -- order_xid than this transaction's could be skipped by the feed; a smaller one than the job's last would deliver its
--- versions out of order. What a job waits for decides where it may go (section 13): from a question no outputs can be accepted. The WHEN clause of the trigger below detects a violation; this function only raises the matching
--- error. It tests all rules but the last three; if none of them matched, a counter, uncharged_attempts or releases is wrong.
+-- versions out of order. What a job waits for decides where it may go (section 13): from a question no outputs can be accepted.
+-- The WHEN clause of the trigger below detects a violation; this function only raises the matching error. It tests all rules but the
+-- last three; if none of them matched, a counter, uncharged_attempts or releases is wrong.
 CREATE FUNCTION ai_jobs_refuse_update() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   IF OLD.state = 'poisoned' THEN
@@ -565,10 +567,10 @@ END $$;
 CREATE TRIGGER workflow_runs_check_insert AFTER INSERT ON workflow_runs REFERENCING NEW TABLE AS new_runs
   FOR EACH STATEMENT EXECUTE FUNCTION workflow_runs_check_insert();
 
--- A run that has finished never changes: otherwise a late report could change how it ended. The one exception is a stalled
--- run, which may become poisoned as long as its job is not poisoned yet; and the outputs of a finished run are cleared where its job is
--- poisoned in the same transaction. Once the job is poisoned, only an unfinished run can
--- still change, and only to poisoned (section 5). An active run follows the transitions of section 4, as its job does.
+-- A run that has finished never changes: otherwise a late report could change how it ended. There are two exceptions, both of
+-- poisoning: a stalled run may become poisoned as long as its job is not poisoned yet, and the outputs of a finished run are cleared in
+-- the transaction that poisons its job. Once the job is poisoned, only an unfinished run can still change, and only to poisoned
+-- (section 5). An active run follows the transitions of section 4, as its job does.
 CREATE FUNCTION workflow_runs_check_update() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE job_state "JobState";
 BEGIN

@@ -47,7 +47,7 @@ function expected(world: World, input: Advance): Answer {
   const judged = admit(world, "advance", input, "RUNNING", false);
   if (isRefusal(judged)) return judged;
   const { run, job, earlier: kept } = judged;
-  if (kept?.node) return { node: kept.node.id, state: kept.node.state, version: job.version };
+  if (kept) return answer(run, kept.node);
   // Guards look at the progress before the snippets.
   if (isHostile(input.progress)) {
     poison(world, job, injectionIn(null, "progress.message"), guardsOver("hostile"));
@@ -62,7 +62,6 @@ function expected(world: World, input: Advance): Answer {
   const applied = grown && applySteps(run, stepsOf(input));
   if (!applied) return INVALID_INPUT;
   storeSteps(run, applied);
-  const node = run.nodes[applied.last];
   const after = countGuards(grown, guardsOver("clean"));
   const type = applied.hasInference ? "LLM_INFERENCE" : "NODE_CHANGED";
   const releases = applied.hasSucceeded ? 0 : job.releases;
@@ -70,8 +69,14 @@ function expected(world: World, input: Advance): Answer {
   const said = takeProgress(run, input.progress);
   change(job, type, agent(run), { metrics: after, releases, ...said }, { ...stepsIn(applied), ...cost });
   if (isOverBudget(job, after)) return failRun(run, input, failByPolicy.budget(run, after));
-  remember(run, "advance", input, null, node);
-  return { node: node?.id, state: node?.state, version: job.version };
+  remember(run, "advance", input, null, applied.last);
+  return answer(run, applied.last);
+}
+
+/** The answer to steps that are kept, and to the same ones once more: the node of the last one and the job, as they are now. */
+function answer(run: Run, at: number | null): Answer {
+  const node = at === null ? undefined : run.nodes[at];
+  return { node: node?.id, state: node?.state, version: run.job.version };
 }
 
 function failRun(run: Run, input: Advance, violation: Refusal): Refusal {
