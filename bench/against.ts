@@ -15,7 +15,7 @@ import { now } from "./live/clock.ts";
 import { SubscriberProcess } from "./live/subscriber-process.ts";
 import { settle } from "./support/database.ts";
 import { bar, machine, median, quantile, table } from "./support/figures.ts";
-import { addJobs, addQueuedJobs, someJobIds } from "./support/jobs.ts";
+import type * as Loaders from "./support/jobs.ts";
 import { load, type Operation, post } from "./support/load.ts";
 import { type Server, startOurs } from "./support/servers.ts";
 
@@ -26,17 +26,21 @@ const MAX_RATIO = 1.05;
 interface Side {
   readonly server: Server;
   readonly sql: pg.Client;
+  /** What loads jobs past the server: that of the checkout, which knows its own tables. */
+  readonly loaders: typeof Loaders;
   close(): Promise<void>;
 }
 
 async function startSide(checkout: string | undefined): Promise<Side> {
   const { url, drop } = await createPostgresDatabase();
+  const loaders: typeof Loaders = await import(resolve(checkout ?? ".", "bench/support/jobs.ts"));
   const server = await startOurs(url, [], checkout);
   const sql = new pg.Client({ connectionString: url });
   await sql.connect();
   return {
     server,
     sql,
+    loaders,
     close: async () => {
       await server.stop();
       await sql.end();
@@ -107,7 +111,7 @@ function requests(jobs: number, operationOf: (side: Side) => Promise<Operation>)
     rounds: 9,
     unit: "ms a request, at 16 connections",
     prepare: async (side) => {
-      await addJobs(side.sql, jobs);
+      await side.loaders.addJobs(side.sql, jobs);
       await settle(side.sql);
       const operation = await operationOf(side);
       return async () => 16_000 / (await load(side.server.url, operation, 2_500)).perSecond;
@@ -120,11 +124,11 @@ function claiming(jobs: number, limit: number, workers: number): Question {
   return {
     rounds: 9,
     unit: "ms a job",
-    prepare: async ({ sql, server }) => {
-      await addQueuedJobs(sql, 30_000);
+    prepare: async ({ sql, server, loaders }) => {
+      await loaders.addQueuedJobs(sql, 30_000);
       await settle(sql);
       return async (round) => {
-        if (round % 4 === 3) await addQueuedJobs(sql, 4 * jobs);
+        if (round % 4 === 3) await loaders.addQueuedJobs(sql, 4 * jobs);
         const start = performance.now();
         let done = 0;
         const work = async (worker: number) => {
@@ -158,8 +162,8 @@ function resumeState(subscribers: number): Question {
   return {
     rounds: 60,
     unit: `ms from the request to the last of ${subscribers} subscribers, p50`,
-    prepare: async ({ sql, server }) => {
-      await addQueuedJobs(sql, 100);
+    prepare: async ({ sql, server, loaders }) => {
+      await loaders.addQueuedJobs(sql, 100);
       const [held] = await claim(server.url, 0, 1, 900);
       if (!held) throw new Error("No job waits.");
       const listeners = new SubscriberProcess();
@@ -189,8 +193,8 @@ function resumeState(subscribers: number): Question {
 const poisoning: Question = {
   rounds: 200,
   unit: "ms a request, one at a time, p50",
-  prepare: async ({ sql, server }) => {
-    await addQueuedJobs(sql, 500);
+  prepare: async ({ sql, server, loaders }) => {
+    await loaders.addQueuedJobs(sql, 500);
     await settle(sql);
     const held = [...(await claim(server.url, 0, 100, 900)), ...(await claim(server.url, 0, 100, 900))];
     held.push(...(await claim(server.url, 0, 100, 900)));
@@ -224,8 +228,8 @@ const poisoning: Question = {
 const scalars = "jobId jobKind state statusReason protocolId attempt createdAt metrics { durationMs totalTokens }";
 
 const QUESTIONS: Readonly<Record<string, Question>> = {
-  "job-by-id": requests(5_000, async ({ sql }) => {
-    const ids = await someJobIds(sql, 1_000);
+  "job-by-id": requests(5_000, async ({ sql, loaders }) => {
+    const ids = await loaders.someJobIds(sql, 1_000);
     let next = 0;
     return {
       query: `query ($jobId: UUID!) { aiJob(jobId: $jobId) { ${scalars} } }`,

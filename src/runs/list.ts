@@ -79,23 +79,25 @@ export interface CompletedNode {
   readonly nodeExecutionId: string;
   readonly nodeId: string;
   readonly nodeType: string;
+  readonly input: JsonValue;
   readonly output: JsonValue;
+  /** Whether there was no room for input and output, which are null then. */
   readonly outputIsLeftOut: boolean;
 }
 
-/** The most bytes of outputs that a run gets with its claim, and that one statement reads for many runs. */
-const MAX_OUTPUT_BYTES = { ofRun: 4 * 1024 * 1024, inAll: 32 * 1024 * 1024 };
+/** The most bytes of inputs and outputs that a run gets with its claim, and that one statement reads for many runs. */
+const MAX_COMPLETED_BYTES = { ofRun: 4 * 1024 * 1024, inAll: 32 * 1024 * 1024 };
 
 /**
  * Lists what earlier runs of the jobs of these runs have done: of each step the last execution that succeeded, in the order in which they
- * ended. Outputs beyond the bounds are left out, and not read.
+ * ended. What is beyond the bounds is left out, and not read.
  */
 export function listCompletedBefore(prisma: PrismaClient, runs: readonly ScopedId[]): Promise<CompletedNode[]> {
   return prisma.$queryRaw<CompletedNode[]>`
     WITH completed AS MATERIALIZED (
       SELECT requested_id, earlier.* FROM ${scopedIdTable(runs)}, LATERAL (
         SELECT DISTINCT ON (n.node_id) n.id, n.workspace_id, n.node_id, n.node_type, n.finished_at, r.attempt, n.sequence,
-          coalesce(pg_column_size(n.output_payload), 0) AS bytes
+          coalesce(pg_column_size(n.input_payload), 0) + coalesce(pg_column_size(n.output_payload), 0) AS bytes
         FROM workflow_runs own JOIN workflow_runs r ON r.job_id = own.job_id AND r.attempt < own.attempt
           JOIN node_executions n ON n.workflow_run_id = r.id
         WHERE own.id = requested_id AND own.workspace_id = requested_workspace_id AND n.state = 'completed'
@@ -103,15 +105,14 @@ export function listCompletedBefore(prisma: PrismaClient, runs: readonly ScopedI
       ) AS earlier
     ), measured AS (
       SELECT *, sum(bytes) OVER (PARTITION BY requested_id ORDER BY attempt, finished_at, sequence ROWS UNBOUNDED PRECEDING)
-          > ${MAX_OUTPUT_BYTES.ofRun}
-        OR sum(bytes) OVER (ORDER BY requested_id, attempt, finished_at, sequence ROWS UNBOUNDED PRECEDING) > ${MAX_OUTPUT_BYTES.inAll}
+          > ${MAX_COMPLETED_BYTES.ofRun}
+        OR sum(bytes) OVER (ORDER BY requested_id, attempt, finished_at, sequence ROWS UNBOUNDED PRECEDING) > ${MAX_COMPLETED_BYTES.inAll}
         AS is_left_out
       FROM completed
     )
     SELECT requested_id AS "runId", m.workspace_id AS "workspaceId", m.id AS "nodeExecutionId", m.node_id AS "nodeId",
-      m.node_type AS "nodeType", is_left_out AS "outputIsLeftOut",
-      CASE WHEN NOT is_left_out THEN (SELECT output_payload FROM node_executions WHERE id = m.id) END AS output
-    FROM measured m ORDER BY requested_id, attempt, finished_at, sequence`;
+      m.node_type AS "nodeType", is_left_out AS "outputIsLeftOut", n.input_payload AS input, n.output_payload AS output
+    FROM measured m LEFT JOIN node_executions n ON n.id = m.id AND NOT is_left_out ORDER BY requested_id, m.attempt, m.finished_at, m.sequence`;
 }
 
 /** @returns the outputs of runs, of those that have any. */

@@ -28,6 +28,7 @@ const Start = graphql(`
             nodeId
             nodeType
             stepId
+            input
             output
             outputIsLeftOut
           }
@@ -122,7 +123,7 @@ async function step(
   outputPayload: string | null,
   outcome: "SUCCEEDED" | "FAILED" = "SUCCEEDED",
 ) {
-  ok(await advanceWorkflow(engine, aStep(held, nodeId)));
+  ok(await advanceWorkflow(engine, aStep(held, nodeId, { inputPayload: { for: outputPayload } })));
   ok(await advanceWorkflow(engine, aStep(held, nodeId, { outcome, outputPayload, errorMessage: null })));
 }
 
@@ -138,9 +139,9 @@ describe("a claim", () => {
     ok(await advanceWorkflow(engine, aStep(held, "open")));
     await giveBack(held);
     const nodes = (await start(held.job.jobId)).completedNodes;
-    expect(nodes.map(({ nodeId, output }) => [nodeId, output])).toEqual([
-      ["write", "draft"],
-      ["read", "second"],
+    expect(nodes.map(({ nodeId, input, output }) => [nodeId, input, output])).toEqual([
+      ["write", { for: "draft" }, "draft"],
+      ["read", { for: "second" }, "second"],
     ]);
     expect((await server.run(Step, { id: nodes[0]?.stepId ?? "" })).node).toEqual({
       nodeId: "write",
@@ -158,7 +159,7 @@ describe("a claim", () => {
     const leftOut = nodes.filter(({ outputIsLeftOut }) => outputIsLeftOut);
     expect(nodes).toHaveLength(22);
     expect(leftOut.map(({ nodeId }) => nodeId)).toEqual(["step-20", "step-21"]);
-    expect(leftOut.every(({ output }) => output === null)).toBe(true);
+    expect(leftOut.every(({ input, output }) => input === null && output === null)).toBe(true);
     const { node } = await server.run(Step, { id: leftOut[0]?.stepId ?? "" });
     expect(node).toEqual({ nodeId: "step-20", outputPayload: large });
   });

@@ -21,6 +21,12 @@ const CompletedNode = builder.objectRef<Completed>("CompletedNode").implement({
       description: "The global id of the execution (NodeExecution).",
       resolve: ({ nodeExecutionId }) => encodeGlobalID("NodeExecution", nodeExecutionId),
     }),
+    input: t.expose("input", {
+      type: "JSON",
+      nullable: true,
+      description:
+        "What the step was started with, so that its worker can tell whether it would do the same again; null also where outputIsLeftOut.",
+    }),
     output: t.expose("output", {
       type: "JSON",
       nullable: true,
@@ -28,8 +34,8 @@ const CompletedNode = builder.objectRef<Completed>("CompletedNode").implement({
     }),
     outputIsLeftOut: t.exposeBoolean("outputIsLeftOut", {
       description:
-        "Whether the output was left out, because those before it have 4 MiB already (32 MiB in an answer with several claims): load " +
-        "it by stepId, which whoever holds the job's lease may.",
+        "Whether input and output were left out, because those before them have 4 MiB already (32 MiB in an answer with several claims): " +
+        "load them by stepId, which whoever holds the job's lease may.",
     }),
   }),
 });
