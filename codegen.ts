@@ -1,24 +1,38 @@
 import type { CodegenConfig } from "@graphql-codegen/cli";
 
-/** Typed documents for the operations of tests and examples, each written as `graphql(...)` with a name of its own. */
+const types = {
+  scalars: { ID: "string", UUID: "string", DateTime: "string", JSON: "unknown", SafeInt: "number", Cursor: "string" },
+  strictScalars: true,
+  enumsAsTypes: true,
+  useTypeImports: true,
+  skipTypename: true,
+  avoidOptionals: { field: true },
+  onlyOperationTypes: true,
+};
+
+/** Operations of three places, each checked against the schema. */
 const config: CodegenConfig = {
   schema: "schema.graphql",
-  documents: ["test/**/*.ts", "examples/**/*.ts", "!test/generated/**"],
   ignoreNoDocuments: true,
   importExtension: ".ts",
   generates: {
+    // Tests and examples, which write each operation as `graphql(...)` with a name of its own.
     "test/generated/": {
+      documents: ["test/**/*.ts", "examples/**/*.ts", "!test/generated/**"],
       preset: "client",
       presetConfig: { fragmentMasking: false },
-      config: {
-        scalars: { UUID: "string", DateTime: "string", JSON: "unknown", SafeInt: "number", Cursor: "string" },
-        strictScalars: true,
-        enumsAsTypes: true,
-        useTypeImports: true,
-        skipTypename: true,
-        avoidOptionals: { field: true },
-        onlyOperationTypes: true,
-      },
+      config: types,
+    },
+    // The TypeScript kit, which has them in files, and ships them.
+    "clients/typescript/src/api/generated.ts": {
+      documents: ["clients/typescript/src/api/operations/*.graphql"],
+      plugins: ["typescript", "typescript-operations", "./clients/typescript/documents-plugin.mjs"],
+      config: types,
+    },
+    // The same operations for the Python kit.
+    "clients/python/src/ai_job_server/operations.py": {
+      documents: ["clients/typescript/src/api/operations/*.graphql"],
+      plugins: ["./clients/python/documents-plugin.mjs"],
     },
   },
 };

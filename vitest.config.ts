@@ -9,6 +9,7 @@ import { SCRATCH_BUILD_NAMES, scratchBuild } from "./test/identity/scratch-build
  * - `*.redis.test.ts` is about several servers with Redis between them, and runs on PostgreSQL and Redis;
  * - `*.operate.test.ts` is about what an operator's PostgreSQL servers and poolers do: it makes its own, as the user `postgres`;
  * - `*.nodes.test.ts` is about other versions of Node, which it gets from npm;
+ * - `*.python.test.ts` is about the kit for Python, and needs Python 3.10 or later;
  * - `*.browser.test.ts` is about several servers and a real browser, and runs on PostgreSQL and Chromium.
  */
 const inCi = process.env.CI !== undefined;
@@ -17,10 +18,12 @@ const withRedis = onPostgres && (process.env.TEST_REDIS_URL !== undefined || inC
 const withBrowser = onPostgres && (process.env.TEST_BROWSER !== undefined || inCi);
 const withOperate = process.env.TEST_OPERATE !== undefined || inCi;
 const withNodes = process.env.TEST_NODES !== undefined || inCi;
+const withPython = process.env.TEST_PYTHON !== undefined || inCi;
 const stores = ["test/**/*.store.test.ts"];
 const postgresOnly = ["test/**/*.postgres.test.ts"];
 const redisOnly = ["test/**/*.redis.test.ts"];
 const otherNodes = ["test/**/*.nodes.test.ts"];
+const pythonOnly = ["test/**/*.python.test.ts"];
 const browserOnly = ["test/**/*.browser.test.ts"];
 /** Makes PostgreSQL servers of its own, which would keep those of the other tests waiting. */
 const operate = ["test/operate/*.operate.test.ts"];
@@ -48,6 +51,12 @@ if (!withNodes) {
   process.stderr.write(
     "TEST_NODES is not set: the tests on other versions of Node are left out.\n" +
       "To run them, where npm may get those: TEST_NODES=1 npx vitest run --project nodes\n",
+  );
+}
+if (!withPython) {
+  process.stderr.write(
+    "TEST_PYTHON is not set: the tests of the kit for Python are left out.\n" +
+      "To run them, with Python 3.10 or later: TEST_PYTHON=python3 npm test\n",
   );
 }
 if (!withBrowser) {
@@ -89,6 +98,7 @@ export default defineConfig({
             ...browserOnly,
             ...operate,
             ...otherNodes,
+            ...pythonOnly,
             ...alone,
             ...attacks,
           ],
@@ -147,6 +157,7 @@ export default defineConfig({
             },
           ]
         : []),
+      ...(withPython ? [{ resolve, test: { ...common, name: "python", include: pythonOnly } }] : []),
       ...(withNodes
         ? [{ resolve, test: { ...common, name: "nodes", include: otherNodes, sequence: { groupOrder: 3 } } }]
         : []),

@@ -33,7 +33,8 @@ interface Side {
 
 async function startSide(checkout: string | undefined): Promise<Side> {
   const { url, drop } = await createPostgresDatabase();
-  const loaders: typeof Loaders = await import(resolve(checkout ?? ".", "bench/support/jobs.ts"));
+  const loaders: unknown = await import(resolve(checkout ?? ".", "bench/support/jobs.ts"));
+  if (!areLoaders(loaders)) throw new Error("The other checkout has other benchmarks: compare with a newer one.");
   const server = await startOurs(url, [], checkout);
   const sql = new pg.Client({ connectionString: url });
   await sql.connect();
@@ -47,6 +48,16 @@ async function startSide(checkout: string | undefined): Promise<Side> {
       await drop();
     },
   };
+}
+
+function areLoaders(value: unknown): value is typeof Loaders {
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    "addQueuedJobs" in value &&
+    "addJobs" in value &&
+    "someJobIds" in value
+  );
 }
 
 /** One question: what is prepared for it, and one round of it. */

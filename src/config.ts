@@ -16,6 +16,8 @@ export interface Config extends AuthSettings {
   readonly redisUrl: string | undefined;
   readonly host: string;
   readonly port: number;
+  /** Where monitoring asks for metrics, on a port of its own; undefined where it does not. */
+  readonly metrics: { readonly host: string; readonly port: number } | undefined;
   /** Where browsers and proxies find the server, without a path: its host and origin are the server's own. */
   readonly publicUrl: URL | undefined;
   /** Addresses and ranges of proxies whose word on the client is believed (src/http/proxies.ts). */
@@ -59,6 +61,8 @@ const environment = z.object({
   REDIS_URL: z.url({ protocol: /^rediss?$/, error: "must be redis://host:port or rediss://host:port" }).optional(),
   HOST: z.string().default("127.0.0.1"),
   PORT: z.coerce.number().int().min(0).max(65_535).default(4000),
+  METRICS_PORT: z.coerce.number().int().min(0).max(65_535).optional(),
+  METRICS_HOST: z.string().default("127.0.0.1"),
   PUBLIC_URL: z
     .url({ protocol: /^https?$/, error: "must be http://host or https://host, with a port where it has one" })
     .transform((url) => new URL(url))
@@ -121,6 +125,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     redisUrl: values.REDIS_URL,
     host: values.HOST,
     port: values.PORT,
+    metrics: values.METRICS_PORT === undefined ? undefined : { host: values.METRICS_HOST, port: values.METRICS_PORT },
     publicUrl: values.PUBLIC_URL,
     trustedProxies: values.TRUSTED_PROXIES,
     logLevel: values.LOG_LEVEL,

@@ -15,10 +15,13 @@ import { trustProxies } from "./http/proxies.ts";
 import { readTrustedDocuments } from "./http/trusted-documents.ts";
 import { type Authenticator, createAuthenticator, OPEN } from "./identity/authenticator.ts";
 import { JSON_LIMIT } from "./jobs/input-text.ts";
+import { ListenError } from "./listen-error.ts";
 import { Feed } from "./live/feed.ts";
 import { CommitNotifier, type NotifierTransport } from "./live/notifier.ts";
 import { postgresTransport } from "./live/notifier-postgres.ts";
 import { recoverAtStart, startMaintenance } from "./maintenance.ts";
+import type { Metrics } from "./metrics/metrics.ts";
+import { serveMetrics } from "./metrics/serve.ts";
 import { OutputWatch } from "./output/watch.ts";
 import { IN_MEMORY, type RateStores, Rates } from "./rates/rates.ts";
 import { ChildrenHints, wakeParents } from "./runs/children.ts";
@@ -90,9 +93,11 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
         log.warn({ err }, "jobs whose children ended could not be woken; the next look tries again");
     },
   );
+  const metrics = await metricsOf(config, database, feed);
   const engine: EngineContext = {
     prisma,
     notifyCommit,
+    ...(metrics ? { observer: metrics } : {}),
     childrenEnded: (parentIds) => hints.hint(parentIds),
     availability,
     guards,
@@ -146,8 +151,9 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
       maxBodyBytes,
       maxDocumentTokens,
       maxJsonValues,
+      onRefused: metrics && ((codes) => metrics.refused(codes)),
     });
-    await listen(server.http, config).catch(async (error: unknown) => {
+    const metricsServer = await listenTo(server.http, config, metrics, log).catch(async (error: unknown) => {
       rates?.close();
       await maintenance.stop();
       throw error;
@@ -156,6 +162,7 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
     const warming = setTimeout(() => scanContent(NOTHING), WARM_UP_MS);
     const close = async () => {
       clearTimeout(warming);
+      metricsServer?.close();
       // At the same time: if the maintenance tasks were stopped first, one that waits for a lock would delay the end of
       // the requests.
       await Promise.all([server.close(), maintenance.stop()]);
@@ -204,12 +211,29 @@ function authenticatorOf({ operatorKey, jwt }: Config, prisma: PrismaClient, log
   return createAuthenticator({ prisma, operatorKey, jwt, onError });
 }
 
+/** Imported on demand: without a port for them nothing is counted, and nothing is loaded. */
+async function metricsOf({ metrics }: Config, { prisma, pool }: Database, feed: Feed): Promise<Metrics | undefined> {
+  if (!metrics) return undefined;
+  const { Metrics } = await import("./metrics/metrics.ts");
+  return new Metrics({ prisma, feed, pool });
+}
+
+/** @returns the server of the metrics, where there is one. */
+async function listenTo(http: Server, config: Config, metrics: Metrics | undefined, log: Logger) {
+  const metricsServer = metrics && config.metrics && (await serveMetrics(metrics, config.metrics, log));
+  await listen(http, config).catch((error: unknown) => {
+    metricsServer?.close();
+    throw error;
+  });
+  return metricsServer;
+}
+
 async function listen(http: Server, config: Config): Promise<void> {
   try {
     http.listen(config.port, config.host);
     await once(http, "listening");
   } catch (error) {
-    throw new ListenError(config, error);
+    throw new ListenError(config.host, config.port, "PORT", error);
   }
 }
 
@@ -249,16 +273,6 @@ async function hintChannelOf(prisma: PrismaClient): Promise<string> {
     prisma.eventLog.findFirstOrThrow({ select: { hintChannel: true } }),
   );
   return hintChannel;
-}
-
-/** The server cannot listen on its host and port, which the message names. */
-export class ListenError extends Error {
-  constructor({ host, port }: Config, cause: unknown) {
-    super(`The server cannot listen on ${host}:${port}. Stop what listens there, or set PORT (0 picks a free port).`, {
-      cause,
-    });
-    this.name = "ListenError";
-  }
 }
 
 function urlOf(address: ReturnType<Server["address"]>, { host, port }: Config): string {

@@ -18,6 +18,7 @@ const lock = z
       z.looseObject({
         license: z.string().optional(),
         dev: z.boolean().default(false),
+        link: z.boolean().default(false),
         devOptional: z.boolean().default(false),
         os: z.array(z.string()).default(["linux"]),
         cpu: z.array(z.string()).default(["x64"]),
@@ -30,8 +31,10 @@ const manifest = z
   .looseObject({ dependencies: z.record(z.string(), z.string()) })
   .parse(JSON.parse(readText("package.json")));
 const { "": root, ...installed } = lock.packages;
-/** Each with its path: npm leaves out nothing but what is only for development. */
-const production = Object.entries(installed).filter(([, { dev }]) => !dev);
+/** Each with its path: npm leaves out nothing but what is only for development. The kits lie beside the server, which uses none. */
+const production = Object.entries(installed).filter(
+  ([path, { dev, link }]) => !dev && !link && path.startsWith("node_modules/"),
+);
 const nameOf = (path: string) => path.slice(path.lastIndexOf("node_modules/") + "node_modules/".length);
 
 test("no package comes because development has it and another one would use it", () => {
@@ -63,8 +66,8 @@ test("every licence is permissive", () => {
 test("npm finds nothing missing and no version wrong in it, peers included", async () => {
   const folder = await mkdtemp(join(tmpdir(), "ai-job-server-packages-"));
   try {
-    const packages = { "": { ...root, devDependencies: {} }, ...Object.fromEntries(production) };
-    await writeFile(join(folder, "package.json"), JSON.stringify({ ...manifest, devDependencies: {} }));
+    const packages = { "": { ...root, devDependencies: {}, workspaces: [] }, ...Object.fromEntries(production) };
+    await writeFile(join(folder, "package.json"), JSON.stringify({ ...manifest, devDependencies: {}, workspaces: [] }));
     await writeFile(join(folder, "package-lock.json"), JSON.stringify({ ...lock, packages }));
     const list = ["ls", "--all", "--package-lock-only", "--legacy-peer-deps=false"];
     await promisify(execFile)("npm", list, { cwd: folder });

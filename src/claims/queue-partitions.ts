@@ -129,7 +129,7 @@ interface KeyRange {
 const AFTER_PREVIOUS = Prisma.sql`(workspace_id, job_kind_code, capability_profile_id)
   > (previous.workspace_id, previous.job_kind_code, previous.capability_profile_id)`;
 /** All partitions. */
-const ALL_PARTITIONS: readonly KeyRange[] = [{ first: Prisma.sql`true`, next: AFTER_PREVIOUS }];
+export const ALL_PARTITIONS: readonly KeyRange[] = [{ first: Prisma.sql`true`, next: AFTER_PREVIOUS }];
 
 /**
  * @param workspaceId the one workspace to claim from; null for all.

@@ -39,8 +39,17 @@ export interface Database {
    * before. Missing on the embedded database, which has one connection for as long as it is open.
    */
   onConnect?(listener: () => void): void;
+  /** The state of the pool of connections. Missing on the embedded database, which has one connection. */
+  pool?(): PoolState;
   /** Closes all connections. A folder of the embedded database is then free for another process. */
   close(): Promise<void>;
+}
+
+/** How many connections there are, how many of them nobody uses, and how many statements wait for one. */
+export interface PoolState {
+  readonly total: number;
+  readonly idle: number;
+  readonly waiting: number;
 }
 
 /** Sends a statement. @returns its rows, as Prisma returns them. A rejection says nothing about the COMMIT before it. */

@@ -49,7 +49,8 @@ export async function openPostgres(location: PostgresLocation, onStatement?: (sq
   };
   // Behind a pooler, what follows a COMMIT may go to another connection than the COMMIT.
   const listeners = poolMode === "direct" ? { onConnect, onCommitSent } : { onConnect };
-  return { prisma, kind: "postgres", ...listeners, close: () => prisma.$disconnect() };
+  const state = () => ({ total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount });
+  return { prisma, kind: "postgres", ...listeners, pool: state, close: () => prisma.$disconnect() };
 }
 
 /** 64-bit integers as `bigint`, as Prisma returns them. The other types in an event's columns need no conversion. */

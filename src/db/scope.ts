@@ -19,6 +19,7 @@ export type Scope = readonly string[] | AllWorkspaces;
  * - `credentials`: who calls is not known before its key is read.
  * - `waits`: jobs of all workspaces wait for their children, or for an answer until a time; and progress for its second.
  * - `reports`: a worker of the whole deployment names its run alone, which tells the workspace; the lease token is checked with it.
+ * - `metrics`: how long the queues are, for monitoring.
  * - `server`: what belongs to no workspace: the log's epoch, capability profiles, the health of the database.
  */
 export type AllReason =
@@ -31,6 +32,7 @@ export type AllReason =
   | "deployment"
   | "credentials"
   | "reports"
+  | "metrics"
   | "server";
 
 interface AllWorkspaces {

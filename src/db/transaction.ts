@@ -3,6 +3,7 @@ import { TryAgainError } from "../errors.ts";
 import type { Client } from "../threads/turns.ts";
 import { type Availability, unavailability } from "./availability.ts";
 import { Prisma, type PrismaClient } from "./generated/client/client.ts";
+import type { CommitObserver } from "./observer.ts";
 import { type Scope, within } from "./scope.ts";
 import { sqlState } from "./sql-state.ts";
 
@@ -19,6 +20,8 @@ export interface CommandContext {
   readonly notifyCommit: () => void;
   /** Wakes jobs that wait for their children (section 13). A job that is not named, or lost, is found by the sweep. */
   readonly childrenEnded?: (parentIds: readonly string[]) => void;
+  /** Counts what is committed; left out where nobody counts. */
+  readonly observer?: CommitObserver;
   /** Learns in which state the database was met. Left out in tests that do not look at it. */
   readonly availability?: Availability;
   /** Whom the command is for: large work waits in turn by it (`threads/turns.ts`). Left out, it is the server's own. */

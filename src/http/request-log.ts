@@ -31,6 +31,8 @@ interface RequestLogOptions {
   readonly proxies: Proxies;
   /** Whether callers prove who they are. Where they do not, commands are logged as reads are. */
   readonly hasAuth: boolean;
+  /** Told the codes of the errors of each operation that was answered with some; left out where nobody counts them. */
+  readonly onRefused?: ((codes: ReadonlySet<string>) => void) | undefined;
 }
 
 /**
@@ -42,6 +44,7 @@ export class RequestLog {
   readonly #log: Logger;
   readonly #proxies: Proxies;
   readonly #commandLevel: "info" | "debug";
+  readonly #onRefused: RequestLogOptions["onRefused"];
   /** HTTP requests whose operation was executed: it has a line of its own. */
   readonly #executed = new WeakSet<IncomingMessage>();
   readonly #principals = new WeakMap<IncomingMessage, Principal>();
@@ -49,7 +52,8 @@ export class RequestLog {
   #refusedInSecond = 0;
   #notLogged = 0;
 
-  constructor({ log, proxies, hasAuth }: RequestLogOptions) {
+  constructor({ log, proxies, hasAuth, onRefused }: RequestLogOptions) {
+    this.#onRefused = onRefused;
     this.#log = log;
     this.#proxies = proxies;
     this.#commandLevel = hasAuth ? "info" : "debug";
@@ -105,8 +109,10 @@ export class RequestLog {
     return {
       hasBegun: () => this.#log.debug({ ...entry(), traceId: context.traceId }, "subscription began"),
       hasEnded: (result) => {
+        const codes = codesOf(result, answeredErrors(context));
+        if (codes.size > 0) this.#onRefused?.(codes);
         if (!this.#log.isLevelEnabled(level)) return;
-        const outcome = outcomeOf(result, answeredErrors(context));
+        const outcome = codes.size === 0 ? "ok" : [...codes].join(" ");
         this.#log[level](
           { ...entry(), outcome, ms: msSince(startedAt), traceId: context.traceId },
           messageOf(operation),
@@ -145,11 +151,10 @@ function messageOf(operation: OperationDefinitionNode | null | undefined): strin
   return operation?.operation === OperationTypeNode.SUBSCRIPTION ? "subscription ended" : "read";
 }
 
-/** `ok`, or the codes of the errors: those of the result, and those that root fields answered as data. */
-function outcomeOf(result: ExecutionResult | undefined, answered: ReadonlySet<string>): string {
+/** @returns the codes of an operation's errors: those of the result, and those that root fields answered as data. */
+function codesOf(result: ExecutionResult | undefined, answered: ReadonlySet<string>): ReadonlySet<string> {
   const thrown = result?.errors?.map(({ extensions: { code } }) => (typeof code === "string" ? code : "ERROR")) ?? [];
-  const codes = new Set([...answered, ...thrown]);
-  return codes.size === 0 ? "ok" : [...codes].join(" ");
+  return new Set([...answered, ...thrown]);
 }
 
 function msSince(startedAt: number): number {

@@ -101,6 +101,11 @@ export async function writeVersions<Job extends LockedJobSummary>(
   if (altered) throw new Error(`Job ${altered.jobId} is stored otherwise than its event says.`);
   const parents = nextVersions.flatMap(({ job, change }) => parentToWake(change.job, job) ?? []);
   if (parents.length > 0) afterCommit(tx, ({ childrenEnded }) => childrenEnded?.(parents));
+  afterCommit(tx, ({ observer }) => {
+    if (!observer) return;
+    for (const { change, job, event } of nextVersions)
+      observer.versionCommitted({ before: change.job, after: job, eventType: event.type });
+  });
   return nextVersions.map(({ job, event }) => ({ job, event }));
 }
 

@@ -20,7 +20,7 @@ import type { PoisonedJob } from "../security/poison.ts";
 import { admitReport, type ReportRefusal } from "./admission.ts";
 import { guardReports } from "./guard-reports.ts";
 import { lockJobsOfRuns, scopeOfReports } from "./lock.ts";
-import { readNode, writeNodesCte } from "./nodes.ts";
+import { observeSteps, readNode, writeNodesCte } from "./nodes.ts";
 import { assessReport } from "./policy.ts";
 import { progressOfVersion, sourcesOfProgress } from "./progress.ts";
 import { hashIfLarge, insertReportsCte, type Report, toReportRows } from "./report.ts";
@@ -122,6 +122,7 @@ async function storeInTransaction(
     ...insertUsageCte(toUsageEntries(input, job, onlyNodeOf(plan))),
     ...letProgressGoCte([run]),
   ]);
+  observeSteps(tx, job.jobKind, plan);
   // Two versions: the first stores the steps with their metrics, the second fails the job for exceeding its budget.
   if (overBudget) return failViolatingRun(tx, { ...violating, job: written.job, violation: overBudget });
   // Steps write nothing to the run but the progress that waited, so the run is still as it was read under the job's lock.

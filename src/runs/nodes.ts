@@ -1,7 +1,7 @@
 import { type NodeExecution, Prisma } from "../db/generated/client/client.ts";
-import type { JobState } from "../db/generated/client/enums.ts";
+import type { JobKind, JobState } from "../db/generated/client/enums.ts";
 import { NODE_COLUMNS, recordset, toRecordset } from "../db/rows.ts";
-import type { Transaction } from "../db/transaction.ts";
+import { afterCommit, type Transaction } from "../db/transaction.ts";
 import type { ExtraCte } from "../jobs/store.ts";
 import type { KnownNodes, Step, StepPlan } from "./steps.ts";
 
@@ -85,6 +85,18 @@ export function writeNodesCte(plans: readonly StepPlan[]): ExtraCte[] {
       FROM ${nodeRows(ended.map(({ inputPayload: _inputPayload, ...outcome }) => outcome))} AS n WHERE e.id = n.id)`,
         ]),
   ];
+}
+
+/** Tells who counts, after the commit, how long the steps of a report took that have ended. */
+export function observeSteps(tx: Transaction, jobKind: JobKind, { opened, ended }: StepPlan): void {
+  afterCommit(tx, ({ observer }) => {
+    if (!observer) return;
+    for (const { state, startedAt, finishedAt } of [...opened, ...ended]) {
+      if (finishedAt === null) continue;
+      const outcome = state === "COMPLETED" ? "succeeded" : "failed";
+      observer.stepEnded({ jobKind, outcome, milliseconds: finishedAt.getTime() - startedAt.getTime() });
+    }
+  });
 }
 
 /** @returns the nodes as a SQL row set with the columns of `node_executions`; missing properties are NULL. */

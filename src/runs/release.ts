@@ -10,7 +10,7 @@ import { insertUsageCte, type ReportWithCalls, toUsageEntries } from "../jobs/us
 import type { JobChange } from "../jobs/version.ts";
 import { type Admission, admitReport, type ReportRefusal, type ReportRules } from "./admission.ts";
 import { PendingJobStates, type RunUnderJobLock } from "./lock.ts";
-import { writeNodesCte } from "./nodes.ts";
+import { observeSteps, writeNodesCte } from "./nodes.ts";
 import { type PolicyError, type PolicyViolationCode, policyError } from "./policy.ts";
 import { progressOfVersion } from "./progress.ts";
 import { insertQuestionsCte } from "./questions.ts";
@@ -148,6 +148,7 @@ async function writeDecisions(
       ),
     ],
   );
+  for (const { change, plan } of accepted) if (plan) observeSteps(tx, change.job.jobKind, plan);
   const violating = decisions.flatMap((decision) => (decision.kind === "VIOLATION" ? [decision.violating] : []));
   const failed = await failViolatingRuns(tx, violating);
   return new Map([...written, ...failed].map(({ job }) => [job.jobId, job]));

@@ -6,7 +6,7 @@ import { transitionTo } from "../jobs/state.ts";
 import { type WrittenVersion, writeVersions } from "../jobs/store.ts";
 import { costPayload, insertUsageCte, type ReportWithCalls, toUsageEntries } from "../jobs/usage/ledger.ts";
 import { capabilityDenial, type EventDraft, serverFor, workerOf } from "../log/event.ts";
-import { writeNodesCte } from "./nodes.ts";
+import { observeSteps, writeNodesCte } from "./nodes.ts";
 import { type PolicyError, type PolicyViolation, type PolicyViolationCode, policyError } from "./policy.ts";
 import { progressOfVersion } from "./progress.ts";
 import { insertReportsCte, type Report, toReportRows } from "./report.ts";
@@ -55,6 +55,7 @@ export function failViolatingRuns(
     metrics ? toUsageEntries(report, job, plan && onlyNodeOf(plan)) : [],
   );
   const plans = violating.flatMap(({ plan }) => plan ?? []);
+  for (const { job, plan } of violating) if (plan) observeSteps(tx, job.jobKind, plan);
   return writeVersions(
     tx,
     violating.map(({ job, run, report, violation, metrics, plan }) => ({

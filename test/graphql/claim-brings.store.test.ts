@@ -123,7 +123,7 @@ async function step(
   outputPayload: string | null,
   outcome: "SUCCEEDED" | "FAILED" = "SUCCEEDED",
 ) {
-  ok(await advanceWorkflow(engine, aStep(held, nodeId, { inputPayload: { for: outputPayload } })));
+  ok(await advanceWorkflow(engine, aStep(held, nodeId, { inputPayload: { for: nodeId } })));
   ok(await advanceWorkflow(engine, aStep(held, nodeId, { outcome, outputPayload, errorMessage: null })));
 }
 
@@ -140,8 +140,8 @@ describe("a claim", () => {
     await giveBack(held);
     const nodes = (await start(held.job.jobId)).completedNodes;
     expect(nodes.map(({ nodeId, input, output }) => [nodeId, input, output])).toEqual([
-      ["write", { for: "draft" }, "draft"],
-      ["read", { for: "second" }, "second"],
+      ["write", { for: "write" }, "draft"],
+      ["read", { for: "read" }, "second"],
     ]);
     expect((await server.run(Step, { id: nodes[0]?.stepId ?? "" })).node).toEqual({
       nodeId: "write",

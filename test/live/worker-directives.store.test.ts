@@ -207,9 +207,12 @@ describe.each(PROTOCOLS)("over %s", (protocol) => {
 });
 
 test("a worker that listens only after its claim hears what was stopped in between, and not what is older than any lease", async () => {
-  const [old, recent] = [await held(), await held()];
-  await cancel(old);
-  await cancel(recent);
+  await using others = listen("graphql-ws", { by: otherKey });
+  await untilListening();
+  const [old, recent, last] = [await held(), await held(), await held({}, { by: otherKey })];
+  for (const each of [old, recent, last]) await cancel(each);
+  // The feed has come past them: whoever listens from now on is told of them from the log alone, by when their runs finished.
+  await others.until((seen) => seen.length > 0);
   await db.prisma.$transaction(async (tx) => {
     await tx.$executeRaw`SET LOCAL session_replication_role = replica`;
     await tx.$executeRaw`UPDATE workflow_runs SET finished_at = finished_at - interval '901 seconds' WHERE id = ${old.run.id}::uuid`;

@@ -1,0 +1,260 @@
+import type { TypedDocument } from "../api/document.ts";
+import { JobServerError, UnansweredError } from "../api/errors.ts";
+import {
+  AdvanceWorkflow,
+  CompleteWorkflows,
+  type EntityRefInput,
+  FailWorkflows,
+  type MetricsDelta,
+  type ModelUsageInput,
+  type RefusalFragment,
+  ReleaseWorkflows,
+  ReportUsage,
+  RequestUserInput,
+  type RequestUserInputInput,
+  type RetrievedSnippetInput,
+  type WorkflowReleaseInput,
+  type WorkflowStepInput,
+} from "../api/generated.ts";
+import { type Connection, request } from "../api/request.ts";
+import { errorOf, successOf } from "../api/result.ts";
+import { untilAnswered } from "../api/retry.ts";
+import type { Lease } from "./lease.ts";
+import { Stopped } from "./stopped.ts";
+
+/** The most steps and calls of models of one report. */
+const MAX_STEPS = 100;
+const MAX_CALLS = 16;
+
+/** What proves a run. */
+export interface Proof {
+  readonly workflowRunId: string;
+  readonly leaseToken: string;
+}
+
+/** A step with what it has brought. */
+export interface StepReport {
+  readonly step: WorkflowStepInput;
+  readonly usage: readonly ModelUsageInput[];
+  readonly snippets?: readonly RetrievedSnippetInput[];
+}
+
+/** What a handler returns, as it is reported. */
+export interface Completion {
+  readonly outputs: unknown;
+  readonly issues?: readonly string[] | undefined;
+  readonly writtenEntities?: readonly EntityRefInput[] | undefined;
+  readonly needsValidation?: boolean | undefined;
+}
+
+/** The reports of a run: one after another, each until it is answered, and counted once however often it is sent. */
+export class Reports {
+  readonly #connection: Connection;
+  readonly #proof: Proof;
+  readonly #lease: Lease;
+  /** What waits for the next report. */
+  #waiting: StepReport[] = [];
+  #usage: ModelUsageInput[] = [];
+  /** Usage that no report has brought to the server, with the id of the one that tried. */
+  readonly #late: { readonly reportId: string; readonly usage: readonly ModelUsageInput[] }[] = [];
+  #last: Promise<unknown> = Promise.resolve();
+  #reportedAt = performance.now();
+
+  constructor(connection: Connection, proof: Proof, lease: Lease) {
+    this.#connection = connection;
+    this.#proof = proof;
+    this.#lease = lease;
+  }
+
+  /** Keeps a step for the next report: the next step's, or the one that ends the run. */
+  add(report: StepReport): void {
+    this.#waiting.push(report);
+  }
+
+  /** Keeps a call of a model, of no step, for the next report. */
+  addUsage(usage: ModelUsageInput): void {
+    this.#usage.push(usage);
+  }
+
+  /** Reports that a step goes on, so that people see it. */
+  start(step: WorkflowStepInput): Promise<void> {
+    return this.#inTurn(() => this.#advance([{ step, usage: [] }]));
+  }
+
+  /** Reports what waits. Once it resolves, the guards have let it pass, and it is kept. */
+  flush(): Promise<void> {
+    return this.#inTurn(() => this.#flush(0));
+  }
+
+  /** Completes the run, with the steps that still wait. */
+  complete({ outputs, issues = [], writtenEntities = [], needsValidation = false }: Completion): Promise<void> {
+    return this.#inTurn(async () => {
+      await this.#flush(1);
+      const waiting = this.#waiting.splice(0);
+      const usage = [...waiting.flatMap((each) => each.usage), ...this.#usage.splice(0)];
+      const completion = {
+        jobOutputs: outputs,
+        issues: [...issues],
+        writtenEntities: [...writtenEntities],
+        needsValidation,
+        steps: waiting.map(({ step }) => step),
+        retrievedSnippets: waiting.flatMap(({ snippets = [] }) => snippets),
+      };
+      await this.#send(usage, async (proof, metrics) => {
+        const input = { completions: [{ ...proof, ...completion, metrics }] };
+        return itemOf((await this.#request(CompleteWorkflows, { input })).completeWorkflows);
+      });
+    });
+  }
+
+  /** Fails the run. */
+  fail(errorMessage: string, retry: { readonly retryable: boolean; readonly retryAfter?: string }): Promise<void> {
+    return this.#inTurn(async () => {
+      await this.#flush(0);
+      await this.#send(this.#usage.splice(0), async (proof, metrics) => {
+        const input = { failures: [{ ...proof, errorMessage, ...retry, metrics }] };
+        return itemOf((await this.#request(FailWorkflows, { input })).failWorkflows);
+      });
+    });
+  }
+
+  /** Gives the job back. */
+  release(why: Pick<WorkflowReleaseInput, "reason" | "runAfter" | "untilChildrenEnd">): Promise<void> {
+    return this.#inTurn(async () => {
+      await this.#flush(0);
+      await this.#send(this.#usage.splice(0), async (proof, metrics) => {
+        const input = { releases: [{ ...proof, ...why, metrics }] };
+        return itemOf((await this.#request(ReleaseWorkflows, { input })).releaseWorkflows);
+      });
+    });
+  }
+
+  /** Asks a person, which ends the lease. */
+  ask(question: Omit<RequestUserInputInput, keyof Proof | "metrics" | "reportId">): Promise<void> {
+    return this.#inTurn(async () => {
+      await this.#flush(0);
+      await this.#send(this.#usage.splice(0), async (proof, metrics) => {
+        const { requestUserInput } = await this.#request(RequestUserInput, {
+          input: { ...proof, ...question, metrics },
+        });
+        return requestUserInput;
+      });
+    });
+  }
+
+  /**
+   * Reports what calls of models have used that no report has brought to the server, because the run had ended: they were paid for.
+   * @throws the reason of `signal`, once it is aborted.
+   */
+  async reportLate(signal: AbortSignal): Promise<void> {
+    const unsent = [...this.#waiting.splice(0).flatMap((each) => each.usage), ...this.#usage.splice(0)];
+    if (unsent.length > 0) this.#late.push({ reportId: crypto.randomUUID(), usage: unsent });
+    for (const { reportId, usage } of this.#late.splice(0)) {
+      const input = { ...this.#proof, reportId, usage: [...usage].slice(0, MAX_CALLS) };
+      const send = async () =>
+        successOf((await request(this.#connection, ReportUsage, { input }, { signal })).reportUsage);
+      // A refusal is final: the report was kept after all, and this with it.
+      await untilAnswered(send, signal).catch((error: unknown) => {
+        if (!(error instanceof JobServerError)) throw error;
+      });
+    }
+  }
+
+  /** One report after another: the server would do the same, by the job's lock. */
+  #inTurn<T>(report: () => Promise<T>): Promise<T> {
+    const turn = this.#last.then(report, report);
+    this.#last = turn.catch(() => undefined);
+    return turn;
+  }
+
+  /**
+   * Reports what waits.
+   * @param left how many of the last steps may wait for the report after.
+   */
+  async #flush(left: number): Promise<void> {
+    while (this.#waiting.length > left) {
+      // A step that used a model goes alone, or what it used would not show as its own.
+      const others = this.#waiting.findIndex(({ usage }) => usage.length > 0);
+      const count = others === 0 ? 1 : Math.min(others < 0 ? this.#waiting.length - left : others, MAX_STEPS);
+      await this.#advance(this.#waiting.splice(0, Math.max(count, 1)));
+    }
+  }
+
+  async #advance(reports: readonly StepReport[]): Promise<void> {
+    const steps = reports.map(({ step }) => step);
+    const retrievedSnippets = reports.flatMap(({ snippets = [] }) => snippets);
+    const usage = reports.flatMap((each) => each.usage);
+    await this.#send(usage, async (proof, metrics) => {
+      const input = { ...proof, steps, retrievedSnippets, metrics };
+      return (await this.#request(AdvanceWorkflow, { input })).advanceWorkflow;
+    });
+  }
+
+  #request<Data, Variables>(operation: TypedDocument<Data, Variables>, variables: Variables): Promise<Data> {
+    return request(this.#connection, operation, variables, { signal: this.#lease.signal });
+  }
+
+  /**
+   * Sends a report until it is answered.
+   * @throws Stopped where the run must stop; JobServerError where the report was wrong, or a guard could not decide.
+   */
+  async #send(
+    usage: readonly ModelUsageInput[],
+    attempt: (proof: Proof & { readonly reportId: string }, metrics: MetricsDelta) => Promise<Answer>,
+  ): Promise<void> {
+    const reportId = crypto.randomUUID();
+    const calls = usage.slice(0, MAX_CALLS);
+    if (usage.length > MAX_CALLS) this.#late.push({ reportId: crypto.randomUUID(), usage: usage.slice(MAX_CALLS) });
+    const metrics = { durationMs: this.#worked(), usage: calls };
+    try {
+      this.#lease.throwIfOver();
+      const answer = await untilAnswered(async () => {
+        const given = await attempt({ ...this.#proof, reportId }, metrics);
+        if (isRefusal(given) && given.code === "TRY_AGAIN") throw errorOf(given);
+        return given;
+      }, this.#lease.signal);
+      this.#judge(answer);
+      // An answer that comes after the deadline counts no more: another worker may have the job.
+      this.#lease.throwIfOver();
+    } catch (error) {
+      const code = error instanceof Stopped ? error.code : null;
+      // Under this code the report was kept, and failed the job by what it brought.
+      const isCounted = code === "BUDGET_EXCEEDED";
+      const lateId = code === "ACCESS_MODE_VIOLATION" ? crypto.randomUUID() : reportId;
+      if (calls.length > 0 && !isCounted) this.#late.push({ reportId: lateId, usage: calls });
+      throw error;
+    }
+  }
+
+  #judge(answer: Answer): void {
+    if (answer.__typename === "JobPoisoned") {
+      this.#lease.stop("STOP_POISONED", "A guard found something in what the run brought.", "JOB_POISONED");
+    } else if (isRefusal(answer)) {
+      this.#lease.refuse(errorOf(answer));
+    }
+    this.#lease.throwIfOver();
+  }
+
+  /** Milliseconds since the last report, so that the reports add up to the time of the run. */
+  #worked(): number {
+    const since = this.#reportedAt;
+    this.#reportedAt = performance.now();
+    return Math.round(this.#reportedAt - since);
+  }
+}
+
+type Answer = { readonly __typename: string } | RefusalFragment;
+
+function isRefusal(answer: Answer): answer is RefusalFragment {
+  return "code" in answer;
+}
+
+/** @returns the one result of a batch of one, or why the batch was refused. */
+function itemOf<Item extends { readonly __typename: string }>(
+  batch: { readonly __typename: string; readonly results: readonly Item[] } | RefusalFragment,
+): Item | RefusalFragment {
+  if (!("results" in batch)) return batch;
+  const [item] = batch.results;
+  if (!item) throw new UnansweredError("The answer lacks its result.");
+  return item;
+}

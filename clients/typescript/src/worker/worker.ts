@@ -1,0 +1,196 @@
+import { hostname } from "node:os";
+import { ClaimAiJobs, type JobKind } from "../api/generated.ts";
+import { type Connection, request } from "../api/request.ts";
+import { successOf } from "../api/result.ts";
+import { isTransient, pause, pauseMsAfter } from "../api/retry.ts";
+import { type Moment, thisMoment } from "./clock.ts";
+import type { Handler, HandlerSchemas, RegisteredHandler } from "./handler.ts";
+import type { Claim } from "./job.ts";
+import { LeaseKeeper } from "./lease-keeper.ts";
+import { type Ending, Run } from "./run.ts";
+import type { PriceOf } from "./steps.ts";
+
+export interface WorkerOptions extends Connection {
+  /** The name under which the worker claims, different in each process; left out, one is made of the host's name. */
+  readonly workerId?: string;
+  /** How many jobs it works on at once, from 1 to 100; 1 where it is left out. */
+  readonly concurrency?: number;
+  /** For how long a job is claimed, and each renewal lasts, from 15 to 900 seconds; 60 where it is left out. A network that is cut for less loses no job. */
+  readonly leaseSeconds?: number;
+  /** How long a worker that stops waits for its jobs before it gives them back, in seconds; 20 where it is left out. */
+  readonly drainSeconds?: number;
+  /** What a call of a model cost, in millionths of the deployment's currency; left out, nothing is said of it. */
+  readonly priceOf?: PriceOf;
+  /** Told in a line what the worker does. It says no content of jobs. */
+  readonly log?: (line: string) => void;
+}
+
+/** How long a claim waits for a job, in seconds: as long as a worker that stops may have to wait for its answer. */
+const CLAIM_SECONDS = 2;
+
+/** A worker: claims jobs of the kinds that it has handlers for, and does them. */
+export class Worker {
+  readonly #options: Required<Omit<WorkerOptions, keyof Connection>>;
+  readonly #connection: Connection;
+  readonly #handlers = new Map<JobKind, RegisteredHandler>();
+  readonly #runs = new Set<{ readonly run: Run; readonly done: Promise<void> }>();
+  readonly #stopping = new AbortController();
+  #isRunning = false;
+  /** Ends the wait for a run to end, or for the worker to stop. */
+  #wake: () => void = () => undefined;
+
+  constructor({ url, key, workspaceId, headers, ...options }: WorkerOptions) {
+    this.#connection = { url: String(url), key, workspaceId, headers };
+    this.#options = {
+      workerId: options.workerId ?? `${hostname()}-${process.pid}-${crypto.randomUUID().slice(0, 8)}`,
+      concurrency: within("concurrency", options.concurrency ?? 1, 1, 100),
+      leaseSeconds: within("leaseSeconds", options.leaseSeconds ?? 60, 15, 900),
+      drainSeconds: within("drainSeconds", options.drainSeconds ?? 20, 0, 86_400),
+      priceOf: options.priceOf ?? (() => 0),
+      log: options.log ?? (() => undefined),
+    };
+  }
+
+  /** The name under which it claims. */
+  get workerId(): string {
+    return this.#options.workerId;
+  }
+
+  /** Says who does the jobs of a kind. The schemas type what the handler gets, and are checked. */
+  handle(kind: JobKind, handler: Handler): this;
+  handle<Inputs, Outputs>(
+    kind: JobKind,
+    schemas: HandlerSchemas<Inputs, Outputs>,
+    handler: Handler<Inputs, Outputs>,
+  ): this;
+  handle(kind: JobKind, first: Handler | HandlerSchemas, second?: Handler): this {
+    if (this.#handlers.has(kind)) throw new Error(`There is a handler for ${kind} already.`);
+    const registered = typeof first === "function" ? { handler: first } : second && { ...first, handler: second };
+    if (!registered) throw new Error(`The handler for ${kind} is missing.`);
+    this.#handlers.set(kind, registered);
+    return this;
+  }
+
+  /**
+   * Works until the process is told to stop (SIGTERM, SIGINT), `signal` is aborted, or `stop` is called; then takes no more jobs, waits
+   * `drainSeconds` for those that it has, and gives back the others.
+   * @throws JobServerError where the server refuses the worker for good, such as for its key.
+   */
+  async run(signal?: AbortSignal): Promise<void> {
+    if (this.#isRunning) throw new Error("This worker is running already.");
+    if (this.#handlers.size === 0) throw new Error("This worker has no handler: call handle() before run().");
+    this.#isRunning = true;
+    const onStop = () => this.stop();
+    const keeper = this.#openKeeper();
+    for (const name of ["SIGTERM", "SIGINT"] as const) process.once(name, onStop);
+    signal?.addEventListener("abort", onStop, { once: true });
+    if (signal?.aborted) this.stop();
+    try {
+      await this.#claimUntilStopped(keeper);
+    } finally {
+      await this.#drain();
+      await keeper.close();
+      for (const name of ["SIGTERM", "SIGINT"] as const) process.off(name, onStop);
+      signal?.removeEventListener("abort", onStop);
+    }
+  }
+
+  /** Takes no more jobs; `run` resolves when those that it has are done or given back. */
+  stop(): void {
+    this.#stopping.abort();
+    this.#wake();
+  }
+
+  #openKeeper(): LeaseKeeper {
+    const { workerId, leaseSeconds, log } = this.#options;
+    return new LeaseKeeper({ connection: this.#connection, workerId, leaseSeconds }, (error) => {
+      log(`No lease is renewed any more, so the worker stops: ${error.message}`);
+      this.stop();
+    });
+  }
+
+  async #claimUntilStopped(keeper: LeaseKeeper): Promise<void> {
+    const { concurrency, log } = this.#options;
+    const { signal } = this.#stopping;
+    for (let failures = 0; !signal.aborted; ) {
+      try {
+        const free = concurrency - this.#runs.size;
+        if (free === 0) {
+          await new Promise<void>((resolve) => {
+            this.#wake = resolve;
+          });
+          continue;
+        }
+        const sentAt = thisMoment();
+        for (const claim of await this.#claim(free)) this.#begin(keeper, claim, sentAt);
+        failures = 0;
+      } catch (error) {
+        if (!isTransient(error)) throw error;
+        log(`A claim was not answered: ${String(error)}`);
+        await pause(pauseMsAfter(failures++, error), signal).catch(() => undefined);
+      }
+    }
+  }
+
+  /**
+   * Not aborted when the worker stops: a job that the server hands out meanwhile would be leased to nobody, and its attempt charged. It waits for
+   * a few seconds only, and what it brings then is given back.
+   */
+  async #claim(limit: number): Promise<readonly Claim[]> {
+    const { workerId, leaseSeconds } = this.#options;
+    const jobKinds = [...this.#handlers.keys()];
+    const input = { workerId, jobKinds, limit, leaseSeconds, waitSeconds: CLAIM_SECONDS };
+    const { claimAiJobs } = await request(this.#connection, ClaimAiJobs, { input });
+    return successOf(claimAiJobs).claims;
+  }
+
+  #begin(keeper: LeaseKeeper, claim: Claim, sentAt: Moment): void {
+    const { priceOf } = this.#options;
+    const { job, workflowRun, leaseToken } = claim;
+    const { workflowRunId } = workflowRun;
+    const handler = this.#handlers.get(job.jobKind);
+    if (!handler) throw new Error(`The server handed out a job of the kind ${job.jobKind}, for which nobody asked.`);
+    const lease = keeper.hold(workflowRunId, leaseToken, sentAt);
+    const sayProgress = (progress: Parameters<LeaseKeeper["progress"]>[1]) => keeper.progress(workflowRunId, progress);
+    const run = new Run({ connection: this.#connection, claim, lease, priceOf, sayProgress });
+    const entry = { run, done: this.#finish(run.do(handler), `${job.jobKind} ${job.jobId}`) };
+    this.#runs.add(entry);
+    void entry.done.then(() => {
+      keeper.letGo(workflowRunId);
+      this.#runs.delete(entry);
+      this.#wake();
+    });
+    if (this.#stopping.signal.aborted) run.giveBack();
+  }
+
+  async #finish(ending: Promise<Ending>, job: string): Promise<void> {
+    const { log } = this.#options;
+    try {
+      log(`${job}: ${await ending}`);
+    } catch (error) {
+      log(`${job}: its end could not be reported: ${String(error)}`);
+    }
+  }
+
+  async #drain(): Promise<void> {
+    if (this.#runs.size === 0) return;
+    const { drainSeconds, log } = this.#options;
+    log(`Stops; ${this.#runs.size} jobs are under way, for which it waits ${drainSeconds} seconds at most.`);
+    const all = Promise.all([...this.#runs].map(({ done }) => done));
+    const late = new AbortController();
+    await Promise.race([all, pause(drainSeconds * 1000, late.signal).catch(() => undefined)]);
+    late.abort();
+    for (const { run } of this.#runs) run.giveBack();
+    await all;
+  }
+}
+
+/** @returns a worker; `handle` says what it does, and `run` begins. */
+export function createWorker(options: WorkerOptions): Worker {
+  return new Worker(options);
+}
+
+function within(name: string, value: number, min: number, max: number): number {
+  if (Number.isFinite(value) && value >= min && value <= max) return value;
+  throw new RangeError(`${name} must be from ${min} to ${max}.`);
+}

@@ -1,0 +1,50 @@
+import { once } from "node:events";
+import { createServer, type IncomingHttpHeaders, type IncomingMessage, request, type ServerResponse } from "node:http";
+import { text } from "node:stream/consumers";
+import { promisify } from "node:util";
+
+/** A proxy in front of a server, which counts the requests by the names of their operations. */
+export interface CountingProxy {
+  readonly url: string;
+  counts(): Readonly<Record<string, number>>;
+  /** How many connections are open. */
+  open(): Promise<number>;
+  /** Breaks every connection off. */
+  breakOff(): void;
+  close(): Promise<void>;
+}
+
+export async function countRequests(target: string): Promise<CountingProxy> {
+  const counts: Record<string, number> = {};
+  const passOn = async (incoming: IncomingMessage, outgoing: ServerResponse) => {
+    const body = await text(incoming);
+    const [, name] = /(?:query|mutation|subscription) (\w+)/.exec(body) ?? [];
+    if (name) counts[name] = (counts[name] ?? 0) + 1;
+    const headers: IncomingHttpHeaders = { ...incoming.headers, host: new URL(target).host };
+    const onward = request(target, { method: incoming.method ?? "POST", headers }, (answer) => {
+      outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
+      answer.pipe(outgoing);
+    });
+    onward.on("error", () => outgoing.destroy());
+    outgoing.on("close", () => onward.destroy());
+    onward.end(body);
+  };
+  const server = createServer((incoming, outgoing) => {
+    passOn(incoming, outgoing).catch(() => outgoing.destroy());
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  if (typeof address !== "object" || address === null) throw new Error("It listens on no port.");
+  return {
+    url: `http://127.0.0.1:${address.port}/graphql`,
+    counts: () => counts,
+    open: promisify(server.getConnections.bind(server)),
+    breakOff: () => server.closeAllConnections(),
+    close: async () => {
+      server.closeAllConnections();
+      server.close();
+      await once(server, "close");
+    },
+  };
+}
