@@ -67,7 +67,7 @@ def child(job, _ctx):
 
 
 def slept(_job, ctx):
-    at = ctx.step("at", lambda _step: (datetime.now(timezone.utc) + timedelta(seconds=1)).isoformat())
+    at = ctx.step("at", lambda _step: (datetime.now(timezone.utc) + timedelta(seconds=11)).isoformat())
     ctx.sleep_until(datetime.fromisoformat(at))
     return {"outputs": {"attempt": ctx.attempt}}
 

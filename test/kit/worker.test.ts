@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { createClient, type Operation } from "@ai-job-server/sdk/client";
+import { createClient, type Operation, ResolveUserReview, ResolveValidation } from "@ai-job-server/sdk/client";
 import {
   CannotBeDone,
   createWorker,
   RetryAfter,
+  type RunContext,
   Stopped,
   Waiting,
   type WorkerOptions,
@@ -142,6 +143,83 @@ describe("a job", () => {
   });
 });
 
+describe("a handler that misbehaves costs its own job alone", () => {
+  test.each([
+    ["outputs", async () => ({ outputs: { big: 5n } })],
+    ["a step's value", (ctx: RunContext) => ctx.step("big", {}, () => 5n).then(() => undefined)],
+    [
+      "a step of more than 256 KiB",
+      (ctx: RunContext) => ctx.step("long", {}, () => "x".repeat(300_000)).then(() => undefined),
+    ],
+    ["a question's payload", (ctx: RunContext) => ctx.ask("Why?", { payload: { big: 5n } }).then(() => undefined)],
+  ])("%s that cannot be kept: it fails for good", async (_what, handler) => {
+    work((worker) => worker.handle("DOC_SUMMARIZE", (_job, ctx) => handler(ctx)));
+    const job = await server.client.submitAndWait(JOB);
+    expect(job).toMatchObject({ state: "FAILED", attempt: 1 });
+    expect(job.errorMessage).toMatch(/no JSON|256 KiB/);
+  });
+
+  test("one that throws what is no error, goes on though it was told to stop, or leaves promises alone", async () => {
+    const began = signalled();
+    work(
+      (worker) =>
+        worker
+          .handle("DOC_SUMMARIZE", () => Promise.reject(Object.create(null)))
+          .handle("DOC_EDIT", async (_job, ctx) => {
+            const first = ctx.step("first", {}, () => began.resolve());
+            const second = ctx.step("second", {}, ({ signal }) => sleep(60_000, undefined, { signal }));
+            await first;
+            await sleep(60_000);
+            await second;
+          }),
+      { concurrency: 2 },
+    );
+    const odd = await server.client.submitAndWait({ ...JOB, maxAttempts: 1 });
+    expect(odd).toMatchObject({ state: "FAILED", errorMessage: "It failed without a word." });
+    const { jobId } = await server.client.submit({ ...JOB, jobKind: "DOC_EDIT" });
+    await began.promise;
+    await server.client.cancel(jobId, "Nobody needs it.");
+    expect((await server.client.waitFor(jobId)).state).toBe("CANCELLED");
+  });
+});
+
+test("steps side by side that end about when they are shown are each told once, and in order", async () => {
+  work((worker) =>
+    worker.handle("DOC_SUMMARIZE", async (_job, ctx) => {
+      const times = Array.from({ length: 30 }, (_, at) => 940 + at * 4);
+      await Promise.all(times.map((ms) => ctx.step("side", { input: { ms } }, () => sleep(ms))));
+    }),
+  );
+  expect(await server.client.submitAndWait(JOB)).toMatchObject({ state: "COMPLETED", attempt: 1 });
+});
+
+test("what a person sends back is done anew, and only once more", async () => {
+  const calls: string[] = [];
+  work((worker) =>
+    worker.handle("DOC_SUMMARIZE", async (_job, ctx) => {
+      const era = ctx.reviewComment ?? "first";
+      const draft = await ctx.step("draft", {}, () => {
+        calls.push(era);
+        return { era };
+      });
+      if (ctx.attempt === 2) throw new RetryAfter(new Date(), "Once more.");
+      return { outputs: draft, needsValidation: true };
+    }),
+  );
+  const { client } = server;
+  const { jobId } = await client.submit(JOB);
+  for await (const { state, job } of client.watchJob(jobId)) {
+    if (state === "AWAITING_VALIDATION") {
+      const verdict = job.attempt === 1 ? "NEEDS_USER" : "APPROVED";
+      await client.request(ResolveValidation, { input: { jobId, verdict } });
+    }
+    if (state === "AWAITING_USER")
+      await client.request(ResolveUserReview, { input: { jobId, decision: "REVISE", comment: "shorter" } });
+  }
+  expect((await client.job(jobId))?.jobOutputs).toEqual({ era: "shorter" });
+  expect(calls).toEqual(["first", "shorter"]);
+});
+
 describe("a run is told to stop", () => {
   test("by a cancellation, at once: its signal aborts the call of the model, with the directive", async () => {
     const began = signalled();
@@ -247,7 +325,7 @@ describe("a job waits", () => {
   });
 
   test("for a time; a handler that swallows what ends its run changes nothing", async () => {
-    const until = new Date(Date.now() + 1_500);
+    const until = new Date(Date.now() + 11_000);
     let swallowed: unknown;
     work((worker) =>
       worker.handle("DOC_SUMMARIZE", async (_job, ctx) => {
@@ -324,7 +402,7 @@ test("a call of a model is counted once, with its cost, and shows as its step's"
         }));
         return { outputs: answer.choices[0] };
       }),
-    { priceOf: ({ inputTokens = 0 }) => inputTokens * 2 },
+    { priceOf: ({ inputTokens = 0 }) => inputTokens * 2.01 },
   );
   const job = await server.client.submitAndWait(JOB);
   const { provider, model, inputTokens, cachedInputTokens, outputTokens, reasoningTokens, costMicros } =

@@ -36,7 +36,7 @@ class Client:
 
     def submit(self, **job: Any) -> Job:
         """Submits a job, once, however often its request has to be sent. The fields are those of SubmitAiJobInput, such as `jobKind`."""
-        variables = {"input": {"idempotencyKey": str(uuid.uuid4()), **job}}
+        variables = {"input": {**job, "idempotencyKey": job.get("idempotencyKey") or str(uuid.uuid4())}}
         submitted = until_answered(lambda: success_of(self.request(SUBMIT_AI_JOB, variables)["submitAiJob"]), Signal())
         return dict(submitted["job"])
 

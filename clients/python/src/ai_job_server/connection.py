@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import random
+import select
 import ssl
 import time
 from dataclasses import dataclass, field
@@ -54,6 +55,9 @@ class Connection:
         except (OSError, http.client.HTTPException) as cause:
             connection.close()
             raise UnansweredError(f"{self.url} did not answer.") from cause
+        if response.status == 413:
+            connection.close()
+            raise JobServerError("INVALID_INPUT", "The request is too large for the server, or a proxy before it.")
         if response.will_close:
             connection.close()
         else:
@@ -67,7 +71,7 @@ class Connection:
         """
         body = json.dumps({"query": query, "variables": variables}).encode()
         connection = self._open(SILENCE_SECONDS)
-        stop_watching = signal.on_abort(lambda: shut_down(connection))
+        stop_watching = signal.call_on_abort(lambda: shut_down(connection))
         try:
             connection.request("POST", self._path, body, self._headers("text/event-stream"))
             response = connection.getresponse()
@@ -109,13 +113,17 @@ class Connection:
         return http.client.HTTPConnection(host, parts.port, timeout=timeout)
 
     def _take(self, timeout: float) -> http.client.HTTPConnection:
-        try:
-            connection = self._idle.get_nowait()
-        except Empty:
-            return self._open(timeout)
-        if connection.sock is not None:
+        while True:
+            try:
+                connection = self._idle.get_nowait()
+            except Empty:
+                return self._open(timeout)
+            # One that the server has closed meanwhile can be read from: to its end.
+            if connection.sock is None or select.select([connection.sock], [], [], 0)[0]:
+                connection.close()
+                continue
             connection.sock.settimeout(timeout)
-        return connection
+            return connection
 
 
 def shut_down(connection: http.client.HTTPConnection) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from .deadline import Deadline
 from .errors import JobServerError, UnansweredError
 from .operations import HEARTBEAT_WORKFLOWS, WORKER_DIRECTIVES
 from .signals import Signal
+
+log = logging.getLogger("ai_job_server")
 
 #: How long a heartbeat waits for its answer: then the next one is sent, since the connection may be dead.
 ANSWER_SECONDS = 5.0
@@ -29,6 +32,8 @@ class Held:
     due: float
     last_sent: float
     progress: Mapping[str, Any] | None = None
+    #: Whether the next heartbeat says no progress: the last one was not answered, which may be for what it said.
+    is_plain: bool = False
 
 
 class Holder:
@@ -96,9 +101,10 @@ class Holder:
     def _beat(self, beats: Mapping[str, Held]) -> None:
         sent_at = moment()
         with self._lock:
-            said = {run_id: held.progress for run_id, held in beats.items()}
+            said = {run_id: None if held.is_plain else held.progress for run_id, held in beats.items()}
             for held in beats.values():
-                held.progress = None
+                held.progress = held.progress if held.is_plain else None
+                held.is_plain = False
                 held.last_sent = sent_at[0]
                 held.due = sent_at[0] + self._interval
         heartbeats = [
@@ -108,12 +114,14 @@ class Holder:
         try:
             data = self._connection.request(HEARTBEAT_WORKFLOWS, {"input": {"heartbeats": heartbeats}}, ANSWER_SECONDS)
             results = success_of(data["heartbeatWorkflows"])["results"]
-        except (UnansweredError, JobServerError):
-            # The leases last until their ends, and the next heartbeat may still renew them: soon, since this one did not. Progress that
-            # was said meanwhile is newer.
+        except Exception as failure:
+            # The leases last until their ends, and the next heartbeat may still renew them: soon, since this one did not, and without
+            # what runs say, since a message that is refused, or takes a guard too long, must cost no lease.
+            if not isinstance(failure, (UnansweredError, JobServerError)):
+                log.exception("A heartbeat could not be sent.")
             with self._lock:
-                for run_id, held in beats.items():
-                    held.progress = held.progress or said[run_id]
+                for held in beats.values():
+                    held.is_plain = True
                     held.due = min(held.due, time.monotonic() + self._interval / 10)
             return
         for result in results:
@@ -145,4 +153,6 @@ def listen(connection: Connection, worker_id: str, holder: Holder, signal: Signa
             # Of another database, or no longer kept: begin anew, with the stops of the last quarter of an hour.
             if error.code != "CURSOR_EXPIRED":
                 return
+        except Exception:
+            log.exception("The stream of stops broke; heartbeats still tell.")
         signal.wait(REOPEN_SECONDS)

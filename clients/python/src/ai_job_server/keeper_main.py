@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import signal as signals_of_process
 import sys
 import threading
+import time
 
 from .connection import Connection
 from .deadline import Deadline
@@ -15,11 +17,18 @@ from .keeper_process import shared
 from .signals import Signal
 
 
+def end_with(parent: int) -> None:
+    """Ends with the worker, also where another process still has the other end of the pipe."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(0)
+
+
 def main() -> None:
     # A terminal, and systemd, send these to the worker's processes all at once: leases are kept until the worker has given them back.
     for name in (signals_of_process.SIGINT, signals_of_process.SIGTERM):
         signals_of_process.signal(name, signals_of_process.SIG_IGN)
-    url, key, workspace_id, worker_id, lease_seconds, path = json.loads(sys.stdin.readline())
+    parent, url, key, workspace_id, worker_id, lease_seconds, path = json.loads(sys.stdin.readline())
     connection = Connection(url, key, workspace_id)
     memory = shared(path)
     signal = Signal()
@@ -30,6 +39,7 @@ def main() -> None:
         with lock:
             print(json.dumps(words), flush=True)
 
+    threading.Thread(target=end_with, args=(parent,), daemon=True).start()
     holder = Holder(connection, lease_seconds, lambda *stop: tell("stop", *stop))
     threading.Thread(target=holder.run, daemon=True).start()
     threading.Thread(target=listen, args=(connection, worker_id, holder, signal), daemon=True).start()

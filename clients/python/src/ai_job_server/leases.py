@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from queue import Queue
-from typing import Any, Mapping
+from typing import Any, Callable, Mapping
 
 from .connection import Connection
 from .errors import JobServerError, Stopped
@@ -45,7 +45,7 @@ class LeaseKeeper:
     """The leases of a worker. Two threads beside those of its handlers renew them; with `isolate` a process of its own, for
     handlers that hold the interpreter's lock for long."""
 
-    def __init__(self, connection: Connection, worker_id: str, lease_seconds: int, max_leases: int, isolate: bool) -> None:
+    def __init__(self, connection: Connection, worker_id: str, lease_seconds: int, max_leases: int, isolate: bool, on_broken: Callable[[], None]) -> None:
         self._leases: dict[str, Lease] = {}
         self._lease_seconds = lease_seconds
         self._signal = Signal()
@@ -53,7 +53,7 @@ class LeaseKeeper:
         places = 2 * max_leases
         self._process: KeeperProcess | None = None
         if isolate:
-            self._process = KeeperProcess(connection, worker_id, lease_seconds, places, self._on_stop, self._on_let_go)
+            self._process = KeeperProcess(connection, worker_id, lease_seconds, places, self._on_stop, self._on_let_go, on_broken)
             memory: Memory = self._process.memory
         else:
             memory = [0.0] * (2 * places)
@@ -80,11 +80,12 @@ class LeaseKeeper:
 
     def let_go(self, run_id: str) -> None:
         self._leases.pop(run_id, None)
-        if self._process:
+        if self._process and self._process.is_alive:
             self._process.send("let_go", run_id)
-        else:
+            return
+        if not self._process:
             self._holder.let_go(run_id)
-            self._on_let_go(run_id)
+        self._on_let_go(run_id)
 
     def progress(self, run_id: str, progress: Mapping[str, Any]) -> None:
         if self._process:
@@ -101,7 +102,9 @@ class LeaseKeeper:
 
     def _on_let_go(self, run_id: str) -> None:
         """The keeper writes the deadline no more, so that another lease may have its memory."""
-        self._free.put(self._deadlines.pop(run_id))
+        deadline = self._deadlines.pop(run_id, None)
+        if deadline:
+            self._free.put(deadline)
 
     def _on_stop(self, run_id: str, directive: str, message: str) -> None:
         lease = self._leases.get(run_id)

@@ -24,6 +24,10 @@ from .signals import Signal
 #: The most steps, and the most calls of models, of one report.
 MAX_STEPS = 100
 MAX_CALLS = 16
+#: How often in a row a guard may fail to decide about a report.
+MAX_GUARD_FAILURES = 5
+#: After how long a step is reported by itself, where no other report takes it along.
+SOON_SECONDS = 1.0
 
 Usage = Mapping[str, Any]
 
@@ -59,16 +63,26 @@ class Reports:
         self._reported_at = time.monotonic()
         # One report after another: the server would do the same, by the job's lock.
         self._turn = threading.RLock()
+        #: Reports what waits, where nothing else does soon.
+        self._soon: threading.Timer | None = None
+        self._is_over = False
 
     def add(self, report: StepReport) -> None:
         """Keeps a step for the next report: the next step's, or the one that ends the run."""
         with self._turn:
             self._waiting.steps.append(report)
+            # A call that was paid for must not be made again because the next step takes long and the worker dies.
+            if self._soon is None:
+                self._soon = threading.Timer(SOON_SECONDS, self._flush_soon)
+                self._soon.daemon = True
+                self._soon.start()
 
     def add_usage(self, usage: Usage) -> None:
         """Keeps a call of a model, of no step, for the next report."""
         with self._turn:
             self._waiting.usage.append(usage)
+            if self._is_over:
+                threading.Thread(target=self.report_late, args=(Signal(),), daemon=True).start()
 
     def start(self, step: Mapping[str, Any]) -> None:
         """Reports that a step goes on, so that people see it."""
@@ -78,6 +92,9 @@ class Reports:
     def flush(self, left: int = 0) -> None:
         """Reports what waits. Once it returns, the guards have let it pass, and it is kept. `left` of the last steps may wait on."""
         with self._turn:
+            if self._soon:
+                self._soon.cancel()
+                self._soon = None
             steps = self._waiting.steps
             while len(steps) > left:
                 # A step that used a model goes alone, or what it used would not show as its own.
@@ -103,13 +120,13 @@ class Reports:
     def fail(self, failure: Mapping[str, Any]) -> None:
         """Fails the run."""
         with self._turn:
-            self.flush()
+            self._flush_what_fits()
             self._end(FAIL_WORKFLOWS, "failWorkflows", "failures", failure, self._taken_usage())
 
     def release(self, why: Mapping[str, Any]) -> None:
         """Gives the job back."""
         with self._turn:
-            self.flush()
+            self._flush_what_fits()
             self._end(RELEASE_WORKFLOWS, "releaseWorkflows", "releases", why, self._taken_usage())
 
     def ask(self, question: Mapping[str, Any]) -> None:
@@ -126,18 +143,38 @@ class Reports:
     def report_late(self, signal: Signal) -> None:
         """Reports what calls of models have used that no report has brought to the server, because the run had ended: they were paid for."""
         with self._turn:
+            self._is_over = True
             unsent = [*(each for report in self._waiting.steps for each in report.usage), *self._taken_usage()]
             self._waiting.steps = []
-            if unsent:
-                self._waiting.late.append(_Late(str(uuid.uuid4()), unsent))
+            self._add_late(unsent)
             late, self._waiting.late = self._waiting.late, []
         for each in late:
-            variables = {"input": {**self._proof, "reportId": each.report_id, "usage": list(each.usage[:MAX_CALLS])}}
+            variables = {"input": {**self._proof, "reportId": each.report_id, "usage": list(each.usage)}}
             try:
                 until_answered(lambda: success_of(self._connection.request(REPORT_USAGE, variables)["reportUsage"]), signal)
             except JobServerError:
                 # A refusal is final: the report was kept after all, and this with it.
                 pass
+
+    def _add_late(self, usage: Sequence[Usage]) -> None:
+        """Keeps calls to be reported late, as many a report as one may have."""
+        for at in range(0, len(usage), MAX_CALLS):
+            self._waiting.late.append(_Late(str(uuid.uuid4()), usage[at : at + MAX_CALLS]))
+
+    def _flush_soon(self) -> None:
+        try:
+            self.flush()
+        except Exception:
+            # Whoever reports next is told what was wrong with the run.
+            pass
+
+    def _flush_what_fits(self) -> None:
+        """Reports what waits before the run fails or is given back; a step that the server refuses does not keep it from ending."""
+        while self._waiting.steps:
+            try:
+                self.flush()
+            except Exception:
+                self._lease.throw_if_over()
 
     def _advance(self, reports: Sequence[StepReport]) -> None:
         def attempt(proof: Mapping[str, str], metrics: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -170,13 +207,18 @@ class Reports:
         """
         report_id = str(uuid.uuid4())
         calls = list(usage[:MAX_CALLS])
-        if len(usage) > MAX_CALLS:
-            self._waiting.late.append(_Late(str(uuid.uuid4()), usage[MAX_CALLS:]))
+        self._add_late(usage[MAX_CALLS:])
+        guard_failures = 0
         metrics = {"durationMs": self._worked(), "usage": calls}
         proof = {**self._proof, "reportId": report_id}
 
         def once() -> Mapping[str, Any]:
+            nonlocal guard_failures
             answer = attempt(proof, metrics)
+            if answer.get("code") == "GUARD_FAILED" and guard_failures < MAX_GUARD_FAILURES:
+                # A guard that could not decide may be able to a little later; nothing was kept.
+                guard_failures += 1
+                raise JobServerError("TRY_AGAIN", answer["message"])
             if answer.get("code") == "TRY_AGAIN":
                 raise error_of(answer)
             return answer
@@ -190,7 +232,8 @@ class Reports:
             code = error.code if isinstance(error, Stopped) else None
             # Under BUDGET_EXCEEDED the report was kept, and failed the job by what it brought.
             if calls and code != "BUDGET_EXCEEDED":
-                late_id = str(uuid.uuid4()) if code == "ACCESS_MODE_VIOLATION" else report_id
+                is_taken = code in ("ACCESS_MODE_VIOLATION", "CAPABILITY_DENIED")
+                late_id = str(uuid.uuid4()) if is_taken else report_id
                 self._waiting.late.append(_Late(late_id, calls))
             raise
 

@@ -7,7 +7,7 @@ import math
 import secrets
 import threading
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any, Callable, Mapping, NoReturn, Sequence
 
 from .connection import Connection, rfc3339, success_of, until_answered
@@ -22,6 +22,10 @@ from .steps import CompletedSteps, PriceOf, StepContext, Steps, as_json, message
 
 #: How long usage that came too late is tried to be reported.
 LATE_SECONDS = 60.0
+#: A sleep that is longer is one without a worker.
+LONG_SLEEP_SECONDS = 10.0
+#: The server takes a time that is at most 24 hours ahead, by its own clock.
+MAX_RETRY = timedelta(hours=23, minutes=59)
 ENDED = frozenset({"COMPLETED", "COMPLETED_WITH_ISSUES", "FAILED", "CANCELLED", "POISONED"})
 
 Job = Mapping[str, Any]
@@ -40,6 +44,7 @@ class Children:
     """The children of a job: jobs that it has submitted, and may wait for."""
 
     def __init__(self, connection: Connection, scope: RunScope, reports: Reports, claim: Mapping[str, Any], wait: Callable[[], NoReturn]):
+        self._era = era_of(claim)
         self._connection, self._scope, self._reports, self._claim, self._wait = connection, scope, reports, claim, wait
         self._submitted = 0
         self._is_new = False
@@ -53,7 +58,7 @@ class Children:
         self._scope.throw_if_over()
         self._submitted += 1
         parent = self._claim["job"]["jobId"]
-        variables = {"input": {**job, "parentJobId": parent, "idempotencyKey": f"{parent}/child-{self._submitted}"}}
+        variables = {"input": {**job, "parentJobId": parent, "idempotencyKey": f"{parent}/child-{self._submitted}{self._era}"}}
         answer = until_answered(
             lambda: success_of(self._connection.request(SUBMIT_AI_JOB, variables)["submitAiJob"]), self._scope.signal
         )
@@ -82,7 +87,7 @@ class RunContext:
         self.signal: Signal = run.scope.signal
         #: Which attempt at the job this is, from 1.
         self.attempt: int = claim["job"]["attempt"]
-        #: What the person said who sent the job back; None where nobody did. No step of an earlier run is taken then.
+        #: What the person said who last sent the job back; None where nobody did. Steps from before that are done anew.
         self.review_comment: str | None = claim["reviewComment"]
         #: The W3C trace context of the job, to be sent on as the header `traceparent`.
         self.traceparent = f"00-{claim['job']['traceId'].replace('-', '')}-{secrets.token_hex(8)}-01"
@@ -104,7 +109,7 @@ class RunContext:
     ) -> Any:
         """Does a step, once: a step that an earlier run of the job has done with the same input answers at once with what that one returned.
 
-        So what is between the steps must come out the same each time. What a step returns is stored as JSON, and returned as it is stored.
+        So what is between the steps must come out the same each time. What a step returns is stored as JSON, up to 256 KiB, and returned as it is stored.
         """
         return self._steps.do(name, work, type=type, input=input, depends_on=depends_on, provider=provider)
 
@@ -141,16 +146,22 @@ class RunContext:
 
     def sleep_until(self, at: datetime) -> None:
         """Waits for a time without a worker: where it is ahead, the run ends here, and the handler is called again then."""
-        if at > datetime.now(timezone.utc):
+        seconds = (at - datetime.now(timezone.utc)).total_seconds()
+        if seconds > LONG_SLEEP_SECONDS:
             self._run.wait_by(self._releasing("Waits for a time.", runAfter=rfc3339(at)))
+        # Not for a short while: by the clock of the database it may have passed already, and the job would come back at once.
+        elif seconds > 0 and self.signal.wait(seconds):
+            self.signal.throw_if_aborted()
 
     def progress(self, fraction: float | None = None, message: str | None = None) -> None:
         """Says how far the run is; as often as you like."""
         said: dict[str, Any] = {}
         if fraction is not None and not math.isnan(fraction):
-            said["fraction"] = min(max(fraction, 0.0), 1.0)
-        if message:
-            said["message"] = message_of(Exception(message[:200]))
+            said["fraction"] = min(max(float(fraction), 0.0), 1.0)
+        # The server counts as UTF-16 does.
+        text = (message or "").replace("\0", "").encode("utf-16-le", "replace")[:400].decode("utf-16-le", "ignore")
+        if text:
+            said["message"] = text
         if said:
             self._run.say_progress(said)
 
@@ -188,7 +199,7 @@ class Run:
         proof = {"workflowRunId": claim["workflowRun"]["workflowRunId"], "leaseToken": claim["leaseToken"]}
         self._reports = Reports(connection, proof, lease)
         self._output = Output(connection, proof, lease)
-        steps = Steps(self._reports, self.scope, CompletedSteps(connection, claim), price_of)
+        steps = Steps(self._reports, self.scope, CompletedSteps(connection, claim), price_of, era_of(claim))
         self._context = RunContext(self, connection, claim, steps, self._reports, self._output)
 
     def do(self, handler: RegisteredHandler) -> str:
@@ -206,8 +217,12 @@ class Run:
                 done.append(error)
             ended.set()
 
+        try:
+            self.scope.throw_if_over()
+        except BaseException as error:
+            return self._break_off(error)
         # A thread of its own: a handler that goes on when it was told to stop is not waited for.
-        stop_watching = self.scope.signal.on_abort(ended.set)
+        stop_watching = self.scope.signal.call_on_abort(ended.set)
         threading.Thread(target=work, name=f"job {self._claim['job']['jobId']}", daemon=True).start()
         try:
             ended.wait()
@@ -216,6 +231,7 @@ class Run:
             if isinstance(result, BaseException):
                 raise result
             self._output.end()
+            self.scope.throw_if_over()
             self._reports.complete(result)
             return "completed"
         except BaseException as error:
@@ -247,9 +263,13 @@ class Run:
     def _work(self, handler: RegisteredHandler) -> Mapping[str, Any]:
         job = dict(self._claim["job"])
         inputs = _checked("inputs", handler.inputs, job.pop("jobInputs"))
+        self.scope.throw_if_over()
         result = dict(handler.handler({**job, "inputs": inputs}, self._context) or {})
         outputs = _checked("outputs", handler.outputs, result.pop("outputs", None))
-        completion: dict[str, Any] = {"jobOutputs": as_json(outputs)}
+        try:
+            completion: dict[str, Any] = {"jobOutputs": as_json(outputs)}
+        except (TypeError, ValueError, RecursionError) as error:
+            raise CannotBeDone(f"The job's outputs are no JSON: {error}") from error
         for name, sent in (("issues", "issues"), ("written_entities", "writtenEntities"), ("needs_validation", "needsValidation")):
             if name in result:
                 completion[sent] = result.pop(name)
@@ -267,12 +287,20 @@ class Run:
             if isinstance(reason, GivenBack):
                 self._reports.release({"reason": str(reason)})
                 return "given back"
+            # What other threads of the handler are doing is stopped, too: nobody waits for it any more.
+            self.scope.end(error)
             self._reports.fail({"errorMessage": message_of(error), **_retry_of(error)})
             return "failed"
         except BaseException:
             if self._lease.signal.aborted:
                 return "stopped"
             raise
+
+
+def era_of(claim: Mapping[str, Any]) -> str:
+    """What names steps and children apart from those before a person sent the job back; empty where nobody did."""
+    comment = claim["reviewComment"]
+    return "" if comment is None else f"~{hashlib.sha256(comment.encode()).hexdigest()[:8]}"
 
 
 def _checked(what: str, check: Callable[[Any], Any] | None, value: Any) -> Any:
@@ -289,5 +317,6 @@ def _retry_of(error: BaseException) -> dict[str, Any]:
     if isinstance(error, CannotBeDone) or (isinstance(error, JobServerError) and error.code == "INVALID_INPUT"):
         return {"retryable": False}
     if isinstance(error, RetryAfter):
-        return {"retryable": True, "retryAfter": rfc3339(error.at)}
+        latest = datetime.now(timezone.utc) + MAX_RETRY
+        return {"retryable": True, "retryAfter": rfc3339(min(error.at, latest))}
     return {"retryable": True}

@@ -11,7 +11,7 @@ class RunScope:
         self._lease = lease
         #: Aborted when the handler must stop; its reason says why.
         self.signal = Signal()
-        lease.signal.on_abort(lambda: self.end(lease.signal.reason or RuntimeError("The lease is over.")))
+        lease.signal.call_on_abort(lambda: self.end(lease.signal.reason or RuntimeError("The lease is over.")))
 
     def throw_if_over(self) -> None:
         """To be called before anything begins. Raises the reason of the signal, where nothing may."""

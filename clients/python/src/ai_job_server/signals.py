@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import Callable
+
+log = logging.getLogger("ai_job_server")
 
 
 class Signal:
@@ -36,7 +39,14 @@ class Signal:
         return self._event.wait(seconds)
 
     def on_abort(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Has a function called once it is aborted, at once where it is already. Returns a function that takes it back."""
+        """Has a function called in a thread of its own once it is aborted, at once where it is already.
+
+        Returns a function that takes it back.
+        """
+        return self.call_on_abort(lambda: threading.Thread(target=call, args=(callback,), daemon=True).start())
+
+    def call_on_abort(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """The same for a callback of the kit's that takes no time, in the thread that aborts."""
         with self._lock:
             is_late = self._event.is_set()
             if not is_late:
@@ -44,7 +54,7 @@ class Signal:
                 number = self._count
                 self._callbacks[number] = callback
         if is_late:
-            callback()
+            call(callback)
             return lambda: None
         return lambda: self._take_back(number)
 
@@ -58,8 +68,16 @@ class Signal:
             callbacks = list(self._callbacks.values())
             self._callbacks.clear()
         for callback in callbacks:
-            callback()
+            call(callback)
 
     def _take_back(self, number: int) -> None:
         with self._lock:
             self._callbacks.pop(number, None)
+
+
+def call(callback: Callable[[], None]) -> None:
+    """Calls it; what it raises is nobody's who aborts."""
+    try:
+        callback()
+    except Exception:
+        log.exception("What was to be done at the end of a run went wrong.")

@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from typing import Any, Callable, Mapping, Sequence
 
 from .connection import Connection, rfc3339, until_answered
+from .errors import CannotBeDone
 from .operations import COMPLETED_STEP
 from .reports import Reports, StepReport
 from .scope import RunScope
@@ -26,9 +27,7 @@ class CompletedSteps:
 
     def __init__(self, connection: Connection, claim: Mapping[str, Any]) -> None:
         self._connection = connection
-        # A person who sent the job back wants the work redone.
-        nodes = claim["completedNodes"] if claim["reviewComment"] is None else []
-        self._nodes = {node["nodeId"]: node for node in nodes}
+        self._nodes = {node["nodeId"]: node for node in claim["completedNodes"]}
 
     def find(self, node_id: str, made_from: Any, signal: Signal) -> Mapping[str, Any] | None:
         """The step that an earlier run has done with the same input, with its `output`; None where none has."""
@@ -53,7 +52,9 @@ class StepContext:
 
 
 class Steps:
-    def __init__(self, reports: Reports, scope: RunScope, completed: CompletedSteps, price_of: PriceOf) -> None:
+    def __init__(self, reports: Reports, scope: RunScope, completed: CompletedSteps, price_of: PriceOf, era: str) -> None:
+        #: Stands behind the name of each step; it changes when a person sends the job back, whose steps are then done anew.
+        self._era = era
         self._reports = reports
         self._scope = scope
         self._completed = completed
@@ -72,7 +73,7 @@ class Steps:
         snippets: Sequence[Mapping[str, Any]] = (),
     ) -> Any:
         """Does a step, unless an earlier run has done it. Raises what `work` raises, or why the run must stop."""
-        node_id = self._node_id_of(name)
+        node_id = self._node_id_of(name) + self._era
         self._scope.throw_if_over()
         made_from = as_json(input)
         done = self._completed.find(node_id, made_from, self._scope.signal)
@@ -82,7 +83,7 @@ class Steps:
         self._reports.flush()
         self._scope.throw_if_over()
         node = {"nodeId": node_id, "nodeType": type}
-        start = {**node, "inputPayload": made_from, "dependsOn": list(depends_on)}
+        start = {**node, "inputPayload": made_from, "dependsOn": [each + self._era for each in depends_on]}
         shown = _ShowLater(lambda: self._reports.start({**start, "outcome": "STARTED"}))
         started_at = rfc3339(datetime.now(timezone.utc))
         usage: list[Mapping[str, Any]] = []
@@ -93,14 +94,15 @@ class Steps:
         def count_usage(answer: Any) -> None:
             used = usage_of(answer, provider)
             if used:
-                usage.append({**used, "costMicros": self._price_of(used)})
+                # A price of a token may be a part of a millionth; what is reported is whole.
+                usage.append({**used, "costMicros": max(0, round(self._price_of(used)))})
 
         try:
             value = work(StepContext(self._scope.signal, count_usage, usage.append))
-            self._scope.throw_if_over()
             if not usage:
                 count_usage(value)
-            output = as_json(value)
+            self._scope.throw_if_over()
+            output = output_of(name, value)
             self._reports.add(StepReport(ended({"outcome": "SUCCEEDED", "outputPayload": output}), usage, snippets))
             return output
         except BaseException as error:
@@ -141,12 +143,28 @@ class _ShowLater:
         with self._lock:
             if self._is_over:
                 return
-            self._was_shown = True
             try:
                 self._show()
+                self._was_shown = True
             except Exception:
-                # Whoever reports next is told the same.
+                # The server does not know that it has started: its end tells both.
                 pass
+
+
+#: The longest output of a step, in bytes of its JSON.
+MAX_OUTPUT_BYTES = 256 * 1024
+
+
+def output_of(name: str, value: Any) -> Any:
+    """What a step has made, as it is stored. Raises CannotBeDone where the server would refuse it, since it would be the same again."""
+    try:
+        output = as_json(value)
+        size = len(json.dumps(output, ensure_ascii=False).encode())
+    except (TypeError, ValueError, RecursionError) as error:
+        raise CannotBeDone(f"What the step {name} returned is no JSON: {error}") from error
+    if size > MAX_OUTPUT_BYTES:
+        raise CannotBeDone(f"The step {name} returned {size} bytes, and at most 256 KiB are kept: store it elsewhere, and return where.")
+    return output
 
 
 def as_json(value: Any) -> Any:
@@ -163,5 +181,8 @@ def _plain(value: Any) -> Any:
 
 def message_of(error: BaseException) -> str:
     """The message of an error, in a length and form that the server accepts."""
-    text = str(error) or error.__class__.__name__
-    return text[:2000].encode("utf-8", "replace").decode().replace("\0", "")
+    try:
+        text = str(error)
+    except Exception:
+        text = ""
+    return text[:2000].encode("utf-8", "replace").decode().replace("\0", "") or error.__class__.__name__

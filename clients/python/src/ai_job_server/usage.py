@@ -32,7 +32,7 @@ def usage_of(response: Any, provider: str | None = None) -> dict[str, Any] | Non
         known = "openai"
     else:
         return None
-    return {"provider": provider or known, "model": _name(answer.get("model")), **counters, "costMicros": 0}
+    return {"provider": _name(provider or known)[:100], "model": _name(answer.get("model")), **counters, "costMicros": 0}
 
 
 def _parts(usage: Loose, input_name: str, input_details: str, output_name: str, output_details: str) -> dict[str, int]:

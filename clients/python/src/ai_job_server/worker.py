@@ -65,6 +65,7 @@ class Worker:
         self._changed = threading.Condition()
         self._stopping = Signal()
         self._is_running = False
+        self._is_broken = False
 
     def handle(
         self, kind: str, *, inputs: Callable[[Any], Any] | None = None, outputs: Callable[[Any], Any] | None = None
@@ -90,23 +91,30 @@ class Worker:
         server refuses the worker for good, such as for its key.
         """
         if self._is_running:
-            raise RuntimeError("This worker is running already.")
+            raise RuntimeError("A worker runs once: make another one.")
         if not self._handlers:
             raise RuntimeError("This worker has no handler: say so by handle() before run().")
         self._is_running = True
         restore = self._listen_for_signals()
-        keeper = LeaseKeeper(self._connection, self.worker_id, self._lease_seconds, self._concurrency, self._isolate)
+        keeper = LeaseKeeper(self._connection, self.worker_id, self._lease_seconds, self._concurrency, self._isolate, self._on_broken)
         try:
             self._claim_until_stopped(keeper)
         finally:
             self._drain()
             keeper.close()
             restore()
+        if self._is_broken:
+            raise RuntimeError("The process that kept the leases has ended.")
 
     def stop(self) -> None:
         """Takes no more jobs; `run` returns when those that it has are done or given back."""
         # From a thread of its own: a signal's handler may have interrupted whoever holds the lock.
         threading.Thread(target=self._stop, daemon=True).start()
+
+    def _on_broken(self) -> None:
+        log.error("No lease is renewed any more, so the worker stops.")
+        self._is_broken = True
+        self._stop()
 
     def _stop(self) -> None:
         self._stopping.abort(Stopped("STOP_LEASE_LOST", "The worker stops."))
@@ -164,7 +172,7 @@ class Worker:
             "leaseSeconds": self._lease_seconds,
             "waitSeconds": CLAIM_SECONDS,
         }
-        return list(success_of(self._connection.request(CLAIM_AI_JOBS, {"input": claim})["claimAiJobs"])["claims"])
+        return list(success_of(self._connection.request(CLAIM_AI_JOBS, {"input": claim}, CLAIM_SECONDS + 10)["claimAiJobs"])["claims"])
 
     def _begin(self, keeper: LeaseKeeper, claim: Mapping[str, Any], sent_at: tuple[float, float]) -> None:
         run_id = claim["workflowRun"]["workflowRunId"]
@@ -173,9 +181,9 @@ class Worker:
         thread = threading.Thread(target=self._do, args=(keeper, claim, run), name=f"run {run_id}")
         with self._changed:
             self._runs[thread] = run
-        thread.start()
         if self._stopping.aborted:
             run.give_back()
+        thread.start()
 
     def _do(self, keeper: LeaseKeeper, claim: Mapping[str, Any], run: Run) -> None:
         job = claim["job"]
@@ -185,10 +193,10 @@ class Worker:
         except Exception as error:
             log.error("%s %s: its end could not be reported: %s", job["jobKind"], job["jobId"], error)
         finally:
-            keeper.let_go(claim["workflowRun"]["workflowRunId"])
             with self._changed:
                 del self._runs[threading.current_thread()]
                 self._changed.notify_all()
+            keeper.let_go(claim["workflowRun"]["workflowRunId"])
 
     def _drain(self) -> None:
         until = time.monotonic() + self._drain_seconds

@@ -42,6 +42,8 @@ export async function request<Data, Variables>(
   variables: Variables,
   { signal, timeoutMs = TIMEOUT_MS }: RequestOptions = {},
 ): Promise<Data> {
+  // Before anything else: what is no JSON is the caller's mistake, and would be one again.
+  const body = JSON.stringify({ query: textOf(operation), variables });
   const timeout = AbortSignal.timeout(timeoutMs);
   let response: Response;
   let answer: unknown;
@@ -53,12 +55,15 @@ export async function request<Data, Variables>(
         "content-type": "application/json",
         accept: "application/graphql-response+json, application/json;q=0.9",
       },
-      body: JSON.stringify({ query: textOf(operation), variables }),
+      body,
       signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
     });
+    if (response.status === 413)
+      throw new JobServerError("INVALID_INPUT", "The request is too large for the server, or a proxy before it.");
     answer = await response.json();
   } catch (cause) {
     signal?.throwIfAborted();
+    if (cause instanceof JobServerError) throw cause;
     throw new UnansweredError(`${String(connection.url)} did not answer.`, { cause });
   }
   if (!isAnswer<Data>(answer)) throw new UnansweredError(`HTTP ${response.status} without a GraphQL answer.`);

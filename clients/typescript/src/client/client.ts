@@ -82,7 +82,7 @@ export class JobClient {
    * @throws JobServerError where the server refuses it.
    */
   async submit(input: SubmitAiJobInput, options: CallOptions = {}): Promise<Job> {
-    const variables = { input: { idempotencyKey: crypto.randomUUID(), ...input } };
+    const variables = { input: { ...input, idempotencyKey: input.idempotencyKey ?? crypto.randomUUID() } };
     const send = async () => successOf((await this.request(SubmitAiJob, variables, options)).submitAiJob).job;
     return untilAnswered(send, options.signal);
   }

@@ -19,6 +19,7 @@ const TOKEN_HEADER = "x-graphql-event-stream-token";
 export class SharedStream {
   readonly #connection: Connection;
   #link: Promise<Link> | undefined;
+  #isClosed = false;
 
   constructor(connection: Connection) {
     this.#connection = connection;
@@ -33,6 +34,7 @@ export class SharedStream {
 
   /** Ends the connection; subscriptions that are under way break off. */
   close(): void {
+    this.#isClosed = true;
     void this.#link?.then((link) => link.end()).catch(() => undefined);
   }
 
@@ -42,6 +44,7 @@ export class SharedStream {
     signal: AbortSignal,
   ): AsyncGenerator<Data, void, undefined> {
     signal.throwIfAborted();
+    if (this.#isClosed) throw new JobServerError("CLOSED", "The client was closed.");
     const link = await this.#linked();
     const id = crypto.randomUUID();
     const answers = link.open(id);
@@ -50,6 +53,7 @@ export class SharedStream {
     const onAbort = () => answers.fail(own.reason);
     own.addEventListener("abort", onAbort, { once: true });
     try {
+      own.throwIfAborted();
       await link.start(id, textOf(operation), variables);
       for await (const answer of answers) {
         yield dataOf(trust<Answer<Data>>(answer));

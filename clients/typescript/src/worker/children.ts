@@ -15,11 +15,20 @@ export class Children {
   readonly #reports: Reports;
   readonly #claim: Claim;
   readonly #wait: () => Promise<never>;
+  readonly #era: string;
   #submitted = 0;
   #isNew = false;
 
   /** @param wait gives the job back until its children have ended. */
-  constructor(connection: Connection, scope: RunScope, reports: Reports, claim: Claim, wait: () => Promise<never>) {
+  constructor(
+    connection: Connection,
+    scope: RunScope,
+    reports: Reports,
+    claim: Claim,
+    era: string,
+    wait: () => Promise<never>,
+  ) {
+    this.#era = era;
     this.#connection = connection;
     this.#scope = scope;
     this.#reports = reports;
@@ -37,7 +46,7 @@ export class Children {
     await this.#reports.flush();
     this.#scope.throwIfOver();
     const { jobId } = this.#claim.job;
-    const idempotencyKey = `${jobId}/child-${++this.#submitted}`;
+    const idempotencyKey = `${jobId}/child-${++this.#submitted}${this.#era}`;
     const variables = { input: { ...input, parentJobId: jobId, idempotencyKey } };
     const { signal } = this.#scope;
     const { job, deduplicated } = await untilAnswered(async () => {

@@ -9,10 +9,9 @@ export class CompletedSteps {
   readonly #connection: Connection;
   readonly #nodes: ReadonlyMap<string, Claim["completedNodes"][number]>;
 
-  constructor(connection: Connection, { completedNodes, reviewComment }: Claim) {
+  constructor(connection: Connection, { completedNodes }: Claim) {
     this.#connection = connection;
-    // A person who sent the job back wants the work redone.
-    this.#nodes = new Map(reviewComment === null ? completedNodes.map((node) => [node.nodeId, node]) : []);
+    this.#nodes = new Map(completedNodes.map((node) => [node.nodeId, node]));
   }
 
   /** @returns the output of a step that an earlier run has done with the same input; null where none has. */

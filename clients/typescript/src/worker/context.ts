@@ -14,7 +14,7 @@ export interface RunContext {
   readonly signal: AbortSignal;
   /** Which attempt at the job this is, from 1. */
   readonly attempt: number;
-  /** What the person said who sent the job back; null where nobody did. No step of an earlier run is taken then. */
+  /** What the person said who last sent the job back; null where nobody did. Steps from before that are done anew. */
   readonly reviewComment: string | null;
   /** The W3C trace context of the job, to be sent on as the header `traceparent`. */
   readonly traceparent: string;
@@ -24,7 +24,7 @@ export interface RunContext {
   readonly output: Pick<Output, "write">;
   /**
    * Does a step, once: a step that an earlier run of the job has done with the same input answers at once with what that one returned, so what is
-   * between the steps must come out the same each time. What a step returns is stored as JSON, and returned as it is stored.
+   * between the steps must come out the same each time. What a step returns is stored as JSON, up to 256 KiB, and returned as it is stored.
    * @param name a name of its own; one that comes again is another step.
    */
   readonly step: <T>(
@@ -67,9 +67,10 @@ export function inputOfSnippets(snippets: readonly RetrievedSnippetInput[]): unk
 
 /** @returns progress as it is sent; null where there is nothing to say. */
 export function progressOf(fraction: number | null, message?: string): Progress | null {
+  const text = message?.slice(0, 200).toWellFormed().replaceAll("\0", "");
   const progress = {
-    ...(fraction === null || Number.isNaN(fraction) ? {} : { fraction: Math.min(Math.max(fraction, 0), 1) }),
-    ...(message ? { message: message.slice(0, 200).toWellFormed().replaceAll("\0", "") } : {}),
+    ...(Number.isFinite(fraction) && fraction !== null ? { fraction: Math.min(Math.max(fraction, 0), 1) } : {}),
+    ...(text ? { message: text } : {}),
   };
   return Object.keys(progress).length === 0 ? null : progress;
 }

@@ -1,7 +1,17 @@
-/** @returns a value as JSON has it, so that a step answers the same in the run that does it as in every later one. */
+import { messageOf } from "./message.ts";
+import { CannotBeDone } from "./stopped.ts";
+
+/**
+ * @returns a value as JSON has it, so that a step answers the same in the run that does it as in every later one.
+ * @throws CannotBeDone for what JSON cannot say, such as a BigInt or a circle: it would be the same again.
+ */
 export function asJson(value: unknown): unknown {
-  const text = JSON.stringify(isModelResult(value) ? essenceOf(value) : value);
-  return text === undefined ? null : JSON.parse(text);
+  try {
+    const text = JSON.stringify(isModelResult(value) ? essenceOf(value) : value);
+    return text === undefined ? null : JSON.parse(text);
+  } catch (cause) {
+    throw new CannotBeDone(`It is no JSON: ${messageOf(cause)}`, { cause });
+  }
 }
 
 /** Whether two values are the same as JSON, whatever the order of their keys. */
@@ -35,7 +45,18 @@ type Essence = (typeof ESSENCE)[number];
 /** What is stored of a step's value: of a result of the AI SDK what the model said, of everything else all. */
 export type Stored<T> = T extends { readonly finishReason: unknown; readonly usage: unknown }
   ? Pick<T, Extract<keyof T, Essence>>
-  : T;
+  : AsJson<T>;
+
+/** What becomes of a type in JSON: a Date a text, nothing null. */
+type AsJson<T> = T extends { toJSON(): infer Json }
+  ? Json
+  : T extends undefined
+    ? null
+    : T extends bigint | symbol | ((...args: never[]) => unknown)
+      ? never
+      : T extends object
+        ? { [Key in keyof T]: AsJson<T[Key]> }
+        : T;
 
 function isModelResult(value: unknown): value is Record<Essence, unknown> {
   return (

@@ -18,6 +18,8 @@ interface Held {
   due: Moment;
   lastSent: Moment;
   progress: Progress | null;
+  /** Whether the next heartbeat says no progress: the last one was not answered, which may be for what it said. */
+  isPlain: boolean;
 }
 
 /** Renews leases: each a third of its time after it was last renewed, several in one request; and sends what runs say of their progress. */
@@ -38,7 +40,14 @@ export class LeaseHolder {
       case "hold": {
         const { runId, token, sentAt, memory } = message;
         const due = after(sentAt, this.#intervalMs);
-        this.#held.set(runId, { token, memory: new LeaseMemory(memory), due, lastSent: sentAt, progress: null });
+        this.#held.set(runId, {
+          token,
+          memory: new LeaseMemory(memory),
+          due,
+          lastSent: sentAt,
+          progress: null,
+          isPlain: false,
+        });
         break;
       }
       case "letGo":
@@ -82,9 +91,10 @@ export class LeaseHolder {
   async #beat(beats: readonly (readonly [string, Held])[]): Promise<void> {
     const sentAt = thisMoment();
     const { connection, leaseSeconds } = this.#data;
-    const said = beats.map(([, { progress }]) => progress);
+    const said = beats.map(([, { progress, isPlain }]) => (isPlain ? null : progress));
     const heartbeats = beats.map(([workflowRunId, held], at): WorkflowHeartbeatInput => {
-      held.progress = null;
+      if (!held.isPlain) held.progress = null;
+      held.isPlain = false;
       held.lastSent = sentAt;
       held.due = after(sentAt, this.#intervalMs);
       const progress = said[at];
@@ -100,10 +110,10 @@ export class LeaseHolder {
         else if (held) held.memory.deadline = later(held.memory.deadline, after(sentAt, leaseSeconds * 1000));
       }
     } catch {
-      // The leases last until their ends, and the next heartbeat may still renew them: soon, since this one did not. Progress that was
-      // said meanwhile is newer.
-      for (const [at, [, held]] of beats.entries()) {
-        held.progress ??= said[at] ?? null;
+      // The leases last until their ends, and the next heartbeat may still renew them: soon, since this one did not, and without what
+      // runs say, since a message that is refused, or takes a guard too long, must cost no lease.
+      for (const [, held] of beats) {
+        held.isPlain = true;
         held.due = sooner(held.due, after(thisMoment(), this.#intervalMs / 10));
       }
       this.#schedule();

@@ -15,11 +15,12 @@ type Counters = Required<
  */
 export function usageOf(response: unknown, provider?: string): ModelUsageInput | null {
   const answer = asObject(response);
-  const usage = asObject(answer["usage"]);
+  // Of several calls, such as those of tools, `usage` is the last one's.
+  const usage = asObject(answer["totalUsage"] ?? answer["usage"]);
   const read = [ofAiSdk, ofAnthropic, ofOpenAiResponses, ofOpenAiChat].find(({ fits }) => fits(answer, usage));
   if (!read) return null;
   const { provider: known, model } = read.names(answer);
-  return { provider: provider ?? known, model, ...read.counters(usage), costMicros: 0 };
+  return { provider: text(provider ?? known).slice(0, 100), model, ...read.counters(usage), costMicros: 0 };
 }
 
 interface Format {

@@ -7,6 +7,10 @@ import type { Proof } from "./reports.ts";
 
 /** How long words are gathered before they are sent, in milliseconds: each call costs the server a transaction. */
 const GATHER_MS = 150;
+/** After how long without more the last word is sent, too. */
+const QUIET_MS = 1_000;
+/** A word is no longer than so many characters; scripts without spaces are cut anywhere. */
+const MAX_WORD = 200;
 /** A chunk has at most 16 KiB, and a character at most four bytes. */
 const PIECES = /.{1,4000}/gsu;
 const MAX_CHUNKS = 60;
@@ -19,6 +23,7 @@ export class Output {
   #waiting = "";
   #nextSequence = 1;
   #timer: NodeJS.Timeout | undefined;
+  #quiet: NodeJS.Timeout | undefined;
   #sent: Promise<void> = Promise.resolve();
 
   constructor(connection: Connection, proof: Proof, lease: Lease) {
@@ -29,8 +34,9 @@ export class Output {
 
   /** Puts out text; it is sent with what comes in the next tenth of a second, cut behind a word. */
   write(text: string): void {
+    clearTimeout(this.#quiet);
     this.#waiting += text.toWellFormed().replaceAll("\0", "");
-    this.#timer ??= setTimeout(() => this.#send(this.#waiting.search(/\S*$/u)), GATHER_MS);
+    this.#timer ??= setTimeout(() => this.#send(endOfLastWord(this.#waiting)), GATHER_MS);
   }
 
   /**
@@ -42,17 +48,20 @@ export class Output {
     await this.#sent;
   }
 
-  /** Sends nothing more. */
+  /** Sends nothing more but what is on its way. */
   close(): void {
     clearTimeout(this.#timer);
+    clearTimeout(this.#quiet);
   }
 
   /** Sends the first characters of what waits: one call at a time, so that no sequence is missing. */
   #send(length: number): void {
-    clearTimeout(this.#timer);
+    this.close();
     this.#timer = undefined;
     const texts = this.#waiting.slice(0, length).match(PIECES) ?? [];
     this.#waiting = this.#waiting.slice(length);
+    // A word that nothing follows for a while is a whole one.
+    if (this.#waiting !== "") this.#quiet = setTimeout(() => this.#send(this.#waiting.length), QUIET_MS);
     for (let at = 0; at < texts.length; at += MAX_CHUNKS) {
       this.#sent = this.#appendAfter(this.#sent, texts.slice(at, at + MAX_CHUNKS));
     }
@@ -78,4 +87,14 @@ export class Output {
     else this.#lease.stop("STOP_POISONED", "A guard found something in what the run put out.", "JOB_POISONED");
     this.#lease.throwIfOver();
   }
+}
+
+/** Half a word would be guarded as it stands. */
+function endOfLastWord(text: string): number {
+  for (let at = text.length; at > Math.max(text.length - MAX_WORD, 0); at -= 1) {
+    if (/\s/u.test(text.charAt(at - 1))) return at;
+  }
+  if (text.length <= MAX_WORD) return 0;
+  // Not between the two halves of a character.
+  return text.isWellFormed() ? text.length : text.length - 1;
 }

@@ -1,5 +1,6 @@
 import { trust } from "../api/trust.ts";
 import type { Claim } from "./job.ts";
+import { asJson } from "./json.ts";
 import type { Reports } from "./reports.ts";
 import { check, jsonSchemaOf, type StandardSchema } from "./standard-schema.ts";
 
@@ -43,7 +44,7 @@ export class Questions {
     return this.#wait(() =>
       this.#reports.ask({
         question,
-        ...(payload === undefined ? {} : { payload }),
+        ...(payload === undefined ? {} : { payload: asJson(payload) }),
         ...(options ? { options: [...options] } : {}),
         ...(answerSchema ? { answerSchema } : {}),
         ...(expiresAt ? { expiresAt: expiresAt.toISOString() } : {}),

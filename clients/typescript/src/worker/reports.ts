@@ -25,6 +25,12 @@ import { Stopped } from "./stopped.ts";
 /** The most steps and calls of models of one report. */
 const MAX_STEPS = 100;
 const MAX_CALLS = 16;
+/** How often in a row a guard may fail to decide about a report. */
+const MAX_GUARD_FAILURES = 5;
+/** After how long a step is reported by itself, in milliseconds, where no other report takes it along. */
+const SOON_MS = 1_000;
+/** How long usage that came too late is tried to be reported, in milliseconds. */
+export const LATE_MS = 60_000;
 
 /** What proves a run. */
 export interface Proof {
@@ -58,6 +64,9 @@ export class Reports {
   /** Usage that no report has brought to the server, with the id of the one that tried. */
   readonly #late: { readonly reportId: string; readonly usage: readonly ModelUsageInput[] }[] = [];
   #last: Promise<unknown> = Promise.resolve();
+  /** Reports what waits, where nothing else does soon. */
+  #soon: NodeJS.Timeout | undefined;
+  #isOver = false;
   #reportedAt = performance.now();
 
   constructor(connection: Connection, proof: Proof, lease: Lease) {
@@ -69,11 +78,18 @@ export class Reports {
   /** Keeps a step for the next report: the next step's, or the one that ends the run. */
   add(report: StepReport): void {
     this.#waiting.push(report);
+    // A call that was paid for must not be made again because the next step takes long and the worker dies.
+    this.#soon ??= setTimeout(() => {
+      this.#soon = undefined;
+      // Whoever reports next is told what was wrong with the run.
+      this.flush().catch(() => undefined);
+    }, SOON_MS);
   }
 
   /** Keeps a call of a model, of no step, for the next report. */
   addUsage(usage: ModelUsageInput): void {
     this.#usage.push(usage);
+    if (this.#isOver) this.reportLate(AbortSignal.timeout(LATE_MS)).catch(() => undefined);
   }
 
   /** Reports that a step goes on, so that people see it. */
@@ -110,7 +126,7 @@ export class Reports {
   /** Fails the run. */
   fail(errorMessage: string, retry: { readonly retryable: boolean; readonly retryAfter?: string }): Promise<void> {
     return this.#inTurn(async () => {
-      await this.#flush(0);
+      await this.#flushWhatFits();
       await this.#send(this.#usage.splice(0), async (proof, metrics) => {
         const input = { failures: [{ ...proof, errorMessage, ...retry, metrics }] };
         return itemOf((await this.#request(FailWorkflows, { input })).failWorkflows);
@@ -121,7 +137,7 @@ export class Reports {
   /** Gives the job back. */
   release(why: Pick<WorkflowReleaseInput, "reason" | "runAfter" | "untilChildrenEnd">): Promise<void> {
     return this.#inTurn(async () => {
-      await this.#flush(0);
+      await this.#flushWhatFits();
       await this.#send(this.#usage.splice(0), async (proof, metrics) => {
         const input = { releases: [{ ...proof, ...why, metrics }] };
         return itemOf((await this.#request(ReleaseWorkflows, { input })).releaseWorkflows);
@@ -147,10 +163,11 @@ export class Reports {
    * @throws the reason of `signal`, once it is aborted.
    */
   async reportLate(signal: AbortSignal): Promise<void> {
-    const unsent = [...this.#waiting.splice(0).flatMap((each) => each.usage), ...this.#usage.splice(0)];
-    if (unsent.length > 0) this.#late.push({ reportId: crypto.randomUUID(), usage: unsent });
+    this.#isOver = true;
+    clearTimeout(this.#soon);
+    this.#addLate([...this.#waiting.splice(0).flatMap((each) => each.usage), ...this.#usage.splice(0)]);
     for (const { reportId, usage } of this.#late.splice(0)) {
-      const input = { ...this.#proof, reportId, usage: [...usage].slice(0, MAX_CALLS) };
+      const input = { ...this.#proof, reportId, usage: [...usage] };
       const send = async () =>
         successOf((await request(this.#connection, ReportUsage, { input }, { signal })).reportUsage);
       // A refusal is final: the report was kept after all, and this with it.
@@ -158,6 +175,12 @@ export class Reports {
         if (!(error instanceof JobServerError)) throw error;
       });
     }
+  }
+
+  /** Keeps calls to be reported late, as many a report as one may have. */
+  #addLate(usage: readonly ModelUsageInput[]): void {
+    for (let at = 0; at < usage.length; at += MAX_CALLS)
+      this.#late.push({ reportId: crypto.randomUUID(), usage: usage.slice(at, at + MAX_CALLS) });
   }
 
   /** One report after another: the server would do the same, by the job's lock. */
@@ -172,12 +195,19 @@ export class Reports {
    * @param left how many of the last steps may wait for the report after.
    */
   async #flush(left: number): Promise<void> {
+    clearTimeout(this.#soon);
+    this.#soon = undefined;
     while (this.#waiting.length > left) {
       // A step that used a model goes alone, or what it used would not show as its own.
       const others = this.#waiting.findIndex(({ usage }) => usage.length > 0);
       const count = others === 0 ? 1 : Math.min(others < 0 ? this.#waiting.length - left : others, MAX_STEPS);
       await this.#advance(this.#waiting.splice(0, Math.max(count, 1)));
     }
+  }
+
+  /** Reports what waits before the run fails or is given back; a step that the server refuses does not keep it from ending. */
+  async #flushWhatFits(): Promise<void> {
+    while (this.#waiting.length > 0) await this.#flush(0).catch(() => this.#lease.throwIfOver());
   }
 
   async #advance(reports: readonly StepReport[]): Promise<void> {
@@ -204,13 +234,18 @@ export class Reports {
   ): Promise<void> {
     const reportId = crypto.randomUUID();
     const calls = usage.slice(0, MAX_CALLS);
-    if (usage.length > MAX_CALLS) this.#late.push({ reportId: crypto.randomUUID(), usage: usage.slice(MAX_CALLS) });
+    this.#addLate(usage.slice(MAX_CALLS));
+    let guardFailures = 0;
     const metrics = { durationMs: this.#worked(), usage: calls };
     try {
       this.#lease.throwIfOver();
       const answer = await untilAnswered(async () => {
         const given = await attempt({ ...this.#proof, reportId }, metrics);
-        if (isRefusal(given) && given.code === "TRY_AGAIN") throw errorOf(given);
+        if (!isRefusal(given)) return given;
+        if (given.code === "TRY_AGAIN") throw errorOf(given);
+        // A guard that could not decide may be able to a little later; nothing was kept.
+        if (given.code === "GUARD_FAILED" && guardFailures++ < MAX_GUARD_FAILURES)
+          throw new JobServerError("TRY_AGAIN", given.message);
         return given;
       }, this.#lease.signal);
       this.#judge(answer);
@@ -220,7 +255,9 @@ export class Reports {
       const code = error instanceof Stopped ? error.code : null;
       // Under this code the report was kept, and failed the job by what it brought.
       const isCounted = code === "BUDGET_EXCEEDED";
-      const lateId = code === "ACCESS_MODE_VIOLATION" ? crypto.randomUUID() : reportId;
+      // Under these it was kept, too, and counted nothing.
+      const isTaken = code === "ACCESS_MODE_VIOLATION" || code === "CAPABILITY_DENIED";
+      const lateId = isTaken ? crypto.randomUUID() : reportId;
       if (calls.length > 0 && !isCounted) this.#late.push({ reportId: lateId, usage: calls });
       throw error;
     }

@@ -1,5 +1,7 @@
+import { createHash } from "node:crypto";
 import { JobServerError } from "../api/errors.ts";
 import type { Connection } from "../api/request.ts";
+import { pause } from "../api/retry.ts";
 import { reasonOf } from "../api/trust.ts";
 import { Children } from "./children.ts";
 import { CompletedSteps } from "./completed-steps.ts";
@@ -12,7 +14,7 @@ import type { Lease } from "./lease.ts";
 import { messageOf } from "./message.ts";
 import { Output } from "./output.ts";
 import { Questions } from "./questions.ts";
-import { type Completion, Reports } from "./reports.ts";
+import { type Completion, LATE_MS, Reports } from "./reports.ts";
 import { RunScope } from "./run-scope.ts";
 import { check } from "./standard-schema.ts";
 import { type PriceOf, Steps } from "./steps.ts";
@@ -29,8 +31,10 @@ export interface RunOptions {
   readonly sayProgress: (progress: Progress) => void;
 }
 
-/** How long usage that came too late is tried to be reported, in milliseconds. */
-const LATE_MS = 60_000;
+/** A sleep that is longer, in milliseconds, is one without a worker. */
+const LONG_SLEEP_MS = 10_000;
+/** The server takes a time that is at most 24 hours ahead, by its own clock. */
+const MAX_RETRY_MS = (24 * 60 - 1) * 60_000;
 
 /** One attempt at a job, from its claim to its end. */
 export class Run {
@@ -48,34 +52,42 @@ export class Run {
     const proof = { workflowRunId: claim.workflowRun.workflowRunId, leaseToken: claim.leaseToken };
     const reports = new Reports(connection, proof, lease);
     const output = new Output(connection, proof, lease);
-    const steps = new Steps(reports, scope, new CompletedSteps(connection, claim), priceOf);
+    const era = eraOf(claim);
+    const steps = new Steps(reports, scope, new CompletedSteps(connection, claim), priceOf, era);
     this.#scope = scope;
     this.#reports = reports;
     this.#output = output;
     const release = (why: Parameters<Reports["release"]>[0]) => this.#waitBy(() => reports.release(why));
     const questions = new Questions(claim, reports, (ask) => this.#waitBy(ask));
     const untilChildrenEnd = () => release({ reason: "Waits for its children.", untilChildrenEnd: true });
+    const children = new Children(connection, scope, reports, claim, era, untilChildrenEnd);
     this.#context = {
       signal: scope.signal,
       attempt: claim.job.attempt,
       reviewComment: claim.reviewComment,
       traceparent: traceparentOf(claim),
-      children: new Children(connection, scope, reports, claim, untilChildrenEnd),
+      children: { submit: (input) => watched(children.submit(input)), wait: () => watched(children.wait()) },
       output,
-      step: (name, options, work) => steps.do(name, options, work),
-      ask: (question, options = {}) => questions.ask(question, options),
-      release: (reason) => release({ reason }),
-      sleepUntil: async (time) => {
-        if (time.getTime() > Date.now()) await release({ reason: "Waits for a time.", runAfter: time.toISOString() });
+      step: (name, options, work) => watched(steps.do(name, options, work)),
+      ask: (question, options = {}) => watched(questions.ask(question, options)),
+      release: (reason) => watched(release({ reason })),
+      sleepUntil: (time) => {
+        const ms = time.getTime() - Date.now();
+        // Not for a short while: by the clock of the database it may have passed already, and the job would come back at once.
+        const short = ms <= LONG_SLEEP_MS ? pause(Math.max(ms, 0), scope.signal) : undefined;
+        return watched(short ?? release({ reason: "Waits for a time.", runAfter: time.toISOString() }));
       },
       progress: (fraction, message) => {
         const progress = progressOf(fraction, message);
         if (progress) sayProgress(progress);
       },
-      snippets: async (snippets) => {
-        await steps.do("snippets", { type: "retrieval", input: inputOfSnippets(snippets) }, () => null, snippets);
-        await reports.flush();
-        return snippets.map(({ content }) => content);
+      snippets: (snippets) => {
+        const show = async () => {
+          await steps.do("snippets", { type: "retrieval", input: inputOfSnippets(snippets) }, () => null, snippets);
+          await reports.flush();
+          return snippets.map(({ content }) => content);
+        };
+        return watched(show());
       },
       reportUsage: (usage) => reports.addUsage(usage),
     };
@@ -87,12 +99,14 @@ export class Run {
    */
   async do(handler: RegisteredHandler): Promise<Ending> {
     try {
+      this.#scope.throwIfOver();
       const worked = this.#work(handler);
       // A handler that goes on when it was told to stop is not waited for.
       worked.catch(() => undefined);
       const completion = await Promise.race([worked, whenAborted(this.#scope.signal)]);
       this.#scope.throwIfOver();
-      await this.#output.end();
+      // It is for people's eyes, and no reason to fail a job that is done.
+      await this.#output.end().catch(() => this.#scope.throwIfOver());
       await this.#reports.complete(completion);
       return "completed";
     } catch (error) {
@@ -113,7 +127,11 @@ export class Run {
     const { job } = this.#claim;
     const given = inputs ? await check(inputs, job.jobInputs) : { value: job.jobInputs };
     if ("wrong" in given) throw new CannotBeDone(`The job's inputs do not fit: ${given.wrong}`);
+    this.#scope.throwIfOver();
     const result = (await handler(jobOf(job, given.value), this.#context)) ?? { outputs: null };
+    // Said by the types, too; but a worker may be written in JavaScript, and its work would be lost without a word.
+    if (typeof result !== "object" || !("outputs" in result))
+      throw new CannotBeDone("A handler returns an object with `outputs`, or nothing.");
     const made = outputs ? await check(outputs, result.outputs) : { value: result.outputs };
     if ("wrong" in made) throw new CannotBeDone(`The job's outputs do not fit: ${made.wrong}`);
     return { ...result, outputs: asJson(made.value) };
@@ -136,6 +154,8 @@ export class Run {
         await this.#reports.release({ reason: reason.message });
         return "given back";
       }
+      // What other steps are doing is stopped, too: nobody waits for it any more.
+      this.#scope.end(error instanceof Error ? error : new Error(messageOf(error)));
       await this.#reports.fail(messageOf(error), retryOf(error));
       return "failed";
     } catch (failure) {
@@ -150,8 +170,23 @@ function retryOf(error: unknown): { readonly retryable: boolean; readonly retryA
   if (error instanceof CannotBeDone) return { retryable: false };
   // The same report would be refused again.
   if (error instanceof JobServerError && error.code === "INVALID_INPUT") return { retryable: false };
-  if (error instanceof RetryAfter) return { retryable: true, retryAfter: error.at.toISOString() };
-  return { retryable: true };
+  if (!(error instanceof RetryAfter) || Number.isNaN(error.at.getTime())) return { retryable: true };
+  const latest = Date.now() + MAX_RETRY_MS;
+  return { retryable: true, retryAfter: new Date(Math.min(error.at.getTime(), latest)).toISOString() };
+}
+
+/**
+ * Lets nobody be hurt by a promise that nobody looks at: a handler that has begun several things and waits for the first is told by
+ * that one that its run has ended.
+ */
+function watched<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => undefined);
+  return promise;
+}
+
+/** What names steps and children apart from those before a person sent the job back; empty where nobody did. */
+function eraOf({ reviewComment }: Claim): string {
+  return reviewComment === null ? "" : `~${createHash("sha256").update(reviewComment).digest("hex").slice(0, 8)}`;
 }
 
 function whenAborted(signal: AbortSignal): Promise<never> {

@@ -6,6 +6,7 @@ import { messageOf } from "./message.ts";
 import { usageOf } from "./model-usage.ts";
 import type { Reports } from "./reports.ts";
 import type { RunScope } from "./run-scope.ts";
+import { CannotBeDone } from "./stopped.ts";
 
 /** A step that goes on for so long, in milliseconds, is reported while it does, so that people see it. */
 const SHOW_AFTER_MS = 1_000;
@@ -39,9 +40,12 @@ export class Steps {
   readonly #scope: RunScope;
   readonly #completed: CompletedSteps;
   readonly #priceOf: PriceOf;
+  readonly #era: string;
   readonly #times = new Map<string, number>();
 
-  constructor(reports: Reports, scope: RunScope, completed: CompletedSteps, priceOf: PriceOf) {
+  /** @param era stands behind the name of each step; it changes when a person sends the job back, whose steps are then done anew. */
+  constructor(reports: Reports, scope: RunScope, completed: CompletedSteps, priceOf: PriceOf, era: string) {
+    this.#era = era;
     this.#reports = reports;
     this.#scope = scope;
     this.#completed = completed;
@@ -58,7 +62,7 @@ export class Steps {
     work: (context: StepContext) => T | Promise<T>,
     snippets: readonly RetrievedSnippetInput[] = [],
   ): Promise<Stored<T>> {
-    const nodeId = this.#nodeIdOf(name);
+    const nodeId = this.#nodeIdOf(name) + this.#era;
     const { signal } = this.#scope;
     this.#scope.throwIfOver();
     const inputPayload = asJson(input);
@@ -68,32 +72,35 @@ export class Steps {
     await this.#reports.flush();
     this.#scope.throwIfOver();
     const node = { nodeId, nodeType: type };
-    const start = { ...node, inputPayload, dependsOn: [...dependsOn] };
+    const start = { ...node, inputPayload, dependsOn: dependsOn.map((each) => each + this.#era) };
     const startedAt = new Date().toISOString();
     const usage: ModelUsageInput[] = [];
-    let shown: Promise<void> | undefined;
+    /** Whether the server knows that it has started, once that was answered. */
+    let shown: Promise<boolean> | undefined;
     const timer = setTimeout(() => {
-      shown = this.#reports.start({ ...start, outcome: "STARTED" });
-      // Whoever reports next is told the same.
-      shown.catch(() => undefined);
+      const isKept = () => true;
+      const isNot = () => false;
+      shown = this.#reports.start({ ...start, outcome: "STARTED" }).then(isKept, isNot);
     }, SHOW_AFTER_MS);
-    const ended = (end: object) => ({ ...(shown ? node : { ...start, startedAt }), ...end });
+    /** What is told of its start with its end: nothing where it was told before. */
+    const begun = async () => {
+      clearTimeout(timer);
+      return (await shown) ? node : { ...start, startedAt };
+    };
     try {
       const value = await work(this.#contextOf(usage, provider));
-      this.#scope.throwIfOver();
       const used = usageOf(value, provider);
       if (usage.length === 0 && used) usage.push(this.#priced(used));
-      const outputPayload = asJson(value);
-      const step = { ...ended({ outputPayload }), ...node, outcome: "SUCCEEDED" as const };
-      this.#reports.add({ step, usage, snippets });
+      this.#scope.throwIfOver();
+      const outputPayload = outputOf(name, value);
+      this.#reports.add({ step: { ...(await begun()), outcome: "SUCCEEDED", outputPayload }, usage, snippets });
       return trust<Stored<T>>(outputPayload);
     } catch (error) {
-      const step = { ...ended({ errorMessage: messageOf(error) }), ...node, outcome: "FAILED" as const };
-      if (signal.aborted) for (const each of usage) this.#reports.addUsage(each);
-      else this.#reports.add({ step, usage });
-      throw error;
-    } finally {
       clearTimeout(timer);
+      if (signal.aborted) for (const each of usage) this.#reports.addUsage(each);
+      else
+        this.#reports.add({ step: { ...(await begun()), outcome: "FAILED", errorMessage: messageOf(error) }, usage });
+      throw error;
     }
   }
 
@@ -118,8 +125,25 @@ export class Steps {
   }
 
   #priced(usage: ModelUsageInput): ModelUsageInput {
-    return { ...usage, costMicros: this.#priceOf(usage) };
+    // A price of a token may be a part of a millionth; what is reported is whole.
+    return { ...usage, costMicros: Math.max(0, Math.round(this.#priceOf(usage)) || 0) };
   }
+}
+
+/** The longest output of a step, in bytes of its JSON. */
+const MAX_OUTPUT_BYTES = 256 * 1024;
+
+/**
+ * @returns what a step has made, as it is stored.
+ * @throws CannotBeDone where the server would refuse it, since it would be the same again.
+ */
+function outputOf(name: string, value: unknown): unknown {
+  const output = asJson(value);
+  const bytes = new TextEncoder().encode(JSON.stringify(output)).length;
+  if (bytes <= MAX_OUTPUT_BYTES) return output;
+  throw new CannotBeDone(
+    `The step ${name} returned ${bytes} bytes, and at most 256 KiB are kept: store it elsewhere, and return where.`,
+  );
 }
 
 /** @returns what a call cost, in millionths of the deployment's currency. */

@@ -15,7 +15,7 @@ export class Stopped extends Error {
   }
 }
 
-/** The reason of a handler's signal where the worker stops: the job has been given back, and another worker goes on from the steps that are done. */
+/** The reason of a handler's signal where the worker stops: the job is given back, and another worker goes on from the steps that are done. */
 export class GivenBack extends Error {
   override readonly name = "GivenBack";
 }

@@ -28,6 +28,9 @@ export interface WorkerOptions extends Connection {
 /** How long a claim waits for a job, in seconds: as long as a worker that stops may have to wait for its answer. */
 const CLAIM_SECONDS = 2;
 
+/** How long its answer may take, in milliseconds. */
+const CLAIM_ANSWER_MS = 12_000;
+
 /** A worker: claims jobs of the kinds that it has handlers for, and does them. */
 export class Worker {
   readonly #options: Required<Omit<WorkerOptions, keyof Connection>>;
@@ -36,6 +39,8 @@ export class Worker {
   readonly #runs = new Set<{ readonly run: Run; readonly done: Promise<void> }>();
   readonly #stopping = new AbortController();
   #isRunning = false;
+  /** Why no lease can be renewed any more. */
+  #broken: Error | undefined;
   /** Ends the wait for a run to end, or for the worker to stop. */
   #wake: () => void = () => undefined;
 
@@ -74,10 +79,10 @@ export class Worker {
   /**
    * Works until the process is told to stop (SIGTERM, SIGINT), `signal` is aborted, or `stop` is called; then takes no more jobs, waits
    * `drainSeconds` for those that it has, and gives back the others.
-   * @throws JobServerError where the server refuses the worker for good, such as for its key.
+   * @throws JobServerError where the server refuses the worker for good, such as for its key; what kept the thread of the leases from running.
    */
   async run(signal?: AbortSignal): Promise<void> {
-    if (this.#isRunning) throw new Error("This worker is running already.");
+    if (this.#isRunning) throw new Error("A worker runs once: make another one.");
     if (this.#handlers.size === 0) throw new Error("This worker has no handler: call handle() before run().");
     this.#isRunning = true;
     const onStop = () => this.stop();
@@ -93,6 +98,7 @@ export class Worker {
       for (const name of ["SIGTERM", "SIGINT"] as const) process.off(name, onStop);
       signal?.removeEventListener("abort", onStop);
     }
+    if (this.#broken) throw this.#broken;
   }
 
   /** Takes no more jobs; `run` resolves when those that it has are done or given back. */
@@ -105,6 +111,7 @@ export class Worker {
     const { workerId, leaseSeconds, log } = this.#options;
     return new LeaseKeeper({ connection: this.#connection, workerId, leaseSeconds }, (error) => {
       log(`No lease is renewed any more, so the worker stops: ${error.message}`);
+      this.#broken = error;
       this.stop();
     });
   }
@@ -140,7 +147,7 @@ export class Worker {
     const { workerId, leaseSeconds } = this.#options;
     const jobKinds = [...this.#handlers.keys()];
     const input = { workerId, jobKinds, limit, leaseSeconds, waitSeconds: CLAIM_SECONDS };
-    const { claimAiJobs } = await request(this.#connection, ClaimAiJobs, { input });
+    const { claimAiJobs } = await request(this.#connection, ClaimAiJobs, { input }, { timeoutMs: CLAIM_ANSWER_MS });
     return successOf(claimAiJobs).claims;
   }
 
@@ -153,6 +160,7 @@ export class Worker {
     const lease = keeper.hold(workflowRunId, leaseToken, sentAt);
     const sayProgress = (progress: Parameters<LeaseKeeper["progress"]>[1]) => keeper.progress(workflowRunId, progress);
     const run = new Run({ connection: this.#connection, claim, lease, priceOf, sayProgress });
+    if (this.#stopping.signal.aborted) run.giveBack();
     const entry = { run, done: this.#finish(run.do(handler), `${job.jobKind} ${job.jobId}`) };
     this.#runs.add(entry);
     void entry.done.then(() => {
@@ -160,7 +168,6 @@ export class Worker {
       this.#runs.delete(entry);
       this.#wake();
     });
-    if (this.#stopping.signal.aborted) run.giveBack();
   }
 
   async #finish(ending: Promise<Ending>, job: string): Promise<void> {
