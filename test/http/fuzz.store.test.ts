@@ -246,7 +246,9 @@ interface Answered {
 
 /** @returns what is wrong with an answer, if anything. */
 function complaintAbout({ status, text, caller: { workspaceId }, sent }: Answered): string | undefined {
-  if (status >= 500 || text.includes("INTERNAL_SERVER_ERROR")) return "The server failed";
+  // On a machine that is busy with other tests, the database may be: whoever is told to try again has lost nothing.
+  const isToTryAgain = status === 503 && text.includes('"code":"TRY_AGAIN"');
+  if ((status >= 500 && !isToTryAgain) || text.includes("INTERNAL_SERVER_ERROR")) return "The server failed";
   if (/node_modules|prisma|\bpg_|    at |SELECT .* FROM /i.test(text)) return "The inside of the server was shown";
   if (workspaceId === undefined && status !== 401) return "Nobody was answered";
   const others = callers.workspaceIds.filter((id) => id !== workspaceId && !sent.includes(id));
