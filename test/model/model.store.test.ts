@@ -38,7 +38,7 @@ import { questions } from "./usage-report.ts";
  * from the model is reduced; its steps are in the cause of the failure, as code for found.store.test.ts.
  */
 
-const RUNS = tenfoldInLong(process.env.TEST_STORE === "postgres" ? 100 : 50);
+const RUNS = tenfoldInLong(process.env.TEST_STORE === "postgres" ? 200 : 50);
 const { MODEL_SEED, MODEL_RUNS } = process.env;
 
 let db: TestDatabase;
@@ -69,12 +69,12 @@ test(
       ...(MODEL_SEED === undefined ? {} : { seed: Number(MODEL_SEED) }),
       numRuns: MODEL_RUNS === undefined ? RUNS : Number(MODEL_RUNS),
       // Reducing a sequence can take long: at the limit, the shortest one so far is reported.
-      plugins: [fc.unbiased(), fc.interruptAfterTimeLimit(tenfoldInLong(500_000), { failOnInterrupt: true })],
+      plugins: [fc.unbiased(), fc.interruptAfterTimeLimit(tenfoldInLong(800_000), { failOnInterrupt: true })],
     });
     process.stdout.write(`Model test on ${db.location.kind}: ${details.numRuns} sequences, seed ${details.seed}\n`);
     if (details.failed) throw new Error(await fc.asyncDefaultReportMessage(details), { cause: details.errorInstance });
   },
-  tenfoldInLong(600_000),
+  tenfoldInLong(900_000),
 );
 
 const CALL = {
