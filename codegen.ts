@@ -1,7 +1,7 @@
 import type { CodegenConfig } from "@graphql-codegen/cli";
 
 const types = {
-  scalars: { ID: "string", UUID: "string", DateTime: "string", JSON: "unknown", SafeInt: "number", Cursor: "string" },
+  scalars: { UUID: "string", DateTime: "string", JSON: "unknown", SafeInt: "number", Cursor: "string" },
   strictScalars: true,
   enumsAsTypes: true,
   useTypeImports: true,

@@ -71,18 +71,16 @@ class Reports:
         """Keeps a step for the next report: the next step's, or the one that ends the run."""
         with self._turn:
             self._waiting.steps.append(report)
-            # A call that was paid for must not be made again because the next step takes long and the worker dies.
-            if self._soon is None:
-                self._soon = threading.Timer(SOON_SECONDS, self._flush_soon)
-                self._soon.daemon = True
-                self._soon.start()
+            self._report_soon()
 
     def add_usage(self, usage: Usage) -> None:
-        """Keeps a call of a model, of no step, for the next report."""
+        """Keeps a call of a model, of no step, for the report that ends the run; where that does not come soon, for one by itself."""
         with self._turn:
             self._waiting.usage.append(usage)
             if self._is_over:
                 threading.Thread(target=self.report_late, args=(Signal(),), daemon=True).start()
+            else:
+                self._report_soon()
 
     def start(self, step: Mapping[str, Any]) -> None:
         """Reports that a step goes on, so that people see it."""
@@ -92,7 +90,7 @@ class Reports:
     def flush(self, left: int = 0) -> None:
         """Reports what waits. Once it returns, the guards have let it pass, and it is kept. `left` of the last steps may wait on."""
         with self._turn:
-            if self._soon:
+            if self._soon and not self._waiting.usage:
                 self._soon.cancel()
                 self._soon = None
             steps = self._waiting.steps
@@ -161,12 +159,28 @@ class Reports:
         for at in range(0, len(usage), MAX_CALLS):
             self._waiting.late.append(_Late(str(uuid.uuid4()), usage[at : at + MAX_CALLS]))
 
-    def _flush_soon(self) -> None:
+    def _report_soon(self) -> None:
+        """A call that was paid for must not be made again, or go uncounted, because the next step takes long and the worker dies."""
+        if self._soon is None:
+            self._soon = threading.Timer(SOON_SECONDS, self._report_now)
+            self._soon.daemon = True
+            self._soon.start()
+
+    def _report_now(self) -> None:
         try:
-            self.flush()
+            with self._turn:
+                self._soon = None
+                self.flush()
+                usage = self._taken_usage()
+                if usage:
+                    self._send(usage, self._attempt_usage)
         except Exception:
             # Whoever reports next is told what was wrong with the run.
             pass
+
+    def _attempt_usage(self, proof: Mapping[str, str], metrics: Mapping[str, Any]) -> Mapping[str, Any]:
+        variables = {"input": {**proof, "usage": metrics["usage"]}}
+        return dict(self._connection.request(REPORT_USAGE, variables)["reportUsage"])
 
     def _flush_what_fits(self) -> None:
         """Reports what waits before the run fails or is given back; a step that the server refuses does not keep it from ending."""

@@ -78,18 +78,31 @@ export class Reports {
   /** Keeps a step for the next report: the next step's, or the one that ends the run. */
   add(report: StepReport): void {
     this.#waiting.push(report);
-    // A call that was paid for must not be made again because the next step takes long and the worker dies.
-    this.#soon ??= setTimeout(() => {
-      this.#soon = undefined;
-      // Whoever reports next is told what was wrong with the run.
-      this.flush().catch(() => undefined);
-    }, SOON_MS);
+    this.#reportSoon();
   }
 
-  /** Keeps a call of a model, of no step, for the next report. */
+  /** Keeps a call of a model, of no step, for the report that ends the run; where that does not come soon, for one by itself. */
   addUsage(usage: ModelUsageInput): void {
     this.#usage.push(usage);
     if (this.#isOver) this.reportLate(AbortSignal.timeout(LATE_MS)).catch(() => undefined);
+    else this.#reportSoon();
+  }
+
+  /** A call that was paid for must not be made again, or go uncounted, because the next step takes long and the worker dies. */
+  #reportSoon(): void {
+    this.#soon ??= setTimeout(() => {
+      this.#soon = undefined;
+      const report = async () => {
+        await this.#flush(0);
+        const usage = this.#usage.splice(0, MAX_CALLS);
+        if (usage.length === 0) return;
+        await this.#send(usage, async (proof) => {
+          return (await this.#request(ReportUsage, { input: { ...proof, usage } })).reportUsage;
+        });
+      };
+      // Whoever reports next is told what was wrong with the run.
+      this.#inTurn(report).catch(() => undefined);
+    }, SOON_MS);
   }
 
   /** Reports that a step goes on, so that people see it. */
@@ -195,8 +208,10 @@ export class Reports {
    * @param left how many of the last steps may wait for the report after.
    */
   async #flush(left: number): Promise<void> {
-    clearTimeout(this.#soon);
-    this.#soon = undefined;
+    if (this.#usage.length === 0) {
+      clearTimeout(this.#soon);
+      this.#soon = undefined;
+    }
     while (this.#waiting.length > left) {
       // A step that used a model goes alone, or what it used would not show as its own.
       const others = this.#waiting.findIndex(({ usage }) => usage.length > 0);
