@@ -15,6 +15,8 @@ const MAY_SEE_ALL = {
   "src/jobs/bulk/action.ts": ["bulk"],
   "src/live/epoch.ts": ["feed"],
   "src/live/lag.ts": ["feed"],
+  // How many jobs of a kind wait, and for how long: numbers alone, of no workspace.
+  "src/metrics/queue.ts": ["metrics"],
   "src/log/read-stops.ts": ["feed"],
   "src/log/read.ts": ["feed"],
   "src/output/delete-old.ts": ["recovery"],
