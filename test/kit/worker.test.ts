@@ -164,6 +164,8 @@ describe("a handler that misbehaves costs its own job alone", () => {
     work(
       (worker) =>
         worker
+          // A worker in JavaScript may throw anything.
+          // oxlint-disable-next-line typescript/prefer-promise-reject-errors
           .handle("DOC_SUMMARIZE", () => Promise.reject(Object.create(null)))
           .handle("DOC_EDIT", async (_job, ctx) => {
             const first = ctx.step("first", {}, () => began.resolve());
