@@ -4,6 +4,7 @@ import { z } from "zod";
 import { AUTH_ENVIRONMENT, type AuthSettings, toAuthSettings } from "./auth-settings.ts";
 import { ConfigError } from "./config-error.ts";
 import type { DatabaseLocation } from "./db/database.ts";
+import type { ListenAddress } from "./listen.ts";
 import { isLoopback } from "./loopback.ts";
 import { RATE_ENVIRONMENT, toRateLimits } from "./rate-settings.ts";
 import type { RateLimits } from "./rates/rates.ts";
@@ -17,7 +18,7 @@ export interface Config extends AuthSettings {
   readonly host: string;
   readonly port: number;
   /** Where monitoring asks for metrics, on a port of its own; undefined where it does not. */
-  readonly metrics: { readonly host: string; readonly port: number } | undefined;
+  readonly metrics: ListenAddress | undefined;
   /** Where browsers and proxies find the server, without a path: its host and origin are the server's own. */
   readonly publicUrl: URL | undefined;
   /** Addresses and ranges of proxies whose word on the client is believed (src/http/proxies.ts). */

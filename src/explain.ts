@@ -3,7 +3,7 @@ import { ConfigError } from "./config-error.ts";
 import { DatabaseError } from "./db/database-error.ts";
 import { FolderInUseError } from "./db/folder-lock.ts";
 import { MigrationError } from "./db/migrate.ts";
-import { ListenError } from "./listen-error.ts";
+import { ListenError } from "./listen.ts";
 
 const OPERATOR_ERRORS = [ConfigError, DatabaseError, MigrationError, FolderInUseError, ListenError];
 

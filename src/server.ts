@@ -37,9 +37,9 @@ const UNREAD_MS = 30_000;
 /** Bytes that may wait for all clients together: as many as the longest answer of all, since a text of V8 has 512 MB at most. */
 const MAX_OUTGOING_BYTES = 512 * 1024 * 1024;
 
-/** What is told of operations that were answered with errors, for who counts them. */
-export interface OutcomeListener {
-  readonly onRefused?: ((codes: ReadonlySet<string>) => void) | undefined;
+/** Who counts the errors that operations were answered with. */
+export interface ErrorCounter {
+  readonly onErrors?: ((codes: ReadonlySet<string>) => void) | undefined;
 }
 
 /** Times and bounds that tests make smaller. */
@@ -51,12 +51,12 @@ export interface ServerBounds {
 }
 
 /** Makes the HTTP server with its WebSockets; it does not listen yet. */
-export function createServer(options: GraphQLOptions & ServerBounds & OutcomeListener): AiJobServer {
+export function createServer(options: GraphQLOptions & ServerBounds & ErrorCounter): AiJobServer {
   const { requestMs = REQUEST_MS, checkMs = CHECK_MS, unreadMs = UNREAD_MS } = options;
   const { maxOutgoingBytes = MAX_OUTGOING_BYTES } = options;
   const stopping = new AbortController();
   const { log, proxies, authenticator, trustedDocuments } = options;
-  const requests = new RequestLog({ log, proxies, hasAuth: authenticator !== OPEN, onRefused: options.onRefused });
+  const requests = new RequestLog({ log, proxies, hasAuth: authenticator !== OPEN, onErrors: options.onErrors });
   const yoga = createGraphQL(options, requests, stopping.signal);
   const answer = compressed<Caller>((request, response, caller) => {
     if (caller.principal) requests.identify(request, caller.principal);

@@ -1,4 +1,3 @@
-import { once } from "node:events";
 import type { Server } from "node:net";
 import type { Logger } from "pino";
 import { createClaimer } from "./claims/claim.ts";
@@ -15,7 +14,7 @@ import { trustProxies } from "./http/proxies.ts";
 import { readTrustedDocuments } from "./http/trusted-documents.ts";
 import { type Authenticator, createAuthenticator, OPEN } from "./identity/authenticator.ts";
 import { JSON_LIMIT } from "./jobs/input-text.ts";
-import { ListenError } from "./listen-error.ts";
+import { listen } from "./listen.ts";
 import { Feed } from "./live/feed.ts";
 import { CommitNotifier, type NotifierTransport } from "./live/notifier.ts";
 import { postgresTransport } from "./live/notifier-postgres.ts";
@@ -151,9 +150,10 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
       maxBodyBytes,
       maxDocumentTokens,
       maxJsonValues,
-      onRefused: metrics && ((codes) => metrics.refused(codes)),
+      onErrors: metrics && ((codes) => metrics.countErrors(codes)),
     });
-    const metricsServer = await listenTo(server.http, config, metrics, log).catch(async (error: unknown) => {
+    const listening = listenToBoth(server.http, config, metrics, log);
+    const { origin, metricsServer } = await listening.catch(async (error: unknown) => {
       rates?.close();
       await maintenance.stop();
       throw error;
@@ -171,7 +171,7 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
       rates?.close();
       await release();
     };
-    return { url: urlOf(server.http.address(), config), database, close };
+    return { url: origin + ENDPOINT, database, close };
   } catch (error) {
     await release();
     throw error;
@@ -218,22 +218,14 @@ async function metricsOf({ metrics }: Config, { prisma, pool }: Database, feed: 
   return new Metrics({ prisma, feed, pool });
 }
 
-/** @returns the server of the metrics, where there is one. */
-async function listenTo(http: Server, config: Config, metrics: Metrics | undefined, log: Logger) {
+/** Lets the API and, where there are any, the metrics be asked for: both, or neither. */
+async function listenToBoth(api: Server, config: Config, metrics: Metrics | undefined, log: Logger) {
   const metricsServer = metrics && config.metrics && (await serveMetrics(metrics, config.metrics, log));
-  await listen(http, config).catch((error: unknown) => {
+  try {
+    return { origin: await listen(api, config, "PORT"), metricsServer };
+  } catch (error) {
     metricsServer?.close();
     throw error;
-  });
-  return metricsServer;
-}
-
-async function listen(http: Server, config: Config): Promise<void> {
-  try {
-    http.listen(config.port, config.host);
-    await once(http, "listening");
-  } catch (error) {
-    throw new ListenError(config.host, config.port, "PORT", error);
   }
 }
 
@@ -273,9 +265,4 @@ async function hintChannelOf(prisma: PrismaClient): Promise<string> {
     prisma.eventLog.findFirstOrThrow({ select: { hintChannel: true } }),
   );
   return hintChannel;
-}
-
-function urlOf(address: ReturnType<Server["address"]>, { host, port }: Config): string {
-  const bound = typeof address === "object" && address ? address.port : port;
-  return `http://${host.includes(":") ? `[${host}]` : host}:${bound}${ENDPOINT}`;
 }

@@ -32,7 +32,7 @@ interface RequestLogOptions {
   /** Whether callers prove who they are. Where they do not, commands are logged as reads are. */
   readonly hasAuth: boolean;
   /** Told the codes of the errors of each operation that was answered with some; left out where nobody counts them. */
-  readonly onRefused?: ((codes: ReadonlySet<string>) => void) | undefined;
+  readonly onErrors?: ((codes: ReadonlySet<string>) => void) | undefined;
 }
 
 /**
@@ -44,7 +44,7 @@ export class RequestLog {
   readonly #log: Logger;
   readonly #proxies: Proxies;
   readonly #commandLevel: "info" | "debug";
-  readonly #onRefused: RequestLogOptions["onRefused"];
+  readonly #onErrors: RequestLogOptions["onErrors"];
   /** HTTP requests whose operation was executed: it has a line of its own. */
   readonly #executed = new WeakSet<IncomingMessage>();
   readonly #principals = new WeakMap<IncomingMessage, Principal>();
@@ -52,8 +52,8 @@ export class RequestLog {
   #refusedInSecond = 0;
   #notLogged = 0;
 
-  constructor({ log, proxies, hasAuth, onRefused }: RequestLogOptions) {
-    this.#onRefused = onRefused;
+  constructor({ log, proxies, hasAuth, onErrors }: RequestLogOptions) {
+    this.#onErrors = onErrors;
     this.#log = log;
     this.#proxies = proxies;
     this.#commandLevel = hasAuth ? "info" : "debug";
@@ -110,7 +110,7 @@ export class RequestLog {
       hasBegun: () => this.#log.debug({ ...entry(), traceId: context.traceId }, "subscription began"),
       hasEnded: (result) => {
         const codes = codesOf(result, answeredErrors(context));
-        if (codes.size > 0) this.#onRefused?.(codes);
+        if (codes.size > 0) this.#onErrors?.(codes);
         if (!this.#log.isLevelEnabled(level)) return;
         const outcome = codes.size === 0 ? "ok" : [...codes].join(" ");
         this.#log[level](

@@ -26,50 +26,37 @@ export interface MetricsSources {
  */
 export class Metrics implements CommitObserver {
   readonly registry = new Registry();
-  readonly #latency = new Histogram({
-    name: "hsk_job_latency_seconds",
-    help: "From the submit of a job to its end, by kind and the state in which it ended.",
-    labelNames: ["kind", "state"],
-    buckets: LATENCY_BUCKETS,
-    registers: [this.registry],
-  });
-  readonly #tokens = new Counter({
-    name: "hsk_job_tokens_total",
-    help: "Tokens that jobs have used, by kind and direction (input, output).",
-    labelNames: ["kind", "direction"],
-    registers: [this.registry],
-  });
-  readonly #steps = new Histogram({
-    name: "hsk_workflow_step_duration_seconds",
-    help: "How long steps took, by the kind of their job and their outcome.",
-    labelNames: ["kind", "outcome"],
-    buckets: STEP_BUCKETS,
-    registers: [this.registry],
-  });
-  readonly #leaseLosses = new Counter({
-    name: "hsk_lease_losses_total",
-    help: "Runs whose lease passed without a word of their worker, by kind.",
-    labelNames: ["kind"],
-    registers: [this.registry],
-  });
-  readonly #recoveries = new Counter({
-    name: "hsk_recoveries_total",
-    help: "Jobs that were queued again after their worker was lost, by kind.",
-    labelNames: ["kind"],
-    registers: [this.registry],
-  });
-  readonly #poisonings = new Counter({
-    name: "hsk_poisonings_total",
-    help: "Jobs that were poisoned, by kind.",
-    labelNames: ["kind"],
-    registers: [this.registry],
-  });
-  readonly #refusals = new Counter({
-    name: "hsk_refusals_total",
-    help: "Errors that operations were answered with, by code.",
-    labelNames: ["code"],
-    registers: [this.registry],
-  });
+  readonly #latency = this.#histogram(
+    "hsk_job_latency_seconds",
+    "From the submit of a job to its end, by kind and the state in which it ended.",
+    ["kind", "state"],
+    LATENCY_BUCKETS,
+  );
+  readonly #tokens = this.#counter(
+    "hsk_job_tokens_total",
+    "Tokens that jobs have used, by kind and direction (input, output).",
+    ["kind", "direction"],
+  );
+  readonly #steps = this.#histogram(
+    "hsk_workflow_step_duration_seconds",
+    "How long steps took, by the kind of their job and their outcome.",
+    ["kind", "outcome"],
+    STEP_BUCKETS,
+  );
+  readonly #leaseLosses = this.#counter(
+    "hsk_lease_losses_total",
+    "Runs whose lease passed without a word of their worker, by kind.",
+    ["kind"],
+  );
+  readonly #recoveries = this.#counter(
+    "hsk_recoveries_total",
+    "Jobs that were queued again after their worker was lost, by kind.",
+    ["kind"],
+  );
+  readonly #poisonings = this.#counter("hsk_poisonings_total", "Jobs that were poisoned, by kind.", ["kind"]);
+  readonly #refusals = this.#counter("hsk_refusals_total", "Errors that operations were answered with, by code.", [
+    "code",
+  ]);
 
   constructor(sources: MetricsSources) {
     collectDefaultMetrics({ register: this.registry });
@@ -96,8 +83,21 @@ export class Metrics implements CommitObserver {
   }
 
   /** Counts what an operation was answered with. */
-  refused(codes: Iterable<string>): void {
+  countErrors(codes: Iterable<string>): void {
     for (const code of codes) this.#refusals.inc({ code });
+  }
+
+  #counter<Label extends string>(name: string, help: string, labelNames: Label[]): Counter<Label> {
+    return new Counter({ name, help, labelNames, registers: [this.registry] });
+  }
+
+  #histogram<Label extends string>(
+    name: string,
+    help: string,
+    labelNames: Label[],
+    buckets: number[],
+  ): Histogram<Label> {
+    return new Histogram({ name, help, labelNames, buckets, registers: [this.registry] });
   }
 
   #count(direction: string, kind: string, tokens: bigint): void {

@@ -1,23 +1,18 @@
-import { once } from "node:events";
 import { createServer, type Server } from "node:http";
 import type { Logger } from "pino";
-import { ListenError } from "../listen-error.ts";
+import { type ListenAddress, listen } from "../listen.ts";
 import type { Metrics } from "./metrics.ts";
 
-/** Where monitoring asks: a port of its own, which is not that of the API, so that it need be open to nobody else. */
-export interface MetricsAddress {
-  readonly host: string;
-  readonly port: number;
-}
+const PATH = "/metrics";
 
 /**
- * Serves GET /metrics.
+ * Serves GET /metrics on a port of its own, which is not that of the API, so that it need be open to nobody but monitoring.
  * @returns the server, which listens.
  * @throws ListenError where the port cannot be used.
  */
-export async function serveMetrics(metrics: Metrics, address: MetricsAddress, log: Logger): Promise<Server> {
+export async function serveMetrics(metrics: Metrics, address: ListenAddress, log: Logger): Promise<Server> {
   const server = createServer((request, response) => {
-    if (request.url !== "/metrics" || request.method !== "GET") {
+    if (request.url !== PATH || request.method !== "GET") {
       response.writeHead(404).end();
       return;
     }
@@ -29,15 +24,6 @@ export async function serveMetrics(metrics: Metrics, address: MetricsAddress, lo
       },
     );
   });
-  try {
-    server.listen(address.port, address.host);
-    await once(server, "listening");
-  } catch (error) {
-    throw new ListenError(address.host, address.port, "METRICS_PORT", error);
-  }
-  const { host } = address;
-  const bound = server.address();
-  const port = typeof bound === "object" && bound ? bound.port : address.port;
-  log.info(`metrics on http://${host.includes(":") ? `[${host}]` : host}:${port}/metrics`);
+  log.info(`metrics on ${await listen(server, address, "METRICS_PORT")}${PATH}`);
   return server;
 }

@@ -8,6 +8,7 @@ import { z } from "zod";
 import { blocksOf, readText } from "../support/documents.ts";
 import { HOSTILE } from "../support/jobs.ts";
 import { killSpawned } from "../support/spawn-server.ts";
+import { MODEL_ANSWERS } from "./model-answers.ts";
 import { JOB, type KitServer, startKitServer } from "./server.ts";
 
 /** The worker kit for Python, as a process of its own, with a server as users start it. */
@@ -97,6 +98,13 @@ describe("a job", () => {
     ]);
   });
 
+  test("that is given back by its handler goes on in its trace", async () => {
+    new PythonWorker();
+    const job = await server.client.submitAndWait(of("released"));
+    expect(job.jobOutputs).toMatch(new RegExp(`^00-${job.traceId.replaceAll("-", "")}-[0-9a-f]{16}-01$`));
+    expect(job.attempt).toBe(2);
+  });
+
   test("waits for an answer, for its children, for a time", async () => {
     const worker = new PythonWorker();
     const { client } = server;
@@ -178,6 +186,13 @@ test("the worker and the client of the package's README do what it says", async 
   expect(stdout).toBe("{'sent': True, 'summary': 'The minutes of the meeting.'}\n");
   working.child.kill("SIGTERM");
   await working;
+});
+
+test("usage is taken from answers of models as the kit for TypeScript takes it", async () => {
+  const program =
+    "import json, sys, ai_job_server as kit; print(json.dumps([kit.usage_of(a) for a in json.loads(sys.argv[1])]))";
+  const { stdout } = await python(["-c", program, JSON.stringify(MODEL_ANSWERS.map(({ answer }) => answer))]);
+  expect(JSON.parse(stdout)).toEqual(MODEL_ANSWERS.map(({ usage }) => usage && { ...usage, costMicros: 0 }));
 });
 
 test("text that a guard refuses is seen by nobody", async () => {

@@ -35,6 +35,10 @@ test("a page shows its jobs as they change, and the words of one as they come; a
     route.fulfill({ contentType, body: '<body><script type="module" src="/page.js"></script></body>' }),
   );
   await page.route("**/page.js", (route) => route.fulfill({ contentType: "text/javascript", body: script }));
+  let streams = 0;
+  page.on("request", (request) => {
+    if (request.headers().accept === "text/event-stream") streams += 1;
+  });
   const first = await server.client.submit({ ...JOB, labels });
   await page.goto(new URL("/page.html", server.url).href);
   const states = () => page.locator("li").allTextContents();
@@ -59,5 +63,7 @@ test("a page shows its jobs as they change, and the words of one as they come; a
   await server.client.cancel(second.jobId, "The test is over.");
   await expect.poll(states, PATIENTLY).toEqual(["CANCELLED", "COMPLETED"]);
   expect(await page.locator("#error").count()).toBe(0);
+  // The list, the job and its output, each begun twice by React's StrictMode, are one stream.
+  expect(streams).toBe(1);
   expect((await server.client.job(first.jobId))?.state).toBe("COMPLETED");
 });

@@ -72,6 +72,12 @@ def slept(_job, ctx):
     return {"outputs": {"attempt": ctx.attempt}}
 
 
+def released(_job, ctx):
+    if ctx.attempt == 1:
+        ctx.release("Another worker is better at it.")
+    return {"outputs": ctx.traceparent}
+
+
 def stopped(_job, ctx):
     ctx.signal.on_abort(lambda: tell("stopped", type(ctx.signal.reason).__name__, getattr(ctx.signal.reason, "directive", None)))
     tell("began")
@@ -106,6 +112,6 @@ def shown(_job, ctx):
         pass
 
 
-CASES = {each.__name__: each for each in (retried, impossible, counted, asked, parent, slept, stopped, hostile, blocked, shown)}
+CASES = {each.__name__: each for each in (retried, impossible, counted, asked, parent, slept, released, stopped, hostile, blocked, shown)}
 tell("ready")
 worker.run()

@@ -326,6 +326,18 @@ describe("a job waits", () => {
     expect(calls).toBe(2);
   });
 
+  test("for another worker, where its handler gives it back, and goes on in its trace", async () => {
+    work((worker) =>
+      worker.handle("DOC_SUMMARIZE", async (_job, ctx) => {
+        if (ctx.attempt === 1) await ctx.release("Another worker is better at it.");
+        return { outputs: ctx.traceparent };
+      }),
+    );
+    const job = await server.client.submitAndWait({ ...JOB, maxAttempts: 1 });
+    expect(job.jobOutputs).toMatch(new RegExp(`^00-${job.traceId.replaceAll("-", "")}-[0-9a-f]{16}-01$`));
+    expect(job.attempt).toBe(2);
+  });
+
   test("for a time; a handler that swallows what ends its run changes nothing", async () => {
     const until = new Date(Date.now() + 11_000);
     let swallowed: unknown;

@@ -3,14 +3,14 @@ import { CannotBeDone, createWorker } from "@ai-job-server/sdk/worker";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { readText, sectionOf } from "../support/documents.ts";
 import { HOSTILE } from "../support/jobs.ts";
-import { killSpawned, type SpawnedServer, spawnServer } from "../support/spawn-server.ts";
+import { killSpawned, post, type SpawnedServer, spawnServer } from "../support/spawn-server.ts";
 
 /** GET /metrics, as monitoring reads it from a server that is started as a user does. */
 
 let server: SpawnedServer;
 let url: string;
 beforeAll(async () => {
-  server = spawnServer({ DATABASE_URL: "memory:", METRICS_PORT: "0" });
+  server = spawnServer({ DATABASE_URL: "memory:", METRICS_PORT: "0", RECOVERY_INTERVAL_SECONDS: "1" });
   url = await server.url;
 });
 afterAll(killSpawned);
@@ -40,6 +40,11 @@ test("what jobs do and what is refused is counted, and the queue is measured", a
         throw new CannotBeDone("It is empty.");
       });
     });
+  const lost = await client.submit({ jobKind: "SHEET_TRANSFORM", protocolId: "p" });
+  await post(
+    url,
+    `mutation { startWorkflow(input: { jobId: "${lost.jobId}", workerId: "gone", leaseSeconds: 5 }) { __typename } }`,
+  );
   const done = worker.run();
   const jobs = [
     { jobKind: "DOC_SUMMARIZE" as const, protocolId: "p" },
@@ -58,6 +63,8 @@ test("what jobs do and what is refused is counted, and the queue is measured", a
     runAfter: new Date(Date.now() + 3_600_000).toISOString(),
   });
   await expect(client.retry(waiting.jobId)).rejects.toMatchObject({ code: "ILLEGAL_TRANSITION" });
+  // Its worker is gone: it is recovered when its lease has passed.
+  for await (const { state, version } of client.watchJob(lost.jobId)) if (state === "QUEUED" && version > 2) break;
   // Totals are aggregated once a second.
   await vi.waitUntil(async () => valueOf(await scrape(), 'hsk_queue_depth{kind="canvas_cluster"}') === 2, {
     timeout: 20_000,
@@ -72,6 +79,8 @@ test("what jobs do and what is refused is counted, and the queue is measured", a
     'hsk_job_tokens_total{kind="doc_summarize",direction="output"}': 40,
     'hsk_workflow_step_duration_seconds_count{kind="doc_summarize",outcome="succeeded"}': 2,
     'hsk_workflow_step_duration_seconds_count{kind="doc_edit",outcome="failed"}': 1,
+    'hsk_lease_losses_total{kind="sheet_transform"}': 1,
+    'hsk_recoveries_total{kind="sheet_transform"}': 1,
     'hsk_poisonings_total{kind="doc_summarize"}': 1,
     'hsk_refusals_total{code="ILLEGAL_TRANSITION"}': 1,
     'hsk_queue_depth{kind="doc_edit"}': 0,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Any, Iterator, Mapping
 
-from .connection import Connection, follow, success_of, until_answered
+from .connection import Connection, success_of
 from .errors import JobServerError
 from .operations import (
     AI_JOB,
@@ -18,6 +18,7 @@ from .operations import (
     RETRY_AI_JOB,
     SUBMIT_AI_JOB,
 )
+from .retry import follow, until_answered
 from .run import ENDED
 from .signals import Signal
 

@@ -1,31 +1,24 @@
-"""How both kits speak with the server: one request, and streams."""
+"""How the kit speaks with the server: requests, and streams."""
 
 from __future__ import annotations
 
 import http.client
 import json
-import random
 import select
+import socket
 import ssl
-import time
 from dataclasses import dataclass, field
 from queue import Empty, LifoQueue
-from typing import Any, Callable, Iterator, Mapping, TypeVar
+from typing import Any, Iterator, Mapping
 from urllib.parse import urlsplit
 
 from .errors import JobServerError, UnansweredError
 from .signals import Signal
 
-T = TypeVar("T")
-
 #: The longest time that an answer may take, in seconds: more than the longest wait of a claim.
 TIMEOUT_SECONDS = 60.0
 #: A silent stream shows a sign of life every 12 seconds; one that shows none for so long is dead.
 SILENCE_SECONDS = 30.0
-FIRST_PAUSE_SECONDS = 0.05
-MAX_PAUSE_SECONDS = 5.0
-#: After these the same may be sent again, because nothing was kept, or what was kept counts once.
-TRANSIENT = frozenset({"TRY_AGAIN", "INTERNAL_SERVER_ERROR", "RATE_LIMITED"})
 
 
 @dataclass(frozen=True)
@@ -128,8 +121,6 @@ class Connection:
 
 def shut_down(connection: http.client.HTTPConnection) -> None:
     """Wakes whoever reads from a connection."""
-    import socket
-
     sock = connection.sock
     if sock is not None:
         try:
@@ -191,70 +182,3 @@ def success_of(result: Mapping[str, Any]) -> dict[str, Any]:
 def error_of(refusal: Mapping[str, Any]) -> JobServerError:
     details = {key: value for key, value in refusal.items() if key not in {"__typename", "code", "message", "stop"}}
     return JobServerError(refusal["code"], refusal["message"], directive=refusal.get("stop"), details=details)
-
-
-def is_transient(error: BaseException) -> bool:
-    """Whether the same request may get another answer a little later."""
-    return isinstance(error, UnansweredError) or (isinstance(error, JobServerError) and error.code in TRANSIENT)
-
-
-def pause_after(failures: int, error: BaseException) -> float:
-    """How long to wait, in seconds, before the same is tried again, after so many failures in a row before this one."""
-    wanted = error.details.get("retryAfterMs", 0) / 1000 if isinstance(error, JobServerError) else 0
-    pause: float = min(FIRST_PAUSE_SECONDS * 2 ** min(failures, 20), MAX_PAUSE_SECONDS)
-    return max(wanted, pause * random.uniform(0.5, 1))
-
-
-def until_answered(attempt: Callable[[], T], signal: Signal) -> T:
-    """Does something again and again, with pauses that grow, until it gets an answer that is final.
-
-    Only for what counts once however often it arrives. Raises the reason of `signal`, once it is aborted.
-    """
-    failures = 0
-    while True:
-        signal.throw_if_aborted()
-        try:
-            return attempt()
-        except (UnansweredError, JobServerError) as error:
-            if not is_transient(error):
-                raise
-            signal.wait(pause_after(failures, error))
-            failures += 1
-
-
-def follow(
-    connection: Connection,
-    query: str,
-    variables: Mapping[str, Any],
-    field_name: str,
-    signal: Signal,
-    after: str | None = None,
-) -> Iterator[dict[str, Any]]:
-    """Runs a subscription until it completes, over as many connections as that takes: each item comes once, and none is missed.
-
-    Raises JobServerError where it is refused for good, CURSOR_EXPIRED included; ends once `signal` is aborted.
-    """
-    cursor, failures = after, 0
-    while not signal.aborted:
-        try:
-            for data in connection.subscribe(query, {**variables, **({} if cursor is None else {"after": cursor})}, signal):
-                failures = 0
-                item = data[field_name]
-                cursor = item["cursor"]
-                yield item
-            return
-        except (UnansweredError, JobServerError) as error:
-            if not is_transient(error):
-                raise
-            signal.wait(pause_after(failures, error))
-            failures += 1
-
-
-def rfc3339(at: Any) -> str:
-    """A datetime as the server reads it."""
-    return str(at.astimezone().isoformat(timespec="milliseconds"))
-
-
-def moment() -> tuple[float, float]:
-    """A moment on two clocks: a steady one, which all processes of the machine share, and the wall's, which goes on while it sleeps."""
-    return time.monotonic(), time.time()

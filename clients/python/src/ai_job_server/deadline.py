@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from .connection import moment
+from .clock import moment
 
 
 class Memory(Protocol):

@@ -12,7 +12,7 @@ import time
 from .connection import Connection
 from .deadline import Deadline
 from .errors import Stopped
-from .holder import Holder, listen
+from .renewer import LeaseRenewer, listen
 from .keeper_process import shared
 from .signals import Signal
 
@@ -40,20 +40,20 @@ def main() -> None:
             print(json.dumps(words), flush=True)
 
     threading.Thread(target=end_with, args=(parent,), daemon=True).start()
-    holder = Holder(connection, lease_seconds, lambda *stop: tell("stop", *stop))
-    threading.Thread(target=holder.run, daemon=True).start()
-    threading.Thread(target=listen, args=(connection, worker_id, holder, signal), daemon=True).start()
+    renewer = LeaseRenewer(connection, lease_seconds, lambda *stop: tell("stop", *stop))
+    threading.Thread(target=renewer.run, daemon=True).start()
+    threading.Thread(target=listen, args=(connection, worker_id, renewer, signal), daemon=True).start()
     # Ends with the worker, whose end closes the pipe.
     for line in sys.stdin:
         what, run_id, *more = json.loads(line)
         if what == "hold":
             token, sent_at, at = more
-            holder.hold(run_id, token, sent_at, Deadline(memory, at))
+            renewer.hold(run_id, token, sent_at, Deadline(memory, at))
         elif what == "let_go":
-            holder.let_go(run_id)
+            renewer.let_go(run_id)
             tell("let_go", run_id)
         else:
-            holder.progress(run_id, more[0])
+            renewer.progress(run_id, more[0])
     signal.abort(Stopped("STOP_LEASE_LOST", "The worker has ended."))
 
 

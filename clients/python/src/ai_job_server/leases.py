@@ -9,7 +9,7 @@ from typing import Any, Callable, Mapping
 from .connection import Connection
 from .errors import JobServerError, Stopped
 from .deadline import Deadline, Memory
-from .holder import Holder, listen
+from .renewer import LeaseRenewer, listen
 from .keeper_process import KeeperProcess
 from .signals import Signal
 
@@ -57,9 +57,9 @@ class LeaseKeeper:
             memory: Memory = self._process.memory
         else:
             memory = [0.0] * (2 * places)
-            self._holder = Holder(connection, lease_seconds, self._on_stop)
-            threading.Thread(target=self._holder.run, name="ai-job-server leases", daemon=True).start()
-            listening = (connection, worker_id, self._holder, self._signal)
+            self._renewer = LeaseRenewer(connection, lease_seconds, self._on_stop)
+            threading.Thread(target=self._renewer.run, name="ai-job-server leases", daemon=True).start()
+            listening = (connection, worker_id, self._renewer, self._signal)
             threading.Thread(target=listen, args=listening, name="ai-job-server stops", daemon=True).start()
         self._deadlines: dict[str, Deadline] = {}
         self._free = Queue[Deadline]()
@@ -74,7 +74,7 @@ class LeaseKeeper:
         if self._process:
             self._process.send("hold", run_id, token, sent_at[0], deadline.at)
         else:
-            self._holder.hold(run_id, token, sent_at[0], deadline)
+            self._renewer.hold(run_id, token, sent_at[0], deadline)
         threading.Thread(target=self._watch, args=(run_id, lease), name=f"lease {run_id}", daemon=True).start()
         return lease
 
@@ -84,21 +84,21 @@ class LeaseKeeper:
             self._process.send("let_go", run_id)
             return
         if not self._process:
-            self._holder.let_go(run_id)
+            self._renewer.let_go(run_id)
         self._on_let_go(run_id)
 
     def progress(self, run_id: str, progress: Mapping[str, Any]) -> None:
         if self._process:
             self._process.send("progress", run_id, dict(progress))
         else:
-            self._holder.progress(run_id, progress)
+            self._renewer.progress(run_id, progress)
 
     def close(self) -> None:
         self._signal.abort(Stopped("STOP_LEASE_LOST", "The worker has ended."))
         if self._process:
             self._process.close()
         else:
-            self._holder.close()
+            self._renewer.close()
 
     def _on_let_go(self, run_id: str) -> None:
         """The keeper writes the deadline no more, so that another lease may have its memory."""

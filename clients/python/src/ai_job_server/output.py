@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 from typing import Mapping
 
-from .connection import Connection, success_of, until_answered
+from .connection import Connection, success_of
 from .errors import JobServerError
 from .leases import Lease
 from .operations import APPEND_OUTPUT
+from .retry import until_answered
 
 #: How long words are gathered before they are sent: each call costs the server a transaction.
 GATHER_SECONDS = 0.15

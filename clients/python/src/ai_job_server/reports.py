@@ -8,7 +8,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any, Callable, Mapping, Sequence
 
-from .connection import Connection, error_of, success_of, until_answered
+from .connection import Connection, error_of, success_of
 from .errors import JobServerError, Stopped, UnansweredError
 from .leases import Lease
 from .operations import (
@@ -19,6 +19,7 @@ from .operations import (
     REPORT_USAGE,
     REQUEST_USER_INPUT,
 )
+from .retry import until_answered
 from .signals import Signal
 
 #: The most steps, and the most calls of models, of one report.

@@ -10,15 +10,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any, Callable, Mapping, NoReturn, Sequence
 
-from .connection import Connection, rfc3339, success_of, until_answered
+from .clock import rfc3339
+from .connection import Connection, success_of
 from .errors import CannotBeDone, GivenBack, JobServerError, RetryAfter, Waiting
 from .leases import Lease
 from .operations import SUBMIT_AI_JOB
 from .output import Output
 from .reports import Reports
+from .retry import until_answered
 from .scope import RunScope
 from .signals import Signal
-from .steps import CompletedSteps, PriceOf, StepContext, Steps, as_json, message_of
+from .steps import CompletedSteps, PriceOf, Steps, as_json, message_of
 
 #: How long usage that came too late is tried to be reported.
 LATE_SECONDS = 60.0
@@ -44,7 +46,7 @@ class Children:
     """The children of a job: jobs that it has submitted, and may wait for."""
 
     def __init__(self, connection: Connection, scope: RunScope, reports: Reports, claim: Mapping[str, Any], wait: Callable[[], NoReturn]):
-        self._era = era_of(claim)
+        self._revision = revision_of(claim)
         self._connection, self._scope, self._reports, self._claim, self._wait = connection, scope, reports, claim, wait
         self._submitted = 0
         self._is_new = False
@@ -58,7 +60,7 @@ class Children:
         self._scope.throw_if_over()
         self._submitted += 1
         parent = self._claim["job"]["jobId"]
-        variables = {"input": {**job, "parentJobId": parent, "idempotencyKey": f"{parent}/child-{self._submitted}{self._era}"}}
+        variables = {"input": {**job, "parentJobId": parent, "idempotencyKey": f"{parent}/child-{self._submitted}{self._revision}"}}
         answer = until_answered(
             lambda: success_of(self._connection.request(SUBMIT_AI_JOB, variables)["submitAiJob"]), self._scope.signal
         )
@@ -96,22 +98,8 @@ class RunContext:
         )
         #: What people see while the run goes on.
         self.output = output
-
-    def step(
-        self,
-        name: str,
-        work: Callable[[StepContext], Any],
-        *,
-        type: str = "step",
-        input: Any = None,
-        depends_on: Sequence[str] = (),
-        provider: str | None = None,
-    ) -> Any:
-        """Does a step, once: a step that an earlier run of the job has done with the same input answers at once with what that one returned.
-
-        So what is between the steps must come out the same each time. What a step returns is stored as JSON, up to 256 KiB, and returned as it is stored.
-        """
-        return self._steps.do(name, work, type=type, input=input, depends_on=depends_on, provider=provider)
+        #: Does a step, once.
+        self.step = steps.do
 
     def ask(
         self,
@@ -170,9 +158,7 @@ class RunContext:
 
         Returns the texts, once the guards have let them pass; otherwise the job is poisoned, and Stopped is raised.
         """
-        made_from = [{"sourceId": s["sourceId"], "sha256": hashlib.sha256(s["content"].encode()).hexdigest()} for s in snippets]
-        self._steps.do("snippets", lambda _step: None, type="retrieval", input=made_from, snippets=snippets)
-        self._reports.flush()
+        self._steps.show_snippets(snippets)
         return [snippet["content"] for snippet in snippets]
 
     def report_usage(self, usage: Mapping[str, Any]) -> None:
@@ -199,7 +185,7 @@ class Run:
         proof = {"workflowRunId": claim["workflowRun"]["workflowRunId"], "leaseToken": claim["leaseToken"]}
         self._reports = Reports(connection, proof, lease)
         self._output = Output(connection, proof, lease)
-        steps = Steps(self._reports, self.scope, CompletedSteps(connection, claim), price_of, era_of(claim))
+        steps = Steps(self._reports, self.scope, CompletedSteps(connection, claim), price_of, revision_of(claim))
         self._context = RunContext(self, connection, claim, steps, self._reports, self._output)
 
     def do(self, handler: RegisteredHandler) -> str:
@@ -297,8 +283,8 @@ class Run:
             raise
 
 
-def era_of(claim: Mapping[str, Any]) -> str:
-    """What names steps and children apart from those before a person sent the job back; empty where nobody did."""
+def revision_of(claim: Mapping[str, Any]) -> str:
+    """What names the steps and children of a revision apart from those before a person sent the job back; empty where nobody did."""
     comment = claim["reviewComment"]
     return "" if comment is None else f"~{hashlib.sha256(comment.encode()).hexdigest()[:8]}"
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Callable, Mapping, Sequence
 
-from .connection import Connection, rfc3339, until_answered
+from .clock import rfc3339
+from .connection import Connection
 from .errors import CannotBeDone
 from .operations import COMPLETED_STEP
 from .reports import Reports, StepReport
+from .retry import until_answered
 from .scope import RunScope
 from .signals import Signal
 from .usage import usage_of
@@ -51,10 +54,18 @@ class StepContext:
     report_usage: Callable[[Mapping[str, Any]], None]
 
 
+@dataclass(frozen=True)
+class _Options:
+    type: str
+    input: Any
+    depends_on: Sequence[str] = ()
+    provider: str | None = None
+
+
 class Steps:
-    def __init__(self, reports: Reports, scope: RunScope, completed: CompletedSteps, price_of: PriceOf, era: str) -> None:
+    def __init__(self, reports: Reports, scope: RunScope, completed: CompletedSteps, price_of: PriceOf, revision: str) -> None:
         #: Stands behind the name of each step; it changes when a person sends the job back, whose steps are then done anew.
-        self._era = era
+        self._revision = revision
         self._reports = reports
         self._scope = scope
         self._completed = completed
@@ -70,20 +81,38 @@ class Steps:
         input: Any = None,
         depends_on: Sequence[str] = (),
         provider: str | None = None,
-        snippets: Sequence[Mapping[str, Any]] = (),
     ) -> Any:
-        """Does a step, unless an earlier run has done it. Raises what `work` raises, or why the run must stop."""
-        node_id = self._node_id_of(name) + self._era
+        """Does a step, once: a step that an earlier run of the job has done with the same input answers at once with what that one returned.
+
+        So what is between the steps must come out the same each time. What a step returns is stored as JSON, up to 256 KiB, and returned as
+        it is stored. Raises what `work` raises, or why the run must stop.
+
+        name: a name of its own; one that comes again is another step.
+        type: what kind of step it is, such as llm_call, tool or retrieval.
+        input: what the step is made from.
+        depends_on: the names of steps that must have succeeded before.
+        provider: the provider of the models that it calls, where their answers do not tell it.
+        """
+        return self._do(name, work, _Options(type, input, depends_on, provider), ())
+
+    def show_snippets(self, snippets: Sequence[Mapping[str, Any]]) -> None:
+        """Shows the server's guards what was read, as a step of its own."""
+        made_from = [{"sourceId": s["sourceId"], "sha256": hashlib.sha256(s["content"].encode()).hexdigest()} for s in snippets]
+        self._do("snippets", lambda _step: None, _Options("retrieval", made_from), snippets)
+        self._reports.flush()
+
+    def _do(self, name: str, work: Callable[[StepContext], Any], options: _Options, snippets: Sequence[Mapping[str, Any]]) -> Any:
+        node_id = self._node_id_of(name) + self._revision
         self._scope.throw_if_over()
-        made_from = as_json(input)
+        made_from = as_json(options.input)
         done = self._completed.find(node_id, made_from, self._scope.signal)
         if done:
             return done["output"]
         # What came before is kept, and guards have let it pass, before anything is made of it.
         self._reports.flush()
         self._scope.throw_if_over()
-        node = {"nodeId": node_id, "nodeType": type}
-        start = {**node, "inputPayload": made_from, "dependsOn": [each + self._era for each in depends_on]}
+        node = {"nodeId": node_id, "nodeType": options.type}
+        start = {**node, "inputPayload": made_from, "dependsOn": [each + self._revision for each in options.depends_on]}
         shown = _ShowLater(lambda: self._reports.start({**start, "outcome": "STARTED"}))
         started_at = rfc3339(datetime.now(timezone.utc))
         usage: list[Mapping[str, Any]] = []
@@ -92,7 +121,7 @@ class Steps:
             return {**(node if shown.cancel() else {**start, "startedAt": started_at}), **end}
 
         def count_usage(answer: Any) -> None:
-            used = usage_of(answer, provider)
+            used = usage_of(answer, options.provider)
             if used:
                 # A price of a token may be a part of a millionth; what is reported is whole.
                 usage.append({**used, "costMicros": max(0, round(self._price_of(used)))})

@@ -11,10 +11,12 @@ import time
 import uuid
 from typing import Any, Callable, Mapping
 
-from .connection import Connection, is_transient, moment, pause_after, success_of
+from .clock import moment
+from .connection import Connection, success_of
 from .errors import JobServerError, Stopped, UnansweredError
 from .leases import LeaseKeeper
 from .operations import CLAIM_AI_JOBS
+from .retry import is_transient, pause_after
 from .run import Handler, RegisteredHandler, Run
 from .signals import Signal
 from .steps import PriceOf

@@ -1,6 +1,7 @@
+import { pause } from "./abort.ts";
 import type { TypedDocument } from "./document.ts";
 import type { Connection } from "./request.ts";
-import { isTransient, pause, pauseMsAfter } from "./retry.ts";
+import { isTransient, pauseMsAfter } from "./retry.ts";
 import { subscribeOnce } from "./subscribe.ts";
 import { trust } from "./trust.ts";
 

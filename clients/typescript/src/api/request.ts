@@ -95,8 +95,15 @@ export function dataOf<Data>({ data, errors = [] }: Answer<Data>, response?: Res
   return data;
 }
 
+/** @returns why a request got no stream: what the server says, or that nobody knows. */
+export async function refusalIn(response: Response): Promise<JobServerError | UnansweredError> {
+  const answer: unknown = await response.json().catch(() => null);
+  if (!isAnswer(answer)) return new UnansweredError(`HTTP ${response.status} without a stream.`);
+  return refusalOf(answer.errors ?? [], response);
+}
+
 /** The error of a whole request that was refused. */
-export function refusalOf(errors: readonly GraphQLErrorShape[], response?: Response): JobServerError {
+function refusalOf(errors: readonly GraphQLErrorShape[], response?: Response): JobServerError {
   const [first] = errors;
   const message = errors.map((error) => error.message).join("\n") || `HTTP ${response?.status} without data.`;
   const seconds = Number(response?.headers.get("retry-after") ?? Number.NaN);

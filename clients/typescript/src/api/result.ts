@@ -16,7 +16,7 @@ export function successOf<R extends Result>(result: R): Success<R> {
   return trust<Success<R>>(result);
 }
 
-function isRefusal(result: object): result is RefusalFragment {
+export function isRefusal(result: object): result is RefusalFragment {
   return "code" in result && "message" in result;
 }
 

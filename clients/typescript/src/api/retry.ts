@@ -1,5 +1,5 @@
+import { pause } from "./abort.ts";
 import { JobServerError, UnansweredError } from "./errors.ts";
-import { reasonOf } from "./trust.ts";
 
 /** The first pause before the same is sent again, and the longest, in milliseconds. Each is twice the one before. */
 const FIRST_PAUSE_MS = 50;
@@ -36,23 +36,4 @@ export function pauseMsAfter(failures: number, error: unknown): number {
   const ms = Math.min(FIRST_PAUSE_MS * 2 ** failures, MAX_PAUSE_MS);
   // Half of it by chance, so that many clients of a server that comes back do not all come at once.
   return Math.max(wanted, ms * (0.5 + Math.random() / 2));
-}
-
-/**
- * Waits.
- * @throws the reason of `signal`, once it is aborted.
- */
-export function pause(ms: number, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const onAbort = () => {
-      clearTimeout(timer);
-      if (signal) reject(reasonOf(signal));
-    };
-    const timer = setTimeout(() => {
-      signal?.removeEventListener("abort", onAbort);
-      resolve();
-    }, ms);
-    if (signal?.aborted) onAbort();
-    else signal?.addEventListener("abort", onAbort, { once: true });
-  });
 }

@@ -8,9 +8,3 @@ export function trust<T>(value: unknown): T {
 }
 
 function assertTrusted<T>(_value: unknown): asserts _value is T {}
-
-/** @returns why a signal was aborted; an Error in any case. */
-export function reasonOf(signal: AbortSignal): Error {
-  const reason: unknown = signal.reason;
-  return reason instanceof Error ? reason : new Error(String(reason));
-}

@@ -23,6 +23,7 @@ import {
 import { type Connection, request } from "../api/request.ts";
 import { successOf } from "../api/result.ts";
 import { untilAnswered } from "../api/retry.ts";
+import { hasEnded } from "../api/states.ts";
 import { subscribeOnce } from "../api/subscribe.ts";
 import { SharedStream } from "./shared-stream.ts";
 
@@ -98,7 +99,7 @@ export class JobClient {
 
   /** Waits until a job has ended. A failed one that is retried later has ended all the same. */
   async waitFor(jobId: string, options: CallOptions = {}): Promise<WholeJob> {
-    for await (const { state } of this.watchJob(jobId, options)) if (ENDED.has(state)) break;
+    for await (const { state } of this.watchJob(jobId, options)) if (hasEnded({ state })) break;
     const job = await this.job(jobId, options);
     if (!job) throw new JobServerError("NOT_FOUND", `There is no job ${jobId}.`);
     return job;
@@ -182,8 +183,6 @@ export class JobClient {
     for await (const data of followed) yield itemOf(data);
   }
 }
-
-const ENDED = new Set<Job["state"]>(["COMPLETED", "COMPLETED_WITH_ISSUES", "FAILED", "CANCELLED", "POISONED"]);
 
 /** @returns a client of the server. */
 export function createClient(options: ClientOptions): JobClient {

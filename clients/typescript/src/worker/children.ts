@@ -2,7 +2,8 @@ import { SubmitAiJob, type SubmitAiJobInput } from "../api/generated.ts";
 import { type Connection, request } from "../api/request.ts";
 import { successOf } from "../api/result.ts";
 import { untilAnswered } from "../api/retry.ts";
-import { type Child, type Claim, hasEnded } from "./job.ts";
+import { hasEnded } from "../api/states.ts";
+import type { Child, Claim } from "./job.ts";
 import type { Reports } from "./reports.ts";
 import type { RunScope } from "./run-scope.ts";
 
@@ -15,7 +16,7 @@ export class Children {
   readonly #reports: Reports;
   readonly #claim: Claim;
   readonly #wait: () => Promise<never>;
-  readonly #era: string;
+  readonly #revision: string;
   #submitted = 0;
   #isNew = false;
 
@@ -25,10 +26,10 @@ export class Children {
     scope: RunScope,
     reports: Reports,
     claim: Claim,
-    era: string,
+    revision: string,
     wait: () => Promise<never>,
   ) {
-    this.#era = era;
+    this.#revision = revision;
     this.#connection = connection;
     this.#scope = scope;
     this.#reports = reports;
@@ -46,14 +47,14 @@ export class Children {
     await this.#reports.flush();
     this.#scope.throwIfOver();
     const { jobId } = this.#claim.job;
-    const idempotencyKey = `${jobId}/child-${++this.#submitted}${this.#era}`;
+    const idempotencyKey = `${jobId}/child-${++this.#submitted}${this.#revision}`;
     const variables = { input: { ...input, parentJobId: jobId, idempotencyKey } };
     const { signal } = this.#scope;
-    const { job, deduplicated } = await untilAnswered(async () => {
+    const { job } = await untilAnswered(async () => {
       const { submitAiJob } = await request(this.#connection, SubmitAiJob, variables, { signal });
       return successOf(submitAiJob);
     }, signal);
-    this.#isNew ||= !deduplicated || !this.#claim.children.some((child) => child.jobId === job.jobId);
+    this.#isNew ||= !this.#claim.children.some((child) => child.jobId === job.jobId);
     return job.jobId;
   }
 

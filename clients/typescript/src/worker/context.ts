@@ -3,7 +3,6 @@ import type { ModelUsageInput, RetrievedSnippetInput } from "../api/generated.ts
 import type { Children } from "./children.ts";
 import type { Claim } from "./job.ts";
 import type { Stored } from "./json.ts";
-import type { Progress } from "./keeper-messages.ts";
 import type { Output } from "./output.ts";
 import type { AskOptions } from "./questions.ts";
 import type { StepContext, StepOptions } from "./steps.ts";
@@ -63,14 +62,4 @@ export function inputOfSnippets(snippets: readonly RetrievedSnippetInput[]): unk
     sourceId,
     sha256: createHash("sha256").update(content).digest("hex"),
   }));
-}
-
-/** @returns progress as it is sent; null where there is nothing to say. */
-export function progressOf(fraction: number | null, message?: string): Progress | null {
-  const text = message?.slice(0, 200).toWellFormed().replaceAll("\0", "");
-  const progress = {
-    ...(Number.isFinite(fraction) && fraction !== null ? { fraction: Math.min(Math.max(fraction, 0), 1) } : {}),
-    ...(text ? { message: text } : {}),
-  };
-  return Object.keys(progress).length === 0 ? null : progress;
 }

@@ -14,7 +14,7 @@ export interface HandlerResult<Outputs = unknown> {
   readonly needsValidation?: boolean;
 }
 
-// biome-ignore lint/suspicious/noConfusingVoidType: a handler may return nothing.
+/** Does a job. It is called from its beginning in each run of the job. */
 export type Handler<Inputs = unknown, Outputs = unknown> = (
   job: ClaimedJob<Inputs>,
   context: RunContext,

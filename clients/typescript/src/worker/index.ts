@@ -11,11 +11,11 @@ export type {
 export type { ChildInput } from "./children.ts";
 export type { RunContext } from "./context.ts";
 export type { Handler, HandlerResult, HandlerSchemas } from "./handler.ts";
+export { CannotBeDone, GivenBack, RetryAfter, Stopped, Waiting } from "./handler-errors.ts";
 export type { Child, ClaimedJob } from "./job.ts";
 export type { Stored } from "./json.ts";
 export { usageOf } from "./model-usage.ts";
 export type { AskOptions } from "./questions.ts";
 export type { StandardSchema } from "./standard-schema.ts";
 export type { PriceOf, StepContext, StepOptions } from "./steps.ts";
-export { CannotBeDone, GivenBack, RetryAfter, Stopped, Waiting } from "./stopped.ts";
 export { createWorker, type Worker, type WorkerOptions } from "./worker.ts";

@@ -18,9 +18,3 @@ export function jobOf<Inputs>(
 ): ClaimedJob<Inputs> {
   return { ...job, inputs };
 }
-
-const ENDED = new Set<Child["state"]>(["COMPLETED", "COMPLETED_WITH_ISSUES", "FAILED", "CANCELLED", "POISONED"]);
-
-export function hasEnded({ state }: Child): boolean {
-  return ENDED.has(state);
-}

@@ -1,5 +1,5 @@
+import { CannotBeDone } from "./handler-errors.ts";
 import { messageOf } from "./message.ts";
-import { CannotBeDone } from "./stopped.ts";
 
 /**
  * @returns a value as JSON has it, so that a step answers the same in the run that does it as in every later one.

@@ -1,6 +1,7 @@
 import type { Connection } from "../api/request.ts";
 import type { Moment } from "./clock.ts";
 import type { StopDirective } from "./lease-memory.ts";
+import type { Progress } from "./progress.ts";
 
 /** What the keeper's thread is started with. */
 export interface KeeperData {
@@ -20,14 +21,6 @@ export type ToKeeper =
     }
   | { readonly type: "letGo"; readonly runId: string }
   | { readonly type: "progress"; readonly runId: string; readonly progress: Progress };
-
-/** How far a run is: one of the two at least. */
-export interface Progress {
-  /** From 0 to 1. */
-  readonly fraction?: number;
-  /** Up to 200 characters. */
-  readonly message?: string;
-}
 
 /** What the keeper tells the worker: that a run must stop, at once. */
 export interface FromKeeper {

@@ -1,7 +1,8 @@
 import { Worker as Thread } from "node:worker_threads";
 import type { Moment } from "./clock.ts";
-import type { FromKeeper, KeeperData, Progress, ToKeeper } from "./keeper-messages.ts";
+import type { FromKeeper, KeeperData, ToKeeper } from "./keeper-messages.ts";
 import { Lease } from "./lease.ts";
+import type { Progress } from "./progress.ts";
 
 /** The worker's leases, which a thread of their own renews: a handler that blocks the event loop for a minute loses none. */
 export class LeaseKeeper {

@@ -1,7 +1,7 @@
 import { JobServerError } from "../api/errors.ts";
 import { after, type Moment, msUntil } from "./clock.ts";
+import { Stopped } from "./handler-errors.ts";
 import { LeaseMemory, type StopDirective } from "./lease-memory.ts";
-import { Stopped } from "./stopped.ts";
 
 /** The shortest time after which a deadline is looked at again, in milliseconds: timers may fire a little early. */
 const MIN_CHECK_MS = 10;

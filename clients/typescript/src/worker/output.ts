@@ -3,7 +3,7 @@ import { type Connection, request } from "../api/request.ts";
 import { successOf } from "../api/result.ts";
 import { untilAnswered } from "../api/retry.ts";
 import type { Lease } from "./lease.ts";
-import type { Proof } from "./reports.ts";
+import type { Proof } from "./proof.ts";
 
 /** How long words are gathered before they are sent, in milliseconds: each call costs the server a transaction. */
 const GATHER_MS = 150;

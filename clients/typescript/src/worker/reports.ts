@@ -17,26 +17,19 @@ import {
   type WorkflowStepInput,
 } from "../api/generated.ts";
 import { type Connection, request } from "../api/request.ts";
-import { errorOf, successOf } from "../api/result.ts";
+import { errorOf, isRefusal } from "../api/result.ts";
 import { untilAnswered } from "../api/retry.ts";
+import { Stopped } from "./handler-errors.ts";
+import { LateUsage, MAX_CALLS } from "./late-usage.ts";
 import type { Lease } from "./lease.ts";
-import { Stopped } from "./stopped.ts";
+import type { Proof } from "./proof.ts";
 
-/** The most steps and calls of models of one report. */
+/** The most steps of one report. */
 const MAX_STEPS = 100;
-const MAX_CALLS = 16;
 /** How often in a row a guard may fail to decide about a report. */
 const MAX_GUARD_FAILURES = 5;
 /** After how long a step is reported by itself, in milliseconds, where no other report takes it along. */
 const SOON_MS = 1_000;
-/** How long usage that came too late is tried to be reported, in milliseconds. */
-export const LATE_MS = 60_000;
-
-/** What proves a run. */
-export interface Proof {
-  readonly workflowRunId: string;
-  readonly leaseToken: string;
-}
 
 /** A step with what it has brought. */
 export interface StepReport {
@@ -61,8 +54,7 @@ export class Reports {
   /** What waits for the next report. */
   #waiting: StepReport[] = [];
   #usage: ModelUsageInput[] = [];
-  /** Usage that no report has brought to the server, with the id of the one that tried. */
-  readonly #late: { readonly reportId: string; readonly usage: readonly ModelUsageInput[] }[] = [];
+  readonly #late: LateUsage;
   #last: Promise<unknown> = Promise.resolve();
   /** Reports what waits, where nothing else does soon. */
   #soon: NodeJS.Timeout | undefined;
@@ -73,6 +65,7 @@ export class Reports {
     this.#connection = connection;
     this.#proof = proof;
     this.#lease = lease;
+    this.#late = new LateUsage(connection, proof);
   }
 
   /** Keeps a step for the next report: the next step's, or the one that ends the run. */
@@ -84,7 +77,7 @@ export class Reports {
   /** Keeps a call of a model, of no step, for the report that ends the run; where that does not come soon, for one by itself. */
   addUsage(usage: ModelUsageInput): void {
     this.#usage.push(usage);
-    if (this.#isOver) this.reportLate(AbortSignal.timeout(LATE_MS)).catch(() => undefined);
+    if (this.#isOver) void this.end();
     else this.#reportSoon();
   }
 
@@ -171,29 +164,12 @@ export class Reports {
     });
   }
 
-  /**
-   * Reports what calls of models have used that no report has brought to the server, because the run had ended: they were paid for.
-   * @throws the reason of `signal`, once it is aborted.
-   */
-  async reportLate(signal: AbortSignal): Promise<void> {
+  /** Says that the run has ended, however: what calls of models have used is then reported by itself, also what comes later. Never rejects. */
+  async end(): Promise<void> {
     this.#isOver = true;
     clearTimeout(this.#soon);
-    this.#addLate([...this.#waiting.splice(0).flatMap((each) => each.usage), ...this.#usage.splice(0)]);
-    for (const { reportId, usage } of this.#late.splice(0)) {
-      const input = { ...this.#proof, reportId, usage: [...usage] };
-      const send = async () =>
-        successOf((await request(this.#connection, ReportUsage, { input }, { signal })).reportUsage);
-      // A refusal is final: the report was kept after all, and this with it.
-      await untilAnswered(send, signal).catch((error: unknown) => {
-        if (!(error instanceof JobServerError)) throw error;
-      });
-    }
-  }
-
-  /** Keeps calls to be reported late, as many a report as one may have. */
-  #addLate(usage: readonly ModelUsageInput[]): void {
-    for (let at = 0; at < usage.length; at += MAX_CALLS)
-      this.#late.push({ reportId: crypto.randomUUID(), usage: usage.slice(at, at + MAX_CALLS) });
+    this.#late.add([...this.#waiting.splice(0).flatMap((each) => each.usage), ...this.#usage.splice(0)]);
+    await this.#late.report().catch(() => undefined);
   }
 
   /** One report after another: the server would do the same, by the job's lock. */
@@ -214,9 +190,9 @@ export class Reports {
     }
     while (this.#waiting.length > left) {
       // A step that used a model goes alone, or what it used would not show as its own.
-      const others = this.#waiting.findIndex(({ usage }) => usage.length > 0);
-      const count = others === 0 ? 1 : Math.min(others < 0 ? this.#waiting.length - left : others, MAX_STEPS);
-      await this.#advance(this.#waiting.splice(0, Math.max(count, 1)));
+      const using = this.#waiting.findIndex(({ usage }) => usage.length > 0);
+      const count = using < 0 ? this.#waiting.length - left : using;
+      await this.#advance(this.#waiting.splice(0, Math.min(Math.max(count, 1), MAX_STEPS)));
     }
   }
 
@@ -249,7 +225,7 @@ export class Reports {
   ): Promise<void> {
     const reportId = crypto.randomUUID();
     const calls = usage.slice(0, MAX_CALLS);
-    this.#addLate(usage.slice(MAX_CALLS));
+    this.#late.add(usage.slice(MAX_CALLS));
     let guardFailures = 0;
     const metrics = { durationMs: this.#worked(), usage: calls };
     try {
@@ -272,8 +248,7 @@ export class Reports {
       const isCounted = code === "BUDGET_EXCEEDED";
       // Under these it was kept, too, and counted nothing.
       const isTaken = code === "ACCESS_MODE_VIOLATION" || code === "CAPABILITY_DENIED";
-      const lateId = isTaken ? crypto.randomUUID() : reportId;
-      if (calls.length > 0 && !isCounted) this.#late.push({ reportId: lateId, usage: calls });
+      if (!isCounted) this.#late.keep(isTaken ? crypto.randomUUID() : reportId, calls);
       throw error;
     }
   }
@@ -284,7 +259,6 @@ export class Reports {
     } else if (isRefusal(answer)) {
       this.#lease.refuse(errorOf(answer));
     }
-    this.#lease.throwIfOver();
   }
 
   /** Milliseconds since the last report, so that the reports add up to the time of the run. */
@@ -296,10 +270,6 @@ export class Reports {
 }
 
 type Answer = { readonly __typename: string } | RefusalFragment;
-
-function isRefusal(answer: Answer): answer is RefusalFragment {
-  return "code" in answer;
-}
 
 /** @returns the one result of a batch of one, or why the batch was refused. */
 function itemOf<Item extends { readonly __typename: string }>(

@@ -1,24 +1,23 @@
 import { createHash } from "node:crypto";
+import { pause, reasonOf } from "../api/abort.ts";
 import { JobServerError } from "../api/errors.ts";
 import type { Connection } from "../api/request.ts";
-import { pause } from "../api/retry.ts";
-import { reasonOf } from "../api/trust.ts";
 import { Children } from "./children.ts";
 import { CompletedSteps } from "./completed-steps.ts";
-import { inputOfSnippets, progressOf, type RunContext, traceparentOf } from "./context.ts";
+import { inputOfSnippets, type RunContext, traceparentOf } from "./context.ts";
 import type { RegisteredHandler } from "./handler.ts";
+import { CannotBeDone, GivenBack, RetryAfter, Waiting } from "./handler-errors.ts";
 import { type Claim, jobOf } from "./job.ts";
 import { asJson } from "./json.ts";
-import type { Progress } from "./keeper-messages.ts";
 import type { Lease } from "./lease.ts";
 import { messageOf } from "./message.ts";
 import { Output } from "./output.ts";
+import { type Progress, progressOf } from "./progress.ts";
 import { Questions } from "./questions.ts";
-import { type Completion, LATE_MS, Reports } from "./reports.ts";
+import { type Completion, Reports } from "./reports.ts";
 import { RunScope } from "./run-scope.ts";
 import { check } from "./standard-schema.ts";
 import { type PriceOf, Steps } from "./steps.ts";
-import { CannotBeDone, GivenBack, RetryAfter, Waiting } from "./stopped.ts";
 
 /** What became of a run. */
 export type Ending = "completed" | "failed" | "given back" | "waits" | "stopped";
@@ -52,15 +51,15 @@ export class Run {
     const proof = { workflowRunId: claim.workflowRun.workflowRunId, leaseToken: claim.leaseToken };
     const reports = new Reports(connection, proof, lease);
     const output = new Output(connection, proof, lease);
-    const era = eraOf(claim);
-    const steps = new Steps(reports, scope, new CompletedSteps(connection, claim), priceOf, era);
+    const revision = revisionOf(claim);
+    const steps = new Steps(reports, scope, new CompletedSteps(connection, claim), priceOf, revision);
     this.#scope = scope;
     this.#reports = reports;
     this.#output = output;
     const release = (why: Parameters<Reports["release"]>[0]) => this.#waitBy(() => reports.release(why));
     const questions = new Questions(claim, reports, (ask) => this.#waitBy(ask));
     const untilChildrenEnd = () => release({ reason: "Waits for its children.", untilChildrenEnd: true });
-    const children = new Children(connection, scope, reports, claim, era, untilChildrenEnd);
+    const children = new Children(connection, scope, reports, claim, revision, untilChildrenEnd);
     this.#context = {
       signal: scope.signal,
       attempt: claim.job.attempt,
@@ -114,7 +113,7 @@ export class Run {
     } finally {
       this.#output.close();
       this.#lease.close();
-      await this.#reports.reportLate(AbortSignal.timeout(LATE_MS)).catch(() => undefined);
+      await this.#reports.end();
     }
   }
 
@@ -184,8 +183,8 @@ function watched<T>(promise: Promise<T>): Promise<T> {
   return promise;
 }
 
-/** What names steps and children apart from those before a person sent the job back; empty where nobody did. */
-function eraOf({ reviewComment }: Claim): string {
+/** What names the steps and children of a revision apart from those before a person sent the job back; empty where nobody did. */
+function revisionOf({ reviewComment }: Claim): string {
   return reviewComment === null ? "" : `~${createHash("sha256").update(reviewComment).digest("hex").slice(0, 8)}`;
 }
 

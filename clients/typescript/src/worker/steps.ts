@@ -1,12 +1,12 @@
 import type { ModelUsageInput, RetrievedSnippetInput } from "../api/generated.ts";
 import { trust } from "../api/trust.ts";
 import type { CompletedSteps } from "./completed-steps.ts";
+import { CannotBeDone } from "./handler-errors.ts";
 import { asJson, type Stored } from "./json.ts";
 import { messageOf } from "./message.ts";
 import { usageOf } from "./model-usage.ts";
 import type { Reports } from "./reports.ts";
 import type { RunScope } from "./run-scope.ts";
-import { CannotBeDone } from "./stopped.ts";
 
 /** A step that goes on for so long, in milliseconds, is reported while it does, so that people see it. */
 const SHOW_AFTER_MS = 1_000;
@@ -40,12 +40,12 @@ export class Steps {
   readonly #scope: RunScope;
   readonly #completed: CompletedSteps;
   readonly #priceOf: PriceOf;
-  readonly #era: string;
+  readonly #revision: string;
   readonly #times = new Map<string, number>();
 
-  /** @param era stands behind the name of each step; it changes when a person sends the job back, whose steps are then done anew. */
-  constructor(reports: Reports, scope: RunScope, completed: CompletedSteps, priceOf: PriceOf, era: string) {
-    this.#era = era;
+  /** @param revision stands behind the name of each step; it changes when a person sends the job back, whose steps are then done anew. */
+  constructor(reports: Reports, scope: RunScope, completed: CompletedSteps, priceOf: PriceOf, revision: string) {
+    this.#revision = revision;
     this.#reports = reports;
     this.#scope = scope;
     this.#completed = completed;
@@ -62,7 +62,7 @@ export class Steps {
     work: (context: StepContext) => T | Promise<T>,
     snippets: readonly RetrievedSnippetInput[] = [],
   ): Promise<Stored<T>> {
-    const nodeId = this.#nodeIdOf(name) + this.#era;
+    const nodeId = this.#nodeIdOf(name) + this.#revision;
     const { signal } = this.#scope;
     this.#scope.throwIfOver();
     const inputPayload = asJson(input);
@@ -72,15 +72,17 @@ export class Steps {
     await this.#reports.flush();
     this.#scope.throwIfOver();
     const node = { nodeId, nodeType: type };
-    const start = { ...node, inputPayload, dependsOn: dependsOn.map((each) => each + this.#era) };
+    const start = { ...node, inputPayload, dependsOn: dependsOn.map((each) => each + this.#revision) };
     const startedAt = new Date().toISOString();
     const usage: ModelUsageInput[] = [];
     /** Whether the server knows that it has started, once that was answered. */
     let shown: Promise<boolean> | undefined;
     const timer = setTimeout(() => {
-      const isKept = () => true;
-      const isNot = () => false;
-      shown = this.#reports.start({ ...start, outcome: "STARTED" }).then(isKept, isNot);
+      const told = this.#reports.start({ ...start, outcome: "STARTED" });
+      shown = told.then(
+        () => true,
+        () => false,
+      );
     }, SHOW_AFTER_MS);
     /** What is told of its start with its end: nothing where it was told before. */
     const begun = async () => {

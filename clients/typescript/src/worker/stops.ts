@@ -1,8 +1,8 @@
+import { pause } from "../api/abort.ts";
 import { JobServerError } from "../api/errors.ts";
 import { follow } from "../api/follow.ts";
 import { WorkerDirectives } from "../api/generated.ts";
 import type { Connection } from "../api/request.ts";
-import { pause } from "../api/retry.ts";
 import type { StopDirective } from "./lease-memory.ts";
 
 /** How long to wait before a stream that ended is opened anew. */

@@ -1,12 +1,14 @@
 import { hostname } from "node:os";
+import { pause } from "../api/abort.ts";
 import { ClaimAiJobs, type JobKind } from "../api/generated.ts";
 import { type Connection, request } from "../api/request.ts";
 import { successOf } from "../api/result.ts";
-import { isTransient, pause, pauseMsAfter } from "../api/retry.ts";
+import { isTransient, pauseMsAfter } from "../api/retry.ts";
 import { type Moment, thisMoment } from "./clock.ts";
 import type { Handler, HandlerSchemas, RegisteredHandler } from "./handler.ts";
 import type { Claim } from "./job.ts";
 import { LeaseKeeper } from "./lease-keeper.ts";
+import type { Progress } from "./progress.ts";
 import { type Ending, Run } from "./run.ts";
 import type { PriceOf } from "./steps.ts";
 
@@ -158,7 +160,7 @@ export class Worker {
     const handler = this.#handlers.get(job.jobKind);
     if (!handler) throw new Error(`The server handed out a job of the kind ${job.jobKind}, for which nobody asked.`);
     const lease = keeper.hold(workflowRunId, leaseToken, sentAt);
-    const sayProgress = (progress: Parameters<LeaseKeeper["progress"]>[1]) => keeper.progress(workflowRunId, progress);
+    const sayProgress = (progress: Progress) => keeper.progress(workflowRunId, progress);
     const run = new Run({ connection: this.#connection, claim, lease, priceOf, sayProgress });
     if (this.#stopping.signal.aborted) run.giveBack();
     const entry = { run, done: this.#finish(run.do(handler), `${job.jobKind} ${job.jobId}`) };

@@ -2,8 +2,9 @@ import { HeartbeatWorkflows, type WorkflowHeartbeatInput } from "../api/generate
 import { request } from "../api/request.ts";
 import { successOf } from "../api/result.ts";
 import { after, type Moment, msUntil, thisMoment } from "./clock.ts";
-import type { FromKeeper, KeeperData, Progress, ToKeeper } from "./keeper-messages.ts";
+import type { FromKeeper, KeeperData, ToKeeper } from "./keeper-messages.ts";
 import { LeaseMemory, type StopDirective } from "./lease-memory.ts";
+import type { Progress } from "./progress.ts";
 
 /** How long a heartbeat waits for its answer: then the next one is sent, since the connection may be dead. */
 const ANSWER_MS = 5_000;
@@ -19,11 +20,11 @@ interface Held {
   lastSent: Moment;
   progress: Progress | null;
   /** Whether the next heartbeat says no progress: the last one was not answered, which may be for what it said. */
-  isPlain: boolean;
+  omitsProgress: boolean;
 }
 
 /** Renews leases: each a third of its time after it was last renewed, several in one request; and sends what runs say of their progress. */
-export class LeaseHolder {
+export class LeaseRenewer {
   readonly #data: KeeperData;
   readonly #onStop: (stop: FromKeeper) => void;
   readonly #held = new Map<string, Held>();
@@ -46,7 +47,7 @@ export class LeaseHolder {
           due,
           lastSent: sentAt,
           progress: null,
-          isPlain: false,
+          omitsProgress: false,
         });
         break;
       }
@@ -91,10 +92,10 @@ export class LeaseHolder {
   async #beat(beats: readonly (readonly [string, Held])[]): Promise<void> {
     const sentAt = thisMoment();
     const { connection, leaseSeconds } = this.#data;
-    const said = beats.map(([, { progress, isPlain }]) => (isPlain ? null : progress));
+    const said = beats.map(([, { progress, omitsProgress }]) => (omitsProgress ? null : progress));
     const heartbeats = beats.map(([workflowRunId, held], at): WorkflowHeartbeatInput => {
-      if (!held.isPlain) held.progress = null;
-      held.isPlain = false;
+      if (!held.omitsProgress) held.progress = null;
+      held.omitsProgress = false;
       held.lastSent = sentAt;
       held.due = after(sentAt, this.#intervalMs);
       const progress = said[at];
@@ -113,7 +114,7 @@ export class LeaseHolder {
       // The leases last until their ends, and the next heartbeat may still renew them: soon, since this one did not, and without what
       // runs say, since a message that is refused, or takes a guard too long, must cost no lease.
       for (const [, held] of beats) {
-        held.isPlain = true;
+        held.omitsProgress = true;
         held.due = sooner(held.due, after(thisMoment(), this.#intervalMs / 10));
       }
       this.#schedule();

@@ -8,10 +8,12 @@ import time
 from dataclasses import dataclass
 from typing import Any, Callable, Mapping
 
-from .connection import Connection, follow, moment, success_of
+from .clock import moment
+from .connection import Connection, success_of
 from .deadline import Deadline
 from .errors import JobServerError, UnansweredError
 from .operations import HEARTBEAT_WORKFLOWS, WORKER_DIRECTIVES
+from .retry import follow
 from .signals import Signal
 
 log = logging.getLogger("ai_job_server")
@@ -33,10 +35,10 @@ class Held:
     last_sent: float
     progress: Mapping[str, Any] | None = None
     #: Whether the next heartbeat says no progress: the last one was not answered, which may be for what it said.
-    is_plain: bool = False
+    omits_progress: bool = False
 
 
-class Holder:
+class LeaseRenewer:
     """Renews leases: each a third of its time after it was last renewed, several in one request; and sends what runs say of their progress."""
 
     def __init__(self, connection: Connection, lease_seconds: float, on_stop: Callable[[str, str, str], None]) -> None:
@@ -101,10 +103,10 @@ class Holder:
     def _beat(self, beats: Mapping[str, Held]) -> None:
         sent_at = moment()
         with self._lock:
-            said = {run_id: None if held.is_plain else held.progress for run_id, held in beats.items()}
+            said = {run_id: None if held.omits_progress else held.progress for run_id, held in beats.items()}
             for held in beats.values():
-                held.progress = held.progress if held.is_plain else None
-                held.is_plain = False
+                held.progress = held.progress if held.omits_progress else None
+                held.omits_progress = False
                 held.last_sent = sent_at[0]
                 held.due = sent_at[0] + self._interval
         heartbeats = [
@@ -121,7 +123,7 @@ class Holder:
                 log.exception("A heartbeat could not be sent.")
             with self._lock:
                 for held in beats.values():
-                    held.is_plain = True
+                    held.omits_progress = True
                     held.due = min(held.due, time.monotonic() + self._interval / 10)
             return
         for result in results:
@@ -142,13 +144,13 @@ def progress_of(progress: Mapping[str, Any] | None) -> dict[str, Any]:
     return {} if progress is None else {"progress": progress}
 
 
-def listen(connection: Connection, worker_id: str, holder: Holder, signal: Signal) -> None:
+def listen(connection: Connection, worker_id: str, renewer: LeaseRenewer, signal: Signal) -> None:
     """Listens to what the server tells the worker's runs. It is a hint: where the server refuses the stream for good, the worker works on."""
     while not signal.aborted:
         try:
             for item in follow(connection, WORKER_DIRECTIVES, {"workerId": worker_id}, "workerDirectives", signal):
                 if item["directive"] != "CONTINUE":
-                    holder.stop(item["workflowRunId"], item["directive"], "The server said so.")
+                    renewer.stop(item["workflowRunId"], item["directive"], "The server said so.")
         except JobServerError as error:
             # Of another database, or no longer kept: begin anew, with the stops of the last quarter of an hour.
             if error.code != "CURSOR_EXPIRED":
