@@ -89,8 +89,8 @@ describe("without a valid credential there is no answer", () => {
     const unknown = `Bearer ${newApiKeySecret()}`;
     await ask("{ __typename }", unknown);
     db.statements();
-    for (const sent of [unknown, undefined, "Bearer nonsense", `Bearer ${newApiKeySecret().slice(0, -1)}x`])
-      await ask("{ __typename }", sent);
+    const mistyped = unknown.replace(/.$/, (last) => (last === "x" ? "y" : "x"));
+    for (const sent of [unknown, undefined, "Bearer nonsense", mistyped]) await ask("{ __typename }", sent);
     expect(db.statements().filter((sql) => sql.includes("api_keys"))).toEqual([]);
   });
 

@@ -1,14 +1,13 @@
 import { once } from "node:events";
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, request, type ServerResponse } from "node:http";
 import { text } from "node:stream/consumers";
-import { promisify } from "node:util";
 
 /** A proxy in front of a server, which counts the requests by the names of their operations. */
 export interface CountingProxy {
   readonly url: string;
   counts(): Readonly<Record<string, number>>;
-  /** How many connections are open. */
-  open(): Promise<number>;
+  /** How many requests are under way: as many connections as they take, over HTTP/1.1. */
+  underWay(): number;
   /** Breaks every connection off. */
   breakOff(): void;
   close(): Promise<void>;
@@ -16,6 +15,7 @@ export interface CountingProxy {
 
 export async function countRequests(target: string): Promise<CountingProxy> {
   const counts: Record<string, number> = {};
+  let underWay = 0;
   const passOn = async (incoming: IncomingMessage, outgoing: ServerResponse) => {
     const body = await text(incoming);
     const [, name] = /(?:query|mutation|subscription) (\w+)/.exec(body) ?? [];
@@ -30,6 +30,10 @@ export async function countRequests(target: string): Promise<CountingProxy> {
     onward.end(body);
   };
   const server = createServer((incoming, outgoing) => {
+    underWay += 1;
+    outgoing.once("close", () => {
+      underWay -= 1;
+    });
     passOn(incoming, outgoing).catch(() => outgoing.destroy());
   });
   server.listen(0, "127.0.0.1");
@@ -39,7 +43,7 @@ export async function countRequests(target: string): Promise<CountingProxy> {
   return {
     url: `http://127.0.0.1:${address.port}/graphql`,
     counts: () => counts,
-    open: promisify(server.getConnections.bind(server)),
+    underWay: () => underWay,
     breakOff: () => server.closeAllConnections(),
     close: async () => {
       server.closeAllConnections();

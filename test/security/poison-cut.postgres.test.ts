@@ -49,6 +49,12 @@ async function aJob() {
   return { jobId, before: await recordsOf(watch, jobId) };
 }
 
+/** How many statements wait for a row that a transaction holds. */
+async function waitingForLocks(): Promise<number> {
+  const waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+  return (await admin.query(waiting)).rows.length;
+}
+
 /** What a caller was given: the name of what was thrown, or the action. */
 async function answer(report: ReturnType<typeof poisonJob>): Promise<string> {
   try {
@@ -218,8 +224,10 @@ describe("a transaction that gets no further is given up", () => {
     const holder = await connectTo(url);
     await holder.query("BEGIN");
     await holder.query("SELECT FROM ai_jobs WHERE job_id = $1 FOR UPDATE", [jobId]);
-    // A report that waits for the row holds the one connection of the pool.
+    // A report that waits for the row holds the one connection of the pool, which is open by then: how long that takes is not measured here.
+    await prisma.$queryRaw`SELECT 1`;
     const waiting = Array.from({ length: others }, () => answer(poisonJob(engine, WORKSPACE, jobId, FOUND)));
+    await expect.poll(waitingForLocks).toBe(others);
     try {
       expect(await answer(poisonJob(engine, WORKSPACE, jobId, FOUND))).toBe("TRY_AGAIN");
       expect(await recordsOf(watch, jobId)).toEqual(before);

@@ -55,7 +55,8 @@ export class ReservedStream {
   async start(id: string, query: string, variables: unknown): Promise<void> {
     const body = JSON.stringify({ query, variables, extensions: { operationId: id } });
     const response = await this.#fetch({ method: "POST", headers: { "content-type": "application/json" }, body });
-    await response.body?.cancel();
+    // To its end, and not broken off: the connection serves the next request.
+    await response.arrayBuffer().catch(() => undefined);
   }
 
   /** Ends a subscription. */
