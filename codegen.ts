@@ -29,9 +29,9 @@ const config: CodegenConfig = {
       plugins: ["typescript", "typescript-operations", "./clients/typescript/documents-plugin.mjs"],
       config: types,
     },
-    // The same operations for the Python kit.
+    // The same operations for the Python kit, but for those of tools.
     "clients/python/src/ai_job_server/operations.py": {
-      documents: ["clients/typescript/src/api/operations/*.graphql"],
+      documents: ["clients/typescript/src/api/operations/!(operate).graphql"],
       plugins: ["./clients/python/documents-plugin.mjs"],
     },
   },

@@ -28,10 +28,10 @@ const lock = z
   })
   .parse(JSON.parse(readText("package-lock.json")));
 const manifest = z
-  .looseObject({ dependencies: z.record(z.string(), z.string()) })
+  .looseObject({ version: z.string(), dependencies: z.record(z.string(), z.string()) })
   .parse(JSON.parse(readText("package.json")));
 const { "": root, ...installed } = lock.packages;
-/** Each with its path: npm leaves out nothing but what is only for development. The kits lie beside the server, which uses none. */
+/** Each with its path: npm leaves out nothing but what is only for development. The kit lies beside the server, and is packed with it. */
 const production = Object.entries(installed).filter(
   ([path, { dev, link }]) => !dev && !link && path.startsWith("node_modules/"),
 );
@@ -53,9 +53,9 @@ test("the server imports what is a dependency, and nothing else", () => {
   const imported = [...sources.matchAll(/^(?:import|export) (?!type )[^;"]* from "((?:@[^/"]+\/)?[^./":]+)[/"]/gm)];
   const dependencies = Object.keys(manifest.dependencies);
   expect(imported.map(([, name = ""]) => name).filter((name) => !dependencies.includes(name))).toEqual([]);
-  // The schema validator asks for its browser as a peer, the generated database client imports Prisma's, and tsx runs the server.
+  // The schema validator asks for its browser as a peer, and the generated database client imports Prisma's.
   const others = dependencies.filter((name) => !sources.includes(`"${name}"`) && !sources.includes(`"${name}/`));
-  expect(others).toEqual(["@hyperjump/browser", "@prisma/client", "tsx"]);
+  expect(others).toEqual(["@hyperjump/browser", "@prisma/client"]);
 });
 
 test("every licence is permissive", () => {
@@ -66,8 +66,12 @@ test("every licence is permissive", () => {
 test("npm finds nothing missing and no version wrong in it, peers included", async () => {
   const folder = await mkdtemp(join(tmpdir(), "ai-job-server-packages-"));
   try {
-    const packages = { "": { ...root, devDependencies: {}, workspaces: [] }, ...Object.fromEntries(production) };
-    await writeFile(join(folder, "package.json"), JSON.stringify({ ...manifest, devDependencies: {}, workspaces: [] }));
+    // The kit comes in the server's own package.
+    const { "@ai-job-server/sdk": kit, ...dependencies } = manifest.dependencies;
+    const bare = { dependencies, devDependencies: {}, workspaces: [], bundleDependencies: [] };
+    expect(kit).toBe(manifest.version);
+    const packages = { "": { ...root, ...bare }, ...Object.fromEntries(production) };
+    await writeFile(join(folder, "package.json"), JSON.stringify({ ...manifest, ...bare }));
     await writeFile(join(folder, "package-lock.json"), JSON.stringify({ ...lock, packages }));
     const list = ["ls", "--all", "--package-lock-only", "--legacy-peer-deps=false"];
     await promisify(execFile)("npm", list, { cwd: folder });

@@ -1,9 +1,10 @@
 import { readFile } from "node:fs/promises";
+import { createClient, type JobClient } from "@ai-job-server/sdk/client";
 import { Command, Option } from "@commander-js/extra-typings";
-import { WORKSPACE_HEADER } from "../http/viewer.ts";
-import { type Backend, CommandError } from "./backend.ts";
-import { openHttp } from "./http.ts";
-import { parseUrl } from "./values.ts";
+import type { Backend } from "./backend.ts";
+import { CommandError, explainAnswer, inWordsOfOptions } from "./errors.ts";
+import { backendOf } from "./http.ts";
+import { parseId, parseUrl } from "./values.ts";
 
 /** The environment variables of the command. */
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -18,19 +19,28 @@ interface ConnectionOptions {
 
 const DEFAULT_URL = "http://127.0.0.1:4000/graphql";
 
-/** @returns a command that asks a server or a database. */
-export function connectedCommand(name: string) {
+/** @returns a command that asks a server. */
+export function serverCommand(name: string) {
   return new Command(name)
     .exitOverride()
     .option("--url <url>", `the server's API; without it AI_JOB_SERVER_URL, or ${DEFAULT_URL}`, parseUrl)
     .option("--key-file <file>", "a file that has the key; without it, the key is in AI_JOB_SERVER_KEY")
-    .addOption(
-      new Option("--direct", "no server: the database of DATABASE_URL itself, as the operator").conflicts([
-        "url",
-        "keyFile",
-      ]),
-    )
     .option("--json", "print JSON");
+}
+
+/** @returns a command that asks a server, in a workspace. */
+export function workspaceCommand(name: string) {
+  return serverCommand(name).option("--workspace <id>", "the workspace, for a key of the whole deployment", parseId);
+}
+
+/** @returns a command that asks a server or a database. */
+export function connectedCommand(name: string) {
+  return serverCommand(name).addOption(
+    new Option("--direct", "no server: the database of DATABASE_URL itself, as the operator").conflicts([
+      "url",
+      "keyFile",
+    ]),
+  );
 }
 
 /**
@@ -42,23 +52,45 @@ export async function withBackend<Result>(
   env: Environment,
   work: (backend: Backend) => Promise<Result>,
 ): Promise<Result> {
-  const backend = await open(options, env);
+  if (!options.direct) return withClient(options, env, (client) => work(backendOf(client)));
+  // Imported on demand: it loads the database's clients.
+  const backend = await (await import("./direct.ts")).openDirect(env, options.workspace);
   try {
     return await work(backend);
   } catch (error) {
-    // What the API says of its header is said of the option here.
-    if (!(error instanceof Error && error.message.includes(WORKSPACE_HEADER))) throw error;
-    throw new CommandError(`${error.message} Here that is --workspace; --all-workspaces makes a key of all.`);
+    throw inWordsOfOptions(error);
   } finally {
     await backend.close();
   }
 }
 
-async function open({ url, keyFile, direct, workspace }: ConnectionOptions, env: Environment): Promise<Backend> {
-  // Imported on demand: it loads the database's clients.
-  if (direct) return (await import("./direct.ts")).openDirect(env, workspace);
-  const address = url ?? (env.AI_JOB_SERVER_URL || DEFAULT_URL);
-  return openHttp({ url: address, key: await readKey(keyFile, env) }, workspace);
+/** Where the server is, and as whom to ask it. */
+export interface ServerAddress {
+  readonly url: string;
+  readonly key: string | undefined;
+  readonly workspaceId: string | undefined;
+}
+
+/**
+ * Lets `work` use a client of the server.
+ * @throws CommandError for whatever the server refuses, or does not answer.
+ */
+export async function withClient<Result>(
+  options: ConnectionOptions,
+  env: Environment,
+  work: (client: JobClient, address: ServerAddress) => Promise<Result>,
+): Promise<Result> {
+  const url = options.url ?? (env.AI_JOB_SERVER_URL || DEFAULT_URL);
+  const key = await readKey(options.keyFile, env);
+  const address = { url, key, workspaceId: options.workspace };
+  const client = createClient(address);
+  try {
+    return await work(client, address);
+  } catch (error) {
+    throw explainAnswer(error, { url, hasKey: key !== undefined });
+  } finally {
+    client.close();
+  }
 }
 
 async function readKey(file: string | undefined, env: Environment): Promise<string | undefined> {

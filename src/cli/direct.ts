@@ -9,7 +9,8 @@ import { viewerOf } from "../http/viewer.ts";
 import { type CreateApiKey, createApiKey, kindsOf, listApiKeys, revokeApiKey, rotateApiKey } from "../identity/keys.ts";
 import { OPERATOR } from "../identity/principal.ts";
 import { createWorkspace, findWorkspaces, listWorkspaces } from "../identity/workspaces.ts";
-import { type ApiKeyView, type Backend, CommandError, PAGE_ROWS, type WorkspaceView } from "./backend.ts";
+import { type ApiKeyView, type Backend, PAGE_ROWS, type WorkspaceView } from "./backend.ts";
+import { CommandError } from "./errors.ts";
 
 /**
  * The commands against the database itself, as the operator: whoever may open the database may do everything with it.

@@ -1,6 +1,7 @@
 import type { ApiKeyView, WorkspaceView } from "./backend.ts";
+import { table } from "./table.ts";
 
-/** How commands show what they got to people. */
+/** How keys and workspaces are shown to people. */
 
 export function showKeys(keys: readonly ApiKeyView[]): string {
   const columns = ["ID", "NAME", "SECRET", "WORKSPACE", "ROLES", "KINDS", "ENDS", "LAST USED"];
@@ -28,22 +29,4 @@ export function showWorkspaces(workspaces: readonly WorkspaceView[]): string {
     retentionDays === null ? "for ever" : `${retentionDays} days`,
   ]);
   return table([["ID", "NAME", "CREATED", "JOBS KEPT"], ...rows]);
-}
-
-function table(rows: readonly (readonly string[])[]): string {
-  const cells = rows.map((row) => row.map(inOneLine));
-  const widths = cells[0]?.map((_, column) => Math.max(...cells.map((row) => row[column]?.length ?? 0))) ?? [];
-  return cells
-    .map((row) =>
-      row
-        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-        .join("  ")
-        .trimEnd(),
-    )
-    .join("\n");
-}
-
-/** A name is somebody else's text: it must not move the cursor, nor turn the direction of writing. */
-function inOneLine(text: string): string {
-  return text.replace(/[\p{Cc}\p{Bidi_Control}\u2028\u2029]/gu, "\ufffd");
 }

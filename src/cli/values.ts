@@ -1,8 +1,8 @@
 import { InvalidArgumentError } from "commander";
 import { z } from "zod";
-import { type JobKind, Role } from "../db/generated/client/enums.ts";
+import { type JobKind, JobState, Role } from "../db/generated/client/enums.ts";
 import { InvalidJobKindError } from "../errors.ts";
-import { MAX_OVERLAP_SECONDS } from "../identity/keys.ts";
+import { MAX_OVERLAP_SECONDS } from "../identity/api-key.ts";
 import { boundedText } from "../jobs/input-text.ts";
 import { parseJobKind } from "../jobs/kind.ts";
 import { asUuid } from "../uuid.ts";
@@ -44,12 +44,73 @@ export function parseKinds(text: string, before: readonly JobKind[] = []): reado
   return unique([...before, ...text.split(",").map(parseKind)]);
 }
 
-function parseKind(text: string): JobKind {
+export function parseKind(text: string): JobKind {
   try {
     return parseJobKind(text.trim().toLowerCase());
   } catch (error) {
     throw error instanceof InvalidJobKindError ? new InvalidArgumentError(error.message) : error;
   }
+}
+
+/** One state or several, separated by commas; the option may be repeated. */
+export function parseStates(text: string, before: readonly JobState[] = []): readonly JobState[] {
+  return unique([...before, ...text.split(",").map(parseState)]);
+}
+
+function parseState(text: string): JobState {
+  const { success, data } = z.enum(JobState).safeParse(text.trim().toUpperCase());
+  if (!success) throw new InvalidArgumentError(`States are ${Object.values(JobState).join(", ")}.`);
+  return data;
+}
+
+/** A label, such as `team=legal`; the option may be repeated. */
+export function parseLabels(text: string, before: readonly Label[] = []): readonly Label[] {
+  const at = text.indexOf("=");
+  if (at < 1) throw new InvalidArgumentError("A label is like team=legal.");
+  return [...before, { key: text.slice(0, at), value: text.slice(at + 1) }];
+}
+
+interface Label {
+  readonly key: string;
+  readonly value: string;
+}
+
+const GROUPS = ["KIND", "STATE", "MODEL", "LABEL", "PROTOCOL"] as const;
+type Group = (typeof GROUPS)[number];
+
+/** What rows of usage are kept apart by: one or several, separated by commas; the option may be repeated. */
+export function parseGroups(text: string, before: readonly Group[] = []): readonly Group[] {
+  return unique([...before, ...text.split(",").map((word) => oneOf(GROUPS, word))]);
+}
+
+export function parseInterval(text: string): "DAY" | "HOUR" {
+  return oneOf(["DAY", "HOUR"] as const, text);
+}
+
+function oneOf<Word extends string>(words: readonly Word[], text: string): Word {
+  const word = words.find((each) => each === text.trim().toUpperCase());
+  if (word === undefined) throw new InvalidArgumentError(`Give one of ${words.join(", ")}.`);
+  return word;
+}
+
+/** A time in RFC 3339, or a day. */
+export function parseTime(text: string): Date {
+  if (z.iso.date().safeParse(text).success) return new Date(`${text}T00:00:00Z`);
+  if (!z.iso.datetime({ offset: true }).safeParse(text).success)
+    throw new InvalidArgumentError("Give a day such as 2027-01-31, or a time such as 2027-01-31T12:00:00Z.");
+  return new Date(text);
+}
+
+export function parseInteger(text: string): number {
+  const value = Number(text);
+  if (!/^-?\d{1,15}$/.test(text)) throw new InvalidArgumentError("Give a whole number.");
+  return value;
+}
+
+export function parseCount(text: string): number {
+  const value = parseInteger(text);
+  if (value < 1) throw new InvalidArgumentError("Give a whole number of 1 or more.");
+  return value;
 }
 
 /** A time in RFC 3339, or how long from now, such as `30d`. */

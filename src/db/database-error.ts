@@ -43,7 +43,7 @@ export function preparationError(error: unknown): DatabaseError {
   switch (isDenied ? "42501" : (sqlState(error) ?? "")) {
     case "42501":
       return new DatabaseError(
-        "The database lacks migrations, and this user may not apply them. Run `npm run migrate` as the owner of the tables, and " +
+        "The database lacks migrations, and this user may not apply them. Run `npx ai-job-server migrate` as the owner of the tables, and " +
           "start with MIGRATE=off.",
         error,
       );

@@ -17,6 +17,11 @@ export class MigrationError extends Error {
   }
 }
 
+/** The database is older than this version, and may be migrated. */
+export class LacksMigrationsError extends MigrationError {
+  override readonly name = "LacksMigrationsError";
+}
+
 /**
  * Applies the migrations that a database lacks. The caller must hold the lock that keeps other servers from migrating it.
  * @returns the names of the migrations that this call applied, oldest first.
@@ -75,8 +80,8 @@ export async function assertMigrated(connection: pg.ClientBase, folder = MIGRATI
   assertNotNewer(applied.filter((name) => !known.includes(name)));
   const lacking = known.filter((name) => !applied.includes(name));
   if (lacking.length === 0) return;
-  throw new MigrationError(
-    `The database lacks the migration ${lacking.join(", ")}, and this server does not migrate. Run \`npm run migrate\` with the ` +
+  throw new LacksMigrationsError(
+    `The database lacks the migration ${lacking.join(", ")}, and this server does not migrate. Run \`npx ai-job-server migrate\` with the ` +
       "address of PostgreSQL itself and the owner of the tables, then start again.",
   );
 }

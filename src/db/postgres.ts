@@ -60,7 +60,7 @@ const TYPE_PARSERS: pg.CustomTypesConfig = {
 };
 
 /**
- * Applies only the migrations that a database lacks (`npm run migrate`), by a connection of its own.
+ * Applies only the migrations that a database lacks (`npx ai-job-server migrate`), by a connection of its own.
  * @returns the names of those that were applied. @throws as `openPostgres`.
  */
 export async function migratePostgres({

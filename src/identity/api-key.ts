@@ -14,6 +14,9 @@ const CHECKSUM_CHARACTERS = 6;
 const ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const SHAPE = new RegExp(`^${PREFIX}[0-9A-Za-z]{${RANDOM_CHARACTERS + CHECKSUM_CHARACTERS}}$`);
 
+/** The longest time for which a rotated key's old secret goes on working: a week. */
+export const MAX_OVERLAP_SECONDS = 604_800;
+
 /** What is kept of a secret. The secret itself is shown once, and cannot be got from this. */
 export interface StoredSecret {
   /** SHA-256. A random secret of 256 bits needs no slow hash: nobody finds it by trying. */

@@ -30,9 +30,6 @@ export interface KeyWithSecret {
   readonly secret: string;
 }
 
-/** The longest time for which a rotated key's old secret goes on working: a week. */
-export const MAX_OVERLAP_SECONDS = 604_800;
-
 /**
  * Makes a key.
  * @returns the key with its secret; or why it is not made.

@@ -21,6 +21,9 @@ const WAITING_CHARACTERS = { perClient: 40_000_000, total: 320_000_000 };
 /** Content of fewer characters is dealt with at once: it takes at most a few milliseconds, and a turn may take longer to come. */
 export const LARGE_CHARACTERS = 16_000;
 
+/** As it is compiled, or through a loader, where TypeScript runs as it stands. */
+const TASKS = import.meta.url.endsWith(".ts") ? "./entry.mjs" : "./tasks.js";
+
 const turns = new Turns(THREADS, WAITING_CHARACTERS);
 
 let pool: Piscina | undefined;
@@ -28,7 +31,7 @@ let pool: Piscina | undefined;
 function startedPool(): Piscina {
   if (pool) return pool;
   pool = new Piscina({
-    filename: new URL("./entry.mjs", import.meta.url).href,
+    filename: new URL(TASKS, import.meta.url).href,
     // Not those of the process, some of which a thread may not have.
     execArgv: [],
     maxThreads: THREADS,

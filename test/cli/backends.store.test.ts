@@ -1,7 +1,8 @@
+import { createClient } from "@ai-job-server/sdk/client";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Backend, PAGE_ROWS } from "../../src/cli/backend.ts";
 import { backendOn } from "../../src/cli/direct.ts";
-import { openHttp } from "../../src/cli/http.ts";
+import { backendOf } from "../../src/cli/http.ts";
 import { createAuthenticator } from "../../src/identity/authenticator.ts";
 import { UUID_PATTERN } from "../../src/uuid.ts";
 import { openTestDatabase } from "../support/database.ts";
@@ -30,7 +31,7 @@ beforeAll(async () => {
   const authenticator = createAuthenticator({ prisma: served.prisma, operatorKey: OPERATOR_KEY, onError });
   const server = await startTestServer(served, {}, { authenticator });
   cleanups.push(served.close, unserved.close, () => authenticator.close(), server.close);
-  ways.http = (workspaceId) => openHttp({ url: server.url, key: OPERATOR_KEY }, workspaceId);
+  ways.http = (workspaceId) => backendOf(createClient({ url: server.url, key: OPERATOR_KEY, workspaceId }));
   ways.direct = (workspaceId) => backendOn(unserved, workspaceId);
 }, 300_000);
 afterAll(async () => {

@@ -92,7 +92,7 @@ test("in transaction mode it works with fewer connections than clients, once the
     .sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()", database)
     .catch(() => undefined);
   expect(await complaint({ DATABASE_URL: url, ...TRANSACTION })).toMatch(
-    /lacks the migration .* Run `npm run migrate`/,
+    /lacks the migration .* Run `npx ai-job-server migrate`/,
   );
 
   const running = await server({ DATABASE_URL: url, DATABASE_DIRECT_URL: postgres.url(database), ...TRANSACTION });

@@ -118,13 +118,13 @@ test("each privilege that lacks is named, with the statement that grants it", as
   expect({ code, stderr }).toEqual({ code: 1, stderr: `${said}\n` });
 });
 
-test("a role that may not migrate, and must, is told what to run; npm run migrate does it", async () => {
+test("a role that may not migrate, and must, is told what to run; ai-job-server migrate does it", async () => {
   await postgres.sql("CREATE ROLE reader LOGIN");
   expect(await complaint({ DATABASE_URL: postgres.url(database, "reader") })).toMatch(
     /^The database lacks migrations, and this user/,
   );
   expect(await complaint({ DATABASE_URL: postgres.url(database), MIGRATE: "off" })).toMatch(
-    /^The database lacks the migration .*, and this server does not migrate\. Run `npm run migrate`/,
+    /^The database lacks the migration .*, and this server does not migrate\. Run `npx ai-job-server migrate`/,
   );
   const migrate = () => runCommand(["migrate"], { DATABASE_URL: postgres.url(database) });
   expect(await migrate()).toMatch(/^Applied: \d+_types_and_tables, /);

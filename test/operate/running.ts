@@ -34,7 +34,7 @@ export async function startServer(env: Readonly<Record<string, string>>): Promis
   return { ...server, logged, get };
 }
 
-/** Runs `npm run cli -- …` with these arguments. @returns what it prints. @throws where it fails. */
+/** Runs `npx ai-job-server …` with these arguments. @returns what it prints. @throws where it fails. */
 export async function runCommand(args: readonly string[], env: Readonly<Record<string, string>>): Promise<string> {
   const command = ["--import", "tsx", "src/cli/main.ts", ...args];
   const { stdout } = await promisify(execFile)(process.execPath, command, { env: { PATH: process.env.PATH, ...env } });

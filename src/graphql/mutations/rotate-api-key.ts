@@ -1,7 +1,8 @@
 import { z } from "zod";
 import * as errors from "../../errors.ts";
 import { exact } from "../../exact.ts";
-import { type KeyWithSecret, MAX_OVERLAP_SECONDS, type RotateApiKey, rotateApiKey } from "../../identity/keys.ts";
+import { MAX_OVERLAP_SECONDS } from "../../identity/api-key.ts";
+import { type KeyWithSecret, type RotateApiKey, rotateApiKey } from "../../identity/keys.ts";
 import { builder } from "../builder.ts";
 import { type ErrorsOf, errorTypes, isPayloadWith, orThrow } from "../result.ts";
 import { ApiKey } from "../types/api-key.ts";

@@ -12,6 +12,19 @@ AI_JOB = (
     "provider model inputTokens cachedInputTokens outputTokens reasoningTokens costMicros calls}"
 )
 
+AI_JOB_BY_IDEMPOTENCY_KEY = (
+    "query AiJobByIdempotencyKey($idempotencyKey:String!){aiJobByIdempotencyKey(idempotencyKey:$idempotencyKey){"
+    "...WholeJob}}fragment WholeJob on AiJob{...Job ...JobTerms jobInputs jobOutputs issues modelUsage{"
+    "...ModelUsage}}fragment Job on AiJob{id jobId workspaceId traceId jobKind protocolId state statusReason "
+    "errorMessage waitsFor userInputRequest{requestId question payload options answerSchema expiresAt}progress{"
+    "fraction message at}labels{key value}priority attempt maxAttempts runAfter tokenBudget costMicros "
+    "costBudgetMicros metrics{...Metrics}idempotencyKey submittedBy version createdAt updatedAt startedAt endedAt}"
+    "fragment Metrics on JobMetrics{durationMs totalTokens inputTokens outputTokens tokensPlanner tokensExecutor "
+    "entitiesRead entitiesWritten validatorsRunCount}fragment JobTerms on AiJob{profileId capabilityProfileId "
+    "accessMode safetyMode modelTier}fragment ModelUsage on ModelUsage{provider model inputTokens "
+    "cachedInputTokens outputTokens reasoningTokens costMicros calls}"
+)
+
 AI_JOBS = (
     "query AiJobs($first:Int$after:String$last:Int$before:String$filter:AiJobFilter$orderBy:AiJobOrder){aiJobs("
     "first:$first after:$after last:$last before:$before filter:$filter orderBy:$orderBy){feedCursor pageInfo{"
@@ -110,6 +123,20 @@ AI_JOB_OUTPUT = (
 CLAIM_AI_JOBS = (
     "mutation ClaimAiJobs($input:ClaimAiJobsInput!){claimAiJobs(input:$input){__typename ...on ClaimAiJobsPayload{"
     "claims{...Claim}poisoned{jobId}}...Refusal}}fragment Claim on WorkflowClaim{leaseToken reviewComment "
+    "workflowRun{workflowRunId attempt}job{...ClaimedJob}completedNodes{nodeId nodeType stepId input output "
+    "outputIsLeftOut}userAnswers{requestId question answer answeredBy answeredAt}children{...ChildJob}}fragment "
+    "ClaimedJob on AiJob{jobId workspaceId traceId jobKind protocolId ...JobTerms jobInputs entityRefs{entityKind "
+    "entityId selector}plannedOperations{opType target{entityKind entityId selector}description}labels{key value}"
+    "priority attempt maxAttempts tokenBudget costBudgetMicros submittedBy createdAt parentJob{jobId}}fragment "
+    "JobTerms on AiJob{profileId capabilityProfileId accessMode safetyMode modelTier}fragment ChildJob on AiJob{"
+    "jobId jobKind protocolId state statusReason errorMessage jobOutputs labels{key value}createdAt endedAt}"
+    "fragment Refusal on Error{__typename code message stop:directive ...on InvalidInputError{path issues{path "
+    "message}}...on BudgetExceededError{freesAt}}"
+)
+
+START_WORKFLOW = (
+    "mutation StartWorkflow($input:StartWorkflowInput!){startWorkflow(input:$input){__typename ...on "
+    "StartWorkflowPayload{claim{...Claim}}...Refusal}}fragment Claim on WorkflowClaim{leaseToken reviewComment "
     "workflowRun{workflowRunId attempt}job{...ClaimedJob}completedNodes{nodeId nodeType stepId input output "
     "outputIsLeftOut}userAnswers{requestId question answer answeredBy answeredAt}children{...ChildJob}}fragment "
     "ClaimedJob on AiJob{jobId workspaceId traceId jobKind protocolId ...JobTerms jobInputs entityRefs{entityKind "

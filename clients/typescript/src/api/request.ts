@@ -56,18 +56,30 @@ export async function request<Data, Variables>(
         accept: "application/graphql-response+json, application/json;q=0.9",
       },
       body,
+      // What is sent, and the key with it, is for the server that was named and for no other.
+      redirect: "manual",
       signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
     });
     if (response.status === 413)
       throw new JobServerError("INVALID_INPUT", "The request is too large for the server, or a proxy before it.");
-    answer = await response.json();
+    answer = parsed(await response.text());
   } catch (cause) {
     signal?.throwIfAborted();
     if (cause instanceof JobServerError) throw cause;
     throw new UnansweredError(`${String(connection.url)} did not answer.`, { cause });
   }
-  if (!isAnswer<Data>(answer)) throw new UnansweredError(`HTTP ${response.status} without a GraphQL answer.`);
+  if (!isAnswer<Data>(answer))
+    throw new UnansweredError(`${String(connection.url)} answered with HTTP ${response.status}, and no GraphQL.`);
   return dataOf(answer, response);
+}
+
+/** @returns the value of a JSON text; undefined for a text that is none, such as a proxy's page. */
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 interface GraphQLErrorShape {

@@ -125,7 +125,7 @@ export class JobClient {
     return successOf(cancelAiJob).job;
   }
 
-  /** Retries a job that has failed or was cancelled. */
+  /** Queues a job again that has failed or stalled. */
   async retry(jobId: string, options: CallOptions = {}): Promise<Job> {
     return successOf((await this.request(RetryAiJob, { input: { jobId } }, options)).retryAiJob).job;
   }

@@ -9,6 +9,8 @@ export {
 } from "../api/errors.ts";
 export * from "../api/generated.ts";
 export type { Connection } from "../api/request.ts";
+export { successOf } from "../api/result.ts";
+export { hasEnded } from "../api/states.ts";
 export {
   type CallOptions,
   type Change,

@@ -1,0 +1,99 @@
+import { clearScreenDown, moveCursor } from "node:readline";
+import { type Change, hasEnded, type Job, type JobClient } from "@ai-job-server/sdk/client";
+import { type Environment, withClient } from "../connection.ts";
+import { print } from "../output.ts";
+import { parseId } from "../values.ts";
+import { filterCommand, filterOf } from "./list.ts";
+import { showJobs } from "./show.ts";
+import { setExitCode } from "./submit.ts";
+
+/** How often a live table is drawn at most, in milliseconds. */
+const DRAW_MS = 100;
+
+const NO_WRAP = "\u001b[?7l";
+const WRAP = "\u001b[?7h";
+
+/** `watch`: a live table of jobs on a terminal; elsewhere, and with --json, a line for each change. */
+export function watchCommand(env: Environment) {
+  return filterCommand("watch")
+    .description("Shows jobs live: one until it has ended, or all that match until it is stopped.")
+    .argument("[id]", "the one job", parseId)
+    .action((jobId, options) =>
+      withClient(options, env, async (client) => {
+        const changes = jobId === undefined ? client.watchJobs(filterOf(options)) : oneUntilEnded(client, jobId);
+        const isLive = process.stdout.isTTY && !options.json;
+        const last = await (isLive ? draw(changes) : list(changes, options.json));
+        if (jobId !== undefined && last) setExitCode(last);
+      }),
+    );
+}
+
+/** A failed job may be retried, so its own watch would go on. */
+async function* oneUntilEnded(client: JobClient, jobId: string): AsyncGenerator<Change, void, undefined> {
+  for await (const change of client.watchJob(jobId)) {
+    yield change;
+    if (hasEnded(change)) return;
+  }
+}
+
+async function list(changes: AsyncIterable<Change>, json?: true): Promise<Job | undefined> {
+  let last: Job | undefined;
+  for await (const { job, ...change } of changes) {
+    last = job;
+    const { jobId, statusReason } = job;
+    print(
+      json
+        ? JSON.stringify({ ...change, job })
+        : [job.updatedAt, jobId, change.state, job.jobKind, job.errorMessage ?? statusReason].join("  "),
+    );
+  }
+  return last;
+}
+
+/** Keeps the table of the jobs that match in its place on the terminal, newest first, as many as it has lines for. */
+async function draw(changes: AsyncIterable<Change>): Promise<Job | undefined> {
+  const jobs = new Map<string, Job>();
+  const screen = new Screen();
+  let last: Job | undefined;
+  for await (const { job, matchesFilter } of changes) {
+    last = job;
+    if (matchesFilter) jobs.set(job.jobId, job);
+    else jobs.delete(job.jobId);
+    screen.show(() => showJobs(newest(jobs, (process.stdout.rows ?? 24) - 2)));
+  }
+  screen.end();
+  return last;
+}
+
+function newest(jobs: ReadonlyMap<string, Job>, count: number): readonly Job[] {
+  return [...jobs.values()].toSorted((a, b) => b.createdAt.localeCompare(a.createdAt)).slice(0, count);
+}
+
+/** Lines of the terminal that are written again and again. */
+class Screen {
+  #lines = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #text: () => string = () => "";
+
+  show(text: () => string): void {
+    this.#text = text;
+    this.#timer ??= setTimeout(() => this.#draw(), DRAW_MS);
+  }
+
+  end(): void {
+    if (!this.#timer) return;
+    clearTimeout(this.#timer);
+    this.#draw();
+  }
+
+  #draw(): void {
+    this.#timer = undefined;
+    const { stdout } = process;
+    moveCursor(stdout, 0, -this.#lines);
+    clearScreenDown(stdout);
+    const text = this.#text();
+    // Lines that are too long are cut by the terminal: as two, they would make the next drawing begin too low.
+    stdout.write(`${NO_WRAP}${text}\n${WRAP}`);
+    this.#lines = text.split("\n").length;
+  }
+}
