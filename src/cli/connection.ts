@@ -20,7 +20,7 @@ interface ConnectionOptions {
 const DEFAULT_URL = "http://127.0.0.1:4000/graphql";
 
 /** @returns a command that asks a server. */
-export function serverCommand(name: string) {
+function serverCommand(name: string) {
   return new Command(name)
     .exitOverride()
     .option("--url <url>", `the server's API; without it AI_JOB_SERVER_URL, or ${DEFAULT_URL}`, parseUrl)

@@ -46,7 +46,7 @@ interface Page<Row> {
 }
 
 /** Reads a list page by page. */
-export async function toTheEnd<Row>(
+async function toTheEnd<Row>(
   read: (page: { first: number; after: string | null }) => Promise<Page<Row>>,
 ): Promise<readonly Row[]> {
   const rows: Row[] = [];

@@ -70,7 +70,7 @@ export function parseLabels(text: string, before: readonly Label[] = []): readon
   return [...before, { key: text.slice(0, at), value: text.slice(at + 1) }];
 }
 
-interface Label {
+export interface Label {
   readonly key: string;
   readonly value: string;
 }

@@ -7,7 +7,7 @@ import type { LockedJobWithWriteScope } from "../jobs/lock.ts";
 import { addMetrics, type Budgets, type MetricsDelta, passedBudget } from "../jobs/metrics.ts";
 
 /** The policies that a report must comply with, each with the error that answers a report which violates it. */
-interface PolicyErrors {
+export interface PolicyErrors {
   readonly ACCESS_MODE_VIOLATION: AccessModeViolationError;
   readonly BUDGET_EXCEEDED: BudgetExceededError;
   readonly CAPABILITY_DENIED: CapabilityDeniedError;

@@ -47,7 +47,7 @@ export function stateCell(state: JobState): Cell {
 }
 
 /** @returns a bar and what the worker says; nothing for a job that says nothing, or no longer runs. */
-export function progressText({ state, progress }: Pick<Job, "state" | "progress">): string {
+function progressText({ state, progress }: Pick<Job, "state" | "progress">): string {
   if (!progress || state !== "RUNNING") return "";
   const { fraction, message } = progress;
   const full = Math.round((fraction ?? 0) * BAR_CELLS);

@@ -27,11 +27,18 @@ export interface WorkerOptions extends Connection {
   readonly log?: (line: string) => void;
 }
 
+/** A job that a worker has done, and what became of it: its run's end, and not yet the job's where that is tried again or waits. */
+export interface DoneJob {
+  readonly jobId: string;
+  readonly jobKind: JobKind;
+  readonly ending: Ending;
+}
+
 /** How long a claim waits for a job, in seconds: as long as a worker that stops may have to wait for its answer. */
 const CLAIM_SECONDS = 2;
 
-/** How long its answer may take, in milliseconds. */
-const CLAIM_ANSWER_MS = 12_000;
+/** How long its answer may take beyond that, in milliseconds. */
+const CLAIM_ANSWER_MS = 10_000;
 
 /** A worker: claims jobs of the kinds that it has handlers for, and does them. */
 export class Worker {
@@ -103,6 +110,31 @@ export class Worker {
     if (this.#broken) throw this.#broken;
   }
 
+  /**
+   * Takes one job that is due, does it, and resolves with what became of it; undefined where none was due. Only while it does not `run`. `runOnce` is
+   * the name of this for tests.
+   * @internal
+   * @param waitSeconds how long a job is waited for, from 0 to 20.
+   * @throws JobServerError where the server refuses the worker; UnansweredError where it does not answer; what kept the job's end from being reported.
+   */
+  async once(waitSeconds: number): Promise<DoneJob | undefined> {
+    if (this.#isRunning) throw new Error("This worker runs already.");
+    if (this.#handlers.size === 0) throw new Error("This worker has no handler: call handle() before.");
+    this.#isRunning = true;
+    const keeper = this.#openKeeper();
+    try {
+      const sentAt = thisMoment();
+      const [claim] = await this.#claim(1, waitSeconds);
+      if (!claim) return undefined;
+      const { run, handler } = this.#prepare(keeper, claim, sentAt);
+      const { jobId, jobKind } = claim.job;
+      return { jobId, jobKind, ending: await run.do(handler) };
+    } finally {
+      await keeper.close();
+      this.#isRunning = false;
+    }
+  }
+
   /** Takes no more jobs; `run` resolves when those that it has are done or given back. */
   stop(): void {
     this.#stopping.abort();
@@ -145,15 +177,30 @@ export class Worker {
    * Not aborted when the worker stops: a job that the server hands out meanwhile would be leased to nobody, and its attempt charged. It waits for
    * a few seconds only, and what it brings then is given back.
    */
-  async #claim(limit: number): Promise<readonly Claim[]> {
+  async #claim(limit: number, waitSeconds = CLAIM_SECONDS): Promise<readonly Claim[]> {
     const { workerId, leaseSeconds } = this.#options;
     const jobKinds = [...this.#handlers.keys()];
-    const input = { workerId, jobKinds, limit, leaseSeconds, waitSeconds: CLAIM_SECONDS };
-    const { claimAiJobs } = await request(this.#connection, ClaimAiJobs, { input }, { timeoutMs: CLAIM_ANSWER_MS });
+    const input = { workerId, jobKinds, limit, leaseSeconds, waitSeconds };
+    const timeoutMs = CLAIM_ANSWER_MS + waitSeconds * 1000;
+    const { claimAiJobs } = await request(this.#connection, ClaimAiJobs, { input }, { timeoutMs });
     return successOf(claimAiJobs).claims;
   }
 
   #begin(keeper: LeaseKeeper, claim: Claim, sentAt: Moment): void {
+    const { job, workflowRun } = claim;
+    const { run, handler } = this.#prepare(keeper, claim, sentAt);
+    if (this.#stopping.signal.aborted) run.giveBack();
+    const entry = { run, done: this.#finish(run.do(handler), `${job.jobKind} ${job.jobId}`) };
+    this.#runs.add(entry);
+    void entry.done.then(() => {
+      keeper.letGo(workflowRun.workflowRunId);
+      this.#runs.delete(entry);
+      this.#wake();
+    });
+  }
+
+  /** Holds the lease of what was claimed. @returns its run, which has not begun, and who does it. */
+  #prepare(keeper: LeaseKeeper, claim: Claim, sentAt: Moment): { run: Run; handler: RegisteredHandler } {
     const { priceOf } = this.#options;
     const { job, workflowRun, leaseToken } = claim;
     const { workflowRunId } = workflowRun;
@@ -161,15 +208,7 @@ export class Worker {
     if (!handler) throw new Error(`The server handed out a job of the kind ${job.jobKind}, for which nobody asked.`);
     const lease = keeper.hold(workflowRunId, leaseToken, sentAt);
     const sayProgress = (progress: Progress) => keeper.progress(workflowRunId, progress);
-    const run = new Run({ connection: this.#connection, claim, lease, priceOf, sayProgress });
-    if (this.#stopping.signal.aborted) run.giveBack();
-    const entry = { run, done: this.#finish(run.do(handler), `${job.jobKind} ${job.jobId}`) };
-    this.#runs.add(entry);
-    void entry.done.then(() => {
-      keeper.letGo(workflowRunId);
-      this.#runs.delete(entry);
-      this.#wake();
-    });
+    return { run: new Run({ connection: this.#connection, claim, lease, priceOf, sayProgress }), handler };
   }
 
   async #finish(ending: Promise<Ending>, job: string): Promise<void> {
