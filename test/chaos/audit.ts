@@ -1,5 +1,5 @@
 import type pg from "pg";
-import type { Entry } from "./journal.ts";
+import type { Entry } from "./entries.ts";
 import type { Decision } from "./people.ts";
 
 /**
@@ -79,6 +79,13 @@ export async function loadRecords(admin: pg.Client, { entries, cancelled, decisi
       SELECT (entry->>'workflowRunId')::uuid AS workflow_run_id, (entry->>'jobId')::uuid AS job_id,
         (entry->>'leaseExpiresAt')::timestamptz AS lease_expires_at, chaos.wall(entry->'sentAt') AS sent_at, entry AS brought
       FROM chaos.journal WHERE entry->>'type' = 'claimed';
+    CREATE TABLE chaos.renewals AS
+      SELECT (planned.entry->'input'->>'workflowRunId')::uuid AS workflow_run_id,
+        (planned.entry->'input'->>'leaseSeconds')::int AS seconds, chaos.wall(answered.entry->'sentAt') AS sent_at
+      FROM chaos.journal planned JOIN chaos.journal answered ON answered.entry->>'reportId' = planned.entry->'input'->>'reportId'
+      WHERE planned.entry->>'type' = 'planned' AND planned.entry->>'kind' = 'renewal'
+        AND answered.entry->>'type' = 'answered' AND answered.entry->>'code' IS NULL;
+    DELETE FROM chaos.journal WHERE entry->>'kind' = 'renewal';
     CREATE TABLE chaos.reports AS
       SELECT (entry->'input'->>'reportId')::uuid AS report_id, (entry->'input'->>'workflowRunId')::uuid AS workflow_run_id,
         entry->>'kind' = 'usage' AS is_usage, entry->>'kind' AS kind, entry->>'kind' NOT IN ('heartbeat', 'usage') AS is_guarded,
@@ -100,6 +107,9 @@ export async function loadRecords(admin: pg.Client, { entries, cancelled, decisi
       FROM chaos.journal WHERE entry->>'type' IN ('begun', 'counted', 'stopped') AND NOT EXISTS (
         SELECT FROM chaos.journal careless
         WHERE careless.entry->>'type' = 'careless' AND careless.entry->'workflowRunId' = journal.entry->'workflowRunId');
+    CREATE TABLE chaos.ended AS
+      SELECT (entry->>'workflowRunId')::uuid AS workflow_run_id, entry->>'ending' AS ending
+      FROM chaos.journal WHERE entry->>'type' = 'ended';
     CREATE TABLE chaos.effects AS
       SELECT entry->>'key' AS key, entry->>'receipt' AS receipt FROM chaos.journal WHERE entry->>'type' = 'effect';
     ANALYZE`);

@@ -9,12 +9,13 @@ import { type ChaosResult, runChaos } from "./chaos.ts";
 import { CHECKS } from "./checks.ts";
 import type { ProcessHistory } from "./fleet.ts";
 import { auditOwnClock } from "./own-clock.ts";
-import { type Scale, SERVERS, WORKERS } from "./plan.ts";
+import { type Scale, SERVERS } from "./plan.ts";
+import { sortsOfFleet, type WorkerSort } from "./sorts.ts";
 
 /**
- * Eight workers and two servers run on one database, while processes are killed or stand still, workers are cut off, and connections
- * are cut at random: for a minute if TEST_LONG is 1, otherwise for 6 seconds. Jobs are given back, ask a person, and wait for children.
- * When all jobs have ended, the whole database is checked.
+ * Eight workers and two servers run on one database: half of the workers have the kit for TypeScript, a quarter the one for Python. Meanwhile
+ * processes are killed or stand still, workers are cut off, and connections are cut at random: for a minute if TEST_LONG is 1, otherwise
+ * for 6 seconds. Jobs are given back, ask a person, and wait for children. When all jobs have ended, the whole database is checked.
  */
 
 const isLong = process.env.TEST_LONG === "1";
@@ -24,6 +25,7 @@ const seed = Number(process.env.CHAOS_SEED ?? Math.floor(Math.random() * 1e9));
 /** The time limit in milliseconds: a busy machine needs many times as long as an idle one. */
 const LONG = { timeout: isLong ? 3_600_000 : 600_000 };
 
+const WORKERS = sortsOfFleet(true).length;
 const workerIds = Array.from({ length: WORKERS }, (_, index) => `worker-${index}`);
 
 let after: ChaosResult;
@@ -33,6 +35,7 @@ beforeAll(async () => {
   after = await runChaos(seed, scale);
   prisma = anotherClient(after.url, 2);
   process.stdout.write(`${JSON.stringify((await rows(SUMMARY))[0])}\n`);
+  for (const [sort, runs] of await runsBySort()) process.stdout.write(`${sort}: ${JSON.stringify(runs)}\n`);
 }, LONG.timeout);
 afterAll(async () => {
   if (process.env.CHAOS_DUMP)
@@ -46,6 +49,33 @@ afterAll(async () => {
 
 async function rows(sql: string, ...values: readonly unknown[]): Promise<Record<string, unknown>[]> {
   return (await after.admin.query<Record<string, unknown>>(sql, [...values])).rows;
+}
+
+interface Runs {
+  /** How many runs workers of one sort had. */
+  readonly claimed: number;
+  /** Of which the database has that they were completed. */
+  readonly completed: number;
+  readonly recovered: number;
+  /** How many runs their workers stopped by their own clocks. */
+  readonly stopped: number;
+}
+
+/** What workers of each sort did. */
+async function runsBySort(): Promise<ReadonlyMap<WorkerSort, Runs>> {
+  const bySort = new Map<WorkerSort, Runs>();
+  for (const sort of new Set(after.sorts.values())) {
+    const ids = [...after.sorts].flatMap(([id, each]) => (each === sort ? [id] : []));
+    const [counted] = await rows(
+      `SELECT count(*)::int AS claimed, count(*) FILTER (WHERE state IN ('completed', 'completed_with_issues'))::int AS completed,
+         count(*) FILTER (WHERE state = 'stalled')::int AS recovered
+       FROM workflow_runs WHERE worker_id = ANY($1)`,
+      ids,
+    );
+    const stopped = ids.flatMap((id) => after.journals.get(id) ?? []).filter(({ type }) => type === "stopped").length;
+    bySort.set(sort, { ...runsSchema.parse(counted), stopped });
+  }
+  return bySort;
 }
 
 const countOf = (rows: string) => `(SELECT count(*)::int FROM ${rows})`;
@@ -75,6 +105,8 @@ const isAboutCutConnection =
   /terminating connection|connection terminated|connection broke|ended this connection|not queryable|closed the connection|ECONNRESET|EPIPE/i;
 /** Time limits that pass where a dozen processes share a slow machine's processors. */
 const isAboutSlowness = /does not answer|timeout exceeded when trying to connect|start a transaction in the given time/;
+
+const runsSchema = z.object({ claimed: z.number(), completed: z.number(), recovered: z.number() });
 
 const logLine = z.object({
   level: z.number(),
@@ -171,16 +203,39 @@ describe(`after ${scale.milliseconds / 1000} seconds of chaos by seed ${seed}`, 
     await expectAtLeast({ answered: 1, unanswered: 1, cancelledQuestions: 1 });
   });
 
+  test("half of the workers had the kit for TypeScript, some the one for Python, and all sorts of them completed jobs", async () => {
+    const bySort = await runsBySort();
+    const isWithoutPython = !bySort.has("python") && process.env.CI === undefined;
+    expect([...after.sorts.values()]).toEqual(sortsOfFleet(!isWithoutPython));
+    const min = scale.jobs / 20;
+    for (const [sort, { completed }] of bySort) expect.soft(completed, sort).toBeGreaterThanOrEqual(min);
+    // Of most of them the kits heard, too.
+    const withKit = [...bySort].filter(([sort]) => sort !== "hand-made");
+    for (const [sort, { completed }] of withKit)
+      expect.soft(saidCompleted(sort), sort).toBeGreaterThanOrEqual(completed / 2);
+  });
+
   test.each(["CUT_OFF_WORKER", "BLOCK_WORKER"] as const)("%s: workers stopped by their own clocks", (kind) => {
     const absences = after.away.filter((each) => each.kind === kind);
     expect(absences).not.toEqual([]);
     expect(absences.filter(({ stopped }) => stopped > 0)).not.toEqual([]);
   });
 
+  test("workers of every sort stopped by their own clocks", () => {
+    const stopped = new Set(after.away.flatMap((each) => (each.stopped > 0 ? [each.sort] : [])));
+    expect(stopped).toEqual(new Set(after.sorts.values()));
+  });
+
   test("what was begun again asked the system outside again, which did it once", async () => {
     await expectAtLeast({ effectsRepeated: 1 });
   });
 });
+
+/** How many runs the kits of one sort said that they completed. */
+function saidCompleted(sort: WorkerSort): number {
+  const entries = [...after.journals].flatMap(([id, journal]) => (after.sorts.get(id) === sort ? journal : []));
+  return entries.filter((entry) => entry.type === "ended" && entry.ending === "completed").length;
+}
 
 /** Expects that so much happened, of what SUMMARY counts. */
 async function expectAtLeast(min: Readonly<Record<string, number>>): Promise<void> {

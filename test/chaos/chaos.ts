@@ -8,13 +8,16 @@ import { connectTo } from "../support/interrupt.ts";
 import { paceHere } from "../support/pace.ts";
 import { installAudit, loadRecords } from "./audit.ts";
 import { Client } from "./client.ts";
+import type { Entry } from "./entries.ts";
 import { APPLICATION, type Away, injectFaults, type WorkerSlot } from "./faults.ts";
 import { freePorts, type ProcessHistory, type SupervisedSlot, startServer, startWorker, supervise } from "./fleet.ts";
 import { openGate } from "./gate.ts";
-import { type Entry, readJournal } from "./journal.ts";
 import { Outside } from "./outside.ts";
 import { decideQuestions } from "./people.ts";
-import { leaseSecondsAt, planFaults, planJobs, type Scale, SERVERS, seededRandom, WORKERS } from "./plan.ts";
+import { leaseSecondsAt, planFaults, planJobs, type Scale, SERVERS, seededRandom } from "./plan.ts";
+import { findPython } from "./python.ts";
+import { readJournal } from "./read-journal.ts";
+import { leaseSecondsOf, sortsOfFleet, type WorkerSort } from "./sorts.ts";
 import { submitJobs } from "./submit.ts";
 import { count, LIMIT_MS, until } from "./wait.ts";
 
@@ -24,6 +27,8 @@ export interface ChaosResult {
   readonly admin: pg.Client;
   readonly servers: readonly ProcessHistory[];
   readonly workers: readonly ProcessHistory[];
+  /** The sort of each worker, by its id. */
+  readonly sorts: ReadonlyMap<string, WorkerSort>;
   /** The journal of each worker, by its id. */
   readonly journals: ReadonlyMap<string, readonly Entry[]>;
   readonly connectionsCut: number;
@@ -49,7 +54,9 @@ export async function runChaos(seed: number, scale: Scale): Promise<ChaosResult>
   try {
     const outside = join(folder, "outside");
     await mkdir(outside);
-    const workerIds = Array.from({ length: WORKERS }, (_, index) => `worker-${index}`);
+    const python = findPython();
+    const sorts = new Map(sortsOfFleet(python !== null).map((sort, index) => [`worker-${index}`, sort]));
+    const journalOf = (workerId: string) => join(folder, workerId);
     const pace = paceHere();
     const { cancelled, decisions, servers, workers, connectionsCut, away } = await runFleet(seed, scale, {
       env: database.env,
@@ -57,14 +64,16 @@ export async function runChaos(seed: number, scale: Scale): Promise<ChaosResult>
       url: database.url,
       outside,
       leaseSeconds: leaseSecondsAt(pace),
-      journals: new Map(workerIds.map((id) => [id, join(folder, id)])),
+      python,
+      sorts,
+      journalOf,
     });
-    const journals = new Map(workerIds.map((id) => [id, readJournal(join(folder, id))]));
+    const journals = new Map([...sorts.keys()].map((id) => [id, readJournal(journalOf(id))]));
     const entries = [...journals.values()].flat();
     await loadRecords(admin, { entries, cancelled, decisions, done: new Outside(outside).done() });
     const histories = (slots: readonly SupervisedSlot[]) => slots.flatMap((slot) => slot.history);
     const processes = { servers: histories(servers), workers: histories(workers) };
-    return { url: database.url, admin, ...processes, journals, connectionsCut, away, isSlow: pace > 1.2, close };
+    return { url: database.url, admin, ...processes, sorts, journals, connectionsCut, away, isSlow: pace > 1.2, close };
   } catch (error) {
     await close();
     throw error;
@@ -80,45 +89,53 @@ interface ChaosEnvironment {
   /** The folder of what is done outside. */
   readonly outside: string;
   readonly leaseSeconds: number;
-  /** The path of each worker's journal, by the worker's id. */
-  readonly journals: ReadonlyMap<string, string>;
+  /** The program that runs workers with the kit for Python; null where there are none. */
+  readonly python: string | null;
+  /** The sort of each worker, by its id. */
+  readonly sorts: ReadonlyMap<string, WorkerSort>;
+  /** The path of a worker's journal. */
+  readonly journalOf: (workerId: string) => string;
 }
 
 async function runFleet(
   seed: number,
   scale: Scale,
-  { env, admin, url, outside, leaseSeconds, journals }: ChaosEnvironment,
+  { env, admin, url, outside, python, sorts, journalOf, ...environment }: ChaosEnvironment,
 ) {
   const random = seededRandom(seed);
-  const [faults, jobs] = [planFaults(random, scale), planJobs(random, scale)];
+  const [faults, jobs] = [planFaults(random, scale, new Set(sorts.values())), planJobs(random, scale)];
   const ports = await freePorts(SERVERS);
   const urls = addressesOf(ports);
   const servers = ports.map((port) => supervise(() => startServer(port, env, APPLICATION), random));
   const workers: WorkerSlot[] = [];
-  const forAll = { OUTSIDE: outside, LEASE_SECONDS: String(leaseSeconds) };
   const over = new AbortController();
   try {
     await Promise.all(servers.map((slot) => slot.ready()));
     await installAudit(admin);
-    for (const [workerId, journal] of journals) {
-      const gate = await openGate(ports);
+    for (const [workerId, sort] of sorts) {
+      // A kit knows one address.
+      const gate = await openGate(ports, { isBalanced: sort !== "hand-made" });
+      const journal = journalOf(workerId);
+      const leaseSeconds = leaseSecondsOf(sort, environment.leaseSeconds);
       const own = {
         WORKER_ID: workerId,
         WORKER_JOURNAL: journal,
         SERVERS: addressesOf(gate.ports).join(" "),
-        ...forAll,
+        OUTSIDE: outside,
+        LEASE_SECONDS: String(leaseSeconds),
       };
       const firstSeed = seed + 1000 * workers.length;
-      const start = (restarts: number) => startWorker({ ...own, WORKER_SEED: String(firstSeed + restarts) });
+      const start = (restarts: number) =>
+        startWorker(sort, python, { ...own, WORKER_SEED: String(firstSeed + restarts) });
       const slot = supervise(start, random);
-      workers.push({ ...slot, workerId, gate, journal });
+      workers.push({ ...slot, workerId, sort, leaseSeconds, gate, journal });
     }
     // A worker creates its journal when it has started.
-    await until(async () => [...journals.values()].every((journal) => existsSync(journal)));
+    await until(async () => workers.every(({ journal }) => existsSync(journal)));
     const deciding = decideQuestions(new Client(urls, 1), random, over.signal);
     const [cancelled, { connectionsCut, away }] = await Promise.all([
       submitJobs(new Client(urls, 0), jobs),
-      injectFaults(faults, { servers, workers, admin, url, leaseSeconds }),
+      injectFaults(faults, { servers, workers, admin, url }),
     ]);
     await untilAllJobsEnded(admin, jobs.length);
     over.abort();

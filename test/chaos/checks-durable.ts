@@ -13,10 +13,10 @@ const HAND_ON: readonly Check[] = [
     name: "a claim brought the steps that had succeeded in earlier runs, with their outputs, and nothing else",
     refutation: `
       WITH brought AS (
-        SELECT c.workflow_run_id, node->>'nodeId' AS node_id, node->'output' AS output
+        SELECT c.workflow_run_id, node->>'nodeId' AS node_id, nullif(node->'output', 'null') AS output
         FROM chaos.claims c, jsonb_array_elements(c.brought->'completedNodes') AS node
       ), stored AS (
-        SELECT c.workflow_run_id, n.node_id, n.output_payload AS output FROM chaos.claims c
+        SELECT c.workflow_run_id, n.node_id, nullif(n.output_payload, 'null') AS output FROM chaos.claims c
         JOIN workflow_runs r ON r.id = c.workflow_run_id JOIN workflow_runs earlier ON earlier.job_id = r.job_id
         JOIN node_executions n ON n.workflow_run_id = earlier.id
         WHERE earlier.attempt < r.attempt AND n.state = 'completed')
@@ -138,6 +138,16 @@ const OWN_CLOCK: readonly Check[] = [
         SELECT workflow_run_id, sent_at, (input->>'leaseSeconds')::int, lease_expires_at
         FROM chaos.answers JOIN chaos.reports USING (report_id, is_usage) WHERE lease_expires_at IS NOT NULL)
       SELECT * FROM given WHERE sent_at + make_interval(secs => seconds) > lease_expires_at + interval '2 milliseconds'`,
+  },
+  {
+    name: "a lease, by the clock of a kit, which does not ask how long it lasts, was over no later than one that the database had",
+    refutation: `
+      WITH given AS (
+        SELECT workflow_run_id, sent_at, (brought->>'leaseSeconds')::int AS seconds FROM chaos.claims WHERE lease_expires_at IS NULL
+        UNION ALL SELECT workflow_run_id, sent_at, seconds FROM chaos.renewals)
+      SELECT * FROM given WHERE NOT EXISTS (
+        SELECT FROM chaos.leases l WHERE l.workflow_run_id = given.workflow_run_id
+          AND sent_at + make_interval(secs => seconds) <= l.lease_expires_at + interval '2 milliseconds')`,
   },
   {
     name: "no step began, and no step or renewal was counted on, once the job's next run had begun",

@@ -63,7 +63,7 @@ const LEASES: readonly Check[] = [
     name: "every lease that a worker was given is one that the database had",
     refutation: `
       WITH given AS (
-        SELECT workflow_run_id, lease_expires_at FROM chaos.claims
+        SELECT workflow_run_id, lease_expires_at FROM chaos.claims WHERE lease_expires_at IS NOT NULL
         UNION SELECT workflow_run_id, h.lease_expires_at FROM chaos.answers h JOIN chaos.reports USING (report_id, is_usage)
         WHERE h.lease_expires_at IS NOT NULL)
       SELECT * FROM given EXCEPT SELECT workflow_run_id, lease_expires_at FROM chaos.leases`,
@@ -93,6 +93,13 @@ const REPORTS: readonly Check[] = [
         WHEN h.code IS NULL THEN w.report_id IS NULL OR w.policy_violation_code IS NOT NULL
         WHEN h.code IN ('BUDGET_EXCEEDED', 'ACCESS_MODE_VIOLATION') THEN h.code IS DISTINCT FROM w.policy_violation_code
         ELSE s.times = 1 AND w.report_id IS NOT NULL END`,
+  },
+  {
+    name: "a run of which a kit says that it was completed or failed, was",
+    refutation: `
+      SELECT e.ending, r.id, r.state, r.end_reason FROM chaos.ended e JOIN workflow_runs r ON r.id = e.workflow_run_id
+      WHERE (e.ending = 'completed' AND r.state NOT IN ('completed', 'completed_with_issues'))
+        OR (e.ending = 'failed' AND r.state NOT IN ('failed', 'poisoned'))`,
   },
 ];
 

@@ -1,11 +1,13 @@
 import { z } from "zod";
+import { broughtSchema } from "./entries.ts";
+import { inputsSchema } from "./inputs.ts";
 
 /** The claim of a worker: the document, and what the answer has. */
 
 export const CLAIM = `mutation ($input: ClaimAiJobsInput!) { answer: claimAiJobs(input: $input) {
   __typename
   ... on ClaimAiJobsPayload { claims {
-    leaseToken leaseExpiresAt workflowRun { workflowRunId attempt } job { jobId accessMode labels { key value } }
+    leaseToken leaseExpiresAt workflowRun { workflowRunId attempt } job { jobId accessMode jobInputs labels { key value } }
     completedNodes { nodeId output } userAnswers { requestId answer } children { jobId state } } }
   ... on Error { code message } } }`;
 
@@ -16,11 +18,10 @@ const claim = z.object({
   job: z.object({
     jobId: z.string(),
     accessMode: z.string(),
+    jobInputs: inputsSchema,
     labels: z.array(z.object({ key: z.string(), value: z.string() })),
   }),
-  completedNodes: z.array(z.object({ nodeId: z.string(), output: z.object({ receipt: z.string() }) })),
-  userAnswers: z.array(z.object({ requestId: z.string(), answer: z.string() })),
-  children: z.array(z.object({ jobId: z.string(), state: z.string() })),
+  ...broughtSchema.shape,
 });
 export type Claim = z.infer<typeof claim>;
 

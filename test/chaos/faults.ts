@@ -1,11 +1,13 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type pg from "pg";
 import { connectTo } from "../support/interrupt.ts";
+import type { Entry } from "./entries.ts";
 import type { SupervisedSlot } from "./fleet.ts";
 import type { Gate } from "./gate.ts";
-import { type Entry, readJournal } from "./journal.ts";
 import { auditOwnClock } from "./own-clock.ts";
 import { awayMs, type Fault } from "./plan.ts";
+import { readJournal } from "./read-journal.ts";
+import type { WorkerSort } from "./sorts.ts";
 import { count, until } from "./wait.ts";
 
 /** The application name of the connections that may be cut. */
@@ -15,6 +17,7 @@ export const APPLICATION = "ai-job-server-in-chaos";
 export interface Away {
   readonly kind: "CUT_OFF_WORKER" | "BLOCK_WORKER";
   readonly workerId: string;
+  readonly sort: WorkerSort;
   readonly from: number;
   readonly until: number;
   /** How many runs it stopped by its own clock meanwhile, or when it was back. */
@@ -24,6 +27,8 @@ export interface Away {
 /** A worker's process, and its network. */
 export interface WorkerSlot extends SupervisedSlot {
   readonly workerId: string;
+  readonly sort: WorkerSort;
+  readonly leaseSeconds: number;
   readonly gate: Gate;
   /** The path of its journal. */
   readonly journal: string;
@@ -35,7 +40,6 @@ interface Targets {
   readonly admin: pg.Client;
   /** The address of the database, for connections of their own. */
   readonly url: string;
-  readonly leaseSeconds: number;
 }
 
 /** How many reports must have been accepted for each second of the plan before the next fault is injected. */
@@ -52,14 +56,15 @@ export async function injectFaults(faults: readonly Fault[], targets: Targets) {
   const absences: Promise<Away | null>[] = [];
   const pick = <Slot>(slots: readonly Slot[], dice: number) => slots[Math.floor(dice * slots.length)];
   // One that is away is let come back: what it does then is what counts.
-  const pickWorker = (dice: number) =>
+  const pickWorker = ({ dice, sort }: Fault) =>
     pick(
-      workers.filter((worker) => !away.has(worker)),
+      workers.filter((worker) => !away.has(worker) && (sort === undefined || worker.sort === sort)),
       dice,
     );
   let start = performance.now();
   let connectionsCut = 0;
-  for (const { at, kind, dice } of faults) {
+  for (const fault of faults) {
+    const { at, kind, dice } = fault;
     await sleep(Math.max(0, start + at - performance.now()));
     const due = performance.now();
     const reports = (at / 1000) * MIN_REPORTS_PER_SECOND;
@@ -70,11 +75,11 @@ export async function injectFaults(faults: readonly Fault[], targets: Targets) {
         pick(servers, dice)?.kill();
         break;
       case "KILL_WORKER":
-        pickWorker(dice)?.kill();
+        pickWorker(fault)?.kill();
         break;
       case "CUT_OFF_WORKER":
       case "BLOCK_WORKER": {
-        const worker = pickWorker(dice);
+        const worker = pickWorker(fault);
         if (!worker) break;
         away.add(worker);
         absences.push(sendAway(targets, worker, kind).finally(() => away.delete(worker)));
@@ -98,9 +103,9 @@ const MAX_ABSENCES = 4;
  * Cuts a worker off, or has it stand still, once it is in the middle of a step; again if it had ended the run by then.
  * @returns null if it did not come back, or no job was left.
  */
-async function sendAway({ url, leaseSeconds }: Targets, worker: WorkerSlot, kind: Away["kind"]): Promise<Away | null> {
-  const { workerId, gate, journal } = worker;
-  const ms = awayMs(leaseSeconds);
+async function sendAway({ url }: Targets, worker: WorkerSlot, kind: Away["kind"]): Promise<Away | null> {
+  const { workerId, sort, gate, journal } = worker;
+  const ms = awayMs(worker.leaseSeconds);
   for (let absences = 1; ; absences++) {
     await until(async () => isInStep(readJournal(journal)) || (await hasNoJobLeft(url)));
     const from = Date.now();
@@ -117,7 +122,7 @@ async function sendAway({ url, leaseSeconds }: Targets, worker: WorkerSlot, kind
     const { stops } = auditOwnClock(readJournal(journal));
     const stopped = stops.filter(({ wallMs }) => wallMs > from).length;
     if (stopped > 0 || absences === MAX_ABSENCES || (await hasNoJobLeft(url)))
-      return { kind, workerId, from, until: end, stopped };
+      return { kind, workerId, sort, from, until: end, stopped };
   }
 }
 

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { type Exit, exitOf, spawnServer } from "../support/spawn-server.ts";
 import { type Random, randomInt } from "./plan.ts";
+import type { WorkerSort } from "./sorts.ts";
 
 /** Processes that are killed and restarted, as a supervisor restarts a service. */
 
@@ -121,11 +122,20 @@ export function startServer(
   return { ...server, ready, signal };
 }
 
-const WORKER = fileURLToPath(new URL("worker.ts", import.meta.url));
+const pathOf = (file: string) => fileURLToPath(new URL(file, import.meta.url));
+const HAND_MADE = pathOf("worker.ts");
+const TYPESCRIPT = { watch: pathOf("kit/watch-fetch.mjs"), worker: pathOf("kit/worker.ts") };
+const PYTHON = { worker: pathOf("kit/worker.py"), kit: pathOf("../../clients/python/src") };
 
-export function startWorker(env: Readonly<Record<string, string>>): ManagedProcess {
-  const child = spawn(process.execPath, ["--import", "tsx", WORKER], {
-    env: { PATH: process.env.PATH, ...env },
+/** @param python the program that runs workers with the kit for Python; null where there are none. */
+export function startWorker(
+  sort: WorkerSort,
+  python: string | null,
+  env: Readonly<Record<string, string>>,
+): ManagedProcess {
+  const [program, ...args] = commandOf(sort, python);
+  const child = spawn(program, args, {
+    env: { PATH: process.env.PATH, PYTHONPATH: PYTHON.kit, PYTHONDONTWRITEBYTECODE: "1", ...env },
     // Standard input is a pipe, which closes when this process ends: the worker then ends, too.
     stdio: ["pipe", "ignore", "pipe"],
   });
@@ -136,6 +146,20 @@ export function startWorker(env: Readonly<Record<string, string>>): ManagedProce
   };
   const signal = (name: "SIGSTOP" | "SIGCONT") => void child.kill(name);
   return { ready: Promise.resolve(true), exited, logged: [], end, signal };
+}
+
+function commandOf(sort: WorkerSort, python: string | null): readonly [string, ...string[]] {
+  const node = [process.execPath, "--import", "tsx"] as const;
+  switch (sort) {
+    case "hand-made":
+      return [...node, HAND_MADE];
+    case "typescript":
+      // The kit's thread gets it, too.
+      return [...node, "--import", TYPESCRIPT.watch, TYPESCRIPT.worker];
+    case "python":
+      if (python === null) throw new Error("There is no Python.");
+      return [python, PYTHON.worker];
+  }
 }
 
 /**

@@ -2,11 +2,12 @@ import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
 
 /**
- * The network between a worker and the servers. While it is cut, connections stay as they are, and nothing passes: what the worker
- * sends is kept, and delivered when the network is whole again, whether the worker still waits for an answer or not.
+ * The network between a worker and the servers: with a port for each of them, or with one that leads to any that is up, as a load
+ * balancer does. While it is cut, connections stay as they are, and nothing passes: what the worker sends is kept, and delivered when
+ * the network is whole again, whether the worker still waits for an answer or not.
  */
 export interface Gate {
-  /** The ports that lead to the servers, in their order. */
+  /** The ports that lead to the servers, in their order; or the one that leads to any. */
   readonly ports: readonly number[];
   cut(): void;
   mend(): void;
@@ -14,12 +15,16 @@ export interface Gate {
 }
 
 /** @param targets the ports of the servers. */
-export async function openGate(targets: readonly number[]): Promise<Gate> {
+export async function openGate(targets: readonly number[], { isBalanced = false } = {}): Promise<Gate> {
   let isCut = false;
   const wires = new Set<Wire>();
-  const listeners = targets.map((target) =>
+  let connections = 0;
+  /** From one server after the other, so that each gets its share. */
+  const inTurn = () => targets.map((_, index) => targets[(index + connections) % targets.length] ?? 0);
+  const listeners = (isBalanced ? [null] : targets).map((target) =>
     createServer({ allowHalfOpen: true, pauseOnConnect: true }, (near) => {
-      const wire = new Wire(near, target, () => wires.delete(wire));
+      connections += 1;
+      const wire = new Wire(near, target === null ? inTurn() : [target], () => wires.delete(wire));
       wires.add(wire);
       if (!isCut) wire.pass();
     }).listen(0, "127.0.0.1"),
@@ -51,27 +56,29 @@ function portOf(listener: ReturnType<typeof createServer>): number {
 /** One connection through the gate. */
 class Wire {
   readonly #near: Socket;
-  readonly #target: number;
-  #far: Socket | undefined;
   readonly #onEnd: () => void;
+  /** The servers that it has not tried yet. */
+  readonly #targets: number[];
+  #far: Socket | undefined;
+  #isConnected = false;
+  #isHeld = true;
 
-  constructor(near: Socket, target: number, onEnd: () => void) {
+  /** @param targets the ports of the servers that it may lead to: the first one that is up. */
+  constructor(near: Socket, targets: readonly number[], onEnd: () => void) {
     this.#near = near;
-    this.#target = target;
+    this.#targets = [...targets];
     this.#onEnd = onEnd;
     this.#endWith(near);
   }
 
   pass(): void {
-    if (!this.#far) {
-      this.#far = connect({ port: this.#target, host: "127.0.0.1", allowHalfOpen: true });
-      this.#endWith(this.#far);
-    }
-    this.#near.pipe(this.#far);
-    this.#far.pipe(this.#near);
+    this.#isHeld = false;
+    if (!this.#far) this.#connect();
+    else if (this.#isConnected) this.#join(this.#far);
   }
 
   hold(): void {
+    this.#isHeld = true;
     if (this.#far) {
       this.#near.unpipe(this.#far);
       this.#far.unpipe(this.#near);
@@ -84,6 +91,26 @@ class Wire {
     this.#near.destroy();
     this.#far?.destroy();
     this.#onEnd();
+  }
+
+  #connect(): void {
+    const port = this.#targets.shift();
+    if (port === undefined) return this.end();
+    const far = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
+    this.#far = far;
+    const onRefused = () => this.#connect();
+    far.once("error", onRefused);
+    far.once("connect", () => {
+      far.off("error", onRefused);
+      this.#isConnected = true;
+      this.#endWith(far);
+      if (!this.#isHeld) this.#join(far);
+    });
+  }
+
+  #join(far: Socket): void {
+    this.#near.pipe(far);
+    far.pipe(this.#near);
   }
 
   /** Whatever ends one end of a connection ends the other, as a broken one does. */

@@ -1,5 +1,7 @@
 import { type Moment, mayBeOver, thisMoment } from "../../examples/worker/own-clock.ts";
-import { isLostWith, type Journal, type ReportInput, type ReportKind } from "./journal.ts";
+import { isLostWith } from "./codes.ts";
+import type { ReportInput, SentKind } from "./entries.ts";
+import type { Journal } from "./journal.ts";
 import type { Reporter, ReportResult } from "./reporter.ts";
 
 /** The run is over for the worker: the server says so, or its own clock. */
@@ -59,7 +61,7 @@ export class Lease {
   }
 
   /** Sends a report, and counts on it once it is accepted. @throws Stopped, NoAnswerError */
-  async report(kind: ReportKind, input: ReportInput): Promise<void> {
+  async report(kind: SentKind, input: ReportInput): Promise<void> {
     let result: ReportResult | undefined;
     try {
       [result] = await this.#reporter.report(kind, [input], () => this.checkClock());

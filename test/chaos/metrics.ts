@@ -1,4 +1,4 @@
-import type { ReportInput } from "./journal.ts";
+import type { ReportInput } from "./entries.ts";
 import { type Random, randomInt } from "./plan.ts";
 
 export type Metrics = NonNullable<ReportInput["metrics"]>;
@@ -20,7 +20,13 @@ export function drawMetrics(random: Random, mayWrite: boolean): Metrics {
 
 /** @returns the metrics with a call of a model, which says the tokens instead of them. */
 export function drawCall(random: Random, { inputTokens: _in, outputTokens: _out, ...metrics }: Metrics): Metrics {
-  const call = {
+  const call = drawModelCall(random);
+  return { ...metrics, tokensPlanner: 0, tokensExecutor: call.outputTokens, usage: [call] };
+}
+
+/** @returns what a call of a model used. */
+export function drawModelCall(random: Random) {
+  return {
     provider: "local",
     model: random() < 0.5 ? "small" : "large",
     inputTokens: randomInt(random, 0, 40),
@@ -29,5 +35,4 @@ export function drawCall(random: Random, { inputTokens: _in, outputTokens: _out,
     reasoningTokens: randomInt(random, 0, 10),
     costMicros: randomInt(random, 1, 1000),
   };
-  return { ...metrics, tokensPlanner: 0, tokensExecutor: call.outputTokens, usage: [call] };
 }

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { expect, test } from "vitest";
-import type { Entry } from "./journal.ts";
+import type { Entry } from "./entries.ts";
 import { auditOwnClock } from "./own-clock.ts";
 
 /** The audit of the chaos test finds what a worker does too late, by either clock. */

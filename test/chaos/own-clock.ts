@@ -1,5 +1,5 @@
 import type { Moment } from "../../examples/worker/own-clock.ts";
-import type { Entry } from "./journal.ts";
+import type { Entry } from "./entries.ts";
 
 /** What a worker did in a run later than it may, and at which deadline it should have stopped. */
 export interface Overstepped {
@@ -16,6 +16,8 @@ interface Held {
 /**
  * Reads in a worker's journal whether it stopped by its own clock (section 13): no step begins, nothing is sent and no answer counts
  * once the lease may be over, reckoned from the sending of the claim, or of the last renewal that was answered and counted.
+ * A renewal without an id counts from its answer: it is a kit's, whose memory of the lease takes it whoever looks, and says until when
+ * it lasts, which may have passed already.
  * @returns what it did all the same; and how often it stopped because of it.
  */
 export function auditOwnClock(journal: readonly Entry[]): {
@@ -33,6 +35,10 @@ export function auditOwnClock(journal: readonly Entry[]): {
     const deadline = { steadyMs: renewalSentAt.steadyMs + leaseMs, wallMs: renewalSentAt.wallMs + leaseMs };
     if (at.steadyMs >= deadline.steadyMs || at.wallMs >= deadline.wallMs) overstepped.push({ entry, deadline });
   };
+  const prolong = (workflowRunId: string | undefined, sentAt: Moment) => {
+    const run = held.get(workflowRunId ?? "");
+    if (run?.renewalSentAt && sentAt.steadyMs > run.renewalSentAt.steadyMs) run.renewalSentAt = sentAt;
+  };
   for (const entry of journal) {
     switch (entry.type) {
       case "claimed":
@@ -49,6 +55,7 @@ export function auditOwnClock(journal: readonly Entry[]): {
         break;
       case "answered":
         if (entry.kind === "heartbeat" && entry.code === null) renewals.set(entry.reportId, entry.sentAt);
+        if (entry.kind === "renewal" && entry.code === null) prolong(runOf.get(entry.reportId), entry.sentAt);
         break;
       case "begun":
         check(entry, entry.workflowRunId, entry.at);
@@ -63,6 +70,7 @@ export function auditOwnClock(journal: readonly Entry[]): {
       case "stopped":
         stops.push(entry.at);
         break;
+      case "ended":
       case "effect":
       case "unexpected":
         break;

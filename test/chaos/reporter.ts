@@ -1,7 +1,10 @@
 import { type Moment, thisMoment } from "../../examples/worker/own-clock.ts";
 import { type Answer, type Client, codeOf, type Item, UnexpectedAnswerError } from "./client.ts";
-import { isLostWith, type Journal, type PlannedReport, type ReportInput, type ReportKind } from "./journal.ts";
+import { isExpected, isLostWith } from "./codes.ts";
+import type { ReportInput, SentKind } from "./entries.ts";
+import type { Journal } from "./journal.ts";
 import type { Random } from "./plan.ts";
+import type { PlannedReport } from "./read-journal.ts";
 
 /** The answer to a report. */
 export interface ReportResult {
@@ -15,7 +18,7 @@ export interface ReportResult {
 }
 
 /** For each kind of report, its mutation, and the name of the list if it takes several. */
-const REPORTS: Readonly<Record<ReportKind, { readonly batch?: string; readonly mutation: string }>> = {
+const REPORTS: Readonly<Record<SentKind, { readonly batch?: string; readonly mutation: string }>> = {
   heartbeat: {
     batch: "heartbeats",
     mutation: `mutation ($input: HeartbeatWorkflowsInput!) { answer: heartbeatWorkflows(input: $input) {
@@ -58,25 +61,6 @@ const REPORTS: Readonly<Record<ReportKind, { readonly batch?: string; readonly m
   },
 };
 
-/** Codes that a worker that does nothing wrong can get: others ended its job, or its own report did. */
-const EXPECTED_CODES = [
-  "LEASE_LOST",
-  "ILLEGAL_TRANSITION",
-  "JOB_POISONED",
-  "BUDGET_EXCEEDED",
-  "ACCESS_MODE_VIOLATION",
-] as const;
-
-/** Whether a worker that does nothing wrong can get this code. */
-function isExpected(kind: ReportKind, code: string | null, { expiresAt }: ReportInput): boolean {
-  if (code === null) return true;
-  // Its usage was counted with the report that had the same id: that one was kept, though the worker did not hear so.
-  if (kind === "usage") return code === "INVALID_INPUT";
-  // It came so late that the time limit of its question was over.
-  if (code === "INVALID_INPUT" && typeof expiresAt === "string") return Date.parse(expiresAt) <= Date.now();
-  return EXPECTED_CODES.some((expected) => expected === code);
-}
-
 /**
  * With which probability an answer is treated as lost, after it has come or while it is awaited: the report is sent
  * again.
@@ -100,7 +84,7 @@ export class Reporter {
    * Sends new reports of one kind in one request; several only if the kind takes a list.
    * @param onSend called each time before they are sent; throws if that is too late.
    */
-  report(kind: ReportKind, inputs: readonly ReportInput[], onSend: () => void): Promise<readonly ReportResult[]> {
+  report(kind: SentKind, inputs: readonly ReportInput[], onSend: () => void): Promise<readonly ReportResult[]> {
     for (const input of inputs) this.#journal.write({ type: "planned", kind, input });
     return this.#send(kind, inputs, onSend);
   }
@@ -124,7 +108,7 @@ export class Reporter {
   }
 
   /** @param onSend left out: the reports may be late, and nobody counts on them. */
-  async #send(kind: ReportKind, inputs: readonly ReportInput[], onSend?: () => void): Promise<readonly ReportResult[]> {
+  async #send(kind: SentKind, inputs: readonly ReportInput[], onSend?: () => void): Promise<readonly ReportResult[]> {
     const { batch, mutation } = REPORTS[kind];
     const reportIds = inputs.map(({ reportId }) => reportId);
     const content = batch ? { [batch]: inputs } : { ...inputs[0] };
@@ -148,13 +132,13 @@ export class Reporter {
     return inputs.map((input, index) => this.#recordAnswer(kind, input, items[index] ?? {}, last.sentAt));
   }
 
-  #recordAnswer(kind: ReportKind, input: ReportInput, item: Item, sentAt: Moment): ReportResult {
+  #recordAnswer(kind: SentKind, input: ReportInput, item: Item, sentAt: Moment): ReportResult {
     const { reportId } = input;
     const code = codeOf(item);
     const { leaseExpiresAt: expiry, directive = "CONTINUE" } = item;
     const leaseExpiresAt = typeof expiry === "string" ? expiry : null;
     this.#journal.write({ type: "answered", kind, reportId, sentAt, code, leaseExpiresAt });
-    if (!isExpected(kind, code, input)) throw new UnexpectedAnswerError(JSON.stringify(item));
+    if (!isExpected(kind, code, input, Date.now())) throw new UnexpectedAnswerError(JSON.stringify(item));
     return { reportId, code, mustStop: code !== null || directive !== "CONTINUE", sentAt };
   }
 }

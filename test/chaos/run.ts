@@ -2,11 +2,13 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Claim, hasEnded, labelOf } from "./claim.ts";
 import type { Client } from "./client.ts";
-import type { Journal, ReportInput, ReportKind } from "./journal.ts";
+import type { ReportInput, SentKind } from "./entries.ts";
+import { childOf } from "./inputs.ts";
+import type { Journal } from "./journal.ts";
 import { type Lease, Stopped } from "./lease.ts";
 import { drawCall, drawMetrics, type Metrics } from "./metrics.ts";
 import type { Outside } from "./outside.ts";
-import { HOSTILE, planInput, type Random, randomInt, seededRandom } from "./plan.ts";
+import { HOSTILE, type Random, randomInt } from "./plan.ts";
 import { submitChild } from "./submit.ts";
 
 /** Probabilities of a worker's mistakes. It makes them only at a job's first attempt, so that every job can end. */
@@ -32,6 +34,8 @@ export interface Tools {
   readonly outside: Outside;
   readonly random: Random;
 }
+
+const nodeIdOf = (step: number) => `step-${step}`;
 
 /**
  * One attempt at a job, by a worker that mostly does what it should. It goes on from what the claim brings: the steps that earlier runs
@@ -78,8 +82,7 @@ export class Run {
     const done = new Set(this.#claim.completedNodes.map(({ nodeId }) => nodeId));
     const steps = Number(labelOf(this.#claim, "steps"));
     for (let step = 1; step <= steps; step++) {
-      const nodeId = `step-${step}`;
-      if (!done.has(nodeId) && !(await this.#doStep(nodeId))) return;
+      if (!done.has(nodeIdOf(step)) && !(await this.#doStep(step))) return;
       if (step === 1 && (await this.#waits())) return;
       if (await this.#givesBack()) return;
     }
@@ -87,15 +90,16 @@ export class Run {
   }
 
   /** @returns whether the run goes on. */
-  async #doStep(nodeId: string): Promise<boolean> {
+  async #doStep(step: number): Promise<boolean> {
+    const nodeId = nodeIdOf(step);
     const { lease, outside, journal } = this.#tools;
     const { jobId } = this.#claim.job;
     const node = { nodeId, nodeType: this.#random() < 0.5 ? "llm_call" : "tool" };
     lease.begin(nodeId);
-    await this.#report("advance", { step: { ...node, outcome: "STARTED" } });
+    await this.#report("advance", { step: { ...node, outcome: "STARTED", inputPayload: { step } } });
     const key = `${jobId}:${nodeId}`;
     const receipt = outside.do(key);
-    journal.write({ type: "effect", workflowRunId: this.#claim.workflowRun.workflowRunId, key, receipt });
+    journal.write({ type: "effect", key, receipt });
     await sleep(randomInt(this.#random, 20, 400));
     if (this.#makesMistake("forgets")) return false;
     if (this.#makesMistake("oversleeps")) await this.#oversleep();
@@ -128,12 +132,12 @@ export class Run {
 
   /** Submits the children that are missing: under the same keys, by whichever run, so that each comes once. */
   async #waitsForChildren(): Promise<boolean> {
-    const { jobId } = this.#claim.job;
-    const dice = seededRandom(Number.parseInt(jobId.slice(-8), 16));
-    const inputs = Array.from({ length: randomInt(dice, 1, 2) }, (_, index) => ({
-      ...planInput(dice, "Minutes of a part.", dice() < 0.1 ? "asks: answered" : "nothing"),
+    const { jobId, jobInputs } = this.#claim.job;
+    const inputs = (jobInputs?.children ?? []).map((planned, index) => ({
+      ...childOf(planned),
       parentJobId: jobId,
-      idempotencyKey: `${jobId} child ${index}`,
+      // As the kits do: a worker with one, and one without, submit the same child.
+      idempotencyKey: `${jobId}/child-${index + 1}`,
     }));
     const { children } = this.#claim;
     if (children.length === inputs.length && children.every(hasEnded)) return false;
@@ -169,7 +173,7 @@ export class Run {
     }
   }
 
-  #report(kind: ReportKind, content: object, metrics = this.#metrics()): Promise<void> {
+  #report(kind: SentKind, content: object, metrics = this.#metrics()): Promise<void> {
     return this.lease.report(kind, this.#input(content, metrics));
   }
 

@@ -3,17 +3,18 @@ import { z } from "zod";
 import { thisMoment } from "../../examples/worker/own-clock.ts";
 import { CLAIM, claimed } from "./claim.ts";
 import { Client, codeOf, NoAnswerError, UnexpectedAnswerError } from "./client.ts";
-import { Journal, leftToSay, readJournal } from "./journal.ts";
+import { Journal } from "./journal.ts";
 import { Lease, Stopped } from "./lease.ts";
 import { Outside } from "./outside.ts";
 import { randomInt, seededRandom } from "./plan.ts";
+import { leftToSay, readJournal } from "./read-journal.ts";
 import { Reporter } from "./reporter.ts";
 import { Run } from "./run.ts";
 
 /**
- * A worker in a process of its own, which can be killed at any moment. It knows the servers' addresses and their API.
- * When it is restarted, it sends the reports again that were not answered, and the usage that was refused with others. It
- * claims new jobs; its earlier runs are recovered when their leases expire.
+ * A worker without a kit, which also tries orders of requests that no kit makes, in a process of its own, which can be killed at any
+ * moment. It knows the servers' addresses and their API. When it is restarted, it sends the reports again that were not answered, and
+ * the usage that was refused with others. It claims new jobs; its earlier runs are recovered when their leases expire.
  */
 
 const settings = z

@@ -1,0 +1,6 @@
+import type { Moment } from "../../../examples/worker/own-clock.ts";
+
+/** A moment by clocks that all threads of the process share. */
+export function sharedMoment(): Moment {
+  return { steadyMs: Number(process.hrtime.bigint()) / 1e6, wallMs: Date.now() };
+}
