@@ -7,7 +7,7 @@ import { follow, freePort } from "./quick-start.ts";
 test("a page that shows jobs live", { timeout: 300_000 }, async () => {
   const pagePort = await freePort();
   const browser = await openBrowser();
-  const then = async () => {
+  const whileRunning = async () => {
     const page = await browser.context.newPage();
     await page.goto(`http://127.0.0.1:${pagePort}/`);
     const items = page.locator("li");
@@ -17,8 +17,8 @@ test("a page that shows jobs live", { timeout: 300_000 }, async () => {
     await expect.poll(() => items.allTextContents(), { timeout: 30_000 }).toContain("DOC_SUMMARIZE QUEUED ");
   };
   try {
-    const { code, stdout, stderr } = await follow("frontend", { pagePort, then });
-    expect(code, stderr).toBe(0);
+    const { code, stdout, stderr } = await follow("frontend", { pagePort, whileRunning });
+    expect({ code, said: code === 0 ? "" : stderr }).toEqual({ code: 0, said: "" });
     expect(stdout).toContain("Done");
   } finally {
     await browser.close();

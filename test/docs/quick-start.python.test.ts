@@ -5,6 +5,6 @@ import { follow } from "./quick-start.ts";
 
 test("a worker in Python", { timeout: 300_000 }, async () => {
   const { code, stdout, stderr } = await follow("worker-python");
-  expect(code, stderr).toBe(0);
+  expect({ code, said: code === 0 ? "" : stderr }).toEqual({ code: 0, said: "" });
   expect(stdout).toMatch(/AWAITING_USER\n[^]*COMPLETED\n\{'summary': 'Write it: done.'\}/);
 });

@@ -23,14 +23,14 @@ export interface FollowOptions {
   /** The port of the page, where the quick start has one. */
   readonly pagePort?: number;
   /** Done when the commands are, while what they started still runs. */
-  readonly then?: () => Promise<void>;
+  readonly whileRunning?: () => Promise<void>;
 }
 
 /**
  * Follows docs/quick-start/NAME.md. Only what would disturb others is changed: the ports, the clone's packages, which are there, and where its
  * server keeps its data.
  */
-export async function follow(name: string, { pagePort = 0, then }: FollowOptions = {}): Promise<Followed> {
+export async function follow(name: string, { pagePort = 0, whileRunning }: FollowOptions = {}): Promise<Followed> {
   const folder = await mkdtemp(join(tmpdir(), "ai-job-server-quick-start-"));
   const port = await freePort();
   const here = (commands: string) =>
@@ -70,7 +70,11 @@ export async function follow(name: string, { pagePort = 0, then }: FollowOptions
       .filter(({ info }) => info === "sh")
       .map((block) => block.text.replace("mkdir ", "mkdir -p "));
     const child = shell(commands.join("\n"), folder);
-    const [stdout, stderr, code] = await Promise.all([text(child.stdout), text(child.stderr), exitOf(child, then)]);
+    const [stdout, stderr, code] = await Promise.all([
+      text(child.stdout),
+      text(child.stderr),
+      exitOf(child, whileRunning),
+    ]);
     return { code, stdout, stderr };
   } finally {
     for (const pid of started) endGroup(pid);
@@ -84,9 +88,12 @@ async function writeAt(path: string, content: string): Promise<void> {
 }
 
 /** What commands leave running holds their output open: it is ended once the commands are done. */
-async function exitOf(child: ReturnType<typeof spawn>, then: FollowOptions["then"]): Promise<number | null> {
+async function exitOf(
+  child: ReturnType<typeof spawn>,
+  whileRunning: FollowOptions["whileRunning"],
+): Promise<number | null> {
   const code = await new Promise<number | null>((resolve) => child.once("exit", resolve));
-  await then?.();
+  await whileRunning?.();
   endGroup(child.pid);
   return code;
 }

@@ -49,7 +49,7 @@ test("several servers in one process have nothing of each other", async () => {
   await createClient(other).submit({ jobKind: "CANVAS_CLUSTER", protocolId: "p" });
   expect((await createClient(server).jobs({ filter: { kinds: ["CANVAS_CLUSTER"] } })).nodes).toEqual([]);
   await other.close();
-  await expect(fetch(other.url)).rejects.toThrow();
+  await expect(fetch(other.url)).rejects.toThrow("fetch failed");
 });
 
 test("a setting that cannot be used is refused", async () => {
