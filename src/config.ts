@@ -9,6 +9,7 @@ import { isLoopback } from "./loopback.ts";
 import { RATE_ENVIRONMENT, toRateLimits } from "./rate-settings.ts";
 import type { RateLimits } from "./rates/rates.ts";
 import type { Backoff } from "./runs/backoff.ts";
+import { TRACING_ENVIRONMENT, type TracingSettings, toTracing } from "./tracing/settings.ts";
 
 /** The settings of one server process; docs/configuration.md describes the environment variables. */
 export interface Config extends AuthSettings {
@@ -36,6 +37,8 @@ export interface Config extends AuthSettings {
   readonly costCurrency: string;
   /** How much each principal may ask for, where callers must prove who they are. */
   readonly rates: RateLimits;
+  /** Where traces are sent; undefined where there are none. */
+  readonly tracing: TracingSettings | undefined;
   /** The path of the manifest of the only documents that are executed; undefined to execute any. */
   readonly trustedDocuments: string | undefined;
   /** The largest request body, and the largest WebSocket message, in bytes. */
@@ -94,6 +97,7 @@ const environment = z.object({
     .default("USD"),
   ...AUTH_ENVIRONMENT,
   ...RATE_ENVIRONMENT,
+  ...TRACING_ENVIRONMENT,
   TRUSTED_DOCUMENTS: z.string().optional(),
   MAX_BODY_BYTES: z.coerce.number().int().min(1024).max(100_000_000).default(5_000_000),
   MAX_DOCUMENT_TOKENS: z.coerce.number().int().min(500).max(20_000).default(2_000),
@@ -137,6 +141,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     costCurrency: values.COST_CURRENCY,
     ...toAuthSettings(values),
     rates: toRateLimits(values),
+    tracing: toTracing(values),
     trustedDocuments: values.TRUSTED_DOCUMENTS,
     maxBodyBytes: values.MAX_BODY_BYTES,
     maxDocumentTokens: values.MAX_DOCUMENT_TOKENS,

@@ -29,6 +29,7 @@ import { PROGRESS_INTERVAL_MS } from "./runs/progress.ts";
 import { guards } from "./security/guards/guards.ts";
 import { scanContent } from "./security/guards/scan-content.ts";
 import { createServer } from "./server.ts";
+import type { Tracing } from "./tracing/traced.ts";
 
 /**
  * Milliseconds that one guard may take. Generous, because a guard that is late fails closed and refuses the content,
@@ -93,6 +94,7 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
     },
   );
   const metrics = await metricsOf(config, database, feed);
+  const tracing = await tracingOf(config);
   const engine: EngineContext = {
     prisma,
     notifyCommit,
@@ -150,6 +152,7 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
       maxBodyBytes,
       maxDocumentTokens,
       maxJsonValues,
+      tracing,
       onErrors: metrics && ((codes) => metrics.countErrors(codes)),
     });
     const listening = listenToBoth(server.http, config, metrics, log);
@@ -170,6 +173,7 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
       authenticator.close();
       rates?.close();
       await release();
+      await tracing?.close();
     };
     return { url: origin + ENDPOINT, database, close };
   } catch (error) {
@@ -209,6 +213,11 @@ async function markAsServedWithAuth(prisma: PrismaClient): Promise<void> {
 function authenticatorOf({ operatorKey, jwt }: Config, prisma: PrismaClient, log: Logger): Authenticator {
   const onError = (err: unknown) => log.warn({ err }, "credentials could not be checked; trying again");
   return createAuthenticator({ prisma, operatorKey, jwt, onError });
+}
+
+/** Imported on demand: without a collector there is no span, and nothing is loaded. */
+async function tracingOf({ tracing }: Config): Promise<Tracing | undefined> {
+  return tracing && (await import("./tracing/tracing.ts")).startTracing(tracing);
 }
 
 /** Imported on demand: without a port for them nothing is counted, and nothing is loaded. */

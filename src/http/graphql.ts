@@ -19,6 +19,7 @@ import type { MaintenanceTasks } from "../maintenance.ts";
 import type { Rates } from "../rates/rates.ts";
 import { createBatchedReleases } from "../runs/batched-release.ts";
 import type { Client } from "../threads/turns.ts";
+import type { Tracing } from "../tracing/traced.ts";
 import type { Caller } from "./authentication.ts";
 import { maskError } from "./error-format.ts";
 import type { OwnNames } from "./own-names.ts";
@@ -46,7 +47,7 @@ import { useTrustedDocuments } from "./plugins/use-trusted-documents.ts";
 import { useUnconditionalSubscriptions } from "./plugins/use-unconditional-subscriptions.ts";
 import type { Proxies } from "./proxies.ts";
 import type { RequestLog } from "./request-log.ts";
-import { traceIdOf } from "./trace.ts";
+import { traceIdOf, uuidOfTrace } from "./trace.ts";
 import { mayExecuteAny, type TrustedDocuments } from "./trusted-documents.ts";
 import { namedWorkspace, viewerOf } from "./viewer.ts";
 
@@ -95,6 +96,8 @@ export interface GraphQLOptions extends OwnNames {
   readonly authenticator: Authenticator;
   /** How much each principal may ask for; left out, as much as it can. */
   readonly rates?: Rates | undefined;
+  /** Makes a span of each operation; left out, of none. */
+  readonly tracing?: Tracing | undefined;
   /** Decides who may subscribe; left out, whoever has the permission, until its principal ends. */
   readonly mayWatch?: WatchPermission;
   /** Milliseconds between two comments that keep a silent event stream open. */
@@ -189,7 +192,7 @@ export function createGraphQL(options: GraphQLOptions, requests: RequestLog, sto
       useRequestLog(requests),
       usePermissions(),
       useInputBounds(),
-      useExecutor(),
+      useExecutor(options.tracing),
       ...(rates ? [useRates(rates)] : []),
       useErrorFormat(reporter),
       useEventStream(resumeStates, keepAliveMs),
@@ -216,16 +219,18 @@ export function createGraphQL(options: GraphQLOptions, requests: RequestLog, sto
     // Nothing that is answered to anybody comes here.
     if (!viewer && !principal) throw UNAUTHENTICATED;
     const caller = viewer ?? viewerOf(request && namedWorkspace(request), principal);
+    const traceId = traceIdOf(request?.headers.get("traceparent"));
+    const client = req?.socket ?? socket;
     return {
       // By connection and not by key: the workers of a fleet share a key, and one that sends much must not delay the others.
-      engine: { ...engine, client: req?.socket ?? socket, workspacesMustExist: authenticator !== OPEN },
+      engine: { ...engine, client, workspacesMustExist: authenticator !== OPEN, traceId: uuidOfTrace(traceId) },
       feed,
       claimer,
       releases,
       viewer: caller,
       readable: new ReadableJobs(caller.permissions.has("JOBS_READ")),
       mayWatch,
-      traceId: traceIdOf(request?.headers.get("traceparent")),
+      traceId,
       onPrincipalEnd: (callback) => authenticator.onEnd(caller.principal, callback),
       resumeState: request ? resumeStates.of(request) : {},
       lists,

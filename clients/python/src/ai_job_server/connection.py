@@ -7,7 +7,7 @@ import json
 import select
 import socket
 import ssl
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from queue import Empty, LifoQueue
 from typing import Any, Iterator, Mapping
 from urllib.parse import urlsplit
@@ -31,6 +31,8 @@ class Connection:
     key: str | None = None
     #: The workspace to be in, for a key of the whole deployment; None: that of the key.
     workspace_id: str | None = None
+    #: The W3C trace context that each request belongs to; None for none.
+    traceparent: str | None = None
     _idle: LifoQueue[http.client.HTTPConnection] = field(default_factory=LifoQueue, repr=False, compare=False)
 
     def request(self, query: str, variables: Mapping[str, Any], timeout: float = TIMEOUT_SECONDS) -> dict[str, Any]:
@@ -96,7 +98,13 @@ class Connection:
             headers["authorization"] = f"Bearer {self.key}"
         if self.workspace_id is not None:
             headers["x-workspace-id"] = self.workspace_id
+        if self.traceparent is not None:
+            headers["traceparent"] = self.traceparent
         return headers
+
+    def within(self, traceparent: str) -> Connection:
+        """Returns the same, for requests that belong to a trace; both share what is open to the server."""
+        return replace(self, traceparent=traceparent)
 
     def _open(self, timeout: float) -> http.client.HTTPConnection:
         parts = urlsplit(self.url)

@@ -82,7 +82,7 @@ class Children:
 class RunContext:
     """What a handler gets beside its job: everything that it may say or ask while it works."""
 
-    def __init__(self, run: Run, connection: Connection, claim: Mapping[str, Any], steps: Steps, reports: Reports, output: Output) -> None:
+    def __init__(self, run: Run, connection: Connection, claim: Mapping[str, Any], steps: Steps, reports: Reports, output: Output, traceparent: str) -> None:
         self._run, self._claim, self._steps, self._reports = run, claim, steps, reports
         self._times: dict[str, int] = {}
         #: Aborted when the run must stop; its reason says why. Look at it in everything that takes long.
@@ -92,7 +92,7 @@ class RunContext:
         #: What the person said who last sent the job back; None where nobody did. Steps from before that are done anew.
         self.review_comment: str | None = claim["reviewComment"]
         #: The W3C trace context of the job, to be sent on as the header `traceparent`.
-        self.traceparent = f"00-{claim['job']['traceId'].replace('-', '')}-{secrets.token_hex(8)}-01"
+        self.traceparent = traceparent
         self.children = Children(
             connection, run.scope, reports, claim, lambda: run.wait_by(self._releasing("Waits for its children.", untilChildrenEnd=True))
         )
@@ -183,10 +183,13 @@ class Run:
         self.scope = RunScope(lease)
         self.say_progress = say_progress
         proof = {"workflowRunId": claim["workflowRun"]["workflowRunId"], "leaseToken": claim["leaseToken"]}
+        # What the server does for this run belongs to the trace of its job.
+        traceparent = f"00-{claim['job']['traceId'].replace('-', '')}-{secrets.token_hex(8)}-01"
+        connection = connection.within(traceparent)
         self._reports = Reports(connection, proof, lease)
         self._output = Output(connection, proof, lease)
         steps = Steps(self._reports, self.scope, CompletedSteps(connection, claim), price_of, revision_of(claim))
-        self._context = RunContext(self, connection, claim, steps, self._reports, self._output)
+        self._context = RunContext(self, connection, claim, steps, self._reports, self._output, traceparent)
 
     def do(self, handler: RegisteredHandler) -> str:
         """Calls the handler, and reports how it ended. Returns that, in a word.

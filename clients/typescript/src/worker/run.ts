@@ -44,11 +44,14 @@ export class Run {
   readonly #output: Output;
   readonly #context: RunContext;
 
-  constructor({ connection, claim, lease, priceOf, sayProgress }: RunOptions) {
+  constructor({ connection: ofWorker, claim, lease, priceOf, sayProgress }: RunOptions) {
     this.#claim = claim;
     this.#lease = lease;
     const scope = new RunScope(lease);
     const proof = { workflowRunId: claim.workflowRun.workflowRunId, leaseToken: claim.leaseToken };
+    // What the server does for this run belongs to the trace of its job.
+    const traceparent = traceparentOf(claim);
+    const connection = { ...ofWorker, headers: { ...ofWorker.headers, traceparent } };
     const reports = new Reports(connection, proof, lease);
     const output = new Output(connection, proof, lease);
     const revision = revisionOf(claim);
@@ -64,7 +67,7 @@ export class Run {
       signal: scope.signal,
       attempt: claim.job.attempt,
       reviewComment: claim.reviewComment,
-      traceparent: traceparentOf(claim),
+      traceparent,
       children: { submit: (input) => watched(children.submit(input)), wait: () => watched(children.wait()) },
       output,
       step: (name, options, work) => watched(steps.do(name, options, work)),

@@ -1,0 +1,168 @@
+import { once } from "node:events";
+import { createServer } from "node:http";
+import { text } from "node:stream/consumers";
+import { createClient } from "@ai-job-server/sdk/client";
+import { createWorker, runOnce } from "@ai-job-server/sdk/worker";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { z } from "zod";
+import { killSpawned, type SpawnedServer, spawnServer } from "../support/spawn-server.ts";
+
+/** Traces as a collector gets them, by the protocol of OpenTelemetry (OTLP over HTTP), from a server as users start it. */
+
+const sent = z.object({
+  resourceSpans: z.array(
+    z.object({
+      resource: z.object({ attributes: z.array(z.unknown()) }),
+      scopeSpans: z.array(
+        z.object({
+          spans: z.array(
+            z.looseObject({
+              traceId: z.string(),
+              spanId: z.string(),
+              parentSpanId: z.string().optional(),
+              name: z.string(),
+              status: z.looseObject({ code: z.number().optional() }).optional(),
+            }),
+          ),
+        }),
+      ),
+    }),
+  ),
+});
+type Span = z.infer<typeof sent>["resourceSpans"][number]["scopeSpans"][number]["spans"][number];
+
+const SECRET = "the-content-of-a-job";
+const bodies: string[] = [];
+const collector = createServer((request, response) => {
+  void text(request).then((body) => {
+    bodies.push(body);
+    response.writeHead(200, { "content-type": "application/json" }).end("{}");
+  });
+});
+
+let server: SpawnedServer;
+let url: string;
+beforeAll(async () => {
+  collector.listen(0, "127.0.0.1");
+  await once(collector, "listening");
+  const address = collector.address();
+  const port = typeof address === "object" ? address?.port : 0;
+  server = spawnServer({
+    DATABASE_URL: "memory:",
+    OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${port}`,
+    OTEL_BSP_SCHEDULE_DELAY: "100",
+    OTEL_SERVICE_NAME: "jobs",
+  });
+  url = await server.url;
+});
+afterAll(async () => {
+  await killSpawned();
+  collector.close();
+});
+
+function spans(): readonly Span[] {
+  return bodies.flatMap((body) =>
+    sent.parse(JSON.parse(body)).resourceSpans.flatMap(({ scopeSpans }) => scopeSpans.flatMap((each) => each.spans)),
+  );
+}
+
+/** The names of the spans of a trace, once the last of them has come. */
+async function untilCame(traceId: string, ...names: readonly string[]): Promise<readonly Span[]> {
+  const ofTrace = () => spans().filter((span) => span.traceId === traceId);
+  await expect
+    .poll(() => ofTrace().map(({ name }) => name), { timeout: 20_000 })
+    .toEqual(expect.arrayContaining([...names]));
+  return ofTrace();
+}
+
+test("a job's trace is that of the request which submitted it, and has what its worker reported, with every statement", async () => {
+  const traceId = "0af7651916cd43dd8448eb211c80319c";
+  const traceparent = `00-${traceId}-b7ad6b7169203331-01`;
+  const job = await createClient({ url, headers: { traceparent } }).submit({
+    jobKind: "DOC_SUMMARIZE",
+    protocolId: "traced",
+    jobInputs: { text: SECRET },
+  });
+  const worker = createWorker({ url });
+  let ofHandler = "";
+  worker.handle("DOC_SUMMARIZE", async (_job, ctx) => {
+    ofHandler = ctx.traceparent;
+    await ctx.step("step", { input: SECRET }, () => SECRET);
+    return { outputs: SECRET };
+  });
+  expect(await runOnce(worker)).toMatchObject({ ending: "completed" });
+  expect(ofHandler).toContain(`-${traceId}-`);
+  expect((await createClient({ url }).job(job.jobId))?.traceId.replaceAll("-", "")).toBe(traceId);
+
+  const came = await untilCame(traceId, "mutation SubmitAiJob", "mutation CompleteWorkflows");
+  const submit = came.find(({ name }) => name === "mutation SubmitAiJob");
+  expect(submit?.parentSpanId).toBe("b7ad6b7169203331");
+  // Of each operation come its statements, below it.
+  for (const { spanId } of came.filter(({ name }) => name.startsWith("mutation "))) {
+    expect(statementsBelow(spanId, came).length).toBeGreaterThan(0);
+  }
+  expect(bodies.join("\n")).toContain('"stringValue":"jobs"');
+  expect(bodies.join("\n")).not.toContain(SECRET);
+});
+
+function statementsBelow(spanId: string, all: readonly Span[]): readonly Span[] {
+  const below = all.filter(({ parentSpanId }) => parentSpanId === spanId);
+  return below.flatMap((span) => [
+    ...(span.name.includes("db_query") ? [span] : []),
+    ...statementsBelow(span.spanId, all),
+  ]);
+}
+
+test("a request without a trace begins one, which its job has; one with errors has failed", async () => {
+  const job = await createClient({ url }).submit({ jobKind: "DOC_EDIT", protocolId: "traced" });
+  const traceId = job.traceId.replaceAll("-", "");
+  const came = await untilCame(traceId, "mutation SubmitAiJob");
+  const submit = came.find(({ name }) => name === "mutation SubmitAiJob");
+  expect(submit?.parentSpanId ?? "").toBe("");
+  await fetch(url, {
+    method: "POST",
+    headers: {
+      "content-type": "application/json",
+      traceparent: "00-1af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    },
+    body: JSON.stringify({ query: 'query Fails { workflowRuns(after: "nonsense") { nodes { attempt } } }' }),
+  });
+  const failed = await untilCame("1af7651916cd43dd8448eb211c80319c", "query Fails");
+  expect(failed.find(({ name }) => name === "query Fails")?.status?.code).toBe(2);
+});
+
+test("a caller that asks for no trace has none", async () => {
+  const headers = { traceparent: "00-2af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00" };
+  await createClient({ url, headers }).submit({ jobKind: "DOC_EDIT", protocolId: "traced" });
+  const after = await createClient({ url }).submit({ jobKind: "DOC_EDIT", protocolId: "traced" });
+  await untilCame(after.traceId.replaceAll("-", ""), "mutation SubmitAiJob");
+  expect(spans().filter(({ traceId }) => traceId.startsWith("2af7"))).toEqual([]);
+});
+
+test("what the server does by itself is no part of a trace", async () => {
+  const known = new Set(spans().map(({ traceId }) => traceId));
+  const before = spans().length;
+  // It reads the log and the queue several times a second, by timers that requests have set.
+  await new Promise((resolve) => setTimeout(resolve, 1_500));
+  expect(
+    spans()
+      .slice(before)
+      .map(({ name }) => name),
+  ).toEqual([]);
+  for (const span of spans()) expect(isOfOperation(span), span.name).toBe(true);
+  expect(known.size).toBeGreaterThan(3);
+});
+
+/** Whether a span is that of an operation, or below one. */
+function isOfOperation({ name, parentSpanId }: Span): boolean {
+  if (/^(query|mutation)( |$)/.test(name)) return true;
+  const parent = spans().find(({ spanId }) => spanId === parentSpanId);
+  return parent !== undefined && isOfOperation(parent);
+}
+
+test("what has not been sent is sent when the server stops", async () => {
+  const job = await createClient({ url }).submit({ jobKind: "DOC_EDIT", protocolId: "last" });
+  expect(await server.end("SIGTERM")).toMatchObject({ code: 0 });
+  const traceId = job.traceId.replaceAll("-", "");
+  expect(spans().filter((span) => span.traceId === traceId).length).toBeGreaterThan(1);
+});
