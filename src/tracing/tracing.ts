@@ -25,6 +25,9 @@ import { PrismaInstrumentation } from "@prisma/instrumentation";
 import type { TracingSettings } from "./settings.ts";
 import type { TracedOperation, Tracing } from "./traced.ts";
 
+/** What Prisma does between an operation and its statements tells nobody anything, and would be most of a trace. */
+const ALL_BUT_STATEMENTS = /^(?!prisma:client:db_query$)/;
+
 /**
  * OpenTelemetry, loaded where a collector is named and nowhere else: a span for each operation, with those of its statements below it. No span has
  * content of jobs: of a statement it has the text, whose values stand elsewhere.
@@ -39,7 +42,7 @@ export function startTracing({ url, serviceName, share }: TracingSettings): Trac
     spanProcessors: [new BatchSpanProcessor(new OTLPTraceExporter({ url }))],
   });
   provider.register();
-  const ofStatements = new PrismaInstrumentation();
+  const ofStatements = new PrismaInstrumentation({ ignoreSpanTypes: [ALL_BUT_STATEMENTS] });
   ofStatements.setTracerProvider(provider);
   ofStatements.enable();
   const tracer = provider.getTracer("ai-job-server");
