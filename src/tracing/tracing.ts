@@ -25,6 +25,9 @@ import { PrismaInstrumentation } from "@prisma/instrumentation";
 import type { TracingSettings } from "./settings.ts";
 import type { TracedOperation, Tracing } from "./traced.ts";
 
+/** Characters of a statement by which people know it; some have thousands, and a server sends hundreds of them a second. */
+const MAX_TEXT = 300;
+
 /** What Prisma does between an operation and its statements tells nobody anything, and would be most of a trace. */
 const ALL_BUT_STATEMENTS = /^(?!prisma:client:db_query$)/;
 
@@ -39,6 +42,7 @@ export function startTracing({ url, serviceName, share }: TracingSettings): Trac
     resource: defaultResource().merge(resourceFromAttributes({ "service.name": serviceName })),
     idGenerator: ids,
     sampler: new OfOperations(share),
+    spanLimits: { attributeValueLengthLimit: MAX_TEXT },
     spanProcessors: [new BatchSpanProcessor(new OTLPTraceExporter({ url }))],
   });
   provider.register();
