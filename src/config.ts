@@ -9,7 +9,7 @@ import { isLoopback } from "./loopback.ts";
 import { RATE_ENVIRONMENT, toRateLimits } from "./rate-settings.ts";
 import type { RateLimits } from "./rates/rates.ts";
 import type { Backoff } from "./runs/backoff.ts";
-import { TRACING_ENVIRONMENT, type TracingSettings, toTracing } from "./tracing/settings.ts";
+import { TRACING_ENVIRONMENT, type TracingSettings, toTracing } from "./tracing-settings.ts";
 
 /** The settings of one server process; docs/configuration.md describes the environment variables. */
 export interface Config extends AuthSettings {

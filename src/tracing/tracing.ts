@@ -22,7 +22,7 @@ import {
   TraceIdRatioBasedSampler,
 } from "@opentelemetry/sdk-trace-node";
 import { PrismaInstrumentation } from "@prisma/instrumentation";
-import type { TracingSettings } from "./settings.ts";
+import type { TracingSettings } from "../tracing-settings.ts";
 import type { TracedOperation, Tracing } from "./traced.ts";
 
 /** Characters of a statement by which people know it; some have thousands, and a server sends hundreds of them a second. */

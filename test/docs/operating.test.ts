@@ -67,7 +67,7 @@ const variablesIn = (heading: string) =>
   new Set(rowsOf(sectionOf(readText("docs/configuration.md"), heading)).flatMap(([cell = ""]) => codesIn(cell)));
 
 test("docs/configuration.md has every variable that the settings read, and no other", () => {
-  const read = ["src/config.ts", "src/auth-settings.ts", "src/rate-settings.ts", "src/tracing/settings.ts"].flatMap(
+  const read = ["src/config.ts", "src/auth-settings.ts", "src/rate-settings.ts", "src/tracing-settings.ts"].flatMap(
     (file) => [...readText(file).matchAll(/^ {2}([A-Z][A-Z_]+): \w/gm)].map(([, name]) => name),
   );
   expect(read.length).toBeGreaterThan(5);

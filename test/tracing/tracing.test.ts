@@ -149,7 +149,7 @@ test("what the server does by itself is no part of a trace", async () => {
       .slice(before)
       .map(({ name }) => name),
   ).toEqual([]);
-  for (const span of spans()) expect(isOfOperation(span), span.name).toBe(true);
+  expect(spans().filter((span) => !isOfOperation(span))).toEqual([]);
   expect(known.size).toBeGreaterThan(3);
 });
 
