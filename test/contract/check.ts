@@ -6,6 +6,7 @@ import { PgliteAdapterFactory } from "../../src/db/pglite-adapter.ts";
 import { schema } from "../../src/graphql/schema.ts";
 import { printSdl } from "../../src/graphql/sdl.ts";
 import { expectedMatrix, MATRIX_FILE, matrixDocument } from "../identity/matrix.ts";
+import { API_REFERENCE_FILE, apiReference } from "./api-reference.ts";
 import { contractViolations } from "./contract.ts";
 import { staleClientFiles } from "./database-client.ts";
 import { PERMISSIONS_FILE, permissionsDocument } from "./permissions.ts";
@@ -15,6 +16,7 @@ import { CONTRACT_FILE, RELEASED_FILE, readSchema, SCHEMA_FILE } from "./schema-
 
 const complaints = [
   ...staleSchema(),
+  ...staleApiReference(),
   ...stalePermissions(),
   ...staleMatrix(),
   ...brokenPromises(),
@@ -32,6 +34,12 @@ function staleSchema(): string[] {
   return readFileSync(SCHEMA_FILE, "utf8") === printSdl(schema)
     ? []
     : ["schema.graphql is not what the code says. Run `npm run schema:print`, and read the difference."];
+}
+
+function staleApiReference(): string[] {
+  return readFileSync(API_REFERENCE_FILE, "utf8") === apiReference()
+    ? []
+    : ["docs/api-reference.md is not what schema.graphql says. Run `npm run schema:print`."];
 }
 
 function stalePermissions(): string[] {

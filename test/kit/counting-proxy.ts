@@ -10,6 +10,8 @@ export interface CountingProxy {
   underWay(): number;
   /** Breaks every connection off. */
   breakOff(): void;
+  /** Breaks every connection off, and takes none for so many milliseconds. */
+  cut(ms: number): void;
   close(): Promise<void>;
 }
 
@@ -36,6 +38,10 @@ export async function countRequests(target: string): Promise<CountingProxy> {
     });
     passOn(incoming, outgoing).catch(() => outgoing.destroy());
   });
+  let isCut = false;
+  server.on("connection", (socket) => {
+    if (isCut) socket.destroy();
+  });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const address = server.address();
@@ -45,6 +51,13 @@ export async function countRequests(target: string): Promise<CountingProxy> {
     counts: () => counts,
     underWay: () => underWay,
     breakOff: () => server.closeAllConnections(),
+    cut: (ms) => {
+      isCut = true;
+      server.closeAllConnections();
+      setTimeout(() => {
+        isCut = false;
+      }, ms);
+    },
     close: async () => {
       server.closeAllConnections();
       server.close();

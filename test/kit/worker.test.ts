@@ -282,6 +282,30 @@ describe("a run is told to stop", () => {
     );
     expect(await server.client.submitAndWait(JOB)).toMatchObject({ state: "COMPLETED", jobOutputs: { attempt: 1 } });
   });
+
+  test("nor by 20 seconds without a network, in which it goes on: nothing is lost, and everything counts once", async () => {
+    const proxy = await countRequests(server.url);
+    const usage = { prompt_tokens: 5, completion_tokens: 2 };
+    const done: string[] = [];
+    const handle: Parameters<typeof startWorker>[1] = (worker) =>
+      worker.handle("DOC_SUMMARIZE", async (_job, ctx) => {
+        await ctx.step("before", {}, () => done.push("before"));
+        proxy.cut(20_000);
+        for (const name of ["during", "then"])
+          await ctx.step(name, { type: "llm_call" }, async () => {
+            await sleep(500);
+            done.push(name);
+            return { model: "m", object: "chat.completion", usage };
+          });
+        return { outputs: { attempt: ctx.attempt } };
+      });
+    startWorker(proxy.url, handle, { leaseSeconds: 45 });
+    const job = await server.client.submitAndWait(JOB);
+    expect(job).toMatchObject({ state: "COMPLETED", jobOutputs: { attempt: 1 }, metrics: { totalTokens: 14 } });
+    expect(done).toEqual(["before", "during", "then"]);
+    await stopWorkers();
+    await proxy.close();
+  });
 });
 
 describe("a job waits", () => {
