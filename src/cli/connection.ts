@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import { createClient, type JobClient } from "@ai-job-server/sdk/client";
+import { createClient, type JobClient, Viewer } from "@ai-job-server/sdk/client";
 import { Command, Option } from "@commander-js/extra-typings";
 import type { Backend } from "./backend.ts";
 import { CommandError, explainAnswer, inWordsOfOptions } from "./errors.ts";
@@ -91,6 +91,14 @@ export async function withClient<Result>(
   } finally {
     client.close();
   }
+}
+
+/**
+ * Asks the server something small, once, before what the client would try again and again: people are told at once that there is no server, or
+ * that it does not take their key.
+ */
+export async function assertAnswers(client: JobClient): Promise<void> {
+  await client.request(Viewer, {});
 }
 
 async function readKey(file: string | undefined, env: Environment): Promise<string | undefined> {

@@ -1,5 +1,5 @@
 import type { JobClient } from "@ai-job-server/sdk/client";
-import { type Environment, withClient, workspaceCommand } from "./connection.ts";
+import { assertAnswers, type Environment, withClient, workspaceCommand } from "./connection.ts";
 import { CommandError } from "./errors.ts";
 import { print, printJson, tell } from "./output.ts";
 import { demoJobs } from "./seed/jobs.ts";
@@ -13,6 +13,7 @@ export function seedCommand(env: Environment) {
     .option("--count <count>", "how many jobs", parseCount, 40)
     .action((options) =>
       withClient(options, env, async (client, address) => {
+        await assertAnswers(client);
         await assertEmpty(client);
         const jobs = await Promise.all(demoJobs(options.count).map((job) => client.submit(job)));
         if (!options.json) tell(`${jobs.length} jobs are submitted; a worker does them now.`);

@@ -103,6 +103,19 @@ describe("submit", () => {
   });
 });
 
+test.each([
+  [["submit", "DOC_EDIT", "--protocol", "p"]],
+  [["watch"]],
+  [["watch", "01a22d17-4c47-7248-80bc-4d05c8161d98"]],
+  [["logs", "-f", "01a22d17-4c47-7248-80bc-4d05c8161d98"]],
+  [["seed"]],
+  [["status"]],
+])("without a server it says so, at once: %j", LONG, async (args) => {
+  const env = { AI_JOB_SERVER_URL: "http://127.0.0.1:65500/graphql" };
+  const said = expect.stringContaining("No server listens on http://127.0.0.1:65500/graphql");
+  expect(await cli(args, "", env)).toEqual({ code: 1, stdout: "", stderr: said });
+});
+
 test("a job that asks is seen, answered and followed to its end", LONG, async () => {
   const jobId = (await submit("an answer")).stdout.trim();
   const watched = cli(["watch", jobId, "--json"]);

@@ -1,5 +1,5 @@
 import type { Job, JobClient, SubmitAiJobInput } from "@ai-job-server/sdk/client";
-import { type Environment, withClient, workspaceCommand } from "../connection.ts";
+import { assertAnswers, type Environment, withClient, workspaceCommand } from "../connection.ts";
 import { print, printJson, tell } from "../output.ts";
 import { readJson } from "../read-json.ts";
 import { parseCount, parseId, parseInteger, parseKind, parseLabels } from "../values.ts";
@@ -45,6 +45,7 @@ export function submitCommand(env: Environment) {
         ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
       };
       await withClient(options, env, async (client) => {
+        await assertAnswers(client);
         const submitted = await client.submit(job);
         if (options.wait) return tellEnd(client, submitted, options.json);
         if (options.json) return printJson(submitted);

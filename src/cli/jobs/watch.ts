@@ -1,6 +1,6 @@
 import { clearScreenDown, moveCursor } from "node:readline";
 import { type Change, hasEnded, type Job, type JobClient } from "@ai-job-server/sdk/client";
-import { type Environment, withClient } from "../connection.ts";
+import { assertAnswers, type Environment, withClient } from "../connection.ts";
 import { print } from "../output.ts";
 import { parseId } from "../values.ts";
 import { filterCommand, filterOf } from "./list.ts";
@@ -20,6 +20,7 @@ export function watchCommand(env: Environment) {
     .argument("[id]", "the one job", parseId)
     .action((jobId, options) =>
       withClient(options, env, async (client) => {
+        await assertAnswers(client);
         const changes = jobId === undefined ? client.watchJobs(filterOf(options)) : oneUntilEnded(client, jobId);
         const isLive = process.stdout.isTTY && !options.json;
         const last = await (isLive ? draw(changes) : list(changes, options.json));
