@@ -94,7 +94,7 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
     },
   );
   const metrics = await metricsOf(config, database, feed);
-  const tracing = await tracingOf(config);
+  const tracing = await tracingOf(config, log);
   const engine: EngineContext = {
     prisma,
     notifyCommit,
@@ -120,6 +120,7 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
   const release = async () => {
     await notifier.close();
     await database.close();
+    await tracing?.close();
   };
   try {
     // Before anything is written: what is written under an epoch that has ended would lie before what is stored.
@@ -173,7 +174,6 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
       authenticator.close();
       rates?.close();
       await release();
-      await tracing?.close();
     };
     return { url: origin + ENDPOINT, database, close };
   } catch (error) {
@@ -216,8 +216,9 @@ function authenticatorOf({ operatorKey, jwt }: Config, prisma: PrismaClient, log
 }
 
 /** Imported on demand: without a collector there is no span, and nothing is loaded. */
-async function tracingOf({ tracing }: Config): Promise<Tracing | undefined> {
-  return tracing && (await import("./tracing/tracing.ts")).startTracing(tracing);
+async function tracingOf({ tracing }: Config, log: Logger): Promise<Tracing | undefined> {
+  const onFault = (reason: string) => log.warn({ reason }, "traces could not be sent to the collector");
+  return tracing && (await import("./tracing/tracing.ts")).startTracing(tracing, onFault);
 }
 
 /** Imported on demand: without a port for them nothing is counted, and nothing is loaded. */

@@ -15,7 +15,13 @@ interface Sent {
 /** @returns what became of a request, as a command says it; the same error, where it is about something else. */
 export function explainAnswer(error: unknown, { url, hasKey }: Sent): unknown {
   if (error instanceof JobServerError) return inWordsOfOptions(new CommandError(refusalText(error, hasKey)));
+  if (error instanceof DOMException && error.name === "TimeoutError")
+    return new CommandError(
+      `${url} has not taken it for a minute. Whether it was stored, \`npx ai-job-server list\` shows; how the server is, \`npx ai-job-server status\`.`,
+    );
   if (!(error instanceof UnansweredError)) return error;
+  if (error.cause === undefined && / HTTP 5\d\d/.test(error.message))
+    return new CommandError(`${error.message} The server behind that address does not answer; try again later.`);
   if (error.cause === undefined)
     return new CommandError(`${error.message} Give the address of an AI Job Server's API, which ends in /graphql.`);
   const cause = error.cause instanceof Error && error.cause.cause instanceof Error ? error.cause.cause : error.cause;

@@ -17,6 +17,7 @@ import { tell } from "./output.ts";
 import { seedCommand } from "./seed.ts";
 import { serveCommand } from "./serve.ts";
 import { statusCommand } from "./status.ts";
+import { inOneLine } from "./table.ts";
 import { usageCommand } from "./usage.ts";
 import { workspaceCommands } from "./workspaces.ts";
 
@@ -66,7 +67,7 @@ try {
   } else {
     const isSaid = error instanceof CommandError || error instanceof AppError;
     // Imported on demand: it knows the errors of the whole server.
-    tell(isSaid ? error.message : (await import("../explain.ts")).explain(error));
+    tell(isSaid ? error.message.split("\n").map(inOneLine).join("\n") : (await import("../explain.ts")).explain(error));
     process.exitCode = 1;
   }
 }

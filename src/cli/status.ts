@@ -11,11 +11,14 @@ import { z } from "zod";
 import { type Environment, type ServerAddress, withClient, workspaceCommand } from "./connection.ts";
 import { durationText, stateCell } from "./jobs/show.ts";
 import { print, printJson } from "./output.ts";
-import { table } from "./table.ts";
+import { inOneLine, table } from "./table.ts";
 
 /** What a server says of its own health; more than this, it says in docs/operating.md. */
 const health = z.looseObject({ status: z.string() });
 type Health = z.infer<typeof health>;
+
+/** How long it may take to say so, in milliseconds: it looks at the database for two seconds. */
+const HEALTH_MS = 10_000;
 
 /** `status`: how the server is, as whom one asks it, how many jobs there are, and who works. */
 export function statusCommand(env: Environment) {
@@ -23,22 +26,17 @@ export function statusCommand(env: Environment) {
     .description("Shows how the server is, as whom you ask, how many jobs there are in which state, and who works.")
     .action((options) =>
       withClient(options, env, async (client, address) => {
-        const [{ viewer }, { aiJobStats }, { workers }, server] = await Promise.all([
+        const server = await readHealth(address);
+        // First, and by itself: a server that cannot answer the rest can say why.
+        if (!options.json) print(`${address.url}: ${server.status}`);
+        const [{ viewer }, { aiJobStats }, { workers }] = await Promise.all([
           client.request(Viewer, {}),
           client.request(AiJobStats, {}),
           client.request(Workers, { first: 100 }),
-          readHealth(address),
         ]);
-        if (options.json)
-          return printJson({ url: address.url, health: server, viewer, jobs: aiJobStats, workers: workers.nodes });
-        print(
-          [
-            `${address.url}: ${server.status}`,
-            viewerText(viewer),
-            statsText(aiJobStats),
-            workersText(workers.nodes),
-          ].join("\n\n"),
-        );
+        const { nodes } = workers;
+        if (options.json) printJson({ url: address.url, health: server, viewer, jobs: aiJobStats, workers: nodes });
+        else print(["", viewerText(viewer), "", statsText(aiJobStats), "", workersText(nodes)].join("\n"));
       }),
     );
 }
@@ -47,7 +45,11 @@ export function statusCommand(env: Environment) {
 async function readHealth({ url, key }: ServerAddress): Promise<Health> {
   const headers = key === undefined ? {} : { authorization: `Bearer ${key}` };
   try {
-    const response = await fetch(new URL("/health", url), { headers, redirect: "manual" });
+    const response = await fetch(new URL("/health", url), {
+      headers,
+      redirect: "manual",
+      signal: AbortSignal.timeout(HEALTH_MS),
+    });
     return health.parse(await response.json());
   } catch (cause) {
     throw new UnansweredError(`${url} did not say how it is.`, { cause });
@@ -55,8 +57,8 @@ async function readHealth({ url, key }: ServerAddress): Promise<Health> {
 }
 
 function viewerText({ principal, roles, workspace }: ViewerQuery["viewer"]): string {
-  const place = workspace ? `in ${workspace.name}` : "in no workspace";
-  return `You are ${principal}, ${place}${roles.length > 0 ? `, as ${roles.join(", ")}` : ""}.`;
+  const place = workspace ? `in ${inOneLine(workspace.name)}` : "in no workspace";
+  return `You are ${inOneLine(principal)}, ${place}${roles.length > 0 ? `, as ${roles.join(", ")}` : ""}.`;
 }
 
 function statsText({ byState, total, metrics }: AiJobStatsQuery["aiJobStats"]): string {

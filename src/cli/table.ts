@@ -8,7 +8,8 @@ export type Color = "red" | "green" | "yellow" | "cyan" | "gray" | "magenta";
 export function table(rows: readonly (readonly Cell[])[]): string {
   const cells = rows.map((row) => row.map((cell) => (typeof cell === "string" ? { text: cell } : cell)));
   const texts = cells.map((row) => row.map((cell) => ({ ...cell, text: inOneLine(cell.text) })));
-  const widths = texts[0]?.map((_, column) => Math.max(...texts.map((row) => row[column]?.text.length ?? 0))) ?? [];
+  const widths =
+    texts[0]?.map((_, column) => texts.reduce((most, row) => Math.max(most, row[column]?.text.length ?? 0), 0)) ?? [];
   return texts
     .map((row) => row.map((cell, at) => painted(cell, widths[at], at === row.length - 1)).join("  "))
     .join("\n");

@@ -45,6 +45,12 @@ export async function lockFolder(folder: string): Promise<() => Promise<void>> {
   return unlock;
 }
 
+/** @returns the process that has locked a folder; undefined where none has. It changes nothing. */
+export async function holderOf(folder: string): Promise<number | undefined> {
+  const entries = await readdir(folder).catch(() => []);
+  return entries.map(livingHolderPid).find((pid) => pid !== undefined);
+}
+
 /** The files of this process. A file with this process's pid that is not listed here is from an earlier process. */
 const ownEntries = new Set<string>();
 

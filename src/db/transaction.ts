@@ -28,8 +28,6 @@ export interface CommandContext {
   readonly client?: Client;
   /** Whether a workspace must have been made (section 11): so on a server with auth. Left out, what is stored first makes it. */
   readonly workspacesMustExist?: boolean;
-  /** The trace of the request, which a job that it submits has, too, unless it has a parent. Left out, the job begins one. */
-  readonly traceId?: string;
 }
 
 const MAX_ATTEMPTS = 4;

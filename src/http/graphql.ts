@@ -47,7 +47,7 @@ import { useTrustedDocuments } from "./plugins/use-trusted-documents.ts";
 import { useUnconditionalSubscriptions } from "./plugins/use-unconditional-subscriptions.ts";
 import type { Proxies } from "./proxies.ts";
 import type { RequestLog } from "./request-log.ts";
-import { traceIdOf, uuidOfTrace } from "./trace.ts";
+import { traceIdOf } from "./trace.ts";
 import { mayExecuteAny, type TrustedDocuments } from "./trusted-documents.ts";
 import { namedWorkspace, viewerOf } from "./viewer.ts";
 
@@ -219,18 +219,16 @@ export function createGraphQL(options: GraphQLOptions, requests: RequestLog, sto
     // Nothing that is answered to anybody comes here.
     if (!viewer && !principal) throw UNAUTHENTICATED;
     const caller = viewer ?? viewerOf(request && namedWorkspace(request), principal);
-    const traceId = traceIdOf(request?.headers.get("traceparent"));
-    const client = req?.socket ?? socket;
     return {
       // By connection and not by key: the workers of a fleet share a key, and one that sends much must not delay the others.
-      engine: { ...engine, client, workspacesMustExist: authenticator !== OPEN, traceId: uuidOfTrace(traceId) },
+      engine: { ...engine, client: req?.socket ?? socket, workspacesMustExist: authenticator !== OPEN },
       feed,
       claimer,
       releases,
       viewer: caller,
       readable: new ReadableJobs(caller.permissions.has("JOBS_READ")),
       mayWatch,
-      traceId,
+      traceId: traceIdOf(request?.headers.get("traceparent")),
       onPrincipalEnd: (callback) => authenticator.onEnd(caller.principal, callback),
       resumeState: request ? resumeStates.of(request) : {},
       lists,

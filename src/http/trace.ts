@@ -1,4 +1,4 @@
-import { uuidv7 } from "uuidv7";
+import { randomUUID } from "node:crypto";
 
 const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?$/;
 
@@ -8,10 +8,5 @@ const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f
  */
 export function traceIdOf(traceparent: unknown): string {
   const [, sent] = (typeof traceparent === "string" && TRACEPARENT.exec(traceparent)) || [];
-  return sent ?? uuidv7().replaceAll("-", "");
-}
-
-/** @returns the id of a trace, of 32 hexadecimal digits, as the UUID that a job's `traceId` is. */
-export function uuidOfTrace(traceId: string): string {
-  return traceId.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+  return sent ?? randomUUID().replaceAll("-", "");
 }

@@ -53,13 +53,12 @@ export function draftOf(
   capabilityProfileId: string,
   submitHash: string,
   { principalId }: Human,
-  traceId: string | undefined,
   input: SubmitAiJob & Record<NotStored, never>,
 ): NewJob {
   const job = {
     jobId: uuidv7(),
     workspaceId,
-    traceId: traceId ?? uuidv7(),
+    traceId: uuidv7(),
     workflowRunId: null,
     parentJobId: input.parentJobId,
     // For a child this is set, like its trace, when the parent has been locked (`withParent`).

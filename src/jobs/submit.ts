@@ -63,7 +63,7 @@ export async function submitAiJob(
   if (profile instanceof AppError) return profile;
   const { granted, capability } = checkCapability(input.jobKind, profile.capabilities);
   const { parentJobId } = input;
-  const draft = draftOf(workspaceId, profile.id, await submitHashOf(context, input), by, context.traceId, input);
+  const draft = draftOf(workspaceId, profile.id, await submitHashOf(context, input), by, input);
   const labels = input.labels ?? [];
   const event = submittedEvent(by, draft, granted ? capability : undefined);
   const { hasQuotas } = profile;

@@ -1,5 +1,8 @@
+import { setTimeout as pause } from "node:timers/promises";
 import {
   context,
+  DiagLogLevel,
+  diag,
   propagation,
   ROOT_CONTEXT,
   type Span,
@@ -25,6 +28,11 @@ import { PrismaInstrumentation } from "@prisma/instrumentation";
 import type { TracingSettings } from "../tracing-settings.ts";
 import type { TracedOperation, Tracing } from "./traced.ts";
 
+/** How long a stop waits for the collector, in milliseconds. */
+const CLOSE_MS = 2_000;
+/** How often it is said, in milliseconds at least, that the collector takes nothing. */
+const FAULT_MS = 60_000;
+
 /** Characters of a statement by which people know it; some have thousands, and a server sends hundreds of them a second. */
 const MAX_TEXT = 300;
 
@@ -36,7 +44,15 @@ const ALL_BUT_STATEMENTS = /^(?!prisma:client:db_query$)/;
  * content of jobs: of a statement it has the text, whose values stand elsewhere.
  * The libraries read the other OTEL_ variables, such as that of headers, by themselves.
  */
-export function startTracing({ url, serviceName, share }: TracingSettings): Tracing {
+export function startTracing(
+  { url, serviceName, share }: TracingSettings,
+  onFault: (message: string) => void,
+): Tracing {
+  const quietly = () => undefined;
+  diag.setLogger(
+    { error: atMostEvery(FAULT_MS, onFault), warn: quietly, info: quietly, debug: quietly, verbose: quietly },
+    DiagLogLevel.ERROR,
+  );
   const ids = new Ids();
   const provider = new NodeTracerProvider({
     resource: defaultResource().merge(resourceFromAttributes({ "service.name": serviceName })),
@@ -57,7 +73,8 @@ export function startTracing({ url, serviceName, share }: TracingSettings): Trac
     },
     close: async () => {
       ofStatements.disable();
-      await provider.shutdown();
+      // A collector that does not take them must not keep a server from stopping, nor make it look as if it had failed.
+      await Promise.race([provider.shutdown().catch(() => undefined), pause(CLOSE_MS, undefined, { ref: false })]);
     },
   };
 }
@@ -75,7 +92,7 @@ function untilEnded<Result>(span: Span, work: () => Promise<Result> | Result): P
     if (hasErrors(result)) span.setStatus({ code: SpanStatusCode.ERROR });
     span.end();
   };
-  const result = work();
+  const result = attempt(span, work);
   if (!(result instanceof Promise)) {
     end(result);
     return result;
@@ -92,11 +109,30 @@ function untilEnded<Result>(span: Span, work: () => Promise<Result> | Result): P
   );
 }
 
+function attempt<Result>(span: Span, work: () => Result): Result {
+  try {
+    return work();
+  } catch (error) {
+    span.setStatus({ code: SpanStatusCode.ERROR }).end();
+    throw error;
+  }
+}
+
+/** @returns the same, which passes on no more than one message in a time. */
+function atMostEvery(ms: number, tell: (message: string) => void): (message: string) => void {
+  let next = 0;
+  return (message) => {
+    if (Date.now() < next) return;
+    next = Date.now() + ms;
+    tell(message.slice(0, MAX_TEXT));
+  };
+}
+
 function hasErrors(result: unknown): boolean {
   return typeof result === "object" && result !== null && "errors" in result && result.errors !== undefined;
 }
 
-/** Gives an operation without a parent the trace that its request was given already, which the log and a submitted job have, too. */
+/** Gives an operation without a parent the trace that its request was given already, under which the log has it. */
 class Ids implements IdGenerator {
   nextTraceId: string | undefined;
   readonly #random = new RandomIdGenerator();
@@ -120,7 +156,9 @@ class OfOperations implements Sampler {
   readonly #operations: Sampler;
 
   constructor(share: number) {
-    this.#operations = new ParentBasedSampler({ root: new TraceIdRatioBasedSampler(share) });
+    // By the id of the trace: a job's is there as a whole, or not at all. A caller can leave its own out, and ask for no more than there are.
+    const ratio = new TraceIdRatioBasedSampler(share);
+    this.#operations = new ParentBasedSampler({ root: ratio, remoteParentSampled: ratio });
   }
 
   shouldSample(...args: Parameters<Sampler["shouldSample"]>): SamplingResult {

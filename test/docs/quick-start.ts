@@ -12,6 +12,9 @@ import { blocksOf, readText } from "../support/documents.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
+/** Less than a test has. */
+const MAX_MS = 280_000;
+
 /** What the commands left behind. */
 export interface Followed {
   readonly code: number | null;
@@ -54,6 +57,8 @@ export async function follow(name: string, { pagePort = 0, whileRunning }: Follo
       detached: true,
     });
     started.push(child.pid);
+    // What gets no further is ended before the test's own time is up, and with it whatever it has started.
+    setTimeout(() => endGroup(child.pid), MAX_MS).unref();
     return child;
   };
   try {
@@ -102,7 +107,8 @@ async function untilReady(server: ReturnType<typeof spawn>, port: number): Promi
   server.stdout?.resume();
   server.stderr?.resume();
   for (;;) {
-    if (server.exitCode !== null) throw new Error(`The server ended with ${server.exitCode}.`);
+    if (server.exitCode !== null || server.signalCode !== null)
+      throw new Error(`The server ended with ${server.exitCode}.`);
     const answer = await fetch(`http://127.0.0.1:${port}/ready`).catch(() => undefined);
     if (answer?.ok) return;
     await new Promise((resolve) => setTimeout(resolve, 200));

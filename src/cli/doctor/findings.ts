@@ -2,7 +2,7 @@ import { access, constants, statfs } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { type Config, readConfig } from "../../config.ts";
 import type { PostgresLocation } from "../../db/database.ts";
-import { lockFolder } from "../../db/folder-lock.ts";
+import { holderOf } from "../../db/folder-lock.ts";
 import { LacksMigrationsError } from "../../db/migrate.ts";
 import { openPostgres } from "../../db/postgres.ts";
 import { explain } from "../../explain.ts";
@@ -49,26 +49,30 @@ async function databaseFindings({ database, auth }: Config): Promise<readonly Fi
 async function folder(path: string): Promise<Finding> {
   const check = "database";
   const where = `The embedded database in ${resolve(path)}`;
-  try {
-    await access(path, constants.W_OK);
-  } catch (error) {
-    if (!isMissing(error)) return { check, state: "failed", text: `${where} cannot be written.` };
-    return { check, state: "ok", text: `${where} is made at the first start.` };
-  }
-  try {
-    await (await lockFolder(join(path, "lock")))();
-    return { check, state: "ok", text: `${where} is used by nobody now.` };
-  } catch (error) {
-    return { check, state: "warning", text: explain(error) };
-  }
+  const there = await nearest(path);
+  const canWrite = await access(there, constants.W_OK).then(
+    () => true,
+    () => false,
+  );
+  if (!canWrite) return { check, state: "failed", text: `${where} cannot be written: ${there} is not this user's.` };
+  if (there !== resolve(path)) return { check, state: "ok", text: `${where} is made at the first start.` };
+  const holder = await holderOf(join(path, "lock"));
+  if (holder === undefined) return { check, state: "ok", text: `${where} is used by no process of this machine.` };
+  return { check, state: "warning", text: `${where} is used by process ${holder}; another server cannot use it, too.` };
 }
 
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "ENOENT";
+/** @returns a path, or where it is not there the nearest folder above it that is. */
+async function nearest(path: string): Promise<string> {
+  const whole = resolve(path);
+  const isThere = await access(whole).then(
+    () => true,
+    () => false,
+  );
+  return isThere || dirname(whole) === whole ? whole : nearest(dirname(whole));
 }
 
 async function disk(path: string): Promise<Finding> {
-  const { bavail, bsize } = await statfs(path).catch(() => statfs(dirname(resolve(path))));
+  const { bavail, bsize } = await statfs(await nearest(path));
   const free = bavail * bsize;
   const text = `${Math.round(free / 2 ** 20)} MB are free.`;
   return { check: "disk", state: free < LITTLE_SPACE ? "warning" : "ok", text };

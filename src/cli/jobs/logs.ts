@@ -1,7 +1,7 @@
-import { AiJobEvents, type EventFragment, type JobClient } from "@ai-job-server/sdk/client";
+import { AiJobEvents, type EventFragment, hasEnded, type JobClient } from "@ai-job-server/sdk/client";
 import { type Environment, withClient, workspaceCommand } from "../connection.ts";
 import { CommandError } from "../errors.ts";
-import { print } from "../output.ts";
+import { print, printJsonLine } from "../output.ts";
 import { colored, inOneLine } from "../table.ts";
 import { parseId } from "../values.ts";
 
@@ -22,7 +22,11 @@ interface LogOptions {
 async function showEvents(client: JobClient, jobId: string, { follow, json }: LogOptions): Promise<void> {
   let seen = await showFrom(client, jobId, null, json);
   if (!follow) return;
-  for await (const _change of client.watchJob(jobId)) seen = await showFrom(client, jobId, seen, json);
+  for await (const change of client.watchJob(jobId)) {
+    seen = await showFrom(client, jobId, seen, json);
+    // A failed job may be retried, so its watch would go on.
+    if (hasEnded(change)) return;
+  }
 }
 
 /** Shows the events behind a place. @returns the place behind the last one. */
@@ -31,7 +35,9 @@ async function showFrom(client: JobClient, jobId: string, after: string | null, 
     const { aiJob } = await client.request(AiJobEvents, { jobId, first: 100, after: place });
     if (!aiJob) throw new CommandError(`There is no job ${jobId} here.`);
     const { nodes, pageInfo } = aiJob.events;
-    for (const event of nodes) print(json ? JSON.stringify(event) : lineOf(event));
+    for (const event of nodes)
+      if (json) printJsonLine(event);
+      else print(lineOf(event));
     place = pageInfo.endCursor ?? place;
     if (!pageInfo.hasNextPage) return place;
   }
@@ -40,7 +46,6 @@ async function showFrom(client: JobClient, jobId: string, after: string | null, 
 function lineOf({ recordedAt, type, state, previousState, actor, actorId, payload }: EventFragment): string {
   const change = previousState === null || previousState === state ? state : `${previousState} → ${state}`;
   const details = JSON.stringify(payload);
-  return inOneLine(
-    `${colored("gray", recordedAt)}  ${colored("cyan", type)}  ${change}  ${actor} ${actorId}  ${details === "{}" ? "" : details}`.trimEnd(),
-  );
+  const rest = [change, `${actor} ${actorId}`, details === "{}" ? "" : details].join("  ");
+  return [colored("gray", recordedAt), colored("cyan", type), inOneLine(rest).trimEnd()].join("  ");
 }

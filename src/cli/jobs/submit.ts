@@ -5,6 +5,9 @@ import { readJson } from "../read-json.ts";
 import { parseCount, parseId, parseInteger, parseKind, parseLabels } from "../values.ts";
 import { showJobs } from "./show.ts";
 
+/** For how long the same submit is sent again and again, in milliseconds, while the server does not take it. */
+const SUBMIT_MS = 60_000;
+
 /** The exit code of `submit --wait` and `watch ID` where the job has ended otherwise than completed. */
 const NOT_COMPLETED = 3;
 
@@ -46,7 +49,7 @@ export function submitCommand(env: Environment) {
       };
       await withClient(options, env, async (client) => {
         await assertAnswers(client);
-        const submitted = await client.submit(job);
+        const submitted = await client.submit(job, { signal: AbortSignal.timeout(SUBMIT_MS) });
         if (options.wait) return tellEnd(client, submitted, options.json);
         if (options.json) return printJson(submitted);
         print(submitted.jobId);

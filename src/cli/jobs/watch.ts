@@ -1,7 +1,8 @@
 import { clearScreenDown, moveCursor } from "node:readline";
 import { type Change, hasEnded, type Job, type JobClient } from "@ai-job-server/sdk/client";
 import { assertAnswers, type Environment, withClient } from "../connection.ts";
-import { print } from "../output.ts";
+import { print, printJsonLine } from "../output.ts";
+import { inOneLine } from "../table.ts";
 import { parseId } from "../values.ts";
 import { filterCommand, filterOf } from "./list.ts";
 import { showJobs } from "./show.ts";
@@ -9,6 +10,9 @@ import { setExitCode } from "./submit.ts";
 
 /** How often a live table is drawn at most, in milliseconds. */
 const DRAW_MS = 100;
+
+/** How many jobs it remembers: more than a terminal has lines. */
+const MAX_ROWS = 1_000;
 
 const NO_WRAP = "\u001b[?7l";
 const WRAP = "\u001b[?7h";
@@ -42,11 +46,9 @@ async function list(changes: AsyncIterable<Change>, json?: true): Promise<Job | 
   for await (const { job, ...change } of changes) {
     last = job;
     const { jobId, statusReason } = job;
-    print(
-      json
-        ? JSON.stringify({ ...change, job })
-        : [job.updatedAt, jobId, change.state, job.jobKind, job.errorMessage ?? statusReason].join("  "),
-    );
+    if (json) printJsonLine({ ...change, job });
+    else
+      print(inOneLine([job.updatedAt, jobId, change.state, job.jobKind, job.errorMessage ?? statusReason].join("  ")));
   }
   return last;
 }
@@ -60,7 +62,11 @@ async function draw(changes: AsyncIterable<Change>): Promise<Job | undefined> {
     last = job;
     if (matchesFilter) jobs.set(job.jobId, job);
     else jobs.delete(job.jobId);
-    screen.show(() => showJobs(newest(jobs, (process.stdout.rows ?? 24) - 2)));
+    for (const [jobId] of jobs.size > MAX_ROWS ? jobs : []) {
+      // Its first entries came first, and are the oldest but for some.
+      if (jobs.size > MAX_ROWS) jobs.delete(jobId);
+    }
+    screen.show(() => showJobs(newest(jobs, Math.max((process.stdout.rows || 24) - 2, 1))));
   }
   screen.end();
   return last;

@@ -21,6 +21,8 @@ export async function* subscribeOnce<Data, Variables>(
       method: "POST",
       headers: { ...headersOf(connection), "content-type": "application/json", accept: "text/event-stream" },
       body: JSON.stringify({ query: textOf(operation), variables }),
+      // As `request`: for the server that was named, and for no other.
+      redirect: "manual",
       signal: AbortSignal.any([signal, silence.signal]),
     });
     const isStream = response.ok && response.headers.get("content-type")?.startsWith("text/event-stream");

@@ -66,7 +66,7 @@ export class ReservedStream {
     if (!isOpen || this.#stop.signal.aborted) return;
     const url = new URL(this.#connection.url, globalThis.location?.href);
     url.searchParams.set("operationId", id);
-    void fetch(url, { method: "DELETE", headers: this.#headers() }).catch(() => undefined);
+    void fetch(url, { method: "DELETE", headers: this.#headers(), redirect: "manual" }).catch(() => undefined);
   }
 
   /** Breaks off every subscription. */
@@ -107,9 +107,11 @@ export class ReservedStream {
     // A signal of its own: Node warns of a signal's eleventh listener.
     const signal = AbortSignal.any([this.#stop.signal]);
     const all = { ...this.#headers(), ...headers };
-    const response = await fetch(this.#connection.url, { ...more, headers: all, signal }).catch((cause: unknown) => {
-      throw new UnansweredError("The server did not answer.", { cause });
-    });
+    const response = await fetch(this.#connection.url, { ...more, headers: all, redirect: "manual", signal }).catch(
+      (cause: unknown) => {
+        throw new UnansweredError("The server did not answer.", { cause });
+      },
+    );
     if (response.ok) return response;
     const refusal = await refusalIn(response);
     // A stream that this server does not know: another one has reserved it, or it has ended.
