@@ -72,7 +72,7 @@ test("the events that wait for a subscriber which does not come", async () => {
   // They would be 9 MB, and are fewer than may wait.
   expect(held() - before).toBeLessThan(5);
   expect(await versionsUpTo(stalled, EVENTS + 1)).toEqual(ALL);
-}, 60_000);
+}, 180_000);
 
 test("the page of the log that each subscriber reads by itself", async () => {
   const jobId = await newJob();
@@ -90,4 +90,4 @@ test("the page of the log that each subscriber reads by itself", async () => {
   expect(one && (await versionsUpTo(one, EVENTS + 1))).toEqual(ALL);
   for (const subscriber of subscribers) subscriber.end();
   await vi.waitUntil(() => feed.subscribers === 0, { timeout: 20_000 });
-}, 60_000);
+}, 180_000);
