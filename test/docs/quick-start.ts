@@ -12,6 +12,11 @@ import { blocksOf, readText } from "../support/documents.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
+/** By which way npm gets packages here. */
+const OF_NETWORK =
+  /^(npm_config_(registry|userconfig|globalconfig|cafile|cache|proxy|https_proxy|noproxy)|(https?|no)_proxy|node_extra_ca_certs)$/i;
+const ofNetwork = Object.fromEntries(Object.entries(process.env).filter(([name]) => OF_NETWORK.test(name)));
+
 /** Less than a test has. */
 const MAX_MS = 280_000;
 
@@ -51,7 +56,7 @@ export async function follow(name: string, { pagePort = 0, whileRunning }: Follo
     const npm = { npm_config_ignore_scripts: "true", npm_config_prefer_offline: "true", npm_config_audit: "false" };
     const child = spawn("bash", ["-euo", "pipefail", "-c", here(commands)], {
       cwd,
-      env: { PATH, HOME, PORT: String(port), AI_JOB_SERVER_URL, ...npm, ...env },
+      env: { ...ofNetwork, PATH, HOME, PORT: String(port), AI_JOB_SERVER_URL, ...npm, ...env },
       stdio: ["ignore", "pipe", "pipe"],
       // A process group of its own, by which everything that it starts is ended.
       detached: true,
