@@ -46,6 +46,8 @@ test("every attack is refused or borne, and another client is answered meanwhile
   const { jobId } = submitted.parse(await ask(SUBMIT)).data.submitAiJob.job;
   const read = `{ aiJob(jobId: "${jobId}") { state } }`;
   let current = "";
+  // The attacks that were under way while the other client waited for its present answer: a short one may begin and end in that time.
+  let met = new Set<string>();
   const latencies = new Map<string, number[]>();
   const answers = new Map<string, Readonly<Record<string, number>>>();
   const attacker = fork(ATTACKER, [url, String(SECONDS), ...ATTACKS.map(({ name }) => name)], {
@@ -54,6 +56,7 @@ test("every attack is refused or borne, and another client is answered meanwhile
   attacker.on("message", (message) => {
     const told = messages.parse(message);
     current = told.answers ? "" : told.name;
+    met.add(current);
     if (told.answers) answers.set(told.name, told.answers);
   });
   let isOver = false;
@@ -61,10 +64,11 @@ test("every attack is refused or borne, and another client is answered meanwhile
     isOver = true;
   });
   while (!isOver) {
-    const [start, during, heldUpBefore] = [performance.now(), current, heldUpHere()];
+    const [start, heldUpBefore] = [performance.now(), heldUpHere()];
+    met = new Set([current]);
     expect(await ask(read)).toEqual({ data: { aiJob: { state: "QUEUED" } } });
-    const ofAttack = latencies.get(during) ?? [];
-    latencies.set(during, [...ofAttack, performance.now() - start - (heldUpHere() - heldUpBefore)]);
+    const latency = performance.now() - start - (heldUpHere() - heldUpBefore);
+    for (const attack of met) latencies.set(attack, [...(latencies.get(attack) ?? []), latency]);
     await sleep(5);
   }
   await ended;

@@ -1,9 +1,9 @@
 import { createClient } from "@ai-job-server/sdk/client";
 import { createWorker, runOnce } from "@ai-job-server/sdk/worker";
-import { createTestServer } from "ai-job-server/testing";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { createTestServer } from "../../src/testing.ts";
 
-/** The kit for tests of other people's workers, as they use it: the server's own package, built, within the process of the test. */
+/** The kit for tests of other people's workers; `test/packed-server.test.ts` has it as they get it. */
 
 let server: Awaited<ReturnType<typeof createTestServer>>;
 beforeAll(async () => {

@@ -24,6 +24,12 @@ export function neverExisted(value: string, word: string): string {
 
 function otherIds(text: string, word: string): string {
   return text
-    .replaceAll(UUID, (id) => id.slice(0, -4) + randomBytes(2).toString("hex"))
+    .replaceAll(UUID, (id) => id.slice(0, -4) + otherDigits(id.slice(-4)))
     .replaceAll(word, `${word.slice(0, -1)}~`);
+}
+
+/** @returns as many other digits: by chance they may be drawn that are there. */
+function otherDigits(digits: string): string {
+  const drawn = randomBytes(digits.length / 2).toString("hex");
+  return drawn === digits ? otherDigits(digits) : drawn;
 }
