@@ -1,5 +1,4 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { z } from "zod";
 import { thisMoment } from "../../examples/worker/own-clock.ts";
 import { CLAIM, claimed } from "./claim.ts";
 import { Client, codeOf, NoAnswerError, UnexpectedAnswerError } from "./client.ts";
@@ -10,6 +9,7 @@ import { randomInt, seededRandom } from "./plan.ts";
 import { leftToSay, readJournal } from "./read-journal.ts";
 import { Reporter } from "./reporter.ts";
 import { Run } from "./run.ts";
+import { workerSettings as settings } from "./worker-settings.ts";
 
 /**
  * A worker without a kit, which also tries orders of requests that no kit makes, in a process of its own, which can be killed at any
@@ -17,26 +17,16 @@ import { Run } from "./run.ts";
  * the usage that was refused with others. It claims new jobs; its earlier runs are recovered when their leases expire.
  */
 
-const settings = z
-  .object({
-    WORKER_ID: z.string(),
-    WORKER_JOURNAL: z.string(),
-    OUTSIDE: z.string(),
-    WORKER_SEED: z.coerce.number(),
-    LEASE_SECONDS: z.coerce.number(),
-    SERVERS: z.string().transform((text) => text.split(" ")),
-  })
-  .parse(process.env);
-
 /** The largest number of runs at the same time. */
 const CAPACITY = 6;
 
 const random = seededRandom(settings.WORKER_SEED);
-const first = randomInt(random, 0, settings.SERVERS.length - 1);
+const servers = settings.SERVERS.split(" ");
+const first = randomInt(random, 0, servers.length - 1);
 const leaseSeconds = settings.LEASE_SECONDS;
 const answerMs = leaseSeconds * 800;
-const client = new Client(settings.SERVERS, first, answerMs);
-const otherClient = new Client(settings.SERVERS, (first + 1) % settings.SERVERS.length, answerMs);
+const client = new Client(servers, first, answerMs);
+const otherClient = new Client(servers, (first + 1) % servers.length, answerMs);
 const { unanswered, refused } = leftToSay(readJournal(settings.WORKER_JOURNAL));
 const journal = new Journal(settings.WORKER_JOURNAL);
 const reporter = new Reporter([client, otherClient], journal, random);

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { openBrowser } from "../support/browser.ts";
-import { follow, freePort } from "./quick-start.ts";
+import { freePort } from "../support/shells.ts";
+import { follow } from "./quick-start.ts";
 
 /** The quick start of a page, in a real browser. */
 

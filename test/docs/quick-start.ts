@@ -1,12 +1,11 @@
 import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import { blocksOf, readText } from "../support/documents.ts";
+import { endGroup, freePort } from "../support/shells.ts";
 
 /** Follows a quick start as a newcomer does: its files as they stand, its commands in a shell, in a folder beside the clone. */
 
@@ -118,22 +117,4 @@ async function untilReady(server: ReturnType<typeof spawn>, port: number): Promi
     if (answer?.ok) return;
     await new Promise((resolve) => setTimeout(resolve, 200));
   }
-}
-
-function endGroup(pid: number | undefined): void {
-  try {
-    if (pid !== undefined) process.kill(-pid, "SIGKILL");
-  } catch {
-    // It has ended.
-  }
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  if (typeof address !== "object" || address === null) throw new Error("A TCP server has a port.");
-  return address.port;
 }

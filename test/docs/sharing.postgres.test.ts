@@ -2,7 +2,6 @@ import { spawn, spawnSync } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
@@ -10,6 +9,7 @@ import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { asAdmin, TEST_DATABASE_URL } from "../support/database.ts";
 import { blocksOf, readText } from "../support/documents.ts";
+import { endGroup, freePort } from "../support/shells.ts";
 
 /** The commands of docs/sharing.md, as a newcomer pastes them into a shell, on a real PostgreSQL server. */
 
@@ -81,21 +81,3 @@ test.skipIf(!hasPrograms && process.env.CI === undefined)(
     }
   },
 );
-
-function endGroup(pid: number | undefined): void {
-  try {
-    if (pid !== undefined) process.kill(-pid, "SIGKILL");
-  } catch {
-    // It has ended.
-  }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  if (typeof address !== "object" || address === null) throw new Error("A TCP server has a port.");
-  return address.port;
-}

@@ -3,13 +3,11 @@ import { assertAnswers, type Environment, withClient, workspaceCommand } from ".
 import { print, printJson, tell } from "../output.ts";
 import { readJson } from "../read-json.ts";
 import { parseCount, parseId, parseInteger, parseKind, parseLabels } from "../values.ts";
+import { NOT_COMPLETED, setExitCode } from "./exit-code.ts";
 import { showJobs } from "./show.ts";
 
 /** For how long the same submit is sent again and again, in milliseconds, while the server does not take it. */
 const SUBMIT_MS = 60_000;
-
-/** The exit code of `submit --wait` and `watch ID` where the job has ended otherwise than completed. */
-const NOT_COMPLETED = 3;
 
 /** `submit`: a job, and with --wait what becomes of it. */
 export function submitCommand(env: Environment) {
@@ -64,9 +62,4 @@ async function tellEnd(client: JobClient, { jobId }: Job, json: true | undefined
   if (json) return printJson(job);
   tell(showJobs([job]));
   if (job.jobOutputs !== null) printJson(job.jobOutputs);
-}
-
-/** A script sees by the exit code whether a job was completed. */
-export function setExitCode({ state }: Pick<Job, "state">): void {
-  if (state !== "COMPLETED" && state !== "COMPLETED_WITH_ISSUES") process.exitCode = NOT_COMPLETED;
 }

@@ -4,9 +4,9 @@ import { assertAnswers, type Environment, withClient } from "../connection.ts";
 import { print, printJsonLine } from "../output.ts";
 import { inOneLine } from "../table.ts";
 import { parseId } from "../values.ts";
+import { setExitCode } from "./exit-code.ts";
 import { filterCommand, filterOf } from "./list.ts";
 import { showJobs } from "./show.ts";
-import { setExitCode } from "./submit.ts";
 
 /** How often a live table is drawn at most, in milliseconds. */
 const DRAW_MS = 100;

@@ -1,25 +1,14 @@
 import { createWorker } from "@ai-job-server/sdk/worker";
-import { z } from "zod";
 import type { Entry } from "../entries.ts";
 import { inputsSchema } from "../inputs.ts";
 import { Journal } from "../journal.ts";
 import { Outside } from "../outside.ts";
 import { seededRandom } from "../plan.ts";
+import { workerSettings as settings } from "../worker-settings.ts";
 import { handlerWith } from "./handle.ts";
 import type { KitLine } from "./lines.ts";
 
 /** A worker with the kit for TypeScript, in a process of its own, which can be killed at any moment. watch-fetch.mjs is loaded before it. */
-
-const settings = z
-  .object({
-    WORKER_ID: z.string(),
-    WORKER_JOURNAL: z.string(),
-    OUTSIDE: z.string(),
-    WORKER_SEED: z.coerce.number(),
-    LEASE_SECONDS: z.coerce.number(),
-    SERVERS: z.string(),
-  })
-  .parse(process.env);
 
 const journal = new Journal<KitLine | Entry>(settings.WORKER_JOURNAL);
 const leaseSeconds = settings.LEASE_SECONDS;
