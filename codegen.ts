@@ -10,7 +10,7 @@ const types = {
   onlyOperationTypes: true,
 };
 
-/** Operations of three places, each checked against the schema. */
+/** Operations of four places, each checked against the schema. */
 const config: CodegenConfig = {
   schema: "schema.graphql",
   ignoreNoDocuments: true,
@@ -28,6 +28,12 @@ const config: CodegenConfig = {
       documents: ["clients/typescript/src/api/operations/*.graphql"],
       plugins: ["typescript", "typescript-operations", "./clients/typescript/documents-plugin.mjs"],
       config: types,
+    },
+    // What the console asks beyond the kit's operations.
+    "console/src/api/generated.ts": {
+      documents: ["console/src/**/*.graphql"],
+      plugins: ["typescript", "typescript-operations", "./clients/typescript/documents-plugin.mjs"],
+      config: { ...types, documentModule: "@ai-job-server/sdk/client" },
     },
     // The same operations for the Python kit, but for those of tools.
     "clients/python/src/ai_job_server/operations.py": {

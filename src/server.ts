@@ -4,6 +4,7 @@ import type { Logger } from "pino";
 import type { ErrorCode } from "./errors.ts";
 import { authenticated, type Caller } from "./http/authentication.ts";
 import { compressed } from "./http/compress.ts";
+import { isOfConsole, serveConsole } from "./http/console.ts";
 import { createGraphQL, type GraphQLOptions } from "./http/graphql.ts";
 import { boundOutgoing } from "./http/outgoing.ts";
 import { RequestLog } from "./http/request-log.ts";
@@ -60,7 +61,8 @@ export function createServer(options: GraphQLOptions & ServerBounds & ErrorCount
   const yoga = createGraphQL(options, requests, stopping.signal);
   const answer = compressed<Caller>((request, response, caller) => {
     if (caller.principal) requests.identify(request, caller.principal);
-    if (hasAddress(request)) void yoga(request, response, caller);
+    if (isOfConsole(request)) serveConsole(request, response);
+    else if (hasAddress(request)) void yoga(request, response, caller);
     else refuseAddress(response);
   });
   const login = createLogin(authenticator, options.rates?.failedLogins);

@@ -2,9 +2,9 @@
 // that the plugin typescript-operations has written before into the same file.
 import { Kind, parse, print, stripIgnoredCharacters, visit } from "graphql";
 
-export function plugin(_schema, documents) {
+export function plugin(_schema, documents, { documentModule = "./document.ts" }) {
   return {
-    prepend: ['import { document } from "./document.ts";'],
+    prepend: [`import { document } from "${documentModule}";`],
     content: textsOf(documents).map(constantOf).join("\n"),
   };
 }

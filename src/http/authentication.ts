@@ -3,6 +3,7 @@ import { AppError, UnauthenticatedError } from "../errors.ts";
 import type { Authentication, Refusal } from "../identity/authentication.ts";
 import type { Login } from "../identity/login.ts";
 import type { Principal } from "../identity/principal.ts";
+import { isOfConsole } from "./console.ts";
 import type { OwnNames } from "./own-names.ts";
 import { PATHS } from "./plugins/use-paths.ts";
 import type { Proxies } from "./proxies.ts";
@@ -41,7 +42,7 @@ export function authenticated(
     else refuse(request, response, found);
   };
   return (request, response) => {
-    if (isOpen(request) || (hasPage && isPage(request))) return answer(request, response, {});
+    if (isOpen(request) || isOfConsole(request) || (hasPage && isPage(request))) return answer(request, response, {});
     const found = login(credentialOf(request, publicUrl), () => proxies.clientAddress(request));
     if (!(found instanceof Promise)) return go(request, response, found);
     void found.then((late) => {

@@ -172,7 +172,7 @@ export function createGraphQL(options: GraphQLOptions, requests: RequestLog, sto
     plugins: [
       useSameSite(options, authenticator !== OPEN),
       useCors(corsOrigins),
-      usePaths(!trustedDocuments),
+      usePaths(),
       useAuthentication(),
       useSession(authenticator, options),
       useQueryParameters(),

@@ -16,6 +16,8 @@ afterAll(async () => {
   await database.close();
 });
 
+const HTML = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+
 const get = (path: string, init: RequestInit = {}) => fetch(new URL(path, server.url), init);
 
 test("/ names what there is", async () => {
@@ -31,12 +33,10 @@ test("/ names what there is", async () => {
   });
 });
 
-test("/ leads a browser to GraphiQL", async () => {
-  const accept = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
-  const redirect = await get("/", { headers: { accept }, redirect: "manual" });
-  expect([redirect.status, redirect.headers.get("location")]).toEqual([302, "/graphql"]);
-  const page = await get("/", { headers: { accept } });
-  expect([page.status, page.headers.get("content-type")]).toEqual([200, expect.stringContaining("text/html")]);
+test("/ is the console for a browser", async () => {
+  const page = await get("/", { headers: { accept: HTML }, redirect: "manual" });
+  expect([page.status, page.headers.get("content-type")]).toEqual([200, "text/html; charset=utf-8"]);
+  expect(await page.text()).toContain("<title>AI Job Server</title>");
 });
 
 test.each(["/foo/graphql", "/graphql/", "/api", "/favicon.ico"])(

@@ -35,6 +35,11 @@ const Viewer = builder.objectRef<Caller>("Viewer").implement({
       description: "When the caller's credential ends by itself; null if it does not.",
       resolve: ({ principal }) => principal.expiresAt,
     }),
+    currency: t.string({
+      description:
+        "The currency of all money, in three letters (ISO 4217): the deployment's COST_CURRENCY (section 14).",
+      resolve: (_caller, _args, { engine }) => engine.costCurrency,
+    }),
     apiKey: t.field({
       type: ApiKey,
       nullable: true,

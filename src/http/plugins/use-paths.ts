@@ -12,27 +12,20 @@ export const PATHS = {
 const SERVED: readonly string[] = Object.values(PATHS);
 
 /** Whether a browser's address bar asks for the page of GraphiQL. */
-export function isPage(request: Request, { pathname }: URL): boolean {
-  return pathname === PATHS.graphql && isHtmlWanted(request);
-}
-
-function isHtmlWanted({ method, headers }: Request): boolean {
-  return method === "GET" && headers.get("accept")?.includes("text/html") === true;
+export function isPage({ method, headers }: Request, { pathname }: URL): boolean {
+  return pathname === PATHS.graphql && method === "GET" && headers.get("accept")?.includes("text/html") === true;
 }
 
 /**
- * Answers every path but the server's own: `/` by leading a browser to GraphiQL, and with a list of them to anybody else, any other
- * with 404 and a sentence. Yoga would serve the API under every path that ends like its own, and the rest would be empty.
- * @param hasPage whether GraphiQL is there for everybody.
+ * Answers every path but the server's own: `/` with a list of them (a browser gets the console there, before this), any other with 404
+ * and a sentence. Yoga would serve the API under every path that ends like its own, and the rest would be empty.
  */
-export function usePaths(hasPage: boolean): Plugin {
+export function usePaths(): Plugin {
   return {
-    onRequest({ request, url, fetchAPI, endResponse }) {
+    onRequest({ url, fetchAPI, endResponse }) {
       if (SERVED.includes(url.pathname)) return;
       if (url.pathname === "/") {
         const headers = { vary: "Accept" };
-        const toPage = { status: 302, headers: { ...headers, location: PATHS.graphql } };
-        if (hasPage && isHtmlWanted(request)) return endResponse(new fetchAPI.Response(null, toPage));
         return endResponse(fetchAPI.Response.json(PATHS, { headers }));
       }
       const message = `There is nothing at this path. The API is at ${PATHS.graphql}.`;

@@ -11,6 +11,8 @@ export type Subscribe = <Data, Variables>(
   operation: TypedDocument<Data, Variables>,
   variables: Variables,
   signal: AbortSignal,
+  /** Told when the server has taken the subscription: from then on, silence means that nothing happens. */
+  onOpen?: () => void,
 ) => AsyncIterable<Data>;
 
 export interface Followed<Data, Variables> {
@@ -23,6 +25,8 @@ export interface Followed<Data, Variables> {
   readonly cursorOf: (data: Data) => string;
   readonly signal: AbortSignal;
   readonly subscribe?: Subscribe;
+  /** Told when the subscription breaks off (false), and when the server has taken it again (true). */
+  readonly onConnection?: ((isConnected: boolean) => void) | undefined;
 }
 
 /**
@@ -38,12 +42,13 @@ export async function* follow<Data, Variables>({
   cursorOf,
   signal,
   subscribe = subscribeOnce,
+  onConnection,
 }: Followed<Data, Variables>): AsyncGenerator<Data, void, undefined> {
   let cursor = after ?? null;
   for (let failures = 0; ; failures += 1) {
     try {
       const from = trust<Variables>({ ...variables, ...(cursor === null ? {} : { after: cursor }) });
-      for await (const data of subscribe(connection, operation, from, signal)) {
+      for await (const data of subscribe(connection, operation, from, signal, () => onConnection?.(true))) {
         failures = 0;
         cursor = cursorOf(data);
         yield data;
@@ -52,6 +57,7 @@ export async function* follow<Data, Variables>({
     } catch (error) {
       signal.throwIfAborted();
       if (!isTransient(error)) throw error;
+      onConnection?.(false);
       await pause(pauseMsAfter(failures, error), signal);
     }
   }

@@ -33,6 +33,11 @@ export interface ClientOptions extends Connection {
    * which opens at most six connections to a server.
    */
   readonly isShared?: boolean;
+  /**
+   * Told when a watch breaks off and what is shown may be old (false), and when all of them go on (true): each resumes by itself and misses
+   * nothing.
+   */
+  readonly onConnection?: (isConnected: boolean) => void;
 }
 
 /** A job as lists and streams show it. */
@@ -59,9 +64,13 @@ export class JobClient {
   readonly #connection: Connection;
   readonly #shared: SharedStream | undefined;
   readonly #subscribe: Subscribe;
+  readonly #onConnection: ClientOptions["onConnection"];
+  /** The watches that have broken off and do not go on yet. */
+  readonly #broken = new Set<symbol>();
 
-  constructor({ isShared = "document" in globalThis, ...connection }: ClientOptions) {
+  constructor({ isShared = "document" in globalThis, onConnection, ...connection }: ClientOptions) {
     this.#connection = connection;
+    this.#onConnection = onConnection;
     this.#shared = isShared ? new SharedStream(connection) : undefined;
     this.#subscribe = this.#shared?.subscribe ?? subscribeOnce;
   }
@@ -171,6 +180,7 @@ export class JobClient {
     { after, signal }: WatchOptions,
     itemOf: (data: Data) => Item,
   ): AsyncGenerator<Item, void, undefined> {
+    const watch = Symbol("watch");
     const followed = follow({
       connection: this.#connection,
       operation,
@@ -179,8 +189,22 @@ export class JobClient {
       cursorOf: (data) => itemOf(data).cursor,
       signal: signal ?? new AbortController().signal,
       subscribe: this.#subscribe,
+      onConnection: (isConnected) => this.#tell(watch, isConnected),
     });
-    for await (const data of followed) yield itemOf(data);
+    try {
+      for await (const data of followed) yield itemOf(data);
+    } finally {
+      this.#tell(watch, true);
+    }
+  }
+
+  /** Tells whether all watches go on, where that has changed. */
+  #tell(watch: symbol, isConnected: boolean): void {
+    const before = this.#broken.size === 0;
+    if (isConnected) this.#broken.delete(watch);
+    else this.#broken.add(watch);
+    const now = this.#broken.size === 0;
+    if (now !== before) this.#onConnection?.(now);
   }
 }
 

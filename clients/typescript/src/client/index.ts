@@ -1,5 +1,5 @@
 /** The client: createClient, and a typed document for each operation that it uses, for Apollo Client, urql and others, too. */
-export type { Operation, TypedDocument } from "../api/document.ts";
+export { document, type Operation, type TypedDocument, textOf } from "../api/document.ts";
 export {
   type ErrorCode,
   type InputIssue,

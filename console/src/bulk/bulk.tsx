@@ -1,0 +1,100 @@
+import { BulkActions as BulkActionsList } from "@ai-job-server/sdk/client";
+import { useQuery } from "@tanstack/react-query";
+import { useState } from "react";
+import { Link } from "wouter";
+import { BulkActionView } from "../api/generated.ts";
+import { useClient } from "../api/session.ts";
+import { Button } from "../ui/button.tsx";
+import { Empty } from "../ui/empty.tsx";
+import { Failure } from "../ui/failure.tsx";
+import { whole } from "../ui/numbers.ts";
+import { Ago } from "../ui/time.tsx";
+import { Waiting } from "../ui/waiting.tsx";
+
+const LOOK_MS = 2000;
+
+/** What was done to many jobs at once, how far it is, and what it could not do. */
+export default function BulkActions() {
+  const client = useClient();
+  const { data, error, refetch } = useQuery({
+    queryKey: ["bulk-actions"],
+    queryFn: ({ signal }) => client.request(BulkActionsList, { first: 50 }, { signal }),
+    refetchInterval: LOOK_MS,
+  });
+  const [shown, setShown] = useState<string | null>(null);
+  const actions = data?.bulkActions.nodes ?? [];
+  return (
+    <>
+      <h1>Bulk actions</h1>
+      {error && <Failure error={error} retry={() => void refetch()} />}
+      {!data && !error && <Waiting what="The list of actions" />}
+      {data && actions.length === 0 && <Empty>None yet. Begin one from the list of jobs: “Cancel all…”.</Empty>}
+      {actions.length > 0 && (
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">Action</th>
+              <th scope="col">Begun</th>
+              <th scope="col">Done</th>
+              <th scope="col">Not done</th>
+              <th scope="col">Progress</th>
+              <th scope="col">Why</th>
+              <td />
+            </tr>
+          </thead>
+          <tbody>
+            {actions.map(({ id, kind, reason, total, succeeded, failed, createdAt, finishedAt }) => (
+              <tr key={id}>
+                <td>{kind === "CANCEL" ? "Cancel" : "Retry"}</td>
+                <td>
+                  <Ago at={createdAt} />
+                </td>
+                <td>{whole(succeeded)}</td>
+                <td>{whole(failed)}</td>
+                <td>
+                  {finishedAt ? (
+                    "finished"
+                  ) : (
+                    <progress value={succeeded + failed} max={total} aria-label={`${succeeded + failed} of ${total}`} />
+                  )}
+                </td>
+                <td dir="auto">{reason}</td>
+                <td>
+                  <Button look="plain" aria-expanded={shown === id} onPress={() => setShown(shown === id ? null : id)}>
+                    Jobs
+                  </Button>
+                </td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      )}
+      {shown && <Items id={shown} />}
+    </>
+  );
+}
+
+/** Each job of an action, and why it was left as it is. */
+function Items({ id }: { readonly id: string }) {
+  const client = useClient();
+  const { data, error } = useQuery({
+    queryKey: ["bulk-action", id],
+    queryFn: ({ signal }) => client.request(BulkActionView, { id }, { signal }),
+    refetchInterval: LOOK_MS,
+  });
+  if (error) return <Failure error={error} />;
+  if (!data) return <Waiting what="The list of its jobs" />;
+  const items = data.node && "items" in data.node ? data.node.items : [];
+  return (
+    <ul className="preview" aria-label="Its jobs">
+      {items.map(({ jobId, finishedAt, error: why }) => (
+        <li key={jobId}>
+          <Link href={`/jobs/${jobId}`}>
+            <code>{jobId}</code>
+          </Link>{" "}
+          <span className="quiet">{why ? `${why.code}: ${why.message}` : finishedAt ? "done" : "waits"}</span>
+        </li>
+      ))}
+    </ul>
+  );
+}

@@ -1,0 +1,68 @@
+import { money, whole } from "../ui/numbers.ts";
+import { duration } from "../ui/time.tsx";
+import type { WholeJob } from "./use-job-view.ts";
+
+/** What a job used: its metrics, and each model with its money. */
+export function Cost({ job, currency }: { readonly job: WholeJob; readonly currency: string }) {
+  const { metrics, modelUsage, costMicros, costBudgetMicros, tokenBudget } = job;
+  return (
+    <>
+      <dl className="facts">
+        <dt>Cost</dt>
+        <dd>
+          {money(costMicros, currency)}
+          {costBudgetMicros !== null && ` of ${money(costBudgetMicros, currency)}`}
+        </dd>
+        <dt>Tokens</dt>
+        <dd>
+          {whole(metrics.totalTokens)}
+          {tokenBudget !== null && ` of ${whole(tokenBudget)}`}: {whole(metrics.tokensPlanner)} by planners,{" "}
+          {whole(metrics.tokensExecutor)} by executors
+        </dd>
+        <dt>Entities</dt>
+        <dd>
+          {whole(metrics.entitiesRead)} read, {whole(metrics.entitiesWritten)} written
+        </dd>
+        <dt>Validators</dt>
+        <dd>{whole(metrics.validatorsRunCount)} run</dd>
+        <dt>Time</dt>
+        <dd>
+          {duration(metrics.durationMs)} reported; {duration(job.queuedMs)} queued, {duration(job.runMs)} running
+        </dd>
+      </dl>
+      {modelUsage.length > 0 && (
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard.
+        <section className="scrolls" tabIndex={0} aria-label="By model">
+          <table>
+            <thead>
+              <tr>
+                <th scope="col">Model</th>
+                <th scope="col">Calls</th>
+                <th scope="col">Tokens in</th>
+                <th scope="col">from a cache</th>
+                <th scope="col">out</th>
+                <th scope="col">to reason</th>
+                <th scope="col">Cost</th>
+              </tr>
+            </thead>
+            <tbody>
+              {modelUsage.map((usage) => (
+                <tr key={`${usage.provider} ${usage.model}`}>
+                  <th scope="row">
+                    {usage.model} <span className="quiet">{usage.provider}</span>
+                  </th>
+                  <td className="numeric">{whole(usage.calls)}</td>
+                  <td className="numeric">{whole(usage.inputTokens)}</td>
+                  <td className="numeric">{whole(usage.cachedInputTokens)}</td>
+                  <td className="numeric">{whole(usage.outputTokens)}</td>
+                  <td className="numeric">{whole(usage.reasoningTokens)}</td>
+                  <td className="numeric">{money(usage.costMicros, currency)}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </section>
+      )}
+    </>
+  );
+}

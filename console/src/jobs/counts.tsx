@@ -1,0 +1,41 @@
+import { type AiJobFilter, AiJobStats } from "@ai-job-server/sdk/client";
+import { keepPreviousData, useQuery } from "@tanstack/react-query";
+import { useSearchParams } from "wouter";
+import { useClient } from "../api/session.ts";
+import { whole } from "../ui/numbers.ts";
+import { STATES, State } from "../ui/state.tsx";
+
+/** How often the counts are read, in milliseconds. The server has them in one row for each state, however many jobs there are. */
+const LOOK_MS = 1000;
+
+/** How many jobs are in each state, live. Each is a switch: the list is then of these states. */
+export function Counts({ filter: { states = [], ...others } }: { readonly filter: AiJobFilter }) {
+  const client = useClient();
+  const [, setParams] = useSearchParams();
+  const { data } = useQuery({
+    queryKey: ["counts", others],
+    queryFn: ({ signal }) => client.request(AiJobStats, { filter: others }, { signal }),
+    refetchInterval: LOOK_MS,
+    placeholderData: keepPreviousData,
+  });
+  const counts = new Map(data?.aiJobStats.byState.map(({ state, count }) => [state, count]));
+  const chosen = new Set(states);
+  const toggle = (state: (typeof STATES)[number]) =>
+    setParams((params) => {
+      const next = new Set(chosen);
+      if (!next.delete(state)) next.add(state);
+      params.delete("state");
+      for (const each of next) params.append("state", each);
+      return params;
+    });
+  return (
+    <div className="counts" role="group" aria-label="Jobs by state">
+      {STATES.map((state) => (
+        <button key={state} type="button" aria-pressed={chosen.has(state)} onClick={() => toggle(state)}>
+          <State state={state} />
+          <strong>{data ? whole(counts.get(state) ?? 0) : "…"}</strong>
+        </button>
+      ))}
+    </div>
+  );
+}

@@ -1,0 +1,166 @@
+import type { Job } from "@ai-job-server/sdk/client";
+import { useVirtualizer } from "@tanstack/react-virtual";
+import { memo, useEffect, useRef } from "react";
+import { Link } from "wouter";
+import { useSession } from "../api/session.ts";
+import { kindWord } from "../ui/kind.ts";
+import { money, percent, whole } from "../ui/numbers.ts";
+import { State } from "../ui/state.tsx";
+import { exact, relative, useNow } from "../ui/time.tsx";
+
+const ROW_HEIGHT = 46;
+/** How near the end, in rows, the next page is read. */
+const NEAR_END = 50;
+
+export interface Held {
+  isPointedAt: boolean;
+  isScrolled: boolean;
+  hasFocus: boolean;
+}
+
+export interface JobTableProps {
+  readonly jobs: readonly Job[];
+  readonly gone: ReadonlySet<string>;
+  readonly hasMore: boolean;
+  readonly onEnd: () => void;
+  /** What the table tells of whoever looks at it. */
+  readonly held: Held;
+}
+
+const COLUMNS = ["State", "Job", "Progress", "Attempt", "Tokens", "Cost", "Submitted", "Changed"] as const;
+
+/** The list as a table of which only the rows that can be seen are there, however long it is. */
+export function JobTable({ jobs, gone, hasMore, onEnd, held }: JobTableProps) {
+  const { currency } = useSession().viewer;
+  const now = useNow();
+  const scroller = useRef<HTMLDivElement>(null);
+  const rows = useVirtualizer({
+    count: jobs.length,
+    getScrollElement: () => scroller.current,
+    estimateSize: () => ROW_HEIGHT,
+    overscan: 8,
+    getItemKey: (index) => jobs[index]?.jobId ?? index,
+  });
+  const shown = rows.getVirtualItems();
+  const last = shown.at(-1)?.index ?? 0;
+  useEffect(() => {
+    if (hasMore && last >= jobs.length - NEAR_END) onEnd();
+  }, [hasMore, last, jobs.length, onEnd]);
+  useEffect(
+    () => () => {
+      held.isPointedAt = false;
+      held.isScrolled = false;
+      held.hasFocus = false;
+    },
+    [held],
+  );
+  return (
+    // biome-ignore lint/a11y/noStaticElementInteractions: whether somebody points at it is only looked at.
+    <div
+      className="rows"
+      ref={scroller}
+      onPointerEnter={() => (held.isPointedAt = true)}
+      onPointerLeave={() => (held.isPointedAt = false)}
+      onFocus={() => (held.hasFocus = true)}
+      onBlur={() => (held.hasFocus = false)}
+      onScroll={({ currentTarget }) => (held.isScrolled = currentTarget.scrollTop > ROW_HEIGHT / 2)}
+    >
+      {/* biome-ignore lint/a11y/useSemanticElements: a table whose rows are placed by themselves is none to a browser. */}
+      <div role="table" aria-label="Jobs" aria-rowcount={hasMore ? -1 : jobs.length + 1}>
+        <div role="rowgroup" className="row-head">
+          {/* biome-ignore lint/a11y/useFocusableInteractive: nothing happens in a row of heads. */}
+          <div role="row" aria-rowindex={1} className="row">
+            {COLUMNS.map((name) => (
+              // biome-ignore lint/a11y/useFocusableInteractive: nothing happens in a head.
+              <div role="columnheader" key={name}>
+                {name}
+              </div>
+            ))}
+          </div>
+        </div>
+        <div role="rowgroup" className="row-space" style={{ blockSize: rows.getTotalSize() }}>
+          {shown.map(({ index, start, key }) => {
+            const job = jobs[index];
+            return (
+              job && (
+                <Row
+                  key={key}
+                  job={job}
+                  index={index}
+                  start={start}
+                  isGone={gone.has(job.jobId)}
+                  currency={currency}
+                  now={now}
+                />
+              )
+            );
+          })}
+        </div>
+      </div>
+    </div>
+  );
+}
+
+interface RowProps {
+  readonly job: Job;
+  readonly index: number;
+  readonly start: number;
+  readonly isGone: boolean;
+  readonly currency: string;
+  readonly now: number;
+}
+
+/** Drawn again only where its job has changed: fifty change in a second, and forty are in sight. */
+const Row = memo(function Row({ job, index, start, isGone, currency, now }: RowProps) {
+  const { jobId, jobKind, protocolId, state, progress, attempt, maxAttempts, labels, costMicros, metrics } = job;
+  return (
+    // biome-ignore lint/a11y/useFocusableInteractive: its link is what the focus goes to.
+    <div
+      // biome-ignore lint/a11y/useSemanticElements: as the table.
+      role="row"
+      aria-rowindex={index + 2}
+      className={isGone ? "row row-gone" : "row"}
+      style={{ transform: `translateY(${start}px)`, blockSize: ROW_HEIGHT }}
+    >
+      <div role="cell">
+        <State state={state} />
+      </div>
+      <div role="cell" className="cell-job">
+        <Link href={`/jobs/${jobId}`}>{kindWord(jobKind)}</Link>
+        <span className="quiet">
+          <bdi>{protocolId}</bdi>
+          {labels.map(({ key, value }) => (
+            <bdi key={key} className="label">
+              {key}={value}
+            </bdi>
+          ))}
+          <code>…{jobId.slice(-8)}</code>
+        </span>
+      </div>
+      <div role="cell">
+        {state === "RUNNING" && progress?.fraction != null ? (
+          <progress value={progress.fraction} aria-label={`${percent(progress.fraction)} done`} />
+        ) : (
+          <span className="quiet" dir="auto">
+            {state === "RUNNING" ? progress?.message : ""}
+          </span>
+        )}
+      </div>
+      <div role="cell">
+        {attempt} of {maxAttempts}
+      </div>
+      <div role="cell">{whole(metrics.totalTokens)}</div>
+      <div role="cell">{money(costMicros, currency)}</div>
+      <div role="cell">
+        <time dateTime={job.createdAt} title={exact(job.createdAt)}>
+          {relative(job.createdAt, now)}
+        </time>
+      </div>
+      <div role="cell">
+        <time dateTime={job.updatedAt} title={exact(job.updatedAt)}>
+          {relative(job.updatedAt, now)}
+        </time>
+      </div>
+    </div>
+  );
+});

@@ -1,0 +1,71 @@
+import { useCallback, useMemo, useRef, useState } from "react";
+import { Link, useSearchParams } from "wouter";
+import { useMay } from "../api/session.ts";
+import { Button } from "../ui/button.tsx";
+import { Empty } from "../ui/empty.tsx";
+import { Failure, Forbidden } from "../ui/failure.tsx";
+import { whole } from "../ui/numbers.ts";
+import { Waiting } from "../ui/waiting.tsx";
+import { ActOnAll } from "./act-on-all.tsx";
+import { Counts } from "./counts.tsx";
+import { readQuery } from "./filter.ts";
+import { FilterBar } from "./filter-bar.tsx";
+import { JobTable } from "./job-table.tsx";
+import { Operation } from "./operation.tsx";
+import { useLiveJobs } from "./use-live-jobs.ts";
+
+/** All jobs, live: what is going on, and what can be done about many at once. */
+export default function Jobs() {
+  const mayRead = useMay("JOBS_READ");
+  const maySubmit = useMay("JOBS_SUBMIT");
+  const [params] = useSearchParams();
+  const query = useMemo(() => readQuery(params), [params]);
+  const [isPaused, setIsPaused] = useState(false);
+  const held = useRef({ isPointedAt: false, isScrolled: false, hasFocus: false });
+  const isHeld = useCallback(() => Object.values(held.current).some(Boolean), []);
+  const { jobs, gone, waiting, isLoading, error, hasMore, loadMore, settle, reload } = useLiveJobs(
+    query,
+    isHeld,
+    isPaused,
+  );
+  const isFiltered = Object.keys(query.filter).length > 0;
+
+  if (!mayRead) return <Forbidden why="Your key does not allow you to read jobs (JOBS_READ)." />;
+  return (
+    <>
+      <div className="title">
+        <h1>Jobs</h1>
+        {maySubmit && (
+          <Link href="/submit" className="button">
+            Submit a job
+          </Link>
+        )}
+      </div>
+      <Counts filter={query.filter} />
+      <FilterBar query={query} />
+      <div className="bar">
+        <Button onPress={() => setIsPaused(!isPaused)} aria-label={isPaused ? "Go on live" : "Pause the list"}>
+          {isPaused ? "Go on" : "Pause"}
+        </Button>
+        {isPaused && <span className="quiet">The list stays as it is.</span>}
+        {waiting > 0 && !isPaused && (
+          <Button look="primary" onPress={settle}>
+            {whole(waiting)} changed: update the list
+          </Button>
+        )}
+        <ActOnAll filter={query.filter} />
+        <Operation query={query} />
+      </div>
+      {error !== null && <Failure error={error} retry={reload} />}
+      {isLoading && jobs.length === 0 && error === null && <Waiting what="The list" />}
+      {!isLoading && jobs.length === 0 && error === null && (
+        <Empty {...(isFiltered ? {} : { command: "npx ai-job-server seed" })}>
+          {isFiltered
+            ? "No job matches these conditions."
+            : "There is no job yet. This fills the database with some to look at:"}
+        </Empty>
+      )}
+      {jobs.length > 0 && <JobTable jobs={jobs} gone={gone} hasMore={hasMore} onEnd={loadMore} held={held.current} />}
+    </>
+  );
+}

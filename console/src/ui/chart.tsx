@@ -1,0 +1,67 @@
+import { useEffect, useRef } from "react";
+import uPlot from "uplot";
+import "uplot/dist/uPlot.min.css";
+
+const HEIGHT = 220;
+
+export interface Series {
+  readonly name: string;
+  readonly values: readonly (number | null)[];
+}
+
+export interface ChartProps {
+  /** What the picture says, for those who do not see it. */
+  readonly label: string;
+  /** Seconds since 1970, ascending. */
+  readonly times: readonly number[];
+  readonly series: readonly Series[];
+  /** Whether a value holds until the next one. */
+  readonly isStepped?: boolean;
+}
+
+/** Values over time. */
+export function Chart({ label, times, series, isStepped = false }: ChartProps) {
+  const box = useRef<HTMLDivElement>(null);
+  const names = series.map(({ name }) => name).join("\n");
+  const data = useRef<uPlot.AlignedData>([[]]);
+  data.current = [[...times], ...series.map(({ values }) => [...values])];
+  const plot = useRef<uPlot>(null);
+  useEffect(() => {
+    const parent = box.current;
+    if (!parent) return;
+    const { color: text } = getComputedStyle(parent);
+    const axis = { stroke: text, grid: { stroke: "#8884" }, ticks: { stroke: "#8884" } };
+    const paths = isStepped ? uPlot.paths.stepped?.({ align: 1 }) : undefined;
+    const drawn = new uPlot(
+      {
+        width: parent.clientWidth,
+        height: HEIGHT,
+        legend: { live: true },
+        axes: [axis, { ...axis, size: 70 }],
+        series: [
+          {},
+          ...names.split("\n").map((name, index) => ({
+            label: name,
+            stroke: COLOURS[index % COLOURS.length] ?? text,
+            width: 2,
+            ...(paths ? { paths } : {}),
+          })),
+        ],
+      },
+      data.current,
+      parent,
+    );
+    plot.current = drawn;
+    const sizes = new ResizeObserver(() => drawn.setSize({ width: parent.clientWidth, height: HEIGHT }));
+    sizes.observe(parent);
+    return () => {
+      sizes.disconnect();
+      drawn.destroy();
+    };
+  }, [names, isStepped]);
+  useEffect(() => plot.current?.setData(data.current), [times, series]);
+  return <div className="chart" role="img" aria-label={label} ref={box} />;
+}
+
+/** Told apart without seeing red or green, on light and on dark. */
+const COLOURS = ["#3b82f6", "#e08a00", "#0d9488", "#a855f7", "#db2777", "#65a30d", "#64748b"];

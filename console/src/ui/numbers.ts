@@ -1,0 +1,34 @@
+/** Numbers and money, exact: sums are of BigInts, since that of a few numbers below 2^53 may lie above it. */
+
+const WHOLE = new Intl.NumberFormat();
+const PERCENT = new Intl.NumberFormat(undefined, { style: "percent", maximumFractionDigits: 0 });
+const MICROS = 1_000_000n;
+
+/** @returns a whole number, as the person's language writes it. */
+export function whole(value: number | bigint): string {
+  return WHOLE.format(value);
+}
+
+export function percent(fraction: number): string {
+  return PERCENT.format(fraction);
+}
+
+/** @returns the exact sum. */
+export function sum(values: Iterable<number>): bigint {
+  let total = 0n;
+  for (const value of values) total += BigInt(value);
+  return total;
+}
+
+/**
+ * @param micros an amount, in millionths of the currency.
+ * @returns it, exactly: with two decimals, and with more only where it has them.
+ */
+export function money(micros: number | bigint, currency: string): string {
+  const amount = BigInt(micros);
+  const decimals = (amount % MICROS)
+    .toString()
+    .padStart(6, "0")
+    .replace(/0{1,4}$/, "");
+  return `${whole(amount / MICROS)}.${decimals} ${currency}`;
+}

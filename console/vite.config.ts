@@ -1,0 +1,35 @@
+import { createHash } from "node:crypto";
+import { defineConfig, type Plugin } from "vite";
+
+/**
+ * The build has a name, which the page knows and `build.json` says: where they differ, the server was upgraded under the page. It is a hash
+ * of what was built, so that the same sources have the same name on every server of a deployment.
+ */
+function buildName(): Plugin {
+  return {
+    name: "build-name",
+    generateBundle(_options, bundle) {
+      const hash = createHash("sha256");
+      for (const name of Object.keys(bundle).toSorted()) hash.update(name);
+      const source = JSON.stringify({ build: hash.digest("hex").slice(0, 16) });
+      this.emitFile({ type: "asset", fileName: "build.json", source });
+    },
+  };
+}
+
+export default defineConfig({
+  root: import.meta.dirname,
+  // Relative: the page may be served below any path.
+  base: "./",
+  build: {
+    outDir: "dist",
+    target: "es2023",
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+    rolldownOptions: {
+      // "use client" is for servers that render React, and means nothing here.
+      onLog: (level, log, handle) => log.code === "MODULE_LEVEL_DIRECTIVE" || handle(level, log),
+    },
+  },
+  plugins: [buildName()],
+});

@@ -1,0 +1,103 @@
+import { randomBytes } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { fileURLToPath } from "node:url";
+import sirv from "sirv";
+
+/** The console: the page at `/`, and the files that it loads. */
+
+/** Where `npm run build` puts it; as far from the sources as from what is compiled of them. */
+const FOLDER = fileURLToPath(new URL("../../console/dist/", import.meta.url));
+
+/** The first part of the paths of its views; the page itself knows which view a path is. test/console holds the two together. */
+export const VIEWS: ReadonlySet<string> = new Set([
+  "",
+  "jobs",
+  "inbox",
+  "workers",
+  "usage",
+  "quotas",
+  "keys",
+  "system",
+  "bulk",
+  "submit",
+]);
+
+/** Whose names say what is in them, so that a browser may keep them for ever. */
+const ASSETS = "/assets/";
+/** Read again at each look, by which a page finds out that its server has been upgraded. */
+const FRESH: ReadonlySet<string> = new Set(["/build.json", "/favicon.svg"]);
+
+const ASSET_FILES = sirv(FOLDER, { immutable: true, maxAge: 31_536_000, etag: true });
+const FRESH_FILES = sirv(FOLDER, { maxAge: 0, etag: true });
+
+/** What the built page has where the server puts in what belongs to a request. */
+const BASE = "./__base__/";
+const NONCE = "__nonce__";
+
+let page: Promise<string> | undefined;
+
+/** Whether a request is for the console; its answer is the same for everybody, and shows nothing of the database. */
+export function isOfConsole({ method, url = "", headers }: IncomingMessage): boolean {
+  if (method !== "GET" && method !== "HEAD") return false;
+  const [path = ""] = url.split("?", 1);
+  if (path.startsWith(ASSETS) || FRESH.has(path)) return true;
+  return VIEWS.has(path.split("/")[1] ?? "") && headers.accept?.includes("text/html") === true;
+}
+
+/** Serves the page, whatever its view, or a file of it. */
+export function serveConsole(request: IncomingMessage, response: ServerResponse): void {
+  const [path = ""] = (request.url ?? "").split("?", 1);
+  response.setHeader("x-content-type-options", "nosniff");
+  const missing = () => refuse(response);
+  if (path.startsWith(ASSETS)) ASSET_FILES(request, response, missing);
+  else if (FRESH.has(path)) FRESH_FILES(request, response, missing);
+  else void servePage(path, response).catch(missing);
+}
+
+async function servePage(path: string, response: ServerResponse): Promise<void> {
+  // Kept once it is there: it may be built while the server runs.
+  page ??= readFile(`${FOLDER}index.html`, "utf8").catch((error: unknown) => {
+    page = undefined;
+    throw error;
+  });
+  const nonce = randomBytes(16).toString("base64");
+  const text = (await page).replaceAll(BASE, baseOf(path)).replaceAll(NONCE, nonce);
+  response.writeHead(200, {
+    "content-type": "text/html; charset=utf-8",
+    "content-security-policy": policyWith(nonce),
+    "cache-control": "no-store",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    vary: "Accept",
+  });
+  response.end(text);
+}
+
+/**
+ * @returns the way from a path back to the page's own, which is where its files, the API and its other views are. Relative, so that it
+ *   is right behind a proxy that serves all of it below a path of its own, which the server need not know.
+ */
+function baseOf(path: string): string {
+  return "../".repeat(path.split("/").length - 2) || "./";
+}
+
+/** The page loads, and sends to, nothing but what it came from; styles that React Aria makes while it runs have the nonce. */
+function policyWith(nonce: string): string {
+  return [
+    "default-src 'none'",
+    "script-src 'self'",
+    `style-src 'self' 'nonce-${nonce}'`,
+    "img-src 'self' data:",
+    "connect-src 'self'",
+    "base-uri 'self'",
+    "form-action 'self'",
+    "frame-ancestors 'none'",
+  ].join("; ");
+}
+
+function refuse(response: ServerResponse): void {
+  const message = "The console has no such file. Where it has not been built yet: npm run build.";
+  response.writeHead(404, { "content-type": "application/json" });
+  response.end(JSON.stringify({ errors: [{ message, extensions: { code: "NOT_FOUND" } }] }));
+}
