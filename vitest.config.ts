@@ -10,7 +10,8 @@ import { SCRATCH_BUILD_NAMES, scratchBuild } from "./test/identity/scratch-build
  * - `*.operate.test.ts` is about what an operator's PostgreSQL servers and poolers do: it makes its own, as the user `postgres`;
  * - `*.nodes.test.ts` is about other versions of Node, which it gets from npm;
  * - `*.python.test.ts` is about the kit for Python, and needs Python 3.10 or later;
- * - `*.browser.test.ts` is about several servers and a real browser, and runs on PostgreSQL and Chromium.
+ * - `*.browser.test.ts` is about several servers and a real browser, and runs on PostgreSQL and Chromium;
+ * - `*.console.test.ts` is about the console in a real browser, on both stores.
  */
 const inCi = process.env.CI !== undefined;
 const onPostgres = process.env.TEST_DATABASE_URL !== undefined || inCi;
@@ -25,6 +26,7 @@ const redisOnly = ["test/**/*.redis.test.ts"];
 const otherNodes = ["test/**/*.nodes.test.ts"];
 const pythonOnly = ["test/**/*.python.test.ts"];
 const browserOnly = ["test/**/*.browser.test.ts"];
+const consoleOnly = ["test/console/*.console.test.ts"];
 /** Makes PostgreSQL servers of its own, which would keep those of the other tests waiting. */
 const operate = ["test/operate/*.operate.test.ts"];
 
@@ -96,6 +98,7 @@ export default defineConfig({
             ...postgresOnly,
             ...redisOnly,
             ...browserOnly,
+            ...consoleOnly,
             ...operate,
             ...otherNodes,
             ...pythonOnly,
@@ -162,6 +165,21 @@ export default defineConfig({
         ? [{ resolve, test: { ...common, name: "nodes", include: otherNodes, sequence: { groupOrder: 3 } } }]
         : []),
       ...(withBrowser ? [{ resolve, test: { ...common, name: "browser", include: browserOnly } }] : []),
+      // One after the other, with the machine to themselves: they measure what a page and its browser take.
+      ...(withBrowser
+        ? ["embedded", "postgres"].map((store, index) => ({
+            resolve,
+            test: {
+              ...common,
+              name: `console-${store}`,
+              include: consoleOnly,
+              env: { TEST_STORE: store },
+              fileParallelism: false,
+              testTimeout: 180_000,
+              sequence: { groupOrder: 5 + index },
+            },
+          }))
+        : []),
     ],
   },
 });

@@ -24,6 +24,8 @@ export default defineConfig({
   build: {
     outDir: "dist",
     target: "es2023",
+    // What every view needs: React, the widgets, the client. The budget of the first view is in test/console.
+    chunkSizeWarningLimit: 700,
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     rolldownOptions: {

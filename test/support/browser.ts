@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type BrowserContext, chromium } from "playwright-core";
+import { type BrowserContext, type BrowserContextOptions, chromium } from "playwright-core";
 
 const CHROMIUM = process.env.TEST_BROWSER ?? "/usr/bin/chromium";
 const QUIET = ["no-sandbox", "disable-gpu", "disable-quic", "no-first-run"];
@@ -13,10 +13,16 @@ export interface TestBrowser {
   close(): Promise<void>;
 }
 
-export async function openBrowser(): Promise<TestBrowser> {
+/** @param options as whom, and where, it is used. */
+export async function openBrowser(options: BrowserContextOptions = {}): Promise<TestBrowser> {
   const profile = await mkdtemp(join(tmpdir(), "browser-"));
   const args = [...QUIET, ...OFFLINE].map((flag) => `--${flag}`);
-  const context = await chromium.launchPersistentContext(profile, { executablePath: CHROMIUM, headless: true, args });
+  const context = await chromium.launchPersistentContext(profile, {
+    ...options,
+    executablePath: CHROMIUM,
+    headless: true,
+    args,
+  });
   const close = async () => {
     await context.close();
     await rm(profile, { recursive: true, force: true });

@@ -6,7 +6,7 @@ import { useClient, useMay } from "../api/session.ts";
 import { Button } from "../ui/button.tsx";
 import { Dialog } from "../ui/dialog.tsx";
 import { TextInput, Tick } from "../ui/fields.tsx";
-import { CAN_CANCEL, CAN_RETRY } from "../ui/state.tsx";
+import { CAN_CANCEL, CAN_RETRY } from "../ui/states.ts";
 import type { WholeJob } from "./use-job-view.ts";
 
 /** What can be done about a job now, of what the person may do. */

@@ -1,5 +1,5 @@
 import type { EventFragment } from "@ai-job-server/sdk/client";
-import { stateWord } from "../ui/state.tsx";
+import { stateWord } from "../ui/states.ts";
 
 /** What an event says, in a sentence. Its payload is what the server recorded; what it lacks is not said. */
 

@@ -2,7 +2,7 @@ import type { AiJobFilter } from "@ai-job-server/sdk/client";
 import { useState } from "react";
 import { useMay } from "../api/session.ts";
 import { Button } from "../ui/button.tsx";
-import { CAN_CANCEL, CAN_RETRY } from "../ui/state.tsx";
+import { CAN_CANCEL, CAN_RETRY } from "../ui/states.ts";
 import { BulkDialog, type BulkKind } from "./bulk-dialog.tsx";
 
 /** Cancels, or tries again, all jobs that match; not shown to those who may not. */

@@ -3,7 +3,8 @@ import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useSearchParams } from "wouter";
 import { useClient } from "../api/session.ts";
 import { whole } from "../ui/numbers.ts";
-import { STATES, State } from "../ui/state.tsx";
+import { State } from "../ui/state.tsx";
+import { STATES } from "../ui/states.ts";
 
 /** How often the counts are read, in milliseconds. The server has them in one row for each state, however many jobs there are. */
 const LOOK_MS = 1000;

@@ -1,6 +1,6 @@
 import type { AiJobFilter, AiJobOrder, JobKind, JobState } from "@ai-job-server/sdk/client";
 import { KINDS } from "../ui/kind.ts";
-import { STATES } from "../ui/state.tsx";
+import { STATES } from "../ui/states.ts";
 
 /** What a list of jobs shows, as it stands in the address: a view can be sent to somebody, and is there again after a reload. */
 

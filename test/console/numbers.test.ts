@@ -1,0 +1,24 @@
+import { expect, test } from "vitest";
+import { money, sum, whole } from "../../console/src/ui/numbers.ts";
+
+/** Numbers beyond 2^53, which JavaScript's own would round. */
+
+test("a sum is exact beyond 2^53", () => {
+  const most = Number.MAX_SAFE_INTEGER;
+  expect(sum([most, most, 1])).toBe(18_014_398_509_481_983n);
+  expect(sum([])).toBe(0n);
+});
+
+test.each([
+  [0, "0.00 USD"],
+  [1, "0.000001 USD"],
+  [1_500_000, "1.50 USD"],
+  [12_345_678, "12.345678 USD"],
+  [18_014_398_509_481_983n, "18,014,398,509.481983 USD"],
+])("%s millionths are %s", (micros, text) => {
+  expect(money(micros, "USD")).toBe(text);
+});
+
+test("a whole number is written as the person's language does", () => {
+  expect(whole(9_007_199_254_740_993n)).toBe("9,007,199,254,740,993");
+});
