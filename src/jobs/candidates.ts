@@ -21,7 +21,7 @@ export interface ListedPart {
  * A limit that leaves none out, and that PostgreSQL does not know when it plans: it then assumes that a tenth of the rows are read,
  * and reads them in the index's order. Without it, it finds and sorts all candidates for the first page.
  */
-const LIMIT_OF_ALL = Prisma.sql`LIMIT (SELECT 9223372036854775807)`;
+export const ALL_ROWS = Prisma.sql`(SELECT 9223372036854775807)`;
 
 /**
  * @returns a SELECT of the `job_id` and `created_at` of all jobs of the workspace that may match the filter, in the list's order;
@@ -36,7 +36,7 @@ export function selectCandidates(
   if (!from) return undefined;
   const ofKey = conditionsOf(filter).flatMap(({ sql, isOfKey }) => (isOfKey && !("column" in sql) ? sql : []));
   const where = Prisma.join([Prisma.sql`true`, ...bounds, ...ofKey], " AND ");
-  const order = way ? Prisma.sql`ORDER BY created_at ${way}, job_id ${way} ${LIMIT_OF_ALL}` : Prisma.empty;
+  const order = way ? Prisma.sql`ORDER BY created_at ${way}, job_id ${way} LIMIT ${ALL_ROWS}` : Prisma.empty;
   return Prisma.sql`${from.with} SELECT job_id, created_at FROM (${from.table}) AS listed WHERE ${where} ${order}`;
 }
 

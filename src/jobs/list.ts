@@ -4,26 +4,31 @@ import { kindCodes, stateCodes } from "../db/enum-codes.ts";
 import { type AiJob, Prisma, type PrismaClient } from "../db/generated/client/client.ts";
 import { isDocumentField, type JobField } from "../db/job-columns.ts";
 import type { Slice } from "../db/slice.ts";
-import { selectCandidates } from "./candidates.ts";
+import { ALL_ROWS, selectCandidates } from "./candidates.ts";
 import { conditionsOf, type EnumCondition, enumIn, type JobFilter } from "./filter.ts";
+import { costFault } from "./list-by-cost.ts";
 import { selectByUpdate } from "./list-by-update.ts";
 
 /** Reads jobs by id, as lists, and counts them. Every list is limited. */
 
-/** By which time a list is ordered, and in which direction. Jobs of the same millisecond are ordered by id. */
+/** By what a list is ordered, and in which direction. Jobs of the same millisecond, or of the same cost, are ordered by id. */
 export interface JobOrder {
   readonly field: keyof typeof ORDER_COLUMNS;
   readonly direction: "ASC" | "DESC";
 }
 
-/** What lists can be ordered by: the columns of the times. */
-const ORDER_COLUMNS = { CREATED_AT: Prisma.sql`created_at`, UPDATED_AT: Prisma.sql`updated_at` };
+/** What lists can be ordered by: the columns. */
+const ORDER_COLUMNS = {
+  CREATED_AT: Prisma.sql`created_at`,
+  UPDATED_AT: Prisma.sql`updated_at`,
+  COST: Prisma.sql`cost_micros`,
+};
 
 export const NEWEST_FIRST: JobOrder = { field: "CREATED_AT", direction: "DESC" };
 
-/** A job's position in a list: the time that the list is ordered by, then the id. */
+/** A job's position in a list: what the list is ordered by, a time or a cost in millionths, then the id. */
 export interface JobKey {
-  readonly at: Date;
+  readonly at: Date | number;
   readonly jobId: string;
 }
 
@@ -49,6 +54,7 @@ export async function findJobs(
  * Lists a workspace's jobs that match a filter.
  * @param fields the columns to read. All others are missing in the rows.
  * @returns the jobs of the slice, in the list's order; in the reverse order where the slice counts from the end.
+ * @throws InvalidInputError where the filter has not the bounds that the order needs.
  */
 export async function listJobs(
   prisma: PrismaClient,
@@ -59,16 +65,20 @@ export async function listJobs(
   order: JobOrder = NEWEST_FIRST,
 ): Promise<AiJob[]> {
   const { field, direction } = order;
+  const fault = field === "COST" ? costFault(filter) : null;
+  if (fault) throw fault;
   const { limit, fromEnd } = slice;
   const way = (direction === "DESC") === fromEnd ? Prisma.sql`ASC` : Prisma.sql`DESC`;
-  const time = ORDER_COLUMNS[field];
+  const column = ORDER_COLUMNS[field];
   const bounds = (of: Prisma.Sql) => sliceConditions(Prisma.sql`(${of}, job_id)`, slice, direction);
-  const source =
-    field === "CREATED_AT"
-      ? selectJobs(ALL_COLUMNS, workspaceId, filter, { bounds: bounds(time), way, limit })
-      : selectByUpdate(workspaceId, filter, { bounds, way, limit });
-  const orderBy = Prisma.sql`ORDER BY ${time} ${way}, job_id ${way}`;
+  const orderBy = Prisma.sql`ORDER BY ${column} ${way}, job_id ${way}`;
   const orderAndLimit = Prisma.sql`${orderBy} LIMIT ${limit}`;
+  const sourceOf = {
+    CREATED_AT: () => selectJobs(ALL_COLUMNS, workspaceId, filter, { bounds: bounds(column), way, limit }),
+    UPDATED_AT: () => selectByUpdate(workspaceId, filter, { bounds, way, limit }),
+    COST: () => selectJobsToSort(workspaceId, filter, bounds(column)),
+  };
+  const source = sourceOf[field]();
   const page = { rows: Prisma.sql`job.*`, from: Prisma.sql`(${source}) AS job`, orderAndLimit, orderBy };
   return withinBound(await prisma.$queryRaw<AiJob[]>(selectBounded(page, fields, isDocumentField)));
 }
@@ -146,7 +156,24 @@ interface Page {
   /** Further conditions on `ai_jobs`. */
   readonly conditions?: readonly Prisma.Sql[];
   readonly way?: Prisma.Sql;
-  readonly limit?: number;
+  readonly limit?: number | Prisma.Sql;
+  /** Whether states and kinds, too, are looked at in one scan. */
+  readonly isOneScan?: true;
+}
+
+/**
+ * Builds a SELECT of all jobs that match, in any order: what they are sorted by has no index. They are read from the index as a list by
+ * age is, and in one scan, so that each job of the filter's time is looked at once, and no other. Without an order, PostgreSQL may read
+ * all jobs of the workspace; for each pair of a state and a kind, it may read all of that time.
+ * @param conditions further conditions on `ai_jobs`.
+ */
+export function selectJobsToSort(
+  workspaceId: string,
+  filter: JobFilter,
+  conditions: readonly Prisma.Sql[] = [],
+): Prisma.Sql {
+  const page = { conditions, way: Prisma.sql`DESC`, limit: ALL_ROWS, isOneScan: true } as const;
+  return selectJobs(ALL_COLUMNS, workspaceId, filter, page);
 }
 
 /**
@@ -160,7 +187,7 @@ interface Page {
  * @param columns the select list of each scan.
  */
 export function selectJobs(columns: Prisma.Sql, workspaceId: string, filter: JobFilter, page: Page = {}): Prisma.Sql {
-  const { bounds = [], conditions = [], way, limit } = page;
+  const { bounds = [], conditions = [], way, limit, isOneScan = false } = page;
   const codes: Partial<Record<EnumCondition["column"], readonly number[]>> = {};
   const ofFilter = conditionsOf(filter).map(({ sql }) => sql);
   const others = [Prisma.sql`workspace_id = ${workspaceId}::uuid`, ...conditions];
@@ -176,8 +203,9 @@ export function selectJobs(columns: Prisma.Sql, workspaceId: string, filter: Job
   }
   others.push(...bounds);
   for (const sql of ofFilter) {
-    if ("column" in sql) codes[sql.column] = sql.codes;
-    else others.push(sql);
+    if (!("column" in sql)) others.push(sql);
+    else if (isOneScan) others.push(enumIn(sql));
+    else codes[sql.column] = sql.codes;
   }
   const where = Prisma.join(others, " AND ");
   const orderAndLimit = order(Prisma.sql`ai_jobs`);
@@ -198,8 +226,9 @@ function sliceConditions(
   direction: JobOrder["direction"],
 ): Prisma.Sql[] {
   const [above, below] = direction === "ASC" ? [after, before] : [before, after];
+  const place = ({ at, jobId }: JobKey) => Prisma.sql`(${at}, ${jobId}::uuid)`;
   return [
-    ...(above ? [Prisma.sql`${key} > (${above.at}, ${above.jobId}::uuid)`] : []),
-    ...(below ? [Prisma.sql`${key} < (${below.at}, ${below.jobId}::uuid)`] : []),
+    ...(above ? [Prisma.sql`${key} > ${place(above)}`] : []),
+    ...(below ? [Prisma.sql`${key} < ${place(below)}`] : []),
   ];
 }

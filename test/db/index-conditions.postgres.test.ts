@@ -119,6 +119,8 @@ async function readEverything(url: string, caller: Caller): Promise<void> {
     aiJobs(filter: $filter, orderBy: $orderBy) { totalCount nodes { jobId labels { key } } pageInfo { endCursor } } }`;
   for (const filter of jobFilters(filled)) {
     for (const orderBy of ORDERS) await read(list, { filter, orderBy });
+    const at = new Date().toISOString();
+    await read(list, { filter: { createdAfter: at, createdBefore: at, ...filter }, orderBy: { field: "COST" } });
     await read("query ($filter: AiJobFilter) { aiJobStats(filter: $filter) { total } }", { filter });
   }
   const [job] = filled.jobs;

@@ -59,6 +59,7 @@ const jobs = fc.array(
     hasKey: fc.boolean(),
     labels: fc.uniqueArray(label, { selector: ({ key }) => key, maxLength: 2 }),
     submitter: fc.constantFrom("key:one", "operator"),
+    cost: fc.nat(2),
   }),
   { maxLength: MAX_JOBS, size: "max" },
 );
@@ -102,6 +103,7 @@ type DrawnFilter = typeof filters extends fc.Arbitrary<infer Filter> ? Filter : 
 class World {
   static #count = 0;
   readonly #prefix: string;
+  readonly #costs = new Map<string, number>();
 
   constructor() {
     World.#count += 1;
@@ -130,6 +132,7 @@ class World {
   /** Inserts the jobs by plain SQL, past the triggers: any state at once, and parents that have ended or are not there. */
   async insert(drawn: readonly DrawnJob[]): Promise<void> {
     const { workspaceId } = this;
+    for (const [number, { cost }] of drawn.entries()) this.#costs.set(this.jobId(number), cost);
     const rows = drawn.map(({ state, jobKind, protocolId, parent, created, ...more }, number) => ({
       jobId: this.jobId(number),
       state,
@@ -146,6 +149,7 @@ class World {
       idempotencyKey: more.hasKey ? `key-${number}` : null,
       submittedBy: more.submitter,
       labelCount: more.labels.length,
+      costMicros: more.cost,
       // Of a job that has had a run, the run has the job's id.
       workflowRunId: more.worker === null ? null : this.jobId(number),
     }));
@@ -181,10 +185,10 @@ class World {
         WITH job AS (
           INSERT INTO ai_jobs (job_id, workspace_id, trace_id, state, job_kind, protocol_id, parent_job_id, root_job_id,
             created_at, updated_at, completed_at, ended_at, waits_for, status_reason, profile_id, capability_profile_id, idempotency_key,
-            workflow_run_id, submit_hash, submitted_by, label_count, version, order_xid, chain_hash)
+            workflow_run_id, submit_hash, submitted_by, label_count, cost_micros, version, order_xid, chain_hash)
           SELECT job_id, ${workspaceId}::uuid, trace_id, state, job_kind, protocol_id, parent_job_id, parent_job_id,
             created_at, updated_at, completed_at, ended_at, waits_for, 'test', 'default', capability_profile_id, idempotency_key,
-            workflow_run_id, ${CHAIN_START}, submitted_by, label_count, 2, current_order_xid(), ${CHAIN_START}
+            workflow_run_id, ${CHAIN_START}, submitted_by, label_count, cost_micros, 2, current_order_xid(), ${CHAIN_START}
           FROM json_populate_recordset(NULL::ai_jobs, ${toRecordset(rows)})
           RETURNING *
         )
@@ -209,6 +213,10 @@ class World {
     const slice = { limit: MAX_JOBS + 1, fromEnd: false };
     return (await listJobs(prisma, this.workspaceId, filter, slice, ["jobId"], order)).map(({ jobId }) => jobId);
   }
+
+  /** Compares two jobs as the list by cost has them. */
+  readonly dearestFirst = (one: string, other: string): number =>
+    (this.#costs.get(other) ?? 0) - (this.#costs.get(one) ?? 0) || (one < other ? 1 : -1);
 
   act(kind: BulkActionKind, filter: JobFilter) {
     const input = { filter, limit: MAX_JOBS + 1 };
@@ -247,6 +255,11 @@ function inOrderOf(timeOf: (told: LoggedEvent) => Date) {
   return (one: LoggedEvent, other: LoggedEvent): number =>
     Number(timeOf(other)) - Number(timeOf(one)) || (one.job.jobId < other.job.jobId ? 1 : -1);
 }
+/** The filter with bounds that the order by cost needs: outside of all jobs, where it has none. */
+function withBounds(filter: JobFilter): JobFilter {
+  const { createdAfter, createdBefore } = filter;
+  return { ...filter, createdAfter: createdAfter ?? moment(-9), createdBefore: createdBefore ?? moment(9) };
+}
 const byAge = inOrderOf(({ job }) => job.createdAt);
 const byUpdate = inOrderOf(({ after }) => after.updatedAt);
 
@@ -267,6 +280,8 @@ async function expectSameRead(world: World, told: readonly LoggedEvent[], filter
   expect(matching.map(({ job }) => job.jobId)).toEqual(listed);
   const byTime = await world.list(filter, { field: "UPDATED_AT", direction: "ASC" });
   expect(byTime.toReversed()).toEqual(matching.toSorted(byUpdate).map(({ job }) => job.jobId));
+  const byCost = await world.list(withBounds(filter), { field: "COST", direction: "DESC" });
+  expect(byCost).toEqual(listed.toSorted(world.dearestFirst));
   expect(await countJobs(prisma, world.workspaceId, filter)).toBe(listed.length);
   const stats = await readStats(prisma, world.workspaceId, filter);
   expect(stats.reduce((sum, { jobs: inThem }) => sum + Number(inThem), 0)).toBe(listed.length);

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { Prisma, type PrismaClient } from "../../src/db/generated/client/client.ts";
 import { within } from "../../src/db/scope.ts";
 import type { JobFilter } from "../../src/jobs/filter.ts";
-import { listJobs, selectJobs, selectOldestJobs } from "../../src/jobs/list.ts";
+import { listJobs, selectJobs, selectJobsToSort, selectOldestJobs } from "../../src/jobs/list.ts";
 import { readStats } from "../../src/jobs/stats.ts";
 import { CHAIN_START } from "../../src/log/hash.ts";
 import { openTestDatabase, serverSide, type TestDatabase } from "../support/database.ts";
@@ -12,6 +12,7 @@ import { WORKSPACE } from "../support/engine.ts";
 /**
  * A page of a list by label, or by submitter, reads few index entries, however many jobs there are with that label: here all of
  * 100,000, each created a second after the one before. A label that few have is as quick, beside one that all have.
+ * What is sorted, as by cost, is read of the filter's time alone.
  */
 
 const JOBS = 100_000;
@@ -145,4 +146,20 @@ test("the sums of a label that few have read few entries", async () => {
   );
   const stats = await within([WORKSPACE], () => readStats(prisma, WORKSPACE, { labels: [RARE] }));
   expect(stats.map(({ jobs }) => jobs)).toEqual([BigInt(JOBS / 1000)]);
+});
+
+/** Half of the jobs: of so many, an index that has no time looks as good. */
+const HALF = { createdAfter: at(0), createdBefore: at(JOBS / 2 + 1) };
+
+test.each<readonly [string, JobFilter, perJob: number]>([
+  ["a time alone", {}, 1],
+  ["states and kinds", { states: ["QUEUED", "RUNNING"], kinds: ["DOC_EDIT", "DOC_SUMMARIZE"] }, 1],
+  ["a state that few are in", { states: ["RUNNING"] }, 1],
+  // Its entry, the job, and the label.
+  ["a label", { labels: [COMMON] }, 3],
+])("by cost and %s, jobs of another time are not read", async (_what, filter, perJob) => {
+  const page = Prisma.sql`SELECT job_id FROM (${selectJobsToSort(WORKSPACE, { ...filter, ...HALF })}) AS job
+    ORDER BY cost_micros DESC, job_id DESC LIMIT ${PAGE}`;
+  const entries = await entriesReadBy(page);
+  expect(entries).toBeLessThan((JOBS / 2) * perJob + 2_000);
 });

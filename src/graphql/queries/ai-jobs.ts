@@ -13,7 +13,8 @@ builder.queryField("aiJobs", (t) =>
       type: AiJob,
       description:
         "The workspace's jobs, newest first unless an order is given. By UPDATED_AT, a filter that few of the recently changed " +
-        "jobs match is slow, unless its states are among RUNNING, STALLED, AWAITING_VALIDATION and AWAITING_USER.",
+        "jobs match is slow, unless its states are among RUNNING, STALLED, AWAITING_VALIDATION and AWAITING_USER. " +
+        "By COST, the filter needs createdAfter and createdBefore.",
       complexity: pageComplexity,
       args: {
         filter: t.arg({ type: AiJobFilter, description: "Which jobs; if left out, all." }),
