@@ -29,8 +29,9 @@ export async function openConsole(settings: Readonly<Record<string, string>> = {
     context: browser.context,
     open: async (path = "") => {
       const page = await browser.context.newPage();
-      watch(page, new URL(server.url).origin, faults);
-      await page.goto(new URL(path, server.url).href);
+      const { href, origin } = new URL(path, server.url);
+      watch(page, origin, faults);
+      await page.goto(href);
       return page;
     },
     assertClean: () => expect(faults).toEqual([]),
@@ -47,7 +48,8 @@ function watch(page: Page, origin: string, faults: string[]): void {
   page.on("pageerror", (error) => faults.push(String(error)));
   page.on("console", (message) => {
     // The browser says so of each answer that is no success: tests look at what the page makes of it.
-    if (message.type() === "error" && !message.text().startsWith("Failed to load resource")) faults.push(message.text());
+    if (message.type() === "error" && !message.text().startsWith("Failed to load resource"))
+      faults.push(message.text());
   });
   page.on("request", (request) => {
     const url = new URL(request.url());

@@ -141,6 +141,12 @@ function Asked({
       {!request && <Json value={job.jobOutputs} what="outputs" />}
       {mayDecide && (
         <>
+          <TextInput
+            label="Comment"
+            value={comment}
+            onChange={setComment}
+            hint="Optional; it stands in the job's record."
+          />
           {request && (
             <AnswerForm
               key={request.requestId}
@@ -150,12 +156,6 @@ function Asked({
               onAnswer={(answer) => review("ANSWER", { answer })}
             />
           )}
-          <TextInput
-            label="Comment"
-            value={comment}
-            onChange={setComment}
-            hint="Optional; it stands in the job's record."
-          />
           <div className="bar">
             {!request && job.state === "AWAITING_USER" && (
               <>

@@ -20,6 +20,12 @@ export function toneOf({ type, state }: EventFragment): string {
   return type === "WORKFLOW_RECOVERY" || state === "FAILED" ? "bad" : "plain";
 }
 
+/** @returns why something is as it is; a reason that the server has a word for is one with underscores. */
+export function reasonText(reason: string): string {
+  const text = /^[a-z_]+$/.test(reason) ? reason.replaceAll("_", " ") : reason;
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}`;
+}
+
 /** @returns the sentence. */
 export function titleOf({ type, state, previousState, payload, capabilityId }: EventFragment): string {
   const reason = textIn(payload, "reason");
@@ -27,7 +33,11 @@ export function titleOf({ type, state, previousState, payload, capabilityId }: E
     case "JOB_SUBMITTED":
       return "Submitted.";
     case "STATE_CHANGED":
-      return reason ?? (previousState === state ? "Changed." : `Now ${stateWord(state).toLowerCase()}.`);
+      return reason === undefined || reason === state.toLowerCase()
+        ? previousState === state
+          ? "Changed."
+          : `Now ${stateWord(state).toLowerCase()}.`
+        : reasonText(reason);
     case "NODE_CHANGED":
     case "LLM_INFERENCE":
       return stepsIn(payload).map(stepText).join("; ") || "A step changed.";
@@ -36,7 +46,7 @@ export function titleOf({ type, state, previousState, payload, capabilityId }: E
     case "CAPABILITY_ACTION":
       return `It was not allowed: ${textIn(payload, "capability") ?? capabilityId ?? "a capability"} is not in its profile.`;
     case "DIAGNOSTIC":
-      return reason ?? "A note of the server's.";
+      return reason ? reasonText(reason) : "A note of the server's.";
     case "SECURITY_VIOLATION":
       return `A guard found: ${textIn(payload, "description") ?? "a violation"}.`;
     case "WORKFLOW_RECOVERY":

@@ -12,9 +12,9 @@ export function Facts({ job }: { readonly job: WholeJob }) {
       </dd>
       <dt>Capabilities</dt>
       <dd>{job.capabilityProfileId}</dd>
-      <dt>Attempt</dt>
+      <dt>Runs</dt>
       <dd>
-        {job.attempt} of {job.maxAttempts}
+        {job.attempt}; {job.maxAttempts} that fail are the most
       </dd>
       <dt>Priority</dt>
       <dd>{job.priority}</dd>

@@ -15,6 +15,7 @@ import { Waiting } from "../ui/waiting.tsx";
 import { Actions } from "./actions.tsx";
 import { Children } from "./children.tsx";
 import { Cost } from "./cost.tsx";
+import { reasonText } from "./event-text.ts";
 import { Facts } from "./facts.tsx";
 import { Output } from "./output.tsx";
 import { Runs } from "./runs.tsx";
@@ -62,7 +63,7 @@ export default function Job({ jobId }: { readonly jobId: string }) {
         <OperationLink operation={JobView} variables={{ jobId }} at={addressOf("graphql")} />
       </p>
       <p dir="auto">
-        {job.statusReason}
+        {reasonText(job.statusReason)}
         {job.errorMessage && `: ${job.errorMessage}`}
       </p>
       {job.progress && job.state === "RUNNING" && (

@@ -15,7 +15,8 @@ export function Output({ job: { jobId, state } }: { readonly job: WholeJob }) {
   useEffect(() => {
     if (isAtEnd.current && box.current) box.current.scrollTop = box.current.scrollHeight;
   }, [text]);
-  if (text === "") return null;
+  // What a poisoned job put out is not kept (section 13), nor shown any longer where it had come already.
+  if (text === "" || state === "POISONED") return null;
   return (
     <section className="card" aria-labelledby="output">
       <h2 id="output">Output{state === "RUNNING" && !isLast ? ", as it comes" : " of the latest run"}</h2>

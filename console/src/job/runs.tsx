@@ -16,7 +16,7 @@ const StepGraph = lazy(() => import("./step-graph.tsx"));
 export type Run = WholeJob["workflowRuns"]["nodes"][number];
 export type Step = Run["steps"][number];
 
-/** Each attempt at a job, with its steps as a graph and as a list. */
+/** Each run of a job, with its steps as a graph and as a list. */
 export function Runs({ job }: { readonly job: WholeJob }) {
   const runs = job.workflowRuns.nodes;
   const [chosen, setChosen] = useState<string | null>(null);
@@ -34,7 +34,7 @@ export function Runs({ job }: { readonly job: WholeJob }) {
               aria-pressed={each === run}
               onPress={() => setChosen(each.workflowRunId)}
             >
-              Attempt {each.attempt}
+              Run {each.attempt}
             </Button>
             <State state={each.state} />
             <bdi>{each.workerId}</bdi>

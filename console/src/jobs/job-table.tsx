@@ -27,7 +27,7 @@ export interface JobTableProps {
   readonly held: Held;
 }
 
-const COLUMNS = ["State", "Job", "Progress", "Attempt", "Tokens", "Cost", "Submitted", "Changed"] as const;
+const COLUMNS = ["State", "Job", "Progress", "Run", "Tokens", "Cost", "Submitted", "Changed"] as const;
 
 /** The list as a table of which only the rows that can be seen are there, however long it is. */
 export function JobTable({ jobs, gone, hasMore, onEnd, held }: JobTableProps) {
@@ -112,7 +112,7 @@ interface RowProps {
 
 /** Drawn again only where its job has changed: fifty change in a second, and forty are in sight. */
 const Row = memo(function Row({ job, index, start, isGone, currency, now }: RowProps) {
-  const { jobId, jobKind, protocolId, state, progress, attempt, maxAttempts, labels, costMicros, metrics } = job;
+  const { jobId, jobKind, protocolId, state, progress, attempt, labels, costMicros, metrics } = job;
   return (
     // biome-ignore lint/a11y/useFocusableInteractive: its link is what the focus goes to.
     <div
@@ -146,9 +146,7 @@ const Row = memo(function Row({ job, index, start, isGone, currency, now }: RowP
           </span>
         )}
       </div>
-      <div role="cell">
-        {attempt} of {maxAttempts}
-      </div>
+      <div role="cell">{attempt}</div>
       <div role="cell">{whole(metrics.totalTokens)}</div>
       <div role="cell">{money(costMicros, currency)}</div>
       <div role="cell">

@@ -1,0 +1,84 @@
+import { createClient } from "@ai-job-server/sdk/client";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { assertAccessible, type Console, openConsole } from "./console.ts";
+import { type Proxy, startProxy } from "./proxy.ts";
+
+/** The console behind a proxy of another path, whose network is cut, and whose server is another one afterwards. */
+
+let app: Console;
+let proxy: Proxy;
+beforeAll(async () => {
+  app = await openConsole();
+});
+beforeEach(async () => {
+  proxy = await startProxy(app.server.url, "/tools/ai-jobs");
+});
+afterEach(async () => {
+  await proxy.close();
+});
+afterAll(async () => {
+  await app.close();
+});
+
+const submit = (protocolId: string) =>
+  createClient({ url: app.server.url }).submit({ jobKind: "DOC_EDIT", protocolId });
+
+test("below another path, each view is there by its address, and everything it loads is below that path", async () => {
+  const { jobId } = await submit("deep-link");
+  const page = await app.open(`${proxy.url}jobs/${jobId}`);
+  await page.getByText("Verified in this browser: 1 events").waitFor();
+  await page.getByRole("link", { name: "Inbox" }).click();
+  await page.getByText("Nothing waits for you.").waitFor();
+  expect(new URL(page.url()).pathname).toBe("/tools/ai-jobs/inbox");
+  await page.reload();
+  await page.getByText("Nothing waits for you.").waitFor();
+  await page.close();
+  app.assertClean();
+});
+
+test("without its server it says since when, and goes on by itself, missing nothing", async () => {
+  await submit("before");
+  const page = await app.open(proxy.url);
+  await page.getByText("before").waitFor();
+  proxy.cut();
+  await page.getByText(/^Showing \d\d:\d\d:\d\d, reconnecting…$/).waitFor();
+  await assertAccessible(page);
+  const { jobId } = await submit("meanwhile");
+  await createClient({ url: app.server.url }).cancel(jobId, "to be seen later");
+  proxy.restore();
+  await page.getByText("meanwhile").waitFor();
+  await page.getByRole("row", { name: /Cancelled.*meanwhile/ }).waitFor();
+  await page.getByText(/reconnecting/).waitFor({ state: "detached" });
+  await page.close();
+});
+
+test("a server that was upgraded under the page is told of, and its console is a click away", async () => {
+  const page = await app.open(proxy.url);
+  await expect.poll(() => proxy.streams()).toBe(1);
+  proxy.answer("/build.json", '{"build":"another"}');
+  proxy.cut();
+  await page.getByText(/reconnecting/).waitFor();
+  proxy.restore();
+  const reloaded = page.waitForEvent("load");
+  await page.getByRole("button", { name: "Load its console" }).click();
+  await reloaded;
+  await page.getByRole("heading", { name: "Jobs" }).waitFor();
+  await page.close();
+});
+
+test("the page is under a policy without exceptions, and nobody may frame it", async () => {
+  const response = await fetch(new URL("/", app.server.url), { headers: { accept: "text/html" } });
+  const policy = response.headers.get("content-security-policy") ?? "";
+  expect(policy).toContain("default-src 'none'");
+  expect(policy).toContain("frame-ancestors 'none'");
+  expect(policy).not.toContain("unsafe");
+  const [, nonce = ""] = /'nonce-([^']+)'/.exec(policy) ?? [];
+  expect(await response.text()).toContain(`nonce="${nonce}"`);
+});
+
+test("a file that is not there is not found, and none outside the console is served", async () => {
+  for (const path of ["/assets/none.js", "/assets/../../package.json", "/assets/%2e%2e/%2e%2e/package.json"]) {
+    const response = await fetch(new URL("/", app.server.url).origin + path);
+    expect([path, response.status]).toEqual([path, 404]);
+  }
+});

@@ -1,0 +1,148 @@
+import { AiJobStats, createClient } from "@ai-job-server/sdk/client";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { assertAccessible, assertAccessibleEverywhere, type Console, openConsole } from "./console.ts";
+import { Load } from "./load.ts";
+
+/** Every view, while fifty jobs change in a second: workers of the kit do them. */
+
+let app: Console;
+let load: Load;
+beforeAll(async () => {
+  app = await openConsole();
+  load = new Load(app.server.url);
+  await load.start();
+});
+afterAll(async () => {
+  await load.stop();
+  await app.close();
+});
+
+const VIEWS = [
+  ["", "Jobs"],
+  ["inbox", "Inbox"],
+  ["workers", "Workers"],
+  ["usage", "Usage"],
+  ["bulk", "Bulk actions"],
+  ["quotas", "Quotas"],
+  ["keys", "Keys and workspaces"],
+  ["system", "Health"],
+  ["submit", "Submit a job"],
+] as const;
+
+describe.each(VIEWS)("/%s", (path, heading) => {
+  test("is there by its address, and keeps nobody out, in both themes and on a phone", async () => {
+    const page = await app.open(path);
+    await page.getByRole("heading", { level: 1, name: heading }).waitFor();
+    await page.getByText("is loading…").first().waitFor({ state: "detached" });
+    await assertAccessibleEverywhere(page);
+    await page.close();
+    app.assertClean();
+  });
+
+  test("is a click away from any other", async () => {
+    const page = await app.open(path === "inbox" ? "workers" : "inbox");
+    await page.getByRole("link", { name: heading, exact: path !== "inbox" }).click();
+    await page.getByRole("heading", { level: 1, name: heading }).waitFor();
+    await page.close();
+  });
+});
+
+test("a job's page keeps nobody out while the job changes", async () => {
+  const { jobId } = await createClient({ url: app.server.url }).submit({
+    jobKind: "DOC_EDIT",
+    protocolId: "looked-at",
+    labels: [{ key: "speed", value: "slow" }],
+  });
+  const page = await app.open(`jobs/${jobId}`);
+  await page.getByText("Running").first().waitFor();
+  await assertAccessible(page);
+  await page.getByText("Completed").first().waitFor();
+  await page.getByText(/Verified in this browser/).waitFor();
+  await assertAccessibleEverywhere(page);
+  await page.close();
+  app.assertClean();
+});
+
+test("the list is live, its counts are the server's, and nothing moves under the pointer", async () => {
+  const page = await app.open();
+  const rows = page.getByRole("row");
+  await expect.poll(() => rows.count()).toBeGreaterThan(10);
+  const firstLink = () => rows.nth(1).getByRole("link").getAttribute("href");
+
+  // Live: another job is on top soon.
+  const before = await firstLink();
+  await expect.poll(firstLink, { timeout: 20_000 }).not.toBe(before);
+
+  // Held: under the pointer each row stays where it is, and what waits is told.
+  await rows.nth(3).hover();
+  await page.getByRole("button", { name: /changed: update the list/ }).waitFor();
+  const held = await firstLink();
+  await assertAccessible(page);
+  await page.waitForTimeout(2000);
+  expect(await firstLink()).toBe(held);
+  await page.getByRole("button", { name: /changed: update the list/ }).click();
+  await expect.poll(firstLink).not.toBe(held);
+
+  // Paused: nothing changes at all.
+  await page.getByRole("button", { name: "Pause the list" }).click();
+  await page.mouse.move(0, 0);
+  const paused = await page.getByRole("table").textContent();
+  await page.waitForTimeout(2000);
+  expect((await page.getByRole("table").textContent())?.replace(/\d+ sec. ago/g, "")).toBe(
+    paused?.replace(/\d+ sec. ago/g, ""),
+  );
+  await page.close();
+});
+
+test("a filter is in the address, is there after a reload, and the way back leads out of it", async () => {
+  const page = await app.open();
+  await page.getByLabel("Search").fill("speed=fast");
+  await page.getByRole("button", { name: "Search" }).click();
+  await page.getByRole("button", { name: "Completed", exact: false }).first().click();
+  await expect.poll(() => new URL(page.url()).search).toBe("?label=speed%3Dfast&state=COMPLETED");
+  await page.reload();
+  await page.getByText("label: speed=fast").waitFor();
+  await page
+    .getByRole("row", { name: /Completed/ })
+    .first()
+    .waitFor();
+  expect(await page.getByRole("row", { name: /Running|Queued/ }).count()).toBe(0);
+  await page.goBack();
+  await page.goBack();
+  await expect.poll(() => new URL(page.url()).search).toBe("");
+  await page.close();
+});
+
+test("a job is found by its id, and by the key that it was submitted with", async () => {
+  const client = createClient({ url: app.server.url });
+  const { jobId } = await client.submit({ jobKind: "DOC_EDIT", protocolId: "found", idempotencyKey: "invoice-4711" });
+  const page = await app.open();
+  await page.getByLabel("Search").fill(jobId);
+  await page.keyboard.press("Enter");
+  await page.getByText(/Verified in this browser/).waitFor();
+  await page.goto(app.server.url.replace("/graphql", "/"));
+  await page.getByLabel("Search").fill("invoice-4711");
+  await page.keyboard.press("Enter");
+  await page.getByText("key: invoice-4711").waitFor();
+  await expect.poll(() => page.getByRole("row").count()).toBe(2);
+  await page.close();
+});
+
+test("an address that nobody made leads to a job that is not there, and says so", async () => {
+  const page = await app.open("jobs/018f3c4e-7b1a-7cc3-9a55-0c1e2d3f4a5b");
+  await page.getByText("There is no job 018f3c4e").waitFor();
+  await page.goto(new URL("/jobs/not-an-id", app.server.url).href);
+  await page.getByText("INVALID_INPUT").waitFor();
+  await page.close();
+});
+
+test("the counts are the server's", async () => {
+  const page = await app.open();
+  await load.stop();
+  const { aiJobStats } = await createClient({ url: app.server.url }).request(AiJobStats, {});
+  const completed = aiJobStats.byState.find(({ state }) => state === "COMPLETED")?.count ?? 0;
+  const shown = page.getByRole("group", { name: "Jobs by state" }).getByRole("button", { name: /Completed/ });
+  await expect.poll(() => shown.textContent()).toBe(`✓ Completed${completed.toLocaleString("en-GB")}`);
+  await page.close();
+  app.assertClean();
+});
