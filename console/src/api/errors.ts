@@ -25,9 +25,14 @@ export function faultsOf(error: unknown): ReadonlyMap<string, string> {
   for (const { path: place, message } of all) {
     const [name, ...rest] = place[0] === "input" ? place.slice(1) : place;
     if (name === undefined) continue;
-    const said = rest.length > 0 ? `${rest.join(".")}: ${message}` : message;
+    const said = rest.length > 0 ? `${rest.map(placeText).join(" ")}: ${message}` : message;
     const before = faults.get(name);
     faults.set(name, before === undefined ? said : `${before} ${said}`);
   }
   return faults;
+}
+
+/** @returns a part of a place: people count from 1. */
+function placeText(part: string): string {
+  return /^\d+$/.test(part) ? `no. ${Number(part) + 1}` : part;
 }
