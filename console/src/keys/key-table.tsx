@@ -12,7 +12,7 @@ export interface KeyTableProps {
 /** The keys, and whether they work. */
 export function KeyTable({ keys, onAsk }: KeyTableProps) {
   return (
-    <Scrolls label="API keys">
+    <Scrolls label="The list of keys">
       <table>
         <thead>
           <tr>

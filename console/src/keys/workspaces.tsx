@@ -42,7 +42,7 @@ export function Workspaces() {
         <Empty command="npx ai-job-server workspaces create NAME">There is none yet. This makes one:</Empty>
       )}
       {found.length > 0 && (
-        <Scrolls label="Workspaces">
+        <Scrolls label="The list of workspaces">
           <table>
             <thead>
               <tr>
