@@ -15,3 +15,24 @@ export function messageOf(error: unknown): string {
   if (error instanceof UnansweredError) return "The server did not answer. Nobody knows whether it did what was asked.";
   return error instanceof Error ? error.message : String(error);
 }
+
+/** @returns what the server found wrong, by the field of the input that it is about; what is wrong within a field stands at the field. */
+export function faultsOf(error: unknown): ReadonlyMap<string, string> {
+  const faults = new Map<string, string>();
+  if (!(error instanceof JobServerError)) return faults;
+  const { issues = [], path } = error.details;
+  const all = issues.length > 0 ? issues : path ? [{ path, message: error.message }] : [];
+  for (const { path: place, message } of all) {
+    const [name, ...rest] = place[0] === "input" ? place.slice(1) : place;
+    if (name === undefined) continue;
+    const said = rest.length > 0 ? `${rest.map(placeText).join(" ")}: ${message}` : message;
+    const before = faults.get(name);
+    faults.set(name, before === undefined ? said : `${before} ${said}`);
+  }
+  return faults;
+}
+
+/** @returns a part of a place: people count from 1. */
+function placeText(part: string): string {
+  return /^\d+$/.test(part) ? `no. ${Number(part) + 1}` : part;
+}

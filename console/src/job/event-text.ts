@@ -1,4 +1,5 @@
 import type { EventFragment } from "@ai-job-server/sdk/client";
+import { valueIn } from "../ui/payload.ts";
 import { stateWord } from "../ui/states.ts";
 
 /** What an event says, in a sentence. Its payload is what the server recorded; what it lacks is not said. */
@@ -7,12 +8,6 @@ import { stateWord } from "../ui/states.ts";
 export function textIn(payload: unknown, key: string): string | undefined {
   const value = valueIn(payload, key);
   return typeof value === "string" ? value : undefined;
-}
-
-function valueIn(payload: unknown, key: string): unknown {
-  return typeof payload === "object" && payload !== null
-    ? Object.entries(payload).find(([name]) => name === key)?.[1]
-    : undefined;
 }
 
 export function toneOf({ type, state }: EventFragment): string {

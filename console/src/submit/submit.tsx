@@ -1,4 +1,114 @@
-/** To come. */
-export default function View() {
-  return <h1>submit</h1>;
+import { type SyntheticEvent, useRef, useState } from "react";
+import { Form } from "react-aria-components";
+import { useLocation, useSearchParams } from "wouter";
+import { faultsOf } from "../api/errors.ts";
+import { useClient, useMay } from "../api/session.ts";
+import { useDeed } from "../api/use-deed.ts";
+import { useJobView } from "../job/use-job-view.ts";
+import { Button } from "../ui/button.tsx";
+import { Empty } from "../ui/empty.tsx";
+import { Failure, Forbidden } from "../ui/failure.tsx";
+import { Refused } from "../ui/refused.tsx";
+import { Waiting } from "../ui/waiting.tsx";
+import { type Draft, draftOf, EMPTY } from "./draft.ts";
+import { inputOf } from "./input.ts";
+import { LimitFields } from "./limit-fields.tsx";
+import { PermissionFields } from "./permission-fields.tsx";
+import { WorkFields } from "./work-fields.tsx";
+
+/** Submits a job; `?from=` an existing one begins with what that one was submitted as. */
+export default function Submit() {
+  const maySubmit = useMay("JOBS_SUBMIT");
+  const [params] = useSearchParams();
+  const from = params.get("from");
+  return (
+    <>
+      <h1>Submit a job</h1>
+      {!maySubmit && <Forbidden why="To submit jobs, a key needs the role SUBMITTER (JOBS_SUBMIT)." />}
+      {maySubmit && (from === null ? <JobForm key="" initial={EMPTY} /> : <Another key={from} jobId={from} />)}
+    </>
+  );
+}
+
+function Another({ jobId }: { readonly jobId: string }) {
+  const mayRead = useMay("JOBS_READ");
+  const { data: job, error, refetch } = useJobView(jobId);
+  if (!mayRead) return <Forbidden why="Your key does not allow you to read the job to begin with (JOBS_READ)." />;
+  if (error) return <Failure error={error} retry={() => void refetch()} />;
+  if (job === undefined) return <Waiting what="The job" />;
+  if (job === null) return <Empty>There is no job {jobId}, or it is of a workspace that you cannot see.</Empty>;
+  const operations = job.plannedOperations.length;
+  return (
+    <>
+      <p className="quiet">
+        As <code>{jobId}</code> was submitted
+        {operations > 0 && `, with its ${operations} planned operations`}; not below its parent, and with no idempotency
+        key.
+      </p>
+      <JobForm initial={draftOf(job)} />
+    </>
+  );
+}
+
+const FIELDS = [
+  "protocolId",
+  "jobInputs",
+  "labels",
+  "entityRefs",
+  "capabilityProfileId",
+  "priority",
+  "maxAttempts",
+  "tokenBudget",
+  "costBudgetMicros",
+  "runAfter",
+  "idempotencyKey",
+] as const satisfies readonly (keyof Draft)[];
+
+function JobForm({ initial }: { readonly initial: Draft }) {
+  const client = useClient();
+  const [, navigate] = useLocation();
+  const { failure, isBusy, run } = useDeed();
+  const [draft, setDraft] = useState(initial);
+  const [faults, setFaults] = useState<ReadonlyMap<string, string>>(new Map());
+  // The same form, sent again after an answer was lost, is the same job; a changed one is another.
+  const own = useRef(randomKey());
+  const change = (changed: Partial<Draft>) => {
+    own.current = randomKey();
+    setDraft((before) => ({ ...before, ...changed }));
+  };
+  const submit = (event: SyntheticEvent) => {
+    event.preventDefault();
+    const { input, faults: found } = inputOf(draft);
+    setFaults(found);
+    if (found.size > 0) return;
+    run(async () => {
+      const { jobId } = await client.submit({ ...input, idempotencyKey: input.idempotencyKey ?? own.current });
+      navigate(`/jobs/${jobId}`);
+    });
+  };
+  const all = new Map([...faultsOf(failure), ...faults]);
+  const fields = { draft, faults: all, onChange: change };
+  return (
+    <Form className="form" onSubmit={submit} validationBehavior="aria">
+      <WorkFields {...fields} />
+      <PermissionFields {...fields} />
+      <LimitFields {...fields} />
+      {faults.size > 0 && (
+        <p role="alert" className="notice notice-error">
+          Not submitted: something above is not as it must be.
+        </p>
+      )}
+      {faults.size === 0 && <Refused error={failure} fields={FIELDS} />}
+      <div>
+        <Button look="primary" type="submit" isPending={isBusy}>
+          Submit
+        </Button>
+      </div>
+    </Form>
+  );
+}
+
+/** @returns a key that nobody else has. A page without TLS has no crypto.randomUUID. */
+function randomKey(): string {
+  return `console-${[...crypto.getRandomValues(new Uint32Array(4))].map((part) => part.toString(36)).join("")}`;
 }

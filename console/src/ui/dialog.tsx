@@ -5,13 +5,21 @@ export interface DialogProps {
   readonly title: string;
   readonly isOpen: boolean;
   readonly onClose: () => void;
+  /** Only a button in it closes it: for what cannot be had again. */
+  readonly isKept?: boolean;
   readonly children: ReactNode;
 }
 
 /** Asks for something before the page goes on. Escape and a click beside it close it; the focus goes back to where it was. */
-export function Dialog({ title, isOpen, onClose, children }: DialogProps) {
+export function Dialog({ title, isOpen, onClose, isKept = false, children }: DialogProps) {
   return (
-    <ModalOverlay isOpen={isOpen} onOpenChange={(open) => open || onClose()} isDismissable className="overlay">
+    <ModalOverlay
+      isOpen={isOpen}
+      onOpenChange={(open) => open || onClose()}
+      isDismissable={!isKept}
+      isKeyboardDismissDisabled={isKept}
+      className="overlay"
+    >
       <Modal className="modal">
         <AriaDialog className="dialog">
           <Heading slot="title">{title}</Heading>

@@ -32,3 +32,29 @@ export function money(micros: number | bigint, currency: string): string {
     .replace(/0{1,4}$/, "");
   return `${whole(amount / MICROS)}.${decimals} ${currency}`;
 }
+
+/**
+ * @param text an amount as it is typed, with at most six decimals behind a point or a comma.
+ * @returns it in millionths, exactly; null for what is none, or too large to be kept so.
+ */
+export function microsIn(text: string): number | null {
+  const [, units, decimals = ""] = /^(\d+)(?:[.,](\d{1,6}))?$/.exec(text.trim()) ?? [];
+  if (units === undefined) return null;
+  return safe(BigInt(units) * MICROS + BigInt(decimals.padEnd(6, "0")));
+}
+
+/** @returns an amount as `microsIn` takes it. */
+export function typedAmount(micros: number): string {
+  const amount = BigInt(micros);
+  const decimals = (amount % MICROS).toString().padStart(6, "0").replace(/0+$/, "");
+  return decimals === "" ? String(amount / MICROS) : `${amount / MICROS}.${decimals}`;
+}
+
+/** @returns a whole number from 0 on, as it is typed; null for what is none, or too large to be kept exactly. */
+export function wholeIn(text: string): number | null {
+  return /^\d+$/.test(text.trim()) ? safe(BigInt(text.trim())) : null;
+}
+
+function safe(value: bigint): number | null {
+  return value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : null;
+}

@@ -3,7 +3,16 @@ import type { JobKind, SubmitAiJobInput } from "@ai-job-server/sdk/client";
 /** The jobs of a small company that lets models read its mail, its contracts and its meetings. */
 
 /** What becomes of a demonstration's job; its inputs say so to the worker. */
-export const FATES = ["completed", "with-issues", "fails", "fails-once", "asks", "poisoned", "waits"] as const;
+export const FATES = [
+  "completed",
+  "with-issues",
+  "fails",
+  "fails-once",
+  "asks",
+  "poisoned",
+  "splits",
+  "waits",
+] as const;
 export type Fate = (typeof FATES)[number];
 
 /** The label by which its worker knows these jobs from others. */
@@ -30,7 +39,7 @@ const TEMPLATES: readonly Template[] = [
     protocolId: "meeting-minutes",
     title: "Board meeting of Monday",
     team: "office",
-    fate: "completed",
+    fate: "splits",
   },
   {
     jobKind: "SHEET_TRANSFORM",

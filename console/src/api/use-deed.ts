@@ -1,0 +1,22 @@
+import { useState } from "react";
+
+/** Something that the person does: whether it is under way, and why the last try failed. */
+export interface Deed {
+  readonly isBusy: boolean;
+  /** What it was refused by; null where it was not. */
+  readonly failure: unknown;
+  readonly run: (work: () => Promise<void>) => void;
+}
+
+export function useDeed(): Deed {
+  const [isBusy, setIsBusy] = useState(false);
+  const [failure, setFailure] = useState<unknown>(null);
+  const run = (work: () => Promise<void>) => {
+    setIsBusy(true);
+    setFailure(null);
+    void work()
+      .catch((error: unknown) => setFailure(() => error))
+      .finally(() => setIsBusy(false));
+  };
+  return { isBusy, failure, run };
+}

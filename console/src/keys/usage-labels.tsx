@@ -1,0 +1,79 @@
+import { SetUsageLabels, successOf } from "@ai-job-server/sdk/client";
+import { useQueryClient } from "@tanstack/react-query";
+import { type SyntheticEvent, useState } from "react";
+import { Form } from "react-aria-components";
+import { faultsOf } from "../api/errors.ts";
+import { useSession } from "../api/session.ts";
+import { useDeed } from "../api/use-deed.ts";
+import { Button } from "../ui/button.tsx";
+import { Dialog } from "../ui/dialog.tsx";
+import { TextInput } from "../ui/fields.tsx";
+import { Refused } from "../ui/refused.tsx";
+
+/** The labels by whose values the workspace's usage is counted. */
+export function UsageLabels() {
+  const { workspace } = useSession().viewer;
+  const [isSetting, setIsSetting] = useState(false);
+  const labels = workspace?.usageLabels ?? [];
+  return (
+    <section className="card" aria-labelledby="usage-labels">
+      <div className="title">
+        <h2 id="usage-labels">Usage labels{workspace && <bdi className="quiet"> {workspace.name}</bdi>}</h2>
+        <Button onPress={() => setIsSetting(true)}>Change…</Button>
+      </div>
+      {labels.length === 0 ? (
+        <p className="quiet">None: usage is counted by no label.</p>
+      ) : (
+        <ul className="bar">
+          {labels.map((label) => (
+            <li key={label} className="label">
+              <bdi>{label}</bdi>
+            </li>
+          ))}
+        </ul>
+      )}
+      {isSetting && <SetLabels labels={labels} onClose={() => setIsSetting(false)} />}
+    </section>
+  );
+}
+
+function SetLabels({ labels, onClose }: { readonly labels: readonly string[]; readonly onClose: () => void }) {
+  const { client } = useSession();
+  const queries = useQueryClient();
+  const { failure, isBusy, run } = useDeed();
+  const [text, setText] = useState(labels.join("\n"));
+  const submit = (event: SyntheticEvent) => {
+    event.preventDefault();
+    const keys = text
+      .split("\n")
+      .map((line) => line.trim())
+      .filter((line) => line !== "");
+    run(async () => {
+      successOf((await client.request(SetUsageLabels, { input: { keys } })).setUsageLabels);
+      await queries.invalidateQueries({ queryKey: ["viewer"] });
+      onClose();
+    });
+  };
+  return (
+    <Dialog title="Usage labels" isOpen onClose={onClose}>
+      <Form className="form" onSubmit={submit}>
+        <TextInput
+          label="Keys of labels, one on each line"
+          hint="At most 5. A new one is counted from now on; one that is taken away and comes again begins anew."
+          value={text}
+          onChange={setText}
+          error={faultsOf(failure).get("keys")}
+          isLong
+          autoFocus
+        />
+        <Refused error={failure} fields={["keys"]} />
+        <div className="bar">
+          <Button look="primary" type="submit" isPending={isBusy}>
+            Count by these
+          </Button>
+          <Button onPress={onClose}>Leave it</Button>
+        </div>
+      </Form>
+    </Dialog>
+  );
+}

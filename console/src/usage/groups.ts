@@ -1,0 +1,94 @@
+import type { AiJobUsageQuery, UsageGroup } from "@ai-job-server/sdk/client";
+import { kindWord } from "../ui/kind.ts";
+import { sum } from "../ui/numbers.ts";
+import { stateWord } from "../ui/states.ts";
+import { type Asked, type Measure, timesOf } from "./query.ts";
+
+export type Row = AiJobUsageQuery["aiJobUsage"][number];
+
+/** What one group has used in the whole period, exactly. */
+export interface Group {
+  readonly name: string;
+  readonly rows: readonly Row[];
+  readonly jobs: bigint;
+  readonly inputTokens: bigint;
+  readonly outputTokens: bigint;
+  readonly totalTokens: bigint;
+  readonly costMicros: bigint;
+}
+
+/** @returns what a row is of, for people. */
+export function nameOf(row: Row, by: UsageGroup | null): string {
+  switch (by) {
+    case null:
+      return "All jobs";
+    case "KIND":
+      return row.jobKind === null ? "" : kindWord(row.jobKind);
+    case "STATE":
+      return row.state === null ? "" : stateWord(row.state);
+    case "MODEL":
+      return `${row.provider ?? ""} ${row.model ?? ""}`.trim();
+    case "PROTOCOL":
+      return row.protocolId ?? "";
+    case "LABEL":
+      return row.label ?? "";
+  }
+}
+
+export function totalOf(name: string, rows: readonly Row[]): Group {
+  return {
+    name,
+    rows,
+    jobs: sum(rows.map(({ jobs }) => jobs)),
+    inputTokens: sum(rows.map(({ metrics }) => metrics.inputTokens)),
+    outputTokens: sum(rows.map(({ metrics }) => metrics.outputTokens)),
+    totalTokens: sum(rows.map(({ metrics }) => metrics.totalTokens)),
+    costMicros: sum(rows.map(({ costMicros }) => costMicros)),
+  };
+}
+
+/** @returns the groups, those first that have used most. */
+export function groupsOf(rows: readonly Row[], by: UsageGroup | null, show: Measure): readonly Group[] {
+  const byName = new Map<string, Row[]>();
+  for (const row of rows) {
+    const name = nameOf(row, by);
+    const those = byName.get(name);
+    if (those) those.push(row);
+    else byName.set(name, [row]);
+  }
+  const measure = (group: Group) => (show === "cost" ? group.costMicros : group.totalTokens);
+  return [...byName]
+    .map(([name, those]) => totalOf(name, those))
+    .toSorted((one, other) => Number(measure(other) - measure(one)));
+}
+
+/** So many lines can be told apart; the others are one together. */
+const LINES = 6;
+const MICROS = 1_000_000;
+
+interface Line {
+  readonly name: string;
+  readonly values: readonly number[];
+}
+
+/** @returns the chart's lines over all intervals of the period, those without anything too; the last one goes on to the period's end. */
+export function linesOf(groups: readonly Group[], asked: Asked): { readonly times: number[]; readonly lines: Line[] } {
+  const times = timesOf(asked);
+  const places = new Map(times.map((time, place) => [time, place]));
+  const shown = groups.slice(0, groups.length > LINES + 1 ? LINES : LINES + 1);
+  const others = groups.slice(shown.length).flatMap(({ rows }) => rows);
+  const all = [...shown, ...(others.length > 0 ? [{ name: "all others", rows: others }] : [])];
+  const lines = all.map(({ name, rows }) => {
+    const values = times.map(() => 0);
+    for (const { from, costMicros, metrics } of rows) {
+      const place = places.get(Date.parse(from));
+      // A picture need not be exact; the table below it is.
+      const value = asked.show === "cost" ? costMicros / MICROS : metrics.totalTokens;
+      if (place !== undefined) values[place] = (values[place] ?? 0) + value;
+    }
+    values[values.length - 1] = values.at(-2) ?? 0;
+    // The chart keeps the names of its lines apart by what ends a line.
+    return { name: name.replaceAll(/\s+/g, " ") || "(empty)", values };
+  });
+  return { times: times.map((time) => time / 1000), lines };
+}
