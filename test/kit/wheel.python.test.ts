@@ -34,17 +34,17 @@ import pip
 `;
 
 /**
- * Looks for a Python that can make the wheel: that of the tests, or else Debian's, whose packages are installed by name. It is not the one that
- * the wheel is tried with.
+ * Looks for a Python that can make the wheel: that of the tests, or else Debian's, whose packages are installed by name. The wheel is tried with
+ * that of the tests, which must be able to make a project.
  * @throws Error where there is none, in CI.
  */
 function findBuilder(): string | null {
-  const found = [PYTHON, "/usr/bin/python3"].find(
-    (program) => spawnSync(program, ["-c", MAKES_WHEELS], { env: ENVIRONMENT }).status === 0,
-  );
-  if (found !== undefined) return found;
-  const lacks = `Neither ${PYTHON} nor /usr/bin/python3 has pip, setuptools and wheel`;
-  if (process.env.CI !== undefined) throw new Error(`${lacks}: install python3-pip, python3-setuptools, python3-wheel.`);
+  const can = (program: string, code: string) => spawnSync(program, ["-c", code], { env: ENVIRONMENT }).status === 0;
+  const found = [PYTHON, "/usr/bin/python3"].find((program) => can(program, MAKES_WHEELS));
+  if (found !== undefined && can(PYTHON, "import ensurepip")) return found;
+  const lacks = "Python lacks what packs a wheel (pip, setuptools, wheel) or makes a project (venv)";
+  if (process.env.CI !== undefined)
+    throw new Error(`${lacks}: install python3-pip, python3-setuptools, python3-wheel and python3-venv.`);
   process.stdout.write(`${lacks}: the test of the kit's wheel is left out.\n`);
   return null;
 }
