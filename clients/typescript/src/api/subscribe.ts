@@ -14,6 +14,7 @@ export async function* subscribeOnce<Data, Variables>(
   operation: TypedDocument<Data, Variables>,
   variables: Variables,
   signal: AbortSignal,
+  onOpen?: () => void,
 ): AsyncGenerator<Data, void, undefined> {
   const silence = new Silence();
   try {
@@ -27,6 +28,7 @@ export async function* subscribeOnce<Data, Variables>(
     });
     const isStream = response.ok && response.headers.get("content-type")?.startsWith("text/event-stream");
     if (!isStream || !response.body) throw await refusalIn(response);
+    onOpen?.();
     for await (const { event, data } of eventsOf(response.body, silence)) {
       if (event === "complete") return;
       if (event === "next") yield dataOf(trust<Answer<Data>>(JSON.parse(data)));

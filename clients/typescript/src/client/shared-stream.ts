@@ -22,8 +22,8 @@ export class SharedStream {
    * Runs a subscription once, until it completes.
    * @throws UnansweredError where it breaks off; JobServerError where it is refused; the reason of `signal`, once it is aborted.
    */
-  readonly subscribe: Subscribe = (_connection, operation, variables, signal) =>
-    this.#run(operation, variables, signal);
+  readonly subscribe: Subscribe = (_connection, operation, variables, signal, onOpen) =>
+    this.#run(operation, variables, signal, onOpen);
 
   /** Ends the connection; subscriptions that are under way end with an error. */
   close(): void {
@@ -35,6 +35,7 @@ export class SharedStream {
     operation: TypedDocument<Data, Variables>,
     variables: Variables,
     signal: AbortSignal,
+    onOpen?: () => void,
   ): AsyncGenerator<Data, void, undefined> {
     signal.throwIfAborted();
     if (this.#isClosed) throw new JobServerError("CLOSED", "The client was closed.");
@@ -48,6 +49,7 @@ export class SharedStream {
     try {
       own.throwIfAborted();
       await stream.start(id, textOf(operation), variables);
+      onOpen?.();
       for await (const answer of answers) yield dataOf(trust<Answer<Data>>(answer));
     } finally {
       own.removeEventListener("abort", onAbort);
