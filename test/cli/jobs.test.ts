@@ -239,7 +239,7 @@ test("seed fills an empty workspace, and no other", LONG, async () => {
 describe("doctor", () => {
   const findings = z.array(z.object({ check: z.string(), state: z.string(), text: z.string() }));
   const doctor = async (env: Readonly<Record<string, string>>) => {
-    const { code, stdout } = await cli(["doctor", "--json"], "", env);
+    const { code, stdout } = await cli(["doctor", "--json"], "", { PORT: "0", ...env });
     return { code, found: findings.parse(JSON.parse(stdout)) };
   };
 
@@ -248,6 +248,7 @@ describe("doctor", () => {
     expect(code).toBe(0);
     expect(found.map(({ check, state }) => `${check} ${state}`)).toEqual([
       "configuration ok",
+      "port ok",
       "database ok",
       expect.stringMatching(/^disk (ok|warning)$/),
     ]);
