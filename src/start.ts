@@ -13,6 +13,7 @@ import { ENDPOINT } from "./http/graphql.ts";
 import { trustProxies } from "./http/proxies.ts";
 import { readTrustedDocuments } from "./http/trusted-documents.ts";
 import { type Authenticator, createAuthenticator, OPEN } from "./identity/authenticator.ts";
+import { assertMayBeOpen } from "./identity/may-be-open.ts";
 import { JSON_LIMIT } from "./jobs/input-text.ts";
 import { listen } from "./listen.ts";
 import { Feed } from "./live/feed.ts";
@@ -185,23 +186,6 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
 /** Where callers must prove who they are, the database keeps their workspaces apart, too. */
 function locationOf({ database, auth }: Config): DatabaseLocation {
   return database.kind === "postgres" ? { ...database, needsOwnRole: auth === "required" } : database;
-}
-
-/**
- * @throws DatabaseError where there are API keys, or the database was served with auth: whoever wanted that wants it still, and a
- * forgotten setting must not open all.
- */
-async function assertMayBeOpen(prisma: PrismaClient): Promise<void> {
-  const keys = await within(allWorkspaces("credentials"), () =>
-    prisma.apiKey.count({ where: { revokedAt: null }, take: 1 }),
-  );
-  const hasKeys = keys > 0;
-  const { servedWithAuth } = await within(NO_WORKSPACE, () => prisma.eventLog.findFirstOrThrow());
-  if (!hasKeys && !servedWithAuth) return;
-  throw new DatabaseError(
-    `This database ${hasKeys ? "has API keys" : "was served with auth"}, and the server is not told to ask who calls. ` +
-      "Set AUTH=required, or AUTH=off to let everybody in.",
-  );
 }
 
 async function markAsServedWithAuth(prisma: PrismaClient): Promise<void> {

@@ -1,8 +1,9 @@
 import { readFile } from "node:fs/promises";
 import { createClient, type JobClient, Viewer } from "@ai-job-server/sdk/client";
 import { Command, Option } from "@commander-js/extra-typings";
+import { InvalidArgumentError } from "commander";
 import type { Backend } from "./backend.ts";
-import { CommandError, explainAnswer, inWordsOfOptions } from "./errors.ts";
+import { CommandError, explainAnswer, inWordsOfOptions, UsageError } from "./errors.ts";
 import { backendOf } from "./http.ts";
 import { parseId, parseUrl } from "./values.ts";
 
@@ -73,14 +74,14 @@ export interface ServerAddress {
 
 /**
  * Lets `work` use a client of the server.
- * @throws CommandError for whatever the server refuses, or does not answer.
+ * @throws CommandError for whatever the server refuses, or does not answer; UsageError for an address that is none.
  */
 export async function withClient<Result>(
   options: ConnectionOptions,
   env: Environment,
   work: (client: JobClient, address: ServerAddress) => Promise<Result>,
 ): Promise<Result> {
-  const url = options.url ?? (env.AI_JOB_SERVER_URL || DEFAULT_URL);
+  const url = options.url ?? urlIn(env);
   const key = await readKey(options.keyFile, env);
   const address = { url, key, workspaceId: options.workspace };
   const client = createClient(address);
@@ -99,6 +100,18 @@ export async function withClient<Result>(
  */
 export async function assertAnswers(client: JobClient): Promise<void> {
   await client.request(Viewer, {});
+}
+
+/** Not by Commander, which would take the variable for an option that --direct conflicts with. */
+function urlIn({ AI_JOB_SERVER_URL: url }: Environment): string {
+  if (!url) return DEFAULT_URL;
+  try {
+    return parseUrl(url);
+  } catch (error) {
+    throw error instanceof InvalidArgumentError
+      ? new UsageError(`AI_JOB_SERVER_URL is invalid. ${error.message}`)
+      : error;
+  }
 }
 
 async function readKey(file: string | undefined, env: Environment): Promise<string | undefined> {

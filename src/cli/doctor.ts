@@ -1,6 +1,6 @@
 import { Command } from "@commander-js/extra-typings";
 import type { Environment } from "./connection.ts";
-import type { Finding } from "./doctor/findings.ts";
+import type { Finding } from "./doctor/finding.ts";
 import { print, printJson } from "./output.ts";
 import { type Color, table } from "./table.ts";
 

@@ -6,6 +6,11 @@ export class CommandError extends Error {
   override readonly name = "CommandError";
 }
 
+/** A command was used wrongly, in a way that Commander does not know of; the message says how. Nothing was sent. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+}
+
 /** Where a command was sent, and whether with a key. */
 interface Sent {
   readonly url: string;

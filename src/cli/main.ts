@@ -5,7 +5,7 @@ import { CommanderError } from "commander";
 import { z } from "zod";
 import { AppError } from "../errors.ts";
 import { doctorCommand } from "./doctor.ts";
-import { CommandError } from "./errors.ts";
+import { CommandError, UsageError } from "./errors.ts";
 import { answerCommand, cancelCommand, retryCommand } from "./jobs/change.ts";
 import { listCommand } from "./jobs/list.ts";
 import { logsCommand } from "./jobs/logs.ts";
@@ -64,6 +64,9 @@ try {
   if (error instanceof CommanderError) {
     // Commander has said what is wrong. It also ends so after --help, with 0.
     process.exitCode = error.exitCode === 0 ? 0 : 2;
+  } else if (error instanceof UsageError) {
+    tell(`error: ${inOneLine(error.message)}`);
+    process.exitCode = 2;
   } else {
     const isSaid = error instanceof CommandError || error instanceof AppError;
     // Imported on demand: it knows the errors of the whole server.

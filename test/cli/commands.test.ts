@@ -112,7 +112,6 @@ test.each([
     {},
     "No server listens on http://127.0.0.1:65500/graphql. Start it",
   ],
-  ["an address that is none", [], { AI_JOB_SERVER_URL: "nowhere" }, "nowhere cannot be reached"],
   ["a running server's folder", ["--direct"], {}, "is locked by process"],
 ] as const)("%s: a sentence that says what to do, and 1", { timeout: LIMIT_MS }, async (_what, args, env, sentence) => {
   const settings = { AI_JOB_SERVER_URL: url, AI_JOB_SERVER_KEY: OPERATOR_KEY, DATABASE_URL: `file:${folder}/data` };
@@ -142,6 +141,22 @@ test.each([
   [["keys", "list", "--direct", "--key-file", "key"]],
 ])("used wrongly, it says how, and ends with 2: %j", { timeout: LIMIT_MS }, async (args) => {
   expect(await operator(...args)).toEqual({ code: 2, stdout: "", stderr: expect.stringMatching(/error: |Usage: /) });
+});
+
+test("an address that is none is refused the same way, wherever it stands", { timeout: LIMIT_MS }, async () => {
+  const [option, variable, unset, direct] = await Promise.all([
+    cli(["keys", "list", "--url", "nowhere"]),
+    cli(["keys", "list"], { AI_JOB_SERVER_URL: "nowhere" }),
+    cli(["keys", "list", "--url", url], { AI_JOB_SERVER_URL: "nowhere", AI_JOB_SERVER_KEY: OPERATOR_KEY }),
+    cli(["keys", "list", "--direct"], { AI_JOB_SERVER_URL: "nowhere", DATABASE_URL: "memory:" }),
+  ]);
+  const said = /^error: .*invalid\. The address of an API is like http:[^\n]*\n$/;
+  expect(option).toEqual({ code: 2, stdout: "", stderr: expect.stringMatching(said) });
+  expect(variable).toEqual({ code: 2, stdout: "", stderr: expect.stringMatching(said) });
+  expect(variable.stderr).toContain("AI_JOB_SERVER_URL");
+  // Nor is it looked at where nobody needs it.
+  expect(unset).toMatchObject({ code: 0, stderr: "" });
+  expect(direct.stderr).not.toContain("AI_JOB_SERVER_URL");
 });
 
 test("--help is no error", { timeout: LIMIT_MS }, async () => {

@@ -6,12 +6,14 @@ import { createClient, type JobClient } from "@ai-job-server/sdk/client";
 import { createWorker, type Worker } from "@ai-job-server/sdk/worker";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
+import { countRequests } from "../kit/counting-proxy.ts";
 import { killSpawned, spawnServer } from "../support/spawn-server.ts";
 
 /** The commands about jobs, as a shell runs what `npm run build` has made, with a real server and a worker of the kit. */
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const LONG = { timeout: 240_000 };
+const TREE = "01a22d17-4c47-7248-80bc-4d05c8161d98";
 const JOB_ID = /^[0-9a-f-]{36}$/;
 const jobView = z.object({ jobId: z.string(), state: z.string() });
 
@@ -98,6 +100,11 @@ describe("submit", () => {
     [["retry", "17"], 2, "UUID"],
     [["logs", "01a22d17-4c47-7248-80bc-4d05c8161d98"], 1, "There is no job"],
     [["watch", "01a22d17-4c47-7248-80bc-4d05c8161d98"], 1, "There is no job"],
+    [
+      ["watch", "01a22d17-4c47-7248-80bc-4d05c8161d98", "--kind", "DOC_EDIT", "--tree", TREE],
+      2,
+      "--kind, --tree: for many",
+    ],
     [["list", "--state", "LOST"], 2, "QUEUED"],
     [["usage", "--by", "MOON"], 2, "KIND, STATE"],
     [["usage", "--by", "LABEL"], 1, "labelKey"],
@@ -117,6 +124,29 @@ test.each([
   const env = { AI_JOB_SERVER_URL: "http://127.0.0.1:65500/graphql" };
   const said = expect.stringContaining("No server listens on http://127.0.0.1:65500/graphql");
   expect(await cli(args, "", env)).toEqual({ code: 1, stdout: "", stderr: said });
+});
+
+test("whoever watches is told of a stream that breaks, and when it goes on", LONG, async () => {
+  const { stdout } = await cli(["submit", "TERMINAL_EXEC", "--protocol", "p"]);
+  const proxy = await countRequests(url);
+  const watched = cli(["watch", stdout.trim(), "--json"], "", { AI_JOB_SERVER_URL: proxy.url });
+  const streams = () => proxy.counts().AiJobChanged ?? 0;
+  await expect.poll(streams, { timeout: 60_000 }).toBe(1);
+  proxy.cut(1_000);
+  await expect.poll(streams, { timeout: 60_000 }).toBe(2);
+  await client.cancel(stdout.trim(), "not needed");
+  const { code, stdout: changes, stderr } = await watched;
+  await proxy.close();
+  const lines = stderr.trim().split("\n");
+  expect(lines).toEqual([
+    expect.stringMatching(/^Disconnected since 20[-\dT:.]+Z; reconnecting\. /),
+    expect.stringMatching(/^Connected again at 20[-\dT:.]+Z/),
+  ]);
+  const states = changes
+    .trim()
+    .split("\n")
+    .map((line) => z.object({ state: z.string() }).parse(JSON.parse(line)).state);
+  expect({ code, states }).toEqual({ code: 3, states: ["QUEUED", "CANCELLED"] });
 });
 
 test("a job that asks is seen, answered and followed to its end", LONG, async () => {
@@ -209,7 +239,7 @@ test("seed fills an empty workspace, and no other", LONG, async () => {
 describe("doctor", () => {
   const findings = z.array(z.object({ check: z.string(), state: z.string(), text: z.string() }));
   const doctor = async (env: Readonly<Record<string, string>>) => {
-    const { code, stdout } = await cli(["doctor", "--json"], "", env);
+    const { code, stdout } = await cli(["doctor", "--json"], "", { PORT: "0", ...env });
     return { code, found: findings.parse(JSON.parse(stdout)) };
   };
 
@@ -218,6 +248,7 @@ describe("doctor", () => {
     expect(code).toBe(0);
     expect(found.map(({ check, state }) => `${check} ${state}`)).toEqual([
       "configuration ok",
+      "port ok",
       "database ok",
       expect.stringMatching(/^disk (ok|warning)$/),
     ]);

@@ -73,6 +73,32 @@ test.each([
   },
 );
 
+test.each([[false], [true]])(
+  "a watch tells that it is broken off, and that it goes on (shared: %s)",
+  async (isShared) => {
+    const proxy = await countRequests(server.url);
+    const client = createClient({ url: proxy.url, isShared });
+    const { jobId } = await server.client.submit({ ...JOB, jobKind: "TERMINAL_EXEC" });
+    const told: [boolean, unknown][] = [];
+    const watch = client.watchJob(jobId, { onConnection: (...words) => void told.push([words[0], words[1]]) });
+    const changes = all(watch);
+    await expect.poll(() => proxy.underWay()).toBe(1);
+    expect(told).toEqual([]);
+    proxy.cut(1_000);
+    await expect
+      .poll(() => told, { timeout: 20_000 })
+      .toEqual([
+        [false, expect.any(UnansweredError)],
+        [true, undefined],
+      ]);
+    await server.client.cancel(jobId, "The test is over.");
+    expect((await changes).map(({ state }) => state)).toEqual(["QUEUED", "CANCELLED"]);
+    expect(told).toHaveLength(2);
+    client.close();
+    await proxy.close();
+  },
+);
+
 test("a browser's limit of connections is never met: twenty watches are one request that goes on", async () => {
   const proxy = await countRequests(server.url);
   const client = createClient({ url: proxy.url, isShared: true });

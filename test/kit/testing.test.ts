@@ -36,12 +36,15 @@ test("a worker does one job at a time, in a test that waits for nothing", async 
 test("a worker does one thing at a time: many jobs, or one", async () => {
   const worker = createWorker(server).handle("SHEET_TRANSFORM", async () => undefined);
   const waiting = runOnce(worker, { waitSeconds: 1 });
-  await expect(worker.run()).rejects.toThrow("runs");
+  await expect(worker.run()).rejects.toThrow("runOnce: wait for that");
   expect(await waiting).toBeUndefined();
   const running = worker.run();
   await expect(runOnce(worker)).rejects.toThrow("runs already");
+  await expect(worker.run()).rejects.toThrow("runs already");
   worker.stop();
   await running;
+  await expect(runOnce(worker)).rejects.toThrow("has run, and was stopped: make another one");
+  await expect(worker.run()).rejects.toThrow("make another one");
 });
 
 test("several servers in one process have nothing of each other", async () => {

@@ -3,19 +3,17 @@ import { dirname, join, resolve } from "node:path";
 import { type Config, readConfig } from "../../config.ts";
 import type { PostgresLocation } from "../../db/database.ts";
 import { holderOf } from "../../db/folder-lock.ts";
+import type { PrismaClient } from "../../db/generated/client/client.ts";
 import { LacksMigrationsError } from "../../db/migrate.ts";
 import { openPostgres } from "../../db/postgres.ts";
 import { explain } from "../../explain.ts";
+import { assertMayBeOpen } from "../../identity/may-be-open.ts";
 import { MAX_LAG_MS, readLag } from "../../live/lag.ts";
+import { documentFindings } from "./documents.ts";
+import type { Finding } from "./finding.ts";
+import { portFindings } from "./ports.ts";
+import { redisFindings } from "./redis.ts";
 import { readSession, type Session } from "./session.ts";
-
-/** One thing that was looked at. */
-export interface Finding {
-  readonly check: string;
-  /** A warning is for people to look at; the server would start. */
-  readonly state: "ok" | "warning" | "failed";
-  readonly text: string;
-}
 
 /** Disk space below which somebody should look, in bytes: a day of a busy server. */
 const LITTLE_SPACE = 2 ** 30;
@@ -29,7 +27,13 @@ export async function diagnose(env: Readonly<Record<string, string | undefined>>
   try {
     const config = readConfig(env);
     const read: Finding = { check: "configuration", state: "ok", text: "Every variable can be used." };
-    return [read, ...(await databaseFindings(config))];
+    return [
+      read,
+      ...(await documentFindings(config)),
+      ...(await portFindings(config)),
+      ...(await redisFindings(config)),
+      ...(await databaseFindings(config)),
+    ];
   } catch (error) {
     return [{ check: "configuration", state: "failed", text: explain(error) }];
   }
@@ -42,7 +46,7 @@ async function databaseFindings({ database, auth }: Config): Promise<readonly Fi
     case "folder":
       return [await folder(database.path), await disk(database.path)];
     case "postgres":
-      return postgres({ ...database, needsOwnRole: auth === "required" });
+      return postgres({ ...database, needsOwnRole: auth === "required" }, auth);
   }
 }
 
@@ -78,7 +82,7 @@ async function disk(path: string): Promise<Finding> {
   return { check: "disk", state: free < LITTLE_SPACE ? "warning" : "ok", text };
 }
 
-async function postgres(location: PostgresLocation): Promise<readonly Finding[]> {
+async function postgres(location: PostgresLocation, auth: Config["auth"]): Promise<readonly Finding[]> {
   try {
     const { prisma, close } = await openPostgres({ ...location, migrates: false });
     try {
@@ -88,6 +92,7 @@ async function postgres(location: PostgresLocation): Promise<readonly Finding[]>
         { check: "database", state: "ok", text: usable },
         ...sessionFindings(session, location.poolSize),
         feed(await readLag(prisma)),
+        await whoMayAsk(auth, prisma),
       ];
     } finally {
       await close();
@@ -99,6 +104,19 @@ async function postgres(location: PostgresLocation): Promise<readonly Finding[]>
       ];
     return [{ check: "database", state: "failed", text: explain(error) }];
   }
+}
+
+/** A server that is not told whom to ask does not start where somebody has made keys. */
+async function whoMayAsk(auth: Config["auth"], prisma: PrismaClient): Promise<Finding> {
+  const check = "auth";
+  if (auth === "required") return { check, state: "ok", text: "Everybody is asked for a credential." };
+  if (auth === "off") return { check, state: "ok", text: "Nobody is asked who they are: AUTH=off." };
+  try {
+    await assertMayBeOpen(prisma);
+  } catch (error) {
+    return { check, state: "failed", text: explain(error) };
+  }
+  return { check, state: "ok", text: "Nobody is asked who they are, and nobody has an API key." };
 }
 
 function sessionFindings(session: Session, poolSize: number): readonly Finding[] {

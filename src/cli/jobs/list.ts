@@ -1,5 +1,6 @@
 import { type AiJobFilter, AiJobs, type AiJobsQuery, type Job, type JobClient } from "@ai-job-server/sdk/client";
 import { type Environment, withClient, workspaceCommand } from "../connection.ts";
+import { UsageError } from "../errors.ts";
 import { print, printJson } from "../output.ts";
 import { parseCount, parseId, parseKinds, parseLabels, parseStates } from "../values.ts";
 import { showJobs } from "./show.ts";
@@ -26,6 +27,16 @@ export function filterOf({ state, kind, label, protocol, tree }: FilterOptions):
     ...(protocol === undefined ? {} : { protocolId: protocol }),
     ...(tree === undefined ? {} : { rootJobId: tree }),
   };
+}
+
+/** @throws UsageError where options say which jobs are meant, beside the id of the one. */
+export function assertNoFilter(options: FilterOptions): void {
+  const { state, kind, label, protocol, tree } = options;
+  const given = Object.entries({ state, kind, label, protocol, tree }).flatMap(([name, value]) =>
+    value === undefined ? [] : [`--${name}`],
+  );
+  if (given.length === 0) return;
+  throw new UsageError(`${given.join(", ")}: for many jobs, and an id names one. Leave one of them out.`);
 }
 
 /** `list`: jobs, newest first. */

@@ -4,6 +4,7 @@ import { CommandError } from "../errors.ts";
 import { print, printJsonLine } from "../output.ts";
 import { colored, inOneLine } from "../table.ts";
 import { parseId } from "../values.ts";
+import { tellConnection } from "./connection-text.ts";
 
 /** `logs`: what has happened to a job, oldest first, from the flight recorder (section 9). */
 export function logsCommand(env: Environment) {
@@ -22,7 +23,7 @@ interface LogOptions {
 async function showEvents(client: JobClient, jobId: string, { follow, json }: LogOptions): Promise<void> {
   let seen = await showFrom(client, jobId, null, json);
   if (!follow) return;
-  for await (const change of client.watchJob(jobId)) {
+  for await (const change of client.watchJob(jobId, { onConnection: tellConnection })) {
     seen = await showFrom(client, jobId, seen, json);
     // A failed job may be retried, so its watch would go on.
     if (hasEnded(change)) return;

@@ -5,15 +5,17 @@ import { isTransient, pauseMsAfter } from "./retry.ts";
 import { subscribeOnce } from "./subscribe.ts";
 import { trust } from "./trust.ts";
 
-/** How a subscription is run once; over a connection of its own, or together with others. */
+/** How a subscription is run once; over a connection of its own, or together with others. `onOpen` is told when the server has taken it. */
 export type Subscribe = <Data, Variables>(
   connection: Connection,
   operation: TypedDocument<Data, Variables>,
   variables: Variables,
   signal: AbortSignal,
-  /** Told when the server has taken the subscription: from then on, silence means that nothing happens. */
   onOpen?: () => void,
 ) => AsyncIterable<Data>;
+
+/** Told that a stream is broken off, and why; then, once, that it goes on. */
+export type OnConnection = (isConnected: boolean, reason?: unknown) => void;
 
 export interface Followed<Data, Variables> {
   readonly connection: Connection;
@@ -25,8 +27,7 @@ export interface Followed<Data, Variables> {
   readonly cursorOf: (data: Data) => string;
   readonly signal: AbortSignal;
   readonly subscribe?: Subscribe;
-  /** Told when the subscription breaks off (false), and when the server has taken it again (true). */
-  readonly onConnection?: ((isConnected: boolean) => void) | undefined;
+  readonly onConnection?: OnConnection | undefined;
 }
 
 /**
@@ -42,13 +43,18 @@ export async function* follow<Data, Variables>({
   cursorOf,
   signal,
   subscribe = subscribeOnce,
-  onConnection,
+  onConnection = () => undefined,
 }: Followed<Data, Variables>): AsyncGenerator<Data, void, undefined> {
   let cursor = after ?? null;
+  let isBroken = false;
+  const onOpen = () => {
+    if (isBroken) onConnection(true);
+    isBroken = false;
+  };
   for (let failures = 0; ; failures += 1) {
     try {
       const from = trust<Variables>({ ...variables, ...(cursor === null ? {} : { after: cursor }) });
-      for await (const data of subscribe(connection, operation, from, signal, () => onConnection?.(true))) {
+      for await (const data of subscribe(connection, operation, from, signal, onOpen)) {
         failures = 0;
         cursor = cursorOf(data);
         yield data;
@@ -57,7 +63,8 @@ export async function* follow<Data, Variables>({
     } catch (error) {
       signal.throwIfAborted();
       if (!isTransient(error)) throw error;
-      onConnection?.(false);
+      if (!isBroken) onConnection(false, error);
+      isBroken = true;
       await pause(pauseMsAfter(failures, error), signal);
     }
   }

@@ -1,6 +1,6 @@
 import type { Operation, TypedDocument } from "../api/document.ts";
 import { JobServerError } from "../api/errors.ts";
-import { follow, type Subscribe } from "../api/follow.ts";
+import { follow, type OnConnection, type Subscribe } from "../api/follow.ts";
 import {
   AiJob,
   AiJobChanged,
@@ -57,6 +57,8 @@ export interface CallOptions {
 export interface WatchOptions extends CallOptions {
   /** The cursor of the last change that was seen, to go on behind it; left out: from now, with how things are. */
   readonly after?: string;
+  /** Told that the stream is broken off, and why, and then that it goes on: for whoever looks at it. The watch needs nobody to mend it. */
+  readonly onConnection?: OnConnection;
 }
 
 /** A client of the server, for frontends and for programs that submit jobs. */
@@ -177,7 +179,7 @@ export class JobClient {
   async *#watch<Data, Variables, Item extends { readonly cursor: string }>(
     operation: TypedDocument<Data, Variables>,
     variables: Omit<Variables, "after">,
-    { after, signal }: WatchOptions,
+    { after, signal, onConnection }: WatchOptions,
     itemOf: (data: Data) => Item,
   ): AsyncGenerator<Item, void, undefined> {
     const watch = Symbol("watch");
@@ -189,7 +191,10 @@ export class JobClient {
       cursorOf: (data) => itemOf(data).cursor,
       signal: signal ?? new AbortController().signal,
       subscribe: this.#subscribe,
-      onConnection: (isConnected) => this.#tell(watch, isConnected),
+      onConnection: (isConnected, error) => {
+        onConnection?.(isConnected, error);
+        this.#tell(watch, isConnected);
+      },
     });
     try {
       for await (const data of followed) yield itemOf(data);

@@ -35,7 +35,7 @@ export class SharedStream {
     operation: TypedDocument<Data, Variables>,
     variables: Variables,
     signal: AbortSignal,
-    onOpen: (() => void) | undefined,
+    onOpen?: () => void,
   ): AsyncGenerator<Data, void, undefined> {
     signal.throwIfAborted();
     if (this.#isClosed) throw new JobServerError("CLOSED", "The client was closed.");

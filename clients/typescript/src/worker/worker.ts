@@ -40,6 +40,13 @@ const CLAIM_SECONDS = 2;
 /** How long its answer may take beyond that, in milliseconds. */
 const CLAIM_ANSWER_MS = 10_000;
 
+/** Why a worker that does something else, or has done, does not begin. */
+const OCCUPIED = {
+  once: "This worker does a job for runOnce: wait for that.",
+  running: "This worker runs already.",
+  ended: "This worker has run, and was stopped: make another one.",
+} as const;
+
 /** A worker: claims jobs of the kinds that it has handlers for, and does them. */
 export class Worker {
   readonly #options: Required<Omit<WorkerOptions, keyof Connection>>;
@@ -47,7 +54,7 @@ export class Worker {
   readonly #handlers = new Map<JobKind, RegisteredHandler>();
   readonly #runs = new Set<{ readonly run: Run; readonly done: Promise<void> }>();
   readonly #stopping = new AbortController();
-  #isRunning = false;
+  #state: keyof typeof OCCUPIED | "idle" = "idle";
   /** Why no lease can be renewed any more. */
   #broken: Error | undefined;
   /** Ends the wait for a run to end, or for the worker to stop. */
@@ -91,9 +98,7 @@ export class Worker {
    * @throws JobServerError where the server refuses the worker for good, such as for its key; what kept the thread of the leases from running.
    */
   async run(signal?: AbortSignal): Promise<void> {
-    if (this.#isRunning) throw new Error("A worker runs once: make another one.");
-    if (this.#handlers.size === 0) throw new Error("This worker has no handler: call handle() before run().");
-    this.#isRunning = true;
+    this.#begins("running");
     const onStop = () => this.stop();
     const keeper = this.#openKeeper();
     for (const name of ["SIGTERM", "SIGINT"] as const) process.once(name, onStop);
@@ -106,21 +111,20 @@ export class Worker {
       await keeper.close();
       for (const name of ["SIGTERM", "SIGINT"] as const) process.off(name, onStop);
       signal?.removeEventListener("abort", onStop);
+      this.#state = "ended";
     }
     if (this.#broken) throw this.#broken;
   }
 
   /**
-   * Takes one job that is due, does it, and resolves with what became of it; undefined where none was due. Only while it does not `run`. `runOnce` is
-   * the name of this for tests.
+   * Takes one job that is due, does it, and resolves with what became of it; undefined where none was due. Not beside `run`, nor after it. `runOnce`
+   * is the name of this for tests.
    * @internal
    * @param waitSeconds how long a job is waited for, from 0 to 20.
    * @throws JobServerError where the server refuses the worker; UnansweredError where it does not answer; what kept the job's end from being reported.
    */
   async once(waitSeconds: number): Promise<DoneJob | undefined> {
-    if (this.#isRunning) throw new Error("This worker runs already.");
-    if (this.#handlers.size === 0) throw new Error("This worker has no handler: call handle() before.");
-    this.#isRunning = true;
+    this.#begins("once");
     const keeper = this.#openKeeper();
     try {
       const sentAt = thisMoment();
@@ -131,7 +135,7 @@ export class Worker {
       return { jobId, jobKind, ending: await run.do(handler) };
     } finally {
       await keeper.close();
-      this.#isRunning = false;
+      this.#state = "idle";
     }
   }
 
@@ -139,6 +143,13 @@ export class Worker {
   stop(): void {
     this.#stopping.abort();
     this.#wake();
+  }
+
+  /** @throws Error where it may not. */
+  #begins(state: "once" | "running"): void {
+    if (this.#state !== "idle") throw new Error(OCCUPIED[this.#state]);
+    if (this.#handlers.size === 0) throw new Error("This worker has no handler: call handle() before.");
+    this.#state = state;
   }
 
   #openKeeper(): LeaseKeeper {
