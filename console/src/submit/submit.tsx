@@ -100,7 +100,7 @@ function JobForm({ initial }: { readonly initial: Draft }) {
       )}
       {faults.size === 0 && <Refused error={failure} fields={FIELDS} />}
       <div>
-        <Button look="primary" type="submit" isPending={isBusy}>
+        <Button look="primary" type="submit" isBusy={isBusy}>
           Submit
         </Button>
       </div>
