@@ -1,4 +1,4 @@
-import { useState } from "react";
+import { useRef, useState } from "react";
 
 /** Something that the person does: whether it is under way, and why the last try failed. */
 export interface Deed {
@@ -11,12 +11,19 @@ export interface Deed {
 export function useDeed(): Deed {
   const [isBusy, setIsBusy] = useState(false);
   const [failure, setFailure] = useState<unknown>(null);
+  // What is under way is not done a second time, however often the button is pressed.
+  const isUnderWay = useRef(false);
   const run = (work: () => Promise<void>) => {
+    if (isUnderWay.current) return;
+    isUnderWay.current = true;
     setIsBusy(true);
     setFailure(null);
     void work()
       .catch((error: unknown) => setFailure(() => error))
-      .finally(() => setIsBusy(false));
+      .finally(() => {
+        isUnderWay.current = false;
+        setIsBusy(false);
+      });
   };
   return { isBusy, failure, run };
 }

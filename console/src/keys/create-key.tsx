@@ -102,7 +102,7 @@ export function CreateKey({ onMade, onClose }: CreateKeyProps) {
         )}
         <Refused error={failure} fields={FIELDS} />
         <div className="bar">
-          <Button look="primary" type="submit" isPending={isBusy}>
+          <Button look="primary" type="submit" isBusy={isBusy}>
             Make it
           </Button>
           <Button onPress={onClose}>Leave it</Button>

@@ -36,7 +36,7 @@ export function RevokeKey({ apiKey, onClose }: { readonly apiKey: ApiKeyFragment
           </Tick>
           <Refused error={failure} />
           <div className="bar">
-            <Button look="danger" isPending={isBusy} onPress={revoke}>
+            <Button look="danger" isBusy={isBusy} onPress={revoke}>
               Revoke it
             </Button>
             <Button onPress={onClose}>Leave it</Button>

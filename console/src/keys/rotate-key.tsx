@@ -53,7 +53,7 @@ export function RotateKey({ apiKey: { apiKeyId, name }, onMade, onClose }: Rotat
         />
         <Refused error={failure} fields={["overlapSeconds"]} />
         <div className="bar">
-          <Button look="primary" type="submit" isPending={isBusy}>
+          <Button look="primary" type="submit" isBusy={isBusy}>
             Rotate it
           </Button>
           <Button onPress={onClose}>Leave it</Button>

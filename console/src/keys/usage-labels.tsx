@@ -68,7 +68,7 @@ function SetLabels({ labels, onClose }: { readonly labels: readonly string[]; re
         />
         <Refused error={failure} fields={["keys"]} />
         <div className="bar">
-          <Button look="primary" type="submit" isPending={isBusy}>
+          <Button look="primary" type="submit" isBusy={isBusy}>
             Count by these
           </Button>
           <Button onPress={onClose}>Leave it</Button>

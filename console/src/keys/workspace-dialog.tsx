@@ -56,7 +56,7 @@ export function WorkspaceDialog({ workspace, onClose }: WorkspaceDialogProps) {
         )}
         <Refused error={failure} fields={["name", "retentionDays"]} />
         <div className="bar">
-          <Button look="primary" type="submit" isPending={isBusy}>
+          <Button look="primary" type="submit" isBusy={isBusy}>
             {workspace ? "Change it" : "Make it"}
           </Button>
           <Button onPress={onClose}>Leave it</Button>

@@ -26,7 +26,7 @@ export function DeleteQuotaDialog({ quota, onClose }: { readonly quota: QuotaFra
       </p>
       <Refused error={failure} />
       <div className="bar">
-        <Button look="danger" isPending={isBusy} onPress={remove}>
+        <Button look="danger" isBusy={isBusy} onPress={remove}>
           Delete it
         </Button>
         <Button onPress={onClose}>Leave it</Button>

@@ -119,7 +119,7 @@ export function SetQuotaDialog({
         )}
         <Refused error={failure} fields={["max", "windowSeconds"]} />
         <div className="bar">
-          <Button look="primary" type="submit" isPending={isBusy}>
+          <Button look="primary" type="submit" isBusy={isBusy}>
             Set it
           </Button>
           <Button onPress={onClose}>Leave it</Button>

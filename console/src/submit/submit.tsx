@@ -89,7 +89,7 @@ function JobForm({ initial }: { readonly initial: Draft }) {
   const all = new Map([...faultsOf(failure), ...faults]);
   const fields = { draft, faults: all, onChange: change };
   return (
-    <Form className="form" onSubmit={submit} validationBehavior="aria">
+    <Form className="form" onSubmit={submit}>
       <WorkFields {...fields} />
       <PermissionFields {...fields} />
       <LimitFields {...fields} />
@@ -100,7 +100,7 @@ function JobForm({ initial }: { readonly initial: Draft }) {
       )}
       {faults.size === 0 && <Refused error={failure} fields={FIELDS} />}
       <div>
-        <Button look="primary" type="submit" isPending={isBusy}>
+        <Button look="primary" type="submit" isBusy={isBusy}>
           Submit
         </Button>
       </div>

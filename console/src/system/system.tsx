@@ -95,8 +95,12 @@ function Status({ health: { status, database, feed, log, lastSweepMsAgo, signals
               <>
                 <dt>Other servers</dt>
                 <dd>
-                  {SIGNALS[signals.kind] ?? signals.kind}, {signals.connected ? "connected" : "not connected"} since{" "}
-                  <At at={signals.since} />
+                  {SIGNALS[signals.kind] ?? signals.kind}
+                  {signals.kind !== "in_process" && (
+                    <>
+                      , {signals.connected ? "connected" : "not connected"} since <At at={signals.since} />
+                    </>
+                  )}
                 </dd>
               </>
             )}

@@ -17,10 +17,12 @@ export interface ChartProps {
   readonly series: readonly Series[];
   /** Whether a value holds until the next one. */
   readonly isStepped?: boolean;
+  /** Whether its times are told in UTC, and not in the person's zone. */
+  readonly isUtc?: boolean;
 }
 
 /** Values over time. */
-export function Chart({ label, times, series, isStepped = false }: ChartProps) {
+export function Chart({ label, times, series, isStepped = false, isUtc = false }: ChartProps) {
   const box = useRef<HTMLDivElement>(null);
   const names = series.map(({ name }) => name).join("\n");
   const data = useRef<uPlot.AlignedData>([[]]);
@@ -37,6 +39,7 @@ export function Chart({ label, times, series, isStepped = false }: ChartProps) {
         width: parent.clientWidth,
         height: HEIGHT,
         legend: { live: true },
+        ...(isUtc ? { tzDate: (seconds: number) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC") } : {}),
         axes: [axis, { ...axis, size: 70 }],
         series: [
           {},
@@ -58,7 +61,7 @@ export function Chart({ label, times, series, isStepped = false }: ChartProps) {
       sizes.disconnect();
       drawn.destroy();
     };
-  }, [names, isStepped]);
+  }, [names, isStepped, isUtc]);
   useEffect(() => plot.current?.setData(data.current), [times, series]);
   return <div className="chart" role="img" aria-label={label} ref={box} />;
 }

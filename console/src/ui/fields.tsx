@@ -34,7 +34,13 @@ export interface TextInputProps extends Described, Omit<TextFieldProps, "childre
 export function TextInput({ label, hint, error, isLong = false, placeholder, ...props }: TextInputProps) {
   const look = { dir: "auto", ...(placeholder === undefined ? {} : { placeholder }) };
   return (
-    <TextField {...props} isInvalid={error !== undefined} className="field">
+    // A browser lets no form go with a field that is said to be wrong; what the server found wrong it must look at again.
+    <TextField
+      {...props}
+      isInvalid={error !== undefined}
+      validationBehavior={error === undefined ? "native" : "aria"}
+      className="field"
+    >
       <Label>{label}</Label>
       {isLong ? <TextArea rows={4} {...look} /> : <Input {...look} />}
       {hint && (

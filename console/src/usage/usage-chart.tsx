@@ -18,7 +18,13 @@ export default function UsageChart({ groups, asked, currency }: UsageChartProps)
       <figcaption className="quiet">
         {what}, by the {asked.interval.toLowerCase()}
       </figcaption>
-      <Chart label={`${what} over time; the table below has the numbers.`} times={times} series={lines} isStepped />
+      <Chart
+        label={`${what} over time; the table below has the numbers.`}
+        times={times}
+        series={lines}
+        isStepped
+        isUtc
+      />
     </figure>
   );
 }

@@ -10,12 +10,14 @@ import type { RunningRun } from "./use-workers.ts";
 export interface WorkerCardProps {
   readonly worker: WorkersQuery["workers"]["nodes"][number];
   readonly runs: readonly RunningRun[];
+  /** Whether there are runs that were not read. */
+  readonly hasMore: boolean;
   /** When both were read. */
   readonly now: number;
 }
 
 /** One worker, with the jobs that it holds. */
-export function WorkerCard({ worker: { workerId, jobKinds, leases, lastHeard }, runs, now }: WorkerCardProps) {
+export function WorkerCard({ worker: { workerId, jobKinds, leases, lastHeard }, runs, hasMore, now }: WorkerCardProps) {
   const id = useId();
   const missing = leases - runs.length;
   return (
@@ -37,7 +39,7 @@ export function WorkerCard({ worker: { workerId, jobKinds, leases, lastHeard }, 
         {jobKinds.map((kind) => kindWord(kind)).join(", ")}
       </p>
       {runs.length > 0 && <Held runs={runs} now={now} label={`What ${workerId} holds`} />}
-      {missing > 0 && <p className="quiet">{whole(missing)} more of its jobs are not loaded yet.</p>}
+      {hasMore && missing > 0 && <p className="quiet">{whole(missing)} more of its jobs are not loaded yet.</p>}
     </section>
   );
 }

@@ -45,6 +45,7 @@ function List() {
           key={worker.workerId}
           worker={worker}
           runs={held.filter(({ workerId }) => workerId === worker.workerId)}
+          hasMore={runs.hasNextPage}
           now={Math.max(workers.dataUpdatedAt, runs.dataUpdatedAt)}
         />
       ))}
