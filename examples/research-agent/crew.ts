@@ -8,13 +8,12 @@ import type { ModelSettings } from "../worker/model.ts";
 
 const PROGRAM = fileURLToPath(new URL("worker.ts", import.meta.url));
 
-/** A crash is noticed when the lease is over: a short one keeps the example short. */
-const CRASHING = ["--crash-after", "ask-1", "--lease-seconds", "6"];
+/** After its first call of the model. A crash is noticed when the lease is over: the shortest one keeps the example short. */
+const CRASHING = ["--crash-in", "search-1-1", "--lease-seconds", "15"];
 
 export interface CrewSettings {
   readonly api: Api;
   readonly model: ModelSettings;
-  readonly session: string;
 }
 
 export interface CrewPlan {
@@ -72,7 +71,7 @@ async function expectEnd({ workerId, end }: Worker, expected: 0 | "SIGKILL"): Pr
   if (how !== expected) throw new Error(`${workerId} ended with ${String(how)} instead of ${expected}.`);
 }
 
-function startWorker({ api, model, session }: CrewSettings, workerId: string, more: readonly string[]): Worker {
+function startWorker({ api, model }: CrewSettings, workerId: string, more: readonly string[]): Worker {
   const env = {
     ...process.env,
     AI_JOB_SERVER_URL: api.url,
@@ -81,7 +80,7 @@ function startWorker({ api, model, session }: CrewSettings, workerId: string, mo
     OPENAI_BASE_URL: model.baseURL,
     OPENAI_API_KEY: model.apiKey ?? "",
   };
-  const args = ["--session", session, "--worker-id", workerId, ...more];
+  const args = ["--worker-id", workerId, ...more];
   const child = fork(PROGRAM, args, { env, execArgv: ["--import", "tsx"] });
   const end = once(child, "exit").then(([code, signal]: unknown[]) => code ?? signal);
   end.catch(() => undefined);

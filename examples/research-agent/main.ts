@@ -1,19 +1,18 @@
-import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { inspect } from "node:util";
+import { createClient } from "@ai-job-server/sdk/client";
 import { pino } from "pino";
 import { readConfig } from "../../src/config.ts";
 import { start } from "../../src/start.ts";
-import { type Api, send } from "../client.ts";
+import type { Api } from "../client.ts";
 import { DemoError } from "../demo/demo-error.ts";
 import { tierOf } from "../demo/options.ts";
 import { runCrew } from "./crew.ts";
 import { newGate } from "./gate.ts";
-import { SubmitResearch } from "./operations.ts";
 import { type Options, readOptions, USAGE } from "./options.ts";
 import { servePage } from "./page-server.ts";
 import { firstWords, watchAndAnswer } from "./person.ts";
-import { RESEARCH, SESSION_LABEL } from "./protocols.ts";
+import { RESEARCH } from "./protocols.ts";
 import { billOf, differences, faultsOf, readRecord, totalOf } from "./record.ts";
 import { type ModelCall, SCRIPTED_MODEL, type ScriptedModel, startScriptedModel } from "./scripted-model/endpoint.ts";
 import { TOPIC } from "./scripted-model/script.ts";
@@ -62,17 +61,22 @@ async function runResearch(
   onDeploy: () => void,
 ) {
   const model = real ?? { model: SCRIPTED_MODEL, baseURL: scripted?.baseURL ?? "" };
-  const session = randomUUID();
-  const jobId = await submit(api, session, tierOf(model));
+  const client = createClient(api);
+  const { jobId } = await client.submit({
+    jobKind: "WORKFLOW_RUN",
+    protocolId: RESEARCH,
+    modelTier: tierOf(model),
+    jobInputs: { topic: TOPIC },
+  });
   const page = await servePage(api, jobId);
   console.log(`The page of the research: ${page.url}`);
   const stop = new AbortController();
   const limit = setTimeout(() => stop.abort(), LIMIT_MS);
   try {
     if (stay) await page.opened;
-    const ended = watchAndAnswer(api, jobId, stop.signal);
-    const firstOutput = () => firstWords(api, jobId, stop.signal);
-    await Promise.all([ended, runCrew({ api, model, session }, { firstOutput, onDeploy, ended })]);
+    const ended = watchAndAnswer(client, jobId, stop.signal);
+    const firstOutput = () => firstWords(client, jobId, stop.signal);
+    await Promise.all([ended, runCrew({ api, model }, { firstOutput, onDeploy, ended })]);
     await judge(api, jobId, scripted);
     if (stay) await Promise.race([once(process, "SIGINT"), once(process, "SIGTERM")]);
   } finally {
@@ -80,20 +84,6 @@ async function runResearch(
     stop.abort();
     await page.close();
   }
-}
-
-async function submit(api: Api, session: string, modelTier: "LOCAL" | "CLOUD"): Promise<string> {
-  const labels = [{ key: SESSION_LABEL, value: session }];
-  const input = {
-    jobKind: "WORKFLOW_RUN",
-    protocolId: RESEARCH,
-    modelTier,
-    jobInputs: { topic: TOPIC },
-    labels,
-  } as const;
-  const { submitAiJob } = await send(api, SubmitResearch, { input });
-  if (submitAiJob.__typename !== "SubmitAiJobPayload") throw new Error(`${submitAiJob.code}: ${submitAiJob.message}`);
-  return submitAiJob.job.jobId;
 }
 
 /** Shows what was used. @throws DemoError if it is not what should have happened. */

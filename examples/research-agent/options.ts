@@ -17,6 +17,8 @@ The server is one of its own, in memory, unless these are set:
   AI_JOB_SERVER_URL  the API of a running server
   AI_JOB_SERVER_KEY  a key of it, with SUBMITTER, VIEWER, WORKER and REVIEWER, if it asks for one
 
+Its workers take every job of the kind WORKFLOW_RUN there: give them a workspace of their own.
+
 The model is a script, and no network is needed, unless these are set:
 
   OPENAI_MODEL     the model's id; nothing else turns this on

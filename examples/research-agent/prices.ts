@@ -1,5 +1,4 @@
-import type { LanguageModelUsage } from "ai";
-import type { ModelUsageInput } from "../../test/generated/graphql.ts";
+import type { ModelUsageInput } from "@ai-job-server/sdk/worker";
 
 /** What a token costs, in millionths of the deployment's currency: the same number as the price of a million tokens in the currency. */
 interface Price {
@@ -20,20 +19,14 @@ export type Counters = Required<
   Pick<ModelUsageInput, "inputTokens" | "cachedInputTokens" | "outputTokens" | "reasoningTokens">
 >;
 
-/** Providers count cached tokens among the input, and reasoning among the output: here each token is in one counter. */
-export function countersOf(usage: LanguageModelUsage): Counters {
-  const { inputTokens = 0, cachedInputTokens = 0, outputTokens = 0, reasoningTokens = 0 } = usage;
-  return {
-    inputTokens: Math.max(0, inputTokens - cachedInputTokens),
-    cachedInputTokens,
-    outputTokens: Math.max(0, outputTokens - reasoningTokens),
-    reasoningTokens,
-  };
-}
-
-/** What a call costs, in whole millionths. */
-export function costMicrosOf(model: string, counters: Counters): number {
+/** What a call costs, in millionths. */
+export function priceOf({
+  model,
+  inputTokens = 0,
+  cachedInputTokens = 0,
+  outputTokens = 0,
+  reasoningTokens = 0,
+}: Partial<Counters> & Pick<ModelUsageInput, "model">): number {
   const { input, cachedInput, output } = PRICES[model] ?? FREE;
-  const { inputTokens, cachedInputTokens, outputTokens, reasoningTokens } = counters;
-  return Math.ceil(inputTokens * input + cachedInputTokens * cachedInput + (outputTokens + reasoningTokens) * output);
+  return inputTokens * input + cachedInputTokens * cachedInput + (outputTokens + reasoningTokens) * output;
 }

@@ -1,8 +1,7 @@
+import { CannotBeDone, type HandlerResult } from "@ai-job-server/sdk/worker";
 import type { ModelMessage } from "ai";
 import { z } from "zod";
-import { Impossible } from "../worker/answers.ts";
-import type { Run } from "../worker/run.ts";
-import type { Attempt, Ending } from "./attempt.ts";
+import type { Attempt } from "./attempt.ts";
 import type { Said } from "./call-model.ts";
 import { PROMPTS } from "./prompts.ts";
 import { type Hit, SEARCH_TOOLS, search } from "./search.ts";
@@ -15,44 +14,34 @@ const questionInputs = z.object({ question: z.string() });
 export const answered = z.object({ question: z.string(), answer: z.string(), sources: z.array(z.string()) });
 export type Finding = z.infer<typeof answered>;
 
-const hits = z.array(z.object({ sourceId: z.string(), content: z.string() }));
-
 /** A model that has not answered after so many calls will not. */
 const MOST_TURNS = 5;
 
-export async function answerQuestion({ claim, run, callModel }: Attempt): Promise<Ending> {
-  const { question } = questionInputs.parse(claim.job.jobInputs);
+export async function answerQuestion({ job, ctx, callModel }: Attempt): Promise<HandlerResult<Finding>> {
+  const { question } = questionInputs.parse(job.inputs);
   const messages: ModelMessage[] = [{ role: "user", content: question }];
   const sources = new Set<string>();
   for (let turn = 1; turn <= MOST_TURNS; turn++) {
-    const said = await callModel(run, `ask-${turn}`, { system: PROMPTS.question, messages, tools: SEARCH_TOOLS });
-    if (said.toolCalls.length === 0) {
-      const finding: Finding = { question, answer: said.text, sources: [...sources] };
-      return { as: "complete", jobOutputs: finding };
-    }
+    const said = await callModel(ctx, `ask-${turn}`, { system: PROMPTS.question, messages, tools: SEARCH_TOOLS });
+    if (said.toolCalls.length === 0) return { outputs: { question, answer: said.text, sources: [...sources] } };
     messages.push(messageOf(said));
     for (const [at, { toolCallId, toolName, input }] of said.toolCalls.entries()) {
-      const found = await useTool(run, `${toolName}-${turn}-${at + 1}`, input);
+      const found = await useTool(ctx, `${toolName}-${turn}-${at + 1}`, input);
       for (const { sourceId } of found) sources.add(sourceId);
       const output = { type: "text" as const, value: textOf(found) };
       messages.push({ role: "tool", content: [{ type: "tool-result", toolCallId, toolName, output }] });
     }
   }
-  throw new Impossible(`The model searched ${MOST_TURNS} times, and gave no answer.`);
+  throw new CannotBeDone(`The model searched ${MOST_TURNS} times, and gave no answer.`);
 }
 
 /** What the tool found goes to the server's guards before the model sees it: a hostile document ends the job here. */
-function useTool(run: Run, nodeId: string, toolInput: unknown): Promise<readonly Hit[]> {
-  return run.step<readonly Hit[]>(
-    { nodeId, nodeType: "tool", inputPayload: toolInput },
-    async () => {
-      const value = await search(toolInput);
-      // The documents of this example are public. Other agents must state the real sensitivity.
-      const retrievedSnippets = value.map((hit) => ({ ...hit, sensitivity: "LOW", exportable: true }) as const);
-      return { value, outputPayload: value, retrievedSnippets, metrics: { entitiesRead: value.length } };
-    },
-    (output) => hits.safeParse(output).data,
-  );
+async function useTool(ctx: Attempt["ctx"], name: string, input: unknown): Promise<readonly Hit[]> {
+  const found = await ctx.step(name, { type: "tool", input }, () => search(input));
+  // The documents of this example are public. Other agents must state the real sensitivity.
+  const shown = found.map((hit) => ({ ...hit, sensitivity: "LOW", exportable: true }) as const);
+  if (shown.length > 0) await ctx.snippets(shown);
+  return found;
 }
 
 function messageOf({ text, toolCalls }: Said): ModelMessage {

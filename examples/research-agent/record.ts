@@ -1,6 +1,6 @@
 import type { ResearchRecordQuery } from "../../test/generated/graphql.ts";
 import { type Api, send } from "../client.ts";
-import { type Counters, costMicrosOf } from "./prices.ts";
+import { type Counters, priceOf } from "./prices.ts";
 import type { ModelCall } from "./scripted-model/endpoint.ts";
 import { ResearchRecord } from "./watch-operations.ts";
 
@@ -46,7 +46,7 @@ export function totalOf(jobs: readonly RecordedJob[]): Total {
 /** What the model's side counted. */
 export function billOf(model: string, calls: readonly ModelCall[]): Total {
   return calls
-    .map(({ counters }) => ({ calls: 1, ...counters, costMicros: costMicrosOf(model, counters) }))
+    .map(({ counters }) => ({ calls: 1, ...counters, costMicros: priceOf({ model, ...counters }) }))
     .reduce(add, NOTHING);
 }
 

@@ -1,36 +1,6 @@
 import { graphql } from "../../test/generated/gql.ts";
 
-/** The operations of those who watch the research: the page, the person who is asked, and the check at the end. */
-
-/** What becomes of the research, and what it asks. */
-export const ResearchChanges = graphql(`
-  subscription ResearchChanges($jobId: UUID!, $after: Cursor) {
-    told: aiJobChanged(jobId: $jobId, after: $after) {
-      cursor
-      state
-      job {
-        statusReason
-        waitsFor
-        userInputRequest {
-          requestId
-          question
-        }
-      }
-    }
-  }
-`);
-
-export const AnswerQuestion = graphql(`
-  mutation ResearchAnswer($input: ResolveUserReviewInput!) {
-    resolveUserReview(input: $input) {
-      __typename
-      ... on Error {
-        code
-        message
-      }
-    }
-  }
-`);
+/** The operations of those who watch the research: the page, and the check at the end. */
 
 export const PartialOutput = graphql(`
   subscription ResearchOutput($jobId: UUID!, $after: Cursor) {

@@ -113,14 +113,6 @@ export const ReleaseWorkflows = graphql(`
   }
 `);
 
-export const ReportUsage = graphql(`
-  mutation WorkerReportUsage($input: ReportUsageInput!) {
-    reportUsage(input: $input) {
-      __typename
-    }
-  }
-`);
-
 export const FailWorkflows = graphql(`
   mutation WorkerFail($input: FailWorkflowsInput!) {
     failWorkflows(input: $input) {

@@ -1,23 +1,12 @@
-import { randomUUID } from "node:crypto";
 import type {
   MetricsDelta,
-  ModelUsageInput,
   ProgressInput,
   RetrievedSnippetInput,
-  WorkflowDirective,
-  WorkflowReleaseInput,
   WorkflowStepInput,
 } from "../../test/generated/graphql.ts";
 import { type Api, send, untilHeard } from "../client.ts";
 import { Impossible, Leaving, messageOf, refusalOf, Stopped } from "./answers.ts";
-import {
-  AdvanceWorkflow,
-  CompleteWorkflows,
-  FailWorkflows,
-  Heartbeat,
-  ReleaseWorkflows,
-  ReportUsage,
-} from "./operations.ts";
+import { AdvanceWorkflow, CompleteWorkflows, FailWorkflows, Heartbeat, ReleaseWorkflows } from "./operations.ts";
 import { type Moment, mayBeOver, thisMoment } from "./own-clock.ts";
 
 /** The fields with which a worker proves its lease. */
@@ -32,17 +21,17 @@ export interface Lease {
 }
 
 /** A step to be done. */
-export interface PlannedStep {
+interface PlannedStep {
   readonly nodeId: string;
   readonly nodeType: string;
   readonly inputPayload: unknown;
 }
 
 /** Reads the value of a step from the output that an earlier run gave it; undefined where it cannot be read so. */
-export type FromOutput<Value> = (output: unknown) => Value | undefined;
+type FromOutput<Value> = (output: unknown) => Value | undefined;
 
 /** The result of a step: its value, its output for the log, the snippets to guard, the metrics, and how far the run is then. */
-export interface StepResult<Value> {
+interface StepResult<Value> {
   readonly value: Value;
   readonly outputPayload: unknown;
   readonly retrievedSnippets?: RetrievedSnippetInput[];
@@ -135,38 +124,10 @@ export class Run {
     await untilHeard(async () => (await send(this.#api, FailWorkflows, { input })).failWorkflows);
   }
 
-  /**
-   * Gives the job back, unfinished: nothing is charged, and the next worker goes on from the steps that are done.
-   * @param why the reason, and what the job waits for; left out, it waits for nothing but another worker.
-   */
-  async giveBack(
-    why: Pick<WorkflowReleaseInput, "reason" | "untilChildrenEnd"> = { reason: "The worker stops." },
-  ): Promise<void> {
-    const input = { releases: [{ ...this.#proof(), ...why, metrics: this.#worked() }] };
+  /** Gives the job back, unfinished: nothing is charged, and the next worker goes on from the steps that are done. */
+  async giveBack(): Promise<void> {
+    const input = { releases: [{ ...this.#proof(), reason: "The worker stops.", metrics: this.#worked() }] };
     await untilHeard(async () => (await send(this.#api, ReleaseWorkflows, { input })).releaseWorkflows);
-  }
-
-  /**
-   * Reports what calls of models have used where the report that brought it was refused, since the run had ended meanwhile: it was
-   * paid for all the same.
-   */
-  async reportUsage(usage: ModelUsageInput[]): Promise<void> {
-    const input = { ...this.#proof(), reportId: randomUUID(), usage };
-    await untilHeard(async () => (await send(this.#api, ReportUsage, { input })).reportUsage);
-  }
-
-  /**
-   * The fields that prove the lease, for a call that is none of the above.
-   * @throws Stopped where nothing more may be reported of the run.
-   */
-  proof(): Pick<Lease, "workflowRunId" | "leaseToken"> {
-    this.#throwIfStopped();
-    return this.#proof();
-  }
-
-  /** Stops the run's work at once: the server told so by another way than the answer to a report. */
-  stop(directive: WorkflowDirective): void {
-    this.#stop.abort(new Stopped(directive));
   }
 
   async #advance(

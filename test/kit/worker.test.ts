@@ -424,6 +424,27 @@ test("people see how far a run is, and what it puts out, while it works", async 
   expect((await server.client.job(jobId))?.progress).toMatchObject({ fraction: 0.5, message: "half of it" });
 });
 
+test("what it puts out comes in chunks that end with a word and that the server takes, however much it is at once", async () => {
+  const seen = signalled();
+  const crabs = "🦀 ".repeat(10_000);
+  work((worker) =>
+    worker.handle("DOC_SUMMARIZE", async (_job, ctx) => {
+      for (const text of ["One tw", "o thr"]) ctx.output.write(text);
+      await seen.promise;
+      ctx.output.write(`ee. ${crabs}`);
+    }),
+  );
+  const { jobId } = await server.client.submit(JOB);
+  const chunks: string[] = [];
+  for await (const { text } of server.client.output(jobId)) {
+    chunks.push(text);
+    seen.resolve();
+  }
+  expect(chunks[0]).toBe("One two ");
+  expect(chunks.join("")).toBe(`One two three. ${crabs}`);
+  expect(chunks.length).toBeGreaterThan(3);
+});
+
 test("a call of a model is counted once, with its cost, and shows as its step's", async () => {
   work(
     (worker) =>
