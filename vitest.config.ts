@@ -27,6 +27,8 @@ const otherNodes = ["test/**/*.nodes.test.ts"];
 const pythonOnly = ["test/**/*.python.test.ts"];
 const browserOnly = ["test/**/*.browser.test.ts"];
 const consoleOnly = ["test/console/*.console.test.ts"];
+/** About the page alone, whatever store its server has. */
+const pageOnly = ["test/console/{budgets,connection,session}.console.test.ts"];
 /** Makes PostgreSQL servers of its own, which would keep those of the other tests waiting. */
 const operate = ["test/operate/*.operate.test.ts"];
 
@@ -173,6 +175,7 @@ export default defineConfig({
               ...common,
               name: `console-${store}`,
               include: consoleOnly,
+              exclude: store === "embedded" ? [] : pageOnly,
               env: { TEST_STORE: store },
               fileParallelism: false,
               testTimeout: 180_000,

@@ -27,7 +27,7 @@ export async function openConsole(settings: Readonly<Record<string, string>> = {
   return {
     server,
     context: browser.context,
-    open: async (path = "") => {
+    open: async (path = "/") => {
       const page = await browser.context.newPage();
       const { href, origin } = new URL(path, server.url);
       watch(page, origin, faults);

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { createServer, type IncomingMessage, request, type ServerResponse } from "node:http";
+import { type ClientRequest, createServer, type IncomingMessage, request, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 
 /** A proxy between the console and its server: below a path of its own, cut when a test says so, or telling of more than happens. */
@@ -57,12 +57,12 @@ export async function startProxy(api: string, path = ""): Promise<Proxy> {
     });
     upstream.once("error", () => outgoing.destroy());
     outgoing.once("close", () => upstream.destroy());
-    if (method === "POST") void passOperation(incoming, upstream);
+    if (method === "POST") passOperation(incoming, upstream).catch(() => upstream.destroy());
     else incoming.pipe(upstream);
   }
 
   /** Notes which subscription has which id, and passes the request on. */
-  async function passOperation(incoming: IncomingMessage, upstream: NodeJS.WritableStream): Promise<void> {
+  async function passOperation(incoming: IncomingMessage, upstream: ClientRequest): Promise<void> {
     const chunks: Buffer[] = [];
     for await (const chunk of incoming) chunks.push(Buffer.from(chunk));
     const body = Buffer.concat(chunks);

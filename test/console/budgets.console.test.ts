@@ -1,0 +1,159 @@
+import { type Change, createClient } from "@ai-job-server/sdk/client";
+import type { CDPSession, Page } from "playwright-core";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { type Console, openConsole } from "./console.ts";
+import { type Proxy, startProxy } from "./proxy.ts";
+
+/** What the console may cost: to load, to keep open all day, and while much happens. */
+
+const KB = 1000;
+const MB = 1_000_000;
+const MAX_FIRST_SCRIPT_BYTES = 250 * KB;
+const MAX_INTERACTIVE_MS = 1000;
+const MAX_MORE_HEAP_BYTES = 50 * MB;
+const MAX_TASK_MS = 100;
+const CHANGES_A_SECOND = 50;
+
+let app: Console;
+let proxy: Proxy;
+let page: Page;
+let change: Change;
+beforeAll(async () => {
+  app = await openConsole();
+  const client = createClient({ url: app.server.url });
+  for (let count = 0; count < 150; count += 1) await client.submit({ jobKind: "DOC_EDIT", protocolId: "to-look-at" });
+  for await (const each of client.watchJobs()) {
+    change = each;
+    break;
+  }
+});
+afterAll(async () => {
+  await app.close();
+});
+beforeEach(async () => {
+  proxy = await startProxy(app.server.url);
+});
+afterEach(async () => {
+  await page.close();
+  await proxy.close();
+});
+
+test("the first view is small, and can be used within a second", async () => {
+  // Once before, so that the server has its files at hand, as after its first visitor.
+  page = await app.open(proxy.url);
+  await page.getByRole("row").nth(20).waitFor();
+  await page.close();
+  await app.context.clearCookies();
+  const sizes: Promise<number>[] = [];
+  page = await app.context.newPage();
+  const session = await app.context.newCDPSession(page);
+  await session.send("Network.setCacheDisabled", { cacheDisabled: true });
+  page.on("requestfinished", (request) => {
+    if (request.resourceType() !== "script") return;
+    sizes.push(request.sizes().then(({ responseBodySize }) => responseBodySize));
+  });
+  const startedAt = performance.now();
+  await page.goto(app.server.url.replace("/graphql", "/"));
+  await page.getByRole("row").nth(10).waitFor();
+  const ms = performance.now() - startedAt;
+  const bytes = (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
+  console.info(`first view: ${Math.round(bytes / KB)} kB of script, rows after ${Math.round(ms)} ms`);
+  expect(bytes).toBeGreaterThan(50 * KB);
+  expect(bytes).toBeLessThan(MAX_FIRST_SCRIPT_BYTES);
+  expect(ms).toBeLessThan(MAX_INTERACTIVE_MS);
+});
+
+test("there is one stream to the server, however many views are looked at", async () => {
+  page = await app.open(proxy.url);
+  await expect.poll(() => proxy.streams()).toBe(1);
+  let most = 0;
+  for (const view of ["Inbox", "Workers", "Usage", "Bulk actions", "Quotas", "Health", "Jobs"]) {
+    await page.getByRole("link", { name: view }).first().click();
+    await page.getByRole("heading", { level: 1, name: view }).waitFor();
+    most = Math.max(most, proxy.streams());
+  }
+  await page.getByRole("row").nth(1).getByRole("link").click();
+  await page.getByText(/Verified in this browser/).waitFor();
+  most = Math.max(most, proxy.streams());
+  expect(most).toBe(1);
+});
+
+/** Tells a change of another job than before, or of the same: as many jobs as in real life, each of six changes. */
+async function tell(number: number): Promise<void> {
+  const job = Math.floor(number / 6);
+  const version = (number % 6) + 1;
+  const jobId = `01a30000-0000-7000-8000-${job.toString(16).padStart(12, "0")}`;
+  const at = new Date(Date.now() + job).toISOString();
+  const state = version === 6 ? "COMPLETED" : version > 1 ? "RUNNING" : "QUEUED";
+  const data: Change = {
+    ...change,
+    kind: "EVENT",
+    version,
+    state,
+    job: { ...change.job, id: jobId, jobId, state, version, createdAt: at, updatedAt: at },
+  };
+  expect(await proxy.tell("aiJobsChanged", data)).toBe(true);
+}
+
+async function listen(): Promise<void> {
+  page = await app.open(proxy.url);
+  await page.getByRole("row").nth(10).waitFor();
+  await expect.poll(() => proxy.tell("aiJobsChanged", { ...change, kind: "EVENT" })).toBe(true);
+}
+
+test("no task is longer than a tenth of a second while fifty jobs change in each", async () => {
+  await listen();
+  await page.evaluate(`
+    globalThis.longTasks = [];
+    new PerformanceObserver((list) => longTasks.push(...list.getEntries().map(({ duration }) => duration))).observe({ type: "longtask" });
+  `);
+  const startedAt = performance.now();
+  for (let number = 0; number < 20 * CHANGES_A_SECOND; number += 1) {
+    await tell(number);
+    await page.waitForTimeout(Math.max(0, startedAt + (1000 * number) / CHANGES_A_SECOND - performance.now()));
+  }
+  await page
+    .getByRole("row", { name: /Completed/ })
+    .first()
+    .waitFor();
+  const longest = Number(await page.evaluate("Math.max(0, ...longTasks)"));
+  console.info(`the longest task at ${CHANGES_A_SECOND} changes a second: ${longest} ms`);
+  expect(longest).toBeLessThan(MAX_TASK_MS);
+});
+
+test("an hour's worth of changes leaves the page as small as before", async () => {
+  await listen();
+  const session = await app.context.newCDPSession(page);
+  await session.send("HeapProfiler.enable");
+  const before = await heapOf(session);
+  const count = 3600 * CHANGES_A_SECOND;
+  for (let number = 0; number < count; number += 1) await tell(number);
+  const last = await page.getByRole("row").nth(1).waitFor();
+  expect(last).toBeUndefined();
+  const after = await heapOf(session);
+  console.info(`heap: ${(before / MB).toFixed(1)} MB before, ${(after / MB).toFixed(1)} MB after ${count} changes`);
+  expect(after - before).toBeLessThan(MAX_MORE_HEAP_BYTES);
+});
+
+async function heapOf(session: CDPSession): Promise<number> {
+  await session.send("HeapProfiler.collectGarbage");
+  const { usedSize } = await session.send("Runtime.getHeapUsage");
+  return usedSize;
+}
+
+test("a list that is scrolled far has few rows in the page, and scrolls without long tasks", async () => {
+  const client = createClient({ url: app.server.url });
+  for (let count = 0; count < 850; count += 1) await client.submit({ jobKind: "DOC_EDIT", protocolId: "to-scroll" });
+  page = await app.open(proxy.url);
+  await page.getByRole("row").nth(10).waitFor();
+  const list = page.locator(".rows");
+  await list.evaluate("(element) => element.scrollTo(0, element.scrollHeight)");
+  await expect
+    .poll(
+      () => list.evaluate("(element) => { element.scrollTo(0, element.scrollHeight); return element.scrollHeight; }"),
+      { timeout: 30_000 },
+    )
+    .toBeGreaterThan(1000 * 46 - 100);
+  expect(await page.getByRole("row").count()).toBeLessThan(60);
+  expect(await page.getByRole("table").getAttribute("aria-rowcount")).toBe("1001");
+});
