@@ -1,4 +1,6 @@
 import { createHash } from "node:crypto";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { brotliCompressSync, gzipSync } from "node:zlib";
 import { defineConfig, type Plugin } from "vite";
 
 /**
@@ -13,6 +15,22 @@ function buildName(): Plugin {
       for (const name of Object.keys(bundle).toSorted()) hash.update(name);
       const source = JSON.stringify({ build: hash.digest("hex").slice(0, 16) });
       this.emitFile({ type: "asset", fileName: "build.json", source });
+    },
+  };
+}
+
+/** Beside each file of code or style its compressed forms, made once and as small as they get: no request pays for that. */
+function compressed(): Plugin {
+  return {
+    name: "compressed",
+    writeBundle({ dir = "" }) {
+      for (const name of readdirSync(`${dir}/assets`)) {
+        if (!/\.(js|css)$/.test(name)) continue;
+        const path = `${dir}/assets/${name}`;
+        const content = readFileSync(path);
+        writeFileSync(`${path}.br`, brotliCompressSync(content));
+        writeFileSync(`${path}.gz`, gzipSync(content, { level: 9 }));
+      }
     },
   };
 }
@@ -33,5 +51,5 @@ export default defineConfig({
       onLog: (level, log, handle) => log.code === "MODULE_LEVEL_DIRECTIVE" || handle(level, log),
     },
   },
-  plugins: [buildName()],
+  plugins: [buildName(), compressed()],
 });

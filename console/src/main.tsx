@@ -1,10 +1,18 @@
-import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { QueryCache, QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { createRoot } from "react-dom/client";
-import { isTransientError } from "./api/errors.ts";
+import { codeOf, isTransientError } from "./api/errors.ts";
 import { App } from "./app.tsx";
+import { preload } from "./shell/shell.tsx";
 import "./style.css";
 
 const queries = new QueryClient({
+  queryCache: new QueryCache({
+    // The session has ended, with its key or by itself: who asks is asked again, and the page asks for a key.
+    onError: (error, { queryKey }) => {
+      if (codeOf(error) === "UNAUTHENTICATED" && queryKey[0] !== "viewer")
+        void queries.invalidateQueries({ queryKey: ["viewer"] });
+    },
+  }),
   defaultOptions: {
     queries: {
       // What the server refuses is refused again; what it could not answer may be answered in a moment.
@@ -14,6 +22,8 @@ const queries = new QueryClient({
     },
   },
 });
+
+preload(location.pathname);
 
 const root = document.getElementById("console");
 if (root)

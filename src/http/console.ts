@@ -28,7 +28,7 @@ const ASSETS = "/assets/";
 /** Read again at each look, by which a page finds out that its server has been upgraded. */
 const FRESH: ReadonlySet<string> = new Set(["/build.json", "/favicon.svg"]);
 
-const ASSET_FILES = sirv(FOLDER, { immutable: true, maxAge: 31_536_000, etag: true });
+const ASSET_FILES = sirv(FOLDER, { immutable: true, maxAge: 31_536_000, etag: true, brotli: true, gzip: true });
 const FRESH_FILES = sirv(FOLDER, { maxAge: 0, etag: true });
 
 /** What the built page has where the server puts in what belongs to a request. */

@@ -60,7 +60,7 @@ afterEach(async () => {
 /** Goes on with Tab until something of this name has the focus. */
 async function focus(name: string | RegExp): Promise<void> {
   const isWanted = (text: string) => (typeof name === "string" ? text === name : name.test(text));
-  for (let steps = 0; steps < 120; steps += 1) {
+  for (let steps = 0; steps < 200; steps += 1) {
     await page.keyboard.press("Tab");
     if (isWanted(await focusedName())) return;
   }
@@ -78,10 +78,6 @@ async function focusedName(): Promise<string> {
 
 /** Goes to something, and presses it. */
 async function go(name: string | RegExp): Promise<void> {
-  await page
-    .getByText(typeof name === "string" ? name : /./)
-    .first()
-    .waitFor();
   await focus(name);
   await page.keyboard.press("Enter");
 }

@@ -14,8 +14,8 @@ export interface Proxy {
   restore(): void;
   /** Answers a path by itself from now on. */
   answer(path: string, body: string): void;
-  /** Says something over the stream of a subscription, as if the server had. @returns false where nobody listens. */
-  tell(subscription: string, data: unknown): Promise<boolean>;
+  /** Says things over the stream of a subscription, as if the server had. @returns false where nobody listens. */
+  tell(subscription: string, items: readonly unknown[]): Promise<boolean>;
   close(): Promise<void>;
 }
 
@@ -106,12 +106,13 @@ export async function startProxy(api: string, path = ""): Promise<Proxy> {
       isCut = false;
     },
     answer: (url, body) => void answers.set(`${path}${url}`, body),
-    tell: async (subscription, data) => {
+    tell: async (subscription, items) => {
       for (const { response, ids } of streams) {
         const id = ids.get(subscription);
         if (id === undefined) continue;
-        const message = JSON.stringify({ id, payload: { data: { [subscription]: data } } });
-        if (!response.write(`event: next\ndata: ${message}\n\n`)) await once(response, "drain");
+        const messages = items.map((item) => JSON.stringify({ id, payload: { data: { [subscription]: item } } }));
+        const text = messages.map((message) => `event: next\ndata: ${message}\n\n`).join("");
+        if (!response.write(text)) await once(response, "drain");
         return true;
       }
       return false;

@@ -1,20 +1,40 @@
 import { lazy, Suspense } from "react";
 import { Route, Switch } from "wouter";
+import { BASE_PATH } from "../api/place.ts";
 import { Waiting } from "../ui/waiting.tsx";
 import { Banner } from "./banner.tsx";
 import { Navigation } from "./navigation.tsx";
 
 /** Each view is loaded when it is looked at: the first one is there sooner. */
-const Jobs = lazy(() => import("../jobs/jobs.tsx"));
-const Job = lazy(() => import("../job/job.tsx"));
-const Inbox = lazy(() => import("../inbox/inbox.tsx"));
-const Workers = lazy(() => import("../workers/workers.tsx"));
-const Usage = lazy(() => import("../usage/usage.tsx"));
-const Quotas = lazy(() => import("../quotas/quotas.tsx"));
-const Keys = lazy(() => import("../keys/keys.tsx"));
-const System = lazy(() => import("../system/system.tsx"));
-const BulkActions = lazy(() => import("../bulk/bulk.tsx"));
-const Submit = lazy(() => import("../submit/submit.tsx"));
+const VIEWS = {
+  "": () => import("../jobs/jobs.tsx"),
+  jobs: () => import("../job/job.tsx"),
+  inbox: () => import("../inbox/inbox.tsx"),
+  workers: () => import("../workers/workers.tsx"),
+  usage: () => import("../usage/usage.tsx"),
+  quotas: () => import("../quotas/quotas.tsx"),
+  keys: () => import("../keys/keys.tsx"),
+  system: () => import("../system/system.tsx"),
+  bulk: () => import("../bulk/bulk.tsx"),
+  submit: () => import("../submit/submit.tsx"),
+};
+const Jobs = lazy(VIEWS[""]);
+const Job = lazy(VIEWS.jobs);
+const Inbox = lazy(VIEWS.inbox);
+const Workers = lazy(VIEWS.workers);
+const Usage = lazy(VIEWS.usage);
+const Quotas = lazy(VIEWS.quotas);
+const Keys = lazy(VIEWS.keys);
+const System = lazy(VIEWS.system);
+const BulkActions = lazy(VIEWS.bulk);
+const Submit = lazy(VIEWS.submit);
+
+/** Begins to load the view of an address, while the page still asks who uses it. */
+export function preload(pathname: string): void {
+  const [, name = ""] = pathname.slice(BASE_PATH.length).split("/");
+  const view = Object.entries(VIEWS).find(([each]) => each === name);
+  void view?.[1]();
+}
 
 /** What stands around every view. */
 export function Shell() {

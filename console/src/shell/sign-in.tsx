@@ -33,7 +33,7 @@ export function SignIn({ onSignedIn }: { readonly onSignedIn: () => void }) {
           isRequired
           autoFocus
         />
-        <Button look="primary" type="submit" isPending={isBusy}>
+        <Button look="primary" type="submit" isBusy={isBusy}>
           Sign in
         </Button>
       </Form>
