@@ -35,6 +35,26 @@ function compressed(): Plugin {
   };
 }
 
+/** Has the page loaded beside the first script, and not after it: the script alone knows that it will be needed. */
+function pagePreload(): Plugin {
+  return {
+    name: "page-preload",
+    transformIndexHtml: {
+      order: "post",
+      handler(_html, { bundle = {} }) {
+        const chunks = Object.values(bundle).filter((each) => each.type === "chunk");
+        const page = chunks.find(({ facadeModuleId }) => facadeModuleId?.endsWith("/page.tsx"));
+        const files = page ? [page.fileName, ...page.imports] : [];
+        return files.map((file) => ({
+          tag: "link",
+          attrs: { rel: "modulepreload", href: `./${file}` },
+          injectTo: "head" as const,
+        }));
+      },
+    },
+  };
+}
+
 export default defineConfig({
   root: import.meta.dirname,
   // Relative: the page may be served below any path.
@@ -51,5 +71,5 @@ export default defineConfig({
       onLog: (level, log, handle) => log.code === "MODULE_LEVEL_DIRECTIVE" || handle(level, log),
     },
   },
-  plugins: [buildName(), compressed()],
+  plugins: [buildName(), compressed(), pagePreload()],
 });

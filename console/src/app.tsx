@@ -1,41 +1,34 @@
-import { createClient } from "@ai-job-server/sdk/client";
 import { JobClientProvider } from "@ai-job-server/sdk/react";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useCallback, useMemo, useState } from "react";
 import { I18nProvider } from "react-aria-components";
 import { Router } from "wouter";
-import { setConnected } from "./api/connection.ts";
+import { clientIn, keepWorkspace } from "./api/client.ts";
 import { codeOf } from "./api/errors.ts";
 import { ConsoleViewer } from "./api/generated.ts";
 import { addressOf, BASE_PATH } from "./api/place.ts";
 import { endSession, type Session, SessionContext } from "./api/session.ts";
+import { earlyClient, earlyViewer, earlyWorkspace } from "./early.ts";
 import { Shell } from "./shell/shell.tsx";
 import { SignIn } from "./shell/sign-in.tsx";
 import { ChooseWorkspace } from "./shell/workspace.tsx";
 import { Failure } from "./ui/failure.tsx";
 import { Waiting } from "./ui/waiting.tsx";
 
-const WORKSPACE_KEY = "ai-job-server.workspace";
-
 /** The console: who uses it, in which workspace, and then its views. */
 export function App() {
   const queries = useQueryClient();
-  const [workspaceId, setWorkspaceId] = useState(() => sessionStorage.getItem(WORKSPACE_KEY));
-  const client = useMemo(
-    () =>
-      createClient({ url: addressOf("graphql"), onConnection: setConnected, ...(workspaceId ? { workspaceId } : {}) }),
-    [workspaceId],
-  );
+  const [workspaceId, setWorkspaceId] = useState(earlyWorkspace);
+  const client = useMemo(() => (workspaceId === earlyWorkspace ? earlyClient : clientIn(workspaceId)), [workspaceId]);
   const viewer = useQuery({
     queryKey: ["viewer", workspaceId],
-    queryFn: ({ signal }) => client.request(ConsoleViewer, {}, { signal }),
+    queryFn: ({ signal }) => earlyViewer.take() ?? client.request(ConsoleViewer, {}, { signal }),
   });
   const chooseWorkspace = useCallback(
     (chosen: string | null) => {
       client.close();
       queries.removeQueries();
-      if (chosen === null) sessionStorage.removeItem(WORKSPACE_KEY);
-      else sessionStorage.setItem(WORKSPACE_KEY, chosen);
+      keepWorkspace(chosen);
       setWorkspaceId(chosen);
     },
     [client, queries],

@@ -35,8 +35,6 @@ const FRESH_FILES = sirv(FOLDER, { maxAge: 0, etag: true });
 const BASE = "./__base__/";
 const NONCE = "__nonce__";
 
-let page: Promise<string> | undefined;
-
 /** Whether a request is for the console; its answer is the same for everybody, and shows nothing of the database. */
 export function isOfConsole({ method, url = "", headers }: IncomingMessage): boolean {
   if (method !== "GET" && method !== "HEAD") return false;
@@ -56,13 +54,9 @@ export function serveConsole(request: IncomingMessage, response: ServerResponse)
 }
 
 async function servePage(path: string, response: ServerResponse): Promise<void> {
-  // Kept once it is there: it may be built while the server runs.
-  page ??= readFile(`${FOLDER}index.html`, "utf8").catch((error: unknown) => {
-    page = undefined;
-    throw error;
-  });
   const nonce = randomBytes(16).toString("base64");
-  const text = (await page).replaceAll(BASE, baseOf(path)).replaceAll(NONCE, nonce);
+  const page = await readFile(`${FOLDER}index.html`, "utf8");
+  const text = page.replaceAll(BASE, baseOf(path)).replaceAll(NONCE, nonce);
   response.writeHead(200, {
     "content-type": "text/html; charset=utf-8",
     "content-security-policy": policyWith(nonce),

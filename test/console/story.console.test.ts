@@ -115,8 +115,7 @@ test("a document job from its form to its poisoned end", async () => {
   await page.getByText("To whom shall the summary go?").last().waitFor();
   await assertAccessible(page);
   await picture("inbox");
-  await page.getByRole("button", { name: "Choose…" }).click();
-  await page.getByRole("option", { name: "owner" }).click();
+  await page.getByLabel("to", { exact: true }).selectOption({ label: "owner" });
   await page.getByText("urgent").click();
   await page.getByRole("button", { name: "Answer", exact: true }).click();
   await page.getByText("Nothing waits for you.").waitFor();

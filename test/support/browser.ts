@@ -1,7 +1,9 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type BrowserContext, type BrowserContextOptions, chromium } from "playwright-core";
+import { type BrowserContext, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 
 const CHROMIUM = process.env.TEST_BROWSER ?? "/usr/bin/chromium";
 const QUIET = ["no-sandbox", "disable-gpu", "disable-quic", "no-first-run"];
@@ -11,6 +13,33 @@ const OFFLINE = ["disable-background-networking", "disable-component-update", "d
 export interface TestBrowser {
   readonly context: BrowserContext;
   close(): Promise<void>;
+}
+
+/** A browser that nobody drives. */
+export interface PlainBrowser extends Pick<TestBrowser, "close"> {
+  /** Looks at its page from then on. */
+  page(): Promise<Page>;
+}
+
+/** Starts a browser with a profile of its own at an address, without a debugger. */
+export async function startPlainBrowser(url: string): Promise<PlainBrowser> {
+  const profile = await mkdtemp(join(tmpdir(), "browser-"));
+  const flags = [...QUIET, ...OFFLINE, "headless", "remote-debugging-port=0", `user-data-dir=${profile}`];
+  const child = spawn(CHROMIUM, [...flags.map((flag) => `--${flag}`), url], { stdio: "ignore" });
+  const page = async () => {
+    const [port] = (await readFile(join(profile, "DevToolsActivePort"), "utf8")).split("\n");
+    const browser = await chromium.connectOverCDP(`http://127.0.0.1:${port}`);
+    const [first] = browser.contexts().flatMap((context) => context.pages());
+    if (!first) throw new Error("The browser has no page.");
+    return first;
+  };
+  const close = async () => {
+    const ended = once(child, "exit");
+    child.kill("SIGKILL");
+    await ended;
+    await rm(profile, { recursive: true, force: true, maxRetries: 10 });
+  };
+  return { page, close };
 }
 
 /** @param options as whom, and where, it is used. */

@@ -50,6 +50,19 @@ export function orderOf(name: OrderName): AiJobOrder {
   return ORDERS[name];
 }
 
+/** How many jobs are read at once. */
+const PAGE = 100;
+
+/** @returns what a page of the list is asked for by. */
+export function listVariables({ filter, order }: JobsQuery) {
+  return { first: PAGE, filter, orderBy: orderOf(order) };
+}
+
+/** @returns a text that is the same for the same list. */
+export function queryKeyOf({ filter, order }: JobsQuery): string {
+  return JSON.stringify([filter, order]);
+}
+
 /**
  * @returns what somebody has typed as a condition: `key=value` is a label, an id a trace, and anything else the key that a job was submitted
  *   with. Whether an id is a job's has to be asked before.

@@ -46,6 +46,10 @@ export function JobTable({ jobs, gone, hasMore, onEnd, held }: JobTableProps) {
   useEffect(() => {
     if (hasMore && last >= jobs.length - NEAR_END) onEnd();
   }, [hasMore, last, jobs.length, onEnd]);
+  // What the page takes until it can be used; browsers show it in their tools, and test/console keeps it small.
+  useEffect(() => {
+    performance.mark("list drawn");
+  }, []);
   useEffect(
     () => () => {
       held.isPointedAt = false;

@@ -1,12 +1,11 @@
-import { type AiJobFilter, AiJobs } from "@ai-job-server/sdk/client";
+import { AiJobs } from "@ai-job-server/sdk/client";
 import { useCallback, useEffect, useReducer, useRef, useState } from "react";
 import { codeOf } from "../api/errors.ts";
 import { useClient } from "../api/session.ts";
-import { type JobsQuery, orderOf } from "./filter.ts";
+import { takeEarlyList } from "../early.ts";
+import { type JobsQuery, listVariables, queryKeyOf } from "./filter.ts";
 import { type ListView, LiveList } from "./live-list.ts";
 
-/** How many jobs are read at once. */
-const PAGE = 100;
 /** How often the list is drawn at most, in milliseconds: at fifty changes a second, one by one would be too often. */
 const DRAW_MS = 200;
 
@@ -31,7 +30,7 @@ const EMPTY: ListView = { jobs: [], gone: new Set(), waiting: 0 };
  */
 export function useLiveJobs({ filter, order }: JobsQuery, isHeld: () => boolean, isPaused: boolean): LiveJobs {
   const client = useClient();
-  const key = JSON.stringify([filter, order]);
+  const key = queryKeyOf({ filter, order });
   const [generation, reload] = useReducer((count: number) => count + 1, 0);
   const [view, setView] = useState<ListView>(EMPTY);
   const [isLoading, setIsLoading] = useState(true);
@@ -67,7 +66,8 @@ export function useLiveJobs({ filter, order }: JobsQuery, isHeld: () => boolean,
     }, DRAW_MS);
     void (async () => {
       try {
-        const { aiJobs } = await client.request(AiJobs, variablesFor(asked), { signal });
+        const early = takeEarlyList(client, key);
+        const { aiJobs } = await (early ?? client.request(AiJobs, listVariables(asked), { signal }));
         current.append(aiJobs.nodes);
         next.current = aiJobs.pageInfo.endCursor;
         setHasMore(aiJobs.pageInfo.hasNextPage);
@@ -96,7 +96,7 @@ export function useLiveJobs({ filter, order }: JobsQuery, isHeld: () => boolean,
     if (more.current || next.current === null) return;
     const after = next.current;
     more.current = client
-      .request(AiJobs, { ...variablesFor(latest.current), after })
+      .request(AiJobs, { ...listVariables(latest.current), after })
       .then(({ aiJobs }) => {
         if (list.current !== current) return;
         current.append(aiJobs.nodes);
@@ -116,8 +116,4 @@ export function useLiveJobs({ filter, order }: JobsQuery, isHeld: () => boolean,
   }, [draw]);
 
   return { ...view, isLoading, error, hasMore, loadMore, settle, reload };
-}
-
-function variablesFor({ filter, order }: { readonly filter: AiJobFilter; readonly order: JobsQuery["order"] }) {
-  return { first: PAGE, filter, orderBy: orderOf(order) };
 }

@@ -1,13 +1,13 @@
 import { lazy, Suspense } from "react";
 import { Route, Switch } from "wouter";
 import { BASE_PATH } from "../api/place.ts";
+import Jobs from "../jobs/jobs.tsx";
 import { Waiting } from "../ui/waiting.tsx";
 import { Banner } from "./banner.tsx";
 import { Navigation } from "./navigation.tsx";
 
-/** Each view is loaded when it is looked at: the first one is there sooner. */
+/** Each view but the first is loaded when it is looked at: the first one is there sooner. */
 const VIEWS = {
-  "": () => import("../jobs/jobs.tsx"),
   jobs: () => import("../job/job.tsx"),
   inbox: () => import("../inbox/inbox.tsx"),
   workers: () => import("../workers/workers.tsx"),
@@ -18,7 +18,6 @@ const VIEWS = {
   bulk: () => import("../bulk/bulk.tsx"),
   submit: () => import("../submit/submit.tsx"),
 };
-const Jobs = lazy(VIEWS[""]);
 const Job = lazy(VIEWS.jobs);
 const Inbox = lazy(VIEWS.inbox);
 const Workers = lazy(VIEWS.workers);

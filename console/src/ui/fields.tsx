@@ -1,16 +1,10 @@
-import type { ReactNode } from "react";
+import { type ReactNode, useId } from "react";
 import {
-  Select as AriaSelect,
-  Button,
   CheckboxButton,
   CheckboxField,
   FieldError,
   Input,
   Label,
-  ListBox,
-  ListBoxItem,
-  Popover,
-  SelectValue,
   Text,
   TextArea,
   TextField,
@@ -64,37 +58,32 @@ export interface ChoiceProps<Value extends string> extends Described {
   readonly onChange: (value: Value) => void;
 }
 
-/** One of a few values. */
-export function Choice<Value extends string>({ label, hint, options, value, onChange }: ChoiceProps<Value>) {
+/** One of a few values: the browser's own field, which phones and screen readers know best. */
+export function Choice<Value extends string>({ label, hint, error, options, value, onChange }: ChoiceProps<Value>) {
+  const id = useId();
   return (
-    <AriaSelect
-      className="field"
-      value={value}
-      onChange={(key) => {
-        const chosen = options.find((option) => option.value === key);
-        if (chosen) onChange(chosen.value);
-      }}
-    >
-      <Label>{label}</Label>
-      <Button className="button select">
-        <SelectValue />
-        <span aria-hidden="true">▾</span>
-      </Button>
-      {hint && (
-        <Text slot="description" className="hint">
-          {hint}
-        </Text>
-      )}
-      <Popover className="popover">
-        <ListBox className="listbox" items={options}>
-          {(option) => (
-            <ListBoxItem id={option.value} textValue={option.text} className="option">
-              {option.text}
-            </ListBoxItem>
-          )}
-        </ListBox>
-      </Popover>
-    </AriaSelect>
+    <div className="field">
+      <label htmlFor={id}>{label}</label>
+      <select
+        id={id}
+        value={value}
+        aria-invalid={error !== undefined}
+        aria-describedby={`${id}-about`}
+        onChange={({ target }) => {
+          const chosen = options.find((option) => option.value === target.value);
+          if (chosen) onChange(chosen.value);
+        }}
+      >
+        {options.map(({ value: each, text }) => (
+          <option key={each} value={each}>
+            {text}
+          </option>
+        ))}
+      </select>
+      <span id={`${id}-about`} className={error === undefined ? "hint" : "field-error"}>
+        {error ?? hint}
+      </span>
+    </div>
   );
 }
 

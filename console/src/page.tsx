@@ -3,7 +3,6 @@ import { createRoot } from "react-dom/client";
 import { codeOf, isTransientError } from "./api/errors.ts";
 import { App } from "./app.tsx";
 import { preload } from "./shell/shell.tsx";
-import "./style.css";
 
 const queries = new QueryClient({
   queryCache: new QueryCache({
