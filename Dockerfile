@@ -6,9 +6,11 @@ WORKDIR /build
 # .npmrc belongs to the lock file: without it npm says that package.json and the lock file are not in sync.
 COPY .npmrc package.json package-lock.json ./
 COPY clients/typescript/package.json clients/typescript/
+COPY console/package.json console/
 RUN npm ci --ignore-scripts
 COPY codegen.ts schema.graphql tsconfig.json ./
 COPY clients clients
+COPY console console
 COPY prisma prisma
 COPY src src
 RUN npx graphql-codegen && npm run build && npm pack --ignore-scripts
@@ -17,8 +19,9 @@ FROM node:24-bookworm-slim AS install
 WORKDIR /app
 COPY .npmrc package.json package-lock.json ./
 COPY clients/typescript/package.json clients/typescript/
+COPY console/package.json console/
 # The packed server brings the kit that it uses: the link that npm makes of it would lead nowhere.
-RUN npm ci --omit=dev --ignore-scripts && rm -rf clients node_modules/@ai-job-server
+RUN npm ci --omit=dev --ignore-scripts && rm -rf clients console node_modules/@ai-job-server
 COPY --from=build /build/ai-job-server-*.tgz /tmp/
 RUN tar -xzf /tmp/ai-job-server-*.tgz --strip-components=1 --no-same-owner
 

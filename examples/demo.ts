@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { inspect } from "node:util";
 import { pino } from "pino";
 import { readConfig } from "../src/config.ts";
@@ -45,12 +46,13 @@ async function withServer(use: (api: Api) => Promise<void>): Promise<void> {
 }
 
 /** Submits the jobs, runs the workers, shows every change that the subscription delivers, and checks the results. */
-async function demo({ kinds, model }: DemoOptions, api: Api): Promise<void> {
+async function demo({ kinds, model, open }: DemoOptions, api: Api): Promise<void> {
   const planned = planJobs(kinds, await readDocuments(), tierOf(model));
   // The AI SDK is slow to load, so it is loaded only if a model is used.
   const summariser = model ? (await import("./worker/model.ts")).modelSummariser(model) : extractiveSummariser;
   console.log(
-    `The server answers on ${api.url}. Summaries: ${model?.model ?? "extractive (OPENAI_MODEL is not set)"}.\n`,
+    `The server answers on ${api.url}, its console on ${new URL("/", api.url).href}. ` +
+      `Summaries: ${model?.model ?? "extractive (OPENAI_MODEL is not set)"}.\n`,
   );
 
   // The subscription starts at this position of the log, so it misses nothing, however long it takes to connect.
@@ -67,9 +69,22 @@ async function demo({ kinds, model }: DemoOptions, api: Api): Promise<void> {
       ...WORKERS.map((workerId) => work({ ...settings, workerId })),
     ]);
     await judge(api, jobs, versionsSeen);
+    if (open) {
+      console.log(`\nThe console shows it all: ${new URL("/", api.url).href} (Ctrl-C ends it)`);
+      await untilStopped();
+    }
   } finally {
     stop.abort();
   }
+}
+
+/** Keeps the process, and the server in it, until it is told to stop. */
+async function untilStopped(): Promise<void> {
+  const stops = [once(process, "SIGINT"), once(process, "SIGTERM")];
+  // A promise that nobody settles keeps no process.
+  const timer = setInterval(() => undefined, 60_000);
+  await Promise.race(stops);
+  clearInterval(timer);
 }
 
 /** Shows how every job ended. @throws DemoError if a result is not the expected one. */

@@ -78,6 +78,10 @@ test("it serves, keeps its data, scans in its threads, and brings no TypeScript"
   expect(installed.filter((name) => ["tsx", "esbuild", "typescript", "prisma", "vitest"].includes(name))).toEqual([]);
 
   const first = await serve(project);
+  const page = await (await fetch(new URL("/", first.url), { headers: { accept: "text/html" } })).text();
+  const [, script = ""] = /src="(\.\/assets\/[^"]+\.js)"/.exec(page) ?? [];
+  expect((await fetch(new URL(script, first.url))).headers.get("content-type")).toMatch(/javascript/);
+
   const client = createClient({ url: first.url });
   const job = await client.submit({ jobKind: "DOC_SUMMARIZE", protocolId: "packed", jobInputs: { text: LARGE } });
   expect(await first.stop()).toBe(0);

@@ -5,7 +5,7 @@ import type { JobKind, ModelTier } from "../../test/generated/graphql.ts";
 import type { ModelSettings } from "../worker/model.ts";
 import { DemoError } from "./demo-error.ts";
 
-export const USAGE = `npm run demo -- [--kinds WORDS]
+export const USAGE = `npm run demo -- [--kinds WORDS] [--open]
 
 Starts a server in memory, submits a job for each document in examples/documents,
 lets two workers summarise them, and shows what happens, live.
@@ -15,6 +15,7 @@ lets two workers summarise them, and shows what happens, live.
                  Jobs of kind terminal_exec (or term_exec) are checked against the profile
                  "terminal", and their worker reads the document by running a command.
                  Default: doc_summarize
+  --open         stay up afterwards, so that the console shows what happened; Ctrl-C ends it
   -h, --help     show this
 
 Without a model the worker summarises by choosing sentences; no network is needed.
@@ -27,6 +28,8 @@ With one, any server that speaks OpenAI's protocol:
 
 export interface DemoOptions {
   readonly help: boolean;
+  /** Whether the server stays up when all is done, until it is told to stop. */
+  readonly open: boolean;
   readonly kinds: readonly JobKind[];
   /** The model; if undefined, summaries are extractive. */
   readonly model: ModelSettings | undefined;
@@ -41,11 +44,12 @@ export function readOptions(args: readonly string[], env: Readonly<Record<string
     args: [...args],
     options: {
       kinds: { type: "string", default: "doc_summarize" },
+      open: { type: "boolean", default: false },
       help: { type: "boolean", short: "h", default: false },
     },
   });
   const kinds = values.help ? [] : values.kinds.split(",").map((word) => parseJobKind(word.trim()));
-  return { help: values.help, kinds: [...new Set(kinds)], model: readModel(env) };
+  return { help: values.help, open: values.open, kinds: [...new Set(kinds)], model: readModel(env) };
 }
 
 /**

@@ -1,4 +1,6 @@
 import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
@@ -142,4 +144,25 @@ test("--help shows how it is used", { timeout: LIMIT_MS }, async () => {
   const { code, stdout, stderr } = await runDemo(["--help"]);
   expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
   expect(stdout).toContain("--kinds WORDS");
+});
+
+test("with --open it stays up when all is done, and its console is there until it is told to stop", {
+  timeout: LIMIT_MS,
+}, async () => {
+  const child = spawn(process.execPath, ["--import", "tsx", "examples/demo.ts", "--open"], {
+    cwd: ROOT,
+    env: { PATH: process.env.PATH, HOME: process.env.HOME },
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const ended = once(child, "close");
+  let address = "";
+  for await (const line of createInterface({ input: child.stdout })) {
+    [, address = ""] = /^The console shows it all: (\S+)/.exec(line) ?? [];
+    if (address !== "") break;
+  }
+  const page = await fetch(address, { headers: { accept: "text/html" } });
+  expect(await page.text()).toContain("<title>AI Job Server</title>");
+  child.kill("SIGINT");
+  child.stdout.resume();
+  expect(await ended).toEqual([0, null]);
 });

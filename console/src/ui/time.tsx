@@ -6,6 +6,9 @@ const EXACT = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyl
 const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const RELATIVE = new Intl.RelativeTimeFormat(undefined, { numeric: "auto", style: "short" });
 
+/** How often the page's clock goes on, in milliseconds. */
+const TICK_MS = 5000;
+
 /** How long a unit is, in milliseconds, largest first. */
 const UNITS = [
   ["day", 86_400_000],
@@ -26,7 +29,9 @@ export function exact(at: string | number): string {
 
 /** @returns how long ago, or in how long, something is. */
 export function relative(at: string | number, now: number): string {
-  const ms = new Date(at).getTime() - now;
+  const exactly = new Date(at).getTime() - now;
+  // The page's clock goes in steps: what has happened since the last one is not ahead.
+  const ms = exactly > 0 && exactly < TICK_MS ? 0 : exactly;
   const [unit, length] = UNITS.find(([, size]) => Math.abs(ms) >= size) ?? ["second", 1000];
   return RELATIVE.format(Math.trunc(ms / length), unit);
 }
@@ -45,7 +50,7 @@ const ticking = new Set<(now: number) => void>();
 setInterval(() => {
   const now = Date.now();
   for (const tick of ticking) tick(now);
-}, 5000);
+}, TICK_MS);
 
 export function useNow(): number {
   const [now, setNow] = useState(Date.now);
