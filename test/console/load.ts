@@ -20,7 +20,7 @@ export class Load {
       for (const name of ["read", "plan", "write"]) {
         await ctx.step(name, { type: "llm_call" }, () => sleep(isSlow ? 2000 : 20));
         ctx.progress(0.5, name);
-        if (isSlow) await ctx.output.write(`${name}. `);
+        if (isSlow) ctx.output.write(`${name}. `);
       }
       return { outputs: { text: "as agreed" } };
     });

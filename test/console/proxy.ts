@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { type ClientRequest, createServer, type IncomingMessage, request, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
+import { text } from "node:stream/consumers";
 
 /** A proxy between the console and its server: below a path of its own, cut when a test says so, or telling of more than happens. */
 
@@ -63,11 +64,9 @@ export async function startProxy(api: string, path = ""): Promise<Proxy> {
 
   /** Notes which subscription has which id, and passes the request on. */
   async function passOperation(incoming: IncomingMessage, upstream: ClientRequest): Promise<void> {
-    const chunks: Buffer[] = [];
-    for await (const chunk of incoming) chunks.push(Buffer.from(chunk));
-    const body = Buffer.concat(chunks);
-    const [, id] = /"operationId":"([^"]+)"/.exec(body.toString()) ?? [];
-    const [, field] = /^\{"query":"subscription \w+[^{]*\{(\w+)/.exec(body.toString()) ?? [];
+    const body = await text(incoming);
+    const [, id] = /"operationId":"([^"]+)"/.exec(body) ?? [];
+    const [, field] = /^\{"query":"subscription \w+[^{]*\{(\w+)/.exec(body) ?? [];
     if (id && field) for (const { ids } of streams) ids.set(field, id);
     upstream.end(body);
   }
@@ -79,9 +78,9 @@ export async function startProxy(api: string, path = ""): Promise<Proxy> {
     response.once("close", () => streams.delete(stream));
     let rest = "";
     answer.setEncoding("utf8");
-    answer.on("data", (text: string) => {
-      const end = (rest + text).lastIndexOf("\n\n");
-      const all = rest + text;
+    answer.on("data", (piece: string) => {
+      const end = (rest + piece).lastIndexOf("\n\n");
+      const all = rest + piece;
       rest = all.slice(end + 2);
       if (end >= 0) response.write(all.slice(0, end + 2));
     });
@@ -111,8 +110,8 @@ export async function startProxy(api: string, path = ""): Promise<Proxy> {
         const id = ids.get(subscription);
         if (id === undefined) continue;
         const messages = items.map((item) => JSON.stringify({ id, payload: { data: { [subscription]: item } } }));
-        const text = messages.map((message) => `event: next\ndata: ${message}\n\n`).join("");
-        if (!response.write(text)) await once(response, "drain");
+        const events = messages.map((message) => `event: next\ndata: ${message}\n\n`).join("");
+        if (!response.write(events)) await once(response, "drain");
         return true;
       }
       return false;

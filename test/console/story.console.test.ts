@@ -69,7 +69,7 @@ const summarize: Handler = async (job, ctx) => {
     payload: { draft: "The lease ends in May." },
   });
   ctx.progress(0.6, `for the ${answer.to}`);
-  await ctx.output.write(`Summary for the ${answer.to}: the lease ends in May. `);
+  ctx.output.write(`Summary for the ${answer.to}: the lease ends in May. `);
   if (workers.length === 1) {
     gates.deploy.open();
     await sleep(60_000, undefined, { signal: ctx.signal });
@@ -78,7 +78,7 @@ const summarize: Handler = async (job, ctx) => {
     done.push("write");
     return { words: 120 };
   });
-  await ctx.output.write("It can be prolonged once.");
+  ctx.output.write("It can be prolonged once.");
   await gates.injection.passed;
   await ctx.snippets([{ sourceId: "mail-4711", content: DISGUISED }]);
   return { outputs: { job: job.jobId } };

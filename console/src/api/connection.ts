@@ -24,7 +24,7 @@ export function useConnection(): ConnectionState {
 }
 
 /** Calls back at each change, until the returned function is called. */
-export function onConnection(listener: () => void): () => void {
+function onConnection(listener: () => void): () => void {
   listeners.add(listener);
   return () => listeners.delete(listener);
 }

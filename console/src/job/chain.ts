@@ -33,7 +33,7 @@ function faultOf({ events, head }: Chain, event: EventFragment): string | null {
 }
 
 /** @returns the SHA-256 of the event's canonical JSON (RFC 8785), in hexadecimal. */
-export function hashOf(event: EventFragment, orderXid: string): string {
+function hashOf(event: EventFragment, orderXid: string): string {
   const covered = {
     actor: event.actor.toLowerCase(),
     actor_id: event.actorId,

@@ -1,29 +1,10 @@
 import { Link, useLocation } from "wouter";
-import type { Permission } from "../api/generated.ts";
 import { addressOf } from "../api/place.ts";
 import { useSession } from "../api/session.ts";
 import { Button } from "../ui/button.tsx";
 import { InboxCount } from "./inbox-count.tsx";
 import { ThemeChoice } from "./theme.tsx";
-
-interface View {
-  readonly path: string;
-  readonly name: string;
-  /** What a person must be allowed to do, for the view to be of any use; one of these. */
-  readonly needs: readonly Permission[];
-}
-
-export const VIEWS: readonly View[] = [
-  { path: "/", name: "Jobs", needs: ["JOBS_READ"] },
-  { path: "/inbox", name: "Inbox", needs: ["JOBS_READ"] },
-  { path: "/workers", name: "Workers", needs: ["JOBS_READ"] },
-  { path: "/usage", name: "Usage", needs: ["JOBS_READ"] },
-  { path: "/bulk", name: "Bulk actions", needs: ["JOBS_READ"] },
-  { path: "/quotas", name: "Quotas", needs: ["JOBS_READ", "QUOTAS_MANAGE"] },
-  { path: "/keys", name: "Keys and workspaces", needs: ["KEYS_MANAGE", "WORKSPACES_MANAGE"] },
-  { path: "/system", name: "Health", needs: ["JOBS_READ"] },
-  { path: "/submit", name: "Submit a job", needs: ["JOBS_SUBMIT"] },
-];
+import { VIEWS } from "./views.ts";
 
 export function Navigation() {
   const { viewer, signOut, chooseWorkspace } = useSession();

@@ -1,4 +1,3 @@
-import { addressOf } from "../api/place.ts";
 import { valueIn } from "../ui/payload.ts";
 
 /** What GET /health says, as far as the page shows it; what a server of another version leaves out is null. */
@@ -15,26 +14,6 @@ export interface Health {
   readonly log: { readonly epoch: string; readonly beganAt: string; readonly reason: string } | null;
   readonly lastSweepMsAgo: number | null;
   readonly signals: { readonly kind: string; readonly connected: boolean; readonly since: string } | null;
-}
-
-export interface Answer {
-  /** Null where it says nothing that can be read. */
-  readonly health: Health | null;
-  readonly raw: unknown;
-}
-
-/** Who asks may not. */
-export class NotAllowed extends Error {}
-
-/** @throws NotAllowed, and an Error where there is no answer that can be read. */
-export async function readHealth(signal: AbortSignal): Promise<Answer> {
-  const response = await fetch(addressOf("health"), { signal, cache: "no-store" });
-  if (response.status === 401 || response.status === 403)
-    throw new NotAllowed(`The server tells its health to others (HTTP ${response.status}).`);
-  const raw: unknown = await response.json().catch(() => {
-    throw new Error(`The server answered HTTP ${response.status}, and nothing that is JSON.`);
-  });
-  return { health: healthIn(raw), raw };
 }
 
 /** @returns what a JSON says of the health; null where it is none. */

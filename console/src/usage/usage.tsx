@@ -9,9 +9,10 @@ import { Empty } from "../ui/empty.tsx";
 import { Failure, Forbidden } from "../ui/failure.tsx";
 import { OperationLink } from "../ui/operation-link.tsx";
 import { Waiting } from "../ui/waiting.tsx";
-import { csvOf, save } from "./csv.ts";
+import { csvOf } from "./csv.ts";
 import { groupsOf, nameOf, type Row } from "./groups.ts";
 import { type Asked, boundsOf, readAsked, variablesOf } from "./query.ts";
+import { save } from "./save.ts";
 import { UsageFilter } from "./usage-filter.tsx";
 import { UsageTable, WORDS } from "./usage-table.tsx";
 
