@@ -62,6 +62,8 @@ export default defineConfig({
   build: {
     outDir: "dist",
     target: "es2023",
+    // These know light-dark(), which would otherwise be rewritten so that it follows the system alone.
+    cssTarget: ["chrome123", "firefox120", "safari17.5"],
     // What every view needs: React, the widgets, the client. The budget of the first view is in test/console.
     chunkSizeWarningLimit: 700,
     assetsInlineLimit: 0,

@@ -39,6 +39,13 @@ describe("an amount", () => {
   });
 
   test("a whole number is kept exactly, or is none", () => {
+    expect(["1,000,000", "1 000 000", "1'000", "1,00", ",1"].map(wholeIn)).toEqual([
+      1_000_000,
+      1_000_000,
+      1000,
+      null,
+      null,
+    ]);
     expect([wholeIn("9007199254740991"), wholeIn("9007199254740992"), wholeIn("1.5"), wholeIn("x")]).toEqual([
       Number.MAX_SAFE_INTEGER,
       null,

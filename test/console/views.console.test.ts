@@ -48,6 +48,25 @@ describe("every view", () => {
   });
 });
 
+test("the theme that a person chooses counts, whatever its system has", async () => {
+  const page = await app.open();
+  await page.emulateMedia({ colorScheme: "light" });
+  const background = () => page.evaluate("getComputedStyle(document.documentElement).backgroundColor");
+  await page.getByRole("button", { name: "Theme: auto" }).click();
+  const light = await background();
+  await page.getByRole("button", { name: "Theme: light" }).click();
+  const dark = await background();
+  expect(dark).not.toBe(light);
+  await page.emulateMedia({ colorScheme: "dark" });
+  expect(await background()).toBe(dark);
+  await page.getByRole("button", { name: "Theme: dark" }).click();
+  await page.getByRole("button", { name: "Theme: auto" }).click();
+  expect(await background()).toBe(light);
+  await page.getByRole("button", { name: "Theme: light" }).click();
+  await page.getByRole("button", { name: "Theme: dark" }).click();
+  await page.close();
+});
+
 test("a job's page keeps nobody out while the job changes", async () => {
   const { jobId } = await createClient({ url: app.server.url }).submit({
     jobKind: "DOC_EDIT",
@@ -114,7 +133,7 @@ test("a filter is in the address, is there after a reload, and the way back lead
   await page.close();
 });
 
-test("a job is found by its id, and by the key that it was submitted with", async () => {
+test("a job is found by its id, by the key that it was submitted with, and by its protocol", async () => {
   const client = createClient({ url: app.server.url });
   const { jobId } = await client.submit({ jobKind: "DOC_EDIT", protocolId: "found", idempotencyKey: "invoice-4711" });
   const page = await app.open();
@@ -124,7 +143,11 @@ test("a job is found by its id, and by the key that it was submitted with", asyn
   await page.goto(app.server.url.replace("/graphql", "/"));
   await page.getByLabel("Search").fill("invoice-4711");
   await page.keyboard.press("Enter");
-  await page.getByText("key: invoice-4711").waitFor();
+  await page.getByText(/Verified in this browser/).waitFor();
+  await page.goBack();
+  await page.getByLabel("Search").fill("found");
+  await page.keyboard.press("Enter");
+  await page.getByText("protocol: found").waitFor();
   await expect.poll(() => page.getByRole("row").count()).toBe(2);
   await page.close();
 });

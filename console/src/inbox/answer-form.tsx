@@ -19,7 +19,7 @@ export interface AnswerFormProps {
 export function AnswerForm({ options, schema, issues, onAnswer }: AnswerFormProps) {
   if (options.length > 0)
     return (
-      <div className="bar" role="group" aria-label="Answers">
+      <div className="bar answers" role="group" aria-label="Answers">
         {options.map((option) => (
           <Button key={option} look="primary" onPress={() => onAnswer(option)}>
             <bdi>{option}</bdi>

@@ -29,8 +29,8 @@ import { whoWasFirst } from "./who-was-first.ts";
 export interface DecisionProps {
   readonly jobId: string;
   readonly mayDecide: boolean;
-  /** Called when the person has decided, to go on with the next. */
-  readonly onDecided: () => void;
+  /** Called to go on with the next; with what the person has decided, where it has. */
+  readonly onDecided: (what?: string) => void;
 }
 
 /** What a job asks of a person, what it is about, and the answer. */
@@ -50,7 +50,7 @@ export function Decision({ jobId, mayDecide, onDecided }: DecisionProps) {
       {isAsked(job) ? (
         <Asked job={job} mayDecide={mayDecide} onDecided={onDecided} />
       ) : (
-        <Settled job={job} onNext={onDecided} />
+        <Settled job={job} onNext={() => onDecided()} />
       )}
     </section>
   );
@@ -87,19 +87,19 @@ function Asked({
 }: {
   readonly job: WholeJob;
   readonly mayDecide: boolean;
-  readonly onDecided: () => void;
+  readonly onDecided: DecisionProps["onDecided"];
 }) {
   const client = useClient();
   const queries = useQueryClient();
   const [comment, setComment] = useState("");
   const [failure, setFailure] = useState<unknown>(null);
   const request = job.userInputRequest;
-  const settle = async (decide: () => Promise<unknown>) => {
+  const settle = async (what: string, decide: () => Promise<unknown>) => {
     setFailure(null);
     try {
       await decide();
       await queries.invalidateQueries({ queryKey: ["inbox"] });
-      onDecided();
+      onDecided(what);
     } catch (error) {
       // Somebody else was first: the job, read again, says who.
       if (codeOf(error) === "ILLEGAL_TRANSITION") await queries.invalidateQueries({ queryKey: ["job", job.jobId] });
@@ -116,11 +116,15 @@ function Asked({
       ...more,
       ...(request ? { requestId: request.requestId } : {}),
     };
-    void settle(async () => successOf((await client.request(ResolveUserReview, { input })).resolveUserReview));
+    void settle(saidOf(decision, more.answer), async () =>
+      successOf((await client.request(ResolveUserReview, { input })).resolveUserReview),
+    );
   };
   const validate = (verdict: ValidationVerdict) => {
     const input = { jobId: job.jobId, verdict, ...remark };
-    void settle(async () => successOf((await client.request(ResolveValidation, { input })).resolveValidation));
+    void settle("Decided", async () =>
+      successOf((await client.request(ResolveValidation, { input })).resolveValidation),
+    );
   };
   const issues = failure instanceof JobServerError ? (failure.details.issues ?? []) : [];
   return (
@@ -192,4 +196,10 @@ function Asked({
       )}
     </>
   );
+}
+
+/** @returns what was decided, as the page says it afterwards. */
+function saidOf(decision: ReviewDecision, answer: unknown): string {
+  if (decision !== "ANSWER") return "Decided";
+  return typeof answer === "string" ? `Answered “${answer}”` : "Answered";
 }

@@ -1,6 +1,6 @@
-import { useEffect, useRef } from "react";
+import { useEffect, useRef, useState } from "react";
 import { ListBox, ListBoxItem } from "react-aria-components";
-import { useSearchParams } from "wouter";
+import { Link, useSearchParams } from "wouter";
 import { useMay } from "../api/session.ts";
 import { Empty } from "../ui/empty.tsx";
 import { Failure, Forbidden } from "../ui/failure.tsx";
@@ -35,12 +35,25 @@ export default function Inbox() {
       },
       { replace: true },
     );
-  const goOn = () =>
+  const [done, setDone] = useState<{ readonly jobId: string; readonly what: string } | null>(null);
+  const goOn = (what?: string) => {
+    setDone(what !== undefined && chosen !== undefined ? { jobId: chosen, what } : null);
     choose(jobs.filter(({ jobId }) => jobId !== chosen)[Math.min(place.current, jobs.length - 2)]?.jobId);
+  };
   if (!mayRead) return <Forbidden why="Your key does not allow you to read jobs (JOBS_READ)." />;
   return (
     <>
-      <h1>Inbox</h1>
+      <div className="title">
+        <h1>Inbox</h1>
+        {jobs.length > 1 && <span className="quiet">The longest wait first</span>}
+      </div>
+      <p role="status" className={done ? "banner" : "nothing"}>
+        {done && (
+          <>
+            {done.what}: <Link href={`/jobs/${done.jobId}`}>that job</Link>
+          </>
+        )}
+      </p>
       {!mayDecide && (
         <Forbidden why="You see what is asked; to answer, a key needs the role REVIEWER (REVIEWS_DECIDE)." />
       )}
@@ -71,7 +84,8 @@ export default function Inbox() {
                 <State state={job.state} />
                 <span dir="auto">{job.userInputRequest?.question ?? whatWaits(job.waitsFor)}</span>
                 <span className="quiet">
-                  {kindWord(job.jobKind)}, waits since <Ago at={job.updatedAt} />
+                  {kindWord(job.jobKind)} <bdi>{job.protocolId}</bdi> <code>…{job.jobId.slice(-8)}</code>, asked{" "}
+                  <Ago at={job.updatedAt} />
                   {job.userInputRequest?.expiresAt && (
                     <>
                       , ends <Ago at={job.userInputRequest.expiresAt} />

@@ -67,7 +67,7 @@ function CancelDialog({ job, onClose }: { readonly job: WholeJob; readonly onClo
   return (
     <Dialog title="Cancel this job" isOpen onClose={onClose}>
       <TextInput
-        label="Why"
+        label="Why (required)"
         hint="It stands in the job's record, and a worker that runs it is told."
         value={reason}
         onChange={setReason}

@@ -16,8 +16,9 @@ export function Cost({ job, currency }: { readonly job: WholeJob; readonly curre
         <dt>Tokens</dt>
         <dd>
           {whole(metrics.totalTokens)}
-          {tokenBudget !== null && ` of ${whole(tokenBudget)}`}: {whole(metrics.tokensPlanner)} by planners,{" "}
-          {whole(metrics.tokensExecutor)} by executors
+          {tokenBudget !== null && ` of ${whole(tokenBudget)}`}
+          {metrics.tokensPlanner + metrics.tokensExecutor > 0 &&
+            `: ${whole(metrics.tokensPlanner)} by planners, ${whole(metrics.tokensExecutor)} by executors`}
         </dd>
         <dt>Entities</dt>
         <dd>
@@ -37,12 +38,24 @@ export function Cost({ job, currency }: { readonly job: WholeJob; readonly curre
             <thead>
               <tr>
                 <th scope="col">Model</th>
-                <th scope="col">Calls</th>
-                <th scope="col">Tokens in</th>
-                <th scope="col">from a cache</th>
-                <th scope="col">out</th>
-                <th scope="col">to reason</th>
-                <th scope="col">Cost</th>
+                <th scope="col" className="numeric">
+                  Calls
+                </th>
+                <th scope="col" className="numeric">
+                  Tokens in
+                </th>
+                <th scope="col" className="numeric">
+                  from a cache
+                </th>
+                <th scope="col" className="numeric">
+                  out
+                </th>
+                <th scope="col" className="numeric">
+                  to reason
+                </th>
+                <th scope="col" className="numeric">
+                  Cost
+                </th>
               </tr>
             </thead>
             <tbody>

@@ -43,7 +43,7 @@ export function titleOf({ type, state, previousState, payload, capabilityId }: E
     case "DIAGNOSTIC":
       return reason ? reasonText(reason) : "A note of the server's.";
     case "SECURITY_VIOLATION":
-      return `A guard found: ${textIn(payload, "description") ?? "a violation"}.`;
+      return `A guard found: ${textIn(payload, "description") ?? "a violation."}`;
     case "WORKFLOW_RECOVERY":
       return `The worker ${textIn(payload, "worker_id") ?? ""} was not heard of any more; its run was taken back.`;
   }

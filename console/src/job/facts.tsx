@@ -14,7 +14,7 @@ export function Facts({ job }: { readonly job: WholeJob }) {
       <dd>{job.capabilityProfileId}</dd>
       <dt>Runs</dt>
       <dd>
-        {job.attempt}; {job.maxAttempts} that fail are the most
+        {job.attempt} (at most {job.maxAttempts} that fail)
       </dd>
       <dt>Priority</dt>
       <dd>{job.priority}</dd>

@@ -3,6 +3,7 @@ import { Link } from "wouter";
 import { JobView } from "../api/generated.ts";
 import { addressOf } from "../api/place.ts";
 import { useMay, useSession } from "../api/session.ts";
+import { lastList } from "../jobs/last-list.ts";
 import { Copy } from "../ui/copy.tsx";
 import { Empty } from "../ui/empty.tsx";
 import { Failure, Forbidden } from "../ui/failure.tsx";
@@ -43,7 +44,7 @@ export default function Job({ jobId }: { readonly jobId: string }) {
   return (
     <>
       <nav aria-label="Way back" className="quiet">
-        <Link href="/">Jobs</Link>
+        <Link href={lastList()}>Jobs</Link>
         {job.parentJob && (
           <>
             {" / "}
@@ -97,7 +98,7 @@ export default function Job({ jobId }: { readonly jobId: string }) {
       <section className="card" aria-labelledby="cost">
         <h2 id="cost">What it used</h2>
         <Cost job={job} currency={currency} />
-        {events && events.length > 1 && (
+        {events && job.metrics.tokensPlanner + job.metrics.tokensExecutor > 0 && (
           <Suspense fallback={<Waiting what="The chart" />}>
             <MetricsChart events={events} />
           </Suspense>

@@ -32,7 +32,7 @@ export function Verified({ events, version }: VerifiedProps) {
   if (chain.events < version) return <span className="badge">Verifying…</span>;
   return (
     <span className="badge badge-good" title={`SHA-256 of the last event: ${chain.head}`}>
-      ✓ Verified in this browser: {whole(chain.events)} events
+      ✓ Verified in this browser: {whole(chain.events)} {chain.events === 1 ? "event" : "events"}
     </span>
   );
 }

@@ -52,7 +52,7 @@ function Violation({ event: { payload, recordedAt, actorId } }: { readonly event
       <dd dir="auto">
         {what}: {textIn(payload, "description")}
       </dd>
-      <dt>Where</dt>
+      <dt>Source</dt>
       <dd dir="auto">
         {origin ? (
           <>

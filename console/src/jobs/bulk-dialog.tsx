@@ -85,6 +85,13 @@ export function BulkDialog({ kind, filter, onClose }: BulkDialogProps) {
             <strong>{whole(total)}</strong> {total === 1 ? "job" : "jobs"}, submitted before{" "}
             <At at={fixed.createdBefore} />.
           </p>
+          {total === 0 && (
+            <p>
+              {kind === "CANCEL"
+                ? "None of what is shown can be cancelled: all of it has ended."
+                : "None of what is shown can be retried: nothing has failed or stalled."}
+            </p>
+          )}
           <ul className="preview">
             {preview.data?.jobs.map(({ jobId, jobKind, protocolId, state }) => (
               <li key={jobId}>
@@ -96,7 +103,7 @@ export function BulkDialog({ kind, filter, onClose }: BulkDialogProps) {
           </ul>
           {kind === "CANCEL" && (
             <TextInput
-              label="Why"
+              label="Why (required)"
               value={reason}
               onChange={setReason}
               isRequired

@@ -1,4 +1,4 @@
-import { type AiJobFilter, AiJobStats } from "@ai-job-server/sdk/client";
+import { type AiJobFilter, AiJobStats, type JobState } from "@ai-job-server/sdk/client";
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useSearchParams } from "wouter";
 import { useClient } from "../api/session.ts";
@@ -9,7 +9,7 @@ import { STATES } from "../ui/states.ts";
 /** How often the counts are read, in milliseconds. The server has them in one row for each state, however many jobs there are. */
 const LOOK_MS = 1000;
 
-/** How many jobs are in each state, live. Each is a switch: the list is then of these states. */
+/** How many jobs are in each state, live. Each chooses what the list is of. */
 export function Counts({ filter: { states = [], ...others } }: { readonly filter: AiJobFilter }) {
   const client = useClient();
   const [, setParams] = useSearchParams();
@@ -21,10 +21,11 @@ export function Counts({ filter: { states = [], ...others } }: { readonly filter
   });
   const counts = new Map(data?.aiJobStats.byState.map(({ state, count }) => [state, count]));
   const chosen = new Set(states);
-  const toggle = (state: (typeof STATES)[number]) =>
+  const choose = (state: JobState, isMore: boolean) =>
     setParams((params) => {
-      const next = new Set(chosen);
-      if (!next.delete(state)) next.add(state);
+      const isAlone = chosen.has(state) && chosen.size === 1;
+      const next = new Set(isMore ? chosen : isAlone ? [] : [state]);
+      if (isMore && !next.delete(state)) next.add(state);
       params.delete("state");
       for (const each of next) params.append("state", each);
       return params;
@@ -32,7 +33,13 @@ export function Counts({ filter: { states = [], ...others } }: { readonly filter
   return (
     <div className="counts" role="group" aria-label="Jobs by state">
       {STATES.map((state) => (
-        <button key={state} type="button" aria-pressed={chosen.has(state)} onClick={() => toggle(state)}>
+        <button
+          key={state}
+          type="button"
+          aria-pressed={chosen.has(state)}
+          title="With Ctrl or ⌘, together with others"
+          onClick={({ ctrlKey, metaKey }) => choose(state, ctrlKey || metaKey)}
+        >
           <State state={state} />
           <strong>{data ? whole(counts.get(state) ?? 0) : "…"}</strong>
         </button>

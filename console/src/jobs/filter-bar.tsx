@@ -1,9 +1,11 @@
+import { AiJobByIdempotencyKey } from "@ai-job-server/sdk/client";
 import { type SyntheticEvent, useState } from "react";
 import { useLocation, useSearchParams } from "wouter";
 import { useClient } from "../api/session.ts";
 import { Button } from "../ui/button.tsx";
 import { Choice, TextInput } from "../ui/fields.tsx";
 import { KINDS, kindWord } from "../ui/kind.ts";
+import { STATES, stateWord } from "../ui/states.ts";
 import { isId, type JobsQuery, ORDER_NAMES, type OrderName, searchFor } from "./filter.ts";
 
 const ORDER_WORDS = {
@@ -38,12 +40,18 @@ export function FilterBar({ query: { filter, order } }: { readonly query: JobsQu
       }
       return before;
     });
+  /** @returns the job whose id, or whose idempotency key, it is. */
+  const find = async (wanted: string) => {
+    if (isId(wanted)) return (await client.job(wanted).catch(() => null))?.jobId;
+    const answer = await client.request(AiJobByIdempotencyKey, { idempotencyKey: wanted }).catch(() => null);
+    return answer?.aiJobByIdempotencyKey?.jobId;
+  };
   const search = async () => {
     const wanted = term.trim();
     if (wanted === "") return;
-    const job = isId(wanted) ? await client.job(wanted).catch(() => null) : null;
+    const jobId = await find(wanted);
     setTerm("");
-    if (job) return navigate(`/jobs/${job.jobId}`);
+    if (jobId !== undefined) return navigate(`/jobs/${jobId}`);
     const [name, value] = searchFor(wanted);
     set({ [name]: value });
   };
@@ -57,7 +65,9 @@ export function FilterBar({ query: { filter, order } }: { readonly query: JobsQu
   const choosePeriod = (name: Period) => {
     if (name === "other") return;
     const { from, until } = boundsOf(name, new Date());
-    set({ period: name === "any" ? null : name, from, until });
+    // Without a period the server cannot say what cost most.
+    const isOrderLost = name === "any" && order === "costliest";
+    set({ period: name === "any" ? null : name, from, until, ...(isOrderLost ? { order: null } : {}) });
   };
   // The costliest of all time would be a look at every job; the server asks for a period.
   const chooseOrder = (name: OrderName) => {
@@ -65,7 +75,7 @@ export function FilterBar({ query: { filter, order } }: { readonly query: JobsQu
     const bounds = isUnbounded ? boundsOf("week", new Date()) : {};
     set({ order: name, ...bounds, ...(isUnbounded ? { period: "week" } : {}) });
   };
-  const conditions = [...params].filter(([name]) => !["order", "period", "from", "until", "state"].includes(name));
+  const conditions = [...params].filter(([name]) => !["order", "period", "from", "until"].includes(name));
   const remove = (gone: readonly [string, string]) =>
     setParams((before) => {
       before.delete(gone[0], gone[1]);
@@ -76,7 +86,7 @@ export function FilterBar({ query: { filter, order } }: { readonly query: JobsQu
       <form onSubmit={onSearch} className="search" role="search">
         <TextInput
           label="Search"
-          placeholder="id, trace, idempotency key, or label=value"
+          placeholder="id, trace, idempotency key, label=value, or protocol"
           value={term}
           onChange={setTerm}
         />
@@ -107,18 +117,34 @@ export function FilterBar({ query: { filter, order } }: { readonly query: JobsQu
         <ul className="conditions" aria-label="Conditions">
           {conditions.map(([name, value]) => (
             <li key={`${name} ${value}`}>
-              <bdi>
-                {name}: {value}
-              </bdi>
-              <Button look="plain" aria-label={`Without ${name} ${value}`} onPress={() => remove([name, value])}>
+              <bdi>{conditionText(name, value)}</bdi>
+              <Button
+                look="plain"
+                aria-label={`Without ${conditionText(name, value)}`}
+                onPress={() => remove([name, value])}
+              >
                 ✕
               </Button>
             </li>
           ))}
+          <li>
+            <Button look="plain" onPress={() => navigate("/")}>
+              Clear all
+            </Button>
+          </li>
         </ul>
       )}
     </div>
   );
+}
+
+/** @returns a condition of the address, as people say it. */
+function conditionText(name: string, value: string): string {
+  const state = STATES.find((each) => each === value);
+  if (name === "state" && state) return `State: ${stateWord(state)}`;
+  const kind = KINDS.find((each) => each === value);
+  if (name === "kind" && kind) return `Kind: ${kindWord(kind)}`;
+  return `${name}: ${value}`;
 }
 
 function periodNamed(text: string): Period {

@@ -64,13 +64,13 @@ export function queryKeyOf({ filter, order }: JobsQuery): string {
 }
 
 /**
- * @returns what somebody has typed as a condition: `key=value` is a label, an id a trace, and anything else the key that a job was submitted
- *   with. Whether an id is a job's has to be asked before.
+ * @returns what somebody has typed as a condition: `key=value` is a label, an id a trace, and anything else a protocol. Whether it is the id
+ *   or the key of a job has to be asked before.
  */
 export function searchFor(term: string): readonly [name: string, value: string] {
   if (UUID.test(term)) return ["trace", term];
   if (labelIn(term)) return ["label", term];
-  return ["key", term];
+  return ["protocol", term];
 }
 
 export function isId(term: string): boolean {

@@ -3,6 +3,7 @@ import { useVirtualizer } from "@tanstack/react-virtual";
 import { memo, useEffect, useRef } from "react";
 import { Link } from "wouter";
 import { useSession } from "../api/session.ts";
+import { reasonText } from "../job/event-text.ts";
 import { kindWord } from "../ui/kind.ts";
 import { money, percent, whole } from "../ui/numbers.ts";
 import { State } from "../ui/state.tsx";
@@ -27,7 +28,9 @@ export interface JobTableProps {
   readonly held: Held;
 }
 
-const COLUMNS = ["State", "Job", "Progress", "Run", "Tokens", "Cost", "Submitted", "Changed"] as const;
+const COLUMNS = ["State", "Job", "Progress or reason", "Run", "Tokens", "Cost", "Submitted", "Changed"] as const;
+
+const NUMERIC: ReadonlySet<string> = new Set(["Run", "Tokens", "Cost"]);
 
 /** The list as a table of which only the rows that can be seen are there, however long it is. */
 export function JobTable({ jobs, gone, hasMore, onEnd, held }: JobTableProps) {
@@ -76,7 +79,7 @@ export function JobTable({ jobs, gone, hasMore, onEnd, held }: JobTableProps) {
           <div role="row" aria-rowindex={1} className="row">
             {COLUMNS.map((name) => (
               // biome-ignore lint/a11y/useFocusableInteractive: nothing happens in a head.
-              <div role="columnheader" key={name}>
+              <div role="columnheader" key={name} className={NUMERIC.has(name) ? "numeric" : undefined}>
                 {name}
               </div>
             ))}
@@ -146,13 +149,19 @@ const Row = memo(function Row({ job, index, start, isGone, currency, now }: RowP
           <progress value={progress.fraction} aria-label={`${percent(progress.fraction)} done`} />
         ) : (
           <span className="quiet" dir="auto">
-            {state === "RUNNING" ? progress?.message : ""}
+            {stateText(job)}
           </span>
         )}
       </div>
-      <div role="cell">{attempt}</div>
-      <div role="cell">{whole(metrics.totalTokens)}</div>
-      <div role="cell">{money(costMicros, currency)}</div>
+      <div role="cell" className="numeric">
+        {attempt}
+      </div>
+      <div role="cell" className="numeric">
+        {whole(metrics.totalTokens)}
+      </div>
+      <div role="cell" className="numeric">
+        {money(costMicros, currency)}
+      </div>
       <div role="cell">
         <time dateTime={job.createdAt} title={exact(job.createdAt)}>
           {relative(job.createdAt, now)}
@@ -166,3 +175,11 @@ const Row = memo(function Row({ job, index, start, isGone, currency, now }: RowP
     </div>
   );
 });
+
+/** @returns what a row says of how far a job is, or why it is no further. */
+function stateText({ state, progress, errorMessage, statusReason, userInputRequest }: Job): string {
+  if (state === "RUNNING") return progress?.message ?? "";
+  if (state === "FAILED") return errorMessage ?? reasonText(statusReason);
+  if (state === "AWAITING_USER") return userInputRequest?.question ?? "";
+  return state === "POISONED" || state === "CANCELLED" ? reasonText(statusReason) : "";
+}

@@ -1,4 +1,4 @@
-import { useCallback, useMemo, useRef, useState } from "react";
+import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { Link, useSearchParams } from "wouter";
 import { useMay } from "../api/session.ts";
 import { Button } from "../ui/button.tsx";
@@ -11,6 +11,7 @@ import { Counts } from "./counts.tsx";
 import { readQuery } from "./filter.ts";
 import { FilterBar } from "./filter-bar.tsx";
 import { JobTable } from "./job-table.tsx";
+import { rememberList } from "./last-list.ts";
 import { Operation } from "./operation.tsx";
 import { useLiveJobs } from "./use-live-jobs.ts";
 
@@ -28,6 +29,7 @@ export default function Jobs() {
     isHeld,
     isPaused,
   );
+  useEffect(() => rememberList(params), [params]);
   const isFiltered = Object.keys(query.filter).length > 0;
 
   if (!mayRead) return <Forbidden why="Your key does not allow you to read jobs (JOBS_READ)." />;
@@ -35,6 +37,16 @@ export default function Jobs() {
     <>
       <div className="title">
         <h1>Jobs</h1>
+        {waiting > 0 && !isPaused && (
+          <Button look="primary" onPress={settle}>
+            {whole(waiting)} changed: update the list
+          </Button>
+        )}
+        <Button onPress={() => setIsPaused(!isPaused)} aria-label={isPaused ? "Go on live" : "Pause the list"}>
+          {isPaused ? "Resume" : "Pause"}
+        </Button>
+        <ActOnAll filter={query.filter} />
+        <Operation query={query} />
         {maySubmit && (
           <Link href="/submit" className="button">
             Submit a job
@@ -43,25 +55,12 @@ export default function Jobs() {
       </div>
       <Counts filter={query.filter} />
       <FilterBar query={query} />
-      <div className="bar">
-        <Button onPress={() => setIsPaused(!isPaused)} aria-label={isPaused ? "Go on live" : "Pause the list"}>
-          {isPaused ? "Go on" : "Pause"}
-        </Button>
-        {isPaused && <span className="quiet">The list stays as it is.</span>}
-        {waiting > 0 && !isPaused && (
-          <Button look="primary" onPress={settle}>
-            {whole(waiting)} changed: update the list
-          </Button>
-        )}
-        <ActOnAll filter={query.filter} />
-        <Operation query={query} />
-      </div>
       {error !== null && <Failure error={error} retry={reload} />}
       {isLoading && jobs.length === 0 && error === null && <Waiting what="The list" />}
       {!isLoading && jobs.length === 0 && error === null && (
         <Empty {...(isFiltered ? {} : { command: "npx ai-job-server seed" })}>
           {isFiltered
-            ? "No job matches these conditions."
+            ? "No job matches all of these conditions."
             : "There is no job yet. This fills the database with some to look at:"}
         </Empty>
       )}

@@ -42,7 +42,10 @@ export default function Quotas() {
       {error && <Failure error={error} retry={() => void refetch()} />}
       {mayRead && !data && !error && <Waiting what="The list of quotas" />}
       {data?.length === 0 && (
-        <Empty>There is no quota: the workspace may use as much as it asks for. The API sets one by setQuota.</Empty>
+        <Empty>
+          There is no quota: the workspace may use as much as it asks for. “Set a quota…” sets one, or setQuota of the
+          API.
+        </Empty>
       )}
       {data && data.length > 0 && (
         <Table quotas={data} mayManage={mayManage} onAsk={(what, quota) => setAsked({ what, quota })} />
@@ -73,8 +76,8 @@ function Table({ quotas, mayManage, onAsk }: TableProps) {
             <th scope="col" className="numeric">
               Used
             </th>
-            <th scope="col">Of the most</th>
-            <th scope="col">Room again</th>
+            <th scope="col">Used, in %</th>
+            <th scope="col">Free again</th>
             {mayManage && <td />}
           </tr>
         </thead>

@@ -26,7 +26,9 @@ export function Navigation() {
             </li>
           ))}
           <li>
-            <a href={addressOf("graphql")}>GraphiQL</a>
+            <a href={addressOf("graphql")} target="_blank" rel="noopener">
+              GraphiQL ↗
+            </a>
           </li>
         </ul>
       </nav>

@@ -42,7 +42,7 @@ export function LimitFields({ draft, faults, onChange }: FieldsProps) {
           error={faults.get("costBudgetMicros")}
         />
         <TextInput
-          label="Not before"
+          label="Not before, by your clock"
           hint="Left empty: at once."
           type="datetime-local"
           value={draft.runAfter}

@@ -42,8 +42,8 @@ function Another({ jobId }: { readonly jobId: string }) {
     <>
       <p className="quiet">
         As <code>{jobId}</code> was submitted
-        {operations > 0 && `, with its ${operations} planned operations`}; not below its parent, and with no idempotency
-        key.
+        {operations > 0 && `, with its ${operations} planned operations`}; not below its parent, and with an idempotency
+        key of its own.
       </p>
       <JobForm initial={draftOf(job)} />
     </>

@@ -35,7 +35,7 @@ export default function System() {
         </p>
       )}
       {data && (
-        <Fold title="All that it says">
+        <Fold title="Raw report">
           <Json value={data.raw} what="health" />
         </Fold>
       )}
@@ -68,13 +68,13 @@ function Status({ health: { status, database, feed, log, lastSweepMsAgo, signals
           <dl className="facts">
             <dt>Database</dt>
             <dd>{database.answers ? `answers in ${whole(database.milliseconds)} ms` : "does not answer"}</dd>
-            <dt>Live changes</dt>
+            <dt>Live changes (feed)</dt>
             <dd>
               {feed.behindMs === null
-                ? "it is not known how late"
+                ? "not known"
                 : feed.behindMs === 0
-                  ? "not late"
-                  : `${duration(feed.behindMs)} late`}
+                  ? "0 ms behind"
+                  : `${duration(feed.behindMs)} behind`}
               {feed.subscribers !== null && `, ${whole(feed.subscribers)} who watch`}
               {feed.lastReadMsAgo !== null && `, last read ${duration(feed.lastReadMsAgo)} ago`}
             </dd>

@@ -50,9 +50,13 @@ export function typedAmount(micros: number): string {
   return decimals === "" ? String(amount / MICROS) : `${amount / MICROS}.${decimals}`;
 }
 
+/** A whole number as people type it: in one piece, or with its thousands apart, as this page shows them. */
+const TYPED_WHOLE = /^(\d+|\d{1,3}(?:[,.'’\s]\d{3})+)$/;
+
 /** @returns a whole number from 0 on, as it is typed; null for what is none, or too large to be kept exactly. */
 export function wholeIn(text: string): number | null {
-  return /^\d+$/.test(text.trim()) ? safe(BigInt(text.trim())) : null;
+  const typed = text.trim();
+  return TYPED_WHOLE.test(typed) ? safe(BigInt(typed.replace(/\D/g, ""))) : null;
 }
 
 function safe(value: bigint): number | null {

@@ -13,8 +13,8 @@ export function OperationLink<Variables>({ operation, variables, at }: Operation
   address.searchParams.set("query", textOf(operation));
   address.searchParams.set("variables", JSON.stringify(variables));
   return (
-    <a className="button button-plain" href={address.href}>
-      GraphiQL
+    <a className="button button-plain" href={address.href} target="_blank" rel="noopener">
+      GraphiQL ↗
     </a>
   );
 }

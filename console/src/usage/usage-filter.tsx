@@ -47,7 +47,7 @@ export function UsageFilter({ asked, labels }: UsageFilterProps) {
         onChange={(interval) => set({ interval })}
       />
       <Choice
-        label="Kept apart by"
+        label="Group by"
         options={[{ value: "", text: "Nothing" }, ...GROUPS.map((group) => ({ value: group, text: WORDS[group] }))]}
         value={asked.by ?? ""}
         onChange={(by) => set({ by })}

@@ -110,7 +110,9 @@ function Used({ rows, asked, currency }: UsedProps) {
       <UsageTable groups={groups} by={by} currency={currency} />
       <div className="bar">
         <Button onPress={download}>Download as CSV</Button>
-        <span className="quiet">A line for each {asked.interval.toLowerCase()}; cost in millionths.</span>
+        <span className="quiet">
+          A line for each {asked.interval.toLowerCase()}; costMicros are millionths of the currency.
+        </span>
       </div>
     </>
   );
