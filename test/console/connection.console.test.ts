@@ -26,7 +26,7 @@ const submit = (protocolId: string) =>
 test("below another path, each view is there by its address, and everything it loads is below that path", async () => {
   const { jobId } = await submit("deep-link");
   const page = await app.open(`${proxy.url}jobs/${jobId}`);
-  await page.getByText("Verified in this browser: 1 events").waitFor();
+  await page.getByText("Verified in this browser: 1 event").waitFor();
   await page.getByRole("link", { name: "Inbox" }).click();
   await page.getByText("Nothing waits for you.").waitFor();
   expect(new URL(page.url()).pathname).toBe("/tools/ai-jobs/inbox");

@@ -156,18 +156,19 @@ test("a question is answered in the inbox, and the next one is there", async () 
   const second = await client.submit({ jobKind: "DOC_EDIT", protocolId: "asks-second" });
   await expect.poll(() => stateOf(second.jobId), { timeout: 20_000 }).toBe("AWAITING_USER");
   await go(/^Inbox/);
-  await page.getByText("asks-first").waitFor();
+  const asked = page.getByRole("region", { name: "Decision" });
+  await asked.getByText("asks-first").waitFor();
   // Through the list by its arrow keys, and back to the oldest.
   await page.getByRole("option").nth(1).waitFor();
   await focus(/How many copies/);
   await page.keyboard.press("ArrowDown");
-  await page.getByText("asks-second").waitFor();
+  await asked.getByText("asks-second").waitFor();
   await page.keyboard.press("ArrowUp");
-  await page.getByText("asks-first").waitFor();
+  await asked.getByText("asks-first").waitFor();
   await focus("copies");
   await page.keyboard.type("3");
   await page.keyboard.press("Enter");
-  await page.getByText("asks-second").waitFor();
+  await asked.getByText("asks-second").waitFor();
   await expect
     .poll(async () => (await client.job(first.jobId))?.jobOutputs, { timeout: 20_000 })
     .toEqual({ copies: 3 });
