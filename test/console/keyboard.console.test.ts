@@ -114,7 +114,7 @@ test("Escape leaves a dialog without doing anything, and the focus goes back", a
   await page.getByRole("dialog").waitFor();
   await page.keyboard.press("Escape");
   await page.getByRole("dialog").waitFor({ state: "detached" });
-  expect(await focusedName()).toBe("Cancel…");
+  await expect.poll(focusedName).toBe("Cancel…");
   expect(await stateOf(jobId)).toBe("QUEUED");
 });
 
