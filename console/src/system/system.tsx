@@ -5,7 +5,7 @@ import { Json } from "../ui/json.tsx";
 import { whole } from "../ui/numbers.ts";
 import { At, clock, duration } from "../ui/time.tsx";
 import { Waiting } from "../ui/waiting.tsx";
-import { type Health } from "./health.ts";
+import type { Health } from "./health.ts";
 import { NotAllowed, readHealth } from "./read-health.ts";
 
 const LOOK_MS = 2000;
