@@ -172,3 +172,22 @@ test("whatever comes in whatever order, it is in the end what a look at the jobs
     }),
   );
 });
+
+test("a change of a list of 100,000 jobs costs no more than of a short one, and to draw it a few milliseconds", () => {
+  const list = new LiveList(true);
+  const last = 100_000;
+  for (let second = last; second > 0; second -= 1000)
+    list.append(Array.from({ length: 1000 }, (_, index) => job(second - index)));
+  const startedAt = performance.now();
+  for (let second = 1; second <= 1000; second += 1) list.take(change(job(second * 100, 2, { state: "RUNNING" })));
+  const msForChanges = performance.now() - startedAt;
+  list.take(change(job(last + 1)));
+  const settledAt = performance.now();
+  list.settle();
+  const { jobs } = list.view;
+  const msToSettle = performance.now() - settledAt;
+  expect([jobs.length, jobs.filter(({ state }) => state === "RUNNING").length]).toEqual([100_001, 1000]);
+  // Far more than it takes: a look through the list for each change would take minutes.
+  expect(msForChanges).toBeLessThan(1000);
+  expect(msToSettle).toBeLessThan(1000);
+});
