@@ -31,7 +31,7 @@ const config: CodegenConfig = {
     },
     // What the console asks beyond the kit's operations.
     "console/src/api/generated.ts": {
-      documents: ["console/src/**/*.graphql"],
+      documents: ["console/src/**/*.graphql", "clients/typescript/src/api/operations/fragments.graphql"],
       plugins: ["typescript", "typescript-operations", "./clients/typescript/documents-plugin.mjs"],
       config: { ...types, documentModule: "@ai-job-server/sdk/client" },
     },

@@ -1,11 +1,12 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { Link } from "wouter";
-import { messageOf } from "../api/errors.ts";
 import { useClient, useMay } from "../api/session.ts";
+import { useAction } from "../api/use-action.ts";
 import { Button } from "../ui/button.tsx";
-import { Dialog } from "../ui/dialog.tsx";
 import { TextInput, Tick } from "../ui/fields.tsx";
+import { FormDialog } from "../ui/form-dialog.tsx";
+import { Refused } from "../ui/refused.tsx";
 import { CAN_CANCEL, CAN_RETRY } from "../ui/states.ts";
 import type { WholeJob } from "./use-job-view.ts";
 
@@ -16,19 +17,17 @@ export function Actions({ job }: { readonly job: WholeJob }) {
   const mayOperate = useMay("JOBS_OPERATE");
   const maySubmit = useMay("JOBS_SUBMIT");
   const [isCancelling, setIsCancelling] = useState(false);
-  const [failure, setFailure] = useState<string | null>(null);
-  const retry = () => {
-    setFailure(null);
-    client
-      .retry(job.jobId)
-      .then(() => queries.invalidateQueries({ queryKey: ["job", job.jobId] }))
-      .catch((error: unknown) => setFailure(messageOf(error)));
-  };
+  const { failure, isBusy, run } = useAction();
+  const retry = () =>
+    run(async () => {
+      await client.retry(job.jobId);
+      await queries.invalidateQueries({ queryKey: ["job", job.jobId] });
+    });
   return (
     <>
       <div className="bar">
         {mayOperate && CAN_RETRY.has(job.state) && (
-          <Button look="primary" onPress={retry}>
+          <Button isBusy={isBusy} onPress={retry}>
             Retry
           </Button>
         )}
@@ -39,11 +38,7 @@ export function Actions({ job }: { readonly job: WholeJob }) {
           </Link>
         )}
       </div>
-      {failure && (
-        <p role="alert" className="notice notice-error">
-          {failure}
-        </p>
-      )}
+      <Refused error={failure} />
       {isCancelling && <CancelDialog job={job} onClose={() => setIsCancelling(false)} />}
     </>
   );
@@ -52,20 +47,26 @@ export function Actions({ job }: { readonly job: WholeJob }) {
 function CancelDialog({ job, onClose }: { readonly job: WholeJob; readonly onClose: () => void }) {
   const client = useClient();
   const queries = useQueryClient();
+  const action = useAction();
+  const hasChildren = job.children.totalCount > 0;
   const [reason, setReason] = useState("");
-  const [includeChildren, setIncludeChildren] = useState(job.children.totalCount > 0);
-  const [failure, setFailure] = useState<string | null>(null);
-  const cancel = () => {
-    client
-      .cancel(job.jobId, reason, { includeChildren })
-      .then(async () => {
-        await queries.invalidateQueries({ queryKey: ["job", job.jobId] });
-        onClose();
-      })
-      .catch((error: unknown) => setFailure(messageOf(error)));
-  };
+  const [includeChildren, setIncludeChildren] = useState(hasChildren);
+  const cancel = () =>
+    action.run(async () => {
+      await client.cancel(job.jobId, reason, { includeChildren });
+      await queries.invalidateQueries({ queryKey: ["job", job.jobId] });
+      onClose();
+    });
   return (
-    <Dialog title="Cancel this job" isOpen onClose={onClose}>
+    <FormDialog
+      title="Cancel this job"
+      verb="Cancel it"
+      look="danger"
+      action={action}
+      isDisabled={reason.trim() === ""}
+      onSubmit={cancel}
+      onClose={onClose}
+    >
       <TextInput
         label="Why (required)"
         hint="It stands in the job's record, and a worker that runs it is told."
@@ -74,22 +75,11 @@ function CancelDialog({ job, onClose }: { readonly job: WholeJob; readonly onClo
         isRequired
         autoFocus
       />
-      {job.children.totalCount > 0 && (
+      {hasChildren && (
         <Tick isSelected={includeChildren} onChange={setIncludeChildren}>
           All jobs below it, too
         </Tick>
       )}
-      {failure && (
-        <p role="alert" className="notice notice-error">
-          {failure}
-        </p>
-      )}
-      <div className="bar">
-        <Button look="danger" isDisabled={reason.trim() === ""} onPress={cancel}>
-          Cancel it
-        </Button>
-        <Button onPress={onClose}>Leave it</Button>
-      </div>
-    </Dialog>
+    </FormDialog>
   );
 }

@@ -1,14 +1,14 @@
-import type { AiJobFilter } from "@ai-job-server/sdk/client";
+import type { AiJobFilter, BulkActionKind } from "@ai-job-server/sdk/client";
 import { useState } from "react";
 import { useMay } from "../api/session.ts";
 import { Button } from "../ui/button.tsx";
 import { CAN_CANCEL, CAN_RETRY } from "../ui/states.ts";
-import { BulkDialog, type BulkKind } from "./bulk-dialog.tsx";
+import { BulkDialog } from "./bulk-dialog.tsx";
 
 /** Cancels, or tries again, all jobs that match; not shown to those who may not. */
 export function ActOnAll({ filter }: { readonly filter: AiJobFilter }) {
   const mayOperate = useMay("JOBS_OPERATE");
-  const [kind, setKind] = useState<BulkKind | null>(null);
+  const [kind, setKind] = useState<BulkActionKind | null>(null);
   if (!mayOperate) return null;
   return (
     <>
@@ -20,7 +20,7 @@ export function ActOnAll({ filter }: { readonly filter: AiJobFilter }) {
 }
 
 /** @returns the filter, of the states alone in which something can be done: what is counted is then what will be changed. */
-function narrowed({ states, ...others }: AiJobFilter, kind: BulkKind): AiJobFilter {
+function narrowed({ states, ...others }: AiJobFilter, kind: BulkActionKind): AiJobFilter {
   const able = [...(kind === "CANCEL" ? CAN_CANCEL : CAN_RETRY)];
   return { ...others, states: states ? able.filter((state) => states.includes(state)) : able };
 }

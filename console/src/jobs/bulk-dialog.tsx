@@ -23,16 +23,14 @@ import { State } from "../ui/state.tsx";
 import { At } from "../ui/time.tsx";
 import { Waiting } from "../ui/waiting.tsx";
 
-export type BulkKind = BulkActionKind;
-
-const VERBS = { CANCEL: "Cancel", RETRY: "Retry" } as const satisfies Record<BulkKind, string>;
+const VERBS = { CANCEL: "Cancel", RETRY: "Retry" } as const satisfies Record<BulkActionKind, string>;
 /** The most jobs of one action (section 6). */
 const MAX_ITEMS = 1000;
 /** How many of them are shown before. */
 const SHOWN = 20;
 
 export interface BulkDialogProps {
-  readonly kind: BulkKind;
+  readonly kind: BulkActionKind;
   readonly filter: AiJobFilter;
   readonly onClose: () => void;
 }
@@ -146,7 +144,7 @@ export function BulkDialog({ kind, filter, onClose }: BulkDialogProps) {
 }
 
 interface Action {
-  readonly kind: BulkKind;
+  readonly kind: BulkActionKind;
   readonly filter: AiJobFilter;
   readonly reason: string;
   readonly total: number;

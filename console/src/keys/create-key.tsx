@@ -1,15 +1,12 @@
 import { CreateApiKey, type JobKind, type Role, successOf } from "@ai-job-server/sdk/client";
 import { useQueryClient } from "@tanstack/react-query";
-import { type SyntheticEvent, useState } from "react";
-import { Form } from "react-aria-components";
+import { useState } from "react";
 import { faultsOf } from "../api/errors.ts";
 import { useMay, useSession } from "../api/session.ts";
-import { useDeed } from "../api/use-deed.ts";
-import { Button } from "../ui/button.tsx";
-import { Dialog } from "../ui/dialog.tsx";
+import { useAction } from "../api/use-action.ts";
 import { TextInput, Tick } from "../ui/fields.tsx";
+import { FormDialog } from "../ui/form-dialog.tsx";
 import { KINDS, kindWord } from "../ui/kind.ts";
-import { Refused } from "../ui/refused.tsx";
 import { Ticks } from "../ui/ticks.tsx";
 
 const ROLES = [
@@ -35,16 +32,15 @@ export function CreateKey({ onMade, onClose }: CreateKeyProps) {
   const queries = useQueryClient();
   // Who may make workspaces is of the whole deployment.
   const mayMakeForAll = useMay("WORKSPACES_MANAGE");
-  const { failure, isBusy, run } = useDeed();
+  const action = useAction();
   const [name, setName] = useState("");
   const [roles, setRoles] = useState<readonly Role[]>([]);
   const [jobKinds, setJobKinds] = useState<readonly JobKind[]>([]);
   const [expires, setExpires] = useState("");
   const [allWorkspaces, setAllWorkspaces] = useState(false);
   const [hasTried, setHasTried] = useState(false);
-  const faults = faultsOf(failure);
-  const submit = (event: SyntheticEvent) => {
-    event.preventDefault();
+  const faults = faultsOf(action.failure);
+  const submit = () => {
     setHasTried(true);
     if (roles.length === 0) return;
     const input = {
@@ -54,60 +50,51 @@ export function CreateKey({ onMade, onClose }: CreateKeyProps) {
       ...(jobKinds.length > 0 ? { jobKinds: [...jobKinds] } : {}),
       ...(expires === "" ? {} : { expiresAt: new Date(expires).toISOString() }),
     };
-    run(async () => {
+    action.run(async () => {
       const { secret } = successOf((await client.request(CreateApiKey, { input })).createApiKey);
       await queries.invalidateQueries({ queryKey: ["api-keys"] });
       onMade(secret);
     });
   };
   return (
-    <Dialog title="Make a key" isOpen onClose={onClose}>
-      <Form className="form" onSubmit={submit}>
-        <TextInput
-          label="Name"
-          hint="For people: whose it is, and what for."
-          value={name}
-          onChange={setName}
-          error={faults.get("name")}
-          isRequired
-          autoFocus
-        />
-        <Ticks
-          label="Roles"
-          options={ROLES}
-          values={roles}
-          onChange={setRoles}
-          error={hasTried && roles.length === 0 ? "It needs one at least." : faults.get("roles")}
-        />
-        <Ticks
-          label="Only these kinds of jobs"
-          hint="None ticked: all kinds."
-          options={KIND_OPTIONS}
-          values={jobKinds}
-          onChange={setJobKinds}
-          error={faults.get("jobKinds")}
-        />
-        <TextInput
-          label="Ends"
-          hint={viewer.principal === "operator" ? "Left empty: never." : "Left empty: when yours does, or never."}
-          type="datetime-local"
-          value={expires}
-          onChange={setExpires}
-          error={faults.get("expiresAt")}
-        />
-        {mayMakeForAll && (
-          <Tick isSelected={allWorkspaces} onChange={setAllWorkspaces}>
-            For the whole deployment, and not for this workspace alone
-          </Tick>
-        )}
-        <Refused error={failure} fields={FIELDS} />
-        <div className="bar">
-          <Button look="primary" type="submit" isBusy={isBusy}>
-            Make it
-          </Button>
-          <Button onPress={onClose}>Leave it</Button>
-        </div>
-      </Form>
-    </Dialog>
+    <FormDialog title="Make a key" verb="Make it" action={action} fields={FIELDS} onSubmit={submit} onClose={onClose}>
+      <TextInput
+        label="Name"
+        hint="For people: whose it is, and what for."
+        value={name}
+        onChange={setName}
+        error={faults.get("name")}
+        isRequired
+        autoFocus
+      />
+      <Ticks
+        label="Roles"
+        options={ROLES}
+        values={roles}
+        onChange={setRoles}
+        error={hasTried && roles.length === 0 ? "It needs one at least." : faults.get("roles")}
+      />
+      <Ticks
+        label="Only these kinds of jobs"
+        hint="None ticked: all kinds."
+        options={KIND_OPTIONS}
+        values={jobKinds}
+        onChange={setJobKinds}
+        error={faults.get("jobKinds")}
+      />
+      <TextInput
+        label="Ends"
+        hint={viewer.principal === "operator" ? "Left empty: never." : "Left empty: when yours does, or never."}
+        type="datetime-local"
+        value={expires}
+        onChange={setExpires}
+        error={faults.get("expiresAt")}
+      />
+      {mayMakeForAll && (
+        <Tick isSelected={allWorkspaces} onChange={setAllWorkspaces}>
+          For the whole deployment, and not for this workspace alone
+        </Tick>
+      )}
+    </FormDialog>
   );
 }

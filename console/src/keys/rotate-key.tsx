@@ -1,15 +1,12 @@
 import { type ApiKeyFragment, RotateApiKey, successOf } from "@ai-job-server/sdk/client";
 import { useQueryClient } from "@tanstack/react-query";
-import { type SyntheticEvent, useState } from "react";
-import { Form } from "react-aria-components";
+import { useState } from "react";
 import { faultsOf } from "../api/errors.ts";
 import { useClient } from "../api/session.ts";
-import { useDeed } from "../api/use-deed.ts";
-import { Button } from "../ui/button.tsx";
-import { Dialog } from "../ui/dialog.tsx";
+import { useAction } from "../api/use-action.ts";
 import { TextInput } from "../ui/fields.tsx";
+import { FormDialog } from "../ui/form-dialog.tsx";
 import { wholeIn } from "../ui/numbers.ts";
-import { Refused } from "../ui/refused.tsx";
 
 const HOUR_S = "3600";
 
@@ -23,13 +20,12 @@ export interface RotateKeyProps {
 export function RotateKey({ apiKey: { apiKeyId, name }, onMade, onClose }: RotateKeyProps) {
   const client = useClient();
   const queries = useQueryClient();
-  const { failure, isBusy, run } = useDeed();
+  const action = useAction();
   const [overlap, setOverlap] = useState(HOUR_S);
   const overlapSeconds = wholeIn(overlap);
-  const submit = (event: SyntheticEvent) => {
-    event.preventDefault();
+  const submit = () => {
     if (overlapSeconds === null) return;
-    run(async () => {
+    action.run(async () => {
       const input = { apiKeyId, overlapSeconds };
       const { secret } = successOf((await client.request(RotateApiKey, { input })).rotateApiKey);
       await queries.invalidateQueries({ queryKey: ["api-keys"] });
@@ -37,28 +33,28 @@ export function RotateKey({ apiKey: { apiKeyId, name }, onMade, onClose }: Rotat
     });
   };
   return (
-    <Dialog title="Rotate a key" isOpen onClose={onClose}>
-      <Form className="form" onSubmit={submit}>
-        <p>
-          <bdi>{name}</bdi> gets a new secret.
-        </p>
-        <TextInput
-          label="The old one goes on working, in seconds"
-          hint="0: it ends now; at most 604800, a week."
-          inputMode="numeric"
-          value={overlap}
-          onChange={setOverlap}
-          error={overlapSeconds === null ? "This must be a whole number." : faultsOf(failure).get("overlapSeconds")}
-          autoFocus
-        />
-        <Refused error={failure} fields={["overlapSeconds"]} />
-        <div className="bar">
-          <Button look="primary" type="submit" isBusy={isBusy}>
-            Rotate it
-          </Button>
-          <Button onPress={onClose}>Leave it</Button>
-        </div>
-      </Form>
-    </Dialog>
+    <FormDialog
+      title="Rotate a key"
+      verb="Rotate it"
+      action={action}
+      fields={["overlapSeconds"]}
+      onSubmit={submit}
+      onClose={onClose}
+    >
+      <p>
+        <bdi>{name}</bdi> gets a new secret.
+      </p>
+      <TextInput
+        label="The old one goes on working, in seconds"
+        hint="0: it ends now; at most 604800, a week."
+        inputMode="numeric"
+        value={overlap}
+        onChange={setOverlap}
+        error={
+          overlapSeconds === null ? "This must be a whole number." : faultsOf(action.failure).get("overlapSeconds")
+        }
+        autoFocus
+      />
+    </FormDialog>
   );
 }

@@ -1,14 +1,12 @@
 import { SetUsageLabels, successOf } from "@ai-job-server/sdk/client";
 import { useQueryClient } from "@tanstack/react-query";
-import { type SyntheticEvent, useState } from "react";
-import { Form } from "react-aria-components";
+import { useState } from "react";
 import { faultsOf } from "../api/errors.ts";
 import { useSession } from "../api/session.ts";
-import { useDeed } from "../api/use-deed.ts";
+import { useAction } from "../api/use-action.ts";
 import { Button } from "../ui/button.tsx";
-import { Dialog } from "../ui/dialog.tsx";
 import { TextInput } from "../ui/fields.tsx";
-import { Refused } from "../ui/refused.tsx";
+import { FormDialog } from "../ui/form-dialog.tsx";
 
 /** The labels by whose values the workspace's usage is counted. */
 export function UsageLabels() {
@@ -40,40 +38,37 @@ export function UsageLabels() {
 function SetLabels({ labels, onClose }: { readonly labels: readonly string[]; readonly onClose: () => void }) {
   const { client } = useSession();
   const queries = useQueryClient();
-  const { failure, isBusy, run } = useDeed();
+  const action = useAction();
   const [text, setText] = useState(labels.join("\n"));
-  const submit = (event: SyntheticEvent) => {
-    event.preventDefault();
+  const submit = () => {
     const keys = text
       .split("\n")
       .map((line) => line.trim())
       .filter((line) => line !== "");
-    run(async () => {
+    action.run(async () => {
       successOf((await client.request(SetUsageLabels, { input: { keys } })).setUsageLabels);
       await queries.invalidateQueries({ queryKey: ["viewer"] });
       onClose();
     });
   };
   return (
-    <Dialog title="Usage labels" isOpen onClose={onClose}>
-      <Form className="form" onSubmit={submit}>
-        <TextInput
-          label="Keys of labels, one on each line"
-          hint="At most 5. A new one is counted from now on; one that is taken away and comes again begins anew."
-          value={text}
-          onChange={setText}
-          error={faultsOf(failure).get("keys")}
-          isLong
-          autoFocus
-        />
-        <Refused error={failure} fields={["keys"]} />
-        <div className="bar">
-          <Button look="primary" type="submit" isBusy={isBusy}>
-            Count by these
-          </Button>
-          <Button onPress={onClose}>Leave it</Button>
-        </div>
-      </Form>
-    </Dialog>
+    <FormDialog
+      title="Usage labels"
+      verb="Count by these"
+      action={action}
+      fields={["keys"]}
+      onSubmit={submit}
+      onClose={onClose}
+    >
+      <TextInput
+        label="Keys of labels, one on each line"
+        hint="At most 5. A new one is counted from now on; one that is taken away and comes again begins anew."
+        value={text}
+        onChange={setText}
+        error={faultsOf(action.failure).get("keys")}
+        isLong
+        autoFocus
+      />
+    </FormDialog>
   );
 }

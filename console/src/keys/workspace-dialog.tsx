@@ -1,15 +1,12 @@
 import { CreateWorkspace, successOf, UpdateWorkspace, type WorkspaceFragment } from "@ai-job-server/sdk/client";
 import { useQueryClient } from "@tanstack/react-query";
-import { type SyntheticEvent, useState } from "react";
-import { Form } from "react-aria-components";
+import { useState } from "react";
 import { faultsOf } from "../api/errors.ts";
 import { useClient } from "../api/session.ts";
-import { useDeed } from "../api/use-deed.ts";
-import { Button } from "../ui/button.tsx";
-import { Dialog } from "../ui/dialog.tsx";
+import { useAction } from "../api/use-action.ts";
 import { TextInput } from "../ui/fields.tsx";
+import { FormDialog } from "../ui/form-dialog.tsx";
 import { wholeIn } from "../ui/numbers.ts";
-import { Refused } from "../ui/refused.tsx";
 
 export interface WorkspaceDialogProps {
   /** Null for a new one. */
@@ -21,12 +18,12 @@ export interface WorkspaceDialogProps {
 export function WorkspaceDialog({ workspace, onClose }: WorkspaceDialogProps) {
   const client = useClient();
   const queries = useQueryClient();
-  const { failure, isBusy, run } = useDeed();
+  const action = useAction();
   const [name, setName] = useState(workspace?.name ?? "");
   const [days, setDays] = useState(workspace?.retentionDays?.toString() ?? "");
   const retentionDays = days.trim() === "" ? null : wholeIn(days);
   const isWrong = days.trim() !== "" && retentionDays === null;
-  const faults = faultsOf(failure);
+  const faults = faultsOf(action.failure);
   const save = async () => {
     if (workspace) {
       const input = { workspaceId: workspace.workspaceId, name, retentionDays };
@@ -36,32 +33,29 @@ export function WorkspaceDialog({ workspace, onClose }: WorkspaceDialogProps) {
     await queries.invalidateQueries({ queryKey: ["viewer"] });
     onClose();
   };
-  const submit = (event: SyntheticEvent) => {
-    event.preventDefault();
-    if (!isWrong) run(save);
+  const submit = () => {
+    if (!isWrong) action.run(save);
   };
   return (
-    <Dialog title={workspace ? "Change a workspace" : "Make a workspace"} isOpen onClose={onClose}>
-      <Form className="form" onSubmit={submit}>
-        <TextInput label="Name" value={name} onChange={setName} error={faults.get("name")} isRequired autoFocus />
-        {workspace && (
-          <TextInput
-            label="Ended jobs are kept for so many days"
-            hint="Left empty: for ever. Nothing is removed yet."
-            inputMode="numeric"
-            value={days}
-            onChange={setDays}
-            error={isWrong ? "This must be a whole number." : faults.get("retentionDays")}
-          />
-        )}
-        <Refused error={failure} fields={["name", "retentionDays"]} />
-        <div className="bar">
-          <Button look="primary" type="submit" isBusy={isBusy}>
-            {workspace ? "Change it" : "Make it"}
-          </Button>
-          <Button onPress={onClose}>Leave it</Button>
-        </div>
-      </Form>
-    </Dialog>
+    <FormDialog
+      title={workspace ? "Change a workspace" : "Make a workspace"}
+      verb={workspace ? "Change it" : "Make it"}
+      action={action}
+      fields={["name", "retentionDays"]}
+      onSubmit={submit}
+      onClose={onClose}
+    >
+      <TextInput label="Name" value={name} onChange={setName} error={faults.get("name")} isRequired autoFocus />
+      {workspace && (
+        <TextInput
+          label="Ended jobs are kept for so many days"
+          hint="Left empty: for ever. Nothing is removed yet."
+          inputMode="numeric"
+          value={days}
+          onChange={setDays}
+          error={isWrong ? "This must be a whole number." : faults.get("retentionDays")}
+        />
+      )}
+    </FormDialog>
   );
 }

@@ -6,17 +6,14 @@ import {
   successOf,
 } from "@ai-job-server/sdk/client";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { type SyntheticEvent, useState } from "react";
-import { Form } from "react-aria-components";
+import { useState } from "react";
 import { faultsOf } from "../api/errors.ts";
 import { useSession } from "../api/session.ts";
-import { useDeed } from "../api/use-deed.ts";
-import { Button } from "../ui/button.tsx";
-import { Dialog } from "../ui/dialog.tsx";
+import { useAction } from "../api/use-action.ts";
 import { Choice, TextInput } from "../ui/fields.tsx";
+import { FormDialog } from "../ui/form-dialog.tsx";
 import { inUnits, UNIT_NAMES, UNITS, type Unit } from "../ui/length.ts";
 import { wholeIn } from "../ui/numbers.ts";
-import { Refused } from "../ui/refused.tsx";
 import { amountIn, amountTyped, RESOURCE_WORDS, RESOURCES } from "./amount.ts";
 
 const DAY_S = 86_400;
@@ -31,7 +28,7 @@ export function SetQuotaDialog({
 }) {
   const { client, viewer } = useSession();
   const queries = useQueryClient();
-  const { failure, isBusy, run } = useDeed();
+  const action = useAction();
   const profiles = useQuery({
     queryKey: ["capability-profiles"],
     queryFn: async ({ signal }) => (await client.request(CapabilityProfiles, {}, { signal })).capabilityProfiles,
@@ -46,9 +43,8 @@ export function SetQuotaDialog({
   const hasWindow = resource !== "ACTIVE_JOBS";
   const amount = amountIn(resource, max);
   const length = wholeIn(count);
-  const faults = faultsOf(failure);
-  const submit = (event: SyntheticEvent) => {
-    event.preventDefault();
+  const faults = faultsOf(action.failure);
+  const submit = () => {
     if (amount === null || (hasWindow && length === null)) return;
     const input = {
       resource,
@@ -56,76 +52,74 @@ export function SetQuotaDialog({
       ...(profile === "" ? {} : { capabilityProfileId: profile }),
       ...(hasWindow && length !== null ? { windowSeconds: length * UNITS[unit] } : {}),
     };
-    run(async () => {
+    action.run(async () => {
       successOf((await client.request(SetQuota, { input })).setQuota);
       await queries.invalidateQueries({ queryKey: ["quotas"] });
       onClose();
     });
   };
   return (
-    <Dialog title={quota ? "Change a quota" : "Set a quota"} isOpen onClose={onClose}>
-      <Form className="form" onSubmit={submit}>
-        {quota ? (
-          <p>
-            {RESOURCE_WORDS[resource]} of <bdi>{quota.capabilityProfileId ?? "all jobs"}</bdi>
-          </p>
-        ) : (
-          <>
-            <Choice
-              label="What it counts"
-              options={RESOURCES.map((value) => ({ value, text: RESOURCE_WORDS[value] }))}
-              value={resource}
-              onChange={setResource}
-            />
-            <Choice
-              label="Of which jobs"
-              options={[
-                { value: "", text: "All of the workspace" },
-                ...(profiles.data ?? []).map(({ capabilityProfileId: id }) => ({ value: id, text: `Profile ${id}` })),
-              ]}
-              value={profile}
-              onChange={setProfile}
-            />
-          </>
-        )}
-        <TextInput
-          label={resource === "COST" ? `At most, in ${viewer.currency}` : "At most"}
-          hint="0 refuses everything."
-          inputMode="decimal"
-          value={max}
-          onChange={setMax}
-          error={max !== "" && amount === null ? NO_AMOUNT[resource === "COST" ? "money" : "whole"] : faults.get("max")}
-          isRequired
-          autoFocus
-        />
-        {hasWindow && !quota && (
-          <div className="bar">
-            <TextInput
-              label="Within the last"
-              hint="From 1 minute to 31 days."
-              inputMode="numeric"
-              value={count}
-              onChange={setCount}
-              error={length === null ? "This must be a whole number." : faults.get("windowSeconds")}
-              isRequired
-            />
-            <Choice
-              label="Unit"
-              options={UNIT_NAMES.map((value) => ({ value, text: `${value}s` }))}
-              value={unit}
-              onChange={setUnit}
-            />
-          </div>
-        )}
-        <Refused error={failure} fields={["max", "windowSeconds"]} />
+    <FormDialog
+      title={quota ? "Change a quota" : "Set a quota"}
+      verb="Set it"
+      action={action}
+      fields={["max", "windowSeconds"]}
+      onSubmit={submit}
+      onClose={onClose}
+    >
+      {quota ? (
+        <p>
+          {RESOURCE_WORDS[resource]} of <bdi>{quota.capabilityProfileId ?? "all jobs"}</bdi>
+        </p>
+      ) : (
+        <>
+          <Choice
+            label="What it counts"
+            options={RESOURCES.map((value) => ({ value, text: RESOURCE_WORDS[value] }))}
+            value={resource}
+            onChange={setResource}
+          />
+          <Choice
+            label="Of which jobs"
+            options={[
+              { value: "", text: "All of the workspace" },
+              ...(profiles.data ?? []).map(({ capabilityProfileId: id }) => ({ value: id, text: `Profile ${id}` })),
+            ]}
+            value={profile}
+            onChange={setProfile}
+          />
+        </>
+      )}
+      <TextInput
+        label={resource === "COST" ? `At most, in ${viewer.currency}` : "At most"}
+        hint="0 refuses everything."
+        inputMode="decimal"
+        value={max}
+        onChange={setMax}
+        error={max !== "" && amount === null ? NO_AMOUNT[resource === "COST" ? "money" : "whole"] : faults.get("max")}
+        isRequired
+        autoFocus
+      />
+      {hasWindow && !quota && (
         <div className="bar">
-          <Button look="primary" type="submit" isBusy={isBusy}>
-            Set it
-          </Button>
-          <Button onPress={onClose}>Leave it</Button>
+          <TextInput
+            label="Within the last"
+            hint="From 1 minute to 31 days."
+            inputMode="numeric"
+            value={count}
+            onChange={setCount}
+            error={length === null ? "This must be a whole number." : faults.get("windowSeconds")}
+            isRequired
+          />
+          <Choice
+            label="Unit"
+            options={UNIT_NAMES.map((value) => ({ value, text: `${value}s` }))}
+            value={unit}
+            onChange={setUnit}
+          />
         </div>
-      </Form>
-    </Dialog>
+      )}
+    </FormDialog>
   );
 }
 

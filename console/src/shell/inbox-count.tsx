@@ -1,6 +1,7 @@
 import { AiJobStats } from "@ai-job-server/sdk/client";
 import { useQuery } from "@tanstack/react-query";
 import { useClient } from "../api/session.ts";
+import { WAITING } from "../inbox/use-inbox.ts";
 import { whole } from "../ui/numbers.ts";
 
 const LOOK_MS = 5000;
@@ -10,8 +11,7 @@ export function InboxCount() {
   const client = useClient();
   const { data } = useQuery({
     queryKey: ["inbox-count"],
-    queryFn: ({ signal }) =>
-      client.request(AiJobStats, { filter: { states: ["AWAITING_USER", "AWAITING_VALIDATION"] } }, { signal }),
+    queryFn: ({ signal }) => client.request(AiJobStats, { filter: WAITING }, { signal }),
     refetchInterval: LOOK_MS,
   });
   const total = data?.aiJobStats.total ?? 0;

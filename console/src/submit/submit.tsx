@@ -3,7 +3,7 @@ import { Form } from "react-aria-components";
 import { useLocation, useSearchParams } from "wouter";
 import { faultsOf } from "../api/errors.ts";
 import { useClient, useMay } from "../api/session.ts";
-import { useDeed } from "../api/use-deed.ts";
+import { useAction } from "../api/use-action.ts";
 import { useJobView } from "../job/use-job-view.ts";
 import { Button } from "../ui/button.tsx";
 import { Empty } from "../ui/empty.tsx";
@@ -67,7 +67,7 @@ const FIELDS = [
 function JobForm({ initial }: { readonly initial: Draft }) {
   const client = useClient();
   const [, navigate] = useLocation();
-  const { failure, isBusy, run } = useDeed();
+  const { failure, isBusy, run } = useAction();
   const [draft, setDraft] = useState(initial);
   const [faults, setFaults] = useState<ReadonlyMap<string, string>>(new Map());
   // The same form, sent again after an answer was lost, is the same job; a changed one is another.

@@ -1,14 +1,14 @@
 import { useRef, useState } from "react";
 
-/** Something that the person does: whether it is under way, and why the last try failed. */
-export interface Deed {
+/** Something that the person has asked for: whether it is under way, and why the last try failed. */
+export interface Action {
   readonly isBusy: boolean;
   /** What it was refused by; null where it was not. */
   readonly failure: unknown;
   readonly run: (work: () => Promise<void>) => void;
 }
 
-export function useDeed(): Deed {
+export function useAction(): Action {
   const [isBusy, setIsBusy] = useState(false);
   const [failure, setFailure] = useState<unknown>(null);
   // What is under way is not done a second time, however often the button is pressed.

@@ -1,0 +1,54 @@
+import type { ReactNode } from "react";
+import { Form } from "react-aria-components";
+import type { Action } from "../api/use-action.ts";
+import { Button } from "./button.tsx";
+import { Dialog } from "./dialog.tsx";
+import { Refused } from "./refused.tsx";
+
+export interface FormDialogProps {
+  readonly title: string;
+  /** What the button says that does it. */
+  readonly verb: string;
+  readonly look?: "primary" | "danger";
+  readonly action: Action;
+  /** The fields at which a fault is shown already. */
+  readonly fields?: readonly string[];
+  readonly isDisabled?: boolean;
+  readonly onSubmit: () => void;
+  readonly onClose: () => void;
+  readonly children: ReactNode;
+}
+
+/** Asks for what an action needs, does it, and says why it was refused. */
+export function FormDialog({
+  title,
+  verb,
+  look = "primary",
+  action: { failure, isBusy },
+  fields = [],
+  isDisabled = false,
+  onSubmit,
+  onClose,
+  children,
+}: FormDialogProps) {
+  return (
+    <Dialog title={title} isOpen onClose={onClose}>
+      <Form
+        className="form"
+        onSubmit={(event) => {
+          event.preventDefault();
+          onSubmit();
+        }}
+      >
+        {children}
+        <Refused error={failure} fields={fields} />
+        <div className="bar">
+          <Button look={look} type="submit" isBusy={isBusy} isDisabled={isDisabled}>
+            {verb}
+          </Button>
+          <Button onPress={onClose}>Leave it</Button>
+        </div>
+      </Form>
+    </Dialog>
+  );
+}
