@@ -32,6 +32,7 @@ try {
   process.once("SIGTERM", stop);
   // Logged after the signal handlers are set: a supervisor may send a signal as soon as it reads this line.
   log.info(`GraphQL on ${server.url}`);
+  log.info(`Console on ${new URL("/", server.url).href}`);
 } catch (error) {
   process.stderr.write(`${explain(error)}\n`);
   process.exitCode = 1;

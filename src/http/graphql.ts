@@ -22,6 +22,7 @@ import type { Client } from "../threads/turns.ts";
 import type { Tracing } from "../tracing/traced.ts";
 import type { Caller } from "./authentication.ts";
 import { maskError } from "./error-format.ts";
+import { graphiqlFor } from "./graphiql.ts";
 import type { OwnNames } from "./own-names.ts";
 import { useAuthentication } from "./plugins/use-authentication.ts";
 import { useCors } from "./plugins/use-cors.ts";
@@ -53,28 +54,6 @@ import { namedWorkspace, viewerOf } from "./viewer.ts";
 
 /** The path of the API, for HTTP and WebSocket. */
 export const ENDPOINT = "/graphql";
-
-/** What GraphiQL begins with: the three things that people do first, each of which works on an empty database. */
-const EXAMPLES = `# Submit a job; a worker claims it, or does not, and it waits.
-mutation Submit {
-  submitAiJob(input: { jobKind: DOC_SUMMARIZE, protocolId: "summary-v1", jobInputs: { document: "minutes.txt" } }) {
-    ... on SubmitAiJobPayload { job { jobId state } }
-    ... on Error { code message }
-  }
-}
-
-# See the newest jobs.
-query Jobs {
-  aiJobs(first: 10) { totalCount nodes { jobId jobKind state createdAt } }
-}
-
-# Watch all jobs live.
-subscription Watch {
-  aiJobsChanged { kind version state job { jobId jobKind } }
-}
-`;
-
-const GRAPHIQL = { title: "AI Job Server", subscriptionsProtocol: "SSE", defaultQuery: EXAMPLES } as const;
 
 /** The parts of the server that resolvers and plugins use, and the settings of the API. */
 export interface GraphQLOptions extends OwnNames {
@@ -157,7 +136,7 @@ export function createGraphQL(options: GraphQLOptions, requests: RequestLog, sto
     healthCheckEndpoint: "/live",
     // From a package, because Yoga's own page loads its scripts from a CDN. Imported on demand, because it is large.
     renderGraphiQL: async (options) => (await import("@graphql-yoga/render-graphiql")).renderGraphiQL(options ?? {}),
-    graphiql: trustedDocuments ? (_request, caller) => mayExecuteAny(caller?.principal) && GRAPHIQL : GRAPHIQL,
+    graphiql: (request, caller) => (!trustedDocuments || mayExecuteAny(caller?.principal)) && graphiqlFor(request),
     // useCors replaces it.
     cors: false,
     multipart: false,

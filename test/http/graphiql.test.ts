@@ -77,10 +77,39 @@ describe("GraphiQL", () => {
     expect(await watched.until((seen) => seen.length > 0)).toMatchObject([{ aiJobsChanged: { kind: "SNAPSHOT" } }]);
   });
 
+  const askedFor = async (query: string, variables: string) => {
+    const address = new URL(server.url);
+    address.search = new URLSearchParams({ query, variables }).toString();
+    return (await fetch(address, { headers: { accept: "text/html" } })).text();
+  };
+
+  test("has the operation and the variables of its address, as people read them", async () => {
+    const asked = await askedFor("query A($first:Int){aiJobs(first:$first){totalCount}}", '{"first":1}');
+    expect(settings(asked)).toMatchObject({
+      query: "query A($first: Int) {\n  aiJobs(first: $first) {\n    totalCount\n  }\n}",
+      variables: '{\n  "first": 1\n}',
+    });
+  });
+
+  test("takes nothing from its address that is none", async () => {
+    const asked = settings(await askedFor("query {", "{first: 1}"));
+    expect([asked.query, asked.variables]).toEqual([undefined, undefined]);
+  });
+
+  test("runs nothing that stands in its address", async () => {
+    const attack = "</script><script>alert(1)</script>";
+    const asked = await askedFor(
+      `{ aiJobByIdempotencyKey(idempotencyKey: "${attack}") { id } }`,
+      `{"key":"${attack}"}`,
+    );
+    expect(asked).not.toContain(attack);
+    expect(JSON.parse(String(settings(asked).variables))).toEqual({ key: attack });
+  });
+
   const SUBSCRIPTION = /^subscription[^]*?^\}/m;
 
-  function settings(): Record<string, unknown> {
-    const text = html.match(/YogaGraphiQL\.renderYogaGraphiQL\([^,]*,\s*(\{.*\}),?\s*\);/)?.[1] ?? "{}";
+  function settings(of = html): Record<string, unknown> {
+    const text = of.match(/YogaGraphiQL\.renderYogaGraphiQL\([^,]*,\s*(\{.*\}),?\s*\);/)?.[1] ?? "{}";
     return z.looseObject({}).parse(JSON.parse(text));
   }
 });

@@ -8,6 +8,7 @@ import { Button } from "../ui/button.tsx";
 import { Empty } from "../ui/empty.tsx";
 import { Failure } from "../ui/failure.tsx";
 import { whole } from "../ui/numbers.ts";
+import { OperationLink } from "../ui/operation-link.tsx";
 import { Ago } from "../ui/time.tsx";
 import { Waiting } from "../ui/waiting.tsx";
 
@@ -25,7 +26,10 @@ export default function BulkActions() {
   const actions = data?.bulkActions.nodes ?? [];
   return (
     <>
-      <h1>Bulk actions</h1>
+      <div className="title">
+        <h1>Bulk actions</h1>
+        <OperationLink operation={BulkActionsList} variables={{ first: 50 }} />
+      </div>
       {error && <Failure error={error} retry={() => void refetch()} />}
       {!data && !error && <Waiting what="The list of actions" />}
       {data && actions.length === 0 && <Empty>None yet. Begin one from the list of jobs: “Cancel all…”.</Empty>}

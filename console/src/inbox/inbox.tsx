@@ -1,3 +1,4 @@
+import { AiJobs } from "@ai-job-server/sdk/client";
 import { useEffect, useRef, useState } from "react";
 import { ListBox, ListBoxItem } from "react-aria-components";
 import { Link, useSearchParams } from "wouter";
@@ -5,11 +6,12 @@ import { useMay } from "../api/session.ts";
 import { Empty } from "../ui/empty.tsx";
 import { Failure, Forbidden } from "../ui/failure.tsx";
 import { kindWord } from "../ui/kind.ts";
+import { OperationLink } from "../ui/operation-link.tsx";
 import { State } from "../ui/state.tsx";
 import { Ago } from "../ui/time.tsx";
 import { Waiting } from "../ui/waiting.tsx";
 import { Decision } from "./decision.tsx";
-import { useInbox } from "./use-inbox.ts";
+import { INBOX, useInbox } from "./use-inbox.ts";
 
 /** What waits for a person: questions, reviews and validations, the longest first. The arrow keys go through the list. */
 export default function Inbox() {
@@ -46,6 +48,7 @@ export default function Inbox() {
       <div className="title">
         <h1>Inbox</h1>
         {jobs.length > 1 && <span className="quiet">The longest wait first</span>}
+        <OperationLink operation={AiJobs} variables={INBOX} />
       </div>
       <p role="status" className={done ? "banner" : "nothing"}>
         {done && (

@@ -3,11 +3,11 @@ import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useClient } from "../api/session.ts";
 import { useChanges } from "../api/use-changes.ts";
 
-/** How many are read; those that wait longest. */
-const PAGE = 100;
-
 /** The jobs that wait for a person. */
 export const WAITING = { states: ["AWAITING_USER" as const, "AWAITING_VALIDATION" as const] };
+
+/** What the list is asked for by: those that wait longest. */
+export const INBOX = { first: 100, filter: WAITING, orderBy: { field: "UPDATED_AT", direction: "ASC" } } as const;
 
 export interface Inbox {
   readonly jobs: readonly Job[];
@@ -24,8 +24,7 @@ export function useInbox() {
   return useQuery({
     queryKey: ["inbox"],
     queryFn: async ({ signal }): Promise<Inbox> => {
-      const orderBy = { field: "UPDATED_AT", direction: "ASC" } as const;
-      const { aiJobs } = await client.request(AiJobs, { first: PAGE, filter: WAITING, orderBy }, { signal });
+      const { aiJobs } = await client.request(AiJobs, INBOX, { signal });
       return { jobs: aiJobs.nodes, hasMore: aiJobs.pageInfo.hasNextPage };
     },
     placeholderData: keepPreviousData,

@@ -1,7 +1,6 @@
 import { lazy, Suspense } from "react";
 import { Link } from "wouter";
 import { JobView } from "../api/generated.ts";
-import { addressOf } from "../api/place.ts";
 import { useMay, useSession } from "../api/session.ts";
 import { lastList } from "../jobs/last-list.ts";
 import { Copy } from "../ui/copy.tsx";
@@ -61,7 +60,7 @@ export default function Job({ jobId }: { readonly jobId: string }) {
       </div>
       <p className="bar">
         <code>{job.jobId}</code> <Copy text={job.jobId} what="id" />
-        <OperationLink operation={JobView} variables={{ jobId }} at={addressOf("graphql")} />
+        <OperationLink operation={JobView} variables={{ jobId }} />
       </p>
       <p dir="auto">
         {reasonText(job.statusReason)}

@@ -1,3 +1,4 @@
+import { AiJobs } from "@ai-job-server/sdk/client";
 import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { Link, useSearchParams } from "wouter";
 import { useMay } from "../api/session.ts";
@@ -5,14 +6,14 @@ import { Button } from "../ui/button.tsx";
 import { Empty } from "../ui/empty.tsx";
 import { Failure, Forbidden } from "../ui/failure.tsx";
 import { whole } from "../ui/numbers.ts";
+import { OperationLink } from "../ui/operation-link.tsx";
 import { Waiting } from "../ui/waiting.tsx";
 import { ActOnAll } from "./act-on-all.tsx";
 import { Counts } from "./counts.tsx";
-import { readQuery } from "./filter.ts";
+import { listVariables, readQuery } from "./filter.ts";
 import { FilterBar } from "./filter-bar.tsx";
 import { JobTable } from "./job-table.tsx";
 import { rememberList } from "./last-list.ts";
-import { Operation } from "./operation.tsx";
 import { useLiveJobs } from "./use-live-jobs.ts";
 
 /** All jobs, live: what is going on, and what can be done about many at once. */
@@ -46,7 +47,7 @@ export default function Jobs() {
           {isPaused ? "Resume" : "Pause"}
         </Button>
         <ActOnAll filter={query.filter} />
-        <Operation query={query} />
+        <OperationLink operation={AiJobs} variables={listVariables(query)} />
         {maySubmit && (
           <Link href="/submit" className="button">
             Submit a job

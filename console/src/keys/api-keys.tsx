@@ -5,6 +5,7 @@ import { useClient } from "../api/session.ts";
 import { Button } from "../ui/button.tsx";
 import { Empty } from "../ui/empty.tsx";
 import { Failure } from "../ui/failure.tsx";
+import { OperationLink } from "../ui/operation-link.tsx";
 import { Waiting } from "../ui/waiting.tsx";
 import { CreateKey } from "./create-key.tsx";
 import { KeyTable } from "./key-table.tsx";
@@ -41,6 +42,7 @@ export function ApiKeys() {
     <section className="card" aria-labelledby="api-keys">
       <div className="title">
         <h2 id="api-keys">API keys</h2>
+        <OperationLink operation={ApiKeysList} variables={{ first: PAGE }} />
         <Button onPress={() => setAsked({ what: "create" })}>Make a key…</Button>
       </div>
       {error && <Failure error={error} retry={() => void refetch()} />}

@@ -7,6 +7,7 @@ import { Empty } from "../ui/empty.tsx";
 import { Failure, Forbidden } from "../ui/failure.tsx";
 import { lengthText } from "../ui/length.ts";
 import { percent } from "../ui/numbers.ts";
+import { OperationLink } from "../ui/operation-link.tsx";
 import { Scrolls } from "../ui/scrolls.tsx";
 import { Ago } from "../ui/time.tsx";
 import { Waiting } from "../ui/waiting.tsx";
@@ -35,6 +36,7 @@ export default function Quotas() {
     <>
       <div className="title">
         <h1>Quotas</h1>
+        {mayRead && <OperationLink operation={QuotasList} variables={{}} />}
         {mayManage && <Button onPress={() => setAsked({ what: "add" })}>Set a quota…</Button>}
       </div>
       {!mayRead && <Forbidden why="Your key does not allow you to see what is used (JOBS_READ)." />}

@@ -1,15 +1,14 @@
 import { type TypedDocument, textOf } from "@ai-job-server/sdk/client";
+import { addressOf } from "../api/place.ts";
 
 export interface OperationLinkProps<Variables> {
   readonly operation: TypedDocument<unknown, Variables>;
   readonly variables: Variables;
-  /** The address of the API. */
-  readonly at: string;
 }
 
 /** Leads to GraphiQL with the operation behind what is shown: whoever builds something can begin with it. */
-export function OperationLink<Variables>({ operation, variables, at }: OperationLinkProps<Variables>) {
-  const address = new URL(at);
+export function OperationLink<Variables>({ operation, variables }: OperationLinkProps<Variables>) {
+  const address = new URL(addressOf("graphql"));
   address.searchParams.set("query", textOf(operation));
   address.searchParams.set("variables", JSON.stringify(variables));
   return (

@@ -2,7 +2,6 @@ import { AiJobUsage } from "@ai-job-server/sdk/client";
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { lazy, Suspense, useMemo } from "react";
 import { Link, useSearchParams } from "wouter";
-import { addressOf } from "../api/place.ts";
 import { useMay, useSession } from "../api/session.ts";
 import { Button } from "../ui/button.tsx";
 import { Empty } from "../ui/empty.tsx";
@@ -45,7 +44,7 @@ export default function Usage() {
     <>
       <div className="title">
         <h1>Usage</h1>
-        {variables && <OperationLink operation={AiJobUsage} variables={variables} at={addressOf("graphql")} />}
+        {variables && <OperationLink operation={AiJobUsage} variables={variables} />}
       </div>
       <UsageFilter asked={asked} labels={labels} />
       <p className="quiet">Days and hours are those of UTC.</p>

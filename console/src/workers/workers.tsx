@@ -1,7 +1,9 @@
+import { Workers as WorkersOperation } from "@ai-job-server/sdk/client";
 import { useMay } from "../api/session.ts";
 import { Button } from "../ui/button.tsx";
 import { Empty } from "../ui/empty.tsx";
 import { Failure, Forbidden } from "../ui/failure.tsx";
+import { OperationLink } from "../ui/operation-link.tsx";
 import { Waiting } from "../ui/waiting.tsx";
 import { LeaseLosses } from "./lease-losses.tsx";
 import { useRunningRuns, useWorkers } from "./use-workers.ts";
@@ -13,7 +15,10 @@ export default function Workers() {
   if (!mayRead) return <Forbidden why="Your key does not allow you to see who works (JOBS_READ)." />;
   return (
     <>
-      <h1>Workers</h1>
+      <div className="title">
+        <h1>Workers</h1>
+        <OperationLink operation={WorkersOperation} variables={{ first: 100 }} />
+      </div>
       <List />
       <LeaseLosses />
     </>
