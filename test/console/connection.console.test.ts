@@ -36,6 +36,16 @@ test("below another path, each view is there by its address, and everything it l
   app.assertClean();
 });
 
+test("a record that is changed on its way is told of, and where it breaks", async () => {
+  const { jobId } = await submit("forged");
+  await createClient({ url: app.server.url }).cancel(jobId, "as it was said");
+  proxy.forge("as it was said", "as it was not said");
+  const page = await app.open(`${proxy.url}jobs/${jobId}`);
+  await page.getByText("The record breaks at event 2: it is not what its hash was made of").waitFor();
+  await assertAccessible(page);
+  await page.close();
+});
+
 test("without its server it says since when, and goes on by itself, missing nothing", async () => {
   await submit("before");
   const page = await app.open(proxy.url);

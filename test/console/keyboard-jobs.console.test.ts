@@ -166,7 +166,9 @@ test("another job like one that is there is submitted, with what is changed in i
 
 test("outputs are looked at by somebody, sent back with a comment, and valid the second time", async () => {
   const { jobId } = await client.submit({ jobKind: "SHEET_TRANSFORM", protocolId: "to-decide" });
-  const isIn = (state: string) => expect.poll(() => stateOf(jobId), { timeout: 20_000 }).toBe(state);
+  const isIn = async (state: string) => {
+    await expect.poll(() => stateOf(jobId), { timeout: 20_000 }).toBe(state);
+  };
   await isIn("AWAITING_VALIDATION");
   const inbox = new URL(`/inbox?job=${jobId}`, app.server.url).href;
   await page.goto(inbox);

@@ -5,7 +5,7 @@ import { type Console, openConsole } from "./console.ts";
 
 /** A person who has no mouse, on a server that asks who it is. */
 
-export const OPERATOR_KEY = "the-operator's-key-of-more-than-32-characters";
+const OPERATOR_KEY = "the-operator's-key-of-more-than-32-characters";
 const WORKSPACE = "01a22d6e-0f4b-7c11-8a55-0c1e2d3f4a5b";
 
 /** A console in which nobody has signed in, with one workspace. */

@@ -15,6 +15,8 @@ export interface Proxy {
   restore(): void;
   /** Answers a path by itself from now on. */
   answer(path: string, body: string): void;
+  /** Replaces a text in whatever the server answers from now on. */
+  forge(text: string, by: string): void;
   /** Says things over the stream of a subscription, as if the server had. @returns false where nobody listens. */
   tell(subscription: string, items: readonly unknown[]): Promise<boolean>;
   close(): Promise<void>;
@@ -32,6 +34,7 @@ export async function startProxy(api: string, path = ""): Promise<Proxy> {
   const sockets = new Set<Socket>();
   const streams = new Set<Stream>();
   const answers = new Map<string, string>();
+  const forgeries = new Map<string, string>();
   let isCut = false;
 
   const server = createServer((incoming, outgoing) => {
@@ -51,15 +54,27 @@ export async function startProxy(api: string, path = ""): Promise<Proxy> {
     const { method, headers } = incoming;
     const isStream = method === "GET" && headers.accept === "text/event-stream";
     // As it came: the server compares the host with the page's origin.
-    const upstream = request({ host: target.hostname, port: target.port, path: url, method, headers }, (answer) => {
-      outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
-      if (isStream) passEvents(answer, outgoing);
-      else answer.pipe(outgoing);
-    });
+    const sent = forgeries.size > 0 ? { ...headers, "accept-encoding": "identity" } : headers;
+    const upstream = request(
+      { host: target.hostname, port: target.port, path: url, method, headers: sent },
+      (answer) => {
+        if (forgeries.size > 0 && !isStream) return void passForged(answer, outgoing).catch(() => outgoing.destroy());
+        outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
+        if (isStream) passEvents(answer, outgoing);
+        else answer.pipe(outgoing);
+      },
+    );
     upstream.once("error", () => outgoing.destroy());
     outgoing.once("close", () => upstream.destroy());
     if (method === "POST") passOperation(incoming, upstream).catch(() => upstream.destroy());
     else incoming.pipe(upstream);
+  }
+
+  async function passForged(answer: IncomingMessage, outgoing: ServerResponse): Promise<void> {
+    let body = await text(answer);
+    for (const [before, after] of forgeries) body = body.replaceAll(before, after);
+    const { "content-length": _length, ...headers } = answer.headers;
+    outgoing.writeHead(answer.statusCode ?? 502, headers).end(body);
   }
 
   /** Notes which subscription has which id, and passes the request on. */
@@ -105,6 +120,7 @@ export async function startProxy(api: string, path = ""): Promise<Proxy> {
       isCut = false;
     },
     answer: (url, body) => void answers.set(`${path}${url}`, body),
+    forge: (before, after) => void forgeries.set(before, after),
     tell: async (subscription, items) => {
       for (const { response, ids } of streams) {
         const id = ids.get(subscription);

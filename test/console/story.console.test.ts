@@ -84,8 +84,10 @@ const summarize: Handler = async (job, ctx) => {
   return { outputs: { job: job.jobId } };
 };
 
-/** A child works until it is stopped. */
-const check: Handler = async (_job, ctx) => {
+/** A child works until it is stopped; the first one has a child of its own, which no worker takes. */
+const check: Handler = async (job, ctx) => {
+  if (job.protocolId === "check-a-section")
+    await ctx.children.submit({ jobKind: "TERMINAL_EXEC", protocolId: "look-up" });
   await sleep(120_000, undefined, { signal: ctx.signal });
 };
 
@@ -137,9 +139,16 @@ test("a document job from its form to its poisoned end", async () => {
   await state.getByText("Poisoned").waitFor();
   await page.getByRole("heading", { name: "Poisoned, for good" }).waitFor();
   await page.getByText("mail-4711").waitFor();
+  // Times have their zone.
+  await page
+    .locator(".violation")
+    .getByText(/\d\d:\d\d:\d\d CES?T/)
+    .waitFor();
   await page.getByText("PromptInjectionGuard").first().waitFor();
   const children = page.locator("section[aria-labelledby=children] .state");
   await expect.poll(() => children.allTextContents()).toEqual(["☠ Poisoned", "☠ Poisoned"]);
+  await page.getByRole("button", { name: "1 below it" }).click();
+  await expect.poll(() => children.allTextContents()).toEqual(["☠ Poisoned", "☠ Poisoned", "☠ Poisoned"]);
   await page.getByText(/Verified in this browser: \d+ events/).waitFor();
   await assertAccessible(page);
   await picture("poisoned");

@@ -1,4 +1,4 @@
-import { AiJobStats, createClient } from "@ai-job-server/sdk/client";
+import { AiJobStats, ClaimAiJobs, createClient } from "@ai-job-server/sdk/client";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { assertAccessible, assertAccessibleEverywhere, type Console, openConsole } from "./console.ts";
@@ -46,6 +46,34 @@ describe("every view", () => {
     await assertAccessibleEverywhere(page);
     app.assertClean();
   });
+});
+
+test("who works on what is there, and what was lost", async () => {
+  const client = createClient({ url: app.server.url });
+  // A worker that claims a job, and is never heard of again.
+  const { jobId } = await client.submit({ jobKind: "TERMINAL_EXEC", protocolId: "to-be-lost", priority: 9 });
+  const claim = { workerId: "worker-that-died", jobKinds: ["TERMINAL_EXEC" as const], leaseSeconds: 15 };
+  await client.request(ClaimAiJobs, { input: claim });
+  const page = await app.open("/workers");
+  await page.getByText("worker-of-the-load").first().waitFor();
+  await page.getByText("worker-that-died").first().waitFor();
+  const lost = page.getByRole("region", { name: "Lease losses" }).getByRole("row", { name: /worker-that-died/ });
+  await lost.waitFor({ timeout: 40_000 });
+  expect(await lost.getByRole("link").getAttribute("href")).toBe(`/jobs/${jobId}`);
+  await assertAccessible(page);
+  await page.close();
+});
+
+test("GraphiQL is a click away, with the operation behind the view and its variables", async () => {
+  const { jobId } = await createClient({ url: app.server.url }).submit({ jobKind: "DOC_EDIT", protocolId: "asked" });
+  const page = await app.open(`/jobs/${jobId}`);
+  const opened = app.context.waitForEvent("page");
+  await page.getByRole("main").getByRole("link", { name: "GraphiQL" }).click();
+  const graphiql = await opened;
+  await graphiql.getByRole("button", { name: /Execute query/ }).click();
+  await graphiql.locator(".result-window").getByText(jobId).first().waitFor();
+  await graphiql.close();
+  await page.close();
 });
 
 test("the theme that a person chooses counts, whatever its system has", async () => {

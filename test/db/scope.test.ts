@@ -8,6 +8,7 @@ import { expect, test } from "vitest";
 const MAY_SEE_ALL = {
   "src/claims/claim.ts": ["claims"],
   "src/http/plugins/use-ready.ts": ["server"],
+  "src/identity/may-be-open.ts": ["credentials"],
   "src/identity/principal.ts": ["deployment"],
   "src/identity/sessions.ts": ["credentials"],
   "src/identity/stored-credentials.ts": ["credentials"],
@@ -25,7 +26,7 @@ const MAY_SEE_ALL = {
   "src/runs/record-progress.ts": ["waits"],
   "src/runs/lock.ts": ["reports"],
   "src/runs/recover.ts": ["recovery"],
-  "src/start.ts": ["credentials", "server"],
+  "src/start.ts": ["server"],
   "src/totals/aggregate.ts": ["totals"],
 };
 

@@ -46,7 +46,7 @@ export function readQuery(params: URLSearchParams): JobsQuery {
 }
 
 /** @returns an order as the API has it. */
-export function orderOf(name: OrderName): AiJobOrder {
+function orderOf(name: OrderName): AiJobOrder {
   return ORDERS[name];
 }
 
