@@ -76,6 +76,22 @@ BEGIN
   RETURN pg_current_xact_id()::text::bigint + (SELECT xid_offset FROM event_log);
 END $function$;
 
+CREATE OR REPLACE FUNCTION public.enum_code(value "JobKind")
+ RETURNS smallint
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE STRICT
+AS $function$
+  SELECT (CASE value
+    WHEN 'doc_edit' THEN 1
+    WHEN 'sheet_transform' THEN 2
+    WHEN 'canvas_cluster' THEN 3
+    WHEN 'asr_transcribe' THEN 4
+    WHEN 'workflow_run' THEN 5
+    WHEN 'doc_summarize' THEN 6
+    WHEN 'terminal_exec' THEN 7
+  END)::smallint
+$function$;
+
 CREATE OR REPLACE FUNCTION public.enum_code(value "JobState")
  RETURNS smallint
  LANGUAGE sql
@@ -110,22 +126,6 @@ AS $function$
     WHEN 'diagnostic' THEN 7
     WHEN 'security_violation' THEN 8
     WHEN 'workflow_recovery' THEN 9
-  END)::smallint
-$function$;
-
-CREATE OR REPLACE FUNCTION public.enum_code(value "JobKind")
- RETURNS smallint
- LANGUAGE sql
- IMMUTABLE PARALLEL SAFE STRICT
-AS $function$
-  SELECT (CASE value
-    WHEN 'doc_edit' THEN 1
-    WHEN 'sheet_transform' THEN 2
-    WHEN 'canvas_cluster' THEN 3
-    WHEN 'asr_transcribe' THEN 4
-    WHEN 'workflow_run' THEN 5
-    WHEN 'doc_summarize' THEN 6
-    WHEN 'terminal_exec' THEN 7
   END)::smallint
 $function$;
 
@@ -1466,7 +1466,11 @@ CREATE TABLE bulk_actions (
   reason text,
   actor "RecorderActor" NOT NULL,
   actor_id text NOT NULL,
+  total integer NOT NULL DEFAULT 0,
+  succeeded integer NOT NULL DEFAULT 0,
+  failed integer NOT NULL DEFAULT 0,
   created_at timestamp(3) with time zone NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  progressed_at timestamp(3) with time zone,
   finished_at timestamp(3) with time zone,
   CONSTRAINT bulk_actions_pkey PRIMARY KEY (id),
   CONSTRAINT bulk_actions_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(workspace_id) ON UPDATE RESTRICT ON DELETE RESTRICT,
@@ -1478,12 +1482,22 @@ CREATE INDEX bulk_actions_unfinished ON public.bulk_actions USING btree (created
 CREATE UNIQUE INDEX bulk_actions_workspace_id_id_key ON public.bulk_actions USING btree (workspace_id, id);
 
 CREATE TRIGGER bulk_actions_check_insert BEFORE INSERT ON bulk_actions FOR EACH ROW
-  WHEN (new.finished_at IS NOT NULL)
-  EXECUTE FUNCTION refuse('AJ003', 'a bulk action begins unfinished');
+  WHEN (new.finished_at IS NOT NULL
+    OR new.progressed_at IS NOT NULL
+    OR new.total <> 0
+    OR new.succeeded <> 0
+    OR new.failed <> 0)
+  EXECUTE FUNCTION refuse('AJ003', 'a bulk action begins unfinished, and counts no item');
 CREATE TRIGGER bulk_actions_check_update BEFORE UPDATE ON bulk_actions FOR EACH ROW
   WHEN (old.finished_at IS NOT NULL
     OR new.finished_at IS NOT NULL)
   EXECUTE FUNCTION bulk_actions_check_update();
+CREATE TRIGGER bulk_actions_counted_by_items BEFORE UPDATE OF total, succeeded, failed, progressed_at ON bulk_actions FOR EACH ROW
+  WHEN (pg_trigger_depth() = 0 AND (new.total IS DISTINCT FROM old.total
+    OR new.succeeded IS DISTINCT FROM old.succeeded
+    OR new.failed IS DISTINCT FROM old.failed
+    OR new.progressed_at IS DISTINCT FROM old.progressed_at))
+  EXECUTE FUNCTION refuse_immutable_change();
 CREATE TRIGGER bulk_actions_immutable_columns BEFORE UPDATE OF id, workspace_id, kind, filter, reason, actor, actor_id, created_at ON bulk_actions FOR EACH ROW
   WHEN (new.id IS DISTINCT FROM old.id
     OR new.workspace_id IS DISTINCT FROM old.workspace_id
@@ -1527,21 +1541,24 @@ CREATE TABLE bulk_action_items (
   CONSTRAINT bulk_action_items_pkey PRIMARY KEY (bulk_action_id, "position"),
   CONSTRAINT bulk_action_items_bulk_action_id_workspace_id_fkey FOREIGN KEY (bulk_action_id, workspace_id) REFERENCES bulk_actions(id, workspace_id) ON UPDATE RESTRICT ON DELETE RESTRICT,
   CONSTRAINT bulk_action_items_job_id_workspace_id_fkey FOREIGN KEY (job_id, workspace_id) REFERENCES ai_jobs(job_id, workspace_id) ON UPDATE RESTRICT ON DELETE RESTRICT,
-  CONSTRAINT bulk_action_items_at_most_1000 CHECK ("position" >= 1 AND "position" <= 1000),
+  CONSTRAINT bulk_action_items_at_most_100000 CHECK ("position" >= 1 AND "position" <= 100000),
   CONSTRAINT bulk_action_items_error_has_a_code CHECK (error IS NULL OR COALESCE(jsonb_typeof(error -> 'code'::text) = 'string'::text, false)),
   CONSTRAINT bulk_action_items_error_when_finished CHECK (error IS NULL OR finished_at IS NOT NULL)
 );
 
 CREATE UNIQUE INDEX bulk_action_items_bulk_action_id_job_id_key ON public.bulk_action_items USING btree (bulk_action_id, job_id);
+CREATE INDEX bulk_action_items_failed ON public.bulk_action_items USING btree (bulk_action_id, "position") WHERE (error IS NOT NULL);
 
-CREATE TRIGGER bulk_action_items_check_action AFTER INSERT ON bulk_action_items REFERENCING NEW TABLE AS added FOR EACH STATEMENT
-  EXECUTE FUNCTION bulk_action_items_check_action();
 CREATE TRIGGER bulk_action_items_check_insert BEFORE INSERT ON bulk_action_items FOR EACH ROW
   WHEN (new.finished_at IS NOT NULL)
   EXECUTE FUNCTION refuse('AJ003', 'an item begins unfinished');
 CREATE TRIGGER bulk_action_items_check_update BEFORE UPDATE ON bulk_action_items FOR EACH ROW
   WHEN (old.finished_at IS NOT NULL)
   EXECUTE FUNCTION refuse('AJ004', 'a finished item cannot change');
+CREATE TRIGGER bulk_action_items_count_added AFTER INSERT ON bulk_action_items REFERENCING NEW TABLE AS added FOR EACH STATEMENT
+  EXECUTE FUNCTION bulk_action_items_count_added();
+CREATE TRIGGER bulk_action_items_count_finished AFTER UPDATE ON bulk_action_items REFERENCING NEW TABLE AS changed FOR EACH STATEMENT
+  EXECUTE FUNCTION bulk_action_items_count_finished();
 CREATE TRIGGER bulk_action_items_immutable_columns BEFORE UPDATE OF workspace_id, bulk_action_id, "position", job_id ON bulk_action_items FOR EACH ROW
   WHEN (new.workspace_id IS DISTINCT FROM old.workspace_id
     OR new.bulk_action_id IS DISTINCT FROM old.bulk_action_id
@@ -1553,7 +1570,7 @@ CREATE TRIGGER bulk_action_items_no_delete BEFORE DELETE ON bulk_action_items FO
 CREATE TRIGGER bulk_action_items_no_truncate BEFORE TRUNCATE ON bulk_action_items FOR EACH STATEMENT
   EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
 
-CREATE OR REPLACE FUNCTION public.bulk_action_items_check_action()
+CREATE OR REPLACE FUNCTION public.bulk_action_items_count_added()
  RETURNS trigger
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -1563,6 +1580,26 @@ BEGIN
   IF EXISTS (SELECT FROM added i JOIN bulk_actions a ON a.id = i.bulk_action_id WHERE a.finished_at IS NOT NULL) THEN
     RAISE EXCEPTION 'a bulk action that has finished gets no item' USING ERRCODE = 'AJ004';
   END IF;
+  UPDATE bulk_actions a SET total = a.total + i.items
+  FROM (SELECT bulk_action_id, count(*) AS items FROM added GROUP BY bulk_action_id) AS i
+  WHERE a.id = i.bulk_action_id;
+  RETURN NULL;
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.bulk_action_items_count_finished()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+BEGIN
+  UPDATE bulk_actions a
+  SET succeeded = a.succeeded + i.succeeded, failed = a.failed + i.failed, progressed_at = clock_timestamp()
+  FROM (
+    SELECT bulk_action_id, count(*) FILTER (WHERE error IS NULL) AS succeeded, count(error) AS failed
+    FROM changed WHERE finished_at IS NOT NULL GROUP BY bulk_action_id
+  ) AS i
+  WHERE a.id = i.bulk_action_id;
   RETURN NULL;
 END $function$;
 

@@ -1,7 +1,7 @@
 import type { Logger } from "pino";
 import type { EngineContext } from "./engine.ts";
 import { deleteEndedSessions } from "./identity/sessions.ts";
-import { resumeBulkActions } from "./jobs/bulk/action.ts";
+import { type Resuming, resumeBulkActions } from "./jobs/bulk/action.ts";
 import type { LogContinuity } from "./live/continuity.ts";
 import { MAX_LAG_MS, watchLag } from "./live/lag.ts";
 import { deleteOldOutput } from "./output/delete-old.ts";
@@ -28,16 +28,13 @@ const LAG_CHECK_INTERVAL_MS = 5_000;
 const SESSIONS_INTERVAL_MS = 60_000;
 /** Milliseconds between two deletions of partial output: it is there for an hour, and up to so much longer. */
 const OUTPUT_INTERVAL_MS = 60_000;
+/** Milliseconds between two looks for bulk actions that nobody works on: those that are larger than a request waits for among them. */
+const BULK_ACTIONS_INTERVAL_MS = 1_000;
 /**
- * Seconds without progress after which maintenance resumes a bulk action: before that, its own server may still work on
- * it.
+ * Seconds without progress after which maintenance resumes a bulk action: before that, another server most likely works on it. A
+ * running server does a batch in less than this.
  */
-const BULK_ACTION_IDLE_SECONDS = 10;
-/**
- * The same at the start, when unfinished actions most likely come from a crash of this server. A running server does a
- * batch in less than this.
- */
-const BULK_ACTION_IDLE_AT_START_SECONDS = 1;
+const BULK_ACTION_IDLE_SECONDS = 1;
 
 /** The running maintenance tasks of a server. */
 export interface MaintenanceTasks {
@@ -62,7 +59,7 @@ export interface MaintenanceHealth {
  */
 export async function recoverAtStart(engine: EngineContext, log: Logger): Promise<void> {
   await recoverStalledRuns(engine);
-  await resumeUnfinishedActions(engine, log, BULK_ACTION_IDLE_AT_START_SECONDS);
+  await resumeUnfinishedActions(engine, log, { rounds: 1 });
 }
 
 /**
@@ -83,6 +80,7 @@ export function startMaintenance(
   };
   const maintenance = [
     repeat(recoveryIntervalMs, () => recover(engine, log, signal, recovered)),
+    repeat(BULK_ACTIONS_INTERVAL_MS, () => resumeUnfinishedActions(engine, log, { signal })),
     repeat(WAITS_INTERVAL_MS, () => wakeWaitingParents(engine, log, signal)),
     repeat(WAITS_INTERVAL_MS, () => failUnanswered(engine, log, signal)),
     repeat(WAITS_INTERVAL_MS, () => recordWaitingProgress(engine, log, signal)),
@@ -126,7 +124,6 @@ async function recover(
     if (!engine.availability?.explains(err))
       log.error({ err }, "lost leases could not be recovered; the next recovery tries again");
   }
-  await resumeUnfinishedActions(engine, log, BULK_ACTION_IDLE_SECONDS, signal);
 }
 
 async function wakeWaitingParents(engine: EngineContext, log: Logger, signal: AbortSignal): Promise<void> {
@@ -195,19 +192,14 @@ async function deleteOutput({ prisma, availability }: EngineContext, log: Logger
   }
 }
 
-/** Never rejects: an action that cannot be finished now must not stop the server, and the next run tries again. */
-async function resumeUnfinishedActions(
-  engine: EngineContext,
-  log: Logger,
-  idleSeconds: number,
-  signal?: AbortSignal,
-): Promise<void> {
+/** Never rejects: an action that cannot be finished now must not stop the server, and the next look tries again. */
+async function resumeUnfinishedActions(engine: EngineContext, log: Logger, how: Resuming): Promise<void> {
   try {
-    const finished = await resumeBulkActions(engine, idleSeconds, signal);
-    if (finished > 0) log.warn({ finished }, "unfinished bulk actions were finished");
+    const finished = await resumeBulkActions(engine, BULK_ACTION_IDLE_SECONDS, how);
+    if (finished > 0) log.info({ finished }, "bulk actions were finished that their requests had not");
   } catch (err) {
     if (!engine.availability?.explains(err))
-      log.error({ err }, "a bulk action could not be finished; the next recovery tries again");
+      log.error({ err }, "a bulk action could not be finished; the next look tries again");
   }
 }
 

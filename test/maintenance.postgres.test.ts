@@ -2,9 +2,9 @@ import type pg from "pg";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { PrismaClient } from "../src/db/generated/client/client.ts";
 import { heartbeatWorkflows } from "../src/runs/heartbeat.ts";
-import { leftBehind, tally } from "./support/bulk.ts";
+import { addQueuedJobs, leftBehind, tally } from "./support/bulk.ts";
 import { createPostgresDatabase } from "./support/database.ts";
-import { engineOn, started, WORKSPACE } from "./support/engine.ts";
+import { engineOn, started } from "./support/engine.ts";
 import { anotherClient, connectTo } from "./support/interrupt.ts";
 import { aHeartbeat } from "./support/reports.ts";
 import { killSpawned, spawnServer } from "./support/spawn-server.ts";
@@ -27,26 +27,6 @@ afterEach(async () => {
   await prisma.$disconnect();
   await drop();
 });
-
-/** So many queued jobs, each with its event, by one statement of plain SQL; only their hashes are not the recorder's. */
-async function addJobs(count: number, protocolId: string): Promise<void> {
-  await admin.query(
-    `WITH job AS (
-       INSERT INTO ai_jobs (job_id, workspace_id, trace_id, job_kind, status_reason, protocol_id, profile_id,
-         capability_profile_id, submit_hash, submitted_by, order_xid, chain_hash)
-       SELECT gen_random_uuid(), $1, gen_random_uuid(), 'doc_edit', 'submitted', $3, 'default', 'default',
-         repeat('1', 64), 'test', current_order_xid(), repeat('2', 64)
-       FROM generate_series(1, $2::int)
-       RETURNING *
-     )
-     INSERT INTO flight_recorder_events (event_id, job_id, version, order_xid, workspace_id, trace_id, type, actor,
-       actor_id, principal_id, state, recorded_at, prev_hash, hash)
-     SELECT gen_random_uuid(), job_id, version, order_xid, workspace_id, trace_id, 'job_submitted', 'human', 'test', 'test',
-       state, created_at, repeat('0', 64), chain_hash
-     FROM job`,
-    [WORKSPACE, count, protocolId],
-  );
-}
 
 /** Makes every statement that updates this table take so long. */
 async function slowDown(table: string, seconds: number): Promise<void> {
@@ -71,7 +51,7 @@ test("a server that is in the middle of an aggregation and a sweep stops after t
   admin = await connectTo(url);
   await slowDown("totals_position", 1.5);
   await slowDown("bulk_action_items", 1.5);
-  await addJobs(15_000, "many");
+  await addQueuedJobs(prisma, 15_000, "many");
   const id = await leftBehind(prisma, { filter: { protocolId: "many" } });
   // Old enough for a sweep to go on with it.
   await admin.query("ALTER TABLE bulk_actions DISABLE TRIGGER USER");

@@ -14,7 +14,7 @@ import type { Run } from "../db/rows.ts";
 import { within } from "../db/scope.ts";
 import type { Slice } from "../db/slice.ts";
 import { findWorkspaces } from "../identity/workspaces.ts";
-import { type ActionCounts, countItems, listItemsOf } from "../jobs/bulk/items.ts";
+import { type ItemSlice, listItemsOf } from "../jobs/bulk/items.ts";
 import type { JobFilter } from "../jobs/filter.ts";
 import { type LabelOfJob, listLabelsOf } from "../jobs/labels.ts";
 import {
@@ -83,8 +83,8 @@ export interface ReadsById {
   readonly modelUsageOfStep: BatchedRead<void, UsageOfModel>;
   readonly metricsOfRun: BatchedRead<void, MetricsOf>;
   readonly metricsOfStep: BatchedRead<void, MetricsOf>;
-  readonly countsOfBulkAction: BatchedRead<void, ActionCounts>;
-  readonly itemsOfBulkAction: BatchedRead<void, BulkActionItem>;
+  /** A slice of the action's items, by position. */
+  readonly itemsOfBulkAction: BatchedRead<ItemSlice, BulkActionItem>;
   /** The workspace with this id, which is also the workspace that the id comes with. */
   readonly workspace: BatchedRead<void, Workspace>;
   /** The labels by which the workspace counts its usage, in the order of its list. */
@@ -148,8 +148,10 @@ export function createReadsById(prisma: PrismaClient): ReadsById {
     modelUsageOfStep: batchReads((ids) => listModelUsageOfSteps(prisma, ids), ownId),
     metricsOfRun: batchReads((ids) => readMetricsOfRuns(prisma, ids), ownId),
     metricsOfStep: batchReads((ids) => readMetricsOfSteps(prisma, ids), ownId),
-    countsOfBulkAction: batchReads((ids) => countItems(prisma, ids), idOfBulkAction),
-    itemsOfBulkAction: batchReads((ids) => listItemsOf(prisma, ids), idOfBulkAction),
+    itemsOfBulkAction: batchReads(
+      (ids, items) => listItemsOf(prisma, ids, items),
+      ({ workspaceId, bulkActionId }) => ({ workspaceId, id: bulkActionId }),
+    ),
     workspace: batchReads(
       (ids) =>
         findWorkspaces(
@@ -202,14 +204,4 @@ function idOfJob({ workspaceId, jobId }: { readonly workspaceId: string; readonl
 
 function idOfWorkspace({ workspaceId }: { readonly workspaceId: string }) {
   return { workspaceId, id: workspaceId };
-}
-
-function idOfBulkAction({
-  workspaceId,
-  bulkActionId,
-}: {
-  readonly workspaceId: string;
-  readonly bulkActionId: string;
-}) {
-  return { workspaceId, id: bulkActionId };
 }

@@ -104,7 +104,6 @@ function withMemory(reads: ReadsById, memory: ReadMemory, onKept: (key: object) 
     modelUsageOfStep: remember(reads.modelUsageOfStep),
     metricsOfRun: remember(reads.metricsOfRun),
     metricsOfStep: remember(reads.metricsOfStep),
-    countsOfBulkAction: remember(reads.countsOfBulkAction),
     itemsOfBulkAction: remember(reads.itemsOfBulkAction),
     workspace: remember(reads.workspace),
     usageLabelsOf: remember(reads.usageLabelsOf),

@@ -46,7 +46,7 @@ const CANCEL = graphql(`
 const ACTION = graphql(`
   query ApolloAction($id: ID!) {
     node(id: $id) {
-      ... on BulkAction { id items { jobId error { ... on Error { code } ... on IllegalTransitionError { from to } } } }
+      ... on BulkAction { id items { nodes { jobId error { ... on Error { code } ... on IllegalTransitionError { from to } } } } }
     }
   }
 `);
@@ -140,7 +140,9 @@ test("the cache applies a fragment on an interface to each of its types, given p
   const id = data?.cancelAiJobs.bulkAction?.id ?? "";
   await client.query({ query: ACTION, variables: { id } });
   const error = { code: "ILLEGAL_TRANSITION", from: "CANCELLED", to: "CANCELLED" };
-  expect(client.readQuery({ query: ACTION, variables: { id } })).toMatchObject({ node: { items: [{ jobId, error }] } });
+  expect(client.readQuery({ query: ACTION, variables: { id } })).toMatchObject({
+    node: { items: { nodes: [{ jobId, error }] } },
+  });
   client.stop();
 });
 

@@ -57,7 +57,7 @@ const EVERYTHING = graphql(`
     }
     aiJobStats { total byState { state count } byKind { jobKind count } metrics { totalTokens } }
     workers { nodes { workerId leases } }
-    bulkActions(first: 2) { nodes { id items { jobId job { id } error { __typename code ... on IllegalTransitionError { from } } } } }
+    bulkActions(first: 2) { nodes { id items { nodes { jobId job { id } error { __typename code ... on IllegalTransitionError { from } } } } } }
     capabilityProfiles { id capabilities }
     quotas { id max }
   }
@@ -65,7 +65,7 @@ const EVERYTHING = graphql(`
 const CANCEL_ALL = graphql(`
   mutation UrqlCancelAll {
     cancelAiJobs(input: { filter: { states: [CANCELLED, QUEUED] }, reason: "done" }) {
-      ... on CancelAiJobsPayload { bulkAction { id items { jobId job { id state } error { code } } } }
+      ... on CancelAiJobsPayload { bulkAction { id items { nodes { jobId job { id state } error { code } } } } }
     }
   }
 `);
@@ -183,7 +183,7 @@ test("every entity has a key: nothing that queries and mutations answer makes th
   await started(place.engine, { entityRefs: [ref], plannedOperations: [...plannedOperations] });
   await bringTo(place.engine, (await submitted(place.engine)).jobId, "CANCELLED");
   const cancelled = await it.client.mutation(CANCEL_ALL, {});
-  expect(cancelled.data?.cancelAiJobs.bulkAction?.items).toContainEqual(
+  expect(cancelled.data?.cancelAiJobs.bulkAction?.items.nodes).toContainEqual(
     expect.objectContaining({ error: expect.anything() }),
   );
   await it.client.mutation(SET, { input: { resource: "ACTIVE_JOBS", max: 7 } });

@@ -130,7 +130,9 @@ async function readEverything(url: string, caller: Caller): Promise<void> {
   const leaseExpiresBefore = new Date().toISOString();
   for (const filter of [{}, { states: ["RUNNING"] }, { workerId: "worker of word" }, { leaseExpiresBefore }])
     await read(runs, { filter });
-  await read("{ workers { nodes { workerId } } bulkActions { nodes { items { jobId } } } quotas { used } }");
+  await read(
+    "{ workers { nodes { workerId } } bulkActions { nodes { items { nodes { jobId } } failed: items(onlyFailed: true) { nodes { jobId } } } } quotas { used } }",
+  );
   await read("{ flightRecorderEvents { nodes { eventId } } }");
   await read(
     `query ($jobId: UUID!, $key: String!) {

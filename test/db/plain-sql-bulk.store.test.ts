@@ -76,6 +76,10 @@ describe("a bulk action", () => {
     ["that cancels without a reason", "23514", { reason: "NULL" }],
     ["that tries again, with a reason", "23514", { kind: "'retry'" }],
     ["that is finished already", "AJ003", { finished_at: "now()" }],
+    ["that has got on already", "AJ003", { progressed_at: "now()" }],
+    ["that counts items before it has any", "AJ003", { total: "1" }],
+    ["that counts changes", "AJ003", { succeeded: "1" }],
+    ["that counts errors", "AJ003", { failed: "1" }],
     ["of another kind", "22P02", { kind: "'delete'" }],
     ["of no workspace", "23503", { workspace_id: "gen_random_uuid()" }],
   ])("is not one %s", async (_, code, otherwise: Columns) => {
@@ -105,6 +109,23 @@ describe("a bulk action", () => {
     },
   );
 
+  test.each(["total", "succeeded", "failed"])("counts its items itself: nobody else sets %s", async (column) => {
+    const { id } = await anAction();
+    const sql = `UPDATE bulk_actions SET ${column} = ${column} + 1 WHERE id = '${id}'`;
+    await expectRefused("AJ007", id, (tx) => tx.$executeRawUnsafe(sql));
+  });
+
+  test("counts its items as they come and are done, and knows when the last was", async () => {
+    const { id } = await anAction();
+    const action = () => prisma.bulkAction.findUniqueOrThrow({ where: { id } });
+    const before = await action();
+    expect(before).toMatchObject({ total: 2, succeeded: 1, failed: 0, progressedAt: expect.any(Date) });
+    await prisma.$executeRawUnsafe(finishItem(id, 2, `'{"code": "JOB_POISONED"}'`));
+    const after = await action();
+    expect(after).toMatchObject({ total: 2, succeeded: 1, failed: 1 });
+    expect(Number(after.progressedAt)).toBeGreaterThan(Number(before.progressedAt));
+  });
+
   test("finishes when its last item is done, and then stays as it is", async () => {
     const { id } = await anAction();
     const finish = `UPDATE bulk_actions SET finished_at = now() WHERE id = '${id}'`;
@@ -124,7 +145,7 @@ describe("a bulk action", () => {
 describe("an item", () => {
   test.each([
     ["at position 0", "23514", { position: "0" }],
-    ["at position 1,001", "23514", { position: "1001" }],
+    ["at position 100,001", "23514", { position: "100001" }],
     ["at a place that another has", "23505", { position: "2" }],
     ["of no job", "23503", { position: "3", job_id: "gen_random_uuid()" }],
     ["of no action", "23503", { position: "3", bulk_action_id: "gen_random_uuid()" }],
@@ -136,10 +157,10 @@ describe("an item", () => {
     await expectRefused(code, id, (tx) => insertItem(tx, id, jobId, otherwise));
   });
 
-  test("is one of 1,000", async () => {
+  test("is one of 100,000", async () => {
     const { id } = await anAction();
     const jobId = await jobIn(prisma, "queued");
-    expect(await outcomeOf(prisma, (tx) => insertItem(tx, id, jobId, { position: "1000" }))).toBe("committed");
+    expect(await outcomeOf(prisma, (tx) => insertItem(tx, id, jobId, { position: "100000" }))).toBe("committed");
   });
 
   test("is about a job that no other item is about, of the action's own workspace", async () => {

@@ -79,32 +79,34 @@ graphql(`
     succeeded
     failed
     finishedAt
-    items {
-      jobId
-      finishedAt
-      job {
-        state
-        version
-      }
-      error {
-        __typename
-        code
-        message
-        ... on IllegalTransitionError {
-          from
-          to
-          directive
+    items(first: 10) {
+      nodes {
+        jobId
+        finishedAt
+        job {
+          state
+          version
         }
-        ... on JobPoisonedError {
-          stop: directive
-          job {
-            jobId
-            state
-            statusReason
+        error {
+          __typename
+          code
+          message
+          ... on IllegalTransitionError {
+            from
+            to
+            directive
           }
-        }
-        ... on BudgetExceededError {
-          freesAt
+          ... on JobPoisonedError {
+            stop: directive
+            job {
+              jobId
+              state
+              statusReason
+            }
+          }
+          ... on BudgetExceededError {
+            freesAt
+          }
         }
       }
     }
@@ -133,40 +135,44 @@ test("cancelAiJobs answers the action with each job and what came of it, and the
       succeeded: 2,
       failed: 2,
       finishedAt: at,
-      items: [
-        { jobId: queued.jobId, finishedAt: at, job: { state: "CANCELLED", version: 2 }, error: null },
-        {
-          jobId: poisoned.jobId,
-          finishedAt: at,
-          job: { state: "POISONED", version: 2 },
-          error: {
-            __typename: "JobPoisonedError",
-            code: "JOB_POISONED",
-            message,
-            stop: null,
-            job: { jobId: poisoned.jobId, state: "POISONED", statusReason: "poisoned: export" },
+      items: {
+        nodes: [
+          { jobId: queued.jobId, finishedAt: at, job: { state: "CANCELLED", version: 2 }, error: null },
+          {
+            jobId: poisoned.jobId,
+            finishedAt: at,
+            job: { state: "POISONED", version: 2 },
+            error: {
+              __typename: "JobPoisonedError",
+              code: "JOB_POISONED",
+              message,
+              stop: null,
+              job: { jobId: poisoned.jobId, state: "POISONED", statusReason: "poisoned: export" },
+            },
           },
-        },
-        { jobId: running.jobId, finishedAt: at, job: { state: "CANCELLED", version: 3 }, error: null },
-        {
-          jobId: completed.jobId,
-          finishedAt: at,
-          job: { state: "COMPLETED", version: 3 },
-          error: {
-            __typename: "IllegalTransitionError",
-            code: "ILLEGAL_TRANSITION",
-            message: "A job that is COMPLETED cannot become CANCELLED. Nothing was changed.",
-            from: "COMPLETED",
-            to: "CANCELLED",
-            directive: null,
+          { jobId: running.jobId, finishedAt: at, job: { state: "CANCELLED", version: 3 }, error: null },
+          {
+            jobId: completed.jobId,
+            finishedAt: at,
+            job: { state: "COMPLETED", version: 3 },
+            error: {
+              __typename: "IllegalTransitionError",
+              code: "ILLEGAL_TRANSITION",
+              message: "A job that is COMPLETED cannot become CANCELLED. Nothing was changed.",
+              from: "COMPLETED",
+              to: "CANCELLED",
+              directive: null,
+            },
           },
-        },
-      ],
+        ],
+      },
     },
   });
   const { bulkAction } = "bulkAction" in cancelAiJobs ? cancelAiJobs : { bulkAction: undefined };
   const id = idOf(bulkAction);
   expect((await server.run(NODE, { id })).node).toEqual({ __typename: "BulkAction", ...bulkAction });
+  const failed = await server.run(ITEMS, { id, onlyFailed: true });
+  expect(pageOf(failed)).toMatchObject({ jobIds: [poisoned.jobId, completed.jobId], pageInfo: { hasNextPage: false } });
   const elsewhere = await run(server.url, NODE, { id }, { "x-workspace-id": randomUUID() });
   expect(elsewhere.node).toBeNull();
 });
@@ -190,14 +196,16 @@ test("retryAiJobs answers the action with each job and what came of it", async (
       succeeded: 1,
       failed: 1,
       finishedAt: at,
-      items: [
-        { jobId: failed.jobId, job: { state: "QUEUED" }, error: null },
-        {
-          jobId: spent.jobId,
-          job: { state: "FAILED" },
-          error: { __typename: "BudgetExceededError", code: "BUDGET_EXCEEDED", message, freesAt: null },
-        },
-      ],
+      items: {
+        nodes: [
+          { jobId: failed.jobId, job: { state: "QUEUED" }, error: null },
+          {
+            jobId: spent.jobId,
+            job: { state: "FAILED" },
+            error: { __typename: "BudgetExceededError", code: "BUDGET_EXCEEDED", message, freesAt: null },
+          },
+        ],
+      },
     },
   });
 });
@@ -208,7 +216,7 @@ test("an unfinished action tells how far it has come", async () => {
   const id = await leftBehind(db.prisma, { filter: { protocolId } });
   const { node } = await server.run(NODE, { id: Buffer.from(`BulkAction:${id}`).toString("base64") });
   const item = { jobId, finishedAt: null, job: { state: "QUEUED", version: 1 }, error: null };
-  expect(node).toMatchObject({ total: 1, succeeded: 0, failed: 0, finishedAt: null, items: [item] });
+  expect(node).toMatchObject({ total: 1, succeeded: 0, failed: 0, finishedAt: null, items: { nodes: [item] } });
 });
 
 test.each([`BulkAction:${randomUUID()}`, "BulkAction:1"])("there is no action by the id %s", async (id) => {
@@ -224,7 +232,7 @@ describe("what is refused, with the path to it:", () => {
     ["an empty protocol", { filter: { protocolId: "" } }, ["input", "filter", "protocolId"]],
     ["no job", { filter, limit: 0 }, ["input", "limit"]],
     ["fewer", { filter, limit: -1 }, ["input", "limit"]],
-    ["more than 1,000 jobs", { filter, limit: 1001 }, ["input", "limit"]],
+    ["more than 100,000 jobs", { filter, limit: 100_001 }, ["input", "limit"]],
   ])("%s", async (_, input, path) => {
     const refused = { __typename: "InvalidInputError", code: "INVALID_INPUT", path };
     expect((await server.run(RETRY, { input })).retryAiJobs).toEqual(refused);
@@ -259,7 +267,9 @@ test("TRY_AGAIN is the answer where nothing of the action was kept", async () =>
 });
 
 describe("the cost of an action", () => {
-  const answered = z.object({ data: z.object({ node: z.object({ items: z.array(z.unknown()) }) }) });
+  const answered = z.object({
+    data: z.object({ node: z.object({ items: z.object({ nodes: z.array(z.unknown()) }) }) }),
+  });
 
   async function post(query: string): Promise<unknown> {
     const response = await fetch(server.url, {
@@ -277,25 +287,69 @@ describe("the cost of an action", () => {
         await poisonJob(engine, WORKSPACE, jobId, FOUND);
       const { retryAiJobs } = await server.run(RETRY, { input: { filter: { protocolId, states: ["POISONED"] } } });
       const id = idOf("bulkAction" in retryAiJobs ? retryAiJobs.bulkAction : undefined);
-      const items = "items { job { state } error { code ... on JobPoisonedError { job { jobInputs } } } }";
+      const items = "items { nodes { job { state } error { code ... on JobPoisonedError { job { jobInputs } } } } }";
       db.statements();
       const answer = await post(`{ node(id: "${id}") { ... on BulkAction { total succeeded failed ${items} } } }`);
       const statements = db.statements().length;
-      expect(answered.parse(answer).data.node.items).toHaveLength(count);
+      expect(answered.parse(answer).data.node.items.nodes).toHaveLength(count);
       return statements;
     };
-    // The action, its counts, its items, their jobs, and those of the errors.
-    expect([await cost(1), await cost(20)]).toEqual([5, 5]);
+    // The action, its items, their jobs, and those of the errors.
+    expect([await cost(1), await cost(20)]).toEqual([4, 4]);
   });
 
-  const deep = "items { job { state events(first: 20) { nodes { eventId type version } } } }";
+  const page = (first: number, selection: string) => `items(first: ${first}) { nodes { ${selection} } }`;
+  const deep = "jobId job { state events(first: 100) { nodes { eventId type version } } }";
+  const short = "jobId job { state } error { code message }";
   test.each([
-    ["10 jobs, with much of each", 10, deep, "answered"],
-    ["1,000 jobs, with much of each", 1000, deep, "refused"],
-    ["1,000 jobs, with what came of each", 1000, "items { jobId job { state } error { code message } }", "answered"],
-  ])("is counted by its limit: %s", async (_, limit, selection, outcome) => {
-    const answer = await post(`mutation { retryAiJobs(input: { filter: { protocolId: "none" }, limit: ${limit} }) {
+    ["10 of 100,000, with much of each", page(10, deep), "answered"],
+    ["100, with what came of each", page(100, short), "answered"],
+    ["100, with much of each", page(100, deep), "refused"],
+  ])("is counted by the page of its items: %s", async (_, selection, outcome) => {
+    const answer = await post(`mutation { retryAiJobs(input: { filter: { protocolId: "none" }, limit: 100000 }) {
       ... on RetryAiJobsPayload { bulkAction { ${selection} } } } }`);
-    expect(JSON.stringify(answer)).toContain(outcome === "refused" ? "asks for too much" : '"items":[]');
+    expect(JSON.stringify(answer)).toContain(outcome === "refused" ? "asks for too much" : '"items":{"nodes":[]}');
   });
 });
+
+test("the items of an action are read page by page, from either end", async () => {
+  const protocolId = "answer-pages";
+  const jobIds = await queuedJobs(engine, 5, { protocolId });
+  await server.run(CANCEL, { input: { filter: { protocolId }, reason: "not needed" } });
+  const { id: action } = await db.prisma.bulkAction.findFirstOrThrow({ orderBy: { id: "desc" } });
+  const id = Buffer.from(`BulkAction:${action}`).toString("base64");
+  const [first, last] = await Promise.all([server.run(ITEMS, { id, first: 2 }), server.run(ITEMS, { id, last: 2 })]);
+  expect(pageOf(first)).toMatchObject({ jobIds: jobIds.slice(0, 2), pageInfo: { hasNextPage: true } });
+  expect(pageOf(last)).toMatchObject({ jobIds: jobIds.slice(3), pageInfo: { hasPreviousPage: true } });
+  const rest = await server.run(ITEMS, { id, first: 10, after: pageOf(first).pageInfo.endCursor });
+  expect(pageOf(rest)).toMatchObject({ jobIds: jobIds.slice(2), pageInfo: { hasNextPage: false } });
+});
+
+const ITEMS = graphql(`
+  query AnswersItems($id: ID!, $first: Int, $after: String, $last: Int, $onlyFailed: Boolean! = false) {
+    node(id: $id) {
+      ... on BulkAction {
+        items(first: $first, after: $after, last: $last, onlyFailed: $onlyFailed) {
+          nodes {
+            jobId
+          }
+          pageInfo {
+            hasNextPage
+            hasPreviousPage
+            endCursor
+          }
+        }
+      }
+    }
+  }
+`);
+
+const pageInfo = z.object({ hasNextPage: z.boolean(), hasPreviousPage: z.boolean(), endCursor: z.string() });
+const itemsAnswer = z.object({
+  node: z.object({ items: z.object({ nodes: z.array(z.object({ jobId: z.string() })), pageInfo }) }),
+});
+
+function pageOf(answer: unknown) {
+  const { items } = itemsAnswer.parse(answer).node;
+  return { jobIds: items.nodes.map(({ jobId }) => jobId), pageInfo: items.pageInfo };
+}

@@ -1,8 +1,6 @@
 import { BulkActions as BulkActionsList } from "@ai-job-server/sdk/client";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
-import { Link } from "wouter";
-import { BulkActionView } from "../api/generated.ts";
 import { useClient } from "../api/session.ts";
 import { Button } from "../ui/button.tsx";
 import { Empty } from "../ui/empty.tsx";
@@ -11,8 +9,8 @@ import { whole } from "../ui/numbers.ts";
 import { OperationLink } from "../ui/operation-link.tsx";
 import { Ago } from "../ui/time.tsx";
 import { Waiting } from "../ui/waiting.tsx";
-
-const LOOK_MS = 2000;
+import { Items } from "./items.tsx";
+import { LOOK_MS, Progress } from "./progress.tsx";
 
 /** What was done to many jobs at once, how far it is, and what it could not do. */
 export default function BulkActions() {
@@ -38,6 +36,9 @@ export default function BulkActions() {
           <thead>
             <tr>
               <th scope="col">Action</th>
+              <th scope="col" className="numeric">
+                Jobs
+              </th>
               <th scope="col">Begun</th>
               <th scope="col">Done</th>
               <th scope="col">Not done</th>
@@ -50,21 +51,23 @@ export default function BulkActions() {
             {actions.map(({ id, kind, reason, total, succeeded, failed, createdAt, finishedAt }) => (
               <tr key={id}>
                 <td>{kind === "CANCEL" ? "Cancel" : "Retry"}</td>
+                <td className="numeric">{whole(total)}</td>
                 <td>
                   <Ago at={createdAt} />
                 </td>
                 <td>{whole(succeeded)}</td>
                 <td>{whole(failed)}</td>
                 <td>
-                  {finishedAt ? (
-                    "finished"
-                  ) : (
-                    <progress value={succeeded + failed} max={total} aria-label={`${succeeded + failed} of ${total}`} />
-                  )}
+                  <Progress of={{ total, succeeded, failed, finishedAt }} />
                 </td>
                 <td dir="auto">{reason}</td>
                 <td>
-                  <Button look="plain" aria-expanded={shown === id} onPress={() => setShown(shown === id ? null : id)}>
+                  <Button
+                    look="plain"
+                    aria-label="Jobs of the action"
+                    aria-expanded={shown === id}
+                    onPress={() => setShown(shown === id ? null : id)}
+                  >
                     Jobs
                   </Button>
                 </td>
@@ -73,32 +76,7 @@ export default function BulkActions() {
           </tbody>
         </table>
       )}
-      {shown && <Items id={shown} />}
+      {shown && <Items key={shown} id={shown} />}
     </>
-  );
-}
-
-/** Each job of an action, and why it was left as it is. */
-function Items({ id }: { readonly id: string }) {
-  const client = useClient();
-  const { data, error } = useQuery({
-    queryKey: ["bulk-action", id],
-    queryFn: ({ signal }) => client.request(BulkActionView, { id }, { signal }),
-    refetchInterval: LOOK_MS,
-  });
-  if (error) return <Failure error={error} />;
-  if (!data) return <Waiting what="The list of its jobs" />;
-  const items = data.node && "items" in data.node ? data.node.items : [];
-  return (
-    <ul className="preview" aria-label="Its jobs">
-      {items.map(({ jobId, finishedAt, error: why }) => (
-        <li key={jobId}>
-          <Link href={`/jobs/${jobId}`}>
-            <code>{jobId}</code>
-          </Link>{" "}
-          <span className="quiet">{why ? `${why.code}: ${why.message}` : finishedAt ? "done" : "waits"}</span>
-        </li>
-      ))}
-    </ul>
   );
 }

@@ -415,7 +415,11 @@ CREATE TABLE "bulk_actions" (
     "reason" TEXT,
     "actor" "RecorderActor" NOT NULL,
     "actor_id" TEXT NOT NULL,
+    "total" INTEGER NOT NULL DEFAULT 0,
+    "succeeded" INTEGER NOT NULL DEFAULT 0,
+    "failed" INTEGER NOT NULL DEFAULT 0,
     "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    "progressed_at" TIMESTAMPTZ(3),
     "finished_at" TIMESTAMPTZ(3),
 
     CONSTRAINT "bulk_actions_pkey" PRIMARY KEY ("id")

@@ -1131,7 +1131,8 @@ ALTER TABLE bulk_actions
   ADD CONSTRAINT bulk_actions_reason_of_a_cancellation CHECK ((reason IS NOT NULL) = (kind = 'cancel'));
 
 CREATE TRIGGER bulk_actions_check_insert BEFORE INSERT ON bulk_actions FOR EACH ROW
-  WHEN (NEW.finished_at IS NOT NULL) EXECUTE FUNCTION refuse('AJ003', 'a bulk action begins unfinished');
+  WHEN (NEW.finished_at IS NOT NULL OR NEW.progressed_at IS NOT NULL OR (NEW.total, NEW.succeeded, NEW.failed) <> (0, 0, 0))
+  EXECUTE FUNCTION refuse('AJ003', 'a bulk action begins unfinished, and counts no item');
 
 -- An action finishes once, after all of its items: an item that was still pending would never be processed.
 CREATE FUNCTION bulk_actions_check_update() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -1157,6 +1158,14 @@ CREATE TRIGGER bulk_actions_immutable_columns
         (OLD.id, OLD.workspace_id, OLD.kind, OLD.filter, OLD.reason, OLD.actor, OLD.actor_id, OLD.created_at))
   EXECUTE FUNCTION refuse_immutable_change();
 
+-- Its items are counted by their own triggers, and by nobody else: whoever reads how far an action is need not read 100,000 items.
+CREATE TRIGGER bulk_actions_counted_by_items
+  BEFORE UPDATE OF total, succeeded, failed, progressed_at ON bulk_actions
+  FOR EACH ROW
+  WHEN (pg_trigger_depth() = 0 AND (NEW.total, NEW.succeeded, NEW.failed, NEW.progressed_at)
+    IS DISTINCT FROM (OLD.total, OLD.succeeded, OLD.failed, OLD.progressed_at))
+  EXECUTE FUNCTION refuse_immutable_change();
+
 CREATE TRIGGER bulk_actions_no_delete BEFORE DELETE ON bulk_actions
   FOR EACH ROW EXECUTE FUNCTION refuse('AJ005', 'the rows of this table are kept');
 CREATE TRIGGER bulk_actions_no_truncate BEFORE TRUNCATE ON bulk_actions
@@ -1169,7 +1178,7 @@ ALTER TABLE bulk_action_items
     ON DELETE RESTRICT ON UPDATE RESTRICT,
   ADD CONSTRAINT bulk_action_items_job_id_workspace_id_fkey
     FOREIGN KEY (job_id, workspace_id) REFERENCES ai_jobs (job_id, workspace_id) ON DELETE RESTRICT ON UPDATE RESTRICT,
-  ADD CONSTRAINT bulk_action_items_at_most_1000 CHECK (position BETWEEN 1 AND 1000),
+  ADD CONSTRAINT bulk_action_items_at_most_100000 CHECK (position BETWEEN 1 AND 100000),
   -- Only a finished item has an error, which contains an error code of the API.
   ADD CONSTRAINT bulk_action_items_error_when_finished CHECK (error IS NULL OR finished_at IS NOT NULL),
   ADD CONSTRAINT bulk_action_items_error_has_a_code CHECK (
@@ -1178,18 +1187,37 @@ ALTER TABLE bulk_action_items
 CREATE TRIGGER bulk_action_items_check_insert BEFORE INSERT ON bulk_action_items FOR EACH ROW
   WHEN (NEW.finished_at IS NOT NULL) EXECUTE FUNCTION refuse('AJ003', 'an item begins unfinished');
 
--- An action that has finished gets no item: the item would never be processed. Checked once for all rows of a statement,
--- because an action is stored with up to 1,000 items at once.
-CREATE FUNCTION bulk_action_items_check_action() RETURNS trigger LANGUAGE plpgsql AS $$
+-- Items that are added count in their action. One that has finished gets none: the item would never be processed. Once for all rows
+-- of a statement, because an action is stored with all of its items at once.
+CREATE FUNCTION bulk_action_items_count_added() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   IF EXISTS (SELECT FROM added i JOIN bulk_actions a ON a.id = i.bulk_action_id WHERE a.finished_at IS NOT NULL) THEN
     RAISE EXCEPTION 'a bulk action that has finished gets no item' USING ERRCODE = 'AJ004';
   END IF;
+  UPDATE bulk_actions a SET total = a.total + i.items
+  FROM (SELECT bulk_action_id, count(*) AS items FROM added GROUP BY bulk_action_id) AS i
+  WHERE a.id = i.bulk_action_id;
   RETURN NULL;
 END $$;
 
-CREATE TRIGGER bulk_action_items_check_action AFTER INSERT ON bulk_action_items
-  REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION bulk_action_items_check_action();
+CREATE TRIGGER bulk_action_items_count_added AFTER INSERT ON bulk_action_items
+  REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION bulk_action_items_count_added();
+
+-- Items that are processed count as changed or failed. An item changes once, by being processed, so what has a time now had none.
+CREATE FUNCTION bulk_action_items_count_finished() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  UPDATE bulk_actions a
+  SET succeeded = a.succeeded + i.succeeded, failed = a.failed + i.failed, progressed_at = clock_timestamp()
+  FROM (
+    SELECT bulk_action_id, count(*) FILTER (WHERE error IS NULL) AS succeeded, count(error) AS failed
+    FROM changed WHERE finished_at IS NOT NULL GROUP BY bulk_action_id
+  ) AS i
+  WHERE a.id = i.bulk_action_id;
+  RETURN NULL;
+END $$;
+
+CREATE TRIGGER bulk_action_items_count_finished AFTER UPDATE ON bulk_action_items
+  REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION bulk_action_items_count_finished();
 
 -- A finished item never changes: otherwise it could be processed twice.
 CREATE TRIGGER bulk_action_items_check_update BEFORE UPDATE ON bulk_action_items FOR EACH ROW

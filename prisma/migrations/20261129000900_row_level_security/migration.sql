@@ -114,5 +114,6 @@ ALTER FUNCTION output_chunks_check_insert() SECURITY DEFINER SET search_path = p
 ALTER FUNCTION output_chunks_check_delete() SECURITY DEFINER SET search_path = public, pg_temp;
 ALTER FUNCTION flight_recorder_events_check_insert() SECURITY DEFINER SET search_path = public, pg_temp;
 ALTER FUNCTION bulk_actions_check_update() SECURITY DEFINER SET search_path = public, pg_temp;
-ALTER FUNCTION bulk_action_items_check_action() SECURITY DEFINER SET search_path = public, pg_temp;
+ALTER FUNCTION bulk_action_items_count_added() SECURITY DEFINER SET search_path = public, pg_temp;
+ALTER FUNCTION bulk_action_items_count_finished() SECURITY DEFINER SET search_path = public, pg_temp;
 ALTER FUNCTION capability_profiles_one_default() SECURITY DEFINER SET search_path = public, pg_temp;

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { MAX_ITEMS } from "../../jobs/bulk/action.ts";
+import { MAX_ITEMS, SHARE } from "../../jobs/bulk/action.ts";
 
 /** What `cancelAiJobs` and `retryAiJobs` have in common. */
 
@@ -16,14 +16,6 @@ export const FILTER_RULE = "Selects the jobs. At least one condition is required
 
 /** The part of the mutation's description that is the same for both. */
 export const BULK_BEHAVIOUR =
-  "Each job has its own result. The action is stored: if the server crashes or the database times out half way, it is " +
-  "continued later, and its finishedAt is null until then. TRY_AGAIN means that nothing of it was stored (section 6).";
-
-/**
- * What the mutation costs. The type `BulkAction` counts its items as if there were `MAX_ITEMS` of them, because it does
- * not know the limit; here that is corrected to the limit that was asked for. Otherwise an action of ten jobs would be
- * refused as if it had a thousand.
- */
-export function complexityOf({ input }: { readonly input: { readonly limit: number } }) {
-  return { field: 1, multiplier: input.limit / MAX_ITEMS };
-}
+  `Each job has its own result. The action is stored, and up to ${SHARE} of its jobs are done before the answer; what is left, also ` +
+  "after a crash or a timeout of the database, is done by any server, and finishedAt is null until then: read the action again by " +
+  "its id. TRY_AGAIN means that nothing of it was stored (section 6).";

@@ -6,7 +6,7 @@ import { builder } from "../builder.ts";
 import { type ErrorsOf, errorTypes, isPayloadWith, orThrow } from "../result.ts";
 import { AiJobFilter } from "../types/ai-job-filter.ts";
 import { BulkAction, type BulkActionPayload } from "../types/bulk-action.ts";
-import { BULK_BEHAVIOUR, complexityOf, FILTER_RULE, limit } from "./bulk-action-input.ts";
+import { BULK_BEHAVIOUR, FILTER_RULE, limit } from "./bulk-action-input.ts";
 
 const CancelAiJobsInput = builder.inputType("CancelAiJobsInput", {
   description: "Which jobs to cancel, and why.",
@@ -49,7 +49,6 @@ builder.mutationField("cancelAiJobs", (t) =>
       ),
     ],
     union: { description: "The result of cancelAiJobs." },
-    complexity: complexityOf,
     args: { input: t.arg({ type: CancelAiJobsInput, required: true, description: "Which jobs, and why." }) },
     resolve: async (_root, { input }, { engine, viewer }) => ({
       bulkAction: orThrow(await cancelAiJobs(engine, viewer.workspaceId, viewer.actor, exact<CancelAiJobs>()(input))),

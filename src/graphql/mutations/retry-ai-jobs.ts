@@ -5,7 +5,7 @@ import { builder } from "../builder.ts";
 import { type ErrorsOf, errorTypes, isPayloadWith, orThrow } from "../result.ts";
 import { AiJobFilter } from "../types/ai-job-filter.ts";
 import { BulkAction, type BulkActionPayload } from "../types/bulk-action.ts";
-import { BULK_BEHAVIOUR, complexityOf, FILTER_RULE, limit } from "./bulk-action-input.ts";
+import { BULK_BEHAVIOUR, FILTER_RULE, limit } from "./bulk-action-input.ts";
 
 const RetryAiJobsInput = builder.inputType("RetryAiJobsInput", {
   description: "Which jobs to retry.",
@@ -43,7 +43,6 @@ builder.mutationField("retryAiJobs", (t) =>
       ),
     ],
     union: { description: "The result of retryAiJobs." },
-    complexity: complexityOf,
     args: { input: t.arg({ type: RetryAiJobsInput, required: true, description: "Which jobs." }) },
     resolve: async (_root, { input }, { engine, viewer }) => ({
       bulkAction: orThrow(await retryAiJobs(engine, viewer.workspaceId, viewer.actor, exact<RetryAiJobs>()(input))),

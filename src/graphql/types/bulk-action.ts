@@ -1,14 +1,12 @@
 import type { BulkAction as Action, BulkActionItem as Item } from "../../db/generated/client/client.ts";
-import { MAX_ITEMS } from "../../jobs/bulk/action.ts";
 import { fromStored } from "../../jobs/bulk/error.ts";
-import type { ItemCounts } from "../../jobs/bulk/items.ts";
 import { uuidOrNil } from "../../uuid.ts";
-import { builder } from "../builder.ts";
-import type { GraphQLContext } from "../context.ts";
+import { builder, pageComplexity } from "../builder.ts";
+import type { KeyCodec } from "../connection.ts";
 import { BulkActionKindEnum } from "../enums.ts";
 import { ErrorInterface, toPlainError } from "../errors.ts";
 import { AiJob } from "./ai-job.ts";
-import { loadJob } from "./relations.ts";
+import { integerKey, loadJob, pageOf } from "./relations.ts";
 
 const BulkActionItem = builder.objectRef<Item>("BulkActionItem").implement({
   description: "One job of a bulk action, with its result.",
@@ -37,12 +35,7 @@ const BulkActionItem = builder.objectRef<Item>("BulkActionItem").implement({
   }),
 });
 
-const NO_ITEMS: ItemCounts = { total: 0, succeeded: 0, failed: 0 };
-
-async function countsOf({ reads }: GraphQLContext, { workspaceId, id }: Action): Promise<ItemCounts> {
-  const [counts = NO_ITEMS] = await reads.countsOfBulkAction({ workspaceId, id });
-  return counts;
-}
+const byPosition: KeyCodec<Item, number> = { keyOf: ({ position }) => [position], schema: integerKey };
 
 export const BulkAction = builder.prismaNode("BulkAction", {
   nullable: true,
@@ -50,8 +43,8 @@ export const BulkAction = builder.prismaNode("BulkAction", {
   id: { field: "id", description: "Global id (Relay). Load it again to see the progress of an unfinished action." },
   findUnique: (id, { viewer: { workspaceId } }) => ({ id: uuidOrNil(id), workspaceId }),
   description:
-    "A change of many jobs, requested in one call. It is stored, and the server finishes it even after a crash half way " +
-    "(section 6).",
+    "A change of many jobs, requested in one call. It is stored, and a server finishes it, also after the call has been answered " +
+    "and after a crash half way (section 6).",
   fields: (t) => ({
     kind: t.expose("kind", { type: BulkActionKindEnum, description: "What is done to each job." }),
     reason: t.exposeString("reason", {
@@ -59,31 +52,34 @@ export const BulkAction = builder.prismaNode("BulkAction", {
       description: "Why the jobs are cancelled, as the call gave it; null for a retry.",
     }),
     createdAt: t.expose("createdAt", { type: "DateTime", description: "When the action was requested." }),
-    total: t.int({
-      description: "The number of jobs in the action.",
-      resolve: async (action, _args, context) => (await countsOf(context, action)).total,
-    }),
-    succeeded: t.int({
-      description: "The number of jobs changed so far.",
-      resolve: async (action, _args, context) => (await countsOf(context, action)).succeeded,
-    }),
-    failed: t.int({
+    total: t.exposeInt("total", { description: "The number of jobs in the action." }),
+    succeeded: t.exposeInt("succeeded", { description: "The number of jobs changed so far." }),
+    failed: t.exposeInt("failed", {
       description: "The number of jobs left unchanged so far; each item's error says why.",
-      resolve: async (action, _args, context) => (await countsOf(context, action)).failed,
     }),
     finishedAt: t.expose("finishedAt", {
       type: "DateTime",
       nullable: true,
       description: "When the last job was processed; null while the action is unfinished.",
     }),
-    items: t.field({
-      type: [BulkActionItem],
-      description: `The jobs of the action, oldest first, each with its result; at most ${MAX_ITEMS}.`,
-      complexity: { field: 1, multiplier: MAX_ITEMS },
-      resolve: async ({ workspaceId, id }, _args, { reads }) => [
-        ...(await reads.itemsOfBulkAction({ workspaceId, id })),
-      ],
-    }),
+    items: t.connection(
+      {
+        type: BulkActionItem,
+        description: "The jobs of the action, oldest first, each with its result.",
+        complexity: pageComplexity,
+        args: {
+          onlyFailed: t.arg.boolean({
+            required: true,
+            defaultValue: false,
+            description: "Only the jobs that were left unchanged, with why.",
+          }),
+        },
+        resolve: ({ workspaceId, id }, { onlyFailed, ...args }, { reads }) =>
+          pageOf(args, byPosition, (slice) => reads.itemsOfBulkAction({ workspaceId, id }, { slice, onlyFailed })),
+      },
+      { name: "BulkActionItemConnection", description: "A page of the jobs of a bulk action." },
+      { name: "BulkActionItemEdge", description: "A job of a bulk action and its position in the action." },
+    ),
   }),
 });
 

@@ -44,7 +44,8 @@ builder.objectField(AiJob, "workflowRun", (t) =>
   }),
 );
 
-const integerKey = z.tuple([z.int32()]).transform(([value]) => value);
+/** The key of a list that counts its rows. */
+export const integerKey = z.tuple([z.int32()]).transform(([value]) => value);
 const byAttempt: KeyCodec<Run, number> = { keyOf: ({ attempt }) => [attempt], schema: integerKey };
 const byVersion: KeyCodec<Event, number> = { keyOf: ({ version }) => [version], schema: integerKey };
 
@@ -168,7 +169,8 @@ export function referencedRow<Row>([row]: readonly Row[]): Row {
   return row;
 }
 
-async function pageOf<Row>(
+/** @returns the page of a list that belongs to a row, as these arguments ask for it. */
+export async function pageOf<Row>(
   args: ConnectionArgs,
   codec: KeyCodec<Row, number>,
   read: (slice: Slice<number>) => Promise<readonly Row[]>,

@@ -14,17 +14,19 @@ import { finishAction, idleActions, insertAction, pendingItems } from "./items.t
 
 /**
  * Bulk actions: one change of many jobs (section 6). First the action is stored with the matching jobs as its items, then the
- * items are processed in batches, each in a transaction of its own. After a crash the pending items are still stored, and any
- * server continues with them.
+ * items are processed in batches, each in a transaction of its own. The request that stored it does the first share of them; any
+ * server goes on with the rest, as it does after a crash: the pending items are stored.
  */
 
 /** The largest number of jobs of one action. */
-export const MAX_ITEMS = 1000;
+export const MAX_ITEMS = 100_000;
+/** Items that a request processes before it answers, and that maintenance processes of one action before it turns to the next. */
+export const SHARE = 1000;
 /** Items per transaction. The transaction locks their jobs' rows, so other changes of these jobs wait for it. */
 const BATCH_SIZE = 100;
 /** An action is found by its id, and tells its workspace, in which its jobs are then changed. */
 const BULK = allWorkspaces("bulk");
-/** The largest number of actions that one run of the maintenance task continues. */
+/** The largest number of actions that maintenance goes on with in turn. */
 const MAX_RESUMED = 100;
 
 /** The input of a bulk cancellation. */
@@ -38,9 +40,9 @@ export interface CancelAiJobs {
 /**
  * Cancels the oldest jobs that match (section 6). If the filter has no states, only jobs that can be cancelled are selected. If
  * it has states, jobs in these states are selected, and one that cannot be cancelled becomes an item with an error.
- * @returns the stored action. It is unfinished if the database was too busy for all items; maintenance then continues it. Or
- *   InvalidInputError if the filter has no condition or an empty list, NotFoundError if there is no such workspace: nothing was
- *   changed.
+ * @returns the stored action. It is unfinished if it has more items than a request processes, or the database was too busy for
+ *   them; maintenance then continues it. Or InvalidInputError if the filter has no
+ *   condition or an empty list, NotFoundError if there is no such workspace: nothing was changed.
  * @throws TryAgainError when the action could not be stored: nothing was kept.
  */
 export function cancelAiJobs(
@@ -96,7 +98,7 @@ async function runBulkAction(
   );
   if (!isStored) return new NotFoundError("workspace");
   try {
-    await processRemaining(context, id);
+    await processShare(context, id);
   } catch (error) {
     if (!(error instanceof TryAgainError)) throw error;
   }
@@ -128,50 +130,70 @@ function narrowToChangeable(kind: BulkActionKind, filter: JobFilter): JobSelecti
 }
 
 /**
- * Processes the pending items of an action. Several servers may do so at the same time: each item is processed once.
- * @returns whether the action is finished; false if the signal stopped the work between two batches.
+ * Processes the next items of an action, at most `SHARE`. Several servers may do so at the same time: each item is processed once.
+ * @returns whether the action is finished; false if items are left, or the signal stopped the work between two batches.
  */
-async function processRemaining(context: CommandContext, actionId: string, signal?: AbortSignal): Promise<boolean> {
+async function processShare(context: CommandContext, actionId: string, signal?: AbortSignal): Promise<boolean> {
   const { prisma } = context;
   const action = await within(BULK, () => prisma.bulkAction.findUniqueOrThrow({ where: { id: actionId } }));
   const scope = [action.workspaceId];
+  let done = 0;
   while (!signal?.aborted) {
     const items = await within(scope, () => pendingItems(prisma, actionId, BATCH_SIZE));
     if (items.length === 0) {
       await inSingleStatement(context, scope, (db) => finishAction(db, actionId));
       return true;
     }
+    if (done >= SHARE) return false;
     await processItems(context, action, items);
+    done += items.length;
     // The embedded database runs in this thread. Without a pause, other requests would wait for the whole action.
     await yieldToEventLoop();
   }
   return false;
 }
 
+/** What `resumeBulkActions` may be told. */
+export interface Resuming {
+  /** Stops the work after the current batch. */
+  readonly signal?: AbortSignal;
+  /** How often it turns to each action, and to those that have become idle since; without it, until all are finished. */
+  readonly rounds?: number;
+}
+
 /**
- * Continues actions that a crash or a busy database left unfinished. Several servers may do so at the same time, even while
- * the server that stored an action still works on it.
- * @param idleSeconds only actions of which no item was processed for so long are continued, so that servers seldom repeat
- *   each other's work.
- * @param signal stops the work after the current batch.
+ * Continues actions that are too large for their request, or that a crash or a busy database left unfinished: a share of each in
+ * turn, so that a small one does not wait for a large one. Several servers may do so at the same time, even while the server that
+ * stored an action still works on it.
+ * @param idleSeconds only actions of which no item was processed for so long are taken up, so that servers seldom repeat each
+ *   other's work.
  * @returns the number of actions that were finished.
  * @throws AggregateError with all errors, after every action has been tried.
  */
 export async function resumeBulkActions(
   context: CommandContext,
   idleSeconds: number,
-  signal?: AbortSignal,
+  { signal, rounds = Number.POSITIVE_INFINITY }: Resuming = {},
 ): Promise<number> {
-  const failures: unknown[] = [];
+  const failures = new Map<string, unknown>();
   let finished = 0;
-  const actionIds = await within(BULK, () => idleActions(context.prisma, idleSeconds, MAX_RESUMED));
-  for (const actionId of actionIds) {
-    try {
-      if (await processRemaining(context, actionId, signal)) finished += 1;
-    } catch (error) {
-      failures.push(error);
+  let unfinished: readonly string[] = [];
+  for (let round = 0; round < rounds && !signal?.aborted; round += 1) {
+    const idle = await within(BULK, () => idleActions(context.prisma, idleSeconds, MAX_RESUMED));
+    const turn = [...new Set([...unfinished, ...idle])].filter((id) => !failures.has(id));
+    if (turn.length === 0) break;
+    const left: string[] = [];
+    for (const actionId of turn) {
+      try {
+        if (await processShare(context, actionId, signal)) finished += 1;
+        else left.push(actionId);
+      } catch (error) {
+        failures.set(actionId, error);
+      }
     }
+    unfinished = left;
   }
-  if (failures.length > 0) throw new AggregateError(failures, `Bulk actions still unfinished: ${failures.length}.`);
+  if (failures.size > 0)
+    throw new AggregateError(failures.values(), `Bulk actions still unfinished: ${failures.size}.`);
   return finished;
 }

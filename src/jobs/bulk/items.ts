@@ -1,6 +1,6 @@
 import { type ScopedId, scopedIdTable } from "../../db/batched-read.ts";
 import { type BulkAction, type BulkActionItem, Prisma } from "../../db/generated/client/client.ts";
-import type { Slice } from "../../db/slice.ts";
+import { type Slice, sliceClauses } from "../../db/slice.ts";
 import type { Transaction } from "../../db/transaction.ts";
 import { makeWorkspace } from "../../identity/workspaces.ts";
 import { type JobFilter, toStoredFilter } from "../filter.ts";
@@ -9,7 +9,7 @@ import { type JobSelection, selectOldestJobs } from "../list.ts";
 /** The SQL of bulk actions: storing an action with its items, processing the items, and reading them. */
 
 /** An action that is to be stored. */
-export type NewBulkAction = Omit<BulkAction, "filter" | "createdAt" | "finishedAt"> & {
+export type NewBulkAction = Pick<BulkAction, "id" | "workspaceId" | "kind" | "reason" | "actor" | "actorId"> & {
   readonly filter: JobFilter;
   /** The largest number of jobs that become items. */
   readonly limit: number;
@@ -90,9 +90,9 @@ export async function finishAction(db: Transaction, actionId: string): Promise<v
 /** @returns the ids of unfinished actions of which no item was processed for `idleSeconds`, oldest first. */
 export async function idleActions(db: Transaction, idleSeconds: number, limit: number): Promise<readonly string[]> {
   const rows = await db.$queryRaw<{ id: string }[]>`
-    SELECT id FROM bulk_actions a
-    WHERE finished_at IS NULL AND clock_timestamp() - make_interval(secs => ${idleSeconds}) >= greatest(created_at,
-      (SELECT max(i.finished_at) FROM bulk_action_items i WHERE i.bulk_action_id = a.id))
+    SELECT id FROM bulk_actions
+    WHERE finished_at IS NULL
+      AND coalesce(progressed_at, created_at) <= clock_timestamp() - make_interval(secs => ${idleSeconds})
     ORDER BY created_at, id LIMIT ${limit}`;
   return rows.map(({ id }) => id);
 }
@@ -116,33 +116,25 @@ export function listActions(
   });
 }
 
-/** How many items an action has, how many jobs were changed, and how many items have an error. */
-export interface ItemCounts {
-  readonly total: number;
-  readonly succeeded: number;
-  readonly failed: number;
+const ITEM_COLUMNS = Prisma.sql`workspace_id AS "workspaceId", bulk_action_id AS "bulkActionId", position, job_id AS "jobId",
+  finished_at AS "finishedAt", error`;
+
+/** Which items of an action. */
+export interface ItemSlice {
+  readonly slice: Slice<number>;
+  /** Only those whose jobs were left unchanged. */
+  readonly onlyFailed: boolean;
 }
 
-/** The counts of one action. */
-export type ActionCounts = ItemCounts & Pick<BulkActionItem, "bulkActionId" | "workspaceId">;
-
-/** @returns the counts of several actions, in any order; no row for an action without items. */
-export function countItems(db: Transaction, actions: readonly ScopedId[]): Promise<ActionCounts[]> {
-  return db.$queryRaw<ActionCounts[]>`
-    SELECT bulk_action_id AS "bulkActionId", workspace_id AS "workspaceId", count(*)::int AS total, count(error)::int AS failed,
-      count(*) FILTER (WHERE finished_at IS NOT NULL AND error IS NULL)::int AS succeeded
-    FROM ${scopedIdTable(actions)}
-    JOIN bulk_action_items ON bulk_action_id = requested_id AND workspace_id = requested_workspace_id
-    GROUP BY bulk_action_id, workspace_id`;
-}
-
-/** @returns the items of several actions, those of one action by position. An action has at most 1,000. */
-export function listItemsOf(db: Transaction, actions: readonly ScopedId[]): Promise<BulkActionItem[]> {
-  return db.bulkActionItem.findMany({
-    where: {
-      bulkActionId: { in: actions.map(({ id }) => id) },
-      workspaceId: { in: actions.map((action) => action.workspaceId) },
-    },
-    orderBy: [{ bulkActionId: "asc" }, { position: "asc" }],
-  });
+/** @returns the items of several actions, those of one action by position. */
+export function listItemsOf(
+  db: Transaction,
+  actions: readonly ScopedId[],
+  { slice, onlyFailed }: ItemSlice,
+): Promise<BulkActionItem[]> {
+  return db.$queryRaw<BulkActionItem[]>`
+    SELECT ${ITEM_COLUMNS} FROM ${scopedIdTable(actions)}, LATERAL (
+      SELECT * FROM bulk_action_items WHERE bulk_action_id = requested_id AND workspace_id = requested_workspace_id
+      ${onlyFailed ? Prisma.sql`AND error IS NOT NULL` : Prisma.empty}
+      ${sliceClauses(Prisma.sql`position`, slice)}) AS item`;
 }

@@ -3,13 +3,13 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { PrismaClient } from "../../../src/db/generated/client/client.ts";
 import type { EngineContext } from "../../../src/engine.ts";
 import { IllegalTransitionError, JobPoisonedError } from "../../../src/errors.ts";
-import { resumeBulkActions } from "../../../src/jobs/bulk/action.ts";
+import { cancelAiJobs, resumeBulkActions } from "../../../src/jobs/bulk/action.ts";
 import { processItems } from "../../../src/jobs/bulk/batch.ts";
 import { finishAction, pendingItems } from "../../../src/jobs/bulk/items.ts";
 import { cancelAiJob } from "../../../src/jobs/cancel.ts";
 import { retryAiJob } from "../../../src/jobs/retry.ts";
 import { poisonJob } from "../../../src/security/poison.ts";
-import { leftBehind, queuedJobs, settledItems, tally } from "../../support/bulk.ts";
+import { addQueuedJobs, leftBehind, queuedJobs, settledItems, tally } from "../../support/bulk.ts";
 import { openTestDatabase, type TestDatabase } from "../../support/database.ts";
 import { engineOn, ok, SOMEBODY, submitted, WORKSPACE } from "../../support/engine.ts";
 import { raising, withFault } from "../../support/faults.ts";
@@ -74,6 +74,43 @@ test("an action of which everything was done is only finished", async () => {
   expect((await actionOf(id)).finishedAt).toEqual(expect.any(Date));
   expect(await resumeBulkActions(engine, 0)).toBe(0);
   await expectCancelledOnce(jobIds);
+});
+
+describe("an action that is larger than a request waits for", () => {
+  const of = (protocolId: string) => ({ filter: { protocolId }, reason: "enough", limit: 100_000 });
+  const cancelledOnce = (protocolId: string) =>
+    prisma.aiJob.count({ where: { protocolId, state: "CANCELLED", version: 2 } });
+
+  test("is answered after 1,000 jobs, and the rest is done by whoever looks next", async () => {
+    await addQueuedJobs(prisma, 2150, "large");
+    const action = ok(await cancelAiJobs(engine, WORKSPACE, SOMEBODY, of("large")));
+    expect(action).toMatchObject({ total: 2150, succeeded: 1000, failed: 0, finishedAt: null });
+    expect(await cancelledOnce("large")).toBe(1000);
+    expect(await resumeBulkActions(engine, 0)).toBe(1);
+    const done = { total: 2150, succeeded: 2150, failed: 0, finishedAt: expect.any(Date) };
+    expect(await actionOf(action.id)).toMatchObject(done);
+    expect(await cancelledOnce("large")).toBe(2150);
+  });
+
+  test("keeps no small one waiting: each has its turn", async () => {
+    await addQueuedJobs(prisma, 3000, "first-and-large");
+    const large = await leftBehind(prisma, of("first-and-large"));
+    await queuedJobs(engine, 2, { protocolId: "second-and-small" });
+    const small = await leftBehind(prisma, of("second-and-small"));
+    expect(await resumeBulkActions(engine, 0, { rounds: 1 })).toBe(1);
+    expect(await actionOf(small)).toMatchObject({ succeeded: 2, finishedAt: expect.any(Date) });
+    expect(await actionOf(large)).toMatchObject({ succeeded: 1000, finishedAt: null });
+    expect(await resumeBulkActions(engine, 0)).toBe(1);
+    expect(await actionOf(large)).toMatchObject({ succeeded: 3000, finishedAt: expect.any(Date) });
+  });
+
+  test("is done by several at once, each job once, and counted right", async () => {
+    await addQueuedJobs(prisma, 1100, "large-at-once");
+    const id = await leftBehind(prisma, of("large-at-once"));
+    await Promise.all(Array.from({ length: 3 }, () => resumeBulkActions(engine, 0)));
+    expect(await actionOf(id)).toMatchObject({ total: 1100, succeeded: 1100, failed: 0, finishedAt: expect.any(Date) });
+    expect(await cancelledOnce("large-at-once")).toBe(1100);
+  });
 });
 
 test("an action without items is finished", async () => {
@@ -190,7 +227,7 @@ describe("a sweep", () => {
     const stopping = new AbortController();
     // The first commit of the sweep is that of its first batch.
     const whoStops = { ...engine, notifyCommit: () => stopping.abort() };
-    expect(await resumeBulkActions(whoStops, 0, stopping.signal)).toBe(0);
+    expect(await resumeBulkActions(whoStops, 0, { signal: stopping.signal })).toBe(0);
     expect(await tally(prisma, { id })).toEqual({ changed: 100, pending: 20 });
     expect(await resumeBulkActions(engine, 0)).toBe(1);
     await expectCancelledOnce(jobIds);

@@ -2504,7 +2504,11 @@ export const BulkActionScalarFieldEnum = {
   reason: 'reason',
   actor: 'actor',
   actorId: 'actorId',
+  total: 'total',
+  succeeded: 'succeeded',
+  failed: 'failed',
   createdAt: 'createdAt',
+  progressedAt: 'progressedAt',
   finishedAt: 'finishedAt'
 } as const
 

@@ -20,8 +20,22 @@ export type BulkActionModel = runtime.Types.Result.DefaultSelection<Prisma.$Bulk
 
 export type AggregateBulkAction = {
   _count: BulkActionCountAggregateOutputType | null
+  _avg: BulkActionAvgAggregateOutputType | null
+  _sum: BulkActionSumAggregateOutputType | null
   _min: BulkActionMinAggregateOutputType | null
   _max: BulkActionMaxAggregateOutputType | null
+}
+
+export type BulkActionAvgAggregateOutputType = {
+  total: number | null
+  succeeded: number | null
+  failed: number | null
+}
+
+export type BulkActionSumAggregateOutputType = {
+  total: number | null
+  succeeded: number | null
+  failed: number | null
 }
 
 export type BulkActionMinAggregateOutputType = {
@@ -31,7 +45,11 @@ export type BulkActionMinAggregateOutputType = {
   reason: string | null
   actor: $Enums.RecorderActor | null
   actorId: string | null
+  total: number | null
+  succeeded: number | null
+  failed: number | null
   createdAt: Date | null
+  progressedAt: Date | null
   finishedAt: Date | null
 }
 
@@ -42,7 +60,11 @@ export type BulkActionMaxAggregateOutputType = {
   reason: string | null
   actor: $Enums.RecorderActor | null
   actorId: string | null
+  total: number | null
+  succeeded: number | null
+  failed: number | null
   createdAt: Date | null
+  progressedAt: Date | null
   finishedAt: Date | null
 }
 
@@ -54,11 +76,27 @@ export type BulkActionCountAggregateOutputType = {
   reason: number
   actor: number
   actorId: number
+  total: number
+  succeeded: number
+  failed: number
   createdAt: number
+  progressedAt: number
   finishedAt: number
   _all: number
 }
 
+
+export type BulkActionAvgAggregateInputType = {
+  total?: true
+  succeeded?: true
+  failed?: true
+}
+
+export type BulkActionSumAggregateInputType = {
+  total?: true
+  succeeded?: true
+  failed?: true
+}
 
 export type BulkActionMinAggregateInputType = {
   id?: true
@@ -67,7 +105,11 @@ export type BulkActionMinAggregateInputType = {
   reason?: true
   actor?: true
   actorId?: true
+  total?: true
+  succeeded?: true
+  failed?: true
   createdAt?: true
+  progressedAt?: true
   finishedAt?: true
 }
 
@@ -78,7 +120,11 @@ export type BulkActionMaxAggregateInputType = {
   reason?: true
   actor?: true
   actorId?: true
+  total?: true
+  succeeded?: true
+  failed?: true
   createdAt?: true
+  progressedAt?: true
   finishedAt?: true
 }
 
@@ -90,7 +136,11 @@ export type BulkActionCountAggregateInputType = {
   reason?: true
   actor?: true
   actorId?: true
+  total?: true
+  succeeded?: true
+  failed?: true
   createdAt?: true
+  progressedAt?: true
   finishedAt?: true
   _all?: true
 }
@@ -133,6 +183,18 @@ export type BulkActionAggregateArgs<ExtArgs extends runtime.Types.Extensions.Int
   /**
    * {@link https://www.prisma.io/docs/concepts/components/prisma-client/aggregations Aggregation Docs}
    * 
+   * Select which fields to average
+  **/
+  _avg?: BulkActionAvgAggregateInputType
+  /**
+   * {@link https://www.prisma.io/docs/concepts/components/prisma-client/aggregations Aggregation Docs}
+   * 
+   * Select which fields to sum
+  **/
+  _sum?: BulkActionSumAggregateInputType
+  /**
+   * {@link https://www.prisma.io/docs/concepts/components/prisma-client/aggregations Aggregation Docs}
+   * 
    * Select which fields to find the minimum value
   **/
   _min?: BulkActionMinAggregateInputType
@@ -163,6 +225,8 @@ export type BulkActionGroupByArgs<ExtArgs extends runtime.Types.Extensions.Inter
   take?: number
   skip?: number
   _count?: BulkActionCountAggregateInputType | true
+  _avg?: BulkActionAvgAggregateInputType
+  _sum?: BulkActionSumAggregateInputType
   _min?: BulkActionMinAggregateInputType
   _max?: BulkActionMaxAggregateInputType
 }
@@ -175,9 +239,15 @@ export type BulkActionGroupByOutputType = {
   reason: string | null
   actor: $Enums.RecorderActor
   actorId: string
+  total: number
+  succeeded: number
+  failed: number
   createdAt: Date
+  progressedAt: Date | null
   finishedAt: Date | null
   _count: BulkActionCountAggregateOutputType | null
+  _avg: BulkActionAvgAggregateOutputType | null
+  _sum: BulkActionSumAggregateOutputType | null
   _min: BulkActionMinAggregateOutputType | null
   _max: BulkActionMaxAggregateOutputType | null
 }
@@ -208,7 +278,11 @@ export type BulkActionWhereInput = {
   reason?: Prisma.StringNullableFilter<"BulkAction"> | string | null
   actor?: Prisma.EnumRecorderActorFilter<"BulkAction"> | $Enums.RecorderActor
   actorId?: Prisma.StringFilter<"BulkAction"> | string
+  total?: Prisma.IntFilter<"BulkAction"> | number
+  succeeded?: Prisma.IntFilter<"BulkAction"> | number
+  failed?: Prisma.IntFilter<"BulkAction"> | number
   createdAt?: Prisma.DateTimeFilter<"BulkAction"> | Date | string
+  progressedAt?: Prisma.DateTimeNullableFilter<"BulkAction"> | Date | string | null
   finishedAt?: Prisma.DateTimeNullableFilter<"BulkAction"> | Date | string | null
   workspace?: Prisma.XOR<Prisma.WorkspaceScalarRelationFilter, Prisma.WorkspaceWhereInput>
   items?: Prisma.BulkActionItemListRelationFilter
@@ -222,7 +296,11 @@ export type BulkActionOrderByWithRelationInput = {
   reason?: Prisma.SortOrderInput | Prisma.SortOrder
   actor?: Prisma.SortOrder
   actorId?: Prisma.SortOrder
+  total?: Prisma.SortOrder
+  succeeded?: Prisma.SortOrder
+  failed?: Prisma.SortOrder
   createdAt?: Prisma.SortOrder
+  progressedAt?: Prisma.SortOrderInput | Prisma.SortOrder
   finishedAt?: Prisma.SortOrderInput | Prisma.SortOrder
   workspace?: Prisma.WorkspaceOrderByWithRelationInput
   items?: Prisma.BulkActionItemOrderByRelationAggregateInput
@@ -240,7 +318,11 @@ export type BulkActionWhereUniqueInput = Prisma.AtLeast<{
   reason?: Prisma.StringNullableFilter<"BulkAction"> | string | null
   actor?: Prisma.EnumRecorderActorFilter<"BulkAction"> | $Enums.RecorderActor
   actorId?: Prisma.StringFilter<"BulkAction"> | string
+  total?: Prisma.IntFilter<"BulkAction"> | number
+  succeeded?: Prisma.IntFilter<"BulkAction"> | number
+  failed?: Prisma.IntFilter<"BulkAction"> | number
   createdAt?: Prisma.DateTimeFilter<"BulkAction"> | Date | string
+  progressedAt?: Prisma.DateTimeNullableFilter<"BulkAction"> | Date | string | null
   finishedAt?: Prisma.DateTimeNullableFilter<"BulkAction"> | Date | string | null
   workspace?: Prisma.XOR<Prisma.WorkspaceScalarRelationFilter, Prisma.WorkspaceWhereInput>
   items?: Prisma.BulkActionItemListRelationFilter
@@ -254,11 +336,17 @@ export type BulkActionOrderByWithAggregationInput = {
   reason?: Prisma.SortOrderInput | Prisma.SortOrder
   actor?: Prisma.SortOrder
   actorId?: Prisma.SortOrder
+  total?: Prisma.SortOrder
+  succeeded?: Prisma.SortOrder
+  failed?: Prisma.SortOrder
   createdAt?: Prisma.SortOrder
+  progressedAt?: Prisma.SortOrderInput | Prisma.SortOrder
   finishedAt?: Prisma.SortOrderInput | Prisma.SortOrder
   _count?: Prisma.BulkActionCountOrderByAggregateInput
+  _avg?: Prisma.BulkActionAvgOrderByAggregateInput
   _max?: Prisma.BulkActionMaxOrderByAggregateInput
   _min?: Prisma.BulkActionMinOrderByAggregateInput
+  _sum?: Prisma.BulkActionSumOrderByAggregateInput
 }
 
 export type BulkActionScalarWhereWithAggregatesInput = {
@@ -272,7 +360,11 @@ export type BulkActionScalarWhereWithAggregatesInput = {
   reason?: Prisma.StringNullableWithAggregatesFilter<"BulkAction"> | string | null
   actor?: Prisma.EnumRecorderActorWithAggregatesFilter<"BulkAction"> | $Enums.RecorderActor
   actorId?: Prisma.StringWithAggregatesFilter<"BulkAction"> | string
+  total?: Prisma.IntWithAggregatesFilter<"BulkAction"> | number
+  succeeded?: Prisma.IntWithAggregatesFilter<"BulkAction"> | number
+  failed?: Prisma.IntWithAggregatesFilter<"BulkAction"> | number
   createdAt?: Prisma.DateTimeWithAggregatesFilter<"BulkAction"> | Date | string
+  progressedAt?: Prisma.DateTimeNullableWithAggregatesFilter<"BulkAction"> | Date | string | null
   finishedAt?: Prisma.DateTimeNullableWithAggregatesFilter<"BulkAction"> | Date | string | null
 }
 
@@ -283,7 +375,11 @@ export type BulkActionCreateInput = {
   reason?: string | null
   actor: $Enums.RecorderActor
   actorId: string
+  total?: number
+  succeeded?: number
+  failed?: number
   createdAt?: Date | string
+  progressedAt?: Date | string | null
   finishedAt?: Date | string | null
   workspace: Prisma.WorkspaceCreateNestedOneWithoutBulkActionsInput
   items?: Prisma.BulkActionItemCreateNestedManyWithoutBulkActionInput
@@ -297,7 +393,11 @@ export type BulkActionUncheckedCreateInput = {
   reason?: string | null
   actor: $Enums.RecorderActor
   actorId: string
+  total?: number
+  succeeded?: number
+  failed?: number
   createdAt?: Date | string
+  progressedAt?: Date | string | null
   finishedAt?: Date | string | null
   items?: Prisma.BulkActionItemUncheckedCreateNestedManyWithoutBulkActionInput
 }
@@ -309,7 +409,11 @@ export type BulkActionUpdateInput = {
   reason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   actor?: Prisma.EnumRecorderActorFieldUpdateOperationsInput | $Enums.RecorderActor
   actorId?: Prisma.StringFieldUpdateOperationsInput | string
+  total?: Prisma.IntFieldUpdateOperationsInput | number
+  succeeded?: Prisma.IntFieldUpdateOperationsInput | number
+  failed?: Prisma.IntFieldUpdateOperationsInput | number
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  progressedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   finishedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   workspace?: Prisma.WorkspaceUpdateOneRequiredWithoutBulkActionsNestedInput
   items?: Prisma.BulkActionItemUpdateManyWithoutBulkActionNestedInput
@@ -323,7 +427,11 @@ export type BulkActionUncheckedUpdateInput = {
   reason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   actor?: Prisma.EnumRecorderActorFieldUpdateOperationsInput | $Enums.RecorderActor
   actorId?: Prisma.StringFieldUpdateOperationsInput | string
+  total?: Prisma.IntFieldUpdateOperationsInput | number
+  succeeded?: Prisma.IntFieldUpdateOperationsInput | number
+  failed?: Prisma.IntFieldUpdateOperationsInput | number
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  progressedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   finishedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   items?: Prisma.BulkActionItemUncheckedUpdateManyWithoutBulkActionNestedInput
 }
@@ -336,7 +444,11 @@ export type BulkActionCreateManyInput = {
   reason?: string | null
   actor: $Enums.RecorderActor
   actorId: string
+  total?: number
+  succeeded?: number
+  failed?: number
   createdAt?: Date | string
+  progressedAt?: Date | string | null
   finishedAt?: Date | string | null
 }
 
@@ -347,7 +459,11 @@ export type BulkActionUpdateManyMutationInput = {
   reason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   actor?: Prisma.EnumRecorderActorFieldUpdateOperationsInput | $Enums.RecorderActor
   actorId?: Prisma.StringFieldUpdateOperationsInput | string
+  total?: Prisma.IntFieldUpdateOperationsInput | number
+  succeeded?: Prisma.IntFieldUpdateOperationsInput | number
+  failed?: Prisma.IntFieldUpdateOperationsInput | number
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  progressedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   finishedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
 }
 
@@ -359,7 +475,11 @@ export type BulkActionUncheckedUpdateManyInput = {
   reason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   actor?: Prisma.EnumRecorderActorFieldUpdateOperationsInput | $Enums.RecorderActor
   actorId?: Prisma.StringFieldUpdateOperationsInput | string
+  total?: Prisma.IntFieldUpdateOperationsInput | number
+  succeeded?: Prisma.IntFieldUpdateOperationsInput | number
+  failed?: Prisma.IntFieldUpdateOperationsInput | number
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  progressedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   finishedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
 }
 
@@ -386,8 +506,18 @@ export type BulkActionCountOrderByAggregateInput = {
   reason?: Prisma.SortOrder
   actor?: Prisma.SortOrder
   actorId?: Prisma.SortOrder
+  total?: Prisma.SortOrder
+  succeeded?: Prisma.SortOrder
+  failed?: Prisma.SortOrder
   createdAt?: Prisma.SortOrder
+  progressedAt?: Prisma.SortOrder
   finishedAt?: Prisma.SortOrder
+}
+
+export type BulkActionAvgOrderByAggregateInput = {
+  total?: Prisma.SortOrder
+  succeeded?: Prisma.SortOrder
+  failed?: Prisma.SortOrder
 }
 
 export type BulkActionMaxOrderByAggregateInput = {
@@ -397,7 +527,11 @@ export type BulkActionMaxOrderByAggregateInput = {
   reason?: Prisma.SortOrder
   actor?: Prisma.SortOrder
   actorId?: Prisma.SortOrder
+  total?: Prisma.SortOrder
+  succeeded?: Prisma.SortOrder
+  failed?: Prisma.SortOrder
   createdAt?: Prisma.SortOrder
+  progressedAt?: Prisma.SortOrder
   finishedAt?: Prisma.SortOrder
 }
 
@@ -408,8 +542,18 @@ export type BulkActionMinOrderByAggregateInput = {
   reason?: Prisma.SortOrder
   actor?: Prisma.SortOrder
   actorId?: Prisma.SortOrder
+  total?: Prisma.SortOrder
+  succeeded?: Prisma.SortOrder
+  failed?: Prisma.SortOrder
   createdAt?: Prisma.SortOrder
+  progressedAt?: Prisma.SortOrder
   finishedAt?: Prisma.SortOrder
+}
+
+export type BulkActionSumOrderByAggregateInput = {
+  total?: Prisma.SortOrder
+  succeeded?: Prisma.SortOrder
+  failed?: Prisma.SortOrder
 }
 
 export type BulkActionScalarRelationFilter = {
@@ -484,7 +628,11 @@ export type BulkActionCreateWithoutWorkspaceInput = {
   reason?: string | null
   actor: $Enums.RecorderActor
   actorId: string
+  total?: number
+  succeeded?: number
+  failed?: number
   createdAt?: Date | string
+  progressedAt?: Date | string | null
   finishedAt?: Date | string | null
   items?: Prisma.BulkActionItemCreateNestedManyWithoutBulkActionInput
 }
@@ -496,7 +644,11 @@ export type BulkActionUncheckedCreateWithoutWorkspaceInput = {
   reason?: string | null
   actor: $Enums.RecorderActor
   actorId: string
+  total?: number
+  succeeded?: number
+  failed?: number
   createdAt?: Date | string
+  progressedAt?: Date | string | null
   finishedAt?: Date | string | null
   items?: Prisma.BulkActionItemUncheckedCreateNestedManyWithoutBulkActionInput
 }
@@ -538,7 +690,11 @@ export type BulkActionScalarWhereInput = {
   reason?: Prisma.StringNullableFilter<"BulkAction"> | string | null
   actor?: Prisma.EnumRecorderActorFilter<"BulkAction"> | $Enums.RecorderActor
   actorId?: Prisma.StringFilter<"BulkAction"> | string
+  total?: Prisma.IntFilter<"BulkAction"> | number
+  succeeded?: Prisma.IntFilter<"BulkAction"> | number
+  failed?: Prisma.IntFilter<"BulkAction"> | number
   createdAt?: Prisma.DateTimeFilter<"BulkAction"> | Date | string
+  progressedAt?: Prisma.DateTimeNullableFilter<"BulkAction"> | Date | string | null
   finishedAt?: Prisma.DateTimeNullableFilter<"BulkAction"> | Date | string | null
 }
 
@@ -549,7 +705,11 @@ export type BulkActionCreateWithoutItemsInput = {
   reason?: string | null
   actor: $Enums.RecorderActor
   actorId: string
+  total?: number
+  succeeded?: number
+  failed?: number
   createdAt?: Date | string
+  progressedAt?: Date | string | null
   finishedAt?: Date | string | null
   workspace: Prisma.WorkspaceCreateNestedOneWithoutBulkActionsInput
 }
@@ -562,7 +722,11 @@ export type BulkActionUncheckedCreateWithoutItemsInput = {
   reason?: string | null
   actor: $Enums.RecorderActor
   actorId: string
+  total?: number
+  succeeded?: number
+  failed?: number
   createdAt?: Date | string
+  progressedAt?: Date | string | null
   finishedAt?: Date | string | null
 }
 
@@ -589,7 +753,11 @@ export type BulkActionUpdateWithoutItemsInput = {
   reason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   actor?: Prisma.EnumRecorderActorFieldUpdateOperationsInput | $Enums.RecorderActor
   actorId?: Prisma.StringFieldUpdateOperationsInput | string
+  total?: Prisma.IntFieldUpdateOperationsInput | number
+  succeeded?: Prisma.IntFieldUpdateOperationsInput | number
+  failed?: Prisma.IntFieldUpdateOperationsInput | number
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  progressedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   finishedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   workspace?: Prisma.WorkspaceUpdateOneRequiredWithoutBulkActionsNestedInput
 }
@@ -602,7 +770,11 @@ export type BulkActionUncheckedUpdateWithoutItemsInput = {
   reason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   actor?: Prisma.EnumRecorderActorFieldUpdateOperationsInput | $Enums.RecorderActor
   actorId?: Prisma.StringFieldUpdateOperationsInput | string
+  total?: Prisma.IntFieldUpdateOperationsInput | number
+  succeeded?: Prisma.IntFieldUpdateOperationsInput | number
+  failed?: Prisma.IntFieldUpdateOperationsInput | number
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  progressedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   finishedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
 }
 
@@ -613,7 +785,11 @@ export type BulkActionCreateManyWorkspaceInput = {
   reason?: string | null
   actor: $Enums.RecorderActor
   actorId: string
+  total?: number
+  succeeded?: number
+  failed?: number
   createdAt?: Date | string
+  progressedAt?: Date | string | null
   finishedAt?: Date | string | null
 }
 
@@ -624,7 +800,11 @@ export type BulkActionUpdateWithoutWorkspaceInput = {
   reason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   actor?: Prisma.EnumRecorderActorFieldUpdateOperationsInput | $Enums.RecorderActor
   actorId?: Prisma.StringFieldUpdateOperationsInput | string
+  total?: Prisma.IntFieldUpdateOperationsInput | number
+  succeeded?: Prisma.IntFieldUpdateOperationsInput | number
+  failed?: Prisma.IntFieldUpdateOperationsInput | number
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  progressedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   finishedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   items?: Prisma.BulkActionItemUpdateManyWithoutBulkActionNestedInput
 }
@@ -636,7 +816,11 @@ export type BulkActionUncheckedUpdateWithoutWorkspaceInput = {
   reason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   actor?: Prisma.EnumRecorderActorFieldUpdateOperationsInput | $Enums.RecorderActor
   actorId?: Prisma.StringFieldUpdateOperationsInput | string
+  total?: Prisma.IntFieldUpdateOperationsInput | number
+  succeeded?: Prisma.IntFieldUpdateOperationsInput | number
+  failed?: Prisma.IntFieldUpdateOperationsInput | number
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  progressedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   finishedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   items?: Prisma.BulkActionItemUncheckedUpdateManyWithoutBulkActionNestedInput
 }
@@ -648,7 +832,11 @@ export type BulkActionUncheckedUpdateManyWithoutWorkspaceInput = {
   reason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   actor?: Prisma.EnumRecorderActorFieldUpdateOperationsInput | $Enums.RecorderActor
   actorId?: Prisma.StringFieldUpdateOperationsInput | string
+  total?: Prisma.IntFieldUpdateOperationsInput | number
+  succeeded?: Prisma.IntFieldUpdateOperationsInput | number
+  failed?: Prisma.IntFieldUpdateOperationsInput | number
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  progressedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   finishedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
 }
 
@@ -691,7 +879,11 @@ export type BulkActionSelect<ExtArgs extends runtime.Types.Extensions.InternalAr
   reason?: boolean
   actor?: boolean
   actorId?: boolean
+  total?: boolean
+  succeeded?: boolean
+  failed?: boolean
   createdAt?: boolean
+  progressedAt?: boolean
   finishedAt?: boolean
   workspace?: boolean | Prisma.WorkspaceDefaultArgs<ExtArgs>
   items?: boolean | Prisma.BulkAction$itemsArgs<ExtArgs>
@@ -706,7 +898,11 @@ export type BulkActionSelectCreateManyAndReturn<ExtArgs extends runtime.Types.Ex
   reason?: boolean
   actor?: boolean
   actorId?: boolean
+  total?: boolean
+  succeeded?: boolean
+  failed?: boolean
   createdAt?: boolean
+  progressedAt?: boolean
   finishedAt?: boolean
   workspace?: boolean | Prisma.WorkspaceDefaultArgs<ExtArgs>
 }, ExtArgs["result"]["bulkAction"]>
@@ -719,7 +915,11 @@ export type BulkActionSelectUpdateManyAndReturn<ExtArgs extends runtime.Types.Ex
   reason?: boolean
   actor?: boolean
   actorId?: boolean
+  total?: boolean
+  succeeded?: boolean
+  failed?: boolean
   createdAt?: boolean
+  progressedAt?: boolean
   finishedAt?: boolean
   workspace?: boolean | Prisma.WorkspaceDefaultArgs<ExtArgs>
 }, ExtArgs["result"]["bulkAction"]>
@@ -732,11 +932,15 @@ export type BulkActionSelectScalar = {
   reason?: boolean
   actor?: boolean
   actorId?: boolean
+  total?: boolean
+  succeeded?: boolean
+  failed?: boolean
   createdAt?: boolean
+  progressedAt?: boolean
   finishedAt?: boolean
 }
 
-export type BulkActionOmit<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetOmit<"id" | "workspaceId" | "kind" | "filter" | "reason" | "actor" | "actorId" | "createdAt" | "finishedAt", ExtArgs["result"]["bulkAction"]>
+export type BulkActionOmit<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetOmit<"id" | "workspaceId" | "kind" | "filter" | "reason" | "actor" | "actorId" | "total" | "succeeded" | "failed" | "createdAt" | "progressedAt" | "finishedAt", ExtArgs["result"]["bulkAction"]>
 export type BulkActionInclude<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
   workspace?: boolean | Prisma.WorkspaceDefaultArgs<ExtArgs>
   items?: boolean | Prisma.BulkAction$itemsArgs<ExtArgs>
@@ -763,7 +967,17 @@ export type $BulkActionPayload<ExtArgs extends runtime.Types.Extensions.Internal
     reason: string | null
     actor: $Enums.RecorderActor
     actorId: string
+    /**
+     * How many items there are, how many jobs were changed, and how many items have an error: the database counts them.
+     */
+    total: number
+    succeeded: number
+    failed: number
     createdAt: Date
+    /**
+     * When the last of the processed items was processed; NULL before the first. The database writes it.
+     */
+    progressedAt: Date | null
     finishedAt: Date | null
   }, ExtArgs["result"]["bulkAction"]>
   composites: {}
@@ -1197,7 +1411,11 @@ export interface BulkActionFieldRefs {
   readonly reason: Prisma.FieldRef<"BulkAction", 'String'>
   readonly actor: Prisma.FieldRef<"BulkAction", 'RecorderActor'>
   readonly actorId: Prisma.FieldRef<"BulkAction", 'String'>
+  readonly total: Prisma.FieldRef<"BulkAction", 'Int'>
+  readonly succeeded: Prisma.FieldRef<"BulkAction", 'Int'>
+  readonly failed: Prisma.FieldRef<"BulkAction", 'Int'>
   readonly createdAt: Prisma.FieldRef<"BulkAction", 'DateTime'>
+  readonly progressedAt: Prisma.FieldRef<"BulkAction", 'DateTime'>
   readonly finishedAt: Prisma.FieldRef<"BulkAction", 'DateTime'>
 }
     

@@ -1,0 +1,56 @@
+import { useInfiniteQuery } from "@tanstack/react-query";
+import { useState } from "react";
+import { Link } from "wouter";
+import { BulkActionItems } from "../api/generated.ts";
+import { useClient } from "../api/session.ts";
+import { Button } from "../ui/button.tsx";
+import { Failure } from "../ui/failure.tsx";
+import { Tick } from "../ui/fields.tsx";
+import { Waiting } from "../ui/waiting.tsx";
+import { LOOK_MS } from "./progress.tsx";
+
+const PAGE = 100;
+const FIRST: string | undefined = undefined;
+
+/** Each job of an action, and why it was left as it is. */
+export function Items({ id }: { readonly id: string }) {
+  const client = useClient();
+  const [onlyFailed, setOnlyFailed] = useState(false);
+  const { data, error, hasNextPage, fetchNextPage, isFetchingNextPage } = useInfiniteQuery({
+    queryKey: ["bulk-action", id, onlyFailed],
+    queryFn: async ({ signal, pageParam }) => {
+      const after = pageParam === undefined ? {} : { after: pageParam };
+      const { node } = await client.request(BulkActionItems, { id, onlyFailed, first: PAGE, ...after }, { signal });
+      return node && "items" in node ? node.items : null;
+    },
+    initialPageParam: FIRST,
+    getNextPageParam: (page) => (page?.pageInfo.hasNextPage ? (page.pageInfo.endCursor ?? undefined) : undefined),
+    refetchInterval: LOOK_MS,
+  });
+  const items = data?.pages.flatMap((page) => page?.nodes ?? []) ?? [];
+  return (
+    <section className="card" aria-label="Its jobs">
+      <Tick isSelected={onlyFailed} onChange={setOnlyFailed}>
+        Only what was not done
+      </Tick>
+      {error && <Failure error={error} />}
+      {!data && !error && <Waiting what="The list of its jobs" />}
+      {data && items.length === 0 && <p className="quiet">None.</p>}
+      <ul className="preview">
+        {items.map(({ jobId, finishedAt, error: why }) => (
+          <li key={jobId}>
+            <Link href={`/jobs/${jobId}`}>
+              <code>{jobId}</code>
+            </Link>{" "}
+            <span className="quiet">{why ? `${why.code}: ${why.message}` : finishedAt ? "done" : "waits"}</span>
+          </li>
+        ))}
+      </ul>
+      {hasNextPage && (
+        <Button isDisabled={isFetchingNextPage} onPress={() => void fetchNextPage()}>
+          More jobs
+        </Button>
+      )}
+    </section>
+  );
+}

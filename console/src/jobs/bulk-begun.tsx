@@ -1,0 +1,47 @@
+import type { BulkActionFragment } from "@ai-job-server/sdk/client";
+import { useQuery } from "@tanstack/react-query";
+import { Link } from "wouter";
+import { BulkActionProgress } from "../api/generated.ts";
+import { useClient } from "../api/session.ts";
+import { type Counts, LOOK_MS, Progress } from "../bulk/progress.tsx";
+import { Button } from "../ui/button.tsx";
+import { whole } from "../ui/numbers.ts";
+
+export interface BulkBegunProps {
+  readonly action: BulkActionFragment;
+  readonly onClose: () => void;
+}
+
+/** An action that the server has taken: how far it is, which is the server's to finish, whoever looks. */
+export function BulkBegun({ action, onClose }: BulkBegunProps) {
+  const client = useClient();
+  const { data } = useQuery<Counts>({
+    queryKey: ["bulk-action-progress", action.id],
+    queryFn: async ({ signal }) => {
+      const { node } = await client.request(BulkActionProgress, { id: action.id }, { signal });
+      if (!node || !("total" in node)) return action;
+      const { total, succeeded, failed, finishedAt } = node;
+      return { total, succeeded, failed, finishedAt };
+    },
+    initialData: action,
+    refetchInterval: ({ state }) => (state.data?.finishedAt ? false : LOOK_MS),
+  });
+  const { total, succeeded, failed } = data;
+  return (
+    <>
+      <p role="status">
+        The server has taken {whole(total)} {total === 1 ? "job" : "jobs"}, and finishes them even if this page is
+        closed or it is restarted half way.
+      </p>
+      <p>
+        <Progress of={data} />: {whole(succeeded)} done{failed > 0 && `, ${whole(failed)} not done`}
+      </p>
+      <div className="bar">
+        <Link href="/bulk" className="button button-primary">
+          See what becomes of each
+        </Link>
+        <Button onPress={onClose}>Close</Button>
+      </div>
+    </>
+  );
+}
