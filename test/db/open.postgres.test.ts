@@ -79,13 +79,13 @@ test("a start waits for the one that migrates, and then finds nothing to do", as
 
 test("a migration that fails stops the start, keeps nothing of itself, and the next start says what to do", async () => {
   // The last function that a migration with many makes: everything before it has been done by then.
-  await admin.query("CREATE FUNCTION bulk_action_items_check_action() RETURNS int LANGUAGE sql AS 'SELECT 1'");
+  await admin.query("CREATE FUNCTION bulk_action_items_count_finished() RETURNS int LANGUAGE sql AS 'SELECT 1'");
   const first = await open().catch((error: unknown) => error);
   expect(first).toBeInstanceOf(MigrationError);
   expect(first).toHaveProperty("message", expect.stringContaining("set rolled_back_at"));
   expect(first).toHaveProperty(
     "cause.message",
-    expect.stringContaining('function "bulk_action_items_check_action" already exists'),
+    expect.stringContaining('function "bulk_action_items_count_finished" already exists'),
   );
   const { rows } = await admin.query("SELECT proname FROM pg_proc WHERE proname = 'ai_jobs_refuse_update'");
   expect(rows).toEqual([]);
@@ -96,7 +96,7 @@ test("a migration that fails stops the start, keeps nothing of itself, and the n
     /^The migration \d+_database_checks failed on this database earlier\. Look at its row in _prisma_migrations, .*start again\.\n$/,
   );
 
-  await admin.query("DROP FUNCTION bulk_action_items_check_action()");
+  await admin.query("DROP FUNCTION bulk_action_items_count_finished()");
   await admin.query("UPDATE _prisma_migrations SET rolled_back_at = now() WHERE finished_at IS NULL");
   const database = await open();
   expect(await within(EVERYWHERE, () => database.prisma.aiJob.count())).toBe(0);
