@@ -10,7 +10,7 @@ const types = {
   onlyOperationTypes: true,
 };
 
-/** Operations of four places, each checked against the schema. */
+/** Operations of three places, each checked against the schema. */
 const config: CodegenConfig = {
   schema: "schema.graphql",
   ignoreNoDocuments: true,
@@ -35,7 +35,12 @@ const config: CodegenConfig = {
       plugins: ["typescript", "typescript-operations", "./clients/typescript/documents-plugin.mjs"],
       config: { ...types, documentModule: "@ai-job-server/sdk/client" },
     },
-    // The same operations for the Python kit, but for those of tools.
+    // All of these for the server, which may execute trusted documents alone.
+    "src/http/own-documents.ts": {
+      documents: ["clients/typescript/src/api/operations/*.graphql", "console/src/**/*.graphql"],
+      plugins: ["./clients/own-documents-plugin.mjs"],
+    },
+    // The kit's operations for the Python kit, but for those of tools.
     "clients/python/src/ai_job_server/operations.py": {
       documents: ["clients/typescript/src/api/operations/!(operate).graphql"],
       plugins: ["./clients/python/documents-plugin.mjs"],

@@ -6,6 +6,7 @@ import { ConfigError } from "../config-error.ts";
 import type { ErrorCode } from "../errors.ts";
 import { ANONYMOUS, type Principal } from "../identity/principal.ts";
 import { PERSISTED_QUERY_NOT_FOUND } from "./error-format.ts";
+import { OWN_DOCUMENTS } from "./own-documents.ts";
 
 /** The texts of the documents that are executed, by their hashes as the clients' build has made them. */
 export type TrustedDocuments = ReadonlyMap<string, string>;
@@ -51,6 +52,14 @@ export function mayExecuteAny(principal: Principal | undefined): boolean {
   return principal !== undefined && principal !== ANONYMOUS && principal.roles.includes("ADMIN");
 }
 
+/**
+ * Whether a principal may have a document executed that it sends as a text: one of this server's own, which the kits and the console of
+ * this version send so, or any, if it is an administrator.
+ */
+export function mayExecute(text: string, principal: Principal | undefined): boolean {
+  return OWN_DOCUMENTS.has(text) || mayExecuteAny(principal);
+}
+
 /** What a client sends in place of a document, or as one. */
 interface Sent {
   readonly query?: string | null | undefined;
@@ -63,7 +72,7 @@ interface Sent {
  */
 export function trustedText(documents: TrustedDocuments, sent: Sent, principal: Principal | undefined): string {
   if (sent.query) {
-    if (mayExecuteAny(principal)) return sent.query;
+    if (mayExecute(sent.query, principal)) return sent.query;
     throw notTrusted();
   }
   const hash = defaultExtractPersistedOperationId({ extensions: sent.extensions ?? {} }, NO_REQUEST, {});
@@ -77,7 +86,8 @@ export function trustedText(documents: TrustedDocuments, sent: Sent, principal: 
 const NO_REQUEST = new Request("http://localhost");
 
 const HOW =
-  "Send the hash of one of its documents in extensions.persistedQuery: { version: 1, sha256Hash }, and no query.";
+  "Send the hash of one of its documents in extensions.persistedQuery: { version: 1, sha256Hash }, and no query. The kits' and the " +
+  "console's own are executed as they are, where they are of this server's version.";
 
 export function notTrusted(): GraphQLError {
   return refusal("FORBIDDEN", `This server executes trusted documents alone. ${HOW}`, 403);

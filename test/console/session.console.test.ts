@@ -1,5 +1,9 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import {
   CreateApiKey,
+  CreateWorkspace,
   createClient,
   type JobClient,
   RevokeApiKey,
@@ -114,4 +118,34 @@ test("who belongs to the deployment chooses a workspace, and can choose another;
   await page.getByLabel("Your key").waitFor();
   expect((await app.context.cookies()).length).toBe(0);
   await page.close();
+});
+
+test("on a server that executes trusted documents alone a viewer sees what it sees elsewhere", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "trusted-documents-"));
+  const manifest = join(folder, "documents.json");
+  await writeFile(manifest, JSON.stringify({ abc: "query OfAnotherClient { aiJobs { totalCount } }" }));
+  const strict = await openConsole({ OPERATOR_KEY, TRUSTED_DOCUMENTS: manifest });
+  try {
+    const operator = createClient({ url: strict.server.url, key: OPERATOR_KEY });
+    const { workspace } = successOf(
+      (await operator.request(CreateWorkspace, { input: { name: "Strict" } })).createWorkspace,
+    );
+    const inside = createClient({ url: strict.server.url, key: OPERATOR_KEY, workspaceId: workspace.workspaceId });
+    await inside.submit({ jobKind: "DOC_EDIT", protocolId: "to-look-at" });
+    const made = await inside.request(CreateApiKey, { input: { name: "viewer", roles: ["VIEWER"] } });
+    const page = await strict.open();
+    await page.getByLabel("Your key").fill(successOf(made.createApiKey).secret);
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.getByRole("row").nth(1).getByRole("link").click();
+    await page.getByText(/Verified in this browser/).waitFor();
+    for (const view of ["Inbox", "Workers", "Usage", "Bulk actions", "Quotas", "Jobs"]) {
+      await page.getByRole("link", { name: view }).first().click();
+      await page.getByRole("heading", { level: 1, name: view }).waitFor();
+    }
+    expect(await page.getByRole("alert").count()).toBe(0);
+    strict.assertClean();
+  } finally {
+    await strict.close();
+    await rm(folder, { recursive: true });
+  }
 });

@@ -5,6 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { createClient } from "@ai-job-server/sdk/client";
+import { createWorker, runOnce } from "@ai-job-server/sdk/worker";
 import { ApolloClient, gql, HttpLink, InMemoryCache } from "@apollo/client";
 import { PersistedQueryLink } from "@apollo/client/link/persisted-queries";
 import { createClient as createSseClient } from "graphql-sse";
@@ -13,6 +15,7 @@ import { WebSocket } from "ws";
 import { z } from "zod";
 import type { Database } from "../../src/db/database.ts";
 import { openDatabase } from "../../src/db/open.ts";
+import { OWN_DOCUMENTS } from "../../src/http/own-documents.ts";
 import { readTrustedDocuments, type TrustedDocuments } from "../../src/http/trusted-documents.ts";
 import { type Authenticator, createAuthenticator } from "../../src/identity/authenticator.ts";
 import { createApiKey } from "../../src/identity/keys.ts";
@@ -63,7 +66,7 @@ beforeAll(async () => {
   open = await startTestServer(database, {}, { trustedDocuments: documents });
   const engine = engineOn(database);
   const { workspaceId } = ok(await createWorkspace(engine, { name: "one", workspaceId: null }));
-  for (const role of ["SUBMITTER", "ADMIN"] as const) {
+  for (const role of ["SUBMITTER", "WORKER", "ADMIN"] as const) {
     const key = { name: role, roles: [role], jobKinds: null, expiresAt: null, workspaceId };
     keys[role] = `Bearer ${ok(await createApiKey(engine, { ...ANONYMOUS, name: "operator" }, key)).secret}`;
   }
@@ -190,6 +193,24 @@ test("a subscription of the manifest begins by its hash", async () => {
   await post(server.url, JSON.stringify(trusted("TrustedSubmit")), as("SUBMITTER"));
   expect(await first).toMatchObject({ value: { data: { aiJobsChanged: { kind: "EVENT" } } } });
   await watching.return?.();
+});
+
+test("the kit works with it as it is: who submits, who watches, and who works", async () => {
+  const key = (role: string) => (keys[role] ?? "").replace("Bearer ", "");
+  const client = createClient({ url: server.url, key: key("SUBMITTER") });
+  const { jobId } = await client.submit({ jobKind: "DOC_SUMMARIZE", protocolId: "of-the-kit" });
+  const worker = createWorker({ url: server.url, key: key("WORKER") });
+  worker.handle("DOC_SUMMARIZE", async (_job, ctx) => ({ outputs: await ctx.step("only", { type: "tool" }, () => "done") }));
+  const ended = client.waitFor(jobId);
+  expect(await runOnce(worker)).toMatchObject({ ending: "completed" });
+  expect(await ended).toMatchObject({ state: "COMPLETED" });
+});
+
+test("an operation of the kit is executed as it is, and nothing that looks like it", async () => {
+  const query = [...OWN_DOCUMENTS].find((text) => text.startsWith("query AiJobs("));
+  const send = (text: string | undefined) => post(server.url, JSON.stringify({ query: text }), as("SUBMITTER"));
+  expect(await send(query)).toMatchObject({ data: { aiJobs: { nodes: expect.any(Array) } } });
+  expect(await send(` ${query}`)).toMatchObject(FORBIDDEN);
 });
 
 test("on a server without auth nobody is an administrator", async () => {

@@ -66,8 +66,9 @@ export function useLiveJobs({ filter, order }: JobsQuery, isHeld: () => boolean,
     }, DRAW_MS);
     void (async () => {
       try {
-        const early = takeEarlyList(client, key);
-        const { aiJobs } = await (early ?? client.request(AiJobs, listVariables(asked), { signal }));
+        const ask = () => client.request(AiJobs, listVariables(asked), { signal });
+        // What was asked for early may have been refused, before somebody signed in.
+        const { aiJobs } = await (takeEarlyList(client, key)?.catch(ask) ?? ask());
         current.append(aiJobs.nodes);
         next.current = aiJobs.pageInfo.endCursor;
         setHasMore(aiJobs.pageInfo.hasNextPage);

@@ -1,11 +1,11 @@
 import { usePersistedOperations } from "@graphql-yoga/plugin-persisted-operations";
 import type { Plugin } from "graphql-yoga";
 import type { Principal } from "../../identity/principal.ts";
-import { mayExecuteAny, noHash, notFound, notTrusted, type TrustedDocuments } from "../trusted-documents.ts";
+import { mayExecute, noHash, notFound, notTrusted, type TrustedDocuments } from "../trusted-documents.ts";
 
 /**
- * Executes trusted documents alone, which clients name by their hashes; an administrator may send any other (section 11). It stands
- * where automatic persisted queries would, by which everybody registers any document.
+ * Executes trusted documents alone, which clients name by their hashes, and those of the kits and the console; an administrator may send
+ * any other (section 11). It stands where automatic persisted queries would, by which everybody registers any document.
  */
 export function useTrustedDocuments(documents: TrustedDocuments): Plugin<object, { readonly principal?: Principal }> {
   const plugin: Plugin = usePersistedOperations({
@@ -16,7 +16,8 @@ export function useTrustedDocuments(documents: TrustedDocuments): Plugin<object,
   });
   return {
     onParams(payload) {
-      if (payload.params.query && !mayExecuteAny(payload.context.principal)) throw notTrusted();
+      const { query } = payload.params;
+      if (query && !mayExecute(query, payload.context.principal)) throw notTrusted();
       return plugin.onParams?.(payload);
     },
   };
