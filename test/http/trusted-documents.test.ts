@@ -200,7 +200,9 @@ test("the kit works with it as it is: who submits, who watches, and who works", 
   const client = createClient({ url: server.url, key: key("SUBMITTER") });
   const { jobId } = await client.submit({ jobKind: "DOC_SUMMARIZE", protocolId: "of-the-kit" });
   const worker = createWorker({ url: server.url, key: key("WORKER") });
-  worker.handle("DOC_SUMMARIZE", async (_job, ctx) => ({ outputs: await ctx.step("only", { type: "tool" }, () => "done") }));
+  worker.handle("DOC_SUMMARIZE", async (_job, ctx) => ({
+    outputs: await ctx.step("only", { type: "tool" }, () => "done"),
+  }));
   const ended = client.waitFor(jobId);
   expect(await runOnce(worker)).toMatchObject({ ending: "completed" });
   expect(await ended).toMatchObject({ state: "COMPLETED" });

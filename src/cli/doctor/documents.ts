@@ -9,7 +9,13 @@ export async function documentFindings({ trustedDocuments }: Config): Promise<re
   const check = "trusted documents";
   try {
     const { size } = await readTrustedDocuments(trustedDocuments);
-    return [{ check, state: "ok", text: `The manifest has ${size} documents, and no others are executed but the kits' and the console's.` }];
+    return [
+      {
+        check,
+        state: "ok",
+        text: `The manifest has ${size} documents, and no others are executed but the kits' and the console's.`,
+      },
+    ];
   } catch (error) {
     return [{ check, state: "failed", text: explain(error) }];
   }
