@@ -12,7 +12,7 @@ import {
 } from "@ai-job-server/sdk/worker";
 import type { TypedDocumentNode } from "@graphql-typed-document-node/core";
 import { print } from "graphql";
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { z } from "zod";
 import { graphql } from "../generated/gql.ts";
 import { HOSTILE } from "../support/jobs.ts";
@@ -315,6 +315,43 @@ describe("a run is told to stop", () => {
     await stopWorkers();
     await proxy.close();
   });
+});
+
+describe("by its own clock a run stops when its lease may be over", () => {
+  const LOST = { name: "Stopped", directive: "STOP_LEASE_LOST", message: expect.stringContaining("own clock") };
+
+  test("where nobody hears it: its signal is aborted, and the job is done once more by whoever gets it then", async () => {
+    const proxy = await countRequests(server.url);
+    const reasons: unknown[] = [];
+    startWorker(proxy.url, (worker) =>
+      worker.handle("DOC_SUMMARIZE", async (_job, ctx) => {
+        if (ctx.attempt > 1) return { outputs: ctx.attempt };
+        proxy.cut(17_000);
+        await new Promise((resolve) => ctx.signal.addEventListener("abort", resolve));
+        await ctx.step("late", {}, () => reasons.push("begun")).catch((reason: unknown) => reasons.push(reason));
+        throw ctx.signal.reason;
+      }),
+    );
+    expect(await server.client.submitAndWait(JOB)).toMatchObject({ state: "COMPLETED", jobOutputs: 2 });
+    expect(reasons).toMatchObject([LOST]);
+    await stopWorkers();
+    await proxy.close();
+  }, 90_000);
+
+  test("where the machine has slept, for which a steady clock may have stood still: no step begins", async () => {
+    const reasons: unknown[] = [];
+    work((worker) =>
+      worker.handle("DOC_SUMMARIZE", async (_job, ctx) => {
+        if (ctx.attempt > 1) return { outputs: ctx.attempt };
+        vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + 16_000 });
+        await ctx.step("late", {}, () => reasons.push("begun")).catch((reason: unknown) => reasons.push(reason));
+        vi.useRealTimers();
+        throw ctx.signal.reason;
+      }),
+    );
+    expect(await server.client.submitAndWait(JOB)).toMatchObject({ state: "COMPLETED", jobOutputs: 2 });
+    expect(reasons).toMatchObject([LOST]);
+  }, 90_000);
 });
 
 describe("a job waits", () => {
