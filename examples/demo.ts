@@ -19,11 +19,6 @@ import { extractiveSummariser } from "./worker/extractive.ts";
 import { work } from "./worker.ts";
 
 const WORKERS = ["worker-1", "worker-2"];
-/**
- * A third of the lease would suffice. It is shorter here, so that the demo shows heartbeats in the seconds that it
- * lasts.
- */
-const LEASE = { leaseSeconds: 15, heartbeatMs: 1000 };
 
 try {
   const options = readOptions(process.argv.slice(2), process.env);
@@ -61,12 +56,14 @@ async function demo({ kinds, model, open }: DemoOptions, api: Api): Promise<void
   const stop = new AbortController();
   const { signal } = stop;
   const position = { protocolId: PROTOCOL, after: aiJobs.feedCursor };
-  const settings = { ...api, protocolId: PROTOCOL, ...LEASE, documents: DOCUMENTS_FOLDER, summariser, signal };
+  const settings = { ...api, documents: DOCUMENTS_FOLDER, summariser, signal };
+  const end = () => stop.abort();
   try {
     const [jobs, versionsSeen] = await Promise.all([
       submitJobs(api, planned),
-      watchToTheEnd(api, position, { jobs: planned.length, show, signal }).finally(() => stop.abort()),
-      ...WORKERS.map((workerId) => work({ ...settings, workerId })),
+      watchToTheEnd(api, position, { jobs: planned.length, show, signal }).finally(end),
+      // They also end where the process is told to stop: then nothing more is to come.
+      ...WORKERS.map((workerId) => work({ ...settings, workerId }).finally(end)),
     ]);
     await judge(api, jobs, versionsSeen);
     if (open) {
@@ -74,7 +71,7 @@ async function demo({ kinds, model, open }: DemoOptions, api: Api): Promise<void
       await untilStopped();
     }
   } finally {
-    stop.abort();
+    end();
   }
 }
 

@@ -50,7 +50,7 @@ export function narrate({ type, actorId, payload }: NarratedEvent): string {
         )
         .join(", ");
     case "METRICS_RECORDED":
-      return `${actorId} is still at it (heartbeat)`;
+      return `${actorId} is still at it`;
     case "CAPABILITY_ACTION":
       return `denied: it lacks the capability ${words.capability}`;
     case "DIAGNOSTIC":

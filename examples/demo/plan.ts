@@ -2,7 +2,7 @@ import type { JobKind, ModelTier, SubmitAiJobInput } from "../../test/generated/
 import { meansOf } from "../worker/document.ts";
 import type { DemoDocument } from "./documents.ts";
 
-/** The protocol of the demo's jobs; the worker starts no others. */
+/** The protocol of the demo's jobs, by which they are watched and listed. */
 export const PROTOCOL = "summarise-document-v1";
 
 export interface PlannedJob {

@@ -1,7 +1,7 @@
-import { type Moment, mayBeOver, thisMoment } from "../../examples/worker/own-clock.ts";
 import { isLostWith } from "./codes.ts";
 import type { ReportInput, SentKind } from "./entries.ts";
 import type { Journal } from "./journal.ts";
+import { type Moment, mayBeOver, thisMoment } from "./moment.ts";
 import type { Reporter, ReportResult } from "./reporter.ts";
 
 /** The run is over for the worker: the server says so, or its own clock. */

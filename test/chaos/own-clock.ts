@@ -1,5 +1,5 @@
-import type { Moment } from "../../examples/worker/own-clock.ts";
 import type { Entry } from "./entries.ts";
+import type { Moment } from "./moment.ts";
 
 /** What a worker did in a run later than it may, and at which deadline it should have stopped. */
 export interface Overstepped {

@@ -1,8 +1,8 @@
-import { type Moment, thisMoment } from "../../examples/worker/own-clock.ts";
 import { type Answer, type Client, codeOf, type Item, UnexpectedAnswerError } from "./client.ts";
 import { isExpected, isLostWith } from "./codes.ts";
 import type { ReportInput, SentKind } from "./entries.ts";
 import type { Journal } from "./journal.ts";
+import { type Moment, thisMoment } from "./moment.ts";
 import type { Random } from "./plan.ts";
 import type { PlannedReport } from "./read-journal.ts";
 

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { thisMoment } from "../../examples/worker/own-clock.ts";
 import { CLAIM, claimed } from "./claim.ts";
 import { Client, codeOf, NoAnswerError, UnexpectedAnswerError } from "./client.ts";
 import { Journal } from "./journal.ts";
 import { Lease, Stopped } from "./lease.ts";
+import { thisMoment } from "./moment.ts";
 import { Outside } from "./outside.ts";
 import { randomInt, seededRandom } from "./plan.ts";
 import { leftToSay, readJournal } from "./read-journal.ts";

@@ -230,6 +230,14 @@ test("seed fills an empty workspace, and no other", LONG, async () => {
   const states = new Set(nodes.map(({ state }) => state));
   const wanted = ["AWAITING_USER", "COMPLETED", "COMPLETED_WITH_ISSUES", "FAILED", "POISONED", "QUEUED"];
   expect([...states].toSorted()).toEqual(wanted);
+  // So that there is something to see wherever metrics are shown: each token is a planner's or an executor's.
+  for (const { state, metrics } of nodes) {
+    if (state !== "COMPLETED") continue;
+    const { totalTokens, tokensPlanner, tokensExecutor } = metrics;
+    expect(Math.min(tokensPlanner, tokensExecutor)).toBeGreaterThan(0);
+    expect(tokensPlanner + tokensExecutor).toBe(totalTokens);
+    expect(metrics).toMatchObject({ entitiesRead: 1 });
+  }
   expect(await cli(["seed"], "", env)).toMatchObject({
     code: 1,
     stderr: expect.stringContaining("jobs in this workspace"),

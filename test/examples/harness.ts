@@ -33,7 +33,6 @@ const Job = graphql(`
       runAfter
       jobOutputs
       metrics {
-        durationMs
         inputTokens
         outputTokens
         totalTokens
@@ -44,8 +43,6 @@ const Job = graphql(`
       workflowRun {
         workflowRunId
         state
-        startedAt
-        lastHeartbeat
         steps {
           nodeId
           nodeType
@@ -53,10 +50,15 @@ const Job = graphql(`
           errorMessage
         }
       }
-      events(first: 100) {
-        nodes {
-          type
-        }
+    }
+  }
+`);
+
+const Unfinished = graphql(`
+  query ExamplesUnfinished {
+    aiJobs(first: 100, filter: { states: [QUEUED, RUNNING] }) {
+      nodes {
+        jobId
       }
     }
   }
@@ -101,10 +103,12 @@ export const SOON = { timeout: 30_000, interval: 20 };
 export interface Workplace {
   readonly db: TestDatabase;
   readonly server: TestServer;
-  /** Employs a worker for jobs of this protocol until it is dismissed. */
-  employ(options: Pick<WorkerOptions, "protocolId" | "documents" | "summariser"> & Partial<WorkerOptions>): void;
+  /** Employs a worker until it is dismissed. */
+  employ(options: Pick<WorkerOptions, "documents" | "summariser"> & Partial<WorkerOptions>): void;
   /** Lets every worker end what it does, and go. */
   dismiss(): Promise<void>;
+  /** Dismisses every worker, and leaves no job to those of the next test. */
+  clear(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -114,7 +118,7 @@ export async function openWorkplace(): Promise<Workplace> {
   let stop = new AbortController();
   let workers: Promise<void>[] = [];
   const employ: Workplace["employ"] = (options) => {
-    const usual = { url: server.url, workerId: "worker-1", leaseSeconds: 30, heartbeatMs: 60_000, signal: stop.signal };
+    const usual = { url: server.url, workerId: "worker-1", leaseSeconds: 30, signal: stop.signal };
     workers.push(work({ ...usual, ...options }));
   };
   const dismiss = async () => {
@@ -124,14 +128,19 @@ export async function openWorkplace(): Promise<Workplace> {
     workers = [];
     await Promise.all(leaving);
   };
+  const clear = async () => {
+    await dismiss();
+    const { aiJobs } = await server.run(Unfinished, {});
+    for (const { jobId } of aiJobs.nodes) await server.run(Cancel, { jobId });
+  };
   const close = async () => {
     await server.close();
     await db.close();
   };
-  return { db, server, employ, dismiss, close };
+  return { db, server, employ, dismiss, clear, close };
 }
 
-/** A protocol that no other test's worker takes jobs of. */
+/** A protocol of which no other test has jobs. */
 export function aProtocol(): string {
   return `test-${randomUUID()}`;
 }

@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
 import { DOCUMENTS_FOLDER } from "../../examples/demo/documents.ts";
 import { modelSummariser } from "../../examples/worker/model.ts";
-import { aProtocol, cancel, jobIn, jobToRetry, openWorkplace, readJob, submit, type Workplace } from "./harness.ts";
+import { cancel, jobIn, jobToRetry, openWorkplace, readJob, submit, type Workplace } from "./harness.ts";
 import { type ChatAnswer, type ChatRequest, startModelServer } from "./model-server.ts";
 
 vi.setConfig({ testTimeout: 90_000 });
@@ -12,7 +12,7 @@ beforeAll(async () => {
   workplace = await openWorkplace();
 });
 afterEach(async () => {
-  await workplace.dismiss();
+  await workplace.clear();
   await model?.close();
 });
 afterAll(() => workplace.close());
@@ -21,27 +21,25 @@ afterAll(() => workplace.close());
 async function jobFor(
   documentName: string,
   answer: (request: ChatRequest) => ChatAnswer | Promise<ChatAnswer>,
-  { apiKey, heartbeatMs = 60_000 }: { apiKey?: string; heartbeatMs?: number } = {},
+  apiKey?: string,
 ) {
   model = await startModelServer(answer);
   const { baseURL, requests } = model;
-  const protocolId = aProtocol();
   const summariser = modelSummariser({ baseURL, model: "test-model", ...(apiKey ? { apiKey } : {}) });
-  workplace.employ({ protocolId, documents: DOCUMENTS_FOLDER, summariser, heartbeatMs });
-  return { jobId: await submit(workplace, protocolId, { documentName }), requests };
+  workplace.employ({ documents: DOCUMENTS_FOLDER, summariser });
+  return { jobId: await submit(workplace, "test", { documentName }), requests };
 }
 
 test("a document is summarised by the model, and its bill is the job's", async () => {
   const { jobId, requests } = await jobFor(
     "platform-team-minutes.md",
     () => ({ text: " The queue moves. ", usage: [700, 5] }),
-    { apiKey: "key-1" },
+    "key-1",
   );
   const job = await jobIn(workplace, jobId, "COMPLETED");
   expect(job.jobOutputs).toMatchObject({ summary: "The queue moves.", summariser: "test-model" });
   expect(job.metrics).toMatchObject({ inputTokens: 700, outputTokens: 5, totalTokens: 705, tokensExecutor: 705 });
   expect(job.workflowRun?.steps.at(-1)).toMatchObject({ nodeType: "llm_call", state: "COMPLETED" });
-  expect(job.events.nodes.filter(({ type }) => type === "LLM_INFERENCE")).toHaveLength(2);
   expect(requests).toHaveLength(1);
   expect(requests[0]).toMatchObject({ model: "test-model", authorization: "Bearer key-1" });
   expect(requests[0]?.messages.map(({ role }) => role)).toEqual(["system", "user"]);
@@ -76,6 +74,7 @@ test("a hostile document never reaches the model", async () => {
 test("a model that refuses, or answers nothing, gives the job back for another attempt", async () => {
   const { jobId } = await jobFor("letter-to-the-landlord.txt", () => ({ status: 400 }));
   expect(await jobToRetry(workplace, jobId)).toMatchObject({ state: "QUEUED", errorMessage: "The model refuses." });
+  await workplace.clear();
   await model?.close();
 
   const mute = await jobFor("letter-to-the-landlord.txt", () => ({ text: "  " }));
@@ -87,14 +86,10 @@ test("a model that is still thinking when the job is cancelled is not waited for
   const thinking = new Promise<void>((resolve) => {
     asked = resolve;
   });
-  const { jobId } = await jobFor(
-    "letter-to-the-landlord.txt",
-    () => {
-      asked();
-      return new Promise<ChatAnswer>(() => {});
-    },
-    { heartbeatMs: 50 },
-  );
+  const { jobId } = await jobFor("letter-to-the-landlord.txt", () => {
+    asked();
+    return new Promise<ChatAnswer>(() => {});
+  });
   await thinking;
   await cancel(workplace, jobId);
   // Returns only when the worker has ended the run.

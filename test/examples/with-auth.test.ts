@@ -39,23 +39,12 @@ async function apiFor(...roles: readonly Role[]): Promise<Required<Api>> {
 
 test("the demo's submitter, worker and subscriber prove themselves", { timeout: LIMIT_MS }, async () => {
   const planned = planJobs(["DOC_SUMMARIZE"], (await readDocuments()).slice(0, 1), "LOCAL");
-  const [submitter, worker, viewer] = [
-    await apiFor("SUBMITTER"),
-    await apiFor("VIEWER", "WORKER"),
-    await apiFor("VIEWER"),
-  ];
+  const [submitter, worker, viewer] = [await apiFor("SUBMITTER"), await apiFor("WORKER"), await apiFor("VIEWER")];
   const { aiJobs } = await send(viewer, FeedCursor, {});
   const stop = new AbortController();
   onTestFinished(() => stop.abort());
   const { signal } = stop;
-  const settings = { workerId: "worker-1", protocolId: PROTOCOL, leaseSeconds: 300, heartbeatMs: 1_000 };
-  const working = work({
-    ...worker,
-    ...settings,
-    documents: DOCUMENTS_FOLDER,
-    summariser: extractiveSummariser,
-    signal,
-  });
+  const working = work({ ...worker, documents: DOCUMENTS_FOLDER, summariser: extractiveSummariser, signal });
   const [[job]] = await Promise.all([
     submitJobs(submitter, planned),
     watchToTheEnd(

@@ -98,6 +98,20 @@ describe("a job", () => {
     ]);
   });
 
+  test("has what its steps count once, though it is tried again, and the tokens of who plans and who does it in the total", async () => {
+    const worker = new PythonWorker();
+    const { client } = server;
+    const entityRefs = [{ entityKind: "file", entityId: "a" }];
+    const job = { ...of("measured"), accessMode: "APPLY_SCOPED", entityRefs } as const;
+    const { jobId, attempt } = await client.submitAndWait(job);
+    expect(attempt).toBe(2);
+    // Of more calls than a report may bring, the others are reported by themselves, and are in the total alone.
+    const counted = { totalTokens: 65, tokensPlanner: 25, tokensExecutor: 32, entitiesRead: 3, entitiesWritten: 2 };
+    await expect.poll(async () => (await client.job(jobId))?.metrics).toMatchObject(counted);
+    const wrong = ["wrong", "entities_read must be a whole number from 0."];
+    expect(worker.told.filter(([word]) => word === "wrong")).toEqual([wrong, wrong, wrong]);
+  });
+
   test("that is given back by its handler goes on in its trace", async () => {
     new PythonWorker();
     const job = await server.client.submitAndWait(of("released"));

@@ -50,6 +50,33 @@ def counted(_job, ctx):
     return {"outputs": ctx.step("call", lambda _step: {"model": "gpt-5", "usage": usage})}
 
 
+def measured(_job, ctx):
+    usage = {"prompt_tokens": 20, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 8}}
+
+    def plan(step):
+        step.report_metrics(entities_read=1)
+        step.report_metrics(entities_read=2, validators_run_count=4)
+        return {"model": "m", "usage": usage}
+
+    def write(step):
+        step.report_metrics(entities_written=1)
+        for _ in range(20):
+            step.report_usage({"provider": "p", "model": "m", "inputTokens": 1})
+        if ctx.attempt == 1:
+            raise RetryAfter(datetime.now(timezone.utc), "Once more.")
+
+    def wrong(step):
+        for value in (-1, 1.5, True):
+            try:
+                step.report_metrics(entities_read=value)
+            except ValueError as error:
+                tell("wrong", str(error))
+
+    ctx.step("plan", plan, count_tokens_as="planner")
+    ctx.step("wrong", wrong)
+    ctx.step("write", write, count_tokens_as="executor")
+
+
 def asked(_job, ctx):
     draft = ctx.step("draft", call("draft"))
     return {"outputs": ctx.ask("Send it?", schema={"type": "boolean"}, payload=draft)}
@@ -112,6 +139,6 @@ def shown(_job, ctx):
         pass
 
 
-CASES = {each.__name__: each for each in (retried, impossible, counted, asked, parent, slept, released, stopped, hostile, blocked, shown)}
+CASES = {each.__name__: each for each in (retried, impossible, counted, measured, asked, parent, slept, released, stopped, hostile, blocked, shown)}
 tell("ready")
 worker.run()

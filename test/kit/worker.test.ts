@@ -5,13 +5,14 @@ import {
   createWorker,
   RetryAfter,
   type RunContext,
+  type StepContext,
   Stopped,
   Waiting,
   type WorkerOptions,
 } from "@ai-job-server/sdk/worker";
 import type { TypedDocumentNode } from "@graphql-typed-document-node/core";
 import { print } from "graphql";
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { z } from "zod";
 import { graphql } from "../generated/gql.ts";
 import { HOSTILE } from "../support/jobs.ts";
@@ -49,6 +50,14 @@ const WORKER_KEY = graphql(`
   mutation KitWorkerKey($workspaceId: UUID!) {
     createWorkspace(input: { name: "kit", workspaceId: $workspaceId }) { __typename }
     createApiKey(input: { name: "worker", roles: [WORKER] }) { __typename ... on CreateApiKeyPayload { secret } }
+  }
+`);
+
+const STEP_METRICS = graphql(`
+  query KitStepMetrics($jobId: UUID!) {
+    aiJob(jobId: $jobId) {
+      workflowRun { steps { nodeId metrics { totalTokens tokensPlanner tokensExecutor entitiesRead } } }
+    }
   }
 `);
 
@@ -308,6 +317,43 @@ describe("a run is told to stop", () => {
   });
 });
 
+describe("by its own clock a run stops when its lease may be over", () => {
+  const LOST = { name: "Stopped", directive: "STOP_LEASE_LOST", message: expect.stringContaining("own clock") };
+
+  test("where nobody hears it: its signal is aborted, and the job is done once more by whoever gets it then", async () => {
+    const proxy = await countRequests(server.url);
+    const reasons: unknown[] = [];
+    startWorker(proxy.url, (worker) =>
+      worker.handle("DOC_SUMMARIZE", async (_job, ctx) => {
+        if (ctx.attempt > 1) return { outputs: ctx.attempt };
+        proxy.cut(17_000);
+        await new Promise((resolve) => ctx.signal.addEventListener("abort", resolve));
+        await ctx.step("late", {}, () => reasons.push("begun")).catch((reason: unknown) => reasons.push(reason));
+        throw ctx.signal.reason;
+      }),
+    );
+    expect(await server.client.submitAndWait(JOB)).toMatchObject({ state: "COMPLETED", jobOutputs: 2 });
+    expect(reasons).toMatchObject([LOST]);
+    await stopWorkers();
+    await proxy.close();
+  }, 90_000);
+
+  test("where the machine has slept, for which a steady clock may have stood still: no step begins", async () => {
+    const reasons: unknown[] = [];
+    work((worker) =>
+      worker.handle("DOC_SUMMARIZE", async (_job, ctx) => {
+        if (ctx.attempt > 1) return { outputs: ctx.attempt };
+        vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + 16_000 });
+        await ctx.step("late", {}, () => reasons.push("begun")).catch((reason: unknown) => reasons.push(reason));
+        vi.useRealTimers();
+        throw ctx.signal.reason;
+      }),
+    );
+    expect(await server.client.submitAndWait(JOB)).toMatchObject({ state: "COMPLETED", jobOutputs: 2 });
+    expect(reasons).toMatchObject([LOST]);
+  }, 90_000);
+});
+
 describe("a job waits", () => {
   test("for an answer of a person, of the schema's kind, and goes on with the steps that are done", async () => {
     let drafts = 0;
@@ -476,6 +522,120 @@ test("a call of a model is counted once, with its cost, and shows as its step's"
     costMicros: 80,
   });
   expect(job.metrics.totalTokens).toBe(150);
+});
+
+describe("what a step counts", () => {
+  const usage = { prompt_tokens: 20, completion_tokens: 5, prompt_tokens_details: { cached_tokens: 8 } };
+  const answer = { model: "m", object: "chat.completion", usage };
+
+  test("comes with its end, so that a job of one step still takes two requests", async () => {
+    const proxy = await countRequests(server.url);
+    startWorker(proxy.url, (worker) =>
+      worker.handle("DOC_SUMMARIZE", async (_job, ctx) => {
+        await ctx.step("read", {}, (s) => {
+          s.reportMetrics({ entitiesRead: 2 });
+          s.reportMetrics({ entitiesRead: 1 });
+        });
+      }),
+    );
+    expect((await server.client.submitAndWait(JOB)).metrics).toMatchObject({ entitiesRead: 3, entitiesWritten: 0 });
+    await stopWorkers();
+    expect(proxy.counts()).toMatchObject({ CompleteWorkflows: 1 });
+    expect(proxy.counts()).not.toHaveProperty("AdvanceWorkflow");
+    await proxy.close();
+  });
+
+  test("shows as its own, and the tokens of who plans and who does it as parts of the total", async () => {
+    work((worker) =>
+      worker.handle("DOC_SUMMARIZE", async (_job, ctx) => {
+        await ctx.step("plan", { countTokensAs: "planner" }, () => answer);
+        const works: Record<string, (s: StepContext) => void> = {
+          write: (s) => s.reportUsage({ provider: "p", model: "m", inputTokens: 7, reasoningTokens: 2 }),
+          read: (s) => s.reportMetrics({ entitiesRead: 3 }),
+          look: () => undefined,
+          think: () => undefined,
+        };
+        // They end together, and so are reported one after another.
+        const all = signalled();
+        let begun = 0;
+        const steps = Object.entries(works).map(([name, work]) =>
+          ctx.step(name, { countTokensAs: "executor" }, async (s) => {
+            begun += 1;
+            if (begun === 4) all.resolve();
+            await all.promise;
+            work(s);
+          }),
+        );
+        await Promise.all(steps);
+      }),
+    );
+    const job = await server.client.submitAndWait(JOB);
+    expect(job.metrics).toMatchObject({ totalTokens: 34, tokensPlanner: 25, tokensExecutor: 9, entitiesRead: 3 });
+    const { aiJob } = await server.client.request(withTypes(STEP_METRICS), { jobId: job.jobId });
+    const none = { totalTokens: 0, tokensPlanner: 0, tokensExecutor: 0, entitiesRead: 0 };
+    expect(aiJob?.workflowRun?.steps.map(({ nodeId, metrics }) => [nodeId, metrics])).toEqual([
+      ["plan", { ...none, totalTokens: 25, tokensPlanner: 25 }],
+      ["write", { ...none, totalTokens: 9, tokensExecutor: 9 }],
+      ["read", { ...none, entitiesRead: 3 }],
+      ["look", none],
+      ["think", none],
+    ]);
+  });
+
+  test("counts once, though an answer is lost and the handler is called again; a step that fails counts what it did", async () => {
+    const proxy = await countRequests(server.url);
+    startWorker(proxy.url, (worker) =>
+      worker.handle("DOC_SUMMARIZE", async (_job, ctx) => {
+        await ctx.step("plan", { countTokensAs: "planner" }, (s) => {
+          s.reportMetrics({ entitiesRead: 1 });
+          return answer;
+        });
+        await ctx.step("write", {}, (s) => {
+          s.reportMetrics({ entitiesWritten: 1 });
+          if (ctx.attempt === 1) throw new RetryAfter(new Date(), "Once more.");
+        });
+      }),
+    );
+    // The report of the first step has come, and its answer has not.
+    const breaking = setInterval(() => {
+      if (!proxy.counts()["AdvanceWorkflow"]) return;
+      clearInterval(breaking);
+      proxy.breakOff();
+    }, 1);
+    const entity = { entityKind: "file", entityId: "a" };
+    const job = await server.client.submitAndWait({ ...JOB, accessMode: "APPLY_SCOPED", entityRefs: [entity] });
+    const counted = { entitiesRead: 1, entitiesWritten: 2, totalTokens: 25, tokensPlanner: 25, tokensExecutor: 0 };
+    expect(job).toMatchObject({ state: "COMPLETED", attempt: 2, metrics: counted });
+    await stopWorkers();
+    expect(proxy.counts()["AdvanceWorkflow"]).toBeGreaterThan(2);
+    await proxy.close();
+  });
+
+  test("counts of more calls than a report may bring all tokens, and as the planner's those of the first 16", async () => {
+    work((worker) =>
+      worker.handle("DOC_SUMMARIZE", async (_job, ctx) => {
+        await ctx.step("plan", { countTokensAs: "planner" }, (s) => {
+          for (let call = 0; call < 20; call += 1) s.countUsage(answer);
+        });
+      }),
+    );
+    const { jobId } = await server.client.submitAndWait(JOB);
+    const metrics = async () => (await server.client.job(jobId))?.metrics;
+    await expect.poll(metrics).toMatchObject({ totalTokens: 500, tokensPlanner: 400 });
+  });
+
+  test("is a whole number, or its step fails", async () => {
+    work((worker) =>
+      worker.handle("DOC_SUMMARIZE", async (_job, ctx) => {
+        await ctx.step("read", {}, (s) => {
+          for (const entitiesRead of [-1, 1.5]) expect(() => s.reportMetrics({ entitiesRead })).toThrow(RangeError);
+          s.reportMetrics({ entitiesRead: Number.NaN });
+        });
+      }),
+    );
+    const job = await server.client.submitAndWait({ ...JOB, maxAttempts: 1 });
+    expect(job).toMatchObject({ state: "FAILED", errorMessage: "entitiesRead must be a whole number from 0." });
+  });
 });
 
 test("a key with the role WORKER alone is enough for the worker, and any wrong one ends it with what to do", async () => {

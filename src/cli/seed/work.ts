@@ -49,9 +49,11 @@ export async function workOn(address: ServerAddress): Promise<void> {
 
 const demonstrate: Handler = async (job, ctx) => {
   const { title, fate } = demoInputs.parse(job.inputs);
-  await ctx.step("plan", { type: "llm_call", input: { title }, provider: PROVIDER }, () =>
-    pretend(SMALL, `How to do: ${title}`, 300, 80),
-  );
+  const llmCall = { type: "llm_call", input: { title }, provider: PROVIDER } as const;
+  await ctx.step("plan", { ...llmCall, countTokensAs: "planner" }, (s) => {
+    s.reportMetrics({ entitiesRead: 1 });
+    return pretend(SMALL, `How to do: ${title}`, 300, 80);
+  });
   ctx.progress(0.5, "planned");
   if (fate === "fails") throw new CannotBeDone("The file is no table: row 1 has 3 columns, row 2 has 7.");
   if (fate === "fails-once" && ctx.attempt === 1) throw new Error("The model's provider answered HTTP 529.");
@@ -59,15 +61,11 @@ const demonstrate: Handler = async (job, ctx) => {
   if (fate === "asks")
     await ctx.ask("Is the third draft to be sent to the tenant?", { options: ["send it", "not yet"] });
   if (fate === "splits") await split(title, ctx);
-  const done = await ctx.step(
-    "write",
-    { type: "llm_call", input: { title }, dependsOn: ["plan"], provider: PROVIDER },
-    async () => {
-      const answer = await pretend(LARGE, `${title}: done as agreed.`, 1_200, 450);
-      await say(answer.text, ctx);
-      return answer;
-    },
-  );
+  const done = await ctx.step("write", { ...llmCall, dependsOn: ["plan"], countTokensAs: "executor" }, async () => {
+    const answer = await pretend(LARGE, `${title}: done as agreed.`, 1_200, 450);
+    await say(answer.text, ctx);
+    return answer;
+  });
   ctx.progress(0.9, "written");
   const outputs = { text: done.text };
   return fate === "with-issues" ? { outputs, issues: ["Two rows had no date and were left out."] } : { outputs };

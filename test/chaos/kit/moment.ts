@@ -1,4 +1,4 @@
-import type { Moment } from "../../../examples/worker/own-clock.ts";
+import type { Moment } from "../moment.ts";
 
 /** A moment by clocks that all threads of the process share. */
 export function sharedMoment(): Moment {

@@ -1,7 +1,7 @@
 import { z } from "zod";
-import type { Moment } from "../../../examples/worker/own-clock.ts";
 import { isExpected, isOfEnd } from "../codes.ts";
 import { broughtSchema, type Entry, type ReportKind } from "../entries.ts";
+import type { Moment } from "../moment.ts";
 import type { KitLine, LineOf } from "./lines.ts";
 import { codeIn, readAnswer, reportsIn, type SentReport } from "./requests.ts";
 

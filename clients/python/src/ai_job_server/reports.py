@@ -11,6 +11,7 @@ from typing import Any, Callable, Mapping, Sequence
 from .connection import Connection, error_of, success_of
 from .errors import JobServerError, Stopped, UnansweredError
 from .leases import Lease
+from .metrics import Amount, Usage, calls_of, sum_of
 from .operations import (
     ADVANCE_WORKFLOW,
     COMPLETE_WORKFLOWS,
@@ -30,15 +31,13 @@ MAX_GUARD_FAILURES = 5
 #: After how long a step is reported by itself, where no other report takes it along.
 SOON_SECONDS = 1.0
 
-Usage = Mapping[str, Any]
-
 
 @dataclass
 class StepReport:
     """A step with what it has brought."""
 
     step: Mapping[str, Any]
-    usage: Sequence[Usage] = ()
+    amounts: Sequence[Amount] = ()
     snippets: Sequence[Mapping[str, Any]] = ()
 
 
@@ -96,8 +95,8 @@ class Reports:
                 self._soon = None
             steps = self._waiting.steps
             while len(steps) > left:
-                # A step that used a model goes alone, or what it used would not show as its own.
-                using = next((at for at, report in enumerate(steps) if report.usage), None)
+                # A step that counted something goes alone, or that would not show as its own.
+                using = next((at for at, report in enumerate(steps) if report.amounts), None)
                 count = 1 if using == 0 else min(len(steps) - left if using is None else using, MAX_STEPS)
                 reports = steps[: max(count, 1)]
                 del steps[: len(reports)]
@@ -108,13 +107,13 @@ class Reports:
         with self._turn:
             self.flush(left=1)
             steps, self._waiting.steps = self._waiting.steps, []
-            usage = [*(each for report in steps for each in report.usage), *self._taken_usage()]
+            amounts = [*(each for report in steps for each in report.amounts), *self._taken_usage()]
             brought = {
                 **completion,
                 "steps": [report.step for report in steps],
                 "retrievedSnippets": [snippet for report in steps for snippet in report.snippets],
             }
-            self._end(COMPLETE_WORKFLOWS, "completeWorkflows", "completions", brought, usage)
+            self._end(COMPLETE_WORKFLOWS, "completeWorkflows", "completions", brought, amounts)
 
     def fail(self, failure: Mapping[str, Any]) -> None:
         """Fails the run."""
@@ -143,9 +142,9 @@ class Reports:
         """Reports what calls of models have used that no report has brought to the server, because the run had ended: they were paid for."""
         with self._turn:
             self._is_over = True
-            unsent = [*(each for report in self._waiting.steps for each in report.usage), *self._taken_usage()]
+            unsent = [*(each for report in self._waiting.steps for each in report.amounts), *self._taken_usage()]
             self._waiting.steps = []
-            self._add_late(unsent)
+            self._add_late(calls_of(unsent))
             late, self._waiting.late = self._waiting.late, []
         for each in late:
             variables = {"input": {**self._proof, "reportId": each.report_id, "usage": list(each.usage)}}
@@ -201,9 +200,9 @@ class Reports:
             }
             return dict(self._connection.request(ADVANCE_WORKFLOW, {"input": brought})["advanceWorkflow"])
 
-        self._send([each for report in reports for each in report.usage], attempt)
+        self._send([each for report in reports for each in report.amounts], attempt)
 
-    def _end(self, query: str, field_name: str, list_name: str, item: Mapping[str, Any], usage: Sequence[Usage]) -> None:
+    def _end(self, query: str, field_name: str, list_name: str, item: Mapping[str, Any], amounts: Sequence[Amount]) -> None:
         def attempt(proof: Mapping[str, str], metrics: Mapping[str, Any]) -> Mapping[str, Any]:
             variables = {"input": {list_name: [{**proof, **item, "metrics": metrics}]}}
             batch = self._connection.request(query, variables)[field_name]
@@ -213,18 +212,19 @@ class Reports:
                 raise UnansweredError("The answer lacks its result.")
             return dict(batch["results"][0])
 
-        self._send(usage, attempt)
+        self._send(amounts, attempt)
 
-    def _send(self, usage: Sequence[Usage], attempt: Callable[[Mapping[str, str], Mapping[str, Any]], Mapping[str, Any]]) -> None:
+    def _send(self, amounts: Sequence[Amount], attempt: Callable[[Mapping[str, str], Mapping[str, Any]], Mapping[str, Any]]) -> None:
         """Sends a report until it is answered.
 
         Raises Stopped where the run must stop, JobServerError where the report was wrong, or a guard could not decide.
         """
         report_id = str(uuid.uuid4())
-        calls = list(usage[:MAX_CALLS])
-        self._add_late(usage[MAX_CALLS:])
+        calls = [each for each in amounts if each.usage is not None]
+        others = [each for each in amounts if each.usage is None]
+        self._add_late(calls_of(calls[MAX_CALLS:]))
         guard_failures = 0
-        metrics = {"durationMs": self._worked(), "usage": calls}
+        metrics = sum_of([*calls[:MAX_CALLS], *others], self._worked())
         proof = {**self._proof, "reportId": report_id}
 
         def once() -> Mapping[str, Any]:
@@ -246,10 +246,10 @@ class Reports:
         except BaseException as error:
             code = error.code if isinstance(error, Stopped) else None
             # Under BUDGET_EXCEEDED the report was kept, and failed the job by what it brought.
-            if calls and code != "BUDGET_EXCEEDED":
+            if metrics["usage"] and code != "BUDGET_EXCEEDED":
                 is_taken = code in ("ACCESS_MODE_VIOLATION", "CAPABILITY_DENIED")
                 late_id = str(uuid.uuid4()) if is_taken else report_id
-                self._waiting.late.append(_Late(late_id, calls))
+                self._waiting.late.append(_Late(late_id, metrics["usage"]))
             raise
 
     def _judge(self, answer: Mapping[str, Any]) -> None:
@@ -258,9 +258,10 @@ class Reports:
         elif "code" in answer:
             raise self._lease.refuse(error_of(answer))
 
-    def _taken_usage(self) -> list[Usage]:
+    def _taken_usage(self) -> list[Amount]:
+        """The calls of models of no step."""
         usage, self._waiting.usage = self._waiting.usage, []
-        return usage
+        return [Amount(each, {}) for each in usage]
 
     def _worked(self) -> int:
         """Milliseconds since the last report, so that the reports add up to the time of the run."""

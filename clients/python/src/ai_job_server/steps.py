@@ -12,6 +12,7 @@ from typing import Any, Callable, Mapping, Sequence
 from .clock import rfc3339
 from .connection import Connection
 from .errors import CannotBeDone
+from .metrics import Amount, TokenRole, amount_of, amount_of_call, calls_of
 from .operations import COMPLETED_STEP
 from .reports import Reports, StepReport
 from .retry import until_answered
@@ -52,6 +53,21 @@ class StepContext:
     count_usage: Callable[[Any], None]
     #: Counts a call of a model.
     report_usage: Callable[[Mapping[str, Any]], None]
+    _amounts: list[Amount]
+
+    def report_metrics(self, *, entities_read: int = 0, entities_written: int = 0, validators_run_count: int = 0) -> None:
+        """Counts what the step has read, written or validated; called again, it adds.
+
+        It is told with the end of the step, and so counts once, however often the handler is called again. The tokens of models come from
+        their usage: see `count_tokens_as`. Raises ValueError for what is no whole number from 0.
+
+        entities_read: how many entities it has read, such as documents, rows or messages.
+        entities_written: how many it has written; the job's access mode must allow it.
+        validators_run_count: how many validators it has run; the server's guards are counted by the server.
+        """
+        self._amounts.append(
+            amount_of(entities_read=entities_read, entities_written=entities_written, validators_run_count=validators_run_count)
+        )
 
 
 @dataclass(frozen=True)
@@ -60,6 +76,7 @@ class _Options:
     input: Any
     depends_on: Sequence[str] = ()
     provider: str | None = None
+    count_tokens_as: TokenRole | None = None
 
 
 class Steps:
@@ -81,6 +98,7 @@ class Steps:
         input: Any = None,
         depends_on: Sequence[str] = (),
         provider: str | None = None,
+        count_tokens_as: TokenRole | None = None,
     ) -> Any:
         """Does a step, once: a step that an earlier run of the job has done with the same input answers at once with what that one returned.
 
@@ -92,8 +110,12 @@ class Steps:
         input: what the step is made from.
         depends_on: the names of steps that must have succeeded before.
         provider: the provider of the models that it calls, where their answers do not tell it.
+        count_tokens_as: for whom its calls of models are made, "planner" or "executor". Their tokens, of 16 calls at most, are counted as those
+        of the planner, or of the executor, too: as a part of the total, so that none counts twice. Left out, they count in the total alone.
         """
-        return self._do(name, work, _Options(type, input, depends_on, provider), ())
+        if count_tokens_as not in (None, "planner", "executor"):
+            raise ValueError('count_tokens_as must be "planner" or "executor".')
+        return self._do(name, work, _Options(type, input, depends_on, provider, count_tokens_as), ())
 
     def show_snippets(self, snippets: Sequence[Mapping[str, Any]]) -> None:
         """Shows the server's guards what was read, as a step of its own."""
@@ -115,32 +137,36 @@ class Steps:
         start = {**node, "inputPayload": made_from, "dependsOn": [each + self._revision for each in options.depends_on]}
         shown = _ShowLater(lambda: self._reports.start({**start, "outcome": "STARTED"}))
         started_at = rfc3339(datetime.now(timezone.utc))
-        usage: list[Mapping[str, Any]] = []
+        amounts: list[Amount] = []
 
         def ended(end: Mapping[str, Any]) -> dict[str, Any]:
             return {**(node if shown.cancel() else {**start, "startedAt": started_at}), **end}
+
+        def report_usage(used: Mapping[str, Any]) -> None:
+            amounts.append(amount_of_call(used, options.count_tokens_as))
 
         def count_usage(answer: Any) -> None:
             used = usage_of(answer, options.provider)
             if used:
                 # A price of a token may be a part of a millionth; what is reported is whole.
-                usage.append({**used, "costMicros": max(0, round(self._price_of(used)))})
+                report_usage({**used, "costMicros": max(0, round(self._price_of(used)))})
 
         try:
-            value = work(StepContext(self._scope.signal, count_usage, usage.append))
-            if not usage:
+            value = work(StepContext(self._scope.signal, count_usage, report_usage, amounts))
+            if not calls_of(amounts):
                 count_usage(value)
             self._scope.throw_if_over()
             output = output_of(name, value)
-            self._reports.add(StepReport(ended({"outcome": "SUCCEEDED", "outputPayload": output}), usage, snippets))
+            self._reports.add(StepReport(ended({"outcome": "SUCCEEDED", "outputPayload": output}), amounts, snippets))
             return output
         except BaseException as error:
             end = ended({"outcome": "FAILED", "errorMessage": message_of(error)})
             if self._scope.signal.aborted:
-                for each in usage:
+                # The next run does the step again, and counts it then. But its calls of models were paid for.
+                for each in calls_of(amounts):
                     self._reports.add_usage(each)
             else:
-                self._reports.add(StepReport(end, usage))
+                self._reports.add(StepReport(end, amounts))
             raise
 
     def _node_id_of(self, name: str) -> str:

@@ -14,6 +14,7 @@ export type { Handler, HandlerResult, HandlerSchemas } from "./handler.ts";
 export { CannotBeDone, GivenBack, RetryAfter, Stopped, Waiting } from "./handler-errors.ts";
 export type { Child, ClaimedJob } from "./job.ts";
 export type { Stored } from "./json.ts";
+export type { StepMetrics, TokenRole } from "./metrics.ts";
 export { usageOf } from "./model-usage.ts";
 export type { AskOptions } from "./questions.ts";
 export type { Ending } from "./run.ts";

@@ -5,7 +5,6 @@ import {
   CompleteWorkflows,
   type EntityRefInput,
   FailWorkflows,
-  type MetricsDelta,
   type ModelUsageInput,
   type RefusalFragment,
   ReleaseWorkflows,
@@ -22,6 +21,7 @@ import { untilAnswered } from "../api/retry.ts";
 import { Stopped } from "./handler-errors.ts";
 import { LateUsage, MAX_CALLS } from "./late-usage.ts";
 import type { Lease } from "./lease.ts";
+import { type Amount, callsOf, type ReportedMetrics, sumOf } from "./metrics.ts";
 import type { Proof } from "./proof.ts";
 
 /** The most steps of one report. */
@@ -34,7 +34,7 @@ const SOON_MS = 1_000;
 /** A step with what it has brought. */
 export interface StepReport {
   readonly step: WorkflowStepInput;
-  readonly usage: readonly ModelUsageInput[];
+  readonly amounts: readonly Amount[];
   readonly snippets?: readonly RetrievedSnippetInput[];
 }
 
@@ -89,7 +89,7 @@ export class Reports {
         await this.#flush(0);
         const usage = this.#usage.splice(0, MAX_CALLS);
         if (usage.length === 0) return;
-        await this.#send(usage, async (proof) => {
+        await this.#send(amountsOf(usage), async (proof) => {
           return (await this.#request(ReportUsage, { input: { ...proof, usage } })).reportUsage;
         });
       };
@@ -100,7 +100,7 @@ export class Reports {
 
   /** Reports that a step goes on, so that people see it. */
   start(step: WorkflowStepInput): Promise<void> {
-    return this.#inTurn(() => this.#advance([{ step, usage: [] }]));
+    return this.#inTurn(() => this.#advance([{ step, amounts: [] }]));
   }
 
   /** Reports what waits. Once it resolves, the guards have let it pass, and it is kept. */
@@ -113,7 +113,7 @@ export class Reports {
     return this.#inTurn(async () => {
       await this.#flush(1);
       const waiting = this.#waiting.splice(0);
-      const usage = [...waiting.flatMap((each) => each.usage), ...this.#usage.splice(0)];
+      const amounts = [...waiting.flatMap((each) => each.amounts), ...this.#takenUsage()];
       const completion = {
         jobOutputs: outputs,
         issues: [...issues],
@@ -122,7 +122,7 @@ export class Reports {
         steps: waiting.map(({ step }) => step),
         retrievedSnippets: waiting.flatMap(({ snippets = [] }) => snippets),
       };
-      await this.#send(usage, async (proof, metrics) => {
+      await this.#send(amounts, async (proof, metrics) => {
         const input = { completions: [{ ...proof, ...completion, metrics }] };
         return itemOf((await this.#request(CompleteWorkflows, { input })).completeWorkflows);
       });
@@ -133,7 +133,7 @@ export class Reports {
   fail(errorMessage: string, retry: { readonly retryable: boolean; readonly retryAfter?: string }): Promise<void> {
     return this.#inTurn(async () => {
       await this.#flushWhatFits();
-      await this.#send(this.#usage.splice(0), async (proof, metrics) => {
+      await this.#send(this.#takenUsage(), async (proof, metrics) => {
         const input = { failures: [{ ...proof, errorMessage, ...retry, metrics }] };
         return itemOf((await this.#request(FailWorkflows, { input })).failWorkflows);
       });
@@ -144,7 +144,7 @@ export class Reports {
   release(why: Pick<WorkflowReleaseInput, "reason" | "runAfter" | "untilChildrenEnd">): Promise<void> {
     return this.#inTurn(async () => {
       await this.#flushWhatFits();
-      await this.#send(this.#usage.splice(0), async (proof, metrics) => {
+      await this.#send(this.#takenUsage(), async (proof, metrics) => {
         const input = { releases: [{ ...proof, ...why, metrics }] };
         return itemOf((await this.#request(ReleaseWorkflows, { input })).releaseWorkflows);
       });
@@ -155,7 +155,7 @@ export class Reports {
   ask(question: Omit<RequestUserInputInput, keyof Proof | "metrics" | "reportId">): Promise<void> {
     return this.#inTurn(async () => {
       await this.#flush(0);
-      await this.#send(this.#usage.splice(0), async (proof, metrics) => {
+      await this.#send(this.#takenUsage(), async (proof, metrics) => {
         const { requestUserInput } = await this.#request(RequestUserInput, {
           input: { ...proof, ...question, metrics },
         });
@@ -168,7 +168,7 @@ export class Reports {
   async end(): Promise<void> {
     this.#isOver = true;
     clearTimeout(this.#soon);
-    this.#late.add([...this.#waiting.splice(0).flatMap((each) => each.usage), ...this.#usage.splice(0)]);
+    this.#late.add(callsOf([...this.#waiting.splice(0).flatMap((each) => each.amounts), ...this.#takenUsage()]));
     await this.#late.report().catch(() => undefined);
   }
 
@@ -189,8 +189,8 @@ export class Reports {
       this.#soon = undefined;
     }
     while (this.#waiting.length > left) {
-      // A step that used a model goes alone, or what it used would not show as its own.
-      const using = this.#waiting.findIndex(({ usage }) => usage.length > 0);
+      // A step that counted something goes alone, or that would not show as its own.
+      const using = this.#waiting.findIndex(({ amounts }) => amounts.length > 0);
       const count = using < 0 ? this.#waiting.length - left : using;
       await this.#advance(this.#waiting.splice(0, Math.min(Math.max(count, 1), MAX_STEPS)));
     }
@@ -204,8 +204,8 @@ export class Reports {
   async #advance(reports: readonly StepReport[]): Promise<void> {
     const steps = reports.map(({ step }) => step);
     const retrievedSnippets = reports.flatMap(({ snippets = [] }) => snippets);
-    const usage = reports.flatMap((each) => each.usage);
-    await this.#send(usage, async (proof, metrics) => {
+    const amounts = reports.flatMap((each) => each.amounts);
+    await this.#send(amounts, async (proof, metrics) => {
       const input = { ...proof, steps, retrievedSnippets, metrics };
       return (await this.#request(AdvanceWorkflow, { input })).advanceWorkflow;
     });
@@ -220,14 +220,15 @@ export class Reports {
    * @throws Stopped where the run must stop; JobServerError where the report was wrong, or a guard could not decide.
    */
   async #send(
-    usage: readonly ModelUsageInput[],
-    attempt: (proof: Proof & { readonly reportId: string }, metrics: MetricsDelta) => Promise<Answer>,
+    amounts: readonly Amount[],
+    attempt: (proof: Proof & { readonly reportId: string }, metrics: ReportedMetrics) => Promise<Answer>,
   ): Promise<void> {
     const reportId = crypto.randomUUID();
-    const calls = usage.slice(0, MAX_CALLS);
-    this.#late.add(usage.slice(MAX_CALLS));
+    const calls = amounts.filter(({ usage }) => usage);
+    const others = amounts.filter(({ usage }) => !usage);
+    this.#late.add(callsOf(calls.slice(MAX_CALLS)));
     let guardFailures = 0;
-    const metrics = { durationMs: this.#worked(), usage: calls };
+    const metrics = sumOf([...calls.slice(0, MAX_CALLS), ...others], this.#worked());
     try {
       this.#lease.throwIfOver();
       const answer = await untilAnswered(async () => {
@@ -248,9 +249,14 @@ export class Reports {
       const isCounted = code === "BUDGET_EXCEEDED";
       // Under these it was kept, too, and counted nothing.
       const isTaken = code === "ACCESS_MODE_VIOLATION" || code === "CAPABILITY_DENIED";
-      if (!isCounted) this.#late.keep(isTaken ? crypto.randomUUID() : reportId, calls);
+      if (!isCounted) this.#late.keep(isTaken ? crypto.randomUUID() : reportId, metrics.usage);
       throw error;
     }
+  }
+
+  /** The calls of models of no step. */
+  #takenUsage(): readonly Amount[] {
+    return amountsOf(this.#usage.splice(0));
   }
 
   #judge(answer: Answer): void {
@@ -268,6 +274,8 @@ export class Reports {
     return Math.round(this.#reportedAt - since);
   }
 }
+
+const amountsOf = (usage: readonly ModelUsageInput[]): readonly Amount[] => usage.map((each) => ({ usage: each }));
 
 type Answer = { readonly __typename: string } | RefusalFragment;
 

@@ -4,6 +4,7 @@ import type { CompletedSteps } from "./completed-steps.ts";
 import { CannotBeDone } from "./handler-errors.ts";
 import { asJson, type Stored } from "./json.ts";
 import { messageOf } from "./message.ts";
+import { type Amount, amountOf, amountOfCall, callsOf, type StepMetrics, type TokenRole } from "./metrics.ts";
 import { usageOf } from "./model-usage.ts";
 import type { Reports } from "./reports.ts";
 import type { RunScope } from "./run-scope.ts";
@@ -20,6 +21,11 @@ export interface StepOptions {
   readonly dependsOn?: readonly string[];
   /** The provider of the models that it calls, where their answers do not tell it. */
   readonly provider?: string;
+  /**
+   * For whom its calls of models are made. Their tokens, of 16 calls at most, are counted as those of the planner, or of the executor, too: as a
+   * part of the total, so that none counts twice. Left out, they count in the total alone.
+   */
+  readonly countTokensAs?: TokenRole;
 }
 
 /** What the function of a step gets. */
@@ -32,6 +38,12 @@ export interface StepContext {
   readonly countUsage: (answer: unknown) => void;
   /** Counts a call of a model. */
   readonly reportUsage: (usage: ModelUsageInput) => void;
+  /**
+   * Counts what the step has read, written or validated; called again, it adds. It is told with the end of the step, and so counts once, however
+   * often the handler is called again. The tokens of models come from their usage: see `countTokensAs`.
+   * @throws RangeError for what is no whole number from 0.
+   */
+  readonly reportMetrics: (metrics: StepMetrics) => void;
 }
 
 /** The steps of a run. */
@@ -58,7 +70,7 @@ export class Steps {
    */
   async do<T>(
     name: string,
-    { type = "step", input = null, dependsOn = [], provider }: StepOptions,
+    { type = "step", input = null, dependsOn = [], provider, countTokensAs }: StepOptions,
     work: (context: StepContext) => T | Promise<T>,
     snippets: readonly RetrievedSnippetInput[] = [],
   ): Promise<Stored<T>> {
@@ -74,7 +86,12 @@ export class Steps {
     const node = { nodeId, nodeType: type };
     const start = { ...node, inputPayload, dependsOn: dependsOn.map((each) => each + this.#revision) };
     const startedAt = new Date().toISOString();
-    const usage: ModelUsageInput[] = [];
+    const amounts: Amount[] = [];
+    const count = (used: ModelUsageInput) => amounts.push(amountOfCall(used, countTokensAs));
+    const countUsage = (answer: unknown) => {
+      const used = usageOf(answer, provider);
+      if (used) count(this.#priced(used));
+    };
     /** Whether the server knows that it has started, once that was answered. */
     let shown: Promise<boolean> | undefined;
     const timer = setTimeout(() => {
@@ -90,18 +107,24 @@ export class Steps {
       return (await shown) ? node : { ...start, startedAt };
     };
     try {
-      const value = await work(this.#contextOf(usage, provider));
-      const used = usageOf(value, provider);
-      if (usage.length === 0 && used) usage.push(this.#priced(used));
+      const value = await work({
+        signal,
+        track: { onStepFinish: countUsage },
+        countUsage,
+        reportUsage: count,
+        reportMetrics: (metrics) => amounts.push(amountOf(metrics)),
+      });
+      if (callsOf(amounts).length === 0) countUsage(value);
       this.#scope.throwIfOver();
       const outputPayload = outputOf(name, value);
-      this.#reports.add({ step: { ...(await begun()), outcome: "SUCCEEDED", outputPayload }, usage, snippets });
+      this.#reports.add({ step: { ...(await begun()), outcome: "SUCCEEDED", outputPayload }, amounts, snippets });
       return trust<Stored<T>>(outputPayload);
     } catch (error) {
       clearTimeout(timer);
-      if (signal.aborted) for (const each of usage) this.#reports.addUsage(each);
+      // The next run does the step again, and counts it then. But its calls of models were paid for.
+      if (signal.aborted) for (const each of callsOf(amounts)) this.#reports.addUsage(each);
       else
-        this.#reports.add({ step: { ...(await begun()), outcome: "FAILED", errorMessage: messageOf(error) }, usage });
+        this.#reports.add({ step: { ...(await begun()), outcome: "FAILED", errorMessage: messageOf(error) }, amounts });
       throw error;
     }
   }
@@ -111,19 +134,6 @@ export class Steps {
     const times = (this.#times.get(name) ?? 0) + 1;
     this.#times.set(name, times);
     return times === 1 ? name : `${name}#${times}`;
-  }
-
-  #contextOf(usage: ModelUsageInput[], provider: string | undefined): StepContext {
-    const countUsage = (answer: unknown) => {
-      const used = usageOf(answer, provider);
-      if (used) usage.push(this.#priced(used));
-    };
-    return {
-      signal: this.#scope.signal,
-      track: { onStepFinish: countUsage },
-      countUsage,
-      reportUsage: (used) => usage.push(used),
-    };
   }
 
   #priced(usage: ModelUsageInput): ModelUsageInput {
