@@ -131,7 +131,7 @@ test("whoever watches is told of a stream that breaks, and when it goes on", LON
   const proxy = await countRequests(url);
   const watched = cli(["watch", stdout.trim(), "--json"], "", { AI_JOB_SERVER_URL: proxy.url });
   const streams = () => proxy.counts().AiJobChanged ?? 0;
-  await expect.poll(streams, { timeout: 60_000 }).toBe(1);
+  await expect.poll(() => proxy.hasTold('"QUEUED"'), { timeout: 60_000 }).toBe(true);
   proxy.cut(1_000);
   await expect.poll(streams, { timeout: 60_000 }).toBe(2);
   await client.cancel(stdout.trim(), "not needed");

@@ -6,6 +6,8 @@ import { text } from "node:stream/consumers";
 export interface CountingProxy {
   readonly url: string;
   counts(): Readonly<Record<string, number>>;
+  /** Whether an answer has brought a text so far. */
+  hasTold(text: string): boolean;
   /** How many requests are under way: as many connections as they take, over HTTP/1.1. */
   underWay(): number;
   /** Breaks every connection off. */
@@ -18,6 +20,7 @@ export interface CountingProxy {
 export async function countRequests(target: string): Promise<CountingProxy> {
   const counts: Record<string, number> = {};
   let underWay = 0;
+  let told = "";
   const passOn = async (incoming: IncomingMessage, outgoing: ServerResponse) => {
     const body = await text(incoming);
     const [, name] = /(?:query|mutation|subscription) (\w+)/.exec(body) ?? [];
@@ -25,6 +28,9 @@ export async function countRequests(target: string): Promise<CountingProxy> {
     const headers: IncomingHttpHeaders = { ...incoming.headers, host: new URL(target).host };
     const onward = request(target, { method: incoming.method ?? "POST", headers }, (answer) => {
       outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
+      answer.on("data", (chunk: Buffer) => {
+        told += chunk.toString();
+      });
       answer.pipe(outgoing);
     });
     onward.on("error", () => outgoing.destroy());
@@ -49,6 +55,7 @@ export async function countRequests(target: string): Promise<CountingProxy> {
   return {
     url: `http://127.0.0.1:${address.port}/graphql`,
     counts: () => counts,
+    hasTold: (text) => told.includes(text),
     underWay: () => underWay,
     breakOff: () => server.closeAllConnections(),
     cut: (ms) => {
