@@ -1,4 +1,3 @@
-import { once } from "node:events";
 import type { CDPSession, Page } from "playwright-core";
 import { z } from "zod";
 
@@ -51,7 +50,7 @@ export async function paceWhile(page: Page, session: CDPSession, act: () => Prom
   `);
   await act();
   const shown = frames.parse(await page.evaluate("frames")).toSorted((one, other) => one - other);
-  const isTold = once(session, "Tracing.tracingComplete");
+  const isTold = new Promise((resolve) => session.once("Tracing.tracingComplete", resolve));
   await session.send("Tracing.end");
   await isTold;
   session.off("Tracing.dataCollected", take);
