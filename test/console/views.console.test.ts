@@ -48,6 +48,34 @@ describe("every view", () => {
   });
 });
 
+test("all states stand in one line of a laptop's window, and the views take little of a phone's", async () => {
+  const page = await app.open("/keys");
+  await page.setViewportSize({ width: 390, height: 844 });
+  const views = page.getByRole("navigation", { name: "Views" });
+  expect((await page.getByRole("banner").boundingBox())?.height).toBeLessThan(100);
+  // Which view it is stands in sight, though it is one of the last.
+  const at = await views.getByRole("link", { name: "Keys and workspaces" }).boundingBox();
+  expect(at?.x).toBeGreaterThanOrEqual(0);
+  expect((at?.x ?? 0) + (at?.width ?? 0)).toBeLessThanOrEqual(390);
+  await page.setViewportSize({ width: 1360, height: 860 });
+  await views.getByRole("link", { name: "Jobs" }).click();
+  const states = page.getByRole("group", { name: "Jobs by state" }).getByRole("button");
+  await states.first().waitFor();
+  const tops = new Set(
+    (await Promise.all((await states.all()).map((each) => each.boundingBox()))).map((box) => box?.y),
+  );
+  expect(tops.size).toBe(1);
+  expect(await states.evaluateAll((all) => all.filter((each) => each.scrollWidth > each.clientWidth).length)).toBe(0);
+  // What a row has no place for is in its title.
+  const about = page
+    .getByRole("row", { name: /speed=fast/ })
+    .first()
+    .locator("[title]")
+    .first();
+  expect(await about.getAttribute("title")).toMatch(/^load\nspeed=fast\n[0-9a-f-]{36}$/);
+  await page.close();
+});
+
 test("who works on what is there, and what was lost", async () => {
   const client = createClient({ url: app.server.url });
   // A worker that claims a job, and is never heard of again.

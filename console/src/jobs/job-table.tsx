@@ -1,6 +1,6 @@
 import type { Job } from "@ai-job-server/sdk/client";
 import { defaultRangeExtractor, type Range, useVirtualizer } from "@tanstack/react-virtual";
-import { memo, useCallback, useEffect, useRef, useState } from "react";
+import { Fragment, memo, useCallback, useEffect, useRef, useState } from "react";
 import { Link } from "wouter";
 import { useSession } from "../api/session.ts";
 import { reasonText } from "../job/event-text.ts";
@@ -164,14 +164,15 @@ const Row = memo(function Row({ job, index, start, isGone, currency, now }: RowP
       </div>
       <div role="cell" className="cell-job">
         <Link href={`/jobs/${jobId}`}>{kindWord(jobKind)}</Link>
-        <span className="quiet">
-          <bdi>{protocolId}</bdi>
-          {labels.map(({ key, value }) => (
-            <bdi key={key} className="label">
-              {key}={value}
-            </bdi>
+        {/* What is short and tells jobs apart is first: of the rest a narrow row may lack the end, which the title has. */}
+        <span className="quiet cell-about" title={[protocolId, ...labels.map(labelText), jobId].join("\n")}>
+          <code>…{jobId.slice(-8)}</code> <bdi>{protocolId}</bdi>
+          {labels.map((label) => (
+            <Fragment key={label.key}>
+              {" "}
+              <bdi className="label">{labelText(label)}</bdi>
+            </Fragment>
           ))}
-          <code>…{jobId.slice(-8)}</code>
         </span>
       </div>
       <div role="cell">
@@ -205,6 +206,10 @@ const Row = memo(function Row({ job, index, start, isGone, currency, now }: RowP
     </div>
   );
 });
+
+function labelText({ key, value }: Job["labels"][number]): string {
+  return `${key}=${value}`;
+}
 
 /** @returns what a row says of how far a job is, or why it is no further. */
 function stateText({ state, progress, errorMessage, statusReason, userInputRequest }: Job): string {
