@@ -179,7 +179,7 @@ const Row = memo(function Row({ job, index, start, isGone, currency, now }: RowP
         {state === "RUNNING" && progress?.fraction != null ? (
           <progress value={progress.fraction} aria-label={`${percent(progress.fraction)} done`} />
         ) : (
-          <span className="quiet" dir="auto">
+          <span className="quiet" dir="auto" title={stateText(job)}>
             {stateText(job)}
           </span>
         )}
