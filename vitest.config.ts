@@ -28,7 +28,7 @@ const pythonOnly = ["test/**/*.python.test.ts"];
 const browserOnly = ["test/**/*.browser.test.ts"];
 const consoleOnly = ["test/console/*.console.test.ts"];
 /** About the page alone, whatever store its server has. */
-const pageOnly = ["test/console/{budgets,bulk,connection,session}.console.test.ts"];
+const pageOnly = ["test/console/{budgets,bulk,connection,long-list,session}.console.test.ts"];
 /** Makes PostgreSQL servers of its own, which would keep those of the other tests waiting. */
 const operate = ["test/operate/*.operate.test.ts"];
 

@@ -1,8 +1,7 @@
 import { randomBytes } from "node:crypto";
-import { readFile } from "node:fs/promises";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { fileURLToPath } from "node:url";
-import sirv from "sirv";
+import { readFiles, sendFile } from "./console-files.ts";
 
 /** The console: the page at `/`, and the files that it loads. */
 
@@ -28,8 +27,8 @@ const ASSETS = "/assets/";
 /** Read again at each look, by which a page finds out that its server has been upgraded. */
 const FRESH: ReadonlySet<string> = new Set(["/build.json", "/favicon.svg"]);
 
-const ASSET_FILES = sirv(FOLDER, { immutable: true, maxAge: 31_536_000, etag: true, brotli: true, gzip: true });
-const FRESH_FILES = sirv(FOLDER, { maxAge: 0, etag: true });
+const FOR_EVER = "public, max-age=31536000, immutable";
+const FILES = readFiles(FOLDER);
 
 /** What the built page has where the server puts in what belongs to a request. */
 const BASE = "./__base__/";
@@ -47,15 +46,18 @@ export function isOfConsole({ method, url = "", headers }: IncomingMessage): boo
 export function serveConsole(request: IncomingMessage, response: ServerResponse): void {
   const [path = ""] = (request.url ?? "").split("?", 1);
   response.setHeader("x-content-type-options", "nosniff");
-  const missing = () => refuse(response);
-  if (path.startsWith(ASSETS)) ASSET_FILES(request, response, missing);
-  else if (FRESH.has(path)) FRESH_FILES(request, response, missing);
-  else void servePage(path, response).catch(missing);
+  const isAsset = path.startsWith(ASSETS);
+  const isSent =
+    isAsset || FRESH.has(path)
+      ? sendFile(FILES, path, request, response, isAsset ? FOR_EVER : "no-cache")
+      : sendPage(path, response);
+  if (!isSent) refuse(response);
 }
 
-async function servePage(path: string, response: ServerResponse): Promise<void> {
+function sendPage(path: string, response: ServerResponse): boolean {
+  const page = FILES.get("/index.html")?.toString();
+  if (page === undefined) return false;
   const nonce = randomBytes(16).toString("base64");
-  const page = await readFile(`${FOLDER}index.html`, "utf8");
   const text = page.replaceAll(BASE, baseOf(path)).replaceAll(NONCE, nonce);
   response.writeHead(200, {
     "content-type": "text/html; charset=utf-8",
@@ -66,6 +68,7 @@ async function servePage(path: string, response: ServerResponse): Promise<void> 
     vary: "Accept",
   });
   response.end(text);
+  return true;
 }
 
 /**

@@ -1,10 +1,11 @@
 import { setTimeout } from "node:timers/promises";
 import { type Change, createClient } from "@ai-job-server/sdk/client";
-import type { CDPSession, Page } from "playwright-core";
+import type { Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { z } from "zod";
 import { startPlainBrowser } from "../support/browser.ts";
 import { type Console, openConsole } from "./console.ts";
+import { figure, heapOf } from "./measure.ts";
 import { type Proxy, startProxy } from "./proxy.ts";
 
 /** What the console may cost: to load, to keep open all day, and while much happens. */
@@ -20,11 +21,6 @@ const ROUNDS = 3;
 const CHANGES_A_SECOND = 50;
 /** How many are told in one piece, where they are told as fast as the page takes them. */
 const AT_ONCE = 100;
-
-/** What was measured, for whoever reads the run. */
-function figure(line: string): void {
-  process.stderr.write(`${line}\n`);
-}
 
 let app: Console;
 let proxy: Proxy;
@@ -155,7 +151,6 @@ test("no task is longer than a tenth of a second while fifty jobs change in each
 test("an hour's worth of changes leaves the page as small as before", { timeout: 400_000 }, async () => {
   await listen();
   const session = await app.context.newCDPSession(page);
-  await session.send("HeapProfiler.enable");
   const before = await heapOf(session);
   const count = 3600 * CHANGES_A_SECOND;
   for (let number = 0; number < count; number += AT_ONCE) {
@@ -170,24 +165,4 @@ test("an hour's worth of changes leaves the page as small as before", { timeout:
   const after = await heapOf(session);
   figure(`heap: ${(before / MB).toFixed(1)} MB before, ${(after / MB).toFixed(1)} MB after ${count} changes`);
   expect(after - before).toBeLessThan(MAX_MORE_HEAP_BYTES);
-});
-
-async function heapOf(session: CDPSession): Promise<number> {
-  await session.send("HeapProfiler.collectGarbage");
-  const { usedSize } = await session.send("Runtime.getHeapUsage");
-  return usedSize;
-}
-
-test("a list that is scrolled far has few rows in the page, and scrolls without long tasks", async () => {
-  const client = createClient({ url: app.server.url });
-  for (let count = 0; count < 850; count += 1) await client.submit({ jobKind: "DOC_EDIT", protocolId: "to-scroll" });
-  page = await app.open(proxy.url);
-  await page.getByRole("row").nth(10).waitFor();
-  const height = () =>
-    page.evaluate(
-      "(() => { const list = document.querySelector('.rows'); list.scrollTo(0, list.scrollHeight); return list.scrollHeight; })()",
-    );
-  await expect.poll(height, { timeout: 60_000 }).toBeGreaterThan(1000 * 46);
-  expect(await page.getByRole("row").count()).toBeLessThan(60);
-  expect(await page.getByRole("table").getAttribute("aria-rowcount")).toBe("1001");
 });

@@ -48,6 +48,38 @@ describe("every view", () => {
   });
 });
 
+test("all states stand in one line of a laptop's window, and the views take little of a phone's", async () => {
+  const page = await app.open("/keys");
+  await page.setViewportSize({ width: 390, height: 844 });
+  await page.reload();
+  const views = page.getByRole("navigation", { name: "Views" });
+  // Which view it is stands in sight, though it is one of the last.
+  const current = views.getByRole("link", { name: "Keys and workspaces" });
+  const end = async () => {
+    const { x = -1, width = 0 } = (await current.boundingBox()) ?? {};
+    return x < 0 ? Number.POSITIVE_INFINITY : x + width;
+  };
+  await expect.poll(end).toBeLessThanOrEqual(390);
+  expect((await page.getByRole("banner").boundingBox())?.height).toBeLessThan(100);
+  await page.setViewportSize({ width: 1280, height: 860 });
+  await views.getByRole("link", { name: "Jobs" }).click();
+  const states = page.getByRole("group", { name: "Jobs by state" }).getByRole("button");
+  await states.first().waitFor();
+  const tops = new Set(
+    (await Promise.all((await states.all()).map((each) => each.boundingBox()))).map((box) => box?.y),
+  );
+  expect(tops.size).toBe(1);
+  expect(await states.evaluateAll((all) => all.filter((each) => each.scrollWidth > each.clientWidth).length)).toBe(0);
+  // What a row has no place for is in its title.
+  const about = page
+    .getByRole("row", { name: /speed=fast/ })
+    .first()
+    .locator("[title]")
+    .first();
+  expect(await about.getAttribute("title")).toMatch(/^load\nspeed=fast\n[0-9a-f-]{36}$/);
+  await page.close();
+});
+
 test("who works on what is there, and what was lost", async () => {
   const client = createClient({ url: app.server.url });
   // A worker that claims a job, and is never heard of again.

@@ -1,5 +1,6 @@
+import type { EventFragment } from "@ai-job-server/sdk/client";
 import { useQueryClient } from "@tanstack/react-query";
-import { useState } from "react";
+import { useId, useState } from "react";
 import { Link } from "wouter";
 import { useClient, useMay } from "../api/session.ts";
 import { useAction } from "../api/use-action.ts";
@@ -8,16 +9,25 @@ import { TextInput, Tick } from "../ui/fields.tsx";
 import { FormDialog } from "../ui/form-dialog.tsx";
 import { Refused } from "../ui/refused.tsx";
 import { CAN_CANCEL, CAN_RETRY } from "../ui/states.ts";
+import { isSaidToBeFinal } from "./event-text.ts";
 import type { WholeJob } from "./use-job-view.ts";
 
+export interface ActionsProps {
+  readonly job: WholeJob;
+  readonly events?: readonly EventFragment[] | undefined;
+}
+
 /** What can be done about a job now, of what the person may do. */
-export function Actions({ job }: { readonly job: WholeJob }) {
+export function Actions({ job, events = [] }: ActionsProps) {
   const client = useClient();
   const queries = useQueryClient();
   const mayOperate = useMay("JOBS_OPERATE");
   const maySubmit = useMay("JOBS_SUBMIT");
   const [isCancelling, setIsCancelling] = useState(false);
   const { failure, isBusy, run } = useAction();
+  const hint = useId();
+  const canRetry = mayOperate && CAN_RETRY.has(job.state);
+  const isFinal = canRetry && isSaidToBeFinal(events);
   const retry = () =>
     run(async () => {
       await client.retry(job.jobId);
@@ -26,8 +36,12 @@ export function Actions({ job }: { readonly job: WholeJob }) {
   return (
     <>
       <div className="bar">
-        {mayOperate && CAN_RETRY.has(job.state) && (
-          <Button isBusy={isBusy} onPress={retry}>
+        {canRetry && (
+          <Button
+            {...(isFinal ? { "aria-describedby": hint } : { look: "primary" as const })}
+            isBusy={isBusy}
+            onPress={retry}
+          >
             Retry
           </Button>
         )}
@@ -38,6 +52,11 @@ export function Actions({ job }: { readonly job: WholeJob }) {
           </Link>
         )}
       </div>
+      {isFinal && (
+        <p id={hint} className="hint">
+          Its worker said that another try would fail in the same way: retry it when what it met has been put right.
+        </p>
+      )}
       <Refused error={failure} />
       {isCancelling && <CancelDialog job={job} onClose={() => setIsCancelling(false)} />}
     </>

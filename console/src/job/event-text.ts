@@ -21,6 +21,12 @@ export function reasonText(reason: string): string {
   return `${text.charAt(0).toUpperCase()}${text.slice(1)}`;
 }
 
+/** @returns whether the worker of the last run that failed said that another try would not help. */
+export function isSaidToBeFinal(events: readonly EventFragment[]): boolean {
+  const failure = events.findLast(({ type, state }) => type === "STATE_CHANGED" && state === "FAILED");
+  return valueIn(failure?.payload, "retryable") === false;
+}
+
 /** @returns the sentence. */
 export function titleOf({ type, state, previousState, payload, capabilityId }: EventFragment): string {
   const reason = textIn(payload, "reason");

@@ -28,6 +28,7 @@ import { WaitsForPerson } from "./waits-for-person.tsx";
 
 /** Drawn by a library that most visits to the page can wait for. */
 const MetricsChart = lazy(() => import("./metrics-chart.tsx"));
+const ModelChart = lazy(() => import("./model-chart.tsx"));
 
 /** One job: what it is doing, what it was allowed to do, what it cost, and what happened to it. */
 export default function Job({ jobId }: { readonly jobId: string }) {
@@ -76,7 +77,7 @@ export default function Job({ jobId }: { readonly jobId: string }) {
           <span dir="auto">{job.progress.message}</span>
         </div>
       )}
-      <Actions job={job} />
+      <Actions job={job} events={events} />
       <Violations events={events} job={job} />
       <WaitsForPerson job={job} />
       <Output job={job} />
@@ -97,6 +98,11 @@ export default function Job({ jobId }: { readonly jobId: string }) {
       <section className="card" aria-labelledby="cost">
         <h2 id="cost">What it used</h2>
         <Cost job={job} currency={currency} />
+        {job.modelUsage.length > 0 && (
+          <Suspense fallback={<Waiting what="The chart by model" />}>
+            <ModelChart job={job} currency={currency} />
+          </Suspense>
+        )}
         {events && job.metrics.tokensPlanner + job.metrics.tokensExecutor > 0 && (
           <Suspense fallback={<Waiting what="The chart" />}>
             <MetricsChart events={events} />

@@ -15,14 +15,17 @@ export default function MetricsChart({ events }: { readonly events: readonly Eve
   );
   const last = events.at(-1)?.metrics;
   return (
-    <Chart
-      label={`Tokens over time: ${whole(last?.tokensPlanner ?? 0)} by planners and ${whole(last?.tokensExecutor ?? 0)} by executors in the end.`}
-      times={times}
-      series={[
-        { name: "planners", values: planner },
-        { name: "executors", values: executor },
-      ]}
-      isStepped
-    />
+    <figure>
+      <figcaption className="quiet">Tokens by planners and executors, over time</figcaption>
+      <Chart
+        label={`Tokens over time: ${whole(last?.tokensPlanner ?? 0)} by planners and ${whole(last?.tokensExecutor ?? 0)} by executors in the end.`}
+        times={times}
+        series={[
+          { name: "planners", values: planner },
+          { name: "executors", values: executor },
+        ]}
+        isStepped
+      />
+    </figure>
   );
 }

@@ -1,6 +1,6 @@
 import type { Job } from "@ai-job-server/sdk/client";
-import { useVirtualizer } from "@tanstack/react-virtual";
-import { memo, useEffect, useRef } from "react";
+import { defaultRangeExtractor, type Range, useVirtualizer } from "@tanstack/react-virtual";
+import { Fragment, memo, useCallback, useEffect, useRef, useState } from "react";
 import { Link } from "wouter";
 import { useSession } from "../api/session.ts";
 import { reasonText } from "../job/event-text.ts";
@@ -10,8 +10,9 @@ import { State } from "../ui/state.tsx";
 import { exact, relative, useNow } from "../ui/time.tsx";
 
 const ROW_HEIGHT = 46;
-/** How near the end, in rows, the next page is read. */
+/** How near the end, in rows, the next page is read: the second one only when somebody scrolls, further ones so early that no end is seen. */
 const NEAR_END = 50;
+const NEAR_END_SCROLLED = 150;
 
 export interface Held {
   isPointedAt: boolean;
@@ -28,6 +29,9 @@ export interface JobTableProps {
   readonly held: Held;
 }
 
+/** The number of the first row for a screen reader, which counts from 1, and the row of heads too. */
+const FIRST_ROW = 2;
+
 const COLUMNS = ["State", "Job", "Progress or reason", "Run", "Tokens", "Cost", "Submitted", "Changed"] as const;
 
 const NUMERIC: ReadonlySet<string> = new Set(["Run", "Tokens", "Cost"]);
@@ -37,17 +41,27 @@ export function JobTable({ jobs, gone, hasMore, onEnd, held }: JobTableProps) {
   const { currency } = useSession().viewer;
   const now = useNow();
   const scroller = useRef<HTMLDivElement>(null);
+  const [focused, setFocused] = useState<number | null>(null);
+  // The row that has the focus stays wherever the list is scrolled to: without it, the keys would move the list no further.
+  const rangeExtractor = useCallback(
+    (range: Range) => {
+      const indexes = new Set(defaultRangeExtractor(range));
+      if (focused !== null && focused < range.count) indexes.add(focused);
+      return [...indexes].toSorted((one, other) => one - other);
+    },
+    [focused],
+  );
   const rows = useVirtualizer({
     count: jobs.length,
     getScrollElement: () => scroller.current,
     estimateSize: () => ROW_HEIGHT,
     overscan: 8,
-    getItemKey: (index) => jobs[index]?.jobId ?? index,
+    rangeExtractor,
   });
   const shown = rows.getVirtualItems();
-  const last = shown.at(-1)?.index ?? 0;
+  const last = rows.range?.endIndex ?? 0;
   useEffect(() => {
-    if (hasMore && last >= jobs.length - NEAR_END) onEnd();
+    if (hasMore && isNearEnd(last, jobs.length)) onEnd();
   }, [hasMore, last, jobs.length, onEnd]);
   // What the page takes until it can be used; browsers show it in their tools, and test/console keeps it small.
   useEffect(() => {
@@ -68,8 +82,14 @@ export function JobTable({ jobs, gone, hasMore, onEnd, held }: JobTableProps) {
       ref={scroller}
       onPointerEnter={() => (held.isPointedAt = true)}
       onPointerLeave={() => (held.isPointedAt = false)}
-      onFocus={() => (held.hasFocus = true)}
-      onBlur={() => (held.hasFocus = false)}
+      onFocus={({ target }) => {
+        held.hasFocus = true;
+        setFocused(indexOfRow(target));
+      }}
+      onBlur={() => {
+        held.hasFocus = false;
+        setFocused(null);
+      }}
       onScroll={({ currentTarget }) => (held.isScrolled = currentTarget.scrollTop > ROW_HEIGHT / 2)}
     >
       {/* biome-ignore lint/a11y/useSemanticElements: a table whose rows are placed by themselves is none to a browser. */}
@@ -86,12 +106,12 @@ export function JobTable({ jobs, gone, hasMore, onEnd, held }: JobTableProps) {
           </div>
         </div>
         <div role="rowgroup" className="row-space" style={{ blockSize: rows.getTotalSize() }}>
-          {shown.map(({ index, start, key }) => {
+          {shown.map(({ index, start }) => {
             const job = jobs[index];
             return (
               job && (
                 <Row
-                  key={key}
+                  key={job.jobId}
                   job={job}
                   index={index}
                   start={start}
@@ -106,6 +126,16 @@ export function JobTable({ jobs, gone, hasMore, onEnd, held }: JobTableProps) {
       </div>
     </div>
   );
+}
+
+function isNearEnd(row: number, count: number): boolean {
+  return row >= Math.min(count - NEAR_END, Math.max(NEAR_END, count - NEAR_END_SCROLLED));
+}
+
+/** @returns where in the list the row is that something stands in. */
+function indexOfRow(element: Element): number | null {
+  const row = element.closest("[aria-rowindex]")?.getAttribute("aria-rowindex");
+  return row == null ? null : Number(row) - FIRST_ROW;
 }
 
 interface RowProps {
@@ -125,7 +155,7 @@ const Row = memo(function Row({ job, index, start, isGone, currency, now }: RowP
     <div
       // biome-ignore lint/a11y/useSemanticElements: as the table.
       role="row"
-      aria-rowindex={index + 2}
+      aria-rowindex={index + FIRST_ROW}
       className={isGone ? "row row-gone" : "row"}
       style={{ transform: `translateY(${start}px)`, blockSize: ROW_HEIGHT }}
     >
@@ -134,21 +164,22 @@ const Row = memo(function Row({ job, index, start, isGone, currency, now }: RowP
       </div>
       <div role="cell" className="cell-job">
         <Link href={`/jobs/${jobId}`}>{kindWord(jobKind)}</Link>
-        <span className="quiet">
-          <bdi>{protocolId}</bdi>
-          {labels.map(({ key, value }) => (
-            <bdi key={key} className="label">
-              {key}={value}
-            </bdi>
+        {/* What is short and tells jobs apart is first: of the rest a narrow row may lack the end, which the title has. */}
+        <span className="quiet cell-about" title={[protocolId, ...labels.map(labelText), jobId].join("\n")}>
+          <code>…{jobId.slice(-8)}</code> <bdi>{protocolId}</bdi>
+          {labels.map((label) => (
+            <Fragment key={label.key}>
+              {" "}
+              <bdi className="label">{labelText(label)}</bdi>
+            </Fragment>
           ))}
-          <code>…{jobId.slice(-8)}</code>
         </span>
       </div>
       <div role="cell">
         {state === "RUNNING" && progress?.fraction != null ? (
           <progress value={progress.fraction} aria-label={`${percent(progress.fraction)} done`} />
         ) : (
-          <span className="quiet" dir="auto">
+          <span className="quiet" dir="auto" title={stateText(job)}>
             {stateText(job)}
           </span>
         )}
@@ -175,6 +206,10 @@ const Row = memo(function Row({ job, index, start, isGone, currency, now }: RowP
     </div>
   );
 });
+
+function labelText({ key, value }: Job["labels"][number]): string {
+  return `${key}=${value}`;
+}
 
 /** @returns what a row says of how far a job is, or why it is no further. */
 function stateText({ state, progress, errorMessage, statusReason, userInputRequest }: Job): string {

@@ -16,8 +16,10 @@ const MAX_ARRIVALS = 500;
 
 export class LiveList {
   #jobs: Job[] = [];
-  /** Where each job of the list is, so that a change costs the same however long the list is. */
-  #indexes = new Map<string, number>();
+  /** Where each job of the list is, so that a change costs the same however long the list is; counted from where the list began. */
+  #places = new Map<string, number>();
+  /** The place of the first job: below 0 as soon as others have come on top, so that the places of those below them stay as they are. */
+  #first = 0;
   #arrived = new Map<string, Job>();
   #gone = new Set<string>();
   #arrivals = 0;
@@ -36,10 +38,10 @@ export class LiveList {
   /** Adds a page at the end. */
   append(page: readonly Job[]): void {
     for (const job of page) {
-      const index = this.#indexes.get(job.jobId);
-      if (index !== undefined) this.#replace(index, job);
+      const place = this.#places.get(job.jobId);
+      if (place !== undefined) this.#replace(place, job);
       else if (!this.#arrived.has(job.jobId)) {
-        this.#indexes.set(job.jobId, this.#jobs.length);
+        this.#places.set(job.jobId, this.#first + this.#jobs.length);
         this.#jobs.push(job);
       }
     }
@@ -47,9 +49,9 @@ export class LiveList {
 
   /** Takes a change: what is in the list is shown as it is now, where it stands; what is not waits. */
   take({ job, matchesFilter }: Change): void {
-    const index = this.#indexes.get(job.jobId);
-    if (index !== undefined) {
-      this.#replace(index, job);
+    const place = this.#places.get(job.jobId);
+    if (place !== undefined) {
+      this.#replace(place, job);
       if (matchesFilter) this.#gone.delete(job.jobId);
       else this.#gone.add(job.jobId);
       return;
@@ -66,9 +68,17 @@ export class LiveList {
     if (this.#arrived.size === 0 && this.#gone.size === 0) return;
     const onTop = [...this.#arrived.values()].toSorted(newestFirst);
     this.#arrivals += onTop.length;
-    this.#jobs = [...onTop, ...this.#jobs.filter(({ jobId }) => !this.#gone.has(jobId))];
-    this.#indexes = new Map(this.#jobs.map(({ jobId }, index) => [jobId, index]));
+    if (this.#gone.size > 0) this.#removeGone();
+    this.#first -= onTop.length;
+    for (const [index, { jobId }] of onTop.entries()) this.#places.set(jobId, this.#first + index);
+    this.#jobs = [...onTop, ...this.#jobs];
     this.#arrived = new Map();
+  }
+
+  #removeGone(): void {
+    this.#jobs = this.#jobs.filter(({ jobId }) => !this.#gone.has(jobId));
+    this.#places = new Map(this.#jobs.map(({ jobId }, index) => [jobId, index]));
+    this.#first = 0;
     this.#gone = new Set();
   }
 
@@ -77,7 +87,8 @@ export class LiveList {
   }
 
   /** A change may come later than a newer look at the job, and then says nothing new. */
-  #replace(index: number, job: Job): void {
+  #replace(place: number, job: Job): void {
+    const index = place - this.#first;
     const known = this.#jobs[index];
     if (known && job.version >= known.version) this.#jobs[index] = job;
   }

@@ -1,3 +1,4 @@
+import { useEffect, useRef } from "react";
 import { Link, useLocation } from "wouter";
 import { addressOf } from "../api/place.ts";
 import { useSession } from "../api/session.ts";
@@ -9,13 +10,19 @@ import { VIEWS } from "./views.ts";
 export function Navigation() {
   const { viewer, signOut, chooseWorkspace } = useSession();
   const [location] = useLocation();
+  const views = useRef<HTMLElement>(null);
+  // On a phone the views are one line, of which a part is seen.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the location says which view is the current one.
+  useEffect(() => {
+    views.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+  }, [location]);
   const isCurrent = (path: string) =>
     path === "/" ? location === "/" || location.startsWith("/jobs") : location === path;
   const allowed = VIEWS.filter(({ needs }) => needs.some((permission) => viewer.permissions.includes(permission)));
   return (
     <header className="side">
       <p className="brand">AI Job Server</p>
-      <nav aria-label="Views">
+      <nav aria-label="Views" ref={views}>
         <ul>
           {allowed.map(({ path, name }) => (
             <li key={path}>

@@ -1,0 +1,60 @@
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { extname, join, relative, sep } from "node:path";
+
+/**
+ * The files of a folder, by their paths, read once. What is in the folder may be replaced under a running server, as a new version of its package
+ * does: its page stays whole then, and of the server's own version, until that starts anew.
+ */
+export type Files = ReadonlyMap<string, Buffer>;
+
+const TYPES: Readonly<Record<string, string>> = {
+  ".css": "text/css",
+  ".html": "text/html; charset=utf-8",
+  ".js": "text/javascript",
+  ".json": "application/json",
+  ".svg": "image/svg+xml",
+};
+
+/** The compressed forms that the build has put beside a file, smallest first. */
+const ENCODINGS = [
+  { name: "br", suffix: ".br" },
+  { name: "gzip", suffix: ".gz" },
+] as const;
+
+/** @returns no files where there is no folder: it is made by the build. */
+export function readFiles(folder: string): Files {
+  if (!existsSync(folder)) return new Map();
+  const entries = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  const paths = entries.map(({ parentPath, name }) => join(parentPath, name));
+  return new Map(paths.map((path) => [nameOf(folder, path), readFileSync(path)]));
+}
+
+function nameOf(folder: string, path: string): string {
+  return `/${relative(folder, path).replaceAll(sep, "/")}`;
+}
+
+/** Sends a file, in the smallest form that the browser takes. @returns false, and sends nothing, where there is none. */
+export function sendFile(
+  files: Files,
+  path: string,
+  { headers }: IncomingMessage,
+  response: ServerResponse,
+  cacheControl: string,
+): boolean {
+  const plain = files.get(path);
+  const type = TYPES[extname(path)];
+  if (!plain || type === undefined) return false;
+  const accepted = (headers["accept-encoding"] ?? "").split(",").map((each) => each.trim().split(";", 1)[0]);
+  const encoding = ENCODINGS.find(({ name, suffix }) => accepted.includes(name) && files.has(path + suffix));
+  const body = (encoding && files.get(path + encoding.suffix)) ?? plain;
+  response.writeHead(200, {
+    "content-type": type,
+    "content-length": body.length,
+    ...(encoding ? { "content-encoding": encoding.name } : {}),
+    "cache-control": cacheControl,
+    vary: "Accept-Encoding",
+  });
+  response.end(body);
+  return true;
+}

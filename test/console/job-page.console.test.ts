@@ -1,0 +1,80 @@
+import { createClient } from "@ai-job-server/sdk/client";
+import { CannotBeDone, createWorker, type Worker } from "@ai-job-server/sdk/worker";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { assertAccessibleEverywhere, type Console, openConsole } from "./console.ts";
+
+/** A job's page: what its models used, and what it says of a failure. */
+
+let app: Console;
+let worker: Worker;
+let ended: Promise<void>;
+beforeAll(async () => {
+  app = await openConsole();
+  worker = createWorker({ url: app.server.url });
+  worker.handle("DOC_SUMMARIZE", async (_job, ctx) => {
+    const call = { provider: "openai", outputTokens: 10 };
+    await ctx.step("plan", { type: "llm_call" }, (step) => {
+      step.reportUsage({ ...call, model: "large", inputTokens: 1000, costMicros: 20_000 });
+    });
+    await ctx.step("write", { type: "llm_call" }, (step) => {
+      step.reportUsage({ ...call, model: "large", inputTokens: 500, costMicros: 10_000 });
+      step.reportUsage({ ...call, model: "small", inputTokens: 3000, costMicros: 5000 });
+    });
+    return { outputs: {} };
+  });
+  worker.handle("DOC_EDIT", (job) => {
+    if (job.protocolId === "hopeless") throw new CannotBeDone("The document is empty.");
+    throw new Error("The network is down.");
+  });
+  ended = worker.run();
+});
+afterAll(async () => {
+  worker.stop();
+  await ended;
+  await app.close();
+});
+
+test("what each model has used is a chart over time, of money or of tokens, which says the same in words", async () => {
+  const client = createClient({ url: app.server.url });
+  const { jobId } = await client.submit({ jobKind: "DOC_SUMMARIZE", protocolId: "priced" });
+  await client.waitFor(jobId);
+  const page = await app.open(`/jobs/${jobId}`);
+  const cost = page.getByRole("img", {
+    name: /^Cost over time by model: 0.03 \w+ by openai large, 0.005 \w+ by openai small/,
+  });
+  await cost.waitFor();
+  const legend = cost.locator(".u-legend");
+  await legend.getByText("openai large").waitFor();
+  await legend.getByText("openai small").waitFor();
+  await assertAccessibleEverywhere(page);
+
+  await page.getByLabel("By model, over time").selectOption({ label: "Tokens" });
+  await page
+    .getByRole("img", { name: "Tokens over time by model: 1,520 by openai large, 3,010 by openai small in the end." })
+    .waitFor();
+  await page.close();
+  app.assertClean();
+});
+
+test("to retry is what is offered first for a failure that may pass, and not for one that its worker said would come again", async () => {
+  const client = createClient({ url: app.server.url });
+  const submit = async (protocolId: string) => {
+    const { jobId } = await client.submit({ jobKind: "DOC_EDIT", protocolId, maxAttempts: 1 });
+    await client.waitFor(jobId).catch(() => undefined);
+    return app.open(`/jobs/${jobId}`);
+  };
+  const hopeful = await submit("hopeful");
+  const retry = hopeful.getByRole("button", { name: "Retry" });
+  await retry.waitFor();
+  await hopeful.getByText(/Verified in this browser/).waitFor();
+  expect(await retry.getAttribute("class")).toContain("button-primary");
+  expect(await retry.getAttribute("aria-describedby")).toBeNull();
+  await hopeful.close();
+
+  const hopeless = await submit("hopeless");
+  await hopeless.getByText("another try would fail in the same way").waitFor();
+  const again = hopeless.getByRole("button", { name: "Retry", description: /another try would fail/ });
+  expect(await again.getAttribute("class")).not.toContain("button-primary");
+  await assertAccessibleEverywhere(hopeless);
+  await hopeless.close();
+});
