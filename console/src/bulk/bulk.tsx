@@ -20,8 +20,9 @@ export default function BulkActions() {
     queryFn: ({ signal }) => client.request(BulkActionsList, { first: 50 }, { signal }),
     refetchInterval: LOOK_MS,
   });
-  const [shown, setShown] = useState<string | null>(null);
+  const [shownId, setShownId] = useState<string | null>(null);
   const actions = data?.bulkActions.nodes ?? [];
+  const shown = actions.find(({ id }) => id === shownId);
   return (
     <>
       <div className="title">
@@ -65,8 +66,8 @@ export default function BulkActions() {
                   <Button
                     look="plain"
                     aria-label="Jobs of the action"
-                    aria-expanded={shown === id}
-                    onPress={() => setShown(shown === id ? null : id)}
+                    aria-expanded={shownId === id}
+                    onPress={() => setShownId(shownId === id ? null : id)}
                   >
                     Jobs
                   </Button>
@@ -76,7 +77,7 @@ export default function BulkActions() {
           </tbody>
         </table>
       )}
-      {shown && <Items key={shown} id={shown} />}
+      {shown && <Items key={shown.id} id={shown.id} isFinished={shown.finishedAt !== null} />}
     </>
   );
 }

@@ -1,4 +1,4 @@
-import { useInfiniteQuery } from "@tanstack/react-query";
+import { keepPreviousData, useInfiniteQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { Link } from "wouter";
 import { BulkActionItems } from "../api/generated.ts";
@@ -12,12 +12,20 @@ import { LOOK_MS } from "./progress.tsx";
 const PAGE = 100;
 const FIRST: string | undefined = undefined;
 
+export interface ItemsProps {
+  /** The action's id. */
+  readonly id: string;
+  /** Whether nothing of it will change any more. */
+  readonly isFinished: boolean;
+}
+
 /** Each job of an action, and why it was left as it is. */
-export function Items({ id }: { readonly id: string }) {
+export function Items({ id, isFinished }: ItemsProps) {
   const client = useClient();
   const [onlyFailed, setOnlyFailed] = useState(false);
   const { data, error, hasNextPage, fetchNextPage, isFetchingNextPage } = useInfiniteQuery({
-    queryKey: ["bulk-action", id, onlyFailed],
+    // Read anew when it has finished, and then no more: all pages that somebody has looked at are read each time.
+    queryKey: ["bulk-action", id, onlyFailed, isFinished],
     queryFn: async ({ signal, pageParam }) => {
       const after = pageParam === undefined ? {} : { after: pageParam };
       const { node } = await client.request(BulkActionItems, { id, onlyFailed, first: PAGE, ...after }, { signal });
@@ -25,7 +33,8 @@ export function Items({ id }: { readonly id: string }) {
     },
     initialPageParam: FIRST,
     getNextPageParam: (page) => (page?.pageInfo.hasNextPage ? (page.pageInfo.endCursor ?? undefined) : undefined),
-    refetchInterval: LOOK_MS,
+    placeholderData: keepPreviousData,
+    refetchInterval: isFinished ? false : LOOK_MS,
   });
   const items = data?.pages.flatMap((page) => page?.nodes ?? []) ?? [];
   return (
