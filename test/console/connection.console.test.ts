@@ -1,5 +1,6 @@
 import { createClient } from "@ai-job-server/sdk/client";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { OTHER_HOST } from "../support/browser.ts";
 import { assertAccessible, type Console, openConsole } from "./console.ts";
 import { type Proxy, startProxy } from "./proxy.ts";
 
@@ -34,6 +35,30 @@ test("below another path, each view is there by its address, and everything it l
   await page.getByText("Nothing waits for you.").waitFor();
   await page.close();
   app.assertClean();
+});
+
+test("without TLS, by the name of another machine, it is live, and a job can be submitted", async () => {
+  const elsewhere = await openConsole({ PUBLIC_URL: `http://${OTHER_HOST}` });
+  try {
+    const page = await elsewhere.open(elsewhere.server.url.replace(/127.0.0.1(:\d+).*/, `${OTHER_HOST}$1/`));
+    expect(await page.evaluate("isSecureContext")).toBe(false);
+    await page.getByText("There is no job yet.").waitFor();
+    const job = { jobKind: "DOC_EDIT", protocolId: "from-elsewhere" } as const;
+    const { jobId } = await createClient({ url: elsewhere.server.url }).submit(job);
+    await page.getByRole("row", { name: new RegExp(jobId.slice(-8)) }).waitFor();
+    await page.getByRole("link", { name: "Submit a job" }).first().click();
+    await page.getByLabel(/^Protocol/).fill("without-tls");
+    await page.getByRole("button", { name: "Submit", exact: true }).click();
+    await page.getByText(/Verified in this browser/).waitFor();
+  } finally {
+    await elsewhere.close();
+  }
+});
+
+test("by a name that the server does not know it says which it may be called by", async () => {
+  const page = await app.open(app.server.url.replace(/127.0.0.1(:\d+).*/, `${OTHER_HOST}$1/`));
+  await page.getByText("The server is not known by this name. Call it by localhost, or set PUBLIC_URL.").waitFor();
+  await page.close();
 });
 
 test("a record that is changed on its way is told of, and where it breaks", async () => {

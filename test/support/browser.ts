@@ -7,6 +7,9 @@ import { type BrowserContext, type BrowserContextOptions, chromium, type Page } 
 
 const CHROMIUM = process.env.TEST_BROWSER ?? "/usr/bin/chromium";
 const QUIET = ["no-sandbox", "disable-gpu", "disable-quic", "no-first-run"];
+/** A host that is not this machine, as far as the browser knows: what it serves without TLS is no secure context. */
+export const OTHER_HOST = "jobs.test";
+const NAMES = [`host-resolver-rules=MAP ${OTHER_HOST} 127.0.0.1`];
 const OFFLINE = ["disable-background-networking", "disable-component-update", "disable-sync"];
 
 /** A real browser with a profile of its own; `close` removes both. */
@@ -45,7 +48,7 @@ export async function startPlainBrowser(url: string): Promise<PlainBrowser> {
 /** @param options as whom, and where, it is used. */
 export async function openBrowser(options: BrowserContextOptions = {}): Promise<TestBrowser> {
   const profile = await mkdtemp(join(tmpdir(), "browser-"));
-  const args = [...QUIET, ...OFFLINE].map((flag) => `--${flag}`);
+  const args = [...QUIET, ...OFFLINE, ...NAMES].map((flag) => `--${flag}`);
   const context = await chromium.launchPersistentContext(profile, {
     ...options,
     executablePath: CHROMIUM,

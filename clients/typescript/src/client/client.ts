@@ -20,6 +20,7 @@ import {
   type SubmitAiJobInput,
   type WholeJobFragment,
 } from "../api/generated.ts";
+import { randomId } from "../api/random-id.ts";
 import { type Connection, request } from "../api/request.ts";
 import { successOf } from "../api/result.ts";
 import { untilAnswered } from "../api/retry.ts";
@@ -94,7 +95,7 @@ export class JobClient {
    * @throws JobServerError where the server refuses it.
    */
   async submit(input: SubmitAiJobInput, options: CallOptions = {}): Promise<Job> {
-    const variables = { input: { ...input, idempotencyKey: input.idempotencyKey ?? crypto.randomUUID() } };
+    const variables = { input: { ...input, idempotencyKey: input.idempotencyKey ?? randomId() } };
     const send = async () => successOf((await this.request(SubmitAiJob, variables, options)).submitAiJob).job;
     return untilAnswered(send, options.signal);
   }

@@ -1,6 +1,7 @@
 import { type TypedDocument, textOf } from "../api/document.ts";
 import { JobServerError } from "../api/errors.ts";
 import type { Subscribe } from "../api/follow.ts";
+import { randomId } from "../api/random-id.ts";
 import { type Answer, type Connection, dataOf } from "../api/request.ts";
 import { trust } from "../api/trust.ts";
 import { ReservedStream } from "./reserved-stream.ts";
@@ -40,7 +41,7 @@ export class SharedStream {
     signal.throwIfAborted();
     if (this.#isClosed) throw new JobServerError("CLOSED", "The client was closed.");
     const stream = await this.#reserved();
-    const id = crypto.randomUUID();
+    const id = randomId();
     const answers = stream.open(id);
     // A signal of its own: a caller's may be that of many subscriptions, and Node warns of its eleventh listener.
     const own = AbortSignal.any([signal]);
