@@ -1,6 +1,7 @@
 import { AiJobStats, ClaimAiJobs, createClient } from "@ai-job-server/sdk/client";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { z } from "zod";
 import { assertAccessible, assertAccessibleEverywhere, type Console, openConsole } from "./console.ts";
 import { Load } from "./load.ts";
 
@@ -193,22 +194,33 @@ test("a filter is in the address, is there after a reload, and the way back lead
   await page.close();
 });
 
-test("a job is found by its id, by the key that it was submitted with, and by its protocol", async () => {
+test("a job is found by its id, its key, its protocol, a label, and its trace", async () => {
   const client = createClient({ url: app.server.url });
-  const { jobId } = await client.submit({ jobKind: "DOC_EDIT", protocolId: "found", idempotencyKey: "invoice-4711" });
+  const labels = [{ key: "case", value: "a=b" }];
+  const job = { jobKind: "DOC_EDIT", protocolId: "found", idempotencyKey: "invoice-4711", labels } as const;
+  const { jobId } = await client.submit(job);
+  const { traceId } = z.object({ traceId: z.string() }).parse(await client.job(jobId));
   const page = await app.open();
-  await page.getByLabel("Search").fill(jobId);
-  await page.keyboard.press("Enter");
-  await page.getByText(/Verified in this browser/).waitFor();
-  await page.goto(app.server.url.replace("/graphql", "/"));
-  await page.getByLabel("Search").fill("invoice-4711");
-  await page.keyboard.press("Enter");
-  await page.getByText(/Verified in this browser/).waitFor();
-  await page.goBack();
-  await page.getByLabel("Search").fill("found");
-  await page.keyboard.press("Enter");
-  await page.getByText("protocol: found").waitFor();
-  await expect.poll(() => page.getByRole("row").count()).toBe(2);
+  const search = async (term: string) => {
+    await page.getByLabel("Search").fill(term);
+    await page.keyboard.press("Enter");
+  };
+  // There is one such job: its page comes.
+  for (const term of [jobId, "invoice-4711"]) {
+    await search(term);
+    await page.getByText(/Verified in this browser/).waitFor();
+    await page.goto(app.server.url.replace("/graphql", "/"));
+  }
+  for (const [term, condition] of [
+    ["found", "protocol: found"],
+    ["case=a=b", "label: case=a=b"],
+    [traceId, `trace: ${traceId}`],
+  ] as const) {
+    await search(term);
+    await page.getByText(condition).waitFor();
+    await expect.poll(() => page.getByRole("row").count()).toBe(2);
+    await page.getByRole("button", { name: "Clear all" }).click();
+  }
   await page.close();
 });
 
