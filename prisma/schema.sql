@@ -1548,6 +1548,7 @@ CREATE TABLE bulk_action_items (
 
 CREATE UNIQUE INDEX bulk_action_items_bulk_action_id_job_id_key ON public.bulk_action_items USING btree (bulk_action_id, job_id);
 CREATE INDEX bulk_action_items_failed ON public.bulk_action_items USING btree (bulk_action_id, "position") WHERE (error IS NOT NULL);
+CREATE INDEX bulk_action_items_pending ON public.bulk_action_items USING btree (bulk_action_id, "position") WHERE (finished_at IS NULL);
 
 CREATE TRIGGER bulk_action_items_check_insert BEFORE INSERT ON bulk_action_items FOR EACH ROW
   WHEN (new.finished_at IS NOT NULL)

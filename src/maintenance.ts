@@ -1,7 +1,7 @@
 import type { Logger } from "pino";
 import type { EngineContext } from "./engine.ts";
 import { deleteEndedSessions } from "./identity/sessions.ts";
-import { type Resuming, resumeBulkActions } from "./jobs/bulk/action.ts";
+import { resumeBulkActions } from "./jobs/bulk/action.ts";
 import type { LogContinuity } from "./live/continuity.ts";
 import { MAX_LAG_MS, watchLag } from "./live/lag.ts";
 import { deleteOldOutput } from "./output/delete-old.ts";
@@ -53,13 +53,12 @@ export interface MaintenanceHealth {
 }
 
 /**
- * Recovers runs whose lease has passed and resumes bulk actions, before the first request, so that no client sees what
- * a crash left behind (section 6).
- * @throws the database's error if runs cannot be recovered; a bulk action that fails is only logged.
+ * Recovers runs whose lease has passed before the first request, so that no client sees what a crash left behind (section 6). Bulk
+ * actions may take minutes: maintenance goes on with them.
+ * @throws the database's error if runs cannot be recovered.
  */
-export async function recoverAtStart(engine: EngineContext, log: Logger): Promise<void> {
+export async function recoverAtStart(engine: EngineContext): Promise<void> {
   await recoverStalledRuns(engine);
-  await resumeUnfinishedActions(engine, log, { rounds: 1 });
 }
 
 /**
@@ -80,7 +79,7 @@ export function startMaintenance(
   };
   const maintenance = [
     repeat(recoveryIntervalMs, () => recover(engine, log, signal, recovered)),
-    repeat(BULK_ACTIONS_INTERVAL_MS, () => resumeUnfinishedActions(engine, log, { signal })),
+    repeat(BULK_ACTIONS_INTERVAL_MS, () => resumeUnfinishedActions(engine, log, signal)),
     repeat(WAITS_INTERVAL_MS, () => wakeWaitingParents(engine, log, signal)),
     repeat(WAITS_INTERVAL_MS, () => failUnanswered(engine, log, signal)),
     repeat(WAITS_INTERVAL_MS, () => recordWaitingProgress(engine, log, signal)),
@@ -193,9 +192,9 @@ async function deleteOutput({ prisma, availability }: EngineContext, log: Logger
 }
 
 /** Never rejects: an action that cannot be finished now must not stop the server, and the next look tries again. */
-async function resumeUnfinishedActions(engine: EngineContext, log: Logger, how: Resuming): Promise<void> {
+async function resumeUnfinishedActions(engine: EngineContext, log: Logger, signal: AbortSignal): Promise<void> {
   try {
-    const finished = await resumeBulkActions(engine, BULK_ACTION_IDLE_SECONDS, how);
+    const finished = await resumeBulkActions(engine, BULK_ACTION_IDLE_SECONDS, signal);
     if (finished > 0) log.info({ finished }, "bulk actions were finished that their requests had not");
   } catch (err) {
     if (!engine.availability?.explains(err))

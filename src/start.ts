@@ -127,7 +127,7 @@ export async function start(config: Config, log: Logger): Promise<RunningServer>
     // Before anything is written: what is written under an epoch that has ended would lie before what is stored.
     await feed.continuity.check();
     database.onConnect?.(() => feed.continuity.checkSoon());
-    await recoverAtStart(engine, log).catch((error: unknown) => {
+    await recoverAtStart(engine).catch((error: unknown) => {
       throw new DatabaseError("Runs whose lease has passed could not be recovered. Start the server again.", error);
     });
     const authenticator = config.auth === "required" ? authenticatorOf(config, prisma, log) : OPEN;

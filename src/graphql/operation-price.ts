@@ -26,6 +26,8 @@ declare module "graphql" {
   interface GraphQLFieldExtensions<_TSource, _TContext, _TArgs> {
     /** Of a mutation: the path of the argument whose items, or whose number, are its commands. One command where there is none. */
     commandsBy?: readonly string[];
+    /** Of a mutation whose argument is the number of its commands: the most that it does before its answer, and is charged for. */
+    maxCommands?: number;
     /** Of a mutation: the path of the argument that says how many seconds it may wait. */
     waitsBy?: readonly string[];
   }
@@ -141,7 +143,8 @@ function commandsOf(root: GraphQLObjectType, node: FieldNode, variables: Variabl
   if (!field || !path) return 1;
   const value = valueAt(field, node, path, variables);
   if (Array.isArray(value)) return Math.max(1, value.length);
-  return typeof value === "number" && value > 1 ? value : 1;
+  const { maxCommands = Number.POSITIVE_INFINITY } = field.extensions;
+  return typeof value === "number" && value > 1 ? Math.min(value, maxCommands) : 1;
 }
 
 function waitsFor(root: GraphQLObjectType, node: FieldNode, variables: Variables): boolean {

@@ -109,9 +109,14 @@ describe("a bulk action", () => {
     },
   );
 
-  test.each(["total", "succeeded", "failed"])("counts its items itself: nobody else sets %s", async (column) => {
+  test.each([
+    "total = total + 1",
+    "succeeded = succeeded + 1",
+    "failed = failed + 1",
+    "progressed_at = now() - interval '1 day'",
+  ])("counts its items itself: nobody else sets %s", async (change) => {
     const { id } = await anAction();
-    const sql = `UPDATE bulk_actions SET ${column} = ${column} + 1 WHERE id = '${id}'`;
+    const sql = `UPDATE bulk_actions SET ${change} WHERE id = '${id}'`;
     await expectRefused("AJ007", id, (tx) => tx.$executeRawUnsafe(sql));
   });
 

@@ -174,6 +174,9 @@ CREATE INDEX bulk_actions_unfinished ON bulk_actions (created_at) WHERE finished
 -- Refuses two items of an action for the same job: the action would change the job twice.
 CREATE UNIQUE INDEX "bulk_action_items_bulk_action_id_job_id_key" ON "bulk_action_items"("bulk_action_id", "job_id");
 
+-- What is still to be done of an action: the next batch is found at once, however much has been done.
+CREATE INDEX bulk_action_items_pending ON bulk_action_items (bulk_action_id, position) WHERE finished_at IS NULL;
+
 -- What an action could not change: a few among many, if any.
 CREATE INDEX bulk_action_items_failed ON bulk_action_items (bulk_action_id, position) WHERE error IS NOT NULL;
 

@@ -1,6 +1,6 @@
 import * as errors from "../../errors.ts";
 import { exact } from "../../exact.ts";
-import { type CancelAiJobs, cancelAiJobs } from "../../jobs/bulk/action.ts";
+import { type CancelAiJobs, cancelAiJobs, SHARE } from "../../jobs/bulk/action.ts";
 import { boundedText } from "../../jobs/input-text.ts";
 import { builder } from "../builder.ts";
 import { type ErrorsOf, errorTypes, isPayloadWith, orThrow } from "../result.ts";
@@ -38,7 +38,7 @@ const CancelAiJobsPayload = builder.objectRef<BulkActionPayload>("CancelAiJobsPa
 builder.mutationField("cancelAiJobs", (t) =>
   t.errorUnionField({
     permission: "JOBS_OPERATE",
-    extensions: { commandsBy: ["input", "limit"] },
+    extensions: { commandsBy: ["input", "limit"], maxCommands: SHARE },
     description: `Cancels many jobs, each as cancelAiJob does. ${BULK_BEHAVIOUR}`,
     types: [
       CancelAiJobsPayload,

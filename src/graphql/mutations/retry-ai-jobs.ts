@@ -1,6 +1,6 @@
 import * as errors from "../../errors.ts";
 import { exact } from "../../exact.ts";
-import { type RetryAiJobs, retryAiJobs } from "../../jobs/bulk/action.ts";
+import { type RetryAiJobs, retryAiJobs, SHARE } from "../../jobs/bulk/action.ts";
 import { builder } from "../builder.ts";
 import { type ErrorsOf, errorTypes, isPayloadWith, orThrow } from "../result.ts";
 import { AiJobFilter } from "../types/ai-job-filter.ts";
@@ -32,7 +32,7 @@ const RetryAiJobsPayload = builder.objectRef<BulkActionPayload>("RetryAiJobsPayl
 builder.mutationField("retryAiJobs", (t) =>
   t.errorUnionField({
     permission: "JOBS_OPERATE",
-    extensions: { commandsBy: ["input", "limit"] },
+    extensions: { commandsBy: ["input", "limit"], maxCommands: SHARE },
     description: `Queues many jobs again, each as retryAiJob does. ${BULK_BEHAVIOUR}`,
     types: [
       RetryAiJobsPayload,

@@ -129,11 +129,14 @@ function narrowToChangeable(kind: BulkActionKind, filter: JobFilter): JobSelecti
   return { ...filter, states: Object.values(JobState).filter(CHANGES[kind].canChange), withinBudget: kind === "RETRY" };
 }
 
+/** What became of a share: the action is finished, items are left, or another server is at it. */
+type ShareEnd = "FINISHED" | "LEFT" | "ELSEWHERE";
+
 /**
- * Processes the next items of an action, at most `SHARE`. Several servers may do so at the same time: each item is processed once.
- * @returns whether the action is finished; false if items are left, or the signal stopped the work between two batches.
+ * Processes the next items of an action, at most `SHARE`. Each item is processed once, whoever tries at the same time.
+ * @param signal stops the work between two batches.
  */
-async function processShare(context: CommandContext, actionId: string, signal?: AbortSignal): Promise<boolean> {
+async function processShare(context: CommandContext, actionId: string, signal?: AbortSignal): Promise<ShareEnd> {
   const { prisma } = context;
   const action = await within(BULK, () => prisma.bulkAction.findUniqueOrThrow({ where: { id: actionId } }));
   const scope = [action.workspaceId];
@@ -142,58 +145,50 @@ async function processShare(context: CommandContext, actionId: string, signal?: 
     const items = await within(scope, () => pendingItems(prisma, actionId, BATCH_SIZE));
     if (items.length === 0) {
       await inSingleStatement(context, scope, (db) => finishAction(db, actionId));
-      return true;
+      return "FINISHED";
     }
-    if (done >= SHARE) return false;
-    await processItems(context, action, items);
+    if (done >= SHARE) break;
+    if (!(await processItems(context, action, items))) return "ELSEWHERE";
     done += items.length;
     // The embedded database runs in this thread. Without a pause, other requests would wait for the whole action.
     await yieldToEventLoop();
   }
-  return false;
-}
-
-/** What `resumeBulkActions` may be told. */
-export interface Resuming {
-  /** Stops the work after the current batch. */
-  readonly signal?: AbortSignal;
-  /** How often it turns to each action, and to those that have become idle since; without it, until all are finished. */
-  readonly rounds?: number;
+  return "LEFT";
 }
 
 /**
  * Continues actions that are too large for their request, or that a crash or a busy database left unfinished: a share of each in
- * turn, so that a small one does not wait for a large one. Several servers may do so at the same time, even while the server that
- * stored an action still works on it.
+ * turn, so that a small one does not wait for a large one. One that another server is at is left to it.
  * @param idleSeconds only actions of which no item was processed for so long are taken up, so that servers seldom repeat each
  *   other's work.
+ * @param signal stops the work after the current batch.
  * @returns the number of actions that were finished.
- * @throws AggregateError with all errors, after every action has been tried.
+ * @throws AggregateError with all errors, after every action has been tried: the next call tries them, too.
  */
 export async function resumeBulkActions(
   context: CommandContext,
   idleSeconds: number,
-  { signal, rounds = Number.POSITIVE_INFINITY }: Resuming = {},
+  signal?: AbortSignal,
 ): Promise<number> {
-  const failures = new Map<string, unknown>();
+  const failures: unknown[] = [];
   let finished = 0;
   let unfinished: readonly string[] = [];
-  for (let round = 0; round < rounds && !signal?.aborted; round += 1) {
+  while (failures.length === 0 && !signal?.aborted) {
     const idle = await within(BULK, () => idleActions(context.prisma, idleSeconds, MAX_RESUMED));
-    const turn = [...new Set([...unfinished, ...idle])].filter((id) => !failures.has(id));
-    if (turn.length === 0) break;
+    const turn = new Set([...unfinished, ...idle]);
+    if (turn.size === 0) break;
     const left: string[] = [];
     for (const actionId of turn) {
       try {
-        if (await processShare(context, actionId, signal)) finished += 1;
-        else left.push(actionId);
+        const end = await processShare(context, actionId, signal);
+        if (end === "FINISHED") finished += 1;
+        else if (end === "LEFT") left.push(actionId);
       } catch (error) {
-        failures.set(actionId, error);
+        failures.push(error);
       }
     }
     unfinished = left;
   }
-  if (failures.size > 0)
-    throw new AggregateError(failures.values(), `Bulk actions still unfinished: ${failures.size}.`);
+  if (failures.length > 0) throw new AggregateError(failures, `Bulk actions still unfinished: ${failures.length}.`);
   return finished;
 }

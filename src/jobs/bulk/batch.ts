@@ -7,7 +7,7 @@ import { type LockedJobSummary, lockJobSummaries } from "../lock.ts";
 import { checkRetryable, retryLockedJobs } from "../retry.ts";
 import { canRetry, mayBecome } from "../state.ts";
 import { type ItemError, toStored } from "./error.ts";
-import { type Item, lockPending, type Outcome, writeOutcomes } from "./items.ts";
+import { type Item, lockPending, type Outcome, tryLock, writeOutcomes } from "./items.ts";
 
 /** How one kind of bulk action changes jobs. */
 interface Change {
@@ -31,17 +31,19 @@ export const CHANGES = {
 
 /**
  * Processes some items of an action in one transaction: the changes of their jobs and the outcomes of the items commit together.
- * If several servers try the same item, the one that locks its job first processes it, and the others skip it. The number of
- * statements does not grow with the number of items.
+ * One server at a time does so: of several that took turns, each would wait for the jobs of the one before, to find them done. The
+ * number of statements does not grow with the number of items.
+ * @returns false where another server is at this action; nothing was done.
  * @throws TryAgainError when every attempt was rolled back, or the connection broke before the commit: nothing was kept.
  */
-export function processItems(context: CommandContext, action: BulkAction, items: readonly Item[]): Promise<void> {
+export function processItems(context: CommandContext, action: BulkAction, items: readonly Item[]): Promise<boolean> {
   const { check, apply }: Change = CHANGES[action.kind];
   return inTransaction(context, [action.workspaceId], async (tx) => {
+    if (!(await tryLock(tx, action.id))) return false;
     const jobIds = items.map(({ jobId }) => jobId);
     const locked = await lockJobSummaries(tx, Prisma.sql`job_id = ANY(${jobIds}::uuid[])`);
     const jobs = new Map(locked.map((job) => [job.jobId, job]));
-    // Skips items that another server processed while this transaction waited for the jobs' locks.
+    // Skips items that another server processed before this transaction had the lock.
     const pending = await lockPending(tx, action.id, items);
     const decisions = pending.map(({ position, jobId }) => {
       const job = jobs.get(jobId);
@@ -59,5 +61,6 @@ export function processItems(context: CommandContext, action: BulkAction, items:
       action.id,
       decisions.map(({ position, job, error }): Outcome => ({ position, error: error && toStored(error, job) })),
     );
+    return true;
   });
 }

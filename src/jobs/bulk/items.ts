@@ -56,6 +56,13 @@ export function pendingItems(db: Transaction, actionId: string, limit: number): 
     WHERE bulk_action_id = ${actionId}::uuid AND finished_at IS NULL ORDER BY position LIMIT ${limit}`;
 }
 
+/** Locks an action until the transaction ends. @returns false, and does not wait, where another one has it. */
+export async function tryLock(tx: Transaction, actionId: string): Promise<boolean> {
+  const [row] = await tx.$queryRaw<{ isLocked: boolean }[]>`
+    SELECT pg_try_advisory_xact_lock(hashtextextended(${actionId}, 0)) AS "isLocked"`;
+  return row?.isLocked ?? false;
+}
+
 /** @returns those of these items that are still unprocessed, locked. The transaction must have locked their jobs before. */
 export function lockPending(tx: Transaction, actionId: string, items: readonly Item[]): Promise<Item[]> {
   const positions = items.map(({ position }) => position);

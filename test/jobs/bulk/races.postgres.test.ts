@@ -4,6 +4,7 @@ import type { PrismaClient } from "../../../src/db/generated/client/client.ts";
 import type { EngineContext } from "../../../src/engine.ts";
 import { AppError, IllegalTransitionError, JobPoisonedError } from "../../../src/errors.ts";
 import { cancelAiJobs, resumeBulkActions, retryAiJobs } from "../../../src/jobs/bulk/action.ts";
+import { tryLock } from "../../../src/jobs/bulk/items.ts";
 import { cancelAiJob } from "../../../src/jobs/cancel.ts";
 import { NO_METRICS } from "../../../src/jobs/metrics.ts";
 import { retryAiJob } from "../../../src/jobs/retry.ts";
@@ -116,6 +117,19 @@ describe("a retry", () => {
 });
 
 describe("a bulk action", () => {
+  test("that another server is at is left to it, without a wait", LONG, async () => {
+    const filter = { protocolId: "taken" };
+    await queuedJobs(engines[0], 2, filter);
+    const id = await leftBehind(other, { filter });
+    await other.$transaction(async (tx) => {
+      expect(await tryLock(tx, id)).toBe(true);
+      expect(await resumeBulkActions(engines[0], 0)).toBe(0);
+    });
+    expect(await tally(other, { id })).toEqual({ pending: 2 });
+    expect(await resumeBulkActions(engines[0], 0)).toBe(1);
+    expect(await tally(other, { id })).toEqual({ changed: 2 });
+  });
+
   test("that two servers do at once does each item once, and neither waits for the other for good", LONG, async () => {
     for (let round = 0; round < 6; round++) {
       const filter = { protocolId: `both-${round}` };

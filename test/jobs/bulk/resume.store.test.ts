@@ -97,10 +97,14 @@ describe("an action that is larger than a request waits for", () => {
     const large = await leftBehind(prisma, of("first-and-large"));
     await queuedJobs(engine, 2, { protocolId: "second-and-small" });
     const small = await leftBehind(prisma, of("second-and-small"));
-    expect(await resumeBulkActions(engine, 0, { rounds: 1 })).toBe(1);
-    expect(await actionOf(small)).toMatchObject({ succeeded: 2, finishedAt: expect.any(Date) });
+    const stopping = new AbortController();
+    let batches = 0;
+    const whoStops = { ...engine, notifyCommit: () => void (++batches === 11 && stopping.abort()) };
+    await resumeBulkActions(whoStops, 0, stopping.signal);
+    // Ten batches of the large one, and then the small one.
+    expect(await actionOf(small)).toMatchObject({ succeeded: 2 });
     expect(await actionOf(large)).toMatchObject({ succeeded: 1000, finishedAt: null });
-    expect(await resumeBulkActions(engine, 0)).toBe(1);
+    expect(await resumeBulkActions(engine, 0)).toBe(2);
     expect(await actionOf(large)).toMatchObject({ succeeded: 3000, finishedAt: expect.any(Date) });
   });
 
@@ -227,7 +231,7 @@ describe("a sweep", () => {
     const stopping = new AbortController();
     // The first commit of the sweep is that of its first batch.
     const whoStops = { ...engine, notifyCommit: () => stopping.abort() };
-    expect(await resumeBulkActions(whoStops, 0, { signal: stopping.signal })).toBe(0);
+    expect(await resumeBulkActions(whoStops, 0, stopping.signal)).toBe(0);
     expect(await tally(prisma, { id })).toEqual({ changed: 100, pending: 20 });
     expect(await resumeBulkActions(engine, 0)).toBe(1);
     await expectCancelledOnce(jobIds);

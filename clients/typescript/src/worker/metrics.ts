@@ -29,6 +29,7 @@ export type ReportedMetrics = Required<Omit<MetricsDelta, "inputTokens" | "outpu
  */
 export function amountOfCall(usage: ModelUsageInput, role?: TokenRole): Amount {
   if (role === undefined) return { usage };
+  if (role !== "planner" && role !== "executor") throw new RangeError('countTokensAs must be "planner" or "executor".');
   const { inputTokens = 0, cachedInputTokens = 0, outputTokens = 0, reasoningTokens = 0 } = usage;
   const tokens = inputTokens + cachedInputTokens + outputTokens + reasoningTokens;
   return role === "planner" ? { usage, tokensPlanner: tokens } : { usage, tokensExecutor: tokens };
