@@ -171,11 +171,13 @@ export async function resumeBulkActions(
   signal?: AbortSignal,
 ): Promise<number> {
   const failures: unknown[] = [];
+  // Not tried again by this call: it would do nothing but ask whether the other one still has them.
+  const elsewhere = new Set<string>();
   let finished = 0;
   let unfinished: readonly string[] = [];
   while (failures.length === 0 && !signal?.aborted) {
     const idle = await within(BULK, () => idleActions(context.prisma, idleSeconds, MAX_RESUMED));
-    const turn = new Set([...unfinished, ...idle]);
+    const turn = new Set([...unfinished, ...idle.filter((id) => !elsewhere.has(id))]);
     if (turn.size === 0) break;
     const left: string[] = [];
     for (const actionId of turn) {
@@ -183,6 +185,7 @@ export async function resumeBulkActions(
         const end = await processShare(context, actionId, signal);
         if (end === "FINISHED") finished += 1;
         else if (end === "LEFT") left.push(actionId);
+        else elsewhere.add(actionId);
       } catch (error) {
         failures.push(error);
       }

@@ -118,6 +118,8 @@ describe("a retry", () => {
 
 describe("a bulk action", () => {
   test("that another server is at is left to it, without a wait", LONG, async () => {
+    // What other tests have left.
+    await resumeBulkActions(engines[0], 0);
     const filter = { protocolId: "taken" };
     await queuedJobs(engines[0], 2, filter);
     const id = await leftBehind(other, { filter });
