@@ -148,6 +148,7 @@ function principalOf(claims: JWTPayload, { workspaceClaim, rolesClaim }: JwtSett
     permissions: permissionsOf(roles, false),
     jobKinds: null,
     expiresAt,
+    keysEndBy: expiresAt,
     apiKeyId: null,
   } satisfies Principal;
 }

@@ -40,7 +40,7 @@ export async function createApiKey(
   maker: Principal,
   input: CreateApiKey,
 ): Promise<KeyWithSecret | ForbiddenError | InvalidInputError | NotFoundError> {
-  const expiresAt = input.expiresAt ?? maker.expiresAt;
+  const expiresAt = input.expiresAt ?? maker.keysEndBy;
   const key = { ...input, expiresAt };
   const excess = excessOver(maker, key);
   if (excess) return excess;
@@ -166,11 +166,11 @@ function excessOver(maker: Principal, key: KeyRights): ForbiddenError | null {
     return new ForbiddenError("A key of another workspace, or of all, takes a principal of the whole deployment.");
   const lacking = [...permissionsOf(key.roles, key.workspaceId === null)].find((each) => !maker.permissions.has(each));
   if (lacking !== undefined) return lacks(lacking);
-  const { jobKinds, expiresAt } = maker;
+  const { jobKinds, keysEndBy } = maker;
   if (jobKinds !== null && !key.jobKinds?.every((kind) => jobKinds.includes(kind)))
     return new ForbiddenError(`You may use these kinds alone, and so may the key: ${jobKinds.join(", ")}.`);
-  if (expiresAt !== null && (key.expiresAt === null || key.expiresAt > expiresAt))
-    return new ForbiddenError(`You end at ${expiresAt.toISOString()}, and the key must not end later.`);
+  if (keysEndBy !== null && (key.expiresAt === null || key.expiresAt > keysEndBy))
+    return new ForbiddenError(`You end at ${keysEndBy.toISOString()}, and the key must not end later.`);
   return null;
 }
 

@@ -15,6 +15,11 @@ export interface Principal {
   readonly jobKinds: readonly JobKind[] | null;
   /** When it ends by itself; null if it does not. */
   readonly expiresAt: Date | null;
+  /**
+   * When keys that it makes end at the latest; null if they need not. As its credential does: a browser's session ends sooner, and a key
+   * that somebody makes in one is not for the session.
+   */
+  readonly keysEndBy: Date | null;
   /** The API key that it is; null if it is none. */
   readonly apiKeyId: string | null;
 }
@@ -36,6 +41,7 @@ const OF_DEPLOYMENT = {
   permissions: ALL_PERMISSIONS,
   jobKinds: null,
   expiresAt: null,
+  keysEndBy: null,
   apiKeyId: null,
 } as const;
 

@@ -26,6 +26,7 @@ interface Row {
   readonly roles: readonly Role[];
   readonly jobKinds: readonly JobKind[] | null;
   readonly expiresAt: Date | null;
+  readonly keysEndBy: Date | null;
   readonly msLeft: number | null;
 }
 
@@ -56,7 +57,7 @@ export async function readCredentials(
     )
     SELECT encode(o.hash, 'hex') AS hash, 'key:' || k.api_key_id AS name, k.api_key_id AS "apiKeyId", k.workspace_id AS "workspaceId",
       upper(k.roles::text)::text[] AS roles, upper(k.job_kinds::text)::text[] AS "jobKinds",
-      least(o.expires_at, k.expires_at) AS "expiresAt",
+      least(o.expires_at, k.expires_at) AS "expiresAt", k.expires_at AS "keysEndBy",
       (extract(epoch FROM least(o.expires_at, k.expires_at, CASE WHEN k.secret_hash = o.key_hash THEN NULL ELSE k.overlap_until END)
         - clock_timestamp()) * 1000)::float8 AS "msLeft"
     FROM of_keys o
@@ -66,6 +67,8 @@ export async function readCredentials(
       AND (o.expires_at IS NULL OR o.expires_at > clock_timestamp())
     UNION ALL
     SELECT encode(secret_hash, 'hex'), principal, NULL, workspace_id, upper(roles::text)::text[], NULL, expires_at,
+      -- The operator does not end; when a token would have is not known any more, but not before its session.
+      CASE WHEN workspace_id IS NOT NULL THEN expires_at END,
       (extract(epoch FROM expires_at - clock_timestamp()) * 1000)::float8
     FROM sessions
     WHERE secret_hash IN (SELECT hash FROM sought) AND api_key_id IS NULL AND expires_at > clock_timestamp()

@@ -89,7 +89,7 @@ describe("a key that is made", () => {
     ["the whole deployment, from a workspace", anAdmin(), { workspaceId: null }],
     ["all kinds, from some", anAdmin({ jobKinds: ["DOC_EDIT"] }), {}],
     ["another kind", anAdmin({ jobKinds: ["DOC_EDIT"] }), { jobKinds: ["DOC_EDIT", "TERMINAL_EXEC"] }],
-    ["a longer life", anAdmin({ expiresAt: IN_AN_HOUR }), { expiresAt: TOMORROW }],
+    ["a longer life", anAdmin({ keysEndBy: IN_AN_HOUR }), { expiresAt: TOMORROW }],
     [
       "ADMIN of the deployment without WORKSPACES_MANAGE",
       { ...OPERATOR, permissions: permissionsOf(["ADMIN"], false) },
@@ -100,7 +100,7 @@ describe("a key that is made", () => {
   });
 
   test("ends with its maker where it is given no end", async () => {
-    const made = ok(await createApiKey(engine, anAdmin({ expiresAt: IN_AN_HOUR }), aKey()));
+    const made = ok(await createApiKey(engine, anAdmin({ keysEndBy: IN_AN_HOUR }), aKey()));
     expect(made.apiKey.expiresAt).toEqual(IN_AN_HOUR);
   });
 

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { SignJWT } from "jose";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
+import { z } from "zod";
 import { type AuthenticatorOptions, createAuthenticator } from "../../src/identity/authenticator.ts";
 import { createApiKey } from "../../src/identity/keys.ts";
 import { OPERATOR } from "../../src/identity/principal.ts";
@@ -83,11 +84,14 @@ async function whoIs(headers: Headers, at = server): Promise<unknown> {
   });
   return response.status === 200 ? response.json() : response.status;
 }
+const made = z.object({
+  data: z.object({ createApiKey: z.object({ apiKey: z.object({ expiresAt: z.string().nullable() }) }) }),
+});
 const viewer = (principal: string) => ({ data: { viewer: expect.objectContaining({ principal }) } });
 
-async function aJwt(workspaceId: string): Promise<string> {
+async function aJwt(workspaceId: string, roles = ["VIEWER"]): Promise<string> {
   const exp = Math.floor(Date.now() / 1000) + 300;
-  const claims = { iss: JWT.issuer, aud: JWT.audience, sub: "ada", exp, roles: ["VIEWER"], workspace_id: workspaceId };
+  const claims = { iss: JWT.issuer, aud: JWT.audience, sub: "ada", exp, roles, workspace_id: workspaceId };
   return `Bearer ${await new SignJWT(claims).setProtectedHeader({ alg: "HS256" }).sign(SECRET)}`;
 }
 
@@ -99,6 +103,30 @@ describe("a session", () => {
     const answer = await whoIs({ cookie, ...SAME });
     expect(answer).toEqual(viewer(`key:${apiKeyId}`));
     expect(await whoIs({ cookie: `theme=dark; ${cookie}; other=1`, ...SAME })).toEqual(answer);
+  });
+
+  test("makes keys that end with its credential, and not with itself", async () => {
+    const make = async (credential: string) => {
+      const { cookie } = await logIn({ authorization: credential });
+      const query =
+        'mutation { createApiKey(input: { name: "made in it", roles: [VIEWER] }) { ... on CreateApiKeyPayload { apiKey { expiresAt } } } }';
+      const response = await fetch(server.url, {
+        method: "POST",
+        headers: { "content-type": "application/json", "x-workspace-id": WORKSPACE, cookie, ...SAME },
+        body: JSON.stringify({ query }),
+      });
+      return made.parse(await response.json()).data.createApiKey.apiKey.expiresAt;
+    };
+    const keyOf = async (expiresAt: Date | null) => {
+      const key = { name: "admin", roles: ["ADMIN" as const], jobKinds: null, expiresAt, workspaceId: WORKSPACE };
+      return `Bearer ${ok(await createApiKey(engineOn(db), OPERATOR, key)).secret}`;
+    };
+    expect(await make(`Bearer ${OPERATOR_KEY}`)).toBeNull();
+    expect(await make(await keyOf(null))).toBeNull();
+    const ends = new Date(Date.now() + 30 * 24 * 3600 * 1000);
+    expect(await make(await keyOf(ends))).toBe(ends.toISOString());
+    // A token's end is not known any more; the session ends with it at the latest.
+    expect(Date.parse((await make(await aJwt(WORKSPACE, ["ADMIN"]))) ?? "")).toBeLessThan(Date.now() + 301_000);
   });
 
   test("is the operator's, or a JWT's subject's until its exp", async () => {
