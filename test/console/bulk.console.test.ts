@@ -30,15 +30,21 @@ test("many that match are one action, which the server finishes while somebody l
   await dialog.getByRole("button", { name: "Cancel 1,200" }).click();
   await dialog.getByText("The server has taken 1,200 jobs").waitFor();
   await assertAccessible(page);
-  await dialog.getByText("finished: 1,200 done").waitFor({ timeout: 30_000 });
+  await dialog.getByText("Finished: 1,200 done").waitFor({ timeout: 30_000 });
   const { bulkActions } = await client.request(BulkActions, { first: 1 });
   expect(bulkActions.nodes).toMatchObject([{ total: MANY, succeeded: MANY, failed: 0 }]);
 
   await dialog.getByRole("link", { name: "See what becomes of each" }).click();
-  const row = page.getByRole("row", { name: /all of it was a mistake/ });
-  await row.getByRole("button", { name: "Jobs of the action" }).click();
+  // That action's jobs are there, with what they are now.
   const jobs = page.getByRole("region", { name: "Its jobs" }).getByRole("listitem");
   await expect.poll(() => jobs.count()).toBe(100);
+  await jobs.first().getByText("Cancelled").waitFor();
+  await jobs.first().getByText("a-mistake").waitFor();
+  const row = page.getByRole("row", { name: /all of it was a mistake/ });
+  const button = row.getByRole("button", { name: "Jobs of the action" });
+  await button.click();
+  await expect.poll(() => jobs.count()).toBe(0);
+  await button.click();
   await page.getByRole("button", { name: "More jobs" }).click();
   await expect.poll(() => jobs.count()).toBe(200);
   await page.getByText("Only what was not done").click();

@@ -110,7 +110,7 @@ test("all that match are cancelled, after a look at how many and which", async (
   await dialog.getByText("The server has taken 2 jobs").waitFor();
   await keyboard.go("See what becomes of each");
   await page.getByRole("cell", { name: "the batch was a mistake" }).waitFor();
-  await page.getByRole("cell", { name: "finished" }).waitFor();
+  await page.getByRole("cell", { name: "Finished" }).waitFor();
   const { aiJobStats } = await client.request(AiJobStats, { filter: { labels, states: ["CANCELLED"] } });
   expect(aiJobStats.total).toBe(2);
 });

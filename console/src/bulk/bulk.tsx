@@ -1,13 +1,13 @@
 import { BulkActions as BulkActionsList } from "@ai-job-server/sdk/client";
 import { useQuery } from "@tanstack/react-query";
-import { useState } from "react";
+import { useSearchParams } from "wouter";
 import { useClient } from "../api/session.ts";
 import { Button } from "../ui/button.tsx";
 import { Empty } from "../ui/empty.tsx";
 import { Failure } from "../ui/failure.tsx";
 import { whole } from "../ui/numbers.ts";
 import { OperationLink } from "../ui/operation-link.tsx";
-import { Ago } from "../ui/time.tsx";
+import { Ago, exact } from "../ui/time.tsx";
 import { Waiting } from "../ui/waiting.tsx";
 import { Items } from "./items.tsx";
 import { LOOK_MS, Progress } from "./progress.tsx";
@@ -20,7 +20,9 @@ export default function BulkActions() {
     queryFn: ({ signal }) => client.request(BulkActionsList, { first: 50 }, { signal }),
     refetchInterval: LOOK_MS,
   });
-  const [shownId, setShownId] = useState<string | null>(null);
+  // In the address, where whoever has begun an action is led to.
+  const [params, setParams] = useSearchParams();
+  const shownId = params.get("action");
   const actions = data?.bulkActions.nodes ?? [];
   const shown = actions.find(({ id }) => id === shownId);
   return (
@@ -41,8 +43,12 @@ export default function BulkActions() {
                 Jobs
               </th>
               <th scope="col">Begun</th>
-              <th scope="col">Done</th>
-              <th scope="col">Not done</th>
+              <th scope="col" className="numeric">
+                Done
+              </th>
+              <th scope="col" className="numeric">
+                Not done
+              </th>
               <th scope="col">Progress</th>
               <th scope="col">Why</th>
               <td />
@@ -56,8 +62,8 @@ export default function BulkActions() {
                 <td>
                   <Ago at={createdAt} />
                 </td>
-                <td>{whole(succeeded)}</td>
-                <td>{whole(failed)}</td>
+                <td className="numeric">{whole(succeeded)}</td>
+                <td className="numeric">{whole(failed)}</td>
                 <td>
                   <Progress of={{ total, succeeded, failed, finishedAt }} />
                 </td>
@@ -65,9 +71,9 @@ export default function BulkActions() {
                 <td>
                   <Button
                     look="plain"
-                    aria-label="Jobs of the action"
+                    aria-label={`Jobs of the action of ${exact(createdAt)}`}
                     aria-expanded={shownId === id}
-                    onPress={() => setShownId(shownId === id ? null : id)}
+                    onPress={() => setParams(shownId === id ? {} : { action: id })}
                   >
                     Jobs
                   </Button>
@@ -77,7 +83,7 @@ export default function BulkActions() {
           </tbody>
         </table>
       )}
-      {shown && <Items key={shown.id} id={shown.id} isFinished={shown.finishedAt !== null} />}
+      {shownId !== null && data && <Items key={shownId} id={shownId} isFinished={shown?.finishedAt !== null} />}
     </>
   );
 }

@@ -1,15 +1,19 @@
-import { keepPreviousData, useInfiniteQuery } from "@tanstack/react-query";
-import { useState } from "react";
+import { useInfiniteQuery } from "@tanstack/react-query";
+import { useEffect, useState } from "react";
 import { Link } from "wouter";
 import { BulkActionItems } from "../api/generated.ts";
 import { useClient } from "../api/session.ts";
 import { Button } from "../ui/button.tsx";
 import { Failure } from "../ui/failure.tsx";
 import { Tick } from "../ui/fields.tsx";
+import { kindWord } from "../ui/kind.ts";
+import { State } from "../ui/state.tsx";
 import { Waiting } from "../ui/waiting.tsx";
 import { LOOK_MS } from "./progress.tsx";
 
 const PAGE = 100;
+/** So many pages are kept as the server has them, while an action goes on. */
+const MAX_LIVE_PAGES = 3;
 const FIRST: string | undefined = undefined;
 
 export interface ItemsProps {
@@ -23,9 +27,8 @@ export interface ItemsProps {
 export function Items({ id, isFinished }: ItemsProps) {
   const client = useClient();
   const [onlyFailed, setOnlyFailed] = useState(false);
-  const { data, error, hasNextPage, fetchNextPage, isFetchingNextPage } = useInfiniteQuery({
-    // Read anew when it has finished, and then no more: all pages that somebody has looked at are read each time.
-    queryKey: ["bulk-action", id, onlyFailed, isFinished],
+  const { data, error, refetch, hasNextPage, fetchNextPage, isFetchingNextPage } = useInfiniteQuery({
+    queryKey: ["bulk-action", id, onlyFailed],
     queryFn: async ({ signal, pageParam }) => {
       const after = pageParam === undefined ? {} : { after: pageParam };
       const { node } = await client.request(BulkActionItems, { id, onlyFailed, first: PAGE, ...after }, { signal });
@@ -33,9 +36,12 @@ export function Items({ id, isFinished }: ItemsProps) {
     },
     initialPageParam: FIRST,
     getNextPageParam: (page) => (page?.pageInfo.hasNextPage ? (page.pageInfo.endCursor ?? undefined) : undefined),
-    placeholderData: keepPreviousData,
-    refetchInterval: isFinished ? false : LOOK_MS,
+    // All pages that somebody has looked at are read each time: not of what has finished, and not of many.
+    refetchInterval: ({ state }) => (isFinished || (state.data?.pages.length ?? 0) > MAX_LIVE_PAGES ? false : LOOK_MS),
   });
+  useEffect(() => {
+    if (isFinished) void refetch();
+  }, [isFinished, refetch]);
   const items = data?.pages.flatMap((page) => page?.nodes ?? []) ?? [];
   return (
     <section className="card" aria-label="Its jobs">
@@ -46,8 +52,13 @@ export function Items({ id, isFinished }: ItemsProps) {
       {!data && !error && <Waiting what="The list of its jobs" />}
       {data && items.length === 0 && <p className="quiet">None.</p>}
       <ul className="preview">
-        {items.map(({ jobId, finishedAt, error: why }) => (
+        {items.map(({ jobId, job, finishedAt, error: why }) => (
           <li key={jobId}>
+            {job && (
+              <>
+                <State state={job.state} /> {kindWord(job.jobKind)} <bdi className="quiet">{job.protocolId}</bdi>{" "}
+              </>
+            )}
             <Link href={`/jobs/${jobId}`}>
               <code>{jobId}</code>
             </Link>{" "}

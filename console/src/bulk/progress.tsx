@@ -9,7 +9,7 @@ export type Counts = Pick<BulkActionFragment, "total" | "succeeded" | "failed" |
 
 /** How far an action is. */
 export function Progress({ of: { total, succeeded, failed, finishedAt } }: { readonly of: Counts }) {
-  if (finishedAt !== null) return <>finished</>;
+  if (finishedAt !== null) return <>Finished</>;
   const done = succeeded + failed;
   return <progress value={done} max={total} aria-label={`${whole(done)} of ${whole(total)}`} />;
 }

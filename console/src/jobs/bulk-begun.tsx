@@ -5,6 +5,7 @@ import { BulkActionProgress } from "../api/generated.ts";
 import { useClient } from "../api/session.ts";
 import { type Counts, LOOK_MS, Progress } from "../bulk/progress.tsx";
 import { Button } from "../ui/button.tsx";
+import { Failure } from "../ui/failure.tsx";
 import { whole } from "../ui/numbers.ts";
 
 export interface BulkBegunProps {
@@ -15,7 +16,7 @@ export interface BulkBegunProps {
 /** An action that the server has taken: how far it is, which is the server's to finish, whoever looks. */
 export function BulkBegun({ action, onClose }: BulkBegunProps) {
   const client = useClient();
-  const { data } = useQuery<Counts>({
+  const { data, error } = useQuery<Counts>({
     queryKey: ["bulk-action-progress", action.id],
     queryFn: async ({ signal }) => {
       const { node } = await client.request(BulkActionProgress, { id: action.id }, { signal });
@@ -29,15 +30,16 @@ export function BulkBegun({ action, onClose }: BulkBegunProps) {
   const { total, succeeded, failed } = data;
   return (
     <>
-      <p role="status">
+      <p>
         The server has taken {whole(total)} {total === 1 ? "job" : "jobs"}, and finishes them even if this page is
         closed or it is restarted half way.
       </p>
-      <p>
+      <p role="status">
         <Progress of={data} />: {whole(succeeded)} done{failed > 0 && `, ${whole(failed)} not done`}
       </p>
+      {error && <Failure error={error} />}
       <div className="bar">
-        <Link href="/bulk" className="button button-primary">
+        <Link href={`/bulk?action=${encodeURIComponent(action.id)}`} className="button button-primary">
           See what becomes of each
         </Link>
         <Button onPress={onClose}>Close</Button>
