@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { extname, join, relative, sep } from "node:path";
+import Negotiator from "negotiator";
 
 /**
  * The files of a folder, by their paths, read once. What is in the folder may be replaced under a running server, as a new version of its package
@@ -45,7 +46,7 @@ export function sendFile(
   const plain = files.get(path);
   const type = TYPES[extname(path)];
   if (!plain || type === undefined) return false;
-  const accepted = (headers["accept-encoding"] ?? "").split(",").map((each) => each.trim().split(";", 1)[0]);
+  const accepted = new Negotiator({ headers }).encodings(ENCODINGS.map(({ name }) => name));
   const encoding = ENCODINGS.find(({ name, suffix }) => accepted.includes(name) && files.has(path + suffix));
   const body = (encoding && files.get(path + encoding.suffix)) ?? plain;
   response.writeHead(200, {

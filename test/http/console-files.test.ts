@@ -43,6 +43,10 @@ test.each([
   ["br;q=0.9, gzip", "br"],
   ["gzip", "gzip"],
   ["identity", null],
+  ["BR", "br"],
+  ["*", "br"],
+  ["br;q=0, gzip", "gzip"],
+  ["br;q=0, gzip;q=0", null],
 ])("a browser that takes %s gets the smallest form of it, though the file is gone", async (encodings, sent) => {
   const response = await get("/assets/page-1.js", encodings);
   expect(response.status).toBe(200);
@@ -55,10 +59,12 @@ test.each([
   expect(await response.text()).toBe(SCRIPT);
 });
 
-test("HEAD tells the same without it", async () => {
-  const response = await get("/assets/page-1.js", "identity", "HEAD");
-  expect(response.headers.get("content-length")).toBe(String(SCRIPT.length));
-  expect(await response.text()).toBe("");
+test.each(["identity", "br"])("HEAD tells the same without it, of %s", async (encoding) => {
+  const told = async (method: string) => {
+    const { headers } = await get("/assets/page-1.js", encoding, method);
+    return [headers.get("content-length"), headers.get("content-encoding")];
+  };
+  expect(await told("HEAD")).toEqual(await told("GET"));
 });
 
 test.each(["/assets/page-2.js", "/assets/page-1.js.br", "/assets", "/assets/%00"])(

@@ -58,16 +58,17 @@ class StepContext:
     def report_metrics(self, *, entities_read: int = 0, entities_written: int = 0, validators_run_count: int = 0) -> None:
         """Counts what the step has read, written or validated; called again, it adds.
 
-        It is told with the end of the step, and so counts once, however often the handler is called again. The tokens of models come from
+        It is told with the end of the step, and so counts once for each time that the step is done. The tokens of models come from
         their usage: see `count_tokens_as`. Raises ValueError for what is no whole number from 0.
 
         entities_read: how many entities it has read, such as documents, rows or messages.
         entities_written: how many it has written; the job's access mode must allow it.
         validators_run_count: how many validators it has run; the server's guards are counted by the server.
         """
-        self._amounts.append(
-            amount_of(entities_read=entities_read, entities_written=entities_written, validators_run_count=validators_run_count)
-        )
+        amount = amount_of(entities_read=entities_read, entities_written=entities_written, validators_run_count=validators_run_count)
+        # Nothing is no amount: a step that has counted something is reported alone.
+        if any(amount.counts.values()):
+            self._amounts.append(amount)
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,11 @@ export function amountOf({ entitiesRead = 0, entitiesWritten = 0, validatorsRunC
   return amount;
 }
 
+/** Whether an amount adds anything. */
+export function isSomething({ usage, ...counts }: Amount): boolean {
+  return usage !== undefined || Object.values(counts).some((count) => count > 0);
+}
+
 /** @returns the calls of models among some amounts. */
 export function callsOf(amounts: readonly Amount[]): ModelUsageInput[] {
   return amounts.flatMap(({ usage }) => usage ?? []);

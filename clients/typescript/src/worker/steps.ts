@@ -4,7 +4,15 @@ import type { CompletedSteps } from "./completed-steps.ts";
 import { CannotBeDone } from "./handler-errors.ts";
 import { asJson, type Stored } from "./json.ts";
 import { messageOf } from "./message.ts";
-import { type Amount, amountOf, amountOfCall, callsOf, type StepMetrics, type TokenRole } from "./metrics.ts";
+import {
+  type Amount,
+  amountOf,
+  amountOfCall,
+  callsOf,
+  isSomething,
+  type StepMetrics,
+  type TokenRole,
+} from "./metrics.ts";
 import { usageOf } from "./model-usage.ts";
 import type { Reports } from "./reports.ts";
 import type { RunScope } from "./run-scope.ts";
@@ -39,8 +47,8 @@ export interface StepContext {
   /** Counts a call of a model. */
   readonly reportUsage: (usage: ModelUsageInput) => void;
   /**
-   * Counts what the step has read, written or validated; called again, it adds. It is told with the end of the step, and so counts once, however
-   * often the handler is called again. The tokens of models come from their usage: see `countTokensAs`.
+   * Counts what the step has read, written or validated; called again, it adds. It is told with the end of the step, and so counts once for each time
+   * that the step is done. The tokens of models come from their usage: see `countTokensAs`.
    * @throws RangeError for what is no whole number from 0.
    */
   readonly reportMetrics: (metrics: StepMetrics) => void;
@@ -112,7 +120,11 @@ export class Steps {
         track: { onStepFinish: countUsage },
         countUsage,
         reportUsage: count,
-        reportMetrics: (metrics) => amounts.push(amountOf(metrics)),
+        reportMetrics: (metrics) => {
+          const amount = amountOf(metrics);
+          // Nothing is no amount: a step that has counted something is reported alone.
+          if (isSomething(amount)) amounts.push(amount);
+        },
       });
       if (callsOf(amounts).length === 0) countUsage(value);
       this.#scope.throwIfOver();
