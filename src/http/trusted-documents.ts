@@ -54,10 +54,20 @@ export function mayExecuteAny(principal: Principal | undefined): boolean {
 
 /**
  * Whether a principal may have a document executed that it sends as a text: one of this server's own, which the kits and the console of
- * this version send so, or any, if it is an administrator.
+ * this version send so, one of the manifest, in which those of kits of other versions may stand, or any, if it is an administrator.
  */
-export function mayExecute(text: string, principal: Principal | undefined): boolean {
-  return OWN_DOCUMENTS.has(text) || mayExecuteAny(principal);
+export function mayExecute(documents: TrustedDocuments, text: string, principal: Principal | undefined): boolean {
+  return OWN_DOCUMENTS.has(text) || textsOf(documents).has(text) || mayExecuteAny(principal);
+}
+
+const TEXTS = new WeakMap<TrustedDocuments, ReadonlySet<string>>();
+
+function textsOf(documents: TrustedDocuments): ReadonlySet<string> {
+  const known = TEXTS.get(documents);
+  if (known) return known;
+  const texts = new Set(documents.values());
+  TEXTS.set(documents, texts);
+  return texts;
 }
 
 /** What a client sends in place of a document, or as one. */
@@ -72,7 +82,7 @@ interface Sent {
  */
 export function trustedText(documents: TrustedDocuments, sent: Sent, principal: Principal | undefined): string {
   if (sent.query) {
-    if (mayExecute(sent.query, principal)) return sent.query;
+    if (mayExecute(documents, sent.query, principal)) return sent.query;
     throw notTrusted();
   }
   const hash = defaultExtractPersistedOperationId({ extensions: sent.extensions ?? {} }, NO_REQUEST, {});
@@ -87,7 +97,7 @@ const NO_REQUEST = new Request("http://localhost");
 
 const HOW =
   "Send the hash of one of its documents in extensions.persistedQuery: { version: 1, sha256Hash }, and no query. The kits' and the " +
-  "console's own are executed as they are, where they are of this server's version.";
+  "console's own are executed as they are, where they are of this server's version or in its manifest.";
 
 export function notTrusted(): GraphQLError {
   return refusal("FORBIDDEN", `This server executes trusted documents alone. ${HOW}`, 403);

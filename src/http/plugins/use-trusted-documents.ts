@@ -17,7 +17,7 @@ export function useTrustedDocuments(documents: TrustedDocuments): Plugin<object,
   return {
     onParams(payload) {
       const { query } = payload.params;
-      if (query && !mayExecute(query, payload.context.principal)) throw notTrusted();
+      if (query && !mayExecute(documents, query, payload.context.principal)) throw notTrusted();
       return plugin.onParams?.(payload);
     },
   };
