@@ -25,7 +25,7 @@ export default function Jobs() {
   const [isPaused, setIsPaused] = useState(false);
   const held = useRef({ isPointedAt: false, isScrolled: false, hasFocus: false });
   const isHeld = useCallback(() => Object.values(held.current).some(Boolean), []);
-  const { jobs, gone, waiting, isLoading, error, hasMore, loadMore, settle, reload } = useLiveJobs(
+  const { jobs, gone, waiting, isLoading, isRead, error, hasMore, loadMore, settle, reload } = useLiveJobs(
     query,
     isHeld,
     isPaused,
@@ -46,7 +46,7 @@ export default function Jobs() {
         <Button onPress={() => setIsPaused(!isPaused)} aria-label={isPaused ? "Go on live" : "Pause the list"}>
           {isPaused ? "Resume" : "Pause"}
         </Button>
-        <ActOnAll filter={query.filter} />
+        <ActOnAll filter={query.filter} isDisabled={!isRead} />
         <OperationLink operation={AiJobs} variables={listVariables(query)} />
         {maySubmit && (
           <Link href="/submit" className="button">
@@ -57,8 +57,8 @@ export default function Jobs() {
       <Counts filter={query.filter} />
       <FilterBar query={query} />
       {error !== null && <Failure error={error} retry={reload} />}
-      {isLoading && jobs.length === 0 && error === null && <Waiting what="The list" />}
-      {!isLoading && jobs.length === 0 && error === null && (
+      {(isLoading || !isRead) && jobs.length === 0 && error === null && <Waiting what="The list" />}
+      {isRead && !isLoading && jobs.length === 0 && error === null && (
         <Empty {...(isFiltered ? {} : { command: "npx ai-job-server seed" })}>
           {isFiltered
             ? "No job matches all of these conditions."
