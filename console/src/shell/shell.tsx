@@ -1,5 +1,6 @@
 import { Suspense, useEffect } from "react";
-import { Route, Switch, useLocation } from "wouter";
+import { Redirect, Route, Switch, useLocation } from "wouter";
+import { isId } from "../jobs/filter.ts";
 import Jobs from "../jobs/jobs.tsx";
 import { Waiting } from "../ui/waiting.tsx";
 import { Banner } from "./banner.tsx";
@@ -16,6 +17,7 @@ import {
   Workers,
 } from "./lazy-views.ts";
 import { Navigation } from "./navigation.tsx";
+import { NoId, NothingHere } from "./nothing-here.tsx";
 import { ViewBoundary } from "./view-boundary.tsx";
 
 /** What stands around every view. */
@@ -36,7 +38,12 @@ export function Shell() {
               <Route path="/">
                 <Jobs />
               </Route>
-              <Route path="/jobs/:jobId">{({ jobId }) => <Job key={jobId} jobId={jobId} />}</Route>
+              <Route path="/jobs/:jobId">
+                {({ jobId }) => (isId(jobId) ? <Job key={jobId} jobId={jobId} /> : <NoId text={jobId} />)}
+              </Route>
+              <Route path="/jobs">
+                <Redirect to="/" replace />
+              </Route>
               <Route path="/inbox">
                 <Inbox />
               </Route>
@@ -62,8 +69,7 @@ export function Shell() {
                 <Submit />
               </Route>
               <Route>
-                <h1>There is nothing here</h1>
-                <p>The address may be mistyped, or of another version of the console.</p>
+                <NothingHere />
               </Route>
             </Switch>
           </Suspense>
