@@ -1,3 +1,4 @@
+import { readdir } from "node:fs/promises";
 import { createClient } from "@ai-job-server/sdk/client";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { OTHER_HOST } from "../support/browser.ts";
@@ -109,6 +110,27 @@ test("a view that cannot be loaded says why, leaves the menu, and comes by itsel
   proxy.restore();
   await reloaded;
   await page.getByRole("heading", { name: "Workers" }).waitFor();
+  await page.close();
+});
+
+test("a view that its server does not have any more has the page loaded anew, once", async () => {
+  const files = await readdir(new URL("../../console/dist/assets", import.meta.url));
+  const script = files.find((name) => /^workers-.*\.js$/.test(name));
+  proxy.answer(`/assets/${script}`, "This is no script.");
+  const page = await app.open(proxy.url);
+  await page.getByRole("heading", { name: "Jobs" }).waitFor();
+  let loads = 0;
+  page.on("load", () => {
+    loads += 1;
+  });
+  await page.getByRole("link", { name: "Workers" }).click();
+  await expect.poll(() => loads, { timeout: 10_000 }).toBe(1);
+  await page.getByText("The server answers: it may have been replaced by one of another version.").waitFor();
+  await page.waitForTimeout(3000);
+  expect(loads).toBe(1);
+  // The menu is there, and so are the other views.
+  await page.getByRole("link", { name: "Usage" }).click();
+  await page.getByRole("heading", { name: "Usage" }).waitFor();
   await page.close();
 });
 

@@ -294,6 +294,22 @@ test("an address that nobody made leads to a job that is not there, and says so"
   await page.close();
 });
 
+test("on a phone the menu shows where one is, and scrolls nothing else", async () => {
+  const page = await app.open("/submit");
+  await page.setViewportSize({ width: 390, height: 120 });
+  await page.reload();
+  await page.getByRole("link", { name: "Submit a job" }).waitFor();
+  await expect.poll(() => page.evaluate('document.querySelector("nav").scrollLeft > 0')).toBe(true);
+  await page.goto(new URL("/jobs/no-id", app.server.url).href);
+  await page.getByText("no-id is no id").waitFor();
+  const scrolled = await page.evaluate("scrollTo(0, 1000); scrollY");
+  expect(scrolled).toBeGreaterThan(50);
+  await page.evaluate('history.pushState(null, "", "/jobs/none-either")');
+  await page.getByText("none-either is no id").waitFor();
+  expect(await page.evaluate("scrollY")).toBe(scrolled);
+  await page.close();
+});
+
 test("the counts are the server's", async () => {
   const page = await app.open();
   await load.stop();

@@ -33,7 +33,7 @@ export function setConnected(isConnected: boolean): void {
 export function doubtConnection(): void {
   if (!state.isConnected) return;
   change({ isConnected: false, brokenAt: Date.now() });
-  setTimeout(look, LOOK_MS);
+  setTimeout(() => void look(), LOOK_MS);
 }
 
 /** @returns whether the server answers. */
@@ -45,7 +45,7 @@ export async function isAnswering(): Promise<boolean> {
 
 async function look(): Promise<void> {
   if ((await isAnswering()) && isStreaming) change(CONNECTED);
-  else setTimeout(look, LOOK_MS);
+  else setTimeout(() => void look(), LOOK_MS);
 }
 
 function change(to: ConnectionState): void {
