@@ -46,7 +46,7 @@ export function App() {
   );
 
   if (codeOf(viewer.error) === "UNAUTHENTICATED") return <SignIn onSignedIn={() => void viewer.refetch()} />;
-  if (viewer.error) return <Failure error={viewer.error} retry={() => void viewer.refetch()} />;
+  if (viewer.error && !session) return <Failure error={viewer.error} retry={() => void viewer.refetch()} />;
   if (!session) return <Waiting what="The console" />;
   const needsWorkspace = session.viewer.workspace === null && session.viewer.principal !== "anonymous";
   return (

@@ -1,8 +1,10 @@
 import { QueryCache, QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { createRoot } from "react-dom/client";
+import { onReconnection } from "./api/connection.ts";
 import { codeOf, isTransientError } from "./api/errors.ts";
+import { BASE_PATH } from "./api/place.ts";
 import { App } from "./app.tsx";
-import { preload } from "./shell/shell.tsx";
+import { preload } from "./shell/lazy-views.ts";
 
 const queries = new QueryClient({
   queryCache: new QueryCache({
@@ -22,7 +24,13 @@ const queries = new QueryClient({
   },
 });
 
-preload(location.pathname);
+// Whatever could not be read while the server was away is read as soon as it answers.
+onReconnection(() => {
+  void queries.refetchQueries({ type: "active", predicate: ({ state }) => isTransientError(state.error) });
+});
+
+// While the page still asks who uses it.
+preload(location.pathname.slice(BASE_PATH.length).split("/")[1] ?? "");
 
 const root = document.getElementById("console");
 if (root)

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { fileURLToPath } from "node:url";
 import { readFiles, sendFile } from "./console-files.ts";
+import { PATHS } from "./plugins/use-paths.ts";
 
 /** The console: the page at `/`, and the files that it loads. */
 
@@ -34,12 +35,18 @@ const FILES = readFiles(FOLDER);
 const BASE = "./__base__/";
 const NONCE = "__nonce__";
 
-/** Whether a request is for the console; its answer is the same for everybody, and shows nothing of the database. */
+/** What is the API's, and not for people. */
+const OF_API: ReadonlySet<string> = new Set(Object.values(PATHS));
+
+/**
+ * Whether a request is for the console: for a file of it, or a browser's for anything that the API has not. Its answer is the same for everybody,
+ * and shows nothing of the database.
+ */
 export function isOfConsole({ method, url = "", headers }: IncomingMessage): boolean {
   if (method !== "GET" && method !== "HEAD") return false;
   const [path = ""] = url.split("?", 1);
   if (path.startsWith(ASSETS) || FRESH.has(path)) return true;
-  return VIEWS.has(path.split("/")[1] ?? "") && headers.accept?.includes("text/html") === true;
+  return !OF_API.has(path) && headers.accept?.includes("text/html") === true;
 }
 
 /** Serves the page, whatever its view, or a file of it. */
@@ -59,7 +66,8 @@ function sendPage(path: string, response: ServerResponse): boolean {
   if (page === undefined) return false;
   const nonce = randomBytes(16).toString("base64");
   const text = page.replaceAll(BASE, baseOf(path)).replaceAll(NONCE, nonce);
-  response.writeHead(200, {
+  // Where there is no such view the page says so, in words and with a way out, to people who mistyped its address.
+  response.writeHead(VIEWS.has(path.split("/")[1] ?? "") ? 200 : 404, {
     "content-type": "text/html; charset=utf-8",
     "content-security-policy": policyWith(nonce),
     "cache-control": "no-store",

@@ -1,3 +1,4 @@
+import { readdir } from "node:fs/promises";
 import { createClient } from "@ai-job-server/sdk/client";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { OTHER_HOST } from "../support/browser.ts";
@@ -84,6 +85,91 @@ test("without its server it says since when, and goes on by itself, missing noth
   await page.getByText("meanwhile").waitFor();
   await page.getByRole("row", { name: /Cancelled.*meanwhile/ }).waitFor();
   await page.getByText(/reconnecting/).waitFor({ state: "detached" });
+  await page.close();
+});
+
+test("a view that cannot be loaded says why, leaves the menu, and comes by itself when the server is back", async () => {
+  const { jobId } = await submit("open-meanwhile");
+  const page = await app.open(`${proxy.url}jobs/${jobId}`);
+  await page.getByText("Verified in this browser: 1 event").waitFor();
+  proxy.cut();
+  await page.getByRole("link", { name: "Workers" }).click();
+  await page.getByRole("heading", { name: "This view could not be loaded" }).waitFor();
+  await page.getByText(/^The server has not answered since \d\d:\d\d:\d\d/).waitFor();
+  await page.getByText(/reconnecting/).waitFor();
+  await assertAccessible(page);
+  // Without a server, nothing is lost by trying.
+  await page.getByRole("button", { name: "Try again" }).click();
+  // A view that is there is shown: the fault was that of another one.
+  await page.goBack();
+  await page.getByRole("navigation", { name: "Views" }).getByRole("link", { name: "Jobs" }).click();
+  await page.getByRole("heading", { name: "Jobs" }).waitFor();
+  await page.getByRole("link", { name: "Workers" }).click();
+  await page.getByRole("heading", { name: "This view could not be loaded" }).waitFor();
+  const reloaded = page.waitForEvent("load");
+  proxy.restore();
+  await reloaded;
+  await page.getByRole("heading", { name: "Workers" }).waitFor();
+  await page.close();
+});
+
+test("a view that its server does not have any more has the page loaded anew, once", async () => {
+  const files = await readdir(new URL("../../console/dist/assets", import.meta.url));
+  const script = files.find((name) => /^workers-.*\.js$/.test(name));
+  proxy.answer(`/assets/${script}`, "This is no script.");
+  const page = await app.open(proxy.url);
+  await page.getByRole("heading", { name: "Jobs" }).waitFor();
+  let loads = 0;
+  page.on("load", () => {
+    loads += 1;
+  });
+  await page.getByRole("link", { name: "Workers" }).click();
+  await expect.poll(() => loads, { timeout: 10_000 }).toBe(1);
+  await page.getByText("The server answers: it may have been replaced by one of another version.").waitFor();
+  await page.waitForTimeout(3000);
+  expect(loads).toBe(1);
+  // The menu is there, and so are the other views.
+  await page.getByRole("link", { name: "Usage" }).click();
+  await page.getByRole("heading", { name: "Usage" }).waitFor();
+  await page.close();
+});
+
+test("the other views are loaded as soon as the page has nothing to do, and are there without the server", async () => {
+  const page = await app.open(proxy.url);
+  // The last one.
+  await page.waitForResponse(/\/assets\/submit-/);
+  await page.waitForTimeout(500);
+  proxy.cut();
+  await page.getByText(/reconnecting/).waitFor();
+  await page.getByRole("link", { name: "Workers" }).click();
+  await page.getByRole("heading", { name: "Workers" }).waitFor();
+  await page.close();
+});
+
+test("a list that cannot be read shows no rows of another one, and reads itself when the server is back", async () => {
+  const { jobId } = await submit("of-another-filter");
+  await createClient({ url: app.server.url }).cancel(jobId, "so that it is no longer queued");
+  await submit("of-this-filter");
+  const page = await app.open(proxy.url);
+  await page.getByRole("row", { name: /of-another-filter/ }).waitFor();
+  proxy.cut();
+  await page.getByText(/reconnecting/).waitFor();
+  await page.getByRole("button", { name: /Queued/ }).click();
+  await page.getByText("State: Queued").waitFor();
+  await page.getByText("The server did not answer. This is read again as soon as it does.").waitFor();
+  expect(await page.getByRole("row", { name: /of-/ }).count()).toBe(0);
+  for (const name of ["Cancel all…", "Retry all…"])
+    expect(await page.getByRole("button", { name }).isDisabled()).toBe(true);
+  expect(await page.getByText(/Nobody knows/).count()).toBe(0);
+  // Nothing has made it live meanwhile.
+  await page.waitForTimeout(3000);
+  await page.getByText(/^Showing \d\d:\d\d:\d\d, reconnecting…$/).waitFor();
+  await assertAccessible(page);
+  proxy.restore();
+  await page.getByRole("row", { name: /of-this-filter/ }).waitFor();
+  expect(await page.getByRole("row", { name: /of-another-filter/ }).count()).toBe(0);
+  await page.getByText(/reconnecting/).waitFor({ state: "detached" });
+  await page.getByText(/did not answer/).waitFor({ state: "detached" });
   await page.close();
 });
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { labelIn, readQuery, searchFor } from "../../console/src/jobs/filter.ts";
+import { endOfId, labelIn, readQuery, searchFor } from "../../console/src/jobs/filter.ts";
 
 /** What a list is of, as it stands in the address. Anybody can write one. */
 
@@ -8,6 +8,19 @@ const read = (address: string) => readQuery(new URLSearchParams(address));
 
 test("an empty address is all jobs, newest first", () => {
   expect(read("")).toEqual({ filter: {}, order: "newest" });
+});
+
+test("a period by its name is counted from when the address is opened; times of its own go before", () => {
+  const at = new Date(2026, 10, 30, 12, 30, 40);
+  const day = (date: number) => new Date(2026, 10, date).toISOString();
+  const timesOf = (address: string) => readQuery(new URLSearchParams(address), at).filter;
+  expect(timesOf("period=today")).toEqual({ createdAfter: day(30), createdBefore: day(31) });
+  expect(timesOf("period=yesterday")).toEqual({ createdAfter: day(29), createdBefore: day(30) });
+  expect(timesOf("period=hour").createdAfter).toBe(new Date(2026, 10, 30, 11, 30).toISOString());
+  expect(timesOf("period=week").createdAfter).toBe(new Date(2026, 10, 23, 12, 30).toISOString());
+  expect(timesOf("period=week").createdBefore).toBe(day(32));
+  expect(timesOf("period=ever")).toEqual({});
+  expect(timesOf("period=today&from=2026-01-01T00:00:00Z")).toEqual({ createdAfter: "2026-01-01T00:00:00Z" });
 });
 
 test("every condition has its place", () => {
@@ -57,6 +70,16 @@ describe("what somebody types", () => {
     ["=x", ["protocol", "=x"]],
   ])("%s", (term, condition) => {
     expect(searchFor(term)).toEqual(condition);
+  });
+
+  test.each([
+    ["adc50748", "adc50748"],
+    ["…ADC50748", "adc50748"],
+    ["adc5074", null],
+    ["invoices", null],
+    [ID, null],
+  ])("%s as the end of an id", (term, end) => {
+    expect(endOfId(term)).toBe(end);
   });
 
   test("a label may have an empty value", () => {

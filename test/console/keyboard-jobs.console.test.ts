@@ -99,7 +99,7 @@ test("all that match are cancelled, after a look at how many and which", async (
   await keyboard.focus(/^Search/);
   await keyboard.type("batch=keyboard");
   await keyboard.press("Enter");
-  await page.getByText("label: batch=keyboard").waitFor();
+  await page.getByText("Label: batch=keyboard").waitFor();
   await keyboard.go("Cancel all…");
   const dialog = page.getByRole("dialog");
   await dialog.getByText("2 jobs, submitted before").waitFor();
@@ -234,10 +234,10 @@ test("all that have failed are tried again", async () => {
 test("the list is paused, goes on, and is of another state and in another order", async () => {
   await client.submit({ jobKind: "TERMINAL_EXEC", protocolId: "to-list" });
   await page.getByText("to-list").first().waitFor();
-  await keyboard.go("Pause the list");
-  await page.getByRole("button", { name: "Go on live" }).waitFor();
-  await keyboard.go("Go on live");
-  await page.getByRole("button", { name: "Pause the list" }).waitFor();
+  await keyboard.go("Pause updates");
+  await page.getByRole("button", { name: "Resume updates" }).waitFor();
+  await keyboard.go("Resume updates");
+  await page.getByRole("button", { name: "Pause updates" }).waitFor();
   await keyboard.go(/Queued/);
   await page.getByText("State: Queued").waitFor();
   await keyboard.focus("Order");

@@ -165,7 +165,7 @@ test("the list is live, its counts are the server's, and nothing moves under the
   await expect.poll(firstLink).not.toBe(held);
 
   // Paused: nothing changes at all.
-  await page.getByRole("button", { name: "Pause the list" }).click();
+  await page.getByRole("button", { name: "Pause updates" }).click();
   await page.mouse.move(0, 0);
   // But for how long ago things were.
   const shown = async () => (await page.getByRole("table").textContent())?.replace(/now|\d+ \w+ ago/g, "");
@@ -182,7 +182,7 @@ test("a filter is in the address, is there after a reload, and the way back lead
   await page.getByRole("button", { name: "Completed", exact: false }).first().click();
   await expect.poll(() => new URL(page.url()).search).toBe("?label=speed%3Dfast&state=COMPLETED");
   await page.reload();
-  await page.getByText("label: speed=fast").waitFor();
+  await page.getByText("Label: speed=fast").waitFor();
   await page
     .getByRole("row", { name: /Completed/ })
     .first()
@@ -212,9 +212,9 @@ test("a job is found by its id, its key, its protocol, a label, and its trace", 
     await page.goto(app.server.url.replace("/graphql", "/"));
   }
   for (const [term, condition] of [
-    ["found", "protocol: found"],
-    ["case=a=b", "label: case=a=b"],
-    [traceId, `trace: ${traceId}`],
+    ["found", "Protocol: found"],
+    ["case=a=b", "Label: case=a=b"],
+    [traceId, `Trace: ${traceId}`],
   ] as const) {
     await search(term);
     await page.getByText(condition).waitFor();
@@ -224,11 +224,89 @@ test("a job is found by its id, its key, its protocol, a label, and its trace", 
   await page.close();
 });
 
+test("the end of an id, as rows have it, leads to its job; a search takes the place of the one before, and says what it can find", async () => {
+  const client = createClient({ url: app.server.url });
+  const { jobId } = await client.submit({ jobKind: "TERMINAL_EXEC", protocolId: "found-by-its-end" });
+  const page = await app.open("/?state=QUEUED&order=oldest&label=speed%3Dfast");
+  const search = async (term: string) => {
+    await page.getByLabel("Search").fill(term);
+    await page.keyboard.press("Enter");
+  };
+  await search("found-by-its-end");
+  await expect.poll(() => new URL(page.url()).search).toBe("?state=QUEUED&order=oldest&protocol=found-by-its-end");
+  for (const term of [jobId.slice(-8), `…${jobId.slice(-8)}`]) {
+    await page.getByRole("row", { name: /found-by-its-end/ }).waitFor();
+    await search(term);
+    await page.getByText(/Verified in this browser/).waitFor();
+    expect(page.url()).toContain(jobId);
+    await page.goBack();
+  }
+  await search("none-such");
+  await page.getByText("No job matches all of these conditions.").waitFor();
+  await page.getByText(/A search finds the whole id of a job or of a trace/).waitFor();
+  await search("case=none");
+  await expect.poll(() => new URL(page.url()).search).toBe("?state=QUEUED&order=oldest&label=case%3Dnone");
+  await assertAccessible(page);
+  await page.close();
+});
+
+test("whatever is cleared has a chip; a period by its name is that of whoever opens the address, and when", async () => {
+  const page = await app.open();
+  await page.getByLabel("Submitted").selectOption({ label: "Today" });
+  await expect.poll(() => new URL(page.url()).search).toBe("?period=today");
+  await page.getByText("Submitted: Today").waitFor();
+  await page.getByLabel("Order").selectOption({ label: "Costliest first" });
+  await page.getByText("Order: Costliest first").waitFor();
+  await page.getByRole("row").nth(1).waitFor();
+  await assertAccessible(page);
+  // The costliest of all time cannot be had.
+  await page.getByRole("button", { name: "Without Submitted: Today" }).click();
+  await expect.poll(() => new URL(page.url()).search).toBe("");
+  // Tomorrow, nothing was submitted today yet.
+  await page.goto(new URL("/?period=today", app.server.url).href);
+  await page.getByRole("row").nth(1).waitFor();
+  await page.clock.setFixedTime(Date.now() + 86_400_000);
+  await page.reload();
+  await page.getByText("No job matches all of these conditions.").waitFor();
+  await page.goto(new URL("/?period=yesterday", app.server.url).href);
+  await page.getByRole("row").nth(1).waitFor();
+  await page.goto(new URL("/?from=2026-01-01T00:00:00Z", app.server.url).href);
+  await page.getByText(/^Submitted: from /).waitFor();
+  await page.getByRole("button", { name: "Clear all" }).click();
+  await expect.poll(() => new URL(page.url()).search).toBe("");
+  await page.close();
+});
+
 test("an address that nobody made leads to a job that is not there, and says so", async () => {
   const page = await app.open("jobs/018f3c4e-7b1a-7cc3-9a55-0c1e2d3f4a5b");
   await page.getByText("There is no job 018f3c4e").waitFor();
   await page.goto(new URL("/jobs/not-an-id", app.server.url).href);
-  await page.getByText("INVALID_INPUT").waitFor();
+  await page.getByText("not-an-id is no id of a job.").waitFor();
+  expect(await page.getByRole("button", { name: "Try again" }).count()).toBe(0);
+  await page.getByRole("link", { name: "To all jobs" }).click();
+  await page.getByRole("heading", { name: "Jobs" }).waitFor();
+  const answer = await page.goto(new URL("/nowhere", app.server.url).href);
+  expect(answer?.status()).toBe(404);
+  await page.getByRole("heading", { name: "There is no such view" }).waitFor();
+  await assertAccessible(page);
+  await page.getByRole("link", { name: "To all jobs" }).click();
+  await page.getByRole("heading", { name: "Jobs" }).waitFor();
+  await page.close();
+});
+
+test("on a phone the menu shows where one is, and scrolls nothing else", async () => {
+  const page = await app.open("/submit");
+  await page.setViewportSize({ width: 390, height: 120 });
+  await page.reload();
+  await page.getByRole("link", { name: "Submit a job" }).waitFor();
+  await expect.poll(() => page.evaluate('document.querySelector("nav").scrollLeft > 0')).toBe(true);
+  await page.goto(new URL("/jobs/no-id", app.server.url).href);
+  await page.getByText("no-id is no id").waitFor();
+  const scrolled = await page.evaluate("scrollTo(0, 1000); scrollY");
+  expect(scrolled).toBeGreaterThan(50);
+  await page.evaluate('history.pushState(null, "", "/jobs/none-either")');
+  await page.getByText("none-either is no id").waitFor();
+  expect(await page.evaluate("scrollY")).toBe(scrolled);
   await page.close();
 });
 

@@ -56,6 +56,18 @@ test.each(["/foo/graphql", "/graphql/", "/api", "/favicon.ico"])(
   },
 );
 
+test("a browser gets the console's page at a path that nothing is at, with the status that says so", async () => {
+  for (const path of ["/nowhere", "/no/such/view", "/graphql/"]) {
+    const page = await get(path, { headers: { accept: HTML } });
+    expect([path, page.status, page.headers.get("content-type")]).toEqual([path, 404, "text/html; charset=utf-8"]);
+    expect(await page.text()).toContain("<title>AI Job Server</title>");
+  }
+  for (const path of ["/health", "/live", "/schema.graphql", "/assets/none.js"])
+    expect(await (await get(path, { headers: { accept: HTML } })).text()).not.toContain("<title>AI Job Server</title>");
+  const other = await get("/nowhere", { headers: { accept: "*/*" } });
+  expect([other.status, await other.json()]).toMatchObject([404, { errors: [{ extensions: { code: "NOT_FOUND" } }] }]);
+});
+
 test("a subscription that asks for plain JSON is told how to ask", async () => {
   const response = await get("/graphql", {
     method: "POST",

@@ -1,5 +1,5 @@
-import { createClient, type JobClient } from "@ai-job-server/sdk/client";
-import { setConnected } from "./connection.ts";
+import { type CallOptions, JobClient, type Operation, UnansweredError } from "@ai-job-server/sdk/client";
+import { doubtConnection, setConnected } from "./connection.ts";
 import { addressOf } from "./place.ts";
 
 /** Where the chosen workspace is kept, as long as the browser's tab is there. */
@@ -14,8 +14,24 @@ export function keepWorkspace(workspaceId: string | null): void {
   else sessionStorage.setItem(WORKSPACE_KEY, workspaceId);
 }
 
+/** The kit's client. Whatever the server leaves unanswered tells the page that it may be away. */
+class ConsoleClient extends JobClient {
+  override async request<Data, Variables>(
+    operation: Operation<Data, Variables>,
+    variables: Variables,
+    options?: CallOptions,
+  ): Promise<Data> {
+    try {
+      return await super.request(operation, variables, options);
+    } catch (error) {
+      if (error instanceof UnansweredError) doubtConnection();
+      throw error;
+    }
+  }
+}
+
 /** @returns the kit's client, in a workspace; as whom it asks, a cookie says. */
 export function clientIn(workspaceId: string | null): JobClient {
   const url = addressOf("graphql");
-  return createClient({ url, onConnection: setConnected, ...(workspaceId === null ? {} : { workspaceId }) });
+  return new ConsoleClient({ url, onConnection: setConnected, ...(workspaceId === null ? {} : { workspaceId }) });
 }

@@ -10,7 +10,13 @@ export function codeOf(error: unknown): string | undefined {
   return error instanceof JobServerError ? error.code : undefined;
 }
 
-/** @returns an error as a sentence for people. */
+/** @returns why something could not be read, as a sentence for people: nothing was asked for that might have been done. */
+export function readErrorOf(error: unknown): string {
+  if (error instanceof UnansweredError) return "The server did not answer. This is read again as soon as it does.";
+  return messageOf(error);
+}
+
+/** @returns why something was not done, as a sentence for people. */
 export function messageOf(error: unknown): string {
   if (error instanceof UnansweredError) return "The server did not answer. Nobody knows whether it did what was asked.";
   return error instanceof Error ? error.message : String(error);

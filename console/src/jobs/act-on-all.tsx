@@ -5,15 +5,25 @@ import { Button } from "../ui/button.tsx";
 import { CAN_CANCEL, CAN_RETRY } from "../ui/states.ts";
 import { BulkDialog } from "./bulk-dialog.tsx";
 
+export interface ActOnAllProps {
+  readonly filter: AiJobFilter;
+  /** As long as nobody has seen what matches. */
+  readonly isDisabled: boolean;
+}
+
 /** Cancels, or tries again, all jobs that match; not shown to those who may not. */
-export function ActOnAll({ filter }: { readonly filter: AiJobFilter }) {
+export function ActOnAll({ filter, isDisabled }: ActOnAllProps) {
   const mayOperate = useMay("JOBS_OPERATE");
   const [kind, setKind] = useState<BulkActionKind | null>(null);
   if (!mayOperate) return null;
   return (
     <>
-      <Button onPress={() => setKind("CANCEL")}>Cancel all…</Button>
-      <Button onPress={() => setKind("RETRY")}>Retry all…</Button>
+      <Button onPress={() => setKind("CANCEL")} isDisabled={isDisabled}>
+        Cancel all…
+      </Button>
+      <Button onPress={() => setKind("RETRY")} isDisabled={isDisabled}>
+        Retry all…
+      </Button>
       {kind && <BulkDialog kind={kind} filter={narrowed(filter, kind)} onClose={() => setKind(null)} />}
     </>
   );

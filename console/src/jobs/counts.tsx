@@ -1,6 +1,7 @@
 import { type AiJobFilter, AiJobStats, type JobState } from "@ai-job-server/sdk/client";
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useSearchParams } from "wouter";
+import { useConnection } from "../api/connection.ts";
 import { useClient } from "../api/session.ts";
 import { whole } from "../ui/numbers.ts";
 import { State } from "../ui/state.tsx";
@@ -13,13 +14,16 @@ const LOOK_MS = 1000;
 export function Counts({ filter: { states = [], ...others } }: { readonly filter: AiJobFilter }) {
   const client = useClient();
   const [, setParams] = useSearchParams();
-  const { data } = useQuery({
+  const { isConnected } = useConnection();
+  const { data, isPlaceholderData } = useQuery({
     queryKey: ["counts", others],
     queryFn: ({ signal }) => client.request(AiJobStats, { filter: others }, { signal }),
     refetchInterval: LOOK_MS,
     placeholderData: keepPreviousData,
   });
   const counts = new Map(data?.aiJobStats.byState.map(({ state, count }) => [state, count]));
+  // Those of another filter stand there until these come, and not where nobody knows when.
+  const isKnown = data !== undefined && (isConnected || !isPlaceholderData);
   const chosen = new Set(states);
   const choose = (state: JobState, isMore: boolean) =>
     setParams((params) => {
@@ -41,7 +45,7 @@ export function Counts({ filter: { states = [], ...others } }: { readonly filter
           onClick={({ ctrlKey, metaKey }) => choose(state, ctrlKey || metaKey)}
         >
           <State state={state} />
-          <strong>{data ? whole(counts.get(state) ?? 0) : "…"}</strong>
+          <strong>{isKnown ? whole(counts.get(state) ?? 0) : "…"}</strong>
         </button>
       ))}
     </div>

@@ -1,4 +1,4 @@
-import { AiJobByIdempotencyKey } from "@ai-job-server/sdk/client";
+import { AiJobByIdempotencyKey, type AiJobFilter, type Job } from "@ai-job-server/sdk/client";
 import { type SyntheticEvent, useState } from "react";
 import { useLocation, useSearchParams } from "wouter";
 import { useClient } from "../api/session.ts";
@@ -6,7 +6,20 @@ import { Button } from "../ui/button.tsx";
 import { Choice, TextInput } from "../ui/fields.tsx";
 import { KINDS, kindWord } from "../ui/kind.ts";
 import { STATES, stateWord } from "../ui/states.ts";
-import { isId, type JobsQuery, ORDER_NAMES, type OrderName, searchFor } from "./filter.ts";
+import { exact } from "../ui/time.tsx";
+import {
+  endOfId,
+  isId,
+  type JobsQuery,
+  ORDER_NAMES,
+  type OrderName,
+  PERIODS,
+  type Period,
+  periodIn,
+  periodNamed,
+  SEARCHED,
+  searchFor,
+} from "./filter.ts";
 
 const ORDER_WORDS = {
   newest: "Newest first",
@@ -15,19 +28,31 @@ const ORDER_WORDS = {
   costliest: "Costliest first",
 } as const satisfies Record<OrderName, string>;
 
-const DAY_MS = 86_400_000;
-/** The periods that are a click away. */
-const PERIODS = {
-  any: "Any time",
-  hour: "Last hour",
-  today: "Today",
-  yesterday: "Yesterday",
-  week: "Last 7 days",
-} as const;
-type Period = keyof typeof PERIODS | "other";
+/** What an address is called that has times of its own. */
+const FIXED = "fixed";
+
+/** The conditions of an address, as people call them. */
+const NAMES: ReadonlyMap<string, string> = new Map([
+  ["state", "State"],
+  ["kind", "Kind"],
+  ["label", "Label"],
+  ["protocol", "Protocol"],
+  ["trace", "Trace"],
+  ["parent", "Parent"],
+  ["root", "Root"],
+  ["worker", "Worker"],
+  ["key", "Idempotency key"],
+  ["by", "Submitted by"],
+]);
+
+export interface FilterBarProps {
+  readonly query: JobsQuery;
+  /** The jobs that the list has. */
+  readonly jobs: readonly Job[];
+}
 
 /** What the list is of, all of it in the address. */
-export function FilterBar({ query: { filter, order } }: { readonly query: JobsQuery }) {
+export function FilterBar({ query: { filter, order }, jobs }: FilterBarProps) {
   const client = useClient();
   const [, navigate] = useLocation();
   const [params, setParams] = useSearchParams();
@@ -40,8 +65,11 @@ export function FilterBar({ query: { filter, order } }: { readonly query: JobsQu
       }
       return before;
     });
-  /** @returns the job whose id, or whose idempotency key, it is. */
+  /** @returns the job whose id, or whose idempotency key, it is; by the end of its id, that of the list. */
   const find = async (wanted: string) => {
+    const end = endOfId(wanted);
+    const [listed] = end === null ? [] : jobs.filter(({ jobId }) => jobId.endsWith(end));
+    if (listed) return listed.jobId;
     if (isId(wanted)) return (await client.job(wanted).catch(() => null))?.jobId;
     const answer = await client.request(AiJobByIdempotencyKey, { idempotencyKey: wanted }).catch(() => null);
     return answer?.aiJobByIdempotencyKey?.jobId;
@@ -53,34 +81,44 @@ export function FilterBar({ query: { filter, order } }: { readonly query: JobsQu
     setTerm("");
     if (jobId !== undefined) return navigate(`/jobs/${jobId}`);
     const [name, value] = searchFor(wanted);
-    set({ [name]: value });
+    set({ ...Object.fromEntries(SEARCHED.map((each) => [each, null])), [name]: value });
   };
   const onSearch = (event: SyntheticEvent) => {
     event.preventDefault();
     void search();
   };
-  const period: Period =
-    Object.keys(PERIODS).find((name): name is keyof typeof PERIODS => name === params.get("period")) ??
-    (filter.createdAfter || filter.createdBefore ? "other" : "any");
-  const choosePeriod = (name: Period) => {
-    if (name === "other") return;
-    const { from, until } = boundsOf(name, new Date());
-    // Without a period the server cannot say what cost most.
+  const period = periodIn(params);
+  // Without a period the server cannot say what cost most: it would be a look at every job.
+  const choosePeriod = (name: Period | typeof FIXED) => {
+    if (name === FIXED) return;
     const isOrderLost = name === "any" && order === "costliest";
-    set({ period: name === "any" ? null : name, from, until, ...(isOrderLost ? { order: null } : {}) });
+    set({
+      period: name === "any" ? null : name,
+      from: null,
+      until: null,
+      ...(isOrderLost ? { order: null } : {}),
+    });
   };
-  // The costliest of all time would be a look at every job; the server asks for a period.
   const chooseOrder = (name: OrderName) => {
     const isUnbounded = name === "costliest" && !(filter.createdAfter && filter.createdBefore);
-    const bounds = isUnbounded ? boundsOf("week", new Date()) : {};
-    set({ order: name, ...bounds, ...(isUnbounded ? { period: "week" } : {}) });
-  };
-  const conditions = [...params].filter(([name]) => !["order", "period", "from", "until"].includes(name));
-  const remove = (gone: readonly [string, string]) =>
-    setParams((before) => {
-      before.delete(gone[0], gone[1]);
-      return before;
+    set({
+      order: name === "newest" ? null : name,
+      ...(isUnbounded ? { period: "week", from: null, until: null } : {}),
     });
+  };
+  const chips: readonly Chip[] = [
+    ...[...params].flatMap(([name, value]) => {
+      const text = conditionText(name, value);
+      const remove = () =>
+        setParams((before) => {
+          before.delete(name, value);
+          return before;
+        });
+      return text === null ? [] : [{ text, remove }];
+    }),
+    ...(period === "any" ? [] : [{ text: periodText(period, filter), remove: () => choosePeriod("any") }]),
+    ...(order === "newest" ? [] : [{ text: `Order: ${ORDER_WORDS[order]}`, remove: () => chooseOrder("newest") }]),
+  ];
   return (
     <div className="filters">
       <form onSubmit={onSearch} className="search" role="search">
@@ -101,10 +139,13 @@ export function FilterBar({ query: { filter, order } }: { readonly query: JobsQu
       <Choice
         label="Submitted"
         options={[
-          ...Object.entries(PERIODS).map(([value, text]) => ({ value: periodNamed(value), text })),
-          ...(period === "other" ? [{ value: "other" as const, text: "As in the address" }] : []),
+          ...Object.entries(PERIODS).flatMap(([name, text]) => {
+            const value = periodNamed(name);
+            return value === null ? [] : [{ value, text }];
+          }),
+          ...(period === null ? [{ value: FIXED, text: "As in the address" } as const] : []),
         ]}
-        value={period}
+        value={period ?? FIXED}
         onChange={choosePeriod}
       />
       <Choice
@@ -113,16 +154,12 @@ export function FilterBar({ query: { filter, order } }: { readonly query: JobsQu
         value={order}
         onChange={chooseOrder}
       />
-      {conditions.length > 0 && (
+      {chips.length > 0 && (
         <ul className="conditions" aria-label="Conditions">
-          {conditions.map(([name, value]) => (
-            <li key={`${name} ${value}`}>
-              <bdi>{conditionText(name, value)}</bdi>
-              <Button
-                look="plain"
-                aria-label={`Without ${conditionText(name, value)}`}
-                onPress={() => remove([name, value])}
-              >
+          {chips.map(({ text, remove }) => (
+            <li key={text}>
+              <bdi>{text}</bdi>
+              <Button look="plain" aria-label={`Without ${text}`} onPress={remove}>
                 ✕
               </Button>
             </li>
@@ -138,38 +175,26 @@ export function FilterBar({ query: { filter, order } }: { readonly query: JobsQu
   );
 }
 
-/** @returns a condition of the address, as people say it. */
-function conditionText(name: string, value: string): string {
+/** Something that the list is narrowed, or ordered, by, and how it is without. */
+interface Chip {
+  readonly text: string;
+  readonly remove: () => void;
+}
+
+/** @returns a condition of the address, as people say it; null for what is none. */
+function conditionText(name: string, value: string): string | null {
+  const said = NAMES.get(name);
+  if (said === undefined) return null;
   const state = STATES.find((each) => each === value);
-  if (name === "state" && state) return `State: ${stateWord(state)}`;
+  if (name === "state" && state) return `${said}: ${stateWord(state)}`;
   const kind = KINDS.find((each) => each === value);
-  if (name === "kind" && kind) return `Kind: ${kindWord(kind)}`;
-  return `${name}: ${value}`;
+  if (name === "kind" && kind) return `${said}: ${kindWord(kind)}`;
+  return `${said}: ${value}`;
 }
 
-function periodNamed(text: string): Period {
-  return Object.keys(PERIODS).find((name): name is keyof typeof PERIODS => name === text) ?? "other";
-}
-
-/** @returns a period's bounds: days are those of the person's zone. */
-function boundsOf(
-  period: keyof typeof PERIODS,
-  now: Date,
-): { readonly from: string | null; readonly until: string | null } {
-  const midnight = new Date(now.getFullYear(), now.getMonth(), now.getDate());
-  const until = new Date(now.getTime() + DAY_MS);
-  switch (period) {
-    case "any":
-      return { from: null, until: null };
-    case "hour":
-      return { from: new Date(now.getTime() - 3_600_000).toISOString(), until: until.toISOString() };
-    case "today":
-      return { from: midnight.toISOString(), until: until.toISOString() };
-    case "yesterday": {
-      const before = new Date(now.getFullYear(), now.getMonth(), now.getDate() - 1);
-      return { from: before.toISOString(), until: midnight.toISOString() };
-    }
-    case "week":
-      return { from: new Date(now.getTime() - 7 * DAY_MS).toISOString(), until: until.toISOString() };
-  }
+function periodText(period: Period | null, { createdAfter, createdBefore }: AiJobFilter): string {
+  if (period !== null) return `Submitted: ${PERIODS[period]}`;
+  const from = createdAfter ? ` from ${exact(createdAfter)}` : "";
+  const until = createdBefore ? ` until ${exact(createdBefore)}` : "";
+  return `Submitted:${from}${until}`;
 }

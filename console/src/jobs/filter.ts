@@ -26,8 +26,21 @@ const TEXTS = { protocol: "protocolId", by: "submittedBy", worker: "workerId", k
 const IDS = { trace: "traceId", parent: "parentJobId", root: "rootJobId" } as const;
 const TIMES = { from: "createdAfter", until: "createdBefore" } as const;
 
-/** @returns what an address asks for; what it has that is no condition is left out. */
-export function readQuery(params: URLSearchParams): JobsQuery {
+/** The periods that are a click away. In the address they are names, so that it is of today whenever it is opened. */
+export const PERIODS = {
+  any: "Any time",
+  hour: "Last hour",
+  today: "Today",
+  yesterday: "Yesterday",
+  week: "Last 7 days",
+} as const;
+export type Period = keyof typeof PERIODS;
+
+/**
+ * @returns what an address asks for; what it has that is no condition is left out.
+ * @param now from when on a period such as the last hour is counted back.
+ */
+export function readQuery(params: URLSearchParams, now = new Date()): JobsQuery {
   const states = params.getAll("state").filter(isState);
   const kinds = params.getAll("kind").filter(isKind);
   const labels = params.getAll("label").flatMap((text) => labelIn(text) ?? []);
@@ -39,11 +52,57 @@ export function readQuery(params: URLSearchParams): JobsQuery {
       ...(labels.length > 0 ? { labels } : {}),
       ...conditions(params, TEXTS, (text) => text !== ""),
       ...conditions(params, IDS, (text) => UUID.test(text)),
-      ...conditions(params, TIMES, (text) => !Number.isNaN(Date.parse(text))),
+      ...timesIn(params, now),
     },
     order,
   };
 }
+
+/** @returns the period of an address; null where it has times of its own, which go before. */
+export function periodIn(params: URLSearchParams): Period | null {
+  if (Object.keys(fixedTimesIn(params)).length > 0) return null;
+  return periodNamed(params.get("period")) ?? "any";
+}
+
+export function periodNamed(name: string | null): Period | null {
+  return Object.keys(PERIODS).find((each): each is Period => each === name) ?? null;
+}
+
+function fixedTimesIn(params: URLSearchParams) {
+  return conditions(params, TIMES, (text) => !Number.isNaN(Date.parse(text)));
+}
+
+function timesIn(params: URLSearchParams, now: Date): Pick<AiJobFilter, "createdAfter" | "createdBefore"> {
+  const period = periodIn(params);
+  return period === null ? fixedTimesIn(params) : boundsOf(period, now);
+}
+
+/**
+ * @returns a period's bounds. Days are those of the person's zone, and hours are counted from whole minutes, so that who asks twice asks for the
+ *   same. All have an end, without which the server cannot say what cost most.
+ */
+function boundsOf(period: Period, now: Date): Pick<AiJobFilter, "createdAfter" | "createdBefore"> {
+  const midnight = (days: number) => new Date(now.getFullYear(), now.getMonth(), now.getDate() + days);
+  const hoursAgo = (hours: number) => new Date((Math.floor(now.getTime() / MINUTE_MS) - hours * 60) * MINUTE_MS);
+  const between = (from: Date, until: Date) => ({
+    createdAfter: from.toISOString(),
+    createdBefore: until.toISOString(),
+  });
+  switch (period) {
+    case "any":
+      return {};
+    case "hour":
+      return between(hoursAgo(1), midnight(2));
+    case "today":
+      return between(midnight(0), midnight(1));
+    case "yesterday":
+      return between(midnight(-1), midnight(0));
+    case "week":
+      return between(hoursAgo(7 * 24), midnight(2));
+  }
+}
+
+const MINUTE_MS = 60_000;
 
 /** @returns an order as the API has it. */
 function orderOf(name: OrderName): AiJobOrder {
@@ -71,6 +130,14 @@ export function searchFor(term: string): readonly [name: string, value: string] 
   if (UUID.test(term)) return ["trace", term];
   if (labelIn(term)) return ["label", term];
   return ["protocol", term];
+}
+
+/** The conditions of the address that a search makes: the next search takes their place. */
+export const SEARCHED = ["trace", "label", "protocol"] as const;
+
+/** @returns the end of an id, as the rows of the list have it; null for what does not look like one. */
+export function endOfId(term: string): string | null {
+  return /^…?([0-9a-f]{8})$/i.exec(term)?.[1]?.toLowerCase() ?? null;
 }
 
 export function isId(term: string): boolean {

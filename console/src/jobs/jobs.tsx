@@ -7,30 +7,39 @@ import { Empty } from "../ui/empty.tsx";
 import { Failure, Forbidden } from "../ui/failure.tsx";
 import { whole } from "../ui/numbers.ts";
 import { OperationLink } from "../ui/operation-link.tsx";
+import { useNow } from "../ui/time.tsx";
 import { Waiting } from "../ui/waiting.tsx";
 import { ActOnAll } from "./act-on-all.tsx";
 import { Counts } from "./counts.tsx";
-import { listVariables, readQuery } from "./filter.ts";
+import { listVariables, readQuery, SEARCHED } from "./filter.ts";
 import { FilterBar } from "./filter-bar.tsx";
 import { JobTable } from "./job-table.tsx";
 import { rememberList } from "./last-list.ts";
 import { useLiveJobs } from "./use-live-jobs.ts";
+
+const FINDS =
+  "A search finds the whole id of a job or of a trace, the idempotency key of a job, a label as key=value, and a protocol by its exact name. " +
+  "The end of an id, such as …adc50748, is looked for among the jobs that the list shows: clear the conditions before.";
 
 /** All jobs, live: what is going on, and what can be done about many at once. */
 export default function Jobs() {
   const mayRead = useMay("JOBS_READ");
   const maySubmit = useMay("JOBS_SUBMIT");
   const [params] = useSearchParams();
-  const query = useMemo(() => readQuery(params), [params]);
+  // What is today changes at midnight.
+  const day = new Date(useNow()).toDateString();
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the day says what a period by its name is.
+  const query = useMemo(() => readQuery(params), [params, day]);
   const [isPaused, setIsPaused] = useState(false);
   const held = useRef({ isPointedAt: false, isScrolled: false, hasFocus: false });
   const isHeld = useCallback(() => Object.values(held.current).some(Boolean), []);
-  const { jobs, gone, waiting, isLoading, error, hasMore, loadMore, settle, reload } = useLiveJobs(
+  const { jobs, gone, waiting, isLoading, isRead, error, hasMore, loadMore, settle, reload } = useLiveJobs(
     query,
     isHeld,
     isPaused,
   );
   useEffect(() => rememberList(params), [params]);
+  const isSearched = SEARCHED.some((name) => params.has(name));
   const isFiltered = Object.keys(query.filter).length > 0;
 
   if (!mayRead) return <Forbidden why="Your key does not allow you to read jobs (JOBS_READ)." />;
@@ -43,10 +52,8 @@ export default function Jobs() {
             {whole(waiting)} changed: update the list
           </Button>
         )}
-        <Button onPress={() => setIsPaused(!isPaused)} aria-label={isPaused ? "Go on live" : "Pause the list"}>
-          {isPaused ? "Resume" : "Pause"}
-        </Button>
-        <ActOnAll filter={query.filter} />
+        <Button onPress={() => setIsPaused(!isPaused)}>{isPaused ? "Resume updates" : "Pause updates"}</Button>
+        <ActOnAll filter={query.filter} isDisabled={!isRead} />
         <OperationLink operation={AiJobs} variables={listVariables(query)} />
         {maySubmit && (
           <Link href="/submit" className="button">
@@ -55,11 +62,11 @@ export default function Jobs() {
         )}
       </div>
       <Counts filter={query.filter} />
-      <FilterBar query={query} />
+      <FilterBar query={query} jobs={jobs} />
       {error !== null && <Failure error={error} retry={reload} />}
-      {isLoading && jobs.length === 0 && error === null && <Waiting what="The list" />}
-      {!isLoading && jobs.length === 0 && error === null && (
-        <Empty {...(isFiltered ? {} : { command: "npx ai-job-server seed" })}>
+      {(isLoading || !isRead) && jobs.length === 0 && error === null && <Waiting what="The list" />}
+      {isRead && !isLoading && jobs.length === 0 && error === null && (
+        <Empty {...(isSearched ? { hint: FINDS } : {})} {...(isFiltered ? {} : { command: "npx ai-job-server seed" })}>
           {isFiltered
             ? "No job matches all of these conditions."
             : "There is no job yet. This fills the database with some to look at:"}

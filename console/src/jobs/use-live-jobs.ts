@@ -1,6 +1,7 @@
 import { AiJobs } from "@ai-job-server/sdk/client";
 import { useCallback, useEffect, useReducer, useRef, useState } from "react";
-import { codeOf } from "../api/errors.ts";
+import { onReconnection } from "../api/connection.ts";
+import { codeOf, isTransientError } from "../api/errors.ts";
 import { useClient } from "../api/session.ts";
 import { takeEarlyList } from "../early.ts";
 import { type JobsQuery, listVariables, queryKeyOf } from "./filter.ts";
@@ -11,6 +12,8 @@ const DRAW_MS = 200;
 
 export interface LiveJobs extends ListView {
   readonly isLoading: boolean;
+  /** Whether it has been read; until then it is empty, and nobody knows what belongs into it. */
+  readonly isRead: boolean;
   readonly error: unknown;
   readonly hasMore: boolean;
   /** Reads the next page. */
@@ -19,6 +22,18 @@ export interface LiveJobs extends ListView {
   settle(): void;
   /** Reads the list again from its beginning. */
   reload(): void;
+}
+
+/** What is shown, and of which list: that of another filter is never shown as this one's. */
+interface Drawn {
+  readonly key: string | null;
+  readonly view: ListView;
+}
+
+/** What could not be read: the list, or its next page. */
+interface Unread {
+  readonly part: "list" | "page";
+  readonly error: unknown;
 }
 
 const EMPTY: ListView = { jobs: [], gone: new Set(), waiting: 0 };
@@ -32,16 +47,16 @@ export function useLiveJobs({ filter, order }: JobsQuery, isHeld: () => boolean,
   const client = useClient();
   const key = queryKeyOf({ filter, order });
   const [generation, reload] = useReducer((count: number) => count + 1, 0);
-  const [view, setView] = useState<ListView>(EMPTY);
+  const [drawn, setDrawn] = useState<Drawn>({ key: null, view: EMPTY });
   const [isLoading, setIsLoading] = useState(true);
-  const [error, setError] = useState<unknown>(null);
+  const [unread, setUnread] = useState<Unread | null>(null);
   const [hasMore, setHasMore] = useState(false);
   const latest = useRef({ filter, order, isHeld, isPaused });
   latest.current = { filter, order, isHeld, isPaused };
   const list = useRef(new LiveList(true));
   const next = useRef<string | null>(null);
   const more = useRef<Promise<void> | null>(null);
-  const draw = useCallback(() => setView(list.current.view), []);
+  const draw = useCallback(() => setDrawn({ key, view: list.current.view }), [key]);
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: the key says what the list is of.
   useEffect(() => {
@@ -53,7 +68,7 @@ export function useLiveJobs({ filter, order }: JobsQuery, isHeld: () => boolean,
     next.current = null;
     more.current = null;
     setIsLoading(true);
-    setError(null);
+    setUnread(null);
     let isDrawn = true;
     const timer = setInterval(() => {
       if (isDrawn || latest.current.isPaused) return;
@@ -69,6 +84,7 @@ export function useLiveJobs({ filter, order }: JobsQuery, isHeld: () => boolean,
         const ask = () => client.request(AiJobs, listVariables(asked), { signal });
         // What was asked for early may have been refused, before somebody signed in.
         const { aiJobs } = await (takeEarlyList(client, key)?.catch(ask) ?? ask());
+        if (signal.aborted) return;
         current.append(aiJobs.nodes);
         next.current = aiJobs.pageInfo.endCursor;
         setHasMore(aiJobs.pageInfo.hasNextPage);
@@ -83,7 +99,7 @@ export function useLiveJobs({ filter, order }: JobsQuery, isHeld: () => boolean,
         // The place in the log is too old, or of another log: the list is read again from its beginning.
         if (codeOf(failure) === "CURSOR_EXPIRED") return reload();
         setIsLoading(false);
-        setError(failure);
+        setUnread({ part: "list", error: failure });
       }
     })();
     return () => {
@@ -103,18 +119,36 @@ export function useLiveJobs({ filter, order }: JobsQuery, isHeld: () => boolean,
         current.append(aiJobs.nodes);
         next.current = aiJobs.pageInfo.endCursor;
         setHasMore(aiJobs.pageInfo.hasNextPage);
+        setUnread(null);
         draw();
       })
-      .catch(setError)
+      .catch((error: unknown) => {
+        if (list.current === current) setUnread({ part: "page", error });
+      })
       .finally(() => {
         if (list.current === current) more.current = null;
       });
   }, [client, draw]);
+
+  // What was read of a list stays: where its next page is missing, that alone is read again.
+  const readAgain = unread?.part === "page" ? loadMore : reload;
+  useEffect(() => (isTransientError(unread?.error) ? onReconnection(readAgain) : undefined), [unread, readAgain]);
 
   const settle = useCallback(() => {
     list.current.settle();
     draw();
   }, [draw]);
 
-  return { ...view, isLoading, error, hasMore, loadMore, settle, reload };
+  const isRead = drawn.key === key;
+  const view = isRead ? drawn.view : EMPTY;
+  return {
+    ...view,
+    isLoading,
+    isRead,
+    error: unread?.error ?? null,
+    hasMore: isRead && hasMore,
+    loadMore,
+    settle,
+    reload: readAgain,
+  };
 }

@@ -14,7 +14,13 @@ export function Navigation() {
   // On a phone the views are one line, of which a part is seen.
   // biome-ignore lint/correctness/useExhaustiveDependencies: the location says which view is the current one.
   useEffect(() => {
-    views.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+    const line = views.current;
+    const current = line?.querySelector("[aria-current]");
+    if (!line || !current) return;
+    // The line alone: scrollIntoView would scroll the page, too.
+    const { left, width } = current.getBoundingClientRect();
+    const middle = left + width / 2 - line.getBoundingClientRect().left;
+    line.scrollLeft += middle - line.clientWidth / 2;
   }, [location]);
   const isCurrent = (path: string) =>
     path === "/" ? location === "/" || location.startsWith("/jobs") : location === path;

@@ -1,14 +1,14 @@
-import { codeOf, messageOf } from "../api/errors.ts";
+import { codeOf, readErrorOf } from "../api/errors.ts";
 import { Button } from "./button.tsx";
 
-/** What stands where something could not be had: why, and what can be done. */
+/** What stands where something could not be read: why, and what can be done. */
 export function Failure({ error, retry }: { readonly error: unknown; readonly retry?: () => void }) {
   const code = codeOf(error);
-  if (code === "FORBIDDEN") return <Forbidden why={messageOf(error)} />;
+  if (code === "FORBIDDEN") return <Forbidden why={readErrorOf(error)} />;
   return (
     <div className="notice notice-error" role="alert">
       <p>
-        {code && <code>{code}</code>} {messageOf(error)}
+        {code && <code>{code}</code>} {readErrorOf(error)}
       </p>
       {retry && <Button onPress={retry}>Try again</Button>}
     </div>

@@ -17,8 +17,8 @@ export function isPage({ method, headers }: Request, { pathname }: URL): boolean
 }
 
 /**
- * Answers every path but the server's own: `/` with a list of them (a browser gets the console there, before this), any other with 404
- * and a sentence. Yoga would serve the API under every path that ends like its own, and the rest would be empty.
+ * Answers every path but the server's own: `/` with a list of them, any other with 404 and a sentence. A browser that asks for a page gets
+ * the console there, before this. Yoga would serve the API under every path that ends like its own, and the rest would be empty.
  */
 export function usePaths(): Plugin {
   return {
