@@ -60,6 +60,27 @@ test("a job is submitted", async () => {
   await page.getByText(/Verified in this browser/).waitFor();
 });
 
+test("a form with a fault leads to it, whoever has found it", async () => {
+  await keyboard.go("Submit a job");
+  await page.getByRole("heading", { level: 1, name: "Submit a job" }).waitFor();
+  await keyboard.focus(/^Protocol/);
+  await keyboard.type("with-faults");
+  await keyboard.focus(/^Inputs/);
+  await keyboard.type('{ "title": }');
+  await keyboard.go("Submit");
+  await page.getByRole("alert").getByText("Not submitted. Look at “Inputs”.").waitFor();
+  await expect.poll(() => keyboard.focusedName()).toBe("Inputs");
+  // What is repaired is sent; now the server finds something else.
+  await keyboard.press("Control+A");
+  await keyboard.type("{}");
+  await keyboard.focus(/^Attempts/);
+  await keyboard.press("Control+A");
+  await keyboard.type("101");
+  await keyboard.go("Submit");
+  await page.getByRole("alert").getByText("Not submitted. Look at “Attempts at most”.").waitFor();
+  await expect.poll(() => keyboard.focusedName()).toBe("Attempts at most");
+});
+
 test("a job is cancelled, with a reason", async () => {
   const { jobId } = await client.submit({ jobKind: "TERMINAL_EXEC", protocolId: "to-cancel" });
   await page.goto(new URL(`/jobs/${jobId}`, app.server.url).href);

@@ -1,6 +1,7 @@
 import { JobServerError } from "@ai-job-server/sdk/client";
 import { describe, expect, test } from "vitest";
 import { faultsOf } from "../../console/src/api/errors.ts";
+import { faultyText } from "../../console/src/submit/draft.ts";
 import { labelsIn, refLine, refsIn } from "../../console/src/submit/lines.ts";
 import { healthIn } from "../../console/src/system/health.ts";
 import { microsIn, typedAmount, wholeIn } from "../../console/src/ui/numbers.ts";
@@ -52,6 +53,17 @@ describe("an amount", () => {
       null,
       null,
     ]);
+  });
+});
+
+describe("a form with faults", () => {
+  test("names the fields, in the order in which they stand", () => {
+    expect(faultyText(["priority", "jobInputs"])).toBe("Not submitted. Look at “Inputs”, “Priority”.");
+  });
+
+  test("says nothing of what has no field: that has words of its own", () => {
+    expect(faultyText(["jobInputs", "accessMode"])).toBe(null);
+    expect(faultyText([])).toBe(null);
   });
 });
 
