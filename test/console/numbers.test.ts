@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { money, sum, whole } from "../../console/src/ui/numbers.ts";
+import { money, sum, tick, whole } from "../../console/src/ui/numbers.ts";
 
 /** Numbers beyond 2^53, which JavaScript's own would round. */
 
@@ -17,6 +17,17 @@ test.each([
   [18_014_398_509_481_983n, "18,014,398,509.481983 USD"],
 ])("%s millionths are %s", (micros, text) => {
   expect(money(micros, "USD")).toBe(text);
+});
+
+test.each([
+  [0.0001, 0.00005, "0.00010"],
+  [0.00025, 0.00025, "0.00025"],
+  [0.2, 0.1, "0.2"],
+  [0, 0.00001, "0.00000"],
+  [2000, 500, "2,000"],
+  [5e-7, 1e-7, "0.0000005"],
+])("%s on an axis of steps of %s is told from its neighbours", (value, step, text) => {
+  expect(tick(value, step)).toBe(text);
 });
 
 test("a whole number is written as the person's language does", () => {

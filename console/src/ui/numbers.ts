@@ -59,6 +59,26 @@ export function wholeIn(text: string): number | null {
   return TYPED_WHOLE.test(typed) ? safe(BigInt(typed.replace(/\D/g, ""))) : null;
 }
 
+/**
+ * @param step how far the numbers of an axis lie apart.
+ * @returns a number of the axis, with as many decimals as tell it from its neighbours.
+ */
+export function tick(value: number, step: number): string {
+  const decimals = Math.min(12, Math.max(0, decimalsOf(step)));
+  return value.toLocaleString(undefined, { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
+}
+
+/** @returns how many decimals a step such as 0.00025 has. */
+function decimalsOf(step: number): number {
+  const [, decimals = "", exponent = "0"] = /^\d(?:\.(\d+))?e([+-]\d+)$/.exec(step.toExponential()) ?? [];
+  return decimals.length - Number(exponent);
+}
+
+/** @returns a value of a chart: money with all of its decimals, which may be six. */
+export function chartValue(value: number): string {
+  return value.toLocaleString(undefined, { maximumFractionDigits: 6 });
+}
+
 function safe(value: bigint): number | null {
   return value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : null;
 }

@@ -71,7 +71,7 @@ interface Line {
   readonly values: readonly number[];
 }
 
-/** @returns the chart's lines over all intervals of the period, those without anything too; the last one goes on to the period's end. */
+/** @returns the chart's lines over all intervals of the period, those without anything too; each value is a point at its beginning. */
 export function linesOf(groups: readonly Group[], asked: Asked): { readonly times: number[]; readonly lines: Line[] } {
   const times = timesOf(asked);
   const places = new Map(times.map((time, place) => [time, place]));
@@ -86,7 +86,6 @@ export function linesOf(groups: readonly Group[], asked: Asked): { readonly time
       const value = asked.show === "cost" ? costMicros / MICROS : metrics.totalTokens;
       if (place !== undefined) values[place] = (values[place] ?? 0) + value;
     }
-    values[values.length - 1] = values.at(-2) ?? 0;
     // The chart keeps the names of its lines apart by what ends a line.
     return { name: name.replaceAll(/\s+/g, " ") || "(empty)", values };
   });
