@@ -56,6 +56,26 @@ test("what each model has used is a chart over time, of money or of tokens, whic
   app.assertClean();
 });
 
+test("a name of one long word breaks, and the page stays as wide as its window", async () => {
+  const client = createClient({ url: app.server.url });
+  const protocolId = "x".repeat(120);
+  const labels = [{ key: "customer", value: "y".repeat(120) }];
+  const { jobId } = await client.submit({ jobKind: "TERMINAL_EXEC", protocolId, labels });
+  const page = await app.open(`/jobs/${jobId}`);
+  await page.setViewportSize({ width: 1360, height: 800 });
+  await page.getByText(/Verified in this browser/).waitFor();
+  const widest = () => page.evaluate("document.documentElement.scrollWidth");
+  expect(await widest()).toBe(1360);
+  await assertAccessibleEverywhere(page);
+  await page.goto(new URL("/", app.server.url).href);
+  await page.getByRole("button", { name: "Cancel all…" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByText(protocolId).waitFor();
+  expect(await dialog.evaluate((each) => each.scrollWidth - each.clientWidth)).toBe(0);
+  expect(await dialog.locator(".preview").evaluate((each) => each.scrollWidth - each.clientWidth)).toBe(0);
+  await page.close();
+});
+
 test("to retry is what is offered first for a failure that may pass, and not for one that its worker said would come again", async () => {
   const client = createClient({ url: app.server.url });
   const submit = async (protocolId: string) => {
