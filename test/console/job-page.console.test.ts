@@ -76,6 +76,25 @@ test("a name of one long word breaks, and the page stays as wide as its window",
   await page.close();
 });
 
+test("a click beside a dialog keeps what was typed into it", async () => {
+  const { jobId } = await createClient({ url: app.server.url }).submit({
+    jobKind: "TERMINAL_EXEC",
+    protocolId: "typed",
+  });
+  const page = await app.open(`/jobs/${jobId}`);
+  await page.getByRole("button", { name: "Cancel…" }).click();
+  const why = page.getByRole("dialog").getByLabel("Why");
+  await why.fill("The batch was a mistake.");
+  await page.mouse.click(5, 5);
+  await page.waitForTimeout(500);
+  expect(await why.inputValue()).toBe("The batch was a mistake.");
+  // The reason is what its page says then.
+  await page.getByRole("button", { name: "Cancel it" }).click();
+  await page.getByText("Cancelled: The batch was a mistake.", { exact: true }).waitFor();
+  await page.getByText("Now cancelled: The batch was a mistake.").waitFor();
+  await page.close();
+});
+
 test("to retry is what is offered first for a failure that may pass, and not for one that its worker said would come again", async () => {
   const client = createClient({ url: app.server.url });
   const submit = async (protocolId: string) => {

@@ -104,6 +104,25 @@ test("Escape leaves a dialog without doing anything, and the focus goes back", a
   expect(await stateOf(jobId)).toBe("QUEUED");
 });
 
+test("to cancel all begins with the reason, and Escape leads back to the button", async () => {
+  await client.submit({ jobKind: "TERMINAL_EXEC", protocolId: "to-leave" });
+  await page.getByText("to-leave").first().waitFor();
+  await keyboard.go("Cancel all…");
+  await page.getByRole("dialog", { name: "Cancel all jobs" }).waitFor();
+  await expect.poll(() => keyboard.focusedName()).toMatch(/^Why/);
+  await keyboard.press("Escape");
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+  await expect.poll(() => keyboard.focusedName()).toBe("Cancel all…");
+});
+
+test("the frame of the link that skips the views is whole", async () => {
+  await page.reload();
+  await page.getByRole("heading", { level: 1, name: "Jobs" }).waitFor();
+  await keyboard.focus("To the content");
+  const { x = 0, y = 0 } = (await page.locator(".skip").boundingBox()) ?? {};
+  expect(Math.min(x, y)).toBeGreaterThanOrEqual(5);
+});
+
 test("a job that has failed is tried again", async () => {
   const { jobId } = await client.submit({ jobKind: "DOC_SUMMARIZE", protocolId: "to-retry", maxAttempts: 1 });
   await expect.poll(() => stateOf(jobId), { timeout: 20_000 }).toBe("FAILED");

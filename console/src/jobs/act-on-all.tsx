@@ -14,7 +14,14 @@ export function ActOnAll({ filter }: { readonly filter: AiJobFilter }) {
     <>
       <Button onPress={() => setKind("CANCEL")}>Cancel all…</Button>
       <Button onPress={() => setKind("RETRY")}>Retry all…</Button>
-      {kind && <BulkDialog kind={kind} filter={narrowed(filter, kind)} onClose={() => setKind(null)} />}
+      {kind && (
+        <BulkDialog
+          kind={kind}
+          filter={narrowed(filter, kind)}
+          isFiltered={Object.keys(filter).length > 0}
+          onClose={() => setKind(null)}
+        />
+      )}
     </>
   );
 }
