@@ -46,6 +46,10 @@ test("what each model has used is a chart over time, of money or of tokens, whic
   const legend = cost.locator(".u-legend");
   await legend.getByText("openai large").waitFor();
   await legend.getByText("openai small").waitFor();
+  // Before anybody points at it, too, it says what was used, and the axis tells such small amounts apart.
+  await expect.poll(() => legend.textContent()).toMatch(/openai large0\.03openai small0\.005/);
+  // A model is called the same in the table.
+  await page.getByRole("rowheader", { name: "openai large", exact: true }).waitFor();
   await assertAccessibleEverywhere(page);
 
   await page.getByLabel("By model, over time").selectOption({ label: "Tokens" });

@@ -1,5 +1,6 @@
 import type { AiJobUsageQuery, UsageGroup } from "@ai-job-server/sdk/client";
 import { kindWord } from "../ui/kind.ts";
+import { modelName } from "../ui/model-name.ts";
 import { sum } from "../ui/numbers.ts";
 import { stateWord } from "../ui/states.ts";
 import { type Asked, type Measure, timesOf } from "./query.ts";
@@ -27,7 +28,7 @@ export function nameOf(row: Row, by: UsageGroup | null): string {
     case "STATE":
       return row.state === null ? "" : stateWord(row.state);
     case "MODEL":
-      return `${row.provider ?? ""} ${row.model ?? ""}`.trim();
+      return modelName(row.provider, row.model);
     case "PROTOCOL":
       return row.protocolId ?? "";
     case "LABEL":
