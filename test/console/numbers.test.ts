@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { money, sum, tick, whole } from "../../console/src/ui/numbers.ts";
+import { money, moneyDecimals, sum, tick, whole } from "../../console/src/ui/numbers.ts";
 
 /** Numbers beyond 2^53, which JavaScript's own would round. */
 
@@ -28,6 +28,16 @@ test.each([
   [5e-7, 1e-7, "0.0000005"],
 ])("%s on an axis of steps of %s is told from its neighbours", (value, step, text) => {
   expect(tick(value, step)).toBe(text);
+});
+
+test("amounts of a column have as many decimals as one of them needs", () => {
+  const decimals = moneyDecimals([0, 268, 1_500_000]);
+  expect([0, 268, 1_500_000].map((micros) => money(micros, "USD", decimals))).toEqual([
+    "0.000000 USD",
+    "0.000268 USD",
+    "1.500000 USD",
+  ]);
+  expect(moneyDecimals([])).toBe(2);
 });
 
 test("a whole number is written as the person's language does", () => {

@@ -22,15 +22,23 @@ export function sum(values: Iterable<number>): bigint {
 
 /**
  * @param micros an amount, in millionths of the currency.
- * @returns it, exactly: with two decimals, and with more only where it has them.
+ * @param atLeast how many decimals it has at least, such as those of a column.
+ * @returns it, exactly: with more decimals only where it has them.
  */
-export function money(micros: number | bigint, currency: string): string {
+export function money(micros: number | bigint, currency: string, atLeast = 2): string {
   const amount = BigInt(micros);
-  const decimals = (amount % MICROS)
-    .toString()
-    .padStart(6, "0")
-    .replace(/0{1,4}$/, "");
-  return `${whole(amount / MICROS)}.${decimals} ${currency}`;
+  return `${whole(amount / MICROS)}.${decimalsIn(amount).padEnd(atLeast, "0")} ${currency}`;
+}
+
+/** @returns how many decimals amounts need that stand below each other, the points too. */
+export function moneyDecimals(amounts: Iterable<number>): number {
+  let most = 2;
+  for (const micros of amounts) most = Math.max(most, decimalsIn(BigInt(micros)).length);
+  return most;
+}
+
+function decimalsIn(micros: bigint): string {
+  return (micros % MICROS).toString().padStart(6, "0").replace(/0+$/, "");
 }
 
 /**
@@ -46,7 +54,7 @@ export function microsIn(text: string): number | null {
 /** @returns an amount as `microsIn` takes it. */
 export function typedAmount(micros: number): string {
   const amount = BigInt(micros);
-  const decimals = (amount % MICROS).toString().padStart(6, "0").replace(/0+$/, "");
+  const decimals = decimalsIn(amount);
   return decimals === "" ? String(amount / MICROS) : `${amount / MICROS}.${decimals}`;
 }
 
