@@ -46,6 +46,10 @@ test("what each model has used is a chart over time, of money or of tokens, whic
   const legend = cost.locator(".u-legend");
   await legend.getByText("openai large").waitFor();
   await legend.getByText("openai small").waitFor();
+  // Before anybody points at it, too, it says what was used, and the axis tells such small amounts apart.
+  await expect.poll(() => legend.textContent()).toMatch(/openai large0\.03openai small0\.005/);
+  // A model is called the same in the table.
+  await page.getByRole("rowheader", { name: "openai large", exact: true }).waitFor();
   await assertAccessibleEverywhere(page);
 
   await page.getByLabel("By model, over time").selectOption({ label: "Tokens" });
@@ -54,6 +58,45 @@ test("what each model has used is a chart over time, of money or of tokens, whic
     .waitFor();
   await page.close();
   app.assertClean();
+});
+
+test("a name of one long word breaks, and the page stays as wide as its window", async () => {
+  const client = createClient({ url: app.server.url });
+  const protocolId = "x".repeat(120);
+  const labels = [{ key: "customer", value: "y".repeat(120) }];
+  const { jobId } = await client.submit({ jobKind: "TERMINAL_EXEC", protocolId, labels });
+  const page = await app.open(`/jobs/${jobId}`);
+  await page.setViewportSize({ width: 1360, height: 800 });
+  await page.getByText(/Verified in this browser/).waitFor();
+  const widest = () => page.evaluate("document.documentElement.scrollWidth");
+  expect(await widest()).toBe(1360);
+  await assertAccessibleEverywhere(page);
+  await page.goto(new URL("/", app.server.url).href);
+  await page.getByRole("button", { name: "Cancel all…" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByText(protocolId).waitFor();
+  expect(await dialog.evaluate((each) => each.scrollWidth - each.clientWidth)).toBe(0);
+  expect(await dialog.locator(".preview").evaluate((each) => each.scrollWidth - each.clientWidth)).toBe(0);
+  await page.close();
+});
+
+test("a click beside a dialog keeps what was typed into it", async () => {
+  const { jobId } = await createClient({ url: app.server.url }).submit({
+    jobKind: "TERMINAL_EXEC",
+    protocolId: "typed",
+  });
+  const page = await app.open(`/jobs/${jobId}`);
+  await page.getByRole("button", { name: "Cancel…" }).click();
+  const why = page.getByRole("dialog").getByLabel("Why");
+  await why.fill("The batch was a mistake.");
+  await page.mouse.click(5, 5);
+  await page.waitForTimeout(500);
+  expect(await why.inputValue()).toBe("The batch was a mistake.");
+  // The reason is what its page says then.
+  await page.getByRole("button", { name: "Cancel it" }).click();
+  await page.getByText("Cancelled: The batch was a mistake.", { exact: true }).waitFor();
+  await page.getByText("Now cancelled: The batch was a mistake.").waitFor();
+  await page.close();
 });
 
 test("to retry is what is offered first for a failure that may pass, and not for one that its worker said would come again", async () => {

@@ -60,6 +60,27 @@ test("a job is submitted", async () => {
   await page.getByText(/Verified in this browser/).waitFor();
 });
 
+test("a form with a fault leads to it, whoever has found it", async () => {
+  await keyboard.go("Submit a job");
+  await page.getByRole("heading", { level: 1, name: "Submit a job" }).waitFor();
+  await keyboard.focus(/^Protocol/);
+  await keyboard.type("with-faults");
+  await keyboard.focus(/^Inputs/);
+  await keyboard.type('{ "title": }');
+  await keyboard.go("Submit");
+  await page.getByRole("alert").getByText("Not submitted. Look at “Inputs”.").waitFor();
+  await expect.poll(() => keyboard.focusedName()).toBe("Inputs");
+  // What is repaired is sent; now the server finds something else.
+  await keyboard.press("Control+A");
+  await keyboard.type("{}");
+  await keyboard.focus(/^Attempts/);
+  await keyboard.press("Control+A");
+  await keyboard.type("101");
+  await keyboard.go("Submit");
+  await page.getByRole("alert").getByText("Not submitted. Look at “Attempts at most”.").waitFor();
+  await expect.poll(() => keyboard.focusedName()).toBe("Attempts at most");
+});
+
 test("a job is cancelled, with a reason", async () => {
   const { jobId } = await client.submit({ jobKind: "TERMINAL_EXEC", protocolId: "to-cancel" });
   await page.goto(new URL(`/jobs/${jobId}`, app.server.url).href);
@@ -81,6 +102,25 @@ test("Escape leaves a dialog without doing anything, and the focus goes back", a
   await page.getByRole("dialog").waitFor({ state: "detached" });
   await expect.poll(() => keyboard.focusedName()).toBe("Cancel…");
   expect(await stateOf(jobId)).toBe("QUEUED");
+});
+
+test("to cancel all begins with the reason, and Escape leads back to the button", async () => {
+  await client.submit({ jobKind: "TERMINAL_EXEC", protocolId: "to-leave" });
+  await page.getByText("to-leave").first().waitFor();
+  await keyboard.go("Cancel all…");
+  await page.getByRole("dialog", { name: "Cancel all jobs" }).waitFor();
+  await expect.poll(() => keyboard.focusedName()).toMatch(/^Why/);
+  await keyboard.press("Escape");
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+  await expect.poll(() => keyboard.focusedName()).toBe("Cancel all…");
+});
+
+test("the frame of the link that skips the views is whole", async () => {
+  await page.reload();
+  await page.getByRole("heading", { level: 1, name: "Jobs" }).waitFor();
+  await keyboard.focus("To the content");
+  const { x = 0, y = 0 } = (await page.locator(".skip").boundingBox()) ?? {};
+  expect(Math.min(x, y)).toBeGreaterThanOrEqual(5);
 });
 
 test("a job that has failed is tried again", async () => {

@@ -150,8 +150,22 @@ test("a document job from its form to its poisoned end", async () => {
   await page.getByRole("button", { name: "1 below it" }).click();
   await expect.poll(() => children.allTextContents()).toEqual(["☠ Poisoned", "☠ Poisoned", "☠ Poisoned"]);
   await page.getByText(/Verified in this browser: \d+ events/).waitFor();
+  // What was stopped with it is told where one looks first.
+  await page.getByText("3 jobs below it were stopped with it").waitFor();
   await assertAccessible(page);
   await picture("poisoned");
+  await page.getByRole("link", { name: "see them" }).click();
+  await expect
+    .poll(() => page.locator("#children").evaluate((each) => each.getBoundingClientRect().top < window.innerHeight))
+    .toBe(true);
+  const child = page.locator("section[aria-labelledby=children] li").filter({ hasText: "check-a-section" }).first();
+  expect(await child.locator("code").first().textContent()).toMatch(/^…[0-9a-f]{8}$/);
+  // A child's page leads to the job whose text it is, and asks nobody to take it out of the child.
+  await child.getByRole("link").first().click();
+  await page.getByText("1 job right below it was stopped with it").waitFor();
+  expect(await page.getByText("take the text out of it").count()).toBe(0);
+  await page.getByRole("link", { name: "that job" }).click();
+  await page.getByRole("heading", { level: 1, name: /lease-summary/ }).waitFor();
 
   // Nothing more can be done about it but to submit another.
   expect(await page.getByRole("button", { name: /^(Retry|Cancel…)$/ }).count()).toBe(0);

@@ -1,11 +1,14 @@
 import { JobServerError } from "@ai-job-server/sdk/client";
 import { describe, expect, test } from "vitest";
 import { faultsOf } from "../../console/src/api/errors.ts";
+import { failedSteps } from "../../console/src/job/failed-step.ts";
+import { faultyText } from "../../console/src/submit/draft.ts";
 import { labelsIn, refLine, refsIn } from "../../console/src/submit/lines.ts";
 import { healthIn } from "../../console/src/system/health.ts";
 import { microsIn, typedAmount, wholeIn } from "../../console/src/ui/numbers.ts";
 import { csvOf } from "../../console/src/usage/csv.ts";
 import { boundsOf, presetDays, readAsked, timesOf, variablesOf } from "../../console/src/usage/query.ts";
+import { usageLines } from "../../console/src/usage/usage-csv.ts";
 
 /** What the console reads of what people type, and what it writes for others. */
 
@@ -16,6 +19,53 @@ describe("a table for spreadsheets", () => {
 
   test.each(["=1+1", "+1", "-1", "@SUM(A1)", "\t=1"])("lets no cell be calculated: %j", (cell) => {
     expect(csvOf([[cell]])).toContain(`'${cell}`);
+  });
+});
+
+const EMPTY_ROW = {
+  from: "2026-11-30T00:00:00.000Z",
+  jobKind: null,
+  state: null,
+  protocolId: null,
+  provider: null,
+  model: null,
+  label: null,
+  jobs: 0,
+  costMicros: 0,
+  metrics: {
+    durationMs: 0,
+    totalTokens: 0,
+    inputTokens: 0,
+    outputTokens: 0,
+    tokensPlanner: 0,
+    tokensExecutor: 0,
+    entitiesRead: 0,
+    entitiesWritten: 0,
+    validatorsRunCount: 0,
+  },
+} as const;
+
+test("usage for a spreadsheet has the cost in the currency, too", () => {
+  const metrics = { inputTokens: 1000, outputTokens: 20, totalTokens: 1020 };
+  const row = { ...EMPTY_ROW, jobs: 2, costMicros: 268, metrics: { ...EMPTY_ROW.metrics, ...metrics } };
+  const lines = usageLines([{ ...row, provider: "openai", model: "large" }], "MODEL", "Model", "USD");
+  expect(lines).toEqual([
+    ["from", "Model", "jobs", "inputTokens", "outputTokens", "totalTokens", "costMicros", "cost", "currency"],
+    ["2026-11-30T00:00:00.000Z", "openai large", "2", "1000", "20", "1020", "268", "0.000268", "USD"],
+  ]);
+});
+
+describe("which step has failed", () => {
+  const done = { nodeId: "plan", state: "COMPLETED" };
+
+  test("is said, and also that none has", () => {
+    expect(failedSteps("FAILED", [done, { nodeId: "send", state: "FAILED" }])).toBe("Failed at send.");
+    expect(failedSteps("FAILED", [done])).toMatch(/^None of the steps/);
+  });
+
+  test("is not said of a run that has not failed, or has no steps", () => {
+    expect(failedSteps("RUNNING", [done])).toBe(null);
+    expect(failedSteps("FAILED", [])).toBe(null);
   });
 });
 
@@ -52,6 +102,17 @@ describe("an amount", () => {
       null,
       null,
     ]);
+  });
+});
+
+describe("a form with faults", () => {
+  test("names the fields, in the order in which they stand", () => {
+    expect(faultyText(["priority", "jobInputs"])).toBe("Not submitted. Look at “Inputs”, “Priority”.");
+  });
+
+  test("says nothing of what has no field: that has words of its own", () => {
+    expect(faultyText(["jobInputs", "accessMode"])).toBe(null);
+    expect(faultyText([])).toBe(null);
   });
 });
 
@@ -114,7 +175,10 @@ describe("the time of usage", () => {
       to: "2026-12-01T00:00:00.000Z",
     });
     const asked = readAsked(new URLSearchParams("from=2026-11-30&to=2026-11-30&interval=HOUR"), now);
-    expect(timesOf(asked).length).toBe(25);
+    // The end of the last hour is no time of its own: what was used in it was not used after it.
+    const times = timesOf(asked);
+    expect(times.length).toBe(24);
+    expect(times.at(-1)).toBe(Date.parse("2026-11-30T23:00:00Z"));
   });
 
   test("by a label asks for one that the workspace counts by", () => {

@@ -71,6 +71,16 @@ test("all states stand in one line of a laptop's window, and the views take litt
   );
   expect(tops.size).toBe(1);
   expect(await states.evaluateAll((all) => all.filter((each) => each.scrollWidth > each.clientWidth).length)).toBe(0);
+  // Fields beside each other stand in one line, too.
+  const fields = page.locator(".filters .field :is(input, select)");
+  const places = await fields.evaluateAll((all) => all.map((each) => each.getBoundingClientRect()));
+  expect(new Set(places.map(({ top }) => Math.round(top))).size).toBe(1);
+  // A row has its job's labels in sight.
+  const shown = page
+    .getByRole("row", { name: /speed=fast/ })
+    .first()
+    .getByText("speed=fast");
+  await shown.waitFor();
   // What a row has no place for is in its title.
   const about = page
     .getByRole("row", { name: /speed=fast/ })

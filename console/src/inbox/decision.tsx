@@ -8,16 +8,20 @@ import {
   type ValidationVerdict,
 } from "@ai-job-server/sdk/client";
 import { useQueryClient } from "@tanstack/react-query";
-import { useState } from "react";
+import { type ReactNode, useEffect, useRef, useState } from "react";
 import { Link } from "wouter";
 import { codeOf, messageOf } from "../api/errors.ts";
 import { useClient } from "../api/session.ts";
+import { type Action, useAction } from "../api/use-action.ts";
+import { Labels } from "../job/labels.tsx";
+import { Output } from "../job/output.tsx";
 import { useEvents } from "../job/use-events.ts";
 import { useJobView, type WholeJob } from "../job/use-job-view.ts";
 import { Button } from "../ui/button.tsx";
 import { Empty } from "../ui/empty.tsx";
 import { Failure } from "../ui/failure.tsx";
 import { TextInput } from "../ui/fields.tsx";
+import { Fold } from "../ui/fold.tsx";
 import { Json } from "../ui/json.tsx";
 import { kindWord } from "../ui/kind.ts";
 import { State } from "../ui/state.tsx";
@@ -26,34 +30,73 @@ import { Waiting } from "../ui/waiting.tsx";
 import { AnswerForm } from "./answer-form.tsx";
 import { whoWasFirst } from "./who-was-first.ts";
 
+/** How long a job that comes after another one takes no press: the second one of two may have been meant for the one before. */
+const CALM_MS = 1000;
+
 export interface DecisionProps {
   readonly jobId: string;
   readonly mayDecide: boolean;
+  /** Whether it has come after another one by itself, and so under the pointer. */
+  readonly isNext: boolean;
   /** Called to go on with the next; with what the person has decided, where it has. */
   readonly onDecided: (what?: string) => void;
 }
 
 /** What a job asks of a person, what it is about, and the answer. */
-export function Decision({ jobId, mayDecide, onDecided }: DecisionProps) {
+export function Decision({ jobId, mayDecide, isNext, onDecided }: DecisionProps) {
   const { data: job, error } = useJobView(jobId);
+  const action = useAction();
+  // What is being decided stays as it was until it is: the job's new state is seen a moment before the answer of the server.
+  const deciding = useRef<WholeJob>(null);
+  const asked = action.isBusy && deciding.current ? deciding.current : job;
   if (error) return <Failure error={error} />;
   if (job === undefined) return <Waiting what="The job" />;
   if (job === null) return <Empty>There is no such job.</Empty>;
   return (
     <section className="card" aria-label="Decision">
       <div className="title">
-        <h2>
+        <Heading isNext={isNext}>
           <Link href={`/jobs/${jobId}`}>{kindWord(job.jobKind)}</Link> <bdi className="quiet">{job.protocolId}</bdi>
-        </h2>
+        </Heading>
         <State state={job.state} />
       </div>
-      {isAsked(job) ? (
-        <Asked job={job} mayDecide={mayDecide} onDecided={onDecided} />
+      {asked && isAsked(asked) ? (
+        <Asked
+          job={asked}
+          mayDecide={mayDecide}
+          isNext={isNext}
+          action={action}
+          onBegin={() => (deciding.current = asked)}
+          onDecided={onDecided}
+        />
       ) : (
         <Settled job={job} onNext={() => onDecided()} />
       )}
     </section>
   );
+}
+
+/** What is to be decided now: it gets the focus when it has come by itself, so that a screen reader says it and no second Enter answers it. */
+function Heading({ isNext, children }: { readonly isNext: boolean; readonly children: ReactNode }) {
+  const heading = useRef<HTMLHeadingElement>(null);
+  useEffect(() => {
+    if (isNext) heading.current?.focus();
+  }, [isNext]);
+  return (
+    <h2 ref={heading} tabIndex={-1}>
+      {children}
+    </h2>
+  );
+}
+
+/** @returns whether what has come by itself has been there long enough to be meant by a press. */
+function useIsCalm(isNext: boolean): boolean {
+  const [isCalm, setIsCalm] = useState(!isNext);
+  useEffect(() => {
+    const timer = setTimeout(() => setIsCalm(true), CALM_MS);
+    return () => clearTimeout(timer);
+  }, []);
+  return isCalm;
 }
 
 function isAsked({ state }: Pick<Job, "state">): boolean {
@@ -80,32 +123,34 @@ function Settled({ job, onNext }: { readonly job: WholeJob; readonly onNext: () 
   );
 }
 
-function Asked({
-  job,
-  mayDecide,
-  onDecided,
-}: {
+interface AskedProps extends Omit<DecisionProps, "jobId"> {
   readonly job: WholeJob;
-  readonly mayDecide: boolean;
-  readonly onDecided: DecisionProps["onDecided"];
-}) {
+  readonly action: Action;
+  readonly onBegin: () => void;
+}
+
+function Asked({ job, mayDecide, isNext, action, onBegin, onDecided }: AskedProps) {
   const client = useClient();
   const queries = useQueryClient();
   const [comment, setComment] = useState("");
-  const [failure, setFailure] = useState<unknown>(null);
+  const isCalm = useIsCalm(isNext);
+  const { failure, run } = action;
   const request = job.userInputRequest;
-  const settle = async (what: string, decide: () => Promise<unknown>) => {
-    setFailure(null);
-    try {
-      await decide();
-      await queries.invalidateQueries({ queryKey: ["inbox"] });
-      onDecided(what);
-    } catch (error) {
-      // Somebody else was first: the job, read again, says who.
-      if (codeOf(error) === "ILLEGAL_TRANSITION") await queries.invalidateQueries({ queryKey: ["job", job.jobId] });
-      else setFailure(error);
-    }
-    await queries.invalidateQueries({ queryKey: ["events", job.jobId] });
+  const settle = (what: string, decide: () => Promise<unknown>) => {
+    onBegin();
+    run(async () => {
+      try {
+        await decide();
+        await queries.invalidateQueries({ queryKey: ["inbox"] });
+        onDecided(what);
+      } catch (error) {
+        // Somebody else was first: the job, read again, says who.
+        if (codeOf(error) !== "ILLEGAL_TRANSITION") throw error;
+        await queries.invalidateQueries({ queryKey: ["job", job.jobId] });
+      } finally {
+        await queries.invalidateQueries({ queryKey: ["events", job.jobId] });
+      }
+    });
   };
   const remark = comment.trim() === "" ? {} : { comment };
   const review = (decision: ReviewDecision, more: { readonly answer?: unknown } = {}) => {
@@ -116,15 +161,13 @@ function Asked({
       ...more,
       ...(request ? { requestId: request.requestId } : {}),
     };
-    void settle(saidOf(decision, more.answer), async () =>
+    settle(saidOf(decision, more.answer), async () =>
       successOf((await client.request(ResolveUserReview, { input })).resolveUserReview),
     );
   };
   const validate = (verdict: ValidationVerdict) => {
     const input = { jobId: job.jobId, verdict, ...remark };
-    void settle("Decided", async () =>
-      successOf((await client.request(ResolveValidation, { input })).resolveValidation),
-    );
+    settle("Decided", async () => successOf((await client.request(ResolveValidation, { input })).resolveValidation));
   };
   const issues = failure instanceof JobServerError ? (failure.details.issues ?? []) : [];
   return (
@@ -143,8 +186,9 @@ function Asked({
         </>
       )}
       {!request && <Json value={job.jobOutputs} what="outputs" />}
+      <About job={job} />
       {mayDecide && (
-        <>
+        <div className="decide" inert={!isCalm}>
           <TextInput
             label="Comment"
             value={comment}
@@ -181,13 +225,9 @@ function Asked({
                 </Button>
               </>
             )}
-            {job.state === "AWAITING_USER" && (
-              <Button look="danger" onPress={() => review("CANCEL")}>
-                Cancel the job
-              </Button>
-            )}
+            {job.state === "AWAITING_USER" && <Button onPress={() => review("CANCEL")}>Cancel the job</Button>}
           </div>
-        </>
+        </div>
       )}
       {failure !== null && issues.length === 0 && (
         <p role="alert" className="notice notice-error">
@@ -195,6 +235,27 @@ function Asked({
         </p>
       )}
     </>
+  );
+}
+
+/** What there is to decide on, beside what the question brings along. */
+function About({ job }: { readonly job: WholeJob }) {
+  return (
+    <div className="about">
+      {job.labels.length > 0 && (
+        <p className="bar">
+          <Labels labels={job.labels} />
+        </p>
+      )}
+      {job.jobInputs != null && (
+        <Fold title="Inputs">
+          <Json value={job.jobInputs} what="inputs" />
+        </Fold>
+      )}
+      <Fold title="Output so far">
+        <Output job={job} none={<p className="quiet">None.</p>} />
+      </Fold>
+    </div>
   );
 }
 

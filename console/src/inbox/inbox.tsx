@@ -37,24 +37,30 @@ export default function Inbox() {
       },
       { replace: true },
     );
+  // What has come by itself, after another one.
+  const [next, setNext] = useState<string | null>(null);
   const [done, setDone] = useState<{ readonly jobId: string; readonly what: string } | null>(null);
   const goOn = (what?: string) => {
     setDone(what !== undefined && chosen !== undefined ? { jobId: chosen, what } : null);
-    choose(jobs.filter(({ jobId }) => jobId !== chosen)[Math.min(place.current, jobs.length - 2)]?.jobId);
+    const following = jobs.filter(({ jobId }) => jobId !== chosen)[Math.min(place.current, jobs.length - 2)]?.jobId;
+    setNext(following ?? null);
+    choose(following);
   };
   if (!mayRead) return <Forbidden why="Your key does not allow you to read jobs (JOBS_READ)." />;
   return (
     <>
       <div className="title">
         <h1>Inbox</h1>
-        {jobs.length > 1 && <span className="quiet">The longest wait first</span>}
         <OperationLink operation={AiJobs} variables={INBOX} />
       </div>
-      <p role="status" className={done ? "banner" : "nothing"}>
-        {done && (
+      {/* Always one line, whatever it says: a press that follows another one must not meet what has moved. */}
+      <p role="status" className="quiet inbox-line">
+        {done ? (
           <>
-            {done.what}: <Link href={`/jobs/${done.jobId}`}>that job</Link>
+            The last one: <Link href={`/jobs/${done.jobId}`}>{done.what}</Link>
           </>
+        ) : (
+          jobs.length > 1 && "The longest wait first"
         )}
       </p>
       {!mayDecide && (
@@ -100,7 +106,9 @@ export default function Inbox() {
           </ListBox>
         )}
         {data?.hasMore && <p className="quiet">The 100 that wait longest; the next come when these are answered.</p>}
-        {chosen && <Decision key={chosen} jobId={chosen} mayDecide={mayDecide} onDecided={goOn} />}
+        {chosen && (
+          <Decision key={chosen} jobId={chosen} mayDecide={mayDecide} isNext={chosen === next} onDecided={goOn} />
+        )}
       </div>
     </>
   );

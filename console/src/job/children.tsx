@@ -18,7 +18,9 @@ export function Children({ job: { jobId, children } }: { readonly job: WholeJob 
   if (children.totalCount === 0) return null;
   return (
     <section className="card" aria-labelledby="children">
-      <h2 id="children">Jobs that it has submitted: {whole(children.totalCount)}</h2>
+      <h2 id="children" tabIndex={-1}>
+        Jobs that it has submitted: {whole(children.totalCount)}
+      </h2>
       <Level jobId={jobId} />
     </section>
   );
@@ -71,6 +73,7 @@ function Branch({ child }: { readonly child: Page["nodes"][number] }) {
       <div className="bar">
         <State state={state} />
         <Link href={`/jobs/${jobId}`}>{kindWord(jobKind)}</Link>
+        <code>…{jobId.slice(-8)}</code>
         <bdi className="quiet">{protocolId}</bdi>
         <span dir="auto">{statusReason}</span>
         <span>{money(costMicros, currency)}</span>

@@ -1,3 +1,4 @@
+import { modelName } from "../ui/model-name.ts";
 import { money, whole } from "../ui/numbers.ts";
 import { duration } from "../ui/time.tsx";
 import type { WholeJob } from "./use-job-view.ts";
@@ -62,7 +63,7 @@ export function Cost({ job, currency }: { readonly job: WholeJob; readonly curre
               {modelUsage.map((usage) => (
                 <tr key={`${usage.provider} ${usage.model}`}>
                   <th scope="row">
-                    {usage.model} <span className="quiet">{usage.provider}</span>
+                    <bdi>{modelName(usage.provider, usage.model)}</bdi>
                   </th>
                   <td className="numeric">{whole(usage.calls)}</td>
                   <td className="numeric">{whole(usage.inputTokens)}</td>

@@ -27,18 +27,42 @@ export function isSaidToBeFinal(events: readonly EventFragment[]): boolean {
   return valueIn(failure?.payload, "retryable") === false;
 }
 
+/** A question that is still open: the record has its id alone, since what people and models say is not kept there. */
+export interface OpenQuestion {
+  readonly requestId: string;
+  readonly question: string;
+}
+
+/** @returns why a job was cancelled, in the words of whoever did it; undefined where it was not, or nothing was said. */
+export function whyCancelled(events: readonly EventFragment[]): string | undefined {
+  const last = events.findLast(({ previousState, state }) => previousState !== state);
+  return last?.state === "CANCELLED" ? saidIn(last.payload) : undefined;
+}
+
+/** @returns what somebody said with a decision or a cancellation. */
+function saidIn(payload: unknown): string | undefined {
+  const said = textIn(payload, "detail") ?? textIn(payload, "comment");
+  return said === "" ? undefined : said;
+}
+
+/** Reasons of the server's that say more in words of people. */
+const REASONS = {
+  user_input_requested: "Asked somebody",
+  user_input_timeout: "Nobody answered in time",
+  revise: "Sent back",
+} as const;
+
 /** @returns the sentence. */
-export function titleOf({ type, state, previousState, payload, capabilityId }: EventFragment): string {
+export function titleOf(
+  { type, state, previousState, payload, capabilityId }: EventFragment,
+  open: OpenQuestion | null = null,
+): string {
   const reason = textIn(payload, "reason");
   switch (type) {
     case "JOB_SUBMITTED":
       return "Submitted.";
     case "STATE_CHANGED":
-      return reason === undefined || reason === state.toLowerCase()
-        ? previousState === state
-          ? "Changed."
-          : `Now ${stateWord(state).toLowerCase()}.`
-        : reasonText(reason);
+      return withWhatWasSaid(stateText(reason, state, previousState), payload, open);
     case "NODE_CHANGED":
     case "LLM_INFERENCE":
       return stepsIn(payload).map(stepText).join("; ") || "A step changed.";
@@ -53,6 +77,22 @@ export function titleOf({ type, state, previousState, payload, capabilityId }: E
     case "WORKFLOW_RECOVERY":
       return `The worker ${textIn(payload, "worker_id") ?? ""} was not heard of any more; its run was taken back.`;
   }
+}
+
+function stateText(
+  reason: string | undefined,
+  state: EventFragment["state"],
+  previousState: EventFragment["previousState"],
+): string {
+  if (reason !== undefined && reason !== state.toLowerCase())
+    return Object.entries(REASONS).find(([name]) => name === reason)?.[1] ?? reasonText(reason);
+  return previousState === state ? "Changed" : `Now ${stateWord(state).toLowerCase()}`;
+}
+
+function withWhatWasSaid(sentence: string, payload: unknown, open: OpenQuestion | null): string {
+  const isOpen = open !== null && textIn(payload, "request_id") === open.requestId;
+  const said = isOpen ? open.question : (saidIn(payload) ?? textIn(payload, "error_message"));
+  return said === undefined ? sentence : `${sentence}: ${said}`;
 }
 
 function stepsIn(payload: unknown): readonly unknown[] {

@@ -1,5 +1,6 @@
 import { Link } from "wouter";
 import { At } from "../ui/time.tsx";
+import { Labels } from "./labels.tsx";
 import type { WholeJob } from "./use-job-view.ts";
 
 /** What a job was submitted as, and what it may do. */
@@ -64,11 +65,7 @@ export function Facts({ job }: { readonly job: WholeJob }) {
         <>
           <dt>Labels</dt>
           <dd>
-            {job.labels.map(({ key, value }) => (
-              <Link key={key} href={`/?label=${encodeURIComponent(`${key}=${value}`)}`} className="label">
-                {key}={value}
-              </Link>
-            ))}
+            <Labels labels={job.labels} />
           </dd>
         </>
       )}

@@ -15,7 +15,7 @@ import { Waiting } from "../ui/waiting.tsx";
 import { Actions } from "./actions.tsx";
 import { Children } from "./children.tsx";
 import { Cost } from "./cost.tsx";
-import { reasonText } from "./event-text.ts";
+import { reasonText, whyCancelled } from "./event-text.ts";
 import { Facts } from "./facts.tsx";
 import { Output } from "./output.tsx";
 import { Runs } from "./runs.tsx";
@@ -41,6 +41,7 @@ export default function Job({ jobId }: { readonly jobId: string }) {
   if (job === undefined) return <Waiting what="The job" />;
   if (job === null) return <Empty>There is no job {jobId}, or it is of a workspace that you cannot see.</Empty>;
   const events = record?.events;
+  const why = job.errorMessage ?? (job.state === "CANCELLED" ? whyCancelled(events ?? []) : undefined);
   return (
     <>
       <nav aria-label="Way back" className="quiet">
@@ -65,7 +66,7 @@ export default function Job({ jobId }: { readonly jobId: string }) {
       </p>
       <p dir="auto">
         {reasonText(job.statusReason)}
-        {job.errorMessage && `: ${job.errorMessage}`}
+        {why && `: ${why}`}
       </p>
       {job.progress && job.state === "RUNNING" && (
         <div className="bar" aria-live="off">
@@ -84,7 +85,7 @@ export default function Job({ jobId }: { readonly jobId: string }) {
       <div className="columns">
         <section className="card" aria-labelledby="story">
           <h2 id="story">What happened</h2>
-          <Story events={events} />
+          <Story events={events} open={job.userInputRequest} />
         </section>
         <section className="card" aria-labelledby="facts">
           <h2 id="facts">What it is</h2>

@@ -5,6 +5,7 @@ import { useClient } from "../api/session.ts";
 import { Chart } from "../ui/chart.tsx";
 import { Failure } from "../ui/failure.tsx";
 import { Choice } from "../ui/fields.tsx";
+import { modelName } from "../ui/model-name.ts";
 import { money, whole } from "../ui/numbers.ts";
 import { Waiting } from "../ui/waiting.tsx";
 import type { Measure } from "../usage/query.ts";
@@ -51,7 +52,7 @@ function Lines({ job, show, currency }: LinesProps) {
   const { times, lines } = useMemo(() => modelLines(job, show, Date.parse(job.endedAt ?? job.updatedAt)), [job, show]);
   const ends = job.modelUsage.map(
     ({ provider, model, costMicros, inputTokens, outputTokens }) =>
-      `${show === "cost" ? money(costMicros, currency) : whole(inputTokens + outputTokens)} by ${provider} ${model}`,
+      `${show === "cost" ? money(costMicros, currency) : whole(inputTokens + outputTokens)} by ${modelName(provider, model)}`,
   );
   return (
     <Chart

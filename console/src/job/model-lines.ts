@@ -1,4 +1,5 @@
 import type { JobModelUsageQuery } from "../api/generated.ts";
+import { modelName } from "../ui/model-name.ts";
 import type { Measure } from "../usage/query.ts";
 
 /** What each model of a job had used up to each time, for a chart. */
@@ -82,8 +83,7 @@ function leftOf(all: readonly ModelUsage[], some: readonly ModelUsage[], show: M
 function sums(usage: readonly ModelUsage[], show: Measure): ReadonlyMap<string, number> {
   const amounts = new Map<string, number>();
   for (const { provider, model, costMicros, inputTokens, outputTokens } of usage) {
-    // The chart keeps the names of its lines apart by what ends a line.
-    const name = `${provider} ${model}`.replaceAll(/\s+/g, " ").trim();
+    const name = modelName(provider, model);
     amounts.set(name, (amounts.get(name) ?? 0) + (show === "cost" ? costMicros : inputTokens + outputTokens));
   }
   return amounts;

@@ -1,12 +1,18 @@
 import { useJobOutput } from "@ai-job-server/sdk/react";
-import { useEffect, useRef } from "react";
+import { type ReactNode, useEffect, useRef } from "react";
 import type { WholeJob } from "./use-job-view.ts";
 
 /** The most characters that are drawn of what a run puts out: its end, which is what is new. */
 const MAX_DRAWN = 20_000;
 
+export interface OutputProps {
+  readonly job: WholeJob;
+  /** What stands there where nothing was put out. */
+  readonly none?: ReactNode;
+}
+
 /** What the latest run puts out while it works, as it comes. */
-export function Output({ job: { jobId, state } }: { readonly job: WholeJob }) {
+export function Output({ job: { jobId, state }, none = null }: OutputProps) {
   const { text, isLast } = useJobOutput(jobId);
   const box = useRef<HTMLElement>(null);
   // Goes along with what is new, unless the person has scrolled back to read.
@@ -16,7 +22,7 @@ export function Output({ job: { jobId, state } }: { readonly job: WholeJob }) {
     if (isAtEnd.current && box.current) box.current.scrollTop = box.current.scrollHeight;
   }, [text]);
   // What a poisoned job put out is not kept (section 13), nor shown any longer where it had come already.
-  if (text === "" || state === "POISONED") return null;
+  if (text === "" || state === "POISONED") return none;
   return (
     <section className="card" aria-labelledby="output">
       <h2 id="output">Output{state === "RUNNING" && !isLast ? ", as it comes" : " of the latest run"}</h2>

@@ -9,6 +9,7 @@ import { Json } from "../ui/json.tsx";
 import { State } from "../ui/state.tsx";
 import { Ago, duration } from "../ui/time.tsx";
 import { Waiting } from "../ui/waiting.tsx";
+import { failedSteps } from "./failed-step.ts";
 import type { WholeJob } from "./use-job-view.ts";
 
 const StepGraph = lazy(() => import("./step-graph.tsx"));
@@ -23,6 +24,7 @@ export function Runs({ job }: { readonly job: WholeJob }) {
   const [stepId, setStepId] = useState<string | null>(null);
   const run = runs.find(({ workflowRunId }) => workflowRunId === chosen) ?? runs[0];
   if (!run) return <Empty>No worker has claimed it yet.</Empty>;
+  const why = failedSteps(run.state, run.steps);
   const step = run.steps.find(({ id }) => id === stepId);
   return (
     <>
@@ -50,6 +52,7 @@ export function Runs({ job }: { readonly job: WholeJob }) {
       </ul>
       {run.steps.length > 0 ? (
         <>
+          {why && <p>{why}</p>}
           <Suspense fallback={<Waiting what="The graph" />}>
             <StepGraph steps={run.steps} chosen={stepId} onChoose={setStepId} />
           </Suspense>

@@ -5,13 +5,19 @@ import { Json } from "../ui/json.tsx";
 import { State } from "../ui/state.tsx";
 import { clock, duration, exact } from "../ui/time.tsx";
 import { Waiting } from "../ui/waiting.tsx";
-import { titleOf, toneOf } from "./event-text.ts";
+import { type OpenQuestion, titleOf, toneOf } from "./event-text.ts";
 
 /** How many events are drawn before the person asks for more. */
 const DRAWN = 100;
 
+export interface StoryProps {
+  readonly events: readonly EventFragment[] | undefined;
+  /** What it asks now; null where it asks nothing. */
+  readonly open: OpenQuestion | null;
+}
+
 /** What happened to a job, oldest first, with how long it was in each state. */
-export function Story({ events }: { readonly events: readonly EventFragment[] | undefined }) {
+export function Story({ events, open }: StoryProps) {
   const [drawn, setDrawn] = useState(DRAWN);
   if (!events) return <Waiting what="The record" />;
   const hidden = Math.max(0, events.length - drawn);
@@ -20,14 +26,20 @@ export function Story({ events }: { readonly events: readonly EventFragment[] | 
       {hidden > 0 && <Button onPress={() => setDrawn(drawn + 10 * DRAWN)}>{hidden} earlier ones</Button>}
       <ol className="story">
         {events.slice(hidden).map((event, index) => (
-          <Event key={event.eventId} event={event} next={events[hidden + index + 1]} />
+          <Event key={event.eventId} event={event} next={events[hidden + index + 1]} open={open} />
         ))}
       </ol>
     </>
   );
 }
 
-function Event({ event, next }: { readonly event: EventFragment; readonly next: EventFragment | undefined }) {
+interface EventProps {
+  readonly event: EventFragment;
+  readonly next: EventFragment | undefined;
+  readonly open: OpenQuestion | null;
+}
+
+function Event({ event, next, open }: EventProps) {
   const [isOpen, setIsOpen] = useState(false);
   const isNewState = event.previousState !== event.state;
   const ms = next ? Date.parse(next.recordedAt) - Date.parse(event.recordedAt) : 0;
@@ -38,7 +50,7 @@ function Event({ event, next }: { readonly event: EventFragment; readonly next: 
         {clock(event.recordedAt)}
       </time>
       {ms > 1000 && <span className="quiet"> for {duration(ms)}</span>}
-      <div dir="auto">{titleOf(event)}</div>
+      <div dir="auto">{titleOf(event, open)}</div>
       <Button look="plain" aria-expanded={isOpen} onPress={() => setIsOpen(!isOpen)}>
         Event {event.version}
       </Button>

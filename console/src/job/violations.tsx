@@ -1,5 +1,8 @@
-import type { EventFragment } from "@ai-job-server/sdk/client";
+import { AiJobStats, type EventFragment } from "@ai-job-server/sdk/client";
+import { useQuery } from "@tanstack/react-query";
 import { Link } from "wouter";
+import { useClient } from "../api/session.ts";
+import { whole } from "../ui/numbers.ts";
 import { exact } from "../ui/time.tsx";
 import { textIn } from "./event-text.ts";
 import type { WholeJob } from "./use-job-view.ts";
@@ -23,13 +26,22 @@ export function Violations({
   const found = events.filter(({ type }) => type === "SECURITY_VIOLATION");
   if (found.length === 0) return null;
   const isPoisoned = job.state === "POISONED";
+  const origin = isPoisoned ? found.map(({ payload }) => textIn(payload, "source_job_id")).find(Boolean) : undefined;
   return (
     <section className="violation" aria-labelledby="violation">
       <h2 id="violation">{isPoisoned ? "Poisoned, for good" : "A guard has found something"}</h2>
       {found.map((event) => (
         <Violation key={event.eventId} event={event} />
       ))}
-      {isPoisoned ? (
+      {isPoisoned && <StoppedWithIt job={job} />}
+      {origin !== undefined && (
+        <p>
+          It was poisoned with a job that it was submitted by, or one above that: the text is in what{" "}
+          <Link href={`/jobs/${origin}`}>that job</Link> reads, whose page says what can be done. Nothing can start this
+          one again.
+        </p>
+      )}
+      {origin !== undefined ? null : isPoisoned ? (
         <p>
           All that ran for it was stopped, and nothing can start it again. Look at the source, take the text out of it,
           and then <Link href={`/submit?from=${job.jobId}`}>submit another like it</Link>. If the finding is wrong, the
@@ -39,6 +51,31 @@ export function Violations({
         <p>It was recorded; under the job's safety mode ({job.safetyMode.toLowerCase()}) the job goes on.</p>
       )}
     </section>
+  );
+}
+
+/** How many others were stopped, and where they are: the tree stands far below. */
+function StoppedWithIt({ job: { jobId, version, parentJob, children } }: { readonly job: WholeJob }) {
+  const client = useClient();
+  const hasChildren = children.totalCount > 0;
+  // Of a whole tree the server counts all; of a part of one, the jobs right below.
+  const filter = parentJob ? { parentJobId: jobId } : { rootJobId: jobId };
+  const { data } = useQuery({
+    queryKey: ["stopped", jobId, version],
+    queryFn: async ({ signal }) => {
+      const variables = { filter: { ...filter, states: ["POISONED" as const] } };
+      return (await client.request(AiJobStats, variables, { signal })).aiJobStats.total;
+    },
+    enabled: hasChildren,
+  });
+  if (!hasChildren || data === undefined) return null;
+  const others = parentJob ? data : data - 1;
+  if (others < 1) return null;
+  return (
+    <p>
+      {whole(others)} {others === 1 ? "job" : "jobs"} {parentJob ? "right below it" : "below it"}{" "}
+      {others === 1 ? "was" : "were"} stopped with it: <a href={`${window.location.pathname}#children`}>see them</a>.
+    </p>
   );
 }
 

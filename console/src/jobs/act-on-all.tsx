@@ -24,7 +24,14 @@ export function ActOnAll({ filter, isDisabled }: ActOnAllProps) {
       <Button onPress={() => setKind("RETRY")} isDisabled={isDisabled}>
         Retry all…
       </Button>
-      {kind && <BulkDialog kind={kind} filter={narrowed(filter, kind)} onClose={() => setKind(null)} />}
+      {kind && (
+        <BulkDialog
+          kind={kind}
+          filter={narrowed(filter, kind)}
+          isFiltered={Object.keys(filter).length > 0}
+          onClose={() => setKind(null)}
+        />
+      )}
     </>
   );
 }

@@ -13,7 +13,7 @@ import { Button } from "../ui/button.tsx";
 import { Dialog } from "../ui/dialog.tsx";
 import { Failure } from "../ui/failure.tsx";
 import { TextInput } from "../ui/fields.tsx";
-import { FormDialog } from "../ui/form-dialog.tsx";
+import { DialogForm } from "../ui/form-dialog.tsx";
 import { whole } from "../ui/numbers.ts";
 import { Waiting } from "../ui/waiting.tsx";
 import { BulkBegun } from "./bulk-begun.tsx";
@@ -26,11 +26,13 @@ const MAX_JOBS = 100_000;
 export interface BulkDialogProps {
   readonly kind: BulkActionKind;
   readonly filter: AiJobFilter;
+  /** Whether it is on some of the jobs alone, for its title. */
+  readonly isFiltered: boolean;
   readonly onClose: () => void;
 }
 
 /** Shows how many jobs, and which, an action will be on, and begins it. What is submitted after the look is not touched. */
-export function BulkDialog({ kind, filter, onClose }: BulkDialogProps) {
+export function BulkDialog({ kind, filter, isFiltered, onClose }: BulkDialogProps) {
   const client = useClient();
   const action = useAction();
   const lookedAt = useRef(new Date());
@@ -39,23 +41,7 @@ export function BulkDialog({ kind, filter, onClose }: BulkDialogProps) {
   const { preview, error, refetch } = usePreview(kind, fixed);
   const [reason, setReason] = useState("");
   const [begun, setBegun] = useState<BulkActionFragment | null>(null);
-  const title = `${VERBS[kind]} all that match`;
-  if (begun)
-    return (
-      <Dialog title={title} isOpen onClose={onClose}>
-        <BulkBegun action={begun} onClose={onClose} />
-      </Dialog>
-    );
-  if (!preview)
-    return (
-      <Dialog title={title} isOpen onClose={onClose}>
-        {error ? <Failure error={error} retry={() => void refetch()} /> : <Waiting what="What matches" />}
-        <div className="bar">
-          <Button onPress={onClose}>Leave it</Button>
-        </div>
-      </Dialog>
-    );
-  const jobs = Math.min(preview.total, MAX_JOBS);
+  const jobs = Math.min(preview?.total ?? 0, MAX_JOBS);
   const begin = () =>
     action.run(async () => {
       const input = { filter: fixed, limit: jobs };
@@ -65,28 +51,47 @@ export function BulkDialog({ kind, filter, onClose }: BulkDialogProps) {
           : successOf((await client.request(RetryAiJobs, { input })).retryAiJobs);
       setBegun(bulkAction);
     });
+  // One dialog for all that it shows: one that took the place of another would not know what had the focus before.
   return (
-    <FormDialog
-      title={title}
-      verb={`${VERBS[kind]} ${whole(jobs)}`}
-      look="danger"
-      action={action}
-      isDisabled={jobs === 0}
-      onSubmit={begin}
+    <Dialog
+      title={`${VERBS[kind]} all ${isFiltered ? "that match" : "jobs"}`}
+      isOpen
+      hasForm={preview !== undefined && !begun}
       onClose={onClose}
     >
-      <BulkPreview kind={kind} preview={preview} before={createdBefore} />
-      {jobs < preview.total && <p>One action takes {whole(jobs)} at most, the oldest. Then begin another one.</p>}
-      {kind === "CANCEL" && (
-        <TextInput
-          label="Why (required)"
-          value={reason}
-          onChange={setReason}
-          isRequired
-          hint="It stands in each job's record."
-        />
+      {begun && <BulkBegun action={begun} onClose={onClose} />}
+      {!begun && !preview && (
+        <>
+          {error ? <Failure error={error} retry={() => void refetch()} /> : <Waiting what="What matches" />}
+          <div className="bar">
+            <Button onPress={onClose}>Leave it</Button>
+          </div>
+        </>
       )}
-    </FormDialog>
+      {!begun && preview && (
+        <DialogForm
+          verb={`${VERBS[kind]} ${whole(jobs)}`}
+          look="danger"
+          action={action}
+          isDisabled={jobs === 0}
+          onSubmit={begin}
+          onClose={onClose}
+        >
+          <BulkPreview kind={kind} preview={preview} before={createdBefore} />
+          {jobs < preview.total && <p>One action takes {whole(jobs)} at most, the oldest. Then begin another one.</p>}
+          {kind === "CANCEL" && (
+            <TextInput
+              label="Why (required)"
+              value={reason}
+              onChange={setReason}
+              isRequired
+              autoFocus
+              hint="It stands in each job's record."
+            />
+          )}
+        </DialogForm>
+      )}
+    </Dialog>
   );
 }
 

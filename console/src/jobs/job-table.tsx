@@ -5,7 +5,7 @@ import { Link } from "wouter";
 import { useSession } from "../api/session.ts";
 import { reasonText } from "../job/event-text.ts";
 import { kindWord } from "../ui/kind.ts";
-import { money, percent, whole } from "../ui/numbers.ts";
+import { money, moneyDecimals, percent, whole } from "../ui/numbers.ts";
 import { State } from "../ui/state.tsx";
 import { exact, relative, useNow } from "../ui/time.tsx";
 
@@ -59,6 +59,9 @@ export function JobTable({ jobs, gone, hasMore, onEnd, held }: JobTableProps) {
     rangeExtractor,
   });
   const shown = rows.getVirtualItems();
+  // Costs stand below each other, point below point; the column has never fewer decimals than before, so that nothing jumps.
+  const decimals = useRef(2);
+  decimals.current = Math.max(decimals.current, moneyDecimals(shown.map(({ index }) => jobs[index]?.costMicros ?? 0)));
   const last = rows.range?.endIndex ?? 0;
   useEffect(() => {
     if (hasMore && isNearEnd(last, jobs.length)) onEnd();
@@ -117,6 +120,7 @@ export function JobTable({ jobs, gone, hasMore, onEnd, held }: JobTableProps) {
                   start={start}
                   isGone={gone.has(job.jobId)}
                   currency={currency}
+                  decimals={decimals.current}
                   now={now}
                 />
               )
@@ -144,11 +148,12 @@ interface RowProps {
   readonly start: number;
   readonly isGone: boolean;
   readonly currency: string;
+  readonly decimals: number;
   readonly now: number;
 }
 
 /** Drawn again only where its job has changed: fifty change in a second, and forty are in sight. */
-const Row = memo(function Row({ job, index, start, isGone, currency, now }: RowProps) {
+const Row = memo(function Row({ job, index, start, isGone, currency, decimals, now }: RowProps) {
   const { jobId, jobKind, protocolId, state, progress, attempt, labels, costMicros, metrics } = job;
   return (
     // biome-ignore lint/a11y/useFocusableInteractive: its link is what the focus goes to.
@@ -191,7 +196,7 @@ const Row = memo(function Row({ job, index, start, isGone, currency, now }: RowP
         {whole(metrics.totalTokens)}
       </div>
       <div role="cell" className="numeric">
-        {money(costMicros, currency)}
+        {money(costMicros, currency, decimals)}
       </div>
       <div role="cell">
         <time dateTime={job.createdAt} title={exact(job.createdAt)}>

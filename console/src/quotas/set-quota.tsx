@@ -17,6 +17,8 @@ import { wholeIn } from "../ui/numbers.ts";
 import { amountIn, amountTyped, RESOURCE_WORDS, RESOURCES } from "./amount.ts";
 
 const DAY_S = 86_400;
+/** The shortest time of a quota is a minute. */
+const QUOTA_UNITS = UNIT_NAMES.filter((name) => name !== "second");
 
 /** Sets a quota: a new one, or how much an old one allows. */
 export function SetQuotaDialog({
@@ -113,7 +115,7 @@ export function SetQuotaDialog({
           />
           <Choice
             label="Unit"
-            options={UNIT_NAMES.map((value) => ({ value, text: `${value}s` }))}
+            options={QUOTA_UNITS.map((value) => ({ value, text: `${value}s` }))}
             value={unit}
             onChange={setUnit}
           />

@@ -26,6 +26,29 @@ export interface Draft {
   readonly more: Pick<SubmitAiJobInput, "profileId" | "plannedOperations">;
 }
 
+/** What the fields are called at which a fault can be shown, in the order in which they stand. */
+export const FIELD_NAMES = {
+  protocolId: "Protocol",
+  jobInputs: "Inputs",
+  labels: "Labels",
+  entityRefs: "Entities",
+  capabilityProfileId: "Capability profile",
+  priority: "Priority",
+  maxAttempts: "Attempts at most",
+  tokenBudget: "Tokens at most",
+  costBudgetMicros: "Cost at most",
+  runAfter: "Not before",
+  idempotencyKey: "Idempotency key",
+} as const satisfies Partial<Record<keyof Draft, string>>;
+
+/** @returns what to say of a form that was not sent, or was refused, for the faults at its fields; null where one has no field. */
+export function faultyText(faults: Iterable<string>): string | null {
+  const faulty = new Set(faults);
+  const fields = Object.entries(FIELD_NAMES).filter(([name]) => faulty.has(name));
+  if (faulty.size === 0 || fields.length < faulty.size) return null;
+  return `Not submitted. Look at ${fields.map(([, text]) => `“${text}”`).join(", ")}.`;
+}
+
 export const EMPTY: Draft = {
   jobKind: "DOC_SUMMARIZE",
   protocolId: "",

@@ -1,5 +1,6 @@
 import { useSession } from "../api/session.ts";
 import { TextInput } from "../ui/fields.tsx";
+import { FIELD_NAMES } from "./draft.ts";
 import type { FieldsProps } from "./work-fields.tsx";
 
 /** When it is done, how often it is tried, and what it may use. */
@@ -10,7 +11,7 @@ export function LimitFields({ draft, faults, onChange }: FieldsProps) {
       <legend>When, and how much</legend>
       <div className="columns">
         <TextInput
-          label="Priority"
+          label={FIELD_NAMES.priority}
           hint="Those with a higher one come first."
           inputMode="text"
           value={draft.priority}
@@ -18,7 +19,7 @@ export function LimitFields({ draft, faults, onChange }: FieldsProps) {
           error={faults.get("priority")}
         />
         <TextInput
-          label="Attempts at most"
+          label={FIELD_NAMES.maxAttempts}
           hint="1 to 100."
           inputMode="numeric"
           value={draft.maxAttempts}
@@ -26,7 +27,7 @@ export function LimitFields({ draft, faults, onChange }: FieldsProps) {
           error={faults.get("maxAttempts")}
         />
         <TextInput
-          label="Tokens at most"
+          label={FIELD_NAMES.tokenBudget}
           hint="Left empty: no limit."
           inputMode="numeric"
           value={draft.tokenBudget}
@@ -34,7 +35,7 @@ export function LimitFields({ draft, faults, onChange }: FieldsProps) {
           error={faults.get("tokenBudget")}
         />
         <TextInput
-          label={`Cost at most, in ${currency}`}
+          label={`${FIELD_NAMES.costBudgetMicros}, in ${currency}`}
           hint="Left empty: no limit."
           inputMode="decimal"
           value={draft.costBudgetMicros}
@@ -42,7 +43,7 @@ export function LimitFields({ draft, faults, onChange }: FieldsProps) {
           error={faults.get("costBudgetMicros")}
         />
         <TextInput
-          label="Not before, by your clock"
+          label={`${FIELD_NAMES.runAfter}, by your clock`}
           hint="Left empty: at once."
           type="datetime-local"
           value={draft.runAfter}
@@ -50,7 +51,7 @@ export function LimitFields({ draft, faults, onChange }: FieldsProps) {
           error={faults.get("runAfter")}
         />
         <TextInput
-          label="Idempotency key"
+          label={FIELD_NAMES.idempotencyKey}
           hint="Whoever submits with the same one gets the same job."
           value={draft.idempotencyKey}
           onChange={(idempotencyKey) => onChange({ idempotencyKey })}

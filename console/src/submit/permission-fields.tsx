@@ -3,6 +3,7 @@ import { useQuery } from "@tanstack/react-query";
 import { messageOf } from "../api/errors.ts";
 import { useClient } from "../api/session.ts";
 import { Choice } from "../ui/fields.tsx";
+import { FIELD_NAMES } from "./draft.ts";
 import type { FieldsProps } from "./work-fields.tsx";
 
 /** What it may do, and with how much care. */
@@ -42,17 +43,13 @@ export function PermissionFields({ draft, faults, onChange }: FieldsProps) {
         onChange={(modelTier) => onChange({ modelTier })}
       />
       <Choice
-        label="Capability profile"
+        label={FIELD_NAMES.capabilityProfileId}
+        error={fault}
         hint={chosen && `${chosen.capabilityProfileId} grants ${chosen.capabilities.join(", ") || "nothing"}.`}
         options={[{ value: "", text: "The default of its kind" }, ...known.map((id) => ({ value: id, text: id }))]}
         value={draft.capabilityProfileId}
         onChange={(capabilityProfileId) => onChange({ capabilityProfileId })}
       />
-      {fault !== undefined && (
-        <p className="field-error" role="alert">
-          {fault}
-        </p>
-      )}
     </fieldset>
   );
 }

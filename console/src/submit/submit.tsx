@@ -1,4 +1,4 @@
-import { type SyntheticEvent, useRef, useState } from "react";
+import { type SyntheticEvent, useMemo, useRef, useState } from "react";
 import { Form } from "react-aria-components";
 import { useLocation, useSearchParams } from "wouter";
 import { faultsOf } from "../api/errors.ts";
@@ -8,9 +8,10 @@ import { useJobView } from "../job/use-job-view.ts";
 import { Button } from "../ui/button.tsx";
 import { Empty } from "../ui/empty.tsx";
 import { Failure, Forbidden } from "../ui/failure.tsx";
+import { useFaultFocus } from "../ui/fault-focus.ts";
 import { Refused } from "../ui/refused.tsx";
 import { Waiting } from "../ui/waiting.tsx";
-import { type Draft, draftOf, EMPTY } from "./draft.ts";
+import { type Draft, draftOf, EMPTY, FIELD_NAMES, faultyText } from "./draft.ts";
 import { inputOf } from "./input.ts";
 import { LimitFields } from "./limit-fields.tsx";
 import { PermissionFields } from "./permission-fields.tsx";
@@ -50,20 +51,6 @@ function Another({ jobId }: { readonly jobId: string }) {
   );
 }
 
-const FIELDS = [
-  "protocolId",
-  "jobInputs",
-  "labels",
-  "entityRefs",
-  "capabilityProfileId",
-  "priority",
-  "maxAttempts",
-  "tokenBudget",
-  "costBudgetMicros",
-  "runAfter",
-  "idempotencyKey",
-] as const satisfies readonly (keyof Draft)[];
-
 function JobForm({ initial }: { readonly initial: Draft }) {
   const client = useClient();
   const [, navigate] = useLocation();
@@ -86,19 +73,23 @@ function JobForm({ initial }: { readonly initial: Draft }) {
       navigate(`/jobs/${jobId}`);
     });
   };
-  const all = new Map([...faultsOf(failure), ...faults]);
+  // What the page finds and what the server finds is said in the same way: at the fields, and by their names.
+  const all = useMemo(() => (faults.size > 0 ? faults : faultsOf(failure)), [faults, failure]);
+  const form = useFaultFocus(all);
+  const faulty = faultyText(all.keys());
   const fields = { draft, faults: all, onChange: change };
   return (
-    <Form className="form" onSubmit={submit}>
+    <Form ref={form} className="form" onSubmit={submit}>
       <WorkFields {...fields} />
       <PermissionFields {...fields} />
       <LimitFields {...fields} />
-      {faults.size > 0 && (
+      {faulty ? (
         <p role="alert" className="notice notice-error">
-          Not submitted: something above is not as it must be.
+          {faulty}
         </p>
+      ) : (
+        <Refused error={failure} fields={Object.keys(FIELD_NAMES)} />
       )}
-      {faults.size === 0 && <Refused error={failure} fields={FIELDS} />}
       <div>
         <Button look="primary" type="submit" isBusy={isBusy}>
           Submit

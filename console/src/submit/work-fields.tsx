@@ -1,6 +1,6 @@
 import { Choice, TextInput } from "../ui/fields.tsx";
 import { KINDS, kindWord } from "../ui/kind.ts";
-import type { Draft } from "./draft.ts";
+import { type Draft, FIELD_NAMES } from "./draft.ts";
 import { jsonFault } from "./input.ts";
 
 export interface FieldsProps {
@@ -21,7 +21,7 @@ export function WorkFields({ draft, faults, onChange }: FieldsProps) {
         onChange={(jobKind) => onChange({ jobKind })}
       />
       <TextInput
-        label="Protocol"
+        label={FIELD_NAMES.protocolId}
         hint="What the worker takes the inputs by, such as contract-review."
         value={draft.protocolId}
         onChange={(protocolId) => onChange({ protocolId })}
@@ -29,7 +29,7 @@ export function WorkFields({ draft, faults, onChange }: FieldsProps) {
         isRequired
       />
       <TextInput
-        label="Inputs"
+        label={FIELD_NAMES.jobInputs}
         hint="As JSON; guards look at every text in them."
         value={draft.jobInputs}
         onChange={(jobInputs) => onChange({ jobInputs })}
@@ -38,7 +38,7 @@ export function WorkFields({ draft, faults, onChange }: FieldsProps) {
         spellCheck="false"
       />
       <TextInput
-        label="Labels"
+        label={FIELD_NAMES.labels}
         hint="key=value, one on each line."
         value={draft.labels}
         onChange={(labels) => onChange({ labels })}
@@ -47,7 +47,7 @@ export function WorkFields({ draft, faults, onChange }: FieldsProps) {
         spellCheck="false"
       />
       <TextInput
-        label="Entities"
+        label={FIELD_NAMES.entityRefs}
         hint="kind id, and perhaps a selector, one on each line; a kind or an id with spaces stands in quotation marks."
         value={draft.entityRefs}
         onChange={(entityRefs) => onChange({ entityRefs })}

@@ -1,6 +1,7 @@
 import { useEffect, useRef } from "react";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
+import { chartValue, tick } from "./numbers.ts";
 
 const HEIGHT = 220;
 
@@ -40,13 +41,21 @@ export function Chart({ label, times, series, isStepped = false, isUtc = false }
         height: HEIGHT,
         legend: { live: true },
         ...(isUtc ? { tzDate: (seconds: number) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC") } : {}),
-        axes: [axis, { ...axis, size: 70 }],
+        axes: [
+          { ...axis, space: TIME_SPACE },
+          {
+            ...axis,
+            size: (_plot, texts) => Math.max(0, ...(texts ?? []).map(({ length }) => length)) * DIGIT + TICK,
+            values: (_plot, values, _axis, _space, step) => values.map((value) => tick(value, step)),
+          },
+        ],
         series: [
-          {},
+          { label: "Time", value: (plot, time) => timeText(shownOf(plot, 0, time), isUtc) },
           ...names.split("\n").map((name, index) => ({
             label: name,
             stroke: COLOURS[index % COLOURS.length] ?? text,
             width: 2,
+            value: (plot: uPlot, value: number | null, place: number) => numberText(shownOf(plot, place, value)),
             ...(paths ? { paths } : {}),
           })),
         ],
@@ -64,6 +73,26 @@ export function Chart({ label, times, series, isStepped = false, isUtc = false }
   }, [names, isStepped, isUtc]);
   useEffect(() => plot.current?.setData(data.current), [times, series]);
   return <div className="chart" role="img" aria-label={label} ref={box} />;
+}
+
+/** How wide the text of a time is, that of milliseconds too; a digit; and the mark beside it; in pixels. */
+const TIME_SPACE = 110;
+const DIGIT = 8;
+const TICK = 16;
+
+/** @returns the value that is pointed at, or else the last one: a legend always says something. */
+function shownOf(plot: uPlot, place: number, value: number | null): number | null | undefined {
+  return value ?? plot.data[place]?.at(-1);
+}
+
+function numberText(value: number | null | undefined): string {
+  return value == null ? "" : chartValue(value);
+}
+
+function timeText(seconds: number | null | undefined, isUtc: boolean): string {
+  if (seconds == null) return "";
+  const zone = isUtc ? { timeZone: "UTC" } : {};
+  return new Date(seconds * 1000).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium", ...zone });
 }
 
 /** Told apart without seeing red or green, on light and on dark. */

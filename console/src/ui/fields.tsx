@@ -61,6 +61,8 @@ export interface ChoiceProps<Value extends string> extends Described {
 /** One of a few values: the browser's own field, which phones and screen readers know best. */
 export function Choice<Value extends string>({ label, hint, error, options, value, onChange }: ChoiceProps<Value>) {
   const id = useId();
+  // An empty one would take its gap, and the field would stand higher than those beside it.
+  const about = error ?? hint;
   return (
     <div className="field">
       <label htmlFor={id}>{label}</label>
@@ -68,7 +70,7 @@ export function Choice<Value extends string>({ label, hint, error, options, valu
         id={id}
         value={value}
         aria-invalid={error !== undefined}
-        aria-describedby={`${id}-about`}
+        aria-describedby={about === undefined ? undefined : `${id}-about`}
         onChange={({ target }) => {
           const chosen = options.find((option) => option.value === target.value);
           if (chosen) onChange(chosen.value);
@@ -80,9 +82,11 @@ export function Choice<Value extends string>({ label, hint, error, options, valu
           </option>
         ))}
       </select>
-      <span id={`${id}-about`} className={error === undefined ? "hint" : "field-error"}>
-        {error ?? hint}
-      </span>
+      {about !== undefined && (
+        <span id={`${id}-about`} className={error === undefined ? "hint" : "field-error"}>
+          {about}
+        </span>
+      )}
     </div>
   );
 }

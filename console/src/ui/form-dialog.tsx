@@ -5,8 +5,7 @@ import { Button } from "./button.tsx";
 import { Dialog } from "./dialog.tsx";
 import { Refused } from "./refused.tsx";
 
-export interface FormDialogProps {
-  readonly title: string;
+export interface DialogFormProps {
   /** What the button says that does it. */
   readonly verb: string;
   readonly look?: "primary" | "danger";
@@ -19,9 +18,21 @@ export interface FormDialogProps {
   readonly children: ReactNode;
 }
 
+export interface FormDialogProps extends DialogFormProps {
+  readonly title: string;
+}
+
 /** Asks for what an action needs, does it, and says why it was refused. */
-export function FormDialog({
-  title,
+export function FormDialog({ title, ...form }: FormDialogProps) {
+  return (
+    <Dialog title={title} isOpen hasForm onClose={form.onClose}>
+      <DialogForm {...form} />
+    </Dialog>
+  );
+}
+
+/** The form of such a dialog, for one that has shown something else before. */
+export function DialogForm({
   verb,
   look = "primary",
   action: { failure, isBusy },
@@ -30,25 +41,23 @@ export function FormDialog({
   onSubmit,
   onClose,
   children,
-}: FormDialogProps) {
+}: DialogFormProps) {
   return (
-    <Dialog title={title} isOpen onClose={onClose}>
-      <Form
-        className="form"
-        onSubmit={(event) => {
-          event.preventDefault();
-          onSubmit();
-        }}
-      >
-        {children}
-        <Refused error={failure} fields={fields} />
-        <div className="bar">
-          <Button look={look} type="submit" isBusy={isBusy} isDisabled={isDisabled}>
-            {verb}
-          </Button>
-          <Button onPress={onClose}>Leave it</Button>
-        </div>
-      </Form>
-    </Dialog>
+    <Form
+      className="form"
+      onSubmit={(event) => {
+        event.preventDefault();
+        onSubmit();
+      }}
+    >
+      {children}
+      <Refused error={failure} fields={fields} />
+      <div className="bar">
+        <Button look={look} type="submit" isBusy={isBusy} isDisabled={isDisabled}>
+          {verb}
+        </Button>
+        <Button onPress={onClose}>Leave it</Button>
+      </div>
+    </Form>
   );
 }

@@ -22,15 +22,23 @@ export function sum(values: Iterable<number>): bigint {
 
 /**
  * @param micros an amount, in millionths of the currency.
- * @returns it, exactly: with two decimals, and with more only where it has them.
+ * @param atLeast how many decimals it has at least, such as those of a column.
+ * @returns it, exactly: with more decimals only where it has them.
  */
-export function money(micros: number | bigint, currency: string): string {
+export function money(micros: number | bigint, currency: string, atLeast = 2): string {
   const amount = BigInt(micros);
-  const decimals = (amount % MICROS)
-    .toString()
-    .padStart(6, "0")
-    .replace(/0{1,4}$/, "");
-  return `${whole(amount / MICROS)}.${decimals} ${currency}`;
+  return `${whole(amount / MICROS)}.${decimalsIn(amount).padEnd(atLeast, "0")} ${currency}`;
+}
+
+/** @returns how many decimals amounts need that stand below each other, the points too. */
+export function moneyDecimals(amounts: Iterable<number>): number {
+  let most = 2;
+  for (const micros of amounts) most = Math.max(most, decimalsIn(BigInt(micros)).length);
+  return most;
+}
+
+function decimalsIn(micros: bigint): string {
+  return (micros % MICROS).toString().padStart(6, "0").replace(/0+$/, "");
 }
 
 /**
@@ -46,7 +54,7 @@ export function microsIn(text: string): number | null {
 /** @returns an amount as `microsIn` takes it. */
 export function typedAmount(micros: number): string {
   const amount = BigInt(micros);
-  const decimals = (amount % MICROS).toString().padStart(6, "0").replace(/0+$/, "");
+  const decimals = decimalsIn(amount);
   return decimals === "" ? String(amount / MICROS) : `${amount / MICROS}.${decimals}`;
 }
 
@@ -57,6 +65,26 @@ const TYPED_WHOLE = /^(\d+|\d{1,3}(?:[,.'’\s]\d{3})+)$/;
 export function wholeIn(text: string): number | null {
   const typed = text.trim();
   return TYPED_WHOLE.test(typed) ? safe(BigInt(typed.replace(/\D/g, ""))) : null;
+}
+
+/**
+ * @param step how far the numbers of an axis lie apart.
+ * @returns a number of the axis, with as many decimals as tell it from its neighbours.
+ */
+export function tick(value: number, step: number): string {
+  const decimals = Math.min(12, Math.max(0, decimalsOf(step)));
+  return value.toLocaleString(undefined, { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
+}
+
+/** @returns how many decimals a step such as 0.00025 has. */
+function decimalsOf(step: number): number {
+  const [, decimals = "", exponent = "0"] = /^\d(?:\.(\d+))?e([+-]\d+)$/.exec(step.toExponential()) ?? [];
+  return decimals.length - Number(exponent);
+}
+
+/** @returns a value of a chart: money with all of its decimals, which may be six. */
+export function chartValue(value: number): string {
+  return value.toLocaleString(undefined, { maximumFractionDigits: 6 });
 }
 
 function safe(value: bigint): number | null {

@@ -1,5 +1,6 @@
 import type { AiJobUsageQuery, UsageGroup } from "@ai-job-server/sdk/client";
 import { kindWord } from "../ui/kind.ts";
+import { modelName } from "../ui/model-name.ts";
 import { sum } from "../ui/numbers.ts";
 import { stateWord } from "../ui/states.ts";
 import { type Asked, type Measure, timesOf } from "./query.ts";
@@ -27,7 +28,7 @@ export function nameOf(row: Row, by: UsageGroup | null): string {
     case "STATE":
       return row.state === null ? "" : stateWord(row.state);
     case "MODEL":
-      return `${row.provider ?? ""} ${row.model ?? ""}`.trim();
+      return modelName(row.provider, row.model);
     case "PROTOCOL":
       return row.protocolId ?? "";
     case "LABEL":
@@ -71,7 +72,7 @@ interface Line {
   readonly values: readonly number[];
 }
 
-/** @returns the chart's lines over all intervals of the period, those without anything too; the last one goes on to the period's end. */
+/** @returns the chart's lines over all intervals of the period, those without anything too; each value is a point at its beginning. */
 export function linesOf(groups: readonly Group[], asked: Asked): { readonly times: number[]; readonly lines: Line[] } {
   const times = timesOf(asked);
   const places = new Map(times.map((time, place) => [time, place]));
@@ -86,7 +87,6 @@ export function linesOf(groups: readonly Group[], asked: Asked): { readonly time
       const value = asked.show === "cost" ? costMicros / MICROS : metrics.totalTokens;
       if (place !== undefined) values[place] = (values[place] ?? 0) + value;
     }
-    values[values.length - 1] = values.at(-2) ?? 0;
     // The chart keeps the names of its lines apart by what ends a line.
     return { name: name.replaceAll(/\s+/g, " ") || "(empty)", values };
   });

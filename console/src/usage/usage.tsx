@@ -9,9 +9,10 @@ import { Failure, Forbidden } from "../ui/failure.tsx";
 import { OperationLink } from "../ui/operation-link.tsx";
 import { Waiting } from "../ui/waiting.tsx";
 import { csvOf } from "./csv.ts";
-import { groupsOf, nameOf, type Row } from "./groups.ts";
+import { groupsOf, type Row } from "./groups.ts";
 import { type Asked, boundsOf, readAsked, variablesOf } from "./query.ts";
 import { save } from "./save.ts";
+import { usageLines } from "./usage-csv.ts";
 import { UsageFilter } from "./usage-filter.tsx";
 import { UsageTable, WORDS } from "./usage-table.tsx";
 
@@ -81,16 +82,8 @@ function Used({ rows, asked, currency }: UsedProps) {
   const { by, show, from, to } = asked;
   const groups = useMemo(() => groupsOf(rows, by, show), [rows, by, show]);
   const download = () => {
-    const head = ["from", by === null ? "of" : WORDS[by], "jobs", "inputTokens", "outputTokens", "totalTokens"];
-    const lines = rows.map((row) => [
-      row.from,
-      nameOf(row, by),
-      ...[row.jobs, row.metrics.inputTokens, row.metrics.outputTokens, row.metrics.totalTokens, row.costMicros].map(
-        String,
-      ),
-      currency,
-    ]);
-    save(csvOf([[...head, "costMicros", "currency"], ...lines]), `usage-${from}-${to}.csv`, "text/csv;charset=utf-8");
+    const lines = usageLines(rows, by, by === null ? "of" : WORDS[by], currency);
+    save(csvOf(lines), `usage-${from}-${to}.csv`, "text/csv;charset=utf-8");
   };
   // The server gives a larger sum as the largest number that every client reads exactly.
   const isCut = rows.some(({ costMicros, metrics }) =>
@@ -110,7 +103,8 @@ function Used({ rows, asked, currency }: UsedProps) {
       <div className="bar">
         <Button onPress={download}>Download as CSV</Button>
         <span className="quiet">
-          A line for each {asked.interval.toLowerCase()}; costMicros are millionths of the currency.
+          A line for each {asked.interval.toLowerCase()}; costMicros are millionths of the currency, cost is the same in
+          it.
         </span>
       </div>
     </>
