@@ -290,6 +290,8 @@ test("whatever is cleared has a chip; a period by its name is that of whoever op
 test("an address that nobody made leads to a job that is not there, and says so", async () => {
   const page = await app.open("jobs/018f3c4e-7b1a-7cc3-9a55-0c1e2d3f4a5b");
   await page.getByText("There is no job 018f3c4e").waitFor();
+  await page.getByRole("main").getByRole("link", { name: "To the jobs" }).click();
+  await page.getByRole("heading", { level: 1, name: "Jobs" }).waitFor();
   await page.goto(new URL("/jobs/not-an-id", app.server.url).href);
   await page.getByText("not-an-id is no id of a job.").waitFor();
   expect(await page.getByRole("button", { name: "Try again" }).count()).toBe(0);

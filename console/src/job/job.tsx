@@ -39,7 +39,12 @@ export default function Job({ jobId }: { readonly jobId: string }) {
   if (!mayRead) return <Forbidden why="Your key does not allow you to read jobs (JOBS_READ)." />;
   if (error) return <Failure error={error} retry={() => void refetch()} />;
   if (job === undefined) return <Waiting what="The job" />;
-  if (job === null) return <Empty>There is no job {jobId}, or it is of a workspace that you cannot see.</Empty>;
+  if (job === null)
+    return (
+      <Empty>
+        There is no job {jobId}, or it is of a workspace that you cannot see. <Link href="/">To the jobs</Link>
+      </Empty>
+    );
   const events = record?.events;
   const why = job.errorMessage ?? (job.state === "CANCELLED" ? whyCancelled(events ?? []) : undefined);
   return (

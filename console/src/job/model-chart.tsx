@@ -1,4 +1,4 @@
-import { keepPreviousData, useQuery } from "@tanstack/react-query";
+import { useQuery } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
 import { JobModelUsage } from "../api/generated.ts";
 import { useClient } from "../api/session.ts";
@@ -16,11 +16,10 @@ import type { WholeJob } from "./use-job-view.ts";
 export default function ModelChart({ job, currency }: { readonly job: WholeJob; readonly currency: string }) {
   const client = useClient();
   const [show, setShow] = useState<Measure>(job.costMicros > 0 ? "cost" : "tokens");
-  const { jobId, version } = job;
+  const { jobId } = job;
   const { data, error, refetch } = useQuery({
-    queryKey: ["model-usage", jobId, version],
+    queryKey: ["model-usage", jobId],
     queryFn: async ({ signal }) => (await client.request(JobModelUsage, { jobId }, { signal })).aiJob,
-    placeholderData: keepPreviousData,
   });
   if (error) return <Failure error={error} retry={() => void refetch()} />;
   if (!data) return <Waiting what="The chart by model" />;

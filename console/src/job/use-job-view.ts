@@ -18,6 +18,7 @@ export function useJobView(jobId: string) {
     reads: [
       ["job", jobId],
       ["events", jobId],
+      ["model-usage", jobId],
     ],
   });
   return query;

@@ -1,6 +1,6 @@
 import { CapabilityProfiles } from "@ai-job-server/sdk/client";
 import { useQuery } from "@tanstack/react-query";
-import { messageOf } from "../api/errors.ts";
+import { readErrorOf } from "../api/errors.ts";
 import { useClient } from "../api/session.ts";
 import { Choice } from "../ui/fields.tsx";
 import { FIELD_NAMES } from "./draft.ts";
@@ -20,7 +20,7 @@ export function PermissionFields({ draft, faults, onChange }: FieldsProps) {
     draft.capabilityProfileId === ""
       ? profiles?.find(({ jobKinds }) => jobKinds.includes(draft.jobKind))
       : profiles?.find(({ capabilityProfileId }) => capabilityProfileId === draft.capabilityProfileId);
-  const fault = faults.get("capabilityProfileId") ?? (error ? messageOf(error) : undefined);
+  const fault = faults.get("capabilityProfileId") ?? (error ? readErrorOf(error) : undefined);
   return (
     <fieldset>
       <legend>What it may do</legend>
