@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import { createClient, type JobClient } from "@ai-job-server/sdk/client";
 import { createWorker, type Worker } from "@ai-job-server/sdk/worker";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -16,8 +15,6 @@ beforeAll(async () => {
   worker = createWorker({ url: app.server.url });
   worker.handle("DOC_EDIT", async (_job, ctx) => {
     ctx.output.write("Draft: the lease ends in May. ");
-    // What is put out is gathered before it is sent; a question does not wait for it.
-    await sleep(600);
     return { outputs: await ctx.ask("Send it?", { options: ["Yes", "No"] }) };
   });
   ended = worker.run();

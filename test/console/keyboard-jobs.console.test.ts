@@ -123,6 +123,16 @@ test("the frame of the link that skips the views is whole", async () => {
   expect(Math.min(x, y)).toBeGreaterThanOrEqual(5);
 });
 
+test("who does not want to go through the menu goes to the content, and stays where it is", async () => {
+  const { jobId } = await client.submit({ jobKind: "TERMINAL_EXEC", protocolId: "to-skip-to" });
+  const path = `/jobs/${jobId}`;
+  await page.goto(new URL(path, app.server.url).href);
+  await page.getByText(/Verified in this browser/).waitFor();
+  await keyboard.go("To the content");
+  expect(new URL(page.url()).pathname).toBe(path);
+  expect(await page.evaluate("document.activeElement.id")).toBe("main");
+});
+
 test("a job that has failed is tried again", async () => {
   const { jobId } = await client.submit({ jobKind: "DOC_SUMMARIZE", protocolId: "to-retry", maxAttempts: 1 });
   await expect.poll(() => stateOf(jobId), { timeout: 20_000 }).toBe("FAILED");

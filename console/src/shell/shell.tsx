@@ -26,7 +26,15 @@ export function Shell() {
   useEffect(preloadWhenIdle, []);
   return (
     <div className="shell">
-      <a className="skip" href="#main">
+      {/* By a script: the page has a base address, to which a link to a part of it would lead. */}
+      <a
+        className="skip"
+        href="#main"
+        onClick={(event) => {
+          event.preventDefault();
+          document.getElementById("main")?.focus();
+        }}
+      >
         To the content
       </a>
       <Navigation />

@@ -245,6 +245,9 @@ class Run:
     def wait_by(self, report: Callable[[], None]) -> NoReturn:
         """Ends the run in a way by which the job waits."""
         self.scope.throw_if_over()
+        # What was put out is there for whoever is asked about it.
+        self._output.end()
+        self.scope.throw_if_over()
         report()
         self.scope.end(Waiting("The job waits; its handler is called again."))
         raise self.scope.signal.reason or Waiting()

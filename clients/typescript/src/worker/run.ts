@@ -142,6 +142,8 @@ export class Run {
   /** Ends the run in a way by which the job waits. */
   async #waitBy(report: () => Promise<void>): Promise<never> {
     this.#scope.throwIfOver();
+    // What was put out is there for whoever is asked about it.
+    await this.#output.end().catch(() => this.#scope.throwIfOver());
     await report();
     this.#scope.end(new Waiting("The job waits; its handler is called again."));
     throw this.#scope.signal.reason;
