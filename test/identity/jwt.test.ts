@@ -83,6 +83,7 @@ describe("a JWT with one public key", () => {
         permissions: new Set(["JOBS_READ", "JOBS_SUBMIT", "JOBS_OPERATE"]),
         jobKinds: null,
         expiresAt: new Date(exp * 1000),
+        keysEndBy: new Date(exp * 1000),
         apiKeyId: null,
       });
       // From memory, and without a promise.
