@@ -153,6 +153,8 @@ test("a document job from its form to its poisoned end", async () => {
   // What was stopped with it is told where one looks first.
   await page.getByText("3 jobs below it were stopped with it").waitFor();
   await assertAccessible(page);
+  // From its top: the tree below was opened by its button.
+  await page.getByRole("heading", { level: 1 }).scrollIntoViewIfNeeded();
   await picture("poisoned");
   await page.getByRole("link", { name: "see them" }).click();
   await expect
