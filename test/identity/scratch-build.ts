@@ -22,7 +22,6 @@ const SCRATCH_BUILDS = {
     { file: "runs/admission.ts", from: /workspaceId == null \|\| run\.workspaceId === workspaceId/, to: "true" },
     { file: "live/subscriber.ts", from: /event\.workspaceId !== scope\.workspaceId/, to: "false" },
     { file: "jobs/submit.ts", from: /where: \{ workspaceId, idempotencyKey \}/, to: "where: { idempotencyKey }" },
-    { file: "jobs/bulk/items.ts", from: /workspaceId: \{ in: actions\.map\([^\n]*\) \},/, to: "" },
     { file: "quotas/quota.ts", from: /where: \{ workspaceId \}/, to: "where: {}" },
     { file: "identity/keys.ts", from: /by\.workspaceId === null \? \{\}/g, to: "true ? {}" },
     { file: "types/bulk-action.ts", from: /\(\{ id: uuidOrNil\(id\), workspaceId \}\)/, to: "({ id: uuidOrNil(id) })" },
