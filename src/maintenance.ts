@@ -1,7 +1,7 @@
 import type { Logger } from "pino";
 import type { EngineContext } from "./engine.ts";
 import { deleteEndedSessions } from "./identity/sessions.ts";
-import { resumeBulkActions } from "./jobs/bulk/action.ts";
+import { resumeBulkActions } from "./jobs/bulk/shares.ts";
 import type { LogContinuity } from "./live/continuity.ts";
 import { MAX_LAG_MS, watchLag } from "./live/lag.ts";
 import { deleteOldOutput } from "./output/delete-old.ts";
@@ -28,11 +28,11 @@ const LAG_CHECK_INTERVAL_MS = 5_000;
 const SESSIONS_INTERVAL_MS = 60_000;
 /** Milliseconds between two deletions of partial output: it is there for an hour, and up to so much longer. */
 const OUTPUT_INTERVAL_MS = 60_000;
-/** Milliseconds between two looks for bulk actions that nobody works on: those that are larger than a request waits for among them. */
+/** Milliseconds between two looks for unfinished bulk actions that no server is processing. */
 const BULK_ACTIONS_INTERVAL_MS = 1_000;
 /**
- * Seconds without progress after which maintenance resumes a bulk action: before that, another server most likely works on it. A
- * running server does a batch in less than this.
+ * Seconds without progress after which maintenance resumes a bulk action: before that, another server is probably processing it. A
+ * batch usually takes less.
  */
 const BULK_ACTION_IDLE_SECONDS = 1;
 

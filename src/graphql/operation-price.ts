@@ -26,7 +26,7 @@ declare module "graphql" {
   interface GraphQLFieldExtensions<_TSource, _TContext, _TArgs> {
     /** Of a mutation: the path of the argument whose items, or whose number, are its commands. One command where there is none. */
     commandsBy?: readonly string[];
-    /** Of a mutation whose argument is the number of its commands: the most that it does before its answer, and is charged for. */
+    /** Of a mutation whose argument is the number of its commands: how many of them it runs before the answer at most; it is charged for no more. */
     maxCommands?: number;
     /** Of a mutation: the path of the argument that says how many seconds it may wait. */
     waitsBy?: readonly string[];

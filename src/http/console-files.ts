@@ -4,8 +4,8 @@ import { extname, join, relative, sep } from "node:path";
 import Negotiator from "negotiator";
 
 /**
- * The files of a folder, by their paths, read once. What is in the folder may be replaced under a running server, as a new version of its package
- * does: its page stays whole then, and of the server's own version, until that starts anew.
+ * The files of a folder, by their paths, read once. A new version of the package may replace the folder while the server runs: the page
+ * then stays complete, and of the server's own version, until the server is restarted.
  */
 export type Files = ReadonlyMap<string, Buffer>;
 

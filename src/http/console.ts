@@ -35,12 +35,12 @@ const FILES = readFiles(FOLDER);
 const BASE = "./__base__/";
 const NONCE = "__nonce__";
 
-/** What is the API's, and not for people. */
+/** The paths of the API, which get no page. */
 const OF_API: ReadonlySet<string> = new Set(Object.values(PATHS));
 
 /**
- * Whether a request is for the console: for a file of it, or a browser's for anything that the API has not. Its answer is the same for everybody,
- * and shows nothing of the database.
+ * Whether a request is for the console: it asks for one of its files, or is a browser's for a page that is no path of the API. The answer is
+ * the same for everybody, and shows nothing of the database.
  */
 export function isOfConsole({ method, url = "", headers }: IncomingMessage): boolean {
   if (method !== "GET" && method !== "HEAD") return false;
@@ -66,7 +66,7 @@ function sendPage(path: string, response: ServerResponse): boolean {
   if (page === undefined) return false;
   const nonce = randomBytes(16).toString("base64");
   const text = page.replaceAll(BASE, baseOf(path)).replaceAll(NONCE, nonce);
-  // Where there is no such view the page says so, in words and with a way out, to people who mistyped its address.
+  // The page itself says that there is no such view, with a link to one that there is.
   response.writeHead(VIEWS.has(path.split("/")[1] ?? "") ? 200 : 404, {
     "content-type": "text/html; charset=utf-8",
     "content-security-policy": policyWith(nonce),

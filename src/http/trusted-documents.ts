@@ -53,8 +53,8 @@ export function mayExecuteAny(principal: Principal | undefined): boolean {
 }
 
 /**
- * Whether a principal may have a document executed that it sends as a text: one of this server's own, which the kits and the console of
- * this version send so, one of the manifest, in which those of kits of other versions may stand, or any, if it is an administrator.
+ * Whether a principal may send this text of a document. It may if the text is one that the kits or the console of this version send, or one
+ * of the manifest (where an operator can add those of kits of other versions), or if the principal is an administrator.
  */
 export function mayExecute(documents: TrustedDocuments, text: string, principal: Principal | undefined): boolean {
   return OWN_DOCUMENTS.has(text) || textsOf(documents).has(text) || mayExecuteAny(principal);
@@ -96,8 +96,8 @@ export function trustedText(documents: TrustedDocuments, sent: Sent, principal: 
 const NO_REQUEST = new Request("http://localhost");
 
 const HOW =
-  "Send the hash of one of its documents in extensions.persistedQuery: { version: 1, sha256Hash }, and no query. The kits' and the " +
-  "console's own are executed as they are, where they are of this server's version or in its manifest.";
+  "Send the hash of one of its documents in extensions.persistedQuery: { version: 1, sha256Hash }, and no query. Kits and the " +
+  "console of this server's version need not; the documents of another version of a kit must be in the manifest.";
 
 export function notTrusted(): GraphQLError {
   return refusal("FORBIDDEN", `This server executes trusted documents alone. ${HOW}`, 403);

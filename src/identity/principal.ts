@@ -16,8 +16,8 @@ export interface Principal {
   /** When it ends by itself; null if it does not. */
   readonly expiresAt: Date | null;
   /**
-   * When keys that it makes end at the latest; null if they need not. As its credential does: a browser's session ends sooner, and a key
-   * that somebody makes in one is not for the session.
+   * The latest end of the API keys that it makes; null for none. It is the end of its credential and not of a browser's session: a key
+   * that is made in the console must outlive the session in which it was made.
    */
   readonly keysEndBy: Date | null;
   /** The API key that it is; null if it is none. */

@@ -67,7 +67,7 @@ export async function readCredentials(
       AND (o.expires_at IS NULL OR o.expires_at > clock_timestamp())
     UNION ALL
     SELECT encode(secret_hash, 'hex'), principal, NULL, workspace_id, upper(roles::text)::text[], NULL, expires_at,
-      -- The operator does not end; when a token would have is not known any more, but not before its session.
+      -- The operator never ends. The end of a JWT is not stored; its session ends no later.
       CASE WHEN workspace_id IS NOT NULL THEN expires_at END,
       (extract(epoch FROM expires_at - clock_timestamp()) * 1000)::float8
     FROM sessions

@@ -1,6 +1,7 @@
 import type { EventFragment } from "@ai-job-server/sdk/client";
 import { describe, expect, test } from "vitest";
 import { titleOf, whyCancelled } from "../../console/src/job/event-text.ts";
+import { NO_METRICS } from "./no-metrics.ts";
 
 /** What the record says of a job's life, in sentences for people. */
 
@@ -19,17 +20,7 @@ const EVENT = {
   principalId: null,
   capabilityId: null,
   payload: {},
-  metrics: {
-    durationMs: 0,
-    totalTokens: 0,
-    inputTokens: 0,
-    outputTokens: 0,
-    tokensPlanner: 0,
-    tokensExecutor: 0,
-    entitiesRead: 0,
-    entitiesWritten: 0,
-    validatorsRunCount: 0,
-  },
+  metrics: NO_METRICS,
   recordedAt: "2026-12-01T08:00:00.000Z",
   prevHash: "",
   hash: "",

@@ -2,20 +2,9 @@ import type { Change, Job } from "@ai-job-server/sdk/client";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { LiveList } from "../../console/src/jobs/live-list.ts";
+import { NO_METRICS } from "./no-metrics.ts";
 
 /** The list of jobs while it changes: nothing in it moves until it is brought up to date. */
-
-const METRICS = {
-  durationMs: 0,
-  totalTokens: 0,
-  inputTokens: 0,
-  outputTokens: 0,
-  tokensPlanner: 0,
-  tokensExecutor: 0,
-  entitiesRead: 0,
-  entitiesWritten: 0,
-  validatorsRunCount: 0,
-};
 
 /** A job that was submitted at a second. */
 function job(second: number, version = 1, more: Partial<Job> = {}): Job {
@@ -41,7 +30,7 @@ function job(second: number, version = 1, more: Partial<Job> = {}): Job {
     tokenBudget: null,
     costMicros: 0,
     costBudgetMicros: null,
-    metrics: METRICS,
+    metrics: NO_METRICS,
     idempotencyKey: null,
     submittedBy: "anonymous",
     version,

@@ -9,6 +9,7 @@ import { microsIn, typedAmount, wholeIn } from "../../console/src/ui/numbers.ts"
 import { csvOf } from "../../console/src/usage/csv.ts";
 import { boundsOf, presetDays, readAsked, timesOf, variablesOf } from "../../console/src/usage/query.ts";
 import { usageLines } from "../../console/src/usage/usage-csv.ts";
+import { NO_METRICS } from "./no-metrics.ts";
 
 /** What the console reads of what people type, and what it writes for others. */
 
@@ -32,22 +33,12 @@ const EMPTY_ROW = {
   label: null,
   jobs: 0,
   costMicros: 0,
-  metrics: {
-    durationMs: 0,
-    totalTokens: 0,
-    inputTokens: 0,
-    outputTokens: 0,
-    tokensPlanner: 0,
-    tokensExecutor: 0,
-    entitiesRead: 0,
-    entitiesWritten: 0,
-    validatorsRunCount: 0,
-  },
+  metrics: NO_METRICS,
 } as const;
 
 test("usage for a spreadsheet has the cost in the currency, too", () => {
   const metrics = { inputTokens: 1000, outputTokens: 20, totalTokens: 1020 };
-  const row = { ...EMPTY_ROW, jobs: 2, costMicros: 268, metrics: { ...EMPTY_ROW.metrics, ...metrics } };
+  const row = { ...EMPTY_ROW, jobs: 2, costMicros: 268, metrics: { ...NO_METRICS, ...metrics } };
   const lines = usageLines([{ ...row, provider: "openai", model: "large" }], "MODEL", "Model", "USD");
   expect(lines).toEqual([
     ["from", "Model", "jobs", "inputTokens", "outputTokens", "totalTokens", "costMicros", "cost", "currency"],

@@ -8,7 +8,7 @@ import { listDuePartitions } from "../../src/claims/queue-partitions.ts";
 import { within } from "../../src/db/scope.ts";
 import { withSettings } from "../../src/db/session.ts";
 import { createWorkspace } from "../../src/identity/workspaces.ts";
-import { resumeBulkActions } from "../../src/jobs/bulk/action.ts";
+import { resumeBulkActions } from "../../src/jobs/bulk/shares.ts";
 import { submitAiJob } from "../../src/jobs/submit.ts";
 import { deleteOldOutput } from "../../src/output/delete-old.ts";
 import { failUnansweredJobs } from "../../src/review/user-input-timeout.ts";

@@ -77,7 +77,7 @@ describe("a bulk action", () => {
     ["that tries again, with a reason", "23514", { kind: "'retry'" }],
     ["that is finished already", "AJ003", { finished_at: "now()" }],
     ["that has got on already", "AJ003", { progressed_at: "now()" }],
-    ["that counts items before it has any", "AJ003", { total: "1" }],
+    ["that counts an item it does not have", "AJ003", { total: "1" }],
     ["that counts changes", "AJ003", { succeeded: "1" }],
     ["that counts errors", "AJ003", { failed: "1" }],
     ["of another kind", "22P02", { kind: "'delete'" }],

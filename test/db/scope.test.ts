@@ -13,7 +13,7 @@ const MAY_SEE_ALL = {
   "src/identity/sessions.ts": ["credentials"],
   "src/identity/stored-credentials.ts": ["credentials"],
   "src/identity/workspaces.ts": ["deployment"],
-  "src/jobs/bulk/action.ts": ["bulk"],
+  "src/jobs/bulk/shares.ts": ["bulk"],
   "src/live/epoch.ts": ["feed"],
   "src/live/lag.ts": ["feed"],
   // How many jobs of a kind wait, and for how long: numbers alone, of no workspace.

@@ -6,7 +6,7 @@ import { startWorkflow } from "../../src/claims/start.ts";
 import type { EngineContext } from "../../src/engine.ts";
 import { revokeApiKey } from "../../src/identity/keys.ts";
 import { createWorkspace } from "../../src/identity/workspaces.ts";
-import { resumeBulkActions } from "../../src/jobs/bulk/action.ts";
+import { resumeBulkActions } from "../../src/jobs/bulk/shares.ts";
 import { cancelAiJob } from "../../src/jobs/cancel.ts";
 import type { SubmitAiJob } from "../../src/jobs/draft.ts";
 import { NO_METRICS } from "../../src/jobs/metrics.ts";

@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { MAX_ITEMS, SHARE } from "../../jobs/bulk/action.ts";
+import { MAX_ITEMS } from "../../jobs/bulk/action.ts";
+import { SHARE } from "../../jobs/bulk/shares.ts";
 
 /** What `cancelAiJobs` and `retryAiJobs` have in common. */
 
@@ -16,6 +17,6 @@ export const FILTER_RULE = "Selects the jobs. At least one condition is required
 
 /** The part of the mutation's description that is the same for both. */
 export const BULK_BEHAVIOUR =
-  `Each job has its own result. The action is stored, and up to ${SHARE} of its jobs are done before the answer; what is left, also ` +
-  "after a crash or a timeout of the database, is done by any server, and finishedAt is null until then: read the action again by " +
-  "its id. TRY_AGAIN means that nothing of it was stored (section 6).";
+  `Each job has its own result. The action is stored, and up to ${SHARE} of its jobs are processed before the answer. The servers process ` +
+  "the rest afterwards, also if a crash or a timeout of the database interrupts them. Until then finishedAt is null: load the action " +
+  "again by its id. TRY_AGAIN means that nothing of it was stored (section 6).";

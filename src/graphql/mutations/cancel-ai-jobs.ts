@@ -1,6 +1,7 @@
 import * as errors from "../../errors.ts";
 import { exact } from "../../exact.ts";
-import { type CancelAiJobs, cancelAiJobs, SHARE } from "../../jobs/bulk/action.ts";
+import { type CancelAiJobs, cancelAiJobs } from "../../jobs/bulk/action.ts";
+import { SHARE } from "../../jobs/bulk/shares.ts";
 import { boundedText } from "../../jobs/input-text.ts";
 import { builder } from "../builder.ts";
 import { type ErrorsOf, errorTypes, isPayloadWith, orThrow } from "../result.ts";

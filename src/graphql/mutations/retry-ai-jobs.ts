@@ -1,6 +1,7 @@
 import * as errors from "../../errors.ts";
 import { exact } from "../../exact.ts";
-import { type RetryAiJobs, retryAiJobs, SHARE } from "../../jobs/bulk/action.ts";
+import { type RetryAiJobs, retryAiJobs } from "../../jobs/bulk/action.ts";
+import { SHARE } from "../../jobs/bulk/shares.ts";
 import { builder } from "../builder.ts";
 import { type ErrorsOf, errorTypes, isPayloadWith, orThrow } from "../result.ts";
 import { AiJobFilter } from "../types/ai-job-filter.ts";

@@ -43,8 +43,8 @@ export const BulkAction = builder.prismaNode("BulkAction", {
   id: { field: "id", description: "Global id (Relay). Load it again to see the progress of an unfinished action." },
   findUnique: (id, { viewer: { workspaceId } }) => ({ id: uuidOrNil(id), workspaceId }),
   description:
-    "A change of many jobs, requested in one call. It is stored, and a server finishes it, also after the call has been answered " +
-    "and after a crash half way (section 6).",
+    "A change of many jobs, requested in one call. It is stored, and the servers finish it, even after the call was answered and after " +
+    "a crash half way (section 6).",
   fields: (t) => ({
     kind: t.expose("kind", { type: BulkActionKindEnum, description: "What is done to each job." }),
     reason: t.exposeString("reason", {

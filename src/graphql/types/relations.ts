@@ -44,7 +44,7 @@ builder.objectField(AiJob, "workflowRun", (t) =>
   }),
 );
 
-/** The key of a list that counts its rows. */
+/** The key of a list whose rows are numbered. */
 export const integerKey = z.tuple([z.int32()]).transform(([value]) => value);
 const byAttempt: KeyCodec<Run, number> = { keyOf: ({ attempt }) => [attempt], schema: integerKey };
 const byVersion: KeyCodec<Event, number> = { keyOf: ({ version }) => [version], schema: integerKey };
@@ -169,7 +169,7 @@ export function referencedRow<Row>([row]: readonly Row[]): Row {
   return row;
 }
 
-/** @returns the page of a list that belongs to a row, as these arguments ask for it. */
+/** Reads a page of a list that belongs to one row, such as the events of a job. */
 export async function pageOf<Row>(
   args: ConnectionArgs,
   codec: KeyCodec<Row, number>,

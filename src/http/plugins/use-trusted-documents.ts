@@ -4,8 +4,8 @@ import type { Principal } from "../../identity/principal.ts";
 import { mayExecute, noHash, notFound, notTrusted, type TrustedDocuments } from "../trusted-documents.ts";
 
 /**
- * Executes trusted documents alone, which clients name by their hashes, and those of the kits and the console; an administrator may send
- * any other (section 11). It stands where automatic persisted queries would, by which everybody registers any document.
+ * Executes trusted documents alone: those of the manifest, and those of the kits and the console. An administrator may send any other
+ * (section 11). It stands where automatic persisted queries would, by which everybody registers any document.
  */
 export function useTrustedDocuments(documents: TrustedDocuments): Plugin<object, { readonly principal?: Principal }> {
   const plugin: Plugin = usePersistedOperations({

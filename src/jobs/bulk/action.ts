@@ -1,33 +1,25 @@
-import { setImmediate as yieldToEventLoop } from "node:timers/promises";
 import { uuidv7 } from "uuidv7";
 import type { BulkAction } from "../../db/generated/client/client.ts";
 import { type BulkActionKind, JobState } from "../../db/generated/client/enums.ts";
-import { allWorkspaces, within } from "../../db/scope.ts";
+import { within } from "../../db/scope.ts";
 import { type CommandContext, inSingleStatement } from "../../db/transaction.ts";
 import { InvalidInputError, NotFoundError, TryAgainError } from "../../errors.ts";
 import type { Actor } from "../../log/event.ts";
 import { redactText } from "../../log/redact.ts";
 import { conditionsOf, type JobFilter } from "../filter.ts";
 import type { JobSelection } from "../list.ts";
-import { CHANGES, processItems } from "./batch.ts";
-import { finishAction, idleActions, insertAction, pendingItems } from "./items.ts";
+import { CHANGES } from "./batch.ts";
+import { insertAction } from "./items.ts";
+import { processShare } from "./shares.ts";
 
 /**
  * Bulk actions: one change of many jobs (section 6). First the action is stored with the matching jobs as its items, then the
- * items are processed in batches, each in a transaction of its own. The request that stored it does the first share of them; any
- * server goes on with the rest, as it does after a crash: the pending items are stored.
+ * items are processed in batches, each in a transaction of its own. The request that stored the action processes the first share of
+ * them; maintenance of any server processes the rest, also after a crash, because the pending items are stored.
  */
 
 /** The largest number of jobs of one action. */
 export const MAX_ITEMS = 100_000;
-/** Items that a request processes before it answers, and that maintenance processes of one action before it turns to the next. */
-export const SHARE = 1000;
-/** Items per transaction. The transaction locks their jobs' rows, so other changes of these jobs wait for it. */
-const BATCH_SIZE = 100;
-/** An action is found by its id, and tells its workspace, in which its jobs are then changed. */
-const BULK = allWorkspaces("bulk");
-/** The largest number of actions that maintenance goes on with in turn. */
-const MAX_RESUMED = 100;
 
 /** The input of a bulk cancellation. */
 export interface CancelAiJobs {
@@ -40,9 +32,9 @@ export interface CancelAiJobs {
 /**
  * Cancels the oldest jobs that match (section 6). If the filter has no states, only jobs that can be cancelled are selected. If
  * it has states, jobs in these states are selected, and one that cannot be cancelled becomes an item with an error.
- * @returns the stored action. It is unfinished if it has more items than a request processes, or the database was too busy for
- *   them; maintenance then continues it. Or InvalidInputError if the filter has no
- *   condition or an empty list, NotFoundError if there is no such workspace: nothing was changed.
+ * @returns the stored action. It is unfinished if it has more items than a request processes, or if the database was too busy for
+ *   them; maintenance then continues it. Or InvalidInputError if the filter has no condition or an empty list, NotFoundError if
+ *   there is no such workspace: nothing was changed.
  * @throws TryAgainError when the action could not be stored: nothing was kept.
  */
 export function cancelAiJobs(
@@ -127,71 +119,4 @@ function checkFilter(filter: JobFilter): InvalidInputError | null {
 function narrowToChangeable(kind: BulkActionKind, filter: JobFilter): JobSelection {
   if (filter.states) return filter;
   return { ...filter, states: Object.values(JobState).filter(CHANGES[kind].canChange), withinBudget: kind === "RETRY" };
-}
-
-/** What became of a share: the action is finished, items are left, or another server is at it. */
-type ShareEnd = "FINISHED" | "LEFT" | "ELSEWHERE";
-
-/**
- * Processes the next items of an action, at most `SHARE`. Each item is processed once, whoever tries at the same time.
- * @param signal stops the work between two batches.
- */
-async function processShare(context: CommandContext, actionId: string, signal?: AbortSignal): Promise<ShareEnd> {
-  const { prisma } = context;
-  const action = await within(BULK, () => prisma.bulkAction.findUniqueOrThrow({ where: { id: actionId } }));
-  const scope = [action.workspaceId];
-  let done = 0;
-  while (!signal?.aborted) {
-    const items = await within(scope, () => pendingItems(prisma, actionId, BATCH_SIZE));
-    if (items.length === 0) {
-      await inSingleStatement(context, scope, (db) => finishAction(db, actionId));
-      return "FINISHED";
-    }
-    if (done >= SHARE) break;
-    if (!(await processItems(context, action, items))) return "ELSEWHERE";
-    done += items.length;
-    // The embedded database runs in this thread. Without a pause, other requests would wait for the whole action.
-    await yieldToEventLoop();
-  }
-  return "LEFT";
-}
-
-/**
- * Continues actions that are too large for their request, or that a crash or a busy database left unfinished: a share of each in
- * turn, so that a small one does not wait for a large one. One that another server is at is left to it.
- * @param idleSeconds only actions of which no item was processed for so long are taken up, so that servers seldom repeat each
- *   other's work.
- * @param signal stops the work after the current batch.
- * @returns the number of actions that were finished.
- * @throws AggregateError with all errors, after every action has been tried: the next call tries them, too.
- */
-export async function resumeBulkActions(
-  context: CommandContext,
-  idleSeconds: number,
-  signal?: AbortSignal,
-): Promise<number> {
-  const failures: unknown[] = [];
-  // Not tried again by this call: it would do nothing but ask whether the other one still has them.
-  const elsewhere = new Set<string>();
-  let finished = 0;
-  let unfinished: readonly string[] = [];
-  while (failures.length === 0 && !signal?.aborted) {
-    const idle = await within(BULK, () => idleActions(context.prisma, idleSeconds, MAX_RESUMED));
-    const turn = new Set([...unfinished, ...idle.filter((id) => !elsewhere.has(id))]);
-    if (turn.size === 0) break;
-    const left: string[] = [];
-    for (const actionId of turn) {
-      try {
-        const end = await processShare(context, actionId, signal);
-        if (end === "FINISHED") finished += 1;
-        else if (end === "LEFT") left.push(actionId);
-        else elsewhere.add(actionId);
-      } catch (error) {
-        failures.push(error);
-      }
-    }
-    unfinished = left;
-  }
-  if (failures.length > 0) throw new AggregateError(failures, `Bulk actions still unfinished: ${failures.length}.`);
-  return finished;
 }

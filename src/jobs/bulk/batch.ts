@@ -31,9 +31,9 @@ export const CHANGES = {
 
 /**
  * Processes some items of an action in one transaction: the changes of their jobs and the outcomes of the items commit together.
- * One server at a time does so: of several that took turns, each would wait for the jobs of the one before, to find them done. The
- * number of statements does not grow with the number of items.
- * @returns false where another server is at this action; nothing was done.
+ * One server at a time processes an action: a second one would wait for the locks of the first one's jobs, and then find their items
+ * processed. The number of statements does not grow with the number of items.
+ * @returns false if another server is processing this action; nothing was done.
  * @throws TryAgainError when every attempt was rolled back, or the connection broke before the commit: nothing was kept.
  */
 export function processItems(context: CommandContext, action: BulkAction, items: readonly Item[]): Promise<boolean> {

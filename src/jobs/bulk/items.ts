@@ -56,7 +56,7 @@ export function pendingItems(db: Transaction, actionId: string, limit: number): 
     WHERE bulk_action_id = ${actionId}::uuid AND finished_at IS NULL ORDER BY position LIMIT ${limit}`;
 }
 
-/** Locks an action until the transaction ends. @returns false, and does not wait, where another one has it. */
+/** Locks an action until the transaction ends, without waiting. @returns false if another transaction has locked it. */
 export async function tryLock(tx: Transaction, actionId: string): Promise<boolean> {
   const [row] = await tx.$queryRaw<{ isLocked: boolean }[]>`
     SELECT pg_try_advisory_xact_lock(hashtextextended(${actionId}, 0)) AS "isLocked"`;

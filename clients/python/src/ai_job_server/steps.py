@@ -66,7 +66,7 @@ class StepContext:
         validators_run_count: how many validators it has run; the server's guards are counted by the server.
         """
         amount = amount_of(entities_read=entities_read, entities_written=entities_written, validators_run_count=validators_run_count)
-        # Nothing is no amount: a step that has counted something is reported alone.
+        # A step with amounts is reported in a request of its own, which zeros are not worth.
         if any(amount.counts.values()):
             self._amounts.append(amount)
 

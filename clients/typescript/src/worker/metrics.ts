@@ -47,9 +47,9 @@ export function amountOf({ entitiesRead = 0, entitiesWritten = 0, validatorsRunC
   return amount;
 }
 
-/** Whether an amount adds anything. */
-export function isSomething({ usage, ...counts }: Amount): boolean {
-  return usage !== undefined || Object.values(counts).some((count) => count > 0);
+/** Whether an amount adds nothing. */
+export function isZero({ usage, ...counts }: Amount): boolean {
+  return usage === undefined && Object.values(counts).every((count) => count === 0);
 }
 
 /** @returns the calls of models among some amounts. */

@@ -4,15 +4,7 @@ import type { CompletedSteps } from "./completed-steps.ts";
 import { CannotBeDone } from "./handler-errors.ts";
 import { asJson, type Stored } from "./json.ts";
 import { messageOf } from "./message.ts";
-import {
-  type Amount,
-  amountOf,
-  amountOfCall,
-  callsOf,
-  isSomething,
-  type StepMetrics,
-  type TokenRole,
-} from "./metrics.ts";
+import { type Amount, amountOf, amountOfCall, callsOf, isZero, type StepMetrics, type TokenRole } from "./metrics.ts";
 import { usageOf } from "./model-usage.ts";
 import type { Reports } from "./reports.ts";
 import type { RunScope } from "./run-scope.ts";
@@ -122,8 +114,8 @@ export class Steps {
         reportUsage: count,
         reportMetrics: (metrics) => {
           const amount = amountOf(metrics);
-          // Nothing is no amount: a step that has counted something is reported alone.
-          if (isSomething(amount)) amounts.push(amount);
+          // A step with amounts is reported in a request of its own, which zeros are not worth.
+          if (!isZero(amount)) amounts.push(amount);
         },
       });
       if (callsOf(amounts).length === 0) countUsage(value);
