@@ -1,5 +1,5 @@
-// A plugin of graphql-codegen: the texts of the operations that the kits and the console send, which a server that executes trusted documents
-// alone executes with them.
+// A plugin of graphql-codegen: the texts of the operations that the kits and the console send. A server that executes trusted documents alone
+// executes these, too.
 import { textsOf } from "./typescript/documents-plugin.mjs";
 
 export function plugin(_schema, documents) {

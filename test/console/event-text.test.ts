@@ -1,6 +1,7 @@
 import type { EventFragment } from "@ai-job-server/sdk/client";
 import { describe, expect, test } from "vitest";
-import { titleOf, whyCancelled } from "../../console/src/job/event-text.ts";
+import { titleOf } from "../../console/src/job/event-text.ts";
+import { isSaidToBeFinal, whyCancelled } from "../../console/src/job/record.ts";
 import { NO_METRICS } from "./no-metrics.ts";
 
 /** What the record says of a job's life, in sentences for people. */
@@ -48,6 +49,21 @@ test("of a cancellation in the inbox the comment is the reason", () => {
 test("what was said before another state is no reason of it", () => {
   expect(whyCancelled([cancelled, { ...EVENT, state: "QUEUED", previousState: "CANCELLED" }])).toBe(undefined);
   expect(whyCancelled([])).toBe(undefined);
+});
+
+test("a failure is final where its worker said so, and until something else has become of the job", () => {
+  const failed = {
+    ...EVENT,
+    state: "FAILED" as const,
+    previousState: "RUNNING" as const,
+    payload: { retryable: false },
+  };
+  const retried = { ...EVENT, state: "QUEUED" as const, previousState: "FAILED" as const };
+  const lost = { ...failed, type: "WORKFLOW_RECOVERY" as const, payload: { worker_id: "w" } };
+  expect(isSaidToBeFinal([failed])).toBe(true);
+  expect(isSaidToBeFinal([{ ...failed, payload: { retryable: true } }])).toBe(false);
+  expect(isSaidToBeFinal([failed, retried])).toBe(false);
+  expect(isSaidToBeFinal([failed, retried, lost])).toBe(false);
 });
 
 describe("a question", () => {

@@ -6,8 +6,9 @@ import { modelLines, type UsedJob } from "../../console/src/job/model-lines.ts";
 const START = Date.parse("2026-12-01T08:00:00.000Z");
 const at = (second: number) => new Date(START + second * 1000).toISOString();
 
-function used(model: string, costMicros: number, inputTokens = costMicros, outputTokens = 0) {
-  return { provider: "openai", model, costMicros, inputTokens, outputTokens };
+function used(model: string, costMicros: number) {
+  const tokens = { inputTokens: 0, cachedInputTokens: 0, outputTokens: 0, reasoningTokens: 0 };
+  return { provider: "openai", model, costMicros, ...tokens };
 }
 
 type Run = UsedJob["workflowRuns"]["nodes"][number];
@@ -35,11 +36,12 @@ test("each step adds what its models used when it ends, and nothing is lost betw
   ]);
 });
 
-test("tokens are those in and out", () => {
-  const all = [used("large", 5, 100, 20)];
+test("tokens are all that the job's total has: those from a cache and those to reason, too", () => {
+  const tokens = { inputTokens: 100, cachedInputTokens: 50, outputTokens: 20, reasoningTokens: 7 };
+  const all = [{ ...used("large", 5), ...tokens }];
   const steps = [{ startedAt: at(0), finishedAt: at(10), modelUsage: all }];
   const { lines } = modelLines(job(all, [run({ modelUsage: all, steps })]), "tokens", START + 10_000);
-  expect(lines).toEqual([{ name: "openai large", values: [0, 120] }]);
+  expect(lines).toEqual([{ name: "openai large", values: [0, 177] }]);
 });
 
 test("what no step has stands at the end of its run, and what no run has at the beginning", () => {

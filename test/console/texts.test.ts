@@ -1,7 +1,7 @@
 import { JobServerError } from "@ai-job-server/sdk/client";
 import { describe, expect, test } from "vitest";
 import { faultsOf } from "../../console/src/api/errors.ts";
-import { failedSteps } from "../../console/src/job/failed-step.ts";
+import { failedSteps } from "../../console/src/job/failed-steps.ts";
 import { faultyText } from "../../console/src/submit/draft.ts";
 import { labelsIn, refLine, refsIn } from "../../console/src/submit/lines.ts";
 import { healthIn } from "../../console/src/system/health.ts";

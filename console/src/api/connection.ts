@@ -1,5 +1,5 @@
 import { useSyncExternalStore } from "react";
-import { addressOf } from "./place.ts";
+import { readBuild } from "./build.ts";
 
 /**
  * Whether what is shown is live, for all views together: there is one stream. It is not as soon as the stream breaks off or the server leaves
@@ -38,9 +38,10 @@ export function doubtConnection(): void {
 
 /** @returns whether the server answers. */
 export async function isAnswering(): Promise<boolean> {
-  const signal = AbortSignal.timeout(ANSWER_MS);
-  const response = await fetch(addressOf("build.json"), { cache: "no-store", signal }).catch(() => null);
-  return response?.ok === true;
+  return readBuild(AbortSignal.timeout(ANSWER_MS)).then(
+    () => true,
+    () => false,
+  );
 }
 
 async function look(): Promise<void> {

@@ -12,7 +12,8 @@ export function codeOf(error: unknown): string | undefined {
 
 /** @returns why something could not be read, as a sentence for people: nothing was asked for that might have been done. */
 export function readErrorOf(error: unknown): string {
-  if (error instanceof UnansweredError) return "The server did not answer. This is read again as soon as it does.";
+  if (error instanceof UnansweredError)
+    return "The server did not answer. The page tries again as soon as the server is back.";
   return messageOf(error);
 }
 

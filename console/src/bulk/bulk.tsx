@@ -24,7 +24,6 @@ export default function BulkActions() {
   const [params, setParams] = useSearchParams();
   const shownId = params.get("action");
   const actions = data?.bulkActions.nodes ?? [];
-  const shown = actions.find(({ id }) => id === shownId);
   return (
     <>
       <div className="title">
@@ -83,7 +82,7 @@ export default function BulkActions() {
           </tbody>
         </table>
       )}
-      {shownId !== null && data && <Items key={shownId} id={shownId} isFinished={shown?.finishedAt !== null} />}
+      {shownId !== null && data && <Items key={shownId} id={shownId} />}
     </>
   );
 }

@@ -1,5 +1,5 @@
 import { useInfiniteQuery } from "@tanstack/react-query";
-import { useEffect, useState } from "react";
+import { useState } from "react";
 import { Link } from "wouter";
 import { BulkActionItems } from "../api/generated.ts";
 import { useClient } from "../api/session.ts";
@@ -12,37 +12,27 @@ import { Waiting } from "../ui/waiting.tsx";
 import { LOOK_MS } from "./progress.tsx";
 
 const PAGE = 100;
-/** So many pages are kept as the server has them, while an action goes on. */
-const MAX_LIVE_PAGES = 3;
 const FIRST: string | undefined = undefined;
 
-export interface ItemsProps {
-  /** The action's id. */
-  readonly id: string;
-  /** Whether nothing of it will change any more. */
-  readonly isFinished: boolean;
-}
-
 /** Each job of an action, and why it was left as it is. */
-export function Items({ id, isFinished }: ItemsProps) {
+export function Items({ id }: { readonly id: string }) {
   const client = useClient();
   const [onlyFailed, setOnlyFailed] = useState(false);
-  const { data, error, refetch, hasNextPage, fetchNextPage, isFetchingNextPage } = useInfiniteQuery({
+  const { data, error, hasNextPage, fetchNextPage, isFetchingNextPage } = useInfiniteQuery({
     queryKey: ["bulk-action", id, onlyFailed],
     queryFn: async ({ signal, pageParam }) => {
       const after = pageParam === undefined ? {} : { after: pageParam };
       const { node } = await client.request(BulkActionItems, { id, onlyFailed, first: PAGE, ...after }, { signal });
-      return node && "items" in node ? node.items : null;
+      return node && "items" in node ? node : null;
     },
     initialPageParam: FIRST,
-    getNextPageParam: (page) => (page?.pageInfo.hasNextPage ? (page.pageInfo.endCursor ?? undefined) : undefined),
-    // All pages that somebody has looked at are read each time: not of what has finished, and not of many.
-    refetchInterval: ({ state }) => (isFinished || (state.data?.pages.length ?? 0) > MAX_LIVE_PAGES ? false : LOOK_MS),
+    getNextPageParam: (page) =>
+      page?.items.pageInfo.hasNextPage ? (page.items.pageInfo.endCursor ?? undefined) : undefined,
+    // All pages that somebody has opened are read each time, so many of them seldom; none once the action has finished.
+    refetchInterval: ({ state: { data: read } }) =>
+      read?.pages[0]?.finishedAt ? false : LOOK_MS * (read?.pages.length ?? 1),
   });
-  useEffect(() => {
-    if (isFinished) void refetch();
-  }, [isFinished, refetch]);
-  const items = data?.pages.flatMap((page) => page?.nodes ?? []) ?? [];
+  const items = data?.pages.flatMap((page) => page?.items.nodes ?? []) ?? [];
   return (
     <section className="card" aria-label="Its jobs">
       <Tick isSelected={onlyFailed} onChange={setOnlyFailed}>

@@ -30,8 +30,8 @@ import { Waiting } from "../ui/waiting.tsx";
 import { AnswerForm } from "./answer-form.tsx";
 import { whoWasFirst } from "./who-was-first.ts";
 
-/** How long a job that comes after another one takes no press: the second one of two may have been meant for the one before. */
-const CALM_MS = 1000;
+/** How long the buttons of the next job do nothing, in milliseconds: the second of two quick presses may be meant for the job before. */
+const PRESS_DELAY_MS = 1000;
 
 export interface DecisionProps {
   readonly jobId: string;
@@ -49,7 +49,8 @@ export function Decision({ jobId, mayDecide, isNext, onDecided }: DecisionProps)
   // What is being decided stays as it was until it is: the job's new state is seen a moment before the answer of the server.
   const deciding = useRef<WholeJob>(null);
   const asked = action.isBusy && deciding.current ? deciding.current : job;
-  if (error) return <Failure error={error} />;
+  // What was read before stays, with what is typed, where the server does not answer for a while.
+  if (error && job === undefined) return <Failure error={error} />;
   if (job === undefined) return <Waiting what="The job" />;
   if (job === null) return <Empty>There is no such job.</Empty>;
   return (
@@ -89,14 +90,15 @@ function Heading({ isNext, children }: { readonly isNext: boolean; readonly chil
   );
 }
 
-/** @returns whether what has come by itself has been there long enough to be meant by a press. */
-function useIsCalm(isNext: boolean): boolean {
-  const [isCalm, setIsCalm] = useState(!isNext);
+/** @returns whether the buttons of a job do something: not at once, where it has come by itself, under the pointer. */
+function useTakesPresses(isNext: boolean): boolean {
+  const [takesPresses, setTakesPresses] = useState(!isNext);
   useEffect(() => {
-    const timer = setTimeout(() => setIsCalm(true), CALM_MS);
+    if (!isNext) return;
+    const timer = setTimeout(() => setTakesPresses(true), PRESS_DELAY_MS);
     return () => clearTimeout(timer);
-  }, []);
-  return isCalm;
+  }, [isNext]);
+  return takesPresses;
 }
 
 function isAsked({ state }: Pick<Job, "state">): boolean {
@@ -133,7 +135,7 @@ function Asked({ job, mayDecide, isNext, action, onBegin, onDecided }: AskedProp
   const client = useClient();
   const queries = useQueryClient();
   const [comment, setComment] = useState("");
-  const isCalm = useIsCalm(isNext);
+  const takesPresses = useTakesPresses(isNext);
   const { failure, run } = action;
   const request = job.userInputRequest;
   const settle = (what: string, decide: () => Promise<unknown>) => {
@@ -167,7 +169,9 @@ function Asked({ job, mayDecide, isNext, action, onBegin, onDecided }: AskedProp
   };
   const validate = (verdict: ValidationVerdict) => {
     const input = { jobId: job.jobId, verdict, ...remark };
-    settle("Decided", async () => successOf((await client.request(ResolveValidation, { input })).resolveValidation));
+    settle(VERDICT_WORDS[verdict], async () =>
+      successOf((await client.request(ResolveValidation, { input })).resolveValidation),
+    );
   };
   const issues = failure instanceof JobServerError ? (failure.details.issues ?? []) : [];
   return (
@@ -188,7 +192,7 @@ function Asked({ job, mayDecide, isNext, action, onBegin, onDecided }: AskedProp
       {!request && <Json value={job.jobOutputs} what="outputs" />}
       <About job={job} />
       {mayDecide && (
-        <div className="decide" inert={!isCalm}>
+        <div className="decide" inert={!takesPresses}>
           <TextInput
             label="Comment"
             value={comment}
@@ -259,8 +263,21 @@ function About({ job }: { readonly job: WholeJob }) {
   );
 }
 
-/** @returns what was decided, as the page says it afterwards. */
+/** What was decided, as the page says it afterwards. */
+const VERDICT_WORDS = {
+  APPROVED: "Valid",
+  REJECTED: "Not valid",
+  NEEDS_USER: "Somebody should look",
+} as const satisfies Record<ValidationVerdict, string>;
+const REVIEW_WORDS = {
+  ACCEPT: "Accepted",
+  ACCEPT_WITH_ISSUES: "Accepted with issues",
+  REVISE: "Sent back",
+  CANCEL: "Cancelled",
+  ANSWER: "Answered",
+} as const satisfies Record<ReviewDecision, string>;
+
 function saidOf(decision: ReviewDecision, answer: unknown): string {
-  if (decision !== "ANSWER") return "Decided";
-  return typeof answer === "string" ? `Answered “${answer}”` : "Answered";
+  const word = REVIEW_WORDS[decision];
+  return typeof answer === "string" ? `${word} “${answer}”` : word;
 }

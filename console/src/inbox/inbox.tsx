@@ -7,6 +7,7 @@ import { Empty } from "../ui/empty.tsx";
 import { Failure, Forbidden } from "../ui/failure.tsx";
 import { kindWord } from "../ui/kind.ts";
 import { OperationLink } from "../ui/operation-link.tsx";
+import { ShortId } from "../ui/short-id.tsx";
 import { State } from "../ui/state.tsx";
 import { Ago } from "../ui/time.tsx";
 import { Waiting } from "../ui/waiting.tsx";
@@ -57,7 +58,7 @@ export default function Inbox() {
       <p role="status" className="quiet inbox-line">
         {done ? (
           <>
-            The last one: <Link href={`/jobs/${done.jobId}`}>{done.what}</Link>
+            Just now: <Link href={`/jobs/${done.jobId}`}>{done.what}</Link>
           </>
         ) : (
           jobs.length > 1 && "The longest wait first"
@@ -93,7 +94,7 @@ export default function Inbox() {
                 <State state={job.state} />
                 <span dir="auto">{job.userInputRequest?.question ?? whatWaits(job.waitsFor)}</span>
                 <span className="quiet">
-                  {kindWord(job.jobKind)} <bdi>{job.protocolId}</bdi> <code>…{job.jobId.slice(-8)}</code>, asked{" "}
+                  {kindWord(job.jobKind)} <bdi>{job.protocolId}</bdi> <ShortId id={job.jobId} />, asked{" "}
                   <Ago at={job.updatedAt} />
                   {job.userInputRequest?.expiresAt && (
                     <>

@@ -9,7 +9,7 @@ import { TextInput, Tick } from "../ui/fields.tsx";
 import { FormDialog } from "../ui/form-dialog.tsx";
 import { Refused } from "../ui/refused.tsx";
 import { CAN_CANCEL, CAN_RETRY } from "../ui/states.ts";
-import { isSaidToBeFinal } from "./event-text.ts";
+import { isSaidToBeFinal } from "./record.ts";
 import type { WholeJob } from "./use-job-view.ts";
 
 export interface ActionsProps {
@@ -54,7 +54,7 @@ export function Actions({ job, events = [] }: ActionsProps) {
       </div>
       {isFinal && (
         <p id={hint} className="hint">
-          Its worker said that another try would fail in the same way: retry it when what it met has been put right.
+          Its worker said that another attempt would fail in the same way. Retry it when the cause has been removed.
         </p>
       )}
       <Refused error={failure} />

@@ -8,6 +8,7 @@ import { Button } from "../ui/button.tsx";
 import { Failure } from "../ui/failure.tsx";
 import { kindWord } from "../ui/kind.ts";
 import { money, whole } from "../ui/numbers.ts";
+import { ShortId } from "../ui/short-id.tsx";
 import { State } from "../ui/state.tsx";
 import { Ago } from "../ui/time.tsx";
 import { Waiting } from "../ui/waiting.tsx";
@@ -73,7 +74,7 @@ function Branch({ child }: { readonly child: Page["nodes"][number] }) {
       <div className="bar">
         <State state={state} />
         <Link href={`/jobs/${jobId}`}>{kindWord(jobKind)}</Link>
-        <code>…{jobId.slice(-8)}</code>
+        <ShortId id={jobId} />
         <bdi className="quiet">{protocolId}</bdi>
         <span dir="auto">{statusReason}</span>
         <span>{money(costMicros, currency)}</span>

@@ -1,30 +1,28 @@
 import type { EventFragment } from "@ai-job-server/sdk/client";
-import { valueIn } from "../ui/payload.ts";
+import { textIn, valueIn } from "../ui/payload.ts";
 import { stateWord } from "../ui/states.ts";
+import { saidIn } from "./record.ts";
 
 /** What an event says, in a sentence. Its payload is what the server recorded; what it lacks is not said. */
-
-/** @returns the value of a payload's key, where it is a text. */
-export function textIn(payload: unknown, key: string): string | undefined {
-  const value = valueIn(payload, key);
-  return typeof value === "string" ? value : undefined;
-}
 
 export function toneOf({ type, state }: EventFragment): string {
   if (type === "SECURITY_VIOLATION") return "poison";
   return type === "WORKFLOW_RECOVERY" || state === "FAILED" ? "bad" : "plain";
 }
 
-/** @returns why something is as it is; a reason that the server has a word for is one with underscores. */
+/** Reasons of the server that people call something else. */
+const REASONS: ReadonlyMap<string, string> = new Map([
+  ["user_input_requested", "Asked somebody"],
+  ["user_input_timeout", "Nobody answered in time"],
+  ["revise", "Sent back"],
+]);
+
+/** @returns why something is as it is, for people. The server's own reasons are words with underscores; others are a person's sentences. */
 export function reasonText(reason: string): string {
+  const known = REASONS.get(reason);
+  if (known !== undefined) return known;
   const text = /^[a-z_]+$/.test(reason) ? reason.replaceAll("_", " ") : reason;
   return `${text.charAt(0).toUpperCase()}${text.slice(1)}`;
-}
-
-/** @returns whether the worker of the last run that failed said that another try would not help. */
-export function isSaidToBeFinal(events: readonly EventFragment[]): boolean {
-  const failure = events.findLast(({ type, state }) => type === "STATE_CHANGED" && state === "FAILED");
-  return valueIn(failure?.payload, "retryable") === false;
 }
 
 /** A question that is still open: the record has its id alone, since what people and models say is not kept there. */
@@ -32,25 +30,6 @@ export interface OpenQuestion {
   readonly requestId: string;
   readonly question: string;
 }
-
-/** @returns why a job was cancelled, in the words of whoever did it; undefined where it was not, or nothing was said. */
-export function whyCancelled(events: readonly EventFragment[]): string | undefined {
-  const last = events.findLast(({ previousState, state }) => previousState !== state);
-  return last?.state === "CANCELLED" ? saidIn(last.payload) : undefined;
-}
-
-/** @returns what somebody said with a decision or a cancellation. */
-function saidIn(payload: unknown): string | undefined {
-  const said = textIn(payload, "detail") ?? textIn(payload, "comment");
-  return said === "" ? undefined : said;
-}
-
-/** Reasons of the server's that say more in words of people. */
-const REASONS = {
-  user_input_requested: "Asked somebody",
-  user_input_timeout: "Nobody answered in time",
-  revise: "Sent back",
-} as const;
 
 /** @returns the sentence. */
 export function titleOf(
@@ -84,8 +63,7 @@ function stateText(
   state: EventFragment["state"],
   previousState: EventFragment["previousState"],
 ): string {
-  if (reason !== undefined && reason !== state.toLowerCase())
-    return Object.entries(REASONS).find(([name]) => name === reason)?.[1] ?? reasonText(reason);
+  if (reason !== undefined && reason !== state.toLowerCase()) return reasonText(reason);
   return previousState === state ? "Changed" : `Now ${stateWord(state).toLowerCase()}`;
 }
 

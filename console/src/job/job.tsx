@@ -11,13 +11,15 @@ import { kindWord } from "../ui/kind.ts";
 import { percent } from "../ui/numbers.ts";
 import { OperationLink } from "../ui/operation-link.tsx";
 import { State } from "../ui/state.tsx";
+import { ToJobs } from "../ui/to-jobs.tsx";
 import { Waiting } from "../ui/waiting.tsx";
 import { Actions } from "./actions.tsx";
 import { Children } from "./children.tsx";
 import { Cost } from "./cost.tsx";
-import { reasonText, whyCancelled } from "./event-text.ts";
+import { reasonText } from "./event-text.ts";
 import { Facts } from "./facts.tsx";
 import { Output } from "./output.tsx";
+import { whyCancelled } from "./record.ts";
 import { Runs } from "./runs.tsx";
 import { Story } from "./story.tsx";
 import { useEvents } from "./use-events.ts";
@@ -37,12 +39,13 @@ export default function Job({ jobId }: { readonly jobId: string }) {
   const { data: job, error, refetch } = useJobView(jobId);
   const { data: record } = useEvents(jobId);
   if (!mayRead) return <Forbidden why="Your key does not allow you to read jobs (JOBS_READ)." />;
-  if (error) return <Failure error={error} retry={() => void refetch()} />;
+  // What was read before stays where the server does not answer for a while.
+  if (error && job === undefined) return <Failure error={error} retry={() => void refetch()} />;
   if (job === undefined) return <Waiting what="The job" />;
   if (job === null)
     return (
       <Empty>
-        There is no job {jobId}, or it is of a workspace that you cannot see. <Link href="/">To the jobs</Link>
+        There is no job {jobId}, or it is of a workspace that you cannot see. <ToJobs />
       </Empty>
     );
   const events = record?.events;

@@ -9,7 +9,7 @@ import { modelName } from "../ui/model-name.ts";
 import { money, whole } from "../ui/numbers.ts";
 import { Waiting } from "../ui/waiting.tsx";
 import type { Measure } from "../usage/query.ts";
-import { modelLines, type UsedJob } from "./model-lines.ts";
+import { modelLines, tokensOf, type UsedJob } from "./model-lines.ts";
 import type { WholeJob } from "./use-job-view.ts";
 
 /** What a job has used over its time, by model: its money, or its tokens. */
@@ -21,7 +21,7 @@ export default function ModelChart({ job, currency }: { readonly job: WholeJob; 
     queryKey: ["model-usage", jobId],
     queryFn: async ({ signal }) => (await client.request(JobModelUsage, { jobId }, { signal })).aiJob,
   });
-  if (error) return <Failure error={error} retry={() => void refetch()} />;
+  if (error && !data) return <Failure error={error} retry={() => void refetch()} />;
   if (!data) return <Waiting what="The chart by model" />;
   return (
     <figure>
@@ -50,8 +50,8 @@ interface LinesProps {
 function Lines({ job, show, currency }: LinesProps) {
   const { times, lines } = useMemo(() => modelLines(job, show, Date.parse(job.endedAt ?? job.updatedAt)), [job, show]);
   const ends = job.modelUsage.map(
-    ({ provider, model, costMicros, inputTokens, outputTokens }) =>
-      `${show === "cost" ? money(costMicros, currency) : whole(inputTokens + outputTokens)} by ${modelName(provider, model)}`,
+    (usage) =>
+      `${show === "cost" ? money(usage.costMicros, currency) : whole(tokensOf(usage))} by ${modelName(usage.provider, usage.model)}`,
   );
   return (
     <Chart

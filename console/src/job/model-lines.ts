@@ -1,4 +1,5 @@
 import type { JobModelUsageQuery } from "../api/generated.ts";
+import { OTHERS, splitLines } from "../ui/chart-lines.ts";
 import { modelName } from "../ui/model-name.ts";
 import type { Measure } from "../usage/query.ts";
 
@@ -21,9 +22,6 @@ interface Use {
   readonly amount: number;
 }
 
-/** So many lines can be told apart; the others are one together. */
-const LINES = 6;
-const OTHERS = "all others";
 const MICROS = 1_000_000;
 
 /**
@@ -42,8 +40,8 @@ export function modelLines(
   const times = [...new Set([beganAt, ...uses.map(({ at }) => at), now])].toSorted((one, other) => one - other);
 
   const models = [...sums(modelUsage, show)].toSorted(([, one], [, other]) => other - one).map(([model]) => model);
-  const shown = models.slice(0, models.length > LINES + 1 ? LINES : LINES + 1);
-  const names = models.length > shown.length ? [...shown, OTHERS] : shown;
+  const { shown, others } = splitLines(models);
+  const names = others.length > 0 ? [...shown, OTHERS] : shown;
   const amounts = new Map(names.map((name) => [name, new Map<number, number>()]));
   for (const { at, model, amount } of uses) {
     const line = amounts.get(model) ?? amounts.get(OTHERS);
@@ -82,9 +80,14 @@ function leftOf(all: readonly ModelUsage[], some: readonly ModelUsage[], show: M
 
 function sums(usage: readonly ModelUsage[], show: Measure): ReadonlyMap<string, number> {
   const amounts = new Map<string, number>();
-  for (const { provider, model, costMicros, inputTokens, outputTokens } of usage) {
-    const name = modelName(provider, model);
-    amounts.set(name, (amounts.get(name) ?? 0) + (show === "cost" ? costMicros : inputTokens + outputTokens));
+  for (const each of usage) {
+    const name = modelName(each.provider, each.model);
+    amounts.set(name, (amounts.get(name) ?? 0) + (show === "cost" ? each.costMicros : tokensOf(each)));
   }
   return amounts;
+}
+
+/** @returns all tokens of calls of a model: those from a cache and those to reason are no part of those in and out (section 14). */
+export function tokensOf({ inputTokens, cachedInputTokens, outputTokens, reasoningTokens }: ModelUsage): number {
+  return inputTokens + cachedInputTokens + outputTokens + reasoningTokens;
 }

@@ -9,7 +9,7 @@ import { Json } from "../ui/json.tsx";
 import { State } from "../ui/state.tsx";
 import { Ago, duration } from "../ui/time.tsx";
 import { Waiting } from "../ui/waiting.tsx";
-import { failedSteps } from "./failed-step.ts";
+import { failedSteps } from "./failed-steps.ts";
 import type { WholeJob } from "./use-job-view.ts";
 
 const StepGraph = lazy(() => import("./step-graph.tsx"));

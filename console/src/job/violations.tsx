@@ -3,8 +3,8 @@ import { useQuery } from "@tanstack/react-query";
 import { Link } from "wouter";
 import { useClient } from "../api/session.ts";
 import { whole } from "../ui/numbers.ts";
+import { textIn } from "../ui/payload.ts";
 import { exact } from "../ui/time.tsx";
-import { textIn } from "./event-text.ts";
 import type { WholeJob } from "./use-job-view.ts";
 
 const WHAT = {
@@ -26,7 +26,6 @@ export function Violations({
   const found = events.filter(({ type }) => type === "SECURITY_VIOLATION");
   if (found.length === 0) return null;
   const isPoisoned = job.state === "POISONED";
-  const origin = isPoisoned ? found.map(({ payload }) => textIn(payload, "source_job_id")).find(Boolean) : undefined;
   return (
     <section className="violation" aria-labelledby="violation">
       <h2 id="violation">{isPoisoned ? "Poisoned, for good" : "A guard has found something"}</h2>
@@ -34,23 +33,30 @@ export function Violations({
         <Violation key={event.eventId} event={event} />
       ))}
       {isPoisoned && <StoppedWithIt job={job} />}
-      {origin !== undefined && (
-        <p>
-          It was poisoned with a job that it was submitted by, or one above that: the text is in what{" "}
-          <Link href={`/jobs/${origin}`}>that job</Link> reads, whose page says what can be done. Nothing can start this
-          one again.
-        </p>
-      )}
-      {origin !== undefined ? null : isPoisoned ? (
-        <p>
-          All that ran for it was stopped, and nothing can start it again. Look at the source, take the text out of it,
-          and then <Link href={`/submit?from=${job.jobId}`}>submit another like it</Link>. If the finding is wrong, the
-          guard's name above is what to report.
-        </p>
-      ) : (
-        <p>It was recorded; under the job's safety mode ({job.safetyMode.toLowerCase()}) the job goes on.</p>
-      )}
+      <p>
+        <WhatNow job={job} origin={found.map(({ payload }) => textIn(payload, "source_job_id")).find(Boolean)} />
+      </p>
     </section>
+  );
+}
+
+/** @param origin the job that reads the text, where that is another one of the tree. */
+function WhatNow({ job, origin }: { readonly job: WholeJob; readonly origin: string | undefined }) {
+  if (job.state !== "POISONED")
+    return <>It was recorded; under the job's safety mode ({job.safetyMode.toLowerCase()}) the job goes on.</>;
+  if (origin !== undefined)
+    return (
+      <>
+        It was poisoned because a job above it was: the text is in what <Link href={`/jobs/${origin}`}>that job</Link>{" "}
+        reads. That job's page says what can be done. This one cannot be started again.
+      </>
+    );
+  return (
+    <>
+      All that ran for it was stopped, and nothing can start it again. Look at the source, take the text out of it, and
+      then <Link href={`/submit?from=${job.jobId}`}>submit another like it</Link>. If the finding is wrong, the guard's
+      name above is what to report.
+    </>
   );
 }
 

@@ -31,8 +31,8 @@ export function BulkBegun({ action, onClose }: BulkBegunProps) {
   return (
     <>
       <p>
-        The server has taken {whole(total)} {total === 1 ? "job" : "jobs"}, and finishes them even if this page is
-        closed or it is restarted half way.
+        The server has taken {whole(total)} {total === 1 ? "job" : "jobs"} and finishes them, even if this page is
+        closed or the server restarts.
       </p>
       <p role="status">
         <Progress of={data} />: {whole(succeeded)} done{failed > 0 && `, ${whole(failed)} not done`}

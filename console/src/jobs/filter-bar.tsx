@@ -28,7 +28,7 @@ const ORDER_WORDS = {
   costliest: "Costliest first",
 } as const satisfies Record<OrderName, string>;
 
-/** What an address is called that has times of its own. */
+/** The choice that stands for an address with times of its own. */
 const FIXED = "fixed";
 
 /** The conditions of an address, as people call them. */

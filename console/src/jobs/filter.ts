@@ -58,7 +58,7 @@ export function readQuery(params: URLSearchParams, now = new Date()): JobsQuery 
   };
 }
 
-/** @returns the period of an address; null where it has times of its own, which go before. */
+/** @returns the period of an address; null where it has times of its own, which take precedence. */
 export function periodIn(params: URLSearchParams): Period | null {
   if (Object.keys(fixedTimesIn(params)).length > 0) return null;
   return periodNamed(params.get("period")) ?? "any";
@@ -91,6 +91,7 @@ function boundsOf(period: Period, now: Date): Pick<AiJobFilter, "createdAfter" |
   switch (period) {
     case "any":
       return {};
+    // Later than any job of a page that stays open over midnight.
     case "hour":
       return between(hoursAgo(1), midnight(2));
     case "today":

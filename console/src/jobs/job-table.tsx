@@ -6,13 +6,15 @@ import { useSession } from "../api/session.ts";
 import { reasonText } from "../job/event-text.ts";
 import { kindWord } from "../ui/kind.ts";
 import { money, moneyDecimals, percent, whole } from "../ui/numbers.ts";
+import { ShortId } from "../ui/short-id.tsx";
 import { State } from "../ui/state.tsx";
 import { exact, relative, useNow } from "../ui/time.tsx";
 
 const ROW_HEIGHT = 46;
-/** How near the end, in rows, the next page is read: the second one only when somebody scrolls, further ones so early that no end is seen. */
-const NEAR_END = 50;
-const NEAR_END_SCROLLED = 150;
+/** How near the end, in rows, the next page is read: so early that nobody who scrolls sees an end. */
+const NEAR_END = 150;
+/** The second page is not read before this row is in sight, which it is only for somebody who scrolls. */
+const SCROLLED = 50;
 
 export interface Held {
   isPointedAt: boolean;
@@ -133,7 +135,7 @@ export function JobTable({ jobs, gone, hasMore, onEnd, held }: JobTableProps) {
 }
 
 function isNearEnd(row: number, count: number): boolean {
-  return row >= Math.min(count - NEAR_END, Math.max(NEAR_END, count - NEAR_END_SCROLLED));
+  return row >= count - NEAR_END && row >= Math.min(SCROLLED, count - SCROLLED);
 }
 
 /** @returns where in the list the row is that something stands in. */
@@ -171,7 +173,7 @@ const Row = memo(function Row({ job, index, start, isGone, currency, decimals, n
         <Link href={`/jobs/${jobId}`}>{kindWord(jobKind)}</Link>
         {/* What is short and tells jobs apart is first: of the rest a narrow row may lack the end, which the title has. */}
         <span className="quiet cell-about" title={[protocolId, ...labels.map(labelText), jobId].join("\n")}>
-          <code>…{jobId.slice(-8)}</code> <bdi>{protocolId}</bdi>
+          <ShortId id={jobId} /> <bdi>{protocolId}</bdi>
           {labels.map((label) => (
             <Fragment key={label.key}>
               {" "}

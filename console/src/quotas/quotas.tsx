@@ -15,8 +15,8 @@ import { amountText, RESOURCE_WORDS } from "./amount.ts";
 import { DeleteQuotaDialog } from "./delete-quota.tsx";
 import { SetQuotaDialog } from "./set-quota.tsx";
 
-/** Why no time is told. */
-const NOT_USED_UP = "There is still some left; or it is not a matter of time.";
+/** Why `freesAt` is null. */
+const NO_TIME = "There is still room, or nobody can tell when there will be.";
 const LOOK_MS = 5000;
 
 type Asked = { readonly what: "set" | "delete"; readonly quota: QuotaFragment } | { readonly what: "add" };
@@ -105,7 +105,7 @@ function Table({ quotas, mayManage, onAsk }: TableProps) {
                     <span className="quiet">{percent(used / max)}</span>
                   )}
                 </td>
-                <td>{freesAt === null ? <span title={NOT_USED_UP}>—</span> : <Ago at={freesAt} />}</td>
+                <td>{freesAt === null ? <span title={NO_TIME}>—</span> : <Ago at={freesAt} />}</td>
                 {mayManage && (
                   <td className="bar">
                     <Button look="plain" aria-label={`Change ${name}`} onPress={() => onAsk("set", quota)}>

@@ -1,23 +1,21 @@
 import { useQuery } from "@tanstack/react-query";
 import { useEffect, useRef } from "react";
+import { readBuild } from "../api/build.ts";
 import { useConnection } from "../api/connection.ts";
-import { addressOf } from "../api/place.ts";
 import { Button } from "../ui/button.tsx";
 import { clock } from "../ui/time.tsx";
 
 /** How often the page looks whether its server is still the one that it came from, in milliseconds. */
 const LOOK_MS = 60_000;
 
-async function readBuild(): Promise<string> {
-  const response = await fetch(addressOf("build.json"), { cache: "no-store" });
-  if (!response.ok) throw new Error(`HTTP ${response.status}`);
-  return response.text();
-}
-
 /** Says when what is shown is not live, and when the server was upgraded under the page. */
 export function Banner() {
   const { isConnected, brokenAt } = useConnection();
-  const { data: build, refetch } = useQuery({ queryKey: ["build"], queryFn: readBuild, refetchInterval: LOOK_MS });
+  const { data: build, refetch } = useQuery({
+    queryKey: ["build"],
+    queryFn: ({ signal }) => readBuild(signal),
+    refetchInterval: LOOK_MS,
+  });
   const own = useRef<string>(undefined);
   own.current ??= build;
   // A server that comes back may be another one.

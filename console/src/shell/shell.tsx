@@ -17,7 +17,7 @@ import {
   Workers,
 } from "./lazy-views.ts";
 import { Navigation } from "./navigation.tsx";
-import { NoId, NothingHere } from "./nothing-here.tsx";
+import { NotAJobId, NothingHere } from "./nothing-here.tsx";
 import { ViewBoundary } from "./view-boundary.tsx";
 
 /** What stands around every view. */
@@ -47,7 +47,7 @@ export function Shell() {
                 <Jobs />
               </Route>
               <Route path="/jobs/:jobId">
-                {({ jobId }) => (isId(jobId) ? <Job key={jobId} jobId={jobId} /> : <NoId text={jobId} />)}
+                {({ jobId }) => (isId(jobId) ? <Job key={jobId} jobId={jobId} /> : <NotAJobId text={jobId} />)}
               </Route>
               <Route path="/jobs">
                 <Redirect to="/" replace />

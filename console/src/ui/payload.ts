@@ -4,3 +4,9 @@ export function valueIn(payload: unknown, key: string): unknown {
     ? Object.entries(payload).find(([name]) => name === key)?.[1]
     : undefined;
 }
+
+/** @returns the same, where it is a text. */
+export function textIn(payload: unknown, key: string): string | undefined {
+  const value = valueIn(payload, key);
+  return typeof value === "string" ? value : undefined;
+}

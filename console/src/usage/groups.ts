@@ -1,4 +1,5 @@
 import type { AiJobUsageQuery, UsageGroup } from "@ai-job-server/sdk/client";
+import { OTHERS, splitLines } from "../ui/chart-lines.ts";
 import { kindWord } from "../ui/kind.ts";
 import { modelName } from "../ui/model-name.ts";
 import { sum } from "../ui/numbers.ts";
@@ -63,8 +64,6 @@ export function groupsOf(rows: readonly Row[], by: UsageGroup | null, show: Meas
     .toSorted((one, other) => Number(measure(other) - measure(one)));
 }
 
-/** So many lines can be told apart; the others are one together. */
-const LINES = 6;
 const MICROS = 1_000_000;
 
 interface Line {
@@ -76,9 +75,8 @@ interface Line {
 export function linesOf(groups: readonly Group[], asked: Asked): { readonly times: number[]; readonly lines: Line[] } {
   const times = timesOf(asked);
   const places = new Map(times.map((time, place) => [time, place]));
-  const shown = groups.slice(0, groups.length > LINES + 1 ? LINES : LINES + 1);
-  const others = groups.slice(shown.length).flatMap(({ rows }) => rows);
-  const all = [...shown, ...(others.length > 0 ? [{ name: "all others", rows: others }] : [])];
+  const { shown, others } = splitLines(groups);
+  const all = [...shown, ...(others.length > 0 ? [{ name: OTHERS, rows: others.flatMap(({ rows }) => rows) }] : [])];
   const lines = all.map(({ name, rows }) => {
     const values = times.map(() => 0);
     for (const { from, costMicros, metrics } of rows) {

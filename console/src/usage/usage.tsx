@@ -103,8 +103,8 @@ function Used({ rows, asked, currency }: UsedProps) {
       <div className="bar">
         <Button onPress={download}>Download as CSV</Button>
         <span className="quiet">
-          A line for each {asked.interval.toLowerCase()}; costMicros are millionths of the currency, cost is the same in
-          it.
+          A line for each {asked.interval.toLowerCase()}. costMicros is the cost in millionths of the currency; cost is
+          the same amount in the currency.
         </span>
       </div>
     </>

@@ -3,6 +3,7 @@ import { Empty } from "../ui/empty.tsx";
 import { Failure } from "../ui/failure.tsx";
 import { valueIn } from "../ui/payload.ts";
 import { Scrolls } from "../ui/scrolls.tsx";
+import { ShortId } from "../ui/short-id.tsx";
 import { Ago } from "../ui/time.tsx";
 import { Waiting } from "../ui/waiting.tsx";
 import { useLeaseLosses } from "./use-workers.ts";
@@ -49,7 +50,7 @@ export function LeaseLosses() {
                   </td>
                   <td>
                     <Link href={`/jobs/${jobId}`}>
-                      <code>…{jobId.slice(-8)}</code>
+                      <ShortId id={jobId} />
                     </Link>
                   </td>
                 </tr>

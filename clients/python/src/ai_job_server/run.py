@@ -245,7 +245,7 @@ class Run:
     def wait_by(self, report: Callable[[], None]) -> NoReturn:
         """Ends the run in a way by which the job waits."""
         self.scope.throw_if_over()
-        # What was put out is there for whoever is asked about it.
+        # The rest of the partial output first, so that whoever is asked can read it.
         self._output.end()
         self.scope.throw_if_over()
         report()

@@ -10,8 +10,9 @@ export interface StepMetrics {
   readonly validatorsRunCount?: number;
 }
 
+export const TOKEN_ROLES = ["planner", "executor"] as const;
 /** For whom a step's calls of models are made: for who plans the work, or for who does it. */
-export type TokenRole = "planner" | "executor";
+export type TokenRole = (typeof TOKEN_ROLES)[number];
 
 /** What one thing adds to the metrics of its run: a call of a model, or what a step has counted. */
 export interface Amount extends StepMetrics {
@@ -29,7 +30,6 @@ export type ReportedMetrics = Required<Omit<MetricsDelta, "inputTokens" | "outpu
  */
 export function amountOfCall(usage: ModelUsageInput, role?: TokenRole): Amount {
   if (role === undefined) return { usage };
-  if (role !== "planner" && role !== "executor") throw new RangeError('countTokensAs must be "planner" or "executor".');
   const { inputTokens = 0, cachedInputTokens = 0, outputTokens = 0, reasoningTokens = 0 } = usage;
   const tokens = inputTokens + cachedInputTokens + outputTokens + reasoningTokens;
   return role === "planner" ? { usage, tokensPlanner: tokens } : { usage, tokensExecutor: tokens };

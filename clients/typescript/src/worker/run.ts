@@ -142,7 +142,7 @@ export class Run {
   /** Ends the run in a way by which the job waits. */
   async #waitBy(report: () => Promise<void>): Promise<never> {
     this.#scope.throwIfOver();
-    // What was put out is there for whoever is asked about it.
+    // The rest of the partial output first, so that whoever is asked can read it.
     await this.#output.end().catch(() => this.#scope.throwIfOver());
     await report();
     this.#scope.end(new Waiting("The job waits; its handler is called again."));

@@ -4,7 +4,16 @@ import type { CompletedSteps } from "./completed-steps.ts";
 import { CannotBeDone } from "./handler-errors.ts";
 import { asJson, type Stored } from "./json.ts";
 import { messageOf } from "./message.ts";
-import { type Amount, amountOf, amountOfCall, callsOf, isZero, type StepMetrics, type TokenRole } from "./metrics.ts";
+import {
+  type Amount,
+  amountOf,
+  amountOfCall,
+  callsOf,
+  isZero,
+  type StepMetrics,
+  TOKEN_ROLES,
+  type TokenRole,
+} from "./metrics.ts";
 import { usageOf } from "./model-usage.ts";
 import type { Reports } from "./reports.ts";
 import type { RunScope } from "./run-scope.ts";
@@ -66,7 +75,7 @@ export class Steps {
 
   /**
    * Does a step, unless an earlier run has done it.
-   * @throws what `work` throws; the reason of the lease's signal, where the run must stop.
+   * @throws what `work` throws; the reason of the lease's signal, where the run must stop; RangeError for a role that there is not.
    */
   async do<T>(
     name: string,
@@ -74,6 +83,9 @@ export class Steps {
     work: (context: StepContext) => T | Promise<T>,
     snippets: readonly RetrievedSnippetInput[] = [],
   ): Promise<Stored<T>> {
+    // Before anything is done: what a call of a model has cost would be reported nowhere.
+    if (countTokensAs !== undefined && !TOKEN_ROLES.includes(countTokensAs))
+      throw new RangeError(`countTokensAs must be one of ${TOKEN_ROLES.join(", ")}.`);
     const nodeId = this.#nodeIdOf(name) + this.#revision;
     const { signal } = this.#scope;
     this.#scope.throwIfOver();

@@ -1,4 +1,3 @@
-/** What is known of a step, for what follows. */
 interface Step {
   readonly nodeId: string;
   readonly state: string;
