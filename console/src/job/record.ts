@@ -8,10 +8,9 @@ function lastStateChange(events: readonly EventFragment[]): EventFragment | unde
   return events.findLast(({ previousState, state }) => previousState !== state);
 }
 
-/** @returns whether the job has failed, and its worker said that another attempt would not help. */
+/** @returns whether the job is where it is by a failure of which its worker said that another attempt would not help. */
 export function isSaidToBeFinal(events: readonly EventFragment[]): boolean {
-  const last = lastStateChange(events);
-  return last?.state === "FAILED" && valueIn(last.payload, "retryable") === false;
+  return valueIn(lastStateChange(events)?.payload, "retryable") === false;
 }
 
 /** @returns why the job was cancelled, in the words of whoever did it; undefined where it was not, or nothing was said. */
