@@ -156,7 +156,7 @@ test("a list that cannot be read shows no rows of another one, and reads itself 
   await page.getByText(/reconnecting/).waitFor();
   await page.getByRole("button", { name: /Queued/ }).click();
   await page.getByText("State: Queued").waitFor();
-  await page.getByText("The server did not answer. This is read again as soon as it does.").waitFor();
+  await page.getByText("The server did not answer. The page tries again as soon as the server is back.").waitFor();
   expect(await page.getByRole("row", { name: /of-/ }).count()).toBe(0);
   for (const name of ["Cancel all…", "Retry all…"])
     expect(await page.getByRole("button", { name }).isDisabled()).toBe(true);

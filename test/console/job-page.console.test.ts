@@ -115,8 +115,8 @@ test("to retry is what is offered first for a failure that may pass, and not for
   await hopeful.close();
 
   const hopeless = await submit("hopeless");
-  await hopeless.getByText("another try would fail in the same way").waitFor();
-  const again = hopeless.getByRole("button", { name: "Retry", description: /another try would fail/ });
+  await hopeless.getByText("another attempt would fail in the same way").waitFor();
+  const again = hopeless.getByRole("button", { name: "Retry", description: /another attempt would fail/ });
   expect(await again.getAttribute("class")).not.toContain("button-primary");
   await assertAccessibleEverywhere(hopeless);
   await hopeless.close();

@@ -253,7 +253,7 @@ test("the end of an id, as rows have it, leads to its job; a search takes the pl
   }
   await search("none-such");
   await page.getByText("No job matches all of these conditions.").waitFor();
-  await page.getByText(/A search finds the whole id of a job or of a trace/).waitFor();
+  await page.getByText(/A search finds the whole id of a job or a trace/).waitFor();
   await search("case=none");
   await expect.poll(() => new URL(page.url()).search).toBe("?state=QUEUED&order=oldest&label=case%3Dnone");
   await assertAccessible(page);
@@ -290,7 +290,7 @@ test("whatever is cleared has a chip; a period by its name is that of whoever op
 test("an address that nobody made leads to a job that is not there, and says so", async () => {
   const page = await app.open("jobs/018f3c4e-7b1a-7cc3-9a55-0c1e2d3f4a5b");
   await page.getByText("There is no job 018f3c4e").waitFor();
-  await page.getByRole("main").getByRole("link", { name: "To the jobs" }).click();
+  await page.getByRole("main").getByRole("link", { name: "To all jobs" }).click();
   await page.getByRole("heading", { level: 1, name: "Jobs" }).waitFor();
   await page.goto(new URL("/jobs/not-an-id", app.server.url).href);
   await page.getByText("not-an-id is no id of a job.").waitFor();
