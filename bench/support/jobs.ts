@@ -17,7 +17,7 @@ export async function addJobs(sql: pg.Client, count: number): Promise<void> {
   for (let first = existing; first < existing + count; first += BATCH) {
     const last = Math.min(first + BATCH, existing + count) - 1;
     await sql.query("BEGIN");
-    await sql.query(SUBMIT, [WORKSPACE, first, last]);
+    await sql.query(SUBMIT_JOBS, [WORKSPACE, first, last, "bench"]);
     await sql.query(MOVE_ON, [WORKSPACE, first, last, "running", 5]);
     await sql.query(MOVE_ON, [WORKSPACE, first, last, "completed", 4]);
     await sql.query("COMMIT");
@@ -29,7 +29,8 @@ export async function addQueuedJobs(sql: pg.Client, count: number): Promise<void
   const { rows } = await sql.query<{ existing: number }>("SELECT count(*)::int AS existing FROM ai_jobs");
   const existing = rows[0]?.existing ?? 0;
   for (let first = existing; first < existing + count; first += BATCH) {
-    await sql.query(SUBMIT, [WORKSPACE, first, Math.min(first + BATCH, existing + count) - 1]);
+    const last = Math.min(first + BATCH, existing + count) - 1;
+    await sql.query(SUBMIT_JOBS, [WORKSPACE, first, last, "bench"]);
   }
 }
 
@@ -45,11 +46,12 @@ export async function someJobIds(sql: pg.Client, count: number): Promise<string[
 const hashOf = (version: string, of = "") =>
   `encode(sha256(convert_to(${of}job_id::text || (${version})::text, 'UTF8')), 'hex')`;
 
-const SUBMIT = `
+/** Inserts the queued jobs $2 to $3 of workspace $1, of protocol $4, each with its event. */
+export const SUBMIT_JOBS = `
   WITH job AS (
     INSERT INTO ai_jobs (job_id, workspace_id, trace_id, job_kind, status_reason, protocol_id, profile_id,
       capability_profile_id, job_inputs, priority, submit_hash, submitted_by, order_xid, chain_hash, created_at, updated_at)
-    SELECT job_id, $1, gen_random_uuid(), (enum_range(NULL::"JobKind"))[1 + n % 7], 'submitted', 'bench', 'default',
+    SELECT job_id, $1::uuid, gen_random_uuid(), (enum_range(NULL::"JobKind"))[1 + n % 7], 'submitted', $4, 'default',
       'default', '{"text": "what a job works on"}', n % 10, ${hashOf("0")}, 'bench', current_order_xid(), ${hashOf("1")},
       made, made
     FROM (

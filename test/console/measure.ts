@@ -39,17 +39,21 @@ export async function paceWhile(page: Page, session: CDPSession, act: () => Prom
     traceConfig: { includedCategories: ["toplevel"] },
   });
   await page.evaluate(`
-    globalThis.frames = [];
+    const times = [];
     let shownAt = performance.now();
     const show = (now) => {
-      frames.push(now - shownAt);
+      times.push(now - shownAt);
       shownAt = now;
-      requestAnimationFrame(show);
+      next = requestAnimationFrame(show);
     };
-    requestAnimationFrame(show);
+    let next = requestAnimationFrame(show);
+    globalThis.endFrames = () => {
+      cancelAnimationFrame(next);
+      return times;
+    };
   `);
   await act();
-  const shown = frames.parse(await page.evaluate("frames")).toSorted((one, other) => one - other);
+  const shown = frames.parse(await page.evaluate("endFrames()")).toSorted((one, other) => one - other);
   const isTold = new Promise((resolve) => session.once("Tracing.tracingComplete", resolve));
   await session.send("Tracing.end");
   await isTold;

@@ -7,9 +7,11 @@ export interface CountingProxy {
   readonly url: string;
   counts(): Readonly<Record<string, number>>;
   /** Whether an answer has brought a text so far. */
-  hasTold(text: string): boolean;
+  hasTold(part: string): boolean;
   /** How many requests are under way: as many connections as they take, over HTTP/1.1. */
   underWay(): number;
+  /** Passes the next request of an operation on, and breaks its connection off where the answer would come. */
+  loseNextAnswer(operation: string): void;
   /** Breaks every connection off. */
   breakOff(): void;
   /** Breaks every connection off, and takes none for so many milliseconds. */
@@ -20,6 +22,7 @@ export interface CountingProxy {
 export async function countRequests(target: string): Promise<CountingProxy> {
   const counts: Record<string, number> = {};
   let underWay = 0;
+  const losing = new Set<string>();
   let told = "";
   const passOn = async (incoming: IncomingMessage, outgoing: ServerResponse) => {
     const body = await text(incoming);
@@ -27,6 +30,10 @@ export async function countRequests(target: string): Promise<CountingProxy> {
     if (name) counts[name] = (counts[name] ?? 0) + 1;
     const headers: IncomingHttpHeaders = { ...incoming.headers, host: new URL(target).host };
     const onward = request(target, { method: incoming.method ?? "POST", headers }, (answer) => {
+      if (name && losing.delete(name)) {
+        answer.resume().once("end", () => outgoing.destroy());
+        return;
+      }
       outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
       answer.on("data", (chunk: Buffer) => {
         told += chunk.toString();
@@ -55,8 +62,9 @@ export async function countRequests(target: string): Promise<CountingProxy> {
   return {
     url: `http://127.0.0.1:${address.port}/graphql`,
     counts: () => counts,
-    hasTold: (text) => told.includes(text),
+    hasTold: (part) => told.includes(part),
     underWay: () => underWay,
+    loseNextAnswer: (operation) => losing.add(operation),
     breakOff: () => server.closeAllConnections(),
     cut: (ms) => {
       isCut = true;

@@ -596,12 +596,8 @@ describe("what a step counts", () => {
         });
       }),
     );
-    // The report of the first step has come, and its answer has not.
-    const breaking = setInterval(() => {
-      if (!proxy.counts()["AdvanceWorkflow"]) return;
-      clearInterval(breaking);
-      proxy.breakOff();
-    }, 1);
+    // The server has the report of the first step, and the worker does not know it.
+    proxy.loseNextAnswer("AdvanceWorkflow");
     const entity = { entityKind: "file", entityId: "a" };
     const job = await server.client.submitAndWait({ ...JOB, accessMode: "APPLY_SCOPED", entityRefs: [entity] });
     const counted = { entitiesRead: 1, entitiesWritten: 2, totalTokens: 25, tokensPlanner: 25, tokensExecutor: 0 };

@@ -1,4 +1,5 @@
 import { uuidv7 } from "uuidv7";
+import { SUBMIT_JOBS } from "../../bench/support/jobs.ts";
 import type { BulkAction, PrismaClient } from "../../src/db/generated/client/client.ts";
 import type { EngineContext } from "../../src/engine.ts";
 import { fromStored, type ItemError } from "../../src/jobs/bulk/error.ts";
@@ -17,20 +18,7 @@ export async function queuedJobs(engine: EngineContext, count: number, more: Par
 
 /** So many queued jobs, each with its event, by one statement of plain SQL; only their hashes are not the recorder's. */
 export async function addQueuedJobs(prisma: PrismaClient, count: number, protocolId: string): Promise<void> {
-  await prisma.$executeRaw`
-    WITH job AS (
-      INSERT INTO ai_jobs (job_id, workspace_id, trace_id, job_kind, status_reason, protocol_id, profile_id,
-        capability_profile_id, submit_hash, submitted_by, order_xid, chain_hash)
-      SELECT gen_random_uuid(), ${WORKSPACE}::uuid, gen_random_uuid(), 'doc_edit', 'submitted', ${protocolId}, 'default', 'default',
-        repeat('1', 64), 'test', current_order_xid(), repeat('2', 64)
-      FROM generate_series(1, ${count}::int)
-      RETURNING *
-    )
-    INSERT INTO flight_recorder_events (event_id, job_id, version, order_xid, workspace_id, trace_id, type, actor,
-      actor_id, principal_id, state, recorded_at, prev_hash, hash)
-    SELECT gen_random_uuid(), job_id, version, order_xid, workspace_id, trace_id, 'job_submitted', 'human', 'test', 'test',
-      state, created_at, repeat('0', 64), chain_hash
-    FROM job`;
+  await prisma.$executeRawUnsafe(SUBMIT_JOBS, WORKSPACE, 1, count, protocolId);
 }
 
 /** Stores an action as a server does that crashes before it processes the first item. @returns the action's id. */

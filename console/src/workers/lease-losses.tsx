@@ -16,7 +16,7 @@ export function LeaseLosses() {
       <h2 id="losses">Lease losses</h2>
       {error && <Failure error={error} retry={() => void refetch()} />}
       {!losses && !error && <Waiting what="The list of lease losses" />}
-      {losses?.length === 0 && <Empty>None: every worker was heard of in time.</Empty>}
+      {losses?.length === 0 && <Empty>No run was taken back from a worker.</Empty>}
       {losses && losses.length > 0 && (
         <Scrolls label="The latest lease losses">
           <table>
