@@ -79,6 +79,8 @@ test("a viewer sees jobs, and no button that it may not press", async () => {
   const { secret } = await keyOf("VIEWER");
   const page = await signIn(secret, `jobs/${jobId}`);
   await page.getByText(/Verified in this browser/).waitFor();
+  // By the name that people gave the key; what the record calls it, too.
+  await page.getByTitle(/^key:/).getByText("VIEWER").waitFor();
   expect(await page.getByRole("button", { name: /Cancel|Retry/ }).count()).toBe(0);
   expect(await page.getByRole("link", { name: /Submit|Keys/ }).count()).toBe(0);
   // Asked for by its address, a view says why it is not there.

@@ -47,7 +47,7 @@ export function Navigation() {
       </nav>
       <div className="side-foot">
         <p className="quiet">
-          {viewer.principal}
+          {viewer.apiKey ? <bdi title={viewer.principal}>{viewer.apiKey.name}</bdi> : viewer.principal}
           {viewer.workspace && (
             <>
               {" in "}
