@@ -39,22 +39,22 @@ export function titleOf(
   const reason = textIn(payload, "reason");
   switch (type) {
     case "JOB_SUBMITTED":
-      return "Submitted.";
+      return "Submitted";
     case "STATE_CHANGED":
       return withWhatWasSaid(stateText(reason, state, previousState), payload, open);
     case "NODE_CHANGED":
     case "LLM_INFERENCE":
-      return stepsIn(payload).map(stepText).join("; ") || "A step changed.";
+      return stepsIn(payload).map(stepText).join("; ") || "A step changed";
     case "METRICS_RECORDED":
-      return "Usage was recorded.";
+      return "Usage was recorded";
     case "CAPABILITY_ACTION":
-      return `It was not allowed: ${textIn(payload, "capability") ?? capabilityId ?? "a capability"} is not in its profile.`;
+      return `It was not allowed: ${textIn(payload, "capability") ?? capabilityId ?? "a capability"} is not in its profile`;
     case "DIAGNOSTIC":
-      return reason ? reasonText(reason) : "A note of the server's.";
+      return reason ? reasonText(reason) : "A note of the server's";
     case "SECURITY_VIOLATION":
-      return `A guard found: ${textIn(payload, "description") ?? "a violation."}`;
+      return `A guard found: ${textIn(payload, "description") ?? "a violation"}`;
     case "WORKFLOW_RECOVERY":
-      return `The worker ${textIn(payload, "worker_id") ?? ""} was not heard of any more; its run was taken back.`;
+      return `The worker ${textIn(payload, "worker_id") ?? ""} was not heard of any more; its run was taken back`;
   }
 }
 

@@ -13,10 +13,9 @@ import {
   type JobsQuery,
   ORDER_NAMES,
   type OrderName,
-  PERIODS,
-  type Period,
+  PERIOD_NAMES,
+  type PeriodName,
   periodIn,
-  periodNamed,
   SEARCHED,
   searchFor,
 } from "./filter.ts";
@@ -27,6 +26,14 @@ const ORDER_WORDS = {
   changed: "Last changed first",
   costliest: "Costliest first",
 } as const satisfies Record<OrderName, string>;
+
+const PERIOD_WORDS = {
+  any: "Any time",
+  hour: "Last hour",
+  today: "Today",
+  yesterday: "Yesterday",
+  week: "Last 7 days",
+} as const satisfies Record<PeriodName, string>;
 
 /** The choice that stands for an address with times of its own. */
 const FIXED = "fixed";
@@ -89,7 +96,7 @@ export function FilterBar({ query: { filter, order }, jobs }: FilterBarProps) {
   };
   const period = periodIn(params);
   // Without a period the server cannot say what cost most: it would be a look at every job.
-  const choosePeriod = (name: Period | typeof FIXED) => {
+  const choosePeriod = (name: PeriodName | typeof FIXED) => {
     if (name === FIXED) return;
     const isOrderLost = name === "any" && order === "costliest";
     set({
@@ -139,10 +146,7 @@ export function FilterBar({ query: { filter, order }, jobs }: FilterBarProps) {
       <Choice
         label="Submitted"
         options={[
-          ...Object.entries(PERIODS).flatMap(([name, text]) => {
-            const value = periodNamed(name);
-            return value === null ? [] : [{ value, text }];
-          }),
+          ...PERIOD_NAMES.map((value) => ({ value, text: PERIOD_WORDS[value] })),
           ...(period === null ? [{ value: FIXED, text: "As in the address" } as const] : []),
         ]}
         value={period ?? FIXED}
@@ -192,8 +196,8 @@ function conditionText(name: string, value: string): string | null {
   return `${said}: ${value}`;
 }
 
-function periodText(period: Period | null, { createdAfter, createdBefore }: AiJobFilter): string {
-  if (period !== null) return `Submitted: ${PERIODS[period]}`;
+function periodText(period: PeriodName | null, { createdAfter, createdBefore }: AiJobFilter): string {
+  if (period !== null) return `Submitted: ${PERIOD_WORDS[period]}`;
   const from = createdAfter ? ` from ${exact(createdAfter)}` : "";
   const until = createdBefore ? ` until ${exact(createdBefore)}` : "";
   return `Submitted:${from}${until}`;

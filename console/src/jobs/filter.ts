@@ -27,14 +27,8 @@ const IDS = { trace: "traceId", parent: "parentJobId", root: "rootJobId" } as co
 const TIMES = { from: "createdAfter", until: "createdBefore" } as const;
 
 /** The periods that are a click away. In the address they are names, so that it is of today whenever it is opened. */
-export const PERIODS = {
-  any: "Any time",
-  hour: "Last hour",
-  today: "Today",
-  yesterday: "Yesterday",
-  week: "Last 7 days",
-} as const;
-export type Period = keyof typeof PERIODS;
+export const PERIOD_NAMES = ["any", "hour", "today", "yesterday", "week"] as const;
+export type PeriodName = (typeof PERIOD_NAMES)[number];
 
 /**
  * @returns what an address asks for; what it has that is no condition is left out.
@@ -59,13 +53,9 @@ export function readQuery(params: URLSearchParams, now = new Date()): JobsQuery 
 }
 
 /** @returns the period of an address; null where it has times of its own, which take precedence. */
-export function periodIn(params: URLSearchParams): Period | null {
+export function periodIn(params: URLSearchParams): PeriodName | null {
   if (Object.keys(fixedTimesIn(params)).length > 0) return null;
-  return periodNamed(params.get("period")) ?? "any";
-}
-
-export function periodNamed(name: string | null): Period | null {
-  return Object.keys(PERIODS).find((each): each is Period => each === name) ?? null;
+  return PERIOD_NAMES.find((name) => name === params.get("period")) ?? "any";
 }
 
 function fixedTimesIn(params: URLSearchParams) {
@@ -81,7 +71,7 @@ function timesIn(params: URLSearchParams, now: Date): Pick<AiJobFilter, "created
  * @returns a period's bounds. Days are those of the person's zone, and hours are counted from whole minutes, so that who asks twice asks for the
  *   same. All have an end, without which the server cannot say what cost most.
  */
-function boundsOf(period: Period, now: Date): Pick<AiJobFilter, "createdAfter" | "createdBefore"> {
+function boundsOf(period: PeriodName, now: Date): Pick<AiJobFilter, "createdAfter" | "createdBefore"> {
   const midnight = (days: number) => new Date(now.getFullYear(), now.getMonth(), now.getDate() + days);
   const hoursAgo = (hours: number) => new Date((Math.floor(now.getTime() / MINUTE_MS) - hours * 60) * MINUTE_MS);
   const between = (from: Date, until: Date) => ({
