@@ -7,19 +7,13 @@ import { readBuild } from "./build.ts";
  * left takes its own away, and that is no sign of a server.
  */
 
-export interface ConnectionState {
-  readonly isConnected: boolean;
-  /** When it broke off, in milliseconds since 1970; null while it is there. */
-  readonly brokenAt: number | null;
-}
-
 /** How often the page looks whether a server that was away answers again, in milliseconds. */
 const LOOK_MS = 1000;
 /** How long a look may take, in milliseconds. */
 const ANSWER_MS = 10_000;
 
-const CONNECTED: ConnectionState = { isConnected: true, brokenAt: null };
-let state = CONNECTED;
+/** Since when nothing is live, in milliseconds since 1970; null while it is. */
+let brokenAt: number | null = null;
 let isStreaming = true;
 const listeners = new Set<() => void>();
 
@@ -31,8 +25,8 @@ export function setConnected(isConnected: boolean): void {
 
 /** To be called where the server has left something unanswered: nothing is taken to be live until it answers a look. */
 export function doubtConnection(): void {
-  if (!state.isConnected) return;
-  change({ isConnected: false, brokenAt: Date.now() });
+  if (brokenAt !== null) return;
+  change(Date.now());
   setTimeout(() => void look(), LOOK_MS);
 }
 
@@ -45,24 +39,24 @@ export async function isAnswering(): Promise<boolean> {
 }
 
 async function look(): Promise<void> {
-  if ((await isAnswering()) && isStreaming) change(CONNECTED);
+  if ((await isAnswering()) && isStreaming) change(null);
   else setTimeout(() => void look(), LOOK_MS);
 }
 
-function change(to: ConnectionState): void {
-  state = to;
+function change(to: number | null): void {
+  brokenAt = to;
   for (const listener of listeners) listener();
 }
 
-/** @returns whether what is shown is live. */
-export function useConnection(): ConnectionState {
-  return useSyncExternalStore(onConnection, () => state);
+/** @returns since when what is shown is not live any more, in milliseconds since 1970; null while it is live. */
+export function useBrokenAt(): number | null {
+  return useSyncExternalStore(onConnection, () => brokenAt);
 }
 
 /** Calls back whenever the server answers again, until the returned function is called. */
 export function onReconnection(back: () => void): () => void {
   return onConnection(() => {
-    if (state.isConnected) back();
+    if (brokenAt === null) back();
   });
 }
 

@@ -1,7 +1,7 @@
 import { type AiJobFilter, AiJobStats, type JobState } from "@ai-job-server/sdk/client";
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useSearchParams } from "wouter";
-import { useConnection } from "../api/connection.ts";
+import { useBrokenAt } from "../api/connection.ts";
 import { useClient } from "../api/session.ts";
 import { whole } from "../ui/numbers.ts";
 import { State } from "../ui/state.tsx";
@@ -14,7 +14,7 @@ const LOOK_MS = 1000;
 export function Counts({ filter: { states = [], ...others } }: { readonly filter: AiJobFilter }) {
   const client = useClient();
   const [, setParams] = useSearchParams();
-  const { isConnected } = useConnection();
+  const isConnected = useBrokenAt() === null;
   const { data, isPlaceholderData } = useQuery({
     queryKey: ["counts", others],
     queryFn: ({ signal }) => client.request(AiJobStats, { filter: others }, { signal }),

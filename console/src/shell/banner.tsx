@@ -1,7 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { useEffect, useRef } from "react";
 import { readBuild } from "../api/build.ts";
-import { useConnection } from "../api/connection.ts";
+import { useBrokenAt } from "../api/connection.ts";
 import { Button } from "../ui/button.tsx";
 import { clock } from "../ui/time.tsx";
 
@@ -10,7 +10,8 @@ const LOOK_MS = 60_000;
 
 /** Says when what is shown is not live, and when the server was upgraded under the page. */
 export function Banner() {
-  const { isConnected, brokenAt } = useConnection();
+  const brokenAt = useBrokenAt();
+  const isConnected = brokenAt === null;
   const { data: build, refetch } = useQuery({
     queryKey: ["build"],
     queryFn: ({ signal }) => readBuild(signal),
@@ -25,9 +26,7 @@ export function Banner() {
   const isUpgraded = build !== undefined && own.current !== undefined && build !== own.current;
   return (
     <div aria-live="polite">
-      {!isConnected && brokenAt !== null && (
-        <p className="banner banner-warn">Showing {clock(brokenAt)}, reconnecting…</p>
-      )}
+      {brokenAt !== null && <p className="banner banner-warn">Showing {clock(brokenAt)}, reconnecting…</p>}
       {isUpgraded && (
         <p className="banner">
           The server was upgraded. <Button onPress={() => location.reload()}>Load its console</Button>

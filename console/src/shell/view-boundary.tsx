@@ -1,5 +1,5 @@
 import { Component, type ReactNode, useEffect, useState } from "react";
-import { doubtConnection, isAnswering, onReconnection, useConnection } from "../api/connection.ts";
+import { doubtConnection, isAnswering, onReconnection, useBrokenAt } from "../api/connection.ts";
 import { messageOf } from "../api/errors.ts";
 import { Button } from "../ui/button.tsx";
 import { clock } from "../ui/time.tsx";
@@ -41,7 +41,7 @@ const BETWEEN_RELOADS_MS = 60_000;
 
 /** Says that a view could not be loaded, and loads the page anew when the server answers: browsers try a script that has failed no second time. */
 function NotLoaded() {
-  const { isConnected, brokenAt } = useConnection();
+  const brokenAt = useBrokenAt();
   const [isBusy, setIsBusy] = useState(false);
   useEffect(() => {
     let timer: ReturnType<typeof setTimeout> | undefined;
@@ -68,7 +68,7 @@ function NotLoaded() {
     <div className="notice notice-error" role="alert">
       <h1>This view could not be loaded</h1>
       <p>
-        {!isConnected && brokenAt !== null
+        {brokenAt !== null
           ? `The server has not answered since ${clock(brokenAt)}. The view comes by itself as soon as it does.`
           : "The server answers: it may have been replaced by one of another version."}
       </p>
