@@ -30,7 +30,7 @@ test("many that match are one action, which the server finishes while somebody l
   await dialog.getByRole("button", { name: "Cancel 1,200" }).click();
   await dialog.getByText("The server has taken 1,200 jobs").waitFor();
   await assertAccessible(page);
-  await dialog.getByText("Finished: 1,200 done").waitFor({ timeout: 30_000 });
+  await dialog.getByText("Finished: 1,200 cancelled").waitFor({ timeout: 30_000 });
   const { bulkActions } = await client.request(BulkActions, { first: 1 });
   expect(bulkActions.nodes).toMatchObject([{ total: MANY, succeeded: MANY, failed: 0 }]);
 

@@ -72,14 +72,17 @@ describe("a question", () => {
   });
 
   test("that is not, of which the record has no words, is told without them", () => {
-    expect(titleOf(asked, { requestId: "r2", question: "Send it?" })).toBe("Asked somebody");
-    expect(titleOf(asked)).toBe("Asked somebody");
+    const told = "Asked somebody; what was said is not recorded";
+    expect(titleOf(asked, { requestId: "r2", question: "Send it?" })).toBe(told);
+    expect(titleOf(asked)).toBe(told);
   });
 
   test("is answered, with the comment where there is one", () => {
     const payload = { reason: "answered", decision: "answer", comment: "As agreed.", request_id: "r1" };
     expect(titleOf({ ...EVENT, state: "QUEUED", payload })).toBe("Answered: As agreed.");
-    expect(titleOf({ ...EVENT, state: "QUEUED", payload: { ...payload, comment: null } })).toBe("Answered");
+    expect(titleOf({ ...EVENT, state: "QUEUED", payload: { ...payload, comment: null } })).toBe(
+      "Answered; what was said is not recorded",
+    );
   });
 });
 

@@ -5,6 +5,9 @@ import { assertAccessibleEverywhere, type Console, openConsole } from "./console
 
 /** A job's page: what its models used, and what it says of a failure. */
 
+/** How often one job is given back: with its last run there are more runs than its page shows. */
+const RELEASES = 20;
+
 let app: Console;
 let worker: Worker;
 let ended: Promise<void>;
@@ -25,6 +28,11 @@ beforeAll(async () => {
   worker.handle("DOC_EDIT", (job) => {
     if (job.protocolId === "hopeless") throw new CannotBeDone("The document is empty.");
     throw new Error("The network is down.");
+  });
+  worker.handle("SHEET_TRANSFORM", async (_job, ctx) => {
+    if (ctx.attempt <= RELEASES) await ctx.release("It is not its turn yet.");
+    await ctx.step("read", {}, () => "rows");
+    return { outputs: {}, issues: ["Two rows have no date."] };
   });
   ended = worker.run();
 });
@@ -120,4 +128,37 @@ test("to retry is what is offered first for a failure that may pass, and not for
   expect(await again.getAttribute("class")).not.toContain("button-primary");
   await assertAccessibleEverywhere(hopeless);
   await hopeless.close();
+});
+
+test("of many runs the latest are shown, the last one first; a run that was given back was not cancelled, and issues are said at once", async () => {
+  const client = createClient({ url: app.server.url });
+  const { jobId } = await client.submit({ jobKind: "SHEET_TRANSFORM", protocolId: "patient" });
+  await client.waitFor(jobId);
+  const page = await app.open(`/jobs/${jobId}`);
+  await page.setViewportSize({ width: 1360, height: 800 });
+  await page.getByText("Completed with issues: Two rows have no date.", { exact: true }).waitFor();
+  await page.getByRole("button", { name: `Run ${RELEASES + 1}`, pressed: true }).waitFor();
+  await page.getByText("The first run is not shown.").waitFor();
+  const runs = page.getByRole("region", { name: "Runs and steps" });
+  expect(await runs.getByText("Given back", { exact: true }).count()).toBe(RELEASES - 1);
+  expect(await runs.getByText("Cancelled").count()).toBe(0);
+
+  // The wheel scrolls the page over the graph, too.
+  const graph = page.getByLabel("Steps as a graph");
+  await graph.getByText("read").waitFor();
+  await graph.scrollIntoViewIfNeeded();
+  await graph.hover();
+  const top = () => graph.evaluate((each) => each.getBoundingClientRect().top);
+  const before = await top();
+  await page.mouse.wheel(0, -300);
+  await expect.poll(top).toBe(before + 300);
+
+  // Its buttons follow the theme that was chosen, and not the system's alone.
+  const zoom = graph.getByRole("button", { name: "Zoom In" });
+  const colour = () => zoom.evaluate((each) => getComputedStyle(each).backgroundColor);
+  const light = await colour();
+  await page.evaluate('document.documentElement.style.colorScheme = "dark"');
+  expect(await colour()).not.toBe(light);
+  await assertAccessibleEverywhere(page);
+  await page.close();
 });

@@ -167,9 +167,11 @@ describe("the time of usage", () => {
     });
     const asked = readAsked(new URLSearchParams("from=2026-11-30&to=2026-11-30&interval=HOUR"), now);
     // The end of the last hour is no time of its own: what was used in it was not used after it.
-    const times = timesOf(asked);
+    const times = timesOf(asked, now.getTime());
     expect(times.length).toBe(24);
     expect(times.at(-1)).toBe(Date.parse("2026-11-30T23:00:00Z"));
+    // Of what is to come nobody knows that nothing is used.
+    expect(timesOf(asked, Date.parse("2026-11-30T05:59:59Z")).at(-1)).toBe(Date.parse("2026-11-30T05:00:00Z"));
   });
 
   test("by a label asks for one that the workspace counts by", () => {

@@ -43,16 +43,16 @@ export function Cost({ job, currency }: { readonly job: WholeJob; readonly curre
                   Calls
                 </th>
                 <th scope="col" className="numeric">
-                  Tokens in
+                  Tokens in, not cached
                 </th>
                 <th scope="col" className="numeric">
-                  from a cache
+                  in, from a cache
                 </th>
                 <th scope="col" className="numeric">
                   out
                 </th>
                 <th scope="col" className="numeric">
-                  to reason
+                  reasoning
                 </th>
                 <th scope="col" className="numeric">
                   Cost

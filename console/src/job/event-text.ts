@@ -70,7 +70,8 @@ function stateText(
 function withWhatWasSaid(sentence: string, payload: unknown, open: OpenQuestion | null): string {
   const isOpen = open !== null && textIn(payload, "request_id") === open.requestId;
   const said = isOpen ? open.question : (saidIn(payload) ?? textIn(payload, "error_message"));
-  return said === undefined ? sentence : `${sentence}: ${said}`;
+  if (said !== undefined) return `${sentence}: ${said}`;
+  return textIn(payload, "request_id") === undefined ? sentence : `${sentence}; what was said is not recorded`;
 }
 
 function stepsIn(payload: unknown): readonly unknown[] {

@@ -49,7 +49,7 @@ export default function Job({ jobId }: { readonly jobId: string }) {
       </Empty>
     );
   const events = record?.events;
-  const why = job.errorMessage ?? (job.state === "CANCELLED" ? whyCancelled(events ?? []) : undefined);
+  const why = job.errorMessage ?? (job.state === "CANCELLED" ? whyCancelled(events ?? []) : job.issues.join("; "));
   return (
     <>
       <nav aria-label="Way back" className="quiet">
@@ -127,13 +127,16 @@ export default function Job({ jobId }: { readonly jobId: string }) {
           <h2 id="outputs">Outputs</h2>
           <Json value={job.jobOutputs} what="outputs" />
           {job.issues.length > 0 && (
-            <ul aria-label="Issues">
-              {job.issues.map((issue) => (
-                <li key={issue} dir="auto">
-                  {issue}
-                </li>
-              ))}
-            </ul>
+            <>
+              <h3 id="issues">Issues</h3>
+              <ul aria-labelledby="issues">
+                {job.issues.map((issue) => (
+                  <li key={issue} dir="auto">
+                    {issue}
+                  </li>
+                ))}
+              </ul>
+            </>
           )}
         </section>
       </div>

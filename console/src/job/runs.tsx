@@ -9,6 +9,7 @@ import { Json } from "../ui/json.tsx";
 import { State } from "../ui/state.tsx";
 import { Ago, duration } from "../ui/time.tsx";
 import { Waiting } from "../ui/waiting.tsx";
+import { reasonText } from "./event-text.ts";
 import { failedSteps } from "./failed-steps.ts";
 import type { WholeJob } from "./use-job-view.ts";
 
@@ -17,17 +18,28 @@ const StepGraph = lazy(() => import("./step-graph.tsx"));
 export type Run = WholeJob["workflowRuns"]["nodes"][number];
 export type Step = Run["steps"][number];
 
-/** Each run of a job, with its steps as a graph and as a list. */
+/** What the API calls a cancelled run, though nobody cancelled it: its worker gave the job back, or the job goes on after an answer. */
+const HANDED_BACK: ReadonlyMap<string, string> = new Map([
+  ["released", "Given back"],
+  ["answered", "Asked, and was answered"],
+]);
+
+/** The latest runs of a job, each with its steps as a graph and as a list. */
 export function Runs({ job }: { readonly job: WholeJob }) {
   const runs = job.workflowRuns.nodes;
   const [chosen, setChosen] = useState<string | null>(null);
   const [stepId, setStepId] = useState<string | null>(null);
-  const run = runs.find(({ workflowRunId }) => workflowRunId === chosen) ?? runs[0];
-  if (!run) return <Empty>No worker has claimed it yet.</Empty>;
+  const run = runs.find(({ workflowRunId }) => workflowRunId === chosen) ?? runs.at(-1);
+  if (!run)
+    return <Empty>{job.endedAt === null ? "No worker has claimed it yet." : "No worker has claimed it."}</Empty>;
+  const before = Math.min(...runs.map(({ attempt }) => attempt)) - 1;
   const why = failedSteps(run.state, run.steps);
   const step = run.steps.find(({ id }) => id === stepId);
   return (
     <>
+      {before > 0 && (
+        <p className="quiet">The {before === 1 ? "first run is" : `first ${before} runs are`} not shown.</p>
+      )}
       <ul>
         {runs.map((each) => (
           <li key={each.workflowRunId} className="bar">
@@ -38,12 +50,12 @@ export function Runs({ job }: { readonly job: WholeJob }) {
             >
               Run {each.attempt}
             </Button>
-            <State state={each.state} />
+            <RunEnd run={each} />
             <bdi>{each.workerId}</bdi>
             <Ago at={each.startedAt} />
             <span className="quiet" dir="auto">
               {each.finishedAt
-                ? `${duration(Date.parse(each.finishedAt) - Date.parse(each.startedAt))}, ${each.endReason ?? ""} ${each.errorMessage ?? ""}`
+                ? `${duration(Date.parse(each.finishedAt) - Date.parse(each.startedAt))}${whyEnded(each)}`
                 : "last heard of "}
             </span>
             {!each.finishedAt && <Ago at={each.lastHeartbeat} />}
@@ -78,6 +90,19 @@ export function Runs({ job }: { readonly job: WholeJob }) {
       {step && <StepContent step={step} />}
     </>
   );
+}
+
+/** How a run stands. */
+function RunEnd({ run: { state, endReason } }: { readonly run: Run }) {
+  const handedBack = endReason === null ? undefined : HANDED_BACK.get(endReason);
+  return handedBack === undefined ? <State state={state} /> : <span className="badge">{handedBack}</span>;
+}
+
+/** @returns what there is to say of a run's end beyond how it stands. */
+function whyEnded({ state, endReason, errorMessage }: Run): string {
+  const isSaid = endReason === null || endReason === state.toLowerCase() || HANDED_BACK.has(endReason);
+  const parts = [...(isSaid ? [] : [reasonText(endReason)]), ...(errorMessage === null ? [] : [errorMessage])];
+  return parts.map((part) => `, ${part}`).join("");
 }
 
 /** What a step took and gave. */

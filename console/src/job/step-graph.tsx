@@ -41,7 +41,8 @@ export default function StepGraph({ steps, chosen, onChoose }: StepGraphProps) {
         nodesFocusable={false}
         fitView
         fitViewOptions={{ maxZoom: 1 }}
-        colorMode="system"
+        zoomOnScroll={false}
+        preventScrolling={false}
         proOptions={{ hideAttribution: true }}
         aria-label="Steps as a graph"
       >

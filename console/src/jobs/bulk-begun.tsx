@@ -1,4 +1,4 @@
-import type { BulkActionFragment } from "@ai-job-server/sdk/client";
+import type { BulkActionFragment, BulkActionKind } from "@ai-job-server/sdk/client";
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "wouter";
 import { BulkActionProgress } from "../api/generated.ts";
@@ -12,6 +12,8 @@ export interface BulkBegunProps {
   readonly action: BulkActionFragment;
   readonly onClose: () => void;
 }
+
+const DONE = { CANCEL: "cancelled", RETRY: "queued again" } as const satisfies Record<BulkActionKind, string>;
 
 /** An action that the server has taken: how far it is, which is the server's to finish, whoever looks. */
 export function BulkBegun({ action, onClose }: BulkBegunProps) {
@@ -31,11 +33,12 @@ export function BulkBegun({ action, onClose }: BulkBegunProps) {
   return (
     <>
       <p>
-        The server has taken {whole(total)} {total === 1 ? "job" : "jobs"} and finishes them, even if this page is
-        closed or the server restarts.
+        The server has taken {whole(total)} {total === 1 ? "job" : "jobs"}.
+        {data.finishedAt === null && " It goes on, even if this page is closed or the server restarts."}
       </p>
       <p role="status">
-        <Progress of={data} />: {whole(succeeded)} done{failed > 0 && `, ${whole(failed)} not done`}
+        <Progress of={data} />: {whole(succeeded)} {DONE[action.kind]}
+        {failed > 0 && `, ${whole(failed)} not`}
       </p>
       {error && <Failure error={error} />}
       <div className="bar">

@@ -36,6 +36,13 @@ const NOTHING = {
   RETRY: "None of what is shown can be retried: nothing has failed or stalled.",
 } as const satisfies Record<BulkActionKind, string>;
 
+const ABOUT = {
+  CANCEL: "Of what the list is of, only jobs that have not ended can be cancelled.",
+  RETRY:
+    "Of what the list is of, only jobs that have failed or stalled can be retried. Where a worker said that another attempt would fail in " +
+    "the same way, the job's page says so.",
+} as const satisfies Record<BulkActionKind, string>;
+
 export interface BulkPreviewProps {
   readonly kind: BulkActionKind;
   readonly preview: Preview;
@@ -49,7 +56,7 @@ export function BulkPreview({ kind, preview: { total, jobs }, before }: BulkPrev
       <p>
         <strong>{whole(total)}</strong> {total === 1 ? "job" : "jobs"}, submitted before <At at={before} />.
       </p>
-      {total === 0 && <p>{NOTHING[kind]}</p>}
+      {total === 0 ? <p>{NOTHING[kind]}</p> : <p className="quiet">{ABOUT[kind]}</p>}
       <ul className="preview">
         {jobs.map(({ jobId, jobKind, protocolId, state }) => (
           <li key={jobId}>

@@ -220,6 +220,8 @@ function labelText({ key, value }: Job["labels"][number]): string {
 
 /** @returns what a row says of how far a job is, or why it is no further. */
 function stateText({ state, progress, errorMessage, statusReason, userInputRequest }: Job): string {
+  // The state has said it.
+  if (statusReason === state.toLowerCase()) return "";
   if (state === "RUNNING") return progress?.message ?? "";
   if (state === "FAILED") return errorMessage ?? reasonText(statusReason);
   if (state === "AWAITING_USER") return userInputRequest?.question ?? "";

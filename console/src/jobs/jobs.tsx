@@ -66,7 +66,7 @@ export default function Jobs() {
       {error !== null && <Failure error={error} retry={reload} />}
       {(isLoading || !isRead) && jobs.length === 0 && error === null && <Waiting what="The list" />}
       {isRead && !isLoading && jobs.length === 0 && error === null && (
-        <Empty {...(isSearched ? { hint: FINDS } : {})} {...(isFiltered ? {} : { command: "npx ai-job-server seed" })}>
+        <Empty {...(isSearched ? { hint: FINDS } : {})} {...(isFiltered ? {} : { command: "seed" })}>
           {isFiltered
             ? "No job matches all of these conditions."
             : "There is no job yet. This fills the database with some to look at:"}

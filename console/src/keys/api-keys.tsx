@@ -48,7 +48,7 @@ export function ApiKeys() {
       {error && <Failure error={error} retry={() => void refetch()} />}
       {!data && !error && <Waiting what="The list of keys" />}
       {data && keys.length === 0 && (
-        <Empty command="npx ai-job-server keys create NAME --role SUBMITTER">
+        <Empty command="keys create NAME --role SUBMITTER">
           There is no key yet. The button above makes one, as does this:
         </Empty>
       )}

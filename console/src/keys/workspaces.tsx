@@ -38,9 +38,7 @@ export function Workspaces() {
       </div>
       {error && <Failure error={error} retry={() => void refetch()} />}
       {!data && !error && <Waiting what="The list of workspaces" />}
-      {data && found.length === 0 && (
-        <Empty command="npx ai-job-server workspaces create NAME">There is none yet. This makes one:</Empty>
-      )}
+      {data && found.length === 0 && <Empty command="workspaces create NAME">There is none yet. This makes one:</Empty>}
       {found.length > 0 && (
         <Scrolls label="The list of workspaces">
           <table>

@@ -19,9 +19,7 @@ export function ChooseWorkspace() {
       <h1>Which workspace?</h1>
       {error && <Failure error={error} retry={() => void refetch()} />}
       {!data && !error && <Waiting what="The list of workspaces" />}
-      {data && found.length === 0 && (
-        <Empty command="ai-job-server workspaces create NAME">There is none yet. This makes one:</Empty>
-      )}
+      {data && found.length === 0 && <Empty command="workspaces create NAME">There is none yet. This makes one:</Empty>}
       <ul className="choices">
         {found.map(({ workspaceId, name }) => (
           <li key={workspaceId}>

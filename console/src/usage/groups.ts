@@ -71,9 +71,13 @@ interface Line {
   readonly values: readonly number[];
 }
 
-/** @returns the chart's lines over all intervals of the period, those without anything too; each value is a point at its beginning. */
-export function linesOf(groups: readonly Group[], asked: Asked): { readonly times: number[]; readonly lines: Line[] } {
-  const times = timesOf(asked);
+/** @returns the chart's lines over all intervals of the period that have begun, those without anything too; each value is a point at its beginning. */
+export function linesOf(
+  groups: readonly Group[],
+  asked: Asked,
+  now: number,
+): { readonly times: number[]; readonly lines: Line[] } {
+  const times = timesOf(asked, now);
   const places = new Map(times.map((time, place) => [time, place]));
   const { shown, others } = splitLines(groups);
   const all = [...shown, ...(others.length > 0 ? [{ name: OTHERS, rows: others.flatMap(({ rows }) => rows) }] : [])];

@@ -68,10 +68,10 @@ export function variablesOf(asked: Asked, labels: readonly string[]): AiJobUsage
   return labelKey === undefined ? null : { ...bounds, groupBy: [by], labelKey };
 }
 
-/** @returns when each interval of the period begins, in milliseconds since 1970. */
-export function timesOf(asked: Asked): readonly number[] {
+/** @returns when each interval of the period begins that has begun, in milliseconds since 1970. */
+export function timesOf(asked: Asked, now: number): readonly number[] {
   const { from, to } = boundsOf(asked);
   const length = asked.interval === "HOUR" ? 3_600_000 : DAY_MS;
   const count = Math.max(0, Math.round((Date.parse(to) - Date.parse(from)) / length));
-  return Array.from({ length: count }, (_, at) => Date.parse(from) + at * length);
+  return Array.from({ length: count }, (_, at) => Date.parse(from) + at * length).filter((time) => time <= now);
 }

@@ -11,7 +11,7 @@ export interface UsageChartProps {
 
 /** What each group has used, over time. */
 export default function UsageChart({ groups, asked, currency }: UsageChartProps) {
-  const { times, lines } = useMemo(() => linesOf(groups, asked), [groups, asked]);
+  const { times, lines } = useMemo(() => linesOf(groups, asked, Date.now()), [groups, asked]);
   const what = asked.show === "cost" ? `Cost in ${currency}` : "Tokens";
   return (
     <figure>

@@ -58,7 +58,7 @@ export default function Usage() {
       {error && <Failure error={error} retry={() => void refetch()} />}
       {variables && !isCurrent && !error && <Waiting what="What was used" />}
       {isCurrent && data.length === 0 && (
-        <Empty command="npx ai-job-server seed">
+        <Empty command="seed">
           Nothing was used in this period. In an empty workspace this makes jobs that use something:
         </Empty>
       )}

@@ -4,6 +4,7 @@ import { Link } from "wouter";
 import { kindWord } from "../ui/kind.ts";
 import { percent, whole } from "../ui/numbers.ts";
 import { Scrolls } from "../ui/scrolls.tsx";
+import { ShortId } from "../ui/short-id.tsx";
 import { exact, relative } from "../ui/time.tsx";
 import type { RunningRun } from "./use-workers.ts";
 
@@ -69,7 +70,7 @@ function Held({ runs, now, label }: HeldProps) {
           {runs.map(({ workflowRunId, attempt, startedAt, leaseExpiresAt, job }) => (
             <tr key={workflowRunId}>
               <th scope="row">
-                <Link href={`/jobs/${job.jobId}`}>{kindWord(job.jobKind)}</Link>{" "}
+                <Link href={`/jobs/${job.jobId}`}>{kindWord(job.jobKind)}</Link> <ShortId id={job.jobId} />{" "}
                 <bdi className="quiet">{job.protocolId}</bdi>
               </th>
               <td className="numeric">{attempt}</td>

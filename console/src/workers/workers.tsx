@@ -40,7 +40,7 @@ function List() {
       {error && <Failure error={error} retry={retry} />}
       {!workers.data && !error && <Waiting what="The list of workers" />}
       {workers.data && found.length === 0 && (
-        <Empty command="npx ai-job-server seed">
+        <Empty command="seed">
           No worker holds a job now. A worker that waits for jobs is not listed. In an empty workspace this shows some
           at work:
         </Empty>
