@@ -7,7 +7,7 @@ import type { WholeJob } from "./use-job-view.ts";
 export function Facts({ job }: { readonly job: WholeJob }) {
   return (
     <dl className="facts">
-      <dt>May</dt>
+      <dt>Allowed to</dt>
       <dd>
         {ACCESS[job.accessMode]}; {job.safetyMode.toLowerCase()} safety; models: {job.modelTier.toLowerCase()}
       </dd>

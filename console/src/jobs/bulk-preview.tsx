@@ -37,10 +37,10 @@ const NOTHING = {
 } as const satisfies Record<BulkActionKind, string>;
 
 const ABOUT = {
-  CANCEL: "Of what the list is of, only jobs that have not ended can be cancelled.",
+  CANCEL: "Only jobs in the list that have not ended can be cancelled.",
   RETRY:
-    "Of what the list is of, only jobs that have failed or stalled can be retried. Where a worker said that another attempt would fail in " +
-    "the same way, the job's page says so.",
+    "Only jobs in the list that have failed or stalled can be retried. If a worker said that another attempt would fail in the same way, " +
+    "the job's page says so.",
 } as const satisfies Record<BulkActionKind, string>;
 
 export interface BulkPreviewProps {
