@@ -52,9 +52,11 @@ test.skipIf(!hasPrograms && process.env.CI === undefined)(
       .replaceAll("server.log", join(folder, "server.log"));
     const { PATH, HOME } = process.env;
     const AI_JOB_SERVER_URL = `http://127.0.0.1:${port}/graphql`;
+    // The first `npx` of a machine would build the clone anew, under the feet of other tests.
+    const npm = { npm_config_ignore_scripts: "true" };
     const shell = spawn("bash", ["-euo", "pipefail", "-c", here], {
       cwd: ROOT,
-      env: { PATH, HOME, PORT: String(port), AI_JOB_SERVER_URL },
+      env: { PATH, HOME, PORT: String(port), AI_JOB_SERVER_URL, ...npm },
       stdio: ["ignore", "pipe", "pipe"],
       // A process group of its own, by which the server is ended.
       detached: true,
