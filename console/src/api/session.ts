@@ -40,7 +40,8 @@ export async function beginSession(key: string): Promise<string | null> {
   const response = await fetch(addressOf("session"), { method: "POST", headers }).catch(() => null);
   if (response?.ok) return null;
   if (response === null) return "The server did not answer.";
-  if (response.status === 401) return "The server knows no such key, or it has ended. Ask whoever gave it to you.";
+  if (response.status === 401)
+    return "The server knows no such key, or it has expired or was revoked. Ask the person who gave it to you.";
   if (response.status === 429) return "That was tried too often. Wait a minute.";
   return `The server refused it (HTTP ${response.status}).`;
 }

@@ -117,7 +117,7 @@ function Settled({ job, onNext }: { readonly job: WholeJob; readonly onNext: () 
             <bdi>{first.actorId}</bdi> was first, <Ago at={first.at} />: {first.what}
           </>
         ) : (
-          "It waits for nobody any more."
+          "It no longer waits for anybody."
         )}
       </p>
       <Button onPress={onNext}>Next</Button>
@@ -197,7 +197,7 @@ function Asked({ job, mayDecide, isNext, action, onBegin, onDecided }: AskedProp
             label="Comment"
             value={comment}
             onChange={setComment}
-            hint="Optional; it stands in the job's record."
+            hint="Optional. It is kept in the job's record."
           />
           {request && (
             <AnswerForm

@@ -88,7 +88,7 @@ function CancelDialog({ job, onClose }: { readonly job: WholeJob; readonly onClo
     >
       <TextInput
         label="Why (required)"
-        hint="It stands in the job's record, and a worker that runs it is told."
+        hint="It is kept in the job's record. A worker that runs the job is told to stop."
         value={reason}
         onChange={setReason}
         isRequired

@@ -86,7 +86,7 @@ export function BulkDialog({ kind, filter, isFiltered, onClose }: BulkDialogProp
               onChange={setReason}
               isRequired
               autoFocus
-              hint="It stands in each job's record."
+              hint="It is kept in each job's record."
             />
           )}
         </DialogForm>

@@ -41,7 +41,7 @@ export function Counts({ filter: { states = [], ...others } }: { readonly filter
           key={state}
           type="button"
           aria-pressed={chosen.has(state)}
-          title="With Ctrl or ⌘, together with others"
+          title="Hold Ctrl or ⌘ to choose several"
           onClick={({ ctrlKey, metaKey }) => choose(state, ctrlKey || metaKey)}
         >
           <State state={state} />

@@ -147,7 +147,7 @@ export function FilterBar({ query: { filter, order }, jobs }: FilterBarProps) {
         label="Submitted"
         options={[
           ...PERIOD_NAMES.map((value) => ({ value, text: PERIOD_WORDS[value] })),
-          ...(period === null ? [{ value: FIXED, text: "As in the address" } as const] : []),
+          ...(period === null ? [{ value: FIXED, text: "Fixed times" } as const] : []),
         ]}
         value={period ?? FIXED}
         onChange={choosePeriod}

@@ -19,7 +19,7 @@ import { useLiveJobs } from "./use-live-jobs.ts";
 
 const FINDS =
   "A search finds the whole id of a job or a trace, an idempotency key, a label as key=value, and the exact name of a protocol. " +
-  "The end of an id, such as …adc50748, is looked for among the jobs in the list: clear the conditions first.";
+  "The end of an id, such as …adc50748, finds only jobs in the list: clear the conditions first.";
 
 /** All jobs, live: what is going on, and what can be done about many at once. */
 export default function Jobs() {

@@ -60,7 +60,7 @@ export function CreateKey({ onMade, onClose }: CreateKeyProps) {
     <FormDialog title="Make a key" verb="Make it" action={action} fields={FIELDS} onSubmit={submit} onClose={onClose}>
       <TextInput
         label="Name"
-        hint="For people: whose it is, and what for."
+        hint="For people: who uses the key, and for what."
         value={name}
         onChange={setName}
         error={faults.get("name")}

@@ -97,10 +97,10 @@ function Works({
   return (
     <>
       {expiresAt === null ? (
-        <span className="tone-good">✓ without end</span>
+        <span className="tone-good">✓ does not expire</span>
       ) : (
         <span className={hasPassed(expiresAt, now) ? "tone-off" : "tone-good"}>
-          {hasPassed(expiresAt, now) ? "– ended" : "✓ ends"} <Ago at={expiresAt} />
+          {hasPassed(expiresAt, now) ? "– expired" : "✓ expires"} <Ago at={expiresAt} />
         </span>
       )}
       {overlapUntil !== null && !hasPassed(overlapUntil, now) && (

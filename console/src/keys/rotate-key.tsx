@@ -45,8 +45,8 @@ export function RotateKey({ apiKey: { apiKeyId, name }, onMade, onClose }: Rotat
         <bdi>{name}</bdi> gets a new secret.
       </p>
       <TextInput
-        label="The old one goes on working, in seconds"
-        hint="0: it ends now; at most 604800, a week."
+        label="The old secret still works for, in seconds"
+        hint="0: it stops working now. At most 604800, a week."
         inputMode="numeric"
         value={overlap}
         onChange={setOverlap}

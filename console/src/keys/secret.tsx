@@ -6,7 +6,7 @@ import { Dialog } from "../ui/dialog.tsx";
 export function Secret({ secret, onClose }: { readonly secret: string; readonly onClose: () => void }) {
   return (
     <Dialog title="The key’s secret" isOpen isKept onClose={onClose}>
-      <p>It is shown this once: the server keeps only its hash. Put it where the program finds it, and nowhere else.</p>
+      <p>It is shown only once: the server keeps only its hash. Put it where the program finds it, and nowhere else.</p>
       <p className="command">
         <code>{secret}</code> <Copy text={secret} what="secret" />
       </p>

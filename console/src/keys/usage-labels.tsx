@@ -62,7 +62,7 @@ function SetLabels({ labels, onClose }: { readonly labels: readonly string[]; re
     >
       <TextInput
         label="Keys of labels, one on each line"
-        hint="At most 5. A new one is counted from now on; one that is taken away and comes again begins anew."
+        hint="At most 5. A new label is counted from now on; one that is removed and added again starts at zero."
         value={text}
         onChange={setText}
         error={faultsOf(action.failure).get("keys")}

@@ -48,8 +48,8 @@ export function WorkspaceDialog({ workspace, onClose }: WorkspaceDialogProps) {
       <TextInput label="Name" value={name} onChange={setName} error={faults.get("name")} isRequired autoFocus />
       {workspace && (
         <TextInput
-          label="Ended jobs are kept for so many days"
-          hint="Left empty: for ever. Nothing is removed yet."
+          label="Keep ended jobs for, in days"
+          hint="Left empty: for ever. This version removes no job yet."
           inputMode="numeric"
           value={days}
           onChange={setDays}

@@ -47,8 +47,8 @@ export default function Quotas() {
       {mayRead && !data && !error && <Waiting what="The list of quotas" />}
       {data?.length === 0 && (
         <Empty>
-          There is no quota: the workspace may use as much as it asks for. “Set a quota…” sets one, or setQuota of the
-          API.
+          There is no quota: the workspace may use any amount. Set one with “Set a quota…”, or with the mutation
+          setQuota.
         </Empty>
       )}
       {data && data.length > 0 && (

@@ -12,7 +12,7 @@ export function LimitFields({ draft, faults, onChange }: FieldsProps) {
       <div className="columns">
         <TextInput
           label={FIELD_NAMES.priority}
-          hint="Those with a higher one come first."
+          hint="Jobs with a higher priority come first."
           inputMode="text"
           value={draft.priority}
           onChange={(priority) => onChange({ priority })}
@@ -52,7 +52,7 @@ export function LimitFields({ draft, faults, onChange }: FieldsProps) {
         />
         <TextInput
           label={FIELD_NAMES.idempotencyKey}
-          hint="Whoever submits with the same one gets the same job."
+          hint="A second submit with the same key returns the same job."
           value={draft.idempotencyKey}
           onChange={(idempotencyKey) => onChange({ idempotencyKey })}
           error={faults.get("idempotencyKey")}

@@ -42,9 +42,9 @@ function Another({ jobId }: { readonly jobId: string }) {
   return (
     <>
       <p className="quiet">
-        As <code>{jobId}</code> was submitted
-        {operations > 0 && `, with its ${operations} planned operations`}; not below its parent, and with an idempotency
-        key of its own.
+        The form has what <code>{jobId}</code> was submitted with
+        {operations > 0 && `, its ${operations} planned operations too`}. The new job has no parent, and a new
+        idempotency key.
       </p>
       <JobForm initial={draftOf(job)} />
     </>

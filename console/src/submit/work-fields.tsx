@@ -22,7 +22,7 @@ export function WorkFields({ draft, faults, onChange }: FieldsProps) {
       />
       <TextInput
         label={FIELD_NAMES.protocolId}
-        hint="What the worker takes the inputs by, such as contract-review."
+        hint="Tells the worker how to read the inputs, such as contract-review."
         value={draft.protocolId}
         onChange={(protocolId) => onChange({ protocolId })}
         error={faults.get("protocolId")}
@@ -30,7 +30,7 @@ export function WorkFields({ draft, faults, onChange }: FieldsProps) {
       />
       <TextInput
         label={FIELD_NAMES.jobInputs}
-        hint="As JSON; guards look at every text in them."
+        hint="JSON. Guards check every text in it."
         value={draft.jobInputs}
         onChange={(jobInputs) => onChange({ jobInputs })}
         error={jsonFault(draft.jobInputs) ?? faults.get("jobInputs")}
@@ -39,7 +39,7 @@ export function WorkFields({ draft, faults, onChange }: FieldsProps) {
       />
       <TextInput
         label={FIELD_NAMES.labels}
-        hint="key=value, one on each line."
+        hint="One key=value on each line."
         value={draft.labels}
         onChange={(labels) => onChange({ labels })}
         error={faults.get("labels")}
@@ -48,7 +48,7 @@ export function WorkFields({ draft, faults, onChange }: FieldsProps) {
       />
       <TextInput
         label={FIELD_NAMES.entityRefs}
-        hint="kind id, and perhaps a selector, one on each line; a kind or an id with spaces stands in quotation marks."
+        hint="One on each line: kind, id, and a selector if needed. Put a kind or an id with spaces in quotation marks."
         value={draft.entityRefs}
         onChange={(entityRefs) => onChange({ entityRefs })}
         error={faults.get("entityRefs")}

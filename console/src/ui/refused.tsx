@@ -19,7 +19,7 @@ export function Refused({ error, fields = [] }: RefusedProps) {
           {code && <code>{code}</code>} {messageOf(error)}
         </p>
       ) : (
-        <p>Not done: something above is not as it must be.</p>
+        <p>Not done: a field above is not valid.</p>
       )}
       {faults.length > 0 && others.length > 0 && (
         <ul>

@@ -51,8 +51,8 @@ export default function Usage() {
       <p className="quiet">Days and hours are those of UTC.</p>
       {variables === null && (
         <Empty>
-          This workspace counts by no label yet. Whoever may set quotas (QUOTAS_MANAGE) declares some at{" "}
-          <Link href="/keys">Keys and workspaces</Link>; what is used from then on is counted by them.
+          This workspace counts usage by no label yet. A key that may set quotas (QUOTAS_MANAGE) can choose labels under{" "}
+          <Link href="/keys">Keys and workspaces</Link>. Later usage is then counted by them.
         </Empty>
       )}
       {error && <Failure error={error} retry={() => void refetch()} />}
@@ -97,7 +97,7 @@ function Used({ rows, asked, currency }: UsedProps) {
         </Suspense>
       </section>
       {isCut && (
-        <p className="banner banner-warn">A sum is larger than the server can tell: it is at least what is shown.</p>
+        <p className="banner banner-warn">A sum is too large for the server: the real one is at least what is shown.</p>
       )}
       <UsageTable groups={groups} by={by} currency={currency} />
       <div className="bar">

@@ -29,7 +29,7 @@ export function WorkerCard({ worker: { workerId, jobKinds, leases, lastHeard }, 
         </h2>
         {/* The server counts the leases that have not passed, by its own clock. */}
         {leases === 0 ? (
-          <span className="badge badge-bad">✕ Not heard of for longer than its lease</span>
+          <span className="badge badge-bad">✕ Silent for longer than its lease</span>
         ) : (
           <span className="badge badge-good">✓ Works</span>
         )}
