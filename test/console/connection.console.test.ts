@@ -44,6 +44,8 @@ test("without TLS, by the name of another machine, it is live, and a job can be 
     const page = await elsewhere.open(elsewhere.server.url.replace(/127.0.0.1(:\d+).*/, `${OTHER_HOST}$1/`));
     expect(await page.evaluate("isSecureContext")).toBe(false);
     await page.getByText("There is no job yet.").waitFor();
+    // The command that it offers asks this server.
+    await page.getByText(`npx ai-job-server seed --url ${new URL("/graphql", page.url()).href}`).waitFor();
     const job = { jobKind: "DOC_EDIT", protocolId: "from-elsewhere" } as const;
     const { jobId } = await createClient({ url: elsewhere.server.url }).submit(job);
     await page.getByRole("row", { name: new RegExp(jobId.slice(-8)) }).waitFor();

@@ -37,9 +37,9 @@ const NOTHING = {
 } as const satisfies Record<BulkActionKind, string>;
 
 const ABOUT = {
-  CANCEL: "Only jobs in the list that have not ended can be cancelled.",
+  CANCEL: "Only jobs that have not ended can be cancelled.",
   RETRY:
-    "Only jobs in the list that have failed or stalled can be retried. If a worker said that another attempt would fail in the same way, " +
+    "Only jobs that have failed or stalled can be retried. If a worker said that another attempt would fail in the same way, " +
     "the job's page says so.",
 } as const satisfies Record<BulkActionKind, string>;
 

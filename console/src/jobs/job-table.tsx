@@ -3,12 +3,12 @@ import { defaultRangeExtractor, type Range, useVirtualizer } from "@tanstack/rea
 import { Fragment, memo, useCallback, useEffect, useRef, useState } from "react";
 import { Link } from "wouter";
 import { useSession } from "../api/session.ts";
-import { reasonText } from "../job/event-text.ts";
 import { kindWord } from "../ui/kind.ts";
 import { money, moneyDecimals, percent, whole } from "../ui/numbers.ts";
 import { ShortId } from "../ui/short-id.tsx";
 import { State } from "../ui/state.tsx";
 import { exact, relative, useNow } from "../ui/time.tsx";
+import { rowText } from "./row-text.ts";
 
 const ROW_HEIGHT = 46;
 /** How near the end, in rows, the next page is read: so early that nobody who scrolls sees an end. */
@@ -186,8 +186,8 @@ const Row = memo(function Row({ job, index, start, isGone, currency, decimals, n
         {state === "RUNNING" && progress?.fraction != null ? (
           <progress value={progress.fraction} aria-label={`${percent(progress.fraction)} done`} />
         ) : (
-          <span className="quiet" dir="auto" title={stateText(job)}>
-            {stateText(job)}
+          <span className="quiet" dir="auto" title={rowText(job)}>
+            {rowText(job)}
           </span>
         )}
       </div>
@@ -216,14 +216,4 @@ const Row = memo(function Row({ job, index, start, isGone, currency, decimals, n
 
 function labelText({ key, value }: Job["labels"][number]): string {
   return `${key}=${value}`;
-}
-
-/** @returns what a row says of how far a job is, or why it is no further. */
-function stateText({ state, progress, errorMessage, statusReason, userInputRequest }: Job): string {
-  // The state has said it.
-  if (statusReason === state.toLowerCase()) return "";
-  if (state === "RUNNING") return progress?.message ?? "";
-  if (state === "FAILED") return errorMessage ?? reasonText(statusReason);
-  if (state === "AWAITING_USER") return userInputRequest?.question ?? "";
-  return state === "POISONED" || state === "CANCELLED" ? reasonText(statusReason) : "";
 }
