@@ -35,7 +35,7 @@ test("each folder imports from those above it, but for the exceptions that are t
   for (const path of filesBelow("src", ".ts")) {
     const from = folderOf(path);
     if (from === undefined) continue;
-    for (const [, target = ""] of readText(path).matchAll(/\bfrom "(\.[^"]+)"/g)) {
+    for (const [, target = ""] of readText(path).matchAll(/\b(?:from |import |import\()"(\.[^"]+)"/g)) {
       const to = folderOf(posix.join(posix.dirname(path), target));
       if (to !== undefined && FOLDERS.indexOf(to) > FOLDERS.indexOf(from)) against.add(`${path} to ${to}`);
     }
