@@ -15,7 +15,11 @@ export function rowText({ state, progress, errorMessage, statusReason, userInput
     case "POISONED":
     case "CANCELLED":
       return statusReason === state.toLowerCase() ? "" : reasonText(statusReason);
-    default:
+    case "QUEUED":
+    case "STALLED":
+    case "AWAITING_VALIDATION":
+    case "COMPLETED":
+    case "COMPLETED_WITH_ISSUES":
       return "";
   }
 }
